@@ -1,0 +1,1 @@
+"""The only room that knows the helm binary: finding it, scratch charts, batches, error positions."""

@@ -1,0 +1,1 @@
+"""The written side: YAML emitter, ownership, the plan of a write, and the atomic writer."""

@@ -1,0 +1,26 @@
+"""The files that ship with kcd-gen: JSON Schemas and Jinja2 scaffolds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def _folder(name: str) -> Path:
+    # In the wheel they lie inside the package, in a checkout (and an editable install) beside it.
+    inside = _PACKAGE / name
+    return inside if inside.is_dir() else _PACKAGE.parent / name
+
+
+def schema(name: str) -> dict[str, Any]:
+    """The JSON Schema `schemas/<name>.json`."""
+    loaded: dict[str, Any] = json.loads((_folder("schemas") / f"{name}.json").read_text(encoding="utf-8"))
+    return loaded
+
+
+def template_folder() -> Path:
+    """The folder of the Jinja2 scaffolds."""
+    return _folder("templates")

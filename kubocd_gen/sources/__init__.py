@@ -1,0 +1,1 @@
+"""Git checkout to documents: YAML by Kubernetes' rules, positions, discovery, the resources as dataclasses."""
