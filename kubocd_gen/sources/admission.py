@@ -1,0 +1,212 @@
+"""Resources as the API server and KuboCD's webhook let them in: checked, defaulted and groomed into records."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from kubocd_gen.compiler.durations import normal_duration
+from kubocd_gen.compiler.structural import admit
+from kubocd_gen.compiler.wording import dotted
+from kubocd_gen.diagnostics import KcdError, KcdErrors
+from kubocd_gen.resources import schema
+from kubocd_gen.sources.documents import KUBOCD_GROUP, Resource
+from kubocd_gen.sources.records import Config, Context, ContextRef, ModuleOverride, Release
+
+API_VERSION = f"{KUBOCD_GROUP}/v1alpha1"
+_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_STATUS: dict[str, Any] = {  # what Go prints of the status of a Release that has none yet
+    "dependencies": None,
+    "missingDependency": "",
+    "phase": "",
+    "printProtected": "",
+    "protected": False,
+    "readyReleases": "",
+    "roles": None,
+}
+
+
+def admit_release(resource: Resource, default_namespace: str) -> Release:
+    """The Release in `resource`. Raises KcdErrors with everything for which the cluster would refuse it."""
+    namespace = resource.namespace or default_namespace
+    errors = _identity_errors(resource, namespace)
+    spec, found = _admit_spec(resource)
+    errors += found
+    package = _mapping(spec.get("package"))
+    durations: list[tuple[dict[str, Any], tuple[str | int, ...]]] = [(package, ("spec", "package"))]
+    overrides = [item for item in spec.get("moduleOverrides") or () if isinstance(item, dict)]
+    durations += [(item, ("spec", "moduleOverrides", index)) for index, item in enumerate(overrides)]
+    for mapping, path in durations:
+        errors += _normalise_durations(resource, mapping, path, ("interval", "timeout"))
+    if errors:
+        raise KcdErrors(errors)
+    contexts = tuple(_reference(item, namespace) for item in spec.get("contexts") or ())
+    target_namespace = spec.get("targetNamespace") or namespace
+    return Release(
+        resource=resource,
+        namespace=namespace,
+        name=resource.name,
+        description=spec.get("description") or "",
+        package=package,
+        contexts=contexts,
+        parameters=spec.get("parameters"),
+        overrides=tuple(_override(item) for item in overrides),
+        roles=tuple(spec.get("roles") or ()),
+        dependencies=tuple(spec.get("dependencies") or ()),
+        target_namespace=target_namespace,
+        create_namespace=bool(spec.get("createNamespace")),
+        skip_default_context=bool(spec.get("skipDefaultContext")),
+        suspended=bool(spec.get("suspended")),
+        protected=spec.get("protected"),
+        model=_release_model(resource, namespace, spec, contexts, target_namespace),
+    )
+
+
+def admit_context(resource: Resource, default_namespace: str) -> Context:
+    """The Context in `resource`. Raises KcdErrors with everything for which the cluster would refuse it."""
+    namespace = resource.namespace or default_namespace
+    errors = _identity_errors(resource, namespace)
+    spec, found = _admit_spec(resource)
+    errors += found
+    if errors:
+        raise KcdErrors(errors)
+    parents = tuple(_reference(item, namespace) for item in spec.get("parents") or ())
+    return Context(resource, ContextRef(namespace, resource.name), parents, spec.get("context"))
+
+
+def admit_config(resource: Resource, kubocd_namespace: str) -> Config:
+    """The Config in `resource`. Raises KcdErrors with everything that makes it invalid."""
+    errors = _identity_errors(resource, kubocd_namespace)
+    spec, found = _admit_spec(resource)
+    errors += found
+    names = ("defaultHelmTimeout", "defaultHelmInterval", "defaultPackageInterval")
+    errors += _normalise_durations(resource, spec, ("spec",), names)
+    for index, redirect in enumerate(spec.get("packageRedirects") or ()):
+        path = ("spec", "packageRedirects", index)
+        if isinstance(redirect, dict):
+            errors += _normalise_durations(resource, redirect, path, ("interval", "timeout"))
+    if errors:
+        raise KcdErrors(errors)
+    return Config(resource, resource.name, spec)
+
+
+def _admit_spec(resource: Resource) -> tuple[dict[str, Any], list[KcdError]]:
+    errors = list[KcdError](resource.faults)
+    value, violations = admit(resource.value, _schema(resource.kind))
+    for violation in violations:
+        errors.append(
+            KcdError(
+                f"{dotted(violation.path)} {violation.message}",
+                code=violation.code,
+                position=resource.position(*violation.path),
+                hint=violation.hint,
+            )
+        )
+    return _mapping(value.get("spec")), errors
+
+
+@lru_cache(maxsize=8)
+def _schema(kind: str) -> Mapping[str, Any]:
+    loaded: Mapping[str, Any] = schema(f"kubocd/{kind.lower()}-v1alpha1")["schema"]
+    return loaded
+
+
+def _identity_errors(resource: Resource, namespace: str) -> list[KcdError]:
+    errors = []
+
+    def check(field: str, text: Any, rule: re.Pattern[str], longest: int, example: str) -> None:
+        if not isinstance(text, str) or not rule.fullmatch(text) or len(text) > longest:
+            shown = "is missing" if text in (None, "") else f"'{text}' is not a valid {field}"
+            errors.append(
+                KcdError(
+                    f"metadata.{field} {shown}" if shown == "is missing" else shown,
+                    code="invalid-name" if text not in (None, "") else "missing-field",
+                    position=resource.position("metadata", field),
+                    hint=f"lower case letters, digits and '-'{example}, at most {longest} characters",
+                )
+            )
+
+    if resource.api_version != API_VERSION:
+        errors.append(
+            KcdError(
+                f"there is no {resource.kind} in version '{resource.api_version}'",
+                code="unknown-version",
+                position=resource.position("apiVersion"),
+                hint=f"write 'apiVersion: {API_VERSION}'",
+            )
+        )
+    check("name", resource.metadata.get("name"), _SUBDOMAIN, 253, " and '.'")
+    if namespace or resource.metadata.get("namespace"):
+        check("namespace", resource.metadata.get("namespace") or namespace, _LABEL, 63, "")
+    return errors
+
+
+def _normalise_durations(
+    resource: Resource, mapping: dict[str, Any], path: Sequence[str | int], names: Sequence[str]
+) -> list[KcdError]:
+    """Rewrite the durations of `mapping` as Go prints them; the errors of those that are none."""
+    errors = []
+    for name in names:
+        text = mapping.get(name)
+        if isinstance(text, str):
+            try:
+                mapping[name] = normal_duration(text)
+            except ValueError as error:
+                errors.append(
+                    KcdError(
+                        f"{dotted((*path, name))}: {error}",
+                        code="invalid-duration",
+                        position=resource.position(*path, name),
+                    )
+                )
+    return errors
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _reference(item: Mapping[str, Any], namespace: str) -> ContextRef:
+    return ContextRef(item.get("namespace") or namespace, item["name"])
+
+
+def _override(item: Mapping[str, Any]) -> ModuleOverride:
+    return ModuleOverride(
+        module=item["module"],
+        spec_patch=item.get("specPatch"),
+        on_failure_strategy=item.get("onFailureStrategy") or "",
+        timeout=item.get("timeout"),
+        interval=item.get("interval"),
+    )
+
+
+def _release_model(
+    resource: Resource,
+    namespace: str,
+    spec: Mapping[str, Any],
+    contexts: Sequence[ContextRef],
+    target_namespace: str,
+) -> dict[str, Any]:
+    """The Release as Go's `encoding/json` prints it after grooming: empty optional fields gone, two always there."""
+    kept: dict[str, Callable[[Any], bool]] = {"parameters": lambda value: value is not None}
+    kept["protected"] = kept["parameters"]  # both are pointers in Go, so that only nil is empty
+    model = {key: value for key, value in spec.items() if kept.get(key, bool)(value)}
+    model["package"] = {
+        key: value for key, value in _mapping(spec.get("package")).items() if value or key == "interval"
+    }
+    model["targetNamespace"] = target_namespace
+    model["createNamespace"] = bool(spec.get("createNamespace"))
+    model["debug"] = {key: value for key, value in _mapping(spec.get("debug")).items() if value}
+    if contexts:
+        model["contexts"] = [{"name": ref.name, "namespace": ref.namespace} for ref in contexts]
+    metadata = {**resource.metadata, "name": resource.name, "namespace": namespace, "creationTimestamp": None}
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "Release",
+        "metadata": metadata,
+        "spec": model,
+        "status": dict(_STATUS),
+    }

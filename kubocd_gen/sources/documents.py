@@ -1,0 +1,131 @@
+"""The documents of a checkout that kcd-gen cares about, with the way back to their place in a file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors, Position
+from kubocd_gen.sources.discovery import SourceFile, display_path, find_files, read_source
+from kubocd_gen.sources.environment import expand_environment
+from kubocd_gen.sources.positions import find_position
+from kubocd_gen.sources.yaml_reader import YamlError, read_documents
+
+KUBOCD_GROUP = "kubocd.kubotal.io"
+KUBOCD_CHART = "kubocd-ctrl"
+# A Config can be carried by a HelmRelease whose chart is named in the OCIRepository of another file.
+_FLUX_MENTIONS = (b"helm.toolkit.fluxcd.io", b"source.toolkit.fluxcd.io")
+_KUBOCD_MENTIONS = (KUBOCD_GROUP.encode(), KUBOCD_CHART.encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A Kubernetes resource of a source file, as it was written.
+
+    `prefix` leads to it from the document's root (a `kind: List` holds its items). `spec_prefix` leads to what
+    became its `spec` where it was made of something else: the values of a chart.
+    """
+
+    file: SourceFile
+    document: int
+    value: Mapping[str, Any]
+    prefix: tuple[str | int, ...] = ()
+    spec_prefix: tuple[str | int, ...] | None = None
+    faults: tuple[YamlError, ...] = ()
+
+    @property
+    def group(self) -> str:
+        return self.api_version.rpartition("/")[0]
+
+    @property
+    def api_version(self) -> str:
+        return _text(self.value.get("apiVersion"))
+
+    @property
+    def kind(self) -> str:
+        return _text(self.value.get("kind"))
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        metadata = self.value.get("metadata")
+        return metadata if isinstance(metadata, Mapping) else {}
+
+    @property
+    def name(self) -> str:
+        return _text(self.metadata.get("name"))
+
+    @property
+    def namespace(self) -> str:
+        """As written; empty where the resource does not say."""
+        return _text(self.metadata.get("namespace"))
+
+    @property
+    def spec(self) -> Mapping[str, Any]:
+        spec = self.value.get("spec")
+        return spec if isinstance(spec, Mapping) else {}
+
+    def position(self, *keys: str | int) -> Position:
+        """The place of the value at `keys`, or of the innermost value on the way that exists."""
+        if self.spec_prefix is not None and keys[:1] == ("spec",):
+            path = (*self.spec_prefix, *keys[1:])
+        else:
+            path = (*self.prefix, *(keys if self.spec_prefix is None else ()))
+        return find_position(self.file.text, self.file.path, self.document, path)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def read_resources(
+    sources: Sequence[str], root: Path, ignore: Sequence[Path], findings: Findings, *, expand_env: bool = False
+) -> tuple[list[Resource], bool]:
+    """The resources of KuboCD and Flux in `sources`, and whether every file could be read.
+
+    What is not YAML is an error where it mentions KuboCD, and is passed over elsewhere.
+    """
+    resources: list[Resource] = []
+    complete = True
+    for path in find_files(sources, root, ignore, findings):
+        try:
+            file = read_source(path, display_path(path, root), (*_KUBOCD_MENTIONS, *_FLUX_MENTIONS))
+            if file is not None:
+                for resource in _read_file(file, expand_env=expand_env):
+                    resources.append(resource)
+        except (KcdError, KcdErrors) as error:
+            complete = False
+            findings.error(error)
+    return resources, complete
+
+
+def _read_file(file: SourceFile, *, expand_env: bool) -> Iterator[Resource]:
+    ours = KUBOCD_GROUP in file.text or KUBOCD_CHART in file.text
+    if expand_env and ours:
+        file = SourceFile(file.path, expand_environment(file.text, file.path, os.environ))
+    try:
+        for number, document in enumerate(read_documents(file.text, file.path)):
+            yield from _items(Resource(file, number, document.value, faults=document.faults), document.value)
+    except YamlError:
+        if ours:
+            raise
+
+
+def _items(resource: Resource, value: Any) -> Iterator[Resource]:
+    """The resource, or the items of a List (which may hold Lists)."""
+    if not isinstance(value, Mapping):
+        return
+    items = value.get("items")
+    if isinstance(items, list) and str(value.get("kind", "")).endswith("List"):
+        for index, item in enumerate(items):
+            prefix = (*resource.prefix, "items", index)
+            yield from _items(Resource(resource.file, resource.document, item, prefix, faults=resource.faults), item)
+    elif _is_ours(str(value.get("apiVersion", ""))):
+        yield resource
+
+
+def _is_ours(api_version: str) -> bool:
+    group = api_version.rpartition("/")[0]
+    return group in (KUBOCD_GROUP, "helm.toolkit.fluxcd.io", "source.toolkit.fluxcd.io")

@@ -1,0 +1,136 @@
+"""All of a cluster's KuboCD resources, admitted: what there is to compile, and what is broken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors, nearest
+from kubocd_gen.sources.admission import admit_config, admit_context, admit_release
+from kubocd_gen.sources.documents import KUBOCD_GROUP, Resource
+from kubocd_gen.sources.kubocd_chart import find_installations
+from kubocd_gen.sources.records import Config, Context, ContextRef, Release
+
+KUBOCD_NAMESPACE = "kubocd"
+_KINDS = ("Release", "Context", "Config")
+
+Record = TypeVar("Record", Release, Context, Config)
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """A cluster's resources as records.
+
+    `broken_configs` stop every Release, `broken_contexts` those that name one. `failed` are Releases that the
+    cluster would refuse, as `namespace/name`: what was written for them stays.
+    """
+
+    kubocd_namespace: str
+    releases: tuple[Release, ...]
+    contexts: tuple[Context, ...]
+    configs: tuple[Config, ...]
+    broken_contexts: dict[ContextRef, KcdErrors]
+    broken_configs: tuple[KcdErrors, ...]
+    failed: tuple[str, ...]
+
+
+def load_fleet(
+    resources: Sequence[Resource], default_namespace: str, kubocd_namespace: str | None, findings: Findings
+) -> Fleet:
+    """The KuboCD resources among `resources`, and those that the `kubocd-ctrl` chart makes of its values.
+
+    The KuboCD namespace is the one given, else that of an installation of the chart, else `kubocd`. Problems of a
+    Release are reported; those of Contexts and Configs are kept for the Releases that they stop.
+    """
+    installations = find_installations(resources, findings)
+    namespace = kubocd_namespace or (installations[0].namespace if installations else KUBOCD_NAMESPACE)
+    ours = [resource for resource in resources if resource.group == KUBOCD_GROUP]
+    ours += [resource for installation in installations for resource in installation.resources]
+    for resource in ours:
+        if resource.kind not in _KINDS:
+            findings.warning(_unknown_kind(resource))
+
+    def of_kind(kind: str) -> list[Resource]:
+        return [resource for resource in ours if resource.kind == kind]
+
+    broken_contexts: dict[ContextRef, KcdErrors] = {}
+    contexts = _admit(
+        of_kind("Context"),
+        lambda resource: admit_context(resource, default_namespace),
+        lambda resource, errors: broken_contexts.setdefault(
+            ContextRef(resource.namespace or default_namespace, resource.name), errors
+        ),
+        default_namespace,
+    )
+    broken_configs: list[KcdErrors] = []
+    configs = _admit(
+        [resource for resource in of_kind("Config") if (resource.namespace or namespace) == namespace],
+        lambda resource: admit_config(resource, namespace),
+        lambda _resource, errors: broken_configs.append(errors),
+        namespace,
+    )
+    failed: list[str] = []
+
+    def release_failed(resource: Resource, errors: KcdErrors) -> None:
+        key = f"{resource.namespace or default_namespace}/{resource.name}"
+        failed.append(key)
+        findings.error(errors, release=key if resource.name else None)
+
+    releases = _admit(
+        of_kind("Release"),
+        lambda resource: admit_release(resource, default_namespace),
+        release_failed,
+        default_namespace,
+    )
+    return Fleet(
+        kubocd_namespace=namespace,
+        releases=tuple(sorted(releases, key=lambda release: (release.namespace, release.name))),
+        contexts=tuple(contexts),
+        configs=tuple(configs),
+        broken_contexts=broken_contexts,
+        broken_configs=tuple(broken_configs),
+        failed=tuple(failed),
+    )
+
+
+def _admit(
+    resources: Iterable[Resource],
+    admit: Callable[[Resource], Record],
+    failed: Callable[[Resource, KcdErrors], object],
+    default_namespace: str,
+) -> list[Record]:
+    """The records of `resources`; those that are refused, or share their identity with another, go to `failed`."""
+    by_identity: dict[tuple[str, str], list[Resource]] = {}
+    for resource in resources:
+        by_identity.setdefault((resource.namespace or default_namespace, resource.name), []).append(resource)
+    records: list[Record] = []
+    for several in by_identity.values():
+        first = several[0]
+        if len(several) > 1 and first.name:
+            failed(first, KcdErrors([_duplicate(first, other) for other in several[1:]]))
+            continue
+        for resource in several:
+            try:
+                records.append(admit(resource))
+            except KcdErrors as errors:
+                failed(resource, errors)
+    return records
+
+
+def _duplicate(first: Resource, second: Resource) -> KcdError:
+    return KcdError(
+        f"the {first.kind} '{first.name}' is defined twice, here and in {first.position('metadata', 'name')}",
+        code="duplicate-resource",
+        position=second.position("metadata", "name"),
+        hint="rename or remove one of them, or give it another namespace",
+    )
+
+
+def _unknown_kind(resource: Resource) -> KcdError:
+    return KcdError(
+        f"the kind '{resource.kind}' is not one of KuboCD v0.3, and is passed over",
+        code="unknown-kind",
+        position=resource.position("kind"),
+        hint=nearest("did you mean '{}'?", resource.kind, _KINDS),
+    )
