@@ -1,0 +1,120 @@
+"""The Helm repository index inside a package: does it speak of the chart archives that are really there?"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import yaml
+
+from kubocd_gen.diagnostics import KcdError, Position, nearest
+from kubocd_gen.packages.text import shown
+
+# helm writes some five levels and thirty values a chart. Deep nesting crashes the C composer; many values cost memory.
+_DEEPEST = 64
+_MOST_VALUES = 100_000
+
+
+class _Bad(Exception):
+    """What is wrong with the index, as the end of a sentence that begins with the package's name."""
+
+    def __init__(self, what: str, *, code: str = "bad-index", hint: str | None = None) -> None:
+        super().__init__(what)
+        self.code = code
+        self.hint = hint
+
+
+def check_charts(files: Mapping[str, bytes], *, describe: str, position: Position | None = None) -> None:
+    """Compare the chart archives in `files` with `index.yaml` beside them.
+
+    Every archive that the index names must be there, and have the SHA-256 that the index gives, if it gives one: Flux
+    finds and checks the charts by it. An archive that the index leaves out is fine. Raises KcdError `bad-index` or
+    `corrupt-chart`, whose sentence begins with `describe`.
+    """
+    try:
+        _check(_load(files["index.yaml"]), {name: data for name, data in files.items() if name.endswith(".tgz")})
+    except _Bad as bad:
+        raise KcdError(f"{describe}: {bad}", code=bad.code, position=position, hint=bad.hint) from None
+
+
+def _check(index: Mapping[str, Any], charts: Mapping[str, bytes]) -> None:
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in charts.items()}
+    for chart, entry in _entries(index):
+        expected = _given(entry.get("digest"))
+        for url in _urls(chart, entry):
+            name = url.removeprefix("./")
+            if "/" in name:
+                raise _Bad(
+                    f"index.yaml has the chart {chart} at {shown(url)}, which is not in the package",
+                    hint="package it again with 'kubocd package' or 'kcd-gen package', which write relative URLs",
+                )
+            if name not in digests:
+                raise _Bad(
+                    f"index.yaml names the chart archive {shown(name)}, which is not in the package",
+                    code="corrupt-chart",
+                    hint=nearest("the package has '{}'", name, digests),
+                )
+            if expected is not None and str(expected).removeprefix("sha256:").lower() != digests[name]:
+                raise _Bad(
+                    f"the chart {name} has the digest {digests[name]}; index.yaml says {shown(str(expected))}",
+                    code="corrupt-chart",
+                )
+
+
+def _load(text: bytes) -> dict[str, Any]:
+    try:
+        _guard(text)
+        # Every scalar as the string that stands there: only names and digests are read.
+        index = yaml.load(text, Loader=yaml.CBaseLoader)  # noqa: S506 -- makes strings, lists and dicts, nothing else
+    except yaml.MarkedYAMLError as error:
+        where = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise _Bad(f"index.yaml is not YAML: {error.problem}{where}") from None
+    except (yaml.YAMLError, UnicodeError):
+        raise _Bad("index.yaml is not YAML: it holds characters that are not allowed") from None
+    if not isinstance(index, dict):
+        raise _Bad("index.yaml is not a Helm repository index")
+    return index
+
+
+def _guard(text: bytes) -> None:
+    """Walk through the events of `text`, which costs no memory, before anything is made of it."""
+    depth = 0
+    for count, event in enumerate(yaml.parse(text, Loader=yaml.CBaseLoader)):
+        if count > _MOST_VALUES:
+            raise _Bad(f"index.yaml holds more than {_MOST_VALUES} values")
+        if isinstance(event, yaml.AliasEvent):
+            raise _Bad("index.yaml uses an alias, which helm never writes")
+        if isinstance(event, yaml.ScalarEvent) and event.value == "<<" and event.implicit[0]:
+            raise _Bad("index.yaml uses a merge key, which helm never writes")
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > _DEEPEST:
+            raise _Bad(f"index.yaml is nested more than {_DEEPEST} levels deep")
+
+
+def _entries(index: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Each version of each chart, with its name and version as words for a message."""
+    charts = _given(index.get("entries")) or {}
+    if not isinstance(charts, dict):
+        raise _Bad("index.yaml has no map of charts")
+    for name, value in charts.items():
+        versions = _given(value) or []
+        if not isinstance(versions, list) or not all(isinstance(entry, dict) for entry in versions):
+            raise _Bad(f"index.yaml has no list of versions for the chart {shown(str(name))}")
+        for entry in versions:
+            yield f"{shown(str(name))} {shown(str(entry.get('version')))}", entry
+
+
+def _urls(chart: str, entry: Mapping[str, Any]) -> list[str]:
+    urls = _given(entry.get("urls")) or []
+    if not isinstance(urls, list) or not all(isinstance(url, str) for url in urls):
+        raise _Bad(f"index.yaml gives the chart {chart} URLs that are not a list of strings")
+    return urls
+
+
+def _given(value: object) -> object:
+    """`value`, or None where YAML has a null, which the loader gives as the text that stands there."""
+    return None if value in ("", "~", "null") else value

@@ -1,0 +1,111 @@
+"""A package image: its manifest, its one layer, and the checks between a blob store and the rest of kcd-gen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from kubocd_gen.diagnostics import KcdError, Position
+from kubocd_gen.packages.archive import read_package_archive
+from kubocd_gen.packages.chart_index import check_charts
+from kubocd_gen.packages.oci import (
+    CONFIG_TYPE,
+    CONTENT_TYPE,
+    DOCKER_LIST_TYPE,
+    DOCKER_MANIFEST_TYPE,
+    INDEX_TYPE,
+    JSON_LIMIT,
+    MANIFEST_TYPE,
+    Descriptor,
+    parse_descriptor,
+    parse_object,
+)
+from kubocd_gen.packages.reference import Reference
+from kubocd_gen.packages.text import shown
+
+_REQUIRED = ("original.yaml", "status.yaml", "index.yaml")
+_MANIFESTS = {
+    DOCKER_MANIFEST_TYPE: "a Docker image",
+    DOCKER_LIST_TYPE: "a Docker manifest list",
+    INDEX_TYPE: "an image index",
+}
+_CONFIGS = {
+    "application/vnd.cncf.helm.config.v1+json": "a Helm chart",
+    "application/vnd.cncf.flux.config.v1+json": "a Flux artifact",
+    "application/vnd.oci.image.config.v1+json": "a container image",
+    "application/vnd.docker.container.image.v1+json": "a Docker image",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PackageImage:
+    """A package as it lies in a layout, cache or registry, verified down to the digests of its charts."""
+
+    reference: str  # registry/repository:tag
+    digest: str  # sha256:… of the image manifest
+    layer_digest: str  # sha256:… of the content layer
+    files: Mapping[str, bytes] = field(repr=False, hash=False)  # original.yaml, status.yaml, index.yaml, *.tgz, …
+
+
+class BlobStore(Protocol):
+    """Where an image's blobs come from: a layout, the cache, a registry."""
+
+    def read_blob(self, descriptor: Descriptor, *, limit: int = ...) -> bytes:
+        """The blob, its digest and size verified. Raises KcdError, also where it is over `limit` bytes."""
+
+    def position(self, descriptor: Descriptor) -> Position | None:
+        """The blob's file, None where there is no file to name."""
+
+
+def read_image(reference: Reference, descriptor: Descriptor, store: BlobStore) -> PackageImage:
+    """The package whose manifest `descriptor` names.
+
+    Raises KcdError: `not-a-package` where the image is something else, `bad-archive`, `bad-index` or `corrupt-chart`
+    where the package is not as KuboCD's packager makes it, and what `store` raises.
+    """
+    layer = _layer(reference, descriptor, store)
+    position = store.position(layer)
+    files = read_package_archive(store.read_blob(layer), describe=str(reference), position=position)
+    if missing := [name for name in _REQUIRED if name not in files]:
+        raise KcdError(
+            f"the archive of {reference} has no {' and no '.join(missing)}", code="bad-archive", position=position
+        )
+    check_charts(files, describe=str(reference), position=position)
+    return PackageImage(str(reference), descriptor.digest, layer.digest, files)
+
+
+def _layer(reference: Reference, descriptor: Descriptor, store: BlobStore) -> Descriptor:
+    """The content layer's descriptor, once manifest and config are what KuboCD's packager writes."""
+    position = store.position(descriptor)
+
+    def other(what: str, hint: str | None = None) -> KcdError:
+        return KcdError(
+            f"{reference} is {what}, not a KuboCD package", code="not-a-package", position=position, hint=hint
+        )
+
+    if descriptor.media_type != MANIFEST_TYPE:
+        raise other(_MANIFESTS.get(descriptor.media_type) or f"of the media type {shown(descriptor.media_type)}")
+    what = f"the manifest of {reference}"
+    manifest = parse_object(
+        store.read_blob(descriptor, limit=JSON_LIMIT), what=what, code="not-a-package", position=position
+    )
+    # The manifest may leave its media type out; the descriptor has said it.
+    media_type = str(manifest.get("mediaType", MANIFEST_TYPE))
+    if media_type != MANIFEST_TYPE:
+        raise other(_MANIFESTS.get(media_type) or f"of the media type {shown(media_type)}")
+    config = _part(manifest.get("config"), f"the config of {reference}", position)
+    if config.media_type != CONFIG_TYPE:
+        raise other(_CONFIGS.get(config.media_type) or f"an image with a config of type {shown(config.media_type)}")
+    layers = manifest.get("layers")
+    if not isinstance(layers, list) or len(layers) != 1:
+        count = len(layers) if isinstance(layers, list) else "no list of"
+        raise other(f"an image with {count} layers", hint="a KuboCD package has exactly one layer")
+    layer = _part(layers[0], f"the layer of {reference}", position)
+    if layer.media_type != CONTENT_TYPE:
+        raise other(f"an image with a layer of type {shown(layer.media_type)}")
+    return layer
+
+
+def _part(value: Any, what: str, position: Position | None) -> Descriptor:
+    return parse_descriptor(value, what=what, code="not-a-package", position=position)

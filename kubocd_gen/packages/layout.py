@@ -1,0 +1,200 @@
+"""OCI image layouts: packages in a folder, as `skopeo copy docker://REF oci:DIR:REF` writes them.
+
+The format is that of the OCI image specification: `oci-layout`, `index.json`, `blobs/sha256/<digest>`. A layout may
+come out of Git or a download, so nothing in it is believed before its digest is checked, and no path is taken from it.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from kubocd_gen.diagnostics import KcdError, Position
+from kubocd_gen.packages.oci import (
+    DOCKER_LIST_TYPE,
+    INDEX_TYPE,
+    JSON_LIMIT,
+    LAYER_LIMIT,
+    MANIFEST_TYPE,
+    MIB,
+    REF_NAME,
+    Descriptor,
+    parse_descriptor,
+    parse_object,
+    sha256,
+)
+from kubocd_gen.packages.reference import Reference
+
+# BuildKit lists its attestations beside the images that they are about.
+_ATTESTATION = "vnd.docker.reference.type"
+_VENDOR = "vendor the package again, with 'kcd-gen vendor' or 'skopeo copy'"
+
+
+class OciLayout:
+    """An image layout folder, opened at the first question and read once; safe to ask from several threads."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._named: dict[str, list[object]] | None = None  # the index's entries, not yet parsed, by reference name
+
+    def references(self) -> tuple[str, ...]:
+        """The names that the layout gives its images, sorted."""
+        return tuple(sorted(self._images()))
+
+    def resolve(self, reference: Reference) -> Descriptor | None:
+        """The manifest that the layout names `reference`, None if it names none so.
+
+        An image index stands for the one manifest that it holds. Raises KcdError: `bad-layout` where the layout is not
+        as the specification says, `ambiguous-package` where the name stands for two images.
+        """
+        position = self._at("index.json")
+        entries = self._images().get(str(reference), [])
+        found = {descriptor.digest: descriptor for descriptor in _descriptors(entries, f"entry {reference}", position)}
+        if len(found) > 1:
+            raise KcdError(
+                f"{reference} stands for {len(found)} images: {', '.join(sorted(found))}",
+                code="ambiguous-package",
+                position=position,
+                hint="remove the entries of index.json that are out of date",
+            )
+        if not found:
+            return None
+        (descriptor,) = found.values()
+        return self._only_manifest(reference, descriptor)
+
+    def read_blob(self, descriptor: Descriptor, *, limit: int = LAYER_LIMIT) -> bytes:
+        """The blob's bytes, verified.
+
+        Raises KcdError: `corrupt-blob` where the file is missing or not what `descriptor` says, `bad-layout` where it
+        is over `limit` bytes or no regular file.
+        """
+        position = self.position(descriptor)
+        if descriptor.size > limit:
+            raise KcdError(
+                f"blob {descriptor.digest} is {descriptor.size} bytes long; the limit is {limit // MIB} MiB",
+                code="bad-layout",
+                position=position,
+            )
+        data = _read_regular(self.path / _blob(descriptor), limit)
+        if data is None:
+            raise KcdError(f"{position} is missing", code="corrupt-blob", position=position, hint=_VENDOR)
+        if (actual := sha256(data)) != descriptor.digest:
+            raise KcdError(
+                f"{position} has the digest {actual}, not {descriptor.digest}",
+                code="corrupt-blob",
+                position=position,
+                # skopeo does not write a blob whose file is there already, so it would repair nothing.
+                hint=f"delete the file, then {_VENDOR}",
+            )
+        if len(data) != descriptor.size:
+            raise KcdError(
+                f"{position} ({actual}) is {len(data)} bytes long; its descriptor says {descriptor.size}",
+                code="corrupt-blob",
+                position=position,
+                hint=_VENDOR,
+            )
+        return data
+
+    def position(self, descriptor: Descriptor) -> Position:
+        """The blob's file, for messages."""
+        return self._at(_blob(descriptor))
+
+    def _images(self) -> dict[str, list[object]]:
+        if self._named is None:
+            self._named = self._read_index()
+        return self._named
+
+    def _read_index(self) -> dict[str, list[object]]:
+        marker = self._read_json("oci-layout")
+        if not str(marker.get("imageLayoutVersion")).startswith("1."):
+            raise KcdError(
+                f"{self.path} is an image layout of an unknown version",
+                code="bad-layout",
+                position=self._at("oci-layout"),
+                hint='kcd-gen reads {"imageLayoutVersion": "1.0.0"}',
+            )
+        named: dict[str, list[object]] = {}
+        for entry in _manifests(self._read_json("index.json"), "index.json", self._at("index.json")):
+            # An entry without a name, or not of the right form, is in nobody's way until somebody asks for it.
+            annotations = entry.get("annotations") if isinstance(entry, dict) else None
+            name = annotations.get(REF_NAME) if isinstance(annotations, dict) else None
+            if isinstance(name, str):
+                named.setdefault(name, []).append(entry)
+        return named
+
+    def _only_manifest(self, reference: Reference, descriptor: Descriptor) -> Descriptor:
+        if descriptor.media_type not in (INDEX_TYPE, DOCKER_LIST_TYPE):
+            return descriptor
+        position = self.position(descriptor)
+        what = f"the image index of {reference}"
+        index = parse_object(
+            self.read_blob(descriptor, limit=JSON_LIMIT), what=what, code="bad-layout", position=position
+        )
+        usable = [
+            inner
+            for inner in _descriptors(_manifests(index, what, position), f"an entry of {what}", position)
+            if inner.media_type == MANIFEST_TYPE and _ATTESTATION not in inner.annotations
+        ]
+        if len(usable) != 1:
+            raise KcdError(
+                f"{what} holds {len(usable)} image manifests; a KuboCD package is exactly one",
+                code="bad-layout",
+                position=position,
+            )
+        return usable[0]
+
+    def _read_json(self, name: str) -> dict[str, object]:
+        position = self._at(name)
+        data = _read_regular(self.path / name, JSON_LIMIT)
+        if data is None:
+            raise KcdError(
+                f"{self.path} is not an OCI image layout: it has no {name}",
+                code="bad-layout",
+                position=position,
+                hint="'skopeo copy docker://REF oci:DIR:REF' and 'kcd-gen vendor' make one",
+            )
+        return parse_object(data, what=name, code="bad-layout", position=position)
+
+    def _at(self, name: str) -> Position:
+        return Position(str(self.path / name))
+
+
+def _blob(descriptor: Descriptor) -> str:
+    return f"blobs/sha256/{descriptor.hex}"
+
+
+def _manifests(index: dict[str, object], what: str, position: Position) -> list[object]:
+    manifests = index.get("manifests")
+    if not isinstance(manifests, list):
+        raise KcdError(f"{what} has no list of manifests", code="bad-layout", position=position)
+    return manifests
+
+
+def _descriptors(entries: list[object], what: str, position: Position) -> list[Descriptor]:
+    return [parse_descriptor(entry, what=what, code="bad-layout", position=position) for entry in entries]
+
+
+def _read_regular(path: Path, limit: int) -> bytes | None:
+    """The bytes of a regular file, or of one that a symbolic link leads to; None where there is no file."""
+
+    def bad(what: str) -> KcdError:
+        return KcdError(f"{path} {what}", code="bad-layout", position=Position(str(path)))
+
+    try:
+        with open(path, "rb", opener=_open_without_waiting) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise bad("is not a regular file")
+            if status.st_size > limit:
+                raise bad(f"is larger than the limit of {limit // MIB} MiB")
+            return file.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise bad(f"cannot be read: {error.strerror}") from None
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    # Opening a FIFO would otherwise wait for somebody to write to it.
+    return os.open(path, flags | os.O_NONBLOCK)

@@ -1,0 +1,337 @@
+"""The package's manifest (`original.yaml`) and `status.yaml`, read as strictly as KuboCD's packager reads them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from kubocd_gen.compiler.package_schema import PackageSchema, PackageSchemaError, Role, load_schema
+from kubocd_gen.compiler.structural import admit, canonical_fields
+from kubocd_gen.compiler.wording import dotted, quoted, type_name
+from kubocd_gen.diagnostics import KcdError, KcdErrors, Position, nearest
+from kubocd_gen.packages.source import PackageImage
+from kubocd_gen.resources import schema
+from kubocd_gen.sources.positions import find_in_text, find_position
+from kubocd_gen.sources.scalars import float64, number_text
+from kubocd_gen.sources.yaml_reader import Document, read_documents
+
+MANIFEST = "original.yaml"
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_TARGET_NAMESPACE = "{{.Release.spec.targetNamespace}}"
+
+
+@dataclass(frozen=True, slots=True)
+class ChartRef:
+    """A chart inside a package, as `status.yaml` names it."""
+
+    name: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateSource:
+    """A template of the manifest: a text, or a map or list (`tree`) that is dumped to YAML to become the text.
+
+    `path` leads to it in the manifest. `header` says whether the package's `templateHeader` goes in front.
+    """
+
+    path: tuple[str | int, ...]
+    text: str = ""
+    tree: Any = None
+    header: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """One chart of a package and the templates that say how it is deployed."""
+
+    name: str
+    values: TemplateSource
+    spec_patch: TemplateSource
+    timeout: TemplateSource
+    interval: TemplateSource
+    target_namespace: TemplateSource
+    enabled: TemplateSource
+    depends_on: TemplateSource
+    on_failure_strategy: TemplateSource
+
+    def templates(self) -> Iterator[tuple[str, TemplateSource]]:
+        """Field and template, in the order in which KuboCD renders them."""
+        yield "values", self.values
+        yield "specPatch", self.spec_patch
+        yield "timeout", self.timeout
+        yield "interval", self.interval
+        yield "targetNamespace", self.target_namespace
+        yield "enabled", self.enabled
+        yield "dependsOn", self.depends_on
+        yield "onFailureStrategy", self.on_failure_strategy
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A package image, read and groomed. `reference` is `repository:tag` as it was fetched."""
+
+    reference: str
+    digest: str
+    text: str
+    files: Mapping[str, bytes]
+    name: str
+    tag: str
+    protected: bool
+    template_header: str
+    description: TemplateSource
+    usage: Mapping[str, TemplateSource]
+    roles: TemplateSource
+    dependencies: TemplateSource
+    parameters_schema: PackageSchema
+    context_schema: PackageSchema | None
+    modules: tuple[Module, ...]
+    charts: Mapping[str, ChartRef]
+
+    @property
+    def label(self) -> str:
+        """How messages name the package: `redis:20.6.1-p01`."""
+        return f"{self.name}:{self.tag}"
+
+    def position(self, *keys: str | int) -> Position:
+        """The place of the value at `keys` in the manifest."""
+        return find_position(self.text, manifest_path(self.reference), 0, keys)
+
+    def template_position(self, template: TemplateSource, line: int | None, column: int | None = None) -> Position:
+        """The place of a line and column of a template; its beginning where its lines are not the manifest's."""
+        if template.tree is not None:
+            return self.position(*template.path)
+        return find_in_text(self.text, manifest_path(self.reference), 0, template.path, line, column)
+
+    def templates(self) -> Iterator[tuple[str, TemplateSource]]:
+        """Label and template, in the order in which KuboCD renders them."""
+        for key in sorted(self.usage):
+            yield f"usage.{key}", self.usage[key]
+        yield "roles", self.roles
+        yield "dependencies", self.dependencies
+        yield "description", self.description
+        for module in self.modules:
+            for field, template in module.templates():
+                yield f"module '{module.name}', {field}", template
+
+
+def manifest_path(reference: str) -> str:
+    """How positions name the manifest of a package."""
+    return f"oci://{reference}/{MANIFEST}"
+
+
+def read_package(image: PackageImage) -> Package:
+    """The package in `image`. Raises KcdErrors with every problem of its manifest, each with its line."""
+    path = manifest_path(image.reference)
+    try:
+        text = image.files[MANIFEST].decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise KcdErrors(
+            [KcdError("the manifest is not UTF-8 text", code="bad-package", position=Position(path))]
+        ) from error
+    try:
+        document = next(read_documents(text, path, exact_integers=True), Document(None, 1))
+        return _Reader(text, path, document).package(image)
+    except KcdError as error:
+        raise KcdErrors([error]) from error
+
+
+@lru_cache(maxsize=1)
+def _schema() -> Mapping[str, Any]:
+    loaded: Mapping[str, Any] = schema("kubocd/package-v1alpha1")["schema"]
+    return loaded
+
+
+class _Reader:
+    """One manifest under reading, with the problems found so far."""
+
+    def __init__(self, text: str, path: str, document: Document) -> None:
+        self.text = text
+        self.path = path
+        self.errors: list[KcdError] = list(document.faults)
+        value = {} if document.value is None else document.value
+        value = _strings(canonical_fields(value, _schema()), _schema())
+        self.manifest, violations = admit(value, _schema())
+        for violation in violations:
+            where = f"{dotted(violation.path)} " if violation.path else "the manifest "
+            self.error(where + violation.message, *violation.path, code=violation.code, hint=violation.hint)
+        if any(violation.code in ("invalid-type", "unknown-field") for violation in violations):
+            raise KcdErrors(self.errors)
+
+    def error(self, message: str, *keys: str | int, code: str = "bad-package", hint: str | None = None) -> None:
+        position = find_position(self.text, self.path, 0, keys)
+        self.errors.append(KcdError(message, code=code, position=position, hint=hint))
+
+    def package(self, image: PackageImage) -> Package:
+        manifest = self.manifest
+        if manifest.get("apiVersion") != "v1alpha1":
+            self.error(f"apiVersion must be 'v1alpha1', not '{manifest.get('apiVersion', '')}'", "apiVersion")
+        if manifest.get("type") not in (None, "", "Package"):
+            self.error(f"type must be 'Package', not '{manifest['type']}'", "type")
+        name, tag = manifest.get("name", ""), manifest.get("tag", "")
+        for field, value in (("name", name), ("tag", tag)):
+            if not value:
+                self.error(f"{field} must be set", field)
+        if name and not _NAME.fullmatch(name):
+            self.error(
+                f"'{name}' is not a name for a package", "name", hint="lower case letters, digits and inner '-' only"
+            )
+        modules = self.modules(manifest.get("modules") or [])
+        schemas = manifest.get("schema") or {}
+        parameters = self.schema(schemas, "parameters")
+        context = self.schema(schemas, "context")
+        roles = self.tree(manifest.get("roles"), "[]", "roles")
+        dependencies = self.tree(manifest.get("dependencies"), "[]", "dependencies")
+        charts = self.charts(image)
+        if self.errors:
+            raise KcdErrors(self.errors)
+        assert parameters is not None  # only that of a context may be absent
+        return Package(
+            reference=image.reference,
+            digest=image.digest,
+            text=self.text,
+            files=image.files,
+            name=name,
+            tag=tag,
+            protected=bool(manifest.get("protected")),
+            template_header=manifest.get("templateHeader") or "",
+            description=TemplateSource(("description",), manifest.get("description") or ""),
+            usage={
+                key: TemplateSource(("usage", key), text or "") for key, text in (manifest.get("usage") or {}).items()
+            },
+            roles=roles,
+            dependencies=dependencies,
+            parameters_schema=parameters,
+            context_schema=context,
+            modules=modules,
+            charts=charts,
+        )
+
+    def schema(self, schemas: Mapping[str, Any], role: Role) -> PackageSchema | None:
+        try:
+            return load_schema(_float64(schemas.get(role)), role=role)
+        except PackageSchemaError as errors:
+            for error in errors.errors:
+                where = f"schema.{role}: {error.message}"
+                self.error(where, "schema", role, *error.path, code=error.code, hint=error.hint)
+            return None
+
+    def modules(self, items: list[Any]) -> tuple[Module, ...]:
+        if not items:
+            self.error("a package must have at least one module", "modules")
+        modules: list[Module] = []
+        for index, item in enumerate(items):
+            module = self.module(item or {}, index)
+            if any(module.name == other.name for other in modules):
+                self.error(f"two modules are named '{module.name}'", "modules", index, "name")
+            modules.append(module)
+        return tuple(modules)
+
+    def module(self, item: Mapping[str, Any], index: int) -> Module:
+        at = ("modules", index)
+        name = item.get("name") or f"module{index:02d}"
+        if item.get("type") not in (None, "", "HelmChart"):
+            self.error(f"module '{name}': type must be 'HelmChart', not '{item['type']}'", *at, "type")
+        if item.get("parameters") not in (None, ""):
+            self.error(f"module '{name}': 'parameters' is reserved and must be left out", *at, "parameters")
+        self.source(item.get("source") or {}, name, (*at, "source"))
+
+        def text(field: str, default: str = "") -> TemplateSource:
+            return TemplateSource((*at, field), item.get(field) or default)
+
+        return Module(
+            name=name,
+            values=self.tree(item.get("values"), None, *at, "values"),
+            spec_patch=self.tree(item.get("specPatch"), None, *at, "specPatch"),
+            timeout=text("timeout"),
+            interval=text("interval"),
+            target_namespace=text("targetNamespace", _TARGET_NAMESPACE),
+            enabled=text("enabled", "true"),
+            depends_on=self.tree(item.get("dependsOn"), "[]", *at, "dependsOn"),
+            on_failure_strategy=text("onFailureStrategy"),
+        )
+
+    def tree(self, value: Any, absent: str | None, *path: str | int) -> TemplateSource:
+        """A template that may be given as a tree. `absent` is the text of none; None means: renders to nothing."""
+        if value is None:
+            return TemplateSource(path, absent or "", header=absent is not None)
+        if isinstance(value, str):
+            return TemplateSource(path, value)
+        if isinstance(value, (dict, list)):
+            return TemplateSource(path, tree=_float64(value))
+        self.error(f"{dotted(path)} must be a text, a map or a list, not {quoted(value)}", *path, code="invalid-type")
+        return TemplateSource(path)
+
+    def source(self, source: Mapping[str, Any], module: str, at: tuple[str | int, ...]) -> None:
+        kinds = ("helmRepository", "oci", "git", "local")
+        given = [kind for kind in kinds if source.get(kind) is not None]
+        if len(given) != 1:
+            found = f"found {' and '.join(given)}" if given else "there is none"
+            self.error(f"module '{module}': source must be exactly one of {', '.join(kinds)}; {found}", *at)
+            return
+        kind = given[0]
+        required = {"helmRepository": ("url", "chart", "version"), "oci": ("repository", "tag"), "git": ("url", "path")}
+        for field in required.get(kind, ()):
+            if not source[kind].get(field):
+                self.error(f"module '{module}': source.{kind}.{field} must be set", *at, kind, field)
+        if kind == "git" and bool(source[kind].get("branch")) == bool(source[kind].get("tag")):
+            self.error(f"module '{module}': source.git takes a branch or a tag, exactly one of them", *at, kind)
+
+    def charts(self, image: PackageImage) -> Mapping[str, ChartRef]:
+        """`status.yaml`: the chart that the packager found for each module."""
+        path = f"oci://{image.reference}/status.yaml"
+        text = image.files["status.yaml"].decode("utf-8", "replace")
+        document = next(read_documents(text, path, exact_integers=True), Document(None, 1))
+        status = document.value if isinstance(document.value, dict) else {}
+        charts = status.get("chartByModule")
+        found = {}
+        for module, chart in (charts if isinstance(charts, dict) else {}).items():
+            name, version = (
+                _string(chart.get(key)) if isinstance(chart, dict) else None for key in ("name", "version")
+            )
+            if not isinstance(name, str) or not isinstance(version, str):
+                self.errors.append(
+                    KcdError(f"status.yaml has no chart name and version for module '{module}'", code="bad-package")
+                )
+                continue
+            found[module] = ChartRef(name, version)
+        return found
+
+
+def missing_chart(package: Package, module: str) -> KcdError:
+    """The error for an enabled module that `status.yaml` does not know."""
+    return KcdError(
+        f"package {package.label} has no chart for module '{module}'",
+        code="bad-package",
+        position=package.position("modules"),
+        hint=nearest("did you mean '{}'?", module, package.charts) or "build the package again",
+    )
+
+
+def _strings(value: Any, rules: Mapping[str, Any]) -> Any:
+    """Numbers and booleans as strings where the schema wants strings, as sigs.k8s.io/yaml does for typed fields."""
+    if isinstance(value, dict):
+        fields, others = rules.get("properties", {}), rules.get("additionalProperties", {})
+        if others.get("type") == "string":
+            value = {key: "" if item is None else item for key, item in value.items()}  # Go's zero of the map's values
+        return {key: _strings(item, fields.get(key, others)) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_strings(item, rules.get("items", {})) for item in value]
+    return _string(value) if rules.get("type") == "string" else value
+
+
+def _string(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return number_text(value) if type_name(value) == "number" else value
+
+
+def _float64(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _float64(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_float64(item) for item in value]
+    return float64(value) if type_name(value) == "number" else value

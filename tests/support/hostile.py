@@ -1,0 +1,54 @@
+"""Tar archives that no packager makes."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Mapping
+
+_END = bytes(2 * tarfile.BLOCKSIZE)
+
+
+def member(
+    name: str, data: bytes = b"", *, kind: bytes = tarfile.REGTYPE, size: int | None = None, link: str = ""
+) -> bytes:
+    """One member as it lies in a tar: its header, with any `size` declared, and its padded content."""
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname, info.size = kind, link, len(data) if size is None else size
+    # GNU's format writes a size in binary where the octal field is too short for it.
+    header = info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
+    return header + data + bytes(-len(data) % tarfile.BLOCKSIZE)
+
+
+def extended(records: Mapping[str, str], *, kind: bytes = tarfile.XHDTYPE) -> bytes:
+    """A pax header with `records`, for the member after it (or, of the kind XGLTYPE, for all)."""
+    return member("pax", b"".join(_record(key, value) for key, value in records.items()), kind=kind)
+
+
+def tar(*members: bytes) -> bytes:
+    """The archive of `members`, with its end mark."""
+    return b"".join(members) + _END
+
+
+def sparse() -> bytes:
+    """A member in GNU's old sparse format."""
+    return member("podinfo-6.7.1.tgz", bytes(512), kind=tarfile.GNUTYPE_SPARSE)
+
+
+def with_paths(names: Mapping[str, bytes], layout: int) -> bytes:
+    """An archive by Python's own writer in one of its formats (`tarfile.PAX_FORMAT` …)."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w", format=layout) as archive:
+        for name, data in names.items():
+            info = tarfile.TarInfo(name)
+            info.size, info.mtime, info.uname = len(data), 1.5, "Zoë"  # no whole second, no ASCII: pax writes headers
+            archive.addfile(info, io.BytesIO(data))
+    return packed.getvalue()
+
+
+def _record(key: str, value: str) -> bytes:
+    text = f" {key}={value}\n".encode("utf-8", "surrogateescape")
+    length = len(text)
+    while len(str(length)) + len(text) != length:
+        length = len(str(length)) + len(text)
+    return str(length).encode() + text

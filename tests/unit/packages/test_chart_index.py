@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.packages.chart_index import check_charts
+
+CHART = b"a chart"
+DIGEST = hashlib.sha256(CHART).hexdigest()
+
+
+def index(**changes: Any) -> str:
+    entry = {"name": "p", "version": "1.0.0", "digest": DIGEST, "urls": ["p-1.0.0.tgz"], **changes}
+    return yaml.safe_dump({"apiVersion": "v1", "entries": {"p": [entry]}})
+
+
+def check(text: str | bytes) -> None:
+    data = text if isinstance(text, bytes) else text.encode()
+    check_charts({"index.yaml": data, "p-1.0.0.tgz": CHART}, describe="x.io/p:1")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        index(),
+        index(digest=f"sha256:{DIGEST}"),
+        index(digest=DIGEST.upper()),
+        index(digest=None),
+        index(digest=""),
+        index(urls=["./p-1.0.0.tgz"]),
+        index(urls=None),
+        index(created="2025-13-45T99:00:00Z"),
+        index(description="<< & * ! @"),
+        "entries: {}",
+        "entries:",
+        "apiVersion: v1",
+        '{"entries": {"p": []}}',
+    ],
+)
+def test_an_index_that_agrees_with_the_archives_is_accepted(text: str) -> None:
+    check(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "sentence"),
+    [
+        (
+            index(digest="0" * 64),
+            "corrupt-chart",
+            f"the chart p-1.0.0.tgz has the digest {DIGEST}; index.yaml says '0000",
+        ),
+        (index(digest=["x"]), "corrupt-chart", "index.yaml says"),
+        (
+            index(urls=["p-1.0.1.tgz"]),
+            "corrupt-chart",
+            "names the chart archive 'p-1.0.1.tgz', which is not in the package",
+        ),
+        (index(urls=["index.yaml"]), "corrupt-chart", "names the chart archive 'index.yaml'"),
+        (index(urls=["https://example.com/p-1.0.0.tgz"]), "bad-index", "the chart 'p' '1.0.0' at 'https://example.com"),
+        (index(urls=["../p-1.0.0.tgz"]), "bad-index", "at '../p-1.0.0.tgz', which is not in the package"),
+        (index(urls=["p-1.0.0.tgz?x"]), "corrupt-chart", "names the chart archive 'p-1.0.0.tgz?x'"),
+        (index(urls="p-1.0.0.tgz"), "bad-index", "not a list of strings"),
+        (index(urls=[["p"]]), "bad-index", "not a list of strings"),
+        ("", "bad-index", "is not a Helm repository index"),
+        ("[]", "bad-index", "is not a Helm repository index"),
+        ("entries: text", "bad-index", "no map of charts"),
+        ("entries: [p]", "bad-index", "no map of charts"),
+        ("entries: {p: 1}", "bad-index", "no list of versions for the chart 'p'"),
+        ("entries: {p: [1]}", "bad-index", "no list of versions for the chart 'p'"),
+        ("a: [", "bad-index", "is not YAML"),
+        ("a: b: c", "bad-index", "is not YAML: mapping values are not allowed in this context in line 1"),
+        ("a: 1\n--- \nb: 2\n", "bad-index", "is not YAML"),
+        ("? [a]\n: b\n", "bad-index", "is not YAML"),
+        (b"a: \xff", "bad-index", "is not YAML"),
+        ("a: \x07", "bad-index", "is not YAML"),
+        ("a: &x 1\nb: *x\n", "bad-index", "uses an alias"),
+        ("a: {<<: {b: 1}}\n", "bad-index", "uses a merge key"),
+        ("a: " + "[" * 60_000, "bad-index", "nested more than 64 levels deep"),
+        ("[" * 65 + "]" * 65, "bad-index", "nested more than 64 levels deep"),
+        ("- " * 65 + "a", "bad-index", "nested more than 64 levels deep"),
+        ("- a\n" * 100_001, "bad-index", "holds more than 100000 values"),
+    ],
+    ids=range(27),
+)
+def test_an_index_that_does_not_is_refused(text: str | bytes, code: str, sentence: str) -> None:
+    with pytest.raises(KcdError) as caught:
+        check(text)
+    assert caught.value.code == code
+    assert caught.value.message.startswith("x.io/p:1: ")
+    assert sentence in caught.value.message
+    assert caught.value.message.isprintable()
+
+
+def test_an_archive_that_the_index_leaves_out_is_fine() -> None:
+    files = {"index.yaml": index().encode(), "p-1.0.0.tgz": CHART, "q-1.0.0.tgz": b"another"}
+    check_charts(files, describe="x.io/p:1")
+
+
+def test_the_archive_that_was_perhaps_meant_is_suggested() -> None:
+    with pytest.raises(KcdError) as caught:
+        check(index(urls=["p-1.0.1.tgz"]))
+    assert caught.value.hint == "the package has 'p-1.0.0.tgz'"
+
+
+@given(st.text(alphabet="ap<>&*!?:-,[]{}#|%@`'\" \n\t0\\x", max_size=60))
+def test_no_text_brings_out_anything_but_a_readable_error(text: str) -> None:
+    try:
+        check("entries:\n  p:\n  - " + text)
+    except KcdError as error:
+        assert error.message.isprintable()

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kubocd_gen.diagnostics import KcdError, Position
+from kubocd_gen.packages.image import PackageImage, read_image
+from kubocd_gen.packages.layout import OciLayout
+from kubocd_gen.packages.oci import CONFIG_TYPE, CONTENT_TYPE, MANIFEST_TYPE, sha256
+from kubocd_gen.packages.reference import parse_reference
+from tests.support.images import chart_index, gzipped, tarred
+from tests.unit.packages.conftest import CHART, LAYER, REFERENCE, WriteOne
+
+EMPTY = {"digest": sha256(b"{}"), "size": 2}
+FILES = {
+    "original.yaml": b"name: p\n",
+    "status.yaml": b"{}\n",
+    "index.yaml": chart_index({"p-1.0.0.tgz": CHART}).encode(),
+    "p-1.0.0.tgz": CHART,
+}
+
+
+def read(folder: Path) -> PackageImage:
+    layout, reference = OciLayout(folder), parse_reference(REFERENCE)
+    descriptor = layout.resolve(reference)
+    assert descriptor is not None
+    return read_image(reference, descriptor, layout)
+
+
+def refusal(folder: Path, code: str) -> KcdError:
+    with pytest.raises(KcdError) as caught:
+        read(folder)
+    assert caught.value.code == code
+    assert caught.value.message.isprintable()
+    return caught.value
+
+
+def test_an_image_carries_its_digests_and_its_files(write_one: WriteOne) -> None:
+    folder = write_one()
+    image = read(folder)
+    assert image.reference == REFERENCE
+    assert (folder / "blobs" / "sha256" / image.digest.removeprefix("sha256:")).is_file()
+    assert image.layer_digest == sha256(LAYER)
+    assert set(image.files) == {"original.yaml", "groomed.yaml", "index.yaml", "status.yaml", "p-1.0.0.tgz"}
+    assert image.files["p-1.0.0.tgz"] == CHART
+
+
+def test_a_manifest_may_leave_its_media_type_to_its_descriptor(write_one: WriteOne) -> None:
+    folder = write_one()
+    manifest = folder / "blobs" / "sha256" / read(folder).digest.removeprefix("sha256:")
+    text = manifest.read_bytes().replace(b'"mediaType": "%s", ' % MANIFEST_TYPE.encode(), b"", 1)
+    data = {"digest": sha256(text), "size": len(text)}
+    (manifest.parent / sha256(text).removeprefix("sha256:")).write_bytes(text)
+    assert read(write_one(entry=data)).digest == sha256(text)
+
+
+@pytest.mark.parametrize(
+    ("media_type", "words"),
+    [
+        ("application/vnd.docker.distribution.manifest.v2+json", "a Docker image"),
+        ("application/vnd.oci.artifact.manifest.v1+json", "of the media type 'application/vnd.oci.artifact.manifest"),
+        ("\x1b[2J", r"of the media type '\x1b[2J'"),
+    ],
+)
+def test_a_descriptor_of_another_kind_of_manifest_is_named_for_what_it_is(
+    write_one: WriteOne, media_type: str, words: str
+) -> None:
+    error = refusal(write_one(entry={"mediaType": media_type}), "not-a-package")
+    assert error.message.startswith(f"{REFERENCE} is {words}")
+    assert error.message.endswith(", not a KuboCD package")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"mediaType": "application/vnd.docker.distribution.manifest.v2+json"}, "is a Docker image"),
+        ({"mediaType": "application/vnd.oci.image.index.v1+json"}, "is an image index"),
+        ({"mediaType": ["x"]}, "is of the media type"),
+        ({"config": {**EMPTY, "mediaType": "application/vnd.cncf.helm.config.v1+json"}}, "is a Helm chart"),
+        ({"config": {**EMPTY, "mediaType": "application/vnd.oci.image.config.v1+json"}}, "is a container image"),
+        ({"config": {**EMPTY, "mediaType": "text/x-config"}}, "is an image with a config of type 'text/x-config'"),
+        ({"config": None}, "the config of registry.example.com/p:1.0.0 is not a descriptor"),
+        ({"layers": None}, "is an image with no list of layers"),
+        ({"layers": []}, "is an image with 0 layers"),
+        ({"layers": [{**EMPTY, "mediaType": CONTENT_TYPE}] * 2}, "is an image with 2 layers"),
+        ({"layers": ["x"]}, "the layer of registry.example.com/p:1.0.0 is not a descriptor"),
+        ({"layers": [{**EMPTY, "mediaType": "text/plain"}]}, "is an image with a layer of type 'text/plain'"),
+        ({"layers": [{**EMPTY, "mediaType": CONTENT_TYPE, "digest": "sha256:../x"}]}, "has no digest of the form"),
+    ],
+)
+def test_an_image_that_is_no_package_is_named_for_what_it_is(
+    write_one: WriteOne, changes: dict[str, Any], words: str
+) -> None:
+    error = refusal(write_one(**changes), "not-a-package")
+    assert words in error.message
+    assert error.position is not None
+
+
+def test_a_layer_over_the_limit_is_refused_before_it_is_read(write_one: WriteOne) -> None:
+    layer = {"mediaType": CONTENT_TYPE, "digest": sha256(LAYER), "size": 300 << 20}
+    assert "the limit is 256 MiB" in refusal(write_one(layers=[layer]), "bad-layout").message
+
+
+def test_a_config_is_not_read_at_all(write_one: WriteOne) -> None:
+    assert read(write_one(config={"mediaType": CONFIG_TYPE, "digest": "sha256:" + "0" * 64, "size": 1 << 60}))
+
+
+@pytest.mark.parametrize("name", ["original.yaml", "status.yaml", "index.yaml"])
+def test_a_package_without_one_of_its_files_is_refused(write_one: WriteOne, name: str) -> None:
+    files = {file: data for file, data in FILES.items() if file != name}
+    error = refusal(write_one(gzipped(tarred(files))), "bad-archive")
+    assert error.message == f"the archive of {REFERENCE} has no {name}"
+
+
+def test_every_missing_file_is_named(write_one: WriteOne) -> None:
+    error = refusal(write_one(gzipped(tarred({"p-1.0.0.tgz": CHART}))), "bad-archive")
+    assert error.message.endswith("has no original.yaml and no status.yaml and no index.yaml")
+
+
+def test_a_package_needs_no_groomed_manifest(write_one: WriteOne) -> None:
+    assert "groomed.yaml" not in read(write_one(gzipped(tarred(FILES)))).files
+
+
+def test_a_chart_that_is_not_the_one_of_the_index_is_refused_at_the_layer_s_file(write_one: WriteOne) -> None:
+    layer = gzipped(tarred({**FILES, "p-1.0.0.tgz": b"another"}))
+    folder = write_one(layer)
+    error = refusal(folder, "corrupt-chart")
+    assert error.position == Position(str(folder / "blobs" / "sha256" / sha256(layer).removeprefix("sha256:")))

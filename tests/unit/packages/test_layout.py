@@ -1,0 +1,259 @@
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.packages.layout import OciLayout
+from kubocd_gen.packages.oci import INDEX_TYPE, MANIFEST_TYPE, REF_NAME, Descriptor, sha256
+from kubocd_gen.packages.reference import parse_reference
+from tests.support.images import write_blob, write_image, write_index, write_layout
+from tests.unit.packages.conftest import LAYER, REFERENCE, WriteOne
+
+WANTED = parse_reference(REFERENCE)
+
+
+def resolve(folder: Path) -> Descriptor | None:
+    return OciLayout(folder).resolve(WANTED)
+
+
+def refusal(ask: Callable[[], object], code: str) -> KcdError:
+    with pytest.raises(KcdError) as caught:
+        ask()
+    assert caught.value.code == code
+    assert caught.value.message.isprintable()
+    assert caught.value.position is not None
+    return caught.value
+
+
+def only_blob(folder: Path, descriptor: Descriptor) -> Path:
+    return folder / "blobs" / "sha256" / descriptor.hex
+
+
+def test_a_package_is_found_by_its_full_reference(write_one: WriteOne) -> None:
+    found = resolve(write_one())
+    assert found is not None
+    assert found.media_type == MANIFEST_TYPE
+
+
+def test_a_package_that_the_layout_does_not_name_is_none(write_one: WriteOne) -> None:
+    assert OciLayout(write_one()).resolve(parse_reference("registry.example.com/p:1.0.1")) is None
+
+
+def test_the_references_of_a_layout_are_sorted(tmp_path: Path) -> None:
+    write_layout(tmp_path, {"x.io/q:1": LAYER, "x.io/p:2": LAYER, "x.io/p:1": LAYER})
+    assert OciLayout(tmp_path).references() == ("x.io/p:1", "x.io/p:2", "x.io/q:1")
+
+
+def test_a_layout_is_read_as_skopeo_writes_it(tmp_path: Path) -> None:
+    image = write_image(tmp_path, LAYER)
+    (tmp_path / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+    manifests = [{**image, "annotations": {"org.opencontainers.image.ref.name": REFERENCE}}]
+    compact = json.dumps({"schemaVersion": 2, "manifests": manifests}, separators=(",", ":"))
+    (tmp_path / "index.json").write_text(compact)
+    found = resolve(tmp_path)
+    assert found is not None
+    assert found.digest == image["digest"]
+
+
+def test_an_entry_that_nobody_asks_for_may_be_of_any_form(tmp_path: Path) -> None:
+    good = {**write_image(tmp_path, LAYER), "annotations": {REF_NAME: REFERENCE}}
+    strange: list[Any] = [None, {}, {"annotations": 1}, {"annotations": {REF_NAME: []}}, {"digest": "sha512:00"}]
+    write_index(tmp_path, [*strange, good])
+    assert resolve(tmp_path) is not None
+
+
+def test_one_reference_twice_with_one_digest_is_fine(tmp_path: Path) -> None:
+    entry = {**write_image(tmp_path, LAYER), "annotations": {REF_NAME: REFERENCE}}
+    write_index(tmp_path, [entry, entry])
+    assert resolve(tmp_path) is not None
+
+
+def test_one_reference_with_two_digests_is_an_error_that_names_both(tmp_path: Path) -> None:
+    images = [write_image(tmp_path, LAYER), write_image(tmp_path, LAYER + b"x")]
+    write_index(tmp_path, [{**image, "annotations": {REF_NAME: REFERENCE}} for image in images])
+    error = refusal(lambda: resolve(tmp_path), "ambiguous-package")
+    assert all(image["digest"] in error.message for image in images)
+
+
+def test_an_image_index_stands_for_the_one_manifest_in_it(tmp_path: Path) -> None:
+    image = write_image(tmp_path, LAYER)
+    attestation = {
+        **write_blob(tmp_path, b"{}", MANIFEST_TYPE),
+        "annotations": {"vnd.docker.reference.type": "attestation-manifest"},
+    }
+    write_nested(tmp_path, [attestation, image])
+    found = resolve(tmp_path)
+    assert found is not None
+    assert found.digest == image["digest"]
+
+
+def test_an_image_index_of_no_or_several_manifests_is_refused(tmp_path: Path) -> None:
+    write_nested(tmp_path, [])
+    assert "holds 0 image manifests" in refusal(lambda: resolve(tmp_path), "bad-layout").message
+    write_nested(tmp_path, [write_image(tmp_path, LAYER), write_image(tmp_path, LAYER + b"x")])
+    assert "holds 2 image manifests" in refusal(lambda: resolve(tmp_path), "bad-layout").message
+
+
+def test_an_image_index_in_an_image_index_is_not_followed(tmp_path: Path) -> None:
+    inner = write_blob(tmp_path, json.dumps({"manifests": [write_image(tmp_path, LAYER)]}).encode(), INDEX_TYPE)
+    write_nested(tmp_path, [inner])
+    assert "holds 0 image manifests" in refusal(lambda: resolve(tmp_path), "bad-layout").message
+
+
+def write_nested(folder: Path, manifests: list[dict[str, Any]]) -> None:
+    index = write_blob(folder, json.dumps({"manifests": manifests}).encode(), INDEX_TYPE)
+    write_index(folder, [{**index, "annotations": {REF_NAME: REFERENCE}}])
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "index.json is not JSON"),
+        ("{", "index.json is not JSON"),
+        ("[]", "index.json is not a JSON object"),
+        ("null", "index.json is not a JSON object"),
+        ("{}", "index.json has no list of manifests"),
+        ('{"manifests": {}}', "index.json has no list of manifests"),
+        ("[" * 100_000, "index.json is nested too deeply"),
+        ('{"a": ' * 100_000, "index.json is nested too deeply"),
+        ('{"size": ' + "9" * 5000 + "}", "index.json holds a number that is too long"),
+        ("\udcff", "index.json is not UTF-8 text"),
+        (" " * (4 << 20) + "{}", "index.json is larger than the limit of 4 MiB"),
+    ],
+)
+def test_an_index_that_is_no_index_is_refused(write_one: WriteOne, text: str, sentence: str) -> None:
+    folder = write_one()
+    (folder / "index.json").write_text(text, encoding="utf-8", errors="surrogateescape")
+    assert sentence in refusal(lambda: resolve(folder), "bad-layout").message
+
+
+def test_an_error_in_json_has_its_line_and_column(write_one: WriteOne) -> None:
+    folder = write_one()
+    (folder / "index.json").write_text('{\n  "manifests": oops}\n')
+    assert str(refusal(lambda: resolve(folder), "bad-layout").position) == f"{folder}/index.json:2:16"
+
+
+@pytest.mark.parametrize(
+    ("entry", "sentence"),
+    [
+        ({"digest": "sha256:../../../../etc/passwd"}, "has no digest of the form"),
+        ({"digest": "sha256:" + "0" * 63}, "has no digest of the form"),
+        ({"digest": "sha256:" + "A" * 64}, "has no digest of the form"),
+        ({"digest": "sha256:" + "0" * 64 + "\n"}, "has no digest of the form"),
+        ({"digest": "sha512:" + "0" * 128}, "has no digest of the form"),
+        ({"digest": None}, "has no digest of the form"),
+        ({"digest": ["sha256:"]}, "has no digest of the form"),
+        ({"size": -1}, "has no size in bytes"),
+        ({"size": 1.5}, "has no size in bytes"),
+        ({"size": True}, "has no size in bytes"),
+        ({"size": "12"}, "has no size in bytes"),
+        ({"mediaType": ""}, "has no media type"),
+        ({"mediaType": 7}, "has no media type"),
+        ({"annotations": {REF_NAME: REFERENCE, "a": 1}}, "has annotations that are not strings"),
+    ],
+)
+def test_a_crooked_descriptor_is_refused(write_one: WriteOne, entry: dict[str, Any], sentence: str) -> None:
+    folder = write_one(entry=entry)
+    assert sentence in refusal(lambda: resolve(folder), "bad-layout").message
+
+
+@pytest.mark.parametrize("name", ["oci-layout", "index.json"])
+def test_a_folder_without_its_two_files_is_no_layout(write_one: WriteOne, name: str) -> None:
+    folder = write_one()
+    (folder / name).unlink()
+    error = refusal(lambda: resolve(folder), "bad-layout")
+    assert error.message == f"{folder} is not an OCI image layout: it has no {name}"
+
+
+def test_a_layout_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
+    assert "is not an OCI image layout" in refusal(lambda: resolve(tmp_path / "none"), "bad-layout").message
+
+
+def test_a_layout_of_another_version_is_refused(write_one: WriteOne) -> None:
+    folder = write_one()
+    (folder / "oci-layout").write_text('{"imageLayoutVersion": "2.0.0"}')
+    assert "unknown version" in refusal(lambda: resolve(folder), "bad-layout").message
+
+
+def test_a_blob_is_read_as_it_was_written(tmp_path: Path) -> None:
+    descriptor = Descriptor(**_names(write_blob(tmp_path, b"hello", "text/plain")))
+    assert OciLayout(tmp_path).read_blob(descriptor) == b"hello"
+
+
+def test_a_changed_blob_is_an_error_that_names_the_file_and_both_digests(tmp_path: Path) -> None:
+    descriptor = Descriptor(**_names(write_blob(tmp_path, b"hello", "text/plain")))
+    path = only_blob(tmp_path, descriptor)
+    path.write_bytes(b"jello")
+    error = refusal(lambda: OciLayout(tmp_path).read_blob(descriptor), "corrupt-blob")
+    assert str(path) in error.message
+    assert descriptor.digest in error.message
+    assert sha256(b"jello") in error.message
+    assert error.hint is not None
+    assert error.hint.startswith("delete the file, then vendor the package again")
+
+
+def test_a_blob_of_another_size_than_its_descriptor_says_is_an_error(tmp_path: Path) -> None:
+    written = write_blob(tmp_path, b"hello", "text/plain")
+    descriptor = Descriptor(**_names({**written, "size": 4}))
+    error = refusal(lambda: OciLayout(tmp_path).read_blob(descriptor), "corrupt-blob")
+    assert "is 5 bytes long; its descriptor says 4" in error.message
+
+
+def test_a_missing_blob_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+    descriptor = Descriptor("text/plain", "sha256:" + "0" * 64, 5)
+    error = refusal(lambda: OciLayout(tmp_path).read_blob(descriptor), "corrupt-blob")
+    assert error.message == f"{only_blob(tmp_path, descriptor)} is missing"
+
+
+def test_a_blob_over_its_limit_is_not_read(tmp_path: Path) -> None:
+    descriptor = Descriptor("text/plain", "sha256:" + "0" * 64, 1 << 40)
+    assert "the limit is 256 MiB" in refusal(lambda: OciLayout(tmp_path).read_blob(descriptor), "bad-layout").message
+
+
+def test_a_file_over_its_limit_is_not_read_whatever_its_descriptor_says(tmp_path: Path) -> None:
+    descriptor = Descriptor(**_names(write_blob(tmp_path, b"hello", "text/plain")))
+    os.truncate(only_blob(tmp_path, descriptor), 1 << 30)
+    error = refusal(lambda: OciLayout(tmp_path).read_blob(descriptor), "bad-layout")
+    assert "is larger than the limit of 256 MiB" in error.message
+
+
+def test_a_blob_may_be_a_symbolic_link_to_the_right_bytes(tmp_path: Path) -> None:
+    descriptor = Descriptor(**_names(write_blob(tmp_path, b"hello", "text/plain")))
+    path = only_blob(tmp_path, descriptor)
+    path.rename(tmp_path / "elsewhere")
+    path.symlink_to(tmp_path / "elsewhere")
+    assert OciLayout(tmp_path).read_blob(descriptor) == b"hello"
+
+
+def _fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (Path.mkdir, "cannot be read: Is a directory"),
+        (_fifo, "is not a regular file"),
+        (lambda path: path.symlink_to("/dev/zero"), "is not a regular file"),
+        (lambda path: path.symlink_to(path), "cannot be read: Too many levels of symbolic links"),
+    ],
+    ids=["folder", "fifo", "device", "loop"],
+)
+def test_a_special_file_is_refused_without_waiting(
+    tmp_path: Path, make: Callable[[Path], object], sentence: str
+) -> None:
+    descriptor = Descriptor("text/plain", "sha256:" + "0" * 64, 5)
+    path = only_blob(tmp_path, descriptor)
+    path.parent.mkdir(parents=True)
+    make(path)
+    assert sentence in refusal(lambda: OciLayout(tmp_path).read_blob(descriptor), "bad-layout").message
+
+
+def _names(descriptor: dict[str, Any]) -> dict[str, Any]:
+    return {"media_type": descriptor["mediaType"], "digest": descriptor["digest"], "size": descriptor["size"]}

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from kubocd_gen.packages.layout import OciLayout
+from kubocd_gen.packages.reference import parse_reference
+from kubocd_gen.packages.source import PackageImage, PackageSources, VendorSource
+from tests.support.quickstart import QUICKSTART, REFERENCE, write_packages
+
+# The helm of the virtual environment where there is one, as kcd-gen itself looks for it.
+HELM = shutil.which("helm", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])) or "helm"
+
+
+def files_under(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_committed_packages_are_what_the_script_makes(tmp_path: Path) -> None:
+    write_packages(tmp_path)
+    assert files_under(tmp_path) == files_under(QUICKSTART / "packages")
+
+
+def test_the_quickstart_s_package_is_sound() -> None:
+    reference = parse_reference(REFERENCE)
+    layout = OciLayout(QUICKSTART / "packages")
+    image = PackageSources([VendorSource(layout)]).fetch_all([reference])[reference]
+    assert isinstance(image, PackageImage)
+    assert image.files["original.yaml"] == (QUICKSTART / "package" / "podinfo.yaml").read_bytes()
+
+
+def test_helm_finds_the_chart_without_fault_and_renders_the_ingress(tmp_path: Path) -> None:
+    (tmp_path / "podinfo-6.7.1.tgz").write_bytes(_chart())
+    host = {"host": "podinfo1.ingress.kubodoc.local", "paths": [{"path": "/", "pathType": "ImplementationSpecific"}]}
+    values = {"ingress": {"className": "nginx", "enabled": True, "hosts": [host]}}
+    (tmp_path / "values.json").write_text(json.dumps(values))
+    arguments = ["podinfo-6.7.1.tgz", "--values", "values.json"]
+    subprocess.run([HELM, "lint", "--strict", *arguments], cwd=tmp_path, check=True, capture_output=True)
+    template = [HELM, "template", "podinfo1-main", *arguments]
+    rendered = subprocess.run(template, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+    assert '- host: "podinfo1.ingress.kubodoc.local"' in rendered
+    assert [line for line in rendered.splitlines() if line.startswith("kind:")] == [
+        "kind: Service",
+        "kind: Deployment",
+        "kind: Ingress",
+    ]
+
+
+def _chart() -> bytes:
+    reference = parse_reference(REFERENCE)
+    image = VendorSource(OciLayout(QUICKSTART / "packages")).fetch(reference)
+    assert image is not None
+    return image.files["podinfo-6.7.1.tgz"]

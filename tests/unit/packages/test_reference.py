@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import pytest
+
+from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.packages.reference import Reference, parse_reference
+
+
+def test_a_reference_has_a_registry_a_repository_and_a_tag() -> None:
+    reference = parse_reference("quay.io/kubodoc/packages/podinfo:6.7.1-p01")
+    assert reference == Reference("quay.io", "kubodoc/packages/podinfo", "6.7.1-p01")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "quay.io/kubodoc/packages/podinfo:6.7.1-p01",
+        "registry.example.com/p:1.0.0",
+        "registry.example.com:5000/p:1",
+        "localhost/p:latest",
+        "localhost:5000/a/b:v1",
+        "registry/p:1",
+        "my_registry:5000/p:1",
+        "10.0.0.1:5000/p:1",
+        "[fd00::1]:5000/p:1",
+        "REGISTRY.example.com/p:1",
+        "xn--bcher-kva.example/p:1",
+        "x.io/a.b/c_d/e__f/g-h/i--j:1",
+        "x.io/p:_" + "A" * 127,
+        "x.io/p:1.0.0-rc.1_build-7",
+    ],
+)
+def test_a_reference_that_a_registry_could_serve_comes_back_as_it_was_written(text: str) -> None:
+    assert str(parse_reference(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "names no repository"),
+        ("podinfo:1", "names no repository"),
+        ("quay.io:443", "names no repository"),
+        ("oci://quay.io/p:1", "starts with a scheme"),
+        ("https://quay.io/p:1", "starts with a scheme"),
+        ("quay.io/p", "has no tag"),
+        ("quay.io:5000/p", "has no tag"),
+        ("quay.io/p:", "'' where a tag belongs"),
+        ("quay.io/p:-1", "'-1' where a tag belongs"),
+        ("quay.io/p:.1", "'.1' where a tag belongs"),
+        ("quay.io/p:1+2", "'1+2' where a tag belongs"),
+        ("quay.io/p:1:2", "'1:2' where a tag belongs"),
+        ("quay.io/p:1/2", "'1/2' where a tag belongs"),
+        ("quay.io/p:1 ", "'1 ' where a tag belongs"),
+        ("quay.io/p:1\n", r"'1\n' where a tag belongs"),
+        ("quay.io/p:" + "1" * 129, "where a tag belongs"),
+        ("quay.io/p:ⅷ", "where a tag belongs"),
+        ("quay.io/p@sha256:" + "0" * 64, "holds a digest"),
+        ("/p:1", "'' where a registry's host name belongs"),
+        ("quay..io/p:1", "where a registry's host name belongs"),
+        ("../p:1", "where a registry's host name belongs"),
+        ("quay.io:/p:1", "where a registry's host name belongs"),
+        ("quay.io:http/p:1", "where a registry's host name belongs"),
+        ("a:b:c:d/p:1.0.0", "where a registry's host name belongs"),
+        ("-quay.io/p:1", "where a registry's host name belongs"),
+        (" quay.io/p:1", "where a registry's host name belongs"),
+        ("user@quay.io/p:1", "holds a digest"),
+        ("quay.io//p:1", "'' in its repository"),
+        ("quay.io/:1", "'' in its repository"),
+        ("quay.io/p/:1", "'' in its repository"),
+        ("quay.io/../p:1", "'..' in its repository"),
+        ("quay.io/a..b:1", "'a..b' in its repository"),
+        ("quay.io/a___b:1", "'a___b' in its repository"),
+        ("quay.io/-p:1", "'-p' in its repository"),
+        ("quay.io/p-:1", "'p-' in its repository"),
+        ("quay.io/a b:1", "'a b' in its repository"),
+        ("quay.io/a\x1b[31m:1", r"'a\x1b[31m' in its repository"),
+        ("quay.io/a\u202eb:1", r"'a\u202eb' in its repository"),
+        ("quay.io/Podinfo:1", "it must be lower case"),
+        ("quay.io/" + "a" * 248 + ":1", "longer than the 255 characters"),
+    ],
+)
+def test_anything_else_is_refused_in_a_sentence(text: str, sentence: str) -> None:
+    with pytest.raises(KcdError) as caught:
+        parse_reference(text)
+    assert caught.value.code == "bad-reference"
+    assert sentence in caught.value.message
+    assert caught.value.message.isprintable()
