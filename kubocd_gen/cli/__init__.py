@@ -1,0 +1,82 @@
+"""The command line: one file a command. Flags in, one call, words out."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from kubocd_gen import __version__
+
+_COMMANDS = {
+    "build": "Compile Releases into Flux resources and static Helm repositories.",
+    "version": "Say which kcd-gen, Python and helm are in use.",
+}
+DEFECT = 70
+
+
+class _Commands(click.Group):
+    """The commands, each imported when it is called: what one needs must not slow down the others."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"kubocd_gen.cli.{cmd_name}"), cmd_name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from kubocd_gen.diagnostics import nearest
+
+            hint = nearest("did you mean '{}'?", args[0], _COMMANDS)
+            raise click.UsageError(f"{error.message} {hint or ''}".strip(), ctx) from error
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="kcd-gen", message="%(prog)s %(version)s")
+def cli() -> None:
+    """KuboCD's controller as an offline compiler.
+
+    Reads Releases, Contexts and Configs from a Git checkout, and writes the Flux resources and Helm repositories that
+    the controller would have made of them.
+
+    \b
+    kcd-gen build --source clusters/prod --output deploy/prod --vendor packages
+    kcd-gen build                      # every cluster of kcd-gen.yaml
+    """
+
+
+def main() -> None:
+    """The console script. Exit codes: 0 done, 1 errors in sources or packages, 2 usage, 4 network, 70 a defect."""
+    try:
+        sys.exit(cli(standalone_mode=False) or 0)
+    except click.exceptions.Exit as exit_:
+        sys.exit(exit_.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        # Who reads our output has gone: nothing more can be said, and Python must not try to at exit.
+        sys.stdout = None
+        sys.exit(141)
+    except Exception as error:  # noqa: BLE001 - the one place where a defect is told to the user
+        if "--debug" in sys.argv:
+            raise
+        click.echo(f"kcd-gen has a defect: {type(error).__name__}: {error}", err=True)
+        click.echo("    run again with --debug, and report what it prints with the sources that lead to it", err=True)
+        sys.exit(DEFECT)

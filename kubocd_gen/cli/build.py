@@ -1,0 +1,87 @@
+"""`kcd-gen build`."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kubocd_gen.cli.options import flags_of, option, project_options
+from kubocd_gen.diagnostics import Diagnostic, Findings, KcdError, KcdErrors
+from kubocd_gen.helm.binary import find_helm, helm_version
+from kubocd_gen.helm.engine import Helm
+from kubocd_gen.pipeline.build import build as run_build
+from kubocd_gen.project import load_project
+from kubocd_gen.report import build_report, diagnostic_lines, text_report
+
+USAGE = 2
+
+
+@click.command()
+@project_options
+@option("--keep-going", is_flag=True, help="Write the Releases that compile, though others fail; still exit 1.")
+@option(
+    "--allow-protected-removal",
+    multiple=True,
+    metavar="NAME",
+    help="Let this protected Release vanish from the output; repeatable.",
+)
+@option("--helm", metavar="PATH", help="The helm binary to use, instead of the one installed beside kcd-gen.")
+@option("--format", "format_", type=click.Choice(["text", "json"]), default="text", help="What to print.")
+@option("--jobs", "-j", type=click.IntRange(1, 64), help="How much to do at a time; the number of cores.")
+@option("--quiet", "-q", is_flag=True, help="Print problems only.")
+@option("--verbose", "-v", is_flag=True, help="Print what is unchanged, too.")
+@option("--debug", is_flag=True, help="Print tracebacks, and keep what helm is given in .kcd-gen-debug/.")
+def build(**given: Any) -> int:
+    """Compile Releases into Flux resources and static Helm repositories.
+
+    Writes flux/ (an OCIRepository, a HelmRepository and the HelmReleases of each Release) and hr/ (the charts, to be
+    served under the repository URL). With an error anywhere nothing is written.
+
+    \b
+    kcd-gen build                                            # every cluster of kcd-gen.yaml
+    kcd-gen build --source clusters/prod --output deploy/prod --vendor packages
+    kcd-gen build --keep-going --format json > report.json   # what compiles, and a report
+    """
+    jobs = given["jobs"] or os.cpu_count() or 1
+    try:
+        project = load_project(flags_of(given), Path.cwd())
+        binary = find_helm(given["helm"])
+        version = helm_version(binary)
+    except (KcdError, KcdErrors) as error:
+        return _refused(error)
+    helm = Helm(binary, jobs=jobs, debug_dir=Path(".kcd-gen-debug") if given["debug"] else None)
+    built = run_build(
+        project,
+        helm,
+        jobs=jobs,
+        keep_going=given["keep_going"],
+        allow_protected_removal=given["allow_protected_removal"],
+    )
+    diagnostics = [diagnostic for one in built for diagnostic in one.diagnostics]
+    if given["format_"] == "json":
+        click.echo(json.dumps(build_report(built, version), ensure_ascii=False, indent=1))
+    elif not given["quiet"]:
+        for line in text_report(built, verbose=given["verbose"]):
+            click.echo(line)
+    shown = [one for one in diagnostics if one.severity == "error" or not given["quiet"]]
+    for line in diagnostic_lines(shown):
+        click.echo(line, err=True)
+    return _exit_code(diagnostics)
+
+
+def _refused(error: KcdError | KcdErrors) -> int:
+    findings = Findings()
+    findings.error(error)
+    for line in diagnostic_lines(tuple(findings)):
+        click.echo(line, err=True)
+    return USAGE if any(one.code == "usage" for one in findings) else 1
+
+
+def _exit_code(diagnostics: list[Diagnostic]) -> int:
+    """The gravest of the errors' own codes: one in the sources counts before one of the network."""
+    codes = [one.exit_code for one in diagnostics if one.severity == "error"]
+    return min(codes, default=0)

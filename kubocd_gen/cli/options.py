@@ -1,0 +1,81 @@
+"""Flags that several commands share. Every flag is also a variable, `KCD_GEN_<NAME>`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from kubocd_gen.project import Flags
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def option(*declarations: str, **attributes: Any) -> Callable[[Function], Function]:
+    """`click.option` with the flag's variable, and its default in the help where it has one."""
+    name = next(text for text in declarations if text.startswith("--"))
+    variable = "KCD_GEN_" + name.lstrip("-").replace("-", "_").upper()
+    return click.option(*declarations, envvar=variable, **attributes)
+
+
+class Host(click.ParamType[tuple[str, str]]):
+    """`NAME=ADDRESS`."""
+
+    name = "NAME=ADDRESS"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        if isinstance(value, tuple):
+            return value[0], value[1]
+        name, separator, address = str(value).partition("=")
+        if not (name and separator and address):
+            self.fail(f"'{value}' is not NAME=ADDRESS, such as ldap.example.com=10.1.2.3", param, ctx)
+        return name, address
+
+
+_FOLDER = click.Path(path_type=Path)
+
+_PROJECT_OPTIONS = (
+    option("--project", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="The project file."),
+    option("--source", "sources", multiple=True, metavar="PATH", help="A file, directory or glob; repeatable."),
+    option("--output", type=_FOLDER, metavar="DIR", help="Where flux/ and hr/ are written."),
+    option("--cluster", "clusters", multiple=True, metavar="NAME", help="Only this cluster; repeatable."),
+    option("--vendor", type=_FOLDER, metavar="DIR", help="An OCI image layout with package images."),
+    option("--namespace", metavar="NS", help="The namespace of Releases and Contexts that name none."),
+    option("--kubocd-namespace", metavar="NS", help="The namespace of Config resources."),
+    option("--repository-url", metavar="URL", help="Where hr/ is served."),
+    option(
+        "--dependencies",
+        type=click.Choice(["order", "ignore"]),
+        help="Compile roles into dependsOn across Releases (the default), or leave them out.",
+    ),
+    option("--resolve", "hosts", type=Host(), multiple=True, help="An answer for resolveDNS; repeatable."),
+    option("--offline", is_flag=True, help="Any need of the network is an error."),
+    option("--expand-env", is_flag=True, help="Replace ${NAME} in sources from the environment."),
+)
+
+
+def project_options(function: Function) -> Function:
+    """The flags from which a command gets its Project."""
+    for decorate in reversed(_PROJECT_OPTIONS):
+        function = decorate(function)
+    return function
+
+
+def flags_of(given: Mapping[str, Any]) -> Flags:
+    """The values of `project_options` as Flags."""
+    return Flags(
+        project=given["project"],
+        sources=tuple(given["sources"]),
+        output=given["output"],
+        clusters=tuple(given["clusters"]),
+        vendor=given["vendor"],
+        namespace=given["namespace"],
+        kubocd_namespace=given["kubocd_namespace"],
+        repository_url=given["repository_url"],
+        dependencies=given["dependencies"],
+        hosts=dict(given["hosts"]),
+        offline=given["offline"],
+        expand_env=given["expand_env"],
+    )

@@ -1,0 +1,40 @@
+"""`kcd-gen version`."""
+
+from __future__ import annotations
+
+import json
+import platform
+
+import click
+
+from kubocd_gen import __version__
+from kubocd_gen.cli.options import option
+from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.helm.binary import find_helm, helm_version
+
+
+@click.command()
+@option("--helm", metavar="PATH", help="The helm binary to ask.")
+@option("--format", "format_", type=click.Choice(["text", "json"]), default="text", help="What to print.")
+def version(helm: str | None, format_: str) -> int:
+    """Say which kcd-gen, Python and helm are in use."""
+    found: dict[str, str | None] = {"kcd-gen": __version__, "python": platform.python_version()}
+    problem = None
+    try:
+        binary = find_helm(helm)
+        found |= {"helm": helm_version(binary), "helmPath": str(binary)}
+    except KcdError as error:
+        problem = error
+        found |= {"helm": None, "helmPath": None}
+    if format_ == "json":
+        click.echo(json.dumps(found, indent=1))
+    else:
+        click.echo(f"kcd-gen {__version__}")
+        click.echo(f"Python {found['python']}")
+        click.echo(f"helm {found['helm']} ({found['helmPath']})" if found["helm"] else "helm not found")
+    if problem is not None:
+        click.echo(f"error[{problem.code}]: {problem.message}", err=True)
+        if problem.hint:
+            click.echo(f"    {problem.hint}", err=True)
+        return 1
+    return 0

@@ -1,0 +1,132 @@
+"""Contexts: their effective values, and what one Release sees of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from kubocd_gen.compiler.merge import merge
+from kubocd_gen.compiler.parameters import go_json
+from kubocd_gen.compiler.settings import Settings
+from kubocd_gen.diagnostics import KcdError, KcdErrors, Position, nearest
+from kubocd_gen.sources.records import Context, ContextRef, Release
+
+
+class ContextTrees:
+    """The Contexts of a cluster with their parents merged in; each is worked out once.
+
+    `broken` are Contexts that the cluster would refuse, with why: who names one gets that error.
+    """
+
+    def __init__(self, contexts: Iterable[Context], broken: Mapping[ContextRef, KcdErrors]) -> None:
+        self._contexts = {context.ref: context for context in contexts}
+        self._broken = dict(broken)
+        self._effective: dict[ContextRef, Mapping[str, Any]] = {}
+        self._merged: dict[tuple[tuple[ContextRef, ...], str], Mapping[str, Any]] = {}
+
+    def __contains__(self, ref: ContextRef) -> bool:
+        return ref in self._contexts or ref in self._broken
+
+    def effective(self, ref: ContextRef, position: Position) -> Mapping[str, Any]:
+        """Each parent's effective value in list order, then the Context's own on top.
+
+        Raises KcdErrors, at the cause, for a Context that does not exist (`position` is where it is named), has no
+        `context`, or inherits from such a one or from itself.
+        """
+        return self._resolve(ref, position, ())
+
+    def together(
+        self, refs: tuple[ContextRef, ...], positions: Mapping[ContextRef, Position], defaults: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        """`defaults`, then the effective values of `refs`, the later on top. Equal arguments give the same object."""
+        key = (refs, go_json(defaults))
+        if key not in self._merged:
+            merged = defaults
+            for ref in refs:
+                merged = merge(merged, self.effective(ref, positions[ref]))
+            self._merged[key] = merged
+        return self._merged[key]
+
+    def place(self, refs: Sequence[ContextRef], path: Sequence[str | int]) -> Position | None:
+        """Where the value at `path` was written: in the last of `refs` whose own `context` holds it."""
+        for ref in reversed(refs):
+            context = self._contexts[ref]
+            value: Any = context.context
+            for key in path:
+                value = value.get(key) if isinstance(value, Mapping) else None
+            if value is not None:
+                return context.position("spec", "context", *path)
+        return None
+
+    def _resolve(self, ref: ContextRef, position: Position, chain: tuple[ContextRef, ...]) -> Mapping[str, Any]:
+        if ref in self._effective:
+            return self._effective[ref]
+        if ref in self._broken:
+            raise self._broken[ref]
+        context = self._contexts.get(ref)
+        if context is None:
+            raise KcdErrors([self._missing(ref, position)])
+        if ref in chain:
+            loop = " -> ".join(str(one) for one in (*chain[chain.index(ref) :], ref))
+            raise KcdErrors(
+                [KcdError(f"the context '{ref}' inherits from itself: {loop}", code="context-cycle", position=position)]
+            )
+        try:
+            merged: Mapping[str, Any] = {}
+            for index, parent in enumerate(context.parents):
+                at = context.position("spec", "parents", index)
+                merged = merge(merged, self._resolve(parent, at, (*chain, ref)))
+            merged = merge(merged, self._own(context))
+        except KcdErrors as errors:
+            self._broken[ref] = errors
+            raise
+        self._effective[ref] = merged
+        return merged
+
+    def _own(self, context: Context) -> Mapping[str, Any]:
+        if isinstance(context.context, Mapping):
+            return context.context
+        what = "has no 'context'" if context.context is None else "has a 'context' that is not a map"
+        raise KcdErrors(
+            [
+                KcdError(
+                    f"the context '{context.ref}' {what}, so that KuboCD never makes it usable",
+                    code="invalid-context",
+                    position=context.position("spec", "context"),
+                    hint="write 'context: {}' for one without variables of its own",
+                )
+            ]
+        )
+
+    def _missing(self, ref: ContextRef, position: Position) -> KcdError:
+        inside = sorted(known.name for known in self._contexts if known.namespace == ref.namespace)
+        elsewhere = sorted(str(known) for known in self._contexts if known.name == ref.name)
+        hint = (
+            nearest("did you mean '{}'?", ref.name, inside)
+            or (f"there is {' and '.join(elsewhere)}; add the namespace" if elsewhere else None)
+            or f"contexts in the namespace {ref.namespace}: {', '.join(inside) or 'none'}"
+        )
+        return KcdError(f"the context '{ref}' does not exist", code="missing-context", position=position, hint=hint)
+
+
+def select_contexts(
+    release: Release, settings: Settings, trees: ContextTrees, settings_position: Position
+) -> tuple[tuple[ContextRef, ...], dict[ContextRef, Position]]:
+    """The Contexts of a Release in merge order, repeats included, and where each is named.
+
+    First Config's default contexts, then those that it wants in each namespace where they exist, then the Release's
+    own. A Context that Config wants in the Release's namespace may be absent, whoever names it.
+    """
+    refs: list[ContextRef] = []
+    positions: dict[ContextRef, Position] = {}
+    optional: set[ContextRef] = set()
+    if not release.skip_default_context:
+        in_namespace = [ContextRef(release.namespace, name) for name in settings.default_namespace_contexts]
+        optional.update(in_namespace)
+        for ref in (*settings.default_contexts, *in_namespace):
+            refs.append(ref)
+            positions.setdefault(ref, settings_position)
+    for index, ref in enumerate(release.contexts):
+        refs.append(ref)
+        positions[ref] = release.position("spec", "contexts", index)
+    return tuple(ref for ref in refs if ref in trees or ref not in optional), positions

@@ -1,0 +1,36 @@
+"""How KuboCD lays one tree over another, and what it prunes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`over` on top of `base`: maps merge deeply; any other value, null included, replaces what is below it.
+
+    Neither argument is changed; unmerged parts are shared with the result.
+    """
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        merged[key] = merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def strip_empty(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Drop nulls and maps that are or become empty, at every depth.
+
+    KuboCD prunes what a module's `values` and `specPatch` render to, so that `{{ with }}` blocks that print nothing
+    leave no trace. Empty lists stay; a list loses its nulls and the maps that become empty.
+    """
+    stripped = {key: _stripped(value) for key, value in values.items()}
+    return {key: value for key, value in stripped.items() if value is not None and value != {}}
+
+
+def _stripped(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return strip_empty(value)
+    if isinstance(value, list):
+        return [item for item in map(_stripped, value) if item is not None and item != {}]
+    return value

@@ -1,0 +1,69 @@
+"""The parameters of a Release: from what is written to the text that is rendered, and from the rendered text to a map."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.sources.yaml_reader import YamlError, read_document
+
+
+def parameters_text(parameters: Any) -> str | None:
+    """The template that `spec.parameters` stands for; None where there are none.
+
+    A map is its compact JSON, keys sorted, `<`, `>` and `&` escaped as Go escapes them. A string is the template
+    itself, but only one with a line break in it: KuboCD takes any other for its quoted JSON.
+    """
+    if parameters is None:
+        return None
+    if isinstance(parameters, str) and "\\n" in json.dumps(parameters, ensure_ascii=False):
+        return parameters
+    return go_json(parameters)
+
+
+def go_json(value: Any) -> str:
+    """`value` as Go's `json.Marshal` prints it."""
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def parse_map(text: str, what: str) -> Mapping[str, Any]:
+    """The map that a rendered text holds; an empty text or null is an empty one.
+
+    Only the first YAML document counts, and of a key given twice the last. `what` names the text in messages.
+    Raises KcdError where the text is not YAML or not a map.
+    """
+    value = parse_rendered(text, what)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        kind = "a list" if isinstance(value, list) else "a text" if isinstance(value, str) else "a single value"
+        raise KcdError(
+            f"{what} must render to a map, but renders to {kind}", code="bad-rendering", hint=rendered_hint(text)
+        )
+    return value
+
+
+def parse_rendered(text: str, what: str, *, exact_integers: bool = False) -> Any:
+    """The first YAML document of a rendered text. Raises KcdError, with the line as it was rendered, for bad YAML."""
+    try:
+        return read_document(text, what, exact_integers=exact_integers)
+    except YamlError as error:
+        line = error.position.line if error.position else None
+        at = f" in line {line} of the rendered text" if line else ""
+        raise KcdError(
+            f"{what} does not render to YAML: {error.message.removeprefix('this is not YAML: ')}{at}",
+            code="bad-rendering",
+            hint=rendered_hint(text, line),
+        ) from error
+
+
+def rendered_hint(text: str, line: int | None = None) -> str:
+    """The rendered line that a message is about, shortened; the first one where there is none."""
+    lines = text.split("\n")
+    shown = lines[line - 1] if line and line <= len(lines) else next((one for one in lines if one.strip()), "")
+    return f"rendered: {shown[:120]!r}{'…' if len(shown) > 120 else ''}" if shown else "it renders to nothing"

@@ -1,0 +1,164 @@
+"""What a Release's templates rendered to, read back as the values that they stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kubocd_gen.compiler.durations import normal_duration
+from kubocd_gen.compiler.merge import strip_empty
+from kubocd_gen.compiler.parameters import parse_map, parse_rendered, rendered_hint
+from kubocd_gen.diagnostics import KcdError, KcdErrors, nearest
+from kubocd_gen.packages.manifest import Module, Package, TemplateSource
+from kubocd_gen.sources.scalars import number_text
+
+_TRUE = ("1", "t", "T", "TRUE", "true", "True")  # Go's strconv.ParseBool
+_FALSE = ("0", "f", "F", "FALSE", "false", "False")
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedModule:
+    """A module's fields as KuboCD reads them. Durations are as Go prints them, None where the module gives none."""
+
+    name: str
+    values: Mapping[str, Any]
+    spec_patch: Mapping[str, Any]
+    timeout: str | None
+    interval: str | None
+    target_namespace: str
+    enabled: bool
+    depends_on: tuple[str, ...]
+    on_failure_strategy: str
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedPackage:
+    """A package as one Release renders it. Roles and dependencies are the package's own, in its order."""
+
+    usage: Mapping[str, str]
+    roles: tuple[str, ...]
+    dependencies: tuple[str, ...]
+    description: str
+    modules: tuple[RenderedModule, ...]
+
+
+def read_rendered(package: Package, texts: Mapping[tuple[str | int, ...], str]) -> RenderedPackage:
+    """The values that the rendered `texts`, by their templates' paths in the manifest, stand for.
+
+    Disabled modules are read too. Raises KcdErrors with everything that does not read.
+    """
+    errors: list[KcdError] = []
+
+    def read(label: str, template: TemplateSource, parse: Callable[[str, str], Any], default: Any) -> Any:
+        try:
+            return parse(texts[template.path], f"package {package.label}, {label}")
+        except KcdError as error:
+            position = package.template_position(template, None)
+            errors.append(KcdError(error.message, code=error.code, position=position, hint=error.hint))
+            return default
+
+    def module(item: Module) -> RenderedModule:
+        fields: dict[str, tuple[Callable[[str, str], Any], Any]] = {
+            "values": (_map, {}),
+            "specPatch": (_map, {}),
+            "timeout": (_duration, None),
+            "interval": (_duration, None),
+            "targetNamespace": (_trimmed, ""),
+            "enabled": (_boolean, True),
+            "dependsOn": (_names, ()),
+            "onFailureStrategy": (_trimmed, ""),
+        }
+        found = {
+            field: read(f"module '{item.name}', {field}", template, *fields[field])
+            for field, template in item.templates()
+        }
+        return RenderedModule(
+            name=item.name,
+            values=found["values"],
+            spec_patch=found["specPatch"],
+            timeout=found["timeout"],
+            interval=found["interval"],
+            target_namespace=found["targetNamespace"],
+            enabled=found["enabled"],
+            depends_on=found["dependsOn"],
+            on_failure_strategy=found["onFailureStrategy"],
+        )
+
+    rendered = RenderedPackage(
+        usage={key: texts[template.path] for key, template in package.usage.items()},
+        roles=read("roles", package.roles, _names, ()),
+        dependencies=read("dependencies", package.dependencies, _names, ()),
+        description=texts[package.description.path],
+        modules=tuple(module(item) for item in package.modules),
+    )
+    errors += _unknown_modules(package, rendered)
+    if errors:
+        raise KcdErrors(errors)
+    return rendered
+
+
+def _unknown_modules(package: Package, rendered: RenderedPackage) -> list[KcdError]:
+    known = [module.name for module in package.modules]
+    return [
+        KcdError(
+            f"package {package.label}, module '{module.name}' depends on '{name}', which is not one of its modules",
+            code="unknown-module",
+            position=package.position(*source.depends_on.path),
+            hint=nearest("did you mean '{}'?", name, known) or f"its modules are: {', '.join(known)}",
+        )
+        for module, source in zip(rendered.modules, package.modules, strict=True)
+        for name in module.depends_on
+        if name not in known
+    ]
+
+
+def _map(text: str, what: str) -> Mapping[str, Any]:
+    return strip_empty(parse_map(text, what))
+
+
+def _trimmed(text: str, _what: str) -> str:
+    return text.strip()
+
+
+def _duration(text: str, what: str) -> str | None:
+    trimmed = text.strip()
+    if not trimmed:
+        return None
+    try:
+        return normal_duration(trimmed)
+    except ValueError as error:
+        raise KcdError(f"{what}: {error}", code="invalid-duration") from error
+
+
+def _boolean(text: str, what: str) -> bool:
+    trimmed = text.strip()
+    if trimmed not in _TRUE + _FALSE:
+        raise KcdError(
+            f"{what} must render to true or false, but renders to '{trimmed[:60]}'",
+            code="bad-rendering",
+            hint=f"KuboCD takes {', '.join(_TRUE)} and {', '.join(_FALSE)}",
+        )
+    return trimmed in _TRUE
+
+
+def _names(text: str, what: str) -> tuple[str, ...]:
+    """A list of names; as in any typed field, a number or boolean in it becomes its text, and a null the empty one."""
+    value = parse_rendered(text, what, exact_integers=True)
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        raise KcdError(f"{what} must render to a list of names", code="bad-rendering", hint=rendered_hint(text))
+    names = []
+    for item in value:
+        if isinstance(item, (dict, list)):
+            raise KcdError(
+                f"{what} must render to a list of names, but one item is no text",
+                code="bad-rendering",
+                hint=rendered_hint(text),
+            )
+        if isinstance(item, bool):
+            names.append("true" if item else "false")
+        else:
+            names.append("" if item is None else item if isinstance(item, str) else number_text(item))
+    return tuple(names)

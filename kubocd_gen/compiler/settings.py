@@ -1,0 +1,108 @@
+"""All Configs of a cluster as one: KuboCD's global defaults, redirects and failure strategies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from kubocd_gen.diagnostics import KcdError, KcdErrors, nearest
+from kubocd_gen.helm.template import ImageRedirect
+from kubocd_gen.sources.records import Config, ContextRef
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The Configs of the KuboCD namespace laid over each other, with KuboCD's defaults. Durations as Go prints them.
+
+    A strategy without a body is None, which counts as undefined.
+    """
+
+    package_redirects: tuple[Mapping[str, Any], ...] = ()
+    image_redirects: tuple[ImageRedirect, ...] = ()
+    default_contexts: tuple[ContextRef, ...] = ()
+    default_namespace_contexts: tuple[str, ...] = ()
+    strategies: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)
+    default_strategy: str = ""
+    helm_timeout: str = "2m0s"
+    helm_interval: str = "30m0s"
+    package_interval: str = "30m0s"
+    cluster_roles: frozenset[str] = frozenset()
+    spec_patch: Any = None
+
+
+def combine_configs(configs: Sequence[Config], kubocd_namespace: str) -> Settings:
+    """The Configs, sorted by name, as one: lists are appended, of single values the last one given counts.
+
+    `specPatch` is that of the last Config even where it has none. Raises KcdErrors for two different default
+    strategies and for a default strategy that is not defined.
+    """
+    ordered = sorted(configs, key=lambda config: config.name)
+
+    def items(name: str) -> list[Any]:
+        return [item for config in ordered for item in config.spec.get(name) or ()]
+
+    def last(name: str, default: str) -> str:
+        return next((config.spec[name] for config in reversed(ordered) if config.spec.get(name)), default)
+
+    strategies = {item["name"]: item.get("strategy") for item in items("onFailureStrategies")}
+    return Settings(
+        package_redirects=tuple(items("packageRedirects")),
+        image_redirects=tuple(map(_image_redirect, items("imageRedirects"))),
+        default_contexts=tuple(
+            ContextRef(item.get("namespace") or kubocd_namespace, item["name"]) for item in items("defaultContexts")
+        ),
+        default_namespace_contexts=tuple(items("defaultNamespaceContexts")),
+        strategies=strategies,
+        default_strategy=_default_strategy(ordered, strategies),
+        helm_timeout=last("defaultHelmTimeout", "2m0s"),
+        helm_interval=last("defaultHelmInterval", "30m0s"),
+        package_interval=last("defaultPackageInterval", "30m0s"),
+        cluster_roles=frozenset(items("clusterRoles")),
+        spec_patch=ordered[-1].spec.get("specPatch") if ordered else None,
+    )
+
+
+def _image_redirect(item: Mapping[str, Any]) -> ImageRedirect:
+    secrets = item.get("imagePullSecrets")
+    return ImageRedirect(
+        old_prefix=item["oldPrefix"],
+        new_prefix=item["newPrefix"],
+        image_pull_policy=item.get("imagePullPolicy") or "",
+        image_pull_secrets=tuple(secrets) if secrets else None,
+    )
+
+
+def _default_strategy(configs: Sequence[Config], strategies: Mapping[str, Any]) -> str:
+    name = ""
+    for config in configs:
+        given = config.spec.get("defaultOnFailureStrategy") or ""
+        position = config.position("spec", "defaultOnFailureStrategy")
+        if name and given and given != name:
+            raise KcdErrors(
+                [
+                    KcdError(
+                        f"two Configs want different default failure strategies, '{name}' and '{given}'",
+                        code="config-conflict",
+                        position=position,
+                        hint="leave 'defaultOnFailureStrategy' in one of them only",
+                    )
+                ]
+            )
+        name = given or name
+        if given and strategies.get(given) is None:
+            raise KcdErrors([undefined_strategy(given, strategies, KcdError("", code="", position=position))])
+    return name
+
+
+def undefined_strategy(name: str, strategies: Mapping[str, Any], at: KcdError) -> KcdError:
+    """The error for a strategy that no Config defines, or defines without a body; placed as `at` is."""
+    known = [known for known, body in strategies.items() if body is not None]
+    if name in strategies:
+        hint = f"give '{name}' a 'strategy:' (an empty one is 'strategy: {{}}')"
+    else:
+        listed = f"defined are: {', '.join(known)}" if known else "no Config defines one in 'onFailureStrategies'"
+        hint = nearest("did you mean '{}'?", name, known) or listed
+    return KcdError(
+        f"the failure strategy '{name}' is not defined", code="undefined-strategy", position=at.position, hint=hint
+    )

@@ -1,0 +1,35 @@
+"""From a Git checkout to Flux resources, one step after the other.
+
+Each step takes what the step before it returned and adds nothing to it in place. Problems are collected in `Findings`
+rather than raised, so that one bad Release never hides the others; a step skips what an earlier step found broken.
+"""
+
+from __future__ import annotations
+
+from kubocd_gen.diagnostics import Findings
+from kubocd_gen.helm.engine import Helm
+from kubocd_gen.packages.source import PackageSources
+from kubocd_gen.pipeline.assemble import assemble
+from kubocd_gen.pipeline.records import Compilation
+from kubocd_gen.pipeline.render import render_packages, render_parameters
+from kubocd_gen.pipeline.resolve import resolve
+from kubocd_gen.project import Cluster, Project
+from kubocd_gen.sources.documents import read_resources
+from kubocd_gen.sources.fleet import load_fleet
+
+__all__ = ["Compilation", "compile_cluster"]
+
+
+def compile_cluster(
+    project: Project, cluster: Cluster, packages: PackageSources, helm: Helm, findings: Findings
+) -> Compilation:
+    """What `cluster`'s sources compile to, in memory, and which Releases fail; every problem goes to `findings`."""
+    outputs = [other.output for other in project.clusters]
+    resources, complete = read_resources(
+        cluster.sources, project.root, outputs, findings, expand_env=project.expand_env
+    )
+    fleet = load_fleet(resources, cluster.namespace, cluster.kubocd_namespace, findings)
+    resolved = resolve(fleet, packages, findings)
+    parameters = render_parameters(resolved, project.hosts, helm, findings)
+    rendered = render_packages(parameters, project.hosts, helm, findings)
+    return assemble(fleet, rendered, project, cluster, findings, complete=complete)

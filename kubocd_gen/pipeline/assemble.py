@@ -1,0 +1,151 @@
+"""The Flux resources of each Release, and the order between Releases."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kubocd_gen.compiler.images import package_interval
+from kubocd_gen.compiler.ordering import Party, order_by_roles
+from kubocd_gen.compiler.settings import Settings
+from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors
+from kubocd_gen.flux.helm_release import helm_release_specs
+from kubocd_gen.flux.objects import add_depends_on, helm_release, helm_repository, oci_repository
+from kubocd_gen.pipeline.records import Compilation, CompiledRelease, Fleeting, Rendered
+from kubocd_gen.project import Cluster, Project
+from kubocd_gen.sources.fleet import Fleet
+from kubocd_gen.sources.records import Config
+
+
+def assemble(
+    fleet: Fleet,
+    rendered: tuple[Fleeting, Sequence[Rendered]],
+    project: Project,
+    cluster: Cluster,
+    findings: Findings,
+    *,
+    complete: bool,
+) -> Compilation:
+    """The compiled Releases of the cluster; everything that was found broken on the way is `failed`."""
+    settings, releases = rendered[0].settings, rendered[1]
+    configs = sorted(fleet.configs, key=lambda config: config.name)
+    compiled: list[CompiledRelease] = []
+    for one in releases:
+        try:
+            compiled.append(_compile(one, settings, configs, cluster, project))
+        except KcdErrors as errors:
+            findings.error(errors, release=one.resolved.release.key)
+    compiled = _without_clashes(compiled, findings)
+    if project.dependencies == "order":
+        compiled = _ordered(fleet, compiled, settings, findings)
+    good = {one.release.key for one in compiled}
+    broken = {release.key: release for release in fleet.releases if release.key not in good}
+    return Compilation(
+        cluster=cluster,
+        releases=tuple(compiled),
+        failed=tuple(sorted({*fleet.failed, *broken})),
+        broken=broken,
+        complete=complete,
+    )
+
+
+def _compile(
+    one: Rendered, settings: Settings, configs: Sequence[Config], cluster: Cluster, project: Project
+) -> CompiledRelease:
+    release, package = one.resolved.release, one.resolved.package
+    protected = release.protected if release.protected is not None else package.protected
+    interval = package_interval(release, settings)
+    digest = f"sha256:{hashlib.sha256(package.files['index.yaml']).hexdigest()}"
+    documents = []
+    if project.emit_oci_repository:
+        documents.append(oci_repository(release, one.resolved.source, interval, protected=protected))
+    documents.append(helm_repository(release, cluster.repository_url, interval, digest, protected=protected))
+    # A suspended Release's HelmReleases are neither made nor changed, so that nothing can be wrong with them.
+    specs = [] if release.suspended else helm_release_specs(release, package, one.package, settings, configs, interval)
+    documents += [helm_release(release, name, spec, protected=protected) for name, spec in specs]
+    return CompiledRelease(
+        rendered=one,
+        roles=tuple(sorted({*one.package.roles, *release.roles})),
+        dependencies=tuple(sorted({*one.package.dependencies, *release.dependencies})),
+        protected=protected,
+        documents=tuple(documents),
+    )
+
+
+def _without_clashes(compiled: Sequence[CompiledRelease], findings: Findings) -> list[CompiledRelease]:
+    """The Releases without those that would make a resource of the same identity as another's."""
+    makers: dict[tuple[str, str, str], list[CompiledRelease]] = {}
+    for one in compiled:
+        for document in one.documents:
+            metadata = document["metadata"]
+            makers.setdefault((document["kind"], metadata["namespace"], metadata["name"]), []).append(one)
+    clashing: set[str] = set()
+    for (kind, namespace, name), several in makers.items():
+        keys = sorted({one.release.key for one in several})
+        if len(several) < 2:
+            continue
+        for one in several:
+            if one.release.key in clashing and len(keys) < 2:
+                continue
+            clashing.add(one.release.key)
+            others = [str(other.release.position("metadata", "name")) for other in several if other is not one]
+            also = f", and so would {' and '.join(others)}" if others else " twice"
+            findings.error(
+                KcdError(
+                    f"{one.release.key} would make the {kind} '{name}' in {namespace}{also}",
+                    code="duplicate-resource",
+                    position=one.release.position("metadata", "name"),
+                    hint="rename one of the Releases",
+                ),
+                release=one.release.key,
+            )
+    return [one for one in compiled if one.release.key not in clashing]
+
+
+def _ordered(
+    fleet: Fleet, compiled: Sequence[CompiledRelease], settings: Settings, findings: Findings
+) -> list[CompiledRelease]:
+    """The Releases with `dependsOn` on the HelmReleases of the Releases whose roles they depend on."""
+    parties, absent = [], dict[str, str]()
+    for one in compiled:
+        release = one.release
+        provides = not release.suspended and any(module.enabled for module in one.rendered.package.modules)
+        if not provides:
+            why = "is suspended" if release.suspended else "has no enabled module"
+            absent.update({role: f"{release.key} would provide it, but {why}" for role in one.roles})
+        position = release.position("spec", "dependencies" if release.dependencies else "package")
+        needs = () if release.suspended else one.dependencies
+        parties.append(Party(release.key, one.roles if provides else (), needs, position))
+    good = {one.release.key for one in compiled}
+    for release in fleet.releases:
+        if release.key not in good:
+            absent.update({role: f"{release.key} provides it, but has errors itself" for role in release.roles})
+    order = order_by_roles(parties, settings.cluster_roles, absent)
+    for key, errors in order.errors.items():
+        findings.error(errors, release=key)
+    for key, notes in order.notes.items():
+        for note in notes:
+            findings.note(note, release=key)
+    names = {one.release.key: _helm_releases(one) for one in compiled}
+    return [
+        _depending(one, [name for key in order.providers[one.release.key] for name in names[key]])
+        for one in compiled
+        if one.release.key in order.providers
+    ]
+
+
+def _helm_releases(one: CompiledRelease) -> list[dict[str, str]]:
+    return [
+        {"name": document["metadata"]["name"], "namespace": document["metadata"]["namespace"]}
+        for document in one.documents
+        if document["kind"] == "HelmRelease"
+    ]
+
+
+def _depending(one: CompiledRelease, others: Sequence[Mapping[str, str]]) -> CompiledRelease:
+    documents: list[Mapping[str, Any]] = [
+        add_depends_on(document, others) if document["kind"] == "HelmRelease" else document
+        for document in one.documents
+    ]
+    return CompiledRelease(one.rendered, one.roles, one.dependencies, one.protected, tuple(documents))

@@ -1,0 +1,158 @@
+"""`kcd-gen build`: compile every cluster of a project, and write what changed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from kubocd_gen.diagnostics import Diagnostic, Findings, KcdError, KcdErrors, Position
+from kubocd_gen.helm.engine import Helm
+from kubocd_gen.output.documents import keep_written_helm_releases
+from kubocd_gen.output.plan import OutputFile, Plan, ReleaseOutput, kept_paths, plan_output, read_written
+from kubocd_gen.output.writer import write
+from kubocd_gen.output.yaml_emitter import emit_documents
+from kubocd_gen.packages.layout import OciLayout
+from kubocd_gen.packages.source import PackageSource, PackageSources, VendorSource
+from kubocd_gen.pipeline import Compilation, compile_cluster
+from kubocd_gen.pipeline.records import CompiledRelease
+from kubocd_gen.project import Cluster, Project
+from kubocd_gen.sources.discovery import display_path
+
+_PRUNE_DISABLED = "kustomize.toolkit.fluxcd.io/prune: disabled"
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+KUSTOMIZATION = "flux/kustomization.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A cluster's compilation and the plan for its output; `plan` is None where nothing may be written."""
+
+    compilation: Compilation
+    plan: Plan | None
+    diagnostics: tuple[Diagnostic, ...]
+
+    @property
+    def cluster(self) -> Cluster:
+        return self.compilation.cluster
+
+
+def build(
+    project: Project,
+    helm: Helm,
+    *,
+    jobs: int,
+    keep_going: bool = False,
+    allow_protected_removal: Collection[str] = (),
+) -> list[Built]:
+    """Compile all clusters, plan all outputs, and then write; in the order of the project.
+
+    A cluster with an error keeps its output as it is, and without `keep_going` so do all the others.
+    """
+    packages = PackageSources(_sources(project), jobs)
+
+    def prepare(cluster: Cluster) -> Built:
+        findings = Findings(cluster.name)
+        compilation = compile_cluster(project, cluster, packages, helm, findings)
+        plan = None
+        if keep_going or not _has_errors(findings):
+            try:
+                plan = _plan(compilation, project, allow_protected_removal)
+            except KcdErrors as errors:
+                findings.error(errors)
+            except KcdError as error:
+                findings.error(error)
+        return Built(compilation, plan, tuple(findings))
+
+    with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
+        prepared = list(pool.map(prepare, project.clusters))
+    if not keep_going and any(_has_errors(built.diagnostics) for built in prepared):
+        return [Built(built.compilation, None, built.diagnostics) for built in prepared]
+    return [_written(built) for built in prepared]
+
+
+def _written(built: Built) -> Built:
+    if built.plan is None:
+        return built
+    findings = Findings(built.cluster.name)
+    try:
+        return Built(built.compilation, write(built.plan).plan, built.diagnostics)
+    except KcdErrors as errors:
+        findings.error(errors)
+    except KcdError as error:
+        findings.error(error)
+    return Built(built.compilation, None, (*built.diagnostics, *findings))
+
+
+def _has_errors(diagnostics: Findings | Sequence[Diagnostic]) -> bool:
+    return any(diagnostic.severity == "error" for diagnostic in diagnostics)
+
+
+def _sources(project: Project) -> list[PackageSource]:
+    if project.vendor is None:
+        return []
+    return [VendorSource(OciLayout(Path(display_path(project.vendor, project.root))))]
+
+
+def _plan(compilation: Compilation, project: Project, allow_protected_removal: Collection[str]) -> Plan:
+    root = compilation.cluster.output
+    outputs = [_release_output(one, root) for one in compilation.releases]
+    outputs += [_kept_output(key) for key in compilation.failed if _is_path(key)]
+    kept = kept_paths(root, outputs, complete=compilation.complete)
+    listed = {file.path for output in outputs for file in output.files} | set(kept)
+    flux = sorted(path.removeprefix("flux/") for path in listed if path.startswith("flux/") and path != KUSTOMIZATION)
+    kustomization = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": flux,
+    }
+    shared = [OutputFile(KUSTOMIZATION, emit_documents([kustomization]).encode())]
+    plan = plan_output(root, outputs, shared, complete=compilation.complete)
+    _refuse_protected_removals(plan, project, allow_protected_removal)
+    return plan
+
+
+def _is_path(key: str) -> bool:
+    """Whether a Release that was refused has a name under which something can have been written."""
+    return all(_NAME.fullmatch(part) for part in key.split("/")) and key.count("/") == 1
+
+
+def _kept_output(key: str) -> ReleaseOutput:
+    namespace, _, name = key.partition("/")
+    return ReleaseOutput(namespace, name, files=(), keep=True)
+
+
+def _release_output(one: CompiledRelease, root: Path) -> ReleaseOutput:
+    release, package = one.release, one.rendered.resolved.package
+    path = f"flux/{release.namespace}/{release.name}.yaml"
+    if release.suspended:
+        text = keep_written_helm_releases(read_written(root, path), one.documents)
+    else:
+        text = emit_documents(one.documents)
+    charts = [name for name in sorted(package.files) if name == "index.yaml" or name.endswith(".tgz")]
+    folder = f"hr/{release.namespace}/{release.name}"
+    files = [OutputFile(path, text.encode())]
+    files += [OutputFile(f"{folder}/{name}", package.files[name]) for name in charts]
+    return ReleaseOutput(release.namespace, release.name, tuple(files), keep=release.suspended)
+
+
+def _refuse_protected_removals(plan: Plan, project: Project, allowed: Collection[str]) -> None:
+    errors = []
+    for change in plan.remove:
+        folder, _, rest = change.path.partition("/")
+        key = rest.removesuffix(".yaml")
+        if folder != "flux" or _PRUNE_DISABLED.encode() not in (change.before or b""):
+            continue
+        if key not in allowed and key.partition("/")[2] not in allowed:
+            errors.append(
+                KcdError(
+                    f"the Release {key} is protected, and this build would remove it from the output",
+                    code="protected-removal",
+                    position=Position(display_path(plan.root / change.path, project.root)),
+                    hint=f"give --allow-protected-removal {key} if that is meant",
+                )
+            )
+    if errors:
+        raise KcdErrors(errors)

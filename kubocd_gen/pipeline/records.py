@@ -1,0 +1,84 @@
+"""What one step of the walk hands to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kubocd_gen.compiler.images import PackageSourceSpec
+from kubocd_gen.compiler.rendered import RenderedPackage
+from kubocd_gen.compiler.settings import Settings
+from kubocd_gen.packages.manifest import Package
+from kubocd_gen.project import Cluster
+from kubocd_gen.sources.records import ContextRef, Release
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A Release with its package and its context. `context` is one object for all Releases with the same value."""
+
+    release: Release
+    package: Package
+    source: PackageSourceSpec
+    contexts: tuple[ContextRef, ...]
+    context: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Fleeting:
+    """The Releases that are still good after a step, with the settings that hold for all of them."""
+
+    settings: Settings
+    releases: Sequence[Resolved]
+
+
+@dataclass(frozen=True, slots=True)
+class WithParameters:
+    """A resolved Release with its effective parameters. `parameters_text` is their template, None where there is none."""
+
+    resolved: Resolved
+    parameters_text: str | None
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A Release whose every template is rendered and read."""
+
+    resolved: Resolved
+    parameters: Mapping[str, Any]
+    package: RenderedPackage
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledRelease:
+    """A Release with its Flux resources. Roles and dependencies are the package's and its own, sorted, without repeats.
+
+    `documents` are in the order OCIRepository, HelmRepository, HelmReleases.
+    """
+
+    rendered: Rendered
+    roles: tuple[str, ...]
+    dependencies: tuple[str, ...]
+    protected: bool
+    documents: tuple[Mapping[str, Any], ...]
+
+    @property
+    def release(self) -> Release:
+        return self.rendered.resolved.release
+
+
+@dataclass(frozen=True, slots=True)
+class Compilation:
+    """What a cluster compiles to, in memory.
+
+    `failed` are the Releases with errors, as `namespace/name`, sorted; those that were admitted are in `broken`.
+    `complete` is False where a source could not be read: there may be Releases that are not known.
+    """
+
+    cluster: Cluster
+    releases: tuple[CompiledRelease, ...]
+    failed: tuple[str, ...]
+    broken: Mapping[str, Release]
+    complete: bool

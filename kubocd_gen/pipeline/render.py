@@ -1,0 +1,166 @@
+"""Two walks through helm: the parameters of all Releases, then everything that needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from kubocd_gen.compiler.merge import merge
+from kubocd_gen.compiler.package_schema import validate
+from kubocd_gen.compiler.parameters import parameters_text, parse_map
+from kubocd_gen.compiler.rendered import read_rendered
+from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors
+from kubocd_gen.helm.engine import Helm
+from kubocd_gen.helm.template import Functions, Template, TemplateError, Unit
+from kubocd_gen.packages.manifest import Package, TemplateSource
+from kubocd_gen.pipeline.records import Fleeting, Rendered, Resolved, WithParameters
+from kubocd_gen.sources.positions import find_in_text
+
+Texts = dict[tuple[str | int, ...], str]
+
+
+def render_parameters(
+    fleet: Fleeting, hosts: Mapping[str, str], helm: Helm, findings: Findings
+) -> tuple[Fleeting, list[WithParameters]]:
+    """The Releases whose parameters render to a map and fit the package's schema."""
+    texts = [parameters_text(resolved.release.parameters) for resolved in fleet.releases]
+    units = [
+        Unit(
+            context=resolved.context,
+            model={"Parameters": None, "Release": resolved.release.model},
+            templates=() if text is None else (Template("", text),),
+            image_redirector=False,
+        )
+        for resolved, text in zip(fleet.releases, texts, strict=True)
+    ]
+    outcomes = helm.render(units, Functions(fleet.settings.image_redirects, hosts))
+    good = []
+    for resolved, text, outcome in zip(fleet.releases, texts, outcomes, strict=True):
+        try:
+            good.append(_with_parameters(resolved, text, outcome[0] if outcome else ""))
+        except KcdError as error:
+            findings.error(error, release=resolved.release.key)
+        except KcdErrors as errors:
+            findings.error(errors, release=resolved.release.key)
+    return fleet, good
+
+
+def _with_parameters(resolved: Resolved, text: str | None, outcome: str | TemplateError) -> WithParameters:
+    release, package = resolved.release, resolved.package
+    if isinstance(outcome, TemplateError):
+        raise _parameters_error(resolved, outcome)
+    try:
+        given = parse_map(outcome, "spec.parameters")
+    except KcdError as error:
+        hint = error.hint
+        if isinstance(release.parameters, str):
+            hint = "parameters given as a text are a template; KuboCD takes only one with more than one line ('|')"
+        at = release.position("spec", "parameters")
+        raise KcdError(error.message, code="bad-parameters", position=at, hint=hint) from error
+    parameters = merge(package.parameters_schema.defaults, given)
+    violations = validate(package.parameters_schema, parameters)
+    if violations:
+        raise KcdErrors(
+            KcdError(
+                f"{violation.message} of {package.label}"
+                if violation.code == "unknown-parameter"
+                else violation.message,
+                code=violation.code,
+                position=release.position("spec", "parameters", *violation.path),
+                hint=violation.hint,
+            )
+            for violation in violations
+        )
+    return WithParameters(resolved, text, parameters)
+
+
+def _parameters_error(resolved: Resolved, error: TemplateError) -> KcdError:
+    release = resolved.release
+    hint = error.hint
+    if isinstance(release.parameters, str):
+        resource = release.resource
+        keys = (*resource.prefix, "spec", "parameters")
+        position = find_in_text(
+            resource.file.text, resource.file.path, resource.document, keys, error.line, error.column
+        )
+    else:
+        position = release.position("spec", "parameters")
+        hint = (
+            hint or "a map becomes JSON before it is rendered: inside '{{ }}' write `back quotes`, not \"double\" ones"
+        )
+    return KcdError(f"spec.parameters: {error.message}", code=error.code, position=position, hint=hint)
+
+
+def render_packages(
+    parameters: tuple[Fleeting, Sequence[WithParameters]], hosts: Mapping[str, str], helm: Helm, findings: Findings
+) -> tuple[Fleeting, list[Rendered]]:
+    """The Releases whose package renders, and renders to what each field wants. All templates that fail are reported."""
+    fleet, releases = parameters
+    texts = _template_texts({one.resolved.package.reference: one.resolved.package for one in releases}, helm)
+    units = [_unit(one, texts[one.resolved.package.reference]) for one in releases]
+    outcomes = helm.render(units, Functions(fleet.settings.image_redirects, hosts))
+    good = []
+    for one, unit, outcome in zip(releases, units, outcomes, strict=True):
+        package = one.resolved.package
+        templates = list(package.templates())
+        results = outcome[len(unit.templates) - len(templates) :]  # without the parameters, rendered once more
+        errors = [
+            _template_error(package, label, source, result)
+            for (label, source), result in zip(templates, results, strict=True)
+            if isinstance(result, TemplateError)
+        ]
+        try:
+            if errors:
+                raise KcdErrors(errors)
+            rendered = {
+                source.path: result
+                for (_, source), result in zip(templates, results, strict=True)
+                if isinstance(result, str)
+            }
+            good.append(Rendered(one.resolved, one.parameters, read_rendered(package, rendered)))
+        except KcdErrors as several:
+            findings.error(several, release=one.resolved.release.key)
+    return fleet, good
+
+
+def _template_texts(packages: Mapping[str, Package], helm: Helm) -> Mapping[str, Texts]:
+    """The text of every template, by package and path: those given as trees are dumped as KuboCD dumps them."""
+    trees = [
+        (reference, source)
+        for reference, package in packages.items()
+        for _, source in package.templates()
+        if source.tree is not None
+    ]
+    texts: dict[str, Texts] = {
+        reference: {source.path: source.text for _, source in package.templates()}
+        for reference, package in packages.items()
+    }
+    for (reference, source), dumped in zip(trees, helm.to_yaml([source.tree for _, source in trees]), strict=True):
+        texts[reference][source.path] = dumped
+    return texts
+
+
+def _unit(one: WithParameters, texts: Texts) -> Unit:
+    package = one.resolved.package
+    templates = tuple(
+        Template(package.template_header if source.header else "", texts[source.path])
+        for _, source in package.templates()
+    )
+    # The parameters template may have changed the context (`set`), which the package's templates then see.
+    again = (Template("", one.parameters_text),) if one.parameters_text and "{{" in one.parameters_text else ()
+    return Unit(
+        context=one.resolved.context,
+        model={"Parameters": one.parameters, "Release": one.resolved.release.model},
+        templates=(*again, *templates),
+    )
+
+
+def _template_error(package: Package, label: str, source: TemplateSource, error: TemplateError) -> KcdError:
+    if error.in_header:
+        header = TemplateSource(("templateHeader",))
+        position = package.template_position(header, error.line, error.column)
+        label = f"templateHeader, in {label}"
+    else:
+        position = package.template_position(source, error.line, error.column)
+    return KcdError(
+        f"package {package.label}, {label}: {error.message}", code=error.code, position=position, hint=error.hint
+    )

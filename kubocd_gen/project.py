@@ -1,0 +1,220 @@
+"""What is to be compiled: `kcd-gen.yaml` and the flags of a command, as one Project."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from kubocd_gen.compiler.structural import admit
+from kubocd_gen.compiler.wording import dotted
+from kubocd_gen.diagnostics import KcdError, KcdErrors, Position, nearest
+from kubocd_gen.resources import schema
+from kubocd_gen.sources.discovery import display_path
+from kubocd_gen.sources.positions import find_position
+from kubocd_gen.sources.yaml_reader import read_document
+
+PROJECT_FILE = "kcd-gen.yaml"
+REPOSITORY_URL = "http://kubocd-ctrl-controller-helm-repository.kubocd.svc"
+ONLY_CLUSTER = "default"  # the cluster's name in a build from flags alone
+
+Dependencies = Literal["order", "ignore"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """One compilation: its own Configs, Contexts and Releases, written to one output folder.
+
+    `sources` are relative to the project's root. `kubocd_namespace` is None where it is to be found in the sources.
+    """
+
+    name: str
+    sources: tuple[str, ...]
+    output: Path
+    namespace: str = "default"
+    kubocd_namespace: str | None = None
+    repository_url: str = REPOSITORY_URL
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """Everything that a compilation depends on besides the sources themselves."""
+
+    root: Path
+    clusters: tuple[Cluster, ...]
+    vendor: Path | None = None
+    mirrors: Mapping[str, str] = field(default_factory=dict)
+    dependencies: Dependencies = "order"
+    charts: Literal["output", "separate"] = "output"
+    emit_oci_repository: bool = True
+    hosts: Mapping[str, str] = field(default_factory=dict)
+    offline: bool = False
+    expand_env: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """What the command line says about the project; None and empty mean: not given."""
+
+    project: Path | None = None
+    sources: tuple[str, ...] = ()
+    output: Path | None = None
+    clusters: tuple[str, ...] = ()
+    vendor: Path | None = None
+    namespace: str | None = None
+    kubocd_namespace: str | None = None
+    repository_url: str | None = None
+    dependencies: Dependencies | None = None
+    hosts: Mapping[str, str] = field(default_factory=dict)
+    offline: bool = False
+    expand_env: bool = False
+
+
+def load_project(flags: Flags, directory: Path) -> Project:
+    """The project file found from `directory` upward with the flags over it; with `sources`, from the flags alone.
+
+    Raises KcdError or KcdErrors for a project file with problems, and for flags that name nothing to compile.
+    """
+    if flags.sources:
+        if flags.output is None:
+            raise KcdError("--source needs --output, the folder to write to", code="usage")
+        if flags.clusters:
+            raise KcdError("--cluster chooses among those of a project file; --source takes its place", code="usage")
+        cluster = Cluster(ONLY_CLUSTER, flags.sources, flags.output)
+        return _with_flags(Project(directory, (cluster,)), flags)
+    path = flags.project or _find(directory)
+    if path is None:
+        raise KcdError(
+            f"there is no {PROJECT_FILE} here or in a directory above",
+            code="missing-project",
+            hint="give --source DIR --output DIR, or write a project file",
+        )
+    project = _read(path)
+    if flags.clusters:
+        project = replace(project, clusters=_chosen(project.clusters, flags.clusters))
+    if flags.output is not None:
+        if len(project.clusters) != 1:
+            raise KcdError("--output needs one cluster; choose it with --cluster", code="usage")
+        project = replace(project, clusters=(replace(project.clusters[0], output=flags.output),))
+    return _with_flags(project, flags)
+
+
+def _find(directory: Path) -> Path | None:
+    for folder in (directory, *directory.parents):
+        if (folder / PROJECT_FILE).is_file():
+            return folder / PROJECT_FILE
+    return None
+
+
+def _with_flags(project: Project, flags: Flags) -> Project:
+    given = {
+        "namespace": flags.namespace,
+        "kubocd_namespace": flags.kubocd_namespace,
+        "repository_url": flags.repository_url,
+    }
+    changes: Any = {name: value for name, value in given.items() if value is not None}
+    return replace(
+        project,
+        clusters=tuple(replace(cluster, **changes) for cluster in project.clusters),
+        vendor=flags.vendor or project.vendor,
+        dependencies=flags.dependencies or project.dependencies,
+        hosts={**project.hosts, **flags.hosts},
+        offline=flags.offline or project.offline,
+        expand_env=flags.expand_env or project.expand_env,
+    )
+
+
+def _chosen(clusters: Sequence[Cluster], names: Sequence[str]) -> tuple[Cluster, ...]:
+    known = [cluster.name for cluster in clusters]
+    for name in names:
+        if name not in known:
+            hint = nearest("did you mean '{}'?", name, known) or f"the project has: {', '.join(known)}"
+            raise KcdError(f"the project has no cluster '{name}'", code="unknown-cluster", hint=hint)
+    return tuple(cluster for cluster in clusters if cluster.name in names)
+
+
+def _read(path: Path) -> Project:
+    display = display_path(path, Path.cwd())
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise KcdError(
+            f"the project file can't be read: {reason}", code="bad-project", position=Position(display)
+        ) from error
+    value = read_document(text, display, strict=True)
+    admitted, violations = admit({} if value is None else value, schema("kcd-gen/project-v1alpha1")["schema"])
+    if violations:
+        raise KcdErrors(
+            KcdError(
+                f"{dotted(one.path) or 'the project file'} {one.message}",
+                code=one.code,
+                position=find_position(text, display, 0, one.path),
+                hint=one.hint,
+            )
+            for one in violations
+        )
+    root = path.absolute().parent
+    clusters = tuple(_cluster(item, root) for item in admitted.get("clusters", ()))
+    _check_clusters(clusters, text, display)
+    packages = admitted.get("packages", {})
+    vendor = packages.get("vendor")
+    return Project(
+        root=root,
+        clusters=clusters,
+        vendor=root / vendor if vendor else None,
+        mirrors=packages.get("mirrors", {}),
+        dependencies=admitted["dependencies"],
+        charts=admitted["charts"],
+        emit_oci_repository=admitted["emitOCIRepository"],
+        hosts=admitted.get("hosts", {}),
+    )
+
+
+def _cluster(item: Mapping[str, Any], root: Path) -> Cluster:
+    return Cluster(
+        name=item["name"],
+        sources=tuple(item["sources"]),
+        output=root / item["output"],
+        namespace=item["namespace"],
+        kubocd_namespace=item.get("kubocdNamespace"),
+        repository_url=item["repositoryURL"],
+    )
+
+
+def _check_clusters(clusters: Sequence[Cluster], text: str, display: str) -> None:
+    errors = []
+    if not clusters:
+        errors.append(
+            KcdError(
+                "the project has no clusters",
+                code="missing-field",
+                position=find_position(text, display, 0, ()),
+                hint="add 'clusters: [{name: …, sources: […], output: …}]', or give --source and --output",
+            )
+        )
+    for index, cluster in enumerate(clusters):
+        for other in clusters[:index]:
+            for what, same in (
+                (f"name '{cluster.name}'", cluster.name == other.name),
+                (f"output '{display_path(cluster.output, Path.cwd())}'", _overlap(cluster.output, other.output)),
+            ):
+                if same:
+                    field_name = what.partition(" ")[0]
+                    errors.append(
+                        KcdError(
+                            f"two clusters share the {what}"
+                            if field_name == "name"
+                            else f"the {what} and that of the cluster '{other.name}' lie in each other",
+                            code="duplicate-cluster",
+                            position=find_position(text, display, 0, ("clusters", index, field_name)),
+                        )
+                    )
+    if errors:
+        raise KcdErrors(errors)
+
+
+def _overlap(one: Path, other: Path) -> bool:
+    first, second = one.resolve(), other.resolve()
+    return first.is_relative_to(second) or second.is_relative_to(first)

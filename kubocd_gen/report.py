@@ -1,0 +1,189 @@
+"""What a build did, as the JSON report (`schemas/kcd-gen/report-v1alpha1.json`) and as lines of text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from kubocd_gen import __version__
+from kubocd_gen.diagnostics import Diagnostic
+from kubocd_gen.output.documents import ResourceChange
+from kubocd_gen.pipeline.build import Built
+from kubocd_gen.pipeline.records import CompiledRelease
+from kubocd_gen.sources.records import Release
+
+_VERBS = {"created": "Created", "updated": "Updated", "removed": "Removed", "unchanged": "Unchanged"}
+_NAMED = 3  # Releases that a line about a common cause names
+
+
+def build_report(built: Sequence[Built], helm_version: str) -> dict[str, Any]:
+    """The report of a build, JSON-like."""
+    releases = [entry for one in built for entry in _releases(one)]
+    counts = {change: sum(_files(one)[change] for one in built) for change in _VERBS}
+    return {
+        "apiVersion": "kcd-gen/v1alpha1",
+        "kind": "Report",
+        "command": "build",
+        "version": {"kcd-gen": __version__, "helm": helm_version},
+        "summary": {
+            "releases": sum(len(one.compilation.releases) + len(one.compilation.failed) for one in built),
+            "compiled": sum(len(one.compilation.releases) for one in built),
+            "failed": sum(len(one.compilation.failed) for one in built),
+            "written": counts["created"] + counts["updated"],
+            "unchanged": counts["unchanged"],
+            "removed": counts["removed"],
+        },
+        "releases": releases,
+        "diagnostics": [_diagnostic(diagnostic) for one in built for diagnostic in one.diagnostics],
+    }
+
+
+def text_report(built: Sequence[Built], *, verbose: bool) -> Iterator[str]:
+    """What was done, in the controller's words, a line each; with `verbose` what stayed as it was, too."""
+    for one in built:
+        if one.plan is None:
+            continue
+        for (namespace, name), changes in sorted(one.plan.resources().items()):
+            shown = [change for change in changes if verbose or change.change != "unchanged"]
+            if shown:
+                yield f"{namespace}/{name}" if len(built) == 1 else f"{one.cluster.name}: {namespace}/{name}"
+            for change in shown:
+                yield f'  {_VERBS[change.change]} {change.kind} "{change.name}"'
+    yield from (_summary(one, several=len(built) > 1) for one in built)
+
+
+def diagnostic_lines(diagnostics: Sequence[Diagnostic]) -> Iterator[str]:
+    """One problem after the other: the place, what is wrong, the way out. What stops several Releases is one problem."""
+    stopped: dict[tuple[Any, ...], list[str]] = {}
+    first: dict[tuple[Any, ...], Diagnostic] = {}
+    for diagnostic in diagnostics:
+        key = (diagnostic.severity, diagnostic.code, diagnostic.message, diagnostic.position)
+        first.setdefault(key, diagnostic)
+        if diagnostic.release:
+            stopped.setdefault(key, []).append(diagnostic.release)
+    for key, diagnostic in first.items():
+        place = f"{diagnostic.position}: " if diagnostic.position else ""
+        yield printable(f"{place}{diagnostic.severity}[{diagnostic.code}]: {diagnostic.message}")
+        if diagnostic.hint:
+            yield printable(f"    {diagnostic.hint}")
+        releases = list(dict.fromkeys(stopped.get(key, ())))
+        elsewhere = diagnostic.position is None or diagnostic.position.path.startswith("oci://")
+        if diagnostic.severity == "error" and (len(releases) > 1 or (releases and elsewhere)):
+            more = f" and {len(releases) - _NAMED} more" if len(releases) > _NAMED else ""
+            yield printable(f"    stops {', '.join(releases[:_NAMED])}{more}")
+
+
+def printable(text: str) -> str:
+    """`text` with everything escaped that could act on a terminal: control and formatting characters, line breaks."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )
+
+
+def _summary(one: Built, *, several: bool) -> str:
+    compilation, counts = one.compilation, _files(one)
+    name = f"{one.cluster.name}: " if several else ""
+    total = len(compilation.releases) + len(compilation.failed)
+    said = f"{name}{len(compilation.releases)} of {total} Releases compiled"
+    if one.plan is None:
+        return f"{said}; nothing was written"
+    written = counts["created"] + counts["updated"]
+    return f"{said}; {written} files written, {counts['removed']} removed, {counts['unchanged']} unchanged"
+
+
+def _files(one: Built) -> dict[str, int]:
+    """How many files of the output were created, updated, unchanged and removed, records of ownership aside."""
+    counts = dict.fromkeys(_VERBS, 0)
+    for change in one.plan.changes if one.plan else ():
+        if not change.path.startswith(".kcd-gen/"):
+            counts[change.change] += 1
+    return counts
+
+
+def _releases(one: Built) -> list[dict[str, Any]]:
+    changes = one.plan.resources() if one.plan else {}
+    name = one.cluster.name
+    entries = {
+        compiled.release.key: _compiled(
+            name, compiled, changes.get((compiled.release.namespace, compiled.release.name))
+        )
+        for compiled in one.compilation.releases
+    }
+    for key in one.compilation.failed:
+        entries[key] = _failed(name, key, one.compilation.broken.get(key))
+    for (namespace, release), removed in changes.items():
+        if f"{namespace}/{release}" not in entries:
+            entry = _entry(name, namespace, release, "removed")
+            entries[f"{namespace}/{release}"] = entry | {"resources": _resources(removed)}
+    return [entries[key] for key in sorted(entries, key=lambda key: key.split("/"))]
+
+
+def _entry(cluster: str, namespace: str, name: str, status: str) -> dict[str, Any]:
+    return {
+        "cluster": cluster,
+        "namespace": namespace,
+        "name": name,
+        "status": status,
+        "package": None,
+        "digest": None,
+        "resources": [],
+        "description": "",
+        "contexts": [],
+        "roles": [],
+        "dependencies": [],
+        "usage": {},
+        "protected": False,
+        "suspended": False,
+    }
+
+
+def _compiled(cluster: str, one: CompiledRelease, changes: Sequence[ResourceChange] | None) -> dict[str, Any]:
+    release, resolved = one.release, one.rendered.resolved
+    return _entry(cluster, release.namespace, release.name, "suspended" if release.suspended else "compiled") | {
+        "package": release.image,
+        "digest": resolved.package.digest,
+        "resources": _resources(changes or ()),
+        "description": release.description or one.rendered.package.description,
+        "contexts": [str(ref) for ref in resolved.contexts],
+        "roles": list(one.roles),
+        "dependencies": list(one.dependencies),
+        "usage": dict(one.rendered.package.usage),
+        "protected": one.protected,
+        "suspended": release.suspended,
+    }
+
+
+def _failed(cluster: str, key: str, release: Release | None) -> dict[str, Any]:
+    namespace, _, name = key.partition("/")
+    entry = _entry(cluster, namespace, name, "failed")
+    if release is None:
+        return entry
+    return entry | {
+        "package": release.image,
+        "description": release.description,
+        "roles": sorted({*release.roles}),
+        "dependencies": sorted({*release.dependencies}),
+        "protected": bool(release.protected),
+        "suspended": release.suspended,
+    }
+
+
+def _resources(changes: Sequence[ResourceChange]) -> list[dict[str, Any]]:
+    return [
+        {"kind": change.kind, "name": change.name, "path": change.path, "change": change.change} for change in changes
+    ]
+
+
+def _diagnostic(diagnostic: Diagnostic) -> dict[str, Any]:
+    position = diagnostic.position
+    return {
+        "severity": diagnostic.severity,
+        "code": diagnostic.code,
+        "message": diagnostic.message,
+        "hint": diagnostic.hint,
+        "cluster": diagnostic.cluster,
+        "release": diagnostic.release,
+        "path": position.path if position else None,
+        "line": position.line if position else None,
+        "column": position.column if position else None,
+    }
