@@ -1,0 +1,71 @@
+"""What kcd-gen owns in an output folder: the record that tells its files from everyone else's.
+
+Each Release has a record of its own, `.kcd-gen/<namespace>/<release>.list`: the paths that were written for it, one a
+line, sorted. It changes only when files come or go, not with their content, so that branches which change different
+Releases merge without conflict, and branches which change the same one conflict in its resources only. It is no YAML
+and no JSON because a merge may leave conflict marks in it: every line that is one of the Release's paths counts,
+whatever stands around it, and the next build writes the record anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from kubocd_gen.output.tree import Tree
+
+RECORDS = ".kcd-gen"
+SHARED_RECORD = f"{RECORDS}/shared.list"
+
+_SUFFIX = ".list"
+
+
+def record_path(namespace: str, name: str) -> str:
+    """Where the record of a Release lies, relative to the output root."""
+    return f"{RECORDS}/{namespace}/{name}{_SUFFIX}"
+
+
+def released(record: str) -> tuple[str, str]:
+    """The namespace and name of the Release that `record`, other than the shared one, is for."""
+    _, namespace, name = record.removesuffix(_SUFFIX).split("/")
+    return namespace, name
+
+
+def record_content(paths: Iterable[str]) -> bytes:
+    return "".join(f"{path}\n" for path in sorted(paths)).encode()
+
+
+def read_records(tree: Tree) -> dict[str, frozenset[str]]:
+    """The paths that each record lists, by the record's own path."""
+    found = {}
+    if tree.file(SHARED_RECORD):
+        found[SHARED_RECORD] = _paths(tree, SHARED_RECORD)
+    for namespace in tree.entries(RECORDS):
+        # The writer's staging folder starts with a dot, and other files are nobody's records; a link is looked at, to
+        # be refused.
+        if namespace.name.startswith(".") or not (namespace.is_symlink() or namespace.is_dir()):
+            continue
+        for record in tree.entries(f"{RECORDS}/{namespace.name}"):
+            path = f"{RECORDS}/{namespace.name}/{record.name}"
+            if record.name.endswith(_SUFFIX) and tree.file(path):
+                found[path] = _paths(tree, path)
+    return found
+
+
+def may_list(record: str, path: str) -> bool:
+    """Whether `path` is one that `record` can speak for.
+
+    A record comes with the checkout and may have been edited. It never makes kcd-gen touch anything but the one Flux
+    file and the chart folder of its own Release, or for the shared record what lies directly in `flux/`.
+    """
+    parts = path.split("/")
+    if not path.isprintable() or any(part in ("", ".", "..") for part in parts):
+        return False
+    if record == SHARED_RECORD:
+        return len(parts) == 2 and parts[0] == "flux"
+    namespace, name = released(record)
+    return parts == ["flux", namespace, f"{name}.yaml"] or parts[:-1] == ["hr", namespace, name]
+
+
+def _paths(tree: Tree, record: str) -> frozenset[str]:
+    lines = tree.read(record).decode(errors="replace").splitlines()
+    return frozenset(line for line in lines if may_list(record, line))

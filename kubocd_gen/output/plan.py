@@ -1,0 +1,208 @@
+"""What a build would change in an output folder, worked out in memory and without writing anything.
+
+A plan is read in four ways: `write` carries it out, `--check` asks whether it is clean, a diff shows its contents, and
+a report lists its resources.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kubocd_gen.diagnostics import KcdError, KcdErrors
+from kubocd_gen.output.documents import Change, ResourceChange, resource_changes
+from kubocd_gen.output.journal import interrupted_paths
+from kubocd_gen.output.ownership import (
+    RECORDS,
+    SHARED_RECORD,
+    may_list,
+    read_records,
+    record_content,
+    record_path,
+    released,
+)
+from kubocd_gen.output.tree import Tree
+
+
+@dataclass(frozen=True, slots=True)
+class OutputFile:
+    """A file as compiled. `path` is posix and relative to the output root, as in `flux/default/podinfo1.yaml`."""
+
+    path: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseOutput:
+    """All files of one Release: `flux/<namespace>/<name>.yaml` and what lies directly in `hr/<namespace>/<name>/`.
+
+    `keep` says that what is already written stays, where `files` does not replace it: the Release failed, or it
+    is suspended.
+    """
+
+    namespace: str
+    name: str
+    files: tuple[OutputFile, ...]
+    keep: bool = False
+
+    @property
+    def record(self) -> str:
+        return record_path(self.namespace, self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    """One file, its content on disk (None: not there) and the content that it gets (None: it is removed)."""
+
+    path: str
+    change: Change
+    before: bytes | None
+    after: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What becomes of every file that is kcd-gen's, records of ownership included, sorted by path.
+
+    The inputs are kept, so that the plan can be made again when the output may have changed since.
+    """
+
+    root: Path
+    releases: tuple[ReleaseOutput, ...]
+    shared: tuple[OutputFile, ...]
+    complete: bool
+    changes: tuple[FileChange, ...]
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether the output is already what it should be."""
+        return all(change.change == "unchanged" for change in self.changes)
+
+    @property
+    def create(self) -> tuple[FileChange, ...]:
+        return self._with("created")
+
+    @property
+    def update(self) -> tuple[FileChange, ...]:
+        return self._with("updated")
+
+    @property
+    def unchanged(self) -> tuple[FileChange, ...]:
+        return self._with("unchanged")
+
+    @property
+    def remove(self) -> tuple[FileChange, ...]:
+        return self._with("removed")
+
+    def resources(self) -> dict[tuple[str, str], tuple[ResourceChange, ...]]:
+        """What becomes of each Release's resources, by its namespace and name; removed Releases are included."""
+        found = {}
+        for change in self.changes:
+            folder, _, rest = change.path.partition("/")
+            namespace, _, file = rest.partition("/")
+            if folder == "flux" and file:
+                found[namespace, file.removesuffix(".yaml")] = resource_changes(
+                    change.path, _text(change.before), _text(change.after)
+                )
+        return found
+
+    def removed_releases(self) -> dict[tuple[str, str], str]:
+        """The Releases of an earlier build that are gone, by namespace and name, each with the Flux text that goes."""
+        flux = {change.path: change.before or b"" for change in self.remove}
+        found = {}
+        for record in flux:
+            if record.startswith(f"{RECORDS}/") and record != SHARED_RECORD:
+                namespace, name = released(record)
+                found[namespace, name] = flux.get(f"flux/{namespace}/{name}.yaml", b"").decode(errors="replace")
+        return found
+
+    def _with(self, kind: Change) -> tuple[FileChange, ...]:
+        return tuple(change for change in self.changes if change.change == kind)
+
+
+def plan_output(root: Path, releases: Sequence[ReleaseOutput], shared: Sequence[OutputFile], *, complete: bool) -> Plan:
+    """Compare what was compiled with what lies below `root`, which need not exist; nothing is written or locked.
+
+    `shared` are files of no one Release, directly in `flux/`. `complete` is False when a source could not be read: then
+    nothing is removed. A Release that is not in `releases` any more loses its files, one with `keep` never does.
+
+    Raises KcdError `foreign-file` for a file in the way that kcd-gen did not write (KcdErrors for several), and what
+    `Tree` raises for links and unreadable folders.
+    """
+    tree = Tree(root)
+    records = read_records(tree)
+    kept = _kept(tree, records, releases, complete=complete)
+    wanted: dict[str, bytes] = {}
+    for record, files in [(release.record, release.files) for release in releases] + [(SHARED_RECORD, tuple(shared))]:
+        for file in files:
+            if not may_list(record, file.path) or file.path in wanted:
+                raise ValueError(f"{file.path} is not a path for {record}, or is given twice")
+            wanted[file.path] = file.content
+        if listed := {file.path for file in files} | (records.get(record, frozenset()) & kept):
+            wanted[record] = record_content(listed)
+    recorded = frozenset[str]().union(records, *records.values())
+    removable = recorded - wanted.keys() - kept if complete else frozenset[str]()
+    changes = _compare(tree, wanted, removable, owned=recorded | interrupted_paths(tree))
+    return Plan(root, tuple(releases), tuple(shared), complete, changes)
+
+
+def kept_paths(root: Path, releases: Sequence[ReleaseOutput], *, complete: bool) -> tuple[str, ...]:
+    """Written files that stay although no Release writes them now, sorted.
+
+    `flux/kustomization.yaml` lists those in `flux/` beside the compiled ones.
+    """
+    tree = Tree(root)
+    records = {record: paths for record, paths in read_records(tree).items() if record != SHARED_RECORD}
+    return tuple(sorted(_kept(tree, records, releases, complete=complete)))
+
+
+def read_written(root: Path, path: str) -> str | None:
+    """The text of an output file as it is on disk, undecodable bytes replaced; None where there is none."""
+    tree = Tree(root)
+    return _text(tree.read(path)) if tree.file(path) else None
+
+
+def _kept(
+    tree: Tree, records: dict[str, frozenset[str]], releases: Sequence[ReleaseOutput], *, complete: bool
+) -> frozenset[str]:
+    keeping = {release.record for release in releases if release.keep}
+    written = {file.path for release in releases for file in release.files}
+    return frozenset(
+        path
+        for record, paths in records.items()
+        if not complete or record in keeping
+        for path in paths - written
+        if tree.file(path)
+    )
+
+
+def _compare(
+    tree: Tree, wanted: dict[str, bytes], removable: frozenset[str], *, owned: frozenset[str]
+) -> tuple[FileChange, ...]:
+    changes: list[FileChange] = []
+    errors: dict[str, KcdError] = {}  # one link or folder in the way is the problem of many files
+    for path in sorted(wanted.keys() | removable):
+        try:
+            changes += _compare_one(tree, path, wanted.get(path), owned)
+        except KcdError as error:
+            errors[error.message] = error
+    if errors:
+        raise next(iter(errors.values())) if len(errors) == 1 else KcdErrors(errors.values())
+    return tuple(changes)
+
+
+def _compare_one(tree: Tree, path: str, after: bytes | None, owned: frozenset[str]) -> list[FileChange]:
+    status = tree.file(path)
+    if status is None:
+        return [] if after is None else [FileChange(path, "created", None, after)]
+    if path not in owned:
+        raise tree.foreign(path)
+    before = tree.read(path)
+    if before == after:
+        return [FileChange(path, "unchanged", after, after)]
+    return [FileChange(path, "removed" if after is None else "updated", before, after)]
+
+
+def _text(content: bytes | None) -> str | None:
+    return None if content is None else content.decode(errors="replace")

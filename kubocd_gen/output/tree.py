@@ -1,0 +1,100 @@
+"""The output folder as it is on disk: read without following links, and never changed from here."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from kubocd_gen.diagnostics import KcdError, Position
+
+
+class Tree:
+    """Reads below an output root. Folders are looked at once, so an instance serves one plan or one write.
+
+    Every path is relative to the root and posix. Reading raises KcdError: `symlinked-output` where a link stands in the
+    path, `foreign-file` where a folder is expected and something else stands, `other-file-system` where a
+    folder is a mount of its own (files could not be moved into place there in one step), `unreadable-output` else.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._folders: dict[str, bool] = {}
+        self._device: int | None = None
+
+    def file(self, path: str) -> os.stat_result | None:
+        """The state of the regular file `path`, None where there is nothing; KcdError `foreign-file` for a folder."""
+        if not self.has_folder(path.rpartition("/")[0]):
+            return None
+        status = self._status(path)
+        if status is None or stat.S_ISREG(status.st_mode):
+            return status
+        raise self.foreign(path)
+
+    def read(self, path: str) -> bytes:
+        try:
+            return (self.root / path).read_bytes()
+        except OSError as error:
+            raise self._unreadable(path, error) from error
+
+    def entries(self, folder: str) -> list[os.DirEntry[str]]:
+        """What lies in `folder`, sorted by name; nothing where it does not exist."""
+        if not self.has_folder(folder):
+            return []
+        try:
+            with os.scandir(self.root / folder) as entries:
+                return sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            raise self._unreadable(folder, error) from error
+
+    def has_folder(self, path: str) -> bool:
+        """Whether the folder `path` (the root: "") exists; also True tells that no link leads there."""
+        known = self._folders.get(path)
+        if known is None:
+            known = self._folders[path] = self._look_at(path)
+        return known
+
+    def foreign(self, path: str) -> KcdError:
+        """The error for something at `path` that kcd-gen did not write and that stands in its way."""
+        return KcdError(
+            f"{self.root / path} is in the way: kcd-gen did not write it and leaves it alone",
+            code="foreign-file",
+            position=Position((self.root / path).as_posix()),
+            hint="move it out of the output, or delete it",
+        )
+
+    def _look_at(self, path: str) -> bool:
+        if path and not self.has_folder(path.rpartition("/")[0]):
+            return False
+        status = self._status(path)
+        if status is None:
+            return False
+        if not stat.S_ISDIR(status.st_mode):
+            raise self.foreign(path)
+        if self._device is None:
+            self._device = status.st_dev
+        if status.st_dev != self._device:
+            raise KcdError(
+                f"{self.root / path} is on another file system than {self.root}, so no file can be moved there at once",
+                code="other-file-system",
+            )
+        return True
+
+    def _status(self, path: str) -> os.stat_result | None:
+        try:
+            status = os.lstat(self.root / path)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self._unreadable(path, error) from error
+        if stat.S_ISLNK(status.st_mode):
+            raise KcdError(
+                f"{self.root / path} is a symbolic link; kcd-gen writes only where no link leads elsewhere",
+                code="symlinked-output",
+                position=Position((self.root / path).as_posix()),
+                hint="replace the link by what it points to, or set `output` to the real folder",
+            )
+        return status
+
+    def _unreadable(self, path: str, error: OSError) -> KcdError:
+        return KcdError(f"cannot read {self.root / path}: {error.strerror}", code="unreadable-output")

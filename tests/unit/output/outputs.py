@@ -1,0 +1,66 @@
+"""Compiled Releases in miniature, and what a folder looks like."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from kubocd_gen.diagnostics import KcdError, KcdErrors
+from kubocd_gen.output.plan import OutputFile, Plan, ReleaseOutput, plan_output
+from kubocd_gen.output.writer import Written, write
+from kubocd_gen.output.yaml_emitter import emit_documents
+
+
+def release(
+    name: str, *, version: str = "1.0.0", replicas: int = 1, namespace: str = "default", keep: bool = False
+) -> ReleaseOutput:
+    """A Release with one HelmRelease; `version` changes the index and a chart, `replicas` the Flux file."""
+    flux = [
+        {"kind": "HelmRepository", "metadata": {"name": f"kcd-{name}"}, "spec": {"url": f"http://x/hr/{name}"}},
+        {"kind": "HelmRelease", "metadata": {"name": f"{name}-main"}, "spec": {"replicas": replicas}},
+    ]
+    charts = f"hr/{namespace}/{name}"
+    files = (
+        OutputFile(f"flux/{namespace}/{name}.yaml", emit_documents(flux).encode()),
+        OutputFile(f"{charts}/index.yaml", f"index of {version}\n".encode()),
+        OutputFile(f"{charts}/chart-{version}.tgz", f"chart {version}".encode() * 1000),
+        OutputFile(f"{charts}/library-0.1.0.tgz", b"never changes"),
+    )
+    return ReleaseOutput(namespace, name, files, keep)
+
+
+def failed(name: str, namespace: str = "default") -> ReleaseOutput:
+    return ReleaseOutput(namespace, name, (), keep=True)
+
+
+def planned(root: Path, *releases: ReleaseOutput, complete: bool = True) -> Plan:
+    return plan_output(root, releases, [kustomization(releases)] if releases else [], complete=complete)
+
+
+def build(root: Path, *releases: ReleaseOutput, complete: bool = True) -> Written:
+    return write(planned(root, *releases, complete=complete))
+
+
+def codes(error: BaseException) -> set[str]:
+    """The codes of the problems that `error` stands for."""
+    assert isinstance(error, KcdError | KcdErrors)
+    return {one.code for one in (error.errors if isinstance(error, KcdErrors) else (error,))}
+
+
+def kustomization(releases: Sequence[ReleaseOutput]) -> OutputFile:
+    lines = [f"- {one.namespace}/{one.name}.yaml\n" for one in releases]
+    return OutputFile("flux/kustomization.yaml", ("resources:\n" + "".join(lines)).encode())
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    """Every file below `root`, and every folder as `name/`."""
+    return {
+        path.relative_to(root).as_posix() + ("/" if path.is_dir() else ""): b"" if path.is_dir() else path.read_bytes()
+        for path in root.rglob("*")
+    }
+
+
+def times(root: Path) -> dict[str, tuple[int, int]]:
+    """Inode and time of change of `root` and all below it: what is not written keeps both."""
+    found = {path: path.stat() for path in [root, *root.rglob("*")]}
+    return {str(path): (status.st_ino, status.st_mtime_ns) for path, status in found.items()}

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import pytest
+
+from kubocd_gen.output.documents import keep_written_helm_releases, resource_changes
+from kubocd_gen.output.yaml_emitter import emit_documents
+
+PATH = "flux/default/web.yaml"
+
+
+def text(**replicas: int) -> str:
+    return emit_documents(
+        [
+            {
+                "apiVersion": "v2",
+                "kind": "HelmRelease",
+                "metadata": {"annotations": {"name": "not this"}, "labels": {"a": "b\nname: nor this\n"}, "name": name},
+                "spec": {"kind": "not this", "text": "---\nkind: nor this\n", "replicas": number},
+            }
+            for name, number in replicas.items()
+        ]
+    )
+
+
+def changes(old: str | None, new: str | None) -> dict[str, str]:
+    return {f"{one.kind} {one.name}": one.change for one in resource_changes(PATH, old, new)}
+
+
+def test_resources_are_compared_by_kind_and_name() -> None:
+    assert changes(text(stays=1, changes=1, goes=1), text(comes=1, changes=2, stays=1)) == {
+        "HelmRelease comes": "created",
+        "HelmRelease changes": "updated",
+        "HelmRelease stays": "unchanged",
+        "HelmRelease goes": "removed",
+    }
+
+
+def test_a_new_file_creates_and_a_removed_file_removes_all_its_resources() -> None:
+    assert changes(None, text(a=1)) == {"HelmRelease a": "created"}
+    assert changes(text(a=1), None) == {"HelmRelease a": "removed"}
+    assert resource_changes(PATH, None, None) == ()
+
+
+def test_names_that_yaml_quotes_are_reported_without_quotes() -> None:
+    assert changes(None, text(**{"123": 1, "y": 1})) == {"HelmRelease 123": "created", "HelmRelease y": "created"}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *[
+            "<<<<<<< HEAD\n",
+            "{kind: HelmRelease, metadata: {name: gone}}",
+            "[" * 60_000,
+            "\x00\ufffd",
+            "kind: HelmRelease\n",
+        ],
+        "metadata:\n" + "  a: b\n" * 50_000,
+    ],
+)
+def test_where_the_old_file_can_t_be_told_apart_everything_is_updated(damage: str) -> None:
+    assert changes(damage, text(a=1)) == {"HelmRelease a": "updated"}
+    assert changes(f"{damage}\n{text(a=1, gone=1)}", text(a=1, b=1)) == {
+        "HelmRelease a": "unchanged",
+        "HelmRelease b": "updated",
+    }
+
+
+def test_a_suspended_release_keeps_its_written_helm_releases_to_the_byte() -> None:
+    sources = [
+        {"kind": "OCIRepository", "metadata": {"name": "new"}},
+        {"kind": "HelmRelease", "metadata": {"name": "x"}},
+    ]
+    edited = "---\nkind: HelmRelease\nmetadata: {name: a} # by hand\n"
+    old = "---\nkind: OCIRepository\nmetadata:\n  name: old\n" + edited + text(b=3)
+    assert keep_written_helm_releases(old, sources) == (
+        "---\nkind: OCIRepository\nmetadata:\n  name: new\n" + edited + text(b=3)
+    )
+
+
+def test_a_suspended_release_that_was_never_written_has_no_helm_release() -> None:
+    assert keep_written_helm_releases(None, [{"kind": "HelmRelease"}, {"kind": "HelmRepository"}]) == (
+        "---\nkind: HelmRepository\n"
+    )
+
+
+def test_line_breaks_at_the_end_of_a_document_count() -> None:
+    def ending(text: str) -> str:
+        return emit_documents([{"kind": "HelmRelease", "metadata": {"name": "a"}, "text": text}])
+
+    assert changes(ending("a\n\n"), ending("a\n\n\n")) == {"HelmRelease a": "updated"}
+    assert keep_written_helm_releases(ending("a\n\n\n"), []) == ending("a\n\n\n")
+
+
+def test_keeping_helm_releases_twice_changes_nothing() -> None:
+    once = keep_written_helm_releases(text(a=1, b=2), [{"kind": "HelmRepository", "text": "a\n\n"}])
+    assert keep_written_helm_releases(once, [{"kind": "HelmRepository", "text": "a\n\n"}]) == once

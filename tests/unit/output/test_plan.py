@@ -1,0 +1,259 @@
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from kubocd_gen.diagnostics import KcdError, KcdErrors
+from kubocd_gen.output.plan import OutputFile, ReleaseOutput, kept_paths, plan_output, read_written
+from tests.unit.output.outputs import build, codes, contents, failed, kustomization, planned, release, times
+
+
+def paths(changes: object) -> set[str]:
+    assert isinstance(changes, tuple)
+    return {change.path for change in changes}
+
+
+def test_a_first_plan_creates_everything_and_writes_nothing(tmp_path: Path) -> None:
+    plan = planned(tmp_path / "deploy", release("web"))
+    assert not plan.is_clean
+    assert paths(plan.create) == {
+        ".kcd-gen/default/web.list",
+        ".kcd-gen/shared.list",
+        "flux/default/web.yaml",
+        "flux/kustomization.yaml",
+        "hr/default/web/chart-1.0.0.tgz",
+        "hr/default/web/index.yaml",
+        "hr/default/web/library-0.1.0.tgz",
+    }
+    assert contents(tmp_path) == {}
+
+
+def test_a_plan_holds_what_was_and_what_will_be(tmp_path: Path) -> None:
+    build(tmp_path, release("web"))
+    (change,) = planned(tmp_path, release("web", replicas=2)).update
+    assert change.path == "flux/default/web.yaml"
+    assert b"replicas: 1" in (change.before or b"")
+    assert b"replicas: 2" in (change.after or b"")
+
+
+def test_the_same_sources_need_no_change(tmp_path: Path) -> None:
+    build(tmp_path, release("web"), release("db"))
+    plan = planned(tmp_path, release("web"), release("db"))
+    assert plan.is_clean
+    assert len(plan.unchanged) == 12
+
+
+def test_an_edited_file_is_compiled_again(tmp_path: Path) -> None:
+    build(tmp_path, release("web"))
+    (tmp_path / "flux/default/web.yaml").write_text("edited")
+    assert paths(planned(tmp_path, release("web")).update) == {"flux/default/web.yaml"}
+
+
+def test_a_release_that_is_gone_loses_its_files(tmp_path: Path) -> None:
+    build(tmp_path, release("web"), release("db"))
+    plan = planned(tmp_path, release("web"))
+    assert paths(plan.remove) == {
+        ".kcd-gen/default/db.list",
+        "flux/default/db.yaml",
+        "hr/default/db/chart-1.0.0.tgz",
+        "hr/default/db/index.yaml",
+        "hr/default/db/library-0.1.0.tgz",
+    }
+    assert plan.resources()["default", "db"][1].change == "removed"
+    assert list(plan.removed_releases()) == [("default", "db")]
+    assert "name: kcd-db" in plan.removed_releases()["default", "db"]
+
+
+def test_an_old_chart_goes_when_the_version_changes(tmp_path: Path) -> None:
+    build(tmp_path, release("web"))
+    assert paths(planned(tmp_path, release("web", version="2.0.0")).remove) == {"hr/default/web/chart-1.0.0.tgz"}
+
+
+def test_a_failed_release_keeps_what_is_written(tmp_path: Path) -> None:
+    build(tmp_path, release("web"), release("db"))
+    plan = plan_output(
+        tmp_path, [release("web"), failed("db")], [kustomization([release("web"), release("db")])], complete=True
+    )
+    assert plan.is_clean
+    assert "flux/default/db.yaml" in kept_paths(tmp_path, [release("web"), failed("db")], complete=True)
+
+
+def test_a_failed_release_that_was_never_written_has_nothing(tmp_path: Path) -> None:
+    assert paths(planned(tmp_path, failed("db")).create) == {".kcd-gen/shared.list", "flux/kustomization.yaml"}
+
+
+def test_a_suspended_release_replaces_files_and_keeps_the_rest(tmp_path: Path) -> None:
+    build(tmp_path, release("web"))
+    build(tmp_path, release("web", version="2.0.0", keep=True))
+    assert (tmp_path / "hr/default/web/chart-1.0.0.tgz").exists()
+    assert (tmp_path / "hr/default/web/chart-2.0.0.tgz").exists()
+    build(tmp_path, release("web", version="2.0.0"))
+    assert not (tmp_path / "hr/default/web/chart-1.0.0.tgz").exists()
+
+
+def test_an_unread_source_blocks_every_removal(tmp_path: Path) -> None:
+    build(tmp_path, release("web"), release("db"))
+    plan = planned(tmp_path, release("web", version="2.0.0"), complete=False)
+    assert plan.remove == ()
+    assert kept_paths(tmp_path, [release("web", version="2.0.0")], complete=False) == (
+        "flux/default/db.yaml",
+        "hr/default/db/chart-1.0.0.tgz",
+        "hr/default/db/index.yaml",
+        "hr/default/db/library-0.1.0.tgz",
+        "hr/default/web/chart-1.0.0.tgz",
+    )
+    # What stays is still owned, so the next complete build removes it.
+    build(tmp_path, release("web", version="2.0.0"), complete=False)
+    assert "flux/default/db.yaml" in paths(planned(tmp_path, release("web")).remove)
+
+
+@pytest.mark.parametrize("path", ["flux/default/web.yaml", "hr/default/web/index.yaml", "flux/kustomization.yaml"])
+def test_a_file_that_kcd_gen_did_not_write_is_never_replaced(tmp_path: Path, path: str) -> None:
+    (tmp_path / path).parent.mkdir(parents=True)
+    (tmp_path / path).write_text("mine")
+    with pytest.raises(KcdError, match=path) as caught:
+        planned(tmp_path, release("web"))
+    assert caught.value.code == "foreign-file"
+
+
+def test_all_files_in_the_way_are_named(tmp_path: Path) -> None:
+    build(tmp_path, release("db"))
+    for name in ("web", "api"):
+        (tmp_path / f"flux/default/{name}.yaml").write_text("mine")
+    with pytest.raises(KcdErrors) as caught:
+        planned(tmp_path, release("web"), release("api"), release("db"))
+    assert [error.code for error in caught.value.errors] == ["foreign-file"] * 2
+
+
+@pytest.mark.parametrize("path", ["flux", "flux/default", "hr/default/web", ".kcd-gen/default"])
+def test_a_file_where_a_folder_belongs_is_in_the_way(tmp_path: Path, path: str) -> None:
+    (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / path).write_text("mine")
+    with pytest.raises((KcdError, KcdErrors)) as caught:
+        planned(tmp_path, release("web"))
+    assert codes(caught.value) == {"foreign-file"}
+
+
+def test_a_folder_where_a_file_belongs_is_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "flux/default/web.yaml").mkdir(parents=True)
+    with pytest.raises(KcdError, match=r"web\.yaml is in the way"):
+        planned(tmp_path, release("web"))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "flux",
+        "flux/default",
+        "flux/default/web.yaml",
+        "hr/default",
+        "hr/default/web",
+        ".kcd-gen",
+        ".kcd-gen/default",
+    ],
+)
+def test_a_symbolic_link_in_the_output_is_refused(tmp_path: Path, path: str) -> None:
+    root, elsewhere = tmp_path / "deploy", tmp_path / "elsewhere"
+    build(root, release("web"))
+    (root / path).rename(elsewhere)
+    (root / path).symlink_to(elsewhere)
+    before = contents(elsewhere) if elsewhere.is_dir() else {}
+    for releases in ([release("web", version="2.0.0", replicas=2)], []):
+        with pytest.raises((KcdError, KcdErrors)) as caught:
+            planned(root, *releases)
+        assert "symlinked-output" in codes(caught.value)
+    assert before == (contents(elsewhere) if elsewhere.is_dir() else {})
+
+
+def test_a_record_makes_kcd_gen_touch_nothing_but_its_own_release_s_files(tmp_path: Path) -> None:
+    build(tmp_path / "deploy", release("web"))
+    outside, neighbour = tmp_path / "precious", tmp_path / "deploy/flux/default/mine.yaml"
+    for precious in (outside, neighbour):
+        precious.write_text("mine")
+    record = tmp_path / "deploy/.kcd-gen/default/web.list"
+    record.write_text(
+        f"{outside}\n../precious\nflux/../../precious\nflux/default/mine.yaml\nhr/default/web/../../../../precious\n"
+        "hr/default/web/\nhr/default/web\n.\n\n.git/config\n<<<<<<< HEAD\nflux/default/web.yaml\n=======\n"
+    )
+    assert paths(planned(tmp_path / "deploy").remove) == {
+        ".kcd-gen/default/web.list",
+        ".kcd-gen/shared.list",
+        "flux/default/web.yaml",
+        "flux/kustomization.yaml",
+    }
+
+
+def test_files_beside_the_records_are_nobody_s(tmp_path: Path) -> None:
+    build(tmp_path, release("web"))
+    for stray in (".kcd-gen/README", ".kcd-gen/default/.web.list.swp", ".kcd-gen/default/notes"):
+        (tmp_path / stray).write_text("flux/default/web.yaml\n")
+    assert planned(tmp_path, release("web")).is_clean
+
+
+def test_a_plan_reports_the_resources_of_each_release(tmp_path: Path) -> None:
+    build(tmp_path, release("web"))
+    resources = planned(tmp_path, release("web", replicas=2), release("db", namespace="data")).resources()
+    assert [(one.kind, one.name, one.path, one.change) for one in resources["default", "web"]] == [
+        ("HelmRepository", "kcd-web", "flux/default/web.yaml", "unchanged"),
+        ("HelmRelease", "web-main", "flux/default/web.yaml", "updated"),
+    ]
+    assert {one.change for one in resources["data", "db"]} == {"created"}
+
+
+def test_the_text_of_a_written_file_can_be_read(tmp_path: Path) -> None:
+    assert read_written(tmp_path, "flux/default/web.yaml") is None
+    build(tmp_path, release("web"))
+    (tmp_path / "flux/default/web.yaml").write_bytes(b"\xff")
+    assert read_written(tmp_path, "flux/default/web.yaml") == "\ufffd"
+
+
+def test_planning_leaves_no_trace(tmp_path: Path) -> None:
+    build(tmp_path, release("web"))
+    before = times(tmp_path)
+    planned(tmp_path, release("db"))
+    assert times(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "path", ["flux/default/other.yaml", "hr/default/web/../x", "hr/default/web/a/b", "../x", "flux/x.yaml"]
+)
+def test_a_path_outside_the_release_s_own_is_a_defect(tmp_path: Path, path: str) -> None:
+    with pytest.raises(ValueError, match="is not a path"):
+        plan_output(tmp_path, [ReleaseOutput("default", "web", (OutputFile(path, b""),))], [], complete=True)
+
+
+def test_an_output_that_is_a_file_is_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "deploy").write_text("mine")
+    with pytest.raises(KcdError, match="deploy is in the way"):
+        planned(tmp_path / "deploy", release("web"))
+
+
+def test_branches_that_change_different_releases_merge_without_conflict(tmp_path: Path) -> None:
+    def git(*arguments: str) -> None:
+        identity = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "init.defaultBranch=main"]
+        subprocess.run(
+            ["git", *identity, *arguments],
+            cwd=tmp_path,
+            check=True,
+            capture_output=True,
+            env={"PATH": os.environ["PATH"]},
+        )
+
+    git("init")
+    build(tmp_path, release("a"), release("b"), release("c"))
+    git("add", ".")
+    git("commit", "-m", "base")
+    git("checkout", "-b", "one")
+    build(tmp_path, release("a", version="2.0.0"), release("b"), release("c"))
+    git("add", ".")
+    git("commit", "-m", "one")
+    git("checkout", "main")
+    build(tmp_path, release("a"), release("b"), release("c", version="3.0.0"))
+    git("add", ".")
+    git("commit", "-m", "two")
+    git("merge", "one")
+    assert planned(tmp_path, release("a", version="2.0.0"), release("b"), release("c", version="3.0.0")).is_clean

@@ -1,0 +1,324 @@
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import signal
+from collections.abc import Callable
+from functools import partial
+from operator import eq
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.output import journal
+from kubocd_gen.output.plan import OutputFile, ReleaseOutput, plan_output
+from kubocd_gen.output.writer import write
+from tests.unit.output.faults import NEW, OLD, build_new
+from tests.unit.output.outputs import build, contents, planned, times
+
+
+def written(root: Path, *releases: Any) -> dict[str, bytes]:
+    """What a build from nothing gives."""
+    build(root, *releases)
+    return contents(root)
+
+
+def test_a_build_gives_what_a_build_from_nothing_gives(tmp_path: Path) -> None:
+    build(tmp_path / "deploy", *OLD)
+    build(tmp_path / "deploy", *NEW)
+    assert contents(tmp_path / "deploy") == written(tmp_path / "fresh", *NEW)
+
+
+def test_a_build_with_nothing_to_do_touches_nothing(tmp_path: Path) -> None:
+    build(tmp_path, *OLD)
+    before = times(tmp_path)
+    assert build(tmp_path, *OLD).plan.is_clean
+    assert times(tmp_path) == before
+
+
+def test_unchanged_files_keep_their_times_also_in_a_chart_folder_that_changes(tmp_path: Path) -> None:
+    build(tmp_path, *OLD)
+    before = times(tmp_path)
+    build(tmp_path, *NEW)
+    after = times(tmp_path)
+    for path in ("flux/default/same.yaml", "hr/default/same", "hr/default/web/library-0.1.0.tgz"):
+        assert after[str(tmp_path / path)] == before[str(tmp_path / path)]
+
+
+def test_the_last_release_takes_every_folder_with_it(tmp_path: Path) -> None:
+    build(tmp_path, *OLD)
+    build(tmp_path)
+    assert contents(tmp_path) == {}
+
+
+def test_files_that_kcd_gen_did_not_write_stay(tmp_path: Path) -> None:
+    build(tmp_path, *OLD)
+    foreign = {
+        "flux/default/mine.yaml": b"1",
+        "hr/default/gone/notes.txt": b"2",
+        "hr/default/web/sub/folder/notes.txt": b"3",
+        "README": b"4",
+    }
+    for path, content in foreign.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(content)
+    (tmp_path / "hr/default/web/link").symlink_to("nowhere")
+    build(tmp_path, *NEW)
+    build(tmp_path)
+    assert (tmp_path / "hr/default/web/link").readlink() == Path("nowhere")
+    assert contents_of_files(tmp_path) == foreign
+
+
+def contents_of_files(root: Path) -> dict[str, bytes]:
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def test_a_file_that_is_already_gone_is_no_problem(tmp_path: Path) -> None:
+    build(tmp_path, *OLD)
+    (tmp_path / "flux/default/gone.yaml").unlink()
+    (tmp_path / "hr/default/gone/index.yaml").unlink()
+    build(tmp_path, *NEW)
+    assert contents(tmp_path) == written(tmp_path.with_name("fresh"), *NEW)
+
+
+@pytest.fixture
+def moves(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every rename from here on, by the name of its target."""
+    made: list[str] = []
+
+    def spy(name: str) -> None:
+        real = getattr(os, name)
+
+        def move(source: Any, target: Any, **options: Any) -> None:
+            real(source, target, **options)
+            made.append(str(target))
+
+        monkeypatch.setattr(os, name, move)
+
+    spy("rename")
+    spy("replace")
+    return made
+
+
+def test_charts_arrive_before_the_resources_that_name_them_and_leave_after(tmp_path: Path, moves: list[str]) -> None:
+    build(tmp_path, *OLD)
+    moves.clear()
+    write(planned(tmp_path, *NEW))
+    arrivals = [move.removeprefix(f"{tmp_path}/") for move in moves if "/.staging/" not in move]
+    assert arrivals[:2] == ["hr/default/new", "hr/default/web"]
+    assert all(move.startswith((".kcd-gen/", "flux/")) for move in arrivals[2:])
+    assert journal.STAGING not in str(arrivals)
+
+
+class Disk:
+    """A disk that is full for those calls that `fails` says yes to; it is given their number, counted from 1."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.calls = 0
+        self.fails: Callable[[int], bool] = lambda _: False
+        for name in ("rename", "replace", "mkdir", "fsync"):
+            monkeypatch.setattr(os, name, self._counted(getattr(os, name)))
+
+    def build(
+        self, root: Path, *releases: ReleaseOutput, fails: Callable[[int], bool] = lambda _: False
+    ) -> KcdError | None:
+        self.calls, self.fails = 0, fails
+        try:
+            build(root, *releases)
+        except KcdError as error:
+            return error
+        finally:
+            self.fails = lambda _: False
+        return None
+
+    def _counted(self, real: Any) -> Any:
+        def call(*arguments: Any, **options: Any) -> Any:
+            self.calls += 1
+            if self.fails(self.calls):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "somewhere")
+            return real(*arguments, **options)
+
+        return call
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    return Disk(monkeypatch)
+
+
+def test_a_write_that_fails_leaves_contents_and_times_as_they_were(tmp_path: Path, disk: Disk) -> None:
+    failed = 0
+    for number in range(1, 1000):
+        root = tmp_path / str(number)
+        build(root, *OLD)
+        before, before_times = contents(root), file_times(root)
+        if error := disk.build(root, *NEW, fails=partial(eq, number)):
+            failed += 1
+            assert error.code == "unwritable-output"
+            assert "No space left on device" in error.message
+            assert contents(root) == before, number
+            assert file_times(root) == before_times, number
+        elif disk.calls < number:
+            break
+    assert failed > 30
+    assert contents(root) == written(tmp_path / "fresh", *NEW)
+
+
+@pytest.mark.parametrize("undone", [0, 1, 3])
+def test_a_write_that_can_t_even_be_undone_is_completed_by_the_next(tmp_path: Path, disk: Disk, undone: int) -> None:
+    new = written(tmp_path / "new", *NEW)
+    reported = set()
+    for number in range(1, 1000):
+        root = tmp_path / str(number)
+        build(root, *OLD)
+
+        def fails(call: int, number: int = number) -> bool:
+            return call == number or call > number + undone
+
+        if error := disk.build(root, *NEW, fails=fails):
+            reported.add(error.code)
+        used = disk.calls
+        assert disk.build(root, *NEW) is None
+        assert contents(root) == new, number
+        if used < number:
+            break
+    assert reported == {"unwritable-output", "interrupted-output"}
+
+
+def test_where_there_are_no_hard_links_files_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unsupported(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    build(tmp_path, *OLD)
+    before = (tmp_path / "hr/default/web/library-0.1.0.tgz").stat()
+    monkeypatch.setattr(os, "link", unsupported)
+    build(tmp_path, *NEW)
+    assert contents(tmp_path) == written(tmp_path.with_name("fresh"), *NEW)
+    assert (tmp_path / "hr/default/web/library-0.1.0.tgz").stat().st_mtime_ns == before.st_mtime_ns
+
+
+def file_times(root: Path) -> dict[str, tuple[int, int]]:
+    return {path: known for path, known in times(root).items() if Path(path).is_file()}
+
+
+def test_a_first_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(KcdError):
+        build(tmp_path / "deploy/prod", *OLD)
+    assert contents(tmp_path) == {}
+
+
+def test_a_file_that_can_t_be_written_whole_leaves_everything_as_it_was(tmp_path: Path) -> None:
+    build(tmp_path, *OLD)
+    before, before_times = contents(tmp_path), file_times(tmp_path)
+    ended = build_new(tmp_path, "limit_file_size", 5000)
+    assert "cannot write to" in ended.stderr
+    assert "File too large" in ended.stderr
+    assert contents(tmp_path) == before
+    assert file_times(tmp_path) == before_times
+
+
+def test_a_write_that_is_killed_leaves_nothing_half_written_and_is_completed_by_the_next(tmp_path: Path) -> None:
+    old, new = written(tmp_path / "old", *OLD), written(tmp_path / "new", *NEW)
+    folders = [{name: files_in(tree, name) for name in ("web", "gone", "new")} for tree in (old, new)]
+    completed = 0
+    for number in range(1, 1000):
+        root = tmp_path / str(number)
+        build(root, *OLD)
+        (root / "hr/default/web/notes.txt").write_text("mine")
+        ended = build_new(root, "kill_at", number)
+        between = contents(root)
+        assert (root / "hr/default/web/notes.txt").exists() or not (root / "hr/default/web").exists()
+        between.pop("hr/default/web/notes.txt", None)
+        for path, content in between.items():
+            if path.startswith("flux/"):
+                assert content in (old.get(path), new.get(path)), (number, path)
+        for name in ("web", "gone", "new"):
+            assert files_in(between, name) in (folders[0][name], folders[1][name], {}), (number, name)
+        result = build(root, *NEW)
+        completed += result.completed_earlier
+        after = contents(root)
+        assert after.pop("hr/default/web/notes.txt") == b"mine"
+        assert after == new, number
+        if ended.returncode == 0:
+            break
+        assert ended.returncode == -signal.SIGKILL, ended.stderr
+    assert completed > 10
+
+
+def files_in(tree: dict[str, bytes], name: str) -> dict[str, bytes]:
+    return {
+        path: content for path, content in tree.items() if path.startswith(f"hr/default/{name}/") and path[-1] != "/"
+    }
+
+
+def killed(root: Path) -> None:
+    """Leave a write of NEW over OLD that was killed in the middle of its moves."""
+    for number in range(1, 1000):
+        build(root, *OLD)
+        build_new(root, "kill_at", number)
+        if (root / "hr/default/new").exists():
+            return
+
+
+def test_what_a_killed_write_moved_is_kcd_gen_s_own_although_no_record_says_so(tmp_path: Path) -> None:
+    killed(tmp_path)
+    assert not (tmp_path / ".kcd-gen/default/new.list").exists()
+    assert not planned(tmp_path, *NEW).is_clean
+
+
+def test_a_killed_write_is_completed_and_then_made_what_the_sources_are_now(tmp_path: Path) -> None:
+    killed(tmp_path)
+    assert build(tmp_path, *OLD).completed_earlier
+    assert contents(tmp_path) == written(tmp_path.with_name("fresh"), *OLD)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *["", "[]", "{}", '{"steps": [{"path": 1}], "paths": []}', "[" * 100_000],
+        '{"steps": [{"path": "hr/../../precious", "replace": false}], "paths": []}',
+        '{"steps": [{"path": "/precious", "replace": false}], "paths": []}',
+        '{"steps": [], "paths": ["../x"]}',
+    ],
+)
+def test_a_journal_that_kcd_gen_did_not_write_is_refused(tmp_path: Path, content: str) -> None:
+    build(tmp_path, *OLD)
+    (tmp_path / journal.STAGING).mkdir()
+    (tmp_path / journal.STAGING / "journal.json").write_text(content)
+    with pytest.raises(KcdError) as caught:
+        build(tmp_path, *OLD)
+    assert caught.value.code == "broken-journal"
+
+
+def test_a_second_kcd_gen_waits_and_then_plans_anew(tmp_path: Path) -> None:
+    build(tmp_path, *OLD)
+    plan = planned(tmp_path, *NEW)
+    other = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(other, fcntl.LOCK_EX)
+
+    def waiting() -> None:
+        # Another one wrote what this plan knows nothing about, and is done.
+        (tmp_path / "flux/default/new.yaml").write_text("mine")
+        os.close(other)
+
+    with pytest.raises(KcdError) as caught:
+        write(plan, waiting=waiting)
+    assert caught.value.code == "foreign-file"
+
+
+def test_an_output_with_no_room_for_its_folder_is_an_error_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("")
+    with pytest.raises(KcdError, match="a/deploy"):
+        build(tmp_path / "a/deploy", *OLD)
+
+
+def test_one_shared_file_is_enough(tmp_path: Path) -> None:
+    write(plan_output(tmp_path, [], [OutputFile("flux/kustomization.yaml", b"resources: []\n")], complete=True))
+    assert set(contents_of_files(tmp_path)) == {".kcd-gen/shared.list", "flux/kustomization.yaml"}
