@@ -24,7 +24,7 @@ class Party:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Each Release's providers by its key, in order; problems and notes by the key of the Release that they belong to."""
+    """Each Release's providers by its key, in order; problems and notes by the key of the Release they belong to."""
 
     providers: Mapping[str, tuple[str, ...]]
     errors: Mapping[str, KcdErrors]

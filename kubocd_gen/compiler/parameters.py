@@ -1,4 +1,4 @@
-"""The parameters of a Release: from what is written to the text that is rendered, and from the rendered text to a map."""
+"""The parameters of a Release: what is written as the text that is rendered, and the rendered text as a map."""
 
 from __future__ import annotations
 

@@ -1,0 +1,211 @@
+"""Patterns and formats as Go reads them: RE2, and the checkers of gojsonschema v1.2, which KuboCD validates with.
+
+Only its own formats are known to gojsonschema; any other name is accepted and means nothing. What each accepts is
+what the Go function behind it accepts, which is wider than the RFC here (`time` without a zone) and narrower there
+(`uuid` in lower case only).
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Mapping
+from datetime import date
+from typing import Protocol
+
+
+class Matcher(Protocol):
+    """A compiled RE2 pattern."""
+
+    def search(self, text: str) -> object | None:
+        """Something where the pattern is found anywhere in the text."""
+
+
+class PatternError(ValueError):
+    """A pattern that RE2 refuses; its text says why."""
+
+
+@functools.lru_cache(maxsize=1024)
+def compile_pattern(pattern: str) -> Matcher:
+    """The pattern with RE2's meaning: linear in the text, no look-around or back reference. Raises PatternError."""
+    import re2
+
+    options = re2.Options()
+    options.log_errors = False  # else RE2 writes to standard error
+    try:
+        compiled: Matcher = re2.compile(pattern, options=options)
+    except re2.error as error:
+        reason = error.args[0] if error.args else ""
+        raise PatternError(reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)) from None
+    return compiled
+
+
+# Texts, for `re` to compile on first use: most builds meet no format, and compiling all takes 20 ms.
+_CLOCK = r"(?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})(?:[.,][0-9]+)?"
+_ZONE = r"(?:Z|[+-](?P<zone_hour>[0-9]{2}):(?P<zone_minute>[0-9]{2}))"
+_DAY = r"(?P<year>[0-9]{4})-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})"
+_DATE = _DAY
+_TIME = f"{_CLOCK}{_ZONE}?"
+_DATE_TIME = f"{_DAY}T{_CLOCK}{_ZONE}"
+# Inclusive; Go takes an offset of 24 hours and of 60 minutes.
+_CLOCK_LIMITS = {"hour": 23, "minute": 59, "second": 59, "zone_hour": 24, "zone_minute": 60}
+
+
+def _is_date(text: str) -> bool:
+    found = re.fullmatch(_DATE, text)
+    return found is not None and _on_calendar(found)
+
+
+def _is_time(text: str) -> bool:
+    found = re.fullmatch(_TIME, text)
+    return found is not None and _on_clock(found)
+
+
+def _is_date_time(text: str) -> bool:
+    found = re.fullmatch(_DATE_TIME, text)
+    return (found is not None and _on_calendar(found) and _on_clock(found)) or _is_date(text) or _is_time(text)
+
+
+def _on_calendar(found: re.Match[str]) -> bool:
+    try:
+        # Go has a year 0, a leap year like 400; Python starts with 1.
+        date(int(found["year"]) or 400, int(found["month"]), int(found["day"]))
+    except ValueError:
+        return False
+    return True
+
+
+def _on_clock(found: re.Match[str]) -> bool:
+    return all(int(found[part] or 0) <= most for part, most in _CLOCK_LIMITS.items())
+
+
+_LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
+_HOSTNAME = rf"{_LABEL}(?:\.{_LABEL})*"
+
+
+def _is_hostname(text: str) -> bool:
+    return len(text) < 256 and re.fullmatch(_HOSTNAME, text) is not None
+
+
+_ATEXT = r"a-zA-Z0-9!#$%&'*+/=?^_`{|}~\-\u0080-\U0010ffff"
+_DOT_ATOM = rf"[{_ATEXT}]+(?:\.[{_ATEXT}]+)*"
+_QUOTED = r'"(?:[^"\\\r\n]|\\[^\r\n])*"'
+_ADDRESS = rf"(?:{_DOT_ATOM}|{_QUOTED})@[ \t]*(?:{_DOT_ATOM}|\[[^\[\]\\]*\])"
+_EMAIL = rf"[ \t]*(?:{_ADDRESS}|(?:[{_ATEXT}. \t]|{_QUOTED})*<{_ADDRESS}>)[ \t]*"
+
+
+def _is_email(text: str) -> bool:
+    """Go's `mail.ParseAddress` takes a display name too; comments in parentheses are not taken here."""
+    return len(text) <= 1000 and re.fullmatch(_EMAIL, text) is not None
+
+
+def _is_ip(text: str, separator: str) -> bool:
+    import ipaddress
+
+    if separator not in text or "%" in text:  # Go's ParseIP knows no zones
+        return False
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_ipv4(text: str) -> bool:
+    return _is_ip(text, ".")
+
+
+def _is_ipv6(text: str) -> bool:
+    return _is_ip(text, ":")
+
+
+_SCHEME = r"(?s)(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*):(?P<rest>.*)"
+_ESCAPES = r"(?s)(?:[^%]|%[0-9a-fA-F]{2})*"
+_USER = r"[a-zA-Z0-9\-._:~!$&'()*+,;=%@]*"
+_HOST = r"(?:[a-zA-Z0-9\-_.~!$&'()*+,;=:\[\]<>\"\u0080-\U0010ffff]|%25|%[89a-fA-F][0-9a-fA-F])*"
+_PORT = r"(?::[0-9]*)?"
+
+
+def _url_path(text: str) -> tuple[str, str] | None:
+    """Scheme and path as Go's `url.Parse` splits them, both perhaps empty; None where it refuses the text."""
+    if any(character < " " or character == "\x7f" for character in text) or text.startswith(":"):
+        return None
+    rest, _, fragment = text.partition("#")
+    scheme = ""
+    if found := re.fullmatch(_SCHEME, rest):
+        scheme, rest = found["scheme"], found["rest"]
+    rest = rest.partition("?")[0]
+    if not re.fullmatch(_ESCAPES, fragment):
+        return None
+    if not rest.startswith("/"):
+        if scheme:
+            return scheme, ""  # opaque, like mailto:a@b; Go looks no further
+        if ":" in rest.partition("/")[0]:
+            return None
+    elif rest.startswith("//") and (scheme or not rest.startswith("///")):
+        authority, slash, path = rest[2:].partition("/")
+        if not _is_authority(authority):
+            return None
+        rest = slash + path
+    return (scheme, rest) if re.fullmatch(_ESCAPES, rest) else None
+
+
+def _is_authority(text: str) -> bool:
+    user, _, host = text.rpartition("@")
+    if not (re.fullmatch(_USER, user) and re.fullmatch(_ESCAPES, user)):
+        return False
+    if host.startswith("["):
+        address, bracket, port = host.rpartition("]")
+        return bool(bracket) and re.fullmatch(_PORT, port) is not None and re.fullmatch(_HOST, address) is not None
+    colon = host.rfind(":")
+    return (colon < 0 or re.fullmatch(_PORT, host[colon:]) is not None) and re.fullmatch(_HOST, host) is not None
+
+
+def _is_uri(text: str) -> bool:
+    parsed = _url_path(text)
+    return parsed is not None and parsed[0] != "" and "\\" not in text
+
+
+def _is_uri_reference(text: str) -> bool:
+    return _url_path(text) is not None and "\\" not in text
+
+
+def _is_uri_template(text: str) -> bool:
+    parsed = _url_path(text)
+    return parsed is not None and "\\" not in text and parsed[1].rfind("{") <= parsed[1].rfind("}")
+
+
+def _is_regex(text: str) -> bool:
+    try:
+        compile_pattern(text)
+    except PatternError:
+        return False
+    return True
+
+
+def _whole(pattern: str) -> Callable[[str], bool]:
+    return lambda text: re.fullmatch(pattern, text) is not None
+
+
+_POINTER = r"(?:/(?:[^~/]|~0|~1)*)*"
+
+# Name → does Go take the text? An `iri` is checked as a `uri`.
+FORMATS: Mapping[str, Callable[[str], bool]] = {
+    "date": _is_date,
+    "date-time": _is_date_time,
+    "email": _is_email,
+    "hostname": _is_hostname,
+    "idn-email": _is_email,
+    "ipv4": _is_ipv4,
+    "ipv6": _is_ipv6,
+    "iri": _is_uri,
+    "iri-reference": _is_uri_reference,
+    "json-pointer": _whole(_POINTER),
+    "regex": _is_regex,
+    "relative-json-pointer": _whole(f"(?:0|[1-9][0-9]*)(?:#|{_POINTER})"),
+    "time": _is_time,
+    "uri": _is_uri,
+    "uri-reference": _is_uri_reference,
+    "uri-template": _is_uri_template,
+    "uuid": _whole("[a-f0-9]{8}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{12}"),
+}

@@ -1,0 +1,252 @@
+"""What the API server does with a resource, by the schemas that ship with kcd-gen."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from kubocd_gen.compiler.structural import RULES, Violation, admit, canonical_fields
+from kubocd_gen.compiler.wording import dotted
+from kubocd_gen.resources import schema
+
+SHIPPED = (
+    "flux/helmrelease-v2",
+    "flux/helmrepository-v1",
+    "flux/ocirepository-v1",
+    "kubocd/release-v1alpha1",
+    "kubocd/context-v1alpha1",
+    "kubocd/config-v1alpha1",
+)
+RELEASE = schema("kubocd/release-v1alpha1")["schema"]
+HELM_RELEASE = schema("flux/helmrelease-v2")["schema"]
+HELM_SPEC = HELM_RELEASE["properties"]["spec"]
+
+
+def release(**spec: Any) -> dict[str, Any]:
+    package = {"repository": "registry.example.com/p", "tag": "1.0.0"} | spec.pop("package", {})
+    return {"metadata": {"name": "r", "namespace": "default"}, "spec": {"package": package} | spec}
+
+
+def helm_release(**spec: Any) -> dict[str, Any]:
+    chart = {"spec": {"chart": "c", "sourceRef": {"kind": "HelmRepository", "name": "x"}}}
+    return {"metadata": {"name": "r"}, "spec": {"chart": chart, "interval": "5m"} | spec}
+
+
+def sentences(violations: list[Violation]) -> list[str]:
+    return [f"{dotted(violation.path)} {violation.message}" for violation in violations]
+
+
+def walk(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield node
+    for child in node.get("properties", {}).values():
+        yield from walk(child)
+    for keyword in ("items", "additionalProperties"):
+        if keyword in node:
+            yield from walk(node[keyword])
+
+
+def test_absent_fields_take_the_defaults_of_the_crd() -> None:
+    admitted, violations = admit(release(package={"verify": {}}), RELEASE)
+    assert violations == []
+    assert admitted["spec"]["package"] == {
+        "repository": "registry.example.com/p",
+        "tag": "1.0.0",
+        "interval": "5m",
+        "timeout": "60s",
+        "verify": {"provider": "cosign"},
+    }
+
+
+def test_a_null_takes_the_default_and_without_one_the_field_is_dropped() -> None:
+    admitted, violations = admit(release(package={"interval": None}, roles=None, debug=None, parameters=None), RELEASE)
+    assert violations == []
+    assert admitted["spec"]["package"]["interval"] == "5m"
+    assert set(admitted["spec"]) == {"package"}
+
+
+def test_what_the_schema_leaves_open_keeps_its_nulls() -> None:
+    admitted, violations = admit(release(parameters={"a": None, "b": {"c": None}}), RELEASE)
+    assert violations == []
+    assert admitted["spec"]["parameters"] == {"a": None, "b": {"c": None}}
+
+
+def test_the_value_given_is_not_changed() -> None:
+    value = release(roles=None)
+    admit(value, RELEASE)
+    assert value == release(roles=None)
+
+
+@pytest.mark.parametrize(
+    ("spec", "sentence", "code"),
+    [
+        ({"foo": 1}, "spec.foo is not a known field", "unknown-field"),
+        ({"package": {"foo": 1}}, "spec.package.foo is not a known field", "unknown-field"),
+        ({"suspended": "yes"}, "spec.suspended must be true or false, not a string ('yes')", "invalid-type"),
+        ({"roles": [1]}, "spec.roles[0] must be a string, not a number (1)", "invalid-type"),
+        ({"roles": "abc"}, "spec.roles must be a list, not a string ('abc')", "invalid-type"),
+        ({"roles": [None]}, "spec.roles[0] must be a string, not null", "invalid-type"),
+        ({"contexts": {"name": "x"}}, "spec.contexts must be a list, not a map", "invalid-type"),
+        ({"contexts": [{"namespace": "x"}]}, "spec.contexts[0].name is required", "missing-field"),
+        ({"package": {"tag": None}}, "spec.package.tag is required", "missing-field"),
+        ({"package": {"secretRef": {}}}, "spec.package.secretRef.name is required", "missing-field"),
+        (
+            {"package": {"verify": {"provider": "foo"}}},
+            "spec.package.verify.provider must be 'cosign' or 'notation', not 'foo'",
+            "invalid-value",
+        ),
+        (
+            {"package": {"timeout": "1h"}},
+            r"spec.package.timeout must match '^([0-9]+(\.[0-9]+)?(ms|s|m))+$', which '1h' does not",
+            "invalid-value",
+        ),
+        (
+            {"package": {"interval": "5m\n"}},
+            r"spec.package.interval must match '^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$', which '5m"
+            + "\N{REPLACEMENT CHARACTER}' does not",
+            "invalid-value",
+        ),
+    ],
+)
+def test_a_release_is_refused_as_the_api_server_refuses_it(spec: dict[str, Any], sentence: str, code: str) -> None:
+    _, violations = admit(release(**spec), RELEASE)
+    assert sentences(violations) == [sentence]
+    assert violations[0].code == code
+
+
+def test_all_violations_are_found_in_the_order_of_the_document() -> None:
+    _, violations = admit(release(package={"interval": "x"}, rolez=[], suspended=1, contexts=[{}]), RELEASE)
+    assert [dotted(violation.path) for violation in violations] == [
+        "spec.package.interval",
+        "spec.rolez",
+        "spec.suspended",
+        "spec.contexts[0].name",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("spec", "hint"),
+    [
+        ({"rolez": []}, "did you mean 'roles'?"),
+        ({"debug": {"x": 1}}, "the fields here are: dumpContext, dumpParameters"),
+        ({"package": {"interval": 60}}, "put it in quotes"),
+        ({"suspended": "true"}, "write it without quotes"),
+        ({"package": {"interval": "1d"}}, "a duration is written like 90s, 5m or 1h30m"),
+        ({"package": {"provider": "azur"}}, "did you mean 'azure'?"),
+    ],
+)
+def test_a_hint_shows_the_way_out(spec: dict[str, Any], hint: str) -> None:
+    _, violations = admit(release(**spec), RELEASE)
+    assert [violation.hint for violation in violations] == [hint]
+
+
+def test_without_strict_validation_unknown_fields_are_dropped_in_silence() -> None:
+    admitted, violations = admit(release(foo=1), RELEASE, unknown_fields="prune")
+    assert violations == []
+    assert "foo" not in admitted["spec"]
+
+
+@pytest.mark.parametrize("name", ["Upper", "under_score", "-dash", "a/../b", ".", "x" * 254, ""])
+def test_a_name_that_the_api_server_refuses_is_refused(name: str) -> None:
+    _, violations = admit(release() | {"metadata": {"name": name}}, RELEASE)
+    assert violations
+    assert {violation.path for violation in violations} == {("metadata", "name")}
+
+
+@pytest.mark.parametrize(
+    ("spec", "sentence"),
+    [
+        ({"maxHistory": "5"}, "spec.maxHistory must be an integer, not a string ('5')"),
+        ({"maxHistory": 5.5}, "spec.maxHistory must be an integer, not a number (5.5)"),
+        ({"maxHistory": True}, "spec.maxHistory must be an integer, not a boolean (true)"),
+        ({"releaseName": "x" * 54}, "spec.releaseName must have at most 53 characters, not 54"),
+        ({"releaseName": ""}, "spec.releaseName must have at least 1 character, not 0"),
+        ({"dependsOn": [{"name": "a", "foo": 1}]}, "spec.dependsOn[0].foo is not a known field"),
+        ({"chart": None}, "spec must have either 'chart' or 'chartRef', and not both"),
+        (
+            {"chartRef": {"kind": "OCIRepository", "name": "x"}},
+            "spec must have either 'chart' or 'chartRef', and not both",
+        ),
+        (
+            {"install": {"strategy": {"name": "RemediateOnFailure", "retryInterval": "5m"}}},
+            "spec.install.strategy cannot have 'retryInterval' with the strategy 'RemediateOnFailure'",
+        ),
+        (
+            {"upgrade": {"strategy": {"name": "RemediateOnFailure", "retryInterval": "5m"}}},
+            "spec.upgrade.strategy can have 'retryInterval' only with the strategy 'RetryOnFailure'",
+        ),
+        ({"kubeConfig": {}}, "spec.kubeConfig must have 'configMapRef' or 'secretRef'"),
+        (
+            {"kubeConfig": {"configMapRef": {"name": "a"}, "secretRef": {"name": "b"}}},
+            "spec.kubeConfig cannot have both 'configMapRef' and 'secretRef'",
+        ),
+    ],
+)
+def test_a_helm_release_is_refused_as_flux_refuses_it(spec: dict[str, Any], sentence: str) -> None:
+    assert sentences(admit(helm_release(**spec), HELM_RELEASE)[1]) == [sentence]
+
+
+def test_a_whole_float_counts_as_an_integer_and_lengths_count_characters() -> None:
+    _, violations = admit(helm_release(maxHistory=5.0, releaseName="é" * 53, values={"anything": [1]}), HELM_RELEASE)
+    assert violations == []
+
+
+def test_nullable_and_int_or_string_fields_are_understood() -> None:
+    node = {
+        "type": "object",
+        "properties": {
+            "port": {"x-kubernetes-int-or-string": True},
+            "maybe": {"type": "string", "nullable": True, "default": "d"},
+        },
+    }
+    assert admit({"port": 80, "maybe": None}, node) == ({"port": 80, "maybe": None}, [])
+    assert admit({"port": "http"}, node) == ({"port": "http", "maybe": "d"}, [])
+    assert sentences(admit({"port": 1.5}, node)[1]) == ["port must be an integer or a string, not a number (1.5)"]
+
+
+def test_fields_match_whatever_their_case_as_go_decodes_them() -> None:
+    assert canonical_fields({"Install": {"CreateNamespace": True}, "INTERVAL": "5m"}, HELM_SPEC) == {
+        "install": {"createNamespace": True},
+        "interval": "5m",
+    }
+
+
+def test_two_spellings_of_a_field_are_read_in_the_order_of_their_bytes() -> None:
+    value = {"install": {"replace": False, "timeout": "2m"}, "INSTALL": {"replace": True, "disableWait": True}}
+    assert canonical_fields(value, HELM_SPEC) == {
+        "install": {"replace": False, "disableWait": True, "timeout": "2m"},
+    }
+
+
+def test_the_case_of_labels_values_and_unknown_fields_is_left_alone() -> None:
+    value = {"Foo": 1, "values": {"Install": 1}, "commonMetadata": {"labels": {"Name": "x"}}}
+    assert canonical_fields(value, HELM_SPEC) == value
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_rule_and_keyword_of_the_shipped_schemas_is_enforced(name: str) -> None:
+    enforced = {
+        *("type", "properties", "required", "items", "additionalProperties", "default", "enum", "pattern"),
+        *("minLength", "maxLength", "x-kubernetes-preserve-unknown-fields", "x-kubernetes-validations"),
+    }
+    for node in walk(schema(name)["schema"]):
+        assert set(node) <= enforced
+        assert {rule["rule"] for rule in node.get("x-kubernetes-validations", ())} <= set(RULES)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_pattern_of_the_shipped_schemas_means_the_same_to_go_and_to_python(name: str) -> None:
+    # Anchored, `$` only at its end, no class, assertion or flag that the two read differently.
+    portable = re.compile(r"\^(?:[^\\$^?]|\\[-./\\\[\]]|\(\?:|\)[?*+]|\][?*+]|\?)*\$")
+    for node in walk(schema(name)["schema"]):
+        if "pattern" in node:
+            assert portable.fullmatch(node["pattern"]), node["pattern"]
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_schema_names_its_kind(name: str) -> None:
+    shipped = schema(name)
+    assert set(shipped) == {"group", "version", "kind", "schema"}
+    assert name.endswith(f"/{shipped['kind'].lower()}-{shipped['version']}")
