@@ -53,10 +53,13 @@ def text_report(built: Sequence[Built], *, verbose: bool) -> Iterator[str]:
 
 
 def diagnostic_lines(diagnostics: Sequence[Diagnostic]) -> Iterator[str]:
-    """One problem after the other: the place, what is wrong, the way out. What stops several Releases is one problem."""
+    """Problem by problem: the place, what is wrong, the way out. What stops several Releases is one problem.
+
+    Errors stand last, nearest to the prompt; those of one file together, in the order of its lines.
+    """
     stopped: dict[tuple[Any, ...], list[str]] = {}
     first: dict[tuple[Any, ...], Diagnostic] = {}
-    for diagnostic in diagnostics:
+    for diagnostic in sorted(diagnostics, key=_reading_order):
         key = (diagnostic.severity, diagnostic.code, diagnostic.message, diagnostic.position)
         first.setdefault(key, diagnostic)
         if diagnostic.release:
@@ -71,6 +74,12 @@ def diagnostic_lines(diagnostics: Sequence[Diagnostic]) -> Iterator[str]:
         if diagnostic.severity == "error" and (len(releases) > 1 or (releases and elsewhere)):
             more = f" and {len(releases) - _NAMED} more" if len(releases) > _NAMED else ""
             yield printable(f"    stops {', '.join(releases[:_NAMED])}{more}")
+
+
+def _reading_order(diagnostic: Diagnostic) -> tuple[Any, ...]:
+    position = diagnostic.position
+    place = (position.path, position.line or 0, position.column or 0) if position else ("", 0, 0)
+    return ("note", "warning", "error").index(diagnostic.severity), place
 
 
 def printable(text: str) -> str:

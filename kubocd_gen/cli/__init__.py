@@ -74,7 +74,7 @@ def main() -> None:
         # Who reads our output has gone: nothing more can be said, and Python must not try to at exit.
         sys.stdout = None
         sys.exit(141)
-    except Exception as error:  # noqa: BLE001 - the one place where a defect is told to the user
+    except Exception as error:
         if "--debug" in sys.argv:
             raise
         click.echo(f"kcd-gen has a defect: {type(error).__name__}: {error}", err=True)

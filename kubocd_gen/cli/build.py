@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -50,20 +51,21 @@ def build(**given: Any) -> int:
     try:
         project = load_project(flags_of(given), Path.cwd())
         binary = find_helm(given["helm"])
-        version = helm_version(binary)
     except (KcdError, KcdErrors) as error:
         return _refused(error)
     helm = Helm(binary, jobs=jobs, debug_dir=Path(".kcd-gen-debug") if given["debug"] else None)
-    built = run_build(
-        project,
-        helm,
-        jobs=jobs,
-        keep_going=given["keep_going"],
-        allow_protected_removal=given["allow_protected_removal"],
-    )
+    with ThreadPoolExecutor(1) as beside:  # asking helm takes as long as a small build
+        version = beside.submit(helm_version, binary) if given["format_"] == "json" else None
+        built = run_build(
+            project,
+            helm,
+            jobs=jobs,
+            keep_going=given["keep_going"],
+            allow_protected_removal=given["allow_protected_removal"],
+        )
     diagnostics = [diagnostic for one in built for diagnostic in one.diagnostics]
-    if given["format_"] == "json":
-        click.echo(json.dumps(build_report(built, version), ensure_ascii=False, indent=1))
+    if version is not None:
+        click.echo(json.dumps(build_report(built, version.result()), ensure_ascii=False, indent=1))
     elif not given["quiet"]:
         for line in text_report(built, verbose=given["verbose"]):
             click.echo(line)

@@ -30,7 +30,7 @@ _PASSED_ON = (
 
 
 def oci_repository(release: Release, source: PackageSourceSpec, interval: str, *, protected: bool) -> dict[str, Any]:
-    """The OCIRepository that pulls the package image. `interval` is the Release's; a redirect's own counts before it."""
+    """The OCIRepository that pulls the package image; `interval` is the Release's, a redirect's own comes first."""
     redirected = source.fields is not release.package
     spec = {
         "interval": source.fields.get("interval", "0s") if redirected else interval,

@@ -32,10 +32,14 @@ _VENDOR = "vendor the package again, with 'kcd-gen vendor' or 'skopeo copy'"
 
 
 class OciLayout:
-    """An image layout folder, opened at the first question and read once; safe to ask from several threads."""
+    """An image layout folder, opened at the first question and read once; safe to ask from several threads.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    `name` is how messages and positions call the folder, by default its path as it is given.
+    """
+
+    def __init__(self, path: Path, name: str | None = None) -> None:
+        self._folder = path
+        self.path = Path(name or path)
         self._named: dict[str, list[object]] | None = None  # the index's entries, not yet parsed, by reference name
 
     def references(self) -> tuple[str, ...]:
@@ -76,7 +80,7 @@ class OciLayout:
                 code="bad-layout",
                 position=position,
             )
-        data = _read_regular(self.path / _blob(descriptor), limit)
+        data = _read_regular(self._folder / _blob(descriptor), limit)
         if data is None:
             raise KcdError(f"{position} is missing", code="corrupt-blob", position=position, hint=_VENDOR)
         if (actual := sha256(data)) != descriptor.digest:
@@ -146,7 +150,7 @@ class OciLayout:
 
     def _read_json(self, name: str) -> dict[str, object]:
         position = self._at(name)
-        data = _read_regular(self.path / name, JSON_LIMIT)
+        data = _read_regular(self._folder / name, JSON_LIMIT)
         if data is None:
             raise KcdError(
                 f"{self.path} is not an OCI image layout: it has no {name}",

@@ -6,13 +6,17 @@ rather than raised, so that one bad Release never hides the others; a step skips
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
+from kubocd_gen.compiler.settings import Settings
 from kubocd_gen.diagnostics import Findings
 from kubocd_gen.helm.engine import Helm
+from kubocd_gen.helm.template import Functions
 from kubocd_gen.packages.source import PackageSources
 from kubocd_gen.pipeline.assemble import assemble
 from kubocd_gen.pipeline.records import Compilation
-from kubocd_gen.pipeline.render import render_packages, render_parameters
-from kubocd_gen.pipeline.resolve import resolve
+from kubocd_gen.pipeline.render import render_packages, render_parameters, template_texts
+from kubocd_gen.pipeline.resolve import resolve, settings_of
 from kubocd_gen.project import Cluster, Project
 from kubocd_gen.sources.documents import read_resources
 from kubocd_gen.sources.fleet import load_fleet
@@ -29,7 +33,13 @@ def compile_cluster(
         cluster.sources, project.root, outputs, findings, expand_env=project.expand_env
     )
     fleet = load_fleet(resources, cluster.namespace, cluster.kubocd_namespace, findings)
-    resolved = resolve(fleet, packages, findings)
-    parameters = render_parameters(resolved, project.hosts, helm, findings)
-    rendered = render_packages(parameters, project.hosts, helm, findings)
-    return assemble(fleet, rendered, project, cluster, findings, complete=complete)
+    settings = settings_of(fleet, findings)
+    if settings is None:
+        return assemble(fleet, Settings(), (), project, cluster, findings, complete=complete)
+    resolved = resolve(fleet, settings, packages, findings)
+    functions = Functions(settings.image_redirects, project.hosts)
+    with ThreadPoolExecutor(1) as beside:  # each is a walk through helm, and neither needs the other
+        texts = beside.submit(template_texts, resolved, helm)
+        parameters = render_parameters(resolved, functions, helm, findings)
+    rendered = render_packages(parameters, texts.result(), functions, helm, findings)
+    return assemble(fleet, settings, rendered, project, cluster, findings, complete=complete)

@@ -12,7 +12,7 @@ from kubocd_gen.compiler.settings import Settings
 from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors
 from kubocd_gen.flux.helm_release import helm_release_specs
 from kubocd_gen.flux.objects import add_depends_on, helm_release, helm_repository, oci_repository
-from kubocd_gen.pipeline.records import Compilation, CompiledRelease, Fleeting, Rendered
+from kubocd_gen.pipeline.records import Compilation, CompiledRelease, Rendered
 from kubocd_gen.project import Cluster, Project
 from kubocd_gen.sources.fleet import Fleet
 from kubocd_gen.sources.records import Config
@@ -20,7 +20,8 @@ from kubocd_gen.sources.records import Config
 
 def assemble(
     fleet: Fleet,
-    rendered: tuple[Fleeting, Sequence[Rendered]],
+    settings: Settings,
+    rendered: Sequence[Rendered],
     project: Project,
     cluster: Cluster,
     findings: Findings,
@@ -28,10 +29,9 @@ def assemble(
     complete: bool,
 ) -> Compilation:
     """The compiled Releases of the cluster; everything that was found broken on the way is `failed`."""
-    settings, releases = rendered[0].settings, rendered[1]
     configs = sorted(fleet.configs, key=lambda config: config.name)
     compiled: list[CompiledRelease] = []
-    for one in releases:
+    for one in rendered:
         try:
             compiled.append(_compile(one, settings, configs, cluster, project))
         except KcdErrors as errors:
@@ -113,14 +113,14 @@ def _ordered(
         provides = not release.suspended and any(module.enabled for module in one.rendered.package.modules)
         if not provides:
             why = "is suspended" if release.suspended else "has no enabled module"
-            absent.update({role: f"{release.key} would provide it, but {why}" for role in one.roles})
+            absent.update(dict.fromkeys(one.roles, f"{release.key} would provide it, but {why}"))
         position = release.position("spec", "dependencies" if release.dependencies else "package")
         needs = () if release.suspended else one.dependencies
         parties.append(Party(release.key, one.roles if provides else (), needs, position))
     good = {one.release.key for one in compiled}
     for release in fleet.releases:
         if release.key not in good:
-            absent.update({role: f"{release.key} provides it, but has errors itself" for role in release.roles})
+            absent.update(dict.fromkeys(release.roles, f"{release.key} provides it, but has errors itself"))
     order = order_by_roles(parties, settings.cluster_roles, absent)
     for key, errors in order.errors.items():
         findings.error(errors, release=key)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from kubocd_gen.compiler.images import PackageSourceSpec
 from kubocd_gen.compiler.rendered import RenderedPackage
-from kubocd_gen.compiler.settings import Settings
 from kubocd_gen.packages.manifest import Package
 from kubocd_gen.project import Cluster
 from kubocd_gen.sources.records import ContextRef, Release
@@ -26,16 +25,8 @@ class Resolved:
 
 
 @dataclass(frozen=True, slots=True)
-class Fleeting:
-    """The Releases that are still good after a step, with the settings that hold for all of them."""
-
-    settings: Settings
-    releases: Sequence[Resolved]
-
-
-@dataclass(frozen=True, slots=True)
 class WithParameters:
-    """A resolved Release with its effective parameters. `parameters_text` is their template, None where there is none."""
+    """A resolved Release with its effective parameters; `parameters_text` is their template, None without one."""
 
     resolved: Resolved
     parameters_text: str | None

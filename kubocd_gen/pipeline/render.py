@@ -12,17 +12,17 @@ from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.helm.template import Functions, Template, TemplateError, Unit
 from kubocd_gen.packages.manifest import Package, TemplateSource
-from kubocd_gen.pipeline.records import Fleeting, Rendered, Resolved, WithParameters
+from kubocd_gen.pipeline.records import Rendered, Resolved, WithParameters
 from kubocd_gen.sources.positions import find_in_text
 
 Texts = dict[tuple[str | int, ...], str]
 
 
 def render_parameters(
-    fleet: Fleeting, hosts: Mapping[str, str], helm: Helm, findings: Findings
-) -> tuple[Fleeting, list[WithParameters]]:
+    releases: Sequence[Resolved], functions: Functions, helm: Helm, findings: Findings
+) -> list[WithParameters]:
     """The Releases whose parameters render to a map and fit the package's schema."""
-    texts = [parameters_text(resolved.release.parameters) for resolved in fleet.releases]
+    texts = [parameters_text(resolved.release.parameters) for resolved in releases]
     units = [
         Unit(
             context=resolved.context,
@@ -30,18 +30,18 @@ def render_parameters(
             templates=() if text is None else (Template("", text),),
             image_redirector=False,
         )
-        for resolved, text in zip(fleet.releases, texts, strict=True)
+        for resolved, text in zip(releases, texts, strict=True)
     ]
-    outcomes = helm.render(units, Functions(fleet.settings.image_redirects, hosts))
+    outcomes = helm.render(units, functions)
     good = []
-    for resolved, text, outcome in zip(fleet.releases, texts, outcomes, strict=True):
+    for resolved, text, outcome in zip(releases, texts, outcomes, strict=True):
         try:
             good.append(_with_parameters(resolved, text, outcome[0] if outcome else ""))
         except KcdError as error:
             findings.error(error, release=resolved.release.key)
         except KcdErrors as errors:
             findings.error(errors, release=resolved.release.key)
-    return fleet, good
+    return good
 
 
 def _with_parameters(resolved: Resolved, text: str | None, outcome: str | TemplateError) -> WithParameters:
@@ -91,13 +91,15 @@ def _parameters_error(resolved: Resolved, error: TemplateError) -> KcdError:
 
 
 def render_packages(
-    parameters: tuple[Fleeting, Sequence[WithParameters]], hosts: Mapping[str, str], helm: Helm, findings: Findings
-) -> tuple[Fleeting, list[Rendered]]:
-    """The Releases whose package renders, and renders to what each field wants. All templates that fail are reported."""
-    fleet, releases = parameters
-    texts = _template_texts({one.resolved.package.reference: one.resolved.package for one in releases}, helm)
+    releases: Sequence[WithParameters],
+    texts: Mapping[str, Texts],
+    functions: Functions,
+    helm: Helm,
+    findings: Findings,
+) -> list[Rendered]:
+    """The Releases whose package renders, and to what each field wants. All templates that fail are reported."""
     units = [_unit(one, texts[one.resolved.package.reference]) for one in releases]
-    outcomes = helm.render(units, Functions(fleet.settings.image_redirects, hosts))
+    outcomes = helm.render(units, functions)
     good = []
     for one, unit, outcome in zip(releases, units, outcomes, strict=True):
         package = one.resolved.package
@@ -119,11 +121,12 @@ def render_packages(
             good.append(Rendered(one.resolved, one.parameters, read_rendered(package, rendered)))
         except KcdErrors as several:
             findings.error(several, release=one.resolved.release.key)
-    return fleet, good
+    return good
 
 
-def _template_texts(packages: Mapping[str, Package], helm: Helm) -> Mapping[str, Texts]:
+def template_texts(releases: Sequence[Resolved], helm: Helm) -> Mapping[str, Texts]:
     """The text of every template, by package and path: those given as trees are dumped as KuboCD dumps them."""
+    packages = {resolved.package.reference: resolved.package for resolved in releases}
     trees = [
         (reference, source)
         for reference, package in packages.items()

@@ -12,32 +12,13 @@ from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors, Position
 from kubocd_gen.packages.manifest import Package, read_package
 from kubocd_gen.packages.reference import Reference, parse_reference
 from kubocd_gen.packages.source import PackageImage, PackageSources
-from kubocd_gen.pipeline.records import Fleeting, Resolved
+from kubocd_gen.pipeline.records import Resolved
 from kubocd_gen.sources.fleet import Fleet
 from kubocd_gen.sources.records import ContextRef, Release
 
 
-def resolve(fleet: Fleet, packages: PackageSources, findings: Findings) -> Fleeting:
-    """The Releases of `fleet` whose package is there and whose context is whole and fits the package's schema."""
-    settings = _settings(fleet, findings)
-    trees = ContextTrees(fleet.contexts, fleet.broken_contexts)
-    resolved = []
-    if settings is not None:
-        found = _packages(fleet.releases, settings, packages, findings)
-        for release in fleet.releases:
-            if release.key in found:
-                source, package = found[release.key]
-                try:
-                    resolved.append(_resolve(release, source, package, settings, trees, fleet))
-                except KcdErrors as errors:
-                    findings.error(errors, release=release.key)
-    for broken in fleet.broken_contexts.values():
-        findings.error(broken)  # of no one Release, unless one has reported it already
-    return Fleeting(settings or Settings(), resolved)
-
-
-def _settings(fleet: Fleet, findings: Findings) -> Settings | None:
-    """The Configs as one; None where one is invalid, which stops every Release."""
+def settings_of(fleet: Fleet, findings: Findings) -> Settings | None:
+    """The cluster's Configs as one; None where one is invalid, which stops every Release."""
     broken = list(fleet.broken_configs)
     if not broken:
         try:
@@ -49,6 +30,22 @@ def _settings(fleet: Fleet, findings: Findings) -> Settings | None:
         for release in fleet.releases:
             findings.error(one, release=release.key)
     return None
+
+
+def resolve(fleet: Fleet, settings: Settings, packages: PackageSources, findings: Findings) -> list[Resolved]:
+    """The Releases of `fleet` whose package is there and whose context is whole and fits the package's schema."""
+    trees = ContextTrees(fleet.contexts, fleet.broken_contexts)
+    found = _packages(fleet.releases, settings, packages, findings)
+    resolved = []
+    for release in fleet.releases:
+        if release.key not in found:
+            continue
+        source, package = found[release.key]
+        try:
+            resolved.append(_resolve(release, source, package, settings, trees, fleet))
+        except KcdErrors as errors:
+            findings.error(errors, release=release.key)
+    return resolved
 
 
 def _packages(

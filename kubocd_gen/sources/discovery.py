@@ -20,7 +20,7 @@ MAX_SOURCE_BYTES = 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A text file of the checkout. `path` is how messages name it: relative to the project's root where it lies below."""
+    """A text file of the checkout; `path` is how messages name it, relative to the project's root where it can be."""
 
     path: str
     text: str

@@ -93,8 +93,7 @@ def read_resources(
         try:
             file = read_source(path, display_path(path, root), (*_KUBOCD_MENTIONS, *_FLUX_MENTIONS))
             if file is not None:
-                for resource in _read_file(file, expand_env=expand_env):
-                    resources.append(resource)
+                resources.extend(_read_file(file, expand_env=expand_env))
         except (KcdError, KcdErrors) as error:
             complete = False
             findings.error(error)

@@ -1,0 +1,45 @@
+# Two commands need nothing beforehand but Python 3.11 or newer, git and make:
+#   make demo    compiles an embedded example and shows what was made
+#   make test    passes the tests
+PYTHON ?= python3
+VENV ?= .venv
+DEMO ?= .demo
+
+bin := $(VENV)/bin
+installed := $(VENV)/.installed
+
+.PHONY: help demo test lint types wheel bench clean
+
+help: ## Say what there is
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+# The private environment. Compiled once here, so that it starts as fast as an installed package.
+$(installed): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "kcd-gen needs Python 3.11 or newer; choose one with: make PYTHON=python3.12")'
+	test -x $(bin)/python || $(PYTHON) -m venv $(VENV)
+	$(bin)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(bin)/python -m compileall -q kubocd_gen
+	@touch $@
+
+demo: $(installed) ## Compile fixtures/quickstart into .demo/output and show what was created
+	@rm -rf $(DEMO)
+	@PATH="$(abspath $(bin)):$$PATH" $(bin)/python fixtures/quickstart/tour.py $(DEMO)/output
+
+test: $(installed) ## Run the tests
+	$(bin)/python -m pytest -n auto
+
+lint: $(installed) ## Check style and format
+	$(bin)/ruff check
+	$(bin)/ruff format --check
+
+types: $(installed) ## Check types
+	$(bin)/mypy --strict
+
+wheel: $(installed) ## Build the wheel and try it in an environment of its own
+	$(bin)/python -m tests.wheel_check
+
+bench: $(installed) ## Measure against a bare helm template
+	$(bin)/python -m tests.benchmarks
+
+clean: ## Remove what these commands made
+	rm -rf $(VENV) $(DEMO) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

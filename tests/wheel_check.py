@@ -1,0 +1,54 @@
+"""Build the wheel, install it in a clean environment, and compile the quickstart with what was installed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import venv
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+EXPECTED = (
+    "kubocd_gen/py.typed",
+    "kubocd_gen/schemas/flux/helmrelease-v2.json",
+    "kubocd_gen/schemas/kcd-gen/report-v1alpha1.json",
+    "kubocd_gen/templates/tour.txt.j2",
+)
+
+
+def main() -> int:
+    """Exit status 0 when the installed wheel works by itself."""
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        _run(sys.executable, "-m", "build", "--wheel", "--outdir", str(work / "dist"), str(ROOT))
+        (wheel,) = (work / "dist").glob("*.whl")
+        missing = set(EXPECTED) - set(zipfile.ZipFile(wheel).namelist())
+        if missing:
+            sys.exit(f"not in the wheel: {', '.join(sorted(missing))}")
+        venv.create(work / "clean", with_pip=True)
+        python, program = work / "clean/bin/python", work / "clean/bin/kcd-gen"
+        _run(str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", str(wheel))
+        versions = json.loads(_run(str(program), "version", "--format", "json"))
+        print(f"kcd-gen {versions['kcd-gen']} with helm {versions['helm']}")
+        quickstart = ROOT / "fixtures/quickstart"
+        flags = ("--source", str(quickstart / "cluster"), "--vendor", str(quickstart / "packages"))
+        print(_run(str(program), "build", *flags, "--output", "out", cwd=work), end="")
+        if not (work / "out/flux/default/podinfo1.yaml").is_file():
+            sys.exit("the installed kcd-gen wrote nothing")
+    return 0
+
+
+def _run(*command: str, cwd: Path = ROOT) -> str:
+    # A clean environment: nothing of the checkout, and no other helm than the one that the wheel brings.
+    environment = {"PATH": f"{Path(command[0]).parent}:/usr/bin:/bin", "HOME": str(cwd), "LC_ALL": "C.UTF-8"}
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+if __name__ == "__main__":
+    sys.exit(main())
