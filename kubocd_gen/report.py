@@ -16,8 +16,8 @@ _VERBS = {"created": "Created", "updated": "Updated", "removed": "Removed", "unc
 _NAMED = 3  # Releases that a line about a common cause names
 
 
-def build_report(built: Sequence[Built], helm_version: str) -> dict[str, Any]:
-    """The report of a build, JSON-like."""
+def build_report(built: Sequence[Built], helm_version: str | None, diagnostics: Sequence[Diagnostic]) -> dict[str, Any]:
+    """The report of a build, JSON-like; `diagnostics` are those of all clusters."""
     releases = [entry for one in built for entry in _releases(one)]
     counts = {change: sum(_files(one)[change] for one in built) for change in _VERBS}
     return {
@@ -34,7 +34,7 @@ def build_report(built: Sequence[Built], helm_version: str) -> dict[str, Any]:
             "removed": counts["removed"],
         },
         "releases": releases,
-        "diagnostics": [_diagnostic(diagnostic) for one in built for diagnostic in one.diagnostics],
+        "diagnostics": [_diagnostic(diagnostic) for diagnostic in diagnostics],
     }
 
 

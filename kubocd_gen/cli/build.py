@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from kubocd_gen.cli.options import flags_of, option, project_options
 from kubocd_gen.diagnostics import Diagnostic, Findings, KcdError, KcdErrors
 from kubocd_gen.helm.binary import find_helm, helm_version
 from kubocd_gen.helm.engine import Helm
+from kubocd_gen.pipeline.build import Built
 from kubocd_gen.pipeline.build import build as run_build
 from kubocd_gen.project import load_project
 from kubocd_gen.report import build_report, diagnostic_lines, text_report
@@ -47,14 +49,30 @@ def build(**given: Any) -> int:
     kcd-gen build --source clusters/prod --output deploy/prod --vendor packages
     kcd-gen build --keep-going --format json > report.json   # what compiles, and a report
     """
-    jobs = given["jobs"] or os.cpu_count() or 1
     try:
-        project = load_project(flags_of(given), Path.cwd())
-        binary = find_helm(given["helm"])
-    except (KcdError, KcdErrors) as error:
-        return _refused(error)
+        built, version = _build(given)
+        problems = [diagnostic for one in built for diagnostic in one.diagnostics]
+    except (KcdError, KcdErrors) as error:  # of the project or of helm: there is nothing to compile, or nothing with
+        findings = Findings()
+        findings.error(error)
+        built, version, problems = [], None, list(findings)
+    if given["format_"] == "json":
+        click.echo(json.dumps(build_report(built, version, problems), ensure_ascii=False, indent=1))
+    elif not given["quiet"]:
+        for line in text_report(built, verbose=given["verbose"]):
+            click.echo(line)
+    for line in diagnostic_lines([one for one in problems if one.severity == "error" or not given["quiet"]]):
+        click.echo(line, err=True)
+    return _exit_code(problems)
+
+
+def _build(given: Mapping[str, Any]) -> tuple[list[Built], str | None]:
+    """What the flags say, built, and helm's version where the report wants it."""
+    jobs = given["jobs"] or os.cpu_count() or 1
+    project = load_project(flags_of(given), Path.cwd())
+    binary = find_helm(given["helm"])
     helm = Helm(binary, jobs=jobs, debug_dir=Path(".kcd-gen-debug") if given["debug"] else None)
-    with ThreadPoolExecutor(1) as beside:  # asking helm takes as long as a small build
+    with ThreadPoolExecutor(1) as beside:  # asking helm for it takes as long as a small build
         version = beside.submit(helm_version, binary) if given["format_"] == "json" else None
         built = run_build(
             project,
@@ -63,27 +81,12 @@ def build(**given: Any) -> int:
             keep_going=given["keep_going"],
             allow_protected_removal=given["allow_protected_removal"],
         )
-    diagnostics = [diagnostic for one in built for diagnostic in one.diagnostics]
-    if version is not None:
-        click.echo(json.dumps(build_report(built, version.result()), ensure_ascii=False, indent=1))
-    elif not given["quiet"]:
-        for line in text_report(built, verbose=given["verbose"]):
-            click.echo(line)
-    shown = [one for one in diagnostics if one.severity == "error" or not given["quiet"]]
-    for line in diagnostic_lines(shown):
-        click.echo(line, err=True)
-    return _exit_code(diagnostics)
+        return built, version.result() if version else None
 
 
-def _refused(error: KcdError | KcdErrors) -> int:
-    findings = Findings()
-    findings.error(error)
-    for line in diagnostic_lines(tuple(findings)):
-        click.echo(line, err=True)
-    return USAGE if any(one.code == "usage" for one in findings) else 1
-
-
-def _exit_code(diagnostics: list[Diagnostic]) -> int:
-    """The gravest of the errors' own codes: one in the sources counts before one of the network."""
-    codes = [one.exit_code for one in diagnostics if one.severity == "error"]
-    return min(codes, default=0)
+def _exit_code(problems: Sequence[Diagnostic]) -> int:
+    """2 for flags that do not go together; else the errors' own codes, one in the sources before one of the network."""
+    errors = [one for one in problems if one.severity == "error"]
+    if any(one.code == "usage" for one in errors):
+        return USAGE
+    return min((one.exit_code for one in errors), default=0)
