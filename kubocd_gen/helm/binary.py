@@ -1,0 +1,48 @@
+"""Finding the helm binary, and asking its version."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+from kubocd_gen.diagnostics import KcdError
+
+_INSTALL = (
+    "install Helm 3.14 or later (https://helm.sh/docs/intro/install) and put it on the PATH, or name it in KCD_GEN_HELM"
+)
+
+
+def find_helm(explicit: str | None = None) -> Path:
+    """The helm binary to run.
+
+    `explicit` is what the user asked for (the value of KCD_GEN_HELM or of a flag): a path, or a name on the PATH.
+    Without it, the binary that pip installed beside this Python is preferred to the one on the PATH, because the lock
+    of a virtual environment pins it. Raises KcdError `helm-missing`.
+    """
+    if explicit:
+        found = shutil.which(Path(explicit).expanduser())
+        if found is None:
+            raise KcdError(f"'{explicit}' is not a helm binary that can be run", code="helm-missing", hint=_INSTALL)
+        return Path(found).absolute()
+    beside = (str(Path(sys.executable).parent), sysconfig.get_path("scripts"))
+    found = shutil.which("helm", path=os.pathsep.join(beside)) or shutil.which("helm")
+    if found is None:
+        raise KcdError(
+            "helm was not found, and package templates are rendered by it", code="helm-missing", hint=_INSTALL
+        )
+    return Path(found).absolute()
+
+
+def helm_version(helm: Path) -> str:
+    """What `helm version` says, without its `v`: `3.17.3`. Raises KcdError `helm-missing` where it says nothing."""
+    try:
+        said = subprocess.run(
+            [str(helm), "version", "--template", "{{.Version}}"], capture_output=True, text=True, timeout=30, check=True
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise KcdError(f"'{helm}' did not tell its version: {error}", code="helm-missing", hint=_INSTALL) from error
+    return said.stdout.strip().removeprefix("v")

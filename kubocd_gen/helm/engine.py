@@ -1,0 +1,160 @@
+"""Rendering in batches: as few helm processes as there can be, and every failure named."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.helm.attempt import Attempt, Outcome, Runner
+from kubocd_gen.helm.chart import FILE_SIZE, Chart, Job, renderings, yaml_chart
+from kubocd_gen.helm.functions import library
+from kubocd_gen.helm.process import Run, run_helm
+from kubocd_gen.helm.rewrite import Rewritten, rewrite
+from kubocd_gen.helm.template import Functions, TemplateError, Unit
+
+# Below this many renderings, a second process costs more than it saves.
+_WORTH_A_PROCESS = 400
+# JSON takes up to thirty times its size in helm's memory, which is limited: twice as much still fits.
+_BATCH_DATA = 16 << 20
+
+
+class Helm:
+    """The helm binary as a template engine that answers what KuboCD's would.
+
+    `jobs` is how many helm processes may run at once; what they render does not depend on it. `timeout` is in seconds,
+    for one process. Scratch charts are removed, unless `debug_dir` is given: then they are made there and stay.
+    """
+
+    def __init__(self, binary: Path, *, jobs: int = 2, timeout: float = 60.0, debug_dir: Path | None = None) -> None:
+        self._binary = binary.absolute()  # helm runs in a scratch folder
+        self._jobs = max(1, jobs)
+        self._timeout = timeout
+        self._debug_dir = debug_dir
+        self._rewritten: dict[str, Rewritten] = {}
+
+    def render(self, units: Sequence[Unit], functions: Functions) -> list[list[Outcome]]:
+        """The rendered text of each Unit's templates, or why there is none, in order. `<no value>` is removed from the
+        texts.
+
+        A template that fails is left out, with whatever it had changed in the model, and the others are rendered as if
+        it were not there. Raises KcdError `helm-failed` when helm itself does not work; never for a template's fault.
+        """
+        outcomes: dict[tuple[int, int], Outcome] = {}
+        jobs: list[Job] = []
+        contexts: dict[int, str] = {}
+        for number, unit in enumerate(units):
+            pending: list[tuple[int, Rewritten]] = []
+            for index, template in enumerate(unit.templates):
+                source = template.source
+                if "{{" not in source:
+                    outcomes[number, index] = _strip(source)
+                elif len(source) * 4 > FILE_SIZE and len(source.encode("utf-8", "replace")) > FILE_SIZE:
+                    outcomes[number, index] = TemplateError(
+                        f"the template is larger than {FILE_SIZE >> 20} MiB", code="template-too-large"
+                    )
+                else:
+                    pending.append((index, self._rewrite(source)))
+            if not pending:
+                continue
+            if id(unit.context) not in contexts:
+                contexts[id(unit.context)] = json.dumps(unit.context, allow_nan=False)
+            model = json.dumps({**unit.model, "Context": None}, allow_nan=False)
+            jobs.append(Job(number, contexts[id(unit.context)], model, unit.image_redirector, tuple(pending)))
+        if jobs:
+            runner = Runner(self._run, units, library(functions), self._timeout)
+            outcomes.update(self._settle(runner, jobs))
+        return [
+            [_strip(outcomes[number, index]) for index in range(len(unit.templates))]
+            for number, unit in enumerate(units)
+        ]
+
+    def to_yaml(self, values: Sequence[Any]) -> list[str]:
+        """Each JSON-like value as helm's `toYaml` prints it, with the newline at its end that KuboCD's dump has."""
+        if not values:
+            return []
+        run = self._run(yaml_chart(values), self._timeout)
+        texts = renderings(run.stdout) if run.returncode == 0 and run.stopped is None else []
+        if len(texts) != len(values):
+            raise KcdError(f"helm could not print YAML: {run.summary}", code="helm-failed")
+        return [f"{text}\n" for text in texts]
+
+    def _rewrite(self, source: str) -> Rewritten:
+        # Two phases of a compile render the same texts, and Releases of one package share theirs.
+        if source not in self._rewritten:
+            self._rewritten[source] = rewrite(source)
+        return self._rewritten[source]
+
+    def _settle(self, runner: Runner, jobs: Sequence[Job]) -> dict[tuple[int, int], Outcome]:
+        """Attempt batches until every rendering has its outcome.
+
+        helm stops at the first failure, and says nothing of what it rendered before. So the template that failed is
+        taken out, what stood behind it is attempted again, and what stood before it, known to be good, waits for a run
+        at the end or for a process that has nothing else to do.
+        """
+        outcomes: dict[tuple[int, int], Outcome] = {}
+        queue = [(batch, self._timeout) for batch in _batches(jobs, self._jobs)]
+        good: list[Job] = []
+        running: set[Future[Attempt]] = set()
+        with ThreadPoolExecutor(self._jobs) as pool:
+            while queue or good or running:
+                if not queue and good:
+                    queue, good = [(good, self._timeout)], []
+                while queue and len(running) < self._jobs:
+                    running.add(pool.submit(runner.attempt, *queue.pop()))
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                for attempt in (future.result() for future in done):
+                    outcomes.update(attempt.outcomes)
+                    good.extend(attempt.good)
+                    queue.extend(attempt.rest)
+        return outcomes
+
+    def _run(self, chart: Chart, timeout: float) -> Run:
+        with self._scratch() as folder:
+            chart.write(folder / "chart")
+            home = folder / "home"
+            home.mkdir()
+            try:
+                return run_helm(self._binary, ["template", "kcd", str(folder / "chart")], home, timeout)
+            except OSError as error:
+                raise KcdError(f"helm could not be started: {error}", code="helm-failed") from error
+
+    @contextmanager
+    def _scratch(self) -> Iterator[Path]:
+        if self._debug_dir is not None:
+            self._debug_dir.mkdir(parents=True, exist_ok=True)
+            yield Path(tempfile.mkdtemp(prefix="helm-", dir=self._debug_dir)).absolute()
+        else:
+            with tempfile.TemporaryDirectory(prefix="kcd-gen-helm-") as folder:
+                yield Path(folder).absolute()
+
+
+def _batches(jobs: Sequence[Job], processes: int) -> list[list[Job]]:
+    """`jobs` in runs of neighbours: one for each process where that pays, more where the data would be too much for
+    one.
+    """
+    total = sum(len(job.templates) for job in jobs)
+    share = -(-total // max(1, min(processes, total // _WORTH_A_PROCESS)))
+    batches: list[list[Job]] = []
+    count = size = 0
+    contexts: set[str] = set()
+    for job in jobs:
+        if not batches or count >= share or size > _BATCH_DATA:
+            batches.append([])
+            contexts.clear()
+            count = size = 0
+        batches[-1].append(job)
+        count += len(job.templates)
+        size += len(job.model) + (len(job.context) if job.mutates or job.context not in contexts else 0)
+        contexts.add(job.context)
+    return batches
+
+
+def _strip(outcome: Outcome) -> Outcome:
+    """Without what Go prints for a missing value, as KuboCD does it."""
+    return outcome.replace("<no value>", "") if isinstance(outcome, str) else outcome

@@ -1,0 +1,164 @@
+"""The template functions of KuboCD: which there are, and those that helm does not have or answers otherwise."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+
+from kubocd_gen.helm.template import Functions
+
+# KuboCD v0.3: Go's own, Sprig's (v3.3) without `env` and `expandenv`, Helm's data functions, and four of its own. A
+# name that is not here is undefined in KuboCD, whatever the helm in use has (`toYamlPretty`, `fromToml`, `mustToYaml`).
+_GO = "and call eq ge gt html index js le len lt ne not or print printf println slice urlquery"
+_HELM = "fromJson fromJsonArray fromYaml fromYamlArray include lookup required toJson toToml toYaml tpl"
+_KUBOCD = "getHostByName imageRedirect readFile resolveDNS"
+_SPRIG = """
+    abbrev abbrevboth add add1 add1f addf adler32sum ago all any append atoi b32dec b32enc b64dec b64enc base bcrypt
+    biggest buildCustomCert camelcase cat ceil chunk clean coalesce compact concat contains date dateInZone dateModify
+    date_in_zone date_modify decryptAES deepCopy deepEqual default derivePassword dict dig dir div divf duration
+    durationRound empty encryptAES ext fail first float64 floor fromJson genCA genCAWithKey genPrivateKey
+    genSelfSignedCert genSelfSignedCertWithKey genSignedCert genSignedCertWithKey get has hasKey hasPrefix hasSuffix
+    hello htmlDate htmlDateInZone htpasswd indent initial initials int int64 isAbs join kebabcase keys kindIs kindOf
+    last list lower max maxf merge mergeOverwrite min minf mod mul mulf mustAppend mustChunk mustCompact mustDateModify
+    mustDeepCopy mustFirst mustFromJson mustHas mustInitial mustLast mustMerge mustMergeOverwrite mustPrepend mustPush
+    mustRegexFind mustRegexFindAll mustRegexMatch mustRegexReplaceAll mustRegexReplaceAllLiteral mustRegexSplit mustRest
+    mustReverse mustSlice mustToDate mustToJson mustToPrettyJson mustToRawJson mustUniq mustWithout must_date_modify
+    nindent nospace now omit osBase osClean osDir osExt osIsAbs pick pluck plural prepend push quote randAlpha
+    randAlphaNum randAscii randBytes randInt randNumeric regexFind regexFindAll regexMatch regexQuoteMeta
+    regexReplaceAll regexReplaceAllLiteral regexSplit repeat replace rest reverse round semver semverCompare seq set
+    sha1sum sha256sum sha512sum shuffle slice snakecase sortAlpha split splitList splitn squote sub subf substr swapcase
+    ternary title toDate toDecimal toJson toPrettyJson toRawJson toString toStrings trim trimAll trimPrefix trimSuffix
+    trimall trunc tuple typeIs typeIsLike typeOf uniq unixEpoch unset until untilStep untitle upper urlJoin urlParse
+    uuidv4 values without wrap wrapWith
+"""
+KNOWN = frozenset(f"{_GO} {_HELM} {_KUBOCD} {_SPRIG}".split())
+
+# Sprig's functions that change the map that they are given.
+MUTATING = frozenset({"set", "unset", "merge", "mergeOverwrite", "mustMerge", "mustMergeOverwrite"})
+
+# Functions that KuboCD knows and kcd-gen refuses where a template reaches them, and what to write instead.
+UNSUPPORTED = {
+    "include": 'KuboCD does not implement it; write {{ template "name" . }}, or repeat the text',
+    "tpl": "KuboCD does not implement it; write the template where its result is wanted",
+    "readFile": "a compile does not see the controller's files; put the text into a Context or a parameter",
+}
+
+# How the partials below refuse: they include a name that nobody has, and helm's message repeats it. Its parts are the
+# number of the argument at fault (0: the call itself) and the message in base64. `fail` would lose the position.
+REFUSAL = re.compile(r"kcd-error (\d) ((?:[\w+/]{4})*(?:[\w+/]{2}==|[\w+/]{3}=)?)\.", re.ASCII)
+UNSUPPORTED_CALL = re.compile(r"kcd-unsupported (\w+)")
+
+
+def library(functions: Functions) -> str:
+    """The partials that answer `imageRedirect`, `resolveDNS` and `getHostByName`, as the text of a chart file.
+
+    `resolveDNS` and `getHostByName` are given their arguments as a list and print the answer. `imageRedirect` is given
+    a map with its arguments in `a`, leaves the answer there in `r` and prints that key: what `include` returns is text,
+    and the types would not survive it.
+    """
+    redirects = [
+        {
+            "old": one.old_prefix,
+            "new": one.new_prefix,
+            "policy": one.image_pull_policy,
+            "secrets": one.image_pull_secrets,
+        }
+        for one in functions.image_redirects
+    ]
+    hosts = {name.lower().rstrip("."): address for name, address in functions.hosts.items()}
+    return _LIBRARY.replace("@REDIRECTS@", _go_string(redirects)).replace("@HOSTS@", _go_string(hosts))
+
+
+def _go_string(value: Iterable[object]) -> str:
+    # JSON with nothing but ASCII in it needs no other escapes than these to stand in a Go string.
+    return '"' + json.dumps(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+# How KuboCD reads an image's name: `oci://` is dropped, the rest split at each ':'. One part has no tag; of two, the
+# second is the tag where the first has a '/', and belongs to `host:port/repository` where it has one itself; of three,
+# the last is the tag.
+_LIBRARY = """
+{{- define "kcd/error" -}}
+  {{- include (printf "kcd-error %d %s." (index . 0) (index . 1 | b64enc)) . -}}
+{{- end -}}
+
+{{- define "kcd/string" -}}
+  {{- if not (kindIs "string" .) -}}
+    {{- $found := ternary "no value" (typeOf .) (kindIs "invalid" .) -}}
+    {{- template "kcd/error" (list 1 (printf "expected a string; found %s" $found)) -}}
+  {{- end -}}
+{{- end -}}
+
+{{- define "kcd/imageRedirect" -}}
+  {{- if ne (len .a) 2 -}}
+    {{- $message := printf "wrong number of args for imageRedirect: want 2 got %d" (len .a) -}}
+    {{- template "kcd/error" (list 0 $message) -}}
+  {{- end -}}
+  {{- $url := index .a 0 -}}
+  {{- $model := index .a 1 -}}
+  {{- template "kcd/string" $url -}}
+  {{- if not (typeIs "map[string]interface {}" $model) -}}
+    {{- $message := printf "expected the model, $; found %s" (typeOf $model) -}}
+    {{- template "kcd/error" (list 2 $message) -}}
+  {{- else if not (kindIs "ptr" (get $model "ImageRedirector")) -}}
+    {{- template "kcd/error" (list 0 "expected the model, $; found a map without ImageRedirector") -}}
+  {{- end -}}
+  {{- $policy := "" -}}
+  {{- $secrets := regexFindAll "a" "b" -1 -}}{{- /* a nil list of strings */ -}}
+  {{- range fromJsonArray @REDIRECTS@ -}}
+    {{- if hasPrefix .old $url -}}
+      {{- $policy = .policy -}}
+      {{- if kindIs "slice" .secrets -}}{{- $secrets = toStrings .secrets -}}{{- end -}}
+      {{- if .new -}}{{- $url = print .new (trimPrefix .old $url) -}}{{- end -}}
+      {{- break -}}
+    {{- end -}}
+  {{- end -}}
+  {{- $repository := trimPrefix "oci://" $url -}}
+  {{- $tag := "latest" -}}
+  {{- $parts := splitList ":" $repository -}}
+  {{- if and (eq (len $parts) 2) (contains "/" (index $parts 0)) -}}
+    {{- $repository = index $parts 0 -}}{{- $tag = index $parts 1 -}}
+  {{- else if eq (len $parts) 3 -}}
+    {{- $repository = printf "%s:%s" (index $parts 0) (index $parts 1) -}}{{- $tag = index $parts 2 -}}
+  {{- else if and (ne (len $parts) 1) (not (and (eq (len $parts) 2) (contains "/" (index $parts 1)))) -}}
+    {{- template "kcd/error" (list 0 (printf "invalid image name: %s" $url)) -}}
+  {{- end -}}
+  {{- $path := splitn "/" 2 $repository -}}
+  {{- $_ := set . "r" (dict
+    "url" $url "repository" $repository "tag" $tag "registry" $path._0 "baseRepository" $path._1
+    "imagePullPolicy" $policy "imagePullSecrets" $secrets) -}}
+  {{- "r" -}}
+{{- end -}}
+
+{{- define "kcd/resolveDNS" -}}{{- template "kcd/resolve" (prepend . "resolveDNS") -}}{{- end -}}
+{{- define "kcd/getHostByName" -}}{{- template "kcd/resolve" (prepend . "getHostByName") -}}{{- end -}}
+{{- define "kcd/resolve" -}}
+  {{- $function := index . 0 -}}
+  {{- if ne (len .) 2 -}}
+    {{- $message := printf "wrong number of args for %s: want 1 got %d" $function (sub (len .) 1) -}}
+    {{- template "kcd/error" (list 0 $message) -}}
+  {{- end -}}
+  {{- $host := index . 1 -}}
+  {{- template "kcd/string" $host -}}
+  {{- $octet := "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])" -}}
+  {{- if regexMatch (printf "^(%s[.]){3}%s$|^[0-9a-fA-F:.]*:[0-9a-fA-F:.]*$" $octet $octet) $host -}}
+    {{- $host -}}
+  {{- else -}}
+    {{- $hosts := fromJson @HOSTS@ -}}
+    {{- $name := trimSuffix "." (lower $host) -}}
+    {{- $domain := print "." $name -}}
+    {{- $answer := get $hosts $name -}}
+    {{- range splitList "." $name -}}
+      {{- if not $answer -}}
+        {{- $answer = get $hosts $domain -}}
+        {{- $domain = trimPrefix (print "." .) $domain -}}
+      {{- end -}}
+    {{- end -}}
+    {{- if not $answer -}}
+      {{- template "kcd/error" (list 0 (printf "no address is known for host %q" $host)) -}}
+    {{- end -}}
+    {{- $answer -}}
+  {{- end -}}
+{{- end -}}
+"""

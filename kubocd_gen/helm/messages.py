@@ -1,0 +1,179 @@
+"""From what helm says to what the user reads: which rendering failed, why, and where in the user's own text.
+
+helm 3 prints the chain of errors as Go joins it, on one line; helm 3.18 and 4 print most of them in several lines. Both
+begin with where the document called the partial, and end with where the partial failed:
+
+    Error: template: kcd/templates/out.yaml:7:5: executing "…" at <include …>: error calling include: template:
+    kcd/templates/_p/_1f.tpl:1:14: executing "…" at <.a.b.c>: nil pointer evaluating interface {}.b
+
+`fail` and `required` are reported as `execution error at (kcd/templates/out.yaml:7:5): …` with no more than their
+message, a text that does not parse as `parse error at (kcd/templates/_p/_1f.tpl:1): …`, cut to what is behind its last
+colon.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from kubocd_gen.diagnostics import nearest
+from kubocd_gen.helm import functions
+from kubocd_gen.helm.chart import DOCUMENT
+from kubocd_gen.helm.rewrite import CHART, UNDEFINED, Rewritten
+from kubocd_gen.helm.template import Template, TemplateError
+
+_DOCUMENT = re.escape(f"{CHART}/{DOCUMENT}")
+_PARSE = re.compile(
+    rf"Error: parse error (?:at|in) \(({CHART}/templates/_p/_[0-9a-f]+\.tpl)(?::(\d+))?[:\d]*\): (.*)", re.DOTALL
+)
+_EXECUTION = re.compile(rf"Error: (?:template: |execution error at \(|)({_DOCUMENT}):(\d+)(?::\d+)?\)?(.*)", re.DOTALL)
+_TRAILER = re.compile(r"\s*\n\s*Use --debug flag to render out invalid YAML\s*$")
+_MARK = re.compile(r"(?:^:\s*|HELM_ERR_START)kcd@(\d+)@")
+
+
+@dataclass(frozen=True, slots=True)
+class ParseFailure:
+    """The chart file `path` does not parse, which stops everything before anything is rendered."""
+
+    path: str
+    line: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class RenderFailure:
+    """The rendering on this line of the document failed, the ones above it did not. `detail` is the rest of helm's
+    message.
+    """
+
+    line: int
+    detail: str
+
+
+def read_failure(stderr: str) -> ParseFailure | RenderFailure | None:
+    """What helm's message blames; None where it blames nothing, as after a crash."""
+    start = stderr.find("Error: ")
+    message = _TRAILER.sub("", stderr[start:]) if start >= 0 else ""
+    if match := _PARSE.match(message):
+        return ParseFailure(match[1], int(match[2] or 1), match[3])
+    if match := _EXECUTION.match(message):
+        return RenderFailure(int(match[2]), match[3])
+    return None
+
+
+def parse_error(failure: ParseFailure, rewritten: Rewritten, template: Template) -> TemplateError:
+    """The error of a template that does not parse."""
+    message = failure.detail.replace(rewritten.path, "").replace(UNDEFINED, "")
+    hint = None
+    if re.match(r"[\"'0-9+.]", message):
+        message = f"malformed number or character {message}"  # helm cut Go's own words off
+    elif match := re.fullmatch(r'function "(.*)" not defined', message):
+        hint = nearest("did you mean '{}'?", match[1], functions.KNOWN - functions.UNSUPPORTED.keys())
+    started = re.search(r" started at :(\d+)$", message)
+    if started:
+        message = f"{message[: started.start()]} started at line {_line(template, int(started[1])).line}"
+    where = _line(template, failure.line)
+    return TemplateError(message, where.line, None, where.in_header, hint, code="template-parse")
+
+
+def render_error(failure: RenderFailure, rewritten: Rewritten, template: Template) -> TemplateError:
+    """The error of a template that failed while it was rendered."""
+    if marked := _MARK.search(failure.detail):
+        # Before 3.17, helm did not cut a message of several lines out of the chain.
+        return _error(template, int(marked[1]), failure.detail[marked.end() :].removesuffix("HELM_ERR_END").strip())
+    inner = re.search(rf"{re.escape(rewritten.path)}:(\d+):(\d+):?\s+(.*)", failure.detail, re.DOTALL)
+    if inner is None:
+        return TemplateError(_sentence(failure.detail))
+    offset = _offset(rewritten, int(inner[1]), int(inner[2]))
+    if refused := functions.REFUSAL.search(inner[3]):
+        argument = int(refused[1])
+        if argument:
+            arguments = rewritten.arguments.get(offset, ())
+            offset = arguments[argument - 1] if argument <= len(arguments) else offset
+        message = base64.b64decode(refused[2]).decode("utf-8", "replace")
+        hint = (
+            "add it to `hosts` in kcd-gen.yaml, or give it with --resolve" if message.startswith("no address") else None
+        )
+        return _error(template, offset, message, hint)
+    if unsupported := functions.UNSUPPORTED_CALL.search(inner[3]):
+        name = unsupported[1]
+        message = f"{name} is not supported"
+        return _error(template, offset, message, functions.UNSUPPORTED.get(name), code="unsupported-function")
+    cause = re.match(r'executing ".*?" at <(.*?)>:\s+(.*)', inner[3], re.DOTALL)
+    if cause is None:
+        return _error(template, offset, _sentence(inner[3]))
+    text = re.sub(r"^error calling \w+:\s+", "", cause[2])
+    message = _own_words(f"{text} at <{cause[1]}>", rewritten)
+    return _error(template, offset, message, _hint(text))
+
+
+def _hint(cause: str) -> str | None:
+    if cause.startswith("nil pointer evaluating"):
+        return "a value on the way is missing; parentheses allow that: (.a).b"
+    if cause.startswith("incompatible types for comparison"):
+        return "the model's numbers are floats: compare .x with 8080.0, or (int .x) with 8080"
+    return None
+
+
+def _error(
+    template: Template, offset: int, message: str, hint: str | None = None, code: str = "template-error"
+) -> TemplateError:
+    in_header = offset < len(template.header)
+    text = template.header if in_header else template.text
+    offset -= 0 if in_header else len(template.header)
+    before = text[:offset]
+    return TemplateError(
+        message,
+        before.count("\n") + 1,
+        offset - (before.rfind("\n") + 1) + 1,
+        in_header,
+        hint,
+        code,
+    )
+
+
+def _offset(rewritten: Rewritten, line: int, column: int) -> int:
+    """The character of the source that Go means with a line from 1 and a column in bytes from 0."""
+    start = 0
+    for _ in range(line - 1):
+        start = rewritten.text.find("\n", start) + 1
+    end = rewritten.text.find("\n", start)
+    text = rewritten.text[start : end if end >= 0 else None]
+    return rewritten.source_offset(start + len(text.encode()[:column].decode("utf-8", "ignore")))
+
+
+class _Line(NamedTuple):
+    line: int
+    in_header: bool
+
+
+def _line(template: Template, line: int) -> _Line:
+    """A line of the source as a line of the text or of the header. They can share one, which is then whose it likely
+    is.
+    """
+    above = template.header.count("\n")
+    header_end = template.header.rpartition("\n")[2]
+    shared_by_header = "{{" in header_end and "{{" not in template.text.partition("\n")[0]
+    if line <= above or (line == above + 1 and shared_by_header):
+        return _Line(line, in_header=True)
+    return _Line(line - above, in_header=False)
+
+
+def _own_words(message: str, rewritten: Rewritten) -> str:
+    """`message` with the user's functions where it shows what they were rewritten to."""
+    holder = re.escape(rewritten.holder)
+    message = message.replace(rewritten.path, "")
+    message = re.sub(r'\(?regexReplaceAllLiteral "\$" "kcd@\d+@"(?: \|)? ?', "", message)
+    answer = rf' \| (?:set {holder} "a" \| )?include "kcd/(\w+)"(?: \| get {holder})?'
+    changed = 1
+    while changed:  # inner calls first
+        message, changed = re.subn(rf"\blist((?:(?!\blist\b).)*?){answer}", r"\2\1", message, flags=re.DOTALL)
+    # Go points at the last argument that it evaluated, which may be one of those that were put in.
+    message = re.sub(r' at <"kcd@\d+@">', " at <fail>", message)
+    return re.sub(rf' at <(?:"kcd/(\w+)"|{holder})>', lambda match: f" at <{match[1] or 'imageRedirect'}>", message)
+
+
+def _sentence(message: str) -> str:
+    return " ".join(message.strip(" :\n").split())

@@ -1,0 +1,190 @@
+"""A package's template made fit for a chart that it shares with strangers, and the way back for positions.
+
+A chart file is the template itself, with these differences:
+
+- names of `define`, `block` and `template` begin with the file's own path, so that no text sees or replaces what
+another defines;
+  the empty name is KuboCD's name of a text itself, and the bare path is that name here;
+- functions that helm lacks, or answers otherwise than KuboCD, are calls of partials (see `functions`);
+- functions that helm has and KuboCD lacks get a name that nobody has, so that helm refuses them in Go's own words;
+- the messages of `fail` and `required` begin with where they stand, because helm reports them without a position.
+
+No change adds a line, and `Rewritten.source_offset` takes the widths off, so that messages point into the user's text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+
+from kubocd_gen.helm import functions
+from kubocd_gen.helm.commands import TAKES_NAME, Command, commands
+from kubocd_gen.helm.lexer import Action, Kind, actions
+
+CHART = "kcd"
+UNDEFINED = "kcdUndefined_"
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """`source[start:end]` became `text`. A position inside `text` belongs to `anchor`, an offset in the source."""
+
+    start: int
+    end: int
+    text: str
+    anchor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """A chart file, and what is needed to speak of the text that it was made from. Offsets count characters."""
+
+    path: str  # as helm names it in messages
+    source: str
+    text: str
+    edits: tuple[Edit, ...]
+    arguments: dict[int, tuple[int, ...]]  # offset of a rewritten call → positions of its arguments
+    holder: str  # the variable that carries `imageRedirect`'s answers
+    mutates: bool  # names a function that changes maps
+
+    def source_offset(self, offset: int) -> int:
+        """Where in `source` the character at `offset` of `text` comes from."""
+        shift = 0
+        for edit in self.edits:
+            start = edit.start + shift
+            if offset < start:
+                break
+            if offset < start + len(edit.text):
+                return edit.anchor
+            shift += len(edit.text) - (edit.end - edit.start)
+        return offset - shift
+
+
+def rewrite(source: str) -> Rewritten:
+    """The chart file for `source`, a template behind its header."""
+    source = _SURROGATE.sub("\ufffd", source)  # as Go reads what UTF-8 cannot say
+    digest = hashlib.sha256(source.encode()).hexdigest()[:20]
+    path = f"{CHART}/templates/_p/_{digest}.tpl"
+    return _Rewriter(source, path).rewritten()
+
+
+@dataclass(slots=True)
+class _Body:
+    """A template's own list of nodes: the text itself, or what a `define` or `block` holds. Variables end with it."""
+
+    start: int
+    trims: bool  # white space at its start is dropped
+    holder: bool = False
+
+
+@dataclass(slots=True)
+class _Rewriter:
+    source: str
+    path: str
+    edits: list[Edit] = field(default_factory=list)
+    arguments: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    mutates: bool = False
+    holder: str = "$kcd"
+
+    def rewritten(self) -> Rewritten:
+        while self.holder in self.source:
+            self.holder += "_"
+        if self.source.startswith("\ufeff"):
+            self._insert(0, "{{/**/}}", 0)  # helm takes a byte order mark off a file
+        main = _Body(0, trims=False)
+        bodies = [main]
+        open_blocks: list[_Body | None] = []  # None where a control structure, no template, ends with the next `end`
+        for action in actions(self.source):
+            keyword = self._keyword(action)
+            body = next((one for one in reversed(open_blocks) if one is not None), main)
+            for command in commands(action.tokens):
+                self._command(command, body)
+            if keyword in TAKES_NAME:
+                self._name(action)
+            if keyword in ("define", "block"):
+                bodies.append(_Body(action.end, action.trims))
+                open_blocks.append(bodies[-1])
+            elif keyword in ("if", "range", "with"):
+                open_blocks.append(None)
+            elif keyword == "end" and open_blocks:
+                open_blocks.pop()
+        for body in bodies:
+            # Only where it is needed: an empty `define` may be defined again, one with an action in it may not.
+            if body.holder:
+                self._insert(body.start, f"{{{{ {self.holder} := dict {'-' if body.trims else ''}}}}}", body.start)
+        # Insertions at one offset keep their order, and come before the replacement of what stands there.
+        edits = tuple(sorted(self.edits, key=lambda edit: (edit.start, edit.end)))
+        return Rewritten(
+            self.path, self.source, _apply(self.source, edits), edits, self.arguments, self.holder, self.mutates
+        )
+
+    def _keyword(self, action: Action) -> str | None:
+        first = next((token for token in action.tokens if token.kind is not Kind.SPACE), None)
+        return first.text if first is not None and first.kind is Kind.KEYWORD else None
+
+    def _name(self, action: Action) -> None:
+        for token in action.tokens:
+            if token.kind in (Kind.STRING, Kind.RAW_STRING):
+                self._insert(token.start + 1, self.path, token.start)
+                return
+
+    def _command(self, command: Command, body: _Body) -> None:
+        for index, word in enumerate(command.words):
+            name = word.function
+            if name is None:
+                continue
+            end = word.start + len(name)
+            # A name that is an argument, or has fields, is called without arguments.
+            calls = index == 0 and not word.chained
+            self.mutates |= name in functions.MUTATING
+            if name not in functions.KNOWN:
+                self._insert(word.start, UNDEFINED, word.start)
+            elif name in functions.UNSUPPORTED:
+                call = f'call "kcd-unsupported {name}"'
+                self._replace(word.start, end, call if calls else f"({call})", word.start)
+            elif name in ("imageRedirect", "resolveDNS", "getHostByName"):
+                self._lookup(name, word.start, command if calls else None, body)
+            elif name in ("fail", "required") and calls:
+                self._mark_message(command)
+
+    def _lookup(self, name: str, start: int, command: Command | None, body: _Body) -> None:
+        end = start + len(name)
+        answer = f' | include "kcd/{name}"'
+        if name == "imageRedirect":
+            body.holder = True
+            answer = f' | set {self.holder} "a"{answer} | get {self.holder}'
+        if command is None:
+            self._replace(start, end, f"(list{answer})", start)
+            return
+        self.arguments[start] = tuple(word.position for word in command.words[1:])
+        self._replace(start, end, "list", start)
+        self._insert(command.end, answer, start)
+
+    def _mark_message(self, command: Command) -> None:
+        # The replacement of an empty match at the end of the mark: the message behind it, with the type still checked
+        # as a string's and the position of a wrong one unchanged.
+        start = command.words[0].start
+        mark = f'regexReplaceAllLiteral "$" "kcd@{start}@" '
+        if len(command.words) > 1:
+            message = command.words[1]
+            self._insert(message.start, f"({mark}", message.start)
+            self._insert(message.end, ")", message.start)
+        elif command.piped:
+            self._insert(start, f"{mark}| ", start)
+
+    def _insert(self, at: int, text: str, anchor: int) -> None:
+        self.edits.append(Edit(at, at, text, anchor))
+
+    def _replace(self, start: int, end: int, text: str, anchor: int) -> None:
+        self.edits.append(Edit(start, end, text, anchor))
+
+
+def _apply(source: str, edits: tuple[Edit, ...]) -> str:
+    parts: list[str] = []
+    position = 0
+    for edit in edits:
+        parts += (source[position : edit.start], edit.text)
+        position = edit.end
+    return "".join((*parts, source[position:]))

@@ -1,0 +1,72 @@
+"""These tests run the real helm: what they guard is that it reads rewritten templates as Go reads the originals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from kubocd_gen.helm.binary import find_helm
+from kubocd_gen.helm.engine import Helm
+from kubocd_gen.helm.template import Functions, ImageRedirect, Template, TemplateError, Unit
+
+Outcome = str | TemplateError
+
+FUNCTIONS = Functions(
+    image_redirects=(
+        ImageRedirect("docker.io/", "mirror.local:5000/hub/", "Always", ("s1", "s2")),
+        ImageRedirect("quay.io/", "", "", None),
+    ),
+    hosts={
+        "a.example.com": "10.0.0.1",
+        ".w.example.com": "10.0.0.2",
+        ".example.com": "10.0.0.3",
+        "V6.Example.Org": "fd00::1",
+    },
+)
+
+
+@pytest.fixture(scope="session")
+def helm() -> Helm:
+    return Helm(find_helm())
+
+
+@pytest.fixture(scope="session")
+def render_all(helm: Helm) -> Callable[..., list[Outcome]]:
+    """Render texts, each for a Release of its own, in one batch."""
+
+    def render(
+        *texts: str,
+        header: str = "",
+        parameters: Mapping[str, Any] | None = None,
+        context: Mapping[str, Any] | None = None,
+        functions: Functions = FUNCTIONS,
+    ) -> list[Outcome]:
+        shared = context or {}
+        model = {"Parameters": parameters or {}, "Release": {"metadata": {"name": "demo"}}}
+        units = [Unit(shared, model, (Template(header, text),)) for text in texts]
+        return [outcome for (outcome,) in helm.render(units, functions)]
+
+    return render
+
+
+@pytest.fixture(scope="session")
+def render(render_all: Callable[..., list[Outcome]]) -> Callable[..., Outcome]:
+    """Render one text."""
+
+    def one(text: str, **options: Any) -> Outcome:
+        return render_all(text, **options)[0]
+
+    return one
+
+
+@pytest.fixture(scope="session")
+def render_release(helm: Helm) -> Callable[..., list[Outcome]]:
+    """Render the templates of one Release, in order, on its model."""
+
+    def render(texts: Sequence[str], context: Mapping[str, Any] | None = None) -> list[Outcome]:
+        unit = Unit(context or {}, {"Parameters": {}}, tuple(Template("", text) for text in texts))
+        return helm.render([unit], FUNCTIONS)[0]
+
+    return render

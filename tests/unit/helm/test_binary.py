@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.helm.binary import find_helm, helm_version
+
+
+def test_the_helm_beside_this_python_is_taken_before_the_one_on_the_path(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for folder in ("venv", "elsewhere"):
+        binary = tmp_path / folder / "helm"
+        binary.parent.mkdir()
+        binary.write_text("#!/bin/sh\n")
+        binary.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "venv" / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path / "elsewhere"))
+    assert find_helm() == tmp_path / "venv" / "helm"
+    assert find_helm(str(tmp_path / "elsewhere" / "helm")) == tmp_path / "elsewhere" / "helm"
+
+
+def test_a_helm_that_is_named_and_not_there_is_an_error_that_says_how_to_get_one() -> None:
+    with pytest.raises(KcdError, match="'/nowhere/helm' is not a helm binary") as caught:
+        find_helm("/nowhere/helm")
+    assert caught.value.code == "helm-missing"
+    assert "https://helm.sh" in (caught.value.hint or "")
+
+
+def test_the_version_has_no_v() -> None:
+    assert re.fullmatch(r"\d+\.\d+.*", helm_version(find_helm()))
+
+
+def test_a_binary_that_is_no_helm_has_no_version() -> None:
+    with pytest.raises(KcdError, match="did not tell its version"):
+        helm_version(Path("/bin/false"))

@@ -1,0 +1,245 @@
+"""A template that fails is named, with the place in the user's own text; the others are rendered."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.helm.binary import find_helm
+from kubocd_gen.helm.engine import Helm
+from kubocd_gen.helm.template import Functions, Template, TemplateError, Unit
+
+Render = Callable[..., Any]
+
+
+def units(texts: list[str], header: str = "") -> list[Unit]:
+    return [Unit({}, {}, (Template(header, text),)) for text in texts]
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "line", "column"),
+    [
+        ("{{ .a.b.c }}", "nil pointer evaluating interface {}.b at <.a.b.c>", 1, 6),
+        ("é\n é{{ .a.b }}", "nil pointer evaluating interface {}.b at <.a.b>", 2, 8),
+        ("{{ len .x }}", "len of nil pointer at <len .x>", 1, 4),
+        (
+            '{{ imageRedirect "a" $ | upper }}',
+            "wrong type for value; expected string; got map[string]interface {} at <upper>",
+            1,
+            26,
+        ),
+        (
+            '{{ template "b" (imageRedirect (resolveDNS `::1`) $ | imageRedirect) }}',
+            'template "b" not defined at <{{template "b" (imageRedirect (resolveDNS `::1`) $ | imageRedirect)}}>',
+            1,
+            13,
+        ),
+        (
+            '{{ upper (imageRedirect "a" $) }}',
+            "wrong type for value; expected string; got map[string]interface {} at <imageRedirect>",
+            1,
+            11,
+        ),
+        (
+            '{{ define "d" }}\n{{ .a.b }}{{ end }}{{ template "d" . }}',
+            "nil pointer evaluating interface {}.b at <.a.b>",
+            2,
+            6,
+        ),
+    ],
+)
+def test_the_cause_is_told_in_go_s_words_and_placed(
+    render: Render, text: str, message: str, line: int, column: int
+) -> None:
+    error = render(text)
+    assert (error.message, error.line, error.column, error.code) == (message, line, column, "template-error")
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "line"),
+    [
+        ("{{ if }}", "missing value for if", 1),
+        ("\n{{ nofunc }}", 'function "nofunc" not defined', 2),
+        ("{{ \n x", 'function "x" not defined', 2),
+        ("\n{{ 1\n", "unclosed action started at line 2", 3),
+        ("{{ end }}", "unexpected {{end}}", 1),
+        ("{{ 0xZ }}", 'malformed number or character "0xZ"', 1),
+        ("{{ break }}", "{{break}} outside {{range}}", 1),
+        ("{{ define x }}", 'unexpected "x" in define clause', 1),
+    ],
+)
+def test_what_does_not_parse_has_a_line(render: Render, text: str, message: str, line: int) -> None:
+    assert render(text).message == message
+    assert (render(text).line, render(text).column, render(text).code) == (line, None, "template-parse")
+
+
+def test_an_error_in_the_header_says_so(render: Render) -> None:
+    header = "{{/* a */}}\n{{ $x := .a.b }}\n"
+    assert render("\n{{ 1 }}", header=header) == TemplateError(
+        "nil pointer evaluating interface {}.b at <.a.b>",
+        2,
+        12,
+        in_header=True,
+        hint="a value on the way is missing; parentheses allow that: (.a).b",
+    )
+    assert render("a: 1", header="{{ if }}").in_header
+    behind = render("\n{{ if }}", header="{{/* a */}}\n")
+    assert (behind.line, behind.in_header) == (2, False)
+    behind = render("x{{ .a.b }}", header="{{ 1 }}")
+    assert (behind.line, behind.column, behind.in_header) == (1, 7, False)
+
+
+def test_fail_and_required_are_placed_where_they_stand(render_all: Render) -> None:
+    found = render_all(
+        '{{ if true }}{{ fail "x: y" }}{{ end }}{{ fail "other" }}',
+        '\n  {{ fail (printf "two\\nlines %d" 1) }}',
+        '{{ "piped" | fail }}',
+        '{{ required "first" 1 }}{{ .x | required "need: it" }}',
+        "{{ fail 5 }}",
+        "{{ fail }}",
+    )
+    assert [(error.message, error.line, error.column) for error in found] == [
+        ("x: y", 1, 17),
+        ("two\nlines 1", 2, 6),
+        ("piped", 1, 14),
+        ("need: it", 1, 33),
+        ("expected string; found 5 at <5>", 1, 9),
+        ("wrong number of args for fail: want 1 got 0 at <fail>", 1, 4),
+    ]
+
+
+def test_a_message_cannot_pass_for_another(render_all: Render) -> None:
+    forged = '{{ fail "kcd@0@ Error: parse error at (kcd/templates/out.yaml:5): kcd-error 1 a." }}'
+    good, error, context = render_all("{{ 1 }}", forged, '{{ semver `kcd@9@ no template "kcd-error 1 a."` }}')
+    assert good == "1"
+    assert error.message == "kcd@0@ Error: parse error at (kcd/templates/out.yaml:5): kcd-error 1 a."
+    assert (error.line, error.column) == (1, 4)
+    assert (context.line, context.column) == (1, 4)
+
+
+def test_all_failures_of_a_batch_are_told_and_the_good_are_rendered(helm: Helm) -> None:
+    bad = {3: "{{ .a.b }}", 4: "{{ if }}", 50: "{{ fail `no` }}", 99: "{{ nofunc }}", 104: "{{ .x.y.z }}"}
+    texts = [bad.get(number, f"{{{{ {number} }}}}") for number in range(105)]
+    rendered = helm.render(units(texts), Functions())
+    assert {number for number, (outcome,) in enumerate(rendered) if isinstance(outcome, TemplateError)} == set(bad)
+    assert all(rendered[number] == [str(number)] for number in range(105) if number not in bad)
+
+
+def test_what_follows_a_failure_in_its_release_is_still_tried(render_release: Render) -> None:
+    texts = [
+        '{{ $_ := set .Context "a" 1 }}',
+        "{{ .b.c }}",
+        "{{ .Context.a }}",
+        "{{ if }}",
+        "{{ .d.e }}",
+        "plain",
+        "{{ .Context.a }}",
+    ]
+    found = render_release(texts)
+    assert [isinstance(outcome, TemplateError) for outcome in found] == [False, True, False, True, True, False, False]
+    assert [found[0], found[2], found[5], found[6]] == ["", "1", "plain", "1"]
+
+
+def test_results_do_not_depend_on_the_number_of_processes() -> None:
+    texts = [f"{{{{ {number} }}}}{'{{ .a.b }}' if number % 300 == 7 else ''}" for number in range(900)]
+    one, three = (Helm(find_helm(), jobs=jobs).render(units(texts), Functions()) for jobs in (1, 3))
+    assert one == three
+    assert sum(isinstance(outcome, TemplateError) for (outcome,) in one) == 3
+
+
+LOOP = "{{ range until 60000 }}{{ range until 60000 }}{{ end }}{{ end }}"
+
+
+def test_a_template_that_does_not_end_is_stopped_and_named() -> None:
+    helm = Helm(find_helm(), timeout=3.0)
+    texts = ["{{ 1 }}"] * 20 + [LOOP] + ["{{ .a.b }}", "{{ 2 }}"]
+    rendered = [outcome for (outcome,) in helm.render(units(texts), Functions())]
+    assert rendered[:20] + rendered[22:] == ["1"] * 20 + ["2"]
+    assert isinstance(rendered[20], TemplateError)
+    assert rendered[20].code == "template-timeout"
+    assert isinstance(rendered[21], TemplateError)
+    assert rendered[21].code == "template-error"
+
+
+def test_the_templates_around_one_that_does_not_end_keep_their_order() -> None:
+    texts = ('{{ $_ := set .Context "a" 1 }}', LOOP, "{{ .Context.a }}", "{{ if }}")
+    unit = Unit({}, {}, tuple(Template("", text) for text in texts))
+    found = Helm(find_helm(), timeout=3.0).render([unit], Functions())[0]
+    assert found[0] == ""
+    assert found[2] == "1"
+    assert [error.code for error in found if isinstance(error, TemplateError)] == ["template-timeout", "template-parse"]
+
+
+@pytest.mark.parametrize(
+    "text", ["{{ repeat 20000000 `x` }}", "{{ $x := repeat 1000000 `x` }}{{ range until 10000 }}{{ $x }}{{ end }}"]
+)
+def test_a_template_that_prints_too_much_is_named(render_all: Render, text: str) -> None:
+    good, error, more = render_all("{{ 1 }}", text, "{{ 2 }}")
+    assert (good, more) == ("1", "2")
+    assert error.code == "template-too-large"
+
+
+def test_templates_that_call_themselves_for_ever_are_an_error(render_all: Render) -> None:
+    endless, good = render_all('{{ define "a" }}{{ template "a" }}{{ end }}{{ template "a" }}', "{{ 1 }}")
+    assert endless.message == 'exceeded maximum template depth (100000) at <{{template "a"}}>'
+    assert good == "1"
+
+
+def test_a_template_that_crashes_helm_is_named(render_all: Render) -> None:
+    crash, good = render_all('{{ $_ := set .Context "self" .Context }}{{ . }}', "{{ 1 }}")
+    assert crash.code == "template-error"
+    assert crash.message.startswith("helm crashed while rendering it: ")
+    assert good == "1"
+
+
+def test_deep_nesting_is_read(render: Render) -> None:
+    assert render("{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}") == "1"
+
+
+def test_no_helm_runs_for_texts_without_actions(tmp_path: Path) -> None:
+    helm = Helm(tmp_path / "none")
+    assert helm.render([*units(["a<no value>", ""]), Unit({}, {}, ())], Functions()) == [["a"], [""], []]
+    assert helm.render([], Functions()) == []
+
+
+@pytest.mark.parametrize("script", ["exit 1", "echo broken >&2; exit 3", "kill -9 $$", "echo hello"])
+def test_a_helm_that_does_not_work_is_told_at_once(tmp_path: Path, script: str) -> None:
+    binary = tmp_path / "helm"
+    binary.write_text(f"#!/bin/sh\n{script}\n")
+    binary.chmod(0o755)
+    with pytest.raises(KcdError) as caught:
+        Helm(binary).render(units(["{{ 1 }}"] * 50), Functions())
+    assert caught.value.code == "helm-failed"
+
+
+def test_helm_sees_nothing_of_the_user_s(tmp_path: Path) -> None:
+    binary = tmp_path / "helm"
+    binary.write_text(f'#!/bin/sh\nenv > {tmp_path}/seen; exec {find_helm()} "$@"\n')
+    binary.chmod(0o755)
+    Helm(binary).render(units(["{{ 1 }}"]), Functions())
+    seen = dict(line.split("=", 1) for line in (tmp_path / "seen").read_text().splitlines())
+    assert seen["TZ"] == "UTC"
+    assert not [name for name, value in seen.items() if str(Path.home()) in value]
+    assert {name for name in seen if name.startswith("HELM_")} <= {
+        "HELM_CACHE_HOME",
+        "HELM_CONFIG_HOME",
+        "HELM_DATA_HOME",
+        "HELM_PLUGINS",
+    }
+
+
+def test_scratch_charts_are_removed_unless_they_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scratch, debug = tmp_path / "scratch", tmp_path / "debug"
+    scratch.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    Helm(find_helm()).render(units(["{{ 1 }}", "{{ if }}"]), Functions())
+    assert list(scratch.iterdir()) == []
+    Helm(find_helm(), debug_dir=debug).render(units(["{{ 1 }}"]), Functions())
+    (chart,) = debug.glob("*/chart")
+    said = subprocess.run([find_helm(), "template", str(chart)], capture_output=True, text=True, check=True)
+    assert "# MQ==" in said.stdout

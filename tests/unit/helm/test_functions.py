@@ -1,0 +1,152 @@
+"""`imageRedirect`, `resolveDNS`, `getHostByName`, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from kubocd_gen.helm.template import TemplateError
+
+Render = Callable[..., Any]
+
+
+def test_the_first_redirect_whose_prefix_starts_the_image_is_taken(render: Render) -> None:
+    assert json.loads(render('{{ toJson (imageRedirect "docker.io/x/redis:7.0" $) }}')) == {
+        "url": "mirror.local:5000/hub/x/redis:7.0",
+        "repository": "mirror.local:5000/hub/x/redis",
+        "tag": "7.0",
+        "registry": "mirror.local:5000",
+        "baseRepository": "hub/x/redis",
+        "imagePullPolicy": "Always",
+        "imagePullSecrets": ["s1", "s2"],
+    }
+
+
+def test_an_image_is_split_as_kubocd_splits_it(render_all: Render) -> None:
+    expected = {
+        "nginx": "nginx latest nginx ",
+        "a/b:c": "a/b c a b",
+        "localhost:5000/x": "localhost:5000/x latest localhost:5000 x",
+        "oci://ghcr.io/x/y:z": "ghcr.io/x/y z ghcr.io x/y",
+        "ghcr.io/x/y:t@sha256:ab": "ghcr.io/x/y:t@sha256 ab ghcr.io x/y:t@sha256",
+        "": " latest  ",
+    }
+    look = "{{ .repository }} {{ .tag }} {{ .registry }} {{ .baseRepository }}{{ end }}"
+    texts = [f'{{{{ with imageRedirect "{image}" $ }}}}{look}' for image in expected]
+    assert render_all(*texts) == list(expected.values())
+
+
+def test_pull_secrets_are_a_list_of_strings_and_nil_where_there_are_none(render_all: Render) -> None:
+    look = "{{ typeOf .imagePullSecrets }} {{ .imagePullSecrets }} {{ toYaml .imagePullSecrets }}"
+    assert render_all(
+        f'{{{{ with imageRedirect "docker.io/a" . }}}}{look}{{{{ end }}}}',
+        f'{{{{ with imageRedirect "quay.io/a" . }}}}{look}{{{{ end }}}}',
+    ) == ["[]string [s1 s2] - s1\n- s2", "[]string [] null"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{{ (imageRedirect "a/b:c" $).tag }}',
+        '{{ $i := imageRedirect "a/b:c" $ }}{{ $i.tag }}',
+        '{{ $i := 1 }}{{ $i = imageRedirect "a/b:c" $ }}{{ $i.tag }}',
+        '{{ $ | imageRedirect "a/b:c" | dig "tag" "" }}',
+        '{{ with $i := imageRedirect "a/b:c" $ }}{{ $i.tag }}{{ end }}',
+        '{{ with false }}{{ else with imageRedirect "a/b:c" $ }}{{ .tag }}{{ end }}',
+        '{{ range $k, $v := imageRedirect "a/b:c" $ }}{{ if eq $k "tag" }}{{ $v }}{{ end }}{{ end }}',
+        '{{ range list 1 }}{{ (((imageRedirect "a/b:c" $))).tag }}{{ end }}',
+        '{{ get (imageRedirect (print "a/b:" (imageRedirect "x/y:c" $).tag) $) "tag" }}',
+        '{{- /* } */ -}} {{- get (imageRedirect `a/b:c` $) `tag` -}} ',
+        '{{ define "d" -}} \n {{ (imageRedirect "a/b:c" .).tag }}{{ end }}{{ template "d" . }}',
+        '{{ define "d" }}{{ .tag }}{{ end }}{{ template "d" imageRedirect "a/b:c" $ }}',
+        '{{ block "d" imageRedirect "a/b:c" $ }}{{ .tag }}{{ end }}',
+        '{{ and true (imageRedirect "a/b:c" $) | dig "tag" "" }}',
+        '{{(\n\timageRedirect\n\t"a/b:c"\n\t$\n).tag}}',
+    ],
+)  # fmt: skip
+def test_a_function_is_answered_wherever_a_command_may_stand(render: Render, text: str) -> None:
+    assert render(text) == "c"
+
+
+def test_a_function_s_name_elsewhere_is_no_call(render: Render) -> None:
+    text = '{{ .Parameters.imageRedirect }} {{ "resolveDNS" }} {{/* tpl */}}imageRedirect{{ $tpl := 1 }}{{ $tpl }}'
+    assert render(text, parameters={"imageRedirect": "x"}) == "x resolveDNS imageRedirect1"
+
+
+def test_the_most_specific_host_answers(render_all: Render) -> None:
+    names = ["a.example.com", "A.Example.com.", "w.example.com", "x.y.w.example.com", "b.example.com", "v6.example.org"]
+    names += ["10.1.2.3", "fd00::2", "::1"]
+    assert render_all(*(f'{{{{ resolveDNS "{name}" }}}}{{{{ "{name}" | getHostByName }}}}' for name in names)) == [
+        2 * address
+        for address in (
+            "10.0.0.1",
+            "10.0.0.1",
+            "10.0.0.2",
+            "10.0.0.2",
+            "10.0.0.3",
+            "fd00::1",
+            "10.1.2.3",
+            "fd00::2",
+            "::1",
+        )
+    ]
+
+
+def test_an_unknown_host_is_an_error_that_says_where_to_add_it(render_all: Render) -> None:
+    hint = "add it to `hosts` in kcd-gen.yaml, or give it with --resolve"
+    names = ["nowhere.org", "example.community", "", "256.1.1.1"]
+    assert render_all(*(f'{{{{ resolveDNS "{name}" }}}}' for name in names)) == [
+        TemplateError(f'no address is known for host "{name}"', 1, 4, hint=hint) for name in names
+    ]
+
+
+def test_a_wrong_argument_is_pointed_at(render_all: Render) -> None:
+    found = render_all(
+        "{{ imageRedirect 5 $ }}",
+        '{{ imageRedirect "a" .Parameters }}',
+        '{{ imageRedirect "a" .Parameters.missing }}',
+        "\n {{ resolveDNS ( .Parameters.missing ) }}",
+        '{{ imageRedirect "nginx:1.2" $ }}',
+        '{{ imageRedirect "a" }}',
+        "{{ list imageRedirect }}",
+        "{{ resolveDNS.x }}",
+    )
+    assert [(error.message, error.line, error.column) for error in found] == [
+        ("expected a string; found int", 1, 18),
+        ("expected the model, $; found a map without ImageRedirector", 1, 4),
+        ("expected the model, $; found <nil>", 1, 33),
+        ("expected a string; found no value", 2, 18),
+        ("invalid image name: nginx:1.2", 1, 4),
+        ("wrong number of args for imageRedirect: want 2 got 1", 1, 4),
+        ("wrong number of args for imageRedirect: want 2 got 0", 1, 9),
+        ("wrong number of args for resolveDNS: want 1 got 0", 1, 4),
+    ]
+
+
+def test_what_is_not_supported_is_refused_where_it_is_reached(render_all: Render) -> None:
+    found = render_all(
+        '{{ include "x" . }}',
+        '\n{{ "x" | tpl . }}',
+        '{{ list (readFile "x") }}',
+        '{{ if false }}{{ include "x" . }}{{ end }}ok',
+    )
+    assert [(error.message, error.code, error.line, error.column) for error in found[:3]] == [
+        ("include is not supported", "unsupported-function", 1, 4),
+        ("tpl is not supported", "unsupported-function", 2, 10),
+        ("readFile is not supported", "unsupported-function", 1, 10),
+    ]
+    assert all(error.hint for error in found[:3])
+    assert found[3] == "ok"
+
+
+@pytest.mark.parametrize("name", ["toYamlPretty", "mustToYaml", "fromToml", "env", "expandenv", "toYml"])
+def test_a_function_that_kubocd_lacks_is_undefined(render: Render, name: str) -> None:
+    error = render(f"\n{{{{ {name} . }}}}")
+    assert (error.message, error.line, error.code) == (f'function "{name}" not defined', 2, "template-parse")
+
+
+def test_a_misspelt_function_is_recognised(render: Render) -> None:
+    assert render("{{ toYml . }}").hint == "did you mean 'toYaml'?"

@@ -1,0 +1,138 @@
+"""What templates render to: the language as KuboCD has it, and nothing of the chart around it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from kubocd_gen.helm.engine import Helm
+from kubocd_gen.helm.template import Functions, Template, TemplateError, Unit
+
+Render = Callable[..., Any]
+
+
+def test_the_model_is_all_that_a_template_sees(render: Render) -> None:
+    text = (
+        "{{ keys . | sortAlpha | join `,` }}|{{ .Values }}{{ .Chart }}{{ .Files }}{{ .Capabilities }}{{ .Template }}|"
+    )
+    assert render(text) == "Context,ImageRedirector,Parameters,Release||"
+
+
+def test_numbers_are_floats_and_keep_their_values(render: Render) -> None:
+    parameters = {"a": 8080, "b": 1.5, "c": 12345678, "d": None, "e": 1e21, "f": -0.0}
+    text = "{{ .Parameters.a }} {{ .Parameters.c }} {{ kindOf .Parameters.a }} {{ toJson .Parameters }}"
+    assert render(text, parameters=parameters) == (
+        '8080 1.2345678e+07 float64 {"a":8080,"b":1.5,"c":12345678,"d":null,"e":1e+21,"f":-0}'
+    )
+
+
+def test_strings_arrive_as_they_are(render: Render) -> None:
+    nasty = "\u2028 \x00\x1f\x7f é 😀 </script> {{ .x }} \" ' ` \\ --- \n# x\r\n\ufeff"
+    assert render("{{ .Parameters.s }}", parameters={"s": nasty}) == nasty
+
+
+def test_a_lone_surrogate_is_the_replacement_character(render_all: Render) -> None:
+    assert render_all("{{ .Parameters.s }}", "\ud800{{ `\udfff` }}", parameters={"s": "a\ud800b"}) == [
+        "a\ufffdb",
+        "\ufffd\ufffd",
+    ]
+
+
+def test_no_value_is_removed(render_all: Render) -> None:
+    assert render_all("a{{ .x }}b", "a<no value>b", "{{ `<no value>` }}") == ["ab", "ab", ""]
+
+
+def test_a_text_keeps_its_white_space(render_all: Render) -> None:
+    texts = ["", "\n", "  {{/**/}} \n\n", "\ufeff{{ 1 }}", "a\r\n{{ 1 }}\r\n", "--- {{ 1 }}\n---\n"]
+    assert render_all(*texts) == ["", "\n", "   \n\n", "\ufeff1", "a\r\n1\r\n", "--- 1\n---\n"]
+
+
+def test_a_template_finds_what_its_own_text_and_header_define(render: Render) -> None:
+    assert (
+        render('{{ template "h" . }}{{ template `t` }}{{ define "t" }}T{{ end }}', header='{{ define "h" }}H{{ end }}')
+        == "HT"
+    )
+
+
+def test_no_template_sees_or_replaces_what_another_text_defines(render_all: Render) -> None:
+    mine, other, stranger = render_all(
+        '{{ define "x" }}mine{{ end }}{{ template "x" }}',
+        '{{ define "x" }}other{{ end }}{{ template "x" }}',
+        '{{ template "x" }}',
+    )
+    assert (mine, other) == ("mine", "other")
+    assert stranger == TemplateError('template "x" not defined at <{{template "x"}}>', 1, 13, code="template-error")
+
+
+def test_an_unknown_name_is_an_error_only_where_it_is_reached(render: Render) -> None:
+    assert render('{{ if false }}{{ template "x" }}{{ end }}ok') == "ok"
+
+
+def test_the_empty_name_is_the_text_itself(render: Render) -> None:
+    assert render('{{ if kindIs "map" . }}{{ template "" 2 }}{{ else }}{{ . }}{{ end }}') == "2"
+
+
+def test_an_empty_definition_may_be_made_again_and_another_not(render_all: Render) -> None:
+    good, bad = render_all(
+        '{{ define "x" }} {{ end }}{{ define "x" }}{{ (imageRedirect "a/b" .).tag }}{{ end }}{{ template "x" . }}',
+        '{{ define "x" }}1{{ end }}{{ define `x` }}2{{ end }}',
+    )
+    assert good == "latest"
+    assert bad == TemplateError('multiple definition of template "x"', 1, code="template-parse")
+
+
+def test_a_block_is_defined_and_rendered(render: Render) -> None:
+    text = '{{ block "b" . -}}  [{{ (imageRedirect "a/b:1" .).tag }}]{{ end }}{{ template "b" . }}'
+    assert render(text) == "[1][1]"
+
+
+def test_functions_answer_as_kubocd_s(render_all: Render) -> None:
+    assert render_all(
+        "{{ lookup `v1` `Pod` `a` `b` }}", "{{ toJson `<a>` }}", "{{ print nil }}", "{{ now.Location }}"
+    ) == [
+        "map[]",
+        '"\\u003ca\\u003e"',
+        "<nil>",
+        "UTC",
+    ]
+
+
+def test_templates_of_one_release_share_a_model_and_no_other_release_sees_it(helm: Helm) -> None:
+    context = {"tree": {"a": 1}}
+    model: dict[str, Any] = {"Parameters": {}}
+    change = Template("", '{{ $_ := set .Context.tree "b" 2 }}{{ $_ := set .Parameters "p" 3 }}')
+    look = Template("", "{{ toJson .Context }}{{ toJson .Parameters }}")
+    rendered = helm.render(
+        [
+            Unit(context, model, (look,)),
+            Unit(context, model, (look, change, look)),
+            Unit(context, model, (look,)),
+            Unit(context, model, (change, look)),
+        ],
+        Functions(),
+    )
+    before, after = '{"tree":{"a":1}}{}', '{"tree":{"a":1,"b":2}}{"p":3}'
+    assert rendered == [[before], [before, "", after], [before], ["", after]]
+    assert (context, model) == ({"tree": {"a": 1}}, {"Parameters": {}})
+
+
+def test_a_model_may_be_without_an_image_redirector(helm: Helm) -> None:
+    unit = Unit({}, {"Parameters": None}, (Template("", "{{ toJson . }}"),), image_redirector=False)
+    assert helm.render([unit], Functions()) == [['{"Context":{},"Parameters":null}']]
+
+
+def test_data_larger_than_a_chart_file_arrives_whole(helm: Helm) -> None:
+    context = {"large": "é" * (1 << 20), "after": 1}  # 6 MiB of JSON
+    template = Template("", "{{ len .Context.large }} {{ .Context.after }}")
+    assert helm.render([Unit(context, {}, (template,))], Functions()) == [["2097152 1"]]
+
+
+def test_yaml_is_printed_as_kubocd_dumps_it(helm: Helm) -> None:
+    values = [{"b": 1.0, "a10": "true", "a9": None, "B": [1.5, "x\n"]}, [], "{{ .x }}", "k\n\n"]
+    assert helm.to_yaml(values) == [
+        'B:\n- 1.5\n- |\n  x\na9: null\na10: "true"\nb: 1\n',
+        "[]\n",
+        "'{{ .x }}'\n",
+        "|+\n  k\n\n",
+    ]
+    assert helm.to_yaml([]) == []

@@ -1,0 +1,92 @@
+"""The chart file that a text becomes, and the way back for positions."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kubocd_gen.helm.rewrite import rewrite
+
+
+def test_a_text_that_needs_nothing_is_left_alone() -> None:
+    text = '{{- range $i, $x := .l -}} {{ $x.imageRedirect | upper }} {{ .resolveDNS "x" }} {{ "tpl" }}{{/* fail */}}'
+    assert rewrite(text).text == text
+
+
+def test_names_begin_with_the_path_of_their_text() -> None:
+    rewritten = rewrite('{{ define "a" }}{{ end }}{{ template `a` . }}{{ block "b" $ }}{{ end }}{{ template "" }}')
+    assert rewritten.text == (
+        f'{{{{ define "{rewritten.path}a" }}}}{{{{ end }}}}{{{{ template `{rewritten.path}a` . }}}}'
+        f'{{{{ block "{rewritten.path}b" $ }}}}{{{{ end }}}}{{{{ template "{rewritten.path}" }}}}'
+    )
+
+
+def test_an_inserted_action_trims_where_the_one_before_it_does() -> None:
+    texts = {
+        trim: rewrite(f'{{{{ define "a" {trim}}}}}  {{{{ imageRedirect "x" $ }}}}{{{{ end }}}}').text
+        for trim in ("", "-")
+    }
+    assert "}}{{ $kcd := dict }}  {{ list" in texts[""]
+    assert "-}}{{ $kcd := dict -}}  {{ list" in texts["-"]
+
+
+def test_only_the_body_that_needs_a_holder_gets_one() -> None:
+    text = '{{ define "a" }}{{ end }}{{ if 1 }}{{ imageRedirect "x" $ }}{{ end }}{{ define "b" }}{{ end }}'
+    rewritten = rewrite(text).text
+    assert rewritten.startswith("{{ $kcd := dict }}")
+    assert rewritten.count(":= dict") == 1
+
+
+def test_the_holder_takes_no_name_of_the_text() -> None:
+    assert "{{ $kcd_ := dict }}" in rewrite('{{ $kcd := 1 }}{{ imageRedirect "x" $ }}').text
+
+
+def test_functions_that_only_helm_has_are_made_undefined() -> None:
+    assert "kcdUndefined_toYamlPretty" in rewrite("{{ toYamlPretty .x }}").text
+    assert "kcdUndefined" not in rewrite("{{ toYaml .toYamlPretty | $x.mustToYaml }}").text
+
+
+def test_what_changes_maps_is_known_by_its_calls() -> None:
+    assert rewrite('{{ $_ := set .Context "a" 1 }}').mutates
+    assert rewrite("{{ (merge .a .b) | toYaml }}").mutates
+    assert not rewrite('set {{ .set }} {{ "set" }} {{/* set */}}').mutates
+
+
+def test_positions_lead_back_to_the_text() -> None:
+    text = 'a {{ imageRedirect "x" $ | upper }} {{ resolveDNS .y }} {{ required "m" .z }}'
+    rewritten = rewrite(text)
+    for word in ("upper", ".y", ".z", '"x"', '"m"'):
+        assert rewritten.source_offset(rewritten.text.index(word)) == text.index(word)
+    for inserted, source in (("include", "imageRedirect"), ("list .y", "resolveDNS")):
+        assert rewritten.source_offset(rewritten.text.index(inserted)) == text.index(source)
+
+
+PIECES = [
+    "{{ ",
+    " }}",
+    "{{- ",
+    " -}}",
+    '"a"',
+    "`b`",
+    "imageRedirect ",
+    "fail ",
+    "(",
+    ")",
+    " | ",
+    "$ ",
+    ".x ",
+    "define ",
+    "end ",
+    "é",
+    "\n",
+]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=25).map("".join))
+def test_every_character_that_stays_is_found_again(text: str) -> None:
+    rewritten = rewrite(text)
+    offsets = [rewritten.source_offset(offset) for offset in range(len(rewritten.text))]
+    assert all(0 <= offset <= len(text) for offset in offsets)
+    assert rewritten.text.count("\n") == text.count("\n")
+    if not rewritten.edits:
+        assert offsets == list(range(len(text)))
