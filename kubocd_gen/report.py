@@ -46,9 +46,9 @@ def text_report(built: Sequence[Built], *, verbose: bool) -> Iterator[str]:
         for (namespace, name), changes in sorted(one.plan.resources().items()):
             shown = [change for change in changes if verbose or change.change != "unchanged"]
             if shown:
-                yield f"{namespace}/{name}" if len(built) == 1 else f"{one.cluster.name}: {namespace}/{name}"
+                yield printable(f"{namespace}/{name}" if len(built) == 1 else f"{one.cluster.name}: {namespace}/{name}")
             for change in shown:
-                yield f'  {_VERBS[change.change]} {change.kind} "{change.name}"'
+                yield printable(f'  {_VERBS[change.change]} {change.kind} "{change.name}"')
     yield from (_summary(one, several=len(built) > 1) for one in built)
 
 
@@ -91,13 +91,14 @@ def printable(text: str) -> str:
 
 def _summary(one: Built, *, several: bool) -> str:
     compilation, counts = one.compilation, _files(one)
-    name = f"{one.cluster.name}: " if several else ""
+    name = printable(f"{one.cluster.name}: ") if several else ""
     total = len(compilation.releases) + len(compilation.failed)
-    said = f"{name}{len(compilation.releases)} of {total} Releases compiled"
+    said = f"{name}{len(compilation.releases)} of {total} Release{'' if total == 1 else 's'} compiled"
     if one.plan is None:
         return f"{said}; nothing was written"
     written = counts["created"] + counts["updated"]
-    return f"{said}; {written} files written, {counts['removed']} removed, {counts['unchanged']} unchanged"
+    files = "1 file" if written == 1 else f"{written} files"
+    return f"{said}; {files} written, {counts['removed']} removed, {counts['unchanged']} unchanged"
 
 
 def _files(one: Built) -> dict[str, int]:

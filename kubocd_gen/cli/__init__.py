@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import traceback
 from importlib import import_module
 
 import click
@@ -36,7 +38,7 @@ class _Commands(click.Group):
         except click.UsageError as error:
             from kubocd_gen.diagnostics import nearest
 
-            hint = nearest("did you mean '{}'?", args[0], _COMMANDS)
+            hint = nearest("Did you mean '{}'?", args[0], _COMMANDS)
             raise click.UsageError(f"{error.message} {hint or ''}".strip(), ctx) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -61,7 +63,7 @@ def cli() -> None:
 def main() -> None:
     """The console script. Exit codes: 0 done, 1 errors in sources or packages, 2 usage, 4 network, 70 a defect."""
     try:
-        sys.exit(cli(standalone_mode=False) or 0)
+        sys.exit(cli(prog_name="kcd-gen", standalone_mode=False) or 0)
     except click.exceptions.Exit as exit_:
         sys.exit(exit_.exit_code)
     except click.ClickException as error:
@@ -74,9 +76,10 @@ def main() -> None:
         # Who reads our output has gone: nothing more can be said, and Python must not try to at exit.
         sys.stdout = None
         sys.exit(141)
-    except Exception as error:
-        if "--debug" in sys.argv:
-            raise
-        click.echo(f"kcd-gen has a defect: {type(error).__name__}: {error}", err=True)
+    except Exception as error:  # noqa: BLE001 - the one place where a defect is told to the user
+        if "--debug" in sys.argv or os.environ.get("KCD_GEN_DEBUG"):
+            traceback.print_exc()
+        what = f"{type(error).__name__}: {error}".encode("unicode_escape").decode()
+        click.echo(f"kcd-gen has a defect: {what}", err=True)
         click.echo("    run again with --debug, and report what it prints with the sources that lead to it", err=True)
         sys.exit(DEFECT)

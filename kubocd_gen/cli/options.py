@@ -1,7 +1,12 @@
-"""Flags that several commands share. Every flag is also a variable, `KCD_GEN_<NAME>`."""
+"""Flags that several commands share.
+
+Every flag is also a variable, `KCD_GEN_<NAME>`. Of a repeatable flag it holds several values: paths are separated as in
+PATH, all others by white space.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,44 +18,69 @@ from kubocd_gen.project import Flags
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
+class _Option(click.Option):
+    """An option that takes no empty text: `--source "$UNSET"` must not mean the whole checkout."""
+
+    def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
+        if value == "" or (isinstance(value, (list, tuple)) and "" in value):
+            raise click.BadParameter("it is empty", ctx, self)
+        return super().type_cast_value(ctx, value)
+
+
 def option(*declarations: str, **attributes: Any) -> Callable[[Function], Function]:
     """`click.option` with the flag's variable, and its default in the help where it has one."""
     name = next(text for text in declarations if text.startswith("--"))
     variable = "KCD_GEN_" + name.lstrip("-").replace("-", "_").upper()
-    return click.option(*declarations, envvar=variable, **attributes)
+    return click.option(*declarations, cls=_Option, envvar=variable, **attributes)
 
 
-class Host(click.ParamType[tuple[str, str]]):
-    """`NAME=ADDRESS`."""
-
-    name = "NAME=ADDRESS"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
-        if isinstance(value, tuple):
-            return value[0], value[1]
-        name, separator, address = str(value).partition("=")
+def _hosts(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> list[tuple[str, str]]:
+    hosts = []
+    for value in values:
+        name, separator, address = value.partition("=")
         if not (name and separator and address):
-            self.fail(f"'{value}' is not NAME=ADDRESS, such as ldap.example.com=10.1.2.3", param, ctx)
-        return name, address
+            raise click.BadParameter(f"'{value}' is not NAME=ADDRESS, such as ldap.example.com=10.1.2.3", ctx, param)
+        hosts.append((name, address))
+    return hosts
+
+
+def _url(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not re.fullmatch(r"https?://[^\s/]\S*", value):
+        raise click.BadParameter(f"'{value}' does not start with http:// or https:// and a host", ctx, param)
+    return value
 
 
 _FOLDER = click.Path(path_type=Path)
 
 _PROJECT_OPTIONS = (
     option("--project", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="The project file."),
-    option("--source", "sources", multiple=True, metavar="PATH", help="A file, directory or glob; repeatable."),
+    option(
+        "--source",
+        "sources",
+        multiple=True,
+        type=click.Path(),
+        metavar="PATH",
+        help="A file, directory or glob; repeatable.",
+    ),
     option("--output", type=_FOLDER, metavar="DIR", help="Where flux/ and hr/ are written."),
     option("--cluster", "clusters", multiple=True, metavar="NAME", help="Only this cluster; repeatable."),
     option("--vendor", type=_FOLDER, metavar="DIR", help="An OCI image layout with package images."),
     option("--namespace", metavar="NS", help="The namespace of Releases and Contexts that name none."),
     option("--kubocd-namespace", metavar="NS", help="The namespace of Config resources."),
-    option("--repository-url", metavar="URL", help="Where hr/ is served."),
+    option("--repository-url", metavar="URL", callback=_url, help="Where hr/ is served."),
     option(
         "--dependencies",
         type=click.Choice(["order", "ignore"]),
         help="Compile roles into dependsOn across Releases (the default), or leave them out.",
     ),
-    option("--resolve", "hosts", type=Host(), multiple=True, help="An answer for resolveDNS; repeatable."),
+    option(
+        "--resolve",
+        "hosts",
+        multiple=True,
+        metavar="NAME=ADDRESS",
+        callback=_hosts,
+        help="An answer for resolveDNS; repeatable.",
+    ),
     option("--offline", is_flag=True, help="Any need of the network is an error."),
     option("--expand-env", is_flag=True, help="Replace ${NAME} in sources from the environment."),
 )

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeAlias
 
 from kubocd_gen.compiler.merge import merge
 from kubocd_gen.compiler.parameters import go_json
-from kubocd_gen.compiler.settings import Settings
+from kubocd_gen.compiler.settings import Settings, default_context_position
 from kubocd_gen.diagnostics import KcdError, KcdErrors, Position, nearest
-from kubocd_gen.sources.records import Context, ContextRef, Release
+from kubocd_gen.sources.records import Config, Context, ContextRef, Release
+
+Place: TypeAlias = Callable[[], Position]  # looked up only where a message needs it, because that reads the file again
+
+_DEEPEST = 100  # parents of parents; nobody writes more, and the walk must end before Python's own limit
 
 
 class ContextTrees:
@@ -27,54 +32,64 @@ class ContextTrees:
     def __contains__(self, ref: ContextRef) -> bool:
         return ref in self._contexts or ref in self._broken
 
-    def effective(self, ref: ContextRef, position: Position) -> Mapping[str, Any]:
+    def effective(self, ref: ContextRef, place: Place) -> Mapping[str, Any]:
         """Each parent's effective value in list order, then the Context's own on top.
 
-        Raises KcdErrors, at the cause, for a Context that does not exist (`position` is where it is named), has no
+        Raises KcdErrors, at the cause, for a Context that does not exist (`place` is where it is named), has no
         `context`, or inherits from such a one or from itself.
         """
-        return self._resolve(ref, position, ())
+        return self._resolve(ref, place, ())
 
     def together(
-        self, refs: tuple[ContextRef, ...], positions: Mapping[ContextRef, Position], defaults: Mapping[str, Any]
+        self, refs: tuple[ContextRef, ...], places: Mapping[ContextRef, Place], defaults: Mapping[str, Any]
     ) -> Mapping[str, Any]:
         """`defaults`, then the effective values of `refs`, the later on top. Equal arguments give the same object."""
         key = (refs, go_json(defaults))
         if key not in self._merged:
             merged = defaults
             for ref in refs:
-                merged = merge(merged, self.effective(ref, positions[ref]))
+                merged = merge(merged, self.effective(ref, places[ref]))
             self._merged[key] = merged
         return self._merged[key]
 
     def place(self, refs: Sequence[ContextRef], path: Sequence[str | int]) -> Position | None:
-        """Where the value at `path` was written: in the last of `refs` whose own `context` holds it."""
+        """Where the value at `path` was written: in the last of `refs`, or of their parents, that holds it."""
         for ref in reversed(refs):
             context = self._contexts[ref]
-            value: Any = context.context
-            for key in path:
-                value = value.get(key) if isinstance(value, Mapping) else None
-            if value is not None:
+            if _holds(context.context, path):
                 return context.position("spec", "context", *path)
+            inherited = self.place(context.parents, path)
+            if inherited is not None:
+                return inherited
         return None
 
-    def _resolve(self, ref: ContextRef, position: Position, chain: tuple[ContextRef, ...]) -> Mapping[str, Any]:
+    def _resolve(self, ref: ContextRef, place: Place, chain: tuple[ContextRef, ...]) -> Mapping[str, Any]:
         if ref in self._effective:
             return self._effective[ref]
         if ref in self._broken:
             raise self._broken[ref]
         context = self._contexts.get(ref)
         if context is None:
-            raise KcdErrors([self._missing(ref, position)])
+            raise KcdErrors([self._missing(ref, place())])
         if ref in chain:
             loop = " -> ".join(str(one) for one in (*chain[chain.index(ref) :], ref))
             raise KcdErrors(
-                [KcdError(f"the context '{ref}' inherits from itself: {loop}", code="context-cycle", position=position)]
+                [KcdError(f"the context '{ref}' inherits from itself: {loop}", code="context-cycle", position=place())]
+            )
+        if len(chain) > _DEEPEST:
+            raise KcdErrors(
+                [
+                    KcdError(
+                        f"the context '{chain[0]}' has more than {_DEEPEST} generations of parents",
+                        code="invalid-context",
+                        position=place(),
+                    )
+                ]
             )
         try:
             merged: Mapping[str, Any] = {}
             for index, parent in enumerate(context.parents):
-                at = context.position("spec", "parents", index)
+                at = partial(context.position, "spec", "parents", index)
                 merged = merge(merged, self._resolve(parent, at, (*chain, ref)))
             merged = merge(merged, self._own(context))
         except KcdErrors as errors:
@@ -109,24 +124,33 @@ class ContextTrees:
         return KcdError(f"the context '{ref}' does not exist", code="missing-context", position=position, hint=hint)
 
 
+def _holds(tree: Any, path: Sequence[str | int]) -> bool:
+    for key in path:
+        inside = range(len(tree)) if isinstance(tree, list) else tree if isinstance(tree, Mapping) else ()
+        if key not in inside:
+            return False
+        tree = tree[key]
+    return True
+
+
 def select_contexts(
-    release: Release, settings: Settings, trees: ContextTrees, settings_position: Position
-) -> tuple[tuple[ContextRef, ...], dict[ContextRef, Position]]:
+    release: Release, settings: Settings, trees: ContextTrees, configs: Sequence[Config]
+) -> tuple[tuple[ContextRef, ...], dict[ContextRef, Place]]:
     """The Contexts of a Release in merge order, repeats included, and where each is named.
 
     First Config's default contexts, then those that it wants in each namespace where they exist, then the Release's
     own. A Context that Config wants in the Release's namespace may be absent, whoever names it.
     """
     refs: list[ContextRef] = []
-    positions: dict[ContextRef, Position] = {}
+    places: dict[ContextRef, Place] = {}
     optional: set[ContextRef] = set()
     if not release.skip_default_context:
         in_namespace = [ContextRef(release.namespace, name) for name in settings.default_namespace_contexts]
         optional.update(in_namespace)
         for ref in (*settings.default_contexts, *in_namespace):
             refs.append(ref)
-            positions.setdefault(ref, settings_position)
+            places[ref] = partial(default_context_position, configs, ref)
     for index, ref in enumerate(release.contexts):
         refs.append(ref)
-        positions[ref] = release.position("spec", "contexts", index)
-    return tuple(ref for ref in refs if ref in trees or ref not in optional), positions
+        places[ref] = partial(release.position, "spec", "contexts", index)
+    return tuple(ref for ref in refs if ref in trees or ref not in optional), places

@@ -16,6 +16,7 @@ _NANOSECONDS = {
 }
 _PART = re.compile(r"(?P<whole>[0-9]*)(?:\.(?P<fraction>[0-9]*))?(?P<unit>[^0-9.]*)")
 _MOST = 2**63 - 1  # an int64 of nanoseconds, some 292 years
+_DIGITS = len(str(_MOST))
 
 
 def parse_duration(text: str) -> int:
@@ -38,6 +39,8 @@ def parse_duration(text: str) -> int:
             raise ValueError(f"a unit is missing in the duration '{text}'; write one such as '{text}s' or '{text}m'")
         if part["unit"] not in _NANOSECONDS:
             raise ValueError(f"the unit '{part['unit']}' in the duration '{text}' is not one of ns, us, ms, s, m and h")
+        if len(part["whole"].lstrip("0")) > _DIGITS:
+            raise ValueError(f"the duration '{text[:40]}…' is longer than the longest that Kubernetes can hold")
         unit = _NANOSECONDS[part["unit"]]
         fraction = part["fraction"] or ""
         # Go scales the fraction as a float64; 18 digits are more than it keeps.

@@ -56,11 +56,9 @@ def package_source(release: Release, settings: Settings) -> PackageSourceSpec:
     try:
         repository, tag = split_image(image)
     except ValueError as error:
-        redirected = (
-            f", to which a package redirect of Config turns '{release.image}'" if image != release.image else ""
-        )
+        redirected = f"a package redirect of Config turns '{release.image}' into '{image}', which no package is named"
         raise KcdError(
-            f"{error}{redirected}",
+            str(error) if image == release.image else redirected,
             code="bad-reference",
             position=release.position("spec", "package", "repository"),
             hint="a package is 'registry/repository' and a tag",

@@ -6,20 +6,23 @@ its HelmReleases depend on those of one provider.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from kubocd_gen.diagnostics import KcdError, KcdErrors, Position, nearest
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Party:
-    """A Release as the ordering sees it. `roles` is empty for one that is suspended or deploys nothing."""
+    """A Release as the ordering sees it. `roles` is empty for one that is suspended or deploys nothing.
+
+    `place` says where the Release depends on a role.
+    """
 
     key: str
     roles: tuple[str, ...]
     dependencies: tuple[str, ...]
-    position: Position
+    place: Callable[[str], Position]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,16 +118,19 @@ def _unmet(
     reasons: Mapping[str, str],
 ) -> KcdError:
     own = f"{party.key} provides it itself, which does not count" if role in party.roles else None
+    reason = reasons.get(role) or own
+    if reason:
+        return KcdError(
+            f"{party.key} depends on the role '{role}': {reason}", code="unmet-role", position=party.place(role)
+        )
     hint = (
-        reasons.get(role)
-        or own
-        or nearest("did you mean '{}'?", role, {*by_role, *cluster_roles})
+        nearest("did you mean '{}'?", role, {*by_role, *cluster_roles})
         or "add it to 'clusterRoles' of a Config if the cluster has it, or build with '--dependencies ignore'"
     )
     return KcdError(
         f"{party.key} depends on the role '{role}', which no Release and no Config provides",
         code="unmet-role",
-        position=party.position,
+        position=party.place(role),
         hint=hint,
     )
 
@@ -134,7 +140,7 @@ def _cycle(party: Party, role: str, path: Sequence[str]) -> KcdError:
     return KcdError(
         f"the role '{role}' closes a cycle of dependencies: {chain}",
         code="dependency-cycle",
-        position=party.position,
+        position=party.place(role),
         hint="each waits for the next one, so that none would ever start; take one of the dependencies out",
     )
 
@@ -144,5 +150,5 @@ def _choice(party: Party, role: str, taken: str, others: Sequence[str]) -> KcdEr
         f"{party.key} waits for {taken} for the role '{role}', which {', '.join(others)} "
         f"provide{'s' if len(others) == 1 else ''} too",
         code="several-providers",
-        position=party.position,
+        position=party.place(role),
     )

@@ -46,11 +46,14 @@ class RenderedPackage:
 def read_rendered(package: Package, texts: Mapping[tuple[str | int, ...], str]) -> RenderedPackage:
     """The values that the rendered `texts`, by their templates' paths in the manifest, stand for.
 
-    Disabled modules are read too. Raises KcdErrors with everything that does not read.
+    Disabled modules are read too. A template that failed has no text, and is passed over. Raises KcdErrors with
+    everything that does not read.
     """
     errors: list[KcdError] = []
 
     def read(label: str, template: TemplateSource, parse: Callable[[str, str], Any], default: Any) -> Any:
+        if template.path not in texts:
+            return default
         try:
             return parse(texts[template.path], f"package {package.label}, {label}")
         except KcdError as error:
@@ -86,10 +89,10 @@ def read_rendered(package: Package, texts: Mapping[tuple[str | int, ...], str]) 
         )
 
     rendered = RenderedPackage(
-        usage={key: texts[template.path] for key, template in package.usage.items()},
+        usage={key: texts.get(template.path, "") for key, template in package.usage.items()},
         roles=read("roles", package.roles, _names, ()),
         dependencies=read("dependencies", package.dependencies, _names, ()),
-        description=texts[package.description.path],
+        description=texts.get(package.description.path, ""),
         modules=tuple(module(item) for item in package.modules),
     )
     errors += _unknown_modules(package, rendered)

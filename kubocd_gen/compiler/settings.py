@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kubocd_gen.diagnostics import KcdError, KcdErrors, nearest
+from kubocd_gen.diagnostics import KcdError, KcdErrors, Position, nearest
 from kubocd_gen.helm.template import ImageRedirect
 from kubocd_gen.sources.records import Config, ContextRef
 
@@ -63,6 +63,27 @@ def combine_configs(configs: Sequence[Config], kubocd_namespace: str) -> Setting
     )
 
 
+def default_context_position(configs: Sequence[Config], ref: ContextRef) -> Position:
+    """Where a Config makes the Context a default one. `configs` is not empty."""
+    for config in configs:
+        for index, item in enumerate(config.spec.get("defaultContexts") or ()):
+            if item["name"] == ref.name and item.get("namespace") in (None, "", ref.namespace):
+                return config.position("spec", "defaultContexts", index)
+    return configs[0].position("spec")
+
+
+def strategy_position(configs: Sequence[Config], name: str, path: Sequence[str | int]) -> Position:
+    """Where the value at `path` of a defined failure strategy was written."""
+    places = [
+        (config, index)
+        for config in sorted(configs, key=lambda config: config.name)
+        for index, item in enumerate(config.spec.get("onFailureStrategies") or ())
+        if item["name"] == name
+    ]
+    config, index = places[-1]
+    return config.position("spec", "onFailureStrategies", index, "strategy", *path)
+
+
 def _image_redirect(item: Mapping[str, Any]) -> ImageRedirect:
     secrets = item.get("imagePullSecrets")
     return ImageRedirect(
@@ -77,26 +98,26 @@ def _default_strategy(configs: Sequence[Config], strategies: Mapping[str, Any]) 
     name = ""
     for config in configs:
         given = config.spec.get("defaultOnFailureStrategy") or ""
-        position = config.position("spec", "defaultOnFailureStrategy")
         if name and given and given != name:
             raise KcdErrors(
                 [
                     KcdError(
                         f"two Configs want different default failure strategies, '{name}' and '{given}'",
                         code="config-conflict",
-                        position=position,
+                        position=config.position("spec", "defaultOnFailureStrategy"),
                         hint="leave 'defaultOnFailureStrategy' in one of them only",
                     )
                 ]
             )
         name = given or name
         if given and strategies.get(given) is None:
-            raise KcdErrors([undefined_strategy(given, strategies, KcdError("", code="", position=position))])
+            position = config.position("spec", "defaultOnFailureStrategy")
+            raise KcdErrors([undefined_strategy(given, strategies, position)])
     return name
 
 
-def undefined_strategy(name: str, strategies: Mapping[str, Any], at: KcdError) -> KcdError:
-    """The error for a strategy that no Config defines, or defines without a body; placed as `at` is."""
+def undefined_strategy(name: str, strategies: Mapping[str, Any], position: Position) -> KcdError:
+    """The error for a strategy that no Config defines, or defines without a body, wanted at `position`."""
     known = [known for known, body in strategies.items() if body is not None]
     if name in strategies:
         hint = f"give '{name}' a 'strategy:' (an empty one is 'strategy: {{}}')"
@@ -104,5 +125,5 @@ def undefined_strategy(name: str, strategies: Mapping[str, Any], at: KcdError) -
         listed = f"defined are: {', '.join(known)}" if known else "no Config defines one in 'onFailureStrategies'"
         hint = nearest("did you mean '{}'?", name, known) or listed
     return KcdError(
-        f"the failure strategy '{name}' is not defined", code="undefined-strategy", position=at.position, hint=hint
+        f"the failure strategy '{name}' is not defined", code="undefined-strategy", position=position, hint=hint
     )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
 from kubocd_gen.compiler.merge import merge
 from kubocd_gen.compiler.rendered import RenderedModule, RenderedPackage
-from kubocd_gen.compiler.settings import Settings, undefined_strategy
+from kubocd_gen.compiler.settings import Settings, strategy_position, undefined_strategy
 from kubocd_gen.compiler.structural import Violation
-from kubocd_gen.compiler.wording import dotted
+from kubocd_gen.compiler.wording import described, dotted
 from kubocd_gen.diagnostics import KcdError, KcdErrors, Position
 from kubocd_gen.flux.typed import typed_spec
 from kubocd_gen.packages.manifest import Package, missing_chart
@@ -21,10 +22,17 @@ _NO_SUFFIX = "noname"
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A tree that is merged onto the spec, and where its values were written, for messages."""
+    """A tree that is merged onto the spec, and where its values were written, for messages.
+
+    `origin` names a tree that many HelmReleases share, so that a problem of it reads the same for all of them.
+    """
 
     tree: Mapping[str, Any]
     position: Callable[[tuple[str | int, ...]], Position]
+    origin: str | None = None
+
+
+Step: TypeAlias = Layer | Callable[[dict[str, Any]], dict[str, Any]]
 
 
 def helm_release_name(release: Release, module: str) -> str:
@@ -71,42 +79,44 @@ def _layers(
     settings: Settings,
     configs: Sequence[Config],
     interval: str,
-) -> list[Layer | Callable[[dict[str, Any]], dict[str, Any]]]:
+) -> list[Step]:
     """The layers of a module's spec, lowest first; between them, what clears the way for a failure strategy."""
 
     def in_release(*prefix: str | int) -> Callable[[tuple[str | int, ...]], Position]:
         return lambda path: release.position(*prefix, *path)
 
-    def in_package(path: tuple[str | int, ...]) -> Position:
-        return package.position("modules", index, *path)
+    def in_package(*prefix: str | int) -> Callable[[tuple[str | int, ...]], Position]:
+        return lambda path: package.position("modules", index, *prefix, *path)
 
-    def in_config(path: tuple[str | int, ...]) -> Position:
-        return configs[-1].position(*path) if configs else release.position()
+    def in_base(path: tuple[str | int, ...]) -> Position:
+        from_release = path == ("targetNamespace",) and module.target_namespace == release.target_namespace
+        return release.position("spec", *path) if from_release else in_package()(path)
 
-    layers: list[Layer | Callable[[dict[str, Any]], dict[str, Any]]] = [
-        Layer(_base(release, package, module, settings, interval), in_package)
-    ]
+    layers: list[Step] = [Layer(_base(release, package, module, settings, interval), in_base)]
     if settings.default_strategy:
-        layers.append(Layer(settings.strategies[settings.default_strategy] or {}, in_config))
-    at_module = package.position("modules", index, "onFailureStrategy")
-    layers += _strategy(module.on_failure_strategy, settings, at_module)
+        layers.append(_strategy(settings.default_strategy, settings, configs))
+    layers += _other_strategy(
+        module.on_failure_strategy, settings, configs, partial(in_package("onFailureStrategy"), ())
+    )
     if settings.spec_patch is not None:
-        patch = _map(settings.spec_patch, "specPatch of Config", in_config(("spec", "specPatch")))
-        layers.append(Layer(patch, lambda path: in_config(("spec", "specPatch", *path))))
+        in_config = partial(configs[-1].position, "spec", "specPatch")
+        patch = _map(settings.spec_patch, "specPatch of Config", in_config)
+        layers.append(Layer(patch, lambda path: in_config(*path), "specPatch of Config"))
     patch = module.spec_patch
     if release.create_namespace:
         install = patch.get("install")
         patch = {**patch, "install": {**(install if isinstance(install, Mapping) else {}), "createNamespace": True}}
-    layers.append(Layer(patch, lambda path: in_package(("specPatch", *path))))
+    origin = f"package {package.label}, module '{module.name}', specPatch"
+    layers.append(Layer(patch, in_package("specPatch"), origin))
     override = _override(release, module.name)
     if override is not None:
         at, item = override
         prefix = ("spec", "moduleOverrides", at)
-        strategy_at = release.position(*prefix, "onFailureStrategy")
-        layers += _strategy(item.on_failure_strategy, settings, strategy_at)
+        place = partial(release.position, *prefix, "onFailureStrategy")
+        layers += _other_strategy(item.on_failure_strategy, settings, configs, place)
         if item.spec_patch is not None:
             where = f"specPatch of the override of module '{module.name}'"
-            patch = _map(item.spec_patch, where, release.position(*prefix, "specPatch"))
+            patch = _map(item.spec_patch, where, partial(release.position, *prefix, "specPatch"))
             layers.append(Layer(patch, in_release(*prefix, "specPatch")))
         durations = {"timeout": item.timeout, "interval": item.interval}
         layers.append(Layer({key: text for key, text in durations.items() if text is not None}, in_release(*prefix)))
@@ -134,16 +144,22 @@ def _base(
     }
 
 
-def _strategy(
-    name: str, settings: Settings, position: Position
-) -> list[Layer | Callable[[dict[str, Any]], dict[str, Any]]]:
+def _strategy(name: str, settings: Settings, configs: Sequence[Config]) -> Layer:
+    """A defined failure strategy."""
+    origin = f"the failure strategy '{name}'"
+    body = _map(settings.strategies[name], origin, partial(strategy_position, configs, name, ()))
+    return Layer(body, partial(strategy_position, configs, name), origin)
+
+
+def _other_strategy(
+    name: str, settings: Settings, configs: Sequence[Config], place: Callable[[], Position]
+) -> list[Step]:
+    """The steps that put the strategy `name`, wanted at `place`, where another may be; none without a name."""
     if not name:
         return []
-    body = settings.strategies.get(name)
-    if body is None:
-        raise undefined_strategy(name, settings.strategies, KcdError("", code="", position=position))
-    strategy = _map(body, f"the failure strategy '{name}'", position)
-    return [_without_strategy, Layer(strategy, lambda _path: position)]
+    if settings.strategies.get(name) is None:
+        raise undefined_strategy(name, settings.strategies, place())
+    return [_without_strategy, _strategy(name, settings, configs)]
 
 
 def _without_strategy(spec: dict[str, Any]) -> dict[str, Any]:
@@ -169,15 +185,13 @@ def _override(release: Release, module: str) -> tuple[int, ModuleOverride] | Non
     return found[0] if found else None
 
 
-def _map(value: Any, what: str, position: Position) -> Mapping[str, Any]:
+def _map(value: Any, what: str, place: Callable[[], Position]) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise KcdError(f"{what} must be a map", code="invalid-type", position=position)
+        raise KcdError(f"{what} must be a map, not {described(value)}", code="invalid-type", position=place())
     return value
 
 
-def _checked(
-    release: Release, name: str, layers: Sequence[Layer | Callable[[dict[str, Any]], dict[str, Any]]]
-) -> dict[str, Any]:
+def _checked(release: Release, name: str, layers: Sequence[Step]) -> dict[str, Any]:
     spec: dict[str, Any] = {}
     for layer in layers:
         spec = merge(spec, layer.tree) if isinstance(layer, Layer) else layer(spec)
@@ -191,27 +205,30 @@ def _located(
     release: Release,
     name: str,
     violation: Violation,
-    layers: Sequence[Layer | Callable[[dict[str, Any]], dict[str, Any]]],
+    layers: Sequence[Step],
 ) -> KcdError:
-    """The violation as an error at the uppermost layer that holds the value; for a name, at the Release's own."""
-    position = release.position("metadata", "name")
-    if violation.path[:1] != ("releaseName",):
-        for layer in reversed(layers):
-            if isinstance(layer, Layer) and _holds(layer.tree, violation.path):
-                position = layer.position(violation.path)
-                break
-    return KcdError(
-        f"HelmRelease '{name}': {dotted(('spec', *violation.path))} {violation.message}",
-        code=violation.code,
-        position=position,
-        hint=violation.hint,
-    )
+    """The violation as an error at the uppermost layer that holds the value, or what it is missing from; a name that no
+    layer sets is the Release's.
+    """
+    trees = [layer for layer in reversed(layers) if isinstance(layer, Layer)]
+    ways = [violation.path[:length] for length in range(len(violation.path), 0, -1)]  # a missing field is held by none
+    holding = next((layer for way in ways for layer in trees if _holds(layer.tree, way)), None)
+    if holding is None or (violation.path == ("releaseName",) and holding is layers[0]):
+        position, origin = release.position("metadata", "name"), None
+    else:
+        position, origin = holding.position(violation.path), holding.origin
+    place = dotted(violation.path) if origin else dotted(("spec", *violation.path))
+    what = origin or f"HelmRelease '{name}'"
+    hint = violation.hint
+    if violation.path == ("releaseName",) and hint is None:
+        hint = "Helm takes no longer one; shorten the Release's name, or set 'releaseName' in a specPatch"
+    return KcdError(f"{what}: {place} {violation.message}", code=violation.code, position=position, hint=hint)
 
 
 def _holds(tree: Any, path: tuple[str | int, ...]) -> bool:
     for key in path:
         if isinstance(tree, Mapping):
-            spelled = next((own for own in tree if own.lower() == str(key).lower()), None)
+            spelled = key if key in tree else next((own for own in tree if own.lower() == str(key).lower()), None)
             if spelled is None:
                 return False
             tree = tree[spelled]

@@ -70,7 +70,9 @@ def add_depends_on(document: Mapping[str, Any], others: Sequence[Mapping[str, st
     depends_on = list(document["spec"].get("dependsOn", ()))
     known = {(item["name"], item.get("namespace", document["metadata"]["namespace"])) for item in depends_on}
     depends_on += [item for item in others if (item["name"], item["namespace"]) not in known]
-    return {**document, "spec": {**document["spec"], "dependsOn": depends_on}} if depends_on else dict(document)
+    return (
+        {**document, "spec": _sorted({**document["spec"], "dependsOn": depends_on})} if depends_on else dict(document)
+    )
 
 
 def _checked(release: Release, kind: str, schema_name: str, spec: Mapping[str, Any]) -> dict[str, Any]:

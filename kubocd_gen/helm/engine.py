@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +16,7 @@ from kubocd_gen.helm.chart import FILE_SIZE, Chart, Job, renderings, yaml_chart
 from kubocd_gen.helm.functions import library
 from kubocd_gen.helm.process import Run, run_helm
 from kubocd_gen.helm.rewrite import Rewritten, rewrite
-from kubocd_gen.helm.template import Functions, TemplateError, Unit
+from kubocd_gen.helm.template import Functions, Template, TemplateError, Unit
 
 # Below this many renderings, a second process costs more than it saves.
 _WORTH_A_PROCESS = 400
@@ -83,6 +83,12 @@ class Helm:
         if len(texts) != len(values):
             raise KcdError(f"helm could not print YAML: {run.summary}", code="helm-failed")
         return [f"{text}\n" for text in texts]
+
+    def prepare(self, templates: Iterable[Template]) -> None:
+        """Do what `render` does with a template before it runs helm, ahead of time: while another run is waited for."""
+        for template in templates:
+            if "{{" in template.source:
+                self._rewrite(template.source)
 
     def _rewrite(self, source: str) -> Rewritten:
         # Two phases of a compile render the same texts, and Releases of one package share theirs.

@@ -25,7 +25,7 @@ _RESERVED = frozenset(
 # With its underscores taken out, as goyaml does before it tries to parse a number: decimal and octal integers, floats,
 # 0x, 0o, 0b, and the base-60 numbers of YAML 1.1.
 _NUMBER = re.compile(
-    r"[-+]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]*)?|0[xXoObB][-+]?[0-9a-fA-F]*|[0-9]+(?::[0-9]+)+(?:\.[0-9]*)?)"
+    r"[-+]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]*)(?:[eE][-+]?[0-9]*)?|0[xXoObB][-+]?[0-9a-fA-F]*|[0-9]+(?::[0-9]+)+(?:\.[0-9]*)?)"
 )
 _TIMESTAMP = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt \t].*)?")
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 from kubocd_gen.compiler.settings import Settings
-from kubocd_gen.diagnostics import Findings
+from kubocd_gen.diagnostics import Findings, KcdError
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.helm.template import Functions
 from kubocd_gen.packages.source import PackageSources
 from kubocd_gen.pipeline.assemble import assemble
+from kubocd_gen.pipeline.notices import notice
 from kubocd_gen.pipeline.records import Compilation
-from kubocd_gen.pipeline.render import render_packages, render_parameters, template_texts
+from kubocd_gen.pipeline.render import render_packages, render_parameters, template_texts, written_templates
 from kubocd_gen.pipeline.resolve import resolve, settings_of
 from kubocd_gen.project import Cluster, Project
 from kubocd_gen.sources.documents import read_resources
@@ -28,18 +29,31 @@ def compile_cluster(
     project: Project, cluster: Cluster, packages: PackageSources, helm: Helm, findings: Findings
 ) -> Compilation:
     """What `cluster`'s sources compile to, in memory, and which Releases fail; every problem goes to `findings`."""
-    outputs = [other.output for other in project.clusters]
+    written = [other.output / folder for other in project.clusters for folder in ("flux", "hr")]
     resources, complete = read_resources(
-        cluster.sources, project.root, outputs, findings, expand_env=project.expand_env
+        cluster.sources, project.root, written, findings, expand_env=project.expand_env
     )
+    complete = complete and not any(one.severity == "error" for one in findings)  # a source may not exist
     fleet = load_fleet(resources, cluster.namespace, cluster.kubocd_namespace, findings)
+    if complete and not (fleet.releases or fleet.failed):
+        findings.warning(_no_releases(cluster))
     settings = settings_of(fleet, findings)
     if settings is None:
         return assemble(fleet, Settings(), (), project, cluster, findings, complete=complete)
     resolved = resolve(fleet, settings, packages, findings)
+    notice(fleet, settings, resolved, findings)
     functions = Functions(settings.image_redirects, project.hosts)
     with ThreadPoolExecutor(1) as beside:  # each is a walk through helm, and neither needs the other
         texts = beside.submit(template_texts, resolved, helm)
         parameters = render_parameters(resolved, functions, helm, findings)
+        helm.prepare(written_templates(parameters))
     rendered = render_packages(parameters, texts.result(), functions, helm, findings)
     return assemble(fleet, settings, rendered, project, cluster, findings, complete=complete)
+
+
+def _no_releases(cluster: Cluster) -> KcdError:
+    return KcdError(
+        f"the sources of the cluster '{cluster.name}' hold no Release",
+        code="no-releases",
+        hint=f"they are: {', '.join(cluster.sources)}",
+    )

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from kubocd_gen.compiler.images import package_interval
 from kubocd_gen.compiler.ordering import Party, order_by_roles
 from kubocd_gen.compiler.settings import Settings
-from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors
+from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors, Position, nearest
 from kubocd_gen.flux.helm_release import helm_release_specs
 from kubocd_gen.flux.objects import add_depends_on, helm_release, helm_repository, oci_repository
 from kubocd_gen.pipeline.records import Compilation, CompiledRelease, Rendered
 from kubocd_gen.project import Cluster, Project
 from kubocd_gen.sources.fleet import Fleet
-from kubocd_gen.sources.records import Config
+from kubocd_gen.sources.records import Config, Release
+
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
 
 def assemble(
@@ -32,10 +36,12 @@ def assemble(
     configs = sorted(fleet.configs, key=lambda config: config.name)
     compiled: list[CompiledRelease] = []
     for one in rendered:
+        _warn_of_unknown_overrides(one, findings)
         try:
             compiled.append(_compile(one, settings, configs, cluster, project))
         except KcdErrors as errors:
             findings.error(errors, release=one.resolved.release.key)
+    _warn_of_names(compiled, findings)
     compiled = _without_clashes(compiled, findings)
     if project.dependencies == "order":
         compiled = _ordered(fleet, compiled, settings, findings)
@@ -73,6 +79,43 @@ def _compile(
     )
 
 
+def _warn_of_unknown_overrides(one: Rendered, findings: Findings) -> None:
+    """KuboCD ignores an override of a module that the package does not have; most often its name is misspelt."""
+    release, package = one.resolved.release, one.resolved.package
+    known = [module.name for module in package.modules]
+    for index, override in enumerate(release.overrides):
+        if override.module not in known:
+            findings.warning(
+                KcdError(
+                    f"the override of module '{override.module}' has no effect: "
+                    f"package {package.label} has no such module",
+                    code="unknown-module-override",
+                    position=release.position("spec", "moduleOverrides", index, "module"),
+                    hint=nearest("did you mean '{}'?", override.module, known)
+                    or f"its modules are: {', '.join(known)}",
+                ),
+                release=release.key,
+            )
+
+
+def _warn_of_names(compiled: Sequence[CompiledRelease], findings: Findings) -> None:
+    """KuboCD makes a HelmRelease of any module name; the API server then refuses it."""
+    for one in compiled:
+        for document in one.documents:
+            name = document["metadata"]["name"]
+            if not _NAME.fullmatch(name):
+                findings.warning(
+                    KcdError(
+                        f"the API server refuses the name '{name}' of a {document['kind']}, "
+                        f"which package {one.rendered.resolved.package.label} leads to",
+                        code="invalid-name",
+                        position=one.release.position("metadata", "name"),
+                        hint="names of modules are lower case letters, digits and inner '-'",
+                    ),
+                    release=one.release.key,
+                )
+
+
 def _without_clashes(compiled: Sequence[CompiledRelease], findings: Findings) -> list[CompiledRelease]:
     """The Releases without those that would make a resource of the same identity as another's."""
     makers: dict[tuple[str, str, str], list[CompiledRelease]] = {}
@@ -82,18 +125,15 @@ def _without_clashes(compiled: Sequence[CompiledRelease], findings: Findings) ->
             makers.setdefault((document["kind"], metadata["namespace"], metadata["name"]), []).append(one)
     clashing: set[str] = set()
     for (kind, namespace, name), several in makers.items():
-        keys = sorted({one.release.key for one in several})
         if len(several) < 2:
             continue
         for one in several:
-            if one.release.key in clashing and len(keys) < 2:
-                continue
             clashing.add(one.release.key)
             others = [str(other.release.position("metadata", "name")) for other in several if other is not one]
-            also = f", and so would {' and '.join(others)}" if others else " twice"
             findings.error(
                 KcdError(
-                    f"{one.release.key} would make the {kind} '{name}' in {namespace}{also}",
+                    f"{one.release.key} would make the {kind} '{name}' in {namespace}, "
+                    f"and so would {' and '.join(others)}",
                     code="duplicate-resource",
                     position=one.release.position("metadata", "name"),
                     hint="rename one of the Releases",
@@ -114,9 +154,8 @@ def _ordered(
         if not provides:
             why = "is suspended" if release.suspended else "has no enabled module"
             absent.update(dict.fromkeys(one.roles, f"{release.key} would provide it, but {why}"))
-        position = release.position("spec", "dependencies" if release.dependencies else "package")
         needs = () if release.suspended else one.dependencies
-        parties.append(Party(release.key, one.roles if provides else (), needs, position))
+        parties.append(Party(release.key, one.roles if provides else (), needs, partial(_dependency, release)))
     good = {one.release.key for one in compiled}
     for release in fleet.releases:
         if release.key not in good:
@@ -133,6 +172,13 @@ def _ordered(
         for one in compiled
         if one.release.key in order.providers
     ]
+
+
+def _dependency(release: Release, role: str) -> Position:
+    """Where the Release depends on the role; its package, where that brings the dependency in."""
+    if role in release.dependencies:
+        return release.position("spec", "dependencies", release.dependencies.index(role))
+    return release.position("spec", "package")
 
 
 def _helm_releases(one: CompiledRelease) -> list[dict[str, str]]:

@@ -100,7 +100,9 @@ def _plan(compilation: Compilation, project: Project, allow_protected_removal: C
     root = compilation.cluster.output
     outputs = [_release_output(one, root) for one in compilation.releases]
     outputs += [_kept_output(key) for key in compilation.failed if _is_path(key)]
-    kept = kept_paths(root, outputs, complete=compilation.complete)
+    # Of a Release with an impossible name it is not known what was written for it, so that nothing is removed.
+    complete = compilation.complete and all(map(_is_path, compilation.failed))
+    kept = kept_paths(root, outputs, complete=complete)
     listed = {file.path for output in outputs for file in output.files} | set(kept)
     flux = sorted(path.removeprefix("flux/") for path in listed if path.startswith("flux/") and path != KUSTOMIZATION)
     kustomization = {
@@ -109,7 +111,7 @@ def _plan(compilation: Compilation, project: Project, allow_protected_removal: C
         "resources": flux,
     }
     shared = [OutputFile(KUSTOMIZATION, emit_documents([kustomization]).encode())]
-    plan = plan_output(root, outputs, shared, complete=compilation.complete)
+    plan = plan_output(root, outputs, shared, complete=complete)
     _refuse_protected_removals(plan, project, allow_protected_removal)
     return plan
 
@@ -140,17 +142,14 @@ def _release_output(one: CompiledRelease, root: Path) -> ReleaseOutput:
 
 def _refuse_protected_removals(plan: Plan, project: Project, allowed: Collection[str]) -> None:
     errors = []
-    for change in plan.remove:
-        folder, _, rest = change.path.partition("/")
-        key = rest.removesuffix(".yaml")
-        if folder != "flux" or _PRUNE_DISABLED.encode() not in (change.before or b""):
-            continue
-        if key not in allowed and key.partition("/")[2] not in allowed:
+    for (namespace, name), text in sorted(plan.removed_releases().items()):
+        key = f"{namespace}/{name}"
+        if _PRUNE_DISABLED in text and not {key, name}.intersection(allowed):
             errors.append(
                 KcdError(
                     f"the Release {key} is protected, and this build would remove it from the output",
                     code="protected-removal",
-                    position=Position(display_path(plan.root / change.path, project.root)),
+                    position=Position(display_path(plan.root / f"flux/{key}.yaml", project.root)),
                     hint=f"give --allow-protected-removal {key} if that is meant",
                 )
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from kubocd_gen.compiler.merge import merge
 from kubocd_gen.compiler.package_schema import validate
@@ -110,17 +110,19 @@ def render_packages(
             for (label, source), result in zip(templates, results, strict=True)
             if isinstance(result, TemplateError)
         ]
+        rendered = {
+            source.path: result
+            for (_, source), result in zip(templates, results, strict=True)
+            if isinstance(result, str)
+        }
         try:
-            if errors:
-                raise KcdErrors(errors)
-            rendered = {
-                source.path: result
-                for (_, source), result in zip(templates, results, strict=True)
-                if isinstance(result, str)
-            }
-            good.append(Rendered(one.resolved, one.parameters, read_rendered(package, rendered)))
+            read = read_rendered(package, rendered)
+            if not errors:
+                good.append(Rendered(one.resolved, one.parameters, read))
         except KcdErrors as several:
-            findings.error(several, release=one.resolved.release.key)
+            errors += several.errors
+        if errors:
+            findings.error(KcdErrors(errors), release=one.resolved.release.key)
     return good
 
 
@@ -142,12 +144,21 @@ def template_texts(releases: Sequence[Resolved], helm: Helm) -> Mapping[str, Tex
     return texts
 
 
+def written_templates(releases: Sequence[WithParameters]) -> Iterator[Template]:
+    """The templates of the Releases' packages that are given as texts, which are known before the others are dumped."""
+    for package in {one.resolved.package.reference: one.resolved.package for one in releases}.values():
+        for _, source in package.templates():
+            if source.tree is None:
+                yield _template(package, source, source.text)
+
+
+def _template(package: Package, source: TemplateSource, text: str) -> Template:
+    return Template(package.template_header if source.header else "", text)
+
+
 def _unit(one: WithParameters, texts: Texts) -> Unit:
     package = one.resolved.package
-    templates = tuple(
-        Template(package.template_header if source.header else "", texts[source.path])
-        for _, source in package.templates()
-    )
+    templates = tuple(_template(package, source, texts[source.path]) for _, source in package.templates())
     # The parameters template may have changed the context (`set`), which the package's templates then see.
     again = (Template("", one.parameters_text),) if one.parameters_text and "{{" in one.parameters_text else ()
     return Unit(
@@ -161,7 +172,7 @@ def _template_error(package: Package, label: str, source: TemplateSource, error:
     if error.in_header:
         header = TemplateSource(("templateHeader",))
         position = package.template_position(header, error.line, error.column)
-        label = f"templateHeader, in {label}"
+        label = "templateHeader"  # the same for every template, so that it is told once
     else:
         position = package.template_position(source, error.line, error.column)
     return KcdError(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from kubocd_gen.compiler.contexts import ContextTrees, select_contexts
 from kubocd_gen.compiler.images import PackageSourceSpec, package_source
@@ -14,7 +15,7 @@ from kubocd_gen.packages.reference import Reference, parse_reference
 from kubocd_gen.packages.source import PackageImage, PackageSources
 from kubocd_gen.pipeline.records import Resolved
 from kubocd_gen.sources.fleet import Fleet
-from kubocd_gen.sources.records import ContextRef, Release
+from kubocd_gen.sources.records import Config, ContextRef, Release
 
 
 def settings_of(fleet: Fleet, findings: Findings) -> Settings | None:
@@ -35,6 +36,7 @@ def settings_of(fleet: Fleet, findings: Findings) -> Settings | None:
 def resolve(fleet: Fleet, settings: Settings, packages: PackageSources, findings: Findings) -> list[Resolved]:
     """The Releases of `fleet` whose package is there and whose context is whole and fits the package's schema."""
     trees = ContextTrees(fleet.contexts, fleet.broken_contexts)
+    configs = sorted(fleet.configs, key=lambda config: config.name)
     found = _packages(fleet.releases, settings, packages, findings)
     resolved = []
     for release in fleet.releases:
@@ -42,9 +44,10 @@ def resolve(fleet: Fleet, settings: Settings, packages: PackageSources, findings
             continue
         source, package = found[release.key]
         try:
-            resolved.append(_resolve(release, source, package, settings, trees, fleet))
+            resolved.append(_resolve(release, source, package, settings, trees, configs))
         except KcdErrors as errors:
             findings.error(errors, release=release.key)
+    _report_unnamed(fleet, trees, findings)
     return resolved
 
 
@@ -52,22 +55,29 @@ def _packages(
     releases: Sequence[Release], settings: Settings, packages: PackageSources, findings: Findings
 ) -> Mapping[str, tuple[PackageSourceSpec, Package]]:
     """The package of each Release, by the Release's key."""
-    wanted: dict[str, tuple[Release, PackageSourceSpec, Reference]] = {}
+    wanted: dict[str, tuple[PackageSourceSpec, Reference]] = {}
+    named: dict[Reference, Release] = {}  # the first to ask for each package
     for release in releases:
-        at = release.position("spec", "package", "repository")
         try:
             source = package_source(release, settings)
-            wanted[release.key] = release, source, parse_reference(f"{source.repository}:{source.tag}")
+            reference = parse_reference(f"{source.repository}:{source.tag}")
         except KcdError as error:
-            findings.error(_at(error, at), release=release.key)
-    images = packages.fetch_all(reference for _, _, reference in wanted.values())
+            _place(error, partial(release.position, "spec", "package", "repository"))
+            findings.error(error, release=release.key)
+            continue
+        wanted[release.key] = source, reference
+        named.setdefault(reference, release)
+    images = packages.fetch_all(named)
     read: dict[Reference, Package | KcdErrors] = {reference: _read(image) for reference, image in images.items()}
+    for reference, package in read.items():
+        if isinstance(package, KcdErrors):
+            for one in package.errors:
+                _place(one, partial(named[reference].position, "spec", "package", "tag"))
     found = {}
-    for key, (release, source, reference) in wanted.items():
+    for key, (source, reference) in wanted.items():
         package = read[reference]
         if isinstance(package, KcdErrors):
-            at = release.position("spec", "package", "tag")
-            findings.error(KcdErrors(_at(error, at) for error in package.errors), release=key)
+            findings.error(package, release=key)
         else:
             found[key] = source, package
     return found
@@ -82,12 +92,27 @@ def _read(image: PackageImage | KcdError) -> Package | KcdErrors:
         return errors
 
 
-def _at(error: KcdError, position: Position) -> KcdError:
-    """The error, placed at `position` where it has no place of its own."""
-    if error.position is not None:
-        return error
-    error.position = position
-    return error
+def _place(error: KcdError, place: Callable[[], Position]) -> None:
+    """Give the error a place where it has none of its own."""
+    if error.position is None:
+        error.position = place()
+
+
+def _report_unnamed(fleet: Fleet, trees: ContextTrees, findings: Findings) -> None:
+    """The problems of Contexts that no Release has met.
+
+    The cluster refuses a malformed one; one without variables, or without its parents, it takes, and never uses.
+    """
+    known = {(one.code, one.position) for one in findings}
+    for ref in sorted({*fleet.broken_contexts, *(context.ref for context in fleet.contexts)}):
+        report = findings.error if ref in fleet.broken_contexts else findings.warning
+        try:
+            trees.effective(ref, partial(Position, str(ref)))
+        except KcdErrors as errors:
+            for error in errors.errors:
+                if (error.code, error.position) not in known:
+                    report(error)
+                    known.add((error.code, error.position))
 
 
 def _resolve(
@@ -96,12 +121,11 @@ def _resolve(
     package: Package,
     settings: Settings,
     trees: ContextTrees,
-    fleet: Fleet,
+    configs: Sequence[Config],
 ) -> Resolved:
-    config = fleet.configs[-1].position("spec") if fleet.configs else release.position("spec")
-    refs, positions = select_contexts(release, settings, trees, config)
+    refs, places = select_contexts(release, settings, trees, configs)
     schema = package.context_schema
-    context = trees.together(refs, positions, schema.defaults if schema else {})
+    context = trees.together(refs, places, schema.defaults if schema else {})
     if schema is not None:
         violations = validate(schema, context)
         if violations:

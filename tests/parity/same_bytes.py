@@ -16,10 +16,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-SETTINGS = (
-    {"TZ": "UTC", "LC_ALL": "C", "PYTHONHASHSEED": "1", "umask": 0o022, "jobs": "1"},
-    {"TZ": "Pacific/Kiritimati", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "2", "umask": 0o077, "jobs": "7"},
+ENVIRONMENTS = (
+    {"TZ": "UTC", "LC_ALL": "C", "PYTHONHASHSEED": "1"},
+    {"TZ": "Pacific/Kiritimati", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "2"},
 )
+UMASKS = (0o022, 0o077)
+JOBS = ("1", "7")
 
 
 def main() -> int:
@@ -27,8 +29,10 @@ def main() -> int:
     case = Path(sys.argv[1]).resolve()
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        subprocess.run([sys.executable, str(case.parent.parent / "layout.py"), str(case), str(work / "layout")], check=True)
-        outputs = [_compile(case, work, index) for index in range(len(SETTINGS))]
+        subprocess.run(
+            [sys.executable, str(case.parent.parent / "layout.py"), str(case), str(work / "layout")], check=True
+        )
+        outputs = [_compile(case, work, index) for index in range(len(ENVIRONMENTS))]
         different = _differences(*outputs)
         files = sum(path.is_file() for path in outputs[0].rglob("*"))
     for path in different:
@@ -38,7 +42,6 @@ def main() -> int:
 
 
 def _compile(case: Path, work: Path, index: int) -> Path:
-    settings = SETTINGS[index]
     home = work / f"run{index}" / ("deeper" * index)
     home.mkdir(parents=True)
     files = sorted(path for path in (case / "cluster").rglob("*") if path.is_file())
@@ -46,10 +49,9 @@ def _compile(case: Path, work: Path, index: int) -> Path:
         copy = home / "cluster" / path.relative_to(case / "cluster")
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, copy)
-    environment = {**os.environ, **{key: str(value) for key, value in settings.items() if key.isupper()}}
     command = [sys.executable, "-m", "kubocd_gen", "build", "--source", "cluster", "--output", "out", "--offline"]
-    command += ["--vendor", str(work / "layout"), "--jobs", str(settings["jobs"]), "--quiet"]
-    subprocess.run(command, cwd=home, env=environment, umask=int(settings["umask"]), check=True)
+    command += ["--vendor", str(work / "layout"), "--jobs", JOBS[index], "--quiet"]
+    subprocess.run(command, cwd=home, env=os.environ | ENVIRONMENTS[index], umask=UMASKS[index], check=True)
     return home / "out"
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from unittest import mock
@@ -90,7 +91,7 @@ def status_of(manifest: str) -> str:
         read = None
     modules = (read or {}).get("modules") or []
     named = [module.get("name", f"module{index:02d}") for index, module in enumerate(modules)]
-    charts = {name: {"name": name.lower() or "chart", "version": "1.0.0"} for name in named}
+    charts = {name: {"name": re.sub(r"[^a-z0-9]", "-", name.lower()) or "chart", "version": "1.0.0"} for name in named}
     return yaml.safe_dump({"apiVersion": "v1alpha1", "chartByModule": charts})
 
 
@@ -148,7 +149,3 @@ def helm_releases(output: Path) -> dict[str, Mapping[str, object]]:
             if document["kind"] == "HelmRelease":
                 found[f"{document['metadata']['namespace']}/{document['metadata']['name']}"] = document["spec"]
     return found
-
-
-def lines_of(text: str) -> Sequence[str]:
-    return text.splitlines()

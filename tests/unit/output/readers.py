@@ -71,6 +71,8 @@ def one_one(text: str) -> Any:
     if re.fullmatch(r"[-+]?(0b[01_]+|0[0-7_]+|0x[0-9a-fA-F_]+|[1-9][0-9_]*(:[0-5]?[0-9])+)", text):
         return ValueError("an integer in another base")
     if re.fullmatch(r"[-+]?([0-9][0-9_]*)?\.[0-9]*([eE][-+][0-9]+)?", text) and re.search("[0-9]", text):
+        if not re.search("[0-9]", re.split("[eE]", text)[0]):
+            return ValueError("a number without digits, to the letter of the specification")
         return float(text.replace("_", ""))
     if re.fullmatch(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+\.[0-9_]*|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", text):
         return ValueError("base 60, or not finite")

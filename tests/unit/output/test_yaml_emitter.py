@@ -94,6 +94,7 @@ def test_every_text_reads_back_as_value_as_key_and_as_item(text: str) -> None:
 
 
 @given(st.dictionaries(texts, values, max_size=4))
+@example({"": ".E-0"})
 @settings(relaxed, max_examples=300)
 def test_every_value_reads_back(document: dict[str, Any]) -> None:
     assert_reads_back(document)

@@ -1,0 +1,318 @@
+"""What a user reads when something is wrong: one of each kind, whole, so that the words are reviewed too.
+
+Whatever the problem, nothing is written: the output of an earlier build stays byte for byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from syrupy.assertion import SnapshotAssertion
+
+from tests.support import hostile
+from tests.support.images import gzipped, write_layout
+from tests.support.workspace import (
+    WEB,
+    WEB_MANIFEST,
+    Workspace,
+    files_below,
+)
+
+Prepare = Callable[[Workspace], object]
+
+
+def broken_yaml(workspace: Workspace) -> None:
+    workspace.source(
+        "web.yaml",
+        """\
+        apiVersion: kubocd.kubotal.io/v1alpha1
+        kind: Release
+        metadata: {name: web, namespace: default
+        spec: {}
+        """,
+    )
+
+
+def unknown_field(workspace: Workspace) -> None:
+    workspace.release("web", "parametres: {replicas: 2}")
+
+
+def missing_field(workspace: Workspace) -> None:
+    workspace.source(
+        "web.yaml",
+        """\
+        apiVersion: kubocd.kubotal.io/v1alpha1
+        kind: Release
+        metadata: {name: web}
+        spec:
+          package: {repository: registry.example.com/demo/web}
+        """,
+    )
+
+
+def unknown_parameter(workspace: Workspace) -> None:
+    workspace.release("web", "parameters:\n  replicaz: 2")
+
+
+def parameter_of_another_type(workspace: Workspace) -> None:
+    workspace.release("web", "parameters:\n  replicas: two")
+
+
+def parameters_of_one_line(workspace: Workspace) -> None:
+    workspace.release("web", "parameters: 'replicas: 2'")
+
+
+def double_quotes_in_a_parameter(workspace: Workspace) -> None:
+    workspace.release("web", """parameters: {host: '{{ default "a" .Context.host }}'}""")
+
+
+def parameters_template_error(workspace: Workspace) -> None:
+    workspace.release("web", "parameters: |\n  replicas: 2\n  host: {{ .Context.missing.host }}")
+
+
+def missing_context(workspace: Workspace) -> None:
+    workspace.source("contexts.yaml", context("cluster", "{}"))
+    workspace.release("web", "contexts:\n  - name: clutser")
+
+
+def context_cycle(workspace: Workspace) -> None:
+    both = context("a", "{}", parent="b") + "---\n" + context("b", "{}", parent="a")
+    workspace.source("contexts.yaml", both)
+    workspace.release("web", "contexts: [{name: a}]")
+    workspace.release("app", "contexts: [{name: b}]")
+
+
+def context_against_the_packages_schema(workspace: Workspace) -> None:
+    schema = "schema:\n  context: {properties: {domain: {type: string, required: true}, port: {type: integer}}}\n"
+    workspace.package(WEB_MANIFEST.replace("schema:\n", schema))
+    workspace.source("contexts.yaml", context("cluster", "{port: https}"))
+    workspace.release("web", "contexts: [{name: cluster}]")
+
+
+def missing_package(workspace: Workspace) -> None:
+    workspace.release("web", package="registry.example.com/demo/web:1.0.1")
+    workspace.release("app", package="registry.example.com/demo/web:1.0.1")
+
+
+def corrupt_blob(workspace: Workspace) -> None:
+    workspace.release("web")
+    largest = max((workspace.root / "packages" / "blobs").rglob("*"), key=lambda path: path.stat().st_size)
+    largest.write_bytes(largest.read_bytes()[:-1] + b"X")
+
+
+def path_escape(workspace: Workspace) -> None:
+    escape = hostile.tar(hostile.member("../../etc/passwd", b"root"))
+    write_layout(workspace.root / "packages", {WEB: gzipped(escape)})
+    workspace.release("web")
+
+
+def template_error(workspace: Workspace) -> None:
+    workspace.package(WEB_MANIFEST.replace("{{ .Parameters.host }}", "{{ .Parameters.ingress.host }}"))
+    workspace.release("web")
+
+
+def template_that_does_not_parse(workspace: Workspace) -> None:
+    workspace.package(WEB_MANIFEST.replace("{{ .Parameters.host }}", "{{ if }}"))
+    workspace.release("web")
+
+
+def rendering_of_another_form(workspace: Workspace) -> None:
+    """With a template error beside it: both kinds are told at once."""
+    workspace.package(
+        WEB_MANIFEST
+        + "    interval: '{{ .Parameters.a.b }}'\n"
+        + "    enabled: perhaps\n    timeout: 5 minutes\n    dependsOn: [mian]\n"
+    )
+    workspace.release("web")
+
+
+def unsupported_function(workspace: Workspace) -> None:
+    workspace.package(WEB_MANIFEST.replace("{{ .Parameters.host }}", '{{ resolveDNS "ldap.example.com" }}'))
+    workspace.release("web")
+
+
+def bad_duration(workspace: Workspace) -> None:
+    workspace.release("web", "moduleOverrides: [{module: main, timeout: 5 minutes}]")
+
+
+def unknown_field_of_a_patch(workspace: Workspace) -> None:
+    workspace.package(WEB_MANIFEST + "    specPatch: {install: {remediation: {retires: 3}}}\n")
+    workspace.release("web")
+    workspace.release("app")
+
+
+def duplicate_release(workspace: Workspace) -> None:
+    workspace.release("web")
+    workspace.source("again.yaml", (workspace.root / "sources" / "default-web.yaml").read_text())
+
+
+def two_releases_of_one_helm_release(workspace: Workspace) -> None:
+    workspace.package(WEB_MANIFEST.replace("name: main", "name: b-c"), reference="registry.example.com/demo/bc:1.0.0")
+    workspace.package(WEB_MANIFEST.replace("name: main", "name: c"), reference="registry.example.com/demo/c:1.0.0")
+    workspace.release("a", package="registry.example.com/demo/bc:1.0.0")
+    workspace.release("a-b", package="registry.example.com/demo/c:1.0.0")
+
+
+def release_name_over_53_characters(workspace: Workspace) -> None:
+    workspace.release("a-release-with-a-name-that-leaves-no-room-for-module")
+
+
+def unmet_role(workspace: Workspace) -> None:
+    workspace.release("web", "dependencies: [databse]")
+    workspace.release("db", "roles: [database]")
+
+
+def dependency_cycle(workspace: Workspace) -> None:
+    workspace.release("a", "roles: [first]\ndependencies: [second]")
+    workspace.release("b", "roles: [second]\ndependencies: [first]")
+
+
+def invalid_config(workspace: Workspace) -> None:
+    workspace.source("config.yaml", config("defaultHelmTimeout: soon"))
+    for name in "abcde":
+        workspace.release(name)
+
+
+def two_default_strategies(workspace: Workspace) -> None:
+    strategy = "onFailureStrategies: [{{name: {0}, strategy: {{}}}}]\n  defaultOnFailureStrategy: {0}"
+    one = config(strategy.format("stop"))
+    workspace.source("config.yaml", one + "---\n" + config(strategy.format("retry")).replace("conf", "other"))
+    workspace.release("web")
+
+
+def redirect_to_no_image(workspace: Workspace) -> None:
+    workspace.source("config.yaml", config("packageRedirects: [{oldPrefix: registry.example.com, newPrefix: 'a:b:c'}]"))
+    workspace.release("web")
+
+
+def reference_that_no_registry_takes(workspace: Workspace) -> None:
+    workspace.release("web", package="registry.example.com/Demo/web:1.0.0")
+
+
+def manifest_with_mistakes(workspace: Workspace) -> None:
+    workspace.package(WEB_MANIFEST.replace("name: web", "name: Web").replace("type: integer", "type: int"))
+    workspace.release("web")
+
+
+def template_header_error(workspace: Workspace) -> None:
+    header = "templateHeader: |\n  {{- $x := .Context.a.b.c -}}\n"
+    workspace.package(header + WEB_MANIFEST)
+    workspace.release("web")
+
+
+def mistake_in_a_list_of_a_patch(workspace: Workspace) -> None:
+    workspace.release("web", "moduleOverrides:\n  - module: main\n    specPatch: {dependsOn: [{name: db}, {nmae: x}]}")
+
+
+def undefined_strategy(workspace: Workspace) -> None:
+    workspace.source("config.yaml", config("onFailureStrategies: [{name: rollback, strategy: {}}]"))
+    workspace.release("web", "moduleOverrides: [{module: main, onFailureStrategy: rolback}]")
+
+
+def foreign_file(workspace: Workspace) -> None:
+    workspace.release("web")
+    theirs = workspace.output / "flux" / "default" / "web.yaml"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("kind: Theirs\n")
+
+
+def missing_source(workspace: Workspace) -> None:
+    """There is no folder `sources`."""
+
+
+def missing_vendor_layout(workspace: Workspace) -> None:
+    workspace.release("web")
+    (workspace.root / "packages" / "oci-layout").unlink()
+
+
+def control_characters(workspace: Workspace) -> None:
+    workspace.source(
+        "web.yaml",
+        r"""
+        apiVersion: kubocd.kubotal.io/v1alpha1
+        kind: Release
+        metadata: {name: web}
+        spec:
+          package: {repository: registry.example.com/demo/web, tag: 1.0.0}
+          dependencies: ["\e[2J\u202Erole\n"]
+          "\e]0;title\a": 1
+        """,
+    )
+
+
+def several_at_once(workspace: Workspace) -> None:
+    unknown_parameter(workspace)
+    workspace.release("app", "contexts: [{name: nowhere}]\nparameters: {replicas: -}")
+    workspace.release("db", "moduleOverrides: [{module: main, specPatch: [1]}]")
+    workspace.source("broken.yaml", "apiVersion: kubocd.kubotal.io/v1alpha1\nkind: [\n")
+
+
+KINDS = [
+    broken_yaml,
+    unknown_field,
+    missing_field,
+    unknown_parameter,
+    parameter_of_another_type,
+    parameters_of_one_line,
+    double_quotes_in_a_parameter,
+    parameters_template_error,
+    missing_context,
+    context_cycle,
+    context_against_the_packages_schema,
+    missing_package,
+    corrupt_blob,
+    path_escape,
+    template_error,
+    template_that_does_not_parse,
+    rendering_of_another_form,
+    unsupported_function,
+    bad_duration,
+    unknown_field_of_a_patch,
+    duplicate_release,
+    two_releases_of_one_helm_release,
+    release_name_over_53_characters,
+    unmet_role,
+    dependency_cycle,
+    invalid_config,
+    two_default_strategies,
+    redirect_to_no_image,
+    reference_that_no_registry_takes,
+    manifest_with_mistakes,
+    template_header_error,
+    mistake_in_a_list_of_a_patch,
+    undefined_strategy,
+    foreign_file,
+    missing_source,
+    missing_vendor_layout,
+    control_characters,
+    several_at_once,
+]
+
+
+@pytest.mark.parametrize("prepare", KINDS, ids=lambda prepare: prepare.__name__)
+def test_a_problem_is_told_with_its_place_and_nothing_is_written(
+    prepare: Prepare, workspace: Workspace, snapshot: SnapshotAssertion
+) -> None:
+    prepare(workspace)
+    before = files_below(workspace.output)
+    outcome = workspace.build()
+    assert outcome.text == snapshot
+    assert outcome.exit == 1
+    assert "\x1b" not in outcome.err
+    assert files_below(workspace.output) == before
+
+
+def context(name: str, variables: str, *, parent: str | None = None) -> str:
+    parents = f"  parents:\n    - name: {parent}\n" if parent else ""
+    return (
+        "apiVersion: kubocd.kubotal.io/v1alpha1\nkind: Context\n"
+        f"metadata: {{name: {name}, namespace: default}}\nspec:\n{parents}  context: {variables}\n"
+    )
+
+
+def config(spec: str) -> str:
+    return (
+        "apiVersion: kubocd.kubotal.io/v1alpha1\nkind: Config\n"
+        f"metadata: {{name: conf, namespace: kubocd}}\nspec:\n  {spec}\n"
+    )

@@ -1,0 +1,209 @@
+"""What a build with problems leaves behind: nothing of its own, and what was there as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from unittest import mock
+
+import pytest
+from syrupy.assertion import SnapshotAssertion
+
+from kubocd_gen.diagnostics import KcdError, KcdErrors
+from kubocd_gen.pipeline import build as pipeline
+from tests.acceptance.test_errors import context, invalid_config, unknown_parameter
+from tests.support.images import write_layout
+from tests.support.workspace import (
+    WEB,
+    WEB_MANIFEST,
+    Outcome,
+    Workspace,
+    files_below,
+    kcd_gen,
+    package_content,
+    status_of,
+)
+
+Prepare = Callable[[Workspace], object]
+
+
+def test_a_problem_after_a_good_build_leaves_its_output_alone(workspace: Workspace) -> None:
+    workspace.release("web")
+    assert workspace.build().exit == 0
+    before = files_below(workspace.output)
+    unknown_parameter(workspace)
+    workspace.release("new")
+    assert workspace.build().exit == 1
+    assert files_below(workspace.output) == before
+
+
+def test_a_protected_release_that_would_be_removed_is_an_error_unless_it_is_named(
+    workspace: Workspace, snapshot: SnapshotAssertion
+) -> None:
+    workspace.release("web", "protected: true")
+    workspace.release("app")
+    workspace.build()
+    (workspace.root / "sources" / "default-web.yaml").unlink()
+    before = files_below(workspace.output)
+    refused = workspace.build()
+    assert refused.text == snapshot
+    assert refused.exit == 1
+    assert files_below(workspace.output) == before
+    assert workspace.build("--keep-going").exit == 1
+    assert files_below(workspace.output) == before
+    assert workspace.build("--allow-protected-removal", "other/web").exit == 1
+    assert workspace.build("--allow-protected-removal", "default/web").exit == 0
+    assert "flux/default/web.yaml" not in files_below(workspace.output)
+
+
+def test_a_protected_package_protects_its_releases_unless_they_say_otherwise(workspace: Workspace) -> None:
+    workspace.package(WEB_MANIFEST + "protected: true\n")
+    workspace.release("web")
+    workspace.release("app", "protected: false")
+    workspace.build()
+    written = files_below(workspace.output)
+    assert b"prune: disabled" in written["flux/default/web.yaml"]
+    assert b"prune" not in written["flux/default/app.yaml"]
+
+
+def test_an_invalid_config_stops_every_release_also_with_keep_going(workspace: Workspace) -> None:
+    invalid_config(workspace)
+    assert workspace.build("--keep-going").exit == 1
+    assert [path for path in files_below(workspace.output) if path.startswith("flux/default")] == []
+
+
+def test_keep_going_writes_the_good_ones_and_keeps_what_the_failing_ones_had(workspace: Workspace) -> None:
+    workspace.release("web")
+    workspace.release("app")
+    workspace.build()
+    before = files_below(workspace.output)
+    workspace.release("web", "parameters: {replicaz: 2}")
+    workspace.release("app", "parameters: {replicas: 2}")
+    workspace.release("new")
+    outcome = workspace.build("--keep-going")
+    after = files_below(workspace.output)
+    assert outcome.exit == 1
+    assert outcome.out.splitlines()[-1] == "2 of 3 Releases compiled; 5 files written, 0 removed, 2 unchanged"
+    assert {path for path in after if before.get(path) != after[path]} == {
+        ".kcd-gen/default/new.list",
+        "flux/default/app.yaml",
+        "flux/default/new.yaml",
+        "flux/kustomization.yaml",
+        "hr/default/new/index.yaml",
+        "hr/default/new/main-1.0.0.tgz",
+    }
+    assert before.keys() <= after.keys()
+    assert b"default/web.yaml" in after["flux/kustomization.yaml"]
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda workspace: workspace.source("x.yaml", "apiVersion: kubocd.kubotal.io/v1alpha1\nkind: [\n"),
+        lambda workspace: workspace.source(
+            "x.yaml", "apiVersion: kubocd.kubotal.io/v1alpha1\nkind: Release\nmetadata: {name: a/b}\nspec: {}\n"
+        ),
+        lambda workspace: workspace.source(
+            "x.yaml", "apiVersion: kubocd.kubotal.io/v1alpha1\nkind: Release\nmetadata: {}\nspec: {}\n"
+        ),
+    ],
+    ids=["file-that-does-not-read", "impossible-name", "no-name"],
+)
+def test_where_a_release_can_not_be_told_nothing_is_removed(spoil: Prepare, workspace: Workspace) -> None:
+    workspace.release("web")
+    workspace.release("app")
+    workspace.build()
+    before = files_below(workspace.output)
+    (workspace.root / "sources" / "default-web.yaml").unlink()
+    spoil(workspace)
+    assert workspace.build("--keep-going").exit == 1
+    assert files_below(workspace.output) == before
+
+
+def test_a_source_that_does_not_exist_removes_nothing(workspace: Workspace) -> None:
+    workspace.release("web")
+    workspace.build()
+    before = files_below(workspace.output)
+    (workspace.root / "sources" / "default-web.yaml").unlink()
+    assert workspace.build("--source", "elsewhere", "--keep-going").exit == 1
+    assert files_below(workspace.output) == before
+
+
+def test_an_output_in_its_own_source_is_no_source(workspace: Workspace) -> None:
+    workspace.release("web")
+    flags = ("--source", ".", "--output", ".")
+    assert workspace.build(*flags).exit == 0
+    again = workspace.build(*flags)
+    assert again.out == "1 of 1 Release compiled; 0 files written, 0 removed, 4 unchanged\n"
+
+
+def test_sources_without_a_release_are_warned_of(workspace: Workspace) -> None:
+    workspace.source("empty.yaml", "")
+    outcome = workspace.build()
+    assert outcome.exit == 0
+    assert "warning[no-releases]: the sources of the cluster 'default' hold no Release" in outcome.err
+
+
+def test_a_problem_of_a_context_that_no_release_names_is_a_warning(workspace: Workspace) -> None:
+    workspace.release("web")
+    workspace.source("contexts.yaml", context("orphan", "{}", parent="nobody"))
+    outcome = workspace.build()
+    assert outcome.exit == 0
+    assert "warning[missing-context]: the context 'default:nobody' does not exist" in outcome.err
+
+
+def test_a_context_that_the_cluster_would_refuse_is_an_error_whoever_names_it(workspace: Workspace) -> None:
+    workspace.release("web")
+    workspace.source("contexts.yaml", context("orphan", "{}") + "  parent: nobody\n")
+    outcome = workspace.build()
+    assert outcome.exit == 1
+    assert "error[unknown-field]: spec.parent is not a known field" in outcome.err
+
+
+def test_a_module_name_that_kubernetes_refuses_is_warned_of(workspace: Workspace) -> None:
+    workspace.package(WEB_MANIFEST.replace("name: main", "name: Main"))
+    workspace.release("web")
+    outcome = workspace.build()
+    assert outcome.exit == 0
+    assert "warning[invalid-name]: the API server refuses the name 'web-Main' of a HelmRelease" in outcome.err
+
+
+def test_a_module_that_status_yaml_does_not_know_is_an_error(workspace: Workspace) -> None:
+    layer = package_content(WEB_MANIFEST, status_of(WEB_MANIFEST.replace("name: main", "name: mian")))
+    write_layout(workspace.root / "packages", {WEB: layer})
+    workspace.release("web")
+    assert "has no chart for module 'main'" in _failed(workspace.build()).err
+
+
+def test_a_cluster_with_an_error_keeps_the_others_from_being_written(workspace: Workspace) -> None:
+    clusters = "[{name: a, sources: [a], output: out/a}, {name: b, sources: [b], output: out/b}]"
+    (workspace.root / "kcd-gen.yaml").write_text(
+        f"apiVersion: kcd-gen/v1alpha1\nkind: Project\nclusters: {clusters}\npackages: {{vendor: packages}}\n"
+    )
+    workspace.release("web")
+    for name, extra in (("a", ""), ("b", "  parameters: {x: 1}\n")):
+        text = (workspace.root / "sources" / "default-web.yaml").read_text()
+        (workspace.root / name).mkdir()
+        (workspace.root / name / "web.yaml").write_text(f"{text}\n{extra}")
+    outcome = _failed(kcd_gen("build", directory=workspace.root))
+    assert outcome.out == (
+        "a: 1 of 1 Release compiled; nothing was written\nb: 0 of 1 Release compiled; nothing was written\n"
+    )
+    assert files_below(workspace.root / "out") == {}
+    _failed(kcd_gen("build", "--keep-going", directory=workspace.root))
+    assert sorted(path.name for path in Path(workspace.root, "out").rglob("web.yaml")) == ["web.yaml"]
+
+
+def test_an_output_that_can_not_be_written_is_an_error_of_its_cluster(workspace: Workspace) -> None:
+    workspace.release("web")
+    problem = KcdError("cannot write to output: No space left on device", code="unwritable-output")
+    for error in (problem, KcdErrors([problem])):
+        with mock.patch.object(pipeline, "write", side_effect=error):
+            outcome = _failed(workspace.build())
+        assert outcome.out == "1 of 1 Release compiled; nothing was written\n"
+        assert outcome.err == "error[unwritable-output]: cannot write to output: No space left on device\n"
+
+
+def _failed(outcome: Outcome) -> Outcome:
+    assert outcome.exit == 1
+    return outcome

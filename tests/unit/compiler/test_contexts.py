@@ -1,0 +1,210 @@
+"""What a Release sees of the cluster's Contexts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from kubocd_gen.compiler.contexts import ContextTrees, select_contexts
+from kubocd_gen.compiler.settings import combine_configs
+from kubocd_gen.diagnostics import KcdError, KcdErrors, Position
+from kubocd_gen.sources.records import Config, Context, ContextRef, Release
+from tests.support.records import config, context, release
+
+HERE = Position("here")
+
+
+def effective(*contexts: Context, of: str) -> Mapping[str, Any]:
+    return ContextTrees(contexts, {}).effective(ContextRef("default", of), lambda: HERE)
+
+
+def selected(one: Release, *contexts: Context, configs: tuple[Config, ...] = ()) -> tuple[str, ...]:
+    refs, _ = select_contexts(one, combine_configs(configs, "kubocd"), ContextTrees(contexts, {}), configs)
+    return tuple(map(str, refs))
+
+
+def seen(one: Release, *contexts: Context, configs: tuple[Config, ...] = (), default: Any = None) -> Mapping[str, Any]:
+    """The merged context of a Release; `default` is that of its package's schema."""
+    trees = ContextTrees(contexts, {})
+    refs, places = select_contexts(one, combine_configs(configs, "kubocd"), trees, configs)
+    return trees.together(refs, places, default or {})
+
+
+def only_error(found: pytest.ExceptionInfo[KcdErrors]) -> KcdError:
+    (error,) = found.value.errors
+    return error
+
+
+def test_a_context_lies_on_top_of_its_parents() -> None:
+    assert effective(context("top", {"a": {"x": 1, "y": 1}}), context("own", {"a": {"y": 2}}, "top"), of="own") == {
+        "a": {"x": 1, "y": 2}
+    }
+
+
+def test_a_later_parent_overrides_an_earlier_one() -> None:
+    parents = context("one", {"a": 1, "b": 1}), context("two", {"a": 2})
+    assert effective(*parents, context("own", {}, "one", "two"), of="own") == {"a": 2, "b": 1}
+
+
+def test_in_a_diamond_the_second_parent_overwrites_with_what_it_inherited() -> None:
+    diamond = (
+        context("base", {"a": "base"}),
+        context("left", {"a": "left"}, "base"),
+        context("right", {}, "base"),
+        context("own", {}, "left", "right"),
+    )
+    assert effective(*diamond, of="own") == {"a": "base"}
+
+
+def test_a_parent_without_a_namespace_is_one_of_the_contexts_own() -> None:
+    trees = ContextTrees([context("p", {"a": 1}, namespace="infra"), context("c", {}, "p", namespace="infra")], {})
+    assert trees.effective(ContextRef("infra", "c"), lambda: HERE) == {"a": 1}
+
+
+def test_a_cycle_is_an_error_that_shows_the_way_round() -> None:
+    with pytest.raises(KcdErrors) as found:
+        effective(context("a", {}, "b"), context("b", {}, "c"), context("c", {}, "a"), of="a")
+    error = only_error(found)
+    assert error.code == "context-cycle"
+    assert "default:a -> default:b -> default:c -> default:a" in error.message
+    assert error.position is not None
+    assert error.position.path == "c.yaml"
+
+
+def test_a_context_that_is_its_own_parent_is_a_cycle() -> None:
+    with pytest.raises(KcdErrors) as found:
+        effective(context("a", {}, "a"), of="a")
+    assert only_error(found).code == "context-cycle"
+
+
+def test_a_missing_parent_is_an_error_at_the_line_that_names_it() -> None:
+    with pytest.raises(KcdErrors) as found:
+        effective(context("own", {}, "bsae"), context("base", {}), of="own")
+    error = only_error(found)
+    assert (error.code, error.hint) == ("missing-context", "did you mean 'base'?")
+    assert error.position is not None
+    assert (error.position.path, error.position.line) == ("own.yaml", 10)
+
+
+def test_a_missing_context_is_an_error_where_the_release_names_it() -> None:
+    with pytest.raises(KcdErrors) as found:
+        seen(release(contexts=[{"name": "a"}, {"name": "b"}]), context("a", {}))
+    error = only_error(found)
+    assert error.position is not None
+    assert (error.code, error.position.path) == ("missing-context", "web.yaml")
+
+
+def test_a_missing_context_of_another_namespace_is_pointed_out() -> None:
+    with pytest.raises(KcdErrors) as found:
+        seen(release(contexts=[{"name": "shared"}]), context("shared", {}, namespace="infra"))
+    assert only_error(found).hint == "there is infra:shared; add the namespace"
+
+
+@pytest.mark.parametrize("value", [None, [], "text"])
+def test_a_context_without_a_map_of_variables_is_never_usable(value: Any) -> None:
+    with pytest.raises(KcdErrors) as found:
+        effective(context("own", value), of="own")
+    assert only_error(found).code == "invalid-context"
+
+
+def test_nor_are_the_children_of_such_a_context() -> None:
+    with pytest.raises(KcdErrors) as found:
+        effective(context("top", None), context("own", {"a": 1}, "top"), of="own")
+    assert only_error(found).code == "invalid-context"
+
+
+def test_an_empty_map_of_variables_is_fine() -> None:
+    assert effective(context("own", {}), of="own") == {}
+
+
+def test_who_names_a_context_that_the_cluster_refuses_gets_its_problems() -> None:
+    refused = KcdErrors([KcdError("spec.foo is not a known field", code="unknown-field")])
+    trees = ContextTrees([context("child", {}, "bad")], {ContextRef("default", "bad"): refused})
+    with pytest.raises(KcdErrors) as found:
+        trees.effective(ContextRef("default", "child"), lambda: HERE)
+    assert found.value is refused
+
+
+def test_a_chain_of_parents_that_would_end_in_pythons_recursion_limit_is_an_error() -> None:
+    chain = [context("c0", {}), *(context(f"c{number}", {}, f"c{number - 1}") for number in range(1, 500))]
+    with pytest.raises(KcdErrors, match="more than 100 generations"):
+        effective(*chain, of="c499")
+
+
+DEFAULTS = config(
+    defaultContexts=[{"name": "cluster"}, {"name": "site", "namespace": "infra"}],
+    defaultNamespaceContexts=["project"],
+)
+ALL = (
+    context("cluster", {"who": "cluster", "cluster": 1}, namespace="kubocd"),
+    context("site", {"who": "site", "site": 1}, namespace="infra"),
+    context("project", {"who": "project", "project": 1}),
+    context("own", {"who": "own", "own": 1}),
+)
+
+
+def test_contexts_merge_from_the_defaults_over_the_namespaces_to_the_releases_own() -> None:
+    one = release(contexts=[{"name": "own"}])
+    assert selected(one, *ALL, configs=(DEFAULTS,)) == (
+        "kubocd:cluster",
+        "infra:site",
+        "default:project",
+        "default:own",
+    )
+    everything = {"who": "own", "cluster": 1, "site": 1, "project": 1, "own": 1, "schema": 1}
+    assert seen(one, *ALL, configs=(DEFAULTS,), default={"who": "schema", "schema": 1}) == everything
+
+
+def test_skip_default_context_drops_both_groups_of_config_and_keeps_the_schemas_default() -> None:
+    one = release(contexts=[{"name": "own"}], skipDefaultContext=True)
+    assert selected(one, *ALL, configs=(DEFAULTS,)) == ("default:own",)
+    assert seen(one, *ALL, configs=(DEFAULTS,), default={"schema": 1}) == {"who": "own", "own": 1, "schema": 1}
+
+
+def test_a_context_named_twice_is_merged_twice() -> None:
+    one = release(contexts=[{"name": "own"}, {"name": "project"}, {"name": "own"}])
+    assert selected(one, *ALL) == ("default:own", "default:project", "default:own")
+
+
+def test_a_namespace_context_that_is_absent_is_skipped() -> None:
+    assert selected(release(namespace="other"), *ALL, configs=(DEFAULTS,)) == ("kubocd:cluster", "infra:site")
+
+
+def test_a_default_context_that_is_absent_is_an_error_in_the_config() -> None:
+    with pytest.raises(KcdErrors) as found:
+        seen(release(), ALL[0], configs=(DEFAULTS,))
+    error = only_error(found)
+    assert error.message == "the context 'infra:site' does not exist"
+    assert error.position is not None
+    assert error.position.path == "conf.yaml"
+
+
+def test_an_absent_default_context_that_is_wanted_by_namespace_too_is_skipped() -> None:
+    both = config(defaultContexts=[{"name": "project", "namespace": "default"}], defaultNamespaceContexts=["project"])
+    assert selected(release(), configs=(both,)) == ()
+
+
+def test_equal_contexts_are_one_object_so_that_helm_gets_them_once() -> None:
+    trees = ContextTrees(ALL, {})
+    refs = (ContextRef("default", "own"),)
+    places = {refs[0]: lambda: HERE}
+    assert trees.together(refs, places, {"a": 1}) is trees.together(refs, places, {"a": 1})
+
+
+def test_a_value_is_found_in_the_last_context_that_holds_it() -> None:
+    trees = ContextTrees(ALL, {})
+    refs = [ContextRef("kubocd", "cluster"), ContextRef("infra", "site")]
+    for path, file in ((("who",), "site.yaml"), (("cluster",), "cluster.yaml")):
+        place = trees.place(refs, path)
+        assert place is not None
+        assert place.path == file
+    assert trees.place(refs, ("nowhere",)) is None
+
+
+def test_a_value_that_is_inherited_is_found_in_the_parent_that_won() -> None:
+    family = (context("one", {"a": [1, 2]}), context("two", {"a": [3, None]}), context("own", {"b": 1}, "one", "two"))
+    place = ContextTrees(family, {}).place([ContextRef("default", "own")], ("a", 1))
+    assert place is not None
+    assert place.path == "two.yaml"

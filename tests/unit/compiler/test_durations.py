@@ -1,0 +1,73 @@
+"""Durations, as Go's `time` package reads and prints them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from kubocd_gen.compiler.durations import format_duration, normal_duration, parse_duration
+
+
+@pytest.mark.parametrize(
+    ("written", "printed"),
+    [
+        ("5m", "5m0s"),
+        ("60s", "1m0s"),
+        ("90s", "1m30s"),
+        ("1h", "1h0m0s"),
+        ("36h", "36h0m0s"),
+        ("1.5s", "1.5s"),
+        ("1.5h", "1h30m0s"),
+        ("1h30m10s", "1h30m10s"),
+        ("30m1h", "1h30m0s"),
+        ("100ms", "100ms"),
+        ("1500us", "1.5ms"),
+        ("1µs", "1µs"),
+        ("1μs", "1µs"),
+        ("7ns", "7ns"),
+        (".5s", "500ms"),
+        ("1.s", "1s"),
+        ("+2m", "2m0s"),
+        ("-2m", "-2m0s"),
+        ("0", "0s"),
+        ("0s", "0s"),
+        ("-0h", "0s"),
+        ("0.000000001s", "1ns"),
+        ("2562047h47m16.854775807s", "2562047h47m16.854775807s"),
+    ],
+)
+def test_a_duration_is_printed_as_go_prints_it(written: str, printed: str) -> None:
+    assert normal_duration(written) == printed
+
+
+@pytest.mark.parametrize("text", ["", "+", "-", ".", "s", "5", "5x", "5 m", "m5", "1h-30m", ".s", "5m ", "\u0665m"])
+def test_what_go_takes_for_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="duration"):
+        parse_duration(text)
+
+
+def test_a_number_without_a_unit_says_so() -> None:
+    with pytest.raises(ValueError, match="a unit is missing in the duration '30'; write one such as '30s' or '30m'"):
+        parse_duration("30")
+
+
+def test_a_duration_over_292_years_is_refused() -> None:
+    with pytest.raises(ValueError, match="longer than the longest"):
+        parse_duration("2562047h47m16.854775808s")
+
+
+def test_a_number_of_ten_thousand_digits_is_refused_like_any_other_that_is_too_long() -> None:
+    with pytest.raises(ValueError, match="longer than the longest"):
+        parse_duration("9" * 10_000 + "h")
+
+
+@given(some.integers(min_value=-(2**63) + 1, max_value=2**63 - 1))
+def test_what_is_printed_reads_back_as_the_same_duration(nanoseconds: int) -> None:
+    assert parse_duration(format_duration(nanoseconds)) == nanoseconds
+
+
+@given(some.integers(min_value=0, max_value=2**63 - 1))
+def test_the_normal_form_is_its_own_normal_form(nanoseconds: int) -> None:
+    text = format_duration(nanoseconds)
+    assert normal_duration(text) == text

@@ -1,0 +1,155 @@
+"""Roles compiled into order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from hypothesis import given
+from hypothesis import strategies as some
+
+from kubocd_gen.compiler.ordering import Order, Party, order_by_roles
+from kubocd_gen.diagnostics import Position
+
+
+def party(key: str, *, gives: Iterable[str] = (), needs: Iterable[str] = ()) -> Party:
+    return Party(f"default/{key}", tuple(gives), tuple(needs), lambda role: Position(f"{key}.yaml", len(role)))
+
+
+def order(*parties: Party, cluster_roles: Iterable[str] = (), absent: dict[str, str] | None = None) -> Order:
+    return order_by_roles(parties, frozenset(cluster_roles), absent or {})
+
+
+def providers(found: Order) -> dict[str, list[str]]:
+    return {
+        key.removeprefix("default/"): [one.removeprefix("default/") for one in providers]
+        for key, providers in found.providers.items()
+        if providers
+    }
+
+
+def errors(found: Order) -> dict[str, list[str]]:
+    return {key.removeprefix("default/"): [error.code for error in one.errors] for key, one in found.errors.items()}
+
+
+def test_who_depends_on_a_role_waits_for_its_provider() -> None:
+    assert providers(order(party("app", needs=["db"]), party("pg", gives=["db"]))) == {"app": ["pg"]}
+
+
+def test_each_role_brings_its_provider_once() -> None:
+    found = order(
+        party("app", needs=["db", "sql", "log"]), party("pg", gives=["db", "sql"]), party("el", gives=["log"])
+    )
+    assert providers(found) == {"app": ["el", "pg"]}
+
+
+def test_a_role_of_the_cluster_makes_nobody_wait_even_where_a_release_provides_it() -> None:
+    assert providers(order(party("app", needs=["db"]), party("pg", gives=["db"]), cluster_roles=["db"])) == {}
+
+
+def test_of_several_providers_the_first_by_name_is_taken_and_a_note_names_the_others() -> None:
+    found = order(
+        party("app", needs=["db"]), party("z", gives=["db"]), party("b", gives=["db"]), party("c", gives=["db"])
+    )
+    assert providers(found) == {"app": ["b"]}
+    (note,) = found.notes["default/app"]
+    assert note.message == "default/app waits for default/b for the role 'db', which default/c, default/z provide too"
+    assert note.position == Position("app.yaml", 2)
+
+
+def test_namespaces_are_ordered_before_names() -> None:
+    there = [Party(key, ("db",), (), lambda _role: Position("x")) for key in ("a-b/a", "a/z")]
+    assert order(party("app", needs=["db"]), *there).providers["default/app"] == ("a/z",)
+
+
+def test_a_provider_that_would_close_a_cycle_is_passed_over_for_one_that_does_not() -> None:
+    found = order(
+        party("app", needs=["db"], gives=["ui"]),
+        party("a", gives=["db"], needs=["ui"]),
+        party("b", gives=["db"]),
+    )
+    assert providers(found) == {"a": ["app"], "app": ["b"]}
+    assert errors(found) == {}
+
+
+def test_where_there_is_no_choice_is_settled_before_where_there_is() -> None:
+    """`a` comes first by name, and would take `b`, which has nobody else to wait for than `a`."""
+    found = order(party("a", needs=["x"], gives=["y"]), party("b", gives=["x"], needs=["y"]), party("c", gives=["x"]))
+    assert providers(found) == {"a": ["c"], "b": ["a"]}
+
+
+def test_a_cycle_is_an_error_that_shows_the_way_round() -> None:
+    found = order(party("a", needs=["x"], gives=["y"]), party("b", needs=["y"], gives=["x"]))
+    assert errors(found) == {"a": ["unmet-role"], "b": ["dependency-cycle"]}
+    (error,) = found.errors["default/b"].errors
+    assert error.message == "the role 'y' closes a cycle of dependencies: default/b -> default/a -> default/b"
+    assert error.position == Position("b.yaml", 1)
+
+
+def test_a_release_does_not_satisfy_itself() -> None:
+    found = order(party("a", needs=["x"], gives=["x"]))
+    assert errors(found) == {"a": ["unmet-role"]}
+    assert found.errors["default/a"].errors[0].message.endswith(": default/a provides it itself, which does not count")
+
+
+def test_a_role_that_nobody_provides_is_an_error_with_the_nearest_one() -> None:
+    found = order(party("app", needs=["databse"]), party("pg", gives=["database"]))
+    assert errors(found) == {"app": ["unmet-role"]}
+    assert found.errors["default/app"].errors[0].hint == "did you mean 'database'?"
+
+
+def test_all_roles_that_nobody_provides_are_reported() -> None:
+    assert errors(order(party("app", needs=["x", "y"]))) == {"app": ["unmet-role", "unmet-role"]}
+
+
+def test_a_reason_why_a_role_is_absent_is_told() -> None:
+    found = order(party("app", needs=["db"]), absent={"db": "default/pg would provide it, but is suspended"})
+    assert found.errors["default/app"].errors[0].message == (
+        "default/app depends on the role 'db': default/pg would provide it, but is suspended"
+    )
+
+
+def test_a_release_that_can_not_be_satisfied_provides_nothing_either() -> None:
+    found = order(
+        party("a", needs=["none"], gives=["x"]), party("b", needs=["x"], gives=["y"]), party("c", needs=["y"])
+    )
+    assert errors(found) == {"a": ["unmet-role"], "b": ["unmet-role"], "c": ["unmet-role"]}
+    assert found.errors["default/b"].errors[0].message.endswith(": default/a provides it, but has errors itself")
+
+
+def test_a_failing_provider_is_replaced_by_another() -> None:
+    found = order(party("a", needs=["none"], gives=["x"]), party("b", gives=["x"]), party("c", needs=["x"]))
+    assert providers(found) == {"c": ["b"]}
+    assert errors(found) == {"a": ["unmet-role"]}
+
+
+def test_the_order_in_which_releases_are_given_does_not_matter() -> None:
+    there = [party("app", needs=["db"], gives=["ui"]), party("a", gives=["db"], needs=["ui"]), party("b", gives=["db"])]
+    assert order(*there).providers == order(*reversed(there)).providers
+
+
+_ROLES = some.lists(some.sampled_from("uvwxyz"), max_size=3, unique=True)
+_FLEETS = some.lists(some.tuples(_ROLES, _ROLES), max_size=8)
+
+
+@given(_FLEETS)
+def test_whatever_roles_there_are_every_release_is_satisfied_or_an_error_and_nobody_waits_in_a_circle(
+    fleet: list[tuple[list[str], list[str]]],
+) -> None:
+    parties = [party(f"r{number}", gives=gives, needs=needs) for number, (gives, needs) in enumerate(fleet)]
+    found = order(*parties, cluster_roles="z")
+    assert found.providers.keys() | found.errors.keys() == {one.key for one in parties}
+    assert not found.providers.keys() & found.errors.keys()
+    gives = {one.key: set(one.roles) for one in parties}
+    for one in parties:
+        if one.key in found.providers:
+            given_roles = {role for key in found.providers[one.key] for role in gives[key]}
+            assert set(one.dependencies) - {"z"} <= given_roles
+            assert one.key not in found.providers[one.key]
+    settled: set[str] = set()
+    waiting = dict(found.providers)
+    while waiting:
+        ready = [key for key, needed in waiting.items() if set(needed) <= settled]
+        assert ready, waiting
+        settled.update(ready)
+        for key in ready:
+            del waiting[key]

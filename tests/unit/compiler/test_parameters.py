@@ -1,0 +1,94 @@
+"""From what a Release gives as parameters to the text that is rendered, and back to a map."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from kubocd_gen.compiler.parameters import go_json, parameters_text, parse_map, rendered_hint
+from kubocd_gen.diagnostics import KcdError
+
+
+def test_a_map_is_compact_json_with_sorted_keys() -> None:
+    assert parameters_text({"b": 1, "a": {"d": [True, None], "c": "x"}}) == '{"a":{"c":"x","d":[true,null]},"b":1}'
+
+
+def test_what_could_be_html_is_escaped_as_go_escapes_it() -> None:
+    assert parameters_text({"a": "<&>\u2028"}) == '{"a":"\\u003c\\u0026\\u003e\\u2028"}'
+
+
+def test_other_characters_stay_as_they_are() -> None:
+    assert go_json({"é": "日本"}) == '{"é":"日本"}'
+
+
+def test_a_quotation_mark_in_braces_becomes_one_that_no_template_takes() -> None:
+    """That is how KuboCD has it: users write back quotes."""
+    assert parameters_text({"a": '{{ default "x" .b }}'}) == r'{"a":"{{ default \"x\" .b }}"}'
+
+
+def test_a_text_of_several_lines_is_the_template_itself() -> None:
+    assert parameters_text("a: 1\nb: {{ .Context.b }}\n") == "a: 1\nb: {{ .Context.b }}\n"
+
+
+@pytest.mark.parametrize(("text", "template"), [("", '""'), ("a: 1", '"a: 1"')])
+def test_a_text_of_one_line_is_taken_for_its_quoted_json(text: str, template: str) -> None:
+    assert parameters_text(text) == template
+
+
+def test_without_parameters_there_is_no_template() -> None:
+    assert parameters_text(None) is None
+    assert parameters_text({}) == "{}"
+
+
+@pytest.mark.parametrize("text", ["", "\n", "null", "# nothing\n", "---\n"])
+def test_what_renders_to_nothing_is_an_empty_map(text: str) -> None:
+    assert parse_map(text, "values") == {}
+
+
+def test_of_a_rendered_text_only_the_first_document_counts() -> None:
+    assert parse_map("a: 1\n---\nb: 2\n---\n[", "values") == {"a": 1}
+
+
+def test_of_a_key_given_twice_the_last_counts() -> None:
+    assert parse_map("a: 1\na: 2\n", "values") == {"a": 2}
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"), [("[1]", "a list"), ("hello", "a text"), ("8080", "a single value"), ('"{}"', "a text")]
+)
+def test_anything_but_a_map_is_an_error_that_shows_the_line(text: str, kind: str) -> None:
+    with pytest.raises(KcdError) as found:
+        parse_map(text, "package web:1, values")
+    assert found.value.message == f"package web:1, values must render to a map, but renders to {kind}"
+    assert found.value.hint == f"rendered: {text!r}"
+
+
+def test_bad_yaml_is_an_error_that_shows_the_rendered_line() -> None:
+    with pytest.raises(KcdError) as found:
+        parse_map("a: 1\nb: [1, 2\nc: 3\n", "values")
+    assert found.value.code == "bad-rendering"
+    assert "values does not render to YAML" in found.value.message
+    assert found.value.hint is not None
+    assert found.value.hint.startswith("rendered: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "hint"),
+    [
+        ("", None, "it renders to nothing"),
+        ("\n \na: 1", None, "rendered: 'a: 1'"),
+        ("a\nb", 2, "rendered: 'b'"),
+        ("x" * 130, None, f"rendered: '{'x' * 120}'…"),
+    ],
+)
+def test_the_rendered_line_of_a_message_is_short(text: str, line: int | None, hint: str) -> None:
+    assert rendered_hint(text, line) == hint
+
+
+@pytest.mark.parametrize("value", [[1, 2], 5, True, "x"])
+def test_parameters_of_another_type_render_to_no_map(value: Any) -> None:
+    text = parameters_text(value)
+    assert text is not None
+    with pytest.raises(KcdError, match="must render to a map"):
+        parse_map(text, "spec.parameters")

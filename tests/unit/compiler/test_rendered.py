@@ -1,0 +1,141 @@
+"""What a package's templates rendered to, read back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from kubocd_gen.compiler.rendered import RenderedModule, RenderedPackage, read_rendered
+from kubocd_gen.diagnostics import KcdError, KcdErrors
+from tests.support.records import package
+
+PACKAGE = package(
+    """\
+    apiVersion: v1alpha1
+    name: web
+    tag: 1.0.0
+    usage: {text: hello}
+    modules:
+      - name: main
+        source: {helmRepository: {url: https://x, chart: web, version: 1.0.0}}
+      - name: side
+        source: {helmRepository: {url: https://x, chart: side, version: 1.0.0}}
+    """
+)
+
+
+def read(**texts: str) -> RenderedPackage:
+    """The package with the texts that `main__values`, `roles` … rendered to; the others as they are written."""
+    rendered = {source.path: source.text for _, source in PACKAGE.templates()}
+    for name, text in texts.items():
+        module, _, field = name.rpartition("__")
+        index = {"main": 0, "side": 1}
+        rendered[("modules", index[module], field) if module else (field,)] = text
+    return read_rendered(PACKAGE, rendered)
+
+
+def main(**texts: str) -> RenderedModule:
+    return read(**{f"main__{field}": text for field, text in texts.items()}).modules[0]
+
+
+def error(**texts: str) -> KcdError:
+    with pytest.raises(KcdErrors) as found:
+        main(**texts)
+    (one,) = found.value.errors
+    return one
+
+
+def test_values_and_spec_patch_are_pruned() -> None:
+    module = main(values="a: {b: null}\nc: []\n", specPatch="install: {}\nmaxHistory: 3\n")
+    assert (module.values, module.spec_patch) == ({"c": []}, {"maxHistory": 3})
+
+
+@pytest.mark.parametrize("text", ["1", "t", "T", "TRUE", "true", "True", " true\n"])
+def test_enabled_takes_what_go_takes_for_true(text: str) -> None:
+    assert main(enabled=text).enabled is True
+
+
+@pytest.mark.parametrize("text", ["0", "f", "F", "FALSE", "false", "False", "\nfalse "])
+def test_enabled_takes_what_go_takes_for_false(text: str) -> None:
+    assert main(enabled=text).enabled is False
+
+
+@pytest.mark.parametrize("text", ["", "yes", "tRUE", "on", "null"])
+def test_enabled_takes_nothing_else(text: str) -> None:
+    found = error(enabled=text)
+    assert found.code == "bad-rendering"
+    assert "module 'main', enabled must render to true or false" in found.message
+
+
+def test_durations_are_as_go_prints_them_and_none_where_there_is_none() -> None:
+    module = main(timeout=" 90s\n", interval="")
+    assert (module.timeout, module.interval) == ("1m30s", None)
+
+
+def test_a_bad_duration_names_the_module_and_the_field() -> None:
+    found = error(timeout="5 minutes")
+    assert found.code == "invalid-duration"
+    assert found.message.startswith("package web:1.0.0, module 'main', timeout: ")
+    assert found.position is not None
+    assert found.position.path.startswith("oci://registry.example.com/demo/web:1.0.0/")
+
+
+def test_the_target_namespace_and_the_strategy_are_trimmed() -> None:
+    module = main(targetNamespace=" apps\n", onFailureStrategy="\tstop ")
+    assert (module.target_namespace, module.on_failure_strategy) == ("apps", "stop")
+
+
+def test_a_module_may_depend_on_another_and_on_itself() -> None:
+    assert main(dependsOn="[side, main]").depends_on == ("side", "main")
+
+
+def test_a_module_that_does_not_exist_is_an_error_with_the_nearest_name() -> None:
+    found = error(dependsOn="[sied]")
+    assert (found.code, found.hint) == ("unknown-module", "did you mean 'side'?")
+
+
+@pytest.mark.parametrize(
+    ("text", "roles"),
+    [
+        ("[a, b]", ("a", "b")),
+        ("", ()),
+        ("null", ()),
+        ("- 1.10\n- true\n- null\n- 12345678901234567890\n", ("1.1", "true", "", "12345678901234567890")),
+    ],
+)
+def test_roles_are_a_list_of_names_in_which_scalars_become_their_text(text: str, roles: tuple[str, ...]) -> None:
+    assert read(roles=text).roles == roles
+
+
+@pytest.mark.parametrize("text", ["a", "{a: b}", "[[a]]", "[{a: b}]"])
+def test_roles_of_another_form_are_an_error(text: str) -> None:
+    with pytest.raises(KcdErrors, match="roles must render to a list of names"):
+        read(roles=text)
+
+
+def test_description_and_usage_are_texts_as_they_rendered() -> None:
+    rendered_texts: dict[tuple[Any, ...], str] = {source.path: source.text for _, source in PACKAGE.templates()}
+    rendered_texts["description",] = " [no YAML\n"
+    found = read_rendered(PACKAGE, rendered_texts)
+    assert (found.description, found.usage) == (" [no YAML\n", {"text": "hello"})
+
+
+def test_everything_that_does_not_read_is_reported_disabled_modules_too() -> None:
+    with pytest.raises(KcdErrors) as found:
+        read(main__values="[", main__timeout="x", side__enabled="false", side__interval="5", roles="{}")
+    assert [one.code for one in found.value.errors] == [
+        "bad-rendering",
+        "bad-rendering",
+        "invalid-duration",
+        "invalid-duration",
+    ]
+
+
+def test_a_template_that_failed_hides_no_other_problem() -> None:
+    texts: dict[tuple[Any, ...], str] = {source.path: source.text for _, source in PACKAGE.templates()}
+    del texts["modules", 0, "values"]
+    texts["modules", 0, "timeout"] = "soon"
+    with pytest.raises(KcdErrors) as found:
+        read_rendered(PACKAGE, texts)
+    assert [one.code for one in found.value.errors] == ["invalid-duration"]

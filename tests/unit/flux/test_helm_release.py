@@ -1,0 +1,257 @@
+"""A HelmRelease, layer upon layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from kubocd_gen.compiler.rendered import RenderedModule, RenderedPackage
+from kubocd_gen.compiler.settings import combine_configs
+from kubocd_gen.diagnostics import KcdError, KcdErrors
+from kubocd_gen.flux.helm_release import helm_release_specs
+from kubocd_gen.sources.records import Config, Release
+from tests.support.records import config, package, release
+
+_MANIFEST = """\
+apiVersion: v1alpha1
+name: web
+tag: 1.0.0
+modules:
+- {name: main, source: {helmRepository: {url: https://x, chart: web, version: 1.0.0}}}
+- {name: side, source: {helmRepository: {url: https://x, chart: side, version: 1.0.0}}}
+- {name: noname, source: {helmRepository: {url: https://x, chart: noname, version: 1.0.0}}}
+"""
+PACKAGE = package(_MANIFEST)
+MODULE = RenderedModule("main", {}, {}, None, None, "default", True, (), "")
+STOP = {"name": "stop", "strategy": {}}
+RETRY = {"name": "retry", "strategy": {"install": {"strategy": {"name": "RetryOnFailure", "retryInterval": "1m"}}}}
+ROLLBACK = {"name": "rollback", "strategy": {"upgrade": {"remediation": {"retries": 3}}}}
+STRATEGIES = [STOP, RETRY, ROLLBACK, {"name": "none"}, {"name": "text", "strategy": "hello"}]
+
+
+def specs(one: Release, *modules: RenderedModule, configs: Sequence[Config] = ()) -> dict[str, dict[str, Any]]:
+    rendered = RenderedPackage({}, (), (), "", modules)
+    settings = combine_configs(configs, "kubocd")
+    return dict(helm_release_specs(one, PACKAGE, rendered, settings, configs, "5m0s"))
+
+
+def spec(configs: Sequence[Config] = (), one: Release | None = None, /, **module: Any) -> dict[str, Any]:
+    """The spec of module `main` with the fields `module`."""
+    return specs(one or release(), replace(MODULE, **module), configs=configs)["web-main"]
+
+
+def overridden(*configs: Config, module: Mapping[str, Any] | None = None, **override: Any) -> dict[str, Any]:
+    return spec(configs, release(moduleOverrides=[{"module": "main", **override}]), **(module or {}))
+
+
+def errors(*configs: Config, one: Release | None = None, **module: Any) -> list[KcdError]:
+    with pytest.raises(KcdErrors) as found:
+        spec(configs, one, **module)
+    return list(found.value.errors)
+
+
+def error(*configs: Config, one: Release | None = None, **module: Any) -> KcdError:
+    (only,) = errors(*configs, one=one, **module)
+    return only
+
+
+def place(found: KcdError) -> str:
+    assert found.position is not None
+    return found.position.path
+
+
+def test_the_lowest_layer_names_chart_and_repository() -> None:
+    repository = {"kind": "HelmRepository", "name": "kcd-web", "namespace": "default"}
+    assert spec() == {
+        "chart": {"spec": {"chart": "main", "version": "1.0.0", "sourceRef": repository, "interval": "5m0s"}},
+        "interval": "30m0s",
+        "timeout": "2m0s",
+        "releaseName": "web-main",
+        "targetNamespace": "default",
+        "values": {},
+    }
+
+
+def test_a_helm_release_is_named_after_release_and_module_and_noname_after_the_release_alone() -> None:
+    made = specs(release(), MODULE, replace(MODULE, name="noname"))
+    assert {name: one["releaseName"] for name, one in made.items()} == {"web-main": "web-main", "web": "web"}
+
+
+def test_a_disabled_module_makes_none() -> None:
+    assert list(specs(release(), replace(MODULE, enabled=False), replace(MODULE, name="side"))) == ["web-side"]
+
+
+def test_modules_depend_on_each_other_in_the_releases_namespace() -> None:
+    made = specs(release(namespace="apps"), replace(MODULE, depends_on=("side", "noname")))
+    assert made["web-main"]["dependsOn"] == [
+        {"name": "web-side", "namespace": "apps"},
+        {"name": "web", "namespace": "apps"},
+    ]
+
+
+def test_an_empty_target_namespace_is_left_out() -> None:
+    assert "targetNamespace" not in spec(target_namespace="")
+
+
+def test_durations_come_from_the_module_else_from_config() -> None:
+    configs = [config(defaultHelmTimeout="3m", defaultHelmInterval="1h")]
+    assert (spec(configs)["timeout"], spec(configs)["interval"]) == ("3m0s", "1h0m0s")
+    own = spec(configs, None, timeout="7s", interval="8s")
+    assert (own["timeout"], own["interval"]) == ("7s", "8s")
+
+
+def test_the_default_strategy_lies_under_the_modules_own() -> None:
+    configs = [config(onFailureStrategies=STRATEGIES, defaultOnFailureStrategy="retry")]
+    assert spec(configs)["install"] == {"strategy": {"name": "RetryOnFailure", "retryInterval": "1m0s"}}
+    replaced = spec(configs, None, on_failure_strategy="rollback")
+    assert replaced["install"] == {}
+    assert replaced["upgrade"] == {"remediation": {"retries": 3}}
+
+
+def test_a_strategy_without_anything_leaves_the_two_actions_empty() -> None:
+    both = {"install": {"remediation": {"retries": 1}}, "upgrade": {"remediation": {"retries": 1}}}
+    configs = [
+        config(
+            onFailureStrategies=[STOP, {"name": "both", "strategy": both}],
+            defaultOnFailureStrategy="both",
+        )
+    ]
+    stopped = spec(configs, None, on_failure_strategy="stop")
+    assert (stopped["install"], stopped["upgrade"]) == ({}, {})
+
+
+def test_what_else_install_says_stays_when_a_strategy_is_replaced() -> None:
+    configs = [config(onFailureStrategies=STRATEGIES, specPatch={"install": {"replace": True}})]
+    made = overridden(*configs, module={"on_failure_strategy": "retry"}, onFailureStrategy="stop")
+    assert made["install"] == {"replace": True}
+
+
+@pytest.mark.parametrize("name", ["retri", "none"])
+def test_a_strategy_that_is_not_defined_is_an_error(name: str) -> None:
+    assert error(config(onFailureStrategies=STRATEGIES), on_failure_strategy=name).code == "undefined-strategy"
+
+
+def test_a_strategy_that_is_no_map_is_an_error_in_its_config() -> None:
+    found = error(config(onFailureStrategies=STRATEGIES), on_failure_strategy="text")
+    assert found.message == "the failure strategy 'text' must be a map, not a string ('hello')"
+    assert place(found) == "conf.yaml"
+
+
+def test_configs_patch_lies_under_the_modules_and_that_under_the_overrides() -> None:
+    configs = [config(specPatch={"maxHistory": 1, "suspend": True, "storageNamespace": "a"})]
+    made = overridden(
+        *configs,
+        module={"spec_patch": {"maxHistory": 2, "storageNamespace": "b"}},
+        specPatch={"storageNamespace": "c"},
+    )
+    assert (made["maxHistory"], made["suspend"], made["storageNamespace"]) == (2, True, "c")
+
+
+def test_create_namespace_is_set_over_the_modules_patch_and_under_the_override() -> None:
+    patch = {"install": {"createNamespace": False, "replace": True}}
+    assert spec((), release(createNamespace=True), spec_patch=patch)["install"] == {
+        "createNamespace": True,
+        "replace": True,
+    }
+    override = [{"module": "main", "specPatch": {"install": {"createNamespace": False}}}]
+    assert spec((), release(createNamespace=True, moduleOverrides=override))["install"] == {}
+
+
+def test_create_namespace_over_a_patch_whose_install_is_no_map_replaces_it() -> None:
+    made = spec((), release(createNamespace=True), spec_patch={"install": "yes"})
+    assert made["install"] == {"createNamespace": True}
+
+
+def test_an_overrides_strategy_comes_before_its_patch_and_its_durations_last() -> None:
+    made = overridden(
+        config(onFailureStrategies=STRATEGIES),
+        onFailureStrategy="rollback",
+        specPatch={"upgrade": {"remediation": {"retries": 9}}, "timeout": "1s", "interval": "1s"},
+        timeout="10m",
+    )
+    assert made["upgrade"] == {"remediation": {"retries": 9}}
+    assert (made["timeout"], made["interval"]) == ("10m0s", "1s")
+
+
+def test_an_override_of_another_module_changes_nothing() -> None:
+    assert spec((), release(moduleOverrides=[{"module": "side", "timeout": "1s"}])) == spec()
+
+
+def test_two_overrides_of_one_enabled_module_are_an_error_and_of_a_disabled_one_are_not() -> None:
+    twice = release(moduleOverrides=[{"module": "main"}, {"module": "main"}])
+    assert error(one=twice).code == "duplicate-override"
+    assert specs(twice, replace(MODULE, enabled=False)) == {}
+
+
+@pytest.mark.parametrize("patch", [[1, 2], "text", 5, True])
+def test_an_override_whose_patch_is_no_map_is_an_error(patch: object) -> None:
+    found = error(one=release(moduleOverrides=[{"module": "main", "specPatch": patch}]))
+    assert found.code == "invalid-type"
+    assert found.message.startswith("specPatch of the override of module 'main' must be a map, not a")
+    assert place(found) == "web.yaml"
+
+
+def test_config_patch_that_is_no_map_is_an_error_in_its_config() -> None:
+    found = error(config(specPatch=[1]))
+    assert (found.message, place(found)) == ("specPatch of Config must be a map, not a list", "conf.yaml")
+
+
+def test_patches_may_replace_the_values_and_nulls_in_them_reach_the_output() -> None:
+    made = overridden(config(specPatch={"values": {"a": None}}), specPatch={"values": {"b": {"c": None}}})
+    assert made["values"] == {"a": None, "b": {"c": None}}
+
+
+def test_a_patch_may_name_the_helm_release_otherwise() -> None:
+    assert overridden(specPatch={"releaseName": "other"})["releaseName"] == "other"
+
+
+def test_an_unknown_field_is_an_error_in_the_layer_that_brought_it() -> None:
+    bad = {"install": {"remediation": {"retires": 1}}}
+    in_release = error(one=release(moduleOverrides=[{"module": "main", "specPatch": bad}]))
+    assert in_release.message == "HelmRelease 'web-main': spec.install.remediation.retires is not a known field"
+    assert (place(in_release), in_release.hint) == ("web.yaml", "did you mean 'retries'?")
+    in_config = error(config(specPatch=bad))
+    assert in_config.message == "specPatch of Config: install.remediation.retires is not a known field"
+    assert place(in_config) == "conf.yaml"
+    in_package = error(spec_patch=bad)
+    assert in_package.message.startswith("package web:1.0.0, module 'main', specPatch: install.remediation.retires")
+    assert place(in_package).startswith("oci://")
+    configs = config(onFailureStrategies=[{"name": "s", "strategy": bad}], defaultOnFailureStrategy="s")
+    in_strategy = error(configs)
+    assert in_strategy.message.startswith("the failure strategy 's': install.remediation.retires")
+    assert in_strategy.position is not None
+    assert in_strategy.position.line == 13
+
+
+def test_a_release_name_over_53_characters_is_an_error_at_the_releases_name() -> None:
+    long = release("x" * 49)
+    with pytest.raises(KcdErrors) as found:
+        specs(long, MODULE)
+    (only,) = found.value.errors
+    assert "spec.releaseName must have at most 53 characters, not 54" in only.message
+    assert only.hint is not None
+    assert only.hint.startswith("Helm takes no longer one")
+    assert only.position is not None
+    assert only.position.line == 5
+
+
+def test_a_target_namespace_that_is_too_long_is_an_error_where_the_release_says_it() -> None:
+    long = "x" * 64
+    found = error(one=release(targetNamespace=long), target_namespace=long)
+    assert found.position is not None
+    assert (found.position.path, found.position.line) == ("web.yaml", 8)
+
+
+def test_every_module_with_an_error_is_reported() -> None:
+    with pytest.raises(KcdErrors) as found:
+        specs(release(), replace(MODULE, on_failure_strategy="x"), replace(MODULE, name="side", spec_patch={"y": 1}))
+    assert [one.code for one in found.value.errors] == ["undefined-strategy", "unknown-field"]
+
+
+def test_a_module_without_a_chart_in_the_package_is_an_error() -> None:
+    with pytest.raises(KcdErrors) as found:
+        specs(release(), replace(MODULE, name="other"))
+    assert found.value.errors[0].code == "bad-package"

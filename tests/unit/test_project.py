@@ -1,0 +1,253 @@
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kubocd_gen.diagnostics import KcdError, KcdErrors
+from kubocd_gen.project import ONLY_CLUSTER, REPOSITORY_URL, Cluster, Flags, Project, load_project
+
+HEAD = "apiVersion: kcd-gen/v1alpha1\nkind: Project\n"
+CLUSTER = "clusters:\n  - name: prod\n    sources: [clusters/prod]\n    output: deploy/prod\n"
+
+LoadFile = Callable[..., Project]
+
+
+@pytest.fixture
+def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LoadFile:
+    """Write kcd-gen.yaml and load it with flags."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(text: str | bytes, **flags: Any) -> Project:
+        data = textwrap.dedent(text).encode() if isinstance(text, str) else text
+        (tmp_path / "kcd-gen.yaml").write_bytes(data)
+        return load_project(Flags(**flags), tmp_path)
+
+    return run
+
+
+def said(load: LoadFile, text: str | bytes, **flags: Any) -> list[str]:
+    with pytest.raises((KcdErrors, KcdError)) as caught:
+        load(text, **flags)
+    error = caught.value
+    errors: tuple[KcdError, ...] = error.errors if isinstance(error, KcdErrors) else ()
+    if isinstance(error, KcdError):
+        errors = (error,)
+    return [f"{error.position or '-'} {error.code} {error.message}" for error in errors]
+
+
+def test_what_a_project_file_leaves_out_has_a_default(load: LoadFile, tmp_path: Path) -> None:
+    project = load(HEAD + CLUSTER)
+    assert project == Project(
+        tmp_path, (Cluster("prod", ("clusters/prod",), tmp_path / "deploy/prod", "default", None, REPOSITORY_URL),)
+    )
+    assert (project.dependencies, project.charts, project.emit_oci_repository) == ("order", "output", True)
+    assert (project.vendor, project.mirrors, project.hosts) == (None, {}, {})
+
+
+def test_a_project_file_says_everything(load: LoadFile, tmp_path: Path) -> None:
+    project = load(
+        HEAD
+        + CLUSTER
+        + "    namespace: apps\n    kubocdNamespace: kcd\n    repositoryURL: https://charts.example.com\n"
+        + "packages: {vendor: vendor/packages, mirrors: {quay.io: mirror.example.com/quay}}\n"
+        + "dependencies: ignore\ncharts: separate\nemitOCIRepository: false\nhosts: {ldap.example.com: 10.1.2.3}\n"
+    )
+    (cluster,) = project.clusters
+    assert (cluster.namespace, cluster.kubocd_namespace) == ("apps", "kcd")
+    assert cluster.repository_url == "https://charts.example.com"
+    assert project.vendor == tmp_path / "vendor/packages"
+    assert project.mirrors == {"quay.io": "mirror.example.com/quay"}
+    assert (project.dependencies, project.charts, project.emit_oci_repository) == ("ignore", "separate", False)
+    assert project.hosts == {"ldap.example.com": "10.1.2.3"}
+
+
+def test_the_project_file_is_looked_for_upward(load: LoadFile, tmp_path: Path) -> None:
+    load(HEAD + CLUSTER)
+    below = tmp_path / "a" / "b"
+    below.mkdir(parents=True)
+    assert load_project(Flags(), below).root == tmp_path
+    (tmp_path / "a" / "kcd-gen.yaml").mkdir()  # a directory is none
+    assert load_project(Flags(), below).root == tmp_path
+
+
+def test_without_a_project_file_the_flags_are_the_project(tmp_path: Path) -> None:
+    flags = Flags(sources=("a", "b"), output=Path("out"), namespace="apps", vendor=Path("v"), hosts={"a": "10.0.0.1"})
+    project = load_project(flags, tmp_path)
+    assert project.root == tmp_path
+    assert project.clusters == (Cluster(ONLY_CLUSTER, ("a", "b"), Path("out"), "apps"),)
+    assert (project.vendor, project.hosts) == (Path("v"), {"a": "10.0.0.1"})
+
+
+def test_sources_take_the_place_of_the_project_file(load: LoadFile) -> None:
+    project = load(HEAD + CLUSTER, sources=("x",), output=Path("y"))
+    assert [cluster.name for cluster in project.clusters] == [ONLY_CLUSTER]
+
+
+def test_flags_lie_over_the_project_file(load: LoadFile) -> None:
+    project = load(
+        HEAD + CLUSTER + "dependencies: ignore\nhosts: {a: 10.0.0.1, b: 10.0.0.2}\n",
+        output=Path("elsewhere"),
+        namespace="apps",
+        kubocd_namespace="kcd",
+        repository_url="http://x.example.com",
+        dependencies="order",
+        vendor=Path("v"),
+        hosts={"b": "10.0.0.3"},
+        offline=True,
+        expand_env=True,
+    )
+    (cluster,) = project.clusters
+    assert (cluster.output, cluster.namespace, cluster.kubocd_namespace) == (Path("elsewhere"), "apps", "kcd")
+    assert cluster.repository_url == "http://x.example.com"
+    assert project.hosts == {"a": "10.0.0.1", "b": "10.0.0.3"}
+    assert (project.dependencies, project.vendor, project.offline, project.expand_env) == (
+        "order",
+        Path("v"),
+        True,
+        True,
+    )
+
+
+TWO = HEAD + CLUSTER + CLUSTER.removeprefix("clusters:\n").replace("prod", "test")
+
+
+def test_a_cluster_is_chosen_by_its_name(load: LoadFile) -> None:
+    assert [one.name for one in load(TWO).clusters] == ["prod", "test"]
+    assert [one.name for one in load(TWO, clusters=("test",)).clusters] == ["test"]
+    assert [one.name for one in load(TWO, clusters=("test", "prod", "test")).clusters] == ["prod", "test"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "message", "hint"),
+    [
+        ({"sources": ("a",)}, "usage", "--source needs --output, the folder to write to", None),
+        (
+            {"sources": ("a",), "output": Path("b"), "clusters": ("prod",)},
+            "usage",
+            "--cluster chooses among those",
+            None,
+        ),
+        ({"clusters": ("prd",)}, "unknown-cluster", "the project has no cluster 'prd'", "did you mean 'prod'?"),
+        ({"clusters": ("x",)}, "unknown-cluster", "the project has no cluster 'x'", "the project has: prod, test"),
+        ({"output": Path("x")}, "usage", "--output needs one cluster; choose it with --cluster", None),
+        ({"namespace": "../x"}, "usage", "--namespace '../x' is not a name for a namespace", "lower-case letters"),
+        ({"namespace": ""}, "usage", "--namespace '' is not a name for a namespace", "lower-case letters"),
+        ({"namespace": "x" * 64}, "usage", "is not a name for a namespace", "at most 63"),
+        ({"namespace": "a\n"}, "usage", "is not a name for a namespace", "lower-case letters"),
+        ({"kubocd_namespace": "A"}, "usage", "--kubocd-namespace 'A' is not a name", "lower-case letters"),
+        ({"repository_url": "charts"}, "usage", "--repository-url 'charts' is not a URL", "such as http://"),
+    ],
+)
+def test_flags_that_make_no_sense_are_an_error_of_usage(
+    load: LoadFile, flags: dict[str, Any], code: str, message: str, hint: str | None
+) -> None:
+    with pytest.raises(KcdError) as caught:
+        load(TWO, **flags)
+    assert caught.value.code == code
+    assert message in caught.value.message
+    assert caught.value.hint is None if hint is None else hint in (caught.value.hint or "")
+
+
+def test_no_project_file_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(KcdError) as caught:
+        load_project(Flags(), tmp_path)
+    assert (caught.value.code, caught.value.message) == (
+        "missing-project",
+        "there is no kcd-gen.yaml here or in a directory above",
+    )
+    assert "--source DIR --output DIR" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("text", "problems"),
+    [
+        ("", ["kcd-gen.yaml missing-field apiVersion is required", "kcd-gen.yaml missing-field kind is required"]),
+        ("[a]", ["kcd-gen.yaml:1:1 invalid-type the project file must be a map, not a list"]),
+        ("a: b: c", ["kcd-gen.yaml:1:5 bad-yaml this is not YAML: mapping values are not allowed in this context"]),
+        (
+            HEAD + CLUSTER + "kind: Project\n",
+            ["kcd-gen.yaml:7:1 duplicate-key the key 'kind' is given twice in one map"],
+        ),
+        (HEAD, ["kcd-gen.yaml:1:1 missing-field the project has no clusters"]),
+        (HEAD + "clusters: []\n", ["kcd-gen.yaml:3:1 invalid-value clusters must have at least 1 item, not 0"]),
+        (HEAD + CLUSTER + "cluster: x\n", ["kcd-gen.yaml:7:1 unknown-field cluster is not a known field"]),
+        (
+            HEAD + CLUSTER + "    source: x\n",
+            ["kcd-gen.yaml:7:5 unknown-field clusters[0].source is not a known field"],
+        ),
+        (
+            HEAD + "clusters: [{name: a}]\n",
+            [
+                "kcd-gen.yaml:3:12 missing-field clusters[0].sources is required",
+                "kcd-gen.yaml:3:12 missing-field clusters[0].output is required",
+            ],
+        ),
+        (
+            HEAD + CLUSTER.replace("[clusters/prod]", "clusters/prod"),
+            ["kcd-gen.yaml:5:5 invalid-type clusters[0].sources must be a list, not a string ('clusters/prod')"],
+        ),
+        (HEAD + CLUSTER + "dependencies: no\n", ["kcd-gen.yaml:7:1 invalid-type dependencies must be a string"]),
+        (HEAD + CLUSTER + "charts: both\n", ["kcd-gen.yaml:7:1 invalid-value charts must be 'output' or 'separate'"]),
+        (HEAD + CLUSTER + "    namespace: ../x\n", ["kcd-gen.yaml:7:5 invalid-value clusters[0].namespace must match"]),
+        (
+            HEAD + CLUSTER + "    repositoryURL: x\n",
+            ["kcd-gen.yaml:7:5 invalid-value clusters[0].repositoryURL must match"],
+        ),
+        (HEAD.replace("v1alpha1", "v2") + CLUSTER, ["kcd-gen.yaml:1:1 invalid-value apiVersion must be"]),
+        (
+            HEAD + CLUSTER + CLUSTER.removeprefix("clusters:\n").replace("deploy/prod", "deploy/other"),
+            ["kcd-gen.yaml:7:5 duplicate-cluster two clusters share the name 'prod'"],
+        ),
+        (
+            TWO.replace("deploy/test", "deploy/prod/test"),
+            [
+                "kcd-gen.yaml:9:5 duplicate-cluster the output 'deploy/prod/test' and that of the cluster 'prod' "
+                "lie in each other"
+            ],
+        ),
+        (TWO.replace("deploy/test", "deploy/x/../prod/."), ["kcd-gen.yaml:9:5 duplicate-cluster the output"]),
+        (b"name: caf\xe9", ["kcd-gen.yaml bad-project the project file can't be read: it is not UTF-8 text"]),
+    ],
+)
+def test_a_problem_of_the_project_file_has_its_place(load: LoadFile, text: str | bytes, problems: list[str]) -> None:
+    found = said(load, text)
+    assert len(found) == len(problems)
+    assert [one[: len(problem)] for one, problem in zip(found, problems, strict=True)] == problems
+
+
+def test_outputs_that_are_one_folder_by_a_link_are_one(load: LoadFile, tmp_path: Path) -> None:
+    (tmp_path / "deploy").mkdir()
+    (tmp_path / "deploy" / "test").symlink_to("prod")
+    (found,) = said(load, TWO)
+    assert found.startswith("kcd-gen.yaml:9:5 duplicate-cluster")
+
+
+def test_outputs_with_a_common_beginning_are_two(load: LoadFile) -> None:
+    assert len(load(TWO.replace("deploy/test", "deploy/prod2")).clusters) == 2
+
+
+@pytest.mark.parametrize("path", ["gone.yaml", "."])
+def test_a_project_file_that_cant_be_read_is_an_error(tmp_path: Path, path: str) -> None:
+    with pytest.raises(KcdError, match="the project file can't be read: ") as caught:
+        load_project(Flags(project=tmp_path / path), tmp_path)
+    assert caught.value.code == "bad-project"
+
+
+def test_a_project_file_elsewhere_has_its_own_root(
+    load: LoadFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(HEAD + CLUSTER)
+    other = tmp_path / "other"
+    other.mkdir()
+    monkeypatch.chdir(other)
+    project = load_project(Flags(project=Path("../kcd-gen.yaml")), other)
+    assert project.root.resolve() == tmp_path
+    assert project.clusters[0].output.resolve() == tmp_path / "deploy" / "prod"
+
+
+def test_a_project_file_may_have_a_mark_of_its_encoding(load: LoadFile) -> None:
+    assert load(b"\xef\xbb\xbf" + (HEAD + CLUSTER).encode()).clusters[0].name == "prod"
