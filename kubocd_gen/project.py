@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +20,9 @@ from kubocd_gen.sources.yaml_reader import read_document
 PROJECT_FILE = "kcd-gen.yaml"
 REPOSITORY_URL = "http://kubocd-ctrl-controller-helm-repository.kubocd.svc"
 ONLY_CLUSTER = "default"  # the cluster's name in a build from flags alone
+
+_NAMESPACE = re.compile(r"(?=.{1,63}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_URL = re.compile(r"https?://\S+")
 
 Dependencies = Literal["order", "ignore"]
 
@@ -108,6 +113,13 @@ def _find(directory: Path) -> Path | None:
 
 
 def _with_flags(project: Project, flags: Flags) -> Project:
+    for flag, namespace in (("--namespace", flags.namespace), ("--kubocd-namespace", flags.kubocd_namespace)):
+        if namespace is not None and not _NAMESPACE.fullmatch(namespace):
+            hint = "lower-case letters, digits and inner '-', at most 63 characters"
+            raise KcdError(f"{flag} '{namespace}' is not a name for a namespace", code="usage", hint=hint)
+    if flags.repository_url is not None and not _URL.fullmatch(flags.repository_url):
+        hint = f"it is an address such as {REPOSITORY_URL}"
+        raise KcdError(f"--repository-url '{flags.repository_url}' is not a URL", code="usage", hint=hint)
     given = {
         "namespace": flags.namespace,
         "kubocd_namespace": flags.kubocd_namespace,
@@ -185,36 +197,26 @@ def _cluster(item: Mapping[str, Any], root: Path) -> Cluster:
 
 def _check_clusters(clusters: Sequence[Cluster], text: str, display: str) -> None:
     errors = []
+
+    def error(message: str, code: str, *keys: str | int, hint: str | None = None) -> None:
+        errors.append(KcdError(message, code=code, position=find_position(text, display, 0, keys), hint=hint))
+
     if not clusters:
-        errors.append(
-            KcdError(
-                "the project has no clusters",
-                code="missing-field",
-                position=find_position(text, display, 0, ()),
-                hint="add 'clusters: [{name: …, sources: […], output: …}]', or give --source and --output",
-            )
-        )
+        hint = "add 'clusters: [{name: …, sources: […], output: …}]', or give --source and --output"
+        error("the project has no clusters", "missing-field", hint=hint)
     for index, cluster in enumerate(clusters):
         for other in clusters[:index]:
-            for what, same in (
-                (f"name '{cluster.name}'", cluster.name == other.name),
-                (f"output '{display_path(cluster.output, Path.cwd())}'", _overlap(cluster.output, other.output)),
-            ):
-                if same:
-                    field_name = what.partition(" ")[0]
-                    errors.append(
-                        KcdError(
-                            f"two clusters share the {what}"
-                            if field_name == "name"
-                            else f"the {what} and that of the cluster '{other.name}' lie in each other",
-                            code="duplicate-cluster",
-                            position=find_position(text, display, 0, ("clusters", index, field_name)),
-                        )
-                    )
+            if cluster.name == other.name:
+                error(f"two clusters share the name '{cluster.name}'", "duplicate-cluster", "clusters", index, "name")
+            if _overlap(cluster.output, other.output):
+                shown = display_path(cluster.output, Path.cwd())
+                message = f"the output '{shown}' and that of the cluster '{other.name}' lie in each other"
+                hint = "give each cluster a folder of its own"
+                error(message, "duplicate-cluster", "clusters", index, "output", hint=hint)
     if errors:
         raise KcdErrors(errors)
 
 
 def _overlap(one: Path, other: Path) -> bool:
-    first, second = one.resolve(), other.resolve()
+    first, second = (Path(os.path.realpath(path)) for path in (one, other))
     return first.is_relative_to(second) or second.is_relative_to(first)

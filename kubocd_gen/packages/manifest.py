@@ -16,7 +16,7 @@ from kubocd_gen.packages.source import PackageImage
 from kubocd_gen.resources import schema
 from kubocd_gen.sources.positions import find_in_text, find_position
 from kubocd_gen.sources.scalars import float64, number_text
-from kubocd_gen.sources.yaml_reader import Document, read_documents
+from kubocd_gen.sources.yaml_reader import Document, first_document
 
 MANIFEST = "original.yaml"
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
@@ -133,7 +133,7 @@ def read_package(image: PackageImage) -> Package:
             [KcdError("the manifest is not UTF-8 text", code="bad-package", position=Position(path))]
         ) from error
     try:
-        document = next(read_documents(text, path, exact_integers=True), Document(None, 1))
+        document = first_document(text, path, exact_integers=True)
         return _Reader(text, path, document).package(image)
     except KcdError as error:
         raise KcdErrors([error]) from error
@@ -151,7 +151,7 @@ class _Reader:
     def __init__(self, text: str, path: str, document: Document) -> None:
         self.text = text
         self.path = path
-        self.errors: list[KcdError] = list(document.faults)
+        self.errors: list[KcdError] = [fault.error for fault in document.faults]
         value = {} if document.value is None else document.value
         value = _strings(canonical_fields(value, _schema()), _schema())
         self.manifest, violations = admit(value, _schema())
@@ -167,17 +167,20 @@ class _Reader:
 
     def package(self, image: PackageImage) -> Package:
         manifest = self.manifest
-        if manifest.get("apiVersion") != "v1alpha1":
-            self.error(f"apiVersion must be 'v1alpha1', not '{manifest.get('apiVersion', '')}'", "apiVersion")
+        version = manifest.get("apiVersion", "")
+        if version != "v1alpha1":
+            self.error(f"apiVersion must be 'v1alpha1'{f', not {quoted(version)}' if version else ''}", "apiVersion")
         if manifest.get("type") not in (None, "", "Package"):
-            self.error(f"type must be 'Package', not '{manifest['type']}'", "type")
+            self.error(f"type must be 'Package', not {quoted(manifest['type'])}", "type")
         name, tag = manifest.get("name", ""), manifest.get("tag", "")
         for field, value in (("name", name), ("tag", tag)):
             if not value:
                 self.error(f"{field} must be set", field)
         if name and not _NAME.fullmatch(name):
             self.error(
-                f"'{name}' is not a name for a package", "name", hint="lower case letters, digits and inner '-' only"
+                f"{quoted(name)} is not a name for a package",
+                "name",
+                hint="lower case letters, digits and inner '-' only",
             )
         modules = self.modules(manifest.get("modules") or [])
         schemas = manifest.get("schema") or {}
@@ -226,7 +229,7 @@ class _Reader:
         for index, item in enumerate(items):
             module = self.module(item or {}, index)
             if any(module.name == other.name for other in modules):
-                self.error(f"two modules are named '{module.name}'", "modules", index, "name")
+                self.error(f"two modules are named {quoted(module.name)}", "modules", index, "name")
             modules.append(module)
         return tuple(modules)
 
@@ -234,9 +237,9 @@ class _Reader:
         at = ("modules", index)
         name = item.get("name") or f"module{index:02d}"
         if item.get("type") not in (None, "", "HelmChart"):
-            self.error(f"module '{name}': type must be 'HelmChart', not '{item['type']}'", *at, "type")
+            self.error(f"module {quoted(name)}: type must be 'HelmChart', not {quoted(item['type'])}", *at, "type")
         if item.get("parameters") not in (None, ""):
-            self.error(f"module '{name}': 'parameters' is reserved and must be left out", *at, "parameters")
+            self.error(f"module {quoted(name)}: 'parameters' is reserved and must be left out", *at, "parameters")
         self.source(item.get("source") or {}, name, (*at, "source"))
 
         def text(field: str, default: str = "") -> TemplateSource:
@@ -270,21 +273,21 @@ class _Reader:
         given = [kind for kind in kinds if source.get(kind) is not None]
         if len(given) != 1:
             found = f"found {' and '.join(given)}" if given else "there is none"
-            self.error(f"module '{module}': source must be exactly one of {', '.join(kinds)}; {found}", *at)
+            self.error(f"module {quoted(module)}: source must be exactly one of {', '.join(kinds)}; {found}", *at)
             return
         kind = given[0]
         required = {"helmRepository": ("url", "chart", "version"), "oci": ("repository", "tag"), "git": ("url", "path")}
         for field in required.get(kind, ()):
             if not source[kind].get(field):
-                self.error(f"module '{module}': source.{kind}.{field} must be set", *at, kind, field)
+                self.error(f"module {quoted(module)}: source.{kind}.{field} must be set", *at, kind, field)
         if kind == "git" and bool(source[kind].get("branch")) == bool(source[kind].get("tag")):
-            self.error(f"module '{module}': source.git takes a branch or a tag, exactly one of them", *at, kind)
+            self.error(f"module {quoted(module)}: source.git takes a branch or a tag, exactly one of them", *at, kind)
 
     def charts(self, image: PackageImage) -> Mapping[str, ChartRef]:
         """`status.yaml`: the chart that the packager found for each module."""
         path = f"oci://{image.reference}/status.yaml"
         text = image.files["status.yaml"].decode("utf-8", "replace")
-        document = next(read_documents(text, path, exact_integers=True), Document(None, 1))
+        document = first_document(text, path, exact_integers=True)
         status = document.value if isinstance(document.value, dict) else {}
         charts = status.get("chartByModule")
         found = {}
@@ -293,9 +296,9 @@ class _Reader:
                 _string(chart.get(key)) if isinstance(chart, dict) else None for key in ("name", "version")
             )
             if not isinstance(name, str) or not isinstance(version, str):
-                self.errors.append(
-                    KcdError(f"status.yaml has no chart name and version for module '{module}'", code="bad-package")
-                )
+                position = find_position(text, path, 0, ("chartByModule", module))
+                message = f"status.yaml has no chart name and version for module {quoted(module)}"
+                self.errors.append(KcdError(message, code="bad-package", position=position))
                 continue
             found[module] = ChartRef(name, version)
         return found

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 from kubocd_gen.compiler.durations import normal_duration
 from kubocd_gen.compiler.structural import admit
-from kubocd_gen.compiler.wording import dotted
+from kubocd_gen.compiler.wording import dotted, quoted
 from kubocd_gen.diagnostics import KcdError, KcdErrors
 from kubocd_gen.resources import schema
 from kubocd_gen.sources.documents import KUBOCD_GROUP, Resource
 from kubocd_gen.sources.records import Config, Context, ContextRef, ModuleOverride, Release
 
 API_VERSION = f"{KUBOCD_GROUP}/v1alpha1"
-_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _STATUS: dict[str, Any] = {  # what Go prints of the status of a Release that has none yet
     "dependencies": None,
     "missingDependency": "",
@@ -32,15 +29,13 @@ _STATUS: dict[str, Any] = {  # what Go prints of the status of a Release that ha
 def admit_release(resource: Resource, default_namespace: str) -> Release:
     """The Release in `resource`. Raises KcdErrors with everything for which the cluster would refuse it."""
     namespace = resource.namespace or default_namespace
-    errors = _identity_errors(resource, namespace)
-    spec, found = _admit_spec(resource)
-    errors += found
+    spec, errors = _admit_spec(resource)
     package = _mapping(spec.get("package"))
-    durations: list[tuple[dict[str, Any], tuple[str | int, ...]]] = [(package, ("spec", "package"))]
-    overrides = [item for item in spec.get("moduleOverrides") or () if isinstance(item, dict)]
-    durations += [(item, ("spec", "moduleOverrides", index)) for index, item in enumerate(overrides)]
-    for mapping, path in durations:
-        errors += _normalise_durations(resource, mapping, path, ("interval", "timeout"))
+    overrides = _maps(spec.get("moduleOverrides"))
+    errors += _normalise_durations(resource, package, ("spec", "package"), ("interval", "timeout"))
+    for index, override in overrides:
+        path = ("spec", "moduleOverrides", index)
+        errors += _normalise_durations(resource, override, path, ("interval", "timeout"))
     if errors:
         raise KcdErrors(errors)
     contexts = tuple(_reference(item, namespace) for item in spec.get("contexts") or ())
@@ -53,7 +48,7 @@ def admit_release(resource: Resource, default_namespace: str) -> Release:
         package=package,
         contexts=contexts,
         parameters=spec.get("parameters"),
-        overrides=tuple(_override(item) for item in overrides),
+        overrides=tuple(_override(item) for _, item in overrides),
         roles=tuple(spec.get("roles") or ()),
         dependencies=tuple(spec.get("dependencies") or ()),
         target_namespace=target_namespace,
@@ -68,33 +63,31 @@ def admit_release(resource: Resource, default_namespace: str) -> Release:
 def admit_context(resource: Resource, default_namespace: str) -> Context:
     """The Context in `resource`. Raises KcdErrors with everything for which the cluster would refuse it."""
     namespace = resource.namespace or default_namespace
-    errors = _identity_errors(resource, namespace)
-    spec, found = _admit_spec(resource)
-    errors += found
+    spec, errors = _admit_spec(resource)
     if errors:
         raise KcdErrors(errors)
     parents = tuple(_reference(item, namespace) for item in spec.get("parents") or ())
     return Context(resource, ContextRef(namespace, resource.name), parents, spec.get("context"))
 
 
-def admit_config(resource: Resource, kubocd_namespace: str) -> Config:
+def admit_config(resource: Resource) -> Config:
     """The Config in `resource`. Raises KcdErrors with everything that makes it invalid."""
-    errors = _identity_errors(resource, kubocd_namespace)
-    spec, found = _admit_spec(resource)
-    errors += found
+    spec, errors = _admit_spec(resource)
     names = ("defaultHelmTimeout", "defaultHelmInterval", "defaultPackageInterval")
     errors += _normalise_durations(resource, spec, ("spec",), names)
-    for index, redirect in enumerate(spec.get("packageRedirects") or ()):
+    for index, redirect in _maps(spec.get("packageRedirects")):
         path = ("spec", "packageRedirects", index)
-        if isinstance(redirect, dict):
-            errors += _normalise_durations(resource, redirect, path, ("interval", "timeout"))
+        errors += _normalise_durations(resource, redirect, path, ("interval", "timeout"))
     if errors:
         raise KcdErrors(errors)
     return Config(resource, resource.name, spec)
 
 
 def _admit_spec(resource: Resource) -> tuple[dict[str, Any], list[KcdError]]:
-    errors = list[KcdError](resource.faults)
+    """The `spec` as the API server would store it, and everything for which it would refuse the resource."""
+    errors: list[KcdError] = [fault.error for fault in resource.faults]
+    if resource.api_version != API_VERSION:
+        return {}, [*errors, _unknown_version(resource)]
     value, violations = admit(resource.value, _schema(resource.kind))
     for violation in violations:
         errors.append(
@@ -105,6 +98,10 @@ def _admit_spec(resource: Resource) -> tuple[dict[str, Any], list[KcdError]]:
                 hint=violation.hint,
             )
         )
+    # The CRDs leave it to others to miss these: the API server, and the controller.
+    for field, wanted in {"metadata": "metadata.name", "spec": "spec.package"}.items():
+        if field not in value and (field == "metadata" or resource.kind == "Release"):
+            errors.append(KcdError(f"{wanted} is required", code="missing-field", position=resource.position()))
     return _mapping(value.get("spec")), errors
 
 
@@ -114,34 +111,13 @@ def _schema(kind: str) -> Mapping[str, Any]:
     return loaded
 
 
-def _identity_errors(resource: Resource, namespace: str) -> list[KcdError]:
-    errors = []
-
-    def check(field: str, text: Any, rule: re.Pattern[str], longest: int, example: str) -> None:
-        if not isinstance(text, str) or not rule.fullmatch(text) or len(text) > longest:
-            shown = "is missing" if text in (None, "") else f"'{text}' is not a valid {field}"
-            errors.append(
-                KcdError(
-                    f"metadata.{field} {shown}" if shown == "is missing" else shown,
-                    code="invalid-name" if text not in (None, "") else "missing-field",
-                    position=resource.position("metadata", field),
-                    hint=f"lower case letters, digits and '-'{example}, at most {longest} characters",
-                )
-            )
-
-    if resource.api_version != API_VERSION:
-        errors.append(
-            KcdError(
-                f"there is no {resource.kind} in version '{resource.api_version}'",
-                code="unknown-version",
-                position=resource.position("apiVersion"),
-                hint=f"write 'apiVersion: {API_VERSION}'",
-            )
-        )
-    check("name", resource.metadata.get("name"), _SUBDOMAIN, 253, " and '.'")
-    if namespace or resource.metadata.get("namespace"):
-        check("namespace", resource.metadata.get("namespace") or namespace, _LABEL, 63, "")
-    return errors
+def _unknown_version(resource: Resource) -> KcdError:
+    return KcdError(
+        f"there is no {resource.kind} in version {quoted(resource.api_version)}",
+        code="unknown-version",
+        position=resource.position("apiVersion"),
+        hint=f"write 'apiVersion: {API_VERSION}'",
+    )
 
 
 def _normalise_durations(
@@ -163,6 +139,12 @@ def _normalise_durations(
                     )
                 )
     return errors
+
+
+def _maps(value: Any) -> list[tuple[int, dict[str, Any]]]:
+    """The maps in what should be a list of maps, each with its index; others have been found to be wrong."""
+    items = value if isinstance(value, list) else []
+    return [(index, item) for index, item in enumerate(items) if isinstance(item, dict)]
 
 
 def _mapping(value: Any) -> dict[str, Any]:

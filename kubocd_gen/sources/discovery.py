@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import codecs
 import glob
+import mmap
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kubocd_gen.diagnostics import Findings, KcdError, Position
+from kubocd_gen.diagnostics import KcdError, Position
 
 SUFFIXES = (".yaml", ".yml", ".json")
 """What kubectl takes from a directory."""
@@ -20,53 +21,73 @@ MAX_SOURCE_BYTES = 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A text file of the checkout; `path` is how messages name it, relative to the project's root where it can be."""
+    """A text file of the checkout. `path` is how messages name it: relative to the project's root if it lies below."""
 
     path: str
     text: str
 
 
-def find_files(sources: Sequence[str], root: Path, ignore: Sequence[Path], findings: Findings) -> list[Path]:
-    """The files that `sources` name, each once, sorted by path.
+def find_files(sources: Sequence[str], root: Path, ignore: Sequence[Path]) -> tuple[list[Path], list[KcdError]]:
+    """The files that `sources` name, each once, sorted by path; and the sources and directories that can't be read.
 
-    A source is a file, a directory (read with all below it) or a glob, relative to `root`. Hidden directories and the
-    directories of `ignore` (what kcd-gen writes) are passed over. A source that names nothing is an error.
+    A source is a file, a directory (read with all below it) or a glob, relative to `root`. Of a directory and a glob
+    the files that kubectl would read are taken. Hidden files and directories below a source, and the directories of
+    `ignore`, are passed over. A source that names nothing is an error.
     """
-    ignored = {path.resolve() for path in ignore}
-    found: dict[Path, Path] = {}  # by real path, so that a link to a file of the tree does not read it twice
+    ignored = {os.path.realpath(path) for path in ignore}
+    found: dict[str, Path] = {}  # by real path, so that a link to a file of the tree does not read it twice
+    errors: list[KcdError] = []
     for source in sources:
         place = root / source
-        names = [str(place)] if place.exists() else sorted(glob.glob(str(place), recursive=True))  # noqa: PTH207
-        if not names:
-            findings.error(
-                KcdError(
-                    f"the source '{source}' does not exist",
-                    code="missing-source",
-                    hint="a source is a file, a directory or a glob such as 'clusters/*/releases'",
-                )
+        if os.path.lexists(place):
+            files = _walk(place, root, ignored, frozenset(), errors)
+        else:
+            matches = sorted(glob.glob(source, root_dir=root, recursive=True))  # noqa: PTH207 (Path.glob follows no links)
+            if not matches:
+                errors.append(_missing(source))
+            files = (
+                file
+                for match in matches
+                for file in _walk(root / match, root, ignored, frozenset(), errors)
+                if file.name.endswith(SUFFIXES)
             )
-        for name in names:
-            for file in _walk(Path(name), ignored, set()):
-                found.setdefault(file.resolve(), file)
-    return sorted(found.values())
+        for file in files:
+            found.setdefault(os.path.realpath(file), file)
+    return sorted(found.values()), errors
 
 
-def _walk(path: Path, ignored: set[Path], above: set[Path]) -> Iterator[Path]:
+def _missing(source: str) -> KcdError:
+    return KcdError(
+        f"the source '{source}' does not exist",
+        code="missing-source",
+        hint="a source is a file, a directory or a glob such as 'clusters/*/releases', relative to the project's root",
+    )
+
+
+def _walk(path: Path, root: Path, ignored: set[str], above: frozenset[str], errors: list[KcdError]) -> Iterator[Path]:
     if not path.is_dir():
         yield path
         return
-    real = path.resolve()
+    real = os.path.realpath(path)
     if real in ignored or real in above:  # `above`: a link to a directory that holds it
         return
-    with os.scandir(path) as entries:
-        listed = sorted(entries, key=lambda entry: entry.name)
-    for entry in listed:
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir():
-            yield from _walk(Path(entry.path), ignored, above | {real})
-        elif entry.name.endswith(SUFFIXES):
-            yield Path(entry.path)
+    try:
+        with os.scandir(path) as entries:
+            names = sorted(entry.name for entry in entries if not entry.name.startswith("."))
+    except OSError as error:
+        errors.append(_unreadable("the directory can't be read", error, display_path(path, root)))
+        return
+    for name in names:
+        below = path / name
+        if name.endswith(SUFFIXES) or below.is_dir():
+            yield from _walk(below, root, ignored, above | {real}, errors)
+
+
+def _unreadable(what: str, error: OSError, display: str) -> KcdError:
+    hint = None
+    if isinstance(error, PermissionError):
+        hint = "give the user who runs kcd-gen the right to read it, or leave it out of the cluster's sources"
+    return KcdError(f"{what}: {error.strerror}", code="unreadable-source", position=Position(display), hint=hint)
 
 
 def display_path(path: Path, root: Path) -> str:
@@ -74,8 +95,9 @@ def display_path(path: Path, root: Path) -> str:
     absolute = path.absolute()
     for base in (root.absolute(), Path.cwd()):
         if absolute.is_relative_to(base):
-            return absolute.relative_to(base).as_posix()
-    return absolute.as_posix()
+            absolute = absolute.relative_to(base)
+            break
+    return os.fsencode(absolute.as_posix()).decode("utf-8", "replace")  # a name on disk can be any bytes
 
 
 def read_source(path: Path, display: str, mentions: Sequence[bytes]) -> SourceFile | None:
@@ -85,8 +107,11 @@ def read_source(path: Path, display: str, mentions: Sequence[bytes]) -> SourceFi
     """
     try:
         if not path.is_file():
-            raise KcdError(f"'{display}' is not a regular file", code="unreadable-source", position=Position(display))
+            reason = "a link that leads nowhere" if path.is_symlink() else "not a regular file"
+            raise KcdError(f"this is {reason}", code="unreadable-source", position=Position(display))
         if path.stat().st_size > MAX_SOURCE_BYTES:
+            if not _mentioned(path, mentions):
+                return None
             raise KcdError(
                 f"the file is larger than {MAX_SOURCE_BYTES // 2**20} MiB, the limit of a source file",
                 code="unreadable-source",
@@ -95,16 +120,28 @@ def read_source(path: Path, display: str, mentions: Sequence[bytes]) -> SourceFi
             )
         data = path.read_bytes()
     except OSError as error:
-        raise KcdError(
-            f"the file can't be read: {error.strerror}", code="unreadable-source", position=Position(display)
-        ) from error
-    encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
-    if encoding == "utf-8-sig" and not any(mention in data for mention in mentions):
+        raise _unreadable("the file can't be read", error, display) from error
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return _decoded(data, "utf-16", display)
+    if not any(mention in data for mention in mentions):
         return None
+    return _decoded(data, "utf-8-sig", display)
+
+
+def _mentioned(path: Path, mentions: Sequence[bytes]) -> bool:
+    """Whether a large file mentions one of `mentions`, found without reading it into memory."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return any(data.find(mention) >= 0 for mention in mentions)
+
+
+def _decoded(data: bytes, encoding: str, display: str) -> SourceFile:
     try:
         return SourceFile(display, data.decode(encoding))
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
+        before = data[: error.start].decode(encoding, "ignore")
         raise KcdError(
-            "the file is not UTF-8 text", code="unreadable-source", position=Position(display, line)
+            f"the file is not {error.encoding.removesuffix('-sig').upper()} text",
+            code="unreadable-source",
+            position=Position(display, before.count("\n") + 1, len(before) - before.rfind("\n")),
+            hint="save it as UTF-8",
         ) from error

@@ -12,12 +12,13 @@ from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors, Position
 from kubocd_gen.sources.discovery import SourceFile, display_path, find_files, read_source
 from kubocd_gen.sources.environment import expand_environment
 from kubocd_gen.sources.positions import find_position
-from kubocd_gen.sources.yaml_reader import YamlError, read_documents
+from kubocd_gen.sources.yaml_reader import Fault, YamlError, read_documents
 
 KUBOCD_GROUP = "kubocd.kubotal.io"
 KUBOCD_CHART = "kubocd-ctrl"
 # A Config can be carried by a HelmRelease whose chart is named in the OCIRepository of another file.
 _FLUX_MENTIONS = (b"helm.toolkit.fluxcd.io", b"source.toolkit.fluxcd.io")
+_GROUPS = (KUBOCD_GROUP, *(mention.decode() for mention in _FLUX_MENTIONS))
 _KUBOCD_MENTIONS = (KUBOCD_GROUP.encode(), KUBOCD_CHART.encode())
 
 
@@ -34,11 +35,12 @@ class Resource:
     value: Mapping[str, Any]
     prefix: tuple[str | int, ...] = ()
     spec_prefix: tuple[str | int, ...] | None = None
-    faults: tuple[YamlError, ...] = ()
+    faults: tuple[Fault, ...] = ()
 
     @property
     def group(self) -> str:
-        return self.api_version.rpartition("/")[0]
+        """What stands before the slash of `apiVersion`, which may be forgotten."""
+        return self.api_version.partition("/")[0]
 
     @property
     def api_version(self) -> str:
@@ -81,50 +83,64 @@ def _text(value: Any) -> str:
 
 
 def read_resources(
-    sources: Sequence[str], root: Path, ignore: Sequence[Path], findings: Findings, *, expand_env: bool = False
+    sources: Sequence[str], root: Path, outputs: Sequence[Path], findings: Findings, *, expand_env: bool = False
 ) -> tuple[list[Resource], bool]:
     """The resources of KuboCD and Flux in `sources`, and whether every file could be read.
 
-    What is not YAML is an error where it mentions KuboCD, and is passed over elsewhere.
+    What is not YAML is an error where it mentions KuboCD, and is passed over elsewhere. So are `flux/` and `hr/` of the
+    `outputs`, which may lie inside the sources.
     """
     resources: list[Resource] = []
-    complete = True
-    for path in find_files(sources, root, ignore, findings):
+    written = [output / folder for output in outputs for folder in ("flux", "hr")]
+    files, unread = find_files(sources, root, written)
+    for error in unread:
+        findings.error(error)
+    complete = not unread
+    for path in files:
         try:
             file = read_source(path, display_path(path, root), (*_KUBOCD_MENTIONS, *_FLUX_MENTIONS))
-            if file is not None:
-                resources.extend(_read_file(file, expand_env=expand_env))
+            found, errors = _read_file(file, expand_env=expand_env) if file else ([], [])
         except (KcdError, KcdErrors) as error:
+            found, errors = [], [error]
+        resources += found
+        for problem in errors:
             complete = False
-            findings.error(error)
+            findings.error(problem)
     return resources, complete
 
 
-def _read_file(file: SourceFile, *, expand_env: bool) -> Iterator[Resource]:
-    ours = KUBOCD_GROUP in file.text or KUBOCD_CHART in file.text
+def _read_file(file: SourceFile, *, expand_env: bool) -> tuple[list[Resource], list[KcdError | KcdErrors]]:
+    """The resources of a file that can be read, and the errors of the documents that can't and may be KuboCD's."""
+    resources: list[Resource] = []
+    errors: list[KcdError | KcdErrors] = []
+    ours = _mentions_kubocd(file.text)
     if expand_env and ours:
         file = SourceFile(file.path, expand_environment(file.text, file.path, os.environ))
     try:
         for number, document in enumerate(read_documents(file.text, file.path)):
-            yield from _items(Resource(file, number, document.value, faults=document.faults), document.value)
-    except YamlError:
-        if ours:
-            raise
+            if document.error is None:
+                resources += _items(Resource(file, number, document.value, faults=document.faults), document.value)
+            elif _mentions_kubocd(document.source):
+                errors.append(document.error)
+    except YamlError as error:
+        if ours:  # nothing after a syntax error can be read, and that may be anything
+            errors.append(error)
+    return resources, errors
+
+
+def _mentions_kubocd(text: str) -> bool:
+    return KUBOCD_GROUP in text or KUBOCD_CHART in text
 
 
 def _items(resource: Resource, value: Any) -> Iterator[Resource]:
-    """The resource, or the items of a List (which may hold Lists)."""
+    """The resource, or the items of a List (which may hold Lists), each with its own faults."""
     if not isinstance(value, Mapping):
         return
     items = value.get("items")
     if isinstance(items, list) and str(value.get("kind", "")).endswith("List"):
         for index, item in enumerate(items):
             prefix = (*resource.prefix, "items", index)
-            yield from _items(Resource(resource.file, resource.document, item, prefix, faults=resource.faults), item)
-    elif _is_ours(str(value.get("apiVersion", ""))):
+            faults = tuple(fault for fault in resource.faults if fault.keys[: len(prefix)] == prefix)
+            yield from _items(Resource(resource.file, resource.document, item, prefix, faults=faults), item)
+    elif resource.group in _GROUPS:
         yield resource
-
-
-def _is_ours(api_version: str) -> bool:
-    group = api_version.rpartition("/")[0]
-    return group in (KUBOCD_GROUP, "helm.toolkit.fluxcd.io", "source.toolkit.fluxcd.io")

@@ -15,19 +15,17 @@ def expand_environment(text: str, path: str, environment: Mapping[str, str]) -> 
 
     Raises KcdErrors with one error for each variable that is unset or empty, at its place.
     """
-    errors = []
-    for match in _VARIABLE.finditer(text):
-        if not environment.get(match[1]):
-            before = text[: match.start()]
-            position = Position(path, before.count("\n") + 1, match.start() - before.rfind("\n"))
-            errors.append(
-                KcdError(
-                    f"the environment variable '{match[1]}' is not set or is empty",
-                    code="unset-variable",
-                    position=position,
-                    hint="write '$${" + match[1] + "}' for the text itself",
-                )
-            )
+    errors = [
+        KcdError(
+            f"the environment variable '{match[1]}' is not set or is empty",
+            code="unset-variable",
+            position=Position(path, number, match.start() + 1),
+            hint=f"set it, as with: export {match[1]}=…",
+        )
+        for number, line in enumerate(text.split("\n"), 1)
+        for match in _VARIABLE.finditer(line)
+        if not environment.get(match[1])
+    ]
     if errors:
         raise KcdErrors(errors)
     return _VARIABLE.sub(lambda match: environment[match[1]], text)

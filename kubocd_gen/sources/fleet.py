@@ -6,14 +6,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from kubocd_gen.compiler.wording import quoted
 from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors, nearest
 from kubocd_gen.sources.admission import admit_config, admit_context, admit_release
 from kubocd_gen.sources.documents import KUBOCD_GROUP, Resource
-from kubocd_gen.sources.kubocd_chart import find_installations
+from kubocd_gen.sources.kubocd_chart import Installation, find_installations
 from kubocd_gen.sources.records import Config, Context, ContextRef, Release
 
 KUBOCD_NAMESPACE = "kubocd"
 _KINDS = ("Release", "Context", "Config")
+_LATER_KINDS = ("Connection", "ClusterConnection", "Contract", "ClusterContract")
 
 Record = TypeVar("Record", Release, Context, Config)
 
@@ -44,12 +46,25 @@ def load_fleet(
     Release are reported; those of Contexts and Configs are kept for the Releases that they stop.
     """
     installations = find_installations(resources, findings)
-    namespace = kubocd_namespace or (installations[0].namespace if installations else KUBOCD_NAMESPACE)
+    namespace = kubocd_namespace or _installed_namespace(installations, findings)
     ours = [resource for resource in resources if resource.group == KUBOCD_GROUP]
     ours += [resource for installation in installations for resource in installation.resources]
+    failed: list[str] = []
+
+    def release_failed(resource: Resource, errors: KcdErrors) -> None:
+        key = f"{resource.namespace or default_namespace}/{resource.name}"
+        failed.append(key)
+        findings.error(errors, release=key if resource.name else None)
+
     for resource in ours:
         if resource.kind not in _KINDS:
-            findings.warning(_unknown_kind(resource))
+            problem, slip = _unknown_kind(resource)
+            if slip:
+                release_failed(resource, KcdErrors([problem]))
+            else:
+                findings.warning(problem)
+        elif resource.kind == "Config" and (resource.namespace or namespace) != namespace:
+            findings.warning(_ignored_config(resource, namespace))
 
     def of_kind(kind: str) -> list[Resource]:
         return [resource for resource in ours if resource.kind == kind]
@@ -66,17 +81,10 @@ def load_fleet(
     broken_configs: list[KcdErrors] = []
     configs = _admit(
         [resource for resource in of_kind("Config") if (resource.namespace or namespace) == namespace],
-        lambda resource: admit_config(resource, namespace),
+        admit_config,
         lambda _resource, errors: broken_configs.append(errors),
         namespace,
     )
-    failed: list[str] = []
-
-    def release_failed(resource: Resource, errors: KcdErrors) -> None:
-        key = f"{resource.namespace or default_namespace}/{resource.name}"
-        failed.append(key)
-        findings.error(errors, release=key if resource.name else None)
-
     releases = _admit(
         of_kind("Release"),
         lambda resource: admit_release(resource, default_namespace),
@@ -120,17 +128,52 @@ def _admit(
 
 def _duplicate(first: Resource, second: Resource) -> KcdError:
     return KcdError(
-        f"the {first.kind} '{first.name}' is defined twice, here and in {first.position('metadata', 'name')}",
+        f"the {first.kind} {quoted(first.name)} is defined twice, here and in {first.position('metadata', 'name')}",
         code="duplicate-resource",
         position=second.position("metadata", "name"),
         hint="rename or remove one of them, or give it another namespace",
     )
 
 
-def _unknown_kind(resource: Resource) -> KcdError:
+def _installed_namespace(installations: Sequence[Installation], findings: Findings) -> str:
+    """The namespace in which the checkout installs KuboCD, `kubocd` where it does not say."""
+    said: dict[str, Installation] = {}
+    for installation in installations:
+        if installation.namespace:
+            said.setdefault(installation.namespace, installation)
+    if len(said) > 1:
+        first, second, *_ = said.values()
+        findings.error(
+            KcdError(
+                f"KuboCD is installed twice, here in namespace '{second.namespace}' and in '{first.namespace}' by "
+                f"{first.release.position('metadata', 'name')}",
+                code="ambiguous-installation",
+                position=second.release.position("metadata", "name"),
+                hint="say which one counts with 'kubocdNamespace' (--kubocd-namespace), or take the other out",
+            )
+        )
+    return next(iter(said), KUBOCD_NAMESPACE)
+
+
+def _ignored_config(resource: Resource, namespace: str) -> KcdError:
+    here = quoted(resource.namespace)
     return KcdError(
-        f"the kind '{resource.kind}' is not one of KuboCD v0.3, and is passed over",
-        code="unknown-kind",
-        position=resource.position("kind"),
-        hint=nearest("did you mean '{}'?", resource.kind, _KINDS),
+        f"the Config {quoted(resource.name)} lies in {here}, but KuboCD reads those in '{namespace}'",
+        code="ignored-config",
+        position=resource.position("metadata", "namespace"),
+        hint=f"move it to '{namespace}', or set 'kubocdNamespace'",
     )
+
+
+def _unknown_kind(resource: Resource) -> tuple[KcdError, bool]:
+    """The problem of an unknown kind, and whether it looks like a slip of the pen, which must not pass in silence."""
+    position = resource.position("kind")
+    if not resource.kind:
+        return KcdError("kind is required", code="missing-field", position=position), True
+    hint = nearest("did you mean '{}'?", resource.kind.capitalize(), _KINDS)
+    if hint and resource.kind not in _LATER_KINDS:
+        return KcdError(
+            f"there is no kind {quoted(resource.kind)}", code="unknown-kind", position=position, hint=hint
+        ), True
+    message = f"the kind {quoted(resource.kind)} is not one of KuboCD v0.3, and is passed over"
+    return KcdError(message, code="unknown-kind", position=position), False

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
+from kubocd_gen.compiler.wording import described, dotted
 from kubocd_gen.diagnostics import Findings, KcdError
 from kubocd_gen.sources.documents import KUBOCD_CHART, Resource
 from kubocd_gen.sources.yaml_reader import YamlError, read_document
@@ -41,11 +42,14 @@ _VERSION = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
 _EXACT = re.compile(r"\s*=?\s*v?\d+\.\d+\.\d+(?:[-+][0-9A-Za-z.+-]+)?\s*")
 _ASSUMED = (0, 3, 0)
 
+_Given = TypeVar("_Given", dict[str, Any], list[Any])
+
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """KuboCD's controller as the checkout installs it: its namespace, and what its chart makes there."""
+    """KuboCD's controller as the checkout installs it: its namespace (or empty), and what its chart makes there."""
 
+    release: Resource
     namespace: str
     resources: tuple[Resource, ...]
 
@@ -71,6 +75,15 @@ def find_installations(resources: Sequence[Resource], findings: Findings) -> lis
                     hint="give the exact version in 'chart.spec.version', or in 'ref.tag' of the OCIRepository",
                 )
             )
+        if resource.spec.get("valuesFrom"):
+            findings.warning(
+                KcdError(
+                    f"'valuesFrom' of the chart '{KUBOCD_CHART}' is not read: what it holds is in the cluster",
+                    code="unread-values",
+                    position=resource.position("spec", "valuesFrom"),
+                    hint="write the Config and the Contexts in 'values', or as resources",
+                )
+            )
         namespace = _text(resource.spec.get("targetNamespace")) or resource.namespace
         try:
             carried = tuple(_carried(resource, namespace, version or _ASSUMED))
@@ -78,7 +91,7 @@ def find_installations(resources: Sequence[Resource], findings: Findings) -> lis
             # Helm fails on the whole chart then, so that nothing of it reaches the cluster.
             findings.error(error)
             carried = ()
-        found.append(Installation(namespace, carried))
+        found.append(Installation(resource, namespace, carried))
     return found
 
 
@@ -105,25 +118,40 @@ def _exact_version(text: Any) -> tuple[int, int, int] | None:
 
 
 def _carried(resource: Resource, namespace: str, version: tuple[int, int, int]) -> Iterator[Resource]:
-    values = _mapping(resource.spec.get("values"))
-    config = _mapping(values.get("config"))
+    values = _given(resource, resource.spec, dict, "spec", "values")
+    config = _given(resource, values, dict, "spec", "values", "config")
     if config.get("enabled", True):
         yield _config(resource, config, namespace, version)
-    contexts = values.get("contexts")
-    for index, item in enumerate(contexts if isinstance(contexts, list) else []):
+    for index, item in enumerate(_given(resource, values, list, "spec", "values", "contexts")):
         yield _context(resource, _mapping(item), index)
 
 
+def _given(resource: Resource, above: Mapping[str, Any], kind: type[_Given], *place: str) -> _Given:
+    """The map or list that `above` holds under the last key of `place`, empty where there is none."""
+    value = above.get(place[-1])
+    if value is None:
+        return kind()
+    if not isinstance(value, kind):
+        wanted = "map" if kind is dict else "list"
+        raise KcdError(
+            f"{dotted(place)} of the chart '{KUBOCD_CHART}' must be a {wanted}, not {described(value)}",
+            code="invalid-type",
+            position=resource.position(*place),
+        )
+    return value
+
+
 def _config(resource: Resource, config: Mapping[str, Any], namespace: str, version: tuple[int, int, int]) -> Resource:
-    place: tuple[str | int, ...] = ("spec", "values", "config")
+    place: tuple[str, ...] = ("spec", "values", "config")
     if version >= (0, 3, 0):
         place = (*place, "content")
-        spec = _coalesce(_CONTENT, _mapping(config.get("content")))
+        spec = _coalesce(_CONTENT, _given(resource, config, dict, *place))
     else:
         spec = {name: config[name] for name in _V02_FIELDS if name in config}
         if version == (0, 2, 0) and config.get("defaultNamespaceContext"):
             spec["defaultNamespaceContexts"] = [config["defaultNamespaceContext"]]
-    return _made(resource, "Config", {"name": CONFIG_NAME, "namespace": namespace}, spec, place)
+    metadata = {"name": CONFIG_NAME} | ({"namespace": namespace} if namespace else {})
+    return _made(resource, "Config", metadata, spec, place)
 
 
 def _context(resource: Resource, item: Mapping[str, Any], index: int) -> Resource:

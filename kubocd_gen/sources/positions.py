@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 import yaml
 
 from kubocd_gen.diagnostics import Position
-from kubocd_gen.sources.yaml_reader import Loader
+from kubocd_gen.sources.yaml_reader import MAX_DEPTH, Loader, is_merge, key_text, scalar_value
 
 Path = Sequence[str | int]
 
@@ -17,19 +18,13 @@ Path = Sequence[str | int]
 def find_position(text: str, path: str, document: int, keys: Path) -> Position:
     """The place of the value at `keys` in the `document`-th document (from 0) of `text`.
 
-    A value in a map is found at its key, an item of a list at itself. Where `keys` leads to nothing, the
-    place of the innermost value on the way to it.
+    A value in a map is found at its key, an item of a list at itself, and what a merge brought at where it is written.
+    Where `keys` leads to nothing, the place of the innermost value on the way to it.
     """
-    nodes = _compose(text)
-    if document >= len(nodes):
+    way = _way(text, document, keys)
+    if not way:
         return Position(path)
-    node = nodes[document]
-    mark = node.start_mark
-    for key in keys:
-        found = _child(node, key)
-        if found is None:
-            break
-        node, mark = found
+    mark = way[-1][0]
     return Position(path, mark.line + 1, mark.column + 1)
 
 
@@ -40,47 +35,120 @@ def find_in_text(
 
     Anywhere else, and without a line, the place where the text begins.
     """
-    nodes = _compose(text)
-    node = nodes[document] if document < len(nodes) else None
-    for key in keys:
-        found = _child(node, key)
-        if found is None:
-            return find_position(text, path, document, keys)
-        node = found[0]
-    if not isinstance(node, yaml.ScalarNode):
+    way = _way(text, document, keys)
+    node = way[-1][1] if len(way) == len(keys) + 1 else None
+    if node is None or not node.is_text:
         return find_position(text, path, document, keys)
-    start = node.start_mark
-    if node.style != "|" or line is None:
+    event: Any = node.event
+    start, end = event.start_mark, event.end_mark
+    if event.style != "|" or line is None:
         return Position(path, start.line + 1, start.column + 1)
-    content = text.split("\n")[start.line + 1 : node.end_mark.line + 1]
+    content = text.split("\n")[start.line + 1 : end.line + 1]
     indent = next((len(one) - len(one.lstrip(" ")) for one in content if one.strip()), 0)
     return Position(path, start.line + 1 + line, column + indent if column else None)
 
 
+@dataclass(slots=True)
+class _Node:
+    """A value: the event it begins with, and the nodes of a list, or those of a map, keys and values in turn.
+
+    Each has the mark where it stands; that of an alias is its own, its node is the anchor's.
+    """
+
+    event: Any  # of PyYAML
+    children: list[tuple[Any, _Node]] = field(default_factory=list)
+
+    @property
+    def is_map(self) -> bool:
+        return type(self.event) is yaml.MappingStartEvent
+
+    @property
+    def is_text(self) -> bool:
+        return type(self.event) is yaml.ScalarEvent
+
+    def entries(self) -> list[tuple[Any, _Node, _Node]]:
+        """The mark, key and value of each entry of a map."""
+        keys, values = self.children[::2], self.children[1::2]
+        return [(mark, key, value) for (mark, key), (_, value) in zip(keys, values, strict=False)]
+
+    def key(self) -> str | None:
+        """What the reader makes of the node as a key."""
+        if not self.is_text:
+            return None
+        try:
+            return key_text(scalar_value(self.event))
+        except ValueError:
+            return None
+
+
+def _way(text: str, document: int, keys: Path) -> list[tuple[Any, _Node]]:
+    """Marks and nodes from the root to the value at `keys`, as far as there are any."""
+    roots = _roots(text)
+    if not 0 <= document < len(roots):
+        return []
+    way = [(roots[document].event.start_mark, roots[document])]
+    for key in keys:
+        found = _child(way[-1][1], key)
+        if found is None:
+            break
+        way.append(found)
+    return way
+
+
 @lru_cache(maxsize=64)  # several messages are often about one file
-def _compose(text: str) -> tuple[Any, ...]:
-    # The reader has been over the text before, so it is known to be shallow enough for the composer.
+def _roots(text: str) -> tuple[_Node, ...]:
+    """The roots of the documents of `text`, up to one that the reader refuses as it is being parsed."""
+    roots: list[_Node] = []
+    above: list[_Node] = []
+    anchors: dict[str, _Node] = {}
+    event: Any
     try:
-        return tuple(yaml.compose_all(text, Loader=Loader))
-    except yaml.YAMLError:
-        return ()
+        for event in yaml.parse(text.removeprefix("\ufeff"), Loader=Loader):
+            kind = type(event)
+            if kind is yaml.DocumentStartEvent:
+                anchors = {}
+            elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
+                above.pop()
+            elif kind in (yaml.ScalarEvent, yaml.MappingStartEvent, yaml.SequenceStartEvent, yaml.AliasEvent):
+                node = anchors.get(event.anchor, _Node(event)) if kind is yaml.AliasEvent else _Node(event)
+                if event.anchor:
+                    anchors[event.anchor] = node
+                if above:
+                    above[-1].children.append((event.start_mark, node))
+                else:
+                    roots.append(node)
+                if kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:
+                    above.append(node)
+                    if len(above) > MAX_DEPTH:
+                        break
+    except (yaml.YAMLError, UnicodeEncodeError):
+        pass
+    return tuple(roots)
 
 
-def _child(node: Any, key: str | int) -> tuple[Any, Any] | None:
-    if isinstance(node, yaml.SequenceNode) and isinstance(key, int):
-        return (node.value[key], node.value[key].start_mark) if -len(node.value) <= key < len(node.value) else None
-    if not isinstance(node, yaml.MappingNode):
-        return None
-    for name, value in reversed(node.value):
-        if isinstance(name, yaml.ScalarNode) and name.value == key:
-            return value, name.start_mark
-    for name, value in node.value:  # field names of Kubernetes' typed objects match whatever their case
-        if isinstance(name, yaml.ScalarNode) and name.value.lower() == str(key).lower():
-            return value, name.start_mark
-    for name, value in node.value:
-        if isinstance(name, yaml.ScalarNode) and name.value == "<<":
-            for part in value.value if isinstance(value, yaml.SequenceNode) else [value]:
-                found = _child(part, key)
-                if found:
-                    return found
+def _child(node: _Node, key: str | int) -> tuple[Any, _Node] | None:
+    if not node.is_map:
+        listed = type(node.event) is yaml.SequenceStartEvent and isinstance(key, int) and 0 <= key < len(node.children)
+        return node.children[int(key)] if listed else None
+    name = str(key)
+    # Field names of Kubernetes' typed objects match whatever their case.
+    return _entry(node, lambda text: text == name) or _entry(node, lambda text: text.lower() == name.lower())
+
+
+def _entry(node: _Node, matches: Callable[[str], bool]) -> tuple[Any, _Node] | None:
+    """The entry of a map that counts: of several the last, where a merge is what it brings, the first of its list."""
+    waiting: list[_Node | tuple[Any, _Node, _Node]] = [node]
+    seen: set[int] = set()
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, _Node):
+            if one.is_map and id(one) not in seen:
+                seen.add(id(one))
+                waiting += one.entries()
+            continue
+        mark, key, value = one
+        if key.is_text and is_merge(key.event):
+            waiting += [value] if value.is_map else [part for _, part in reversed(value.children)]
+        elif (text := key.key()) is not None and matches(text):
+            return mark, value
     return None

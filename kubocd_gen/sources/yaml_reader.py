@@ -8,12 +8,14 @@ for gigabytes. No positions are kept; `kubocd_gen.sources.positions` finds them 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 
+from kubocd_gen.compiler.wording import quoted
 from kubocd_gen.diagnostics import KcdError, Position
 from kubocd_gen.sources.scalars import float64, number_text, resolve_plain, resolve_tagged
 
@@ -25,22 +27,36 @@ MAX_DEPTH = 100
 MAX_EXPANSION = 200_000
 """Nodes that the aliases and merges of one document may stand for: ten times a large context written out in full."""
 
+_MAX_FAULTS = 100  # of a document; more only a hostile file has
+_MERGE_TAG = "tag:yaml.org,2002:merge"
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+
 
 class YamlError(KcdError):
     """A text that is not YAML, or not YAML that Kubernetes accepts."""
 
 
 @dataclass(frozen=True, slots=True)
+class Fault:
+    """What only a strict reader refuses: a key given twice. `keys` lead to the map that has it."""
+
+    keys: tuple[str | int, ...]
+    error: YamlError
+
+
+@dataclass(frozen=True, slots=True)
 class Document:
     """One document of a YAML text.
 
-    `value` is None for an empty document. `faults` are what a strict reader refuses (keys given twice); the value is
-    then what a lenient one makes of it.
+    `value` is None for an empty document. With `faults` it is what a lenient reader makes of them. With an `error` the
+    document is YAML that Kubernetes does not accept; it has no value then, and `source` is its text.
     """
 
     value: Any
     line: int
-    faults: tuple[YamlError, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    error: YamlError | None = None
+    source: str = ""
 
 
 def read_documents(text: str, path: str, *, exact_integers: bool = False) -> Iterator[Document]:
@@ -48,15 +64,22 @@ def read_documents(text: str, path: str, *, exact_integers: bool = False) -> Ite
 
     Scalars, keys and merges follow sigs.k8s.io/yaml. With `exact_integers` numbers stay as written (int or float),
     for typed fields that take a number as a string; otherwise they are what Go's float64 makes of them.
-    Raises YamlError for a syntax error, a key that is no scalar or null, an infinite number or a limit.
+    Raises YamlError for a syntax error or a limit, after which nothing more can be read. What spoils one document
+    alone (a null key, an infinite number) is that document's `error`.
     """
-    builder = _Builder(text, path, exact_integers)
+    builder = _Builder(text.removeprefix("\ufeff"), path, exact_integers)
     try:
         yield from builder.documents()
-    except yaml.YAMLError as error:
-        raise _syntax_error(error, path) from error
-    except RecursionError as error:  # libyaml's own nesting in the parser's state stack
-        raise YamlError("the YAML is nested too deeply", code="yaml-limit", position=Position(path)) from error
+    except (yaml.YAMLError, UnicodeEncodeError) as error:
+        raise builder.broken or _syntax_error(error, text, path) from error
+
+
+def first_document(text: str, path: str, *, exact_integers: bool = False) -> Document:
+    """The first document of `text`, all that Kubernetes' readers look at. Raises YamlError if it can't be read."""
+    document = next(read_documents(text, path, exact_integers=exact_integers), Document(None, 1))
+    if document.error:
+        raise document.error
+    return document
 
 
 def read_document(text: str, path: str, *, strict: bool = False, exact_integers: bool = False) -> Any:
@@ -64,29 +87,29 @@ def read_document(text: str, path: str, *, strict: bool = False, exact_integers:
 
     With `strict` a key given twice raises YamlError; otherwise the last one counts.
     """
-    for document in read_documents(text, path, exact_integers=exact_integers):
-        if strict and document.faults:
-            raise document.faults[0]
-        return document.value
-    return None
+    document = first_document(text, path, exact_integers=exact_integers)
+    if strict and document.faults:
+        raise document.faults[0].error
+    return document.value
 
 
-def _syntax_error(error: yaml.YAMLError, path: str) -> YamlError:
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    position = Position(path, mark.line + 1, mark.column + 1) if mark else Position(path)
-    problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error).splitlines()[0]
-    context = getattr(error, "context", None)
-    hint = None
-    if "mapping values are not allowed" in problem:
-        hint = "a value that contains ': ' must be quoted"
-    elif "cannot start any token" in problem:
-        hint = "a value that starts with such a character must be quoted (tabs can't indent)"
-    return YamlError(
-        f"this is not YAML: {problem}{f' ({context})' if context else ''}",
-        code="bad-yaml",
-        position=position,
-        hint=hint,
-    )
+def scalar_value(event: Any) -> Any:
+    """The value of a scalar event. Raises ValueError where the text does not fit an explicit tag."""
+    if event.tag is None:
+        return event.value if event.style else resolve_plain(event.value)  # plain scalars have no style
+    return resolve_tagged(event.tag, event.value)
+
+
+def key_text(value: Any) -> str | None:
+    """A scalar as the key of a map: the JSON text of a number or boolean; None for null, which can be no key."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value if value is None or isinstance(value, str) else number_text(value)
+
+
+def is_merge(event: Any) -> bool:
+    """Whether a key is the merge key `<<`. A quoted one, or one with another tag, is a key like any other."""
+    return bool(event.value == "<<" and (event.implicit[0] or event.tag == _MERGE_TAG))
 
 
 @dataclass(slots=True)
@@ -94,8 +117,9 @@ class _Frame:
     """A map or list under construction. `weight` counts the nodes that it stands for, aliases expanded."""
 
     value: dict[str, Any] | list[Any]
-    anchor: str | None
+    start: Any
     key: str | None = None
+    key_event: Any = None
     merging: bool = False
     weight: int = 1
 
@@ -107,60 +131,82 @@ class _Builder:
     exact_integers: bool
     frames: list[_Frame] = field(default_factory=list)
     anchors: dict[str, tuple[Any, int] | None] = field(default_factory=dict)  # None while it is being built
-    faults: list[YamlError] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    depth: int = 0
     expansion: int = 0
     root: Any = None
+    broken: YamlError | None = None
 
     def documents(self) -> Iterator[Document]:
-        line = 1
+        start: Any = None
         event: Any
         for event in yaml.parse(self.text, Loader=Loader):
             kind = type(event)
-            if kind is yaml.ScalarEvent:
-                self.scalar(event)
-            elif kind is yaml.MappingStartEvent:
-                self.start({}, event)
-            elif kind is yaml.SequenceStartEvent:
-                self.start([], event)
-            elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
-                frame = self.frames.pop()
-                if frame.anchor:
-                    self.anchors[frame.anchor] = (frame.value, frame.weight)
-                self.add(frame.value, frame.weight, event)
-            elif kind is yaml.AliasEvent:
-                self.alias(event)
-            elif kind is yaml.DocumentStartEvent:
+            self.guard(kind, event)
+            if kind is yaml.DocumentStartEvent:
+                start = event.start_mark
+                self.anchors, self.faults, self.expansion, self.root, self.broken = {}, [], 0, None, None
                 if event.version and event.version != (1, 1):
-                    raise self.error("Kubernetes reads YAML 1.1 only; take the %YAML line out", event)
-                line = event.start_mark.line + 1
-                self.anchors, self.faults, self.expansion, self.root = {}, [], 0, None
+                    self.broken = self.error("Kubernetes reads YAML 1.1 only; take the %YAML line out", event)
             elif kind is yaml.DocumentEndEvent:
-                yield Document(self.root, line, tuple(self.faults))
+                source = self.text[start.index : event.end_mark.index] if self.broken else ""
+                yield Document(self.root, start.line + 1, tuple(self.faults), self.broken, source)
+                self.broken = None
+            elif self.broken is None:
+                try:
+                    self.take(kind, event)
+                except YamlError as error:
+                    if error.code == "yaml-limit":
+                        raise
+                    self.broken = error
+                    self.frames.clear()
+                    self.faults.clear()
+
+    def guard(self, kind: type, event: Any) -> None:
+        """Count the depth, in a document that is broken too: libyaml takes seconds for a nest that is deep enough."""
+        if kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:
+            self.depth += 1
+            if self.depth > MAX_DEPTH:
+                raise self.error(f"maps and lists are nested more than {MAX_DEPTH} deep", event, "yaml-limit")
+        elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
+            self.depth -= 1
+
+    def take(self, kind: type, event: Any) -> None:
+        if kind is yaml.ScalarEvent:
+            self.scalar(event)
+        elif kind is yaml.MappingStartEvent:
+            self.start({}, event)
+        elif kind is yaml.SequenceStartEvent:
+            self.start([], event)
+        elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
+            frame = self.frames.pop()
+            if frame.start.anchor:
+                self.anchors[frame.start.anchor] = (frame.value, frame.weight)
+            self.add(frame.value, frame.weight, frame.start)
+        elif kind is yaml.AliasEvent:
+            self.alias(event)
 
     def start(self, value: dict[str, Any] | list[Any], event: Any) -> None:
-        if len(self.frames) >= MAX_DEPTH:
-            raise self.error(f"maps and lists are nested more than {MAX_DEPTH} deep", event, "yaml-limit")
         if self.frames and isinstance(self.frames[-1].value, dict) and self.frames[-1].key is None:
-            raise self.error("a key must be a text, not a map or a list", event)
+            raise self.error("a key must be a text, not a map or a list", event, hint=_braces_hint(event))
         if event.anchor:
             self.anchors[event.anchor] = None
-        self.frames.append(_Frame(value, event.anchor))
+        self.frames.append(_Frame(value, event))
 
     def scalar(self, event: Any) -> None:
-        text, tag = event.value, event.tag
-        if event.style == '"' and "\\/" in self.text:
+        text = event.value
+        if event.style == '"':
             self.refuse_slash_escape(event)
-        if tag is None or tag == "!":
-            value = resolve_plain(text) if event.implicit[0] else text
-        else:
-            try:
-                value = resolve_tagged(tag, text)
-            except ValueError as error:
-                raise self.error(str(error), event) from error
+        elif not event.style and "?" in text and self.frames and self.frames[-1].start.flow_style:
+            # libyaml reads it since 0.2, Go's port of it does not.
+            raise self.error("'?' can't stand in a text between brackets or braces", event, hint="quote the text")
+        try:
+            value = scalar_value(event)
+        except ValueError as error:
+            raise self.error(str(error), event) from error
         if event.anchor:
             self.anchors[event.anchor] = (value, 1)
-        # A quoted or tagged `<<` is a key like any other.
-        self.add(value, 1, event, plain_merge=text == "<<" and event.implicit[0])
+        self.add(value, 1, event)
 
     def alias(self, event: Any) -> None:
         if event.anchor not in self.anchors:
@@ -177,7 +223,8 @@ class _Builder:
         if self.expansion > MAX_EXPANSION:
             raise self.error(f"aliases and merges stand for more than {MAX_EXPANSION} values", event, "yaml-limit")
 
-    def add(self, value: Any, weight: int, event: Any, *, plain_merge: bool = False) -> None:
+    def add(self, value: Any, weight: int, event: Any) -> None:
+        """Put a finished value where it belongs; `event` is the one that it began with."""
         if not self.frames:
             self.root = self.number(value, event)
             return
@@ -186,59 +233,57 @@ class _Builder:
         if isinstance(frame.value, list):
             frame.value.append(self.number(value, event))
         elif frame.key is None:
-            frame.key, frame.merging = ("<<", True) if plain_merge else (self.key(value, event), False)
-        elif frame.merging:
-            frame.key, frame.merging = None, False
-            self.merge(frame.value, value, event)
+            frame.merging = type(event) is yaml.ScalarEvent and is_merge(event)
+            frame.key, frame.key_event = self.key(value, event), event
         else:
-            self.put(frame.value, frame.key, self.number(value, event), event)
+            if frame.merging:
+                self.merge(frame, value, event)
+            else:
+                self.put(frame, frame.key, self.number(value, event))
             frame.key = None
 
-    def put(self, mapping: dict[str, Any], key: str, value: Any, event: Any) -> None:
-        if key in mapping:
-            fault = self.error(f"the key '{key}' is given twice in one map", event, "duplicate-key")
-            self.faults.append(fault)
-        mapping[key] = value
+    def put(self, frame: _Frame, key: str, value: Any) -> None:
+        assert isinstance(frame.value, dict)
+        if key in frame.value and len(self.faults) < _MAX_FAULTS:
+            fault = self.error(f"the key {quoted(key)} is given twice in one map", frame.key_event, "duplicate-key")
+            self.faults.append(Fault(self.keys(), fault))
+        frame.value[key] = value
 
-    def merge(self, mapping: dict[str, Any], value: Any, event: Any) -> None:
+    def keys(self) -> tuple[str | int, ...]:
+        """The way from the root to the innermost map or list."""
+        return tuple(
+            len(frame.value) if isinstance(frame.value, list) else frame.key or "" for frame in self.frames[:-1]
+        )
+
+    def merge(self, frame: _Frame, value: Any, event: Any) -> None:
         """`<<`: what it brings overrides the keys before it; in a list of maps the first one wins."""
-        parts = value if isinstance(value, list) else [value]
+        listed = isinstance(value, list) and type(event) is yaml.SequenceStartEvent  # no alias of a list, as in Go
+        parts = value if listed else [value]
         if not all(isinstance(part, dict) for part in parts):
             raise self.error("'<<' takes a map or a list of maps", event)
         for part in reversed(parts):
             self.expand(len(part), event)
             for key, item in part.items():
-                self.put(mapping, key, item, event)
+                self.put(frame, key, item)
 
     def key(self, value: Any, event: Any) -> str:
-        if isinstance(value, str):
-            return value
-        if isinstance(value, bool):
-            return "true" if value else "false"
-        if isinstance(value, (int, float)) and not _is_infinite(value):
-            return number_text(value)
-        what = "null" if value is None else "a map or a list" if isinstance(value, (dict, list)) else "this number"
-        raise self.error(f"a key must be a text, not {what}", event, hint="quote the key if it is meant as a text")
+        text = None if isinstance(value, (dict, list)) else key_text(value)
+        if text is None:
+            what = "null" if value is None else "a map or a list"
+            raise self.error(f"a key must be a text, not {what}", event, hint="quote the key if it is meant as a text")
+        return text
 
     def number(self, value: Any, event: Any) -> Any:
-        if type(value) is int or type(value) is float:
-            if _is_infinite(value):
-                raise self.error(
-                    "a number in Kubernetes must be finite", event, hint="quote it if it is meant as a text"
-                )
-            return value if self.exact_integers else float64(value)
-        return value
+        if type(value) is not int and type(value) is not float:
+            return value
+        if type(value) is float and not math.isfinite(value):
+            raise self.error("a number in Kubernetes must be finite", event, hint="quote it if it is meant as a text")
+        return value if self.exact_integers else float64(value)
 
     def refuse_slash_escape(self, event: Any) -> None:
-        # libyaml reads the escape since 0.2, Go's port of it does not. The source is looked at only where it may be.
-        lines = self.text.splitlines()
-        first, last = event.start_mark, event.end_mark
-        source = "\n".join(lines[first.line : last.line + 1])
-        unescaped = source[first.column :].replace("\\\\", "")
-        if (
-            "\\/"
-            in unescaped[: len(unescaped) - (len(lines[last.line]) - last.column if last.line < len(lines) else 0)]
-        ):
+        # libyaml reads the escape since 0.2, Go's port of it does not.
+        source = self.text[event.start_mark.index : event.end_mark.index]
+        if "\\/" in source and "/" in _ESCAPE.findall(source):
             raise self.error("Kubernetes does not know the escape '\\/'", event, hint="write '/' alone")
 
     def error(self, message: str, event: Any, code: str = "bad-yaml", hint: str | None = None) -> YamlError:
@@ -246,5 +291,71 @@ class _Builder:
         return YamlError(message, code=code, position=Position(self.path, mark.line + 1, mark.column + 1), hint=hint)
 
 
-def _is_infinite(number: float) -> bool:
-    return isinstance(number, float) and not math.isfinite(number)
+def _braces_hint(event: Any) -> str | None:
+    return (
+        "a value that begins with '{' or '[' must be quoted if it is a template or a text" if event.flow_style else None
+    )
+
+
+# libyaml's words for what goes wrong most often, and the way out.
+_HINTS = {
+    "mapping values are not allowed": "a value that contains ': ' must be quoted; or the line is indented wrongly",
+    "cannot start any token": "a value that starts with such a character must be quoted (tabs can't indent)",
+    "did not find expected ',' or": "a comma or the closing bracket is missing; or it is a text that must be quoted",
+    "did not find expected alphabetic": "a text that starts with '&' or '*' must be quoted",
+    "found unexpected ':'": "quote the text",
+    "unknown escape character": "write a backslash twice, or use single quotes",
+    "did not find expected key": "the line is indented wrongly, or a text around it must be quoted",
+    "did not find expected '-' indicator": "the line is indented wrongly, or lacks its '-'",
+    "could not find expected ':'": "the line is neither 'key: value' nor the rest of a text; is it indented rightly?",
+    "found unexpected end of stream": "a quotation mark is missing",
+    "control characters are not allowed": 'write it as an escape between double quotes, such as "\\x07"',
+}
+
+
+# Its words for what it was reading, and those of people who write YAML.
+_PARTS = {
+    "a flow sequence": "a list in brackets",
+    "a flow mapping": "a map in braces",
+    "a block mapping": "a map",
+    "a block collection": "a list",
+    "a plain scalar": "an unquoted text",
+    "a quoted scalar": "a quoted text",
+    "a block scalar": "a text after '|' or '>'",
+    "a simple key": "a key",
+    "a flow node": "a value",
+    "a block node": "a value",
+}
+
+
+def _syntax_error(error: yaml.YAMLError | UnicodeEncodeError, text: str, path: str) -> YamlError:
+    if isinstance(error, UnicodeEncodeError):
+        problem, position = "half a surrogate pair is no character", _at(text, path, error.start)
+    elif isinstance(error, yaml.reader.ReaderError):
+        before = text.encode("utf-8", "surrogatepass")[: error.position].decode("utf-8", "ignore")
+        problem, position = error.reason, _at(text, path, len(before))
+    else:
+        problem, position = _parser_problem(error, path)
+    return YamlError(
+        f"this is not YAML: {problem}",
+        code="bad-yaml",
+        position=position,
+        hint=next((hint for words, hint in _HINTS.items() if words in problem), None),
+    )
+
+
+def _parser_problem(error: Any, path: str) -> tuple[str, Position]:
+    """What libyaml's parser says, and where: at the opening quote or bracket if something ends too early."""
+    problem, mark = getattr(error, "problem", None) or str(error), getattr(error, "problem_mark", None)
+    context, begun = getattr(error, "context", None) or "", getattr(error, "context_mark", None)
+    if begun and (mark is None or "found unexpected" in problem or "could not find" in problem):
+        mark = begun
+    part = next((words for name, words in _PARTS.items() if context.endswith(name)), None)
+    if part:
+        since = f" that begins in line {begun.line + 1}" if begun and mark and begun.line < mark.line else ""
+        problem = f"{problem} while reading {part}{since}"
+    return problem, Position(path, mark.line + 1, mark.column + 1) if mark else Position(path)
+
+
+def _at(text: str, path: str, index: int) -> Position:
+    return Position(path, text.count("\n", 0, index) + 1, index - text.rfind("\n", 0, index))

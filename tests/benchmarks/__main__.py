@@ -29,7 +29,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         given = [Path(argument).resolve() for argument in sys.argv[1:3]]
-        sources, layout = given if given else write_fleet(work / "fleet", releases=24)
+        sources, layout = given or write_fleet(work / "fleet", releases=24)
         chart = work / "bare"
         (chart / "templates").mkdir(parents=True)
         (chart / "Chart.yaml").write_text("apiVersion: v2\nname: bare\nversion: 1.0.0\n")

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from kubocd_gen.diagnostics import Diagnostic, Findings
+from kubocd_gen.sources.documents import Resource, read_resources
+from kubocd_gen.sources.fleet import Fleet, load_fleet
+
+API = "kubocd.kubotal.io/v1alpha1"
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """What came of a folder of sources."""
+
+    resources: list[Resource]
+    complete: bool
+    fleet: Fleet
+    found: list[Diagnostic]
+
+    @property
+    def said(self) -> list[str]:
+        """The problems as `place: severity[code]: message`."""
+        return [f"{one.position or '-'}: {one.severity}[{one.code}]: {one.message}" for one in self.found]
+
+    def only(self) -> Diagnostic:
+        (one,) = self.found
+        return one
+
+
+Load = Callable[..., Checkout]
+
+
+@pytest.fixture
+def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
+    """Write files, by path, and load them as the sources of a cluster."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(
+        files: Mapping[str, str | bytes] | str,
+        *,
+        sources: tuple[str, ...] = (".",),
+        outputs: tuple[str, ...] = (),
+        namespace: str = "default",
+        kubocd_namespace: str | None = None,
+        expand_env: bool = False,
+    ) -> Checkout:
+        for name, content in ({"f.yaml": files} if isinstance(files, str) else files).items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            data = textwrap.dedent(content).encode() if isinstance(content, str) else content
+            (tmp_path / name).write_bytes(data)
+        findings = Findings("prod")
+        resources, complete = read_resources(
+            sources, tmp_path, [tmp_path / output for output in outputs], findings, expand_env=expand_env
+        )
+        fleet = load_fleet(resources, namespace, kubocd_namespace, findings)
+        return Checkout(resources, complete, fleet, list(findings))
+
+    return run
+
+
+def release(name: str = "web", extra: str = "", metadata: str = "") -> str:
+    """A Release as text; `extra` are further lines of its spec, `metadata` of its metadata."""
+    package = "package:\n  repository: registry.example.com/web\n  tag: 1.0.0\n"
+    return _resource("Release", name, package + textwrap.dedent(extra), metadata)
+
+
+def context(name: str = "base", extra: str = "context: {a: 1}\n", metadata: str = "") -> str:
+    return _resource("Context", name, textwrap.dedent(extra), metadata)
+
+
+def config(name: str = "conf", extra: str = "", metadata: str = "") -> str:
+    return _resource("Config", name, textwrap.dedent(extra) or "clusterRoles: []\n", metadata)
+
+
+def _resource(kind: str, name: str, spec: str, metadata: str) -> str:
+    below = textwrap.indent(textwrap.dedent(metadata), "  ")
+    head = f"apiVersion: {API}\nkind: {kind}\nmetadata:\n  name: {name}\n{below}"
+    return f"{head}spec:\n{textwrap.indent(spec, '  ').rstrip()}\n"

@@ -1,0 +1,222 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from kubocd_gen.sources.records import ContextRef, Release
+from tests.unit.sources.conftest import API, Load, config, context, release
+
+
+def admitted(load: Load, extra: str = "", metadata: str = "") -> Release:
+    loaded = load(release("web", extra, metadata))
+    assert loaded.said == []
+    (one,) = loaded.fleet.releases
+    return one
+
+
+def test_the_defaults_of_the_crd_are_filled_in(load: Load) -> None:
+    one = admitted(load)
+    assert (one.key, one.image, one.target_namespace) == ("default/web", "registry.example.com/web:1.0.0", "default")
+    assert (one.package["interval"], one.package["timeout"]) == ("5m0s", "1m0s")
+    assert (one.contexts, one.parameters, one.overrides, one.protected) == ((), None, (), None)
+    assert (one.create_namespace, one.suspended, one.skip_default_context) == (False, False, False)
+
+
+def test_a_reference_and_the_target_take_the_namespace_of_the_release(load: Load) -> None:
+    one = admitted(load, "contexts: [{name: a}, {name: b, namespace: other}]", "namespace: apps\n")
+    assert one.contexts == (ContextRef("apps", "a"), ContextRef("other", "b"))
+    assert one.target_namespace == "apps"
+    assert one.model["spec"]["contexts"] == [{"name": "a", "namespace": "apps"}, {"name": "b", "namespace": "other"}]
+    assert admitted(load, "targetNamespace: there", "namespace: apps\n").target_namespace == "there"
+    assert admitted(load, 'targetNamespace: ""', "namespace: apps\n").target_namespace == "apps"
+
+
+def test_durations_are_as_go_prints_them(load: Load) -> None:
+    overrides = "moduleOverrides: [{module: a}, {module: main, timeout: 90s, interval: 1h}]"
+    one = admitted(load, overrides)
+    assert (one.overrides[1].timeout, one.overrides[1].interval) == ("1m30s", "1h0m0s")
+    assert one.model["spec"]["moduleOverrides"][1] == {"module": "main", "timeout": "1m30s", "interval": "1h0m0s"}
+
+
+def test_the_model_is_the_object_as_go_serialises_it_again(load: Load) -> None:
+    extra = (
+        'description: ""\nroles: []\nsuspended: false\nprotected: false\nparameters: {}\ndebug: {dumpContext: false}'
+    )
+    assert admitted(load, extra, "labels: {a: b}\n").model == {
+        "apiVersion": API,
+        "kind": "Release",
+        "metadata": {"name": "web", "namespace": "default", "labels": {"a": "b"}, "creationTimestamp": None},
+        "spec": {
+            "package": {
+                "repository": "registry.example.com/web",
+                "tag": "1.0.0",
+                "interval": "5m0s",
+                "timeout": "1m0s",
+            },
+            "parameters": {},
+            "protected": False,
+            "targetNamespace": "default",
+            "createNamespace": False,
+            "debug": {},
+        },
+        "status": {
+            "dependencies": None,
+            "missingDependency": "",
+            "phase": "",
+            "printProtected": "",
+            "protected": False,
+            "readyReleases": "",
+            "roles": None,
+        },
+    }
+
+
+REFUSED: list[tuple[str, str]] = [
+    (release("../x"), "f.yaml:4:3: error[invalid-value]: metadata.name must match"),
+    (release("'..'"), "f.yaml:4:3: error[invalid-value]: metadata.name must match"),
+    (release("a/b"), "f.yaml:4:3: error[invalid-value]: metadata.name must match"),
+    (release("Web"), "f.yaml:4:3: error[invalid-value]: metadata.name must match"),
+    (release('"web\\n"'), "f.yaml:4:3: error[invalid-value]: metadata.name must match"),
+    (release("x" * 254), "f.yaml:4:3: error[invalid-value]: metadata.name must have at most 253 characters, not 254"),
+    (release("5"), "f.yaml:4:3: error[invalid-type]: metadata.name must be a string, not a number (5)"),
+    (release("yes"), "f.yaml:4:3: error[invalid-type]: metadata.name must be a string, not a boolean (true)"),
+    (release("[x]"), "f.yaml:4:3: error[invalid-type]: metadata.name must be a string, not a list"),
+    (release("''"), "f.yaml:4:3: error[invalid-value]: metadata.name must"),
+    (release("~"), "f.yaml:4:3: error[missing-field]: metadata.name is required"),
+    (release("web", "", "namespace: ../x\n"), "f.yaml:5:3: error[invalid-value]: metadata.namespace must match"),
+    (release("web", "", "namespace: a.b\n"), "f.yaml:5:3: error[invalid-value]: metadata.namespace must match"),
+    (release("web", "", "namespace: 5\n"), "f.yaml:5:3: error[invalid-type]: metadata.namespace must be a string"),
+    (release("web", "", "labels: {a: 1}\n"), "f.yaml:5:12: error[invalid-type]: metadata.labels.a must be a string"),
+    (f"apiVersion: {API}\nkind: Release\n", "f.yaml:1:1: error[missing-field]: metadata.name is required"),
+    (f"apiVersion: {API}\nkind: Release\nmetadata: x\n", "f.yaml:3:1: error[invalid-type]: metadata must be a map"),
+    (f"apiVersion: {API}\nkind: Release\nmetadata: []\n", "f.yaml:3:1: error[invalid-type]: metadata must be a map"),
+    (f"apiVersion: {API}\nkind: Release\nmetadata:\n", "f.yaml:1:1: error[missing-field]: metadata.name is required"),
+    (
+        f"apiVersion: {API}\nkind: Release\nmetadata: {{name: x}}\n",
+        "f.yaml:1:1: error[missing-field]: spec.package is required",
+    ),
+    (
+        f"apiVersion: {API}\nkind: Release\nmetadata: {{name: x}}\nspec: {{}}\n",
+        "f.yaml:4:1: error[missing-field]: spec.package is required",
+    ),
+    (
+        f"apiVersion: {API}\nkind: Release\nmetadata: {{name: x}}\nspec: 5\n",
+        "f.yaml:4:1: error[invalid-type]: spec must be a map, not a number (5)",
+    ),
+    (release("web", "suspendd: true"), "f.yaml:9:3: error[unknown-field]: spec.suspendd is not a known field"),
+    (release("web", "suspended: 'true'"), "f.yaml:9:3: error[invalid-type]: spec.suspended must be true or false"),
+    (release("web", "moduleOverrides: 5"), "f.yaml:9:3: error[invalid-type]: spec.moduleOverrides must be a list"),
+    (release("web", "moduleOverrides: {a: b}"), "f.yaml:9:3: error[invalid-type]: spec.moduleOverrides must be a list"),
+    (release("web", "contexts: [x]"), "f.yaml:9:14: error[invalid-type]: spec.contexts[0] must be a map"),
+    (release("web", "contexts: [{}]"), "f.yaml:9:14: error[missing-field]: spec.contexts[0].name is required"),
+    (
+        release("web", "moduleOverrides: [x, {module: a, timeout: 5}]"),
+        "f.yaml:9:21: error[invalid-type]: spec.moduleOverrides[0] must be a map",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "start"), REFUSED)
+def test_what_the_cluster_would_refuse_is_an_error_at_its_place(load: Load, text: str, start: str) -> None:
+    loaded = load(text)
+    assert loaded.fleet.releases == ()
+    assert loaded.said[0].startswith(start)
+
+
+def test_one_thing_that_is_wrong_is_one_error(load: Load) -> None:
+    for text, start in REFUSED:
+        if "[x, {" not in text and "metadata: " not in text and "spec" in text and "name: ''" not in text:
+            assert len(load(text).said) == 1, start
+
+
+def test_all_problems_of_a_release_are_reported(load: Load) -> None:
+    loaded = load(release("Web", "suspendd: 1\nroles: x\nmoduleOverrides:\n  - {module: a, timeout: 1x}\n"))
+    assert [one.code for one in loaded.found][:3] == ["invalid-value", "unknown-field", "invalid-type"]
+    assert len(loaded.found) == 4
+    assert loaded.fleet.failed == ("default/Web",)
+    assert loaded.found[1].hint == "did you mean 'suspended'?"
+
+
+@pytest.mark.parametrize(
+    ("version", "message"),
+    [
+        ("kubocd.kubotal.io/v1", "there is no Release in version 'kubocd.kubotal.io/v1'"),
+        ("kubocd.kubotal.io", "there is no Release in version 'kubocd.kubotal.io'"),
+        ("kubocd.kubotal.io/", "there is no Release in version 'kubocd.kubotal.io/'"),
+        ("kubocd.kubotal.io/v1alpha1/x", "there is no Release in version 'kubocd.kubotal.io/v1alpha1/x'"),
+    ],
+)
+def test_another_version_is_an_error_that_names_the_one_there_is(load: Load, version: str, message: str) -> None:
+    problem = load(release().replace(API, version)).only()
+    assert (problem.code, problem.message) == ("unknown-version", message)
+    assert str(problem.position) == "f.yaml:1:1"
+    assert problem.hint == f"write 'apiVersion: {API}'"
+
+
+@pytest.mark.parametrize(
+    ("duration", "words"),
+    [
+        ("5", "must be a string"),
+        ("''", "'' is not a duration"),
+        ("1x", "the unit 'x'"),
+        ("1.5.5s", "a unit is missing"),
+        ("99999999h", "is longer than"),
+    ],
+)
+def test_a_duration_that_is_none_is_an_error(load: Load, duration: str, words: str) -> None:
+    text = release("web", f"moduleOverrides: [{{module: a, interval: {duration}}}]")
+    problem = load(text).only()
+    assert words in problem.message
+    assert str(problem.position) == "f.yaml:9:33"
+
+
+def test_a_timeout_of_a_package_takes_no_hours(load: Load) -> None:
+    problem = load(release().replace("tag: 1.0.0", "tag: 1.0.0\n    timeout: 1h")).only()
+    assert problem.message.startswith("spec.package.timeout must match")
+    assert "hours are not taken here" in (problem.hint or "")
+
+
+def test_a_context_has_parents_in_its_namespace(load: Load) -> None:
+    extra = "  parents: [{name: a}, {name: b, namespace: other}]\n  context: {x: {z: 1}}\n"
+    (one,) = load(context("c", extra, "  namespace: here\n")).fleet.contexts
+    assert one.ref == ContextRef("here", "c")
+    assert one.parents == (ContextRef("here", "a"), ContextRef("other", "b"))
+    assert one.context == {"x": {"z": 1}}
+
+
+@pytest.mark.parametrize(
+    ("extra", "value"), [("  context: {}\n", {}), ("  context:\n", None), ("  description: x\n", None)]
+)
+def test_a_context_without_a_context_is_had_and_has_none(load: Load, extra: str, value: Any) -> None:
+    loaded = load(context("c", extra))
+    assert (loaded.fleet.contexts[0].context, loaded.said) == (value, [])
+
+
+def test_a_context_that_is_refused_is_kept_for_those_who_name_it(load: Load) -> None:
+    loaded = load(context("c", "  context: {}\n  parent: []\n"))
+    ((ref, errors),) = loaded.fleet.broken_contexts.items()
+    assert ref == ContextRef("default", "c")
+    assert [error.code for error in errors.errors] == ["unknown-field"]
+
+
+def test_a_config_is_admitted_with_its_durations(load: Load) -> None:
+    extra = "  defaultHelmTimeout: 90s\n  packageRedirects: [{oldPrefix: a, newPrefix: b, interval: 1h}]\n"
+    (one,) = load(config("conf", extra)).fleet.configs
+    assert one.spec["defaultHelmTimeout"] == "1m30s"
+    assert one.spec["packageRedirects"][0]["interval"] == "1h0m0s"
+
+
+@pytest.mark.parametrize(
+    ("extra", "message", "place"),
+    [
+        ("  packageRedirects: 5\n", "spec.packageRedirects must be a list, not a number (5)", "f.yaml:6:3"),
+        ("  packageRedirects: [x]\n", "spec.packageRedirects[0] must be a map, not a string ('x')", "f.yaml:6:22"),
+        ("  clusterRole: [x]\n", "spec.clusterRole is not a known field", "f.yaml:6:3"),
+        ("  defaultHelmTimeout: 3 minutes\n", "spec.defaultHelmTimeout", "f.yaml:6:3"),
+    ],
+)
+def test_a_config_that_is_refused_is_broken(load: Load, extra: str, message: str, place: str) -> None:
+    (errors,) = load(config("conf", extra)).fleet.broken_configs
+    assert errors.errors[0].message.startswith(message)
+    assert str(errors.errors[0].position) == place

@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from kubocd_gen.diagnostics import Position
+from tests.unit.sources.conftest import API, Load, context, release
+
+CONFIG_MAP = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n"
+
+
+def test_documents_of_kubocd_s_group_are_read_and_all_others_are_passed_over(load: Load) -> None:
+    loaded = load(
+        {
+            "one.yaml": f"{CONFIG_MAP}---\n{release('one')}---\n---\n- a list\n---\njust text\n",
+            "sub/two.json": f'{{"apiVersion": "{API}", "kind": "Release", "metadata": {{"name": "two"}}, '
+            '"spec": {"package": {"repository": "r.example.com/p", "tag": "1"}}}',
+            "three.yml": context("three"),
+            "notes.md": release("notes"),
+            "other.yaml": CONFIG_MAP,
+        }
+    )
+    assert [(one.kind, one.name) for one in loaded.resources] == [
+        ("Release", "one"),
+        ("Release", "two"),
+        ("Context", "three"),
+    ]
+    assert (loaded.complete, loaded.said) == (True, [])
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        "{{- if .Values.x }}\na: 1\n{{- end }}\n",
+        "a: [",
+        "a: \x00",
+        "a: &a [*a]",
+        "[" * 60_000,
+        b"caf\xe9: 1",
+        "%YAML 1.2\n---\na: 1\n",
+        "kind: HelmRelease\napiVersion: helm.toolkit.fluxcd.io/v2\n]",
+    ],
+)
+def test_a_file_that_is_not_yaml_and_does_not_mention_kubocd_is_passed_over(load: Load, junk: str | bytes) -> None:
+    loaded = load({"junk.yaml": junk, "web.yaml": release()})
+    assert [one.name for one in loaded.resources] == ["web"]
+    assert (loaded.complete, loaded.said) == (True, [])
+
+
+def test_a_file_that_is_not_yaml_and_mentions_kubocd_is_an_error_after_the_documents_before_it(load: Load) -> None:
+    loaded = load(f"{release('one')}---\n{CONFIG_MAP}data: a: b\n---\n{release('two')}")
+    assert [one.name for one in loaded.resources] == ["one"]
+    assert loaded.complete is False
+    assert loaded.said == [
+        "f.yaml:13:8: error[bad-yaml]: this is not YAML: mapping values are not allowed in this context"
+    ]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        f"{CONFIG_MAP}data: {{~: 1}}\n",
+        f"{CONFIG_MAP}data: {{a: .inf}}\n",
+        f"{CONFIG_MAP}data: {{[a]: 1}}\n",
+        f"{CONFIG_MAP}data: {{a: 1, a: 2}}\n",
+        f"{CONFIG_MAP}data: {{a: *nowhere}}\n",
+        f'{CONFIG_MAP}data: {{a: "\\/"}}\n',
+    ],
+)
+def test_what_is_wrong_in_a_document_of_others_alone_does_not_touch_those_of_kubocd(load: Load, other: str) -> None:
+    loaded = load(f"{release('one')}---\n{other}---\n{release('two')}")
+    assert [one.name for one in loaded.fleet.releases] == ["one", "two"]
+    assert (loaded.complete, loaded.said) == (True, [])
+
+
+def test_what_is_wrong_in_a_document_of_kubocd_is_an_error_and_the_others_are_read(load: Load) -> None:
+    texts = [release("one"), release("bad", "parameters: {~: 1}\n"), release("two")]
+    loaded = load("---\n".join([*texts, release("bad2", "parameters: {a: .nan}")]))
+    assert [one.name for one in loaded.fleet.releases] == ["one", "two"]
+    assert loaded.complete is False
+    assert loaded.said == [
+        "f.yaml:18:16: error[bad-yaml]: a key must be a text, not null",
+        "f.yaml:37:19: error[bad-yaml]: a number in Kubernetes must be finite",
+    ]
+
+
+def test_a_key_given_twice_is_an_error_of_its_own_resource(load: Load) -> None:
+    loaded = load(release("one") + "---\n" + release("two", "suspended: true\nsuspended: false"))
+    assert [one.name for one in loaded.fleet.releases] == ["one"]
+    assert loaded.said == ["f.yaml:19:3: error[duplicate-key]: the key 'suspended' is given twice in one map"]
+    assert loaded.only().release == "default/two"
+
+
+LIST = f"""\
+apiVersion: v1
+kind: List
+items:
+  - scalar
+  -
+  - [1]
+  - apiVersion: v1
+    kind: ConfigMap
+    data: {{a: 1, a: 2}}
+  - apiVersion: {API}
+    kind: Release
+    metadata: {{name: one}}
+    spec: {{package: {{repository: r.example.com/p, tag: 1.0.0}}}}
+  - apiVersion: v1
+    kind: List
+    items:
+      - apiVersion: {API}
+        kind: Release
+        metadata: {{name: two}}
+        spec:
+          package: {{repository: r.example.com/p, tag: 1.0.0}}
+          roles: x
+"""
+
+
+def test_a_list_is_its_items_at_any_depth(load: Load) -> None:
+    loaded = load(LIST)
+    assert [(one.name, one.position().line) for one in loaded.resources] == [("one", 10), ("two", 17)]
+    assert loaded.said == [
+        "f.yaml:22:11: error[invalid-type]: spec.roles must be a list, not a string ('x')",
+    ]
+
+
+@pytest.mark.parametrize("items", ["", "items:", "items: {a: 1}", "items: x", "items: []"])
+def test_a_list_without_items_is_nothing(load: Load, items: str) -> None:
+    loaded = load(f"# kubocd.kubotal.io\napiVersion: v1\nkind: List\n{items}\n")
+    assert (loaded.resources, loaded.said) == ([], [])
+
+
+def test_a_list_of_kubocd_s_own_kind_is_its_items(load: Load) -> None:
+    item = f"{{apiVersion: {API}, kind: Context, metadata: {{name: a}}, spec: {{context: {{}}}}}}"
+    loaded = load(f"apiVersion: {API}\nkind: ContextList\nmetadata: {{resourceVersion: '1'}}\nitems: [{item}]\n")
+    assert [one.ref.name for one in loaded.fleet.contexts] == ["a"]
+
+
+def test_places_are_those_of_the_document_and_the_file(load: Load) -> None:
+    loaded = load({"a/b.yaml": f"# a comment\n---\n{context()}---\n{release('web', 'parameters: {a: 1}')}"})
+    web = loaded.resources[1]
+    assert web.position("spec", "parameters", "a") == Position("a/b.yaml", 18, 16)
+    assert web.position("spec", "missing") == Position("a/b.yaml", 14, 1)
+    assert web.position("nothing") == Position("a/b.yaml", 10, 1)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        release().replace("\n", "\r\n").encode(),
+        b"\xef\xbb\xbf" + release().encode(),
+        release().encode("utf-16"),
+        b"%YAML 1.1\n---\n" + release().encode(),
+    ],
+)
+def test_a_file_may_have_any_line_end_and_a_mark_of_its_encoding(load: Load, data: bytes) -> None:
+    loaded = load({"f.yaml": data})
+    assert ([one.name for one in loaded.fleet.releases], loaded.said) == (["web"], [])
+
+
+def test_sources_that_overlap_are_read_once(load: Load) -> None:
+    loaded = load({"a/b/f.yaml": release()}, sources=("a", "a/b", "a/b/f.yaml", "**/*.yaml"))
+    assert ([one.name for one in loaded.fleet.releases], loaded.said) == (["web"], [])
+
+
+def test_hidden_directories_and_the_output_inside_the_sources_are_no_source(load: Load) -> None:
+    loaded = load(
+        {
+            ".git/a.yaml": release(),
+            "out/flux/default/b.yaml": release(),
+            "out/hr/c.yaml": release(),
+            "d.yaml": release(),
+        },
+        outputs=("out",),
+    )
+    assert ([one.file.path for one in loaded.resources], loaded.said) == (["d.yaml"], [])
+
+
+def test_the_output_may_be_the_folder_of_the_sources(load: Load) -> None:
+    loaded = load({"flux/default/b.yaml": release(), "d.yaml": release()}, outputs=(".",))
+    assert [one.file.path for one in loaded.resources] == ["d.yaml"]
+
+
+def test_a_source_that_cant_be_read_makes_the_reading_incomplete(load: Load, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    loaded = load(release(), sources=(".", "gone"))
+    assert loaded.complete is False
+    assert loaded.said == [
+        "-: error[missing-source]: the source 'gone' does not exist",
+        "pipe.yaml: error[unreadable-source]: this is not a regular file",
+    ]
+
+
+def test_the_environment_is_expanded_only_when_asked_for(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TAG", "2.0.0")
+    files = {"f.yaml": release("web", 'description: "${TAG}"'), "other.yaml": f"{CONFIG_MAP}data: {{a: '${{NONE}}'}}"}
+    assert load(files).fleet.releases[0].description == "${TAG}"
+    assert load(files, expand_env=True).fleet.releases[0].description == "2.0.0"
+
+
+def test_a_variable_that_is_not_set_is_an_error_at_its_place(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NONE", raising=False)
+    loaded = load(release("web", "description: ${NONE}"), expand_env=True)
+    assert loaded.complete is False
+    assert loaded.said == ["f.yaml:9:16: error[unset-variable]: the environment variable 'NONE' is not set or is empty"]

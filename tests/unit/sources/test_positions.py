@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from kubocd_gen.diagnostics import Position
+from kubocd_gen.sources.positions import find_in_text, find_position
+
+TEXT = """\
+# first
+a: 1
+---
+metadata:
+  name: x
+spec:
+  list:
+    - one
+    -   name: two
+    - &three
+      name: three
+    - *three
+  on: 1
+  0755: 2
+  "quoted key": 3
+  base: &base {host: h, port: 1}
+  merged:
+    port: 0
+    <<: *base
+  several:
+    <<: [{a: 1}, {a: 2, b: 3}]
+    own: 1
+  Install: {Strategy: x}
+  twice: 1
+  twice: 2
+"""
+
+
+@pytest.mark.parametrize(
+    ("way", "line", "column"),
+    [
+        ((), 4, 1),
+        (("metadata", "name"), 5, 3),
+        (("spec", "list"), 7, 3),
+        (("spec", "list", 0), 8, 7),
+        (("spec", "list", 1), 9, 9),
+        (("spec", "list", 1, "name"), 9, 9),
+        (("spec", "list", 3), 12, 7),
+        (("spec", "list", 3, "name"), 11, 7),
+        (("spec", "true"), 13, 3),
+        (("spec", "493"), 14, 3),
+        (("spec", "quoted key"), 15, 3),
+        (("spec", "merged", "host"), 16, 16),
+        (("spec", "merged", "port"), 16, 25),
+        (("spec", "several", "a"), 21, 11),
+        (("spec", "several", "b"), 21, 25),
+        (("spec", "several", "own"), 22, 5),
+        (("spec", "install", "strategy"), 23, 13),
+        (("spec", "twice"), 25, 3),
+    ],
+)
+def test_a_value_is_found_at_its_key_or_at_itself_in_a_list(way: tuple[str | int, ...], line: int, column: int) -> None:
+    assert find_position(TEXT, "f.yaml", 1, way) == Position("f.yaml", line, column)
+
+
+@pytest.mark.parametrize(
+    ("way", "line", "column"),
+    [
+        (("spec", "missing"), 6, 1),
+        (("spec", "list", 9), 7, 3),
+        (("spec", "list", -1), 7, 3),
+        (("spec", "list", 0, "name"), 8, 7),
+        (("spec", "list", "name"), 7, 3),
+        (("metadata", "name", "x", "y"), 5, 3),
+        (("nothing",), 4, 1),
+    ],
+)
+def test_a_way_that_leads_to_nothing_ends_at_the_last_value_on_it(
+    way: tuple[str | int, ...], line: int, column: int
+) -> None:
+    assert find_position(TEXT, "f.yaml", 1, way) == Position("f.yaml", line, column)
+
+
+@pytest.mark.parametrize("text", ["", "]", "a: [", "a: 1\n"])
+def test_a_document_that_is_not_there_is_the_file(text: str) -> None:
+    assert find_position(text, "f.yaml", 3, ("a",)) == Position("f.yaml")
+
+
+@pytest.mark.parametrize("rest", ["]\n", "a: *nowhere\n", "a: 1\n\tb: 2\n", "[" * 60_000, "%YAML 1.2\n---\n"])
+def test_what_comes_after_a_document_does_not_hide_its_places(rest: str) -> None:
+    assert find_position(f"a:\n  b: 1\n---\n{rest}", "f.yaml", 0, ("a", "b")) == Position("f.yaml", 2, 3)
+
+
+def test_an_anchor_defined_anew_hides_no_place() -> None:
+    assert find_position("a: &x 1\nb: &x 2\nc:\n  d: *x\n", "f.yaml", 0, ("c", "d")) == Position("f.yaml", 4, 3)
+
+
+@pytest.mark.parametrize("text", ["&a {<<: *a, b: 1}", "&a {<<: [*a, *a], b: 1}"])
+def test_a_merge_of_itself_is_looked_at_once(text: str) -> None:
+    assert find_position(text, "f.yaml", 0, ("nothing",)) == Position("f.yaml", 1, 1)
+
+
+def test_a_long_chain_of_merges_is_followed() -> None:
+    text = "m0: &m0 {deep: 1}\n" + "".join(f"m{n}: &m{n} {{<<: *m{n - 1}}}\n" for n in range(1, 3000))
+    assert find_position(text, "f.yaml", 0, ("m2999", "deep")) == Position("f.yaml", 1, 10)
+
+
+def test_many_merges_of_one_map_are_looked_at_once() -> None:
+    text = "m0: &m0 {}\n" + "".join(f"m{n}: &m{n} {{<<: [*m{n - 1}, *m{n - 1}]}}\n" for n in range(1, 60))
+    assert find_position(text, "f.yaml", 0, ("m59", "nothing")) == Position("f.yaml", 60, 1)
+
+
+def test_a_mark_of_the_byte_order_is_no_column() -> None:
+    assert find_position("\ufeffa: 1\nb: 2\n", "f.yaml", 0, ("a",)) == Position("f.yaml", 1, 1)
+
+
+BLOCKS = """\
+values: |
+  a: 1
+  {{ .x }}
+tagged: !!str |+
+    one
+
+    two
+folded: >
+  a
+  b
+quoted: "a\\nb"
+list: [x]
+"""
+
+
+@pytest.mark.parametrize(
+    ("key", "line", "column", "expected"),
+    [
+        ("values", 1, 1, (2, 3)),
+        ("values", 2, 4, (3, 6)),
+        ("values", 2, None, (3, None)),
+        ("values", None, None, (1, 9)),
+        ("tagged", 3, 2, (7, 6)),
+        ("folded", 2, 1, (8, 9)),
+        ("quoted", 2, 1, (11, 9)),
+        ("list", 1, 1, (12, 1)),
+        ("nothing", 1, 1, (1, 1)),
+    ],
+)
+def test_a_line_of_a_literal_block_is_a_line_of_the_file(
+    key: str, line: int | None, column: int | None, expected: tuple[int, int | None]
+) -> None:
+    assert find_in_text(BLOCKS, "f.yaml", 0, (key,), line, column) == Position("f.yaml", *expected)
+    crlf = BLOCKS.replace("\n", "\r\n")
+    assert find_in_text(crlf, "f.yaml", 0, (key,), line, column) == Position("f.yaml", *expected)
+
+
+def test_the_places_of_a_file_of_many_documents_are_found_in_time() -> None:
+    text = "---\n".join(f"a:\n  b: {number}\n" for number in range(2000))
+    start = time.perf_counter()
+    for number in range(2000):
+        assert find_position(text, "f.yaml", number, ("a", "b")).line == 3 * number + 2
+    assert time.perf_counter() - start < 2

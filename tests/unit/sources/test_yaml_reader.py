@@ -1,0 +1,314 @@
+"""What is read here was checked against sigs.k8s.io/yaml v1.6.0, `YAMLToJSON` and `YAMLToJSONStrict`."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from kubocd_gen.diagnostics import Position
+from kubocd_gen.sources.yaml_reader import MAX_DEPTH, MAX_EXPANSION, YamlError, read_document, read_documents
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{below}'] * 9)}]\n" for below, name in zip("abcdefgh", "bcdefghi", strict=True)
+)
+MERGE_BOMB = "a: &a {k1: 1, k2: 2}\n" + "".join(
+    f"b{n}: &b{n} {{<<: [{', '.join(['*a' if n == 0 else f'*b{n - 1}'] * 9)}], k{n}: 1}}\n" for n in range(12)
+)
+
+
+def refusal(text: str, **options: Any) -> YamlError:
+    with pytest.raises(YamlError) as caught:
+        read_document(text, "f.yaml", **options)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("{a: 0, <<: {a: 1}}", {"a": 1}),
+        ("{<<: {a: 1}, a: 0}", {"a": 0}),
+        ("{<<: [{a: 1}, {a: 2, b: 3}]}", {"a": 1, "b": 3}),
+        ("{<<: {<<: {a: 1}, b: 2}}", {"a": 1, "b": 2}),
+        ("{<<: {a: 1}, <<: {a: 2}}", {"a": 2}),
+        ("{<<: []}", {}),
+        ("x: &x {a: 1}\nz: {<<: *x, b: 2}", {"x": {"a": 1}, "z": {"a": 1, "b": 2}}),
+        ("x: &x {a: 1}\nz: {<<: [*x, {b: 2}]}", {"x": {"a": 1}, "z": {"a": 1, "b": 2}}),
+        ("{'<<': {a: 1}}", {"<<": {"a": 1}}),
+        ("{!!str <<: {a: 1}}", {"<<": {"a": 1}}),
+        ("{!!merge <<: {a: 1}}", {"a": 1}),
+        ("{! <<: {a: 1}}", {"a": 1}),
+    ],
+)
+def test_a_merge_overrides_the_keys_before_it_and_the_first_of_a_list_wins(text: str, value: Any) -> None:
+    assert read_document(text, "f.yaml") == value
+
+
+@pytest.mark.parametrize("value", ["1", "null", "[1]", "*list", "[[{a: 1}]]"])
+def test_a_merge_takes_a_map_or_a_list_of_maps_and_no_alias_of_a_list(value: str) -> None:
+    error = refusal(f"list: &list [{{a: 1}}]\nb:\n  <<: {value}\n")
+    assert error.message == "'<<' takes a map or a list of maps"
+    assert error.position == Position("f.yaml", 3, 7)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: 1\nb: 2\na: 3\n",
+        "{a: 1, a: 3}",
+        "{y: 1, yes: 2}",
+        "{1: 1, 0x1: 2}",
+        "{1: 1, '1': 2}",
+        "{a: 0, <<: {a: 1}}",
+        "{<<: {a: 1}, a: 1}",
+        "{<<: [{a: 1}, {a: 2}]}",
+    ],
+)
+def test_a_key_given_twice_is_an_error_where_reading_is_strict_and_else_the_last_one_counts(text: str) -> None:
+    assert refusal(text, strict=True).code == "duplicate-key"
+    assert isinstance(read_document(text, "f.yaml"), dict)
+
+
+def test_the_last_of_two_keys_counts_where_reading_is_lenient() -> None:
+    assert read_document("a: 1\na: {b: 2}\n", "f.yaml") == {"a": {"b": 2}}
+
+
+def test_a_second_key_is_found_at_itself_with_the_way_to_its_map() -> None:
+    (document,) = read_documents("a:\n  - b: 1\n  - c:\n      d: 1\n      d:\n        e: 1\n", "f.yaml")
+    (fault,) = document.faults
+    assert fault.keys == ("a", 1, "c")
+    assert fault.error.position == Position("f.yaml", 5, 7)
+    assert fault.error.message == "the key 'd' is given twice in one map"
+
+
+def test_an_anchor_stands_for_its_value_and_may_be_defined_anew() -> None:
+    text = "a: &x 1\nb: *x\nc: &z {d: *x}\nd: &x 2\ne: [*x, *z]\nf: &y y\n*y : *x"
+    assert read_document(text, "f.yaml") == {
+        "a": 1,
+        "b": 1,
+        "c": {"d": 1},
+        "d": 2,
+        "e": [2, {"d": 1}],
+        "f": True,
+        "true": 2,
+    }
+
+
+def test_an_anchor_ends_with_its_document() -> None:
+    documents = list(read_documents("a: &x 1\n---\nb: *x\n---\nc: 1\n", "f.yaml"))
+    assert [document.value for document in documents] == [{"a": 1}, None, {"c": 1}]
+    assert documents[1].error is not None
+    assert documents[1].error.message == "there is no anchor '&x' for '*x'"
+    assert documents[1].error.position == Position("f.yaml", 3, 4)
+
+
+@pytest.mark.parametrize("text", ["&a [*a]", "&a {b: *a}", "&a {b: [{c: *a}]}", "&a {<<: *a}", "&a {b: {<<: [*a]}}"])
+def test_an_anchor_whose_value_contains_itself_is_an_error(text: str) -> None:
+    assert refusal(text).message == "the value of anchor '&a' contains itself"
+
+
+@pytest.mark.parametrize("text", [BOMB, MERGE_BOMB, "- &a " + "[" * 90 + "]" * 90 + "\n- *a" * 4000])
+def test_aliases_and_merges_stand_for_a_limited_number_of_values(text: str) -> None:
+    start = time.perf_counter()
+    error = refusal(text)
+    assert (error.code, error.message) == (
+        "yaml-limit",
+        f"aliases and merges stand for more than {MAX_EXPANSION} values",
+    )
+    assert time.perf_counter() - start < 2
+
+
+def test_as_many_aliases_as_a_large_context_needs_are_fine() -> None:
+    text = "a: &a {" + ", ".join(f"k{n}: {n}" for n in range(50)) + "}\nb:\n" + "  - *a\n" * 1000
+    assert len(read_document(text, "f.yaml")["b"]) == 1000
+
+
+@pytest.mark.parametrize(
+    "nest",
+    ["[", "{a: ", "- ", '"k": {', "? ", "? [ ", '{"a":[', "[[{a: "],
+)
+def test_values_nested_too_deeply_are_an_error_at_once(nest: str) -> None:
+    start = time.perf_counter()
+    assert refusal(nest * 60_000).code in ("yaml-limit", "bad-yaml")
+    assert time.perf_counter() - start < 2
+
+
+def test_brackets_in_a_quoted_text_or_key_are_no_nest() -> None:
+    brackets = "[" * 60_000
+    assert read_document(f"a: '{brackets}'\nb: \"{brackets}\"\n", "f.yaml") == {"a": brackets, "b": brackets}
+    assert read_document(f"? '{brackets}'\n: 1\n", "f.yaml") == {brackets: 1}
+
+
+def test_a_nest_up_to_the_limit_is_read() -> None:
+    assert read_document("[" * MAX_DEPTH + "]" * MAX_DEPTH, "f.yaml")
+    assert (
+        refusal("[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1)).message == "maps and lists are nested more than 100 deep"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "line", "column"),
+    [
+        ("a: 1\n~: 2\n", "not null", 2, 1),
+        ("a: 1\n? \n: 2\n", "not null", 2, 2),
+        ("a:\n  [b]: 2\n", "not a map or a list", 2, 3),
+        ("a:\n  {b: c}: 2\n", "not a map or a list", 2, 3),
+        ("a: {{ .x }}\n", "not a map or a list", 1, 5),
+        ("a: &l [1]\n*l : 2\n", "not a map or a list", 2, 1),
+    ],
+)
+def test_a_key_that_is_no_text_is_an_error(text: str, words: str, line: int, column: int) -> None:
+    error = refusal(text)
+    assert error.message == f"a key must be a text, {words}"
+    assert (error.position, error.hint is not None) == (Position("f.yaml", line, column), True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"a\\/b"',
+        'x: "a\\/b"',
+        'x: [1, "c", "\\/"]',
+        'x: "first\n  second \\/\n  third"',
+        'x: "a\\\\\\/b"',
+        '? "\\/"\n: 1',
+        '\ufeffx: "\\/"',
+        'é: {"😀": "\\/"}',
+        '&a !!str "\\/"',
+        'x: y\r\nz: "\\/"\r\n',
+    ],
+)
+def test_the_escape_of_a_slash_is_an_error(text: str) -> None:
+    error = refusal(text)
+    assert error.message == "Kubernetes does not know the escape '\\/'"
+    assert error.hint == "write '/' alone"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("'a\\/b'", "a\\/b"),
+        ("a\\/b", "a\\/b"),
+        ('"a\\\\/b"', "a\\/b"),
+        ('"a\\\\" # \\/', "a\\"),
+        ("\"a\" # '\\/'", "a"),
+        ("|\n  \\/\n", "\\/\n"),
+        ('["a", \'\\/\', "b"]', ["a", "\\/", "b"]),
+        ('["\\\\", \\/ , "b"]', ["\\", "\\/", "b"]),
+    ],
+)
+def test_a_backslash_before_a_slash_elsewhere_is_text(text: str, value: Any) -> None:
+    assert read_document(text, "f.yaml") == value
+
+
+def test_a_large_file_of_escapes_takes_no_longer_than_another() -> None:
+    start = time.perf_counter()
+    read_document("[" + ",\n".join(['"a\\\\/b"'] * 20_000) + "]", "f.yaml")
+    assert time.perf_counter() - start < 2
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("", None),
+        ("# only a comment\n", None),
+        ("---\n---\na: 1\n", None),
+        ("\ufeffa: 1\n", {"a": 1}),
+        ("a: 1\r\nb: |\r\n  x\r\n  y\r\n", {"a": 1, "b": "x\ny\n"}),
+        ("a: 1\rb: 2\r", {"a": 1, "b": 2}),
+        ("%YAML 1.1\n---\na: 1\n", {"a": 1}),
+        ("a: 1\n...\n", {"a": 1}),
+        ('"a"#c', "a"),
+        ("[a,#c\n b]", ["a", "b"]),
+        ('{"a":1}', {"a": 1}),
+        ("{a:1}", {"a:1": None}),
+        ("[a: 1]", [{"a": 1}]),
+        ("[http://x:80/y]", ["http://x:80/y"]),
+        ("? a\n: b", {"a": "b"}),
+        ("- - a\n  - b", [["a", "b"]]),
+        ("a: >-\n  b\n  c\n\n  d\n", {"a": "b c\nd"}),
+        ('a: "b\n\n  c \\\n  d"', {"a": "b\nc d"}),
+        ("a: 'b: c'", {"a": "b: c"}),
+    ],
+)
+def test_a_text_is_read_as_kubernetes_reads_it(text: str, value: Any) -> None:
+    assert read_document(text, "f.yaml") == value
+
+
+def test_only_the_first_document_counts_and_errors_after_it_do_not() -> None:
+    assert read_document("a: 1\n---\n]\n", "f.yaml") == {"a": 1}
+
+
+def test_the_documents_before_a_syntax_error_are_still_had() -> None:
+    documents = read_documents("a: 1\n---\nb: 2\n---\n]\n", "f.yaml")
+    assert [(next(documents).value, line) for line in (1, 2)] == [({"a": 1}, 1), ({"b": 2}, 2)]
+    with pytest.raises(YamlError) as caught:
+        next(documents)
+    assert caught.value.position == Position("f.yaml", 5, 1)
+
+
+def test_an_error_that_is_a_document_s_own_leaves_those_after_it() -> None:
+    documents = list(read_documents("a: 1\n---\n~: 2\nx: [1]\n---\nb: 3\n", "f.yaml"))
+    assert [document.value for document in documents] == [{"a": 1}, None, {"b": 3}]
+    assert "~: 2" in documents[1].source
+    assert "b: 3" not in documents[1].source
+    assert [document.line for document in documents] == [1, 2, 5]
+
+
+@pytest.mark.parametrize(
+    ("text", "position", "words", "hint"),
+    [
+        ("a: b: c\n", (1, 5), "mapping values are not allowed", "must be quoted"),
+        ("a: 1\n b: 2\n", (2, 3), "mapping values are not allowed", "indented wrongly"),
+        ("a:\n\tb: 1\n", (2, 1), "cannot start any token", "tabs can't indent"),
+        ("a: @x\n", (1, 4), "cannot start any token", "must be quoted"),
+        ("a: {{ .x }} y\n", (1, 5), "must be a text", "template"),
+        (
+            "a: [1\nb: 2\n",
+            (2, 2),
+            "did not find expected ',' or ']' while reading a list in brackets that begins in line 1",
+            "bracket",
+        ),
+        ("a: [b:]\n", (1, 5), "found unexpected ':' while reading an unquoted text", "quote the text"),
+        ('a: "\\q"\n', (1, 5), "unknown escape character", "single quotes"),
+        ("a: *\n", (1, 5), "did not find expected alphabetic", "'&' or '*' must be quoted"),
+        ("a: 'x\nb: 1\n", (1, 4), "unexpected end of stream", "quotation mark"),
+        ("a: b\nc\n", (2, 1), "could not find expected ':'", "'key: value'"),
+        ("a:\n  - b\n  c: d\n", (3, 3), "did not find expected '-'", "indented wrongly"),
+        ("a: 1\n  b\n c: 1\n", (3, 3), "mapping values", "indented"),
+        ("é: 1\nab: \x07\n", (2, 5), "control characters", "escape"),
+        ("a: \x00\n", (1, 4), "control characters", "escape"),
+        ("a: \ud800\n", (1, 4), "surrogate", None),
+        ("%YAML 1.2\n---\na: 1\n", (1, 1), "YAML 1.1 only", None),
+        ("a: [b?c]\n", (1, 5), "'?' can't stand", "quote"),
+        ("{a?: 1}\n", (1, 2), "'?' can't stand", "quote"),
+    ],
+)
+def test_an_error_says_what_is_wrong_where_and_what_to_do(
+    text: str, position: tuple[int, int], words: str, hint: str | None
+) -> None:
+    error = refusal(text)
+    assert words in error.message
+    assert error.position == Position("f.yaml", *position)
+    assert error.hint is None if hint is None else hint in (error.hint or "")
+
+
+def test_numbers_stay_as_they_are_written_where_a_typed_field_may_want_their_text() -> None:
+    text = "{a: 123456789012345678, b: 1.0, c: 0755}"
+    exact = read_document(text, "f.yaml", exact_integers=True)
+    assert exact == {"a": 123456789012345678, "b": 1.0, "c": 493}
+    assert isinstance(exact["b"], float)
+    assert read_document(text, "f.yaml") == {"a": 123456789012345680, "b": 1, "c": 493}
+
+
+def test_a_large_file_is_read_in_time() -> None:
+    text = "".join(f"k{n}:\n  name: v{n}\n  list: [1, 'b']\n" for n in range(20_000))
+    start = time.perf_counter()
+    assert len(read_document(text, "f.yaml")) == 20_000
+    assert time.perf_counter() - start < 5
+
+
+def test_a_hostile_number_of_second_keys_is_counted_only_so_far() -> None:
+    (document,) = read_documents("a: 1\n" * 5000, "f.yaml")
+    assert len(document.faults) == 100
