@@ -8,7 +8,7 @@ from typing import Any
 from kubocd_gen import __version__
 from kubocd_gen.diagnostics import Diagnostic
 from kubocd_gen.output.documents import ResourceChange
-from kubocd_gen.pipeline.build import Built
+from kubocd_gen.pipeline.building import Built
 from kubocd_gen.pipeline.records import CompiledRelease
 from kubocd_gen.sources.records import Release
 

@@ -16,8 +16,8 @@ from kubocd_gen.cli.options import flags_of, option, project_options
 from kubocd_gen.diagnostics import Diagnostic, Findings, KcdError, KcdErrors
 from kubocd_gen.helm.binary import find_helm, helm_version
 from kubocd_gen.helm.engine import Helm
-from kubocd_gen.pipeline.build import Built
-from kubocd_gen.pipeline.build import build as run_build
+from kubocd_gen.pipeline.building import Built
+from kubocd_gen.pipeline.building import build as run_build
 from kubocd_gen.project import load_project
 from kubocd_gen.report import build_report, diagnostic_lines, text_report
 

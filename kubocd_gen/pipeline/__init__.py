@@ -13,11 +13,11 @@ from kubocd_gen.diagnostics import Findings, KcdError
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.helm.template import Functions
 from kubocd_gen.packages.source import PackageSources
-from kubocd_gen.pipeline.assemble import assemble
+from kubocd_gen.pipeline.assembling import assemble
 from kubocd_gen.pipeline.notices import notice
 from kubocd_gen.pipeline.records import Compilation
-from kubocd_gen.pipeline.render import render_packages, render_parameters, template_texts, written_templates
-from kubocd_gen.pipeline.resolve import resolve, settings_of
+from kubocd_gen.pipeline.rendering import render_packages, render_parameters, template_texts, written_templates
+from kubocd_gen.pipeline.resolving import resolve, settings_of
 from kubocd_gen.project import Cluster, Project
 from kubocd_gen.sources.documents import read_resources
 from kubocd_gen.sources.fleet import load_fleet
