@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from importlib import import_module
 
 import click
@@ -78,6 +77,8 @@ def main() -> None:
         sys.exit(141)
     except Exception as error:  # noqa: BLE001 - the one place where a defect is told to the user
         if "--debug" in sys.argv or os.environ.get("KCD_GEN_DEBUG"):
+            import traceback  # 10 ms
+
             traceback.print_exc()
         what = f"{type(error).__name__}: {error}".encode("unicode_escape").decode()
         click.echo(f"kcd-gen has a defect: {what}", err=True)

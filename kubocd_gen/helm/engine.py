@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -22,6 +23,8 @@ from kubocd_gen.helm.template import Functions, Template, TemplateError, Unit
 _WORTH_A_PROCESS = 400
 # JSON takes up to thirty times its size in helm's memory, which is limited: twice as much still fits.
 _BATCH_DATA = 16 << 20
+# A text that no reader of YAML takes for anything else, short enough for a line, so that Go prints it as it is.
+_WORD = re.compile(r"(?!(?:y|n|yes|no|on|off|true|false|null|nan|inf)$)[A-Za-z][A-Za-z0-9_-]{0,40}", re.IGNORECASE)
 
 
 class Helm:
@@ -76,13 +79,16 @@ class Helm:
 
     def to_yaml(self, values: Sequence[Any]) -> list[str]:
         """Each JSON-like value as helm's `toYaml` prints it, with the newline at its end that KuboCD's dump has."""
-        if not values:
-            return []
-        run = self._run(yaml_chart(values), self._timeout)
-        texts = renderings(run.stdout) if run.returncode == 0 and run.stopped is None else []
-        if len(texts) != len(values):
-            raise KcdError(f"helm could not print YAML: {run.summary}", code="helm-failed")
-        return [f"{text}\n" for text in texts]
+        printed = [_words_as_yaml(value) for value in values]
+        others = [value for value, text in zip(values, printed, strict=True) if text is None]
+        texts: Iterator[str] = iter(())
+        if others:
+            run = self._run(yaml_chart(others), self._timeout)
+            found = renderings(run.stdout) if run.returncode == 0 and run.stopped is None else []
+            if len(found) != len(others):
+                raise KcdError(f"helm could not print YAML: {run.summary}", code="helm-failed")
+            texts = iter(found)
+        return [f"{next(texts) if text is None else text}\n" for text in printed]
 
     def prepare(self, templates: Iterable[Template]) -> None:
         """Do what `render` does with a template before it runs helm, ahead of time: while another run is waited for."""
@@ -138,6 +144,16 @@ class Helm:
         else:
             with tempfile.TemporaryDirectory(prefix="kcd-gen-helm-") as folder:
                 yield Path(folder).absolute()
+
+
+def _words_as_yaml(value: Any) -> str | None:
+    """A list of plain words as YAML; None for any other value, which helm must print.
+
+    Most trees of most packages are such lists, of roles and of modules: without the others a helm run is saved.
+    """
+    if not isinstance(value, list) or not all(isinstance(item, str) and _WORD.fullmatch(item) for item in value):
+        return None
+    return "\n".join(f"- {item}" for item in value) or "[]"
 
 
 def _batches(jobs: Sequence[Job], processes: int) -> list[list[Job]]:

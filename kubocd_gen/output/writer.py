@@ -6,7 +6,7 @@ import errno
 import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from kubocd_gen.output.plan import FileChange, Plan, plan_output
 from kubocd_gen.output.tree import Tree
 
 # fsync waits for the disk, not for the processor, and file systems commit many waiters at once.
-_WRITERS = 16
+_WRITERS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def _stage(plan: Plan) -> list[Step]:
         if step.replace:
             files += _contents(plan.root, index, step, units[step.path])
     with ThreadPoolExecutor(_WRITERS) as writers:
-        list(writers.map(_write_file, files))
+        list(writers.map(_write_files, (files[first::_WRITERS] for first in range(min(_WRITERS, len(files))))))
     sync_folders(*(staged(plan.root, index) for index in range(len(steps)) if staged(plan.root, index).is_dir()))
     return steps
 
@@ -118,12 +118,12 @@ def _contents(root: Path, index: int, step: Step, changes: list[FileChange]) -> 
     return [(target / change.path.rpartition("/")[2], change.after) for change in changes if change.after is not None]
 
 
-def _write_file(file: tuple[Path, bytes]) -> None:
-    path, content = file
-    with path.open("xb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
+def _write_files(files: Iterable[tuple[Path, bytes]]) -> None:
+    for path, content in files:
+        with path.open("xb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
 
 
 @contextmanager

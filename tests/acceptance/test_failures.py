@@ -10,7 +10,7 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from kubocd_gen.diagnostics import KcdError, KcdErrors
-from kubocd_gen.pipeline import build as pipeline
+from kubocd_gen.pipeline import building
 from tests.acceptance.test_errors import context, invalid_config, unknown_parameter
 from tests.support.images import write_layout
 from tests.support.workspace import (
@@ -198,7 +198,7 @@ def test_an_output_that_can_not_be_written_is_an_error_of_its_cluster(workspace:
     workspace.release("web")
     problem = KcdError("cannot write to output: No space left on device", code="unwritable-output")
     for error in (problem, KcdErrors([problem])):
-        with mock.patch.object(pipeline, "write", side_effect=error):
+        with mock.patch.object(building, "write", side_effect=error):
             outcome = _failed(workspace.build())
         assert outcome.out == "1 of 1 Release compiled; nothing was written\n"
         assert outcome.err == "error[unwritable-output]: cannot write to output: No space left on device\n"

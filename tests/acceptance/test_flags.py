@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from kubocd_gen.pipeline import build as pipeline
+from kubocd_gen.pipeline import building
 from tests.support.workspace import WEB, WEB_MANIFEST, Outcome, Workspace, files_below, helm_releases, kcd_gen
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "schemas" / "kcd-gen" / "report-v1alpha1.json").read_text())
@@ -236,7 +236,7 @@ def test_a_helm_that_is_something_else_is_an_error_and_no_defect(web: Workspace)
 
 @pytest.mark.parametrize("flags", [(), ("--debug",)], ids=["plain", "debug"])
 def test_a_defect_is_told_as_one_and_exits_70(web: Workspace, flags: tuple[str, ...]) -> None:
-    with mock.patch.object(pipeline, "compile_cluster", side_effect=AssertionError("a \x1b[31mmistake\n")):
+    with mock.patch.object(building, "compile_cluster", side_effect=AssertionError("a \x1b[31mmistake\n")):
         outcome = web.build(*flags)
     assert outcome.exit == 70
     assert "kcd-gen has a defect: AssertionError: a \\x1b[31mmistake\\n\n" in outcome.err

@@ -35,7 +35,17 @@ def main() -> int:
         (chart / "Chart.yaml").write_text("apiVersion: v2\nname: bare\nversion: 1.0.0\n")
         (chart / "templates/one.yaml").write_text("one: {{ 1 }}\n")
         kcd_gen = (sys.executable, "-m", "kubocd_gen")
-        build = (*kcd_gen, "build", "--source", str(sources), "--vendor", str(layout), "--dependencies", "ignore")
+        build = (
+            *kcd_gen,
+            "build",
+            "--source",
+            str(sources),
+            "--vendor",
+            str(layout),
+            "--dependencies",
+            "ignore",
+            "--quiet",
+        )
         output = work / "out"
 
         def first_build() -> None:

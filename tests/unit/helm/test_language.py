@@ -136,3 +136,16 @@ def test_yaml_is_printed_as_kubocd_dumps_it(helm: Helm) -> None:
         "|+\n  k\n\n",
     ]
     assert helm.to_yaml([]) == []
+
+
+def test_a_list_of_words_is_printed_as_helm_prints_it(helm: Helm) -> None:
+    words = ["pg-operator", "certManager", "a_b", "E1", "x0x1F", "Yes-man", "nullable", "A" * 41, "e3", "o-"]
+    lists: list[list[str]] = [[], words, *([word] for word in words)]
+    # One tree that is none of words sends everything through helm.
+    asked = [{"list": value} for value in lists]
+    assert [text.removeprefix("list:").lstrip("\n ") for text in helm.to_yaml(asked)] == helm.to_yaml(lists)
+
+
+def test_a_list_with_a_word_that_yaml_reads_as_something_else_is_left_to_helm(helm: Helm) -> None:
+    reserved = ["y", "NO", "on", "True", "null", "NaN", "inf", "1", "", "a b"]
+    assert helm.to_yaml([[word] for word in reserved])[:3] == ['- "y"\n', '- "NO"\n', '- "on"\n']
