@@ -8,7 +8,7 @@ DEMO ?= .demo
 bin := $(VENV)/bin
 installed := $(VENV)/.installed
 
-.PHONY: help demo test lint types wheel bench clean
+.PHONY: help demo test coverage lint types wheel bench clean
 
 help: ## Say what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -26,7 +26,11 @@ demo: $(installed) ## Compile fixtures/quickstart into .demo/output and show wha
 	@PATH="$(abspath $(bin)):$$PATH" $(bin)/python fixtures/quickstart/tour.py $(DEMO)/output
 
 test: $(installed) ## Run the tests
-	$(bin)/python -m pytest -n auto
+	$(bin)/python -m pytest -n auto $(PYTEST_ARGS)
+
+coverage: ## After `make test PYTEST_ARGS="--cov=kubocd_gen --cov-branch"`: 95 % of each room that compiles
+	@for room in sources compiler helm flux; do \
+	    $(bin)/coverage report --include="kubocd_gen/$$room/*" --skip-covered --fail-under=95 || exit 1; done
 
 lint: $(installed) ## Check style and format
 	$(bin)/ruff check

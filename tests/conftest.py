@@ -1,4 +1,7 @@
-"""How property tests search: the same everywhere in CI, anew with each run by hand."""
+"""How property tests search: the same everywhere in CI, anew with each run by hand, and long when asked to.
+
+`HYPOTHESIS_PROFILE=long python -m pytest tests/unit` looks at 20,000 examples of each property.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ import os
 from hypothesis import HealthCheck, settings
 
 # A slow or busy machine is no failure, and a change is judged by what it changes, not by luck.
-by_hand = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+by_hand = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("by-hand", by_hand)
-settings.register_profile("ci", by_hand, derandomize=True, print_blob=True)
-settings.load_profile("ci" if os.environ.get("CI") else "by-hand")
+settings.register_profile("ci", by_hand, max_examples=1_000, derandomize=True, print_blob=True)
+settings.register_profile("long", by_hand, max_examples=20_000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "by-hand"))

@@ -95,21 +95,21 @@ class _Rewriter:
             self._insert(0, "{{/**/}}", 0)  # helm takes a byte order mark off a file
         main = _Body(0, trims=False)
         bodies = [main]
-        open_blocks: list[_Body | None] = []  # None where a control structure, no template, ends with the next `end`
+        inside = [main]  # the body in which what comes next stands, one more for each `end` that is to come
         for action in actions(self.source):
             keyword = self._keyword(action)
-            body = next((one for one in reversed(open_blocks) if one is not None), main)
+            body = inside[-1]
             for command in commands(action.tokens):
                 self._command(command, body)
             if keyword in TAKES_NAME:
                 self._name(action)
             if keyword in ("define", "block"):
                 bodies.append(_Body(action.end, action.trims))
-                open_blocks.append(bodies[-1])
+                inside.append(bodies[-1])
             elif keyword in ("if", "range", "with"):
-                open_blocks.append(None)
-            elif keyword == "end" and open_blocks:
-                open_blocks.pop()
+                inside.append(body)
+            elif keyword == "end" and len(inside) > 1:
+                inside.pop()
         for body in bodies:
             # Only where it is needed: an empty `define` may be defined again, one with an action in it may not.
             if body.holder:

@@ -29,9 +29,9 @@ def compile_cluster(
     project: Project, cluster: Cluster, packages: PackageSources, helm: Helm, findings: Findings
 ) -> Compilation:
     """What `cluster`'s sources compile to, in memory, and which Releases fail; every problem goes to `findings`."""
-    written = [other.output / folder for other in project.clusters for folder in ("flux", "hr")]
+    outputs = [other.output for other in project.clusters]
     resources, complete = read_resources(
-        cluster.sources, project.root, written, findings, expand_env=project.expand_env
+        cluster.sources, project.root, outputs, findings, expand_env=project.expand_env
     )
     complete = complete and not any(one.severity == "error" for one in findings)  # a source may not exist
     fleet = load_fleet(resources, cluster.namespace, cluster.kubocd_namespace, findings)

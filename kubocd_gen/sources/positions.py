@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -57,6 +57,7 @@ class _Node:
 
     event: Any  # of PyYAML
     children: list[tuple[Any, _Node]] = field(default_factory=list)
+    found: dict[str, tuple[Any, _Node]] | None = None  # the entries of a map by name, once one has been asked for
 
     @property
     def is_map(self) -> bool:
@@ -130,13 +131,17 @@ def _child(node: _Node, key: str | int) -> tuple[Any, _Node] | None:
     if not node.is_map:
         listed = type(node.event) is yaml.SequenceStartEvent and isinstance(key, int) and 0 <= key < len(node.children)
         return node.children[int(key)] if listed else None
+    entries = _entries(node)
     name = str(key)
     # Field names of Kubernetes' typed objects match whatever their case.
-    return _entry(node, lambda text: text == name) or _entry(node, lambda text: text.lower() == name.lower())
+    return entries.get(name) or next((found for text, found in entries.items() if text.lower() == name.lower()), None)
 
 
-def _entry(node: _Node, matches: Callable[[str], bool]) -> tuple[Any, _Node] | None:
-    """The entry of a map that counts: of several the last, where a merge is what it brings, the first of its list."""
+def _entries(node: _Node) -> dict[str, tuple[Any, _Node]]:
+    """The entries of a map by name: of several the last, where a merge is what it brings, the first of its list."""
+    if node.found is not None:
+        return node.found
+    node.found = {}
     waiting: list[_Node | tuple[Any, _Node, _Node]] = [node]
     seen: set[int] = set()
     while waiting:
@@ -149,6 +154,6 @@ def _entry(node: _Node, matches: Callable[[str], bool]) -> tuple[Any, _Node] | N
         mark, key, value = one
         if key.is_text and is_merge(key.event):
             waiting += [value] if value.is_map else [part for _, part in reversed(value.children)]
-        elif (text := key.key()) is not None and matches(text):
-            return mark, value
-    return None
+        elif (text := key.key()) is not None:
+            node.found.setdefault(text, (mark, value))
+    return node.found

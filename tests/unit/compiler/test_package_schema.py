@@ -70,6 +70,28 @@ def test_the_short_form_is_translated_to_json_schema() -> None:
     }
 
 
+def test_pattern_properties_and_prefix_items_are_taken_over_untranslated() -> None:
+    node = {"properties": {"a": {"type": "string", "default": "x"}}}
+    raw = properties(
+        labels={"properties": {}, "patternProperties": {"^x-": node}},
+        ports={"items": {"type": "integer"}, "prefixItems": [node]},
+    )
+    found = loaded(raw).schema["properties"]
+    assert (found["labels"]["patternProperties"], found["ports"]["prefixItems"]) == ({"^x-": node}, [node])
+    assert problems(properties(labels={"properties": {}, "patternProperties": {"^x-": {"required": True}}})) == [
+        'properties.labels.patternProperties["^x-"].required must be a list of names, not a boolean (true)'
+    ]
+
+
+def test_a_reference_is_not_followed_for_defaults() -> None:
+    raw = {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "definitions": {"port": {"type": "integer", "default": 80}},
+        "properties": {"port": {"$ref": "#/definitions/port"}, "host": {"type": "string", "default": "a"}},
+    }
+    assert loaded(raw).defaults == {"host": "a"}
+
+
 def test_other_properties_are_refused_in_parameters_and_accepted_in_a_context() -> None:
     raw = properties(o={"properties": {}})
     assert messages(raw, {"o": {"x": 1}}) == ["parameter 'o.x' is not in the schema"]

@@ -142,6 +142,19 @@ def test_what_is_not_supported_is_refused_where_it_is_reached(render_all: Render
     assert found[3] == "ok"
 
 
+def test_the_functions_that_kubocd_adds_to_sprig_are_there(render_all: Render) -> None:
+    texts = {
+        "{{ (fromYaml `a: [1]`).a }}": "[1]",
+        "{{ fromYamlArray `[1, a]` | len }}": "2",
+        '{{ (fromJson `{"a": 1}`).a }}': "1",
+        "{{ fromJsonArray `[1, 2]` | last }}": "2",
+        "{{ dict `a` `b` | toToml }}": 'a = "b"\n',
+        "{{ dict `a` (list 1) | toYaml }}": "a:\n- 1",
+        "{{ required `message` `given` }}": "given",
+    }
+    assert render_all(*texts) == list(texts.values())
+
+
 @pytest.mark.parametrize("name", ["toYamlPretty", "mustToYaml", "fromToml", "env", "expandenv", "toYml"])
 def test_a_function_that_kubocd_lacks_is_undefined(render: Render, name: str) -> None:
     error = render(f"\n{{{{ {name} . }}}}")

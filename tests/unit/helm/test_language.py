@@ -97,6 +97,20 @@ def test_functions_answer_as_kubocd_s(render_all: Render) -> None:
     ]
 
 
+def test_a_number_is_a_float_to_printf_and_to_eq(render_all: Render) -> None:
+    text, error = render_all('{{ printf "%d" .Parameters.n }}', "{{ eq .Parameters.n 8080 }}", parameters={"n": 8080})
+    assert text == "%!d(float64=8080)"
+    assert isinstance(error, TemplateError)
+    assert "incompatible types for comparison" in error.message
+
+
+def test_a_field_of_a_missing_value_is_an_error_and_in_parentheses_it_is_not(render_all: Render) -> None:
+    error, text = render_all("{{ .missing.foo }}", "{{ (.missing).foo }}")
+    assert isinstance(error, TemplateError)
+    assert "nil pointer evaluating interface {}.foo" in error.message
+    assert text == ""
+
+
 def test_templates_of_one_release_share_a_model_and_no_other_release_sees_it(helm: Helm) -> None:
     context = {"tree": {"a": 1}}
     model: dict[str, Any] = {"Parameters": {}}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kubocd_gen.diagnostics import KcdError
@@ -14,7 +14,6 @@ from kubocd_gen.output.yaml_emitter import emit_documents
 from tests.unit.output.readers import READERS, read
 
 # A busy machine is no reason to fail.
-relaxed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 # What YAML gives a meaning to, and what it can't hold as it is.
 NASTY = [
@@ -88,14 +87,12 @@ def line(value: Any) -> str:
 @example("k" * 1000)
 @example("k" * 1001 + ": #\n")
 @example("x" * 100_000 + " y" * 1000)
-@settings(relaxed, max_examples=500)
 def test_every_text_reads_back_as_value_as_key_and_as_item(text: str) -> None:
     assert_reads_back({"value": text, "list": [text, [text, {text: text}], {text: {text: [text]}}]})
 
 
 @given(st.dictionaries(texts, values, max_size=4))
 @example({"": ".E-0"})
-@settings(relaxed, max_examples=300)
 def test_every_value_reads_back(document: dict[str, Any]) -> None:
     assert_reads_back(document)
 
@@ -107,13 +104,11 @@ def test_every_value_reads_back(document: dict[str, Any]) -> None:
 @example(5e-324)
 @example(1.7976931348623157e308)
 @example(-(2**63) - 1)
-@settings(relaxed, max_examples=500)
 def test_every_number_reads_back(number: float) -> None:
     assert_reads_back({"value": number, "list": [number]})
 
 
 @given(texts)
-@settings(relaxed)
 def test_python_s_own_parser_agrees(text: str) -> None:
     assert read(emit_documents([{"a": text, "b": [text]}]), READERS["go v2"], yaml.SafeLoader) == [
         {"a": text, "b": [text]}

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from kubocd_gen.diagnostics import KcdError
 from kubocd_gen.packages.reference import Reference, parse_reference
@@ -85,3 +87,28 @@ def test_anything_else_is_refused_in_a_sentence(text: str, sentence: str) -> Non
     assert caught.value.code == "bad-reference"
     assert sentence in caught.value.message
     assert caught.value.message.isprintable()
+
+
+_component = st.from_regex(r"[a-z0-9]{1,6}(?:(?:\.|_|__|-{1,3})[a-z0-9]{1,6}){0,3}", fullmatch=True)
+_host = st.from_regex(r"[a-z0-9]{1,6}(?:[.-][a-z0-9]{1,6}){0,4}(?::[0-9]{1,5})?", fullmatch=True)
+_tag = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,20}", fullmatch=True)
+
+
+@given(_host, st.lists(_component, min_size=1, max_size=4), _tag)
+def test_what_a_registry_can_serve_is_read_and_printed_back(host: str, components: list[str], tag: str) -> None:
+    repository = "/".join(components)
+    assume(len(host) + 1 + len(repository) <= 255)
+    reference = parse_reference(f"{host}/{repository}:{tag}")
+    assert (reference.registry, reference.repository, reference.tag) == (host, repository, tag)
+    assert str(reference) == f"{host}/{repository}:{tag}"
+
+
+@given(st.text(alphabet="ab/:.@-_ \x1b\n[]é%0", max_size=40))
+def test_any_other_text_is_refused_in_words(text: str) -> None:
+    try:
+        reference = parse_reference(text)
+    except KcdError as error:
+        assert error.code == "bad-reference"
+        assert error.message.isprintable()
+    else:
+        assert str(reference) == text

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kubocd_gen.diagnostics import KcdErrors, Position
@@ -37,14 +37,12 @@ def test_every_variable_that_is_unset_or_empty_is_an_error_at_its_place() -> Non
     assert caught.value.errors[0].hint == "set it, as with: export NONE=…"
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_a_text_without_a_variable_stays_as_it_is(text: str) -> None:
     text = text.replace("${", "$ {")
     assert expand_environment(text, "f.yaml", {}) == text
 
 
-@settings(deadline=None)
 @given(st.text(), st.text(), st.text(min_size=1))
 def test_what_stands_around_a_variable_stays_as_it_is(before: str, after: str, value: str) -> None:
     before, after = before.replace("$", ""), after.replace("$", "")

@@ -7,7 +7,7 @@ import struct
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kubocd_gen.sources.scalars import float64, number_text, resolve_plain, resolve_tagged
@@ -184,7 +184,6 @@ def test_a_number_where_a_string_is_wanted_is_the_shortest_text_of_its_float32(n
     assert number_text(number) == text
 
 
-@settings(deadline=None)
 @given(st.floats(width=32, allow_nan=False, allow_infinity=False))
 def test_the_text_of_a_float32_reads_back_as_itself(number: float) -> None:
     (back,) = struct.unpack("f", struct.pack("f", float(number_text(number))))
@@ -209,20 +208,17 @@ def test_a_number_in_a_template_is_a_float64_that_json_writes_as_go_does(number:
     assert (result, type(result)) == (value, type(value))
 
 
-@settings(deadline=None)
 @given(st.integers(-(2**80), 2**80))
 def test_an_integer_is_the_float64_nearest_to_it(number: int) -> None:
     assert float(float64(number)) == float(number)
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_a_plain_text_that_is_no_number_stays_itself(text: str) -> None:
     value = resolve_plain(text)
     assert value == text or isinstance(value, (bool, int, float, type(None)))
 
 
-@settings(deadline=None)
 @given(st.sampled_from(["str", "int", "float", "bool", "null", "binary", "timestamp", "map", "x"]), st.text())
 def test_a_tagged_scalar_is_a_value_or_a_sentence(kind: str, text: str) -> None:
     try:

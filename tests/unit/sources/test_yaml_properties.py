@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kubocd_gen.diagnostics import KcdError, Position
@@ -40,7 +40,6 @@ def normalised(value: Any) -> Any:
     return float64(value) if type(value) in (int, float) else value
 
 
-@settings(max_examples=600, deadline=None)
 @given(texts, st.booleans())
 def test_any_text_is_read_or_refused_in_time(text: str, exact: bool) -> None:
     start = time.perf_counter()
@@ -55,7 +54,6 @@ def test_any_text_is_read_or_refused_in_time(text: str, exact: bool) -> None:
     assert time.perf_counter() - start < 1
 
 
-@settings(max_examples=300, deadline=None)
 @given(texts, st.integers(0, 3), keys, st.none() | st.integers(1, 3))
 def test_a_position_is_found_in_any_text(text: str, document: int, way: list[str | int], line: int | None) -> None:
     for position in (
@@ -66,7 +64,6 @@ def test_a_position_is_found_in_any_text(text: str, document: int, way: list[str
         assert position.path == "f.yaml"
 
 
-@settings(max_examples=300, deadline=None)
 @given(json_values, st.sampled_from([None, 2]), st.booleans())
 def test_json_is_read_as_its_values_in_float64(value: Any, indent: int | None, ascii_only: bool) -> None:
     text = json.dumps(value, indent=indent, ensure_ascii=ascii_only)
@@ -88,7 +85,6 @@ def overflows(value: Any) -> bool:
     return type(value) is int and abs(value) > 10**300
 
 
-@settings(deadline=None)
 @given(json_values)
 def test_the_way_to_every_value_of_a_json_text_is_found(value: Any) -> None:
     text = json.dumps(value, indent=1)

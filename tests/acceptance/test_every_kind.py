@@ -1,0 +1,366 @@
+"""One problem of each code that `test_errors` has none of, whole; each is provoked by the function of its name."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+from syrupy.assertion import SnapshotAssertion
+
+from kubocd_gen.packages.archive import read_package_archive
+from kubocd_gen.packages.oci import REF_NAME
+from tests.acceptance.test_errors import config, context
+from tests.support.images import chart_index, gzipped, tarred, write_blob, write_image, write_index, write_layout
+from tests.support.workspace import (
+    WEB,
+    WEB_MANIFEST,
+    Outcome,
+    Workspace,
+    files_below,
+    kcd_gen,
+    package_content,
+    status_of,
+)
+
+Provoke = Callable[[Workspace], Outcome]
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+STAGING = ".kcd-gen/.staging"
+
+IN_UNIT_TESTS = {
+    "not-finite": "output/test_yaml_emitter.py::test_a_number_that_json_can_t_hold_is_an_error",
+    "not-unicode": "output/test_yaml_emitter.py::test_a_lone_surrogate_is_an_error_that_names_the_resource",
+    "too-deep": "output/test_yaml_emitter.py::test_a_value_nested_very_deeply_is_written_or_an_error_but_no_crash",
+}
+"""Codes that guard the writer against values that no reader before it lets in."""
+
+
+def installation(namespace: str, *, version: str = "v0.3.1", more: str = "") -> str:
+    """A HelmRelease of the `kubocd-ctrl` chart."""
+    return (
+        "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\n"
+        f"metadata: {{name: kubocd, namespace: {namespace}}}\n"
+        f"spec:\n  chart: {{spec: {{chart: kubocd-ctrl, version: '{version}'}}}}\n{more}"
+    )
+
+
+def ambiguous_installation(workspace: Workspace) -> Outcome:
+    workspace.release("web")
+    workspace.source("kubocd.yaml", installation("kubocd") + "---\n" + installation("kubocd-next"))
+    return workspace.build()
+
+
+def ambiguous_package(workspace: Workspace) -> Outcome:
+    folder = workspace.root / "packages"
+    manifests = [WEB_MANIFEST, WEB_MANIFEST + "description: another\n"]
+    layers = [package_content(manifest, status_of(manifest)) for manifest in manifests]
+    write_index(folder, [{**write_image(folder, layer), "annotations": {REF_NAME: WEB}} for layer in layers])
+    workspace.release("web")
+    return workspace.build()
+
+
+def assumed_chart_version(workspace: Workspace) -> Outcome:
+    workspace.release("web")
+    workspace.source("kubocd.yaml", installation("kubocd", version="v0.x"))
+    return workspace.build()
+
+
+def bad_index(workspace: Workspace) -> Outcome:
+    return with_files(
+        workspace, {"index.yaml": b"entries:\n  main:\n  - urls: [https://charts.example.com/main.tgz]\n"}
+    )
+
+
+def bad_project(workspace: Workspace) -> Outcome:
+    (workspace.root / "kcd-gen.yaml").write_bytes("name: café\n".encode("latin-1"))
+    return kcd_gen("build", directory=workspace.root)
+
+
+def broken_journal(workspace: Workspace) -> Outcome:
+    workspace.release("web")
+    staging = workspace.output / STAGING
+    staging.mkdir(parents=True)
+    (staging / "journal.json").write_text('{"steps": [{"path": "../../etc/passwd", "replace": true}], "paths": []}')
+    return workspace.build()
+
+
+def corrupt_chart(workspace: Workspace) -> Outcome:
+    index = chart_index({name: data for name, data in web_files().items() if name.endswith(".tgz")})
+    other = re.sub("digest: [0-9a-f]+", f"digest: {'0' * 64}", index)
+    return with_files(workspace, {"index.yaml": other.encode()})
+
+
+def duplicate_cluster(workspace: Workspace) -> Outcome:
+    clusters = "[{name: a, sources: [a], output: out}, {name: a, sources: [b], output: out/b}]"
+    return project(workspace, f"clusters: {clusters}")
+
+
+def duplicate_key(workspace: Workspace) -> Outcome:
+    workspace.release("web", "parameters:\n  replicas: 1\n  host: a\n  replicas: 2")
+    return workspace.build()
+
+
+def duplicate_override(workspace: Workspace) -> Outcome:
+    workspace.release("web", "moduleOverrides:\n  - {module: main, timeout: 1m}\n  - {module: main, interval: 5m}")
+    return workspace.build()
+
+
+def helm_failed(workspace: Workspace) -> Outcome:
+    workspace.release("web")
+    helm = workspace.root / "helm"
+    helm.write_text("#!/bin/sh\necho 'cannot allocate a thread' >&2\nexit 3\n")
+    helm.chmod(0o755)
+    return workspace.build("--helm", str(helm))
+
+
+def ignored_config(workspace: Workspace) -> Outcome:
+    workspace.release("web")
+    workspace.source("config.yaml", config("clusterRoles: [ingress]").replace("kubocd}", "kubcd}"))
+    return workspace.build()
+
+
+def interrupted_output(workspace: Workspace) -> Outcome:
+    workspace.release("web")
+    gone = "flux/default/gone.yaml"
+    staging = workspace.output / STAGING
+    (staging / "new").mkdir(parents=True)
+    (staging / "new" / "0").write_text("kind: HelmRelease\n")
+    (staging / "journal.json").write_text(json.dumps({"steps": [{"path": gone, "replace": True}], "paths": [gone]}))
+    (workspace.output / gone / "theirs").mkdir(parents=True)
+    return workspace.build()
+
+
+def invalid_name(workspace: Workspace) -> Outcome:
+    workspace.package(WEB_MANIFEST.replace("name: main", "name: Main"))
+    workspace.release("web")
+    return workspace.build()
+
+
+def literal_secret(workspace: Workspace) -> Outcome:
+    workspace.package(WEB_MANIFEST.replace("host: {type", "adminPassword: {type: string}\n      host: {type"))
+    workspace.release("web", "parameters:\n  replicas: 2\n  adminPassword: tiger")
+    return workspace.build()
+
+
+def missing_parameter(workspace: Workspace) -> Outcome:
+    workspace.package(WEB_MANIFEST.replace('default: ""', "required: true"))
+    workspace.release("web", "parameters:\n  replicas: 2")
+    return workspace.build()
+
+
+def missing_project(workspace: Workspace) -> Outcome:
+    return kcd_gen("build", directory=workspace.root)
+
+
+def no_releases(workspace: Workspace) -> Outcome:
+    workspace.source("contexts.yaml", context("cluster", "{}"))
+    return workspace.build()
+
+
+def not_a_package(workspace: Workspace) -> Outcome:
+    folder = workspace.root / "packages"
+    chart = write_blob(folder, b"{}", "application/vnd.cncf.helm.config.v1+json")
+    write_index(folder, [{**write_image(folder, b"", config=chart), "annotations": {REF_NAME: WEB}}])
+    workspace.release("web")
+    return workspace.build()
+
+
+def other_file_system(workspace: Workspace) -> Outcome:
+    workspace.release("web")
+    workspace.build()
+    real = os.lstat
+
+    def lstat(path: Any, **options: Any) -> os.stat_result:
+        found = real(path, **options)
+        if not str(path).endswith("output/hr"):
+            return found
+        return os.stat_result((*found[:2], found.st_dev + 1, *found[3:]))
+
+    with mock.patch.object(os, "lstat", lstat):
+        return workspace.build()
+
+
+def several_providers(workspace: Workspace) -> Outcome:
+    workspace.release("web", "dependencies: [database]")
+    workspace.release("mysql", "roles: [database]")
+    workspace.release("postgres", "roles: [database]")
+    return workspace.build()
+
+
+def symlinked_output(workspace: Workspace) -> Outcome:
+    workspace.release("web")
+    workspace.output.mkdir()
+    (workspace.output / "hr").symlink_to("../elsewhere")
+    return workspace.build()
+
+
+def template_too_large(workspace: Workspace) -> Outcome:
+    workspace.package(WEB_MANIFEST.replace("{{ .Parameters.host }}", "{{ repeat 20000000 `x` }}"))
+    workspace.release("web")
+    return workspace.build()
+
+
+def unknown_cluster(workspace: Workspace) -> Outcome:
+    return project(workspace, "clusters: [{name: prod, sources: [a], output: out}]", "--cluster", "prd")
+
+
+def unknown_kind(workspace: Workspace) -> Outcome:
+    workspace.source("web.yaml", "apiVersion: kubocd.kubotal.io/v1alpha1\nkind: Relese\nmetadata: {name: web}\n")
+    workspace.source("link.yaml", "apiVersion: kubocd.kubotal.io/v1alpha1\nkind: Connection\nmetadata: {name: link}\n")
+    return workspace.build()
+
+
+def unknown_module_override(workspace: Workspace) -> Outcome:
+    workspace.release("web", "moduleOverrides:\n  - {module: mian, timeout: 1m}")
+    return workspace.build()
+
+
+def unknown_version(workspace: Workspace) -> Outcome:
+    workspace.source("web.yaml", "apiVersion: kubocd.kubotal.io/v1beta1\nkind: Release\nmetadata: {name: web}\n")
+    return workspace.build()
+
+
+def unread_values(workspace: Workspace) -> Outcome:
+    workspace.release("web")
+    more = "  valuesFrom:\n    - {kind: ConfigMap, name: kubocd-values}\n"
+    workspace.source("kubocd.yaml", installation("kubocd", more=more))
+    return workspace.build()
+
+
+def unreadable_output(workspace: Workspace) -> Outcome:
+    workspace.release("web")
+    (workspace.root / "file").write_text("")
+    return workspace.build("--output", "file/output")
+
+
+def unreadable_source(workspace: Workspace) -> Outcome:
+    workspace.release("web")
+    text = "# Für den Zugang\napiVersion: kubocd.kubotal.io/v1alpha1\nkind: Context\n"
+    (workspace.root / "sources" / "context.yaml").write_bytes(text.encode("latin-1"))
+    return workspace.build()
+
+
+def unset_variable(workspace: Workspace) -> Outcome:
+    workspace.release("web", "parameters:\n  host: ${HOST_OF_WEB}")
+    return workspace.build("--expand-env")
+
+
+def unsupported_function(workspace: Workspace) -> Outcome:
+    workspace.package(WEB_MANIFEST.replace("{{ .Parameters.host }}", "{{ readFile `/etc/passwd` }}"))
+    workspace.release("web")
+    return workspace.build()
+
+
+def unused_context(workspace: Workspace) -> Outcome:
+    workspace.source("contexts.yaml", context("cluster", "{}"))
+    workspace.release("web")
+    return workspace.build()
+
+
+def unwritable_output(workspace: Workspace) -> Outcome:
+    workspace.release("web")
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with mock.patch.object(os, "fsync", side_effect=full):
+        return workspace.build()
+
+
+def usage(workspace: Workspace) -> Outcome:
+    return kcd_gen("build", "--source", "sources", directory=workspace.root)
+
+
+def variable_in_manifest(workspace: Workspace) -> Outcome:
+    workspace.package(WEB_MANIFEST.replace("{{ .Parameters.host }}", "www.${DOMAIN}"))
+    workspace.release("web")
+    return workspace.build()
+
+
+def yaml_limit(workspace: Workspace) -> Outcome:
+    workspace.release("web", f"parameters:\n  host: {'[' * 200}{']' * 200}")
+    return workspace.build()
+
+
+KINDS = [
+    ambiguous_installation,
+    ambiguous_package,
+    assumed_chart_version,
+    bad_index,
+    bad_project,
+    broken_journal,
+    corrupt_chart,
+    duplicate_cluster,
+    duplicate_key,
+    duplicate_override,
+    helm_failed,
+    ignored_config,
+    interrupted_output,
+    invalid_name,
+    literal_secret,
+    missing_parameter,
+    missing_project,
+    no_releases,
+    not_a_package,
+    other_file_system,
+    several_providers,
+    symlinked_output,
+    template_too_large,
+    unknown_cluster,
+    unknown_kind,
+    unknown_module_override,
+    unknown_version,
+    unread_values,
+    unreadable_output,
+    unreadable_source,
+    unset_variable,
+    unsupported_function,
+    unused_context,
+    unwritable_output,
+    usage,
+    variable_in_manifest,
+    yaml_limit,
+]
+
+
+@pytest.mark.parametrize("provoke", KINDS, ids=lambda provoke: provoke.__name__)
+def test_a_problem_of_each_kind_is_told(provoke: Provoke, workspace: Workspace, snapshot: SnapshotAssertion) -> None:
+    outcome = provoke(workspace)
+    assert outcome.text.replace(str(workspace.root), "<root>") == snapshot
+    assert f"[{provoke.__name__.replace('_', '-')}]: " in outcome.err
+    assert (outcome.exit == 0) == ("error[" not in outcome.err)
+    if outcome.exit and provoke is not other_file_system:
+        assert not [path for path in files_below(workspace.output) if not path.startswith(STAGING)]
+
+
+def test_every_documented_code_has_a_text_that_was_reviewed() -> None:
+    rows = re.findall(r"^\| (`.*?`) \|", (ROOT / "docs/errors.md").read_text(encoding="utf-8"), re.MULTILINE)
+    documented = {code for row in rows for code in re.findall(r"`([a-z-]+)`", row)}
+    texts = "".join(path.read_text(encoding="utf-8") for path in (HERE / "__snapshots__").glob("*.ambr"))
+    shown = set(re.findall(r"(?:error|warning|note)\[([a-z-]+)\]: ", texts))
+    assert documented == shown | IN_UNIT_TESTS.keys()
+    for test in IN_UNIT_TESTS.values():
+        module, _, name = test.partition("::")
+        assert f"def {name}(" in (ROOT / "tests/unit" / module).read_text(encoding="utf-8")
+
+
+def project(workspace: Workspace, text: str, *flags: str) -> Outcome:
+    head = "apiVersion: kcd-gen/v1alpha1\nkind: Project\n"
+    (workspace.root / "kcd-gen.yaml").write_text(f"{head}{text}\n", encoding="utf-8")
+    return kcd_gen("build", *flags, directory=workspace.root)
+
+
+def web_files() -> Mapping[str, bytes]:
+    """What the package `WEB` holds."""
+    return read_package_archive(package_content(WEB_MANIFEST, status_of(WEB_MANIFEST)), describe="web")
+
+
+def with_files(workspace: Workspace, changed: Mapping[str, bytes]) -> Outcome:
+    """The build of a Release whose package holds other files."""
+    write_layout(workspace.root / "packages", {WEB: gzipped(tarred({**web_files(), **changed}))})
+    workspace.release("web")
+    return workspace.build()

@@ -1,0 +1,138 @@
+"""Templates of many Releases in one build: failures beside successes, names that several define, changed models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+from unittest import mock
+
+import pytest
+from syrupy.assertion import SnapshotAssertion
+
+from kubocd_gen.helm.engine import Helm
+from tests.acceptance.test_errors import context
+from tests.support.workspace import WEB_MANIFEST, Workspace, files_below, helm_releases
+
+BAD = {
+    "parse": "{{ if .Parameters.host }}",
+    "nil": "{{ .Parameters.ingress.host }}",
+    "fail": '{{ fail "no host for this cluster" }}',
+    "endless": "{{ range until 60000 }}{{ range until 60000 }}{{ end }}{{ end }}",
+    "form": "{{ .Parameters.host }}: {",
+}
+"""What stands for the host in the values of a package that fails."""
+
+
+def reference(name: str) -> str:
+    return f"registry.example.com/demo/{name}:1.0.0"
+
+
+def with_host(name: str, text: str) -> str:
+    """The manifest of a package `name` with `text` for the host in its values."""
+    return WEB_MANIFEST.replace("name: web", f"name: {name}").replace("{{ .Parameters.host }}", text)
+
+
+def values_of(workspace: Workspace) -> dict[str, Any]:
+    """The values of each HelmRelease, by the name of its Release."""
+    return {key.removeprefix("default/"): spec["values"] for key, spec in helm_releases(workspace.output).items()}
+
+
+def test_templates_that_fail_beside_a_hundred_that_do_not_are_all_named_with_their_place(
+    workspace: Workspace, snapshot: SnapshotAssertion
+) -> None:
+    for name, text in BAD.items():
+        workspace.package(with_host(name, text), reference=reference(name))
+        workspace.release(name, package=reference(name))
+    good = [f"web{number:03d}" for number in range(100)]
+    for number, name in enumerate(good):
+        workspace.release(name, f"parameters: {{replicas: {number}}}")
+    with mock.patch("kubocd_gen.cli.build.Helm", partial(Helm, timeout=4.8)):
+        outcome = workspace.build("--keep-going")
+    assert outcome.err == snapshot
+    assert outcome.exit == 1
+    assert outcome.out.splitlines()[-1] == "100 of 105 Releases compiled; 301 files written, 0 removed, 0 unchanged"
+    found = values_of(workspace)
+    assert {name: values["replicas"] for name, values in found.items()} == {
+        f"{name}-main": number for number, name in enumerate(good)
+    }
+    assert not [path for path in files_below(workspace.output) if any(f"/{name}" in path for name in BAD)]
+
+
+def test_packages_that_define_one_name_keep_their_own_and_none_reaches_anothers(workspace: Workspace) -> None:
+    for name in ("one", "two"):
+        header = f'templateHeader: |\n  {{{{- define "host" }}}}{name}.example.com{{{{ end -}}}}\n'
+        manifest = header + with_host(name, '{{ template "host" . }}')
+        workspace.package(manifest, reference=reference(name))
+        workspace.release(name, package=reference(name))
+    workspace.package(with_host("three", '{{ template "host" . }}'), reference=reference("three"))
+    workspace.release("three", package=reference("three"))
+    outcome = workspace.build("--keep-going")
+    assert {name: values["host"] for name, values in values_of(workspace).items()} == {
+        "one-main": "one.example.com",
+        "two-main": "two.example.com",
+    }
+    assert "package three:1.0.0, module 'main', values: template \"host\" not defined" in outcome.err
+    assert outcome.err.count("error[") == 1
+
+
+def test_modules_of_one_package_that_define_one_name_keep_their_own(workspace: Workspace) -> None:
+    manifest = with_host("web", '{{ define "host" }}main{{ end }}{{ template "host" . }}')
+    module = manifest[manifest.index("  - name: main") :]
+    workspace.package(manifest + module.replace("name: main", "name: side").replace("}}main{{", "}}side{{"))
+    workspace.release("web")
+    workspace.build()
+    assert {name: values["host"] for name, values in values_of(workspace).items()} == {
+        "web-main": "main",
+        "web-side": "side",
+    }
+
+
+def test_what_a_parameters_template_sets_in_the_context_is_seen_by_its_own_package_alone(
+    workspace: Workspace,
+) -> None:
+    workspace.package(with_host("web", "{{ .Context.zone.name }}"))
+    workspace.source("contexts.yaml", context("cluster", "{zone: {name: lan}}"))
+    contexts = "contexts: [{name: cluster}]\n"
+    change = 'parameters: |\n  {{- $_ := set .Context.zone "name" "dmz" }}\n  replicas: 2\n'
+    for name, spec in {"a": contexts, "b": contexts + change, "c": contexts}.items():
+        workspace.release(name, spec)
+    workspace.build()
+    assert {name: values["host"] for name, values in values_of(workspace).items()} == {
+        "a-main": "lan",
+        "b-main": "dmz",
+        "c-main": "lan",
+    }
+
+
+@pytest.mark.parametrize(
+    ("written", "values"),
+    [
+        (1000000, {"text": "1e+06", "yaml": 1000000, "json": 1000000}),
+        (12345678, {"text": "1.2345678e+07", "yaml": 12345678, "json": 12345678}),
+        (
+            123456789012345678,
+            {"text": "1.2345678901234568e+17", "yaml": 123456789012345680, "json": 123456789012345680},
+        ),
+        (8080, {"text": "8080", "yaml": 8080, "json": 8080}),
+        (1.50, {"text": "1.5", "yaml": 1.5, "json": 1.5}),
+    ],
+)
+def test_a_number_goes_through_the_pipeline_as_a_float64_and_comes_out_as_go_prints_it(
+    workspace: Workspace, written: float, values: Mapping[str, Any]
+) -> None:
+    workspace.package(
+        WEB_MANIFEST.replace("replicas: {type: integer", "number: {type: number").partition("    values:")[0]
+        + "    values: |\n"
+        + '      text: "{{ .Parameters.number }}"\n'
+        + "      yaml: {{ toYaml .Parameters.number }}\n"
+        + "      json: {{ toJson .Context.number }}\n"
+    )
+    workspace.source("contexts.yaml", context("cluster", f"{{number: {written}}}"))
+    patch = f"moduleOverrides: [{{module: main, specPatch: {{values: {{patched: {written}}}}}}}]\n"
+    workspace.release("web", f"contexts: [{{name: cluster}}]\nparameters: {{number: {written}}}\n{patch}")
+    outcome = workspace.build()
+    assert outcome.err == ""
+    assert values_of(workspace) == {"web-main": {**values, "patched": values["yaml"]}}
+    text = files_below(workspace.output)["flux/default/web.yaml"].decode()
+    assert f"  values:\n    json: {values['json']}\n    patched: {values['yaml']}\n" in text

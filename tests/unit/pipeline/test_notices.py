@@ -1,0 +1,202 @@
+"""Warnings that stop nothing: Contexts that no one uses, secrets in Git, variables of the environment in a manifest."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from kubocd_gen.compiler.images import package_source
+from kubocd_gen.compiler.settings import Settings, combine_configs
+from kubocd_gen.diagnostics import Diagnostic, Findings, Position
+from kubocd_gen.pipeline.notices import notice
+from kubocd_gen.pipeline.records import Resolved
+from kubocd_gen.sources.fleet import Fleet
+from kubocd_gen.sources.records import Context, Release
+from tests.support.records import config, context, package, release
+from tests.support.workspace import WEB, WEB_MANIFEST
+
+MANIFEST = f"oci://{WEB}/original.yaml"
+
+
+def resolved(one: Release, manifest: str = WEB_MANIFEST) -> Resolved:
+    return Resolved(one, package(manifest), package_source(one, Settings()), one.contexts, {})
+
+
+def noticed(
+    releases: Sequence[Release],
+    contexts: Sequence[Context] = (),
+    *,
+    settings: Settings | None = None,
+    broken: Sequence[Release] = (),
+    refused: Sequence[str] = (),
+    manifest: str = WEB_MANIFEST,
+) -> list[Diagnostic]:
+    """What is noticed where `broken` have no package or context, and `refused` are not even admitted."""
+    fleet = Fleet("kubocd", (*releases, *broken), tuple(contexts), (), {}, (), tuple(refused))
+    findings = Findings("default")
+    notice(fleet, settings or Settings(), [resolved(one, manifest) for one in releases], findings)
+    found = list(findings)
+    assert {one.severity for one in found} <= {"warning"}
+    return found
+
+
+def unused(*releases: Release, contexts: Sequence[Context], **more: Any) -> list[str]:
+    """The Contexts that are said to be used by no one."""
+    found = noticed(releases, contexts, **more)
+    assert {one.code for one in found} <= {"unused-context"}
+    return [one.message.split("'")[1] for one in found]
+
+
+def secrets(parameters: Any) -> list[str]:
+    """The parameters that are said to be secrets."""
+    found = noticed([release(parameters=parameters)])
+    assert {(one.code, one.release) for one in found} <= {("literal-secret", "default/web")}
+    return [one.message.split("'")[1] for one in found]
+
+
+def test_a_context_that_nobody_uses_is_warned_of_at_its_name() -> None:
+    (found,) = noticed([release()], [context("cluster", {})])
+    assert found.code == "unused-context"
+    assert found.message == "the context 'default:cluster' is used by no Release, Config or Context"
+    assert found.position == Position("cluster.yaml", 5, 3)
+
+
+def test_a_context_that_a_release_names_is_used() -> None:
+    one, other = context("cluster", {}), context("cluster", {}, namespace="other")
+    assert unused(release(contexts=[{"name": "cluster"}]), contexts=[one, other]) == ["other:cluster"]
+
+
+def test_a_default_context_of_config_is_used_even_where_every_release_skips_it() -> None:
+    settings = combine_configs([config(defaultContexts=[{"name": "cluster"}])], "kubocd")
+    contexts = [context("cluster", {}, namespace="kubocd"), context("cluster", {})]
+    assert unused(release(skipDefaultContext=True), contexts=contexts, settings=settings) == ["default:cluster"]
+
+
+def test_a_parent_of_a_used_context_is_used_through_any_number_of_children() -> None:
+    contexts = [context("a", {}), context("b", {}, "a"), context("c", {}, "b"), context("d", {}, "b")]
+    assert unused(release(contexts=[{"name": "c"}]), contexts=contexts) == ["default:d"]
+
+
+def test_contexts_that_only_use_each_other_are_unused() -> None:
+    contexts = [context("a", {}, "b"), context("b", {}, "a")]
+    assert unused(release(), contexts=contexts) == ["default:a", "default:b"]
+
+
+def test_no_context_is_called_unused_where_a_release_failed_because_that_may_be_its_user() -> None:
+    contexts = [context("cluster", {})]
+    assert unused(release(), contexts=contexts, broken=[release("broken")]) == []
+    assert unused(release(), contexts=contexts, refused=["default/refused"]) == []
+
+
+def test_no_context_is_called_unused_where_there_is_no_release_at_all() -> None:
+    assert unused(contexts=[context("cluster", {})]) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "password",
+        "Password",
+        "adminPassword",
+        "db_passwd",
+        "ssh-passphrase",
+        "token",
+        "apiToken",
+        "credential",
+        "credentials",
+        "apiKey",
+        "api_key",
+        "API-KEY",
+        "accessKey",
+        "privateKey",
+        "secretKey",
+        "secret_key",
+        "signingKey",
+        "encryption-key",
+        "clientSecret",
+        "client_secret",
+    ],
+)
+def test_a_parameter_with_the_name_of_a_secret_and_a_literal_value_is_warned_of(name: str) -> None:
+    assert secrets({name: "tiger"}) == [name]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "passwordKey",
+        "passwordSecretName",
+        "tokenUrl",
+        "tokenTTL",
+        "secretName",
+        "secretRef",
+        "existingSecret",
+        "credentialsSecret",
+        "tlsSecret",
+        "key",
+        "publicKey",
+        "keyName",
+        "passwords",
+        "host",
+    ],
+)
+def test_a_name_that_says_where_a_secret_is_or_what_it_is_like_does_not_count(name: str) -> None:
+    assert secrets({name: "tiger"}) == []
+
+
+@pytest.mark.parametrize("value", ["", None, True, 42, "{{ .Context.password }}", "a{{ `b` }}c", {}, []])
+def test_a_value_that_is_empty_no_text_or_a_template_is_no_literal_secret(value: Any) -> None:
+    assert secrets({"password": value}) == []
+
+
+def test_literal_secrets_are_found_in_nested_maps_and_in_maps_of_lists() -> None:
+    parameters = {
+        "auth": {"password": "a", "user": "b"},
+        "users": [{"name": "a"}, {"name": "b", "token": "c"}],
+        "token": {"value": "d"},
+        "password": ["e"],
+    }
+    assert secrets(parameters) == ["auth.password", "users[1].token"]
+
+
+def test_a_literal_secret_is_warned_of_at_its_own_line() -> None:
+    one = release(parameters={"a": 1, "auth": {"user": "x", "password": "tiger"}})
+    (found,) = noticed([one])
+    assert found.position is not None
+    assert (found.position.path, found.position.column) == ("web.yaml", 7)
+    assert one.resource.file.text.split("\n")[(found.position.line or 0) - 1].strip() == "password: tiger"
+    assert found.hint == "it is copied into the HelmRelease's values; let the chart read it from a Kubernetes Secret"
+
+
+def test_parameters_given_as_a_text_are_not_looked_through() -> None:
+    assert secrets("password: tiger\nhost: a\n") == []
+
+
+def test_the_secrets_of_every_release_are_told_apart() -> None:
+    found = noticed([release("a", parameters={"token": "x"})], broken=[release("b", parameters={"token": "x"})])
+    assert [(one.release, one.position and one.position.path) for one in found] == [
+        ("default/a", "a.yaml"),
+        ("default/b", "b.yaml"),
+    ]
+
+
+def variables(manifest: str) -> list[tuple[str, str]]:
+    """The texts that are warned of, each with its line and column."""
+    found = noticed([release("a"), release("b")], manifest=textwrap.dedent(manifest))
+    assert {(one.code, one.release) for one in found} <= {("variable-in-manifest", None)}
+    return [(one.message.split("'")[1], str(one.position).removeprefix(f"{MANIFEST}:")) for one in found]
+
+
+def test_a_variable_that_is_left_in_a_manifest_is_warned_of_once_at_its_line() -> None:
+    assert variables(WEB_MANIFEST + "description: ${A}\nusage:\n  text: é ${B_1} ${2}\n") == [
+        ("${A}", "15:14"),
+        ("${B_1}", "17:11"),
+        ("${2}", "17:18"),
+    ]
+
+
+def test_what_the_controller_would_not_expand_in_a_manifest_is_no_variable() -> None:
+    assert variables(WEB_MANIFEST + "description: $A $${A} ${a-b} ${} $(A) {{ $A }}\n") == []
