@@ -7,7 +7,7 @@ import selectors
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -44,15 +44,22 @@ class Run:
         return lines[0].removeprefix("Error: ") if lines else f"exit code {self.returncode}"
 
 
-def run_helm(binary: Path, arguments: Sequence[str], home: Path, timeout: float) -> Run:
+def run_helm(
+    binary: Path,
+    arguments: Sequence[str],
+    home: Path,
+    timeout: float,
+    variables: Mapping[str, str] | None = None,
+) -> Run:
     """Run helm in `home`, an existing scratch folder that it takes for the user's. `timeout` is in seconds.
 
-    Raises OSError where the binary can't be started.
+    `variables` are set over its environment, which holds nothing of the user's. Raises OSError where the binary can't be
+    started.
     """
     with subprocess.Popen(
         [str(binary), *arguments],
         cwd=home,
-        env=_environment(home),
+        env={**_environment(home), **(variables or {})},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -31,10 +31,12 @@ class ArchiveLimits:
 
 
 LIMITS = ArchiveLimits()
+CHART_LIMITS = ArchiveLimits(members=20_000)
 
 _TEXTS = frozenset({"original.yaml", "groomed.yaml", "index.yaml", "status.yaml"})
 # Chart names and SemVer versions are ASCII; no hidden file, and nothing that a command would take for a flag.
 _CHART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*\.tgz")
+_DEEPEST = 64  # folders in each other, of a chart
 _LONGEST_NAME = 255  # file systems take no longer one
 _BLOCK = tarfile.BLOCKSIZE
 _PIECE = 64 * 1024
@@ -69,6 +71,83 @@ def read_package_archive(
         return _files(_Stream(data, limits), limits)
     except _Bad as bad:
         raise KcdError(f"the archive of {describe} {bad}", code="bad-archive", position=position) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A regular file in an archive. `path` is relative, its parts are names; `time` is in seconds since 1970."""
+
+    path: str
+    time: int
+    data: bytes
+
+
+def read_chart_archive(
+    data: bytes, *, describe: str, position: Position | None = None, limits: ArchiveLimits = CHART_LIMITS
+) -> list[Member]:
+    """The files of a Helm chart's archive in its order; folders are passed over.
+
+    Raises KcdError `bad-chart`, its sentence about `describe`, for a path that leaves the archive, links and devices,
+    for bytes that are no gzip'd tar, and beyond `limits`.
+    """
+    try:
+        return list(_members(_Stream(data, limits), limits))
+    except _Bad as bad:
+        raise KcdError(f"{describe} {bad}", code="bad-chart", position=position) from None
+
+
+def _members(stream: _Stream, limits: ArchiveLimits) -> Iterator[Member]:
+    seen: set[str] = set()
+    path: str | None = None  # the next member's name, where a header before it gives it
+    count = 0
+    while header := stream.read(_BLOCK, "its last header"):
+        if not any(header):
+            stream.expect_padding()
+            break
+        count += 1
+        if count > limits.members:
+            raise _Bad(f"has more than {limits.members} members")
+        info = _decode(header)
+        if info.size < 0:
+            raise _Bad(f"gives {shown(info.name)} a negative size")
+        if info.type == tarfile.GNUTYPE_LONGNAME:
+            long_name = _content(stream, info, "an over-long name", limits.extended_header).rstrip(b"\0")
+            path = long_name.decode("utf-8", "surrogateescape")
+            continue
+        if info.type in (tarfile.XHDTYPE, tarfile.XGLTYPE):
+            path = _extended_path(info, _content(stream, info, "an extended header", limits.extended_header)) or path
+            continue
+        name, path = path or info.name, None
+        if info.type == tarfile.DIRTYPE and info.size == 0:
+            continue
+        relative = _relative_name(info, name)
+        if relative in seen:
+            raise _Bad(f"holds {shown(relative)} twice")
+        seen.add(relative)
+        yield Member(relative, int(info.mtime), _content(stream, info, shown(relative), limits.unpacked))
+    if not seen:
+        raise _Bad("is empty")
+
+
+def _relative_name(info: tarfile.TarInfo, name: str) -> str:
+    if info.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
+        kind = _KINDS.get(info.type) or f"of the unknown type {shown(info.type.decode('latin-1'))}"
+        raise _Bad(f"holds {shown(name)}, which is {kind}; a chart holds regular files only")
+    relative = name.removeprefix("./")
+    parts = relative.split("/")
+    if not is_plain_path(relative) or len(parts) > _DEEPEST or max(map(len, parts)) > _LONGEST_NAME:
+        raise _Bad(f"holds {shown(name)}, a path that no chart has")
+    return relative
+
+
+def is_plain_path(path: str) -> bool:
+    """Whether a relative path stays where it is put, on every system: no empty part, no `..`, no backslash or drive."""
+    return (
+        path.isprintable()
+        and "\\" not in path
+        and not re.match(r"[A-Za-z]:", path)
+        and all(part not in ("", ".", "..") for part in path.split("/"))
+    )
 
 
 def _files(stream: _Stream, limits: ArchiveLimits) -> dict[str, bytes]:

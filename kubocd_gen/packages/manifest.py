@@ -72,10 +72,14 @@ class Module:
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A package image, read and groomed. `reference` is `repository:tag` as it was fetched."""
+    """A package, read and groomed. `reference` is `repository:tag` as it was fetched.
+
+    `path` is how messages name the manifest, `text` is the manifest itself.
+    """
 
     reference: str
     digest: str
+    path: str
     text: str
     files: Mapping[str, bytes]
     name: str
@@ -98,13 +102,13 @@ class Package:
 
     def position(self, *keys: str | int) -> Position:
         """The place of the value at `keys` in the manifest."""
-        return find_position(self.text, manifest_path(self.reference), 0, keys)
+        return find_position(self.text, self.path, 0, keys)
 
     def template_position(self, template: TemplateSource, line: int | None, column: int | None = None) -> Position:
         """The place of a line and column of a template; its beginning where its lines are not the manifest's."""
         if template.tree is not None:
             return self.position(*template.path)
-        return find_in_text(self.text, manifest_path(self.reference), 0, template.path, line, column)
+        return find_in_text(self.text, self.path, 0, template.path, line, column)
 
     def templates(self) -> Iterator[tuple[str, TemplateSource]]:
         """Label and template, in the order in which KuboCD renders them."""
@@ -133,10 +137,22 @@ def read_package(image: PackageImage) -> Package:
             [KcdError("the manifest is not UTF-8 text", code="bad-package", position=Position(path))]
         ) from error
     try:
-        document = first_document(text, path, exact_integers=True)
-        return _Reader(text, path, document).package(image)
+        reader = _Reader(text, path, first_document(text, path, exact_integers=True))
+        return reader.package(image.reference, image.digest, image.files, reader.charts(image))
     except KcdError as error:
         raise KcdErrors([error]) from error
+
+
+def read_manifest(text: str, path: str) -> tuple[Package, Mapping[str, Any]]:
+    """The package that a manifest describes before it has charts, and its fields as KuboCD's types read them.
+
+    `path` is the file. Raises KcdErrors with every problem of the manifest, each with its line.
+    """
+    try:
+        reader = _Reader(text, path, first_document(text, path, exact_integers=True))
+    except KcdError as error:
+        raise KcdErrors([error]) from error
+    return reader.package("", "", {}, {}), reader.manifest
 
 
 @lru_cache(maxsize=1)
@@ -165,7 +181,9 @@ class _Reader:
         position = find_position(self.text, self.path, 0, keys)
         self.errors.append(KcdError(message, code=code, position=position, hint=hint))
 
-    def package(self, image: PackageImage) -> Package:
+    def package(
+        self, reference: str, digest: str, files: Mapping[str, bytes], charts: Mapping[str, ChartRef]
+    ) -> Package:
         manifest = self.manifest
         version = manifest.get("apiVersion", "")
         if version != "v1alpha1":
@@ -188,15 +206,15 @@ class _Reader:
         context = self.schema(schemas, "context")
         roles = self.tree(manifest.get("roles"), "[]", "roles")
         dependencies = self.tree(manifest.get("dependencies"), "[]", "dependencies")
-        charts = self.charts(image)
         if self.errors:
             raise KcdErrors(self.errors)
         assert parameters is not None  # only that of a context may be absent
         return Package(
-            reference=image.reference,
-            digest=image.digest,
+            reference=reference or f"{name}:{tag}",
+            digest=digest,
+            path=self.path,
             text=self.text,
-            files=image.files,
+            files=files,
             name=name,
             tag=tag,
             protected=bool(manifest.get("protected")),

@@ -9,7 +9,7 @@ from typing import Any
 from kubocd_gen.compiler.settings import Settings
 from kubocd_gen.compiler.wording import dotted
 from kubocd_gen.diagnostics import Findings, KcdError, Position
-from kubocd_gen.packages.manifest import Package, manifest_path
+from kubocd_gen.packages.manifest import Package
 from kubocd_gen.pipeline.records import Resolved
 from kubocd_gen.sources.fleet import Fleet
 from kubocd_gen.sources.records import Context, ContextRef, Release
@@ -52,7 +52,7 @@ def _variables(package: Package) -> Iterator[KcdError]:
         yield KcdError(
             f"package {package.label} holds '{match[0]}', which is taken as text",
             code="variable-in-manifest",
-            position=Position(manifest_path(package.reference), line, column),
+            position=Position(package.path, line, column),
             hint="KuboCD's controller would replace it from its own environment",
         )
 

@@ -1,0 +1,46 @@
+"""Files over HTTP from Helm repositories, with the credentials that there are for their host."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.packages.network import NetworkError
+from kubocd_gen.packages.text import shown
+from kubocd_gen.packages.transport import Transport
+
+Credentials = Callable[[str], tuple[str, str] | None]
+"""User and password for a host (`charts.example.com`, with a port where the URL has one), None where there are none."""
+
+
+class Downloads:
+    """Plain HTTP downloads of a run; safe to use from several threads."""
+
+    def __init__(self, transport: Transport, credentials: Credentials) -> None:
+        self._transport = transport
+        self._credentials = credentials
+
+    def get(self, url: str, *, what: str, limit: int) -> bytes:
+        """The file at `url`, anonymously where that is enough.
+
+        Raises KcdError: `missing-chart` where there is none, `registry-denied`, `registry-failed`, and what the
+        transport raises; `what` opens the sentence, as in «the index of https://charts.example.com».
+        """
+        answer = self._transport.request("GET", url, limit=limit)
+        if answer.status in (401, 403) and (credentials := self._credentials(urlsplit(url).netloc.rpartition("@")[2])):
+            plain = ":".join(credentials).encode()
+            headers = {"Authorization": f"Basic {base64.b64encode(plain).decode()}"}
+            answer = self._transport.request("GET", url, headers=headers, limit=limit)
+            hint = "the credentials that there are for this host do not open it"
+        else:
+            hint = "set KCD_OCI_<HOST>_USER and KCD_OCI_<HOST>_SECRET, or log in with 'docker login'"
+        if answer.status == 200:
+            return answer.body
+        said = f"{what} was not to be had: {shown(url)} answers {answer.status}"
+        if answer.status in (401, 403):
+            raise NetworkError(said, code="registry-denied", hint=hint)
+        if answer.status in (404, 410):
+            raise KcdError(said, code="missing-chart", hint="is the URL right?")
+        raise NetworkError(said, code="registry-failed")
