@@ -13,6 +13,7 @@ from kubocd_gen.pipeline.records import CompiledRelease
 from kubocd_gen.sources.records import Release
 
 _VERBS = {"created": "Created", "updated": "Updated", "removed": "Removed", "unchanged": "Unchanged"}
+_USAGE = ("usage", "unknown-cluster", "missing-project")
 _NAMED = 3  # Releases that a line about a common cause names
 
 
@@ -34,7 +35,7 @@ def build_report(built: Sequence[Built], helm_version: str | None, diagnostics: 
             "removed": counts["removed"],
         },
         "releases": releases,
-        "diagnostics": [_diagnostic(diagnostic) for diagnostic in diagnostics],
+        "diagnostics": [diagnostic_report(diagnostic) for diagnostic in diagnostics],
     }
 
 
@@ -184,7 +185,8 @@ def _resources(changes: Sequence[ResourceChange]) -> list[dict[str, Any]]:
     ]
 
 
-def _diagnostic(diagnostic: Diagnostic) -> dict[str, Any]:
+def diagnostic_report(diagnostic: Diagnostic) -> dict[str, Any]:
+    """A problem as the reports of all commands have it."""
     position = diagnostic.position
     return {
         "severity": diagnostic.severity,
@@ -197,3 +199,11 @@ def _diagnostic(diagnostic: Diagnostic) -> dict[str, Any]:
         "line": position.line if position else None,
         "column": position.column if position else None,
     }
+
+
+def exit_code(problems: Sequence[Diagnostic]) -> int:
+    """2 for flags that lead to nothing; else the errors' own codes, one in the sources before one of the network."""
+    errors = [one for one in problems if one.severity == "error"]
+    if any(one.code in _USAGE for one in errors):
+        return 2
+    return min((one.exit_code for one in errors), default=0)

@@ -13,6 +13,8 @@ from kubocd_gen import __version__
 
 _COMMANDS = {
     "build": "Compile Releases into Flux resources and static Helm repositories.",
+    "dump": "Show what is inside a package image, or take it out.",
+    "package": "Assemble package images from manifests, and push them.",
     "version": "Say which kcd-gen, Python and helm are in use.",
 }
 DEFECT = 70

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,13 @@ from typing import Any
 import click
 
 from kubocd_gen.cli.options import flags_of, option, project_options
-from kubocd_gen.diagnostics import Diagnostic, Findings, KcdError, KcdErrors
+from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors
 from kubocd_gen.helm.binary import find_helm, helm_version
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.pipeline.building import Built
 from kubocd_gen.pipeline.building import build as run_build
 from kubocd_gen.project import load_project
-from kubocd_gen.report import build_report, diagnostic_lines, text_report
-
-USAGE = 2
+from kubocd_gen.report import build_report, diagnostic_lines, exit_code, text_report
 
 
 @click.command()
@@ -64,7 +62,7 @@ def build(**given: Any) -> int:
             click.echo(line)
     for line in diagnostic_lines([one for one in problems if one.severity == "error" or not given["quiet"]]):
         click.echo(line, err=True)
-    return _exit_code(problems)
+    return exit_code(problems)
 
 
 def _build(given: Mapping[str, Any]) -> tuple[list[Built], str | None]:
@@ -86,11 +84,3 @@ def _build(given: Mapping[str, Any]) -> tuple[list[Built], str | None]:
             allow_protected_removal=given["allow_protected_removal"],
         )
         return built, version.result() if version else None
-
-
-def _exit_code(problems: Sequence[Diagnostic]) -> int:
-    """2 for flags that lead to nothing; else the errors' own codes, one in the sources before one of the network."""
-    errors = [one for one in problems if one.severity == "error"]
-    if any(one.code in ("usage", "unknown-cluster", "missing-project") for one in errors):
-        return USAGE
-    return min((one.exit_code for one in errors), default=0)

@@ -27,11 +27,16 @@ class _Option(click.Option):
         return super().type_cast_value(ctx, value)
 
 
-def option(*declarations: str, **attributes: Any) -> Callable[[Function], Function]:
-    """`click.option` with the flag's variable, and its default in the help where it has one."""
+def option(
+    *declarations: str, other_variables: tuple[str, ...] = (), **attributes: Any
+) -> Callable[[Function], Function]:
+    """`click.option` with the flag's variable, and its default in the help where it has one.
+
+    `other_variables` are looked at after kcd-gen's own: those of KuboCD that users have set already.
+    """
     name = next(text for text in declarations if text.startswith("--"))
     variable = "KCD_GEN_" + name.lstrip("-").replace("-", "_").upper()
-    return click.option(*declarations, cls=_Option, envvar=variable, **attributes)
+    return click.option(*declarations, cls=_Option, envvar=[variable, *other_variables], **attributes)
 
 
 def _hosts(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> list[tuple[str, str]]:

@@ -84,6 +84,13 @@ def rendering_chart(jobs: Sequence[Job], library: str) -> Chart:
     return chart
 
 
+def parsing_chart(templates: Sequence[Rewritten]) -> Chart:
+    """The chart that makes helm parse `templates` and render none of them."""
+    chart = _chart()
+    chart.files |= {template.path.removeprefix(f"{CHART}/"): template.text for template in templates}
+    return chart
+
+
 def yaml_chart(values: Sequence[Any]) -> Chart:
     """The chart that prints each of `values` as helm's `toYaml` does."""
     chart = _chart()

@@ -14,6 +14,7 @@ from typing import Any
 from kubocd_gen.diagnostics import KcdError
 from kubocd_gen.helm.attempt import Attempt, Outcome, Runner
 from kubocd_gen.helm.chart import FILE_SIZE, Chart, Job, renderings, yaml_chart
+from kubocd_gen.helm.checking import check_templates
 from kubocd_gen.helm.functions import library
 from kubocd_gen.helm.process import Run, run_helm
 from kubocd_gen.helm.rewrite import Rewritten, rewrite
@@ -89,6 +90,13 @@ class Helm:
                 raise KcdError(f"helm could not print YAML: {run.summary}", code="helm-failed")
             texts = iter(found)
         return [f"{next(texts) if text is None else text}\n" for text in printed]
+
+    def check(self, templates: Sequence[Template]) -> list[list[TemplateError]]:
+        """What is wrong with each template whatever it is rendered with; nothing is rendered.
+
+        Raises KcdError `helm-failed` when helm itself does not work.
+        """
+        return check_templates(lambda chart: self._run(chart, self._timeout), templates)
 
     def prepare(self, templates: Iterable[Template]) -> None:
         """Do what `render` does with a template before it runs helm, ahead of time: while another run is waited for."""

@@ -109,6 +109,22 @@ def render_error(failure: RenderFailure, rewritten: Rewritten, template: Templat
     return _error(template, offset, message, _hint(text))
 
 
+def unsupported_calls(rewritten: Rewritten, template: Template) -> list[TemplateError]:
+    """An error for each call, wherever it stands, of a function that kcd-gen refuses once a rendering reaches it."""
+    calls = ((edit, functions.UNSUPPORTED_CALL.search(edit.text)) for edit in rewritten.edits)
+    return [
+        _error(
+            template,
+            edit.anchor,
+            f"{call[1]} is not supported",
+            functions.UNSUPPORTED[call[1]],
+            code="unsupported-function",
+        )
+        for edit, call in calls
+        if call is not None
+    ]
+
+
 def _hint(cause: str) -> str | None:
     if cause.startswith("nil pointer evaluating"):
         return "a value on the way is missing; parentheses allow that: (.a).b"

@@ -53,8 +53,7 @@ def run_helm(
 ) -> Run:
     """Run helm in `home`, an existing scratch folder that it takes for the user's. `timeout` is in seconds.
 
-    `variables` are set over its environment, which holds nothing of the user's. Raises OSError where the binary can't be
-    started.
+    `variables` are set over its environment, which has nothing of the user's. Raises OSError where it can't be started.
     """
     with subprocess.Popen(
         [str(binary), *arguments],

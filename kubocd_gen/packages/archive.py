@@ -190,6 +190,11 @@ def _decode(header: bytes) -> tarfile.TarInfo:
         raise _Bad(f"is not a tar archive: {error}") from None
 
 
+def is_package_file(name: str) -> bool:
+    """Whether a package may hold a file of this name."""
+    return len(name) <= _LONGEST_NAME and (name in _TEXTS or _CHART.fullmatch(name) is not None)
+
+
 def _flat_name(info: tarfile.TarInfo, name: str) -> str:
     if info.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
         kind = _KINDS.get(info.type) or f"of the unknown type {shown(info.type.decode('latin-1'))}"

@@ -67,12 +67,17 @@ def read_image(reference: Reference, descriptor: Descriptor, store: BlobStore) -
     layer = _layer(reference, descriptor, store)
     position = store.position(layer)
     files = read_package_archive(store.read_blob(layer), describe=str(reference), position=position)
+    check_files(files, describe=str(reference), position=position)
+    return PackageImage(str(reference), descriptor.digest, layer.digest, files)
+
+
+def check_files(files: Mapping[str, bytes], *, describe: str, position: Position | None = None) -> None:
+    """Raises KcdError `bad-archive`, `bad-index` or `corrupt-chart` where a layer's files do not make a package."""
     if missing := [name for name in _REQUIRED if name not in files]:
         raise KcdError(
-            f"the archive of {reference} has no {' and no '.join(missing)}", code="bad-archive", position=position
+            f"the archive of {describe} has no {' and no '.join(missing)}", code="bad-archive", position=position
         )
-    check_charts(files, describe=str(reference), position=position)
-    return PackageImage(str(reference), descriptor.digest, layer.digest, files)
+    check_charts(files, describe=describe, position=position)
 
 
 def _layer(reference: Reference, descriptor: Descriptor, store: BlobStore) -> Descriptor:

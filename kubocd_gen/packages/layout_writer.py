@@ -73,13 +73,17 @@ class LayoutWriter:
                 if digests == {descriptor.digest} and len(ours) == 1:
                     return False
                 if not move and digests - {descriptor.digest}:
-                    raise tag_exists(reference, f"the layout {self._name}", min(map(str, digests)), descriptor)
+                    raise tag_exists(reference, self.describe(), min(map(str, digests)), descriptor)
                 entry = _entry(reference, descriptor)
                 place = entries.index(ours[0]) if ours else _place(entries, str(reference))
                 rest = [one for one in entries[place:] if one not in ours]
                 index["manifests"] = [*entries[:place], entry, *rest]
                 _put(self.path / "index.json", json.dumps(index, indent=2).encode() + b"\n")
                 return True
+
+    def describe(self) -> str:
+        """The layout, as messages call it."""
+        return f"the layout {self._name}"
 
     def _make(self) -> None:
         marker = self.path / "oci-layout"

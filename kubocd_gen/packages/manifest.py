@@ -127,9 +127,12 @@ def manifest_path(reference: str) -> str:
     return f"oci://{reference}/{MANIFEST}"
 
 
-def read_package(image: PackageImage) -> Package:
-    """The package in `image`. Raises KcdErrors with every problem of its manifest, each with its line."""
-    path = manifest_path(image.reference)
+def read_package(image: PackageImage, path: str | None = None) -> Package:
+    """The package in `image`. Raises KcdErrors with every problem of its manifest, each with its line.
+
+    `path` is how messages name the manifest, where the image is none of a registry.
+    """
+    path = path or manifest_path(image.reference)
     try:
         text = image.files[MANIFEST].decode("utf-8-sig")
     except UnicodeDecodeError as error:

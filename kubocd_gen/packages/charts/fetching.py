@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 from kubocd_gen.diagnostics import KcdError
@@ -17,11 +16,14 @@ from kubocd_gen.packages.charts.once import Once
 from kubocd_gen.packages.charts.registry_chart import fetch_from_registry
 from kubocd_gen.packages.charts.sources import ChartSource, GitChart, HelmRepositoryChart, LocalChart, RegistryChart
 from kubocd_gen.packages.charts.trees import LocalTree
+from kubocd_gen.packages.credentials import CredentialStore
 from kubocd_gen.packages.network import Network
 from kubocd_gen.packages.reference import parse_reference
 from kubocd_gen.packages.registry import Registry
 from kubocd_gen.packages.text import shown
 from kubocd_gen.packages.transport import Transport
+
+_FOR_ANY_HOST = ("KCD_OCI_USER", "KCD_OCI_SECRET")
 
 
 class Charts:
@@ -33,7 +35,7 @@ class Charts:
         transport: Transport,
         registry: Registry,
         credentials: Credentials,
-        helm: Callable[[], Path],
+        helm: Path,
         scratch: Path,
     ) -> None:
         self._network = network
@@ -55,7 +57,7 @@ class Charts:
             return Packed(self._repositories.fetch(source))
         if isinstance(source, RegistryChart):
             return Packed(fetch_from_registry(source, self._registry))
-        packer = Packer(self._helm(), self._network, self._credentials)
+        packer = Packer(self._helm, self._network, self._credentials)
         with tempfile.TemporaryDirectory(dir=self._scratch) as folder:
             if isinstance(source, GitChart):
                 tree = self._commits.get((source.url, source.ref), lambda: self._commit(source))
@@ -70,6 +72,20 @@ class Charts:
 
     def _from_registry(self, reference: str) -> Chart:
         return fetch_from_registry(RegistryChart(parse_reference(reference)), self._registry)
+
+
+def open_charts(network: Network, transport: Transport, registry: Registry, helm: Path, scratch: Path) -> Charts:
+    """The charts of a run, with the credentials of the environment; `scratch` is an empty folder to work in.
+
+    KuboCD's old variables without a host are for its registry alone: any repository in a manifest would be given them.
+    """
+    store = CredentialStore({name: value for name, value in os.environ.items() if name not in _FOR_ANY_HOST})
+
+    def credentials(host: str) -> tuple[str, str] | None:
+        found = store.find(host)
+        return (found.user, found.secret) if found and found.secret else None
+
+    return Charts(network, transport, registry, credentials, helm, scratch)
 
 
 def local_tree(source: LocalChart) -> tuple[LocalTree, str]:

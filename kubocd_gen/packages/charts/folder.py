@@ -188,7 +188,7 @@ def _has(chart: Path, name: str) -> bool:
 
 
 def chart_files(extra_prefixes: tuple[str, ...]) -> Keep:
-    """What KuboCD takes of a chart in Git: what Helm's documentation lists, and what begins with one of the prefixes."""
+    """What KuboCD takes of a chart in Git: what Helm's documentation lists, and what a prefix begins."""
 
     def keep(path: str) -> bool:
         return path in _CHART_FILES or path.startswith(_CHART_FOLDERS) or f"/{path}".startswith(extra_prefixes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -54,15 +54,19 @@ class LocalTree:
 
     def copy(self, path: str, target: Path, keep: Keep) -> None:
         """Copy a folder with its links followed. `.git` is left out. Raises KcdError `missing-chart`, `bad-chart`."""
+        folder = Path(path)
         try:
-            self._copy(Path(path), target, "", keep, Budget(self.describe), ())
+            self._check_link(folder, path)  # the way to it, too
+            inside = replace(self, roots=(*self.roots, Path(os.path.realpath(folder))))
+            inside.copy_into(folder, target, "", keep, Budget(self.describe), ())
         except OSError as error:
             what = f"{self.describe} cannot be read: {error.strerror} ({error.filename})"
             raise KcdError(what, code="missing-chart") from error
 
-    def _copy(
+    def copy_into(
         self, folder: Path, target: Path, prefix: str, keep: Keep, budget: Budget, above: tuple[str, ...]
     ) -> None:
+        """Copy one folder of those that `copy` copies; `above` are those that it lies in, without links."""
         real = os.path.realpath(folder)
         if real in above:
             raise KcdError(f"{self.describe} holds {shown(prefix)}, a link into itself", code="bad-chart")
@@ -76,7 +80,7 @@ class LocalTree:
             if entry.is_symlink():
                 self._check_link(Path(entry.path), name)
             if entry.is_dir():
-                self._copy(Path(entry.path), target / entry.name, f"{name}/", keep, budget, (*above, real))
+                self.copy_into(Path(entry.path), target / entry.name, f"{name}/", keep, budget, (*above, real))
             elif keep(name):
                 self._copy_file(Path(entry.path), target / entry.name, name, budget)
 
@@ -92,7 +96,7 @@ class LocalTree:
 
     def _check_link(self, link: Path, name: str) -> None:
         real = Path(os.path.realpath(link))
-        if not any(real.is_relative_to(root) for root in self.roots):
+        if real != link and not any(real.is_relative_to(root) for root in self.roots):
             raise KcdError(
                 f"{self.describe} holds {shown(name)}, a link to {shown(str(real))}, which is not the chart's",
                 code="bad-chart",

@@ -1,0 +1,169 @@
+"""`kcd-gen package`."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kubocd_gen.cli.options import option
+from kubocd_gen.diagnostics import Diagnostic, Findings, KcdError, KcdErrors
+from kubocd_gen.report import diagnostic_lines, exit_code
+
+if TYPE_CHECKING:
+    from kubocd_gen.packages.network import Network
+    from kubocd_gen.packages.transport import Transport
+    from kubocd_gen.pipeline.packaging import Published
+
+_NO_PREFIX = KcdError(
+    "there is no prefix for the packages' references",
+    code="usage",
+    hint="give it with --repo-prefix quay.io/acme/packages, or in OCI_REPO_PREFIX",
+)
+
+
+@click.command()
+@click.argument("manifests", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="MANIFEST...")
+@option(
+    "--repo-prefix",
+    "-r",
+    other_variables=("OCI_REPO_PREFIX",),
+    metavar="PREFIX",
+    help="What stands before a package's name in its reference, such as quay.io/acme/packages; or OCI_REPO_PREFIX.",
+)
+@option(
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="LAYOUT",
+    help="Write into this OCI image layout, made where there is none, and push nothing.",
+)
+@option("--force", is_flag=True, help="Move a tag that stands for another image.")
+@option("--insecure", is_flag=True, help="Push over plain HTTP.")
+@option("--offline", is_flag=True, help="Any need of the network is an error: local charts and --output only.")
+@option(
+    "--ca-file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="PEM",
+    help="Certificates to trust besides the system's.",
+)
+@option("--helm", metavar="PATH", help="The helm binary to use, instead of the one installed beside kcd-gen.")
+@option("--format", "format_", type=click.Choice(["text", "json"]), default="text", help="What to print.")
+@option("--jobs", "-j", type=click.IntRange(1, 64), default=8, help="How much to do at a time.", show_default=True)
+@option("--quiet", "-q", is_flag=True, help="Print errors only.")
+@option("--debug", is_flag=True, help="Print tracebacks, and keep what helm is given in .kcd-gen-debug/.")
+def package(**given: Any) -> int:
+    """Assemble KuboCD package images from manifests, and push them to a registry.
+
+    Every manifest is checked to the end, and every chart fetched, before anything is pushed; with an error anywhere
+    nothing is. The same manifests and charts make the same images, byte for byte: their time is SOURCE_DATE_EPOCH, else
+    that of the newest file in their charts. A tag that is there already, for another image, is not moved.
+
+    \b
+    kcd-gen package podinfo.yaml --repo-prefix quay.io/acme/packages
+    kcd-gen package packages/*.yaml -r quay.io/acme/packages -j 4       # several at a time
+    kcd-gen package podinfo.yaml -r quay.io/acme/packages --output vendor/packages
+    kcd-gen package podinfo.yaml -r localhost:5000/dev --insecure --force
+
+    A module's chart comes from a Helm repository, an OCI registry, Git, or a folder. Credentials are those of pulling:
+    KCD_OCI_<HOST>_USER and KCD_OCI_<HOST>_SECRET (QUAY_IO for quay.io), else Docker's configuration.
+    """
+    findings = Findings()
+    outcomes: list[Published] = []
+    try:
+        outcomes = _package(given, findings)
+    except (KcdError, KcdErrors) as error:
+        findings.error(error)
+    problems = list(findings)
+    if given["format_"] == "json":
+        click.echo(json.dumps(_report(outcomes, problems), indent=1))
+    elif not given["quiet"]:
+        for one in outcomes:
+            if one.change is not None and one.image is not None:
+                click.echo(f"{one.change.capitalize()} {one.reference} {one.image.digest}")
+    for line in diagnostic_lines([one for one in problems if one.severity == "error" or not given["quiet"]]):
+        click.echo(line, err=True)
+    return exit_code(problems)
+
+
+def _package(given: Mapping[str, Any], findings: Findings) -> list[Published]:
+    from kubocd_gen.helm.binary import find_helm
+    from kubocd_gen.helm.engine import Helm
+    from kubocd_gen.packages.charts.fetching import open_charts
+    from kubocd_gen.packages.layout_writer import LayoutWriter
+    from kubocd_gen.packages.network import Network
+    from kubocd_gen.packages.packing import source_date
+    from kubocd_gen.packages.publishing import LayoutTarget, RegistryTarget
+    from kubocd_gen.packages.registry import Registry
+    from kubocd_gen.pipeline.packaging import Order
+    from kubocd_gen.pipeline.packaging import package as run
+
+    if not given["repo_prefix"]:
+        raise _NO_PREFIX
+    binary = find_helm(given["helm"])
+    helm = Helm(binary, jobs=given["jobs"], debug_dir=Path(".kcd-gen-debug") if given["debug"] else None)
+    network = Network(offline=given["offline"], ca_file=given["ca_file"])
+    order = Order(given["manifests"], given["repo_prefix"], source_date(os.environ), given["force"], jobs=given["jobs"])
+    with _transport(network) as transport, _scratch() as scratch:
+        registry = Registry(network, transport)
+        target = (
+            LayoutTarget(LayoutWriter(given["output"]))
+            if given["output"]
+            else RegistryTarget(registry, insecure=given["insecure"])
+        )
+        charts = open_charts(network, transport, registry, binary, scratch)
+        outcomes = run(order, target, charts, helm, findings)
+        for warning in registry.warnings():
+            findings.warning(warning)
+        return outcomes
+
+
+@contextmanager
+def _transport(network: Network) -> Iterator[Transport]:
+    from kubocd_gen.packages.transport import Transport
+
+    transport = Transport(network)
+    try:
+        yield transport
+    finally:
+        transport.close()  # after Ctrl-C, what is under way ends at once
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="kcd-gen-package-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+def _report(outcomes: Sequence[Published], problems: Sequence[Diagnostic]) -> dict[str, Any]:
+    from kubocd_gen import __version__
+    from kubocd_gen.report import diagnostic_report
+
+    return {
+        "apiVersion": "kcd-gen/v1alpha1",
+        "kind": "Report",
+        "command": "package",
+        "version": {"kcd-gen": __version__},
+        "packages": [_entry(one) for one in outcomes],
+        "diagnostics": [diagnostic_report(one) for one in problems],
+    }
+
+
+def _entry(one: Published) -> dict[str, Any]:
+    image = one.image
+    return {
+        "manifest": one.path,
+        "status": one.change or "failed",
+        "reference": str(one.reference) if one.reference else None,
+        "digest": image.digest if image else None,
+        "size": len(image.manifest) + len(image.config) + len(image.layer) if image else None,
+        "charts": [
+            {"name": chart.name, "version": chart.version, "size": len(chart.archive)}
+            for chart in (image.charts if image else ())
+        ],
+    }

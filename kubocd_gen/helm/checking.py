@@ -1,0 +1,44 @@
+"""Templates checked without a model: do they parse, and do they call what kcd-gen refuses?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.helm.chart import FILE_SIZE, Chart, parsing_chart
+from kubocd_gen.helm.messages import ParseFailure, parse_error, read_failure, unsupported_calls
+from kubocd_gen.helm.process import Run
+from kubocd_gen.helm.rewrite import Rewritten, rewrite
+from kubocd_gen.helm.template import Template, TemplateError
+
+
+def check_templates(run: Callable[[Chart], Run], templates: Sequence[Template]) -> list[list[TemplateError]]:
+    """The errors of each template. helm stops at the first that does not parse, which is taken out for the next run.
+
+    Raises KcdError `helm-failed` where helm blames no template.
+    """
+    found: list[list[TemplateError]] = [[] for _ in templates]
+    waiting: dict[int, Rewritten] = {}
+    for index, template in enumerate(templates):
+        if len(template.source.encode("utf-8", "replace")) > FILE_SIZE:
+            message = f"the template is larger than {FILE_SIZE >> 20} MiB"
+            found[index].append(TemplateError(message, code="template-too-large"))
+        elif "{{" in template.source:
+            waiting[index] = rewrite(template.source)
+    while waiting:
+        done = run(parsing_chart(list(waiting.values())))
+        if done.stopped is None and done.returncode == 0:
+            break
+        failure = read_failure(done.stderr) if done.stopped is None else None
+        culprits = [
+            index
+            for index, rewritten in waiting.items()
+            if isinstance(failure, ParseFailure) and rewritten.path == failure.path
+        ]
+        if not culprits or not isinstance(failure, ParseFailure):
+            raise KcdError(f"helm could not parse templates: {done.summary}", code="helm-failed")
+        for index in culprits:
+            found[index].append(parse_error(failure, waiting.pop(index), templates[index]))
+    for index, rewritten in waiting.items():
+        found[index] += unsupported_calls(rewritten, templates[index])
+    return found

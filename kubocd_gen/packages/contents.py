@@ -1,0 +1,131 @@
+"""What is inside a package, for people and scripts that want to know: values a user may set, modules, charts, sizes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from kubocd_gen.packages.manifest import Package, TemplateSource
+from kubocd_gen.packages.oci import sha256
+
+_DEEPEST = 12  # levels of a schema that are shown: one that refers to itself has no end
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A parameter or a value of the context. `default` is JSON, "" where there is none."""
+
+    name: str  # dotted; `[]` stands for an item of a list
+    type: str
+    default: str
+    required: bool
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """A package, as `kcd-gen dump` shows it. Templates are given as their texts."""
+
+    name: str
+    tag: str
+    reference: str | None
+    digest: str | None
+    size: int | None  # bytes of the content layer
+    description: str
+    protected: bool
+    roles: Any
+    dependencies: Any
+    parameters: tuple[Value, ...]
+    context: tuple[Value, ...] | None  # None: any context is taken
+    modules: tuple[Mapping[str, Any], ...]
+    charts: tuple[Mapping[str, Any], ...]
+    files: tuple[Mapping[str, Any], ...]
+    manifest: str
+
+    def as_json(self) -> dict[str, Any]:
+        """The same, JSON-like."""
+        return asdict(self)
+
+
+def contents(
+    package: Package, fields: Mapping[str, Any], *, reference: str | None = None, size: int | None = None
+) -> Contents:
+    """The contents of a package; `fields` are those of its manifest. It has no charts where its image is not made."""
+    archives = {name: data for name, data in package.files.items() if name.endswith(".tgz")}
+    schema = package.context_schema
+    return Contents(
+        name=package.name,
+        tag=package.tag,
+        reference=reference,
+        digest=package.digest or None,
+        size=size,
+        description=package.description.text,
+        protected=package.protected,
+        roles=_template(package.roles),
+        dependencies=_template(package.dependencies),
+        parameters=tuple(schema_values(package.parameters_schema.schema)),
+        context=None if schema is None else tuple(schema_values(schema.schema)),
+        modules=tuple(
+            {
+                "name": module.name,
+                "chart": asdict(package.charts[module.name]) if module.name in package.charts else None,
+                "source": _only(read.get("source") or {}),
+                "enabled": module.enabled.text,
+                "targetNamespace": module.target_namespace.text,
+                "dependsOn": _template(module.depends_on),
+            }
+            for module, read in zip(package.modules, fields["modules"], strict=True)
+        ),
+        charts=tuple(
+            {"file": name, "size": len(data), "digest": sha256(data)} for name, data in sorted(archives.items())
+        ),
+        files=tuple({"name": name, "size": len(data)} for name, data in package.files.items()),
+        manifest=package.text,
+    )
+
+
+def schema_values(schema: Mapping[str, Any], prefix: str = "", depth: int = 0) -> Iterator[Value]:
+    """Each property of an object's JSON Schema and, below it, its own; in the order of the schema."""
+    properties = schema.get("properties")
+    if not isinstance(properties, dict) or depth > _DEEPEST:
+        return
+    required = schema.get("required")
+    for key, node in properties.items():
+        if not isinstance(node, dict):
+            continue
+        name = f"{prefix}{key}"
+        yield Value(
+            name=name,
+            type=_type(node),
+            default="" if node.get("default") is None else json.dumps(node["default"], ensure_ascii=False),
+            required=isinstance(required, list) and key in required,
+            description=str(node.get("description") or node.get("title") or "").strip(),
+        )
+        yield from schema_values(node, f"{name}.", depth + 1)
+        if isinstance(items := node.get("items"), dict):
+            yield from schema_values(items, f"{name}[].", depth + 1)
+
+
+def _type(node: Mapping[str, Any]) -> str:
+    if isinstance(enum := node.get("enum"), list):
+        return "|".join(json.dumps(one, ensure_ascii=False) if not isinstance(one, str) else one for one in enum)
+    kind = node.get("type", "any")
+    if isinstance(kind, list):
+        return "|".join(map(str, kind))
+    items = node.get("items")
+    if kind == "array" and isinstance(items, dict):
+        return f"array of {_type(items)}"
+    return str(kind)
+
+
+def _template(source: TemplateSource) -> Any:
+    """The tree or the text of a template; an empty list for the text of one."""
+    if source.tree is not None:
+        return source.tree
+    return [] if source.text == "[]" else source.text
+
+
+def _only(source: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {key: value for key, value in source.items() if value is not None}

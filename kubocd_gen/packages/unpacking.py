@@ -1,0 +1,61 @@
+"""A package's files on disk: nothing outside the folder, and nothing over what is there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+
+from kubocd_gen.diagnostics import KcdError, Position
+from kubocd_gen.packages.archive import is_plain_path, read_chart_archive
+from kubocd_gen.packages.text import shown
+
+_NAMED = 3  # files that a message names
+
+
+def unpacked(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The files of a package with those of its charts, each in `charts/<name>-<version>/`. Raises KcdError."""
+    found = dict(files)
+    for name, data in files.items():
+        if not name.endswith(".tgz"):
+            continue
+        folder = f"charts/{name.removesuffix('.tgz')}"
+        for member in read_chart_archive(data, describe=f"the chart {name}"):
+            # As helm does it: the first folder is the chart's own.
+            inner = member.path.partition("/")[2] or member.path
+            found.setdefault(f"{folder}/{inner}", member.data)
+    return found
+
+
+def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write `files` below `folder`, which is made. Raises KcdError where any is there already: then none is written."""
+    targets = {folder / PurePosixPath(name): data for name, data in files.items()}
+    for name in files:
+        if not is_plain_path(name):
+            raise KcdError(f"{shown(name)} is no path below a folder", code="bad-archive")
+    there = [str(path) for path in targets if path.exists() or path.is_symlink()]
+    if there:
+        more = f" and {len(there) - _NAMED} more" if len(there) > _NAMED else ""
+        raise KcdError(
+            f"{', '.join(map(shown, there[:_NAMED]))}{more} {'exists' if len(there) == 1 else 'exist'} already",
+            code="foreign-file",
+            position=Position(str(folder)),
+            hint="name a new or empty folder",
+        )
+    try:
+        for path, data in targets.items():
+            _make(path.parent, folder)
+            with path.open("xb") as file:
+                file.write(data)
+    except OSError as error:
+        message = f"cannot write to {folder}: {error.strerror} ({error.filename})"
+        raise KcdError(message, code="unwritable-output") from error
+
+
+def _make(path: Path, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for parent in [*reversed(path.relative_to(folder).parents), path.relative_to(folder)]:
+        inner = folder / parent
+        if parent != Path() and inner.is_symlink():
+            message = f"{inner} is a link, which could lead elsewhere"
+            raise KcdError(message, code="symlinked-output", hint="name a new or empty folder")
+        inner.mkdir(exist_ok=True)
