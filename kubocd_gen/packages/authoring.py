@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kubocd_gen.diagnostics import KcdError, KcdErrors, Position
-from kubocd_gen.packages.charts.sources import ChartSource, chart_source
+from kubocd_gen.packages.charts.sources import ChartSource, chart_source, source_kind
 from kubocd_gen.packages.manifest import Package, read_manifest
 from kubocd_gen.sources.discovery import read_source
 from kubocd_gen.sources.environment import expand_environment
@@ -48,9 +48,8 @@ def read_authored(file: Path, display: str, environment: Mapping[str, str]) -> A
     package, fields = read_manifest(text, display)
     errors, sources = [], []
     for index, module in enumerate(fields["modules"]):
-        kind = next(iter(_given(module["source"])))
+        position = package.position("modules", index, "source", source_kind(module["source"]))
         try:
-            position = package.position("modules", index, "source", kind)
             sources.append(chart_source(module["source"], file.parent, position))
         except KcdError as error:
             errors.append(error)

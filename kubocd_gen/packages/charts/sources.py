@@ -61,12 +61,17 @@ class LocalChart:
 ChartSource: TypeAlias = HelmRepositoryChart | RegistryChart | GitChart | LocalChart
 
 
+def source_kind(source: Mapping[str, Any]) -> str:
+    """Which of the four kinds of source is given."""
+    return next(kind for kind in ("helmRepository", "oci", "git", "local") if source.get(kind) is not None)
+
+
 def chart_source(source: Mapping[str, Any], folder: Path, position: Position) -> ChartSource:
     """The one source of a module that `read_manifest` has found complete; `folder` is the manifest's.
 
     Raises KcdError `bad-package` or `bad-reference` for what could never be fetched.
     """
-    kind = next(kind for kind in ("helmRepository", "oci", "git", "local") if source.get(kind) is not None)
+    kind = source_kind(source)
     given: Mapping[str, Any] = source[kind]
 
     def bad(message: str, hint: str | None = None) -> KcdError:
@@ -83,9 +88,10 @@ def chart_source(source: Mapping[str, Any], folder: Path, position: Position) ->
         return RegistryChart(reference, bool(given.get("insecure")))
     if kind == "git":
         return _git(given, bad)
-    if "\0" in given["path"]:
-        raise bad(f"source.local.path {shown(given['path'])} is not a path")
-    return LocalChart(folder, given["path"])
+    path = given.get("path") or "."  # KuboCD asks for none: it is the manifest's own folder then
+    if "\0" in path:
+        raise bad(f"source.local.path {shown(path)} is not a path")
+    return LocalChart(folder, path)
 
 
 def _helm_repository(given: Mapping[str, Any], bad: Any) -> HelmRepositoryChart:

@@ -1,0 +1,91 @@
+"""Compile the parity cases from images that kcd-gen has assembled itself, and compare with what KuboCD made of them.
+
+    python -m tests.parity.packaged PARITY_FOLDER [CASE...]
+
+Each package of a case is assembled from its `original.yaml` with stand-ins for its charts. `PARITY_FOLDER/run.py` then
+compiles and compares as it does with its own images. A package that kcd-gen refuses to make keeps the image that
+`PARITY_FOLDER/layout.py` makes, because the cases hold many that are wrong on purpose; those are counted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shutil
+import sys
+import tempfile
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kubocd_gen.diagnostics import KcdError, KcdErrors
+from kubocd_gen.packages.assembly import assemble
+from kubocd_gen.packages.authoring import read_authored
+from kubocd_gen.packages.charts.chart import Chart, read_chart
+from kubocd_gen.packages.layout import OciLayout
+from kubocd_gen.packages.layout_writer import LayoutWriter
+from kubocd_gen.packages.publishing import LayoutTarget
+from kubocd_gen.packages.reference import parse_reference
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z0-9_]+)\}")
+
+made: Counter[str] = Counter()
+_lock = threading.Lock()
+
+
+def main() -> int:
+    """The exit status of `run.py`."""
+    parity = Path(sys.argv[1]).resolve()
+    sys.path.insert(0, str(parity))
+    sys.dont_write_bytecode = True
+    run: Any = importlib.import_module("run")
+    theirs: Any = importlib.import_module("layout")
+
+    def write_layout(case: Path, folder: Path) -> None:
+        theirs.write_layout(case, folder)
+        _replace(case, folder, theirs)
+
+    run.write_layout = write_layout
+    sys.argv = [sys.argv[0], *sys.argv[2:]]
+    status: int = run.main()
+    print(", ".join(f"{count} {what}" for what, count in sorted(made.items())))
+    return status if made["assembled"] else 1
+
+
+def _replace(case: Path, folder: Path, theirs: Any) -> None:
+    target = LayoutTarget(LayoutWriter(folder))
+    for reference, name in sorted(yaml.safe_load((case / "index.yaml").read_text()).items()):
+        try:
+            image = assemble(*_authored(case / name, theirs), None)
+            target.publish(parse_reference(reference), image, move=True)
+            what = "assembled"
+            OciLayout(folder).resolve(parse_reference(reference))
+        except (KcdError, KcdErrors) as error:
+            codes = {one.code for one in (error.errors if isinstance(error, KcdErrors) else (error,))}
+            what = f"refused ({', '.join(sorted(codes))})"
+        with _lock:
+            made[what] += 1
+
+
+def _authored(package: Path, theirs: Any) -> tuple[Any, list[Chart]]:
+    with tempfile.TemporaryDirectory() as folder:
+        manifest = Path(shutil.copy(package / "original.yaml", folder))
+        names = set(_VARIABLE.findall(manifest.read_text(encoding="utf-8")))
+        # What stands in these files after the packager's expansion is to stay as it is.
+        authored = read_authored(manifest, "original.yaml", {name: f"${{{name}}}" for name in names})
+    status = yaml.load((package / "status.yaml").read_text(), theirs.Loader).get("chartByModule") or {}
+    charts = []
+    for module in authored.package.modules:
+        if module.name not in status:
+            raise KcdError("the case leaves the module out of status.yaml", code="left-out")
+        chart = status[module.name]
+        archive = theirs.chart_archive(chart["name"], str(chart["version"]))
+        charts.append(read_chart(archive, describe="a stand-in"))
+    return authored, charts
+
+
+if __name__ == "__main__":
+    sys.exit(main())
