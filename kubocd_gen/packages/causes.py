@@ -35,10 +35,10 @@ def cause_of(error: Exception, host: str, proxy: str | None, timeout: float, *, 
     invalid = (requests_errors.InvalidProxyURL, requests_errors.InvalidSchema, requests_errors.MissingSchema)
     if proxy and found(requests_errors.ProxyError, urllib3_errors.ProxyError, *invalid):
         return _of_proxy(chain, host, proxy)
-    if found(requests_errors.InvalidURL, requests_errors.InvalidHeader, urllib3_errors.LocationParseError):
-        return Trouble(host, f"{host} can't be asked: that is no address or header of HTTP", passing=False)
     if found(urllib3_errors.InvalidHeader):
         return Trouble(host, f"{host} answers with headers that contradict each other", passing=False)
+    if found(requests_errors.InvalidURL, requests_errors.InvalidHeader, urllib3_errors.LocationParseError):
+        return Trouble(host, f"{host} can't be asked: that is no address or header of HTTP", passing=False)
     refusal = found(ssl.SSLError)
     if isinstance(refusal, ssl.SSLError) and not isinstance(refusal, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
         return _of_tls(refusal, host)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from kubocd_gen.diagnostics import KcdError
 from kubocd_gen.packages.access import Access
@@ -26,7 +26,7 @@ from kubocd_gen.packages.refusals import corrupt, refusal, unexpected
 from kubocd_gen.packages.shared import Shared
 from kubocd_gen.packages.text import shown
 from kubocd_gen.packages.tokens import Tokens
-from kubocd_gen.packages.transport import Answer, TooLarge, Transport
+from kubocd_gen.packages.transport import Answer, TooLarge, Transport, follow, split_url
 
 _MANIFESTS = (MANIFEST_TYPE, INDEX_TYPE, DOCKER_MANIFEST_TYPE, DOCKER_LIST_TYPE)
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -190,8 +190,8 @@ class Registry:
         location = begun.headers.get("location", "")
         if begun.status != HTTPStatus.ACCEPTED or not location:
             raise self._refusal(begun, endpoint, name, access, "push")
-        url = urljoin(begun.url, location)
-        parts, own = urlsplit(url), urlsplit(begun.url)
+        url = follow(begun.url, location)
+        parts, own = split_url(url, begun.url), urlsplit(begun.url)
         if own.scheme == "https" and parts.scheme != "https":
             raise NetworkError(
                 f"{endpoint} wants {name} to be sent over plain HTTP", code="registry-failed", hint="check the registry"

@@ -175,14 +175,14 @@ class Transport:
         """One try: the request, and what it is redirected to."""
         url, headers = exchange.url, dict(exchange.headers)
         for _ in range(REDIRECTS + 1):
-            parts = _split(url, exchange.url)
+            parts = split_url(url, exchange.url)
             answer, location = self._hop(exchange, url, parts, headers)
             if location is None:
                 return answer
-            target = urljoin(url, location)
+            target = follow(url, location)
             if exchange.method not in ("GET", "HEAD"):
                 raise _wrong(parts.netloc, f"redirects a {exchange.method} to {shown(target)}")
-            there = _split(target, url)
+            there = split_url(target, url)
             if (parts.scheme, there.scheme) == ("https", "http"):
                 raise _wrong(parts.netloc, f"redirects from HTTPS to plain HTTP, to {there.netloc}")
             if (there.scheme, there.netloc) != (parts.scheme, parts.netloc):
@@ -213,9 +213,12 @@ class Transport:
                     connected = True
                     host.answered()
                     try:
-                        return self._read(exchange, response, parts.netloc, url, watch)
+                        found = self._read(exchange, response, parts.netloc, url, watch)
                     finally:
                         response.close()
+                    if watch.expired or watch.aborted:  # then what looks like the end of a body may be none
+                        raise ConnectionAbortedError
+                    return found
                 except FAILURES as error:
                     if self._closed.is_set():
                         raise _interrupted() from None
@@ -262,8 +265,8 @@ class Transport:
                 f"{host} answers with more than {_size(exchange.limit)}", code="registry-failed", hint=_NO_REGISTRY
             )
         closing = not declared and "chunked" not in headers.get("transfer-encoding", "").lower()
-        if closing and exchange.size is not None and len(exchange.received) < exchange.size:
-            # The end of the connection was to be the end of the body, and it came too early.
+        if closing and len(exchange.received) < (1 if exchange.size is None else exchange.size):
+            # The end of the connection was to be the end of the body, and it came too early, or within the head.
             raise Trouble(host, f"{host} breaks the connection off", broken=True)
         return Answer(status, headers, bytes(exchange.received), url), None
 
@@ -369,7 +372,15 @@ def _drain(response: requests.Response, taken: bytearray, limit: int, watch: Wat
     return True
 
 
-def _split(url: str, origin: str) -> SplitResult:
+def follow(url: str, location: str) -> str:
+    """Where a Location field of the answer from `url` leads, which is not yet checked."""
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        return location
+
+
+def split_url(url: str, origin: str) -> SplitResult:
     """The parts of a URL that may be asked. Raises NetworkError; `origin` led there."""
     name = urlsplit(origin).netloc
     try:

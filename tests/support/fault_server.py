@@ -8,6 +8,7 @@ A path's replies are used up one after the other; the last one stays. What has n
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import threading
@@ -33,17 +34,21 @@ Handler = BaseHTTPRequestHandler
 Reply = Callable[[Handler, Asked], None]
 
 
-def reply(status: int, body: bytes = b"", *, cut: int | None = None, length: int | None = None, **fields: str) -> Reply:
-    """An answer. `cut` breaks the connection off after so many bytes; `length` lies about the length.
-
-    `fields` are header fields, `_` for `-`.
-    """
+def reply(
+    status: int,
+    body: bytes = b"",
+    fields: Mapping[str, str] | None = None,
+    *,
+    cut: int | None = None,
+    length: int | None = None,
+) -> Reply:
+    """An answer. `cut` breaks the connection off after so many bytes; `length` lies about the length."""
 
     def give(handler: Handler, asked: Asked) -> None:
         handler.send_response(status)
-        for name, value in fields.items():
-            handler.send_header(name.replace("_", "-"), value)
-        if "Transfer_Encoding" not in fields:
+        for name, value in (fields or {}).items():
+            handler.send_header(name, value)
+        if "Transfer-Encoding" not in (fields or {}):
             handler.send_header("Content-Length", str(len(body) if length is None else length))
         handler.end_headers()
         if asked.method != "HEAD":
@@ -63,9 +68,9 @@ def ranged(body: bytes, *, etag: str | None = None, cut: int | None = None) -> R
         if wanted and asked.headers.get("if-range") in (None, etag):
             start = int(wanted.removeprefix("bytes=").removesuffix("-"))
             part = f"bytes {start}-{len(body) - 1}/{len(body)}"
-            reply(206, body[start:], cut=cut, Content_Range=part, **extra)(handler, asked)
+            reply(206, body[start:], {"Content-Range": part, **extra}, cut=cut)(handler, asked)
         else:
-            reply(200, body, cut=cut, **extra)(handler, asked)
+            reply(200, body, extra, cut=cut)(handler, asked)
 
     return give
 
@@ -105,20 +110,16 @@ def endless(head: bytes, piece: bytes, pause: float = 0.0) -> Reply:
 def silent(handler: Handler, _asked: Asked) -> None:
     """No answer, until the other side has gone."""
     handler.connection.settimeout(30)
-    try:
+    with contextlib.suppress(OSError):
         handler.connection.recv(1)
-    except OSError:
-        pass
     handler.close_connection = True
 
 
 def hang_up(handler: Handler, _asked: Asked) -> None:
     """The end of the connection, without an answer or in the middle of one."""
     handler.close_connection = True
-    try:
+    with contextlib.suppress(OSError):
         handler.connection.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass
 
 
 @dataclass

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-USER, SECRET = "alice", "open:sesame"  # noqa: S105 - a colon, which must survive the way through a header
+USER, SECRET = "alice", "open:sesame"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ def _is_up(port: int, process: subprocess.Popen[bytes]) -> bool:
 
 
 def _output(*command: str, environment: Mapping[str, str] | None = None) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)  # noqa: PLW1510
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
     if done.returncode != 0:
         raise AssertionError(f"{Path(command[0]).name}: {done.stderr}")
     return done.stdout
