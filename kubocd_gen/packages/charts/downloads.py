@@ -7,6 +7,7 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.packages.credentials import variable
 from kubocd_gen.packages.network import NetworkError
 from kubocd_gen.packages.text import shown
 from kubocd_gen.packages.transport import Transport
@@ -28,14 +29,15 @@ class Downloads:
         Raises KcdError: `missing-chart` where there is none, `registry-denied`, `registry-failed`, and what the
         transport raises; `what` opens the sentence, as in «the index of https://charts.example.com».
         """
+        host = urlsplit(url).netloc
         answer = self._transport.request("GET", url, limit=limit)
-        if answer.status in (401, 403) and (credentials := self._credentials(urlsplit(url).netloc.rpartition("@")[2])):
+        if answer.status in (401, 403) and (credentials := self._credentials(host)):
             plain = ":".join(credentials).encode()
             headers = {"Authorization": f"Basic {base64.b64encode(plain).decode()}"}
             answer = self._transport.request("GET", url, headers=headers, limit=limit)
             hint = "the credentials that there are for this host do not open it"
         else:
-            hint = "set KCD_OCI_<HOST>_USER and KCD_OCI_<HOST>_SECRET, or log in with 'docker login'"
+            hint = f"set {variable(host)}_USER and {variable(host)}_SECRET, or log in with 'docker login'"
         if answer.status == 200:
             return answer.body
         said = f"{what} was not to be had: {shown(url)} answers {answer.status}"

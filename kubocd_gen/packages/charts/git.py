@@ -23,6 +23,7 @@ from kubocd_gen.packages.archive import is_plain_path
 from kubocd_gen.packages.charts.downloads import Credentials
 from kubocd_gen.packages.charts.sources import GitChart
 from kubocd_gen.packages.charts.trees import Budget, Keep
+from kubocd_gen.packages.credentials import variable
 from kubocd_gen.packages.network import Network, NetworkError
 from kubocd_gen.packages.text import shown
 
@@ -237,7 +238,10 @@ def _fetch_error(source: GitChart, describe: str, said: str) -> KcdError:
     denied = "could not read Username" in said or "Authentication failed" in said or "Permission denied" in said
     hint = None
     if denied:
-        hint = "set KCD_OCI_<HOST>_USER and KCD_OCI_<HOST>_SECRET, or a credential helper of git"
+        name = variable(urlsplit(source.url).netloc)
+        hint = "let git log in by itself: a credential helper, or an SSH key"
+        if urlsplit(source.url).scheme in ("https", "http"):
+            hint = f"set {name}_USER and {name}_SECRET, or a credential helper of git"
     return NetworkError(f"{describe} cannot be fetched: {line[:300]}", code="git-failed", hint=hint)
 
 

@@ -81,7 +81,7 @@ def _versions(index: bytes, chart: str) -> Any:
             return _load(part, _MOST_VALUES)[chart]
         except (BadIndexError, KeyError):
             pass  # not laid out as it looked: read it all
-    elif re.search(rb"^entries:[ \t]*\r?\n  [^\s#-]", index, re.MULTILINE):
+    elif re.search(rb"^entries:[ \t]*\r?\n  [^\s#-]", index, re.MULTILINE) and chart.encode() not in index:
         return None  # helm's own layout, without the chart
     return _listed(_load(index, _MOST_IN_ALL), chart)
 

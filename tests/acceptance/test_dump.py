@@ -1,0 +1,208 @@
+"""`kcd-gen dump`: what is inside a package, and its files taken out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.charts import archive, chart_files, write_files
+from tests.support.hostile import member, tar
+from tests.support.images import gzipped, package_layer, tarred, write_layout
+from tests.support.quickstart import QUICKSTART, REFERENCE
+from tests.support.workspace import Outcome, files_below, kcd_gen
+
+MANIFEST = """\
+apiVersion: v1alpha1
+name: shop
+tag: 1.0.0
+description: |
+  A shop
+  of two modules
+protected: true
+schema:
+  parameters:
+    properties:
+      host: {type: string, required: true, description: The host name}
+      mode: {enum: [fast, safe], type: string, default: safe}
+      sizes: {items: {properties: {cpu: {type: number, default: 0.5}}}}
+      deep: {properties: {er: {type: boolean, default: false}}}
+  context:
+    properties:
+      ingress: {properties: {class: {type: string, required: true}}}
+modules:
+- name: front
+  source: {local: {path: web}}
+  dependsOn: [back]
+- name: back
+  source: {helmRepository: {url: https://charts.example.com, chart: db, version: 2.0.0}}
+  enabled: "{{ .Parameters.deep.er }}"
+roles: [shop]
+"""
+STATUS = "chartByModule: {front: {name: web, version: 1.0.0}, back: {name: db, version: 2.0.0}}\n"
+CHARTS = {"web-1.0.0.tgz": archive(), "db-2.0.0.tgz": archive("db", "2.0.0")}
+SHOP = "x.io/shop:1.0.0"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A manifest, the layer of its image, and a layout with it."""
+    layer = package_layer(MANIFEST, STATUS, CHARTS)
+    (tmp_path / "shop.yaml").write_text(MANIFEST)
+    (tmp_path / "assembly.tgz").write_bytes(layer)
+    write_layout(tmp_path / "layout", {SHOP: layer})
+    return tmp_path
+
+
+def dump(folder: Path, *arguments: str) -> Outcome:
+    return kcd_gen("dump", *arguments, directory=folder)
+
+
+def ok(outcome: Outcome) -> str:
+    assert outcome.exit == 0, outcome.text
+    return outcome.out
+
+
+def test_a_package_is_shown_for_people(folder: Path) -> None:
+    said = ok(dump(folder, SHOP, "--vendor", "layout", "--offline"))
+    head, _, manifest = said.partition("\nManifest\n")
+    title, *lines = head.splitlines()
+    assert title.startswith("shop:1.0.0  sha256:")
+    digests = [line.rpartition("  ")[0] for line in lines if "sha256:" in line]
+    assert [line.split()[0] for line in digests] == ["db-2.0.0.tgz", "web-1.0.0.tgz"]
+    plain = [line for line in lines if "sha256:" not in line and not line.startswith("  FILE ")]
+    assert plain[:-2] == SHOWN.splitlines()
+    assert lines[-1].startswith("6 files, ")
+    assert manifest == "".join(f"  {line}\n" for line in MANIFEST.splitlines())
+
+
+SHOWN = """\
+from x.io/shop:1.0.0
+A shop
+of two modules
+protected
+roles: ["shop"]
+
+Parameters
+  NAME         TYPE             DEFAULT  REQUIRED  DESCRIPTION
+  host         string                    yes       The host name
+  mode         fast|safe        "safe"
+  sizes        array of object
+  sizes[].cpu  number           0.5
+  deep         object
+  deep.er      boolean          false
+
+Context
+  NAME           TYPE    DEFAULT  REQUIRED  DESCRIPTION
+  ingress        object
+  ingress.class  string           yes
+
+Modules
+  NAME   CHART      ENABLED                    DEPENDS ON  SOURCE
+  front  web 1.0.0  true                       ["back"]    local: {"path": "web"}
+  back   db 2.0.0   {{ .Parameters.deep.er }}              \
+helmRepository: {"url": "https://charts.example.com", "chart": "db", "version": "2.0.0"}
+
+Charts
+"""
+
+
+def test_a_package_is_shown_for_scripts(folder: Path) -> None:
+    document = json.loads(ok(dump(folder, f"oci:layout:{SHOP}", "--format", "json")))
+    package = document["package"]
+    assert package["reference"] == SHOP
+    assert package["parameters"][0] == {
+        "name": "host",
+        "type": "string",
+        "default": "",
+        "required": True,
+        "description": "The host name",
+    }
+    assert package["modules"][1]["chart"] == {"name": "db", "version": "2.0.0"}
+    assert [one["file"] for one in package["charts"]] == ["db-2.0.0.tgz", "web-1.0.0.tgz"]
+    assert document["diagnostics"] == []
+
+
+def test_a_layer_and_a_manifest_are_shown_too(folder: Path) -> None:
+    for name, charts in (("assembly.tgz", 2), ("shop.yaml", 0)):
+        package = json.loads(ok(dump(folder, name, "--format", "json")))["package"]
+        assert (package["name"], len(package["charts"])) == ("shop", charts)
+
+
+def test_a_package_of_the_project_is_found(tmp_path: Path) -> None:
+    (tmp_path / "kcd-gen.yaml").write_text(
+        "apiVersion: kcd-gen/v1alpha1\nkind: Project\nclusters: [{name: a, sources: [a], output: b}]\n"
+        f"packages: {{vendor: '{QUICKSTART / 'packages'}'}}\n"
+    )
+    assert "podinfo 6.7.1" in ok(dump(tmp_path, REFERENCE))
+    assert "podinfo 6.7.1" in ok(dump(tmp_path, f"oci://{REFERENCE}"))
+
+
+def test_a_package_is_unpacked_with_its_charts(folder: Path) -> None:
+    said = ok(dump(folder, "assembly.tgz", "--output", "out"))
+    assert "Created out/charts/web-1.0.0\n" in said
+    found = files_below(folder / "out")
+    assert found["original.yaml"].decode() == MANIFEST
+    assert found["web-1.0.0.tgz"] == CHARTS["web-1.0.0.tgz"]
+    assert found["charts/web-1.0.0/Chart.yaml"] == chart_files()["Chart.yaml"]
+
+
+def test_a_manifest_is_unpacked_as_it_is_groomed(folder: Path) -> None:
+    ok(dump(folder, "shop.yaml", "--output", "out"))
+    assert set(files_below(folder / "out")) == {"original.yaml", "groomed.yaml"}
+
+
+def test_nothing_is_overwritten(folder: Path) -> None:
+    write_files(folder / "out", {"status.yaml": b"mine"})
+    said = dump(folder, "assembly.tgz", "--output", "out")
+    assert "error[foreign-file]: 'out/status.yaml' exists already" in said.err
+    assert said.exit == 1
+    assert files_below(folder / "out") == {"status.yaml": b"mine"}
+
+
+def test_nothing_is_written_through_a_link(folder: Path) -> None:
+    (folder / "elsewhere").mkdir()
+    (folder / "out").mkdir()
+    (folder / "out/charts").symlink_to(folder / "elsewhere")
+    assert "error[symlinked-output]" in dump(folder, "assembly.tgz", "--output", "out").err
+    assert files_below(folder / "elsewhere") == {}
+    (folder / "out/original.yaml").unlink(missing_ok=True)
+    (folder / "out/original.yaml").symlink_to(folder / "new")
+    assert "error[foreign-file]" in dump(folder, "assembly.tgz", "--output", "out").err
+    assert not (folder / "new").exists()
+
+
+def test_a_chart_that_would_leave_the_folder_is_refused(folder: Path) -> None:
+    evil = gzipped(tar(member("web/Chart.yaml", b"name: web\n"), member("web/../../../x", b"x")))
+    files = {"original.yaml": MANIFEST.encode(), "index.yaml": b"entries: {}\n", "status.yaml": STATUS.encode()}
+    (folder / "assembly.tgz").write_bytes(gzipped(tarred({**files, "web-1.0.0.tgz": evil})))
+    assert "error[bad-chart]" in dump(folder, "assembly.tgz", "--output", "out").err
+    assert not (folder / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("argument", "said"),
+    [
+        ("none.yaml", "error[missing-source]: none.yaml does not exist"),
+        ("layout", "error[missing-source]: layout is a folder"),
+        ("nope", "error[bad-reference]"),
+        (f"oci:layout:{SHOP}1", "error[missing-package]"),
+        ("oci:nowhere:x.io/a:1", "error[bad-layout]"),
+    ],
+)
+def test_what_cannot_be_shown(folder: Path, argument: str, said: str) -> None:
+    outcome = dump(folder, argument)
+    assert said in outcome.err
+    assert outcome.exit == 1
+    assert json.loads(dump(folder, argument, "--format", "json").out)["package"] is None
+
+
+def test_a_terminal_gets_no_control_characters(folder: Path) -> None:
+    (folder / "shop.yaml").write_text(MANIFEST.replace("The host name", '"\\e[31mred"'))
+    assert "\x1b" not in ok(dump(folder, "shop.yaml"))
+
+
+def test_the_errors_of_a_manifest_have_their_lines(folder: Path) -> None:
+    (folder / "shop.yaml").write_text(MANIFEST.replace("tag: 1.0.0", "tga: 1.0.0"))
+    assert "shop.yaml:3:1: error[unknown-field]" in dump(folder, "shop.yaml").err

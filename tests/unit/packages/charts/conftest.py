@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.helm.binary import find_helm
+from kubocd_gen.packages.charts.fetching import Charts
+from kubocd_gen.packages.charts.folder import Packed
+from kubocd_gen.packages.charts.sources import ChartSource
+from kubocd_gen.packages.credentials import CredentialStore
+from kubocd_gen.packages.network import Network
+from kubocd_gen.packages.registry import Registry
+from kubocd_gen.packages.transport import Transport
+
+CREDENTIALS = {"charts.example.com": ("alice", "secret")}
+Fetch = Callable[[ChartSource], Packed]
+
+
+@pytest.fixture
+def charts(tmp_path: Path) -> Charts:
+    """The charts of a run without credentials in its environment."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    network = Network()
+    transport = Transport(network, environment={})
+    registry = Registry(network, transport, CredentialStore({}))
+    return Charts(network, transport, registry, CREDENTIALS.get, find_helm(), scratch)
+
+
+def refusal(ask: Callable[[], object], code: str) -> KcdError:
+    with pytest.raises(KcdError) as caught:
+        ask()
+    assert caught.value.code == code, caught.value.message
+    assert caught.value.message.isprintable()
+    assert caught.value.position is None
+    return caught.value

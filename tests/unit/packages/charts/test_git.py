@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from kubocd_gen.diagnostics import KcdError, Position
+from kubocd_gen.packages.archive import read_chart_archive
+from kubocd_gen.packages.charts.fetching import Charts
+from kubocd_gen.packages.charts.sources import GitChart, chart_source
+from tests.support.charts import chart_files, commit_all, git, git_repository
+from tests.unit.packages.charts.conftest import refusal
+
+MORE = {"README.md": b"r", "ci/values.yaml": b"{}", "files/a": b"a", "files.txt": b"f", "notes.txt": b"n"}
+
+
+def chart_in(folder: str, **more: str) -> dict[str, bytes]:
+    return {f"{folder}/{name}": data for name, data in {**chart_files(**more), **MORE}.items()}
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A repository with a chart in `charts/web`: branch `main`, tag `v1`."""
+    folder = tmp_path / "checkout"
+    folder.mkdir()
+    git_repository(folder, chart_in("charts/web"))
+    return folder
+
+
+def wanted(checkout: Path, path: str = "charts/web", ref: str = "refs/heads/main", *extra: str) -> GitChart:
+    return GitChart(f"file://{checkout}", ref, path, extra)
+
+
+def names(charts: Charts, source: GitChart) -> list[str]:
+    archive = charts.fetch(source).chart.archive
+    return [one.path.removeprefix("web/") for one in read_chart_archive(archive, describe="it")]
+
+
+def test_a_chart_holds_what_helm_documents_and_no_more(charts: Charts, checkout: Path) -> None:
+    assert names(charts, wanted(checkout)) == ["Chart.yaml", "README.md", "templates/values.yaml", "values.yaml"]
+
+
+def test_extra_files_are_named_by_the_beginning_of_their_path(charts: Charts, checkout: Path) -> None:
+    more = set(names(charts, wanted(checkout, "charts/web", "refs/heads/main", "/files", "/ci/")))
+    assert more >= {"files/a", "files.txt", "ci/values.yaml"}
+    assert "notes.txt" not in more
+
+
+def test_a_branch_and_a_tag_are_told_apart(charts: Charts, checkout: Path) -> None:
+    git(checkout, "tag", "main", "v1^{commit}")  # a tag that is called like the branch
+    (checkout / "charts/web/Chart.yaml").write_bytes(chart_files(version="2.0.0")["Chart.yaml"])
+    commit_all(checkout)
+    assert charts.fetch(wanted(checkout)).chart.version == "2.0.0"
+    assert charts.fetch(wanted(checkout, ref="refs/tags/main")).chart.version == "1.0.0"
+    assert charts.fetch(wanted(checkout, ref="refs/tags/v1")).chart.version == "1.0.0"
+
+
+def test_a_chart_may_lie_at_the_root(charts: Charts, tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    git_repository(tmp_path / "root", chart_files())
+    assert "Chart.yaml" in names(charts, wanted(tmp_path / "root", ""))
+
+
+def test_the_bytes_are_those_of_the_commit(charts: Charts, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = charts.fetch(wanted(checkout)).chart.archive
+    config = checkout.parent / "config"
+    config.write_text('[core]\nautocrlf = true\nattributesFile = /dev/null\n[filter "x"]\nsmudge = tr a b\n')
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
+    (checkout / ".gitattributes").write_text("* text eol=crlf filter=x export-ignore\n")
+    commit_all(checkout)
+    assert charts.fetch(wanted(checkout, "./charts/web")).chart.archive == first
+
+
+def test_nothing_of_a_calling_git_reaches_ours(charts: Charts, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_DIR", "/nowhere")
+    assert charts.fetch(wanted(checkout))
+
+
+def test_links_inside_the_repository_are_followed(charts: Charts, checkout: Path) -> None:
+    (checkout / "shared").mkdir()
+    (checkout / "shared/one.yaml").write_bytes(b"one: 1\n")
+    (checkout / "charts/web/templates/one.yaml").symlink_to("../../../shared/one.yaml")
+    (checkout / "charts/web/crds").symlink_to("../../shared")
+    (checkout / "charts/alias").symlink_to("web")
+    commit_all(checkout)
+    for path in ("charts/web", "charts/alias"):
+        assert {"templates/one.yaml", "crds/one.yaml"} <= set(names(charts, wanted(checkout, path)))
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "../../../../../../etc/passwd", "../../../.."])
+def test_links_that_leave_the_repository_are_refused(charts: Charts, checkout: Path, target: str) -> None:
+    (checkout / "charts/web/templates/x.yaml").symlink_to(target)
+    commit_all(checkout)
+    error = refusal(lambda: charts.fetch(wanted(checkout)), "bad-chart")
+    assert error.message.endswith("holds 'templates/x.yaml', a link that leaves the repository")
+
+
+def test_links_in_a_circle_and_to_nowhere_are_refused(charts: Charts, checkout: Path) -> None:
+    link = checkout / "charts/web/templates/x"
+    for target, said in (("x", "leaves"), ("..", "into itself"), ("nowhere", "leads nowhere")):
+        link.unlink(missing_ok=True)
+        link.symlink_to(target)
+        commit_all(checkout)
+        source = wanted(checkout, "charts/" + "./" * len(target) + "web")
+        git(checkout, "branch", "--force", f"b{len(target)}")
+        source = GitChart(source.url, f"refs/heads/b{len(target)}", "charts/web")
+        assert said in refusal(lambda source=source: charts.fetch(source), "bad-chart").message  # type: ignore[misc]
+
+
+def test_what_a_repository_does_not_have(charts: Charts, checkout: Path) -> None:
+    missing = refusal(lambda: charts.fetch(wanted(checkout, ref="refs/heads/nope")), "missing-chart")
+    assert missing.message == f"the Git repository file://{checkout} has no branch 'nope'"
+    missing = refusal(lambda: charts.fetch(wanted(checkout, "charts/nope")), "missing-chart")
+    assert "has no folder 'charts/nope'" in missing.message
+    missing = refusal(lambda: charts.fetch(wanted(checkout, "charts")), "bad-chart")
+    assert "has no Chart.yaml" in missing.message
+
+
+def test_a_repository_that_is_not_there(charts: Charts, tmp_path: Path) -> None:
+    error = refusal(lambda: charts.fetch(wanted(tmp_path / "nowhere")), "git-failed")
+    assert error.exit_code == 4
+    assert "does not appear to be a git repository" in error.message or "does not exist" in error.message
+
+
+def test_git_is_asked_for_only_where_it_is_needed(
+    charts: Charts, checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert refusal(lambda: charts.fetch(wanted(checkout)), "git-missing").hint is not None
+
+
+def test_dependencies_on_folders_of_the_repository(charts: Charts, tmp_path: Path) -> None:
+    depends = "[{name: common, version: 0.1.0, repository: 'file://../common'}]"
+    files = chart_in("charts/web", dependencies=depends) | chart_in("charts/common", name="common", version="0.1.0")
+    (tmp_path / "with").mkdir()
+    git_repository(tmp_path / "with", files)
+    assert "charts/common/Chart.yaml" in names(charts, wanted(tmp_path / "with"))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"url": "--upload-pack=touch /tmp/x", "branch": "main", "path": "."},
+        {"url": "ext::sh -c touch% /tmp/x", "branch": "main", "path": "."},
+        {"url": "-oProxyCommand=x", "branch": "main", "path": "."},
+        {"url": "ssh://-oProxyCommand=x/y", "branch": "main", "path": "."},
+        {"url": "fd::17", "branch": "main", "path": "."},
+        {"url": "/etc", "branch": "main", "path": "."},
+        {"url": "https://x.io/y z", "branch": "main", "path": "."},
+        {"url": "https://x.io/y", "branch": "--all", "path": "."},
+        {"url": "https://x.io/y", "branch": "a:refs/heads/b", "path": "."},
+        {"url": "https://x.io/y", "branch": "a..b", "path": "."},
+        {"url": "https://x.io/y", "tag": "a b", "path": "."},
+        {"url": "https://x.io/y", "tag": "v1", "path": "../x"},
+        {"url": "https://x.io/y", "tag": "v1", "path": "a/.git/b"},
+        {"url": "https://x.io/y", "tag": "v1", "path": ".", "extraFilePrefixes": ["ci"]},
+        {"url": "https://user:secret@x.io/y", "tag": "v1", "path": "."},
+        {"url": "https://token@x.io/y", "tag": "v1", "path": "."},
+    ],
+)
+def test_a_source_that_asks_for_more_than_a_chart_is_refused(given: dict[str, str]) -> None:
+    with pytest.raises(KcdError) as caught:
+        chart_source({"git": given}, Path(), Position("demo.yaml", 1))
+    assert caught.value.code == "bad-package"
+    assert "secret" not in caught.value.message
+    assert caught.value.position == Position("demo.yaml", 1)
+
+
+@pytest.mark.parametrize(
+    "url", ["git@github.com:org/repo.git", "ssh://git@x.io/y", "https://x.io:8443/y.git", "git://x.io/y", "file:///x"]
+)
+def test_an_ordinary_source_is_taken(url: str) -> None:
+    given = {"url": url, "branch": "feature/a-b_1.x", "path": "/charts/./web/"}
+    source = chart_source({"git": given}, Path(), Position("demo.yaml"))
+    assert source == GitChart(url, "refs/heads/feature/a-b_1.x", "charts/web")
+    assert not os.environ.get("GIT_DIR")

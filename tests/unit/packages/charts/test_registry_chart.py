@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kubocd_gen.diagnostics import KcdError, Position
+from kubocd_gen.helm.binary import find_helm
+from kubocd_gen.packages.charts.fetching import Charts
+from kubocd_gen.packages.charts.sources import HelmRepositoryChart, LocalChart, RegistryChart, chart_source
+from kubocd_gen.packages.reference import parse_reference
+from tests.support.charts import archive
+from tests.support.images import write_layout
+from tests.support.registry import Running, run_registry, skopeo
+from tests.unit.packages.charts.conftest import refusal
+from tests.unit.packages.conftest import LAYER
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with run_registry(tmp_path_factory.mktemp("registry")) as running:
+        yield running
+
+
+def test_a_chart_is_read_as_helm_pushes_it(charts: Charts, registry: Running, tmp_path: Path) -> None:
+    data = archive(version="1.0.0+build.5")
+    (tmp_path / "web.tgz").write_bytes(data)
+    command = [str(find_helm()), "push", "web.tgz", f"oci://{registry.host}/charts", "--plain-http"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    given = {"repository": f"{registry.host}/charts/web", "tag": "1.0.0+build.5", "insecure": True}
+    source = chart_source({"oci": given}, tmp_path, Position("demo.yaml"))
+    assert source == RegistryChart(parse_reference(f"{registry.host}/charts/web:1.0.0_build.5"), insecure=True)
+    chart = charts.fetch(source).chart
+    assert chart.archive == data
+    assert chart.version == "1.0.0+build.5"
+
+
+def test_an_image_that_is_no_chart_is_refused(charts: Charts, registry: Running, tmp_path: Path) -> None:
+    reference = parse_reference(f"{registry.host}/packages/p:1.0.0")
+    write_layout(tmp_path / "layout", {str(reference): LAYER})
+    where = (f"oci:{tmp_path}/layout:{reference}", f"docker://{reference}")
+    skopeo("copy", "--dest-tls-verify=false", *where, home=tmp_path)
+    error = refusal(lambda: charts.fetch(RegistryChart(reference, insecure=True)), "bad-chart")
+    assert error.message == f"{reference} is not a Helm chart, but a KuboCD package"
+
+
+def test_a_chart_that_is_not_there(charts: Charts, registry: Running) -> None:
+    reference = parse_reference(f"{registry.host}/charts/none:1.0.0")
+    with pytest.raises(KcdError) as caught:
+        charts.fetch(RegistryChart(reference, insecure=True))
+    assert (caught.value.code, caught.value.exit_code) == ("missing-package", 4)
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ({"oci": {"repository": "oci://x.io/web", "tag": "1"}}, "starts with a scheme"),
+        ({"oci": {"repository": "x.io/web", "tag": "a b"}}, "where a tag belongs"),
+        ({"helmRepository": {"url": "oci://x.io/c", "chart": "web", "version": "1.0.0"}}, "is a registry"),
+        ({"helmRepository": {"url": "x.io", "chart": "web", "version": "1.0.0"}}, "is not a URL"),
+        ({"helmRepository": {"url": "https://x.io:y", "chart": "web", "version": "1.0.0"}}, "is not a URL"),
+        ({"helmRepository": {"url": "https://x.io", "chart": "web", "version": "^1"}}, "is not a version"),
+        ({"helmRepository": {"url": "https://a:b@x.io", "chart": "web", "version": "1.0.0"}}, "holds credentials"),
+        ({"local": {"path": "a\0b"}}, "is not a path"),
+    ],
+)
+def test_a_source_that_could_never_be_fetched(source: dict[str, dict[str, str]], said: str) -> None:
+    with pytest.raises(KcdError, match=said) as caught:
+        chart_source(source, Path(), Position("demo.yaml", 1))
+    assert caught.value.position == Position("demo.yaml", 1)
+    assert caught.value.message.isprintable()
+    assert "a:b" not in caught.value.message
+
+
+def test_sources_of_other_kinds() -> None:
+    given = {"url": "https://x.io/charts/", "chart": "web", "version": "v1.2.3"}
+    source = chart_source({"oci": None, "helmRepository": given}, Path("/p"), Position(""))
+    assert source == HelmRepositoryChart("https://x.io/charts", "web", "v1.2.3")
+    assert chart_source({"local": {}}, Path("/p"), Position("")) == LocalChart(Path("/p"), ".")
