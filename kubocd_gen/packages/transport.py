@@ -20,7 +20,7 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 
 from kubocd_gen import __version__
 from kubocd_gen.packages.hosts import CONNECTIONS, LAST_WAIT, Host, Trouble
-from kubocd_gen.packages.http_fields import range_start, retry_after, strong_etag
+from kubocd_gen.packages.http_fields import public, range_start, retry_after, strong_etag
 from kubocd_gen.packages.network import CONNECT_TIMEOUT, READ_TIMEOUT, Network, NetworkError
 from kubocd_gen.packages.oci import JSON_LIMIT, MIB
 from kubocd_gen.packages.text import shown
@@ -52,7 +52,9 @@ class Answer:
 
 
 class TooLarge(NetworkError):
-    """The answer is longer than the caller takes."""
+    """The answer is longer than the caller takes; `media_type` is what it says of itself."""
+
+    media_type = ""
 
 
 @dataclass(slots=True)
@@ -69,6 +71,7 @@ class _Exchange:
     received: bytearray = field(default_factory=bytearray)
     etag: str | None = None
     continues: bool = True  # whether a part may be asked for
+    tries: int = 0
 
     def start_over(self) -> None:
         self.received, self.etag = bytearray(), None
@@ -174,6 +177,7 @@ class Transport:
     def _attempt(self, exchange: _Exchange) -> Answer:
         """One try: the request, and what it is redirected to."""
         url, headers = exchange.url, dict(exchange.headers)
+        exchange.tries += 1
         for _ in range(REDIRECTS + 1):
             parts = split_url(url, exchange.url)
             answer, location = self._hop(exchange, url, parts, headers)
@@ -181,7 +185,7 @@ class Transport:
                 return answer
             target = follow(url, location)
             if exchange.method not in ("GET", "HEAD"):
-                raise _wrong(parts.netloc, f"redirects a {exchange.method} to {shown(target)}")
+                raise _wrong(parts.netloc, f"redirects a {exchange.method} to {shown(public(target))}")
             there = split_url(target, url)
             if (parts.scheme, there.scheme) == ("https", "http"):
                 raise _wrong(parts.netloc, f"redirects from HTTPS to plain HTTP, to {there.netloc}")
@@ -234,7 +238,8 @@ class Transport:
         headers = {name.lower(): value for name, value in response.headers.items()}
         if status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             asked = retry_after(headers.get("retry-after"), self._now())
-            raise Trouble(host, f"{host} answers {_named(status)}", retry_after=asked)
+            hint = _BUSY if status == HTTPStatus.TOO_MANY_REQUESTS else _ILL
+            raise Trouble(host, f"{host} answers {_named(status)}", hint=hint, retry_after=asked)
         if status in _MOVED and (location := headers.get("location")):
             return Answer(status, headers, b"", url), location
         if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and exchange.received:
@@ -252,7 +257,7 @@ class Transport:
         elif status != HTTPStatus.OK:
             taken = bytearray()
             if exchange.method != "HEAD":
-                _drain(response, taken, _MESSAGE, watch)
+                _drain(response, taken, _MESSAGE, watch.extend)
             return Answer(status, headers, bytes(taken[:_MESSAGE]), url), None
         else:
             exchange.start_over()
@@ -261,10 +266,18 @@ class Transport:
             return Answer(status, headers, b"", url), None
         declared = headers.get("content-length", "")
         length = len(exchange.received) + int(declared) if declared.isascii() and declared.isdigit() else 0
-        if length > exchange.limit or not _drain(response, exchange.received, exchange.limit, watch):
-            raise TooLarge(
+
+        def earned(seconds: float) -> None:
+            watch.extend(seconds)
+            if exchange.tries > 1:
+                self._host(host).earn(seconds)
+
+        if length > exchange.limit or not _drain(response, exchange.received, exchange.limit, earned):
+            error = TooLarge(
                 f"{host} answers with more than {_size(exchange.limit)}", code="registry-failed", hint=_NO_REGISTRY
             )
+            error.media_type = headers.get("content-type", "").lower()
+            raise error
         closing = not declared and "chunked" not in headers.get("transfer-encoding", "").lower()
         if closing and len(exchange.received) < (1 if exchange.size is None else exchange.size):
             # The end of the connection was to be the end of the body, and it came too early, or within the head.
@@ -327,6 +340,8 @@ class Transport:
                     self._watches.discard(watch)
 
 
+_BUSY = "run again later; many registries allow more to those who log in"
+_ILL = "the registry is ill or overloaded: ask those who run it, or run again later"
 _NO_REGISTRY = "what answers is no registry, or one that is not to be trusted; check the URL"
 
 
@@ -363,12 +378,12 @@ def _prepared(exchange: _Exchange, url: str, headers: Mapping[str, str]) -> requ
     return request.prepare()
 
 
-def _drain(response: requests.Response, taken: bytearray, limit: int, watch: Watch) -> bool:
-    """Append the body to `taken`; False where there is more than `limit` holds, of which one byte is taken at most."""
+def _drain(response: requests.Response, taken: bytearray, limit: int, earned: Callable[[float], None]) -> bool:
+    """Append the body to `taken`; False where it grows over `limit`. `earned` is told the seconds that bytes buy."""
     raw: Any = response.raw
     for chunk in raw.stream(_CHUNK, decode_content=False):
         taken += chunk
-        watch.extend(len(chunk) / SLOWEST)
+        earned(len(chunk) / SLOWEST)
         if len(taken) > limit:
             return False
     return True
@@ -391,7 +406,7 @@ def split_url(url: str, origin: str) -> SplitResult:
     except ValueError:
         usable = False
     if not usable or "@" in parts.netloc or len(url) > _LONGEST_URL or not url.isprintable() or " " in url:
-        raise _wrong(name, f"leads to {shown(url)}, which is no address of HTTP")
+        raise _wrong(name, f"leads to {shown(public(url))}, which is no address of HTTP")
     return parts
 
 
