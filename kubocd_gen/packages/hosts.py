@@ -102,6 +102,12 @@ class Host:
             self._since = now
             self._waiting -= 1
 
+    def earn(self, seconds: float) -> None:
+        """Bytes of a request that had failed come again: what they are worth is not charged."""
+        with self._lock:
+            if self._waiting:
+                self._since = min(self._clock(), self._since + seconds)
+
     def pause(self, trouble: Trouble, tries: int, chance: float) -> float:
         """How many seconds to wait after `tries` tries; `chance` is random, from 0 to 1.
 

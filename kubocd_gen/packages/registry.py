@@ -22,7 +22,7 @@ from kubocd_gen.packages.oci import (
     sha256,
 )
 from kubocd_gen.packages.reference import Reference
-from kubocd_gen.packages.refusals import corrupt, refusal, unexpected
+from kubocd_gen.packages.refusals import corrupt, refusal, unexpected, web_page
 from kubocd_gen.packages.shared import Shared
 from kubocd_gen.packages.text import shown
 from kubocd_gen.packages.tokens import Tokens
@@ -170,7 +170,9 @@ class Registry:
         name = f"blob {descriptor.digest} of {endpoint.repository}"
         try:
             answer = self._ask("GET", endpoint, ("blobs", descriptor.digest), access, PULL, size=descriptor.size)
-        except TooLarge:
+        except TooLarge as error:
+            if "html" in error.media_type:
+                raise web_page(endpoint, name, "the blob") from None
             raise corrupt(f"{endpoint} gives more than the {descriptor.size} bytes of {name}") from None
         if answer.status != HTTPStatus.OK:
             raise self._refusal(answer, endpoint, name, access, "read")
@@ -240,9 +242,8 @@ class Registry:
         return answer
 
     def _refusal(self, answer: Answer, endpoint: Endpoint, name: str, access: Access, verb: str) -> NetworkError:
-        denied = answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)
-        credentials = self._store.find(endpoint.registry) if denied else None
-        return refusal(answer, endpoint, name, access, credentials, verb)
+        # Not `find`: no helper has to run only for the wording of a message.
+        return refusal(answer, endpoint, name, access, self._store.known(endpoint.registry), verb)
 
 
 def _media_type(answer: Answer) -> str:

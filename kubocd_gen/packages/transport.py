@@ -20,7 +20,7 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 
 from kubocd_gen import __version__
 from kubocd_gen.packages.hosts import CONNECTIONS, LAST_WAIT, Host, Trouble
-from kubocd_gen.packages.http_fields import range_start, retry_after, strong_etag
+from kubocd_gen.packages.http_fields import public, range_start, retry_after, strong_etag
 from kubocd_gen.packages.network import CONNECT_TIMEOUT, READ_TIMEOUT, Network, NetworkError
 from kubocd_gen.packages.oci import JSON_LIMIT, MIB
 from kubocd_gen.packages.text import shown
@@ -52,7 +52,9 @@ class Answer:
 
 
 class TooLarge(NetworkError):
-    """The answer is longer than the caller takes."""
+    """The answer is longer than the caller takes; `media_type` is what it says of itself."""
+
+    media_type = ""
 
 
 @dataclass(slots=True)
@@ -69,6 +71,7 @@ class _Exchange:
     received: bytearray = field(default_factory=bytearray)
     etag: str | None = None
     continues: bool = True  # whether a part may be asked for
+    tries: int = 0
 
     def start_over(self) -> None:
         self.received, self.etag = bytearray(), None
@@ -98,7 +101,7 @@ class Transport:
         self._lock = threading.Lock()
         self._hosts: dict[str, Host] = {}
         self._watches: set[Watch] = set()
-        self._adapter: Adapter | None = None
+        self._adapters: dict[bool, Adapter] = {}  # by whether they know TLS
 
     def request(
         self,
@@ -165,15 +168,16 @@ class Transport:
         """Break off what is under way and open nothing more; waiting threads end with a NetworkError at once."""
         self._closed.set()
         with self._lock:
-            watches, adapter = list(self._watches), self._adapter
+            watches, adapters = list(self._watches), list(self._adapters.values())
         for watch in watches:
             watch.abort()
-        if adapter is not None:
+        for adapter in adapters:
             adapter.close()
 
     def _attempt(self, exchange: _Exchange) -> Answer:
         """One try: the request, and what it is redirected to."""
         url, headers = exchange.url, dict(exchange.headers)
+        exchange.tries += 1
         for _ in range(REDIRECTS + 1):
             parts = split_url(url, exchange.url)
             answer, location = self._hop(exchange, url, parts, headers)
@@ -181,7 +185,7 @@ class Transport:
                 return answer
             target = follow(url, location)
             if exchange.method not in ("GET", "HEAD"):
-                raise _wrong(parts.netloc, f"redirects a {exchange.method} to {shown(target)}")
+                raise _wrong(parts.netloc, f"redirects a {exchange.method} to {shown(public(target))}")
             there = split_url(target, url)
             if (parts.scheme, there.scheme) == ("https", "http"):
                 raise _wrong(parts.netloc, f"redirects from HTTPS to plain HTTP, to {there.netloc}")
@@ -204,7 +208,8 @@ class Transport:
             left, connect, silence = host.left(), CONNECT_TIMEOUT, exchange.timeout
             if left is not None:  # it has failed and not answered since: it gets no more than it has left
                 connect, silence = min(connect, max(1.0, left)), min(silence, max(LAST_WAIT, left))
-            proxy, adapter = self._proxy(url), self._connections()
+            proxy = self._proxy(url)
+            adapter = self._connections(tls=parts.scheme == "https" or (proxy or "").lower().startswith("https:"))
             connected = False
             with self._watched(connect + silence + len(exchange.data or b"") / SLOWEST) as watch:
                 try:
@@ -216,9 +221,9 @@ class Transport:
                         found = self._read(exchange, response, parts.netloc, url, watch)
                     finally:
                         response.close()
-                    if watch.expired or watch.aborted:  # then what looks like the end of a body may be none
-                        raise ConnectionAbortedError
-                    return found
+                    if not (watch.expired or watch.aborted):  # else what looks like the end of a body may be none
+                        return found
+                    raise ConnectionAbortedError
                 except FAILURES as error:
                     if self._closed.is_set():
                         raise _interrupted() from None
@@ -233,7 +238,8 @@ class Transport:
         headers = {name.lower(): value for name, value in response.headers.items()}
         if status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             asked = retry_after(headers.get("retry-after"), self._now())
-            raise Trouble(host, f"{host} answers {_named(status)}", retry_after=asked)
+            hint = _BUSY if status == HTTPStatus.TOO_MANY_REQUESTS else _ILL
+            raise Trouble(host, f"{host} answers {_named(status)}", hint=hint, retry_after=asked)
         if status in _MOVED and (location := headers.get("location")):
             return Answer(status, headers, b"", url), location
         if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and exchange.received:
@@ -251,7 +257,7 @@ class Transport:
         elif status != HTTPStatus.OK:
             taken = bytearray()
             if exchange.method != "HEAD":
-                _drain(response, taken, _MESSAGE, watch)
+                _drain(response, taken, _MESSAGE, watch.extend)
             return Answer(status, headers, bytes(taken[:_MESSAGE]), url), None
         else:
             exchange.start_over()
@@ -260,23 +266,32 @@ class Transport:
             return Answer(status, headers, b"", url), None
         declared = headers.get("content-length", "")
         length = len(exchange.received) + int(declared) if declared.isascii() and declared.isdigit() else 0
-        if length > exchange.limit or not _drain(response, exchange.received, exchange.limit, watch):
-            raise TooLarge(
+
+        def earned(seconds: float) -> None:
+            watch.extend(seconds)
+            if exchange.tries > 1:
+                self._host(host).earn(seconds)
+
+        if length > exchange.limit or not _drain(response, exchange.received, exchange.limit, earned):
+            error = TooLarge(
                 f"{host} answers with more than {_size(exchange.limit)}", code="registry-failed", hint=_NO_REGISTRY
             )
+            error.media_type = headers.get("content-type", "").lower()
+            raise error
         closing = not declared and "chunked" not in headers.get("transfer-encoding", "").lower()
         if closing and len(exchange.received) < (1 if exchange.size is None else exchange.size):
             # The end of the connection was to be the end of the body, and it came too early, or within the head.
             raise Trouble(host, f"{host} breaks the connection off", broken=True)
         return Answer(status, headers, bytes(exchange.received), url), None
 
-    def _connections(self) -> Adapter:
-        with self._lock:
-            if self._adapter is None:
-                from kubocd_gen.packages.connections import Adapter, tls_context
+    def _connections(self, *, tls: bool) -> Adapter:
+        from kubocd_gen.packages.connections import Adapter, tls_context
 
-                self._adapter = Adapter(tls_context(self._network.ca_file, self._environment), CONNECTIONS)
-            return self._adapter
+        with self._lock:
+            if tls not in self._adapters:  # to read all that is trusted takes 50 ms
+                context = tls_context(self._network.ca_file, self._environment) if tls else None
+                self._adapters[tls] = Adapter(context, CONNECTIONS)
+            return self._adapters[tls]
 
     def _proxy(self, url: str) -> str | None:
         import requests.utils
@@ -325,6 +340,8 @@ class Transport:
                     self._watches.discard(watch)
 
 
+_BUSY = "run again later; many registries allow more to those who log in"
+_ILL = "the registry is ill or overloaded: ask those who run it, or run again later"
 _NO_REGISTRY = "what answers is no registry, or one that is not to be trusted; check the URL"
 
 
@@ -361,12 +378,12 @@ def _prepared(exchange: _Exchange, url: str, headers: Mapping[str, str]) -> requ
     return request.prepare()
 
 
-def _drain(response: requests.Response, taken: bytearray, limit: int, watch: Watch) -> bool:
-    """Append the body to `taken`; False where there is more than `limit` holds, of which one byte is taken at most."""
+def _drain(response: requests.Response, taken: bytearray, limit: int, earned: Callable[[float], None]) -> bool:
+    """Append the body to `taken`; False where it grows over `limit`. `earned` is told the seconds that bytes buy."""
     raw: Any = response.raw
     for chunk in raw.stream(_CHUNK, decode_content=False):
         taken += chunk
-        watch.extend(len(chunk) / SLOWEST)
+        earned(len(chunk) / SLOWEST)
         if len(taken) > limit:
             return False
     return True
@@ -389,7 +406,7 @@ def split_url(url: str, origin: str) -> SplitResult:
     except ValueError:
         usable = False
     if not usable or "@" in parts.netloc or len(url) > _LONGEST_URL or not url.isprintable() or " " in url:
-        raise _wrong(name, f"leads to {shown(url)}, which is no address of HTTP")
+        raise _wrong(name, f"leads to {shown(public(url))}, which is no address of HTTP")
     return parts
 
 

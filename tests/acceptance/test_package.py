@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from kubocd_gen.helm.binary import find_helm
 from kubocd_gen.packages.image import PackageImage, read_image
 from kubocd_gen.packages.layout import OciLayout
 from kubocd_gen.packages.reference import parse_reference
@@ -150,7 +151,7 @@ def test_a_packaged_quickstart_compiles_to_what_the_vendored_one_does(tmp_path: 
         url = next(line.split()[-1] for line in manifest.splitlines() if line.strip().startswith("url:"))
         (tmp_path / "podinfo.yaml").write_text(manifest.replace(url, server.url))
         ok(author.run("podinfo.yaml", prefix=PODINFO.rpartition("/")[0]))
-    built = {}
+    built: dict[str, tuple[list[str], bytes]] = {}
     for vendor in ("layout", str(QUICKSTART / "packages")):
         output = f"out-{len(built)}"
         flags = ("--source", str(QUICKSTART / "cluster"), "--output", output, "--vendor", vendor)
@@ -370,8 +371,38 @@ def test_offline_needs_local_charts_and_a_layout(author: Author) -> None:
     refused(author.run(remote, "--offline"), "offline", 4)
 
 
+def test_a_helm_repository_is_opened_with_the_variables_of_its_host_alone(tmp_path: Path, author: Author) -> None:
+    write_repository(tmp_path / "repository", {"web-1.0.0.tgz": archive()})
+    with serve(tmp_path / "repository", login=("alice", "secret")) as server:
+        name = author.manifest(f"{{helmRepository: {{url: '{server.url}', chart: web, version: 1.0.0}}}}")
+        variable = "KCD_OCI_" + server.host.replace(".", "_").replace(":", "_")
+        # Those without a host are for registries: any manifest could ask for them.
+        said = author.run(name, KCD_OCI_USER="alice", KCD_OCI_SECRET="secret")
+        assert f"set {variable}_USER and {variable}_SECRET" in refused(said, "registry-denied", 4)
+        ok(author.run(name, **{f"{variable}_USER": "alice", f"{variable}_SECRET": "secret"}))
+    assert author.image().files["web-1.0.0.tgz"] == archive()
+
+
+def test_a_manifest_that_holds_a_secret_is_refused(author: Author) -> None:
+    source = "{helmRepository: {url: 'https://me:${TOKEN}@charts.example.com', chart: web, version: 1.0.0}}"
+    said = refused(author.run(author.manifest(source), TOKEN="s3cr3t"), "bad-package")
+    assert "source.helmRepository.url of 'https://charts.example.com' holds credentials" in said
+    assert "s3cr3t" not in said
+
+
 def test_a_git_chart_is_packaged_too(author: Author) -> None:
     files = {f"deploy/web/{name}": data for name, data in chart_files().items()}
     url = git_repository(author.root / "git", files)
     ok(author.run(author.manifest(f"{{git: {{url: '{url}', path: deploy/web, tag: v1}}}}")))
     assert "web-1.0.0.tgz" in author.image().files
+
+
+def test_helm_takes_the_package_for_a_repository(author: Author) -> None:
+    author.chart(files=chart_files(description="'a: b'", appVersion="1.10", keywords="[yes, 1]"))
+    ok(author.run(author.manifest()))
+    ok(kcd_gen("dump", f"oci:layout:{PREFIX}/demo:1.0.0", "--output", "unpacked", directory=author.root))
+    with serve(author.root / "unpacked") as server:
+        environment = {"HOME": str(author.root), "PATH": os.environ["PATH"]}
+        command = [str(find_helm()), "pull", "web", "--repo", server.url, "--version", "1.0.0"]
+        subprocess.run(command, cwd=author.root, env=environment, check=True, capture_output=True)
+    assert (author.root / "web-1.0.0.tgz").read_bytes() == author.image().files["web-1.0.0.tgz"]

@@ -131,15 +131,20 @@ class _Work:
         missing = [one for one in dependencies if not _has(target, str(one.get("name")))]
         if not missing:
             return
-        for one in missing:
+        for one in dependencies:  # helm builds them all anew, those that are there, too
             repository = str(one.get("repository") or "")
             if repository.startswith("file://"):
-                other = posixpath.normpath(posixpath.join(path, repository.removeprefix("file://")))
-                if other.startswith("..") or repository.startswith("file:///"):
-                    what = f"{self.describe} depends on {shown(repository)}, which is not beside it"
-                    raise KcdError(what, code="bad-chart", hint="write it relative, as in file://../common")
-                self.prepare(other, everything, depth + 1)
+                self.prepare(self._beside(path, repository), everything, depth + 1)
         self._build(target, dependencies, missing)
+
+    def _beside(self, path: str, repository: str) -> str:
+        """The folder of the tree that `file://…` leads to from `path`; in the copy it must not lead out of the tree."""
+        relative = repository.removeprefix("file://")
+        other = posixpath.normpath(posixpath.join(path.strip("/"), relative))
+        if relative.startswith("/") or other.split("/")[0] == "..":
+            what = f"{self.describe} depends on {shown(repository)}, which is not beside it"
+            raise KcdError(what, code="bad-chart", hint="write it relative, as in file://../common")
+        return f"/{other}" if path.startswith("/") else other
 
     def _build(self, target: Path, dependencies: list[Mapping[str, Any]], missing: list[Mapping[str, Any]]) -> None:
         names = ", ".join(shown(str(one.get("name"))) for one in missing)

@@ -169,7 +169,8 @@ class Git:
             "LC_ALL": "C",
             "GIT_ASKPASS": "true",
         }
-        variables.setdefault("GIT_SSH_COMMAND", "ssh -oBatchMode=yes")
+        if "GIT_SSH" not in variables:
+            variables.setdefault("GIT_SSH_COMMAND", "ssh -oBatchMode=yes")
         settings = {"core.hooksPath": os.devnull, "gc.auto": "0"}
         if self.network.ca_file is not None:
             settings["http.sslCAInfo"] = str(self.network.ca_file)

@@ -126,3 +126,11 @@ def test_dependencies_that_are_not_to_be_had(charts: Charts, folder: Path, tmp_p
         error = refusal(lambda: members(charts, folder), "missing-chart")
     assert "the dependencies 'db' of the chart web were not to be had" in error.message
     assert error.exit_code == 4
+
+
+@pytest.mark.parametrize("place", ["file:///etc", "file://../../../../../../../../../../etc"])
+def test_dependencies_on_folders_anywhere_are_refused(charts: Charts, folder: Path, place: str) -> None:
+    write_files(folder / "web", {"charts/here-1.0.0.tgz": archive("here")})
+    one = {"name": "here", "version": "1.0.0", "repository": place}
+    depend(folder, one, {"name": "db", "version": "1.0.0", "repository": "http://127.0.0.1:1"})
+    assert "which is not beside it" in refusal(lambda: members(charts, folder), "bad-chart").message

@@ -166,7 +166,10 @@ def index(**charts: list[dict[str, object]]) -> bytes:
     return yaml.safe_dump({"apiVersion": "v1", "entries": charts, "generated": "2025"}).encode()
 
 
-VERSIONS = [{"version": "1.0.0", "urls": ["a.tgz"], "digest": "sha256:" + "A" * 64}, {"version": "0.9", "urls": None}]
+VERSIONS: list[dict[str, object]] = [
+    {"version": "1.0.0", "urls": ["a.tgz"], "digest": "sha256:" + "A" * 64},
+    {"version": "0.9", "urls": None},
+]
 
 
 @pytest.mark.parametrize(
