@@ -46,6 +46,7 @@ class Trouble(Exception):
     ) -> None:
         super().__init__(text)
         self.host, self.text, self.hint = host, text, hint
+        self.began: float | None = None  # when the host was asked, which may be long after a slot was waited for
         self.passing, self.reached, self.broken, self.retry_after = passing, reached, broken, retry_after
 
 

@@ -62,11 +62,6 @@ def range_start(text: str | None) -> int | None:
     return int(match[1])
 
 
-def public(url: str) -> str:
-    """A URL for messages: without what may be a password or a signature."""
-    return re.sub(r"//[^/]*@", "//…@", url.partition("?")[0])
-
-
 def strong_etag(text: str | None) -> str | None:
     """The field, where it is a validator that can guard a range (RFC 9110, 13.1.5)."""
     return text if text and _STRONG_ETAG.fullmatch(text) else None

@@ -9,9 +9,9 @@ from kubocd_gen.diagnostics import KcdError
 from kubocd_gen.packages.access import Access
 from kubocd_gen.packages.credentials import Credentials, variable
 from kubocd_gen.packages.endpoints import Endpoint
+from kubocd_gen.packages.exchange import Answer
 from kubocd_gen.packages.network import NetworkError
 from kubocd_gen.packages.text import shown
-from kubocd_gen.packages.transport import Answer
 
 _HELPERS = {
     "aws": 'install docker-credential-ecr-login and name it in "credHelpers": {{"{0}": "ecr-login"}} of Docker\'s'

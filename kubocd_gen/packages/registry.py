@@ -11,6 +11,7 @@ from kubocd_gen.diagnostics import KcdError
 from kubocd_gen.packages.access import Access
 from kubocd_gen.packages.credentials import CredentialStore
 from kubocd_gen.packages.endpoints import Endpoint, find_endpoint
+from kubocd_gen.packages.exchange import Answer, TooLarge
 from kubocd_gen.packages.network import Network, NetworkError
 from kubocd_gen.packages.oci import (
     DOCKER_LIST_TYPE,
@@ -26,7 +27,8 @@ from kubocd_gen.packages.refusals import corrupt, refusal, unexpected, web_page
 from kubocd_gen.packages.shared import Shared
 from kubocd_gen.packages.text import shown
 from kubocd_gen.packages.tokens import Tokens
-from kubocd_gen.packages.transport import Answer, TooLarge, Transport, follow, split_url
+from kubocd_gen.packages.transport import Transport
+from kubocd_gen.packages.urls import follow, split_url
 
 _MANIFESTS = (MANIFEST_TYPE, INDEX_TYPE, DOCKER_MANIFEST_TYPE, DOCKER_LIST_TYPE)
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")

@@ -209,3 +209,20 @@ def test_what_refuses_connections_is_closed_after_one_request(client: NewClient)
         assert caught.value.message == f"{reference.registry} refuses connections, in 5 tries"
     assert one.time.slept == [1, 2, 4, 8]
     assert time.monotonic() - began < 5
+
+
+def test_the_wait_for_a_free_connection_is_not_charged() -> None:
+    world = World(1)
+    transport = Transport(Network(), clock=world.clock, sleep=world.sleep, chance=lambda: 0.0)
+    left: list[float | None] = []
+
+    def attempt() -> None:
+        left.append(transport._host("r.example").left())
+        if len(left) < 3:
+            world.now += 20  # all four are taken, by requests that get their answers
+            error = Trouble("r.example", "r.example answers 503")
+            error.began = world.now
+            raise error
+
+    transport.retrying(attempt)
+    assert left[:2] == [None, OUTAGE]

@@ -14,10 +14,10 @@ import pytest
 from kubocd_gen.diagnostics import KcdError
 from kubocd_gen.packages.access import Access
 from kubocd_gen.packages.credentials import Credentials
+from kubocd_gen.packages.exchange import Answer
 from kubocd_gen.packages.network import Network
 from kubocd_gen.packages.oci import MANIFEST_TYPE
 from kubocd_gen.packages.reference import Reference
-from kubocd_gen.packages.transport import Answer
 from tests.faults.conftest import PLAIN, Client, NewClient, named
 from tests.support.fault_server import Asked, FaultServer, Handler, Reply, endless, reply
 from tests.support.registry import CertificateAuthority
