@@ -35,16 +35,26 @@ ROOT = HERE.parents[1]
 STAGING = ".kcd-gen/.staging"
 
 IN_UNIT_TESTS = {
+    "bad-chart": "packages/charts/test_chart.py::test_an_archive_that_could_do_harm_is_refused",
     "bad-credentials": "packages/test_credentials.py::test_a_helper_that_fails_is_named",
+    "chart-conflict": "../acceptance/test_package.py::test_two_modules_share_a_chart_and_never_two_of_one_name",
     "deprecated-variable": "packages/test_credentials.py::test_the_order",
+    "duplicate-package": "../acceptance/test_package.py::test_two_manifests_of_one_package_are_an_error",
+    "git-failed": "packages/charts/test_git.py::test_a_repository_that_is_not_there",
+    "git-missing": "packages/charts/test_git.py::test_git_is_asked_for_only_where_it_is_needed",
+    "missing-chart": "packages/charts/test_helm_repository.py::test_what_a_repository_does_not_have",
     "not-finite": "output/test_yaml_emitter.py::test_a_number_that_json_can_t_hold_is_an_error",
     "not-unicode": "output/test_yaml_emitter.py::test_a_lone_surrogate_is_an_error_that_names_the_resource",
     "offline": "../faults/test_failing_servers.py::test_offline_nothing_is_asked",
     "registry-denied": "../faults/test_registry.py::test_a_private_registry_wants_a_login",
     "registry-failed": "../faults/test_failing_servers.py::test_five_tries_are_all",
+    "tag-exists": "packages/test_layout_writer.py::test_a_tag_is_moved_only_when_asked",
     "too-deep": "output/test_yaml_emitter.py::test_a_value_nested_very_deeply_is_written_or_an_error_but_no_crash",
+    "unlocked-dependency": "packages/charts/test_folder.py::test_dependencies_are_fetched_into_a_copy",
+    "unwritable-layout": "packages/test_layout_writer.py::test_a_folder_that_cannot_be_made_is_an_error",
 }
-"""Codes that guard the writer against values that no reader before it lets in, and those of the registry client."""
+"""Codes that guard the writer against values that no reader before it lets in, and those of other commands than `build`
+and of the registry client."""
 
 
 def installation(namespace: str, *, version: str = "v0.3.1", more: str = "") -> str:

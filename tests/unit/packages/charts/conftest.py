@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,14 +20,15 @@ Fetch = Callable[[ChartSource], Packed]
 
 
 @pytest.fixture
-def charts(tmp_path: Path) -> Charts:
+def charts(tmp_path: Path) -> Iterator[Charts]:
     """The charts of a run without credentials in its environment."""
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     network = Network()
     transport = Transport(network, environment={})
     registry = Registry(network, transport, CredentialStore({}))
-    return Charts(network, transport, registry, CREDENTIALS.get, find_helm(), scratch)
+    yield Charts(network, transport, registry, CREDENTIALS.get, find_helm(), scratch)
+    transport.close()
 
 
 def refusal(ask: Callable[[], object], code: str) -> KcdError:
