@@ -1,0 +1,190 @@
+"""Writing OCI image layouts: blobs under their digests, and names in `index.json`.
+
+A layout may be a project's vendor folder, read by others while it is written, kept in Git, and written by two commands
+at a time: a file appears complete or not at all, and what other tools have put into the index stays there.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from kubocd_gen.diagnostics import KcdError, Position
+from kubocd_gen.packages.layout import OciLayout
+from kubocd_gen.packages.oci import JSON_LIMIT, MIB, REF_NAME, Descriptor, parse_object, sha256
+from kubocd_gen.packages.reference import Reference
+
+_MARKER = b'{"imageLayoutVersion":"1.0.0"}'
+# What the layout specification gives a folder; others in it (a README, a .gitattributes) are nobody's business.
+_PARTS = ("oci-layout", "index.json", "blobs")
+
+
+class LayoutWriter:
+    """An image layout folder that is made or extended; safe to use from several threads and processes.
+
+    The folder is made by the first blob or name. `name` is how messages call it, by default its path. Every method
+    raises KcdError: `bad-layout` where the folder is something else, `unwritable-layout` where it can't be written.
+    """
+
+    def __init__(self, path: Path, name: str | None = None) -> None:
+        self.path = path
+        self._name = name or str(path)
+
+    def put_blob(self, data: bytes, media_type: str) -> Descriptor:
+        """The descriptor of `data`, once it lies in the layout under its digest.
+
+        A blob that is there is read, and replaced where it is not what its name says: skopeo would leave it.
+        """
+        descriptor = Descriptor(media_type, sha256(data), len(data))
+        target = self.path / "blobs" / "sha256" / descriptor.hex
+        with self._writing():
+            if not _holds(target, data):
+                self._make()
+                _put(target, data)
+        return descriptor
+
+    def tagged(self, reference: Reference) -> Descriptor | None:
+        """What the layout calls `reference`; None where it names none so, or is not there yet."""
+        if not self.path.is_dir() or not any((self.path / part).exists() for part in _PARTS):
+            return None
+        return OciLayout(self.path, self._name).resolve(reference)
+
+    def tag(self, reference: Reference, descriptor: Descriptor, *, move: bool = True) -> bool:
+        """Name a manifest that is in the layout; whether that changed anything.
+
+        With `move` a name that stands for another manifest is moved to this one; without, it is the KcdError
+        `tag-exists`. Entries of other names, and keys of the index that kcd-gen does not know, stay as they are.
+        """
+        with self._writing():
+            self._make()
+            with self._locked():
+                index = self._index()
+                entries: list[Any] = index["manifests"]
+                ours = [entry for entry in entries if _named(entry) == str(reference)]
+                digests = {entry.get("digest") for entry in ours}
+                if digests == {descriptor.digest} and len(ours) == 1:
+                    return False
+                if not move and digests - {descriptor.digest}:
+                    raise tag_exists(reference, f"the layout {self._name}", min(map(str, digests)), descriptor)
+                entry = _entry(reference, descriptor)
+                place = entries.index(ours[0]) if ours else _place(entries, str(reference))
+                rest = [one for one in entries[place:] if one not in ours]
+                index["manifests"] = [*entries[:place], entry, *rest]
+                _put(self.path / "index.json", json.dumps(index, indent=2).encode() + b"\n")
+                return True
+
+    def _make(self) -> None:
+        marker = self.path / "oci-layout"
+        if marker.exists():
+            return
+        present = {path.name for path in self.path.iterdir()} if self.path.is_dir() else set()
+        if "blobs" not in present and any(not name.startswith(".") for name in present):
+            raise KcdError(
+                f"{self._name} is a folder with other files, not an OCI image layout",
+                code="bad-layout",
+                position=Position(self._name),
+                hint="name a new or empty folder, or one that kcd-gen or 'skopeo copy … oci:DIR:REF' has made",
+            )
+        (self.path / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
+        with self._locked():
+            if not (self.path / "index.json").exists():
+                empty = {"schemaVersion": 2, "manifests": []}
+                _put(self.path / "index.json", json.dumps(empty, indent=2).encode() + b"\n")
+            _put(marker, _MARKER)  # last: with it the folder is a layout
+
+    def _index(self) -> dict[str, Any]:
+        position = Position(f"{self._name}/index.json")
+        path = self.path / "index.json"
+        if path.stat().st_size > JSON_LIMIT:
+            raise KcdError(
+                f"{position} is larger than the limit of {JSON_LIMIT // MIB} MiB", code="bad-layout", position=position
+            )
+        index = parse_object(path.read_bytes(), what="index.json", code="bad-layout", position=position)
+        if not isinstance(index.get("manifests"), list):
+            raise KcdError("index.json has no list of manifests", code="bad-layout", position=position)
+        return index
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            place = f" ({error.filename})" if error.filename else ""
+            raise KcdError(
+                f"cannot write to the layout {self._name}: {error.strerror or error}{place}", code="unwritable-layout"
+            ) from error
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Hold the index for one writer. The folder itself is locked, so that no lock file gets into Git."""
+        descriptor = os.open(self.path, os.O_RDONLY)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            except OSError as error:
+                # NFS lends no lock on a folder; the renames are still atomic.
+                if error.errno not in (errno.EBADF, errno.ENOLCK, errno.ENOTSUP):
+                    raise
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def tag_exists(reference: Reference, where: str, digest: str, descriptor: Descriptor) -> KcdError:
+    """The error for a name that stands for something else already."""
+    return KcdError(
+        f"{reference} is in {where} already, as {digest}; this package is {descriptor.digest}",
+        code="tag-exists",
+        hint="raise the tag in the manifest, or move the tag with --force; locks then no longer agree with it",
+    )
+
+
+def _entry(reference: Reference, descriptor: Descriptor) -> dict[str, Any]:
+    return {
+        "mediaType": descriptor.media_type,
+        "digest": descriptor.digest,
+        "size": descriptor.size,
+        "annotations": {REF_NAME: str(reference)},
+    }
+
+
+def _named(entry: Any) -> str | None:
+    annotations = entry.get("annotations") if isinstance(entry, dict) else None
+    name = annotations.get(REF_NAME) if isinstance(annotations, dict) else None
+    return name if isinstance(name, str) else None
+
+
+def _place(entries: list[Any], name: str) -> int:
+    """Where a new name goes so that a sorted index stays sorted, whoever comes first."""
+    return next((at for at, entry in enumerate(entries) if (_named(entry) or "") > name), len(entries))
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    """Is `path` a regular file with just these bytes?"""
+    try:
+        status = path.lstat()
+        return stat.S_ISREG(status.st_mode) and status.st_size == len(data) and path.read_bytes() == data
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def _put(path: Path, data: bytes) -> None:
+    """Write a file beside `path`, then rename it there: whoever reads sees the old or the new, never half of one."""
+    staged = path.with_name(f".kcd-gen-{uuid4().hex}")
+    try:
+        with staged.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        staged.replace(path)
+    except BaseException:
+        staged.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.packages.layout import OciLayout
+from kubocd_gen.packages.layout_writer import LayoutWriter
+from kubocd_gen.packages.oci import CONFIG_TYPE, CONTENT_TYPE, MANIFEST_TYPE, Descriptor
+from kubocd_gen.packages.reference import Reference, parse_reference
+from tests.unit.packages.conftest import LAYER
+
+ONE = parse_reference("registry.example.com/p:1.0.0")
+TWO = parse_reference("registry.example.com/p:2.0.0")
+
+
+def put_image(writer: LayoutWriter, layer: bytes = LAYER) -> Descriptor:
+    blobs = (writer.put_blob(b"{}", CONFIG_TYPE), writer.put_blob(layer, CONTENT_TYPE))
+    config, content = ({"mediaType": one.media_type, "digest": one.digest, "size": one.size} for one in blobs)
+    manifest = {"schemaVersion": 2, "mediaType": MANIFEST_TYPE, "config": config, "layers": [content]}
+    return writer.put_blob(json.dumps(manifest).encode(), MANIFEST_TYPE)
+
+
+def refusal(code: str, *, writer: LayoutWriter, reference: Reference = ONE, move: bool = True) -> str:
+    with pytest.raises(KcdError) as caught:
+        writer.tag(reference, put_image(writer, b"other"), move=move)
+    assert caught.value.code == code
+    return caught.value.message
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    writer = LayoutWriter(tmp_path / "layout")
+    descriptor = put_image(writer)
+    assert writer.tag(ONE, descriptor)
+    layout = OciLayout(tmp_path / "layout")
+    assert (found := layout.resolve(ONE)) and found.digest == descriptor.digest
+    assert layout.read_blob(descriptor)
+    assert (tagged := writer.tagged(ONE)) and tagged.digest == descriptor.digest
+    assert writer.tagged(TWO) is None
+
+
+def test_a_layout_that_is_not_there_names_nothing(tmp_path: Path) -> None:
+    assert LayoutWriter(tmp_path / "layout").tagged(ONE) is None
+    assert LayoutWriter(tmp_path).tagged(ONE) is None
+
+
+def test_skopeo_reads_what_is_written(tmp_path: Path) -> None:
+    writer = LayoutWriter(tmp_path / "layout")
+    writer.tag(ONE, put_image(writer))
+    assert shutil.which("skopeo"), "install skopeo, as with: apt-get install skopeo"
+    command = ["skopeo", "inspect", "--raw", f"oci:{tmp_path}/layout:{ONE}"]
+    raw = subprocess.run(command, capture_output=True, check=True).stdout
+    assert json.loads(raw)["config"]["mediaType"] == CONFIG_TYPE
+
+
+def test_the_same_again_changes_nothing(tmp_path: Path) -> None:
+    writer = LayoutWriter(tmp_path)
+    writer.tag(ONE, put_image(writer))
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    assert not writer.tag(ONE, put_image(writer), move=False)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_a_tag_is_moved_only_when_asked(tmp_path: Path) -> None:
+    writer = LayoutWriter(tmp_path, "vendor")
+    first = put_image(writer)
+    writer.tag(ONE, first)
+    message = refusal("tag-exists", writer=writer, move=False)
+    assert message.startswith(f"{ONE} is in the layout vendor already, as {first.digest}")
+    assert (tagged := writer.tagged(ONE)) and tagged.digest == first.digest
+    other = put_image(writer, b"other")
+    assert writer.tag(ONE, other)
+    assert (moved := OciLayout(tmp_path).resolve(ONE)) and moved.digest == other.digest
+
+
+def test_the_entries_of_others_stay(tmp_path: Path) -> None:
+    writer = LayoutWriter(tmp_path)
+    writer.tag(TWO, put_image(writer))
+    path = tmp_path / "index.json"
+    index = json.loads(path.read_text())
+    stranger = {"mediaType": "text/plain", "digest": "sha256:" + "0" * 64, "size": 1}
+    index |= {"annotations": {"by": "hand"}, "manifests": [*index["manifests"], stranger]}
+    path.write_text(json.dumps(index))
+    writer.tag(ONE, put_image(writer))
+    after = json.loads(path.read_text())
+    assert after["annotations"] == {"by": "hand"}
+    assert stranger in after["manifests"]
+    assert OciLayout(tmp_path).references() == (str(ONE), str(TWO))
+
+
+def test_the_order_of_names_does_not_depend_on_who_came_first(tmp_path: Path) -> None:
+    for folder, order in (("a", (ONE, TWO)), ("b", (TWO, ONE))):
+        writer = LayoutWriter(tmp_path / folder)
+        for reference in order:
+            writer.tag(reference, put_image(writer))
+    assert (tmp_path / "a/index.json").read_bytes() == (tmp_path / "b/index.json").read_bytes()
+
+
+def test_a_blob_that_is_damaged_is_written_again(tmp_path: Path) -> None:
+    writer = LayoutWriter(tmp_path)
+    descriptor = writer.put_blob(LAYER, CONTENT_TYPE)
+    blob = tmp_path / "blobs/sha256" / descriptor.hex
+    blob.write_bytes(bytes(len(LAYER)))
+    writer.put_blob(LAYER, CONTENT_TYPE)
+    assert blob.read_bytes() == LAYER
+
+
+def test_a_blob_that_is_a_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
+    writer = LayoutWriter(tmp_path / "layout")
+    descriptor = writer.put_blob(LAYER, CONTENT_TYPE)
+    blob = tmp_path / "layout/blobs/sha256" / descriptor.hex
+    (tmp_path / "precious").write_bytes(b"mine")
+    blob.unlink()
+    blob.symlink_to(tmp_path / "precious")
+    writer.put_blob(LAYER, CONTENT_TYPE)
+    assert (tmp_path / "precious").read_bytes() == b"mine"
+    assert not blob.is_symlink()
+
+
+def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    assert "is a folder with other files" in refusal("bad-layout", writer=LayoutWriter(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_an_index_that_is_none_is_left_alone(tmp_path: Path) -> None:
+    writer = LayoutWriter(tmp_path)
+    writer.tag(ONE, put_image(writer))
+    (tmp_path / "index.json").write_text("{}")
+    assert refusal("bad-layout", writer=writer) == "index.json has no list of manifests"
+    assert (tmp_path / "index.json").read_text() == "{}"
+
+
+def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert "cannot write to the layout" in refusal("unwritable-layout", writer=LayoutWriter(tmp_path / "file/layout"))
+
+
+def test_many_writers_lose_nothing(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path\n"
+        "from tests.unit.packages.test_layout_writer import *\n"
+        "writer = LayoutWriter(Path(sys.argv[1]))\n"
+        "for tag in range(20):\n"
+        "    writer.tag(parse_reference(f'x.io/p{sys.argv[2]}:{tag}'), put_image(writer, f'{tag}'.encode()))\n"
+    )
+
+    def run(number: int) -> None:
+        command = [sys.executable, "-c", script, str(tmp_path / "layout"), str(number)]
+        subprocess.run(command, check=True, cwd=Path(__file__).parents[3])
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(run, range(3)))
+    assert len(OciLayout(tmp_path / "layout").references()) == 60
+    assert not list(tmp_path.rglob(".kcd-gen-*"))
