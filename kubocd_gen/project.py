@@ -9,13 +9,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from kubocd_gen.compiler.structural import admit
-from kubocd_gen.compiler.wording import dotted
-from kubocd_gen.diagnostics import KcdError, KcdErrors, Position, nearest
-from kubocd_gen.resources import schema
+from kubocd_gen.diagnostics import KcdError, KcdErrors, nearest
+from kubocd_gen.packages.lock import LOCK_FILE
 from kubocd_gen.sources.discovery import display_path
+from kubocd_gen.sources.own_files import read_own_file
 from kubocd_gen.sources.positions import find_position
-from kubocd_gen.sources.yaml_reader import read_document
 
 PROJECT_FILE = "kcd-gen.yaml"
 REPOSITORY_URL = "http://kubocd-ctrl-controller-helm-repository.kubocd.svc"
@@ -54,8 +52,17 @@ class Project:
     charts: Literal["output", "separate"] = "output"
     emit_oci_repository: bool = True
     hosts: Mapping[str, str] = field(default_factory=dict)
+    pin_digest: bool = False
     offline: bool = False
+    locked: bool = False
+    ca_file: Path | None = None
+    cache: Path | None = None  # None: where the system keeps caches
     expand_env: bool = False
+
+    @property
+    def lock_path(self) -> Path:
+        """The lock beside the project file; in a build from flags alone, in the current directory."""
+        return self.root / LOCK_FILE
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +80,9 @@ class Flags:
     dependencies: Dependencies | None = None
     hosts: Mapping[str, str] = field(default_factory=dict)
     offline: bool = False
+    locked: bool = False
+    ca_file: Path | None = None
+    cache: Path | None = None
     expand_env: bool = False
 
 
@@ -132,7 +142,10 @@ def _with_flags(project: Project, flags: Flags) -> Project:
         vendor=flags.vendor or project.vendor,
         dependencies=flags.dependencies or project.dependencies,
         hosts={**project.hosts, **flags.hosts},
-        offline=flags.offline or project.offline,
+        offline=flags.offline,
+        locked=flags.locked,
+        ca_file=flags.ca_file,
+        cache=flags.cache,
         expand_env=flags.expand_env or project.expand_env,
     )
 
@@ -148,25 +161,9 @@ def _chosen(clusters: Sequence[Cluster], names: Sequence[str]) -> tuple[Cluster,
 
 def _read(path: Path) -> Project:
     display = display_path(path, Path.cwd())
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise KcdError(
-            f"the project file can't be read: {reason}", code="bad-project", position=Position(display)
-        ) from error
-    value = read_document(text, display, strict=True)
-    admitted, violations = admit({} if value is None else value, schema("kcd-gen/project-v1alpha1")["schema"])
-    if violations:
-        raise KcdErrors(
-            KcdError(
-                f"{dotted(one.path) or 'the project file'} {one.message}",
-                code=one.code,
-                position=find_position(text, display, 0, one.path),
-                hint=one.hint,
-            )
-            for one in violations
-        )
+    admitted, text = read_own_file(
+        path, display, what="the project file", code="bad-project", schema_name="project-v1alpha1"
+    )
     root = path.absolute().parent
     clusters = tuple(_cluster(item, root) for item in admitted.get("clusters", ()))
     _check_clusters(clusters, text, display)
@@ -181,6 +178,7 @@ def _read(path: Path) -> Project:
         charts=admitted["charts"],
         emit_oci_repository=admitted["emitOCIRepository"],
         hosts=admitted.get("hosts", {}),
+        pin_digest=admitted["pinDigest"],
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kubocd_gen import __version__
@@ -34,6 +34,20 @@ def build_report(built: Sequence[Built], helm_version: str | None, diagnostics: 
             "removed": counts["removed"],
         },
         "releases": releases,
+        "diagnostics": [_diagnostic(diagnostic) for diagnostic in diagnostics],
+    }
+
+
+def packages_report(
+    command: str, packages: Sequence[Mapping[str, Any]], diagnostics: Sequence[Diagnostic]
+) -> dict[str, Any]:
+    """The report of a command that is about packages rather than Releases, JSON-like."""
+    return {
+        "apiVersion": "kcd-gen/v1alpha1",
+        "kind": "Report",
+        "command": command,
+        "version": {"kcd-gen": __version__, "helm": None},
+        "packages": list(packages),
         "diagnostics": [_diagnostic(diagnostic) for diagnostic in diagnostics],
     }
 

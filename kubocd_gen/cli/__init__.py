@@ -13,6 +13,9 @@ from kubocd_gen import __version__
 
 _COMMANDS = {
     "build": "Compile Releases into Flux resources and static Helm repositories.",
+    "cache": "See and clear the cache of fetched packages.",
+    "lock": "Pin every package tag to the image that it stands for.",
+    "vendor": "Copy every locked package into the vendor layout.",
     "version": "Say which kcd-gen, Python and helm are in use.",
 }
 DEFECT = 70

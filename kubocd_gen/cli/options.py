@@ -82,6 +82,14 @@ _PROJECT_OPTIONS = (
         help="An answer for resolveDNS; repeatable.",
     ),
     option("--offline", is_flag=True, help="Any need of the network is an error."),
+    option("--locked", is_flag=True, help="A package that is not in kcd-gen.lock is an error."),
+    option(
+        "--ca-file",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        metavar="FILE",
+        help="PEM certificates to trust besides the system's.",
+    ),
+    option("--cache-dir", "cache", type=_FOLDER, metavar="DIR", help="Where fetched packages are kept."),
     option("--expand-env", is_flag=True, help="Replace ${NAME} in sources from the environment."),
 )
 
@@ -91,6 +99,14 @@ def project_options(function: Function) -> Function:
     for decorate in reversed(_PROJECT_OPTIONS):
         function = decorate(function)
     return function
+
+
+format_option = option(
+    "--format", "format_", type=click.Choice(["text", "json"]), default="text", help="What to print."
+)
+jobs_option = option("--jobs", "-j", type=click.IntRange(1, 64), help="How much to do at a time; the number of cores.")
+quiet_option = option("--quiet", "-q", is_flag=True, help="Print errors only.")
+progress_option = option("--no-progress", is_flag=True, help="Show no line about what is waited for.")
 
 
 def flags_of(given: Mapping[str, Any]) -> Flags:
@@ -107,5 +123,8 @@ def flags_of(given: Mapping[str, Any]) -> Flags:
         dependencies=given["dependencies"],
         hosts=dict(given["hosts"]),
         offline=given["offline"],
+        locked=given["locked"],
+        ca_file=given["ca_file"],
+        cache=given["cache"],
         expand_env=given["expand_env"],
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -118,3 +119,25 @@ def _urls(chart: str, entry: Mapping[str, Any]) -> list[str]:
 def _given(value: object) -> object:
     """`value`, or None where YAML has a null, which the loader gives as the text that stands there."""
     return None if value in ("", "~", "null") else value
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class IndexedChart:
+    """A chart as `index.yaml` offers it; `sha256` is of the archive's bytes, in hexadecimal."""
+
+    name: str
+    version: str
+    sha256: str
+
+
+def indexed_charts(files: Mapping[str, bytes]) -> tuple[IndexedChart, ...]:
+    """The charts that the index of `files` offers, sorted. The files must have passed `check_charts`."""
+    charts: Any = _given(_load(files["index.yaml"]).get("entries")) or {}
+    found = set()
+    for name, value in charts.items():
+        versions: Any = _given(value) or []
+        for entry in versions:
+            for url in _urls(str(name), entry):
+                digest = hashlib.sha256(files[url.removeprefix("./")]).hexdigest()
+                found.add(IndexedChart(str(name), str(entry.get("version")), digest))
+    return tuple(sorted(found))

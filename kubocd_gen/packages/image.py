@@ -43,9 +43,14 @@ class PackageImage:
     """A package as it lies in a layout, cache or registry, verified down to the digests of its charts."""
 
     reference: str  # registry/repository:tag
-    digest: str  # sha256:… of the image manifest
-    layer_digest: str  # sha256:… of the content layer
+    manifest: Descriptor
+    layer: Descriptor
     files: Mapping[str, bytes] = field(repr=False, hash=False)  # original.yaml, status.yaml, index.yaml, *.tgz, …
+
+    @property
+    def digest(self) -> str:
+        """The image manifest's, by which the package is pinned."""
+        return self.manifest.digest
 
 
 class BlobStore(Protocol):
@@ -64,7 +69,7 @@ def read_image(reference: Reference, descriptor: Descriptor, store: BlobStore) -
     Raises KcdError: `not-a-package` where the image is something else, `bad-archive`, `bad-index` or `corrupt-chart`
     where the package is not as KuboCD's packager makes it, and what `store` raises.
     """
-    layer = _layer(reference, descriptor, store)
+    _, layer = read_parts(reference, descriptor, store)
     position = store.position(layer)
     files = read_package_archive(store.read_blob(layer), describe=str(reference), position=position)
     if missing := [name for name in _REQUIRED if name not in files]:
@@ -72,11 +77,14 @@ def read_image(reference: Reference, descriptor: Descriptor, store: BlobStore) -
             f"the archive of {reference} has no {' and no '.join(missing)}", code="bad-archive", position=position
         )
     check_charts(files, describe=str(reference), position=position)
-    return PackageImage(str(reference), descriptor.digest, layer.digest, files)
+    return PackageImage(str(reference), descriptor, layer, files)
 
 
-def _layer(reference: Reference, descriptor: Descriptor, store: BlobStore) -> Descriptor:
-    """The content layer's descriptor, once manifest and config are what KuboCD's packager writes."""
+def read_parts(reference: Reference, descriptor: Descriptor, store: BlobStore) -> tuple[Descriptor, Descriptor]:
+    """Config and content layer of the image whose manifest `descriptor` names; only the manifest is read.
+
+    Raises KcdError `not-a-package` where they are not what KuboCD's packager writes, and what `store` raises.
+    """
     position = store.position(descriptor)
 
     def other(what: str, hint: str | None = None) -> KcdError:
@@ -104,7 +112,7 @@ def _layer(reference: Reference, descriptor: Descriptor, store: BlobStore) -> De
     layer = _part(layers[0], f"the layer of {reference}", position)
     if layer.media_type != CONTENT_TYPE:
         raise other(f"an image with a layer of type {shown(layer.media_type)}")
-    return layer
+    return config, layer
 
 
 def _part(value: Any, what: str, position: Position | None) -> Descriptor:

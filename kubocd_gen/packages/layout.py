@@ -100,6 +100,10 @@ class OciLayout:
             )
         return data
 
+    def has(self, descriptor: Descriptor) -> bool:
+        """Whether a file of that digest is there, whatever it holds."""
+        return (self._folder / _blob(descriptor)).is_file()
+
     def position(self, descriptor: Descriptor) -> Position:
         """The blob's file, for messages."""
         return self._at(_blob(descriptor))

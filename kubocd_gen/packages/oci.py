@@ -40,6 +40,11 @@ class Descriptor:
     def hex(self) -> str:
         return self.digest.removeprefix("sha256:")
 
+    @property
+    def is_manifest(self) -> bool:
+        """Whether a registry serves it as a manifest; everything else is a blob to it."""
+        return self.media_type in (MANIFEST_TYPE, INDEX_TYPE, DOCKER_MANIFEST_TYPE, DOCKER_LIST_TYPE)
+
 
 def sha256(data: bytes) -> str:
     """The digest of `data` as OCI writes it."""

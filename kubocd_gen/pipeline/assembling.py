@@ -65,7 +65,8 @@ def _compile(
     digest = f"sha256:{hashlib.sha256(package.files['index.yaml']).hexdigest()}"
     documents = []
     if project.emit_oci_repository:
-        documents.append(oci_repository(release, one.resolved.source, interval, protected=protected))
+        pinned = package.digest if project.pin_digest else None
+        documents.append(oci_repository(release, one.resolved.source, interval, protected=protected, digest=pinned))
     documents.append(helm_repository(release, cluster.repository_url, interval, digest, protected=protected))
     # A suspended Release's HelmReleases are neither made nor changed, so that nothing can be wrong with them.
     specs = [] if release.suspended else helm_release_specs(release, package, one.package, settings, configs, interval)

@@ -14,8 +14,7 @@ from kubocd_gen.output.documents import keep_written_helm_releases
 from kubocd_gen.output.plan import OutputFile, Plan, ReleaseOutput, kept_paths, plan_output, read_written
 from kubocd_gen.output.writer import write
 from kubocd_gen.output.yaml_emitter import emit_documents
-from kubocd_gen.packages.layout import OciLayout
-from kubocd_gen.packages.source import PackageSource, PackageSources, VendorSource
+from kubocd_gen.packages.source import PackageSources
 from kubocd_gen.pipeline import Compilation, compile_cluster
 from kubocd_gen.pipeline.records import CompiledRelease
 from kubocd_gen.project import Cluster, Project
@@ -41,6 +40,7 @@ class Built:
 
 def build(
     project: Project,
+    packages: PackageSources,
     helm: Helm,
     *,
     jobs: int,
@@ -51,7 +51,6 @@ def build(
 
     A cluster with an error keeps its output as it is, and without `keep_going` so do all the others.
     """
-    packages = PackageSources(_sources(project), jobs)
 
     def prepare(cluster: Cluster) -> Built:
         findings = Findings(cluster.name)
@@ -67,7 +66,11 @@ def build(
         return Built(compilation, plan, tuple(findings))
 
     with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
-        prepared = list(pool.map(prepare, project.clusters))
+        try:
+            prepared = list(pool.map(prepare, project.clusters))
+        except BaseException:
+            packages.close()  # the pool waits for its threads
+            raise
     if not keep_going and any(_has_errors(built.diagnostics) for built in prepared):
         return [Built(built.compilation, None, built.diagnostics) for built in prepared]
     return [_written(built) for built in prepared]
@@ -88,12 +91,6 @@ def _written(built: Built) -> Built:
 
 def _has_errors(diagnostics: Findings | Sequence[Diagnostic]) -> bool:
     return any(diagnostic.severity == "error" for diagnostic in diagnostics)
-
-
-def _sources(project: Project) -> list[PackageSource]:
-    if project.vendor is None:
-        return []
-    return [VendorSource(OciLayout(project.vendor, display_path(project.vendor, project.root)))]
 
 
 def _plan(compilation: Compilation, project: Project, allow_protected_removal: Collection[str]) -> Plan:

@@ -42,7 +42,7 @@ def test_an_image_carries_its_digests_and_its_files(write_one: WriteOne) -> None
     image = read(folder)
     assert image.reference == REFERENCE
     assert (folder / "blobs" / "sha256" / image.digest.removeprefix("sha256:")).is_file()
-    assert image.layer_digest == sha256(LAYER)
+    assert (image.layer.digest, image.layer.size) == (sha256(LAYER), len(LAYER))
     assert set(image.files) == {"original.yaml", "groomed.yaml", "index.yaml", "status.yaml", "p-1.0.0.tgz"}
     assert image.files["p-1.0.0.tgz"] == CHART
 

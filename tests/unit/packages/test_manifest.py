@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from kubocd_gen.diagnostics import KcdErrors, Position
-from kubocd_gen.packages.image import PackageImage
 from kubocd_gen.packages.manifest import ChartRef, Package, TemplateSource, missing_chart, read_package
+from tests.support.images import package_image
 
 REFERENCE = "registry.example.com/web:1.0.0"
 PATH = f"oci://{REFERENCE}/original.yaml"
@@ -19,7 +19,7 @@ MODULE = "modules:\n  - name: main\n    source: {local: {path: chart}}\n"
 def read(manifest: str | bytes, status: str = STATUS) -> Package:
     data = textwrap.dedent(manifest).encode() if isinstance(manifest, str) else manifest
     files = {"original.yaml": data, "status.yaml": status.encode(), "index.yaml": b""}
-    return read_package(PackageImage(REFERENCE, "sha256:0", "sha256:1", files))
+    return read_package(package_image(REFERENCE, files))
 
 
 def refused(manifest: str | bytes, status: str = STATUS) -> list[str]:
@@ -34,7 +34,7 @@ def refused(manifest: str | bytes, status: str = STATUS) -> list[str]:
 def test_a_small_manifest_has_kubocd_s_defaults() -> None:
     package = read(HEAD + MODULE)
     assert (package.name, package.tag, package.label, package.protected) == ("web", "1.0.0", "web:1.0.0", False)
-    assert (package.reference, package.digest) == (REFERENCE, "sha256:0")
+    assert (package.reference, package.digest) == (REFERENCE, f"sha256:{'0' * 64}")
     assert package.template_header == ""
     assert package.context_schema is None
     assert package.charts == {"main": ChartRef("web", "1.2.3")}
