@@ -1,12 +1,44 @@
-"""HTTP as kcd-gen speaks it to registries and Helm repositories."""
+"""HTTP as kcd-gen speaks it, to registries and Helm repositories: nothing that a server does can hold or hurt a build.
+
+`requests` carries the bytes. Tries, redirects, limits and the resumption of broken downloads are here, because their
+rules are ours: what a session of `requests` does by itself would read bodies without limit, decode them, keep cookies
+and send passwords of ~/.netrc.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import SplitResult, urljoin, urlsplit
 
-from kubocd_gen.packages.network import Network
-from kubocd_gen.packages.oci import JSON_LIMIT
+from kubocd_gen import __version__
+from kubocd_gen.packages.hosts import CONNECTIONS, LAST_WAIT, Host, Trouble
+from kubocd_gen.packages.http_fields import range_start, retry_after, strong_etag
+from kubocd_gen.packages.network import CONNECT_TIMEOUT, READ_TIMEOUT, Network, NetworkError
+from kubocd_gen.packages.oci import JSON_LIMIT, MIB
+from kubocd_gen.packages.text import shown
+
+if TYPE_CHECKING:
+    import requests
+
+    from kubocd_gen.packages.connections import Adapter, Watch
+
+T = TypeVar("T")
+
+REDIRECTS = 5
+SLOWEST = 32 * 1024  # bytes a second: who is slower than this, over the whole of an answer, is not served
+_CHUNK = 64 * 1024
+_MESSAGE = 64 * 1024  # bytes of an error's body that are looked at
+_LONGEST_URL = 8 * 1024
+_PASSING = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
+_MOVED = {301, 302, 303, 307, 308}
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +51,54 @@ class Answer:
     url: str = field(repr=False)  # after redirects; may carry a signature, so it is not for messages
 
 
-class Transport:
-    """The connections of a run; safe to use from several threads."""
+class TooLarge(NetworkError):
+    """The answer is longer than the caller takes."""
 
-    def __init__(self, network: Network) -> None:
+
+@dataclass(slots=True)
+class _Exchange:
+    """One request and what has come of it so far, over all its tries."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    data: bytes | None
+    limit: int
+    timeout: float
+    size: int | None  # None: not known
+    received: bytearray = field(default_factory=bytearray)
+    etag: str | None = None
+    continues: bool = True  # whether a part may be asked for
+
+    def start_over(self) -> None:
+        self.received, self.etag = bytearray(), None
+
+
+class Transport:
+    """The connections of a run; safe to use from several threads.
+
+    `clock` counts seconds, `now` is the time of day, `sleep` waits and `chance` gives a number from 0 to 1: for tests.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] | None = None,
+        chance: Callable[[], float] = random.random,
+        now: Callable[[], float] = time.time,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self._network = network
+        self._clock, self._chance, self._now = clock, chance, now
+        self._closed = threading.Event()
+        self._sleep = sleep or self._closed.wait
+        self._environment = os.environ if environment is None else environment
+        self._lock = threading.Lock()
+        self._hosts: dict[str, Host] = {}
+        self._watches: set[Watch] = set()
+        self._adapter: Adapter | None = None
 
     def request(
         self,
@@ -34,10 +109,312 @@ class Transport:
         data: bytes | None = None,
         limit: int = JSON_LIMIT,
         timeout: float | None = None,
+        size: int | None = None,
     ) -> Answer:
-        """The final answer, whatever its status: what passes was tried again. Raises NetworkError."""
-        raise NotImplementedError
+        """The final answer, whatever its status, after redirects and after up to five tries where failure may pass.
+
+        `limit` is the body's in bytes, `timeout` the longest silence in seconds. `size` is the length that the body
+        must have, in place of `limit`, given by who checks a digest: a body that broke off may then be continued though
+        the server gives no ETag. Credentials in `headers` stay with the host of `url`. Raises NetworkError:
+        `registry-failed`, `offline`, and TooLarge.
+        """
+        exchange = _exchange(method, url, headers, data, limit, timeout, size)
+        return self.retrying(lambda: self._attempt(exchange))
+
+    def attempt(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        data: bytes | None = None,
+        limit: int = JSON_LIMIT,
+        timeout: float | None = None,
+    ) -> Answer:
+        """One try of `request`, for the steps of what is tried as a whole by `retrying`. Raises Trouble as well."""
+        return self._attempt(_exchange(method, url, headers, data, limit, timeout, None))
+
+    def retrying(self, attempt: Callable[[], T]) -> T:
+        """What `attempt` returns, which is tried anew while it raises a Trouble that may pass. Raises NetworkError."""
+        failing: dict[str, Host] = {}
+        recovered, tries = False, 0
+        try:
+            while True:
+                tries += 1
+                started = self._clock()
+                try:
+                    result = attempt()
+                except Trouble as trouble:
+                    host = self._host(trouble.host)
+                    if not trouble.passing:
+                        raise NetworkError(trouble.text, code="registry-failed", hint=trouble.hint) from None
+                    if trouble.host not in failing:
+                        failing[trouble.host] = host
+                        host.begin(self._clock() if trouble.broken else started)
+                    wait = host.pause(trouble, tries, self._chance())
+                    self._say(f"{trouble.text}; try {tries + 1} follows in {wait:.1f} s")
+                    self._wait(wait)
+                else:
+                    recovered = True
+                    return result
+        finally:
+            for host in failing.values():
+                host.end(recovered=recovered)
 
     def close(self) -> None:
         """Break off what is under way and open nothing more; waiting threads end with a NetworkError at once."""
-        raise NotImplementedError
+        self._closed.set()
+        with self._lock:
+            watches, adapter = list(self._watches), self._adapter
+        for watch in watches:
+            watch.abort()
+        if adapter is not None:
+            adapter.close()
+
+    def _attempt(self, exchange: _Exchange) -> Answer:
+        """One try: the request, and what it is redirected to."""
+        url, headers = exchange.url, dict(exchange.headers)
+        for _ in range(REDIRECTS + 1):
+            parts = split_url(url, exchange.url)
+            answer, location = self._hop(exchange, url, parts, headers)
+            if location is None:
+                return answer
+            target = follow(url, location)
+            if exchange.method not in ("GET", "HEAD"):
+                raise _wrong(parts.netloc, f"redirects a {exchange.method} to {shown(target)}")
+            there = split_url(target, url)
+            if (parts.scheme, there.scheme) == ("https", "http"):
+                raise _wrong(parts.netloc, f"redirects from HTTPS to plain HTTP, to {there.netloc}")
+            if (there.scheme, there.netloc) != (parts.scheme, parts.netloc):
+                headers.pop("Authorization", None)
+            url = target
+        raise _wrong(urlsplit(exchange.url).netloc, f"redirects more than {REDIRECTS} times")
+
+    def _hop(
+        self, exchange: _Exchange, url: str, parts: SplitResult, headers: Mapping[str, str]
+    ) -> tuple[Answer, str | None]:
+        """The answer of one host, and where it redirects to."""
+        from kubocd_gen.packages.causes import FAILURES, cause_of
+
+        host = self._host(parts.netloc)
+        self._check(host)
+        self._wait(host.hold())
+        with host.slots:
+            self._check(host)
+            left, connect, silence = host.left(), CONNECT_TIMEOUT, exchange.timeout
+            if left is not None:  # it has failed and not answered since: it gets no more than it has left
+                connect, silence = min(connect, max(1.0, left)), min(silence, max(LAST_WAIT, left))
+            proxy, adapter = self._proxy(url), self._connections()
+            connected = False
+            with self._watched(connect + silence + len(exchange.data or b"") / SLOWEST) as watch:
+                try:
+                    request = _prepared(exchange, url, headers)
+                    response = adapter.send(request, stream=True, timeout=(connect, silence), proxies=_proxies(proxy))
+                    connected = True
+                    host.answered()
+                    try:
+                        found = self._read(exchange, response, parts.netloc, url, watch)
+                    finally:
+                        response.close()
+                    if watch.expired or watch.aborted:  # then what looks like the end of a body may be none
+                        raise ConnectionAbortedError
+                    return found
+                except FAILURES as error:
+                    if self._closed.is_set():
+                        raise _interrupted() from None
+                    if watch.expired:
+                        raise _slow(parts.netloc, connected=connected) from None
+                    raise cause_of(error, parts.netloc, proxy, silence, connected=connected) from None
+
+    def _read(
+        self, exchange: _Exchange, response: requests.Response, host: str, url: str, watch: Watch
+    ) -> tuple[Answer, str | None]:
+        status = response.status_code
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        if status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            asked = retry_after(headers.get("retry-after"), self._now())
+            raise Trouble(host, f"{host} answers {_named(status)}", retry_after=asked)
+        if status in _MOVED and (location := headers.get("location")):
+            return Answer(status, headers, b"", url), location
+        if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and exchange.received:
+            exchange.start_over()
+            exchange.continues = False
+            raise Trouble(host, f"{host} does not continue what broke off", broken=True)
+        if status == HTTPStatus.PARTIAL_CONTENT:
+            if not exchange.received:
+                raise _wrong(host, "answers with a part of what was asked for")
+            if range_start(headers.get("content-range")) != len(exchange.received):
+                exchange.start_over()
+                exchange.continues = False
+                raise Trouble(host, f"{host} continues at the wrong place", broken=True)
+            status = HTTPStatus.OK
+        elif status != HTTPStatus.OK:
+            taken = bytearray()
+            if exchange.method != "HEAD":
+                _drain(response, taken, _MESSAGE, watch)
+            return Answer(status, headers, bytes(taken[:_MESSAGE]), url), None
+        else:
+            exchange.start_over()
+        exchange.etag = strong_etag(headers.get("etag"))
+        if exchange.method == "HEAD":
+            return Answer(status, headers, b"", url), None
+        declared = headers.get("content-length", "")
+        length = len(exchange.received) + int(declared) if declared.isascii() and declared.isdigit() else 0
+        if length > exchange.limit or not _drain(response, exchange.received, exchange.limit, watch):
+            raise TooLarge(
+                f"{host} answers with more than {_size(exchange.limit)}", code="registry-failed", hint=_NO_REGISTRY
+            )
+        closing = not declared and "chunked" not in headers.get("transfer-encoding", "").lower()
+        if closing and len(exchange.received) < (1 if exchange.size is None else exchange.size):
+            # The end of the connection was to be the end of the body, and it came too early, or within the head.
+            raise Trouble(host, f"{host} breaks the connection off", broken=True)
+        return Answer(status, headers, bytes(exchange.received), url), None
+
+    def _connections(self) -> Adapter:
+        with self._lock:
+            if self._adapter is None:
+                from kubocd_gen.packages.connections import Adapter, tls_context
+
+                self._adapter = Adapter(tls_context(self._network.ca_file, self._environment), CONNECTIONS)
+            return self._adapter
+
+    def _proxy(self, url: str) -> str | None:
+        import requests.utils
+
+        proxies = requests.utils.get_environ_proxies(url, no_proxy=None)
+        return requests.utils.select_proxy(url, proxies)
+
+    def _host(self, name: str) -> Host:
+        with self._lock:
+            return self._hosts.setdefault(name, Host(name, self._clock))
+
+    def _check(self, host: Host) -> None:
+        if self._network.offline:
+            raise NetworkError(
+                f"{host.name} is needed, and the network is not to be used",
+                code="offline",
+                hint="leave --offline out, or vendor what is needed",
+            )
+        if self._closed.is_set():
+            raise _interrupted()
+        host.check()
+
+    def _wait(self, seconds: float) -> None:
+        if seconds > 0:
+            self._sleep(seconds)
+        if self._closed.is_set():
+            raise _interrupted()
+
+    def _say(self, line: str) -> None:
+        with self._lock:
+            self._network.progress(line)
+
+    @contextmanager
+    def _watched(self, seconds: float) -> Iterator[Watch]:
+        """A Watch that `close` finds."""
+        from kubocd_gen.packages.connections import Watch
+
+        with Watch(seconds) as watch:
+            with self._lock:
+                self._watches.add(watch)
+            try:
+                self._wait(0)
+                yield watch
+            finally:
+                with self._lock:
+                    self._watches.discard(watch)
+
+
+_NO_REGISTRY = "what answers is no registry, or one that is not to be trusted; check the URL"
+
+
+def _exchange(
+    method: str,
+    url: str,
+    headers: Mapping[str, str] | None,
+    data: bytes | None,
+    limit: int,
+    timeout: float | None,
+    size: int | None,
+) -> _Exchange:
+    taken = limit if size is None else size
+    return _Exchange(method, url, dict(headers or {}), data, taken, timeout or READ_TIMEOUT, size)
+
+
+def _prepared(exchange: _Exchange, url: str, headers: Mapping[str, str]) -> requests.PreparedRequest:
+    import requests
+
+    fields = {
+        "Accept": "*/*",
+        # Bodies are taken as they come. Nothing that is compressed on the way can then burst on arrival.
+        "Accept-Encoding": "identity",
+        "User-Agent": f"kcd-gen/{__version__}",
+        **headers,
+    }
+    if exchange.received and exchange.continues and (exchange.etag or exchange.size is not None):
+        fields["Range"] = f"bytes={len(exchange.received)}-"
+        if exchange.etag:
+            fields["If-Range"] = exchange.etag
+    else:
+        exchange.start_over()
+    request = requests.Request(exchange.method, url, headers=fields, data=exchange.data)
+    return request.prepare()
+
+
+def _drain(response: requests.Response, taken: bytearray, limit: int, watch: Watch) -> bool:
+    """Append the body to `taken`; False where there is more than `limit` holds, of which one byte is taken at most."""
+    raw: Any = response.raw
+    for chunk in raw.stream(_CHUNK, decode_content=False):
+        taken += chunk
+        watch.extend(len(chunk) / SLOWEST)
+        if len(taken) > limit:
+            return False
+    return True
+
+
+def follow(url: str, location: str) -> str:
+    """Where a Location field of the answer from `url` leads, which is not yet checked."""
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        return location
+
+
+def split_url(url: str, origin: str) -> SplitResult:
+    """The parts of a URL that may be asked. Raises NetworkError; `origin` led there."""
+    name = urlsplit(origin).netloc
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or "@" in parts.netloc or len(url) > _LONGEST_URL or not url.isprintable() or " " in url:
+        raise _wrong(name, f"leads to {shown(url)}, which is no address of HTTP")
+    return parts
+
+
+def _proxies(proxy: str | None) -> dict[str, str]:
+    return {"http": proxy, "https": proxy} if proxy else {}
+
+
+def _named(status: int) -> str:
+    try:
+        return f"{status} ({HTTPStatus(status).phrase})"
+    except ValueError:
+        return str(status)
+
+
+def _size(limit: int) -> str:
+    return f"{limit // MIB} MiB" if limit >= MIB and limit % MIB == 0 else f"{limit} bytes"
+
+
+def _wrong(host: str, what: str) -> NetworkError:
+    return NetworkError(f"{host} {what}", code="registry-failed", hint=_NO_REGISTRY)
+
+
+def _slow(host: str, *, connected: bool) -> Trouble:
+    return Trouble(host, f"{host} does not finish its answer in time", broken=connected)
+
+
+def _interrupted() -> NetworkError:
+    return NetworkError("the network was shut down while it was in use", code="registry-failed")

@@ -1,0 +1,118 @@
+"""What stops an exchange, in words: from the exceptions of `requests`, urllib3, ssl and the system."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import requests.exceptions as requests_errors
+import urllib3.exceptions as urllib3_errors
+
+from kubocd_gen.packages.hosts import Trouble
+from kubocd_gen.packages.network import CONNECT_TIMEOUT
+from kubocd_gen.packages.text import shown
+
+FAILURES = (
+    requests_errors.RequestException,
+    urllib3_errors.HTTPError,
+    http.client.HTTPException,
+    OSError,
+    ValueError,  # of a host name or URL that no one can ask for
+)
+_TALKS_NO_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "PACKET_LENGTH_TOO_LONG"}
+
+
+def cause_of(error: Exception, host: str, proxy: str | None, timeout: float, *, connected: bool) -> Trouble:
+    """The cause of `error` while talking to `host`; `connected`: the head of the answer had come."""
+    chain = list(_chain(error))
+
+    def found(*kinds: type[BaseException]) -> BaseException | None:
+        return next((one for one in chain if isinstance(one, kinds)), None)
+
+    invalid = (requests_errors.InvalidProxyURL, requests_errors.InvalidSchema, requests_errors.MissingSchema)
+    if proxy and found(requests_errors.ProxyError, urllib3_errors.ProxyError, *invalid):
+        return _of_proxy(chain, host, proxy)
+    if found(urllib3_errors.InvalidHeader):
+        return Trouble(host, f"{host} answers with headers that contradict each other", passing=False)
+    if found(requests_errors.InvalidURL, requests_errors.InvalidHeader, urllib3_errors.LocationParseError):
+        return Trouble(host, f"{host} can't be asked: that is no address or header of HTTP", passing=False)
+    refusal = found(ssl.SSLError)
+    if isinstance(refusal, ssl.SSLError) and not isinstance(refusal, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
+        return _of_tls(refusal, host)
+    if (unknown := found(socket.gaierror)) is not None:
+        again = isinstance(unknown, socket.gaierror) and unknown.errno == socket.EAI_AGAIN
+        return Trouble(
+            host,
+            f"the name of {host} can't be looked up" if again else f"there is no host {host}",
+            hint="check the network" if again else "check the URL of the package, and the network's name servers",
+            passing=again,
+            reached=False,
+        )
+    if found(urllib3_errors.ConnectTimeoutError, requests_errors.ConnectTimeout) and not connected:
+        text = f"{host} can't be connected to within {CONNECT_TIMEOUT:.0f} s"
+        return Trouble(host, text, hint=_REACH, reached=False)
+    if found(urllib3_errors.ReadTimeoutError, requests_errors.ReadTimeout, TimeoutError):
+        return Trouble(host, f"{host} is silent for {timeout:.0f} s", hint=_REACH, broken=connected)
+    if found(ConnectionRefusedError):
+        return Trouble(host, f"{host} refuses connections", hint=_REACH, reached=False)
+    if found(urllib3_errors.NewConnectionError):
+        system = next((one for one in chain if isinstance(one, OSError) and one.strerror), None)
+        reason = f": {system.strerror}" if system else ""
+        return Trouble(host, f"{host} can't be connected to{reason}", hint=_REACH, reached=False)
+    return Trouble(host, f"{host} breaks the connection off", hint=_REACH, broken=connected)
+
+
+_REACH = "check that the registry is up, and that the network and its proxy lead to it"
+
+
+def _of_tls(error: ssl.SSLError, host: str) -> Trouble:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        hint = "give the certificate of the authority that signed it with --ca-file FILE"
+        if "ostname" in error.verify_message or "IP address" in error.verify_message:
+            hint = "check the URL: the host has a certificate of another name"
+        elif "expired" in error.verify_message:
+            hint = "the host needs a new certificate, or the clock of this machine is wrong"
+        return Trouble(host, f"the certificate of {host} is refused: {error.verify_message}", hint=hint, passing=False)
+    if (error.reason or "") in _TALKS_NO_TLS:
+        return Trouble(
+            host,
+            f"{host} does not speak HTTPS",
+            hint="if it speaks plain HTTP, say so with 'insecure: true' in the Release's package",
+            passing=False,
+        )
+    reason = (error.reason or "it is broken off").lower().replace("_", " ")
+    return Trouble(host, f"{host} and kcd-gen find no common TLS: {reason}", passing=False)
+
+
+def _of_proxy(chain: list[BaseException], host: str, proxy: str) -> Trouble:
+    """`proxy` may carry a password, so only its host is named."""
+    try:
+        name = urlsplit(proxy if "://" in proxy else f"//{proxy}").netloc.rpartition("@")[2] or "of the environment"
+    except ValueError:
+        name = "of the environment"
+    deepest = next((one for one in reversed(chain) if isinstance(one, OSError) and one.args), None)
+    reason = str(deepest.strerror or deepest.args[0]) if deepest is not None else "it is no address of a proxy"
+    denied = reason.startswith("Tunnel connection failed: 4")
+    return Trouble(
+        host,
+        f"the proxy {shown(name)} does not lead to {host}: {shown(reason)}",
+        hint="check the variables HTTPS_PROXY, HTTP_PROXY and NO_PROXY",
+        passing=deepest is not None and not denied,
+        reached=False,
+    )
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """`error` and all that lies behind it: urllib3 keeps causes in `reason`, requests in its arguments."""
+    waiting, seen = [error], set()
+    while waiting:
+        one = waiting.pop(0)
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        behind = (*one.args, getattr(one, "reason", None), one.__cause__, one.__context__)
+        waiting += [other for other in behind if isinstance(other, BaseException)]

@@ -1,0 +1,227 @@
+"""An HTTP server that does what it is told, a request at a time, and remembers what it was asked.
+
+    with FaultServer() as server:
+        server.script("GET /v2/p/blobs/x", reply(503), reply(200, b"..."))
+
+A path's replies are used up one after the other; the last one stays. What has no script gets 404.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Self
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request as it came."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]  # names in lower case
+    body: bytes
+
+
+Handler = BaseHTTPRequestHandler
+Reply = Callable[[Handler, Asked], None]
+
+
+def reply(
+    status: int,
+    body: bytes = b"",
+    fields: Mapping[str, str] | None = None,
+    *,
+    cut: int | None = None,
+    length: int | None = None,
+) -> Reply:
+    """An answer. `cut` breaks the connection off after so many bytes; `length` lies about the length."""
+
+    def give(handler: Handler, asked: Asked) -> None:
+        handler.send_response(status)
+        for name, value in (fields or {}).items():
+            handler.send_header(name, value)
+        if "Transfer-Encoding" not in (fields or {}):
+            handler.send_header("Content-Length", str(len(body) if length is None else length))
+        handler.end_headers()
+        if asked.method != "HEAD":
+            handler.wfile.write(body if cut is None else body[:cut])
+        if cut is not None or length is not None:
+            hang_up(handler, asked)
+
+    return give
+
+
+def ranged(body: bytes, *, etag: str | None = None, cut: int | None = None) -> Reply:
+    """An answer of a server that knows ranges, and If-Range."""
+
+    def give(handler: Handler, asked: Asked) -> None:
+        wanted = asked.headers.get("range", "")
+        extra = {"ETag": etag} if etag else {}
+        if wanted and asked.headers.get("if-range") in (None, etag):
+            start = int(wanted.removeprefix("bytes=").removesuffix("-"))
+            part = f"bytes {start}-{len(body) - 1}/{len(body)}"
+            reply(206, body[start:], {"Content-Range": part, **extra}, cut=cut)(handler, asked)
+        else:
+            reply(200, body, extra, cut=cut)(handler, asked)
+
+    return give
+
+
+def raw(*pieces: bytes, pause: float = 0.0) -> Reply:
+    """Bytes as they are, with a pause after each; then the end."""
+
+    def give(handler: Handler, asked: Asked) -> None:
+        try:
+            for piece in pieces:
+                handler.wfile.write(piece)
+                handler.wfile.flush()
+                time.sleep(pause)
+        except OSError:
+            pass  # the other side has had enough
+        hang_up(handler, asked)
+
+    return give
+
+
+def endless(head: bytes, piece: bytes, pause: float = 0.0) -> Reply:
+    """A head, and then a piece after the other until the other side has had enough."""
+
+    def give(handler: Handler, asked: Asked) -> None:
+        try:
+            handler.wfile.write(head)
+            while True:
+                handler.wfile.write(piece)
+                handler.wfile.flush()
+                time.sleep(pause)
+        except OSError:
+            hang_up(handler, asked)
+
+    return give
+
+
+def silent(handler: Handler, _asked: Asked) -> None:
+    """No answer, until the other side has gone."""
+    handler.connection.settimeout(30)
+    with contextlib.suppress(OSError):
+        handler.connection.recv(1)
+    handler.close_connection = True
+
+
+def hang_up(handler: Handler, _asked: Asked) -> None:
+    """The end of the connection, without an answer or in the middle of one."""
+    handler.close_connection = True
+    with contextlib.suppress(OSError):
+        handler.connection.shutdown(socket.SHUT_RDWR)
+
+
+@dataclass
+class FaultServer:
+    """The server; `host` is `127.0.0.1:port`. `certificate` (certificate and key files) makes it speak TLS."""
+
+    certificate: tuple[str, str] | None = None
+    asked: list[Asked] = field(default_factory=list)
+    busiest: int = 0  # the most requests that were under way at a time
+
+    def __post_init__(self) -> None:
+        self._scripts: dict[str, list[Reply]] = {}
+        self._lock = threading.Lock()
+        self._busy = 0
+        server = self
+
+        class Handle(Handler):
+            protocol_version = "HTTP/1.1"
+            timeout = 30
+
+            def handle_one_request(self) -> None:
+                try:
+                    super().handle_one_request()
+                except OSError:
+                    self.close_connection = True
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+            def answer(self) -> None:
+                server._answer(self)
+
+            do_GET = do_HEAD = do_POST = do_PUT = do_CONNECT = answer  # noqa: N815 - names of http.server
+
+        self._server = _Server(("127.0.0.1", 0), Handle)
+        if self.certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*self.certificate)
+            self._server.socket = context.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+
+    @property
+    def host(self) -> str:
+        return f"127.0.0.1:{self._server.server_address[1]}"
+
+    @property
+    def url(self) -> str:
+        return f"{'https' if self.certificate else 'http'}://{self.host}"
+
+    def script(self, request: str, *replies: Reply) -> None:
+        """What `METHOD /path` gets, in this order."""
+        self._scripts[request] = list(replies)
+
+    def paths(self) -> list[str]:
+        """What was asked, as `METHOD /path`."""
+        return [f"{one.method} {one.path}" for one in self.asked]
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _answer(self, handler: Handler) -> None:
+        length = int(handler.headers.get("Content-Length") or 0)
+        headers = {name.lower(): value for name, value in handler.headers.items()}
+        asked = Asked(handler.command, handler.path, headers, handler.rfile.read(length))
+        with self._lock:
+            self.asked.append(asked)
+            self._busy += 1
+            self.busiest = max(self.busiest, self._busy)
+            path = asked.path.partition("?")[0]
+            replies = self._scripts.get(f"{asked.method} {path}") or self._scripts.get(f"{asked.method} *") or []
+            give = (replies.pop(0) if len(replies) > 1 else replies[0]) if replies else reply(404)
+        try:
+            give(handler, asked)
+        finally:
+            with self._lock:
+                self._busy -= 1
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 64
+
+    def handle_error(self, *_: object) -> None:
+        """A connection that ends early is what is tested."""
+
+
+def each(items: Iterable[Reply]) -> Reply:
+    """One reply that stands for several, for scripts in which requests of all paths come in turn."""
+    waiting = list(items)
+    lock = threading.Lock()
+
+    def give(handler: Handler, asked: Asked) -> None:
+        with lock:
+            one = waiting.pop(0) if len(waiting) > 1 else waiting[0]
+        one(handler, asked)
+
+    return give

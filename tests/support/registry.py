@@ -1,0 +1,133 @@
+"""The real registry and an independent client: Debian's docker-registry, skopeo and htpasswd."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+USER, SECRET = "alice", "open:sesame"
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A registry that runs: its `127.0.0.1:port`, and the CA that signed its certificate where it speaks TLS."""
+
+    host: str
+    log: Path
+    ca_file: Path | None = None
+
+
+def program(name: str, package: str) -> str:
+    """The path of a program that the tests need. They fail without it: a skipped test would say that all is well."""
+    found = shutil.which(name)
+    if found is None:
+        raise AssertionError(f"these tests need {name}: apt-get install {package}")
+    return found
+
+
+@contextmanager
+def run_registry(folder: Path, *, login: bool = False, ca: CertificateAuthority | None = None) -> Iterator[Running]:
+    """A registry with its data in `folder`; with `login`, for USER alone; with `ca`, over TLS."""
+    folder.mkdir(parents=True, exist_ok=True)
+    binary = program("docker-registry", "docker-registry")
+    for _ in range(3):  # another process may take the port that was free
+        port = _free_port()
+        config = [
+            "version: 0.1",
+            "log: {level: info, accesslog: {disabled: true}}",
+            f"storage: {{filesystem: {{rootdirectory: {folder / 'data'}}}, delete: {{enabled: true}}}}",
+            f"http: {{addr: '127.0.0.1:{port}', secret: tests" + (_tls(ca) if ca else "") + "}",
+        ]
+        if login:
+            passwords = folder / "htpasswd"
+            line = _output(program("htpasswd", "apache2-utils"), "-Bbn", "-C", "4", USER, SECRET)
+            passwords.write_text(line)
+            config.append(f"auth: {{htpasswd: {{realm: tests, path: {passwords}}}}}")
+        (folder / "config.yml").write_text("\n".join(config) + "\n")
+        log = folder / "log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [binary, "serve", str(folder / "config.yml")],
+                stdout=output,
+                stderr=output,
+                env={"PATH": os.defpath, "HOME": str(folder), "OTEL_TRACES_EXPORTER": "none"},
+            )
+        try:
+            if _is_up(port, process):
+                yield Running(f"127.0.0.1:{port}", log, ca.certificate if ca else None)
+                return
+        finally:
+            process.terminate()
+            process.wait(10)
+    raise AssertionError(f"docker-registry does not start: {log.read_text()}")
+
+
+def skopeo(*arguments: str, home: Path) -> str:
+    """What skopeo prints. It knows no credentials and no configuration but those in `arguments`."""
+    environment = {"PATH": os.environ["PATH"], "HOME": str(home), "XDG_RUNTIME_DIR": str(home), "TMPDIR": str(home)}
+    return _output(program("skopeo", "skopeo"), "--insecure-policy", *arguments, environment=environment)
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateAuthority:
+    """A private CA, and a certificate by it for 127.0.0.1 and localhost."""
+
+    certificate: Path
+    server: Path
+    key: Path
+
+
+def make_authority(folder: Path) -> CertificateAuthority:
+    """One with openssl, in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    openssl = program("openssl", "openssl")
+    ca, ca_key, server, key = (folder / name for name in ("ca.pem", "ca.key", "server.pem", "server.key"))
+    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30")
+    is_ca = ("-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign")
+    _output(
+        openssl, "req", "-x509", *curve, "-subj", "/CN=kcd-gen tests", "-keyout", str(ca_key), "-out", str(ca), *is_ca
+    )
+    names = folder / "names"
+    names.write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
+    request = folder / "server.csr"
+    _output(openssl, "req", *curve[:5], "-subj", "/CN=127.0.0.1", "-keyout", str(key), "-out", str(request))
+    signing = ("-CA", str(ca), "-CAkey", str(ca_key), "-CAcreateserial", "-days", "30", "-extfile", str(names))
+    _output(openssl, "x509", "-req", "-in", str(request), *signing, "-out", str(server))
+    return CertificateAuthority(ca, server, key)
+
+
+def _tls(ca: CertificateAuthority) -> str:
+    return f", tls: {{certificate: {ca.server}, key: {ca.key}}}"
+
+
+def _free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def _is_up(port: int, process: subprocess.Popen[bytes]) -> bool:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return True
+    return False
+
+
+def _output(*command: str, environment: Mapping[str, str] | None = None) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
+    if done.returncode != 0:
+        raise AssertionError(f"{Path(command[0]).name}: {done.stderr}")
+    return done.stdout
