@@ -102,8 +102,8 @@ def _lock(references: Sequence[str], given: Mapping[str, Any], findings: Finding
         if given["check"] and not given["update"]:  # needs no registry
             moves = stale_packages(wanted, old)
             return moves, bool(moves) or not project.lock_path.exists()
-        if given["update"] and not project.offline:
-            # A vendor layout that was filled from the lock has nothing new to tell.
+        # A vendor layout is filled from the lock: it need not be there yet, and has nothing new to tell.
+        if project.vendor and (not project.vendor.exists() or (given["update"] and not project.offline)):
             project = replace(project, vendor=None)
         packages = package_sources(project, line, lock=None, jobs=jobs)
         pins, moves = lock_packages(
