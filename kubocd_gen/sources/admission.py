@@ -176,9 +176,7 @@ def _release_model(
     kept: dict[str, Callable[[Any], bool]] = {"parameters": lambda value: value is not None}
     kept["protected"] = kept["parameters"]  # both are pointers in Go, so that only nil is empty
     model = {key: value for key, value in spec.items() if kept.get(key, bool)(value)}
-    model["package"] = {
-        key: value for key, value in _mapping(spec.get("package")).items() if value or key == "interval"
-    }
+    model["package"] = _package_model(_mapping(spec.get("package")))
     model["targetNamespace"] = target_namespace
     model["createNamespace"] = bool(spec.get("createNamespace"))
     model["debug"] = {key: value for key, value in _mapping(spec.get("debug")).items() if value}
@@ -192,3 +190,12 @@ def _release_model(
         "spec": model,
         "status": dict(_STATUS),
     }
+
+
+def _package_model(package: Mapping[str, Any]) -> dict[str, Any]:
+    model = {key: value for key, value in package.items() if value or key == "interval"}
+    if package.get("ignore") is not None:  # a pointer in Go
+        model["ignore"] = package["ignore"]
+    if "verify" in model:
+        model["verify"] = {key: value for key, value in model["verify"].items() if value != []}
+    return model

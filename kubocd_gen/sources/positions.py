@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 
 from kubocd_gen.diagnostics import Position
-from kubocd_gen.sources.yaml_reader import MAX_DEPTH, Loader, is_merge, key_text, scalar_value
+from kubocd_gen.sources.yaml_events import events
+from kubocd_gen.sources.yaml_reader import MAX_DEPTH, is_merge, key_text, scalar_value
 
 Path = Sequence[str | int]
 
@@ -104,7 +105,7 @@ def _roots(text: str) -> tuple[_Node, ...]:
     anchors: dict[str, _Node] = {}
     event: Any
     try:
-        for event in yaml.parse(text.removeprefix("\ufeff"), Loader=Loader):
+        for event in events(text.removeprefix("\ufeff")):
             kind = type(event)
             if kind is yaml.DocumentStartEvent:
                 anchors = {}

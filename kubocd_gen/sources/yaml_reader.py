@@ -18,8 +18,7 @@ import yaml
 from kubocd_gen.compiler.wording import quoted
 from kubocd_gen.diagnostics import KcdError, Position
 from kubocd_gen.sources.scalars import float64, number_text, resolve_plain, resolve_tagged
-
-Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+from kubocd_gen.sources.yaml_events import events
 
 MAX_DEPTH = 100
 """Nested maps and lists. The deepest real chart values are some 20 deep; Python recurses safely over a few hundred."""
@@ -28,7 +27,9 @@ MAX_EXPANSION = 200_000
 """Nodes that the aliases and merges of one document may stand for: ten times a large context written out in full."""
 
 _MAX_FAULTS = 100  # of a document; more only a hostile file has
+_INFINITE = {"+Inf": ".inf", "-Inf": "-.inf", "NaN": ".nan"}  # as keys; numbers out of float32's range are too
 _MERGE_TAG = "tag:yaml.org,2002:merge"
+_INNER_MARK = re.compile("[\n\r\x85\u2028\u2029]\ufeff")  # libyaml skips it
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 
@@ -68,6 +69,10 @@ def read_documents(text: str, path: str, *, exact_integers: bool = False) -> Ite
     alone (a null key, an infinite number) is that document's `error`.
     """
     builder = _Builder(text.removeprefix("\ufeff"), path, exact_integers)
+    if "\ufeff" in builder.text and (found := _INNER_MARK.search(builder.text)):
+        problem = "a byte order mark (U+FEFF) begins a line, which Go's readers take for a character of the line"
+        position = _at(builder.text, path, found.end() - 1)
+        raise YamlError(problem, code="bad-yaml", position=position, hint="remove it; two files may have been joined")
     try:
         yield from builder.documents()
     except (yaml.YAMLError, UnicodeEncodeError) as error:
@@ -104,7 +109,10 @@ def key_text(value: Any) -> str | None:
     """A scalar as the key of a map: the JSON text of a number or boolean; None for null, which can be no key."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return value if value is None or isinstance(value, str) else number_text(value)
+    if value is None or isinstance(value, str):
+        return value
+    text = number_text(value)
+    return _INFINITE.get(text, text)
 
 
 def is_merge(event: Any) -> bool:
@@ -140,7 +148,7 @@ class _Builder:
     def documents(self) -> Iterator[Document]:
         start: Any = None
         event: Any
-        for event in yaml.parse(self.text, Loader=Loader):
+        for event in events(self.text):
             kind = type(event)
             self.guard(kind, event)
             if kind is yaml.DocumentStartEvent:
@@ -180,7 +188,7 @@ class _Builder:
             self.start([], event)
         elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
             frame = self.frames.pop()
-            if frame.start.anchor:
+            if frame.start.anchor and self.anchors[frame.start.anchor] is None:  # else defined anew within
                 self.anchors[frame.start.anchor] = (frame.value, frame.weight)
             self.add(frame.value, frame.weight, frame.start)
         elif kind is yaml.AliasEvent:
@@ -271,6 +279,8 @@ class _Builder:
         if text is None:
             what = "null" if value is None else "a map or a list"
             raise self.error(f"a key must be a text, not {what}", event, hint="quote the key if it is meant as a text")
+        if type(value) is int and value >= 2**63:
+            raise self.error("a number of more than 63 bits can't be a key", event, hint="quote the key")
         return text
 
     def number(self, value: Any, event: Any) -> Any:

@@ -220,3 +220,28 @@ def test_a_config_that_is_refused_is_broken(load: Load, extra: str, message: str
     (errors,) = load(config("conf", extra)).fleet.broken_configs
     assert errors.errors[0].message.startswith(message)
     assert str(errors.errors[0].position) == place
+
+
+def test_of_the_package_the_model_keeps_an_empty_ignore_which_is_a_pointer_and_no_other_empty_field(load: Load) -> None:
+    text = release().replace(
+        "    tag: 1.0.0\n",
+        "    tag: 1.0.0\n    ignore: ''\n    insecure: false\n    serviceAccountName: ''\n    interval: 0s\n"
+        "    verify: {matchOIDCIdentity: [], secretRef: {name: ''}}\n",
+    )
+    loaded = load(text)
+    assert loaded.said == []
+    (one,) = loaded.fleet.releases
+    assert one.model["spec"]["package"] == {
+        "repository": "registry.example.com/web",
+        "tag": "1.0.0",
+        "ignore": "",
+        "interval": "0s",
+        "timeout": "1m0s",
+        "verify": {"provider": "cosign", "secretRef": {"name": ""}},
+    }
+
+
+def test_a_null_ignore_is_none(load: Load) -> None:
+    loaded = load(release().replace("    tag: 1.0.0\n", "    tag: 1.0.0\n    ignore:\n"))
+    (one,) = loaded.fleet.releases
+    assert "ignore" not in one.model["spec"]["package"]
