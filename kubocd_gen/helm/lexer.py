@@ -43,12 +43,13 @@ class Token:
 @dataclass(frozen=True, slots=True)
 class Action:
     """What stands between `{{` and `}}`, comments excepted. `end` is the offset behind `}}`; `trims` says that it is
-    `-}}`.
+    `-}}`. An action that Go's lexer refuses is the last: it is `broken`, and has the tokens before the mistake.
     """
 
     tokens: tuple[Token, ...]
     end: int
     trims: bool
+    broken: bool = False
 
 
 _WORDS = {
@@ -95,22 +96,22 @@ def actions(text: str) -> Iterator[Action]:
         if text[position : position + 1] == "-" and text[position + 1 : position + 2] in tuple(" \t\r\n"):
             position += 1  # the space behind the trim marker is one more space inside
         action = _action(text, position)
-        if action is None:
-            return
         yield action
+        if action.broken:
+            return
         position = action.end
 
 
-def _action(text: str, position: int) -> Action | None:
+def _action(text: str, position: int) -> Action:
     tokens: list[Token] = []
     depth = 0
     while True:
         if right := _RIGHT.match(text, position):
             # Go refuses a right delimiter inside parentheses.
-            return None if depth else Action(tuple(tokens), right.end(), trims=right.end() - right.start() > 2)
+            return Action(tuple(tokens), right.end(), right.end() - right.start() > 2, broken=depth > 0)
         match = _TOKEN.match(text, position)
         if match is None:
-            return None
+            return Action(tuple(tokens), position, trims=False, broken=True)
         kind = Kind[match.lastgroup or ""]
         end = match.end()
         if kind is Kind.SPACE and text.startswith("-}}", end) and end - position > 1:
@@ -123,6 +124,6 @@ def _action(text: str, position: int) -> Action | None:
         elif kind is Kind.RIGHT_PAREN:
             depth -= 1
             if depth < 0:
-                return None
+                return Action(tuple(tokens), position, trims=False, broken=True)
         tokens.append(Token(kind, position, end, word))
         position = end

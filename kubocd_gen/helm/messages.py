@@ -69,6 +69,8 @@ def parse_error(failure: ParseFailure, rewritten: Rewritten, template: Template)
     hint = None
     if re.match(r"[\"'0-9+.]", message):
         message = f"malformed number or character {message}"  # helm cut Go's own words off
+    elif message.startswith("U+"):
+        message = f"unrecognized character in action {message}"
     elif match := re.fullmatch(r'function "(.*)" not defined', message):
         hint = nearest("did you mean '{}'?", match[1], functions.KNOWN - functions.UNSUPPORTED.keys())
     started = re.search(r" started at :(\d+)$", message)

@@ -100,7 +100,7 @@ class _Rewriter:
             keyword = self._keyword(action)
             body = inside[-1]
             for command in commands(action.tokens):
-                self._command(command, body)
+                self._command(command, body, broken=action.broken)
             if keyword in TAKES_NAME:
                 self._name(action)
             if keyword in ("define", "block"):
@@ -130,7 +130,7 @@ class _Rewriter:
                 self._insert(token.start + 1, self.path, token.start)
                 return
 
-    def _command(self, command: Command, body: _Body) -> None:
+    def _command(self, command: Command, body: _Body, *, broken: bool) -> None:
         for index, word in enumerate(command.words):
             name = word.function
             if name is None:
@@ -141,6 +141,8 @@ class _Rewriter:
             self.mutates |= name in functions.MUTATING
             if name not in functions.KNOWN:
                 self._insert(word.start, UNDEFINED, word.start)
+            elif broken and name in functions.KUBOCD:
+                self._replace(word.start, end, "list", word.start)  # known to Go, which then finds the mistake
             elif name in functions.UNSUPPORTED:
                 call = f'call "kcd-unsupported {name}"'
                 self._replace(word.start, end, call if calls else f"({call})", word.start)

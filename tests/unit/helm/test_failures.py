@@ -71,6 +71,13 @@ def test_the_cause_is_told_in_go_s_words_and_placed(
         ("{{ 0xZ }}", 'malformed number or character "0xZ"', 1),
         ("{{ break }}", "{{break}} outside {{range}}", 1),
         ("{{ define x }}", 'unexpected "x" in define clause', 1),
+        ("{{ \uffff }}", "unrecognized character in action U+FFFF", 1),
+        ("\n{{ imageRedirect `a` $) }}", "unexpected right paren", 2),
+        ("{{ (imageRedirect `a` (print `b` @ }}", 'unexpected "@" in operand', 1),
+        ("{{ (resolveDNS `a`).b := 1 }}", 'unexpected ":=" in operand', 1),
+        ("{{ imageRedirect `a` $ end }}", "unexpected <end> in operand", 1),
+        ("{{ (((readFile `a`", "unclosed action", 1),
+        ("{{ (nofunc `a` @ }}", 'function "nofunc" not defined', 1),
     ],
 )
 def test_what_does_not_parse_has_a_line(render: Render, text: str, message: str, line: int) -> None:
@@ -164,6 +171,17 @@ def test_a_template_that_does_not_end_is_stopped_and_named() -> None:
     assert rendered[20].code == "template-timeout"
     assert isinstance(rendered[21], TemplateError)
     assert rendered[21].code == "template-error"
+
+
+def test_a_text_that_does_not_end_in_several_releases_is_not_tried_in_all() -> None:
+    texts = ["{{ 1 }}", *[LOOP] * 12, "{{ 2 }}"]
+    rendered = [outcome for (outcome,) in Helm(find_helm(), timeout=6.0).render(units(texts), Functions())]
+    assert [rendered[0], rendered[-1]] == ["1", "2"]
+    errors = [outcome for outcome in rendered if isinstance(outcome, TemplateError)]
+    assert len(errors) == 12
+    assert {error.code for error in errors} == {"template-timeout"}
+    untried = "it was not rendered: it ran into a limit in 4 other Releases"
+    assert sum(error.message == untried for error in errors) >= 6
 
 
 def test_the_templates_around_one_that_does_not_end_keep_their_order() -> None:
