@@ -41,7 +41,7 @@ def compile_cluster(
     if settings is None:
         return assemble(fleet, Settings(), (), project, cluster, findings, complete=complete)
     resolved = resolve(fleet, settings, packages, findings)
-    notice(fleet, settings, resolved, findings)
+    notice(fleet, settings, resolved, findings, complete=complete)
     functions = Functions(settings.image_redirects, project.hosts)
     with ThreadPoolExecutor(1) as beside:  # each is a walk through helm, and neither needs the other
         texts = beside.submit(template_texts, resolved, helm)
