@@ -42,13 +42,20 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What stands between `{{` and `}}`, comments excepted. `end` is the offset behind `}}`; `trims` says that it is
-    `-}}`.
+    """What stands between `{{` and `}}`, comments excepted. `start` is the offset of `{{`, `end` the one behind `}}`;
+    `trims` says that it is `-}}`.
     """
 
     tokens: tuple[Token, ...]
+    start: int
     end: int
     trims: bool
+
+    @property
+    def keyword(self) -> str | None:
+        """The keyword that the action begins with: `if`, `end`, …"""
+        first = next((token for token in self.tokens if token.kind is not Kind.SPACE), None)
+        return first.text if first is not None and first.kind is Kind.KEYWORD else None
 
 
 _WORDS = {
@@ -94,20 +101,31 @@ def actions(text: str) -> Iterator[Action]:
             continue
         if text[position : position + 1] == "-" and text[position + 1 : position + 2] in tuple(" \t\r\n"):
             position += 1  # the space behind the trim marker is one more space inside
-        action = _action(text, position)
+        action = _action(text, opening, position)
         if action is None:
             return
         yield action
         position = action.end
 
 
-def _action(text: str, position: int) -> Action | None:
+def unclosed(text: str) -> Action | None:
+    """The innermost `if`, `range`, `with`, `define` or `block` that no `end` closes; None where all are closed."""
+    inside: list[Action] = []
+    for action in actions(text):
+        if action.keyword in ("if", "range", "with", "define", "block"):
+            inside.append(action)
+        elif action.keyword == "end" and inside:
+            inside.pop()
+    return inside[-1] if inside else None
+
+
+def _action(text: str, start: int, position: int) -> Action | None:
     tokens: list[Token] = []
     depth = 0
     while True:
         if right := _RIGHT.match(text, position):
             # Go refuses a right delimiter inside parentheses.
-            return None if depth else Action(tuple(tokens), right.end(), trims=right.end() - right.start() > 2)
+            return None if depth else Action(tuple(tokens), start, right.end(), trims=right.end() - right.start() > 2)
         match = _TOKEN.match(text, position)
         if match is None:
             return None

@@ -96,10 +96,10 @@ def test_the_most_specific_host_answers(render_all: Render) -> None:
 
 
 def test_an_unknown_host_is_an_error_that_says_where_to_add_it(render_all: Render) -> None:
-    hint = "add it to `hosts` in kcd-gen.yaml, or give it with --resolve"
+    hint = "add it to 'hosts' in kcd-gen.yaml, or give it with --resolve"
     names = ["nowhere.org", "example.community", "", "256.1.1.1"]
     assert render_all(*(f'{{{{ resolveDNS "{name}" }}}}' for name in names)) == [
-        TemplateError(f'no address is known for host "{name}"', 1, 4, hint=hint) for name in names
+        TemplateError(f"no address is known for the host '{name}'", 1, 4, hint=hint) for name in names
     ]
 
 
