@@ -128,7 +128,7 @@ def _violation(role: Role, error: ValidationError, *, hinted: bool) -> Violation
     if error.validator == "additionalProperties" and isinstance(error.schema, dict):
         known = error.schema.get("properties", {})
         close = nearest("did you mean '{}'?", str(error.path[-1]), known) if hinted else None
-        hint = close or known_names(f"the {noun}s here are", known)
+        hint = close or known_names(f"the {noun}s here are", known, str(error.path[-1]) if hinted else "")
     return Violation(path, f"{subject} {message}", _code(role, error.validator), hint or _advice(error))
 
 
@@ -139,7 +139,9 @@ def _advice(error: ValidationError) -> str | None:
     if error.validator == "required":
         missing = error.schema.get("properties", {}).get(error.path[-1], {})
         lines = str(missing.get("description", "")).strip().splitlines()
-        return f"it is described as {quoted(lines[0])}" if lines else None
+        if lines:
+            return f"it is described as {quoted(lines[0])}"
+        return f"its type is {missing['type']}" if isinstance(missing.get("type"), str) else None
     default = error.schema.get("default")
     if default is None:
         return None

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kubocd_gen.compiler.durations import normal_duration
+from kubocd_gen.compiler.durations import DurationError, normal_duration
 from kubocd_gen.compiler.merge import strip_empty
 from kubocd_gen.compiler.parameters import parse_map, parse_rendered, rendered_hint
 from kubocd_gen.diagnostics import KcdError, KcdErrors, nearest
@@ -130,8 +130,8 @@ def _duration(text: str, what: str) -> str | None:
         return None
     try:
         return normal_duration(trimmed)
-    except ValueError as error:
-        raise KcdError(f"{what}: {error}", code="invalid-duration") from error
+    except DurationError as error:
+        raise KcdError(f"{what} {error}", code="invalid-duration", hint=error.hint) from error
 
 
 def _boolean(text: str, what: str) -> bool:

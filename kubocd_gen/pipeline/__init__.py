@@ -30,11 +30,9 @@ def compile_cluster(
 ) -> Compilation:
     """What `cluster`'s sources compile to, in memory, and which Releases fail; every problem goes to `findings`."""
     outputs = [other.output for other in project.clusters]
-    resources, complete = read_resources(
-        cluster.sources, project.root, outputs, findings, expand_env=project.expand_env
-    )
-    complete = complete and not any(one.severity == "error" for one in findings)  # a source may not exist
-    fleet = load_fleet(resources, cluster.namespace, cluster.kubocd_namespace, findings)
+    sources = read_resources(cluster.sources, project.root, outputs, findings, expand_env=project.expand_env)
+    complete = sources.complete and not any(one.severity == "error" for one in findings)  # a source may not exist
+    fleet = load_fleet(sources, cluster.namespace, cluster.kubocd_namespace, findings)
     if complete and not (fleet.releases or fleet.failed):
         findings.warning(_no_releases(cluster))
     settings = settings_of(fleet, findings)
