@@ -153,7 +153,10 @@ def _read(path: Path) -> Project:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise KcdError(
-            f"the project file can't be read: {reason}", code="bad-project", position=Position(display)
+            f"the project file can't be read: {reason}",
+            code="bad-project",
+            position=Position(display),
+            hint="save it as UTF-8" if isinstance(error, UnicodeDecodeError) else None,
         ) from error
     value = read_document(text, display, strict=True)
     admitted, violations = admit({} if value is None else value, schema("kcd-gen/project-v1alpha1")["schema"])
@@ -197,6 +200,7 @@ def _cluster(item: Mapping[str, Any], root: Path) -> Cluster:
 
 def _check_clusters(clusters: Sequence[Cluster], text: str, display: str) -> None:
     errors = []
+    rename = "rename one of them: '--cluster' chooses by name"
 
     def error(message: str, code: str, *keys: str | int, hint: str | None = None) -> None:
         errors.append(KcdError(message, code=code, position=find_position(text, display, 0, keys), hint=hint))
@@ -207,7 +211,14 @@ def _check_clusters(clusters: Sequence[Cluster], text: str, display: str) -> Non
     for index, cluster in enumerate(clusters):
         for other in clusters[:index]:
             if cluster.name == other.name:
-                error(f"two clusters share the name '{cluster.name}'", "duplicate-cluster", "clusters", index, "name")
+                error(
+                    f"two clusters share the name '{cluster.name}'",
+                    "duplicate-cluster",
+                    "clusters",
+                    index,
+                    "name",
+                    hint=rename,
+                )
             if _overlap(cluster.output, other.output):
                 shown = display_path(cluster.output, Path.cwd())
                 message = f"the output '{shown}' and that of the cluster '{other.name}' lie in each other"

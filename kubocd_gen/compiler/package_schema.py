@@ -14,7 +14,7 @@ from kubocd_gen.compiler.json_schema import CompiledSchema, compile_schema
 from kubocd_gen.compiler.json_validation import TooMuchWork, errors_of, plainly_valid, predicate
 from kubocd_gen.compiler.short_schema import DEEPEST, INVALID, translate
 from kubocd_gen.compiler.structural import Violation
-from kubocd_gen.compiler.wording import HINTED, described, dotted, known_names, quoted
+from kubocd_gen.compiler.wording import HINTED, TYPE_WORDS, described, dotted, known_names, quoted
 from kubocd_gen.diagnostics import KcdError, KcdErrors, nearest
 
 if TYPE_CHECKING:
@@ -141,7 +141,8 @@ def _advice(error: ValidationError) -> str | None:
         lines = str(missing.get("description", "")).strip().splitlines()
         if lines:
             return f"it is described as {quoted(lines[0])}"
-        return f"its type is {missing['type']}" if isinstance(missing.get("type"), str) else None
+        types = missing.get("type", ())
+        return f"it is {TYPE_WORDS[types[0]]}" if len(types) == 1 else None
     default = error.schema.get("default")
     if default is None:
         return None

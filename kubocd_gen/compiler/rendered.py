@@ -9,6 +9,7 @@ from typing import Any
 from kubocd_gen.compiler.durations import DurationError, normal_duration
 from kubocd_gen.compiler.merge import strip_empty
 from kubocd_gen.compiler.parameters import parse_map, parse_rendered, rendered_hint
+from kubocd_gen.compiler.wording import quoted
 from kubocd_gen.diagnostics import KcdError, KcdErrors, nearest
 from kubocd_gen.packages.manifest import Module, Package, TemplateSource
 from kubocd_gen.sources.scalars import number_text
@@ -138,7 +139,7 @@ def _boolean(text: str, what: str) -> bool:
     trimmed = text.strip()
     if trimmed not in _TRUE + _FALSE:
         raise KcdError(
-            f"{what} must render to true or false, but renders to '{trimmed[:60]}'",
+            f"{what} must render to true or false, but renders to {quoted(trimmed) if trimmed else 'nothing'}",
             code="bad-rendering",
             hint=f"KuboCD takes {', '.join(_TRUE)} and {', '.join(_FALSE)}",
         )
@@ -156,7 +157,7 @@ def _names(text: str, what: str) -> tuple[str, ...]:
     for item in value:
         if isinstance(item, (dict, list)):
             raise KcdError(
-                f"{what} must render to a list of names, but one item is no text",
+                f"{what} must render to a list of names, but one item is a map or a list",
                 code="bad-rendering",
                 hint=rendered_hint(text),
             )

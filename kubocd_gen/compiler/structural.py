@@ -182,7 +182,10 @@ Check = Callable[[Any, Any], Problem]
 # What the patterns of the shipped schemas ask for, for those who don't read patterns, and the way out.
 _PATTERNS: Mapping[str, tuple[str, str]] = {
     r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$": ("a duration of h, m, s and ms", "write it like 90s, 5m or 1h30m"),
-    r"^([0-9]+(\.[0-9]+)?(ms|s|m))+$": ("a duration of m, s and ms", "write it like 90s or 60m; hours are not taken here"),
+    r"^([0-9]+(\.[0-9]+)?(ms|s|m))+$": (
+        "a duration of m, s and ms",
+        "write it like 90s or 60m; hours are not taken here",
+    ),
     r"^https?://.+": ("an http:// or https:// address", "write it whole, such as https://charts.example.com"),
     r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$": ("a name", "a name is lower-case letters, digits, and '-' inside"),
     r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$": (

@@ -20,6 +20,7 @@ RENDERED_SIZE = 16 << 20
 # that is looked for takes it all, once for each division.
 _PIECE_TIME = 1 / 6
 _PIECES = 16
+HELM_HINT = "'kcd-gen version' says which helm is in use; name another one with --helm (KCD_GEN_HELM)"
 
 
 @dataclass(slots=True)
@@ -124,7 +125,7 @@ class Runner:
     def _check_helm(self) -> None:
         run = self.run(yaml_chart([0]), self.timeout)
         if run.returncode != 0 or renderings(run.stdout) != ["0"]:
-            raise KcdError(f"helm does not work: {run.summary}", code="helm-failed")
+            raise KcdError(f"helm does not work: {run.summary}", code="helm-failed", hint=HELM_HINT)
 
 
 def _sized(text: str) -> Outcome:

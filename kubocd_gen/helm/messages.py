@@ -137,7 +137,7 @@ def _hint(cause: str, expression: str) -> str | None:
     if cause.startswith("incompatible types for comparison"):
         return "the model's numbers are floats: compare .x with 8080.0, or (int .x) with 8080"
     if cause.endswith("; got interface {}") or cause.startswith("invalid value; expected"):
-        return "the value is missing; give it one, or a default: (default \"x\" .a.b)"
+        return 'the value is missing; give it one, or a default: (default "x" .a.b)'
     return None
 
 

@@ -13,6 +13,9 @@ from kubocd_gen.packages.reference import Reference
 __all__ = ["PackageImage", "PackageSource", "PackageSources", "VendorSource"]
 
 
+_NO_PLACE = "name an OCI image layout with --vendor, or as 'packages.vendor' in kcd-gen.yaml"
+
+
 class PackageSource(Protocol):
     """One place to look for packages. `fetch` is called from several threads at a time."""
 
@@ -38,7 +41,16 @@ class VendorSource:
     def fetch(self, reference: Reference) -> PackageImage | None:
         """The package that the layout names `reference` in full, None where it names none so."""
         descriptor = self._layout.resolve(reference)
-        return None if descriptor is None else read_image(reference, descriptor, self._layout)
+        if descriptor is None:
+            return None
+        try:
+            return read_image(reference, descriptor, self._layout)
+        except KcdError as error:
+            if str(reference) in error.message:
+                raise
+            # A blob knows only its digest.
+            what = f"package {reference}: {error.message}"
+            raise KcdError(what, code=error.code, position=error.position, hint=error.hint) from error
 
     def describe(self) -> str:
         """The layout's folder."""
@@ -88,7 +100,7 @@ class PackageSources:
         return KcdError(
             f"package {reference} is {where}",
             code="missing-package",
-            hint=nearest("did you mean '{}'?", str(reference), known) or next(advice, None),
+            hint=nearest("did you mean '{}'?", str(reference), known) or next(advice, _NO_PLACE),
         )
 
 

@@ -38,8 +38,9 @@ def notice(
     for release in fleet.releases:
         for warning in _secrets(release, release.parameters, ()):
             findings.warning(warning, release=release.key)
-    # A resource that can't be read, or is refused, may be the one that names a Context.
-    if complete and fleet.releases and not (fleet.failed or fleet.broken_contexts):
+    # A resource that can't be read, or is refused, may be the one that names a Context; a misspelt name may mean one.
+    misspelt = any(one.code == "missing-context" for one in findings)
+    if complete and fleet.releases and not (fleet.failed or fleet.broken_contexts or misspelt):
         for context in _unused(fleet, settings):
             findings.warning(
                 KcdError(

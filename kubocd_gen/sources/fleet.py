@@ -37,9 +37,7 @@ class Fleet:
     failed: tuple[str, ...]
 
 
-def load_fleet(
-    sources: Sources, default_namespace: str, kubocd_namespace: str | None, findings: Findings
-) -> Fleet:
+def load_fleet(sources: Sources, default_namespace: str, kubocd_namespace: str | None, findings: Findings) -> Fleet:
     """The KuboCD resources among those of `sources`, and those that the `kubocd-ctrl` chart makes of its values.
 
     The KuboCD namespace is the one given, else that of an installation of the chart, else `kubocd`. Problems of a
@@ -184,4 +182,5 @@ def _unknown_kind(resource: Resource) -> tuple[KcdError, bool]:
             f"there is no kind {quoted(resource.kind)}", code="unknown-kind", position=position, hint=hint
         ), True
     message = f"the kind {quoted(resource.kind)} is not one of KuboCD v0.3, and is passed over"
-    return KcdError(message, code="unknown-kind", position=position), False
+    hint = "those are Release, Context and Config"
+    return KcdError(message, code="unknown-kind", position=position, hint=hint), False

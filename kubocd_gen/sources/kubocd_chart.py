@@ -90,9 +90,7 @@ def find_installations(resources: Sequence[Resource], findings: Findings) -> lis
             )
         namespace = _text(resource.spec.get("targetNamespace")) or resource.namespace
         try:
-            found.append(
-                Installation(resource, namespace, tuple(_carried(resource, namespace, version or _ASSUMED)))
-            )
+            found.append(Installation(resource, namespace, tuple(_carried(resource, namespace, version or _ASSUMED))))
         except KcdError as error:
             # Helm fails on the whole chart then, so that nothing of it reaches the cluster.
             findings.error(error)

@@ -209,7 +209,7 @@ def test_a_problem_of_a_context_that_no_release_names_is_a_warning(workspace: Wo
     workspace.source("contexts.yaml", context("orphan", "{}", parent="nobody"))
     outcome = workspace.build()
     assert outcome.exit == 0
-    assert "warning[missing-context]: the context 'default:nobody' does not exist" in outcome.err
+    assert "warning[missing-context]: the Context 'default:nobody' does not exist" in outcome.err
 
 
 def test_a_context_that_the_cluster_would_refuse_is_an_error_whoever_names_it(workspace: Workspace) -> None:
@@ -225,7 +225,7 @@ def test_a_module_name_that_kubernetes_refuses_is_warned_of(workspace: Workspace
     workspace.release("web")
     outcome = workspace.build()
     assert outcome.exit == 0
-    assert "warning[invalid-name]: the API server refuses the name 'web-Main' of a HelmRelease" in outcome.err
+    assert "warning[invalid-name]: the HelmRelease is named 'web-Main', which the API server refuses" in outcome.err
 
 
 def test_a_module_that_status_yaml_does_not_know_is_an_error(workspace: Workspace) -> None:

@@ -129,10 +129,10 @@ def test_all_violations_are_found_in_the_order_of_the_document() -> None:
     ("spec", "hint"),
     [
         ({"rolez": []}, "did you mean 'roles'?"),
-            (
-                {"specPatchByModule": {"main": {}}},
-                "since KuboCD v0.3 it is a list: 'moduleOverrides: [{module: NAME, specPatch: {…}}]'",
-            ),
+        (
+            {"specPatchByModule": {"main": {}}},
+            "since KuboCD v0.3 it is a list: 'moduleOverrides: [{module: NAME, specPatch: {…}}]'",
+        ),
         ({"debug": {"x": 1}}, "the fields here are: dumpContext, dumpParameters"),
         ({"package": {"interval": 60}}, "put it in quotes"),
         ({"suspended": "true"}, "write it without quotes"),

@@ -97,7 +97,9 @@ def test_what_is_not_closed_is_told_where_it_begins(
     assert render("a: 1\n", header=text).in_header
 
 
-@pytest.mark.parametrize("text", ["{{ else", "{{ 1\n\n", "{{ (1", "{{ `a\n", '{{ template "a"\n', "{{ if 1 }}{{ end }}{{ end }}\n"])
+@pytest.mark.parametrize(
+    "text", ["{{ else", "{{ 1\n\n", "{{ (1", "{{ `a\n", '{{ template "a"\n', "{{ if 1 }}{{ end }}{{ end }}\n"]
+)
 def test_no_error_is_told_behind_the_last_line(render: Render, text: str) -> None:
     assert 1 <= render(text).line <= len(text.splitlines())
 
@@ -105,12 +107,18 @@ def test_no_error_is_told_behind_the_last_line(render: Render, text: str) -> Non
 @pytest.mark.parametrize(
     ("text", "hint"),
     [
-        ("{{ .Context.a.b }}", "'.Context.a' has no value; give it one, or allow that with parentheses: (.Context.a).b"),
-        ("{{ $x := .Context }}{{ $x.a.b }}", "'$x.a' has no value; give it one, or allow that with parentheses: ($x.a).b"),
+        (
+            "{{ .Context.a.b }}",
+            "'.Context.a' has no value; give it one, or allow that with parentheses: (.Context.a).b",
+        ),
+        (
+            "{{ $x := .Context }}{{ $x.a.b }}",
+            "'$x.a' has no value; give it one, or allow that with parentheses: ($x.a).b",
+        ),
         ("{{ .a.a.a }}", "a value on the way is missing; parentheses allow that: (.a).b"),
         ('{{ $_ := set .Context "s" "x" }}{{ .Context.s.b }}', "'.Context.s' is not a map"),
         ("{{ upper .Context.x }}", 'the value is missing; give it one, or a default: (default "x" .a.b)'),
-        ("{{ .Context.a-b }}", 'a name with \'-\' is no field: write (index .x "a-b")'),
+        ("{{ .Context.a-b }}", "a name with '-' is no field: write (index .x \"a-b\")"),
         ("{{ eq 1 1.0 }}", "the model's numbers are floats: compare .x with 8080.0, or (int .x) with 8080"),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 
 from kubocd_gen.compiler.images import package_source
 from kubocd_gen.compiler.settings import Settings, combine_configs
-from kubocd_gen.diagnostics import Diagnostic, Findings, KcdErrors, Position
+from kubocd_gen.diagnostics import Diagnostic, Findings, KcdError, KcdErrors, Position
 from kubocd_gen.pipeline.notices import notice
 from kubocd_gen.pipeline.records import Resolved
 from kubocd_gen.sources.fleet import Fleet
@@ -107,6 +107,14 @@ def test_no_context_is_called_unused_where_something_can_t_be_read_because_that_
     assert unused(release(), contexts=contexts, refused=["default/refused"]) == []
     assert unused(release(), contexts=contexts, refused_contexts=["refused"]) == []
     assert unused(release(), contexts=contexts, complete=False) == []
+
+
+def test_no_context_is_called_unused_beside_a_name_that_is_perhaps_its_own_misspelt() -> None:
+    fleet = Fleet("kubocd", (release(),), (context("cluster", {}),), (), {}, (), ())
+    findings = Findings("default")
+    findings.error(KcdError("the Context 'default:clutser' does not exist", code="missing-context"))
+    notice(fleet, Settings(), [], findings, complete=True)
+    assert [one.code for one in findings] == ["missing-context"]
 
 
 def test_no_context_is_called_unused_where_there_is_no_release_at_all() -> None:
