@@ -69,5 +69,5 @@ def rendered_hint(text: str, line: int | None = None) -> str:
         line = next((number for number, one in enumerate(lines, 1) if one.strip()), None)
     if line is None:
         return "it renders to nothing"
-    shown = lines[line - 1]
+    shown = lines[line - 1].rstrip()
     return f"line {line} of what it renders is: {shown[:120]}{'…' if len(shown) > 120 else ''}"

@@ -147,8 +147,8 @@ def known_names(what: str, names: Iterable[str], wanted: str = "") -> str | None
     more = len(ordered) - _LISTED
     if more <= 0:
         return f"{what}: {', '.join(ordered)}"
-    nearest_first = difflib.get_close_matches(wanted, ordered, n=_LISTED, cutoff=0.0) if wanted else ordered[:_LISTED]
-    return f"{what}: {', '.join(nearest_first)} and {more} more"
+    shown = difflib.get_close_matches(wanted, ordered, n=_LISTED, cutoff=0.0) if wanted else ordered[:_LISTED]
+    return f"{what}: {', '.join(sorted(shown))} and {more} more"
 
 
 def _unquoted_type(text: str) -> str | None:

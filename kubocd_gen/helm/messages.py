@@ -30,6 +30,13 @@ _PARSE = re.compile(
     rf"Error: parse error (?:at|in) \(({CHART}/templates/_p/_[0-9a-f]+\.tpl)(?::(\d+))?[:\d]*\): (.*)", re.DOTALL
 )
 _EXECUTION = re.compile(rf"Error: (?:template: |execution error at \(|)({_DOCUMENT}):(\d+)(?::\d+)?\)?(.*)", re.DOTALL)
+_MISSING = 'the value is missing; give it one, or a default: (default "x" .a.b)'
+_REFUSAL_HINTS = {
+    "no address": "add it to 'hosts' in kcd-gen.yaml, or give it with --resolve",
+    "invalid image name": "write it with its registry, such as docker.io/library/nginx:1.27",
+    "expected a string; found no value": _MISSING,
+    "expected the model": "the second argument of imageRedirect is $",
+}
 _PARSE_HINTS = {
     "bad character U+002D '-'": "a name with '-' is no field: write (index .x \"a-b\")",
     "unclosed action": "its '}}' is missing, or a string in it goes on over the line's end",
@@ -108,9 +115,7 @@ def render_error(failure: RenderFailure, rewritten: Rewritten, template: Templat
             arguments = rewritten.arguments.get(offset, ())
             offset = arguments[argument - 1] if argument <= len(arguments) else offset
         message = base64.b64decode(refused[2]).decode("utf-8", "replace")
-        hint = (
-            "add it to 'hosts' in kcd-gen.yaml, or give it with --resolve" if message.startswith("no address") else None
-        )
+        hint = next((advice for words, advice in _REFUSAL_HINTS.items() if message.startswith(words)), None)
         return _error(template, offset, message, hint)
     if unsupported := functions.UNSUPPORTED_CALL.search(inner[3]):
         name = unsupported[1]
@@ -136,8 +141,10 @@ def _hint(cause: str, expression: str) -> str | None:
         return f"'{above}' is not a map" if above else "what stands before the field is not a map"
     if cause.startswith("incompatible types for comparison"):
         return "the model's numbers are floats: compare .x with 8080.0, or (int .x) with 8080"
+    if re.fullmatch(r'template ".*" not defined', cause):
+        return "a template finds only what its own text or the package's templateHeader defines"
     if cause.endswith("; got interface {}") or cause.startswith("invalid value; expected"):
-        return 'the value is missing; give it one, or a default: (default "x" .a.b)'
+        return _MISSING
     return None
 
 

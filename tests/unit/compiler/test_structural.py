@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kubocd_gen.compiler.structural import RULES, Violation, admit, canonical_fields
-from kubocd_gen.compiler.wording import dotted
+from kubocd_gen.compiler.wording import dotted, known_names
 from kubocd_gen.resources import schema
 
 SHIPPED = (
@@ -123,6 +123,16 @@ def test_all_violations_are_found_in_the_order_of_the_document() -> None:
         "spec.suspended",
         "spec.contexts[0].name",
     ]
+
+
+def test_of_many_known_names_the_nearest_are_shown_and_the_others_counted() -> None:
+    names = [f"cluster-{number}" for number in range(20)] + ["produce"]
+    shown = known_names("there are", names, "product")
+    assert shown is not None
+    assert "produce" in shown
+    assert shown.endswith(" and 13 more")
+    assert known_names("there are", ["b", "a"]) == "there are: a, b"
+    assert known_names("there are", []) is None
 
 
 @pytest.mark.parametrize(
