@@ -58,8 +58,11 @@ def read_rendered(package: Package, texts: Mapping[tuple[str | int, ...], str]) 
         try:
             return parse(texts[template.path], f"package {package.label}, {label}")
         except KcdError as error:
-            position = package.template_position(template, None)
-            errors.append(KcdError(error.message, code=error.code, position=position, hint=error.hint))
+            if package.template_header and not package.is_written(template):
+                errors.append(_printing_header(package))
+            else:
+                position = package.template_position(template, None)
+                errors.append(KcdError(error.message, code=error.code, position=position, hint=error.hint))
             return default
 
     def module(item: Module) -> RenderedModule:
@@ -100,6 +103,16 @@ def read_rendered(package: Package, texts: Mapping[tuple[str | int, ...], str]) 
     if errors:
         raise KcdErrors(errors)
     return rendered
+
+
+def _printing_header(package: Package) -> KcdError:
+    """Why a template that nobody wrote does not read: the default ones all do, but for what stands in front of them."""
+    return KcdError(
+        f"package {package.label}, templateHeader prints text in front of every template, even of those that are left out",
+        code="bad-rendering",
+        position=package.position("templateHeader"),
+        hint="only definitions belong there: trim with '{{-' and '-}}' so that nothing is printed",
+    )
 
 
 def _unknown_modules(package: Package, rendered: RenderedPackage) -> list[KcdError]:

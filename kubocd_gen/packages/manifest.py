@@ -14,7 +14,7 @@ from kubocd_gen.compiler.wording import dotted, quoted, type_name
 from kubocd_gen.diagnostics import KcdError, KcdErrors, Position, nearest
 from kubocd_gen.packages.source import PackageImage
 from kubocd_gen.resources import schema
-from kubocd_gen.sources.positions import find_in_text, find_position
+from kubocd_gen.sources.positions import find_in_text, find_position, is_written
 from kubocd_gen.sources.scalars import float64, number_text
 from kubocd_gen.sources.yaml_reader import Document, first_document
 
@@ -100,6 +100,10 @@ class Package:
     def position(self, *keys: str | int) -> Position:
         """The place of the value at `keys` in the manifest."""
         return find_position(self.text, manifest_path(self.reference), 0, keys)
+
+    def is_written(self, template: TemplateSource) -> bool:
+        """Whether the manifest gives the template, rather than leave it to KuboCD's default."""
+        return is_written(self.text, 0, template.path)
 
     def template_position(self, template: TemplateSource, line: int | None, column: int | None = None) -> Position:
         """The place of a line and column of a template; its beginning where its lines are not the manifest's."""

@@ -316,7 +316,7 @@ _HINTS = {
     "unknown escape character": "write a backslash twice, or use single quotes",
     "did not find expected key": "the line is indented wrongly, or a string near it must be quoted",
     "did not find expected '-' indicator": "the line is indented wrongly, or lacks its '-'",
-    "could not find expected ':'": "the line is neither 'key: value' nor the rest of a string; is it indented rightly?",
+    "could not find expected ':'": "write 'key: value', or indent the line as the rest of a string",
     "found unexpected end of stream": "a quotation mark is missing",
     "control characters are not allowed": 'write it as an escape between double quotes, such as "\\x07"',
 }

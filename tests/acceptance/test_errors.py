@@ -201,6 +201,11 @@ def template_header_error(workspace: Workspace) -> None:
     workspace.release("web")
 
 
+def template_header_that_prints(workspace: Workspace) -> None:
+    workspace.package('templateHeader: "h: 1\\n"\n' + WEB_MANIFEST)
+    workspace.release("web")
+
+
 def mistake_in_a_list_of_a_patch(workspace: Workspace) -> None:
     workspace.release("web", "moduleOverrides:\n  - module: main\n    specPatch: {dependsOn: [{name: db}, {nmae: x}]}")
 
@@ -364,6 +369,7 @@ KINDS = [
     reference_that_no_registry_takes,
     manifest_with_mistakes,
     template_header_error,
+    template_header_that_prints,
     mistake_in_a_list_of_a_patch,
     undefined_strategy,
     foreign_file,
