@@ -195,6 +195,7 @@ def _cluster(item: Mapping[str, Any], root: Path) -> Cluster:
 
 def _check_clusters(clusters: Sequence[Cluster], text: str, display: str) -> None:
     errors = []
+    rename = "rename one of them: '--cluster' chooses by name"
 
     def error(message: str, code: str, *keys: str | int, hint: str | None = None) -> None:
         errors.append(KcdError(message, code=code, position=find_position(text, display, 0, keys), hint=hint))
@@ -205,7 +206,14 @@ def _check_clusters(clusters: Sequence[Cluster], text: str, display: str) -> Non
     for index, cluster in enumerate(clusters):
         for other in clusters[:index]:
             if cluster.name == other.name:
-                error(f"two clusters share the name '{cluster.name}'", "duplicate-cluster", "clusters", index, "name")
+                error(
+                    f"two clusters share the name '{cluster.name}'",
+                    "duplicate-cluster",
+                    "clusters",
+                    index,
+                    "name",
+                    hint=rename,
+                )
             if _overlap(cluster.output, other.output):
                 shown = display_path(cluster.output, Path.cwd())
                 message = f"the output '{shown}' and that of the cluster '{other.name}' lie in each other"

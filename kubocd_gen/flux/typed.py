@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from kubocd_gen.compiler.durations import normal_duration
+from kubocd_gen.compiler.durations import DurationError, normal_duration
 from kubocd_gen.compiler.structural import Violation, admit, canonical_fields
 from kubocd_gen.resources import schema
 
@@ -60,8 +60,8 @@ def _printed(value: Any, rules: Mapping[str, Any], path: tuple[str | int, ...], 
     if isinstance(value, str) and rules.get("pattern", "").endswith(_DURATION):
         try:
             return normal_duration(value)
-        except ValueError as error:
-            violations.append(Violation(path, f"is no duration: {error}", "invalid-duration"))
+        except DurationError as error:
+            violations.append(Violation(path, str(error), "invalid-duration", error.hint))
             return value
     if not isinstance(value, dict) or "properties" not in rules:
         return value

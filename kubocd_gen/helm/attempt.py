@@ -24,6 +24,7 @@ _PIECES = 64
 _RENDERING_TIME = 0.01
 # So many Releases in which one text ran into a limit are enough to know it: the others of its package are not tried.
 PATIENCE = 4
+HELM_HINT = "'kcd-gen version' says which helm is in use; name another one with --helm (KCD_GEN_HELM)"
 
 
 @dataclass(slots=True)
@@ -135,7 +136,7 @@ class Runner:
     def _check_helm(self) -> None:
         run = self.run(yaml_chart([0]), self.timeout)
         if run.returncode != 0 or renderings(run.stdout) != ["0"]:
-            raise KcdError(f"helm does not work: {run.summary}", code="helm-failed")
+            raise KcdError(f"helm does not work: {run.summary}", code="helm-failed", hint=HELM_HINT)
 
 
 def _sized(text: str) -> Outcome:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.helm.attempt import PATIENCE, Attempt, Outcome, Runner, untried_error
+from kubocd_gen.helm.attempt import HELM_HINT, PATIENCE, Attempt, Outcome, Runner, untried_error
 from kubocd_gen.helm.chart import FILE_SIZE, Chart, Job, renderings, yaml_chart
 from kubocd_gen.helm.functions import library
 from kubocd_gen.helm.process import Run, run_helm
@@ -88,7 +88,7 @@ class Helm:
             run = self._run(yaml_chart(others), self._timeout)
             found = renderings(run.stdout) if run.returncode == 0 and run.stopped is None else []
             if len(found) != len(others):
-                raise KcdError(f"helm could not print YAML: {run.summary}", code="helm-failed")
+                raise KcdError(f"helm could not print YAML: {run.summary}", code="helm-failed", hint=HELM_HINT)
             texts = iter(found)
         return [f"{next(texts) if text is None else text}\n" for text in printed]
 
@@ -143,7 +143,9 @@ class Helm:
             try:
                 return run_helm(self._binary, ["template", "kcd", str(folder / "chart")], home, timeout)
             except OSError as error:
-                raise KcdError(f"helm could not be started: {error}", code="helm-failed") from error
+                raise KcdError(
+                    f"{self._binary} could not be started: {error.strerror}", code="helm-failed", hint=HELM_HINT
+                ) from error
 
     @contextmanager
     def _scratch(self) -> Iterator[Path]:

@@ -158,7 +158,7 @@ _LIBRARY = """
       {{- end -}}
     {{- end -}}
     {{- if not $answer -}}
-      {{- template "kcd/error" (list 0 (printf "no address is known for host %q" $host)) -}}
+      {{- template "kcd/error" (list 0 (printf "no address is known for the host '%s'" $host)) -}}
     {{- end -}}
     {{- $answer -}}
   {{- end -}}

@@ -97,7 +97,7 @@ class _Rewriter:
         bodies = [main]
         inside = [main]  # the body in which what comes next stands, one more for each `end` that is to come
         for action in actions(self.source):
-            keyword = self._keyword(action)
+            keyword = action.keyword
             body = inside[-1]
             for command in commands(action.tokens):
                 self._command(command, body, broken=action.broken)
@@ -119,10 +119,6 @@ class _Rewriter:
         return Rewritten(
             self.path, self.source, _apply(self.source, edits), edits, self.arguments, self.holder, self.mutates
         )
-
-    def _keyword(self, action: Action) -> str | None:
-        first = next((token for token in action.tokens if token.kind is not Kind.SPACE), None)
-        return first.text if first is not None and first.kind is Kind.KEYWORD else None
 
     def _name(self, action: Action) -> None:
         for token in action.tokens:

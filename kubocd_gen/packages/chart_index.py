@@ -17,13 +17,16 @@ _DEEPEST = 64
 _MOST_VALUES = 100_000
 
 
+_AGAIN = "package it again with 'kubocd package'"
+
+
 class _Bad(Exception):
     """What is wrong with the index, as the end of a sentence that begins with the package's name."""
 
     def __init__(self, what: str, *, code: str = "bad-index", hint: str | None = None) -> None:
         super().__init__(what)
         self.code = code
-        self.hint = hint
+        self.hint = hint or _AGAIN
 
 
 def check_charts(files: Mapping[str, bytes], *, describe: str, position: Position | None = None) -> None:
@@ -48,18 +51,19 @@ def _check(index: Mapping[str, Any], charts: Mapping[str, bytes]) -> None:
             if "/" in name:
                 raise _Bad(
                     f"index.yaml has the chart {chart} at {shown(url)}, which is not in the package",
-                    hint="package it again with 'kubocd package' or 'kcd-gen package', which write relative URLs",
+                    hint=f"{_AGAIN}, which writes relative URLs",
                 )
             if name not in digests:
                 raise _Bad(
                     f"index.yaml names the chart archive {shown(name)}, which is not in the package",
                     code="corrupt-chart",
-                    hint=nearest("the package has '{}'", name, digests),
+                    hint=nearest("the package has '{}'; package it again with 'kubocd package'", name, digests),
                 )
             if expected is not None and str(expected).removeprefix("sha256:").lower() != digests[name]:
                 raise _Bad(
                     f"the chart {name} has the digest {digests[name]}; index.yaml says {shown(str(expected))}",
                     code="corrupt-chart",
+                    hint="the package was changed after it was built, or its build was broken: package it again",
                 )
 
 
@@ -106,7 +110,8 @@ def _entries(index: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]
         if not isinstance(versions, list) or not all(isinstance(entry, dict) for entry in versions):
             raise _Bad(f"index.yaml has no list of versions for the chart {shown(str(name))}")
         for entry in versions:
-            yield f"{shown(str(name))} {shown(str(entry.get('version')))}", entry
+            version = _given(entry.get("version"))
+            yield f"{shown(str(name))}{f' {shown(str(version))}' if version else ''}", entry
 
 
 def _urls(chart: str, entry: Mapping[str, Any]) -> list[str]:

@@ -89,7 +89,10 @@ def read_parts(reference: Reference, descriptor: Descriptor, store: BlobStore) -
 
     def other(what: str, hint: str | None = None) -> KcdError:
         return KcdError(
-            f"{reference} is {what}, not a KuboCD package", code="not-a-package", position=position, hint=hint
+            f"{reference} is {what}, not a KuboCD package",
+            code="not-a-package",
+            position=position,
+            hint=hint or "'spec.package' of a Release names an image that 'kubocd package' has made",
         )
 
     if descriptor.media_type != MANIFEST_TYPE:

@@ -82,10 +82,10 @@ class OciLayout:
             )
         data = _read_regular(self._folder / _blob(descriptor), limit)
         if data is None:
-            raise KcdError(f"{position} is missing", code="corrupt-blob", position=position, hint=_VENDOR)
+            raise KcdError("the blob is missing", code="corrupt-blob", position=position, hint=_VENDOR)
         if (actual := sha256(data)) != descriptor.digest:
             raise KcdError(
-                f"{position} has the digest {actual}, not {descriptor.digest}",
+                f"the blob has the digest {actual}, not the one that it is named by",
                 code="corrupt-blob",
                 position=position,
                 # skopeo does not write a blob whose file is there already, so it would repair nothing.
@@ -93,7 +93,7 @@ class OciLayout:
             )
         if len(data) != descriptor.size:
             raise KcdError(
-                f"{position} ({actual}) is {len(data)} bytes long; its descriptor says {descriptor.size}",
+                f"the blob is {len(data)} bytes long; its descriptor says {descriptor.size}",
                 code="corrupt-blob",
                 position=position,
                 hint=_VENDOR,

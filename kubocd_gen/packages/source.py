@@ -113,11 +113,11 @@ class PackageSources:
 
     def _by_tag(self, request: PackageRequest) -> PackageImage:
         if self._vendor is not None and (found := self._vendor.resolve(request.reference)) is not None:
-            return read_image(request.reference, found, self._vendor)
+            return _read(request.reference, found, self._vendor)
         if self._remote is None or self._offline:
             raise self._missing(request.reference)
         found = self._remote.resolve(request.reference, request.access)
-        return read_image(request.reference, found, self._remote.blobs(request.reference, request.access))
+        return _read(request.reference, found, self._remote.blobs(request.reference, request.access))
 
     def _pinned(self, request: PackageRequest, pin: Pin, warnings: list[KcdError]) -> PackageImage:
         reference = request.reference
@@ -138,7 +138,7 @@ class PackageSources:
             if self._offline and not far.has(pin.manifest, pin.layer):
                 raise self._missing(reference, pin)
             places.append(far)
-        image = read_image(reference, pin.manifest, places[0])
+        image = _read(reference, pin.manifest, places[0])
         if image.layer.digest != pin.layer.digest:
             raise KcdError(
                 f"{LOCK_FILE} gives {reference} the layer {pin.layer.digest}; its manifest has {image.layer.digest}",
@@ -176,6 +176,15 @@ class PackageSources:
             return near
         folder = self._vendor.path if self._vendor else "packages"
         return f"vendor it: skopeo copy docker://{reference} oci:{folder}:{reference}"
+
+
+def _read(reference: Reference, manifest: Descriptor, store: BlobStore) -> PackageImage:
+    try:
+        return read_image(reference, manifest, store)
+    except KcdError as error:
+        if str(reference) not in error.message:  # a blob knows only its digest
+            error.message = f"package {reference}: {error.message}"
+        raise
 
 
 def _moved(reference: Reference, pin: Pin, now: Descriptor, place: str, hint: str) -> KcdError:

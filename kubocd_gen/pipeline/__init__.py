@@ -33,7 +33,7 @@ def compile_cluster(
     if settings is None:
         return assemble(fleet, Settings(), (), project, cluster, findings, complete=complete)
     resolved = resolve(fleet, settings, packages, findings)
-    notice(fleet, settings, resolved, findings)
+    notice(fleet, settings, resolved, findings, complete=complete)
     functions = Functions(settings.image_redirects, project.hosts)
     with ThreadPoolExecutor(1) as beside:  # each is a walk through helm, and neither needs the other
         texts = beside.submit(template_texts, resolved, helm)
@@ -49,11 +49,9 @@ def read_cluster(project: Project, cluster: Cluster, findings: Findings) -> tupl
     A source that can't be read leaves it open which Releases there are.
     """
     outputs = [other.output for other in project.clusters]
-    resources, complete = read_resources(
-        cluster.sources, project.root, outputs, findings, expand_env=project.expand_env
-    )
-    complete = complete and not any(one.severity == "error" for one in findings)  # a source may not exist
-    fleet = load_fleet(resources, cluster.namespace, cluster.kubocd_namespace, findings)
+    sources = read_resources(cluster.sources, project.root, outputs, findings, expand_env=project.expand_env)
+    complete = sources.complete and not any(one.severity == "error" for one in findings)  # a source may not exist
+    fleet = load_fleet(sources, cluster.namespace, cluster.kubocd_namespace, findings)
     if complete and not (fleet.releases or fleet.failed):
         findings.warning(_no_releases(cluster))
     return fleet, settings_of(fleet, findings), complete

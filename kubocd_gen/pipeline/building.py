@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from kubocd_gen.diagnostics import Diagnostic, Findings, KcdError, KcdErrors, Position
 from kubocd_gen.helm.engine import Helm
@@ -102,11 +103,16 @@ def _plan(compilation: Compilation, project: Project, allow_protected_removal: C
     kept = kept_paths(root, outputs, complete=complete)
     listed = {file.path for output in outputs for file in output.files} | set(kept)
     flux = sorted(path.removeprefix("flux/") for path in listed if path.startswith("flux/") and path != KUSTOMIZATION)
-    kustomization = {
+    kustomization: dict[str, Any] = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
         "resources": flux,
     }
+    if not flux:
+        # `kustomize build` takes `resources: []`, but Flux writes the file anew before it builds, without its empty
+        # fields, and then it is refused («kustomization.yaml is empty»), so that nothing is pruned. Without the file
+        # Flux would scan the folder, which Git does not keep when it is empty. A name is the least that stays.
+        kustomization["metadata"] = {"name": "kcd-gen"}
     shared = [OutputFile(KUSTOMIZATION, emit_documents([kustomization]).encode())]
     plan = plan_output(root, outputs, shared, complete=complete)
     _refuse_protected_removals(plan, project, allow_protected_removal)

@@ -169,4 +169,6 @@ def _resolve(
 
 
 def _merged_from(refs: Sequence[ContextRef]) -> str:
-    return f"the context is merged from {', '.join(map(str, refs))}" if refs else "the Release has no context"
+    if not refs:
+        return "the Release has no Context: name one in 'spec.contexts', or in 'defaultContexts' of a Config"
+    return f"the context is merged from the Context{'' if len(refs) == 1 else 's'} {', '.join(map(str, refs))}"

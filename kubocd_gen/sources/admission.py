@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from kubocd_gen.compiler.durations import normal_duration
+from kubocd_gen.compiler.durations import DurationError, normal_duration
 from kubocd_gen.compiler.structural import admit
 from kubocd_gen.compiler.wording import dotted, quoted
 from kubocd_gen.diagnostics import KcdError, KcdErrors
@@ -32,10 +32,13 @@ def admit_release(resource: Resource, default_namespace: str) -> Release:
     spec, errors = _admit_spec(resource)
     package = _mapping(spec.get("package"))
     overrides = _maps(spec.get("moduleOverrides"))
-    errors += _normalise_durations(resource, package, ("spec", "package"), ("interval", "timeout"))
+    malformed = _normalise_durations(resource, package, ("spec", "package"), ("interval", "timeout"))
     for index, override in overrides:
         path = ("spec", "moduleOverrides", index)
-        errors += _normalise_durations(resource, override, path, ("interval", "timeout"))
+        malformed += _normalise_durations(resource, override, path, ("interval", "timeout"))
+    # What is no duration at all does not match the CRD's pattern for some either; once is enough.
+    told = {error.position for error in malformed}
+    errors = [error for error in errors if error.code != "invalid-value" or error.position not in told] + malformed
     if errors:
         raise KcdErrors(errors)
     contexts = tuple(_reference(item, namespace) for item in spec.get("contexts") or ())
@@ -130,12 +133,13 @@ def _normalise_durations(
         if isinstance(text, str):
             try:
                 mapping[name] = normal_duration(text)
-            except ValueError as error:
+            except DurationError as error:
                 errors.append(
                     KcdError(
-                        f"{dotted((*path, name))}: {error}",
+                        f"{dotted((*path, name))} {error}",
                         code="invalid-duration",
                         position=resource.position(*path, name),
+                        hint=error.hint,
                     )
                 )
     return errors

@@ -24,7 +24,8 @@ def read_own_file(path: Path, display: str, *, what: str, code: str, schema_name
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise KcdError(f"{what} can't be read: {reason}", code=code, position=Position(display)) from error
+        hint = "save it as UTF-8" if isinstance(error, UnicodeDecodeError) else None
+        raise KcdError(f"{what} can't be read: {reason}", code=code, position=Position(display), hint=hint) from error
     value = read_document(text, display, strict=True)
     admitted, violations = admit({} if value is None else value, schema(f"kcd-gen/{schema_name}")["schema"])
     if violations:

@@ -29,6 +29,11 @@ def find_position(text: str, path: str, document: int, keys: Path) -> Position:
     return Position(path, mark.line + 1, mark.column + 1)
 
 
+def is_written(text: str, document: int, keys: Path) -> bool:
+    """Whether there is a value at `keys`."""
+    return len(_way(text, document, keys)) == len(keys) + 1
+
+
 def find_in_text(
     text: str, path: str, document: int, keys: Path, line: int | None, column: int | None = None
 ) -> Position:

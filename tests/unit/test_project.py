@@ -192,10 +192,13 @@ def test_no_project_file_is_an_error_that_says_what_to_do(tmp_path: Path) -> Non
         ),
         (HEAD + CLUSTER + "dependencies: no\n", ["kcd-gen.yaml:7:1 invalid-type dependencies must be a string"]),
         (HEAD + CLUSTER + "charts: both\n", ["kcd-gen.yaml:7:1 invalid-value charts must be 'output' or 'separate'"]),
-        (HEAD + CLUSTER + "    namespace: ../x\n", ["kcd-gen.yaml:7:5 invalid-value clusters[0].namespace must match"]),
+        (
+            HEAD + CLUSTER + "    namespace: ../x\n",
+            ["kcd-gen.yaml:7:5 invalid-value clusters[0].namespace must be a name, not '../x'"],
+        ),
         (
             HEAD + CLUSTER + "    repositoryURL: x\n",
-            ["kcd-gen.yaml:7:5 invalid-value clusters[0].repositoryURL must match"],
+            ["kcd-gen.yaml:7:5 invalid-value clusters[0].repositoryURL must be an http:// or https:// address"],
         ),
         (HEAD.replace("v1alpha1", "v2") + CLUSTER, ["kcd-gen.yaml:1:1 invalid-value apiVersion must be"]),
         (

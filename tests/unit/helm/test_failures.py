@@ -66,7 +66,8 @@ def test_the_cause_is_told_in_go_s_words_and_placed(
         ("{{ if }}", "missing value for if", 1),
         ("\n{{ nofunc }}", 'function "nofunc" not defined', 2),
         ("{{ \n x", 'function "x" not defined', 2),
-        ("\n{{ 1\n", "unclosed action started at line 2", 3),
+        ("\n{{ 1\n", "unclosed action", 2),
+        ("{{/* 1\n", "unclosed comment", 1),
         ("{{ end }}", "unexpected {{end}}", 1),
         ("{{ 0xZ }}", 'malformed number or character "0xZ"', 1),
         ("{{ break }}", "{{break}} outside {{range}}", 1),
@@ -85,6 +86,53 @@ def test_what_does_not_parse_has_a_line(render: Render, text: str, message: str,
     assert (render(text).line, render(text).column, render(text).code) == (line, None, "template-parse")
 
 
+@pytest.mark.parametrize(
+    ("text", "keyword", "line", "column"),
+    [
+        ("a: 1\nb: {{ if .x }}\nc: 2\n", "if", 2, 4),
+        ("{{ range .a }}{{ if .b }}\n{{ else }}{{ end }}\n\n", "range", 1, 1),
+        ("{{ if .a }}\n  {{- with .b }}\n", "with", 2, 3),
+        ('{{ define "a" }}\n', "define", 1, 1),
+    ],
+)
+def test_what_is_not_closed_is_told_where_it_begins(
+    render: Render, text: str, keyword: str, line: int, column: int
+) -> None:
+    error = render(text)
+    assert (error.message, error.code) == (f"{{{{ {keyword} }}}} has no {{{{ end }}}}", "template-parse")
+    assert (error.line, error.column) == (line, column)
+    assert render("a: 1\n", header=text).in_header
+
+
+@pytest.mark.parametrize(
+    "text", ["{{ else", "{{ 1\n\n", "{{ (1", "{{ `a\n", '{{ template "a"\n', "{{ if 1 }}{{ end }}{{ end }}\n"]
+)
+def test_no_error_is_told_behind_the_last_line(render: Render, text: str) -> None:
+    assert 1 <= render(text).line <= len(text.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        (
+            "{{ .Context.a.b }}",
+            "'.Context.a' has no value; give it one, or allow that with parentheses: (.Context.a).b",
+        ),
+        (
+            "{{ $x := .Context }}{{ $x.a.b }}",
+            "'$x.a' has no value; give it one, or allow that with parentheses: ($x.a).b",
+        ),
+        ("{{ .a.a.a }}", "a value on the way is missing; parentheses allow that: (.a).b"),
+        ('{{ $_ := set .Context "s" "x" }}{{ .Context.s.b }}', "'.Context.s' is not a map"),
+        ("{{ upper .Context.x }}", 'the value is missing; give it one, or a default: (default "x" .a.b)'),
+        ("{{ .Context.a-b }}", "a name with '-' is no field: write (index .x \"a-b\")"),
+        ("{{ eq 1 1.0 }}", "the model's numbers are floats: compare .x with 8080.0, or (int .x) with 8080"),
+    ],
+)
+def test_the_way_out_is_in_words_of_the_template(render: Render, text: str, hint: str) -> None:
+    assert render(text).hint == hint
+
+
 def test_an_error_in_the_header_says_so(render: Render) -> None:
     header = "{{/* a */}}\n{{ $x := .a.b }}\n"
     assert render("\n{{ 1 }}", header=header) == TemplateError(
@@ -92,7 +140,7 @@ def test_an_error_in_the_header_says_so(render: Render) -> None:
         2,
         12,
         in_header=True,
-        hint="a value on the way is missing; parentheses allow that: (.a).b",
+        hint="'.a' has no value; give it one, or allow that with parentheses: (.a).b",
     )
     assert render("a: 1", header="{{ if }}").in_header
     behind = render("\n{{ if }}", header="{{/* a */}}\n")

@@ -105,7 +105,7 @@ def test_an_archive_that_the_index_leaves_out_is_fine() -> None:
 def test_the_archive_that_was_perhaps_meant_is_suggested() -> None:
     with pytest.raises(KcdError) as caught:
         check(index(urls=["p-1.0.1.tgz"]))
-    assert caught.value.hint == "the package has 'p-1.0.0.tgz'"
+    assert caught.value.hint == "the package has 'p-1.0.0.tgz'; package it again with 'kubocd package'"
 
 
 @given(st.text(alphabet="ap<>&*!?:-,[]{}#|%@`'\" \n\t0\\x", max_size=60))

@@ -160,7 +160,7 @@ def test_a_nest_up_to_the_limit_is_read() -> None:
 )
 def test_a_key_that_is_no_text_is_an_error(text: str, words: str, line: int, column: int) -> None:
     error = refusal(text)
-    assert error.message == f"a key must be a text, {words}"
+    assert error.message == f"a key must be a string, {words}"
     assert (error.position, error.hint is not None) == (Position("f.yaml", line, column), True)
 
 
@@ -263,7 +263,7 @@ def test_an_error_that_is_a_document_s_own_leaves_those_after_it() -> None:
         ("a: 1\n b: 2\n", (2, 3), "mapping values are not allowed", "indented wrongly"),
         ("a:\n\tb: 1\n", (2, 1), "cannot start any token", "tabs can't indent"),
         ("a: @x\n", (1, 4), "cannot start any token", "must be quoted"),
-        ("a: {{ .x }} y\n", (1, 5), "must be a text", "template"),
+        ("a: {{ .x }} y\n", (1, 5), "must be a string", "template"),
         (
             "a: [1\nb: 2\n",
             (2, 2),
