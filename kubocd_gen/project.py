@@ -12,6 +12,7 @@ from typing import Any, Literal
 from kubocd_gen.compiler.structural import admit
 from kubocd_gen.compiler.wording import dotted
 from kubocd_gen.diagnostics import KcdError, KcdErrors, Position, nearest
+from kubocd_gen.packages.limits import LIMITS, Limits, moved, parse_limit
 from kubocd_gen.resources import schema
 from kubocd_gen.sources.discovery import display_path
 from kubocd_gen.sources.positions import find_position
@@ -50,6 +51,7 @@ class Project:
     clusters: tuple[Cluster, ...]
     vendor: Path | None = None
     mirrors: Mapping[str, str] = field(default_factory=dict)
+    limits: Limits = LIMITS
     dependencies: Dependencies = "order"
     charts: Literal["output", "separate"] = "output"
     emit_oci_repository: bool = True
@@ -67,6 +69,7 @@ class Flags:
     output: Path | None = None
     clusters: tuple[str, ...] = ()
     vendor: Path | None = None
+    limits: Mapping[str, int] = field(default_factory=dict)
     namespace: str | None = None
     kubocd_namespace: str | None = None
     repository_url: str | None = None
@@ -130,6 +133,7 @@ def _with_flags(project: Project, flags: Flags) -> Project:
         project,
         clusters=tuple(replace(cluster, **changes) for cluster in project.clusters),
         vendor=flags.vendor or project.vendor,
+        limits=moved(project.limits, flags.limits),
         dependencies=flags.dependencies or project.dependencies,
         hosts={**project.hosts, **flags.hosts},
         offline=flags.offline or project.offline,
@@ -177,11 +181,25 @@ def _read(path: Path) -> Project:
         clusters=clusters,
         vendor=root / vendor if vendor else None,
         mirrors=packages.get("mirrors", {}),
+        limits=_limits(packages.get("limits", {}), text, display),
         dependencies=admitted["dependencies"],
         charts=admitted["charts"],
         emit_oci_repository=admitted["emitOCIRepository"],
         hosts=admitted.get("hosts", {}),
     )
+
+
+def _limits(given: Mapping[str, int | str], text: str, display: str) -> Limits:
+    changes, errors = {}, []
+    for name, value in given.items():
+        try:
+            changes[name] = parse_limit(name, str(value))
+        except ValueError as error:
+            position = find_position(text, display, 0, ("packages", "limits", name))
+            errors.append(KcdError(f"packages.limits: {error}", code="invalid-value", position=position))
+    if errors:
+        raise KcdErrors(errors)
+    return moved(LIMITS, changes)
 
 
 def _cluster(item: Mapping[str, Any], root: Path) -> Cluster:

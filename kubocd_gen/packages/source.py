@@ -8,6 +8,7 @@ from typing import Protocol
 from kubocd_gen.diagnostics import KcdError, nearest
 from kubocd_gen.packages.image import PackageImage, read_image
 from kubocd_gen.packages.layout import OciLayout
+from kubocd_gen.packages.limits import LIMITS, Limits
 from kubocd_gen.packages.reference import Reference
 
 __all__ = ["PackageImage", "PackageSource", "PackageSources", "VendorSource"]
@@ -32,13 +33,14 @@ class PackageSource(Protocol):
 class VendorSource:
     """The packages of an OCI image layout in the project."""
 
-    def __init__(self, layout: OciLayout) -> None:
+    def __init__(self, layout: OciLayout, limits: Limits = LIMITS) -> None:
         self._layout = layout
+        self._limits = limits
 
     def fetch(self, reference: Reference) -> PackageImage | None:
         """The package that the layout names `reference` in full, None where it names none so."""
         descriptor = self._layout.resolve(reference)
-        return None if descriptor is None else read_image(reference, descriptor, self._layout)
+        return None if descriptor is None else read_image(reference, descriptor, self._layout, self._limits)
 
     def describe(self) -> str:
         """The layout's folder."""

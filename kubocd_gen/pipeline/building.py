@@ -93,7 +93,8 @@ def _has_errors(diagnostics: Findings | Sequence[Diagnostic]) -> bool:
 def _sources(project: Project) -> list[PackageSource]:
     if project.vendor is None:
         return []
-    return [VendorSource(OciLayout(project.vendor, display_path(project.vendor, project.root)))]
+    layout = OciLayout(project.vendor, display_path(project.vendor, project.root), project.limits)
+    return [VendorSource(layout, project.limits)]
 
 
 def _plan(compilation: Compilation, project: Project, allow_protected_removal: Collection[str]) -> Plan:

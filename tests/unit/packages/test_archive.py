@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubocd_gen.diagnostics import KcdError, Position
-from kubocd_gen.packages.archive import ArchiveLimits, read_package_archive
+from kubocd_gen.packages.archive import read_package_archive
+from kubocd_gen.packages.limits import Limits
 from tests.support.hostile import extended, member, sparse, tar, with_paths
 from tests.support.images import gzipped, tarred
 
@@ -17,11 +18,11 @@ FILES = {"original.yaml": b"name: p\n", "status.yaml": b"{}\n", "p-1.0.0.tgz": b
 CHART = member("p-1.0.0.tgz", b"chart")
 
 
-def read(data: bytes, limits: ArchiveLimits | None = None) -> dict[str, bytes]:
-    return read_package_archive(data, describe="x.io/p:1", limits=limits or ArchiveLimits())
+def read(data: bytes, limits: Limits | None = None) -> dict[str, bytes]:
+    return read_package_archive(data, describe="x.io/p:1", limits=limits or Limits())
 
 
-def refusal(data: bytes, limits: ArchiveLimits | None = None) -> str:
+def refusal(data: bytes, limits: Limits | None = None) -> str:
     with pytest.raises(KcdError) as caught:
         read(data, limits)
     message = caught.value.message
@@ -200,26 +201,26 @@ def test_crooked_gzip_data_is_refused(data: bytes, sentence: str) -> None:
 @pytest.mark.parametrize(
     ("data", "limits", "sentence"),
     [
-        (gzipped(tarred(FILES)), ArchiveLimits(packed=100), "larger than the limit of 100 bytes"),
-        (gzipped(tar(CHART, member("q-1.tgz"))), ArchiveLimits(members=1), "more than 1 members"),
-        (gzipped(tar(*[extended({"a": "b"})] * 9, CHART)), ArchiveLimits(members=9), "more than 9 members"),
-        (gzipped(tar(member("index.yaml", b"12345"))), ArchiveLimits(text=4), "the limit is 4 bytes"),
-        (gzip.compress(tar(member("q-1.tgz", bytes(9000)))), ArchiveLimits(unpacked=4096), "the limit is 4096 bytes"),
+        (gzipped(tarred(FILES)), Limits(packed=100), "larger than the limit of 100 bytes"),
+        (gzipped(tar(CHART, member("q-1.tgz"))), Limits(members=1), "more than 1 members"),
+        (gzipped(tar(*[extended({"a": "b"})] * 9, CHART)), Limits(members=9), "more than 9 members"),
+        (gzipped(tar(member("index.yaml", b"12345"))), Limits(text=4), "the limit is 4 bytes"),
+        (gzip.compress(tar(member("q-1.tgz", bytes(9000)))), Limits(unpacked=4096), "the limit is 4096 bytes"),
         (
             gzip.compress(tar(*(member(f"q-{n}.tgz", bytes(3000)) for n in range(3)))),
-            ArchiveLimits(unpacked=8192),
+            Limits(unpacked=8192),
             "unpacks to more than the limit of 8192 bytes",
         ),
         (
             gzip.compress(tar(CHART) + bytes(1 << 20)),
-            ArchiveLimits(unpacked=1 << 16),
+            Limits(unpacked=1 << 16),
             "unpacks to more than the limit of 65536 bytes",
         ),
-        (gzipped(b"") * 50, ArchiveLimits(gzip_members=20), "more than 20 gzip members"),
+        (gzipped(b"") * 50, Limits(gzip_members=20), "more than 20 gzip members"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",  # gzip writes the time into its bytes
 )
-def test_an_archive_beyond_a_limit_is_refused_by_that_limit(data: bytes, limits: ArchiveLimits, sentence: str) -> None:
+def test_an_archive_beyond_a_limit_is_refused_by_that_limit(data: bytes, limits: Limits, sentence: str) -> None:
     assert sentence in refusal(data, limits)
 
 
