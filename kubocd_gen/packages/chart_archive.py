@@ -15,6 +15,7 @@ from kubocd_gen.packages.tar_stream import (
     EXTENDED,
     EXTENDED_FOR_ALL,
     FOLDER,
+    HEADER_ONLY,
     LONG_LINK,
     LONG_NAME,
     SPARSE,
@@ -70,12 +71,13 @@ def _check(data: bytes, limits: Limits, left: int) -> tuple[int, dict[str, bytes
         full, long_name = long_name or header.name, None
         if header.kind == SPARSE:
             raise BadArchive(f"holds {shown(full)}, which is a sparse file")
-        content = stream.content(header, shown(full)) if header.size else b""
-        if header.kind == FOLDER or full.endswith("/"):
+        size = 0 if header.kind in HEADER_ONLY else header.size
+        if size > limits.chart_file:
+            raise OverLimit(f"holds {shown(full)}, which is larger", "chart-file", size)
+        content = stream.content(header, shown(full)) if size else b""
+        if header.kind == FOLDER or (header.kind == b"\0" and full.endswith("/")):
             continue
         path = _path(full)
-        if header.size > limits.chart_file:
-            raise OverLimit(f"holds {shown(full)}, which is larger", "chart-file", header.size)
         found = found or path == "Chart.yaml"
         if _SUBCHART.fullmatch(path):
             charts[path] = content

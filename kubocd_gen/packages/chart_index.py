@@ -67,7 +67,7 @@ def check_chart_archives(
                 f"{what} {bad}",
                 code="corrupt-chart",
                 position=position,
-                hint="Helm would refuse it in the cluster; package it again with 'helm package'",
+                hint="Helm in the cluster would not load it; package it again with 'helm package'",
             ) from None
 
 
@@ -76,8 +76,9 @@ def _check(index: Mapping[str, Any], charts: Mapping[str, bytes]) -> None:
     known: dict[tuple[str, str], Mapping[str, Any]] = {}
     for key, entry in _entries(index):
         chart = " ".join(map(shown, key))
-        if known.setdefault(key, entry) is not entry:
-            raise _Bad(f"index.yaml has the chart {chart} twice")
+        first = known.setdefault(key, entry)
+        if any(first.get(field) != entry.get(field) for field in ("urls", "digest")):
+            raise _Bad(f"index.yaml has the chart {chart} twice, and the two differ")
         expected = _given(entry.get("digest"))
         for url in _urls(chart, entry):
             name = url.removeprefix("./")

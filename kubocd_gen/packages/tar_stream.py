@@ -31,6 +31,7 @@ KINDS = {
     LONG_NAME: "an over-long name",
     LONG_LINK: "an over-long link",
 }
+HEADER_ONLY = (b"1", LINK, b"3", b"4", FOLDER, b"6")  # no content follows, whatever size is said
 _OCTAL = re.compile(rb"[0-7]*")
 
 
