@@ -79,11 +79,11 @@ class Stream:
 
     def content(self, header: Header, what: str) -> bytes:
         """The content of the member whose header was read last; `what` names it in an error."""
-        padded = -(-header.size // BLOCK) * BLOCK
-        content = self.read(padded, what)
-        if len(content) < padded:
+        content = self.read(header.size, what)
+        padding = -header.size % BLOCK
+        if len(content) < header.size or len(self.read(padding, what)) < padding:
             raise BadArchive(f"ends in the middle of {what}")
-        return content[: header.size]
+        return content
 
     def read(self, size: int, what: str) -> bytes:
         """`size` bytes, or none at the archive's end. Raises BadArchive where the end or the limit comes in between."""
