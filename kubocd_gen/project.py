@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kubocd_gen.diagnostics import KcdError, KcdErrors, nearest
+from kubocd_gen.packages.limits import LIMITS, Limits, moved, parse_limit
 from kubocd_gen.packages.lock import LOCK_FILE
 from kubocd_gen.sources.discovery import display_path
 from kubocd_gen.sources.own_files import read_own_file
@@ -48,6 +49,7 @@ class Project:
     clusters: tuple[Cluster, ...]
     vendor: Path | None = None
     mirrors: Mapping[str, str] = field(default_factory=dict)
+    limits: Limits = LIMITS
     dependencies: Dependencies = "order"
     charts: Literal["output", "separate"] = "output"
     emit_oci_repository: bool = True
@@ -74,6 +76,7 @@ class Flags:
     output: Path | None = None
     clusters: tuple[str, ...] = ()
     vendor: Path | None = None
+    limits: Mapping[str, int] = field(default_factory=dict)
     namespace: str | None = None
     kubocd_namespace: str | None = None
     repository_url: str | None = None
@@ -140,6 +143,7 @@ def _with_flags(project: Project, flags: Flags) -> Project:
         project,
         clusters=tuple(replace(cluster, **changes) for cluster in project.clusters),
         vendor=flags.vendor or project.vendor,
+        limits=moved(project.limits, flags.limits),
         dependencies=flags.dependencies or project.dependencies,
         hosts={**project.hosts, **flags.hosts},
         offline=flags.offline,
@@ -174,12 +178,26 @@ def _read(path: Path) -> Project:
         clusters=clusters,
         vendor=root / vendor if vendor else None,
         mirrors=packages.get("mirrors", {}),
+        limits=_limits(packages.get("limits", {}), text, display),
         dependencies=admitted["dependencies"],
         charts=admitted["charts"],
         emit_oci_repository=admitted["emitOCIRepository"],
         hosts=admitted.get("hosts", {}),
         pin_digest=admitted["pinDigest"],
     )
+
+
+def _limits(given: Mapping[str, int | str], text: str, display: str) -> Limits:
+    changes, errors = {}, []
+    for name, value in given.items():
+        try:
+            changes[name] = parse_limit(name, str(value))
+        except ValueError as error:
+            position = find_position(text, display, 0, ("packages", "limits", name))
+            errors.append(KcdError(f"packages.limits: {error}", code="invalid-value", position=position))
+    if errors:
+        raise KcdErrors(errors)
+    return moved(LIMITS, changes)
 
 
 def _cluster(item: Mapping[str, Any], root: Path) -> Cluster:

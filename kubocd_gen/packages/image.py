@@ -9,13 +9,13 @@ from typing import Any, Protocol
 from kubocd_gen.diagnostics import KcdError, Position
 from kubocd_gen.packages.archive import read_package_archive
 from kubocd_gen.packages.chart_index import check_charts
+from kubocd_gen.packages.limits import LIMITS, Limits
 from kubocd_gen.packages.oci import (
     CONFIG_TYPE,
     CONTENT_TYPE,
     DOCKER_LIST_TYPE,
     DOCKER_MANIFEST_TYPE,
     INDEX_TYPE,
-    JSON_LIMIT,
     MANIFEST_TYPE,
     Descriptor,
     parse_descriptor,
@@ -63,24 +63,27 @@ class BlobStore(Protocol):
         """The blob's file, None where there is no file to name."""
 
 
-def read_image(reference: Reference, descriptor: Descriptor, store: BlobStore) -> PackageImage:
+def read_image(reference: Reference, descriptor: Descriptor, store: BlobStore, limits: Limits = LIMITS) -> PackageImage:
     """The package whose manifest `descriptor` names.
 
     Raises KcdError: `not-a-package` where the image is something else, `bad-archive`, `bad-index` or `corrupt-chart`
-    where the package is not as KuboCD's packager makes it, and what `store` raises.
+    where the package is not as KuboCD's packager makes it, `package-limit` beyond `limits`, and what `store` raises.
     """
-    _, layer = read_parts(reference, descriptor, store)
+    _, layer = read_parts(reference, descriptor, store, limits)
     position = store.position(layer)
-    files = read_package_archive(store.read_blob(layer), describe=str(reference), position=position)
+    data = store.read_blob(layer, limit=limits.layer)
+    files = read_package_archive(data, describe=str(reference), position=position, limits=limits)
     if missing := [name for name in _REQUIRED if name not in files]:
         raise KcdError(
             f"the archive of {reference} has no {' and no '.join(missing)}", code="bad-archive", position=position
         )
-    check_charts(files, describe=str(reference), position=position)
+    check_charts(files, describe=str(reference), position=position, limits=limits)
     return PackageImage(str(reference), descriptor, layer, files)
 
 
-def read_parts(reference: Reference, descriptor: Descriptor, store: BlobStore) -> tuple[Descriptor, Descriptor]:
+def read_parts(
+    reference: Reference, descriptor: Descriptor, store: BlobStore, limits: Limits = LIMITS
+) -> tuple[Descriptor, Descriptor]:
     """Config and content layer of the image whose manifest `descriptor` names; only the manifest is read.
 
     Raises KcdError `not-a-package` where they are not what KuboCD's packager writes, and what `store` raises.
@@ -99,7 +102,7 @@ def read_parts(reference: Reference, descriptor: Descriptor, store: BlobStore) -
         raise other(_MANIFESTS.get(descriptor.media_type) or f"of the media type {shown(descriptor.media_type)}")
     what = f"the manifest of {reference}"
     manifest = parse_object(
-        store.read_blob(descriptor, limit=JSON_LIMIT), what=what, code="not-a-package", position=position
+        store.read_blob(descriptor, limit=limits.manifest), what=what, code="not-a-package", position=position
     )
     # The manifest may leave its media type out; the descriptor has said it.
     media_type = str(manifest.get("mediaType", MANIFEST_TYPE))

@@ -11,6 +11,7 @@ from kubocd_gen.diagnostics import KcdError, nearest
 from kubocd_gen.packages.access import Access
 from kubocd_gen.packages.image import BlobStore, PackageImage, read_image
 from kubocd_gen.packages.layout import OciLayout
+from kubocd_gen.packages.limits import LIMITS, Limits
 from kubocd_gen.packages.lock import LOCK_FILE, Lock, Pin
 from kubocd_gen.packages.oci import Descriptor
 from kubocd_gen.packages.reference import Reference
@@ -53,6 +54,7 @@ class PackageSources:
         offline: bool = False,
         lock: Lock | None = None,
         locked: bool = False,
+        limits: Limits = LIMITS,
         jobs: int = 8,
     ) -> None:
         self._vendor = vendor
@@ -60,6 +62,7 @@ class PackageSources:
         self._offline = offline  # the remote's cache may be read, its registries must not be asked
         self._lock = lock or Lock()
         self._locked = locked  # what the lock does not know is an error
+        self._limits = limits
         self._jobs = jobs  # threads
         self._answers: dict[PackageRequest, Future[Fetched]] = {}
         self._mutex = Mutex()
@@ -113,11 +116,11 @@ class PackageSources:
 
     def _by_tag(self, request: PackageRequest) -> PackageImage:
         if self._vendor is not None and (found := self._vendor.resolve(request.reference)) is not None:
-            return _read(request.reference, found, self._vendor)
+            return self._read(request.reference, found, self._vendor)
         if self._remote is None or self._offline:
             raise self._missing(request.reference)
         found = self._remote.resolve(request.reference, request.access)
-        return _read(request.reference, found, self._remote.blobs(request.reference, request.access))
+        return self._read(request.reference, found, self._remote.blobs(request.reference, request.access))
 
     def _pinned(self, request: PackageRequest, pin: Pin, warnings: list[KcdError]) -> PackageImage:
         reference = request.reference
@@ -138,7 +141,7 @@ class PackageSources:
             if self._offline and not far.has(pin.manifest, pin.layer):
                 raise self._missing(reference, pin)
             places.append(far)
-        image = _read(reference, pin.manifest, places[0])
+        image = self._read(reference, pin.manifest, places[0])
         if image.layer.digest != pin.layer.digest:
             raise KcdError(
                 f"{LOCK_FILE} gives {reference} the layer {pin.layer.digest}; its manifest has {image.layer.digest}",
@@ -152,6 +155,14 @@ class PackageSources:
                 hint = f"this build uses the locked one; to take the new one: kcd-gen lock --update {reference}"
                 warnings.append(_moved(reference, pin, now, f"at {reference.registry}", hint))
         return image
+
+    def _read(self, reference: Reference, manifest: Descriptor, store: BlobStore) -> PackageImage:
+        try:
+            return read_image(reference, manifest, store, self._limits)
+        except KcdError as error:
+            if str(reference) not in error.message:  # a blob knows only its digest
+                error.message = f"package {reference}: {error.message}"
+            raise
 
     def _missing(self, reference: Reference, pin: Pin | None = None) -> KcdError:
         places = [f"the vendor layout {self._vendor.path}"] if self._vendor else []
@@ -176,15 +187,6 @@ class PackageSources:
             return near
         folder = self._vendor.path if self._vendor else "packages"
         return f"vendor it: skopeo copy docker://{reference} oci:{folder}:{reference}"
-
-
-def _read(reference: Reference, manifest: Descriptor, store: BlobStore) -> PackageImage:
-    try:
-        return read_image(reference, manifest, store)
-    except KcdError as error:
-        if str(reference) not in error.message:  # a blob knows only its digest
-            error.message = f"package {reference}: {error.message}"
-        raise
 
 
 def _moved(reference: Reference, pin: Pin, now: Descriptor, place: str, hint: str) -> KcdError:

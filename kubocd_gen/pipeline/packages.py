@@ -29,7 +29,9 @@ def project_lock(project: Project) -> Lock | None:
 
 def vendor_layout(project: Project) -> OciLayout | None:
     """The layout that the project vendors its packages in, whether or not it exists; None where it names none."""
-    return OciLayout(project.vendor, display_path(project.vendor, project.root)) if project.vendor else None
+    if project.vendor is None:
+        return None
+    return OciLayout(project.vendor, display_path(project.vendor, project.root), project.limits)
 
 
 def remote(project: Project, progress: Progress) -> Remote:
@@ -51,5 +53,6 @@ def package_sources(project: Project, progress: Progress, *, lock: Lock | None, 
         offline=project.offline,
         lock=lock,
         locked=project.locked,
+        limits=project.limits,
         jobs=jobs,
     )

@@ -250,7 +250,13 @@ def test_a_manifest_that_is_no_utf_8_is_refused() -> None:
         ("chartByModule: {main: {name: web}}", "has no chart name and version for module 'main'"),
         ("chartByModule: {main: web}", "has no chart name and version for module 'main'"),
         ("chartByModule: {main: {name: [x], version: 1}}", "has no chart name and version for module 'main'"),
+        ("chartByModule: {main: {name: web, version: {a: b}}}", "has no chart name and version for module 'main'"),
+        ("chartByModule: {main: {name: null, version: 1}}", "has no chart name and version for module 'main'"),
+        ("chartByModule: {main: }", "has no chart name and version for module 'main'"),
+        ("chartByModule: {'\x1b[2J': 1}", "this is not YAML"),
+        ("chartByModule: {main: {name: web, version: 1}, main: {}}", "has no chart name and version for module 'main'"),
         ("a: [", "this is not YAML"),
+        ("[" * 20_000, "yaml-limit"),
     ],
 )
 def test_a_status_that_names_no_chart_is_an_error(status: str, words: str) -> None:
