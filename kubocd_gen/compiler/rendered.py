@@ -108,7 +108,7 @@ def read_rendered(package: Package, texts: Mapping[tuple[str | int, ...], str]) 
 def _printing_header(package: Package) -> KcdError:
     """Why a template that nobody wrote does not read: the default ones all do, but for what stands in front of them."""
     return KcdError(
-        f"package {package.label}, templateHeader prints text in front of every template, even of those that are left out",
+        f"package {package.label}, templateHeader prints text in front of every template, even of those left out",
         code="bad-rendering",
         position=package.position("templateHeader"),
         hint="only definitions belong there: trim with '{{-' and '-}}' so that nothing is printed",

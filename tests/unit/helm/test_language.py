@@ -64,7 +64,8 @@ def test_no_template_sees_or_replaces_what_another_text_defines(render_all: Rend
         '{{ template "x" }}',
     )
     assert (mine, other) == ("mine", "other")
-    assert stranger == TemplateError('template "x" not defined at <{{template "x"}}>', 1, 13, code="template-error")
+    hint = "a template finds only what its own text or the package's templateHeader defines"
+    assert stranger == TemplateError('template "x" not defined at <{{template "x"}}>', 1, 13, hint=hint)
 
 
 def test_an_unknown_name_is_an_error_only_where_it_is_reached(render: Render) -> None:
