@@ -79,7 +79,7 @@ def _check(index: Mapping[str, Any], charts: Mapping[str, bytes]) -> None:
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in charts.items()}
     known: dict[tuple[str, str], Mapping[str, Any]] = {}
     for key, entry in _entries(index):
-        chart = " ".join(map(shown, key))
+        chart = " ".join(shown(part) for part in key if part)
         first = known.setdefault(key, entry)
         if any(first.get(field) != entry.get(field) for field in ("urls", "digest")):
             raise _Bad(f"index.yaml has the chart {chart} twice, and the two differ")
@@ -161,7 +161,7 @@ def _entries(index: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], Mappin
         if not isinstance(versions, list) or not all(isinstance(entry, dict) for entry in versions):
             raise _Bad(f"index.yaml has no list of versions for the chart {shown(name)}")
         for entry in versions:
-            yield (name, str(entry.get("version"))), entry
+            yield (name, str(_given(entry.get("version")) or "")), entry
 
 
 def _urls(chart: str, entry: Mapping[str, Any]) -> list[str]:

@@ -122,7 +122,7 @@ def test_an_address_is_printed_as_go_prints_it(render: Render, written: str, pri
     ],
 )
 def test_what_only_looks_like_an_address_is_an_unknown_host(render: Render, text: str) -> None:
-    assert render(f'{{{{ resolveDNS "{text}" }}}}').message == f'no address is known for host "{text}"'
+    assert render(f'{{{{ resolveDNS "{text}" }}}}').message == f"no address is known for the host '{text}'"
 
 
 def test_an_unknown_host_is_an_error_that_says_where_to_add_it(render_all: Render) -> None:

@@ -339,7 +339,7 @@ def test_a_colon_that_go_refuses_too_is_an_error(text: str) -> None:
 def test_many_such_colons_are_refused_in_time() -> None:
     start = time.perf_counter()
     assert read_document("[" + "a:," * 30 + "]", "f.yaml") == ["a:"] * 30
-    assert refusal("[" + "a:," * 50_000 + "]").hint == "quote the text"
+    assert refusal("[" + "a:," * 50_000 + "]").hint == "quote the string"
     assert time.perf_counter() - start < 2
 
 
