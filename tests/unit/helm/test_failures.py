@@ -12,6 +12,7 @@ import pytest
 from kubocd_gen.diagnostics import KcdError
 from kubocd_gen.helm.binary import find_helm
 from kubocd_gen.helm.engine import Helm
+from kubocd_gen.helm.process import Run
 from kubocd_gen.helm.template import Functions, Template, TemplateError, Unit
 
 Render = Callable[..., Any]
@@ -211,7 +212,7 @@ LOOP = "{{ range until 60000 }}{{ range until 60000 }}{{ end }}{{ end }}"
 
 
 def test_a_template_that_does_not_end_is_stopped_and_named() -> None:
-    helm = Helm(find_helm(), timeout=3.0)
+    helm = Helm(find_helm(), timeout=6.0)
     texts = ["{{ 1 }}"] * 20 + [LOOP] + ["{{ .a.b }}", "{{ 2 }}"]
     rendered = [outcome for (outcome,) in helm.render(units(texts), Functions())]
     assert rendered[:20] + rendered[22:] == ["1"] * 20 + ["2"]
@@ -235,7 +236,7 @@ def test_a_text_that_does_not_end_in_several_releases_is_not_tried_in_all() -> N
 def test_the_templates_around_one_that_does_not_end_keep_their_order() -> None:
     texts = ('{{ $_ := set .Context "a" 1 }}', LOOP, "{{ .Context.a }}", "{{ if }}")
     unit = Unit({}, {}, tuple(Template("", text) for text in texts))
-    found = Helm(find_helm(), timeout=3.0).render([unit], Functions())[0]
+    found = Helm(find_helm(), timeout=6.0).render([unit], Functions())[0]
     assert found[0] == ""
     assert found[2] == "1"
     assert [error.code for error in found if isinstance(error, TemplateError)] == ["template-timeout", "template-parse"]
@@ -281,6 +282,13 @@ def test_a_helm_that_does_not_work_is_told_at_once(tmp_path: Path, script: str) 
     with pytest.raises(KcdError) as caught:
         Helm(binary).render(units(["{{ 1 }}"] * 50), Functions())
     assert caught.value.code == "helm-failed"
+
+
+def test_what_helm_logs_at_every_start_is_not_taken_for_its_failure() -> None:
+    log = "2026/01/01 00:00:00 Starlark failed to allocate 4GB address space: cannot allocate memory. Slower.\n"
+    crashed = Run(2, b"", f"{log}fatal error: stack overflow\n", None)
+    assert (crashed.out_of_memory, crashed.summary) == (False, "fatal error: stack overflow")
+    assert Run(2, b"", f"{log}fatal error: runtime: out of memory\n", None).out_of_memory
 
 
 def test_helm_sees_nothing_of_the_user_s(tmp_path: Path) -> None:
