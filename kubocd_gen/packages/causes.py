@@ -32,9 +32,9 @@ def cause_of(error: Exception, host: str, proxy: str | None, timeout: float, *, 
     def found(*kinds: type[BaseException]) -> BaseException | None:
         return next((one for one in chain if isinstance(one, kinds)), None)
 
-    invalid = (requests_errors.InvalidProxyURL, requests_errors.InvalidSchema, requests_errors.MissingSchema)
-    if proxy and found(requests_errors.ProxyError, urllib3_errors.ProxyError, *invalid):
+    if proxy and found(*_PROXY_FAILURES):
         return _of_proxy(chain, host, proxy)
+    behind = f" (behind the proxy {_proxy_name(proxy)})" if proxy else ""
     if found(urllib3_errors.InvalidHeader):
         return Trouble(host, f"{host} answers with headers that contradict each other", passing=False)
     if found(requests_errors.InvalidURL, requests_errors.InvalidHeader, urllib3_errors.LocationParseError):
@@ -51,20 +51,28 @@ def cause_of(error: Exception, host: str, proxy: str | None, timeout: float, *, 
             passing=again,
             reached=False,
         )
+    if found(ConnectionRefusedError):
+        return Trouble(host, f"{host} refuses connections", hint=_REACH, reached=False)
+    if found(urllib3_errors.NewConnectionError):  # a kind of ConnectTimeoutError, by name
+        system = next((one for one in chain if isinstance(one, OSError) and one.strerror), None)
+        reason = f": {system.strerror}" if system else ""
+        return Trouble(host, f"{host} can't be connected to{reason}", hint=_REACH, reached=False)
     if found(urllib3_errors.ConnectTimeoutError, requests_errors.ConnectTimeout) and not connected:
         text = f"{host} can't be connected to within {CONNECT_TIMEOUT:.0f} s"
         return Trouble(host, text, hint=_REACH, reached=False)
     if found(urllib3_errors.ReadTimeoutError, requests_errors.ReadTimeout, TimeoutError):
-        return Trouble(host, f"{host} is silent for {timeout:.0f} s", hint=_REACH, broken=connected)
-    if found(ConnectionRefusedError):
-        return Trouble(host, f"{host} refuses connections", hint=_REACH, reached=False)
-    if found(urllib3_errors.NewConnectionError):
-        system = next((one for one in chain if isinstance(one, OSError) and one.strerror), None)
-        reason = f": {system.strerror}" if system else ""
-        return Trouble(host, f"{host} can't be connected to{reason}", hint=_REACH, reached=False)
-    return Trouble(host, f"{host} breaks the connection off", hint=_REACH, broken=connected)
+        return Trouble(host, f"{host}{behind} is silent for {timeout:.0f} s", hint=_REACH, broken=connected)
+    return Trouble(host, f"{host}{behind} breaks the connection off", hint=_REACH, broken=connected)
 
 
+# The request's own address has been looked at before, so that one which is none is the proxy's.
+_PROXY_FAILURES = (
+    requests_errors.ProxyError,
+    urllib3_errors.ProxyError,
+    requests_errors.InvalidURL,
+    requests_errors.InvalidSchema,
+    urllib3_errors.LocationValueError,
+)
 _REACH = "check that the registry is up, and that the network and its proxy lead to it"
 
 
@@ -88,21 +96,25 @@ def _of_tls(error: ssl.SSLError, host: str) -> Trouble:
 
 
 def _of_proxy(chain: list[BaseException], host: str, proxy: str) -> Trouble:
-    """`proxy` may carry a password, so only its host is named."""
-    try:
-        name = urlsplit(proxy if "://" in proxy else f"//{proxy}").netloc.rpartition("@")[2] or "of the environment"
-    except ValueError:
-        name = "of the environment"
     deepest = next((one for one in reversed(chain) if isinstance(one, OSError) and one.args), None)
     reason = str(deepest.strerror or deepest.args[0]) if deepest is not None else "it is no address of a proxy"
     denied = reason.startswith("Tunnel connection failed: 4")
     return Trouble(
         host,
-        f"the proxy {shown(name)} does not lead to {host}: {shown(reason)}",
+        f"the proxy {_proxy_name(proxy)} does not lead to {host}: {shown(reason)}",
         hint="check the variables HTTPS_PROXY, HTTP_PROXY and NO_PROXY",
         passing=deepest is not None and not denied,
         reached=False,
     )
+
+
+def _proxy_name(proxy: str) -> str:
+    """Its host: the rest of the address may be a password."""
+    try:
+        name = urlsplit(proxy if "://" in proxy else f"//{proxy}").netloc.rpartition("@")[2]
+    except ValueError:
+        name = ""
+    return shown(name) if name else "of the environment"
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -141,7 +141,7 @@ def _trust(context: ssl.SSLContext, path: Path, origin: str) -> None:
 class Adapter(requests.adapters.HTTPAdapter):
     """`requests` without its session: no cookies, no netrc, no redirects, nothing is tried again behind our back."""
 
-    def __init__(self, context: ssl.SSLContext, connections: int) -> None:
+    def __init__(self, context: ssl.SSLContext | None, connections: int) -> None:
         self._context = context
         super().__init__(pool_connections=32, pool_maxsize=connections, max_retries=0)
 

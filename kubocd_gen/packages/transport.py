@@ -98,7 +98,7 @@ class Transport:
         self._lock = threading.Lock()
         self._hosts: dict[str, Host] = {}
         self._watches: set[Watch] = set()
-        self._adapter: Adapter | None = None
+        self._adapters: dict[bool, Adapter] = {}  # by whether they know TLS
 
     def request(
         self,
@@ -165,10 +165,10 @@ class Transport:
         """Break off what is under way and open nothing more; waiting threads end with a NetworkError at once."""
         self._closed.set()
         with self._lock:
-            watches, adapter = list(self._watches), self._adapter
+            watches, adapters = list(self._watches), list(self._adapters.values())
         for watch in watches:
             watch.abort()
-        if adapter is not None:
+        for adapter in adapters:
             adapter.close()
 
     def _attempt(self, exchange: _Exchange) -> Answer:
@@ -204,7 +204,8 @@ class Transport:
             left, connect, silence = host.left(), CONNECT_TIMEOUT, exchange.timeout
             if left is not None:  # it has failed and not answered since: it gets no more than it has left
                 connect, silence = min(connect, max(1.0, left)), min(silence, max(LAST_WAIT, left))
-            proxy, adapter = self._proxy(url), self._connections()
+            proxy = self._proxy(url)
+            adapter = self._connections(tls=parts.scheme == "https" or (proxy or "").lower().startswith("https:"))
             connected = False
             with self._watched(connect + silence + len(exchange.data or b"") / SLOWEST) as watch:
                 try:
@@ -216,9 +217,9 @@ class Transport:
                         found = self._read(exchange, response, parts.netloc, url, watch)
                     finally:
                         response.close()
-                    if watch.expired or watch.aborted:  # then what looks like the end of a body may be none
-                        raise ConnectionAbortedError
-                    return found
+                    if not (watch.expired or watch.aborted):  # else what looks like the end of a body may be none
+                        return found
+                    raise ConnectionAbortedError
                 except FAILURES as error:
                     if self._closed.is_set():
                         raise _interrupted() from None
@@ -270,13 +271,14 @@ class Transport:
             raise Trouble(host, f"{host} breaks the connection off", broken=True)
         return Answer(status, headers, bytes(exchange.received), url), None
 
-    def _connections(self) -> Adapter:
-        with self._lock:
-            if self._adapter is None:
-                from kubocd_gen.packages.connections import Adapter, tls_context
+    def _connections(self, *, tls: bool) -> Adapter:
+        from kubocd_gen.packages.connections import Adapter, tls_context
 
-                self._adapter = Adapter(tls_context(self._network.ca_file, self._environment), CONNECTIONS)
-            return self._adapter
+        with self._lock:
+            if tls not in self._adapters:  # to read all that is trusted takes 50 ms
+                context = tls_context(self._network.ca_file, self._environment) if tls else None
+                self._adapters[tls] = Adapter(context, CONNECTIONS)
+            return self._adapters[tls]
 
     def _proxy(self, url: str) -> str | None:
         import requests.utils

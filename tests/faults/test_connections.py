@@ -1,0 +1,172 @@
+"""TLS, proxies, names and addresses."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.packages import connections
+from kubocd_gen.packages.access import Access
+from kubocd_gen.packages.network import Network
+from kubocd_gen.packages.reference import Reference
+from tests.faults.conftest import PLAIN, Client, NewClient, named
+from tests.support.fault_server import Asked, FaultServer, Handler, hang_up, raw, reply
+from tests.support.registry import CertificateAuthority
+
+
+def failure(client: Client, reference: Reference, access: Access = PLAIN, code: str = "registry-failed") -> str:
+    with pytest.raises(KcdError) as caught:
+        client.registry.resolve(reference, access)
+    assert caught.value.code == code
+    text = f"{caught.value.message} -- {caught.value.hint}"
+    assert text.isprintable()
+    return text.replace(reference.registry, "HOST")
+
+
+def test_an_unknown_certificate(tls_server: FaultServer, client: NewClient) -> None:
+    one = client()
+    text = failure(one, named(tls_server), Access())
+    assert text.startswith("the certificate of HOST is refused: ")
+    assert "--ca-file FILE" in text
+    assert one.time.slept == []
+
+
+def test_a_certificate_of_another_name(
+    tls_server: FaultServer, client: NewClient, authority: CertificateAuthority
+) -> None:
+    host = tls_server.host.replace("127.0.0.1", "127.0.0.2")
+    relay = socket.create_server(("127.0.0.2", 0))
+    relay.close()
+    one = client(network=Network(ca_file=authority.certificate))
+    local = Reference(host.replace("127.0.0.2", "localhost"), "p", "1")
+    assert "does not have p:1" in failure(one, local, Access(), "missing-package")
+
+
+def test_a_certificate_s_name_is_compared(
+    tls_server: FaultServer, client: NewClient, authority: CertificateAuthority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = int(tls_server.host.rpartition(":")[2])
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+    monkeypatch.setattr(connections, "_addresses", lambda *_: found)
+    one = client(network=Network(ca_file=authority.certificate))
+    text = failure(one, Reference(f"other.example:{port}", "p", "1"), Access())
+    assert "the host has a certificate of another name" in text
+
+
+def test_plain_http_where_https_was_expected(server: FaultServer, client: NewClient) -> None:
+    one = client()
+    text = failure(one, named(server), Access())
+    assert text.startswith("HOST does not speak HTTPS -- ")
+    assert "'insecure: true'" in text
+    assert (server.asked, one.time.slept) == ([], [])
+
+
+@pytest.mark.parametrize("content", [None, "no certificate", ""])
+def test_a_ca_file_that_is_none(content: str | None, tmp_path: Path, client: NewClient) -> None:
+    file = tmp_path / "ca.pem"
+    if content is not None:
+        file.write_text(content)
+    one = client(network=Network(ca_file=file))
+    assert f"--ca-file names {file}" in failure(one, Reference("127.0.0.1:1", "p", "1"), Access(), "usage")
+
+
+@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"])
+def test_certificates_by_variable(
+    name: str, tls_server: FaultServer, client: NewClient, authority: CertificateAuthority
+) -> None:
+    one = client(environment={name: str(authority.certificate)})
+    assert "does not have p:1.0.0" in failure(one, named(tls_server), Access(), "missing-package")
+
+
+def test_a_name_that_no_one_knows(client: NewClient) -> None:
+    one = client()
+    text = failure(one, Reference("no-such-host.invalid", "p", "1"))
+    assert text.startswith(("there is no host HOST", "the name of HOST can't be looked up"))
+
+
+def test_name_servers_that_do_not_answer(client: NewClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    import time
+
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: time.sleep(5))
+    monkeypatch.setattr("kubocd_gen.packages.transport.CONNECT_TIMEOUT", 0.1)
+    assert "the name of HOST can't be looked up, in 5 tries" in failure(client(), Reference("a.example", "p", "1"))
+
+
+@pytest.fixture
+def swallowing() -> Iterator[str]:
+    """A host that lets nobody in: its queue is full."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listening:
+        address = listening.getsockname()
+        waiting = []
+        for _ in range(3):
+            sock = socket.socket()
+            sock.setblocking(False)
+            sock.connect_ex(address)
+            waiting.append(sock)
+        yield f"127.0.0.1:{address[1]}"
+        for sock in waiting:
+            sock.close()
+
+
+def test_a_host_that_swallows_connections(swallowing: str, client: NewClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kubocd_gen.packages.transport.CONNECT_TIMEOUT", 0.2)
+    text = failure(client(), Reference(swallowing, "p", "1"))
+    assert text.startswith("HOST can't be connected to within 10 s, in 5 tries")
+
+
+def test_the_next_address_is_tried_in_time(
+    swallowing: str, server: FaultServer, client: NewClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def address(host: str) -> Any:
+        return (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", int(host.rpartition(":")[2])))
+
+    monkeypatch.setattr(connections, "_SHARE", 0.1)
+    monkeypatch.setattr("kubocd_gen.packages.transport.CONNECT_TIMEOUT", 1.0)
+    monkeypatch.setattr(connections, "_addresses", lambda *_: [address(swallowing), address(server.host)])
+    one = client()
+    assert "does not have p:1" in failure(one, Reference("a.example", "p", "1"), code="missing-package")
+    assert one.time.slept == []
+
+
+def test_a_proxy_is_used(server: FaultServer, client: NewClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", f"http://alice:hunter2@{server.host}")
+    monkeypatch.setenv("http_proxy", f"http://alice:hunter2@{server.host}")
+    failure(client(), Reference("r.example", "p", "1"), code="missing-package")
+    assert server.asked[0].path == "http://r.example/v2/p/manifests/1"
+    assert server.asked[0].headers["proxy-authorization"].startswith("Basic ")
+
+
+def test_no_proxy(server: FaultServer, client: NewClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    failure(client(), named(server), code="missing-package")
+
+
+def denied(handler: Handler, asked: Asked) -> None:
+    reply(407)(handler, asked)
+
+
+@pytest.mark.parametrize(("answer", "tries"), [(denied, 1), (hang_up, 5), (raw(b"\x1b[2J\r\n"), 5)])
+def test_a_proxy_that_does_not_lead_on_is_named(
+    answer: Any, tries: int, server: FaultServer, client: NewClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.script("CONNECT r.example:443", answer)
+    monkeypatch.setenv("https_proxy", f"http://alice:hunter2@{server.host}")
+    one = client()
+    text = failure(one, Reference("r.example", "p", "1"), Access())
+    assert f"the proxy '{server.host}'" in text
+    assert "hunter2" not in text + "".join(one.said)
+    assert len(one.time.slept) == tries - 1
+
+
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:1", "http://", "nonsense://x", "http://[::1"])
+def test_a_proxy_that_is_not_there_is_named(proxy: str, client: NewClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", proxy)
+    text = failure(client(), Reference("r.example", "p", "1"), Access())
+    assert "does not lead to HOST" in text
+    assert "HTTPS_PROXY" in text

@@ -1,0 +1,200 @@
+"""What a dead registry may cost a build: with a clock that only sleeps and hung connections move, so to the second."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from kubocd_gen.packages import hosts
+from kubocd_gen.packages.hosts import BACKOFF_LIMIT, CONNECTIONS, LAST_WAIT, OUTAGE, TRIES, Host, Trouble
+from kubocd_gen.packages.network import CONNECT_TIMEOUT, Network, NetworkError
+from kubocd_gen.packages.transport import Transport
+from tests.faults.conftest import PLAIN, NewClient, named
+from tests.support.fault_server import FaultServer, each, hang_up, reply
+
+PACKAGES = 24
+MOST = 40.0  # seconds that a build may lose to a registry
+
+
+@dataclass
+class World:
+    """Threads in a time of their own: it goes on when all of them sleep, to the moment when the first is to wake."""
+
+    threads: int
+    now: float = 0.0
+    _wakes: list[float] = field(default_factory=list)
+    _condition: threading.Condition = field(default_factory=threading.Condition)
+
+    def clock(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        with self._condition:
+            wake = self.now + seconds
+            self._wakes.append(wake)
+            self._go_on()
+            while self.now < wake:
+                self._condition.wait()
+
+    def leave(self) -> None:
+        """A thread has nothing more to do."""
+        with self._condition:
+            self.threads -= 1
+            self._go_on()
+
+    def _go_on(self) -> None:
+        if self._wakes and len(self._wakes) == self.threads:
+            self.now = min(self._wakes)
+            self._wakes = [wake for wake in self._wakes if wake > self.now]
+            self._condition.notify_all()
+
+
+Attempt = Callable[[World, Host], str]
+
+
+def refused(_world: World, _host: Host) -> str:
+    raise Trouble("r.example", "r.example refuses connections", reached=False)
+
+
+def swallowed(world: World, host: Host) -> str:
+    left = host.left()
+    world.sleep(CONNECT_TIMEOUT if left is None else min(CONNECT_TIMEOUT, max(1.0, left)))
+    raise Trouble("r.example", "r.example can't be connected to", reached=False)
+
+
+def failing(world: World, host: Host) -> str:
+    world.sleep(0.05)
+    host.answered()
+    raise Trouble("r.example", "r.example answers 500")
+
+
+def throttling(world: World, host: Host) -> str:
+    world.sleep(0.05)
+    host.answered()
+    raise Trouble("r.example", "r.example answers 429", retry_after=7.0)
+
+
+def slow_to_fail(world: World, host: Host) -> str:
+    left = host.left()
+    world.sleep(9.9 if left is None else min(9.9, max(LAST_WAIT, left)))
+    host.answered()
+    raise Trouble("r.example", "r.example answers 502")
+
+
+@pytest.mark.parametrize("chance", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("attempt", [refused, swallowed, failing, throttling, slow_to_fail])
+def test_a_dead_registry_costs_a_build_less_than_forty_seconds(attempt: Attempt, chance: float) -> None:
+    world = World(CONNECTIONS)
+    transport = Transport(Network(), clock=world.clock, sleep=world.sleep, chance=lambda: chance)
+    host = transport._host("r.example")
+    lock = threading.Lock()
+    waiting = list(range(PACKAGES))
+    errors: list[str] = []
+
+    def once() -> str:
+        host.check()
+        return attempt(world, host)
+
+    def work() -> None:
+        while True:
+            with lock:
+                if not waiting:
+                    break
+                waiting.pop()
+            try:
+                transport.retrying(once)
+            except NetworkError as error:
+                errors.append(error.message)
+        world.leave()
+
+    workers = [threading.Thread(target=work, daemon=True) for _ in range(CONNECTIONS)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(30)
+    assert len(errors) == PACKAGES
+    assert world.now < MOST
+    if attempt in (refused, swallowed):
+        assert len(set(errors)) == 1  # so that they are one line for the user
+
+
+def test_the_constants_keep_the_promise() -> None:
+    assert OUTAGE + max(LAST_WAIT, CONNECT_TIMEOUT) < MOST
+    assert sum(min(BACKOFF_LIMIT, 2.0**n) for n in range(TRIES - 1)) < OUTAGE
+
+
+def test_a_registry_that_throttles_but_serves_is_never_given_up() -> None:
+    clock = World(1)
+    host = Host("r.example", clock.clock)
+    for _ in range(100):
+        host.begin(clock.now)
+        clock.now += 5
+        host.end(recovered=True)
+    host.check()
+    assert host.left() is None
+
+
+def test_time_is_charged_once_for_all_who_wait() -> None:
+    clock = World(1)
+    host = Host("r.example", clock.clock)
+    for _ in range(10):
+        host.begin(0.0)
+    clock.now = 6.0
+    for _ in range(10):
+        host.end(recovered=False)
+    clock.now = 100.0
+    host.begin(99.0)
+    assert host.left() == OUTAGE - 6.0 - 1.0
+
+
+def test_what_fails_is_charged_though_other_things_work(server: FaultServer, client: NewClient) -> None:
+    """Manifests are there and blobs are not: that must not go on for ever either."""
+    server.script("HEAD *", reply(500))
+    server.script("GET *", reply(404))
+    one = client()
+    for number in range(PACKAGES):
+        with pytest.raises(NetworkError):
+            one.registry.resolve(named(server, f"1.0.{number}"), PLAIN)
+        with pytest.raises(NetworkError):
+            one.registry.read_manifest(named(server), None, PLAIN)
+    assert sum(one.time.slept) < OUTAGE
+
+
+def test_a_closed_host_is_not_asked_and_says_why(server: FaultServer, client: NewClient) -> None:
+    server.script("GET *", hang_up)
+    one = client()
+    messages = set()
+    for number in range(PACKAGES):
+        with pytest.raises(NetworkError) as caught:
+            one.registry.read_manifest(named(server, f"1.0.{number}"), None, PLAIN)
+        messages.add(caught.value.message)
+    assert f"{server.host} breaks the connection off; given up after 22 s" in messages
+    assert len(server.asked) < 3 * TRIES
+    assert len(one.said) == len(one.time.slept)
+
+
+def test_a_registry_that_comes_back_is_used(server: FaultServer, client: NewClient) -> None:
+    manifest = reply(200, b"{}", {"Content-Type": "application/vnd.oci.image.manifest.v1+json"})
+    server.script("GET *", each([reply(503), reply(503), manifest]))
+    one = client()
+    for number in range(PACKAGES):
+        one.registry.read_manifest(named(server, f"1.0.{number}"), None, PLAIN)
+    assert one.time.slept == [1, 2]
+
+
+def test_what_refuses_connections_is_closed_after_one_request(client: NewClient) -> None:
+    with FaultServer() as gone:
+        reference = named(gone)
+    one = client()
+    began = time.monotonic()
+    for _ in range(PACKAGES):
+        with pytest.raises(NetworkError) as caught:
+            one.registry.resolve(reference, PLAIN)
+        assert caught.value.message == f"{reference.registry} refuses connections, in 5 tries"
+    assert one.time.slept == [1, 2, 4, 8]
+    assert time.monotonic() - began < 5
+    assert hosts.TRIES == TRIES

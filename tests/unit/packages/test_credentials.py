@@ -1,0 +1,256 @@
+from __future__ import annotations
+
+import base64
+import json
+import os
+import stat
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.packages import credentials
+from kubocd_gen.packages.credentials import Credentials, CredentialStore, variable
+
+HOST = "registry.example.com"
+
+
+def entry(user: str = "alice", secret: str = "s:1") -> dict[str, str]:
+    return {"auth": base64.b64encode(f"{user}:{secret}".encode()).decode()}
+
+
+def store(folder: Path, config: Any = None, **environment: str) -> CredentialStore:
+    """A store whose Docker config is `config`; helpers are found in `folder`."""
+    if config is not None:
+        (folder / "config.json").write_text(config if isinstance(config, str) else json.dumps(config))
+    path = f"{folder}{os.pathsep}{os.defpath}"
+    return CredentialStore({"PATH": path, "DOCKER_CONFIG": str(folder), "FOLDER": str(folder), **environment})
+
+
+def helper(folder: Path, name: str, script: str) -> None:
+    path = folder / f"docker-credential-{name}"
+    path.write_text(f'#!/bin/sh\nread server\necho "$1 $server" >> $FOLDER/calls\n{script}\n')
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+
+@pytest.fixture(autouse=True)
+def helpers_on_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+
+
+def calls(folder: Path) -> list[str]:
+    file = folder / "calls"
+    return file.read_text().splitlines() if file.exists() else []
+
+
+def found(one: CredentialStore, host: str = HOST) -> tuple[str, str]:
+    got = one.find(host)
+    assert got is not None
+    return got.user, got.secret
+
+
+def failure(one: CredentialStore) -> str:
+    with pytest.raises(KcdError) as caught:
+        one.find(HOST)
+    assert (caught.value.code, caught.value.exit_code) == ("bad-credentials", 4)
+    text = f"{caught.value.message} -- {caught.value.hint}"
+    assert text.isprintable()
+    assert "s3cret" not in text
+    return text
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("quay.io", "KCD_OCI_QUAY_IO"),
+        ("localhost:5000", "KCD_OCI_LOCALHOST_5000"),
+        ("my-registry.example.com", "KCD_OCI_MY_REGISTRY_EXAMPLE_COM"),
+        ("a/b", "KCD_OCI_A_B"),
+        ("[::1]:5000", "KCD_OCI____1__5000"),
+    ],
+)
+def test_a_host_as_a_variable(host: str, name: str) -> None:
+    assert variable(host) == name
+
+
+def test_the_order(tmp_path: Path) -> None:
+    config = {"auths": {HOST: entry("file", "3")}}
+    old = {"KCD_OCI_USER": "old", "KCD_OCI_SECRET": "2"}
+    new = {"KCD_OCI_REGISTRY_EXAMPLE_COM_USER": "new", "KCD_OCI_REGISTRY_EXAMPLE_COM_SECRET": "1"}
+    both = store(tmp_path, config, **old, **new)
+    assert found(both) == ("new", "1")
+    assert both.warnings() == ()
+    deprecated = store(tmp_path, config, **old)
+    assert found(deprecated) == ("old", "2")
+    assert [one.code for one in deprecated.warnings()] == ["deprecated-variable"]
+    assert found(store(tmp_path, config)) == ("file", "3")
+    assert store(tmp_path, config).find("other.example.com") is None
+
+
+@pytest.mark.parametrize("given", ["USER", "SECRET"])
+@pytest.mark.parametrize("prefix", ["KCD_OCI", "KCD_OCI_REGISTRY_EXAMPLE_COM"])
+def test_half_of_a_pair_of_variables(prefix: str, given: str, tmp_path: Path) -> None:
+    text = failure(store(tmp_path, **{f"{prefix}_{given}": "s3cret"}))
+    assert text.startswith(f"{prefix}_{given} is set, but not {prefix}_")
+
+
+def test_empty_variables_are_none(tmp_path: Path) -> None:
+    assert store(tmp_path, KCD_OCI_USER="", KCD_OCI_SECRET="").find(HOST) is None
+
+
+@pytest.mark.parametrize("key", [HOST, f"https://{HOST}", f"http://{HOST}/", f"https://{HOST}/v2/", f"{HOST}/v1/"])
+def test_keys_of_old_clients(key: str, tmp_path: Path) -> None:
+    assert found(store(tmp_path, {"auths": {key: entry()}})) == ("alice", "s:1")
+
+
+@pytest.mark.parametrize("key", [f"{HOST}/team", f"{HOST}:5000", f"x.{HOST}", "example.com", ""])
+def test_keys_of_others(key: str, tmp_path: Path) -> None:
+    assert store(tmp_path, {"auths": {key: entry()}}).find(HOST) is None
+
+
+@pytest.mark.parametrize("key", ["https://index.docker.io/v1/", "index.docker.io", "docker.io", "registry-1.docker.io"])
+def test_keys_of_docker_hub(key: str, tmp_path: Path) -> None:
+    assert found(store(tmp_path, {"auths": {key: entry()}}), "docker.io") == ("alice", "s:1")
+
+
+def test_docker_hub_s_key_for_helpers(tmp_path: Path) -> None:
+    helper(tmp_path, "x", """echo '{"Username": "u", "Secret": "p"}'""")
+    assert found(store(tmp_path, {"credsStore": "x"}), "docker.io") == ("u", "p")
+    assert calls(tmp_path) == ["get https://index.docker.io/v1/"]
+
+
+def test_podman_s_files_come_last(tmp_path: Path) -> None:
+    (tmp_path / "run/containers").mkdir(parents=True)
+    (tmp_path / "run/containers/auth.json").write_text(json.dumps({"auths": {HOST: entry("run", "3")}}))
+    (tmp_path / "auth.json").write_text(json.dumps({"auths": {HOST: entry("file", "2")}}))
+    places = {"REGISTRY_AUTH_FILE": str(tmp_path / "auth.json"), "XDG_RUNTIME_DIR": str(tmp_path / "run")}
+    assert found(store(tmp_path, {"auths": {HOST: entry("docker", "1")}}, **places)) == ("docker", "1")
+    assert found(store(tmp_path, {"auths": {}}, **places)) == ("file", "2")
+    assert found(store(tmp_path, {}, XDG_RUNTIME_DIR=str(tmp_path / "run"))) == ("run", "3")
+
+
+def test_the_home_folder_is_the_default(tmp_path: Path) -> None:
+    (tmp_path / ".docker").mkdir()
+    (tmp_path / ".docker/config.json").write_text(json.dumps({"auths": {HOST: entry()}}))
+    assert found(CredentialStore({"HOME": str(tmp_path)})) == ("alice", "s:1")
+    assert CredentialStore({}).find(HOST) is None
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({"auths": {HOST: {"username": "u", "password": "p"}}}, Credentials("", "u", "p")),
+        ({"auths": {HOST: {"auth": "", "identitytoken": "t"}}}, Credentials("", identity_token="t")),
+        ({"auths": {HOST: {"registrytoken": "t"}}}, Credentials("", registry_token="t")),
+        ({"auths": {HOST: {}}}, None),
+        ({"auths": {HOST: None}}, None),
+        ({"auths": None, "credHelpers": None, "credsStore": None}, None),
+        ({"auths": {HOST: {"username": "u"}}}, None),
+        ({"credsStore": 5}, None),
+        ({"auths": {HOST: {"auth": base64.b64encode(b"u:p\0\0").decode()}}}, Credentials("", "u", "p")),
+    ],
+)
+def test_entries(config: Any, expected: Credentials | None, tmp_path: Path) -> None:
+    got = store(tmp_path, config).find(HOST)
+    if expected is None:
+        assert got is None
+        return
+    assert got is not None
+    assert got.source == str(tmp_path / "config.json")
+    assert (got.user, got.secret, got.identity_token, got.registry_token) == (
+        expected.user,
+        expected.secret,
+        expected.identity_token,
+        expected.registry_token,
+    )
+
+
+@pytest.mark.parametrize(
+    ("config", "text"),
+    [
+        ("{", "is not JSON"),
+        ("[]", "is not a JSON object"),
+        ("[" * 100_000, "is nested too deeply"),
+        ('{"auths": []' + " " * 10 + "}", ""),
+        ('{"auths": [1]}', "something else than a map in 'auths'"),
+        ('{"credHelpers": "x"}', "something else than a map in 'credHelpers'"),
+        ('{"credHelpers": {"registry.example.com": 5}}', "something else than the name of a helper"),
+        ('{"auths": {"registry.example.com": {"auth": "s3cret!"}}}', "is not 'user:password' in base64"),
+        ('{"auths": {"registry.example.com": {"auth": "YWxpY2U="}}}', "is not 'user:password' in base64"),
+        ('{"auths": {"registry.example.com": {"auth": "/////w=="}}}', "is not 'user:password' in base64"),
+        ('{"credsStore": "../../bin/sh"}', "no name of a credential helper"),
+        ('{"credsStore": "a\\u001b[2J"}', r"\x1b[2J"),
+        ("{}" + " " * (4 << 20), "too large"),
+    ],
+)
+def test_files_that_are_none(config: str, text: str, tmp_path: Path) -> None:
+    if not text:
+        assert store(tmp_path, config).find(HOST) is None
+        return
+    assert text in failure(store(tmp_path, config))
+
+
+def test_a_helper_for_one_registry_precedes_the_file_and_that_for_all(tmp_path: Path) -> None:
+    helper(tmp_path, "one", """echo '{"ServerURL": "x", "Username": "one", "Secret": "1"}'""")
+    helper(tmp_path, "all", """echo '{"Username": "all", "Secret": "2"}'""")
+    config = {"credsStore": "all", "credHelpers": {HOST: "one"}, "auths": {"b.example.com": entry("file", "3")}}
+    one = store(tmp_path, config)
+    assert found(one) == ("one", "1")
+    assert found(one, "b.example.com") == ("file", "3")
+    assert found(one, "c.example.com") == ("all", "2")
+    assert found(one) == ("one", "1")
+    assert calls(tmp_path) == [f"get {HOST}", "get c.example.com"]  # each once
+
+
+def test_a_helper_s_identity_token(tmp_path: Path) -> None:
+    helper(tmp_path, "x", """echo '{"Username": "<token>", "Secret": "t"}'""")
+    got = store(tmp_path, {"credsStore": "x"}).find(HOST)
+    assert got is not None
+    assert (got.identity_token, got.secret, got.source) == ("t", "", "docker-credential-x")
+
+
+def test_a_helper_that_knows_nothing(tmp_path: Path) -> None:
+    helper(tmp_path, "x", "echo 'credentials not found in native keychain'; exit 1")
+    assert store(tmp_path, {"credsStore": "x"}).find(HOST) is None
+
+
+@pytest.mark.parametrize(
+    ("script", "text"),
+    [
+        ("echo 'the vault is locked' >&2; exit 3", "docker-credential-x fails with status 3: 'the vault is locked'"),
+        ("printf '\\033[2J'; exit 1", r"\x1b[2J"),
+        ("exit 1", "docker-credential-x fails with status 1 --"),
+        ("echo s3cret", "docker-credential-x answers without a user and secret"),
+        ("echo '[]'", "docker-credential-x answers without a user and secret"),
+        ("""echo '{"Username": 1, "Secret": "s3cret"}'""", "docker-credential-x answers without a user and secret"),
+        ("printf '\\377'", "docker-credential-x answers without a user and secret"),
+    ],
+)
+def test_a_helper_that_fails_is_named(script: str, text: str, tmp_path: Path) -> None:
+    helper(tmp_path, "x", script)
+    one = store(tmp_path, {"credsStore": "x"})
+    assert text in failure(one)
+    failure(one)
+    assert len(calls(tmp_path)) == 1
+
+
+def test_a_helper_that_is_not_installed_is_named(tmp_path: Path) -> None:
+    text = failure(store(tmp_path, {"credsStore": "none"}))
+    assert "docker-credential-none that" in text
+    assert "install it, or take it out of" in text
+
+
+def test_a_helper_that_can_t_be_run_is_named(tmp_path: Path) -> None:
+    (tmp_path / "docker-credential-x").write_text("no program")
+    (tmp_path / "docker-credential-x").chmod(0o755)
+    assert "docker-credential-x can't be run" in failure(store(tmp_path, {"credsStore": "x"}))
+
+
+def test_a_helper_that_hangs_is_ended_with_all_that_it_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(credentials, "HELPER_TIMEOUT", 0.3)
+    helper(tmp_path, "x", "sleep 60 & sleep 60")
+    began = time.monotonic()
+    assert "docker-credential-x does not end within" in failure(store(tmp_path, {"credsStore": "x"}))
+    assert time.monotonic() - began < 10

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.packages.access import Access
+from kubocd_gen.packages.endpoints import find_endpoint
+from kubocd_gen.packages.reference import Reference
+
+
+def url(registry: str, repository: str, mirrors: Mapping[str, str] | None = None, *, insecure: bool = False) -> str:
+    reference = Reference(registry, repository, "1")
+    return find_endpoint(reference, Access(insecure=insecure), mirrors or {}).url("manifests", "1")
+
+
+@pytest.mark.parametrize(
+    ("registry", "repository", "expected"),
+    [
+        ("quay.io", "a/b", "https://quay.io/v2/a/b/manifests/1"),
+        ("Quay.IO", "a/b", "https://quay.io/v2/a/b/manifests/1"),
+        ("localhost:5000", "a", "https://localhost:5000/v2/a/manifests/1"),
+        ("[::1]:5000", "a", "https://[::1]:5000/v2/a/manifests/1"),
+        ("docker.io", "a", "https://registry-1.docker.io/v2/library/a/manifests/1"),
+        ("docker.io", "a/b", "https://registry-1.docker.io/v2/a/b/manifests/1"),
+        ("index.docker.io", "a/b", "https://registry-1.docker.io/v2/a/b/manifests/1"),
+    ],
+)
+def test_where_a_registry_is(registry: str, repository: str, expected: str) -> None:
+    assert url(registry, repository) == expected
+
+
+def test_plain_http_is_said() -> None:
+    assert url("localhost:5000", "a", insecure=True) == "http://localhost:5000/v2/a/manifests/1"
+
+
+@pytest.mark.parametrize(
+    ("mirror", "expected"),
+    [
+        ("mirror.example.com/quay", "https://mirror.example.com/v2/quay/a/b/manifests/1"),
+        ("mirror.example.com", "https://mirror.example.com/v2/a/b/manifests/1"),
+        ("https://mirror.example.com/x/y/", "https://mirror.example.com/v2/x/y/a/b/manifests/1"),
+        ("http://localhost:5000/quay", "http://localhost:5000/v2/quay/a/b/manifests/1"),
+    ],
+)
+def test_mirrors(mirror: str, expected: str) -> None:
+    # What a Release says about plain HTTP is about its own registry, not about the mirror.
+    assert url("quay.io", "a/b", {"quay.io": mirror}, insecure=True) == expected
+
+
+def test_a_mirror_of_docker_hub() -> None:
+    assert url("docker.io", "a", {"docker.io": "m.example/hub"}) == "https://m.example/v2/hub/library/a/manifests/1"
+
+
+@pytest.mark.parametrize("mirror", ["", "ftp://x/y", "https://u:p@x/y", "x y", "x//y", "x?y", "x/\x1b[2J"])
+def test_a_mirror_that_is_none(mirror: str) -> None:
+    with pytest.raises(KcdError) as caught:
+        url("quay.io", "a/b", {"quay.io": mirror})
+    assert caught.value.code == "invalid-value"
+    assert caught.value.message.isprintable()

@@ -1,0 +1,31 @@
+"""A build that needs no network does not pay for a network client."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+QUICKSTART = ROOT / "fixtures/quickstart"
+CHECK = """
+import sys
+from kubocd_gen.packages.network import Network
+from kubocd_gen.packages.registry import Registry
+from kubocd_gen.packages.transport import Transport
+Registry(Network())
+from kubocd_gen.cli import cli
+try:
+    cli(sys.argv[1:], standalone_mode=False)
+finally:
+    loaded = {"requests", "urllib3", "oras", "ssl"} & set(sys.modules)
+    assert not loaded, loaded
+"""
+
+
+def test_a_vendored_build_imports_no_network_client(tmp_path: Path) -> None:
+    flags = ("--source", str(QUICKSTART / "cluster"), "--vendor", str(QUICKSTART / "packages"))
+    command = [sys.executable, "-c", CHECK, "build", *flags, "--output", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "1 of 1 Release compiled" in done.stdout
