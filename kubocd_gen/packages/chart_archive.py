@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from dataclasses import dataclass
 
 from kubocd_gen.packages.limits import Limits
 from kubocd_gen.packages.tar_stream import (
@@ -33,38 +34,50 @@ _DRIVE = re.compile(r"[A-Za-z]:/")
 _DEEPEST = 16  # charts in charts; an archive can hold itself, and Helm would unpack it for ever
 
 
-def check_chart_archive(data: bytes, limits: Limits, *, budget: int | None = None) -> int:
-    """The number of bytes that the chart and the charts in it unpack to.
+@dataclass(slots=True)
+class Budget:
+    """What the charts of a package may still cost together; each that is read takes from it."""
 
-    Raises OverLimit beyond `limits`, or where more than `budget` bytes would be unpacked, which is what is left of
-    `limits.unpacked`; BadArchive for all else that Helm refuses, and for sparse files, which no chart holds.
+    unpacked: int
+    members: int
+
+    @classmethod
+    def of(cls, limits: Limits) -> Budget:
+        """That of a package of which nothing has been read."""
+        return cls(limits.unpacked, limits.chart_members)
+
+
+def check_chart_archive(data: bytes, limits: Limits, budget: Budget) -> None:
+    """See that Helm will load the chart, and the charts in it.
+
+    Raises OverLimit beyond `limits` or `budget`; BadArchive for all else that Helm refuses, and for sparse files, which
+    no chart holds.
     """
-    left = limits.unpacked if budget is None else budget
-    spent = 0
     waiting = [(data, 0, "")]
     while waiting:
         archive, depth, within = waiting.pop()
         if depth > _DEEPEST:
             raise BadArchive(f"holds charts in charts, more than {_DEEPEST} deep")
         try:
-            unpacked, charts = _check(archive, limits, left - spent)
+            charts = _check(archive, limits, budget)
         except OverLimit as over:
             raise OverLimit(f"{within}{over}", over.name, over.needed) from None
         except BadArchive as bad:
             raise BadArchive(f"{within}{bad}") from None
-        spent += unpacked
         waiting += [(chart, depth + 1, f"holds {shown(name)}, which ") for name, chart in charts.items()]
-    return spent
 
 
-def _check(data: bytes, limits: Limits, left: int) -> tuple[int, dict[str, bytes]]:
-    """What the archive unpacks to, and the archives in it that Helm takes for charts."""
-    most, name = min((limits.chart, "chart"), (left, "unpacked"))
+def _check(data: bytes, limits: Limits, budget: Budget) -> dict[str, bytes]:
+    """The archives in the archive that Helm takes for charts."""
+    most, name = min((limits.chart, "chart"), (budget.unpacked, "unpacked"))
     stream = Stream(data, most, name, limits.gzip_members)
     charts: dict[str, bytes] = {}
     found = False
     long_name: str | None = None
     for header in stream.headers():
+        budget.members -= 1
+        if budget.members < 0:
+            raise OverLimit("brings the members of the package's charts to more", "chart-members")
         if header.kind in (EXTENDED, EXTENDED_FOR_ALL, LONG_NAME, LONG_LINK):
             long_name = _long_name(stream, header, limits) or long_name
             continue
@@ -85,7 +98,8 @@ def _check(data: bytes, limits: Limits, left: int) -> tuple[int, dict[str, bytes
         raise BadArchive("goes on after its end")
     if not found:
         raise BadArchive("has no Chart.yaml in its folder")
-    return stream.unpacked, charts
+    budget.unpacked -= stream.unpacked
+    return charts
 
 
 def _path(full: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from kubocd_gen.diagnostics import KcdError, Position, nearest
-from kubocd_gen.packages.chart_archive import check_chart_archive
+from kubocd_gen.packages.chart_archive import Budget, check_chart_archive
 from kubocd_gen.packages.limits import LIMITS, Limits, over_limit
 from kubocd_gen.packages.tar_stream import BadArchive, OverLimit
 from kubocd_gen.packages.text import shown
@@ -53,7 +53,7 @@ def check_chart_archives(
     charts: Mapping[str, bytes], *, describe: str, position: Position | None, limits: Limits
 ) -> None:
     """See that Helm will load each chart. Raises KcdError `corrupt-chart` or `package-limit`."""
-    left = limits.unpacked
+    budget = Budget.of(limits)
     for name, data in charts.items():
         what = f"{describe}: the chart {shown(name)}"
         if len(data) > limits.chart_archive:
@@ -61,7 +61,7 @@ def check_chart_archives(
                 f"{what} is larger", "chart-archive", limits.chart_archive, needed=len(data), position=position
             )
         try:
-            left -= check_chart_archive(data, limits, budget=left)
+            check_chart_archive(data, limits, budget)
         except OverLimit as over:
             raise over_limit(
                 f"{what} {over}", over.name, limits.of(over.name), needed=over.needed, position=position

@@ -27,6 +27,7 @@ class Limits:
     gzip_members: int = 10_000  # a count: parallel packers write a few; each costs time before it yields a byte
     manifest: int = 4 * MIB  # JSON about images: up to this size registries must take one (distribution specification)
     token: int = 4 * MIB  # what a registry answers when it is asked for a token
+    chart_members: int = 50_000  # a count: headers in all charts of a package; each costs time, and large ones have 300
     chart_archive: int = 10 * MIB  # a chart, packed: source-controller's --helm-chart-max-size
     chart: int = 100 * MIB  # a chart, unpacked: Helm's MaxDecompressedChartSize
     chart_file: int = 5 * MIB  # a file of a chart: Helm's MaxDecompressedFileSize (3.17.3 and newer), and Flux's
@@ -40,7 +41,7 @@ class Limits:
 LIMITS = Limits()
 _FIELDS = {field.name.replace("_", "-"): field.name for field in fields(Limits)}
 NAMES = tuple(_FIELDS)
-_COUNTS = frozenset({"members", "gzip-members"})
+_COUNTS = frozenset({"members", "gzip-members", "chart-members"})
 _UNITS = {"": 1, "Ki": KIB, "Mi": MIB, "Gi": GIB}
 _SIZE = re.compile(r"([0-9]{1,15})(?:(Ki|Mi|Gi)B?)?")
 _CLUSTER = {

@@ -129,10 +129,10 @@ def records(block: bytes) -> Iterator[tuple[str, str]]:
 
 
 def _decode(block: bytes) -> Header:
-    sums = _number(block[148:156])
     rest = block[:148] + b" " * 8 + block[156:]
+    wrong = sum(rest) - (_number(block[148:156]) or 0)
     # Some old writers added the bytes up as signed ones.
-    if sums not in (total := sum(rest), total - 256 * sum(byte > 127 for byte in rest)):
+    if wrong and wrong != 256 * sum(byte > 127 for byte in rest):
         raise BadArchive("is not a tar archive: a header has a wrong checksum")
     name = _text(block[:100])
     if block[257:263] == b"ustar\0" and (prefix := _text(block[345:500])):

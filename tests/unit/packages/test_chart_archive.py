@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from kubocd_gen.diagnostics import KcdError, Position
 from kubocd_gen.helm.binary import find_helm
-from kubocd_gen.packages.chart_archive import check_chart_archive
+from kubocd_gen.packages.chart_archive import Budget, check_chart_archive
 from kubocd_gen.packages.chart_index import check_chart_archives
 from kubocd_gen.packages.limits import LIMITS, Limits
 from kubocd_gen.packages.tar_stream import BadArchive, OverLimit
@@ -28,6 +28,13 @@ META = b"apiVersion: v2\nname: p\nversion: 1.0.0\n"
 YAML = member("p/Chart.yaml", META)
 GOOD = gzipped(tar(YAML))
 PLACE = Position("vendor/blobs/sha256/00")
+
+
+def check(chart: bytes, limits: Limits = LIMITS) -> Budget:
+    """What the chart leaves of a package's budget."""
+    budget = Budget.of(limits)
+    check_chart_archive(chart, limits, budget)
+    return budget
 
 
 def helm_takes(chart: bytes, folder: Path) -> bool:
@@ -196,7 +203,7 @@ def nested(depth: int) -> bytes:
 
 
 def test_charts_in_charts_are_followed_so_far_and_no_further() -> None:
-    assert check_chart_archive(nested(16), LIMITS) > 16 * len(tar(YAML))
+    assert check(nested(16)).unpacked < LIMITS.unpacked - 16 * len(tar(YAML))
     assert said(refusal(nested(17))) == "holds charts in charts, more than 16 deep"
 
 
@@ -213,7 +220,7 @@ def test_helm_s_limit_on_a_file_is_kept(tmp_path: Path) -> None:
     assert error.hint is not None
     assert error.hint.endswith(": --limit chart-file=10MiB")
     assert not helm_takes(chart, tmp_path)
-    assert check_chart_archive(chart, Limits(chart_file=6 * MIB))
+    check(chart, Limits(chart_file=6 * MIB))
 
 
 def test_helm_s_limit_on_a_chart_is_kept(tmp_path: Path) -> None:
@@ -224,7 +231,7 @@ def test_helm_s_limit_on_a_chart_is_kept(tmp_path: Path) -> None:
     assert error.hint is not None
     assert error.hint.endswith(": --limit chart=200MiB")
     assert not helm_takes(chart, tmp_path)
-    assert check_chart_archive(chart, Limits(chart=101 * MIB))
+    check(chart, Limits(chart=101 * MIB))
 
 
 # One row a limit: a chart, the limits, the sentence, and the flag that the hint names.
@@ -235,6 +242,12 @@ BEYOND = {
         Limits(chart=MIB),
         "unpacks to more than the limit of 1 MiB",
         "chart=2MiB",
+    ),
+    "too many headers": (
+        gzip.compress(tar(*[member("p/a")] * 50_001)),
+        Limits(),
+        "brings the members of the package's charts to more than the limit of 50000",
+        "chart-members=100000",
     ),
     "a file that says it is large": (
         beside(member("p/a", size=1 << 40)),
@@ -280,6 +293,12 @@ def test_all_charts_of_a_package_together_have_a_limit() -> None:
     assert caught.value.hint == "if the package is to be trusted, raise it: --limit unpacked=50KiB"
 
 
+def test_the_members_of_all_charts_of_a_package_together_have_a_limit() -> None:
+    charts = {f"p-{number}.tgz": zeros(1, 1) for number in range(9)}
+    with pytest.raises(KcdError, match=r"the chart 'p-3\.tgz' brings the members of the package's charts to more than"):
+        check_chart_archives(charts, describe="x.io/p:1", position=None, limits=Limits(chart_members=10))
+
+
 def test_charts_in_charts_count_together() -> None:
     chart = beside(*(member(f"p/charts/q-{number}.tgz", zeros(100_000)) for number in range(9)))
     assert said(refusal(chart, Limits(unpacked=500_000))).endswith("than the limit of 500000 bytes")
@@ -289,7 +308,7 @@ def test_a_bomb_costs_no_more_memory_than_a_file() -> None:
     chart = zeros(*[5 * MIB] * 19)
     tracemalloc.start()
     try:
-        check_chart_archive(chart, LIMITS)
+        check(chart)
         assert tracemalloc.get_traced_memory()[1] < 24 * MIB
     finally:
         tracemalloc.stop()
@@ -301,7 +320,7 @@ def test_no_change_of_bytes_brings_out_anything_but_a_verdict(changes: list[tupl
     for index, value in changes:
         data[index % len(data)] = value
     with contextlib.suppress(BadArchive, OverLimit):
-        check_chart_archive(bytes(data), LIMITS)
+        check(bytes(data))
 
 
 @given(st.lists(st.tuples(st.integers(0, 4095), st.integers(0, 255)), min_size=1, max_size=6))
@@ -314,8 +333,8 @@ def test_no_change_of_the_tar_brings_out_anything_but_a_verdict(changes: list[tu
         header[148:156] = b" " * 8
         data[start + 148 : start + 156] = b"%06o\0 " % sum(header)
     with contextlib.suppress(BadArchive, OverLimit):
-        check_chart_archive(gzipped(bytes(data)), LIMITS)
+        check(gzipped(bytes(data)))
 
 
 def test_a_chart_made_by_hand_for_other_tests_is_a_chart() -> None:
-    assert check_chart_archive(chart_archive({"p/Chart.yaml": META}), LIMITS)
+    assert check(chart_archive({"p/Chart.yaml": META})).members == LIMITS.chart_members - 1

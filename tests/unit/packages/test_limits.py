@@ -20,6 +20,7 @@ def test_the_limits_are_those_that_are_documented() -> None:
             gzip_members=10_000,
             manifest=4 * MIB,
             token=4 * MIB,
+            chart_members=50_000,
             chart_archive=10 * MIB,
             chart=100 * MIB,
             chart_file=5 * MIB,
