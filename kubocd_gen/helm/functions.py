@@ -37,6 +37,14 @@ KNOWN = frozenset(f"{_GO} {_HELM} {_SPRIG}".split()) | {*KUBOCD}
 # Sprig's functions that change the map that they are given.
 MUTATING = frozenset({"set", "unset", "merge", "mergeOverwrite", "mustMerge", "mustMergeOverwrite"})
 
+# Sprig's functions of the clock and of chance. `encryptAES` and the hashes of passwords are salted; `keys` and `values`
+# come in Go's random order of maps, but most often go on to `sortAlpha`, which makes up for it.
+_VARYING = """
+    ago bcrypt encryptAES genCA genCAWithKey genPrivateKey genSelfSignedCert genSelfSignedCertWithKey genSignedCert
+    genSignedCertWithKey htpasswd now randAlpha randAlphaNum randAscii randBytes randInt randNumeric shuffle uuidv4
+"""
+VARYING = frozenset(_VARYING.split())
+
 # Functions that KuboCD knows and kcd-gen refuses where a template reaches them, and what to write instead.
 UNSUPPORTED = {
     "include": 'KuboCD does not implement it; write {{ template "name" . }}, or repeat the text',

@@ -14,6 +14,7 @@ from kubocd_gen.helm.engine import Helm
 from kubocd_gen.helm.template import Functions
 from kubocd_gen.packages.source import PackageSources
 from kubocd_gen.pipeline.assembling import assemble
+from kubocd_gen.pipeline.hermetic import refuse_varying
 from kubocd_gen.pipeline.notices import notice
 from kubocd_gen.pipeline.records import Compilation
 from kubocd_gen.pipeline.rendering import render_packages, render_parameters, template_texts, written_templates
@@ -39,6 +40,8 @@ def compile_cluster(
         texts = beside.submit(template_texts, resolved, helm)
         parameters = render_parameters(resolved, functions, helm, findings)
         helm.prepare(written_templates(parameters))
+    if project.locked:
+        parameters = refuse_varying(parameters, texts.result(), findings)
     rendered = render_packages(parameters, texts.result(), functions, helm, findings)
     return assemble(fleet, settings, rendered, project, cluster, findings, complete=complete)
 

@@ -303,6 +303,14 @@ def unwritable_cache(web: Workspace) -> Outcome:
     return kcd_gen("cache", "prune", "--unused-for", "0d", directory=web.root)
 
 
+def varying_function(web: Workspace) -> Outcome:
+    web.package(WEB_MANIFEST.replace("{{ .Parameters.host }}", "{{ .Parameters.host | default (randAlphaNum 8) }}"))
+    web.release("web", "parameters: {host: '{{ now | unixEpoch }}s'}\n")
+    assert lock(web, "--update", "--allow-chart-change").exit == 0
+    assert "[varying-function]" not in web.build().err
+    return web.build("--locked")
+
+
 PROBLEMS = [
     bad_lock,
     not_locked,
@@ -316,6 +324,7 @@ PROBLEMS = [
     bad_signature,
     unknown_key,
     unsupported_verification,
+    varying_function,
     unreadable_cache,
     unwritable_cache,
 ]
