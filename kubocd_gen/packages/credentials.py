@@ -81,6 +81,11 @@ class CredentialStore:
             raise found
         return found
 
+    def known(self, registry: str) -> Credentials | None:
+        """What `find` has found before; nothing is looked up."""
+        found = self._found.get(registry)
+        return found if isinstance(found, Credentials) else None
+
     def warnings(self) -> tuple[KcdError, ...]:
         """A warning where the variables without a host were used."""
         if not self._deprecated:

@@ -46,6 +46,7 @@ class Trouble(Exception):
     ) -> None:
         super().__init__(text)
         self.host, self.text, self.hint = host, text, hint
+        self.began: float | None = None  # when the host was asked, which may be long after a slot was waited for
         self.passing, self.reached, self.broken, self.retry_after = passing, reached, broken, retry_after
 
 
@@ -101,6 +102,12 @@ class Host:
                 self._charged += now - self._since
             self._since = now
             self._waiting -= 1
+
+    def earn(self, seconds: float) -> None:
+        """Bytes of a request that had failed come again: what they are worth is not charged."""
+        with self._lock:
+            if self._waiting:
+                self._since = min(self._clock(), self._since + seconds)
 
     def pause(self, trouble: Trouble, tries: int, chance: float) -> float:
         """How many seconds to wait after `tries` tries; `chance` is random, from 0 to 1.

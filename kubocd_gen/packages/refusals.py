@@ -9,9 +9,9 @@ from kubocd_gen.diagnostics import KcdError
 from kubocd_gen.packages.access import Access
 from kubocd_gen.packages.credentials import Credentials, variable
 from kubocd_gen.packages.endpoints import Endpoint
+from kubocd_gen.packages.exchange import Answer
 from kubocd_gen.packages.network import NetworkError
 from kubocd_gen.packages.text import shown
-from kubocd_gen.packages.transport import Answer
 
 _HELPERS = {
     "aws": 'install docker-credential-ecr-login and name it in "credHelpers": {{"{0}": "ecr-login"}} of Docker\'s'
@@ -45,16 +45,21 @@ def unexpected(endpoint: Endpoint, name: str, answer: Answer, wanted: str) -> Ne
     """The error for an answer that has the right status and not `wanted` in it."""
     media_type = answer.headers.get("content-type", "")
     if "html" in media_type.lower():
-        return NetworkError(
-            f"{endpoint} answers for {name} with a web page, not with {wanted}",
-            code="registry-failed",
-            hint="a proxy or a login page may answer in the registry's place, or the URL is none of a registry",
-        )
+        return web_page(endpoint, name, wanted)
     kind = f"of the type {shown(media_type)}" if media_type else "without a type"
     return NetworkError(
         f"{endpoint} answers for {name} with something {kind}, not with {wanted}",
         code="registry-failed",
         hint="check the URL: what answers may be no registry",
+    )
+
+
+def web_page(endpoint: Endpoint, name: str, wanted: str) -> NetworkError:
+    """The error for a page that is meant for people."""
+    return NetworkError(
+        f"{endpoint} answers for {name} with a web page, not with {wanted}",
+        code="registry-failed",
+        hint="a proxy or a login page may answer in the registry's place, or the URL is none of a registry",
     )
 
 

@@ -11,6 +11,7 @@ from kubocd_gen.diagnostics import KcdError
 from kubocd_gen.packages.access import Access
 from kubocd_gen.packages.credentials import CredentialStore
 from kubocd_gen.packages.endpoints import Endpoint, find_endpoint
+from kubocd_gen.packages.exchange import Answer, TooLarge
 from kubocd_gen.packages.network import Network, NetworkError
 from kubocd_gen.packages.oci import (
     DOCKER_LIST_TYPE,
@@ -22,11 +23,12 @@ from kubocd_gen.packages.oci import (
     sha256,
 )
 from kubocd_gen.packages.reference import Reference
-from kubocd_gen.packages.refusals import corrupt, refusal, unexpected
+from kubocd_gen.packages.refusals import corrupt, refusal, unexpected, web_page
 from kubocd_gen.packages.shared import Shared
 from kubocd_gen.packages.text import shown
 from kubocd_gen.packages.tokens import Tokens
-from kubocd_gen.packages.transport import Answer, TooLarge, Transport, follow, split_url
+from kubocd_gen.packages.transport import Transport
+from kubocd_gen.packages.urls import follow, split_url
 
 _MANIFESTS = (MANIFEST_TYPE, INDEX_TYPE, DOCKER_MANIFEST_TYPE, DOCKER_LIST_TYPE)
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -170,7 +172,9 @@ class Registry:
         name = f"blob {descriptor.digest} of {endpoint.repository}"
         try:
             answer = self._ask("GET", endpoint, ("blobs", descriptor.digest), access, PULL, size=descriptor.size)
-        except TooLarge:
+        except TooLarge as error:
+            if "html" in error.media_type:
+                raise web_page(endpoint, name, "the blob") from None
             raise corrupt(f"{endpoint} gives more than the {descriptor.size} bytes of {name}") from None
         if answer.status != HTTPStatus.OK:
             raise self._refusal(answer, endpoint, name, access, "read")
@@ -240,9 +244,8 @@ class Registry:
         return answer
 
     def _refusal(self, answer: Answer, endpoint: Endpoint, name: str, access: Access, verb: str) -> NetworkError:
-        denied = answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)
-        credentials = self._store.find(endpoint.registry) if denied else None
-        return refusal(answer, endpoint, name, access, credentials, verb)
+        # Not `find`: no helper has to run only for the wording of a message.
+        return refusal(answer, endpoint, name, access, self._store.known(endpoint.registry), verb)
 
 
 def _media_type(answer: Answer) -> str:

@@ -18,11 +18,13 @@ from urllib.parse import urlencode, urlsplit
 from kubocd_gen.diagnostics import KcdError
 from kubocd_gen.packages.credentials import Credentials, CredentialStore
 from kubocd_gen.packages.endpoints import Endpoint
+from kubocd_gen.packages.exchange import Answer
 from kubocd_gen.packages.http_fields import parse_challenges
 from kubocd_gen.packages.network import NetworkError
 from kubocd_gen.packages.oci import parse_object
 from kubocd_gen.packages.text import shown
-from kubocd_gen.packages.transport import Answer, Transport
+from kubocd_gen.packages.transport import Transport
+from kubocd_gen.packages.urls import public
 
 LIFETIME = 60.0  # seconds of a token that does not say; the specification of the dialogue says so
 _LONGEST_LIFETIME = 3600.0
@@ -190,7 +192,7 @@ def _checked_realm(realm: str, endpoint: Endpoint) -> str:
         usable = False
     if not usable or '"' in realm or "@" in parts.netloc or not realm.isprintable():
         raise NetworkError(
-            f"{endpoint.host} sends us for a token to {shown(realm)}, which is neither HTTPS nor itself",
+            f"{endpoint.host} sends us for a token to {shown(public(realm))}, which is neither HTTPS nor itself",
             code="registry-failed",
             hint="credentials are not sent there; check the URL, or how the registry is set up",
         )

@@ -13,17 +13,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import SplitResult, urljoin, urlsplit
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import SplitResult, urlsplit
 
-from kubocd_gen import __version__
+from kubocd_gen.packages.exchange import SLOWEST, Answer, Exchange, TooLarge, drain, new_exchange, prepared, sized
 from kubocd_gen.packages.hosts import CONNECTIONS, LAST_WAIT, Host, Trouble
 from kubocd_gen.packages.http_fields import range_start, retry_after, strong_etag
-from kubocd_gen.packages.network import CONNECT_TIMEOUT, READ_TIMEOUT, Network, NetworkError
-from kubocd_gen.packages.oci import JSON_LIMIT, MIB
+from kubocd_gen.packages.network import CONNECT_TIMEOUT, Network, NetworkError
+from kubocd_gen.packages.oci import JSON_LIMIT
 from kubocd_gen.packages.text import shown
+from kubocd_gen.packages.urls import NO_REGISTRY, follow, no_registry, public, split_url
 
 if TYPE_CHECKING:
     import requests
@@ -33,45 +33,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 REDIRECTS = 5
-SLOWEST = 32 * 1024  # bytes a second: who is slower than this, over the whole of an answer, is not served
-_CHUNK = 64 * 1024
 _MESSAGE = 64 * 1024  # bytes of an error's body that are looked at
-_LONGEST_URL = 8 * 1024
 _PASSING = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 _MOVED = {301, 302, 303, 307, 308}
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An HTTP answer, read to its end. Header names are in lower case; the body is never decoded."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes = field(repr=False)
-    url: str = field(repr=False)  # after redirects; may carry a signature, so it is not for messages
-
-
-class TooLarge(NetworkError):
-    """The answer is longer than the caller takes."""
-
-
-@dataclass(slots=True)
-class _Exchange:
-    """One request and what has come of it so far, over all its tries."""
-
-    method: str
-    url: str
-    headers: Mapping[str, str]
-    data: bytes | None
-    limit: int
-    timeout: float
-    size: int | None  # None: not known
-    received: bytearray = field(default_factory=bytearray)
-    etag: str | None = None
-    continues: bool = True  # whether a part may be asked for
-
-    def start_over(self) -> None:
-        self.received, self.etag = bytearray(), None
 
 
 class Transport:
@@ -118,7 +82,7 @@ class Transport:
         the server gives no ETag. Credentials in `headers` stay with the host of `url`. Raises NetworkError:
         `registry-failed`, `offline`, and TooLarge.
         """
-        exchange = _exchange(method, url, headers, data, limit, timeout, size)
+        exchange = new_exchange(method, url, headers, data, limit, timeout, size)
         return self.retrying(lambda: self._attempt(exchange))
 
     def attempt(
@@ -132,7 +96,7 @@ class Transport:
         timeout: float | None = None,
     ) -> Answer:
         """One try of `request`, for the steps of what is tried as a whole by `retrying`. Raises Trouble as well."""
-        return self._attempt(_exchange(method, url, headers, data, limit, timeout, None))
+        return self._attempt(new_exchange(method, url, headers, data, limit, timeout, None))
 
     def retrying(self, attempt: Callable[[], T]) -> T:
         """What `attempt` returns, which is tried anew while it raises a Trouble that may pass. Raises NetworkError."""
@@ -150,7 +114,8 @@ class Transport:
                         raise NetworkError(trouble.text, code="registry-failed", hint=trouble.hint) from None
                     if trouble.host not in failing:
                         failing[trouble.host] = host
-                        host.begin(self._clock() if trouble.broken else started)
+                        began = started if trouble.began is None else trouble.began
+                        host.begin(self._clock() if trouble.broken else began)
                     wait = host.pause(trouble, tries, self._chance())
                     self._say(f"{trouble.text}; try {tries + 1} follows in {wait:.1f} s")
                     self._wait(wait)
@@ -171,9 +136,10 @@ class Transport:
         for adapter in adapters:
             adapter.close()
 
-    def _attempt(self, exchange: _Exchange) -> Answer:
+    def _attempt(self, exchange: Exchange) -> Answer:
         """One try: the request, and what it is redirected to."""
         url, headers = exchange.url, dict(exchange.headers)
+        exchange.tries += 1
         for _ in range(REDIRECTS + 1):
             parts = split_url(url, exchange.url)
             answer, location = self._hop(exchange, url, parts, headers)
@@ -181,17 +147,17 @@ class Transport:
                 return answer
             target = follow(url, location)
             if exchange.method not in ("GET", "HEAD"):
-                raise _wrong(parts.netloc, f"redirects a {exchange.method} to {shown(target)}")
+                raise no_registry(parts.netloc, f"redirects a {exchange.method} to {shown(public(target))}")
             there = split_url(target, url)
             if (parts.scheme, there.scheme) == ("https", "http"):
-                raise _wrong(parts.netloc, f"redirects from HTTPS to plain HTTP, to {there.netloc}")
+                raise no_registry(parts.netloc, f"redirects from HTTPS to plain HTTP, to {there.netloc}")
             if (there.scheme, there.netloc) != (parts.scheme, parts.netloc):
                 headers.pop("Authorization", None)
             url = target
-        raise _wrong(urlsplit(exchange.url).netloc, f"redirects more than {REDIRECTS} times")
+        raise no_registry(urlsplit(exchange.url).netloc, f"redirects more than {REDIRECTS} times")
 
     def _hop(
-        self, exchange: _Exchange, url: str, parts: SplitResult, headers: Mapping[str, str]
+        self, exchange: Exchange, url: str, parts: SplitResult, headers: Mapping[str, str]
     ) -> tuple[Answer, str | None]:
         """The answer of one host, and where it redirects to."""
         from kubocd_gen.packages.causes import FAILURES, cause_of
@@ -201,6 +167,7 @@ class Transport:
         self._wait(host.hold())
         with host.slots:
             self._check(host)
+            began = self._clock()
             left, connect, silence = host.left(), CONNECT_TIMEOUT, exchange.timeout
             if left is not None:  # it has failed and not answered since: it gets no more than it has left
                 connect, silence = min(connect, max(1.0, left)), min(silence, max(LAST_WAIT, left))
@@ -209,7 +176,7 @@ class Transport:
             connected = False
             with self._watched(connect + silence + len(exchange.data or b"") / SLOWEST) as watch:
                 try:
-                    request = _prepared(exchange, url, headers)
+                    request = prepared(exchange, url, headers)
                     response = adapter.send(request, stream=True, timeout=(connect, silence), proxies=_proxies(proxy))
                     connected = True
                     host.answered()
@@ -220,21 +187,28 @@ class Transport:
                     if not (watch.expired or watch.aborted):  # else what looks like the end of a body may be none
                         return found
                     raise ConnectionAbortedError
+                except Trouble as trouble:
+                    trouble.began = began
+                    raise
                 except FAILURES as error:
                     if self._closed.is_set():
                         raise _interrupted() from None
                     if watch.expired:
-                        raise _slow(parts.netloc, connected=connected) from None
-                    raise cause_of(error, parts.netloc, proxy, silence, connected=connected) from None
+                        cause = _slow(parts.netloc, connected=connected)
+                    else:
+                        cause = cause_of(error, parts.netloc, proxy, silence, connected=connected)
+                    cause.began = began
+                    raise cause from None
 
     def _read(
-        self, exchange: _Exchange, response: requests.Response, host: str, url: str, watch: Watch
+        self, exchange: Exchange, response: requests.Response, host: str, url: str, watch: Watch
     ) -> tuple[Answer, str | None]:
         status = response.status_code
         headers = {name.lower(): value for name, value in response.headers.items()}
         if status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             asked = retry_after(headers.get("retry-after"), self._now())
-            raise Trouble(host, f"{host} answers {_named(status)}", retry_after=asked)
+            hint = _BUSY if status == HTTPStatus.TOO_MANY_REQUESTS else _ILL
+            raise Trouble(host, f"{host} answers {_named(status)}", hint=hint, retry_after=asked)
         if status in _MOVED and (location := headers.get("location")):
             return Answer(status, headers, b"", url), location
         if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and exchange.received:
@@ -243,7 +217,7 @@ class Transport:
             raise Trouble(host, f"{host} does not continue what broke off", broken=True)
         if status == HTTPStatus.PARTIAL_CONTENT:
             if not exchange.received:
-                raise _wrong(host, "answers with a part of what was asked for")
+                raise no_registry(host, "answers with a part of what was asked for")
             if range_start(headers.get("content-range")) != len(exchange.received):
                 exchange.start_over()
                 exchange.continues = False
@@ -252,7 +226,7 @@ class Transport:
         elif status != HTTPStatus.OK:
             taken = bytearray()
             if exchange.method != "HEAD":
-                _drain(response, taken, _MESSAGE, watch)
+                drain(response, taken, _MESSAGE, watch.extend)
             return Answer(status, headers, bytes(taken[:_MESSAGE]), url), None
         else:
             exchange.start_over()
@@ -261,10 +235,18 @@ class Transport:
             return Answer(status, headers, b"", url), None
         declared = headers.get("content-length", "")
         length = len(exchange.received) + int(declared) if declared.isascii() and declared.isdigit() else 0
-        if length > exchange.limit or not _drain(response, exchange.received, exchange.limit, watch):
-            raise TooLarge(
-                f"{host} answers with more than {_size(exchange.limit)}", code="registry-failed", hint=_NO_REGISTRY
+
+        def earned(seconds: float) -> None:
+            watch.extend(seconds)
+            if exchange.tries > 1:
+                self._host(host).earn(seconds)
+
+        if length > exchange.limit or not drain(response, exchange.received, exchange.limit, earned):
+            error = TooLarge(
+                f"{host} answers with more than {sized(exchange.limit)}", code="registry-failed", hint=NO_REGISTRY
             )
+            error.media_type = headers.get("content-type", "").lower()
+            raise error
         closing = not declared and "chunked" not in headers.get("transfer-encoding", "").lower()
         if closing and len(exchange.received) < (1 if exchange.size is None else exchange.size):
             # The end of the connection was to be the end of the body, and it came too early, or within the head.
@@ -327,72 +309,8 @@ class Transport:
                     self._watches.discard(watch)
 
 
-_NO_REGISTRY = "what answers is no registry, or one that is not to be trusted; check the URL"
-
-
-def _exchange(
-    method: str,
-    url: str,
-    headers: Mapping[str, str] | None,
-    data: bytes | None,
-    limit: int,
-    timeout: float | None,
-    size: int | None,
-) -> _Exchange:
-    taken = limit if size is None else size
-    return _Exchange(method, url, dict(headers or {}), data, taken, timeout or READ_TIMEOUT, size)
-
-
-def _prepared(exchange: _Exchange, url: str, headers: Mapping[str, str]) -> requests.PreparedRequest:
-    import requests
-
-    fields = {
-        "Accept": "*/*",
-        # Bodies are taken as they come. Nothing that is compressed on the way can then burst on arrival.
-        "Accept-Encoding": "identity",
-        "User-Agent": f"kcd-gen/{__version__}",
-        **headers,
-    }
-    if exchange.received and exchange.continues and (exchange.etag or exchange.size is not None):
-        fields["Range"] = f"bytes={len(exchange.received)}-"
-        if exchange.etag:
-            fields["If-Range"] = exchange.etag
-    else:
-        exchange.start_over()
-    request = requests.Request(exchange.method, url, headers=fields, data=exchange.data)
-    return request.prepare()
-
-
-def _drain(response: requests.Response, taken: bytearray, limit: int, watch: Watch) -> bool:
-    """Append the body to `taken`; False where there is more than `limit` holds, of which one byte is taken at most."""
-    raw: Any = response.raw
-    for chunk in raw.stream(_CHUNK, decode_content=False):
-        taken += chunk
-        watch.extend(len(chunk) / SLOWEST)
-        if len(taken) > limit:
-            return False
-    return True
-
-
-def follow(url: str, location: str) -> str:
-    """Where a Location field of the answer from `url` leads, which is not yet checked."""
-    try:
-        return urljoin(url, location)
-    except ValueError:
-        return location
-
-
-def split_url(url: str, origin: str) -> SplitResult:
-    """The parts of a URL that may be asked. Raises NetworkError; `origin` led there."""
-    name = urlsplit(origin).netloc
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable or "@" in parts.netloc or len(url) > _LONGEST_URL or not url.isprintable() or " " in url:
-        raise _wrong(name, f"leads to {shown(url)}, which is no address of HTTP")
-    return parts
+_BUSY = "run again later; many registries allow more to those who log in"
+_ILL = "the registry is ill or overloaded: ask those who run it, or run again later"
 
 
 def _proxies(proxy: str | None) -> dict[str, str]:
@@ -404,14 +322,6 @@ def _named(status: int) -> str:
         return f"{status} ({HTTPStatus(status).phrase})"
     except ValueError:
         return str(status)
-
-
-def _size(limit: int) -> str:
-    return f"{limit // MIB} MiB" if limit >= MIB and limit % MIB == 0 else f"{limit} bytes"
-
-
-def _wrong(host: str, what: str) -> NetworkError:
-    return NetworkError(f"{host} {what}", code="registry-failed", hint=_NO_REGISTRY)
 
 
 def _slow(host: str, *, connected: bool) -> Trouble:

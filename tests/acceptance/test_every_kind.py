@@ -35,11 +35,16 @@ ROOT = HERE.parents[1]
 STAGING = ".kcd-gen/.staging"
 
 IN_UNIT_TESTS = {
+    "bad-credentials": "packages/test_credentials.py::test_a_helper_that_fails_is_named",
+    "deprecated-variable": "packages/test_credentials.py::test_the_order",
     "not-finite": "output/test_yaml_emitter.py::test_a_number_that_json_can_t_hold_is_an_error",
     "not-unicode": "output/test_yaml_emitter.py::test_a_lone_surrogate_is_an_error_that_names_the_resource",
+    "offline": "../faults/test_failing_servers.py::test_offline_nothing_is_asked",
+    "registry-denied": "../faults/test_registry.py::test_a_private_registry_wants_a_login",
+    "registry-failed": "../faults/test_failing_servers.py::test_five_tries_are_all",
     "too-deep": "output/test_yaml_emitter.py::test_a_value_nested_very_deeply_is_written_or_an_error_but_no_crash",
 }
-"""Codes that guard the writer against values that no reader before it lets in."""
+"""Codes that guard the writer against values that no reader before it lets in, and those of the registry client."""
 
 
 def installation(namespace: str, *, version: str = "v0.3.1", more: str = "") -> str:

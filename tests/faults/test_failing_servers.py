@@ -225,6 +225,12 @@ LIES: list[tuple[str, Reply, str]] = [
 ]
 
 
+@pytest.mark.parametrize("size", [9, len(BLOB) + 9])
+def test_a_login_page_is_no_blob(size: int, server: FaultServer, client: NewClient) -> None:
+    server.script(AT_BLOB, reply(200, b"<" * size, {"Content-Type": "text/html"}))
+    assert "with a web page, not with the blob" in blob_failure(client(), server)
+
+
 @pytest.mark.parametrize(("lie", "text"), [one[1:] for one in LIES], ids=[one[0] for one in LIES])
 def test_a_blob_is_what_its_digest_says(lie: Reply, text: str, server: FaultServer, client: NewClient) -> None:
     server.script(AT_BLOB, lie)
@@ -489,7 +495,7 @@ def test_credentials_do_not_follow(server: FaultServer, other: FaultServer, clie
         ("http://", "redirects more than 5 times"),
         ("http://[::1/", "no address of HTTP"),
         ("http://x:99999/", "no address of HTTP"),
-        ("http://user:pass@127.0.0.1/", "no address of HTTP"),
+        ("http://user:pass@127.0.0.1/?sig=s3cret", "leads to 'http://…@127.0.0.1/', which is no address of HTTP"),
         ("http://127.0.0.1/" + "x" * 9000, "no address of HTTP"),
         ("http://127.0.0.1/\x1b[2J", r"\x1b[2J"),
         ("http://a b/", "no address of HTTP"),

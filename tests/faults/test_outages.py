@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from kubocd_gen.packages import hosts
 from kubocd_gen.packages.hosts import BACKOFF_LIMIT, CONNECTIONS, LAST_WAIT, OUTAGE, TRIES, Host, Trouble
 from kubocd_gen.packages.network import CONNECT_TIMEOUT, Network, NetworkError
 from kubocd_gen.packages.transport import Transport
@@ -138,6 +137,19 @@ def test_a_registry_that_throttles_but_serves_is_never_given_up() -> None:
     assert host.left() is None
 
 
+def test_a_download_that_goes_on_after_a_break_is_not_charged() -> None:
+    clock = World(1)
+    host = Host("r.example", clock.clock)
+    host.begin(0.0)
+    for _ in range(100):
+        clock.now += 1
+        host.earn(2.0)
+    assert host.left() == OUTAGE
+    clock.now += 10
+    host.earn(0.001)  # of a server that drips
+    assert host.left() == pytest.approx(OUTAGE - 10, abs=0.01)
+
+
 def test_time_is_charged_once_for_all_who_wait() -> None:
     clock = World(1)
     host = Host("r.example", clock.clock)
@@ -197,4 +209,20 @@ def test_what_refuses_connections_is_closed_after_one_request(client: NewClient)
         assert caught.value.message == f"{reference.registry} refuses connections, in 5 tries"
     assert one.time.slept == [1, 2, 4, 8]
     assert time.monotonic() - began < 5
-    assert hosts.TRIES == TRIES
+
+
+def test_the_wait_for_a_free_connection_is_not_charged() -> None:
+    world = World(1)
+    transport = Transport(Network(), clock=world.clock, sleep=world.sleep, chance=lambda: 0.0)
+    left: list[float | None] = []
+
+    def attempt() -> None:
+        left.append(transport._host("r.example").left())
+        if len(left) < 3:
+            world.now += 20  # all four are taken, by requests that get their answers
+            error = Trouble("r.example", "r.example answers 503")
+            error.began = world.now
+            raise error
+
+    transport.retrying(attempt)
+    assert left[:2] == [None, OUTAGE]

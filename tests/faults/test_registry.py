@@ -12,7 +12,7 @@ import pytest
 from kubocd_gen.diagnostics import KcdError
 from kubocd_gen.packages.access import Access
 from kubocd_gen.packages.network import Network
-from kubocd_gen.packages.oci import CONFIG_TYPE, CONTENT_TYPE, MANIFEST_TYPE, sha256
+from kubocd_gen.packages.oci import CONFIG_TYPE, CONTENT_TYPE, MANIFEST_TYPE, parse_descriptor, sha256
 from kubocd_gen.packages.reference import Reference
 from tests.faults.conftest import PLAIN, NewClient
 from tests.support.images import write_layout
@@ -80,9 +80,6 @@ def test_what_skopeo_pushed_is_read(plain: Running, tmp_path: Path, client: NewC
     assert sha256(data) == found.digest
     assert registry.read_manifest(reference, None, PLAIN)[0] == descriptor
     layer = json.loads(data)["layers"][0]
-    (tmp_path / "layout/blobs/sha256").joinpath(layer["digest"][7:]).read_bytes()
-    from kubocd_gen.packages.oci import parse_descriptor
-
     blob = parse_descriptor(layer, what="layer", code="x", position=None)
     assert registry.read_blob(reference, blob, PLAIN, limit=1 << 20) == LAYER
 

@@ -13,8 +13,11 @@ import pytest
 
 from kubocd_gen.diagnostics import KcdError
 from kubocd_gen.packages.access import Access
+from kubocd_gen.packages.credentials import Credentials
+from kubocd_gen.packages.exchange import Answer
 from kubocd_gen.packages.network import Network
 from kubocd_gen.packages.oci import MANIFEST_TYPE
+from kubocd_gen.packages.reference import Reference
 from tests.faults.conftest import PLAIN, Client, NewClient, named
 from tests.support.fault_server import Asked, FaultServer, Handler, Reply, endless, reply
 from tests.support.registry import CertificateAuthority
@@ -131,8 +134,6 @@ def test_tokens_are_kept_apart_by_scope(server: FaultServer, client: NewClient) 
     server.script("GET /token", *tokens({"token": "a"}, {"token": "b"}))
     one = client()
     read(one, server)
-    from kubocd_gen.packages.reference import Reference
-
     one.registry.read_manifest(Reference(server.host, "q", "1.0.0"), None, PLAIN)
     assert [path.rpartition("scope=")[2] for path in server.paths() if "/token" in path] == [
         "repository%3Ap%3Apull",
@@ -301,9 +302,6 @@ def test_basic_authentication(server: FaultServer, client: NewClient) -> None:
 
 
 def test_secrets_are_in_no_repr() -> None:
-    from kubocd_gen.packages.credentials import Credentials
-    from kubocd_gen.packages.transport import Answer
-
     shown = repr(Credentials("x", "alice", "hunter2", "hunter2", "hunter2"))
     shown += repr(Answer(200, {}, b"hunter2", "https://x/?sig=hunter2"))
     assert "hunter2" not in shown

@@ -1,0 +1,49 @@
+"""Addresses that strangers name: where they lead, and whether one goes there."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import SplitResult, urljoin, urlsplit
+
+from kubocd_gen.packages.network import NetworkError
+from kubocd_gen.packages.text import shown
+
+_LONGEST = 8 * 1024
+NO_REGISTRY = "what answers is no registry, or one that is not to be trusted; check the URL"
+
+
+def follow(url: str, location: str) -> str:
+    """Where a Location field of the answer from `url` leads, which is not yet checked."""
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        return location
+
+
+def split_url(url: str, origin: str) -> SplitResult:
+    """The parts of a URL that may be asked. Raises NetworkError; `origin` led there."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or "@" in parts.netloc or len(url) > _LONGEST or not url.isprintable() or " " in url:
+        raise no_registry(_host(origin), f"leads to {shown(public(url))}, which is no address of HTTP")
+    return parts
+
+
+def public(url: str) -> str:
+    """A URL for messages: without what may be a password or a signature."""
+    return re.sub(r"//[^/]*@", "//…@", url.partition("?")[0])
+
+
+def no_registry(host: str, what: str) -> NetworkError:
+    """The error for what a registry never does; `what` follows the host's name."""
+    return NetworkError(f"{host} {what}", code="registry-failed", hint=NO_REGISTRY)
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).netloc.rpartition("@")[2] or "the address"
+    except ValueError:
+        return "the address"
