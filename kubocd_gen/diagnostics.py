@@ -87,6 +87,10 @@ class Findings:
     def note(self, error: KcdError, release: str | None = None) -> None:
         self._add("note", error, release)
 
+    def take(self, others: Iterable[Diagnostic]) -> None:
+        """Add what was found elsewhere, with the cluster that it was found in."""
+        self._found.update(dict.fromkeys(others))
+
     def _add(self, severity: Severity, error: KcdError, release: str | None) -> None:
         diagnostic = Diagnostic(
             severity=severity,

@@ -9,13 +9,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from kubocd_gen.compiler.structural import admit
-from kubocd_gen.compiler.wording import dotted
-from kubocd_gen.diagnostics import KcdError, KcdErrors, Position, nearest
-from kubocd_gen.resources import schema
+from kubocd_gen.diagnostics import KcdError, KcdErrors, nearest
+from kubocd_gen.packages.limits import LIMITS, Limits, moved, parse_limit
+from kubocd_gen.packages.lock import LOCK_FILE
 from kubocd_gen.sources.discovery import display_path
+from kubocd_gen.sources.own_files import read_own_file
 from kubocd_gen.sources.positions import find_position
-from kubocd_gen.sources.yaml_reader import read_document
 
 PROJECT_FILE = "kcd-gen.yaml"
 REPOSITORY_URL = "http://kubocd-ctrl-controller-helm-repository.kubocd.svc"
@@ -50,12 +49,22 @@ class Project:
     clusters: tuple[Cluster, ...]
     vendor: Path | None = None
     mirrors: Mapping[str, str] = field(default_factory=dict)
+    limits: Limits = LIMITS
     dependencies: Dependencies = "order"
     charts: Literal["output", "separate"] = "output"
     emit_oci_repository: bool = True
     hosts: Mapping[str, str] = field(default_factory=dict)
+    pin_digest: bool = False
     offline: bool = False
+    locked: bool = False
+    ca_file: Path | None = None
+    cache: Path | None = None  # None: where the system keeps caches
     expand_env: bool = False
+
+    @property
+    def lock_path(self) -> Path:
+        """The lock beside the project file; in a build from flags alone, in the current directory."""
+        return self.root / LOCK_FILE
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +76,16 @@ class Flags:
     output: Path | None = None
     clusters: tuple[str, ...] = ()
     vendor: Path | None = None
+    limits: Mapping[str, int] = field(default_factory=dict)
     namespace: str | None = None
     kubocd_namespace: str | None = None
     repository_url: str | None = None
     dependencies: Dependencies | None = None
     hosts: Mapping[str, str] = field(default_factory=dict)
     offline: bool = False
+    locked: bool = False
+    ca_file: Path | None = None
+    cache: Path | None = None
     expand_env: bool = False
 
 
@@ -130,9 +143,13 @@ def _with_flags(project: Project, flags: Flags) -> Project:
         project,
         clusters=tuple(replace(cluster, **changes) for cluster in project.clusters),
         vendor=flags.vendor or project.vendor,
+        limits=moved(project.limits, flags.limits),
         dependencies=flags.dependencies or project.dependencies,
         hosts={**project.hosts, **flags.hosts},
-        offline=flags.offline or project.offline,
+        offline=flags.offline,
+        locked=flags.locked,
+        ca_file=flags.ca_file,
+        cache=flags.cache,
         expand_env=flags.expand_env or project.expand_env,
     )
 
@@ -148,25 +165,9 @@ def _chosen(clusters: Sequence[Cluster], names: Sequence[str]) -> tuple[Cluster,
 
 def _read(path: Path) -> Project:
     display = display_path(path, Path.cwd())
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise KcdError(
-            f"the project file can't be read: {reason}", code="bad-project", position=Position(display)
-        ) from error
-    value = read_document(text, display, strict=True)
-    admitted, violations = admit({} if value is None else value, schema("kcd-gen/project-v1alpha1")["schema"])
-    if violations:
-        raise KcdErrors(
-            KcdError(
-                f"{dotted(one.path) or 'the project file'} {one.message}",
-                code=one.code,
-                position=find_position(text, display, 0, one.path),
-                hint=one.hint,
-            )
-            for one in violations
-        )
+    admitted, text = read_own_file(
+        path, display, what="the project file", code="bad-project", schema_name="project-v1alpha1"
+    )
     root = path.absolute().parent
     clusters = tuple(_cluster(item, root) for item in admitted.get("clusters", ()))
     _check_clusters(clusters, text, display)
@@ -177,11 +178,26 @@ def _read(path: Path) -> Project:
         clusters=clusters,
         vendor=root / vendor if vendor else None,
         mirrors=packages.get("mirrors", {}),
+        limits=_limits(packages.get("limits", {}), text, display),
         dependencies=admitted["dependencies"],
         charts=admitted["charts"],
         emit_oci_repository=admitted["emitOCIRepository"],
         hosts=admitted.get("hosts", {}),
+        pin_digest=admitted["pinDigest"],
     )
+
+
+def _limits(given: Mapping[str, int | str], text: str, display: str) -> Limits:
+    changes, errors = {}, []
+    for name, value in given.items():
+        try:
+            changes[name] = parse_limit(name, str(value))
+        except ValueError as error:
+            position = find_position(text, display, 0, ("packages", "limits", name))
+            errors.append(KcdError(f"packages.limits: {error}", code="invalid-value", position=position))
+    if errors:
+        raise KcdErrors(errors)
+    return moved(LIMITS, changes)
 
 
 def _cluster(item: Mapping[str, Any], root: Path) -> Cluster:
@@ -197,6 +213,7 @@ def _cluster(item: Mapping[str, Any], root: Path) -> Cluster:
 
 def _check_clusters(clusters: Sequence[Cluster], text: str, display: str) -> None:
     errors = []
+    rename = "rename one of them: '--cluster' chooses by name"
 
     def error(message: str, code: str, *keys: str | int, hint: str | None = None) -> None:
         errors.append(KcdError(message, code=code, position=find_position(text, display, 0, keys), hint=hint))
@@ -207,7 +224,14 @@ def _check_clusters(clusters: Sequence[Cluster], text: str, display: str) -> Non
     for index, cluster in enumerate(clusters):
         for other in clusters[:index]:
             if cluster.name == other.name:
-                error(f"two clusters share the name '{cluster.name}'", "duplicate-cluster", "clusters", index, "name")
+                error(
+                    f"two clusters share the name '{cluster.name}'",
+                    "duplicate-cluster",
+                    "clusters",
+                    index,
+                    "name",
+                    hint=rename,
+                )
             if _overlap(cluster.output, other.output):
                 shown = display_path(cluster.output, Path.cwd())
                 message = f"the output '{shown}' and that of the cluster '{other.name}' lie in each other"

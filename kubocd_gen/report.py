@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kubocd_gen import __version__
@@ -13,7 +13,6 @@ from kubocd_gen.pipeline.records import CompiledRelease
 from kubocd_gen.sources.records import Release
 
 _VERBS = {"created": "Created", "updated": "Updated", "removed": "Removed", "unchanged": "Unchanged"}
-_USAGE = ("usage", "unknown-cluster", "missing-project")
 _NAMED = 3  # Releases that a line about a common cause names
 
 
@@ -35,6 +34,20 @@ def build_report(built: Sequence[Built], helm_version: str | None, diagnostics: 
             "removed": counts["removed"],
         },
         "releases": releases,
+        "diagnostics": [diagnostic_report(diagnostic) for diagnostic in diagnostics],
+    }
+
+
+def packages_report(
+    command: str, packages: Sequence[Mapping[str, Any]], diagnostics: Sequence[Diagnostic]
+) -> dict[str, Any]:
+    """The report of a command that is about packages rather than Releases, JSON-like."""
+    return {
+        "apiVersion": "kcd-gen/v1alpha1",
+        "kind": "Report",
+        "command": command,
+        "version": {"kcd-gen": __version__, "helm": None},
+        "packages": list(packages),
         "diagnostics": [diagnostic_report(diagnostic) for diagnostic in diagnostics],
     }
 
@@ -199,11 +212,3 @@ def diagnostic_report(diagnostic: Diagnostic) -> dict[str, Any]:
         "line": position.line if position else None,
         "column": position.column if position else None,
     }
-
-
-def exit_code(problems: Sequence[Diagnostic]) -> int:
-    """2 for flags that lead to nothing; else the errors' own codes, one in the sources before one of the network."""
-    errors = [one for one in problems if one.severity == "error"]
-    if any(one.code in _USAGE for one in errors):
-        return 2
-    return min((one.exit_code for one in errors), default=0)

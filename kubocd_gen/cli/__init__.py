@@ -13,8 +13,11 @@ from kubocd_gen import __version__
 
 _COMMANDS = {
     "build": "Compile Releases into Flux resources and static Helm repositories.",
+    "cache": "See and clear the cache of fetched packages.",
     "dump": "Show what is inside a package image, or take it out.",
+    "lock": "Pin every package tag to the image that it stands for.",
     "package": "Assemble package images from manifests, and push them.",
+    "vendor": "Copy every locked package into the vendor layout.",
     "version": "Say which kcd-gen, Python and helm are in use.",
 }
 DEFECT = 70

@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kubocd_gen.cli.options import option
+from kubocd_gen.cli.problems import say_problems
 from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors
-from kubocd_gen.report import diagnostic_lines, diagnostic_report, exit_code, printable
+from kubocd_gen.report import diagnostic_report, printable
 
 if TYPE_CHECKING:
     from kubocd_gen.packages.contents import Contents, Value
     from kubocd_gen.packages.image import PackageImage
     from kubocd_gen.packages.reference import Reference
+    from kubocd_gen.packages.source import PackageRequest, PackageSources
+    from kubocd_gen.project import Project
 
 _GZIP = b"\x1f\x8b"
 Files = Mapping[str, bytes]
@@ -69,16 +72,14 @@ def dump(**given: Any) -> int:
     elif found is not None:
         for line in _unpacked_lines(given["output"], written) if given["output"] else _text(found):
             click.echo(printable(line))
-    for line in diagnostic_lines(problems):
-        click.echo(line, err=True)
-    return exit_code(problems)
+    return say_problems(problems)
 
 
 def _read(name: str, given: Mapping[str, Any]) -> tuple[Contents, Files]:
     """The package that the argument names, and its files. Raises KcdError or KcdErrors."""
     from kubocd_gen.packages.layout import OciLayout
     from kubocd_gen.packages.reference import parse_reference
-    from kubocd_gen.packages.source import VendorSource
+    from kubocd_gen.packages.source import PackageRequest, PackageSources
 
     path = Path(name)
     if path.is_file():
@@ -87,8 +88,8 @@ def _read(name: str, given: Mapping[str, Any]) -> tuple[Contents, Files]:
         return _read_archive(path) if is_archive else _read_manifest(path)
     if name.startswith("oci:") and not name.startswith("oci://"):
         folder, _, text = name.removeprefix("oci:").partition(":")
-        source = VendorSource(OciLayout(Path(folder)))
-        return _contents(_fetched([source], parse_reference(text)))
+        sources = PackageSources(vendor=OciLayout(Path(folder)))
+        return _contents(_fetched(sources, PackageRequest(parse_reference(text))))
     if path.suffix in (".yaml", ".yml", ".tgz") or path.is_dir():
         what = "is a folder" if path.is_dir() else "does not exist"
         raise KcdError(f"{name} {what}", code="missing-source", hint="name a manifest, an archive or an image")
@@ -96,44 +97,32 @@ def _read(name: str, given: Mapping[str, Any]) -> tuple[Contents, Files]:
 
 
 def fetch_image(reference: Reference, given: Mapping[str, Any]) -> PackageImage:
-    """The image of a reference: from the vendor layout of the flag or the project, else from its registry."""
+    """The image of a reference, from the project's places: vendor layout, cache, registry; as its lock pins it."""
     from kubocd_gen.packages.access import Access
-    from kubocd_gen.packages.layout import OciLayout
-    from kubocd_gen.packages.network import Network
-    from kubocd_gen.packages.registry import Registry
-    from kubocd_gen.packages.registry_image import RegistrySource
-    from kubocd_gen.packages.source import PackageSource, VendorSource
+    from kubocd_gen.packages.source import PackageRequest
+    from kubocd_gen.pipeline.packages import package_sources, project_lock
 
-    vendor, mirrors, offline = _project(given)
-    sources: list[PackageSource] = []
-    if vendor is not None:
-        sources.append(VendorSource(OciLayout(vendor)))
-    network = Network(offline=offline, ca_file=given["ca_file"], mirrors=mirrors)
-    registry = Registry(network)
-    sources.append(RegistrySource(registry, Access(insecure=given["insecure"])))
+    project = _project(given)
+    sources = package_sources(project, lambda _line: None, lock=project_lock(project), jobs=1)
+    request = PackageRequest(reference, Access(insecure=given["insecure"]))
+    return _fetched(sources, request)
+
+
+def _project(given: Mapping[str, Any]) -> Project:
+    """The project with the flags over it; where there is none, the flags alone."""
+    from kubocd_gen.project import Flags, Project, load_project
+
+    flags = Flags(vendor=given["vendor"], offline=given["offline"], ca_file=given["ca_file"])
     try:
-        return _fetched(sources, reference)
-    finally:
-        registry.close()
-
-
-def _project(given: Mapping[str, Any]) -> tuple[Path | None, Mapping[str, str], bool]:
-    """Vendor layout, mirrors and whether to stay offline, by the flags over the project, if there is one."""
-    from kubocd_gen.project import Flags, load_project
-
-    try:
-        project = load_project(Flags(vendor=given["vendor"], offline=given["offline"]), Path.cwd())
+        return load_project(flags, Path.cwd())
     except KcdError as error:
         if error.code != "missing-project":
             raise
-        return given["vendor"], {}, given["offline"]
-    return project.vendor, project.mirrors, project.offline
+    return Project(Path.cwd(), (), vendor=flags.vendor, offline=flags.offline, ca_file=flags.ca_file)
 
 
-def _fetched(sources: Sequence[Any], reference: Reference) -> PackageImage:
-    from kubocd_gen.packages.source import PackageSources
-
-    found = PackageSources(sources, jobs=1).fetch_all([reference])[reference]
+def _fetched(sources: PackageSources, request: PackageRequest) -> PackageImage:
+    found = sources.fetch_all([request])[request].package
     if isinstance(found, KcdError):
         raise found
     return found
@@ -150,16 +139,20 @@ def _contents(image: PackageImage) -> tuple[Contents, Files]:
 
 
 def _read_archive(path: Path) -> tuple[Contents, Files]:
-    from kubocd_gen.packages.archive import LIMITS, read_package_archive
+    from kubocd_gen.packages.archive import read_package_archive
     from kubocd_gen.packages.contents import contents
     from kubocd_gen.packages.image import PackageImage, check_files
+    from kubocd_gen.packages.limits import LIMITS
     from kubocd_gen.packages.manifest import read_manifest, read_package
+    from kubocd_gen.packages.oci import CONTENT_TYPE, MANIFEST_TYPE, Descriptor, sha256
 
     with path.open("rb") as file:
-        data = file.read(LIMITS.packed + 1)
+        data = file.read(LIMITS.layer + 1)
     files = read_package_archive(data, describe=str(path))
     check_files(files, describe=str(path))
-    package = read_package(PackageImage(str(path), "", "", files), f"{path}/original.yaml")
+    layer = Descriptor(CONTENT_TYPE, sha256(data), len(data))
+    image = PackageImage(str(path), Descriptor(MANIFEST_TYPE, "", 0), layer, files)  # a layer has no manifest
+    package = read_package(image, f"{path}/original.yaml")
     _, fields = read_manifest(package.text, f"{path}/original.yaml")
     return contents(package, fields, size=sum(map(len, files.values()))), files
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import click
 
+from kubocd_gen.packages.limits import NAMES, parse_limit
 from kubocd_gen.project import Flags
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -47,6 +48,19 @@ def _hosts(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
             raise click.BadParameter(f"'{value}' is not NAME=ADDRESS, such as ldap.example.com=10.1.2.3", ctx, param)
         hosts.append((name, address))
     return hosts
+
+
+def _limits(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, int]:
+    limits = {}
+    for value in values:
+        name, separator, size = value.partition("=")
+        if not (name and separator and size):
+            raise click.BadParameter(f"'{value}' is not NAME=SIZE, such as layer=512MiB", ctx, param)
+        try:
+            limits[name] = parse_limit(name, size)
+        except ValueError as error:
+            raise click.BadParameter(str(error), ctx, param) from None
+    return limits
 
 
 def _url(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
@@ -86,7 +100,23 @@ _PROJECT_OPTIONS = (
         callback=_hosts,
         help="An answer for resolveDNS; repeatable.",
     ),
+    option(
+        "--limit",
+        "limits",
+        multiple=True,
+        metavar="NAME=SIZE",
+        callback=_limits,
+        help=f"Move a guard against hostile packages, as in layer=512MiB; repeatable. There are: {', '.join(NAMES)}.",
+    ),
     option("--offline", is_flag=True, help="Any need of the network is an error."),
+    option("--locked", is_flag=True, help="A package that is not in kcd-gen.lock is an error."),
+    option(
+        "--ca-file",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        metavar="FILE",
+        help="PEM certificates to trust besides the system's.",
+    ),
+    option("--cache-dir", "cache", type=_FOLDER, metavar="DIR", help="Where fetched packages are kept."),
     option("--expand-env", is_flag=True, help="Replace ${NAME} in sources from the environment."),
 )
 
@@ -96,6 +126,14 @@ def project_options(function: Function) -> Function:
     for decorate in reversed(_PROJECT_OPTIONS):
         function = decorate(function)
     return function
+
+
+format_option = option(
+    "--format", "format_", type=click.Choice(["text", "json"]), default="text", help="What to print."
+)
+jobs_option = option("--jobs", "-j", type=click.IntRange(1, 64), help="How much to do at a time; the number of cores.")
+quiet_option = option("--quiet", "-q", is_flag=True, help="Print errors only.")
+progress_option = option("--no-progress", is_flag=True, help="Show no line about what is waited for.")
 
 
 def flags_of(given: Mapping[str, Any]) -> Flags:
@@ -111,6 +149,10 @@ def flags_of(given: Mapping[str, Any]) -> Flags:
         repository_url=given["repository_url"],
         dependencies=given["dependencies"],
         hosts=dict(given["hosts"]),
+        limits=given["limits"],
         offline=given["offline"],
+        locked=given["locked"],
+        ca_file=given["ca_file"],
+        cache=given["cache"],
         expand_env=given["expand_env"],
     )

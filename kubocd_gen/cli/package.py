@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kubocd_gen.cli.options import option
+from kubocd_gen.cli.problems import say_problems
 from kubocd_gen.diagnostics import Diagnostic, Findings, KcdError, KcdErrors
-from kubocd_gen.report import diagnostic_lines, exit_code
 
 if TYPE_CHECKING:
     from kubocd_gen.packages.network import Network
@@ -86,9 +86,7 @@ def package(**given: Any) -> int:
         for one in outcomes:
             if one.change is not None and one.image is not None:
                 click.echo(f"{one.change.capitalize()} {one.reference} {one.image.digest}")
-    for line in diagnostic_lines([one for one in problems if one.severity == "error" or not given["quiet"]]):
-        click.echo(line, err=True)
-    return exit_code(problems)
+    return say_problems(problems, quiet=given["quiet"])
 
 
 def _package(given: Mapping[str, Any], findings: Findings) -> list[Published]:

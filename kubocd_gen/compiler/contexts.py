@@ -9,11 +9,14 @@ from typing import Any, TypeAlias
 from kubocd_gen.compiler.merge import merge
 from kubocd_gen.compiler.parameters import go_json
 from kubocd_gen.compiler.settings import Settings, default_context_position
+from kubocd_gen.compiler.wording import known_names
 from kubocd_gen.diagnostics import KcdError, KcdErrors, Position, nearest
 from kubocd_gen.sources.records import Config, Context, ContextRef, Release
 
 Place: TypeAlias = Callable[[], Position]  # looked up only where a message needs it, because that reads the file again
 
+_NAMED = 3  # places where a Context of the wanted name is
+_CYCLE = "take one of the 'parents' out"
 _DEEPEST = 100  # parents of parents; nobody writes more, and the walk must end before Python's own limit
 
 
@@ -74,13 +77,20 @@ class ContextTrees:
         if ref in chain:
             loop = " -> ".join(str(one) for one in (*chain[chain.index(ref) :], ref))
             raise KcdErrors(
-                [KcdError(f"the context '{ref}' inherits from itself: {loop}", code="context-cycle", position=place())]
+                [
+                    KcdError(
+                        f"the Context '{ref}' inherits from itself: {loop}",
+                        code="context-cycle",
+                        position=place(),
+                        hint=_CYCLE,
+                    )
+                ]
             )
         if len(chain) > _DEEPEST:
             raise KcdErrors(
                 [
                     KcdError(
-                        f"the context '{chain[0]}' has more than {_DEEPEST} generations of parents",
+                        f"the Context '{chain[0]}' has more than {_DEEPEST} generations of parents",
                         code="invalid-context",
                         position=place(),
                     )
@@ -105,7 +115,7 @@ class ContextTrees:
         raise KcdErrors(
             [
                 KcdError(
-                    f"the context '{context.ref}' {what}, so that KuboCD never makes it usable",
+                    f"the Context '{context.ref}' {what}, so that KuboCD never makes it usable",
                     code="invalid-context",
                     position=context.position("spec", "context"),
                     hint="write 'context: {}' for one without variables of its own",
@@ -118,10 +128,11 @@ class ContextTrees:
         elsewhere = sorted(str(known) for known in self._contexts if known.name == ref.name)
         hint = (
             nearest("did you mean '{}'?", ref.name, inside)
-            or (f"there is {' and '.join(elsewhere)}; add the namespace" if elsewhere else None)
-            or f"contexts in the namespace {ref.namespace}: {', '.join(inside) or 'none'}"
+            or (f"there is {' and '.join(elsewhere[:_NAMED])}; add the namespace" if elsewhere else None)
+            or known_names(f"the Contexts in the namespace '{ref.namespace}' are", inside, ref.name)
+            or f"there is no Context in the namespace '{ref.namespace}'"
         )
-        return KcdError(f"the context '{ref}' does not exist", code="missing-context", position=position, hint=hint)
+        return KcdError(f"the Context '{ref}' does not exist", code="missing-context", position=position, hint=hint)
 
 
 def _holds(tree: Any, path: Sequence[str | int]) -> bool:

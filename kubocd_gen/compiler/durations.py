@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from kubocd_gen.compiler.wording import quoted
+
 _NANOSECONDS = {
     "ns": 1,
     "us": 1_000,
@@ -19,28 +21,42 @@ _MOST = 2**63 - 1  # an int64 of nanoseconds, some 292 years
 _DIGITS = len(str(_MOST))
 
 
+class DurationError(ValueError):
+    """What is wrong with a text that should be a duration, as a predicate about its place, and the way out."""
+
+    def __init__(self, problem: str, hint: str) -> None:
+        super().__init__(problem)
+        self.hint = hint
+
+
 def parse_duration(text: str) -> int:
     """Nanoseconds of a Go duration such as `1h30m`, `1.5s` or `-2m`; `time.ParseDuration`'s rules.
 
-    Raises ValueError with a sentence that says what is wrong with the text.
+    Raises DurationError.
     """
+    shown = quoted(text)
     rest = text[1:] if text[:1] in ("+", "-") else text
     if rest == "0":
         return 0
+    none = DurationError(f"must be a duration, not {shown}", "write one such as 5m or 1h30m")
     if not rest:
-        raise ValueError(f"'{text}' is not a duration; write one such as '5m' or '1h30m'")
+        raise none
     total = 0
     at = 0
     while at < len(rest):
         part = _PART.match(rest, at)
         if part is None or not (part["whole"] or part["fraction"]):
-            raise ValueError(f"'{text}' is not a duration; write one such as '5m' or '1h30m'")
+            raise none
         if not part["unit"]:
-            raise ValueError(f"a unit is missing in the duration '{text}'; write one such as '{text}s' or '{text}m'")
+            whole = len(text) < _DIGITS and part.end() == len(rest)
+            hint = f"write {text}s or {text}m" if whole else none.hint
+            raise DurationError(f"must be a duration, but {shown} lacks a unit", hint)
         if part["unit"] not in _NANOSECONDS:
-            raise ValueError(f"the unit '{part['unit']}' in the duration '{text}' is not one of ns, us, ms, s, m and h")
+            raise DurationError(
+                f"must be a duration, but {quoted(part['unit'])} in {shown} is not a unit", _unit_hint(part["unit"])
+            )
         if len(part["whole"].lstrip("0")) > _DIGITS:
-            raise ValueError(f"the duration '{text[:40]}…' is longer than the longest that Kubernetes can hold")
+            raise _too_long(shown)
         unit = _NANOSECONDS[part["unit"]]
         fraction = part["fraction"] or ""
         # Go scales the fraction as a float64; 18 digits are more than it keeps.
@@ -48,9 +64,21 @@ def parse_duration(text: str) -> int:
             int(fraction[:18]) * unit // 10 ** len(fraction[:18]) if fraction else 0
         )
         if total > _MOST:
-            raise ValueError(f"the duration '{text}' is longer than the longest that Kubernetes can hold")
+            raise _too_long(shown)
         at = part.end()
     return -total if text[0] == "-" else total
+
+
+def _unit_hint(unit: str) -> str:
+    if " " in unit:
+        return "write it without spaces, such as 1h30m"
+    if unit in ("d", "D", "w", "W"):
+        return "the longest unit is the hour: a day is 24h"
+    return "the units are h, m, s, ms, us and ns"
+
+
+def _too_long(shown: str) -> DurationError:
+    return DurationError(f"must be a duration, but {shown} is longer than Kubernetes can hold", "the most is 2562047h")
 
 
 def format_duration(nanoseconds: int) -> str:
@@ -73,7 +101,7 @@ def format_duration(nanoseconds: int) -> str:
 
 
 def normal_duration(text: str) -> str:
-    """`text` as Go prints it after reading it. Raises ValueError as `parse_duration` does."""
+    """`text` as Go prints it after reading it. Raises DurationError as `parse_duration` does."""
     return format_duration(parse_duration(text))
 
 

@@ -25,13 +25,21 @@ class PatternError(ValueError):
     """A pattern that RE2 refuses; its text says why."""
 
 
+# `\C` is a byte to the C++ library and an error in Go; not after an escaped backslash or between `\Q` and `\E`.
+_ONE_BYTE = r"(?s)(?:\A|[^\\])(?:\\\\)*\\C"
+_LITERAL = r"(?s)(?<!\\)((?:\\\\)*)\\Q.*?(?:\\E|\Z)"
+
+
 @functools.lru_cache(maxsize=1024)
 def compile_pattern(pattern: str) -> Matcher:
     """The pattern with RE2's meaning: linear in the text, no look-around or back reference. Raises PatternError."""
     import re2
 
+    if "\\C" in pattern and re.search(_ONE_BYTE, re.sub(_LITERAL, r"\1", pattern)):
+        raise PatternError(r"invalid escape sequence: \C")
     options = re2.Options()
     options.log_errors = False  # else RE2 writes to standard error
+    options.max_mem = 64 << 20  # Go takes `\\pL{1000}`, which is too large for RE2's own limit
     try:
         compiled: Matcher = re2.compile(pattern, options=options)
     except re2.error as error:
@@ -89,14 +97,34 @@ def _is_hostname(text: str) -> bool:
 
 _ATEXT = r"a-zA-Z0-9!#$%&'*+/=?^_`{|}~\-\u0080-\U0010ffff"
 _DOT_ATOM = rf"[{_ATEXT}]+(?:\.[{_ATEXT}]+)*"
-_QUOTED = r'"(?:[^"\\\r\n]|\\[^\r\n])*"'
-_ADDRESS = rf"(?:{_DOT_ATOM}|{_QUOTED})@[ \t]*(?:{_DOT_ATOM}|\[[^\[\]\\]*\])"
-_EMAIL = rf"[ \t]*(?:{_ADDRESS}|(?:[{_ATEXT}. \t]|{_QUOTED})*<{_ADDRESS}>)[ \t]*"
+_QUOTED = r'"(?:[^"\\\x00-\x08\x0a-\x1f\x7f]|\\[^\x00-\x08\x0a-\x1f\x7f]){}"'
+_ADDRESS = rf"[ \t]*(?:{_DOT_ATOM}|{_QUOTED.format('+')})@[ \t]*(?:{_DOT_ATOM}|\[(?P<ip>[^\[\]\\]*)\])"
+_NAME = rf"(?:[{_ATEXT}. \t]|{_QUOTED.format('*')}|(?<!\A)\((?:[^()\\]|\\.)*\))*"
 
 
 def _is_email(text: str) -> bool:
-    """Go's `mail.ParseAddress` takes a display name too; comments in parentheses are not taken here."""
-    return len(text) <= 1000 and re.fullmatch(_EMAIL, text) is not None
+    """As Go's `mail.ParseAddress`, which takes a display name and comments too; groups are not taken here."""
+    if len(text) > 1000:
+        return False
+    found = re.match(_ADDRESS, text) or re.match(rf"{_NAME}<{_ADDRESS}>", text)
+    if not found or not (found["ip"] is None or _is_ip(found["ip"], "")):
+        return False
+    return _are_comments(text[found.end() :])
+
+
+def _are_comments(text: str) -> bool:
+    depth = 0
+    characters = iter(text)
+    for character in characters:
+        if character == "(":
+            depth += 1
+        elif depth == 0 and character not in " \t":
+            return False
+        elif character == ")":
+            depth -= 1
+        elif character == "\\":
+            next(characters, None)
+    return depth == 0
 
 
 def _is_ip(text: str, separator: str) -> bool:
@@ -128,9 +156,9 @@ _PORT = r"(?::[0-9]*)?"
 
 def _url_path(text: str) -> tuple[str, str] | None:
     """Scheme and path as Go's `url.Parse` splits them, both perhaps empty; None where it refuses the text."""
-    if any(character < " " or character == "\x7f" for character in text) or text.startswith(":"):
-        return None
     rest, _, fragment = text.partition("#")
+    if any(character < " " or character == "\x7f" for character in rest) or rest.startswith(":"):
+        return None
     scheme = ""
     if found := re.fullmatch(_SCHEME, rest):
         scheme, rest = found["scheme"], found["rest"]
@@ -154,9 +182,11 @@ def _is_authority(text: str) -> bool:
     user, _, host = text.rpartition("@")
     if not (re.fullmatch(_USER, user) and re.fullmatch(_ESCAPES, user)):
         return False
-    if host.startswith("["):
+    if "[" in host:
         address, bracket, port = host.rpartition("]")
-        return bool(bracket) and re.fullmatch(_PORT, port) is not None and re.fullmatch(_HOST, address) is not None
+        ip, percent, zone = address[1:].partition("%25")
+        zoned = zone != "" if percent else True
+        return bool(bracket) and re.fullmatch(_PORT, port) is not None and address[0] == "[" and zoned and _is_ipv6(ip)
     colon = host.rfind(":")
     return (colon < 0 or re.fullmatch(_PORT, host[colon:]) is not None) and re.fullmatch(_HOST, host) is not None
 

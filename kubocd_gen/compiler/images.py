@@ -56,7 +56,7 @@ def package_source(release: Release, settings: Settings) -> PackageSourceSpec:
     try:
         repository, tag = split_image(image)
     except ValueError as error:
-        redirected = f"a package redirect of Config turns '{release.image}' into '{image}', which no package is named"
+        redirected = f"a package redirect of Config turns '{release.image}' into '{image}', which is not a package"
         raise KcdError(
             str(error) if image == release.image else redirected,
             code="bad-reference",

@@ -26,6 +26,8 @@ _TYPES = ("array", "boolean", "integer", "number", "object", "string", "null")
 _HYBRID = 99  # not a draft: every keyword of 4, 6 and 7 counts
 _NEVER = 100
 _DRAFTS = {f"http://json-schema.org/draft-0{number}/schema": number for number in (4, 6, 7)}
+# What gojsonschema reads of a schema before it comes to `$ref`, and so the only neighbours that may be wrong.
+_BESIDE_REFERENCE = ("definitions", "title", "description", "$schema")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,23 +76,33 @@ class _Compiler:
         if len(path) > 2 * DEEPEST:
             self.wrong(path[:2], f"is nested deeper than {DEEPEST} levels")
             return {}
+        self.check_identifier(raw, path)
         base = urljoin(base, identifier(raw) or "")
-        if "$ref" in raw:
-            return self.reference(raw["$ref"], (*path, "$ref"), base)
         schema: dict[str, Any] = {}
-        self.compiled[id(raw)] = schema
+        if "$ref" not in raw:
+            self.compiled[id(raw)] = schema
         for keyword, value in raw.items():
+            if "$ref" in raw and keyword not in _BESIDE_REFERENCE:
+                continue
             first_draft, read = _READERS.get(keyword, (_NEVER, _kept))
             if self.draft >= first_draft:
                 result = read(self, value, (*path, keyword), base)
                 if result is not _NOTHING:
                     schema[keyword] = result
+        if "$ref" in raw:
+            return self.reference(raw["$ref"], (*path, "$ref"), base)
         for low, high in (("minLength", "maxLength"), ("minProperties", "maxProperties")):
             if low in schema and high in schema and schema[low] > schema[high]:
                 self.wrong((*path, low), f"is greater than '{high}'")
         for bound in ("minimum", "maximum"):
             self.exclusive(raw, schema, bound, path)
         return schema
+
+    def check_identifier(self, raw: Mapping[str, Any], path: Path) -> None:
+        old = self.draft == 4 or (self.draft == _HYBRID and "id" in raw)
+        keyword = "id" if old else "$id"
+        if not isinstance(raw.get(keyword, ""), str):
+            self.wrong((*path, keyword), f"must be a string, not {described(raw[keyword])}")
 
     def reference(self, reference: Any, path: Path, base: str) -> Schema:
         if not isinstance(reference, str):
@@ -152,6 +164,7 @@ def _remark(compiler: _Compiler, value: Any, path: Path, base: str) -> Any:
 def _format(compiler: _Compiler, value: Any, path: Path, base: str) -> Any:
     if not isinstance(value, str):
         compiler.wrong(path, f"must be a string, not {described(value)}")
+        return _NOTHING
     return value if value in FORMATS else _NOTHING
 
 

@@ -14,7 +14,7 @@ from kubocd_gen.compiler.json_schema import CompiledSchema, compile_schema
 from kubocd_gen.compiler.json_validation import TooMuchWork, errors_of, plainly_valid, predicate
 from kubocd_gen.compiler.short_schema import DEEPEST, INVALID, translate
 from kubocd_gen.compiler.structural import Violation
-from kubocd_gen.compiler.wording import HINTED, described, dotted, known_names, quoted
+from kubocd_gen.compiler.wording import HINTED, TYPE_WORDS, described, dotted, known_names, quoted
 from kubocd_gen.diagnostics import KcdError, KcdErrors, nearest
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def _violation(role: Role, error: ValidationError, *, hinted: bool) -> Violation
     if error.validator == "additionalProperties" and isinstance(error.schema, dict):
         known = error.schema.get("properties", {})
         close = nearest("did you mean '{}'?", str(error.path[-1]), known) if hinted else None
-        hint = close or known_names(f"the {noun}s here are", known)
+        hint = close or known_names(f"the {noun}s here are", known, str(error.path[-1]) if hinted else "")
     return Violation(path, f"{subject} {message}", _code(role, error.validator), hint or _advice(error))
 
 
@@ -139,7 +139,10 @@ def _advice(error: ValidationError) -> str | None:
     if error.validator == "required":
         missing = error.schema.get("properties", {}).get(error.path[-1], {})
         lines = str(missing.get("description", "")).strip().splitlines()
-        return f"it is described as {quoted(lines[0])}" if lines else None
+        if lines:
+            return f"it is described as {quoted(lines[0])}"
+        types = missing.get("type", ())
+        return f"it is {TYPE_WORDS[types[0]]}" if len(types) == 1 else None
     default = error.schema.get("default")
     if default is None:
         return None

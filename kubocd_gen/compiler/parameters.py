@@ -41,7 +41,7 @@ def parse_map(text: str, what: str) -> Mapping[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        kind = "a list" if isinstance(value, list) else "a text" if isinstance(value, str) else "a single value"
+        kind = "a list" if isinstance(value, list) else "a string" if isinstance(value, str) else "a single value"
         raise KcdError(
             f"{what} must render to a map, but renders to {kind}", code="bad-rendering", hint=rendered_hint(text)
         )
@@ -54,16 +54,20 @@ def parse_rendered(text: str, what: str, *, exact_integers: bool = False) -> Any
         return read_document(text, what, exact_integers=exact_integers)
     except YamlError as error:
         line = error.position.line if error.position else None
-        at = f" in line {line} of the rendered text" if line else ""
+        shown = rendered_hint(text, line)
         raise KcdError(
-            f"{what} does not render to YAML: {error.message.removeprefix('this is not YAML: ')}{at}",
+            f"{what} does not render to YAML: {error.message.removeprefix('this is not YAML: ')}",
             code="bad-rendering",
-            hint=rendered_hint(text, line),
+            hint=f"{error.hint}; {shown}" if error.hint else shown,
         ) from error
 
 
 def rendered_hint(text: str, line: int | None = None) -> str:
     """The rendered line that a message is about, shortened; the first one where there is none."""
     lines = text.split("\n")
-    shown = lines[line - 1] if line and line <= len(lines) else next((one for one in lines if one.strip()), "")
-    return f"rendered: {shown[:120]!r}{'…' if len(shown) > 120 else ''}" if shown else "it renders to nothing"
+    if line is None or line > len(lines) or not lines[line - 1].strip():
+        line = next((number for number, one in enumerate(lines, 1) if one.strip()), None)
+    if line is None:
+        return "it renders to nothing"
+    shown = lines[line - 1].rstrip()
+    return f"line {line} of what it renders is: {shown[:120]}{'…' if len(shown) > 120 else ''}"

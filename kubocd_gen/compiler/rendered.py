@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kubocd_gen.compiler.durations import normal_duration
+from kubocd_gen.compiler.durations import DurationError, normal_duration
 from kubocd_gen.compiler.merge import strip_empty
 from kubocd_gen.compiler.parameters import parse_map, parse_rendered, rendered_hint
+from kubocd_gen.compiler.wording import quoted
 from kubocd_gen.diagnostics import KcdError, KcdErrors, nearest
 from kubocd_gen.packages.manifest import Module, Package, TemplateSource
 from kubocd_gen.sources.scalars import number_text
@@ -57,8 +58,11 @@ def read_rendered(package: Package, texts: Mapping[tuple[str | int, ...], str]) 
         try:
             return parse(texts[template.path], f"package {package.label}, {label}")
         except KcdError as error:
-            position = package.template_position(template, None)
-            errors.append(KcdError(error.message, code=error.code, position=position, hint=error.hint))
+            if package.template_header and not package.is_written(template):
+                errors.append(_printing_header(package))
+            else:
+                position = package.template_position(template, None)
+                errors.append(KcdError(error.message, code=error.code, position=position, hint=error.hint))
             return default
 
     def module(item: Module) -> RenderedModule:
@@ -101,6 +105,16 @@ def read_rendered(package: Package, texts: Mapping[tuple[str | int, ...], str]) 
     return rendered
 
 
+def _printing_header(package: Package) -> KcdError:
+    """Why a template that nobody wrote does not read: the default ones all do, but for what stands in front of them."""
+    return KcdError(
+        f"package {package.label}, templateHeader prints text in front of every template, even of those left out",
+        code="bad-rendering",
+        position=package.position("templateHeader"),
+        hint="only definitions belong there: trim with '{{-' and '-}}' so that nothing is printed",
+    )
+
+
 def _unknown_modules(package: Package, rendered: RenderedPackage) -> list[KcdError]:
     known = [module.name for module in package.modules]
     return [
@@ -130,15 +144,15 @@ def _duration(text: str, what: str) -> str | None:
         return None
     try:
         return normal_duration(trimmed)
-    except ValueError as error:
-        raise KcdError(f"{what}: {error}", code="invalid-duration") from error
+    except DurationError as error:
+        raise KcdError(f"{what} {error}", code="invalid-duration", hint=error.hint) from error
 
 
 def _boolean(text: str, what: str) -> bool:
     trimmed = text.strip()
     if trimmed not in _TRUE + _FALSE:
         raise KcdError(
-            f"{what} must render to true or false, but renders to '{trimmed[:60]}'",
+            f"{what} must render to true or false, but renders to {quoted(trimmed) if trimmed else 'nothing'}",
             code="bad-rendering",
             hint=f"KuboCD takes {', '.join(_TRUE)} and {', '.join(_FALSE)}",
         )
@@ -156,7 +170,7 @@ def _names(text: str, what: str) -> tuple[str, ...]:
     for item in value:
         if isinstance(item, (dict, list)):
             raise KcdError(
-                f"{what} must render to a list of names, but one item is no text",
+                f"{what} must render to a list of names, but one item is a map or a list",
                 code="bad-rendering",
                 hint=rendered_hint(text),
             )

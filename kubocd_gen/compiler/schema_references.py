@@ -41,9 +41,11 @@ def target(absolute: str, anchors: Mapping[str, Any]) -> tuple[Any, str] | None:
     if absolute in anchors:
         return anchors[absolute], absolute
     document, pointer = urldefrag(absolute)
-    if document not in anchors or (pointer and not pointer.startswith("/")):
+    if document not in anchors:
         return None
     node = anchors[document]
+    if not pointer.startswith("/"):
+        return node, document  # a name that nobody has is no pointer, which to gojsonschema is the empty one
     for part in unquote(pointer).split("/")[1:]:
         key = part.replace("~1", "/").replace("~0", "~")
         if isinstance(node, dict) and key in node:

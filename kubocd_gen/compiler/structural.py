@@ -158,9 +158,15 @@ def _admitted_map(
     return result
 
 
+# Fields that KuboCD has had, and what took their place.
+_FORMER: Mapping[str, str] = {
+    "specPatchByModule": "since KuboCD v0.3 it is a list: 'moduleOverrides: [{module: NAME, specPatch: {…}}]'",
+}
+
+
 def _unknown_field(path: Path, key: str, properties: Mapping[str, Schema], *, hinted: bool) -> Violation:
     close = nearest("did you mean '{}'?", key, properties) if hinted else None
-    hint = close or known_names("the fields here are", properties)
+    hint = close or _FORMER.get(key) or known_names("the fields here are", properties, key if hinted else "")
     return Violation(path, "is not a known field", "unknown-field", hint)
 
 
@@ -173,13 +179,18 @@ def _types(schema: Schema) -> tuple[str, ...]:
 Problem = tuple[str, str | None] | None
 Check = Callable[[Any, Any], Problem]
 
-# What the patterns of the shipped schemas ask for, for those who don't read patterns.
-_PATTERN_HINTS: Mapping[str, str] = {
-    r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$": "a duration is written like 90s, 5m or 1h30m",
-    r"^([0-9]+(\.[0-9]+)?(ms|s|m))+$": "a timeout is written like 90s or 5m; hours are not taken here",
-    r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$": "only lower-case letters, digits and '-' inside",
+# What the patterns of the shipped schemas ask for, for those who don't read patterns, and the way out.
+_PATTERNS: Mapping[str, tuple[str, str]] = {
+    r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$": ("a duration of h, m, s and ms", "write it like 90s, 5m or 1h30m"),
+    r"^([0-9]+(\.[0-9]+)?(ms|s|m))+$": (
+        "a duration of m, s and ms",
+        "write it like 90s or 60m; hours are not taken here",
+    ),
+    r"^https?://.+": ("an http:// or https:// address", "write it whole, such as https://charts.example.com"),
+    r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$": ("a name", "a name is lower-case letters, digits, and '-' inside"),
     r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$": (
-        "only lower-case letters, digits, and '-' and '.' inside"
+        "a name",
+        "a name is lower-case letters, digits, and '-' and '.' inside",
     ),
 }
 
@@ -191,7 +202,10 @@ def _enum(value: Any, allowed: list[Any]) -> Problem:
 def _pattern(value: Any, pattern: str) -> Problem:
     if _compiled(pattern).search(value):
         return None
-    return f"must match '{pattern}', which {quoted(value)} does not", _PATTERN_HINTS.get(pattern)
+    if pattern in _PATTERNS:
+        wanted, hint = _PATTERNS[pattern]
+        return f"must be {wanted}, not {quoted(value)}", hint
+    return f"must match '{pattern}', which {quoted(value)} does not", None
 
 
 @functools.cache

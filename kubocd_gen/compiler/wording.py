@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
@@ -135,10 +136,19 @@ def _either(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
 
 
-def known_names(what: str, names: Iterable[str]) -> str | None:
-    """`the fields here are: a, b`; None where there are none or too many to read."""
+def known_names(what: str, names: Iterable[str], wanted: str = "") -> str | None:
+    """`the fields here are: a, b`, sorted; None where there are none.
+
+    Of more than a reader takes in, those that look most like `wanted`, and how many others there are.
+    """
     ordered = sorted(names)
-    return f"{what}: {', '.join(ordered)}" if 0 < len(ordered) <= _LISTED else None
+    if not ordered:
+        return None
+    more = len(ordered) - _LISTED
+    if more <= 0:
+        return f"{what}: {', '.join(ordered)}"
+    shown = difflib.get_close_matches(wanted, ordered, n=_LISTED, cutoff=0.0) if wanted else ordered[:_LISTED]
+    return f"{what}: {', '.join(sorted(shown))} and {more} more"
 
 
 def _unquoted_type(text: str) -> str | None:

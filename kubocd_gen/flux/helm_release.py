@@ -17,6 +17,7 @@ from kubocd_gen.flux.typed import typed_spec
 from kubocd_gen.packages.manifest import Package, missing_chart
 from kubocd_gen.sources.records import Config, ModuleOverride, Release
 
+_CHART = ("chart", "chartref")
 _NO_SUFFIX = "noname"
 
 
@@ -213,13 +214,17 @@ def _located(
     trees = [layer for layer in reversed(layers) if isinstance(layer, Layer)]
     ways = [violation.path[:length] for length in range(len(violation.path), 0, -1)]  # a missing field is held by none
     holding = next((layer for way in ways for layer in trees if _holds(layer.tree, way)), None)
+    if not violation.path:  # the rule about `chart` and `chartRef`, of which the lowest layer has the right one
+        holding = next((layer for layer in trees[:-1] if any(key.lower() in _CHART for key in layer.tree)), None)
     if holding is None or (violation.path == ("releaseName",) and holding is layers[0]):
         position, origin = release.position("metadata", "name"), None
     else:
         position, origin = holding.position(violation.path), holding.origin
-    place = dotted(violation.path) if origin else dotted(("spec", *violation.path))
+    place = dotted(violation.path) or "it" if origin else dotted(("spec", *violation.path))
     what = origin or f"HelmRelease '{name}'"
     hint = violation.hint
+    if not violation.path and hint is None:
+        hint = "KuboCD sets 'chart' to the chart in the package; leave 'chart' and 'chartRef' out of patches"
     if violation.path == ("releaseName",) and hint is None:
         hint = "Helm takes no longer one; shorten the Release's name, or set 'releaseName' in a specPatch"
     return KcdError(f"{what}: {place} {violation.message}", code=violation.code, position=position, hint=hint)

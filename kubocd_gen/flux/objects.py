@@ -29,13 +29,18 @@ _PASSED_ON = (
 )
 
 
-def oci_repository(release: Release, source: PackageSourceSpec, interval: str, *, protected: bool) -> dict[str, Any]:
-    """The OCIRepository that pulls the package image; `interval` is the Release's, a redirect's own comes first."""
+def oci_repository(
+    release: Release, source: PackageSourceSpec, interval: str, *, protected: bool, digest: str | None = None
+) -> dict[str, Any]:
+    """The OCIRepository that pulls the package image; `interval` is the Release's, a redirect's own comes first.
+
+    With `digest` the image is named by it too, and Flux pulls that one, wherever the tag goes.
+    """
     redirected = source.fields is not release.package
     spec = {
         "interval": source.fields.get("interval", "0s") if redirected else interval,
         "layerSelector": _LAYER,
-        "ref": {"tag": source.tag},
+        "ref": {"tag": source.tag, **({"digest": digest} if digest else {})},
         "url": f"oci://{source.repository}",
         **{field: source.fields[field] for field in _PASSED_ON if field in source.fields},
     }

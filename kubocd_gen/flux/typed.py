@@ -10,12 +10,25 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from kubocd_gen.compiler.durations import normal_duration
+from kubocd_gen.compiler.durations import DurationError, normal_duration
 from kubocd_gen.compiler.structural import Violation, admit, canonical_fields
 from kubocd_gen.resources import schema
 
-# Pointers in Flux's Go types: false and 0 are kept there, where a plain field would be left out.
-_POINTERS = frozenset({"maxHistory", "persistentClient", "ignoreTestFailures", "remediateLastFailure", "filters"})
+# Pointers in Flux's Go types, of all kinds: false, 0 and "" are kept there, where a plain field would be left out.
+_POINTERS = frozenset(
+    {
+        ("ignore",),  # of an OCIRepository
+        ("maxHistory",),
+        ("persistentClient",),
+        ("install", "remediation", "ignoreTestFailures"),
+        ("install", "remediation", "remediateLastFailure"),
+        ("upgrade", "remediation", "ignoreTestFailures"),
+        ("upgrade", "remediation", "remediateLastFailure"),
+        ("upgrade", "remediation", "strategy"),
+        ("test", "filters"),
+        ("uninstall", "deletionPropagation"),
+    }
+)
 # What the YAML reader that stands between KuboCD's tree and Go's type refuses although JSON may hold it.
 _REFUSED = frozenset(map(chr, (0x7F, *range(0x80, 0x85), *range(0x86, 0xA0), 0xFFFE, 0xFFFF)))
 _DURATION = "(ms|s|m|h))+$"
@@ -47,8 +60,8 @@ def _printed(value: Any, rules: Mapping[str, Any], path: tuple[str | int, ...], 
     if isinstance(value, str) and rules.get("pattern", "").endswith(_DURATION):
         try:
             return normal_duration(value)
-        except ValueError as error:
-            violations.append(Violation(path, f"is no duration: {error}", "invalid-duration"))
+        except DurationError as error:
+            violations.append(Violation(path, str(error), "invalid-duration", error.hint))
             return value
     if not isinstance(value, dict) or "properties" not in rules:
         return value
@@ -60,7 +73,8 @@ def _printed(value: Any, rules: Mapping[str, Any], path: tuple[str | int, ...], 
             printed[key] = item  # unknown, which `admit` reports
             continue
         item = _printed(item, field, (*path, key), violations)
-        if key in required or key in _POINTERS or not _is_empty(item, field):
+        pointer = (*path, key) in _POINTERS and item is not None
+        if key in required or pointer or not _is_empty(item, field):
             printed[key] = item
     return printed
 

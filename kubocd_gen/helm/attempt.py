@@ -17,20 +17,26 @@ Outcome: TypeAlias = str | TemplateError
 # A text of this size is no YAML for a HelmRelease: the API server refuses an object of 3 MiB.
 RENDERED_SIZE = 16 << 20
 # Where a batch ran into a limit, its pieces get this part of the time: the good ones need little of it, and the one
-# that is looked for takes it all, once for each division.
+# that is looked for takes it all, once for each division. Many pieces: a run of a good one is cheaper than a division.
 _PIECE_TIME = 1 / 6
-_PIECES = 16
+_PIECES = 64
+# Seconds for a rendering of a batch, a hundred times what it takes.
+_RENDERING_TIME = 0.01
+# So many Releases in which one text ran into a limit are enough to know it: the others of its package are not tried.
+PATIENCE = 4
+HELM_HINT = "'kcd-gen version' says which helm is in use; name another one with --helm (KCD_GEN_HELM)"
 
 
 @dataclass(slots=True)
 class Attempt:
     """What became of a batch. `good` rendered, but its texts are lost; `rest` is to be attempted, each within its
-    seconds.
+    seconds. `stopped` are the chart files that ran into a limit.
     """
 
     outcomes: dict[tuple[int, int], Outcome] = field(default_factory=dict)
     good: list[Job] = field(default_factory=list)
     rest: list[tuple[list[Job], float]] = field(default_factory=list)
+    stopped: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,11 @@ class Runner:
     units: Sequence[Unit]
     library: str
     timeout: float
+
+    def seconds(self, jobs: Sequence[Job]) -> float:
+        """How long a batch may take. One that is too slow for that is divided, so that too little costs no outcome."""
+        renderings = sum(len(job.templates) for job in jobs)
+        return min(self.timeout, self.timeout * _PIECE_TIME + renderings * _RENDERING_TIME)
 
     def attempt(self, jobs: list[Job], timeout: float) -> Attempt:
         """Run helm on `jobs` for at most `timeout` seconds."""
@@ -94,14 +105,15 @@ class Runner:
             return Attempt(rest=[(piece, piece_timeout) for piece in pieces])
         job = jobs[0]
         if len(job.templates) == 1:
-            return Attempt({(job.unit, job.templates[0][0]): _limit_error(run, timeout)})
+            index, rewritten = job.templates[0]
+            return Attempt({(job.unit, index): _limit_error(run, timeout)}, stopped=[rewritten.path])
         return self._one_by_one(job, piece_timeout)
 
     def _one_by_one(self, job: Job, timeout: float) -> Attempt:
         """A Release's templates, each behind the good ones before it, because those may have changed its model."""
         found = Attempt()
         good: list[int] = []
-        for index, _ in job.templates:
+        for index, rewritten in job.templates:
             others = [other for other, _ in job.templates if other not in good and other != index]
             prefix = job.without(others)
             chart = rendering_chart([prefix], self.library)
@@ -113,18 +125,18 @@ class Runner:
                 continue
             failure = read_failure(run.stderr) if run.stopped is None else None
             if isinstance(failure, RenderFailure):
-                rewritten = dict(job.templates)[index]
                 found.outcomes[job.unit, index] = render_error(
                     failure, rewritten, self.units[job.unit].templates[index]
                 )
             else:
                 found.outcomes[job.unit, index] = _limit_error(run, timeout)
+                found.stopped.append(rewritten.path)
         return found
 
     def _check_helm(self) -> None:
         run = self.run(yaml_chart([0]), self.timeout)
         if run.returncode != 0 or renderings(run.stdout) != ["0"]:
-            raise KcdError(f"helm does not work: {run.summary}", code="helm-failed")
+            raise KcdError(f"helm does not work: {run.summary}", code="helm-failed", hint=HELM_HINT)
 
 
 def _sized(text: str) -> Outcome:
@@ -144,6 +156,13 @@ def _limit_error(run: Run, timeout: float) -> TemplateError:
         return _too_large(f"more than helm can hold in {ADDRESS_SPACE >> 30} GiB")
     hint = "a map that was set into itself?" if "stack" in run.summary else None
     return TemplateError(f"helm crashed while rendering it: {run.summary}", hint=hint)
+
+
+def untried_error() -> TemplateError:
+    """For a template that ran into a limit in other Releases, and is not tried in this one."""
+    return TemplateError(
+        f"it was not rendered: it ran into a limit in {PATIENCE} other Releases", code="template-timeout"
+    )
 
 
 def _too_large(what: str) -> TemplateError:

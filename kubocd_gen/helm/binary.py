@@ -24,7 +24,8 @@ def find_helm(explicit: str | None = None) -> Path:
     of a virtual environment pins it. Raises KcdError `helm-missing`.
     """
     if explicit:
-        found = shutil.which(Path(explicit).expanduser())
+        # Not Path.expanduser, which makes `./helm`, a file, into `helm`, a name to be looked up on the PATH.
+        found = shutil.which(os.path.expanduser(explicit))  # noqa: PTH111
         if found is None:
             raise KcdError(f"'{explicit}' is not a helm binary that can be run", code="helm-missing", hint=_INSTALL)
         return Path(found).absolute()
@@ -44,5 +45,20 @@ def helm_version(helm: Path) -> str:
             [str(helm), "version", "--template", "{{.Version}}"], capture_output=True, text=True, timeout=30, check=True
         )
     except (OSError, subprocess.SubprocessError) as error:
-        raise KcdError(f"'{helm}' did not tell its version: {error}", code="helm-missing", hint=_INSTALL) from error
+        raise KcdError(
+            f"'{helm}' did not tell its version: {_why(error)}", code="helm-missing", hint=_INSTALL
+        ) from error
     return said.stdout.strip().removeprefix("v")
+
+
+def _why(error: OSError | subprocess.SubprocessError) -> str:
+    match error:
+        case subprocess.TimeoutExpired():
+            return f"it was still running after {error.timeout:g} seconds"
+        case subprocess.CalledProcessError():
+            said = next((line.strip() for line in (error.stderr or "").splitlines() if line.strip()), "")
+            return f"it ended with exit code {error.returncode}{f' ({said})' if said else ''}"
+        case OSError():
+            return error.strerror or "it could not be started"
+        case _:
+            return "it could not be run"

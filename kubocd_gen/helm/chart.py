@@ -59,8 +59,7 @@ def rendering_chart(jobs: Sequence[Job], library: str) -> Chart:
     """
     chart = _chart()
     chart.files["templates/_library.tpl"] = library
-    document = ['{{ $redirector := semver "0.0.0" }}']  # any pointer will do
-    document.append(_read("$models", _store(chart, "models", f"[{','.join(job.model for job in jobs)}]")))
+    document = [_read("$models", _store(chart, "models", f"[{','.join(job.model for job in jobs)}]"))]
     shared: dict[str, int] = {}
     stored: list[list[str]] = []
     for index, job in enumerate(jobs):
@@ -75,7 +74,8 @@ def rendering_chart(jobs: Sequence[Job], library: str) -> Chart:
             context = "$context"
         document.append(f'{{{{ $model := index $models {index} }}}}{{{{ $_ := set $model "Context" {context} }}}}')
         if job.image_redirector:
-            document.append('{{ $_ := set $model "ImageRedirector" $redirector }}')
+            # Any pointer will do, but not one for all: what it points to can be changed (`.ImageRedirector.Scan`).
+            document.append('{{ $_ := set $model "ImageRedirector" (semver "0.0.0") }}')
         for key, template in job.templates:
             chart.files[template.path.removeprefix(f"{CHART}/")] = template.text
             document.append(f'# {{{{ include "{template.path}" $model | b64enc }}}}')

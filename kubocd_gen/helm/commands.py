@@ -39,8 +39,8 @@ class Command:
 def commands(tokens: tuple[Token, ...]) -> Iterator[Command]:
     """The commands of an action's pipelines, inner ones before the one that they are an argument of.
 
-    Keywords, declared variables and the names that `define`, `block` and `template` take are no part of a command. It
-    works on any tokens, and where Go would refuse them its answer does not matter.
+    Keywords and the names that `define`, `block` and `template` take are no part of a command. It works on any tokens:
+    where Go would refuse them, each function must still be found, or Go complains of its name instead.
     """
     current = Command()
     outer: list[Command] = []
@@ -52,14 +52,14 @@ def commands(tokens: tuple[Token, ...]) -> Iterator[Command]:
             if current.words:
                 yield current
             current = Command(piped=True)
-        elif token.kind is Kind.ASSIGN:
-            current = Command()
-        elif token.kind is Kind.KEYWORD:
+        elif token.kind in (Kind.ASSIGN, Kind.KEYWORD):
+            if current.words:  # declared variables, or what Go refuses
+                yield current
             current = Command()
             named = token.text in TAKES_NAME
         elif named:
             if token.kind not in (Kind.STRING, Kind.RAW_STRING):
-                return  # Go refuses it
+                break  # Go refuses it
             named = False
         elif token.kind is Kind.RIGHT_PAREN:
             if current.words:
@@ -80,5 +80,6 @@ def commands(tokens: tuple[Token, ...]) -> Iterator[Command]:
             if token.kind is Kind.LEFT_PAREN:
                 outer.append(current)
                 current = Command()
-    if current.words:
-        yield current
+    for command in (current, *reversed(outer)):  # parentheses are left open only where Go refuses the text
+        if command.words:
+            yield command

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.helm.attempt import Attempt, Outcome, Runner
+from kubocd_gen.helm.attempt import HELM_HINT, PATIENCE, Attempt, Outcome, Runner, untried_error
 from kubocd_gen.helm.chart import FILE_SIZE, Chart, Job, renderings, yaml_chart
 from kubocd_gen.helm.checking import check_templates
 from kubocd_gen.helm.functions import library
@@ -32,7 +33,8 @@ class Helm:
     """The helm binary as a template engine that answers what KuboCD's would.
 
     `jobs` is how many helm processes may run at once; what they render does not depend on it. `timeout` is in seconds,
-    for one process. Scratch charts are removed, unless `debug_dir` is given: then they are made there and stay.
+    for one process; a template by itself gets a sixth of it. Scratch charts are removed, unless `debug_dir` is given:
+    then they are made there and stay.
     """
 
     def __init__(self, binary: Path, *, jobs: int = 2, timeout: float = 60.0, debug_dir: Path | None = None) -> None:
@@ -87,7 +89,7 @@ class Helm:
             run = self._run(yaml_chart(others), self._timeout)
             found = renderings(run.stdout) if run.returncode == 0 and run.stopped is None else []
             if len(found) != len(others):
-                raise KcdError(f"helm could not print YAML: {run.summary}", code="helm-failed")
+                raise KcdError(f"helm could not print YAML: {run.summary}", code="helm-failed", hint=HELM_HINT)
             texts = iter(found)
         return [f"{next(texts) if text is None else text}\n" for text in printed]
 
@@ -118,20 +120,27 @@ class Helm:
         at the end or for a process that has nothing else to do.
         """
         outcomes: dict[tuple[int, int], Outcome] = {}
-        queue = [(batch, self._timeout) for batch in _batches(jobs, self._jobs)]
+        queue = [(batch, runner.seconds(batch)) for batch in _batches(jobs, self._jobs)]
         good: list[Job] = []
+        stopped: Counter[str] = Counter()
         running: set[Future[Attempt]] = set()
         with ThreadPoolExecutor(self._jobs) as pool:
             while queue or good or running:
                 if not queue and good:
-                    queue, good = [(good, self._timeout)], []
+                    queue, good = [(good, runner.seconds(good))], []
                 while queue and len(running) < self._jobs:
-                    running.add(pool.submit(runner.attempt, *queue.pop()))
+                    batch, seconds = queue.pop()
+                    batch = _without_hopeless(batch, stopped, outcomes)
+                    if batch:
+                        running.add(pool.submit(runner.attempt, batch, seconds))
+                if not running:
+                    continue
                 done, running = wait(running, return_when=FIRST_COMPLETED)
                 for attempt in (future.result() for future in done):
                     outcomes.update(attempt.outcomes)
                     good.extend(attempt.good)
                     queue.extend(attempt.rest)
+                    stopped.update(attempt.stopped)
         return outcomes
 
     def _run(self, chart: Chart, timeout: float) -> Run:
@@ -142,7 +151,9 @@ class Helm:
             try:
                 return run_helm(self._binary, ["template", "kcd", str(folder / "chart")], home, timeout)
             except OSError as error:
-                raise KcdError(f"helm could not be started: {error}", code="helm-failed") from error
+                raise KcdError(
+                    f"{self._binary} could not be started: {error.strerror}", code="helm-failed", hint=HELM_HINT
+                ) from error
 
     @contextmanager
     def _scratch(self) -> Iterator[Path]:
@@ -183,6 +194,21 @@ def _batches(jobs: Sequence[Job], processes: int) -> list[list[Job]]:
         size += len(job.model) + (len(job.context) if job.mutates or job.context not in contexts else 0)
         contexts.add(job.context)
     return batches
+
+
+def _without_hopeless(
+    batch: Sequence[Job], stopped: Mapping[str, int], outcomes: dict[tuple[int, int], Outcome]
+) -> list[Job]:
+    """`batch` without the templates that ran into a limit often enough, whose outcome is noted."""
+    hopeless = {path for path, count in stopped.items() if count >= PATIENCE}
+    rest = []
+    for job in batch:
+        indexes = [index for index, rewritten in job.templates if rewritten.path in hopeless]
+        outcomes.update({(job.unit, index): untried_error() for index in indexes})
+        job = job.without(indexes) if indexes else job
+        if job.templates:
+            rest.append(job)
+    return rest
 
 
 def _strip(outcome: Outcome) -> Outcome:

@@ -12,7 +12,7 @@ from kubocd_gen.helm.template import Functions
 # name that is not here is undefined in KuboCD, whatever the helm in use has (`toYamlPretty`, `fromToml`, `mustToYaml`).
 _GO = "and call eq ge gt html index js le len lt ne not or print printf println slice urlquery"
 _HELM = "fromJson fromJsonArray fromYaml fromYamlArray include lookup required toJson toToml toYaml tpl"
-_KUBOCD = "getHostByName imageRedirect readFile resolveDNS"
+KUBOCD = ("getHostByName", "imageRedirect", "readFile", "resolveDNS")
 _SPRIG = """
     abbrev abbrevboth add add1 add1f addf adler32sum ago all any append atoi b32dec b32enc b64dec b64enc base bcrypt
     biggest buildCustomCert camelcase cat ceil chunk clean coalesce compact concat contains date dateInZone dateModify
@@ -32,10 +32,18 @@ _SPRIG = """
     trimall trunc tuple typeIs typeIsLike typeOf uniq unixEpoch unset until untilStep untitle upper urlJoin urlParse
     uuidv4 values without wrap wrapWith
 """
-KNOWN = frozenset(f"{_GO} {_HELM} {_KUBOCD} {_SPRIG}".split())
+KNOWN = frozenset(f"{_GO} {_HELM} {_SPRIG}".split()) | {*KUBOCD}
 
 # Sprig's functions that change the map that they are given.
 MUTATING = frozenset({"set", "unset", "merge", "mergeOverwrite", "mustMerge", "mustMergeOverwrite"})
+
+# Sprig's functions of the clock and of chance. `encryptAES` and the hashes of passwords are salted; `keys` and `values`
+# come in Go's random order of maps, but most often go on to `sortAlpha`, which makes up for it.
+_VARYING = """
+    ago bcrypt encryptAES genCA genCAWithKey genPrivateKey genSelfSignedCert genSelfSignedCertWithKey genSignedCert
+    genSignedCertWithKey htpasswd now randAlpha randAlphaNum randAscii randBytes randInt randNumeric shuffle uuidv4
+"""
+VARYING = frozenset(_VARYING.split())
 
 # Functions that KuboCD knows and kcd-gen refuses where a template reaches them, and what to write instead.
 UNSUPPORTED = {
@@ -75,6 +83,8 @@ def _go_string(value: Iterable[object]) -> str:
     return '"' + json.dumps(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
+# `kcd/address` prints an IP address as Go's `net.IP` does, which is what `resolveDNS` answers; for a name, nothing.
+#
 # How KuboCD reads an image's name: `oci://` is dropped, the rest split at each ':'. One part has no tag; of two, the
 # second is the tag where the first has a '/', and belongs to `host:port/repository` where it has one itself; of three,
 # the last is the tag.
@@ -141,9 +151,9 @@ _LIBRARY = """
   {{- end -}}
   {{- $host := index . 1 -}}
   {{- template "kcd/string" $host -}}
-  {{- $octet := "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])" -}}
-  {{- if regexMatch (printf "^(%s[.]){3}%s$|^[0-9a-fA-F:.]*:[0-9a-fA-F:.]*$" $octet $octet) $host -}}
-    {{- $host -}}
+  {{- $address := include "kcd/address" $host -}}
+  {{- if $address -}}
+    {{- ternary $address $host (eq $function "resolveDNS") -}}
   {{- else -}}
     {{- $hosts := fromJson @HOSTS@ -}}
     {{- $name := trimSuffix "." (lower $host) -}}
@@ -156,9 +166,49 @@ _LIBRARY = """
       {{- end -}}
     {{- end -}}
     {{- if not $answer -}}
-      {{- template "kcd/error" (list 0 (printf "no address is known for host %q" $host)) -}}
+      {{- template "kcd/error" (list 0 (printf "no address is known for the host '%s'" $host)) -}}
     {{- end -}}
     {{- $answer -}}
+  {{- end -}}
+{{- end -}}
+
+{{- define "kcd/address" -}}
+  {{- $octet := "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])" -}}
+  {{- $dotted := printf "(%s[.]){3}%s" $octet $octet -}}
+  {{- if regexMatch (printf "^%s$" $dotted) . -}}
+    {{- . -}}
+  {{- else if regexMatch (printf "(?s)^[0-9a-fA-F:]*:([0-9a-fA-F]*|%s)(%%.+)?$" $dotted) . -}}
+    {{- $text := regexReplaceAll "(?s)%.*" . "" | lower -}}
+    {{- with regexFind "[0-9]+[.].*" $text -}}
+      {{- $o := splitList "." . -}}
+      {{- $high := add (mul (index $o 0) 256) (index $o 1) -}}
+      {{- $low := add (mul (index $o 2) 256) (index $o 3) -}}
+      {{- $text = printf "%s%x:%x" (trimSuffix . $text) $high $low -}}
+    {{- end -}}
+    {{- $groups := "[0-9a-f]{1,4}(:[0-9a-f]{1,4})*" -}}
+    {{- $count := len (regexFindAll "[0-9a-f]+" $text -1) -}}
+    {{- $gap := contains "::" $text -}}
+    {{- $whole := or (and $gap (lt $count 8)) (and (not $gap) (eq $count 8)) -}}
+    {{- if and $whole (regexMatch (printf "^(%s)?(::(%s)?)?$" $groups $groups) $text) -}}
+      {{- $text = replace "::" (print ":" (repeat (sub 8 $count | int) "0:")) $text -}}
+      {{- $text = regexReplaceAll ":0+([0-9a-f])" (printf ":%s:" (trimAll ":" $text)) ":${1}" -}}
+      {{- if hasPrefix ":0:0:0:0:0:ffff:" $text -}}
+        {{- range $index, $group := slice (splitList ":" $text) 7 9 -}}
+          {{- $number := print "0x" $group | int64 -}}
+          {{- printf "%s%d.%d" (ternary "." "" (eq $index 1)) (div $number 256) (mod $number 256) -}}
+        {{- end -}}
+      {{- else -}}
+        {{- $short := "" -}}
+        {{- range list 8 7 6 5 4 3 2 -}}
+          {{- $run := print ":" (repeat . "0:") -}}
+          {{- if and (not $short) (contains $run $text) -}}
+            {{- $parts := splitn $run 2 $text -}}
+            {{- $short = printf "%s::%s" (trimPrefix ":" $parts._0) (trimSuffix ":" $parts._1) -}}
+          {{- end -}}
+        {{- end -}}
+        {{- $short | default (trimAll ":" $text) -}}
+      {{- end -}}
+    {{- end -}}
   {{- end -}}
 {{- end -}}
 """

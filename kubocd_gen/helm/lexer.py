@@ -42,13 +42,22 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What stands between `{{` and `}}`, comments excepted. `end` is the offset behind `}}`; `trims` says that it is
-    `-}}`.
+    """What stands between `{{` and `}}`, comments excepted. `start` is the offset of `{{`, `end` the one behind `}}`;
+    `trims` says that it is `-}}`. An action that Go's lexer refuses is the last: it is `broken`, and has the tokens
+    before the mistake.
     """
 
     tokens: tuple[Token, ...]
+    start: int
     end: int
     trims: bool
+    broken: bool = False
+
+    @property
+    def keyword(self) -> str | None:
+        """The keyword that the action begins with: `if`, `end`, …"""
+        first = next((token for token in self.tokens if token.kind is not Kind.SPACE), None)
+        return first.text if first is not None and first.kind is Kind.KEYWORD else None
 
 
 _WORDS = {
@@ -94,23 +103,34 @@ def actions(text: str) -> Iterator[Action]:
             continue
         if text[position : position + 1] == "-" and text[position + 1 : position + 2] in tuple(" \t\r\n"):
             position += 1  # the space behind the trim marker is one more space inside
-        action = _action(text, position)
-        if action is None:
-            return
+        action = _action(text, opening, position)
         yield action
+        if action.broken:
+            return
         position = action.end
 
 
-def _action(text: str, position: int) -> Action | None:
+def unclosed(text: str) -> Action | None:
+    """The innermost `if`, `range`, `with`, `define` or `block` that no `end` closes; None where all are closed."""
+    inside: list[Action] = []
+    for action in actions(text):
+        if action.keyword in ("if", "range", "with", "define", "block"):
+            inside.append(action)
+        elif action.keyword == "end" and inside:
+            inside.pop()
+    return inside[-1] if inside else None
+
+
+def _action(text: str, start: int, position: int) -> Action:
     tokens: list[Token] = []
     depth = 0
     while True:
         if right := _RIGHT.match(text, position):
             # Go refuses a right delimiter inside parentheses.
-            return None if depth else Action(tuple(tokens), right.end(), trims=right.end() - right.start() > 2)
+            return Action(tuple(tokens), start, right.end(), right.end() - right.start() > 2, broken=depth > 0)
         match = _TOKEN.match(text, position)
         if match is None:
-            return None
+            return Action(tuple(tokens), start, position, trims=False, broken=True)
         kind = Kind[match.lastgroup or ""]
         end = match.end()
         if kind is Kind.SPACE and text.startswith("-}}", end) and end - position > 1:
@@ -123,6 +143,6 @@ def _action(text: str, position: int) -> Action | None:
         elif kind is Kind.RIGHT_PAREN:
             depth -= 1
             if depth < 0:
-                return None
+                return Action(tuple(tokens), start, position, trims=False, broken=True)
         tokens.append(Token(kind, position, end, word))
         position = end

@@ -21,6 +21,7 @@ from typing import NamedTuple
 from kubocd_gen.diagnostics import nearest
 from kubocd_gen.helm import functions
 from kubocd_gen.helm.chart import DOCUMENT
+from kubocd_gen.helm.lexer import unclosed
 from kubocd_gen.helm.rewrite import CHART, UNDEFINED, Rewritten
 from kubocd_gen.helm.template import Template, TemplateError
 
@@ -29,6 +30,22 @@ _PARSE = re.compile(
     rf"Error: parse error (?:at|in) \(({CHART}/templates/_p/_[0-9a-f]+\.tpl)(?::(\d+))?[:\d]*\): (.*)", re.DOTALL
 )
 _EXECUTION = re.compile(rf"Error: (?:template: |execution error at \(|)({_DOCUMENT}):(\d+)(?::\d+)?\)?(.*)", re.DOTALL)
+_MISSING = 'the value is missing; give it one, or a default: (default "x" .a.b)'
+_REFUSAL_HINTS = {
+    "no address": "add it to 'hosts' in kcd-gen.yaml, or give it with --resolve",
+    "invalid image name": "write it with its registry, such as docker.io/library/nginx:1.27",
+    "expected a string; found no value": _MISSING,
+    "expected the model": "the second argument of imageRedirect is $",
+}
+_PARSE_HINTS = {
+    "bad character U+002D '-'": "a name with '-' is no field: write (index .x \"a-b\")",
+    "unclosed action": "its '}}' is missing, or a string in it goes on over the line's end",
+    "unclosed left paren": "a ')' is missing",
+    "unterminated quoted string": "a quotation mark is missing, or the string goes on over the line's end",
+    "unexpected {{end}}": "there is nothing for it to close: one {{ end }} too many, or an {{ if }} too few",
+    "unclosed comment": "a comment is written {{/* … */}}, without spaces",
+    "comment ends before closing delimiter": "a comment is written {{/* … */}}, without spaces",
+}
 _TRAILER = re.compile(r"\s*\n\s*Use --debug flag to render out invalid YAML\s*$")
 _MARK = re.compile(r"(?:^:\s*|HELM_ERR_START)kcd@(\d+)@")
 
@@ -69,12 +86,19 @@ def parse_error(failure: ParseFailure, rewritten: Rewritten, template: Template)
     hint = None
     if re.match(r"[\"'0-9+.]", message):
         message = f"malformed number or character {message}"  # helm cut Go's own words off
+    elif message.startswith("U+"):
+        message = f"unrecognized character in action {message}"
     elif match := re.fullmatch(r'function "(.*)" not defined', message):
         hint = nearest("did you mean '{}'?", match[1], functions.KNOWN - functions.UNSUPPORTED.keys())
+    hint = hint or next((advice for words, advice in _PARSE_HINTS.items() if words in message), None)
+    # An end that comes too early is told where it was expected from: the end itself can lie behind the last line.
+    if message == "unexpected EOF" and (opened := unclosed(rewritten.source)) is not None:
+        message = f"{{{{ {opened.keyword} }}}} has no {{{{ end }}}}"
+        return _error(template, opened.start, message, code="template-parse")
     started = re.search(r" started at :(\d+)$", message)
     if started:
-        message = f"{message[: started.start()]} started at line {_line(template, int(started[1])).line}"
-    where = _line(template, failure.line)
+        message = message[: started.start()]
+    where = _line(template, int(started[1]) if started else failure.line)
     return TemplateError(message, where.line, None, where.in_header, hint, code="template-parse")
 
 
@@ -93,9 +117,7 @@ def render_error(failure: RenderFailure, rewritten: Rewritten, template: Templat
             arguments = rewritten.arguments.get(offset, ())
             offset = arguments[argument - 1] if argument <= len(arguments) else offset
         message = base64.b64decode(refused[2]).decode("utf-8", "replace")
-        hint = (
-            "add it to `hosts` in kcd-gen.yaml, or give it with --resolve" if message.startswith("no address") else None
-        )
+        hint = next((advice for words, advice in _REFUSAL_HINTS.items() if message.startswith(words)), None)
         return _error(template, offset, message, hint)
     if unsupported := functions.UNSUPPORTED_CALL.search(inner[3]):
         name = unsupported[1]
@@ -106,7 +128,7 @@ def render_error(failure: RenderFailure, rewritten: Rewritten, template: Templat
         return _error(template, offset, _sentence(inner[3]))
     text = re.sub(r"^error calling \w+:\s+", "", cause[2])
     message = _own_words(f"{text} at <{cause[1]}>", rewritten)
-    return _error(template, offset, message, _hint(text))
+    return _error(template, offset, message, _hint(text, cause[1]))
 
 
 def unsupported_calls(rewritten: Rewritten, template: Template) -> list[TemplateError]:
@@ -125,12 +147,32 @@ def unsupported_calls(rewritten: Rewritten, template: Template) -> list[Template
     ]
 
 
-def _hint(cause: str) -> str | None:
-    if cause.startswith("nil pointer evaluating"):
-        return "a value on the way is missing; parentheses allow that: (.a).b"
+def _hint(cause: str, expression: str) -> str | None:
+    """The way out of a failure that Go tells as `cause` at `expression`."""
+    if nil := re.fullmatch(r"nil pointer evaluating interface \{\}\.(\w+)", cause):
+        above, missing = _parent(expression, nil[1]), "a value on the way is missing"
+        if above is None:
+            return f"{missing}; parentheses allow that: (.a).b"
+        return f"'{above}' has no value; give it one, or allow that with parentheses: ({above}).{nil[1]}"
+    if field := re.fullmatch(r"can't evaluate field (\w+) in type interface \{\}", cause):
+        above = _parent(expression, field[1])
+        return f"'{above}' is not a map" if above else "what stands before the field is not a map"
     if cause.startswith("incompatible types for comparison"):
         return "the model's numbers are floats: compare .x with 8080.0, or (int .x) with 8080"
+    if re.fullmatch(r'template ".*" not defined', cause):
+        return "a template finds only what its own text or the package's templateHeader defines"
+    if cause.endswith("; got interface {}") or cause.startswith("invalid value; expected"):
+        return _MISSING
     return None
+
+
+def _parent(expression: str, field: str) -> str | None:
+    """What stands before `field` in a chain such as `.a.b.c`; None where that is not sure."""
+    if not re.fullmatch(r"\$?\w*(?:\.\w+)+", expression):
+        return None
+    parts = expression.split(".")
+    above = ".".join(parts[: parts.index(field, 1)]) if parts[1:].count(field) == 1 else ""
+    return above or None
 
 
 def _error(
@@ -174,7 +216,8 @@ def _line(template: Template, line: int) -> _Line:
     shared_by_header = "{{" in header_end and "{{" not in template.text.partition("\n")[0]
     if line <= above or (line == above + 1 and shared_by_header):
         return _Line(line, in_header=True)
-    return _Line(line - above, in_header=False)
+    lines = template.text.count("\n") + (not template.text.endswith("\n"))
+    return _Line(min(line - above, max(lines, 1)), in_header=False)
 
 
 def _own_words(message: str, rewritten: Rewritten) -> str:

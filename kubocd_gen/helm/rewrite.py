@@ -97,10 +97,10 @@ class _Rewriter:
         bodies = [main]
         inside = [main]  # the body in which what comes next stands, one more for each `end` that is to come
         for action in actions(self.source):
-            keyword = self._keyword(action)
+            keyword = action.keyword
             body = inside[-1]
             for command in commands(action.tokens):
-                self._command(command, body)
+                self._command(command, body, broken=action.broken)
             if keyword in TAKES_NAME:
                 self._name(action)
             if keyword in ("define", "block"):
@@ -120,17 +120,13 @@ class _Rewriter:
             self.path, self.source, _apply(self.source, edits), edits, self.arguments, self.holder, self.mutates
         )
 
-    def _keyword(self, action: Action) -> str | None:
-        first = next((token for token in action.tokens if token.kind is not Kind.SPACE), None)
-        return first.text if first is not None and first.kind is Kind.KEYWORD else None
-
     def _name(self, action: Action) -> None:
         for token in action.tokens:
             if token.kind in (Kind.STRING, Kind.RAW_STRING):
                 self._insert(token.start + 1, self.path, token.start)
                 return
 
-    def _command(self, command: Command, body: _Body) -> None:
+    def _command(self, command: Command, body: _Body, *, broken: bool) -> None:
         for index, word in enumerate(command.words):
             name = word.function
             if name is None:
@@ -141,6 +137,8 @@ class _Rewriter:
             self.mutates |= name in functions.MUTATING
             if name not in functions.KNOWN:
                 self._insert(word.start, UNDEFINED, word.start)
+            elif broken and name in functions.KUBOCD:
+                self._replace(word.start, end, "list", word.start)  # known to Go, which then finds the mistake
             elif name in functions.UNSUPPORTED:
                 call = f'call "kcd-unsupported {name}"'
                 self._replace(word.start, end, call if calls else f"({call})", word.start)

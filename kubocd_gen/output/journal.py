@@ -20,9 +20,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.diagnostics import KcdError, Position
 from kubocd_gen.output.ownership import RECORDS
-from kubocd_gen.output.tree import Tree
+from kubocd_gen.output.tree import Tree, advice, place
 
 STAGING = f"{RECORDS}/.staging"
 
@@ -90,8 +90,9 @@ def carry_out(root: Path, steps: Sequence[Step]) -> None:
                 _undo(root, index, step)
         except OSError as error:
             raise KcdError(
-                f"writing {root} stopped half-way ({cause}) and could not be undone: {error}",
+                f"writing the output stopped half-way ({_reason(cause)}) and could not be undone: {_reason(error)}",
                 code="interrupted-output",
+                position=_place(root, error),
                 hint="run the build again: it completes the write",
             ) from cause
         close_staging(root)
@@ -118,9 +119,10 @@ def complete(tree: Tree) -> bool:
         _sync_parents(tree.root, steps)
     except OSError as error:
         raise KcdError(
-            f"an earlier build was interrupted while it wrote {tree.root}, and that can't be completed: {error}",
+            f"an earlier build was interrupted while it wrote, and that can't be completed: {_reason(error)}",
             code="interrupted-output",
-            hint="remove the cause and run the build again",
+            position=_place(tree.root, error),
+            hint=f"{advice(error)}; the next build completes the write",
         ) from error
     close_staging(tree.root)
     return bool(steps)
@@ -164,37 +166,37 @@ def link_or_copy(source: str | Path, target: str | Path) -> None:
 
 
 def _do(root: Path, index: int, step: Step) -> None:
-    place, new, old = root / step.path, staged(root, index), root / STAGING / "old" / str(index)
+    target, new, old = root / step.path, staged(root, index), root / STAGING / "old" / str(index)
     if not step.replace:
-        if os.path.lexists(place):
-            place.rename(old)
+        if os.path.lexists(target):
+            target.rename(old)
         remove_empty_folders(root, step.path.rpartition("/")[0])
         return
     if not os.path.lexists(new):
         return  # an interrupted write got this far
-    place.parent.mkdir(parents=True, exist_ok=True)
-    if os.path.lexists(place):
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if os.path.lexists(target):
         # A file is replaced in one step, so its old self is kept under a second name; a folder must first make room.
         if new.is_dir():
-            place.rename(old)
+            target.rename(old)
         else:
-            link_or_copy(place, old)
-    new.replace(place)
+            link_or_copy(target, old)
+    new.replace(target)
 
 
 def _undo(root: Path, index: int, step: Step) -> None:
-    place, new, old = root / step.path, staged(root, index), root / STAGING / "old" / str(index)
+    target, new, old = root / step.path, staged(root, index), root / STAGING / "old" / str(index)
     if os.path.lexists(old):
         if step.replace and not os.path.lexists(new):
             if old.is_dir():
-                place.rename(new)
+                target.rename(new)
             else:
-                link_or_copy(place, new)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        old.replace(place)
+                link_or_copy(target, new)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        old.replace(target)
     elif step.replace:
         if not os.path.lexists(new):
-            place.rename(new)
+            target.rename(new)
         remove_empty_folders(root, step.path.rpartition("/")[0])
 
 
@@ -218,9 +220,22 @@ def _read(tree: Tree) -> tuple[tuple[Step, ...], frozenset[str]]:
     return steps, paths
 
 
+def _reason(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+def _place(root: Path, error: OSError) -> Position:
+    """The file that the operating system complains of: the second where it is a move, which is where it leads."""
+    name = error.filename2 or error.filename
+    return place(Path(os.fsdecode(name)) if isinstance(name, (str, bytes)) else root)
+
+
 def _broken(tree: Tree) -> KcdError:
     return KcdError(
-        f"{tree.root / _JOURNAL} is not the journal of a write that was interrupted",
+        "this is not the journal of a write that was interrupted",
         code="broken-journal",
-        hint=f"delete {tree.root / STAGING}, restore the output from Git, and build again",
+        position=place(tree.root / _JOURNAL),
+        hint=f"delete {place(tree.root / STAGING)}, restore the output from Git, and build again",
     )

@@ -181,12 +181,12 @@ def _compare(
     tree: Tree, wanted: dict[str, bytes], removable: frozenset[str], *, owned: frozenset[str]
 ) -> tuple[FileChange, ...]:
     changes: list[FileChange] = []
-    errors: dict[str, KcdError] = {}  # one link or folder in the way is the problem of many files
+    errors: dict[tuple[str, str], KcdError] = {}  # one link or folder in the way is the problem of many files
     for path in sorted(wanted.keys() | removable):
         try:
             changes += _compare_one(tree, path, wanted.get(path), owned)
         except KcdError as error:
-            errors[error.message] = error
+            errors[error.code, str(error.position)] = error
     if errors:
         raise next(iter(errors.values())) if len(errors) == 1 else KcdErrors(errors.values())
     return tuple(changes)

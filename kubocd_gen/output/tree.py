@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
 
 from kubocd_gen.diagnostics import KcdError, Position
+from kubocd_gen.sources.discovery import display_path
+
+_ADVICE = {
+    **dict.fromkeys(
+        (errno.EACCES, errno.EPERM), "give the user who runs kcd-gen the right to it, or choose another output"
+    ),
+    errno.EROFS: "the disk can only be read; choose another output",
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room on the disk and build again"),
+    errno.ENOTDIR: "a file stands where a folder is needed; move it away, or choose another output",
+    errno.EISDIR: "a folder stands where a file is needed; move it away",
+}
+
+
+def place(path: Path) -> Position:
+    """A file or folder of the output, as messages name it."""
+    return Position(display_path(path, Path.cwd()))
+
+
+def advice(error: OSError) -> str:
+    """The way out of what the operating system says."""
+    return _ADVICE.get(error.errno or 0, "remove the cause and build again")
 
 
 class Tree:
@@ -57,9 +79,9 @@ class Tree:
     def foreign(self, path: str) -> KcdError:
         """The error for something at `path` that kcd-gen did not write and that stands in its way."""
         return KcdError(
-            f"{self.root / path} is in the way: kcd-gen did not write it and leaves it alone",
+            "this is in the way: kcd-gen did not write it and leaves it alone",
             code="foreign-file",
-            position=Position((self.root / path).as_posix()),
+            position=place(self.root / path),
             hint="move it out of the output, or delete it",
         )
 
@@ -75,8 +97,10 @@ class Tree:
             self._device = status.st_dev
         if status.st_dev != self._device:
             raise KcdError(
-                f"{self.root / path} is on another file system than {self.root}, so no file can be moved there at once",
+                f"this is on another file system than {place(self.root)}, so no file can be moved there at once",
                 code="other-file-system",
+                position=place(self.root / path),
+                hint="unmount it, or mount the whole output, so that all of it is on one file system",
             )
         return True
 
@@ -89,12 +113,17 @@ class Tree:
             raise self._unreadable(path, error) from error
         if stat.S_ISLNK(status.st_mode):
             raise KcdError(
-                f"{self.root / path} is a symbolic link; kcd-gen writes only where no link leads elsewhere",
+                "this is a symbolic link; kcd-gen writes only where no link leads elsewhere",
                 code="symlinked-output",
-                position=Position((self.root / path).as_posix()),
-                hint="replace the link by what it points to, or set `output` to the real folder",
+                position=place(self.root / path),
+                hint="replace the link by what it points to, or set 'output' (--output) to the real folder",
             )
         return status
 
     def _unreadable(self, path: str, error: OSError) -> KcdError:
-        return KcdError(f"cannot read {self.root / path}: {error.strerror}", code="unreadable-output")
+        return KcdError(
+            f"the output can't be read: {error.strerror}",
+            code="unreadable-output",
+            position=place(self.root / path),
+            hint=advice(error),
+        )

@@ -115,5 +115,5 @@ def _escape(match: re.Match[str]) -> str:
         return short
     code = ord(character)
     if 0xD800 <= code <= 0xDFFF:
-        raise KcdError(f"a text holds half a character (the surrogate U+{code:04X})", code="not-unicode")
+        raise KcdError(f"a string holds half a character (the surrogate U+{code:04X})", code="not-unicode")
     return f"\\x{code:02X}" if code <= 0xFF else f"\\u{code:04X}" if code <= 0xFFFF else f"\\U{code:08X}"

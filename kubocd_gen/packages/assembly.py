@@ -18,6 +18,7 @@ from kubocd_gen.output.yaml_emitter import emit_documents
 from kubocd_gen.packages.archive import is_package_file, read_package_archive
 from kubocd_gen.packages.authoring import Authored, groomed
 from kubocd_gen.packages.charts.chart import Chart
+from kubocd_gen.packages.image import check_files
 from kubocd_gen.packages.oci import CONFIG_TYPE, CONTENT_TYPE, MANIFEST_TYPE, Descriptor, sha256
 from kubocd_gen.packages.packing import stored, tarred
 
@@ -76,7 +77,11 @@ def assemble(authored: Authored, charts: Sequence[Chart], source_date: int | Non
     files = {**{name: text.encode("utf-8") for name, text in texts.items()}, **archives}
     layer = stored(tarred(files, time))
     # What is published can be read: the limits of a package's archive are those of its reader.
-    read_package_archive(layer, describe=package.label, position=package.position("modules"))
+    check_files(
+        read_package_archive(layer, describe=package.label, position=package.position("modules")),
+        describe=package.label,
+        position=package.position("modules"),
+    )
     config = json.dumps(full, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
     manifest = {
         "schemaVersion": 2,

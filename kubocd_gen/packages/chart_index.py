@@ -1,19 +1,26 @@
-"""The Helm repository index inside a package: does it speak of the chart archives that are really there?"""
+"""The charts inside a package: does the Helm repository index speak of them as they are, and will Helm load them?"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
 from kubocd_gen.diagnostics import KcdError, Position, nearest
+from kubocd_gen.packages.chart_archive import Budget, check_chart_archive
+from kubocd_gen.packages.limits import LIMITS, Limits, over_limit
+from kubocd_gen.packages.tar_stream import BadArchive, OverLimit
 from kubocd_gen.packages.text import shown
 
 # helm writes some five levels and thirty values a chart. Deep nesting crashes the C composer; many values cost memory.
 _DEEPEST = 64
 _MOST_VALUES = 100_000
+
+
+_AGAIN = "package it again with 'kubocd package'"
 
 
 class _Bad(Exception):
@@ -22,43 +29,79 @@ class _Bad(Exception):
     def __init__(self, what: str, *, code: str = "bad-index", hint: str | None = None) -> None:
         super().__init__(what)
         self.code = code
-        self.hint = hint
+        self.hint = hint or _AGAIN
 
 
-def check_charts(files: Mapping[str, bytes], *, describe: str, position: Position | None = None) -> None:
-    """Compare the chart archives in `files` with `index.yaml` beside them.
+def check_charts(
+    files: Mapping[str, bytes], *, describe: str, position: Position | None = None, limits: Limits = LIMITS
+) -> None:
+    """Compare the chart archives in `files` with `index.yaml` beside them, and see that Helm will load them.
 
     Every archive that the index names must be there, and have the SHA-256 that the index gives, if it gives one: Flux
-    finds and checks the charts by it. An archive that the index leaves out is fine. Raises KcdError `bad-index` or
-    `corrupt-chart`, whose sentence begins with `describe`.
+    finds and checks the charts by it. An archive that the index leaves out is fine. Raises KcdError `bad-index`,
+    `corrupt-chart` or `package-limit`, whose sentence begins with `describe`.
     """
+    charts = {name: data for name, data in files.items() if name.endswith(".tgz")}
     try:
-        _check(_load(files["index.yaml"]), {name: data for name, data in files.items() if name.endswith(".tgz")})
+        _check(_load(files["index.yaml"]), charts)
     except _Bad as bad:
         raise KcdError(f"{describe}: {bad}", code=bad.code, position=position, hint=bad.hint) from None
+    check_chart_archives(charts, describe=describe, position=position, limits=limits)
+
+
+def check_chart_archives(
+    charts: Mapping[str, bytes], *, describe: str, position: Position | None, limits: Limits
+) -> None:
+    """See that Helm will load each chart. Raises KcdError `corrupt-chart` or `package-limit`."""
+    budget = Budget.of(limits)
+    for name, data in charts.items():
+        what = f"{describe}: the chart {shown(name)}"
+        if len(data) > limits.chart_archive:
+            raise over_limit(
+                f"{what} is larger", "chart-archive", limits.chart_archive, needed=len(data), position=position
+            )
+        try:
+            check_chart_archive(data, limits, budget)
+        except OverLimit as over:
+            raise over_limit(
+                f"{what} {over}", over.name, limits.of(over.name), needed=over.needed, position=position
+            ) from None
+        except BadArchive as bad:
+            raise KcdError(
+                f"{what} {bad}",
+                code="corrupt-chart",
+                position=position,
+                hint="Helm in the cluster would not load it; package it again with 'helm package'",
+            ) from None
 
 
 def _check(index: Mapping[str, Any], charts: Mapping[str, bytes]) -> None:
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in charts.items()}
-    for chart, entry in _entries(index):
+    known: dict[tuple[str, str], Mapping[str, Any]] = {}
+    for key, entry in _entries(index):
+        chart = " ".join(shown(part) for part in key if part)
+        first = known.setdefault(key, entry)
+        if any(first.get(field) != entry.get(field) for field in ("urls", "digest")):
+            raise _Bad(f"index.yaml has the chart {chart} twice, and the two differ")
         expected = _given(entry.get("digest"))
         for url in _urls(chart, entry):
             name = url.removeprefix("./")
             if "/" in name:
                 raise _Bad(
                     f"index.yaml has the chart {chart} at {shown(url)}, which is not in the package",
-                    hint="package it again with 'kubocd package' or 'kcd-gen package', which write relative URLs",
+                    hint=f"{_AGAIN}, which writes relative URLs",
                 )
             if name not in digests:
                 raise _Bad(
                     f"index.yaml names the chart archive {shown(name)}, which is not in the package",
                     code="corrupt-chart",
-                    hint=nearest("the package has '{}'", name, digests),
+                    hint=nearest("the package has '{}'; package it again with 'kubocd package'", name, digests),
                 )
             if expected is not None and str(expected).removeprefix("sha256:").lower() != digests[name]:
                 raise _Bad(
                     f"the chart {name} has the digest {digests[name]}; index.yaml says {shown(str(expected))}",
                     code="corrupt-chart",
+                    hint="the package was changed after it was built, or its build was broken: package it again",
                 )
 
 
@@ -79,33 +122,46 @@ def _load(text: bytes) -> dict[str, Any]:
 
 def _guard(text: bytes) -> None:
     """Walk through the events of `text`, which costs no memory, before anything is made of it."""
-    depth = 0
+    open_: list[set[str] | None] = []  # the keys of each map around the event, None for a list
+    is_key: list[bool] = []  # whether the next node in it is a key
     for count, event in enumerate(yaml.parse(text, Loader=yaml.CBaseLoader)):
         if count > _MOST_VALUES:
             raise _Bad(f"index.yaml holds more than {_MOST_VALUES} values")
         if isinstance(event, yaml.AliasEvent):
             raise _Bad("index.yaml uses an alias, which helm never writes")
-        if isinstance(event, yaml.ScalarEvent) and event.value == "<<" and event.implicit[0]:
-            raise _Bad("index.yaml uses a merge key, which helm never writes")
+        if isinstance(event, yaml.CollectionEndEvent):
+            open_.pop()
+            is_key.pop()
+        if not isinstance(event, yaml.NodeEvent):
+            continue
+        if is_key:
+            if isinstance(event, yaml.ScalarEvent) and is_key[-1] and (keys := open_[-1]) is not None:
+                if event.value == "<<" and event.implicit[0]:
+                    raise _Bad("index.yaml uses a merge key, which helm never writes")
+                if event.value in keys:
+                    raise _Bad(f"index.yaml has the key {shown(event.value)} twice in one map, which Flux refuses")
+                keys.add(event.value)
+            is_key[-1] = open_[-1] is not None and not is_key[-1]
         if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-        if depth > _DEEPEST:
+            open_.append(set() if isinstance(event, yaml.MappingStartEvent) else None)
+            is_key.append(isinstance(event, yaml.MappingStartEvent))
+        if len(open_) > _DEEPEST:
             raise _Bad(f"index.yaml is nested more than {_DEEPEST} levels deep")
 
 
-def _entries(index: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Each version of each chart, with its name and version as words for a message."""
+def _entries(index: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], Mapping[str, Any]]]:
+    """Each version of each chart, with its name and version."""
     charts = _given(index.get("entries")) or {}
     if not isinstance(charts, dict):
         raise _Bad("index.yaml has no map of charts")
     for name, value in charts.items():
+        if "/" in name or name in (".", ".."):
+            raise _Bad(f"index.yaml has a chart of the name {shown(name)}, which Helm passes over")
         versions = _given(value) or []
         if not isinstance(versions, list) or not all(isinstance(entry, dict) for entry in versions):
-            raise _Bad(f"index.yaml has no list of versions for the chart {shown(str(name))}")
+            raise _Bad(f"index.yaml has no list of versions for the chart {shown(name)}")
         for entry in versions:
-            yield f"{shown(str(name))} {shown(str(entry.get('version')))}", entry
+            yield (name, str(_given(entry.get("version")) or "")), entry
 
 
 def _urls(chart: str, entry: Mapping[str, Any]) -> list[str]:
@@ -118,3 +174,25 @@ def _urls(chart: str, entry: Mapping[str, Any]) -> list[str]:
 def _given(value: object) -> object:
     """`value`, or None where YAML has a null, which the loader gives as the text that stands there."""
     return None if value in ("", "~", "null") else value
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class IndexedChart:
+    """A chart as `index.yaml` offers it; `sha256` is of the archive's bytes, in hexadecimal."""
+
+    name: str
+    version: str
+    sha256: str
+
+
+def indexed_charts(files: Mapping[str, bytes]) -> tuple[IndexedChart, ...]:
+    """The charts that the index of `files` offers, sorted. The files must have passed `check_charts`."""
+    charts: Any = _given(_load(files["index.yaml"]).get("entries")) or {}
+    found = set()
+    for name, value in charts.items():
+        versions: Any = _given(value) or []
+        for entry in versions:
+            for url in _urls(str(name), entry):
+                digest = hashlib.sha256(files[url.removeprefix("./")]).hexdigest()
+                found.add(IndexedChart(str(name), str(entry.get("version")), digest))
+    return tuple(sorted(found))

@@ -10,6 +10,7 @@ This module imports `requests`, which takes 0.1 s; it is imported itself only wh
 from __future__ import annotations
 
 import contextlib
+import http.client
 import queue
 import socket
 import ssl
@@ -188,6 +189,24 @@ class _Connection(HTTPConnection):
     def request(self, *arguments: Any, **options: Any) -> None:
         self._show()  # of a connection that is used again
         super().request(*arguments, **options)
+
+    def getresponse(self) -> Any:
+        """The answer's head. Where it is refused, the answer is closed, which urllib3 leaves to the collector."""
+        heads: list[http.client.HTTPResponse] = []
+
+        def head(*arguments: Any, **options: Any) -> http.client.HTTPResponse:
+            heads.append(http.client.HTTPResponse(*arguments, **options))
+            return heads[-1]
+
+        self.response_class = head  # type: ignore[assignment]
+        try:
+            return super().getresponse()
+        except BaseException:
+            for one in heads:
+                one.close()
+            raise
+        finally:
+            del self.response_class
 
     def close(self) -> None:
         plain, self._plain = self._plain, None

@@ -9,13 +9,13 @@ from typing import Any, Protocol
 from kubocd_gen.diagnostics import KcdError, Position
 from kubocd_gen.packages.archive import read_package_archive
 from kubocd_gen.packages.chart_index import check_charts
+from kubocd_gen.packages.limits import LIMITS, Limits
 from kubocd_gen.packages.oci import (
     CONFIG_TYPE,
     CONTENT_TYPE,
     DOCKER_LIST_TYPE,
     DOCKER_MANIFEST_TYPE,
     INDEX_TYPE,
-    JSON_LIMIT,
     MANIFEST_TYPE,
     Descriptor,
     parse_descriptor,
@@ -43,9 +43,14 @@ class PackageImage:
     """A package as it lies in a layout, cache or registry, verified down to the digests of its charts."""
 
     reference: str  # registry/repository:tag
-    digest: str  # sha256:… of the image manifest
-    layer_digest: str  # sha256:… of the content layer
+    manifest: Descriptor
+    layer: Descriptor
     files: Mapping[str, bytes] = field(repr=False, hash=False)  # original.yaml, status.yaml, index.yaml, *.tgz, …
+
+    @property
+    def digest(self) -> str:
+        """The image manifest's, by which the package is pinned."""
+        return self.manifest.digest
 
 
 class BlobStore(Protocol):
@@ -58,42 +63,56 @@ class BlobStore(Protocol):
         """The blob's file, None where there is no file to name."""
 
 
-def read_image(reference: Reference, descriptor: Descriptor, store: BlobStore) -> PackageImage:
+def read_image(reference: Reference, descriptor: Descriptor, store: BlobStore, limits: Limits = LIMITS) -> PackageImage:
     """The package whose manifest `descriptor` names.
 
     Raises KcdError: `not-a-package` where the image is something else, `bad-archive`, `bad-index` or `corrupt-chart`
-    where the package is not as KuboCD's packager makes it, and what `store` raises.
+    where the package is not as KuboCD's packager makes it, `package-limit` beyond `limits`, and what `store` raises.
     """
-    layer = _layer(reference, descriptor, store)
+    _, layer = read_parts(reference, descriptor, store, limits)
     position = store.position(layer)
-    files = read_package_archive(store.read_blob(layer), describe=str(reference), position=position)
-    check_files(files, describe=str(reference), position=position)
-    return PackageImage(str(reference), descriptor.digest, layer.digest, files)
+    data = store.read_blob(layer, limit=limits.layer)
+    files = read_package_archive(data, describe=str(reference), position=position, limits=limits)
+    check_files(files, describe=str(reference), position=position, limits=limits)
+    return PackageImage(str(reference), descriptor, layer, files)
 
 
-def check_files(files: Mapping[str, bytes], *, describe: str, position: Position | None = None) -> None:
-    """Raises KcdError `bad-archive`, `bad-index` or `corrupt-chart` where a layer's files do not make a package."""
+def check_files(
+    files: Mapping[str, bytes], *, describe: str, position: Position | None = None, limits: Limits = LIMITS
+) -> None:
+    """See that a layer's files make a package.
+
+    Raises KcdError `bad-archive`, `bad-index`, `corrupt-chart`, and `package-limit` beyond `limits`.
+    """
     if missing := [name for name in _REQUIRED if name not in files]:
         raise KcdError(
             f"the archive of {describe} has no {' and no '.join(missing)}", code="bad-archive", position=position
         )
-    check_charts(files, describe=describe, position=position)
+    check_charts(files, describe=describe, position=position, limits=limits)
 
 
-def _layer(reference: Reference, descriptor: Descriptor, store: BlobStore) -> Descriptor:
-    """The content layer's descriptor, once manifest and config are what KuboCD's packager writes."""
+def read_parts(
+    reference: Reference, descriptor: Descriptor, store: BlobStore, limits: Limits = LIMITS
+) -> tuple[Descriptor, Descriptor]:
+    """Config and content layer of the image whose manifest `descriptor` names; only the manifest is read.
+
+    Raises KcdError `not-a-package` where they are not what KuboCD's packager writes, and what `store` raises.
+    """
     position = store.position(descriptor)
 
     def other(what: str, hint: str | None = None) -> KcdError:
         return KcdError(
-            f"{reference} is {what}, not a KuboCD package", code="not-a-package", position=position, hint=hint
+            f"{reference} is {what}, not a KuboCD package",
+            code="not-a-package",
+            position=position,
+            hint=hint or "'spec.package' of a Release names an image that 'kubocd package' has made",
         )
 
     if descriptor.media_type != MANIFEST_TYPE:
         raise other(_MANIFESTS.get(descriptor.media_type) or f"of the media type {shown(descriptor.media_type)}")
     what = f"the manifest of {reference}"
     manifest = parse_object(
-        store.read_blob(descriptor, limit=JSON_LIMIT), what=what, code="not-a-package", position=position
+        store.read_blob(descriptor, limit=limits.manifest), what=what, code="not-a-package", position=position
     )
     # The manifest may leave its media type out; the descriptor has said it.
     media_type = str(manifest.get("mediaType", MANIFEST_TYPE))
@@ -109,7 +128,7 @@ def _layer(reference: Reference, descriptor: Descriptor, store: BlobStore) -> De
     layer = _part(layers[0], f"the layer of {reference}", position)
     if layer.media_type != CONTENT_TYPE:
         raise other(f"an image with a layer of type {shown(layer.media_type)}")
-    return layer
+    return config, layer
 
 
 def _part(value: Any, what: str, position: Position | None) -> Descriptor:

@@ -11,13 +11,11 @@ import stat
 from pathlib import Path
 
 from kubocd_gen.diagnostics import KcdError, Position
+from kubocd_gen.packages.limits import LIMITS, Limits, over_limit
 from kubocd_gen.packages.oci import (
     DOCKER_LIST_TYPE,
     INDEX_TYPE,
-    JSON_LIMIT,
-    LAYER_LIMIT,
     MANIFEST_TYPE,
-    MIB,
     REF_NAME,
     Descriptor,
     parse_descriptor,
@@ -34,11 +32,13 @@ _VENDOR = "vendor the package again, with 'kcd-gen vendor' or 'skopeo copy'"
 class OciLayout:
     """An image layout folder, opened at the first question and read once; safe to ask from several threads.
 
-    `name` is how messages and positions call the folder, by default its path as it is given.
+    `name` is how messages and positions call the folder, by default its path as it is given; `limits` are for what
+    the layout reads for itself.
     """
 
-    def __init__(self, path: Path, name: str | None = None) -> None:
+    def __init__(self, path: Path, name: str | None = None, limits: Limits = LIMITS) -> None:
         self._folder = path
+        self._limits = limits
         self.path = Path(name or path)
         self._named: dict[str, list[object]] | None = None  # the index's entries, not yet parsed, by reference name
 
@@ -67,25 +67,23 @@ class OciLayout:
         (descriptor,) = found.values()
         return self._only_manifest(reference, descriptor)
 
-    def read_blob(self, descriptor: Descriptor, *, limit: int = LAYER_LIMIT) -> bytes:
+    def read_blob(self, descriptor: Descriptor, *, limit: int = LIMITS.layer) -> bytes:
         """The blob's bytes, verified.
 
-        Raises KcdError: `corrupt-blob` where the file is missing or not what `descriptor` says, `bad-layout` where it
-        is over `limit` bytes or no regular file.
+        Raises KcdError: `corrupt-blob` where the file is missing or not what `descriptor` says, `package-limit` where
+        it is over `limit` bytes, `bad-layout` where it is no regular file.
         """
         position = self.position(descriptor)
+        name = "manifest" if descriptor.is_manifest else "layer"
         if descriptor.size > limit:
-            raise KcdError(
-                f"blob {descriptor.digest} is {descriptor.size} bytes long; the limit is {limit // MIB} MiB",
-                code="bad-layout",
-                position=position,
-            )
-        data = _read_regular(self._folder / _blob(descriptor), limit)
+            what = f"blob {descriptor.digest} is larger"
+            raise over_limit(what, name, limit, needed=descriptor.size, position=position)
+        data = _read_regular(self._folder / _blob(descriptor), name, limit)
         if data is None:
-            raise KcdError(f"{position} is missing", code="corrupt-blob", position=position, hint=_VENDOR)
+            raise KcdError("the blob is missing", code="corrupt-blob", position=position, hint=_VENDOR)
         if (actual := sha256(data)) != descriptor.digest:
             raise KcdError(
-                f"{position} has the digest {actual}, not {descriptor.digest}",
+                f"the blob has the digest {actual}, not the one that it is named by",
                 code="corrupt-blob",
                 position=position,
                 # skopeo does not write a blob whose file is there already, so it would repair nothing.
@@ -93,12 +91,16 @@ class OciLayout:
             )
         if len(data) != descriptor.size:
             raise KcdError(
-                f"{position} ({actual}) is {len(data)} bytes long; its descriptor says {descriptor.size}",
+                f"the blob is {len(data)} bytes long; its descriptor says {descriptor.size}",
                 code="corrupt-blob",
                 position=position,
                 hint=_VENDOR,
             )
         return data
+
+    def has(self, descriptor: Descriptor) -> bool:
+        """Whether a file of that digest is there, whatever it holds."""
+        return (self._folder / _blob(descriptor)).is_file()
 
     def position(self, descriptor: Descriptor) -> Position:
         """The blob's file, for messages."""
@@ -133,7 +135,7 @@ class OciLayout:
         position = self.position(descriptor)
         what = f"the image index of {reference}"
         index = parse_object(
-            self.read_blob(descriptor, limit=JSON_LIMIT), what=what, code="bad-layout", position=position
+            self.read_blob(descriptor, limit=self._limits.manifest), what=what, code="bad-layout", position=position
         )
         usable = [
             inner
@@ -150,7 +152,7 @@ class OciLayout:
 
     def _read_json(self, name: str) -> dict[str, object]:
         position = self._at(name)
-        data = _read_regular(self._folder / name, JSON_LIMIT)
+        data = _read_regular(self._folder / name, "manifest", self._limits.manifest)
         if data is None:
             raise KcdError(
                 f"{self.path} is not an OCI image layout: it has no {name}",
@@ -179,8 +181,11 @@ def _descriptors(entries: list[object], what: str, position: Position) -> list[D
     return [parse_descriptor(entry, what=what, code="bad-layout", position=position) for entry in entries]
 
 
-def _read_regular(path: Path, limit: int) -> bytes | None:
-    """The bytes of a regular file, or of one that a symbolic link leads to; None where there is no file."""
+def _read_regular(path: Path, name: str, limit: int) -> bytes | None:
+    """The bytes of a regular file, or of one that a symbolic link leads to; None where there is no file.
+
+    Raises KcdError: `package-limit` where it is over `limit` bytes, the limit called `name`; `bad-layout`.
+    """
 
     def bad(what: str) -> KcdError:
         return KcdError(f"{path} {what}", code="bad-layout", position=Position(str(path)))
@@ -191,8 +196,8 @@ def _read_regular(path: Path, limit: int) -> bytes | None:
             if not stat.S_ISREG(status.st_mode):
                 raise bad("is not a regular file")
             if status.st_size > limit:
-                raise bad(f"is larger than the limit of {limit // MIB} MiB")
-            return file.read()
+                raise over_limit(f"{path} is larger", name, limit, needed=status.st_size, position=Position(str(path)))
+            return file.read(status.st_size)  # and no more, though the file may be growing
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:

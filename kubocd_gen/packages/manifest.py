@@ -14,11 +14,12 @@ from kubocd_gen.compiler.wording import dotted, quoted, type_name
 from kubocd_gen.diagnostics import KcdError, KcdErrors, Position, nearest
 from kubocd_gen.packages.source import PackageImage
 from kubocd_gen.resources import schema
-from kubocd_gen.sources.positions import find_in_text, find_position
+from kubocd_gen.sources.positions import find_in_text, find_position, is_written
 from kubocd_gen.sources.scalars import float64, number_text
 from kubocd_gen.sources.yaml_reader import Document, first_document
 
 MANIFEST = "original.yaml"
+_REBUILD = "package it again with 'kubocd package'"
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _TARGET_NAMESPACE = "{{.Release.spec.targetNamespace}}"
 
@@ -104,6 +105,10 @@ class Package:
         """The place of the value at `keys` in the manifest."""
         return find_position(self.text, self.path, 0, keys)
 
+    def is_written(self, template: TemplateSource) -> bool:
+        """Whether the manifest gives the template, rather than leave it to KuboCD's default."""
+        return is_written(self.text, 0, template.path)
+
     def template_position(self, template: TemplateSource, line: int | None, column: int | None = None) -> Position:
         """The place of a line and column of a template; its beginning where its lines are not the manifest's."""
         if template.tree is not None:
@@ -140,7 +145,7 @@ def read_package(image: PackageImage, path: str | None = None) -> Package:
             [KcdError("the manifest is not UTF-8 text", code="bad-package", position=Position(path))]
         ) from error
     try:
-        reader = _Reader(text, path, first_document(text, path, exact_integers=True))
+        reader = _reader(text, path)
         return reader.package(image.reference, image.digest, image.files, reader.charts(image))
     except KcdError as error:
         raise KcdErrors([error]) from error
@@ -152,10 +157,17 @@ def read_manifest(text: str, path: str) -> tuple[Package, Mapping[str, Any]]:
     `path` is the file. Raises KcdErrors with every problem of the manifest, each with its line.
     """
     try:
-        reader = _Reader(text, path, first_document(text, path, exact_integers=True))
+        reader = _reader(text, path)
     except KcdError as error:
         raise KcdErrors([error]) from error
     return reader.package("", "", {}, {}), reader.manifest
+
+
+def _reader(text: str, path: str) -> _Reader:
+    document = first_document(text, path, exact_integers=True)
+    if document.value is None:
+        raise KcdError("the manifest is empty", code="bad-package", position=Position(path), hint=_REBUILD)
+    return _Reader(text, path, document)
 
 
 @lru_cache(maxsize=1)
@@ -201,7 +213,7 @@ class _Reader:
             self.error(
                 f"{quoted(name)} is not a name for a package",
                 "name",
-                hint="lower case letters, digits and inner '-' only",
+                hint="a name is lower-case letters, digits, and '-' inside",
             )
         modules = self.modules(manifest.get("modules") or [])
         schemas = manifest.get("schema") or {}
@@ -286,7 +298,7 @@ class _Reader:
             return TemplateSource(path, value)
         if isinstance(value, (dict, list)):
             return TemplateSource(path, tree=_float64(value))
-        self.error(f"{dotted(path)} must be a text, a map or a list, not {quoted(value)}", *path, code="invalid-type")
+        self.error(f"{dotted(path)} must be a string, a map or a list, not {quoted(value)}", *path, code="invalid-type")
         return TemplateSource(path)
 
     def source(self, source: Mapping[str, Any], module: str, at: tuple[str | int, ...]) -> None:
@@ -331,7 +343,8 @@ def missing_chart(package: Package, module: str) -> KcdError:
         f"package {package.label} has no chart for module '{module}'",
         code="bad-package",
         position=package.position("modules"),
-        hint=nearest("did you mean '{}'?", module, package.charts) or "build the package again",
+        hint=nearest("did you mean '{}'?", module, package.charts)
+        or f"'status.yaml' has no 'chartByModule' of this name; {_REBUILD}",
     )
 
 

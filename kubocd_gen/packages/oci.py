@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kubocd_gen.diagnostics import KcdError, Position
+from kubocd_gen.packages.limits import LIMITS
 from kubocd_gen.packages.text import shown
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
@@ -21,8 +22,8 @@ CONTENT_TYPE = "application/vnd.kubotal.kubocd.package.content.v1.tar+gzip"
 REF_NAME = "org.opencontainers.image.ref.name"
 
 MIB = 1024 * 1024
-JSON_LIMIT = 4 * MIB  # the size up to which registries must take a manifest (distribution specification)
-LAYER_LIMIT = 256 * MIB  # a package is a few charts of a megabyte at most; a whole layer is held in memory
+JSON_LIMIT = LIMITS.manifest
+LAYER_LIMIT = LIMITS.layer
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
@@ -40,6 +41,11 @@ class Descriptor:
     def hex(self) -> str:
         return self.digest.removeprefix("sha256:")
 
+    @property
+    def is_manifest(self) -> bool:
+        """Whether a registry serves it as a manifest; everything else is a blob to it."""
+        return self.media_type in (MANIFEST_TYPE, INDEX_TYPE, DOCKER_MANIFEST_TYPE, DOCKER_LIST_TYPE)
+
 
 def sha256(data: bytes) -> str:
     """The digest of `data` as OCI writes it."""
@@ -49,7 +55,7 @@ def sha256(data: bytes) -> str:
 def parse_object(data: bytes, *, what: str, code: str, position: Position | None) -> dict[str, Any]:
     """The JSON object that `data` is. Raises KcdError `code` for anything else; `what` opens its sentence."""
     try:
-        value = json.loads(data.decode("utf-8"))
+        value = json.loads(data.decode("utf-8"), object_pairs_hook=_object, parse_constant=_no_constant)
     except UnicodeDecodeError:
         raise KcdError(f"{what} is not UTF-8 text", code=code, position=position) from None
     except RecursionError:
@@ -57,11 +63,33 @@ def parse_object(data: bytes, *, what: str, code: str, position: Position | None
     except json.JSONDecodeError as error:
         at = Position(position.path, error.lineno, error.colno) if position else None
         raise KcdError(f"{what} is not JSON: {error.msg}", code=code, position=at) from None
+    except _Bad as bad:
+        raise KcdError(f"{what} {bad}", code=code, position=position) from None
     except ValueError:  # the one other complaint: an integer of more digits than Python reads
         raise KcdError(f"{what} holds a number that is too long", code=code, position=position) from None
     if not isinstance(value, dict):
         raise KcdError(f"{what} is not a JSON object", code=code, position=position)
     return value
+
+
+class _Bad(Exception):
+    """What is wrong with the JSON, as the end of a sentence."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # Two readers may take different ones of two equal keys, so that one of them checks what the other uses.
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise _Bad(f"has the key {shown(key)} twice in one object")
+            seen.add(key)
+    return value
+
+
+def _no_constant(name: str) -> None:
+    raise _Bad(f"holds {name}, which is not JSON")
 
 
 def parse_descriptor(value: object, *, what: str, code: str, position: Position | None) -> Descriptor:

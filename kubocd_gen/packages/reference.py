@@ -16,6 +16,7 @@ _REGISTRY = re.compile(
 )
 _COMPONENT = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_FORM = "a package is named like quay.io/kubodoc/packages/podinfo:6.7.1-p01"
 _LONGEST_NAME = 255  # registry, slash and repository: the limit of most clients, says the distribution specification
 
 
@@ -41,18 +42,18 @@ def parse_reference(text: str) -> Reference:
     if "://" in text:
         raise _bad(text, "starts with a scheme", hint="write it without: 'registry/repository', tag apart")
     if not slash:
-        raise _bad(text, "names no repository", hint="a package is 'registry/repository:tag'")
+        raise _bad(text, "names no repository", hint=_FORM)
     if "@" in text:
         raise _bad(text, "holds a digest", hint="packages are named by tag; kcd-gen.lock pins the digest")
     repository, colon, tag = path.partition(":")
     if not _REGISTRY.fullmatch(registry):
-        raise _bad(text, f"has {shown(registry)} where a registry's host name belongs")
+        raise _bad(text, f"has {shown(registry)} where a registry's host name belongs", hint=_FORM)
     if not colon:
-        raise _bad(text, "has no tag")
+        raise _bad(text, "has no tag", hint=_FORM)
     for component in repository.split("/"):
         if not _COMPONENT.fullmatch(component):
             lower = "; it must be lower case" if _COMPONENT.fullmatch(component.lower()) else ""
-            raise _bad(text, f"has {shown(component)} in its repository, which no registry serves{lower}")
+            raise _bad(text, f"has {shown(component)} in its repository, which no registry serves{lower}", hint=_FORM)
     if len(registry) + 1 + len(repository) > _LONGEST_NAME:
         raise _bad(text, f"is longer than the {_LONGEST_NAME} characters that registries take before the tag")
     if not _TAG.fullmatch(tag):

@@ -43,6 +43,7 @@ class Shared(Generic[T]):
         except BaseException as error:
             self._end(key)
             mine.set_exception(error)
+            del mine  # it holds the error, whose traceback holds this frame
             raise
         self._end(key)
         mine.set_result(result)

@@ -1,95 +1,208 @@
-"""Where packages come from: the vendor layout, then whatever other sources a project has."""
+"""Where packages come from: pinned by the lock, out of the vendor layout, the cache or a registry."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Protocol
+from collections.abc import Iterable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from threading import Lock as Mutex
 
 from kubocd_gen.diagnostics import KcdError, nearest
-from kubocd_gen.packages.image import PackageImage, read_image
+from kubocd_gen.packages.access import Access
+from kubocd_gen.packages.image import BlobStore, PackageImage, read_image
 from kubocd_gen.packages.layout import OciLayout
+from kubocd_gen.packages.limits import LIMITS, Limits
+from kubocd_gen.packages.lock import LOCK_FILE, Lock, Pin
+from kubocd_gen.packages.oci import Descriptor
 from kubocd_gen.packages.reference import Reference
+from kubocd_gen.packages.remote import Remote, RemoteBlobs
 
-__all__ = ["PackageImage", "PackageSource", "PackageSources", "VendorSource"]
-
-
-class PackageSource(Protocol):
-    """One place to look for packages. `fetch` is called from several threads at a time."""
-
-    def fetch(self, reference: Reference) -> PackageImage | None:
-        """The verified package, None where this place does not have it. Raises KcdError."""
-
-    def describe(self) -> str:
-        """The place, as it stands in «not found in …»."""
-
-    def references(self) -> Iterable[str]:
-        """What this place has, for suggestions; nothing where it can't be listed. Raises KcdError."""
-
-    def advice(self, reference: Reference) -> str | None:
-        """How a user gets a missing package to this place."""
+__all__ = ["Fetched", "PackageImage", "PackageRequest", "PackageSources"]
 
 
-class VendorSource:
-    """The packages of an OCI image layout in the project."""
+@dataclass(frozen=True, slots=True)
+class PackageRequest:
+    """A package that is wanted, and how its registry may be asked for it."""
 
-    def __init__(self, layout: OciLayout) -> None:
-        self._layout = layout
+    reference: Reference
+    access: Access = field(default_factory=Access)
 
-    def fetch(self, reference: Reference) -> PackageImage | None:
-        """The package that the layout names `reference` in full, None where it names none so."""
-        descriptor = self._layout.resolve(reference)
-        return None if descriptor is None else read_image(reference, descriptor, self._layout)
 
-    def describe(self) -> str:
-        """The layout's folder."""
-        return f"the vendor layout {self._layout.path}"
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What became of a request: the verified package or the problem, and what is worth a warning."""
 
-    def references(self) -> Iterable[str]:
-        """The names in the layout's index."""
-        return self._layout.references()
-
-    def advice(self, reference: Reference) -> str:
-        """The command that vendors the package."""
-        return f"vendor it: skopeo copy docker://{reference} oci:{self._layout.path}:{reference}"
+    package: PackageImage | KcdError
+    warnings: tuple[KcdError, ...] = ()
 
 
 class PackageSources:
-    """Several sources, asked in order: the first that has a package gives it, and an error there is final.
+    """The places of a project, in order: the vendor layout, then cache and registry.
 
-    A package that is damaged in the first source is not taken from the next: the user vendored it for a reason.
+    A package that is in the lock is the one that the lock says, wherever it lies. One that is not is the one that its
+    tag stands for: in the vendor layout, else in the registry; without `remote` only there. A package that is damaged
+    in the vendor layout is not taken from the registry: the user vendored it for a reason.
+
+    Each request is answered once, whoever asks how often, from any thread.
     """
 
-    def __init__(self, sources: Sequence[PackageSource], jobs: int = 8) -> None:
-        self._sources = tuple(sources)
+    def __init__(
+        self,
+        *,
+        vendor: OciLayout | None = None,
+        remote: Remote | None = None,
+        offline: bool = False,
+        lock: Lock | None = None,
+        locked: bool = False,
+        limits: Limits = LIMITS,
+        jobs: int = 8,
+    ) -> None:
+        self._vendor = vendor
+        self._remote = remote
+        self._offline = offline  # the remote's cache may be read, its registries must not be asked
+        self._lock = lock or Lock()
+        self._locked = locked  # what the lock does not know is an error
+        self._limits = limits
         self._jobs = jobs  # threads
+        self._answers: dict[PackageRequest, Future[Fetched]] = {}
+        self._mutex = Mutex()
 
-    def fetch_all(self, references: Iterable[Reference]) -> dict[Reference, PackageImage | KcdError]:
-        """Each distinct reference's package or problem, in the order of the input, whatever was there first."""
+    def fetch_all(self, requests: Iterable[PackageRequest]) -> dict[PackageRequest, Fetched]:
+        """The outcome of each distinct request, in the order of the input, whatever was there first."""
         from concurrent.futures import ThreadPoolExecutor  # 10 ms to import
 
-        distinct = list(dict.fromkeys(references))
+        distinct = list(dict.fromkeys(requests))
         with ThreadPoolExecutor(max_workers=max(1, min(self._jobs, len(distinct)))) as pool:
-            return dict(zip(distinct, pool.map(self._outcome, distinct), strict=True))
+            try:
+                return dict(zip(distinct, pool.map(self._answer, distinct), strict=True))
+            except BaseException:
+                self.close()  # the pool waits for its threads
+                raise
 
-    def _outcome(self, reference: Reference) -> PackageImage | KcdError:
+    def warnings(self) -> tuple[KcdError, ...]:
+        """What the user should know of the way to the packages, though nothing failed."""
+        return self._remote.warnings() if self._remote else ()
+
+    def close(self) -> None:
+        """Break off what is under way, so that its threads end."""
+        if self._remote:
+            self._remote.close()
+
+    def _answer(self, request: PackageRequest) -> Fetched:
+        with self._mutex:
+            answer = self._answers.get(request)
+            mine = answer is None
+            if answer is None:
+                answer = self._answers[request] = Future()
+        if mine:
+            try:
+                answer.set_result(self._fetched(request))
+            except BaseException as error:
+                answer.set_exception(error)
+                raise
+        return answer.result()
+
+    def _fetched(self, request: PackageRequest) -> Fetched:
+        pin = self._lock.packages.get(str(request.reference))
+        warnings: list[KcdError] = []
         try:
-            for source in self._sources:
-                if (image := source.fetch(reference)) is not None:
-                    return image
-            return self._missing(reference)
+            if pin is not None:
+                return Fetched(self._pinned(request, pin, warnings), tuple(warnings))
+            if self._locked:
+                raise _not_locked(request.reference)
+            return Fetched(self._by_tag(request))
         except KcdError as error:
-            return error
+            return Fetched(error, tuple(warnings))
 
-    def _missing(self, reference: Reference) -> KcdError:
-        places = " or ".join(source.describe() for source in self._sources)
-        where = f"not in {places}" if places else "nowhere: no place to look for packages is configured"
-        known = [name for source in self._sources for name in source.references() if _alike(reference, name)]
-        advice = (text for source in self._sources if (text := source.advice(reference)))
+    def _by_tag(self, request: PackageRequest) -> PackageImage:
+        if self._vendor is not None and (found := self._vendor.resolve(request.reference)) is not None:
+            return self._read(request.reference, found, self._vendor)
+        if self._remote is None or self._offline:
+            raise self._missing(request.reference)
+        found = self._remote.resolve(request.reference, request.access)
+        return self._read(request.reference, found, self._remote.blobs(request.reference, request.access))
+
+    def _pinned(self, request: PackageRequest, pin: Pin, warnings: list[KcdError]) -> PackageImage:
+        reference = request.reference
+        places: list[BlobStore] = []
+        if self._vendor is not None:
+            named = self._vendor.resolve(reference)
+            if named is not None and named.digest != pin.manifest.digest:
+                place = f"in {self._vendor.path}"
+                hint = f"vendor it again, with 'kcd-gen vendor', or move the lock: kcd-gen lock --update {reference}"
+                warnings.append(_moved(reference, pin, named, place, hint))
+            if self._vendor.has(pin.manifest):
+                places.append(self._vendor)
+        far: RemoteBlobs | None = None
+        if not places:
+            if self._remote is None:
+                raise self._missing(reference, pin)
+            far = self._remote.blobs(reference, request.access)
+            if self._offline and not far.has(pin.manifest, pin.layer):
+                raise self._missing(reference, pin)
+            places.append(far)
+        image = self._read(reference, pin.manifest, places[0])
+        if image.layer.digest != pin.layer.digest:
+            raise KcdError(
+                f"{LOCK_FILE} gives {reference} the layer {pin.layer.digest}; its manifest has {image.layer.digest}",
+                code="bad-lock",
+                hint=f"pin it anew: kcd-gen lock --update {reference}",
+            )
+        # Only when the registry had to be asked anyway: a build that has everything asks nobody.
+        if far is not None and far.asked and self._remote is not None:
+            now = self._remote.resolve(reference, request.access)
+            if now.digest != pin.manifest.digest:
+                hint = f"this build uses the locked one; to take the new one: kcd-gen lock --update {reference}"
+                warnings.append(_moved(reference, pin, now, f"at {reference.registry}", hint))
+        return image
+
+    def _read(self, reference: Reference, manifest: Descriptor, store: BlobStore) -> PackageImage:
+        try:
+            return read_image(reference, manifest, store, self._limits)
+        except KcdError as error:
+            if str(reference) not in error.message:  # a blob knows only its digest
+                error.message = f"package {reference}: {error.message}"
+            raise
+
+    def _missing(self, reference: Reference, pin: Pin | None = None) -> KcdError:
+        places = [f"the vendor layout {self._vendor.path}"] if self._vendor else []
+        if pin is not None:
+            what = f"package {reference}, locked to {pin.manifest.digest},"
+            places += ["the cache"]
+        else:
+            what = f"package {reference}"
+        where = f"is not in {' or '.join(places)}" if places else "is neither vendored nor locked"
         return KcdError(
-            f"package {reference} is {where}",
+            f"{what} {where}{', and --offline lets no registry be asked' if self._offline else ''}",
             code="missing-package",
-            hint=nearest("did you mean '{}'?", str(reference), known) or next(advice, None),
+            hint=self._advice(reference, pin),
         )
+
+    def _advice(self, reference: Reference, pin: Pin | None) -> str:
+        if pin is not None:
+            return "run 'kcd-gen vendor' where the registry can be reached"
+        known = self._vendor.references() if self._vendor else ()
+        near = nearest("did you mean '{}'?", str(reference), [name for name in known if _alike(reference, name)])
+        if near:
+            return near
+        folder = self._vendor.path if self._vendor else "packages"
+        return f"vendor it: skopeo copy docker://{reference} oci:{folder}:{reference}"
+
+
+def _moved(reference: Reference, pin: Pin, now: Descriptor, place: str, hint: str) -> KcdError:
+    return KcdError(
+        f"{reference} is now {now.digest} {place}; {LOCK_FILE} has {pin.manifest.digest}",
+        code="moved-tag",
+        hint=hint,
+    )
+
+
+def _not_locked(reference: Reference) -> KcdError:
+    return KcdError(
+        f"package {reference} is not in {LOCK_FILE}, and --locked takes no other",
+        code="not-locked",
+        hint="run 'kcd-gen lock' and commit what it writes",
+    )
 
 
 def _alike(reference: Reference, name: str) -> bool:

@@ -193,12 +193,13 @@ class Transport:
                 except FAILURES as error:
                     if self._closed.is_set():
                         raise _interrupted() from None
-                    if watch.expired:
-                        cause = _slow(parts.netloc, connected=connected)
-                    else:
-                        cause = cause_of(error, parts.netloc, proxy, silence, connected=connected)
-                    cause.began = began
-                    raise cause from None
+                    # In no variable here: with its traceback it would keep what failed, a socket too, alive.
+                    raise _since(
+                        began,
+                        _slow(parts.netloc, connected=connected)
+                        if watch.expired
+                        else cause_of(error, parts.netloc, proxy, silence, connected=connected),
+                    ) from None
 
     def _read(
         self, exchange: Exchange, response: requests.Response, host: str, url: str, watch: Watch
@@ -322,6 +323,11 @@ def _named(status: int) -> str:
         return f"{status} ({HTTPStatus(status).phrase})"
     except ValueError:
         return str(status)
+
+
+def _since(began: float, trouble: Trouble) -> Trouble:
+    trouble.began = began
+    return trouble
 
 
 def _slow(host: str, *, connected: bool) -> Trouble:

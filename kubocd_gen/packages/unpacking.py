@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from kubocd_gen.diagnostics import KcdError, Position
-from kubocd_gen.packages.archive import is_plain_path, read_chart_archive
+from kubocd_gen.packages.charts.members import is_plain_path, read_chart_archive
 from kubocd_gen.packages.text import shown
 
 _NAMED = 3  # files that a message names

@@ -14,41 +14,50 @@ from kubocd_gen.helm.engine import Helm
 from kubocd_gen.helm.template import Functions
 from kubocd_gen.packages.source import PackageSources
 from kubocd_gen.pipeline.assembling import assemble
+from kubocd_gen.pipeline.hermetic import refuse_varying
 from kubocd_gen.pipeline.notices import notice
 from kubocd_gen.pipeline.records import Compilation
 from kubocd_gen.pipeline.rendering import render_packages, render_parameters, template_texts, written_templates
 from kubocd_gen.pipeline.resolving import resolve, settings_of
 from kubocd_gen.project import Cluster, Project
 from kubocd_gen.sources.documents import read_resources
-from kubocd_gen.sources.fleet import load_fleet
+from kubocd_gen.sources.fleet import Fleet, load_fleet
 
-__all__ = ["Compilation", "compile_cluster"]
+__all__ = ["Compilation", "compile_cluster", "read_cluster"]
 
 
 def compile_cluster(
     project: Project, cluster: Cluster, packages: PackageSources, helm: Helm, findings: Findings
 ) -> Compilation:
     """What `cluster`'s sources compile to, in memory, and which Releases fail; every problem goes to `findings`."""
-    outputs = [other.output for other in project.clusters]
-    resources, complete = read_resources(
-        cluster.sources, project.root, outputs, findings, expand_env=project.expand_env
-    )
-    complete = complete and not any(one.severity == "error" for one in findings)  # a source may not exist
-    fleet = load_fleet(resources, cluster.namespace, cluster.kubocd_namespace, findings)
-    if complete and not (fleet.releases or fleet.failed):
-        findings.warning(_no_releases(cluster))
-    settings = settings_of(fleet, findings)
+    fleet, settings, complete = read_cluster(project, cluster, findings)
     if settings is None:
         return assemble(fleet, Settings(), (), project, cluster, findings, complete=complete)
     resolved = resolve(fleet, settings, packages, findings)
-    notice(fleet, settings, resolved, findings)
+    notice(fleet, settings, resolved, findings, complete=complete)
     functions = Functions(settings.image_redirects, project.hosts)
     with ThreadPoolExecutor(1) as beside:  # each is a walk through helm, and neither needs the other
         texts = beside.submit(template_texts, resolved, helm)
         parameters = render_parameters(resolved, functions, helm, findings)
         helm.prepare(written_templates(parameters))
+    if project.locked:
+        parameters = refuse_varying(parameters, texts.result(), findings)
     rendered = render_packages(parameters, texts.result(), functions, helm, findings)
     return assemble(fleet, settings, rendered, project, cluster, findings, complete=complete)
+
+
+def read_cluster(project: Project, cluster: Cluster, findings: Findings) -> tuple[Fleet, Settings | None, bool]:
+    """The resources in `cluster`'s sources, its settings (None where a Config is invalid), and whether that is all.
+
+    A source that can't be read leaves it open which Releases there are.
+    """
+    outputs = [other.output for other in project.clusters]
+    sources = read_resources(cluster.sources, project.root, outputs, findings, expand_env=project.expand_env)
+    complete = sources.complete and not any(one.severity == "error" for one in findings)  # a source may not exist
+    fleet = load_fleet(sources, cluster.namespace, cluster.kubocd_namespace, findings)
+    if complete and not (fleet.releases or fleet.failed):
+        findings.warning(_no_releases(cluster))
+    return fleet, settings_of(fleet, findings), complete
 
 
 def _no_releases(cluster: Cluster) -> KcdError:

@@ -65,7 +65,8 @@ def _compile(
     digest = f"sha256:{hashlib.sha256(package.files['index.yaml']).hexdigest()}"
     documents = []
     if project.emit_oci_repository:
-        documents.append(oci_repository(release, one.resolved.source, interval, protected=protected))
+        pinned = package.digest if project.pin_digest else None
+        documents.append(oci_repository(release, one.resolved.source, interval, protected=protected, digest=pinned))
     documents.append(helm_repository(release, cluster.repository_url, interval, digest, protected=protected))
     # A suspended Release's HelmReleases are neither made nor changed, so that nothing can be wrong with them.
     specs = [] if release.suspended else helm_release_specs(release, package, one.package, settings, configs, interval)
@@ -106,11 +107,11 @@ def _warn_of_names(compiled: Sequence[CompiledRelease], findings: Findings) -> N
             if not _NAME.fullmatch(name):
                 findings.warning(
                     KcdError(
-                        f"the API server refuses the name '{name}' of a {document['kind']}, "
-                        f"which package {one.rendered.resolved.package.label} leads to",
+                        f"the {document['kind']} is named '{name}', which the API server refuses",
                         code="invalid-name",
                         position=one.release.position("metadata", "name"),
-                        hint="names of modules are lower case letters, digits and inner '-'",
+                        hint=f"the name is made of the Release's and that of a module of package "
+                        f"{one.rendered.resolved.package.label}: lower-case letters, digits, and '-' inside",
                     ),
                     release=one.release.key,
                 )
@@ -136,7 +137,7 @@ def _without_clashes(compiled: Sequence[CompiledRelease], findings: Findings) ->
                     f"and so would {' and '.join(others)}",
                     code="duplicate-resource",
                     position=one.release.position("metadata", "name"),
-                    hint="rename one of the Releases",
+                    hint="rename one of the Releases, or put it into another namespace",
                 ),
                 release=one.release.key,
             )

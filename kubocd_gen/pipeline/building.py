@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from kubocd_gen.diagnostics import Diagnostic, Findings, KcdError, KcdErrors, Position
 from kubocd_gen.helm.engine import Helm
@@ -14,8 +15,7 @@ from kubocd_gen.output.documents import keep_written_helm_releases
 from kubocd_gen.output.plan import OutputFile, Plan, ReleaseOutput, kept_paths, plan_output, read_written
 from kubocd_gen.output.writer import write
 from kubocd_gen.output.yaml_emitter import emit_documents
-from kubocd_gen.packages.layout import OciLayout
-from kubocd_gen.packages.source import PackageSource, PackageSources, VendorSource
+from kubocd_gen.packages.source import PackageSources
 from kubocd_gen.pipeline import Compilation, compile_cluster
 from kubocd_gen.pipeline.records import CompiledRelease
 from kubocd_gen.project import Cluster, Project
@@ -41,6 +41,7 @@ class Built:
 
 def build(
     project: Project,
+    packages: PackageSources,
     helm: Helm,
     *,
     jobs: int,
@@ -51,7 +52,6 @@ def build(
 
     A cluster with an error keeps its output as it is, and without `keep_going` so do all the others.
     """
-    packages = PackageSources(_sources(project), jobs)
 
     def prepare(cluster: Cluster) -> Built:
         findings = Findings(cluster.name)
@@ -67,7 +67,11 @@ def build(
         return Built(compilation, plan, tuple(findings))
 
     with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
-        prepared = list(pool.map(prepare, project.clusters))
+        try:
+            prepared = list(pool.map(prepare, project.clusters))
+        except BaseException:
+            packages.close()  # the pool waits for its threads
+            raise
     if not keep_going and any(_has_errors(built.diagnostics) for built in prepared):
         return [Built(built.compilation, None, built.diagnostics) for built in prepared]
     return [_written(built) for built in prepared]
@@ -90,12 +94,6 @@ def _has_errors(diagnostics: Findings | Sequence[Diagnostic]) -> bool:
     return any(diagnostic.severity == "error" for diagnostic in diagnostics)
 
 
-def _sources(project: Project) -> list[PackageSource]:
-    if project.vendor is None:
-        return []
-    return [VendorSource(OciLayout(project.vendor, display_path(project.vendor, project.root)))]
-
-
 def _plan(compilation: Compilation, project: Project, allow_protected_removal: Collection[str]) -> Plan:
     root = compilation.cluster.output
     outputs = [_release_output(one, root) for one in compilation.releases]
@@ -105,11 +103,16 @@ def _plan(compilation: Compilation, project: Project, allow_protected_removal: C
     kept = kept_paths(root, outputs, complete=complete)
     listed = {file.path for output in outputs for file in output.files} | set(kept)
     flux = sorted(path.removeprefix("flux/") for path in listed if path.startswith("flux/") and path != KUSTOMIZATION)
-    kustomization = {
+    kustomization: dict[str, Any] = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
         "resources": flux,
     }
+    if not flux:
+        # `kustomize build` takes `resources: []`, but Flux writes the file anew before it builds, without its empty
+        # fields, and then it is refused («kustomization.yaml is empty»), so that nothing is pruned. Without the file
+        # Flux would scan the folder, which Git does not keep when it is empty. A name is the least that stays.
+        kustomization["metadata"] = {"name": "kcd-gen"}
     shared = [OutputFile(KUSTOMIZATION, emit_documents([kustomization]).encode())]
     plan = plan_output(root, outputs, shared, complete=complete)
     _refuse_protected_removals(plan, project, allow_protected_removal)

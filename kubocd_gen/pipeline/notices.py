@@ -12,7 +12,7 @@ from kubocd_gen.diagnostics import Findings, KcdError, Position
 from kubocd_gen.packages.manifest import Package
 from kubocd_gen.pipeline.records import Resolved
 from kubocd_gen.sources.fleet import Fleet
-from kubocd_gen.sources.records import Context, ContextRef, Release
+from kubocd_gen.sources.records import Context, Release
 
 _VARIABLE = re.compile(r"(?<!\$)\$\{[A-Za-z0-9_]+\}")
 # The end of a name, so that `passwordKey` and `tokenUrl`, which say where to look, are left alone.
@@ -21,10 +21,16 @@ _SECRET = re.compile(
     r"|client_?-?secret)$",
     re.IGNORECASE,
 )
+_LITERAL = ("value", "values", "literal", "plain", "plaintext", "data", "stringdata")
 
 
-def notice(fleet: Fleet, settings: Settings, resolved: Sequence[Resolved], findings: Findings) -> None:
-    """Warn of Contexts that no one uses, literal secrets in parameters, and `${NAME}` in a package's manifest."""
+def notice(
+    fleet: Fleet, settings: Settings, resolved: Sequence[Resolved], findings: Findings, *, complete: bool
+) -> None:
+    """Warn of Contexts that no one uses, literal secrets in parameters, and `${NAME}` in a package's manifest.
+
+    `complete` is False where a source could not be read, and there may be Releases that are not known.
+    """
     packages = {one.package.reference: one.package for one in resolved}
     for package in packages.values():
         for warning in _variables(package):
@@ -32,14 +38,16 @@ def notice(fleet: Fleet, settings: Settings, resolved: Sequence[Resolved], findi
     for release in fleet.releases:
         for warning in _secrets(release, release.parameters, ()):
             findings.warning(warning, release=release.key)
-    if len(resolved) == len(fleet.releases) > 0 and not fleet.failed:  # else a broken one may be the user
-        used = {*settings.default_contexts, *(ref for one in resolved for ref in one.contexts)}
-        for context in _unused(fleet.contexts, used):
+    # A resource that can't be read, or is refused, may be the one that names a Context; a misspelt name may mean one.
+    misspelt = any(one.code == "missing-context" for one in findings)
+    if complete and fleet.releases and not (fleet.failed or fleet.broken_contexts or misspelt):
+        for context in _unused(fleet, settings):
             findings.warning(
                 KcdError(
-                    f"the context '{context.ref}' is used by no Release, Config or Context",
+                    f"the Context '{context.ref}' is named by no Release, Config or Context",
                     code="unused-context",
                     position=context.position("metadata", "name"),
+                    hint="remove it, or name it in 'spec.contexts' of a Release or in 'defaultContexts' of a Config",
                 )
             )
 
@@ -57,14 +65,20 @@ def _variables(package: Package) -> Iterator[KcdError]:
         )
 
 
-def _secrets(release: Release, value: Any, path: tuple[str | int, ...]) -> Iterator[KcdError]:
+def _secrets(release: Release, value: Any, path: tuple[str | int, ...], *, below: bool = False) -> Iterator[KcdError]:
+    """A warning for each literal string under a secret's name, which `below` says of a name further up.
+
+    Lists hand the name on. Maps do to keys such as `value` alone: most others say where the secret is
+    (`{secretRef: …, key: …}`) or what it is like (`{length: …}`).
+    """
     if isinstance(value, Mapping):
         for key, item in value.items():
-            yield from _secrets(release, item, (*path, key))
+            secret = bool(_SECRET.search(key)) or (below and key.lower() in _LITERAL)
+            yield from _secrets(release, item, (*path, key), below=secret)
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            yield from _secrets(release, item, (*path, index))
-    elif isinstance(value, str) and value and "{{" not in value and path and _SECRET.search(str(path[-1])):
+            yield from _secrets(release, item, (*path, index), below=below)
+    elif isinstance(value, str) and value and "{{" not in value and below:
         yield KcdError(
             f"parameter '{dotted(path)}' looks like a secret, and its value is written in Git",
             code="literal-secret",
@@ -73,13 +87,15 @@ def _secrets(release: Release, value: Any, path: tuple[str | int, ...]) -> Itera
         )
 
 
-def _unused(contexts: Sequence[Context], used: set[ContextRef]) -> Iterator[Context]:
-    parents = {context.ref: context.parents for context in contexts}
-    reached: set[ContextRef] = set()
-    waiting = list(used)
-    while waiting:
-        ref = waiting.pop()
-        if ref not in reached:
-            reached.add(ref)
-            waiting += parents.get(ref, ())
-    return (context for context in contexts if context.ref not in reached)
+def _unused(fleet: Fleet, settings: Settings) -> Iterator[Context]:
+    """The Contexts that nothing in the sources names, and that no namespace has as its default.
+
+    A default counts where every Release skips it, too: it is there for the next one. So does a Context's parent
+    whatever becomes of the child, or else the warning would be untrue.
+    """
+    named = set(settings.default_contexts)
+    named.update(ref for release in fleet.releases for ref in release.contexts)
+    named.update(parent for context in fleet.contexts for parent in context.parents if parent != context.ref)
+    for context in fleet.contexts:
+        if context.ref not in named and context.ref.name not in settings.default_namespace_contexts:
+            yield context

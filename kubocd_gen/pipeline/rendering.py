@@ -15,6 +15,9 @@ from kubocd_gen.packages.manifest import Package, TemplateSource
 from kubocd_gen.pipeline.records import Rendered, Resolved, WithParameters
 from kubocd_gen.sources.positions import find_in_text
 
+# How a message about a parameter goes on to name the package, where it would not be clear whose schema it speaks of.
+_OF_PACKAGE = {"unknown-parameter": " of {}", "missing-parameter": " by {}"}
+
 Texts = dict[tuple[str | int, ...], str]
 
 
@@ -53,7 +56,7 @@ def _with_parameters(resolved: Resolved, text: str | None, outcome: str | Templa
     except KcdError as error:
         hint = error.hint
         if isinstance(release.parameters, str):
-            hint = "parameters given as a text are a template; KuboCD takes only one with more than one line ('|')"
+            hint = "parameters given as a string are a template; KuboCD takes only one with more than one line ('|')"
         at = release.position("spec", "parameters")
         raise KcdError(error.message, code="bad-parameters", position=at, hint=hint) from error
     parameters = merge(package.parameters_schema.defaults, given)
@@ -61,9 +64,7 @@ def _with_parameters(resolved: Resolved, text: str | None, outcome: str | Templa
     if violations:
         raise KcdErrors(
             KcdError(
-                f"{violation.message} of {package.label}"
-                if violation.code == "unknown-parameter"
-                else violation.message,
+                f"{violation.message}{_OF_PACKAGE.get(violation.code, '').format(package.label)}",
                 code=violation.code,
                 position=release.position("spec", "parameters", *violation.path),
                 hint=violation.hint,
@@ -84,9 +85,8 @@ def _parameters_error(resolved: Resolved, error: TemplateError) -> KcdError:
         )
     else:
         position = release.position("spec", "parameters")
-        hint = (
-            hint or "a map becomes JSON before it is rendered: inside '{{ }}' write `back quotes`, not \"double\" ones"
-        )
+        if error.code == "template-parse" and '\\"' in (parameters_text(release.parameters) or ""):
+            hint = "a map becomes JSON before it is rendered: inside '{{ }}' write `back quotes`, not \"double\" ones"
     return KcdError(f"spec.parameters: {error.message}", code=error.code, position=position, hint=hint)
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from kubocd_gen.compiler.contexts import ContextTrees, select_contexts
+from kubocd_gen.compiler.durations import parse_duration
 from kubocd_gen.compiler.images import PackageSourceSpec, package_source
 from kubocd_gen.compiler.package_schema import validate
 from kubocd_gen.compiler.settings import Settings, combine_configs
 from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors, Position
+from kubocd_gen.packages.access import Access
 from kubocd_gen.packages.manifest import Package, read_package
-from kubocd_gen.packages.reference import Reference, parse_reference
-from kubocd_gen.packages.source import PackageImage, PackageSources
+from kubocd_gen.packages.reference import parse_reference
+from kubocd_gen.packages.source import PackageImage, PackageRequest, PackageSources
 from kubocd_gen.pipeline.records import Resolved
 from kubocd_gen.sources.fleet import Fleet
 from kubocd_gen.sources.records import Config, ContextRef, Release
@@ -55,8 +58,34 @@ def _packages(
     releases: Sequence[Release], settings: Settings, packages: PackageSources, findings: Findings
 ) -> Mapping[str, tuple[PackageSourceSpec, Package]]:
     """The package of each Release, by the Release's key."""
-    wanted: dict[str, tuple[PackageSourceSpec, Reference]] = {}
-    named: dict[Reference, Release] = {}  # the first to ask for each package
+    wanted = wanted_packages(releases, settings, findings)
+    named: dict[PackageRequest, Release] = {}  # the first to ask for each package
+    for release, _, request in wanted:
+        named.setdefault(request, release)
+    fetched = packages.fetch_all(named)
+    read = {request: _read(one.package) for request, one in fetched.items()}
+    for request, release in named.items():
+        package = read[request]
+        problems = package.errors if isinstance(package, KcdErrors) else ()
+        for one in (*problems, *fetched[request].warnings):
+            _place(one, partial(release.position, "spec", "package", "tag"))
+        for warning in fetched[request].warnings:
+            findings.warning(warning)
+    found = {}
+    for release, source, request in wanted:
+        package = read[request]
+        if isinstance(package, KcdErrors):
+            findings.error(package, release=release.key)
+        else:
+            found[release.key] = source, package
+    return found
+
+
+def wanted_packages(
+    releases: Sequence[Release], settings: Settings, findings: Findings
+) -> list[tuple[Release, PackageSourceSpec, PackageRequest]]:
+    """What each Release asks its registry for, after Config's redirects; a name that is none goes to `findings`."""
+    wanted = []
     for release in releases:
         try:
             source = package_source(release, settings)
@@ -64,23 +93,21 @@ def _packages(
         except KcdError as error:
             _place(error, partial(release.position, "spec", "package", "repository"))
             findings.error(error, release=release.key)
-            continue
-        wanted[release.key] = source, reference
-        named.setdefault(reference, release)
-    images = packages.fetch_all(named)
-    read: dict[Reference, Package | KcdErrors] = {reference: _read(image) for reference, image in images.items()}
-    for reference, package in read.items():
-        if isinstance(package, KcdErrors):
-            for one in package.errors:
-                _place(one, partial(named[reference].position, "spec", "package", "tag"))
-    found = {}
-    for key, (source, reference) in wanted.items():
-        package = read[reference]
-        if isinstance(package, KcdErrors):
-            findings.error(package, release=key)
         else:
-            found[key] = source, package
-    return found
+            wanted.append((release, source, PackageRequest(reference, _access(source.fields))))
+    return wanted
+
+
+def _access(fields: Mapping[str, Any]) -> Access:
+    """How the registry is asked, from Flux's fields. The cluster's Secrets are not at hand; messages name them."""
+    timeout = parse_duration(fields.get("timeout", "0s")) / 1e9
+    secrets = ("secretRef", "certSecretRef", "proxySecretRef")
+    return Access(
+        insecure=bool(fields.get("insecure", False)),
+        timeout=timeout if timeout > 0 else None,
+        provider=fields.get("provider") or "generic",
+        secrets=tuple(f"{name} {fields[name]['name']}" for name in secrets if name in fields),
+    )
 
 
 def _read(image: PackageImage | KcdError) -> Package | KcdErrors:
@@ -142,4 +169,6 @@ def _resolve(
 
 
 def _merged_from(refs: Sequence[ContextRef]) -> str:
-    return f"the context is merged from {', '.join(map(str, refs))}" if refs else "the Release has no context"
+    if not refs:
+        return "the Release has no Context: name one in 'spec.contexts', or in 'defaultContexts' of a Config"
+    return f"the context is merged from the Context{'' if len(refs) == 1 else 's'} {', '.join(map(str, refs))}"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from kubocd_gen.compiler.durations import normal_duration
+from kubocd_gen.compiler.durations import DurationError, normal_duration
 from kubocd_gen.compiler.structural import admit
 from kubocd_gen.compiler.wording import dotted, quoted
 from kubocd_gen.diagnostics import KcdError, KcdErrors
@@ -32,10 +32,13 @@ def admit_release(resource: Resource, default_namespace: str) -> Release:
     spec, errors = _admit_spec(resource)
     package = _mapping(spec.get("package"))
     overrides = _maps(spec.get("moduleOverrides"))
-    errors += _normalise_durations(resource, package, ("spec", "package"), ("interval", "timeout"))
+    malformed = _normalise_durations(resource, package, ("spec", "package"), ("interval", "timeout"))
     for index, override in overrides:
         path = ("spec", "moduleOverrides", index)
-        errors += _normalise_durations(resource, override, path, ("interval", "timeout"))
+        malformed += _normalise_durations(resource, override, path, ("interval", "timeout"))
+    # What is no duration at all does not match the CRD's pattern for some either; once is enough.
+    told = {error.position for error in malformed}
+    errors = [error for error in errors if error.code != "invalid-value" or error.position not in told] + malformed
     if errors:
         raise KcdErrors(errors)
     contexts = tuple(_reference(item, namespace) for item in spec.get("contexts") or ())
@@ -130,12 +133,13 @@ def _normalise_durations(
         if isinstance(text, str):
             try:
                 mapping[name] = normal_duration(text)
-            except ValueError as error:
+            except DurationError as error:
                 errors.append(
                     KcdError(
-                        f"{dotted((*path, name))}: {error}",
+                        f"{dotted((*path, name))} {error}",
                         code="invalid-duration",
                         position=resource.position(*path, name),
+                        hint=error.hint,
                     )
                 )
     return errors
@@ -176,9 +180,7 @@ def _release_model(
     kept: dict[str, Callable[[Any], bool]] = {"parameters": lambda value: value is not None}
     kept["protected"] = kept["parameters"]  # both are pointers in Go, so that only nil is empty
     model = {key: value for key, value in spec.items() if kept.get(key, bool)(value)}
-    model["package"] = {
-        key: value for key, value in _mapping(spec.get("package")).items() if value or key == "interval"
-    }
+    model["package"] = _package_model(_mapping(spec.get("package")))
     model["targetNamespace"] = target_namespace
     model["createNamespace"] = bool(spec.get("createNamespace"))
     model["debug"] = {key: value for key, value in _mapping(spec.get("debug")).items() if value}
@@ -192,3 +194,12 @@ def _release_model(
         "spec": model,
         "status": dict(_STATUS),
     }
+
+
+def _package_model(package: Mapping[str, Any]) -> dict[str, Any]:
+    model = {key: value for key, value in package.items() if value or key == "interval"}
+    if package.get("ignore") is not None:  # a pointer in Go
+        model["ignore"] = package["ignore"]
+    if "verify" in model:
+        model["verify"] = {key: value for key, value in model["verify"].items() if value != []}
+    return model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ KUBOCD_CHART = "kubocd-ctrl"
 # A Config can be carried by a HelmRelease whose chart is named in the OCIRepository of another file.
 _FLUX_MENTIONS = (b"helm.toolkit.fluxcd.io", b"source.toolkit.fluxcd.io")
 _GROUPS = (KUBOCD_GROUP, *(mention.decode() for mention in _FLUX_MENTIONS))
+_CONFIG = re.compile(r"""\bkind["']?\s*:\s*["']?Config\b""")
 _KUBOCD_MENTIONS = (KUBOCD_GROUP.encode(), KUBOCD_CHART.encode())
 
 
@@ -82,15 +84,29 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The resources of KuboCD and Flux in a cluster's sources.
+
+    `complete` is False where a file could not be read. `broken_configs` are problems of documents that are not YAML
+    and seem to hold a Config, or the chart that carries one.
+    """
+
+    resources: tuple[Resource, ...]
+    complete: bool
+    broken_configs: tuple[KcdErrors, ...]
+
+
 def read_resources(
     sources: Sequence[str], root: Path, outputs: Sequence[Path], findings: Findings, *, expand_env: bool = False
-) -> tuple[list[Resource], bool]:
-    """The resources of KuboCD and Flux in `sources`, and whether every file could be read.
+) -> Sources:
+    """What is in `sources`.
 
     What is not YAML is an error where it mentions KuboCD, and is passed over elsewhere. So are `flux/` and `hr/` of the
     `outputs`, which may lie inside the sources.
     """
     resources: list[Resource] = []
+    configs: list[KcdErrors] = []
     written = [output / folder for output in outputs for folder in ("flux", "hr")]
     files, unread = find_files(sources, root, written)
     for error in unread:
@@ -99,18 +115,23 @@ def read_resources(
     for path in files:
         try:
             file = read_source(path, display_path(path, root), (*_KUBOCD_MENTIONS, *_FLUX_MENTIONS))
-            found, errors = _read_file(file, expand_env=expand_env) if file else ([], [])
+            found, errors = _read_file(file, configs, expand_env=expand_env) if file else ([], [])
         except (KcdError, KcdErrors) as error:
             found, errors = [], [error]
         resources += found
         for problem in errors:
             complete = False
             findings.error(problem)
-    return resources, complete
+    return Sources(tuple(resources), complete, tuple(configs))
 
 
-def _read_file(file: SourceFile, *, expand_env: bool) -> tuple[list[Resource], list[KcdError | KcdErrors]]:
-    """The resources of a file that can be read, and the errors of the documents that can't and may be KuboCD's."""
+def _read_file(
+    file: SourceFile, configs: list[KcdErrors], *, expand_env: bool
+) -> tuple[list[Resource], list[KcdError | KcdErrors]]:
+    """The resources of a file that can be read, and the errors of the documents that can't and may be KuboCD's.
+
+    Those that may be a Config are added to `configs`.
+    """
     resources: list[Resource] = []
     errors: list[KcdError | KcdErrors] = []
     ours = _mentions_kubocd(file.text)
@@ -122,10 +143,17 @@ def _read_file(file: SourceFile, *, expand_env: bool) -> tuple[list[Resource], l
                 resources += _items(Resource(file, number, document.value, faults=document.faults), document.value)
             elif _mentions_kubocd(document.source):
                 errors.append(document.error)
+                _note_config(document.error, document.source, configs)
     except YamlError as error:
         if ours:  # nothing after a syntax error can be read, and that may be anything
             errors.append(error)
+            _note_config(error, file.text, configs)
     return resources, errors
+
+
+def _note_config(error: YamlError, text: str, configs: list[KcdErrors]) -> None:
+    if KUBOCD_CHART in text or _CONFIG.search(text):
+        configs.append(KcdErrors([error]))
 
 
 def _mentions_kubocd(text: str) -> bool:

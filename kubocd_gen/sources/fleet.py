@@ -9,7 +9,7 @@ from typing import TypeVar
 from kubocd_gen.compiler.wording import quoted
 from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors, nearest
 from kubocd_gen.sources.admission import admit_config, admit_context, admit_release
-from kubocd_gen.sources.documents import KUBOCD_GROUP, Resource
+from kubocd_gen.sources.documents import KUBOCD_GROUP, Resource, Sources
 from kubocd_gen.sources.kubocd_chart import Installation, find_installations
 from kubocd_gen.sources.records import Config, Context, ContextRef, Release
 
@@ -37,16 +37,17 @@ class Fleet:
     failed: tuple[str, ...]
 
 
-def load_fleet(
-    resources: Sequence[Resource], default_namespace: str, kubocd_namespace: str | None, findings: Findings
-) -> Fleet:
-    """The KuboCD resources among `resources`, and those that the `kubocd-ctrl` chart makes of its values.
+def load_fleet(sources: Sources, default_namespace: str, kubocd_namespace: str | None, findings: Findings) -> Fleet:
+    """The KuboCD resources among those of `sources`, and those that the `kubocd-ctrl` chart makes of its values.
 
     The KuboCD namespace is the one given, else that of an installation of the chart, else `kubocd`. Problems of a
     Release are reported; those of Contexts and Configs are kept for the Releases that they stop.
     """
+    resources = sources.resources
     installations = find_installations(resources, findings)
     namespace = kubocd_namespace or _installed_namespace(installations, findings)
+    # Where it is an error that there are several, that theirs are not all read needs no word.
+    rivals = set() if kubocd_namespace else {installation.namespace for installation in installations}
     ours = [resource for resource in resources if resource.group == KUBOCD_GROUP]
     ours += [resource for installation in installations for resource in installation.resources]
     failed: list[str] = []
@@ -63,7 +64,7 @@ def load_fleet(
                 release_failed(resource, KcdErrors([problem]))
             else:
                 findings.warning(problem)
-        elif resource.kind == "Config" and (resource.namespace or namespace) != namespace:
+        elif resource.kind == "Config" and resource.namespace not in {"", namespace, *rivals}:
             findings.warning(_ignored_config(resource, namespace))
 
     def of_kind(kind: str) -> list[Resource]:
@@ -78,7 +79,12 @@ def load_fleet(
         ),
         default_namespace,
     )
-    broken_configs: list[KcdErrors] = []
+    broken_configs = list(sources.broken_configs)
+    broken_configs += [
+        installation.broken_config
+        for installation in installations
+        if installation.broken_config and (installation.namespace or namespace) == namespace
+    ]
     configs = _admit(
         [resource for resource in of_kind("Config") if (resource.namespace or namespace) == namespace],
         admit_config,
@@ -176,4 +182,5 @@ def _unknown_kind(resource: Resource) -> tuple[KcdError, bool]:
             f"there is no kind {quoted(resource.kind)}", code="unknown-kind", position=position, hint=hint
         ), True
     message = f"the kind {quoted(resource.kind)} is not one of KuboCD v0.3, and is passed over"
-    return KcdError(message, code="unknown-kind", position=position), False
+    hint = "those are Release, Context and Config"
+    return KcdError(message, code="unknown-kind", position=position, hint=hint), False

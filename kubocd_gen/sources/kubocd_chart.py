@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from kubocd_gen.compiler.wording import described, dotted
-from kubocd_gen.diagnostics import Findings, KcdError
+from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors
 from kubocd_gen.sources.documents import KUBOCD_CHART, Resource
 from kubocd_gen.sources.yaml_reader import YamlError, read_document
 
@@ -47,11 +47,15 @@ _Given = TypeVar("_Given", dict[str, Any], list[Any])
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """KuboCD's controller as the checkout installs it: its namespace (or empty), and what its chart makes there."""
+    """KuboCD's controller as the checkout installs it: its namespace (or empty), and what its chart makes there.
+
+    `broken_config` is why the chart makes nothing although its values hold a Config: that Config counts as invalid.
+    """
 
     release: Resource
     namespace: str
     resources: tuple[Resource, ...]
+    broken_config: KcdErrors | None = None
 
 
 def find_installations(resources: Sequence[Resource], findings: Findings) -> list[Installation]:
@@ -86,12 +90,13 @@ def find_installations(resources: Sequence[Resource], findings: Findings) -> lis
             )
         namespace = _text(resource.spec.get("targetNamespace")) or resource.namespace
         try:
-            carried = tuple(_carried(resource, namespace, version or _ASSUMED))
+            found.append(Installation(resource, namespace, tuple(_carried(resource, namespace, version or _ASSUMED))))
         except KcdError as error:
             # Helm fails on the whole chart then, so that nothing of it reaches the cluster.
             findings.error(error)
-            carried = ()
-        found.append(Installation(resource, namespace, carried))
+            values = resource.spec.get("values")
+            holds_config = not isinstance(values, Mapping) or "config" in values
+            found.append(Installation(resource, namespace, (), KcdErrors([error]) if holds_config else None))
     return found
 
 

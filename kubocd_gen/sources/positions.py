@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 
 from kubocd_gen.diagnostics import Position
-from kubocd_gen.sources.yaml_reader import MAX_DEPTH, Loader, is_merge, key_text, scalar_value
+from kubocd_gen.sources.yaml_events import events
+from kubocd_gen.sources.yaml_reader import MAX_DEPTH, is_merge, key_text, scalar_value
 
 Path = Sequence[str | int]
 
@@ -26,6 +27,11 @@ def find_position(text: str, path: str, document: int, keys: Path) -> Position:
         return Position(path)
     mark = way[-1][0]
     return Position(path, mark.line + 1, mark.column + 1)
+
+
+def is_written(text: str, document: int, keys: Path) -> bool:
+    """Whether there is a value at `keys`."""
+    return len(_way(text, document, keys)) == len(keys) + 1
 
 
 def find_in_text(
@@ -104,7 +110,7 @@ def _roots(text: str) -> tuple[_Node, ...]:
     anchors: dict[str, _Node] = {}
     event: Any
     try:
-        for event in yaml.parse(text.removeprefix("\ufeff"), Loader=Loader):
+        for event in events(text.removeprefix("\ufeff")):
             kind = type(event)
             if kind is yaml.DocumentStartEvent:
                 anchors = {}

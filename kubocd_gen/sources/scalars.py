@@ -25,6 +25,7 @@ _WORDS: dict[str, bool | float | None] = {
 }
 _INTEGER = re.compile(
     r"[-+]?(?:0[xX](?P<hex>[0-9a-fA-F]+)|0[bB](?P<bin>[01]+)|0[oO]?(?P<oct>[0-7]+)|(?P<dec>0|[1-9][0-9]*))"
+    r"|0b(?P<signed>[-+][01]+)"
 )
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 # Go reads what begins with a dot by the rules of its own literals, where '_' stands between digits.
@@ -53,8 +54,8 @@ def resolve_plain(text: str) -> Any:
     digits = text.replace("_", "")
     integer = _INTEGER.fullmatch(digits)
     if integer:
-        signed = digits[0] in "+-"
-        base = {"hex": 16, "bin": 2, "oct": 8, "dec": 10}[integer.lastgroup or "dec"]
+        signed = digits[0] in "+-" or integer.lastgroup == "signed"
+        base = {"hex": 16, "bin": 2, "signed": 2, "oct": 8, "dec": 10}[integer.lastgroup or "dec"]
         value = int(integer[integer.lastindex or 0], base) * (-1 if digits[0] == "-" else 1)
         if -(2**63) <= value < (2**63 if signed else 2**64):
             return value
@@ -76,7 +77,7 @@ def resolve_tagged(tag: str, text: str) -> Any:
     if kind == tag or kind not in _TYPES:
         return text  # a tag of somebody else's, or the bare '!', says nothing to Kubernetes
     value = resolve_plain(text)
-    if kind == "float" and type(value) is int:
+    if kind == "float" and type(value) is int and value < 2**63:
         return float(value)
     if type(value) is not _TYPES[kind]:
         raise ValueError(f"{quoted(text)} is not a !!{kind}")
@@ -116,7 +117,7 @@ def _shortest(real: float) -> str:
 
 
 def number_text(number: float) -> str:
-    """A number where a string is wanted (a key, or a string field of a manifest), as sigs.k8s.io/yaml writes it.
+    """A number where a string field of a manifest wants a text, as sigs.k8s.io/yaml writes it.
 
     That is Go's `FormatFloat(number, 'g', -1, 32)`: the shortest text that reads back as the same float32. An integer
     of 64 bits is written out.
@@ -131,7 +132,7 @@ def number_text(number: float) -> str:
     except OverflowError:
         single = math.copysign(math.inf, number)
     if not math.isfinite(single):
-        return ".nan" if math.isnan(single) else ".inf" if single > 0 else "-.inf"
+        return "NaN" if math.isnan(single) else "+Inf" if single > 0 else "-Inf"
     shortest = next(text for text in (f"{single:.{digits}g}" for digits in range(1, 10)) if _float32(text) == single)
     sign, digits, exponent = Decimal(shortest).normalize().as_tuple()
     assert isinstance(exponent, int)

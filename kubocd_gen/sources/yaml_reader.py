@@ -18,8 +18,7 @@ import yaml
 from kubocd_gen.compiler.wording import quoted
 from kubocd_gen.diagnostics import KcdError, Position
 from kubocd_gen.sources.scalars import float64, number_text, resolve_plain, resolve_tagged
-
-Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+from kubocd_gen.sources.yaml_events import events
 
 MAX_DEPTH = 100
 """Nested maps and lists. The deepest real chart values are some 20 deep; Python recurses safely over a few hundred."""
@@ -28,7 +27,9 @@ MAX_EXPANSION = 200_000
 """Nodes that the aliases and merges of one document may stand for: ten times a large context written out in full."""
 
 _MAX_FAULTS = 100  # of a document; more only a hostile file has
+_INFINITE = {"+Inf": ".inf", "-Inf": "-.inf", "NaN": ".nan"}  # as keys; numbers out of float32's range are too
 _MERGE_TAG = "tag:yaml.org,2002:merge"
+_INNER_MARK = re.compile("[\n\r\x85\u2028\u2029]\ufeff")  # libyaml skips it
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 
@@ -68,6 +69,10 @@ def read_documents(text: str, path: str, *, exact_integers: bool = False) -> Ite
     alone (a null key, an infinite number) is that document's `error`.
     """
     builder = _Builder(text.removeprefix("\ufeff"), path, exact_integers)
+    if "\ufeff" in builder.text and (found := _INNER_MARK.search(builder.text)):
+        problem = "a byte order mark (U+FEFF) begins a line, which Go's readers take for a character of the line"
+        position = _at(builder.text, path, found.end() - 1)
+        raise YamlError(problem, code="bad-yaml", position=position, hint="remove it; two files may have been joined")
     try:
         yield from builder.documents()
     except (yaml.YAMLError, UnicodeEncodeError) as error:
@@ -104,7 +109,10 @@ def key_text(value: Any) -> str | None:
     """A scalar as the key of a map: the JSON text of a number or boolean; None for null, which can be no key."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return value if value is None or isinstance(value, str) else number_text(value)
+    if value is None or isinstance(value, str):
+        return value
+    text = number_text(value)
+    return _INFINITE.get(text, text)
 
 
 def is_merge(event: Any) -> bool:
@@ -140,7 +148,7 @@ class _Builder:
     def documents(self) -> Iterator[Document]:
         start: Any = None
         event: Any
-        for event in yaml.parse(self.text, Loader=Loader):
+        for event in events(self.text):
             kind = type(event)
             self.guard(kind, event)
             if kind is yaml.DocumentStartEvent:
@@ -180,7 +188,7 @@ class _Builder:
             self.start([], event)
         elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
             frame = self.frames.pop()
-            if frame.start.anchor:
+            if frame.start.anchor and self.anchors[frame.start.anchor] is None:  # else defined anew within
                 self.anchors[frame.start.anchor] = (frame.value, frame.weight)
             self.add(frame.value, frame.weight, frame.start)
         elif kind is yaml.AliasEvent:
@@ -188,7 +196,7 @@ class _Builder:
 
     def start(self, value: dict[str, Any] | list[Any], event: Any) -> None:
         if self.frames and isinstance(self.frames[-1].value, dict) and self.frames[-1].key is None:
-            raise self.error("a key must be a text, not a map or a list", event, hint=_braces_hint(event))
+            raise self.error("a key must be a string, not a map or a list", event, hint=_braces_hint(event))
         if event.anchor:
             self.anchors[event.anchor] = None
         self.frames.append(_Frame(value, event))
@@ -199,7 +207,7 @@ class _Builder:
             self.refuse_slash_escape(event)
         elif not event.style and "?" in text and self.frames and self.frames[-1].start.flow_style:
             # libyaml reads it since 0.2, Go's port of it does not.
-            raise self.error("'?' can't stand in a text between brackets or braces", event, hint="quote the text")
+            raise self.error("'?' can't stand in a string between brackets or braces", event, hint="quote the string")
         try:
             value = scalar_value(event)
         except ValueError as error:
@@ -245,7 +253,9 @@ class _Builder:
     def put(self, frame: _Frame, key: str, value: Any) -> None:
         assert isinstance(frame.value, dict)
         if key in frame.value and len(self.faults) < _MAX_FAULTS:
-            fault = self.error(f"the key {quoted(key)} is given twice in one map", frame.key_event, "duplicate-key")
+            fault = self.error(
+                f"the key {quoted(key)} is given twice in one map", frame.key_event, "duplicate-key", _TWICE
+            )
             self.faults.append(Fault(self.keys(), fault))
         frame.value[key] = value
 
@@ -270,14 +280,18 @@ class _Builder:
         text = None if isinstance(value, (dict, list)) else key_text(value)
         if text is None:
             what = "null" if value is None else "a map or a list"
-            raise self.error(f"a key must be a text, not {what}", event, hint="quote the key if it is meant as a text")
+            raise self.error(
+                f"a key must be a string, not {what}", event, hint="quote the key if it is meant as a string"
+            )
+        if type(value) is int and value >= 2**63:
+            raise self.error("a number of more than 63 bits can't be a key", event, hint="quote the key")
         return text
 
     def number(self, value: Any, event: Any) -> Any:
         if type(value) is not int and type(value) is not float:
             return value
         if type(value) is float and not math.isfinite(value):
-            raise self.error("a number in Kubernetes must be finite", event, hint="quote it if it is meant as a text")
+            raise self.error("a number in Kubernetes must be finite", event, hint="quote it if it is meant as a string")
         return value if self.exact_integers else float64(value)
 
     def refuse_slash_escape(self, event: Any) -> None:
@@ -293,21 +307,26 @@ class _Builder:
 
 def _braces_hint(event: Any) -> str | None:
     return (
-        "a value that begins with '{' or '[' must be quoted if it is a template or a text" if event.flow_style else None
+        "a value that begins with '{' or '[' must be quoted if it is a template or a string"
+        if event.flow_style
+        else None
     )
 
 
+_TWICE = "remove or rename one of the two"
+
 # libyaml's words for what goes wrong most often, and the way out.
 _HINTS = {
+    "did not find expected node content": "a value or a closing bracket is missing",
     "mapping values are not allowed": "a value that contains ': ' must be quoted; or the line is indented wrongly",
     "cannot start any token": "a value that starts with such a character must be quoted (tabs can't indent)",
-    "did not find expected ',' or": "a comma or the closing bracket is missing; or it is a text that must be quoted",
-    "did not find expected alphabetic": "a text that starts with '&' or '*' must be quoted",
-    "found unexpected ':'": "quote the text",
+    "did not find expected ',' or": "a comma or the closing bracket is missing; or it is a string that must be quoted",
+    "did not find expected alphabetic": "a string that starts with '&' or '*' must be quoted",
+    "found unexpected ':'": "quote the string",
     "unknown escape character": "write a backslash twice, or use single quotes",
-    "did not find expected key": "the line is indented wrongly, or a text around it must be quoted",
+    "did not find expected key": "the line is indented wrongly, or a string near it must be quoted",
     "did not find expected '-' indicator": "the line is indented wrongly, or lacks its '-'",
-    "could not find expected ':'": "the line is neither 'key: value' nor the rest of a text; is it indented rightly?",
+    "could not find expected ':'": "write 'key: value', or indent the line as the rest of a string",
     "found unexpected end of stream": "a quotation mark is missing",
     "control characters are not allowed": 'write it as an escape between double quotes, such as "\\x07"',
 }
@@ -319,9 +338,9 @@ _PARTS = {
     "a flow mapping": "a map in braces",
     "a block mapping": "a map",
     "a block collection": "a list",
-    "a plain scalar": "an unquoted text",
-    "a quoted scalar": "a quoted text",
-    "a block scalar": "a text after '|' or '>'",
+    "a plain scalar": "an unquoted string",
+    "a quoted scalar": "a quoted string",
+    "a block scalar": "a string after '|' or '>'",
     "a simple key": "a key",
     "a flow node": "a value",
     "a block node": "a value",
@@ -335,7 +354,7 @@ def _syntax_error(error: yaml.YAMLError | UnicodeEncodeError, text: str, path: s
         before = text.encode("utf-8", "surrogatepass")[: error.position].decode("utf-8", "ignore")
         problem, position = error.reason, _at(text, path, len(before))
     else:
-        problem, position = _parser_problem(error, path)
+        problem, position = _parser_problem(error, text, path)
     return YamlError(
         f"this is not YAML: {problem}",
         code="bad-yaml",
@@ -344,7 +363,7 @@ def _syntax_error(error: yaml.YAMLError | UnicodeEncodeError, text: str, path: s
     )
 
 
-def _parser_problem(error: Any, path: str) -> tuple[str, Position]:
+def _parser_problem(error: Any, text: str, path: str) -> tuple[str, Position]:
     """What libyaml's parser says, and where: at the opening quote or bracket if something ends too early."""
     problem, mark = getattr(error, "problem", None) or str(error), getattr(error, "problem_mark", None)
     context, begun = getattr(error, "context", None) or "", getattr(error, "context_mark", None)
@@ -354,7 +373,11 @@ def _parser_problem(error: Any, path: str) -> tuple[str, Position]:
     if part:
         since = f" that begins in line {begun.line + 1}" if begun and mark and begun.line < mark.line else ""
         problem = f"{problem} while reading {part}{since}"
-    return problem, Position(path, mark.line + 1, mark.column + 1) if mark else Position(path)
+    if mark is None:
+        return problem, Position(path)
+    if mark.line >= len(text.splitlines()):  # the end, which lies behind the last line
+        return problem, _at(text, path, len(text.rstrip("\n")))
+    return problem, Position(path, mark.line + 1, mark.column + 1)
 
 
 def _at(text: str, path: str, index: int) -> Position:

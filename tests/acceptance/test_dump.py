@@ -177,7 +177,7 @@ def test_a_chart_that_would_leave_the_folder_is_refused(folder: Path) -> None:
     evil = gzipped(tar(member("web/Chart.yaml", b"name: web\n"), member("web/../../../x", b"x")))
     files = {"original.yaml": MANIFEST.encode(), "index.yaml": b"entries: {}\n", "status.yaml": STATUS.encode()}
     (folder / "assembly.tgz").write_bytes(gzipped(tarred({**files, "web-1.0.0.tgz": evil})))
-    assert "error[bad-chart]" in dump(folder, "assembly.tgz", "--output", "out").err
+    assert "error[corrupt-chart]" in dump(folder, "assembly.tgz", "--output", "out").err
     assert not (folder / "out").exists()
 
 

@@ -201,6 +201,11 @@ def template_header_error(workspace: Workspace) -> None:
     workspace.release("web")
 
 
+def template_header_that_prints(workspace: Workspace) -> None:
+    workspace.package('templateHeader: "h: 1\\n"\n' + WEB_MANIFEST)
+    workspace.release("web")
+
+
 def mistake_in_a_list_of_a_patch(workspace: Workspace) -> None:
     workspace.release("web", "moduleOverrides:\n  - module: main\n    specPatch: {dependsOn: [{name: db}, {nmae: x}]}")
 
@@ -239,6 +244,90 @@ def control_characters(workspace: Workspace) -> None:
           "\e]0;title\a": 1
         """,
     )
+
+
+def days_in_an_interval(workspace: Workspace) -> None:
+    workspace.source(
+        "web.yaml",
+        """\
+        apiVersion: kubocd.kubotal.io/v1alpha1
+        kind: Release
+        metadata: {name: web}
+        spec:
+          package: {repository: registry.example.com/demo/web, tag: 1.0.0, interval: 1d, timeout: 1h}
+        """,
+    )
+
+
+def duration_in_a_patch(workspace: Workspace) -> None:
+    workspace.package(WEB_MANIFEST + "    specPatch: {timeout: abc}\n")
+    workspace.release("web")
+
+
+def field_of_an_older_version(workspace: Workspace) -> None:
+    workspace.release("web", "specPatchByModule: {main: {timeout: 5m}}")
+
+
+def unclosed_action(workspace: Workspace) -> None:
+    values = "      {{- if .Parameters.host }}\n      host: {{ .Parameters.host }}\n"
+    workspace.package(WEB_MANIFEST.replace("      host: {{ .Parameters.host }}\n", values))
+    workspace.release("web")
+
+
+def rendering_that_is_not_yaml(workspace: Workspace) -> None:
+    workspace.package(WEB_MANIFEST.replace("host: {{ .Parameters.host }}", "host: 'a: {{ .Parameters.host }}"))
+    workspace.release("web")
+
+
+def chart_and_chart_ref(workspace: Workspace) -> None:
+    workspace.package(WEB_MANIFEST + "    specPatch: {chartRef: {kind: OCIRepository, name: web}}\n")
+    workspace.release("web")
+
+
+def empty_manifest(workspace: Workspace) -> None:
+    workspace.package("# nothing\n", status="{}")
+    workspace.release("web")
+
+
+def missing_blob(workspace: Workspace) -> None:
+    workspace.release("web")
+    largest = max((workspace.root / "packages" / "blobs").rglob("*"), key=lambda path: path.stat().st_size)
+    largest.unlink()
+
+
+def missing_context_among_many(workspace: Workspace) -> None:
+    names = [f"cluster-{number}" for number in range(20)]
+    workspace.source("contexts.yaml", "---\n".join(context(name, "{}") for name in names))
+    workspace.release("web", "contexts: [{name: production}]")
+
+
+def context_in_another_namespace(workspace: Workspace) -> None:
+    workspace.source("contexts.yaml", context("cluster", "{}"))
+    workspace.release("web", "contexts: [{name: cluster}]", namespace="apps")
+
+
+def context_without_variables(workspace: Workspace) -> None:
+    workspace.source("contexts.yaml", context("cluster", ""))
+    workspace.release("web", "contexts: [{name: cluster}]")
+
+
+def config_in_the_chart_that_helm_refuses(workspace: Workspace) -> None:
+    for name in "ab":
+        workspace.release(name)
+    chart = "spec:\n  chart: {spec: {chart: kubocd-ctrl, version: 0.3.1}}\n  values: {config: {content: [1]}}\n"
+    head = "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: kubocd, namespace: kubocd}\n"
+    workspace.source("kubocd.yaml", head + chart)
+
+
+def config_that_is_not_yaml(workspace: Workspace) -> None:
+    workspace.source("config.yaml", config("clusterRoles: [a"))
+    for name in "ab":
+        workspace.release(name)
+
+
+def image_without_a_registry(workspace: Workspace) -> None:
+    workspace.package(WEB_MANIFEST.replace("{{ .Parameters.host }}", '{{ imageRedirect "nginx:1.27" $ }}'))
+    workspace.release("web")
 
 
 def several_at_once(workspace: Workspace) -> None:
@@ -280,12 +369,27 @@ KINDS = [
     reference_that_no_registry_takes,
     manifest_with_mistakes,
     template_header_error,
+    template_header_that_prints,
     mistake_in_a_list_of_a_patch,
     undefined_strategy,
     foreign_file,
     missing_source,
     missing_vendor_layout,
     control_characters,
+    days_in_an_interval,
+    duration_in_a_patch,
+    field_of_an_older_version,
+    unclosed_action,
+    rendering_that_is_not_yaml,
+    chart_and_chart_ref,
+    empty_manifest,
+    missing_blob,
+    missing_context_among_many,
+    context_in_another_namespace,
+    context_without_variables,
+    config_in_the_chart_that_helm_refuses,
+    config_that_is_not_yaml,
+    image_without_a_registry,
     several_at_once,
 ]
 

@@ -112,6 +112,10 @@ def corrupt_chart(workspace: Workspace) -> Outcome:
     return with_files(workspace, {"index.yaml": other.encode()})
 
 
+def package_limit(workspace: Workspace) -> Outcome:
+    return with_files(workspace, {"index.yaml": b" " * (6 << 20)})
+
+
 def duplicate_cluster(workspace: Workspace) -> Outcome:
     clusters = "[{name: a, sources: [a], output: out}, {name: a, sources: [b], output: out/b}]"
     return project(workspace, f"clusters: {clusters}")
@@ -322,6 +326,7 @@ KINDS = [
     no_releases,
     not_a_package,
     other_file_system,
+    package_limit,
     several_providers,
     symlinked_output,
     template_too_large,

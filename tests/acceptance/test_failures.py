@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
 
 import pytest
+import yaml
 from syrupy.assertion import SnapshotAssertion
 
 from kubocd_gen.diagnostics import KcdError, KcdErrors
 from kubocd_gen.pipeline import building
-from tests.acceptance.test_errors import context, invalid_config, unknown_parameter
+from tests.acceptance.test_errors import config, context, invalid_config, unknown_parameter
+from tests.acceptance.test_every_kind import installation
 from tests.support.images import write_layout
 from tests.support.workspace import (
     WEB,
@@ -70,6 +73,63 @@ def test_an_invalid_config_stops_every_release_also_with_keep_going(workspace: W
     invalid_config(workspace)
     assert workspace.build("--keep-going").exit == 1
     assert [path for path in files_below(workspace.output) if path.startswith("flux/default")] == []
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        "{config: true}",
+        "{config: {content: [1]}}",
+        "{config: {content: {defaultHelmTimeout: soon}}}",
+        "{config: {content: {clusterRole: [a]}}}",
+        "{config: {content: {clusterRoles: [a]}}, contexts: [{name: a}]}",
+        "[1]",
+        "{config: {content: {}}",
+    ],
+)
+def test_a_broken_config_in_the_values_of_the_chart_stops_every_release_and_keeps_the_output(
+    values: str, workspace: Workspace
+) -> None:
+    workspace.release("web")
+    workspace.release("app")
+    chart = installation("kubocd", more="  values: {config: {content: {defaultHelmTimeout: 9m}}}\n")
+    workspace.source("kubocd.yaml", chart)
+    assert workspace.build().exit == 0
+    before = files_below(workspace.output)
+    workspace.source("kubocd.yaml", installation("kubocd", more=f"  values: {values}\n"))
+    (workspace.root / "sources" / "default-app.yaml").write_text("")
+    outcome = workspace.build("--keep-going", "--format", "json")
+    report = json.loads(outcome.out)
+    assert outcome.exit == 1
+    assert [(one["name"], one["status"]) for one in report["releases"] if one["status"] != "removed"] == [
+        ("web", "failed")
+    ]
+    assert "default/web" in {one["release"] for one in report["diagnostics"] if one["path"] == "sources/kubocd.yaml"}
+    after = files_below(workspace.output)
+    assert {path: before[path] for path in after if "web" in path} == {
+        path: content for path, content in before.items() if "web" in path
+    }
+
+
+def test_a_config_that_is_not_yaml_stops_every_release_and_another_file_does_not(workspace: Workspace) -> None:
+    workspace.release("web")
+    workspace.source("config.yaml", config("clusterRoles: [a"))
+    assert workspace.build("--keep-going").exit == 1
+    assert files_below(workspace.output).keys() <= {"flux/kustomization.yaml", ".kcd-gen/shared.list"}
+    workspace.source("config.yaml", context("cluster", "[a"))
+    assert workspace.build("--keep-going").exit == 1
+    assert "flux/default/web.yaml" in files_below(workspace.output)
+
+
+def test_a_build_without_releases_writes_a_kustomization_that_flux_takes(workspace: Workspace) -> None:
+    workspace.release("web")
+    workspace.build()
+    (workspace.root / "sources" / "default-web.yaml").write_text("")
+    assert workspace.build().exit == 0
+    assert files_below(workspace.output).keys() == {"flux/kustomization.yaml", ".kcd-gen/shared.list"}
+    written = yaml.safe_load((workspace.output / "flux/kustomization.yaml").read_text(encoding="utf-8"))
+    assert written["resources"] == []
+    assert {key for key, value in written.items() if value} == {"apiVersion", "kind", "metadata"}
 
 
 def test_keep_going_writes_the_good_ones_and_keeps_what_the_failing_ones_had(workspace: Workspace) -> None:
@@ -149,7 +209,7 @@ def test_a_problem_of_a_context_that_no_release_names_is_a_warning(workspace: Wo
     workspace.source("contexts.yaml", context("orphan", "{}", parent="nobody"))
     outcome = workspace.build()
     assert outcome.exit == 0
-    assert "warning[missing-context]: the context 'default:nobody' does not exist" in outcome.err
+    assert "warning[missing-context]: the Context 'default:nobody' does not exist" in outcome.err
 
 
 def test_a_context_that_the_cluster_would_refuse_is_an_error_whoever_names_it(workspace: Workspace) -> None:
@@ -165,7 +225,7 @@ def test_a_module_name_that_kubernetes_refuses_is_warned_of(workspace: Workspace
     workspace.release("web")
     outcome = workspace.build()
     assert outcome.exit == 0
-    assert "warning[invalid-name]: the API server refuses the name 'web-Main' of a HelmRelease" in outcome.err
+    assert "warning[invalid-name]: the HelmRelease is named 'web-Main', which the API server refuses" in outcome.err
 
 
 def test_a_module_that_status_yaml_does_not_know_is_an_error(workspace: Workspace) -> None:

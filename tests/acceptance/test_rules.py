@@ -271,10 +271,19 @@ def test_an_error_in_a_disabled_module_fails_the_release(workspace: Workspace) -
     assert problem.startswith("package web:1.0.0, module 'side', values: nil pointer")
 
 
+def test_a_template_header_that_breaks_templates_which_nobody_wrote_is_one_problem(workspace: Workspace) -> None:
+    problems = broken(workspace, "templateHeader: x\n" + HEAD + "    specPatch: null\n    values: null\n")
+    assert [problem.partition(" prints ")[0] for problem in problems] == ["package web:1.0.0, templateHeader"]
+
+
 def test_a_template_header_that_outputs_text_breaks_enabled_durations_and_roles_but_no_null_values(
     workspace: Workspace,
 ) -> None:
-    problems = broken(workspace, "templateHeader: x\n" + HEAD + "    specPatch: null\n    values: null\n")
+    written = (
+        "    specPatch: null\n    values: null\n    timeout: 1m\n    interval: 1m\n    enabled: true\n"
+        "    dependsOn: []\nroles: []\ndependencies: []\n"
+    )
+    problems = broken(workspace, "templateHeader: x\n" + HEAD + written)
     fields = [
         problem.removeprefix("package web:1.0.0, ").partition(" must")[0].partition(":")[0] for problem in problems
     ]

@@ -59,6 +59,112 @@ def test_templates_that_fail_beside_a_hundred_that_do_not_are_all_named_with_the
     assert not [path for path in files_below(workspace.output) if any(f"/{name}" in path for name in BAD)]
 
 
+FAILURES = {
+    "unknown": ("{{ nofunc .Parameters.host }}", "template-parse", None),
+    "syntax": ("{{ imageRedirect `nginx` $) }}", "template-parse", None),
+    "required": ("{{ required `give one` .Parameters.none }}", "template-error", "required"),
+    "piped": ("{{ .Parameters.none | required `give one` }}", "template-error", "required"),
+    "failed": ("{{ if true }}{{ fail `no host` }}{{ end }}", "template-error", "fail"),
+    "missing": ("é {{ .Parameters.none.host }}", "template-error", ".none.host"),
+    "typed": ("{{ upper 5 }}", "template-error", "5 }}"),
+    "ranged": ("{{ index .Parameters.list 3 }}", "template-error", "index"),
+    "compared": ("{{ eq .Parameters.replicas 1 }}", "template-error", "eq"),
+    "image": ("{{ (imageRedirect 5 $).url }}", "template-error", "5 $"),
+    "address": ("{{ resolveDNS `nowhere.org` }}", "template-error", "resolveDNS"),
+    "file": ("{{ readFile `/etc/hostname` }}", "unsupported-function", "readFile"),
+    "stranger": ("{{ template `host` . }}", "template-error", "`host`"),
+}
+"""What stands for the host, the code of the error, and the text that the error points at."""
+
+
+def test_a_failure_of_each_kind_has_the_line_and_the_column_of_its_cause(workspace: Workspace) -> None:
+    expected = {}
+    for name, (text, code, at) in FAILURES.items():
+        manifest = with_host(name, text)
+        workspace.package(manifest, reference=reference(name))
+        workspace.release(name, package=reference(name))
+        start = manifest.index(text)
+        line = manifest.count("\n", 0, start) + 1
+        column = "" if at is None else f":{manifest.index(at, start) - manifest.rindex(chr(10), 0, start)}"
+        place = f"oci://registry.example.com/demo/{name}:1.0.0/original.yaml:{line}{column}"
+        expected[name] = f"{place}: error[{code}]: package {name}:1.0.0, module 'main', values: "
+    workspace.release("web")
+    outcome = workspace.build("--keep-going")
+    told = [line for line in outcome.err.splitlines() if "error[" in line]
+    assert [name for name, start in expected.items() if not any(line.startswith(start) for line in told)] == []
+    assert len(told) == len(FAILURES)
+    assert set(values_of(workspace)) == {"web-main"}
+
+
+FIELDS = ("description", "roles", "dependencies")
+MODULE_FIELDS = ("specPatch", "timeout", "interval", "targetNamespace", "enabled", "dependsOn", "onFailureStrategy")
+
+
+def test_every_field_that_fails_is_told_with_its_own_line_in_one_run(workspace: Workspace) -> None:
+    manifest = WEB_MANIFEST.replace("replicas: {{ .Parameters.replicas }}", '{{ fail "values" }}')
+    manifest += "".join(f"    {field}: '{{{{ fail \"{field}\" }}}}'\n" for field in MODULE_FIELDS)
+    manifest += "".join(f"{field}: '{{{{ fail \"{field}\" }}}}'\n" for field in FIELDS)
+    manifest += 'usage:\n  text: |\n    first\n    {{ fail "usage" }}\n'
+    workspace.package(manifest)
+    workspace.release("web")
+    outcome = workspace.build()
+    lines = manifest.splitlines()
+    fields = (*FIELDS, "usage", "values", *MODULE_FIELDS)
+    places = {field: next(n for n, line in enumerate(lines, 1) if f'fail "{field}"' in line) for field in fields}
+    told = [line for line in outcome.err.splitlines() if "error[" in line]
+    assert len(told) == len(fields)
+    for field, line in places.items():
+        (one,) = (text for text in told if text.endswith(f": {field}"))
+        assert f"original.yaml:{line}:" in one
+
+
+@pytest.mark.parametrize(
+    ("header", "at"),
+    [
+        ('  {{- define "host" }}\n  {{ .none.host }}\n  {{- end }}\n', ".none.host"),
+        ('  {{- $x := 1 }}\n  {{- define "host" }}{{ (resolveDNS "nowhere.org") }}{{ end }}\n', "resolveDNS"),
+        ('  {{- $x := 1 }}\n  {{- define "host" }}{{ fail "no" }}{{ end }}\n', "fail"),
+    ],
+)
+def test_what_fails_in_a_define_of_the_header_is_placed_in_the_header_and_told_once(
+    workspace: Workspace, header: str, at: str
+) -> None:
+    manifest = f"templateHeader: |\n{header}" + with_host("web", '{{ template "host" .Parameters }}')
+    manifest += "    specPatch: '{{ template \"host\" .Parameters }}'\n"
+    workspace.package(manifest)
+    workspace.release("web")
+    start = manifest.index(at)
+    # Go points at the field that a missing value was asked for.
+    column = start + (5 if at.startswith(".none") else 0) - manifest.rindex("\n", 0, start)
+    outcome = workspace.build()
+    (told,) = (line for line in outcome.err.splitlines() if "error[" in line)
+    place = f"original.yaml:{manifest.count(chr(10), 0, start) + 1}:{column}"
+    assert f"{place}: error[template-error]: package web:1.0.0, templateHeader: " in told
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "message"),
+    [
+        ("specPatch", "'[a]'", "must render to a map"),
+        ("specPatch", "'a: {{ .Parameters.replicas }}: b'", "does not render to YAML"),
+        ("enabled", "'{{ .Parameters.host }}'", "must render to true or false"),
+        ("dependsOn", "'a: b'", "must render to a list of names"),
+        ("dependsOn", "'[[a]]'", "must render to a list of names"),
+        ("timeout", "'{{ .Parameters.replicas }}'", ""),
+    ],
+)
+def test_a_text_of_the_wrong_shape_is_told_at_its_field(
+    workspace: Workspace, field: str, text: str, message: str
+) -> None:
+    manifest = WEB_MANIFEST + f"    {field}: {text}\n"
+    workspace.package(manifest)
+    workspace.release("web")
+    (told,) = (line for line in workspace.build().err.splitlines() if "error[" in line)
+    assert f"original.yaml:{manifest.count(chr(10))}:" in told
+    assert f"package web:1.0.0, module 'main', {field}" in told
+    assert message in told
+
+
 def test_packages_that_define_one_name_keep_their_own_and_none_reaches_anothers(workspace: Workspace) -> None:
     for name in ("one", "two"):
         header = f'templateHeader: |\n  {{{{- define "host" }}}}{name}.example.com{{{{ end -}}}}\n'

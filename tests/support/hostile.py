@@ -30,6 +30,20 @@ def tar(*members: bytes) -> bytes:
     return b"".join(members) + _END
 
 
+def patched(packed: bytes, start: int, field: bytes) -> bytes:
+    """A member with other bytes in its header, and the checksum for them."""
+    header = bytearray(packed)
+    header[start : start + len(field)] = field
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header[:512])
+    return bytes(header)
+
+
+def gzip_header(*, flags: int = 0) -> bytes:
+    """The ten bytes that begin gzip data (RFC 1952)."""
+    return b"\x1f\x8b\x08" + bytes([flags]) + b"\0\0\0\0\0\xff"
+
+
 def sparse() -> bytes:
     """A member in GNU's old sparse format."""
     return member("podinfo-6.7.1.tgz", bytes(512), kind=tarfile.GNUTYPE_SPARSE)

@@ -18,7 +18,8 @@ from typing import Any
 
 import yaml
 
-from kubocd_gen.packages.oci import CONFIG_TYPE, CONTENT_TYPE, MANIFEST_TYPE, REF_NAME
+from kubocd_gen.packages.image import PackageImage
+from kubocd_gen.packages.oci import CONFIG_TYPE, CONTENT_TYPE, MANIFEST_TYPE, REF_NAME, Descriptor
 
 _CREATED = "2025-01-01T00:00:00Z"
 
@@ -88,6 +89,15 @@ def write_index(folder: Path, manifests: list[dict[str, Any]]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "oci-layout").write_text(json.dumps({"imageLayoutVersion": "1.0.0"}))
     (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": manifests}, indent=2) + "\n")
+
+
+def package_image(reference: str, files: Mapping[str, bytes]) -> PackageImage:
+    """A package of `files` that was never in any store."""
+    manifest, layer = (
+        Descriptor(MANIFEST_TYPE, f"sha256:{'0' * 64}", 1),
+        Descriptor(CONTENT_TYPE, f"sha256:{'1' * 64}", 1),
+    )
+    return PackageImage(reference, manifest, layer, files)
 
 
 def tarred(files: Mapping[str, bytes]) -> bytes:

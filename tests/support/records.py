@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from kubocd_gen.output.yaml_emitter import emit_documents
-from kubocd_gen.packages.image import PackageImage
 from kubocd_gen.packages.manifest import Package, read_package
 from kubocd_gen.sources.admission import admit_config, admit_context, admit_release
 from kubocd_gen.sources.discovery import SourceFile
 from kubocd_gen.sources.documents import Resource
 from kubocd_gen.sources.records import Config, Context, Release
 from kubocd_gen.sources.yaml_reader import read_document
+from tests.support.images import package_image
 from tests.support.workspace import WEB, WEB_MANIFEST, status_of
 
 API = "kubocd.kubotal.io/v1alpha1"
@@ -40,7 +40,7 @@ def package(manifest: str = WEB_MANIFEST) -> Package:
     """A package whose image holds nothing but what is read."""
     text = textwrap.dedent(manifest)
     files = {"original.yaml": text.encode(), "status.yaml": status_of(text).encode(), "index.yaml": b"entries: {}\n"}
-    return read_package(PackageImage(WEB, "sha256:0", "sha256:1", files))
+    return read_package(package_image(WEB, files))
 
 
 def _resource(kind: str, name: str, namespace: str, spec: Mapping[str, Any]) -> Resource:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -23,6 +24,10 @@ class Running:
     log: Path
     ca_file: Path | None = None
 
+    def requests(self) -> list[str]:
+        """The requests so far, `HEAD /v2/demo/web/manifests/1.0.0`; the registry logs one before it ends the answer."""
+        return re.findall(r'"([A-Z]+ /v2/[^ "]*) HTTP', self.log.read_text())
+
 
 def program(name: str, package: str) -> str:
     """The path of a program that the tests need. They fail without it: a skipped test would say that all is well."""
@@ -41,7 +46,7 @@ def run_registry(folder: Path, *, login: bool = False, ca: CertificateAuthority 
         port = _free_port()
         config = [
             "version: 0.1",
-            "log: {level: info, accesslog: {disabled: true}}",
+            "log: {level: info}",
             f"storage: {{filesystem: {{rootdirectory: {folder / 'data'}}}, delete: {{enabled: true}}}}",
             f"http: {{addr: '127.0.0.1:{port}', secret: tests" + (_tls(ca) if ca else "") + "}",
         ]

@@ -56,7 +56,8 @@ class Outcome:
 def kcd_gen(*arguments: str, directory: Path, environment: Mapping[str, str] | None = None) -> Outcome:
     """Run the console script's own function in `directory`, without the cost of another Python."""
     out, err = io.StringIO(), io.StringIO()
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("KCD_GEN_", "HELM_"))}
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("KCD_", "HELM_"))}
+    clean["XDG_CACHE_HOME"] = str(directory / ".cache")  # never the user's
     code: object = None
     with (
         contextlib.chdir(directory),
@@ -130,8 +131,12 @@ class Workspace:
         write_layout(self.root / "packages", self.layers)
 
     def build(self, *flags: str, environment: Mapping[str, str] | None = None) -> Outcome:
+        return self.run("build", "--offline", *flags, environment=environment)
+
+    def run(self, command: str, *flags: str, environment: Mapping[str, str] | None = None) -> Outcome:
+        """A command that takes a project from its flags."""
         where = ("--source", "sources", "--output", "output", "--vendor", "packages")
-        return kcd_gen("build", *where, *flags, directory=self.root, environment=environment)
+        return kcd_gen(command, *where, *flags, directory=self.root, environment=environment)
 
 
 def files_below(folder: Path) -> dict[str, bytes]:

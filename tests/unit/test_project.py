@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from kubocd_gen.diagnostics import KcdError, KcdErrors
+from kubocd_gen.packages.limits import LIMITS, Limits
 from kubocd_gen.project import ONLY_CLUSTER, REPOSITORY_URL, Cluster, Flags, Project, load_project
 
 HEAD = "apiVersion: kcd-gen/v1alpha1\nkind: Project\n"
@@ -63,6 +64,31 @@ def test_a_project_file_says_everything(load: LoadFile, tmp_path: Path) -> None:
     assert project.mirrors == {"quay.io": "mirror.example.com/quay"}
     assert (project.dependencies, project.charts, project.emit_oci_repository) == ("ignore", "separate", False)
     assert project.hosts == {"ldap.example.com": "10.1.2.3"}
+
+
+def test_limits_are_those_of_the_project_file_with_the_flags_over_them(load: LoadFile) -> None:
+    text = HEAD + CLUSTER + "packages: {limits: {layer: 512MiB, chart-file: 10Mi, members: 2000}}\n"
+    assert load(text).limits == Limits(layer=512 << 20, chart_file=10 << 20, members=2000)
+    assert load(text, limits={"layer": 1}).limits == Limits(layer=1, chart_file=10 << 20, members=2000)
+    assert load(HEAD + CLUSTER).limits == LIMITS
+
+
+def test_limits_without_a_project_file_are_those_of_the_flags(tmp_path: Path) -> None:
+    flags = Flags(sources=("a",), output=Path("out"), limits={"text": 7})
+    assert load_project(flags, tmp_path).limits == Limits(text=7)
+
+
+def test_each_wrong_limit_of_a_project_file_is_told_with_its_place(load: LoadFile) -> None:
+    head = HEAD + CLUSTER + "packages:\n  limits:\n"
+    assert said(load, head + "    layer: big\n    members: 0\n    text: 5MiB\n") == [
+        "kcd-gen.yaml:9:5 invalid-value packages.limits: the limit 'layer' is a size, such as 512MiB"
+        " (KiB, MiB, GiB), not 'big'",
+        "kcd-gen.yaml:10:5 invalid-value packages.limits: the limit 'members' can't be 0: nothing could be read",
+    ]
+    assert said(load, head + "    layr: 1MiB\n") == [
+        "kcd-gen.yaml:9:5 unknown-field packages.limits.layr is not a known field"
+    ]
+    assert said(load, head + "    layer: [1]\n")[0].startswith("kcd-gen.yaml:9:5 invalid-type")
 
 
 def test_the_project_file_is_looked_for_upward(load: LoadFile, tmp_path: Path) -> None:
@@ -192,10 +218,13 @@ def test_no_project_file_is_an_error_that_says_what_to_do(tmp_path: Path) -> Non
         ),
         (HEAD + CLUSTER + "dependencies: no\n", ["kcd-gen.yaml:7:1 invalid-type dependencies must be a string"]),
         (HEAD + CLUSTER + "charts: both\n", ["kcd-gen.yaml:7:1 invalid-value charts must be 'output' or 'separate'"]),
-        (HEAD + CLUSTER + "    namespace: ../x\n", ["kcd-gen.yaml:7:5 invalid-value clusters[0].namespace must match"]),
+        (
+            HEAD + CLUSTER + "    namespace: ../x\n",
+            ["kcd-gen.yaml:7:5 invalid-value clusters[0].namespace must be a name, not '../x'"],
+        ),
         (
             HEAD + CLUSTER + "    repositoryURL: x\n",
-            ["kcd-gen.yaml:7:5 invalid-value clusters[0].repositoryURL must match"],
+            ["kcd-gen.yaml:7:5 invalid-value clusters[0].repositoryURL must be an http:// or https:// address"],
         ),
         (HEAD.replace("v1alpha1", "v2") + CLUSTER, ["kcd-gen.yaml:1:1 invalid-value apiVersion must be"]),
         (

@@ -19,8 +19,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.packages.archive import is_plain_path
 from kubocd_gen.packages.charts.downloads import Credentials
+from kubocd_gen.packages.charts.members import is_plain_path
 from kubocd_gen.packages.charts.sources import GitChart
 from kubocd_gen.packages.charts.trees import Budget, Keep
 from kubocd_gen.packages.credentials import variable

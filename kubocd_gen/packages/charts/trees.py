@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Protocol
 
 from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.packages.archive import CHART_LIMITS, is_plain_path
+from kubocd_gen.packages.charts.members import is_plain_path
+from kubocd_gen.packages.limits import LIMITS
 from kubocd_gen.packages.oci import MIB
 from kubocd_gen.packages.text import shown
 
@@ -30,8 +31,8 @@ class Budget:
     """What a chart's folder may hold; every copied file is taken off."""
 
     describe: str
-    files: int = CHART_LIMITS.members
-    bytes: int = field(default=CHART_LIMITS.unpacked)
+    files: int = LIMITS.chart_members
+    bytes: int = field(default=LIMITS.chart)
 
     def take(self, size: int) -> None:
         """Raises KcdError `bad-chart` where the folder holds too much."""
@@ -39,7 +40,7 @@ class Budget:
         self.bytes -= size
         if self.files < 0 or self.bytes < 0:
             raise KcdError(
-                f"{self.describe} holds more than {CHART_LIMITS.members} files or {CHART_LIMITS.unpacked // MIB} MiB",
+                f"{self.describe} holds more than {LIMITS.chart_members} files or {LIMITS.chart // MIB} MiB",
                 code="bad-chart",
                 hint="is it a chart's folder? name the one that holds Chart.yaml",
             )

@@ -176,7 +176,7 @@ def test_a_default_context_that_is_absent_is_an_error_in_the_config() -> None:
     with pytest.raises(KcdErrors) as found:
         seen(release(), ALL[0], configs=(DEFAULTS,))
     error = only_error(found)
-    assert error.message == "the context 'infra:site' does not exist"
+    assert error.message == "the Context 'infra:site' does not exist"
     assert error.position is not None
     assert error.position.path == "conf.yaml"
 

@@ -166,3 +166,37 @@ def test_a_reference_may_lead_back_to_where_it_stands_as_long_as_the_value_goes_
 )  # fmt: skip
 def test_a_reference_that_cannot_be_followed_is_an_error(schema: dict[str, Any], problem: str) -> None:
     assert problems(schema) == [problem]
+
+
+@pytest.mark.parametrize(
+    ("schema", "problem"),
+    [
+        (of(a={"format": {}}), "properties.a.format must be a string, not a map"),
+        (of(a={"format": []}), "properties.a.format must be a string, not a list"),
+        (of(a={"$id": 5}), "properties.a.$id must be a string, not a number (5)"),
+        (of(a={"id": {}}), "properties.a.id must be a string, not a map"),
+        (
+            {"$ref": "#/definitions/b", "definitions": {"a": {"type": "x"}, "b": {}}},
+            "definitions.a.type is not the name of a type: 'x'",
+        ),
+        (of(a={"$ref": "#", "title": 1}), "properties.a.title must be a string, not a number (1)"),
+    ],
+)
+def test_what_is_no_schema_is_a_problem_at_its_place(schema: dict[str, Any], problem: str) -> None:
+    assert problems(schema) == [problem]
+
+
+@pytest.mark.parametrize(("draft", "keyword"), [(DRAFT_4, "$id"), (DRAFT_6, "id"), (DRAFT_7, "id")])
+def test_the_identifier_of_another_draft_may_be_anything(draft: str, keyword: str) -> None:
+    assert messages(of(a={keyword: 5}), {"a": 1}, draft) == []
+
+
+def test_what_stands_beside_a_reference_says_nothing() -> None:
+    assert messages(of(a={"$ref": "#/definitions/x", "type": "string"}) | {"definitions": {"x": {}}}, {"a": 1}) == []
+
+
+def test_a_reference_to_a_name_that_nobody_has_leads_to_the_whole_schema() -> None:
+    schema = of(a={"$ref": "#nobody"}, b={"type": "integer"})
+    assert messages(schema, {"a": {"a": {"b": 1}}}) == []
+    assert messages(schema, {"a": {"b": "x"}}) != []
+    assert problems({"$ref": "#nobody"}) == ["$ref refers to itself without end: '#nobody'"]

@@ -55,13 +55,13 @@ def test_of_a_key_given_twice_the_last_counts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "kind"), [("[1]", "a list"), ("hello", "a text"), ("8080", "a single value"), ('"{}"', "a text")]
+    ("text", "kind"), [("[1]", "a list"), ("hello", "a string"), ("8080", "a single value"), ('"{}"', "a string")]
 )
 def test_anything_but_a_map_is_an_error_that_shows_the_line(text: str, kind: str) -> None:
     with pytest.raises(KcdError) as found:
         parse_map(text, "package web:1, values")
     assert found.value.message == f"package web:1, values must render to a map, but renders to {kind}"
-    assert found.value.hint == f"rendered: {text!r}"
+    assert found.value.hint == f"line 1 of what it renders is: {text}"
 
 
 def test_bad_yaml_is_an_error_that_shows_the_rendered_line() -> None:
@@ -69,17 +69,19 @@ def test_bad_yaml_is_an_error_that_shows_the_rendered_line() -> None:
         parse_map("a: 1\nb: [1, 2\nc: 3\n", "values")
     assert found.value.code == "bad-rendering"
     assert "values does not render to YAML" in found.value.message
-    assert found.value.hint is not None
-    assert found.value.hint.startswith("rendered: ")
+    assert found.value.hint == (
+        "a comma or the closing bracket is missing; or it is a string that must be quoted; "
+        "line 3 of what it renders is: c: 3"
+    )
 
 
 @pytest.mark.parametrize(
     ("text", "line", "hint"),
     [
         ("", None, "it renders to nothing"),
-        ("\n \na: 1", None, "rendered: 'a: 1'"),
-        ("a\nb", 2, "rendered: 'b'"),
-        ("x" * 130, None, f"rendered: '{'x' * 120}'…"),
+        ("\n \na: 1", None, "line 3 of what it renders is: a: 1"),
+        ("a\nb", 2, "line 2 of what it renders is: b"),
+        ("x" * 130, None, f"line 1 of what it renders is: {'x' * 120}…"),
     ],
 )
 def test_the_rendered_line_of_a_message_is_short(text: str, line: int | None, hint: str) -> None:

@@ -76,7 +76,7 @@ def test_durations_are_as_go_prints_them_and_none_where_there_is_none() -> None:
 def test_a_bad_duration_names_the_module_and_the_field() -> None:
     found = error(timeout="5 minutes")
     assert found.code == "invalid-duration"
-    assert found.message.startswith("package web:1.0.0, module 'main', timeout: ")
+    assert found.message.startswith("package web:1.0.0, module 'main', timeout must be a duration, ")
     assert found.position is not None
     assert found.position.path.startswith("oci://registry.example.com/demo/web:1.0.0/")
 

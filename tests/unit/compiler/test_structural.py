@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kubocd_gen.compiler.structural import RULES, Violation, admit, canonical_fields
-from kubocd_gen.compiler.wording import dotted
+from kubocd_gen.compiler.wording import dotted, known_names
 from kubocd_gen.resources import schema
 
 SHIPPED = (
@@ -99,13 +99,12 @@ def test_the_value_given_is_not_changed() -> None:
         ),
         (
             {"package": {"timeout": "1h"}},
-            r"spec.package.timeout must match '^([0-9]+(\.[0-9]+)?(ms|s|m))+$', which '1h' does not",
+            "spec.package.timeout must be a duration of m, s and ms, not '1h'",
             "invalid-value",
         ),
         (
             {"package": {"interval": "5m\n"}},
-            r"spec.package.interval must match '^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$', which '5m"
-            + "\N{REPLACEMENT CHARACTER}' does not",
+            "spec.package.interval must be a duration of h, m, s and ms, not '5m\N{REPLACEMENT CHARACTER}'",
             "invalid-value",
         ),
     ],
@@ -126,14 +125,28 @@ def test_all_violations_are_found_in_the_order_of_the_document() -> None:
     ]
 
 
+def test_of_many_known_names_the_nearest_are_shown_and_the_others_counted() -> None:
+    names = [f"cluster-{number}" for number in range(20)] + ["produce"]
+    shown = known_names("there are", names, "product")
+    assert shown is not None
+    assert "produce" in shown
+    assert shown.endswith(" and 13 more")
+    assert known_names("there are", ["b", "a"]) == "there are: a, b"
+    assert known_names("there are", []) is None
+
+
 @pytest.mark.parametrize(
     ("spec", "hint"),
     [
         ({"rolez": []}, "did you mean 'roles'?"),
+        (
+            {"specPatchByModule": {"main": {}}},
+            "since KuboCD v0.3 it is a list: 'moduleOverrides: [{module: NAME, specPatch: {…}}]'",
+        ),
         ({"debug": {"x": 1}}, "the fields here are: dumpContext, dumpParameters"),
         ({"package": {"interval": 60}}, "put it in quotes"),
         ({"suspended": "true"}, "write it without quotes"),
-        ({"package": {"interval": "1d"}}, "a duration is written like 90s, 5m or 1h30m"),
+        ({"package": {"interval": "1d"}}, "write it like 90s, 5m or 1h30m"),
         ({"package": {"provider": "azur"}}, "did you mean 'azure'?"),
     ],
 )

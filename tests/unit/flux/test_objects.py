@@ -52,8 +52,11 @@ def test_flux_own_fields_are_passed_on() -> None:
     assert {key: document["spec"][key] for key in fields} == fields
 
 
-def test_fields_that_are_false_or_empty_are_left_out() -> None:
-    assert "insecure" not in oci(release(package={"insecure": False, "ignore": ""}))["spec"]
+def test_fields_that_are_false_or_empty_are_left_out_but_for_the_pointer_ignore() -> None:
+    package = {"insecure": False, "ignore": "", "serviceAccountName": "", "suspend": False}
+    assert oci(release(package=package))["spec"].keys() - oci(release())["spec"].keys() == {"ignore"}
+    redirect = {"oldPrefix": "registry.example.com/", "newPrefix": "mirror/", "ignore": ""}
+    assert oci(release(), redirect)["spec"]["ignore"] == ""
 
 
 def test_after_a_redirect_all_fields_are_its_own_and_the_interval_zero_without_one() -> None:

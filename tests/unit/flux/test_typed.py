@@ -55,7 +55,24 @@ def test_false_zero_empty_texts_lists_and_nulls_are_left_out() -> None:
 
 
 def test_what_gos_type_holds_by_pointer_is_kept_where_it_is_zero() -> None:
-    assert printed(maxHistory=0, persistentClient=False) == {"maxHistory": 0, "persistentClient": False}
+    fields: dict[str, Any] = {
+        "maxHistory": 0,
+        "persistentClient": False,
+        "install": {"remediation": {"ignoreTestFailures": False, "remediateLastFailure": False}},
+        "test": {"filters": []},
+    }
+    assert printed(**fields) == fields
+
+
+def test_an_empty_choice_that_gos_type_holds_by_pointer_is_sent_and_refused() -> None:
+    for fields in ({"uninstall": {"deletionPropagation": ""}}, {"upgrade": {"remediation": {"strategy": ""}}}):
+        (one,) = violations(**fields)
+        assert one.code == "invalid-value"
+
+
+def test_a_null_is_left_out_though_it_is_a_pointer_and_a_list_of_the_same_name_when_empty() -> None:
+    assert printed(maxHistory=None, test={"filters": None}) == {"test": {}}
+    assert printed(driftDetection={"mode": "warn", "ignore": []}) == {"driftDetection": {"mode": "warn"}}
 
 
 def test_an_empty_structure_is_kept() -> None:

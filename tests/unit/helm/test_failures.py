@@ -12,6 +12,7 @@ import pytest
 from kubocd_gen.diagnostics import KcdError
 from kubocd_gen.helm.binary import find_helm
 from kubocd_gen.helm.engine import Helm
+from kubocd_gen.helm.process import Run
 from kubocd_gen.helm.template import Functions, Template, TemplateError, Unit
 
 Render = Callable[..., Any]
@@ -66,16 +67,71 @@ def test_the_cause_is_told_in_go_s_words_and_placed(
         ("{{ if }}", "missing value for if", 1),
         ("\n{{ nofunc }}", 'function "nofunc" not defined', 2),
         ("{{ \n x", 'function "x" not defined', 2),
-        ("\n{{ 1\n", "unclosed action started at line 2", 3),
+        ("\n{{ 1\n", "unclosed action", 2),
+        ("{{/* 1\n", "unclosed comment", 1),
         ("{{ end }}", "unexpected {{end}}", 1),
         ("{{ 0xZ }}", 'malformed number or character "0xZ"', 1),
         ("{{ break }}", "{{break}} outside {{range}}", 1),
         ("{{ define x }}", 'unexpected "x" in define clause', 1),
+        ("{{ \uffff }}", "unrecognized character in action U+FFFF", 1),
+        ("\n{{ imageRedirect `a` $) }}", "unexpected right paren", 2),
+        ("{{ (imageRedirect `a` (print `b` @ }}", 'unexpected "@" in operand', 1),
+        ("{{ (resolveDNS `a`).b := 1 }}", 'unexpected ":=" in operand', 1),
+        ("{{ imageRedirect `a` $ end }}", "unexpected <end> in operand", 1),
+        ("{{ (((readFile `a`", "unclosed action", 1),
+        ("{{ (nofunc `a` @ }}", 'function "nofunc" not defined', 1),
     ],
 )
 def test_what_does_not_parse_has_a_line(render: Render, text: str, message: str, line: int) -> None:
     assert render(text).message == message
     assert (render(text).line, render(text).column, render(text).code) == (line, None, "template-parse")
+
+
+@pytest.mark.parametrize(
+    ("text", "keyword", "line", "column"),
+    [
+        ("a: 1\nb: {{ if .x }}\nc: 2\n", "if", 2, 4),
+        ("{{ range .a }}{{ if .b }}\n{{ else }}{{ end }}\n\n", "range", 1, 1),
+        ("{{ if .a }}\n  {{- with .b }}\n", "with", 2, 3),
+        ('{{ define "a" }}\n', "define", 1, 1),
+    ],
+)
+def test_what_is_not_closed_is_told_where_it_begins(
+    render: Render, text: str, keyword: str, line: int, column: int
+) -> None:
+    error = render(text)
+    assert (error.message, error.code) == (f"{{{{ {keyword} }}}} has no {{{{ end }}}}", "template-parse")
+    assert (error.line, error.column) == (line, column)
+    assert render("a: 1\n", header=text).in_header
+
+
+@pytest.mark.parametrize(
+    "text", ["{{ else", "{{ 1\n\n", "{{ (1", "{{ `a\n", '{{ template "a"\n', "{{ if 1 }}{{ end }}{{ end }}\n"]
+)
+def test_no_error_is_told_behind_the_last_line(render: Render, text: str) -> None:
+    assert 1 <= render(text).line <= len(text.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        (
+            "{{ .Context.a.b }}",
+            "'.Context.a' has no value; give it one, or allow that with parentheses: (.Context.a).b",
+        ),
+        (
+            "{{ $x := .Context }}{{ $x.a.b }}",
+            "'$x.a' has no value; give it one, or allow that with parentheses: ($x.a).b",
+        ),
+        ("{{ .a.a.a }}", "a value on the way is missing; parentheses allow that: (.a).b"),
+        ('{{ $_ := set .Context "s" "x" }}{{ .Context.s.b }}', "'.Context.s' is not a map"),
+        ("{{ upper .Context.x }}", 'the value is missing; give it one, or a default: (default "x" .a.b)'),
+        ("{{ .Context.a-b }}", "a name with '-' is no field: write (index .x \"a-b\")"),
+        ("{{ eq 1 1.0 }}", "the model's numbers are floats: compare .x with 8080.0, or (int .x) with 8080"),
+    ],
+)
+def test_the_way_out_is_in_words_of_the_template(render: Render, text: str, hint: str) -> None:
+    assert render(text).hint == hint
 
 
 def test_an_error_in_the_header_says_so(render: Render) -> None:
@@ -85,7 +141,7 @@ def test_an_error_in_the_header_says_so(render: Render) -> None:
         2,
         12,
         in_header=True,
-        hint="a value on the way is missing; parentheses allow that: (.a).b",
+        hint="'.a' has no value; give it one, or allow that with parentheses: (.a).b",
     )
     assert render("a: 1", header="{{ if }}").in_header
     behind = render("\n{{ if }}", header="{{/* a */}}\n")
@@ -156,7 +212,7 @@ LOOP = "{{ range until 60000 }}{{ range until 60000 }}{{ end }}{{ end }}"
 
 
 def test_a_template_that_does_not_end_is_stopped_and_named() -> None:
-    helm = Helm(find_helm(), timeout=3.0)
+    helm = Helm(find_helm(), timeout=6.0)
     texts = ["{{ 1 }}"] * 20 + [LOOP] + ["{{ .a.b }}", "{{ 2 }}"]
     rendered = [outcome for (outcome,) in helm.render(units(texts), Functions())]
     assert rendered[:20] + rendered[22:] == ["1"] * 20 + ["2"]
@@ -166,10 +222,21 @@ def test_a_template_that_does_not_end_is_stopped_and_named() -> None:
     assert rendered[21].code == "template-error"
 
 
+def test_a_text_that_does_not_end_in_several_releases_is_not_tried_in_all() -> None:
+    texts = ["{{ 1 }}", *[LOOP] * 12, "{{ 2 }}"]
+    rendered = [outcome for (outcome,) in Helm(find_helm(), timeout=6.0).render(units(texts), Functions())]
+    assert [rendered[0], rendered[-1]] == ["1", "2"]
+    errors = [outcome for outcome in rendered if isinstance(outcome, TemplateError)]
+    assert len(errors) == 12
+    assert {error.code for error in errors} == {"template-timeout"}
+    untried = "it was not rendered: it ran into a limit in 4 other Releases"
+    assert sum(error.message == untried for error in errors) >= 6
+
+
 def test_the_templates_around_one_that_does_not_end_keep_their_order() -> None:
     texts = ('{{ $_ := set .Context "a" 1 }}', LOOP, "{{ .Context.a }}", "{{ if }}")
     unit = Unit({}, {}, tuple(Template("", text) for text in texts))
-    found = Helm(find_helm(), timeout=3.0).render([unit], Functions())[0]
+    found = Helm(find_helm(), timeout=6.0).render([unit], Functions())[0]
     assert found[0] == ""
     assert found[2] == "1"
     assert [error.code for error in found if isinstance(error, TemplateError)] == ["template-timeout", "template-parse"]
@@ -215,6 +282,13 @@ def test_a_helm_that_does_not_work_is_told_at_once(tmp_path: Path, script: str) 
     with pytest.raises(KcdError) as caught:
         Helm(binary).render(units(["{{ 1 }}"] * 50), Functions())
     assert caught.value.code == "helm-failed"
+
+
+def test_what_helm_logs_at_every_start_is_not_taken_for_its_failure() -> None:
+    log = "2026/01/01 00:00:00 Starlark failed to allocate 4GB address space: cannot allocate memory. Slower.\n"
+    crashed = Run(2, b"", f"{log}fatal error: stack overflow\n", None)
+    assert (crashed.out_of_memory, crashed.summary) == (False, "fatal error: stack overflow")
+    assert Run(2, b"", f"{log}fatal error: runtime: out of memory\n", None).out_of_memory
 
 
 def test_helm_sees_nothing_of_the_user_s(tmp_path: Path) -> None:

@@ -95,11 +95,41 @@ def test_the_most_specific_host_answers(render_all: Render) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("written", "printed"),
+    [
+        ("FD00:0::1", "fd00::1"),
+        ("0:0:0:0:0:0:0:0", "::"),
+        ("1:0:0:2:0:0:0:3", "1:0:0:2::3"),
+        ("0:0:1:0:0:1:0:0", "::1:0:0:1:0:0"),
+        ("1:2:3:4:5:6:7::", "1:2:3:4:5:6:7:0"),
+        ("2001:0db8::00a0", "2001:db8::a0"),
+        ("::1.2.3.4", "::102:304"),
+        ("::ffff:1.2.3.4", "1.2.3.4"),
+        ("0:0:0:0:0:FFFF:0a0b:0C0d", "10.11.12.13"),
+        ("fe80::1%eth0", "fe80::1"),
+    ],
+)
+def test_an_address_is_printed_as_go_prints_it(render: Render, written: str, printed: str) -> None:
+    assert render(f'{{{{ resolveDNS "{written}" }}}} {{{{ getHostByName "{written}" }}}}') == f"{printed} {written}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(":", ":::", "1:2:3", "12345::1", "1:2:3:4:5:6:7:8:9", "1:2:3:4::5:6:7:8", "1::2::3", ":1::2", "1::2:"),
+        *("::1%", "::256.1.1.1", "1.2.3.4%eth0", "::g", "1.2.3", "01.2.3.4"),
+    ],
+)
+def test_what_only_looks_like_an_address_is_an_unknown_host(render: Render, text: str) -> None:
+    assert render(f'{{{{ resolveDNS "{text}" }}}}').message == f"no address is known for the host '{text}'"
+
+
 def test_an_unknown_host_is_an_error_that_says_where_to_add_it(render_all: Render) -> None:
-    hint = "add it to `hosts` in kcd-gen.yaml, or give it with --resolve"
+    hint = "add it to 'hosts' in kcd-gen.yaml, or give it with --resolve"
     names = ["nowhere.org", "example.community", "", "256.1.1.1"]
     assert render_all(*(f'{{{{ resolveDNS "{name}" }}}}' for name in names)) == [
-        TemplateError(f'no address is known for host "{name}"', 1, 4, hint=hint) for name in names
+        TemplateError(f"no address is known for the host '{name}'", 1, 4, hint=hint) for name in names
     ]
 
 

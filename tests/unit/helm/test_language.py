@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from kubocd_gen.helm.binary import find_helm
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.helm.template import Functions, Template, TemplateError, Unit
 
@@ -61,7 +64,8 @@ def test_no_template_sees_or_replaces_what_another_text_defines(render_all: Rend
         '{{ template "x" }}',
     )
     assert (mine, other) == ("mine", "other")
-    assert stranger == TemplateError('template "x" not defined at <{{template "x"}}>', 1, 13, code="template-error")
+    hint = "a template finds only what its own text or the package's templateHeader defines"
+    assert stranger == TemplateError('template "x" not defined at <{{template "x"}}>', 1, 13, hint=hint)
 
 
 def test_an_unknown_name_is_an_error_only_where_it_is_reached(render: Render) -> None:
@@ -128,6 +132,28 @@ def test_templates_of_one_release_share_a_model_and_no_other_release_sees_it(hel
     before, after = '{"tree":{"a":1}}{}', '{"tree":{"a":1,"b":2}}{"p":3}'
     assert rendered == [[before], [before, "", after], [before], ["", after]]
     assert (context, model) == ({"tree": {"a": 1}}, {"Parameters": {}})
+
+
+def test_what_the_image_redirector_points_to_is_each_release_s_own(render_all: Render) -> None:
+    changed, seen = render_all('{{ $_ := .ImageRedirector.Scan "9.9.9" }}{{ . }}', "{{ .ImageRedirector }}")
+    assert "9.9.9" in changed
+    assert "9.9.9" not in seen
+
+
+def test_a_range_over_a_number_and_the_int_of_a_fraction_follow_the_helm_in_use(
+    render_all: Render, tmp_path: Path
+) -> None:
+    texts = ["{{ range 3 }}{{ . }}{{ end }}", '{{ int "1.9" }}']
+    found = render_all(*texts)
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "Chart.yaml").write_text("apiVersion: v2\nname: plain\nversion: 0.0.0\n")
+    for text, outcome in zip(texts, found, strict=True):
+        (tmp_path / "templates" / "plain.yaml").write_text(f"# <{text}>")
+        said = subprocess.run([find_helm(), "template", str(tmp_path)], capture_output=True, text=True, check=False)
+        if isinstance(outcome, TemplateError):
+            assert outcome.message.partition(" at <")[0] in said.stderr
+        else:
+            assert f"# <{outcome}>" in said.stdout
 
 
 def test_a_model_may_be_without_an_image_redirector(helm: Helm) -> None:

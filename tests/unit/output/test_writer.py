@@ -218,7 +218,7 @@ def test_a_file_that_can_t_be_written_whole_leaves_everything_as_it_was(tmp_path
     build(tmp_path, *OLD)
     before, before_times = contents(tmp_path), file_times(tmp_path)
     ended = build_new(tmp_path, "limit_file_size", 5000)
-    assert "cannot write to" in ended.stderr
+    assert "the output can't be written" in ended.stderr
     assert "File too large" in ended.stderr
     assert contents(tmp_path) == before
     assert file_times(tmp_path) == before_times
@@ -315,8 +315,10 @@ def test_a_second_kcd_gen_waits_and_then_plans_anew(tmp_path: Path) -> None:
 
 def test_an_output_with_no_room_for_its_folder_is_an_error_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("")
-    with pytest.raises(KcdError, match="a/deploy"):
+    with pytest.raises(KcdError, match="the output can't be read: Not a directory") as caught:
         build(tmp_path / "a/deploy", *OLD)
+    assert str(caught.value.position) == f"{tmp_path}/a/deploy"
+    assert caught.value.hint == "a file stands where a folder is needed; move it away, or choose another output"
 
 
 def test_one_shared_file_is_enough(tmp_path: Path) -> None:

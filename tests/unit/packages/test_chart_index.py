@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import Any
 
 import pytest
@@ -10,14 +11,25 @@ from hypothesis import strategies as st
 
 from kubocd_gen.diagnostics import KcdError
 from kubocd_gen.packages.chart_index import check_charts
+from tests.support.images import chart_archive
 
-CHART = b"a chart"
+CHART = chart_archive({"p/Chart.yaml": b"apiVersion: v2\nname: p\nversion: 1.0.0\n"})
 DIGEST = hashlib.sha256(CHART).hexdigest()
 
 
 def index(**changes: Any) -> str:
     entry = {"name": "p", "version": "1.0.0", "digest": DIGEST, "urls": ["p-1.0.0.tgz"], **changes}
     return yaml.safe_dump({"apiVersion": "v1", "entries": {"p": [entry]}})
+
+
+def twice(**changes: Any) -> str:
+    (one,) = yaml.safe_load(index())["entries"]["p"]
+    return json.dumps({"entries": {"p": [one, {**one, **changes}]}})
+
+
+def named(name: str) -> str:
+    entries = yaml.safe_load(index())["entries"]
+    return yaml.safe_dump({"entries": {name: entries["p"]}})
 
 
 def check(text: str | bytes) -> None:
@@ -35,12 +47,14 @@ def check(text: str | bytes) -> None:
         index(digest=""),
         index(urls=["./p-1.0.0.tgz"]),
         index(urls=None),
+        twice(created="2025-01-02T00:00:00Z"),
         index(created="2025-13-45T99:00:00Z"),
         index(description="<< & * ! @"),
         "entries: {}",
         "entries:",
         "apiVersion: v1",
         '{"entries": {"p": []}}',
+        "a: {b: 1}\nc: {b: 1, a: [{b: 1}, {b: 1}]}\nb: a\n? d\n: b\n",
     ],
 )
 def test_an_index_that_agrees_with_the_archives_is_accepted(text: str) -> None:
@@ -84,9 +98,18 @@ def test_an_index_that_agrees_with_the_archives_is_accepted(text: str) -> None:
         ("a: " + "[" * 60_000, "bad-index", "nested more than 64 levels deep"),
         ("[" * 65 + "]" * 65, "bad-index", "nested more than 64 levels deep"),
         ("- " * 65 + "a", "bad-index", "nested more than 64 levels deep"),
+        (twice(digest=""), "bad-index", "index.yaml has the chart 'p' '1.0.0' twice, and the two differ"),
+        (twice(urls=["p-1.0.1.tgz"]), "bad-index", "index.yaml has the chart 'p' '1.0.0' twice, and the two differ"),
+        (named("a/b"), "bad-index", "has a chart of the name 'a/b', which Helm passes over"),
+        (named("../p"), "bad-index", "has a chart of the name '../p', which Helm passes over"),
+        (named(".."), "bad-index", "has a chart of the name '..', which Helm passes over"),
+        (named("\x1b[2J/"), "bad-index", r"has a chart of the name '\x1b[2J/', which Helm passes over"),
+        ("entries: {p: [], p: []}", "bad-index", "has the key 'p' twice in one map, which Flux refuses"),
+        ("entries:\n  p:\n  - urls: []\n    urls: []\n", "bad-index", "has the key 'urls' twice in one map"),
+        ("a: [{b: 1}, {b: 2}]\na: 1", "bad-index", "has the key 'a' twice in one map"),
         ("- a\n" * 100_001, "bad-index", "holds more than 100000 values"),
     ],
-    ids=range(27),
+    ids=range(36),
 )
 def test_an_index_that_does_not_is_refused(text: str | bytes, code: str, sentence: str) -> None:
     with pytest.raises(KcdError) as caught:
@@ -98,14 +121,14 @@ def test_an_index_that_does_not_is_refused(text: str | bytes, code: str, sentenc
 
 
 def test_an_archive_that_the_index_leaves_out_is_fine() -> None:
-    files = {"index.yaml": index().encode(), "p-1.0.0.tgz": CHART, "q-1.0.0.tgz": b"another"}
+    files = {"index.yaml": index().encode(), "p-1.0.0.tgz": CHART, "q-1.0.0.tgz": CHART}
     check_charts(files, describe="x.io/p:1")
 
 
 def test_the_archive_that_was_perhaps_meant_is_suggested() -> None:
     with pytest.raises(KcdError) as caught:
         check(index(urls=["p-1.0.1.tgz"]))
-    assert caught.value.hint == "the package has 'p-1.0.0.tgz'"
+    assert caught.value.hint == "the package has 'p-1.0.0.tgz'; package it again with 'kubocd package'"
 
 
 @given(st.text(alphabet="ap<>&*!?:-,[]{}#|%@`'\" \n\t0\\x", max_size=60))

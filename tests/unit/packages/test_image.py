@@ -8,6 +8,7 @@ import pytest
 from kubocd_gen.diagnostics import KcdError, Position
 from kubocd_gen.packages.image import PackageImage, read_image
 from kubocd_gen.packages.layout import OciLayout
+from kubocd_gen.packages.limits import LIMITS, moved
 from kubocd_gen.packages.oci import CONFIG_TYPE, CONTENT_TYPE, MANIFEST_TYPE, sha256
 from kubocd_gen.packages.reference import parse_reference
 from tests.support.images import chart_index, gzipped, tarred
@@ -42,7 +43,7 @@ def test_an_image_carries_its_digests_and_its_files(write_one: WriteOne) -> None
     image = read(folder)
     assert image.reference == REFERENCE
     assert (folder / "blobs" / "sha256" / image.digest.removeprefix("sha256:")).is_file()
-    assert image.layer_digest == sha256(LAYER)
+    assert (image.layer.digest, image.layer.size) == (sha256(LAYER), len(LAYER))
     assert set(image.files) == {"original.yaml", "groomed.yaml", "index.yaml", "status.yaml", "p-1.0.0.tgz"}
     assert image.files["p-1.0.0.tgz"] == CHART
 
@@ -60,6 +61,8 @@ def test_a_manifest_may_leave_its_media_type_to_its_descriptor(write_one: WriteO
     ("media_type", "words"),
     [
         ("application/vnd.docker.distribution.manifest.v2+json", "a Docker image"),
+        ("application/vnd.docker.distribution.manifest.v1+prettyjws", "of the media type 'application/vnd.docker"),
+        ("application/vnd.in-toto+json", "of the media type 'application/vnd.in-toto+json'"),
         ("application/vnd.oci.artifact.manifest.v1+json", "of the media type 'application/vnd.oci.artifact.manifest"),
         ("\x1b[2J", r"of the media type '\x1b[2J'"),
     ],
@@ -86,6 +89,24 @@ def test_a_descriptor_of_another_kind_of_manifest_is_named_for_what_it_is(
         ({"layers": []}, "is an image with 0 layers"),
         ({"layers": [{**EMPTY, "mediaType": CONTENT_TYPE}] * 2}, "is an image with 2 layers"),
         ({"layers": ["x"]}, "the layer of registry.example.com/p:1.0.0 is not a descriptor"),
+        ({"layers": {}}, "is an image with no list of layers"),
+        ({"layers": [{**EMPTY, "mediaType": CONTENT_TYPE}] * 1001}, "is an image with 1001 layers"),
+        ({"config": {**EMPTY, "mediaType": "\x1b[2J"}}, r"is an image with a config of type '\x1b[2J'"),
+        (
+            {"config": {**EMPTY, "mediaType": "application/vnd.oci.empty.v1+json"}},
+            "a config of type 'application/vnd.oci",
+        ),
+        ({"config": {"mediaType": CONFIG_TYPE}}, "the config of registry.example.com/p:1.0.0 has no digest"),
+        ({"layers": [{**EMPTY, "mediaType": CONTENT_TYPE, "size": -1}]}, "has no size in bytes"),
+        ({"layers": [{**EMPTY, "mediaType": CONTENT_TYPE, "size": "2"}]}, "has no size in bytes"),
+        (
+            {"layers": [{**EMPTY, "mediaType": CONTENT_TYPE, "digest": "sha512:" + "0" * 128}]},
+            "has no digest of the form",
+        ),
+        ({"layers": [{**EMPTY, "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip"}]}, "with a layer of type"),
+        ({"layers": [{**EMPTY, "mediaType": f"{CONTENT_TYPE}; charset=x"}]}, "with a layer of type"),
+        ({"mediaType": "application/vnd.docker.distribution.manifest.list.v2+json"}, "is a Docker manifest list"),
+        ({"mediaType": None}, "is of the media type 'None'"),
         ({"layers": [{**EMPTY, "mediaType": "text/plain"}]}, "is an image with a layer of type 'text/plain'"),
         ({"layers": [{**EMPTY, "mediaType": CONTENT_TYPE, "digest": "sha256:../x"}]}, "has no digest of the form"),
     ],
@@ -100,7 +121,52 @@ def test_an_image_that_is_no_package_is_named_for_what_it_is(
 
 def test_a_layer_over_the_limit_is_refused_before_it_is_read(write_one: WriteOne) -> None:
     layer = {"mediaType": CONTENT_TYPE, "digest": sha256(LAYER), "size": 300 << 20}
-    assert "the limit is 256 MiB" in refusal(write_one(layers=[layer]), "bad-layout").message
+    error = refusal(write_one(layers=[layer]), "package-limit")
+    assert error.message == f"blob {sha256(LAYER)} is larger than the limit of 256 MiB"
+    assert error.hint == "if the package is to be trusted, raise it: --limit layer=512MiB"
+
+
+def test_a_manifest_over_the_limit_is_refused_before_it_is_read(write_one: WriteOne) -> None:
+    error = refusal(write_one(entry={"size": 5 << 20}), "package-limit")
+    assert error.message.endswith("is larger than the limit of 4 MiB")
+    assert error.hint == "if the package is to be trusted, raise it: --limit manifest=8MiB"
+
+
+@pytest.mark.parametrize(
+    "name", ["layer", "unpacked", "members", "text", "manifest", "chart-archive", "chart", "chart-file"]
+)
+def test_each_limit_that_is_moved_is_kept_and_named(write_one: WriteOne, name: str) -> None:
+    layout, reference = OciLayout(write_one()), parse_reference(REFERENCE)
+    descriptor = layout.resolve(reference)
+    assert descriptor is not None
+    with pytest.raises(KcdError) as caught:
+        read_image(reference, descriptor, layout, moved(LIMITS, {name: 1}))
+    assert caught.value.code == "package-limit"
+    assert "than the limit of 1" in caught.value.message
+    assert f": --limit {name}=" in str(caught.value.hint)
+    assert caught.value.position is not None
+
+
+def test_embedded_data_and_other_addresses_are_not_used(write_one: WriteOne) -> None:
+    layer = {"mediaType": CONTENT_TYPE, "digest": sha256(LAYER), "size": len(LAYER)}
+    strange = {"data": "bm90IHRoZSBsYXllcg==", "urls": ["https://evil.example.com/layer"], "platform": {"os": "x"}}
+    assert read(write_one(layers=[{**layer, **strange}])).files["p-1.0.0.tgz"] == CHART
+    assert read(write_one(subject={**layer, **strange}, artifactType="application/x")).layer.digest == sha256(LAYER)
+
+
+@pytest.mark.parametrize(
+    ("size", "sentence"),
+    [(len(LAYER) - 1, f"is {len(LAYER)} bytes long; its descriptor says {len(LAYER) - 1}"), (0, "descriptor says 0")],
+)
+def test_a_layer_of_another_length_is_refused(write_one: WriteOne, size: int, sentence: str) -> None:
+    layer = {"mediaType": CONTENT_TYPE, "digest": sha256(LAYER), "size": size}
+    assert sentence in refusal(write_one(layers=[layer]), "corrupt-blob").message
+
+
+def test_a_layer_of_another_digest_is_refused(write_one: WriteOne) -> None:
+    folder = write_one()
+    (folder / "blobs" / "sha256" / sha256(LAYER).removeprefix("sha256:")).write_bytes(LAYER + b"x")
+    assert "has the digest" in refusal(folder, "corrupt-blob").message
 
 
 def test_a_config_is_not_read_at_all(write_one: WriteOne) -> None:

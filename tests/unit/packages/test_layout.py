@@ -10,6 +10,7 @@ import pytest
 
 from kubocd_gen.diagnostics import KcdError
 from kubocd_gen.packages.layout import OciLayout
+from kubocd_gen.packages.limits import Limits
 from kubocd_gen.packages.oci import INDEX_TYPE, MANIFEST_TYPE, REF_NAME, Descriptor, sha256
 from kubocd_gen.packages.reference import parse_reference
 from tests.support.images import write_blob, write_image, write_index, write_layout
@@ -124,13 +125,29 @@ def write_nested(folder: Path, manifests: list[dict[str, Any]]) -> None:
         ('{"a": ' * 100_000, "index.json is nested too deeply"),
         ('{"size": ' + "9" * 5000 + "}", "index.json holds a number that is too long"),
         ("\udcff", "index.json is not UTF-8 text"),
-        (" " * (4 << 20) + "{}", "index.json is larger than the limit of 4 MiB"),
+        ('{"manifests": [], "manifests": []}', "index.json has the key 'manifests' twice in one object"),
+        ('{"manifests": [{"size": 1, "size": 2}]}', "index.json has the key 'size' twice in one object"),
+        ('{"a": {"\\u001b[2J": 1, "\\u001b[2J": 1}}', r"index.json has the key '\x1b[2J' twice in one object"),
+        ('{"size": NaN}', "index.json holds NaN, which is not JSON"),
+        ('{"size": -Infinity}', "index.json holds -Infinity, which is not JSON"),
+        ("\ufeff{}", "index.json is not JSON"),
+        ("{} {}", "index.json is not JSON"),
     ],
 )
 def test_an_index_that_is_no_index_is_refused(write_one: WriteOne, text: str, sentence: str) -> None:
     folder = write_one()
     (folder / "index.json").write_text(text, encoding="utf-8", errors="surrogateescape")
     assert sentence in refusal(lambda: resolve(folder), "bad-layout").message
+
+
+def test_an_index_over_its_limit_is_not_read(write_one: WriteOne) -> None:
+    folder = write_one()
+    (folder / "index.json").write_text(" " * (4 << 20) + "{}")
+    error = refusal(lambda: resolve(folder), "package-limit")
+    assert error.message == f"{folder}/index.json is larger than the limit of 4 MiB"
+    assert error.hint == "if the package is to be trusted, raise it: --limit manifest=8MiB"
+    with pytest.raises(KcdError, match="has no list of manifests"):
+        OciLayout(folder, limits=Limits(manifest=8 << 20)).resolve(WANTED)
 
 
 def test_an_error_in_json_has_its_line_and_column(write_one: WriteOne) -> None:
@@ -153,6 +170,10 @@ def test_an_error_in_json_has_its_line_and_column(write_one: WriteOne) -> None:
         ({"size": 1.5}, "has no size in bytes"),
         ({"size": True}, "has no size in bytes"),
         ({"size": "12"}, "has no size in bytes"),
+        ({"size": None}, "has no size in bytes"),
+        ({"size": 1e3}, "has no size in bytes"),
+        ({"digest": "md5:" + "0" * 32}, "has no digest of the form"),
+        ({"digest": "\x1b[2J"}, r"but '\x1b[2J'"),
         ({"mediaType": ""}, "has no media type"),
         ({"mediaType": 7}, "has no media type"),
         ({"annotations": {REF_NAME: REFERENCE, "a": 1}}, "has annotations that are not strings"),
@@ -186,13 +207,12 @@ def test_a_blob_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert OciLayout(tmp_path).read_blob(descriptor) == b"hello"
 
 
-def test_a_changed_blob_is_an_error_that_names_the_file_and_both_digests(tmp_path: Path) -> None:
+def test_a_changed_blob_is_an_error_that_names_the_file_and_the_digest_that_it_has(tmp_path: Path) -> None:
     descriptor = Descriptor(**_names(write_blob(tmp_path, b"hello", "text/plain")))
     path = only_blob(tmp_path, descriptor)
     path.write_bytes(b"jello")
     error = refusal(lambda: OciLayout(tmp_path).read_blob(descriptor), "corrupt-blob")
-    assert str(path) in error.message
-    assert descriptor.digest in error.message
+    assert str(error.position) == str(path)
     assert sha256(b"jello") in error.message
     assert error.hint is not None
     assert error.hint.startswith("delete the file, then vendor the package again")
@@ -208,19 +228,29 @@ def test_a_blob_of_another_size_than_its_descriptor_says_is_an_error(tmp_path: P
 def test_a_missing_blob_is_an_error_that_names_the_file(tmp_path: Path) -> None:
     descriptor = Descriptor("text/plain", "sha256:" + "0" * 64, 5)
     error = refusal(lambda: OciLayout(tmp_path).read_blob(descriptor), "corrupt-blob")
-    assert error.message == f"{only_blob(tmp_path, descriptor)} is missing"
+    assert error.message == "the blob is missing"
+    assert str(error.position) == str(only_blob(tmp_path, descriptor))
 
 
 def test_a_blob_over_its_limit_is_not_read(tmp_path: Path) -> None:
     descriptor = Descriptor("text/plain", "sha256:" + "0" * 64, 1 << 40)
-    assert "the limit is 256 MiB" in refusal(lambda: OciLayout(tmp_path).read_blob(descriptor), "bad-layout").message
+    error = refusal(lambda: OciLayout(tmp_path).read_blob(descriptor), "package-limit")
+    assert error.message == f"blob {descriptor.digest} is larger than the limit of 256 MiB"
+    assert error.hint == "if the package is to be trusted, raise it: --limit layer=1024GiB"
+
+
+def test_a_manifest_has_a_limit_of_its_own(tmp_path: Path) -> None:
+    descriptor = Descriptor(MANIFEST_TYPE, "sha256:" + "0" * 64, 1 << 23)
+    error = refusal(lambda: OciLayout(tmp_path).read_blob(descriptor, limit=4 << 20), "package-limit")
+    assert error.hint == "if the package is to be trusted, raise it: --limit manifest=8MiB"
 
 
 def test_a_file_over_its_limit_is_not_read_whatever_its_descriptor_says(tmp_path: Path) -> None:
     descriptor = Descriptor(**_names(write_blob(tmp_path, b"hello", "text/plain")))
     os.truncate(only_blob(tmp_path, descriptor), 1 << 30)
-    error = refusal(lambda: OciLayout(tmp_path).read_blob(descriptor), "bad-layout")
+    error = refusal(lambda: OciLayout(tmp_path).read_blob(descriptor), "package-limit")
     assert "is larger than the limit of 256 MiB" in error.message
+    assert error.hint == "if the package is to be trusted, raise it: --limit layer=1GiB"
 
 
 def test_a_blob_may_be_a_symbolic_link_to_the_right_bytes(tmp_path: Path) -> None:

@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 
 from kubocd_gen.diagnostics import KcdErrors, Position
-from kubocd_gen.packages.image import PackageImage
 from kubocd_gen.packages.manifest import ChartRef, Package, TemplateSource, missing_chart, read_package
+from tests.support.images import package_image
 
 REFERENCE = "registry.example.com/web:1.0.0"
 PATH = f"oci://{REFERENCE}/original.yaml"
 STATUS = "chartByModule: {main: {name: web, version: 1.2.3}}\n"
+AGAIN = "package it again with 'kubocd package'"
 HEAD = "apiVersion: v1alpha1\nname: web\ntag: 1.0.0\n"
 MODULE = "modules:\n  - name: main\n    source: {local: {path: chart}}\n"
 
@@ -19,7 +20,7 @@ MODULE = "modules:\n  - name: main\n    source: {local: {path: chart}}\n"
 def read(manifest: str | bytes, status: str = STATUS) -> Package:
     data = textwrap.dedent(manifest).encode() if isinstance(manifest, str) else manifest
     files = {"original.yaml": data, "status.yaml": status.encode(), "index.yaml": b""}
-    return read_package(PackageImage(REFERENCE, "sha256:0", "sha256:1", files))
+    return read_package(package_image(REFERENCE, files))
 
 
 def refused(manifest: str | bytes, status: str = STATUS) -> list[str]:
@@ -34,7 +35,7 @@ def refused(manifest: str | bytes, status: str = STATUS) -> list[str]:
 def test_a_small_manifest_has_kubocd_s_defaults() -> None:
     package = read(HEAD + MODULE)
     assert (package.name, package.tag, package.label, package.protected) == ("web", "1.0.0", "web:1.0.0", False)
-    assert (package.reference, package.digest) == (REFERENCE, "sha256:0")
+    assert (package.reference, package.digest) == (REFERENCE, f"sha256:{'0' * 64}")
     assert package.template_header == ""
     assert package.context_schema is None
     assert package.charts == {"main": ChartRef("web", "1.2.3")}
@@ -130,15 +131,15 @@ REFUSED = [
     (HEAD + MODULE + "    value: {}\n", ["7:5 unknown-field modules[0].value is not a known field"]),
     (HEAD + MODULE + "name: again\n", ["7:1 duplicate-key the key 'name' is given twice in one map"]),
     (HEAD + MODULE + "protected: 'yes'\n", ["7:1 invalid-type protected must be true or false, not a string ('yes')"]),
-    (HEAD + MODULE + "roles: 5\n", ["7:1 invalid-type roles must be a text, a map or a list, not 5"]),
+    (HEAD + MODULE + "roles: 5\n", ["7:1 invalid-type roles must be a string, a map or a list, not 5"]),
     (
         HEAD + MODULE + "    values: true\n",
-        ["7:5 invalid-type modules[0].values must be a text, a map or a list, not true"],
+        ["7:5 invalid-type modules[0].values must be a string, a map or a list, not true"],
     ),
     (HEAD + MODULE + "usage: x\n", ["7:1 invalid-type usage must be a map, not a string ('x')"]),
     ("[a]\n", ["1:1 invalid-type the manifest must be a map, not a list"]),
     ("a: b: c\n", ["1:5 bad-yaml this is not YAML: mapping values are not allowed in this context"]),
-    (HEAD + "x: {~: 1}\n", ["4:5 bad-yaml a key must be a text, not null"]),
+    (HEAD + "x: {~: 1}\n", ["4:5 bad-yaml a key must be a string, not null"]),
     (HEAD.replace("v1alpha1", "v1") + MODULE, ["1:1 bad-package apiVersion must be 'v1alpha1', not 'v1'"]),
     (HEAD + "type: Other\n" + MODULE, ["4:1 bad-package type must be 'Package', not 'Other'"]),
     (HEAD.replace("web", "Web") + MODULE, ["2:1 bad-package 'Web' is not a name for a package"]),
@@ -249,7 +250,13 @@ def test_a_manifest_that_is_no_utf_8_is_refused() -> None:
         ("chartByModule: {main: {name: web}}", "has no chart name and version for module 'main'"),
         ("chartByModule: {main: web}", "has no chart name and version for module 'main'"),
         ("chartByModule: {main: {name: [x], version: 1}}", "has no chart name and version for module 'main'"),
+        ("chartByModule: {main: {name: web, version: {a: b}}}", "has no chart name and version for module 'main'"),
+        ("chartByModule: {main: {name: null, version: 1}}", "has no chart name and version for module 'main'"),
+        ("chartByModule: {main: }", "has no chart name and version for module 'main'"),
+        ("chartByModule: {'\x1b[2J': 1}", "this is not YAML"),
+        ("chartByModule: {main: {name: web, version: 1}, main: {}}", "has no chart name and version for module 'main'"),
         ("a: [", "this is not YAML"),
+        ("[" * 20_000, "yaml-limit"),
     ],
 )
 def test_a_status_that_names_no_chart_is_an_error(status: str, words: str) -> None:
@@ -264,7 +271,10 @@ def test_a_module_without_a_chart_is_an_error_only_when_it_is_deployed(status: s
     assert package.charts == {}
     error = missing_chart(package, "main")
     assert error.message == "package web:1.0.0 has no chart for module 'main'"
-    assert (error.position, error.hint) == (Position(PATH, 4, 1), "build the package again")
+    assert (error.position, error.hint) == (
+        Position(PATH, 4, 1),
+        f"'status.yaml' has no 'chartByModule' of this name; {AGAIN}",
+    )
 
 
 def test_the_version_of_a_chart_may_be_a_number() -> None:
@@ -279,8 +289,13 @@ def test_a_line_of_a_template_is_found_in_the_manifest() -> None:
     assert package.template_position(module.enabled, 1, 1) == Position(PATH, 5, 5)
 
 
-def test_an_empty_manifest_lacks_all_that_must_be_there() -> None:
-    assert [one.removeprefix(f"{PATH} bad-package ") for one in refused("# nothing\n")] == [
+@pytest.mark.parametrize("text", ["", "# nothing\n", "---\n", "null\n"])
+def test_an_empty_manifest_is_one_problem(text: str) -> None:
+    assert refused(text) == [f"{PATH} bad-package the manifest is empty"]
+
+
+def test_a_manifest_without_fields_lacks_all_that_must_be_there() -> None:
+    assert [one.split(" bad-package ")[1] for one in refused("{}\n")] == [
         "apiVersion must be 'v1alpha1'",
         "name must be set",
         "tag must be set",

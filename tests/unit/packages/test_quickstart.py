@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kubocd_gen.packages.layout import OciLayout
 from kubocd_gen.packages.reference import parse_reference
-from kubocd_gen.packages.source import PackageImage, PackageSources, VendorSource
+from kubocd_gen.packages.source import PackageImage, PackageRequest, PackageSources
 from tests.support.quickstart import QUICKSTART, REFERENCE, write_packages
 
 # The helm of the virtual environment where there is one, as kcd-gen itself looks for it.
@@ -26,11 +26,7 @@ def test_the_committed_packages_are_what_the_script_makes(tmp_path: Path) -> Non
 
 
 def test_the_quickstart_s_package_is_sound() -> None:
-    reference = parse_reference(REFERENCE)
-    layout = OciLayout(QUICKSTART / "packages")
-    image = PackageSources([VendorSource(layout)]).fetch_all([reference])[reference]
-    assert isinstance(image, PackageImage)
-    assert image.files["original.yaml"] == (QUICKSTART / "package" / "podinfo.yaml").read_bytes()
+    assert _image().files["original.yaml"] == (QUICKSTART / "package" / "podinfo.yaml").read_bytes()
 
 
 def test_helm_finds_the_chart_without_fault_and_renders_the_ingress(tmp_path: Path) -> None:
@@ -51,7 +47,11 @@ def test_helm_finds_the_chart_without_fault_and_renders_the_ingress(tmp_path: Pa
 
 
 def _chart() -> bytes:
-    reference = parse_reference(REFERENCE)
-    image = VendorSource(OciLayout(QUICKSTART / "packages")).fetch(reference)
-    assert image is not None
-    return image.files["podinfo-6.7.1.tgz"]
+    return _image().files["podinfo-6.7.1.tgz"]
+
+
+def _image() -> PackageImage:
+    request = PackageRequest(parse_reference(REFERENCE))
+    image = PackageSources(vendor=OciLayout(QUICKSTART / "packages")).fetch_all([request])[request].package
+    assert isinstance(image, PackageImage)
+    return image

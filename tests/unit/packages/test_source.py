@@ -1,126 +1,248 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.packages.access import Access
+from kubocd_gen.packages.cache import Cache
+from kubocd_gen.packages.chart_index import indexed_charts
 from kubocd_gen.packages.layout import OciLayout
+from kubocd_gen.packages.lock import Lock, Pin
+from kubocd_gen.packages.oci import Descriptor
 from kubocd_gen.packages.reference import Reference, parse_reference
-from kubocd_gen.packages.source import PackageImage, PackageSource, PackageSources, VendorSource
-from tests.support.images import write_layout
-from tests.unit.packages.conftest import LAYER, REFERENCE, WriteOne
+from kubocd_gen.packages.remote import Remote
+from kubocd_gen.packages.source import Fetched, PackageImage, PackageRequest, PackageSources
+from tests.support.images import package_layer, write_layout
+from tests.support.registries import MemoryRegistry
+from tests.unit.packages.conftest import CHART, LAYER, REFERENCE
 
-ONE, TWO, THREE = (parse_reference(f"x.io/p:{number}") for number in (1, 2, 3))
-
-
-class Shelf:
-    """A source that has the references that it is given, and remembers what it was asked for."""
-
-    def __init__(self, name: str, *has: Reference, broken: bool = False) -> None:
-        self.name, self.has, self.broken = name, has, broken
-        self.asked: list[Reference] = []
-
-    def fetch(self, reference: Reference) -> PackageImage | None:
-        self.asked.append(reference)
-        if self.broken:
-            raise KcdError(f"{self.name} is broken", code="corrupt-blob")
-        return PackageImage(str(reference), self.name, "", {}) if reference in self.has else None
-
-    def describe(self) -> str:
-        return f"the {self.name}"
-
-    def references(self) -> Iterable[str]:
-        return map(str, self.has)
-
-    def advice(self, reference: Reference) -> str | None:
-        return f"put {reference} on the {self.name}"
+ONE, TWO, THREE = (f"x.io/p:{tag}" for tag in (1, 2, 3))
+OTHER = package_layer("name: other\n", "{}\n", {"p-1.0.0.tgz": CHART})
 
 
-def fetch(reference: Reference, *sources: PackageSource) -> PackageImage | KcdError:
-    return PackageSources(sources).fetch_all([reference])[reference]
+@dataclass(slots=True)
+class Places:
+    """A registry, a cache and a vendor layout below `root`, and the packages that are asked of them."""
+
+    root: Path
+    registry: MemoryRegistry = field(default_factory=MemoryRegistry)
+    cache: bool = True
+    vendored: bool = False
+
+    def vendor(self, **layers: bytes) -> None:
+        write_layout(self.root / "vendor", {_NAMES[name]: layer for name, layer in layers.items()})
+        self.vendored = True
+
+    def sources(self, **settings: Any) -> PackageSources:
+        cache = Cache(self.root / "cache") if self.cache else None
+        settings.setdefault("remote", Remote(self.registry.client, cache))
+        vendor = OciLayout(self.root / "vendor", "vendor") if self.vendored else None
+        return PackageSources(vendor=vendor, **settings)
+
+    def fetch(self, *references: str, **settings: Any) -> list[Fetched]:
+        requests = [PackageRequest(parse_reference(reference)) for reference in references]
+        return list(self.sources(**settings).fetch_all(requests).values())
+
+    def fetched(self, reference: str, **settings: Any) -> PackageImage:
+        (one,) = self.fetch(reference, **settings)
+        assert isinstance(one.package, PackageImage), one.package
+        return one.package
+
+    def problem(self, reference: str, **settings: Any) -> KcdError:
+        (one,) = self.fetch(reference, **settings)
+        assert isinstance(one.package, KcdError), one.package
+        return one.package
+
+    def lock(self, reference: str, image: PackageImage) -> Lock:
+        return Lock({reference: Pin(image.manifest, image.layer, indexed_charts(image.files))})
 
 
-def test_a_vendored_package_comes_from_the_layout(write_one: WriteOne) -> None:
-    outcome = fetch(parse_reference(REFERENCE), VendorSource(OciLayout(write_one())))
-    assert isinstance(outcome, PackageImage)
-    assert outcome.reference == REFERENCE
+_NAMES = {"one": ONE, "two": TWO, "three": THREE, "reference": REFERENCE}
 
 
-def test_the_first_source_that_has_a_package_gives_it() -> None:
-    first, second, third = Shelf("first"), Shelf("second", ONE), Shelf("third", ONE)
-    outcome = fetch(ONE, first, second, third)
-    assert isinstance(outcome, PackageImage)
-    assert outcome.digest == "second"
-    assert third.asked == []
+@pytest.fixture
+def places(tmp_path: Path) -> Places:
+    return Places(tmp_path)
 
 
-def test_a_source_that_fails_is_not_passed_over() -> None:
-    outcome = fetch(ONE, Shelf("first", broken=True), Shelf("second", ONE))
-    assert isinstance(outcome, KcdError)
-    assert outcome.message == "first is broken"
+def test_the_vendor_layout_comes_before_the_registry(places: Places) -> None:
+    places.vendor(one=LAYER)
+    places.registry.push(ONE, OTHER)
+    assert places.fetched(ONE).files["original.yaml"] == b"name: p\n"
+    assert places.registry.asked == []
 
 
-def test_each_distinct_reference_is_fetched_once_and_results_keep_the_input_s_order() -> None:
-    shelf = Shelf("shelf", ONE, TWO, THREE)
-    outcomes = PackageSources([shelf]).fetch_all([THREE, ONE, THREE, TWO, ONE])
-    assert list(outcomes) == [THREE, ONE, TWO]
-    assert sorted(shelf.asked) == [ONE, TWO, THREE]
+def test_what_is_damaged_in_the_vendor_layout_is_not_taken_from_the_registry(places: Places) -> None:
+    places.vendor(one=LAYER)
+    for blob in (places.root / "vendor" / "blobs" / "sha256").iterdir():
+        blob.write_bytes(b"damaged")
+    places.registry.push(ONE, LAYER)
+    assert places.problem(ONE).code == "corrupt-blob"
 
 
-def test_one_bad_package_does_not_hide_the_others() -> None:
-    outcomes = PackageSources([Shelf("shelf", ONE, THREE)]).fetch_all([ONE, TWO, THREE])
-    assert [type(outcome) for outcome in outcomes.values()] == [PackageImage, KcdError, PackageImage]
+def test_what_is_not_vendored_comes_from_the_registry(places: Places) -> None:
+    places.vendor(one=LAYER)
+    digest = places.registry.push(TWO, OTHER).digest
+    assert places.fetched(TWO).digest == digest
+
+
+def test_with_a_warm_cache_a_package_costs_one_request(places: Places) -> None:
+    places.registry.push(ONE, LAYER)
+    places.fetched(ONE)
+    places.registry.asked.clear()
+    places.fetched(ONE)
+    assert places.registry.asked == [f"resolve {ONE}"]
+
+
+def test_with_lock_and_warm_cache_no_registry_is_asked(places: Places) -> None:
+    places.registry.push(ONE, LAYER)
+    lock = places.lock(ONE, places.fetched(ONE))
+    places.registry.asked.clear()
+    assert places.fetched(ONE, lock=lock, offline=True).digest == lock.packages[ONE].manifest.digest
+    assert places.registry.asked == []
+
+
+def test_a_locked_package_is_what_the_lock_says_wherever_its_tag_has_gone(places: Places) -> None:
+    places.registry.push(ONE, LAYER)
+    lock = places.lock(ONE, places.fetched(ONE))
+    moved = places.registry.push(ONE, OTHER)
+    places.cache = False
+    (one,) = places.fetch(ONE, lock=lock)
+    assert isinstance(one.package, PackageImage)
+    assert one.package.digest == lock.packages[ONE].manifest.digest
+    (warning,) = one.warnings
+    assert warning.code == "moved-tag"
+    assert moved.digest in warning.message
+    assert warning.hint == f"this build uses the locked one; to take the new one: kcd-gen lock --update {ONE}"
+
+
+def test_a_vendor_layout_that_is_behind_the_lock_is_warned_of_and_passed_over(places: Places) -> None:
+    places.registry.push(ONE, LAYER)
+    lock = places.lock(ONE, places.fetched(ONE))
+    places.vendor(one=OTHER)
+    (one,) = places.fetch(ONE, lock=lock)
+    assert isinstance(one.package, PackageImage)
+    assert one.package.files["original.yaml"] == b"name: p\n"
+    assert [warning.code for warning in one.warnings] == ["moved-tag"]
+
+
+def test_a_vendored_and_locked_package_needs_neither_cache_nor_registry(places: Places) -> None:
+    places.vendor(one=LAYER)
+    lock = places.lock(ONE, places.fetched(ONE, remote=None))
+    assert places.fetched(ONE, remote=None, lock=lock, locked=True).digest == lock.packages[ONE].manifest.digest
+
+
+def test_locked_takes_nothing_that_is_not_in_the_lock(places: Places) -> None:
+    places.vendor(one=LAYER)
+    problem = places.problem(ONE, locked=True)
+    assert (problem.code, problem.hint) == ("not-locked", "run 'kcd-gen lock' and commit what it writes")
+
+
+def test_a_lock_whose_layer_is_not_its_manifest_s_is_refused(places: Places) -> None:
+    places.registry.push(ONE, LAYER)
+    image = places.fetched(ONE)
+    pin = Pin(image.manifest, Descriptor(image.layer.media_type, f"sha256:{'0' * 64}", 1), ())
+    assert places.problem(ONE, lock=Lock({ONE: pin})).code == "bad-lock"
+
+
+def test_one_package_under_two_ways_to_its_registry_is_two_requests(places: Places) -> None:
+    places.registry.push(ONE, LAYER)
+    requests = [PackageRequest(parse_reference(ONE), Access(insecure=insecure)) for insecure in (True, False)]
+    assert len(places.sources().fetch_all(requests)) == 2
+    assert places.registry.asked.count(f"resolve {ONE}") == 2
+
+
+def test_each_distinct_request_is_answered_once_and_results_keep_the_input_s_order(places: Places) -> None:
+    places.vendor(one=LAYER, two=LAYER, three=LAYER)
+    sources = places.sources()
+    requests = [PackageRequest(parse_reference(name)) for name in (THREE, ONE, THREE, TWO, ONE)]
+    fetched = sources.fetch_all(requests)
+    assert [str(request.reference) for request in fetched] == [THREE, ONE, TWO]
+    again = sources.fetch_all(requests)
+    assert [one.package for one in again.values()] == [one.package for one in fetched.values()]
+
+
+def test_one_bad_package_does_not_hide_the_others(places: Places) -> None:
+    places.registry.push(ONE, LAYER)
+    places.registry.push(THREE, LAYER)
+    kinds = [type(one.package).__name__ for one in places.fetch(ONE, TWO, THREE)]
+    assert kinds == ["PackageImage", "NetworkError", "PackageImage"]
 
 
 @pytest.mark.parametrize("jobs", [0, 1, 8])
-def test_any_number_of_jobs_gives_the_same_results(jobs: int) -> None:
-    assert list(PackageSources([Shelf("shelf", ONE, TWO)], jobs=jobs).fetch_all([TWO, ONE])) == [TWO, ONE]
+def test_any_number_of_jobs_gives_the_same_results(places: Places, jobs: int) -> None:
+    places.vendor(one=LAYER, two=OTHER)
+    packages = [one.package for one in places.fetch(TWO, ONE, jobs=jobs)]
+    assert [package.reference for package in packages if isinstance(package, PackageImage)] == [TWO, ONE]
 
 
-def test_no_references_are_no_results() -> None:
-    assert PackageSources([Shelf("shelf")]).fetch_all([]) == {}
+def test_no_references_are_no_results(places: Places) -> None:
+    assert places.fetch() == []
 
 
-def test_several_packages_are_fetched_at_a_time() -> None:
+def test_several_packages_are_fetched_at_a_time(places: Places) -> None:
     meeting = threading.Barrier(2, timeout=10)
 
-    class Waiting(Shelf):
-        def fetch(self, reference: Reference) -> PackageImage | None:
+    class Waiting(MemoryRegistry):
+        def resolve(self, reference: Reference, access: Access) -> Descriptor:
             meeting.wait()
-            return super().fetch(reference)
+            return super().resolve(reference, access)
 
-    assert len(PackageSources([Waiting("shelf", ONE, TWO)], jobs=2).fetch_all([ONE, TWO])) == 2
-
-
-def test_a_missing_package_s_error_says_where_it_was_looked_for() -> None:
-    outcome = fetch(ONE, Shelf("vendor layout"), Shelf("cache"))
-    assert isinstance(outcome, KcdError)
-    assert outcome.code == "missing-package"
-    assert outcome.message == "package x.io/p:1 is not in the vendor layout or the cache"
+    places.registry = Waiting()
+    places.registry.push(ONE, LAYER)
+    places.registry.push(TWO, LAYER)
+    assert len(places.fetch(ONE, TWO, jobs=2)) == 2
 
 
-def test_a_missing_package_s_error_suggests_the_nearest_reference_that_is_there() -> None:
-    outcome = fetch(parse_reference("x.io/podinfoo:1.0"), Shelf("shelf", ONE, parse_reference("x.io/podinfo:1.0")))
-    assert isinstance(outcome, KcdError)
-    assert outcome.hint == "did you mean 'x.io/podinfo:1.0'?"
+def test_an_interrupted_fetch_breaks_off_what_is_under_way(places: Places) -> None:
+    class Interrupted(MemoryRegistry):
+        def resolve(self, reference: Reference, access: Access) -> Descriptor:
+            raise KeyboardInterrupt
+
+    places.registry = Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        places.fetch(ONE)
+    assert places.registry.closed
 
 
-def test_a_missing_package_s_error_says_how_to_vendor_it(tmp_path: Path) -> None:
-    write_layout(tmp_path, {REFERENCE: LAYER})
-    outcome = fetch(parse_reference("x.io/q:9"), VendorSource(OciLayout(tmp_path)))
-    assert isinstance(outcome, KcdError)
-    assert outcome.hint == f"vendor it: skopeo copy docker://x.io/q:9 oci:{tmp_path}:x.io/q:9"
+def test_offline_a_missing_package_s_error_says_where_it_was_looked_for(places: Places) -> None:
+    places.vendor(one=LAYER)
+    problem = places.problem("x.io/q:9", offline=True)
+    assert problem.code == "missing-package"
+    assert problem.message == (
+        "package x.io/q:9 is not in the vendor layout vendor, and --offline lets no registry be asked"
+    )
+    assert problem.hint == "vendor it: skopeo copy docker://x.io/q:9 oci:vendor:x.io/q:9"
 
 
-def test_without_any_source_the_error_says_so() -> None:
-    outcome = fetch(ONE)
-    assert isinstance(outcome, KcdError)
-    assert outcome.message == "package x.io/p:1 is nowhere: no place to look for packages is configured"
+def test_offline_the_nearest_vendored_reference_is_suggested(places: Places) -> None:
+    places.vendor(reference=LAYER)
+    wrong = REFERENCE.replace("/p:", "/pp:")
+    assert places.problem(wrong, offline=True).hint == f"did you mean '{REFERENCE}'?"
 
 
-def test_a_broken_layout_is_one_error_a_package_not_a_crash(tmp_path: Path) -> None:
-    outcomes = PackageSources([VendorSource(OciLayout(tmp_path))]).fetch_all([ONE, TWO])
-    assert [outcome.code for outcome in outcomes.values() if isinstance(outcome, KcdError)] == ["bad-layout"] * 2
+def test_offline_without_a_vendor_layout_the_error_says_so(places: Places) -> None:
+    problem = places.problem(ONE, offline=True)
+    assert problem.message == (f"package {ONE} is neither vendored nor locked, and --offline lets no registry be asked")
+
+
+def test_offline_a_locked_package_that_is_nowhere_is_to_be_vendored(places: Places) -> None:
+    places.registry.push(ONE, LAYER)
+    lock = places.lock(ONE, places.fetched(ONE))
+    places.cache = False
+    problem = places.problem(ONE, lock=lock, offline=True)
+    assert problem.code == "missing-package"
+    assert f"locked to {lock.packages[ONE].manifest.digest}, is not in the cache" in problem.message
+    assert problem.hint == "run 'kcd-gen vendor' where the registry can be reached"
+
+
+def test_a_broken_layout_is_one_error_a_package_not_a_crash(places: Places) -> None:
+    (places.root / "vendor").mkdir()
+    places.vendored = True
+    problems = [one.package for one in places.fetch(ONE, TWO)]
+    assert [problem.code for problem in problems if isinstance(problem, KcdError)] == ["bad-layout"] * 2

@@ -10,11 +10,11 @@ import pytest
 
 from kubocd_gen.compiler.images import package_source
 from kubocd_gen.compiler.settings import Settings, combine_configs
-from kubocd_gen.diagnostics import Diagnostic, Findings, Position
+from kubocd_gen.diagnostics import Diagnostic, Findings, KcdError, KcdErrors, Position
 from kubocd_gen.pipeline.notices import notice
 from kubocd_gen.pipeline.records import Resolved
 from kubocd_gen.sources.fleet import Fleet
-from kubocd_gen.sources.records import Context, Release
+from kubocd_gen.sources.records import Context, ContextRef, Release
 from tests.support.records import config, context, package, release
 from tests.support.workspace import WEB, WEB_MANIFEST
 
@@ -32,12 +32,15 @@ def noticed(
     settings: Settings | None = None,
     broken: Sequence[Release] = (),
     refused: Sequence[str] = (),
+    refused_contexts: Sequence[str] = (),
+    complete: bool = True,
     manifest: str = WEB_MANIFEST,
 ) -> list[Diagnostic]:
     """What is noticed where `broken` have no package or context, and `refused` are not even admitted."""
-    fleet = Fleet("kubocd", (*releases, *broken), tuple(contexts), (), {}, (), tuple(refused))
+    no_contexts = {ContextRef("default", name): KcdErrors([]) for name in refused_contexts}
+    fleet = Fleet("kubocd", (*releases, *broken), tuple(contexts), (), no_contexts, (), tuple(refused))
     findings = Findings("default")
-    notice(fleet, settings or Settings(), [resolved(one, manifest) for one in releases], findings)
+    notice(fleet, settings or Settings(), [resolved(one, manifest) for one in releases], findings, complete=complete)
     found = list(findings)
     assert {one.severity for one in found} <= {"warning"}
     return found
@@ -60,7 +63,8 @@ def secrets(parameters: Any) -> list[str]:
 def test_a_context_that_nobody_uses_is_warned_of_at_its_name() -> None:
     (found,) = noticed([release()], [context("cluster", {})])
     assert found.code == "unused-context"
-    assert found.message == "the context 'default:cluster' is used by no Release, Config or Context"
+    assert found.message == "the Context 'default:cluster' is named by no Release, Config or Context"
+    assert found.hint == "remove it, or name it in 'spec.contexts' of a Release or in 'defaultContexts' of a Config"
     assert found.position == Position("cluster.yaml", 5, 3)
 
 
@@ -75,20 +79,42 @@ def test_a_default_context_of_config_is_used_even_where_every_release_skips_it()
     assert unused(release(skipDefaultContext=True), contexts=contexts, settings=settings) == ["default:cluster"]
 
 
-def test_a_parent_of_a_used_context_is_used_through_any_number_of_children() -> None:
+@pytest.mark.parametrize("skip", [False, True])
+def test_a_default_context_of_any_namespace_is_used_even_where_every_release_skips_it(skip: bool) -> None:
+    settings = combine_configs([config(defaultNamespaceContexts=["project"])], "kubocd")
+    contexts = [context("project", {}), context("project", {}, namespace="empty"), context("other", {})]
+    one = release(skipDefaultContext=skip)
+    assert unused(one, contexts=contexts, settings=settings) == ["default:other"]
+
+
+def test_a_context_that_another_names_as_its_parent_is_used() -> None:
     contexts = [context("a", {}), context("b", {}, "a"), context("c", {}, "b"), context("d", {}, "b")]
     assert unused(release(contexts=[{"name": "c"}]), contexts=contexts) == ["default:d"]
 
 
-def test_contexts_that_only_use_each_other_are_unused() -> None:
-    contexts = [context("a", {}, "b"), context("b", {}, "a")]
-    assert unused(release(), contexts=contexts) == ["default:a", "default:b"]
+def test_a_context_that_only_names_itself_is_unused() -> None:
+    assert unused(release(), contexts=[context("a", {}, "a")]) == ["default:a"]
 
 
-def test_no_context_is_called_unused_where_a_release_failed_because_that_may_be_its_user() -> None:
+def test_the_contexts_of_a_release_that_fails_later_are_used_and_others_are_not() -> None:
+    contexts = [context("cluster", {}), context("other", {})]
+    broken = release("broken", contexts=[{"name": "cluster"}])
+    assert unused(release(), contexts=contexts, broken=[broken]) == ["default:other"]
+
+
+def test_no_context_is_called_unused_where_something_can_t_be_read_because_that_may_be_its_user() -> None:
     contexts = [context("cluster", {})]
-    assert unused(release(), contexts=contexts, broken=[release("broken")]) == []
     assert unused(release(), contexts=contexts, refused=["default/refused"]) == []
+    assert unused(release(), contexts=contexts, refused_contexts=["refused"]) == []
+    assert unused(release(), contexts=contexts, complete=False) == []
+
+
+def test_no_context_is_called_unused_beside_a_name_that_is_perhaps_its_own_misspelt() -> None:
+    fleet = Fleet("kubocd", (release(),), (context("cluster", {}),), (), {}, (), ())
+    findings = Findings("default")
+    findings.error(KcdError("the Context 'default:clutser' does not exist", code="missing-context"))
+    notice(fleet, Settings(), [], findings, complete=True)
+    assert [one.code for one in findings] == ["missing-context"]
 
 
 def test_no_context_is_called_unused_where_there_is_no_release_at_all() -> None:
@@ -156,10 +182,32 @@ def test_literal_secrets_are_found_in_nested_maps_and_in_maps_of_lists() -> None
     parameters = {
         "auth": {"password": "a", "user": "b"},
         "users": [{"name": "a"}, {"name": "b", "token": "c"}],
-        "token": {"value": "d"},
-        "password": ["e"],
     }
     assert secrets(parameters) == ["auth.password", "users[1].token"]
+
+
+def test_literal_secrets_are_found_in_lists_and_values_under_the_name_of_a_secret() -> None:
+    parameters = {
+        "password": ["e", ["f", "{{ .Context.g }}", ""], 5],
+        "token": {"value": "d"},
+        "credentials": [{"stringData": {"value": "x"}}, {"user": "y", "password": "z"}],
+    }
+    assert secrets(parameters) == [
+        "password[0]",
+        "password[1][0]",
+        "token.value",
+        "credentials[0].stringData.value",
+        "credentials[1].password",
+    ]
+
+
+def test_a_map_under_the_name_of_a_secret_that_says_where_it_is_does_not_count() -> None:
+    parameters = {
+        "password": {"valueFrom": {"secretKeyRef": {"name": "web", "key": "password"}}},
+        "token": {"secretName": "web", "key": "token", "audience": "vault"},
+        "host": {"value": "example.com"},
+    }
+    assert secrets(parameters) == []
 
 
 def test_a_literal_secret_is_warned_of_at_its_own_line() -> None:

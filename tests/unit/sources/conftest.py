@@ -55,11 +55,11 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
             data = textwrap.dedent(content).encode() if isinstance(content, str) else content
             (tmp_path / name).write_bytes(data)
         findings = Findings("prod")
-        resources, complete = read_resources(
+        read = read_resources(
             sources, tmp_path, [tmp_path / output for output in outputs], findings, expand_env=expand_env
         )
-        fleet = load_fleet(resources, namespace, kubocd_namespace, findings)
-        return Checkout(resources, complete, fleet, list(findings))
+        fleet = load_fleet(read, namespace, kubocd_namespace, findings)
+        return Checkout(list(read.resources), read.complete, fleet, list(findings))
 
     return run
 

@@ -73,19 +73,19 @@ def test_the_model_is_the_object_as_go_serialises_it_again(load: Load) -> None:
 
 
 REFUSED: list[tuple[str, str]] = [
-    (release("../x"), "f.yaml:4:3: error[invalid-value]: metadata.name must match"),
-    (release("'..'"), "f.yaml:4:3: error[invalid-value]: metadata.name must match"),
-    (release("a/b"), "f.yaml:4:3: error[invalid-value]: metadata.name must match"),
-    (release("Web"), "f.yaml:4:3: error[invalid-value]: metadata.name must match"),
-    (release('"web\\n"'), "f.yaml:4:3: error[invalid-value]: metadata.name must match"),
+    (release("../x"), "f.yaml:4:3: error[invalid-value]: metadata.name must be a name"),
+    (release("'..'"), "f.yaml:4:3: error[invalid-value]: metadata.name must be a name"),
+    (release("a/b"), "f.yaml:4:3: error[invalid-value]: metadata.name must be a name"),
+    (release("Web"), "f.yaml:4:3: error[invalid-value]: metadata.name must be a name"),
+    (release('"web\\n"'), "f.yaml:4:3: error[invalid-value]: metadata.name must be a name"),
     (release("x" * 254), "f.yaml:4:3: error[invalid-value]: metadata.name must have at most 253 characters, not 254"),
     (release("5"), "f.yaml:4:3: error[invalid-type]: metadata.name must be a string, not a number (5)"),
     (release("yes"), "f.yaml:4:3: error[invalid-type]: metadata.name must be a string, not a boolean (true)"),
     (release("[x]"), "f.yaml:4:3: error[invalid-type]: metadata.name must be a string, not a list"),
     (release("''"), "f.yaml:4:3: error[invalid-value]: metadata.name must"),
     (release("~"), "f.yaml:4:3: error[missing-field]: metadata.name is required"),
-    (release("web", "", "namespace: ../x\n"), "f.yaml:5:3: error[invalid-value]: metadata.namespace must match"),
-    (release("web", "", "namespace: a.b\n"), "f.yaml:5:3: error[invalid-value]: metadata.namespace must match"),
+    (release("web", "", "namespace: ../x\n"), "f.yaml:5:3: error[invalid-value]: metadata.namespace must be a name"),
+    (release("web", "", "namespace: a.b\n"), "f.yaml:5:3: error[invalid-value]: metadata.namespace must be a name"),
     (release("web", "", "namespace: 5\n"), "f.yaml:5:3: error[invalid-type]: metadata.namespace must be a string"),
     (release("web", "", "labels: {a: 1}\n"), "f.yaml:5:12: error[invalid-type]: metadata.labels.a must be a string"),
     (f"apiVersion: {API}\nkind: Release\n", "f.yaml:1:1: error[missing-field]: metadata.name is required"),
@@ -158,10 +158,10 @@ def test_another_version_is_an_error_that_names_the_one_there_is(load: Load, ver
     ("duration", "words"),
     [
         ("5", "must be a string"),
-        ("''", "'' is not a duration"),
-        ("1x", "the unit 'x'"),
-        ("1.5.5s", "a unit is missing"),
-        ("99999999h", "is longer than"),
+        ("''", "must be a duration, not ''"),
+        ("1x", "must be a duration, but 'x' in '1x' is not a unit"),
+        ("1.5.5s", "must be a duration, but '1.5.5s' lacks a unit"),
+        ("99999999h", "is longer than Kubernetes can hold"),
     ],
 )
 def test_a_duration_that_is_none_is_an_error(load: Load, duration: str, words: str) -> None:
@@ -171,9 +171,16 @@ def test_a_duration_that_is_none_is_an_error(load: Load, duration: str, words: s
     assert str(problem.position) == "f.yaml:9:33"
 
 
+@pytest.mark.parametrize(("field", "value"), [("interval", "1d"), ("timeout", "soon"), ("interval", "''")])
+def test_a_duration_that_the_schema_refuses_too_is_told_once(load: Load, field: str, value: str) -> None:
+    problem = load(release().replace("tag: 1.0.0", f"tag: 1.0.0\n    {field}: {value}")).only()
+    assert problem.code == "invalid-duration"
+    assert problem.message.startswith(f"spec.package.{field} must be a duration, ")
+
+
 def test_a_timeout_of_a_package_takes_no_hours(load: Load) -> None:
     problem = load(release().replace("tag: 1.0.0", "tag: 1.0.0\n    timeout: 1h")).only()
-    assert problem.message.startswith("spec.package.timeout must match")
+    assert problem.message == "spec.package.timeout must be a duration of m, s and ms, not '1h'"
     assert "hours are not taken here" in (problem.hint or "")
 
 
@@ -220,3 +227,28 @@ def test_a_config_that_is_refused_is_broken(load: Load, extra: str, message: str
     (errors,) = load(config("conf", extra)).fleet.broken_configs
     assert errors.errors[0].message.startswith(message)
     assert str(errors.errors[0].position) == place
+
+
+def test_of_the_package_the_model_keeps_an_empty_ignore_which_is_a_pointer_and_no_other_empty_field(load: Load) -> None:
+    text = release().replace(
+        "    tag: 1.0.0\n",
+        "    tag: 1.0.0\n    ignore: ''\n    insecure: false\n    serviceAccountName: ''\n    interval: 0s\n"
+        "    verify: {matchOIDCIdentity: [], secretRef: {name: ''}}\n",
+    )
+    loaded = load(text)
+    assert loaded.said == []
+    (one,) = loaded.fleet.releases
+    assert one.model["spec"]["package"] == {
+        "repository": "registry.example.com/web",
+        "tag": "1.0.0",
+        "ignore": "",
+        "interval": "0s",
+        "timeout": "1m0s",
+        "verify": {"provider": "cosign", "secretRef": {"name": ""}},
+    }
+
+
+def test_a_null_ignore_is_none(load: Load) -> None:
+    loaded = load(release().replace("    tag: 1.0.0\n", "    tag: 1.0.0\n    ignore:\n"))
+    (one,) = loaded.fleet.releases
+    assert "ignore" not in one.model["spec"]["package"]

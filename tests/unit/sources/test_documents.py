@@ -81,7 +81,7 @@ def test_what_is_wrong_in_a_document_of_kubocd_is_an_error_and_the_others_are_re
     assert [one.name for one in loaded.fleet.releases] == ["one", "two"]
     assert loaded.complete is False
     assert loaded.said == [
-        "f.yaml:18:16: error[bad-yaml]: a key must be a text, not null",
+        "f.yaml:18:16: error[bad-yaml]: a key must be a string, not null",
         "f.yaml:37:19: error[bad-yaml]: a number in Kubernetes must be finite",
     ]
 

@@ -226,6 +226,8 @@ def test_values_with_which_helm_fails_are_an_error_and_carry_nothing(
     assert str(problem.position) == place
     assert (loaded.fleet.configs, loaded.fleet.contexts) == ((), ())
     assert loaded.fleet.kubocd_namespace == "kubocd"
+    # A Config that Helm never brings to the cluster counts as an invalid one.
+    assert bool(loaded.fleet.broken_configs) == (not values.startswith("contexts"))
 
 
 def test_what_is_wrong_in_the_content_is_found_in_the_values(load: Load) -> None:
@@ -253,7 +255,7 @@ def test_two_installations_are_an_error_until_one_is_chosen(load: Load) -> None:
         "a.yaml": installation(V03, target="one"),
         "b.yaml": installation(V03, name="second", target="two"),
     }
-    problem = load(files).found[0]
+    problem = load(files).only()
     assert (problem.severity, problem.code) == ("error", "ambiguous-installation")
     assert problem.message == ("KuboCD is installed twice, here in namespace 'two' and in 'one' by a.yaml:3:12")
     assert str(problem.position) == "b.yaml:3:12"

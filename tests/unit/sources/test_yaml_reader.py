@@ -160,7 +160,7 @@ def test_a_nest_up_to_the_limit_is_read() -> None:
 )
 def test_a_key_that_is_no_text_is_an_error(text: str, words: str, line: int, column: int) -> None:
     error = refusal(text)
-    assert error.message == f"a key must be a text, {words}"
+    assert error.message == f"a key must be a string, {words}"
     assert (error.position, error.hint is not None) == (Position("f.yaml", line, column), True)
 
 
@@ -263,14 +263,13 @@ def test_an_error_that_is_a_document_s_own_leaves_those_after_it() -> None:
         ("a: 1\n b: 2\n", (2, 3), "mapping values are not allowed", "indented wrongly"),
         ("a:\n\tb: 1\n", (2, 1), "cannot start any token", "tabs can't indent"),
         ("a: @x\n", (1, 4), "cannot start any token", "must be quoted"),
-        ("a: {{ .x }} y\n", (1, 5), "must be a text", "template"),
+        ("a: {{ .x }} y\n", (1, 5), "must be a string", "template"),
         (
             "a: [1\nb: 2\n",
             (2, 2),
             "did not find expected ',' or ']' while reading a list in brackets that begins in line 1",
             "bracket",
         ),
-        ("a: [b:]\n", (1, 5), "found unexpected ':' while reading an unquoted text", "quote the text"),
         ('a: "\\q"\n', (1, 5), "unknown escape character", "single quotes"),
         ("a: *\n", (1, 5), "did not find expected alphabetic", "'&' or '*' must be quoted"),
         ("a: 'x\nb: 1\n", (1, 4), "unexpected end of stream", "quotation mark"),
@@ -312,3 +311,56 @@ def test_a_large_file_is_read_in_time() -> None:
 def test_a_hostile_number_of_second_keys_is_counted_only_so_far() -> None:
     (document,) = read_documents("a: 1\n" * 5000, "f.yaml")
     assert len(document.faults) == 100
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("[a:]", ["a:"]),
+        ("{a:}", {"a:": None}),
+        ("{a: b:, c: d:}", {"a": "b:", "c": "d:"}),
+        ("[-:, a::, b:c:,\n d:]", ["-:", "a::", "b:c:", "d:"]),
+        ("{? a:}", {"a:": None}),
+        ("[1:, y:]", ["1:", "y:"]),
+        ("a: [b:]\n---\nc: [d:]\n", {"a": ["b:"]}),
+        ("a: [\"é:\", 'b:', \ue000:]\n", {"a": ["é:", "b:", "\ue000:"]}),
+        ('{a: &x b:, c: *x, "d":[e]}', {"a": "b:", "c": "b:", "d": ["e"]}),
+    ],
+)
+def test_a_colon_before_a_comma_or_a_bracket_is_text(text: str, value: Any) -> None:
+    assert read_document(text, "f.yaml") == value
+
+
+@pytest.mark.parametrize("text", ["[a:[b]]", "{a:{b: 1}}", "[:]", "[:a]", "[a:?b]", "[a:, ]]]: {", "{a:, b"])
+def test_a_colon_that_go_refuses_too_is_an_error(text: str) -> None:
+    assert refusal(f"x:\n  {text}\n").code == "bad-yaml"
+
+
+def test_many_such_colons_are_refused_in_time() -> None:
+    start = time.perf_counter()
+    assert read_document("[" + "a:," * 30 + "]", "f.yaml") == ["a:"] * 30
+    assert refusal("[" + "a:," * 50_000 + "]").hint == "quote the string"
+    assert time.perf_counter() - start < 2
+
+
+@pytest.mark.parametrize("text", ["a: 1\n\ufeffb: 2\n", "---\n\ufeffa: 1\n", "\ufeff\ufeff\n\ufeffa: 1\n"])
+def test_a_byte_order_mark_that_begins_a_line_is_an_error(text: str) -> None:
+    assert "byte order mark" in refusal(text).message
+
+
+def test_a_byte_order_mark_elsewhere_is_a_character() -> None:
+    assert read_document("a: b\ufeffc\n", "f.yaml") == {"a": "b\ufeffc"}
+
+
+@pytest.mark.parametrize("key", ["9223372036854775808", "18446744073709551615", "0x8000000000000000"])
+def test_a_key_beyond_63_bits_is_an_error(key: str) -> None:
+    assert "63 bits" in refusal(f"{{{key}: 1}}").message
+    assert read_document("{9223372036854775807: 1, -9223372036854775808: 2}", "f.yaml") == {
+        "9223372036854775807": 1,
+        "-9223372036854775808": 2,
+    }
+
+
+def test_an_anchor_defined_anew_within_its_own_value_keeps_the_inner_one() -> None:
+    assert read_document("a: &x [&x 1, 2]\nb: *x\n", "f.yaml") == {"a": [1, 2], "b": 1}
+    assert read_document("a: &x {c: &x [1]}\nb: *x\n", "f.yaml") == {"a": {"c": [1]}, "b": [1]}

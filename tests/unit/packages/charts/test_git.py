@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from kubocd_gen.diagnostics import KcdError, Position
-from kubocd_gen.packages.archive import read_chart_archive
 from kubocd_gen.packages.charts.fetching import Charts
+from kubocd_gen.packages.charts.members import read_chart_archive
 from kubocd_gen.packages.charts.sources import GitChart, chart_source
 from tests.support.charts import chart_files, commit_all, git, git_repository
 from tests.unit.packages.charts.conftest import refusal

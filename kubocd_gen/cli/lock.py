@@ -1,0 +1,189 @@
+"""`kcd-gen lock`."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kubocd_gen.cli.options import (
+    flags_of,
+    format_option,
+    jobs_option,
+    option,
+    progress_option,
+    project_options,
+    quiet_option,
+)
+from kubocd_gen.cli.problems import say_problems
+from kubocd_gen.cli.progress import progress
+from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors
+from kubocd_gen.files import write_whole
+from kubocd_gen.helm.binary import find_helm, helm_version
+from kubocd_gen.packages.cosign import Cosign
+from kubocd_gen.packages.lock import LOCK_FILE, Lock, Pin, changed_charts, lock_text
+from kubocd_gen.pipeline.locking import (
+    Move,
+    chosen,
+    lock_packages,
+    minor,
+    stale_packages,
+    verify_packages,
+    wanted_by,
+)
+from kubocd_gen.pipeline.packages import package_sources, project_lock
+from kubocd_gen.project import Project, load_project
+from kubocd_gen.report import packages_report
+
+DRIFT = 3
+
+
+@click.command()
+@click.argument("references", nargs=-1, metavar="[REF]...")
+@project_options
+@option("--update", is_flag=True, help="Move the tags named REF, or all, to what they stand for now.")
+@option("--check", is_flag=True, help="Write nothing; exit 3 where this command would write.")
+@option("--allow-chart-change", is_flag=True, help="Take a chart whose bytes changed under the same version.")
+@option("--verify", is_flag=True, help="Check the signatures that Releases ask for, with the cosign binary.")
+@option("--cosign", default="cosign", metavar="PATH", help="The cosign binary.")
+@option("--cosign-key", metavar="KEY", help="The public key where a Release's `verify` names a Secret that holds it.")
+@option("--helm", metavar="PATH", help="The helm binary whose version the lock records.")
+@format_option
+@jobs_option
+@quiet_option
+@progress_option
+def lock(references: tuple[str, ...], **given: Any) -> int:
+    """Pin every package tag to the image that it stands for, in kcd-gen.lock.
+
+    Packages that are in the lock keep their pins; missing ones are added, and those that no Release asks for go. A
+    build then uses the pins, whatever the registry says.
+
+    \b
+    kcd-gen lock                                # after a change of sources
+    kcd-gen lock --update                       # move all tags
+    kcd-gen lock --update redis quay.io/acme/packages/podinfo:6.7.1-p01
+    kcd-gen lock --check                        # in CI: is the lock up to date with the sources?
+    kcd-gen lock --check --update               # has a tag moved?
+    """
+    findings = Findings()
+    moves: list[Move] = []
+    changed = False
+    try:
+        if references and not given["update"]:
+            raise KcdError("REF names tags to move; give --update", code="usage")
+        moves, changed = _lock(references, given, findings)
+    except (KcdError, KcdErrors) as error:
+        findings.error(error)
+    failed = any(one.severity == "error" for one in findings)
+    if given["format_"] == "json":
+        click.echo(json.dumps(packages_report("lock", _changes(moves), list(findings)), indent=1))
+    elif not failed and not given["quiet"]:
+        command = "kcd-gen lock --update" if given["update"] else "kcd-gen lock"
+        for line in _lines(moves, check=given["check"], changed=changed, command=command):
+            click.echo(line)
+    return say_problems(list(findings), quiet=given["quiet"]) or (DRIFT if given["check"] and changed else 0)
+
+
+def _lock(references: Sequence[str], given: Mapping[str, Any], findings: Findings) -> tuple[list[Move], bool]:
+    """What moves, and whether the file is, or with --check would be, another one than before."""
+    jobs = given["jobs"] or os.cpu_count() or 1
+    project = load_project(flags_of(given), Path.cwd())
+    if project.locked:
+        raise KcdError("--locked takes the lock as it is; 'lock --check' tells whether it is complete", code="usage")
+    old = project_lock(project) or Lock()
+    with progress(wanted=not given["no_progress"]) as line:
+        wanted, whole = wanted_by(project, findings)
+        meant = chosen(wanted, references)
+        if given["check"] and not given["update"]:  # needs no registry
+            moves = stale_packages(wanted, old)
+            return moves, bool(moves) or not project.lock_path.exists()
+        # A vendor layout is filled from the lock: it need not be there yet, and has nothing new to tell.
+        if project.vendor and (not project.vendor.exists() or (given["update"] and not project.offline)):
+            project = replace(project, vendor=None)
+        packages = package_sources(project, line, lock=None, jobs=jobs)
+        pins, moves = lock_packages(
+            wanted,
+            old,
+            packages,
+            findings,
+            update=lambda name: given["update"] and (not meant or name in meant),
+            prune=whole and not given["clusters"],
+            allow_chart_change=given["allow_chart_change"],
+        )
+        for warning in packages.warnings():
+            findings.warning(warning)
+        if given["verify"] and not _failed(findings):
+            verify_packages(
+                wanted, pins, Cosign(given["cosign"], given["cosign_key"], project.ca_file), findings, jobs=jobs
+            )
+    new = Lock(pins, minor(helm_version(find_helm(given["helm"]))))
+    text = lock_text(new).encode()
+    changed = not _holds(project, text)
+    if changed and not given["check"] and not _failed(findings):
+        _write(project, text)
+    return moves, changed
+
+
+def _holds(project: Project, text: bytes) -> bool:
+    try:
+        return project.lock_path.read_bytes() == text
+    except OSError:
+        return False
+
+
+def _write(project: Project, text: bytes) -> None:
+    try:
+        write_whole(project.lock_path, text)
+    except OSError as error:
+        raise KcdError(f"cannot write {project.lock_path}: {error.strerror}", code="unwritable-lock") from error
+
+
+def _failed(findings: Findings) -> bool:
+    return any(one.severity == "error" for one in findings)
+
+
+def _lines(moves: Sequence[Move], *, check: bool, changed: bool, command: str) -> Iterator[str]:
+    for move in moves:
+        if move.old is None:
+            yield f"{'Missing' if check else 'Locked'} {move.name} {_short(move.new) if move.new else ''}".rstrip()
+        elif move.new is None:
+            yield f"{'Unused' if check else 'Removed'} {move.name}"
+        else:
+            yield f"{'Would move' if check else 'Moved'} {move.name} {_short(move.old)} → {_short(move.new)}"
+            yield from _chart_lines(move.old, move.new)
+    if check and changed:
+        yield f"{LOCK_FILE} is not up to date; run '{command}'"
+    elif not changed:
+        yield f"{LOCK_FILE} is up to date"
+
+
+def _chart_lines(old: Pin, new: Pin) -> Iterator[str]:
+    replaced = {(chart.name, chart.version) for chart in changed_charts(old, new)}
+    before = {(chart.name, chart.version) for chart in old.charts}
+    after = {(chart.name, chart.version) for chart in new.charts}
+    for name, version in sorted(before - after):
+        yield f"  - chart {name} {version}"
+    for name, version in sorted(after - before):
+        yield f"  + chart {name} {version}"
+    for name, version in sorted(replaced):
+        yield f"  ! chart {name} {version} has other bytes; Flux won't roll it out"
+
+
+def _short(pin: Pin) -> str:
+    return pin.manifest.digest[: len("sha256:") + 12]
+
+
+def _changes(moves: Sequence[Move]) -> list[dict[str, Any]]:
+    return [
+        {
+            "package": move.name,
+            "old": move.old.manifest.digest if move.old else None,
+            "new": move.new.manifest.digest if move.new else None,
+        }
+        for move in moves
+    ]

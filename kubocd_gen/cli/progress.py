@@ -1,0 +1,49 @@
+"""One line on a terminal about what is waited for; nothing where nobody looks."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
+
+from kubocd_gen.report import printable
+
+
+class Progress:
+    """Writes each line over the one before, on standard error. Safe to use from several threads."""
+
+    def __init__(self, *, shown: bool) -> None:
+        self._shown = shown
+        self._visible = False
+        self._mutex = Lock()
+
+    def __call__(self, line: str) -> None:
+        if not self._shown:
+            return
+        with self._mutex:
+            width = shutil.get_terminal_size().columns - 1
+            sys.stderr.write(f"\r{printable(line)[:width]}\x1b[K")
+            sys.stderr.flush()
+            self._visible = True
+
+    def clear(self) -> None:
+        """Take the line away, and write no other."""
+        with self._mutex:
+            self._shown = False
+            if self._visible:
+                sys.stderr.write("\r\x1b[K")
+                sys.stderr.flush()
+                self._visible = False
+
+
+@contextmanager
+def progress(*, wanted: bool) -> Iterator[Progress]:
+    """The line of a command, while it runs; not on a pipe, and not on a terminal that can't take a line back."""
+    line = Progress(shown=wanted and sys.stderr.isatty() and os.environ.get("TERM") != "dumb")
+    try:
+        yield line
+    finally:
+        line.clear()

@@ -1,0 +1,77 @@
+"""`kcd-gen vendor`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kubocd_gen.cli.options import flags_of, jobs_option, progress_option, project_options, quiet_option
+from kubocd_gen.cli.problems import say_problems
+from kubocd_gen.cli.progress import progress
+from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors
+from kubocd_gen.packages.layout_writer import LayoutWriter
+from kubocd_gen.packages.lock import LOCK_FILE
+from kubocd_gen.pipeline.locking import stale_packages, vendor_packages, wanted_by
+from kubocd_gen.pipeline.packages import project_lock, remote, vendor_layout
+from kubocd_gen.project import load_project
+
+
+@click.command()
+@project_options
+@jobs_option
+@quiet_option
+@progress_option
+def vendor(**given: Any) -> int:
+    """Copy every package of kcd-gen.lock into the vendor layout.
+
+    The layout is an OCI image layout, which skopeo and others read and write. A build with lock and layout opens no
+    socket. What the layout has already is checked and kept.
+
+    \b
+    kcd-gen vendor                                  # into `packages.vendor` of kcd-gen.yaml
+    kcd-gen vendor --vendor vendor/packages
+    kcd-gen build --offline --locked
+    """
+    findings = Findings()
+    try:
+        copied, total = _vendor(given, findings)
+        if not given["quiet"]:
+            for name in copied:
+                click.echo(f"Vendored {name}")
+            click.echo(f"{total} package{'' if total == 1 else 's'} in {given['vendor'] or 'the vendor layout'}")
+    except (KcdError, KcdErrors) as error:
+        findings.error(error)
+    return say_problems(list(findings), quiet=given["quiet"])
+
+
+def _vendor(given: Mapping[str, Any], findings: Findings) -> tuple[list[str], int]:
+    """The names of the packages that were copied, and how many the lock has."""
+    project = load_project(flags_of(given), Path.cwd())
+    layout = vendor_layout(project)
+    if project.vendor is None or layout is None:
+        hint = "set `packages.vendor` in kcd-gen.yaml, or give --vendor DIR"
+        raise KcdError("no vendor layout is named", code="usage", hint=hint)
+    lock = project_lock(project)
+    if lock is None:
+        raise KcdError(
+            f"there is no {LOCK_FILE}, and it says what is vendored",
+            code="missing-lock",
+            hint="run 'kcd-gen lock' first",
+        )
+    with progress(wanted=not given["no_progress"]) as line:
+        wanted, _ = wanted_by(project, findings)
+        for move in stale_packages(wanted, lock):
+            if move.old is None:
+                hint = "run 'kcd-gen lock' first"
+                findings.warning(KcdError(f"{move.name} is not in {LOCK_FILE}", code="not-locked", hint=hint))
+        far = remote(project, line)
+        jobs = given["jobs"] or os.cpu_count() or 1
+        writer = LayoutWriter(project.vendor, str(layout.path))
+        copied = vendor_packages(lock, wanted, layout, writer, far, findings, jobs=jobs)
+        for warning in far.warnings():
+            findings.warning(warning)
+    return copied, len(lock.packages)

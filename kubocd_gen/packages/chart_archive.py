@@ -1,0 +1,134 @@
+"""A chart archive inside a package: will Helm, in the cluster, load it?
+
+The archive is served byte for byte as it is, and nothing of it is kept here. It is read as Helm's loader
+(`LoadArchiveFiles`, 3.17.3) reads it, so that what that refuses fails in a pull request and not in the cluster.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from dataclasses import dataclass
+
+from kubocd_gen.packages.limits import Limits
+from kubocd_gen.packages.tar_stream import (
+    BLOCK,
+    EXTENDED,
+    EXTENDED_FOR_ALL,
+    FOLDER,
+    HEADER_ONLY,
+    LONG_LINK,
+    LONG_NAME,
+    SPARSE,
+    BadArchive,
+    Header,
+    OverLimit,
+    Stream,
+    records,
+)
+from kubocd_gen.packages.text import shown
+
+# Helm loads these as charts of their own; a name that starts with '_' or '.' it passes over.
+_SUBCHART = re.compile(r"(?:charts/[^/_.][^/]*/)*charts/[^/_.][^/]*\.tgz")
+_DRIVE = re.compile(r"[A-Za-z]:/")
+_DEEPEST = 16  # charts in charts; an archive can hold itself, and Helm would unpack it for ever
+
+
+@dataclass(slots=True)
+class Budget:
+    """What the charts of a package may still cost together; each that is read takes from it."""
+
+    unpacked: int
+    members: int
+
+    @classmethod
+    def of(cls, limits: Limits) -> Budget:
+        """That of a package of which nothing has been read."""
+        return cls(limits.unpacked, limits.chart_members)
+
+
+def check_chart_archive(data: bytes, limits: Limits, budget: Budget) -> None:
+    """See that Helm will load the chart, and the charts in it.
+
+    Raises OverLimit beyond `limits` or `budget`; BadArchive for all else that Helm refuses, and for sparse files, which
+    no chart holds.
+    """
+    waiting = [(data, 0, "")]
+    while waiting:
+        archive, depth, within = waiting.pop()
+        if depth > _DEEPEST:
+            raise BadArchive(f"holds charts in charts, more than {_DEEPEST} deep")
+        try:
+            charts = _check(archive, limits, budget)
+        except OverLimit as over:
+            raise OverLimit(f"{within}{over}", over.name, over.needed) from None
+        except BadArchive as bad:
+            raise BadArchive(f"{within}{bad}") from None
+        waiting += [(chart, depth + 1, f"holds {shown(name)}, which ") for name, chart in charts.items()]
+
+
+def _check(data: bytes, limits: Limits, budget: Budget) -> dict[str, bytes]:
+    """The archives in the archive that Helm takes for charts."""
+    most, name = min((limits.chart, "chart"), (budget.unpacked, "unpacked"))
+    stream = Stream(data, most, name, limits.gzip_members)
+    charts: dict[str, bytes] = {}
+    found = False
+    long_name: str | None = None
+    for header in stream.headers():
+        budget.members -= 1
+        if budget.members < 0:
+            raise OverLimit("brings the members of the package's charts to more", "chart-members")
+        if header.kind in (EXTENDED, EXTENDED_FOR_ALL, LONG_NAME, LONG_LINK):
+            long_name = _long_name(stream, header, limits) or long_name
+            continue
+        full, long_name = long_name or header.name, None
+        if header.kind == SPARSE:
+            raise BadArchive(f"holds {shown(full)}, which is a sparse file")
+        size = 0 if header.kind in HEADER_ONLY else header.size
+        if size > limits.chart_file:
+            raise OverLimit(f"holds {shown(full)}, which is larger", "chart-file", size)
+        content = stream.content(header, shown(full)) if size else b""
+        if header.kind == FOLDER or (header.kind == b"\0" and full.endswith("/")):
+            continue
+        path = _path(full)
+        found = found or path == "Chart.yaml"
+        if _SUBCHART.fullmatch(path):
+            charts[path] = content
+    if any(stream.read(BLOCK, "its end mark")):
+        raise BadArchive("goes on after its end")
+    if not found:
+        raise BadArchive("has no Chart.yaml in its folder")
+    budget.unpacked -= stream.unpacked
+    return charts
+
+
+def _path(full: str) -> str:
+    """The name below the chart's folder, as Helm reads it. Raises BadArchive where Helm refuses it."""
+    delimiter = "\\" if "\\" in full else "/"
+    top, _, below = full.partition(delimiter)
+    below = below.replace(delimiter, "/")
+    path = posixpath.normpath(below)
+    if top == "Chart.yaml":
+        raise BadArchive("has its Chart.yaml outside of a folder")
+    if path == "." or below.startswith("/") or path.startswith("..") or _DRIVE.match(path):
+        raise BadArchive(f"holds {shown(full)}, which is not in the chart's folder")
+    return path
+
+
+def _long_name(stream: Stream, header: Header, limits: Limits) -> str | None:
+    """The next member's name, where an extended header or GNU's long name gives it."""
+    if header.size > limits.extended_header:
+        raise OverLimit("has an extended header that is larger", "extended-header", header.size)
+    block = stream.content(header, "an extended header")
+    if header.kind == LONG_NAME:
+        return block.partition(b"\0")[0].decode("utf-8", "surrogateescape")
+    if header.kind == LONG_LINK:
+        return None
+    name = None
+    for key, value in records(block):
+        if header.kind == EXTENDED and key == "path":
+            name = value
+        # Helm's reader would go by a size of its own, and take a sparse file for what it is when it is filled up.
+        elif key == "size" or key.startswith("GNU.sparse."):
+            raise BadArchive(f"has an extended header with {shown(key)}, which a chart has no use for")
+    return name

@@ -1,0 +1,101 @@
+"""Signatures of package images, checked by the cosign binary as Flux's source-controller checks them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.packages.reference import Reference
+from kubocd_gen.packages.text import shown
+
+_PATIENCE = 120  # seconds: cosign asks the registry and, without a key, the transparency log
+_INSTALL = "install it (https://docs.sigstore.dev/cosign/system_config/installation), or name it with --cosign PATH"
+
+
+@dataclass(frozen=True, slots=True)
+class Cosign:
+    """How signatures are checked: the binary, and the public key for Releases whose `verify` names a Secret."""
+
+    binary: str = "cosign"
+    key: str | None = None  # a file, or what else `cosign verify --key` takes
+    ca_file: Path | None = None
+
+
+def verify_signature(
+    reference: Reference, digest: str, verify: Mapping[str, Any], cosign: Cosign, *, insecure: bool = False
+) -> None:
+    """Check that the image is signed as `verify`, a block of a Release's package, asks for.
+
+    With several identities in `matchOIDCIdentity` one that fits is enough, with none any signer will do: Flux's rules.
+    Raises KcdError: `bad-signature`, `unknown-key` where a Secret holds the key and none is given, `missing-cosign`,
+    `unsupported-verification` for another provider than cosign.
+    """
+    provider = verify.get("provider", "cosign")
+    if provider != "cosign":
+        raise KcdError(
+            f"{reference} is to be verified with {shown(str(provider))}, and kcd-gen knows cosign only",
+            code="unsupported-verification",
+            hint="lock it without --verify; Flux verifies it in the cluster",
+        )
+    binary = shutil.which(cosign.binary)
+    if binary is None:
+        raise KcdError(f"there is no {cosign.binary} to verify {reference} with", code="missing-cosign", hint=_INSTALL)
+    image = f"{reference.registry}/{reference.repository}@{digest}"
+    common = [binary, "verify", "--output", "json"]
+    common += ["--allow-http-registry"] if insecure else []
+    common += ["--registry-cacert", str(cosign.ca_file)] if cosign.ca_file else []
+    failures = []
+    for signer in _signers(reference, verify, cosign):
+        problem = _run([*common, *signer, image])
+        if problem is None:
+            return
+        failures.append(problem)
+    raise KcdError(
+        f"{reference} ({digest}) has no signature that its Release asks for: {failures[-1]}",
+        code="bad-signature",
+        hint="do not deploy it before its publisher says why",
+    )
+
+
+def _signers(reference: Reference, verify: Mapping[str, Any], cosign: Cosign) -> Sequence[list[str]]:
+    """The flags for each signer who will do."""
+    if "secretRef" in verify:
+        if cosign.key is None:
+            raise KcdError(
+                f"the key to verify {reference} with is in the cluster's Secret {shown(verify['secretRef']['name'])}",
+                code="unknown-key",
+                hint="give the public key with --cosign-key FILE",
+            )
+        # As Flux: who holds the key need not have told the transparency log.
+        return [["--key", cosign.key, "--insecure-ignore-tlog=true"]]
+    identities = verify.get("matchOIDCIdentity") or [{"issuer": ".*", "subject": ".*"}]
+    return [
+        [
+            f"--certificate-identity-regexp={identity.get('subject', '.*')}",
+            f"--certificate-oidc-issuer-regexp={identity.get('issuer', '.*')}",
+        ]
+        for identity in identities
+    ]
+
+
+def _run(arguments: Sequence[str]) -> str | None:
+    """What cosign complains of, as the end of a sentence; None where the signature is good."""
+    try:
+        done = subprocess.run(
+            arguments, capture_output=True, text=True, errors="replace", timeout=_PATIENCE, stdin=subprocess.DEVNULL
+        )
+    except subprocess.TimeoutExpired:
+        return f"cosign took longer than {_PATIENCE} seconds"
+    except OSError as error:
+        return f"cosign can't be run: {error.strerror}"
+    if done.returncode == 0:
+        return None
+    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+    # Its last words are a bare "error during command execution: …" or the cause itself.
+    said = next((line for line in reversed(lines) if line.lower().startswith("error:")), lines[-1] if lines else "")
+    return said.removeprefix("Error: ").removeprefix("error: ") or f"cosign exited with {done.returncode}"

@@ -1,0 +1,101 @@
+"""What reading a package may cost: each limit with its reason, and the flag that moves it.
+
+Whoever can push a package chooses what it unpacks to. A limit is far above what packages are, and low enough that one
+of them can't take the machine; a user who trusts a larger package raises it with `--limit NAME=SIZE`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+
+from kubocd_gen.diagnostics import KcdError, Position, nearest
+
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bytes, where nothing else is said. On the command line and in `kcd-gen.yaml` a name has '-' for '_'."""
+
+    layer: int = 256 * MIB  # packed, and held in memory; the largest packages known are under 10 MiB
+    unpacked: int = 512 * MIB  # a layer, which is held in memory; likewise all charts of a package, which are not
+    members: int = 1000  # a count: headers of any kind in a layer, which holds four texts and a handful of charts
+    text: int = 5 * MIB  # a YAML file of a package: Helm takes no larger file in a chart, and these are smaller
+    extended_header: int = 16 * KIB  # times, owners and attributes of one member, or a long name
+    gzip_members: int = 10_000  # a count: parallel packers write a few; each costs time before it yields a byte
+    manifest: int = 4 * MIB  # JSON about images: up to this size registries must take one (distribution specification)
+    token: int = 4 * MIB  # what a registry answers when it is asked for a token
+    chart_members: int = 50_000  # a count: headers in all charts of a package; each costs time, and large ones have 300
+    chart_archive: int = 10 * MIB  # a chart, packed: source-controller's --helm-chart-max-size
+    chart: int = 100 * MIB  # a chart, unpacked: Helm's MaxDecompressedChartSize
+    chart_file: int = 5 * MIB  # a file of a chart: Helm's MaxDecompressedFileSize (3.17.3 and newer), and Flux's
+
+    def of(self, name: str) -> int:
+        """The limit that the command line calls `name`."""
+        limit: int = getattr(self, _FIELDS[name])
+        return limit
+
+
+LIMITS = Limits()
+_FIELDS = {field.name.replace("_", "-"): field.name for field in fields(Limits)}
+NAMES = tuple(_FIELDS)
+_COUNTS = frozenset({"members", "gzip-members", "chart-members"})
+_UNITS = {"": 1, "Ki": KIB, "Mi": MIB, "Gi": GIB}
+_SIZE = re.compile(r"([0-9]{1,15})(?:(Ki|Mi|Gi)B?)?")
+_CLUSTER = {
+    "chart-archive": "Flux refuses it in the cluster, too, unless source-controller runs with --helm-chart-max-size;"
+    " then raise it here",
+    "chart": "Helm refuses it in the cluster, too; where that has been given a higher limit, raise it here",
+    "chart-file": "Helm refuses it in the cluster, too; where that has been given a higher limit, raise it here",
+}
+
+
+def parse_limit(name: str, text: str) -> int:
+    """The value of the limit `name` as a user writes it: `512MiB`, `64Ki`, `2000`. Raises ValueError, a sentence."""
+    if name not in NAMES:
+        close = nearest("; did you mean '{}'?", name, NAMES)
+        raise ValueError(f"there is no limit '{name}'{close or ': there are ' + ', '.join(NAMES)}")
+    found = _SIZE.fullmatch(text)
+    if name in _COUNTS and not (found and found[2] is None):
+        raise ValueError(f"the limit '{name}' is a number, such as 2000, not '{text}'")
+    if not found:
+        raise ValueError(f"the limit '{name}' is a size, such as 512MiB (KiB, MiB, GiB), not '{text}'")
+    if not (value := int(found[1]) * _UNITS[found[2] or ""]):
+        raise ValueError(f"the limit '{name}' can't be 0: nothing could be read")
+    return min(value, 1 << 62)  # what a machine word holds
+
+
+def moved(limits: Limits, changes: Mapping[str, int]) -> Limits:
+    """`limits` with other values for some, by their names on the command line."""
+    return replace(limits, **{_FIELDS[name]: value for name, value in changes.items()})
+
+
+def over_limit(
+    what: str, name: str, limit: int, *, needed: int | None = None, position: Position | None = None
+) -> KcdError:
+    """The error for what is beyond `limit`, which the command line calls `name`; `what` ends in «is larger» or alike.
+
+    `needed` is the value with which it would be taken, if that is known; the hint says a limit that is high enough.
+    """
+    enough = 2 * limit
+    while needed is not None and enough < needed and enough < 1024 * GIB:
+        enough *= 2
+    advice = _CLUSTER.get(name, "if the package is to be trusted, raise it")
+    return KcdError(
+        f"{what} than the limit of {_worded(name, limit)}",
+        code="package-limit",
+        position=position,
+        hint=f"{advice}: --limit {name}={_worded(name, enough).replace(' ', '').removesuffix('bytes')}",
+    )
+
+
+def _worded(name: str, value: int) -> str:
+    if name in _COUNTS:
+        return str(value)
+    size, unit = next((size, unit) for size, unit in _WORDS if value % size == 0)
+    return f"{value // size} {unit}"
+
+
+_WORDS = ((GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB"), (1, "bytes"))

@@ -1,0 +1,102 @@
+"""`kcd-gen.lock`: the image that each package's tag stood for when it was locked.
+
+One block a package, sorted, so that branches that lock different packages merge without conflict. `kcd-gen lock` alone
+writes it; every other command reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kubocd_gen.diagnostics import KcdError, KcdErrors
+from kubocd_gen.output.yaml_emitter import emit_documents
+from kubocd_gen.packages.chart_index import IndexedChart
+from kubocd_gen.packages.oci import CONTENT_TYPE, MANIFEST_TYPE, Descriptor
+from kubocd_gen.packages.reference import parse_reference
+from kubocd_gen.sources.own_files import read_own_file
+from kubocd_gen.sources.positions import find_position
+
+LOCK_FILE = "kcd-gen.lock"
+_HEAD = "# Written by 'kcd-gen lock'. Do not edit; commit it with the sources.\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """What a tag stood for: the image's manifest, its content layer, and the charts in it, sorted."""
+
+    manifest: Descriptor
+    layer: Descriptor
+    charts: tuple[IndexedChart, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """The pins by reference, `registry/repository:tag`; `helm` is the minor version of helm, such as `3.17`."""
+
+    packages: Mapping[str, Pin] = field(default_factory=dict)
+    helm: str | None = None
+
+
+def read_lock(path: Path, display: str) -> Lock:
+    """The lock that `path` holds. Raises KcdError and KcdErrors, `bad-lock` and those of YAML and schema."""
+    try:
+        admitted, text = read_own_file(path, display, what="the lock", code="bad-lock", schema_name="lock-v1alpha1")
+    except KcdError as error:
+        error.hint = error.hint or _way_out(path)
+        raise
+    except KcdErrors as errors:
+        for one in errors.errors:
+            one.hint = one.hint or _way_out(path)
+        raise
+    problems = []
+    for name in admitted["packages"]:
+        try:
+            parse_reference(name)
+        except KcdError as error:
+            error.position = find_position(text, display, 0, ("packages", name))
+            problems.append(error)
+    if problems:
+        raise KcdErrors(problems)
+    return Lock({name: _pin(block) for name, block in admitted["packages"].items()}, admitted.get("helm"))
+
+
+def lock_text(lock: Lock) -> str:
+    """The file's text; the same for the same lock, whatever order it was made in."""
+    document: dict[str, Any] = {"apiVersion": "kcd-gen/v1alpha1", "kind": "Lock"}
+    if lock.helm is not None:
+        document["helm"] = lock.helm
+    document["packages"] = {name: _block(pin) for name, pin in sorted(lock.packages.items())}
+    return _HEAD + emit_documents([document]).removeprefix("---\n")
+
+
+def changed_charts(old: Pin, new: Pin) -> list[IndexedChart]:
+    """The charts of `new` that `old` has in the same version with other bytes, which Flux would never roll out."""
+    known = {(chart.name, chart.version): chart.sha256 for chart in old.charts}
+    return [chart for chart in new.charts if known.get((chart.name, chart.version), chart.sha256) != chart.sha256]
+
+
+def _pin(block: Mapping[str, Any]) -> Pin:
+    charts = (IndexedChart(chart["name"], chart["version"], chart["sha256"]) for chart in block["charts"])
+    return Pin(
+        manifest=Descriptor(MANIFEST_TYPE, block["digest"], block["size"]),
+        layer=Descriptor(CONTENT_TYPE, block["layer"]["digest"], block["layer"]["size"]),
+        charts=tuple(sorted(charts)),
+    )
+
+
+def _block(pin: Pin) -> dict[str, Any]:
+    return {
+        "digest": pin.manifest.digest,
+        "size": pin.manifest.size,
+        "layer": {"digest": pin.layer.digest, "size": pin.layer.size},
+        "charts": [
+            {"name": chart.name, "version": chart.version, "sha256": chart.sha256} for chart in sorted(pin.charts)
+        ],
+    }
+
+
+def _way_out(path: Path) -> str:
+    return f"settle it in Git, or delete {path.name} and run 'kcd-gen lock' to pin every package anew"

@@ -1,0 +1,83 @@
+"""Packages from registries, through the cache: what is there by digest is not asked for again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from kubocd_gen.diagnostics import KcdError, Position
+from kubocd_gen.packages.access import Access
+from kubocd_gen.packages.cache import Cache
+from kubocd_gen.packages.oci import LAYER_LIMIT, Descriptor
+from kubocd_gen.packages.reference import Reference
+
+if TYPE_CHECKING:
+    from kubocd_gen.packages.registry import Registry
+
+
+class Remote:
+    """The registries, and the cache in front of them. The client is made when something has to be asked for."""
+
+    def __init__(self, connect: Callable[[], Registry], cache: Cache | None) -> None:
+        self._connect = connect
+        self.cache = cache
+
+    @cached_property
+    def registry(self) -> Registry:
+        return self._connect()
+
+    def resolve(self, reference: Reference, access: Access) -> Descriptor:
+        """The manifest that the tag stands for now: one small request. Raises KcdError as `Registry.resolve` does."""
+        return self.registry.resolve(reference, access)
+
+    def close(self) -> None:
+        """Break off what is under way."""
+        if "registry" in self.__dict__:
+            self.registry.close()
+
+    def warnings(self) -> tuple[KcdError, ...]:
+        """What the user should know though nothing failed, once each."""
+        said = self.registry.warnings() if "registry" in self.__dict__ else ()
+        trouble = self.cache.trouble if self.cache else None
+        return (*said, trouble) if trouble else said
+
+    def blobs(self, reference: Reference, access: Access) -> RemoteBlobs:
+        """The blobs of the image that `reference` names."""
+        return RemoteBlobs(self, reference, access)
+
+
+@dataclass(slots=True)
+class RemoteBlobs:
+    """A BlobStore over cache and registry, for one image. `asked` tells whether the registry had to be."""
+
+    remote: Remote
+    reference: Reference
+    access: Access
+    asked: bool = False
+
+    def read_blob(self, descriptor: Descriptor, *, limit: int = LAYER_LIMIT) -> bytes:
+        """The blob, its digest and size verified. Raises KcdError, also where it is over `limit` bytes."""
+        cache = self.remote.cache
+        if cache is not None and descriptor.size <= limit and (data := cache.read(descriptor)) is not None:
+            return data
+        self.asked = True
+        if descriptor.is_manifest:
+            _, data = self.remote.registry.read_manifest(self.reference, descriptor.digest, self.access)
+        else:
+            data = self.remote.registry.read_blob(self.reference, descriptor, self.access, limit=limit)
+        if cache is not None:
+            cache.store(data, descriptor.digest)
+            if descriptor.is_manifest:
+                cache.name(descriptor.digest, str(self.reference))
+        return data
+
+    def has(self, *descriptors: Descriptor) -> bool:
+        """Whether the cache seems to have all of them, so that no registry need be asked."""
+        cache = self.remote.cache
+        return cache is not None and all(map(cache.has, descriptors))
+
+    def position(self, descriptor: Descriptor) -> Position | None:
+        """None: a message about a pulled image names its reference."""
+        return None

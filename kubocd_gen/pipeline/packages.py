@@ -1,0 +1,58 @@
+"""The places where a project's packages lie, as its project file and flags say."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from kubocd_gen.packages.cache import Cache, cache_folder
+from kubocd_gen.packages.layout import OciLayout
+from kubocd_gen.packages.lock import Lock, read_lock
+from kubocd_gen.packages.network import Network
+from kubocd_gen.packages.remote import Remote
+from kubocd_gen.packages.source import PackageSources
+from kubocd_gen.project import Project
+from kubocd_gen.sources.discovery import display_path
+
+if TYPE_CHECKING:
+    from kubocd_gen.packages.registry import Registry
+
+Progress = Callable[[str], None]
+
+
+def project_lock(project: Project) -> Lock | None:
+    """The project's lock, None where it has none. Raises KcdError and KcdErrors as `read_lock` does."""
+    path = project.lock_path
+    return read_lock(path, display_path(path, project.root)) if path.exists() else None
+
+
+def vendor_layout(project: Project) -> OciLayout | None:
+    """The layout that the project vendors its packages in, whether or not it exists; None where it names none."""
+    if project.vendor is None:
+        return None
+    return OciLayout(project.vendor, display_path(project.vendor, project.root), project.limits)
+
+
+def remote(project: Project, progress: Progress) -> Remote:
+    """Registries and cache. Nothing is connected to, and no client imported, before something is asked for."""
+
+    def connect() -> Registry:
+        from kubocd_gen.packages.registry import Registry  # requests and oras: 150 ms
+
+        return Registry(Network(project.offline, project.ca_file, project.mirrors, progress))
+
+    return Remote(connect, Cache(cache_folder(os.environ, project.cache)))
+
+
+def package_sources(project: Project, progress: Progress, *, lock: Lock | None, jobs: int) -> PackageSources:
+    """Where the project's commands get packages from."""
+    return PackageSources(
+        vendor=vendor_layout(project),
+        remote=remote(project, progress),
+        offline=project.offline,
+        lock=lock,
+        locked=project.locked,
+        limits=project.limits,
+        jobs=jobs,
+    )

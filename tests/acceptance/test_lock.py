@@ -1,0 +1,341 @@
+"""`kcd-gen lock`, `vendor` and `cache`, as a user runs them, with packages from a layout instead of a registry."""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from syrupy.assertion import SnapshotAssertion
+
+from kubocd_gen.packages.oci import MANIFEST_TYPE
+from tests.support.images import chart_archive, package_layer, write_layout
+from tests.support.workspace import WEB, WEB_MANIFEST, Outcome, Workspace, files_below, kcd_gen, status_of
+
+OTHER = "registry.example.com/demo/other:2.0.0"
+LOCK = "kcd-gen.lock"
+
+
+def lock(workspace: Workspace, *flags: str) -> Outcome:
+    return workspace.run("lock", "--offline", *flags)
+
+
+def locked(workspace: Workspace) -> dict[str, dict[str, object]]:
+    packages: dict[str, dict[str, object]] = yaml.safe_load((workspace.root / LOCK).read_text())["packages"]
+    return packages
+
+
+@pytest.fixture
+def web(workspace: Workspace) -> Workspace:
+    """One Release of one package, locked."""
+    workspace.release("web")
+    workspace.package()
+    assert lock(workspace).exit == 0
+    return workspace
+
+
+def move(workspace: Workspace, *, chart: str = "1.0.0", content: str = "other") -> None:
+    """Let the tag of `WEB` stand for another image, with the chart of that version changed."""
+    archive = chart_archive(
+        {"main/Chart.yaml": f"apiVersion: v2\nname: main\nversion: {chart}\n# {content}\n".encode()}
+    )
+    status = status_of(WEB_MANIFEST).replace("1.0.0", chart)
+    workspace.layers[WEB] = package_layer(WEB_MANIFEST, status, {f"main-{chart}.tgz": archive})
+    write_layout(workspace.root / "packages", workspace.layers)
+
+
+def test_a_lock_pins_every_package_once(web: Workspace) -> None:
+    web.release("again")
+    web.release("other", package=OTHER)
+    web.package(reference=OTHER)
+    outcome = lock(web)
+    assert outcome.exit == 0
+    assert [line.rpartition(" ")[0] for line in outcome.out.splitlines()] == [f"Locked {OTHER}"]
+    assert list(locked(web)) == [OTHER, WEB]
+    assert lock(web).out == "kcd-gen.lock is up to date\n"
+
+
+def test_a_package_that_nobody_asks_for_leaves_the_lock(web: Workspace) -> None:
+    web.release("web", package=OTHER)
+    web.package(reference=OTHER)
+    assert lock(web).out.splitlines()[-1] == f"Removed {WEB}"
+    assert list(locked(web)) == [OTHER]
+
+
+def test_a_source_that_can_t_be_read_keeps_every_pin(web: Workspace) -> None:
+    before = (web.root / LOCK).read_bytes()
+    web.source("default-web.yaml", "apiVersion: kubocd.kubotal.io/v1alpha1\nkind: [")
+    assert lock(web).exit == 1
+    assert (web.root / LOCK).read_bytes() == before
+
+
+def test_a_pin_stays_until_it_is_told_to_move(web: Workspace) -> None:
+    before = locked(web)
+    move(web, chart="1.0.1")
+    assert lock(web).out == "kcd-gen.lock is up to date\n"
+    assert locked(web) == before
+    outcome = lock(web, "--update", "web")
+    assert outcome.exit == 0
+    moved, removed, added = outcome.out.splitlines()
+    assert moved.startswith(f"Moved {WEB} sha256:")
+    assert (removed, added) == ("  - chart main 1.0.0", "  + chart main 1.0.1")
+    assert locked(web) != before
+
+
+def test_check_tells_what_the_lock_lacks_and_writes_nothing(web: Workspace) -> None:
+    before = (web.root / LOCK).read_bytes()
+    assert lock(web, "--check").exit == 0
+    web.release("web", package=OTHER)
+    outcome = lock(web, "--check")
+    assert (outcome.exit, outcome.out) == (
+        3,
+        f"Missing {OTHER}\nUnused {WEB}\nkcd-gen.lock is not up to date; run 'kcd-gen lock'\n",
+    )
+    assert (web.root / LOCK).read_bytes() == before
+
+
+def test_check_with_update_tells_which_tags_have_moved(web: Workspace) -> None:
+    assert lock(web, "--check", "--update").exit == 0
+    move(web, chart="1.0.1")
+    outcome = lock(web, "--check", "--update")
+    assert outcome.exit == 3
+    assert outcome.out.startswith(f"Would move {WEB} sha256:")
+    assert "run 'kcd-gen lock --update'" in outcome.out
+
+
+def test_json_says_what_moved(web: Workspace) -> None:
+    (web.root / LOCK).unlink()
+    report = json.loads(lock(web, "--format", "json").out)
+    assert (report["command"], report["diagnostics"]) == ("lock", [])
+    (change,) = report["packages"]
+    assert (change["package"], change["old"], change["new"]) == (WEB, None, locked(web)[WEB]["digest"])
+
+
+def test_a_build_uses_the_lock_and_an_untouched_one_twice_is_the_same(web: Workspace) -> None:
+    assert web.build("--locked").exit == 0
+    before = files_below(web.output)
+    assert web.build("--locked").exit == 0
+    assert files_below(web.output) == before
+
+
+def test_a_build_with_lock_and_vendor_layout_imports_no_client(web: Workspace) -> None:
+    import subprocess
+    import sys
+
+    program = (
+        "import sys; from kubocd_gen.cli import cli\n"
+        "code = cli(['build', '--locked', '--source', 'sources', '--output', 'output', '--vendor', 'packages'],"
+        " standalone_mode=False)\n"
+        "assert code == 0\n"
+        "assert not {'requests', 'oras', 'ssl'} & sys.modules.keys(), sorted(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=web.root, check=True)
+
+
+def test_vendor_fills_a_layout_that_a_build_can_use(web: Workspace) -> None:
+    assert web.build().exit == 0
+    before = files_below(web.output)
+    # The cache is filled as a registry would fill it: the layout itself serves as the place to copy from.
+    outcome = kcd_gen(
+        "vendor", "--source", "sources", "--output", "output", "--vendor", "packages", "--offline", directory=web.root
+    )
+    assert (outcome.exit, outcome.out) == (0, "1 package in packages\n")
+    assert web.build("--locked").exit == 0
+    assert files_below(web.output) == before
+
+
+def test_pin_digest_names_the_package_by_digest_too(web: Workspace) -> None:
+    cluster = "clusters: [{name: prod, sources: [sources], output: output}]\npackages: {vendor: packages}\n"
+    head = "apiVersion: kcd-gen/v1alpha1\nkind: Project\n"
+    (web.root / "kcd-gen.yaml").write_text(f"{head}pinDigest: true\n{cluster}")
+    assert kcd_gen("build", "--offline", directory=web.root).exit == 0
+    documents = list(yaml.safe_load_all((web.output / "flux/default/web.yaml").read_text()))
+    (repository,) = (one for one in documents if one["kind"] == "OCIRepository")
+    assert repository["spec"]["ref"] == {"tag": "1.0.0", "digest": locked(web)[WEB]["digest"]}
+
+
+def test_the_cache_command_works_on_an_empty_cache(tmp_path: Path) -> None:
+    assert kcd_gen("cache", "dir", directory=tmp_path).out == f"{tmp_path}/.cache/kcd-gen\n"
+    assert kcd_gen("cache", "list", directory=tmp_path).out == "0 blobs, 0 B\n"
+    assert kcd_gen("cache", "prune", directory=tmp_path).out == "Removed 0 blobs, 0 B\n"
+    assert kcd_gen("cache", "verify", directory=tmp_path).out == "Every blob is what its name says\n"
+    assert kcd_gen("cache", "prune", "--unused-for", "soon", directory=tmp_path).exit == 2
+
+
+def cosign(workspace: Workspace, script: str) -> str:
+    """A cosign that does as `script` says and notes its arguments; the real one is not on every machine."""
+    path = workspace.root / "cosign"
+    path.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > arguments\n{script}\n')
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return str(path)
+
+
+def signed(workspace: Workspace, verify: str) -> Workspace:
+    repository, _, tag = WEB.rpartition(":")
+    workspace.release("web")
+    workspace.source(
+        "default-web.yaml",
+        f"""\
+        apiVersion: kubocd.kubotal.io/v1alpha1
+        kind: Release
+        metadata: {{name: web, namespace: default}}
+        spec:
+          package:
+            repository: {repository}
+            tag: {tag}
+            verify: {verify}
+        """,
+    )
+    workspace.package()
+    return workspace
+
+
+KEYLESS = "{provider: cosign, matchOIDCIdentity: [{issuer: '^https://a$', subject: '^b$'}, {issuer: c, subject: d}]}"
+
+
+def test_a_signature_is_checked_by_digest_for_the_signer_that_the_release_names(workspace: Workspace) -> None:
+    signed(workspace, KEYLESS)
+    assert lock(workspace, "--verify", "--cosign", cosign(workspace, "exit 0")).exit == 0
+    arguments = (workspace.root / "arguments").read_text().splitlines()
+    digest = locked(workspace)[WEB]["digest"]
+    assert arguments[-1] == f"registry.example.com/demo/web@{digest}"
+    assert "--certificate-identity-regexp=^b$" in arguments
+    assert "--certificate-oidc-issuer-regexp=^https://a$" in arguments
+
+
+def test_any_of_several_signers_will_do(workspace: Workspace) -> None:
+    signed(workspace, KEYLESS)
+    second = 'case "$*" in *identity-regexp=d*) exit 0;; esac; echo "Error: no" >&2; exit 1'
+    assert lock(workspace, "--verify", "--cosign", cosign(workspace, second)).exit == 0
+
+
+def test_a_key_is_given_by_hand_where_the_cluster_has_it_in_a_secret(workspace: Workspace) -> None:
+    signed(workspace, "{provider: cosign, secretRef: {name: keys}}")
+    flags = ("--verify", "--cosign", cosign(workspace, "exit 0"), "--cosign-key", "cosign.pub")
+    assert lock(workspace, *flags).exit == 0
+    arguments = (workspace.root / "arguments").read_text().splitlines()
+    assert arguments[arguments.index("--key") + 1] == "cosign.pub"
+
+
+def test_without_verify_no_signature_is_asked_for(workspace: Workspace) -> None:
+    signed(workspace, KEYLESS)
+    assert lock(workspace, "--cosign", cosign(workspace, "exit 1")).exit == 0
+
+
+# One problem of each code, provoked by the function of its name.
+
+
+def bad_lock(web: Workspace) -> Outcome:
+    text = (web.root / LOCK).read_text()
+    digest = str(locked(web)[WEB]["layer"]["digest"])  # type: ignore[index]
+    (web.root / LOCK).write_text(text.replace(digest, f"sha256:{'0' * 64}"))
+    return web.build()
+
+
+def not_locked(web: Workspace) -> Outcome:
+    (web.root / LOCK).write_text("apiVersion: kcd-gen/v1alpha1\nkind: Lock\npackages: {}\n")
+    return web.build("--locked")
+
+
+def missing_lock(web: Workspace) -> Outcome:
+    (web.root / LOCK).unlink()
+    return web.run("vendor", "--offline")
+
+
+def moved_tag(web: Workspace) -> Outcome:
+    move(web)
+    return web.build()
+
+
+def changed_chart(web: Workspace) -> Outcome:
+    move(web)
+    return lock(web, "--update")
+
+
+def unknown_package(web: Workspace) -> Outcome:
+    return lock(web, "--update", "webb")
+
+
+def other_helm(web: Workspace) -> Outcome:
+    text = (web.root / LOCK).read_text()
+    (web.root / LOCK).write_text(
+        "".join("helm: '3.1'\n" if line[:5] == "helm:" else f"{line}\n" for line in text.splitlines())
+    )
+    return web.build("--locked")
+
+
+def unwritable_lock(web: Workspace) -> Outcome:
+    (web.root / LOCK).unlink()
+    (web.root / LOCK).symlink_to("missing/kcd-gen.lock")
+    return lock(web)
+
+
+def missing_cosign(web: Workspace) -> Outcome:
+    return lock(signed(web, KEYLESS), "--verify", "--cosign", "./cosign")
+
+
+def bad_signature(web: Workspace) -> Outcome:
+    return lock(
+        signed(web, KEYLESS), "--verify", "--cosign", cosign(web, 'echo "Error: no matching signatures" >&2; exit 10')
+    )
+
+
+def unknown_key(web: Workspace) -> Outcome:
+    return lock(signed(web, "{secretRef: {name: keys}}"), "--verify", "--cosign", cosign(web, "exit 0"))
+
+
+def unsupported_verification(web: Workspace) -> Outcome:
+    return lock(signed(web, "{provider: notation}"), "--verify", "--cosign", cosign(web, "exit 0"))
+
+
+def unreadable_cache(web: Workspace) -> Outcome:
+    (web.root / ".cache/kcd-gen/blobs").mkdir(parents=True)
+    (web.root / ".cache/kcd-gen/blobs/sha256").touch()
+    return kcd_gen("cache", "list", directory=web.root)
+
+
+def unwritable_cache(web: Workspace) -> Outcome:
+    (web.root / f".cache/kcd-gen/blobs/sha256/00/{'0' * 64}").mkdir(parents=True)
+    return kcd_gen("cache", "prune", "--unused-for", "0d", directory=web.root)
+
+
+def varying_function(web: Workspace) -> Outcome:
+    web.package(WEB_MANIFEST.replace("{{ .Parameters.host }}", "{{ .Parameters.host | default (randAlphaNum 8) }}"))
+    web.release("web", "parameters: {host: '{{ now | unixEpoch }}s'}\n")
+    assert lock(web, "--update", "--allow-chart-change").exit == 0
+    assert "[varying-function]" not in web.build().err
+    return web.build("--locked")
+
+
+PROBLEMS = [
+    bad_lock,
+    not_locked,
+    missing_lock,
+    moved_tag,
+    changed_chart,
+    unknown_package,
+    other_helm,
+    unwritable_lock,
+    missing_cosign,
+    bad_signature,
+    unknown_key,
+    unsupported_verification,
+    varying_function,
+    unreadable_cache,
+    unwritable_cache,
+]
+
+
+@pytest.mark.parametrize("provoke", PROBLEMS, ids=lambda provoke: provoke.__name__)
+def test_a_problem_of_each_kind_is_told(
+    provoke: Callable[[Workspace], Outcome], web: Workspace, snapshot: SnapshotAssertion
+) -> None:
+    outcome = provoke(web)
+    text = outcome.text.replace(str(web.root), "<root>")
+    assert re.sub(r"this is helm \S+", "this is helm <version>", text) == snapshot
+    assert f"[{provoke.__name__.replace('_', '-')}]: " in outcome.err
+    assert MANIFEST_TYPE not in outcome.err

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.packages.cache import Cache, cache_folder
+from kubocd_gen.packages.oci import CONTENT_TYPE, MANIFEST_TYPE, Descriptor, sha256
+
+DATA = b"a layer"
+BLOB = Descriptor(CONTENT_TYPE, sha256(DATA), len(DATA))
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    return Cache(tmp_path / "cache")
+
+
+def path_of(cache: Cache, descriptor: Descriptor = BLOB) -> Path:
+    return cache.folder / "blobs" / "sha256" / descriptor.hex[:2] / descriptor.hex
+
+
+def test_what_is_stored_is_read_again(cache: Cache) -> None:
+    assert cache.read(BLOB) is None
+    assert not cache.has(BLOB)
+    cache.store(DATA, BLOB.digest)
+    assert cache.has(BLOB)
+    assert cache.read(BLOB) == DATA
+
+
+@pytest.mark.parametrize("content", [b"", b"a LAYER", b"a layer and more"])
+def test_a_damaged_blob_is_none_and_is_removed(cache: Cache, content: bytes) -> None:
+    cache.store(DATA, BLOB.digest)
+    path_of(cache).write_bytes(content)
+    assert cache.read(BLOB) is None
+    assert not path_of(cache).exists()
+
+
+def test_a_folder_in_a_blob_s_place_is_no_blob(cache: Cache) -> None:
+    path_of(cache).mkdir(parents=True)
+    assert cache.read(BLOB) is None
+    cache.store(DATA, BLOB.digest)
+    assert cache.trouble is not None
+
+
+def test_the_cache_is_the_user_s_alone(cache: Cache) -> None:
+    cache.store(DATA, BLOB.digest)
+    assert cache.folder.stat().st_mode & 0o077 == 0
+
+
+def test_a_cache_that_can_t_be_written_is_one_warning_and_no_harm(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    cache = Cache(tmp_path / "file" / "cache")
+    assert cache.read(BLOB) is None
+    cache.store(DATA, BLOB.digest)
+    cache.name(BLOB.digest, "x.io/p:1")
+    assert cache.trouble is not None
+    assert cache.trouble.code == "unwritable-cache"
+    assert "Not a directory" in cache.trouble.message
+
+
+def test_a_full_disk_leaves_nothing_half_written(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    cache.store(DATA, BLOB.digest)
+    assert [path for path in cache.folder.rglob("*") if path.is_file()] == []
+    assert cache.trouble is not None
+
+
+def test_an_interrupted_write_leaves_nothing_behind(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        cache.store(DATA, BLOB.digest)
+    assert [path for path in cache.folder.rglob("*") if path.is_file()] == []
+
+
+def test_many_writers_of_one_blob_do_not_disturb_each_other(cache: Cache) -> None:
+    large = os.urandom(1 << 20)
+    blob = Descriptor(CONTENT_TYPE, sha256(large), len(large))
+    seen: list[bytes | None] = []
+
+    def work() -> None:
+        for _ in range(10):
+            Cache(cache.folder).store(large, blob.digest)
+            seen.append(Cache(cache.folder).read(blob))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == [large] * 40
+    assert [path.name for path in cache.folder.rglob("*") if path.is_file()] == [blob.hex]
+
+
+def test_a_manifest_is_listed_with_the_names_under_which_it_was_fetched(cache: Cache) -> None:
+    cache.store(DATA, BLOB.digest)
+    for name in ("x.io/p:2", "x.io/p:1", "x.io/p:2"):
+        cache.name(BLOB.digest, name)
+    (blob,) = cache.blobs()
+    assert (blob.digest, blob.size, blob.references) == (BLOB.digest, len(DATA), ("x.io/p:1", "x.io/p:2"))
+
+
+def test_nothing_but_blobs_is_listed(cache: Cache) -> None:
+    cache.store(DATA, BLOB.digest)
+    (path_of(cache).parent / "README").write_text("")
+    (path_of(cache).parent / ("0" * 64)).write_text("in the wrong folder")
+    assert [blob.digest for blob in cache.blobs()] == [BLOB.digest]
+
+
+def test_prune_removes_what_was_not_read_for_so_long(cache: Cache) -> None:
+    other = b"another"
+    for data in (DATA, other):
+        cache.store(data, sha256(data))
+        cache.name(sha256(data), "x.io/p:1")
+    old = time.time() - 1000
+    os.utime(path_of(cache), (old, old))
+    assert cache.prune(500) == (1, len(DATA))
+    assert cache.read(BLOB) is None
+    assert cache.read(Descriptor(MANIFEST_TYPE, sha256(other), len(other))) == other
+    assert [path.name for path in (cache.folder / "names").iterdir()] == [sha256(other).removeprefix("sha256:")]
+    assert cache.prune(0) == (1, len(other))
+
+
+def test_reading_counts_as_use(cache: Cache) -> None:
+    cache.store(DATA, BLOB.digest)
+    old = time.time() - 40 * 24 * 3600
+    os.utime(path_of(cache), (old, old))
+    cache.read(BLOB)
+    assert cache.prune(30 * 24 * 3600) == (0, 0)
+
+
+def test_prune_removes_what_a_killed_process_left(cache: Cache) -> None:
+    cache.store(DATA, BLOB.digest)
+    left, fresh = (path_of(cache).parent / f"incoming-{name}" for name in ("old", "new"))
+    for path in (left, fresh):
+        path.write_bytes(b"half")
+    os.utime(left, (0, 0))
+    cache.prune(24 * 3600)
+    assert (left.exists(), fresh.exists()) == (False, True)
+
+
+def test_damaged_reads_everything_and_removes_what_is_wrong(cache: Cache) -> None:
+    cache.store(DATA, BLOB.digest)
+    assert cache.damaged() == []
+    path_of(cache).write_bytes(b"damaged")
+    assert cache.damaged() == [BLOB.digest]
+    assert list(cache.blobs()) == []
+
+
+def test_a_cache_that_does_not_exist_is_empty(cache: Cache) -> None:
+    assert list(cache.blobs()) == []
+    assert cache.damaged() == []
+    assert cache.prune(0) == (0, 0)
+    assert not cache.folder.exists()
+
+
+def test_what_can_t_be_removed_is_told(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    cache.store(DATA, BLOB.digest)
+    monkeypatch.setattr(Path, "unlink", denied)
+    with pytest.raises(KcdError) as caught:
+        cache.prune(0)
+    assert caught.value.code == "unwritable-cache"
+
+
+def test_the_folder_is_the_system_s_or_the_one_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cache_folder({"XDG_CACHE_HOME": "/caches"}) == Path("/caches/kcd-gen")
+    assert cache_folder({"XDG_CACHE_HOME": "/caches"}, Path("mine")) == Path("mine")
+    monkeypatch.setattr("sys.platform", "linux")
+    assert cache_folder({"HOME": "/home/ada", "XDG_CACHE_HOME": ""}) == Path("/home/ada/.cache/kcd-gen")
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert cache_folder({"HOME": "/Users/ada"}) == Path("/Users/ada/Library/Caches/kcd-gen")

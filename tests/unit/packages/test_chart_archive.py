@@ -1,0 +1,340 @@
+"""Charts as Helm loads them: each verdict here is also asked of the real helm."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import subprocess
+import tarfile
+import tracemalloc
+import zlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kubocd_gen.diagnostics import KcdError, Position
+from kubocd_gen.helm.binary import find_helm
+from kubocd_gen.packages.chart_archive import Budget, check_chart_archive
+from kubocd_gen.packages.chart_index import check_chart_archives
+from kubocd_gen.packages.limits import LIMITS, Limits
+from kubocd_gen.packages.tar_stream import BadArchive, OverLimit
+from tests.support.hostile import extended, gzip_header, member, patched, sparse, tar, with_paths
+from tests.support.images import chart_archive, gzipped, tarred
+
+MIB = 1 << 20
+META = b"apiVersion: v2\nname: p\nversion: 1.0.0\n"
+YAML = member("p/Chart.yaml", META)
+GOOD = gzipped(tar(YAML))
+PLACE = Position("vendor/blobs/sha256/00")
+
+
+def check(chart: bytes, limits: Limits = LIMITS) -> Budget:
+    """What the chart leaves of a package's budget."""
+    budget = Budget.of(limits)
+    check_chart_archive(chart, limits, budget)
+    return budget
+
+
+def helm_takes(chart: bytes, folder: Path) -> bool:
+    path = folder / "p-1.0.0.tgz"
+    path.write_bytes(chart)
+    return subprocess.run([find_helm(), "show", "chart", path], capture_output=True).returncode == 0
+
+
+def refusal(chart: bytes, limits: Limits = LIMITS) -> KcdError:
+    with pytest.raises(KcdError) as caught:
+        check_chart_archives({"p-1.0.0.tgz": chart}, describe="x.io/p:1", position=PLACE, limits=limits)
+    assert caught.value.message.startswith("x.io/p:1: the chart 'p-1.0.0.tgz' ")
+    assert caught.value.message.isprintable()
+    assert caught.value.position == PLACE
+    return caught.value
+
+
+def said(error: KcdError) -> str:
+    return error.message.removeprefix("x.io/p:1: the chart 'p-1.0.0.tgz' ")
+
+
+def beside(*members: bytes) -> bytes:
+    return gzipped(tar(YAML, *members))
+
+
+LONG = "p/templates/" + "a" * 150 + ".yaml"
+FILES = {"p/Chart.yaml": META, "p/templates/one.yaml": b"one: 1\n", LONG: b"", "p/files/Zoë": b"x"}
+PACKED = {
+    "plain": GOOD,
+    "as GNU's tar packs it": gzip.compress(with_paths(FILES, tarfile.GNU_FORMAT)),
+    "as Go's tar packs it, in pax": gzip.compress(with_paths(FILES, tarfile.PAX_FORMAT)),
+    "as old tars pack it": gzipped(tarred({"p/Chart.yaml": META})),
+    "folders": beside(member("p/templates", kind=tarfile.DIRTYPE)),
+    "header for all": gzipped(tar(extended({"comment": "0123abc"}, kind=tarfile.XGLTYPE), YAML)),
+    "no end mark": gzipped(YAML),
+    "garbage after the end mark": gzipped(tar(YAML) + b"x" * 700),
+    "garbage after the gzip data": gzipped(tar(YAML) + bytes(9000)) + b"garbage",
+    "two gzip members": gzipped(YAML[:600]) + gzipped(YAML[600:] + bytes(1024)),
+    "extra fields in the gzip header": gzip_header(flags=4) + b"\xff\xff" + bytes(65_535) + GOOD[10:],
+    "backslashes, as Windows has them": gzipped(tar(member("p\\Chart.yaml", META), member("p\\a\\b", b"x"))),
+    "a parent that stays within": beside(member("p/a/../b", b"x")),
+    "a folder that is a parent": beside(member("../b", b"x")),
+    "a symbolic link, which Helm takes for an empty file": beside(
+        member("p/a", kind=tarfile.SYMTYPE, link="/etc/passwd")
+    ),
+    "a FIFO, which Helm takes for an empty file": beside(member("p/a", kind=tarfile.FIFOTYPE)),
+    "the same file twice": beside(member("p/a", b"x"), member("p/a", b"y")),
+    "not UTF-8": beside(member("p/\udcff", b"x")),
+    "an escape": beside(member("p/\x1b[2J", b"x")),
+    "a name of 300 bytes": beside(extended({"path": "p/" + "a" * 300}), member("x", b"x")),
+    "a long name of GNU": beside(
+        member("././@LongLink", b"p/" + b"a" * 300 + b"\0", kind=tarfile.GNUTYPE_LONGNAME), member("x", b"x")
+    ),
+    "a chart in a chart": beside(member("p/charts/q-1.0.0.tgz", GOOD)),
+    "no chart, though it is called one": beside(member("p/charts/_q.tgz", b"x"), member("p/charts/.q.tgz", b"x")),
+    "no chart, deeper down": beside(member("p/files/charts/q.tgz", b"x")),
+    "a file of 5 MiB": gzip.compress(tar(YAML, member("p/a", bytes(5 * MIB))), 1),
+}
+
+
+@pytest.mark.parametrize("chart", PACKED.values(), ids=PACKED)
+def test_a_chart_that_helm_takes_is_taken(chart: bytes, tmp_path: Path) -> None:
+    check_chart_archives({"p-1.0.0.tgz": chart}, describe="x.io/p:1", position=None, limits=LIMITS)
+    assert helm_takes(chart, tmp_path)
+
+
+def outside(name: str) -> str:
+    return f"holds '{name}', which is not in the chart's folder"
+
+
+# One row a trick: a chart, and the sentence that refuses it. Helm refuses each of them, too.
+REFUSED = {
+    "text": (b"a chart", "is not gzip data"),
+    "nothing": (b"", "is cut short: its gzip data has no end"),
+    "plain tar": (tar(YAML), "is not gzip data"),
+    "zlib": (zlib.compress(tar(YAML)), "is not gzip data"),
+    "cut": (GOOD[:300], "is cut short: its gzip data has no end"),
+    "damaged": (GOOD[:10] + b"\xff" + GOOD[11:], "is not gzip data"),
+    "empty": (gzipped(tar()), "has no Chart.yaml in its folder"),
+    "no Chart.yaml": (gzipped(tar(member("p/a", b"x"))), "has no Chart.yaml in its folder"),
+    "Chart.yaml too deep": (gzipped(tar(member("p/a/Chart.yaml", META))), "has no Chart.yaml in its folder"),
+    "Chart.yaml outside": (gzipped(tar(member("Chart.yaml", META))), "has its Chart.yaml outside of a folder"),
+    "Chart.yaml for a folder": (beside(member("Chart.yaml/a", b"x")), "has its Chart.yaml outside of a folder"),
+    "file without a folder": (beside(member("a", b"x")), outside("a")),
+    "folder alone": (beside(member("p/.", b"x")), outside("p/.")),
+    "no name": (beside(member("", b"x")), outside("")),
+    "absolute": (beside(member("p//etc/passwd", b"x")), outside("p//etc/passwd")),
+    "parent": (beside(member("p/../x", b"x")), outside("p/../x")),
+    "parent behind a folder": (beside(member("p/a/../../x", b"x")), outside("p/a/../../x")),
+    "parent with backslashes": (beside(member("p\\..\\x", b"x")), outside("p\\..\\x")),
+    "parent in an extended header": (beside(extended({"path": "p/../x"}), member("p/a")), outside("p/../x")),
+    "two dots in front": (beside(member("p/..x", b"x")), outside("p/..x")),
+    "drive": (beside(member("p/c:/x", b"x")), outside("p/c:/x")),
+    "escape in a name": (beside(member("p/../\x1b[2J", b"x")), outside(r"p/../\x1b[2J")),
+    "right to left": (beside(member("p/../\u202ex", b"x")), outside(r"p/../\u202ex")),
+    "cut in a member": (gzipped(tar(YAML)[:530]), "ends in the middle of 'p/Chart.yaml'"),
+    "cut in a header": (gzipped(YAML + b"x" * 9), "ends in the middle of its last header"),
+    "wrong checksum": (
+        gzipped(tar(YAML[:300] + b"!" + YAML[301:])),
+        "is not a tar archive: a header has a wrong checksum",
+    ),
+    "garbage in the end mark": (gzipped(YAML + bytes(512) + b"x" * 512), "goes on after its end"),
+    "negative size": (beside(member("p/a", size=-512)), "has a header with a negative size"),
+    "size that is no number": (
+        beside(patched(member("p/a"), 124, b"0000000_005\0")),
+        "is not a tar archive: a header has a size that is no number",
+    ),
+    "sizes beyond the end": (beside(member("p/a", size=4 * MIB)), "ends in the middle of 'p/a'"),
+    "pax that cannot be read": (
+        beside(member("pax", b"99 a=b\n", kind=tarfile.XHDTYPE), member("p/a")),
+        "has an extended header that cannot be read",
+    ),
+    "link whose size hides what follows": (
+        beside(member("p/a", b"x" * 512, kind=tarfile.SYMTYPE)),
+        "is not a tar archive: a header has a wrong checksum",
+    ),
+    "folder whose size hides a file": (
+        beside(member("p/a", member("p/../x", b"x") * 2, kind=tarfile.DIRTYPE)),
+        outside("p/../x"),
+    ),
+    "no chart in it": (beside(member("p/charts/q.tgz", META)), "holds 'charts/q.tgz', which is not gzip data"),
+    "no chart in a chart in it": (
+        beside(member("p/charts/q.tgz", beside(member("p/charts/r.tgz", gzipped(tar()))))),
+        "holds 'charts/r.tgz', which has no Chart.yaml in its folder",
+    ),
+}
+
+
+@pytest.mark.parametrize("trick", REFUSED)
+def test_a_chart_that_helm_refuses_is_refused(trick: str, tmp_path: Path) -> None:
+    chart, sentence = REFUSED[trick]
+    error = refusal(chart)
+    assert error.code == "corrupt-chart"
+    assert said(error) == sentence
+    assert error.hint == "Helm in the cluster would not load it; package it again with 'helm package'"
+    assert not helm_takes(chart, tmp_path)
+
+
+# What Helm may take and kcd-gen does not: no chart has it, and readers do not agree on it.
+STRANGE = {
+    "sparse file": (beside(sparse()), "holds 'podinfo-6.7.1.tgz', which is a sparse file"),
+    "sparse file in pax": (
+        beside(extended({"GNU.sparse.major": "1"}), member("p/a")),
+        "has an extended header with 'GNU.sparse.major', which a chart has no use for",
+    ),
+    "size in pax": (
+        beside(extended({"size": "1"}), member("p/a")),
+        "has an extended header with 'size', which a chart has no use for",
+    ),
+}
+
+
+@pytest.mark.parametrize("trick", STRANGE)
+def test_sizes_that_are_not_in_their_header_are_refused(trick: str) -> None:
+    chart, sentence = STRANGE[trick]
+    error = refusal(chart)
+    assert error.code == "corrupt-chart"
+    assert said(error) == sentence
+
+
+def nested(depth: int) -> bytes:
+    chart = GOOD
+    for _ in range(depth):
+        chart = beside(member("p/charts/p.tgz", chart))
+    return chart
+
+
+def test_charts_in_charts_are_followed_so_far_and_no_further() -> None:
+    assert check(nested(16)).unpacked < LIMITS.unpacked - 16 * len(tar(YAML))
+    assert said(refusal(nested(17))) == "holds charts in charts, more than 16 deep"
+
+
+def zeros(*sizes: int) -> bytes:
+    files = {f"p/{number}": bytes(size) for number, size in enumerate(sizes)}
+    return gzip.compress(tarred({"p/Chart.yaml": META, **files}), 1)
+
+
+def test_helm_s_limit_on_a_file_is_kept(tmp_path: Path) -> None:
+    chart = zeros(5 * MIB + 1)
+    error = refusal(chart)
+    assert error.code == "package-limit"
+    assert said(error) == "holds 'p/0', which is larger than the limit of 5 MiB"
+    assert error.hint is not None
+    assert error.hint.endswith(": --limit chart-file=10MiB")
+    assert not helm_takes(chart, tmp_path)
+    check(chart, Limits(chart_file=6 * MIB))
+
+
+def test_helm_s_limit_on_a_chart_is_kept(tmp_path: Path) -> None:
+    chart = zeros(*[5 * MIB] * 20)
+    error = refusal(chart)
+    assert error.code == "package-limit"
+    assert said(error) == "unpacks to more than the limit of 100 MiB"
+    assert error.hint is not None
+    assert error.hint.endswith(": --limit chart=200MiB")
+    assert not helm_takes(chart, tmp_path)
+    check(chart, Limits(chart=101 * MIB))
+
+
+# One row a limit: a chart, the limits, the sentence, and the flag that the hint names.
+BEYOND = {
+    "packed": (zeros(0), Limits(chart_archive=100), "is larger than the limit of 100 bytes", "chart-archive=400"),
+    "headers alone": (
+        gzip.compress(tar(*[member("p/a")] * 5000)),
+        Limits(chart=MIB),
+        "unpacks to more than the limit of 1 MiB",
+        "chart=2MiB",
+    ),
+    "too many headers": (
+        gzip.compress(tar(*[member("p/a")] * 50_001)),
+        Limits(),
+        "brings the members of the package's charts to more than the limit of 50000",
+        "chart-members=100000",
+    ),
+    "a file that says it is large": (
+        beside(member("p/a", size=1 << 40)),
+        Limits(),
+        "holds 'p/a', which is larger than the limit of 5 MiB",
+        "chart-file=1280GiB",
+    ),
+    "extended header": (
+        beside(extended({"comment": "x" * 17_000}), member("p/a")),
+        Limits(),
+        "has an extended header that is larger than the limit of 16 KiB",
+        "extended-header=32KiB",
+    ),
+    "gzip members": (
+        gzipped(b"") * 50,
+        Limits(gzip_members=20),
+        "is made of more gzip members than the limit of 20",
+        "gzip-members=40",
+    ),
+}
+
+
+@pytest.mark.parametrize("trick", BEYOND)
+def test_a_chart_beyond_a_limit_is_refused_by_that_limit(trick: str) -> None:
+    chart, limits, sentence, flag = BEYOND[trick]
+    error = refusal(chart, limits)
+    assert error.code == "package-limit"
+    assert said(error) == sentence
+    assert error.hint is not None
+    assert error.hint.endswith(f"--limit {flag}")
+
+
+def test_a_chart_in_a_chart_has_the_same_limits() -> None:
+    error = refusal(beside(member("p/charts/q.tgz", zeros(6 * MIB))))
+    assert said(error) == "holds 'charts/q.tgz', which holds 'p/0', which is larger than the limit of 5 MiB"
+
+
+def test_all_charts_of_a_package_together_have_a_limit() -> None:
+    charts = {f"p-{number}.tgz": zeros(1000) for number in range(9)}
+    with pytest.raises(KcdError, match=r"the chart 'p-7\.tgz' unpacks to more than the limit of 25 KiB") as caught:
+        check_chart_archives(charts, describe="x.io/p:1", position=None, limits=Limits(unpacked=25 * 1024))
+    assert caught.value.code == "package-limit"
+    assert caught.value.hint == "if the package is to be trusted, raise it: --limit unpacked=50KiB"
+
+
+def test_the_members_of_all_charts_of_a_package_together_have_a_limit() -> None:
+    charts = {f"p-{number}.tgz": zeros(1, 1) for number in range(9)}
+    with pytest.raises(KcdError, match=r"the chart 'p-3\.tgz' brings the members of the package's charts to more than"):
+        check_chart_archives(charts, describe="x.io/p:1", position=None, limits=Limits(chart_members=10))
+
+
+def test_charts_in_charts_count_together() -> None:
+    chart = beside(*(member(f"p/charts/q-{number}.tgz", zeros(100_000)) for number in range(9)))
+    assert said(refusal(chart, Limits(unpacked=500_000))).endswith("than the limit of 500000 bytes")
+
+
+def test_a_bomb_costs_no_more_memory_than_a_file() -> None:
+    chart = zeros(*[5 * MIB] * 19)
+    tracemalloc.start()
+    try:
+        check(chart)
+        assert tracemalloc.get_traced_memory()[1] < 24 * MIB
+    finally:
+        tracemalloc.stop()
+
+
+@given(st.lists(st.tuples(st.integers(0, 4095), st.integers(0, 255)), min_size=1, max_size=6))
+def test_no_change_of_bytes_brings_out_anything_but_a_verdict(changes: list[tuple[int, int]]) -> None:
+    data = bytearray(gzip.compress(with_paths(FILES, tarfile.PAX_FORMAT), mtime=0))
+    for index, value in changes:
+        data[index % len(data)] = value
+    with contextlib.suppress(BadArchive, OverLimit):
+        check(bytes(data))
+
+
+@given(st.lists(st.tuples(st.integers(0, 4095), st.integers(0, 255)), min_size=1, max_size=6))
+def test_no_change_of_the_tar_brings_out_anything_but_a_verdict(changes: list[tuple[int, int]]) -> None:
+    data = bytearray(with_paths(FILES, tarfile.PAX_FORMAT))
+    for index, value in changes:
+        data[index % len(data)] = value
+    for start in range(0, len(data), 512):
+        header = data[start : start + 512]
+        header[148:156] = b" " * 8
+        data[start + 148 : start + 156] = b"%06o\0 " % sum(header)
+    with contextlib.suppress(BadArchive, OverLimit):
+        check(gzipped(bytes(data)))
+
+
+def test_a_chart_made_by_hand_for_other_tests_is_a_chart() -> None:
+    assert check(chart_archive({"p/Chart.yaml": META})).members == LIMITS.chart_members - 1

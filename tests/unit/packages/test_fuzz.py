@@ -1,0 +1,176 @@
+"""Damaged packages: what comes out is the package as it was, or a problem with a code; nothing else, and soon."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.packages.image import read_image
+from kubocd_gen.packages.layout import OciLayout
+from kubocd_gen.packages.limits import Limits
+from kubocd_gen.packages.oci import CONTENT_TYPE, MANIFEST_TYPE, REF_NAME
+from kubocd_gen.packages.reference import parse_reference
+from tests.support.images import gzipped, package_layer, tarred, write_blob, write_image, write_index
+from tests.unit.packages.conftest import CHART, REFERENCE
+
+LIMITS = Limits(layer=1 << 20, unpacked=1 << 20, members=50, gzip_members=50, chart=1 << 18)
+FILES = {
+    "original.yaml": b"name: p\n",
+    "status.yaml": b"{}\n",
+    "index.yaml": b"entries: {p: [{version: 1.0.0, urls: [p-1.0.0.tgz]}]}\n",
+    "p-1.0.0.tgz": CHART,
+}
+STORED = gzipped(tarred(FILES))
+DEFLATED = gzip.compress(tarred(FILES), mtime=0)
+SECONDS = 5  # what takes milliseconds may take this long on a busy machine
+
+# Where (anywhere, scaled to the length), what is done, and with which byte.
+Damage = list[tuple[float, str, int]]
+damage: st.SearchStrategy[Damage] = st.lists(
+    st.tuples(
+        st.floats(0, 1, exclude_max=True),
+        st.sampled_from(["set", "set", "flip", "insert", "delete", "cut", "repeat"]),
+        st.integers(0, 255),
+    ),
+    min_size=1,
+    max_size=5,
+)
+
+
+def damaged(data: bytes, changes: Damage) -> bytes:
+    result = bytearray(data)
+    for where, what, byte in changes:
+        at = int(where * len(result))
+        if what == "insert":
+            result.insert(at, byte)
+        elif what == "delete":
+            del result[at : at + 1 + byte]
+        elif what == "cut":
+            del result[at:]
+        elif what == "repeat":
+            result[at:at] = result[at : at + 2 * byte]
+        elif result:
+            result[at] = byte if what == "set" else result[at] ^ (1 << byte % 8)
+    return bytes(result)
+
+
+def outcome(write: Callable[[Path], None]) -> dict[str, bytes] | str | None:
+    """The files of the package in the layout that `write` makes, its problem's code, or None where it is not there."""
+    start = time.monotonic()
+    try:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            write(folder)
+            before = sorted(folder.rglob("*"))
+            layout, reference = OciLayout(folder, limits=LIMITS), parse_reference(REFERENCE)
+            try:
+                descriptor = layout.resolve(reference)
+                if descriptor is None:
+                    return None
+                return dict(read_image(reference, descriptor, layout, LIMITS).files)
+            except KcdError as error:
+                assert error.code
+                assert error.message.isprintable()
+                return error.code
+            finally:
+                assert sorted(folder.rglob("*")) == before  # nothing was unpacked
+    finally:
+        assert time.monotonic() - start < SECONDS
+
+
+def named(folder: Path, image: dict[str, object]) -> None:
+    write_index(folder, [{**image, "annotations": {REF_NAME: REFERENCE}}])
+
+
+@given(damage, st.sampled_from([STORED, DEFLATED]))
+@example([(0.0, "repeat", 0)], STORED)
+def test_a_damaged_layer(changes: Damage, layer: bytes) -> None:
+    bad = damaged(layer, changes)
+    found = outcome(lambda folder: named(folder, write_image(folder, bad)))
+    assert found == FILES or found in ("bad-archive", "package-limit", "corrupt-chart", "bad-index")
+
+
+@given(damage)
+def test_a_damaged_layer_under_the_digest_of_the_good_one(changes: Damage) -> None:
+    bad = damaged(STORED, changes)
+
+    def write(folder: Path) -> None:
+        named(folder, write_image(folder, STORED))
+        (blob,) = (path for path in folder.rglob("*") if path.is_file() and path.read_bytes() == STORED)
+        blob.write_bytes(bad)
+
+    assert outcome(write) == (FILES if bad == STORED else "corrupt-blob")
+
+
+@given(damage)
+def test_a_damaged_tar_in_a_good_gzip(changes: Damage) -> None:
+    found = outcome(lambda folder: named(folder, write_image(folder, gzipped(damaged(tarred(FILES), changes)))))
+    if isinstance(found, dict):  # a change within a file is no damage that a tar could show
+        assert found.keys() == FILES.keys()
+        assert sum(map(len, found.values())) <= LIMITS.unpacked
+    else:
+        assert found in ("bad-archive", "package-limit", "corrupt-chart", "bad-index")
+
+
+@given(damage)
+def test_a_damaged_chart_in_a_good_layer(changes: Damage) -> None:
+    files = {**FILES, "p-1.0.0.tgz": damaged(CHART, changes)}
+    found = outcome(lambda folder: named(folder, write_image(folder, gzipped(tarred(files)))))
+    assert found in (files, "corrupt-chart", "package-limit")
+
+
+@given(damage)
+def test_a_damaged_manifest(changes: Damage) -> None:
+    def write(folder: Path) -> None:
+        image = write_image(folder, STORED)
+        good = (folder / "blobs" / "sha256" / image["digest"].removeprefix("sha256:")).read_bytes()
+        named(folder, write_blob(folder, damaged(good, changes), MANIFEST_TYPE))
+
+    assert outcome(write) in (FILES, "not-a-package", "corrupt-blob", "package-limit")
+
+
+@given(damage)
+def test_a_damaged_index_of_a_layout(changes: Damage) -> None:
+    def write(folder: Path) -> None:
+        named(folder, write_image(folder, STORED))
+        index = folder / "index.json"
+        index.write_bytes(damaged(index.read_bytes(), changes))
+
+    assert outcome(write) in (FILES, None, "bad-layout", "corrupt-blob", "not-a-package", "package-limit")
+
+
+# Anything that JSON can say, in the place of each part of a manifest.
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.sampled_from(["mediaType", "config", "layers", "annotations", "schemaVersion", "subject"]), json_values)
+def test_a_manifest_with_anything_in_one_place(place: str, value: object) -> None:
+    found = outcome(lambda folder: named(folder, write_image(folder, STORED, **{place: value})))
+    assert found in (FILES, "not-a-package")
+
+
+@given(st.sampled_from(["mediaType", "digest", "size", "annotations", "urls", "data", "platform"]), json_values)
+def test_a_layer_s_descriptor_with_anything_in_one_place(place: str, value: object) -> None:
+    def write(folder: Path) -> None:
+        layer = {**write_blob(folder, STORED, CONTENT_TYPE), place: value}
+        named(folder, write_image(folder, STORED, layers=[json.loads(json.dumps(layer))]))
+
+    assert outcome(write) in (FILES, "not-a-package", "corrupt-blob", "package-limit")
+
+
+def test_the_packages_that_are_damaged_are_good() -> None:
+    for layer in (STORED, DEFLATED):
+        assert outcome(lambda folder, layer=layer: named(folder, write_image(folder, layer))) == FILES  # type: ignore[misc]
+    assert isinstance(outcome(lambda folder: named(folder, write_image(folder, package_layer("", "", {})))), dict)
