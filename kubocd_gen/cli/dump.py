@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kubocd_gen.cli.options import option
+from kubocd_gen.cli.options import format_option, option
 from kubocd_gen.cli.problems import say_problems
 from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors
 from kubocd_gen.report import diagnostic_report, printable
@@ -43,7 +43,7 @@ Files = Mapping[str, bytes]
     metavar="PEM",
     help="Certificates to trust besides the system's.",
 )
-@option("--format", "format_", type=click.Choice(["text", "json"]), default="text", help="What to print.")
+@format_option
 @option("--debug", is_flag=True, help="Print tracebacks.")
 def dump(**given: Any) -> int:
     """Show what is inside a package: parameters, contexts, modules, charts with their sizes, and the manifest.

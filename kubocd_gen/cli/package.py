@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kubocd_gen.cli.options import option
+from kubocd_gen.cli.options import format_option, jobs_option, option, progress_option, quiet_option
 from kubocd_gen.cli.problems import say_problems
+from kubocd_gen.cli.progress import progress
 from kubocd_gen.diagnostics import Diagnostic, Findings, KcdError, KcdErrors
 
 if TYPE_CHECKING:
@@ -53,10 +54,11 @@ _NO_PREFIX = KcdError(
     help="Certificates to trust besides the system's.",
 )
 @option("--helm", metavar="PATH", help="The helm binary to use, instead of the one installed beside kcd-gen.")
-@option("--format", "format_", type=click.Choice(["text", "json"]), default="text", help="What to print.")
-@option("--jobs", "-j", type=click.IntRange(1, 64), default=8, help="How much to do at a time.", show_default=True)
-@option("--quiet", "-q", is_flag=True, help="Print errors only.")
+@format_option
+@jobs_option
+@quiet_option
 @option("--debug", is_flag=True, help="Print tracebacks, and keep what helm is given in .kcd-gen-debug/.")
+@progress_option
 def package(**given: Any) -> int:
     """Assemble KuboCD package images from manifests, and push them to a registry.
 
@@ -104,21 +106,23 @@ def _package(given: Mapping[str, Any], findings: Findings) -> list[Published]:
     if not given["repo_prefix"]:
         raise _NO_PREFIX
     binary = find_helm(given["helm"])
-    helm = Helm(binary, jobs=given["jobs"], debug_dir=Path(".kcd-gen-debug") if given["debug"] else None)
-    network = Network(offline=given["offline"], ca_file=given["ca_file"])
-    order = Order(given["manifests"], given["repo_prefix"], source_date(os.environ), given["force"], jobs=given["jobs"])
-    with _transport(network) as transport, _scratch() as scratch:
-        registry = Registry(network, transport)
-        target = (
-            LayoutTarget(LayoutWriter(given["output"]))
-            if given["output"]
-            else RegistryTarget(registry, insecure=given["insecure"])
-        )
-        charts = open_charts(network, transport, registry, binary, scratch)
-        outcomes = run(order, target, charts, helm, findings)
-        for warning in registry.warnings():
-            findings.warning(warning)
-        return outcomes
+    jobs = given["jobs"] or os.cpu_count() or 1
+    helm = Helm(binary, jobs=jobs, debug_dir=Path(".kcd-gen-debug") if given["debug"] else None)
+    order = Order(given["manifests"], given["repo_prefix"], source_date(os.environ), given["force"], jobs=jobs)
+    with progress(wanted=not given["no_progress"]) as line, _scratch() as scratch:
+        network = Network(offline=given["offline"], ca_file=given["ca_file"], progress=line)
+        with _transport(network) as transport:
+            registry = Registry(network, transport)
+            target = (
+                LayoutTarget(LayoutWriter(given["output"]))
+                if given["output"]
+                else RegistryTarget(registry, insecure=given["insecure"])
+            )
+            charts = open_charts(network, transport, registry, binary, scratch)
+            outcomes = run(order, target, charts, helm, findings)
+            for warning in registry.warnings():
+                findings.warning(warning)
+            return outcomes
 
 
 @contextmanager
