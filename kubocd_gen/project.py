@@ -100,7 +100,7 @@ def load_project(flags: Flags, directory: Path) -> Project:
         if flags.clusters:
             raise KcdError("--cluster chooses among those of a project file; --source takes its place", code="usage")
         cluster = Cluster(ONLY_CLUSTER, flags.sources, flags.output)
-        return _with_flags(Project(directory, (cluster,)), flags)
+        return with_flags(Project(directory, (cluster,)), flags)
     path = flags.project or _find(directory)
     if path is None:
         raise KcdError(
@@ -115,7 +115,7 @@ def load_project(flags: Flags, directory: Path) -> Project:
         if len(project.clusters) != 1:
             raise KcdError("--output needs one cluster; choose it with --cluster", code="usage")
         project = replace(project, clusters=(replace(project.clusters[0], output=flags.output),))
-    return _with_flags(project, flags)
+    return with_flags(project, flags)
 
 
 def _find(directory: Path) -> Path | None:
@@ -125,7 +125,8 @@ def _find(directory: Path) -> Path | None:
     return None
 
 
-def _with_flags(project: Project, flags: Flags) -> Project:
+def with_flags(project: Project, flags: Flags) -> Project:
+    """The project as the flags change it. Raises KcdError `usage` for a value that can't be."""
     for flag, namespace in (("--namespace", flags.namespace), ("--kubocd-namespace", flags.kubocd_namespace)):
         if namespace is not None and not _NAMESPACE.fullmatch(namespace):
             hint = "lower-case letters, digits and inner '-', at most 63 characters"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from kubocd_gen import __version__
@@ -10,10 +10,10 @@ from kubocd_gen.diagnostics import Diagnostic
 from kubocd_gen.output.documents import ResourceChange
 from kubocd_gen.pipeline.building import Built
 from kubocd_gen.pipeline.records import CompiledRelease
+from kubocd_gen.problems import diagnostic_report, printable
 from kubocd_gen.sources.records import Release
 
 _VERBS = {"created": "Created", "updated": "Updated", "removed": "Removed", "unchanged": "Unchanged"}
-_NAMED = 3  # Releases that a line about a common cause names
 
 
 def build_report(built: Sequence[Built], helm_version: str | None, diagnostics: Sequence[Diagnostic]) -> dict[str, Any]:
@@ -38,20 +38,6 @@ def build_report(built: Sequence[Built], helm_version: str | None, diagnostics: 
     }
 
 
-def packages_report(
-    command: str, packages: Sequence[Mapping[str, Any]], diagnostics: Sequence[Diagnostic]
-) -> dict[str, Any]:
-    """The report of a command that is about packages rather than Releases, JSON-like."""
-    return {
-        "apiVersion": "kcd-gen/v1alpha1",
-        "kind": "Report",
-        "command": command,
-        "version": {"kcd-gen": __version__, "helm": None},
-        "packages": list(packages),
-        "diagnostics": [diagnostic_report(diagnostic) for diagnostic in diagnostics],
-    }
-
-
 def text_report(built: Sequence[Built], *, verbose: bool) -> Iterator[str]:
     """What was done, in the controller's words, a line each; with `verbose` what stayed as it was, too."""
     for one in built:
@@ -64,43 +50,6 @@ def text_report(built: Sequence[Built], *, verbose: bool) -> Iterator[str]:
             for change in shown:
                 yield printable(f'  {_VERBS[change.change]} {change.kind} "{change.name}"')
     yield from (_summary(one, several=len(built) > 1) for one in built)
-
-
-def diagnostic_lines(diagnostics: Sequence[Diagnostic]) -> Iterator[str]:
-    """Problem by problem: the place, what is wrong, the way out. What stops several Releases is one problem.
-
-    Errors stand last, nearest to the prompt; those of one file together, in the order of its lines.
-    """
-    stopped: dict[tuple[Any, ...], list[str]] = {}
-    first: dict[tuple[Any, ...], Diagnostic] = {}
-    for diagnostic in sorted(diagnostics, key=_reading_order):
-        key = (diagnostic.severity, diagnostic.code, diagnostic.message, diagnostic.position)
-        first.setdefault(key, diagnostic)
-        if diagnostic.release:
-            stopped.setdefault(key, []).append(diagnostic.release)
-    for key, diagnostic in first.items():
-        place = f"{diagnostic.position}: " if diagnostic.position else ""
-        yield printable(f"{place}{diagnostic.severity}[{diagnostic.code}]: {diagnostic.message}")
-        if diagnostic.hint:
-            yield printable(f"    {diagnostic.hint}")
-        releases = list(dict.fromkeys(stopped.get(key, ())))
-        elsewhere = diagnostic.position is None or diagnostic.position.path.startswith("oci://")
-        if diagnostic.severity == "error" and (len(releases) > 1 or (releases and elsewhere)):
-            more = f" and {len(releases) - _NAMED} more" if len(releases) > _NAMED else ""
-            yield printable(f"    stops {', '.join(releases[:_NAMED])}{more}")
-
-
-def _reading_order(diagnostic: Diagnostic) -> tuple[Any, ...]:
-    position = diagnostic.position
-    place = (position.path, position.line or 0, position.column or 0) if position else ("", 0, 0)
-    return ("note", "warning", "error").index(diagnostic.severity), place
-
-
-def printable(text: str) -> str:
-    """`text` with everything escaped that could act on a terminal: control and formatting characters, line breaks."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
-    )
 
 
 def _summary(one: Built, *, several: bool) -> str:
@@ -196,19 +145,3 @@ def _resources(changes: Sequence[ResourceChange]) -> list[dict[str, Any]]:
     return [
         {"kind": change.kind, "name": change.name, "path": change.path, "change": change.change} for change in changes
     ]
-
-
-def diagnostic_report(diagnostic: Diagnostic) -> dict[str, Any]:
-    """A problem as the reports of all commands have it."""
-    position = diagnostic.position
-    return {
-        "severity": diagnostic.severity,
-        "code": diagnostic.code,
-        "message": diagnostic.message,
-        "hint": diagnostic.hint,
-        "cluster": diagnostic.cluster,
-        "release": diagnostic.release,
-        "path": position.path if position else None,
-        "line": position.line if position else None,
-        "column": position.column if position else None,
-    }

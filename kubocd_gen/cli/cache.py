@@ -13,7 +13,7 @@ from kubocd_gen.cli.options import option
 from kubocd_gen.cli.problems import say_problems
 from kubocd_gen.diagnostics import Findings, KcdError
 from kubocd_gen.packages.cache import Cache, cache_folder
-from kubocd_gen.report import printable
+from kubocd_gen.problems import printable
 
 _DAY = 24 * 60 * 60
 _AGE = re.compile(r"([0-9]+)([hdw])")
@@ -99,7 +99,7 @@ def _cache(folder: Path | None) -> Cache:
 def _failed(error: KcdError) -> int:
     findings = Findings()
     findings.error(error)
-    return say_problems(list(findings))
+    return say_problems(findings)
 
 
 def _size(count: int) -> str:

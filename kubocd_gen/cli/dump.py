@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kubocd_gen.cli.options import format_option, option
+from kubocd_gen.cli.options import ca_file_option, cache_option, format_option, limit_option, option, progress_option
 from kubocd_gen.cli.problems import say_problems
+from kubocd_gen.cli.progress import progress
 from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors
-from kubocd_gen.report import diagnostic_report, printable
+from kubocd_gen.problems import diagnostic_report, printable
 
 if TYPE_CHECKING:
+    from kubocd_gen.packages.access import Access
     from kubocd_gen.packages.contents import Contents, Value
     from kubocd_gen.packages.image import PackageImage
+    from kubocd_gen.packages.limits import Limits
     from kubocd_gen.packages.reference import Reference
-    from kubocd_gen.packages.source import PackageRequest, PackageSources
+    from kubocd_gen.packages.source import PackageSources
     from kubocd_gen.project import Project
 
 _GZIP = b"\x1f\x8b"
@@ -37,18 +40,16 @@ Files = Mapping[str, bytes]
 @option("--vendor", type=click.Path(path_type=Path), metavar="DIR", help="An OCI image layout with package images.")
 @option("--insecure", is_flag=True, help="Pull over plain HTTP.")
 @option("--offline", is_flag=True, help="Any need of the network is an error.")
-@option(
-    "--ca-file",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    metavar="PEM",
-    help="Certificates to trust besides the system's.",
-)
+@ca_file_option
+@cache_option
+@limit_option
 @format_option
+@progress_option
 @option("--debug", is_flag=True, help="Print tracebacks.")
 def dump(**given: Any) -> int:
     """Show what is inside a package: parameters, contexts, modules, charts with their sizes, and the manifest.
 
-    IMAGE is a reference, looked for in the vendor layout and then in its registry, or oci:LAYOUT:REFERENCE. FILE is a
+    IMAGE is a reference, looked for as a build here would look for it, or oci:LAYOUT:REFERENCE. FILE is a
     manifest, before it is packaged, or the layer of an image (assembly.tgz).
 
     \b
@@ -61,71 +62,88 @@ def dump(**given: Any) -> int:
     found: Contents | None = None
     written: list[str] = []
     try:
-        found, files = _read(given["package"], given)
+        found, files = _read(given["package"], given, findings)
         if given["output"]:
             written = _unpack(files, given["output"])
     except (KcdError, KcdErrors) as error:
         findings.error(error)
-    problems = list(findings)
     if given["format_"] == "json":
-        click.echo(json.dumps(_document(found, written, [diagnostic_report(one) for one in problems]), indent=1))
+        click.echo(json.dumps(_document(found, written, [diagnostic_report(one) for one in findings]), indent=1))
     elif found is not None:
         for line in _unpacked_lines(given["output"], written) if given["output"] else _text(found):
             click.echo(printable(line))
-    return say_problems(problems)
+    return say_problems(findings)
 
 
-def _read(name: str, given: Mapping[str, Any]) -> tuple[Contents, Files]:
-    """The package that the argument names, and its files. Raises KcdError or KcdErrors."""
+def _read(name: str, given: Mapping[str, Any], findings: Findings) -> tuple[Contents, Files]:
+    """The package that the argument names, and its files; warnings go to `findings`. Raises KcdError or KcdErrors."""
     from kubocd_gen.packages.layout import OciLayout
     from kubocd_gen.packages.reference import parse_reference
-    from kubocd_gen.packages.source import PackageRequest, PackageSources
+    from kubocd_gen.packages.source import PackageSources
 
     path = Path(name)
     if path.is_file():
         with path.open("rb") as file:
             is_archive = file.read(2) == _GZIP
-        return _read_archive(path) if is_archive else _read_manifest(path)
+        return _read_archive(path, _limits(given)) if is_archive else _read_manifest(path)
     if name.startswith("oci:") and not name.startswith("oci://"):
         folder, _, text = name.removeprefix("oci:").partition(":")
-        sources = PackageSources(vendor=OciLayout(Path(folder)))
-        return _contents(_fetched(sources, PackageRequest(parse_reference(text))))
+        layout = OciLayout(Path(folder), limits=_limits(given))
+        return _contents(_fetched(PackageSources(vendor=layout), parse_reference(text), findings))
     if path.suffix in (".yaml", ".yml", ".tgz") or path.is_dir():
         what = "is a folder" if path.is_dir() else "does not exist"
         raise KcdError(f"{name} {what}", code="missing-source", hint="name a manifest, an archive or an image")
-    return _contents(fetch_image(parse_reference(name.removeprefix("oci://")), given))
+    return _contents(_fetch(parse_reference(name.removeprefix("oci://")), given, findings))
 
 
-def fetch_image(reference: Reference, given: Mapping[str, Any]) -> PackageImage:
-    """The image of a reference, from the project's places: vendor layout, cache, registry; as its lock pins it."""
+def _fetch(reference: Reference, given: Mapping[str, Any], findings: Findings) -> PackageImage:
+    """The image of a reference: locked, vendored, cached or pulled, as a build in this directory would take it."""
     from kubocd_gen.packages.access import Access
-    from kubocd_gen.packages.source import PackageRequest
     from kubocd_gen.pipeline.packages import package_sources, project_lock
 
     project = _project(given)
-    sources = package_sources(project, lambda _line: None, lock=project_lock(project), jobs=1)
-    request = PackageRequest(reference, Access(insecure=given["insecure"]))
-    return _fetched(sources, request)
+    with progress(wanted=not given["no_progress"]) as line:
+        sources = package_sources(project, line, lock=project_lock(project), jobs=1)
+        try:
+            return _fetched(sources, reference, findings, Access(insecure=given["insecure"]))
+        finally:
+            for warning in sources.warnings():
+                findings.warning(warning)
+            sources.close()
 
 
 def _project(given: Mapping[str, Any]) -> Project:
-    """The project with the flags over it; where there is none, the flags alone."""
-    from kubocd_gen.project import Flags, Project, load_project
+    """The project of the directory, if there is one, with the flags over it."""
+    from kubocd_gen.project import Flags, Project, load_project, with_flags
 
-    flags = Flags(vendor=given["vendor"], offline=given["offline"], ca_file=given["ca_file"])
+    flags = Flags(
+        vendor=given["vendor"],
+        limits=dict(given["limits"]),
+        offline=given["offline"],
+        ca_file=given["ca_file"],
+        cache=given["cache"],
+    )
     try:
         return load_project(flags, Path.cwd())
     except KcdError as error:
         if error.code != "missing-project":
             raise
-    return Project(Path.cwd(), (), vendor=flags.vendor, offline=flags.offline, ca_file=flags.ca_file)
+        return with_flags(Project(Path.cwd(), ()), flags)
 
 
-def _fetched(sources: PackageSources, request: PackageRequest) -> PackageImage:
-    found = sources.fetch_all([request])[request].package
-    if isinstance(found, KcdError):
-        raise found
-    return found
+def _fetched(
+    sources: PackageSources, reference: Reference, findings: Findings, access: Access | None = None
+) -> PackageImage:
+    from kubocd_gen.packages.access import Access
+    from kubocd_gen.packages.source import PackageRequest
+
+    request = PackageRequest(reference, access or Access())
+    fetched = sources.fetch_all([request])[request]
+    for warning in fetched.warnings:
+        findings.warning(warning)
+    if isinstance(fetched.package, KcdError):
+        raise fetched.package
+    return fetched.package
 
 
 def _contents(image: PackageImage) -> tuple[Contents, Files]:
@@ -138,21 +156,23 @@ def _contents(image: PackageImage) -> tuple[Contents, Files]:
     return contents(package, fields, reference=image.reference, size=size), image.files
 
 
-def _read_archive(path: Path) -> tuple[Contents, Files]:
+def _limits(given: Mapping[str, Any]) -> Limits:
+    from kubocd_gen.packages.limits import LIMITS, moved
+
+    return moved(LIMITS, dict(given["limits"]))
+
+
+def _read_archive(path: Path, limits: Limits) -> tuple[Contents, Files]:
     from kubocd_gen.packages.archive import read_package_archive
     from kubocd_gen.packages.contents import contents
-    from kubocd_gen.packages.image import PackageImage, check_files
-    from kubocd_gen.packages.limits import LIMITS
-    from kubocd_gen.packages.manifest import read_manifest, read_package
-    from kubocd_gen.packages.oci import CONTENT_TYPE, MANIFEST_TYPE, Descriptor, sha256
+    from kubocd_gen.packages.image import check_files
+    from kubocd_gen.packages.manifest import read_files, read_manifest
 
     with path.open("rb") as file:
-        data = file.read(LIMITS.layer + 1)
-    files = read_package_archive(data, describe=str(path))
-    check_files(files, describe=str(path))
-    layer = Descriptor(CONTENT_TYPE, sha256(data), len(data))
-    image = PackageImage(str(path), Descriptor(MANIFEST_TYPE, "", 0), layer, files)  # a layer has no manifest
-    package = read_package(image, f"{path}/original.yaml")
+        data = file.read(limits.layer + 1)
+    files = read_package_archive(data, describe=str(path), limits=limits)
+    check_files(files, describe=str(path), limits=limits)
+    package = read_files(files, f"{path}/original.yaml", str(path))
     _, fields = read_manifest(package.text, f"{path}/original.yaml")
     return contents(package, fields, size=sum(map(len, files.values()))), files
 

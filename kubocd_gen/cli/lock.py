@@ -37,8 +37,8 @@ from kubocd_gen.pipeline.locking import (
     wanted_by,
 )
 from kubocd_gen.pipeline.packages import package_sources, project_lock
+from kubocd_gen.problems import packages_report
 from kubocd_gen.project import Project, load_project
-from kubocd_gen.report import packages_report
 
 DRIFT = 3
 
@@ -86,7 +86,7 @@ def lock(references: tuple[str, ...], **given: Any) -> int:
         command = "kcd-gen lock --update" if given["update"] else "kcd-gen lock"
         for line in _lines(moves, check=given["check"], changed=changed, command=command):
             click.echo(line)
-    return say_problems(list(findings), quiet=given["quiet"]) or (DRIFT if given["check"] and changed else 0)
+    return say_problems(findings, quiet=given["quiet"]) or (DRIFT if given["check"] and changed else 0)
 
 
 def _lock(references: Sequence[str], given: Mapping[str, Any], findings: Findings) -> tuple[list[Move], bool]:

@@ -71,6 +71,22 @@ def _url(ctx: click.Context, param: click.Parameter, value: str | None) -> str |
 
 _FOLDER = click.Path(path_type=Path)
 
+ca_file_option = option(
+    "--ca-file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="PEM certificates to trust besides the system's.",
+)
+limit_option = option(
+    "--limit",
+    "limits",
+    multiple=True,
+    metavar="NAME=SIZE",
+    callback=_limits,
+    help=f"Move a guard against hostile packages, as in layer=512MiB; repeatable. There are: {', '.join(NAMES)}.",
+)
+cache_option = option("--cache-dir", "cache", type=_FOLDER, metavar="DIR", help="Where fetched packages are kept.")
+
 _PROJECT_OPTIONS = (
     option("--project", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="The project file."),
     option(
@@ -100,23 +116,11 @@ _PROJECT_OPTIONS = (
         callback=_hosts,
         help="An answer for resolveDNS; repeatable.",
     ),
-    option(
-        "--limit",
-        "limits",
-        multiple=True,
-        metavar="NAME=SIZE",
-        callback=_limits,
-        help=f"Move a guard against hostile packages, as in layer=512MiB; repeatable. There are: {', '.join(NAMES)}.",
-    ),
+    limit_option,
     option("--offline", is_flag=True, help="Any need of the network is an error."),
     option("--locked", is_flag=True, help="A package that is not in kcd-gen.lock is an error."),
-    option(
-        "--ca-file",
-        type=click.Path(path_type=Path, exists=True, dir_okay=False),
-        metavar="FILE",
-        help="PEM certificates to trust besides the system's.",
-    ),
-    option("--cache-dir", "cache", type=_FOLDER, metavar="DIR", help="Where fetched packages are kept."),
+    ca_file_option,
+    cache_option,
     option("--expand-env", is_flag=True, help="Replace ${NAME} in sources from the environment."),
 )
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from kubocd_gen.cli.options import format_option, jobs_option, option, progress_option, quiet_option
+from kubocd_gen.cli.options import ca_file_option, format_option, jobs_option, option, progress_option, quiet_option
 from kubocd_gen.cli.problems import say_problems
 from kubocd_gen.cli.progress import progress
-from kubocd_gen.diagnostics import Diagnostic, Findings, KcdError, KcdErrors
+from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors
+from kubocd_gen.problems import packages_report
 
 if TYPE_CHECKING:
     from kubocd_gen.packages.network import Network
@@ -47,12 +48,7 @@ _NO_PREFIX = KcdError(
 @option("--force", is_flag=True, help="Move a tag that stands for another image.")
 @option("--insecure", is_flag=True, help="Push over plain HTTP.")
 @option("--offline", is_flag=True, help="Any need of the network is an error: local charts and --output only.")
-@option(
-    "--ca-file",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    metavar="PEM",
-    help="Certificates to trust besides the system's.",
-)
+@ca_file_option
 @option("--helm", metavar="PATH", help="The helm binary to use, instead of the one installed beside kcd-gen.")
 @format_option
 @jobs_option
@@ -81,14 +77,14 @@ def package(**given: Any) -> int:
         outcomes = _package(given, findings)
     except (KcdError, KcdErrors) as error:
         findings.error(error)
-    problems = list(findings)
     if given["format_"] == "json":
-        click.echo(json.dumps(_report(outcomes, problems), indent=1))
+        report = packages_report("package", [_entry(one) for one in outcomes], list(findings))
+        click.echo(json.dumps(report, indent=1))
     elif not given["quiet"]:
         for one in outcomes:
             if one.change is not None and one.image is not None:
                 click.echo(f"{one.change.capitalize()} {one.reference} {one.image.digest}")
-    return say_problems(problems, quiet=given["quiet"])
+    return say_problems(findings, quiet=given["quiet"])
 
 
 def _package(given: Mapping[str, Any], findings: Findings) -> list[Published]:
@@ -109,20 +105,22 @@ def _package(given: Mapping[str, Any], findings: Findings) -> list[Published]:
     jobs = given["jobs"] or os.cpu_count() or 1
     helm = Helm(binary, jobs=jobs, debug_dir=Path(".kcd-gen-debug") if given["debug"] else None)
     order = Order(given["manifests"], given["repo_prefix"], source_date(os.environ), given["force"], jobs=jobs)
-    with progress(wanted=not given["no_progress"]) as line, _scratch() as scratch:
-        network = Network(offline=given["offline"], ca_file=given["ca_file"], progress=line)
-        with _transport(network) as transport:
-            registry = Registry(network, transport)
-            target = (
-                LayoutTarget(LayoutWriter(given["output"]))
-                if given["output"]
-                else RegistryTarget(registry, insecure=given["insecure"])
-            )
-            charts = open_charts(network, transport, registry, binary, scratch)
-            outcomes = run(order, target, charts, helm, findings)
-            for warning in registry.warnings():
-                findings.warning(warning)
-            return outcomes
+    with (
+        progress(wanted=not given["no_progress"]) as line,
+        _scratch() as scratch,
+        _transport(network := Network(given["offline"], given["ca_file"], progress=line)) as transport,
+    ):
+        registry = Registry(network, transport)
+        target = (
+            LayoutTarget(LayoutWriter(given["output"]))
+            if given["output"]
+            else RegistryTarget(registry, insecure=given["insecure"])
+        )
+        charts = open_charts(network, transport, registry, binary, scratch)
+        outcomes = run(order, target, charts, helm, findings)
+        for warning in registry.warnings():
+            findings.warning(warning)
+        return outcomes
 
 
 @contextmanager
@@ -140,20 +138,6 @@ def _transport(network: Network) -> Iterator[Transport]:
 def _scratch() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="kcd-gen-package-", ignore_cleanup_errors=True) as folder:
         yield Path(folder)
-
-
-def _report(outcomes: Sequence[Published], problems: Sequence[Diagnostic]) -> dict[str, Any]:
-    from kubocd_gen import __version__
-    from kubocd_gen.report import diagnostic_report
-
-    return {
-        "apiVersion": "kcd-gen/v1alpha1",
-        "kind": "Report",
-        "command": "package",
-        "version": {"kcd-gen": __version__},
-        "packages": [_entry(one) for one in outcomes],
-        "diagnostics": [diagnostic_report(one) for one in problems],
-    }
 
 
 def _entry(one: Published) -> dict[str, Any]:

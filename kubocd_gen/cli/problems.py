@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import click
 
 from kubocd_gen.diagnostics import Diagnostic
-from kubocd_gen.report import diagnostic_lines
-
-USAGE = 2
+from kubocd_gen.problems import diagnostic_lines, exit_code
 
 
-def say_problems(problems: Sequence[Diagnostic], *, quiet: bool = False) -> int:
-    """Print the problems, with `quiet` only errors. Returns the exit code, 0 without errors.
-
-    2 for flags that lead to nothing; else the errors' own codes, one in the sources before one of the network.
-    """
-    for line in diagnostic_lines([one for one in problems if one.severity == "error" or not quiet]):
+def say_problems(problems: Iterable[Diagnostic], *, quiet: bool = False) -> int:
+    """Print the problems, with `quiet` only errors. Returns the exit code, 0 without errors."""
+    found = list(problems)
+    for line in diagnostic_lines([one for one in found if one.severity == "error" or not quiet]):
         click.echo(line, err=True)
-    errors = [one for one in problems if one.severity == "error"]
-    if any(one.code in ("usage", "unknown-cluster", "missing-project") for one in errors):
-        return USAGE
-    return min((one.exit_code for one in errors), default=0)
+    return exit_code(found)

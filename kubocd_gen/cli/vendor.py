@@ -45,7 +45,7 @@ def vendor(**given: Any) -> int:
             click.echo(f"{total} package{'' if total == 1 else 's'} in {given['vendor'] or 'the vendor layout'}")
     except (KcdError, KcdErrors) as error:
         findings.error(error)
-    return say_problems(list(findings), quiet=given["quiet"])
+    return say_problems(findings, quiet=given["quiet"])
 
 
 def _vendor(given: Mapping[str, Any], findings: Findings) -> tuple[list[str], int]:

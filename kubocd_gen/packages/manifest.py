@@ -132,21 +132,22 @@ def manifest_path(reference: str) -> str:
     return f"oci://{reference}/{MANIFEST}"
 
 
-def read_package(image: PackageImage, path: str | None = None) -> Package:
-    """The package in `image`. Raises KcdErrors with every problem of its manifest, each with its line.
+def read_package(image: PackageImage) -> Package:
+    """The package in `image`. Raises KcdErrors with every problem of its manifest, each with its line."""
+    return read_files(image.files, manifest_path(image.reference), image.reference, image.digest)
 
-    `path` is how messages name the manifest, where the image is none of a registry.
-    """
-    path = path or manifest_path(image.reference)
+
+def read_files(files: Mapping[str, bytes], path: str, reference: str, digest: str = "") -> Package:
+    """The package that the files of a layer make; `path` is how messages name its manifest. Raises KcdErrors."""
     try:
-        text = image.files[MANIFEST].decode("utf-8-sig")
+        text = files[MANIFEST].decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise KcdErrors(
             [KcdError("the manifest is not UTF-8 text", code="bad-package", position=Position(path))]
         ) from error
     try:
-        reader = _reader(text, path)
-        return reader.package(image.reference, image.digest, image.files, reader.charts(image))
+        reader = _reader(text, path, _REBUILD)
+        return reader.package(reference, digest, files, reader.charts(files))
     except KcdError as error:
         raise KcdErrors([error]) from error
 
@@ -163,10 +164,10 @@ def read_manifest(text: str, path: str) -> tuple[Package, Mapping[str, Any]]:
     return reader.package("", "", {}, {}), reader.manifest
 
 
-def _reader(text: str, path: str) -> _Reader:
+def _reader(text: str, path: str, way_out: str | None = None) -> _Reader:
     document = first_document(text, path, exact_integers=True)
     if document.value is None:
-        raise KcdError("the manifest is empty", code="bad-package", position=Position(path), hint=_REBUILD)
+        raise KcdError("the manifest is empty", code="bad-package", position=Position(path), hint=way_out)
     return _Reader(text, path, document)
 
 
@@ -183,8 +184,7 @@ class _Reader:
         self.text = text
         self.path = path
         self.errors: list[KcdError] = [fault.error for fault in document.faults]
-        value = {} if document.value is None else document.value
-        value = _strings(canonical_fields(value, _schema()), _schema())
+        value = _strings(canonical_fields(document.value, _schema()), _schema())
         self.manifest, violations = admit(value, _schema())
         for violation in violations:
             where = f"{dotted(violation.path)} " if violation.path else "the manifest "
@@ -316,10 +316,10 @@ class _Reader:
         if kind == "git" and bool(source[kind].get("branch")) == bool(source[kind].get("tag")):
             self.error(f"module {quoted(module)}: source.git takes a branch or a tag, exactly one of them", *at, kind)
 
-    def charts(self, image: PackageImage) -> Mapping[str, ChartRef]:
+    def charts(self, files: Mapping[str, bytes]) -> Mapping[str, ChartRef]:
         """`status.yaml`: the chart that the packager found for each module."""
-        path = f"oci://{image.reference}/status.yaml"
-        text = image.files["status.yaml"].decode("utf-8", "replace")
+        path = f"{self.path.removesuffix(MANIFEST)}status.yaml"
+        text = files["status.yaml"].decode("utf-8", "replace")
         document = first_document(text, path, exact_integers=True)
         status = document.value if isinstance(document.value, dict) else {}
         charts = status.get("chartByModule")
