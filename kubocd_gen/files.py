@@ -3,35 +3,24 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
+from uuid import uuid4
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Replace the file `path`, or make it; its mode stays, or follows the umask. Raises OSError, and changes nothing.
+    """Replace what is at `path`, or make it: whoever reads sees the old or the new, never half of one.
 
-    A symbolic link is followed, so that it still is one afterwards.
+    The mode of a file that was there stays; a link is replaced, not followed. Raises OSError, and changes nothing.
     """
-    target = Path(os.path.realpath(path))
+    staged = path.with_name(f".kcd-gen-{uuid4().hex}")
     try:
-        mode = target.stat().st_mode & 0o7777
-    except FileNotFoundError:
-        mode = 0o666 & ~_umask()
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
+        with staged.open("xb") as file:
             file.write(data)
-            os.fchmod(file.fileno(), mode)
+            if path.is_file() and not path.is_symlink():
+                os.fchmod(file.fileno(), path.stat().st_mode & 0o7777)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).replace(target)
+        staged.replace(path)
     except BaseException:
-        Path(temporary).unlink()
+        staged.unlink(missing_ok=True)
         raise
-
-
-def _umask() -> int:
-    # There is no way to read it but to set it; threads that make files meanwhile would make them private, not public.
-    umask = os.umask(0o077)
-    os.umask(umask)
-    return umask

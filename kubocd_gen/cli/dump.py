@@ -17,7 +17,7 @@ from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors
 from kubocd_gen.problems import diagnostic_report, printable
 
 if TYPE_CHECKING:
-    from kubocd_gen.packages.access import Access
+    from kubocd_gen.network.access import Access
     from kubocd_gen.packages.contents import Contents, Value
     from kubocd_gen.packages.image import PackageImage
     from kubocd_gen.packages.limits import Limits
@@ -98,7 +98,7 @@ def _read(name: str, given: Mapping[str, Any], findings: Findings) -> tuple[Cont
 
 def _fetch(reference: Reference, given: Mapping[str, Any], findings: Findings) -> PackageImage:
     """The image of a reference: locked, vendored, cached or pulled, as a build in this directory would take it."""
-    from kubocd_gen.packages.access import Access
+    from kubocd_gen.network.access import Access
     from kubocd_gen.pipeline.packages import package_sources, project_lock
 
     project = _project(given)
@@ -134,7 +134,7 @@ def _project(given: Mapping[str, Any]) -> Project:
 def _fetched(
     sources: PackageSources, reference: Reference, findings: Findings, access: Access | None = None
 ) -> PackageImage:
-    from kubocd_gen.packages.access import Access
+    from kubocd_gen.network.access import Access
     from kubocd_gen.packages.source import PackageRequest
 
     request = PackageRequest(reference, access or Access())

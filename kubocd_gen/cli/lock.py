@@ -138,7 +138,7 @@ def _holds(project: Project, text: bytes) -> bool:
 
 def _write(project: Project, text: bytes) -> None:
     try:
-        write_whole(project.lock_path, text)
+        write_whole(Path(os.path.realpath(project.lock_path)), text)  # a link stays one
     except OSError as error:
         raise KcdError(f"cannot write {project.lock_path}: {error.strerror}", code="unwritable-lock") from error
 

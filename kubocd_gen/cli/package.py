@@ -12,15 +12,23 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kubocd_gen.cli.options import ca_file_option, format_option, jobs_option, option, progress_option, quiet_option
+from kubocd_gen.cli.options import (
+    ca_file_option,
+    format_option,
+    jobs_option,
+    limit_option,
+    option,
+    progress_option,
+    quiet_option,
+)
 from kubocd_gen.cli.problems import say_problems
 from kubocd_gen.cli.progress import progress
 from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors
 from kubocd_gen.problems import packages_report
 
 if TYPE_CHECKING:
-    from kubocd_gen.packages.network import Network
-    from kubocd_gen.packages.transport import Transport
+    from kubocd_gen.network.settings import Network
+    from kubocd_gen.network.transport import Transport
     from kubocd_gen.pipeline.packaging import Published
 
 _NO_PREFIX = KcdError(
@@ -49,6 +57,7 @@ _NO_PREFIX = KcdError(
 @option("--insecure", is_flag=True, help="Push over plain HTTP.")
 @option("--offline", is_flag=True, help="Any need of the network is an error: local charts and --output only.")
 @ca_file_option
+@limit_option
 @option("--helm", metavar="PATH", help="The helm binary to use, instead of the one installed beside kcd-gen.")
 @format_option
 @jobs_option
@@ -90,12 +99,13 @@ def package(**given: Any) -> int:
 def _package(given: Mapping[str, Any], findings: Findings) -> list[Published]:
     from kubocd_gen.helm.binary import find_helm
     from kubocd_gen.helm.engine import Helm
+    from kubocd_gen.network.registry import Registry
+    from kubocd_gen.network.settings import Network
     from kubocd_gen.packages.charts.fetching import open_charts
     from kubocd_gen.packages.layout_writer import LayoutWriter
-    from kubocd_gen.packages.network import Network
+    from kubocd_gen.packages.limits import LIMITS, moved
     from kubocd_gen.packages.packing import source_date
     from kubocd_gen.packages.publishing import LayoutTarget, RegistryTarget
-    from kubocd_gen.packages.registry import Registry
     from kubocd_gen.pipeline.packaging import Order
     from kubocd_gen.pipeline.packaging import package as run
 
@@ -104,11 +114,14 @@ def _package(given: Mapping[str, Any], findings: Findings) -> list[Published]:
     binary = find_helm(given["helm"])
     jobs = given["jobs"] or os.cpu_count() or 1
     helm = Helm(binary, jobs=jobs, debug_dir=Path(".kcd-gen-debug") if given["debug"] else None)
-    order = Order(given["manifests"], given["repo_prefix"], source_date(os.environ), given["force"], jobs=jobs)
+    limits = moved(LIMITS, dict(given["limits"]))
+    order = Order(
+        given["manifests"], given["repo_prefix"], source_date(os.environ), given["force"], limits=limits, jobs=jobs
+    )
     with (
         progress(wanted=not given["no_progress"]) as line,
         _scratch() as scratch,
-        _transport(network := Network(given["offline"], given["ca_file"], progress=line)) as transport,
+        _transport(network := Network(given["offline"], given["ca_file"], limits=limits, progress=line)) as transport,
     ):
         registry = Registry(network, transport)
         target = (
@@ -125,7 +138,7 @@ def _package(given: Mapping[str, Any], findings: Findings) -> list[Published]:
 
 @contextmanager
 def _transport(network: Network) -> Iterator[Transport]:
-    from kubocd_gen.packages.transport import Transport
+    from kubocd_gen.network.transport import Transport
 
     transport = Transport(network)
     try:

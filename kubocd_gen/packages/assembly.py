@@ -19,6 +19,7 @@ from kubocd_gen.packages.archive import is_package_file, read_package_archive
 from kubocd_gen.packages.authoring import Authored, groomed
 from kubocd_gen.packages.charts.chart import Chart
 from kubocd_gen.packages.image import check_files
+from kubocd_gen.packages.limits import LIMITS, Limits
 from kubocd_gen.packages.oci import CONFIG_TYPE, CONTENT_TYPE, MANIFEST_TYPE, Descriptor, sha256
 from kubocd_gen.packages.packing import stored, tarred
 
@@ -48,7 +49,9 @@ class Assembled:
         return Descriptor(MANIFEST_TYPE, self.digest, len(self.manifest))
 
 
-def assemble(authored: Authored, charts: Sequence[Chart], source_date: int | None) -> Assembled:
+def assemble(
+    authored: Authored, charts: Sequence[Chart], source_date: int | None, limits: Limits = LIMITS
+) -> Assembled:
     """The image of a package whose modules have `charts`, in their order.
 
     Its time is `source_date` (SOURCE_DATE_EPOCH), else that of the newest file in a chart. Raises KcdError
@@ -78,9 +81,10 @@ def assemble(authored: Authored, charts: Sequence[Chart], source_date: int | Non
     layer = stored(tarred(files, time))
     # What is published can be read: the limits of a package's archive are those of its reader.
     check_files(
-        read_package_archive(layer, describe=package.label, position=package.position("modules")),
+        read_package_archive(layer, describe=package.label, position=package.position("modules"), limits=limits),
         describe=package.label,
         position=package.position("modules"),
+        limits=limits,
     )
     config = json.dumps(full, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
     manifest = {

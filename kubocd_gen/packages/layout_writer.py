@@ -15,11 +15,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from kubocd_gen.diagnostics import KcdError, Position
+from kubocd_gen.files import write_whole
 from kubocd_gen.packages.layout import OciLayout
-from kubocd_gen.packages.oci import JSON_LIMIT, MIB, REF_NAME, Descriptor, parse_object, sha256
+from kubocd_gen.packages.limits import LIMITS, over_limit
+from kubocd_gen.packages.oci import REF_NAME, Descriptor, parse_object, sha256
 from kubocd_gen.packages.reference import Reference
 
 _MARKER = b'{"imageLayoutVersion":"1.0.0"}'
@@ -48,7 +49,7 @@ class LayoutWriter:
         with self._writing():
             if not _holds(target, data):
                 self._make()
-                _put(target, data)
+                write_whole(target, data)
         return descriptor
 
     def tagged(self, reference: Reference) -> Descriptor | None:
@@ -78,7 +79,7 @@ class LayoutWriter:
                 place = entries.index(ours[0]) if ours else _place(entries, str(reference))
                 rest = [one for one in entries[place:] if one not in ours]
                 index["manifests"] = [*entries[:place], entry, *rest]
-                _put(self.path / "index.json", json.dumps(index, indent=2).encode() + b"\n")
+                write_whole(self.path / "index.json", json.dumps(index, indent=2).encode() + b"\n")
                 return True
 
     def describe(self) -> str:
@@ -101,16 +102,14 @@ class LayoutWriter:
         with self._locked():
             if not (self.path / "index.json").exists():
                 empty = {"schemaVersion": 2, "manifests": []}
-                _put(self.path / "index.json", json.dumps(empty, indent=2).encode() + b"\n")
-            _put(marker, _MARKER)  # last: with it the folder is a layout
+                write_whole(self.path / "index.json", json.dumps(empty, indent=2).encode() + b"\n")
+            write_whole(marker, _MARKER)  # last: with it the folder is a layout
 
     def _index(self) -> dict[str, Any]:
         position = Position(f"{self._name}/index.json")
         path = self.path / "index.json"
-        if path.stat().st_size > JSON_LIMIT:
-            raise KcdError(
-                f"{position} is larger than the limit of {JSON_LIMIT // MIB} MiB", code="bad-layout", position=position
-            )
+        if (size := path.stat().st_size) > LIMITS.manifest:
+            raise over_limit(f"{position} is larger", "manifest", LIMITS.manifest, needed=size, position=position)
         index = parse_object(path.read_bytes(), what="index.json", code="bad-layout", position=position)
         if not isinstance(index.get("manifests"), list):
             raise KcdError("index.json has no list of manifests", code="bad-layout", position=position)
@@ -178,17 +177,3 @@ def _holds(path: Path, data: bytes) -> bool:
         return stat.S_ISREG(status.st_mode) and status.st_size == len(data) and path.read_bytes() == data
     except (FileNotFoundError, NotADirectoryError):
         return False
-
-
-def _put(path: Path, data: bytes) -> None:
-    """Write a file beside `path`, then rename it there: whoever reads sees the old or the new, never half of one."""
-    staged = path.with_name(f".kcd-gen-{uuid4().hex}")
-    try:
-        with staged.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        staged.replace(path)
-    except BaseException:
-        staged.unlink(missing_ok=True)
-        raise

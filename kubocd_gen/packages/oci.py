@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kubocd_gen.diagnostics import KcdError, Position
-from kubocd_gen.packages.limits import LIMITS
 from kubocd_gen.packages.text import shown
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
@@ -22,8 +21,6 @@ CONTENT_TYPE = "application/vnd.kubotal.kubocd.package.content.v1.tar+gzip"
 REF_NAME = "org.opencontainers.image.ref.name"
 
 MIB = 1024 * 1024
-JSON_LIMIT = LIMITS.manifest
-LAYER_LIMIT = LIMITS.layer
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Literal, Protocol
 
-from kubocd_gen.packages.access import Access
+from kubocd_gen.network.access import Access
+from kubocd_gen.network.registry import Registry
 from kubocd_gen.packages.assembly import Assembled
 from kubocd_gen.packages.layout_writer import LayoutWriter, tag_exists
 from kubocd_gen.packages.oci import CONFIG_TYPE, CONTENT_TYPE, MANIFEST_TYPE, Descriptor
 from kubocd_gen.packages.reference import Reference
-from kubocd_gen.packages.registry import Registry
 
 Change = Literal["pushed", "written", "unchanged"]
 

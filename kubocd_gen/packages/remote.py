@@ -8,13 +8,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from kubocd_gen.diagnostics import KcdError, Position
-from kubocd_gen.packages.access import Access
+from kubocd_gen.network.access import Access
 from kubocd_gen.packages.cache import Cache
-from kubocd_gen.packages.oci import LAYER_LIMIT, Descriptor
+from kubocd_gen.packages.limits import LIMITS
+from kubocd_gen.packages.oci import Descriptor
 from kubocd_gen.packages.reference import Reference
 
 if TYPE_CHECKING:
-    from kubocd_gen.packages.registry import Registry
+    from kubocd_gen.network.registry import Registry
 
 
 class Remote:
@@ -57,7 +58,7 @@ class RemoteBlobs:
     access: Access
     asked: bool = False
 
-    def read_blob(self, descriptor: Descriptor, *, limit: int = LAYER_LIMIT) -> bytes:
+    def read_blob(self, descriptor: Descriptor, *, limit: int = LIMITS.layer) -> bytes:
         """The blob, its digest and size verified. Raises KcdError, also where it is over `limit` bytes."""
         cache = self.remote.cache
         if cache is not None and descriptor.size <= limit and (data := cache.read(descriptor)) is not None:

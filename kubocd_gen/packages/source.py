@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from concurrent.futures import Future
 from dataclasses import dataclass, field
-from threading import Lock as Mutex
 
 from kubocd_gen.diagnostics import KcdError, nearest
-from kubocd_gen.packages.access import Access
+from kubocd_gen.network.access import Access
+from kubocd_gen.once import Once
 from kubocd_gen.packages.image import BlobStore, PackageImage, read_image
 from kubocd_gen.packages.layout import OciLayout
 from kubocd_gen.packages.limits import LIMITS, Limits
@@ -64,8 +63,7 @@ class PackageSources:
         self._locked = locked  # what the lock does not know is an error
         self._limits = limits
         self._jobs = jobs  # threads
-        self._answers: dict[PackageRequest, Future[Fetched]] = {}
-        self._mutex = Mutex()
+        self._answers: Once[PackageRequest, Fetched] = Once()
 
     def fetch_all(self, requests: Iterable[PackageRequest]) -> dict[PackageRequest, Fetched]:
         """The outcome of each distinct request, in the order of the input, whatever was there first."""
@@ -89,18 +87,7 @@ class PackageSources:
             self._remote.close()
 
     def _answer(self, request: PackageRequest) -> Fetched:
-        with self._mutex:
-            answer = self._answers.get(request)
-            mine = answer is None
-            if answer is None:
-                answer = self._answers[request] = Future()
-        if mine:
-            try:
-                answer.set_result(self._fetched(request))
-            except BaseException as error:
-                answer.set_exception(error)
-                raise
-        return answer.result()
+        return self._answers.get(request, lambda: self._fetched(request))
 
     def _fetched(self, request: PackageRequest) -> Fetched:
         pin = self._lock.packages.get(str(request.reference))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kubocd_gen.diagnostics import Findings, KcdError, Position, nearest
-from kubocd_gen.packages.access import Access
+from kubocd_gen.network.access import Access
 from kubocd_gen.packages.chart_index import IndexedChart, indexed_charts
 from kubocd_gen.packages.cosign import Cosign, verify_signature
 from kubocd_gen.packages.image import read_parts

@@ -6,17 +6,17 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from kubocd_gen.network.settings import Network
 from kubocd_gen.packages.cache import Cache, cache_folder
 from kubocd_gen.packages.layout import OciLayout
 from kubocd_gen.packages.lock import Lock, read_lock
-from kubocd_gen.packages.network import Network
 from kubocd_gen.packages.remote import Remote
 from kubocd_gen.packages.source import PackageSources
 from kubocd_gen.project import Project
 from kubocd_gen.sources.discovery import display_path
 
 if TYPE_CHECKING:
-    from kubocd_gen.packages.registry import Registry
+    from kubocd_gen.network.registry import Registry
 
 Progress = Callable[[str], None]
 
@@ -38,9 +38,9 @@ def remote(project: Project, progress: Progress) -> Remote:
     """Registries and cache. Nothing is connected to, and no client imported, before something is asked for."""
 
     def connect() -> Registry:
-        from kubocd_gen.packages.registry import Registry  # requests and oras: 150 ms
+        from kubocd_gen.network.registry import Registry  # requests and oras: 150 ms
 
-        return Registry(Network(project.offline, project.ca_file, project.mirrors, progress))
+        return Registry(Network(project.offline, project.ca_file, project.mirrors, project.limits, progress))
 
     return Remote(connect, Cache(cache_folder(os.environ, project.cache)))
 

@@ -21,6 +21,7 @@ from kubocd_gen.packages.authoring import Authored, read_authored
 from kubocd_gen.packages.charts.chart import Chart
 from kubocd_gen.packages.charts.fetching import Charts
 from kubocd_gen.packages.charts.folder import Packed
+from kubocd_gen.packages.limits import LIMITS, Limits
 from kubocd_gen.packages.manifest import Package, TemplateSource
 from kubocd_gen.packages.publishing import Change, Target, check_tag
 from kubocd_gen.packages.reference import Reference, parse_reference
@@ -49,6 +50,7 @@ class Order:
     source_date: int | None
     move_tags: bool
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
+    limits: Limits = LIMITS
     jobs: int = 8
 
 
@@ -68,7 +70,7 @@ def package(order: Order, target: Target, charts: Charts, helm: Helm, findings: 
     _check_templates([one for one in authored if one is not None], helm, findings)
     fetched = _fetch_all(authored, charts, order.jobs, findings)
     images = _each(
-        lambda one: assemble(one[0], one[1], order.source_date) if one[0] and one[1] else None,
+        lambda one: assemble(one[0], one[1], order.source_date, order.limits) if one[0] and one[1] else None,
         zip(authored, fetched, strict=True),
         1,
         findings,

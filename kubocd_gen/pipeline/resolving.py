@@ -12,7 +12,7 @@ from kubocd_gen.compiler.images import PackageSourceSpec, package_source
 from kubocd_gen.compiler.package_schema import validate
 from kubocd_gen.compiler.settings import Settings, combine_configs
 from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors, Position
-from kubocd_gen.packages.access import Access
+from kubocd_gen.network.access import Access
 from kubocd_gen.packages.manifest import Package, read_package
 from kubocd_gen.packages.reference import parse_reference
 from kubocd_gen.packages.source import PackageImage, PackageRequest, PackageSources

@@ -36,9 +36,9 @@ STAGING = ".kcd-gen/.staging"
 
 IN_UNIT_TESTS = {
     "bad-chart": "packages/charts/test_chart.py::test_an_archive_that_could_do_harm_is_refused",
-    "bad-credentials": "packages/test_credentials.py::test_a_helper_that_fails_is_named",
+    "bad-credentials": "network/test_credentials.py::test_a_helper_that_fails_is_named",
     "chart-conflict": "../acceptance/test_package.py::test_two_modules_share_a_chart_and_never_two_of_one_name",
-    "deprecated-variable": "packages/test_credentials.py::test_the_order",
+    "deprecated-variable": "network/test_credentials.py::test_the_order",
     "duplicate-package": "../acceptance/test_package.py::test_two_manifests_of_one_package_are_an_error",
     "git-failed": "packages/charts/test_git.py::test_a_repository_that_is_not_there",
     "git-missing": "packages/charts/test_git.py::test_git_is_asked_for_only_where_it_is_needed",

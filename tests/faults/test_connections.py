@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.packages import connections
-from kubocd_gen.packages.access import Access
-from kubocd_gen.packages.network import Network
+from kubocd_gen.network import connections
+from kubocd_gen.network.access import Access
+from kubocd_gen.network.settings import Network
 from kubocd_gen.packages.reference import Reference
 from tests.faults.conftest import PLAIN, Client, NewClient, named
 from tests.support.fault_server import Asked, FaultServer, Handler, hang_up, raw, reply
@@ -93,7 +93,7 @@ def test_name_servers_that_do_not_answer(client: NewClient, monkeypatch: pytest.
         return []
 
     monkeypatch.setattr(socket, "getaddrinfo", late)
-    monkeypatch.setattr("kubocd_gen.packages.transport.CONNECT_TIMEOUT", 0.1)
+    monkeypatch.setattr("kubocd_gen.network.transport.CONNECT_TIMEOUT", 0.1)
     assert "the name of HOST can't be looked up, in 5 tries" in failure(client(), Reference("a.example", "p", "1"))
 
 
@@ -114,7 +114,7 @@ def swallowing() -> Iterator[str]:
 
 
 def test_a_host_that_swallows_connections(swallowing: str, client: NewClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kubocd_gen.packages.transport.CONNECT_TIMEOUT", 0.2)
+    monkeypatch.setattr("kubocd_gen.network.transport.CONNECT_TIMEOUT", 0.2)
     text = failure(client(), Reference(swallowing, "p", "1"))
     assert text.startswith("HOST can't be connected to within 10 s, in 5 tries")
 
@@ -126,7 +126,7 @@ def test_the_next_address_is_tried_in_time(
         return (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", int(host.rpartition(":")[2])))
 
     monkeypatch.setattr(connections, "_SHARE", 0.1)
-    monkeypatch.setattr("kubocd_gen.packages.transport.CONNECT_TIMEOUT", 1.0)
+    monkeypatch.setattr("kubocd_gen.network.transport.CONNECT_TIMEOUT", 1.0)
     monkeypatch.setattr(connections, "_addresses", lambda *_: [address(swallowing), address(server.host)])
     one = client()
     assert "does not have p:1" in failure(one, Reference("a.example", "p", "1"), code="missing-package")

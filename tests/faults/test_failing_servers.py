@@ -13,9 +13,10 @@ from email.utils import format_datetime
 import pytest
 
 from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.packages.access import Access
-from kubocd_gen.packages.network import Network, NetworkError
-from kubocd_gen.packages.oci import CONTENT_TYPE, JSON_LIMIT, MANIFEST_TYPE, Descriptor, sha256
+from kubocd_gen.network.access import Access
+from kubocd_gen.network.settings import Network, NetworkError
+from kubocd_gen.packages.limits import LIMITS
+from kubocd_gen.packages.oci import CONTENT_TYPE, MANIFEST_TYPE, Descriptor, sha256
 from tests.faults.conftest import PLAIN, Client, NewClient, named
 from tests.support.fault_server import FaultServer, Reply, endless, hang_up, ranged, raw, reply, silent
 from tests.support.registry import CertificateAuthority
@@ -52,7 +53,7 @@ def blob_failure(client: Client, server: FaultServer, code: str = "registry-fail
 
 def told(error: KcdError, server: FaultServer, code: str) -> str:
     assert error.code == code
-    assert isinstance(error, NetworkError) == (code != "corrupt-blob")
+    assert isinstance(error, NetworkError) == (code not in ("corrupt-blob", "package-limit"))
     assert f"{error.message}{error.hint or ''}".isprintable()
     return f"{error.message} -- {error.hint}".replace(server.host, "HOST")
 
@@ -275,13 +276,18 @@ NO_MANIFESTS: list[tuple[str, Reply, str, str]] = [
         "registry-failed",
         "but compressed",
     ),
-    ("too long", reply(200, b" " * (JSON_LIMIT + 1), OF_MANIFEST), "registry-failed", "more than 4 MiB"),
-    ("said to be too long", reply(200, b"", OF_MANIFEST, length=JSON_LIMIT + 1), "registry-failed", "more than 4 MiB"),
+    ("too long", reply(200, b" " * (LIMITS.manifest + 1), OF_MANIFEST), "package-limit", "than the limit of 4 MiB"),
+    (
+        "said to be too long",
+        reply(200, b"", OF_MANIFEST, length=LIMITS.manifest + 1),
+        "package-limit",
+        "than the limit of 4 MiB",
+    ),
     (
         "endless",
         endless(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"4000\r\n" + b" " * 0x4000 + b"\r\n"),
-        "registry-failed",
-        "more than 4 MiB",
+        "package-limit",
+        "than the limit of 4 MiB",
     ),
     ("an error of any shape", reply(400, b'{"errors": [{"message": ["x"]}]}'), "registry-failed", "400 (Bad Request)"),
     ("an error that says why", reply(400, b'{"errors": [{"message": "\\u001b[2J"}]}'), "registry-failed", r"'\x1b[2J'"),
@@ -365,7 +371,7 @@ def test_silence_is_limited(slow: Reply, text: str, server: FaultServer, client:
 def test_a_server_that_drips_is_given_up(
     drip: Reply, server: FaultServer, client: NewClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kubocd_gen.packages.transport.CONNECT_TIMEOUT", 0.2)
+    monkeypatch.setattr("kubocd_gen.network.transport.CONNECT_TIMEOUT", 0.2)
     server.script(AT_TAG, drip)
     began = time.monotonic()
     text = failure(client(), server, access=Access(insecure=True, timeout=0.2))
@@ -548,6 +554,6 @@ def test_cookies_and_netrc_are_not_sent(
 
 @pytest.mark.parametrize("size", [1 << 31, (1 << 30) + 1])
 def test_a_blob_over_the_limit_is_not_asked_for(size: int, server: FaultServer, client: NewClient) -> None:
-    with pytest.raises(KcdError, match="the limit is"):
+    with pytest.raises(KcdError, match="is larger than the limit of 1 GiB"):
         client().registry.read_blob(named(server), Descriptor(CONTENT_TYPE, LAYER.digest, size), PLAIN, limit=1 << 30)
     assert server.asked == []

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from kubocd_gen.packages.hosts import BACKOFF_LIMIT, CONNECTIONS, LAST_WAIT, OUTAGE, TRIES, Host, Trouble
-from kubocd_gen.packages.network import CONNECT_TIMEOUT, Network, NetworkError
-from kubocd_gen.packages.transport import Transport
+from kubocd_gen.network.hosts import BACKOFF_LIMIT, CONNECTIONS, LAST_WAIT, OUTAGE, TRIES, Host, Trouble
+from kubocd_gen.network.settings import CONNECT_TIMEOUT, Network, NetworkError
+from kubocd_gen.network.transport import Transport
 from tests.faults.conftest import PLAIN, NewClient, named
 from tests.support.fault_server import FaultServer, each, hang_up, reply
 

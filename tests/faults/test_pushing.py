@@ -7,7 +7,7 @@ import base64
 import pytest
 
 from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.packages.access import Access
+from kubocd_gen.network.access import Access
 from kubocd_gen.packages.oci import MANIFEST_TYPE, sha256
 from tests.faults.conftest import PLAIN, Client, NewClient, named
 from tests.support.fault_server import FaultServer, hang_up, reply

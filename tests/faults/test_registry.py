@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.packages.access import Access
-from kubocd_gen.packages.network import Network
+from kubocd_gen.network.access import Access
+from kubocd_gen.network.settings import Network
 from kubocd_gen.packages.oci import CONFIG_TYPE, CONTENT_TYPE, MANIFEST_TYPE, parse_descriptor, sha256
 from kubocd_gen.packages.reference import Reference
 from tests.faults.conftest import PLAIN, NewClient

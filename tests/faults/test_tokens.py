@@ -12,10 +12,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.packages.access import Access
-from kubocd_gen.packages.credentials import Credentials
-from kubocd_gen.packages.exchange import Answer
-from kubocd_gen.packages.network import Network
+from kubocd_gen.network.access import Access
+from kubocd_gen.network.credentials import Credentials
+from kubocd_gen.network.exchange import Answer
+from kubocd_gen.network.settings import Network
 from kubocd_gen.packages.oci import MANIFEST_TYPE
 from kubocd_gen.packages.reference import Reference
 from tests.faults.conftest import PLAIN, Client, NewClient, named
@@ -56,7 +56,7 @@ def failure(client: Client, server: FaultServer, code: str, access: Access = PLA
     with pytest.raises(KcdError) as caught:
         read(client, server, access=access)
     error = caught.value
-    assert (error.code, error.exit_code) == (code, 4)
+    assert (error.code, error.exit_code) == (code, 1 if code == "package-limit" else 4)
     text = f"{error.message} -- {error.hint or ''}"
     assert text.isprintable()
     assert "hunter2" not in f"{text}{error!r}"
@@ -169,8 +169,8 @@ BAD_TOKENS: list[tuple[str, Reply, str, str]] = [
     ("letters", reply(200, '{"token": "hunter2é"}'.encode()), "registry-failed", "none that HTTP can carry"),
     ("empty", reply(200, b'{"token": ""}'), "registry-failed", "without a token"),
     ("packed", reply(200, b"x", {"Content-Encoding": "gzip"}), "registry-failed", "compressed"),
-    ("too long", reply(200, b" " * (4 << 20) + b"{}"), "registry-failed", "more than 4 MiB"),
-    ("endless", endless(b"HTTP/1.1 200 OK\r\n\r\n", b" " * 65536), "registry-failed", "more than 4 MiB"),
+    ("too long", reply(200, b" " * (4 << 20) + b"{}"), "package-limit", "--limit token=8MiB"),
+    ("endless", endless(b"HTTP/1.1 200 OK\r\n\r\n", b" " * 65536), "package-limit", "--limit token=8MiB"),
     ("not found", reply(404), "registry-failed", "answers with 404"),
     ("bad request", reply(400, b'{"token": "hunter2"}'), "registry-failed", "answers with 400"),
     ("down", reply(503), "registry-failed", "HOST answers 503"),

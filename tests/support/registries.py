@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.packages.access import Access
-from kubocd_gen.packages.network import NetworkError
+from kubocd_gen.network.access import Access
+from kubocd_gen.network.registry import Registry
+from kubocd_gen.network.settings import NetworkError
 from kubocd_gen.packages.oci import CONFIG_TYPE, CONTENT_TYPE, MANIFEST_TYPE, Descriptor, sha256
 from kubocd_gen.packages.reference import Reference
-from kubocd_gen.packages.registry import Registry
 
 
 @dataclass(slots=True)

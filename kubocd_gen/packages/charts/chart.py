@@ -10,6 +10,7 @@ from typing import Any
 from kubocd_gen.compiler.wording import described
 from kubocd_gen.diagnostics import KcdError
 from kubocd_gen.packages.charts.members import Member, read_chart_archive
+from kubocd_gen.packages.limits import LIMITS, Limits
 from kubocd_gen.packages.packing import NO_TIME, compressed, tarred
 from kubocd_gen.packages.text import shown
 from kubocd_gen.sources.scalars import number_text
@@ -63,17 +64,17 @@ class Chart:
         return f"{self.name} {self.version}"
 
 
-def read_chart(archive: bytes, *, describe: str) -> Chart:
+def read_chart(archive: bytes, *, describe: str, limits: Limits = LIMITS) -> Chart:
     """The chart in `archive`. Raises KcdError `bad-chart`, its sentence about `describe`, for anything else."""
-    members = read_chart_archive(archive, describe=describe)
+    members = read_chart_archive(archive, describe=describe, limits=limits)
     name, version, metadata = read_metadata(chart_yaml(members), describe=describe)
     newest = min(max(0, *(member.time for member in members)), _LATEST)
     return Chart(name, version, archive, metadata, newest)
 
 
-def repacked(archive: bytes, *, describe: str) -> Chart:
+def repacked(archive: bytes, *, describe: str, limits: Limits = LIMITS) -> Chart:
     """The chart of an archive that was packed just now, packed again so that the bytes depend on the files alone."""
-    members = read_chart_archive(archive, describe=describe)
+    members = read_chart_archive(archive, describe=describe, limits=limits)
     name, version, metadata = read_metadata(chart_yaml(members), describe=describe)
     files = {member.path: member.data for member in sorted(members, key=lambda member: member.path.split("/"))}
     return Chart(name, version, compressed(tarred(files)), metadata, NO_TIME)

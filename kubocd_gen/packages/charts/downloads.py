@@ -7,10 +7,10 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.packages.credentials import variable
-from kubocd_gen.packages.network import NetworkError
+from kubocd_gen.network.credentials import variable
+from kubocd_gen.network.settings import NetworkError
+from kubocd_gen.network.transport import Transport
 from kubocd_gen.packages.text import shown
-from kubocd_gen.packages.transport import Transport
 
 Credentials = Callable[[str], tuple[str, str] | None]
 """User and password for a host (`charts.example.com`, with a port where the URL has one), None where there are none."""

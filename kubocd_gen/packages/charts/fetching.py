@@ -7,21 +7,21 @@ import tempfile
 from pathlib import Path
 
 from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.network.credentials import CredentialStore
+from kubocd_gen.network.registry import Registry
+from kubocd_gen.network.settings import Network
+from kubocd_gen.network.transport import Transport
+from kubocd_gen.once import Once
 from kubocd_gen.packages.charts.chart import Chart
 from kubocd_gen.packages.charts.downloads import Credentials, Downloads
 from kubocd_gen.packages.charts.folder import Packed, Packer, chart_files
 from kubocd_gen.packages.charts.git import Git, GitTree
 from kubocd_gen.packages.charts.helm_repository import HelmRepositories
-from kubocd_gen.packages.charts.once import Once
 from kubocd_gen.packages.charts.registry_chart import fetch_from_registry
 from kubocd_gen.packages.charts.sources import ChartSource, GitChart, HelmRepositoryChart, LocalChart, RegistryChart
 from kubocd_gen.packages.charts.trees import LocalTree
-from kubocd_gen.packages.credentials import CredentialStore
-from kubocd_gen.packages.network import Network
 from kubocd_gen.packages.reference import parse_reference
-from kubocd_gen.packages.registry import Registry
 from kubocd_gen.packages.text import shown
-from kubocd_gen.packages.transport import Transport
 
 _FOR_ANY_HOST = ("KCD_OCI_USER", "KCD_OCI_SECRET")
 
@@ -44,7 +44,7 @@ class Charts:
         self._helm = helm
         self._scratch = scratch
         self._git = Git(network, credentials)
-        self._repositories = HelmRepositories(Downloads(transport, credentials), self._from_registry)
+        self._repositories = HelmRepositories(Downloads(transport, credentials), self._from_registry, network.limits)
         self._packed: Once[ChartSource, Packed] = Once()
         self._commits: Once[tuple[str, str], GitTree] = Once()
 
@@ -56,7 +56,7 @@ class Charts:
         if isinstance(source, HelmRepositoryChart):
             return Packed(self._repositories.fetch(source))
         if isinstance(source, RegistryChart):
-            return Packed(fetch_from_registry(source, self._registry))
+            return Packed(fetch_from_registry(source, self._registry, self._network.limits))
         packer = Packer(self._helm, self._network, self._credentials)
         with tempfile.TemporaryDirectory(dir=self._scratch) as folder:
             if isinstance(source, GitChart):
@@ -71,7 +71,7 @@ class Charts:
         return self._git.fetch(source, Path(tempfile.mkdtemp(dir=self._scratch)) / "store")
 
     def _from_registry(self, reference: str) -> Chart:
-        return fetch_from_registry(RegistryChart(parse_reference(reference)), self._registry)
+        return fetch_from_registry(RegistryChart(parse_reference(reference)), self._registry, self._network.limits)
 
 
 def open_charts(network: Network, transport: Transport, registry: Registry, helm: Path, scratch: Path) -> Charts:

@@ -19,10 +19,10 @@ from urllib.parse import urlsplit
 
 from kubocd_gen.diagnostics import KcdError
 from kubocd_gen.helm.process import Run, run_helm
+from kubocd_gen.network.settings import Network, NetworkError
 from kubocd_gen.packages.charts.chart import Chart, read_metadata, repacked
 from kubocd_gen.packages.charts.downloads import Credentials
 from kubocd_gen.packages.charts.trees import Keep, Tree, everything
-from kubocd_gen.packages.network import Network, NetworkError
 from kubocd_gen.packages.text import shown
 from kubocd_gen.sources.yaml_reader import first_document
 
@@ -69,7 +69,9 @@ class Packer:
         if run.stopped or run.returncode or len(archives) != 1:
             said = run.summary.replace(str(work.place(path)), path)
             raise KcdError(f"{describe} is not a chart that helm packs: {said}", code="bad-chart")
-        return Packed(repacked(archives[0].read_bytes(), describe=describe), tuple(work.warnings))
+        return Packed(
+            repacked(archives[0].read_bytes(), describe=describe, limits=self.network.limits), tuple(work.warnings)
+        )
 
     def _run(self, arguments: list[str], scratch: Path, timeout: float, **variables: str) -> Run:
         try:

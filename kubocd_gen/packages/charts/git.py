@@ -19,12 +19,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.network.credentials import variable
+from kubocd_gen.network.settings import Network, NetworkError
 from kubocd_gen.packages.charts.downloads import Credentials
 from kubocd_gen.packages.charts.members import is_plain_path
 from kubocd_gen.packages.charts.sources import GitChart
 from kubocd_gen.packages.charts.trees import Budget, Keep
-from kubocd_gen.packages.credentials import variable
-from kubocd_gen.packages.network import Network, NetworkError
 from kubocd_gen.packages.text import shown
 
 _SECONDS = 300.0  # for one git command; a shallow fetch of a large repository takes one minute

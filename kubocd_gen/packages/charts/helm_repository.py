@@ -7,9 +7,10 @@ from collections.abc import Callable
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from kubocd_gen.diagnostics import KcdError, nearest
+from kubocd_gen.network.exchange import TooLarge
+from kubocd_gen.once import Once
 from kubocd_gen.packages.charts.chart import Chart, is_version, read_chart, same_version
 from kubocd_gen.packages.charts.downloads import Downloads
-from kubocd_gen.packages.charts.once import Once
 from kubocd_gen.packages.charts.repository_index import (
     INDEX_LIMIT,
     BadIndexError,
@@ -19,7 +20,7 @@ from kubocd_gen.packages.charts.repository_index import (
     find_version,
 )
 from kubocd_gen.packages.charts.sources import HelmRepositoryChart
-from kubocd_gen.packages.oci import LAYER_LIMIT
+from kubocd_gen.packages.limits import LIMITS, Limits, over_limit
 from kubocd_gen.packages.text import shown
 
 FetchFromRegistry = Callable[[str], Chart]
@@ -29,7 +30,8 @@ FetchFromRegistry = Callable[[str], Chart]
 class HelmRepositories:
     """Helm repositories over HTTP; each index is fetched once a run."""
 
-    def __init__(self, downloads: Downloads, from_registry: FetchFromRegistry) -> None:
+    def __init__(self, downloads: Downloads, from_registry: FetchFromRegistry, limits: Limits = LIMITS) -> None:
+        self._limits = limits
         self._downloads = downloads
         self._from_registry = from_registry
         self._indexes: Once[str, bytes] = Once()
@@ -49,7 +51,11 @@ class HelmRepositories:
             chart = self._from_registry(url.removeprefix("oci://"))
         else:
             _check_scheme(url, describe)
-            archive = self._downloads.get(url, what=describe, limit=LAYER_LIMIT)
+            most = self._limits.chart_archive
+            try:
+                archive = self._downloads.get(url, what=describe, limit=most)
+            except TooLarge:
+                raise over_limit(f"{describe} is larger", "chart-archive", most) from None
             actual = hashlib.sha256(archive).hexdigest()
             if entry.digest is not None and entry.digest != actual:
                 raise KcdError(
@@ -57,7 +63,7 @@ class HelmRepositories:
                     code="corrupt-chart",
                     hint="the repository is wrong about its own chart: ask those who publish it",
                 )
-            chart = read_chart(archive, describe=describe)
+            chart = read_chart(archive, describe=describe, limits=self._limits)
         if chart.name != source.chart or not same_version(chart.version, source.version):
             message = f"{describe} is the chart {shown(chart.label)}, says its Chart.yaml"
             raise KcdError(message, code="bad-chart")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.packages.access import Access
+from kubocd_gen.network.access import Access
+from kubocd_gen.network.registry import Registry
 from kubocd_gen.packages.charts.chart import Chart, read_chart
 from kubocd_gen.packages.charts.sources import RegistryChart
-from kubocd_gen.packages.oci import CONFIG_TYPE, LAYER_LIMIT, MANIFEST_TYPE, parse_descriptor, parse_object
-from kubocd_gen.packages.registry import Registry
+from kubocd_gen.packages.limits import LIMITS, Limits
+from kubocd_gen.packages.oci import CONFIG_TYPE, MANIFEST_TYPE, parse_descriptor, parse_object
 from kubocd_gen.packages.text import shown
 
 CHART_CONFIG_TYPE = "application/vnd.cncf.helm.config.v1+json"
@@ -15,7 +16,7 @@ CHART_CONTENT_TYPE = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
 _OLD_CONTENT_TYPE = "application/tar+gzip"  # helm before 3.7
 
 
-def fetch_from_registry(source: RegistryChart, registry: Registry) -> Chart:
+def fetch_from_registry(source: RegistryChart, registry: Registry, limits: Limits = LIMITS) -> Chart:
     """The chart, byte for byte as the registry has it; a provenance file beside it is left there.
 
     Raises KcdError: `bad-chart` where the image is something else, and those of the registry.
@@ -39,5 +40,5 @@ def fetch_from_registry(source: RegistryChart, registry: Registry) -> Chart:
     if len(contents) != 1:
         message = f"{reference} has {len(contents)} layers with a chart, not one"
         raise KcdError(message, code="bad-chart")
-    archive = registry.read_blob(reference, contents[0], access, limit=LAYER_LIMIT)
-    return read_chart(archive, describe=f"the chart {reference}")
+    archive = registry.read_blob(reference, contents[0], access, limit=limits.layer)
+    return read_chart(archive, describe=f"the chart {reference}", limits=limits)

@@ -10,9 +10,9 @@ ROOT = Path(__file__).resolve().parents[3]
 QUICKSTART = ROOT / "fixtures/quickstart"
 CHECK = """
 import sys
-from kubocd_gen.packages.network import Network
-from kubocd_gen.packages.registry import Registry
-from kubocd_gen.packages.transport import Transport
+from kubocd_gen.network.settings import Network
+from kubocd_gen.network.registry import Registry
+from kubocd_gen.network.transport import Transport
 Registry(Network())
 from kubocd_gen.cli import cli
 try:

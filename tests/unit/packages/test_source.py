@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.packages.access import Access
+from kubocd_gen.network.access import Access
 from kubocd_gen.packages.cache import Cache
 from kubocd_gen.packages.chart_index import indexed_charts
 from kubocd_gen.packages.layout import OciLayout

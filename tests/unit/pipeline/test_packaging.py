@@ -8,12 +8,12 @@ import pytest
 from kubocd_gen.diagnostics import Findings, KcdError
 from kubocd_gen.helm.binary import find_helm
 from kubocd_gen.helm.engine import Helm
+from kubocd_gen.network.settings import NetworkError
 from kubocd_gen.packages.assembly import Assembled
 from kubocd_gen.packages.charts.chart import read_chart
 from kubocd_gen.packages.charts.fetching import Charts
 from kubocd_gen.packages.charts.folder import Packed
 from kubocd_gen.packages.charts.sources import ChartSource
-from kubocd_gen.packages.network import NetworkError
 from kubocd_gen.packages.oci import MANIFEST_TYPE, Descriptor
 from kubocd_gen.packages.publishing import Change
 from kubocd_gen.packages.reference import Reference

@@ -7,13 +7,13 @@ import pytest
 
 from kubocd_gen.diagnostics import KcdError
 from kubocd_gen.helm.binary import find_helm
+from kubocd_gen.network.credentials import CredentialStore
+from kubocd_gen.network.registry import Registry
+from kubocd_gen.network.settings import Network
+from kubocd_gen.network.transport import Transport
 from kubocd_gen.packages.charts.fetching import Charts
 from kubocd_gen.packages.charts.folder import Packed
 from kubocd_gen.packages.charts.sources import ChartSource
-from kubocd_gen.packages.credentials import CredentialStore
-from kubocd_gen.packages.network import Network
-from kubocd_gen.packages.registry import Registry
-from kubocd_gen.packages.transport import Transport
 
 CREDENTIALS = {"charts.example.com": ("alice", "secret")}
 Fetch = Callable[[ChartSource], Packed]

@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.packages.endpoints import DOCKER_HUB
-from kubocd_gen.packages.network import NetworkError
-from kubocd_gen.packages.oci import JSON_LIMIT, parse_object
+from kubocd_gen.network.endpoints import DOCKER_HUB
+from kubocd_gen.network.settings import NetworkError
+from kubocd_gen.packages.limits import LIMITS
+from kubocd_gen.packages.oci import parse_object
 from kubocd_gen.packages.text import shown
 
 HELPER_TIMEOUT = 30.0  # seconds; those of clouds ask over the network, some of them through a program of Python
@@ -204,7 +205,7 @@ def _read_config(path: Path) -> dict[str, Any] | None:
         raise _bad(f"{path} can't be read: {error.strerror}", "let its owner run kcd-gen") from None
     if data is None:
         return None
-    if len(data) > JSON_LIMIT:
+    if len(data) > LIMITS.manifest:
         raise _bad(f"{path} is too large for a file of credentials", _SYNTAX)
     try:
         return parse_object(data, what=str(path), code="bad-credentials", position=None)

@@ -16,15 +16,16 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.packages.credentials import Credentials, CredentialStore
-from kubocd_gen.packages.endpoints import Endpoint
-from kubocd_gen.packages.exchange import Answer
-from kubocd_gen.packages.http_fields import parse_challenges
-from kubocd_gen.packages.network import NetworkError
+from kubocd_gen.network.credentials import Credentials, CredentialStore
+from kubocd_gen.network.endpoints import Endpoint
+from kubocd_gen.network.exchange import Answer, TooLarge
+from kubocd_gen.network.http_fields import parse_challenges
+from kubocd_gen.network.settings import NetworkError
+from kubocd_gen.network.transport import Transport
+from kubocd_gen.network.urls import public
+from kubocd_gen.packages.limits import LIMITS, over_limit
 from kubocd_gen.packages.oci import parse_object
 from kubocd_gen.packages.text import shown
-from kubocd_gen.packages.transport import Transport
-from kubocd_gen.packages.urls import public
 
 LIFETIME = 60.0  # seconds of a token that does not say; the specification of the dialogue says so
 _LONGEST_LIFETIME = 3600.0
@@ -36,9 +37,13 @@ class Tokens:
     """The Authorization fields of a run, by host and scope; safe to use from several threads."""
 
     def __init__(
-        self, transport: Transport, store: CredentialStore, clock: Callable[[], float] = time.monotonic
+        self,
+        transport: Transport,
+        store: CredentialStore,
+        limit: int = LIMITS.token,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._transport, self._store, self._clock = transport, store, clock
+        self._transport, self._store, self._limit, self._clock = transport, store, limit, clock
         self._lock = threading.Lock()
         self._locks: dict[tuple[str, str], threading.Lock] = {}
         self._fields: dict[tuple[str, str], tuple[str, float]] = {}  # and until when they are good
@@ -101,7 +106,13 @@ class Tokens:
         timeout: float | None,
     ) -> tuple[str | None, float]:
         def ask(method: str, url: str, headers: Mapping[str, str], data: bytes | None = None) -> dict[str, Any]:
-            answer = self._transport.request(method, url, headers=headers, data=data, timeout=timeout)
+            try:
+                answer = self._transport.request(
+                    method, url, headers=headers, data=data, limit=self._limit, timeout=timeout
+                )
+            except TooLarge:
+                what = f"the answer of the token service {urlsplit(realm).netloc} of {endpoint} is larger"
+                raise over_limit(what, "token", self._limit) from None
             return _read_token_answer(answer, urlsplit(realm).netloc, endpoint)
 
         try:

@@ -6,11 +6,11 @@ import json
 from http import HTTPStatus
 
 from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.packages.access import Access
-from kubocd_gen.packages.credentials import Credentials, variable
-from kubocd_gen.packages.endpoints import Endpoint
-from kubocd_gen.packages.exchange import Answer
-from kubocd_gen.packages.network import NetworkError
+from kubocd_gen.network.access import Access
+from kubocd_gen.network.credentials import Credentials, variable
+from kubocd_gen.network.endpoints import Endpoint
+from kubocd_gen.network.exchange import Answer
+from kubocd_gen.network.settings import NetworkError
 from kubocd_gen.packages.text import shown
 
 _HELPERS = {

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.packages.limits import LIMITS, Limits
 
 CONNECT_TIMEOUT = 10.0  # seconds for looking a name up and for connecting, all its addresses together
 READ_TIMEOUT = 60.0  # seconds of silence before an answer or within one
@@ -34,4 +35,5 @@ class Network:
     offline: bool = False
     ca_file: Path | None = None  # PEM certificates that are trusted besides the system's
     mirrors: Mapping[str, str] = field(default_factory=dict)
+    limits: Limits = LIMITS
     progress: Callable[[str], None] = _say_nothing

@@ -12,7 +12,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from kubocd_gen.packages.network import NetworkError
+from kubocd_gen.network.settings import NetworkError
 
 CONNECTIONS = 4
 TRIES = 5

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.packages import credentials
-from kubocd_gen.packages.credentials import Credentials, CredentialStore, variable
+from kubocd_gen.network import credentials
+from kubocd_gen.network.credentials import Credentials, CredentialStore, variable
 
 HOST = "registry.example.com"
 

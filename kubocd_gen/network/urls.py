@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import SplitResult, urljoin, urlsplit
 
-from kubocd_gen.packages.network import NetworkError
+from kubocd_gen.network.settings import NetworkError
 from kubocd_gen.packages.text import shown
 
 _LONGEST = 8 * 1024

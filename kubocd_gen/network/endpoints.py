@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.packages.access import Access
+from kubocd_gen.network.access import Access
 from kubocd_gen.packages.reference import Reference
 from kubocd_gen.packages.text import shown
 

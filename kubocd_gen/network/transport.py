@@ -17,18 +17,18 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
-from kubocd_gen.packages.exchange import SLOWEST, Answer, Exchange, TooLarge, drain, new_exchange, prepared, sized
-from kubocd_gen.packages.hosts import CONNECTIONS, LAST_WAIT, Host, Trouble
-from kubocd_gen.packages.http_fields import range_start, retry_after, strong_etag
-from kubocd_gen.packages.network import CONNECT_TIMEOUT, Network, NetworkError
-from kubocd_gen.packages.oci import JSON_LIMIT
+from kubocd_gen.network.exchange import SLOWEST, Answer, Exchange, TooLarge, drain, new_exchange, prepared, sized
+from kubocd_gen.network.hosts import CONNECTIONS, LAST_WAIT, Host, Trouble
+from kubocd_gen.network.http_fields import range_start, retry_after, strong_etag
+from kubocd_gen.network.settings import CONNECT_TIMEOUT, Network, NetworkError
+from kubocd_gen.network.urls import NO_REGISTRY, follow, no_registry, public, split_url
+from kubocd_gen.packages.limits import LIMITS
 from kubocd_gen.packages.text import shown
-from kubocd_gen.packages.urls import NO_REGISTRY, follow, no_registry, public, split_url
 
 if TYPE_CHECKING:
     import requests
 
-    from kubocd_gen.packages.connections import Adapter, Watch
+    from kubocd_gen.network.connections import Adapter, Watch
 
 T = TypeVar("T")
 
@@ -71,7 +71,7 @@ class Transport:
         *,
         headers: Mapping[str, str] | None = None,
         data: bytes | None = None,
-        limit: int = JSON_LIMIT,
+        limit: int = LIMITS.manifest,
         timeout: float | None = None,
         size: int | None = None,
     ) -> Answer:
@@ -92,7 +92,7 @@ class Transport:
         *,
         headers: Mapping[str, str] | None = None,
         data: bytes | None = None,
-        limit: int = JSON_LIMIT,
+        limit: int = LIMITS.manifest,
         timeout: float | None = None,
     ) -> Answer:
         """One try of `request`, for the steps of what is tried as a whole by `retrying`. Raises Trouble as well."""
@@ -160,7 +160,7 @@ class Transport:
         self, exchange: Exchange, url: str, parts: SplitResult, headers: Mapping[str, str]
     ) -> tuple[Answer, str | None]:
         """The answer of one host, and where it redirects to."""
-        from kubocd_gen.packages.causes import FAILURES, cause_of
+        from kubocd_gen.network.causes import FAILURES, cause_of
 
         host = self._host(parts.netloc)
         self._check(host)
@@ -255,7 +255,7 @@ class Transport:
         return Answer(status, headers, bytes(exchange.received), url), None
 
     def _connections(self, *, tls: bool) -> Adapter:
-        from kubocd_gen.packages.connections import Adapter, tls_context
+        from kubocd_gen.network.connections import Adapter, tls_context
 
         with self._lock:
             if tls not in self._adapters:  # to read all that is trusted takes 50 ms
@@ -297,7 +297,7 @@ class Transport:
     @contextmanager
     def _watched(self, seconds: float) -> Iterator[Watch]:
         """A Watch that `close` finds."""
-        from kubocd_gen.packages.connections import Watch
+        from kubocd_gen.network.connections import Watch
 
         with Watch(seconds) as watch:
             with self._lock:

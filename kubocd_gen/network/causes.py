@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import requests.exceptions as requests_errors
 import urllib3.exceptions as urllib3_errors
 
-from kubocd_gen.packages.hosts import Trouble
-from kubocd_gen.packages.network import CONNECT_TIMEOUT
+from kubocd_gen.network.hosts import Trouble
+from kubocd_gen.network.settings import CONNECT_TIMEOUT
 from kubocd_gen.packages.text import shown
 
 FAILURES = (

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kubocd_gen import __version__
-from kubocd_gen.packages.network import READ_TIMEOUT, NetworkError
+from kubocd_gen.network.settings import READ_TIMEOUT, NetworkError
 from kubocd_gen.packages.oci import MIB
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import pytest
 
 from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.packages.access import Access
-from kubocd_gen.packages.endpoints import find_endpoint
+from kubocd_gen.network.access import Access
+from kubocd_gen.network.endpoints import find_endpoint
 from kubocd_gen.packages.reference import Reference
 
 

@@ -8,11 +8,17 @@ from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.packages.access import Access
-from kubocd_gen.packages.credentials import CredentialStore
-from kubocd_gen.packages.endpoints import Endpoint, find_endpoint
-from kubocd_gen.packages.exchange import Answer, TooLarge
-from kubocd_gen.packages.network import Network, NetworkError
+from kubocd_gen.network.access import Access
+from kubocd_gen.network.credentials import CredentialStore
+from kubocd_gen.network.endpoints import Endpoint, find_endpoint
+from kubocd_gen.network.exchange import Answer, TooLarge
+from kubocd_gen.network.refusals import corrupt, refusal, unexpected, web_page
+from kubocd_gen.network.settings import Network, NetworkError
+from kubocd_gen.network.shared import Shared
+from kubocd_gen.network.tokens import Tokens
+from kubocd_gen.network.transport import Transport
+from kubocd_gen.network.urls import follow, split_url
+from kubocd_gen.packages.limits import over_limit
 from kubocd_gen.packages.oci import (
     DOCKER_LIST_TYPE,
     DOCKER_MANIFEST_TYPE,
@@ -23,12 +29,7 @@ from kubocd_gen.packages.oci import (
     sha256,
 )
 from kubocd_gen.packages.reference import Reference
-from kubocd_gen.packages.refusals import corrupt, refusal, unexpected, web_page
-from kubocd_gen.packages.shared import Shared
 from kubocd_gen.packages.text import shown
-from kubocd_gen.packages.tokens import Tokens
-from kubocd_gen.packages.transport import Transport
-from kubocd_gen.packages.urls import follow, split_url
 
 _MANIFESTS = (MANIFEST_TYPE, INDEX_TYPE, DOCKER_MANIFEST_TYPE, DOCKER_LIST_TYPE)
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -52,7 +53,7 @@ class Registry:
         self._network = network
         self._transport = transport or Transport(network)
         self._store = store or CredentialStore()
-        self._tokens = Tokens(self._transport, self._store)
+        self._tokens = Tokens(self._transport, self._store, network.limits.token)
         self._blobs: Shared[bytes] = Shared()
         self._manifests: Shared[tuple[Descriptor, bytes]] = Shared()
 
@@ -71,10 +72,8 @@ class Registry:
         """The blob, verified. What broke off is continued; what is over `limit` bytes is not asked for."""
         endpoint = self._endpoint(reference, access)
         if descriptor.size > limit:
-            raise KcdError(
-                f"blob {descriptor.digest} of {reference} is {descriptor.size} bytes long; the limit is {limit}",
-                code="bad-archive",
-            )
+            what = f"blob {descriptor.digest} of {reference} is larger"
+            raise over_limit(what, "layer", limit, needed=descriptor.size)
         return self._blobs.fetch(
             (descriptor.digest, descriptor.size),
             endpoint,
@@ -154,7 +153,13 @@ class Registry:
     ) -> tuple[Descriptor, bytes]:
         name = f"{endpoint.repository}@{digest}" if digest else f"{endpoint.repository}:{reference.tag}"
         path, headers = ("manifests", digest or reference.tag), {"Accept": ", ".join(_MANIFESTS)}
-        answer = self._ask("GET", endpoint, path, access, actions, headers=headers)
+        most = self._network.limits.manifest
+        try:
+            answer = self._ask("GET", endpoint, path, access, actions, headers=headers, limit=most)
+        except TooLarge as error:
+            if "html" in error.media_type:
+                raise web_page(endpoint, name, "a manifest") from None
+            raise over_limit(f"the manifest of {name} at {endpoint} is larger", "manifest", most) from None
         if answer.status != HTTPStatus.OK:
             raise self._refusal(answer, endpoint, name, access, "read")
         if answer.headers.get("content-encoding", "identity") != "identity":
@@ -219,6 +224,7 @@ class Registry:
         *,
         headers: Mapping[str, str] | None = None,
         data: bytes | None = None,
+        limit: int | None = None,
         size: int | None = None,
         send: Send | None = None,
     ) -> Answer:
@@ -228,7 +234,7 @@ class Registry:
         field = self._tokens.known(endpoint, scope)
 
         ask: Send = send or self._transport.request
-        options = {} if size is None else {"size": size}
+        options = {name: value for name, value in (("limit", limit), ("size", size)) if value is not None}
 
         def sent() -> Answer:
             fields = {**(headers or {}), **({"Authorization": field} if field else {})}
