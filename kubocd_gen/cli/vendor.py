@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from kubocd_gen.cli.options import flags_of, jobs_option, progress_option, project_options, quiet_option
+from kubocd_gen.cli.options import flags_of, jobs_option, option, progress_option, project_options, quiet_option
 from kubocd_gen.cli.problems import say_problems
 from kubocd_gen.cli.progress import progress
 from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors
@@ -17,11 +17,13 @@ from kubocd_gen.packages.layout_writer import LayoutWriter
 from kubocd_gen.packages.lock import LOCK_FILE
 from kubocd_gen.pipeline.locking import stale_packages, vendor_packages, wanted_by
 from kubocd_gen.pipeline.packages import project_lock, remote, vendor_layout
+from kubocd_gen.problems import printable
 from kubocd_gen.project import load_project
 
 
 @click.command()
 @project_options
+@option("--prune", is_flag=True, help="Take away what the lock does not name.")
 @jobs_option
 @quiet_option
 @progress_option
@@ -34,22 +36,24 @@ def vendor(**given: Any) -> int:
     \b
     kcd-gen vendor                                  # into `packages.vendor` of kcd-gen.yaml
     kcd-gen vendor --vendor vendor/packages
+    kcd-gen vendor --prune                          # and nothing else is left in it
     kcd-gen build --offline --locked
     """
     findings = Findings()
     try:
-        copied, total = _vendor(given, findings)
+        copied, removed, total = _vendor(given, findings)
         if not given["quiet"]:
-            for name in copied:
-                click.echo(f"Vendored {name}")
+            for verb, names in (("Vendored", copied), ("Removed", removed)):
+                for name in names:
+                    click.echo(printable(f"{verb} {name}"))
             click.echo(f"{total} package{'' if total == 1 else 's'} in {given['vendor'] or 'the vendor layout'}")
     except (KcdError, KcdErrors) as error:
         findings.error(error)
     return say_problems(findings, quiet=given["quiet"])
 
 
-def _vendor(given: Mapping[str, Any], findings: Findings) -> tuple[list[str], int]:
-    """The names of the packages that were copied, and how many the lock has."""
+def _vendor(given: Mapping[str, Any], findings: Findings) -> tuple[list[str], list[str], int]:
+    """The names of the packages that were copied, and of those removed, and how many the lock has."""
     project = load_project(flags_of(given), Path.cwd())
     layout = vendor_layout(project)
     if project.vendor is None or layout is None:
@@ -74,4 +78,6 @@ def _vendor(given: Mapping[str, Any], findings: Findings) -> tuple[list[str], in
         copied = vendor_packages(lock, wanted, layout, writer, far, findings, jobs=jobs)
         for warning in far.warnings():
             findings.warning(warning)
-    return copied, len(lock.packages)
+    failed = any(one.severity == "error" for one in findings)
+    removed, _ = writer.keep_only(lock.packages) if given["prune"] and not failed else ([], 0)
+    return copied, removed, len(lock.packages)

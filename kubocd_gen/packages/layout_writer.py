@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from kubocd_gen.diagnostics import KcdError, Position
 from kubocd_gen.files import write_whole
 from kubocd_gen.packages.layout import OciLayout
 from kubocd_gen.packages.limits import LIMITS, over_limit
-from kubocd_gen.packages.oci import REF_NAME, Descriptor, parse_object, sha256
+from kubocd_gen.packages.oci import REF_NAME, Descriptor, parse_descriptor, parse_object, sha256
 from kubocd_gen.packages.reference import Reference
 
 _MARKER = b'{"imageLayoutVersion":"1.0.0"}'
@@ -86,6 +86,25 @@ class LayoutWriter:
         """The layout, as messages call it."""
         return f"the layout {self._name}"
 
+    def keep_only(self, names: Collection[str]) -> tuple[list[str], int]:
+        """Take away every image of another name, and the blobs that no image needs: those names, and how many blobs.
+
+        Images without a name, which other tools write, stay. Raises KcdError also where a manifest can't be read: what
+        it needs is not known then, and nothing is taken away.
+        """
+        with self._writing(), self._locked():
+            index = self._index()
+            kept = [entry for entry in index["manifests"] if _named(entry) is None or _named(entry) in names]
+            gone = sorted({str(_named(entry)) for entry in index["manifests"] if entry not in kept})
+            needed = _needed(kept, OciLayout(self.path, self._name), Position(f"{self._name}/index.json"))
+            if gone:
+                index["manifests"] = kept
+                write_whole(self.path / "index.json", json.dumps(index, indent=2).encode() + b"\n")
+            stale = [path for path in (self.path / "blobs" / "sha256").iterdir() if path.name not in needed]
+            for path in stale:
+                path.unlink()
+            return gone, len(stale)
+
     def _make(self) -> None:
         marker = self.path / "oci-layout"
         if marker.exists():
@@ -148,6 +167,23 @@ def tag_exists(reference: Reference, where: str, digest: str, descriptor: Descri
         code="tag-exists",
         hint="raise the tag in the manifest, or move the tag with --force; locks then no longer agree with it",
     )
+
+
+def _needed(entries: list[Any], layout: OciLayout, position: Position) -> set[str]:
+    """The digests, in hexadecimal, of all blobs that the images of `entries` are made of."""
+    found: set[str] = set()
+    waiting = list(entries)
+    while waiting:
+        what = f"an entry of {position}"
+        descriptor = parse_descriptor(waiting.pop(), what=what, code="bad-layout", position=position)
+        if descriptor.is_manifest and descriptor.hex not in found:
+            place = layout.position(descriptor)
+            data = layout.read_blob(descriptor, limit=LIMITS.manifest)
+            manifest = parse_object(data, what=str(place), code="bad-layout", position=place)
+            waiting += [manifest["config"]] if "config" in manifest else []
+            waiting += [part for key in ("layers", "manifests") for part in manifest.get(key) or ()]
+        found.add(descriptor.hex)
+    return found
 
 
 def _entry(reference: Reference, descriptor: Descriptor) -> dict[str, Any]:

@@ -117,6 +117,22 @@ def test_a_vendored_project_builds_without_registry_and_cache(registry: Running,
     assert run(workspace, "vendor --vendor packages --offline").exit == 0  # all there, all sound
 
 
+def test_prune_leaves_what_the_lock_names_and_no_blob_beside(registry: Running, workspace: Workspace) -> None:
+    old, new = (push(registry, workspace, "pruned/web", tag, WEB_MANIFEST + f"# {tag}\n") for tag in ("1.0.0", "1.0.1"))
+    release(workspace, "web", new)
+    for command in ("lock", "vendor --vendor fresh"):
+        assert run(workspace, command).exit == 0
+    release(workspace, "web", old)
+    for command in ("lock", "vendor --vendor vendored"):
+        assert run(workspace, command).exit == 0
+    release(workspace, "web", new)
+    assert run(workspace, "lock").exit == 0
+    outcome = run(workspace, "vendor --vendor vendored --prune")
+    assert outcome.out == f"Vendored {new}\nRemoved {old}\n1 package in vendored\n"
+    assert files_below(workspace.root / "vendored") == files_below(workspace.root / "fresh")
+    assert run(workspace, "build --vendor vendored --locked --offline").exit == 0
+
+
 def test_skopeo_reads_a_vendored_layout_whole(registry: Running, workspace: Workspace) -> None:
     reference = push(registry, workspace, "inspected/web")
     release(workspace, "web", reference)
@@ -181,7 +197,7 @@ def test_the_commands_of_the_page_on_locks_do_what_it_says(registry: Running, wo
         "clusters: [{name: prod, sources: [sources], output: output}]\n"
     )
     commands = re.findall(r"^\$ kcd-gen (.*?) *(?:#.*)?$", (ROOT / "docs/lock.md").read_text(), re.MULTILINE)
-    assert len(commands) == 11
+    assert len(commands) == 12
     for command in commands:
         outcome = kcd_gen(*shlex.split(command), directory=workspace.root)
         assert (outcome.exit, outcome.err) == (0, ""), command

@@ -14,6 +14,7 @@ from kubocd_gen.packages.layout import OciLayout
 from kubocd_gen.packages.layout_writer import LayoutWriter
 from kubocd_gen.packages.oci import CONFIG_TYPE, CONTENT_TYPE, MANIFEST_TYPE, Descriptor
 from kubocd_gen.packages.reference import Reference, parse_reference
+from tests.support.images import write_layout
 from tests.unit.packages.conftest import LAYER
 
 ONE = parse_reference("registry.example.com/p:1.0.0")
@@ -159,3 +160,20 @@ def test_many_writers_lose_nothing(tmp_path: Path) -> None:
         list(pool.map(run, range(3)))
     assert len(OciLayout(tmp_path / "layout").references()) == 60
     assert not list(tmp_path.rglob(".kcd-gen-*"))
+
+
+def test_keep_only_leaves_images_without_a_name_and_refuses_to_guess(tmp_path: Path) -> None:
+    write_layout(tmp_path, {"x.io/a:1": LAYER})
+    index = json.loads((tmp_path / "index.json").read_text())
+    index["manifests"].append({**index["manifests"][0], "annotations": {}})
+    (tmp_path / "index.json").write_text(json.dumps(index))
+    stray = tmp_path / "blobs" / "sha256" / ("0" * 64)
+    stray.write_bytes(b"left behind")
+    before = {path.name for path in stray.parent.iterdir()} - {stray.name}
+    assert LayoutWriter(tmp_path).keep_only([]) == (["x.io/a:1"], 1)
+    assert {path.name for path in stray.parent.iterdir()} == before
+    for path in stray.parent.iterdir():
+        path.write_bytes(b"damaged")
+    with pytest.raises(KcdError):
+        LayoutWriter(tmp_path).keep_only([])
+    assert {path.name for path in stray.parent.iterdir()} == before
