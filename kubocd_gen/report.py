@@ -38,8 +38,11 @@ def build_report(built: Sequence[Built], helm_version: str | None, diagnostics: 
     }
 
 
-def text_report(built: Sequence[Built], *, verbose: bool) -> Iterator[str]:
-    """What was done, in the controller's words, a line each; with `verbose` what stayed as it was, too."""
+def text_report(built: Sequence[Built], *, verbose: bool, written: bool = True) -> Iterator[str]:
+    """What was done, in the controller's words, a line each; with `verbose` what stayed as it was, too.
+
+    Where nothing was `written`, what would have been.
+    """
     for one in built:
         if one.plan is None:
             continue
@@ -48,27 +51,31 @@ def text_report(built: Sequence[Built], *, verbose: bool) -> Iterator[str]:
             if shown:
                 yield printable(f"{namespace}/{name}" if len(built) == 1 else f"{one.cluster.name}: {namespace}/{name}")
             for change in shown:
-                yield printable(f'  {_VERBS[change.change]} {change.kind} "{change.name}"')
-    yield from (_summary(one, several=len(built) > 1) for one in built)
+                verb = _VERBS[change.change]
+                if not written and change.change != "unchanged":
+                    verb = f"Would {verb.lower().removesuffix('d')}"
+                yield printable(f'  {verb} {change.kind} "{change.name}"')
+    yield from (_summary(one, several=len(built) > 1, written=written) for one in built)
 
 
-def _summary(one: Built, *, several: bool) -> str:
+def _summary(one: Built, *, several: bool, written: bool) -> str:
     compilation, counts = one.compilation, _files(one)
     name = printable(f"{one.cluster.name}: ") if several else ""
     total = len(compilation.releases) + len(compilation.failed)
     said = f"{name}{len(compilation.releases)} of {total} Release{'' if total == 1 else 's'} compiled"
     if one.plan is None:
         return f"{said}; nothing was written"
-    written = counts["created"] + counts["updated"]
-    files = "1 file" if written == 1 else f"{written} files"
-    return f"{said}; {files} written, {counts['removed']} removed, {counts['unchanged']} unchanged"
+    changed = counts["created"] + counts["updated"]
+    files = "1 file" if changed == 1 else f"{changed} files"
+    done = "written" if written else "would be written"
+    return f"{said}; {files} {done}, {counts['removed']} removed, {counts['unchanged']} unchanged"
 
 
 def _files(one: Built) -> dict[str, int]:
     """How many files of the output were created, updated, unchanged and removed, records of ownership aside."""
     counts = dict.fromkeys(_VERBS, 0)
     for change in one.plan.changes if one.plan else ():
-        if not change.path.startswith(".kcd-gen/"):
+        if not change.is_record:
             counts[change.change] += 1
     return counts
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -26,12 +27,17 @@ from kubocd_gen.cli.progress import progress
 from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors
 from kubocd_gen.helm.binary import find_helm, helm_version
 from kubocd_gen.helm.engine import Helm
-from kubocd_gen.pipeline.building import Built
+from kubocd_gen.output.drift import drift_lines, drift_summary
+from kubocd_gen.pipeline.building import Built, is_current
 from kubocd_gen.pipeline.building import build as run_build
 from kubocd_gen.pipeline.locking import other_helm
 from kubocd_gen.pipeline.packages import package_sources, project_lock
+from kubocd_gen.problems import printable
 from kubocd_gen.project import load_project
 from kubocd_gen.report import build_report, text_report
+from kubocd_gen.sources.discovery import display_path
+
+DRIFT = 3
 
 
 @click.command()
@@ -43,6 +49,9 @@ from kubocd_gen.report import build_report, text_report
     metavar="NAME",
     help="Let this protected Release vanish from the output; repeatable.",
 )
+@option("--check", is_flag=True, help="Write nothing; exit 3 where the output is not what the sources compile to.")
+@option("--full-diff", is_flag=True, help="With --check: show every difference to its end.")
+@option("--dry-run", is_flag=True, help="Write nothing; say what would be done.")
 @option("--helm", metavar="PATH", help="The helm binary to use, instead of the one installed beside kcd-gen.")
 @format_option
 @jobs_option
@@ -60,6 +69,8 @@ def build(**given: Any) -> int:
     kcd-gen build                                            # every cluster of kcd-gen.yaml
     kcd-gen build --source clusters/prod --output deploy/prod --vendor packages
     kcd-gen build --keep-going --format json > report.json   # what compiles, and a report
+    kcd-gen build --check                                    # in CI: is the output up to date? with the differences
+    kcd-gen build --dry-run                                  # what would change
     """
     findings = Findings()  # of the run; those of a cluster's compilation come with it
     built: list[Built] = []
@@ -69,12 +80,38 @@ def build(**given: Any) -> int:
     except (KcdError, KcdErrors) as error:  # of the project or of helm: there is nothing to compile, or nothing with
         findings.error(error)
     problems = [*findings, *(diagnostic for one in built for diagnostic in one.diagnostics)]
+    lines: Iterator[str] = iter(())
     if given["format_"] == "json":
-        click.echo(json.dumps(build_report(built, version, problems), indent=1))  # ASCII, whatever a source holds
+        lines = iter([json.dumps(build_report(built, version, problems), indent=1)])  # ASCII, whatever a source holds
+    elif given["check"] and not any(one.severity == "error" for one in problems):
+        lines = _drift(built, full=given["full_diff"], quiet=given["quiet"])
     elif not given["quiet"]:
-        for line in text_report(built, verbose=given["verbose"]):
-            click.echo(line)
-    return say_problems(problems, quiet=given["quiet"])
+        lines = text_report(built, verbose=given["verbose"], written=not (given["check"] or given["dry_run"]))
+    for line in lines:
+        click.echo(line)
+    code = say_problems(problems, quiet=given["quiet"])
+    return code or (DRIFT if given["check"] and not all(map(is_current, built)) else 0)
+
+
+def _drift(built: Sequence[Built], *, full: bool, quiet: bool) -> Iterator[str]:
+    """What --check has found, and the command that mends it."""
+    for one in built:
+        name = f"{one.cluster.name}: " if len(built) > 1 else ""
+        folder = display_path(one.cluster.output, Path.cwd())
+        if is_current(one):
+            if not quiet:
+                yield printable(f"{name}{folder} is what the sources compile to")
+            continue
+        changes = one.drift
+        if not quiet:
+            yield from map(printable, drift_lines(changes, folder, full=full))
+        said = drift_summary(changes) if changes else "an earlier build was interrupted"
+        yield printable(f"{name}{folder}: {said}; run: {_mending_command()}")
+
+
+def _mending_command() -> str:
+    """The command that was given, without what makes it a check."""
+    return shlex.join(["kcd-gen", *(word for word in sys.argv[1:] if word not in ("--check", "--full-diff"))])
 
 
 def _build(given: Mapping[str, Any], findings: Findings) -> tuple[list[Built], str | None]:
@@ -100,6 +137,7 @@ def _build(given: Mapping[str, Any], findings: Findings) -> tuple[list[Built], s
             jobs=jobs,
             keep_going=given["keep_going"],
             allow_protected_removal=given["allow_protected_removal"],
+            only_plan=given["check"] or given["dry_run"],
         )
         for warning in packages.warnings():
             findings.warning(warning)

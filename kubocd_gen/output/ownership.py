@@ -1,15 +1,18 @@
 """What kcd-gen owns in an output folder: the record that tells its files from everyone else's.
 
-Each Release has a record of its own, `.kcd-gen/<namespace>/<release>.list`: the paths that were written for it, one a
-line, sorted. It changes only when files come or go, not with their content, so that branches which change different
-Releases merge without conflict, and branches which change the same one conflict in its resources only. It is no YAML
-and no JSON because a merge may leave conflict marks in it: every line that is one of the Release's paths counts,
-whatever stands around it, and the next build writes the record anew.
+Each Release has a record of its own, `.kcd-gen/<namespace>/<release>.list`, so that branches which change different
+Releases merge without conflict: a line for each file that was written for it, its SHA-256 and its path, sorted by path,
+as `sha256sum` has them. What a file was when it was written tells an edit by hand from a change of the sources.
+
+It is no YAML and no JSON because a merge may leave conflict marks in it: every line that is one of the Release's paths
+counts, whatever stands around it, and the next build writes the record anew. Of a path that is there with two digests,
+as after such a merge, it is not known what was written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Mapping
 
 from kubocd_gen.output.tree import Tree
 
@@ -17,6 +20,10 @@ RECORDS = ".kcd-gen"
 SHARED_RECORD = f"{RECORDS}/shared.list"
 
 _SUFFIX = ".list"
+_LINE = re.compile(r"(?:(?P<digest>[0-9a-f]{64})  )?(?P<path>.+)")
+
+# The paths that a record lists, each with the SHA-256 of what was written, None where that is not known.
+Record = Mapping[str, str | None]
 
 
 def record_path(namespace: str, name: str) -> str:
@@ -30,12 +37,13 @@ def released(record: str) -> tuple[str, str]:
     return namespace, name
 
 
-def record_content(paths: Iterable[str]) -> bytes:
-    return "".join(f"{path}\n" for path in sorted(paths)).encode()
+def record_content(listed: Record) -> bytes:
+    lines = (f"{digest}  {path}" if digest else path for path, digest in sorted(listed.items()))
+    return "".join(f"{line}\n" for line in lines).encode()
 
 
-def read_records(tree: Tree) -> dict[str, frozenset[str]]:
-    """The paths that each record lists, by the record's own path."""
+def read_records(tree: Tree) -> dict[str, Record]:
+    """What each record lists, by the record's own path."""
     found = {}
     if tree.file(SHARED_RECORD):
         found[SHARED_RECORD] = _paths(tree, SHARED_RECORD)
@@ -66,6 +74,10 @@ def may_list(record: str, path: str) -> bool:
     return parts == ["flux", namespace, f"{name}.yaml"] or parts[:-1] == ["hr", namespace, name]
 
 
-def _paths(tree: Tree, record: str) -> frozenset[str]:
-    lines = tree.read(record).decode(errors="replace").splitlines()
-    return frozenset(line for line in lines if may_list(record, line))
+def _paths(tree: Tree, record: str) -> Record:
+    found: dict[str, str | None] = {}
+    for line in tree.read(record).decode(errors="replace").splitlines():
+        match = _LINE.fullmatch(line)
+        if match and may_list(record, path := match["path"]):
+            found[path] = match["digest"] if found.get(path, match["digest"]) == match["digest"] else None
+    return found

@@ -6,7 +6,8 @@ a report lists its resources.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from kubocd_gen.output.journal import interrupted_paths
 from kubocd_gen.output.ownership import (
     RECORDS,
     SHARED_RECORD,
+    Record,
     may_list,
     read_records,
     record_content,
@@ -53,12 +55,21 @@ class ReleaseOutput:
 
 @dataclass(frozen=True, slots=True)
 class FileChange:
-    """One file, its content on disk (None: not there) and the content that it gets (None: it is removed)."""
+    """One file, its content on disk (None: not there) and the content that it gets (None: it is removed).
+
+    `edited` says that what is on disk is not what kcd-gen wrote there: somebody has changed it since.
+    """
 
     path: str
     change: Change
     before: bytes | None
     after: bytes | None
+    edited: bool = False
+
+    @property
+    def is_record(self) -> bool:
+        """Whether this is a record of ownership, which no one reads but kcd-gen."""
+        return self.path.startswith(f"{RECORDS}/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,11 +150,16 @@ def plan_output(root: Path, releases: Sequence[ReleaseOutput], shared: Sequence[
             if not may_list(record, file.path) or file.path in wanted:
                 raise ValueError(f"{file.path} is not a path for {record}, or is given twice")
             wanted[file.path] = file.content
-        if listed := {file.path for file in files} | (records.get(record, frozenset()) & kept):
+        listed = {path: digest for path, digest in records.get(record, {}).items() if path in kept}
+        listed |= {file.path: _sha256(file.content) for file in files}
+        if listed:
             wanted[record] = record_content(listed)
-    recorded = frozenset[str]().union(records, *records.values())
+    written = {path: digest for record in records.values() for path, digest in record.items()}
+    recorded = frozenset[str]().union(records, written)
     removable = recorded - wanted.keys() - kept if complete else frozenset[str]()
-    changes = _compare(tree, wanted, removable, owned=recorded | interrupted_paths(tree))
+    moving = interrupted_paths(tree)  # of these it is not known which of two builds has written them
+    known = {path: digest for path, digest in written.items() if path not in moving}
+    changes = _compare(tree, wanted, removable, owned=recorded | moving, written=known)
     return Plan(root, tuple(releases), tuple(shared), complete, changes)
 
 
@@ -164,7 +180,7 @@ def read_written(root: Path, path: str) -> str | None:
 
 
 def _kept(
-    tree: Tree, records: dict[str, frozenset[str]], releases: Sequence[ReleaseOutput], *, complete: bool
+    tree: Tree, records: Mapping[str, Record], releases: Sequence[ReleaseOutput], *, complete: bool
 ) -> frozenset[str]:
     keeping = {release.record for release in releases if release.keep}
     written = {file.path for release in releases for file in release.files}
@@ -172,19 +188,19 @@ def _kept(
         path
         for record, paths in records.items()
         if not complete or record in keeping
-        for path in paths - written
+        for path in paths.keys() - written
         if tree.file(path)
     )
 
 
 def _compare(
-    tree: Tree, wanted: dict[str, bytes], removable: frozenset[str], *, owned: frozenset[str]
+    tree: Tree, wanted: dict[str, bytes], removable: frozenset[str], *, owned: frozenset[str], written: Record
 ) -> tuple[FileChange, ...]:
     changes: list[FileChange] = []
     errors: dict[tuple[str, str], KcdError] = {}  # one link or folder in the way is the problem of many files
     for path in sorted(wanted.keys() | removable):
         try:
-            changes += _compare_one(tree, path, wanted.get(path), owned)
+            changes += _compare_one(tree, path, wanted.get(path), owned, written.get(path))
         except KcdError as error:
             errors[error.code, str(error.position)] = error
     if errors:
@@ -192,7 +208,9 @@ def _compare(
     return tuple(changes)
 
 
-def _compare_one(tree: Tree, path: str, after: bytes | None, owned: frozenset[str]) -> list[FileChange]:
+def _compare_one(
+    tree: Tree, path: str, after: bytes | None, owned: frozenset[str], written: str | None
+) -> list[FileChange]:
     status = tree.file(path)
     if status is None:
         return [] if after is None else [FileChange(path, "created", None, after)]
@@ -201,7 +219,12 @@ def _compare_one(tree: Tree, path: str, after: bytes | None, owned: frozenset[st
     before = tree.read(path)
     if before == after:
         return [FileChange(path, "unchanged", after, after)]
-    return [FileChange(path, "removed" if after is None else "updated", before, after)]
+    edited = written is not None and _sha256(before) != written
+    return [FileChange(path, "removed" if after is None else "updated", before, after, edited)]
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _text(content: bytes | None) -> str | None:

@@ -12,7 +12,10 @@ from typing import Any
 from kubocd_gen.diagnostics import Diagnostic, Findings, KcdError, KcdErrors, Position
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.output.documents import keep_written_helm_releases
-from kubocd_gen.output.plan import OutputFile, Plan, ReleaseOutput, kept_paths, plan_output, read_written
+from kubocd_gen.output.drift import drift
+from kubocd_gen.output.journal import is_interrupted
+from kubocd_gen.output.plan import FileChange, OutputFile, Plan, ReleaseOutput, kept_paths, plan_output, read_written
+from kubocd_gen.output.tree import Tree
 from kubocd_gen.output.writer import write
 from kubocd_gen.output.yaml_emitter import emit_documents
 from kubocd_gen.packages.source import PackageSources
@@ -23,6 +26,7 @@ from kubocd_gen.sources.discovery import display_path
 
 _PRUNE_DISABLED = "kustomize.toolkit.fluxcd.io/prune: disabled"
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+_FATE = {"updated": "overwrites it", "removed": "removes it"}
 KUSTOMIZATION = "flux/kustomization.yaml"
 
 
@@ -33,6 +37,7 @@ class Built:
     compilation: Compilation
     plan: Plan | None
     diagnostics: tuple[Diagnostic, ...]
+    drift: tuple[FileChange, ...] = ()  # what --check is about: without hr/ where the project keeps that separate
 
     @property
     def cluster(self) -> Cluster:
@@ -47,8 +52,9 @@ def build(
     jobs: int,
     keep_going: bool = False,
     allow_protected_removal: Collection[str] = (),
+    only_plan: bool = False,
 ) -> list[Built]:
-    """Compile all clusters, plan all outputs, and then write; in the order of the project.
+    """Compile all clusters, plan all outputs, and then write, unless `only_plan`; in the order of the project.
 
     A cluster with an error keeps its output as it is, and without `keep_going` so do all the others.
     """
@@ -60,11 +66,13 @@ def build(
         if keep_going or not _has_errors(findings):
             try:
                 plan = _plan(compilation, project, allow_protected_removal)
+                _tell_of_edits(plan, project, findings)
             except KcdErrors as errors:
                 findings.error(errors)
             except KcdError as error:
                 findings.error(error)
-        return Built(compilation, plan, tuple(findings))
+        compared = drift(plan, charts=project.charts == "output") if plan else ()
+        return Built(compilation, plan, tuple(findings), compared)
 
     with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
         try:
@@ -74,7 +82,26 @@ def build(
             raise
     if not keep_going and any(_has_errors(built.diagnostics) for built in prepared):
         return [Built(built.compilation, None, built.diagnostics) for built in prepared]
-    return [_written(built) for built in prepared]
+    return prepared if only_plan else [_written(built) for built in prepared]
+
+
+def is_current(built: Built) -> bool:
+    """Whether the output is what the sources compile to, and no build was interrupted while it wrote it."""
+    return built.plan is not None and not built.drift and not is_interrupted(Tree(built.plan.root))
+
+
+def _tell_of_edits(plan: Plan, project: Project, findings: Findings) -> None:
+    for change in plan.changes:
+        if change.edited:
+            path = display_path(plan.root / change.path, project.root)
+            findings.warning(
+                KcdError(
+                    f"{path} was changed since kcd-gen wrote it; a build {_FATE[change.change]}",
+                    code="edited-output",
+                    position=Position(path),
+                    hint="change the sources instead; what stands there is in Git, if it was committed",
+                )
+            )
 
 
 def _written(built: Built) -> Built:

@@ -33,7 +33,8 @@ def test_a_first_plan_creates_everything_and_writes_nothing(tmp_path: Path) -> N
 
 def test_a_plan_holds_what_was_and_what_will_be(tmp_path: Path) -> None:
     build(tmp_path, release("web"))
-    (change,) = planned(tmp_path, release("web", replicas=2)).update
+    change, record = sorted(planned(tmp_path, release("web", replicas=2)).update, key=lambda one: one.is_record)
+    assert record.is_record
     assert change.path == "flux/default/web.yaml"
     assert b"replicas: 1" in (change.before or b"")
     assert b"replicas: 2" in (change.after or b"")
