@@ -12,6 +12,7 @@ from typing import Any
 from kubocd_gen.diagnostics import KcdError
 from kubocd_gen.packages.reference import Reference
 from kubocd_gen.packages.text import shown
+from kubocd_gen.processes import running
 
 _PATIENCE = 120  # seconds: cosign asks the registry and, without a key, the transparency log
 _INSTALL = "install it (https://docs.sigstore.dev/cosign/system_config/installation), or name it with --cosign PATH"
@@ -86,16 +87,15 @@ def _signers(reference: Reference, verify: Mapping[str, Any], cosign: Cosign) ->
 def _run(arguments: Sequence[str]) -> str | None:
     """What cosign complains of, as the end of a sentence; None where the signature is good."""
     try:
-        done = subprocess.run(
-            arguments, capture_output=True, text=True, errors="replace", timeout=_PATIENCE, stdin=subprocess.DEVNULL
-        )
+        with running(arguments) as process:
+            _, errors = process.communicate(timeout=_PATIENCE)
     except subprocess.TimeoutExpired:
         return f"cosign took longer than {_PATIENCE} seconds"
     except OSError as error:
         return f"cosign can't be run: {error.strerror}"
-    if done.returncode == 0:
+    if process.returncode == 0:
         return None
-    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+    lines = [line.strip() for line in errors.decode("utf-8", "replace").splitlines() if line.strip()]
     # Its last words are a bare "error during command execution: …" or the cause itself.
     said = next((line for line in reversed(lines) if line.lower().startswith("error:")), lines[-1] if lines else "")
-    return said.removeprefix("Error: ").removeprefix("error: ") or f"cosign exited with {done.returncode}"
+    return said.removeprefix("Error: ").removeprefix("error: ") or f"cosign exited with {process.returncode}"
