@@ -5,11 +5,14 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.network.access import Access
+from kubocd_gen.network.endpoints import find_endpoint
+from kubocd_gen.network.settings import NetworkError
 from kubocd_gen.packages.reference import Reference
 from kubocd_gen.packages.text import shown
 from kubocd_gen.processes import running
@@ -25,16 +28,19 @@ class Cosign:
     binary: str = "cosign"
     key: str | None = None  # a file, or what else `cosign verify --key` takes
     ca_file: Path | None = None
+    mirrors: Mapping[str, str] = field(default_factory=dict)
+    offline: bool = False
 
 
 def verify_signature(
-    reference: Reference, digest: str, verify: Mapping[str, Any], cosign: Cosign, *, insecure: bool = False
+    reference: Reference, digest: str, verify: Mapping[str, Any], cosign: Cosign, access: Access
 ) -> None:
     """Check that the image is signed as `verify`, a block of a Release's package, asks for.
 
-    With several identities in `matchOIDCIdentity` one that fits is enough, with none any signer will do: Flux's rules.
+    The signature is read where the image is: a mirror takes the registry's place. With several identities in
+    `matchOIDCIdentity` one that fits is enough, with none any signer will do: Flux's rules.
     Raises KcdError: `bad-signature`, `unknown-key` where a Secret holds the key and none is given, `missing-cosign`,
-    `unsupported-verification` for another provider than cosign.
+    `unsupported-verification` for another provider than cosign, `offline`.
     """
     provider = verify.get("provider", "cosign")
     if provider != "cosign":
@@ -46,9 +52,16 @@ def verify_signature(
     binary = shutil.which(cosign.binary)
     if binary is None:
         raise KcdError(f"there is no {cosign.binary} to verify {reference} with", code="missing-cosign", hint=_INSTALL)
-    image = f"{reference.registry}/{reference.repository}@{digest}"
+    if cosign.offline:
+        raise NetworkError(
+            f"the signature of {reference} would have to come from its registry, and --offline lets none be asked",
+            code="offline",
+            hint="verify it where the registry can be reached",
+        )
+    place = find_endpoint(reference, access, cosign.mirrors)
+    image = f"{place.registry}/{place.repository}@{digest}"
     common = [binary, "verify", "--output", "json"]
-    common += ["--allow-http-registry"] if insecure else []
+    common += ["--allow-http-registry"] if place.scheme == "http" else []
     common += ["--registry-cacert", str(cosign.ca_file)] if cosign.ca_file else []
     failures = []
     for signer in _signers(reference, verify, cosign):
