@@ -10,6 +10,7 @@ from importlib import import_module
 import click
 
 from kubocd_gen import __version__
+from kubocd_gen.processes import interruptible
 
 _COMMANDS = {
     "build": "Compile Releases into Flux resources and static Helm repositories.",
@@ -70,7 +71,8 @@ def main() -> None:
     # A run is short and leaves few cycles behind; at Python's default of 700 objects the collector takes a tenth of it.
     gc.set_threshold(100_000)
     try:
-        sys.exit(cli(prog_name="kcd-gen", standalone_mode=False) or 0)
+        with interruptible():
+            sys.exit(cli(prog_name="kcd-gen", standalone_mode=False) or 0)
     except click.exceptions.Exit as exit_:
         sys.exit(exit_.exit_code)
     except click.ClickException as error:

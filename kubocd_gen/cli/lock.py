@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,37 +71,47 @@ def lock(references: tuple[str, ...], **given: Any) -> int:
     kcd-gen lock --check --update               # has a tag moved?
     """
     findings = Findings()
-    moves: list[Move] = []
-    changed = False
+    outcome = Outcome()
     try:
         if references and not given["update"]:
             raise KcdError("REF names tags to move; give --update", code="usage")
-        moves, changed = _lock(references, given, findings)
+        outcome = _lock(references, given, findings)
     except (KcdError, KcdErrors) as error:
         findings.error(error)
     failed = any(one.severity == "error" for one in findings)
     if given["format_"] == "json":
-        click.echo(json.dumps(packages_report("lock", _changes(moves), list(findings)), indent=1))
+        click.echo(json.dumps(packages_report("lock", _changes(outcome.moves), list(findings)), indent=1))
     elif not failed and not given["quiet"]:
         command = "kcd-gen lock --update" if given["update"] else "kcd-gen lock"
-        for line in _lines(moves, check=given["check"], changed=changed, command=command):
+        for line in _lines(outcome, check=given["check"], command=command):
             click.echo(line)
-    return say_problems(findings, quiet=given["quiet"]) or (DRIFT if given["check"] and changed else 0)
+    return say_problems(findings, quiet=given["quiet"]) or (DRIFT if given["check"] and outcome.changed else 0)
 
 
-def _lock(references: Sequence[str], given: Mapping[str, Any], findings: Findings) -> tuple[list[Move], bool]:
-    """What moves, and whether the file is, or with --check would be, another one than before."""
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What moves, helm's version in the lock and here, and whether the file is, or would be, another than before."""
+
+    moves: Sequence[Move] = ()
+    old_helm: str | None = None
+    helm: str | None = None
+    changed: bool = False
+
+
+def _lock(references: Sequence[str], given: Mapping[str, Any], findings: Findings) -> Outcome:
     jobs = given["jobs"] or os.cpu_count() or 1
     project = load_project(flags_of(given), Path.cwd())
     if project.locked:
         raise KcdError("--locked takes the lock as it is; 'lock --check' tells whether it is complete", code="usage")
     old = project_lock(project) or Lock()
+    helm = minor(helm_version(find_helm(given["helm"])))
     with progress(wanted=not given["no_progress"]) as line:
         wanted, whole = wanted_by(project, findings)
         meant = chosen(wanted, references)
+        prune = whole and not given["clusters"]
         if given["check"] and not given["update"]:  # needs no registry
-            moves = stale_packages(wanted, old)
-            return moves, bool(moves) or not project.lock_path.exists()
+            moves = stale_packages(wanted, old, prune=prune)
+            return Outcome(moves, old.helm, helm, bool(moves) or old.helm != helm or not project.lock_path.exists())
         # A vendor layout is filled from the lock: it need not be there yet, and has nothing new to tell.
         if project.vendor and (not project.vendor.exists() or (given["update"] and not project.offline)):
             project = replace(project, vendor=None)
@@ -112,21 +122,21 @@ def _lock(references: Sequence[str], given: Mapping[str, Any], findings: Finding
             packages,
             findings,
             update=lambda name: given["update"] and (not meant or name in meant),
-            prune=whole and not given["clusters"],
+            prune=prune,
             allow_chart_change=given["allow_chart_change"],
         )
         for warning in packages.warnings():
             findings.warning(warning)
         if given["verify"] and not _failed(findings):
-            verify_packages(
-                wanted, pins, Cosign(given["cosign"], given["cosign_key"], project.ca_file), findings, jobs=jobs
+            cosign = Cosign(
+                given["cosign"], given["cosign_key"], project.ca_file, project.mirrors, offline=project.offline
             )
-    new = Lock(pins, minor(helm_version(find_helm(given["helm"]))))
-    text = lock_text(new).encode()
+            verify_packages(wanted, pins, cosign, findings, jobs=jobs)
+    text = lock_text(Lock(pins, helm)).encode()
     changed = not _holds(project, text)
     if changed and not given["check"] and not _failed(findings):
         _write(project, text)
-    return moves, changed
+    return Outcome(moves, old.helm, helm, changed)
 
 
 def _holds(project: Project, text: bytes) -> bool:
@@ -147,8 +157,8 @@ def _failed(findings: Findings) -> bool:
     return any(one.severity == "error" for one in findings)
 
 
-def _lines(moves: Sequence[Move], *, check: bool, changed: bool, command: str) -> Iterator[str]:
-    for move in moves:
+def _lines(outcome: Outcome, *, check: bool, command: str) -> Iterator[str]:
+    for move in outcome.moves:
         if move.old is None:
             yield f"{'Missing' if check else 'Locked'} {move.name} {_short(move.new) if move.new else ''}".rstrip()
         elif move.new is None:
@@ -156,9 +166,11 @@ def _lines(moves: Sequence[Move], *, check: bool, changed: bool, command: str) -
         else:
             yield f"{'Would move' if check else 'Moved'} {move.name} {_short(move.old)} → {_short(move.new)}"
             yield from _chart_lines(move.old, move.new)
-    if check and changed:
+    if outcome.old_helm is not None and outcome.old_helm != outcome.helm:
+        yield f"{'Would note' if check else 'Noted'} helm {outcome.helm}, was {outcome.old_helm}"
+    if check and outcome.changed:
         yield f"{LOCK_FILE} is not up to date; run '{command}'"
-    elif not changed:
+    elif not outcome.changed:
         yield f"{LOCK_FILE} is up to date"
 
 

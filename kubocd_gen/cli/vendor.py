@@ -68,14 +68,13 @@ def _vendor(given: Mapping[str, Any], findings: Findings) -> tuple[list[str], li
         )
     with progress(wanted=not given["no_progress"]) as line:
         wanted, _ = wanted_by(project, findings)
-        for move in stale_packages(wanted, lock):
-            if move.old is None:
-                hint = "run 'kcd-gen lock' first"
-                findings.warning(KcdError(f"{move.name} is not in {LOCK_FILE}", code="not-locked", hint=hint))
+        for move in stale_packages(wanted, lock, prune=False):
+            hint = "run 'kcd-gen lock' first"
+            findings.warning(KcdError(f"{move.name} is not in {LOCK_FILE}", code="not-locked", hint=hint))
         far = remote(project, line)
         jobs = given["jobs"] or os.cpu_count() or 1
         writer = LayoutWriter(project.vendor, str(layout.path))
-        copied = vendor_packages(lock, wanted, layout, writer, far, findings, jobs=jobs)
+        copied = vendor_packages(lock, wanted, layout, writer, far, findings, limits=project.limits, jobs=jobs)
         for warning in far.warnings():
             findings.warning(warning)
     failed = any(one.severity == "error" for one in findings)

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from kubocd_gen.processes import running
+
 # helm starts in 1 GiB of addresses, and renders a batch with 32 MiB of JSON in 3. A template that prints for ever gets
 # here in seconds, before it troubles the machine.
 ADDRESS_SPACE = 3 << 30
@@ -60,19 +62,9 @@ def run_helm(
 
     `variables` are set over its environment, which has nothing of the user's. Raises OSError where it can't be started.
     """
-    with subprocess.Popen(
-        [str(binary), *arguments],
-        cwd=home,
-        env={**_environment(home), **(variables or {})},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
-        try:
-            _limit_memory(process.pid)
-            stdout, stderr, stopped = _read(process, time.monotonic() + timeout)
-        finally:
-            process.kill()  # a no-op where it has ended
+    with running([str(binary), *arguments], {**_environment(home), **(variables or {})}, folder=home) as process:
+        _limit_memory(process.pid)
+        stdout, stderr, stopped = _read(process, time.monotonic() + timeout)
     return Run(process.returncode, stdout, stderr.decode("utf-8", "replace"), stopped)
 
 

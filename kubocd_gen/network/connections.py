@@ -16,7 +16,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from pathlib import Path
 from types import TracebackType
@@ -48,6 +48,7 @@ class Watch:
         self._socket: socket.socket | None = None
         self._timer: threading.Timer | None = None
         self._done = False
+        self._wake: Callable[[], None] | None = None
 
     def __enter__(self) -> Self:
         self._arm()
@@ -81,6 +82,15 @@ class Watch:
         with self._lock:
             self.aborted = True
             self._shut()
+            if self._wake is not None:
+                self._wake()
+
+    def on_abort(self, wake: Callable[[], None]) -> None:
+        """Call `wake` when the exchange is aborted: who waits for something else than the socket."""
+        with self._lock:
+            self._wake = wake
+            if self.aborted:
+                wake()
 
     def _arm(self) -> None:
         self._timer = threading.Timer(max(0.0, self._deadline - time.monotonic()), self._fire)
@@ -240,12 +250,15 @@ def _connect(host: str, port: int, limit: float | None) -> socket.socket:
     deadline = time.monotonic() + (limit if limit is not None else 3600.0)
     addresses = _addresses(host, port, deadline - time.monotonic())
     failure: OSError = OSError("the name has no address")
+    watch = _WATCH.get()
     for index, (family, kind, protocol, _, address) in enumerate(addresses):
         left = deadline - time.monotonic()
-        if left <= 0:
+        if left <= 0 or (watch is not None and watch.aborted):
             break
         sock = socket.socket(family, kind, protocol)
         try:
+            if watch is not None:
+                watch.guard(sock)  # a connection that is swallowed must not hold who wants to end
             sock.settimeout(min(left, max(_SHARE, left / (len(addresses) - index))))
             sock.connect(address)
             sock.settimeout(limit)
@@ -270,6 +283,9 @@ def _addresses(host: str, port: int, limit: float) -> list[Any]:
             answers.put(socket.gaierror(socket.EAI_NONAME, "no host name"))
 
     threading.Thread(target=ask, daemon=True).start()
+    watch = _WATCH.get()
+    if watch is not None:
+        watch.on_abort(lambda: answers.put(OSError("the network was shut down")))
     try:
         answer = answers.get(timeout=limit)
     except queue.Empty:

@@ -11,7 +11,6 @@ import binascii
 import json
 import os
 import re
-import signal
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping
@@ -25,6 +24,7 @@ from kubocd_gen.network.settings import NetworkError
 from kubocd_gen.packages.limits import LIMITS
 from kubocd_gen.packages.oci import parse_object
 from kubocd_gen.packages.text import shown
+from kubocd_gen.processes import running
 
 HELPER_TIMEOUT = 30.0  # seconds; those of clouds ask over the network, some of them through a program of Python
 _HELPER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -173,28 +173,16 @@ class CredentialStore:
 def _run(program: str, server: str, path: Path, environment: Mapping[str, str]) -> tuple[int, bytes]:
     """A helper's exit status, and its output, or where it fails what it says. Raises KcdError."""
     try:
-        process = subprocess.Popen(
-            [program, "get"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=dict(environment),
-            start_new_session=True,  # so that what it starts ends with it
-        )
+        with running([program, "get"], environment, talk=True) as process:
+            output, errors = process.communicate(server.encode(), timeout=HELPER_TIMEOUT)
+    except subprocess.TimeoutExpired:
+        hint = f"{_try(program, server)}; it may be waiting for a password or a browser"
+        raise _bad(f"the credential helper {program} does not end within {HELPER_TIMEOUT:.0f} s", hint) from None
     except FileNotFoundError:
         hint = f"install it, or take it out of {path}"
         raise _bad(f"the credential helper {program} that {path} names is not installed", hint) from None
     except OSError as error:
         raise _bad(f"the credential helper {program} can't be run: {error.strerror}", _try(program, server)) from None
-    with process:
-        try:
-            output, errors = process.communicate(server.encode(), timeout=HELPER_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            hint = f"{_try(program, server)}; it may be waiting for a password or a browser"
-            raise _bad(f"the credential helper {program} does not end within {HELPER_TIMEOUT:.0f} s", hint) from None
-        finally:
-            if process.returncode is None:
-                os.killpg(process.pid, signal.SIGKILL)
     return process.returncode, output if process.returncode == 0 else output + errors
 
 

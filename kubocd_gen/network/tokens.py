@@ -30,6 +30,7 @@ from kubocd_gen.packages.text import shown
 LIFETIME = 60.0  # seconds of a token that does not say; the specification of the dialogue says so
 _LONGEST_LIFETIME = 3600.0
 _EARLY = 5.0  # seconds before its end, a token is not used any more: it has a way to go
+_ANY = ""  # no scope
 _TOKEN = re.compile(r"[\x21-\x7e]{1,65536}")  # what may stand in a header field
 
 
@@ -50,8 +51,11 @@ class Tokens:
 
     def known(self, endpoint: Endpoint, scope: str) -> str | None:
         """The field that is good for now, without asking anybody."""
-        field, end = self._fields.get(_key(endpoint, scope), ("", 0.0))
-        return field if field and self._clock() < end else None
+        for key in (_key(endpoint, scope), _key(endpoint, _ANY)):
+            field, end = self._fields.get(key, ("", 0.0))
+            if field and self._clock() < end:
+                return field
+        return None
 
     def answer(
         self, endpoint: Endpoint, scope: str, refusal: Answer, refused: str | None, timeout: float | None
@@ -70,6 +74,8 @@ class Tokens:
             field, lifetime = self._new(endpoint, scope, refusal, timeout)
             if field is None or field == refused:
                 return None
+            # A password is good for all of the host: with it, each further repository costs one request, not two.
+            key = _key(endpoint, _ANY) if field.startswith("Basic ") else key
             self._fields[key] = field, self._clock() + lifetime
             return field
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.network.access import Access
+from kubocd_gen.network.endpoints import find_endpoint
+from kubocd_gen.network.settings import NetworkError
 from kubocd_gen.packages.reference import Reference
 from kubocd_gen.packages.text import shown
+from kubocd_gen.processes import running
 
 _PATIENCE = 120  # seconds: cosign asks the registry and, without a key, the transparency log
 _INSTALL = "install it (https://docs.sigstore.dev/cosign/system_config/installation), or name it with --cosign PATH"
@@ -24,16 +28,19 @@ class Cosign:
     binary: str = "cosign"
     key: str | None = None  # a file, or what else `cosign verify --key` takes
     ca_file: Path | None = None
+    mirrors: Mapping[str, str] = field(default_factory=dict)
+    offline: bool = False
 
 
 def verify_signature(
-    reference: Reference, digest: str, verify: Mapping[str, Any], cosign: Cosign, *, insecure: bool = False
+    reference: Reference, digest: str, verify: Mapping[str, Any], cosign: Cosign, access: Access
 ) -> None:
     """Check that the image is signed as `verify`, a block of a Release's package, asks for.
 
-    With several identities in `matchOIDCIdentity` one that fits is enough, with none any signer will do: Flux's rules.
+    The signature is read where the image is: a mirror takes the registry's place. With several identities in
+    `matchOIDCIdentity` one that fits is enough, with none any signer will do: Flux's rules.
     Raises KcdError: `bad-signature`, `unknown-key` where a Secret holds the key and none is given, `missing-cosign`,
-    `unsupported-verification` for another provider than cosign.
+    `unsupported-verification` for another provider than cosign, `offline`.
     """
     provider = verify.get("provider", "cosign")
     if provider != "cosign":
@@ -45,9 +52,16 @@ def verify_signature(
     binary = shutil.which(cosign.binary)
     if binary is None:
         raise KcdError(f"there is no {cosign.binary} to verify {reference} with", code="missing-cosign", hint=_INSTALL)
-    image = f"{reference.registry}/{reference.repository}@{digest}"
+    if cosign.offline:
+        raise NetworkError(
+            f"the signature of {reference} would have to come from its registry, and --offline lets none be asked",
+            code="offline",
+            hint="verify it where the registry can be reached",
+        )
+    place = find_endpoint(reference, access, cosign.mirrors)
+    image = f"{place.registry}/{place.repository}@{digest}"
     common = [binary, "verify", "--output", "json"]
-    common += ["--allow-http-registry"] if insecure else []
+    common += ["--allow-http-registry"] if place.scheme == "http" else []
     common += ["--registry-cacert", str(cosign.ca_file)] if cosign.ca_file else []
     failures = []
     for signer in _signers(reference, verify, cosign):
@@ -86,16 +100,15 @@ def _signers(reference: Reference, verify: Mapping[str, Any], cosign: Cosign) ->
 def _run(arguments: Sequence[str]) -> str | None:
     """What cosign complains of, as the end of a sentence; None where the signature is good."""
     try:
-        done = subprocess.run(
-            arguments, capture_output=True, text=True, errors="replace", timeout=_PATIENCE, stdin=subprocess.DEVNULL
-        )
+        with running(arguments) as process:
+            _, errors = process.communicate(timeout=_PATIENCE)
     except subprocess.TimeoutExpired:
         return f"cosign took longer than {_PATIENCE} seconds"
     except OSError as error:
         return f"cosign can't be run: {error.strerror}"
-    if done.returncode == 0:
+    if process.returncode == 0:
         return None
-    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+    lines = [line.strip() for line in errors.decode("utf-8", "replace").splitlines() if line.strip()]
     # Its last words are a bare "error during command execution: …" or the cause itself.
     said = next((line for line in reversed(lines) if line.lower().startswith("error:")), lines[-1] if lines else "")
-    return said.removeprefix("Error: ").removeprefix("error: ") or f"cosign exited with {done.returncode}"
+    return said.removeprefix("Error: ").removeprefix("error: ") or f"cosign exited with {process.returncode}"

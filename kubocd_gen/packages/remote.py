@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from kubocd_gen.diagnostics import KcdError, Position
 from kubocd_gen.network.access import Access
+from kubocd_gen.once import Once
 from kubocd_gen.packages.cache import Cache
 from kubocd_gen.packages.limits import LIMITS
 from kubocd_gen.packages.oci import Descriptor
@@ -24,23 +25,39 @@ class Remote:
     def __init__(self, connect: Callable[[], Registry], cache: Cache | None) -> None:
         self._connect = connect
         self.cache = cache
+        self._lock = threading.Lock()
+        self._registry: Registry | None = None
+        self._closed = False
+        self._tags: Once[tuple[Reference, Access], Descriptor] = Once()
 
-    @cached_property
+    @property
     def registry(self) -> Registry:
-        return self._connect()
+        """The one client of the run: connections, tokens and what is under way are counted in it."""
+        with self._lock:  # functools.cached_property would make one a thread
+            if self._registry is None:
+                self._registry = self._connect()
+                if self._closed:  # while the client was imported
+                    self._registry.close()
+            return self._registry
 
     def resolve(self, reference: Reference, access: Access) -> Descriptor:
-        """The manifest that the tag stands for now: one small request. Raises KcdError as `Registry.resolve` does."""
-        return self.registry.resolve(reference, access)
+        """The manifest that the tag stands for now: one small request. Raises KcdError as `Registry.resolve` does.
+
+        A tag is asked for once a run, however patient the Releases that name it are: it could move meanwhile.
+        """
+        way = Access(insecure=access.insecure)
+        return self._tags.get((reference, way), lambda: self.registry.resolve(reference, access))
 
     def close(self) -> None:
-        """Break off what is under way."""
-        if "registry" in self.__dict__:
-            self.registry.close()
+        """Break off what is under way, and begin nothing more."""
+        with self._lock:
+            self._closed = True
+            if self._registry is not None:
+                self._registry.close()
 
     def warnings(self) -> tuple[KcdError, ...]:
         """What the user should know though nothing failed, once each."""
-        said = self.registry.warnings() if "registry" in self.__dict__ else ()
+        said = self._registry.warnings() if self._registry is not None else ()
         trouble = self.cache.trouble if self.cache else None
         return (*said, trouble) if trouble else said
 
@@ -66,6 +83,13 @@ class RemoteBlobs:
         self.asked = True
         if descriptor.is_manifest:
             _, data = self.remote.registry.read_manifest(self.reference, descriptor.digest, self.access)
+            if len(data) != descriptor.size:  # a digest alone is asked for: the size is what the lock says
+                what = f"the manifest of {self.reference} is {len(data)} bytes long"
+                raise KcdError(
+                    f"{what}; its descriptor says {descriptor.size}",
+                    code="corrupt-blob",
+                    hint=f"where the lock was edited, pin it anew: kcd-gen lock --update {self.reference}",
+                )
         else:
             data = self.remote.registry.read_blob(self.reference, descriptor, self.access, limit=limit)
         if cache is not None:

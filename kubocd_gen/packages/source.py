@@ -129,19 +129,36 @@ class PackageSources:
                 raise self._missing(reference, pin)
             places.append(far)
         image = self._read(reference, pin.manifest, places[0])
-        if image.layer.digest != pin.layer.digest:
+        if (image.layer.digest, image.layer.size) != (pin.layer.digest, pin.layer.size):
             raise KcdError(
-                f"{LOCK_FILE} gives {reference} the layer {pin.layer.digest}; its manifest has {image.layer.digest}",
+                f"{LOCK_FILE} gives {reference} the layer {pin.layer.digest} of {pin.layer.size} bytes; "
+                f"its manifest has {image.layer.digest} of {image.layer.size}",
                 code="bad-lock",
                 hint=f"pin it anew: kcd-gen lock --update {reference}",
             )
         # Only when the registry had to be asked anyway: a build that has everything asks nobody.
         if far is not None and far.asked and self._remote is not None:
-            now = self._remote.resolve(reference, request.access)
-            if now.digest != pin.manifest.digest:
-                hint = f"this build uses the locked one; to take the new one: kcd-gen lock --update {reference}"
-                warnings.append(_moved(reference, pin, now, f"at {reference.registry}", hint))
+            warnings += self._moved_meanwhile(self._remote, request, pin)
         return image
+
+    def _moved_meanwhile(self, remote: Remote, request: PackageRequest, pin: Pin) -> list[KcdError]:
+        reference = request.reference
+        try:
+            now = remote.resolve(reference, request.access)
+        except KcdError as error:  # the locked image is there: the build does not need the tag
+            if error.code != "missing-package":
+                return []
+            return [
+                KcdError(
+                    f"{reference} is gone at {reference.registry}; {LOCK_FILE} has {pin.manifest.digest}",
+                    code="moved-tag",
+                    hint="this build uses the locked one; vendor it before it is deleted, too: kcd-gen vendor",
+                )
+            ]
+        if now.digest == pin.manifest.digest:
+            return []
+        hint = f"this build uses the locked one; to take the new one: kcd-gen lock --update {reference}"
+        return [_moved(reference, pin, now, f"at {reference.registry}", hint)]
 
     def _read(self, reference: Reference, manifest: Descriptor, store: BlobStore) -> PackageImage:
         try:

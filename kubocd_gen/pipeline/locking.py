@@ -15,6 +15,7 @@ from kubocd_gen.packages.cosign import Cosign, verify_signature
 from kubocd_gen.packages.image import read_parts
 from kubocd_gen.packages.layout import OciLayout
 from kubocd_gen.packages.layout_writer import LayoutWriter
+from kubocd_gen.packages.limits import Limits
 from kubocd_gen.packages.lock import LOCK_FILE, Lock, Pin, changed_charts
 from kubocd_gen.packages.oci import Descriptor
 from kubocd_gen.packages.reference import Reference, parse_reference
@@ -131,10 +132,11 @@ def lock_packages(
     return pins, moves
 
 
-def stale_packages(wanted: Sequence[Wanted], lock: Lock) -> list[Move]:
-    """The packages that the lock lacks, which are not looked at, and those in it that nobody wants."""
+def stale_packages(wanted: Sequence[Wanted], lock: Lock, *, prune: bool) -> list[Move]:
+    """The packages that the lock lacks, which are not looked at, and with `prune` those in it that nobody wants."""
     names = {one.name for one in wanted}
-    return [Move(name, lock.packages.get(name), None) for name in sorted(names ^ lock.packages.keys())]
+    stale = names ^ lock.packages.keys() if prune else names - lock.packages.keys()
+    return [Move(name, lock.packages.get(name), None) for name in sorted(stale)]
 
 
 def verify_packages(
@@ -147,7 +149,7 @@ def verify_packages(
         request = one.request
         try:
             digest = pins[one.name].manifest.digest
-            verify_signature(request.reference, digest, block, cosign, insecure=request.access.insecure)
+            verify_signature(request.reference, digest, block, cosign, request.access)
         except KcdError as error:
             error.position = one.position
             return error
@@ -167,6 +169,7 @@ def vendor_packages(
     remote: Remote,
     findings: Findings,
     *,
+    limits: Limits,
     jobs: int,
 ) -> list[str]:
     """Copy every locked package into the layout; the names of those that it did not have so. Problems to `findings`.
@@ -180,7 +183,7 @@ def vendor_packages(
         try:
             reference = parse_reference(name)
             blobs = remote.blobs(reference, access.get(name, Access()))
-            return _vendor(reference, lock.packages[name], layout, writer, blobs)
+            return _vendor(reference, lock.packages[name], layout, writer, blobs, limits)
         except KcdError as error:
             error.position = error.position or position.get(name)
             return error
@@ -215,17 +218,20 @@ def minor(version: str) -> str | None:
     return found.group() if found else None
 
 
-def _vendor(reference: Reference, pin: Pin, layout: OciLayout, writer: LayoutWriter, blobs: RemoteBlobs) -> bool:
+def _vendor(
+    reference: Reference, pin: Pin, layout: OciLayout, writer: LayoutWriter, blobs: RemoteBlobs, limits: Limits
+) -> bool:
     def copy(descriptor: Descriptor) -> bool:
+        limit = limits.manifest if descriptor.is_manifest else limits.layer
         try:
-            layout.read_blob(descriptor)
+            layout.read_blob(descriptor, limit=limit)
         except KcdError:  # missing, or damaged: the writer replaces it
-            writer.put_blob(blobs.read_blob(descriptor), descriptor.media_type)
+            writer.put_blob(blobs.read_blob(descriptor, limit=limit), descriptor.media_type)
             return True
         return False
 
     copied = copy(pin.manifest)
-    config, layer = read_parts(reference, pin.manifest, layout)
+    config, layer = read_parts(reference, pin.manifest, layout, limits)
     # The manifest is named last: who reads the layout meanwhile finds a whole image under a name, or no name.
     copied = copy(config) | copy(layer) | copied
     return writer.tag(reference, pin.manifest) or copied

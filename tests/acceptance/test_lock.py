@@ -107,6 +107,39 @@ def test_check_with_update_tells_which_tags_have_moved(web: Workspace) -> None:
     assert "run 'kcd-gen lock --update'" in outcome.out
 
 
+def test_check_of_one_cluster_has_no_word_about_the_packages_of_others(workspace: Workspace) -> None:
+    workspace.release("web")
+    workspace.release("other", package=OTHER)
+    workspace.package()
+    workspace.package(reference=OTHER)
+    (workspace.root / "kcd-gen.yaml").write_text(
+        "apiVersion: kcd-gen/v1alpha1\nkind: Project\npackages: {vendor: packages}\nclusters:\n"
+        "- {name: one, sources: [sources/default-web.yaml], output: one}\n"
+        "- {name: two, sources: [sources/default-other.yaml], output: two}\n"
+    )
+    for command in ("lock", "lock --check", "lock --check --cluster one"):
+        assert kcd_gen(*command.split(), directory=workspace.root).exit == 0
+    (workspace.root / LOCK).unlink()
+    assert kcd_gen("lock", "--check", "--cluster", "one", directory=workspace.root).exit == 3
+
+
+def test_another_helm_makes_the_lock_stale_and_is_told(web: Workspace) -> None:
+    path = web.root / LOCK
+    path.write_text(re.sub("helm: .*", "helm: '3.0'", path.read_text()))
+    checked = lock(web, "--check")
+    assert checked.exit == 3
+    assert checked.out.startswith("Would note helm 3.")
+    assert lock(web).out.endswith(", was 3.0\n")
+    assert lock(web, "--check").exit == 0
+
+
+def test_vendor_works_within_the_limits_of_the_project(web: Workspace) -> None:
+    (web.root / "packages").rename(web.root / "elsewhere")
+    run = ("--source", "sources", "--output", "output", "--vendor", "elsewhere", "--offline")
+    assert kcd_gen("vendor", *run, "--limit", "layer=100", directory=web.root).exit != 0
+    assert kcd_gen("vendor", *run, directory=web.root).exit == 0
+
+
 def test_json_says_what_moved(web: Workspace) -> None:
     (web.root / LOCK).unlink()
     report = json.loads(lock(web, "--format", "json").out)
@@ -194,12 +227,16 @@ def signed(workspace: Workspace, verify: str) -> Workspace:
     return workspace
 
 
+def verify(workspace: Workspace, *flags: str) -> Outcome:
+    return workspace.run("lock", "--verify", *flags)
+
+
 KEYLESS = "{provider: cosign, matchOIDCIdentity: [{issuer: '^https://a$', subject: '^b$'}, {issuer: c, subject: d}]}"
 
 
 def test_a_signature_is_checked_by_digest_for_the_signer_that_the_release_names(workspace: Workspace) -> None:
     signed(workspace, KEYLESS)
-    assert lock(workspace, "--verify", "--cosign", cosign(workspace, "exit 0")).exit == 0
+    assert verify(workspace, "--cosign", cosign(workspace, "exit 0")).exit == 0
     arguments = (workspace.root / "arguments").read_text().splitlines()
     digest = locked(workspace)[WEB]["digest"]
     assert arguments[-1] == f"registry.example.com/demo/web@{digest}"
@@ -207,16 +244,32 @@ def test_a_signature_is_checked_by_digest_for_the_signer_that_the_release_names(
     assert "--certificate-oidc-issuer-regexp=^https://a$" in arguments
 
 
+def test_a_signature_is_looked_for_at_the_mirror_and_never_offline(workspace: Workspace) -> None:
+    signed(workspace, KEYLESS)
+    (workspace.root / "kcd-gen.yaml").write_text(
+        "apiVersion: kcd-gen/v1alpha1\nkind: Project\n"
+        "clusters: [{name: one, sources: [sources], output: output}]\n"
+        "packages: {vendor: packages, mirrors: {registry.example.com: 'http://mirror.example.com/far'}}\n"
+    )
+    flags = ("lock", "--verify", "--cosign", cosign(workspace, "exit 0"))
+    assert kcd_gen(*flags, "--offline", directory=workspace.root).exit == 4
+    assert not (workspace.root / "arguments").exists()
+    assert kcd_gen(*flags, directory=workspace.root).exit == 0
+    arguments = (workspace.root / "arguments").read_text().splitlines()
+    assert arguments[-1].startswith("mirror.example.com/far/demo/web@sha256:")
+    assert "--allow-http-registry" in arguments
+
+
 def test_any_of_several_signers_will_do(workspace: Workspace) -> None:
     signed(workspace, KEYLESS)
     second = 'case "$*" in *identity-regexp=d*) exit 0;; esac; echo "Error: no" >&2; exit 1'
-    assert lock(workspace, "--verify", "--cosign", cosign(workspace, second)).exit == 0
+    assert verify(workspace, "--cosign", cosign(workspace, second)).exit == 0
 
 
 def test_a_key_is_given_by_hand_where_the_cluster_has_it_in_a_secret(workspace: Workspace) -> None:
     signed(workspace, "{provider: cosign, secretRef: {name: keys}}")
-    flags = ("--verify", "--cosign", cosign(workspace, "exit 0"), "--cosign-key", "cosign.pub")
-    assert lock(workspace, *flags).exit == 0
+    flags = ("--cosign", cosign(workspace, "exit 0"), "--cosign-key", "cosign.pub")
+    assert verify(workspace, *flags).exit == 0
     arguments = (workspace.root / "arguments").read_text().splitlines()
     assert arguments[arguments.index("--key") + 1] == "cosign.pub"
 
@@ -275,21 +328,19 @@ def unwritable_lock(web: Workspace) -> Outcome:
 
 
 def missing_cosign(web: Workspace) -> Outcome:
-    return lock(signed(web, KEYLESS), "--verify", "--cosign", "./cosign")
+    return verify(signed(web, KEYLESS), "--cosign", "./cosign")
 
 
 def bad_signature(web: Workspace) -> Outcome:
-    return lock(
-        signed(web, KEYLESS), "--verify", "--cosign", cosign(web, 'echo "Error: no matching signatures" >&2; exit 10')
-    )
+    return verify(signed(web, KEYLESS), "--cosign", cosign(web, 'echo "Error: no matching signatures" >&2; exit 10'))
 
 
 def unknown_key(web: Workspace) -> Outcome:
-    return lock(signed(web, "{secretRef: {name: keys}}"), "--verify", "--cosign", cosign(web, "exit 0"))
+    return verify(signed(web, "{secretRef: {name: keys}}"), "--cosign", cosign(web, "exit 0"))
 
 
 def unsupported_verification(web: Workspace) -> Outcome:
-    return lock(signed(web, "{provider: notation}"), "--verify", "--cosign", cosign(web, "exit 0"))
+    return verify(signed(web, "{provider: notation}"), "--cosign", cosign(web, "exit 0"))
 
 
 def unreadable_cache(web: Workspace) -> Outcome:

@@ -301,6 +301,18 @@ def test_basic_authentication(server: FaultServer, client: NewClient) -> None:
     assert len(server.asked) == 3
 
 
+def test_a_password_is_shown_to_all_repositories_of_a_host_once_it_has_asked(
+    server: FaultServer, client: NewClient
+) -> None:
+    field = "Basic " + base64.b64encode(f"alice:{PASSWORD}".encode()).decode()
+    server.script("HEAD *", guarded(field, challenge="Basic realm=all"))
+    server.script("GET *", guarded(field, challenge="Basic realm=all"))
+    one = client(environment=ours(server))
+    for repository in ("p", "q", "r"):
+        one.registry.resolve(Reference(server.host, repository, "1.0.0"), PLAIN)
+    assert len([asked for asked in server.asked if "authorization" not in asked.headers]) == 1
+
+
 def test_secrets_are_in_no_repr() -> None:
     shown = repr(Credentials("x", "alice", "hunter2", "hunter2", "hunter2"))
     shown += repr(Answer(200, {}, b"hunter2", "https://x/?sig=hunter2"))

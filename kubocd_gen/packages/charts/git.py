@@ -10,7 +10,6 @@ import base64
 import os
 import posixpath
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -26,6 +25,7 @@ from kubocd_gen.packages.charts.members import is_plain_path
 from kubocd_gen.packages.charts.sources import GitChart
 from kubocd_gen.packages.charts.trees import Budget, Keep
 from kubocd_gen.packages.text import shown
+from kubocd_gen.processes import running
 
 _SECONDS = 300.0  # for one git command; a shallow fetch of a large repository takes one minute
 _DISK = 2 << 30  # bytes of one file that git may write
@@ -196,23 +196,13 @@ def _run(
     arguments: Sequence[str], store: Path | None, variables: Mapping[str, str], *, check: bool, given: bytes = b""
 ) -> subprocess.CompletedProcess[bytes]:
     command = ["git", *(("--git-dir", str(store)) if store else ()), *arguments]
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=variables,
-        start_new_session=True,
-    ) as process:
+    with running(command, variables, talk=True) as process:
         _limit_disk(process.pid)
         try:
             stdout, stderr = process.communicate(given, timeout=_SECONDS)
-        except BaseException as error:
-            os.killpg(process.pid, signal.SIGKILL)  # its helpers, too
-            if isinstance(error, subprocess.TimeoutExpired):
-                what = f"'git {arguments[0]}' did not end within {_SECONDS:g} seconds"
-                raise NetworkError(what, code="git-failed") from None
-            raise
+        except subprocess.TimeoutExpired:
+            what = f"'git {arguments[0]}' did not end within {_SECONDS:g} seconds"
+            raise NetworkError(what, code="git-failed") from None
     if check and process.returncode:
         said = stderr.decode("utf-8", "replace").strip().splitlines()
         raise KcdError(f"'git {arguments[0]}' failed: {said[-1] if said else process.returncode}", code="git-failed")

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -246,3 +248,60 @@ def test_a_broken_layout_is_one_error_a_package_not_a_crash(places: Places) -> N
     places.vendored = True
     problems = [one.package for one in places.fetch(ONE, TWO)]
     assert [problem.code for problem in problems if isinstance(problem, KcdError)] == ["bad-layout"] * 2
+
+
+def test_a_tag_that_is_gone_stops_no_build_that_has_it_locked(places: Places) -> None:
+    places.registry.push(ONE, LAYER)
+    lock = places.lock(ONE, places.fetched(ONE))
+    del places.registry.tags[ONE]
+    places.cache = False
+    (one,) = places.fetch(ONE, lock=lock)
+    assert isinstance(one.package, PackageImage)
+    assert [warning.code for warning in one.warnings] == ["moved-tag"]
+    assert "is gone" in one.warnings[0].message
+
+
+@pytest.mark.parametrize("part", ["manifest", "layer"])
+def test_a_size_that_was_edited_in_the_lock_is_told(places: Places, part: str) -> None:
+    places.registry.push(ONE, LAYER)
+    pin = places.lock(ONE, places.fetched(ONE)).packages[ONE]
+    wrong = replace(pin, **{part: replace(getattr(pin, part), size=10)})
+    error = places.problem(ONE, lock=Lock({ONE: wrong}))
+    assert error.code == ("corrupt-blob" if part == "manifest" else "bad-lock")
+
+
+def test_releases_of_different_patience_ask_for_a_tag_once(places: Places) -> None:
+    places.registry.push(ONE, LAYER)
+    requests = [PackageRequest(parse_reference(ONE), Access(timeout=float(seconds))) for seconds in (10, 20, 30)]
+    fetched = places.sources().fetch_all(requests)
+    assert len({one.package.digest for one in fetched.values() if isinstance(one.package, PackageImage)}) == 1
+    assert places.registry.asked.count(f"resolve {ONE}") == 1
+
+
+def test_threads_that_ask_at_once_share_one_client(tmp_path: Path) -> None:
+    made: list[MemoryRegistry] = []
+    together = threading.Barrier(4)
+
+    def connect() -> Any:
+        time.sleep(0.05)  # as its import takes
+        made.append(MemoryRegistry())
+        return made[-1].client()
+
+    remote = Remote(connect, None)
+
+    def ask() -> object:
+        together.wait(10)
+        return remote.registry
+
+    with ThreadPoolExecutor(4) as pool:
+        clients = [future.result() for future in [pool.submit(ask) for _ in range(4)]]
+    assert len(made) == 1
+    assert all(client is clients[0] for client in clients)
+
+
+def test_a_client_that_is_made_while_the_run_ends_is_closed_too() -> None:
+    registry = MemoryRegistry()
+    remote = Remote(registry.client, None)
+    remote.close()
+    assert remote.registry is registry.client()
+    assert registry.closed

@@ -1,0 +1,79 @@
+"""The programs that kcd-gen runs (helm, git, cosign, credential helpers): they end when it does, and not later.
+
+Each runs in a session of its own, so that what it starts can be ended with it; a terminal's Ctrl-C does not reach it
+there, nor would `kill` or a CI that cancels a job. So whoever ends kcd-gen ends them all, and the threads that wait for
+them are free.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+
+_INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_running: set[subprocess.Popen[bytes]] = set()
+
+
+@contextlib.contextmanager
+def running(
+    command: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+    *,
+    folder: Path | None = None,
+    talk: bool = False,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """The program `command`, its output in pipes, its input a pipe where we `talk` to it. Raises OSError.
+
+    Whoever leaves the block before it has ended kills it, with all that it has started.
+    """
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        env=None if environment is None else dict(environment),
+        stdin=subprocess.PIPE if talk else subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as process:
+        _running.add(process)
+        try:
+            yield process
+        finally:
+            _running.discard(process)
+            _kill(process)
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """What runs inside ends, with its programs, on Ctrl-C (KeyboardInterrupt), SIGTERM and SIGHUP (SystemExit)."""
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in _INTERRUPTS:
+            handler = signal.getsignal(number)
+            if handler in (signal.default_int_handler, signal.SIG_DFL):  # `nohup` has the signal ignored: so be it
+                before[number] = signal.signal(number, _interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _interrupt(number: int, _frame: FrameType | None) -> None:
+    for process in list(_running):
+        _kill(process)
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    raise SystemExit(128 + number)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # it has just ended
+            os.killpg(process.pid, signal.SIGKILL)
