@@ -16,8 +16,9 @@ from kubocd_gen.packages.source import PackageSources
 from kubocd_gen.pipeline.assembling import assemble
 from kubocd_gen.pipeline.hermetic import refuse_varying
 from kubocd_gen.pipeline.notices import notice
+from kubocd_gen.pipeline.parameters import render_parameters
 from kubocd_gen.pipeline.records import Compilation
-from kubocd_gen.pipeline.rendering import render_packages, render_parameters, template_texts, written_templates
+from kubocd_gen.pipeline.rendering import render_packages, template_texts, written_templates
 from kubocd_gen.pipeline.resolving import resolve, settings_of
 from kubocd_gen.project import Cluster, Project
 from kubocd_gen.sources.documents import read_resources
