@@ -12,16 +12,19 @@ _USAGE = ("usage", "unknown-cluster", "missing-project")
 _NAMED = 3  # Releases that a line about a common cause names
 
 
-def diagnostic_lines(diagnostics: Sequence[Diagnostic]) -> Iterator[str]:
+def diagnostic_lines(diagnostics: Sequence[Diagnostic], *, name_clusters: bool = False) -> Iterator[str]:
     """Problem by problem: the place, what is wrong, the way out. What stops several Releases is one problem.
 
-    Errors stand last, nearest to the prompt; those of one file together, in the order of its lines.
+    With `name_clusters` each says in which clusters it was met. Errors stand last, nearest to the prompt; those of one file together, in the order of its lines.
     """
     stopped: dict[tuple[Any, ...], list[str]] = {}
+    met: dict[tuple[Any, ...], list[str]] = {}
     first: dict[tuple[Any, ...], Diagnostic] = {}
     for diagnostic in sorted(diagnostics, key=_reading_order):
         key = (diagnostic.severity, diagnostic.code, diagnostic.message, diagnostic.position)
         first.setdefault(key, diagnostic)
+        if diagnostic.cluster and name_clusters:
+            met.setdefault(key, []).append(diagnostic.cluster)
         if diagnostic.release:
             stopped.setdefault(key, []).append(diagnostic.release)
     for key, diagnostic in first.items():
@@ -29,11 +32,13 @@ def diagnostic_lines(diagnostics: Sequence[Diagnostic]) -> Iterator[str]:
         yield printable(f"{place}{diagnostic.severity}[{diagnostic.code}]: {diagnostic.message}")
         if diagnostic.hint:
             yield printable(f"    {diagnostic.hint}")
-        releases = list(dict.fromkeys(stopped.get(key, ())))
+        releases = sorted({*stopped.get(key, ())})
         elsewhere = diagnostic.position is None or diagnostic.position.path.startswith("oci://")
         if diagnostic.severity == "error" and (len(releases) > 1 or (releases and elsewhere)):
             more = f" and {len(releases) - _NAMED} more" if len(releases) > _NAMED else ""
             yield printable(f"    stops {', '.join(releases[:_NAMED])}{more}")
+        if clusters := sorted({*met.get(key, ())}):
+            yield printable(f"    in the cluster{'' if len(clusters) == 1 else 's'} {', '.join(clusters)}")
 
 
 def _reading_order(diagnostic: Diagnostic) -> tuple[Any, ...]:

@@ -74,7 +74,7 @@ def build(**given: Any) -> int:
     elif not given["quiet"]:
         for line in text_report(built, verbose=given["verbose"]):
             click.echo(line)
-    return say_problems(problems, quiet=given["quiet"])
+    return say_problems(problems, quiet=given["quiet"], name_clusters=len(built) > 1)
 
 
 def _build(given: Mapping[str, Any], findings: Findings) -> tuple[list[Built], str | None]:
