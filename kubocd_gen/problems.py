@@ -7,6 +7,7 @@ from typing import Any
 
 from kubocd_gen import __version__
 from kubocd_gen.diagnostics import Diagnostic
+from kubocd_gen.diagnostics import printable as printable
 
 _USAGE = ("usage", "unknown-cluster", "missing-project")
 _NAMED = 3  # Releases that a line about a common cause names
@@ -15,7 +16,8 @@ _NAMED = 3  # Releases that a line about a common cause names
 def diagnostic_lines(diagnostics: Sequence[Diagnostic], *, name_clusters: bool = False) -> Iterator[str]:
     """Problem by problem: the place, what is wrong, the way out. What stops several Releases is one problem.
 
-    With `name_clusters` each says in which clusters it was met. Errors stand last, nearest to the prompt; those of one file together, in the order of its lines.
+    With `name_clusters` each says in which clusters it was met. Errors stand last, nearest to the prompt; those of one
+    file together, in the order of its lines.
     """
     stopped: dict[tuple[Any, ...], list[str]] = {}
     met: dict[tuple[Any, ...], list[str]] = {}
@@ -45,13 +47,6 @@ def _reading_order(diagnostic: Diagnostic) -> tuple[Any, ...]:
     position = diagnostic.position
     place = (position.path, position.line or 0, position.column or 0) if position else ("", 0, 0)
     return ("note", "warning", "error").index(diagnostic.severity), place
-
-
-def printable(text: str) -> str:
-    """`text` with everything escaped that could act on a terminal: control and formatting characters, line breaks."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
-    )
 
 
 def diagnostic_report(diagnostic: Diagnostic) -> dict[str, Any]:

@@ -254,7 +254,10 @@ class _Builder:
         assert isinstance(frame.value, dict)
         if key in frame.value and len(self.faults) < _MAX_FAULTS:
             fault = self.error(
-                f"the key {quoted(key)} is given twice in one map", frame.key_event, "duplicate-key", _TWICE
+                f"the key {quoted(key)} is given twice in one map",
+                frame.key_event,
+                "duplicate-key",
+                _JOINED if key == "apiVersion" and len(self.frames) == 1 else _TWICE,
             )
             self.faults.append(Fault(self.keys(), fault))
         frame.value[key] = value
@@ -313,13 +316,15 @@ def _braces_hint(event: Any) -> str | None:
     )
 
 
+_CONFLICT = ("<<<<<<<", "=======", ">>>>>>>")  # what Git leaves in a file
+_JOINED = "begin a second document with '---', or remove one of the two"
 _TWICE = "remove or rename one of the two"
 
 # libyaml's words for what goes wrong most often, and the way out.
 _HINTS = {
     "did not find expected node content": "a value or a closing bracket is missing",
     "mapping values are not allowed": "a value that contains ': ' must be quoted; or the line is indented wrongly",
-    "cannot start any token": "a value that starts with such a character must be quoted (tabs can't indent)",
+    "cannot start any token": "a value that starts with such a character must be quoted",
     "did not find expected ',' or": "a comma or the closing bracket is missing; or it is a string that must be quoted",
     "did not find expected alphabetic": "a string that starts with '&' or '*' must be quoted",
     "found unexpected ':'": "quote the string",
@@ -355,12 +360,13 @@ def _syntax_error(error: yaml.YAMLError | UnicodeEncodeError, text: str, path: s
         problem, position = error.reason, _at(text, path, len(before))
     else:
         problem, position = _parser_problem(error, text, path)
-    return YamlError(
-        f"this is not YAML: {problem}",
-        code="bad-yaml",
-        position=position,
-        hint=next((hint for words, hint in _HINTS.items() if words in problem), None),
-    )
+    hint = next((hint for words, hint in _HINTS.items() if words in problem), None)
+    line = "".join(text.splitlines()[position.line - 1 : position.line]) if position.line else ""
+    if "cannot start any token" in problem and not line[: position.column].strip():
+        problem, hint = "a tab can't indent", "indent with spaces"
+    elif line.startswith(_CONFLICT):
+        hint = "this is a conflict of a Git merge; resolve it"
+    return YamlError(f"this is not YAML: {problem}", code="bad-yaml", position=position, hint=hint)
 
 
 def _parser_problem(error: Any, text: str, path: str) -> tuple[str, Position]:
