@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.sources.yaml_reader import YamlError, read_document
+from kubocd_gen.sources.yaml_errors import YamlError
+from kubocd_gen.sources.yaml_reader import read_document
 
 
 def parameters_text(parameters: Any) -> str | None:

@@ -13,7 +13,8 @@ from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors, Position
 from kubocd_gen.sources.discovery import NOWHERE, Places, SourceFile, display_path, find_files, read_source
 from kubocd_gen.sources.environment import expand_environment
 from kubocd_gen.sources.positions import find_position
-from kubocd_gen.sources.yaml_reader import Fault, YamlError, read_documents
+from kubocd_gen.sources.yaml_errors import YamlError
+from kubocd_gen.sources.yaml_reader import Fault, read_documents
 
 KUBOCD_GROUP = "kubocd.kubotal.io"
 KUBOCD_CHART = "kubocd-ctrl"

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from kubocd_gen.diagnostics import Position
-from kubocd_gen.sources.yaml_reader import MAX_DEPTH, MAX_EXPANSION, YamlError, read_document, read_documents
+from kubocd_gen.sources.yaml_errors import YamlError
+from kubocd_gen.sources.yaml_reader import MAX_DEPTH, MAX_EXPANSION, read_document, read_documents
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{name}: &{name} [{', '.join([f'*{below}'] * 9)}]\n" for below, name in zip("abcdefgh", "bcdefghi", strict=True)
