@@ -105,6 +105,13 @@ class Findings:
         self._found.setdefault(diagnostic)
 
 
+def printable(text: str) -> str:
+    """`text` with everything escaped that could act on a terminal: control and formatting characters, line breaks."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )
+
+
 def nearest(sentence: str, name: str, known: Iterable[str]) -> str | None:
     """`sentence` with `{}` filled by the known name that looks most like `name`; None when none comes near."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)

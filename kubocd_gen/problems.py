@@ -7,21 +7,26 @@ from typing import Any
 
 from kubocd_gen import __version__
 from kubocd_gen.diagnostics import Diagnostic
+from kubocd_gen.diagnostics import printable as printable
 
 _USAGE = ("usage", "unknown-cluster", "missing-project")
 _NAMED = 3  # Releases that a line about a common cause names
 
 
-def diagnostic_lines(diagnostics: Sequence[Diagnostic]) -> Iterator[str]:
+def diagnostic_lines(diagnostics: Sequence[Diagnostic], *, name_clusters: bool = False) -> Iterator[str]:
     """Problem by problem: the place, what is wrong, the way out. What stops several Releases is one problem.
 
-    Errors stand last, nearest to the prompt; those of one file together, in the order of its lines.
+    With `name_clusters` each says in which clusters it was met. Errors stand last, nearest to the prompt; those of one
+    file together, in the order of its lines.
     """
     stopped: dict[tuple[Any, ...], list[str]] = {}
+    met: dict[tuple[Any, ...], list[str]] = {}
     first: dict[tuple[Any, ...], Diagnostic] = {}
     for diagnostic in sorted(diagnostics, key=_reading_order):
         key = (diagnostic.severity, diagnostic.code, diagnostic.message, diagnostic.position)
         first.setdefault(key, diagnostic)
+        if diagnostic.cluster and name_clusters:
+            met.setdefault(key, []).append(diagnostic.cluster)
         if diagnostic.release:
             stopped.setdefault(key, []).append(diagnostic.release)
     for key, diagnostic in first.items():
@@ -29,24 +34,19 @@ def diagnostic_lines(diagnostics: Sequence[Diagnostic]) -> Iterator[str]:
         yield printable(f"{place}{diagnostic.severity}[{diagnostic.code}]: {diagnostic.message}")
         if diagnostic.hint:
             yield printable(f"    {diagnostic.hint}")
-        releases = list(dict.fromkeys(stopped.get(key, ())))
+        releases = sorted({*stopped.get(key, ())})
         elsewhere = diagnostic.position is None or diagnostic.position.path.startswith("oci://")
         if diagnostic.severity == "error" and (len(releases) > 1 or (releases and elsewhere)):
             more = f" and {len(releases) - _NAMED} more" if len(releases) > _NAMED else ""
             yield printable(f"    stops {', '.join(releases[:_NAMED])}{more}")
+        if clusters := sorted({*met.get(key, ())}):
+            yield printable(f"    in the cluster{'' if len(clusters) == 1 else 's'} {', '.join(clusters)}")
 
 
 def _reading_order(diagnostic: Diagnostic) -> tuple[Any, ...]:
     position = diagnostic.position
     place = (position.path, position.line or 0, position.column or 0) if position else ("", 0, 0)
     return ("note", "warning", "error").index(diagnostic.severity), place
-
-
-def printable(text: str) -> str:
-    """`text` with everything escaped that could act on a terminal: control and formatting characters, line breaks."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
-    )
 
 
 def diagnostic_report(diagnostic: Diagnostic) -> dict[str, Any]:

@@ -6,13 +6,14 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from kubocd_gen.diagnostics import KcdError, KcdErrors, nearest
 from kubocd_gen.packages.limits import LIMITS, Limits, moved, parse_limit
 from kubocd_gen.packages.lock import LOCK_FILE
-from kubocd_gen.sources.discovery import display_path
+from kubocd_gen.sources.discovery import Places, display_path
 from kubocd_gen.sources.own_files import read_own_file
 from kubocd_gen.sources.positions import find_position
 
@@ -39,6 +40,7 @@ class Cluster:
     namespace: str = "default"
     kubocd_namespace: str | None = None
     repository_url: str = REPOSITORY_URL
+    places: Places = field(default_factory=dict, compare=False)  # of the sources, in the project file
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +172,9 @@ def _read(path: Path) -> Project:
         path, display, what="the project file", code="bad-project", schema_name="project-v1alpha1"
     )
     root = path.absolute().parent
-    clusters = tuple(_cluster(item, root) for item in admitted.get("clusters", ()))
+    clusters = tuple(
+        _cluster(item, index, root, text, display) for index, item in enumerate(admitted.get("clusters", ()))
+    )
     _check_clusters(clusters, text, display)
     packages = admitted.get("packages", {})
     vendor = packages.get("vendor")
@@ -201,7 +205,9 @@ def _limits(given: Mapping[str, int | str], text: str, display: str) -> Limits:
     return moved(LIMITS, changes)
 
 
-def _cluster(item: Mapping[str, Any], root: Path) -> Cluster:
+def _cluster(item: Mapping[str, Any], index: int, root: Path, text: str, display: str) -> Cluster:
+    where = ("clusters", index, "sources")
+    sources = enumerate(item["sources"])
     return Cluster(
         name=item["name"],
         sources=tuple(item["sources"]),
@@ -209,6 +215,7 @@ def _cluster(item: Mapping[str, Any], root: Path) -> Cluster:
         namespace=item["namespace"],
         kubocd_namespace=item.get("kubocdNamespace"),
         repository_url=item["repositoryURL"],
+        places={source: partial(find_position, text, display, 0, (*where, number)) for number, source in sources},
     )
 
 

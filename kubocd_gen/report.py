@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from kubocd_gen import __version__
-from kubocd_gen.diagnostics import Diagnostic
+from kubocd_gen.diagnostics import Diagnostic, printable
 from kubocd_gen.output.documents import ResourceChange
 from kubocd_gen.pipeline.building import Built
 from kubocd_gen.pipeline.records import CompiledRelease
-from kubocd_gen.problems import diagnostic_report, printable
+from kubocd_gen.problems import diagnostic_report
 from kubocd_gen.sources.records import Release
 
 _VERBS = {"created": "Created", "updated": "Updated", "removed": "Removed", "unchanged": "Unchanged"}

@@ -89,7 +89,7 @@ def build(**given: Any) -> int:
         lines = text_report(built, verbose=given["verbose"], written=not (given["check"] or given["dry_run"]))
     for line in lines:
         click.echo(line)
-    code = say_problems(problems, quiet=given["quiet"])
+    code = say_problems(problems, quiet=given["quiet"], name_clusters=len(built) > 1)
     return code or (DRIFT if given["check"] and not all(map(is_current, built)) else 0)
 
 

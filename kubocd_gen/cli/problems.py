@@ -10,9 +10,10 @@ from kubocd_gen.diagnostics import Diagnostic
 from kubocd_gen.problems import diagnostic_lines, exit_code
 
 
-def say_problems(problems: Iterable[Diagnostic], *, quiet: bool = False) -> int:
+def say_problems(problems: Iterable[Diagnostic], *, quiet: bool = False, name_clusters: bool = False) -> int:
     """Print the problems, with `quiet` only errors. Returns the exit code, 0 without errors."""
     found = list(problems)
-    for line in diagnostic_lines([one for one in found if one.severity == "error" or not quiet]):
+    shown = [one for one in found if one.severity == "error" or not quiet]
+    for line in diagnostic_lines(shown, name_clusters=name_clusters):
         click.echo(line, err=True)
     return exit_code(found)

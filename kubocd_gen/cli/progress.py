@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
 
-from kubocd_gen.problems import printable
+from kubocd_gen.diagnostics import printable
 
 
 class Progress:

@@ -34,24 +34,39 @@ class Order:
     notes: Mapping[str, tuple[KcdError, ...]]
 
 
+class _Cycle(KcdError):
+    """Releases that would wait for each other for ever. `path` leads from the provider back to `party`."""
+
+    def __init__(self, party: Party, role: str, path: Sequence[str]) -> None:
+        super().__init__(
+            f"the role '{role}' closes a cycle of dependencies: {' -> '.join((party.key, *path))}",
+            code="dependency-cycle",
+            position=party.place(role),
+            hint="each waits for the next one, so that none would ever start; take one of the dependencies out",
+        )
+        self.members = frozenset(path)
+
+
 def order_by_roles(parties: Sequence[Party], cluster_roles: frozenset[str], absent: Mapping[str, str]) -> Order:
     """A provider for each role that a Release depends on and that the cluster itself does not have.
 
     Of several the first by namespace and name that closes no cycle is taken, and a note names the others. A Release
     does not satisfy itself. `absent` are roles that some Release would provide but does not, with the reason.
-    A Release that can't be satisfied provides nothing either.
+    A Release that can't be satisfied provides nothing either. A cycle is the one error of all that it leaves stuck.
     """
     remaining = {party.key: party for party in parties}
     errors: dict[str, KcdErrors] = {}
     reasons = dict(absent)
+    cycles: dict[str, list[_Cycle]] = {}  # by a role that they keep from being provided
     while True:
-        graph, failed, notes = _attempt(sorted(remaining.values(), key=_sort_key), cluster_roles, reasons)
+        graph, failed, notes = _attempt(sorted(remaining.values(), key=_sort_key), cluster_roles, reasons, cycles)
         if not failed:
             return Order({key: tuple(sorted(found)) for key, found in graph.items()}, errors, notes)
         errors |= failed
-        for key in failed:
+        for key, problems in failed.items():
             for role in remaining.pop(key).roles:
                 reasons.setdefault(role, f"{key} provides it, but has errors itself")
+                cycles.setdefault(role, []).extend(one for one in problems.errors if isinstance(one, _Cycle))
 
 
 def _sort_key(party: Party) -> tuple[str, ...]:
@@ -59,7 +74,10 @@ def _sort_key(party: Party) -> tuple[str, ...]:
 
 
 def _attempt(
-    parties: Sequence[Party], cluster_roles: frozenset[str], reasons: Mapping[str, str]
+    parties: Sequence[Party],
+    cluster_roles: frozenset[str],
+    reasons: Mapping[str, str],
+    cycles: Mapping[str, Sequence[_Cycle]],
 ) -> tuple[dict[str, set[str]], dict[str, KcdErrors], dict[str, tuple[KcdError, ...]]]:
     by_role: dict[str, list[str]] = {}
     for party in parties:
@@ -77,12 +95,14 @@ def _attempt(
             if providers:
                 choices.append((len(providers), party, role, providers))
             else:
-                problems.setdefault(party.key, []).append(_unmet(party, role, by_role, cluster_roles, reasons))
+                known = next((cycle for cycle in cycles.get(role, ()) if party.key in cycle.members), None)
+                problem = known or _unmet(party, role, by_role, cluster_roles, reasons)
+                problems.setdefault(party.key, []).append(problem)
     # Where there is no choice first: so a choice is never made that closes a cycle which another would have avoided.
     for _, party, role, providers in sorted(choices, key=lambda choice: choice[0] > 1):
         taken = next((key for key in providers if not _path(graph, key, party.key)), None)
         if taken is None:
-            problems.setdefault(party.key, []).append(_cycle(party, role, _path(graph, providers[0], party.key)))
+            problems.setdefault(party.key, []).append(_Cycle(party, role, _path(graph, providers[0], party.key)))
             continue
         graph[party.key].add(taken)
         others = [key for key in providers if key != taken]
@@ -132,16 +152,6 @@ def _unmet(
         code="unmet-role",
         position=party.place(role),
         hint=hint,
-    )
-
-
-def _cycle(party: Party, role: str, path: Sequence[str]) -> KcdError:
-    chain = " -> ".join((party.key, *path))
-    return KcdError(
-        f"the role '{role}' closes a cycle of dependencies: {chain}",
-        code="dependency-cycle",
-        position=party.place(role),
-        hint="each waits for the next one, so that none would ever start; take one of the dependencies out",
     )
 
 

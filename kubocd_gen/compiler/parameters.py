@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.sources.yaml_reader import YamlError, read_document
+from kubocd_gen.sources.yaml_errors import YamlError
+from kubocd_gen.sources.yaml_reader import read_document
 
 
 def parameters_text(parameters: Any) -> str | None:
@@ -29,6 +31,35 @@ def go_json(value: Any) -> str:
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text
+
+
+def way_in_json(value: Any, index: int) -> tuple[str | int, ...]:
+    """The keys that lead to the value in which the character at `index` of `go_json(value)` stands."""
+    entries: list[tuple[str | int, Any, int]]  # the key, the value, and how much stands between the one before and it
+    match value:
+        case dict():
+            entries = [(key, value[key], len(go_json(key)) + 1) for key in sorted(value)]
+        case list():
+            entries = [(number, item, 0) for number, item in enumerate(value)]
+        case _:
+            entries = []
+    begin = 1
+    if index < begin:
+        return ()
+    for key, item, before in entries:
+        begin += before
+        end = begin + len(go_json(item))
+        if index < end:
+            return (key, *way_in_json(item, max(0, index - begin)))
+        begin = end + 1
+    return ()
+
+
+def line_of_key(template: str, key: str) -> int | None:
+    """The line, from 1, of a template of YAML that sets `key`; None where there is none, or several."""
+    entry = re.compile(rf"""\s*(?:- +)*(["']?){re.escape(key)}\1\s*:(?:\s|$)""")
+    found = [number for number, line in enumerate(template.split("\n"), 1) if entry.match(line)]
+    return found[0] if len(found) == 1 else None
 
 
 def parse_map(text: str, what: str) -> Mapping[str, Any]:

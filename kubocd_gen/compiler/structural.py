@@ -111,7 +111,7 @@ def _admitted(value: Any, schema: Schema, path: Path, unknown_fields: UnknownFie
     types = _types(schema)
     if types and not any(has_type(value, name) for name in types):
         message, hint = type_mismatch(types, value)
-        found.append(Violation(path, message, "invalid-type", hint))
+        found.append(Violation(path, message, "invalid-type", _shape_hint(schema, value) or hint))
         return value
     if isinstance(value, dict) and ("properties" in schema or "additionalProperties" in schema):
         value = _admitted_map(value, schema, path, unknown_fields, found)
@@ -157,6 +157,24 @@ def _admitted_map(
             found.append(Violation((*path, key), "is required", "missing-field"))
     return result
 
+
+def _shape_hint(schema: Schema, value: Any) -> str | None:
+    """The way out where something simpler or other than a list or a map is given, or a duration without its unit."""
+    if schema.get("type") == "array":
+        items: Schema = schema.get("items", {})
+        if items.get("type") == "string" and isinstance(value, str):
+            return f"write it as a list: [{value}]" if re.fullmatch(r"[\w./:-]{1,40}", value) else _LISTED
+        return _LISTED
+    if schema.get("type") == "object" and "properties" in schema:
+        if required := schema.get("required"):
+            return f"it is a map with {' and '.join(map(quoted, required))}"
+        return known_names("its fields are", schema["properties"])
+    if schema.get("pattern") in _PATTERNS and "duration" in _PATTERNS[schema["pattern"]][0]:
+        return _PATTERNS[schema["pattern"]][1]
+    return None
+
+
+_LISTED = "it is a list: begin each item with '- '"
 
 # Fields that KuboCD has had, and what took their place.
 _FORMER: Mapping[str, str] = {

@@ -7,7 +7,7 @@ import json
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
-from kubocd_gen.diagnostics import nearest
+from kubocd_gen.diagnostics import nearest, printable
 
 Path = tuple[str | int, ...]
 
@@ -160,5 +160,4 @@ def _unquoted_type(text: str) -> str | None:
 
 
 def _shortened(text: str) -> str:
-    printable = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
-    return printable if len(printable) <= _SHOWN else printable[: _SHOWN - 1] + "…"
+    return printable(text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…")

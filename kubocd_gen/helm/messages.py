@@ -16,12 +16,12 @@ from __future__ import annotations
 import base64
 import re
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from kubocd_gen.diagnostics import nearest
 from kubocd_gen.helm import functions
 from kubocd_gen.helm.chart import DOCUMENT
 from kubocd_gen.helm.lexer import unclosed
+from kubocd_gen.helm.places import error_at, line_of, offset_of, stopped_at
 from kubocd_gen.helm.rewrite import CHART, UNDEFINED, Rewritten
 from kubocd_gen.helm.template import Template, TemplateError
 
@@ -94,11 +94,15 @@ def parse_error(failure: ParseFailure, rewritten: Rewritten, template: Template)
     # An end that comes too early is told where it was expected from: the end itself can lie behind the last line.
     if message == "unexpected EOF" and (opened := unclosed(rewritten.source)) is not None:
         message = f"{{{{ {opened.keyword} }}}} has no {{{{ end }}}}"
-        return _error(template, opened.start, message, code="template-parse")
+        return error_at(template, opened.start, message, code="template-parse")
     started = re.search(r" started at :(\d+)$", message)
     if started:
         message = message[: started.start()]
-    where = _line(template, int(started[1]) if started else failure.line)
+    line = int(started[1]) if started else failure.line
+    offset = stopped_at(rewritten.source, line, message)
+    if offset is not None:
+        return error_at(template, offset, message, hint, code="template-parse")
+    where = line_of(template, line)
     return TemplateError(message, where.line, None, where.in_header, hint, code="template-parse")
 
 
@@ -106,11 +110,11 @@ def render_error(failure: RenderFailure, rewritten: Rewritten, template: Templat
     """The error of a template that failed while it was rendered."""
     if marked := _MARK.search(failure.detail):
         # Before 3.17, helm did not cut a message of several lines out of the chain.
-        return _error(template, int(marked[1]), failure.detail[marked.end() :].removesuffix("HELM_ERR_END").strip())
+        return error_at(template, int(marked[1]), failure.detail[marked.end() :].removesuffix("HELM_ERR_END").strip())
     inner = re.search(rf"{re.escape(rewritten.path)}:(\d+):(\d+):?\s+(.*)", failure.detail, re.DOTALL)
     if inner is None:
         return TemplateError(_sentence(failure.detail))
-    offset = _offset(rewritten, int(inner[1]), int(inner[2]))
+    offset = offset_of(rewritten, int(inner[1]), int(inner[2]))
     if refused := functions.REFUSAL.search(inner[3]):
         argument = int(refused[1])
         if argument:
@@ -118,24 +122,24 @@ def render_error(failure: RenderFailure, rewritten: Rewritten, template: Templat
             offset = arguments[argument - 1] if argument <= len(arguments) else offset
         message = base64.b64decode(refused[2]).decode("utf-8", "replace")
         hint = next((advice for words, advice in _REFUSAL_HINTS.items() if message.startswith(words)), None)
-        return _error(template, offset, message, hint)
+        return error_at(template, offset, message, hint)
     if unsupported := functions.UNSUPPORTED_CALL.search(inner[3]):
         name = unsupported[1]
         message = f"{name} is not supported"
-        return _error(template, offset, message, functions.UNSUPPORTED.get(name), code="unsupported-function")
+        return error_at(template, offset, message, functions.UNSUPPORTED.get(name), code="unsupported-function")
     cause = re.match(r'executing ".*?" at <(.*?)>:\s+(.*)', inner[3], re.DOTALL)
     if cause is None:
-        return _error(template, offset, _sentence(inner[3]))
+        return error_at(template, offset, _sentence(inner[3]))
     text = re.sub(r"^error calling \w+:\s+", "", cause[2])
     message = _own_words(f"{text} at <{cause[1]}>", rewritten)
-    return _error(template, offset, message, _hint(text, cause[1]))
+    return error_at(template, offset, message, _hint(text, cause[1]))
 
 
 def unsupported_calls(rewritten: Rewritten, template: Template) -> list[TemplateError]:
     """An error for each call, wherever it stands, of a function that kcd-gen refuses once a rendering reaches it."""
     calls = ((edit, functions.UNSUPPORTED_CALL.search(edit.text)) for edit in rewritten.edits)
     return [
-        _error(
+        error_at(
             template,
             edit.anchor,
             f"{call[1]} is not supported",
@@ -173,51 +177,6 @@ def _parent(expression: str, field: str) -> str | None:
     parts = expression.split(".")
     above = ".".join(parts[: parts.index(field, 1)]) if parts[1:].count(field) == 1 else ""
     return above or None
-
-
-def _error(
-    template: Template, offset: int, message: str, hint: str | None = None, code: str = "template-error"
-) -> TemplateError:
-    in_header = offset < len(template.header)
-    text = template.header if in_header else template.text
-    offset -= 0 if in_header else len(template.header)
-    before = text[:offset]
-    return TemplateError(
-        message,
-        before.count("\n") + 1,
-        offset - (before.rfind("\n") + 1) + 1,
-        in_header,
-        hint,
-        code,
-    )
-
-
-def _offset(rewritten: Rewritten, line: int, column: int) -> int:
-    """The character of the source that Go means with a line from 1 and a column in bytes from 0."""
-    start = 0
-    for _ in range(line - 1):
-        start = rewritten.text.find("\n", start) + 1
-    end = rewritten.text.find("\n", start)
-    text = rewritten.text[start : end if end >= 0 else None]
-    return rewritten.source_offset(start + len(text.encode()[:column].decode("utf-8", "ignore")))
-
-
-class _Line(NamedTuple):
-    line: int
-    in_header: bool
-
-
-def _line(template: Template, line: int) -> _Line:
-    """A line of the source as a line of the text or of the header. They can share one, which is then whose it likely
-    is.
-    """
-    above = template.header.count("\n")
-    header_end = template.header.rpartition("\n")[2]
-    shared_by_header = "{{" in header_end and "{{" not in template.text.partition("\n")[0]
-    if line <= above or (line == above + 1 and shared_by_header):
-        return _Line(line, in_header=True)
-    lines = template.text.count("\n") + (not template.text.endswith("\n"))
-    return _Line(min(line - above, max(lines, 1)), in_header=False)
 
 
 def _own_words(message: str, rewritten: Rewritten) -> str:

@@ -64,7 +64,7 @@ class TemplateError:
     """Why a template has no output.
 
     `line` and `column` count from 1, columns in characters, in the Template's `text`, or in its `header` when
-    `in_header`. A template that does not parse has no column, one that is stopped by a limit has neither.
+    `in_header`. What does not parse has a column only where that is sure, what is stopped by a limit has neither.
     """
 
     message: str

@@ -20,7 +20,7 @@ from kubocd_gen.packages.tar_stream import (
     Header,
     OverLimit,
     Stream,
-    records,
+    extended_path,
 )
 from kubocd_gen.packages.text import shown
 
@@ -63,7 +63,7 @@ def _files(data: bytes, limits: Limits) -> dict[str, bytes]:
         if header.kind in (EXTENDED, EXTENDED_FOR_ALL):
             if header.size > limits.extended_header:
                 raise OverLimit("has an extended header that is larger", "extended-header", header.size)
-            path = _extended_path(header, stream.content(header, "an extended header")) or path
+            path = extended_path(header, stream.content(header, "an extended header"), "a package") or path
             continue
         name, path = path or header.name, None
         if header.kind == FOLDER and name in (".", "./") and header.size == 0:
@@ -98,17 +98,3 @@ def _flat_name(header: Header, name: str) -> str:
     if flat not in _TEXTS and not _CHART.fullmatch(flat):
         raise BadArchive(f"holds {shown(name)}, which is no file of a KuboCD package")
     return flat
-
-
-def _extended_path(header: Header, block: bytes) -> str | None:
-    """The name that a pax header gives the next member; times, owners and comments are nobody's business here.
-
-    Records that would make the member another one than its own header says are refused.
-    """
-    path = None
-    for key, value in records(block):
-        if key == "path" and header.kind == EXTENDED:
-            path = value
-        elif key in ("path", "linkpath", "size", "hdrcharset") or key.startswith("GNU."):
-            raise BadArchive(f"has an extended header with {shown(key)}, which a package has no use for")
-    return path

@@ -41,6 +41,8 @@ def parse_reference(text: str) -> Reference:
     registry, slash, path = text.partition("/")
     if "://" in text:
         raise _bad(text, "starts with a scheme", hint="write it without: 'registry/repository', tag apart")
+    if "${" in text:
+        raise _bad(text, "holds a variable", hint="--expand-env puts variables of the environment into sources")
     if not slash:
         raise _bad(text, "names no repository", hint=_FORM)
     if "@" in text:
@@ -56,6 +58,8 @@ def parse_reference(text: str) -> Reference:
             raise _bad(text, f"has {shown(component)} in its repository, which no registry serves{lower}", hint=_FORM)
     if len(registry) + 1 + len(repository) > _LONGEST_NAME:
         raise _bad(text, f"is longer than the {_LONGEST_NAME} characters that registries take before the tag")
+    if ":" in tag:
+        raise _bad(text, "has two tags", hint="the tag belongs into 'tag' alone, not behind the repository, too")
     if not _TAG.fullmatch(tag):
         raise _bad(
             text,

@@ -12,6 +12,8 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from kubocd_gen.packages.text import shown
+
 BLOCK = 512
 _PIECE = 64 * 1024
 
@@ -127,6 +129,20 @@ def records(block: bytes) -> Iterator[tuple[str, str]]:
             raise BadArchive("has an extended header that cannot be read")
         yield key.decode("utf-8", "surrogateescape"), value.decode("utf-8", "surrogateescape")
         start = end
+
+
+def extended_path(header: Header, block: bytes, owner: str) -> str | None:
+    """The name that a pax header gives the next member; times, owners and comments are nobody's business here.
+
+    Records that would make the member another one than its own header says are refused: `owner` has no use for them.
+    """
+    path = None
+    for key, value in records(block):
+        if key == "path" and header.kind == EXTENDED:
+            path = value
+        elif key in ("path", "linkpath", "size", "hdrcharset") or key.startswith("GNU."):
+            raise BadArchive(f"has an extended header with {shown(key)}, which {owner} has no use for")
+    return path
 
 
 def _decode(block: bytes) -> Header:

@@ -16,8 +16,9 @@ from kubocd_gen.packages.source import PackageSources
 from kubocd_gen.pipeline.assembling import assemble
 from kubocd_gen.pipeline.hermetic import refuse_varying
 from kubocd_gen.pipeline.notices import notice
+from kubocd_gen.pipeline.parameters import render_parameters
 from kubocd_gen.pipeline.records import Compilation
-from kubocd_gen.pipeline.rendering import render_packages, render_parameters, template_texts, written_templates
+from kubocd_gen.pipeline.rendering import render_packages, template_texts, written_templates
 from kubocd_gen.pipeline.resolving import resolve, settings_of
 from kubocd_gen.project import Cluster, Project
 from kubocd_gen.sources.documents import read_resources
@@ -52,7 +53,9 @@ def read_cluster(project: Project, cluster: Cluster, findings: Findings) -> tupl
     A source that can't be read leaves it open which Releases there are.
     """
     outputs = [other.output for other in project.clusters]
-    sources = read_resources(cluster.sources, project.root, outputs, findings, expand_env=project.expand_env)
+    sources = read_resources(
+        cluster.sources, project.root, outputs, findings, places=cluster.places, expand_env=project.expand_env
+    )
     complete = sources.complete and not any(one.severity == "error" for one in findings)  # a source may not exist
     fleet = load_fleet(sources, cluster.namespace, cluster.kubocd_namespace, findings)
     if complete and not (fleet.releases or fleet.failed):

@@ -8,6 +8,7 @@ from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors, Position
 from kubocd_gen.helm.functions import VARYING
 from kubocd_gen.helm.lexer import Kind, actions
 from kubocd_gen.packages.manifest import Package, TemplateSource
+from kubocd_gen.pipeline.parameters import place_in_template
 from kubocd_gen.pipeline.records import WithParameters
 from kubocd_gen.pipeline.rendering import Texts
 
@@ -27,8 +28,8 @@ def refuse_varying(
     for one in releases:
         release = one.resolved.release
         own = [
-            _error("spec.parameters", name, release.position("spec", "parameters"))
-            for name, _, _ in _calls(one.parameters_text or "")
+            _error("spec.parameters", name, place_in_template(release, line, column))
+            for name, line, column in _calls(one.parameters_text or "")
         ]
         if found := [*own, *errors[one.resolved.package.reference]]:
             findings.error(KcdErrors(found), release=release.key)

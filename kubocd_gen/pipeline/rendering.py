@@ -1,93 +1,17 @@
-"""Two walks through helm: the parameters of all Releases, then everything that needs them."""
+"""The second walk through helm: the templates of all packages, which need the Releases' parameters."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from kubocd_gen.compiler.merge import merge
-from kubocd_gen.compiler.package_schema import validate
-from kubocd_gen.compiler.parameters import parameters_text, parse_map
 from kubocd_gen.compiler.rendered import read_rendered
 from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.helm.template import Functions, Template, TemplateError, Unit
 from kubocd_gen.packages.manifest import Package, TemplateSource
 from kubocd_gen.pipeline.records import Rendered, Resolved, WithParameters
-from kubocd_gen.sources.positions import find_in_text
-
-# How a message about a parameter goes on to name the package, where it would not be clear whose schema it speaks of.
-_OF_PACKAGE = {"unknown-parameter": " of {}", "missing-parameter": " by {}"}
 
 Texts = dict[tuple[str | int, ...], str]
-
-
-def render_parameters(
-    releases: Sequence[Resolved], functions: Functions, helm: Helm, findings: Findings
-) -> list[WithParameters]:
-    """The Releases whose parameters render to a map and fit the package's schema."""
-    texts = [parameters_text(resolved.release.parameters) for resolved in releases]
-    units = [
-        Unit(
-            context=resolved.context,
-            model={"Parameters": None, "Release": resolved.release.model},
-            templates=() if text is None else (Template("", text),),
-            image_redirector=False,
-        )
-        for resolved, text in zip(releases, texts, strict=True)
-    ]
-    outcomes = helm.render(units, functions)
-    good = []
-    for resolved, text, outcome in zip(releases, texts, outcomes, strict=True):
-        try:
-            good.append(_with_parameters(resolved, text, outcome[0] if outcome else ""))
-        except KcdError as error:
-            findings.error(error, release=resolved.release.key)
-        except KcdErrors as errors:
-            findings.error(errors, release=resolved.release.key)
-    return good
-
-
-def _with_parameters(resolved: Resolved, text: str | None, outcome: str | TemplateError) -> WithParameters:
-    release, package = resolved.release, resolved.package
-    if isinstance(outcome, TemplateError):
-        raise _parameters_error(resolved, outcome)
-    try:
-        given = parse_map(outcome, "spec.parameters")
-    except KcdError as error:
-        hint = error.hint
-        if isinstance(release.parameters, str):
-            hint = "parameters given as a string are a template; KuboCD takes only one with more than one line ('|')"
-        at = release.position("spec", "parameters")
-        raise KcdError(error.message, code="bad-parameters", position=at, hint=hint) from error
-    parameters = merge(package.parameters_schema.defaults, given)
-    violations = validate(package.parameters_schema, parameters)
-    if violations:
-        raise KcdErrors(
-            KcdError(
-                f"{violation.message}{_OF_PACKAGE.get(violation.code, '').format(package.label)}",
-                code=violation.code,
-                position=release.position("spec", "parameters", *violation.path),
-                hint=violation.hint,
-            )
-            for violation in violations
-        )
-    return WithParameters(resolved, text, parameters)
-
-
-def _parameters_error(resolved: Resolved, error: TemplateError) -> KcdError:
-    release = resolved.release
-    hint = error.hint
-    if isinstance(release.parameters, str):
-        resource = release.resource
-        keys = (*resource.prefix, "spec", "parameters")
-        position = find_in_text(
-            resource.file.text, resource.file.path, resource.document, keys, error.line, error.column
-        )
-    else:
-        position = release.position("spec", "parameters")
-        if error.code == "template-parse" and '\\"' in (parameters_text(release.parameters) or ""):
-            hint = "a map becomes JSON before it is rendered: inside '{{ }}' write `back quotes`, not \"double\" ones"
-    return KcdError(f"spec.parameters: {error.message}", code=error.code, position=position, hint=hint)
 
 
 def render_packages(

@@ -6,7 +6,7 @@ import codecs
 import glob
 import mmap
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,12 @@ MAX_SOURCE_BYTES = 16 * 1024 * 1024
 """A file of manifests; etcd takes objects of 1.5 MiB, so that this is a file of ten of the largest."""
 
 
+Places = Mapping[str, Callable[[], Position]]
+"""Where the project file names each source; found when a message needs it."""
+
+NOWHERE: Places = {}
+
+
 @dataclass(frozen=True, slots=True)
 class SourceFile:
     """A text file of the checkout. `path` is how messages name it: relative to the project's root if it lies below."""
@@ -27,12 +33,15 @@ class SourceFile:
     text: str
 
 
-def find_files(sources: Sequence[str], root: Path, ignore: Sequence[Path]) -> tuple[list[Path], list[KcdError]]:
+def find_files(
+    sources: Sequence[str], root: Path, ignore: Sequence[Path], places: Places = NOWHERE
+) -> tuple[list[Path], list[KcdError]]:
     """The files that `sources` name, each once, sorted by path; and the sources and directories that can't be read.
 
     A source is a file, a directory (read with all below it) or a glob, relative to `root`. Of a directory and a glob
     the files that kubectl would read are taken. Hidden files and directories below a source, and the directories of
-    `ignore`, are passed over. A source that names nothing is an error.
+    `ignore`, are passed over. A source that names nothing is an error, where `places` says that the
+    project file names it.
     """
     ignored = {os.path.realpath(path) for path in ignore}
     found: dict[str, Path] = {}  # by real path, so that a link to a file of the tree does not read it twice
@@ -44,7 +53,7 @@ def find_files(sources: Sequence[str], root: Path, ignore: Sequence[Path]) -> tu
         else:
             matches = sorted(glob.glob(source, root_dir=root, recursive=True))  # noqa: PTH207 (Path.glob follows no links)
             if not matches:
-                errors.append(_missing(source))
+                errors.append(_missing(source, places))
             files = (
                 file
                 for match in matches
@@ -56,10 +65,11 @@ def find_files(sources: Sequence[str], root: Path, ignore: Sequence[Path]) -> tu
     return sorted(found.values()), errors
 
 
-def _missing(source: str) -> KcdError:
+def _missing(source: str, places: Places) -> KcdError:
     return KcdError(
         f"the source '{source}' does not exist",
         code="missing-source",
+        position=places[source]() if source in places else None,
         hint="a source is a file, a directory or a glob such as 'clusters/*/releases', relative to the project's root",
     )
 

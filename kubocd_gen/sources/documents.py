@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors, Position
-from kubocd_gen.sources.discovery import SourceFile, display_path, find_files, read_source
+from kubocd_gen.sources.discovery import NOWHERE, Places, SourceFile, display_path, find_files, read_source
 from kubocd_gen.sources.environment import expand_environment
 from kubocd_gen.sources.positions import find_position
-from kubocd_gen.sources.yaml_reader import Fault, YamlError, read_documents
+from kubocd_gen.sources.yaml_errors import YamlError
+from kubocd_gen.sources.yaml_reader import Fault, read_documents
 
 KUBOCD_GROUP = "kubocd.kubotal.io"
 KUBOCD_CHART = "kubocd-ctrl"
@@ -98,17 +99,23 @@ class Sources:
 
 
 def read_resources(
-    sources: Sequence[str], root: Path, outputs: Sequence[Path], findings: Findings, *, expand_env: bool = False
+    sources: Sequence[str],
+    root: Path,
+    outputs: Sequence[Path],
+    findings: Findings,
+    *,
+    places: Places = NOWHERE,
+    expand_env: bool = False,
 ) -> Sources:
     """What is in `sources`.
 
     What is not YAML is an error where it mentions KuboCD, and is passed over elsewhere. So are `flux/` and `hr/` of the
-    `outputs`, which may lie inside the sources.
+    `outputs`, which may lie inside the sources. `places` are those of the sources in the project file.
     """
     resources: list[Resource] = []
     configs: list[KcdErrors] = []
     written = [output / folder for output in outputs for folder in ("flux", "hr")]
-    files, unread = find_files(sources, root, written)
+    files, unread = find_files(sources, root, written, places)
     for error in unread:
         findings.error(error)
     complete = not unread

@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 from kubocd_gen.compiler.wording import described, dotted
 from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors
 from kubocd_gen.sources.documents import KUBOCD_CHART, Resource
-from kubocd_gen.sources.yaml_reader import YamlError, read_document
+from kubocd_gen.sources.yaml_errors import YamlError
+from kubocd_gen.sources.yaml_reader import read_document
 
 CONFIG_NAME = "conf01"
 _RETRY = {"strategy": {"name": "RetryOnFailure", "retryInterval": "1m0s"}}

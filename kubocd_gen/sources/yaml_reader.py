@@ -16,8 +16,9 @@ from typing import Any
 import yaml
 
 from kubocd_gen.compiler.wording import quoted
-from kubocd_gen.diagnostics import KcdError, Position
+from kubocd_gen.diagnostics import Position
 from kubocd_gen.sources.scalars import float64, number_text, resolve_plain, resolve_tagged
+from kubocd_gen.sources.yaml_errors import YamlError, position_at, syntax_error
 from kubocd_gen.sources.yaml_events import events
 
 MAX_DEPTH = 100
@@ -31,10 +32,6 @@ _INFINITE = {"+Inf": ".inf", "-Inf": "-.inf", "NaN": ".nan"}  # as keys; numbers
 _MERGE_TAG = "tag:yaml.org,2002:merge"
 _INNER_MARK = re.compile("[\n\r\x85\u2028\u2029]\ufeff")  # libyaml skips it
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
-
-
-class YamlError(KcdError):
-    """A text that is not YAML, or not YAML that Kubernetes accepts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +68,12 @@ def read_documents(text: str, path: str, *, exact_integers: bool = False) -> Ite
     builder = _Builder(text.removeprefix("\ufeff"), path, exact_integers)
     if "\ufeff" in builder.text and (found := _INNER_MARK.search(builder.text)):
         problem = "a byte order mark (U+FEFF) begins a line, which Go's readers take for a character of the line"
-        position = _at(builder.text, path, found.end() - 1)
+        position = position_at(builder.text, path, found.end() - 1)
         raise YamlError(problem, code="bad-yaml", position=position, hint="remove it; two files may have been joined")
     try:
         yield from builder.documents()
     except (yaml.YAMLError, UnicodeEncodeError) as error:
-        raise builder.broken or _syntax_error(error, text, path) from error
+        raise builder.broken or syntax_error(error, text, path) from error
 
 
 def first_document(text: str, path: str, *, exact_integers: bool = False) -> Document:
@@ -254,7 +251,10 @@ class _Builder:
         assert isinstance(frame.value, dict)
         if key in frame.value and len(self.faults) < _MAX_FAULTS:
             fault = self.error(
-                f"the key {quoted(key)} is given twice in one map", frame.key_event, "duplicate-key", _TWICE
+                f"the key {quoted(key)} is given twice in one map",
+                frame.key_event,
+                "duplicate-key",
+                _JOINED if key == "apiVersion" and len(self.frames) == 1 else _TWICE,
             )
             self.faults.append(Fault(self.keys(), fault))
         frame.value[key] = value
@@ -313,72 +313,5 @@ def _braces_hint(event: Any) -> str | None:
     )
 
 
+_JOINED = "begin a second document with '---', or remove one of the two"
 _TWICE = "remove or rename one of the two"
-
-# libyaml's words for what goes wrong most often, and the way out.
-_HINTS = {
-    "did not find expected node content": "a value or a closing bracket is missing",
-    "mapping values are not allowed": "a value that contains ': ' must be quoted; or the line is indented wrongly",
-    "cannot start any token": "a value that starts with such a character must be quoted (tabs can't indent)",
-    "did not find expected ',' or": "a comma or the closing bracket is missing; or it is a string that must be quoted",
-    "did not find expected alphabetic": "a string that starts with '&' or '*' must be quoted",
-    "found unexpected ':'": "quote the string",
-    "unknown escape character": "write a backslash twice, or use single quotes",
-    "did not find expected key": "the line is indented wrongly, or a string near it must be quoted",
-    "did not find expected '-' indicator": "the line is indented wrongly, or lacks its '-'",
-    "could not find expected ':'": "write 'key: value', or indent the line as the rest of a string",
-    "found unexpected end of stream": "a quotation mark is missing",
-    "control characters are not allowed": 'write it as an escape between double quotes, such as "\\x07"',
-}
-
-
-# Its words for what it was reading, and those of people who write YAML.
-_PARTS = {
-    "a flow sequence": "a list in brackets",
-    "a flow mapping": "a map in braces",
-    "a block mapping": "a map",
-    "a block collection": "a list",
-    "a plain scalar": "an unquoted string",
-    "a quoted scalar": "a quoted string",
-    "a block scalar": "a string after '|' or '>'",
-    "a simple key": "a key",
-    "a flow node": "a value",
-    "a block node": "a value",
-}
-
-
-def _syntax_error(error: yaml.YAMLError | UnicodeEncodeError, text: str, path: str) -> YamlError:
-    if isinstance(error, UnicodeEncodeError):
-        problem, position = "half a surrogate pair is no character", _at(text, path, error.start)
-    elif isinstance(error, yaml.reader.ReaderError):
-        before = text.encode("utf-8", "surrogatepass")[: error.position].decode("utf-8", "ignore")
-        problem, position = error.reason, _at(text, path, len(before))
-    else:
-        problem, position = _parser_problem(error, text, path)
-    return YamlError(
-        f"this is not YAML: {problem}",
-        code="bad-yaml",
-        position=position,
-        hint=next((hint for words, hint in _HINTS.items() if words in problem), None),
-    )
-
-
-def _parser_problem(error: Any, text: str, path: str) -> tuple[str, Position]:
-    """What libyaml's parser says, and where: at the opening quote or bracket if something ends too early."""
-    problem, mark = getattr(error, "problem", None) or str(error), getattr(error, "problem_mark", None)
-    context, begun = getattr(error, "context", None) or "", getattr(error, "context_mark", None)
-    if begun and (mark is None or "found unexpected" in problem or "could not find" in problem):
-        mark = begun
-    part = next((words for name, words in _PARTS.items() if context.endswith(name)), None)
-    if part:
-        since = f" that begins in line {begun.line + 1}" if begun and mark and begun.line < mark.line else ""
-        problem = f"{problem} while reading {part}{since}"
-    if mark is None:
-        return problem, Position(path)
-    if mark.line >= len(text.splitlines()):  # the end, which lies behind the last line
-        return problem, _at(text, path, len(text.rstrip("\n")))
-    return problem, Position(path, mark.line + 1, mark.column + 1)
-
-
-def _at(text: str, path: str, index: int) -> Position:
-    return Position(path, text.count("\n", 0, index) + 1, index - text.rfind("\n", 0, index))

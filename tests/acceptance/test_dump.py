@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+import jsonschema
 import pytest
 
+from kubocd_gen.resources import schema
 from tests.support.charts import archive, chart_files, write_files
 from tests.support.hostile import member, tar
 from tests.support.images import gzipped, package_layer, tarred, write_layout
@@ -59,6 +62,13 @@ def dump(folder: Path, *arguments: str) -> Outcome:
     return kcd_gen("dump", *arguments, directory=folder)
 
 
+def document_of(outcome: Outcome) -> dict[str, Any]:
+    """The document on standard output, which is as its schema says."""
+    document: dict[str, Any] = json.loads(outcome.out)
+    jsonschema.validate(document, schema("kcd-gen/dump-v1alpha1"))
+    return document
+
+
 def ok(outcome: Outcome) -> str:
     assert outcome.exit == 0, outcome.text
     return outcome.out
@@ -109,7 +119,7 @@ Charts
 
 
 def test_a_package_is_shown_for_scripts(folder: Path) -> None:
-    document = json.loads(ok(dump(folder, f"oci:layout:{SHOP}", "--format", "json")))
+    document = document_of(dump(folder, f"oci:layout:{SHOP}", "--format", "json"))
     package = document["package"]
     assert package["reference"] == SHOP
     assert package["parameters"][0] == {
@@ -124,9 +134,14 @@ def test_a_package_is_shown_for_scripts(folder: Path) -> None:
     assert document["diagnostics"] == []
 
 
+def test_both_documents_have_the_same_diagnostics() -> None:
+    dumped, reported = (schema(f"kcd-gen/{name}-v1alpha1")["properties"]["diagnostics"] for name in ("dump", "report"))
+    assert dumped == reported
+
+
 def test_a_layer_and_a_manifest_are_shown_too(folder: Path) -> None:
     for name, charts in (("assembly.tgz", 2), ("shop.yaml", 0)):
-        package = json.loads(ok(dump(folder, name, "--format", "json")))["package"]
+        package = document_of(dump(folder, name, "--format", "json"))["package"]
         assert (package["name"], len(package["charts"])) == ("shop", charts)
 
 
@@ -195,7 +210,7 @@ def test_what_cannot_be_shown(folder: Path, argument: str, said: str) -> None:
     outcome = dump(folder, argument)
     assert said in outcome.err
     assert outcome.exit == 1
-    assert json.loads(dump(folder, argument, "--format", "json").out)["package"] is None
+    assert document_of(dump(folder, argument, "--format", "json"))["package"] is None
 
 
 def test_a_terminal_gets_no_control_characters(folder: Path) -> None:

@@ -71,6 +71,18 @@ def parameters_template_error(workspace: Workspace) -> None:
     workspace.release("web", "parameters: |\n  replicas: 2\n  host: {{ .Context.missing.host }}")
 
 
+def template_errors_in_a_map_of_parameters(workspace: Workspace) -> None:
+    workspace.release("web", "parameters:\n  replicas: 2\n  list:\n    - a\n    - '{{ .Context.a.b }}'")
+    workspace.release("app", "parameters:\n  replicas: '{{ 1 }}'\n  host: '{{ defalt `a` .Context.host }}'")
+    workspace.release("api", "parameters:\n  host: '{{ .Context.host'")
+
+
+def mistakes_in_a_template_of_parameters(workspace: Workspace) -> None:
+    workspace.release("web", "parameters: |\n  replicas: {{ 2 }}\n  hots: a")
+    workspace.release("app", "parameters: |\n  replicas: 2\n    host: a")
+    workspace.release("api", "parameters:\n  replicas:2")
+
+
 def missing_context(workspace: Workspace) -> None:
     workspace.source("contexts.yaml", context("cluster", "{}"))
     workspace.release("web", "contexts:\n  - name: clutser")
@@ -346,6 +358,8 @@ KINDS = [
     parameters_of_one_line,
     double_quotes_in_a_parameter,
     parameters_template_error,
+    template_errors_in_a_map_of_parameters,
+    mistakes_in_a_template_of_parameters,
     missing_context,
     context_cycle,
     context_against_the_packages_schema,

@@ -256,6 +256,26 @@ def test_a_cluster_with_an_error_keeps_the_others_from_being_written(workspace: 
     assert sorted(path.name for path in Path(workspace.root, "out").rglob("web.yaml")) == ["web.yaml"]
 
 
+def test_of_several_clusters_a_problem_says_in_which_it_was_met(workspace: Workspace) -> None:
+    (workspace.root / "kcd-gen.yaml").write_text(
+        "apiVersion: kcd-gen/v1alpha1\nkind: Project\npackages: {vendor: packages}\nclusters:\n"
+        "- {name: prod, sources: [sources, nowhere], output: out/prod}\n"
+        "- {name: test, sources: [sources], output: out/test}\n"
+    )
+    workspace.release("web", "parameters: {x: 1}")
+    outcome = _failed(kcd_gen("build", directory=workspace.root))
+    assert outcome.err == (
+        "kcd-gen.yaml:5:35: error[missing-source]: the source 'nowhere' does not exist\n"
+        "    a source is a file, a directory or a glob such as 'clusters/*/releases', relative to the project's root\n"
+        "    in the cluster prod\n"
+        "sources/default-web.yaml:6:16: error[unknown-parameter]: parameter 'x' is not in the schema of web:1.0.0\n"
+        "    the parameters here are: host, replicas\n"
+        "    in the clusters prod, test\n"
+    )
+    alone = _failed(kcd_gen("build", "--cluster", "test", directory=workspace.root))
+    assert "in the cluster" not in alone.err
+
+
 def test_an_output_that_can_not_be_written_is_an_error_of_its_cluster(workspace: Workspace) -> None:
     workspace.release("web")
     problem = KcdError("cannot write to output: No space left on device", code="unwritable-output")

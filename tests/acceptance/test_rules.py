@@ -50,6 +50,10 @@ PACKAGES = {
     + HEAD
     + values('host: {{ $host }}\nport: {{ template "port" }}')
     + "    timeout: '{{ template \"port\" }}s'\n    specPatch: {maxHistory: 3}\n",
+    "defines": "templateHeader: '{{- define \"x\" }}1{{ end -}}'\n"
+    + HEAD
+    + values('a: {{ template "x" }}')
+    + "roles: null\ndependencies: null\n",
     "documents": HEAD + values("a: 1\na: 2\n---\na: 3"),
     "tree": HEAD + "    values: {host: '{{ .Parameters.host }}', mode: 0755, ratio: 1.50, on: yes, gone: null}\n",
     "roles": HEAD + "roles: [web, ingress]\ndependencies: [storage]\n",
@@ -68,6 +72,7 @@ RELEASES = {
     "order": "parameters: {host: given}",
     "header": "",
     "variables": "",
+    "defines": "",
     "documents": "",
     "tree": "parameters: {host: '{{ 8080 }}'}",
     "roles": "roles: [web, api]\ndependencies: [dns, storage]",
@@ -80,6 +85,7 @@ RELEASES = {
     "patched": "moduleOverrides: [{module: main, specPatch: {driftDetection: {mode: warn},"
     " values: {text: '{{ .Release }}', none: null}}}]",
     "sleeping": "suspended: true\nroles: [night]",
+    "interval": "moduleOverrides: [{module: main, timeout: 90m, interval: 1h30m}]",
 }
 
 
@@ -171,6 +177,42 @@ def test_variables_and_definitions_of_the_template_header_are_those_of_every_tem
     spec = compiled.specs["default/variables-main"]
     assert spec["values"] == {"host": "from-header", "port": 80}
     assert (spec["timeout"], spec["maxHistory"]) == ("1m20s", 3)
+
+
+def test_null_roles_and_dependencies_are_the_empty_list_and_an_absent_description_the_empty_text_behind_the_header(
+    compiled: Compiled,
+) -> None:
+    report = compiled.report["defines"]
+    assert (report["roles"], report["dependencies"], report["description"]) == ([], [], "")
+    assert compiled.report["header"]["roles"] == []  # "  []"
+    assert compiled.values("defines-main") == {"a": 1}
+
+
+def test_durations_of_overrides_are_emitted_as_go_prints_them_and_those_of_config_below(compiled: Compiled) -> None:
+    spec = compiled.specs["default/interval-main"]
+    assert (spec["timeout"], spec["interval"]) == ("1h30m0s", "1h30m0s")
+    plain = compiled.specs["default/web-main"]
+    assert (plain["timeout"], plain["interval"]) == ("2m0s", "30m0s")
+
+
+def test_the_chart_and_its_version_are_those_of_status_yaml_and_the_helm_repository_is_the_source(
+    compiled: Compiled,
+) -> None:
+    chart = compiled.specs["default/order-side"]["chart"]["spec"]
+    assert (chart["chart"], chart["version"]) == ("side", "1.0.0")
+    assert chart["sourceRef"] == {"kind": "HelmRepository", "name": "kcd-order", "namespace": "default"}
+
+
+def test_the_helm_repository_is_below_the_advertised_host_by_namespace_and_release(compiled: Compiled) -> None:
+    url = compiled.documents["web"][1]["spec"]["url"]
+    assert url == "http://kubocd-ctrl-controller-helm-repository.kubocd.svc/hr/default/web"
+
+
+def test_the_oci_repository_extracts_the_one_layer_of_a_package(compiled: Compiled) -> None:
+    assert compiled.documents["web"][0]["spec"]["layerSelector"] == {
+        "mediaType": "application/vnd.kubotal.kubocd.package.content.v1.tar+gzip",
+        "operation": "extract",
+    }
 
 
 def test_only_the_first_document_of_a_rendered_text_counts_and_in_it_the_last_duplicate(compiled: Compiled) -> None:

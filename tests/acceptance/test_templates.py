@@ -60,8 +60,8 @@ def test_templates_that_fail_beside_a_hundred_that_do_not_are_all_named_with_the
 
 
 FAILURES = {
-    "unknown": ("{{ nofunc .Parameters.host }}", "template-parse", None),
-    "syntax": ("{{ imageRedirect `nginx` $) }}", "template-parse", None),
+    "unknown": ("{{ nofunc .Parameters.host }}", "template-parse", "nofunc"),
+    "syntax": ("{{ imageRedirect `nginx` $) }}", "template-parse", "{{"),
     "required": ("{{ required `give one` .Parameters.none }}", "template-error", "required"),
     "piped": ("{{ .Parameters.none | required `give one` }}", "template-error", "required"),
     "failed": ("{{ if true }}{{ fail `no host` }}{{ end }}", "template-error", "fail"),
@@ -85,8 +85,8 @@ def test_a_failure_of_each_kind_has_the_line_and_the_column_of_its_cause(workspa
         workspace.release(name, package=reference(name))
         start = manifest.index(text)
         line = manifest.count("\n", 0, start) + 1
-        column = "" if at is None else f":{manifest.index(at, start) - manifest.rindex(chr(10), 0, start)}"
-        place = f"oci://registry.example.com/demo/{name}:1.0.0/original.yaml:{line}{column}"
+        column = manifest.index(at, start) - manifest.rindex("\n", 0, start)
+        place = f"oci://registry.example.com/demo/{name}:1.0.0/original.yaml:{line}:{column}"
         expected[name] = f"{place}: error[{code}]: package {name}:1.0.0, module 'main', values: "
     workspace.release("web")
     outcome = workspace.build("--keep-going")

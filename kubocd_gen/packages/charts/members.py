@@ -19,7 +19,7 @@ from kubocd_gen.packages.tar_stream import (
     Header,
     OverLimit,
     Stream,
-    records,
+    extended_path,
 )
 from kubocd_gen.packages.text import shown
 
@@ -94,13 +94,7 @@ def _long_name(stream: Stream, header: Header, limits: Limits) -> str | None:
     block = stream.content(header, "an extended header")
     if header.kind == LONG_NAME:
         return block.partition(b"\0")[0].decode("utf-8", "surrogateescape")
-    path = None
-    for key, value in records(block):
-        if key == "path" and header.kind == EXTENDED:
-            path = value
-        elif key in ("path", "linkpath", "size", "hdrcharset") or key.startswith("GNU."):
-            raise BadArchive(f"has an extended header with {shown(key)}, which a chart has no use for")
-    return path
+    return extended_path(header, block, "a chart")
 
 
 def _relative(header: Header, name: str) -> str:

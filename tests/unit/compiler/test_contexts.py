@@ -157,6 +157,12 @@ def test_contexts_merge_from_the_defaults_over_the_namespaces_to_the_releases_ow
     assert seen(one, *ALL, configs=(DEFAULTS,), default={"who": "schema", "schema": 1}) == everything
 
 
+def test_a_default_context_without_a_namespace_is_one_of_kubocds_and_a_namespace_context_one_of_the_releases() -> None:
+    one = release(namespace="apps")
+    theirs = context("project", {}, namespace="apps")
+    assert selected(one, *ALL, theirs, configs=(DEFAULTS,)) == ("kubocd:cluster", "infra:site", "apps:project")
+
+
 def test_skip_default_context_drops_both_groups_of_config_and_keeps_the_schemas_default() -> None:
     one = release(contexts=[{"name": "own"}], skipDefaultContext=True)
     assert selected(one, *ALL, configs=(DEFAULTS,)) == ("default:own",)

@@ -79,10 +79,19 @@ def test_where_there_is_no_choice_is_settled_before_where_there_is() -> None:
 
 def test_a_cycle_is_an_error_that_shows_the_way_round() -> None:
     found = order(party("a", needs=["x"], gives=["y"]), party("b", needs=["y"], gives=["x"]))
-    assert errors(found) == {"a": ["unmet-role"], "b": ["dependency-cycle"]}
+    assert errors(found) == {"a": ["dependency-cycle"], "b": ["dependency-cycle"]}
     (error,) = found.errors["default/b"].errors
+    assert found.errors["default/a"].errors == (error,)
     assert error.message == "the role 'y' closes a cycle of dependencies: default/b -> default/a -> default/b"
     assert error.position == Position("b.yaml", 1)
+
+
+def test_a_cycle_is_one_error_for_all_in_it_and_who_waits_for_them_is_told_why() -> None:
+    ring = [party("a", needs=["b"], gives=["a"]), party("b", needs=["c"], gives=["b"])]
+    found = order(*ring, party("c", needs=["a"], gives=["c"]), party("d", needs=["b"], gives=["d"]))
+    assert len({id(error) for key in "abc" for error in found.errors[f"default/{key}"].errors}) == 1
+    (error,) = found.errors["default/d"].errors
+    assert error.message == "default/d depends on the role 'b': default/b provides it, but has errors itself"
 
 
 def test_a_release_does_not_satisfy_itself() -> None:

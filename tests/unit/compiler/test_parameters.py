@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 
-from kubocd_gen.compiler.parameters import go_json, parameters_text, parse_map, rendered_hint
+from kubocd_gen.compiler.parameters import (
+    go_json,
+    line_of_key,
+    parameters_text,
+    parse_map,
+    rendered_hint,
+    way_in_json,
+)
 from kubocd_gen.diagnostics import KcdError
 
 
@@ -94,3 +101,22 @@ def test_parameters_of_another_type_render_to_no_map(value: Any) -> None:
     assert text is not None
     with pytest.raises(KcdError, match="must render to a map"):
         parse_map(text, "spec.parameters")
+
+
+@pytest.mark.parametrize(
+    ("mark", "way"),
+    [("@1", ("a",)), ("@2", ("b", 1)), ("@3", ("b", 2, "é<")), ("@4", ("z", "y")), ("z", ("z",)), ("{", ())],
+)
+def test_a_place_in_the_json_of_a_map_leads_to_its_parameter(mark: str, way: tuple[str | int, ...]) -> None:
+    parameters = {"z": {"y": "&@4"}, "b": [None, "@2", {"é<": "@3"}], "a": '"@1'}
+    text = go_json(parameters)
+    assert way_in_json(parameters, text.index(mark)) == way
+    assert way_in_json(parameters, len(text)) == ()
+
+
+@pytest.mark.parametrize(
+    ("key", "line"), [("a", 1), ("b", 3), ("c-d", 4), ("e", 5), ("twice", None), ("none", None), ("f", None)]
+)
+def test_the_line_of_a_template_that_sets_a_key_is_found_where_there_is_one(key: str, line: int | None) -> None:
+    template = """a: 1\n{{- if true }}\n  'b': 2\n - - "c-d":\n- e: b: f:x\n twice: 1\ntwice: 2\n# none: 1"""
+    assert line_of_key(template, key) == line

@@ -62,29 +62,37 @@ def test_the_cause_is_told_in_go_s_words_and_placed(
 
 
 @pytest.mark.parametrize(
-    ("text", "message", "line"),
+    ("text", "message", "line", "column"),
     [
-        ("{{ if }}", "missing value for if", 1),
-        ("\n{{ nofunc }}", 'function "nofunc" not defined', 2),
-        ("{{ \n x", 'function "x" not defined', 2),
-        ("\n{{ 1\n", "unclosed action", 2),
-        ("{{/* 1\n", "unclosed comment", 1),
-        ("{{ end }}", "unexpected {{end}}", 1),
-        ("{{ 0xZ }}", 'malformed number or character "0xZ"', 1),
-        ("{{ break }}", "{{break}} outside {{range}}", 1),
-        ("{{ define x }}", 'unexpected "x" in define clause', 1),
-        ("{{ \uffff }}", "unrecognized character in action U+FFFF", 1),
-        ("\n{{ imageRedirect `a` $) }}", "unexpected right paren", 2),
-        ("{{ (imageRedirect `a` (print `b` @ }}", 'unexpected "@" in operand', 1),
-        ("{{ (resolveDNS `a`).b := 1 }}", 'unexpected ":=" in operand', 1),
-        ("{{ imageRedirect `a` $ end }}", "unexpected <end> in operand", 1),
-        ("{{ (((readFile `a`", "unclosed action", 1),
-        ("{{ (nofunc `a` @ }}", 'function "nofunc" not defined', 1),
+        ("{{ if }}", "missing value for if", 1, 1),
+        ("\n{{ nofunc }}", 'function "nofunc" not defined', 2, 4),
+        ("{{ \n x", 'function "x" not defined', 2, 2),
+        ("\n{{ 1\n", "unclosed action", 2, 1),
+        ("{{/* 1\n", "unclosed comment", 1, None),
+        ("{{ end }}", "unexpected {{end}}", 1, 1),
+        ("{{ 0xZ }}", 'malformed number or character "0xZ"', 1, 1),
+        ("{{ break }}", "{{break}} outside {{range}}", 1, 1),
+        ("{{ define x }}", 'unexpected "x" in define clause', 1, 11),
+        ("{{ \uffff }}", "unrecognized character in action U+FFFF", 1, 1),
+        ("\n{{ imageRedirect `a` $) }}", "unexpected right paren", 2, 1),
+        ("{{ (imageRedirect `a` (print `b` @ }}", 'unexpected "@" in operand', 1, 34),
+        ("{{ (resolveDNS `a`).b := 1 }}", 'unexpected ":=" in operand', 1, 1),
+        ("{{ imageRedirect `a` $ end }}", "unexpected <end> in operand", 1, 1),
+        ("{{ (((readFile `a`", "unclosed action", 1, 1),
+        ("{{ (nofunc `a` @ }}", 'function "nofunc" not defined', 1, 5),
+        ("{{ 1 }} {{ $x }}\n{{ $x }}", 'undefined variable "$x"', 1, 12),
+        ("{{ 1 }} {{ print `}}`\n}} {{ if }}", "missing value for if", 2, None),
+        ('{{ .a }} {{ `"` }}: {{ 2 | @ }}', 'unexpected "@" in command', 1, 28),
+        ('{{ define "a" }}x{{ end }} {{ define "a" }}y{{ end }}', 'multiple definition of template "a"', 1, None),
+        ('{{ "a" @ "\\q" }}', 'unexpected "@" in operand', 1, 8),
     ],
 )
-def test_what_does_not_parse_has_a_line(render: Render, text: str, message: str, line: int) -> None:
-    assert render(text).message == message
-    assert (render(text).line, render(text).column, render(text).code) == (line, None, "template-parse")
+def test_what_does_not_parse_has_a_line_and_a_column_where_that_is_sure(
+    render: Render, text: str, message: str, line: int, column: int | None
+) -> None:
+    error = render(text)
+    assert error.message == message
+    assert (error.line, error.column, error.code) == (line, column, "template-parse")
 
 
 @pytest.mark.parametrize(

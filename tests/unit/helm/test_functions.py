@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kubocd_gen.helm.template import TemplateError
+from kubocd_gen.helm.template import Functions, ImageRedirect, TemplateError
 
 Render = Callable[..., Any]
 
@@ -23,6 +23,22 @@ def test_the_first_redirect_whose_prefix_starts_the_image_is_taken(render: Rende
         "imagePullPolicy": "Always",
         "imagePullSecrets": ["s1", "s2"],
     }
+
+
+def test_a_redirect_with_an_empty_new_prefix_keeps_the_image_and_brings_its_policy_and_secrets(render: Render) -> None:
+    kept = Functions(
+        image_redirects=(
+            ImageRedirect("quay.io/a", "", "Never", ("s",)),
+            ImageRedirect("quay.io/", "elsewhere.org/", "Always", None),
+        )
+    )
+    look = "{{ .url }} {{ .imagePullPolicy }} {{ .imagePullSecrets }}{{ end }}"
+    assert render(f'{{{{ with imageRedirect "quay.io/a:1" $ }}}}{look}', functions=kept) == "quay.io/a:1 Never [s]"
+
+
+def test_an_image_that_no_redirect_fits_is_taken_apart_as_it_is(render: Render) -> None:
+    look = "{{ .url }}|{{ .repository }}|{{ .tag }}|{{ .imagePullPolicy }}|{{ .imagePullSecrets }}{{ end }}"
+    assert render(f'{{{{ with imageRedirect "gcr.io/a:1" $ }}}}{look}') == "gcr.io/a:1|gcr.io/a|1||[]"
 
 
 def test_an_image_is_split_as_kubocd_splits_it(render_all: Render) -> None:

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubocd_gen.sources.scalars import float64, number_text, resolve_plain, resolve_tagged
-from kubocd_gen.sources.yaml_reader import YamlError, read_document
+from kubocd_gen.sources.yaml_errors import YamlError
+from kubocd_gen.sources.yaml_reader import read_document
 
 TAG = "tag:yaml.org,2002:"
 

@@ -69,12 +69,16 @@ def test_json_is_read_as_its_values_in_float64(value: Any, indent: int | None, a
     text = json.dumps(value, indent=indent, ensure_ascii=ascii_only)
     control = any(ord(char) in (*range(0x7F, 0xA0), 0xFFFE, 0xFFFF, 0xFEFF) for char in text)  # JSON's, but not YAML's
     surrogates = ascii_only and "\\ud" in text  # YAML's \u escapes are no UTF-16
-    long_key = isinstance(value, (dict, list)) and any(len(part) > 1000 for part in text.split(":"))
-    if control or surrogates or long_key or overflows(value):
+    if control or surrogates or may_have_a_long_key(text) or overflows(value):
         return
     (document,) = read_documents(text, "f.json")
     assert document.error is None
     assert document.value == normalised(value)
+
+
+def may_have_a_long_key(text: str) -> bool:
+    """Whether a key of the JSON text, as it is escaped, may be over the 1024 characters that a key of YAML has."""
+    return any(len(part) > 1000 for part in text.split(":")[:-1])
 
 
 def overflows(value: Any) -> bool:
@@ -88,7 +92,7 @@ def overflows(value: Any) -> bool:
 @given(json_values)
 def test_the_way_to_every_value_of_a_json_text_is_found(value: Any) -> None:
     text = json.dumps(value, indent=1)
-    if "\\ud" in text:
+    if "\\ud" in text or may_have_a_long_key(text):
         return
     lines = text.split("\n")
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from kubocd_gen.diagnostics import Position
-from kubocd_gen.sources.yaml_reader import MAX_DEPTH, MAX_EXPANSION, YamlError, read_document, read_documents
+from kubocd_gen.sources.yaml_errors import YamlError
+from kubocd_gen.sources.yaml_reader import MAX_DEPTH, MAX_EXPANSION, read_document, read_documents
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{name}: &{name} [{', '.join([f'*{below}'] * 9)}]\n" for below, name in zip("abcdefgh", "bcdefghi", strict=True)
@@ -80,6 +81,16 @@ def test_a_second_key_is_found_at_itself_with_the_way_to_its_map() -> None:
     assert fault.keys == ("a", 1, "c")
     assert fault.error.position == Position("f.yaml", 5, 7)
     assert fault.error.message == "the key 'd' is given twice in one map"
+
+
+def test_two_documents_that_nothing_separates_are_told_as_such() -> None:
+    (document,) = read_documents(
+        "apiVersion: v1\nkind: A\napiVersion: v1\nspec: {apiVersion: 1, apiVersion: 2}", "f.yaml"
+    )
+    assert [fault.error.hint for fault in document.faults] == [
+        "begin a second document with '---', or remove one of the two",
+        "remove or rename one of the two",
+    ]
 
 
 def test_an_anchor_stands_for_its_value_and_may_be_defined_anew() -> None:
@@ -261,7 +272,9 @@ def test_an_error_that_is_a_document_s_own_leaves_those_after_it() -> None:
     [
         ("a: b: c\n", (1, 5), "mapping values are not allowed", "must be quoted"),
         ("a: 1\n b: 2\n", (2, 3), "mapping values are not allowed", "indented wrongly"),
-        ("a:\n\tb: 1\n", (2, 1), "cannot start any token", "tabs can't indent"),
+        ("a:\n\tb: 1\n", (2, 1), "a tab can't indent", "indent with spaces"),
+        ("a: @b\n", (1, 4), "cannot start any token", "must be quoted"),
+        ("a: 1\n<<<<<<< HEAD\nb: 1\n=======\n", (2, 1), "could not find expected ':'", "conflict of a Git merge"),
         ("a: @x\n", (1, 4), "cannot start any token", "must be quoted"),
         ("a: {{ .x }} y\n", (1, 5), "must be a string", "template"),
         (

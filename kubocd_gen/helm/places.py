@@ -1,0 +1,87 @@
+"""Where in a user's template Go's line, column or words point to."""
+
+from __future__ import annotations
+
+import json
+import re
+from itertools import takewhile
+from typing import NamedTuple
+
+from kubocd_gen.helm.lexer import Kind, actions
+from kubocd_gen.helm.rewrite import Rewritten
+from kubocd_gen.helm.template import Template, TemplateError
+
+_QUOTED = re.compile(r'"(?:[^"\\\n]|\\.)*"')
+_NAMED = (Kind.IDENTIFIER, Kind.VARIABLE, Kind.OTHER)  # tokens that Go's parser refuses by their text
+
+
+def error_at(
+    template: Template, offset: int, message: str, hint: str | None = None, code: str = "template-error"
+) -> TemplateError:
+    """An error at an offset in the template's source, as a line and column of its text or of its header."""
+    in_header = offset < len(template.header)
+    text = template.header if in_header else template.text
+    offset -= 0 if in_header else len(template.header)
+    before = text[:offset]
+    return TemplateError(
+        message,
+        before.count("\n") + 1,
+        offset - (before.rfind("\n") + 1) + 1,
+        in_header,
+        hint,
+        code,
+    )
+
+
+def offset_of(rewritten: Rewritten, line: int, column: int) -> int:
+    """The character of the source that Go means with a line from 1 and a column in bytes from 0."""
+    start = 0
+    for _ in range(line - 1):
+        start = rewritten.text.find("\n", start) + 1
+    end = rewritten.text.find("\n", start)
+    text = rewritten.text[start : end if end >= 0 else None]
+    return rewritten.source_offset(start + len(text.encode()[:column].decode("utf-8", "ignore")))
+
+
+class Line(NamedTuple):
+    """A line of a template's text, or of its header."""
+
+    line: int
+    in_header: bool
+
+
+def line_of(template: Template, line: int) -> Line:
+    """A line of the source as a line of the text or of the header. They can share one, which is then whose it likely
+    is.
+    """
+    above = template.header.count("\n")
+    header_end = template.header.rpartition("\n")[2]
+    shared_by_header = "{{" in header_end and "{{" not in template.text.partition("\n")[0]
+    if line <= above or (line == above + 1 and shared_by_header):
+        return Line(line, in_header=True)
+    lines = template.text.count("\n") + (not template.text.endswith("\n"))
+    return Line(min(line - above, max(lines, 1)), in_header=False)
+
+
+def stopped_at(source: str, line: int, message: str) -> int | None:
+    """The offset of what Go's parser stopped at, of which it says the line alone; None where that is not sure.
+
+    It is the first token that the message names, the action that Go can't read to its end, or the only one.
+    """
+    lines = source.split("\n")
+    start = sum(len(one) + 1 for one in lines[: line - 1])
+    end = start + len("".join(lines[line - 1 : line]))
+    begun = takewhile(lambda action: action.start < end, actions(source))
+    here = [action for action in begun if action.end > start]
+    if quoted := _QUOTED.search(message):
+        try:
+            word = json.loads(quoted[0])
+        except ValueError:  # an escape that only Go has
+            word = None
+        for action in here:
+            for token in action.tokens:
+                if token.kind in _NAMED and token.text == word:
+                    return token.start
+    if here and (here[-1].broken or len(here) == 1):
+        return here[-1].start
+    return None

@@ -1,0 +1,116 @@
+"""The first walk through helm: the parameters of all Releases."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from kubocd_gen.compiler.merge import merge
+from kubocd_gen.compiler.package_schema import validate
+from kubocd_gen.compiler.parameters import line_of_key, parameters_text, parse_map, way_in_json
+from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors, Position
+from kubocd_gen.helm.engine import Helm
+from kubocd_gen.helm.template import Functions, Template, TemplateError, Unit
+from kubocd_gen.pipeline.records import Resolved, WithParameters
+from kubocd_gen.sources.positions import find_in_text
+from kubocd_gen.sources.records import Release
+
+# How a message about a parameter goes on to name the package, where it would not be clear whose schema it speaks of.
+_OF_PACKAGE = {"unknown-parameter": " of {}", "missing-parameter": " by {}"}
+
+
+def render_parameters(
+    releases: Sequence[Resolved], functions: Functions, helm: Helm, findings: Findings
+) -> list[WithParameters]:
+    """The Releases whose parameters render to a map and fit the package's schema."""
+    texts = [parameters_text(resolved.release.parameters) for resolved in releases]
+    units = [
+        Unit(
+            context=resolved.context,
+            model={"Parameters": None, "Release": resolved.release.model},
+            templates=() if text is None else (Template("", text),),
+            image_redirector=False,
+        )
+        for resolved, text in zip(releases, texts, strict=True)
+    ]
+    outcomes = helm.render(units, functions)
+    good = []
+    for resolved, text, outcome in zip(releases, texts, outcomes, strict=True):
+        try:
+            good.append(_with_parameters(resolved, text, outcome[0] if outcome else ""))
+        except KcdError as error:
+            findings.error(error, release=resolved.release.key)
+        except KcdErrors as errors:
+            findings.error(errors, release=resolved.release.key)
+    return good
+
+
+def _with_parameters(resolved: Resolved, text: str | None, outcome: str | TemplateError) -> WithParameters:
+    release, package = resolved.release, resolved.package
+    if isinstance(outcome, TemplateError):
+        raise _parameters_error(resolved, outcome)
+    try:
+        given = parse_map(outcome, "spec.parameters")
+    except KcdError as error:
+        at = release.position("spec", "parameters")
+        hint = _one_line_hint(release.parameters) or error.hint
+        raise KcdError(error.message, code="bad-parameters", position=at, hint=hint) from error
+    parameters = merge(package.parameters_schema.defaults, given)
+    violations = validate(package.parameters_schema, parameters)
+    if violations:
+        raise KcdErrors(
+            KcdError(
+                f"{violation.message}{_OF_PACKAGE.get(violation.code, '').format(package.label)}",
+                code=violation.code,
+                position=_parameter_position(release, violation.path),
+                hint=violation.hint,
+            )
+            for violation in violations
+        )
+    return WithParameters(resolved, text, parameters)
+
+
+def _one_line_hint(parameters: Any) -> str | None:
+    """The way out for parameters that are a string, and not the template of several lines that alone can be one."""
+    if not isinstance(parameters, str) or "\n" in parameters:
+        return None
+    if re.fullmatch(r"[\w-]+:[^\s/].*", parameters):
+        return "a space is missing behind the ':'"
+    return "parameters given as a string are a template; KuboCD takes only one with more than one line ('|')"
+
+
+def _parameter_position(release: Release, path: Sequence[str | int]) -> Position:
+    """Where a parameter is given: in a map at its key, in a template at the one line that sets it."""
+    if isinstance(release.parameters, str) and path and isinstance(path[-1], str):
+        line = line_of_key(release.parameters, path[-1])
+        if line is not None:
+            return _position_in_text(release, line)
+    return release.position("spec", "parameters", *path)
+
+
+def place_in_template(release: Release, line: int | None, column: int | None) -> Position:
+    """A place in the template that the parameters stand for: in that text itself, or of the parameter in a map."""
+    if isinstance(release.parameters, str):
+        return _position_in_text(release, line, column)
+    way = () if column is None else way_in_json(release.parameters, column - 1)
+    return release.position("spec", "parameters", *way)
+
+
+def _position_in_text(release: Release, line: int | None, column: int | None = None) -> Position:
+    """The place of a line of the parameters that are given as a template."""
+    resource = release.resource
+    keys = (*resource.prefix, "spec", "parameters")
+    return find_in_text(resource.file.text, resource.file.path, resource.document, keys, line, column)
+
+
+def _parameters_error(resolved: Resolved, error: TemplateError) -> KcdError:
+    release = resolved.release
+    hint = error.hint
+    position = place_in_template(release, error.line, error.column)
+    if not isinstance(release.parameters, str):
+        if error.code == "template-parse" and r'"\\"' in error.message:
+            hint = "a map becomes JSON before it is rendered: inside '{{ }}' write `back quotes`, not \"double\" ones"
+        elif error.code == "template-parse" and error.message.startswith("bad character U+0022"):
+            hint = "its '}}' is missing"
+    return KcdError(f"spec.parameters: {error.message}", code=error.code, position=position, hint=hint)
