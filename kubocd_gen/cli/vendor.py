@@ -42,7 +42,8 @@ def vendor(**given: Any) -> int:
         if not given["quiet"]:
             for name in copied:
                 click.echo(f"Vendored {name}")
-            click.echo(f"{total} package{'' if total == 1 else 's'} in {given['vendor'] or 'the vendor layout'}")
+            if not any(one.severity == "error" for one in findings):
+                click.echo(f"{total} package{'' if total == 1 else 's'} in {given['vendor'] or 'the vendor layout'}")
     except (KcdError, KcdErrors) as error:
         findings.error(error)
     return say_problems(findings, quiet=given["quiet"])

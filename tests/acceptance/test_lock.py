@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import stat
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -179,6 +180,43 @@ def test_vendor_fills_a_layout_that_a_build_can_use(web: Workspace) -> None:
     assert (outcome.exit, outcome.out) == (0, "1 package in packages\n")
     assert web.build("--locked").exit == 0
     assert files_below(web.output) == before
+
+
+def test_git_merges_the_locks_of_two_branches(workspace: Workspace) -> None:
+    names = [f"registry.example.com/demo/{name}:1.0.0" for name in "abcdefgh"]
+    for name in names:
+        workspace.package(reference=name)
+
+    def git(*arguments: str) -> int:
+        identity = ("-c", "user.name=x", "-c", "user.email=x@example.com")
+        return subprocess.run(["git", *identity, *arguments], cwd=workspace.root, capture_output=True).returncode
+
+    def branch(name: str, *packages: str) -> None:
+        assert git("checkout", "-b", name, "main") == 0
+        for package in packages:
+            workspace.release(package[-7], package=package)
+        assert lock(workspace).exit == 0
+        git("add", "sources", LOCK)
+        assert git("commit", "-m", name) == 0
+
+    assert git("init", "-b", "main") == 0
+    assert git("commit", "--allow-empty", "-m", "nothing") == 0
+    branch("base", names[1], names[4], names[6])
+    git("branch", "-f", "main", "base")
+    branch("one", names[0], names[2])
+    branch("two", names[5], names[7])
+    branch("three", names[3])
+    assert git("checkout", "main") == 0
+    assert git("merge", "one") == git("merge", "two") == 0
+    assert lock(workspace, "--check").exit == 0
+    assert list(locked(workspace)) == [name for name in names if name != names[3]]
+    # Neighbours: both branches add between the same two packages.
+    assert git("merge", "three") == 1
+    outcome = workspace.build()
+    assert "error[bad-lock]: the lock holds the two sides of a merge conflict" in outcome.err
+    assert git("checkout", "--ours", LOCK) == 0
+    assert lock(workspace).exit == 0
+    assert list(locked(workspace)) == names
 
 
 def test_pin_digest_names_the_package_by_digest_too(web: Workspace) -> None:
