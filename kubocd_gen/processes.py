@@ -18,6 +18,7 @@ from types import FrameType
 
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _running: set[subprocess.Popen[bytes]] = set()
+_interrupted = threading.Event()
 
 
 @contextlib.contextmanager
@@ -30,8 +31,11 @@ def running(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """The program `command`, its output in pipes, its input a pipe where we `talk` to it. Raises OSError.
 
-    Whoever leaves the block before it has ended kills it, with all that it has started.
+    Whoever leaves the block before it has ended kills it, with all that it has started. Once kcd-gen is interrupted it
+    starts no other: KeyboardInterrupt, in any thread.
     """
+    if _interrupted.is_set():
+        raise KeyboardInterrupt
     with subprocess.Popen(
         command,
         cwd=folder,
@@ -52,6 +56,7 @@ def running(
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
     """What runs inside ends, with its programs, on Ctrl-C (KeyboardInterrupt), SIGTERM and SIGHUP (SystemExit)."""
+    _interrupted.clear()
     before = {}
     if threading.current_thread() is threading.main_thread():
         for number in _INTERRUPTS:
@@ -66,6 +71,7 @@ def interruptible() -> Iterator[None]:
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> None:
+    _interrupted.set()
     for process in list(_running):
         _kill(process)
     if number == signal.SIGINT:

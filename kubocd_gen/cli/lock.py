@@ -29,6 +29,7 @@ from kubocd_gen.packages.cosign import Cosign
 from kubocd_gen.packages.lock import LOCK_FILE, Lock, Pin, changed_charts, lock_text
 from kubocd_gen.pipeline.locking import (
     Move,
+    Wanted,
     chosen,
     lock_packages,
     minor,
@@ -111,6 +112,7 @@ def _lock(references: Sequence[str], given: Mapping[str, Any], findings: Finding
         prune = whole and not given["clusters"]
         if given["check"] and not given["update"]:  # needs no registry
             moves = stale_packages(wanted, old, prune=prune)
+            _verify(wanted, old.packages, project, given, findings, jobs)
             return Outcome(moves, old.helm, helm, bool(moves) or old.helm != helm or not project.lock_path.exists())
         # A vendor layout is filled from the lock: it need not be there yet, and has nothing new to tell.
         if project.vendor and (not project.vendor.exists() or (given["update"] and not project.offline)):
@@ -127,16 +129,25 @@ def _lock(references: Sequence[str], given: Mapping[str, Any], findings: Finding
         )
         for warning in packages.warnings():
             findings.warning(warning)
-        if given["verify"] and not _failed(findings):
-            cosign = Cosign(
-                given["cosign"], given["cosign_key"], project.ca_file, project.mirrors, offline=project.offline
-            )
-            verify_packages(wanted, pins, cosign, findings, jobs=jobs)
+        _verify(wanted, pins, project, given, findings, jobs)
     text = lock_text(Lock(pins, helm)).encode()
     changed = not _holds(project, text)
     if changed and not given["check"] and not _failed(findings):
         _write(project, text)
     return Outcome(moves, old.helm, helm, changed)
+
+
+def _verify(
+    wanted: Sequence[Wanted],
+    pins: Mapping[str, Pin],
+    project: Project,
+    given: Mapping[str, Any],
+    findings: Findings,
+    jobs: int,
+) -> None:
+    if given["verify"] and not _failed(findings):
+        cosign = Cosign(given["cosign"], given["cosign_key"], project.ca_file, project.mirrors, offline=project.offline)
+        verify_packages(wanted, pins, cosign, findings, jobs=jobs)
 
 
 def _holds(project: Project, text: bytes) -> bool:

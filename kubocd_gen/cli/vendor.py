@@ -46,7 +46,8 @@ def vendor(**given: Any) -> int:
             for verb, names in (("Vendored", copied), ("Removed", removed)):
                 for name in names:
                     click.echo(printable(f"{verb} {name}"))
-            click.echo(f"{total} package{'' if total == 1 else 's'} in {given['vendor'] or 'the vendor layout'}")
+            if not any(one.severity == "error" for one in findings):
+                click.echo(f"{total} package{'' if total == 1 else 's'} in {given['vendor'] or 'the vendor layout'}")
     except (KcdError, KcdErrors) as error:
         findings.error(error)
     return say_problems(findings, quiet=given["quiet"])

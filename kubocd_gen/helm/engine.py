@@ -145,9 +145,16 @@ class Helm:
 
     def _run(self, chart: Chart, timeout: float) -> Run:
         with self._scratch() as folder:
-            chart.write(folder / "chart")
             home = folder / "home"
-            home.mkdir()
+            try:
+                chart.write(folder / "chart")
+                home.mkdir()
+            except OSError as error:
+                raise KcdError(
+                    f"helm's input can't be written to {folder}: {error.strerror}",
+                    code="helm-failed",
+                    hint="make room there, or name another folder for temporary files in TMPDIR",
+                ) from error
             try:
                 return run_helm(self._binary, ["template", "kcd", str(folder / "chart")], home, timeout)
             except OSError as error:

@@ -39,12 +39,18 @@ class CachedBlob:
 
 
 def cache_folder(environment: Mapping[str, str], given: Path | None = None) -> Path:
-    """Where the cache is: `given`, else `kcd-gen` in the folder that the system has for caches."""
+    """Where the cache is: `given`, else `kcd-gen` in the folder that the system has for caches.
+
+    A user without a home gets one among the temporary files; nothing in it is believed, so it may be anybody's.
+    """
     if given is not None:
         return given
     if folder := environment.get("XDG_CACHE_HOME"):
         return Path(folder, "kcd-gen")
-    home = Path(environment.get("HOME") or Path.home())
+    try:
+        home = Path(environment.get("HOME") or Path.home())
+    except RuntimeError:  # a user that the system does not know, as in containers
+        return Path(tempfile.gettempdir(), f"kcd-gen-cache-{os.getuid()}")
     return home / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "kcd-gen"
 
 
@@ -141,7 +147,7 @@ class Cache:
                     raise self.trouble or AssertionError from error
                 count, freed = count + 1, freed + blob.size
         for path in self._temporary():
-            if now - path.stat().st_mtime > min(_ABANDONED, unused_for):
+            if now - _modified(path, now) > _ABANDONED:
                 _remove(path)
         return count, freed
 
@@ -208,6 +214,13 @@ def _lines(path: Path) -> list[str]:
         return path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
         return []
+
+
+def _modified(path: Path, now: float) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:  # finished meanwhile
+        return now
 
 
 def _touch(path: Path) -> None:

@@ -70,9 +70,9 @@ def verify_signature(
             return
         failures.append(problem)
     raise KcdError(
-        f"{reference} ({digest}) has no signature that its Release asks for: {failures[-1]}",
+        f"{reference} ({digest}) is not known to be signed as its Release asks: {failures[-1]}",
         code="bad-signature",
-        hint="do not deploy it before its publisher says why",
+        hint="do not deploy it before that is clear; with its publisher, if the signature is missing or wrong",
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kubocd_gen.diagnostics import KcdError, KcdErrors
+from kubocd_gen.diagnostics import KcdError, KcdErrors, Position
 from kubocd_gen.output.yaml_emitter import emit_documents
 from kubocd_gen.packages.chart_index import IndexedChart
 from kubocd_gen.packages.oci import CONTENT_TYPE, MANIFEST_TYPE, Descriptor
@@ -42,6 +42,7 @@ class Lock:
 
 def read_lock(path: Path, display: str) -> Lock:
     """The lock that `path` holds. Raises KcdError and KcdErrors, `bad-lock` and those of YAML and schema."""
+    _refuse_conflicts(path, display)
     try:
         admitted, text = read_own_file(path, display, what="the lock", code="bad-lock", schema_name="lock-v1alpha1")
     except KcdError as error:
@@ -76,6 +77,22 @@ def changed_charts(old: Pin, new: Pin) -> list[IndexedChart]:
     """The charts of `new` that `old` has in the same version with other bytes, which Flux would never roll out."""
     known = {(chart.name, chart.version): chart.sha256 for chart in old.charts}
     return [chart for chart in new.charts if known.get((chart.name, chart.version), chart.sha256) != chart.sha256]
+
+
+def _refuse_conflicts(path: Path, display: str) -> None:
+    """Raises KcdError `bad-lock` where Git left two sides in the file: two branches locked neighbours, or one tag."""
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError:
+        return  # the reader says why
+    number = next((number for number, line in enumerate(lines, 1) if line.startswith(b"<<<<<<< ")), None)
+    if number is not None:
+        raise KcdError(
+            "the lock holds the two sides of a merge conflict",
+            code="bad-lock",
+            position=Position(display, number, 1),
+            hint=f"take one side with 'git checkout --ours {path.name}'; then 'kcd-gen lock' adds what it lacks",
+        )
 
 
 def _pin(block: Mapping[str, Any]) -> Pin:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import stat
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -181,6 +182,43 @@ def test_vendor_fills_a_layout_that_a_build_can_use(web: Workspace) -> None:
     assert files_below(web.output) == before
 
 
+def test_git_merges_the_locks_of_two_branches(workspace: Workspace) -> None:
+    names = [f"registry.example.com/demo/{name}:1.0.0" for name in "abcdefgh"]
+    for name in names:
+        workspace.package(reference=name)
+
+    def git(*arguments: str) -> int:
+        identity = ("-c", "user.name=x", "-c", "user.email=x@example.com")
+        return subprocess.run(["git", *identity, *arguments], cwd=workspace.root, capture_output=True).returncode
+
+    def branch(name: str, *packages: str) -> None:
+        assert git("checkout", "-b", name, "main") == 0
+        for package in packages:
+            workspace.release(package[-7], package=package)
+        assert lock(workspace).exit == 0
+        git("add", "sources", LOCK)
+        assert git("commit", "-m", name) == 0
+
+    assert git("init", "-b", "main") == 0
+    assert git("commit", "--allow-empty", "-m", "nothing") == 0
+    branch("base", names[1], names[4], names[6])
+    git("branch", "-f", "main", "base")
+    branch("one", names[0], names[2])
+    branch("two", names[5], names[7])
+    branch("three", names[3])
+    assert git("checkout", "main") == 0
+    assert git("merge", "one") == git("merge", "two") == 0
+    assert lock(workspace, "--check").exit == 0
+    assert list(locked(workspace)) == [name for name in names if name != names[3]]
+    # Neighbours: both branches add between the same two packages.
+    assert git("merge", "three") == 1
+    outcome = workspace.build()
+    assert "error[bad-lock]: the lock holds the two sides of a merge conflict" in outcome.err
+    assert git("checkout", "--ours", LOCK) == 0
+    assert lock(workspace).exit == 0
+    assert list(locked(workspace)) == names
+
+
 def test_pin_digest_names_the_package_by_digest_too(web: Workspace) -> None:
     cluster = "clusters: [{name: prod, sources: [sources], output: output}]\npackages: {vendor: packages}\n"
     head = "apiVersion: kcd-gen/v1alpha1\nkind: Project\n"
@@ -272,6 +310,13 @@ def test_a_key_is_given_by_hand_where_the_cluster_has_it_in_a_secret(workspace: 
     assert verify(workspace, *flags).exit == 0
     arguments = (workspace.root / "arguments").read_text().splitlines()
     assert arguments[arguments.index("--key") + 1] == "cosign.pub"
+
+
+def test_a_check_can_verify_what_is_pinned(workspace: Workspace) -> None:
+    signed(workspace, KEYLESS)
+    assert lock(workspace).exit == 0
+    assert lock(workspace, "--check", "--verify", "--cosign", cosign(workspace, "exit 0")).exit == 0
+    assert lock(workspace, "--check", "--verify", "--cosign", cosign(workspace, "exit 1")).exit == 1
 
 
 def test_without_verify_no_signature_is_asked_for(workspace: Workspace) -> None:

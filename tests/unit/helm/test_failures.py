@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -280,6 +282,17 @@ def test_no_helm_runs_for_texts_without_actions(tmp_path: Path) -> None:
     helm = Helm(tmp_path / "none")
     assert helm.render([*units(["a<no value>", ""]), Unit({}, {}, ())], Functions()) == [["a"], [""], []]
     assert helm.render([], Functions()) == []
+
+
+def test_a_full_disk_is_no_defect(helm: Helm, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(KcdError) as caught:
+        helm.render(units(["{{ 1 }}"]), Functions())
+    assert caught.value.code == "helm-failed"
+    assert "No space left on device" in caught.value.message
 
 
 @pytest.mark.parametrize("script", ["exit 1", "echo broken >&2; exit 3", "kill -9 $$", "echo hello"])

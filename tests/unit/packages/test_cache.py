@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -182,3 +183,19 @@ def test_the_folder_is_the_system_s_or_the_one_given(monkeypatch: pytest.MonkeyP
     assert cache_folder({"HOME": "/home/ada", "XDG_CACHE_HOME": ""}) == Path("/home/ada/.cache/kcd-gen")
     monkeypatch.setattr("sys.platform", "darwin")
     assert cache_folder({"HOME": "/Users/ada"}) == Path("/Users/ada/Library/Caches/kcd-gen")
+
+
+def test_a_user_without_a_home_has_a_cache_among_the_temporary_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", nowhere)
+    assert cache_folder({}).parent == Path(tempfile.gettempdir())
+
+
+def test_prune_leaves_what_another_process_is_writing(cache: Cache) -> None:
+    cache.store(DATA, BLOB.digest)
+    fresh = path_of(cache).parent / "incoming-new"
+    fresh.write_bytes(b"half")
+    cache.prune(0.0)
+    assert fresh.exists()

@@ -77,7 +77,7 @@ packages:
 @pytest.mark.parametrize(
     ("text", "place", "code"),
     [
-        ("kind: Lock\n<<<<<<< HEAD\nhelm: '3.17'\n", "kcd-gen.lock:2", "bad-yaml"),
+        ("kind: Lock\n<<<<<<< HEAD\nhelm: '3.17'\n", "kcd-gen.lock:2", "bad-lock"),
         ("apiVersion: kcd-gen/v1alpha1\nkind: Lock\n", "kcd-gen.lock", "missing-field"),
         ("apiVersion: kcd-gen/v2\nkind: Lock\npackages: {}\n", "kcd-gen.lock:1:1", "invalid-value"),
         ("apiVersion: kcd-gen/v1alpha1\nkind: Lock\npackages: {x.io/a: {}}\n", "kcd-gen.lock:3", "missing-field"),
