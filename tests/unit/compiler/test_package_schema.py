@@ -296,6 +296,12 @@ def test_a_schema_nested_without_measure_is_an_error() -> None:
     assert problems({"$schema": STANDARD} | nested(3000, {}, "not")) == ["not.not is nested deeper than 100 levels"]
 
 
+def test_the_default_of_the_parameters_themselves_is_a_map() -> None:
+    assert problems({"$schema": STANDARD, "type": "object", "default": 5}) == [
+        "the schema must have a map as its default, not a number (5)"
+    ]
+
+
 def test_a_value_nested_without_measure_is_an_error() -> None:
     raw = {"$schema": STANDARD, "properties": {"c": {"$ref": "#"}}}
     assert messages(raw, nested(3000, {}, "c")) == ["the parameters are nested too deeply for their schema"]
