@@ -26,6 +26,7 @@ from kubocd_gen.compiler.wording import (
     not_among,
     quoted,
     type_mismatch,
+    type_name,
 )
 from kubocd_gen.diagnostics import nearest
 
@@ -111,7 +112,7 @@ def _admitted(value: Any, schema: Schema, path: Path, unknown_fields: UnknownFie
     types = _types(schema)
     if types and not any(has_type(value, name) for name in types):
         message, hint = type_mismatch(types, value)
-        found.append(Violation(path, message, "invalid-type", _shape_hint(schema, value) or hint))
+        found.append(Violation(path, message, "invalid-type", _shape_hint(schema, path, value) or hint))
         return value
     if isinstance(value, dict) and ("properties" in schema or "additionalProperties" in schema):
         value = _admitted_map(value, schema, path, unknown_fields, found)
@@ -158,7 +159,7 @@ def _admitted_map(
     return result
 
 
-def _shape_hint(schema: Schema, value: Any) -> str | None:
+def _shape_hint(schema: Schema, path: Path, value: Any) -> str | None:
     """The way out where something simpler or other than a list or a map is given, or a duration without its unit."""
     if schema.get("type") == "array":
         items: Schema = schema.get("items", {})
@@ -169,8 +170,8 @@ def _shape_hint(schema: Schema, value: Any) -> str | None:
         if required := schema.get("required"):
             return f"it is a map with {' and '.join(map(quoted, required))}"
         return known_names("its fields are", schema["properties"])
-    if schema.get("pattern") in _PATTERNS and "duration" in _PATTERNS[schema["pattern"]][0]:
-        return _PATTERNS[schema["pattern"]][1]
+    if type_name(value) == "number" and path and str(path[-1]).lower().endswith(("interval", "timeout")):
+        return "write it with its unit, such as 90s or 5m"
     return None
 
 

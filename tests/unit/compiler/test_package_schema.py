@@ -296,6 +296,17 @@ def test_a_schema_nested_without_measure_is_an_error() -> None:
     assert problems({"$schema": STANDARD} | nested(3000, {}, "not")) == ["not.not is nested deeper than 100 levels"]
 
 
+def test_the_default_of_the_parameters_themselves_is_a_map() -> None:
+    assert problems({"$schema": STANDARD, "type": "object", "default": 5}) == [
+        "the schema must have a map as its default, not a number (5)"
+    ]
+
+
+def test_a_property_is_a_map_although_json_schema_has_booleans_because_defaults_are_collected_from_it() -> None:
+    raw = {"$schema": "http://json-schema.org/draft-07/schema#", "properties": {"a": True}}
+    assert problems(raw) == ["properties.a must be a schema (a map), not a boolean (true)"]
+
+
 def test_a_value_nested_without_measure_is_an_error() -> None:
     raw = {"$schema": STANDARD, "properties": {"c": {"$ref": "#"}}}
     assert messages(raw, nested(3000, {}, "c")) == ["the parameters are nested too deeply for their schema"]

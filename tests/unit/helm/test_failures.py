@@ -154,6 +154,9 @@ def test_an_error_in_the_header_says_so(render: Render) -> None:
         hint="'.a' has no value; give it one, or allow that with parentheses: (.a).b",
     )
     assert render("a: 1", header="{{ if }}").in_header
+    assert render(
+        "a: 1", header="b\n{{ 1 }}{{ if }}"
+    ).in_header  # of several actions on one line, which one is not said
     behind = render("\n{{ if }}", header="{{/* a */}}\n")
     assert (behind.line, behind.in_header) == (2, False)
     behind = render("x{{ .a.b }}", header="{{ 1 }}")
