@@ -72,7 +72,7 @@ def verify_signature(
     raise KcdError(
         f"{reference} ({digest}) is not known to be signed as its Release asks: {failures[-1]}",
         code="bad-signature",
-        hint="do not deploy it before that is clear; with its publisher, if the signature is missing or wrong",
+        hint="do not deploy it before that is clear",
     )
 
 

@@ -315,8 +315,8 @@ def test_a_key_is_given_by_hand_where_the_cluster_has_it_in_a_secret(workspace: 
 def test_a_check_can_verify_what_is_pinned(workspace: Workspace) -> None:
     signed(workspace, KEYLESS)
     assert lock(workspace).exit == 0
-    assert lock(workspace, "--check", "--verify", "--cosign", cosign(workspace, "exit 0")).exit == 0
-    assert lock(workspace, "--check", "--verify", "--cosign", cosign(workspace, "exit 1")).exit == 1
+    assert workspace.run("lock", "--check", "--verify", "--cosign", cosign(workspace, "exit 0")).exit == 0
+    assert workspace.run("lock", "--check", "--verify", "--cosign", cosign(workspace, "exit 1")).exit == 1
 
 
 def test_without_verify_no_signature_is_asked_for(workspace: Workspace) -> None:
