@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kubocd_gen import __version__
-from kubocd_gen.diagnostics import Diagnostic
-from kubocd_gen.diagnostics import printable as printable
+from kubocd_gen.diagnostics import Diagnostic, printable
 
 _USAGE = ("usage", "unknown-cluster", "missing-project")
 _NAMED = 3  # Releases that a line about a common cause names

@@ -24,7 +24,7 @@ from kubocd_gen.cli.options import (
 )
 from kubocd_gen.cli.problems import say_problems
 from kubocd_gen.cli.progress import progress
-from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors
+from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors, printable
 from kubocd_gen.helm.binary import find_helm, helm_version
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.output.drift import drift_lines, drift_summary
@@ -32,7 +32,6 @@ from kubocd_gen.pipeline.building import Built, is_current
 from kubocd_gen.pipeline.building import build as run_build
 from kubocd_gen.pipeline.locking import other_helm
 from kubocd_gen.pipeline.packages import package_sources, project_lock
-from kubocd_gen.problems import printable
 from kubocd_gen.project import load_project
 from kubocd_gen.report import build_report, text_report
 from kubocd_gen.sources.discovery import display_path

@@ -11,9 +11,8 @@ import click
 
 from kubocd_gen.cli.options import option
 from kubocd_gen.cli.problems import say_problems
-from kubocd_gen.diagnostics import Findings, KcdError
+from kubocd_gen.diagnostics import Findings, KcdError, printable
 from kubocd_gen.packages.cache import Cache, cache_folder
-from kubocd_gen.problems import printable
 
 _DAY = 24 * 60 * 60
 _AGE = re.compile(r"([0-9]+)([hdw])")

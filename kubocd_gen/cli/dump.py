@@ -13,8 +13,8 @@ import click
 from kubocd_gen.cli.options import ca_file_option, cache_option, format_option, limit_option, option, progress_option
 from kubocd_gen.cli.problems import say_problems
 from kubocd_gen.cli.progress import progress
-from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors
-from kubocd_gen.problems import diagnostic_report, printable
+from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors, printable
+from kubocd_gen.problems import diagnostic_report
 
 if TYPE_CHECKING:
     from kubocd_gen.network.access import Access
