@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kubocd_gen.diagnostics import KcdError
@@ -87,8 +87,12 @@ def _stage(plan: Plan) -> list[Step]:
             files += _contents(plan.root, index, step, units[step.path])
     with ThreadPoolExecutor(_WRITERS) as writers:
         list(writers.map(_write_files, (files[first::_WRITERS] for first in range(min(_WRITERS, len(files))))))
-    sync_folders(*(staged(plan.root, index) for index in range(len(steps)) if staged(plan.root, index).is_dir()))
-    return steps
+    folders = {index: folder for index in range(len(steps)) if (folder := staged(plan.root, index)).is_dir()}
+    sync_folders(*folders.values())
+    return [
+        replace(step, inode=folders[index].stat().st_ino) if index in folders else step
+        for index, step in enumerate(steps)
+    ]
 
 
 def _stays(tree: Tree, unit: str, changes: list[FileChange]) -> bool:
