@@ -100,7 +100,7 @@ def carry_out(root: Path, steps: Sequence[Step]) -> None:
             raise KcdError(
                 f"writing the output stopped half-way ({_reason(cause)}) and could not be undone: {_reason(error)}",
                 code="interrupted-output",
-                position=_place(root, error),
+                position=failed_place(root, error),
                 hint="run the build again: it completes the write",
             ) from cause
         close_staging(root)
@@ -129,7 +129,7 @@ def complete(tree: Tree) -> bool:
         raise KcdError(
             f"an earlier build was interrupted while it wrote, and that can't be completed: {_reason(error)}",
             code="interrupted-output",
-            position=_place(tree.root, error),
+            position=failed_place(tree.root, error),
             hint=f"{advice(error)}; the next build completes the write",
         ) from error
     close_staging(tree.root)
@@ -203,6 +203,8 @@ def _undo(root: Path, index: int, step: Step) -> None:
         if exchange(new, target):
             return
         new.rename(old)
+    if step.replace and os.path.lexists(new) and os.path.lexists(target):
+        return  # this is the step that failed: what stands there was not moved
     if os.path.lexists(old):
         if step.replace and not os.path.lexists(new):
             if old.is_dir():
@@ -248,10 +250,11 @@ def _reason(error: BaseException) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
-def _place(root: Path, error: OSError) -> Position:
-    """The file that the operating system complains of: the second where it is a move, which is where it leads."""
+def failed_place(root: Path, error: OSError) -> Position:
+    """The file that the operating system complains of: where a move leads; the output for what is only staged."""
     name = error.filename2 or error.filename
-    return place(Path(os.fsdecode(name)) if isinstance(name, (str, bytes)) else root)
+    path = Path(os.fsdecode(name)) if isinstance(name, (str, bytes)) else root
+    return place(root if path.is_relative_to(root / STAGING) else path)
 
 
 def _broken(tree: Tree) -> KcdError:

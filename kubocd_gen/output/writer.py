@@ -16,7 +16,7 @@ from kubocd_gen.diagnostics import KcdError
 from kubocd_gen.output import journal
 from kubocd_gen.output.journal import Step, link_or_copy, staged, sync_folders
 from kubocd_gen.output.plan import FileChange, Plan, plan_output
-from kubocd_gen.output.tree import Tree, advice, place
+from kubocd_gen.output.tree import Tree, advice
 
 # fsync waits for the disk, not for the processor, and file systems commit many waiters at once.
 _WRITERS = 8
@@ -52,7 +52,7 @@ def write(plan: Plan, *, waiting: Callable[[], None] | None = None) -> Written:
         raise KcdError(
             f"the output can't be written: {error.strerror or error}; it is as it was",
             code="unwritable-output",
-            position=place(Path(error.filename) if isinstance(error.filename, str) else plan.root),
+            position=journal.failed_place(plan.root, error),
             hint=advice(error),
         ) from error
 

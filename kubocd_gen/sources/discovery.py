@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import glob
-import mmap
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,10 @@ SUFFIXES = (".yaml", ".yml", ".json")
 
 MAX_SOURCE_BYTES = 16 * 1024 * 1024
 """A file of manifests; etcd takes objects of 1.5 MiB, so that this is a file of ten of the largest."""
+
+
+_BLOCK = 1024 * 1024
+_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +121,7 @@ def read_source(path: Path, display: str, mentions: Sequence[bytes]) -> SourceFi
                 position=Position(display),
                 hint="split it, or leave it out of the cluster's sources",
             )
-        data = path.read_bytes()
+        data = _read_at_rest(path, display)
     except OSError as error:
         raise _unreadable("the file can't be read", error, display) from error
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -128,10 +131,41 @@ def read_source(path: Path, display: str, mentions: Sequence[bytes]) -> SourceFi
     return _decoded(data, "utf-8-sig", display)
 
 
+def _read_at_rest(path: Path, display: str) -> bytes:
+    """The content of a file that nobody writes meanwhile: half a file may well be YAML, of half the Releases."""
+    for _ in range(_ATTEMPTS):
+        with path.open("rb") as file:
+            before = os.fstat(file.fileno())
+            data = file.read(MAX_SOURCE_BYTES + 1)
+            after = os.fstat(file.fileno())
+        if _state(before) == _state(after) and len(data) == after.st_size:
+            return data
+    raise KcdError(
+        "the file changed each time that it was read",
+        code="unreadable-source",
+        position=Position(display),
+        hint="build again when nothing writes to it any more",
+    )
+
+
+def _state(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
 def _mentioned(path: Path, mentions: Sequence[bytes]) -> bool:
-    """Whether a large file mentions one of `mentions`, found without reading it into memory."""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return any(data.find(mention) >= 0 for mention in mentions)
+    """Whether a large file mentions one of `mentions`, found without having it in memory.
+
+    It is not mapped there, either: of a file that someone shortens meanwhile, that would end the process.
+    """
+    longest = max(map(len, mentions))
+    with path.open("rb") as file:
+        tail = b""
+        while block := file.read(_BLOCK):
+            data = tail + block
+            if any(mention in data for mention in mentions):
+                return True
+            tail = data[-longest:]
+    return False
 
 
 def _decoded(data: bytes, encoding: str, display: str) -> SourceFile:
