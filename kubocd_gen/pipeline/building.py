@@ -15,7 +15,6 @@ from kubocd_gen.helm.engine import Helm
 from kubocd_gen.output.documents import keep_written_helm_releases
 from kubocd_gen.output.drift import drift
 from kubocd_gen.output.journal import is_interrupted
-from kubocd_gen.output.letter_case import clashes, ignores_case
 from kubocd_gen.output.plan import FileChange, OutputFile, Plan, ReleaseOutput, plan_output, read_written
 from kubocd_gen.output.tree import Tree
 from kubocd_gen.output.writer import write
@@ -71,7 +70,6 @@ def build(
         if keep_going or not _has_errors(findings):
             try:
                 plan = _plan(compilation, project, allow_protected_removal)
-                _tell_of_clashes(plan, findings)
                 _tell_of_edits(plan, project, findings)
                 if only_plan and is_interrupted(Tree(plan.root)):
                     findings.note(_interruption(plan, "a build was interrupted while it wrote, or is writing now"))
@@ -96,23 +94,6 @@ def build(
 def is_current(built: Built) -> bool:
     """Whether the output is what the sources compile to, and no build was interrupted while it wrote it."""
     return built.plan is not None and not built.drift and not is_interrupted(Tree(built.plan.root))
-
-
-def _tell_of_clashes(plan: Plan, findings: Findings) -> None:
-    """Warn of files that differ in case alone; raises KcdErrors where they would be one."""
-    clashing = [
-        KcdError(
-            f"this and {other} are one file where the case of letters does not matter, as on most Macs and on Windows",
-            code="case-clash",
-            position=Position(display_path(plan.root / path, Path.cwd())),
-            hint="have the chart renamed in the package",
-        )
-        for other, path in clashes(change.path for change in plan.changes if change.after is not None)
-    ]
-    if clashing and ignores_case(plan.root):
-        raise KcdErrors(clashing)
-    for clash in clashing:
-        findings.warning(clash)
 
 
 def _tell_of_edits(plan: Plan, project: Project, findings: Findings) -> None:

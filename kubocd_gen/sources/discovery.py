@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import glob
 import os
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ MAX_SOURCE_BYTES = 16 * 1024 * 1024
 
 _BLOCK = 1024 * 1024
 _ATTEMPTS = 3
+_SETTLED = 0.02  # seconds; several ticks of the clock that file systems take times from
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +134,19 @@ def read_source(path: Path, display: str, mentions: Sequence[bytes]) -> SourceFi
 
 
 def _read_at_rest(path: Path, display: str) -> bytes:
-    """The content of a file that nobody writes meanwhile: half a file may well be YAML, of half the Releases."""
+    """The content of a file that nobody writes meanwhile: half a file may well be YAML, of half the Releases.
+
+    Who writes has just emptied it, or is between two halves, so that a file that changed a moment ago is looked at
+    again a moment later.
+    """
     for _ in range(_ATTEMPTS):
         with path.open("rb") as file:
-            before = os.fstat(file.fileno())
+            before = _state(os.fstat(file.fileno()))
             data = file.read(MAX_SOURCE_BYTES + 1)
-            after = os.fstat(file.fileno())
-        if _state(before) == _state(after) and len(data) == after.st_size:
+        age = time.time() - path.stat().st_mtime
+        if 0 <= age < _SETTLED:
+            time.sleep(_SETTLED - age)
+        if _state(path.stat()) == before and len(data) == before[0]:
             return data
     raise KcdError(
         "the file changed each time that it was read",
@@ -148,8 +156,8 @@ def _read_at_rest(path: Path, display: str) -> bytes:
     )
 
 
-def _state(status: os.stat_result) -> tuple[int, int, int]:
-    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+def _state(status: os.stat_result) -> tuple[int, int, int, int]:
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
 def _mentioned(path: Path, mentions: Sequence[bytes]) -> bool:

@@ -14,7 +14,7 @@ import pytest
 
 from tests.benchmarks.fleet import write_fleet
 from tests.faults.output.driver import Driver, Ended
-from tests.support.workspace import Outcome, files_below, kcd_gen
+from tests.support.workspace import Outcome, Workspace, files_below, kcd_gen
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 BUILD = ("build", "--offline", "--source", "sources", "--output", "out", "--vendor", "layout")
@@ -34,6 +34,11 @@ class Platform:
         if before:
             shutil.copytree(before.root / "out", folder / "out")
         return folder
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path)
 
 
 @pytest.fixture(scope="session")
