@@ -250,5 +250,6 @@ def _check_clusters(clusters: Sequence[Cluster], text: str, display: str) -> Non
 
 
 def _overlap(one: Path, other: Path) -> bool:
-    first, second = (Path(os.path.realpath(path)) for path in (one, other))
+    """Whether the folders are in each other, or would be where the case of letters does not matter."""
+    first, second = (Path(os.path.realpath(path).casefold()) for path in (one, other))
     return first.is_relative_to(second) or second.is_relative_to(first)

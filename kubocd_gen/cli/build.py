@@ -28,6 +28,8 @@ from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors, printable
 from kubocd_gen.helm.binary import find_helm, helm_version
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.output.drift import drift_lines, drift_summary
+from kubocd_gen.output.journal import is_interrupted
+from kubocd_gen.output.tree import Tree
 from kubocd_gen.pipeline.building import Built, is_current
 from kubocd_gen.pipeline.building import build as run_build
 from kubocd_gen.pipeline.locking import other_helm
@@ -104,8 +106,10 @@ def _drift(built: Sequence[Built], *, full: bool, quiet: bool) -> Iterator[str]:
         changes = one.drift
         if not quiet:
             yield from map(printable, drift_lines(changes, folder, full=full))
-        said = drift_summary(changes) if changes else "an earlier build was interrupted"
-        yield printable(f"{name}{folder}: {said}; run: {_mending_command()}")
+        said = [drift_summary(changes)] if changes else []
+        if is_interrupted(Tree(one.cluster.output)):
+            said.append("an earlier build was interrupted")
+        yield printable(f"{name}{folder}: {'; '.join(said)}; run: {_mending_command()}")
 
 
 def _mending_command() -> str:
@@ -123,6 +127,14 @@ def _build(given: Mapping[str, Any], findings: Findings) -> tuple[list[Built], s
     lock = project_lock(project)
     binary = find_helm(given["helm"])
     helm = Helm(binary, jobs=jobs, debug_dir=Path(".kcd-gen-debug") if given["debug"] else None)
+
+    def waiting(output: Path) -> None:
+        line.clear()
+        if not given["quiet"]:
+            click.echo(
+                printable(f"waiting for another kcd-gen that writes to {display_path(output, Path.cwd())}"), err=True
+            )
+
     with ThreadPoolExecutor(1) as beside, progress(wanted=not given["no_progress"]) as line:
         # Asking helm for its version takes as long as a small build.
         version = beside.submit(helm_version, binary) if given["format_"] == "json" or (lock and lock.helm) else None
@@ -137,6 +149,7 @@ def _build(given: Mapping[str, Any], findings: Findings) -> tuple[list[Built], s
             keep_going=given["keep_going"],
             allow_protected_removal=given["allow_protected_removal"],
             only_plan=given["check"] or given["dry_run"],
+            waiting=waiting,
         )
         for warning in packages.warnings():
             findings.warning(warning)

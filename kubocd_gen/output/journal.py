@@ -6,9 +6,12 @@ killed after it is completed by the next run, which makes the moves that are sti
 full disk, a permission) undoes the ones before it instead, with the old files that each step has set aside. So that
 even an undoing that is killed can be completed, what it takes out of place goes back to `new`.
 
+A chart folder changes places with the one that stands there, so that there always is one. Then `new` holds the old
+folder until it is set aside; the number of its inode tells which of them is new.
+
     .kcd-gen/.staging/new/<index>    the file or chart folder that a step puts in place
     .kcd-gen/.staging/old/<index>    what stood there before
-    .kcd-gen/.staging/journal.json   {"steps": [{"path": …, "replace": …}], "paths": [every file that changes]}
+    .kcd-gen/.staging/journal.json   {"steps": [{"path": …, "replace": …, "inode": …}], "paths": [files that change]}
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from kubocd_gen.diagnostics import KcdError, Position
+from kubocd_gen.output.exchange import exchange
 from kubocd_gen.output.ownership import RECORDS
 from kubocd_gen.output.tree import Tree, advice, place
 
@@ -31,10 +35,14 @@ _JOURNAL = f"{STAGING}/journal.json"
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One move: what is staged under the step's index takes the place of `path`, or `path` goes away."""
+    """One move: what is staged under the step's index takes the place of `path`, or `path` goes away.
+
+    `inode` is that of a staged folder.
+    """
 
     path: str
     replace: bool
+    inode: int | None = None
 
 
 def staged(root: Path, index: int) -> Path:
@@ -92,7 +100,7 @@ def carry_out(root: Path, steps: Sequence[Step]) -> None:
             raise KcdError(
                 f"writing the output stopped half-way ({_reason(cause)}) and could not be undone: {_reason(error)}",
                 code="interrupted-output",
-                position=_place(root, error),
+                position=failed_place(root, error),
                 hint="run the build again: it completes the write",
             ) from cause
         close_staging(root)
@@ -121,7 +129,7 @@ def complete(tree: Tree) -> bool:
         raise KcdError(
             f"an earlier build was interrupted while it wrote, and that can't be completed: {_reason(error)}",
             code="interrupted-output",
-            position=_place(tree.root, error),
+            position=failed_place(tree.root, error),
             hint=f"{advice(error)}; the next build completes the write",
         ) from error
     close_staging(tree.root)
@@ -176,16 +184,27 @@ def _do(root: Path, index: int, step: Step) -> None:
         return  # an interrupted write got this far
     target.parent.mkdir(parents=True, exist_ok=True)
     if os.path.lexists(target):
-        # A file is replaced in one step, so its old self is kept under a second name; a folder must first make room.
         if new.is_dir():
+            if _arrived(target, step) or exchange(new, target):
+                new.rename(old)
+                return
             target.rename(old)
         else:
+            # A file is replaced in one step, so its old self is kept under a second name.
             link_or_copy(target, old)
     new.replace(target)
 
 
 def _undo(root: Path, index: int, step: Step) -> None:
     target, new, old = root / step.path, staged(root, index), root / STAGING / "old" / str(index)
+    if _arrived(target, step) and os.path.lexists(old if not os.path.lexists(new) else new):
+        if not os.path.lexists(new):
+            old.rename(new)
+        if exchange(new, target):
+            return
+        new.rename(old)
+    if step.replace and os.path.lexists(new) and os.path.lexists(target):
+        return  # this is the step that failed: what stands there was not moved
     if os.path.lexists(old):
         if step.replace and not os.path.lexists(new):
             if old.is_dir():
@@ -200,6 +219,11 @@ def _undo(root: Path, index: int, step: Step) -> None:
         remove_empty_folders(root, step.path.rpartition("/")[0])
 
 
+def _arrived(target: Path, step: Step) -> bool:
+    """Whether the folder at `target` is the one that was staged for the step."""
+    return step.inode is not None and os.path.lexists(target) and target.lstat().st_ino == step.inode
+
+
 def _sync_parents(root: Path, steps: Sequence[Step]) -> None:
     parents = {(root / step.path).parent for step in steps}
     sync_folders(*(parent for parent in sorted(parents) if parent.is_dir()))
@@ -209,9 +233,9 @@ def _read(tree: Tree) -> tuple[tuple[Step, ...], frozenset[str]]:
     """The steps and paths of the journal. It may have come with the checkout, so nothing in it may lead elsewhere."""
     try:
         data = json.loads(tree.read(_JOURNAL))
-        steps = tuple(Step(str(step["path"]), bool(step["replace"])) for step in data["steps"])
+        steps = tuple(Step(str(step["path"]), bool(step["replace"]), step.get("inode")) for step in data["steps"])
         paths = frozenset(str(path) for path in data["paths"])
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise _broken(tree) from None
     for path in [*(step.path for step in steps), *paths]:
         top, *below = path.split("/")
@@ -226,10 +250,11 @@ def _reason(error: BaseException) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
-def _place(root: Path, error: OSError) -> Position:
-    """The file that the operating system complains of: the second where it is a move, which is where it leads."""
+def failed_place(root: Path, error: OSError) -> Position:
+    """The file that the operating system complains of: where a move leads; the output for what is only staged."""
     name = error.filename2 or error.filename
-    return place(Path(os.fsdecode(name)) if isinstance(name, (str, bytes)) else root)
+    path = Path(os.fsdecode(name)) if isinstance(name, (str, bytes)) else root
+    return place(root if path.is_relative_to(root / STAGING) else path)
 
 
 def _broken(tree: Tree) -> KcdError:

@@ -2,7 +2,9 @@
 
 Each Release has a record of its own, `.kcd-gen/<namespace>/<release>.list`, so that branches which change different
 Releases merge without conflict: a line for each file that was written for it, its SHA-256 and its path, sorted by path,
-as `sha256sum` has them. What a file was when it was written tells an edit by hand from a change of the sources.
+as `sha256sum` has them. What a file was when it was written tells an edit by hand from a change of the sources. The
+record of the files that all Releases share has no digests: with one, branches that add different Releases would never
+merge without conflict.
 
 It is no YAML and no JSON because a merge may leave conflict marks in it: every line that is one of the Release's paths
 counts, whatever stands around it, and the next build writes the record anew. Of a path that is there with two digests,

@@ -7,7 +7,7 @@ a report lists its resources.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +53,10 @@ class ReleaseOutput:
         return record_path(self.namespace, self.name)
 
 
+SharedFiles = Callable[[Sequence[str]], Sequence[OutputFile]]
+"""What the files of no one Release, directly in `flux/`, are where these are all others in `flux/`, sorted by path."""
+
+
 @dataclass(frozen=True, slots=True)
 class FileChange:
     """One file, its content on disk (None: not there) and the content that it gets (None: it is removed).
@@ -81,7 +85,7 @@ class Plan:
 
     root: Path
     releases: tuple[ReleaseOutput, ...]
-    shared: tuple[OutputFile, ...]
+    shared: SharedFiles
     complete: bool
     changes: tuple[FileChange, ...]
 
@@ -132,11 +136,11 @@ class Plan:
         return tuple(change for change in self.changes if change.change == kind)
 
 
-def plan_output(root: Path, releases: Sequence[ReleaseOutput], shared: Sequence[OutputFile], *, complete: bool) -> Plan:
+def plan_output(root: Path, releases: Sequence[ReleaseOutput], shared: SharedFiles, *, complete: bool) -> Plan:
     """Compare what was compiled with what lies below `root`, which need not exist; nothing is written or locked.
 
-    `shared` are files of no one Release, directly in `flux/`. `complete` is False when a source could not be read: then
-    nothing is removed. A Release that is not in `releases` any more loses its files, one with `keep` never does.
+    `complete` is False when a source could not be read: then nothing is removed. A Release that is not in `releases`
+    any more loses its files, one with `keep` never does.
 
     Raises KcdError `foreign-file` for a file in the way that kcd-gen did not write (KcdErrors for several), and what
     `Tree` raises for links and unreadable folders.
@@ -145,32 +149,31 @@ def plan_output(root: Path, releases: Sequence[ReleaseOutput], shared: Sequence[
     records = read_records(tree)
     kept = _kept(tree, records, releases, complete=complete)
     wanted: dict[str, bytes] = {}
-    for record, files in [(release.record, release.files) for release in releases] + [(SHARED_RECORD, tuple(shared))]:
+
+    def want(record: str, files: Sequence[OutputFile], listed: Record) -> None:
         for file in files:
             if not may_list(record, file.path) or file.path in wanted:
                 raise ValueError(f"{file.path} is not a path for {record}, or is given twice")
             wanted[file.path] = file.content
-        listed = {path: digest for path, digest in records.get(record, {}).items() if path in kept}
-        listed |= {file.path: _sha256(file.content) for file in files}
         if listed:
             wanted[record] = record_content(listed)
+
+    for release in releases:
+        stays = {path: digest for path, digest in records.get(release.record, {}).items() if path in kept}
+        want(release.record, release.files, stays | {file.path: _sha256(file.content) for file in release.files})
+    files = shared(_flux({*wanted, *kept}))
+    want(SHARED_RECORD, files, dict.fromkeys(file.path for file in files))
     written = {path: digest for record in records.values() for path, digest in record.items()}
     recorded = frozenset[str]().union(records, written)
+    # What shared files were when they were written follows from the other records, wherever those come from: a merge
+    # of branches that added Releases is no edit.
+    beside = _flux({path for record, paths in records.items() if record != SHARED_RECORD for path in paths})
+    written |= {file.path: _sha256(file.content) for file in shared(beside) if file.path in written}
     removable = recorded - wanted.keys() - kept if complete else frozenset[str]()
     moving = interrupted_paths(tree)  # of these it is not known which of two builds has written them
     known = {path: digest for path, digest in written.items() if path not in moving}
     changes = _compare(tree, wanted, removable, owned=recorded | moving, written=known)
-    return Plan(root, tuple(releases), tuple(shared), complete, changes)
-
-
-def kept_paths(root: Path, releases: Sequence[ReleaseOutput], *, complete: bool) -> tuple[str, ...]:
-    """Written files that stay although no Release writes them now, sorted.
-
-    `flux/kustomization.yaml` lists those in `flux/` beside the compiled ones.
-    """
-    tree = Tree(root)
-    records = {record: paths for record, paths in read_records(tree).items() if record != SHARED_RECORD}
-    return tuple(sorted(_kept(tree, records, releases, complete=complete)))
+    return Plan(root, tuple(releases), shared, complete, changes)
 
 
 def read_written(root: Path, path: str) -> str | None:
@@ -214,13 +217,29 @@ def _compare_one(
     status = tree.file(path)
     if status is None:
         return [] if after is None else [FileChange(path, "created", None, after)]
-    if path not in owned:
-        raise tree.foreign(path)
+    if path not in owned and (after is None or status.st_size != len(after)):
+        raise _foreign(tree, path)
     before = tree.read(path)
-    if before == after:
+    if before == after:  # also where no record says so: merges and lost records are mended so
         return [FileChange(path, "unchanged", after, after)]
+    if path not in owned:
+        raise _foreign(tree, path)
     edited = written is not None and _sha256(before) != written
     return [FileChange(path, "removed" if after is None else "updated", before, after, edited)]
+
+
+def _foreign(tree: Tree, path: str) -> KcdError:
+    error = tree.foreign(path)
+    if not tree.has_folder(RECORDS):
+        error.hint = (
+            f"{error.hint}; where kcd-gen did write it, restore {RECORDS}/, which belongs in Git with the output"
+        )
+    return error
+
+
+def _flux(paths: Iterable[str]) -> Sequence[str]:
+    """The Releases' own among `paths`, in the order in which they are listed."""
+    return sorted(path for path in paths if path.startswith("flux/") and path.count("/") == 2)
 
 
 def _sha256(content: bytes) -> str:

@@ -9,14 +9,14 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kubocd_gen.diagnostics import KcdError
 from kubocd_gen.output import journal
 from kubocd_gen.output.journal import Step, link_or_copy, staged, sync_folders
 from kubocd_gen.output.plan import FileChange, Plan, plan_output
-from kubocd_gen.output.tree import Tree, advice, place
+from kubocd_gen.output.tree import Tree, advice
 
 # fsync waits for the disk, not for the processor, and file systems commit many waiters at once.
 _WRITERS = 8
@@ -52,7 +52,7 @@ def write(plan: Plan, *, waiting: Callable[[], None] | None = None) -> Written:
         raise KcdError(
             f"the output can't be written: {error.strerror or error}; it is as it was",
             code="unwritable-output",
-            position=place(Path(error.filename) if isinstance(error.filename, str) else plan.root),
+            position=journal.failed_place(plan.root, error),
             hint=advice(error),
         ) from error
 
@@ -87,8 +87,12 @@ def _stage(plan: Plan) -> list[Step]:
             files += _contents(plan.root, index, step, units[step.path])
     with ThreadPoolExecutor(_WRITERS) as writers:
         list(writers.map(_write_files, (files[first::_WRITERS] for first in range(min(_WRITERS, len(files))))))
-    sync_folders(*(staged(plan.root, index) for index in range(len(steps)) if staged(plan.root, index).is_dir()))
-    return steps
+    folders = {index: folder for index in range(len(steps)) if (folder := staged(plan.root, index)).is_dir()}
+    sync_folders(*folders.values())
+    return [
+        replace(step, inode=folders[index].stat().st_ino) if index in folders else step
+        for index, step in enumerate(steps)
+    ]
 
 
 def _stays(tree: Tree, unit: str, changes: list[FileChange]) -> bool:

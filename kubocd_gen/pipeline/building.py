@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from kubocd_gen.helm.engine import Helm
 from kubocd_gen.output.documents import keep_written_helm_releases
 from kubocd_gen.output.drift import drift
 from kubocd_gen.output.journal import is_interrupted
-from kubocd_gen.output.plan import FileChange, OutputFile, Plan, ReleaseOutput, kept_paths, plan_output, read_written
+from kubocd_gen.output.plan import FileChange, OutputFile, Plan, ReleaseOutput, plan_output, read_written
 from kubocd_gen.output.tree import Tree
 from kubocd_gen.output.writer import write
 from kubocd_gen.output.yaml_emitter import emit_documents
@@ -27,6 +28,7 @@ from kubocd_gen.sources.discovery import display_path
 _PRUNE_DISABLED = "kustomize.toolkit.fluxcd.io/prune: disabled"
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 _FATE = {"updated": "overwrites it", "removed": "removes it"}
+_CONFLICT = re.compile(rb"^<{7} ", re.MULTILINE)
 KUSTOMIZATION = "flux/kustomization.yaml"
 
 
@@ -53,10 +55,12 @@ def build(
     keep_going: bool = False,
     allow_protected_removal: Collection[str] = (),
     only_plan: bool = False,
+    waiting: Callable[[Path], None] | None = None,
 ) -> list[Built]:
     """Compile all clusters, plan all outputs, and then write, unless `only_plan`; in the order of the project.
 
-    A cluster with an error keeps its output as it is, and without `keep_going` so do all the others.
+    A cluster with an error keeps its output as it is, and without `keep_going` so do all the others. `waiting` is
+    called with an output that another kcd-gen is writing, before that is waited for.
     """
 
     def prepare(cluster: Cluster) -> Built:
@@ -67,6 +71,8 @@ def build(
             try:
                 plan = _plan(compilation, project, allow_protected_removal)
                 _tell_of_edits(plan, project, findings)
+                if only_plan and is_interrupted(Tree(plan.root)):
+                    findings.note(_interruption(plan, "a build was interrupted while it wrote, or is writing now"))
             except KcdErrors as errors:
                 findings.error(errors)
             except KcdError as error:
@@ -82,7 +88,7 @@ def build(
             raise
     if not keep_going and any(_has_errors(built.diagnostics) for built in prepared):
         return [Built(built.compilation, None, built.diagnostics) for built in prepared]
-    return prepared if only_plan else [_written(built) for built in prepared]
+    return prepared if only_plan else [_written(built, waiting) for built in prepared]
 
 
 def is_current(built: Built) -> bool:
@@ -94,22 +100,32 @@ def _tell_of_edits(plan: Plan, project: Project, findings: Findings) -> None:
     for change in plan.changes:
         if change.edited:
             path = display_path(plan.root / change.path, project.root)
-            findings.warning(
-                KcdError(
-                    f"{path} was changed since kcd-gen wrote it; a build {_FATE[change.change]}",
-                    code="edited-output",
-                    position=Position(path),
-                    hint="change the sources instead; what stands there is in Git, if it was committed",
+            said = "was changed since kcd-gen wrote it"
+            hint = "change the sources instead; what stands there is in Git, if it was committed"
+            if _CONFLICT.search(change.before or b""):
+                said, hint = (
+                    "holds a merge conflict",
+                    "resolve those in the sources; what is compiled follows from them",
                 )
-            )
+            message = f"{path} {said}; a build {_FATE[change.change]}"
+            findings.warning(KcdError(message, code="edited-output", position=Position(path), hint=hint))
 
 
-def _written(built: Built) -> Built:
+def _interruption(plan: Plan, said: str) -> KcdError:
+    position = Position(display_path(plan.root, Path.cwd()))
+    return KcdError(f"{said}; a build completes that first", code="interrupted-output", position=position)
+
+
+def _written(built: Built, waiting: Callable[[Path], None] | None) -> Built:
     if built.plan is None:
         return built
     findings = Findings(built.cluster.name)
     try:
-        return Built(built.compilation, write(built.plan).plan, built.diagnostics)
+        root = built.plan.root
+        written = write(built.plan, waiting=partial(waiting, root) if waiting else None)
+        if written.completed_earlier:
+            findings.note(_interruption(written.plan, "an earlier build was interrupted while it wrote"))
+        return replace(built, plan=written.plan, diagnostics=(*built.diagnostics, *findings))
     except KcdErrors as errors:
         findings.error(errors)
     except KcdError as error:
@@ -127,23 +143,24 @@ def _plan(compilation: Compilation, project: Project, allow_protected_removal: C
     outputs += [_kept_output(key) for key in compilation.failed if _is_path(key)]
     # Of a Release with an impossible name it is not known what was written for it, so that nothing is removed.
     complete = compilation.complete and all(map(_is_path, compilation.failed))
-    kept = kept_paths(root, outputs, complete=complete)
-    listed = {file.path for output in outputs for file in output.files} | set(kept)
-    flux = sorted(path.removeprefix("flux/") for path in listed if path.startswith("flux/") and path != KUSTOMIZATION)
+    plan = plan_output(root, outputs, _kustomization, complete=complete)
+    _refuse_protected_removals(plan, project, allow_protected_removal)
+    return plan
+
+
+def _kustomization(paths: Sequence[str]) -> Sequence[OutputFile]:
+    """`flux/kustomization.yaml` where these files lie in `flux/`."""
     kustomization: dict[str, Any] = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
-        "resources": flux,
+        "resources": [path.removeprefix("flux/") for path in paths],
     }
-    if not flux:
+    if not paths:
         # `kustomize build` takes `resources: []`, but Flux writes the file anew before it builds, without its empty
         # fields, and then it is refused («kustomization.yaml is empty»), so that nothing is pruned. Without the file
         # Flux would scan the folder, which Git does not keep when it is empty. A name is the least that stays.
         kustomization["metadata"] = {"name": "kcd-gen"}
-    shared = [OutputFile(KUSTOMIZATION, emit_documents([kustomization]).encode())]
-    plan = plan_output(root, outputs, shared, complete=complete)
-    _refuse_protected_removals(plan, project, allow_protected_removal)
-    return plan
+    return [OutputFile(KUSTOMIZATION, emit_documents([kustomization]).encode())]
 
 
 def _is_path(key: str) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import codecs
 import glob
-import mmap
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,10 @@ Places = Mapping[str, Callable[[], Position]]
 """Where the project file names each source; found when a message needs it."""
 
 NOWHERE: Places = {}
+
+_BLOCK = 1024 * 1024
+_ATTEMPTS = 3
+_SETTLED = 0.02  # seconds; several ticks of the clock that file systems take times from
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +132,7 @@ def read_source(path: Path, display: str, mentions: Sequence[bytes]) -> SourceFi
                 position=Position(display),
                 hint="split it, or leave it out of the cluster's sources",
             )
-        data = path.read_bytes()
+        data = _read_at_rest(path, display)
     except OSError as error:
         raise _unreadable("the file can't be read", error, display) from error
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -138,10 +142,47 @@ def read_source(path: Path, display: str, mentions: Sequence[bytes]) -> SourceFi
     return _decoded(data, "utf-8-sig", display)
 
 
+def _read_at_rest(path: Path, display: str) -> bytes:
+    """The content of a file that nobody writes meanwhile: half a file may well be YAML, of half the Releases.
+
+    Who writes has just emptied it, or is between two halves, so that a file that changed a moment ago is looked at
+    again a moment later.
+    """
+    for _ in range(_ATTEMPTS):
+        with path.open("rb") as file:
+            before = _state(os.fstat(file.fileno()))
+            data = file.read(MAX_SOURCE_BYTES + 1)
+        age = time.time() - path.stat().st_mtime
+        if 0 <= age < _SETTLED:
+            time.sleep(_SETTLED - age)
+        if _state(path.stat()) == before and len(data) == before[0]:
+            return data
+    raise KcdError(
+        "the file changed each time that it was read",
+        code="unreadable-source",
+        position=Position(display),
+        hint="build again when nothing writes to it any more",
+    )
+
+
+def _state(status: os.stat_result) -> tuple[int, int, int, int]:
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+
+
 def _mentioned(path: Path, mentions: Sequence[bytes]) -> bool:
-    """Whether a large file mentions one of `mentions`, found without reading it into memory."""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return any(data.find(mention) >= 0 for mention in mentions)
+    """Whether a large file mentions one of `mentions`, found without having it in memory.
+
+    It is not mapped there, either: of a file that someone shortens meanwhile, that would end the process.
+    """
+    longest = max(map(len, mentions))
+    with path.open("rb") as file:
+        tail = b""
+        while block := file.read(_BLOCK):
+            data = tail + block
+            if any(mention in data for mention in mentions):
+                return True
+            tail = data[-longest:]
+    return False
 
 
 def _decoded(data: bytes, encoding: str, display: str) -> SourceFile:

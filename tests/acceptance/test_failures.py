@@ -147,7 +147,6 @@ def test_keep_going_writes_the_good_ones_and_keeps_what_the_failing_ones_had(wor
     assert {path for path in after if before.get(path) != after[path]} == {
         ".kcd-gen/default/app.list",
         ".kcd-gen/default/new.list",
-        ".kcd-gen/shared.list",
         "flux/default/app.yaml",
         "flux/default/new.yaml",
         "flux/kustomization.yaml",

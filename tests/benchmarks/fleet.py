@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.support.images import chart_archive, package_layer, write_layout
@@ -63,8 +64,11 @@ spec:
 """
 
 
-def write_fleet(folder: Path, *, releases: int) -> tuple[Path, Path]:
-    """The sources and the image layout of a platform with so many Releases, each of a package of its own."""
+def write_fleet(folder: Path, *, releases: int, versions: Mapping[int, str] | None = None) -> tuple[Path, Path]:
+    """The sources and the image layout of a platform with so many Releases, each of a package of its own.
+
+    `versions` are those of the charts, by the Release's number, where they are not 1.0.0.
+    """
     sources, layout = folder / "sources", folder / "layout"
     sources.mkdir(parents=True)
     services = {
@@ -80,12 +84,15 @@ def write_fleet(folder: Path, *, releases: int) -> tuple[Path, Path]:
         "apiVersion: kubocd.kubotal.io/v1alpha1\nkind: Context\nmetadata: { name: platform, namespace: platform }\n"
         f"spec:\n  context: {json.dumps(context, indent=2)}\n"
     )
-    chart = chart_archive({"app/Chart.yaml": b"apiVersion: v2\nname: app\nversion: 1.0.0\n"})
-    status = "apiVersion: v1alpha1\nchartByModule:\n  main: &app { name: app, version: 1.0.0 }\n  extras: *app\n"
     layers = {}
     for number in range(releases):
         (sources / f"release{number}.yaml").write_text(_RELEASE.format(number=number))
         reference = f"registry.example.com/apps/app{number}:1.0.0"
-        layers[reference] = package_layer(_MANIFEST.format(number=number), status, {"app-1.0.0.tgz": chart})
+        version = (versions or {}).get(number, "1.0.0")
+        chart = chart_archive({"app/Chart.yaml": f"apiVersion: v2\nname: app\nversion: {version}\n".encode()})
+        status = (
+            f"apiVersion: v1alpha1\nchartByModule:\n  main: &app {{ name: app, version: {version} }}\n  extras: *app\n"
+        )
+        layers[reference] = package_layer(_MANIFEST.format(number=number), status, {f"app-{version}.tgz": chart})
     write_layout(layout, layers)
     return sources, layout

@@ -10,10 +10,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from kubocd_gen.output import journal
 from tests.unit.output.outputs import release
 
 OLD = (release("web"), release("gone"), release("same"))
 NEW = (release("web", version="2.0.0", replicas=2), release("new"), release("same"))
+
+EXCHANGE = "exchange"  # as the journal knows it
 
 _CHILD = """
 import sys
@@ -36,7 +39,7 @@ def limit_file_size(size: int) -> None:
 
 
 def kill_at(number: int) -> None:
-    """SIGKILL this process in front of its move `number`, counted over renames, links and removals of files."""
+    """SIGKILL this process in front of its move `number`: renames, exchanges, links and removals of files."""
     made = 0
 
     def dying(real: Any) -> Any:
@@ -51,3 +54,10 @@ def kill_at(number: int) -> None:
 
     for name in ("rename", "replace", "link", "unlink"):
         setattr(os, name, dying(getattr(os, name)))
+    setattr(journal, EXCHANGE, dying(getattr(journal, EXCHANGE)))
+
+
+def kill_at_without_exchange(number: int) -> None:
+    """`kill_at` on a file system where folders can't change places."""
+    setattr(journal, EXCHANGE, lambda one, other: False)
+    kill_at(number)

@@ -34,7 +34,7 @@ def failed(name: str, namespace: str = "default") -> ReleaseOutput:
 
 
 def planned(root: Path, *releases: ReleaseOutput, complete: bool = True) -> Plan:
-    return plan_output(root, releases, [kustomization(releases)] if releases else [], complete=complete)
+    return plan_output(root, releases, kustomization, complete=complete)
 
 
 def build(root: Path, *releases: ReleaseOutput, complete: bool = True) -> Written:
@@ -47,9 +47,9 @@ def codes(error: BaseException) -> set[str]:
     return {one.code for one in (error.errors if isinstance(error, KcdErrors) else (error,))}
 
 
-def kustomization(releases: Sequence[ReleaseOutput]) -> OutputFile:
-    lines = [f"- {one.namespace}/{one.name}.yaml\n" for one in releases]
-    return OutputFile("flux/kustomization.yaml", ("resources:\n" + "".join(lines)).encode())
+def kustomization(paths: Sequence[str]) -> list[OutputFile]:
+    lines = [f"- {path}\n" for path in paths]
+    return [OutputFile("flux/kustomization.yaml", ("resources:\n" + "".join(lines)).encode())] if paths else []
 
 
 def contents(root: Path) -> dict[str, bytes]:

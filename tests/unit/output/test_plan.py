@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from kubocd_gen.diagnostics import KcdError, KcdErrors
-from kubocd_gen.output.plan import OutputFile, ReleaseOutput, kept_paths, plan_output, read_written
+from kubocd_gen.output.plan import OutputFile, ReleaseOutput, plan_output, read_written
 from tests.unit.output.outputs import build, codes, contents, failed, kustomization, planned, release, times
 
 
@@ -75,15 +76,11 @@ def test_an_old_chart_goes_when_the_version_changes(tmp_path: Path) -> None:
 
 def test_a_failed_release_keeps_what_is_written(tmp_path: Path) -> None:
     build(tmp_path, release("web"), release("db"))
-    plan = plan_output(
-        tmp_path, [release("web"), failed("db")], [kustomization([release("web"), release("db")])], complete=True
-    )
-    assert plan.is_clean
-    assert "flux/default/db.yaml" in kept_paths(tmp_path, [release("web"), failed("db")], complete=True)
+    assert planned(tmp_path, release("web"), failed("db")).is_clean
 
 
 def test_a_failed_release_that_was_never_written_has_nothing(tmp_path: Path) -> None:
-    assert paths(planned(tmp_path, failed("db")).create) == {".kcd-gen/shared.list", "flux/kustomization.yaml"}
+    assert planned(tmp_path, failed("db")).changes == ()
 
 
 def test_a_suspended_release_replaces_files_and_keeps_the_rest(tmp_path: Path) -> None:
@@ -99,13 +96,7 @@ def test_an_unread_source_blocks_every_removal(tmp_path: Path) -> None:
     build(tmp_path, release("web"), release("db"))
     plan = planned(tmp_path, release("web", version="2.0.0"), complete=False)
     assert plan.remove == ()
-    assert kept_paths(tmp_path, [release("web", version="2.0.0")], complete=False) == (
-        "flux/default/db.yaml",
-        "hr/default/db/chart-1.0.0.tgz",
-        "hr/default/db/index.yaml",
-        "hr/default/db/library-0.1.0.tgz",
-        "hr/default/web/chart-1.0.0.tgz",
-    )
+    assert "flux/kustomization.yaml" in paths(plan.unchanged)
     # What stays is still owned, so the next complete build removes it.
     build(tmp_path, release("web", version="2.0.0"), complete=False)
     assert "flux/default/db.yaml" in paths(planned(tmp_path, release("web")).remove)
@@ -118,6 +109,20 @@ def test_a_file_that_kcd_gen_did_not_write_is_never_replaced(tmp_path: Path, pat
     with pytest.raises(KcdError) as caught:
         planned(tmp_path, release("web"))
     assert (caught.value.code, str(caught.value.position)) == ("foreign-file", (tmp_path / path).as_posix())
+
+
+@pytest.mark.parametrize("long", [True, False])
+def test_of_lost_records_only_what_differs_is_in_the_way(tmp_path: Path, long: bool) -> None:
+    build(tmp_path, release("web"), release("db"))
+    shutil.rmtree(tmp_path / ".kcd-gen")
+    assert len(paths(planned(tmp_path, release("web"), release("db")).create)) == 3  # the records
+    index = tmp_path / "hr/default/web/index.yaml"
+    index.write_bytes(bytes(len(index.read_bytes())) if long else b"")
+    with pytest.raises(KcdError) as caught:
+        planned(tmp_path, release("web"), release("db"))
+    assert (caught.value.code, str(caught.value.position)) == ("foreign-file", str(index))
+    assert caught.value.hint is not None
+    assert "restore .kcd-gen/" in caught.value.hint
 
 
 def test_all_files_in_the_way_are_named(tmp_path: Path) -> None:
@@ -225,7 +230,7 @@ def test_planning_leaves_no_trace(tmp_path: Path) -> None:
 )
 def test_a_path_outside_the_release_s_own_is_a_defect(tmp_path: Path, path: str) -> None:
     with pytest.raises(ValueError, match="is not a path"):
-        plan_output(tmp_path, [ReleaseOutput("default", "web", (OutputFile(path, b""),))], [], complete=True)
+        plan_output(tmp_path, [ReleaseOutput("default", "web", (OutputFile(path, b""),))], kustomization, complete=True)
 
 
 def test_an_output_that_is_a_file_is_in_the_way(tmp_path: Path) -> None:

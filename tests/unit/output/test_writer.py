@@ -14,9 +14,10 @@ import pytest
 
 from kubocd_gen.diagnostics import KcdError
 from kubocd_gen.output import journal
+from kubocd_gen.output.exchange import exchange
 from kubocd_gen.output.plan import OutputFile, ReleaseOutput, plan_output
 from kubocd_gen.output.writer import write
-from tests.unit.output.faults import NEW, OLD, build_new
+from tests.unit.output.faults import EXCHANGE, NEW, OLD, build_new
 from tests.unit.output.outputs import build, contents, planned, times
 
 
@@ -100,6 +101,13 @@ def moves(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     spy("rename")
     spy("replace")
+    real = exchange
+
+    def spied(one: Path, other: Path) -> bool:
+        made.append(str(other))
+        return real(one, other)
+
+    monkeypatch.setattr(journal, EXCHANGE, spied)
     return made
 
 
@@ -121,6 +129,7 @@ class Disk:
         self.fails: Callable[[int], bool] = lambda _: False
         for name in ("rename", "replace", "mkdir", "fsync"):
             monkeypatch.setattr(os, name, self._counted(getattr(os, name)))
+        monkeypatch.setattr(journal, EXCHANGE, self._counted(exchange))
 
     def build(
         self, root: Path, *releases: ReleaseOutput, fails: Callable[[int], bool] = lambda _: False
@@ -188,6 +197,13 @@ def test_a_write_that_can_t_even_be_undone_is_completed_by_the_next(tmp_path: Pa
     assert reported == {"unwritable-output", "interrupted-output"}
 
 
+def test_where_folders_can_t_change_places_a_failed_write_is_undone_too(
+    tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, EXCHANGE, lambda one, other: False)
+    test_a_write_that_fails_leaves_contents_and_times_as_they_were(tmp_path, disk)
+
+
 def test_where_there_are_no_hard_links_files_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def unsupported(*_: Any, **__: Any) -> None:
         raise OSError(errno.EPERM, os.strerror(errno.EPERM))
@@ -224,7 +240,10 @@ def test_a_file_that_can_t_be_written_whole_leaves_everything_as_it_was(tmp_path
     assert file_times(tmp_path) == before_times
 
 
-def test_a_write_that_is_killed_leaves_nothing_half_written_and_is_completed_by_the_next(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("fault", "absent"), [("kill_at", False), ("kill_at_without_exchange", True)])
+def test_a_write_that_is_killed_leaves_nothing_half_written_and_is_completed_by_the_next(
+    tmp_path: Path, fault: str, absent: bool
+) -> None:
     old, new = written(tmp_path / "old", *OLD), written(tmp_path / "new", *NEW)
     folders = [{name: files_in(tree, name) for name in ("web", "gone", "new")} for tree in (old, new)]
     completed = 0
@@ -232,7 +251,7 @@ def test_a_write_that_is_killed_leaves_nothing_half_written_and_is_completed_by_
         root = tmp_path / str(number)
         build(root, *OLD)
         (root / "hr/default/web/notes.txt").write_text("mine")
-        ended = build_new(root, "kill_at", number)
+        ended = build_new(root, fault, number)
         between = contents(root)
         assert (root / "hr/default/web/notes.txt").exists() or not (root / "hr/default/web").exists()
         between.pop("hr/default/web/notes.txt", None)
@@ -240,7 +259,8 @@ def test_a_write_that_is_killed_leaves_nothing_half_written_and_is_completed_by_
             if path.startswith("flux/"):
                 assert content in (old.get(path), new.get(path)), (number, path)
         for name in ("web", "gone", "new"):
-            assert files_in(between, name) in (folders[0][name], folders[1][name], {}), (number, name)
+            possible = [folders[0][name], folders[1][name], *([{}] if absent else [])]
+            assert files_in(between, name) in possible, (number, name)
         result = build(root, *NEW)
         completed += result.completed_earlier
         after = contents(root)
@@ -322,5 +342,6 @@ def test_an_output_with_no_room_for_its_folder_is_an_error_that_names_it(tmp_pat
 
 
 def test_one_shared_file_is_enough(tmp_path: Path) -> None:
-    write(plan_output(tmp_path, [], [OutputFile("flux/kustomization.yaml", b"resources: []\n")], complete=True))
+    shared = [OutputFile("flux/kustomization.yaml", b"resources: []\n")]
+    write(plan_output(tmp_path, [], lambda _: shared, complete=True))
     assert set(contents_of_files(tmp_path)) == {".kcd-gen/shared.list", "flux/kustomization.yaml"}

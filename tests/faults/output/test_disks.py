@@ -1,0 +1,158 @@
+"""Disks that are full, can't be written, or refuse half-way: the output stays as it was, and the message says why.
+
+What only a mount or a file attribute can do is tried where the machine allows it; full disks and missing rights have a
+test that needs neither.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.output.conftest import BUILD, Platform, run
+from tests.faults.output.driver import Driver
+from tests.support.workspace import files_below
+
+# Root writes anywhere; without these it is a user like any other, who owns the files.
+_ORDINARY = ("setpriv", "--bounding-set=-dac_override,-dac_read_search,-fowner") if os.geteuid() == 0 else ()
+
+Mount = Callable[..., None]
+
+
+@pytest.fixture
+def mount() -> Iterator[Mount]:
+    """Run `mount` with some arguments, of which the last is where; unmounted at the end."""
+    mounted: list[str] = []
+
+    def call(*arguments: str) -> None:
+        done = subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False)
+        if done.returncode and os.geteuid():
+            pytest.skip("only root may mount")
+        if done.returncode:
+            pytest.skip(f"nothing can be mounted here: {done.stderr.strip()}")
+        if "remount" not in arguments[1]:
+            mounted.append(arguments[-1])
+
+    yield call
+    for place in reversed(mounted):
+        subprocess.run(["umount", place], check=True)
+
+
+def state(out: Path) -> dict[str, tuple[bytes, int, int]]:
+    return {
+        path: (content, (out / path).stat().st_mtime_ns, (out / path).stat().st_ino)
+        for path, content in files_below(out).items()
+    }
+
+
+@pytest.mark.parametrize("spare", [0, 8, 25, 40, 400])
+def test_a_disk_that_runs_full(tmp_path: Path, old: Platform, new: Platform, mount: Mount, spare: int) -> None:
+    (tmp_path / "out").mkdir()
+    mount("-t", "tmpfs", "-o", "size=4m", "tmpfs", str(tmp_path / "out"))
+    old.checkout(tmp_path / "first")
+    (tmp_path / "first/out").symlink_to(tmp_path / "out")
+    assert run(tmp_path / "first", "--output", str(tmp_path / "out")).exit == 0
+    before = state(tmp_path / "out")
+    disk = os.statvfs(tmp_path / "out")
+    with (tmp_path / "out/ballast").open("wb") as ballast:
+        ballast.write(bytes((disk.f_bfree - spare) * disk.f_bsize))
+    root = new.checkout(tmp_path / "second")
+    outcome = run(root, "--output", str(tmp_path / "out"))
+    after = state(tmp_path / "out")
+    after.pop("ballast")
+    if outcome.exit == 0:
+        assert spare == 400
+        assert files_below(tmp_path / "out").keys() - {"ballast"} == new.output.keys()
+        return
+    assert spare < 400
+    assert (
+        "error[unwritable-output]: the output can't be written: No space left on device; it is as it was" in outcome.err
+    )
+    assert "make room on the disk and build again" in outcome.err
+    assert after == before
+    (tmp_path / "out/ballast").unlink()
+    assert run(root, "--output", str(tmp_path / "out")).exit == 0
+    assert files_below(tmp_path / "out") == new.output
+
+
+@pytest.mark.parametrize("limit", [200, 1000])
+def test_files_that_may_not_become_large(
+    tmp_path: Path, driver: Driver, old: Platform, new: Platform, limit: int
+) -> None:
+    root = new.checkout(tmp_path, old)
+    before = state(root / "out")
+    ended = driver.run(root, BUILD, limit=limit)
+    assert ended.code == 1, ended.said
+    assert "out: error[unwritable-output]: the output can't be written: File too large; it is as it was" in ended.said
+    assert state(root / "out") == before
+    assert run(root).exit == 0
+
+
+def test_an_output_that_can_only_be_read(tmp_path: Path, old: Platform, new: Platform, mount: Mount) -> None:
+    root = new.checkout(tmp_path, old)
+    mount("--bind", str(root / "out"), str(root / "out"))
+    mount("-o", "remount,ro,bind", str(root / "out"))
+    outcome = run(root)
+    assert outcome.exit == 1
+    assert (
+        "error[unwritable-output]: the output can't be written: Read-only file system; it is as it was" in outcome.err
+    )
+    assert "the disk can only be read; choose another output" in outcome.err
+    assert run(root, "--check").exit == 3
+    assert files_below(root / "out") == old.output
+    assert run(old.checkout(tmp_path / "other"), "--check", "--output", str(root / "out")).exit == 0
+
+
+def test_an_output_that_is_current_needs_no_right_to_write(tmp_path: Path, old: Platform) -> None:
+    root = old.checkout(tmp_path, old)
+    folders = [path for path in (root / "out", *(root / "out").rglob("*")) if path.is_dir()]
+    for folder in folders:
+        folder.chmod(0o555)
+    try:
+        assert run(root, before=_ORDINARY).exit == 0
+    finally:
+        for folder in folders:
+            folder.chmod(0o755)
+
+
+@pytest.mark.parametrize("folder", [".", ".kcd-gen", ".kcd-gen/apps", "flux", "flux/apps", "hr/apps"])
+def test_no_right_to_one_folder(tmp_path: Path, old: Platform, new: Platform, folder: str) -> None:
+    """Of these, all but the first two are found when much has been moved already."""
+    root = new.checkout(tmp_path, old)
+    before = state(root / "out")
+    (root / "out" / folder).chmod(0o555)
+    outcome = run(root, before=_ORDINARY)
+    (root / "out" / folder).chmod(0o755)
+    if folder == ".":  # nothing of it changes but what lies deeper
+        assert outcome.exit == 0
+        return
+    assert outcome.exit == 1, outcome.text
+    assert "error[unwritable-output]: the output can't be written: Permission denied; it is as it was" in outcome.err
+    assert "give the user who runs kcd-gen the right to it" in outcome.err
+    assert state(root / "out") == before
+    assert run(root).exit == 0
+    assert files_below(root / "out") == new.output
+
+
+def test_a_file_that_can_t_be_moved_half_way(tmp_path: Path, old: Platform, new: Platform) -> None:
+    root = new.checkout(tmp_path, old)
+    before = state(root / "out")
+    stubborn = root / "out/flux/apps/release9.yaml"
+    if subprocess.run(["chattr", "+i", stubborn], capture_output=True, check=False).returncode:
+        pytest.skip("no file can be made immutable here")
+    try:
+        outcome = run(root)
+    finally:
+        subprocess.run(["chattr", "-i", stubborn], check=True)
+    assert outcome.exit == 1
+    assert (
+        "out/flux/apps/release9.yaml: error[unwritable-output]: the output can't be written: Operation not permitted"
+        in outcome.err
+    )
+    assert state(root / "out") == before
+    assert run(root).exit == 0
+    assert files_below(root / "out") == new.output

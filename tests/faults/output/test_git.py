@@ -1,0 +1,184 @@
+"""An output in Git: what branches do to it, and that a build mends whatever a merge leaves."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.images import chart_archive, package_layer, write_layout
+from tests.support.workspace import WEB, WEB_MANIFEST, Workspace, files_below
+
+_NAMES = ("api", "cache", "mail", "queue", "search", "web")
+
+
+@pytest.fixture
+def web(workspace: Workspace) -> Workspace:
+    """Six Releases, built and committed on `main`."""
+    use_chart(workspace, "1.0.0")
+    for name in _NAMES:
+        workspace.release(name)
+    git(workspace.root, "init", "-q", "-b", "main")
+    commit(workspace, "one")
+    return workspace
+
+
+def git(folder: Path, *arguments: str, check: bool = True) -> str:
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "core.excludesFile="]
+    environment = {"HOME": str(folder), "GIT_CONFIG_NOSYSTEM": "1", "PATH": os.environ["PATH"]}
+    command = ["git", *identity, *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=check).stdout
+
+
+def use_chart(workspace: Workspace, version: str) -> None:
+    """Have the package hold the chart of this version."""
+    meta = f"apiVersion: v2\nname: web\nversion: {version}\n"
+    status = f"apiVersion: v1alpha1\nchartByModule:\n  main: {{name: web, version: {version}}}\n"
+    charts = {f"web-{version}.tgz": chart_archive({"web/Chart.yaml": meta.encode()})}
+    shutil.rmtree(workspace.root / "packages", ignore_errors=True)
+    write_layout(workspace.root / "packages", {WEB: package_layer(WEB_MANIFEST, status, charts)})
+
+
+def commit(workspace: Workspace, message: str) -> None:
+    assert workspace.build().exit == 0
+    git(workspace.root, "add", "-A")
+    git(workspace.root, "commit", "-qm", message)
+
+
+def merged(workspace: Workspace, one: Callable[[], None], other: Callable[[], None]) -> list[str]:
+    """Merge two branches of `main`, each with a change and a build; the files in conflict."""
+    for branch, change in (("one", one), ("other", other)):
+        git(workspace.root, "checkout", "-q", "-b", branch, "main")
+        change()
+        commit(workspace, branch)
+    git(workspace.root, "merge", "-q", "one", check=False)
+    return git(workspace.root, "diff", "--name-only", "--diff-filter=U").split()
+
+
+def assert_mended(workspace: Workspace) -> None:
+    """A build makes the output what a build from nothing makes, and a check takes it."""
+    outcome = workspace.build()
+    assert outcome.exit == 0, outcome.text
+    mended = files_below(workspace.output)
+    assert workspace.build("--check").exit == 0
+    shutil.rmtree(workspace.output)
+    assert workspace.build().exit == 0
+    assert mended == files_below(workspace.output)
+
+
+@pytest.mark.parametrize(("first", "second"), [("alpha", "zeta"), ("cache2", "search2"), ("mail2", "queue2")])
+def test_branches_that_add_releases_in_different_places_of_the_list_merge(
+    web: Workspace, first: str, second: str
+) -> None:
+    assert merged(web, lambda: web.release(first), lambda: web.release(second)) == []
+    outcome = web.build("--check")
+    assert (outcome.exit, outcome.err) == (0, "")  # nor is the merged list taken for an edit
+    assert_mended(web)
+
+
+def test_branches_that_add_releases_in_one_place_conflict_in_the_list_alone(web: Workspace) -> None:
+    conflicts = merged(web, lambda: web.release("new1"), lambda: web.release("new2"))
+    assert conflicts == ["output/flux/kustomization.yaml"]
+    outcome = web.build("--check")
+    assert outcome.exit == 3
+    assert "kustomization.yaml holds a merge conflict; a build overwrites it" in outcome.err
+    assert_mended(web)
+
+
+def test_with_union_merge_no_list_conflicts(web: Workspace) -> None:
+    web.root.joinpath(".gitattributes").write_text("output/flux/kustomization.yaml merge=union\n")
+    git(web.root, "add", "-A")
+    git(web.root, "commit", "-qm", "attributes")
+    assert merged(web, lambda: web.release("new1"), lambda: web.release("new2")) == []
+    text = (web.output / "flux/kustomization.yaml").read_text()
+    assert "- default/new1.yaml\n" in text
+    assert "- default/new2.yaml\n" in text
+    assert_mended(web)
+
+
+def test_branches_that_remove_and_add_merge(web: Workspace) -> None:
+    def remove() -> None:
+        (web.root / "sources/default-cache.yaml").unlink()
+
+    assert merged(web, remove, lambda: web.release("zeta")) == []
+    assert web.build("--check").exit == 0
+    assert not (web.output / "hr/default/cache").exists()
+
+
+@pytest.mark.parametrize("taken", [None, "--ours", "--theirs"])
+def test_a_conflict_in_one_release_is_mended_by_a_build(web: Workspace, taken: str | None) -> None:
+    """Both branches change its parameters and take different charts, and the sources are settled by hand."""
+
+    def change(version: str, replicas: int) -> Callable[[], None]:
+        def apply() -> None:
+            use_chart(web, version)
+            web.release("web", f"parameters: {{replicas: {replicas}}}\n")
+
+        return apply
+
+    conflicts = merged(web, change("2.0.0", 2), change("3.0.0", 3))
+    assert "output/flux/default/web.yaml" in conflicts
+    assert "output/.kcd-gen/default/web.list" in conflicts
+    if taken:
+        git(web.root, "checkout", taken, "--", "output", check=False)
+    change("2.0.0", 5)()
+    outcome = web.build()
+    assert outcome.exit == 0, outcome.text
+    git(web.root, "add", "-A")
+    git(web.root, "commit", "-qm", "merged")
+    if taken is None:
+        assert_mended(web)
+    assert web.build("--check").exit == 0
+
+
+def test_a_release_that_one_branch_removes_and_the_other_changes(web: Workspace) -> None:
+    def remove() -> None:
+        (web.root / "sources/default-web.yaml").unlink()
+
+    merged(web, remove, lambda: web.release("web", "parameters: {replicas: 7}\n"))
+    (web.root / "sources/default-web.yaml").unlink()
+    assert_mended(web)
+    assert not (web.output / "flux/default/web.yaml").exists()
+
+
+def test_a_release_that_both_branches_add_in_two_ways(web: Workspace) -> None:
+    merged(
+        web,
+        lambda: web.release("new", "parameters: {replicas: 2}\n"),
+        lambda: web.release("new", "parameters: {replicas: 3}\n"),
+    )
+    web.release("new", "parameters: {replicas: 4}\n")
+    assert_mended(web)
+
+
+def test_a_release_that_one_branch_renames_and_the_other_changes(web: Workspace) -> None:
+    def rename() -> None:
+        (web.root / "sources/default-web.yaml").unlink()
+        web.release("website")
+
+    merged(web, rename, lambda: web.release("web", "parameters: {replicas: 7}\n"))
+    for path in (web.root / "sources").glob("default-web*.yaml"):
+        path.unlink()
+    web.release("website", "parameters: {replicas: 7}\n")
+    assert_mended(web)
+
+
+def test_records_that_are_lost_are_written_again(web: Workspace) -> None:
+    shutil.rmtree(web.output / ".kcd-gen")
+    assert web.build("--check").exit == 3
+    assert_mended(web)
+    assert git(web.root, "status", "--porcelain") == ""
+
+
+def test_folders_that_become_empty_go_with_the_last_release_of_a_namespace(web: Workspace) -> None:
+    for path in (web.root / "sources").iterdir():
+        path.unlink()
+    web.release("other", namespace="elsewhere")
+    assert web.build().exit == 0
+    assert sorted(path.name for path in (web.output / "flux").iterdir()) == ["elsewhere", "kustomization.yaml"]
+    assert [path.name for path in (web.output / "hr").iterdir()] == ["elsewhere"]
+    assert sorted(path.name for path in (web.output / ".kcd-gen").iterdir()) == ["elsewhere", "shared.list"]

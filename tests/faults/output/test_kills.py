@@ -1,0 +1,109 @@
+"""SIGKILL at any moment: what is on disk is old or new, never half, and the next build completes it."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.faults.output.conftest import Platform, build, killed, start, units
+from tests.faults.output.driver import STAGING, Driver
+from tests.support.workspace import files_below
+
+_POINTS = 36  # of the changes that a build makes to the disk, and
+_MOMENTS = 12  # in time
+
+
+def assert_old_or_new(out: Path, old: Platform, new: Platform) -> None:
+    before, after, found = units(old.output), units(new.output), units(files_below(out))
+    for unit in before.keys() | after.keys() | found.keys():
+        assert found.get(unit) in (before.get(unit), after.get(unit)), unit
+    listed = yaml.safe_load((out / "flux/kustomization.yaml").read_text())["resources"]
+    assert [path for path in listed if not (out / "flux" / path).is_file()] == []
+
+
+def assert_completed(root: Path, old: Platform, new: Platform) -> bool:
+    """What a killed build left is sound, is told, and is mended; True if it had been interrupted as it wrote."""
+    out = root / "out"
+    assert_old_or_new(out, old, new)
+    interrupted = (out / STAGING).exists()
+    if not interrupted:
+        assert files_below(out) in (old.output, new.output)
+    checked = build(root, "--check")
+    assert checked.exit == (0 if files_below(out) == new.output else 3), checked.text
+    assert ("an earlier build was interrupted" in checked.out) == interrupted, checked.text
+    mended = build(root)
+    assert mended.exit == 0, mended.text
+    assert files_below(out) == new.output
+    assert not (out / ".kcd-gen/.staging").exists()
+    assert {path for path in out.rglob("*") if path.is_dir() and not any(path.iterdir())} == set()
+    return interrupted
+
+
+def test_killed_at_any_change_to_the_disk(
+    tmp_path: Path, driver: Driver, old: Platform, new: Platform, points: int
+) -> None:
+    chance = random.Random(24)  # noqa: S311 (the same points in each run, so that a failure can be seen again)
+    assert points > 2 * _POINTS
+    interrupted = 0
+    for point in sorted(chance.sample(range(1, points + 1), _POINTS)):
+        root = new.checkout(tmp_path / str(point), old)
+        ended = killed(driver, root, point=point)
+        assert ended.code == -signal.SIGKILL, (point, ended)
+        interrupted += assert_completed(root, old, new)
+    assert interrupted > _POINTS / 2
+
+
+def test_killed_at_any_moment(tmp_path: Path, driver: Driver, old: Platform, new: Platform) -> None:
+    root = new.checkout(tmp_path / "whole", old)
+    started = time.monotonic()
+    assert killed(driver, root).code == 0
+    took = time.monotonic() - started
+    for number in range(_MOMENTS):
+        root = new.checkout(tmp_path / str(number), old)
+        killed(driver, root, seconds=random.uniform(0, took))  # noqa: S311
+        assert_completed(root, old, new)
+
+
+@pytest.mark.parametrize("seconds", [0.2, 0.45])
+def test_the_command_itself_killed(
+    tmp_path: Path, driver: Driver, old: Platform, new: Platform, seconds: float
+) -> None:
+    root = new.checkout(tmp_path, old)
+    with start(root) as running:
+        time.sleep(seconds)
+        running.kill()
+    assert_completed(root, old, new)
+
+
+def test_a_completion_that_is_killed_is_completed(
+    tmp_path: Path, driver: Driver, old: Platform, new: Platform, points: int
+) -> None:
+    for point in (points // 2, points * 3 // 4):
+        for second in (5, 40):
+            root = new.checkout(tmp_path / f"{point}-{second}", old)
+            killed(driver, root, point=point)
+            killed(driver, root, point=second)
+            assert_completed(root, old, new)
+
+
+def test_what_a_killed_build_leaves_is_not_for_git(
+    tmp_path: Path, driver: Driver, old: Platform, new: Platform, points: int
+) -> None:
+    root = new.checkout(tmp_path, old)
+    killed(driver, root, point=points // 2)
+    assert (root / "out" / STAGING / ".gitignore").read_text() == "*\n"
+
+
+def test_the_build_that_completes_another_says_so(
+    tmp_path: Path, driver: Driver, old: Platform, new: Platform, points: int
+) -> None:
+    root = new.checkout(tmp_path / "killed", old)
+    killed(driver, root, point=points * 2 // 3)
+    assert "note[interrupted-output]: a build was interrupted" in build(root, "--check").err
+    assert "note[interrupted-output]: an earlier build was interrupted while it wrote" in build(root).err
+    assert "interrupted" not in build(root).err

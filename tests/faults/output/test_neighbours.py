@@ -1,0 +1,220 @@
+"""What goes on around a build: another build, editors, clocks, other people's files, and names that differ in case."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+
+from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.sources.discovery import read_source
+from tests.faults.output.conftest import BUILD, REPOSITORY, Platform, build, run, start
+from tests.support.images import chart_archive, package_layer, write_layout
+from tests.support.workspace import WEB, WEB_MANIFEST, Workspace, files_below, kcd_gen
+
+_CLOCKS = {"1970": 0, "before 1970": -86_400 * 365, "2038": 2**31 + 5, "2106": 2**32 + 5, "2400": 13_569_465_600}
+
+
+def test_two_builds_at_once(tmp_path: Path, old: Platform, new: Platform) -> None:
+    for number in range(3):
+        root = new.checkout(tmp_path / str(number), old)
+        both = [start(root), start(root)]
+        said = [running.communicate()[1] for running in both]
+        assert [running.returncode for running in both] == [0, 0], said
+        assert files_below(root / "out") == new.output
+
+
+def test_two_builds_of_different_sources_at_once_leave_one_of_the_outputs(
+    tmp_path: Path, old: Platform, new: Platform
+) -> None:
+    shared = tmp_path / "out"
+    for number in range(3):
+        roots = [one.checkout(tmp_path / f"{number}-{index}") for index, one in enumerate((old, new))]
+        both = [start(root, "--output", str(shared)) for root in roots]
+        said = [running.communicate()[1] for running in both]
+        assert [running.returncode for running in both] == [0, 0], said
+        assert files_below(shared) in (old.output, new.output)
+
+
+def test_a_build_that_waits_for_another_says_so(tmp_path: Path, old: Platform, new: Platform) -> None:
+    root = new.checkout(tmp_path, old)
+    other = os.open(root / "out", os.O_RDONLY)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    with start(root) as running:
+        assert running.stderr is not None
+        assert running.stderr.readline() == "waiting for another kcd-gen that writes to out\n"
+        assert files_below(root / "out") == old.output
+        os.close(other)
+        running.communicate()
+    assert running.returncode == 0
+    assert files_below(root / "out") == new.output
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A source with many Releases."""
+    path = tmp_path / "releases.yaml"
+    path.write_text("---\nkind: Release # kubocd.kubotal.io\n" * 1000)
+    return path
+
+
+class Unsettled:
+    """A source of which half is there each of the first `times` that it is opened; the rest comes as it is read."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, path: Path, times: int) -> None:
+        self.left = times
+        whole, real = path.read_bytes(), Path.open
+
+        def opened(this: Path, mode: str = "r", **options: Any) -> Any:
+            if this == path and mode == "rb":
+                file = real(this, mode, **options)
+                if self.left:
+                    self.left -= 1
+                    path.write_bytes(whole[: len(whole) // 2])
+                    return _Writing(file, path, whole)
+                return file
+            return real(this, mode, **options)
+
+        monkeypatch.setattr(Path, "open", opened)
+
+
+class _Writing:
+    """A file of which the second half is written once the first is read."""
+
+    def __init__(self, file: Any, path: Path, whole: bytes) -> None:
+        self._file, self._path, self._whole = file, path, whole
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def fileno(self) -> int:
+        return int(self._file.fileno())
+
+    def read(self, size: int) -> bytes:
+        data = self._file.read(size)
+        with open(self._path, "wb") as file:  # noqa: PTH123 (the other open is the one that is watched)
+            file.write(self._whole)
+        return bytes(data)
+
+
+def test_a_source_that_changes_as_it_is_read_is_read_again(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = source.read_text()
+    Unsettled(monkeypatch, source, 2)
+    read = read_source(source, "releases.yaml", [b"kubocd.kubotal.io"])
+    assert read is not None
+    assert read.text == whole
+
+
+def test_a_source_that_never_comes_to_rest_is_an_error(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Unsettled(monkeypatch, source, 1000)
+    with pytest.raises(KcdError, match="the file changed each time that it was read") as caught:
+        read_source(source, "releases.yaml", [b"kubocd.kubotal.io"])
+    assert caught.value.code == "unreadable-source"
+
+
+@pytest.mark.parametrize("seconds", _CLOCKS.values(), ids=_CLOCKS)
+def test_times_of_files_mean_nothing(tmp_path: Path, old: Platform, new: Platform, seconds: int) -> None:
+    root = new.checkout(tmp_path, old)
+    for path in (path for folder in ("sources", "layout", "out") for path in (root / folder).rglob("*")):
+        try:
+            os.utime(path, (seconds, seconds))
+        except OverflowError:
+            pytest.skip("this file system knows no such time")
+    assert build(root).exit == 0
+    assert files_below(root / "out") == new.output
+    kept = {path: path.stat().st_mtime_ns for path in (root / "out").rglob("*")}
+    assert build(root).exit == 0
+    assert {path: path.stat().st_mtime_ns for path in (root / "out").rglob("*")} == kept
+
+
+def test_a_clock_that_jumps_changes_nothing(tmp_path: Path, old: Platform, new: Platform) -> None:
+    """With each question it answers something between 1970 and 2500, earlier or later than before."""
+    root = new.checkout(tmp_path, old)
+    jumping = (
+        "import itertools, sys, time, runpy\njumps = itertools.cycle([0.0, 16e9, 1e9, 4294967301.0, -5.0])\n"
+        "time.time = lambda: next(jumps)\ntime.time_ns = lambda: int(time.time() * 1e9)\n"
+        "sys.argv[0] = 'kcd-gen'\nrunpy.run_module('kubocd_gen', run_name='__main__')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", jumping, *BUILD],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert files_below(root / "out") == new.output
+
+
+def test_charts_that_differ_in_case_alone_are_refused(workspace: Workspace) -> None:
+    named = "\n  main: {name: web, version: 1.0.0}\n  other: {name: Web, version: 1.0.0}\n"
+    charts = {}
+    for name in ("web", "Web"):
+        meta = f"apiVersion: v2\nname: {name}\nversion: 1.0.0\n"
+        charts[f"{name}-1.0.0.tgz"] = chart_archive({f"{name}/Chart.yaml": meta.encode()})
+    module = WEB_MANIFEST[WEB_MANIFEST.index("  - name: main") :].replace("name: main", "name: other")
+    layer = package_layer(WEB_MANIFEST + module, f"apiVersion: v1alpha1\nchartByModule:{named}", charts)
+    write_layout(workspace.root / "packages", {WEB: layer})
+    workspace.release("web")
+    outcome = workspace.build()
+    assert outcome.exit == 1
+    assert "holds 'Web-1.0.0.tgz' twice" in outcome.err
+    assert not workspace.output.exists()
+
+
+def test_a_release_and_a_namespace_have_no_capital_letters(workspace: Workspace) -> None:
+    workspace.package()
+    for name, namespace in (("web", "shop"), ("Web", "shop"), ("web", "Shop")):
+        workspace.release(name, namespace=namespace)
+    outcome = workspace.build()
+    assert outcome.exit == 1
+    assert "must be a name, not 'Web'" in outcome.err
+    assert "not 'Shop'" in outcome.err
+
+
+def test_outputs_that_differ_in_case_alone_are_refused(workspace: Workspace) -> None:
+    (workspace.root / "kcd-gen.yaml").write_text(
+        "apiVersion: kcd-gen/v1alpha1\nkind: Project\nclusters:\n"
+        "- {name: one, sources: [one], output: deploy/prod}\n- {name: two, sources: [two], output: deploy/Prod}\n"
+    )
+    outcome = kcd_gen("build", directory=workspace.root)
+    assert outcome.exit == 1
+    assert "error[duplicate-cluster]" in outcome.err
+
+
+def test_what_is_not_kcd_gen_s_is_not_walked(tmp_path: Path, old: Platform, new: Platform) -> None:
+    root = new.checkout(tmp_path, old)
+    foreign = [root / "out/docs", root / "out/flux/other", root / "out/hr/other", root / "out/hr/apps/mine"]
+    for folder in foreign:
+        folder.mkdir(parents=True)
+        for number in range(2500):
+            (folder / f"{number}.yaml").write_text("")
+    seen: list[str] = []
+    watched = True
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if watched and event in ("open", "os.scandir", "os.listdir") and isinstance(arguments[0], str | os.PathLike):
+            seen.append(os.fspath(arguments[0]))
+
+    sys.addaudithook(hook)
+    assert build(root).exit == 0
+    watched = False
+    assert any("out/flux/apps" in path for path in seen)
+    assert [path for path in seen if any(path.startswith(str(folder)) for folder in foreign)] == []
+    assert files_below(root / "out").items() >= new.output.items()
+    assert sum(len(list(folder.iterdir())) for folder in foreign) == 10_000
+
+
+def test_the_command_needs_no_home_and_no_cache_to_write(tmp_path: Path, old: Platform, new: Platform) -> None:
+    root = new.checkout(tmp_path, old)
+    assert run(root).exit == 0
+    assert sorted(path.name for path in root.iterdir()) == ["layout", "out", "sources"]
