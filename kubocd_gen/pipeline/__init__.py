@@ -52,7 +52,9 @@ def read_cluster(project: Project, cluster: Cluster, findings: Findings) -> tupl
     A source that can't be read leaves it open which Releases there are.
     """
     outputs = [other.output for other in project.clusters]
-    sources = read_resources(cluster.sources, project.root, outputs, findings, expand_env=project.expand_env)
+    sources = read_resources(
+        cluster.sources, project.root, outputs, findings, origin=project.origin, expand_env=project.expand_env
+    )
     complete = sources.complete and not any(one.severity == "error" for one in findings)  # a source may not exist
     fleet = load_fleet(sources, cluster.namespace, cluster.kubocd_namespace, findings)
     if complete and not (fleet.releases or fleet.failed):

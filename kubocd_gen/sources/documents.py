@@ -98,12 +98,18 @@ class Sources:
 
 
 def read_resources(
-    sources: Sequence[str], root: Path, outputs: Sequence[Path], findings: Findings, *, expand_env: bool = False
+    sources: Sequence[str],
+    root: Path,
+    outputs: Sequence[Path],
+    findings: Findings,
+    *,
+    origin: str = "",
+    expand_env: bool = False,
 ) -> Sources:
     """What is in `sources`.
 
     What is not YAML is an error where it mentions KuboCD, and is passed over elsewhere. So are `flux/` and `hr/` of the
-    `outputs`, which may lie inside the sources.
+    `outputs`, which may lie inside the sources. `origin` is put before the names of files.
     """
     resources: list[Resource] = []
     configs: list[KcdErrors] = []
@@ -114,7 +120,7 @@ def read_resources(
     complete = not unread
     for path in files:
         try:
-            file = read_source(path, display_path(path, root), (*_KUBOCD_MENTIONS, *_FLUX_MENTIONS))
+            file = read_source(path, origin + display_path(path, root), (*_KUBOCD_MENTIONS, *_FLUX_MENTIONS))
             found, errors = _read_file(file, configs, expand_env=expand_env) if file else ([], [])
         except (KcdError, KcdErrors) as error:
             found, errors = [], [error]
