@@ -62,6 +62,7 @@ class Project:
     ca_file: Path | None = None
     cache: Path | None = None  # None: where the system keeps caches
     expand_env: bool = False
+    origin: str = ""  # how messages begin the names of a Git revision's files: `main:`
 
     @property
     def lock_path(self) -> Path:
@@ -103,14 +104,7 @@ def load_project(flags: Flags, directory: Path) -> Project:
             raise KcdError("--cluster chooses among those of a project file; --source takes its place", code="usage")
         cluster = Cluster(ONLY_CLUSTER, flags.sources, flags.output)
         return with_flags(Project(directory, (cluster,)), flags)
-    path = flags.project or _find(directory)
-    if path is None:
-        raise KcdError(
-            f"there is no {PROJECT_FILE} here or in a directory above",
-            code="missing-project",
-            hint="give --source DIR --output DIR, or write a project file",
-        )
-    project = _read(path)
+    project = _read(project_path(flags, directory))
     if flags.clusters:
         project = replace(project, clusters=_chosen(project.clusters, flags.clusters))
     if flags.output is not None:
@@ -118,6 +112,18 @@ def load_project(flags: Flags, directory: Path) -> Project:
             raise KcdError("--output needs one cluster; choose it with --cluster", code="usage")
         project = replace(project, clusters=(replace(project.clusters[0], output=flags.output),))
     return with_flags(project, flags)
+
+
+def project_path(flags: Flags, directory: Path) -> Path:
+    """The project file that the flags name, or that is found. Raises KcdError `missing-project`."""
+    path = flags.project or _find(directory)
+    if path is None:
+        raise KcdError(
+            f"there is no {PROJECT_FILE} here or in a directory above",
+            code="missing-project",
+            hint="give --source DIR --output DIR, or write a project file",
+        )
+    return path
 
 
 def _find(directory: Path) -> Path | None:

@@ -15,6 +15,7 @@ from kubocd_gen.processes import interruptible
 _COMMANDS = {
     "build": "Compile Releases into Flux resources and static Helm repositories.",
     "cache": "See and clear the cache of fetched packages.",
+    "diff": "Show what a change does, resource by resource.",
     "dump": "Show what is inside a package image, or take it out.",
     "lock": "Pin every package tag to the image that it stands for.",
     "package": "Assemble package images from manifests, and push them.",
@@ -67,7 +68,10 @@ def cli() -> None:
 
 
 def main() -> None:
-    """The console script. Exit codes: 0 done, 1 errors in sources or packages, 2 usage, 4 network, 70 a defect."""
+    """The console script.
+
+    Exit codes: 0 done, 1 errors in sources or packages, 2 usage, 3 a difference, 4 network, 70 a defect.
+    """
     # A run is short and leaves few cycles behind; at Python's default of 700 objects the collector takes a tenth of it.
     gc.set_threshold(100_000)
     try:

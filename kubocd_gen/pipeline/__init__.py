@@ -54,7 +54,13 @@ def read_cluster(project: Project, cluster: Cluster, findings: Findings) -> tupl
     """
     outputs = [other.output for other in project.clusters]
     sources = read_resources(
-        cluster.sources, project.root, outputs, findings, places=cluster.places, expand_env=project.expand_env
+        cluster.sources,
+        project.root,
+        outputs,
+        findings,
+        places=cluster.places,
+        origin=project.origin,
+        expand_env=project.expand_env,
     )
     complete = sources.complete and not any(one.severity == "error" for one in findings)  # a source may not exist
     fleet = load_fleet(sources, cluster.namespace, cluster.kubocd_namespace, findings)

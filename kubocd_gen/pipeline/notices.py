@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from kubocd_gen.compiler.secrets import looks_secret
 from kubocd_gen.compiler.settings import Settings
 from kubocd_gen.compiler.wording import dotted
 from kubocd_gen.diagnostics import Findings, KcdError, Position
@@ -15,12 +16,6 @@ from kubocd_gen.sources.fleet import Fleet
 from kubocd_gen.sources.records import Context, Release
 
 _VARIABLE = re.compile(r"(?<!\$)\$\{[A-Za-z0-9_]+\}")
-# The end of a name, so that `passwordKey` and `tokenUrl`, which say where to look, are left alone.
-_SECRET = re.compile(
-    r"(?:password|passwd|passphrase|token|credentials?|(?:api|access|private|secret|signing|encryption)_?-?key"
-    r"|client_?-?secret)$",
-    re.IGNORECASE,
-)
 _LITERAL = ("value", "values", "literal", "plain", "plaintext", "data", "stringdata")
 
 
@@ -73,7 +68,7 @@ def _secrets(release: Release, value: Any, path: tuple[str | int, ...], *, below
     """
     if isinstance(value, Mapping):
         for key, item in value.items():
-            secret = bool(_SECRET.search(key)) or (below and key.lower() in _LITERAL)
+            secret = looks_secret(key) or (below and key.lower() in _LITERAL)
             yield from _secrets(release, item, (*path, key), below=secret)
     elif isinstance(value, list):
         for index, item in enumerate(value):

@@ -24,7 +24,7 @@ Progress = Callable[[str], None]
 def project_lock(project: Project) -> Lock | None:
     """The project's lock, None where it has none. Raises KcdError and KcdErrors as `read_lock` does."""
     path = project.lock_path
-    return read_lock(path, display_path(path, project.root)) if path.exists() else None
+    return read_lock(path, project.origin + display_path(path, project.root)) if path.exists() else None
 
 
 def vendor_layout(project: Project) -> OciLayout | None:

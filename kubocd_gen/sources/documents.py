@@ -105,12 +105,14 @@ def read_resources(
     findings: Findings,
     *,
     places: Places = NOWHERE,
+    origin: str = "",
     expand_env: bool = False,
 ) -> Sources:
     """What is in `sources`.
 
     What is not YAML is an error where it mentions KuboCD, and is passed over elsewhere. So are `flux/` and `hr/` of the
-    `outputs`, which may lie inside the sources. `places` are those of the sources in the project file.
+    `outputs`, which may lie inside the sources. `places` are those of the sources in the project file; `origin` is put
+    before the names of files.
     """
     resources: list[Resource] = []
     configs: list[KcdErrors] = []
@@ -121,7 +123,7 @@ def read_resources(
     complete = not unread
     for path in files:
         try:
-            file = read_source(path, display_path(path, root), (*_KUBOCD_MENTIONS, *_FLUX_MENTIONS))
+            file = read_source(path, origin + display_path(path, root), (*_KUBOCD_MENTIONS, *_FLUX_MENTIONS))
             found, errors = _read_file(file, configs, expand_env=expand_env) if file else ([], [])
         except (KcdError, KcdErrors) as error:
             found, errors = [], [error]

@@ -1,0 +1,151 @@
+"""What differs between two JSON-like values, by path. Nothing secret is in what comes out."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from kubocd_gen.compiler.secrets import is_hidden, masked
+
+_LONGEST = (
+    2_000  # items of a list, or lines of a text, that are matched with each other: the time grows with the square
+)
+
+
+class Absent:
+    """That there is no value: another thing than null."""
+
+    def __repr__(self) -> str:
+        return "ABSENT"
+
+
+ABSENT: Final = Absent()
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """An item of a list that is told by its name rather than its place: `containers[name=app]`."""
+
+    key: str
+    name: str
+
+
+Step = str | int | Named
+Path = tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One value that differs; `old` or `new` is ABSENT where it was added or removed. Secrets in both are masked."""
+
+    path: Path
+    old: Any
+    new: Any
+
+
+def changes(old: Any, new: Any, path: Path = (), *, hidden: bool = False) -> Iterator[Change]:
+    """The values that differ, outermost first; nothing where `old` and `new` are the same.
+
+    Maps are compared by key; lists of maps with a name each by these, other lists item by item after what was inserted
+    and removed is found. With `hidden` no value is shown.
+    """
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        said = [one.get("name") for one in (old, new)]
+        named = any(isinstance(name, str) and is_hidden(name) for name in said)
+        for key in sorted({*old, *new}):
+            below = hidden or is_hidden(key) or (named and key == "value")
+            yield from changes(old.get(key, ABSENT), new.get(key, ABSENT), (*path, key), hidden=below)
+    elif isinstance(old, list) and isinstance(new, list):
+        yield from _of_lists(old, new, path, hidden=hidden)
+    elif not same(old, new):
+        yield Change(path, *(one if one is ABSENT else masked(one, hidden=hidden) for one in (old, new)))
+
+
+def same(old: Any, new: Any) -> bool:
+    """Equality as JSON has it: 1 and true are different, 1 and 1.0 are not."""
+    if isinstance(old, bool) or isinstance(new, bool):
+        return old is new
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        return old.keys() == new.keys() and all(same(old[key], new[key]) for key in old)
+    if isinstance(old, list) and isinstance(new, list):
+        return len(old) == len(new) and all(map(same, old, new))
+    return bool(old == new)
+
+
+def leaves(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
+    """The scalars, empty maps and empty lists in a value, each with its path."""
+    if isinstance(value, Mapping) and value:
+        for key in value:
+            yield from leaves(value[key], (*path, key))
+    elif isinstance(value, list) and value:
+        for index, item in enumerate(value):
+            yield from leaves(item, (*path, index))
+    else:
+        yield path, value
+
+
+def path_text(path: Path) -> str:
+    """`spec.values.env[name=HOST].value`; a key that is no plain word stands in brackets."""
+    text = ""
+    for part in path:
+        if isinstance(part, Named):
+            text += f"[{part.key}={part.name}]"
+        elif isinstance(part, int):
+            text += f"[{part}]"
+        elif part and all(character.isalnum() or character in "_-$/" for character in part):
+            text += f".{part}" if text else part
+        else:
+            text += f"[{json.dumps(part, ensure_ascii=False)}]"
+    return text
+
+
+def _of_lists(old: Sequence[Any], new: Sequence[Any], path: Path, *, hidden: bool) -> Iterator[Change]:
+    before, after = _by_name(old), _by_name(new)
+    if before is not None and after is not None:
+        renamed = _renamed(before, after)
+        for name in dict.fromkeys([*before, *after]):
+            if name in renamed:
+                item = (*path, list(before).index(name))
+                yield from changes(before[name], after[renamed[name]], item, hidden=hidden)
+                continue
+            if name in renamed.values():
+                continue
+            item = (*path, Named("name", name))
+            yield from changes(before.get(name, ABSENT), after.get(name, ABSENT), item, hidden=hidden)
+        return
+    texts = [[json.dumps(item, sort_keys=True) for item in one] for one in (old, new)]
+    if max(len(old), len(new)) > _LONGEST:
+        if texts[0] != texts[1]:
+            yield Change(path, masked(list(old), hidden=hidden), masked(list(new), hidden=hidden))
+        return
+    matcher = difflib.SequenceMatcher(None, texts[0], texts[1], autojunk=False)
+    for tag, start, end, other, stop in matcher.get_opcodes():
+        if tag == "equal":
+            continue
+        for offset in range(max(end - start, stop - other)):
+            first = old[start + offset] if start + offset < end else ABSENT
+            second = new[other + offset] if other + offset < stop else ABSENT
+            index = (start if second is ABSENT else other) + offset
+            yield from changes(first, second, (*path, index), hidden=hidden)
+
+
+def _renamed(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str]:
+    """The names that went for another, where all that went have one that came in order, and only the names differ."""
+    gone = [name for name in old if name not in new]
+    come = [name for name in new if name not in old]
+    alike = all(same({**old[one], "name": ""}, {**new[two], "name": ""}) for one, two in zip(gone, come, strict=False))
+    return dict(zip(gone, come, strict=True)) if len(gone) == len(come) and alike else {}
+
+
+def _by_name(items: Sequence[Any]) -> dict[str, Any] | None:
+    """The items of a list by their names; None where not all are maps with a name of their own."""
+    found: dict[str, Any] = {}
+    for item in items:
+        name = item.get("name") if isinstance(item, Mapping) else None
+        if not isinstance(name, str) or name in found:
+            return None
+        found[name] = item
+    return found

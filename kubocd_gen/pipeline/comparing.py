@@ -1,0 +1,259 @@
+"""`kcd-gen diff`: a Git revision and the working tree, both compiled, and compared."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from kubocd_gen.comparison.comparing import compare_clusters
+from kubocd_gen.comparison.records import Comparison
+from kubocd_gen.diagnostics import Diagnostic, Findings, KcdError, KcdErrors, Position
+from kubocd_gen.helm.engine import Helm
+from kubocd_gen.packages.lock import Lock
+from kubocd_gen.packages.source import PackageSources
+from kubocd_gen.pipeline import Compilation, compile_cluster
+from kubocd_gen.pipeline.manifests import compare_manifests
+from kubocd_gen.pipeline.packages import Progress, package_sources, project_lock
+from kubocd_gen.project import Cluster, Flags, Project, load_project, project_path
+from kubocd_gen.revisions.checkout import Checkout, open_revision
+from kubocd_gen.revisions.git import Revision, find_repository
+from kubocd_gen.sources.discovery import display_path, find_files
+
+_UNREAD = Path("output")  # where flags name no output: it is neither read nor written
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A project as it is on one side, with its lock."""
+
+    project: Project
+    lock: Lock | None
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """The comparison, None where a side does not compile; errors of both sides, and warnings that the old one lacks."""
+
+    comparison: Comparison | None
+    diagnostics: tuple[Diagnostic, ...]
+
+
+@contextmanager
+def both_sides(flags: Flags, directory: Path, ref: str | None) -> Iterator[tuple[Revision, Side | None, Side]]:
+    """The revision, the project as it was there (None where there was none) and as it is, while the context lasts.
+
+    Raises KcdError and KcdErrors of Git, and of project files and locks; those of the revision name it.
+    """
+    if flags.sources:
+        flags = replace(flags, output=flags.output or _UNREAD)
+    path = None if flags.sources else project_path(flags, directory).absolute()
+    flags = replace(flags, project=path)
+    now = load_project(flags, directory)
+    new = Side(now, project_lock(now))
+    repository = find_repository(now.root, offline=flags.offline)
+    revision = repository.base() if ref is None else repository.revision(ref)
+    with tempfile.TemporaryDirectory(prefix="kcd-gen-revision-") as folder:
+        checkout = open_revision(repository, revision, Path(os.path.realpath(folder)))
+        try:
+            old = _old_side(checkout, flags, directory, path)
+        except (KcdError, KcdErrors) as problem:
+            for one in problem.errors if isinstance(problem, KcdErrors) else (problem,):
+                _name_revision(one, checkout)
+            raise
+        yield revision, old, new
+
+
+def compare(
+    revision: Revision,
+    old: Side | None,
+    new: Side,
+    helm: Helm,
+    progress: Progress,
+    *,
+    jobs: int,
+    charts: Path | None = None,
+) -> Compared:
+    """Compile both sides and compare them; `charts` is the helm binary where the charts' manifests are wanted, too.
+
+    A cluster whose inputs are the same on both sides is compiled once.
+    """
+    packages = package_sources(new.project, progress, lock=new.lock, jobs=jobs)
+    alike = old is not None and _packages_alike(old, new)
+    others = packages if old is None or alike else package_sources(old.project, progress, lock=old.lock, jobs=jobs)
+    clusters = {cluster.name: cluster for cluster in new.project.clusters}
+    before = {cluster.name: cluster for cluster in old.project.clusters} if old else {}
+    names = list(dict.fromkeys([*before, *clusters]))
+    found = {name: (Findings(name), Findings(name)) for name in names}
+
+    def compiled(side: Side, cluster: Cluster, places: PackageSources, findings: Findings) -> Compilation:
+        return compile_cluster(side.project, cluster, places, helm, findings)
+
+    sides: dict[str, list[Future[Compilation] | None]] = {}
+    with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
+        try:
+            for name in names:
+                first = second = None
+                if name in clusters:
+                    second = pool.submit(compiled, new, clusters[name], packages, found[name][1])
+                if old and name in before:
+                    if name in clusters and alike and _sources_alike(old, before[name], new, clusters[name]):
+                        first = second
+                    else:
+                        first = pool.submit(compiled, old, before[name], others, found[name][0])
+                sides[name] = [first, second]
+            results = {name: [one.result() if one else None for one in both] for name, both in sides.items()}
+        except BaseException:
+            packages.close()  # the pool waits for its threads
+            others.close()
+            raise
+    findings = Findings()
+    for warning in dict.fromkeys([*packages.warnings(), *(others.warnings() if others is not packages else ())]):
+        findings.warning(warning)
+    comparison = None
+    if not any(_errors(one) for both in found.values() for one in both):
+        comparison = _compared(revision, results, found, charts, jobs)
+    for before_it, after_it in found.values():
+        known = {_essence(one) for one in before_it}
+        findings.take(_placed(one, revision) for one in before_it if one.severity == "error")
+        same = sides[str(after_it.cluster)][0] is sides[str(after_it.cluster)][1]
+        findings.take(one for one in after_it if one.severity == "error" or not (same or _essence(one) in known))
+    return Compared(comparison, tuple(findings))
+
+
+def _compared(
+    revision: Revision,
+    results: dict[str, list[Compilation | None]],
+    found: dict[str, tuple[Findings, Findings]],
+    charts: Path | None,
+    jobs: int,
+) -> Comparison:
+    releases = []
+    for name, (old, new) in results.items():
+        if old is new:
+            continue
+        manifests = compare_manifests(old, new, charts, jobs, found[name]) if charts else {}
+        releases += compare_clusters(name, old, new, manifests)
+    before, after = (sum(len(one.releases) for both in results.values() if (one := both[side])) for side in (0, 1))
+    return Comparison(revision.name, revision.commit, (before, after), tuple(releases), charts is not None)
+
+
+def _old_side(checkout: Checkout, flags: Flags, directory: Path, path: Path | None) -> Side | None:
+    top = checkout.repository.top
+    start = _inside(top, path.parent if path else directory, "the project")
+    root = checkout.folder / start
+    root.mkdir(parents=True, exist_ok=True)
+    if path is None:
+        sources = [_inside(top, directory / source, f"the source '{source}'") for source in flags.sources]
+        # What is not there yet holds no Release; the other side says whether the flag is a mistake.
+        there = [os.path.relpath(source or ".", start or ".") for source in sources if checkout.exists(source)]
+        if not there:
+            return None
+        old = load_project(replace(flags, sources=tuple(there)), root)
+    else:
+        file = f"{start}/{path.name}".lstrip("/")
+        if not checkout.has(file):
+            return None
+        checkout.take_sources([file])
+        old = load_project(replace(flags, project=checkout.folder / file, clusters=(), output=None), root)
+        chosen = [one for one in old.clusters if not flags.clusters or one.name in flags.clusters]
+        old = replace(old, clusters=tuple(chosen))
+        for cluster in old.clusters:
+            for source in cluster.sources:
+                _inside(checkout.folder, root / source, f"the source '{source}'")
+    origin = f"{checkout.tree.revision.name}:{start}{'/' if start else ''}"
+    old = replace(old, origin=origin, vendor=_old_vendor(checkout, old, directory))
+    lock = f"{start}/{old.lock_path.name}".lstrip("/")
+    inner = [_inside(checkout.folder, root / source, "") for one in old.clusters for source in one.sources]
+    checkout.take_sources([*inner, *([lock] if checkout.has(lock) else [])])
+    return Side(old, project_lock(old))
+
+
+def _old_vendor(checkout: Checkout, old: Project, directory: Path) -> Path | None:
+    """The vendor layout as it was; that of the working tree where it is not committed, or lies elsewhere."""
+    if old.vendor is None:
+        return None
+    vendor = directory / old.vendor
+    base = checkout.folder if vendor.is_relative_to(checkout.folder) else checkout.repository.top
+    real = Path(os.path.normpath(os.path.realpath(vendor.parent) / Path(vendor.name)))
+    if not real.is_relative_to(base):
+        return vendor
+    inside = real.relative_to(base).as_posix()
+    return checkout.folder / inside if checkout.take_layout(inside) else checkout.repository.top / inside
+
+
+def _inside(top: Path, path: Path, what: str) -> str:
+    """`path` from the repository's root, "" for that itself. Its last part may be a link or a wild card."""
+    fixed = os.path.normpath(path)
+    if not Path(fixed).is_relative_to(top):
+        fixed = os.path.join(os.path.realpath(os.path.dirname(fixed)), os.path.basename(fixed))  # noqa: PTH118, PTH119, PTH120
+    if not Path(fixed).is_relative_to(top):
+        raise KcdError(
+            f"{what} lies outside of the Git repository {top}, so that no revision has it",
+            code="no-repository",
+            hint="put it into the repository, or compare a project that has it there",
+        )
+    inside = os.path.relpath(fixed, top)
+    return "" if inside == "." else inside
+
+
+def _name_revision(error: KcdError, checkout: Checkout) -> None:
+    """Take the folder that nobody knows of out of an error, and put the revision in its place."""
+    name = checkout.tree.revision.name
+
+    def shown(text: str) -> str:
+        return text.replace(f"{checkout.folder}/", f"{name}:").replace(str(checkout.folder), name)
+
+    error.message, error.hint = shown(error.message), error.hint and shown(error.hint)
+    if error.position is not None:
+        error.position = replace(error.position, path=shown(error.position.path))
+
+
+def _placed(one: Diagnostic, revision: Revision) -> Diagnostic:
+    """A problem of the old side that names its place; one without a place gets the revision."""
+    return one if one.position else replace(one, position=Position(revision.name))
+
+
+def _errors(findings: Findings) -> bool:
+    return any(one.severity == "error" for one in findings)
+
+
+def _essence(one: Diagnostic) -> tuple[Any, ...]:
+    return one.severity, one.code, one.message, one.release
+
+
+def _packages_alike(old: Side, new: Side) -> bool:
+    """Whether both sides are given the same package for the same reference."""
+    projects = [replace(side.project, root=Path(), clusters=(), vendor=None, origin="") for side in (old, new)]
+    index = [_digest(side.project.vendor / "index.json") if side.project.vendor else "" for side in (old, new)]
+    return projects[0] == projects[1] and old.lock == new.lock and index[0] == index[1]
+
+
+def _sources_alike(old: Side, cluster: Cluster, new: Side, other: Cluster) -> bool:
+    """Whether a cluster is compiled from the same files, with the same settings."""
+    if replace(cluster, output=Path()) != replace(other, output=Path()):
+        return False
+    files = [_files(side.project, one) for side, one in ((old, cluster), (new, other))]
+    return files[0] is not None and files[0] == files[1]
+
+
+def _files(project: Project, cluster: Cluster) -> list[tuple[str, str]] | None:
+    """What a cluster is compiled from: names and digests; None where something can't be read."""
+    ignored = [one.output / folder for one in project.clusters for folder in ("flux", "hr")]
+    files, errors = find_files(cluster.sources, project.root, ignored)
+    found = [(display_path(path, project.root), _digest(path)) for path in files]
+    return None if errors or any(digest is None for _, digest in found) else [(one, str(two)) for one, two in found]
+
+
+def _digest(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None

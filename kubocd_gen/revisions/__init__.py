@@ -1,0 +1,1 @@
+"""Git revision to files: read out of the object store, never checked out."""

@@ -1,0 +1,68 @@
+"""One change in many Releases is told once, with the part that all have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kubocd_gen.comparison.records import Comparison, ReleaseDifference, ResourceDifference, Side
+from kubocd_gen.comparison.repeats import repeats
+from kubocd_gen.comparison.values import changes
+
+SIDE = Side("registry.example.com/web:1.0.0", f"sha256:{'0' * 64}", False, False, {})
+
+
+def found(*pairs: tuple[Mapping[str, Any], Mapping[str, Any]]) -> list[tuple[str | None, Any, Any, int]]:
+    """The repeats among Releases with a HelmRelease each that changes so."""
+    releases = [
+        ReleaseDifference(
+            "prod",
+            "default",
+            f"web{number}",
+            SIDE,
+            SIDE,
+            (ResourceDifference("HelmRelease", "default", "main", "changed", tuple(changes(old, new))),),
+            (),
+        )
+        for number, (old, new) in enumerate(pairs)
+    ]
+    comparison = Comparison("main", "0" * 40, (3, 3), tuple(releases), False)
+    return [(one.path, one.old, one.new, len(one.places)) for one in repeats(comparison)]
+
+
+def hosts(old: str, new: str, *templates: str) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    return [({"host": one.format(old)}, {"host": one.format(new)}) for one in templates]
+
+
+def test_a_domain_that_moves() -> None:
+    pairs = hosts(
+        "apps.example.com", "apps.example.org", "a.{}", "https://b.{}/login", "c.{},d.{}", "line\nhost: e.{}\n"
+    )
+    assert found(*pairs) == [(None, "apps.example.com", "apps.example.org", 4)]
+
+
+def test_the_part_has_no_marks_at_its_ends() -> None:
+    pairs = hosts("old.lab", "new.lab.example.com", "a.x-{}/a", "b.x-{}/b", "c.x-{}/c")
+    assert found(*pairs) == [(None, "x-old.lab", "x-new.lab.example.com", 3)]
+
+
+def test_two_domains_that_end_alike_are_two() -> None:
+    pairs = hosts("first.com", "first.org", "a.{}", "b.{}", "c.{}") + hosts(
+        "second.com", "second.org", "a.{}", "b.{}", "c.{}"
+    )
+    assert [one[1:3] for one in found(*pairs)] == [("first.com", "first.org"), ("second.com", "second.org")]
+
+
+def test_small_numbers_have_nothing_in_common_but_the_same_value_at_the_same_place_has() -> None:
+    versions = [({"v": f"app{n}-1"}, {"v": f"app{n}-2"}) for n in "xyz"]
+    assert found(*versions) == []
+    same = [({"timeout": "2m0s", "n": 1}, {"timeout": "3m0s", "n": 2})] * 3
+    assert found(*same) == [("n", 1, 2, 3), ("timeout", "2m0s", "3m0s", 3)]
+
+
+def test_two_releases_are_told_one_by_one() -> None:
+    assert found(*hosts("apps.example.com", "apps.example.org", "a.{}", "b.{}")) == []
+
+
+def test_what_is_added_everywhere() -> None:
+    assert found(*[({}, {"flag": True})] * 3)[0][0] == "flag"
