@@ -16,6 +16,8 @@ _ADVICE = {
     ),
     errno.EROFS: "the disk can only be read; choose another output",
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room on the disk and build again"),
+    # overlayfs renames no folder that comes from a layer below
+    errno.EXDEV: "the output is in a layer of a container image; replace it by a copy (cp -a), or mount a volume there",
     errno.ENOTDIR: "a file stands where a folder is needed; move it away, or choose another output",
     errno.EISDIR: "a folder stands where a file is needed; move it away",
 }

@@ -7,6 +7,7 @@ test that needs neither.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -156,3 +157,21 @@ def test_a_file_that_can_t_be_moved_half_way(tmp_path: Path, old: Platform, new:
     assert state(root / "out") == before
     assert run(root).exit == 0
     assert files_below(root / "out") == new.output
+
+
+def test_an_output_in_a_layer_of_a_container_image(tmp_path: Path, old: Platform, new: Platform, mount: Mount) -> None:
+    mount("-t", "tmpfs", "tmpfs", str(tmp_path))  # overlayfs takes no overlayfs, which a container's disk may be
+    layers = [tmp_path / name for name in ("upper", "work", "out")]
+    for folder in layers:
+        folder.mkdir()
+    below = old.checkout(tmp_path / "below", old) / "out"
+    options = f"lowerdir={below},upperdir={layers[0]},workdir={layers[1]},redirect_dir=off"
+    mount("-t", "overlay", "-o", options, "overlay", str(layers[2]))
+    root = new.checkout(tmp_path / "new")
+    outcome = run(root, "--output", str(layers[2]))
+    assert outcome.exit == 1, outcome.text
+    assert "the output can't be written: Invalid cross-device link; it is as it was" in outcome.err
+    assert "replace it by a copy (cp -a)" in outcome.err
+    assert files_below(layers[2]) == old.output
+    shutil.copytree(layers[2], root / "out")
+    assert run(root).exit == 0
