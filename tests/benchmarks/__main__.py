@@ -21,6 +21,7 @@ from pathlib import Path
 
 from kubocd_gen.helm.binary import find_helm
 from tests.benchmarks.fleet import write_fleet
+from tests.support.charts import commit_all, git
 
 ROUNDS = 15
 
@@ -47,6 +48,9 @@ def main() -> int:
             "ignore",
             "--quiet",
         )
+        diff = (*kcd_gen, "diff", *build[4:], "--ref", "HEAD")
+        git(sources, "init", "--quiet")
+        commit_all(sources)
         output = work / "out"
 
         def empty_output() -> None:
@@ -59,6 +63,7 @@ def main() -> int:
             "kcd-gen --version": ((*kcd_gen, "--version"), None),
             "build, everything new": ((*build, "--output", str(output)), empty_output),
             "build, nothing to do": ((*build, "--output", str(output)), None),
+            "diff, equal revisions": (diff, None),
         }
         samples: dict[str, list[float]] = {name: [] for name in subjects}
         for _ in range(ROUNDS):
