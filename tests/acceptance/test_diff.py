@@ -443,6 +443,19 @@ def test_the_charts_are_rendered_and_compared_by_identity(web: Workspace) -> Non
     assert "  + PodDisruptionBudget default/web-main\n    + spec.minAvailable: 1\n" in diff(web, "--charts").out
 
 
+def test_a_chart_is_given_every_value_as_it_is(web: Workspace) -> None:
+    with_chart(
+        web, "kind: A\nmetadata: {name: a}\nhost: {{ .Values.host | quote }}\nreplicas: {{ .Values.replicas }}\n"
+    )
+    commit_all(web.root)
+    web.release("web", 'parameters: {replicas: 1000000, host: "a 😀 é"}\n')
+    found = report(diff(web, "--charts", "--format", "json"))
+    made = [one for one in found["releases"][0]["resources"] if one["renderedBy"]]  # type: ignore[index]
+    changed = {change["path"]: change["new"] for change in made[0]["changes"]}
+    assert changed["host"] == "a 😀 é"
+    assert changed["replicas"] == 1e6
+
+
 def test_a_chart_that_fails_is_told_and_hides_nothing_else(web: Workspace) -> None:
     with_chart(web, "{{ if gt (int .Values.replicas) 2 }}{{ fail `too many` }}{{ end }}")
     web.release("other", "parameters: {replicas: 2}")
