@@ -393,6 +393,17 @@ def test_globs_and_absolute_sources(web: Workspace) -> None:
         assert (outcome.exit, outcome.out.splitlines()[0]) == (0, "~ default/web"), source
 
 
+def test_an_output_among_the_sources_is_no_source_of_either_side(web: Workspace) -> None:
+    flags = ("--source", ".", "--output", "deploy", "--vendor", "packages", "--offline")
+    assert kcd_gen("build", *flags, directory=web.root).exit == 0
+    commit_all(web.root)
+    with mock.patch.object(comparing, "compile_cluster", wraps=compile_cluster) as compiled:
+        assert kcd_gen("diff", *flags, directory=web.root).text == "exit 0\n"
+        shutil.rmtree(web.root / "deploy")
+        assert kcd_gen("diff", *flags, directory=web.root).text == "exit 0\n"
+    assert compiled.call_count == 2  # once a run
+
+
 def chart(template: str) -> bytes:
     files = {
         "web/Chart.yaml": b"apiVersion: v2\nname: web\nversion: 1.0.0\n",
