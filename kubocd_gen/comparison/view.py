@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kubocd_gen.comparison.records import Comparison, ReleaseDifference, ResourceDifference
+from kubocd_gen.comparison.records import Comparison, ReleaseDifference, ResourceDifference, Status
 from kubocd_gen.comparison.repeats import Repeat, repeats
 from kubocd_gen.comparison.values import ABSENT, Change, Path, leaves, path_text
 from kubocd_gen.diagnostics import printable
@@ -70,22 +70,27 @@ class View:
 def view(comparison: Comparison) -> View:
     """The comparison with what repeats itself told once."""
     found = repeats(comparison)
-    told: dict[Path, str] = {id(place.change) for repeat in found for place in repeat.places}
+    told = {id(place.change) for repeat in found for place in repeat.places}
     return View(comparison, tuple(found), tuple(_release(one, told) for one in comparison.releases))
 
 
 def headline(comparison: Comparison) -> str:
-    """`17 of 24 Releases change, 1 is added, 1 is removed; 42 values differ; 2 dangers`."""
-    changed, added, removed = (comparison.count(status) for status in ("changed", "added", "removed"))
-    said = [f"{changed} of {plural(comparison.totals[0], 'Release')} change{'s' if changed == 1 else ''}"]
-    said += [
-        f"{count} {'is' if count == 1 else 'are'} {word}"
-        for count, word in ((added, "added"), (removed, "removed"))
-        if count
-    ]
-    text = f"{', '.join(said)}; {plural(comparison.values, 'value')} differ{'s' if comparison.values == 1 else ''}"
-    dangers = len(comparison.dangers)
-    return f"{text}; {plural(dangers, 'danger')}" if dangers else text
+    """`17 of 24 Releases change, 1 is added, 1 is removed; 42 values differ; 2 dangers`, without what is none."""
+    changed, values, dangers = comparison.count("changed"), comparison.values, len(comparison.dangers)
+    said = (
+        [f"{changed} of {plural(comparison.totals[0], 'Release')} change{'s' if changed == 1 else ''}"]
+        if changed
+        else []
+    )
+    statuses: tuple[Status, ...] = ("added", "removed")
+    for status in statuses:
+        if count := comparison.count(status):
+            noun = "" if said else " Release" if count == 1 else " Releases"
+            said.append(f"{count}{noun} {'is' if count == 1 else 'are'} {status}")
+    parts = [", ".join(said)]
+    parts += [f"{plural(values, 'value')} differ{'s' if values == 1 else ''}"] if values else []
+    parts += [plural(dangers, "danger")] if dangers else []
+    return "; ".join(parts)
 
 
 def plural(count: int, word: str) -> str:
@@ -199,10 +204,10 @@ def _whole(resource: ResourceDifference) -> Iterator[Line]:
     """The values of a resource that came, without what follows from its name; of one that went the name is enough."""
     if resource.status == "removed" or resource.kind in ("OCIRepository", "HelmRepository"):
         return
-    told = {("spec", "releaseName"): resource.name, ("spec", "targetNamespace"): resource.namespace}
+    named: dict[Path, str] = {("spec", "releaseName"): resource.name, ("spec", "targetNamespace"): resource.namespace}
     for path, scalar in leaves(resource.value, ()):
-        named = path[:1] in _HEAD or (not resource.rendered_by and (path[:2] == ("spec", "chart")))
-        if not named and (resource.rendered_by or told.get(path) != scalar):
+        head = path[:1] in _HEAD or (not resource.rendered_by and (path[:2] == ("spec", "chart")))
+        if not head and (resource.rendered_by or named.get(path) != scalar):
             yield Line("+", f"{printable(path_text(path))}: {_cut(_scalar(scalar), 0)}")
 
 

@@ -20,8 +20,8 @@ _HIDDEN = re.compile(
     re.IGNORECASE,
 )
 _IN_TEXT = re.compile(
-    r"""(?P<name>[\w.-]*?(?:password|passwd|passphrase|pwd|token|credentials?|secret|(?:api|access|private|secret|signing"""
-    r"""|encryption)_?-?key)["']?\s*[:=]\s*)(?P<value>"[^"\n]*"|'[^'\n]*'|[^\s,;&"']+)""",
+    r"""(?P<name>(?:password|passwd|passphrase|pwd|token|credentials?|secret|(?:api|access|private|secret|signing"""
+    r"""|encryption)_?-?key)["']?[ \t]*[:=][ \t]*)(?P<value>"[^"\n]*"|'[^'\n]*'|[^\s,;&"']+)""",
     re.IGNORECASE,
 )
 _IN_URL = re.compile(r"(?P<name>://[^/\s:@]*:)(?P<value>[^@\s/]+)(?=@)")

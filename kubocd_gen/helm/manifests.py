@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import Any
 
 from kubocd_gen.diagnostics import KcdError
 from kubocd_gen.helm.process import run_helm
+from kubocd_gen.output.yaml_emitter import emit_documents
 
 _SECONDS = 60.0
 
@@ -29,9 +29,9 @@ class Installation:
 def template(binary: Path, installation: Installation) -> str:
     """The manifests, as one YAML text. Raises KcdError `chart-failed` with what helm says."""
     with tempfile.TemporaryDirectory(prefix="kcd-gen-chart-") as folder:
-        chart, values, home = (Path(folder).absolute() / name for name in ("chart.tgz", "values.json", "home"))
+        chart, values, home = (Path(folder).absolute() / name for name in ("chart.tgz", "values.yaml", "home"))
         chart.write_bytes(installation.archive)
-        values.write_text(json.dumps(installation.values), encoding="ascii")  # JSON is YAML
+        values.write_text(emit_documents([installation.values]), encoding="utf-8")
         home.mkdir()
         arguments = [
             "template",

@@ -155,7 +155,8 @@ def _old_side(checkout: Checkout, flags: Flags, directory: Path, path: Path | No
         there = [os.path.relpath(source or ".", start or ".") for source in sources if checkout.exists(source)]
         if not there:
             return None
-        old = load_project(replace(flags, sources=tuple(there)), root)
+        output = os.path.relpath(directory / (flags.output or _UNREAD), top)  # what is in it is no source
+        old = load_project(replace(flags, sources=tuple(there), output=checkout.folder / output), root)
     else:
         file = f"{start}/{path.name}".lstrip("/")
         if not checkout.has(file):

@@ -393,6 +393,17 @@ def test_globs_and_absolute_sources(web: Workspace) -> None:
         assert (outcome.exit, outcome.out.splitlines()[0]) == (0, "~ default/web"), source
 
 
+def test_an_output_among_the_sources_is_no_source_of_either_side(web: Workspace) -> None:
+    flags = ("--source", ".", "--output", "deploy", "--vendor", "packages", "--offline")
+    assert kcd_gen("build", *flags, directory=web.root).exit == 0
+    commit_all(web.root)
+    with mock.patch.object(comparing, "compile_cluster", wraps=compile_cluster) as compiled:
+        assert kcd_gen("diff", *flags, directory=web.root).text == "exit 0\n"
+        shutil.rmtree(web.root / "deploy")
+        assert kcd_gen("diff", *flags, directory=web.root).text == "exit 0\n"
+    assert compiled.call_count == 2  # once a run
+
+
 def chart(template: str) -> bytes:
     files = {
         "web/Chart.yaml": b"apiVersion: v2\nname: web\nversion: 1.0.0\n",
@@ -441,6 +452,19 @@ def test_the_charts_are_rendered_and_compared_by_identity(web: Workspace) -> Non
     assert made[0]["changes"] == [{"path": "data.replicas", "old": "2", "new": "3"}]
     assert made[1]["changes"] == [{"path": "stringData.replicas", "old": "•••", "new": "•••"}]
     assert "  + PodDisruptionBudget default/web-main\n    + spec.minAvailable: 1\n" in diff(web, "--charts").out
+
+
+def test_a_chart_is_given_every_value_as_it_is(web: Workspace) -> None:
+    with_chart(
+        web, "kind: A\nmetadata: {name: a}\nhost: {{ .Values.host | quote }}\nreplicas: {{ .Values.replicas }}\n"
+    )
+    commit_all(web.root)
+    web.release("web", 'parameters: {replicas: 1000000, host: "a 😀 é"}\n')
+    found = report(diff(web, "--charts", "--format", "json"))
+    made = [one for one in found["releases"][0]["resources"] if one["renderedBy"]]  # type: ignore[index]
+    changed = {change["path"]: change["new"] for change in made[0]["changes"]}
+    assert changed["host"] == "a 😀 é"
+    assert changed["replicas"] == 1e6
 
 
 def test_a_chart_that_fails_is_told_and_hides_nothing_else(web: Workspace) -> None:

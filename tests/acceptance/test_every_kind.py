@@ -17,7 +17,17 @@ from syrupy.assertion import SnapshotAssertion
 from kubocd_gen.packages.archive import read_package_archive
 from kubocd_gen.packages.oci import REF_NAME
 from tests.acceptance.test_errors import config, context
-from tests.support.images import chart_index, gzipped, tarred, write_blob, write_image, write_index, write_layout
+from tests.support.charts import commit_all, git
+from tests.support.images import (
+    chart_archive,
+    chart_index,
+    gzipped,
+    tarred,
+    write_blob,
+    write_image,
+    write_index,
+    write_layout,
+)
 from tests.support.workspace import (
     WEB,
     WEB_MANIFEST,
@@ -106,6 +116,25 @@ def broken_journal(workspace: Workspace) -> Outcome:
     return workspace.build()
 
 
+def chart_failed(workspace: Workspace) -> Outcome:
+    git(workspace.root, "init", "--quiet", "--initial-branch=main")
+    commit_all(workspace.root)
+    workspace.release("web")
+    index = chart_index({"main-1.0.0.tgz": (broken := broken_chart())})
+    return with_files(
+        workspace, {"main-1.0.0.tgz": broken, "index.yaml": index.encode()}, "diff", "--charts", "--ref", "main"
+    )
+
+
+def broken_chart() -> bytes:
+    return chart_archive(
+        {
+            "main/Chart.yaml": b"apiVersion: v2\nname: main\nversion: 1.0.0\n",
+            "main/templates/all.yaml": b"{{ required `set a colour` .Values.colour }}\n",
+        }
+    )
+
+
 def corrupt_chart(workspace: Workspace) -> Outcome:
     index = chart_index({name: data for name, data in web_files().items() if name.endswith(".tgz")})
     other = re.sub("digest: [0-9a-f]+", f"digest: {'0' * 64}", index)
@@ -178,6 +207,11 @@ def missing_project(workspace: Workspace) -> Outcome:
     return kcd_gen("build", directory=workspace.root)
 
 
+def no_repository(workspace: Workspace) -> Outcome:
+    workspace.release("web")
+    return workspace.run("diff")
+
+
 def no_releases(workspace: Workspace) -> Outcome:
     workspace.source("contexts.yaml", context("cluster", "{}"))
     return workspace.build()
@@ -241,6 +275,13 @@ def unknown_module_override(workspace: Workspace) -> Outcome:
     return workspace.build()
 
 
+def unknown_revision(workspace: Workspace) -> Outcome:
+    workspace.release("web")
+    git(workspace.root, "init", "--quiet", "--initial-branch=main")
+    commit_all(workspace.root)
+    return workspace.run("diff", "--ref", "mian")
+
+
 def unknown_version(workspace: Workspace) -> Outcome:
     workspace.source("web.yaml", "apiVersion: kubocd.kubotal.io/v1beta1\nkind: Release\nmetadata: {name: web}\n")
     return workspace.build()
@@ -257,6 +298,13 @@ def unreadable_output(workspace: Workspace) -> Outcome:
     workspace.release("web")
     (workspace.root / "file").write_text("")
     return workspace.build("--output", "file/output")
+
+
+def unreadable_revision(workspace: Workspace) -> Outcome:
+    workspace.source("web.yaml", f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 400\n")
+    git(workspace.root, "init", "--quiet", "--initial-branch=main")
+    commit_all(workspace.root)
+    return workspace.run("diff", "--ref", "main")
 
 
 def unreadable_source(workspace: Workspace) -> Outcome:
@@ -312,6 +360,7 @@ KINDS = [
     bad_index,
     bad_project,
     broken_journal,
+    chart_failed,
     corrupt_chart,
     duplicate_cluster,
     duplicate_key,
@@ -323,6 +372,7 @@ KINDS = [
     literal_secret,
     missing_parameter,
     missing_project,
+    no_repository,
     no_releases,
     not_a_package,
     other_file_system,
@@ -333,9 +383,11 @@ KINDS = [
     unknown_cluster,
     unknown_kind,
     unknown_module_override,
+    unknown_revision,
     unknown_version,
     unread_values,
     unreadable_output,
+    unreadable_revision,
     unreadable_source,
     unset_variable,
     unsupported_function,
@@ -379,8 +431,8 @@ def web_files() -> Mapping[str, bytes]:
     return read_package_archive(package_content(WEB_MANIFEST, status_of(WEB_MANIFEST)), describe="web")
 
 
-def with_files(workspace: Workspace, changed: Mapping[str, bytes]) -> Outcome:
-    """The build of a Release whose package holds other files."""
+def with_files(workspace: Workspace, changed: Mapping[str, bytes], command: str = "build", *flags: str) -> Outcome:
+    """The build of a Release whose package holds other files, or another command on it."""
     write_layout(workspace.root / "packages", {WEB: gzipped(tarred({**web_files(), **changed}))})
     workspace.release("web")
-    return workspace.build()
+    return workspace.run(command, "--offline", *flags)

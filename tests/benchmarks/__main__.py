@@ -9,6 +9,7 @@ machine falls on all alike; the medians are compared.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import statistics
@@ -21,6 +22,7 @@ from pathlib import Path
 
 from kubocd_gen.helm.binary import find_helm
 from tests.benchmarks.fleet import write_fleet
+from tests.support.charts import commit_all, git
 
 ROUNDS = 15
 
@@ -47,6 +49,8 @@ def main() -> int:
             "ignore",
             "--quiet",
         )
+        repository = _repository(work / "repository", sources, layout)
+        diff = (*kcd_gen, "diff", "--project", str(repository / "kcd-gen.yaml"), "--ref", "HEAD")
         output = work / "out"
 
         def empty_output() -> None:
@@ -59,6 +63,7 @@ def main() -> int:
             "kcd-gen --version": ((*kcd_gen, "--version"), None),
             "build, everything new": ((*build, "--output", str(output)), empty_output),
             "build, nothing to do": ((*build, "--output", str(output)), None),
+            "diff, equal revisions": (diff, None),
         }
         samples: dict[str, list[float]] = {name: [] for name in subjects}
         for _ in range(ROUNDS):
@@ -74,6 +79,19 @@ def main() -> int:
     over = statistics.median(samples["kcd-gen --version"]) - statistics.median(samples["python, bare"])
     print(f"kcd-gen --version takes {over * 1000:.0f} ms over bare Python")
     return 0
+
+
+def _repository(folder: Path, sources: Path, layout: Path) -> Path:
+    """A Git repository with a copy of the sources, committed."""
+    shutil.copytree(sources, folder / "sources")
+    (folder / "kcd-gen.yaml").write_text(
+        "apiVersion: kcd-gen/v1alpha1\nkind: Project\ndependencies: ignore\n"
+        f"packages: {{vendor: {json.dumps(str(layout))}}}\n"
+        "clusters: [{name: prod, sources: [sources], output: output}]\n"
+    )
+    git(folder, "init", "--quiet")
+    commit_all(folder)
+    return folder
 
 
 def _seconds(command: tuple[str, ...]) -> float:

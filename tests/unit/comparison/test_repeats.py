@@ -36,7 +36,7 @@ def hosts(old: str, new: str, *templates: str) -> list[tuple[Mapping[str, Any], 
 
 def test_a_domain_that_moves() -> None:
     pairs = hosts(
-        "apps.example.com", "apps.example.org", "a.{}", "https://b.{}/login", "c.{},d.{}", "line\nhost: e.{}\n"
+        "apps.example.com", "apps.example.org", "a.{}", "https://b.{}/login", "c.{0},d.{0}", "line\nhost: e.{}\n"
     )
     assert found(*pairs) == [(None, "apps.example.com", "apps.example.org", 4)]
 
