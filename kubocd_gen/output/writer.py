@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
@@ -13,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.files import locked_folder
 from kubocd_gen.output import journal
 from kubocd_gen.output.journal import Step, link_or_copy, staged, sync_folders
 from kubocd_gen.output.plan import FileChange, Plan, plan_output
@@ -42,7 +41,7 @@ def write(plan: Plan, *, waiting: Callable[[], None] | None = None) -> Written:
     if plan.is_clean and not journal.is_interrupted(Tree(plan.root)):
         return Written(plan)
     try:
-        with _made(plan.root), _locked(plan.root, waiting):
+        with _made(plan.root), locked_folder(plan.root, waiting):
             completed = journal.complete(Tree(plan.root))
             plan = plan_output(plan.root, plan.releases, plan.shared, complete=plan.complete)
             if not plan.is_clean:
@@ -145,23 +144,3 @@ def _made(root: Path) -> Iterator[None]:
             except OSError:
                 break
         raise
-
-
-@contextmanager
-def _locked(root: Path, waiting: Callable[[], None] | None) -> Iterator[None]:
-    """Hold the output for this process alone. The root itself is locked, so that no lock file is left in a checkout."""
-    descriptor = os.open(root, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if waiting:
-                waiting()
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        except OSError as error:
-            # NFS lends no lock on a folder; a build there is better than none.
-            if error.errno not in (errno.EBADF, errno.ENOLCK, errno.ENOTSUP):
-                raise
-        yield
-    finally:
-        os.close(descriptor)

@@ -6,10 +6,7 @@ at a time: a file appears complete or not at all, and what other tools have put 
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import json
-import os
 import stat
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -17,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kubocd_gen.diagnostics import KcdError, Position
-from kubocd_gen.files import write_whole
+from kubocd_gen.files import locked_folder, write_whole
 from kubocd_gen.packages.layout import OciLayout
 from kubocd_gen.packages.limits import LIMITS, over_limit
 from kubocd_gen.packages.oci import REF_NAME, Descriptor, parse_descriptor, parse_object, sha256
@@ -66,7 +63,7 @@ class LayoutWriter:
         """
         with self._writing():
             self._make()
-            with self._locked():
+            with locked_folder(self.path):
                 index = self._index()
                 entries: list[Any] = index["manifests"]
                 ours = [entry for entry in entries if _named(entry) == str(reference)]
@@ -92,7 +89,7 @@ class LayoutWriter:
         Images without a name, which other tools write, stay. Raises KcdError also where a manifest can't be read: what
         it needs is not known then, and nothing is taken away.
         """
-        with self._writing(), self._locked():
+        with self._writing(), locked_folder(self.path):
             index = self._index()
             kept = [entry for entry in index["manifests"] if _named(entry) is None or _named(entry) in names]
             gone = sorted({str(_named(entry)) for entry in index["manifests"] if entry not in kept})
@@ -118,7 +115,7 @@ class LayoutWriter:
                 hint="name a new or empty folder, or one that kcd-gen or 'skopeo copy … oci:DIR:REF' has made",
             )
         (self.path / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
-        with self._locked():
+        with locked_folder(self.path):
             if not (self.path / "index.json").exists():
                 empty = {"schemaVersion": 2, "manifests": []}
                 write_whole(self.path / "index.json", json.dumps(empty, indent=2).encode() + b"\n")
@@ -143,21 +140,6 @@ class LayoutWriter:
             raise KcdError(
                 f"cannot write to the layout {self._name}: {error.strerror or error}{place}", code="unwritable-layout"
             ) from error
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Hold the index for one writer. The folder itself is locked, so that no lock file gets into Git."""
-        descriptor = os.open(self.path, os.O_RDONLY)
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-            except OSError as error:
-                # NFS lends no lock on a folder; the renames are still atomic.
-                if error.errno not in (errno.EBADF, errno.ENOLCK, errno.ENOTSUP):
-                    raise
-            yield
-        finally:
-            os.close(descriptor)
 
 
 def tag_exists(reference: Reference, where: str, digest: str, descriptor: Descriptor) -> KcdError:
