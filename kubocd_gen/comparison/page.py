@@ -46,9 +46,7 @@ def page(view: View) -> str:
             {
                 "name": release_name(one.release, comparison),
                 "status": one.release.status,
-                "package": printable((one.release.new or one.release.old).package)  # type: ignore[union-attr]
-                if one.release.new or one.release.old
-                else "",
+                "package": printable(side.package) if (side := one.release.new or one.release.old) else "",
                 "facts": one.facts,
                 "resources": [
                     {"label": printable(item.resource.label), "status": item.resource.status, "lines": item.lines}
