@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from kubocd_gen import __version__
@@ -12,33 +13,54 @@ _USAGE = ("usage", "unknown-cluster", "missing-project")
 _NAMED = 3  # Releases that a line about a common cause names
 
 
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A problem that is told once, and the Releases and clusters that it was met in, sorted."""
+
+    diagnostic: Diagnostic
+    releases: tuple[str, ...]
+    clusters: tuple[str, ...]
+
+    @property
+    def stops(self) -> str | None:
+        """The Releases that it stops, where its place does not say them: `stops a, b, c and 4 more`."""
+        one, count = self.diagnostic, len(self.releases)
+        elsewhere = one.position is None or one.position.path.startswith("oci://")
+        if one.severity != "error" or not (count > 1 or (count and elsewhere)):
+            return None
+        more = f" and {count - _NAMED} more" if count > _NAMED else ""
+        return f"stops {', '.join(self.releases[:_NAMED])}{more}"
+
+
+def distinct_problems(diagnostics: Sequence[Diagnostic]) -> list[Problem]:
+    """Each problem once, errors last, and those of one file together, in the order of its lines."""
+    found: dict[tuple[Any, ...], list[Diagnostic]] = {}
+    for one in sorted(diagnostics, key=_reading_order):
+        found.setdefault((one.severity, one.code, one.message, one.position), []).append(one)
+    return [
+        Problem(
+            same[0],
+            tuple(sorted({one.release for one in same if one.release})),
+            tuple(sorted({one.cluster for one in same if one.cluster})),
+        )
+        for same in found.values()
+    ]
+
+
 def diagnostic_lines(diagnostics: Sequence[Diagnostic], *, name_clusters: bool = False) -> Iterator[str]:
     """Problem by problem: the place, what is wrong, the way out. What stops several Releases is one problem.
 
-    With `name_clusters` each says in which clusters it was met. Errors stand last, nearest to the prompt; those of one
-    file together, in the order of its lines.
+    With `name_clusters` each says in which clusters it was met.
     """
-    stopped: dict[tuple[Any, ...], list[str]] = {}
-    met: dict[tuple[Any, ...], list[str]] = {}
-    first: dict[tuple[Any, ...], Diagnostic] = {}
-    for diagnostic in sorted(diagnostics, key=_reading_order):
-        key = (diagnostic.severity, diagnostic.code, diagnostic.message, diagnostic.position)
-        first.setdefault(key, diagnostic)
-        if diagnostic.cluster and name_clusters:
-            met.setdefault(key, []).append(diagnostic.cluster)
-        if diagnostic.release:
-            stopped.setdefault(key, []).append(diagnostic.release)
-    for key, diagnostic in first.items():
+    for problem in distinct_problems(diagnostics):
+        diagnostic = problem.diagnostic
         place = f"{diagnostic.position}: " if diagnostic.position else ""
         yield printable(f"{place}{diagnostic.severity}[{diagnostic.code}]: {diagnostic.message}")
-        if diagnostic.hint:
-            yield printable(f"    {diagnostic.hint}")
-        releases = sorted({*stopped.get(key, ())})
-        elsewhere = diagnostic.position is None or diagnostic.position.path.startswith("oci://")
-        if diagnostic.severity == "error" and (len(releases) > 1 or (releases and elsewhere)):
-            more = f" and {len(releases) - _NAMED} more" if len(releases) > _NAMED else ""
-            yield printable(f"    stops {', '.join(releases[:_NAMED])}{more}")
-        if clusters := sorted({*met.get(key, ())}):
+        for more in (diagnostic.hint, problem.stops):
+            if more:
+                yield printable(f"    {more}")
+        if problem.clusters and name_clusters:
+            clusters = problem.clusters
             yield printable(f"    in the cluster{'' if len(clusters) == 1 else 's'} {', '.join(clusters)}")
 
 
