@@ -132,6 +132,18 @@ def project_options(function: Function) -> Function:
     return function
 
 
+def writing_options(function: Function) -> Function:
+    """The flags of a build that say what is written in spite of problems."""
+    removal = option(
+        "--allow-protected-removal",
+        multiple=True,
+        metavar="NAME",
+        help="Let this protected Release vanish from the output; repeatable.",
+    )
+    going = option("--keep-going", is_flag=True, help="Write the Releases that compile, though others fail.")
+    return going(removal(function))
+
+
 format_option = option(
     "--format", "format_", type=click.Choice(["text", "json"]), default="text", help="What to print."
 )
