@@ -69,8 +69,11 @@ def test_ipv6_where_there_is_some(content: Path, tmp_path: Path) -> None:
 def test_without_content_it_lives_and_is_not_ready(tmp_path: Path) -> None:
     root = tmp_path / "output"
     with run_nginx(root, tmp_path / "nginx") as nginx:
-        for make in (lambda: None, root.mkdir, (root / "hr").touch):
-            make()
+        for step in range(3):
+            if step == 1:
+                root.mkdir()
+            if step == 2:
+                (root / "hr").touch()
             assert ask(nginx.port, request("/healthz")).status == 200
             assert ask(nginx.port, request("/readyz")).status == 503
             assert ask(nginx.port, request(INDEX_PATH)).status == 404
