@@ -8,6 +8,7 @@ from kubocd_gen.compiler.wording import quoted
 from kubocd_gen.migration.findings import Finding, Situation
 from kubocd_gen.migration.live import LiveObject, Owner
 from kubocd_gen.migration.managers import is_taken_over, needs_cure, paths_besides
+from kubocd_gen.migration.specs import with_defaults
 
 _LISTED = 6  # fields of a manager that are named
 
@@ -70,7 +71,7 @@ def manager_findings(it: Situation) -> Iterator[Finding]:
             continue
         for manager in one.managers:
             if needs_cure(manager):
-                paths = list(paths_besides(manager, document))
+                paths = list(paths_besides(manager, with_defaults(document)))
                 more = f" and {len(paths) - _LISTED} more" if len(paths) > _LISTED else ""
                 gone = f"; it takes {', '.join(paths[:_LISTED])}{more} away" if paths else ""
                 yield Finding(

@@ -115,6 +115,11 @@ def _changes(live: LiveObject, document: Mapping[str, Any]) -> Iterator[Change]:
             yield change
 
 
+def with_defaults(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A compiled resource as the API server keeps it: with the CRD's defaults in its spec."""
+    return {**document, "spec": normal_spec(_SCHEMAS[document["kind"]], document["spec"])}
+
+
 def _comparable(name: str, spec: Mapping[str, Any], live: LiveObject) -> dict[str, Any]:
     normal = normal_spec(name, spec)
     if live.kind == "HelmRelease":

@@ -73,7 +73,8 @@ def by_kubocd(document: Mapping[str, Any]) -> Object:
     meta = one["metadata"]
     owner = meta["annotations"]["kcd-gen.kubocd.io/release"].partition("/")[2]
     if one["kind"] == "HelmRelease":
-        # Of what `dependencies: order` adds, the controller knows nothing; and the API server fills defaults in.
+        # Of what `dependencies: order` adds, the controller knows nothing; and the API server fills defaults in,
+        # which whoever made the object then owns.
         one["spec"]["chart"]["spec"].setdefault("reconcileStrategy", "ChartVersion")
     else:
         one["spec"].setdefault("provider", "generic")
@@ -95,7 +96,7 @@ def by_kubocd(document: Mapping[str, Any]) -> Object:
             }
         ],
         "managedFields": [
-            manager("kubocd", {"f:metadata": {"f:ownerReferences": {}}, "f:spec": fields_v1(document["spec"])}),
+            manager("kubocd", {"f:metadata": {"f:ownerReferences": {}}, "f:spec": fields_v1(one["spec"])}),
             manager("helm-controller", {"f:metadata": {"f:finalizers": {}}}),
             manager("helm-controller", {"f:status": {}}, subresource="status"),
         ],

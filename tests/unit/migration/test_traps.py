@@ -500,6 +500,11 @@ def test_what_is_the_same_in_many_objects_is_told_once(scene: Scene) -> None:
     assert [one.objects for one in told] == [("default/api-main", "default/shop-main", "default/web-main")]
 
 
+def test_a_default_of_the_api_server_is_not_taken_away(scene: Scene) -> None:
+    told = [one for one in scene.check(scene.stopped()).findings if one.code == "co-owner"]
+    assert {one.message.partition("; ")[2] for one in told} == {"it takes metadata.ownerReferences away"}
+
+
 def test_what_means_the_same_is_no_difference(scene: Scene) -> None:
     objects = scene.stopped()
     one = found(objects, "HelmRelease", "web-main")["spec"]
