@@ -151,6 +151,8 @@ def _receive_head(connection: socket.socket, received: bytearray) -> bytes | Non
             del received[: found.end()]
             return head
         _check_size(received)
+        if b"\n" in received:
+            _request_line(received.partition(b"\n")[0].removesuffix(b"\r"))  # of HTTP/0.9 nothing more would come
         try:
             connection.settimeout(max(deadline - time.monotonic(), 0.001))
             data = connection.recv(MAX_LINE)
@@ -177,12 +179,7 @@ def parse_head(head: bytes) -> tuple[Request, bool]:
     """The request in a head, and whether another may follow it. Raises Refused."""
     _check_size(head)
     first, *lines = (line.removesuffix(b"\r") for line in head.split(b"\n"))
-    match = _REQUEST.fullmatch(first)
-    if match is None:
-        version = re.search(rb" HTTP/([0-9]+)\.[0-9]+$", first)
-        unknown = version and version[1] != b"1"
-        raise Refused(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED if unknown else HTTPStatus.BAD_REQUEST)
-    method, target, minor = match[1].decode(), match[2].decode("latin-1"), match[3]
+    method, target, minor = _request_line(first)
     fields: dict[str, str] = {}
     for line in lines:
         named = _FIELD.fullmatch(line)
@@ -195,8 +192,20 @@ def parse_head(head: bytes) -> tuple[Request, bool]:
     if not _HOST.fullmatch(fields.get("host", "none" if minor == b"0" else "")):
         raise Refused(HTTPStatus.BAD_REQUEST)
     has_body = fields.get("content-length", "0") != "0" or "transfer-encoding" in fields
+    if has_body and method in ("GET", "HEAD"):
+        raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
     closes = minor == b"0" or "close" in fields.get("connection", "").lower()
     return Request(method, target, fields), not (has_body or closes)
+
+
+def _request_line(line: bytes | bytearray) -> tuple[str, str, bytes]:
+    """Method, target and the minor version of HTTP/1. Raises Refused."""
+    match = _REQUEST.fullmatch(line)
+    if match is None:
+        version = re.search(rb" HTTP/([0-9]+)\.[0-9]+$", line)
+        unknown = version and version[1] != b"1"
+        raise Refused(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED if unknown else HTTPStatus.BAD_REQUEST)
+    return match[1].decode(), match[2].decode("latin-1"), bytes(match[3])
 
 
 def _send(connection: socket.socket, response: Response, *, with_body: bool, keep: bool) -> None:
