@@ -18,6 +18,7 @@ _COMMANDS = {
     "diff": "Show what a change does, resource by resource.",
     "dump": "Show what is inside a package image, or take it out.",
     "lock": "Pin every package tag to the image that it stands for.",
+    "migrate": "Go from KuboCD's controller to Flux alone, step by step.",
     "package": "Assemble package images from manifests, and push them.",
     "vendor": "Copy every locked package into the vendor layout.",
     "version": "Say which kcd-gen, Python and helm are in use.",

@@ -47,6 +47,7 @@ STAGING = ".kcd-gen/.staging"
 IN_UNIT_TESTS = {
     "bad-chart": "packages/charts/test_chart.py::test_an_archive_that_could_do_harm_is_refused",
     "bad-credentials": "network/test_credentials.py::test_a_helper_that_fails_is_named",
+    "bad-dump": "../acceptance/test_migrate.py::test_what_is_no_dump_is_told",
     "chart-conflict": "../acceptance/test_package.py::test_two_modules_share_a_chart_and_never_two_of_one_name",
     "deprecated-variable": "network/test_credentials.py::test_the_order",
     "duplicate-package": "../acceptance/test_package.py::test_two_manifests_of_one_package_are_an_error",
