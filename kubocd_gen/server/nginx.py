@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 from kubocd_gen.resources import template_folder
 from kubocd_gen.server.places import CONFIGURATION, CONTENT_ROOT, PORT, SCRATCH
+
+if TYPE_CHECKING:
+    import jinja2
 
 _FOLDER = str(PurePosixPath(CONFIGURATION).parent)
 _LISTEN_IPV6 = "listen-ipv6.conf"  # beside nginx.conf
@@ -31,19 +35,27 @@ def nginx_conf(
 
     In `folder` lies what `listen_ipv6` returns, as listen-ipv6.conf; without it nginx listens on IPv4 alone.
     """
-    import jinja2  # 50 ms
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(template_folder() / "server"),
-        undefined=jinja2.StrictUndefined,
-        autoescape=False,  # noqa: S701 - not HTML, and what is filled in is kcd-gen's own
-        keep_trailing_newline=True,
-    )
-    return environment.get_template("nginx.conf.j2").render(
-        root=root, port=port, scratch=scratch, listen_ipv6=f"{if_ipv6}{folder}/{_LISTEN_IPV6}"
+    return (
+        scaffolds()
+        .get_template("nginx.conf.j2")
+        .render(root=root, port=port, scratch=scratch, listen_ipv6=f"{if_ipv6}{folder}/{_LISTEN_IPV6}")
     )
 
 
 def listen_ipv6(*, port: int = PORT) -> str:
     """What nginx.conf includes where there is IPv6."""
     return f"listen [::]:{port};\n"
+
+
+def scaffolds() -> jinja2.Environment:
+    """The templates of `templates/server/`: plain text that is filled in with kcd-gen's own words."""
+    import jinja2  # 50 ms
+
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(template_folder() / "server"),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # noqa: S701 - not HTML
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
