@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from kubocd_gen.diagnostics import KcdError, KcdErrors, nearest
+from kubocd_gen.diagnostics import KcdError, KcdErrors, Position, nearest
 from kubocd_gen.packages.limits import LIMITS, Limits, moved, parse_limit
 from kubocd_gen.packages.lock import LOCK_FILE
 from kubocd_gen.sources.discovery import Places, display_path
@@ -41,6 +41,7 @@ class Cluster:
     kubocd_namespace: str | None = None
     repository_url: str = REPOSITORY_URL
     places: Places = field(default_factory=dict, compare=False)  # of the sources, in the project file
+    url_place: Callable[[], Position] | None = field(default=None, compare=False)  # of repositoryURL, there
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +149,8 @@ def with_flags(project: Project, flags: Flags) -> Project:
         "repository_url": flags.repository_url,
     }
     changes: Any = {name: value for name, value in given.items() if value is not None}
+    if flags.repository_url is not None:
+        changes["url_place"] = None
     return replace(
         project,
         clusters=tuple(replace(cluster, **changes) for cluster in project.clusters),
@@ -222,6 +225,7 @@ def _cluster(item: Mapping[str, Any], index: int, root: Path, text: str, display
         kubocd_namespace=item.get("kubocdNamespace"),
         repository_url=item["repositoryURL"],
         places={source: partial(find_position, text, display, 0, (*where, number)) for number, source in sources},
+        url_place=partial(find_position, text, display, 0, ("clusters", index, "repositoryURL")),
     )
 
 
