@@ -136,10 +136,8 @@ def _find(directory: Path) -> Path | None:
 
 def with_flags(project: Project, flags: Flags) -> Project:
     """The project as the flags change it. Raises KcdError `usage` for a value that can't be."""
-    for flag, namespace in (("--namespace", flags.namespace), ("--kubocd-namespace", flags.kubocd_namespace)):
-        if namespace is not None and not _NAMESPACE.fullmatch(namespace):
-            hint = "lower-case letters, digits and inner '-', at most 63 characters"
-            raise KcdError(f"{flag} '{namespace}' is not a name for a namespace", code="usage", hint=hint)
+    check_namespace("--namespace", flags.namespace)
+    check_namespace("--kubocd-namespace", flags.kubocd_namespace)
     if flags.repository_url is not None and not _URL.fullmatch(flags.repository_url):
         hint = f"it is an address such as {REPOSITORY_URL}"
         raise KcdError(f"--repository-url '{flags.repository_url}' is not a URL", code="usage", hint=hint)
@@ -164,6 +162,13 @@ def with_flags(project: Project, flags: Flags) -> Project:
         cache=flags.cache,
         expand_env=flags.expand_env or project.expand_env,
     )
+
+
+def check_namespace(flag: str, namespace: str | None) -> None:
+    """Raises KcdError `usage` where a flag gives what no namespace can be named."""
+    if namespace is not None and not _NAMESPACE.fullmatch(namespace):
+        hint = "lower-case letters, digits and inner '-', at most 63 characters"
+        raise KcdError(f"{flag} '{namespace}' is not a name for a namespace", code="usage", hint=hint)
 
 
 def _chosen(clusters: Sequence[Cluster], names: Sequence[str]) -> tuple[Cluster, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -14,13 +15,14 @@ from kubocd_gen.cli.options import flags_of, option, project_options, quiet_opti
 from kubocd_gen.cli.problems import say_problems
 from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors, printable
 from kubocd_gen.output.drift import difference
-from kubocd_gen.project import load_project
+from kubocd_gen.project import check_namespace, load_project
 from kubocd_gen.server.flux_sync import FLUX_NAMESPACE
 from kubocd_gen.server.placement import Placement, parse_source
 from kubocd_gen.server.scaffolding import Scaffold, ScaffoldFile, Wish, plan, write
 from kubocd_gen.sources.discovery import display_path
 
 DIFFERENT = 3
+_REPOSITORY = re.compile(r"[a-zA-Z0-9.-]+(?::[0-9]+)?(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)+")
 
 
 @click.group()
@@ -85,6 +87,10 @@ def _scaffold(given: Mapping[str, Any], findings: Findings) -> Scaffold | None:
     whole = project if flags.sources else load_project(replace(flags, clusters=(), output=None), Path.cwd())
     if given["flux_dir"] and len(project.clusters) > 1:
         raise KcdError("--flux-dir is one cluster's; choose it with --cluster", code="usage")
+    check_namespace("--flux-namespace", given["flux_namespace"])
+    if given["image"] and not _REPOSITORY.fullmatch(given["image"]):
+        hint = "it is REGISTRY/REPOSITORY without a tag, such as registry.example.com/platform/charts"
+        raise KcdError(f"--image '{given['image']}' is not the name of a repository", code="usage", hint=hint)
     source = parse_source(given["flux_source"]) if given["flux_source"] else None
     if given["flux_source"] and source is None:
         hint = "it is KIND/NAME or KIND/NAMESPACE/NAME, such as GitRepository/flux-system"

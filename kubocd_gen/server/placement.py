@@ -54,7 +54,7 @@ def place(
         if sync:
             _check_output(output, sync, root)
         folders[name] = folder or (sync.path if sync else posixpath.join(output, _FOLDER))
-    return {name: _placement(name, folders, found[name], syncs, root, source) for name in outputs}
+    return {name: _placement(name, folders, found[name], syncs, root, source, alone=alone) for name in outputs}
 
 
 def parse_source(text: str) -> Source | None:
@@ -71,10 +71,12 @@ def _placement(
     syncs: Sequence[Sync],
     root: Path,
     source: Source | None,
+    *,
+    alone: bool,
 ) -> Placement:
     folder = folders[cluster]
     shared = list(folders.values()).count(folder) > 1
-    file = posixpath.join(folder, f"{_FILE}-{cluster}.yaml" if shared else f"{_FILE}.yaml")
+    file = posixpath.join(folder, f"{_FILE}.yaml" if alone else f"{_FILE}-{cluster}.yaml")
     namespace = sync.namespace if sync else FLUX_NAMESPACE
     others = [one for one in syncs if one.namespace == namespace and one.file != file and lies_below(one.file, folder)]
     taken = {one.name for one in others}
