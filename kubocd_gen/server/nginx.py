@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-from kubocd_gen.resources import template_folder
 from kubocd_gen.server.places import CONFIGURATION, CONTENT_ROOT, PORT, SCRATCH
+from kubocd_gen.server.scaffolds import scaffolds
 
 _FOLDER = str(PurePosixPath(CONFIGURATION).parent)
 _LISTEN_IPV6 = "listen-ipv6.conf"  # beside nginx.conf
@@ -31,16 +31,10 @@ def nginx_conf(
 
     In `folder` lies what `listen_ipv6` returns, as listen-ipv6.conf; without it nginx listens on IPv4 alone.
     """
-    import jinja2  # 50 ms
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(template_folder() / "server"),
-        undefined=jinja2.StrictUndefined,
-        autoescape=False,  # noqa: S701 - not HTML, and what is filled in is kcd-gen's own
-        keep_trailing_newline=True,
-    )
-    return environment.get_template("nginx.conf.j2").render(
-        root=root, port=port, scratch=scratch, listen_ipv6=f"{if_ipv6}{folder}/{_LISTEN_IPV6}"
+    return (
+        scaffolds()
+        .get_template("nginx.conf.j2")
+        .render(root=root, port=port, scratch=scratch, listen_ipv6=f"{if_ipv6}{folder}/{_LISTEN_IPV6}")
     )
 
 
