@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -27,6 +27,9 @@ from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors, Position, prin
 from kubocd_gen.project import Flags, Project, load_project, project_path
 from kubocd_gen.server.places import PORT
 from kubocd_gen.sources.discovery import display_path
+
+if TYPE_CHECKING:
+    from kubocd_gen.server.http import Server
 
 
 @click.command()
@@ -72,9 +75,9 @@ def _serve(given: Mapping[str, Any], findings: Findings) -> None:
 
     flags = flags_of(given)
     output = _output(flags, watch=given["watch"])
-    listening = _listen(given["host"], given["port"])
-    address = _address(listening)
-    only_here = ipaddress.ip_address(listening.getsockname()[0]).is_loopback
+    server = _server(given["host"], given["port"])
+    address = _address(server.socket)
+    only_here = ipaddress.ip_address(server.socket.getsockname()[0]).is_loopback
     site = Site(output, address=address, only_here=only_here)
 
     def answer(request: http.Request) -> http.Response:
@@ -94,10 +97,12 @@ def _serve(given: Mapping[str, Any], findings: Findings) -> None:
     if not only_here:
         findings.warning(_exposed(given["host"]))
         say_problems(findings, quiet=given["quiet"])
-    threading.Thread(target=http.serve, args=(listening, answer, log), daemon=True).start()
+    server.answer, server.log = answer, log
+    threading.Thread(target=server.serve_forever, daemon=True).start()
     if given["watch"]:
         _build_on_change(given, flags, site)
-    threading.Event().wait()
+    while True:  # a wait without end can miss a signal that comes just before it
+        time.sleep(0.2)
 
 
 def _output(flags: Flags, *, watch: bool) -> Path:
@@ -126,11 +131,11 @@ def _one_cluster(project: Project) -> Project:
     return project
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    from kubocd_gen.server.http import listen
+def _server(host: str, port: int) -> Server:
+    from kubocd_gen.server.http import Server
 
     try:
-        return listen(host, port)
+        return Server(host, port)
     except (OSError, UnicodeError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise KcdError(

@@ -1,4 +1,4 @@
-"""A page in Debian's Chromium without a window, driven over a pipe in the DevTools protocol: no driver, no WebSocket."""
+"""A page in Chromium without a window, driven over a pipe in the DevTools protocol: no driver, no WebSocket."""
 
 from __future__ import annotations
 
