@@ -56,10 +56,12 @@ IN_UNIT_TESTS = {
     "chart-conflict": "../acceptance/test_package.py::test_two_modules_share_a_chart_and_never_two_of_one_name",
     "deprecated-variable": "network/test_credentials.py::test_the_order",
     "duplicate-package": "../acceptance/test_package.py::test_two_manifests_of_one_package_are_an_error",
+    "exposed-address": "../server/test_serve.py::test_another_address_is_warned_of",
     "git-failed": "packages/charts/test_git.py::test_a_repository_that_is_not_there",
     "git-missing": "packages/charts/test_git.py::test_git_is_asked_for_only_where_it_is_needed",
     "missing-chart": "packages/charts/test_helm_repository.py::test_what_a_repository_does_not_have",
     "not-a-service": "../acceptance/test_init_server.py::test_a_url_that_is_no_service_is_an_error_at_its_line",
+    "missing-output": "../server/test_serve.py::test_flags_that_lead_to_nothing",
     "missing-platform": "../acceptance/test_image.py::test_platforms_are_chosen",
     "not-finite": "output/test_yaml_emitter.py::test_a_number_that_json_can_t_hold_is_an_error",
     "not-unicode": "output/test_yaml_emitter.py::test_a_lone_surrogate_is_an_error_that_names_the_resource",
@@ -73,6 +75,7 @@ IN_UNIT_TESTS = {
     "unusable-file": "../acceptance/test_init_server.py::test_links_are_not_written_through",
     "unpinned-base": "../acceptance/test_image.py::test_a_tag_alone_is_warned_of",
     "unpinned-image": "../acceptance/test_image.py::test_a_base_elsewhere_travels",
+    "unusable-address": "../server/test_serve.py::test_flags_that_lead_to_nothing",
     "unwritable-layout": "packages/test_layout_writer.py::test_a_folder_that_cannot_be_made_is_an_error",
 }
 """Codes that guard the writer against values that no reader before it lets in, and those of other commands than `build`

@@ -100,6 +100,16 @@ def test_the_first_line_says_where(built: Workspace) -> None:
         until(lambda: "GET /hr/nothing 404\n" in server.err.read_text())
 
 
+def test_the_page_of_the_documentation(built: Workspace) -> None:
+    said = (ROOT / "docs/serve.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^Serving .*$", said, re.MULTILINE)
+    (built.root / "output").rename(built.root / "prod")
+    (built.root / "deploy").mkdir()
+    (built.root / "prod").rename(built.root / "deploy/prod")
+    with serving(built.root, "--output", "deploy/prod") as server:
+        assert server.out.read_text() == line.replace("8080", str(server.port)) + "\n"
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 143)])
 def test_it_ends_at_once(built: Workspace, number: signal.Signals, code: int) -> None:
     with serving(built.root, "--output", "output") as server:
