@@ -6,7 +6,7 @@ export PATH="$PATH:/usr/sbin"
 
 missing=()
 for needed in docker-registry:docker-registry skopeo:skopeo htpasswd:apache2-utils openssl:openssl nginx:nginx-light \
-  buildah:buildah crun:crun chromium:chromium; do
+  buildah:buildah crun:crun chromium:chromium jq:jq; do
   command -v "${needed%%:*}" >/dev/null || missing+=("${needed##*:}")
 done
 [ "${#missing[@]}" -gt 0 ] || exit 0

@@ -68,11 +68,25 @@ def cure(kinds: Sequence[str], managers: Sequence[str], *, plain: bool) -> list[
 
 
 def reconcile(kustomizations: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Have Flux look again, and wait until it has: a Kustomization stays Ready while it does not."""
     for namespace, name in kustomizations:
-        yield (
-            f"kubectl -n {shlex.quote(namespace)} annotate {_kustomization(name)} "
-            'reconcile.fluxcd.io/requestedAt="$(date +%s)" --overwrite'
-        )
+        of, object_ = shlex.quote(namespace), _kustomization(name)
+        handled = "--for=jsonpath='{.status.lastHandledReconcileAt}'=\"$now\""
+        yield "now=$(date +%s)"
+        yield f'kubectl -n {of} annotate {object_} reconcile.fluxcd.io/requestedAt="$now" --overwrite'
+        yield f"kubectl -n {of} wait {object_} {handled} --timeout=15m"
+        yield f"kubectl -n {of} wait {object_} --for=condition=Ready --timeout=15m"
+
+
+def publish(output: str, namespace: str, name: str) -> Iterator[str]:
+    """Put the output into Git, and wait until Flux has applied that commit."""
+    of, object_ = shlex.quote(namespace), _kustomization(name)
+    revision = '"$(git rev-parse --abbrev-ref HEAD)@sha1:$(git rev-parse HEAD)"'
+    yield "kcd-gen build"
+    yield f"git add {shlex.quote(output)}"
+    yield "git commit -m 'Releases compiled by kcd-gen' && git push"
+    yield f"kubectl -n {of} wait {object_} --for=create --timeout=15m"
+    yield f"kubectl -n {of} wait {object_} --for=jsonpath='{{.status.lastAppliedRevision}}'={revision} --timeout=15m"
 
 
 def remove_owners(objects: Iterable[LiveObject]) -> Iterator[str]:
@@ -97,10 +111,6 @@ def delete_releases(releases: Iterable[LiveObject]) -> Iterator[str]:
 def delete(objects: Iterable[LiveObject]) -> Iterator[str]:
     for kind, namespace, names in _by_place(objects):
         yield f"kubectl -n {namespace} delete {_PLURAL[kind]} {names}"
-
-
-def wait(namespace: str, name: str) -> str:
-    return f"kubectl -n {shlex.quote(namespace)} wait {_kustomization(name)} --for=condition=Ready --timeout=15m"
 
 
 def default_controller(namespace: str) -> list[tuple[str, str]]:

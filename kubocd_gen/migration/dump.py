@@ -34,7 +34,11 @@ def read_dump(data: bytes, path: str) -> list[Raw]:
     except UnicodeDecodeError as error:
         raise _bad("it is no UTF-8 text", path, "PowerShell's '>' writes UTF-16; save it as UTF-8") from error
     if not text.strip():
-        raise _bad("it is empty", path, "kubectl prints errors on the terminal, and nothing into the file then")
+        raise _bad(
+            "it is empty",
+            path,
+            "kubectl prints its errors on the terminal, and then nothing else; leave out kinds that it does not know",
+        )
     if _TABLE.match(text):
         raise _bad("it is the table that kubectl prints for people", path, _ASK)
     if said := _KUBECTL.match(text):  # `error: …` would be YAML

@@ -11,6 +11,7 @@ from kubocd_gen.migration.managers import is_taken_over, needs_cure, paths_besid
 from kubocd_gen.migration.specs import with_defaults
 
 _LISTED = 6  # fields of a manager that are named
+_GONE = {"HelmRelease": "uninstalled"}
 
 
 def dead_owner(it: Situation, one: LiveObject) -> Owner | None:
@@ -49,7 +50,7 @@ def owner_findings(it: Situation) -> Iterator[Finding]:
                 "owned",
                 one.kind,
                 (one.key,),
-                "is owned by a Release, whose deletion would uninstall it as long as that is so",
+                f"is owned by a Release, and would be {_GONE.get(one.kind, 'deleted')} with it",
             )
 
 

@@ -48,6 +48,13 @@ def release_findings(it: Situation) -> Iterator[Finding]:
                 "release-suspended",
                 "is suspended in Git, so that its HelmReleases are not compiled: they stay, in nobody's hands",
             )
+        if by := live.kustomization:
+            yield told(
+                "note",
+                "release-applied",
+                f"is applied by the Kustomization {quoted('/'.join(by))}, which makes it again when it is deleted",
+                "take it out of what that applies in step 5, not before the cure; in Git it stays, for kcd-gen",
+            )
         if live.spec.get("protected") is True:
             yield told("note", "release-protected", "is protected: KuboCD's webhook refuses to delete it while it runs")
         if live.status.get("phase") == "ERROR":

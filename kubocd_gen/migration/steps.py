@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from kubocd_gen.migration import commands
 from kubocd_gen.migration.controller import controllers, crds, is_running, webhooks
@@ -16,6 +17,7 @@ from kubocd_gen.migration.managers import is_taken_over, needs_cure
 from kubocd_gen.migration.owners import dead_owner
 from kubocd_gen.migration.presence import is_leftover, is_ours
 from kubocd_gen.migration.releases import owned_by
+from kubocd_gen.sources.discovery import display_path
 
 _DEFAULT = ("flux-system", "releases")  # what `kcd-gen init server` calls the Kustomization
 
@@ -56,13 +58,13 @@ def next_step(it: Situation, findings: Iterable[Finding], kubocd_namespace: str)
     if len(applied) < len(it.documents):
         if released and not applied and not controllers(live):
             return _stop(it, kubocd_namespace)
-        return _apply(applied)
+        return _apply(it, applied)
     managers = sorted({manager.name for one in ours for manager in one.managers or () if needs_cure(manager)})
     if managers:
         return _cure(ours, managers)
     if pending := [one for one in ours if any(map(_awaits_flux, one.managers or ()))]:
-        lines = [*commands.reconcile(known := _kustomizations(pending)), *(commands.wait(*one) for one in known)]
-        return Step("cure", 3, "Flux has not taken over yet what it was given; have it reconcile", tuple(lines))
+        lines = tuple(commands.reconcile(_kustomizations(pending)))
+        return Step("cure", 3, "Flux has not taken over yet what it was given; have it reconcile", lines)
     owned = [one for release in released for one in owned_by(it, release) if one.kind != "OCIRepository" or one in ours]
     if owned:
         return Step(
@@ -72,12 +74,10 @@ def next_step(it: Situation, findings: Iterable[Finding], kubocd_namespace: str)
             tuple(commands.remove_owners(owned)),
         )
     if released:
-        return Step(
-            "delete-releases",
-            5,
-            "delete the Releases, which own nothing any more",
-            tuple(commands.delete_releases(released)),
-        )
+        title = "delete the Releases, which own nothing any more"
+        if appliers := ", ".join("/".join(one) for one in _kustomizations(released)):
+            title = f"first take the Releases out of what {appliers} applies, which would make them again; then {title}"
+        return Step("delete-releases", 5, title, tuple(commands.delete_releases(released)))
     return _clean_up(it, kubocd_namespace)
 
 
@@ -121,21 +121,16 @@ def _running(it: Situation) -> list[tuple[str, str]]:
     return [(one.namespace, one.name) for one in controllers(it.live)]
 
 
-def _apply(applied: Sequence[LiveObject]) -> Step:
-    known = _kustomizations(applied)
-    if known:
+def _apply(it: Situation, applied: Sequence[LiveObject]) -> Step:
+    if known := _kustomizations(applied):
         title = "not everything in Git is applied yet; have Flux apply it, and wait"
-        lines = [*commands.reconcile(known), *(commands.wait(*one) for one in known)]
-    else:
-        title = (
-            "serve the charts, put the output and its Kustomization into Git (kcd-gen init server makes one), and wait"
-        )
-        lines = [
-            "kcd-gen build",
-            "git add -A && git commit -m 'Releases compiled by kcd-gen' && git push",
-            commands.wait(*_DEFAULT),
-        ]
-    return Step("apply", 2, title, tuple(lines))
+        return Step("apply", 2, title, tuple(commands.reconcile(known)))
+    title = (
+        "serve the charts, put the output into Git, with what kcd-gen init server writes (its Kustomizations and "
+        ".sourceignore, too), and wait until Flux has applied the commit"
+    )
+    output = display_path(it.compilation.cluster.output, Path.cwd())
+    return Step("apply", 2, title, tuple(commands.publish(output, *_DEFAULT)))
 
 
 def _cure(ours: Sequence[LiveObject], managers: Sequence[str]) -> Step:

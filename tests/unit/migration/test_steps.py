@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from collections.abc import Callable
 
@@ -89,10 +88,7 @@ def test_after_the_renaming_flux_must_reconcile(scene: Scene) -> None:
                 entry["manager"] = "kubectl"
     step = scene.check(objects).step
     assert step.name == "cure"
-    assert [line.split()[3] for line in step.lines] == ["annotate", "wait"]
-
-
-JQ = pytest.mark.skipif(shutil.which("jq") is None, reason="there is no jq")
+    assert [line.split()[3] for line in step.lines[1:]] == ["annotate", "wait", "wait"]
 
 
 def renamed(scene: Scene, objects: list[Object]) -> dict[str, set[str]]:
@@ -109,7 +105,6 @@ def renamed(scene: Scene, objects: list[Object]) -> dict[str, set[str]]:
     }
 
 
-@JQ
 def test_the_cure_renames_the_manager_that_was_measured(scene: Scene) -> None:
     objects = scene.applied()
     cluster.cured(found(objects, "HelmRelease", "api-main"))
@@ -118,7 +113,6 @@ def test_the_cure_renames_the_manager_that_was_measured(scene: Scene) -> None:
     }
 
 
-@JQ
 def test_several_managers_keep_apart_and_hostile_names_stay_names(scene: Scene) -> None:
     objects = scene.applied()
     hostile = 'it\'s "$(touch /tmp/x)" \\(1)\n'
@@ -129,7 +123,6 @@ def test_several_managers_keep_apart_and_hostile_names_stay_names(scene: Scene) 
     assert made["api-main"] == {"kubectl-kubocd", "helm-controller", "kustomize-controller"}
 
 
-@JQ
 def test_a_manager_named_kubectl_keeps_its_fields(scene: Scene) -> None:
     objects = scene.applied()
     one = found(objects, "HelmRelease", "web-main")["metadata"]
@@ -140,7 +133,8 @@ def test_a_manager_named_kubectl_keeps_its_fields(scene: Scene) -> None:
 def test_the_cure_names_the_kinds_that_need_it_and_reconciles(scene: Scene) -> None:
     lines = scene.check(scene.applied()).step.lines
     assert lines[0] == "for kind in helmreleases helmrepositories ocirepositories; do"
-    assert lines[-1].startswith("kubectl -n flux-system annotate kustomizations.kustomize.toolkit.fluxcd.io/releases ")
+    assert lines[-3].startswith("kubectl -n flux-system annotate kustomizations.kustomize.toolkit.fluxcd.io/releases ")
+    assert "lastHandledReconcileAt" in lines[-2]
 
 
 def test_every_release_is_deleted_by_name_with_the_second_belt(scene: Scene) -> None:
@@ -158,3 +152,17 @@ def test_leftovers_go_with_the_crds(scene: Scene) -> None:
     checked = scene.check([*objects, stale])
     assert checked.step.name == "delete-crds"
     assert checked.step.lines[0] == "kubectl -n default delete ocirepositories kcd-old"
+
+
+def test_releases_that_flux_applies_leave_that_first(scene: Scene) -> None:
+    objects = scene.cured()
+    assert "take the Releases out" not in scene.check(objects).step.title
+    found(objects, "Release", "web")["metadata"]["labels"] = dict(cluster.KUSTOMIZATION)
+    step = scene.check(objects).step
+    assert step.name == "delete-releases"
+    assert step.title.startswith("first take the Releases out of what flux-system/releases applies")
+
+
+def test_only_the_output_is_committed(scene: Scene) -> None:
+    lines = scene.check(scene.stopped()).step.lines
+    assert [line for line in lines if line.startswith("git add")] == [f"git add {scene.compilation.cluster.output}"]

@@ -270,7 +270,7 @@ TRAPS = {
         "dump",
     ),
     "owners before the cure": Trap(
-        "owned", "note", Scene.applied, lambda objects: None, "whose deletion would uninstall it", "cure"
+        "owned", "note", Scene.applied, lambda objects: None, "and would be uninstalled with it", "cure"
     ),
     "owners after the cure": Trap("owned", "note", Scene.cured, orphaned, "is owned by a Release", "release-owners"),
     "a Release restored from a backup": Trap(
@@ -305,6 +305,14 @@ TRAPS = {
     ),
     "a HelmRelease that is being deleted": Trap(
         "object-deleting", "error", Scene.applied, deleting("HelmRelease", "web-main"), "is being deleted", "settle"
+    ),
+    "a Release that Flux applies": Trap(
+        "release-applied",
+        "note",
+        Scene.stopped,
+        edit("Release", "web", "metadata", "labels", value=cluster.KUSTOMIZATION),
+        "makes it again when it is deleted",
+        "apply",
     ),
     "a protected Release": Trap(
         "release-protected",
