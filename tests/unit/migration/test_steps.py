@@ -10,6 +10,7 @@ import pytest
 
 from tests.support import cluster
 from tests.support.cluster import Object
+from tests.support.registry import program
 from tests.unit.migration.conftest import Scene, found
 
 CLEAN: list[tuple[str, Callable[[Scene], list[Object]], str, int | None]] = [
@@ -94,10 +95,11 @@ def test_after_the_renaming_flux_must_reconcile(scene: Scene) -> None:
 def renamed(scene: Scene, objects: list[Object]) -> dict[str, set[str]]:
     """What the cure's own jq program makes of the managers, by object."""
     lines = scene.check(objects).step.lines
-    program = next(line for line in lines if line.strip().startswith("jq ")).strip().removesuffix(" |")
+    program("jq", "jq")
+    cure = next(line for line in lines if line.strip().startswith("jq ")).strip().removesuffix(" |")
     listed = {"items": [one for one in objects if one["kind"] == "HelmRelease"]}
     done = subprocess.run(
-        ["sh", "-c", program], input=json.dumps(listed), capture_output=True, text=True, check=True
+        ["sh", "-c", cure], input=json.dumps(listed), capture_output=True, text=True, check=True
     )  # the program as it would be pasted, quoting and all
     return {
         one["metadata"]["name"]: {entry["manager"] for entry in one["metadata"]["managedFields"]}
