@@ -11,6 +11,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -51,6 +52,15 @@ def running(
         finally:
             _running.discard(process)
             _kill(process)
+
+
+def limit(process: subprocess.Popen[bytes], name: str, most: int) -> None:
+    """Give a running program a limit of `resource`, such as RLIMIT_AS in bytes; on Linux, elsewhere there is no way."""
+    if sys.platform == "linux":
+        import resource
+
+        with contextlib.suppress(OSError, ValueError):  # it has ended already, or runs under a lower one
+            resource.prlimit(process.pid, getattr(resource, name), (most, most))
 
 
 @contextlib.contextmanager

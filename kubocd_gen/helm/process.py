@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import selectors
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from kubocd_gen.processes import running
+from kubocd_gen.processes import limit, running
 
 # helm starts in 1 GiB of addresses, and renders a batch with 32 MiB of JSON in 3. A template that prints for ever gets
 # here in seconds, before it troubles the machine.
@@ -63,7 +62,7 @@ def run_helm(
     `variables` are set over its environment, which has nothing of the user's. Raises OSError where it can't be started.
     """
     with running([str(binary), *arguments], {**_environment(home), **(variables or {})}, folder=home) as process:
-        _limit_memory(process.pid)
+        limit(process, "RLIMIT_AS", ADDRESS_SPACE)
         stdout, stderr, stopped = _read(process, time.monotonic() + timeout)
     return Run(process.returncode, stdout, stderr.decode("utf-8", "replace"), stopped)
 
@@ -84,17 +83,6 @@ def _environment(home: Path) -> dict[str, str]:
         "HELM_PLUGINS": f"{folder}/plugins",
         "KUBECONFIG": f"{folder}/kubeconfig",
     }
-
-
-def _limit_memory(pid: int) -> None:
-    if sys.platform != "linux":
-        return
-    import resource
-
-    try:
-        resource.prlimit(pid, resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
-    except (OSError, ValueError):
-        return  # it has ended already, or runs under a lower limit that it may keep
 
 
 def _read(process: subprocess.Popen[bytes], deadline: float) -> tuple[bytes, bytes, Stop | None]:

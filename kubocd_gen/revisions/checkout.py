@@ -16,8 +16,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.git_objects import LINK, SUBMODULE, Entry
 from kubocd_gen.revisions.git import Repository, Revision
-from kubocd_gen.revisions.tree import LINK, LINK_HINT, SUBMODULE, Entry, RevisionTree, parse_listing
+from kubocd_gen.revisions.tree import LINK_HINT, RevisionTree, safe_listing
 from kubocd_gen.sources.discovery import SUFFIXES
 
 _POINTER = re.compile(rb"version https://git-lfs\.github\.com/spec/v1\n(?:.*\n)*?oid sha256:([0-9a-f]{64})\n")
@@ -122,7 +123,7 @@ class Checkout:
             hint = "run 'git submodule update --init', or leave it out of the cluster's sources"
             raise self.tree.refusal(path, what, hint)
         try:
-            listed = parse_listing(inner.listing(inner.revision(entry.id).commit))
+            listed = safe_listing(inner.listing(inner.revision(entry.id).commit))
         except KcdError:
             what = f"this is a submodule at the commit {entry.id[:12]}, which is not to be had here"
             hint = f"run 'git -C {path} fetch origin {entry.id}', or leave it out of the cluster's sources"
@@ -198,7 +199,7 @@ class Checkout:
 
 def open_revision(repository: Repository, revision: Revision, folder: Path) -> Checkout:
     """The revision with nothing written yet, to be written to `folder`. Raises KcdError `git-failed`."""
-    entries = parse_listing(repository.listing(revision.commit))
+    entries = safe_listing(repository.listing(revision.commit))
     return Checkout(repository, RevisionTree(revision, entries, _targets(repository, entries)), folder)
 
 

@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from kubocd_gen.diagnostics import KcdError, Position
+from kubocd_gen.git_objects import LINK, SUBMODULE, Entry, LeadsOut, parse_listing, real_path
 from kubocd_gen.revisions.git import Revision
 
-LINK, SUBMODULE = "120000", "160000"
 LINK_HINT = "put the files themselves into the repository"
-_LINKS = 40  # that one path may go through, as in Linux
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A file, link or submodule. `size` is in bytes, 0 of a submodule."""
-
-    mode: str
-    id: str
-    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,28 +40,13 @@ class RevisionTree:
 
         Raises KcdError `unreadable-revision` where a link leaves the repository, or leads on for ever.
         """
-        done: list[str] = []
-        links: list[str] = []
-        left = [part for part in reversed(path.split("/")) if part]
-        while left:
-            part = left.pop()
-            if part == ".":
-                continue
-            if part == "..":
-                if not done:
-                    raise self.refusal(path, "it leads out of the repository", LINK_HINT)
-                done.pop()
-                continue
-            at = "/".join((*done, part))
-            if at not in self.targets:
-                done.append(part)
-                continue
-            links.append(at)
-            target = self.targets[at]
-            if len(links) > _LINKS or posixpath.isabs(target):
-                raise self.refusal(at, "this is a link that leads out of the repository, or in circles", LINK_HINT)
-            left += [part for part in reversed(target.split("/")) if part]
-        return "/".join(done), links
+        try:
+            return real_path(path, self.targets.get)
+        except LeadsOut as error:
+            what = "this is a link that leads out of the repository, or in circles"
+            if error.link is None:
+                what = "it leads out of the repository"
+            raise self.refusal(error.link or path, what, LINK_HINT) from None
 
     def refusal(self, path: str, what: str, hint: str) -> KcdError:
         """That something of the revision can't be read as it was."""
@@ -80,17 +54,9 @@ class RevisionTree:
         return KcdError(what, code="unreadable-revision", position=place, hint=hint)
 
 
-def parse_listing(listing: bytes) -> dict[str, Entry]:
+def safe_listing(listing: bytes) -> dict[str, Entry]:
     """The entries of a listing of `git ls-tree -r -l -z`. Paths that could lead anywhere else are left out: git makes
     none, and checks none out.
     """
-    entries: dict[str, Entry] = {}
-    for line in listing.split(b"\0"):
-        if not line:
-            continue
-        about, _, raw = line.partition(b"\t")
-        mode, _kind, identity, size = about.decode("ascii").split()
-        path = raw.decode("utf-8", "surrogateescape")
-        if not {"", ".", ".."}.intersection(path.split("/")):
-            entries[path] = Entry(mode, identity, 0 if size == "-" else int(size))
-    return entries
+    unsafe = {"", ".", ".."}
+    return {path: entry for path, entry in parse_listing(listing).items() if unsafe.isdisjoint(path.split("/"))}

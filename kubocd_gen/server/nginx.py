@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
 
-from kubocd_gen.resources import template_folder
 from kubocd_gen.server.places import CONFIGURATION, CONTENT_ROOT, PORT, SCRATCH
-
-if TYPE_CHECKING:
-    import jinja2
+from kubocd_gen.server.scaffolds import scaffolds
 
 _FOLDER = str(PurePosixPath(CONFIGURATION).parent)
 _LISTEN_IPV6 = "listen-ipv6.conf"  # beside nginx.conf
@@ -45,17 +41,3 @@ def nginx_conf(
 def listen_ipv6(*, port: int = PORT) -> str:
     """What nginx.conf includes where there is IPv6."""
     return f"listen [::]:{port};\n"
-
-
-def scaffolds() -> jinja2.Environment:
-    """The templates of `templates/server/`: plain text that is filled in with kcd-gen's own words."""
-    import jinja2  # 50 ms
-
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(template_folder() / "server"),
-        undefined=jinja2.StrictUndefined,
-        autoescape=False,  # noqa: S701 - not HTML
-        keep_trailing_newline=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )

@@ -11,13 +11,13 @@ import os
 import posixpath
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.git_objects import FOLDER, LINK, SUBMODULE, Entry, LeadsOut, parse_listing, real_path
 from kubocd_gen.network.credentials import variable
 from kubocd_gen.network.settings import Network, NetworkError
 from kubocd_gen.packages.charts.downloads import Credentials
@@ -25,20 +25,11 @@ from kubocd_gen.packages.charts.members import is_plain_path
 from kubocd_gen.packages.charts.sources import GitChart
 from kubocd_gen.packages.charts.trees import Budget, Keep
 from kubocd_gen.packages.text import shown
-from kubocd_gen.processes import running
+from kubocd_gen.processes import limit, running
 
 _SECONDS = 300.0  # for one git command; a shallow fetch of a large repository takes one minute
 _DISK = 2 << 30  # bytes of one file that git may write
 _PROTOCOLS = "https:http:ssh:git:file"  # not ext:: and other helpers, which run what the URL says
-_LINKS = 40  # that one path may go through, as in Linux
-_LINK, _MODULE, _FOLDER = "120000", "160000", "040000"
-
-
-@dataclass(frozen=True, slots=True)
-class _Object:
-    mode: str
-    id: str
-    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +38,7 @@ class GitTree:
 
     describe: str
     store: Path
-    objects: Mapping[str, _Object]
+    objects: Mapping[str, Entry]
     children: Mapping[str, Sequence[str]]
 
     def copy(self, path: str, target: Path, keep: Keep) -> None:
@@ -59,7 +50,7 @@ class GitTree:
                 code="missing-chart",
                 hint="source.git.path leads from the repository's root to the folder with Chart.yaml",
             )
-        wanted: list[tuple[Path, _Object]] = []
+        wanted: list[tuple[Path, Entry]] = []
         self._collect(real, target, "", keep, wanted, ())
         budget = Budget(f"{path} of {self.describe}")
         for _, one in wanted:
@@ -75,7 +66,7 @@ class GitTree:
         target: Path,
         prefix: str,
         keep: Keep,
-        wanted: list[tuple[Path, _Object]],
+        wanted: list[tuple[Path, Entry]],
         above: tuple[str, ...],
     ) -> None:
         if folder in above:
@@ -88,7 +79,7 @@ class GitTree:
                 self._collect(path, target / name, f"{prefix}{name}/", keep, wanted, (*above, folder))
             elif keep(prefix + name):
                 found = self.objects.get(path)
-                if found is None or found.mode == _MODULE:
+                if found is None or found.mode == SUBMODULE:
                     what = "a submodule, which is not fetched" if found else "a link that leads nowhere"
                     raise KcdError(f"{self.describe} holds {shown(prefix + name)}, {what}", code="bad-chart")
                 wanted.append((target / name, found))
@@ -97,29 +88,16 @@ class GitTree:
 
     def _real(self, path: str, name: str) -> str:
         """`path` with every link on it resolved. Raises KcdError where it leaves the repository."""
-        done: list[str] = []
-        left = [part for part in reversed(path.split("/")) if part]
-        links = 0
-        while left:
-            part = left.pop()
-            if part == ".":
-                continue
-            if part == "..":
-                if not done:
-                    raise self._leaves(name)
-                done.pop()
-                continue
-            at = "/".join((*done, part))
-            found = self.objects.get(at)
-            if found is None or found.mode != _LINK:
-                done.append(part)
-                continue
-            links += 1
-            to = _blobs(self.store, {found.id})[found.id].decode("utf-8", "surrogateescape")
-            if links > _LINKS or to.startswith("/"):
-                raise self._leaves(name)
-            left += [part for part in reversed(to.split("/")) if part]
-        return "/".join(done)
+        try:
+            return real_path(path, self._target)[0]
+        except LeadsOut:
+            raise self._leaves(name) from None
+
+    def _target(self, path: str) -> str | None:
+        found = self.objects.get(path)
+        if found is None or found.mode != LINK:
+            return None
+        return _blobs(self.store, {found.id})[found.id].decode("utf-8", "surrogateescape")
 
     def _leaves(self, name: str) -> KcdError:
         what = f"{self.describe} holds {shown(name)}, a link that leaves the repository"
@@ -197,7 +175,7 @@ def _run(
 ) -> subprocess.CompletedProcess[bytes]:
     command = ["git", *(("--git-dir", str(store)) if store else ()), *arguments]
     with running(command, variables, talk=True) as process:
-        _limit_disk(process.pid)
+        limit(process, "RLIMIT_FSIZE", _DISK)
         try:
             stdout, stderr = process.communicate(given, timeout=_SECONDS)
         except subprocess.TimeoutExpired:
@@ -207,17 +185,6 @@ def _run(
         said = stderr.decode("utf-8", "replace").strip().splitlines()
         raise KcdError(f"'git {arguments[0]}' failed: {said[-1] if said else process.returncode}", code="git-failed")
     return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
-
-
-def _limit_disk(pid: int) -> None:
-    if sys.platform != "linux":
-        return
-    import resource
-
-    try:
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (_DISK, _DISK))
-    except (OSError, ValueError):
-        return  # it has ended already, or runs under a lower limit
 
 
 def _fetch_error(source: GitChart, describe: str, said: str) -> KcdError:
@@ -237,16 +204,10 @@ def _fetch_error(source: GitChart, describe: str, said: str) -> KcdError:
 
 
 def _tree(describe: str, store: Path, listing: bytes) -> GitTree:
-    objects: dict[str, _Object] = {}
+    objects = parse_listing(listing)
     children: dict[str, list[str]] = {"": []}
-    for line in listing.split(b"\0"):
-        if not line:
-            continue
-        about, _, raw = line.partition(b"\t")
-        mode, _kind, identity, size = about.decode("ascii").split()
-        path = raw.decode("utf-8", "surrogateescape")
-        objects[path] = _Object(mode, identity, 0 if size == "-" else int(size))
-        if mode == _FOLDER:
+    for path, entry in objects.items():
+        if entry.mode == FOLDER:
             children.setdefault(path, [])
         folder, _, name = path.rpartition("/")
         children.setdefault(folder, []).append(name)
