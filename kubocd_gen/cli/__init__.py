@@ -17,6 +17,7 @@ _COMMANDS = {
     "cache": "See and clear the cache of fetched packages.",
     "diff": "Show what a change does, resource by resource.",
     "dump": "Show what is inside a package image, or take it out.",
+    "image": "Make the image of the server of the charts.",
     "init": "Write files to begin with: the server's manifests.",
     "lock": "Pin every package tag to the image that it stands for.",
     "migrate": "Go from KuboCD's controller to Flux alone, step by step.",

@@ -47,9 +47,12 @@ STAGING = ".kcd-gen/.staging"
 IN_UNIT_TESTS = {
     "ambiguous-flux-folder": "../acceptance/test_init_server.py::test_a_cluster_whose_folder_is_not_known_is_an_error",
     "applied-output": "../acceptance/test_init_server.py::test_an_output_that_flux_applies_as_a_whole_is_an_error",
+    "bad-base": "packages/test_base_image.py::test_what_is_no_base_is_refused",
     "bad-chart": "packages/charts/test_chart.py::test_an_archive_that_could_do_harm_is_refused",
     "bad-credentials": "network/test_credentials.py::test_a_helper_that_fails_is_named",
     "bad-dump": "../acceptance/test_migrate.py::test_what_is_no_dump_is_told",
+    "bad-kustomization": "server/test_kustomization.py::test_what_is_written_oddly_is_left_to_its_owner",
+    "base-part-left-out": "../acceptance/test_image.py::test_every_platform_is_kept",
     "chart-conflict": "../acceptance/test_package.py::test_two_modules_share_a_chart_and_never_two_of_one_name",
     "deprecated-variable": "network/test_credentials.py::test_the_order",
     "duplicate-package": "../acceptance/test_package.py::test_two_manifests_of_one_package_are_an_error",
@@ -57,6 +60,7 @@ IN_UNIT_TESTS = {
     "git-missing": "packages/charts/test_git.py::test_git_is_asked_for_only_where_it_is_needed",
     "missing-chart": "packages/charts/test_helm_repository.py::test_what_a_repository_does_not_have",
     "not-a-service": "../acceptance/test_init_server.py::test_a_url_that_is_no_service_is_an_error_at_its_line",
+    "missing-platform": "../acceptance/test_image.py::test_platforms_are_chosen",
     "not-finite": "output/test_yaml_emitter.py::test_a_number_that_json_can_t_hold_is_an_error",
     "not-unicode": "output/test_yaml_emitter.py::test_a_lone_surrogate_is_an_error_that_names_the_resource",
     "offline": "../faults/test_failing_servers.py::test_offline_nothing_is_asked",
@@ -67,6 +71,8 @@ IN_UNIT_TESTS = {
     "too-deep": "output/test_yaml_emitter.py::test_a_value_nested_very_deeply_is_written_or_an_error_but_no_crash",
     "unlocked-dependency": "packages/charts/test_folder.py::test_dependencies_are_fetched_into_a_copy",
     "unusable-file": "../acceptance/test_init_server.py::test_links_are_not_written_through",
+    "unpinned-base": "../acceptance/test_image.py::test_a_tag_alone_is_warned_of",
+    "unpinned-image": "../acceptance/test_image.py::test_a_base_elsewhere_travels",
     "unwritable-layout": "packages/test_layout_writer.py::test_a_folder_that_cannot_be_made_is_an_error",
 }
 """Codes that guard the writer against values that no reader before it lets in, and those of other commands than `build`
