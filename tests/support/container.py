@@ -17,12 +17,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from kubocd_gen.server.places import PORT
 from tests.support.nginx import is_up
-from tests.support.registry import program
+from tests.support.registry import program, skip_without_servers
 
 # Who is not root is root of a user namespace, with the subordinate users that the system has lent.
 _AS_ROOT = () if os.geteuid() == 0 else ("unshare", "--user", "--map-root-user", "--map-auto")
@@ -35,8 +36,17 @@ exec "$0" "$@"
 """
 
 
+@cache
+def _may_run_containers() -> bool:
+    """Whether the kernel lends namespaces; to a container it may not. tests/servers.sh asks the same."""
+    namespaces = ["unshare", *_AS_ROOT[1:], "--mount", "--net", "true"]
+    return subprocess.run(namespaces, capture_output=True).returncode == 0
+
+
 def run_as_root(*command: str | Path) -> str:
     """What a command prints that needs to be root, at least of files."""
+    if not _may_run_containers():
+        skip_without_servers("needs namespaces")
     done = subprocess.run([*_AS_ROOT, *map(str, command)], capture_output=True, text=True)
     assert done.returncode == 0, (command, done.stdout, done.stderr)
     return done.stdout
@@ -149,7 +159,7 @@ def run_container(layout: Path, folder: Path) -> Iterator[Container]:
     log, errors, pid_file = folder / "log", folder / "errors", folder / "pid"
     command = [crun, "--root", str(folder / "state"), "--cgroup-manager=disabled", "run", "--bundle", str(folder)]
     command += ["--pid-file", str(pid_file), f"kcd-gen-{os.getpid()}"]
-    private = ["unshare", *(_AS_ROOT[1:] or ()), "--mount", "--propagation", "private", "sh", "-c", _START]
+    private = ["unshare", *_AS_ROOT[1:], "--mount", "--propagation", "private", "sh", "-c", _START]
     with log.open("wb") as out, errors.open("wb") as err:
         process = subprocess.Popen([*private, *command], stdout=out, stderr=err, stdin=subprocess.DEVNULL)
     relay = None
