@@ -25,7 +25,7 @@ demo: $(installed) ## Compile fixtures/quickstart into .demo/output and show wha
 	@rm -rf $(DEMO)
 	@PATH="$(abspath $(bin)):$$PATH" $(bin)/python fixtures/quickstart/tour.py $(DEMO)/output
 
-test: $(installed) ## Run the tests; those that need a registry are left out where there is none and none can be installed
+test: $(installed) ## Run the tests; those that need servers are left out where there are none and none can be installed
 	@tests/servers.sh || { echo "the tests that need them are left out" >&2; export WITHOUT_SERVERS=1; }; \
 	$(bin)/python -m pytest -n auto $(PYTEST_ARGS)
 

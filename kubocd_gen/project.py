@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from kubocd_gen.diagnostics import KcdError, KcdErrors, nearest
+from kubocd_gen.diagnostics import KcdError, KcdErrors, Position, nearest
 from kubocd_gen.packages.limits import LIMITS, Limits, moved, parse_limit
 from kubocd_gen.packages.lock import LOCK_FILE
 from kubocd_gen.sources.discovery import Places, display_path
@@ -41,6 +41,7 @@ class Cluster:
     kubocd_namespace: str | None = None
     repository_url: str = REPOSITORY_URL
     places: Places = field(default_factory=dict, compare=False)  # of the sources, in the project file
+    url_place: Callable[[], Position] | None = field(default=None, compare=False)  # of repositoryURL, there
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +136,8 @@ def _find(directory: Path) -> Path | None:
 
 def with_flags(project: Project, flags: Flags) -> Project:
     """The project as the flags change it. Raises KcdError `usage` for a value that can't be."""
-    for flag, namespace in (("--namespace", flags.namespace), ("--kubocd-namespace", flags.kubocd_namespace)):
-        if namespace is not None and not _NAMESPACE.fullmatch(namespace):
-            hint = "lower-case letters, digits and inner '-', at most 63 characters"
-            raise KcdError(f"{flag} '{namespace}' is not a name for a namespace", code="usage", hint=hint)
+    check_namespace("--namespace", flags.namespace)
+    check_namespace("--kubocd-namespace", flags.kubocd_namespace)
     if flags.repository_url is not None and not _URL.fullmatch(flags.repository_url):
         hint = f"it is an address such as {REPOSITORY_URL}"
         raise KcdError(f"--repository-url '{flags.repository_url}' is not a URL", code="usage", hint=hint)
@@ -148,6 +147,8 @@ def with_flags(project: Project, flags: Flags) -> Project:
         "repository_url": flags.repository_url,
     }
     changes: Any = {name: value for name, value in given.items() if value is not None}
+    if flags.repository_url is not None:
+        changes["url_place"] = None
     return replace(
         project,
         clusters=tuple(replace(cluster, **changes) for cluster in project.clusters),
@@ -161,6 +162,13 @@ def with_flags(project: Project, flags: Flags) -> Project:
         cache=flags.cache,
         expand_env=flags.expand_env or project.expand_env,
     )
+
+
+def check_namespace(flag: str, namespace: str | None) -> None:
+    """Raises KcdError `usage` where a flag gives what no namespace can be named."""
+    if namespace is not None and not _NAMESPACE.fullmatch(namespace):
+        hint = "lower-case letters, digits and inner '-', at most 63 characters"
+        raise KcdError(f"{flag} '{namespace}' is not a name for a namespace", code="usage", hint=hint)
 
 
 def _chosen(clusters: Sequence[Cluster], names: Sequence[str]) -> tuple[Cluster, ...]:
@@ -222,6 +230,7 @@ def _cluster(item: Mapping[str, Any], index: int, root: Path, text: str, display
         kubocd_namespace=item.get("kubocdNamespace"),
         repository_url=item["repositoryURL"],
         places={source: partial(find_position, text, display, 0, (*where, number)) for number, source in sources},
+        url_place=partial(find_position, text, display, 0, ("clusters", index, "repositoryURL")),
     )
 
 

@@ -17,8 +17,12 @@ _COMMANDS = {
     "cache": "See and clear the cache of fetched packages.",
     "diff": "Show what a change does, resource by resource.",
     "dump": "Show what is inside a package image, or take it out.",
+    "image": "Make the image of the server of the charts.",
+    "init": "Write files to begin with: the server's manifests.",
     "lock": "Pin every package tag to the image that it stands for.",
+    "migrate": "Go from KuboCD's controller to Flux alone, step by step.",
     "package": "Assemble package images from manifests, and push them.",
+    "serve": "Serve the output over HTTP, for development.",
     "vendor": "Copy every locked package into the vendor layout.",
     "version": "Say which kcd-gen, Python and helm are in use.",
 }
@@ -90,11 +94,16 @@ def main() -> None:
         sys.stdout = None
         sys.exit(141)
     except Exception as error:  # noqa: BLE001 - the one place where a defect is told to the user
-        if "--debug" in sys.argv or os.environ.get("KCD_GEN_DEBUG"):
-            import traceback  # 10 ms
-
-            traceback.print_exc()
-        what = f"{type(error).__name__}: {error}".encode("unicode_escape").decode()
-        click.echo(f"kcd-gen has a defect: {what}", err=True)
-        click.echo("    run again with --debug, and report what it prints with the sources that lead to it", err=True)
+        say_defect(error)
         sys.exit(DEFECT)
+
+
+def say_defect(error: Exception) -> None:
+    """Tell of an exception that nobody foresaw, from where it is handled."""
+    if "--debug" in sys.argv or os.environ.get("KCD_GEN_DEBUG"):
+        import traceback  # 10 ms
+
+        traceback.print_exc()
+    what = f"{type(error).__name__}: {error}".encode("unicode_escape").decode()
+    click.echo(f"kcd-gen has a defect: {what}", err=True)
+    click.echo("    run again with --debug, and report what it prints with the sources that lead to it", err=True)

@@ -6,7 +6,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,11 @@ from kubocd_gen.cli.options import (
     progress_option,
     project_options,
     quiet_option,
+    writing_options,
 )
 from kubocd_gen.cli.problems import say_problems
 from kubocd_gen.cli.progress import progress
-from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors, printable
+from kubocd_gen.diagnostics import Diagnostic, Findings, KcdError, KcdErrors, printable
 from kubocd_gen.helm.binary import find_helm, helm_version
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.output.drift import drift_lines, drift_summary
@@ -34,7 +35,7 @@ from kubocd_gen.pipeline.building import Built, is_current
 from kubocd_gen.pipeline.building import build as run_build
 from kubocd_gen.pipeline.locking import other_helm
 from kubocd_gen.pipeline.packages import package_sources, project_lock
-from kubocd_gen.project import load_project
+from kubocd_gen.project import Project, load_project
 from kubocd_gen.report import build_report, text_report
 from kubocd_gen.sources.discovery import display_path
 
@@ -43,13 +44,7 @@ DRIFT = 3
 
 @click.command()
 @project_options
-@option("--keep-going", is_flag=True, help="Write the Releases that compile, though others fail; still exit 1.")
-@option(
-    "--allow-protected-removal",
-    multiple=True,
-    metavar="NAME",
-    help="Let this protected Release vanish from the output; repeatable.",
-)
+@writing_options
 @option("--check", is_flag=True, help="Write nothing; exit 3 where the output is not what the sources compile to.")
 @option("--full-diff", is_flag=True, help="With --check: show every difference to its end.")
 @option("--dry-run", is_flag=True, help="Write nothing; say what would be done.")
@@ -73,14 +68,7 @@ def build(**given: Any) -> int:
     kcd-gen build --check                                    # in CI: is the output up to date? with the differences
     kcd-gen build --dry-run                                  # what would change
     """
-    findings = Findings()  # of the run; those of a cluster's compilation come with it
-    built: list[Built] = []
-    version = None
-    try:
-        built, version = _build(given, findings)
-    except (KcdError, KcdErrors) as error:  # of the project or of helm: there is nothing to compile, or nothing with
-        findings.error(error)
-    problems = [*findings, *(diagnostic for one in built for diagnostic in one.diagnostics)]
+    built, problems, version = attempt(given, lambda: load_project(flags_of(given), Path.cwd()))
     lines: Iterator[str] = iter(())
     if given["format_"] == "json":
         lines = iter([json.dumps(build_report(built, version, problems), indent=1)])  # ASCII, whatever a source holds
@@ -117,13 +105,23 @@ def _mending_command() -> str:
     return shlex.join(["kcd-gen", *(word for word in sys.argv[1:] if word not in ("--check", "--full-diff"))])
 
 
-def _build(given: Mapping[str, Any], findings: Findings) -> tuple[list[Built], str | None]:
-    """What the flags say, built, and helm's version where the report wants it."""
+def attempt(given: Mapping[str, Any], load: Callable[[], Project]) -> tuple[list[Built], list[Diagnostic], str | None]:
+    """What the flags say, built; every problem of it; and helm's version where the report wants it."""
+    findings = Findings()  # of the run; those of a cluster's compilation come with it
+    built: list[Built] = []
+    version = None
+    try:
+        built, version = _build(given, load(), findings)
+    except (KcdError, KcdErrors) as error:  # of the project or of helm: there is nothing to compile, or nothing with
+        findings.error(error)
+    return built, [*findings, *(diagnostic for one in built for diagnostic in one.diagnostics)], version
+
+
+def _build(given: Mapping[str, Any], project: Project, findings: Findings) -> tuple[list[Built], str | None]:
     # Threads here start and await helm and read files. By default one gets its turn only every 5 ms while another
     # computes, which adds up to more than a helm run.
     sys.setswitchinterval(0.0005)
     jobs = given["jobs"] or os.cpu_count() or 1
-    project = load_project(flags_of(given), Path.cwd())
     lock = project_lock(project)
     binary = find_helm(given["helm"])
     helm = Helm(binary, jobs=jobs, debug_dir=Path(".kcd-gen-debug") if given["debug"] else None)

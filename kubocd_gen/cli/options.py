@@ -87,6 +87,7 @@ limit_option = option(
 )
 cache_option = option("--cache-dir", "cache", type=_FOLDER, metavar="DIR", help="Where fetched packages are kept.")
 
+_OUTPUT = option("--output", type=_FOLDER, metavar="DIR", help="Where flux/ and hr/ are written.")
 _PROJECT_OPTIONS = (
     option("--project", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="The project file."),
     option(
@@ -97,7 +98,7 @@ _PROJECT_OPTIONS = (
         metavar="PATH",
         help="A file, directory or glob; repeatable.",
     ),
-    option("--output", type=_FOLDER, metavar="DIR", help="Where flux/ and hr/ are written."),
+    _OUTPUT,
     option("--cluster", "clusters", multiple=True, metavar="NAME", help="Only this cluster; repeatable."),
     option("--vendor", type=_FOLDER, metavar="DIR", help="An OCI image layout with package images."),
     option("--namespace", metavar="NS", help="The namespace of Releases and Contexts that name none."),
@@ -132,6 +133,25 @@ def project_options(function: Function) -> Function:
     return function
 
 
+def writing_options(function: Function) -> Function:
+    """The flags of a build that say what is written in spite of problems."""
+    removal = option(
+        "--allow-protected-removal",
+        multiple=True,
+        metavar="NAME",
+        help="Let this protected Release vanish from the output; repeatable.",
+    )
+    going = option("--keep-going", is_flag=True, help="Write the Releases that compile, though others fail.")
+    return going(removal(function))
+
+
+def source_options(function: Function) -> Function:
+    """The same without `--output`, for a command whose output is something else."""
+    for decorate in reversed(_PROJECT_OPTIONS):
+        function = function if decorate is _OUTPUT else decorate(function)
+    return function
+
+
 format_option = option(
     "--format", "format_", type=click.Choice(["text", "json"]), default="text", help="What to print."
 )
@@ -145,7 +165,7 @@ def flags_of(given: Mapping[str, Any]) -> Flags:
     return Flags(
         project=given["project"],
         sources=tuple(given["sources"]),
-        output=given["output"],
+        output=given.get("output"),
         clusters=tuple(given["clusters"]),
         vendor=given["vendor"],
         namespace=given["namespace"],

@@ -11,6 +11,9 @@ from kubocd_gen.diagnostics import KcdError, KcdErrors
 from kubocd_gen.flux.typed import typed_spec
 from kubocd_gen.sources.records import Release
 
+MANAGED_BY = ("app.kubernetes.io/managed-by", "kcd-gen")
+"""The label of everything that is compiled."""
+
 _LAYER = {
     "mediaType": "application/vnd.kubotal.kubocd.package.content.v1.tar+gzip",
     "operation": "extract",
@@ -107,7 +110,7 @@ def _document(
         "metadata": {
             "name": name,
             "namespace": release.namespace,
-            "labels": {"app.kubernetes.io/managed-by": "kcd-gen"},
+            "labels": dict([MANAGED_BY]),
             "annotations": annotations,
         },
         "spec": _sorted(spec),

@@ -54,6 +54,14 @@ def typed_spec(kind: str, spec: Mapping[str, Any]) -> tuple[dict[str, Any], list
     return printed, violations
 
 
+def normal_spec(kind: str, spec: Mapping[str, Any]) -> dict[str, Any]:
+    """A spec from a cluster, with the API server's defaults, printed the same way; what is wrong with it stays."""
+    fields = flux_schema(kind)["properties"]["spec"]
+    admitted, _ = admit(canonical_fields(spec, fields), fields)
+    printed: dict[str, Any] = _printed(admitted, fields, (), [])
+    return printed
+
+
 def _printed(value: Any, rules: Mapping[str, Any], path: tuple[str | int, ...], violations: list[Violation]) -> Any:
     if isinstance(value, list) and "items" in rules:
         return [_printed(item, rules["items"], (*path, i), violations) for i, item in enumerate(value)]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from kubocd_gen import __version__
 from kubocd_gen.network.settings import READ_TIMEOUT, NetworkError
@@ -27,6 +28,69 @@ class Answer:
     url: str = field(repr=False)  # after redirects; may carry a signature, so it is not for messages
 
 
+class Spool:
+    """An answer's body on its way to a file, with its digest: what may be large is never held in memory."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._length, self._hash = 0, hashlib.sha256()
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iadd__(self, chunk: bytes) -> Self:
+        try:
+            self._file.write(chunk)
+        except OSError as error:  # else it would look like a failure of the network
+            raise Unwritten(error) from error
+        self._hash.update(chunk)
+        self._length += len(chunk)
+        return self
+
+    def __bytes__(self) -> bytes:
+        return b""
+
+    def clear(self) -> None:
+        """Start anew."""
+        self._file.seek(0)
+        self._file.truncate()
+        self._length, self._hash = 0, hashlib.sha256()
+
+    @property
+    def digest(self) -> str:
+        """Of what has come so far."""
+        return f"sha256:{self._hash.hexdigest()}"
+
+
+class Unwritten(Exception):
+    """The file of a Spool could not be written; `cause` says why."""
+
+    def __init__(self, cause: OSError) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+class FileBody:
+    """A request's body out of a file, from its beginning at every try."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file, self._size = file, size
+
+    def __len__(self) -> int:
+        return self._size
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes, for who sends them."""
+        return self._file.read(size)
+
+    def rewind(self) -> None:
+        """Begin anew."""
+        self._file.seek(0)
+
+
+Body = bytes | FileBody
+
+
 class TooLarge(NetworkError):
     """The answer is longer than the caller takes; `media_type` is what it says of itself."""
 
@@ -40,31 +104,34 @@ class Exchange:
     method: str
     url: str
     headers: Mapping[str, str]
-    data: bytes | None
+    data: Body | None
     limit: int
     timeout: float
     size: int | None  # None: not known
-    received: bytearray = field(default_factory=bytearray)
+    received: bytearray | Spool = field(default_factory=bytearray)
     etag: str | None = None
     continues: bool = True  # whether a part may be asked for
     tries: int = 0
 
     def start_over(self) -> None:
-        self.received, self.etag = bytearray(), None
+        self.received.clear()
+        self.etag = None
 
 
 def new_exchange(
     method: str,
     url: str,
     headers: Mapping[str, str] | None,
-    data: bytes | None,
+    data: Body | None,
     limit: int,
     timeout: float | None,
     size: int | None,
+    into: Spool | None = None,
 ) -> Exchange:
     """The exchange for the arguments of `Transport.request`."""
     taken = limit if size is None else size
-    return Exchange(method, url, dict(headers or {}), data, taken, timeout or READ_TIMEOUT, size)
+    received = bytearray() if into is None else into
+    return Exchange(method, url, dict(headers or {}), data, taken, timeout or READ_TIMEOUT, size, received)
 
 
 def prepared(exchange: Exchange, url: str, headers: Mapping[str, str]) -> requests.PreparedRequest:
@@ -84,11 +151,13 @@ def prepared(exchange: Exchange, url: str, headers: Mapping[str, str]) -> reques
             fields["If-Range"] = exchange.etag
     else:
         exchange.start_over()
+    if isinstance(exchange.data, FileBody):
+        exchange.data.rewind()
     request = requests.Request(exchange.method, url, headers=fields, data=exchange.data)
     return request.prepare()
 
 
-def drain(response: requests.Response, taken: bytearray, limit: int, earned: Callable[[float], None]) -> bool:
+def drain(response: requests.Response, taken: bytearray | Spool, limit: int, earned: Callable[[float], None]) -> bool:
     """Append the body to `taken`; False where it grows over `limit`. `earned` is told the seconds that bytes buy."""
     raw: Any = response.raw
     for chunk in raw.stream(_CHUNK, decode_content=False):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from urllib.parse import urlsplit
+from typing import BinaryIO
+from urllib.parse import quote, urlsplit
 
 from kubocd_gen.diagnostics import KcdError
 from kubocd_gen.network.access import Access
 from kubocd_gen.network.credentials import CredentialStore
 from kubocd_gen.network.endpoints import Endpoint, find_endpoint
-from kubocd_gen.network.exchange import Answer, TooLarge
+from kubocd_gen.network.exchange import Answer, Body, FileBody, Spool, TooLarge, Unwritten
 from kubocd_gen.network.refusals import corrupt, refusal, unexpected, web_page
 from kubocd_gen.network.settings import Network, NetworkError
 from kubocd_gen.network.shared import Shared
@@ -80,6 +81,23 @@ class Registry:
             lambda: self._read_blob(endpoint, reference, descriptor, access),
         )
 
+    def fetch_blob(
+        self, reference: Reference, descriptor: Descriptor, file: BinaryIO, access: Access, *, limit: int
+    ) -> None:
+        """Write the blob to `file`, which is empty, and verify it; no more than a part of it is held in memory.
+
+        What broke off is continued. Where this raises, `file` may hold anything. Raises OSError where it can't be
+        written.
+        """
+        endpoint = self._endpoint(reference, access)
+        if descriptor.size > limit:
+            what = f"blob {descriptor.digest} of {reference} is larger"
+            raise over_limit(what, "base-layer", limit, needed=descriptor.size)
+        try:
+            self._read_blob(endpoint, reference, descriptor, access, Spool(file))
+        except Unwritten as error:
+            raise error.cause from None
+
     def has_manifest(self, reference: Reference, access: Access) -> Descriptor | None:
         """What the tag stands for, None where the registry does not have it; for those who are about to push."""
         try:
@@ -91,25 +109,48 @@ class Registry:
 
     def push_blob(self, reference: Reference, data: bytes, access: Access) -> Descriptor:
         """Upload `data` where the repository does not have it yet; a part that fails is tried again as a whole."""
+        descriptor = Descriptor(_BYTES, sha256(data), len(data))
+        if not self.has_blob(reference, descriptor.digest, access):
+            self._push(reference, descriptor.digest, data, access)
+        return descriptor
+
+    def push_file(self, reference: Reference, descriptor: Descriptor, file: BinaryIO, access: Access) -> None:
+        """Upload the blob that `file` holds, a part at a time."""
+        self._push(reference, descriptor.digest, FileBody(file, descriptor.size), access)
+
+    def has_blob(self, reference: Reference, digest: str, access: Access) -> bool:
+        """Whether the repository has the blob; for those who are about to push."""
         endpoint = self._endpoint(reference, access)
-        digest = sha256(data)
-        name = f"blob {digest} of {endpoint.repository}"
         there = self._ask("HEAD", endpoint, ("blobs", digest), access, PUSH)
         if there.status not in (HTTPStatus.OK, HTTPStatus.NOT_FOUND):
-            raise self._refusal(there, endpoint, name, access, "push")
-        if there.status == HTTPStatus.NOT_FOUND:
-            self._transport.retrying(lambda: self._upload(endpoint, name, digest, data, access))
-        return Descriptor(_BYTES, digest, len(data))
+            raise self._refusal(there, endpoint, f"blob {digest} of {endpoint.repository}", access, "push")
+        return there.status == HTTPStatus.OK
 
-    def push_manifest(self, reference: Reference, data: bytes, media_type: str, access: Access) -> Descriptor:
-        """Upload the manifest `data` under the reference's tag, which it takes from what had it."""
+    def mount_blob(self, reference: Reference, digest: str, origin: str, access: Access) -> bool:
+        """Whether the registry has taken the blob over from its repository `origin`.
+
+        It need not: it may lack the blob there, or the right to read it, or not know how. Then it has opened an upload
+        instead, which it forgets in time, and the blob is to be pushed.
+        """
         endpoint = self._endpoint(reference, access)
-        path = ("manifests", reference.tag)
+        query = f"?mount={digest}&from={quote(origin, safe='')}"
+        answer = self._ask("POST", endpoint, ("blobs", "uploads", query), access, PUSH, data=b"")
+        return answer.status == HTTPStatus.CREATED
+
+    def push_manifest(
+        self, reference: Reference, data: bytes, media_type: str, access: Access, *, tagged: bool = True
+    ) -> Descriptor:
+        """Upload the manifest `data` under the reference's tag, which it takes from what had it.
+
+        One that is not to be `tagged` is there by its digest alone, for an index that follows.
+        """
+        endpoint = self._endpoint(reference, access)
+        digest = sha256(data)
+        path = ("manifests", reference.tag if tagged else digest)
         answer = self._ask("PUT", endpoint, path, access, PUSH, headers={"Content-Type": media_type}, data=data)
-        name = f"{endpoint.repository}:{reference.tag}"
+        name = f"{endpoint.repository}:{reference.tag}" if tagged else f"{endpoint.repository}@{digest}"
         if answer.status != HTTPStatus.CREATED:
             raise self._refusal(answer, endpoint, name, access, "push")
-        digest = sha256(data)
         said = answer.headers.get("docker-content-digest", digest)
         if said != digest:
             raise corrupt(f"{endpoint} has taken {name} as {shown(said)}, not as {digest}")
@@ -173,26 +214,39 @@ class Registry:
             raise corrupt(f"{endpoint} says that {name} has the digest {shown(said)}, but it has {actual}")
         return Descriptor(media_type, actual, len(answer.body)), answer.body
 
-    def _read_blob(self, endpoint: Endpoint, reference: Reference, descriptor: Descriptor, access: Access) -> bytes:
+    def _read_blob(
+        self,
+        endpoint: Endpoint,
+        reference: Reference,
+        descriptor: Descriptor,
+        access: Access,
+        into: Spool | None = None,
+    ) -> bytes:
         name = f"blob {descriptor.digest} of {endpoint.repository}"
+        path, size = ("blobs", descriptor.digest), descriptor.size
         try:
-            answer = self._ask("GET", endpoint, ("blobs", descriptor.digest), access, PULL, size=descriptor.size)
+            answer = self._ask("GET", endpoint, path, access, PULL, size=size, into=into)
         except TooLarge as error:
             if "html" in error.media_type:
                 raise web_page(endpoint, name, "the blob") from None
             raise corrupt(f"{endpoint} gives more than the {descriptor.size} bytes of {name}") from None
         if answer.status != HTTPStatus.OK:
             raise self._refusal(answer, endpoint, name, access, "read")
-        actual = sha256(answer.body)
-        if actual == descriptor.digest and len(answer.body) == descriptor.size:
+        actual, length = (sha256(answer.body), len(answer.body)) if into is None else (into.digest, len(into))
+        if actual == descriptor.digest and length == descriptor.size:
             return answer.body
         if "html" in _media_type(answer):
             raise unexpected(endpoint, name, answer, "the blob")
-        if len(answer.body) != descriptor.size:
-            raise corrupt(f"{endpoint} gives {len(answer.body)} of the {descriptor.size} bytes of {name}")
+        if length != descriptor.size:
+            raise corrupt(f"{endpoint} gives {length} of the {descriptor.size} bytes of {name}")
         raise corrupt(f"{endpoint} gives something of the digest {actual} for {name}")
 
-    def _upload(self, endpoint: Endpoint, name: str, digest: str, data: bytes, access: Access) -> None:
+    def _push(self, reference: Reference, digest: str, data: Body, access: Access) -> None:
+        endpoint = self._endpoint(reference, access)
+        name = f"blob {digest} of {endpoint.repository}"
+        self._transport.retrying(lambda: self._upload(endpoint, name, digest, data, access))
+
+    def _upload(self, endpoint: Endpoint, name: str, digest: str, data: Body, access: Access) -> None:
         """One try of the two steps of a monolithic upload."""
         send = self._transport.attempt
         begun = self._ask("POST", endpoint, ("blobs", "uploads", ""), access, PUSH, data=b"", send=send)
@@ -223,9 +277,10 @@ class Registry:
         actions: str,
         *,
         headers: Mapping[str, str] | None = None,
-        data: bytes | None = None,
+        data: Body | None = None,
         limit: int | None = None,
         size: int | None = None,
+        into: Spool | None = None,
         send: Send | None = None,
     ) -> Answer:
         """The answer to a question, logged in where the registry wants that. `path` may be a whole URL."""
@@ -234,7 +289,8 @@ class Registry:
         field = self._tokens.known(endpoint, scope)
 
         ask: Send = send or self._transport.request
-        options = {name: value for name, value in (("limit", limit), ("size", size)) if value is not None}
+        given = (("limit", limit), ("size", size), ("into", into))
+        options = {name: value for name, value in given if value is not None}
 
         def sent() -> Answer:
             fields = {**(headers or {}), **({"Authorization": field} if field else {})}

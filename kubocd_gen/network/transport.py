@@ -17,7 +17,18 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
-from kubocd_gen.network.exchange import SLOWEST, Answer, Exchange, TooLarge, drain, new_exchange, prepared, sized
+from kubocd_gen.network.exchange import (
+    SLOWEST,
+    Answer,
+    Body,
+    Exchange,
+    Spool,
+    TooLarge,
+    drain,
+    new_exchange,
+    prepared,
+    sized,
+)
 from kubocd_gen.network.hosts import CONNECTIONS, LAST_WAIT, Host, Trouble
 from kubocd_gen.network.http_fields import range_start, retry_after, strong_etag
 from kubocd_gen.network.settings import CONNECT_TIMEOUT, Network, NetworkError
@@ -70,19 +81,21 @@ class Transport:
         url: str,
         *,
         headers: Mapping[str, str] | None = None,
-        data: bytes | None = None,
+        data: Body | None = None,
         limit: int = LIMITS.manifest,
         timeout: float | None = None,
         size: int | None = None,
+        into: Spool | None = None,
     ) -> Answer:
         """The final answer, whatever its status, after redirects and after up to five tries where failure may pass.
 
         `limit` is the body's in bytes, `timeout` the longest silence in seconds. `size` is the length that the body
         must have, in place of `limit`, given by who checks a digest: a body that broke off may then be continued though
-        the server gives no ETag. Credentials in `headers` stay with the host of `url`. Raises NetworkError:
-        `registry-failed`, `offline`, and TooLarge.
+        the server gives no ETag. The body of a 200 goes `into` a Spool where one is given, and is empty in the answer.
+        Credentials in `headers` stay with the host of `url`. Raises NetworkError: `registry-failed`, `offline`, and
+        TooLarge.
         """
-        exchange = new_exchange(method, url, headers, data, limit, timeout, size)
+        exchange = new_exchange(method, url, headers, data, limit, timeout, size, into)
         return self.retrying(lambda: self._attempt(exchange))
 
     def attempt(
@@ -91,7 +104,7 @@ class Transport:
         url: str,
         *,
         headers: Mapping[str, str] | None = None,
-        data: bytes | None = None,
+        data: Body | None = None,
         limit: int = LIMITS.manifest,
         timeout: float | None = None,
     ) -> Answer:

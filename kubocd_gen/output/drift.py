@@ -33,7 +33,7 @@ def drift_lines(changes: Sequence[FileChange], folder: str, *, full: bool) -> It
     for change in changes:
         if change.is_record:
             continue
-        lines = list(_difference(change, f"{folder}/{change.path}"))
+        lines = list(difference(change.before, change.after, f"{folder}/{change.path}"))
         allowed = len(lines) if full else min(_LINES, left)
         yield from lines[:allowed]
         if len(lines) > allowed:
@@ -50,15 +50,16 @@ def drift_summary(changes: Sequence[FileChange]) -> str:
     return f"{len(files)} file{' differs' if len(files) == 1 else 's differ'} ({', '.join(counts)})"
 
 
-def _difference(change: FileChange, path: str) -> Iterator[str]:
-    old = "/dev/null" if change.before is None else f"a/{path}"
-    new = "/dev/null" if change.after is None else f"b/{path}"
-    before, after = _lines(change.before), _lines(change.after)
+def difference(old: bytes | None, new: bytes | None, path: str) -> Iterator[str]:
+    """A unified difference of one file, None being no file; of what is no text, or very long, only that it differs."""
+    old_name = "/dev/null" if old is None else f"a/{path}"
+    new_name = "/dev/null" if new is None else f"b/{path}"
+    before, after = _lines(old), _lines(new)
     if before is None or after is None:
-        yield f"Files {old} and {new} differ: {_what(change.before)}, {_what(change.after)}"
+        yield f"Files {old_name} and {new_name} differ: {_what(old)}, {_what(new)}"
         return
-    lines = list(difflib.unified_diff(before, after, old, new, n=_CONTEXT, lineterm=""))
-    yield from lines or [f"Files {old} and {new} differ in their line breaks"]
+    lines = list(difflib.unified_diff(before, after, old_name, new_name, n=_CONTEXT, lineterm=""))
+    yield from lines or [f"Files {old_name} and {new_name} differ in their line breaks"]
 
 
 def _lines(content: bytes | None) -> list[str] | None:

@@ -196,3 +196,38 @@ def indexed_charts(files: Mapping[str, bytes]) -> tuple[IndexedChart, ...]:
                 digest = hashlib.sha256(files[url.removeprefix("./")]).hexdigest()
                 found.add(IndexedChart(str(name), str(entry.get("version")), digest))
     return tuple(sorted(found))
+
+
+@dataclass(frozen=True, slots=True)
+class OfferedChart:
+    """A version of a chart, in the words of an `index.yaml` that nobody has checked; "" for what it does not say."""
+
+    name: str
+    version: str
+    app_version: str
+    description: str
+    created: str
+    url: str
+
+
+def offered_charts(text: bytes) -> tuple[OfferedChart, ...]:
+    """What an index offers, in its order. Raises KcdError `bad-index` where it can't be read."""
+    try:
+        return tuple(
+            OfferedChart(
+                name,
+                version,
+                _text(entry, "appVersion"),
+                _text(entry, "description"),
+                _text(entry, "created"),
+                next(iter(_urls(shown(name), entry)), ""),
+            )
+            for (name, version), entry in _entries(_load(text))
+        )
+    except _Bad as bad:
+        raise KcdError(str(bad), code=bad.code) from None
+
+
+def _text(entry: Mapping[str, Any], key: str) -> str:
+    value = _given(entry.get(key))
+    return value if isinstance(value, str) else ""

@@ -6,9 +6,11 @@ come out of Git or a download, so nothing in it is believed before its digest is
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from pathlib import Path
+from typing import BinaryIO
 
 from kubocd_gen.diagnostics import KcdError, Position
 from kubocd_gen.packages.limits import LIMITS, Limits, over_limit
@@ -26,6 +28,7 @@ from kubocd_gen.packages.reference import Reference
 
 # BuildKit lists its attestations beside the images that they are about.
 _ATTESTATION = "vnd.docker.reference.type"
+_CHUNK = 1 << 20
 _VENDOR = "vendor the package again, with 'kcd-gen vendor' or 'skopeo copy'"
 
 
@@ -40,7 +43,8 @@ class OciLayout:
         self._folder = path
         self._limits = limits
         self.path = Path(name or path)
-        self._named: dict[str, list[object]] | None = None  # the index's entries, not yet parsed, by reference name
+        self._index: list[object] | None = None  # its entries, not yet parsed
+        self._named: dict[str, list[object]] | None = None  # those with a reference name
 
     def references(self) -> tuple[str, ...]:
         """The names that the layout gives its images, sorted."""
@@ -52,20 +56,29 @@ class OciLayout:
         An image index stands for the one manifest that it holds. Raises KcdError: `bad-layout` where the layout is not
         as the specification says, `ambiguous-package` where the name stands for two images.
         """
+        descriptor = self.find(str(reference))
+        return None if descriptor is None else self._only_manifest(reference, descriptor)
+
+    def find(self, name: str | None) -> Descriptor | None:
+        """What the layout calls `name`, an index too, or the only one that it holds where `name` is None.
+
+        Raises KcdError: `bad-layout`, and `ambiguous-package` where that is not one.
+        """
         position = self._at("index.json")
-        entries = self._images().get(str(reference), [])
-        found = {descriptor.digest: descriptor for descriptor in _descriptors(entries, f"entry {reference}", position)}
+        entries = self._entries() if name is None else self._images().get(name, [])
+        what = self.path if name is None else name
+        found = {descriptor.digest: descriptor for descriptor in _descriptors(entries, f"entry {what}", position)}
         if len(found) > 1:
+            names = ", ".join(self.references())
             raise KcdError(
-                f"{reference} stands for {len(found)} images: {', '.join(sorted(found))}",
+                f"{what} stands for {len(found)} images: {', '.join(sorted(found))}",
                 code="ambiguous-package",
                 position=position,
-                hint="remove the entries of index.json that are out of date",
+                hint="remove the entries of index.json that are out of date"
+                if name or not names
+                else f"name one of them behind a colon: {names}",
             )
-        if not found:
-            return None
-        (descriptor,) = found.values()
-        return self._only_manifest(reference, descriptor)
+        return next(iter(found.values()), None)
 
     def read_blob(self, descriptor: Descriptor, *, limit: int = LIMITS.layer) -> bytes:
         """The blob's bytes, verified.
@@ -98,6 +111,26 @@ class OciLayout:
             )
         return data
 
+    def copy_blob(self, descriptor: Descriptor, file: BinaryIO) -> None:
+        """Write the blob to `file`, verified, a part at a time. Raises KcdError, and OSError where `file` can't be."""
+        position = self.position(descriptor)
+        digest, length = hashlib.sha256(), 0
+        try:
+            source = open(self._folder / _blob(descriptor), "rb", opener=_open_without_waiting)  # noqa: SIM115 - below
+        except OSError as error:
+            raise KcdError(
+                f"the blob can't be read: {error.strerror}", code="corrupt-blob", position=position
+            ) from None
+        with source:
+            if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
+                raise KcdError("the blob is not a regular file", code="bad-layout", position=position)
+            while length <= descriptor.size and (chunk := source.read(_CHUNK)):
+                digest.update(chunk)
+                length += len(chunk)
+                file.write(chunk)
+        if length != descriptor.size or f"sha256:{digest.hexdigest()}" != descriptor.digest:
+            raise KcdError("the blob is not what its digest and size say", code="corrupt-blob", position=position)
+
     def has(self, descriptor: Descriptor) -> bool:
         """Whether a file of that digest is there, whatever it holds."""
         return (self._folder / _blob(descriptor)).is_file()
@@ -108,10 +141,22 @@ class OciLayout:
 
     def _images(self) -> dict[str, list[object]]:
         if self._named is None:
-            self._named = self._read_index()
+            named: dict[str, list[object]] = {}
+            for entry in self._entries():
+                # An entry without a name, or not of the right form, is in nobody's way until somebody asks for it.
+                annotations = entry.get("annotations") if isinstance(entry, dict) else None
+                name = annotations.get(REF_NAME) if isinstance(annotations, dict) else None
+                if isinstance(name, str):
+                    named.setdefault(name, []).append(entry)
+            self._named = named
         return self._named
 
-    def _read_index(self) -> dict[str, list[object]]:
+    def _entries(self) -> list[object]:
+        if self._index is None:
+            self._index = self._read_index()
+        return self._index
+
+    def _read_index(self) -> list[object]:
         marker = self._read_json("oci-layout")
         if not str(marker.get("imageLayoutVersion")).startswith("1."):
             raise KcdError(
@@ -120,14 +165,7 @@ class OciLayout:
                 position=self._at("oci-layout"),
                 hint='kcd-gen reads {"imageLayoutVersion": "1.0.0"}',
             )
-        named: dict[str, list[object]] = {}
-        for entry in _manifests(self._read_json("index.json"), "index.json", self._at("index.json")):
-            # An entry without a name, or not of the right form, is in nobody's way until somebody asks for it.
-            annotations = entry.get("annotations") if isinstance(entry, dict) else None
-            name = annotations.get(REF_NAME) if isinstance(annotations, dict) else None
-            if isinstance(name, str):
-                named.setdefault(name, []).append(entry)
-        return named
+        return _manifests(self._read_json("index.json"), "index.json", self._at("index.json"))
 
     def _only_manifest(self, reference: Reference, descriptor: Descriptor) -> Descriptor:
         if descriptor.media_type not in (INDEX_TYPE, DOCKER_LIST_TYPE):

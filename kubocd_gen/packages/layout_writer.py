@@ -6,12 +6,15 @@ at a time: a file appears complete or not at all, and what other tools have put 
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+from uuid import uuid4
 
 from kubocd_gen.diagnostics import KcdError, Position
 from kubocd_gen.files import locked_folder, write_whole
@@ -49,13 +52,33 @@ class LayoutWriter:
                 write_whole(target, data)
         return descriptor
 
+    def take_blob(self, descriptor: Descriptor, fill: Callable[[BinaryIO], None]) -> bool:
+        """Have the blob in the layout, which `fill` writes to a file, verified; whether that was needed."""
+        target = self.path / "blobs" / "sha256" / descriptor.hex
+        with self._writing():
+            if _is_whole(target, descriptor):
+                return False
+            self._make()
+            staged = target.with_name(f".kcd-gen-{uuid4().hex}")
+            try:
+                with staged.open("xb") as file:
+                    fill(file)
+                    file.flush()
+                    os.fsync(file.fileno())
+                staged.replace(target)
+            finally:
+                staged.unlink(missing_ok=True)
+        return True
+
     def tagged(self, reference: Reference) -> Descriptor | None:
         """What the layout calls `reference`; None where it names none so, or is not there yet."""
-        if not self.path.is_dir() or not any((self.path / part).exists() for part in _PARTS):
-            return None
-        return OciLayout(self.path, self._name).resolve(reference)
+        return OciLayout(self.path, self._name).resolve(reference) if self._is_there() else None
 
-    def tag(self, reference: Reference, descriptor: Descriptor, *, move: bool = True) -> bool:
+    def named(self, name: str) -> Descriptor | None:
+        """What the layout calls so, an index of images, too; None where it has no such name, or is not there yet."""
+        return OciLayout(self.path, self._name).find(name) if self._is_there() else None
+
+    def tag(self, reference: Reference | str, descriptor: Descriptor, *, move: bool = True) -> bool:
         """Name a manifest that is in the layout; whether that changed anything.
 
         With `move` a name that stands for another manifest is moved to this one; without, it is the KcdError
@@ -102,6 +125,9 @@ class LayoutWriter:
                 path.unlink()
             return gone, len(stale)
 
+    def _is_there(self) -> bool:
+        return self.path.is_dir() and any((self.path / part).exists() for part in _PARTS)
+
     def _make(self) -> None:
         marker = self.path / "oci-layout"
         if marker.exists():
@@ -142,7 +168,7 @@ class LayoutWriter:
             ) from error
 
 
-def tag_exists(reference: Reference, where: str, digest: str, descriptor: Descriptor) -> KcdError:
+def tag_exists(reference: Reference | str, where: str, digest: str, descriptor: Descriptor) -> KcdError:
     """The error for a name that stands for something else already."""
     return KcdError(
         f"{reference} is in {where} already, as {digest}; this package is {descriptor.digest}",
@@ -168,7 +194,7 @@ def _needed(entries: list[Any], layout: OciLayout, position: Position) -> set[st
     return found
 
 
-def _entry(reference: Reference, descriptor: Descriptor) -> dict[str, Any]:
+def _entry(reference: Reference | str, descriptor: Descriptor) -> dict[str, Any]:
     return {
         "mediaType": descriptor.media_type,
         "digest": descriptor.digest,
@@ -193,5 +219,17 @@ def _holds(path: Path, data: bytes) -> bool:
     try:
         status = path.lstat()
         return stat.S_ISREG(status.st_mode) and status.st_size == len(data) and path.read_bytes() == data
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def _is_whole(path: Path, descriptor: Descriptor) -> bool:
+    """Is `path` a regular file with the content that its digest says?"""
+    try:
+        status = path.lstat()
+        if not stat.S_ISREG(status.st_mode) or status.st_size != descriptor.size:
+            return False
+        with path.open("rb") as file:
+            return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}" == descriptor.digest
     except (FileNotFoundError, NotADirectoryError):
         return False

@@ -25,6 +25,7 @@ class Limits:
     text: int = 5 * MIB  # a YAML file of a package: Helm takes no larger file in a chart, and these are smaller
     extended_header: int = 16 * KIB  # times, owners and attributes of one member, or a long name
     gzip_members: int = 10_000  # a count: parallel packers write a few; each costs time before it yields a byte
+    base_layer: int = 4 * GIB  # of a server image's base, packed: it passes through a file, and nothing unpacks it
     manifest: int = 4 * MIB  # JSON about images: up to this size registries must take one (distribution specification)
     token: int = 4 * MIB  # what a registry answers when it is asked for a token
     chart_members: int = 50_000  # a count: headers in all charts of a package; each costs time, and large ones have 300

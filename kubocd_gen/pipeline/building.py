@@ -174,16 +174,13 @@ def _kept_output(key: str) -> ReleaseOutput:
 
 
 def _release_output(one: CompiledRelease, root: Path) -> ReleaseOutput:
-    release, package = one.release, one.rendered.resolved.package
+    release = one.release
     path = f"flux/{release.namespace}/{release.name}.yaml"
     if release.suspended:
         text = keep_written_helm_releases(read_written(root, path), one.documents)
     else:
         text = emit_documents(one.documents)
-    charts = [name for name in sorted(package.files) if name == "index.yaml" or name.endswith(".tgz")]
-    folder = f"hr/{release.namespace}/{release.name}"
-    files = [OutputFile(path, text.encode())]
-    files += [OutputFile(f"{folder}/{name}", package.files[name]) for name in charts]
+    files = [OutputFile(path, text.encode()), *(OutputFile(name, data) for name, data in one.charts().items())]
     return ReleaseOutput(release.namespace, release.name, tuple(files), keep=release.suspended)
 
 

@@ -25,6 +25,7 @@ from kubocd_gen.project import Cluster, Flags, Project, load_project, project_pa
 from kubocd_gen.revisions.checkout import Checkout, open_revision
 from kubocd_gen.revisions.git import Revision, find_repository
 from kubocd_gen.sources.discovery import display_path, find_files
+from kubocd_gen.sources.documents import WRITTEN
 
 _UNREAD = Path("output")  # where flags name no output: it is neither read nor written
 
@@ -246,7 +247,7 @@ def _sources_alike(old: Side, cluster: Cluster, new: Side, other: Cluster) -> bo
 
 def _files(project: Project, cluster: Cluster) -> list[tuple[str, str]] | None:
     """What a cluster is compiled from: names and digests; None where something can't be read."""
-    ignored = [one.output / folder for one in project.clusters for folder in ("flux", "hr")]
+    ignored = [one.output / folder for one in project.clusters for folder in WRITTEN]
     files, errors = find_files(cluster.sources, project.root, ignored)
     found = [(display_path(path, project.root), _digest(path)) for path in files]
     return None if errors or any(digest is None for _, digest in found) else [(one, str(two)) for one, two in found]

@@ -59,6 +59,13 @@ class CompiledRelease:
     def release(self) -> Release:
         return self.rendered.resolved.release
 
+    def charts(self) -> dict[str, bytes]:
+        """Its Helm repository: the index and the archives, named `hr/<namespace>/<release>/<file>`, sorted."""
+        files = self.rendered.resolved.package.files
+        folder = f"hr/{self.release.namespace}/{self.release.name}"
+        names = [name for name in sorted(files) if name == "index.yaml" or name.endswith(".tgz")]
+        return {f"{folder}/{name}": files[name] for name in names}
+
 
 @dataclass(frozen=True, slots=True)
 class Compilation:

@@ -104,6 +104,12 @@ def _unreadable(what: str, error: OSError, display: str) -> KcdError:
     return KcdError(f"{what}: {error.strerror}", code="unreadable-source", position=Position(display), hint=hint)
 
 
+def checkout_root(directory: Path) -> Path | None:
+    """The Git checkout that `directory` lies in, without links; None where it lies in none."""
+    real = Path(os.path.realpath(directory))
+    return next((folder for folder in (real, *real.parents) if (folder / ".git").exists()), None)
+
+
 def display_path(path: Path, root: Path) -> str:
     """`path` as messages and reports name it: relative to `root`, else to the current directory, else absolute."""
     absolute = path.absolute()

@@ -16,6 +16,7 @@ from kubocd_gen.sources.positions import find_position
 from kubocd_gen.sources.yaml_errors import YamlError
 from kubocd_gen.sources.yaml_reader import Fault, read_documents
 
+WRITTEN = ("flux", "hr", "server")  # by kcd-gen, in an output
 KUBOCD_GROUP = "kubocd.kubotal.io"
 KUBOCD_CHART = "kubocd-ctrl"
 # A Config can be carried by a HelmRelease whose chart is named in the OCIRepository of another file.
@@ -110,13 +111,13 @@ def read_resources(
 ) -> Sources:
     """What is in `sources`.
 
-    What is not YAML is an error where it mentions KuboCD, and is passed over elsewhere. So are `flux/` and `hr/` of the
+    What is not YAML is an error where it mentions KuboCD, and is passed over elsewhere. So are kcd-gen's folders in the
     `outputs`, which may lie inside the sources. `places` are those of the sources in the project file; `origin` is put
     before the names of files.
     """
     resources: list[Resource] = []
     configs: list[KcdErrors] = []
-    written = [output / folder for output in outputs for folder in ("flux", "hr")]
+    written = [output / folder for output in outputs for folder in WRITTEN]
     files, unread = find_files(sources, root, written, places)
     for error in unread:
         findings.error(error)

@@ -1,0 +1,134 @@
+"""`kcd-gen migrate`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kubocd_gen.cli.options import (
+    flags_of,
+    format_option,
+    jobs_option,
+    option,
+    progress_option,
+    project_options,
+    quiet_option,
+)
+from kubocd_gen.cli.problems import say_problems
+from kubocd_gen.cli.progress import progress
+from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors, Position
+from kubocd_gen.helm.binary import find_helm
+from kubocd_gen.helm.engine import Helm
+from kubocd_gen.migration.checking import Checked
+from kubocd_gen.migration.checking import check as check_dump
+from kubocd_gen.migration.dump import MAX_BYTES, read_dump
+from kubocd_gen.migration.live import Live, live_cluster
+from kubocd_gen.migration.report import migration_report
+from kubocd_gen.migration.text import text_lines
+from kubocd_gen.pipeline import compile_cluster
+from kubocd_gen.pipeline.packages import package_sources, project_lock
+from kubocd_gen.project import Cluster, Project, load_project
+
+DIFFERENCE = 3
+_KUBOCD_NAMESPACE = "kubocd"
+
+
+@click.group()
+def migrate() -> None:
+    """Go from KuboCD's controller to Flux and kcd-gen, without installing anything anew."""
+
+
+@migrate.command("check")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@project_options
+@option("--helm", metavar="PATH", help="The helm binary to use, instead of the one installed beside kcd-gen.")
+@format_option
+@jobs_option
+@quiet_option
+@option("--debug", is_flag=True, help="Print tracebacks, and keep what helm is given in .kcd-gen-debug/.")
+@progress_option
+def check(**given: Any) -> int:
+    """Say what stands between a running cluster and the compiled output, and the next command.
+
+    FILE is what kubectl printed, YAML or JSON (which is read ten times as fast); - is standard input. No cluster is
+    talked to. Exit code 0: nothing is in the way of the command at the end; 3: it changes what the warnings say;
+    1: an error stops here.
+
+    \b
+    kubectl get releases.kubocd.kubotal.io,helmreleases,helmrepositories,ocirepositories \\
+        -A -o json --show-managed-fields > live.json
+    kcd-gen migrate check live.json
+    kcd-gen migrate check --cluster prod live.json more.yaml
+    """
+    findings = Findings()
+    checked: Checked | None = None
+    try:
+        checked = _check(given, findings)
+    except (KcdError, KcdErrors) as error:
+        findings.error(error)
+    if given["format_"] == "json":
+        click.echo(json.dumps(migration_report(checked, list(findings)), indent=1))  # ASCII, whatever a dump holds
+    elif checked is not None:
+        for line in text_lines(checked, _again(given["files"]), quiet=given["quiet"]):
+            click.echo(line)
+    code = say_problems(findings, quiet=True)  # what else the sources say, a build says
+    severities = {one.severity for one in checked.findings} if checked else set()
+    return code or (1 if "error" in severities else DIFFERENCE if "warning" in severities else 0)
+
+
+def _check(given: Mapping[str, Any], findings: Findings) -> Checked | None:
+    """None where the sources have errors, which are told: beside half of what compiles a dump says the wrong things."""
+    sys.setswitchinterval(0.0005)  # as in `build`
+    jobs = given["jobs"] or os.cpu_count() or 1
+    project = load_project(flags_of(given), Path.cwd())
+    cluster = _only_cluster(project)
+    live = _live(given["files"])
+    binary = find_helm(given["helm"])
+    helm = Helm(binary, jobs=jobs, debug_dir=Path(".kcd-gen-debug") if given["debug"] else None)
+    with progress(wanted=not given["no_progress"]) as line:
+        packages = package_sources(project, line, lock=project_lock(project), jobs=jobs)
+        try:
+            compilation = compile_cluster(project, cluster, packages, helm, findings)
+            for warning in packages.warnings():
+                findings.warning(warning)
+        finally:
+            packages.close()
+    if any(one.severity == "error" for one in findings):
+        return None
+    return check_dump(live, compilation, cluster.kubocd_namespace or _KUBOCD_NAMESPACE)
+
+
+def _only_cluster(project: Project) -> Cluster:
+    if len(project.clusters) == 1:
+        return project.clusters[0]
+    names = ", ".join(cluster.name for cluster in project.clusters)
+    hint = f"say which one it is: --cluster NAME; the project has: {names}"
+    raise KcdError("a dump is of one cluster, and the project has several", code="usage", hint=hint)
+
+
+def _live(files: tuple[str, ...]) -> Live:
+    objects = [one for name in files for one in read_dump(_bytes(name), "standard input" if name == "-" else name)]
+    return live_cluster(objects)
+
+
+def _bytes(name: str) -> bytes:
+    try:
+        with click.open_file(name, "rb") as file:
+            data: bytes = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        what = f"the dump can't be read: {error.strerror}"
+        raise KcdError(what, code="bad-dump", position=Position(name)) from error
+    return data
+
+
+def _again(files: tuple[str, ...]) -> list[str]:
+    """The command that was given, with the dump that is yet to be made instead of those that were read."""
+    words = [word for word in sys.argv[1:] if word not in files]
+    named = [name for name in files if name != "-"]
+    return ["kcd-gen", *words, named[0] if len(named) == 1 else "live.json"]

@@ -1,0 +1,204 @@
+"""`kcd-gen serve`."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kubocd_gen.cli.options import (
+    flags_of,
+    jobs_option,
+    option,
+    progress_option,
+    project_options,
+    quiet_option,
+    writing_options,
+)
+from kubocd_gen.cli.problems import say_problems
+from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors, Position, printable
+from kubocd_gen.project import Flags, Project, load_project, project_path
+from kubocd_gen.server.places import PORT
+from kubocd_gen.sources.discovery import display_path
+
+if TYPE_CHECKING:
+    from kubocd_gen.server.http import Server
+
+
+@click.command()
+@project_options
+@option("--host", default="127.0.0.1", show_default=True, metavar="NAME", help="The address to listen on.")
+@option(
+    "--port", type=click.IntRange(0, 65535), default=PORT, show_default=True, help="The port; 0 for any that is free."
+)
+@option("--watch", is_flag=True, help="Build first, and again whenever something changes that the build depends on.")
+@writing_options
+@option("--helm", metavar="PATH", help="The helm binary to use, instead of the one installed beside kcd-gen.")
+@jobs_option
+@quiet_option
+@option("--verbose", "-v", is_flag=True, help="Print what is unchanged, too.")
+@option("--debug", is_flag=True, help="Print tracebacks, and keep what helm is given in .kcd-gen-debug/.")
+@progress_option
+def serve(**given: Any) -> int:
+    """Serve a cluster's output over HTTP, for development.
+
+    hr/ is served as the container in the cluster serves it, and / is a page that lists Releases and charts. Without
+    --watch nothing is built: neither helm nor packages are needed, and of the flags that a build has only --output,
+    --project and --cluster count.
+
+    \b
+    kcd-gen serve                               # the project's one cluster
+    kcd-gen serve --cluster staging --watch     # built now, and again after each change
+    kcd-gen serve --output deploy/prod --port 0 # a folder, on any free port
+    """
+    findings = Findings()
+    try:
+        _serve(given, findings)
+    except (KcdError, KcdErrors) as error:
+        findings.error(error)
+    except KeyboardInterrupt:  # how a server is meant to end
+        click.echo("", err=True)  # behind the terminal's ^C
+        return 0
+    return say_problems(findings, quiet=given["quiet"])
+
+
+def _serve(given: Mapping[str, Any], findings: Findings) -> None:
+    from kubocd_gen.server import http  # 20 ms, as the modules below
+    from kubocd_gen.server.site import Site
+
+    flags = flags_of(given)
+    output = _output(flags, watch=given["watch"])
+    server = _server(given["host"], given["port"])
+    address = _address(server.socket)
+    only_here = ipaddress.ip_address(server.socket.getsockname()[0]).is_loopback
+    site = Site(output, address=address, only_here=only_here)
+
+    def answer(request: http.Request) -> http.Response:
+        try:
+            return site.answer(request)
+        except Exception as error:  # noqa: BLE001 - the next request may fare better
+            from kubocd_gen.cli import say_defect
+
+            say_defect(error)
+            return http.plain(500)
+
+    def log(method: str, target: str, status: int) -> None:
+        if not given["quiet"] and (target.startswith("/hr/") or (status >= 400 and target != "/favicon.ico")):
+            click.echo(printable(f"{method} {target} {status}"), err=True)
+
+    _say(f"Serving {display_path(output, Path.cwd())} at http://{address}/ (Ctrl-C ends it)")
+    if not only_here:
+        findings.warning(_exposed(given["host"]))
+        say_problems(findings, quiet=given["quiet"])
+    server.answer, server.log = answer, log
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    if given["watch"]:
+        _build_on_change(given, flags, site)
+    while True:  # a wait without end can miss a signal that comes just before it
+        time.sleep(0.2)
+
+
+def _output(flags: Flags, *, watch: bool) -> Path:
+    """The folder to serve. Raises KcdError or KcdErrors."""
+    if watch:
+        return _one_cluster(load_project(flags, Path.cwd())).clusters[0].output
+    if flags.sources:
+        hint = "add --watch, or give --output alone"
+        raise KcdError("--source is for --watch; without it nothing is built", code="usage", hint=hint)
+    output = flags.output or _one_cluster(load_project(flags, Path.cwd())).clusters[0].output
+    if not output.is_dir():
+        raise KcdError(
+            "the output to serve does not exist",
+            code="missing-output",
+            position=Position(display_path(output, Path.cwd())),
+            hint="run 'kcd-gen build' first, or give --watch",
+        )
+    return output
+
+
+def _one_cluster(project: Project) -> Project:
+    names = [cluster.name for cluster in project.clusters]
+    if len(names) > 1:
+        hint = f"choose it with --cluster: {', '.join(names)}"
+        raise KcdError("several clusters are there, and one is served", code="usage", hint=hint)
+    return project
+
+
+def _server(host: str, port: int) -> Server:
+    from kubocd_gen.server.http import Server
+
+    try:
+        return Server(host, port)
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise KcdError(
+            f"can't listen on port {port} of {host}: {reason}",
+            code="unusable-address",
+            hint="choose another with --port, or any that is free with --port 0; --host is an address of this machine",
+        ) from error
+
+
+def _address(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _exposed(host: str) -> KcdError:
+    return KcdError(
+        f"whoever reaches this machine at {host} can read the charts",
+        code="exposed-address",
+        hint="this server is made for development, with neither TLS nor a login",
+    )
+
+
+def _build_on_change(given: Mapping[str, Any], flags: Flags, site: Any) -> None:
+    """Build now and after each change, for ever."""
+    from kubocd_gen.cli.build import attempt
+    from kubocd_gen.report import text_report
+    from kubocd_gen.server.page import LastBuild
+    from kubocd_gen.server.watching import Snapshot, Watched, changed, look, wait_for_change, watched
+
+    project_file = None if flags.sources else project_path(flags, Path.cwd()).absolute()
+    what = Watched((project_file,) if project_file else (), Path.cwd())
+    seen: Snapshot = {}
+
+    def load() -> Project:
+        nonlocal what, seen
+        file = look(Watched((project_file,), Path.cwd())) if project_file else {}
+        project = _one_cluster(load_project(flags, Path.cwd()))
+        what = watched(project, project_file)
+        seen = {**look(what), **file}
+        site.output = project.clusters[0].output
+        return project
+
+    while True:
+        seen = look(what)
+        built, problems, _ = attempt({**given, "check": False, "dry_run": False, "format_": "text"}, load)
+        lines = list(text_report(built, verbose=given["verbose"]))
+        if not given["quiet"]:
+            for line in lines:
+                _say(line)
+        say_problems(problems, quiet=given["quiet"])
+        errors = tuple(one for one in problems if one.severity == "error")
+        site.built = LastBuild(time.time(), lines[-1] if lines else "", errors)
+        after = wait_for_change(what, seen)
+        if not given["quiet"]:
+            _say(f"{time.strftime('%H:%M:%S')} {_told(changed(seen, after))}")
+
+
+def _told(paths: list[str]) -> str:
+    first = display_path(Path(paths[0]), Path.cwd())
+    more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+    return printable(f"{first}{more} changed")
+
+
+def _say(line: str) -> None:
+    click.echo(line)
+    sys.stdout.flush()

@@ -1,0 +1,141 @@
+"""The commands that are printed to be pasted. Every name in them has been checked, and is quoted all the same."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+
+from kubocd_gen.migration.live import LiveObject
+from kubocd_gen.migration.presence import CONTROLLER
+
+_PLURAL = {
+    "OCIRepository": "ocirepositories",
+    "HelmRepository": "helmrepositories",
+    "HelmRelease": "helmreleases",
+    "Release": "releases.kubocd.kubotal.io",
+}
+_FLUX = "helmreleases,helmrepositories,ocirepositories"
+_OURS = (
+    "kustomizations.kustomize.toolkit.fluxcd.io,deployments,"
+    "validatingwebhookconfigurations,mutatingwebhookconfigurations"
+)
+_PRINTED = "-A -o json --show-managed-fields"
+DUMP = f"kubectl get releases.kubocd.kubotal.io,{_FLUX},{_OURS} {_PRINTED}"
+"""All that a check can use while KuboCD's CRDs are there."""
+DUMP_AFTER = f"kubectl get {_FLUX},{_OURS},customresourcedefinitions {_PRINTED}"
+"""The same once there are no Releases: asked for a kind that does not exist, kubectl prints nothing at all."""
+BACKUP = (
+    "kubectl get releases.kubocd.kubotal.io,contexts.kubocd.kubotal.io,configs.kubocd.kubotal.io,"
+    f"{_FLUX} -A -o yaml > before-kcd-gen.yaml"
+)
+DELETE_CRDS = "kubectl delete crd --ignore-not-found " + " ".join(
+    f"{name}.kubocd.kubotal.io" for name in ("releases", "contexts", "configs")
+)
+
+
+def scale_down(deployments: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """For namespace and name of each."""
+    for namespace, name in deployments:
+        yield f"kubectl -n {shlex.quote(namespace)} scale deployment {shlex.quote(name)} --replicas=0"
+
+
+def delete_webhooks(configurations: Iterable[LiveObject]) -> Iterator[str]:
+    for one in configurations:
+        yield f"kubectl delete {one.kind.lower()} {shlex.quote(one.name)}"
+
+
+def cure(kinds: Sequence[str], managers: Sequence[str], *, plain: bool) -> list[str]:
+    """Give the fields of `managers` to managers that kustomize-controller takes over.
+
+    That is the name `kubectl` where it is one manager, which was measured. Of several each needs a name of its own, or
+    the API server keeps the fields of one only; kustomize-controller goes by the beginning `kubectl`.
+    """
+    name = '"kubectl"' if plain else '"kubectl-\\(.manager)"'
+    chosen = f"IN(.manager; {', '.join(map(json.dumps, managers))})"
+    program = (
+        f".items |= map(select(any(.metadata.managedFields[]; {chosen})))"
+        f" | (.items[].metadata.managedFields[] | select({chosen})) |= (.manager = {name})"
+    )
+    return [
+        f"for kind in {' '.join(_PLURAL[kind] for kind in kinds)}; do",
+        '  kubectl get "$kind" -A -l app.kubernetes.io/managed-by=kcd-gen --show-managed-fields -o json |',
+        f"    jq {shlex.quote(program)} |",
+        "    kubectl replace -f -",
+        "done",
+    ]
+
+
+def reconcile(kustomizations: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Have Flux look again, and wait until it has: a Kustomization stays Ready while it does not."""
+    for namespace, name in kustomizations:
+        of, object_ = shlex.quote(namespace), _kustomization(name)
+        handled = "--for=jsonpath='{.status.lastHandledReconcileAt}'=\"$now\""
+        yield "now=$(date +%s)"
+        yield f'kubectl -n {of} annotate {object_} reconcile.fluxcd.io/requestedAt="$now" --overwrite'
+        yield f"kubectl -n {of} wait {object_} {handled} --timeout=15m"
+        yield f"kubectl -n {of} wait {object_} --for=condition=Ready --timeout=15m"
+
+
+def publish(output: str, namespace: str, name: str) -> Iterator[str]:
+    """Put the output into Git, and wait until Flux has applied that commit."""
+    of, object_ = shlex.quote(namespace), _kustomization(name)
+    revision = '"$(git rev-parse --abbrev-ref HEAD)@sha1:$(git rev-parse HEAD)"'
+    yield "kcd-gen build"
+    yield f"git add {shlex.quote(output)}"
+    yield "git commit -m 'Releases compiled by kcd-gen' && git push"
+    yield f"kubectl -n {of} wait {object_} --for=create --timeout=15m"
+    yield f"kubectl -n {of} wait {object_} --for=jsonpath='{{.status.lastAppliedRevision}}'={revision} --timeout=15m"
+
+
+def remove_owners(objects: Iterable[LiveObject]) -> Iterator[str]:
+    """A loop for each kind and namespace."""
+    patch = shlex.quote('[{"op":"remove","path":"/metadata/ownerReferences"}]')
+    for kind, namespace, names in _by_place(objects):
+        yield f"for name in {names}; do"
+        yield f'  kubectl -n {namespace} patch {_PLURAL[kind]} "$name" --type=json -p {patch}'
+        yield "done"
+
+
+def delete_releases(releases: Iterable[LiveObject]) -> Iterator[str]:
+    """`--cascade=orphan` is a second belt: nothing is owned by a Release any more."""
+    patch = shlex.quote('{"metadata":{"finalizers":null}}')
+    for _, namespace, names in _by_place(releases):
+        yield f"for name in {names}; do"
+        yield f'  kubectl -n {namespace} delete releases.kubocd.kubotal.io "$name" --wait=false --cascade=orphan'
+        yield f'  kubectl -n {namespace} patch releases.kubocd.kubotal.io "$name" --type=merge -p {patch}'
+        yield "done"
+
+
+def delete(objects: Iterable[LiveObject]) -> Iterator[str]:
+    for kind, namespace, names in _by_place(objects):
+        yield f"kubectl -n {namespace} delete {_PLURAL[kind]} {names}"
+
+
+def default_controller(namespace: str) -> list[tuple[str, str]]:
+    """What the chart `kubocd-ctrl` names its Deployment, installed under its own name."""
+    return [(namespace, f"{CONTROLLER}-ctrl-controller")]
+
+
+FIND_WEBHOOKS = (
+    "kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations -o json | "
+    + "jq -r "
+    + shlex.quote(
+        '.items[] | select(any(.webhooks[]?.rules[]?.apiGroups[]?; . == "kubocd.kubotal.io"))'
+        ' | "\\(.kind | ascii_downcase)/\\(.metadata.name)"'
+    )
+    + " | xargs -r kubectl delete"
+)
+
+
+def _kustomization(name: str) -> str:
+    return f"kustomizations.kustomize.toolkit.fluxcd.io/{shlex.quote(name)}"
+
+
+def _by_place(objects: Iterable[LiveObject]) -> Iterator[tuple[str, str, str]]:
+    places: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for one in objects:
+        places[one.kind, one.namespace].append(shlex.quote(one.name))
+    for (kind, namespace), names in sorted(places.items()):
+        yield kind, shlex.quote(namespace), " ".join(sorted(names))

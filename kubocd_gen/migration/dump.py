@@ -1,0 +1,112 @@
+"""What `kubectl get … -o yaml` (or json) printed, as the objects in it; and what was pasted instead of that."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from kubocd_gen.diagnostics import KcdError, Position
+from kubocd_gen.sources.yaml_errors import YamlError
+from kubocd_gen.sources.yaml_reader import read_documents
+
+MAX_BYTES = 512 * 1024 * 1024
+"""1,000 Releases with managedFields are some 40 MB of YAML, or 100 MB of JSON."""
+
+_KUBECTL = re.compile(
+    r"^(?:error: |Error from server|Unable to connect to the server|The connection to the server|No resources found)",
+    re.MULTILINE,
+)
+_TABLE = re.compile(r"^(?:NAMESPACE +)?NAME +[A-Z]")
+_SPACE = re.compile(r"\s*")
+_ASK = "print it with: kubectl get … -A -o json --show-managed-fields"
+
+Raw = Mapping[str, Any]
+
+
+def read_dump(data: bytes, path: str) -> list[Raw]:
+    """The objects of a dump, those of Lists one by one. Raises KcdError `bad-dump` or YamlError."""
+    if len(data) > MAX_BYTES:
+        raise _bad(f"it is larger than {MAX_BYTES // 2**20} MiB", path, "dump fewer kinds, or namespace by namespace")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _bad("it is no UTF-8 text", path, "PowerShell's '>' writes UTF-16; save it as UTF-8") from error
+    if not text.strip():
+        raise _bad(
+            "it is empty",
+            path,
+            "kubectl prints its errors on the terminal, and then nothing else; leave out kinds that it does not know",
+        )
+    if _TABLE.match(text):
+        raise _bad("it is the table that kubectl prints for people", path, _ASK)
+    if said := _KUBECTL.match(text):  # `error: …` would be YAML
+        raise _said(text, said, path)
+    documents = _json(text, path) if text.lstrip()[0] in "{[" else _yaml(text, path)
+    return [one for document in documents for one in _objects(document, text, path, {})]
+
+
+def _yaml(text: str, path: str) -> Iterator[Any]:
+    try:
+        for document in read_documents(text, path):
+            if document.error:
+                raise document.error
+            if document.value is not None:
+                yield document.value
+    except YamlError as error:
+        if said := _KUBECTL.search(text):
+            raise _said(text, said, path) from error
+        raise
+
+
+def _json(text: str, path: str) -> Iterator[Any]:
+    decoder, at = json.JSONDecoder(parse_constant=_refuse), 0
+    try:
+        while (at := _end_of_space(text, at)) < len(text):
+            value, at = decoder.raw_decode(text, at)
+            yield value
+    except RecursionError as error:
+        raise _bad("it is nested too deeply", path, _ASK) from error
+    except ValueError as error:
+        if said := _KUBECTL.search(text):
+            raise _said(text, said, path) from error
+        where = Position(path, error.lineno, error.colno) if isinstance(error, json.JSONDecodeError) else Position(path)
+        what = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+        hint = "was it cut off, or did '2>&1' put kubectl's messages into it?"
+        raise KcdError(f"this is not JSON: {what}", code="bad-dump", position=where, hint=hint) from error
+
+
+def _end_of_space(text: str, at: int) -> int:
+    found = _SPACE.match(text, at)
+    return found.end() if found else at
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(f"{name} is no number")
+
+
+def _objects(document: Any, text: str, path: str, inherited: Raw) -> Iterator[Raw]:
+    if not isinstance(document, Mapping):
+        if said := _KUBECTL.search(text):
+            raise _said(text, said, path)
+        raise _bad("it holds no Kubernetes objects", path, _ASK)
+    kind, items = document.get("kind"), document.get("items")
+    if isinstance(items, list) and (kind is None or (isinstance(kind, str) and kind.endswith("List"))):
+        # The API's own lists name the kind of their items once.
+        named = {"apiVersion": document.get("apiVersion"), "kind": (kind or "List").removesuffix("List")}
+        for item in items:
+            yield from _objects(item, text, path, named if named["kind"] else {})
+    else:
+        yield {**inherited, **document}
+
+
+def _said(text: str, said: re.Match[str], path: str) -> KcdError:
+    line = text[said.start() : said.start() + 200].splitlines()[0]
+    number = text.count("\n", 0, said.start()) + 1
+    hint = "a kind that the cluster does not have is left out of the command; '2>/dev/null' keeps messages out"
+    return KcdError(f"kubectl says in it: {line}", code="bad-dump", position=Position(path, number), hint=hint)
+
+
+def _bad(what: str, path: str, hint: str) -> KcdError:
+    return KcdError(f"this is no dump of a cluster: {what}", code="bad-dump", position=Position(path), hint=hint)

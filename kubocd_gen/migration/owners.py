@@ -1,0 +1,92 @@
+"""ownerReferences and field managers: what makes the garbage collector, or a field that nobody wants, stay on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kubocd_gen.compiler.wording import quoted
+from kubocd_gen.migration.findings import Finding, Situation
+from kubocd_gen.migration.live import LiveObject, Owner
+from kubocd_gen.migration.managers import is_taken_over, needs_cure, paths_besides
+from kubocd_gen.migration.specs import with_defaults
+
+_LISTED = 6  # fields of a manager that are named
+_GONE = {"HelmRelease": "uninstalled"}
+
+
+def dead_owner(it: Situation, one: LiveObject) -> Owner | None:
+    """The Release that the object is owned by and that does not exist (any more, or under that uid)."""
+    owner = one.release_owner
+    if owner is None or "Release" not in it.live.kinds:
+        return None
+    release = it.live.releases.get(f"{one.namespace}/{owner.name}")
+    return owner if release is None or (release.uid and owner.uid and release.uid != owner.uid) else None
+
+
+def owner_findings(it: Situation) -> Iterator[Finding]:
+    """Objects whose Release is gone, which the garbage collector is about to remove, and those whose Release lives."""
+    for one in it.live.flux.values():
+        owner = one.release_owner
+        if owner is None:
+            continue
+        if dead_owner(it, one):
+            release = it.live.releases.get(f"{one.namespace}/{owner.name}")
+            what = (
+                "is owned by an earlier Release of that name (another uid)"
+                if release
+                else "is owned by a Release that is not there"
+            )
+            yield Finding(
+                "error",
+                "dead-owner",
+                one.kind,
+                (one.key,),
+                f"{what}: the garbage collector removes it within seconds, and Flux uninstalls the chart",
+                "stop here, and take the ownerReferences away at once; the command is below",
+            )
+        elif "Release" in it.live.kinds:
+            yield Finding(
+                "note",
+                "owned",
+                one.kind,
+                (one.key,),
+                f"is owned by a Release, and would be {_GONE.get(one.kind, 'deleted')} with it",
+            )
+
+
+def manager_findings(it: Situation) -> Iterator[Finding]:
+    """Managers other than Flux on objects that are in Git, each with what it owns."""
+    for identity, document in it.documents.items():
+        one = it.live.flux.get(identity)
+        if one is None:
+            continue
+        if one.managers is None:
+            yield Finding(
+                "warning",
+                "no-managed-fields",
+                one.kind,
+                (one.key,),
+                "has no managedFields in the dump, so that nobody can say who keeps which field",
+                "dump again with --show-managed-fields",
+            )
+            continue
+        for manager in one.managers:
+            if needs_cure(manager):
+                paths = list(paths_besides(manager, with_defaults(document)))
+                more = f" and {len(paths) - _LISTED} more" if len(paths) > _LISTED else ""
+                gone = f"; it takes {', '.join(paths[:_LISTED])}{more} away" if paths else ""
+                yield Finding(
+                    "note",
+                    "co-owner",
+                    one.kind,
+                    (one.key,),
+                    f"is co-owned by {quoted(manager.name)} ({manager.operation}) until the cure{gone}",
+                )
+            elif is_taken_over(manager) and "f:spec" in manager.fields and manager.name.startswith("kubectl"):
+                yield Finding(
+                    "note",
+                    "edited-by-hand",
+                    one.kind,
+                    (one.key,),
+                    f"was changed by {quoted(manager.name)}, whose fields Flux takes over by itself",
+                )

@@ -1,0 +1,60 @@
+"""What a dump says as one JSON document, which `schemas/kcd-gen/migration-v1alpha1.json` describes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from kubocd_gen import __version__
+from kubocd_gen.diagnostics import Diagnostic
+from kubocd_gen.migration.checking import Checked
+from kubocd_gen.problems import diagnostic_report
+
+
+def migration_report(checked: Checked | None, diagnostics: Sequence[Diagnostic]) -> dict[str, Any]:
+    """JSON-like; without `checked` there was nothing to check, and `diagnostics` say why."""
+    return {
+        "apiVersion": "kcd-gen/v1alpha1",
+        "kind": "Migration",
+        "version": {"kcd-gen": __version__},
+        "cluster": checked.cluster if checked else None,
+        "summary": _summary(checked) if checked else None,
+        "findings": [
+            {
+                "severity": one.severity,
+                "code": one.code,
+                "kind": one.kind,
+                "objects": list(one.objects),
+                "message": one.message,
+                "hint": one.hint,
+                "details": dict(one.details),
+            }
+            for one in (checked.findings if checked else ())
+        ],
+        "next": _step(checked) if checked else None,
+        "diagnostics": [diagnostic_report(one) for one in diagnostics],
+    }
+
+
+def _summary(checked: Checked) -> dict[str, int]:
+    return {
+        "releases": checked.releases,
+        "live": checked.live,
+        "compiled": checked.compiled,
+        "applied": checked.applied,
+        **{
+            f"{severity}s": sum(one.severity == severity for one in checked.findings)
+            for severity in ("error", "warning", "note")
+        },
+    }
+
+
+def _step(checked: Checked) -> dict[str, Any]:
+    step = checked.step
+    return {
+        "step": step.name,
+        "number": step.number,
+        "title": step.title,
+        "commands": "\n".join(step.lines),
+        "dump": step.dump,
+    }

@@ -1,0 +1,75 @@
+"""What a dump says, for a terminal: the findings, where one stands, and the command."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+
+from kubocd_gen.diagnostics import printable
+from kubocd_gen.migration.checking import Checked
+from kubocd_gen.migration.findings import Finding
+
+_NAMED = 5
+_VERBS = {"is": "are", "has": "have", "was": "were", "runs": "run", "says": "say", "uninstalls": "uninstall"}
+_PLURAL = {"OCIRepository": "OCIRepositories", "HelmRepository": "HelmRepositories"}
+
+
+def text_lines(checked: Checked, again: Sequence[str], *, quiet: bool) -> Iterator[str]:
+    """`again` is the command that checks the next dump, whose file it ends with; with `quiet` errors alone."""
+    for one in checked.findings:
+        if one.severity == "error" or not quiet:
+            yield from _finding(one)
+    if quiet:
+        return
+    if checked.findings:
+        yield ""
+    yield printable(_headline(checked))
+    step = checked.step
+    yield ""
+    if step.dump is None:
+        yield step.title
+        return
+    number = f" (step {step.number} of 7)" if step.number else ""
+    yield f"next{number}: {step.title}"
+    yield from (f"    {printable(line)}" for line in step.lines)
+    yield "then look again:"
+    yield f"    {step.dump} > {shlex.quote(again[-1])}"
+    yield printable(f"    {shlex.join(again)}")
+
+
+def _headline(checked: Checked) -> str:
+    counts = {
+        severity: sum(one.severity == severity for one in checked.findings) for severity in ("error", "warning", "note")
+    }
+    said = (
+        ", ".join(f"{count} {word}{'' if count == 1 else 's'}" for word, count in counts.items() if count)
+        or "nothing to mind"
+    )
+    return (
+        f"{checked.cluster}: {checked.applied} of {checked.compiled} compiled resources are applied by Flux; "
+        f"{checked.releases} Release{'' if checked.releases == 1 else 's'} in the cluster; {said}"
+    )
+
+
+def _finding(one: Finding) -> Iterator[str]:
+    count = len(one.objects)
+    if count == 0:
+        who = f"the {one.kind}"
+    elif count == 1:
+        who = f"{one.kind} {one.objects[0]}"
+    else:
+        who = f"{count} {_PLURAL.get(one.kind, one.kind + 's')}"
+    separator = ":" if one.code.startswith("field-") or one.code == "would-reinstall" else ""
+    yield printable(
+        f"{one.severity}[{one.code}]: {who}{separator} {_in_plural(one.message) if count > 1 else one.message}"
+    )
+    if count > 1:
+        more = f" and {count - _NAMED} more" if count > _NAMED else ""
+        yield printable(f"    {', '.join(one.objects[:_NAMED])}{more}")
+    if one.hint:
+        yield printable(f"    {one.hint}")
+
+
+def _in_plural(message: str) -> str:
+    verb, _, rest = message.partition(" ")
+    return f"{_VERBS.get(verb, verb)} {rest}"

@@ -1,0 +1,151 @@
+"""Which request gets what: the rules of the container's nginx.conf, and the page at `/`, which only development has.
+
+A repository's index or a chart is had by its path as kcd-gen writes it and by no other spelling of it; `.`, `..`, `//`,
+encoded characters, dot files and links lead to 404. Where RFC 9110 leaves a choice (several ranges, `If-None-Match`
+beside `If-Modified-Since`, the form of an ETag) it is nginx's.
+"""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import os
+import re
+from collections.abc import Callable, Mapping
+from email.utils import formatdate, parsedate_to_datetime
+from http import HTTPStatus
+from pathlib import Path
+
+from kubocd_gen.server.content import open_below, open_folder, open_root
+from kubocd_gen.server.http import FilePart, Request, Response, plain
+
+CONTENT = re.compile(
+    r"/hr/(?P<namespace>[a-z0-9][a-z0-9.-]*)/(?P<release>[a-z0-9][a-z0-9.-]*)"
+    r"/(?P<file>index\.yaml|[A-Za-z0-9_](?:[A-Za-z0-9._+-]|%2[Bb])*\.tgz)(?:\?.*)?"
+)
+_RANGE = re.compile(r"([0-9]{0,18})-([0-9]{0,18})")
+_LEAST_GZIP = 20  # bytes; as nginx
+_MOST_GZIP = 8 * 1024 * 1024
+_CACHE = ("Cache-Control", "no-cache")  # stored, but asked for again each time: an ETag answers with 304
+
+Page = Callable[[Request], Response]
+
+
+def answer(request: Request, output: Path, page: Page) -> Response:
+    """What the request gets; `output` is the folder that holds `hr/`, and `page` answers at `/`."""
+    if request.method not in ("GET", "HEAD"):
+        return plain(405, ("Allow", "GET, HEAD"), text="only GET and HEAD")
+    path = request.target.partition("?")[0]
+    if path == "/":
+        return page(request)
+    if path == "/healthz":
+        return plain(200, text="ok")
+    if path == "/readyz":
+        return plain(200, text="ok") if has_charts(output) else plain(503, text="there is no hr/")
+    if found := CONTENT.fullmatch(request.target):
+        name = re.sub("%2[Bb]", "+", found["file"])
+        try:
+            descriptor = open_below(output, ("hr", found["namespace"], found["release"], name))
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE, errno.EIO):
+                return plain(500)
+            return plain(404, text="not found")
+        response = None
+        try:
+            response = _file(request, descriptor, is_yaml=name == "index.yaml")
+            return response
+        finally:
+            if response is None or not isinstance(response.body, FilePart):
+                os.close(descriptor)
+    return plain(404, text="not found")
+
+
+def has_charts(output: Path) -> bool:
+    """Whether there is a folder `hr/` to serve."""
+    try:
+        with open_root(output) as root, open_folder(root, "hr"):
+            return True
+    except OSError:
+        return False
+
+
+def _file(request: Request, descriptor: int, *, is_yaml: bool) -> Response:
+    """The open file, the part of it that is asked for, or that it is as the client knows it."""
+    status = os.fstat(descriptor)
+    modified, size = int(status.st_mtime), status.st_size
+    etag = f'"{modified:x}-{size:x}"'
+    fields = [("Content-Type", "application/yaml" if is_yaml else "application/gzip"), _CACHE]
+    fields.append(("Last-Modified", formatdate(modified, usegmt=True)))
+    if is_yaml:
+        fields.append(("Vary", "Accept-Encoding"))
+    whole = FilePart(descriptor, 0, size)
+    verdict = _condition(request.fields, etag, modified)
+    if verdict is not None:
+        return Response(verdict, (*fields, ("ETag", etag)))
+    if is_yaml and _LEAST_GZIP <= size <= _MOST_GZIP and _takes_gzip(request.fields.get("accept-encoding", "")):
+        data = gzip.compress(os.pread(descriptor, size, 0), 6, mtime=0)
+        return Response(200, (*fields, ("ETag", f"W/{etag}"), ("Content-Encoding", "gzip")), data)
+    fields += [("ETag", etag), ("Accept-Ranges", "bytes")]
+    wanted = request.fields.get("range", "")
+    if not wanted.startswith("bytes=") or not _same_version(request.fields.get("if-range"), etag, fields[2][1]):
+        return Response(200, tuple(fields), whole)
+    ranges = wanted.removeprefix("bytes=").split(",")
+    if len(ranges) > 1:
+        return Response(200, tuple(fields), whole)
+    bounds = _bounds(ranges[0].strip(), size)
+    if bounds is None:
+        return plain(416, ("Content-Range", f"bytes */{size}"))
+    start, end = bounds
+    fields.append(("Content-Range", f"bytes {start}-{end - 1}/{size}"))
+    return Response(206, tuple(fields), FilePart(descriptor, start, end - start))
+
+
+def _condition(given: Mapping[str, str], etag: str, modified: int) -> int | None:
+    """304 or 412 where a condition of the request says so. Of two that ask for a change both must see none."""
+    if "if-match" in given and not _names(given["if-match"], etag, weakly=False):
+        return HTTPStatus.PRECONDITION_FAILED
+    if "if-unmodified-since" in given and _seconds(given["if-unmodified-since"]) < modified:
+        return HTTPStatus.PRECONDITION_FAILED
+    seen = []
+    if "if-modified-since" in given:
+        seen.append(_seconds(given["if-modified-since"]) == modified)
+    if "if-none-match" in given:
+        seen.append(_names(given["if-none-match"], etag, weakly=True))
+    return HTTPStatus.NOT_MODIFIED if seen and all(seen) else None
+
+
+def _seconds(date: str) -> float:
+    """A date of HTTP in seconds since 1970; -1 for what is none."""
+    try:
+        return parsedate_to_datetime(date).timestamp()
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return -1.0
+
+
+def _names(tags: str, etag: str, *, weakly: bool) -> bool:
+    listed = (tag.strip() for tag in tags.split(","))
+    return any(tag == "*" or (tag.removeprefix("W/") if weakly else tag) == etag for tag in listed)
+
+
+def _same_version(condition: str | None, etag: str, modified: str) -> bool:
+    return condition is None or condition in (etag, modified)
+
+
+def _takes_gzip(accepted: str) -> bool:
+    for item in accepted.lower().split(","):
+        name, _, parameters = item.partition(";")
+        if name.strip() in ("gzip", "*"):
+            return re.fullmatch(r"\s*q\s*=\s*0(\.0*)?\s*", parameters) is None
+    return False
+
+
+def _bounds(wanted: str, size: int) -> tuple[int, int] | None:
+    """The range as start and end (behind the last byte); None where there are no such bytes."""
+    match = _RANGE.fullmatch(wanted)
+    if match is None or not (match[1] or match[2]):
+        return None
+    if not match[1]:
+        start, end = max(0, size - int(match[2])), size
+    else:
+        start, end = int(match[1]), min(size, int(match[2]) + 1) if match[2] else size
+    return (start, end) if start < end else None

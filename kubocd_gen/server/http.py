@@ -1,0 +1,166 @@
+"""HTTP for development, on the standard library's server: one request a connection, and what is odd is refused.
+
+The library reads a request; whether it is one that a server in earnest would answer is judged here. A body is never
+read, and a connection ends with its answer, so that nothing behind a request can be taken for another one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import socket
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
+from typing import Any
+
+MAX_LINE = 4096  # bytes of the first line, and of any other, as in the container's nginx.conf
+MAX_HEAD = 4 * MAX_LINE
+PATIENCE = 10.0  # seconds for a head, and for each block that is sent
+_BLOCK = 128 * 1024
+_LINGER = 0.5
+_HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request's head. Names of `fields` are in lower case; `target` is as it was sent, read as Latin-1."""
+
+    method: str
+    target: str
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class FilePart:
+    """`length` bytes from `start` of an open file, which whoever sends it closes."""
+
+    descriptor: int
+    start: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer. `body` is left out of what is sent to HEAD, and its length told all the same."""
+
+    status: int
+    fields: tuple[tuple[str, str], ...] = ()
+    body: bytes | FilePart = b""
+
+
+Answer = Callable[[Request], Response]
+Log = Callable[[str, str, int], None]
+
+
+def plain(status: int, *fields: tuple[str, str], text: str = "") -> Response:
+    """An answer of one line."""
+    said = text or f"{status} {HTTPStatus(status).phrase}"
+    more = (("Content-Type", "text/plain; charset=utf-8"), ("Cache-Control", "no-cache"))
+    return Response(status, (*more, *fields), f"{said}\n".encode())
+
+
+class Server(ThreadingHTTPServer):
+    """A listening server, a thread a connection. Port 0 is any that is free. Raises OSError."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, host: str, port: int) -> None:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        self.address_family = family
+        self.answer: Answer = lambda _: plain(HTTPStatus.SERVICE_UNAVAILABLE)
+        self.log: Log = lambda *_: None
+        super().__init__(address[:2], _Handler)  # type: ignore[arg-type]
+
+    def server_bind(self) -> None:
+        """Without the library's question to the DNS for our name, which can take seconds."""
+        TCPServer.server_bind(self)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that has gone is nobody's problem; what else goes wrong, `answer` tells."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Server
+    timeout = PATIENCE
+
+    def handle_one_request(self) -> None:
+        """Read a request, judge it, and answer."""
+        self.close_connection = True
+        self.command, self.path = "?", "?"
+        self.raw_requestline = self.rfile.readline(MAX_LINE + 1)
+        if not self.raw_requestline:
+            return
+        if len(self.raw_requestline) > MAX_LINE:
+            self._send(plain(HTTPStatus.REQUEST_URI_TOO_LONG))
+        elif self.parse_request():  # else `send_error` has answered
+            target = self.raw_requestline.decode("latin-1").split(" ")[1]  # the library folds slashes in `path`
+            refused = self._refused(target)
+            request = Request(self.command, target, {name.lower(): value for name, value in self.headers.items()})
+            self._send(plain(refused) if refused else self.server.answer(request))
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """What the library could not read, refused without repeating it."""
+        self._send(plain(code))
+
+    def _refused(self, target: str) -> HTTPStatus | None:
+        """Why the request is not answered, though the library has read it."""
+        fields = self.headers.items()
+        sizes = [len(name) + len(value) + 4 for name, value in fields]
+        if max(sizes, default=0) > MAX_LINE or sum(sizes) > MAX_HEAD:
+            return HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+        hosts = self.headers.get_all("Host", [])
+        odd = self.headers.defects or any(re.search(r"[\0\r\n]", value) for _, value in fields)
+        if odd or not re.fullmatch(r"[\x21-\xff]+", target) or self.request_version not in ("HTTP/1.0", "HTTP/1.1"):
+            return HTTPStatus.BAD_REQUEST
+        if len(hosts) > 1 or not _HOST.fullmatch("".join(hosts) or ("-" if self.request_version == "HTTP/1.0" else "")):
+            return HTTPStatus.BAD_REQUEST
+        lengths = self.headers.get_all("Content-Length", [])
+        if self.command in ("GET", "HEAD") and (lengths not in ([], ["0"]) or "Transfer-Encoding" in self.headers):
+            return HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+        return None
+
+    def _send(self, response: Response) -> None:
+        body = response.body
+        self.server.log(self.command, self.path, response.status)
+        self.request_version = self.protocol_version  # to HTTP/0.9 the library would send no head
+        try:
+            self.send_response_only(response.status)
+            length = body.length if isinstance(body, FilePart) else len(body)
+            more = () if response.status == HTTPStatus.NOT_MODIFIED else (("Content-Length", str(length)),)
+            date = ("Date", self.date_time_string())
+            for name, value in (date, *response.fields, ("X-Content-Type-Options", "nosniff"), *more):
+                self.send_header(name, value)
+            self.end_headers()
+            if self.command != "HEAD":
+                self._send_body(body)
+        finally:
+            if isinstance(body, FilePart):
+                os.close(body.descriptor)
+
+    def _send_body(self, body: bytes | FilePart) -> None:
+        if isinstance(body, bytes):
+            self.wfile.write(body)
+            return
+        sent = 0
+        while sent < body.length:
+            block = os.pread(body.descriptor, min(_BLOCK, body.length - sent), body.start + sent)
+            if not block:
+                return  # it became shorter: the length was told, and only the end of the connection is honest
+            self.wfile.write(block)
+            sent += len(block)
+
+    def finish(self) -> None:
+        """Take what is still on its way: else it is answered with a reset, which takes the answer away with it."""
+        with contextlib.suppress(OSError):
+            super().finish()
+            self.connection.shutdown(socket.SHUT_WR)
+            self.connection.settimeout(_LINGER)
+            end = time.monotonic() + _LINGER
+            while time.monotonic() < end and self.connection.recv(_BLOCK):
+                pass

@@ -1,0 +1,88 @@
+"""The text of the server's Kubernetes manifests and of the Flux Kustomizations that apply it, from templates/server.
+
+Everything that is filled in was checked before, or is quoted by the emitter's rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kubocd_gen.diagnostics import KcdError, KcdErrors
+from kubocd_gen.server.flux_sync import Source
+from kubocd_gen.server.places import IMAGE_NAME, PORT, SCRATCH, USER
+from kubocd_gen.server.scaffolds import scaffolds
+from kubocd_gen.server.service import Service
+from kubocd_gen.sources.yaml_reader import read_document
+
+KUSTOMIZATION = "kustomization.yaml"
+MANIFESTS = (
+    KUSTOMIZATION,
+    "namespace.yaml",
+    "serviceaccount.yaml",
+    "deployment.yaml",
+    "service.yaml",
+    "poddisruptionbudget.yaml",
+    "networkpolicy.yaml",
+)
+_IMAGE_KEYS = ("newName", "newTag", "digest")
+
+
+def server_manifests(service: Service, *, image: Mapping[str, str], flux_namespace: str) -> dict[str, str]:
+    """The files of the folder `server`, by name. `image` is what `image_entry` returns."""
+    values = {
+        "service": service,
+        "image": image,
+        "flux_namespace": flux_namespace,
+        "image_name": IMAGE_NAME,
+        "port": PORT,
+        "user": USER,
+        "scratch": SCRATCH,
+    }
+    templates = scaffolds()
+    return {name: templates.get_template(f"{name}.j2").render(values) for name in MANIFESTS}
+
+
+def flux_kustomizations(
+    *,
+    charts: str,
+    releases: str,
+    namespace: str,
+    source: Source,
+    server_path: str,
+    releases_path: str,
+    service_account: str | None = None,
+) -> str:
+    """The two Kustomizations, `charts` and `releases` being their names; paths are relative to the source's root."""
+    values = {
+        "charts": charts,
+        "releases": releases,
+        "namespace": namespace,
+        "source": source,
+        "server_path": f"./{server_path}",
+        "releases_path": f"./{releases_path}",
+        "service_account": service_account,
+    }
+    return scaffolds().get_template("flux.yaml.j2").render(values)
+
+
+def image_entry(written: str | None, repository: str | None) -> dict[str, str]:
+    """What kustomize is told about the server's image: what a kustomization.yaml, `written`, says already.
+
+    With another `repository` that alone, because a digest belongs to the repository that it was pushed to.
+    """
+    entry = _entry(written) if written else {}
+    if repository and entry.get("newName") != repository:
+        return {"newName": repository}
+    return entry
+
+
+def _entry(text: str) -> dict[str, str]:
+    try:
+        value = read_document(text, KUSTOMIZATION)
+    except (KcdError, KcdErrors):
+        return {}
+    images = value.get("images") if isinstance(value, Mapping) else None
+    for one in images if isinstance(images, list) else ():
+        if isinstance(one, Mapping) and one.get("name") == IMAGE_NAME:
+            return {key: found for key in _IMAGE_KEYS if isinstance(found := one.get(key), str)}
+    return {}

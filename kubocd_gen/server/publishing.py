@@ -1,0 +1,151 @@
+"""Where the server's image goes: to a registry, or into an image layout; what is there already is not sent again."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Literal, Protocol
+
+from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.network.access import Access
+from kubocd_gen.network.registry import Registry
+from kubocd_gen.packages.base_store import BaseStore
+from kubocd_gen.packages.layout_writer import LayoutWriter
+from kubocd_gen.packages.oci import IMAGE_CONFIG_TYPE, MANIFEST_TYPE, Descriptor
+from kubocd_gen.packages.reference import Reference
+from kubocd_gen.server.image import ServerImage
+
+Way = Literal["there", "mounted", "copied"]
+Progress = Callable[[str], None]
+Write = Callable[[BinaryIO], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """How a layer came to where the image is."""
+
+    descriptor: Descriptor
+    way: Way
+
+
+class ImageTarget(Protocol):
+    """A place for the image."""
+
+    def current(self) -> Descriptor | None:
+        """What the image's name stands for there now. Raises KcdError."""
+
+    def publish(self, image: ServerImage, base: BaseStore) -> list[Transfer]:
+        """Put the image there, and its name on it at last. Raises KcdError."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryTarget:
+    """The image goes to a registry.
+
+    `origin` is the base's repository where that is in the same registry, which then takes its layers over by itself.
+    Layers that have to travel pass through a nameless file in `scratch`.
+    """
+
+    registry: Registry
+    reference: Reference
+    access: Access
+    scratch: Path
+    origin: str | None = None
+    progress: Progress = print
+    jobs: int = 4
+
+    def current(self) -> Descriptor | None:
+        """One HEAD request for the tag."""
+        return self.registry.has_manifest(self.reference, self.access)
+
+    def publish(self, image: ServerImage, base: BaseStore) -> list[Transfer]:
+        """Layers, configs, manifests, index, tag: nobody ever pulls what is not all there."""
+        wanted: list[tuple[Descriptor, Write, bool]] = [
+            (one, lambda file, one=one: base.copy(one, file), True)  # type: ignore[misc]
+            for one in image.base_layers
+        ]
+        wanted += [(layer.descriptor, layer.write_to, False) for layer in image.layers]
+        pool = ThreadPoolExecutor(max(1, min(self.jobs, len(wanted))))
+        try:
+            transfers = list(pool.map(lambda one: self._send(*one), wanted))
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # after Ctrl-C, nothing new is begun
+        for one in image.platforms:
+            self.registry.push_blob(self.reference, one.config, self.access)
+        for one in image.platforms:
+            tagged = image.index is None
+            self.registry.push_manifest(self.reference, one.manifest, MANIFEST_TYPE, self.access, tagged=tagged)
+        if image.index is not None:
+            self.registry.push_manifest(self.reference, image.index, image.descriptor.media_type, self.access)
+        return transfers
+
+    def _send(self, descriptor: Descriptor, write: Write, of_base: bool) -> Transfer:
+        digest = descriptor.digest
+        if self.registry.has_blob(self.reference, digest, self.access):
+            return Transfer(descriptor, "there")
+        if of_base and self.origin and self.registry.mount_blob(self.reference, digest, self.origin, self.access):
+            return Transfer(descriptor, "mounted")
+        self.progress(f"copying {digest[:19]} ({descriptor.size / (1 << 20):.1f} MiB) to {self.reference}")
+        with _temporary(self.scratch) as file:
+            with _room(self.scratch):
+                write(file)
+                file.flush()
+            self.registry.push_file(self.reference, descriptor, file, self.access)
+        return Transfer(descriptor, "copied")
+
+
+@dataclass(frozen=True, slots=True)
+class LayoutTarget:
+    """The image goes into an image layout, under a name."""
+
+    writer: LayoutWriter
+    name: str
+
+    def current(self) -> Descriptor | None:
+        """Out of the layout's index."""
+        return self.writer.named(self.name)
+
+    def publish(self, image: ServerImage, base: BaseStore) -> list[Transfer]:
+        """Blobs, then the name."""
+        wanted: list[tuple[Descriptor, Write]] = [
+            (one, lambda file, one=one: base.copy(one, file))  # type: ignore[misc]
+            for one in image.base_layers
+        ]
+        wanted += [(layer.descriptor, layer.write_to) for layer in image.layers]
+        transfers = [
+            Transfer(descriptor, "copied" if self.writer.take_blob(descriptor, write) else "there")
+            for descriptor, write in wanted
+        ]
+        for one in image.platforms:
+            self.writer.put_blob(one.config, IMAGE_CONFIG_TYPE)
+            self.writer.put_blob(one.manifest, MANIFEST_TYPE)
+        if image.index is not None:
+            self.writer.put_blob(image.index, image.descriptor.media_type)
+        self.writer.tag(self.name, image.descriptor)
+        return transfers
+
+
+@contextmanager
+def _temporary(folder: Path) -> Iterator[BinaryIO]:
+    """A file that has no name, so that nothing is left of it however this ends."""
+    with _room(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed below
+    with file:
+        yield file
+
+
+@contextmanager
+def _room(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise KcdError(
+            f"a layer can't be kept in {folder} while it is sent: {error.strerror or error}",
+            code="unwritable-cache",
+            hint="choose another folder with --cache-dir",
+        ) from error

@@ -1,0 +1,65 @@
+"""What `kcd-gen serve` answers with: the output as the container serves it, and the page about it."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from urllib.parse import parse_qs
+
+from kubocd_gen.server.answers import answer
+from kubocd_gen.server.catalog import CatalogReader
+from kubocd_gen.server.http import Request, Response, plain
+from kubocd_gen.server.page import LastBuild, page
+from kubocd_gen.sources.discovery import display_path
+
+# Names that no stranger can give an address: not to be had in the public DNS.
+_PRIVATE = (".localhost", ".svc", ".local", ".internal", ".test")
+
+
+class Site:
+    """The served output and how its last build ended; one thread may change them while others answer."""
+
+    def __init__(self, output: Path, *, address: str, only_here: bool) -> None:
+        self.output = output
+        self.built: LastBuild | None = None
+        self._address = address
+        self._only_here = only_here
+        self._catalogs = CatalogReader()
+
+    def answer(self, request: Request) -> Response:
+        """What a request gets."""
+        host = request.fields.get("host") or self._address
+        if self._only_here and not _is_private(host):
+            # A web page that somebody looks at could else read the charts, by giving its own name our address.
+            said = f"this server is for its own machine, and {host} may be a name from elsewhere"
+            return plain(421, text=f"{said}; use http://{self._address}/, or serve with another --host")
+        return answer(request, self.output, self._page)
+
+    def _page(self, request: Request) -> Response:
+        query = parse_qs(request.target.partition("?")[2], errors="replace", max_num_fields=None)
+        made = page(
+            self._catalogs.read(self.output),
+            name=display_path(self.output, Path.cwd()),
+            host=request.fields.get("host") or self._address,
+            query=query.get("q", [""])[0],
+            built=self.built,
+        )
+        fields = (
+            ("Content-Type", "text/html; charset=utf-8"),
+            ("Cache-Control", "no-store"),
+            ("Content-Security-Policy", made.policy),
+            ("Referrer-Policy", "no-referrer"),
+        )
+        return Response(200, fields, made.html.encode("utf-8", "replace"))
+
+
+def _is_private(host: str) -> bool:
+    """Whether a Host field names this machine, or a place that the public DNS does not know."""
+    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
+    if "." not in name or name.endswith(_PRIVATE):
+        return True
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

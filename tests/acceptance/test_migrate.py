@@ -1,0 +1,232 @@
+"""`kcd-gen migrate check` as it is called: files, standard input, exit codes, report, and the example of the guide."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shlex
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from kubocd_gen.resources import schema
+from tests.support import cluster
+from tests.support.cluster import Object, dumped
+from tests.support.workspace import Outcome, Workspace, kcd_gen
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs/migration.md").read_text(encoding="utf-8")
+CONSOLE = re.findall(r"```console\n\$ kcd-gen ([^\n]*)\n(.*?)```", PAGE, re.DOTALL)
+PACKAGE = {"repository": "registry.example.com/demo/web", "tag": "1.0.0"}
+
+
+@pytest.fixture
+def objects(workspace: Workspace) -> list[Object]:
+    """A clean cluster in which Flux has just applied."""
+    workspace.release("web")
+    assert workspace.build().exit == 0
+    documents = cluster.compiled_documents(workspace.output)
+    live = [cluster.taken_over(one, cluster.by_kubocd(one)) for one in documents]
+    return [cluster.release("default", "web", {"package": PACKAGE}), *live, cluster.kubocd_deployment(0)]
+
+
+def migrate_check(workspace: Workspace, *arguments: str) -> Outcome:
+    where = ("--source", "sources", "--output", "output", "--vendor", "packages", "--offline")
+    return kcd_gen("migrate", "check", *where, *arguments, directory=workspace.root)
+
+
+def test_a_clean_dump_ends_with_the_next_command(workspace: Workspace, objects: list[Object]) -> None:
+    (workspace.root / "live.json").write_text(dumped(objects))
+    outcome = migrate_check(workspace, "live.json")
+    assert (outcome.exit, outcome.err) == (0, "")
+    assert "next (step 3 of 7): " in outcome.out
+    assert outcome.out.splitlines()[-2].endswith("-A -o json --show-managed-fields > live.json")
+    assert outcome.out.splitlines()[-1].endswith("migrate check --source sources --output output --vendor packages "
+                                                 "--offline live.json")  # fmt: skip
+
+
+@pytest.mark.parametrize("as_yaml", [False, True], ids=["json", "yaml"])
+def test_every_way_to_give_a_dump_says_the_same(
+    workspace: Workspace, objects: list[Object], as_yaml: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = (dumped(part, as_yaml=as_yaml) for part in (objects[:2], objects[2:]))
+    (workspace.root / "whole").write_text(dumped(objects, as_yaml=as_yaml))
+    (workspace.root / "one").write_text(one)
+    (workspace.root / "two").write_text(two)
+    (workspace.root / "both").write_text(f"{one}\n---\n{two}" if as_yaml else one + two)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(dumped(objects, as_yaml=as_yaml).encode())))
+    found = [
+        migrate_check(workspace, "--format", "json", *files) for files in (["whole"], ["one", "two"], ["both"], ["-"])
+    ]
+    assert len({one.out for one in found}) == 1
+    assert json.loads(found[0].out)["summary"]["live"] == 3
+
+
+def test_warnings_are_three_and_errors_one(workspace: Workspace, objects: list[Object]) -> None:
+    release = next(one for one in objects if one["kind"] == "HelmRelease")
+    release["spec"]["values"]["replicas"] = 7
+    (workspace.root / "live.json").write_text(dumped(objects))
+    assert migrate_check(workspace, "live.json").exit == 3
+    release["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    (workspace.root / "live.json").write_text(dumped(objects))
+    outcome = migrate_check(workspace, "live.json", "--quiet")
+    assert (outcome.exit, outcome.out) == (1, "error[object-deleting]: HelmRelease default/web-main is being deleted\n")
+
+
+def test_the_report_is_as_its_schema_says(workspace: Workspace, objects: list[Object]) -> None:
+    (workspace.root / "live.json").write_text(dumped(objects))
+    validator = jsonschema.Draft7Validator(schema("kcd-gen/migration-v1alpha1"))
+    report = json.loads(migrate_check(workspace, "live.json", "--format", "json").out)
+    validator.validate(report)
+    assert (report["next"]["step"], report["summary"]["applied"]) == ("cure", 3)
+    (workspace.root / "live.json").write_text("")
+    failed = migrate_check(workspace, "live.json", "--format", "json")
+    validator.validate(json.loads(failed.out))
+    assert (failed.exit, json.loads(failed.out)["next"]) == (1, None)
+
+
+def test_sources_with_errors_are_told_instead(workspace: Workspace, objects: list[Object]) -> None:
+    (workspace.root / "live.json").write_text(dumped(objects))
+    workspace.release("web", "parameters: {replicaz: 2}")
+    outcome = migrate_check(workspace, "live.json")
+    assert (outcome.exit, outcome.out) == (1, "")
+    assert "error[unknown-parameter]" in outcome.err
+
+
+def test_a_dump_is_of_one_cluster(workspace: Workspace, objects: list[Object]) -> None:
+    (workspace.root / "live.json").write_text(dumped(objects))
+    clusters = "".join(f"- {{name: {name}, sources: [sources], output: {name}}}\n" for name in ("one", "two"))
+    (workspace.root / "kcd-gen.yaml").write_text(
+        f"apiVersion: kcd-gen/v1alpha1\nkind: Project\npackages: {{vendor: packages}}\nclusters:\n{clusters}"
+    )
+    several = kcd_gen("migrate", "check", "live.json", directory=workspace.root)
+    assert (several.exit, several.out) == (2, "")
+    assert "--cluster NAME; the project has: one, two" in several.err
+    assert kcd_gen("migrate", "check", "--cluster", "two", "live.json", directory=workspace.root).exit == 0
+
+
+HOSTILE: dict[str, tuple[bytes, str]] = {
+    "nothing": (b"\n", "it is empty"),
+    "a table": (b"NAMESPACE   NAME    REPOSITORY\ndefault     web     x\n", "the table that kubectl prints for people"),
+    "a table of one namespace": (b"NAME   READY\nweb    True\n", "the table that kubectl prints for people"),
+    "kubectl's error": (b"error: the server doesn't have a resource type \"hr\"\n", "kubectl says in it: error: the"),
+    "kubectl's refusal": (b"Error from server (Forbidden): no\n", "kubectl says in it: Error from server (Forbidden)"),
+    "a message on top": (b"Unable to connect to the server: x\n{}", "kubectl says in it: Unable to connect"),
+    "a message below": (b'{"kind": "List", "items": []}\nerror: x\n', "live:2: error[bad-dump]: kubectl says"),
+    "cut off": (b'{"apiVersion": "v1", "kind": "List", "items": [', "this is not JSON"),
+    "UTF-16": ("apiVersion: v1\n".encode("utf-16"), "no UTF-8 text"),
+    "a text": (b"hello\n", "it holds no Kubernetes objects"),
+    "a list": (b"[1, 2]", "it holds no Kubernetes objects"),
+    "items that are none": (b'{"kind": "List", "items": [1]}', "it holds no Kubernetes objects"),
+    "a deep nest of JSON": (b"[" * 100_000, "nested too deeply"),
+    "a deep nest of YAML": (b"a: " + b"[" * 100_000, "nested more than 100 deep"),
+    "a deep spec": (
+        b'{"apiVersion": "helm.toolkit.fluxcd.io/v2", "kind": "HelmRelease", "metadata": {"name": "x"}, "spec": '
+        + b'{"a": ' * 200
+        + b"1"
+        + b"}" * 201,
+        "nested more than 100 deep",
+    ),
+    "a bomb": (b"a: &a [x, x, x, x, x, x, x, x, x, x]\n" + b"".join(
+        b"%c: &%c [%s]\n" % (98 + n, 98 + n, b", ".join([b"*%c" % (97 + n)] * 10)) for n in range(8)
+    ), "stand for more than 200000 values"),
+    "no number": (b'{"kind": "List", "a": NaN}', "NaN is no number"),
+    "a long number": (b'{"kind": "List", "a": ' + b"9" * 5000 + b"}", "this is not JSON"),
+    "a name for the shell": (
+        b'{"apiVersion": "helm.toolkit.fluxcd.io/v2", "kind": "HelmRelease", "metadata": {"name": "$(reboot)"}}',
+        "a HelmRelease in the dump is named '$(reboot)'",
+    ),
+    "a name that is a flag": (
+        b'{"apiVersion": "helm.toolkit.fluxcd.io/v2", "kind": "HelmRelease", '
+        b'"metadata": {"name": "x", "namespace": "--all"}}',
+        "is named '--all'",
+    ),
+    "control characters": (b"error: \x1b[31mred\n", r"\x1b[31mred"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_is_no_dump_is_told(workspace: Workspace, name: str) -> None:
+    data, says = HOSTILE[name]
+    workspace.release("web")
+    (workspace.root / "live").write_bytes(data)
+    outcome = migrate_check(workspace, "live")
+    assert outcome.exit == 1
+    assert says in outcome.err
+    assert "\x1b" not in outcome.err
+    assert outcome.out == ""
+
+
+ODD: dict[str, Callable[[Object], object]] = {
+    "metadata": lambda one: one.update(metadata={"name": "web-main", "namespace": "default", "labels": 1}),
+    "managers": lambda one: one["metadata"].update(
+        managedFields=[1, {"manager": 2, "fieldsV1": {"f:spec": [], "x": 1}}]
+    ),
+    "owners": lambda one: one["metadata"].update(ownerReferences=[{"apiVersion": 1, "kind": []}, "x"]),
+    "a list for a spec": lambda one: one.update(spec=[]),
+    "types in the spec": lambda one: one.update(
+        spec={"chart": [], "values": 1, "install": "x", "dependsOn": {"a": 1}, "releaseName": 1, "interval": []}
+    ),
+    "status": lambda one: one.update(status={"history": {"a": 1}, "conditions": "x", "storageNamespace": 1}),
+    "nulls": lambda one: one.update(spec=None, status=None),
+    "unknown fields": lambda one: one["spec"].update(brandNew={"interval": "1x"}),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_an_object_of_odd_shape_is_no_defect(workspace: Workspace, objects: list[Object], name: str) -> None:
+    ODD[name](next(one for one in objects if one["kind"] == "HelmRelease"))
+    for one in objects:
+        if one["kind"] == "Deployment":
+            one["spec"] = {"replicas": "x", "template": {"spec": {"containers": [1, {"command": "x"}]}}}
+    objects += [
+        {"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
+         "metadata": {"name": "x"}, "webhooks": [{"rules": [{"apiGroups": 1}, 2]}, {"rules": 1}]},
+        {"apiVersion": 1, "kind": "x"},
+        {},
+    ]  # fmt: skip
+    (workspace.root / "live.json").write_text(dumped(objects))
+    outcome = migrate_check(workspace, "live.json")
+    assert outcome.exit in (0, 1, 3)
+    assert outcome.err == ""
+
+
+def test_lists_that_name_their_kind_once(workspace: Workspace, objects: list[Object]) -> None:
+    """As `kubectl get --raw` and the API print them."""
+    lists: list[Any] = []
+    for one in objects:
+        head = {"apiVersion": one.pop("apiVersion"), "kind": f"{one.pop('kind')}List"}
+        lists.append({**head, "items": [one]})
+    (workspace.root / "live.json").write_text("\n".join(map(json.dumps, lists)))
+    assert "3 of 3 compiled resources are applied by Flux; 1 Release" in migrate_check(workspace, "live.json").out
+
+
+def test_a_file_that_is_not_there(workspace: Workspace) -> None:
+    workspace.release("web")
+    outcome = migrate_check(workspace, "live.json")
+    assert (outcome.exit, outcome.out) == (1, "")
+    assert outcome.err.startswith("live.json: error[bad-dump]: the dump can't be read: No such file")
+
+
+def test_the_example_of_the_page_is_what_it_prints(tmp_path: Path) -> None:
+    folder = shutil.copytree(ROOT / "fixtures/quickstart", tmp_path / "quickstart")
+    where = ("--source", "cluster", "--vendor", "packages", "--output", "deploy")
+    assert kcd_gen("build", *where, directory=folder).exit == 0
+    live = [cluster.taken_over(one, cluster.by_kubocd(one)) for one in cluster.compiled_documents(folder / "deploy")]
+    lived = next(one for one in live if one["kind"] == "HelmRelease")
+    lived["spec"]["maxHistory"] = 3
+    lived["spec"]["values"]["replicaCount"] = 2
+    owned = lived["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"]
+    owned["f:maxHistory"] = owned["f:values"]["f:replicaCount"] = {}
+    package = {"repository": "quay.io/kubodoc/packages/podinfo", "tag": "6.7.1-p01"}
+    rest = [cluster.release("default", "podinfo1", {"package": package}), cluster.kubocd_deployment(0)]
+    (folder / "live.json").write_text(dumped([*rest, *live, cluster.kustomization()]))
+    assert len(CONSOLE) == 1
+    for command, printed in CONSOLE:
+        outcome = kcd_gen(*shlex.split(command), directory=folder)
+        assert (outcome.exit, outcome.out, outcome.err) == (3, printed, "")

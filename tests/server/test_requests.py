@@ -1,0 +1,112 @@
+"""What the container's nginx answers, and what it refuses."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.nginx import Nginx, run_nginx
+from tests.support.requests import CHART_PATH, INDEX, INDEX_PATH, REQUESTS, Request, ask, request, write_content
+
+
+@pytest.fixture(scope="module")
+def content(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_content(tmp_path_factory.mktemp("content"))
+
+
+@pytest.fixture(scope="module")
+def nginx(content: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
+    with run_nginx(content, tmp_path_factory.mktemp("nginx")) as running:
+        yield running
+
+
+@pytest.mark.parametrize("request_", REQUESTS, ids=str)
+def test_a_request(nginx: Nginx, request_: Request) -> None:
+    request_.check(ask(nginx.port, request_.sent))
+
+
+def test_yaml_is_the_same_when_it_comes_compressed(nginx: Nginx) -> None:
+    answer = ask(nginx.port, request(INDEX_PATH, "Accept-Encoding: gzip"))
+    assert answer.header("content-encoding") == "gzip"
+    assert answer.header("transfer-encoding") == "chunked"
+    size, _, body = answer.body.partition(b"\r\n")
+    assert gzip.decompress(body[: int(size, 16)]) == INDEX
+
+
+@pytest.mark.parametrize("path", [INDEX_PATH, CHART_PATH])
+@pytest.mark.parametrize("coding", ["identity", "gzip"])
+def test_who_has_it_is_told_so(nginx: Nginx, path: str, coding: str) -> None:
+    accept = f"Accept-Encoding: {coding}"
+    first = ask(nginx.port, request(path, accept))
+    tag, modified = first.header("etag"), first.header("last-modified")
+    for condition in (
+        f"If-None-Match: {tag}",
+        f'If-None-Match: "other", {tag}',
+        "If-None-Match: *",
+        f"If-Modified-Since: {modified}",
+    ):
+        for method in ("GET", "HEAD"):
+            again = ask(nginx.port, request(path, accept, condition, method=method))
+            assert (again.status, again.body) == (304, b""), condition
+            assert again.header("cache-control") == "no-cache"
+            assert (again.header("etag") or "").removeprefix("W/") == (tag or "").removeprefix("W/")
+    for condition in ('If-None-Match: "other"', "If-Modified-Since: Mon, 13 Nov 2023 22:13:20 GMT"):
+        assert ask(nginx.port, request(path, accept, condition)).status == 200
+
+
+def test_a_file_that_changes_has_another_tag(nginx: Nginx, content: Path) -> None:
+    path = content / "hr/default/changing/index.yaml"
+    path.parent.mkdir()
+    tags = []
+    for number, data in enumerate((b"a: 1\n", b"a: 2\n", b"a: 33\n")):
+        (path.parent / "new").write_bytes(data)
+        os.utime(path.parent / "new", (0, 1_700_000_000 + min(number, 1)))
+        (path.parent / "new").replace(path)
+        answer = ask(nginx.port, request("/hr/default/changing/index.yaml"))
+        assert answer.body == data
+        tags.append(answer.header("etag"))
+    assert len(set(tags)) == 3  # of one size; of one time
+
+
+def test_what_is_logged(nginx: Nginx) -> None:
+    strange = request('/hr/\xff"\\\x7f', 'User-Agent: "\\\x1b[31m\xff{}')
+    ask(nginx.port, request(f"{INDEX_PATH}?logged=1", "User-Agent: Helm/3.17"))
+    ask(nginx.port, request("/logged", method="DELETE"))
+    ask(nginx.port, strange)
+    ask(nginx.port, request("/healthz?logged"))
+    ask(nginx.port, request("/readyz?logged"))
+    ask(nginx.port, request("/logged-last"))
+    lines = wait_for_line(nginx, "/logged-last")
+    records = [json.loads(line) for line in lines]  # every line, those of the whole table included, too
+    assert not any("healthz?" in record["uri"] or "readyz?" in record["uri"] for record in records)
+    first = next(record for record in records if "logged=1" in record["uri"])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d", first.pop("time"))
+    assert re.fullmatch(r"[0-9a-f]{32}", first.pop("request_id"))
+    assert isinstance(first.pop("duration"), float)
+    assert first == {
+        "client": "127.0.0.1",
+        "method": "GET",
+        "uri": f"{INDEX_PATH}?logged=1",
+        "status": 200,
+        "bytes": len(INDEX),
+        "user_agent": "Helm/3.17",
+    }
+    assert [record["status"] for record in records if record["uri"] == "/logged"] == [405]
+    assert b"\x1b" not in nginx.log.read_bytes()
+
+
+def wait_for_line(nginx: Nginx, text: str) -> list[str]:
+    """The lines of the log, once there is one with `text`: nginx writes after it has answered."""
+    for _ in range(100):
+        lines = nginx.log.read_text(encoding="ascii").splitlines()
+        if any(text in line for line in lines):
+            return lines
+        time.sleep(0.02)
+    raise AssertionError(f"not logged: {text}")

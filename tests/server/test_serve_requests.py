@@ -1,0 +1,195 @@
+"""The development server answers and refuses what the container does, byte for byte; besides, there is its page."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from unittest import mock
+
+import pytest
+
+from kubocd_gen.server import http
+from kubocd_gen.server.site import Site
+from tests.support.requests import (
+    CHART,
+    CHART_PATH,
+    INDEX,
+    INDEX_PATH,
+    REQUESTS,
+    Request,
+    ask,
+    parse,
+    request,
+    write_content,
+)
+
+ANY_LENGTH = {"gzip for YAML"}  # nginx compresses while it sends, and can't say it
+AS_IN_THE_CONTAINER = [
+    replace(one, headers={**one.headers, "content-length": r"\d+"}) if one.name in ANY_LENGTH else one
+    for one in REQUESTS
+    if one.name != "refused /"  # the page, which the container does not have
+]
+
+
+@contextmanager
+def serving(output: Path, *, only_here: bool = False) -> Iterator[int]:
+    """The port of a server for `output`."""
+    with http.Server("127.0.0.1", 0) as server:
+        port: int = server.server_address[1]
+        server.answer = Site(output, address=f"127.0.0.1:{port}", only_here=only_here).answer
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield port
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_content(tmp_path_factory.mktemp("content"))
+
+
+@pytest.fixture(scope="module")
+def port(output: Path) -> Iterator[int]:
+    with serving(output) as port:
+        yield port
+
+
+@pytest.mark.parametrize("sent", AS_IN_THE_CONTAINER, ids=str)
+def test_a_request_of_the_table(port: int, sent: Request) -> None:
+    sent.check(ask(port, sent.sent))
+
+
+def test_the_gzipped_index_is_the_index(port: int) -> None:
+    assert gzip.decompress(ask(port, request(INDEX_PATH, "Accept-Encoding: br;q=1.0, gzip;q=0.8")).body) == INDEX
+    assert ask(port, request(INDEX_PATH, "Accept-Encoding: gzip;q=0, br")).body == INDEX
+
+
+@pytest.mark.parametrize(
+    ("condition", "status"),
+    [
+        ("If-None-Match: {etag}", 304),
+        ("If-None-Match: W/{etag}", 304),
+        ('If-None-Match: "other", {etag}', 304),
+        ("If-None-Match: *", 304),
+        ('If-None-Match: "other"', 200),
+        ("If-Modified-Since: Tue, 14 Nov 2023 22:13:20 GMT", 304),
+        ("If-Modified-Since: Tue, 14 Nov 2023 22:13:19 GMT", 200),
+        ("If-Modified-Since: yesterday", 200),
+        ("If-Match: {etag}", 200),
+        ('If-Match: "other"', 412),
+        ("If-Unmodified-Since: Tue, 14 Nov 2023 22:13:21 GMT", 200),
+        ("If-Unmodified-Since: Tue, 14 Nov 2023 22:13:19 GMT", 412),
+        ("If-Unmodified-Since: yesterday", 412),
+    ],
+)
+def test_a_condition_is_judged(port: int, condition: str, status: int) -> None:
+    etag = ask(port, request(CHART_PATH)).header("etag")
+    assert etag == f'"{1_700_000_000:x}-{len(CHART):x}"'  # as nginx makes it
+    answer = ask(port, request(CHART_PATH, condition.format(etag=etag)))
+    assert (answer.status, answer.body == CHART) == (status, status == 200)
+    if status == 304:
+        assert (answer.header("etag"), answer.header("content-length")) == (etag, None)
+
+
+def test_a_part_is_sent_of_the_version_that_the_client_has(port: int) -> None:
+    etag = ask(port, request(CHART_PATH)).header("etag")
+    assert ask(port, request(CHART_PATH, "Range: bytes=0-3", f"If-Range: {etag}")).status == 206
+    assert ask(port, request(CHART_PATH, "Range: bytes=0-3", 'If-Range: "other"')).status == 200
+
+
+def test_the_page_is_at_the_root_alone(port: int) -> None:
+    page = ask(port, request("/"))
+    assert (page.status, page.header("content-type")) == (200, "text/html; charset=utf-8")
+    assert b"<h3>web</h3>" in page.body
+    head = ask(port, request("/", method="HEAD"))
+    assert (head.status, head.body, head.header("content-length")) == (200, b"", page.header("content-length"))
+    assert ask(port, request("/index.html")).status == 404
+
+
+def test_without_charts_the_server_is_not_ready(tmp_path: Path) -> None:
+    with serving(tmp_path) as port:
+        assert ask(port, request("/readyz")).status == 503
+        assert ask(port, request("/healthz")).status == 200
+        assert ask(port, request("/")).status == 200
+        (tmp_path / "hr").symlink_to("/etc")
+        assert ask(port, request("/readyz")).status == 503
+        (tmp_path / "hr").unlink()
+        (tmp_path / "hr").mkdir()
+        assert ask(port, request("/readyz")).status == 200
+
+
+def test_a_name_from_elsewhere_does_not_reach_a_server_for_this_machine(output: Path) -> None:
+    def status(port: int, host: str) -> int:
+        return ask(port, f"GET {INDEX_PATH} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()).status
+
+    with serving(output, only_here=True) as port:
+        for host in ("localhost", f"127.0.0.1:{port}", "[::1]:80", "charts.kubocd.svc", "charts", "a.localhost:1"):
+            assert status(port, host) == 200, host
+        for host in ("charts.example.com", "127.0.0.1.example.com:80", "a.svc.example.com"):
+            assert status(port, host) == 421, host
+
+
+def test_a_connection_serves_one_request(port: int) -> None:
+    first = f"GET {INDEX_PATH} HTTP/1.1\r\nHost: a\r\n\r\n".encode()
+    with socket.create_connection(("127.0.0.1", port), 10) as connection:
+        connection.sendall(first + first)
+        received = b""
+        while data := connection.recv(65536):
+            received += data
+    answer = parse(received)
+    assert (answer.status, answer.body, answer.rest) == (200, INDEX, b"")
+
+
+def test_who_dawdles_is_not_waited_for(output: Path) -> None:
+    with mock.patch.object(http._Handler, "timeout", 0.3), serving(output) as port:
+        for sent in (b"GET / HTTP/1.1\r\nHos", b""):
+            with socket.create_connection(("127.0.0.1", port), 10) as connection:
+                connection.sendall(sent)
+                while connection.recv(65536):
+                    pass
+
+
+def test_a_chart_that_becomes_shorter_breaks_off(tmp_path: Path) -> None:
+    chart = write_content(tmp_path) / CHART_PATH[1:]
+    chart.write_bytes(b"a" * 50_000_000)
+    with serving(tmp_path / "output") as port, socket.create_connection(("127.0.0.1", port), 10) as connection:
+        connection.sendall(request(CHART_PATH))
+        received = len(connection.recv(65536))
+        os.truncate(chart, 10)
+        while data := connection.recv(1 << 20):
+            received += len(data)
+        assert received < 50_000_000
+
+
+def test_fifty_clients_get_whole_files_while_a_build_replaces_them(tmp_path: Path) -> None:
+    output = write_content(tmp_path)
+    bodies = {bytes([65 + n]) * 20_000 for n in range(8)}
+    chart = output / CHART_PATH[1:]
+    chart.write_bytes(min(bodies))
+    end = time.monotonic() + 2
+    seen: list[tuple[int, bytes]] = []
+
+    def client(port: int) -> None:
+        while time.monotonic() < end:
+            answer = ask(port, request(CHART_PATH))
+            seen.append((answer.status, answer.body))
+
+    with serving(output) as port:
+        clients = [threading.Thread(target=client, args=(port,)) for _ in range(50)]
+        for one in clients:
+            one.start()
+        while time.monotonic() < end:
+            for body in bodies:
+                new = chart.with_name(".new")
+                new.write_bytes(body)
+                new.replace(chart)
+        for one in clients:
+            one.join()
+    assert len(seen) > 100
+    assert all(status == 200 and body in bodies for status, body in seen)

@@ -1,0 +1,188 @@
+"""A cluster in which KuboCD's controller made what a compilation says, as kubectl would dump it; and Flux after it.
+
+Names, uids, managers, ownerReferences and finalizers are what the controller and the API server write: the controller
+creates and merge-patches as the manager `kubocd`, Flux applies as `kustomize-controller`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+Object = dict[str, Any]
+KUSTOMIZATION = {"kustomize.toolkit.fluxcd.io/name": "releases", "kustomize.toolkit.fluxcd.io/namespace": "flux-system"}
+FINALIZER = "kubocd.kubotal.io/finalizer"
+
+
+def compiled_documents(output: Path) -> list[Object]:
+    """What a build wrote below `flux/`, file by file."""
+    paths = sorted((output / "flux").rglob("*/*.yaml"))
+    return [document for path in paths for document in yaml.safe_load_all(path.read_text(encoding="utf-8"))]
+
+
+def uid(kind: str, namespace: str, name: str) -> str:
+    return hashlib.sha256(f"{kind}/{namespace}/{name}".encode()).hexdigest()[:36]
+
+
+def fields_v1(value: Any) -> Object:
+    """Maps by their keys, everything else as a whole."""
+    if isinstance(value, Mapping) and value:
+        return {f"f:{key}": fields_v1(item) for key, item in value.items()}
+    return {}
+
+
+def manager(name: str, fields: Mapping[str, Any], operation: str = "Update", subresource: str = "") -> Object:
+    return {
+        "manager": name,
+        "operation": operation,
+        "apiVersion": "v1",
+        "fieldsType": "FieldsV1",
+        "fieldsV1": dict(fields),
+        "time": "2026-01-01T00:00:00Z",
+        **({"subresource": subresource} if subresource else {}),
+    }
+
+
+def release(namespace: str, name: str, spec: Mapping[str, Any]) -> Object:
+    """A Release as it is in the cluster, READY."""
+    return {
+        "apiVersion": "kubocd.kubotal.io/v1alpha1",
+        "kind": "Release",
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "uid": uid("Release", namespace, name),
+            "resourceVersion": "7",
+            "finalizers": [FINALIZER],
+            "managedFields": [manager("kubectl-client-side-apply", {"f:spec": fields_v1(spec)})],
+        },
+        "spec": dict(spec),
+        "status": {"phase": "READY"},
+    }
+
+
+def by_kubocd(document: Mapping[str, Any]) -> Object:
+    """A compiled resource as the controller made it: no labels and annotations, but an owner."""
+    one = deepcopy(dict(document))
+    meta = one["metadata"]
+    owner = meta["annotations"]["kcd-gen.kubocd.io/release"].partition("/")[2]
+    if one["kind"] == "HelmRelease":
+        # Of what `dependencies: order` adds, the controller knows nothing; and the API server fills defaults in,
+        # which whoever made the object then owns.
+        one["spec"]["chart"]["spec"].setdefault("reconcileStrategy", "ChartVersion")
+    else:
+        one["spec"].setdefault("provider", "generic")
+    one["metadata"] = {
+        "name": meta["name"],
+        "namespace": meta["namespace"],
+        "uid": uid(one["kind"], meta["namespace"], meta["name"]),
+        "resourceVersion": "11",
+        "generation": 1,
+        "finalizers": ["finalizers.fluxcd.io"],
+        "ownerReferences": [
+            {
+                "apiVersion": "kubocd.kubotal.io/v1alpha1",
+                "kind": "Release",
+                "name": owner,
+                "uid": uid("Release", meta["namespace"], owner),
+                "controller": True,
+                "blockOwnerDeletion": True,
+            }
+        ],
+        "managedFields": [
+            manager("kubocd", {"f:metadata": {"f:ownerReferences": {}}, "f:spec": fields_v1(one["spec"])}),
+            manager("helm-controller", {"f:metadata": {"f:finalizers": {}}}),
+            manager("helm-controller", {"f:status": {}}, subresource="status"),
+        ],
+    }
+    one["status"] = {"conditions": [{"type": "Ready", "status": "True", "message": "fine"}]}
+    if one["kind"] == "HelmRelease":
+        spec = one["spec"]
+        one["status"]["storageNamespace"] = meta["namespace"]
+        one["status"]["history"] = [
+            {
+                "name": spec["releaseName"],
+                "namespace": spec.get("targetNamespace", meta["namespace"]),
+                "chartName": spec["chart"]["spec"]["chart"],
+                "chartVersion": spec["chart"]["spec"]["version"],
+                "version": 1,
+            }
+        ]
+    return one
+
+
+def taken_over(document: Mapping[str, Any], live: Object) -> Object:
+    """After Flux's first apply: labels and annotations of Git, a manager more, and all of KuboCD's still there."""
+    meta = live["metadata"]
+    meta["labels"] = {**document["metadata"]["labels"], **KUSTOMIZATION}
+    meta["annotations"] = dict(document["metadata"]["annotations"])
+    meta["managedFields"].append(manager("kustomize-controller", {"f:spec": fields_v1(document["spec"])}, "Apply"))
+    live["spec"] = {**live["spec"], **deepcopy(document["spec"])}
+    return live
+
+
+def cured(live: Object) -> Object:
+    """After the cure: neither KuboCD's manager nor its owner."""
+    meta = live["metadata"]
+    meta["managedFields"] = [one for one in meta["managedFields"] if one["manager"] != "kubocd"]
+    meta.pop("ownerReferences", None)
+    return live
+
+
+def kubocd_deployment(replicas: int) -> Object:
+    """What the chart `kubocd-ctrl` makes."""
+    container = {"name": "controller", "command": ["/kubocd"], "args": ["controller", "--rootDataFolder=/works"]}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "kubocd-ctrl-controller", "namespace": "kubocd"},
+        "spec": {"replicas": replicas, "template": {"spec": {"containers": [container]}}},
+    }
+
+
+def webhook(kind: str = "ValidatingWebhookConfiguration") -> Object:
+    rule = {"apiGroups": ["kubocd.kubotal.io"], "resources": ["releases"], "operations": ["DELETE"]}
+    return {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": kind,
+        "metadata": {"name": "kubocd-wh-webhook"},
+        "webhooks": [{"name": "vrelease-v1alpha1.kb.io", "failurePolicy": "Fail", "rules": [rule]}],
+    }
+
+
+def kustomization(**spec: Any) -> Object:
+    return {
+        "apiVersion": "kustomize.toolkit.fluxcd.io/v1",
+        "kind": "Kustomization",
+        "metadata": {"name": "releases", "namespace": "flux-system"},
+        "spec": {"prune": True, "deletionPolicy": "Orphan", **spec},
+        "status": {"conditions": [{"type": "Ready", "status": "True", "message": "Applied"}]},
+    }
+
+
+def crd(name: str) -> Object:
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": name},
+        "spec": {},
+    }
+
+
+def dumped(objects: Iterable[Mapping[str, Any]], *, as_yaml: bool = False) -> str:
+    """What `kubectl get … -o json` prints of several kinds."""
+    listed = {"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": ""}, "items": list(objects)}
+    return yaml.safe_dump(listed) if as_yaml else json.dumps(listed, indent=4)
+
+
+def each(objects: Sequence[Object], kind: str, change: Callable[[Object], object]) -> None:
+    """`change` all objects of a kind in place."""
+    for one in objects:
+        if one["kind"] == kind:
+            change(one)

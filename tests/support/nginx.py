@@ -1,0 +1,92 @@
+"""nginx with kcd-gen's configuration, over a folder."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from kubocd_gen.server.nginx import listen_ipv6, nginx_conf
+from tests.support.registry import program
+
+# Started by root, nginx becomes another user, who may not enter the folders of tests. With all rights nothing but the
+# configuration keeps it from what it must not read.
+_DIRECTIVES = "daemon off;" + (" user root;" if os.geteuid() == 0 else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Nginx:
+    """One that runs, on 127.0.0.1 among others; its log, one line of JSON a request, and what it complains of."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+    log: Path
+    errors: Path
+
+    def stop(self) -> int:
+        """Stop gracefully, and say with what code it ended."""
+        self.process.send_signal(signal.SIGQUIT)
+        return self.process.wait(30)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def is_up(port: int, process: subprocess.Popen[bytes], host: str = "127.0.0.1") -> bool:
+    """Whether somebody answers on the port before the process ends."""
+    for _ in range(200):
+        if process.poll() is not None:
+            return False
+        try:
+            socket.create_connection((host, port), 1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return True
+    return False
+
+
+@contextmanager
+def run_nginx(root: Path, folder: Path, *, if_ipv6: str | None = None) -> Iterator[Nginx]:
+    """nginx over `root`; its own files lie in `folder`."""
+    binary = program("nginx", "nginx-light")
+    for name in ("etc", "scratch"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    log, errors = folder / "log", folder / "errors"
+    for _ in range(3):  # another process may take the port that was free
+        port = free_port()
+        conf = nginx_conf(
+            root=str(root),
+            port=port,
+            scratch=str(folder / "scratch"),
+            folder=str(folder / "etc"),
+            **({} if if_ipv6 is None else {"if_ipv6": if_ipv6}),
+        )
+        (folder / "etc/nginx.conf").write_text(conf)
+        (folder / "etc/listen-ipv6.conf").write_text(listen_ipv6(port=port))
+        with log.open("wb") as out, errors.open("wb") as err:
+            process = subprocess.Popen(
+                [binary, "-e", "/dev/stderr", "-c", str(folder / "etc/nginx.conf"), "-g", _DIRECTIVES],
+                stdout=out,
+                stderr=err,
+                env={"PATH": os.defpath},
+            )
+        try:
+            if is_up(port, process):
+                yield Nginx(port, process, log, errors)
+                return
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                process.wait(10)
+    raise AssertionError(f"nginx does not start: {errors.read_text()}")

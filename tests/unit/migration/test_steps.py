@@ -1,0 +1,170 @@
+"""From step to step, on a cluster where nothing is wrong; each step's commands are what the guide says."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+
+import pytest
+
+from tests.support import cluster
+from tests.support.cluster import Object
+from tests.support.registry import program
+from tests.unit.migration.conftest import Scene, found
+
+CLEAN: list[tuple[str, Callable[[Scene], list[Object]], str, int | None]] = [
+    ("as KuboCD runs it", Scene.kubocd, "stop-controller", 1),
+    ("stopped", Scene.stopped, "apply", 2),
+    ("applied", Scene.applied, "cure", 3),
+    ("cured", Scene.cured, "delete-releases", 5),
+    ("without Releases", Scene.without_releases, "delete-crds", 6),
+]
+
+
+@pytest.mark.parametrize(("made", "step", "number"), [case[1:] for case in CLEAN], ids=[case[0] for case in CLEAN])
+def test_a_clean_cluster_at_each_step(
+    scene: Scene, made: Callable[[Scene], list[Object]], step: str, number: int | None
+) -> None:
+    checked = scene.check(made(scene))
+    assert (checked.step.name, checked.step.number) == (step, number)
+    assert {one.severity for one in checked.findings} <= {"note"}
+    assert checked.step.lines
+
+
+def test_the_controller_goes_last_and_then_all_is_done(scene: Scene) -> None:
+    objects = [*scene.without_releases(), cluster.crd("helmreleases.helm.toolkit.fluxcd.io")]
+    last = scene.check(objects)
+    assert (last.step.name, last.step.number) == ("remove-controller", 7)
+    assert any("kubocd" in line for line in last.step.lines)
+    done = scene.check([one for one in objects if one["kind"] != "Deployment"])
+    assert (done.step.name, done.step.lines, done.step.dump) == ("done", (), None)
+    assert not done.findings
+
+
+def test_crds_that_are_left_are_told(scene: Scene) -> None:
+    objects = [*scene.without_releases(), cluster.crd("contexts.kubocd.kubotal.io")]
+    assert scene.check(objects).step.name == "delete-crds"
+
+
+def test_the_controller_and_its_webhooks_are_named_as_they_are(scene: Scene) -> None:
+    objects = scene.kubocd()
+    found(objects, "Deployment", "kubocd-ctrl-controller")["metadata"].update(name="cd", namespace="tools")
+    lines = scene.check(objects).step.lines
+    assert "kubectl -n tools scale deployment cd --replicas=0" in lines
+    assert "kubectl delete validatingwebhookconfiguration kubocd-wh-webhook" in lines
+    assert lines[0].startswith("kubectl get releases.kubocd.kubotal.io,contexts")
+
+
+def test_without_deployments_the_controller_is_taken_to_run_until_flux_has_applied(scene: Scene) -> None:
+    bare = [one for one in scene.kubocd() if one["kind"] not in ("Deployment", "ValidatingWebhookConfiguration")]
+    checked = scene.check(bare)
+    assert checked.step.name == "stop-controller"
+    assert "controller-unknown" in {one.code for one in checked.findings}
+    assert "kubectl -n kubocd scale deployment kubocd-ctrl-controller --replicas=0" in checked.step.lines
+    assert "jq" in checked.step.lines[-1]
+    assert scene.check([one for one in scene.applied() if one["kind"] != "Deployment"]).step.name == "cure"
+
+
+def test_webhooks_go_before_any_release_does(scene: Scene) -> None:
+    checked = scene.check([*scene.cured(), cluster.webhook("MutatingWebhookConfiguration")])
+    assert checked.step.name == "stop-controller"
+    assert "kubectl delete mutatingwebhookconfiguration kubocd-wh-webhook" in checked.step.lines
+
+
+def test_what_flux_has_not_applied_yet_is_waited_for(scene: Scene) -> None:
+    objects = scene.applied()
+    late = found(objects, "HelmRelease", "shop-main")["metadata"]
+    late["labels"] = {}
+    checked = scene.check(objects)
+    assert (checked.step.name, checked.applied, checked.compiled) == ("apply", 8, 9)
+    assert any("wait kustomizations.kustomize.toolkit.fluxcd.io/releases" in line for line in checked.step.lines)
+
+
+def test_after_the_renaming_flux_must_reconcile(scene: Scene) -> None:
+    objects = scene.applied()
+    for one in objects:
+        for entry in one["metadata"].get("managedFields", ()):
+            if entry["manager"] == "kubocd":
+                entry["manager"] = "kubectl"
+    step = scene.check(objects).step
+    assert step.name == "cure"
+    assert [line.split()[3] for line in step.lines[1:]] == ["annotate", "wait", "wait"]
+
+
+def renamed(scene: Scene, objects: list[Object]) -> dict[str, set[str]]:
+    """What the cure's own jq program makes of the managers, by object."""
+    lines = scene.check(objects).step.lines
+    program("jq", "jq")
+    cure = next(line for line in lines if line.strip().startswith("jq ")).strip().removesuffix(" |")
+    listed = {"items": [one for one in objects if one["kind"] == "HelmRelease"]}
+    done = subprocess.run(
+        ["sh", "-c", cure], input=json.dumps(listed), capture_output=True, text=True, check=True
+    )  # the program as it would be pasted, quoting and all
+    return {
+        one["metadata"]["name"]: {entry["manager"] for entry in one["metadata"]["managedFields"]}
+        for one in json.loads(done.stdout)["items"]
+    }
+
+
+def test_the_cure_renames_the_manager_that_was_measured(scene: Scene) -> None:
+    objects = scene.applied()
+    cluster.cured(found(objects, "HelmRelease", "api-main"))
+    assert renamed(scene, objects) == {
+        name: {"kubectl", "helm-controller", "kustomize-controller"} for name in ("shop-main", "web-main")
+    }
+
+
+def test_several_managers_keep_apart_and_hostile_names_stay_names(scene: Scene) -> None:
+    objects = scene.applied()
+    hostile = 'it\'s "$(touch /tmp/x)" \\(1)\n'
+    one = found(objects, "HelmRelease", "web-main")["metadata"]
+    one["managedFields"].append(cluster.manager(hostile, {"f:spec": {"f:timeout": {}}}))
+    made = renamed(scene, objects)
+    assert made["web-main"] == {"kubectl-kubocd", f"kubectl-{hostile}", "helm-controller", "kustomize-controller"}
+    assert made["api-main"] == {"kubectl-kubocd", "helm-controller", "kustomize-controller"}
+
+
+def test_a_manager_named_kubectl_keeps_its_fields(scene: Scene) -> None:
+    objects = scene.applied()
+    one = found(objects, "HelmRelease", "web-main")["metadata"]
+    one["managedFields"].append(cluster.manager("kubectl", {"f:spec": {"f:timeout": {}}}))
+    assert {"kubectl", "kubectl-kubocd"} < renamed(scene, objects)["web-main"]
+
+
+def test_the_cure_names_the_kinds_that_need_it_and_reconciles(scene: Scene) -> None:
+    lines = scene.check(scene.applied()).step.lines
+    assert lines[0] == "for kind in helmreleases helmrepositories ocirepositories; do"
+    assert lines[-3].startswith("kubectl -n flux-system annotate kustomizations.kustomize.toolkit.fluxcd.io/releases ")
+    assert "lastHandledReconcileAt" in lines[-2]
+
+
+def test_every_release_is_deleted_by_name_with_the_second_belt(scene: Scene) -> None:
+    lines = scene.check(scene.cured()).step.lines
+    assert lines[0] == "for name in api shop web; do"
+    assert any("--cascade=orphan" in line for line in lines)
+    assert any('{"metadata":{"finalizers":null}}' in line for line in lines)
+
+
+def test_leftovers_go_with_the_crds(scene: Scene) -> None:
+    objects = scene.without_releases()
+    stale = cluster.cured(cluster.by_kubocd(scene.documents[0]))
+    stale["metadata"]["name"] = "kcd-old"
+    stale["metadata"]["managedFields"] = [cluster.manager("kubocd", {"f:spec": {}})]
+    checked = scene.check([*objects, stale])
+    assert checked.step.name == "delete-crds"
+    assert checked.step.lines[0] == "kubectl -n default delete ocirepositories kcd-old"
+
+
+def test_releases_that_flux_applies_leave_that_first(scene: Scene) -> None:
+    objects = scene.cured()
+    assert "take the Releases out" not in scene.check(objects).step.title
+    found(objects, "Release", "web")["metadata"]["labels"] = dict(cluster.KUSTOMIZATION)
+    step = scene.check(objects).step
+    assert step.name == "delete-releases"
+    assert step.title.startswith("first take the Releases out of what flux-system/releases applies")
+
+
+def test_only_the_output_is_committed(scene: Scene) -> None:
+    lines = scene.check(scene.stopped()).step.lines
+    assert [line for line in lines if line.startswith("git add")] == [f"git add {scene.compilation.cluster.output}"]

@@ -1,0 +1,570 @@
+"""Every trap of the way, each as one small change to a clean cluster; docs/migration.md has them all."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kubocd_gen.migration.live import FLUX_KINDS
+from tests.support import cluster
+from tests.support.cluster import Object
+from tests.unit.migration.conftest import Scene, compiled, found
+
+ROOT = Path(__file__).resolve().parents[3]
+Change = Callable[[list[Object]], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Trap:
+    """A change, and what is found then: its code, severity, a part of the message, and the step."""
+
+    code: str
+    severity: str
+    made: Callable[[Scene], list[Object]]
+    change: Change
+    says: str
+    step: str
+
+
+def edit(kind: str, name: str, *path: str, value: Any) -> Change:
+    """Set a value in an object."""
+
+    def change(objects: list[Object]) -> None:
+        one: Any = found(objects, kind, name)
+        for step in path[:-1]:
+            one = one.setdefault(step, {})
+        one[path[-1]] = value
+
+    return change
+
+
+def drop(kind: str, name: str, *path: str) -> Change:
+    def change(objects: list[Object]) -> None:
+        one: Any = found(objects, kind, name)
+        for step in path[:-1]:
+            one = one[step]
+        del one[path[-1]]
+
+    return change
+
+
+def extra(value: dict[str, Any], by: str = "kubocd", operation: str = "Update") -> Change:
+    """A field of the spec that Git does not have, in web-main, owned by somebody."""
+
+    def change(objects: list[Object]) -> None:
+        one = found(objects, "HelmRelease", "web-main")
+        one["spec"] = merged(one["spec"], value)
+        one["metadata"]["managedFields"].append(cluster.manager(by, {"f:spec": cluster.fields_v1(value)}, operation))
+
+    return change
+
+
+def merged(below: dict[str, Any], value: dict[str, Any]) -> dict[str, Any]:
+    both = deepcopy(below)
+    for key, item in value.items():
+        both[key] = merged(both.get(key, {}), item) if isinstance(item, dict) else item
+    return both
+
+
+def without_release(name: str) -> Change:
+    return lambda objects: objects.remove(found(objects, "Release", name))
+
+
+def everything(kind: str, change: Callable[[Object], object]) -> Change:
+    return lambda objects: cluster.each(objects, kind, change)
+
+
+def without(kind: str) -> Change:
+    def change(objects: list[Object]) -> None:
+        objects[:] = [one for one in objects if one["kind"] != kind]
+
+    return change
+
+
+def deleting(kind: str, name: str) -> Change:
+    return edit(kind, name, "metadata", "deletionTimestamp", value="2026-01-01T00:00:00Z")
+
+
+def foreign(objects: list[Object]) -> None:
+    meta = found(objects, "HelmRelease", "web-main")["metadata"]
+    del meta["ownerReferences"]
+    meta["managedFields"] = [cluster.manager("argocd-controller", {"f:spec": {"f:chart": {}}}, "Apply")]
+
+
+def orphaned(objects: list[Object]) -> None:
+    """An owner that the cure did not take away: somebody else set it."""
+    owner = cluster.by_kubocd(
+        {
+            "kind": "HelmRelease",
+            "metadata": {
+                "name": "web-main",
+                "namespace": "default",
+                "annotations": {"kcd-gen.kubocd.io/release": "default/web"},
+            },
+            "spec": {"releaseName": "", "chart": {"spec": {"chart": "", "version": ""}}},
+        }
+    )["metadata"]["ownerReferences"]
+    found(objects, "HelmRelease", "web-main")["metadata"]["ownerReferences"] = owner
+
+
+def old_state(objects: list[Object]) -> None:
+    other = deepcopy(found(objects, "HelmRelease", "web-main"))
+    other["metadata"]["resourceVersion"] = "3"
+    other["spec"]["timeout"] = "99m"
+    objects.append(other)
+
+
+def one_more(kind: str, name: str, like: str) -> Change:
+    def change(objects: list[Object]) -> None:
+        other = deepcopy(found(objects, kind, like))
+        other["metadata"]["name"] = name
+        objects.append(other)
+
+    return change
+
+
+def other_release(objects: list[Object]) -> None:
+    objects.append(cluster.release("default", "gone", {"package": {"repository": "r.example.com/x", "tag": "1"}}))
+
+
+INSTALL = {"install": {"remediation": {"retries": 3}}}
+TRAPS = {
+    "a field that KuboCD left behind": Trap(
+        "field-goes", "note", Scene.applied, extra({"maxHistory": 3}), "'kubocd' keeps it until the cure", "cure"
+    ),
+    "a value that KuboCD left behind": Trap(
+        "field-goes", "warning", Scene.applied, extra({"values": {"old": 1}}), "Helm upgrade (1)", "cure"
+    ),
+    "an edit by hand, which Flux takes away by itself": Trap(
+        "field-goes",
+        "warning",
+        Scene.stopped,
+        extra({"values": {"old": 1}}, by="kubectl-edit"),
+        "it goes when Flux applies what is in Git, which is a Helm upgrade",
+        "apply",
+    ),
+    "an edit by hand is named": Trap(
+        "edited-by-hand",
+        "note",
+        Scene.stopped,
+        extra({"timeout": "9m"}, by="kubectl-edit"),
+        "'kubectl-edit', whose fields Flux takes over by itself",
+        "apply",
+    ),
+    "a value that differs": Trap(
+        "field-changes",
+        "warning",
+        Scene.stopped,
+        edit("HelmRelease", "web-main", "spec", "values", "replicas", value=5),
+        "spec.values.replicas differs; Flux sets what is in Git, which is a Helm upgrade (5 becomes 2)",
+        "apply",
+    ),
+    "a chart version that differs": Trap(
+        "field-changes",
+        "warning",
+        Scene.stopped,
+        edit("HelmRelease", "web-main", "spec", "chart", "spec", "version", value="0.9.0"),
+        "Helm upgrade ('0.9.0' becomes '1.0.0')",
+        "apply",
+    ),
+    "an interval that differs": Trap(
+        "field-changes",
+        "note",
+        Scene.stopped,
+        edit("HelmRelease", "web-main", "spec", "interval", value="11m"),
+        "Flux sets what is in Git ('11m0s' becomes '30m0s')",
+        "apply",
+    ),
+    "another server, which is no upgrade": Trap(
+        "field-changes",
+        "note",
+        Scene.stopped,
+        edit("HelmRepository", "kcd-web", "spec", "url", value="http://old.example.com/hr/default/web"),
+        "spec.url differs",
+        "apply",
+    ),
+    "a value that only Git has": Trap(
+        "field-comes",
+        "warning",
+        Scene.stopped,
+        drop("HelmRelease", "web-main", "spec", "values", "replicas"),
+        "spec.values.replicas is only in Git; Flux sets it, which is a Helm upgrade (2)",
+        "apply",
+    ),
+    "a HelmRelease that somebody suspended": Trap(
+        "field-goes",
+        "warning",
+        Scene.stopped,
+        extra({"suspend": True}, by="kubectl-patch"),
+        "Flux goes on with the HelmRelease",
+        "apply",
+    ),
+    "another release name": Trap(
+        "would-reinstall",
+        "error",
+        Scene.stopped,
+        edit("HelmRelease", "web-main", "spec", "releaseName", value="web"),
+        "",
+        "settle",
+    ),
+    "what was installed has another name": Trap(
+        "would-reinstall",
+        "error",
+        Scene.stopped,
+        lambda objects: found(objects, "HelmRelease", "web-main")["status"]["history"][0].update(name="web"),
+        "releaseName goes from 'web' to 'web-main'",
+        "settle",
+    ),
+    "another target namespace": Trap(
+        "would-reinstall",
+        "error",
+        Scene.stopped,
+        lambda objects: found(objects, "HelmRelease", "web-main")["status"]["history"][0].update(namespace="apps"),
+        "targetNamespace goes from 'apps' to 'default'",
+        "settle",
+    ),
+    "another storage namespace": Trap(
+        "would-reinstall",
+        "error",
+        Scene.stopped,
+        edit("HelmRelease", "web-main", "status", "storageNamespace", value="flux-system"),
+        "storageNamespace goes from 'flux-system' to 'default'",
+        "settle",
+    ),
+    "another chart": Trap(
+        "would-reinstall",
+        "error",
+        Scene.stopped,
+        lambda objects: found(objects, "HelmRelease", "web-main")["status"]["history"][0].update(chartName="nginx"),
+        "chart goes from 'nginx' to 'main'",
+        "settle",
+    ),
+    "co-ownership, which shows nowhere": Trap(
+        "co-owner",
+        "note",
+        Scene.applied,
+        lambda objects: None,
+        "is co-owned by 'kubocd' (Update) until the cure; it takes metadata.ownerReferences away",
+        "cure",
+    ),
+    "another manager than KuboCD's": Trap(
+        "co-owner",
+        "note",
+        Scene.cured,
+        extra({"timeout": "9m"}, by="argocd-controller", operation="Apply"),
+        "is co-owned by 'argocd-controller' (Apply) until the cure",
+        "cure",
+    ),
+    "a dump without managedFields": Trap(
+        "no-managed-fields",
+        "warning",
+        Scene.applied,
+        everything("HelmRelease", lambda one: one["metadata"].pop("managedFields")),
+        "nobody can say who keeps which field",
+        "dump",
+    ),
+    "owners before the cure": Trap(
+        "owned", "note", Scene.applied, lambda objects: None, "and would be uninstalled with it", "cure"
+    ),
+    "owners after the cure": Trap("owned", "note", Scene.cured, orphaned, "is owned by a Release", "release-owners"),
+    "a Release restored from a backup": Trap(
+        "dead-owner",
+        "error",
+        Scene.applied,
+        edit("Release", "web", "metadata", "uid", value="another"),
+        "owned by an earlier Release of that name (another uid): the garbage collector",
+        "rescue",
+    ),
+    "a Release that is gone": Trap(
+        "dead-owner", "error", Scene.applied, without_release("web"), "owned by a Release that is not there", "rescue"
+    ),
+    "a dump without Releases": Trap(
+        "releases-missing",
+        "error",
+        Scene.applied,
+        without("Release"),
+        "holds objects that Releases own, and no Release",
+        "settle",
+    ),
+    "a Release that hangs": Trap(
+        "release-deleting",
+        "error",
+        Scene.applied,
+        deleting("Release", "web"),
+        "its finalizer alone holds what it owns",
+        "rescue",
+    ),
+    "a Release that goes and owns nothing": Trap(
+        "release-deleting", "note", Scene.cured, deleting("Release", "web"), "owns nothing", "delete-releases"
+    ),
+    "a HelmRelease that is being deleted": Trap(
+        "object-deleting", "error", Scene.applied, deleting("HelmRelease", "web-main"), "is being deleted", "settle"
+    ),
+    "a Release that Flux applies": Trap(
+        "release-applied",
+        "note",
+        Scene.stopped,
+        edit("Release", "web", "metadata", "labels", value=cluster.KUSTOMIZATION),
+        "makes it again when it is deleted",
+        "apply",
+    ),
+    "a protected Release": Trap(
+        "release-protected",
+        "note",
+        Scene.stopped,
+        edit("Release", "web", "spec", "protected", value=True),
+        "KuboCD's webhook refuses to delete it",
+        "apply",
+    ),
+    "a Release in error": Trap(
+        "release-failing",
+        "warning",
+        Scene.stopped,
+        edit("Release", "web", "status", "phase", value="ERROR"),
+        "is in phase ERROR",
+        "apply",
+    ),
+    "a Release that is suspended in the cluster alone": Trap(
+        "release-suspended",
+        "warning",
+        Scene.stopped,
+        edit("Release", "web", "spec", "suspended", value=True),
+        "Flux goes on with its HelmReleases",
+        "apply",
+    ),
+    "a Release that is not in Git": Trap(
+        "release-not-in-git", "warning", Scene.stopped, other_release, "is not among the sources", "apply"
+    ),
+    "another package than in Git": Trap(
+        "other-package",
+        "warning",
+        Scene.stopped,
+        edit("Release", "web", "spec", "package", "tag", value="0.9.0"),
+        "'registry.example.com/demo/web:0.9.0' in the cluster",
+        "apply",
+    ),
+    "a HelmRelease that is not there": Trap(
+        "not-live",
+        "warning",
+        Scene.stopped,
+        lambda objects: objects.remove(found(objects, "HelmRelease", "web-main")),
+        "Flux installs its chart",
+        "apply",
+    ),
+    "a HelmRelease that its Release no longer makes": Trap(
+        "not-compiled",
+        "warning",
+        Scene.applied,
+        one_more("HelmRelease", "web-old", "web-main"),
+        "Flux will not know it",
+        "cure",
+    ),
+    "a name that somebody else has": Trap(
+        "foreign-object", "error", Scene.stopped, foreign, "was not made by KuboCD (its managers: argocd", "settle"
+    ),
+    "another Kustomization": Trap(
+        "other-kustomization",
+        "error",
+        Scene.stopped,
+        edit("HelmRelease", "web-main", "metadata", "labels", value={**cluster.KUSTOMIZATION}),
+        "'flux-system/releases', not from kcd-gen's output: the two would fight",
+        "settle",
+    ),
+    "an object that Flux is told to leave alone": Trap(
+        "exempt-from-flux",
+        "warning",
+        Scene.stopped,
+        edit("HelmRelease", "web-main", "metadata", "annotations", value={"kustomize.toolkit.fluxcd.io/ssa": "Merge"}),
+        "says kustomize.toolkit.fluxcd.io/ssa: Merge",
+        "apply",
+    ),
+    "what nobody needs any more": Trap(
+        "leftover",
+        "note",
+        Scene.without_releases,
+        lambda objects: objects.append(one_of("OCIRepository", "kcd-old", [cluster.manager("kubocd", {})])),
+        "nothing needs it",
+        "delete-crds",
+    ),
+    "a HelmRelease that fails": Trap(
+        "not-ready",
+        "warning",
+        Scene.stopped,
+        edit(
+            "HelmRelease",
+            "web-main",
+            "status",
+            "conditions",
+            value=[{"type": "Ready", "status": "False", "message": "failed: password=hunter2"}],
+        ),
+        "is not ready: 'failed: password=•••'",
+        "apply",
+    ),
+    "a chart that was never installed": Trap(
+        "never-installed",
+        "note",
+        Scene.stopped,
+        drop("HelmRelease", "web-main", "status", "history"),
+        "was never installed",
+        "apply",
+    ),
+    "a Kustomization that stands still": Trap(
+        "kustomization-suspended",
+        "warning",
+        Scene.applied,
+        edit("Kustomization", "releases", "spec", "suspend", value=True),
+        "until it is resumed",
+        "cure",
+    ),
+    "a Kustomization that takes all with it": Trap(
+        "pruning",
+        "note",
+        Scene.applied,
+        drop("Kustomization", "releases", "spec", "deletionPolicy"),
+        "'deletionPolicy: Orphan' keeps it",
+        "cure",
+    ),
+    "controller and Flux at once": Trap(
+        "both-running",
+        "error",
+        Scene.applied,
+        edit("Deployment", "kubocd-ctrl-controller", "spec", "replicas", value=1),
+        "runs KuboCD's controller while Flux applies",
+        "stop-controller",
+    ),
+    "webhooks": Trap(
+        "webhook",
+        "note",
+        Scene.stopped,
+        lambda objects: objects.append(cluster.webhook()),
+        "they can neither be changed nor deleted",
+        "stop-controller",
+    ),
+    "nothing about the controller": Trap(
+        "controller-unknown",
+        "note",
+        Scene.applied,
+        lambda objects: objects.remove(found(objects, "Deployment", "kubocd-ctrl-controller")),
+        "not known whether it runs",
+        "cure",
+    ),
+    "no HelmRepositories": Trap(
+        "kind-missing",
+        "warning",
+        Scene.applied,
+        without("HelmRepository"),
+        "holds no HelmRepository",
+        "apply",
+    ),
+    "one object in two dumps": Trap(
+        "dumped-twice", "note", Scene.applied, old_state, "in two states; the newer one counts", "cure"
+    ),
+}
+
+
+def one_of(kind: str, name: str, managers: list[Object]) -> Object:
+    return {
+        "apiVersion": "source.toolkit.fluxcd.io/v1",
+        "kind": kind,
+        "metadata": {"name": name, "namespace": "default", "managedFields": managers},
+        "spec": {},
+    }
+
+
+@pytest.mark.parametrize("name", TRAPS)
+def test_a_trap_is_told(scene: Scene, name: str) -> None:
+    trap = TRAPS[name]
+    before = scene.check(trap.made(scene))
+    objects = trap.made(scene)
+    trap.change(objects)
+    after = scene.check(objects)
+    told = [one for one in after.findings if one.code == trap.code and trap.says in one.message]
+    assert [one.severity for one in told][:1] == [trap.severity], [
+        f"{one.code}: {one.message}" for one in after.findings
+    ]
+    assert after.step.name == trap.step
+    usual = {(one.code, one.message) for one in before.findings}
+    if trap.code not in ("co-owner", "owned"):
+        assert not {(one.code, one.message) for one in told} & usual, "a clean cluster has it, too"
+
+
+def test_every_trap_is_on_the_page_and_tried() -> None:
+    page = (ROOT / "docs/migration.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.*?`) \|", page, re.MULTILINE)
+    documented = {code for row in rows for code in re.findall(r"`([a-z-]+)`", row)}
+    assert documented == {trap.code for trap in TRAPS.values()}
+
+
+def test_what_is_the_same_in_many_objects_is_told_once(scene: Scene) -> None:
+    objects = scene.stopped()
+    cluster.each(objects, "HelmRelease", lambda one: one["spec"].update(timeout="9m"))
+    told = [one for one in scene.check(objects).findings if one.code == "field-changes"]
+    assert [one.objects for one in told] == [("default/api-main", "default/shop-main", "default/web-main")]
+
+
+def test_a_default_of_the_api_server_is_not_taken_away(scene: Scene) -> None:
+    told = [one for one in scene.check(scene.stopped()).findings if one.code == "co-owner"]
+    assert {one.message.partition("; ")[2] for one in told} == {"it takes metadata.ownerReferences away"}
+
+
+def test_what_means_the_same_is_no_difference(scene: Scene) -> None:
+    objects = scene.stopped()
+    one = found(objects, "HelmRelease", "web-main")["spec"]
+    one |= {"interval": "1800s", "timeout": "2m", "suspend": False, "dependsOn": [], "targetNamespace": "default"}
+    found(objects, "HelmRepository", "kcd-web")["spec"] |= {"interval": "5m", "provider": "generic", "suspend": False}
+    codes = {one.code for one in scene.check(objects).findings}
+    assert not {code for code in codes if code.startswith("field-")}
+
+
+def test_secrets_of_the_cluster_are_masked(scene: Scene) -> None:
+    objects = scene.stopped()
+    extra({"values": {"db": {"password": "hunter2"}, "note": "token=hunter2"}})(objects)
+    edit("HelmRelease", "api-main", "spec", "values", "apiKey", value="hunter2")(objects)
+    assert "hunter2" not in str(scene.check(objects))
+    assert "•••" in str(scene.check(objects))
+
+
+def test_the_rescue_stops_the_controller_and_names_what_is_in_danger(scene: Scene) -> None:
+    objects = scene.applied()
+    deleting("Release", "web")(objects)
+    lines = scene.check(objects).step.lines
+    assert lines[0] == "kubectl -n kubocd scale deployment kubocd-ctrl-controller --replicas=0"
+    assert [line for line in lines if line.startswith("for name in")] == [
+        "for name in web-main; do",
+        "for name in kcd-web; do",
+        "for name in kcd-web; do",
+    ]
+    assert all("finalizers" not in line for line in lines)
+
+
+def test_releases_of_others_are_left_alone(scene: Scene) -> None:
+    objects = scene.cured()
+    other_release(objects)
+    assert "for name in api shop web; do" in scene.check(objects).step.lines
+    left = [one for one in objects if one["kind"] != "Release" or one["metadata"]["name"] == "gone"]
+    assert scene.check(left).step.name == "settle"
+
+
+def test_a_suspended_release_keeps_its_helm_releases_and_their_owner_is_taken_away(
+    scene: Scene, tmp_path: Path
+) -> None:
+    suspended = compiled(tmp_path, "suspended: true")
+    objects = suspended.cured()
+    asleep = cluster.by_kubocd(next(one for one in scene.documents if one["metadata"]["name"] == "web-main"))
+    found(objects, "Release", "web")["spec"]["suspended"] = True
+    checked = suspended.check([*objects, asleep])
+    assert {one.code for one in checked.findings} == {"release-suspended", "owned"}
+    assert {one.severity for one in checked.findings} == {"note"}
+    assert (checked.step.name, checked.step.lines[0]) == ("release-owners", "for name in web-main; do")
+
+
+def test_flux_kinds_are_all_that_is_compared(scene: Scene) -> None:
+    strange = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "x"}, "data": {"password": "aHVudGVyMg=="}}
+    assert scene.check([*scene.cured(), strange]) == scene.check(scene.cured())
+    assert {one["kind"] for one in scene.documents} == set(FLUX_KINDS)

@@ -1,0 +1,69 @@
+"""Layers of images: their bytes, read by tar programs that are not ours."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import tarfile
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kubocd_gen.packages.layer import EARLIEST, LATEST, Layer, file_time, make_layer
+from kubocd_gen.packages.oci import sha256
+
+
+def data_of(layer: Layer) -> bytes:
+    made = io.BytesIO()
+    layer.write_to(made)
+    return made.getvalue()
+
+
+def test_its_descriptor_is_that_of_its_bytes() -> None:
+    layer = make_layer({"a/b": b"x" * 700, "a/c": b""}, {"a": 0o555})
+    data = data_of(layer)
+    assert (layer.descriptor.digest, layer.descriptor.size) == (sha256(data), len(data))
+    assert layer.descriptor.media_type == "application/vnd.oci.image.layer.v1.tar"
+
+
+def test_the_order_of_the_files_does_not_matter() -> None:
+    assert make_layer({"a": b"1", "b": b"2"}, {}) == make_layer({"b": b"2", "a": b"1"}, {})
+
+
+def test_tar_reads_it(tmp_path: Path) -> None:
+    long = "/".join(["d" * 60] * 5)
+    files = {"a/one": b"1" * 513, f"{long}/two": b"2", "a/ü+1.tgz": b"3", "b/empty": b"", "a/same": b"1" * 513}
+    (tmp_path / "layer.tar").write_bytes(data_of(make_layer(files, {"a": 0o555, "b": 0o755})))
+    (tmp_path / "out").mkdir()
+    subprocess.run(["tar", "-xf", "../layer.tar"], cwd=tmp_path / "out", check=True)
+    found = {path for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert {str(path.relative_to(tmp_path / "out")): path.read_bytes() for path in found} == files
+    with tarfile.open(tmp_path / "layer.tar", "r:") as tar:
+        members = {member.name: member for member in tar}
+    assert {name for name, member in members.items() if member.isdir()} == {"a", "b"}
+    assert members["a/same"].islnk()
+    assert {(member.uid, member.gid, member.uname) for member in members.values()} == {(0, 0, "")}
+
+
+def test_a_file_that_changes_gets_another_time_and_any_other_keeps_its_own() -> None:
+    assert file_time(b"version: 1.0.0") != file_time(b"version: 1.0.1")  # nginx's ETag is of time and length
+    assert file_time(b"version: 1.0.0") == file_time(b"version: 1.0.0")
+
+
+@given(st.binary(max_size=50))
+def test_times_are_in_the_past(data: bytes) -> None:
+    assert EARLIEST <= file_time(data) < LATEST
+
+
+@given(
+    st.dictionaries(st.text("ab/ü.+-", min_size=1, max_size=130).map(lambda name: f"x{name}y"), st.binary(max_size=600))
+)
+def test_what_goes_in_comes_out(files: dict[str, bytes]) -> None:
+    with tarfile.open(fileobj=io.BytesIO(data_of(make_layer(files, {}))), mode="r:") as tar:
+        read = {}
+        for member in tar:
+            content = tar.extractfile(member)
+            assert content is not None
+            read[member.name] = content.read()
+    assert read == {name.rstrip("/"): data for name, data in files.items()}
