@@ -11,6 +11,7 @@ from pathlib import Path
 
 from kubocd_gen.diagnostics import Diagnostic, Position, Severity, printable
 from kubocd_gen.problems import Problem, distinct_problems
+from kubocd_gen.sources.discovery import checkout_root
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +38,13 @@ class Finding:
 
 def findings_of(diagnostics: Sequence[Diagnostic], root: Path) -> list[Finding]:
     """The problems of a run, each once, in reading order; `root` is that of the project."""
-    top = repository_root(Path.cwd())
+    top = checkout_top()
     return [_finding(problem, root, top) for problem in distinct_problems(diagnostics)]
+
+
+def checkout_top() -> Path:
+    """The Git checkout that we are in, else the current directory; without links."""
+    return checkout_root(Path.cwd()) or Path(os.path.realpath(Path.cwd()))
 
 
 def fingerprints(findings: Sequence[Finding]) -> list[str]:
@@ -50,12 +56,6 @@ def fingerprints(findings: Sequence[Finding]) -> list[str]:
         seen[what] += 1
         prints.append(hashlib.sha256("\0".join((*what, str(seen[what]))).encode()).hexdigest())
     return prints
-
-
-def repository_root(directory: Path) -> Path:
-    """The Git checkout that `directory` lies in, itself where it lies in none."""
-    real = Path(os.path.realpath(directory))
-    return next((folder for folder in (real, *real.parents) if (folder / ".git").exists()), real)
 
 
 def repository_path(path: str, root: Path, top: Path) -> str | None:

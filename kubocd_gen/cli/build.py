@@ -14,8 +14,8 @@ from typing import Any
 import click
 
 from kubocd_gen.cli.options import (
+    ci_format_option,
     flags_of,
-    format_option,
     jobs_option,
     option,
     progress_option,
@@ -35,6 +35,7 @@ from kubocd_gen.pipeline.building import Built, is_current
 from kubocd_gen.pipeline.building import build as run_build
 from kubocd_gen.pipeline.locking import other_helm
 from kubocd_gen.pipeline.packages import package_sources, project_lock
+from kubocd_gen.problems import exit_code
 from kubocd_gen.project import Project, load_project
 from kubocd_gen.report import build_report, text_report
 from kubocd_gen.sources.discovery import display_path
@@ -49,7 +50,7 @@ DRIFT = 3
 @option("--full-diff", is_flag=True, help="With --check: show every difference to its end.")
 @option("--dry-run", is_flag=True, help="Write nothing; say what would be done.")
 @option("--helm", metavar="PATH", help="The helm binary to use, instead of the one installed beside kcd-gen.")
-@format_option
+@ci_format_option
 @jobs_option
 @quiet_option
 @option("--verbose", "-v", is_flag=True, help="Print what is unchanged, too.")
@@ -66,19 +67,27 @@ def build(**given: Any) -> int:
     kcd-gen build --source clusters/prod --output deploy/prod --vendor packages
     kcd-gen build --keep-going --format json > report.json   # what compiles, and a report
     kcd-gen build --check                                    # in CI: is the output up to date? with the differences
+    kcd-gen build --check --format github                    # the same, as annotations of a pull request
     kcd-gen build --dry-run                                  # what would change
     """
     built, problems, version = attempt(given, lambda: load_project(flags_of(given), Path.cwd()))
     lines: Iterator[str] = iter(())
     if given["format_"] == "json":
         lines = iter([json.dumps(build_report(built, version, problems), indent=1)])  # ASCII, whatever a source holds
+    elif given["format_"] != "text":
+        from kubocd_gen.cli.ci_formats import ci_report
+
+        lines = ci_report(given, built, problems, _mending_command())
     elif given["check"] and not any(one.severity == "error" for one in problems):
         lines = _drift(built, full=given["full_diff"], quiet=given["quiet"])
     elif not given["quiet"]:
         lines = text_report(built, verbose=given["verbose"], written=not (given["check"] or given["dry_run"]))
     for line in lines:
         click.echo(line)
-    code = say_problems(problems, quiet=given["quiet"], name_clusters=len(built) > 1)
+    if given["format_"] == "github":  # has said it all, and a runner shows both streams
+        code = exit_code(problems)
+    else:
+        code = say_problems(problems, quiet=given["quiet"], name_clusters=len(built) > 1)
     return code or (DRIFT if given["check"] and not all(map(is_current, built)) else 0)
 
 
@@ -101,8 +110,12 @@ def _drift(built: Sequence[Built], *, full: bool, quiet: bool) -> Iterator[str]:
 
 
 def _mending_command() -> str:
-    """The command that was given, without what makes it a check."""
-    return shlex.join(["kcd-gen", *(word for word in sys.argv[1:] if word not in ("--check", "--full-diff"))])
+    """The command that was given, without what makes it a check, or is about what it prints."""
+    words = [word for word in sys.argv[1:] if word not in ("--check", "--full-diff")]
+    if "--format" in words:
+        at = words.index("--format")
+        del words[at : at + 2]
+    return shlex.join(["kcd-gen", *(word for word in words if not word.startswith("--format="))])
 
 
 def attempt(given: Mapping[str, Any], load: Callable[[], Project]) -> tuple[list[Built], list[Diagnostic], str | None]:

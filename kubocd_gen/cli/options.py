@@ -155,6 +155,13 @@ def source_options(function: Function) -> Function:
 format_option = option(
     "--format", "format_", type=click.Choice(["text", "json"]), default="text", help="What to print."
 )
+ci_format_option = option(
+    "--format",
+    "format_",
+    type=click.Choice(["text", "json", "github", "sarif", "gitlab", "junit"]),
+    default="text",
+    help="What to print; those behind json are for CI systems.",
+)
 jobs_option = option("--jobs", "-j", type=click.IntRange(1, 64), help="How much to do at a time; the number of cores.")
 quiet_option = option("--quiet", "-q", is_flag=True, help="Print errors only.")
 progress_option = option("--no-progress", is_flag=True, help="Show no line about what is waited for.")

@@ -66,6 +66,7 @@ IN_UNIT_TESTS = {
     "not-finite": "output/test_yaml_emitter.py::test_a_number_that_json_can_t_hold_is_an_error",
     "not-unicode": "output/test_yaml_emitter.py::test_a_lone_surrogate_is_an_error_that_names_the_resource",
     "offline": "../faults/test_failing_servers.py::test_offline_nothing_is_asked",
+    "outdated-output": "../acceptance/test_ci_formats.py::test_what_is_out_of_date_is_annotated_too",
     "outside-checkout": "../acceptance/test_init_server.py::test_an_output_outside_the_checkout_is_an_error",
     "registry-denied": "../faults/test_registry.py::test_a_private_registry_wants_a_login",
     "registry-failed": "../faults/test_failing_servers.py::test_five_tries_are_all",

@@ -1,0 +1,64 @@
+"""A build's problems, and what --check finds, in the formats of CI systems."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from kubocd_gen.ci_formats.findings import Finding, checkout_top, findings_of, repository_path
+from kubocd_gen.ci_formats.github import github_lines
+from kubocd_gen.ci_formats.gitlab import gitlab_report
+from kubocd_gen.ci_formats.junit import junit_report
+from kubocd_gen.ci_formats.sarif import sarif_report
+from kubocd_gen.cli.options import flags_of
+from kubocd_gen.diagnostics import Diagnostic, KcdError, printable
+from kubocd_gen.pipeline.building import Built
+from kubocd_gen.project import Flags, project_path
+from kubocd_gen.sources.discovery import display_path
+
+_WORDS = {"created": "is missing", "updated": "is not what the sources compile to", "removed": "is too many"}
+_OF_RELEASE = re.compile(r"flux/([^/]+)/([^/]+)\.yaml|hr/([^/]+)/([^/]+)/.*")
+
+
+def ci_report(
+    given: Mapping[str, Any], built: Sequence[Built], problems: Sequence[Diagnostic], mending: str
+) -> Iterator[str]:
+    """The report in the format that is `given`, as lines; `mending` is the command that makes the output current."""
+    root = _root(flags_of(given))
+    findings = findings_of(problems, root)
+    if given["check"]:
+        findings += [finding for one in built for finding in _outdated(one, root, mending)]
+    match given["format_"]:
+        case "github":
+            yield from github_lines(findings)
+        case "sarif":
+            yield sarif_report(findings)
+        case "gitlab":
+            yield gitlab_report(findings)
+        case "junit":
+            compiled = [one.release.key for cluster in built for one in cluster.compilation.releases]
+            failed = [key for cluster in built for key in cluster.compilation.failed]
+            yield junit_report(sorted({*compiled, *failed}), findings).removesuffix("\n")
+
+
+def _root(flags: Flags) -> Path:
+    """Where paths in messages begin, as far as it is known without a project that can be read."""
+    try:
+        return Path.cwd() if flags.sources else project_path(flags, Path.cwd()).absolute().parent
+    except KcdError:
+        return Path.cwd()
+
+
+def _outdated(built: Built, root: Path, mending: str) -> Iterator[Finding]:
+    """A finding for each file of the output that is not what the sources compile to; records follow the files."""
+    for change in built.drift:
+        if not change.is_record:
+            path = display_path(built.cluster.output / change.path, Path.cwd())
+            message = printable(f"{path} {_WORDS[change.change]}")
+            release = None
+            if found := _OF_RELEASE.fullmatch(change.path):
+                release = "/".join(part for part in found.groups() if part)
+            place = repository_path(path, root, checkout_top())
+            yield Finding("error", "outdated-output", message, (f"run: {mending}",), place, release=release)

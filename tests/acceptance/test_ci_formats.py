@@ -1,0 +1,100 @@
+"""`build --format github|sarif|gitlab|junit`, as a CI system gets it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from tests.support.workspace import Outcome, Workspace, kcd_gen
+
+SARIF = json.loads((Path(__file__).parents[1] / "support/sarif-schema-2.1.0.json").read_text())
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Workspace:
+    """A project in a folder of a Git checkout, with one good Release and one bad."""
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    made = Workspace(tmp_path / "platform")
+    made.root.mkdir()
+    made.package()
+    made.release("web")
+    made.release("shop", "parameters:\n  replicaz: 2\n")
+    head = "apiVersion: kcd-gen/v1alpha1\nkind: Project\npackages: {vendor: packages}\n"
+    (made.root / "kcd-gen.yaml").write_text(f"{head}clusters:\n- {{name: a, sources: [sources], output: output}}\n")
+    return made
+
+
+def build(checkout: Workspace, *arguments: str) -> Outcome:
+    return kcd_gen("build", "--offline", *arguments, directory=checkout.root)
+
+
+def good(checkout: Workspace) -> None:
+    checkout.release("shop")
+    assert build(checkout).exit == 0
+
+
+def test_github_annotates_the_line(checkout: Workspace) -> None:
+    outcome = build(checkout, "--format", "github")
+    assert (outcome.exit, outcome.err) == (1, "")
+    assert outcome.out == (
+        "::error file=platform/sources/default-shop.yaml,line=7,col=5,title=kcd-gen%3A unknown-parameter"
+        "::parameter 'replicaz' is not in the schema of web:1.0.0%0Adid you mean 'replicas'?\n"
+    )
+    good(checkout)
+    assert build(checkout, "--format", "github").out == ""
+
+
+def test_what_is_out_of_date_is_annotated_too(checkout: Workspace) -> None:
+    good(checkout)
+    checkout.release("web", "parameters: {replicas: 3}\n")
+    checkout.release("new")
+    outcome = build(checkout, "--check", "--format", "github")
+    assert outcome.exit == 3
+    lines = outcome.out.splitlines()
+    changed = "::error file=platform/output/flux/default/web.yaml,title=kcd-gen%3A outdated-output::"
+    assert any(line.startswith(changed) for line in lines)
+    assert any("output/flux/default/new.yaml is missing%0Arun: kcd-gen build --offline" in line for line in lines)
+    assert not any("--format" in line for line in lines)
+
+
+def test_sarif_and_gitlab(checkout: Workspace) -> None:
+    sarif = build(checkout, "--format", "sarif")
+    assert sarif.exit == 1
+    assert "error[unknown-parameter]" in sarif.err
+    report: Any = json.loads(sarif.out)
+    jsonschema.Draft7Validator(SARIF).validate(report)
+    assert len(report["runs"][0]["results"]) == 1
+    (entry,) = json.loads(build(checkout, "--format", "gitlab").out)
+    assert entry["location"] == {"path": "platform/sources/default-shop.yaml", "lines": {"begin": 7}}
+    good(checkout)
+    report = json.loads(build(checkout, "--format", "sarif").out)
+    jsonschema.Draft7Validator(SARIF).validate(report)
+    assert report["runs"][0]["results"] == []
+    assert json.loads(build(checkout, "--format", "gitlab").out) == []
+
+
+def test_junit_has_a_case_a_release(checkout: Workspace) -> None:
+    def cases(*arguments: str) -> dict[str, bool]:
+        outcome = build(checkout, *arguments, "--format", "junit")
+        suite = ElementTree.fromstring(outcome.out.encode()).find("testsuite")  # noqa: S314 - our own
+        assert suite is not None
+        return {case.attrib["name"]: case.find("failure") is None for case in suite}
+
+    assert cases() == {"project": True, "default/shop": False, "default/web": True}
+    good(checkout)
+    assert cases("--check") == {"project": True, "default/shop": True, "default/web": True}
+    checkout.release("web", "parameters: {replicas: 3}\n")
+    assert cases("--check") == {"project": True, "default/shop": True, "default/web": False}
+
+
+@pytest.mark.parametrize("kind", ["github", "sarif", "gitlab", "junit"])
+def test_without_a_project_there_is_a_report_all_the_same(tmp_path: Path, kind: str) -> None:
+    outcome = kcd_gen("build", "--format", kind, directory=tmp_path)
+    assert outcome.exit == 2
+    assert "missing-project" in outcome.out
