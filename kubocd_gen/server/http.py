@@ -98,6 +98,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if len(self.raw_requestline) > MAX_LINE:
             self._send(plain(HTTPStatus.REQUEST_URI_TOO_LONG))
+        elif len(self.raw_requestline.split()) == 2:  # HTTP/0.9 has no head, for which the library would wait
+            self._send(plain(HTTPStatus.BAD_REQUEST))
         elif self.parse_request():  # else `send_error` has answered
             target = self.raw_requestline.decode("latin-1").split(" ")[1]  # the library folds slashes in `path`
             refused = self._refused(target)
