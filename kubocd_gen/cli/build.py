@@ -21,6 +21,7 @@ from kubocd_gen.cli.options import (
     progress_option,
     project_options,
     quiet_option,
+    report_option,
     writing_options,
 )
 from kubocd_gen.cli.problems import say_problems
@@ -51,6 +52,7 @@ DRIFT = 3
 @option("--dry-run", is_flag=True, help="Write nothing; say what would be done.")
 @option("--helm", metavar="PATH", help="The helm binary to use, instead of the one installed beside kcd-gen.")
 @ci_format_option
+@report_option
 @jobs_option
 @quiet_option
 @option("--verbose", "-v", is_flag=True, help="Print what is unchanged, too.")
@@ -71,13 +73,20 @@ def build(**given: Any) -> int:
     kcd-gen build --dry-run                                  # what would change
     """
     built, problems, version = attempt(given, lambda: load_project(flags_of(given), Path.cwd()))
+    if given["reports"]:
+        from kubocd_gen.cli.ci_formats import write_reports
+
+        unwritten = Findings()
+        for error in write_reports(given, built, problems, _mending_command()):
+            unwritten.error(error)
+        problems += unwritten
     lines: Iterator[str] = iter(())
     if given["format_"] == "json":
         lines = iter([json.dumps(build_report(built, version, problems), indent=1)])  # ASCII, whatever a source holds
     elif given["format_"] != "text":
         from kubocd_gen.cli.ci_formats import ci_report
 
-        lines = ci_report(given, built, problems, _mending_command())
+        lines = ci_report(given["format_"], given, built, problems, _mending_command())
     elif given["check"] and not any(one.severity == "error" for one in problems):
         lines = _drift(built, full=given["full_diff"], quiet=given["quiet"])
     elif not given["quiet"]:
@@ -112,10 +121,11 @@ def _drift(built: Sequence[Built], *, full: bool, quiet: bool) -> Iterator[str]:
 def _mending_command() -> str:
     """The command that was given, without what makes it a check, or is about what it prints."""
     words = [word for word in sys.argv[1:] if word not in ("--check", "--full-diff")]
-    if "--format" in words:
-        at = words.index("--format")
-        del words[at : at + 2]
-    return shlex.join(["kcd-gen", *(word for word in words if not word.startswith("--format="))])
+    for name in ("--format", "--report"):
+        while name in words:
+            at = words.index(name)
+            del words[at : at + 2]
+    return shlex.join(["kcd-gen", *(word for word in words if not word.startswith(("--format=", "--report=")))])
 
 
 def attempt(given: Mapping[str, Any], load: Callable[[], Project]) -> tuple[list[Built], list[Diagnostic], str | None]:

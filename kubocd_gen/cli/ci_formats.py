@@ -13,7 +13,8 @@ from kubocd_gen.ci_formats.gitlab import gitlab_report
 from kubocd_gen.ci_formats.junit import junit_report
 from kubocd_gen.ci_formats.sarif import sarif_report
 from kubocd_gen.cli.options import flags_of
-from kubocd_gen.diagnostics import Diagnostic, KcdError, printable
+from kubocd_gen.diagnostics import Diagnostic, KcdError, Position, printable
+from kubocd_gen.files import write_whole
 from kubocd_gen.pipeline.building import Built
 from kubocd_gen.project import Flags, project_path
 from kubocd_gen.sources.discovery import display_path
@@ -23,14 +24,14 @@ _OF_RELEASE = re.compile(r"flux/([^/]+)/([^/]+)\.yaml|hr/([^/]+)/([^/]+)/.*")
 
 
 def ci_report(
-    given: Mapping[str, Any], built: Sequence[Built], problems: Sequence[Diagnostic], mending: str
+    kind: str, given: Mapping[str, Any], built: Sequence[Built], problems: Sequence[Diagnostic], mending: str
 ) -> Iterator[str]:
-    """The report in the format that is `given`, as lines; `mending` is the command that makes the output current."""
+    """The report in the format `kind`, as lines; `mending` is the command that makes the output current."""
     root = _root(flags_of(given))
     findings = findings_of(problems, root)
     if given["check"]:
         findings += [finding for one in built for finding in _outdated(one, root, mending)]
-    match given["format_"]:
+    match kind:
         case "github":
             yield from github_lines(findings)
         case "sarif":
@@ -41,6 +42,23 @@ def ci_report(
             compiled = [one.release.key for cluster in built for one in cluster.compilation.releases]
             failed = [key for cluster in built for key in cluster.compilation.failed]
             yield junit_report(sorted({*compiled, *failed}), findings).removesuffix("\n")
+
+
+def write_reports(
+    given: Mapping[str, Any], built: Sequence[Built], problems: Sequence[Diagnostic], mending: str
+) -> Iterator[KcdError]:
+    """Write the files of `--report`; an error for each that can't be."""
+    for kind, path in given["reports"]:
+        text = "\n".join(ci_report(kind, given, built, problems, mending)) + "\n"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, text.encode("utf-8", "replace"))
+        except OSError as error:
+            yield KcdError(
+                f"the report can't be written: {error.strerror or error}",
+                code="unusable-file",
+                position=Position(display_path(path, Path.cwd())),
+            )
 
 
 def _root(flags: Flags) -> Path:
