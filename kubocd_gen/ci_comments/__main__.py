@@ -1,23 +1,24 @@
 """`python -m kubocd_gen.ci_comments github|gitlab FILE`: what to say is in FILE, where to say it in the environment.
 
-An empty FILE says that nothing differs, one that is not there that it could not be told. A comment that can't be made is a warning, never a failure: what the run found
-is in its log.
+An empty FILE says that nothing differs, one that is not there that it could not be told. A comment that can't be made
+is a warning, never a failure: what the run found is in its log.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from kubocd_gen.ci_comments.comment import CommentError, comment_body, marker, put_comment
+from kubocd_gen.ci_comments.comment import CommentError, Thread, comment_body, marker, put_comment
 from kubocd_gen.ci_comments.github import github_thread
 from kubocd_gen.ci_comments.gitlab import gitlab_thread
 from kubocd_gen.ci_formats.findings import Finding
 from kubocd_gen.ci_formats.github import github_lines
 from kubocd_gen.diagnostics import printable
 
-_THREADS = {"github": github_thread, "gitlab": gitlab_thread}
+_THREADS: dict[str, Callable[[Mapping[str, str]], Thread]] = {"github": github_thread, "gitlab": gitlab_thread}
 
 
 def main(arguments: list[str]) -> int:
