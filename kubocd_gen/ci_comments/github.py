@@ -20,16 +20,16 @@ class _PullRequest:
 
     def comments(self) -> Iterator[Comment]:
         for item in self.api.pages(f"/repos/{self.repository}/issues/{self.number}/comments"):
-            user = item.get("user") or {}
+            user = item["user"] if isinstance(item.get("user"), dict) else {}  # null of an account that is gone
             # Whoever can see a public repository can write a comment that begins as ours does. Bots act with a token.
             ours = user.get("type") == "Bot" or item.get("author_association") in _INSIDERS
-            yield Comment(int(item["id"]), str(item.get("body") or ""), ours)
+            yield Comment(item["id"], str(item.get("body") or ""), ours)
 
     def create(self, body: str) -> None:
-        self.api.call("POST", f"/repos/{self.repository}/issues/{self.number}/comments", json={"body": body})
+        self.api.call("POST", f"/repos/{self.repository}/issues/{self.number}/comments", body)
 
     def update(self, id_: int, body: str) -> None:
-        self.api.call("PATCH", f"/repos/{self.repository}/issues/comments/{id_}", json={"body": body})
+        self.api.call("PATCH", f"/repos/{self.repository}/issues/comments/{id_}", body)
 
 
 def github_thread(environment: Mapping[str, str]) -> _PullRequest:
@@ -42,10 +42,5 @@ def github_thread(environment: Mapping[str, str]) -> _PullRequest:
         raise CommentError("this is no run for a pull request")
     if not environment.get("GITHUB_TOKEN"):
         raise CommentError("there is no token")
-    headers = {
-        "Authorization": f"Bearer {environment['GITHUB_TOKEN']}",
-        "Accept": "application/vnd.github+json",
-        "X-GitHub-Api-Version": "2022-11-28",
-    }
     base = environment.get("GITHUB_API_URL") or "https://api.github.com"
-    return _PullRequest(Api(base, headers), repository, number)
+    return _PullRequest(Api(base, environment["GITHUB_TOKEN"]), repository, number)

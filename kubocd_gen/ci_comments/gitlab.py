@@ -17,15 +17,17 @@ class _MergeRequest:
 
     def comments(self) -> Iterator[Comment]:
         me = self.api.call("GET", "/user")
+        if not (isinstance(me, dict) and isinstance(me.get("id"), int)):
+            raise CommentError("GitLab does not say whose the token is")
         for item in self.api.pages(f"{self.path}?sort=asc&order_by=created_at"):
-            author = item.get("author") or {}
-            yield Comment(int(item["id"]), str(item.get("body") or ""), author.get("id") == me.get("id"))
+            author = item["author"] if isinstance(item.get("author"), dict) else {}
+            yield Comment(item["id"], str(item.get("body") or ""), author.get("id") == me["id"])
 
     def create(self, body: str) -> None:
-        self.api.call("POST", self.path, json={"body": body})
+        self.api.call("POST", self.path, body)
 
     def update(self, id_: int, body: str) -> None:
-        self.api.call("PUT", f"{self.path}/{id_}", json={"body": body})
+        self.api.call("PUT", f"{self.path}/{id_}", body)
 
 
 def gitlab_thread(environment: Mapping[str, str]) -> _MergeRequest:
@@ -38,6 +40,7 @@ def gitlab_thread(environment: Mapping[str, str]) -> _MergeRequest:
         raise CommentError("this is no pipeline of a merge request")
     if not environment.get("KCD_GEN_COMMENT_TOKEN"):
         raise CommentError("there is no token")
-    headers = {"PRIVATE-TOKEN": environment["KCD_GEN_COMMENT_TOKEN"]}
     base = environment.get("CI_API_V4_URL") or "https://gitlab.com/api/v4"
-    return _MergeRequest(Api(base, headers), f"/projects/{project}/merge_requests/{number}/notes")
+    return _MergeRequest(
+        Api(base, environment["KCD_GEN_COMMENT_TOKEN"]), f"/projects/{project}/merge_requests/{number}/notes"
+    )

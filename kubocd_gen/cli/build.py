@@ -70,6 +70,7 @@ def build(**given: Any) -> int:
     kcd-gen build --keep-going --format json > report.json   # what compiles, and a report
     kcd-gen build --check                                    # in CI: is the output up to date? with the differences
     kcd-gen build --check --format github                    # the same, as annotations of a pull request
+    kcd-gen build --check --report junit=report.xml          # and a file for a CI system that shows tests
     kcd-gen build --dry-run                                  # what would change
     """
     built, problems, version = attempt(given, lambda: load_project(flags_of(given), Path.cwd()))

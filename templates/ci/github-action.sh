@@ -9,7 +9,7 @@ venv=$home/venv
 # What is printed between the two marks is text: a file's name may look like a command to the runner.
 as_text() {
   local token status=0
-  token=$(python3 -c 'import secrets; print(secrets.token_hex(16))')
+  token=$(head -c 16 /dev/urandom | od -An -tx1 | tr -d ' \n')
   printf '::stop-commands::%s\n' "$token"
   "$@" || status=$?
   printf '\n::%s::\n' "$token"

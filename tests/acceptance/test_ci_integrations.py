@@ -139,9 +139,22 @@ def test_a_token_without_the_right_is_a_warning(origin: Path, tmp_path: Path) ->
         server.script(f"POST {COMMENTS}", reply(403, refused))
         code, steps = pull_request(origin, tmp_path, api=server.url).run()
     assert (code, steps["build"].exit, steps["comment"].exit) == (3, 3, 0)  # drift alone
+    assert server.asked[-1].method == "POST"
     (warning,) = [line for line in steps["comment"].log.splitlines() if line.startswith("::warning")]
-    assert "the token has not the right to comment" in warning
+    assert "the token may not have the right to comment" in warning
     assert not re.search("^::error", steps["comment"].log, re.MULTILINE)
+
+
+def test_an_api_that_fails_is_a_warning_and_no_comment_is_made_twice(origin: Path, tmp_path: Path) -> None:
+    change(origin)
+    build(origin)
+    with FaultServer() as server:
+        server.script(f"GET {COMMENTS}", reply(200, b"[]"))
+        server.script(f"POST {COMMENTS}", reply(502, b"<html>"))
+        code, steps = pull_request(origin, tmp_path, api=server.url).run()
+    assert code == 0
+    assert server.paths().count(f"POST {COMMENTS}") == 1
+    assert "::warning title=kcd-gen%3A comment::no comment was made: " in steps["comment"].log
 
 
 def test_drift_is_annotated_and_reported(origin: Path, tmp_path: Path) -> None:
@@ -239,7 +252,7 @@ def test_gitlab_reports_drift_and_notes_the_change(origin: Path) -> None:
     assert [entry["location"]["path"] for entry in quality] == ["deploy/flux/default/podinfo1.yaml"]
     assert junit.attrib["failures"] == "1"
     sent = server.asked[-1]
-    assert (sent.method, sent.headers["private-token"]) == ("POST", "s3cret")
+    assert (sent.method, sent.headers["authorization"]) == ("POST", "Bearer s3cret")
     assert "shop.ingress" in json.loads(sent.body)["body"]
 
 
