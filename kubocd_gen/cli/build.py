@@ -42,6 +42,11 @@ DRIFT = 3
 @writing_options
 @option("--check", is_flag=True, help="Write nothing; exit 3 where the output is not what the sources compile to.")
 @option("--full-diff", is_flag=True, help="With --check: show every difference to its end.")
+@option(
+    "--fail-on-change",
+    is_flag=True,
+    help="Exit 3 where anything was written or removed, or is not known to Git: for pre-commit hooks.",
+)
 @option("--dry-run", is_flag=True, help="Write nothing; say what would be done.")
 @option("--helm", metavar="PATH", help="The helm binary to use, instead of the one installed beside kcd-gen.")
 @ci_format_option
@@ -63,6 +68,7 @@ def build(**given: Any) -> int:
     kcd-gen build --check                                    # in CI: is the output up to date? with the differences
     kcd-gen build --check --format github                    # the same, as annotations of a pull request
     kcd-gen build --dry-run                                  # what would change
+    kcd-gen build --fail-on-change                           # in a pre-commit hook: is all of it in the commit?
     """
     built, problems, version = attempt(given, lambda: load_project(flags_of(given), Path.cwd()))
     lines: Iterator[str] = iter(())
@@ -82,6 +88,12 @@ def build(**given: Any) -> int:
         code = exit_code(problems)
     else:
         code = say_problems(problems, quiet=given["quiet"], name_clusters=len(built) > 1)
+    if not code and given["fail_on_change"]:
+        from kubocd_gen.cli.committing import left_out
+
+        for line in left_out(flags_of(given), built, written=not (given["check"] or given["dry_run"])):
+            click.echo(line, err=True)
+            code = DRIFT
     return code or (DRIFT if given["check"] and not all(map(is_current, built)) else 0)
 
 
@@ -105,7 +117,7 @@ def _drift(built: Sequence[Built], *, full: bool, quiet: bool) -> Iterator[str]:
 
 def _mending_command() -> str:
     """The command that was given, without what makes it a check, or is about what it prints."""
-    words = [word for word in sys.argv[1:] if word not in ("--check", "--full-diff")]
+    words = [word for word in sys.argv[1:] if word not in ("--check", "--full-diff", "--fail-on-change")]
     if "--format" in words:
         at = words.index("--format")
         del words[at : at + 2]
