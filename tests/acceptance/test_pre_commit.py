@@ -154,6 +154,18 @@ def test_of_a_file_that_is_staged_in_part_that_part_counts(green: Checkout) -> N
     assert "interval: 7m0s" not in committed
 
 
+def test_an_edit_that_is_not_staged_comes_back(green: Checkout) -> None:
+    green.write(RELEASE, green.read(RELEASE).replace("fqdn: podinfo1", "fqdn: shop"))
+    green.git("add", RELEASE)
+    edited = green.read(COMPILED).replace("host: podinfo1", "host: mine")
+    green.write(COMPILED, edited)
+    stopped = green.commit()
+    assert stopped.code == 1
+    assert "Stashed changes conflicted with hook auto-fixes" in stopped.said
+    assert "Stashed changes conflicted with hook auto-fixes" in PAGE
+    assert green.read(COMPILED) == edited
+
+
 def test_what_the_index_has_and_the_commit_leaves_out_is_missed(green: Checkout) -> None:
     green.git("checkout", "--quiet", "--orphan", "other")  # everything is staged, and nothing committed
     sources = ["clusters", "packages", "kcd-gen.yaml", ".pre-commit-config.yaml"]
