@@ -116,6 +116,17 @@ def test_a_release_without_a_section_is_refused(tmp_path: Path, tag: str) -> Non
     assert refused.stderr == f"CHANGELOG.md has no section for {tag.removeprefix('v')}\n"
 
 
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "SECURITY.md"])
+def test_what_the_pages_for_contributors_name_is_there(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    named = re.findall(r"\]\((?!http)([^)#]*)", text) + re.findall(r"`((?:kubocd_gen|tests|docs)/[\w./-]+)`", text)
+    assert named
+    assert [path for path in named if not (ROOT / path).exists()] == []
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    typed = re.findall(r"(?:`|^    )make ([a-z ]+?)(?:`|  |$)", text, re.MULTILINE)
+    assert {target for line in typed for target in line.split()} <= targets
+
+
 def test_the_changelog_keeps_its_form() -> None:
     headings = re.findall(r"^## (.*)$", CHANGELOG, re.MULTILINE)
     assert headings[0] == "[Unreleased]"
