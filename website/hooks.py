@@ -1,0 +1,66 @@
+"""What MkDocs calls while it builds the site.
+
+Pages in docs/ are written for GitHub, too. So links that leave docs/ are led to where their targets are on the site or in
+the repository, and what the code knows best is no page in Git: the reference is made here, anew with each build.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+from website.commands import command_pages
+from website.markdown_extension import SiteExtension
+from website.schemas import schema_pages
+
+ROOT = Path(__file__).resolve().parent.parent
+SITE = SiteExtension(ROOT)
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Read Markdown with our extension, and list in the navigation what `on_files` makes."""
+    config.markdown_extensions.append(SITE)  # type: ignore[arg-type]  # Markdown takes instances, too
+    assert config.nav is not None
+    config.nav = _expand(config.nav, sorted(_reference()))
+    return config
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages that are made, the changelog, the schemas under their addresses, and the style sheet."""
+    for path, text in _reference().items():
+        files.append(File.generated(config, path, content=text))
+    copies = {"changelog.md": ROOT / "CHANGELOG.md", "assets/site.css": ROOT / "website/assets/site.css"}
+    copies |= {path.relative_to(ROOT).as_posix(): path for path in sorted((ROOT / "schemas").rglob("*.json"))}
+    for path, source in copies.items():
+        files.append(File.generated(config, path, abs_src_path=str(source)))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Tell the extension which page comes next."""
+    SITE.page = page.file.src_uri
+    return markdown
+
+
+def _reference() -> dict[str, str]:
+    return command_pages() | schema_pages(ROOT / "schemas")
+
+
+def _expand(nav: list[object], made: list[str]) -> list[object]:
+    """The navigation, where a folder is a list of the pages that are made in it."""
+    expanded: list[object] = []
+    for entry in nav:
+        match entry:
+            case dict():
+                ((title, value),) = entry.items()
+                if isinstance(value, list):
+                    value = _expand(value, made)
+                elif value.endswith("/"):
+                    value = [path for path in made if path.startswith(value)]
+                expanded.append({title: value})
+            case _:
+                expanded.append(entry)
+    return expanded

@@ -1,0 +1,82 @@
+"""Python-Markdown, told where links lead and which rows of tables can be linked to."""
+
+from __future__ import annotations
+
+import posixpath
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+from xml.etree.ElementTree import Element
+
+from markdown import Markdown
+from markdown.extensions import Extension
+from markdown.treeprocessors import Treeprocessor
+
+REPOSITORY = "https://github.com/kubotal/kcd-gen"
+# Files of the repository that are on the site, by where they are there.
+COPIED = {"CHANGELOG.md": "changelog.md"}
+# The first column of such a table names things that other pages, messages and people link to.
+NAMING = ("code", "option", "field")
+
+
+class SiteExtension(Extension):
+    """`page` is the one that is read, by its path below docs/."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__()
+        self.root = root
+        self.page = ""
+
+    def extendMarkdown(self, md: Markdown) -> None:  # noqa: N802 - Markdown's name
+        """Come after what is inside of lines is read (20), and before MkDocs looks at anchors (5) and links (0)."""
+        md.treeprocessors.register(_Links(self), "kcd-gen-links", 8)
+        md.treeprocessors.register(_Anchors(md), "kcd-gen-anchors", 7)
+
+
+class _Links(Treeprocessor):
+    def __init__(self, site: SiteExtension) -> None:
+        super().__init__()
+        self.site = site
+
+    def run(self, root: Element) -> None:
+        for link in root.iter("a"):
+            link.set("href", self._led(link.get("href") or ""))
+
+    def _led(self, url: str) -> str:
+        """Where a link leads on the site; one that leads nowhere stays, for MkDocs to complain of."""
+        scheme, host, path, query, fragment = urlsplit(url)
+        if scheme or host or not path or path.startswith("/"):
+            return url
+        page = self.site.page
+        here = next((source for source, copy in COPIED.items() if copy == page), f"docs/{page}")
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(here), path))
+        there = COPIED.get(target, target.removeprefix("docs/"))
+        if there != target or target.startswith("schemas/"):
+            return urlunsplit(("", "", posixpath.relpath(there, posixpath.dirname(page) or "."), query, fragment))
+        if target.startswith("../") or not (self.site.root / target).exists():
+            return url
+        kind = "tree" if (self.site.root / target).is_dir() else "blob"
+        return urlunsplit(urlsplit(f"{REPOSITORY}/{kind}/main/{target}")._replace(query=query, fragment=fragment))
+
+
+class _Anchors(Treeprocessor):
+    """`id`s for what tables name: errors/#unknown-parameter."""
+
+    def run(self, root: Element) -> None:
+        for table in root.iter("table"):
+            heading = table.find("thead/tr/th")
+            if heading is None or "".join(heading.itertext()).strip() not in NAMING:
+                continue
+            for cell in table.iterfind("tbody/tr/td[1]"):
+                for code in list(cell.iter("code")):
+                    _make_target(cell, code)
+
+
+def _make_target(cell: Element, code: Element) -> None:
+    """Give a name its anchor, and make it a link to that, unless it is one already."""
+    name = "".join(code.itertext())
+    for at, child in enumerate(cell):
+        if child is code:
+            link = Element("a", {"id": name, "href": f"#{name}", "class": "kcd-name"})
+            link.tail, code.tail = code.tail, None
+            link.append(code)
+            cell[at] = link
