@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterator
 
@@ -19,74 +20,65 @@ def command_pages() -> dict[str, str]:
         commands = [(name, command) for name in names if (command := cli.get_command(context, name))]
         shown = [(name, command) for name, command in commands if not command.hidden]
         pages = {f"{FOLDER}/{name}.md": "\n".join(_page(command, name, context)) for name, command in shown}
-        return {f"{FOLDER}/index.md": "\n".join(_overview(cli, shown)), **pages}
+        return {f"{FOLDER}/index.md": "\n".join(_overview(shown)), **pages}
 
 
-def _overview(group: click.Group, commands: list[tuple[str, click.Command]]) -> Iterator[str]:
+def _overview(commands: list[tuple[str, click.Command]]) -> Iterator[str]:
     yield "# Commands\n"
     yield "Made from the program itself, as `kcd-gen --help` is.\n"
     yield "| command | what it does |\n|---|---|"
     for name, command in commands:
         yield f"| [`kcd-gen {name}`]({name}.md) | {prose(command.get_short_help_str(400))} |"
-    yield "\nEvery option is also a variable: `--kubocd-namespace` is `KCD_GEN_KUBOCD_NAMESPACE`. Of an option that can be"
-    yield "repeated it holds several values: paths are separated by colons, all others by white space.\n"
+    yield "\nEvery option is also a variable: `--kubocd-namespace` is `KCD_GEN_KUBOCD_NAMESPACE`. Of an option that"
+    yield "can be repeated it holds several values: paths are separated by colons, all others by white space.\n"
     yield "| exit code | what it means |\n|---|---|"
     yield "| 0 | done |\n| 1 | errors in sources or packages |\n| 2 | usage |"
-    yield "| 3 | `--check` or `diff --exit-code` found a difference |\n| 4 | the network |\n| 70 | a defect of kcd-gen |\n"
+    yield "| 3 | `--check` or `diff --exit-code` found a difference |\n| 4 | the network |\n| 70 | a defect of kcd-gen |"
 
 
 def _page(command: click.Command, name: str, parent: click.Context) -> Iterator[str]:
     context = click.Context(command, parent, info_name=name)
     yield f"# {context.command_path}\n"
-    yield from _description(command)
+    yield from _about(command, context)
     if isinstance(command, click.Group):
         for sub in command.list_commands(context):
             inner = command.get_command(context, sub)
             assert inner is not None
             inside = click.Context(inner, context, info_name=sub)
             yield f"\n## {inside.command_path}\n"
-            yield from _description(inner)
-            yield from _usage(inner, inside)
-    yield from _usage(command, context)
+            yield from _about(inner, inside)
 
 
-def _description(command: click.Command) -> Iterator[str]:
-    """The help's paragraphs; those that click leaves as they are, after its mark, are examples."""
-    for paragraph in (command.help or "").split("\n\n"):
-        if paragraph.startswith("\b"):
+def _about(command: click.Command, context: click.Context) -> Iterator[str]:
+    """How a command is called, its help, and its options."""
+    yield f"```text\n{context.command_path} {' '.join(command.collect_usage_pieces(context))}\n```\n"
+    for paragraph in inspect.cleandoc(command.help or "").split("\n\n"):
+        if paragraph.startswith("\b"):  # click's mark: left as it is, which here is for examples
             yield f"```sh\n{paragraph.removeprefix(chr(8)).strip(chr(10))}\n```\n"
         else:
             yield f"{prose(paragraph)}\n"
-
-
-def _usage(command: click.Command, context: click.Context) -> Iterator[str]:
     options = [one for one in command.get_params(context) if isinstance(one, click.Option) and not one.hidden]
-    own = [one for one in options if one.envvar]  # --help and --version are no settings
-    if not own and isinstance(command, click.Group) and context.parent and context.parent.command is cli:
-        return
-    pieces = " ".join(command.collect_usage_pieces(context))
-    yield f"\n```text title=\"usage\"\n{context.command_path} {pieces}\n```\n"
-    if not own:
-        return
-    yield "| option | variable | default | what it does |\n|---|---|---|---|"
-    for one in own:
+    settings = [one for one in options if one.envvar]  # --help and --version are none
+    if settings:
+        yield "| option, and its variable | what it does |\n|---|---|"
+    for one in settings:
         names = ", ".join(f"`{text}`" for text in sorted([*one.opts, *one.secondary_opts], key=len, reverse=True))
-        taken = "" if one.is_flag else f" {_taken(one)}"
+        taken = "" if one.is_flag else f" <var>{_taken(one)}</var>"
         variables = [one.envvar] if isinstance(one.envvar, str) else list(one.envvar or ())
         listed = ", ".join(f"`{variable}`" for variable in variables)
-        yield f"| {names}{taken} | {listed} | {_default(one, context)} | {prose(one.help or '')} |"
+        yield f"| {names}{taken}<br>{listed} | {prose(one.help or '')}{_default(one, context)} |"
 
 
 def _taken(option: click.Option) -> str:
-    """What is given with an option: `DIR`, `text`, `json`."""
+    """What is given with an option: DIR, or one of several words."""
     if isinstance(option.type, click.Choice):
-        return ", ".join(f"`{choice}`" for choice in option.type.choices)
-    return f"`{option.metavar or option.type.name.upper().removesuffix(' RANGE')}`"
+        return " \\| ".join(map(str, option.type.choices))
+    return option.metavar or option.type.name.upper().removesuffix(" RANGE")
 
 
 def _default(option: click.Option, context: click.Context) -> str:
     value = option.get_default(context)
-    return f"`{value}`" if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    return f" The default is `{value}`." if isinstance(value, str | int) and not isinstance(value, bool) else ""
 
 
 def prose(text: str) -> str:

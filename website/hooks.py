@@ -1,7 +1,7 @@
 """What MkDocs calls while it builds the site.
 
-Pages in docs/ are written for GitHub, too. So links that leave docs/ are led to where their targets are on the site or in
-the repository, and what the code knows best is no page in Git: the reference is made here, anew with each build.
+Pages in docs/ are written for GitHub, too. So links that leave docs/ are led to where their targets are on the site or
+in the repository. And what the code knows best is no page in Git: the reference is made here, with each build.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Read Markdown with our extension, and list in the navigation what `on_files` makes."""
     config.markdown_extensions.append(SITE)  # type: ignore[arg-type]  # Markdown takes instances, too
     assert config.nav is not None
-    config.nav = _expand(config.nav, sorted(_reference()))
+    config.nav = _expand(config.nav, list(_reference()))
     return config
 
 

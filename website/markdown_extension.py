@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 from xml.etree.ElementTree import Element
@@ -15,7 +16,9 @@ REPOSITORY = "https://github.com/kubotal/kcd-gen"
 # Files of the repository that are on the site, by where they are there.
 COPIED = {"CHANGELOG.md": "changelog.md"}
 # The first column of such a table names things that other pages, messages and people link to.
-NAMING = ("code", "option", "field")
+NAMING = ("code", "option, and its variable", "field")
+_VARIABLE = "KCD_"
+_WORD = 36  # characters that fit into a line of a telephone
 
 
 class SiteExtension(Extension):
@@ -30,6 +33,7 @@ class SiteExtension(Extension):
         """Come after what is inside of lines is read (20), and before MkDocs looks at anchors (5) and links (0)."""
         md.treeprocessors.register(_Links(self), "kcd-gen-links", 8)
         md.treeprocessors.register(_Anchors(md), "kcd-gen-anchors", 7)
+        md.treeprocessors.register(_Words(md), "kcd-gen-words", 7)
 
 
 class _Links(Treeprocessor):
@@ -62,21 +66,34 @@ class _Anchors(Treeprocessor):
     """`id`s for what tables name: errors/#unknown-parameter."""
 
     def run(self, root: Element) -> None:
+        taken = {element.get("id") for element in root.iter()}
         for table in root.iter("table"):
             heading = table.find("thead/tr/th")
             if heading is None or "".join(heading.itertext()).strip() not in NAMING:
                 continue
             for cell in table.iterfind("tbody/tr/td[1]"):
-                for code in list(cell.iter("code")):
-                    _make_target(cell, code)
+                for code in cell.findall("code"):
+                    name = "".join(code.itertext())
+                    if name not in taken and not name.startswith(
+                        _VARIABLE
+                    ):  # a second command of one page may have the option, too
+                        taken.add(name)
+                        _make_target(cell, code, name)
 
 
-def _make_target(cell: Element, code: Element) -> None:
-    """Give a name its anchor, and make it a link to that, unless it is one already."""
-    name = "".join(code.itertext())
-    for at, child in enumerate(cell):
-        if child is code:
-            link = Element("a", {"id": name, "href": f"#{name}", "class": "kcd-name"})
-            link.tail, code.tail = code.tail, None
-            link.append(code)
-            cell[at] = link
+def _make_target(cell: Element, code: Element, name: str) -> None:
+    """Put the code into a link to itself."""
+    link = Element("a", {"id": name, "href": f"#{name}", "class": "kcd-name"})
+    link.tail, code.tail = code.tail, None
+    cell[list(cell).index(code)] = link
+    link.append(code)
+
+
+class _Words(Treeprocessor):
+    """`--offline` is one word: browsers would break it behind its dashes."""
+
+    def run(self, root: Element) -> None:
+        for code in root.iter("code"):
+            text = "".join(code.itertext())
+            if re.search("[-_]", text) and len(text) <= _WORD and not re.search(r"\s", text):
+                code.set("class", "kcd-word")

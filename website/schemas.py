@@ -15,9 +15,15 @@ PAGES = {
     "kubocd/release-v1alpha1": ("Release", "A package that is to be installed, with its parameters."),
     "kubocd/context-v1alpha1": ("Context", "Values that Releases of a cluster or namespace share."),
     "kubocd/config-v1alpha1": ("Config", "Settings of the cluster, in KuboCD's namespace."),
-    "kubocd/package-v1alpha1": ("Package", "The manifest from which [`kcd-gen package`](../../packages.md) makes an image."),
+    "kubocd/package-v1alpha1": (
+        "Package",
+        "The manifest from which [`kcd-gen package`](../../packages.md) makes an image.",
+    ),
     "kcd-gen/report-v1alpha1": ("Report", "What `--format json` prints of `build`, `lock` and `package`."),
-    "kcd-gen/comparison-v1alpha1": ("Comparison", "What `kcd-gen diff --format json` prints; see [diff](../../diff.md)."),
+    "kcd-gen/comparison-v1alpha1": (
+        "Comparison",
+        "What `kcd-gen diff --format json` prints; see [diff](../../diff.md).",
+    ),
     "kcd-gen/dump-v1alpha1": ("Dump", "What `kcd-gen dump --format json` prints; see [packages](../../packages.md)."),
     "kcd-gen/image-v1alpha1": ("Image", "What `kcd-gen image --format json` prints; see [image](../../image.md)."),
     "kcd-gen/migration-v1alpha1": (
@@ -25,6 +31,7 @@ PAGES = {
     ),
 }
 # Of Kubernetes' metadata, what people write.
+_PLURALS = {"string": "strings", "integer": "integers", "object": "maps", "array": "lists", "boolean": "booleans"}
 _METADATA = ("name", "namespace", "labels", "annotations")
 
 
@@ -53,13 +60,16 @@ def _page(title: str, about: str, name: str, stored: Mapping[str, Any]) -> Itera
     yield f"Its schema: [{name}.json](../../schemas/{name}.json).\n"
     if text := schema.get("description"):
         yield f"{_prose(text)}\n"
-    yield "| field | type | default | what it is |\n|---|---|---|---|"
+    yield "| field | type | what it is |\n|---|---|---|"
     for path, field, required in _fields(schema, "", schema):
-        default = f"`{json.dumps(field['default'])}`" if "default" in field else "required" if required else ""
-        yield f"| `{path}` | {_type(field)} | {default} | {_prose(_about(field))} |"
+        said = [_prose(_about(field)), "Required." if required else ""]
+        said.append(f"The default is `{json.dumps(field['default'])}`." if "default" in field else "")
+        yield f"| `{path}` | {_type(field)} | {' '.join(filter(None, said))} |"
 
 
-def _fields(schema: Mapping[str, Any], path: str, root: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], bool]]:
+def _fields(
+    schema: Mapping[str, Any], path: str, root: Mapping[str, Any]
+) -> Iterator[tuple[str, Mapping[str, Any], bool]]:
     """Each field below `path` as its path, its schema and whether it must be there; parents before children."""
     for inner in _variants(schema, root):
         required = inner.get("required", ())
@@ -95,24 +105,27 @@ def _resolved(schema: Any, root: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _type(field: Mapping[str, Any]) -> str:
-    """`string`, `list of string`, `"order" or "ignore"`."""
+    """`string`, `list of strings`, `"order" or "ignore"`."""
     if "const" in field:
         return f"`{json.dumps(field['const'])}`"
     if "enum" in field:
         return " or ".join(f"`{json.dumps(value)}`" for value in field["enum"])
-    stored = field.get("type")
-    match [stored] if isinstance(stored, str) else stored:
+    types = field.get("type", [])
+    match [types] if isinstance(types, str) else types:
         case ["array"]:
-            items = field.get("items") or {}
-            return f"list of {items['type']}" if isinstance(items.get("type"), str) else "list"
+            return _many("list", field.get("items"))
         case ["object"]:
-            values = field.get("additionalProperties")
-            return f"map of {values['type']}" if isinstance(values, Mapping) and "type" in values else "map"
-        case list() as types:
-            return " or ".join(types)
+            return _many("map", field.get("additionalProperties"))
+        case [*one_of] if one_of:
+            return " or ".join(one_of)
     if field.get("x-kubernetes-int-or-string"):
         return "integer or string"
     return "anything" if field.get("x-kubernetes-preserve-unknown-fields") else ""
+
+
+def _many(what: str, inside: object) -> str:
+    inner = inside.get("type") if isinstance(inside, Mapping) else None
+    return f"{what} of {_PLURALS[inner]}" if isinstance(inner, str) else what
 
 
 def _about(field: Mapping[str, Any]) -> str:
