@@ -33,7 +33,7 @@ def _overview(commands: list[tuple[str, click.Command]]) -> Iterator[str]:
     yield "can be repeated it holds several values: paths are separated by colons, all others by white space.\n"
     yield "| exit code | what it means |\n|---|---|"
     yield "| 0 | done |\n| 1 | errors in sources or packages |\n| 2 | usage |"
-    yield "| 3 | `--check` or `diff --exit-code` found a difference |\n| 4 | the network |\n| 70 | a defect of kcd-gen |"
+    yield "| 3 | `--check` or `diff --exit-code` found a difference |\n| 4 | the network |\n| 70 | a defect |"
 
 
 def _page(command: click.Command, name: str, parent: click.Context) -> Iterator[str]:

@@ -9,28 +9,59 @@ from pathlib import Path
 import pytest
 
 from tests.support.charts import commit_all, git
-from tests.support.pages import IN_THE_CLUSTER, ROOT, Block, all_pages, blocks, fits, run_page, steps
+from tests.support.pages import IN_THE_CLUSTER, ROOT, Block, Stage, all_pages, blocks, fits, run_page, steps
 from tests.support.quickstart import QUICKSTART
+from tests.support.workspace import kcd_gen
 
-SetUp = Callable[[Path], None]
-
-
-def empty(folder: Path) -> None:
-    """Nothing: the page begins at the beginning."""
+SetUp = Callable[[Path], Stage]
 
 
-def quickstart_with_another_host(folder: Path) -> None:
+def with_the_project_at_its_address(folder: Path) -> Stage:
+    """Nothing: the page begins at the beginning. What it clones of this project comes from here."""
+    origin = folder.parent / "origin"
+    shutil.copytree(ROOT / "fixtures", origin / "fixtures")
+    git(origin, "init", "--quiet", "--initial-branch=main")
+    commit_all(origin)
+    environment = {
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": f"url.file://{origin}.insteadOf",
+        "GIT_CONFIG_VALUE_0": "https://github.com/kubotal/kcd-gen",
+    }
+    return Stage(environment, {"--port 8080": "--port 0", "127.0.0.1:8080": "127.0.0.1:…"})
+
+
+def the_tutorials_repository(folder: Path) -> Stage:
+    """The tutorial's files, compiled, locked and committed."""
+    shutil.copytree(QUICKSTART / "chart", folder / "charts")
+    for block in blocks("docs/tutorial.md"):
+        if block.is_file:
+            path = folder / block.title.removeprefix("platform/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block.text, encoding="utf-8")
+    packaging = "package packages/podinfo.yaml --repo-prefix quay.io/acme/packages --output vendor/packages"
+    for command in (packaging, "lock", "build"):
+        assert kcd_gen(*command.split(), directory=folder).exit == 0
+    shutil.rmtree(folder / ".git")  # with the tutorial's hook
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    commit_all(folder)
+    return Stage()
+
+
+def quickstart_with_another_host(folder: Path) -> Stage:
     """The quickstart's folder in Git, with a change that is not committed."""
     shutil.copytree(QUICKSTART, folder, dirs_exist_ok=True)
     git(folder, "init", "--quiet", "--initial-branch=main")
     commit_all(folder)
     release = folder / "cluster/releases/podinfo1.yaml"
     release.write_text(release.read_text().replace("fqdn: podinfo1.", "fqdn: shop."))
+    return Stage()
 
 
 # How a page's folder is set up for it to be run from its top to its end.
 RUN_HERE: dict[str, SetUp] = {
     "docs/diff.md": quickstart_with_another_host,
+    "docs/tutorial.md": with_the_project_at_its_address,
+    "docs/under-the-hood.md": the_tutorials_repository,
 }
 # Pages that are run by a test of their own, because they need more than a folder.
 RUN_ELSEWHERE = {
@@ -48,8 +79,8 @@ RUN_ELSEWHERE = {
 def test_a_page_shows_what_happens(page: str, tmp_path: Path) -> None:
     folder = tmp_path / "here"
     folder.mkdir()
-    RUN_HERE[page](folder)
-    assert run_page(page, folder) == sum(
+    stage = RUN_HERE[page](folder)
+    assert run_page(page, folder, stage) == sum(
         len(list(steps(block))) if block.language == "console" else 1 for block in blocks(page) if block.is_session
     )
 

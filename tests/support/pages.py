@@ -22,7 +22,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from markdown_it import MarkdownIt
@@ -45,11 +45,11 @@ class Block:
     @property
     def is_session(self) -> bool:
         """Whether it holds commands that can be run here."""
-        return self.language in _SHELLS and self.title != IN_THE_CLUSTER
+        return self.language in _SHELLS and not self.title
 
     @property
     def is_file(self) -> bool:
-        return self.language not in _SHELLS and self.title != "" and self.title != IN_THE_CLUSTER
+        return self.title not in ("", IN_THE_CLUSTER)
 
 
 def all_pages() -> list[str]:
@@ -94,18 +94,24 @@ def fits(printed: str, shown: str) -> bool:
     return re.fullmatch(pattern, printed) is not None
 
 
-def run_page(page: str, folder: Path, environment: Mapping[str, str] | None = None, **other: str) -> int:
-    """Run a page in `folder`. `other` words stand where the page's own would not do, a port for instance.
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What a page needs besides its folder: variables, and words in place of its own, a port for instance."""
 
-    Returns how many commands were run. Raises AssertionError with what differs.
-    """
+    environment: Mapping[str, str] = field(default_factory=dict)
+    instead: Mapping[str, str] = field(default_factory=dict)
+
+
+def run_page(page: str, folder: Path, stage: Stage | None = None) -> int:
+    """Run a page in `folder`. Returns how many commands were run; raises AssertionError with what differs."""
+    stage = stage or Stage()
     count = 0
-    with _shell(folder, environment or {}) as shell:
+    with _shell(folder, stage.environment) as shell:
         for block in blocks(page):
             text = block.text
-            for old, new in other.items():
-                text = text.replace(old.removeprefix("_"), new)
-            block = Block(block.language, block.title, text, block.line)
+            for old, new in stage.instead.items():
+                text = text.replace(old, new)
+            block = replace(block, text=text)
             where = f"{page}, the block in line {block.line}"
             if block.is_file:
                 path = (folder / block.title).resolve()
@@ -180,6 +186,7 @@ def _shell(folder: Path, environment: Mapping[str, str]) -> Iterator[_Shell]:
             (binaries / name).symlink_to(beside)
     home = folder.parent / f"{folder.name}-home"
     home.mkdir()
+    (home / ".gitconfig").write_text("[init]\ndefaultBranch = main\n", encoding="utf-8")
     person = {"NAME": "A", "EMAIL": "a@example.com", "DATE": "2025-01-01T00:00:00Z"}
     variables = {
         "PATH": f"{binaries}:{os.environ['PATH']}",
@@ -187,9 +194,6 @@ def _shell(folder: Path, environment: Mapping[str, str]) -> Iterator[_Shell]:
         "LANG": "C.UTF-8",
         "GIT_CONFIG_NOSYSTEM": "1",
         **{f"GIT_{who}_{key}": value for who in ("AUTHOR", "COMMITTER") for key, value in person.items()},
-        "GIT_CONFIG_COUNT": "1",
-        "GIT_CONFIG_KEY_0": "init.defaultBranch",
-        "GIT_CONFIG_VALUE_0": "main",
         **environment,
     }
     bash = shutil.which("bash")
