@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Iterator
 
 import click
 
 from kubocd_gen.cli import cli
+from website.prose import prose
 
 FOLDER = "reference/commands"
 
@@ -79,10 +79,3 @@ def _taken(option: click.Option) -> str:
 def _default(option: click.Option, context: click.Context) -> str:
     value = option.get_default(context)
     return f" The default is `{value}`." if isinstance(value, str | int) and not isinstance(value, bool) else ""
-
-
-def prose(text: str) -> str:
-    """A text of the help as Markdown on one line: what it is not meant to say is escaped, options are code."""
-    line = re.sub(r"\s+", " ", text).strip()
-    plain = re.sub(r"([\\*<|\[])", r"\\\1", line)
-    return re.sub(r"(?<![\w`-])(--[a-z][a-z-]*[a-z])", r"`\1`", plain)

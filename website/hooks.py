@@ -40,8 +40,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Tell the extension which page comes next."""
+    """Tell the extension which page comes next. A page that has no others beside it needs no list of them."""
     SITE.page = page.file.src_uri
+    if page.parent is None:
+        page.meta["hide"] = ["navigation"]
     return markdown
 
 

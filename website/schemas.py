@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from website.prose import prose
+
 FOLDER = "reference/files"
 # Title and introduction of each page, by the schema's file.
 PAGES = {
@@ -59,10 +61,10 @@ def _page(title: str, about: str, name: str, stored: Mapping[str, Any]) -> Itera
     yield f"# {title}\n\n{about}"
     yield f"Its schema: [{name}.json](../../schemas/{name}.json).\n"
     if text := schema.get("description"):
-        yield f"{_prose(text)}\n"
+        yield f"{prose(text)}\n"
     yield "| field | type | what it is |\n|---|---|---|"
     for path, field, required in _fields(schema, "", schema):
-        said = [_prose(_about(field)), "Required." if required else ""]
+        said = [prose(_about(field)), "Required." if required else ""]
         said.append(f"The default is `{json.dumps(field['default'])}`." if "default" in field else "")
         yield f"| `{path}` | {_type(field)} | {' '.join(filter(None, said))} |"
 
@@ -134,7 +136,3 @@ def _about(field: Mapping[str, Any]) -> str:
         if isinstance(schema, Mapping) and "description" in schema:
             return str(schema["description"])
     return ""
-
-
-def _prose(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "\\<").replace("*", "\\*")

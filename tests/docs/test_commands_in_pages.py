@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from kubocd_gen.cli import cli
-from tests.support.pages import ROOT, all_pages
+from tests.support.sessions import ROOT, all_pages
 from website.commands import command_pages
 
 # From where a command may begin to where the shell goes on with something else.

@@ -16,7 +16,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from kubocd_gen.cli import cli
-from tests.support.pages import ROOT, all_pages
+from tests.support.sessions import ROOT, all_pages
 
 HOME = "https://kubotal.github.io/kcd-gen/"
 # What a reader sees of a page's structure; `strong` and `em` because a mark that is not read stays as it is.

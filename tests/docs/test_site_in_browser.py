@@ -15,7 +15,7 @@ import pytest
 from tests.support.charts import serve
 from tests.support.chromium import Browser, chromium
 
-PAGES = ("", "tutorial/", "lock/", "errors/", "reference/commands/build/", "reference/files/project/")
+PAGES = ("", "tutorial/", "errors/", "reference/commands/build/")
 
 
 @pytest.fixture(scope="module")
