@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.charts import commit_all, git
-from tests.support.sessions import IN_THE_CLUSTER, ROOT, Block, Stage, all_pages, blocks, fits, run_page, steps
 from tests.support.quickstart import QUICKSTART
+from tests.support.sessions import IN_THE_CLUSTER, ROOT, Block, Stage, all_pages, blocks, fits, run_page, steps
 from tests.support.workspace import kcd_gen
 
 SetUp = Callable[[Path], Stage]
