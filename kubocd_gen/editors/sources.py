@@ -88,6 +88,10 @@ def _document() -> Schema:
     group = {"type": "string", "pattern": _GROUP}
     kinds = {"enum": [*_KINDS, *_LATER_KINDS]}
     return {
+        "properties": {
+            "apiVersion": {"examples": [f"{KUBOCD_GROUP}/v1alpha1"]},
+            "kind": {"examples": list(_KINDS)},
+        },
         "allOf": [
             *(when(group, kind, {"$ref": f"#/definitions/{kind}"}) for kind in _KINDS),
             when({"const": "kcd-gen/v1alpha1"}, "Project", {"$ref": "#/definitions/Project"}),
