@@ -14,10 +14,12 @@ from mkdocs.structure.pages import Page
 
 from website.commands import command_pages
 from website.markdown_extension import SiteExtension
-from website.schemas import schema_pages
+from website.schemas import schema_files, schema_pages
 
 ROOT = Path(__file__).resolve().parent.parent
-SITE = SiteExtension(ROOT)
+# Files of the repository that are on the site, by where they are there.
+COPIES = {"CHANGELOG.md": "changelog.md", **{path: path for path in schema_files()}}
+SITE = SiteExtension(ROOT, COPIES)
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -29,13 +31,11 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages that are made, the changelog, the schemas under their addresses, and the style sheet."""
-    for path, text in _reference().items():
+    """Add the pages that are made, the schemas under their addresses, the changelog and the style sheet."""
+    for path, text in {**_reference(), **schema_files()}.items():
         files.append(File.generated(config, path, content=text))
-    copies = {"changelog.md": ROOT / "CHANGELOG.md", "assets/site.css": ROOT / "website/assets/site.css"}
-    copies |= {path.relative_to(ROOT).as_posix(): path for path in sorted((ROOT / "schemas").rglob("*.json"))}
-    for path, source in copies.items():
-        files.append(File.generated(config, path, abs_src_path=str(source)))
+    for path, source in {"changelog.md": "CHANGELOG.md", "assets/site.css": "website/assets/site.css"}.items():
+        files.append(File.generated(config, path, abs_src_path=str(ROOT / source)))
     return files
 
 
@@ -48,7 +48,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def _reference() -> dict[str, str]:
-    return command_pages() | schema_pages(ROOT / "schemas")
+    return command_pages() | schema_pages()
 
 
 def _expand(nav: list[object], made: list[str]) -> list[object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 from xml.etree.ElementTree import Element
@@ -13,8 +14,6 @@ from markdown.extensions import Extension
 from markdown.treeprocessors import Treeprocessor
 
 REPOSITORY = "https://github.com/kubotal/kcd-gen"
-# Files of the repository that are on the site, by where they are there.
-COPIED = {"CHANGELOG.md": "changelog.md"}
 # The first column of such a table names things that other pages, messages and people link to.
 NAMING = ("code", "option, and its variable", "field")
 _VARIABLE = "KCD_"
@@ -22,11 +21,12 @@ _WORD = 36  # characters that fit into a line of a telephone
 
 
 class SiteExtension(Extension):
-    """`page` is the one that is read, by its path below docs/."""
+    """`page` is the one that is read, by its path below docs/; `copies` says what else of the repository is where."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, copies: Mapping[str, str]) -> None:
         super().__init__()
         self.root = root
+        self.copies = copies
         self.page = ""
 
     def extendMarkdown(self, md: Markdown) -> None:  # noqa: N802 - Markdown's name
@@ -51,10 +51,11 @@ class _Links(Treeprocessor):
         if scheme or host or not path or path.startswith("/"):
             return url
         page = self.site.page
-        here = next((source for source, copy in COPIED.items() if copy == page), f"docs/{page}")
+        copies = self.site.copies
+        here = next((source for source, copy in copies.items() if copy == page), f"docs/{page}")
         target = posixpath.normpath(posixpath.join(posixpath.dirname(here), path))
-        there = COPIED.get(target, target.removeprefix("docs/"))
-        if there != target or target.startswith("schemas/"):
+        there = copies.get(target, target.removeprefix("docs/"))
+        if there != target or target in copies:
             return urlunsplit(("", "", posixpath.relpath(there, posixpath.dirname(page) or "."), query, fragment))
         if target.startswith("../") or not (self.site.root / target).exists():
             return url

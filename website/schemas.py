@@ -4,66 +4,58 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
+from kubocd_gen.editors.shipped import document_schema, kinds
+from kubocd_gen.resources import schema
 from website.prose import prose
 
 FOLDER = "reference/files"
-# Title and introduction of each page, by the schema's file.
+# Title of each page, and where there is more to read, by the name of the kind; in this order.
 PAGES = {
-    "kcd-gen/project-v1alpha1": ("kcd-gen.yaml", "The project file, found from the current directory upward."),
-    "kcd-gen/lock-v1alpha1": ("kcd-gen.lock", "What `kcd-gen lock` writes; see [lock](../../lock.md)."),
-    "kubocd/release-v1alpha1": ("Release", "A package that is to be installed, with its parameters."),
-    "kubocd/context-v1alpha1": ("Context", "Values that Releases of a cluster or namespace share."),
-    "kubocd/config-v1alpha1": ("Config", "Settings of the cluster, in KuboCD's namespace."),
-    "kubocd/package-v1alpha1": (
-        "Package",
-        "The manifest from which [`kcd-gen package`](../../packages.md) makes an image.",
-    ),
-    "kcd-gen/report-v1alpha1": ("Report", "What `--format json` prints of `build`, `lock` and `package`."),
-    "kcd-gen/comparison-v1alpha1": (
-        "Comparison",
-        "What `kcd-gen diff --format json` prints; see [diff](../../diff.md).",
-    ),
-    "kcd-gen/dump-v1alpha1": ("Dump", "What `kcd-gen dump --format json` prints; see [packages](../../packages.md)."),
-    "kcd-gen/image-v1alpha1": ("Image", "What `kcd-gen image --format json` prints; see [image](../../image.md)."),
-    "kcd-gen/migration-v1alpha1": (
-        *("Migration", "What `kcd-gen migrate check --format json` prints; see [migration](../../migration.md)."),
-    ),
+    "project": ("kcd-gen.yaml", ""),
+    "lock": ("kcd-gen.lock", "lock.md"),
+    "release": ("Release", ""),
+    "context": ("Context", ""),
+    "config": ("Config", ""),
+    "package": ("Package", "packages.md"),
+    "report": ("Report", ""),
+    "comparison": ("Comparison", "diff.md"),
+    "dump": ("Dump", "packages.md"),
+    "image": ("Image", "image.md"),
+    "migration": ("Migration", "migration.md"),
 }
 # Of Kubernetes' metadata, what people write.
-_PLURALS = {"string": "strings", "integer": "integers", "object": "maps", "array": "lists", "boolean": "booleans"}
 _METADATA = ("name", "namespace", "labels", "annotations")
+_PLURALS = {"string": "strings", "integer": "integers", "object": "maps", "array": "lists", "boolean": "booleans"}
 
 
-def schema_pages(folder: Path) -> dict[str, str]:
-    """The Markdown of each page by its path, for the schemas in `folder`: an overview, and one a schema.
+def schema_files() -> dict[str, str]:
+    """The schemas as `kcd-gen schema` prints them, by their paths on the site, which their `$id`s say."""
+    return {f"schemas/{place}.json": json.dumps(document_schema(kind), indent=1) for kind, place in kinds().items()}
 
-    A schema that has no page, those of Flux aside, is a mistake here.
-    """
-    found = {path.relative_to(folder).as_posix().removesuffix(".json") for path in folder.rglob("*.json")}
-    if lacking := {name for name in found if not name.startswith("flux/")} ^ set(PAGES):
+
+def schema_pages() -> dict[str, str]:
+    """The Markdown of each page by its path: an overview, and one a schema. A schema without a page is a mistake."""
+    if lacking := kinds().keys() ^ PAGES.keys():
         raise ValueError(f"website/schemas.py and schemas/ differ in: {', '.join(sorted(lacking))}")
+    pages = {f"{FOLDER}/{kind}.md": "\n".join(_page(kind, *PAGES[kind])) for kind in PAGES}
     index = ["# Files and reports\n", "Made from the JSON Schemas that kcd-gen itself checks with.\n"]
     index.append("| file | what it is |\n|---|---|")
-    pages = {}
-    for name, (title, about) in PAGES.items():
-        file = f"{name.rpartition('/')[2].removesuffix('-v1alpha1')}.md"
-        index.append(f"| [{title}]({file}) | {about} |")
-        schema = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-        pages[f"{FOLDER}/{file}"] = "\n".join(_page(title, about, name, schema))
+    for kind, (title, _) in PAGES.items():
+        index.append(f"| [{title}]({kind}.md) | {prose(document_schema(kind)['description'])} |")
     return {f"{FOLDER}/index.md": "\n".join(index), **pages}
 
 
-def _page(title: str, about: str, name: str, stored: Mapping[str, Any]) -> Iterator[str]:
-    schema = stored.get("schema", stored)  # a structural schema stands beside its group and kind
-    yield f"# {title}\n\n{about}"
-    yield f"Its schema: [{name}.json](../../schemas/{name}.json).\n"
-    if text := schema.get("description"):
-        yield f"{prose(text)}\n"
+def _page(kind: str, title: str, guide: str) -> Iterator[str]:
+    place = kinds()[kind]
+    stored = schema(place)
+    rules = stored.get("schema", stored)  # a structural schema stands beside its group and kind
+    yield f"# {title}\n\n{prose(rules['description'])}\n"
+    more = f" There is more in [{guide.removesuffix('.md')}](../../{guide})." if guide else ""
+    yield f"For editors and other programs: [its schema](../../schemas/{place}.json).{more}\n"
     yield "| field | type | what it is |\n|---|---|---|"
-    for path, field, required in _fields(schema, "", schema):
+    for path, field, required in _fields(rules, "", rules):
         said = [prose(_about(field)), "Required." if required else ""]
         said.append(f"The default is `{json.dumps(field['default'])}`." if "default" in field else "")
         yield f"| `{path}` | {_type(field)} | {' '.join(filter(None, said))} |"
@@ -132,7 +124,7 @@ def _many(what: str, inside: object) -> str:
 
 def _about(field: Mapping[str, Any]) -> str:
     """The field's description, else that of what it is a list or map of."""
-    for schema in (field, field.get("items"), field.get("additionalProperties")):
-        if isinstance(schema, Mapping) and "description" in schema:
-            return str(schema["description"])
+    for rules in (field, field.get("items"), field.get("additionalProperties")):
+        if isinstance(rules, Mapping) and "description" in rules:
+            return str(rules["description"])
     return ""
