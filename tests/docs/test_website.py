@@ -62,8 +62,8 @@ def test_names_in_tables_can_be_linked_to() -> None:
 
 
 def test_texts_of_the_code_say_what_they_say() -> None:
-    assert prose("--force replaces *all*\n  of <DIR> or x--y; see `--check`") == (
-        r"`--force` replaces \*all\* of \<DIR> or x--y; see `--check`"
+    assert prose("--force replaces *all*\n  of <DIR> or x--y; see `build --check *`") == (
+        r"`--force` replaces \*all\* of \<DIR> or x--y; see `build --check *`"
     )
 
 
