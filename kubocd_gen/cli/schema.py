@@ -104,9 +104,9 @@ def parameters(**given: Any) -> int:
 def sources(**given: Any) -> int:
     """One schema for all YAML files of the project, made for editors.
 
-    Releases, Contexts, Configs and kcd-gen.yaml are checked by their kind, other documents are accepted as they are. The
-    parameters of a Release are checked by the schema of its package, where the project's Releases use it: run the
-    command again when a Release takes another tag. It accepts templates where a build could, and all that a build accepts.
+    Releases, Contexts, Configs and kcd-gen.yaml are checked by their kind, other documents are accepted as they are.
+    The parameters of a Release are checked by the schema of its package, where the project's Releases use it: run the
+    command again when a Release takes another tag. The schema accepts all that a build accepts.
 
     \b
     kcd-gen schema sources --output kcd-gen.schema.json            # commit it; docs/how-to/editors.md tells the editor
@@ -143,9 +143,7 @@ def _sources(given: Mapping[str, Any], findings: Findings) -> str:
         flags = replace(flags, output=Path.cwd() / "output")  # of which nothing is read or written
     project = load_project(flags, Path.cwd())
     with progress(wanted=not given["no_progress"]) as line:
-        packages = package_sources(
-            project, line, lock=project_lock(project), jobs=given["jobs"] or os.cpu_count() or 1
-        )
+        packages = package_sources(project, line, lock=project_lock(project), jobs=given["jobs"] or os.cpu_count() or 1)
         known = known_to(project, packages, findings)
         for warning in packages.warnings():
             findings.warning(warning)

@@ -14,7 +14,11 @@ from kubocd_gen.sources.documents import KUBOCD_GROUP
 
 Schema = dict[str, Any]
 
-_KINDS = {"Release": "kubocd/release-v1alpha1", "Context": "kubocd/context-v1alpha1", "Config": "kubocd/config-v1alpha1"}
+_KINDS = {
+    "Release": "kubocd/release-v1alpha1",
+    "Context": "kubocd/context-v1alpha1",
+    "Config": "kubocd/config-v1alpha1",
+}
 _LATER_KINDS = ("Connection", "ClusterConnection", "Contract", "ClusterContract")  # a build passes them over
 _GROUP = f"^{KUBOCD_GROUP.replace('.', '[.]')}(/|$)"
 TITLE = "kcd-gen sources"
@@ -100,7 +104,7 @@ def _document() -> Schema:
                 "if": {"type": "object", "required": ["apiVersion"], "properties": {"apiVersion": group}},
                 "then": {"required": ["kind"], "properties": {"kind": kinds}},
             },
-        ]
+        ],
     }
 
 

@@ -67,6 +67,7 @@ RUN_HERE: dict[str, SetUp] = {
 RUN_ELSEWHERE = {
     "README.md": "tests/acceptance/test_readme.py",
     "docs/deploying.md": "tests/acceptance/test_deploying_page.py",
+    "docs/how-to/editors.md": "tests/acceptance/test_editors.py",
     "docs/lock.md": "tests/acceptance/test_registry.py",
     "docs/migration.md": "tests/acceptance/test_migrate.py",
     "docs/packages.md": "tests/acceptance/test_packages_page.py",

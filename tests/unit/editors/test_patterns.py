@@ -60,7 +60,19 @@ def test_what_every_engine_has_is_translated(pattern: str, translated: str) -> N
 
 @pytest.mark.parametrize(
     "pattern",
-    ["(?i)abc", "(?s:.)", r"\pL", r"\p{Greek}", r"\Qa.b\E", r"\bword\b", r"[\D]", "(?U)a+", r"\x{1F600}", "😀", "[a&&b]"],
+    [
+        "(?i)abc",
+        "(?s:.)",
+        r"\pL",
+        r"\p{Greek}",
+        r"\Qa.b\E",
+        r"\bword\b",
+        r"[\D]",
+        "(?U)a+",
+        r"\x{1F600}",
+        "😀",
+        "[a&&b]",
+    ],
 )
 def test_what_engines_read_differently_is_not(pattern: str) -> None:
     compile_pattern(pattern)
@@ -69,10 +81,49 @@ def test_what_engines_read_differently_is_not(pattern: str) -> None:
 
 PIECES = st.sampled_from(
     [
-        *("a", "b", "B", "1", "-", "/", " ", "\n", "é", "{", "}", "]", "^", "$", ".", "|", "_", ":", "=", ",", "#", "~"),
+        *(
+            "a",
+            "b",
+            "B",
+            "1",
+            "-",
+            "/",
+            " ",
+            "\n",
+            "é",
+            "{",
+            "}",
+            "]",
+            "^",
+            "$",
+            ".",
+            "|",
+            "_",
+            ":",
+            "=",
+            ",",
+            "#",
+            "~",
+        ),
         *("*", "+", "?", "??", "{2}", "{1,}", "{0,2}?", "(", ")", "(?:", "(?P<n>", "(?<m>", "(?i)", "(?s:"),
         *("[", "[^", "a-b", "-", "[:alpha:]", "[:^alpha:]", "[:space:]", "&&", "--", "\\"),
-        *(r"\d", r"\D", r"\w", r"\W", r"\s", r"\S", r"\b", r"\A", r"\z", r"\n", r"\t", r"\v", r"\a", r"\x41", r"\x{41}"),
+        *(
+            r"\d",
+            r"\D",
+            r"\w",
+            r"\W",
+            r"\s",
+            r"\S",
+            r"\b",
+            r"\A",
+            r"\z",
+            r"\n",
+            r"\t",
+            r"\v",
+            r"\a",
+            r"\x41",
+            r"\x{41}",
+        ),
         *(r"\.", r"\-", r"\/", r"\]", r"\[", r"\^", r"\\", r"\_", r"\#", r"\101", r"\1", r"\pL", r"\Q", r"\E", r"\C"),
     ]
 )
