@@ -75,9 +75,8 @@ class _Anchors(Treeprocessor):
             for cell in table.iterfind("tbody/tr/td[1]"):
                 for code in cell.findall("code"):
                     name = "".join(code.itertext())
-                    if name not in taken and not name.startswith(
-                        _VARIABLE
-                    ):  # a second command of one page may have the option, too
+                    # Of two commands on one page that have an option, the first is linked to.
+                    if name not in taken and not name.startswith(_VARIABLE):
                         taken.add(name)
                         _make_target(cell, code, name)
 

@@ -68,6 +68,8 @@ RUN_ELSEWHERE = {
     "README.md": "tests/acceptance/test_readme.py",
     "docs/deploying.md": "tests/acceptance/test_deploying_page.py",
     "docs/how-to/editors.md": "tests/acceptance/test_editors.py",
+    "docs/how-to/pre-commit.md": "tests/acceptance/test_pre_commit.py",
+    "docs/lint.md": "tests/acceptance/test_lint.py",
     "docs/lock.md": "tests/acceptance/test_registry.py",
     "docs/migration.md": "tests/acceptance/test_migrate.py",
     "docs/packages.md": "tests/acceptance/test_packages_page.py",
@@ -101,7 +103,7 @@ def test_what_is_left_out_needs_a_cluster() -> None:
                 assert any(word in block.text for word in ("kubectl", "flux")), (page, block.line)
 
 
-def test_no_session_hides_in_an_indented_block_of_another_kind() -> None:
+def test_no_session_hides_in_a_block_of_another_language() -> None:
     """A `$ kcd-gen` without a language would be run by nobody."""
     for page in all_pages():
         for block in blocks(page):

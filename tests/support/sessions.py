@@ -181,9 +181,7 @@ def _shell(folder: Path, environment: Mapping[str, str]) -> Iterator[_Shell]:
     """A bash in `folder`, with this kcd-gen, without the configuration of who runs the tests."""
     binaries = folder.parent / f"{folder.name}-bin"
     binaries.mkdir()
-    for name in ("kcd-gen", "python", "pre-commit"):
-        if (beside := Path(sys.executable).parent / name).exists():
-            (binaries / name).symlink_to(beside)
+    (binaries / "kcd-gen").symlink_to(Path(sys.executable).parent / "kcd-gen")
     home = folder.parent / f"{folder.name}-home"
     home.mkdir()
     (home / ".gitconfig").write_text("[init]\ndefaultBranch = main\n", encoding="utf-8")
