@@ -19,20 +19,21 @@ from website.schemas import schema_files, schema_pages
 ROOT = Path(__file__).resolve().parent.parent
 # Files of the repository that are on the site, by where they are there.
 COPIES = {"CHANGELOG.md": "changelog.md", **{path: path for path in schema_files()}}
-SITE = SiteExtension(ROOT, COPIES)
+MADE = command_pages() | schema_pages()
+SITE = SiteExtension(ROOT, COPIES, MADE)
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Read Markdown with our extension, and list in the navigation what `on_files` makes."""
     config.markdown_extensions.append(SITE)  # type: ignore[arg-type]  # Markdown takes instances, too
     assert config.nav is not None
-    config.nav = _expand(config.nav, list(_reference()))
+    config.nav = _expand(config.nav, list(MADE))
     return config
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are made, the schemas under their addresses, the changelog and the style sheet."""
-    for path, text in {**_reference(), **schema_files()}.items():
+    for path, text in {**MADE, **schema_files()}.items():
         files.append(File.generated(config, path, content=text))
     for path, source in {"changelog.md": "CHANGELOG.md", "assets/site.css": "website/assets/site.css"}.items():
         files.append(File.generated(config, path, abs_src_path=str(ROOT / source)))
@@ -45,10 +46,6 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     if page.parent is None:
         page.meta["hide"] = ["navigation"]
     return markdown
-
-
-def _reference() -> dict[str, str]:
-    return command_pages() | schema_pages()
 
 
 def _expand(nav: list[object], made: list[str]) -> list[object]:

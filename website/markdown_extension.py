@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 from xml.etree.ElementTree import Element
@@ -14,6 +14,7 @@ from markdown.extensions import Extension
 from markdown.treeprocessors import Treeprocessor
 
 REPOSITORY = "https://github.com/kubotal/kcd-gen"
+HOME = "https://kubotal.github.io/kcd-gen/"
 # The first column of such a table names things that other pages, messages and people link to.
 NAMING = ("code", "option, and its variable", "field")
 _VARIABLE = "KCD_"
@@ -21,12 +22,16 @@ _WORD = 36  # characters that fit into a line of a telephone
 
 
 class SiteExtension(Extension):
-    """`page` is the one that is read, by its path below docs/; `copies` says what else of the repository is where."""
+    """`page` is the one that is read, by its path below docs/.
 
-    def __init__(self, root: Path, copies: Mapping[str, str]) -> None:
+    `copies` says what else of the repository is where on the site, and `made` are the pages that are there alone.
+    """
+
+    def __init__(self, root: Path, copies: Mapping[str, str], made: Collection[str]) -> None:
         super().__init__()
         self.root = root
         self.copies = copies
+        self.made = made
         self.page = ""
 
     def extendMarkdown(self, md: Markdown) -> None:  # noqa: N802 - Markdown's name
@@ -46,7 +51,15 @@ class _Links(Treeprocessor):
             link.set("href", self._led(link.get("href") or ""))
 
     def _led(self, url: str) -> str:
-        """Where a link leads on the site; one that leads nowhere stays, for MkDocs to complain of."""
+        """Where a link leads on the site; one that leads nowhere stays, for MkDocs to complain of.
+
+        Pages link to what only the site has by its whole address, so that the link works on GitHub, too.
+        """
+        if url.startswith(HOME):
+            address, hash_, fragment = url.removeprefix(HOME).partition("#")
+            folder = address.rstrip("/")
+            made = f"{folder}/index.md"
+            return self._relative(made if made in self.site.made else f"{folder or 'index'}.md") + hash_ + fragment
         scheme, host, path, query, fragment = urlsplit(url)
         if scheme or host or not path or path.startswith("/"):
             return url
@@ -56,11 +69,14 @@ class _Links(Treeprocessor):
         target = posixpath.normpath(posixpath.join(posixpath.dirname(here), path))
         there = copies.get(target, target.removeprefix("docs/"))
         if there != target or target in copies:
-            return urlunsplit(("", "", posixpath.relpath(there, posixpath.dirname(page) or "."), query, fragment))
+            return urlunsplit(("", "", self._relative(there), query, fragment))
         if target.startswith("../") or not (self.site.root / target).exists():
             return url
         kind = "tree" if (self.site.root / target).is_dir() else "blob"
         return urlunsplit(urlsplit(f"{REPOSITORY}/{kind}/main/{target}")._replace(query=query, fragment=fragment))
+
+    def _relative(self, path: str) -> str:
+        return posixpath.relpath(path, posixpath.dirname(self.site.page) or ".")
 
 
 class _Anchors(Treeprocessor):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,11 +11,12 @@ from pathlib import Path
 
 import pytest
 from markdown import Markdown
+from markdown_it import MarkdownIt
 
-from tests.support.sessions import ROOT
+from tests.support.sessions import ROOT, all_pages
 from website import schemas
-from website.hooks import COPIES
-from website.markdown_extension import SiteExtension
+from website.hooks import COPIES, MADE
+from website.markdown_extension import HOME, SiteExtension
 from website.prose import prose
 
 BLOB = "https://github.com/kubotal/kcd-gen/blob/main"
@@ -22,7 +24,7 @@ BLOB = "https://github.com/kubotal/kcd-gen/blob/main"
 
 def read(page: str, text: str) -> str:
     """The HTML of a page."""
-    extension = SiteExtension(ROOT, COPIES)
+    extension = SiteExtension(ROOT, COPIES, MADE)
     extension.page = page
     return Markdown(extensions=["tables", extension]).convert(text)
 
@@ -43,12 +45,25 @@ def read(page: str, text: str) -> str:
         ("index.md", "../templates", "https://github.com/kubotal/kcd-gen/tree/main/templates"),
         ("changelog.md", "docs/diff.md#secrets", "diff.md#secrets"),
         ("changelog.md", "LICENSE", f"{BLOB}/LICENSE"),
+        ("index.md", f"{HOME}reference/commands/", "reference/commands/index.md"),
+        ("how-to/x.md", f"{HOME}reference/commands/build/#--check", "../reference/commands/build.md#--check"),
+        ("how-to/x.md", f"{HOME}errors/#offline", "../errors.md#offline"),
+        ("tutorial.md", HOME, "index.md"),
         ("index.md", "../nothing.md", "../nothing.md"),
         ("index.md", "../../etc/passwd", "../../etc/passwd"),
     ],
 )
 def test_links_lead_to_the_site_or_the_repository(page: str, link: str, leads_to: str) -> None:
     assert f'href="{leads_to}"' in read(page, f"[a]({link})")
+
+
+@pytest.mark.parametrize("page", all_pages())
+def test_links_between_files_arrive_on_github_too(page: str) -> None:
+    text = MarkdownIt("gfm-like", {"linkify": False}).render((ROOT / page).read_text(encoding="utf-8"))
+    for link in re.findall(r'(?:href|src)="([^"]*)"', text):
+        path = link.partition("#")[0]
+        if path and ":" not in path:
+            assert ((ROOT / page).parent / path).exists(), link
 
 
 def test_names_in_tables_can_be_linked_to() -> None:
