@@ -40,8 +40,9 @@ lint: $(installed) ## Check style and format
 types: $(installed) ## Check types
 	$(bin)/mypy --strict
 
+# Not with --quiet: warnings would be hidden from --strict, too.
 docs: $(installed) ## Build the documentation site into site/
-	NO_MKDOCS_2_WARNING=1 $(bin)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(bin)/python -m mkdocs build --strict
 
 wheel: $(installed) ## Build the wheel and try it in an environment of its own
 	$(bin)/python -m tests.wheel_check

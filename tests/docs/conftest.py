@@ -2,13 +2,12 @@ from __future__ import annotations
 
 import fcntl
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.support.sessions import ROOT
+from tests.support.site import build_site
 
 
 @pytest.fixture(scope="session")
@@ -21,9 +20,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with (base / "site-lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not done.exists():
-            command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
-            environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
-            built = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+            built = build_site(ROOT, folder)
             assert built.returncode == 0, built.stdout + built.stderr
             done.touch()
     return folder

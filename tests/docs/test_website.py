@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +11,7 @@ from markdown import Markdown
 from markdown_it import MarkdownIt
 
 from tests.support.sessions import ROOT, all_pages
+from tests.support.site import build_site
 from website import schemas
 from website.hooks import COPIES, MADE
 from website.markdown_extension import HOME, SiteExtension
@@ -97,13 +95,7 @@ def test_a_mistake_stops_the_build(tmp_path: Path) -> None:
         page.write(
             "\n[a](nowhere.md) [b](lock.md#no-anchor) [c](/lock/) [d](errors.md#no-code) [e](../no/file) [f](nothing)\n"
         )
-    done = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")],
-        cwd=tmp_path,
-        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
-        capture_output=True,
-        text=True,
-    )
+    done = build_site(tmp_path, tmp_path / "site")
     assert done.returncode == 1
     for mistake in ("forgotten.md", "nowhere.md", "#no-anchor", "/lock/", "#no-code", "../no/file", "'nothing'"):
         assert mistake in done.stderr
