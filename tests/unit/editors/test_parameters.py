@@ -122,11 +122,17 @@ def test_what_editors_read_otherwise_is_left_to_the_build() -> None:
             "other": {"not": {"pattern": "^x"}},
             "either": {"oneOf": [{"pattern": "^x"}, {"pattern": "^y"}]},
             "names": {"type": "object", "patternProperties": {"(?i)^x": True}, "additionalProperties": False},
+            "when": {"if": {"pattern": "^x"}, "then": {"type": "integer"}},
         },
     }
     value = {"mail": "A B <a@b>", "flags": "ABC", "step": 0.3, "other": "y", "names": {"X1": 1}}
     assert not validate(loaded(raw), value)
-    assert accepts(raw, value, {"other": "{{ .x }}", "either": "{{ .x }}"}) == [True, True]
+    assert accepts(raw, value, {"other": "{{ .x }}", "either": "{{ .x }}", "when": "{{ .x }}"}) == [True, True]
+
+
+def test_a_name_may_be_a_template() -> None:
+    raw = {"properties": {"labels": {"properties": {"tier": {"type": "string"}}}}}
+    assert accepts(raw, {"labels": {"{{ .Context.label }}": "a"}}, {"labels": {"other": "a"}}) == [True, False]
 
 
 def test_remarks_are_kept() -> None:
