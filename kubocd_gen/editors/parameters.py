@@ -210,6 +210,9 @@ _EXACT = frozenset(
 ) | {"allOf", "anyOf", "enum", "const", NEVER}
 
 
+_LONGEST = 1000  # characters; engines have limits of their own for what is repeated
+
+
 def _text_rules(node: Mapping[str, Any]) -> Iterable[Schema]:
     """The rules for texts, each with a way out for templates. Formats are Go's, which editors know otherwise."""
     if "pattern" in node and (pattern := portable(node["pattern"])) is not None:
@@ -217,7 +220,7 @@ def _text_rules(node: Mapping[str, Any]) -> Iterable[Schema]:
     if "minLength" in node or "maxLength" in node:
         least, most = node.get("minLength", 0), node.get("maxLength", "")
         length = f"{least} to {most}" if most != "" else f"{least} or more"
-        if most == "" or most <= 1000:
+        if max(least, most or 0) <= _LONGEST:
             pattern = f"^[\\s\\S]{{{least},{most}}}$|{TEMPLATE}"
             yield {"pattern": pattern, "patternErrorMessage": f"must have {length} characters"}
     for keyword in ("enum", "const"):
