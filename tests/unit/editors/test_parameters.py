@@ -122,11 +122,17 @@ def test_what_editors_read_otherwise_is_left_to_the_build() -> None:
             "other": {"not": {"pattern": "^x"}},
             "either": {"oneOf": [{"pattern": "^x"}, {"pattern": "^y"}]},
             "names": {"type": "object", "patternProperties": {"(?i)^x": True}, "additionalProperties": False},
+            "when": {"if": {"pattern": "^x"}, "then": {"type": "integer"}},
         },
     }
     value = {"mail": "A B <a@b>", "flags": "ABC", "step": 0.3, "other": "y", "names": {"X1": 1}}
     assert not validate(loaded(raw), value)
-    assert accepts(raw, value, {"other": "{{ .x }}", "either": "{{ .x }}"}) == [True, True]
+    assert accepts(raw, value, {"other": "{{ .x }}", "either": "{{ .x }}", "when": "{{ .x }}"}) == [True, True]
+
+
+def test_a_name_may_be_a_template() -> None:
+    raw = {"properties": {"labels": {"properties": {"tier": {"type": "string"}}}}}
+    assert accepts(raw, {"labels": {"{{ .Context.label }}": "a"}}, {"labels": {"other": "a"}}) == [True, False]
 
 
 def test_remarks_are_kept() -> None:
@@ -187,7 +193,7 @@ SHORT = st.recursive(
             optional={"required": st.booleans(), "minItems": st.integers(0, 2), "uniqueItems": st.booleans()},
         )
     ),
-    max_leaves=8,
+    max_leaves=5,
 )
 LONG = st.recursive(
     st.fixed_dictionaries(
@@ -228,7 +234,7 @@ LONG = st.recursive(
             **{keyword: st.lists(inner, min_size=1, max_size=2) for keyword in ("allOf", "anyOf", "oneOf")},
         },
     ),
-    max_leaves=8,
+    max_leaves=5,
 )
 
 
