@@ -16,9 +16,10 @@ from kubocd_gen.cli.problems import say_problems
 from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors, printable
 from kubocd_gen.output.drift import difference
 from kubocd_gen.project import check_namespace, load_project
+from kubocd_gen.scaffolding.files import ScaffoldFile, write
 from kubocd_gen.server.flux_sync import FLUX_NAMESPACE
 from kubocd_gen.server.placement import Placement, parse_source
-from kubocd_gen.server.scaffolding import Scaffold, ScaffoldFile, Wish, plan, write
+from kubocd_gen.server.scaffolding import Scaffold, Wish, plan
 from kubocd_gen.sources.discovery import display_path
 
 DIFFERENT = 3
@@ -67,7 +68,7 @@ def server(**given: Any) -> int:
     try:
         scaffold = _scaffold(given, findings)
         if scaffold and not given["dry_run"]:
-            write(scaffold, force=given["force"])
+            write(scaffold.files, force=given["force"])
     except (KcdError, KcdErrors) as error:
         findings.error(error)
     if code := say_problems(findings, quiet=given["quiet"]):
