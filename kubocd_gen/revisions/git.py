@@ -83,6 +83,18 @@ class Repository:
         """The folder that all working trees of the repository share, usually `.git`."""
         return self.top / (self._said("rev-parse", "--git-common-dir") or ".git")
 
+    def remote(self) -> str | None:
+        """The URL from which `origin`, else the first remote, is fetched, as the user's configuration rewrites it."""
+        for name in ("origin", self._said("remote")):
+            if name and (url := self._said("remote", "get-url", "--", name)):
+                return url
+        return None
+
+    def default_branch(self) -> str | None:
+        """The branch that the clone took from `origin` as its default, None where it does not know."""
+        name = self._said("symbolic-ref", "--quiet", "refs/remotes/origin/HEAD")
+        return name.removeprefix("refs/remotes/origin/") if name else None
+
     def listing(self, commit: str) -> bytes:
         """Every file of a commit: `<mode> <type> <id> <size>`, a tab, its path and a NUL each."""
         arguments = ("ls-tree", "-r", "-l", "-z", "--full-tree", "--end-of-options", commit)

@@ -33,6 +33,15 @@ class ScaffoldFile:
         return "updated" if self.is_shared else "different"
 
 
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """Lines for a file that is somebody's, and not written in a way to which kcd-gen could add them."""
+
+    path: Path
+    where: str
+    text: str
+
+
 def write(files: Iterable[ScaffoldFile], *, force: bool) -> None:
     """Write what is new or added to, and with `force` what is different. Raises KcdErrors; each file is whole."""
     errors = []

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
+
+from kubocd_gen.scaffolding.files import ScaffoldFile, present
 
 _SPECIAL = re.compile(r"[\\*?\[\]]")
 
@@ -11,6 +14,14 @@ _SPECIAL = re.compile(r"[\\*?\[\]]")
 def literal(path: str) -> str:
     """`path` as a pattern that matches it alone, whatever characters its names have."""
     return _SPECIAL.sub(lambda found: chr(92) + found.group(), path)
+
+
+def pattern_file(root: Path, name: str, lines: Sequence[str], heading: str) -> ScaffoldFile:
+    """The file `name` of the checkout at `root` with `lines` in it. Raises KcdError `unusable-file`."""
+    before = present(root / name, root)
+    text = before.decode("utf-8", "surrogateescape") if before else None
+    after = with_lines(text, lines, heading).encode("utf-8", "surrogateescape")
+    return ScaffoldFile(root / name, after, before, is_shared=True)
 
 
 def with_lines(text: str | None, lines: Sequence[str], heading: str) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from kubocd_gen.diagnostics import Findings, KcdError
 from kubocd_gen.project import Cluster, Project
 from kubocd_gen.scaffolding.files import ScaffoldFile, path_below, present
-from kubocd_gen.scaffolding.pattern_lines import with_lines
+from kubocd_gen.scaffolding.pattern_lines import pattern_file
 from kubocd_gen.server.containerfile import containerfile
 from kubocd_gen.server.flux_sync import Source, find_syncs
 from kubocd_gen.server.manifests import KUSTOMIZATION, flux_kustomizations, image_entry, server_manifests
@@ -78,10 +78,7 @@ def plan(project: Project, clusters: Sequence[Cluster], wish: Wish, findings: Fi
         except KcdError as error:
             findings.error(error)
     try:
-        before = present(root / SOURCE_IGNORE, root)
-        after = with_lines(before.decode("utf-8", "surrogateescape") if before else None, ignored, HEADING)
-        encoded = after.encode("utf-8", "surrogateescape")
-        files.append(ScaffoldFile(root / SOURCE_IGNORE, encoded, before, is_shared=True))
+        files.append(pattern_file(root, SOURCE_IGNORE, ignored, HEADING))
     except KcdError as error:
         findings.error(error)
     if any(one.severity == "error" for one in findings):
