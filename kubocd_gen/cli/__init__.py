@@ -22,6 +22,7 @@ _COMMANDS = {
     "lock": "Pin every package tag to the image that it stands for.",
     "migrate": "Go from KuboCD's controller to Flux alone, step by step.",
     "package": "Assemble package images from manifests, and push them.",
+    "schema": "Print JSON Schemas, for editors to complete and check YAML.",
     "serve": "Serve the output over HTTP, for development.",
     "vendor": "Copy every locked package into the vendor layout.",
     "version": "Say which kcd-gen, Python and helm are in use.",
