@@ -6,10 +6,10 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from kubocd_gen.editors.settings import SCHEMA_FILE
 from kubocd_gen.output.drift import difference
 from kubocd_gen.packages.lock import LOCK_FILE
 from kubocd_gen.scaffolding.checkout import KINDS
-from kubocd_gen.scaffolding.editor import SCHEMA_FILE
 from kubocd_gen.scaffolding.files import ScaffoldFile
 from kubocd_gen.scaffolding.repository import Beginning
 from kubocd_gen.server.flux_sync import lies_below

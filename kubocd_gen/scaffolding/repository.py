@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Literal
 
 from kubocd_gen.diagnostics import Findings, KcdError
+from kubocd_gen.editors.settings import project_modeline
 from kubocd_gen.project import PROJECT_FILE, Cluster, Flags, Project, load_project, project_path
 from kubocd_gen.scaffolding import attributes
 from kubocd_gen.scaffolding.checkout import Contents, find_contents
 from kubocd_gen.scaffolding.ci import ci_file, hook
-from kubocd_gen.scaffolding.editor import PROJECT_SCHEMA_URL, editor_files, modeline
+from kubocd_gen.scaffolding.editor import editor_files
 from kubocd_gen.scaffolding.files import Addition, ScaffoldFile, path_below, present
 from kubocd_gen.scaffolding.hosting import CiSystem, Hosting, find_hosting
 from kubocd_gen.scaffolding.pattern_lines import pattern_file
@@ -148,7 +149,7 @@ def _of_project(directory: Path, project: Project, root: Path, *, is_new: bool) 
         there = path.read_bytes()
         yield ScaffoldFile(path, there, there)
         return
-    text = project_text(project, modeline(PROJECT_SCHEMA_URL))
+    text = project_text(project, project_modeline())
     yield ScaffoldFile(root / PROJECT_FILE, text.encode(), present(root / PROJECT_FILE, root))
     for cluster in project.clusters:
         (first, *more) = cluster.sources
