@@ -18,10 +18,10 @@ _LONGEST_NAME = 40  # Kustomizations and files are called after it
 
 @dataclass(frozen=True, slots=True)
 class ClusterFiles:
-    """A cluster: its folder ("" where none is its own), and the files that are to be compiled for it."""
+    """A cluster, the files that are to be compiled for it, and the folders that are its own."""
 
     name: str
-    folder: str
+    folders: frozenset[str]
     files: frozenset[str]
 
 
@@ -33,15 +33,16 @@ def find_clusters(files: Iterable[str], syncs: Sequence[Sync], default: str) -> 
     every = frozenset(files)
     flux = {_cluster_folder(sync.path) or sync.path for sync in syncs if sync.is_root and sync.path}
     folders = sorted(flux | {folder for file in every if (folder := _cluster_folder(file))})
-    own = {folder: _reached(folder, every, syncs) for folder in folders}
+    applied = {folder: _applied(folder, syncs) for folder in folders}
+    own = {folder: _below(applied[folder], every) for folder in folders}
     if any(own.values()):
         own = {folder: found for folder, found in own.items() if found}
     if not own:
-        return [ClusterFiles(default, "", every)]
+        return [ClusterFiles(default, frozenset(), every)]
     shared = every.difference(*own.values())
     names = _names(list(own), default)
     return sorted(
-        (ClusterFiles(names[folder], folder, found | shared) for folder, found in own.items()),
+        (ClusterFiles(names[folder], applied[folder], found | shared) for folder, found in own.items()),
         key=lambda cluster: cluster.name,
     )
 
@@ -49,10 +50,14 @@ def find_clusters(files: Iterable[str], syncs: Sequence[Sync], default: str) -> 
 def sources_of(cluster: ClusterFiles, files: Iterable[str]) -> list[str]:
     """The fewest folders and files that hold the cluster's files and none that are another's, sorted.
 
-    `files` are those of all clusters. A folder is taken whole, so that what comes into it later is read, too.
+    `files` are those of all clusters. A folder is taken whole, so that what comes into it later is read, too. A file
+    `.` is one that can't be named: the whole checkout is the source then.
     """
-    own = {file for file in cluster.files if cluster.folder and lies_below(file, cluster.folder)}
-    found = [cluster.folder] if own else []
+    if "." in cluster.files:
+        return ["."]
+    folders = {folder for folder in cluster.folders if any(lies_below(file, folder) for file in cluster.files)}
+    found = [one for one in folders if not any(one != other and lies_below(one, other) for other in folders)]
+    own = _below(cluster.folders, cluster.files)
     return sorted(found + _cover("", cluster.files - own, frozenset(files) - own))
 
 
@@ -70,14 +75,18 @@ def _cluster_folder(path: str) -> str | None:
     return None
 
 
-def _reached(folder: str, files: frozenset[str], syncs: Sequence[Sync]) -> frozenset[str]:
-    """The files in `folder`, and in what the Kustomizations there apply, and those in turn."""
+def _applied(folder: str, syncs: Sequence[Sync]) -> frozenset[str]:
+    """The folder, and those that the Kustomizations in it apply, and those that the ones there apply in turn."""
     applied = {folder}
     left = list(syncs)
     while found := [one for one in left if any(lies_below(one.file, path) for path in applied)]:
         applied |= {one.path for one in found if one.path}
         left = [one for one in left if one not in found]
-    return frozenset(file for file in files if any(lies_below(file, path) for path in applied))
+    return frozenset(applied)
+
+
+def _below(folders: Iterable[str], files: frozenset[str]) -> frozenset[str]:
+    return frozenset(file for file in files if any(lies_below(file, folder) for folder in folders))
 
 
 def _names(folders: Sequence[str], default: str) -> dict[str, str]:

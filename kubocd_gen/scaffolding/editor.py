@@ -9,6 +9,8 @@ from pathlib import Path
 from kubocd_gen.editors.settings import SCHEMA_FILE, VSCODE_EXTENSION, vscode_extensions, vscode_settings
 from kubocd_gen.scaffolding.files import Addition, ScaffoldFile, present
 
+EDITOR_FOLDER = ".vscode"
+
 
 def editor_files(root: Path, folder: str, sources: Iterable[str]) -> Iterator[ScaffoldFile | Addition]:
     """`folder` is the project's, relative to the checkout at `root`. Raises KcdError `unusable-file`."""
@@ -16,7 +18,7 @@ def editor_files(root: Path, folder: str, sources: Iterable[str]) -> Iterator[Sc
         ("settings.json", vscode_settings(sources, folder=folder), SCHEMA_FILE),
         ("extensions.json", vscode_extensions(), VSCODE_EXTENSION),
     ):
-        path = root / ".vscode" / name
+        path = root / EDITOR_FOLDER / name
         before = present(path, root)
         text = json.dumps(content, indent=2) + "\n"
         if before is None or mention.encode() in before:

@@ -9,7 +9,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.revisions.git import find_repository
+from kubocd_gen.revisions.git import Repository, find_repository
 
 CiSystem = Literal["github", "gitlab"]
 GITLAB_FILE = ".gitlab-ci.yml"
@@ -21,17 +21,21 @@ _BRANCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")  # what is no pattern to Gi
 
 @dataclass(frozen=True, slots=True)
 class Hosting:
-    """The CI, None where nothing says which; what says so; the remote's host; and the branches that CI builds."""
+    """The CI, None where nothing says which; what says so; the remote's host; and the branches that CI builds.
+
+    `repository` is None where git is missing, or refuses the folder.
+    """
 
     ci: CiSystem | None
     reason: str | None
     host: str | None
     branches: tuple[str, ...]
+    repository: Repository | None
 
 
 def find_hosting(root: Path) -> Hosting:
     """How the checkout at `root` is hosted. Without git, or with a Git that refuses the folder, by its files alone."""
-    remote = branch = None
+    repository = remote = branch = None
     try:
         repository = find_repository(root, offline=True)
         remote, branch = repository.remote(), repository.default_branch()
@@ -39,12 +43,13 @@ def find_hosting(root: Path) -> Hosting:
         pass
     host = host_of(remote) if remote else None
     branches = (branch,) if branch and _BRANCH.fullmatch(branch) else ("main", "master")
-    by_host = _ci_of(host) if host else None
-    files: dict[CiSystem, Path] = {"github": root / GITHUB_WORKFLOWS, "gitlab": root / GITLAB_FILE}
-    present = [ci for ci, path in files.items() if path.exists()]
-    if len(present) == 1 or (by_host is None and present):
-        return Hosting(present[0], files[present[0]].relative_to(root).as_posix(), host, branches)
-    return Hosting(by_host, f"the remote at {host}" if by_host else None, host, branches)
+    ci = ci_of(host) if host else None
+    reason = f"the remote at {host}" if ci else None
+    files: dict[CiSystem, str] = {"github": GITHUB_WORKFLOWS, "gitlab": GITLAB_FILE}
+    there = [one for one, path in files.items() if (root / path).exists()]
+    if there and (len(there) == 1 or ci is None):
+        ci, reason = there[0], files[there[0]]
+    return Hosting(ci, reason, host, branches, repository)
 
 
 def host_of(remote: str) -> str | None:
@@ -57,6 +62,7 @@ def host_of(remote: str) -> str | None:
         return None
 
 
-def _ci_of(host: str) -> CiSystem | None:
+def ci_of(host: str) -> CiSystem | None:
+    """The CI of a host by its name: `github.com`, `gitlab.example.com`."""
     labels = host.split(".")
     return "github" if "github" in labels else "gitlab" if "gitlab" in labels else None

@@ -11,6 +11,7 @@ from kubocd_gen.output.drift import difference
 from kubocd_gen.packages.lock import LOCK_FILE
 from kubocd_gen.scaffolding.checkout import KINDS
 from kubocd_gen.scaffolding.files import ScaffoldFile
+from kubocd_gen.scaffolding.hosting import ci_of
 from kubocd_gen.scaffolding.repository import Beginning
 from kubocd_gen.server.flux_sync import lies_below
 from kubocd_gen.server.placement import Placement
@@ -31,7 +32,8 @@ def found_lines(beginning: Beginning) -> Iterator[str]:
         yield "no Release, Context or Config"
     else:
         for cluster in project.clusters:
-            files = [file for file in contents.kinds if any(lies_below(file, one) for one in cluster.sources)]
+            sources = ["" if source == "." else source for source in cluster.sources]
+            files = [file for file in contents.kinds if any(lies_below(file, source) for source in sources)]
             yield f"{cluster.name}: {_counted(contents.counted(files))} in {_listed(cluster.sources)}"
     for folder in contents.projects[:_MANY] if contents else ():
         yield f"another project in {folder}, which this one is no part of"
@@ -70,8 +72,8 @@ def next_lines(beginning: Beginning, *, image: str | None) -> Iterator[str]:
     for addition in beginning.additions:
         yield f"add to {display_path(addition.path, Path.cwd())}, {addition.where}:"
         yield from (f"    {line}" for line in addition.text.splitlines())
-    for folder in _applied_sources(beginning):
-        yield f"docs/migration.md   # Flux applies {folder}: a controller makes resources of the same Releases"
+    if folders := _applied_sources(beginning):
+        yield f"read docs/migration.md: Flux hands the Releases in {_listed(folders)} to a controller, too"
     for example in beginning.examples:
         yield f"write a first Release: {display_path(example, Path.cwd())} shows how"
     if not (beginning.project.root / LOCK_FILE).exists():
@@ -82,7 +84,7 @@ def next_lines(beginning: Beginning, *, image: str | None) -> Iterator[str]:
         yield image_step(image, one_cluster=len(beginning.project.clusters) == 1)
     yield "pre-commit install   # once in each clone"
     host = beginning.hosting.host
-    if beginning.ci == "gitlab" and host and host != _COMPONENTS:
+    if beginning.ci == "gitlab" and host and host != _COMPONENTS and ci_of(host) != "github":
         yield f"# {host} takes components of its own projects alone: mirror kcd-gen there, and name that in the file"
     if not beginning.ci and not beginning.hosting.ci:
         yield "kcd-gen init --ci github   # or gitlab, where one of these is your CI"

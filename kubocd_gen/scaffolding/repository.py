@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from kubocd_gen.diagnostics import Findings, KcdError
+from kubocd_gen.diagnostics import Findings, KcdError, Position
 from kubocd_gen.editors.settings import project_modeline
+from kubocd_gen.packages.text import shown
 from kubocd_gen.project import PROJECT_FILE, Cluster, Flags, Project, load_project, project_path
 from kubocd_gen.scaffolding import attributes
 from kubocd_gen.scaffolding.checkout import Contents, find_contents
 from kubocd_gen.scaffolding.ci import ci_file, hook
-from kubocd_gen.scaffolding.editor import editor_files
+from kubocd_gen.scaffolding.editor import EDITOR_FOLDER, editor_files
 from kubocd_gen.scaffolding.files import Addition, ScaffoldFile, path_below, present
 from kubocd_gen.scaffolding.hosting import CiSystem, Hosting, find_hosting
 from kubocd_gen.scaffolding.pattern_lines import pattern_file
@@ -83,20 +84,22 @@ def plan_repository(directory: Path, wish: RepositoryWish, findings: Findings) -
     folder, outputs = paths
     file = f"{folder}/{PROJECT_FILE}" if folder else None
     lines = [line for output in outputs.values() for line in attributes.attribute_lines(output)]
-    sources = [source for cluster in project.clusters for source in cluster.sources]
+    sources = list(dict.fromkeys(source for cluster in project.clusters for source in cluster.sources))
     parts: list[ScaffoldFile | Addition] = []
     makers: tuple[Callable[[], Iterable[ScaffoldFile | Addition]], ...] = (
         lambda: _of_project(directory, project, root, is_new=contents is not None),
         lambda: [hook(root, file)],
         lambda: [ci_file(ci, root, file, hosting.branches)] if ci else [],
         lambda: [pattern_file(root, attributes.NAME, lines, attributes.HEADING)],
-        lambda: editor_files(root, folder, sources),
+        lambda: [] if _ignored(hosting, f"{EDITOR_FOLDER}/settings.json") else editor_files(root, folder, sources),
     )
     for make in makers:
         try:
             parts.extend(make())
         except KcdError as error:
             findings.error(error)
+    for output in outputs.values():
+        _warn_of_ignored(hosting, output, findings)
     served = frozenset(one.name for one in project.clusters if wish.with_server and _is_service(one.repository_url))
     placed = _placed(project, outputs, syncs, root, findings)
     flux = None
@@ -122,14 +125,20 @@ def plan_repository(directory: Path, wish: RepositoryWish, findings: Findings) -
 
 def _project(directory: Path, root: Path, cluster_name: str) -> tuple[Project, Contents | None]:
     """The project that there is, or the one that the contents of the checkout, which come with it, make."""
-    try:
+    if _project_file(directory, root):
         return load_project(Flags(), directory), None
-    except KcdError as error:
-        if error.code != "missing-project":
-            raise
     contents = find_contents(root)
     syncs = find_syncs(root, [root / output for output in contents.outputs])
     return found_project(root, contents, syncs, cluster_name), contents
+
+
+def _project_file(directory: Path, root: Path) -> Path | None:
+    """The project file that commands find, as long as it lies in the checkout."""
+    try:
+        path = project_path(Flags(), directory)
+    except KcdError:
+        return None
+    return path if Path(os.path.realpath(path.parent)).is_relative_to(root) else None
 
 
 def _paths(project: Project, root: Path, findings: Findings) -> tuple[str, dict[str, str]] | None:
@@ -144,8 +153,7 @@ def _paths(project: Project, root: Path, findings: Findings) -> tuple[str, dict[
 
 def _of_project(directory: Path, project: Project, root: Path, *, is_new: bool) -> Iterator[ScaffoldFile]:
     """The project file; and for a cluster without resources, a file that shows how a Release is written."""
-    if not is_new:
-        path = project_path(Flags(), directory)
+    if path := None if is_new else _project_file(directory, root):
         there = path.read_bytes()
         yield ScaffoldFile(path, there, there)
         return
@@ -156,6 +164,27 @@ def _of_project(directory: Path, project: Project, root: Path, *, is_new: bool) 
         if not more and not os.path.lexists(root / first):
             path = root / first / EXAMPLE
             yield ScaffoldFile(path, scaffolds("init").get_template("release.yaml.j2").render().encode(), None)
+
+
+def _ignored(hosting: Hosting, path: str) -> tuple[str, int, str] | None:
+    return hosting.repository.ignored_by(path) if hosting.repository else None
+
+
+def _warn_of_ignored(hosting: Hosting, output: str, findings: Findings) -> None:
+    """Whether Git would leave out what a build writes: a check in CI would then find it missing."""
+    for example in ("flux/default/web.yaml", "hr/default/web/web-1.0.0.tgz", ".kcd-gen/default/web.list"):
+        path = f"{output}/{example}".lstrip("/")
+        if said := _ignored(hosting, path):
+            file, line, pattern = said
+            findings.warning(
+                KcdError(
+                    f"{shown(pattern)} has Git leave out what a build writes, such as {path}",
+                    code="ignored-output",
+                    position=Position(file, line, 1),
+                    hint=f"take the line away, or let '!/{output}/**' stand at the end of .gitignore",
+                )
+            )
+            return
 
 
 def _placed(

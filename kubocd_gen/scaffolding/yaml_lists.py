@@ -27,7 +27,11 @@ def with_item(text: str, key: str, item: str) -> str | None:
     if value is None:
         added, number = f"{key}:\n{item}", len(lines)
         pair = _parsed(added)
-        wanted = [*before[:-_HEAD], *pair[_HEAD:-_HEAD], *before[-_HEAD:]] if len(before) > _HEAD else pair
+        if len(before) > _HEAD:
+            added = f"\n{added}"
+            wanted = [*before[:-_HEAD], *pair[_HEAD:-_HEAD], *before[-_HEAD:]]
+        else:
+            wanted = pair
     elif isinstance(before[value], yaml.SequenceStartEvent):
         end = _after_node(before, value) - 1
         column = before[value].start_mark.column
