@@ -278,6 +278,13 @@ def test_whose_ci_it_is(
         assert ("takes components of its own projects alone" in outcome.out) == ("example" in str(remote))
 
 
+def test_without_git_the_files_say_it(checkout: Repository) -> None:
+    checkout.write(".github/workflows/test.yaml", "on: push\n")
+    outcome = kcd_gen("init", directory=checkout.root, environment={"PATH": ""})
+    assert (outcome.exit, outcome.err) == (0, "")
+    assert "GitHub's CI, by .github/workflows\n" in outcome.out
+
+
 SOMEBODYS_HOOKS = """\
 # ours
 exclude: ^deploy/
