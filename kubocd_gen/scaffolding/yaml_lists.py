@@ -23,8 +23,8 @@ def with_item(text: str, key: str, item: str) -> str | None:
     if before is None or not _is_settings(before):
         return None
     lines = text.splitlines(keepends=True)
-    value = _value_of(before, key)
-    if value is None:
+    values = _values_of(before, key)
+    if not values:
         added, number = f"{key}:\n{item}", len(lines)
         pair = _parsed(added)
         if len(before) > _HEAD:
@@ -32,7 +32,7 @@ def with_item(text: str, key: str, item: str) -> str | None:
             wanted = [*before[:-_HEAD], *pair[_HEAD:-_HEAD], *before[-_HEAD:]]
         else:
             wanted = pair
-    elif isinstance(before[value], yaml.SequenceStartEvent):
+    elif len(values) == 1 and isinstance(before[value := values[0]], yaml.SequenceStartEvent):
         end = _after_node(before, value) - 1
         column = before[value].start_mark.column
         added = "".join(f"{' ' * column}{line}" for line in item.splitlines(keepends=True))
@@ -71,15 +71,16 @@ def _is_settings(found: Sequence[Any]) -> bool:
     return len(found) < _HEAD or isinstance(found[_HEAD - 1], yaml.MappingStartEvent)
 
 
-def _value_of(found: Sequence[Any], key: str) -> int | None:
-    """The index of the event with which the value of the top-level `key` begins."""
+def _values_of(found: Sequence[Any], key: str) -> list[int]:
+    """The indices of the events with which values of the top-level `key` begin; several where it is repeated."""
+    values = []
     index = _HEAD
     while index < len(found) and not isinstance(found[index], yaml.MappingEndEvent):
         value = _after_node(found, index)
         if isinstance(found[index], yaml.ScalarEvent) and found[index].value == key:
-            return value
+            values.append(value)
         index = _after_node(found, value)
-    return None
+    return values
 
 
 def _after_node(found: Sequence[Any], index: int) -> int:

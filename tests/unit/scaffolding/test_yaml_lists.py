@@ -33,7 +33,11 @@ class Reader(yaml.SafeLoader):
     """Takes tags that it does not know."""
 
 
-Reader.add_constructor("!reference", lambda loader, node: loader.construct_sequence(node))
+def sequence(loader: Reader, node: yaml.SequenceNode) -> list[object]:
+    return loader.construct_sequence(node)
+
+
+Reader.add_constructor("!reference", sequence)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -65,6 +69,7 @@ def test_where_it_goes() -> None:
         "{repos: [{repo: a}]}\n",
         "repos: local.yaml\n",
         "repos:\n",
+        "repos:\n- repo: a\nrepos:\n- repo: b\n",
         "repos: &list\n- repo: a\nother: *list\n...\n---\n",
         "a: 1\n---\nb: 2\n",
         "- repo: a\n",
