@@ -12,7 +12,7 @@ from kubocd_gen.packages.lock import LOCK_FILE
 from kubocd_gen.scaffolding.checkout import KINDS
 from kubocd_gen.scaffolding.files import ScaffoldFile
 from kubocd_gen.scaffolding.hosting import ci_of
-from kubocd_gen.scaffolding.repository import Beginning
+from kubocd_gen.scaffolding.repository import Beginning, is_service
 from kubocd_gen.server.flux_sync import lies_below
 from kubocd_gen.server.placement import Placement
 from kubocd_gen.sources.discovery import display_path
@@ -43,6 +43,9 @@ def found_lines(beginning: Beginning) -> Iterator[str]:
     yield from (f"Flux applies {one}" for one in applied[:_MANY])
     if not applied:
         yield "nothing that Flux applies"
+    for cluster in project.clusters:
+        if not is_service(cluster.repository_url):
+            yield f"{cluster.name}: charts are served at {cluster.repository_url}, which is no Service of the cluster"
     if hosting.ci:
         yield f"{_NAMES[hosting.ci]}'s CI, by {hosting.reason}"
     elif not beginning.ci:

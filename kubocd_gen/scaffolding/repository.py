@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from kubocd_gen.diagnostics import Findings, KcdError, Position
-from kubocd_gen.editors.settings import project_modeline
+from kubocd_gen.editors.settings import SCHEMA_FILE, project_modeline
 from kubocd_gen.packages.text import shown
 from kubocd_gen.project import PROJECT_FILE, Cluster, Flags, Project, load_project, project_path
 from kubocd_gen.scaffolding import attributes
@@ -83,14 +83,13 @@ def plan_repository(directory: Path, wish: RepositoryWish, findings: Findings) -
         return None
     folder, outputs = paths
     file = f"{folder}/{PROJECT_FILE}" if folder else None
-    lines = [line for output in outputs.values() for line in attributes.attribute_lines(output)]
     sources = list(dict.fromkeys(source for cluster in project.clusters for source in cluster.sources))
     parts: list[ScaffoldFile | Addition] = []
     makers: tuple[Callable[[], Iterable[ScaffoldFile | Addition]], ...] = (
         lambda: _of_project(directory, project, root, is_new=contents is not None),
         lambda: [hook(root, file)],
         lambda: [ci_file(ci, root, file, hosting.branches)] if ci else [],
-        lambda: [pattern_file(root, attributes.NAME, lines, attributes.HEADING)],
+        lambda: [pattern_file(root, attributes.NAME, _attribute_lines(project, root), attributes.HEADING)],
         lambda: [] if _ignored(hosting, f"{EDITOR_FOLDER}/settings.json") else editor_files(root, folder, sources),
     )
     for make in makers:
@@ -100,7 +99,7 @@ def plan_repository(directory: Path, wish: RepositoryWish, findings: Findings) -
             findings.error(error)
     for output in outputs.values():
         _warn_of_ignored(hosting, output, findings)
-    served = frozenset(one.name for one in project.clusters if wish.with_server and _is_service(one.repository_url))
+    served = frozenset(one.name for one in project.clusters if wish.with_server and is_service(one.repository_url))
     placed = _placed(project, outputs, syncs, root, findings)
     flux = None
     if placed:
@@ -163,7 +162,18 @@ def _of_project(directory: Path, project: Project, root: Path, *, is_new: bool) 
         (first, *more) = cluster.sources
         if not more and not os.path.lexists(root / first):
             path = root / first / EXAMPLE
-            yield ScaffoldFile(path, scaffolds("init").get_template("release.yaml.j2").render().encode(), None)
+            text = scaffolds("init").get_template("release.yaml.j2").render()
+            yield ScaffoldFile(path, text.encode(), present(path, root))
+
+
+def _attribute_lines(project: Project, root: Path) -> list[str]:
+    lines = [
+        line for cluster in project.clusters for line in attributes.lines_for_output(path_below(cluster.output, root))
+    ]
+    vendor = Path(os.path.realpath(project.vendor)) if project.vendor else None
+    if vendor and vendor.is_relative_to(root):
+        lines.append(attributes.line_for_folder(path_below(vendor, root)))
+    return [*lines, attributes.line_for_file(path_below(project.root / SCHEMA_FILE, root))]
 
 
 def _ignored(hosting: Hosting, path: str) -> tuple[str, int, str] | None:
@@ -203,7 +213,8 @@ def _placed(
     return placed
 
 
-def _is_service(url: str) -> bool:
+def is_service(url: str) -> bool:
+    """Whether a repositoryURL is a Service's, so that a server for it can be written."""
     try:
         service_of(url)
     except KcdError:

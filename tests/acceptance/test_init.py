@@ -110,6 +110,7 @@ def test_the_example_of_a_release_compiles_once_it_is_uncommented(checkout: Repo
     write_packages(checkout.root / "packages")
     assert checkout.init("--cluster-name", "prod").exit == 0
     path = checkout.root / "clusters/prod/releases.yaml"
+    assert checkout.git("check-attr", "text", "packages/blobs/x").endswith("text: unset\n")
     assert kcd_gen("build", "--offline", directory=checkout.root).exit == 0
     assert not list((checkout.root / "deploy/prod").rglob("podinfo1*"))
     text, begun = [], False
@@ -361,6 +362,7 @@ def test_git_leaves_the_output_s_bytes_alone(checkout: Repository) -> None:
     assert attributes("deploy/default/flux/kustomization.yaml") == {**generated, "merge": "union"}
     archive = attributes("deploy/default/hr/default/web/web-1.0.0.tgz")
     assert archive == {**generated, "binary": "set", "diff": "unset", "merge": "unset"}
+    assert attributes("kcd-gen.schema.json") == generated
     for theirs in ("deploy/default/server/service.yaml", "clusters/default/releases.yaml"):
         assert attributes(theirs) == {"text": "auto", "eol": "crlf"}
     # As it counts: what Git gives back is what was put in, although it would change the ends of lines elsewhere.
@@ -386,7 +388,7 @@ def test_a_project_that_there_is_stays_and_the_rest_is_done(checkout: Repository
     assert checkout.read("kcd-gen.yaml") == text
     assert "  a project with the clusters one, two\n" in outcome.out
     assert {HOOKS, WORKFLOW, ".gitattributes", "out put/server/service.yaml"} <= checkout.files()
-    # The charts of the other cluster are served by something that is no Service of it.
+    assert "  two: charts are served at https://charts.example.com, which is no Service of the cluster\n" in outcome.out
     assert "out2/server/service.yaml" not in checkout.files()
     (releases,) = checkout.documents("out2/cluster/kcd-gen-kustomizations-two.yaml")
     jsonschema.Draft7Validator(SCHEMA).validate(releases)
@@ -534,7 +536,9 @@ def test_a_project_with_mistakes_is_told_and_nothing_written(checkout: Repositor
     assert checkout.files() == {"kcd-gen.yaml"}
 
 
-@pytest.mark.parametrize("link", [WORKFLOW, ".github", HOOKS, ".gitattributes", ".vscode/settings.json", "deploy"])
+@pytest.mark.parametrize(
+    "link", [WORKFLOW, ".github", HOOKS, ".gitattributes", ".vscode/settings.json", "deploy", "clusters"]
+)
 def test_links_are_not_written_through(checkout: Repository, tmp_path: Path, link: str) -> None:
     outside = tmp_path / "outside"
     if "." in Path(link).name[1:] or link == HOOKS:
