@@ -127,6 +127,14 @@ def project_path(flags: Flags, directory: Path) -> Path:
     return path
 
 
+def messages_root(flags: Flags) -> Path:
+    """Where paths in messages begin, as far as it is known without a project that can be read."""
+    try:
+        return Path.cwd() if flags.sources else project_path(flags, Path.cwd()).absolute().parent
+    except KcdError:
+        return Path.cwd()
+
+
 def _find(directory: Path) -> Path | None:
     for folder in (directory, *directory.parents):
         if (folder / PROJECT_FILE).is_file():

@@ -19,6 +19,7 @@ _COMMANDS = {
     "dump": "Show what is inside a package image, or take it out.",
     "image": "Make the image of the server of the charts.",
     "init": "Begin: the project file, hook, CI, and what Flux applies.",
+    "lint": "Find what would not work everywhere, or not tomorrow.",
     "lock": "Pin every package tag to the image that it stands for.",
     "migrate": "Go from KuboCD's controller to Flux alone, step by step.",
     "package": "Assemble package images from manifests, and push them.",

@@ -111,6 +111,14 @@ class Repository:
             raise _failed("list the files of the revision", done)
         return done.stdout
 
+    def untracked(self) -> frozenset[str]:
+        """The files that Git neither knows nor ignores, relative to `top`; in a hook, what is not in the commit."""
+        arguments = ("ls-files", "--others", "--exclude-standard", "-z")
+        done = _git(self.top, *arguments, offline=self.offline, index=os.environ.get("GIT_INDEX_FILE"))
+        if done.returncode:
+            raise _failed("list what it does not know", done)
+        return frozenset(_text(done.stdout).split("\0")) - {""}
+
     @contextmanager
     def contents(self, ids: Sequence[str]) -> Iterator[IO[bytes]]:
         """What `git cat-file --batch` says of the objects `ids`, in order, as a stream."""
@@ -170,12 +178,17 @@ def find_repository(directory: Path, *, offline: bool = False) -> Repository:
     return Repository(Path(os.path.realpath(top)), offline)
 
 
-def _git(directory: Path, *arguments: str, offline: bool) -> subprocess.CompletedProcess[bytes]:
+def _git(
+    directory: Path, *arguments: str, offline: bool, index: str | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    variables = _environment(offline=offline)
+    if index is not None:
+        variables["GIT_INDEX_FILE"] = index
     try:
         return subprocess.run(
             ["git", *arguments],
             cwd=directory,
-            env=_environment(offline=offline),
+            env=variables,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=_SECONDS,
