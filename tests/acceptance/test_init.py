@@ -15,13 +15,14 @@ import yaml
 from syrupy.assertion import SnapshotAssertion
 
 from kubocd_gen import __version__
-from tests.acceptance.test_init_server import SCHEMA, Checkout, sync
+from tests.acceptance.test_init_server import ROOT, SCHEMA, Checkout, sync
 from tests.support.quickstart import QUICKSTART, write_packages
 from tests.support.workspace import Outcome, kcd_gen
 
 GITHUB, GITLAB = "git@github.com:acme/platform.git", "https://gitlab.com/acme/platform.git"
 WORKFLOW, PIPELINE, HOOKS = ".github/workflows/kcd-gen.yaml", ".gitlab-ci.yml", ".pre-commit-config.yaml"
 BOOTSTRAP = "clusters/prod/flux-system/gotk-sync.yaml"
+OUR_HOOKS = {one["id"]: one for one in yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text(encoding="utf-8"))}
 
 
 class Repository(Checkout):
@@ -238,6 +239,7 @@ def test_the_hook_is_pre_commit_s(checkout: Repository) -> None:
         "rev": f"v{__version__}",
         "hooks": [{"id": "kcd-gen-build"}],
     }
+    assert hook["hooks"][0]["id"] in OUR_HOOKS
     checkout.write("broken.yaml", checkout.read(HOOKS).replace("rev:", "rev_:"))
     with pytest.raises(AssertionError):
         python("pre_commit", "validate-config", "broken.yaml", folder=checkout.root)
@@ -405,6 +407,12 @@ def test_a_project_in_a_folder_is_named_to_hook_and_ci(checkout: Repository) -> 
     (hook,) = checkout.documents(HOOKS)[0]["repos"]
     assert hook["hooks"] == [{"id": "kcd-gen-build", "args": ["--project", "platform/kcd-gen.yaml"]}]
     python("pre_commit", "validate-config", HOOKS, folder=checkout.root)
+    # As pre-commit would call it: from the root of the repository.
+    _, *entry = OUR_HOOKS["kcd-gen-build"]["entry"].split()
+    checkout.write("platform/sources/none.yaml", "a: b\n")
+    assert kcd_gen(*entry, *hook["hooks"][0]["args"], directory=checkout.root).exit == 3  # it wrote
+    checkout.git("add", "-A")
+    assert kcd_gen(*entry, *hook["hooks"][0]["args"], directory=checkout.root).exit == 0
     check_workflow(checkout)
     (workflow,) = checkout.documents(WORKFLOW)
     assert workflow["jobs"]["kcd-gen"]["steps"][1]["with"] == {"project": "platform/kcd-gen.yaml"}
