@@ -16,6 +16,7 @@ from kubocd_gen.scaffolding.repository import Beginning, is_service
 from kubocd_gen.server.flux_sync import lies_below
 from kubocd_gen.server.placement import Placement
 from kubocd_gen.sources.discovery import display_path
+from kubocd_gen.sources.documents import KUBOCD_CHART
 
 _MANY = 6  # of a list that is told
 _NAMES = {"github": "GitHub", "gitlab": "GitLab"}
@@ -128,8 +129,8 @@ def _applied_sources(beginning: Beginning) -> list[str]:
 
 def _counted(counts: Mapping[str, int]) -> str:
     parts = [f"{counts[kind]} {kind}{'s' if counts[kind] > 1 else ''}" for kind in KINDS if counts.get(kind)]
-    if not parts:
-        return "the chart of KuboCD"
+    if counts.get(KUBOCD_CHART):
+        parts.append("KuboCD's chart")
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 

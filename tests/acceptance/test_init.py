@@ -176,6 +176,7 @@ def test_two_clusters_as_flux_has_them(checkout: Repository) -> None:
             jsonschema.Draft7Validator(SCHEMA).validate(one)
         assert releases["spec"]["path"] == f"./deploy/{name}/flux"
         assert charts["spec"]["path"] == f"./deploy/{name}/server"
+    assert "  prod: 2 Releases, 1 Context and KuboCD's chart in apps/base, apps/prod, clusters/prod\n" in outcome.out
     assert "read docs/migration.md: Flux hands the Releases in apps/prod, apps/test, clusters/prod to" in outcome.out
 
 
