@@ -51,7 +51,9 @@ def schema() -> None:
 def _add(kind: str) -> None:
     shipped = document_schema(kind)
 
-    @schema.command(kind, help=str(shipped["description"]))
+    said = str(shipped["description"])
+
+    @schema.command(kind, help=said, short_help=said.partition(". ")[0].partition(": ")[0].removesuffix(".") + ".")
     def document() -> int:
         click.echo(_text(shipped), nl=False)
         return 0
@@ -61,7 +63,7 @@ for _kind in kinds():
     _add(_kind)
 
 
-@schema.command()
+@schema.command(short_help="What Releases of one package may and must give.")
 @click.argument("package", metavar="IMAGE|FILE")
 @option("--project", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="The project file.")
 @option("--vendor", type=click.Path(path_type=Path), metavar="DIR", help="An OCI image layout with package images.")
@@ -92,7 +94,7 @@ def parameters(**given: Any) -> int:
     return say_problems(findings)
 
 
-@schema.command()
+@schema.command(short_help="One schema for all YAML files of the project, for editors.")
 @source_options
 @option("--output", metavar="FILE", help=f"Write it into this file, such as {SCHEMA_FILE}, where it has changed.")
 @option("--check", is_flag=True, help="Write nothing; exit 3 where the file of --output is not current.")
@@ -102,9 +104,9 @@ def parameters(**given: Any) -> int:
 def sources(**given: Any) -> int:
     """One schema for all YAML files of the project, made for editors.
 
-    Releases, Contexts, Configs and kcd-gen.yaml are checked by their kind, other documents are accepted as they are. The
-    parameters of a Release are checked by the schema of its package, where the project's Releases use it: run the
-    command again when a Release takes another tag. It accepts templates where a build could, and all that a build accepts.
+    Releases, Contexts, Configs and kcd-gen.yaml are checked by their kind, other documents are accepted as they are.
+    The parameters of a Release are checked by the schema of its package, where the project's Releases use it: run the
+    command again when a Release takes another tag. The schema accepts all that a build accepts.
 
     \b
     kcd-gen schema sources --output kcd-gen.schema.json            # commit it; docs/how-to/editors.md tells the editor
@@ -141,9 +143,7 @@ def _sources(given: Mapping[str, Any], findings: Findings) -> str:
         flags = replace(flags, output=Path.cwd() / "output")  # of which nothing is read or written
     project = load_project(flags, Path.cwd())
     with progress(wanted=not given["no_progress"]) as line:
-        packages = package_sources(
-            project, line, lock=project_lock(project), jobs=given["jobs"] or os.cpu_count() or 1
-        )
+        packages = package_sources(project, line, lock=project_lock(project), jobs=given["jobs"] or os.cpu_count() or 1)
         known = known_to(project, packages, findings)
         for warning in packages.warnings():
             findings.warning(warning)

@@ -1,9 +1,9 @@
 """A package's parameters as an editor checks them: what a user writes, before defaults and templates fill it.
 
-The build validates `spec.parameters` after its templates are rendered and the schema's defaults lie below. An editor sees
-the text as it is written. Its schema therefore accepts a template wherever the rendered text could be valid (a template in
-a map always gives a text: KuboCD renders the map as JSON), asks for what no default gives, and leaves to the build what
-it could only guess. It accepts all that a build accepts.
+The build validates `spec.parameters` after its templates are rendered and the schema's defaults lie below. An editor
+sees the text as it is written. Its schema therefore accepts a template wherever the rendered text could be valid (a
+template in a map always gives a text: KuboCD renders the map as JSON), asks for what no default gives, and leaves to
+the build what it could only guess. It accepts all that a build accepts.
 """
 
 from __future__ import annotations
@@ -27,7 +27,19 @@ _COUNTED = ("minItems", "maxItems", "uniqueItems", "maxProperties")
 _NUMERIC = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 _KEPT = (*_NAMED, *_COUNTED, *_NUMERIC)
 # They judge the merged value as a whole, so that where defaults are merged in, the written one says nothing.
-_WHOLE = ("anyOf", "oneOf", "not", "if", "then", "else", "dependencies", "minProperties", "maxProperties", "enum", "const")
+_WHOLE = (
+    "anyOf",
+    "oneOf",
+    "not",
+    "if",
+    "then",
+    "else",
+    "dependencies",
+    "minProperties",
+    "maxProperties",
+    "enum",
+    "const",
+)
 _OF_MAPS = {"properties", "required", "additionalProperties", "patternProperties", "minProperties", "maxProperties"}
 
 

@@ -20,17 +20,18 @@ _POSIX = {
     "xdigit": "0-9A-Fa-f",
 }
 _CLASSES = {"d": "0-9", "w": "0-9A-Za-z_", "s": _SPACE}
+_CLASS_ESCAPES = tuple(f"\\{letter}" for letter in _CLASSES)
 _SAME = "tnfr"  # control characters that every engine writes so
 _ANCHORS = {"A": "^", "z": "$"}
 _SYNTAX = r"\^$.|?*+()[]{}"
-_SYNTAX_INSIDE = r"\^[]-"  # of a class
+_SYNTAX_INSIDE = r"\^[]-|"  # of a class
 _QUANTIFIER = re.compile(r"(?:[*+?]|\{[0-9]+(?:,[0-9]*)?\})\??")
 _GROUP = re.compile(r"\((?:\?:|\?P?<[A-Za-z_][A-Za-z0-9_]*>)?")
 
 
 def portable(pattern: str) -> str | None:
     """The pattern for any engine, None where there is none. `pattern` is one that RE2 takes."""
-    if "&&" in pattern:  # which intersects classes in Java
+    if "&&" in pattern or "~~" in pattern:  # operators on classes in some engines
         return None
     try:
         return _Translator(pattern).whole()
@@ -50,8 +51,11 @@ class _Translator:
         self.at = 0
 
     def whole(self) -> str:
-        parts = []
+        parts = [""]
         while self.at < len(self.pattern):
+            repeated = _QUANTIFIER.match(self.pattern, self.at)
+            if repeated and parts[-1] in _ANCHORS.values():
+                raise _Unknown  # an anchor is not to be repeated but in RE2
             parts.append(self.piece())
         return "".join(parts)
 
@@ -95,13 +99,22 @@ class _Translator:
                     raise _Unknown
                 self.take(len(name) + 4)
                 parts.append(_POSIX[name])
-            elif self.pattern.startswith("\\", self.at):
-                parts.append(self.escape(inside=True))
-            elif self.pattern.startswith("-", self.at) and start < self.at < self.pattern.find("]", self.at) - 1:
-                parts.append(self.take())  # from one character to another, not one at the edge of the class
-            else:
-                parts.append(_literal(self.take(), _SYNTAX_INSIDE))
+                continue
+            is_class = self.pattern[self.at : self.at + 2] in _CLASS_ESCAPES
+            parts.append(self.member())
+            if (
+                not is_class  # after which `-` is itself
+                and self.pattern.startswith("-", self.at)
+                and self.pattern[self.at + 1 : self.at + 2] not in ("", "]")
+            ):
+                parts += [self.take(), self.member()]
         return "".join([*parts, self.take()])
+
+    def member(self) -> str:
+        """One character of a class, or a class in it."""
+        if self.pattern.startswith("\\", self.at):
+            return self.escape(inside=True)
+        return _literal(self.take(), _SYNTAX_INSIDE)
 
     def escape(self, *, inside: bool) -> str:
         self.take()

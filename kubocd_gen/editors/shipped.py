@@ -1,8 +1,8 @@
 """The schemas of `schemas/` as documents of their own, in JSON Schema draft 7, which editors read best.
 
 A resource's schema there is structural: its rules are what the API server and kcd-gen hold the resource to, in their
-order and words. What only an editor has use for stands beside them under `x-kcd-gen-editor`, as keywords of draft 7: rules
-that a build applies elsewhere, such as that of durations. `description` explains a field to both.
+order and words. What only an editor has use for stands beside them under `x-kcd-gen-editor`, as keywords of draft 7:
+rules that a build applies elsewhere, such as that of durations. `description` explains a field to both.
 """
 
 from __future__ import annotations
@@ -19,7 +19,18 @@ Schema = dict[str, Any]
 DIALECT = "http://json-schema.org/draft-07/schema#"
 SITE = "https://kubotal.github.io/kcd-gen/schemas"
 _OWN = "x-kcd-gen-editor"
-_KEPT = ("title", "description", "default", "enum", "minLength", "maxLength", "minimum", "maximum", "minItems", "maxItems")
+_KEPT = (
+    "title",
+    "description",
+    "default",
+    "enum",
+    "minLength",
+    "maxLength",
+    "minimum",
+    "maximum",
+    "minItems",
+    "maxItems",
+)
 
 
 def kinds() -> dict[str, str]:
@@ -58,6 +69,7 @@ def resource_schema(place: str) -> Schema:
 
 
 def _node(structural: Mapping[str, Any]) -> Schema:
+    own: Mapping[str, Any] = structural.get(_OWN, {})
     node: Schema = {}
     if "type" in structural:
         node["type"] = structural["type"]
@@ -72,7 +84,6 @@ def _node(structural: Mapping[str, Any]) -> Schema:
     others = structural.get("additionalProperties")
     if "properties" in structural:
         required = [name for name in structural.get("required", ()) if "default" not in structural["properties"][name]]
-        own: Mapping[str, Any] = structural.get(_OWN, {})
         node["properties"] = {
             name: _field(child, required=name in required or name in own.get("required", ()))
             for name, child in structural["properties"].items()
@@ -83,7 +94,7 @@ def _node(structural: Mapping[str, Any]) -> Schema:
         node["additionalProperties"] = _node(others)
     if "items" in structural:
         node["items"] = _node(structural["items"])
-    return node | structural.get(_OWN, {})
+    return {**node, **own}
 
 
 def _field(structural: Mapping[str, Any], *, required: bool) -> Schema:
@@ -95,4 +106,3 @@ def _field(structural: Mapping[str, Any], *, required: bool) -> Schema:
         if "enum" in node:
             node["enum"] = [*node["enum"], None]
     return node
-

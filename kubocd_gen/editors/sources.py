@@ -14,7 +14,11 @@ from kubocd_gen.sources.documents import KUBOCD_GROUP
 
 Schema = dict[str, Any]
 
-_KINDS = {"Release": "kubocd/release-v1alpha1", "Context": "kubocd/context-v1alpha1", "Config": "kubocd/config-v1alpha1"}
+_KINDS = {
+    "Release": "kubocd/release-v1alpha1",
+    "Context": "kubocd/context-v1alpha1",
+    "Config": "kubocd/config-v1alpha1",
+}
 _LATER_KINDS = ("Connection", "ClusterConnection", "Contract", "ClusterContract")  # a build passes them over
 _GROUP = f"^{KUBOCD_GROUP.replace('.', '[.]')}(/|$)"
 TITLE = "kcd-gen sources"
@@ -88,6 +92,10 @@ def _document() -> Schema:
     group = {"type": "string", "pattern": _GROUP}
     kinds = {"enum": [*_KINDS, *_LATER_KINDS]}
     return {
+        "properties": {
+            "apiVersion": {"examples": [f"{KUBOCD_GROUP}/v1alpha1"]},
+            "kind": {"examples": list(_KINDS)},
+        },
         "allOf": [
             *(when(group, kind, {"$ref": f"#/definitions/{kind}"}) for kind in _KINDS),
             when({"const": "kcd-gen/v1alpha1"}, "Project", {"$ref": "#/definitions/Project"}),
@@ -96,7 +104,7 @@ def _document() -> Schema:
                 "if": {"type": "object", "required": ["apiVersion"], "properties": {"apiVersion": group}},
                 "then": {"required": ["kind"], "properties": {"kind": kinds}},
             },
-        ]
+        ],
     }
 
 

@@ -14,7 +14,7 @@ from kubocd_gen.project import Project
 
 
 def known_to(project: Project, packages: PackageSources, findings: Findings) -> Known:
-    """The packages that the Releases of all clusters ask for, and the names in the sources. Problems go to `findings`."""
+    """The packages that the Releases of all clusters ask for, and the names in the sources; problems to `findings`."""
     found: dict[tuple[str, str], dict[str, Package]] = {}  # by digest
     contexts: set[tuple[str, str]] = set()
     roles: set[str] = set()

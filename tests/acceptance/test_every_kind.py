@@ -79,6 +79,7 @@ IN_UNIT_TESTS = {
     "unpinned-image": "../acceptance/test_image.py::test_a_base_elsewhere_travels",
     "unusable-address": "../server/test_serve.py::test_flags_that_lead_to_nothing",
     "unwritable-layout": "packages/test_layout_writer.py::test_a_folder_that_cannot_be_made_is_an_error",
+    "unwritable-schema": "../acceptance/test_schema.py::test_a_file_that_cannot_be_written_is_an_error",
 }
 """Codes that guard the writer against values that no reader before it lets in, and those of other commands than `build`
 and of the registry client."""
