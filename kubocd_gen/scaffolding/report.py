@@ -83,7 +83,8 @@ def next_lines(beginning: Beginning, *, image: str | None) -> Iterator[str]:
     if not (beginning.project.root / LOCK_FILE).exists():
         yield "kcd-gen lock   # pins every package tag to the image that it stands for"
     yield "kcd-gen build"
-    yield f"kcd-gen schema sources --output {SCHEMA_FILE}   # for editors"
+    schema = shlex.quote(display_path(beginning.project.root / SCHEMA_FILE, Path.cwd()))
+    yield f"kcd-gen schema sources --output {schema}   # for editors"
     if beginning.served:
         yield image_step(image, one_cluster=len(beginning.project.clusters) == 1)
     yield "pre-commit install   # once in each clone"
