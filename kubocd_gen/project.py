@@ -122,7 +122,7 @@ def project_path(flags: Flags, directory: Path) -> Path:
         raise KcdError(
             f"there is no {PROJECT_FILE} here or in a directory above",
             code="missing-project",
-            hint="give --source DIR --output DIR, or write a project file",
+            hint="give --source DIR --output DIR, or write a project file: 'kcd-gen init' does",
         )
     return path
 

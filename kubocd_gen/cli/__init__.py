@@ -18,7 +18,7 @@ _COMMANDS = {
     "diff": "Show what a change does, resource by resource.",
     "dump": "Show what is inside a package image, or take it out.",
     "image": "Make the image of the server of the charts.",
-    "init": "Write files to begin with: the server's manifests.",
+    "init": "Begin: the project file, hook, CI, and what Flux applies.",
     "lint": "Find what would not work everywhere, or not tomorrow.",
     "lock": "Pin every package tag to the image that it stands for.",
     "migrate": "Go from KuboCD's controller to Flux alone, step by step.",
