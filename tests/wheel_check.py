@@ -42,6 +42,7 @@ def main() -> int:
         print(_run(str(program), "build", *flags, "--output", "out", cwd=work), end="")
         if not (work / "out/flux/default/podinfo1.yaml").is_file():
             sys.exit("the installed kcd-gen wrote nothing")
+        _action_installs(work / "runner")
     return 0
 
 
@@ -51,9 +52,25 @@ def _metadata(wheel: Path) -> str:
         return archive.read(name).decode()
 
 
-def _run(*command: str, cwd: Path = ROOT) -> str:
+def _action_installs(runner: Path) -> None:
+    """The first step of the GitHub Action, from the checkout as the runner has it."""
+    runner.mkdir()
+    variables = {"PYTHON": sys.executable, "VERSION": "", "GITHUB_ACTION_PATH": str(ROOT), "RUNNER_TEMP": str(runner)}
+    _run(
+        "/bin/bash", str(ROOT / "templates/ci/github-action.sh"), "install", cwd=runner, GITHUB_PATH="path", **variables
+    )
+    folder = (runner / "path").read_text().strip()
+    print(f"the action installed {_run(f'{folder}/kcd-gen', '--version', cwd=runner)}", end="")
+
+
+def _run(*command: str, cwd: Path = ROOT, **variables: str) -> str:
     # A clean environment: nothing of the checkout, and no other helm than the one that the wheel brings.
-    environment = {"PATH": f"{Path(command[0]).parent}:/usr/bin:/bin", "HOME": str(cwd), "LC_ALL": "C.UTF-8"}
+    environment = {
+        "PATH": f"{Path(command[0]).parent}:/usr/bin:/bin",
+        "HOME": str(cwd),
+        "LC_ALL": "C.UTF-8",
+        **variables,
+    }
     done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
