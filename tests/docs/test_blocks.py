@@ -71,6 +71,7 @@ RUN_ELSEWHERE = {
     "docs/how-to/editors.md": "tests/acceptance/test_editors.py",
     "docs/how-to/from-the-controller.md": "tests/acceptance/test_how_to_pages.py",
     "docs/how-to/monorepo.md": "tests/acceptance/test_how_to_pages.py",
+    "docs/how-to/other-ci.md": "tests/acceptance/test_ci_integrations.py",
     "docs/how-to/package-author.md": "tests/acceptance/test_how_to_pages.py",
     "docs/how-to/private-registry.md": "tests/acceptance/test_how_to_pages.py",
     "docs/how-to/several-clusters.md": "tests/acceptance/test_how_to_pages.py",
