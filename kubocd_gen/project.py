@@ -122,9 +122,17 @@ def project_path(flags: Flags, directory: Path) -> Path:
         raise KcdError(
             f"there is no {PROJECT_FILE} here or in a directory above",
             code="missing-project",
-            hint="give --source DIR --output DIR, or write a project file",
+            hint="give --source DIR --output DIR, or write a project file: 'kcd-gen init' does",
         )
     return path
+
+
+def messages_root(flags: Flags) -> Path:
+    """Where paths in messages begin, as far as it is known without a project that can be read."""
+    try:
+        return Path.cwd() if flags.sources else project_path(flags, Path.cwd()).absolute().parent
+    except KcdError:
+        return Path.cwd()
 
 
 def _find(directory: Path) -> Path | None:

@@ -16,14 +16,16 @@ from kubocd_gen.sources.records import Release
 _VERBS = {"created": "Created", "updated": "Updated", "removed": "Removed", "unchanged": "Unchanged"}
 
 
-def build_report(built: Sequence[Built], helm_version: str | None, diagnostics: Sequence[Diagnostic]) -> dict[str, Any]:
-    """The report of a build, JSON-like; `diagnostics` are those of all clusters."""
+def build_report(
+    built: Sequence[Built], helm_version: str | None, diagnostics: Sequence[Diagnostic], *, command: str = "build"
+) -> dict[str, Any]:
+    """The report of a build, or of a command that compiles, JSON-like; `diagnostics` are those of all clusters."""
     releases = [entry for one in built for entry in _releases(one)]
     counts = {change: sum(_files(one)[change] for one in built) for change in _VERBS}
     return {
         "apiVersion": "kcd-gen/v1alpha1",
         "kind": "Report",
-        "command": "build",
+        "command": command,
         "version": {"kcd-gen": __version__, "helm": helm_version},
         "summary": {
             "releases": sum(len(one.compilation.releases) + len(one.compilation.failed) for one in built),

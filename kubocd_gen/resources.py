@@ -21,6 +21,11 @@ def schema(name: str) -> dict[str, Any]:
     return loaded
 
 
+def schema_names(folder: str) -> list[str]:
+    """The names of the schemas in a folder of `schemas/`, for `schema`."""
+    return sorted(f"{folder}/{path.stem}" for path in (_folder("schemas") / folder).glob("*.json"))
+
+
 def template_folder() -> Path:
     """The folder of the Jinja2 scaffolds."""
     return _folder("templates")

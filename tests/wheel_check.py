@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,9 @@ def main() -> int:
         missing = set(EXPECTED) - set(zipfile.ZipFile(wheel).namelist())
         if missing:
             sys.exit(f"not in the wheel: {', '.join(sorted(missing))}")
+        lost = re.findall(r"\]\((?!https:)[^)]*\)|\$HFPR_\w+", _metadata(wheel))
+        if lost:
+            sys.exit(f"the page on PyPI leads nowhere: {', '.join(lost)}")
         venv.create(work / "clean", with_pip=True)
         python, program = work / "clean/bin/python", work / "clean/bin/kcd-gen"
         _run(str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", str(wheel))
@@ -40,6 +44,12 @@ def main() -> int:
             sys.exit("the installed kcd-gen wrote nothing")
         _action_installs(work / "runner")
     return 0
+
+
+def _metadata(wheel: Path) -> str:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        return archive.read(name).decode()
 
 
 def _action_installs(runner: Path) -> None:

@@ -6,25 +6,25 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable, Sequence
 
 from kubocd_gen.ci_formats.findings import Finding
-from kubocd_gen.diagnostics import printable
+from kubocd_gen.diagnostics import Severity, printable
 
 PROJECT = "project"  # the case of what is no single Release's
 
 
-def junit_report(cases: Iterable[str], findings: Sequence[Finding]) -> str:
-    """The report; a case fails by its errors, and says its warnings. `cases` are the Releases, `namespace/name`."""
+def junit_report(cases: Iterable[str], findings: Sequence[Finding], failing: Sequence[Severity] = ("error",)) -> str:
+    """The report; a case fails by what is `failing`, and says the rest. `cases` are the Releases, `namespace/name`."""
     by_case: dict[str, list[Finding]] = {name: [] for name in (PROJECT, *cases)}
     for one in findings:
         by_case.setdefault(one.release or PROJECT, []).append(one)
-    failed = sum(any(one.severity == "error" for one in found) for found in by_case.values())
+    failed = sum(any(one.severity in failing for one in found) for found in by_case.values())
     counts = {"tests": str(len(by_case)), "failures": str(failed), "errors": "0"}
     suites = ElementTree.Element("testsuites", {"name": "kcd-gen", **counts})
     suite = ElementTree.SubElement(suites, "testsuite", {"name": "kcd-gen", "skipped": "0", **counts})
     for name, found in by_case.items():
         # XML can't write most control characters, which a hostile name or path may hold.
         case = ElementTree.SubElement(suite, "testcase", {"classname": "kcd-gen", "name": printable(name)})
-        errors = [one for one in found if one.severity == "error"]
-        others = [one for one in found if one.severity != "error"]
+        errors = [one for one in found if one.severity in failing]
+        others = [one for one in found if one.severity not in failing]
         if errors:
             attributes = {"message": errors[0].message, "type": errors[0].code}
             ElementTree.SubElement(case, "failure", attributes).text = "\n".join(map(_said, errors))

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import click
 
+from kubocd_gen.cli.compiling import tools
 from kubocd_gen.cli.options import (
     ci_format_option,
     flags_of,
@@ -25,17 +24,12 @@ from kubocd_gen.cli.options import (
     writing_options,
 )
 from kubocd_gen.cli.problems import say_problems
-from kubocd_gen.cli.progress import progress
 from kubocd_gen.diagnostics import Diagnostic, Findings, KcdError, KcdErrors, printable
-from kubocd_gen.helm.binary import find_helm, helm_version
-from kubocd_gen.helm.engine import Helm
 from kubocd_gen.output.drift import drift_lines, drift_summary
 from kubocd_gen.output.journal import is_interrupted
 from kubocd_gen.output.tree import Tree
 from kubocd_gen.pipeline.building import Built, is_current
 from kubocd_gen.pipeline.building import build as run_build
-from kubocd_gen.pipeline.locking import other_helm
-from kubocd_gen.pipeline.packages import package_sources, project_lock
 from kubocd_gen.problems import exit_code
 from kubocd_gen.project import Project, load_project
 from kubocd_gen.report import build_report, text_report
@@ -49,6 +43,11 @@ DRIFT = 3
 @writing_options
 @option("--check", is_flag=True, help="Write nothing; exit 3 where the output is not what the sources compile to.")
 @option("--full-diff", is_flag=True, help="With --check: show every difference to its end.")
+@option(
+    "--fail-on-change",
+    is_flag=True,
+    help="Exit 3 where anything was written or removed, or is not known to Git: for pre-commit hooks.",
+)
 @option("--dry-run", is_flag=True, help="Write nothing; say what would be done.")
 @option("--helm", metavar="PATH", help="The helm binary to use, instead of the one installed beside kcd-gen.")
 @ci_format_option
@@ -72,13 +71,15 @@ def build(**given: Any) -> int:
     kcd-gen build --check --format github                    # the same, as annotations of a pull request
     kcd-gen build --check --report junit=report.xml          # and a file for a CI system that shows tests
     kcd-gen build --dry-run                                  # what would change
+    kcd-gen build --fail-on-change                           # in a pre-commit hook: is all of it in the commit?
     """
     built, problems, version = attempt(given, lambda: load_project(flags_of(given), Path.cwd()))
+    mending = _mending_command() if given["check"] else ""
     if given["reports"]:
         from kubocd_gen.cli.ci_formats import write_reports
 
         unwritten = Findings()
-        for error in write_reports(given, built, problems, _mending_command()):
+        for error in write_reports(given, built, problems, mending=mending):
             unwritten.error(error)
         problems += unwritten
     lines: Iterator[str] = iter(())
@@ -87,7 +88,7 @@ def build(**given: Any) -> int:
     elif given["format_"] != "text":
         from kubocd_gen.cli.ci_formats import ci_report
 
-        lines = ci_report(given["format_"], given, built, problems, _mending_command())
+        lines = ci_report(given["format_"], given, built, problems, mending=mending)
     elif given["check"] and not any(one.severity == "error" for one in problems):
         lines = _drift(built, full=given["full_diff"], quiet=given["quiet"])
     elif not given["quiet"]:
@@ -98,6 +99,12 @@ def build(**given: Any) -> int:
         code = exit_code(problems)
     else:
         code = say_problems(problems, quiet=given["quiet"], name_clusters=len(built) > 1)
+    if not code and given["fail_on_change"]:
+        from kubocd_gen.cli.committing import left_out
+
+        for line in left_out(flags_of(given), built, written=not (given["check"] or given["dry_run"])):
+            click.echo(line, err=True)
+            code = DRIFT
     return code or (DRIFT if given["check"] and not all(map(is_current, built)) else 0)
 
 
@@ -121,7 +128,7 @@ def _drift(built: Sequence[Built], *, full: bool, quiet: bool) -> Iterator[str]:
 
 def _mending_command() -> str:
     """The command that was given, without what makes it a check, or is about what it prints."""
-    words = [word for word in sys.argv[1:] if word not in ("--check", "--full-diff")]
+    words = [word for word in sys.argv[1:] if word not in ("--check", "--full-diff", "--fail-on-change")]
     for name in ("--format", "--report"):
         while name in words:
             at = words.index(name)
@@ -142,39 +149,22 @@ def attempt(given: Mapping[str, Any], load: Callable[[], Project]) -> tuple[list
 
 
 def _build(given: Mapping[str, Any], project: Project, findings: Findings) -> tuple[list[Built], str | None]:
-    # Threads here start and await helm and read files. By default one gets its turn only every 5 ms while another
-    # computes, which adds up to more than a helm run.
-    sys.setswitchinterval(0.0005)
-    jobs = given["jobs"] or os.cpu_count() or 1
-    lock = project_lock(project)
-    binary = find_helm(given["helm"])
-    helm = Helm(binary, jobs=jobs, debug_dir=Path(".kcd-gen-debug") if given["debug"] else None)
+    with tools(given, project, findings) as tool:
 
-    def waiting(output: Path) -> None:
-        line.clear()
-        if not given["quiet"]:
-            click.echo(
-                printable(f"waiting for another kcd-gen that writes to {display_path(output, Path.cwd())}"), err=True
-            )
+        def waiting(output: Path) -> None:
+            tool.line.clear()
+            if not given["quiet"]:
+                folder = display_path(output, Path.cwd())
+                click.echo(printable(f"waiting for another kcd-gen that writes to {folder}"), err=True)
 
-    with ThreadPoolExecutor(1) as beside, progress(wanted=not given["no_progress"]) as line:
-        # Asking helm for its version takes as long as a small build.
-        version = beside.submit(helm_version, binary) if given["format_"] == "json" or (lock and lock.helm) else None
-        if version and project.locked and (problem := other_helm(lock, version.result())):
-            raise problem
-        packages = package_sources(project, line, lock=lock, jobs=jobs)
         built = run_build(
             project,
-            packages,
-            helm,
-            jobs=jobs,
+            tool.packages,
+            tool.helm,
+            jobs=tool.jobs,
             keep_going=given["keep_going"],
             allow_protected_removal=given["allow_protected_removal"],
             only_plan=given["check"] or given["dry_run"],
             waiting=waiting,
         )
-        for warning in packages.warnings():
-            findings.warning(warning)
-        if version and (problem := other_helm(lock, version.result())):
-            findings.warning(problem)
-        return built, version.result() if version else None
+    return built, tool.version()

@@ -1,4 +1,4 @@
-"""A build's problems, and what --check finds, in the formats of CI systems."""
+"""The problems of a build or of lint, and what --check finds, in the formats of CI systems."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from kubocd_gen.ci_formats.gitlab import gitlab_report
 from kubocd_gen.ci_formats.junit import junit_report
 from kubocd_gen.ci_formats.sarif import sarif_report
 from kubocd_gen.cli.options import flags_of
-from kubocd_gen.diagnostics import Diagnostic, KcdError, Position, printable
+from kubocd_gen.diagnostics import Diagnostic, KcdError, Position, Severity, printable
 from kubocd_gen.files import write_whole
 from kubocd_gen.pipeline.building import Built
-from kubocd_gen.project import Flags, project_path
+from kubocd_gen.project import messages_root
 from kubocd_gen.sources.discovery import display_path
 
 _WORDS = {"created": "is missing", "updated": "is not what the sources compile to", "removed": "is too many"}
@@ -24,12 +24,20 @@ _OF_RELEASE = re.compile(r"flux/([^/]+)/([^/]+)\.yaml|hr/([^/]+)/([^/]+)/.*")
 
 
 def ci_report(
-    kind: str, given: Mapping[str, Any], built: Sequence[Built], problems: Sequence[Diagnostic], mending: str
+    kind: str,
+    given: Mapping[str, Any],
+    built: Sequence[Built],
+    problems: Sequence[Diagnostic],
+    *,
+    mending: str = "",
+    failing: tuple[Severity, ...] = ("error",),
 ) -> Iterator[str]:
-    """The report in the format `kind`, as lines; `mending` is the command that makes the output current."""
-    root = _root(flags_of(given))
+    """The report in the format `kind`, as lines. `mending` is the command that makes the output current, where
+    that is what was checked; `failing` are the severities by which a test of JUnit fails.
+    """
+    root = messages_root(flags_of(given))
     findings = findings_of(problems, root)
-    if given["check"]:
+    if mending:
         findings += [finding for one in built for finding in _outdated(one, root, mending)]
     match kind:
         case "github":
@@ -41,15 +49,15 @@ def ci_report(
         case "junit":
             compiled = [one.release.key for cluster in built for one in cluster.compilation.releases]
             failed = [key for cluster in built for key in cluster.compilation.failed]
-            yield junit_report(sorted({*compiled, *failed}), findings).removesuffix("\n")
+            yield junit_report(sorted({*compiled, *failed}), findings, failing).removesuffix("\n")
 
 
 def write_reports(
-    given: Mapping[str, Any], built: Sequence[Built], problems: Sequence[Diagnostic], mending: str
+    given: Mapping[str, Any], built: Sequence[Built], problems: Sequence[Diagnostic], *, mending: str = ""
 ) -> Iterator[KcdError]:
     """Write the files of `--report`; an error for each that can't be."""
     for kind, path in given["reports"]:
-        text = "\n".join(ci_report(kind, given, built, problems, mending)) + "\n"
+        text = "\n".join(ci_report(kind, given, built, problems, mending=mending)) + "\n"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, text.encode("utf-8", "replace"))
@@ -59,14 +67,6 @@ def write_reports(
                 code="unusable-file",
                 position=Position(display_path(path, Path.cwd())),
             )
-
-
-def _root(flags: Flags) -> Path:
-    """Where paths in messages begin, as far as it is known without a project that can be read."""
-    try:
-        return Path.cwd() if flags.sources else project_path(flags, Path.cwd()).absolute().parent
-    except KcdError:
-        return Path.cwd()
 
 
 def _outdated(built: Built, root: Path, mending: str) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +22,22 @@ if TYPE_CHECKING:
     from kubocd_gen.packages.contents import Contents, Value
     from kubocd_gen.packages.image import PackageImage
     from kubocd_gen.packages.limits import Limits
+    from kubocd_gen.packages.manifest import Package
     from kubocd_gen.packages.reference import Reference
     from kubocd_gen.packages.source import PackageSources
     from kubocd_gen.project import Project
 
 _GZIP = b"\x1f\x8b"
 Files = Mapping[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """The package that an argument names: as it is read, as it is shown, and its files."""
+
+    package: Package
+    contents: Contents
+    files: Files
 
 
 @click.command()
@@ -62,9 +73,10 @@ def dump(**given: Any) -> int:
     found: Contents | None = None
     written: list[str] = []
     try:
-        found, files = _read(given["package"], given, findings)
+        named = read_named(given["package"], given, findings)
+        found = named.contents
         if given["output"]:
-            written = _unpack(files, given["output"])
+            written = _unpack(named.files, given["output"])
     except (KcdError, KcdErrors) as error:
         findings.error(error)
     if given["format_"] == "json":
@@ -75,8 +87,11 @@ def dump(**given: Any) -> int:
     return say_problems(findings)
 
 
-def _read(name: str, given: Mapping[str, Any], findings: Findings) -> tuple[Contents, Files]:
-    """The package that the argument names, and its files; warnings go to `findings`. Raises KcdError or KcdErrors."""
+def read_named(name: str, given: Mapping[str, Any], findings: Findings) -> Named:
+    """The package of an image, a manifest or a layer, as `dump` takes them; warnings go to `findings`.
+
+    Raises KcdError or KcdErrors.
+    """
     from kubocd_gen.packages.layout import OciLayout
     from kubocd_gen.packages.reference import parse_reference
     from kubocd_gen.packages.source import PackageSources
@@ -117,9 +132,11 @@ def _project(given: Mapping[str, Any]) -> Project:
     from kubocd_gen.project import Flags, Project, load_project, with_flags
 
     flags = Flags(
+        project=given.get("project"),
         vendor=given["vendor"],
         limits=dict(given["limits"]),
         offline=given["offline"],
+        locked=given.get("locked", False),
         ca_file=given["ca_file"],
         cache=given["cache"],
     )
@@ -146,14 +163,14 @@ def _fetched(
     return fetched.package
 
 
-def _contents(image: PackageImage) -> tuple[Contents, Files]:
+def _contents(image: PackageImage) -> Named:
     from kubocd_gen.packages.contents import contents
     from kubocd_gen.packages.manifest import manifest_path, read_manifest, read_package
 
     package = read_package(image)
     _, fields = read_manifest(package.text, manifest_path(image.reference))
     size = sum(map(len, image.files.values()))
-    return contents(package, fields, reference=image.reference, size=size), image.files
+    return Named(package, contents(package, fields, reference=image.reference, size=size), image.files)
 
 
 def _limits(given: Mapping[str, Any]) -> Limits:
@@ -162,7 +179,7 @@ def _limits(given: Mapping[str, Any]) -> Limits:
     return moved(LIMITS, dict(given["limits"]))
 
 
-def _read_archive(path: Path, limits: Limits) -> tuple[Contents, Files]:
+def _read_archive(path: Path, limits: Limits) -> Named:
     from kubocd_gen.packages.archive import read_package_archive
     from kubocd_gen.packages.contents import contents
     from kubocd_gen.packages.image import check_files
@@ -174,17 +191,17 @@ def _read_archive(path: Path, limits: Limits) -> tuple[Contents, Files]:
     check_files(files, describe=str(path), limits=limits)
     package = read_files(files, f"{path}/original.yaml", str(path))
     _, fields = read_manifest(package.text, f"{path}/original.yaml")
-    return contents(package, fields, size=sum(map(len, files.values()))), files
+    return Named(package, contents(package, fields, size=sum(map(len, files.values()))), files)
 
 
-def _read_manifest(path: Path) -> tuple[Contents, Files]:
+def _read_manifest(path: Path) -> Named:
     from kubocd_gen.packages.assembly import as_yaml
     from kubocd_gen.packages.authoring import groomed, read_authored
     from kubocd_gen.packages.contents import contents
 
     authored = read_authored(path, str(path), os.environ)
     files = {"original.yaml": authored.text.encode(), "groomed.yaml": as_yaml(groomed(authored)).encode()}
-    return contents(authored.package, authored.fields), files
+    return Named(authored.package, contents(authored.package, authored.fields), files)
 
 
 def _unpack(files: Files, folder: Path) -> list[str]:

@@ -158,7 +158,7 @@ def _kept(compiler: _Compiler, value: Any, path: Path, base: str) -> Any:
 def _remark(compiler: _Compiler, value: Any, path: Path, base: str) -> Any:
     if not isinstance(value, str):
         compiler.wrong(path, f"must be a string, not {described(value)}")
-    return value if path[-1] == "description" else _NOTHING
+    return value if path[-1] in ("title", "description") else _NOTHING
 
 
 def _format(compiler: _Compiler, value: Any, path: Path, base: str) -> Any:

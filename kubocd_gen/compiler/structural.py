@@ -199,7 +199,7 @@ Problem = tuple[str, str | None] | None
 Check = Callable[[Any, Any], Problem]
 
 # What the patterns of the shipped schemas ask for, for those who don't read patterns, and the way out.
-_PATTERNS: Mapping[str, tuple[str, str]] = {
+PATTERNS: Mapping[str, tuple[str, str]] = {
     r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$": ("a duration of h, m, s and ms", "write it like 90s, 5m or 1h30m"),
     r"^([0-9]+(\.[0-9]+)?(ms|s|m))+$": (
         "a duration of m, s and ms",
@@ -221,8 +221,8 @@ def _enum(value: Any, allowed: list[Any]) -> Problem:
 def _pattern(value: Any, pattern: str) -> Problem:
     if _compiled(pattern).search(value):
         return None
-    if pattern in _PATTERNS:
-        wanted, hint = _PATTERNS[pattern]
+    if pattern in PATTERNS:
+        wanted, hint = PATTERNS[pattern]
         return f"must be {wanted}, not {quoted(value)}", hint
     return f"must match '{pattern}', which {quoted(value)} does not", None
 

@@ -14,11 +14,12 @@ from kubocd_gen.packages.chart_archive import Budget, check_chart_archive
 from kubocd_gen.packages.limits import LIMITS, Limits, over_limit
 from kubocd_gen.packages.tar_stream import BadArchive, OverLimit
 from kubocd_gen.packages.text import shown
+from kubocd_gen.sources.yaml_errors import too_deep
 
 # helm writes some five levels and thirty values a chart. Deep nesting crashes the C composer; many values cost memory.
 _DEEPEST = 64
 _MOST_VALUES = 100_000
-
+_TOO_DEEP = f"index.yaml is nested more than {_DEEPEST} levels deep"
 
 _AGAIN = "package it again with 'kubocd package'"
 
@@ -111,6 +112,8 @@ def _load(text: bytes) -> dict[str, Any]:
         # Every scalar as the string that stands there: only names and digests are read.
         index = yaml.load(text, Loader=yaml.CBaseLoader)  # noqa: S506 -- makes strings, lists and dicts, nothing else
     except yaml.MarkedYAMLError as error:
+        if too_deep(error):
+            raise _Bad(_TOO_DEEP) from None
         where = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise _Bad(f"index.yaml is not YAML: {error.problem}{where}") from None
     except (yaml.YAMLError, UnicodeError):
@@ -146,7 +149,7 @@ def _guard(text: bytes) -> None:
             open_.append(set() if isinstance(event, yaml.MappingStartEvent) else None)
             is_key.append(isinstance(event, yaml.MappingStartEvent))
         if len(open_) > _DEEPEST:
-            raise _Bad(f"index.yaml is nested more than {_DEEPEST} levels deep")
+            raise _Bad(_TOO_DEEP)
 
 
 def _entries(index: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], Mapping[str, Any]]]:

@@ -6,6 +6,7 @@ rather than raised, so that one bad Release never hides the others; a step skips
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from kubocd_gen.compiler.settings import Settings
@@ -17,8 +18,8 @@ from kubocd_gen.pipeline.assembling import assemble
 from kubocd_gen.pipeline.hermetic import refuse_varying
 from kubocd_gen.pipeline.notices import notice
 from kubocd_gen.pipeline.parameters import render_parameters
-from kubocd_gen.pipeline.records import Compilation
-from kubocd_gen.pipeline.rendering import render_packages, template_texts, written_templates
+from kubocd_gen.pipeline.records import Compilation, Resolved
+from kubocd_gen.pipeline.rendering import Texts, render_packages, template_texts, written_templates
 from kubocd_gen.pipeline.resolving import resolve, settings_of
 from kubocd_gen.project import Cluster, Project
 from kubocd_gen.sources.documents import read_resources
@@ -26,11 +27,23 @@ from kubocd_gen.sources.fleet import Fleet, load_fleet
 
 __all__ = ["Compilation", "compile_cluster", "read_cluster"]
 
+Inspect = Callable[[Sequence[Resolved], Mapping[str, Texts], Findings], None]
+
 
 def compile_cluster(
-    project: Project, cluster: Cluster, packages: PackageSources, helm: Helm, findings: Findings
+    project: Project,
+    cluster: Cluster,
+    packages: PackageSources,
+    helm: Helm,
+    findings: Findings,
+    *,
+    inspect: Inspect | None = None,
 ) -> Compilation:
-    """What `cluster`'s sources compile to, in memory, and which Releases fail; every problem goes to `findings`."""
+    """What `cluster`'s sources compile to, in memory, and which Releases fail; every problem goes to `findings`.
+
+    `inspect` is shown the Releases that have a package and a context, and the texts of their packages' templates, once
+    all are rendered.
+    """
     fleet, settings, complete = read_cluster(project, cluster, findings)
     if settings is None:
         return assemble(fleet, Settings(), (), project, cluster, findings, complete=complete)
@@ -44,6 +57,8 @@ def compile_cluster(
     if project.locked:
         parameters = refuse_varying(parameters, texts.result(), findings)
     rendered = render_packages(parameters, texts.result(), functions, helm, findings)
+    if inspect is not None:
+        inspect(resolved, texts.result(), findings)
     return assemble(fleet, settings, rendered, project, cluster, findings, complete=complete)
 
 

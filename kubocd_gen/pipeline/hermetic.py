@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 
-from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors, Position
+from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors
+from kubocd_gen.helm.calls import calls
 from kubocd_gen.helm.functions import VARYING
-from kubocd_gen.helm.lexer import Kind, actions
-from kubocd_gen.packages.manifest import Package, TemplateSource
-from kubocd_gen.pipeline.parameters import place_in_template
 from kubocd_gen.pipeline.records import WithParameters
 from kubocd_gen.pipeline.rendering import Texts
+from kubocd_gen.pipeline.written import Written, of_package, of_release, packages_of
 
+MOST = 100  # problems of one template that are told: for the place of each the whole text is read again
 _HINT = "let a Context or a parameter bring the value, or let the chart make it"
 
 
@@ -22,15 +23,16 @@ def refuse_varying(
 
     A template is refused for what it holds, whether or not it comes to it: that may depend on a value of tomorrow.
     """
-    packages = {one.resolved.package.reference: one.resolved.package for one in releases}
-    errors = {reference: list(_of_package(package, texts[reference])) for reference, package in packages.items()}
+    packages = packages_of([one.resolved for one in releases])
+    refused = ", which --locked does not allow"
+    errors = {
+        reference: list(varying_functions(of_package(package, texts[reference]), refused))
+        for reference, package in packages.items()
+    }
     good = []
     for one in releases:
         release = one.resolved.release
-        own = [
-            _error("spec.parameters", name, place_in_template(release, line, column))
-            for name, line, column in _calls(one.parameters_text or "")
-        ]
+        own = varying_functions(of_release(release), refused)
         if found := [*own, *errors[one.resolved.package.reference]]:
             findings.error(KcdErrors(found), release=release.key)
         else:
@@ -38,31 +40,14 @@ def refuse_varying(
     return good
 
 
-def _of_package(package: Package, texts: Texts) -> Iterator[KcdError]:
-    header = TemplateSource(("templateHeader",))
-    written = [("templateHeader", header, package.template_header)]
-    written += [(label, source, texts[source.path]) for label, source in package.templates()]
-    for label, source, text in written:
-        for name, line, column in _calls(text):
-            position = package.template_position(source, line, column)
-            yield _error(f"package {package.label}, {label}", name, position)
-
-
-def _calls(text: str) -> Iterator[tuple[str, int, int]]:
-    """The functions of the clock or of chance that a template calls, with line and column."""
-    if "{{" not in text:
-        return
-    for action in actions(text):
-        for token in action.tokens:
-            if token.kind is Kind.IDENTIFIER and token.text in VARYING:
-                before = text[: token.start]
-                yield token.text, before.count("\n") + 1, token.start - before.rfind("\n")
-
-
-def _error(where: str, name: str, position: Position) -> KcdError:
-    return KcdError(
-        f"{where}: '{name}' gives another result each time, which --locked does not allow",
-        code="varying-function",
-        position=position,
-        hint=_HINT,
-    )
+def varying_functions(templates: Iterable[Written], refused: str = "") -> Iterator[KcdError]:
+    """A problem for each call of a function of the clock or of chance; `refused` ends its sentence."""
+    for template in templates:
+        found = (call for call in calls(template.text) if call.name in VARYING)
+        for call in islice(found, MOST):
+            yield KcdError(
+                f"{template.label}: '{call.name}' gives another result each time{refused}",
+                code="varying-function",
+                position=template.place(call.line, call.column),
+                hint=_HINT,
+            )

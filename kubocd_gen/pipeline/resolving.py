@@ -40,7 +40,7 @@ def resolve(fleet: Fleet, settings: Settings, packages: PackageSources, findings
     """The Releases of `fleet` whose package is there and whose context is whole and fits the package's schema."""
     trees = ContextTrees(fleet.contexts, fleet.broken_contexts)
     configs = sorted(fleet.configs, key=lambda config: config.name)
-    found = _packages(fleet.releases, settings, packages, findings)
+    found = find_packages(fleet.releases, settings, packages, findings)
     resolved = []
     for release in fleet.releases:
         if release.key not in found:
@@ -54,10 +54,10 @@ def resolve(fleet: Fleet, settings: Settings, packages: PackageSources, findings
     return resolved
 
 
-def _packages(
+def find_packages(
     releases: Sequence[Release], settings: Settings, packages: PackageSources, findings: Findings
 ) -> Mapping[str, tuple[PackageSourceSpec, Package]]:
-    """The package of each Release, by the Release's key."""
+    """The package of each Release, by the Release's key; what keeps others from theirs goes to `findings`."""
     wanted = wanted_packages(releases, settings, findings)
     named: dict[PackageRequest, Release] = {}  # the first to ask for each package
     for release, _, request in wanted:

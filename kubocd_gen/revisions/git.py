@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -16,6 +17,7 @@ from kubocd_gen.diagnostics import KcdError
 
 _SECONDS = 120.0  # for one question; none of them needs more than the disk
 _ELSEWHERE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_NAMESPACE", "GIT_PREFIX")
+_IGNORED = re.compile(r"(.*?):(\d+):([^!\t][^\t]*)\t")  # a pattern with `!` takes in what others leave out
 _UPSTREAM = ("origin/HEAD", "origin/main", "origin/master", "main", "master")
 
 
@@ -83,6 +85,24 @@ class Repository:
         """The folder that all working trees of the repository share, usually `.git`."""
         return self.top / (self._said("rev-parse", "--git-common-dir") or ".git")
 
+    def remote(self) -> str | None:
+        """The URL from which `origin`, else the first remote, is fetched, as the user's configuration rewrites it."""
+        for name in ("origin", self._said("remote")):
+            if name and (url := self._said("remote", "get-url", "--", name)):
+                return url
+        return None
+
+    def default_branch(self) -> str | None:
+        """The branch that the clone took from `origin` as its default, None where it does not know."""
+        name = self._said("symbolic-ref", "--quiet", "refs/remotes/origin/HEAD")
+        return name.removeprefix("refs/remotes/origin/") if name else None
+
+    def ignored_by(self, path: str) -> tuple[str, int, str] | None:
+        """The file, line and pattern by which Git leaves out a path from `top`, which need not exist."""
+        said = self._said("check-ignore", "--verbose", "--", path)
+        found = _IGNORED.match(said) if said else None
+        return (found[1], int(found[2]), found[3]) if found else None
+
     def listing(self, commit: str) -> bytes:
         """Every file of a commit: `<mode> <type> <id> <size>`, a tab, its path and a NUL each."""
         arguments = ("ls-tree", "-r", "-l", "-z", "--full-tree", "--end-of-options", commit)
@@ -90,6 +110,14 @@ class Repository:
         if done.returncode:
             raise _failed("list the files of the revision", done)
         return done.stdout
+
+    def untracked(self) -> frozenset[str]:
+        """The files that Git neither knows nor ignores, relative to `top`; in a hook, what is not in the commit."""
+        arguments = ("ls-files", "--others", "--exclude-standard", "-z")
+        done = _git(self.top, *arguments, offline=self.offline, index=os.environ.get("GIT_INDEX_FILE"))
+        if done.returncode:
+            raise _failed("list what it does not know", done)
+        return frozenset(_text(done.stdout).split("\0")) - {""}
 
     @contextmanager
     def contents(self, ids: Sequence[str]) -> Iterator[IO[bytes]]:
@@ -150,12 +178,17 @@ def find_repository(directory: Path, *, offline: bool = False) -> Repository:
     return Repository(Path(os.path.realpath(top)), offline)
 
 
-def _git(directory: Path, *arguments: str, offline: bool) -> subprocess.CompletedProcess[bytes]:
+def _git(
+    directory: Path, *arguments: str, offline: bool, index: str | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    variables = _environment(offline=offline)
+    if index is not None:
+        variables["GIT_INDEX_FILE"] = index
     try:
         return subprocess.run(
             ["git", *arguments],
             cwd=directory,
-            env=_environment(offline=offline),
+            env=variables,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=_SECONDS,

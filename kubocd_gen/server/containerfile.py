@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
+from kubocd_gen.scaffolding.templates import scaffolds
 from kubocd_gen.server.places import CONFIGURATION, CONTENT_ROOT, PORT, USER
-from kubocd_gen.server.scaffolds import scaffolds
 
 # What a Containerfile begins with; who owns the file keeps it up to date. The digest is that of the index of all
 # platforms, as public repositories pin it.
@@ -18,7 +18,7 @@ BASE = (
 def containerfile(base: str = BASE) -> str:
     """A Containerfile whose context is a cluster's output, with nginx.conf and listen-ipv6.conf in its `server/`."""
     return (
-        scaffolds()
+        scaffolds("server")
         .get_template("Containerfile.j2")
         .render(
             base=base,

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kubocd_gen.diagnostics import KcdError, KcdErrors
+from kubocd_gen.scaffolding.templates import scaffolds
 from kubocd_gen.server.flux_sync import Source
 from kubocd_gen.server.places import IMAGE_NAME, PORT, SCRATCH, USER
-from kubocd_gen.server.scaffolds import scaffolds
 from kubocd_gen.server.service import Service
 from kubocd_gen.sources.yaml_reader import read_document
 
@@ -38,13 +38,13 @@ def server_manifests(service: Service, *, image: Mapping[str, str], flux_namespa
         "user": USER,
         "scratch": SCRATCH,
     }
-    templates = scaffolds()
+    templates = scaffolds("server")
     return {name: templates.get_template(f"{name}.j2").render(values) for name in MANIFESTS}
 
 
 def flux_kustomizations(
     *,
-    charts: str,
+    charts: str | None,
     releases: str,
     namespace: str,
     source: Source,
@@ -52,7 +52,10 @@ def flux_kustomizations(
     releases_path: str,
     service_account: str | None = None,
 ) -> str:
-    """The two Kustomizations, `charts` and `releases` being their names; paths are relative to the source's root."""
+    """The two Kustomizations, `charts` and `releases` being their names; paths are relative to the source's root.
+
+    Without `charts`, which applies the server, that of the releases alone.
+    """
     values = {
         "charts": charts,
         "releases": releases,
@@ -62,7 +65,7 @@ def flux_kustomizations(
         "releases_path": f"./{releases_path}",
         "service_account": service_account,
     }
-    return scaffolds().get_template("flux.yaml.j2").render(values)
+    return scaffolds("server").get_template("flux.yaml.j2").render(values)
 
 
 def image_entry(written: str | None, repository: str | None) -> dict[str, str]:

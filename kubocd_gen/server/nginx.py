@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
+from kubocd_gen.scaffolding.templates import scaffolds
 from kubocd_gen.server.places import CONFIGURATION, CONTENT_ROOT, PORT, SCRATCH
-from kubocd_gen.server.scaffolds import scaffolds
 
 _FOLDER = str(PurePosixPath(CONFIGURATION).parent)
 _LISTEN_IPV6 = "listen-ipv6.conf"  # beside nginx.conf
@@ -32,7 +32,7 @@ def nginx_conf(
     In `folder` lies what `listen_ipv6` returns, as listen-ipv6.conf; without it nginx listens on IPv4 alone.
     """
     return (
-        scaffolds()
+        scaffolds("server")
         .get_template("nginx.conf.j2")
         .render(root=root, port=port, scratch=scratch, listen_ipv6=f"{if_ipv6}{folder}/{_LISTEN_IPV6}")
     )

@@ -18,7 +18,7 @@ import yaml
 from kubocd_gen.compiler.wording import quoted
 from kubocd_gen.diagnostics import Position
 from kubocd_gen.sources.scalars import float64, number_text, resolve_plain, resolve_tagged
-from kubocd_gen.sources.yaml_errors import YamlError, position_at, syntax_error
+from kubocd_gen.sources.yaml_errors import YamlError, position_at, syntax_error, too_deep
 from kubocd_gen.sources.yaml_events import events
 
 MAX_DEPTH = 100
@@ -73,6 +73,8 @@ def read_documents(text: str, path: str, *, exact_integers: bool = False) -> Ite
     try:
         yield from builder.documents()
     except (yaml.YAMLError, UnicodeEncodeError) as error:
+        if mark := too_deep(error):
+            raise builder.too_deep(mark) from error
         raise builder.broken or syntax_error(error, text, path) from error
 
 
@@ -172,7 +174,7 @@ class _Builder:
         if kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:
             self.depth += 1
             if self.depth > MAX_DEPTH:
-                raise self.error(f"maps and lists are nested more than {MAX_DEPTH} deep", event, "yaml-limit")
+                raise self.too_deep(event.start_mark)
         elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
             self.depth -= 1
 
@@ -299,6 +301,10 @@ class _Builder:
         source = self.text[event.start_mark.index : event.end_mark.index]
         if "\\/" in source and "/" in _ESCAPE.findall(source):
             raise self.error("Kubernetes does not know the escape '\\/'", event, hint="write '/' alone")
+
+    def too_deep(self, mark: Any) -> YamlError:
+        position = Position(self.path, mark.line + 1, mark.column + 1)
+        return YamlError(f"maps and lists are nested more than {MAX_DEPTH} deep", code="yaml-limit", position=position)
 
     def error(self, message: str, event: Any, code: str = "bad-yaml", hint: str | None = None) -> YamlError:
         mark = event.start_mark

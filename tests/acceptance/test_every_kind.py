@@ -59,6 +59,7 @@ IN_UNIT_TESTS = {
     "exposed-address": "../server/test_serve.py::test_another_address_is_warned_of",
     "git-failed": "packages/charts/test_git.py::test_a_repository_that_is_not_there",
     "git-missing": "packages/charts/test_git.py::test_git_is_asked_for_only_where_it_is_needed",
+    "ignored-output": "../acceptance/test_init.py::test_an_output_that_git_would_leave_out_is_a_warning",
     "missing-chart": "packages/charts/test_helm_repository.py::test_what_a_repository_does_not_have",
     "not-a-service": "../acceptance/test_init_server.py::test_a_url_that_is_no_service_is_an_error_at_its_line",
     "missing-output": "../server/test_serve.py::test_flags_that_lead_to_nothing",
@@ -78,6 +79,7 @@ IN_UNIT_TESTS = {
     "unpinned-image": "../acceptance/test_image.py::test_a_base_elsewhere_travels",
     "unusable-address": "../server/test_serve.py::test_flags_that_lead_to_nothing",
     "unwritable-layout": "packages/test_layout_writer.py::test_a_folder_that_cannot_be_made_is_an_error",
+    "unwritable-schema": "../acceptance/test_schema.py::test_a_file_that_cannot_be_written_is_an_error",
 }
 """Codes that guard the writer against values that no reader before it lets in, and those of other commands than `build`
 and of the registry client."""

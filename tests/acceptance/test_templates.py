@@ -47,7 +47,7 @@ def test_templates_that_fail_beside_a_hundred_that_do_not_are_all_named_with_the
     good = [f"web{number:03d}" for number in range(100)]
     for number, name in enumerate(good):
         workspace.release(name, f"parameters: {{replicas: {number}}}")
-    with mock.patch("kubocd_gen.cli.build.Helm", partial(Helm, timeout=4.8)):
+    with mock.patch("kubocd_gen.cli.compiling.Helm", partial(Helm, timeout=4.8)):
         outcome = workspace.build("--keep-going")
     assert outcome.err == snapshot
     assert outcome.exit == 1

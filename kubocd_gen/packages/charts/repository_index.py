@@ -11,9 +11,11 @@ from typing import Any
 import yaml
 
 from kubocd_gen.packages.charts.chart import same_version
+from kubocd_gen.sources.yaml_errors import too_deep
 
 INDEX_LIMIT = 64 << 20  # bytes; the largest public ones are some 25 MiB
 _DEEPEST = 64
+_TOO_DEEP = f"is nested more than {_DEEPEST} levels deep"
 # Some thirty values a version: a chart with 3,000 of them still fits.
 _MOST_VALUES = 200_000
 # Of a whole index, where the part about one chart could not be told by its indentation.
@@ -118,9 +120,11 @@ def _load(text: bytes, most: int) -> dict[str, Any]:
                 raise BadIndexError("uses an alias, which helm never writes")
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > _DEEPEST:
-                raise BadIndexError(f"is nested more than {_DEEPEST} levels deep")
+                raise BadIndexError(_TOO_DEEP)
         loaded = yaml.load(text, Loader=yaml.CBaseLoader)  # noqa: S506 -- strings, lists and dicts, nothing else
     except yaml.MarkedYAMLError as error:
+        if too_deep(error):
+            raise BadIndexError(_TOO_DEEP) from None
         where = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise BadIndexError(f"is not YAML: {error.problem}{where}") from None
     except (yaml.YAMLError, UnicodeError, TypeError):  # TypeError: a list as a key

@@ -1,4 +1,4 @@
-"""The templates of `templates/server/`: plain text that is filled in with checked words."""
+"""The scaffolds in `templates/`: plain text that is filled in with checked words."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     import jinja2
 
 
-def scaffolds() -> jinja2.Environment:
-    """What renders them; the filter `yaml` quotes a string where YAML would read it as anything else."""
+def scaffolds(folder: str) -> jinja2.Environment:
+    """What renders those of `templates/<folder>/`; the filter `yaml` quotes what YAML would read as anything else."""
     import jinja2  # 50 ms
 
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(template_folder() / "server"),
+        loader=jinja2.FileSystemLoader(template_folder() / folder),
         undefined=jinja2.StrictUndefined,
         autoescape=False,  # noqa: S701 - not HTML
         keep_trailing_newline=True,

@@ -1,0 +1,186 @@
+"""`kcd-gen schema`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kubocd_gen.cli.options import (
+    ca_file_option,
+    cache_option,
+    flags_of,
+    jobs_option,
+    limit_option,
+    option,
+    progress_option,
+    quiet_option,
+    source_options,
+)
+from kubocd_gen.cli.problems import say_problems
+from kubocd_gen.cli.progress import progress
+from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors, printable
+from kubocd_gen.editors.settings import SCHEMA_FILE
+from kubocd_gen.editors.shipped import DIALECT, document_schema, kinds
+from kubocd_gen.files import write_whole
+
+DRIFT = 3
+
+
+@click.group()
+def schema() -> None:
+    """Print a JSON Schema (draft 7), for editors and for whatever else checks YAML.
+
+    The rules and descriptions of Releases, Contexts, Configs, package manifests, kcd-gen's own files and its reports;
+    of the parameters of one package; and of a project's sources, with the parameters of the packages that they use.
+
+    \b
+    kcd-gen schema release > release.json
+    kcd-gen schema parameters quay.io/kubodoc/packages/podinfo:6.7.1-p01
+    kcd-gen schema sources --output kcd-gen.schema.json     # what docs/how-to/editors.md gives to the editor
+    """
+
+
+def _add(kind: str) -> None:
+    shipped = document_schema(kind)
+
+    said = str(shipped["description"])
+
+    @schema.command(kind, help=said, short_help=said.partition(". ")[0].partition(": ")[0].removesuffix(".") + ".")
+    def document() -> int:
+        click.echo(_text(shipped), nl=False)
+        return 0
+
+
+for _kind in kinds():
+    _add(_kind)
+
+
+@schema.command(short_help="What Releases of one package may and must give.")
+@click.argument("package", metavar="IMAGE|FILE")
+@option("--project", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="The project file.")
+@option("--vendor", type=click.Path(path_type=Path), metavar="DIR", help="An OCI image layout with package images.")
+@option("--insecure", is_flag=True, help="Pull over plain HTTP.")
+@option("--offline", is_flag=True, help="Any need of the network is an error.")
+@option("--locked", is_flag=True, help="A package that is not in kcd-gen.lock is an error.")
+@ca_file_option
+@cache_option
+@limit_option
+@progress_option
+def parameters(**given: Any) -> int:
+    """What Releases of one package may and must give in `spec.parameters`.
+
+    IMAGE is a reference, looked for as a build here would look for it, or oci:LAYOUT:REFERENCE. FILE is a manifest,
+    before it is packaged, or the layer of an image. A schema that the package has as JSON Schema is printed as it is;
+    KuboCD's short form is translated as KuboCD translates it. Patterns are RE2. Defaults fill what is left out before
+    the schema is applied, and templates are rendered.
+    """
+    from kubocd_gen.cli.dump import read_named
+
+    findings = Findings()
+    try:
+        package = read_named(given["package"], given, findings).package
+        found = package.parameters_schema.schema
+        click.echo(_text({"$schema": DIALECT, "title": f"The parameters of {package.label}"} | dict(found)), nl=False)
+    except (KcdError, KcdErrors) as error:
+        findings.error(error)
+    return say_problems(findings)
+
+
+@schema.command(short_help="One schema for all YAML files of the project, for editors.")
+@source_options
+@option("--output", metavar="FILE", help=f"Write it into this file, such as {SCHEMA_FILE}, where it has changed.")
+@option("--check", is_flag=True, help="Write nothing; exit 3 where the file of --output is not current.")
+@jobs_option
+@quiet_option
+@progress_option
+def sources(**given: Any) -> int:
+    """One schema for all YAML files of the project, made for editors.
+
+    Releases, Contexts, Configs and kcd-gen.yaml are checked by their kind, other documents are accepted as they are.
+    The parameters of a Release are checked by the schema of its package, where the project's Releases use it: run the
+    command again when a Release takes another tag. The schema accepts all that a build accepts.
+
+    \b
+    kcd-gen schema sources --output kcd-gen.schema.json            # commit it; docs/how-to/editors.md tells the editor
+    kcd-gen schema sources --output kcd-gen.schema.json --check    # in CI
+    """
+    findings = Findings()
+    current = True
+    said = None
+    try:
+        if given["check"] and not given["output"]:
+            raise KcdError(f"--check needs --output, the file to look at, such as {SCHEMA_FILE}", code="usage")
+        text = _sources(given, findings)
+        if any(one.severity == "error" for one in findings):
+            pass  # what is missing would be missing in the editor, and there be taken for an error
+        elif not given["output"]:
+            click.echo(text, nl=False)
+        else:
+            current, said = _keep(given["output"], text, check=given["check"])
+    except (KcdError, KcdErrors) as error:
+        findings.error(error)
+    if said and not given["quiet"]:
+        click.echo(printable(said))
+    return say_problems(findings, quiet=given["quiet"]) or (0 if current else DRIFT)
+
+
+def _sources(given: Mapping[str, Any], findings: Findings) -> str:
+    from kubocd_gen.editors.sources import sources_schema
+    from kubocd_gen.pipeline.packages import package_sources, project_lock
+    from kubocd_gen.pipeline.schemas import known_to
+    from kubocd_gen.project import load_project
+
+    flags = flags_of({**given, "output": None})
+    if flags.sources:
+        flags = replace(flags, output=Path.cwd() / "output")  # of which nothing is read or written
+    project = load_project(flags, Path.cwd())
+    with progress(wanted=not given["no_progress"]) as line:
+        packages = package_sources(project, line, lock=project_lock(project), jobs=given["jobs"] or os.cpu_count() or 1)
+        known = known_to(project, packages, findings)
+        for warning in packages.warnings():
+            findings.warning(warning)
+    return _text(sources_schema(known))
+
+
+def _keep(name: str, text: str, *, check: bool) -> tuple[bool, str]:
+    """Whether the file holds `text`, or does now, and what to say of it."""
+    path = Path(os.path.realpath(name))  # a link stays one
+    data = text.encode()
+    try:
+        before = path.read_bytes() if path.exists() else None
+        if before == data:
+            return True, f"{name} is current"
+        if check:
+            words = [word for word in sys.argv[1:] if word != "--check"]
+            return False, f"{name} {'does not exist' if before is None else 'is not current'}; run: " + shlex.join(
+                ["kcd-gen", *words]
+            )
+        if before is not None and not _is_ours(before):
+            hint = "choose another name, or remove it first"
+            raise KcdError(f"{name} is there, and no schema of kcd-gen's", code="unusable-file", hint=hint)
+        write_whole(path, data)
+    except OSError as error:
+        raise KcdError(f"cannot write {name}: {error.strerror}", code="unwritable-schema") from error
+    return True, f"{'Created' if before is None else 'Updated'} {name}"
+
+
+def _is_ours(data: bytes) -> bool:
+    from kubocd_gen.editors.sources import TITLE
+
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and found.get("title") == TITLE
+
+
+def _text(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, indent=1) + "\n"  # ASCII, whatever a package's descriptions hold

@@ -1,0 +1,45 @@
+"""The templates of a compilation as they were written, each with its name in messages and the way to its places."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from kubocd_gen.compiler.parameters import parameters_text
+from kubocd_gen.diagnostics import Position
+from kubocd_gen.packages.manifest import Package, TemplateSource
+from kubocd_gen.pipeline.parameters import place_in_template
+from kubocd_gen.pipeline.records import Resolved
+from kubocd_gen.pipeline.rendering import Texts
+from kubocd_gen.sources.records import Release
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A template. `label` begins messages about it; `place` is where a line and column of `text` were written."""
+
+    label: str
+    text: str
+    place: Callable[[int, int], Position]
+
+
+def of_release(release: Release) -> Iterator[Written]:
+    """The template that the Release's parameters are, where it has any."""
+    text = parameters_text(release.parameters)
+    if text is not None:
+        yield Written("spec.parameters", text, partial(place_in_template, release))
+
+
+def of_package(package: Package, texts: Texts) -> Iterator[Written]:
+    """The package's header and templates; `texts` are those of the templates by their path."""
+    header = TemplateSource(("templateHeader",))
+    written = [("templateHeader", header, package.template_header)]
+    written += [(label, source, texts[source.path]) for label, source in package.templates()]
+    for label, source, text in written:
+        yield Written(f"package {package.label}, {label}", text, partial(package.template_position, source))
+
+
+def packages_of(resolved: Sequence[Resolved]) -> Mapping[str, Package]:
+    """Each package of the Releases once, by its reference."""
+    return {one.package.reference: one.package for one in resolved}

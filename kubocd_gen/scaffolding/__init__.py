@@ -1,0 +1,1 @@
+"""Files to begin with, which are the user's from then on: what a checkout has, what is added to it, and how."""

@@ -1,0 +1,76 @@
+"""The files that have others run kcd-gen: pre-commit on a commit, GitHub or GitLab on what is pushed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from kubocd_gen import __version__
+from kubocd_gen.scaffolding.files import Addition, ScaffoldFile, present
+from kubocd_gen.scaffolding.hosting import GITHUB_WORKFLOWS, GITLAB_FILE, CiSystem
+from kubocd_gen.scaffolding.templates import scaffolds
+from kubocd_gen.scaffolding.yaml_lists import scalars, with_item
+
+HOOKS_FILE = ".pre-commit-config.yaml"
+_OURS = "kcd-gen"
+_LARGEST = 1024 * 1024  # bytes of a workflow that is looked at
+_HOOKS_HEADING = "# `pre-commit install`, once in each clone: a commit then carries what its sources compile to.\n"
+_GITLAB_HEADING = (
+    "# Checks that the output is what the sources compile to, and tells merge requests what they change.\n"
+)
+
+
+def hook(root: Path, project: str | None) -> ScaffoldFile | Addition:
+    """pre-commit's configuration with kcd-gen's hook. `project` is the project file's path where it is not at `root`.
+
+    Raises KcdError `unusable-file`, as the others here do.
+    """
+    return _with_item(root / HOOKS_FILE, root, "repos", _rendered("pre-commit-item", project), _HOOKS_HEADING)
+
+
+def ci_file(ci: CiSystem, root: Path, project: str | None, branches: tuple[str, ...]) -> ScaffoldFile | Addition:
+    """The CI's file that runs kcd-gen; where another of its files does that already, this one."""
+    if ci == "gitlab":
+        return _with_item(root / GITLAB_FILE, root, "include", _rendered("gitlab-item", project), _GITLAB_HEADING)
+    path = root / GITHUB_WORKFLOWS / "kcd-gen.yaml"
+    for other in _other_workflows(path):
+        if (data := _small_file(other)) and _names_us(data.decode("utf-8", "replace")):
+            return ScaffoldFile(other, data, data)
+    text = _rendered("github", project, branches)
+    return ScaffoldFile(path, text.encode(), present(path, root))
+
+
+def _rendered(name: str, project: str | None, branches: tuple[str, ...] = ()) -> str:
+    template = scaffolds("init").get_template(f"{name}.yaml.j2")
+    return template.render(version=__version__, project=project, branches=branches)
+
+
+def _with_item(path: Path, root: Path, key: str, item: str, heading: str) -> ScaffoldFile | Addition:
+    before = present(path, root)
+    by_hand = Addition(path, f"below '{key}'", item)
+    if before is None:
+        after = with_item(heading, key, item)
+    else:
+        try:
+            text = before.decode()
+        except UnicodeDecodeError:
+            return by_hand
+        after = text if _names_us(text) else with_item(text, key, item)
+    return by_hand if after is None else ScaffoldFile(path, after.encode(), before, is_shared=True)
+
+
+def _names_us(text: str) -> bool:
+    return any(_OURS in one for one in scalars(text))
+
+
+def _other_workflows(ours: Path) -> Iterator[Path]:
+    if ours.parent.is_dir():
+        yield from sorted(path for path in ours.parent.iterdir() if path.suffix in (".yaml", ".yml") and path != ours)
+
+
+def _small_file(path: Path) -> bytes | None:
+    """The content of a regular file; None for anything else, and for what is too large to be a workflow."""
+    try:
+        return path.read_bytes() if path.is_file() and path.stat().st_size <= _LARGEST else None
+    except OSError:
+        return None

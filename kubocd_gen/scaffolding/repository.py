@@ -1,0 +1,222 @@
+"""The files that `kcd-gen init` writes for a checkout, planned in memory: the project, and all that works with it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from kubocd_gen.diagnostics import Findings, KcdError, Position
+from kubocd_gen.editors.settings import SCHEMA_FILE, project_modeline
+from kubocd_gen.packages.text import shown
+from kubocd_gen.project import PROJECT_FILE, Cluster, Flags, Project, load_project, project_path
+from kubocd_gen.scaffolding import attributes
+from kubocd_gen.scaffolding.checkout import Contents, find_contents
+from kubocd_gen.scaffolding.ci import ci_file, hook
+from kubocd_gen.scaffolding.editor import EDITOR_FOLDER, editor_files
+from kubocd_gen.scaffolding.files import Addition, ScaffoldFile, path_below, present
+from kubocd_gen.scaffolding.hosting import CiSystem, Hosting, find_hosting
+from kubocd_gen.scaffolding.pattern_lines import pattern_file
+from kubocd_gen.scaffolding.project_file import found_project, project_text
+from kubocd_gen.scaffolding.templates import scaffolds
+from kubocd_gen.server.flux_sync import Sync, find_syncs
+from kubocd_gen.server.placement import Placement, place
+from kubocd_gen.server.scaffolding import Wish, plan
+from kubocd_gen.server.service import service_of
+from kubocd_gen.sources.discovery import checkout_root
+
+EXAMPLE = "releases.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryWish:
+    """What the user says. `cluster_name` is for a cluster to which nothing else gives a name."""
+
+    ci: CiSystem | Literal["none"] | None = None
+    image: str | None = None
+    with_server: bool = True
+    cluster_name: str = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What was found in a checkout, and what is to be written there.
+
+    `contents` is None where there was a project file, which then says it all. `placements` are those of Flux's
+    Kustomizations by cluster, without those whose place is not known; `served` names the clusters whose charts a
+    server in the cluster has.
+    """
+
+    root: Path
+    project: Project
+    contents: Contents | None
+    syncs: tuple[Sync, ...]
+    hosting: Hosting
+    ci: CiSystem | None
+    files: tuple[ScaffoldFile, ...]
+    additions: tuple[Addition, ...]
+    placements: dict[str, Placement]
+    served: frozenset[str]
+
+    @property
+    def examples(self) -> tuple[Path, ...]:
+        """The files that show how a Release is written."""
+        return tuple(file.path for file in self.files if file.path.name == EXAMPLE and file.before is None)
+
+
+def plan_repository(directory: Path, wish: RepositoryWish, findings: Findings) -> Beginning | None:
+    """The files for the checkout of `directory`; None where there were errors, all of which are in `findings`.
+
+    Raises KcdError `no-repository` outside of a checkout, and what `load_project` does of a project file that is there.
+    """
+    root = checkout_root(directory)
+    if root is None:
+        hint = "make it one with 'git init': what kcd-gen writes is reviewed, and applied, from there"
+        raise KcdError(f"{directory} is in no Git working tree", code="no-repository", hint=hint)
+    project, contents = _project(directory, root, wish.cluster_name)
+    syncs = tuple(find_syncs(root, [cluster.output for cluster in project.clusters]))
+    hosting = find_hosting(root)
+    ci = hosting.ci if wish.ci is None else None if wish.ci == "none" else wish.ci
+    if (paths := _paths(project, root, findings)) is None:
+        return None
+    folder, outputs = paths
+    file = f"{folder}/{PROJECT_FILE}" if folder else None
+    sources = list(dict.fromkeys(source for cluster in project.clusters for source in cluster.sources))
+    parts: list[ScaffoldFile | Addition] = []
+    makers: tuple[Callable[[], Iterable[ScaffoldFile | Addition]], ...] = (
+        lambda: _of_project(directory, project, root, is_new=contents is not None),
+        lambda: [hook(root, file)],
+        lambda: [ci_file(ci, root, file, hosting.branches)] if ci else [],
+        lambda: [pattern_file(root, attributes.NAME, _attribute_lines(project, root), attributes.HEADING)],
+        lambda: [] if _ignored(hosting, f"{EDITOR_FOLDER}/settings.json") else editor_files(root, folder, sources),
+    )
+    for make in makers:
+        try:
+            parts.extend(make())
+        except KcdError as error:
+            findings.error(error)
+    for output in outputs.values():
+        _warn_of_ignored(hosting, output, findings)
+    served = frozenset(one.name for one in project.clusters if wish.with_server and is_service(one.repository_url))
+    placed = _placed(project, outputs, syncs, root, findings)
+    flux = None
+    if placed:
+        others = frozenset(one.name for one in placed) - served
+        flux = plan(project, placed, Wish(image=wish.image, without_server=others), findings)
+    if any(one.severity == "error" for one in findings):
+        return None
+    parts += flux.files if flux else ()
+    return Beginning(
+        root=root,
+        project=project,
+        contents=contents,
+        syncs=syncs,
+        hosting=hosting,
+        ci=ci,
+        files=tuple(one for one in parts if isinstance(one, ScaffoldFile)),
+        additions=tuple(one for one in parts if isinstance(one, Addition)),
+        placements=flux.placements if flux else {},
+        served=served,
+    )
+
+
+def _project(directory: Path, root: Path, cluster_name: str) -> tuple[Project, Contents | None]:
+    """The project that there is, or the one that the contents of the checkout, which come with it, make."""
+    if _project_file(directory, root):
+        return load_project(Flags(), directory), None
+    contents = find_contents(root)
+    syncs = find_syncs(root, [root / output for output in contents.outputs])
+    return found_project(root, contents, syncs, cluster_name), contents
+
+
+def _project_file(directory: Path, root: Path) -> Path | None:
+    """The project file that commands find, as long as it lies in the checkout."""
+    try:
+        path = project_path(Flags(), directory)
+    except KcdError:
+        return None
+    return path if Path(os.path.realpath(path.parent)).is_relative_to(root) else None
+
+
+def _paths(project: Project, root: Path, findings: Findings) -> tuple[str, dict[str, str]] | None:
+    """The project's folder and the clusters' outputs, relative to the checkout; None where one lies elsewhere."""
+    try:
+        outputs = {cluster.name: path_below(cluster.output, root) for cluster in project.clusters}
+        return path_below(project.root, root), outputs
+    except KcdError as error:
+        findings.error(error)
+        return None
+
+
+def _of_project(directory: Path, project: Project, root: Path, *, is_new: bool) -> Iterator[ScaffoldFile]:
+    """The project file; and for a cluster without resources, a file that shows how a Release is written."""
+    if path := None if is_new else _project_file(directory, root):
+        there = path.read_bytes()
+        yield ScaffoldFile(path, there, there)
+        return
+    text = project_text(project, project_modeline())
+    yield ScaffoldFile(root / PROJECT_FILE, text.encode(), present(root / PROJECT_FILE, root))
+    for cluster in project.clusters:
+        (first, *more) = cluster.sources
+        if not more and not os.path.lexists(root / first):
+            path = root / first / EXAMPLE
+            text = scaffolds("init").get_template("release.yaml.j2").render()
+            yield ScaffoldFile(path, text.encode(), present(path, root))
+
+
+def _attribute_lines(project: Project, root: Path) -> list[str]:
+    lines = [
+        line for cluster in project.clusters for line in attributes.lines_for_output(path_below(cluster.output, root))
+    ]
+    vendor = Path(os.path.realpath(project.vendor)) if project.vendor else None
+    if vendor and vendor.is_relative_to(root):
+        lines.append(attributes.line_for_folder(path_below(vendor, root)))
+    return [*lines, attributes.line_for_file(path_below(project.root / SCHEMA_FILE, root))]
+
+
+def _ignored(hosting: Hosting, path: str) -> tuple[str, int, str] | None:
+    return hosting.repository.ignored_by(path) if hosting.repository else None
+
+
+def _warn_of_ignored(hosting: Hosting, output: str, findings: Findings) -> None:
+    """Whether Git would leave out what a build writes: a check in CI would then find it missing."""
+    for example in ("flux/default/web.yaml", "hr/default/web/web-1.0.0.tgz", ".kcd-gen/default/web.list"):
+        path = f"{output}/{example}".lstrip("/")
+        if said := _ignored(hosting, path):
+            file, line, pattern = said
+            findings.warning(
+                KcdError(
+                    f"{shown(pattern)} has Git leave out what a build writes, such as {path}",
+                    code="ignored-output",
+                    position=Position(file, line, 1),
+                    hint=f"take the line away, or let '!/{output}/**' stand at the end of .gitignore",
+                )
+            )
+            return
+
+
+def _placed(
+    project: Project, outputs: Mapping[str, str], syncs: Sequence[Sync], root: Path, findings: Findings
+) -> list[Cluster]:
+    """The clusters for which it is known where Flux's Kustomizations go. That it is not is a warning."""
+    placed = []
+    for cluster in project.clusters:
+        try:
+            place({cluster.name: outputs[cluster.name]}, syncs, root, alone=len(project.clusters) == 1)
+        except KcdError as error:
+            if error.code == "ambiguous-flux-folder":
+                findings.warning(error)
+                continue
+        placed.append(cluster)  # of any other error, the plan for all of them tells
+    return placed
+
+
+def is_service(url: str) -> bool:
+    """Whether a repositoryURL is a Service's, so that a server for it can be written."""
+    try:
+        service_of(url)
+    except KcdError:
+        return False
+    return True

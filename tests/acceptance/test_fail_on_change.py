@@ -1,0 +1,107 @@
+"""`build --fail-on-change`, by itself; `test_pre_commit` has it in hooks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.test_check import git
+from tests.support.workspace import Outcome, Workspace, kcd_gen
+
+ADD = "add what was compiled to the commit: git add output\n"
+
+
+@pytest.fixture
+def web(workspace: Workspace) -> Workspace:
+    workspace.release("web")
+    return workspace
+
+
+@pytest.fixture
+def committed(web: Workspace) -> Workspace:
+    """A repository that holds a Release and its output."""
+    assert web.build().exit == 0
+    git(web.root, "init", "-q")
+    git(web.root, "add", "-A")
+    git(web.root, "commit", "-qm", "one")
+    return web
+
+
+def build(workspace: Workspace, *flags: str) -> Outcome:
+    return workspace.build("--fail-on-change", *flags)
+
+
+def test_without_git_what_is_written_or_removed_counts(web: Workspace) -> None:
+    assert (build(web).exit, build(web).exit) == (3, 0)
+    web.release("other")
+    assert build(web).err == ADD
+    (web.root / "sources/default-other.yaml").unlink()
+    assert (build(web).exit, build(web).exit) == (3, 0)
+
+
+def test_with_git_what_it_does_not_know_counts_too(committed: Workspace) -> None:
+    assert build(committed).exit == 0
+    committed.release("other")
+    for _ in range(2):
+        outcome = build(committed)
+        assert outcome.exit == 3
+        assert outcome.err == ADD + (
+            "sources/default-other.yaml was compiled, too, and Git does not know it: "
+            "add it, or move it out of the sources\n"
+        )
+    git(committed.root, "add", "sources")
+    assert build(committed).err == ADD
+    git(committed.root, "add", "output")
+    assert build(committed).exit == 0
+
+
+def test_what_git_ignores_and_what_is_not_kcd_gen_s_does_not_count(committed: Workspace) -> None:
+    (committed.root / ".gitignore").write_text("/output/hr/\n")
+    git(committed.root, "rm", "-rq", "--cached", "output/hr")
+    (committed.output / "flux/mine.yaml").write_text("mine\n")
+    (committed.root / "sources/notes.yaml").write_text("a: 1\n")
+    assert build(committed).exit == 0
+
+
+def test_a_check_with_it_asks_git_and_writes_nothing(committed: Workspace) -> None:
+    git(committed.root, "rm", "-q", "--cached", "output/flux/default/web.yaml")
+    assert committed.build("--check").exit == 0
+    outcome = build(committed, "--check")
+    assert (outcome.exit, outcome.err) == (3, ADD)
+    committed.release("web", "parameters: {replicas: 3}\n")
+    outcome = build(committed, "--check")
+    assert outcome.exit == 3
+    command = outcome.out.splitlines()[-1].partition("run: ")[2]
+    assert "build" in command
+    assert "--fail-on-change" not in command
+    assert "replicas: 3" not in (committed.output / "flux/default/web.yaml").read_text()
+
+
+def test_errors_come_first(committed: Workspace) -> None:
+    committed.release("web", "parameters: {replicaz: 3}\n")
+    outcome = build(committed)
+    assert outcome.exit == 1
+    assert "add what" not in outcome.err
+
+
+def test_the_command_is_one_for_where_one_stands(committed: Workspace) -> None:
+    (committed.root / "kcd-gen.yaml").write_text(
+        "apiVersion: kcd-gen/v1alpha1\nkind: Project\npackages: {vendor: packages}\n"
+        "clusters:\n- {name: a, sources: [sources], output: my output}\n"
+    )
+    below: Path = committed.root / "sources"
+    outcome = kcd_gen("build", "--offline", "--fail-on-change", directory=below)
+    said = outcome.err.rpartition("git add ")[2].strip()
+    assert outcome.exit == 3
+    git(committed.root, "add", "--", str(below / said.strip("'")))
+    assert kcd_gen("build", "--offline", "--fail-on-change", directory=below).exit == 0
+
+
+@pytest.mark.parametrize("style", ["json", "github"])
+def test_reports_stay_whole(committed: Workspace, style: str) -> None:
+    committed.release("other")
+    outcome = build(committed, "--format", style)
+    assert outcome.exit == 3
+    assert ADD in outcome.err
+    assert "add what" not in outcome.out

@@ -1,0 +1,208 @@
+"""The hooks for pre-commit, run by the real one, and docs/how-to/pre-commit.md."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.support.pre_commit import REV, ROOT, Checkout, new_checkout, release_hooks
+
+PAGE = (ROOT / "docs/how-to/pre-commit.md").read_text(encoding="utf-8")
+CONFIGS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+SHELL = [block.splitlines() for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)]
+(PRINTED,) = re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL)
+RELEASE = "clusters/prod/podinfo1.yaml"
+COMPILED = "deploy/flux/default/podinfo1.yaml"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home of pre-commit with nothing but the release of the hooks."""
+    folder = tmp_path_factory.mktemp("home")
+    (folder / "hooks").mkdir()
+    release_hooks(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory, home: Path) -> tuple[Checkout, str]:
+    """The session of the page, up to a green hook, and what its first commit said."""
+    made = new_checkout(tmp_path_factory.mktemp("session") / "checkout", home, CONFIGS[0])
+    assert SHELL[0][0] == "pip install pre-commit"  # which is done
+    assert made.run("sh", "-c", SHELL[0][1]).code == 0
+    first = made.run("sh", "-c", SHELL[0][2])
+    assert first.code == 1
+    for command in SHELL[1]:
+        done = made.run("sh", "-c", command)
+    assert done.code == 0, done.said
+    return made, first.said
+
+
+@pytest.fixture
+def green(session: tuple[Checkout, str], tmp_path: Path) -> Checkout:
+    """A checkout whose hook has passed."""
+    return session[0].copy(tmp_path / "checkout")
+
+
+def test_the_session_of_the_page(session: tuple[Checkout, str]) -> None:
+    made, first = session
+    assert "".join(line for line in first.splitlines(keepends=True) if not line.startswith("[INFO]")) == PRINTED
+    assert COMPILED in made.git("ls-files").splitlines()
+    assert made.git("status", "--porcelain") == ""
+    assert f"rev: {REV}\n" in PAGE
+
+
+def test_what_the_page_configures_is_taken(green: Checkout) -> None:
+    assert green.run("pre-commit", "validate-manifest", str(ROOT / ".pre-commit-hooks.yaml")).code == 0
+    for config in CONFIGS:
+        green.write(".pre-commit-config.yaml", config)
+        assert green.run("pre-commit", "validate-config").code == 0
+    green.git("restore", ".pre-commit-config.yaml")
+    assert green.run("sh", "-c", SHELL[2][0]).code == 0
+
+
+def test_a_change_is_in_the_commit_with_what_it_compiles_to(green: Checkout) -> None:
+    green.write(RELEASE, green.read(RELEASE).replace("fqdn: podinfo1", "fqdn: shop"))
+    green.git("add", RELEASE)
+    for _ in range(2):  # to say it again is not enough
+        stopped = green.commit()
+        assert stopped.code == 1
+        assert "add what was compiled to the commit: git add deploy" in stopped.said
+    green.git("add", "deploy")
+    assert green.commit().code == 0
+    assert green.git("show", "--name-only", "--format=").splitlines() == [
+        RELEASE,
+        "deploy/.kcd-gen/default/podinfo1.list",
+        COMPILED,
+    ]
+
+
+def test_a_new_release_is_not_committed_without_its_new_files(green: Checkout) -> None:
+    green.write("clusters/prod/shop.yaml", green.read(RELEASE).replace("name: podinfo1", "name: shop"))
+    green.git("add", "clusters")
+    assert green.commit().code == 1
+    again = green.commit()  # where nothing is left to be written, and no known file differs
+    assert again.code == 1
+    assert "add what was compiled to the commit: git add deploy" in again.said
+    green.git("add", "deploy")
+    assert green.commit().code == 0
+    assert "deploy/flux/default/shop.yaml" in green.git("ls-files")
+
+
+def test_a_release_that_git_does_not_know_is_not_compiled_unnoticed(green: Checkout) -> None:
+    green.write("clusters/prod/shop.yaml", green.read(RELEASE).replace("name: podinfo1", "name: shop"))
+    green.write("note.txt", "about something else\n")
+    green.git("add", "note.txt")
+    assert green.commit().code == 1
+    green.git("add", "deploy")
+    stopped = green.commit()
+    assert stopped.code == 1
+    assert "clusters/prod/shop.yaml was compiled, too, and Git does not know it" in stopped.said
+    green.git("add", "clusters")
+    assert green.commit().code == 0
+
+
+def test_a_removal_is_noticed(green: Checkout) -> None:
+    green.write("clusters/prod/shop.yaml", green.read(RELEASE).replace("name: podinfo1", "name: shop"))
+    green.git("add", "clusters")
+    green.commit()
+    green.git("add", "deploy")
+    green.git("commit", "--message", "two")
+    green.git("rm", "--quiet", "clusters/prod/shop.yaml")
+    stopped = green.commit()
+    assert stopped.code == 1
+    assert 'Removed HelmRelease "shop-main"' in stopped.said
+    green.git("add", "deploy")
+    assert green.commit().code == 0
+    assert "shop" not in green.git("ls-files")
+
+
+def test_an_edit_by_hand_is_undone_and_told(green: Checkout) -> None:
+    compiled = green.read(COMPILED)
+    green.write(COMPILED, compiled.replace("interval: 30m0s", "interval: 1m0s"))
+    green.git("add", "deploy")
+    stopped = green.commit()
+    assert stopped.code == 1
+    assert f"warning[edited-output]: {COMPILED} was changed since kcd-gen wrote it" in stopped.said
+    assert green.read(COMPILED) == compiled
+
+
+def test_an_error_is_shown_and_nothing_is_written(green: Checkout) -> None:
+    green.write(RELEASE, green.read(RELEASE).replace("fqdn:", "fqnd:"))
+    green.git("add", RELEASE)
+    stopped = green.commit()
+    assert stopped.code == 1
+    assert f"{RELEASE}:13:5: error[unknown-parameter]: parameter 'fqnd' is not in the schema" in stopped.said
+    assert "add what was compiled" not in stopped.said
+    assert green.git("status", "--porcelain", "deploy") == ""
+
+
+def test_of_a_file_that_is_staged_in_part_that_part_counts(green: Checkout) -> None:
+    staged = green.read(RELEASE).replace("fqdn: podinfo1", "fqdn: shop")
+    green.write(RELEASE, staged)
+    green.git("add", RELEASE)
+    later = staged.replace("interval: 30m", "interval: 7m")
+    green.write(RELEASE, later)
+    assert green.commit().code == 1
+    assert green.read(RELEASE) == later
+    green.git("add", "deploy")
+    assert green.commit().code == 0
+    committed = green.git("show", f"HEAD:{COMPILED}")
+    assert "host: shop.ingress" in committed
+    assert "interval: 7m0s" not in committed
+
+
+def test_an_edit_that_is_not_staged_comes_back(green: Checkout) -> None:
+    green.write(RELEASE, green.read(RELEASE).replace("fqdn: podinfo1", "fqdn: shop"))
+    green.git("add", RELEASE)
+    edited = green.read(COMPILED).replace("host: podinfo1", "host: mine")
+    green.write(COMPILED, edited)
+    stopped = green.commit()
+    assert stopped.code == 1
+    assert "Stashed changes conflicted with hook auto-fixes" in stopped.said
+    assert "Stashed changes conflicted with hook auto-fixes" in PAGE
+    assert green.read(COMPILED) == edited
+
+
+def test_what_the_index_has_and_the_commit_leaves_out_is_missed(green: Checkout) -> None:
+    green.git("checkout", "--quiet", "--orphan", "other")  # everything is staged, and nothing committed
+    sources = ["clusters", "packages", "kcd-gen.yaml", ".pre-commit-config.yaml"]
+    stopped = green.commit("a part", "--only", *sources)
+    assert stopped.code == 1
+    assert "add what was compiled to the commit: git add deploy" in stopped.said
+    assert green.commit("all").code == 0
+
+
+def test_what_a_hook_did_not_see_is_found_later(green: Checkout) -> None:
+    green.write(RELEASE, green.read(RELEASE).replace("fqdn: podinfo1", "fqdn: shop"))
+    assert green.commit("unseen", "--all", "--no-verify").code == 0
+    found = green.run("sh", "-c", SHELL[2][0])
+    assert found.code == 3
+    assert "run: kcd-gen build" in found.said
+
+
+def test_lint_fails_by_a_warning(green: Checkout) -> None:
+    text = green.read(RELEASE).replace("fqdn: podinfo1.", "fqdn: 'p{{ now | unixEpoch }}.") + "\n"
+    green.write(RELEASE, re.sub(r"(fqdn: '.*)", r"\1'", text))
+    green.git("add", RELEASE)
+    stopped = green.run("pre-commit", "run", "kcd-gen-lint")
+    assert stopped.code == 1
+    assert f"{RELEASE}:13:" in stopped.said
+    assert "warning[varying-function]" in stopped.said
+
+
+def test_the_hook_that_checks_writes_nothing(green: Checkout) -> None:
+    def tried() -> str:
+        return green.run("pre-commit", "try-repo", str(green.home / "hooks"), "kcd-gen-check", "--ref", REV).said
+
+    green.git("rm", "--quiet", "--cached", "deploy/flux/kustomization.yaml")
+    said = tried()
+    assert re.search(r"kcd-gen build --check\.+Failed\n", said), said
+    assert "deploy is what the sources compile to" in said
+    assert "add what was compiled to the commit: git add deploy" in said
+    assert green.git("status", "--porcelain").splitlines() == [
+        "D  deploy/flux/kustomization.yaml",
+        "?? deploy/flux/kustomization.yaml",
+    ]

@@ -1,0 +1,36 @@
+"""Programs from npm, of one version, kept in the user's cache for the next run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from kubocd_gen.files import locked_folder
+from tests.support.registry import program, skip_without_servers
+
+
+def npm_program(package: str, version: str) -> list[str]:
+    """The command of the program that the package is named after. It is installed once, whichever test asks first."""
+    node = program("node", "nodejs")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kcd-gen-tests" / "npm"
+    cache.mkdir(parents=True, exist_ok=True)
+    folder = cache / f"{package}-{version}"
+    script = folder / "node_modules" / package / "bin" / package
+    with locked_folder(cache):  # other processes of pytest want it too
+        if not script.exists():
+            _install(f"{package}@{version}", folder)
+    return [node, str(script)]
+
+
+def _install(what: str, folder: Path) -> None:
+    staged = folder.with_name(f".{folder.name}")  # an installation that is broken off must not be taken for a whole one
+    shutil.rmtree(staged, ignore_errors=True)
+    staged.mkdir()
+    command = [program("npm", "npm"), "install", "--prefix", str(staged), "--no-audit", "--no-fund", "--silent", what]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    if done.returncode != 0:
+        skip_without_servers(f"needs {what}")
+        raise AssertionError(f"npm can't install {what}: {done.stderr or done.stdout}")
+    staged.replace(folder)

@@ -1,0 +1,63 @@
+"""The texts that make editors use the schemas. That they do is tried in `acceptance/test_editors.py`."""
+
+from __future__ import annotations
+
+import tomllib
+
+import pytest
+
+from kubocd_gen.editors.settings import (
+    helix_languages,
+    modeline,
+    neovim_settings,
+    project_modeline,
+    source_globs,
+    vscode_extensions,
+    vscode_settings,
+)
+
+
+@pytest.mark.parametrize(
+    ("source", "globs"),
+    [
+        ("clusters/prod", ["clusters/prod/**/*.yaml", "clusters/prod/**/*.yml"]),
+        ("./clusters/prod/", ["clusters/prod/**/*.yaml", "clusters/prod/**/*.yml"]),
+        (".", ["**/*.yaml", "**/*.yml"]),
+        ("releases/web.yaml", ["releases/web.yaml"]),
+        ("clusters/*/releases", ["clusters/*/releases/**/*.yaml", "clusters/*/releases/**/*.yml"]),
+        ("releases/*.yml", ["releases/*.yml"]),
+    ],
+)
+def test_a_source_as_globs(source: str, globs: list[str]) -> None:
+    assert source_globs([source, source]) == globs
+
+
+def test_the_project_may_lie_below_the_root_of_the_workspace() -> None:
+    assert vscode_settings(["cluster"], folder="platform") == {
+        "yaml.schemas": {
+            "./platform/kcd-gen.schema.json": [
+                "platform/kcd-gen.yaml",
+                "platform/cluster/**/*.yaml",
+                "platform/cluster/**/*.yml",
+            ]
+        }
+    }
+
+
+def test_other_editors_get_the_same_mapping() -> None:
+    mapping = vscode_settings(['clusté"r'])["yaml.schemas"]
+    server = tomllib.loads(helix_languages(['clusté"r']))["language-server"]["yaml-language-server"]
+    assert server["config"]["yaml"]["schemas"] == mapping
+    assert neovim_settings(["cluster"]) == (
+        "vim.lsp.config('yamlls', { settings = { yaml = { schemas = {\n"
+        '  ["./kcd-gen.schema.json"] = { "kcd-gen.yaml", "cluster/**/*.yaml", "cluster/**/*.yml" },\n'
+        "} } } })\n"
+    )
+    assert vscode_extensions() == {"recommendations": ["redhat.vscode-yaml"]}
+
+
+def test_comments_name_a_schema() -> None:
+    assert modeline() == "# yaml-language-server: $schema=kcd-gen.schema.json"
+    assert project_modeline() == (
+        "# yaml-language-server: $schema=https://kubotal.github.io/kcd-gen/schemas/kcd-gen/project-v1alpha1.json"
+    )

@@ -1,0 +1,96 @@
+"""What a template names, found without rendering it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from kubocd_gen.helm.binary import find_helm, helm_version
+from kubocd_gen.helm.calls import calls, unordered_lists, whole_number_ranges
+
+NEW_RANGES = ["3", "$i := int `3`", "$i, $e := `3` | int", "(len `abc`)", "((int64 3.0))", "add 1 2"]
+OLD_RANGES = [
+    "until 3",
+    "until (int `3`)",
+    "int `3` | until",
+    "$i := (`3` | int | until)",
+    "list 1 2",
+    "(int 3.0) | until",
+]
+
+
+def named(template: str) -> list[tuple[str, int, int, str | None]]:
+    return [(call.name, call.line, call.column, call.text) for call in calls(template)]
+
+
+@pytest.mark.parametrize(
+    ("template", "found"),
+    [
+        ("now", []),
+        ("{{ now }}", [("now", 1, 4, None)]),
+        ("é\n{{- if .a.now }}{{ $now }}{{ now }}{{ end }}", [("now", 2, 30, None)]),
+        ("{{/* now */}}{{ `now` }}{{ template `now` . }}", []),
+        ("{{ if false }}{{ $x := (now | date `2006`) }}{{ end }}", [("now", 1, 25, None), ("date", 1, 31, "2006")]),
+        ('{{ resolveDNS "a.b" }}', [("resolveDNS", 1, 4, "a.b")]),
+        ("{{ if (`a.b` | resolveDNS) }}", [("resolveDNS", 1, 16, "a.b")]),
+        ('{{ resolveDNS .a }}{{ resolveDNS "\\x61" }}', [("resolveDNS", 1, 4, None), ("resolveDNS", 1, 23, None)]),
+        ('{{ print "a" "b" | resolveDNS }}', [("print", 1, 4, "a"), ("resolveDNS", 1, 20, None)]),
+        ("{{ now }}{{ now ~ }}{{ now }}", [("now", 1, 4, None), ("now", 1, 13, None), ("now", 1, 24, None)]),
+    ],
+)
+def test_functions_are_found_where_they_stand(template: str, found: Sequence[tuple[str, int, int, str | None]]) -> None:
+    assert named(template) == found
+
+
+@pytest.mark.parametrize("pipeline", NEW_RANGES)
+def test_a_range_over_a_whole_number_is_found(pipeline: str) -> None:
+    assert [call.name for call in whole_number_ranges(f"{{{{ range {pipeline} }}}}{{{{ end }}}}")] == ["range"]
+
+
+@pytest.mark.parametrize("pipeline", [*OLD_RANGES, ".a", "$x", "1.5", "-3", "(.a).b"])
+def test_other_ranges_are_not(pipeline: str) -> None:
+    assert not list(whole_number_ranges(f"{{{{ range {pipeline} }}}}{{{{ end }}}}"))
+
+
+def test_it_is_as_the_helm_in_use_says(render_all: Callable[..., list[object]]) -> None:
+    outcomes = render_all(*(f"{{{{ range {pipeline} }}}}x{{{{ end }}}}" for pipeline in (*NEW_RANGES, *OLD_RANGES)))
+    rendered = [isinstance(outcome, str) for outcome in outcomes]
+    major, minor = map(int, helm_version(find_helm()).split(".")[:2])
+    assert rendered == [(major, minor) >= (3, 18)] * len(NEW_RANGES) + [True] * len(OLD_RANGES)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ keys .m }}",
+        "{{ keys .m | join `,` }}",
+        "{{ join `,` (keys .m) }}",
+        "{{ toYaml (values .m) | nindent 2 }}",
+        "{{ with .m | values | toJson }}{{ end }}",
+        "{{ $x := printf `%v` (keys .a .b) }}",
+    ],
+)
+def test_a_list_in_random_order_is_found(template: str) -> None:
+    assert len(list(unordered_lists(template))) == 1
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ keys .m | sortAlpha | join `,` }}",
+        "{{ join `,` (sortAlpha (keys .m)) }}",
+        "{{ keys .m | toStrings | sortAlpha | toYaml }}",
+        "{{ len (keys .m) }}",
+        "{{ printf `%d` (len (keys .m)) }}",
+        "{{ has `x` (keys .m) }}",
+        "{{ if keys .m }}{{ end }}",
+        "{{ $k := keys .m }}",
+        "{{ range keys .m }}{{ end }}",
+        "{{ keys .m | first }}",
+        "{{ .values }}{{ .keys | join `,` }}{{ `keys` }}",
+        "{{ template `x` (keys .m) }}",
+    ],
+)
+def test_a_list_whose_order_does_not_show_is_not(template: str) -> None:
+    assert not list(unordered_lists(template))

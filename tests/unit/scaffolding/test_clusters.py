@@ -1,0 +1,90 @@
+"""Which clusters a checkout holds, by its paths alone."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kubocd_gen.scaffolding.clusters import find_clusters, name_of, sources_of
+from kubocd_gen.server.flux_sync import Source, Sync, lies_below
+
+SOURCE = Source("GitRepository", "flux-system", "flux-system")
+
+
+def sync(path: str, file: str | None = None) -> Sync:
+    """A Kustomization for `path`; without `file` one that applies the folder in which it stands."""
+    return Sync("any", "flux-system", path, SOURCE, file or f"{path}/sync.yaml".lstrip("/"), file is None)
+
+
+def found(files: list[str], *syncs: Sync) -> dict[str, list[str]]:
+    return {one.name: sources_of(one, files) for one in find_clusters(files, syncs, "default")}
+
+
+@pytest.mark.parametrize(
+    ("files", "syncs", "clusters"),
+    [
+        (["a/x.yaml", "a/b/y.yaml", "z.yaml"], [], {"default": ["a", "z.yaml"]}),
+        (["clusters/prod/a/x.yaml"], [], {"prod": ["clusters/prod"]}),
+        (["clusters/x.yaml"], [], {"default": ["clusters"]}),
+        (["clusters/a/x.yaml", "clusters/b/x.yaml"], [], {"a": ["clusters/a"], "b": ["clusters/b"]}),
+        ([], [sync("clusters/a"), sync("b")], {"a": [], "b": []}),
+        ([], [sync("")], {"default": []}),
+        # Flux leads from folder to folder, also in a circle.
+        (
+            ["apps/a/x.yaml", "apps/b/x.yaml", "more/x.yaml"],
+            [
+                sync("fleet/a"),
+                sync("fleet/b"),
+                sync("apps/a", "fleet/a/apps.yaml"),
+                sync("apps/b", "fleet/b/apps.yaml"),
+                sync("more", "apps/b/more.yaml"),
+                sync("fleet/b", "more/back.yaml"),
+            ],
+            {"a": ["apps/a"], "b": ["apps/b", "more"]},
+        ),
+        # A cluster that only manages others has nothing to compile.
+        (["clusters/b/x.yaml"], [sync("clusters/a"), sync("clusters/b")], {"b": ["clusters/b"]}),
+        # Folders of one name are told apart by what is above them.
+        (
+            ["eu/clusters/a/x", "us/clusters/a/x"],
+            [],
+            {"eu-clusters-a": ["eu/clusters/a"], "us-clusters-a": ["us/clusters/a"]},
+        ),
+        (
+            ["clusters/a.b/x", "clusters/a b/x"],
+            [],
+            {"clusters-a-b": ["clusters/a b"], "clusters-a-b-2": ["clusters/a.b"]},
+        ),
+        (["clusters/é/x.yaml"], [], {"default": ["clusters/é"]}),
+        # What can't be named makes the whole checkout the source.
+        ([".", "a/x.yaml"], [], {"default": ["."]}),
+    ],
+)
+def test_clusters_and_their_sources(files: list[str], syncs: list[Sync], clusters: dict[str, list[str]]) -> None:
+    assert found(files, *syncs) == clusters
+
+
+paths = st.lists(st.sampled_from(["clusters", "apps", "a", "b", "x.yaml", "y.yaml"]), min_size=1, max_size=4).map(
+    "/".join
+)
+
+
+@given(st.sets(paths), st.lists(st.tuples(paths, st.none() | paths), max_size=4))
+def test_sources_hold_a_cluster_s_files_and_no_others(files: set[str], pairs: list[tuple[str, str | None]]) -> None:
+    # No path is a file and a folder.
+    files = {one for one in files if not any(one != other and lies_below(other, one) for other in files)}
+    clusters = find_clusters(files, [sync(*pair) for pair in pairs], "default")
+    assert files == set().union(*(one.files for one in clusters))
+    assert len({one.name for one in clusters}) == len(clusters)
+    for one in clusters:
+        covered = {file for file in files if any(lies_below(file, source) for source in sources_of(one, files))}
+        assert covered == one.files
+
+
+@given(st.text())
+def test_a_name_fits_everywhere(text: str) -> None:
+    assert re.fullmatch(r"([a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?)?", name_of(text))
+    assert name_of(name_of(text)) == name_of(text)
