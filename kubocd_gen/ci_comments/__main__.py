@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> int:
     try:
         file = Path(path)
         said = file.read_text(encoding="utf-8", errors="replace") if file.exists() else None
-        mark = marker(os.environ.get("KCD_GEN_COMMENT_NAME", ""))
+        mark = marker(os.environ.get("KCD_GEN_COMMENT_NAME", "").strip())
         thread = _THREADS[kind](os.environ)
         print(put_comment(thread, mark, comment_body(said, mark), create=bool(said and said.strip())))  # noqa: T201 - a program
     except CommentError as error:

@@ -212,6 +212,22 @@ def runner_commands(log: str) -> list[str]:
     return commands
 
 
+def test_a_project_elsewhere_has_a_comment_of_its_own(origin: Path, tmp_path: Path) -> None:
+    (origin / "kcd-gen.yaml").rename(origin / "fleet.yaml")
+    change(origin)
+    with FaultServer() as server:
+        server.script("GET /user", reply(200, b'{"id": 5}'))
+        for path in (COMMENTS, NOTES):
+            server.script(f"GET {path}", reply(200, b"[]"))
+            server.script(f"POST {path}", reply(201, b"{}"))
+        environment = merge_request(origin, server.url)
+        assert run_component(origin, environment, project="fleet.yaml").exit == 3
+        job = pull_request(origin, tmp_path, api=server.url, inputs={"project": "fleet.yaml"})
+        assert job.run()[0] == 3
+    bodies = [json.loads(one.body)["body"] for one in server.asked if one.method == "POST"]
+    assert [body.startswith(marker(". fleet.yaml")) for body in bodies] == [True, True]
+
+
 def test_a_comment_is_never_longer_than_github_takes() -> None:
     assert len(comment_body("x" * 65_000, marker("a"))) < 65_536
     with pytest.raises(CommentError, match="65536"):
@@ -341,6 +357,14 @@ def test_inputs_need_nothing() -> None:
     for step in ACTION["runs"]["steps"]:
         assert "${{" not in step.get("run", "")  # an expression in a script is read as shell
         assert re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", step.get("uses", f"a@{'0' * 40}"))
+
+
+def test_what_init_writes_has_known_inputs() -> None:
+    inputs = yaml.safe_load(COMPONENT.read_text(encoding="utf-8").split("\n---\n")[0])["spec"]["inputs"]
+    item = (ROOT / "templates/init/gitlab-item.yaml.j2").read_text(encoding="utf-8")
+    written = set(re.findall(r"^    ([\w-]+):", item, re.MULTILINE))
+    assert written
+    assert written <= set(inputs)
 
 
 def test_they_are_what_their_schemas_ask_for(tmp_path: Path) -> None:

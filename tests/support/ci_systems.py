@@ -120,12 +120,12 @@ def component(**inputs: str) -> dict[str, Any]:
     return filled
 
 
-def run_component(project: Path, environment: Mapping[str, str], **inputs: str) -> Ran:
+def run_component(checkout: Path, environment: Mapping[str, str], **inputs: str) -> Ran:
     """Run the component's job in a checkout."""
     (job,) = component(**inputs).values()
     (script,) = job["script"]
-    predefined = {"CI": "true", "GITLAB_CI": "true", "CI_PROJECT_DIR": str(project), **environment}
+    predefined = {"CI": "true", "GITLAB_CI": "true", "CI_PROJECT_DIR": str(checkout), **environment}
     declared = {
         name: re.sub(r"\$(\w+)", lambda match: predefined[match[1]], value) for name, value in job["variables"].items()
     }
-    return run_bash(installed(script), project, {**declared, **predefined})
+    return run_bash(installed(script), checkout, {**declared, **predefined})
