@@ -8,7 +8,7 @@ DEMO ?= .demo
 bin := $(VENV)/bin
 installed := $(VENV)/.installed
 
-.PHONY: help demo test coverage lint types wheel bench clean
+.PHONY: help demo test coverage lint types docs wheel bench clean
 
 help: ## Say what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -17,7 +17,7 @@ help: ## Say what there is
 $(installed): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "kcd-gen needs Python 3.11 or newer; choose one with: make PYTHON=python3.12")'
 	test -x $(bin)/python || $(PYTHON) -m venv $(VENV)
-	$(bin)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(bin)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,docs]'
 	$(bin)/python -m compileall -q kubocd_gen
 	@touch $@
 
@@ -40,6 +40,10 @@ lint: $(installed) ## Check style and format
 types: $(installed) ## Check types
 	$(bin)/mypy --strict
 
+# Not with --quiet: warnings would be hidden from --strict, too.
+docs: $(installed) ## Build the documentation site into site/
+	NO_MKDOCS_2_WARNING=1 $(bin)/python -m mkdocs build --strict
+
 wheel: $(installed) ## Build the wheel and try it in an environment of its own
 	$(bin)/python -m tests.wheel_check
 
@@ -47,4 +51,4 @@ bench: $(installed) ## Measure against a bare helm template
 	$(bin)/python -m tests.benchmarks
 
 clean: ## Remove what these commands made
-	rm -rf $(VENV) $(DEMO) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(DEMO) build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis

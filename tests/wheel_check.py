@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,9 @@ def main() -> int:
         missing = set(EXPECTED) - set(zipfile.ZipFile(wheel).namelist())
         if missing:
             sys.exit(f"not in the wheel: {', '.join(sorted(missing))}")
+        lost = re.findall(r"\]\((?!https:)[^)]*\)|\$HFPR_\w+", _metadata(wheel))
+        if lost:
+            sys.exit(f"the page on PyPI leads nowhere: {', '.join(lost)}")
         venv.create(work / "clean", with_pip=True)
         python, program = work / "clean/bin/python", work / "clean/bin/kcd-gen"
         _run(str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", str(wheel))
@@ -38,12 +42,35 @@ def main() -> int:
         print(_run(str(program), "build", *flags, "--output", "out", cwd=work), end="")
         if not (work / "out/flux/default/podinfo1.yaml").is_file():
             sys.exit("the installed kcd-gen wrote nothing")
+        _action_installs(work / "runner")
     return 0
 
 
-def _run(*command: str, cwd: Path = ROOT) -> str:
+def _metadata(wheel: Path) -> str:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        return archive.read(name).decode()
+
+
+def _action_installs(runner: Path) -> None:
+    """The first step of the GitHub Action, from the checkout as the runner has it."""
+    runner.mkdir()
+    variables = {"PYTHON": sys.executable, "VERSION": "", "GITHUB_ACTION_PATH": str(ROOT), "RUNNER_TEMP": str(runner)}
+    _run(
+        "/bin/bash", str(ROOT / "templates/ci/github-action.sh"), "install", cwd=runner, GITHUB_PATH="path", **variables
+    )
+    folder = (runner / "path").read_text().strip()
+    print(f"the action installed {_run(f'{folder}/kcd-gen', '--version', cwd=runner)}", end="")
+
+
+def _run(*command: str, cwd: Path = ROOT, **variables: str) -> str:
     # A clean environment: nothing of the checkout, and no other helm than the one that the wheel brings.
-    environment = {"PATH": f"{Path(command[0]).parent}:/usr/bin:/bin", "HOME": str(cwd), "LC_ALL": "C.UTF-8"}
+    environment = {
+        "PATH": f"{Path(command[0]).parent}:/usr/bin:/bin",
+        "HOME": str(cwd),
+        "LC_ALL": "C.UTF-8",
+        **variables,
+    }
     done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{' '.join(command)}\n{done.stdout}{done.stderr}")

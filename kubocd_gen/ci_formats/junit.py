@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable, Sequence
 
 from kubocd_gen.ci_formats.findings import Finding
-from kubocd_gen.diagnostics import Severity
+from kubocd_gen.diagnostics import Severity, printable
 
 PROJECT = "project"  # the case of what is no single Release's
 
@@ -21,7 +21,8 @@ def junit_report(cases: Iterable[str], findings: Sequence[Finding], failing: Seq
     suites = ElementTree.Element("testsuites", {"name": "kcd-gen", **counts})
     suite = ElementTree.SubElement(suites, "testsuite", {"name": "kcd-gen", "skipped": "0", **counts})
     for name, found in by_case.items():
-        case = ElementTree.SubElement(suite, "testcase", {"classname": "kcd-gen", "name": name})
+        # XML can't write most control characters, which a hostile name or path may hold.
+        case = ElementTree.SubElement(suite, "testcase", {"classname": "kcd-gen", "name": printable(name)})
         errors = [one for one in found if one.severity in failing]
         others = [one for one in found if one.severity not in failing]
         if errors:
@@ -34,6 +35,6 @@ def junit_report(cases: Iterable[str], findings: Sequence[Finding], failing: Seq
 
 
 def _said(one: Finding) -> str:
-    place = ":".join(str(part) for part in (one.path, one.line, one.column) if part is not None)
+    place = printable(":".join(str(part) for part in (one.path, one.line, one.column) if part is not None))
     details = "".join(f"\n    {text}" for text in one.details)
     return f"{place + ': ' if place else ''}{one.severity}[{one.code}]: {one.message}{details}"

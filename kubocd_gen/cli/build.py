@@ -20,6 +20,7 @@ from kubocd_gen.cli.options import (
     progress_option,
     project_options,
     quiet_option,
+    report_option,
     writing_options,
 )
 from kubocd_gen.cli.problems import say_problems
@@ -50,6 +51,7 @@ DRIFT = 3
 @option("--dry-run", is_flag=True, help="Write nothing; say what would be done.")
 @option("--helm", metavar="PATH", help="The helm binary to use, instead of the one installed beside kcd-gen.")
 @ci_format_option
+@report_option
 @jobs_option
 @quiet_option
 @option("--verbose", "-v", is_flag=True, help="Print what is unchanged, too.")
@@ -71,13 +73,21 @@ def build(**given: Any) -> int:
     kcd-gen build --fail-on-change                           # in a pre-commit hook: is all of it in the commit?
     """
     built, problems, version = attempt(given, lambda: load_project(flags_of(given), Path.cwd()))
+    mending = _mending_command() if given["check"] else ""
+    if given["reports"]:
+        from kubocd_gen.cli.ci_formats import write_reports
+
+        unwritten = Findings()
+        for error in write_reports(given, built, problems, mending=mending):
+            unwritten.error(error)
+        problems += unwritten
     lines: Iterator[str] = iter(())
     if given["format_"] == "json":
         lines = iter([json.dumps(build_report(built, version, problems), indent=1)])  # ASCII, whatever a source holds
     elif given["format_"] != "text":
         from kubocd_gen.cli.ci_formats import ci_report
 
-        lines = ci_report(given, built, problems, mending=_mending_command() if given["check"] else "")
+        lines = ci_report(given["format_"], given, built, problems, mending=mending)
     elif given["check"] and not any(one.severity == "error" for one in problems):
         lines = _drift(built, full=given["full_diff"], quiet=given["quiet"])
     elif not given["quiet"]:
@@ -118,10 +128,11 @@ def _drift(built: Sequence[Built], *, full: bool, quiet: bool) -> Iterator[str]:
 def _mending_command() -> str:
     """The command that was given, without what makes it a check, or is about what it prints."""
     words = [word for word in sys.argv[1:] if word not in ("--check", "--full-diff", "--fail-on-change")]
-    if "--format" in words:
-        at = words.index("--format")
-        del words[at : at + 2]
-    return shlex.join(["kcd-gen", *(word for word in words if not word.startswith("--format="))])
+    for name in ("--format", "--report"):
+        while name in words:
+            at = words.index(name)
+            del words[at : at + 2]
+    return shlex.join(["kcd-gen", *(word for word in words if not word.startswith(("--format=", "--report=")))])
 
 
 def attempt(given: Mapping[str, Any], load: Callable[[], Project]) -> tuple[list[Built], list[Diagnostic], str | None]:

@@ -13,7 +13,8 @@ from kubocd_gen.ci_formats.gitlab import gitlab_report
 from kubocd_gen.ci_formats.junit import junit_report
 from kubocd_gen.ci_formats.sarif import sarif_report
 from kubocd_gen.cli.options import flags_of
-from kubocd_gen.diagnostics import Diagnostic, Severity, printable
+from kubocd_gen.diagnostics import Diagnostic, KcdError, Position, Severity, printable
+from kubocd_gen.files import write_whole
 from kubocd_gen.pipeline.building import Built
 from kubocd_gen.project import messages_root
 from kubocd_gen.sources.discovery import display_path
@@ -23,6 +24,7 @@ _OF_RELEASE = re.compile(r"flux/([^/]+)/([^/]+)\.yaml|hr/([^/]+)/([^/]+)/.*")
 
 
 def ci_report(
+    kind: str,
     given: Mapping[str, Any],
     built: Sequence[Built],
     problems: Sequence[Diagnostic],
@@ -30,14 +32,14 @@ def ci_report(
     mending: str = "",
     failing: tuple[Severity, ...] = ("error",),
 ) -> Iterator[str]:
-    """The report in the format that is `given`, as lines. `mending` is the command that makes the output current, where
+    """The report in the format `kind`, as lines. `mending` is the command that makes the output current, where
     that is what was checked; `failing` are the severities by which a test of JUnit fails.
     """
     root = messages_root(flags_of(given))
     findings = findings_of(problems, root)
     if mending:
         findings += [finding for one in built for finding in _outdated(one, root, mending)]
-    match given["format_"]:
+    match kind:
         case "github":
             yield from github_lines(findings)
         case "sarif":
@@ -48,6 +50,23 @@ def ci_report(
             compiled = [one.release.key for cluster in built for one in cluster.compilation.releases]
             failed = [key for cluster in built for key in cluster.compilation.failed]
             yield junit_report(sorted({*compiled, *failed}), findings, failing).removesuffix("\n")
+
+
+def write_reports(
+    given: Mapping[str, Any], built: Sequence[Built], problems: Sequence[Diagnostic], *, mending: str = ""
+) -> Iterator[KcdError]:
+    """Write the files of `--report`; an error for each that can't be."""
+    for kind, path in given["reports"]:
+        text = "\n".join(ci_report(kind, given, built, problems, mending=mending)) + "\n"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, text.encode("utf-8", "replace"))
+        except OSError as error:
+            yield KcdError(
+                f"the report can't be written: {error.strerror or error}",
+                code="unusable-file",
+                position=Position(display_path(path, Path.cwd())),
+            )
 
 
 def _outdated(built: Built, root: Path, mending: str) -> Iterator[Finding]:

@@ -72,7 +72,7 @@ def lint(**given: Any) -> int:
     elif given["format_"] != "text":
         from kubocd_gen.cli.ci_formats import ci_report
 
-        for line in ci_report(given, built, told, failing=_FAILING):
+        for line in ci_report(given["format_"], given, built, told, failing=_FAILING):
             click.echo(line)
     else:
         for line in _lines(given, built, told):

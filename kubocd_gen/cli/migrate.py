@@ -101,7 +101,8 @@ def _check(given: Mapping[str, Any], findings: Findings) -> Checked | None:
             packages.close()
     if any(one.severity == "error" for one in findings):
         return None
-    return check_dump(live, compilation, cluster.kubocd_namespace or _KUBOCD_NAMESPACE)
+    build = ["kcd-gen", "build", *_options(without="--format")]
+    return check_dump(live, compilation, cluster.kubocd_namespace or _KUBOCD_NAMESPACE, build)
 
 
 def _only_cluster(project: Project) -> Cluster:
@@ -129,6 +130,22 @@ def _bytes(name: str) -> bytes:
 
 def _again(files: tuple[str, ...]) -> list[str]:
     """The command that was given, with the dump that is yet to be made instead of those that were read."""
-    words = [word for word in sys.argv[1:] if word not in files]
     named = [name for name in files if name != "-"]
-    return ["kcd-gen", *words, named[0] if len(named) == 1 else "live.json"]
+    return ["kcd-gen", "migrate", "check", *_options(), named[0] if len(named) == 1 else "live.json"]
+
+
+def _options(without: str = "") -> list[str]:
+    """The flags that were given, as they were given, but for one; what is no flag's value is a dump."""
+    valued = {name for one in check.params if isinstance(one, click.Option) and not one.is_flag for name in one.opts}
+    kept: list[str] = []
+    words = iter(sys.argv[sys.argv.index("check") + 1 :])
+    for word in words:
+        if word == "--":
+            break
+        if word.startswith("-") and word != "-":
+            # Of `-qj 4` the last letter takes the value.
+            takes = word in valued or (not word.startswith("--") and f"-{word[-1]}" in valued)
+            value = [next(words, "")] if takes else []
+            if without != word.partition("=")[0]:
+                kept += [word, *value]
+    return kept

@@ -69,6 +69,17 @@ def _url(ctx: click.Context, param: click.Parameter, value: str | None) -> str |
     return value
 
 
+def _reports(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> list[tuple[str, Path]]:
+    reports = []
+    for value in values:
+        kind, _, path = value.partition("=")
+        if kind not in _REPORTS or not path or "\0" in path:
+            raise click.BadParameter(f"'{value}' is not FORMAT=FILE; the formats are {', '.join(_REPORTS)}", ctx, param)
+        reports.append((kind, Path(path)))
+    return reports
+
+
+_REPORTS = ("sarif", "gitlab", "junit")
 _FOLDER = click.Path(path_type=Path)
 
 ca_file_option = option(
@@ -161,6 +172,14 @@ ci_format_option = option(
     type=click.Choice(["text", "json", "github", "sarif", "gitlab", "junit"]),
     default="text",
     help="What to print; those behind json are for CI systems.",
+)
+report_option = option(
+    "--report",
+    "reports",
+    multiple=True,
+    metavar="FORMAT=FILE",
+    callback=_reports,
+    help=f"Write a report for a CI system to a file, too; repeatable. The formats: {', '.join(_REPORTS)}.",
 )
 jobs_option = option("--jobs", "-j", type=click.IntRange(1, 64), help="How much to do at a time; the number of cores.")
 quiet_option = option("--quiet", "-q", is_flag=True, help="Print errors only.")

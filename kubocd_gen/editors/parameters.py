@@ -9,7 +9,7 @@ the build what it could only guess. It accepts all that a build accepts.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from kubocd_gen.compiler.json_schema import NEVER, CompiledSchema
@@ -86,7 +86,6 @@ def _names(references: Iterable[str]) -> dict[str, str]:
 class _Writer:
     package: CompiledSchema
     pointers: Mapping[str, str]  # absolute `$ref` → the editor's
-    done: dict[int, Any] = field(default_factory=dict)
 
     def merged(self, node: Mapping[str, Any], defaults: Any) -> Any:
         """The schema of a value below which `defaults` are laid, None for none."""
@@ -127,14 +126,14 @@ class _Writer:
         schema |= {keyword: node[keyword] for keyword in _KEPT if keyword in node}
         if isinstance(node.get("multipleOf"), int):  # editors divide fractions in binary
             schema["multipleOf"] = node["multipleOf"]
-        self.map(node, schema)
-        self.list(node, schema)
-        rules = [*_text_rules(node), *self.alternatives(node, schema)]
-        for rule in rules if len(rules) == 1 and not set(rules[0]) & set(schema) else ():
-            return schema | rule
+        self.of_maps(node, schema)
+        self.of_lists(node, schema)
+        rules = [*_text_rules(node), *self.alternatives(node)]
+        if len(rules) == 1 and isinstance(rules[0], dict) and not rules[0].keys() & schema.keys():
+            return schema | rules[0]  # reads better than a list of one
         return schema | ({"allOf": rules} if rules else {})
 
-    def map(self, node: Mapping[str, Any], schema: Schema) -> None:
+    def of_maps(self, node: Mapping[str, Any], schema: Schema) -> None:
         for keyword in ("minProperties", "required"):
             if node.get(keyword):
                 schema[keyword] = node[keyword]
@@ -155,7 +154,7 @@ class _Writer:
         if "propertyNames" in node:
             schema["propertyNames"] = self.written(node["propertyNames"])
 
-    def list(self, node: Mapping[str, Any], schema: Schema) -> None:
+    def of_lists(self, node: Mapping[str, Any], schema: Schema) -> None:
         if "items" in node:
             items = node["items"]
             schema["items"] = list(map(self.written, items)) if isinstance(items, list) else self.written(items)
@@ -164,7 +163,7 @@ class _Writer:
                 value = node[keyword]
                 schema[keyword] = value if isinstance(value, bool) else self.written(value)
 
-    def alternatives(self, node: Mapping[str, Any], schema: Schema) -> Iterable[Schema]:
+    def alternatives(self, node: Mapping[str, Any]) -> Iterable[Any]:
         """The keywords that combine schemas. What accepts more than before must not make another part accept less."""
         for part in node.get("allOf", ()):
             yield self.written(part)
@@ -211,6 +210,9 @@ _EXACT = frozenset(
 ) | {"allOf", "anyOf", "enum", "const", NEVER}
 
 
+_LONGEST = 1000  # characters; engines have limits of their own for what is repeated
+
+
 def _text_rules(node: Mapping[str, Any]) -> Iterable[Schema]:
     """The rules for texts, each with a way out for templates. Formats are Go's, which editors know otherwise."""
     if "pattern" in node and (pattern := portable(node["pattern"])) is not None:
@@ -218,7 +220,7 @@ def _text_rules(node: Mapping[str, Any]) -> Iterable[Schema]:
     if "minLength" in node or "maxLength" in node:
         least, most = node.get("minLength", 0), node.get("maxLength", "")
         length = f"{least} to {most}" if most != "" else f"{least} or more"
-        if most == "" or most <= 1000:
+        if max(least, most or 0) <= _LONGEST:
             pattern = f"^[\\s\\S]{{{least},{most}}}$|{TEMPLATE}"
             yield {"pattern": pattern, "patternErrorMessage": f"must have {length} characters"}
     for keyword in ("enum", "const"):

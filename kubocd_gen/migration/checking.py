@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from kubocd_gen.migration.controller import controller_findings, controllers
@@ -30,7 +30,10 @@ class Checked:
     step: Step
 
 
-def check(live: Live, compilation: Compilation, kubocd_namespace: str) -> Checked:
+def check(
+    live: Live, compilation: Compilation, kubocd_namespace: str, build: Sequence[str] = ("kcd-gen", "build")
+) -> Checked:
+    """`build` is the command that makes the compilation, for the step that publishes it."""
     it = situation(live, compilation)
     findings = grouped(_all(it))
     return Checked(
@@ -40,7 +43,7 @@ def check(live: Live, compilation: Compilation, kubocd_namespace: str) -> Checke
         compiled=len(it.documents),
         applied=sum(is_ours(live.flux[identity]) for identity in it.documents if identity in live.flux),
         findings=tuple(findings),
-        step=next_step(it, findings, kubocd_namespace),
+        step=next_step(it, findings, kubocd_namespace, build),
     )
 
 

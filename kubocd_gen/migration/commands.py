@@ -54,8 +54,9 @@ def cure(kinds: Sequence[str], managers: Sequence[str], *, plain: bool) -> list[
     """
     name = '"kubectl"' if plain else '"kubectl-\\(.manager)"'
     chosen = f"IN(.manager; {', '.join(map(json.dumps, managers))})"
+    # `?`: of an object whose managedFields somebody has emptied there are none.
     program = (
-        f".items |= map(select(any(.metadata.managedFields[]; {chosen})))"
+        f".items |= map(select(any(.metadata.managedFields[]?; {chosen})))"
         f" | (.items[].metadata.managedFields[] | select({chosen})) |= (.manager = {name})"
     )
     return [
@@ -78,13 +79,14 @@ def reconcile(kustomizations: Iterable[tuple[str, str]]) -> Iterator[str]:
         yield f"kubectl -n {of} wait {object_} --for=condition=Ready --timeout=15m"
 
 
-def publish(output: str, namespace: str, name: str) -> Iterator[str]:
-    """Put the output into Git, and wait until Flux has applied that commit."""
+def publish(build: Sequence[str], output: str, namespace: str, name: str) -> Iterator[str]:
+    """Put what the command `build` makes into Git, and wait until Flux has applied that commit."""
     of, object_ = shlex.quote(namespace), _kustomization(name)
     revision = '"$(git rev-parse --abbrev-ref HEAD)@sha1:$(git rev-parse HEAD)"'
-    yield "kcd-gen build"
+    yield shlex.join(build)
     yield f"git add {shlex.quote(output)}"
-    yield "git commit -m 'Releases compiled by kcd-gen' && git push"
+    yield "git diff --cached --quiet || git commit -m 'Releases compiled by kcd-gen'"
+    yield "git push"
     yield f"kubectl -n {of} wait {object_} --for=create --timeout=15m"
     yield f"kubectl -n {of} wait {object_} --for=jsonpath='{{.status.lastAppliedRevision}}'={revision} --timeout=15m"
 
@@ -99,12 +101,16 @@ def remove_owners(objects: Iterable[LiveObject]) -> Iterator[str]:
 
 
 def delete_releases(releases: Iterable[LiveObject]) -> Iterator[str]:
-    """`--cascade=orphan` is a second belt: nothing is owned by a Release any more."""
+    """`--cascade=orphan` is a second belt: nothing is owned by a Release any more.
+
+    KuboCD's finalizer goes before, not after: the belt is a finalizer itself, which the garbage collector takes away
+    once it has taken the owner from what is left, and to empty the list then would open it.
+    """
     patch = shlex.quote('{"metadata":{"finalizers":null}}')
     for _, namespace, names in _by_place(releases):
         yield f"for name in {names}; do"
-        yield f'  kubectl -n {namespace} delete releases.kubocd.kubotal.io "$name" --wait=false --cascade=orphan'
         yield f'  kubectl -n {namespace} patch releases.kubocd.kubotal.io "$name" --type=merge -p {patch}'
+        yield f'  kubectl -n {namespace} delete releases.kubocd.kubotal.io "$name" --ignore-not-found --cascade=orphan'
         yield "done"
 
 

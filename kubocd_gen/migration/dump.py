@@ -26,7 +26,10 @@ Raw = Mapping[str, Any]
 
 
 def read_dump(data: bytes, path: str) -> list[Raw]:
-    """The objects of a dump, those of Lists one by one. Raises KcdError `bad-dump` or YamlError."""
+    """The objects of a dump, those of Lists one by one. Raises KcdError `bad-dump` or YamlError.
+
+    Where kubectl was asked for managedFields, an object that has none has an empty list of them.
+    """
     if len(data) > MAX_BYTES:
         raise _bad(f"it is larger than {MAX_BYTES // 2**20} MiB", path, "dump fewer kinds, or namespace by namespace")
     try:
@@ -44,7 +47,20 @@ def read_dump(data: bytes, path: str) -> list[Raw]:
     if said := _KUBECTL.match(text):  # `error: …` would be YAML
         raise _said(text, said, path)
     documents = _json(text, path) if text.lstrip()[0] in "{[" else _yaml(text, path)
-    return [one for document in documents for one in _objects(document, text, path, {})]
+    objects = [one for document in documents for one in _objects(document, text, path, {})]
+    return list(map(_with_managers, objects)) if any(map(_has_managers, objects)) else objects
+
+
+def _has_managers(one: Raw) -> bool:
+    return isinstance(one.get("metadata"), Mapping) and bool(one["metadata"].get("managedFields"))
+
+
+def _with_managers(one: Raw) -> Raw:
+    """An empty list of them is what kubectl leaves out."""
+    metadata = one.get("metadata")
+    if not isinstance(metadata, Mapping):
+        return one
+    return {**one, "metadata": {**metadata, "managedFields": metadata.get("managedFields") or []}}
 
 
 def _yaml(text: str, path: str) -> Iterator[Any]:

@@ -171,7 +171,7 @@ def _object(kind: str, raw: Raw) -> LiveObject:
         owners=tuple(_owner(one) for one in _maps(metadata.get("ownerReferences"))),
         finalizers=tuple(filter(None, map(_text, _list(metadata.get("finalizers"))))),
         deleting=bool(metadata.get("deletionTimestamp")),
-        managers=tuple(_manager(one) for one in _maps(managed)) if managed else None,
+        managers=tuple(_manager(one) for one in _maps(managed)) if isinstance(managed, list) else None,
         spec=spec,
         status=_map(raw.get("status")),
         webhooks=tuple(_maps(raw.get("webhooks"))),

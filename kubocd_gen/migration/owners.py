@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from kubocd_gen.compiler.wording import quoted
 from kubocd_gen.migration.findings import Finding, Situation
 from kubocd_gen.migration.live import LiveObject, Owner
-from kubocd_gen.migration.managers import is_taken_over, needs_cure, paths_besides
+from kubocd_gen.migration.managers import is_flux, is_taken_over, needs_cure, paths_besides
+from kubocd_gen.migration.presence import is_ours
 from kubocd_gen.migration.specs import with_defaults
 
 _LISTED = 6  # fields of a manager that are named
@@ -70,6 +71,16 @@ def manager_findings(it: Situation) -> Iterator[Finding]:
                 "dump again with --show-managed-fields",
             )
             continue
+        if is_ours(one) and not any(is_flux(manager) and "f:spec" in manager.fields for manager in one.managers):
+            yield Finding(
+                "warning",
+                "emptied-fields",
+                one.kind,
+                (one.key,),
+                "is applied by Flux, which owns no field of it: managedFields were emptied; what Git lacks stays until "
+                "the next change in Git, which then may cost two Helm upgrades",
+                "put into Git what is to stay, and change nothing else in the same commit",
+            )
         for manager in one.managers:
             if needs_cure(manager):
                 paths = list(paths_besides(manager, with_defaults(document)))

@@ -55,6 +55,6 @@ def _step(checked: Checked) -> dict[str, Any]:
         "step": step.name,
         "number": step.number,
         "title": step.title,
-        "commands": "\n".join(step.lines),
+        "commands": "\n".join(step.script),
         "dump": step.dump,
     }

@@ -5,6 +5,7 @@ The order is the one that was run in full on real controllers; docs/migration.md
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ _DEFAULT = ("flux-system", "releases")  # what `kcd-gen init server` calls the K
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What to do next. `lines` are for a shell, to be pasted as one; `dump` is how to look again after that.
+    """What to do next. `lines` are for a shell, of which each needs the one before; `dump` is how to look again after.
 
     `number` is that of the chapter in docs/migration.md, None where it is none of them.
     """
@@ -35,9 +36,17 @@ class Step:
     lines: tuple[str, ...]
     dump: str | None = commands.DUMP
 
+    @property
+    def script(self) -> tuple[str, ...]:
+        """The lines to be pasted as one: the first that fails is the last, in a shell of its own."""
+        return self.lines if len(self.lines) < 2 else ("(set -e", *(f"  {line}" for line in self.lines), ")")
 
-def next_step(it: Situation, findings: Iterable[Finding], kubocd_namespace: str) -> Step:
-    """The step to take from here; with an error among `findings` the way out of that, where it is a command."""
+
+def next_step(it: Situation, findings: Iterable[Finding], kubocd_namespace: str, build: Sequence[str]) -> Step:
+    """The step to take from here; with an error among `findings` the way out of that, where it is a command.
+
+    `build` is the command that compiles what was compared.
+    """
     live = it.live
     errors = {one.code for one in findings if one.severity == "error"}
     if rescue := _rescue(it, errors, kubocd_namespace):
@@ -58,7 +67,7 @@ def next_step(it: Situation, findings: Iterable[Finding], kubocd_namespace: str)
     if len(applied) < len(it.documents):
         if released and not applied and not controllers(live):
             return _stop(it, kubocd_namespace)
-        return _apply(it, applied)
+        return _apply(it, applied, build)
     managers = sorted({manager.name for one in ours for manager in one.managers or () if needs_cure(manager)})
     if managers:
         return _cure(ours, managers)
@@ -121,7 +130,7 @@ def _running(it: Situation) -> list[tuple[str, str]]:
     return [(one.namespace, one.name) for one in controllers(it.live)]
 
 
-def _apply(it: Situation, applied: Sequence[LiveObject]) -> Step:
+def _apply(it: Situation, applied: Sequence[LiveObject], build: Sequence[str]) -> Step:
     if known := _kustomizations(applied):
         title = "not everything in Git is applied yet; have Flux apply it, and wait"
         return Step("apply", 2, title, tuple(commands.reconcile(known)))
@@ -130,7 +139,7 @@ def _apply(it: Situation, applied: Sequence[LiveObject]) -> Step:
         ".sourceignore, too), and wait until Flux has applied the commit"
     )
     output = display_path(it.compilation.cluster.output, Path.cwd())
-    return Step("apply", 2, title, tuple(commands.publish(output, *_DEFAULT)))
+    return Step("apply", 2, title, tuple(commands.publish(build, output, *_DEFAULT)))
 
 
 def _cure(ours: Sequence[LiveObject], managers: Sequence[str]) -> Step:
@@ -171,7 +180,7 @@ def _clean_up(it: Situation, kubocd_namespace: str) -> Step:
             "delete-crds", 6, "delete KuboCD's CRDs, and what nothing needs any more", lines, commands.DUMP_AFTER
         )
     if rest := controllers(live) or webhooks(live):
-        where = rest[0].namespace or kubocd_namespace
+        where = shlex.quote(rest[0].namespace or kubocd_namespace)
         lines = (f"helm -n {where} list --filter kubocd", f"helm -n {where} uninstall kubocd-ctrl")
         title = "uninstall KuboCD's controller and webhook the way they were installed, be it helm or Git"
         return Step("remove-controller", 7, title, lines, commands.DUMP_AFTER)

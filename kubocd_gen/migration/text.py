@@ -31,7 +31,7 @@ def text_lines(checked: Checked, again: Sequence[str], *, quiet: bool) -> Iterat
         return
     number = f" (step {step.number} of 7)" if step.number else ""
     yield f"next{number}: {step.title}"
-    yield from (f"    {printable(line)}" for line in step.lines)
+    yield from (f"    {printable(line)}" for line in step.script)
     yield "then look again:"
     yield f"    {step.dump} > {shlex.quote(again[-1])}"
     yield printable(f"    {shlex.join(again)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kubocd_gen.diagnostics import Findings, KcdError, Position, nearest
@@ -238,7 +238,9 @@ def _vendor(
 
 
 def _pin(image: PackageImage) -> Pin:
-    return Pin(image.manifest, image.layer, indexed_charts(image.files))
+    # Without annotations, such as a layer's title: the lock holds none, and a pin must equal what is read back.
+    manifest, layer = (replace(one, annotations={}) for one in (image.manifest, image.layer))
+    return Pin(manifest, layer, indexed_charts(image.files))
 
 
 def _changed_chart(one: Wanted, chart: IndexedChart) -> KcdError:

@@ -98,3 +98,45 @@ def test_without_a_project_there_is_a_report_all_the_same(tmp_path: Path, kind: 
     outcome = kcd_gen("build", "--format", kind, directory=tmp_path)
     assert outcome.exit == 2
     assert "missing-project" in outcome.out
+
+
+def test_reports_are_written_beside_what_is_printed(checkout: Workspace) -> None:
+    def printed(kind: str) -> str:
+        return build(checkout, "--check", "--format", kind).out
+
+    kinds = ("sarif", "gitlab", "junit")
+    flags = [f"--report={kind}=reports/{kind}" for kind in kinds]
+    plain = build(checkout, "--check")
+    outcome = build(checkout, "--check", *flags)
+    assert outcome == plain
+    for kind in kinds:
+        assert (checkout.root / "reports" / kind).read_text() == printed(kind)
+    good(checkout)
+    checkout.release("web", "parameters: {replicas: 3}\n")
+    outcome = build(checkout, "--check", "--report", "junit=reports/junit", *flags)
+    assert (outcome.exit, outcome.out.splitlines()[-1][-30:]) == (3, "; run: kcd-gen build --offline")
+
+
+def test_a_report_that_cant_be_written_is_an_error(checkout: Workspace) -> None:
+    good(checkout)
+    outcome = build(checkout, "--check", "--report", "junit=kcd-gen.yaml/report")
+    assert (outcome.exit, outcome.err.partition(" error")[0]) == (1, "kcd-gen.yaml/report:")
+    outcome = build(checkout, "--report", "xml=report")
+    assert outcome.exit == 2
+    assert "'xml=report' is not FORMAT=FILE; the formats are sarif, gitlab, junit" in outcome.err
+
+
+def test_junit_is_xml_whatever_names_hold(checkout: Workspace) -> None:
+    checkout.release('"a\\x01b"')
+    (checkout.root / "sources/default-shop.yaml").rename(checkout.root / "sources/c\x01\nd.yaml")
+    (checkout.root / "sources").joinpath('default-"a\\x01b".yaml').rename(checkout.root / "sources/e.yaml")
+    tree = ElementTree.fromstring(build(checkout, "--format", "junit").out)  # noqa: S314 - our own
+    assert "default/a\\x01b" in {case.attrib["name"] for case in tree.iter("testcase")}
+    assert any("sources/c\\x01\\nd.yaml:7:5: error" in (case.text or "") for case in tree.iter("failure"))
+
+
+@pytest.mark.parametrize("kind", ["sarif", "gitlab", "junit"])
+def test_a_report_is_written_without_a_project(tmp_path: Path, kind: str) -> None:
+    outcome = kcd_gen("build", "--report", f"{kind}=report", directory=tmp_path)
+    assert outcome.exit == 2
+    assert "missing-project" in (tmp_path / "report").read_text()

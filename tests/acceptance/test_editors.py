@@ -159,6 +159,11 @@ def test_a_json_schema_with_references_is_understood(workspace: Workspace) -> No
         assert said("mode: slow") == ['Value is not accepted. Valid values: "fast", "safe".']
         assert "fast" in server.completions(file, f"{head}    mode: {CURSOR}\n")
         assert "port" in server.completions(file, f"{head}    {CURSOR}\n")
+        wrong = f"{head}    prt: 80\n"
+        second = wrong.partition("\n")[2]  # without the comment, which is for one document
+        assert len(server.diagnostics(file, f"{wrong}---\n{second}")) == 1
+        assert len(server.diagnostics(file, f"{wrong}---\n{wrong}")) == 2
+        assert len(server.diagnostics(file, wrong.replace("yaml-language-server: $schema=", "$schema: "))) == 1
         assert "A port." in server.hover(file, f"{head}    po{CURSOR}rt: 80\n")
 
 

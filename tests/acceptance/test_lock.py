@@ -87,6 +87,12 @@ def test_a_pin_stays_until_it_is_told_to_move(web: Workspace) -> None:
     assert locked(web) != before
 
 
+@pytest.mark.parametrize("flags", [["--update"], ["--update", "--check"]], ids=["update", "check"])
+def test_a_tag_that_stands_for_the_same_has_not_moved(web: Workspace, flags: list[str]) -> None:
+    outcome = lock(web, *flags)
+    assert (outcome.exit, outcome.out) == (0, "kcd-gen.lock is up to date\n")
+
+
 def test_check_tells_what_the_lock_lacks_and_writes_nothing(web: Workspace) -> None:
     before = (web.root / LOCK).read_bytes()
     assert lock(web, "--check").exit == 0

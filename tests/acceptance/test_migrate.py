@@ -50,6 +50,16 @@ def test_a_clean_dump_ends_with_the_next_command(workspace: Workspace, objects: 
                                                  "--offline live.json")  # fmt: skip
 
 
+def test_the_commands_have_the_flags_that_were_given_and_no_dump(workspace: Workspace, objects: list[Object]) -> None:
+    stopped = [one for one in objects if one["kind"] == "Deployment"]
+    (workspace.root / "2").write_text(dumped(stopped))  # a dump that is named as a flag's value is
+    where = ("--source", "sources", "--output", "output", "--vendor=packages", "--offline", "-j", "2")
+    outcome = kcd_gen("migrate", "check", "2", *where, "2", directory=workspace.root)
+    flags = "--source sources --output output --vendor=packages --offline -j 2"
+    assert f"  kcd-gen build {flags}\n" in outcome.out
+    assert outcome.out.endswith(f"    kcd-gen migrate check {flags} live.json\n")
+
+
 @pytest.mark.parametrize("as_yaml", [False, True], ids=["json", "yaml"])
 def test_every_way_to_give_a_dump_says_the_same(
     workspace: Workspace, objects: list[Object], as_yaml: bool, monkeypatch: pytest.MonkeyPatch

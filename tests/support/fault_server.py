@@ -152,7 +152,7 @@ class FaultServer:
             def answer(self) -> None:
                 server._answer(self)
 
-            do_GET = do_HEAD = do_POST = do_PUT = do_CONNECT = answer  # noqa: N815 - names of http.server
+            do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_CONNECT = answer  # noqa: N815 - names of http.server
 
         self._server = _Server(("127.0.0.1", 0), Handle)
         if self.certificate is not None:

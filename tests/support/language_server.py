@@ -80,9 +80,8 @@ class LanguageServer:
         threading.Thread(target=self._read, args=(self.process.stdout,), daemon=True).start()
         self._request("initialize", params)
         self._notify("initialized", {})
-        # It asks for the settings first, and answers nothing else before it has them.
-        while self._next().get("method") != "workspace/configuration":
-            pass
+        # It asks for the settings, and completes nothing before it has them; problems it would tell without.
+        self._at_cursor("settings.yaml", CURSOR, "textDocument/completion")
 
     def stop(self) -> None:
         self._request("shutdown", None)

@@ -193,7 +193,7 @@ SHORT = st.recursive(
             optional={"required": st.booleans(), "minItems": st.integers(0, 2), "uniqueItems": st.booleans()},
         )
     ),
-    max_leaves=8,
+    max_leaves=5,
 )
 LONG = st.recursive(
     st.fixed_dictionaries(
@@ -234,7 +234,7 @@ LONG = st.recursive(
             **{keyword: st.lists(inner, min_size=1, max_size=2) for keyword in ("allOf", "anyOf", "oneOf")},
         },
     ),
-    max_leaves=8,
+    max_leaves=5,
 )
 
 

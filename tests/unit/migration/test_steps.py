@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from kubocd_gen.migration.dump import read_dump
 from tests.support import cluster
 from tests.support.cluster import Object
 from tests.support.registry import program
@@ -142,8 +145,8 @@ def test_the_cure_names_the_kinds_that_need_it_and_reconciles(scene: Scene) -> N
 def test_every_release_is_deleted_by_name_with_the_second_belt(scene: Scene) -> None:
     lines = scene.check(scene.cured()).step.lines
     assert lines[0] == "for name in api shop web; do"
-    assert any("--cascade=orphan" in line for line in lines)
-    assert any('{"metadata":{"finalizers":null}}' in line for line in lines)
+    assert '{"metadata":{"finalizers":null}}' in lines[1]
+    assert "--cascade=orphan" in lines[2], "after it, the patch would take the garbage collector's finalizer away"
 
 
 def test_leftovers_go_with_the_crds(scene: Scene) -> None:
@@ -168,3 +171,40 @@ def test_releases_that_flux_applies_leave_that_first(scene: Scene) -> None:
 def test_only_the_output_is_committed(scene: Scene) -> None:
     lines = scene.check(scene.stopped()).step.lines
     assert [line for line in lines if line.startswith("git add")] == [f"git add {scene.compilation.cluster.output}"]
+
+
+def test_an_object_without_managers_does_not_stop_the_cure_of_the_others(scene: Scene) -> None:
+    objects = scene.applied()
+    del found(objects, "HelmRelease", "web-main")["metadata"]["managedFields"]
+    listed = read_dump(json.dumps({"kind": "List", "apiVersion": "v1", "items": objects}).encode(), "live.json")
+    checked = scene.check(list(map(dict, listed)))
+    assert checked.step.name == "cure"
+    assert ("emptied-fields", ("default/web-main",)) in [(one.code, one.objects) for one in checked.findings]
+    assert "kubectl" in renamed(scene, list(map(dict, listed)))["shop-main"]
+
+
+@pytest.mark.parametrize(
+    "made",
+    [Scene.kubocd, Scene.stopped, Scene.applied, Scene.cured, Scene.without_releases],
+    ids=lambda one: one.__name__,
+)
+def test_what_is_printed_is_a_script_that_ends_with_the_first_failure(
+    scene: Scene, made: Callable[[Scene], list[Object]], tmp_path: Path
+) -> None:
+    """Every program in it is there and fails, one after the other: nothing behind that is run."""
+    step = scene.check(made(scene)).step
+    called = tmp_path / "called"
+    for name in ("kubectl", "git", "kcd-gen", "helm"):
+        stand_in = tmp_path / name
+        stand_in.write_text(f'#!/bin/sh\necho "$0" >> {called}\nexit 1\n')
+        stand_in.chmod(0o755)
+    for shell in ("bash", "sh"):
+        called.write_text("")
+        path = f"{tmp_path}:{os.environ['PATH']}"
+        script = "\n".join((*step.script, "echo behind"))
+        done = subprocess.run(
+            [shell, "-c", script], env={"PATH": path}, cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        assert done.stdout == "behind\n", "it runs in a shell of its own"
+        # A pipe begins all its programs at once.
+        assert len(called.read_text().splitlines()) == (2 if step.name == "cure" else 1)

@@ -269,6 +269,25 @@ TRAPS = {
         "nobody can say who keeps which field",
         "dump",
     ),
+    "managedFields that were emptied, which is no cure": Trap(
+        "emptied-fields",
+        "warning",
+        Scene.cured,
+        edit("HelmRelease", "web-main", "metadata", "managedFields", value=[]),
+        "is applied by Flux, which owns no field of it",
+        "delete-releases",
+    ),
+    "managedFields that were emptied, and a status since": Trap(
+        "emptied-fields",
+        "warning",
+        Scene.cured,
+        edit(
+            *("HelmRelease", "web-main", "metadata", "managedFields"),
+            value=[cluster.manager("helm-controller", {"f:status": {}}, subresource="status")],
+        ),
+        "managedFields were emptied",
+        "delete-releases",
+    ),
     "owners before the cure": Trap(
         "owned", "note", Scene.applied, lambda objects: None, "and would be uninstalled with it", "cure"
     ),

@@ -1,0 +1,147 @@
+"""What `.github/` holds is what GitHub takes, pins what it runs, and does what a release needs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from kubocd_gen import __version__
+from tests.support.registry import program
+
+ROOT = Path(__file__).resolve().parents[2]
+GITHUB = ROOT / ".github"
+WORKFLOWS = sorted((GITHUB / "workflows").iterdir())
+CHANGELOG = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+PINNED = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}  # v\d+\.\d+\.\d+")
+SCHEMAS = {
+    **dict.fromkeys(WORKFLOWS, "vendor.github-workflows"),
+    **dict.fromkeys(sorted((GITHUB / "ISSUE_TEMPLATE").iterdir()), "vendor.github-issue-forms"),
+    GITHUB / "ISSUE_TEMPLATE/config.yml": "vendor.github-issue-config",
+    GITHUB / "dependabot.yml": "vendor.dependabot",
+}
+
+
+def workflow(name: str) -> dict[Any, Any]:
+    read: dict[Any, Any] = yaml.safe_load((GITHUB / "workflows" / name).read_text(encoding="utf-8"))
+    return read
+
+
+@pytest.mark.parametrize("path", SCHEMAS, ids=lambda path: path.name)
+def test_github_s_schema_is_kept(path: Path) -> None:
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", SCHEMAS[path], str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_an_auditor_of_workflows_finds_nothing() -> None:
+    command = [
+        str(Path(sys.executable).with_name("zizmor")),
+        "--offline",
+        "--no-progress",
+        "--min-severity=medium",
+        str(GITHUB),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_every_action_is_pinned_by_digest_with_its_version_beside(path: Path) -> None:
+    used = re.findall(r"uses: (?!\./)(.*)", path.read_text(encoding="utf-8"))
+    assert used
+    assert [action for action in used if not PINNED.fullmatch(action)] == []
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_a_job_has_the_rights_that_it_names_and_no_others(path: Path) -> None:
+    read = workflow(path.name)
+    assert read["permissions"] == {}
+    assert "pull_request_target" not in read[True]  # `on`, as YAML 1.1 reads it
+    for name, job in read["jobs"].items():
+        assert job.get("permissions") or "uses" not in job, name
+        writes = {right for right, how in job.get("permissions", {}).items() if how == "write"}
+        runs = [step for step in job.get("steps", []) if "run" in step]
+        assert not (writes - {"contents"} and runs), f"{name} runs a script with the rights {writes}"
+        assert not any("${{" in step["run"] for step in runs), name
+        for step in job.get("steps", []):
+            if step.get("uses", "").startswith("actions/checkout@"):
+                assert step["with"]["persist-credentials"] is False
+
+
+def test_one_version_of_an_action_everywhere() -> None:
+    used = {action for path in WORKFLOWS for action in re.findall(r"uses: (\S+@[0-9a-f]{40})", path.read_text())}
+    assert len(used) == len({action.partition("@")[0] for action in used})
+
+
+def release_step(name: str, folder: Path, tag: str) -> subprocess.CompletedProcess[str]:
+    """Run a step of the release's build as GitHub does, in `folder`."""
+    (step,) = (one for one in workflow("release.yaml")["jobs"]["build"]["steps"] if one.get("name") == name)
+    command = [program("bash", "bash"), "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]]
+    environment = {"PATH": "/usr/bin:/bin", "GITHUB_REF_NAME": tag}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_a_release_is_refused_under_another_tag_than_its_version() -> None:
+    assert release_step("The tag is the version", ROOT, f"v{__version__}").returncode == 0
+    for tag in (__version__, f"v{__version__}0", "v9.9.9"):
+        refused = release_step("The tag is the version", ROOT, tag)
+        assert refused.returncode == 1
+        assert refused.stderr == f"the tag is {tag}, and kubocd_gen/__init__.py says {__version__}\n"
+
+
+def test_a_release_tells_its_section_of_the_changelog(tmp_path: Path) -> None:
+    released = CHANGELOG.replace("## [Unreleased]", "## [Unreleased]\n\n## [9.9.10] - 2027-01-02")
+    older = "## [9.9.1] - 2026-01-01\n\n### Fixed\n\n- An old thing.\n\n[Unreleased]: "
+    (tmp_path / "CHANGELOG.md").write_text(released.replace("[Unreleased]: ", older))
+    assert release_step("What has changed", tmp_path, "v9.9.10").returncode == 0
+    notes = (tmp_path / "notes.md").read_text(encoding="utf-8")
+    start, end = CHANGELOG.index("### Added"), CHANGELOG.index("[Unreleased]: ")
+    assert notes.strip() == CHANGELOG[start:end].strip()
+    assert release_step("What has changed", tmp_path, "v9.9.1").returncode == 0
+    assert (tmp_path / "notes.md").read_text(encoding="utf-8").strip() == "### Fixed\n\n- An old thing."
+
+
+@pytest.mark.parametrize("tag", ["v9.9.9", "vUnreleased", "v9.9"])
+def test_a_release_without_a_section_is_refused(tmp_path: Path, tag: str) -> None:
+    (tmp_path / "CHANGELOG.md").write_text("# Changelog\n\n## [Unreleased]\n\n## [9.9.10] - 2027-01-02\n\n- It.\n")
+    refused = release_step("What has changed", tmp_path, tag)
+    assert refused.returncode == 1
+    assert refused.stderr == f"CHANGELOG.md has no section for {tag.removeprefix('v')}\n"
+
+
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "SECURITY.md"])
+def test_what_the_pages_for_contributors_name_is_there(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    named = re.findall(r"\]\((?!http)([^)#]*)", text) + re.findall(r"`((?:kubocd_gen|tests|docs)/[\w./-]+)`", text)
+    assert named
+    assert [path for path in named if not (ROOT / path).exists()] == []
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    typed = re.findall(r"(?:`|^    )make ([a-z ]+?)(?:`|  |$)", text, re.MULTILINE)
+    assert {target for line in typed for target in line.split()} <= targets
+
+
+def test_the_changelog_keeps_its_form() -> None:
+    headings = re.findall(r"^## (.*)$", CHANGELOG, re.MULTILINE)
+    assert headings[0] == "[Unreleased]"
+    versions = [re.fullmatch(r"\[(\d+)\.(\d+)\.(\d+)\] - \d{4}-\d{2}-\d{2}", heading) for heading in headings[1:]]
+    assert all(versions)
+    numbers = [tuple(map(int, version.groups())) for version in versions if version]
+    assert numbers == sorted(set(numbers), reverse=True)
+    kinds = set(re.findall(r"^### (.*)$", CHANGELOG, re.MULTILINE))
+    assert kinds <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+
+    # The links at the end: each version to what it changed, against the one before.
+    home = "https://github.com/kubotal/kcd-gen"
+    names = [".".join(map(str, number)) for number in numbers]
+    tags = ["HEAD", *(f"v{name}" for name in names)]
+    wanted = [f"{home}/compare/{before}...{tag}" for tag, before in pairwise(tags)]
+    wanted.append(f"{home}/releases/tag/{tags[-1]}" if names else f"{home}/commits/main")
+    links = dict(re.findall(r"^\[([^\]]+)\]: (\S+)$", CHANGELOG, re.MULTILINE))
+    assert links == dict(zip(["Unreleased", *names], wanted, strict=True))

@@ -1,0 +1,169 @@
+"""Whatever the documentation shows of a terminal is run: here, or by a test that this page names."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.charts import commit_all, git
+from tests.support.quickstart import QUICKSTART
+from tests.support.sessions import IN_THE_CLUSTER, ROOT, Block, Stage, all_pages, blocks, fits, run_page, steps
+from tests.support.workspace import kcd_gen
+
+SetUp = Callable[[Path], Stage]
+
+
+def with_the_project_at_its_address(folder: Path) -> Stage:
+    """Nothing: the page begins at the beginning. What it clones of this project comes from here."""
+    origin = folder.parent / "origin"
+    shutil.copytree(ROOT / "fixtures", origin / "fixtures")
+    git(origin, "init", "--quiet", "--initial-branch=main")
+    commit_all(origin)
+    environment = {
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": f"url.file://{origin}.insteadOf",
+        "GIT_CONFIG_VALUE_0": "https://github.com/kubotal/kcd-gen",
+    }
+    return Stage(environment, {"--port 8080": "--port 0", "127.0.0.1:8080": "127.0.0.1:…"})
+
+
+def the_tutorials_repository(folder: Path) -> Stage:
+    """The tutorial's files, compiled, locked and committed."""
+    shutil.copytree(QUICKSTART / "chart", folder / "charts")
+    for block in blocks("docs/tutorial.md"):
+        if block.is_file:
+            path = folder / block.title.removeprefix("platform/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block.text, encoding="utf-8")
+    packaging = "package packages/podinfo.yaml --repo-prefix quay.io/acme/packages --output vendor/packages"
+    for command in (packaging, "lock", "build"):
+        assert kcd_gen(*command.split(), directory=folder).exit == 0
+    shutil.rmtree(folder / ".git")  # with the tutorial's hook
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    commit_all(folder)
+    return Stage()
+
+
+def quickstart_with_another_host(folder: Path) -> Stage:
+    """The quickstart's folder in Git, with a change that is not committed."""
+    shutil.copytree(QUICKSTART, folder, dirs_exist_ok=True)
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    commit_all(folder)
+    release = folder / "cluster/releases/podinfo1.yaml"
+    release.write_text(release.read_text().replace("fqdn: podinfo1.", "fqdn: shop."))
+    return Stage()
+
+
+# How a page's folder is set up for it to be run from its top to its end.
+RUN_HERE: dict[str, SetUp] = {
+    "docs/diff.md": quickstart_with_another_host,
+    "docs/tutorial.md": with_the_project_at_its_address,
+    "docs/under-the-hood.md": the_tutorials_repository,
+}
+# Pages that are run by a test of their own, because they need more than a folder.
+RUN_ELSEWHERE = {
+    "README.md": "tests/acceptance/test_readme.py",
+    "docs/deploying.md": "tests/acceptance/test_deploying_page.py",
+    "docs/how-to/air-gap.md": "tests/acceptance/test_how_to_pages.py",
+    "docs/how-to/editors.md": "tests/acceptance/test_editors.py",
+    "docs/how-to/from-the-controller.md": "tests/acceptance/test_how_to_pages.py",
+    "docs/how-to/monorepo.md": "tests/acceptance/test_how_to_pages.py",
+    "docs/how-to/other-ci.md": "tests/acceptance/test_ci_integrations.py",
+    "docs/how-to/package-author.md": "tests/acceptance/test_how_to_pages.py",
+    "docs/how-to/private-registry.md": "tests/acceptance/test_how_to_pages.py",
+    "docs/how-to/several-clusters.md": "tests/acceptance/test_how_to_pages.py",
+    "docs/how-to/pre-commit.md": "tests/acceptance/test_pre_commit.py",
+    "docs/init.md": "tests/acceptance/test_init_page.py",
+    "docs/lint.md": "tests/acceptance/test_lint.py",
+    "docs/lock.md": "tests/acceptance/test_registry.py",
+    "docs/migration.md": "tests/acceptance/test_migrate.py",
+    "docs/packages.md": "tests/acceptance/test_packages_page.py",
+    "docs/serve.md": "tests/server/test_serve.py",
+    "docs/serving.md": "tests/server/test_serving_page.py",
+}
+
+
+@pytest.mark.parametrize("page", RUN_HERE)
+def test_a_page_shows_what_happens(page: str, tmp_path: Path) -> None:
+    folder = tmp_path / "here"
+    folder.mkdir()
+    stage = RUN_HERE[page](folder)
+    assert run_page(page, folder, stage) == sum(
+        len(list(steps(block))) if block.language == "console" else 1 for block in blocks(page) if block.is_session
+    )
+
+
+def test_every_page_with_commands_is_run() -> None:
+    with_commands = {page for page in all_pages() if any(block.is_session for block in blocks(page))}
+    assert with_commands == set(RUN_HERE) | set(RUN_ELSEWHERE)
+    for page, test in RUN_ELSEWHERE.items():
+        assert Path(page).name in (ROOT / test).read_text(encoding="utf-8"), f"{test} does not read {page}"
+
+
+def test_what_is_left_out_needs_a_cluster() -> None:
+    for page in all_pages():
+        for block in blocks(page):
+            if block.title == IN_THE_CLUSTER:
+                assert not block.text.startswith(("kcd-gen", "$ kcd-gen")), (page, block.line)
+                assert any(word in block.text for word in ("kubectl", "flux")), (page, block.line)
+
+
+def test_no_session_hides_in_a_block_of_another_language() -> None:
+    """A `$ kcd-gen` without a language would be run by nobody."""
+    for page in all_pages():
+        for block in blocks(page):
+            if not block.is_session:
+                assert "$ kcd-gen" not in block.text, (page, block.line)
+
+
+def page(text: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """A page of this text, for the tests of the tests."""
+    monkeypatch.setattr("tests.support.sessions.ROOT", tmp_path)
+    (tmp_path / "page.md").write_text(text)
+    (tmp_path / "here").mkdir()
+    return "page.md"
+
+
+def test_a_page_is_one_session(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    name = page(
+        '```yaml title="a/b.yaml"\nx: 1\n```\n'
+        "- in a list\n\n    ```console\n    $ cd a\n    $ cat b.yaml && false\n    x: 1\n"
+        "    $ echo $?\n    1\n    ```\n\n"
+        "```sh\nY=2\n```\n"
+        "```console\n$ cat <<END\n> $Y\n> END\n2\n$ echo one; echo two; echo three\n…\nt…ee\n```\n"
+        '```console title="in the cluster"\n$ kubectl get nothing\n```\n',
+        monkeypatch,
+        tmp_path,
+    )
+    assert run_page(name, tmp_path / "here") == 6
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "```console\n$ echo one\ntwo\n```\n",
+        "```console\n$ echo one\n```\n",
+        "```console\n$ true\none\n```\n",
+        "```sh\nfalse\n```\n",
+    ],
+)
+def test_a_page_that_shows_something_else_is_found(text: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    name = page(text, monkeypatch, tmp_path)
+    with pytest.raises(AssertionError, match=r"page\.md, the block in line 1"):
+        run_page(name, tmp_path / "here")
+
+
+def test_dots_stand_for_what_is_not_shown() -> None:
+    assert fits("sha256:abc\nmore\nend\n", "sha256:…\n…\nend\n")
+    assert fits("end\n", "…\nend\n")
+    assert not fits("sha256:abc\nother\n", "sha256:…\n")
+    assert not fits("a.c\n", "abc\n")
+
+
+def test_a_block_knows_what_it_is() -> None:
+    assert Block("yaml", "kcd-gen.yaml", "", 1).is_file
+    assert not Block("yaml", IN_THE_CLUSTER, "", 1).is_file
+    assert not Block("sh", IN_THE_CLUSTER, "", 1).is_session

@@ -1,0 +1,190 @@
+"""The site: `make docs` has built it strictly, and everything that leads to it from elsewhere arrives."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import click
+import pytest
+from markdown_it import MarkdownIt
+
+from kubocd_gen.cli import cli
+from kubocd_gen.editors.shipped import document_schema, kinds
+from tests.support.sessions import ROOT, all_pages
+
+HOME = "https://kubotal.github.io/kcd-gen/"
+# What a reader sees of a page's structure; `strong` and `em` because a mark that is not read stays as it is.
+STRUCTURE = ("h1", "h2", "h3", "h4", "ul", "ol", "li", "table", "tr", "pre", "blockquote", "img", "strong", "em")
+
+
+class _Tags(HTMLParser):
+    """The tags of a text, each with its attributes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+    def values(self, attribute: str) -> list[str]:
+        return [value for _, attributes in self.found if (value := attributes.get(attribute)) is not None]
+
+
+def built(site: Path) -> dict[str, str]:
+    """Every page of the site by its address below HOME."""
+    pages = {path.parent.relative_to(site).as_posix() + "/": path.read_text() for path in site.rglob("index.html")}
+    pages[""] = pages.pop("./")
+    return pages
+
+
+def article(text: str) -> str:
+    """What a page says, without what stands around it."""
+    return text[text.index("<article") : text.index("</article>")]
+
+
+def address(page: str) -> str:
+    """Where a page of the repository is on the site."""
+    return re.sub(r"(^|/)index\.md$|\.md$", lambda match: f"{match[1] or ''}" if match[1] is not None else "/", page)
+
+
+def pages_in_docs() -> list[str]:
+    return [page for page in all_pages() if page.startswith("docs/")]
+
+
+@pytest.mark.parametrize("page", [*pages_in_docs(), "CHANGELOG.md"])
+def test_a_page_reads_the_same_on_github_and_on_the_site(page: str, site: Path) -> None:
+    """GitHub reads lists and blocks in them by CommonMark, MkDocs by older rules; pages keep to what is common."""
+    there = built(site)[address(page.removeprefix("docs/").lower())]
+    here = MarkdownIt("gfm-like", {"linkify": False}).render((ROOT / page).read_text(encoding="utf-8"))
+    both = [Counter(tag for tag, _ in _Tags(text).found if tag in STRUCTURE) for text in (article(there), here)]
+    assert both[0] == both[1]
+
+
+def test_no_page_asks_another_host(site: Path) -> None:
+    for name, text in built(site).items():
+        for tag, attributes in _Tags(text).found:
+            source = attributes.get("src") or (attributes.get("href") if tag == "link" else None) or ""
+            where = urlsplit(urljoin(HOME + name, source))
+            assert where.scheme == "data" or where.netloc == urlsplit(HOME).netloc, (name, tag, source)
+
+
+def test_every_link_inside_arrives(site: Path) -> None:
+    """What MkDocs checks of Markdown, checked of what came of it: generated pages and the theme's links, too."""
+    pages = built(site)
+    anchors = {name: set(_Tags(text).values("id")) for name, text in pages.items()}
+    count = 0
+    for name, text in pages.items():
+        for tag, attributes in _Tags(text).found:
+            whole = urljoin(HOME + name, attributes.get("href") or "")
+            if tag != "a" or not whole.startswith(HOME):
+                continue
+            target, _, fragment = whole.removeprefix(HOME).partition("#")
+            count += 1
+            if target in pages:
+                assert fragment == "" or fragment in anchors[target], (name, whole)
+            else:
+                assert (site / target).is_file(), (name, whole)
+    assert count > 1000
+
+
+def test_links_to_the_repository_name_what_is_there(site: Path) -> None:
+    prefix = "https://github.com/kubotal/kcd-gen/"
+    for name, text in built(site).items():
+        for link in _Tags(text).values("href"):
+            if re.match(rf"{prefix}(blob|tree|edit)/main/", link):
+                assert (ROOT / link.removeprefix(prefix).split("/", 2)[2]).exists(), (name, link)
+
+
+def test_no_id_is_given_twice(site: Path) -> None:
+    for name, text in built(site).items():
+        ids = Counter(_Tags(article(text)).values("id"))
+        assert [one for one, times in ids.items() if times > 1] == [], name
+
+
+def test_schemas_are_where_their_ids_say(site: Path) -> None:
+    assert len(kinds()) > 10
+    for kind in kinds():
+        schema = document_schema(kind)
+        where = schema["$id"]
+        assert where.startswith(HOME)
+        assert json.loads((site / where.removeprefix(HOME)).read_text()) == schema
+
+
+def test_every_error_code_can_be_linked_to(site: Path) -> None:
+    ids = set(_Tags(built(site)["errors/"]).values("id"))
+    rows = re.findall(r"^\| (`.*?`) \|", (ROOT / "docs/errors.md").read_text(), re.MULTILINE)
+    codes = {code for row in rows for code in re.findall(r"`([a-z-]+)`", row)}
+    assert len(codes) > 100
+    assert codes <= ids
+
+
+def commands() -> Iterator[tuple[str, str, click.Command]]:
+    """Every command: its page, its words and itself."""
+    with click.Context(cli, info_name="kcd-gen") as context:
+        for name in cli.list_commands(context):
+            command = cli.get_command(context, name)
+            assert command is not None
+            yield name, f"kcd-gen {name}", command
+            if isinstance(command, click.Group):
+                for sub, inner in command.commands.items():
+                    yield name, f"kcd-gen {name} {sub}", inner
+
+
+def test_every_option_is_in_the_reference(site: Path) -> None:
+    pages = built(site)
+    count = 0
+    for page, words, command in commands():
+        text = pages[f"reference/commands/{page}/"]
+        assert words in text
+        ids = set(_Tags(text).values("id"))
+        for parameter in command.params:
+            if isinstance(parameter, click.Option) and parameter.envvar and not parameter.hidden:
+                count += 1
+                assert set(parameter.opts) <= ids, words
+                variables = [parameter.envvar] if isinstance(parameter.envvar, str) else parameter.envvar
+                assert all(f">{variable}</code>" in text for variable in variables), (words, parameter.opts)
+    assert count > 100
+
+
+@pytest.mark.parametrize(
+    ("page", "row"),
+    [
+        ("commands/serve", ["--port INTEGER", "KCD_GEN_PORT", "The default is 8080."]),
+        (
+            "files/project",
+            ["clusters[].repositoryURL", "string", 'is "http://kubocd-ctrl-controller-helm-repository.kubocd.svc"'],
+        ),
+    ],
+)
+def test_a_row_of_the_reference(page: str, row: list[str], site: Path) -> None:
+    text = built(site)[f"reference/{page}/"]
+    rows = [re.sub(r"<[^>]*>", "", line) for line in re.findall(r"<tr>(.*?)</tr>", text, re.DOTALL)]
+    assert any(all(word in line for word in row) for line in rows), rows
+
+
+def test_every_field_of_the_project_file_is_in_the_reference(site: Path) -> None:
+    schema = json.loads((ROOT / "schemas/kcd-gen/project-v1alpha1.json").read_text())["schema"]
+
+    def names(inner: dict[str, Any]) -> Iterator[str]:
+        for name, field in inner.get("properties", {}).items():
+            yield name
+            yield from names(field)
+            yield from names(field.get("items", {}))
+
+    ids = _Tags(built(site)["reference/files/project/"]).values("id")
+    assert set(names(schema)) <= {one.rpartition(".")[2].removesuffix("[]") for one in ids}
+
+
+def test_the_search_knows_the_pages(site: Path) -> None:
+    index = json.loads((site / "search/search_index.json").read_text())
+    places = {entry["location"].partition("#")[0] for entry in index["docs"]}
+    assert places == set(built(site))

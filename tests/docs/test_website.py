@@ -1,0 +1,101 @@
+"""How the site is made: where links lead, what can be linked to, and that a mistake stops the build."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from markdown import Markdown
+from markdown_it import MarkdownIt
+
+from tests.support.sessions import ROOT, all_pages
+from tests.support.site import build_site
+from website import schemas
+from website.hooks import COPIES, MADE
+from website.markdown_extension import HOME, SiteExtension
+from website.prose import prose
+
+BLOB = "https://github.com/kubotal/kcd-gen/blob/main"
+
+
+def read(page: str, text: str) -> str:
+    """The HTML of a page."""
+    extension = SiteExtension(ROOT, COPIES, MADE)
+    extension.page = page
+    return Markdown(extensions=["tables", extension]).convert(text)
+
+
+@pytest.mark.parametrize(
+    ("page", "link", "leads_to"),
+    [
+        ("diff.md", "lock.md#vendor", "lock.md#vendor"),
+        ("diff.md", "#secrets", "#secrets"),
+        ("diff.md", "https://fluxcd.io/x/../y", "https://fluxcd.io/x/../y"),
+        ("diff.md", "../schemas/kcd-gen/lock-v1alpha1.json", "schemas/kcd-gen/lock-v1alpha1.json"),
+        ("how-to/x.md", "../../schemas/kcd-gen/lock-v1alpha1.json", "../schemas/kcd-gen/lock-v1alpha1.json"),
+        ("diff.md", "../schemas/flux/helmrelease-v2.json", f"{BLOB}/schemas/flux/helmrelease-v2.json"),
+        ("how-to/x.md", "../diff.md", "../diff.md"),
+        ("how-to/x.md", "../../CHANGELOG.md#unreleased", "../changelog.md#unreleased"),
+        ("how-to/x.md", "../../LICENSE", f"{BLOB}/LICENSE"),
+        ("index.md", "../README.md#install", f"{BLOB}/README.md#install"),
+        ("index.md", "../templates", "https://github.com/kubotal/kcd-gen/tree/main/templates"),
+        ("changelog.md", "docs/diff.md#secrets", "diff.md#secrets"),
+        ("changelog.md", "LICENSE", f"{BLOB}/LICENSE"),
+        ("index.md", f"{HOME}reference/commands/", "reference/commands/index.md"),
+        ("how-to/x.md", f"{HOME}reference/commands/build/#--check", "../reference/commands/build.md#--check"),
+        ("how-to/x.md", f"{HOME}errors/#offline", "../errors.md#offline"),
+        ("tutorial.md", HOME, "index.md"),
+        ("index.md", "../nothing.md", "../nothing.md"),
+        ("index.md", "../../etc/passwd", "../../etc/passwd"),
+    ],
+)
+def test_links_lead_to_the_site_or_the_repository(page: str, link: str, leads_to: str) -> None:
+    assert f'href="{leads_to}"' in read(page, f"[a]({link})")
+
+
+@pytest.mark.parametrize("page", all_pages())
+def test_links_between_files_arrive_on_github_too(page: str) -> None:
+    text = MarkdownIt("gfm-like", {"linkify": False}).render((ROOT / page).read_text(encoding="utf-8"))
+    for link in re.findall(r'(?:href|src)="([^"]*)"', text):
+        path = link.partition("#")[0]
+        if path and ":" not in path:
+            assert ((ROOT / page).parent / path).exists(), link
+
+
+def test_names_in_tables_can_be_linked_to() -> None:
+    text = read(
+        "errors.md", "| code | meaning |\n|---|---|\n| `a-b`, `c` | `d` |\n\n| other | |\n|---|---|\n| `e` | |\n"
+    )
+    for name in ("a-b", "c"):
+        assert f'<a class="kcd-name" href="#{name}" id="{name}">' in text
+    assert 'id="d"' not in text
+    assert 'id="e"' not in text
+
+
+def test_texts_of_the_code_say_what_they_say() -> None:
+    assert prose("--force replaces *all*\n  of <DIR> or x--y; see `build --check *`") == (
+        r"`--force` replaces \*all\* of \<DIR> or x--y; see `build --check *`"
+    )
+
+
+def test_a_schema_without_a_page_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(schemas.PAGES, "lock")
+    with pytest.raises(ValueError, match="differ in: lock"):
+        schemas.schema_pages()
+
+
+def test_a_mistake_stops_the_build(tmp_path: Path) -> None:
+    for name in ("website", "schemas", "kubocd_gen", "CHANGELOG.md", "mkdocs.yml"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    (tmp_path / "docs/forgotten.md").write_text("# Forgotten\n")
+    with (tmp_path / "docs/limits.md").open("a") as page:
+        page.write(
+            "\n[a](nowhere.md) [b](lock.md#no-anchor) [c](/lock/) [d](errors.md#no-code) [e](../no/file) [f](nothing)\n"
+        )
+    done = build_site(tmp_path, tmp_path / "site")
+    assert done.returncode == 1
+    for mistake in ("forgotten.md", "nowhere.md", "#no-anchor", "/lock/", "#no-code", "../no/file", "'nothing'"):
+        assert mistake in done.stderr

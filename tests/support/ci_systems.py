@@ -1,0 +1,131 @@
+"""What CI systems do with the files that kcd-gen ships for them: fill in, and run the scripts with bash.
+
+Only the installation is left out: the environment of the tests stands where it would have installed kcd-gen.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+COMPONENT = ROOT / "templates/kcd-gen/template.yml"
+JENKINSFILE = ROOT / "templates/ci/Jenkinsfile"
+TASK = ROOT / "templates/ci/tekton-task.yaml"
+ACTION: dict[str, Any] = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
+_INSTALLATION = re.compile(r"^venv=.*\npython3 -m venv .*\n\"\$venv/bin/python\" -m pip install .*\n", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """A script's end, and what its log shows."""
+
+    exit: int
+    log: str
+
+
+def run_bash(script: str, directory: Path, environment: Mapping[str, str], *arguments: str) -> Ran:
+    """Run a script as runners do, in an environment that has nothing of ours."""
+    home = {"HOME": str(directory), "PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
+    done = subprocess.run(
+        ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", "-c", script, "bash", *arguments],
+        cwd=directory,
+        env={**home, "XDG_CACHE_HOME": f"{directory}/.cache", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=120,
+    )
+    return Ran(done.returncode, done.stdout.decode("utf-8", "replace"))
+
+
+def installed(script: str) -> str:
+    """The script with kcd-gen installed already."""
+    replaced, count = _INSTALLATION.subn(f"venv={sys.prefix}\n", script)
+    assert count == 1
+    return replaced
+
+
+@dataclass
+class GitHubJob:
+    """A job with one step, the action. `expressions` are what `${{ … }}` stands for, beside inputs."""
+
+    workspace: Path
+    temp: Path
+    expressions: Mapping[str, str] = field(default_factory=dict)
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    api: str = "http://127.0.0.1:9"  # nobody answers
+
+    def run(self) -> tuple[int, dict[str, Ran]]:
+        """The action's exit code, and what each of its own steps did, by its last word."""
+        (self.temp / "kcd-gen").mkdir(parents=True)
+        (self.temp / "kcd-gen/venv").symlink_to(sys.prefix)
+        ran, code = {}, 0
+        for step in ACTION["runs"]["steps"]:
+            if "run" not in step or step.get("id") == "install":
+                continue
+            environment = {name: self._filled(value) for name, value in step["env"].items()}
+            directory = self.workspace / self._filled(step["working-directory"])
+            done = run_bash(step["run"], directory, {**self._runner(), **environment})
+            ran[step["run"].split()[-1]] = done
+            code = code or done.exit
+        return code, ran
+
+    @property
+    def summary(self) -> str:
+        return (self.temp / "summary").read_text(encoding="utf-8")
+
+    def _runner(self) -> dict[str, str]:
+        return {
+            "CI": "true",
+            "GITHUB_ACTIONS": "true",
+            "GITHUB_ACTION_PATH": str(ROOT),
+            "GITHUB_API_URL": self.api,
+            "GITHUB_OUTPUT": str(self.temp / "output"),
+            "GITHUB_PATH": str(self.temp / "path"),
+            "GITHUB_REPOSITORY": "acme/platform",
+            "GITHUB_STEP_SUMMARY": str(self.temp / "summary"),
+            "GITHUB_WORKSPACE": str(self.workspace),
+            "RUNNER_TEMP": str(self.temp),
+        }
+
+    def _filled(self, text: str) -> str:
+        known = {"runner.temp": str(self.temp), "github.token": "s3cret", **self.expressions}
+        for name, declared in ACTION["inputs"].items():
+            value = self.inputs.get(name, declared["default"])
+            known[f"inputs.{name}"] = known[value[4:-3]] if value.startswith("${{") else value
+
+        def found(match: re.Match[str]) -> str:
+            names = [name.strip() for name in match[1].split("||")]
+            return next((known[name] for name in names if known.get(name)), "")
+
+        return re.sub(r"\$\{\{ (.*?) \}\}", found, text)
+
+
+def component(**inputs: str) -> dict[str, Any]:
+    """The component as GitLab includes it, with its inputs (`_` for `-`) filled in."""
+    head, body = COMPONENT.read_text(encoding="utf-8").split("\n---\n")
+    values = {name: str(one["default"]) for name, one in yaml.safe_load(head)["spec"]["inputs"].items()}
+    values |= {name.replace("_", "-"): value for name, value in inputs.items()}
+    filled: dict[str, Any] = yaml.safe_load(
+        re.sub(r"\$\[\[ inputs\.([\w-]+) \]\]", lambda match: values[match[1]], body)
+    )
+    return filled
+
+
+def run_component(project: Path, environment: Mapping[str, str], **inputs: str) -> Ran:
+    """Run the component's job in a checkout."""
+    (job,) = component(**inputs).values()
+    (script,) = job["script"]
+    predefined = {"CI": "true", "GITLAB_CI": "true", "CI_PROJECT_DIR": str(project), **environment}
+    declared = {
+        name: re.sub(r"\$(\w+)", lambda match: predefined[match[1]], value) for name, value in job["variables"].items()
+    }
+    return run_bash(installed(script), project, {**declared, **predefined})

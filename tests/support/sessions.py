@@ -1,0 +1,216 @@
+"""Pages of the documentation, run: their files are written, their commands typed into a shell, the output compared.
+
+What a page shows is one session from its top to its end, in one folder:
+
+- a block of any language with `title="PATH"` is a file, which is written;
+- a `console` block is typed line by line (`> ` goes on with the line before, as in a shell), and what comes is compared
+  with what stands below each line. `…` stands for anything in a line, a line `…` for any lines;
+- what stands above a line `^C` is waited for, and then the command is ended;
+- a `sh` block is typed as a whole, and has to succeed; what it prints is not on the page;
+- a block with `title="in the cluster"` needs one, and is left out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from markdown_it import MarkdownIt
+
+ROOT = Path(__file__).resolve().parents[2]
+IN_THE_CLUSTER = "in the cluster"
+_SHELLS = ("console", "sh", "bash", "shell")
+_PATIENCE = 120.0  # seconds for one command, on the busiest of machines
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A fenced block: its language, its title (or ""), its text, and the line of the page on which it begins."""
+
+    language: str
+    title: str
+    text: str
+    line: int
+
+    @property
+    def is_session(self) -> bool:
+        """Whether it holds commands that can be run here."""
+        return self.language in _SHELLS and not self.title
+
+    @property
+    def is_file(self) -> bool:
+        return self.title not in ("", IN_THE_CLUSTER)
+
+
+def all_pages() -> list[str]:
+    """The pages that people read, by their paths in the repository."""
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
+    return sorted(path.relative_to(ROOT).as_posix() for path in pages if path.exists())
+
+
+def blocks(page: str) -> list[Block]:
+    """The fenced blocks of a page, those in lists too, in order."""
+    found = []
+    for token in MarkdownIt("gfm-like", {"linkify": False}).parse((ROOT / page).read_text(encoding="utf-8")):
+        if token.type == "fence":
+            assert token.map is not None
+            language, _, attributes = token.info.strip().partition(" ")
+            title = re.search(r'title="([^"]*)"', attributes)
+            found.append(Block(language, title[1] if title else "", token.content, token.map[0] + 1))
+    return found
+
+
+def steps(block: Block) -> Iterator[tuple[str, str]]:
+    """The commands of a `console` block, each with what stands below it."""
+    command, printed = "", ""
+    for line in block.text.splitlines(keepends=True):
+        if line.startswith("$ "):
+            if command:
+                yield command, printed
+            command, printed = line[2:], ""
+        elif line.startswith("> ") and not printed:
+            command += line[2:]
+        else:
+            printed += line
+    assert command, f"a console block begins with a prompt: {block.text}"
+    yield command, printed
+
+
+def fits(printed: str, shown: str) -> bool:
+    """Whether a page shows what was printed."""
+    pattern = "".join(
+        "(?:.*\n)*" if line == "…\n" else ".*".join(map(re.escape, line.split("…"))) for line in shown.splitlines(True)
+    )
+    return re.fullmatch(pattern, printed) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What a page needs besides its folder: variables, and words in place of its own, a port for instance."""
+
+    environment: Mapping[str, str] = field(default_factory=dict)
+    instead: Mapping[str, str] = field(default_factory=dict)
+
+
+def run_page(page: str, folder: Path, stage: Stage | None = None) -> int:
+    """Run a page in `folder`. Returns how many commands were run; raises AssertionError with what differs."""
+    stage = stage or Stage()
+    count = 0
+    with _shell(folder, stage.environment) as shell:
+        for block in blocks(page):
+            text = block.text
+            for old, new in stage.instead.items():
+                text = text.replace(old, new)
+            block = replace(block, text=text)
+            where = f"{page}, the block in line {block.line}"
+            if block.is_file:
+                path = (folder / block.title).resolve()
+                assert path.is_relative_to(folder.resolve()), where
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text, encoding="utf-8")
+            elif block.is_session and block.language == "console":
+                for command, shown in steps(block):
+                    if shown.endswith("^C\n"):
+                        shown = shown.removesuffix("^C\n")
+                        printed = shell.wait_for(command, shown)
+                    else:
+                        printed, _ = shell.type(command)
+                    assert fits(printed, shown), f"{where}:\n$ {command}{printed}--- is not\n{shown}"
+                    count += 1
+            elif block.is_session:
+                printed, status = shell.type(text)
+                assert status == 0, f"{where}:\n{text}--- ends with {status}\n{printed}"
+                count += 1
+    return count
+
+
+class _Shell:
+    """A bash that remembers where it is. Both of its streams are one, as in a terminal."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdin is not None and process.stdout is not None
+        self._in, self._out = process.stdin, process.stdout
+        self._count = 0
+
+    def type(self, command: str) -> tuple[str, int]:
+        """What a command, or several, print, and the exit status."""
+        self._count += 1
+        end = f"--- end of command {self._count}, with "
+        text = command if command.endswith("\n") else command + "\n"
+        self._write(f"{text}{{ _s=$?; printf '%s\\n' \"{end}$_s\"; (exit $_s); }}\n")
+        ended = re.compile(rf"{re.escape(end)}(\d+)\n")
+        read = self._read(lambda read: ended.search(read) is not None)
+        found = ended.search(read)
+        assert found, f"the command does not end:\n{command}\n{read}"
+        return read[: found.start()], int(found[1])
+
+    def wait_for(self, command: str, shown: str) -> str:
+        """What a command prints that goes on until it is ended, which happens once it has printed what is shown."""
+        self._write(f"{command.rstrip()} &\n")
+        printed = self._read(lambda read: fits(read, shown))
+        self.type("kill $!; wait $!")
+        return printed
+
+    def _write(self, text: str) -> None:
+        self._in.write(text.encode())
+        self._in.flush()
+
+    def _read(self, enough: Callable[[str], bool]) -> str:
+        read = b""
+        deadline = time.monotonic() + _PATIENCE
+        while not enough(read.decode(errors="replace")):
+            ready, _, _ = select.select([self._out], [], [], max(0.0, deadline - time.monotonic()))
+            if not (data := os.read(self._out.fileno(), 1 << 16) if ready else b""):
+                break
+            read += data
+        return read.decode(errors="replace")
+
+
+@contextlib.contextmanager
+def _shell(folder: Path, environment: Mapping[str, str]) -> Iterator[_Shell]:
+    """A bash in `folder`, with this kcd-gen, without the configuration of who runs the tests."""
+    binaries = folder.parent / f"{folder.name}-bin"
+    binaries.mkdir()
+    (binaries / "kcd-gen").symlink_to(Path(sys.executable).parent / "kcd-gen")
+    home = folder.parent / f"{folder.name}-home"
+    home.mkdir()
+    (home / ".gitconfig").write_text("[init]\ndefaultBranch = main\n", encoding="utf-8")
+    person = {"NAME": "A", "EMAIL": "a@example.com", "DATE": "2025-01-01T00:00:00Z"}
+    variables = {
+        "PATH": f"{binaries}:{os.environ['PATH']}",
+        "HOME": str(home),
+        "LANG": "C.UTF-8",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        **{f"GIT_{who}_{key}": value for who in ("AUTHOR", "COMMITTER") for key, value in person.items()},
+        **environment,
+    }
+    bash = shutil.which("bash")
+    assert bash is not None, "these tests need bash"
+    process = subprocess.Popen(
+        [bash, "--norc", "--noprofile"],
+        cwd=folder,
+        env=variables,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    try:
+        yield _Shell(process)
+    finally:
+        assert process.stdin is not None and process.stdout is not None
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)  # the shell, and whatever it has left running
+        process.stdin.close()
+        process.stdout.close()
+        process.wait(10)

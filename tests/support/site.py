@@ -1,0 +1,26 @@
+"""The documentation site, built by the command of the Makefile."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.support.sessions import ROOT
+
+
+def build_site(checkout: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    """What `make docs` does in a checkout, into another folder than its own."""
+    (line,) = re.findall(
+        r"^docs:.*\n\tNO_MKDOCS_2_WARNING=1 \$\(bin\)/python (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE
+    )
+    return subprocess.run(
+        [sys.executable, *shlex.split(line), "--site-dir", str(folder)],
+        cwd=checkout,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+    )
