@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kubocd_gen import __version__
+from kubocd_gen.packages.lock import LOCK_FILE
+from kubocd_gen.project import PROJECT_FILE
 from kubocd_gen.scaffolding.files import Addition, ScaffoldFile, present
 from kubocd_gen.scaffolding.hosting import GITHUB_WORKFLOWS, GITLAB_FILE, CiSystem
 from kubocd_gen.scaffolding.templates import scaffolds
@@ -20,29 +22,29 @@ _GITLAB_HEADING = (
 )
 
 
-def hook(root: Path, project: str | None) -> ScaffoldFile | Addition:
-    """pre-commit's configuration with kcd-gen's hook. `project` is the project file's path where it is not at `root`.
+def hook(root: Path, folder: str) -> ScaffoldFile | Addition:
+    """pre-commit's configuration with kcd-gen's hook. `folder` is the project's, relative to `root`, or empty.
 
     Raises KcdError `unusable-file`, as the others here do.
     """
-    return _with_item(root / HOOKS_FILE, root, "repos", _rendered("pre-commit-item", project), _HOOKS_HEADING)
+    return _with_item(root / HOOKS_FILE, root, "repos", _rendered("pre-commit-item", folder), _HOOKS_HEADING)
 
 
-def ci_file(ci: CiSystem, root: Path, project: str | None, branches: tuple[str, ...]) -> ScaffoldFile | Addition:
+def ci_file(ci: CiSystem, root: Path, folder: str, branches: tuple[str, ...]) -> ScaffoldFile | Addition:
     """The CI's file that runs kcd-gen; where another of its files does that already, this one."""
     if ci == "gitlab":
-        return _with_item(root / GITLAB_FILE, root, "include", _rendered("gitlab-item", project), _GITLAB_HEADING)
+        return _with_item(root / GITLAB_FILE, root, "include", _rendered("gitlab-item", folder), _GITLAB_HEADING)
     path = root / GITHUB_WORKFLOWS / "kcd-gen.yaml"
     for other in _other_workflows(path):
         if (data := _small_file(other)) and _names_us(data.decode("utf-8", "replace")):
             return ScaffoldFile(other, data, data)
-    text = _rendered("github", project, branches)
+    text = _rendered("github", folder, branches)
     return ScaffoldFile(path, text.encode(), present(path, root))
 
 
-def _rendered(name: str, project: str | None, branches: tuple[str, ...] = ()) -> str:
+def _rendered(name: str, folder: str, branches: tuple[str, ...] = ()) -> str:
     template = scaffolds("init").get_template(f"{name}.yaml.j2")
-    return template.render(version=__version__, project=project, branches=branches)
+    return template.render(version=__version__, folder=folder, project=PROJECT_FILE, lock=LOCK_FILE, branches=branches)
 
 
 def _with_item(path: Path, root: Path, key: str, item: str, heading: str) -> ScaffoldFile | Addition:

@@ -82,13 +82,12 @@ def plan_repository(directory: Path, wish: RepositoryWish, findings: Findings) -
     if (paths := _paths(project, root, findings)) is None:
         return None
     folder, outputs = paths
-    file = f"{folder}/{PROJECT_FILE}" if folder else None
     sources = list(dict.fromkeys(source for cluster in project.clusters for source in cluster.sources))
     parts: list[ScaffoldFile | Addition] = []
     makers: tuple[Callable[[], Iterable[ScaffoldFile | Addition]], ...] = (
         lambda: _of_project(directory, project, root, is_new=contents is not None),
-        lambda: [hook(root, file)],
-        lambda: [ci_file(ci, root, file, hosting.branches)] if ci else [],
+        lambda: [hook(root, folder)],
+        lambda: [ci_file(ci, root, folder, hosting.branches)] if ci else [],
         lambda: [pattern_file(root, attributes.NAME, _attribute_lines(project, root), attributes.HEADING)],
         lambda: [] if _ignored(hosting, f"{EDITOR_FOLDER}/settings.json") else editor_files(root, folder, sources),
     )

@@ -416,7 +416,11 @@ def test_a_project_in_a_folder_is_named_to_hook_and_ci(checkout: Repository) -> 
     assert kcd_gen(*entry, *hook["hooks"][0]["args"], directory=checkout.root).exit == 0
     check_workflow(checkout)
     (workflow,) = checkout.documents(WORKFLOW)
-    assert workflow["jobs"]["kcd-gen"]["steps"][1]["env"] == {"KCD_GEN_PROJECT": "platform/kcd-gen.yaml"}
+    assert workflow["jobs"]["kcd-gen"]["steps"][1]["with"] == {"working-directory": "platform"}
+    assert checkout.init("--ci", "gitlab", folder="platform").exit == 0
+    check_pipeline(checkout)
+    (component,) = checkout.documents(PIPELINE)[0]["include"]
+    assert component["inputs"] == {"working-directory": "platform", "lock": "platform/kcd-gen.lock"}
     assert "/platform/deploy/prod/flux/** -text" in checkout.read(".gitattributes")
     assert "./platform/kcd-gen.schema.json" in checkout.read(".vscode/settings.json")
     assert "another project in platform" in checkout.init("--dry-run").out
