@@ -16,6 +16,7 @@ from kubocd_gen.processes import interruptible
 _COMMANDS = {
     "build": "Compile Releases into Flux resources and static Helm repositories.",
     "cache": "See and clear the cache of fetched packages.",
+    "completion": "Print the script for completion in bash, zsh or fish.",
     "diff": "Show what a change does, resource by resource.",
     "dump": "Show what is inside a package image, or take it out.",
     "image": "Make the image of the server of the charts.",
@@ -84,6 +85,10 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # whatever can't be said in the terminal's encoding is escaped
             stream.reconfigure(errors="backslashreplace")
+    if "_KCD_GEN_COMPLETE" in os.environ:
+        from kubocd_gen.cli.completing import add_shells
+
+        add_shells()
     try:
         with interruptible():
             sys.exit(cli(prog_name="kcd-gen", standalone_mode=False) or 0)
