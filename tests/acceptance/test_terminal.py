@@ -95,7 +95,9 @@ def test_a_terminal_gets_colours_and_a_pipe_the_same_text(broken: Workspace) -> 
     ],
 )
 def test_colours_are_left_out(flags: list[str], environment: dict[str, str], broken: Workspace) -> None:
-    assert "\x1b" not in on_terminal(*BUILD, "--no-progress", *flags, directory=broken.root, **environment)
+    arguments = [*BUILD, "--no-progress", *flags]
+    seen = on_terminal(*arguments, directory=broken.root, **environment)  # type: ignore[arg-type]
+    assert "\x1b" not in seen
 
 
 def test_colours_are_forced_and_an_empty_variable_says_nothing(broken: Workspace) -> None:
