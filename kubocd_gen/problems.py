@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,21 +47,29 @@ def distinct_problems(diagnostics: Sequence[Diagnostic]) -> list[Problem]:
     ]
 
 
-def diagnostic_lines(diagnostics: Sequence[Diagnostic], *, name_clusters: bool = False) -> Iterator[str]:
+def _plain(style: str, text: str) -> str:
+    return text
+
+
+def diagnostic_lines(
+    diagnostics: Sequence[Diagnostic], *, name_clusters: bool = False, paint: Callable[[str, str], str] = _plain
+) -> Iterator[str]:
     """Problem by problem: the place, what is wrong, the way out. What stops several Releases is one problem.
 
-    With `name_clusters` each says in which clusters it was met.
+    With `name_clusters` each says in which clusters it was met. `paint` gets a style and the text to be shown in it.
     """
     for problem in distinct_problems(diagnostics):
         diagnostic = problem.diagnostic
-        place = f"{diagnostic.position}: " if diagnostic.position else ""
-        yield printable(f"{place}{diagnostic.severity}[{diagnostic.code}]: {diagnostic.message}")
+        place = paint("place", printable(f"{diagnostic.position}:")) + " " if diagnostic.position else ""
+        kind = paint(diagnostic.severity, diagnostic.severity)
+        yield f"{place}{kind}[{paint('code', printable(diagnostic.code))}]: {printable(diagnostic.message)}"
         for more in (diagnostic.hint, problem.stops):
             if more:
-                yield printable(f"    {more}")
+                yield paint("hint", printable(f"    {more}"))
         if problem.clusters and name_clusters:
             clusters = problem.clusters
-            yield printable(f"    in the cluster{'' if len(clusters) == 1 else 's'} {', '.join(clusters)}")
+            told = f"    in the cluster{'' if len(clusters) == 1 else 's'} {', '.join(clusters)}"
+            yield paint("hint", printable(told))
 
 
 def _reading_order(diagnostic: Diagnostic) -> tuple[Any, ...]:

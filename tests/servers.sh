@@ -7,7 +7,7 @@ PATH=$PATH:/usr/sbin:/sbin  # where Debian has nginx, and not every user looks
 missing=()
 for needed in docker-registry:docker-registry skopeo:skopeo htpasswd:apache2-utils openssl:openssl nginx:nginx-light \
   buildah:buildah crun:crun newuidmap:uidmap chromium:chromium rclone:rclone jq:jq node:nodejs npm:npm \
-  shellcheck:shellcheck; do
+  shellcheck:shellcheck zsh:zsh fish:fish; do
   command -v "${needed%%:*}" >/dev/null || missing+=("${needed##*:}")
 done
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import os
 import sys
 from importlib import import_module
@@ -15,6 +16,7 @@ from kubocd_gen.processes import interruptible
 _COMMANDS = {
     "build": "Compile Releases into Flux resources and static Helm repositories.",
     "cache": "See and clear the cache of fetched packages.",
+    "completion": "Print the script for completion in bash, zsh or fish.",
     "diff": "Show what a change does, resource by resource.",
     "dump": "Show what is inside a package image, or take it out.",
     "image": "Make the image of the server of the charts.",
@@ -40,8 +42,10 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
+        from kubocd_gen.cli.colours import with_color_option
+
         command: click.Command = getattr(import_module(f"kubocd_gen.cli.{cmd_name}"), cmd_name)
-        return command
+        return with_color_option(command)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -80,6 +84,13 @@ def main() -> None:
     """
     # A run is short and leaves few cycles behind; at Python's default of 700 objects the collector takes a tenth of it.
     gc.set_threshold(100_000)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # whatever can't be said in the terminal's encoding is escaped
+            stream.reconfigure(errors="backslashreplace")
+    if "_KCD_GEN_COMPLETE" in os.environ:
+        from kubocd_gen.cli.completing import add_shells
+
+        add_shells()
     try:
         with interruptible():
             sys.exit(cli(prog_name="kcd-gen", standalone_mode=False) or 0)

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from kubocd_gen.cli.colours import echo, paint_difference
 from kubocd_gen.cli.compiling import tools
 from kubocd_gen.cli.options import (
     ci_format_option,
@@ -94,7 +95,7 @@ def build(**given: Any) -> int:
     elif not given["quiet"]:
         lines = text_report(built, verbose=given["verbose"], written=not (given["check"] or given["dry_run"]))
     for line in lines:
-        click.echo(line)
+        echo(line)
     if given["format_"] == "github":  # has said it all, and a runner shows both streams
         code = exit_code(problems)
     else:
@@ -119,7 +120,8 @@ def _drift(built: Sequence[Built], *, full: bool, quiet: bool) -> Iterator[str]:
             continue
         changes = one.drift
         if not quiet:
-            yield from map(printable, drift_lines(changes, folder, full=full))
+            for line in drift_lines(changes, folder, full=full):
+                yield paint_difference(printable(line))
         said = [drift_summary(changes)] if changes else []
         if is_interrupted(Tree(one.cluster.output)):
             said.append("an earlier build was interrupted")

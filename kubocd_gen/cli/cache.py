@@ -39,7 +39,11 @@ def cache() -> None:
 @cache.command("dir")
 @_cache_dir
 def dir_(folder: Path | None) -> int:
-    """Print the folder, which need not exist yet."""
+    """Print the folder, which need not exist yet.
+
+    \b
+    du -sh "$(kcd-gen cache dir)"
+    """
     click.echo(str(cache_folder(os.environ, folder)))
     return 0
 
@@ -47,7 +51,11 @@ def dir_(folder: Path | None) -> int:
 @cache.command("list")
 @_cache_dir
 def list_(folder: Path | None) -> int:
-    """List what is there: digest, size, last use, and the name of a package's manifest."""
+    """List what is there: digest, size, last use, and the name of a package's manifest.
+
+    \b
+    kcd-gen cache list
+    """
     try:
         blobs = list(_cache(folder).blobs())
     except KcdError as error:
@@ -64,7 +72,12 @@ def list_(folder: Path | None) -> int:
 @_cache_dir
 @option("--unused-for", default="30d", metavar="AGE", help="Remove what was not read for so long: 12h, 30d, 4w, 0d.")
 def prune(folder: Path | None, unused_for: str) -> int:
-    """Remove what has not been used for a while."""
+    """Remove what has not been used for a while.
+
+    \b
+    kcd-gen cache prune                   # what was not read for 30 days
+    kcd-gen cache prune --unused-for 0d   # everything
+    """
     age = _AGE.fullmatch(unused_for)
     if age is None:
         raise click.BadParameter(f"'{unused_for}' is not an age such as 12h, 30d or 4w", param_hint="--unused-for")
@@ -79,7 +92,11 @@ def prune(folder: Path | None, unused_for: str) -> int:
 @cache.command("verify")
 @_cache_dir
 def verify(folder: Path | None) -> int:
-    """Read everything and remove what is damaged; exit 1 if anything was."""
+    """Read everything and remove what is damaged; exit 1 if anything was.
+
+    \b
+    kcd-gen cache verify
+    """
     try:
         damaged = _cache(folder).damaged()
     except KcdError as error:

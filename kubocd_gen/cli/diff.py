@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from kubocd_gen.cli.colours import echo, paint_signed
 from kubocd_gen.cli.options import (
     flags_of,
     jobs_option,
@@ -74,7 +75,7 @@ def diff(**given: Any) -> int:
     problems = [*findings, *compared.diagnostics]
     seen = view(compared.comparison) if compared.comparison else None
     if text := _printed(given, seen, problems):
-        click.echo(text, nl=not text.endswith("\n"))
+        echo(text.removesuffix("\n"))
     code = say_problems(problems, quiet=given["quiet"])
     differs = compared.comparison is not None and bool(compared.comparison.releases)
     return code or (DIFFERENCE if given["exit_code"] and differs else 0)
@@ -91,7 +92,7 @@ def _printed(given: Mapping[str, Any], seen: View | None, problems: list[Diagnos
         case "html":
             return page(seen)
         case _:
-            return "\n".join(text_lines(seen))
+            return "\n".join(map(paint_signed, text_lines(seen)))
 
 
 def _compare(given: Mapping[str, Any]) -> Compared:

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kubocd_gen.cli.options import ca_file_option, cache_option, format_option, limit_option, option, progress_option
+from kubocd_gen.cli.options import (
+    ca_file_option,
+    cache_option,
+    format_option,
+    limit_option,
+    offered,
+    option,
+    progress_option,
+)
 from kubocd_gen.cli.problems import say_problems
 from kubocd_gen.cli.progress import progress
 from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors, printable
@@ -41,7 +49,7 @@ class Named:
 
 
 @click.command()
-@click.argument("package", metavar="IMAGE|FILE")
+@click.argument("package", metavar="IMAGE|FILE", shell_complete=offered("images"))
 @option(
     "--output",
     type=click.Path(path_type=Path),

@@ -15,6 +15,7 @@ from kubocd_gen.cli.options import (
     flags_of,
     format_option,
     jobs_option,
+    offered,
     option,
     progress_option,
     project_options,
@@ -45,7 +46,7 @@ DRIFT = 3
 
 
 @click.command()
-@click.argument("references", nargs=-1, metavar="[REF]...")
+@click.argument("references", nargs=-1, metavar="[REF]...", shell_complete=offered("images"))
 @project_options
 @option("--update", is_flag=True, help="Move the tags named REF, or all, to what they stand for now.")
 @option("--check", is_flag=True, help="Write nothing; exit 3 where this command would write.")

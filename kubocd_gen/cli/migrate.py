@@ -41,7 +41,11 @@ _KUBOCD_NAMESPACE = "kubocd"
 
 @click.group()
 def migrate() -> None:
-    """Go from KuboCD's controller to Flux and kcd-gen, without installing anything anew."""
+    """Go from KuboCD's controller to Flux and kcd-gen, without installing anything anew.
+
+    \b
+    kcd-gen migrate check dump.yaml
+    """
 
 
 @migrate.command("check")

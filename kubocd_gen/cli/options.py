@@ -79,6 +79,21 @@ def _reports(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
     return reports
 
 
+def offered(what: str) -> Callable[[click.Context, click.Parameter, str], list[Any]]:
+    """The `shell_complete` of a flag or argument that names `clusters`, `releases` or `images` of the project."""
+
+    def offer(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        from kubocd_gen.cli import completing  # is for Tab alone
+
+        return completing.offering(getattr(completing, what))(ctx, param, incomplete)
+
+    return offer
+
+
+def _offered_limits(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    return [f"{name}=" for name in NAMES if name.startswith(incomplete)]
+
+
 _REPORTS = ("sarif", "gitlab", "junit")
 _FOLDER = click.Path(path_type=Path)
 
@@ -94,6 +109,7 @@ limit_option = option(
     multiple=True,
     metavar="NAME=SIZE",
     callback=_limits,
+    shell_complete=_offered_limits,
     help=f"Move a guard against hostile packages, as in layer=512MiB; repeatable. There are: {', '.join(NAMES)}.",
 )
 cache_option = option("--cache-dir", "cache", type=_FOLDER, metavar="DIR", help="Where fetched packages are kept.")
@@ -110,7 +126,14 @@ _PROJECT_OPTIONS = (
         help="A file, directory or glob; repeatable.",
     ),
     _OUTPUT,
-    option("--cluster", "clusters", multiple=True, metavar="NAME", help="Only this cluster; repeatable."),
+    option(
+        "--cluster",
+        "clusters",
+        multiple=True,
+        metavar="NAME",
+        shell_complete=offered("clusters"),
+        help="Only this cluster; repeatable.",
+    ),
     option("--vendor", type=_FOLDER, metavar="DIR", help="An OCI image layout with package images."),
     option("--namespace", metavar="NS", help="The namespace of Releases and Contexts that name none."),
     option("--kubocd-namespace", metavar="NS", help="The namespace of Config resources."),
@@ -150,6 +173,7 @@ def writing_options(function: Function) -> Function:
         "--allow-protected-removal",
         multiple=True,
         metavar="NAME",
+        shell_complete=offered("releases"),
         help="Let this protected Release vanish from the output; repeatable.",
     )
     going = option("--keep-going", is_flag=True, help="Write the Releases that compile, though others fail.")

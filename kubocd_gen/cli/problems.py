@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import click
-
+from kubocd_gen.cli.colours import echo, paint
 from kubocd_gen.diagnostics import Diagnostic
 from kubocd_gen.problems import diagnostic_lines, exit_code
 
@@ -14,6 +13,6 @@ def say_problems(problems: Iterable[Diagnostic], *, quiet: bool = False, name_cl
     """Print the problems, with `quiet` only errors. Returns the exit code, 0 without errors."""
     found = list(problems)
     shown = [one for one in found if one.severity == "error" or not quiet]
-    for line in diagnostic_lines(shown, name_clusters=name_clusters):
-        click.echo(line, err=True)
+    for line in diagnostic_lines(shown, name_clusters=name_clusters, paint=paint):
+        echo(line, err=True)
     return exit_code(found)

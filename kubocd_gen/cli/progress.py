@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
+from unicodedata import combining, east_asian_width
 
 from kubocd_gen.diagnostics import printable
 
@@ -25,7 +26,7 @@ class Progress:
             return
         with self._mutex:
             width = shutil.get_terminal_size().columns - 1
-            sys.stderr.write(f"\r{printable(line)[:width]}\x1b[K")
+            sys.stderr.write(f"\r{fitting(printable(line), width)}\x1b[K")
             sys.stderr.flush()
             self._visible = True
 
@@ -37,6 +38,16 @@ class Progress:
                 sys.stderr.write("\r\x1b[K")
                 sys.stderr.flush()
                 self._visible = False
+
+
+def fitting(text: str, columns: int) -> str:
+    """As much of `text` as a terminal shows in so many columns: wide characters take two, combining ones none."""
+    for index, character in enumerate(text):
+        if not combining(character):
+            columns -= 2 if east_asian_width(character) in "WF" else 1
+        if columns < 0:
+            return text[:index]
+    return text
 
 
 @contextmanager

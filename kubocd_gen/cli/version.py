@@ -17,7 +17,12 @@ from kubocd_gen.helm.binary import find_helm, helm_version
 @option("--helm", metavar="PATH", help="The helm binary to ask.")
 @option("--format", "format_", type=click.Choice(["text", "json"]), default="text", help="What to print.")
 def version(helm: str | None, format_: str) -> int:
-    """Say which kcd-gen, Python and helm are in use."""
+    """Say which kcd-gen, Python and helm are in use.
+
+    \b
+    kcd-gen version
+    kcd-gen version --format json
+    """
     found: dict[str, str | None] = {"kcd-gen": __version__, "python": platform.python_version()}
     problem = None
     try:

@@ -57,6 +57,8 @@ def kcd_gen(*arguments: str, directory: Path, environment: Mapping[str, str] | N
     """Run the console script's own function in `directory`, without the cost of another Python."""
     out, err = io.StringIO(), io.StringIO()
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("KCD_", "HELM_"))}
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        clean.pop(name, None)
     clean["XDG_CACHE_HOME"] = str(directory / ".cache")  # never the user's
     code: object = None
     with (

@@ -1,0 +1,85 @@
+"""Colours of what is printed. They decide nothing: without them every text is the same, byte for byte.
+
+Text is made `printable` before it is painted, so that no source can colour, move or clear anything. Whether paint
+reaches the reader is decided here, once, and carried by click: `echo` takes it off again where nobody wants it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+import click
+
+from kubocd_gen.cli.options import option
+
+_STYLES: dict[str, dict[str, object]] = {
+    "place": {"bold": True},
+    "code": {"bold": True},
+    "error": {"fg": "red", "bold": True},
+    "warning": {"fg": "yellow", "bold": True},
+    "note": {"fg": "cyan", "bold": True},
+    "hint": {"fg": "cyan"},
+    "added": {"fg": "green"},
+    "removed": {"fg": "red"},
+    "changed": {"fg": "yellow"},
+    "head": {"bold": True},
+}
+
+
+def wanted(environment: Mapping[str, str]) -> bool | None:
+    """Whether the environment wants colours: never, always, or (None) where a terminal reads them.
+
+    https://no-color.org: any value that is not empty turns them off. https://force-color.org likewise on.
+    """
+    if environment.get("NO_COLOR") or environment.get("TERM") == "dumb":
+        return False
+    return True if environment.get("FORCE_COLOR") else None
+
+
+def paint(style: str, text: str) -> str:
+    """`text`, which is printable already, in the style of what it is."""
+    return click.style(text, **_STYLES[style])  # type: ignore[arg-type]
+
+
+def paint_difference(line: str) -> str:
+    """A line of a unified difference."""
+    for start, style in (("--- ", "head"), ("+++ ", "head"), ("@@", "hint"), ("+", "added"), ("-", "removed")):
+        if line.startswith(start):
+            return paint(style, line)
+    return line
+
+
+def paint_signed(line: str) -> str:
+    """A line of `diff`, whose sign stands first after its indentation."""
+    signs = {"+ ": "added", "- ": "removed", "~ ": "changed"}
+    if line == "dangers:":
+        return paint("error", line)
+    style = signs.get(line.lstrip(" ")[:2])
+    return paint(style, line) if style else line
+
+
+def echo(line: str, *, err: bool = False) -> None:
+    """Print a painted line; of a report that a machine reads, and what stands beside it, without paint."""
+    context = click.get_current_context(silent=True)
+    is_text = context is None or context.params.get("format_", "text") == "text"
+    click.echo(line, err=err, color=None if is_text else False)
+
+
+def _no_color(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value:
+        ctx.color = False
+    elif ctx.color is None:
+        ctx.color = wanted(os.environ)
+
+
+def with_color_option(command: click.Command) -> click.Command:
+    """The command with `--no-color`, which every command has."""
+    if not any(parameter.name == "no_color" for parameter in command.params):
+        option(
+            "--no-color", is_flag=True, expose_value=False, is_eager=True, callback=_no_color, help="Print no colours."
+        )(command)
+    if isinstance(command, click.Group):
+        for inner in command.commands.values():
+            with_color_option(inner)
+    return command

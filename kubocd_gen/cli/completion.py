@@ -1,0 +1,36 @@
+"""`kcd-gen completion`."""
+
+from __future__ import annotations
+
+import click
+
+_VARIABLE = "_KCD_GEN_COMPLETE"
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> int:
+    """Print the script that makes a shell complete commands, flags, clusters, Releases and packages.
+
+    bash must be 4.4 or newer; that of macOS is 3.2, where zsh is the shell of the system.
+
+    \b
+    eval "$(kcd-gen completion bash)"                                           # in ~/.bashrc
+    eval "$(kcd-gen completion zsh)"                                            # in ~/.zshrc, behind compinit
+    kcd-gen completion fish > ~/.config/fish/completions/kcd-gen.fish
+    """
+    from click.shell_completion import get_completion_class
+
+    from kubocd_gen.cli import cli
+    from kubocd_gen.cli.completing import add_shells
+
+    add_shells()
+    found = get_completion_class(shell)
+    assert found is not None  # it is one of the choices
+    click.echo(found(cli, {}, "kcd-gen", _VARIABLE).source_template % _source_values())
+    return 0
+
+
+def _source_values() -> dict[str, str]:
+    """What click fills in; not by its own `source()`, which looks for a bash to ask for its version."""
+    return {"complete_func": "_kcd_gen_completion", "complete_var": _VARIABLE, "prog_name": "kcd-gen"}

@@ -1,0 +1,81 @@
+"""Completion as the shells themselves offer it: real bash, zsh and fish, with the script that kcd-gen prints."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.registry import program
+from tests.support.workspace import WEB, Workspace
+
+PROJECT = """\
+apiVersion: kcd-gen/v1alpha1
+kind: Project
+clusters:
+  - {name: prod, sources: [sources], output: out/prod}
+  - {name: staging, sources: [sources], output: out/staging}
+"""
+BASH = """\
+eval "$(kcd-gen completion bash)"
+COMP_LINE=$1 COMP_POINT=${#1} COMP_WORDS=($1) COMP_CWORD=1
+_kcd_gen_completion kcd-gen
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+# compadd and its kin work inside the line editor alone: here they print what they would offer.
+ZSH = """\
+autoload -U compinit; compinit -u -D
+eval "$(kcd-gen completion zsh)"
+compadd() { while [[ $# -gt 0 && $1 != -a ]]; do shift; done; [[ $# -gt 0 ]] && print -l -- ${(P)2}; return 0 }
+_describe() { local -a all; all=("${(@P)3}"); print -l -- ${all%%:*}; return 0 }
+words=("${(@s: :)1}"); CURRENT=${#words}
+$_comps[kcd-gen]
+"""
+FISH = "kcd-gen completion fish | source; complete -C $argv[1]"
+
+
+@pytest.fixture
+def project(workspace: Workspace) -> Path:
+    (workspace.root / "kcd-gen.yaml").write_text(PROJECT)
+    workspace.release("web")
+    workspace.release("shop", namespace="sales")
+    return workspace.root
+
+
+def offered(shell: str, line: str, directory: Path) -> list[str]:
+    """What the shell offers at the end of `line`. Nothing may be said beside it."""
+    path = program(shell, shell)
+    command = {
+        "bash": [path, "--norc", "-c", BASH, "bash", line],
+        "zsh": [path, "-f", "-c", ZSH, "zsh", line],
+        "fish": [path, "--no-config", "-c", FISH, line],
+    }[shell]
+    clean = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(directory), "LC_ALL": "C.UTF-8"}
+    done = subprocess.run(command, cwd=directory, env=clean, capture_output=True, text=True)
+    assert done.stderr == ""
+    return [text.split("\t")[0] for text in done.stdout.splitlines() if text]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_offers_what_the_project_has(shell: str, project: Path) -> None:
+    assert offered(shell, "kcd-gen bui", project) == ["build"]
+    assert offered(shell, "kcd-gen cache ver", project) == ["verify"]
+    assert offered(shell, "kcd-gen build --cluster ", project) == ["prod", "staging"]
+    assert offered(shell, "kcd-gen build --cluster st", project) == ["staging"]
+    assert offered(shell, "kcd-gen build --allow-protected-removal s", project) == ["sales/shop"]
+    assert offered(shell, "kcd-gen dump reg", project) == [WEB]
+    assert offered(shell, "kcd-gen build --limit lay", project) == ["layer="]
+
+
+def test_bash_goes_on_behind_the_characters_at_which_it_breaks_words(project: Path) -> None:
+    assert offered("bash", f"kcd-gen dump {WEB.rpartition(':')[0]}:", project) == [WEB.rpartition(":")[2]]
+    assert offered("bash", "kcd-gen build --cluster=p", project) == ["prod"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "fish"])
+def test_a_project_with_mistakes_offers_nothing_and_says_nothing(shell: str, project: Path) -> None:
+    (project / "kcd-gen.yaml").write_text("clusters: [")
+    assert offered(shell, "kcd-gen build --cluster ", project) == []
