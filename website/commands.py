@@ -15,7 +15,7 @@ FOLDER = "reference/commands"
 
 def command_pages() -> dict[str, str]:
     """The Markdown of each page by its path: an overview, and one a command."""
-    with click.Context(cli, info_name="kcd-gen") as context:
+    with cli.make_context("kcd-gen", [], resilient_parsing=True) as context:
         names = cli.list_commands(context)
         commands = [(name, command) for name in names if (command := cli.get_command(context, name))]
         shown = [(name, command) for name, command in commands if not command.hidden]

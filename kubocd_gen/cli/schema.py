@@ -19,6 +19,7 @@ from kubocd_gen.cli.options import (
     flags_of,
     jobs_option,
     limit_option,
+    offered,
     option,
     progress_option,
     quiet_option,
@@ -52,8 +53,9 @@ def _add(kind: str) -> None:
     shipped = document_schema(kind)
 
     said = str(shipped["description"])
+    short = said.partition(". ")[0].partition(": ")[0].removesuffix(".") + "."
 
-    @schema.command(kind, help=said, short_help=said.partition(". ")[0].partition(": ")[0].removesuffix(".") + ".")
+    @schema.command(kind, help=f"{said}\n\n\b\nkcd-gen schema {kind} > {kind}.json", short_help=short)
     def document() -> int:
         click.echo(_text(shipped), nl=False)
         return 0
@@ -64,7 +66,7 @@ for _kind in kinds():
 
 
 @schema.command(short_help="What Releases of one package may and must give.")
-@click.argument("package", metavar="IMAGE|FILE")
+@click.argument("package", metavar="IMAGE|FILE", shell_complete=offered("images"))
 @option("--project", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="The project file.")
 @option("--vendor", type=click.Path(path_type=Path), metavar="DIR", help="An OCI image layout with package images.")
 @option("--insecure", is_flag=True, help="Pull over plain HTTP.")
@@ -81,6 +83,10 @@ def parameters(**given: Any) -> int:
     before it is packaged, or the layer of an image. A schema that the package has as JSON Schema is printed as it is;
     KuboCD's short form is translated as KuboCD translates it. Patterns are RE2. Defaults fill what is left out before
     the schema is applied, and templates are rendered.
+
+    \b
+    kcd-gen schema parameters quay.io/kubodoc/packages/podinfo:6.7.1-p01
+    kcd-gen schema parameters package/podinfo.yaml     # of a package that is being written
     """
     from kubocd_gen.cli.dump import read_named
 

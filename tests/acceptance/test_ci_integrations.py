@@ -395,7 +395,7 @@ def test_the_scripts_pass_shellcheck(tmp_path: Path) -> None:
 
 
 def page(name: str) -> str:
-    return (ROOT / f"docs/how-to/{name}.md").read_text(encoding="utf-8")
+    return (ROOT / "docs/how-to" / name).read_text(encoding="utf-8")
 
 
 def blocks(name: str, language: str) -> list[str]:
@@ -408,7 +408,7 @@ def table(name: str) -> set[str]:
 
 
 def test_the_workflows_of_the_page(tmp_path: Path) -> None:
-    found = blocks("github", "yaml")
+    found = blocks("github.md", "yaml")
     assert len(found) == 3
     for number, block in enumerate(found):
         (tmp_path / f"{number}.yaml").write_text(block)
@@ -417,12 +417,12 @@ def test_the_workflows_of_the_page(tmp_path: Path) -> None:
         (ours,) = [step for step in job["steps"] if step.get("uses", "").startswith("kubotal/")]
         assert ours["uses"] == f"kubotal/kcd-gen@v{__version__}"
         assert ours.get("with", {}).keys() <= ACTION["inputs"].keys()
-    assert table("github") == set(ACTION["inputs"])
+    assert table("github.md") == set(ACTION["inputs"])
 
 
 def test_the_pipelines_of_the_page(tmp_path: Path) -> None:
     inputs = yaml.safe_load(COMPONENT.read_text(encoding="utf-8").split("\n---\n")[0])["spec"]["inputs"]
-    found = blocks("gitlab", "yaml")
+    found = blocks("gitlab.md", "yaml")
     assert len(found) == 2
     for number, block in enumerate(found):
         (tmp_path / f"{number}.yml").write_text(block)
@@ -430,17 +430,17 @@ def test_the_pipelines_of_the_page(tmp_path: Path) -> None:
         (included,) = yaml.safe_load(block)["include"]
         assert included["component"] == f"gitlab.com/kubotal/kcd-gen/kcd-gen@{__version__}"
         assert included.get("inputs", {}).keys() <= inputs.keys()
-    assert table("gitlab") == set(inputs)
+    assert table("gitlab.md") == set(inputs)
 
 
 def test_the_other_systems_of_the_page() -> None:
-    assert blocks("other-ci", "groovy") == [JENKINSFILE.read_text(encoding="utf-8")]
-    (command,) = blocks("other-ci", "bash")
+    assert blocks("other-ci.md", "groovy") == [JENKINSFILE.read_text(encoding="utf-8")]
+    (command,) = blocks("other-ci.md", "bash")
     base = f"https://raw.githubusercontent.com/kubotal/kcd-gen/v{__version__}/"
     assert (ROOT / command.strip().partition(base)[2]) == TASK
-    (pipeline,) = map(yaml.safe_load, blocks("other-ci", "yaml"))
+    (pipeline,) = map(yaml.safe_load, blocks("other-ci.md", "yaml"))
     task = yaml.safe_load(TASK.read_text(encoding="utf-8"))
     (used,) = [one for one in pipeline["spec"]["tasks"] if one["taskRef"]["name"] == task["metadata"]["name"]]
     assert {one["name"] for one in used["workspaces"]} == {one["name"] for one in task["spec"]["workspaces"]}
     assert {one["name"] for one in used["params"]} <= {one["name"] for one in task["spec"]["params"]}
-    assert all(f"`{one['name']}`" in page("other-ci") for one in task["spec"]["params"])
+    assert all(f"`{one['name']}`" in page("other-ci.md") for one in task["spec"]["params"])

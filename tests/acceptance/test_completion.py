@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from tests.support.registry import program
 from tests.support.workspace import WEB, Workspace
 
+PAGE = (Path(__file__).resolve().parents[2] / "docs/terminal.md").read_text(encoding="utf-8")
 PROJECT = """\
 apiVersion: kcd-gen/v1alpha1
 kind: Project
@@ -53,10 +55,15 @@ def offered(shell: str, line: str, directory: Path) -> list[str]:
         "zsh": [path, "-f", "-c", ZSH, "zsh", line],
         "fish": [path, "--no-config", "-c", FISH, line],
     }[shell]
+    return [text.split("\t")[0] for text in run(command, directory).splitlines() if text]
+
+
+def run(command: list[str], directory: Path) -> str:
+    """What a command prints with kcd-gen on the PATH, at home in `directory`; nothing may be said beside it."""
     clean = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(directory), "LC_ALL": "C.UTF-8"}
     done = subprocess.run(command, cwd=directory, env=clean, capture_output=True, text=True)
     assert done.stderr == ""
-    return [text.split("\t")[0] for text in done.stdout.splitlines() if text]
+    return done.stdout
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -79,3 +86,17 @@ def test_bash_goes_on_behind_the_characters_at_which_it_breaks_words(project: Pa
 def test_a_project_with_mistakes_offers_nothing_and_says_nothing(shell: str, project: Path) -> None:
     (project / "kcd-gen.yaml").write_text("clusters: [")
     assert offered(shell, "kcd-gen build --cluster ", project) == []
+
+
+def test_the_lines_of_the_page_install_it(project: Path) -> None:
+    (block,) = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+    bash, zsh, fish = block.splitlines()
+    assert run([program("bash", "bash"), "--norc", "-c", f"{bash}\ncomplete -p kcd-gen"], project).endswith(
+        " kcd-gen\n"
+    )
+    loaded = f"autoload -U compinit; compinit -u -D\n{zsh}\nprint $_comps[kcd-gen]"
+    assert run([program("zsh", "zsh"), "-f", "-c", loaded], project) == "_kcd_gen_completion\n"
+    (project / ".config/fish/completions").mkdir(parents=True)
+    run([program("fish", "fish"), "--no-config", "-c", fish], project)
+    told = run([program("fish", "fish"), "-c", "complete -C 'kcd-gen bui'"], project)
+    assert told.split("\t")[0].strip() == "build"

@@ -82,6 +82,7 @@ RUN_ELSEWHERE = {
     "docs/migration.md": "tests/acceptance/test_migrate.py",
     "docs/packages.md": "tests/acceptance/test_packages_page.py",
     "docs/serve.md": "tests/server/test_serve.py",
+    "docs/terminal.md": "tests/acceptance/test_completion.py",
     "docs/serving.md": "tests/server/test_serving_page.py",
 }
 

@@ -38,7 +38,7 @@ def calls(text: str) -> Iterator[list[str]]:
 def problem(words: list[str]) -> str | None:
     """What kcd-gen would say of a call's command and options, if anything."""
     command: click.Command = cli
-    with click.Context(cli) as context:
+    with cli.make_context("kcd-gen", [], resilient_parsing=True) as context:
         while isinstance(command, click.Group) and words and re.fullmatch("[a-z]+", words[0]):
             inner = command.get_command(context, words[0])
             if inner is None:

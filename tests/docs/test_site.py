@@ -129,7 +129,7 @@ def test_every_error_code_can_be_linked_to(site: Path) -> None:
 
 def commands() -> Iterator[tuple[str, str, click.Command]]:
     """Every command: its page, its words and itself."""
-    with click.Context(cli, info_name="kcd-gen") as context:
+    with cli.make_context("kcd-gen", [], resilient_parsing=True) as context:
         for name in cli.list_commands(context):
             command = cli.get_command(context, name)
             assert command is not None
