@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.support.pre_commit import REV, ROOT, Checkout, new_checkout, release_hooks
 
@@ -117,6 +118,36 @@ def test_a_removal_is_noticed(green: Checkout) -> None:
     green.git("add", "deploy")
     assert green.commit().code == 0
     assert "shop" not in green.git("ls-files")
+
+
+def test_the_files_that_count_are_those_of_a_project(green: Checkout) -> None:
+    """For who says `always_run: false`; `green` holds sources, output, records and a vendor layout."""
+    green.write("docs/notes.md", "about something else\n")
+    green.git("add", "docs")
+    assert green.commit("a lock").code == 0
+    assert green.run("kcd-gen", "lock").code == 0
+    green.git("add", "kcd-gen.lock")
+    hooks = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text(encoding="utf-8"))
+    (pattern,) = {hook["files"] for hook in hooks}
+    names = {*green.git("ls-files").splitlines(), "more/clusters/a.yml", "packages/index.json"}
+    assert {name for name in names if not re.search(pattern, name)} == {"docs/notes.md"}
+    assert {"kcd-gen.lock", "packages/oci-layout", "deploy/.kcd-gen/default/podinfo1.list"} < names
+    assert {"tgz", "yaml"} <= {name.rpartition(".")[2] for name in names}
+    assert any("/blobs/sha256/" in name for name in names)
+
+
+def test_with_always_run_false_other_commits_pass_by(green: Checkout) -> None:
+    config = ".pre-commit-config.yaml"
+    green.write(config, CONFIGS[0].replace("kcd-gen-build\n", "kcd-gen-build\n        always_run: false\n"))
+    assert "always_run: false" in green.read(config)
+    green.git("add", config)
+    green.commit("the hook")
+    green.write("notes.md", "about something else\n")
+    green.git("add", "notes.md")
+    assert re.search(r"kcd-gen build\.+\(no files to check\)Skipped\n", green.commit().said)
+    green.write(RELEASE, green.read(RELEASE).replace("fqdn: podinfo1", "fqdn: shop"))
+    green.git("add", RELEASE)
+    assert re.search(r"kcd-gen build\.+Failed\n", green.commit().said)
 
 
 def test_an_edit_by_hand_is_undone_and_told(green: Checkout) -> None:
