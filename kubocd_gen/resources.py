@@ -1,4 +1,4 @@
-"""The files that ship with kcd-gen: JSON Schemas and Jinja2 scaffolds."""
+"""The files that ship with kcd-gen, JSON Schemas and Jinja2 scaffolds, and where its documentation is."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 _PACKAGE = Path(__file__).resolve().parent
+SITE = "https://kubotal.github.io/kcd-gen"
 
 
 def _folder(name: str) -> Path:
@@ -29,3 +30,8 @@ def schema_names(folder: str) -> list[str]:
 def template_folder() -> Path:
     """The folder of the Jinja2 scaffolds."""
     return _folder("templates")
+
+
+def page(name: str) -> str:
+    """The address of a page of the documentation: `how-to/editors` is `docs/how-to/editors.md`."""
+    return f"{SITE}/{name}/"

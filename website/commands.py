@@ -31,9 +31,7 @@ def _overview(commands: list[tuple[str, click.Command]]) -> Iterator[str]:
         yield f"| [`kcd-gen {name}`]({name}.md) | {prose(command.get_short_help_str(400))} |"
     yield "\nEvery option is also a variable: `--kubocd-namespace` is `KCD_GEN_KUBOCD_NAMESPACE`. Of an option that"
     yield "can be repeated it holds several values: paths are separated by colons, all others by white space.\n"
-    yield "| exit code | what it means |\n|---|---|"
-    yield "| 0 | done |\n| 1 | errors in sources or packages |\n| 2 | usage |"
-    yield "| 3 | `--check` or `diff --exit-code` found a difference |\n| 4 | the network |\n| 70 | a defect |"
+    yield "[What the exit codes mean](../../project.md#exit-codes)"
 
 
 def _page(command: click.Command, name: str, parent: click.Context) -> Iterator[str]:

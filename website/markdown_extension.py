@@ -13,8 +13,10 @@ from markdown import Markdown
 from markdown.extensions import Extension
 from markdown.treeprocessors import Treeprocessor
 
+from kubocd_gen.resources import SITE
+
 REPOSITORY = "https://github.com/kubotal/kcd-gen"
-HOME = "https://kubotal.github.io/kcd-gen/"
+HOME = f"{SITE}/"
 # The first column of such a table names things that other pages, messages and people link to.
 NAMING = ("code", "option, and its variable", "field")
 _VARIABLE = "KCD_"

@@ -45,7 +45,7 @@ def schema() -> None:
     \b
     kcd-gen schema release > release.json
     kcd-gen schema parameters quay.io/kubodoc/packages/podinfo:6.7.1-p01
-    kcd-gen schema sources --output kcd-gen.schema.json     # what docs/how-to/editors.md gives to the editor
+    kcd-gen schema sources --output kcd-gen.schema.json     # for the editor
     """
 
 
@@ -115,7 +115,7 @@ def sources(**given: Any) -> int:
     command again when a Release takes another tag. The schema accepts all that a build accepts.
 
     \b
-    kcd-gen schema sources --output kcd-gen.schema.json            # commit it; docs/how-to/editors.md tells the editor
+    kcd-gen schema sources --output kcd-gen.schema.json            # commit it
     kcd-gen schema sources --output kcd-gen.schema.json --check    # in CI
     """
     findings = Findings()

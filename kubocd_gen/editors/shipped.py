@@ -12,12 +12,11 @@ from typing import Any
 
 from kubocd_gen.compiler.structural import PATTERNS
 from kubocd_gen.diagnostics import KcdError, nearest
-from kubocd_gen.resources import schema, schema_names
+from kubocd_gen.resources import SITE, schema, schema_names
 
 Schema = dict[str, Any]
 
 DIALECT = "http://json-schema.org/draft-07/schema#"
-SITE = "https://kubotal.github.io/kcd-gen/schemas"
 _OWN = "x-kcd-gen-editor"
 _KEPT = (
     "title",
@@ -54,7 +53,7 @@ def document_schema(kind: str) -> Schema:
 
 def schema_url(kind: str) -> str:
     """The address under which the site has the schema."""
-    return f"{SITE}/{kinds()[kind]}.json"
+    return f"{SITE}/schemas/{kinds()[kind]}.json"
 
 
 def resource_schema(place: str) -> Schema:

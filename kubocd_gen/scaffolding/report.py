@@ -9,6 +9,7 @@ from pathlib import Path
 from kubocd_gen.editors.settings import SCHEMA_FILE
 from kubocd_gen.output.drift import difference
 from kubocd_gen.packages.lock import LOCK_FILE
+from kubocd_gen.resources import page
 from kubocd_gen.scaffolding.checkout import KINDS
 from kubocd_gen.scaffolding.files import ScaffoldFile
 from kubocd_gen.scaffolding.hosting import ci_of
@@ -77,7 +78,7 @@ def next_lines(beginning: Beginning, *, image: str | None) -> Iterator[str]:
         yield f"add to {display_path(addition.path, Path.cwd())}, {addition.where}:"
         yield from (f"    {line}" for line in addition.text.splitlines())
     if folders := _applied_sources(beginning):
-        yield f"read docs/migration.md: Flux hands the Releases in {_listed(folders)} to a controller, too"
+        yield f"read {page('migration')}: Flux hands the Releases in {_listed(folders)} to a controller, too"
     for example in beginning.examples:
         yield f"write a first Release: {display_path(example, Path.cwd())} shows how"
     if not (beginning.project.root / LOCK_FILE).exists():
@@ -87,7 +88,7 @@ def next_lines(beginning: Beginning, *, image: str | None) -> Iterator[str]:
     yield f"kcd-gen schema sources --output {schema}   # for editors"
     if beginning.served:
         yield image_step(image, one_cluster=len(beginning.project.clusters) == 1)
-    yield "pre-commit install   # once in each clone"
+    yield "pre-commit install   # once in each clone, after pip install pre-commit"
     host = beginning.hosting.host
     if beginning.ci == "gitlab" and host and host != _COMPONENTS and ci_of(host) != "github":
         yield f"# {host} takes components of its own projects alone: mirror kcd-gen there, and name that in the file"
@@ -116,7 +117,7 @@ def apply_steps(placement: Placement, root: Path) -> Iterator[str]:
 def image_step(image: str | None, *, one_cluster: bool) -> str:
     """The command that makes the server's image."""
     chosen = "" if one_cluster else " --cluster NAME"
-    return f"kcd-gen image{chosen} --base BASE --push {image or 'REPOSITORY'}:TAG   # docs/image.md says which BASE"
+    return f"kcd-gen image{chosen} --base BASE --push {image or 'REPOSITORY'}:TAG   # which BASE: {page('image')}"
 
 
 def _applied_sources(beginning: Beginning) -> list[str]:

@@ -8,6 +8,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from kubocd_gen.diagnostics import KcdError, Position
 from kubocd_gen.packages.text import shown
+from kubocd_gen.resources import page
 
 _PORT = 80  # of a URL that names none
 _SERVICE = re.compile(r"[a-z](?:[-a-z0-9]*[a-z0-9])?")  # RFC 1035, as the API server checks Services
@@ -15,7 +16,7 @@ _NAMESPACE = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?")
 _DOMAIN = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*")
 _LONGEST = 63
 _FORM = "a Service is named like http://charts.kubocd.svc"
-_OTHER_WAYS = "serve hr/ at that address yourself (docs/serving.md says how)"
+_OTHER_WAYS = f"serve hr/ at that address yourself ({page('serving')} says how)"
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,8 +76,14 @@ def test_a_job_has_the_rights_that_it_names_and_no_others(path: Path) -> None:
 
 
 def test_one_version_of_an_action_everywhere() -> None:
-    used = {action for path in WORKFLOWS for action in re.findall(r"uses: (\S+@[0-9a-f]{40})", path.read_text())}
-    assert len(used) == len({action.partition("@")[0] for action in used})
+    """In our own workflows, in the one that `init` writes, and on the pages: by digest or by major version."""
+    others = [ROOT / "action.yml", ROOT / "templates/init/github.yaml.j2", *(ROOT / "docs").rglob("*.md")]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in [*WORKFLOWS, *others])
+    for written in (r"uses: (\S+)@([0-9a-f]{40}) +# v(\d+)", r"uses: (\S+)@()v(\d+)$"):
+        used = set(re.findall(written, text, re.MULTILINE))
+        assert len(used) == len({action for action, *_ in used}), used
+    majors = set(re.findall(r"uses: (actions/checkout)@(?:[0-9a-f]{40} +# )?v(\d+)", text))
+    assert len(majors) == 1, majors
 
 
 def release_step(name: str, folder: Path, tag: str) -> subprocess.CompletedProcess[str]:

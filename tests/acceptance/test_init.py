@@ -177,7 +177,8 @@ def test_two_clusters_as_flux_has_them(checkout: Repository) -> None:
         assert releases["spec"]["path"] == f"./deploy/{name}/flux"
         assert charts["spec"]["path"] == f"./deploy/{name}/server"
     assert "  prod: 2 Releases, 1 Context and KuboCD's chart in apps/base, apps/prod, clusters/prod\n" in outcome.out
-    assert "read docs/migration.md: Flux hands the Releases in apps/prod, apps/test, clusters/prod to" in outcome.out
+    handed = "Flux hands the Releases in apps/prod, apps/test, clusters/prod to"
+    assert f"read https://kubotal.github.io/kcd-gen/migration/: {handed}" in outcome.out
 
 
 def test_two_clusters_by_their_folders_alone(checkout: Repository) -> None:

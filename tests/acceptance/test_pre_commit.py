@@ -31,9 +31,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def session(tmp_path_factory: pytest.TempPathFactory, home: Path) -> tuple[Checkout, str]:
     """The session of the page, up to a green hook, and what its first commit said."""
     made = new_checkout(tmp_path_factory.mktemp("session") / "checkout", home, CONFIGS[0])
-    assert SHELL[0][0] == "pip install pre-commit"  # which is done
-    assert made.run("sh", "-c", SHELL[0][1]).code == 0
-    first = made.run("sh", "-c", SHELL[0][2])
+    assert made.run("pre-commit", "install").code == 0
+    made.git("add", "--all")
+    first = made.commit("Compile with kcd-gen")
     assert first.code == 1
     for command in SHELL[1]:
         done = made.run("sh", "-c", command)
@@ -53,6 +53,20 @@ def test_the_session_of_the_page(session: tuple[Checkout, str]) -> None:
     assert COMPILED in made.git("ls-files").splitlines()
     assert made.git("status", "--porcelain") == ""
     assert f"rev: {REV}\n" in PAGE
+
+
+def test_three_lines_to_a_green_hook(tmp_path: Path, home: Path) -> None:
+    made = new_checkout(tmp_path / "checkout", home, CONFIGS[0])
+    for name in ("kcd-gen.yaml", ".pre-commit-config.yaml"):
+        (made.root / name).unlink()
+    assert SHELL[0][0] == "pip install kcd-gen pre-commit"  # which is done
+    assert len(SHELL[0]) == 3
+    for line in SHELL[0][1:]:
+        done = made.run("sh", "-c", line)
+        assert done.code == 0, done.said
+    assert re.search(r"kcd-gen build\.+Passed\n", done.said)
+    assert "deploy/prod/flux/default/podinfo1.yaml" in made.git("ls-files").splitlines()
+    assert made.git("status", "--porcelain") == ""
 
 
 def test_what_the_page_configures_is_taken(green: Checkout) -> None:

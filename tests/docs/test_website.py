@@ -55,6 +55,18 @@ def test_links_lead_to_the_site_or_the_repository(page: str, link: str, leads_to
     assert f'href="{leads_to}"' in read(page, f"[a]({link})")
 
 
+def test_what_is_printed_and_written_leads_to_pages_of_the_site() -> None:
+    """Who has installed kcd-gen has no docs/."""
+    code = {path: path.read_text(encoding="utf-8") for path in (ROOT / "kubocd_gen").rglob("*.py")}
+    scaffolds = [path.read_text(encoding="utf-8") for path in (ROOT / "templates").rglob("*") if path.is_file()]
+    named = re.findall(r"""\bpage\(["']([^"']+)["']\)""", "\n".join(code.values()))
+    named += re.findall(re.escape(HOME) + r"([a-z/-]+)/", "\n".join(scaffolds))
+    assert {"image", "migration", "deploying"} <= set(named)
+    assert [name for name in named if not (ROOT / f"docs/{name}.md").exists()] == []
+    help_texts = [text for path, text in code.items() if path.parent.name == "cli"]
+    assert not re.findall(r"docs/\S+\.md", "\n".join(scaffolds + help_texts))
+
+
 @pytest.mark.parametrize("page", all_pages())
 def test_links_between_files_arrive_on_github_too(page: str) -> None:
     text = MarkdownIt("gfm-like", {"linkify": False}).render((ROOT / page).read_text(encoding="utf-8"))
