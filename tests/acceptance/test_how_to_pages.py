@@ -15,8 +15,9 @@ import yaml
 from tests.support import cluster
 from tests.support.bases import BaseMaker
 from tests.support.charts import commit_all, git
-from tests.support.pages import DOCS, Block, Sandbox, sections
+from tests.support.pages import DOCS, Sandbox, sections
 from tests.support.registry import SECRET, USER, CertificateAuthority, make_authority, program, run_registry
+from tests.support.sessions import Block
 
 ROOT = DOCS.parent
 QUICKSTART = ROOT / "fixtures/quickstart"
@@ -48,13 +49,16 @@ def executable(path: Path, script: str) -> None:
 def steps(blocks: list[Block]) -> Iterator[tuple[Block, dict[str, str]]]:
     """What the workflows of a section run, the installation of kcd-gen aside, each with its variables."""
     for block in blocks:
-        if (block.name or "").startswith(WORKFLOWS):
+        if block.title.startswith(WORKFLOWS):
             workflow: dict[str, Any] = yaml.safe_load(block.text)
             for job in workflow["jobs"].values():
                 for step in job["steps"]:
                     if step.get("run", "pip install kcd-gen") != "pip install kcd-gen":
                         values = {**workflow.get("env", {}), **job.get("env", {}), **step.get("env", {})}
-                        yield Block(None, "bash", step["run"]), {name: _value(text) for name, text in values.items()}
+                        yield (
+                            Block("bash", "", step["run"] + "\n"),
+                            {name: _value(text) for name, text in values.items()},
+                        )
 
 
 def _value(text: str) -> str:
@@ -67,7 +71,7 @@ def _value(text: str) -> str:
 def test_no_block_is_left_out(page: str) -> None:
     blocks = [block for section in sections(f"how-to/{page}.md").values() for block in section]
     assert len(blocks) == (DOCS / f"how-to/{page}.md").read_text(encoding="utf-8").count("```") / 2
-    assert all(block.name or block.language in ("bash", "console") for block in blocks)
+    assert all(block.is_file or block.is_session for block in blocks)
 
 
 def test_air_gap(tmp_path: Path, authority: CertificateAuthority) -> None:
@@ -155,9 +159,9 @@ def test_monorepo(tmp_path: Path) -> None:
         box.run(section)
     commit_all(box.work)
     known = {hook["id"]: hook["entry"] for hook in yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())}
-    (hooks,) = (block for block in page["Several projects"] if block.name == ".pre-commit-config.yaml")
+    (hooks,) = (block for block in page["Several projects"] if block.title == ".pre-commit-config.yaml")
     for hook in yaml.safe_load(hooks.text)["repos"][0]["hooks"]:
-        box.run([Block(None, "bash", " ".join([known[hook["id"]], *hook["args"]]))])
+        box.run([Block("bash", "", " ".join([known[hook["id"]], *hook["args"]]) + "\n")])
 
 
 def test_package_author(tmp_path: Path, authority: CertificateAuthority) -> None:

@@ -2,7 +2,8 @@
 
 What a page shows is one session from its top to its end, in one folder:
 
-- a block of any language with `title="PATH"` is a file, which is written;
+- a block of any language with `title="PATH"`, or below a line ``PATH`:` as the how-to pages have it, is a file, which
+  is written;
 - a `console` block is typed line by line (`> ` goes on with the line before, as in a shell), and what comes is compared
   with what stands below each line. `…` stands for anything in a line, a line `…` for any lines;
 - what stands above a line `^C` is waited for, and then the command is ended;
@@ -16,16 +17,18 @@ import contextlib
 import os
 import re
 import select
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 
 from markdown_it import MarkdownIt
+
+from tests.support.registry import program
 
 ROOT = Path(__file__).resolve().parents[2]
 IN_THE_CLUSTER = "in the cluster"
@@ -35,12 +38,15 @@ _PATIENCE = 120.0  # seconds for one command, on the busiest of machines
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A fenced block: its language, its title (or ""), its text, and the line of the page on which it begins."""
+    """A fenced block: its language, its title (or ""), its text, the line of the page on which it begins, and the
+    heading (`##`) below which it stands, "" before the first.
+    """
 
     language: str
     title: str
     text: str
-    line: int
+    line: int = 0
+    section: str = ""
 
     @property
     def is_session(self) -> bool:
@@ -61,12 +67,20 @@ def all_pages() -> list[str]:
 def blocks(page: str) -> list[Block]:
     """The fenced blocks of a page, those in lists too, in order."""
     found = []
-    for token in MarkdownIt("gfm-like", {"linkify": False}).parse((ROOT / page).read_text(encoding="utf-8")):
-        if token.type == "fence":
+    section = lead = ""
+    tokens = MarkdownIt("gfm-like", {"linkify": False}).parse((ROOT / page).read_text(encoding="utf-8"))
+    for before, token in pairwise([tokens[0], *tokens]):
+        if token.type == "inline":
+            lead = token.content
+            section = lead if before.tag == "h2" else section
+        elif token.type == "fence":
             assert token.map is not None
             language, _, attributes = token.info.strip().partition(" ")
             title = re.search(r'title="([^"]*)"', attributes)
-            found.append(Block(language, title[1] if title else "", token.content, token.map[0] + 1))
+            if not title and language not in _SHELLS:
+                title = re.fullmatch(r"`([^`\s]+)`[^`\n]*:", lead)
+            found.append(Block(language, title[1] if title else "", token.content, token.map[0] + 1, section))
+            lead = ""
     return found
 
 
@@ -134,7 +148,7 @@ def run_page(page: str, folder: Path, stage: Stage | None = None) -> int:
     return count
 
 
-class _Shell:
+class Shell:
     """A bash that remembers where it is. Both of its streams are one, as in a terminal."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
@@ -177,7 +191,7 @@ class _Shell:
 
 
 @contextlib.contextmanager
-def _shell(folder: Path, environment: Mapping[str, str]) -> Iterator[_Shell]:
+def _shell(folder: Path, environment: Mapping[str, str]) -> Iterator[Shell]:
     """A bash in `folder`, with this kcd-gen, without the configuration of who runs the tests."""
     binaries = folder.parent / f"{folder.name}-bin"
     binaries.mkdir()
@@ -194,10 +208,15 @@ def _shell(folder: Path, environment: Mapping[str, str]) -> Iterator[_Shell]:
         **{f"GIT_{who}_{key}": value for who in ("AUTHOR", "COMMITTER") for key, value in person.items()},
         **environment,
     }
-    bash = shutil.which("bash")
-    assert bash is not None, "these tests need bash"
+    with open_shell(folder, variables) as shell:
+        yield shell
+
+
+@contextlib.contextmanager
+def open_shell(folder: Path, variables: Mapping[str, str]) -> Iterator[Shell]:
+    """A bash in `folder` that knows these variables alone."""
     process = subprocess.Popen(
-        [bash, "--norc", "--noprofile"],
+        [program("bash", "bash"), "--norc", "--noprofile"],
         cwd=folder,
         env=variables,
         stdin=subprocess.PIPE,
@@ -206,7 +225,7 @@ def _shell(folder: Path, environment: Mapping[str, str]) -> Iterator[_Shell]:
         start_new_session=True,
     )
     try:
-        yield _Shell(process)
+        yield Shell(process)
     finally:
         assert process.stdin is not None and process.stdout is not None
         with contextlib.suppress(ProcessLookupError):
