@@ -16,9 +16,9 @@ from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors, printable
 from kubocd_gen.project import check_namespace, load_project
 from kubocd_gen.scaffolding.files import write
 from kubocd_gen.scaffolding.report import apply_steps, file_lines, image_step, list_steps
+from kubocd_gen.scaffolding.server import Scaffold, Wish, plan
 from kubocd_gen.server.flux_sync import FLUX_NAMESPACE
 from kubocd_gen.server.placement import parse_source
-from kubocd_gen.server.scaffolding import Scaffold, Wish, plan
 
 
 @click.command()

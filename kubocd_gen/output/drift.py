@@ -52,8 +52,8 @@ def drift_summary(changes: Sequence[FileChange]) -> str:
 
 def difference(old: bytes | None, new: bytes | None, path: str) -> Iterator[str]:
     """A unified difference of one file, None being no file; of what is no text, or very long, only that it differs."""
-    old_name = "/dev/null" if old is None else f"a/{path}"
-    new_name = "/dev/null" if new is None else f"b/{path}"
+    old_name = "/dev/null" if old is None else f"a/{path.lstrip('/')}"
+    new_name = "/dev/null" if new is None else f"b/{path.lstrip('/')}"
     before, after = _lines(old), _lines(new)
     if before is None or after is None:
         yield f"Files {old_name} and {new_name} differ: {_what(old)}, {_what(new)}"

@@ -8,9 +8,9 @@ from pathlib import Path
 from kubocd_gen import __version__
 from kubocd_gen.packages.lock import LOCK_FILE
 from kubocd_gen.project import PROJECT_FILE
+from kubocd_gen.resources import scaffolds
 from kubocd_gen.scaffolding.files import Addition, ScaffoldFile, present
 from kubocd_gen.scaffolding.hosting import GITHUB_WORKFLOWS, GITLAB_FILE, CiSystem
-from kubocd_gen.scaffolding.templates import scaffolds
 from kubocd_gen.scaffolding.yaml_lists import scalars, with_item
 
 HOOKS_FILE = ".pre-commit-config.yaml"

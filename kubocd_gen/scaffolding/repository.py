@@ -12,6 +12,7 @@ from kubocd_gen.diagnostics import Findings, KcdError, Position
 from kubocd_gen.editors.settings import SCHEMA_FILE, project_modeline
 from kubocd_gen.packages.text import shown
 from kubocd_gen.project import PROJECT_FILE, Cluster, Flags, Project, load_project, project_path
+from kubocd_gen.resources import scaffolds
 from kubocd_gen.scaffolding import attributes
 from kubocd_gen.scaffolding.checkout import Contents, find_contents
 from kubocd_gen.scaffolding.ci import ci_file, hook
@@ -20,10 +21,9 @@ from kubocd_gen.scaffolding.files import Addition, ScaffoldFile, path_below, pre
 from kubocd_gen.scaffolding.hosting import CiSystem, Hosting, find_hosting
 from kubocd_gen.scaffolding.pattern_lines import pattern_file
 from kubocd_gen.scaffolding.project_file import found_project, project_text
-from kubocd_gen.scaffolding.templates import scaffolds
+from kubocd_gen.scaffolding.server import Wish, plan
 from kubocd_gen.server.flux_sync import Sync, find_syncs
 from kubocd_gen.server.placement import Placement, place
-from kubocd_gen.server.scaffolding import Wish, plan
 from kubocd_gen.server.service import service_of
 from kubocd_gen.sources.discovery import checkout_root
 

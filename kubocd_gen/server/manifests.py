@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kubocd_gen.diagnostics import KcdError, KcdErrors
-from kubocd_gen.scaffolding.templates import scaffolds
+from kubocd_gen.resources import scaffolds
 from kubocd_gen.server.flux_sync import Source
 from kubocd_gen.server.places import IMAGE_NAME, PORT, SCRATCH, USER
 from kubocd_gen.server.service import Service

@@ -14,6 +14,8 @@ from kubocd_gen.diagnostics import Findings, KcdError
 from kubocd_gen.project import Cluster, Project
 from kubocd_gen.scaffolding.files import ScaffoldFile, path_below, present
 from kubocd_gen.scaffolding.pattern_lines import pattern_file
+from kubocd_gen.scaffolding.source_ignore import HEADING, ignored_folder
+from kubocd_gen.scaffolding.source_ignore import NAME as SOURCE_IGNORE
 from kubocd_gen.server.containerfile import containerfile
 from kubocd_gen.server.flux_sync import Source, find_syncs
 from kubocd_gen.server.manifests import KUSTOMIZATION, flux_kustomizations, image_entry, server_manifests
@@ -21,8 +23,6 @@ from kubocd_gen.server.nginx import configuration
 from kubocd_gen.server.placement import Placement, place
 from kubocd_gen.server.places import FOLDER
 from kubocd_gen.server.service import service_of
-from kubocd_gen.server.source_ignore import HEADING, ignored_folder
-from kubocd_gen.server.source_ignore import NAME as SOURCE_IGNORE
 from kubocd_gen.sources.discovery import checkout_root
 
 _RECORDS = ".kcd-gen"
