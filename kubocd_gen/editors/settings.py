@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from kubocd_gen.editors.shipped import schema_url
+from kubocd_gen.project import PROJECT_FILE
 
 SCHEMA_FILE = "kcd-gen.schema.json"
 """The schema of a project's sources and of kcd-gen.yaml, beside which it lies."""
 
-PROJECT_FILE = "kcd-gen.yaml"
 VSCODE_EXTENSION = "redhat.vscode-yaml"
 _SUFFIXES = ("yaml", "yml")
 

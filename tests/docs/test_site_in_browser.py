@@ -50,6 +50,18 @@ def test_it_looks_right_on_a_screen(browser: Browser, address: str, width: int, 
         assert (background == "rgb(255, 255, 255)") is not dark, page
 
 
+@pytest.mark.parametrize("page", ["errors/", "reference/commands/build/", "reference/files/project/"])
+def test_what_tables_name_is_read_on_a_telephone(browser: Browser, address: str, page: str) -> None:
+    """Without moving the table to the side: its columns stand one below the other."""
+    browser.look(width=360, dark=False)
+    browser.open(f"{address}/{page}")
+    widths = browser.evaluate(
+        "[...document.querySelectorAll('table:has(a.kcd-name)')].map(one => [one.scrollWidth, one.clientWidth])"
+    )
+    assert widths
+    assert all(content <= shown for content, shown in widths), widths
+
+
 def wait_for(browser: Browser, expression: str) -> object:
     """The value of an expression as soon as it is none of the empty ones; the browser's patience ends the wait."""
     waiting = f"""new Promise((done, fail) => {{
