@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from kubocd_gen.diagnostics import KcdError, KcdErrors, Position, nearest
 
+_NAMED = 3  # Releases in a hint
+
 
 @dataclass(frozen=True, slots=True)
 class Party:
@@ -47,11 +49,14 @@ class _Cycle(KcdError):
         self.members = frozenset(path)
 
 
-def order_by_roles(parties: Sequence[Party], cluster_roles: frozenset[str], absent: Mapping[str, str]) -> Order:
+def order_by_roles(
+    parties: Sequence[Party], cluster_roles: frozenset[str], absent: Mapping[str, str], unread: Sequence[str] = ()
+) -> Order:
     """A provider for each role that a Release depends on and that the cluster itself does not have.
 
     Of several the first by namespace and name that closes no cycle is taken, and a note names the others. A Release
-    does not satisfy itself. `absent` are roles that some Release would provide but does not, with the reason.
+    does not satisfy itself. `absent` are roles that some Release would provide but does not, with the reason; `unread`
+    are the Releases with errors, of which it is not known what their packages provide.
     A Release that can't be satisfied provides nothing either. A cycle is the one error of all that it leaves stuck.
     """
     remaining = {party.key: party for party in parties}
@@ -59,7 +64,9 @@ def order_by_roles(parties: Sequence[Party], cluster_roles: frozenset[str], abse
     reasons = dict(absent)
     cycles: dict[str, list[_Cycle]] = {}  # by a role that they keep from being provided
     while True:
-        graph, failed, notes = _attempt(sorted(remaining.values(), key=_sort_key), cluster_roles, reasons, cycles)
+        graph, failed, notes = _attempt(
+            sorted(remaining.values(), key=_sort_key), cluster_roles, reasons, cycles, unread
+        )
         if not failed:
             return Order({key: tuple(sorted(found)) for key, found in graph.items()}, errors, notes)
         errors |= failed
@@ -78,6 +85,7 @@ def _attempt(
     cluster_roles: frozenset[str],
     reasons: Mapping[str, str],
     cycles: Mapping[str, Sequence[_Cycle]],
+    unread: Sequence[str],
 ) -> tuple[dict[str, set[str]], dict[str, KcdErrors], dict[str, tuple[KcdError, ...]]]:
     by_role: dict[str, list[str]] = {}
     for party in parties:
@@ -96,7 +104,7 @@ def _attempt(
                 choices.append((len(providers), party, role, providers))
             else:
                 known = next((cycle for cycle in cycles.get(role, ()) if party.key in cycle.members), None)
-                problem = known or _unmet(party, role, by_role, cluster_roles, reasons)
+                problem = known or _unmet(party, role, by_role, cluster_roles, reasons, unread)
                 problems.setdefault(party.key, []).append(problem)
     # Where there is no choice first: so a choice is never made that closes a cycle which another would have avoided.
     for _, party, role, providers in sorted(choices, key=lambda choice: choice[0] > 1):
@@ -136,6 +144,7 @@ def _unmet(
     by_role: Mapping[str, Sequence[str]],
     cluster_roles: frozenset[str],
     reasons: Mapping[str, str],
+    unread: Sequence[str],
 ) -> KcdError:
     own = f"{party.key} provides it itself, which does not count" if role in party.roles else None
     reason = reasons.get(role) or own
@@ -143,10 +152,11 @@ def _unmet(
         return KcdError(
             f"{party.key} depends on the role '{role}': {reason}", code="unmet-role", position=party.place(role)
         )
-    hint = (
-        nearest("did you mean '{}'?", role, {*by_role, *cluster_roles})
-        or "add it to 'clusterRoles' of a Config if the cluster has it, or build with '--dependencies ignore'"
-    )
+    hint = "add it to 'clusterRoles' of a Config if the cluster has it, or build with '--dependencies ignore'"
+    if unread:
+        more = f" and {len(unread) - _NAMED} more" if len(unread) > _NAMED else ""
+        hint = f"a Release with errors may provide it; mend those first: {', '.join(unread[:_NAMED])}{more}"
+    hint = nearest("did you mean '{}'?", role, {*by_role, *cluster_roles}) or hint
     return KcdError(
         f"{party.key} depends on the role '{role}', which no Release and no Config provides",
         code="unmet-role",

@@ -161,7 +161,8 @@ def _ordered(
     for release in fleet.releases:
         if release.key not in good:
             absent.update(dict.fromkeys(release.roles, f"{release.key} provides it, but has errors itself"))
-    order = order_by_roles(parties, settings.cluster_roles, absent)
+    unread = sorted({*fleet.failed, *(release.key for release in fleet.releases)} - good)
+    order = order_by_roles(parties, settings.cluster_roles, absent, unread)
     for key, errors in order.errors.items():
         findings.error(errors, release=key)
     for key, notes in order.notes.items():

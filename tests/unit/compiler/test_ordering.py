@@ -56,6 +56,17 @@ def test_of_several_providers_the_first_by_name_is_taken_and_a_note_names_the_ot
     assert note.position == Position("app.yaml", 2)
 
 
+def test_a_role_that_nobody_provides_may_be_that_of_a_release_with_errors() -> None:
+    def hint(*unread: str) -> str | None:
+        found = order_by_roles([party("app", needs=["db"])], frozenset(), {}, unread)
+        return found.errors["default/app"].errors[0].hint
+
+    first = "a Release with errors may provide it; mend those first: "
+    assert hint("a/a", "b/b") == f"{first}a/a, b/b"
+    assert hint("a/a", "b/b", "c/c", "d/d") == f"{first}a/a, b/b, c/c and 1 more"
+    assert "clusterRoles" in (hint() or "")
+
+
 def test_namespaces_are_ordered_before_names() -> None:
     there = [Party(key, ("db",), (), lambda _role: Position("x")) for key in ("a-b/a", "a/z")]
     assert order(party("app", needs=["db"]), *there).providers["default/app"] == ("a/z",)
