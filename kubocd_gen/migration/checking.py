@@ -81,11 +81,10 @@ def _dump_findings(it: Situation) -> Iterator[Finding]:
                 "warning", "kind-missing", "dump", (), f"holds no {kind}", "was it left out of kubectl's list, or -A?"
             )
     if live.releases and not controllers(live):
-        yield Finding(
-            "note",
-            "controller-unknown",
-            "dump",
-            (),
-            "holds no Deployment of KuboCD's controller, so that it is not known whether it runs",
-            "dump Deployments and webhook configurations, too",
-        )
+        if "Deployment" in live.kinds:
+            message = "holds Deployments, and none that runs KuboCD's controller: it is taken to be gone"
+            hint = "are they of all namespaces (-A)?"
+        else:
+            message = "holds no Deployments, so that it is not known whether KuboCD's controller runs"
+            hint = "dump Deployments and webhook configurations, too"
+        yield Finding("note", "controller-unknown", "dump", (), message, hint)

@@ -11,6 +11,8 @@ from kubocd_gen.migration.presence import is_ours
 
 WEBHOOKS = ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration")
 
+_CHARTS = ("kubocd-ctrl", "kubocd-wh")
+
 
 def controllers(live: Live) -> list[LiveObject]:
     """Deployments that run `kubocd controller`."""
@@ -45,6 +47,16 @@ def controller_findings(it: Situation) -> Iterator[Finding]:
                 (one.key,),
                 "runs KuboCD's controller while Flux applies what is in Git: each undoes the other, by Helm upgrades",
                 "scale it to 0; the command is below",
+            )
+    for identity, document in it.documents.items():
+        if identity[0] == "HelmRelease" and (chart := document["spec"]["chart"]["spec"]["chart"]) in _CHARTS:
+            yield Finding(
+                "warning",
+                "kubocd-compiled",
+                "HelmRelease",
+                ("/".join(identity[1:]),),
+                f"installs KuboCD itself (the chart {chart}), and Flux would hold on to it",
+                "remove its Release, from the cluster too, while the controller runs; later, not before step 7",
             )
     if it.live.releases:
         for one in webhooks(it.live):

@@ -10,6 +10,7 @@ from kubocd_gen.migration.findings import Finding, Situation
 from kubocd_gen.migration.live import LiveObject
 
 _KUSTOMIZE = "kustomize.toolkit.fluxcd.io"
+_PRUNE = f"{_KUSTOMIZE}/prune"
 CONTROLLER = "kubocd"
 """What KuboCD's controller is called in managedFields: the name of its binary."""
 
@@ -52,6 +53,15 @@ def presence_findings(it: Situation) -> Iterator[Finding]:
             yield Finding("error", "object-deleting", one.kind, (one.key,), "is being deleted")
         if identity in it.documents:
             yield from _on_both_sides(one)
+            if _is_kept(one) and (source := _repository(it, one)) and not _is_kept(source):
+                yield Finding(
+                    "warning",
+                    "half-kept",
+                    one.kind,
+                    (one.key,),
+                    f"says {_PRUNE}: disabled, and its HelmRepository {source.name} does not: Flux may prune that",
+                    "annotate both, or neither",
+                )
         elif is_leftover(it, one):
             yield Finding("note", "leftover", one.kind, (one.key,), "is KuboCD's, and nothing needs it any more")
         elif one.kind == "HelmRelease" and (owner := one.release_owner):
@@ -65,6 +75,18 @@ def presence_findings(it: Situation) -> Iterator[Finding]:
                     "is owned by a Release in Git that no longer makes it: Flux will not know it",
                     "remove it while the controller runs if its chart is to go; otherwise it stays, in nobody's hands",
                 )
+
+
+def _is_kept(one: LiveObject) -> bool:
+    return "disabled" in (one.annotations.get(_PRUNE), one.labels.get(_PRUNE))
+
+
+def _repository(it: Situation, one: LiveObject) -> LiveObject | None:
+    """The HelmRepository that its compiled resource names."""
+    if one.kind != "HelmRelease":
+        return None
+    source = it.documents[one.identity]["spec"]["chart"]["spec"]["sourceRef"]
+    return it.live.flux.get((source["kind"], source.get("namespace") or one.namespace, source["name"]))
 
 
 def _on_both_sides(one: LiveObject) -> Iterator[Finding]:
