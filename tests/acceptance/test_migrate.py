@@ -129,6 +129,15 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "a message on top": (b"Unable to connect to the server: x\n{}", "kubectl says in it: Unable to connect"),
     "a message below": (b'{"kind": "List", "items": []}\nerror: x\n', "live:2: error[bad-dump]: kubectl says"),
     "cut off": (b'{"apiVersion": "v1", "kind": "List", "items": [', "this is not JSON"),
+    "cut off between two objects": (
+        b"apiVersion: v1\nitems:\n- apiVersion: v1\n  kind: X\n  metadata:\n    name: x\n",
+        "its end is missing, where kubectl says `kind: List`",
+    ),
+    "cut off in an object": (b"apiVersion: v1\nitems:\n- kind: Release\n  metadata: {uid: 'x\n", "its end is missing"),
+    "cut off before a name": (
+        b"apiVersion: v1\nitems:\n- apiVersion: kubocd.kubotal.io/v1alpha1\n  kind: Release\n  metadata:\n",
+        "its end is missing",
+    ),
     "UTF-16": ("apiVersion: v1\n".encode("utf-16"), "no UTF-8 text"),
     "a text": (b"hello\n", "it holds no Kubernetes objects"),
     "a list": (b"[1, 2]", "it holds no Kubernetes objects"),
