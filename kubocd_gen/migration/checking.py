@@ -65,6 +65,15 @@ def _dump_findings(it: Situation) -> Iterator[Finding]:
         yield Finding(
             "note", "dumped-twice", one.kind, (one.key,), "is in the dump in two states; the newer one counts"
         )
+    if it.documents and not any(identity in live.flux for identity in it.documents):
+        yield Finding(
+            "error",
+            "other-cluster",
+            "dump",
+            (),
+            f"holds none of the {len(it.documents)} compiled resources",
+            "is it of another cluster (kubectl's context, --cluster), or of one namespace (-A)?",
+        )
     owned = [one for one in live.flux.values() if one.release_owner]
     if owned and not live.releases:
         yield Finding(

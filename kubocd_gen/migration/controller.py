@@ -35,6 +35,14 @@ def crds(live: Live) -> list[str] | None:
     return sorted(one.name for one in known if one.name.endswith(f".{KUBOCD}")) if known else None
 
 
+def own_chart(document: Mapping[str, Any]) -> str | None:
+    """Which of KuboCD's own charts a compiled resource installs."""
+    if document["kind"] != "HelmRelease":
+        return None
+    chart: str = document["spec"]["chart"]["spec"]["chart"]
+    return chart if chart in _CHARTS else None
+
+
 def controller_findings(it: Situation) -> Iterator[Finding]:
     applied = any(is_ours(one) for one in it.live.flux.values())
     running = [one for one in controllers(it.live) if is_running(one)]
@@ -49,7 +57,7 @@ def controller_findings(it: Situation) -> Iterator[Finding]:
                 "scale it to 0; the command is below",
             )
     for identity, document in it.documents.items():
-        if identity[0] == "HelmRelease" and (chart := document["spec"]["chart"]["spec"]["chart"]) in _CHARTS:
+        if (chart := own_chart(document)) is not None:
             yield Finding(
                 "warning",
                 "kubocd-compiled",

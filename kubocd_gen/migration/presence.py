@@ -43,9 +43,9 @@ def presence_findings(it: Situation) -> Iterator[Finding]:
                 "not-live",
                 kind,
                 (f"{namespace}/{name}",),
-                "is in Git and not in the cluster: Flux installs its chart"
+                "is in Git and not in the cluster; Flux installs the chart"
                 if is_chart
-                else "is in Git and not in the cluster: Flux makes it",
+                else "is in Git and not in the cluster; Flux makes what is missing",
                 "does the dump have all namespaces (-A)?" if is_chart else None,
             )
     for identity, one in it.live.flux.items():

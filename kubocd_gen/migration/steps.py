@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kubocd_gen.migration import commands
-from kubocd_gen.migration.controller import controllers, crds, is_running, webhooks
+from kubocd_gen.migration.controller import controllers, crds, is_running, own_chart, webhooks
 from kubocd_gen.migration.findings import Finding, Situation
 from kubocd_gen.migration.health import DEFAULT, waited_for
 from kubocd_gen.migration.live import FLUX_KINDS, LiveObject, Manager
@@ -86,7 +86,7 @@ def next_step(it: Situation, findings: Iterable[Finding], kubocd_namespace: str,
         if appliers := ", ".join("/".join(one) for one in _kustomizations(released)):
             title = f"first take the Releases out of what {appliers} applies, which would make them again; then {title}"
         return Step("delete-releases", 5, title, tuple(commands.delete_releases(released)))
-    return _clean_up(it, ours, kubocd_namespace)
+    return _clean_up(it, ours, kubocd_namespace, build)
 
 
 def _rescue(it: Situation, errors: set[str], kubocd_namespace: str) -> Step | None:
@@ -133,20 +133,22 @@ def _running(it: Situation) -> list[tuple[str, str]]:
 
 
 def _apply(it: Situation, applied: Sequence[LiveObject], build: Sequence[str]) -> Step:
-    known = _kustomizations(applied)
-    if known:
+    if applied:
         title = "not everything that compiles is applied yet: commit what is missing, and have Flux apply it"
     else:
         title = (
             "serve the charts, put the output into Git, with what kcd-gen init server writes (its Kustomizations and "
             ".sourceignore, too), and wait until Flux has applied the commit"
         )
+    return Step("apply", 2, title, _published(it, applied, build))
+
+
+def _published(it: Situation, applied: Sequence[LiveObject], build: Sequence[str]) -> tuple[str, ...]:
+    known, suspended = _kustomizations(applied), _suspended(it)
     output = display_path(it.compilation.cluster.output, Path.cwd())
-    suspended = _suspended(it)
     published = commands.publish(build, output, known[0] if known else DEFAULT, suspended)
     # The commit may have been there already, and something in the cluster not.
-    lines = (*published, *commands.reconcile(known, suspended))
-    return Step("apply", 2, title, lines)
+    return (*published, *commands.reconcile(known, suspended))
 
 
 def _cure(it: Situation, ours: Sequence[LiveObject], managers: Sequence[str]) -> Step:
@@ -176,7 +178,7 @@ def _kustomizations(objects: Sequence[LiveObject]) -> list[tuple[str, str]]:
     return sorted({one.kustomization for one in objects if one.kustomization})
 
 
-def _clean_up(it: Situation, ours: Sequence[LiveObject], kubocd_namespace: str) -> Step:
+def _clean_up(it: Situation, ours: Sequence[LiveObject], kubocd_namespace: str, build: Sequence[str]) -> Step:
     live = it.live
     left = [one for one in live.flux.values() if is_leftover(it, one)]
     known = crds(live)
@@ -201,6 +203,9 @@ def _clean_up(it: Situation, ours: Sequence[LiveObject], kubocd_namespace: str) 
         )
         title = "uninstall KuboCD's controller and webhook the way they were installed, be it helm or Git"
         return Step("remove-controller", 7, title, lines, commands.DUMP_AFTER)
+    if any(map(own_chart, it.documents.values())):
+        title = "take the Release of KuboCD's own chart out of the sources; Flux uninstalls what leaves Git"
+        return Step("remove-controller", 7, title, _published(it, ours, build), commands.DUMP_AFTER)
     if "Deployment" not in live.kinds:
         title = "dump again with Deployments: without them it is not known whether KuboCD's controller is left"
         return Step("dump", None, title, (), commands.DUMP_AFTER)

@@ -51,7 +51,8 @@ def test_a_clean_dump_ends_with_the_next_command(workspace: Workspace, objects: 
 
 
 def test_the_commands_have_the_flags_that_were_given_and_no_dump(workspace: Workspace, objects: list[Object]) -> None:
-    stopped = [one for one in objects if one["kind"] == "Deployment"]
+    live = [cluster.by_kubocd(one) for one in cluster.compiled_documents(workspace.output)]
+    stopped = [objects[0], *live, objects[-1]]  # the Release and the Deployment
     (workspace.root / "2").write_text(dumped(stopped))  # a dump that is named as a flag's value is
     where = ("--source", "sources", "--output", "output", "--vendor=packages", "--offline", "-j", "2")
     outcome = kcd_gen("migrate", "check", "2", *where, "2", directory=workspace.root)

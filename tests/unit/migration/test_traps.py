@@ -396,7 +396,7 @@ TRAPS = {
         "warning",
         Scene.stopped,
         lambda objects: objects.remove(found(objects, "HelmRelease", "web-main")),
-        "Flux installs its chart",
+        "Flux installs the chart",
         "apply",
     ),
     "a HelmRelease that its Release no longer makes": Trap(
@@ -574,6 +574,17 @@ TRAPS = {
         "none that runs KuboCD's controller: it is taken to be gone",
         "apply",
     ),
+    "the dump of another cluster": Trap(
+        "other-cluster",
+        "error",
+        Scene.stopped,
+        lambda objects: [one["metadata"].update(namespace="elsewhere") for one in objects],
+        "holds none of the 9 compiled resources",
+        "settle",
+    ),
+    "a dump with nothing in it": Trap(
+        "other-cluster", "error", Scene.stopped, list.clear, "holds none of the 9 compiled resources", "settle"
+    ),
     "no HelmRepositories": Trap(
         "kind-missing",
         "warning",
@@ -683,6 +694,10 @@ def test_kubocds_own_charts_do_not_belong_in_git(scene: Scene, tmp_path: Path) -
     own = compiled(tmp_path, "moduleOverrides: [{module: main, specPatch: {chart: {spec: {chart: kubocd-wh}}}}]")
     (told,) = (one for one in own.check(own.stopped()).findings if one.code == "kubocd-compiled")
     assert (told.severity, told.objects) == ("warning", ("default/web-main",))
+    gone = [one for one in own.without_releases() if one["kind"] != "Deployment"]
+    last = own.check([*gone, cluster.crd("helmreleases.helm.toolkit.fluxcd.io")]).step
+    assert (last.name, last.lines[0]) == ("remove-controller", "kcd-gen build")
+    assert "out of the sources" in last.title
 
 
 def test_releases_of_others_are_left_alone(scene: Scene) -> None:
