@@ -49,6 +49,14 @@ def presence_findings(it: Situation) -> Iterator[Finding]:
                 "does the dump have all namespaces (-A)?" if is_chart else None,
             )
     for identity, one in it.live.flux.items():
+        if by := it.live.left_by.get(identity):
+            yield Finding(
+                "note",
+                "left-by-flux",
+                one.kind,
+                (one.key,),
+                f"has labels of the Kustomization {quoted('/'.join(by))}, which is gone: Flux applies it no more",
+            )
         if one.deleting:
             yield Finding("error", "object-deleting", one.kind, (one.key,), "is being deleted")
         if identity in it.documents:
@@ -100,7 +108,7 @@ def _on_both_sides(one: LiveObject) -> Iterator[Finding]:
             f"is applied by the Kustomization {quoted('/'.join(by))}, not from kcd-gen's output: the two would fight",
             "take it out of that Kustomization (annotated kustomize.toolkit.fluxcd.io/prune: disabled) before",
         )
-    elif not by and one.managers is not None and not is_kubocds(one):
+    elif not by and one.managers is not None and not is_kubocds(one) and one.labels.get(MANAGED_BY[0]) != MANAGED_BY[1]:
         names = ", ".join(sorted({manager.name for manager in one.managers})) or "nobody"
         yield Finding(
             "error",

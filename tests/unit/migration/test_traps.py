@@ -488,6 +488,14 @@ TRAPS = {
         "apply",
         "spec.path must be the flux folder of the output",
     ),
+    "labels of a Kustomization that is gone": Trap(
+        "left-by-flux",
+        "note",
+        Scene.applied,
+        edit("Kustomization", "releases", "metadata", "name", value="flux-system"),
+        "'flux-system/releases', which is gone",
+        "apply",
+    ),
     "charts and releases of two sources": Trap(
         "order-not-kept",
         "warning",
@@ -674,6 +682,15 @@ def test_the_rescue_stops_the_controller_and_names_what_is_in_danger(scene: Scen
         "for name in kcd-web; do",
     ]
     assert all("finalizers" not in line for line in lines)
+
+
+def test_after_the_way_back_the_controller_runs_alone(scene: Scene) -> None:
+    objects = scene.cured()
+    found(objects, "Kustomization", "releases")["metadata"]["name"] = "flux-system"
+    found(objects, "Deployment", "kubocd-ctrl-controller")["spec"]["replicas"] = 1
+    checked = scene.check(objects)
+    assert {one.code for one in checked.findings} == {"left-by-flux"}
+    assert (checked.applied, checked.step.name) == (0, "stop-controller")
 
 
 def test_one_source_keeps_the_order(scene: Scene) -> None:
