@@ -43,7 +43,7 @@ def owner_findings(it: Situation) -> Iterator[Finding]:
                 "dead-owner",
                 one.kind,
                 (one.key,),
-                f"{what}: the garbage collector removes it within seconds{_AND[one.kind == 'HelmRelease']}",
+                f"{what}: the garbage collector acts within seconds{_AND[one.kind == 'HelmRelease']}",
                 "stop here, and take the ownerReferences away at once; the command is below",
             )
         elif "Release" in it.live.kinds:

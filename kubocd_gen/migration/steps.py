@@ -34,11 +34,14 @@ class Step:
     title: str
     lines: tuple[str, ...]
     dump: str | None = commands.DUMP
+    stops: bool = True
 
     @property
     def script(self) -> tuple[str, ...]:
-        """The lines to be pasted as one: the first that fails is the last, in a shell of its own."""
-        return self.lines if len(self.lines) < 2 else ("(set -e", *(f"  {line}" for line in self.lines), ")")
+        """The lines to be pasted as one, in a shell of its own: the first that fails is the last, if it `stops`."""
+        if len(self.lines) < 2:
+            return self.lines
+        return ("(set -e" if self.stops else "(", *(f"  {line}" for line in self.lines), ")")
 
 
 def next_step(it: Situation, findings: Iterable[Finding], kubocd_namespace: str, build: Sequence[str]) -> Step:
@@ -73,7 +76,12 @@ def next_step(it: Situation, findings: Iterable[Finding], kubocd_namespace: str,
     if pending := [one for one in ours if any(map(_awaits_flux, one.managers or ()))]:
         lines = tuple(commands.reconcile(_kustomizations(pending), _suspended(it)))
         return Step("cure", 3, "Flux has not taken over yet what it was given; have it reconcile", lines)
-    owned = [one for release in released for one in owned_by(it, release) if one.kind != "OCIRepository" or one in ours]
+    owned = [
+        one
+        for release in released
+        for one in owned_by(it, release)
+        if one.kind != "OCIRepository" or one.identity in it.documents
+    ]
     if owned:
         return Step(
             "release-owners",
@@ -90,14 +98,11 @@ def next_step(it: Situation, findings: Iterable[Finding], kubocd_namespace: str,
 
 
 def _rescue(it: Situation, errors: set[str], kubocd_namespace: str) -> Step | None:
-    endangered = [one for one in it.live.flux.values() if dead_owner(it, one)]
-    endangered += [
-        one
-        for release in it.live.releases.values()
-        if release.deleting
-        for one in owned_by(it, release)
-        if one not in endangered
+    endangered = [
+        *(one for one in it.live.flux.values() if dead_owner(it, one)),
+        *(one for release in it.live.releases.values() if release.deleting for one in owned_by(it, release)),
     ]
+    endangered = list({one.identity: one for one in endangered}.values())
     if not endangered or not errors & {"dead-owner", "release-deleting"}:
         return None
     stop = commands.scale_down(_running(it) or commands.default_controller(kubocd_namespace))
@@ -106,6 +111,7 @@ def _rescue(it: Situation, errors: set[str], kubocd_namespace: str) -> Step | No
         None,
         "at once: stop the controller, and take the ownerReferences away before the garbage collector acts on them",
         (*stop, *commands.remove_owners(endangered)),
+        stops=False,  # one that is gone already must not keep the others from being saved
     )
 
 

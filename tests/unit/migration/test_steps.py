@@ -267,3 +267,20 @@ def test_what_is_printed_is_a_script_that_ends_with_the_first_failure(
         assert done.stdout == "behind\n", "it runs in a shell of its own"
         # A pipe begins all its programs at once.
         assert len(called.read_text().splitlines()) == (2 if step.name == "cure" else 1)
+
+
+@pytest.mark.parametrize("shell", ["bash", "sh"])
+def test_a_rescue_goes_on_where_something_fails(scene: Scene, tmp_path: Path, shell: str) -> None:
+    """A Deployment of another name, or an object that is gone, must not keep the others from being saved."""
+    objects = scene.applied()
+    cluster.each(objects, "Release", lambda one: one["metadata"].update(deletionTimestamp="2026-01-01T00:00:00Z"))
+    step = scene.check([one for one in objects if one["kind"] != "Deployment"]).step
+    assert step.name == "rescue"
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text(f'#!/bin/sh\necho "$3 $4 $5" >> {tmp_path}/called\nexit 1\n')
+    kubectl.chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    subprocess.run([shell, "-c", "\n".join(step.script)], env={"PATH": path}, capture_output=True)
+    called = (tmp_path / "called").read_text().splitlines()
+    assert called[0] == "scale deployment kubocd-ctrl-controller"
+    assert len(called) == 1 + len(scene.documents)

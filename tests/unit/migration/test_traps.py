@@ -339,7 +339,7 @@ TRAPS = {
         "error",
         Scene.applied,
         deleting("Release", "web"),
-        "its finalizer alone holds what it owns",
+        "the finalizer alone holds what is owned",
         "rescue",
     ),
     "a Release that goes and owns nothing": Trap(
@@ -520,7 +520,7 @@ TRAPS = {
         "error",
         Scene.applied,
         everything("Release", lambda one: one["metadata"].update(deletionTimestamp="2026-01-01T00:00:00Z")),
-        "its finalizer alone holds what it owns",
+        "the finalizer alone holds what is owned",
         "rescue",
     ),
     "a chart that was never installed": Trap(
