@@ -33,7 +33,8 @@ class Finding:
 class Situation:
     """The cluster beside what compiles.
 
-    `documents` are the compiled resources, by identity; `owned` the live objects, by namespace and name of their Release.
+    `documents` are the compiled resources, by identity; `owned` the live objects, by namespace and name of their
+    Release.
     """
 
     live: Live
