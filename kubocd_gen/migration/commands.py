@@ -141,14 +141,15 @@ def default_controller(namespace: str) -> list[tuple[str, str]]:
     return [(namespace, f"{CONTROLLER}-ctrl-controller")]
 
 
+_OF_KUBOCD = (
+    '.items[] | select(any(.webhooks[]?.rules[]?.apiGroups[]?; . == "kubocd.kubotal.io"))'
+    ' | "\\(.kind | ascii_downcase)/\\(.metadata.name)"'
+)
 FIND_WEBHOOKS = (
-    "kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations -o json | "
-    + "jq -r "
-    + shlex.quote(
-        '.items[] | select(any(.webhooks[]?.rules[]?.apiGroups[]?; . == "kubocd.kubotal.io"))'
-        ' | "\\(.kind | ascii_downcase)/\\(.metadata.name)"'
-    )
-    + " | xargs -r kubectl delete"
+    # One by one: of a pipe only the last program's failure counts. And xargs, since zsh does not split "$found".
+    "found=$(kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations -o json)",
+    f"found=$(printf '%s' \"$found\" | jq -r {shlex.quote(_OF_KUBOCD)})",
+    'test -z "$found" || printf \'%s\\n\' "$found" | xargs kubectl delete',
 )
 
 

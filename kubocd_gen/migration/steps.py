@@ -122,7 +122,7 @@ def _stop(it: Situation, kubocd_namespace: str) -> Step:
     )
     found = webhooks(it.live)
     seen = any(it.live.of_kind("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"))
-    hooks = list(commands.delete_webhooks(found)) if seen else [commands.FIND_WEBHOOKS]
+    hooks = list(commands.delete_webhooks(found)) if seen else list(commands.FIND_WEBHOOKS)
     title = "keep a copy, stop the controller, and take its webhooks away"
     if "Deployment" not in it.live.kinds:
         title += " (where that is done, look again at once: this dump has no Deployments, and cannot say so)"

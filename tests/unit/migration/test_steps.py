@@ -73,7 +73,7 @@ def test_without_deployments_the_controller_is_taken_to_run_until_flux_has_appli
     assert "controller-unknown" in {one.code for one in checked.findings}
     assert "where that is done, look again at once" in checked.step.title
     assert "kubectl -n kubocd scale deployment kubocd-ctrl-controller --replicas=0" in checked.step.lines
-    assert "jq" in checked.step.lines[-1]
+    assert "jq" in checked.step.lines[-2]
     assert scene.check([one for one in scene.applied() if one["kind"] != "Deployment"]).step.name == "cure"
 
 
@@ -284,3 +284,24 @@ def test_a_rescue_goes_on_where_something_fails(scene: Scene, tmp_path: Path, sh
     called = (tmp_path / "called").read_text().splitlines()
     assert called[0] == "scale deployment kubocd-ctrl-controller"
     assert len(called) == 1 + len(scene.documents)
+
+
+@pytest.mark.parametrize("shell", ["bash", "sh"])
+@pytest.mark.parametrize("kind", ["ValidatingWebhookConfiguration", "none", "refused"])
+def test_webhooks_are_found_where_the_dump_has_none(scene: Scene, tmp_path: Path, shell: str, kind: str) -> None:
+    program("jq", "jq")
+    other = cluster.webhook("MutatingWebhookConfiguration")
+    other["webhooks"] = [{"rules": [{"apiGroups": ["apps"]}]}, {}]
+    listed = {"items": [other, *([cluster.webhook(kind)] if kind.endswith("Configuration") else [])]}
+    (tmp_path / "listed").write_text(json.dumps(listed))
+    kubectl = tmp_path / "kubectl"
+    answer = "exit 1" if kind == "refused" else f"cat {tmp_path}/listed"
+    kubectl.write_text(f'#!/bin/sh\ncase "$1" in\nget) {answer};;\ndelete) echo "$@" >> {tmp_path}/called;;\nesac\n')
+    kubectl.chmod(0o755)
+    bare = [one for one in scene.kubocd() if one["kind"] not in ("Deployment", "ValidatingWebhookConfiguration")]
+    script = "\n".join(("(set -e", *scene.check(bare).step.lines[2:], ")"))  # after the copy and the Deployment
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    done = subprocess.run([shell, "-c", script], env={"PATH": path}, capture_output=True)
+    assert (done.returncode == 0) is (kind != "refused")
+    called = (tmp_path / "called").read_text() if (tmp_path / "called").exists() else ""
+    assert called == ("delete validatingwebhookconfiguration/kubocd-wh-webhook\n" if "Config" in kind else "")
