@@ -151,10 +151,11 @@ def _apply(it: Situation, applied: Sequence[LiveObject], build: Sequence[str]) -
 
 def _published(it: Situation, applied: Sequence[LiveObject], build: Sequence[str]) -> tuple[str, ...]:
     known, suspended = _kustomizations(applied), _suspended(it)
+    first = known[0] if known else DEFAULT
     output = display_path(it.compilation.cluster.output, Path.cwd())
-    published = commands.publish(build, output, known[0] if known else DEFAULT, suspended)
+    published = commands.publish(build, output, first, suspended)
     # The commit may have been there already, and something in the cluster not.
-    return (*published, *commands.reconcile(known, suspended))
+    return (*published, *commands.reconcile(known, suspended - {first}))
 
 
 def _cure(it: Situation, ours: Sequence[LiveObject], managers: Sequence[str]) -> Step:

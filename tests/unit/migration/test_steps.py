@@ -95,7 +95,15 @@ def test_what_flux_has_not_applied_yet_is_waited_for(scene: Scene) -> None:
     assert "lastHandledReconcileAt" in lines[-2]
 
 
-@pytest.mark.parametrize(("made", "before"), [(Scene.stopped, "wait"), (Scene.applied, "annotate")])
+def half_applied(scene: Scene) -> list[Object]:
+    objects = scene.applied()
+    found(objects, "HelmRelease", "shop-main")["metadata"]["labels"] = {}
+    return objects
+
+
+@pytest.mark.parametrize(
+    ("made", "before"), [(Scene.stopped, "wait"), (half_applied, "wait"), (Scene.applied, "annotate")]
+)
 def test_a_suspended_kustomization_is_resumed_before_it_is_waited_for(
     scene: Scene, made: Callable[[Scene], list[Object]], before: str
 ) -> None:
