@@ -65,6 +65,15 @@ def _dump_findings(it: Situation) -> Iterator[Finding]:
         yield Finding(
             "note", "dumped-twice", one.kind, (one.key,), "is in the dump in two states; the newer one counts"
         )
+    if it.documents and not any(identity in live.flux for identity in it.documents):
+        yield Finding(
+            "error",
+            "other-cluster",
+            "dump",
+            (),
+            f"holds none of the {len(it.documents)} compiled resources",
+            "is it of another cluster (kubectl's context, --cluster), or of one namespace (-A)?",
+        )
     owned = [one for one in live.flux.values() if one.release_owner]
     if owned and not live.releases:
         yield Finding(
@@ -81,11 +90,10 @@ def _dump_findings(it: Situation) -> Iterator[Finding]:
                 "warning", "kind-missing", "dump", (), f"holds no {kind}", "was it left out of kubectl's list, or -A?"
             )
     if live.releases and not controllers(live):
-        yield Finding(
-            "note",
-            "controller-unknown",
-            "dump",
-            (),
-            "holds no Deployment of KuboCD's controller, so that it is not known whether it runs",
-            "dump Deployments and webhook configurations, too",
-        )
+        if "Deployment" in live.kinds:
+            message = "holds Deployments, and none that runs KuboCD's controller: it is taken to be gone"
+            hint = "are they of all namespaces (-A)?"
+        else:
+            message = "holds no Deployments, so that it is not known whether KuboCD's controller runs"
+            hint = "dump Deployments and webhook configurations, too"
+        yield Finding("note", "controller-unknown", "dump", (), message, hint)

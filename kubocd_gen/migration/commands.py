@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 
 from kubocd_gen.migration.live import LiveObject
 from kubocd_gen.migration.presence import CONTROLLER
@@ -28,10 +28,16 @@ DUMP_AFTER = f"kubectl get {_FLUX},{_OURS},customresourcedefinitions {_PRINTED}"
 """The same once there are no Releases: asked for a kind that does not exist, kubectl prints nothing at all."""
 BACKUP = (
     "kubectl get releases.kubocd.kubotal.io,contexts.kubocd.kubotal.io,configs.kubocd.kubotal.io,"
-    f"{_FLUX} -A -o yaml > before-kcd-gen.yaml"
+    f"{_FLUX} -A -o yaml > before-kcd-gen-$(date +%s).yaml"
 )
-DELETE_CRDS = "kubectl delete crd --ignore-not-found " + " ".join(
-    f"{name}.kubocd.kubotal.io" for name in ("releases", "contexts", "configs")
+"""A file of its own each time: a copy of what is left later must not take the place of the first one."""
+DELETE_CRDS = (
+    # What a dump does not show (of one namespace, or without Releases) would go with the CRD, and all that it owns.
+    "left=$(kubectl get crd releases.kubocd.kubotal.io --ignore-not-found -o name)",
+    'test -z "$left" || left=$(kubectl get releases.kubocd.kubotal.io -A -o name)',
+    'test -z "$left" || { echo "nothing deleted: Releases are left, and take what they own along" >&2; exit 1; }',
+    "kubectl delete crd --ignore-not-found "
+    + " ".join(f"{name}.kubocd.kubotal.io" for name in ("releases", "contexts", "configs")),
 )
 
 
@@ -68,25 +74,36 @@ def cure(kinds: Sequence[str], managers: Sequence[str], *, plain: bool) -> list[
     ]
 
 
-def reconcile(kustomizations: Iterable[tuple[str, str]]) -> Iterator[str]:
-    """Have Flux look again, and wait until it has: a Kustomization stays Ready while it does not."""
+def reconcile(
+    kustomizations: Iterable[tuple[str, str]], suspended: Container[tuple[str, str]] = frozenset()
+) -> Iterator[str]:
+    """Have Flux look again, and wait until it has: a Kustomization stays Ready while it does not.
+
+    One that is suspended is resumed; else one would wait in vain.
+    """
     for namespace, name in kustomizations:
         of, object_ = shlex.quote(namespace), _kustomization(name)
         handled = "--for=jsonpath='{.status.lastHandledReconcileAt}'=\"$now\""
+        if (namespace, name) in suspended:
+            yield _resume(of, object_)
         yield "now=$(date +%s)"
         yield f'kubectl -n {of} annotate {object_} reconcile.fluxcd.io/requestedAt="$now" --overwrite'
         yield f"kubectl -n {of} wait {object_} {handled} --timeout=15m"
         yield f"kubectl -n {of} wait {object_} --for=condition=Ready --timeout=15m"
 
 
-def publish(build: Sequence[str], output: str, namespace: str, name: str) -> Iterator[str]:
+def publish(
+    build: Sequence[str], output: str, kustomization: tuple[str, str], suspended: Container[tuple[str, str]]
+) -> Iterator[str]:
     """Put what the command `build` makes into Git, and wait until Flux has applied that commit."""
-    of, object_ = shlex.quote(namespace), _kustomization(name)
+    of, object_ = shlex.quote(kustomization[0]), _kustomization(kustomization[1])
     revision = '"$(git rev-parse --abbrev-ref HEAD)@sha1:$(git rev-parse HEAD)"'
     yield shlex.join(build)
     yield f"git add {shlex.quote(output)}"
     yield "git diff --cached --quiet || git commit -m 'Releases compiled by kcd-gen'"
     yield "git push"
+    if kustomization in suspended:
+        yield _resume(of, object_)
     yield f"kubectl -n {of} wait {object_} --for=create --timeout=15m"
     yield f"kubectl -n {of} wait {object_} --for=jsonpath='{{.status.lastAppliedRevision}}'={revision} --timeout=15m"
 
@@ -124,15 +141,21 @@ def default_controller(namespace: str) -> list[tuple[str, str]]:
     return [(namespace, f"{CONTROLLER}-ctrl-controller")]
 
 
-FIND_WEBHOOKS = (
-    "kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations -o json | "
-    + "jq -r "
-    + shlex.quote(
-        '.items[] | select(any(.webhooks[]?.rules[]?.apiGroups[]?; . == "kubocd.kubotal.io"))'
-        ' | "\\(.kind | ascii_downcase)/\\(.metadata.name)"'
-    )
-    + " | xargs -r kubectl delete"
+_OF_KUBOCD = (
+    '.items[] | select(any(.webhooks[]?.rules[]?.apiGroups[]?; . == "kubocd.kubotal.io"))'
+    ' | "\\(.kind | ascii_downcase)/\\(.metadata.name)"'
 )
+FIND_WEBHOOKS = (
+    # One by one: of a pipe only the last program's failure counts. And xargs, since zsh does not split "$found".
+    "found=$(kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations -o json)",
+    f"found=$(printf '%s' \"$found\" | jq -r {shlex.quote(_OF_KUBOCD)})",
+    'test -z "$found" || printf \'%s\\n\' "$found" | xargs kubectl delete',
+)
+
+
+def _resume(namespace: str, kustomization: str) -> str:
+    patch = shlex.quote('{"spec":{"suspend":false}}')
+    return f"kubectl -n {namespace} patch {kustomization} --type=merge -p {patch}"
 
 
 def _kustomization(name: str) -> str:

@@ -11,6 +11,8 @@ from kubocd_gen.migration.presence import is_ours
 
 WEBHOOKS = ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration")
 
+_CHARTS = ("kubocd-ctrl", "kubocd-wh")
+
 
 def controllers(live: Live) -> list[LiveObject]:
     """Deployments that run `kubocd controller`."""
@@ -33,6 +35,14 @@ def crds(live: Live) -> list[str] | None:
     return sorted(one.name for one in known if one.name.endswith(f".{KUBOCD}")) if known else None
 
 
+def own_chart(document: Mapping[str, Any]) -> str | None:
+    """Which of KuboCD's own charts a compiled resource installs."""
+    if document["kind"] != "HelmRelease":
+        return None
+    chart: str = document["spec"]["chart"]["spec"]["chart"]
+    return chart if chart in _CHARTS else None
+
+
 def controller_findings(it: Situation) -> Iterator[Finding]:
     applied = any(is_ours(one) for one in it.live.flux.values())
     running = [one for one in controllers(it.live) if is_running(one)]
@@ -45,6 +55,16 @@ def controller_findings(it: Situation) -> Iterator[Finding]:
                 (one.key,),
                 "runs KuboCD's controller while Flux applies what is in Git: each undoes the other, by Helm upgrades",
                 "scale it to 0; the command is below",
+            )
+    for identity, document in it.documents.items():
+        if (chart := own_chart(document)) is not None:
+            yield Finding(
+                "warning",
+                "kubocd-compiled",
+                "HelmRelease",
+                ("/".join(identity[1:]),),
+                f"installs KuboCD itself (the chart {chart}), and Flux would hold on to it",
+                "remove its Release, from the cluster too, while the controller runs; later, not before step 7",
             )
     if it.live.releases:
         for one in webhooks(it.live):

@@ -19,6 +19,11 @@ _KUBECTL = re.compile(
     re.MULTILINE,
 )
 _TABLE = re.compile(r"^(?:NAMESPACE +)?NAME +[A-Z]")
+# kubectl sorts the fields of a List: its kind comes after the items.
+_LIST = re.compile(r"apiVersion: v1\r?\nitems:")
+_LIST_END = re.compile(r"^kind: List\b", re.MULTILINE)
+_CUT = "its end is missing, where kubectl says `kind: List`"
+_CUT_HINT = "was it cut off? what is not in it would count as not in the cluster"
 _SPACE = re.compile(r"\s*")
 _ASK = "print it with: kubectl get … -A -o json --show-managed-fields"
 
@@ -73,6 +78,8 @@ def _yaml(text: str, path: str) -> Iterator[Any]:
     except YamlError as error:
         if said := _KUBECTL.search(text):
             raise _said(text, said, path) from error
+        if _LIST.match(text) and not _LIST_END.search(text):
+            raise _bad(_CUT, path, _CUT_HINT) from error
         raise
 
 
@@ -108,9 +115,11 @@ def _objects(document: Any, text: str, path: str, inherited: Raw) -> Iterator[Ra
             raise _said(text, said, path)
         raise _bad("it holds no Kubernetes objects", path, _ASK)
     kind, items = document.get("kind"), document.get("items")
-    if isinstance(items, list) and (kind is None or (isinstance(kind, str) and kind.endswith("List"))):
+    if isinstance(items, list) and kind is None:
+        raise _bad(_CUT, path, _CUT_HINT)
+    if isinstance(items, list) and isinstance(kind, str) and kind.endswith("List"):
         # The API's own lists name the kind of their items once.
-        named = {"apiVersion": document.get("apiVersion"), "kind": (kind or "List").removesuffix("List")}
+        named = {"apiVersion": document.get("apiVersion"), "kind": kind.removesuffix("List")}
         for item in items:
             yield from _objects(item, text, path, named if named["kind"] else {})
     else:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from kubocd_gen.diagnostics import Severity
-from kubocd_gen.migration.live import Identity, Live
+from kubocd_gen.migration.live import Identity, Live, LiveObject
 from kubocd_gen.pipeline.records import Compilation, CompiledRelease
 
 
@@ -30,12 +31,17 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """The cluster beside what compiles. `documents` are the compiled resources, by identity."""
+    """The cluster beside what compiles.
+
+    `documents` are the compiled resources, by identity; `owned` the live objects, by namespace and name of their
+    Release.
+    """
 
     live: Live
     compilation: Compilation
     documents: Mapping[Identity, Mapping[str, Any]]
     in_git: Mapping[str, CompiledRelease]
+    owned: Mapping[tuple[str, str], list[LiveObject]]
 
     def release_of(self, namespace: str, name: str) -> CompiledRelease | None:
         return self.in_git.get(f"{namespace}/{name}")
@@ -47,7 +53,11 @@ def situation(live: Live, compilation: Compilation) -> Situation:
         for one in compilation.releases
         for document in one.documents
     }
-    return Situation(live, compilation, documents, {one.release.key: one for one in compilation.releases})
+    owned: dict[tuple[str, str], list[LiveObject]] = defaultdict(list)
+    for one in live.flux.values():
+        if owner := one.release_owner:
+            owned[one.namespace, owner.name].append(one)
+    return Situation(live, compilation, documents, {one.release.key: one for one in compilation.releases}, dict(owned))
 
 
 def grouped(findings: Iterable[Finding]) -> list[Finding]:

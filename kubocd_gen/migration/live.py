@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kubocd_gen.compiler.wording import quoted
@@ -105,7 +105,9 @@ class Live:
     """What the dumps hold. `flux` are the objects of KuboCD's three Flux kinds, by identity.
 
     `kinds` are the kinds that were met: of one that was not, it is not known whether the cluster has any.
-    `twice` are objects that were met in two states, of which the newer or later is taken.
+    `left_by` are Kustomizations that are gone and whose labels objects have kept: those are taken off, since they would
+    say that Flux applies the object. `twice` are objects that were met in two states, of which the newer or later is
+    taken.
     """
 
     flux: Mapping[Identity, LiveObject]
@@ -113,6 +115,7 @@ class Live:
     others: tuple[LiveObject, ...]
     kinds: frozenset[str]
     passed_over: int
+    left_by: Mapping[Identity, tuple[str, str]]
     twice: tuple[LiveObject, ...]
 
     def of_kind(self, *kinds: str) -> list[LiveObject]:
@@ -138,14 +141,27 @@ def live_cluster(objects: Iterable[Raw]) -> Live:
             if one.version.isdigit() and other.version.isdigit() and int(one.version) < int(other.version):
                 continue
         found[one.identity] = one
+    left_by = _left_by(found)
+    for identity in left_by:
+        one = found[identity]
+        kept = {name: value for name, value in one.labels.items() if not str(name).startswith(f"{_KUSTOMIZE}/name")}
+        found[identity] = replace(one, labels=kept)
     return Live(
         flux={identity: one for identity, one in found.items() if one.kind in FLUX_KINDS},
         releases={one.key: one for one in found.values() if one.kind == "Release"},
         others=tuple(one for one in found.values() if one.kind not in (*FLUX_KINDS, "Release")),
         kinds=frozenset(one.kind for one in found.values()),
         passed_over=passed_over,
+        left_by=left_by,
         twice=tuple(twice.values()),
     )
+
+
+def _left_by(found: Mapping[Identity, LiveObject]) -> dict[Identity, tuple[str, str]]:
+    """The Kustomizations that objects name and that are not there; without any it is not known which there are."""
+    there = {(one.namespace, one.name) for one in found.values() if one.kind == "Kustomization"}
+    named = {identity: one.kustomization for identity, one in found.items()}
+    return {identity: by for identity, by in named.items() if by and there and by not in there}
 
 
 def _object(kind: str, raw: Raw) -> LiveObject:

@@ -12,6 +12,7 @@ from kubocd_gen.migration.presence import is_ours
 from kubocd_gen.migration.specs import with_defaults
 
 _LISTED = 6  # fields of a manager that are named
+_AND = {True: ", and Flux uninstalls the chart", False: ""}
 _GONE = {"HelmRelease": "uninstalled"}
 
 
@@ -42,7 +43,7 @@ def owner_findings(it: Situation) -> Iterator[Finding]:
                 "dead-owner",
                 one.kind,
                 (one.key,),
-                f"{what}: the garbage collector removes it within seconds, and Flux uninstalls the chart",
+                f"{what}: the garbage collector acts within seconds{_AND[one.kind == 'HelmRelease']}",
                 "stop here, and take the ownerReferences away at once; the command is below",
             )
         elif "Release" in it.live.kinds:
@@ -85,13 +86,13 @@ def manager_findings(it: Situation) -> Iterator[Finding]:
             if needs_cure(manager):
                 paths = list(paths_besides(manager, with_defaults(document)))
                 more = f" and {len(paths) - _LISTED} more" if len(paths) > _LISTED else ""
-                gone = f"; it takes {', '.join(paths[:_LISTED])}{more} away" if paths else ""
+                gone = f", which takes {', '.join(paths[:_LISTED])}{more} away" if paths else ""
                 yield Finding(
                     "note",
                     "co-owner",
                     one.kind,
                     (one.key,),
-                    f"is co-owned by {quoted(manager.name)} ({manager.operation}) until the cure{gone}",
+                    f"is co-owned by {quoted(manager.name)} ({manager.operation}) until the cure (step 3){gone}",
                 )
             elif is_taken_over(manager) and "f:spec" in manager.fields and manager.name.startswith("kubectl"):
                 yield Finding(
@@ -99,5 +100,5 @@ def manager_findings(it: Situation) -> Iterator[Finding]:
                     "edited-by-hand",
                     one.kind,
                     (one.key,),
-                    f"was changed by {quoted(manager.name)}, whose fields Flux takes over by itself",
+                    f"has fields of {quoted(manager.name)}, which Flux takes over by itself when it reconciles",
                 )

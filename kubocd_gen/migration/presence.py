@@ -10,6 +10,7 @@ from kubocd_gen.migration.findings import Finding, Situation
 from kubocd_gen.migration.live import LiveObject
 
 _KUSTOMIZE = "kustomize.toolkit.fluxcd.io"
+_PRUNE = f"{_KUSTOMIZE}/prune"
 CONTROLLER = "kubocd"
 """What KuboCD's controller is called in managedFields: the name of its binary."""
 
@@ -42,16 +43,33 @@ def presence_findings(it: Situation) -> Iterator[Finding]:
                 "not-live",
                 kind,
                 (f"{namespace}/{name}",),
-                "is in Git and not in the cluster: Flux installs its chart"
+                "is in Git and not in the cluster; Flux installs the chart"
                 if is_chart
-                else "is in Git and not in the cluster: Flux makes it",
+                else "is in Git and not in the cluster; Flux makes what is missing",
                 "does the dump have all namespaces (-A)?" if is_chart else None,
             )
     for identity, one in it.live.flux.items():
+        if by := it.live.left_by.get(identity):
+            yield Finding(
+                "note",
+                "left-by-flux",
+                one.kind,
+                (one.key,),
+                f"has labels of the Kustomization {quoted('/'.join(by))}, which is gone: Flux applies it no more",
+            )
         if one.deleting:
             yield Finding("error", "object-deleting", one.kind, (one.key,), "is being deleted")
         if identity in it.documents:
             yield from _on_both_sides(one)
+            if _is_kept(one) and (source := _repository(it, one)) and not _is_kept(source):
+                yield Finding(
+                    "warning",
+                    "half-kept",
+                    one.kind,
+                    (one.key,),
+                    f"says {_PRUNE}: disabled, and its HelmRepository {source.name} does not: Flux may prune that",
+                    "annotate both, or neither",
+                )
         elif is_leftover(it, one):
             yield Finding("note", "leftover", one.kind, (one.key,), "is KuboCD's, and nothing needs it any more")
         elif one.kind == "HelmRelease" and (owner := one.release_owner):
@@ -67,6 +85,18 @@ def presence_findings(it: Situation) -> Iterator[Finding]:
                 )
 
 
+def _is_kept(one: LiveObject) -> bool:
+    return "disabled" in (one.annotations.get(_PRUNE), one.labels.get(_PRUNE))
+
+
+def _repository(it: Situation, one: LiveObject) -> LiveObject | None:
+    """The HelmRepository that its compiled resource names."""
+    if one.kind != "HelmRelease":
+        return None
+    source = it.documents[one.identity]["spec"]["chart"]["spec"]["sourceRef"]
+    return it.live.flux.get((source["kind"], source.get("namespace") or one.namespace, source["name"]))
+
+
 def _on_both_sides(one: LiveObject) -> Iterator[Finding]:
     by = one.kustomization
     if by and not is_ours(one):
@@ -78,7 +108,7 @@ def _on_both_sides(one: LiveObject) -> Iterator[Finding]:
             f"is applied by the Kustomization {quoted('/'.join(by))}, not from kcd-gen's output: the two would fight",
             "take it out of that Kustomization (annotated kustomize.toolkit.fluxcd.io/prune: disabled) before",
         )
-    elif not by and one.managers is not None and not is_kubocds(one):
+    elif not by and one.managers is not None and not is_kubocds(one) and one.labels.get(MANAGED_BY[0]) != MANAGED_BY[1]:
         names = ", ".join(sorted({manager.name for manager in one.managers})) or "nobody"
         yield Finding(
             "error",

@@ -12,11 +12,7 @@ from kubocd_gen.migration.live import LiveObject
 
 def owned_by(it: Situation, release: LiveObject) -> list[LiveObject]:
     """The Flux objects in the cluster that go when the Release goes."""
-    return [
-        one
-        for one in it.live.flux.values()
-        if one.namespace == release.namespace and one.release_owner and one.release_owner.name == release.name
-    ]
+    return it.owned.get((release.namespace, release.name), [])
 
 
 def release_findings(it: Situation) -> Iterator[Finding]:
@@ -30,7 +26,7 @@ def release_findings(it: Situation) -> Iterator[Finding]:
             yield told(
                 "error",
                 "release-deleting",
-                "is being deleted, and its finalizer alone holds what it owns: once that goes, all is uninstalled",
+                "is being deleted, and the finalizer alone holds what is owned: once that goes, all is uninstalled",
                 "leave the finalizer, stop the controller, and take the ownerReferences away; the command is below",
             )
         elif live.deleting:
@@ -39,7 +35,7 @@ def release_findings(it: Situation) -> Iterator[Finding]:
             yield told(
                 "warning",
                 "release-not-in-git",
-                "is not among the sources: it would be left behind, and what it owns goes when it is deleted",
+                "is not among the sources, and would be left behind; whoever deletes it later deletes what it owns",
                 "add it to the sources, or remove it while the controller runs",
             )
         elif compiled.release.suspended:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import shlex
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ from typing import Any
 import jsonschema
 import pytest
 
+from kubocd_gen.migration.commands import DUMP
+from kubocd_gen.migration.health import DEFAULT
 from kubocd_gen.resources import schema
 from tests.support import cluster
 from tests.support.cluster import Object, dumped
@@ -51,7 +55,8 @@ def test_a_clean_dump_ends_with_the_next_command(workspace: Workspace, objects: 
 
 
 def test_the_commands_have_the_flags_that_were_given_and_no_dump(workspace: Workspace, objects: list[Object]) -> None:
-    stopped = [one for one in objects if one["kind"] == "Deployment"]
+    live = [cluster.by_kubocd(one) for one in cluster.compiled_documents(workspace.output)]
+    stopped = [objects[0], *live, objects[-1]]  # the Release and the Deployment
     (workspace.root / "2").write_text(dumped(stopped))  # a dump that is named as a flag's value is
     where = ("--source", "sources", "--output", "output", "--vendor=packages", "--offline", "-j", "2")
     outcome = kcd_gen("migrate", "check", "2", *where, "2", directory=workspace.root)
@@ -129,6 +134,15 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "a message on top": (b"Unable to connect to the server: x\n{}", "kubectl says in it: Unable to connect"),
     "a message below": (b'{"kind": "List", "items": []}\nerror: x\n', "live:2: error[bad-dump]: kubectl says"),
     "cut off": (b'{"apiVersion": "v1", "kind": "List", "items": [', "this is not JSON"),
+    "cut off between two objects": (
+        b"apiVersion: v1\nitems:\n- apiVersion: v1\n  kind: X\n  metadata:\n    name: x\n",
+        "its end is missing, where kubectl says `kind: List`",
+    ),
+    "cut off in an object": (b"apiVersion: v1\nitems:\n- kind: Release\n  metadata: {uid: 'x\n", "its end is missing"),
+    "cut off before a name": (
+        b"apiVersion: v1\nitems:\n- apiVersion: kubocd.kubotal.io/v1alpha1\n  kind: Release\n  metadata:\n",
+        "its end is missing",
+    ),
     "UTF-16": ("apiVersion: v1\n".encode("utf-16"), "no UTF-8 text"),
     "a text": (b"hello\n", "it holds no Kubernetes objects"),
     "a list": (b"[1, 2]", "it holds no Kubernetes objects"),
@@ -240,3 +254,29 @@ def test_the_example_of_the_page_is_what_it_prints(tmp_path: Path) -> None:
     for command, printed in CONSOLE:
         outcome = kcd_gen(*shlex.split(command), directory=folder)
         assert (outcome.exit, outcome.out, outcome.err) == (3, printed, "")
+
+
+def test_the_commands_of_the_way_back_let_nothing_go(tmp_path: Path) -> None:
+    """They wait for the policy before the Kustomization that init server names is deleted, and nothing else."""
+    stand_in = tmp_path / "kubectl"
+    stand_in.write_text(f"#!/bin/sh\nprintf '[%s]' \"$@\" >> {tmp_path}/called; echo >> {tmp_path}/called\n")
+    stand_in.chmod(0o755)
+    way_back = PAGE.partition("## The way back")[2]
+    blocks = re.findall(r'^ *```bash title="in the cluster"\n(.*?)^ *```', way_back, re.MULTILINE | re.DOTALL)
+    for shell in ("bash", "sh"):
+        (tmp_path / "called").write_text("")
+        for block in blocks:
+            path = f"{tmp_path}:{os.environ['PATH']}"
+            subprocess.run([shell, "-ec", block], env={"PATH": path}, capture_output=True, check=True)
+        releases = f"[-n][{DEFAULT[0]}][{{}}][kustomizations.kustomize.toolkit.fluxcd.io/{DEFAULT[1]}]"
+        assert (tmp_path / "called").read_text().splitlines() == [
+            releases.format("wait") + "[--for=jsonpath={.spec.deletionPolicy}=Orphan][--timeout=15m]",
+            releases.format("delete") + "[--ignore-not-found]",
+            "[get][helmreleases,helmrepositories,ocirepositories][-A][-l][app.kubernetes.io/managed-by=kcd-gen]",
+        ]
+    written = (ROOT / "templates/server/flux.yaml.j2").read_text(encoding="utf-8")
+    assert "  deletionPolicy: Orphan" in written
+
+
+def test_the_page_has_the_command_that_is_printed() -> None:
+    assert f"    {DUMP} > live.json\n" in PAGE

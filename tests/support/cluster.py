@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -31,9 +32,9 @@ def uid(kind: str, namespace: str, name: str) -> str:
 
 
 def fields_v1(value: Any) -> Object:
-    """Maps by their keys, everything else as a whole."""
+    """Maps by their keys, with `.` for the map itself, everything else as a whole."""
     if isinstance(value, Mapping) and value:
-        return {f"f:{key}": fields_v1(item) for key, item in value.items()}
+        return {".": {}, **{f"f:{key}": fields_v1(item) for key, item in value.items()}}
     return {}
 
 
@@ -78,6 +79,7 @@ def by_kubocd(document: Mapping[str, Any]) -> Object:
         one["spec"]["chart"]["spec"].setdefault("reconcileStrategy", "ChartVersion")
     else:
         one["spec"].setdefault("provider", "generic")
+    referred: Object = {".": {}, f'k:{{"uid":"{uid("Release", meta["namespace"], owner)}"}}': {}}
     one["metadata"] = {
         "name": meta["name"],
         "namespace": meta["namespace"],
@@ -96,8 +98,8 @@ def by_kubocd(document: Mapping[str, Any]) -> Object:
             }
         ],
         "managedFields": [
-            manager("kubocd", {"f:metadata": {"f:ownerReferences": {}}, "f:spec": fields_v1(one["spec"])}),
-            manager("helm-controller", {"f:metadata": {"f:finalizers": {}}}),
+            manager("kubocd", {"f:metadata": {"f:ownerReferences": referred}, "f:spec": fields_v1(one["spec"])}),
+            manager("helm-controller", {"f:metadata": {"f:finalizers": {".": {}, 'v:"finalizers.fluxcd.io"': {}}}}),
             manager("helm-controller", {"f:status": {}}, subresource="status"),
         ],
     }
@@ -178,7 +180,10 @@ def crd(name: str) -> Object:
 def dumped(objects: Iterable[Mapping[str, Any]], *, as_yaml: bool = False) -> str:
     """What `kubectl get … -o json` prints of several kinds."""
     listed = {"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": ""}, "items": list(objects)}
-    return yaml.safe_dump(listed) if as_yaml else json.dumps(listed, indent=4)
+    if not as_yaml:
+        return json.dumps(listed, indent=4)
+    # kubectl does not quote the keys of FieldsV1: `k:{"uid":"…"}: {}`.
+    return re.sub(r"^( *)'([kv]:\S*)':", r"\1\2:", yaml.safe_dump(listed, width=10_000), flags=re.MULTILINE)
 
 
 def each(objects: Sequence[Object], kind: str, change: Callable[[Object], object]) -> None:

@@ -40,7 +40,12 @@ def test_the_controller_goes_last_and_then_all_is_done(scene: Scene) -> None:
     last = scene.check(objects)
     assert (last.step.name, last.step.number) == ("remove-controller", 7)
     assert any("kubocd" in line for line in last.step.lines)
-    done = scene.check([one for one in objects if one["kind"] != "Deployment"])
+    without = [one for one in objects if one["kind"] != "Deployment"]
+    assert (scene.check(without).step.name, scene.check(without).step.lines) == ("dump", ()), "it may be there"
+    flux = cluster.kubocd_deployment(1)
+    flux["metadata"]["name"] = "helm-controller"
+    flux["spec"]["template"] = {"spec": {"containers": [{"name": "manager", "args": ["--log-level=info"]}]}}
+    done = scene.check([*without, flux])
     assert (done.step.name, done.step.lines, done.step.dump) == ("done", (), None)
     assert not done.findings
 
@@ -57,6 +62,8 @@ def test_the_controller_and_its_webhooks_are_named_as_they_are(scene: Scene) -> 
     assert "kubectl -n tools scale deployment cd --replicas=0" in lines
     assert "kubectl delete validatingwebhookconfiguration kubocd-wh-webhook" in lines
     assert lines[0].startswith("kubectl get releases.kubocd.kubotal.io,contexts")
+    assert lines[0].endswith("-A -o yaml > before-kcd-gen-$(date +%s).yaml"), "the first copy stays"
+    assert "where that is done" not in scene.check(objects).step.title
 
 
 def test_without_deployments_the_controller_is_taken_to_run_until_flux_has_applied(scene: Scene) -> None:
@@ -64,8 +71,9 @@ def test_without_deployments_the_controller_is_taken_to_run_until_flux_has_appli
     checked = scene.check(bare)
     assert checked.step.name == "stop-controller"
     assert "controller-unknown" in {one.code for one in checked.findings}
+    assert "where that is done, look again at once" in checked.step.title
     assert "kubectl -n kubocd scale deployment kubocd-ctrl-controller --replicas=0" in checked.step.lines
-    assert "jq" in checked.step.lines[-1]
+    assert "jq" in checked.step.lines[-2]
     assert scene.check([one for one in scene.applied() if one["kind"] != "Deployment"]).step.name == "cure"
 
 
@@ -81,7 +89,66 @@ def test_what_flux_has_not_applied_yet_is_waited_for(scene: Scene) -> None:
     late["labels"] = {}
     checked = scene.check(objects)
     assert (checked.step.name, checked.applied, checked.compiled) == ("apply", 8, 9)
-    assert any("wait kustomizations.kustomize.toolkit.fluxcd.io/releases" in line for line in checked.step.lines)
+    lines = checked.step.lines
+    assert lines[:2] == ("kcd-gen build", f"git add {scene.compilation.cluster.output}"), "it may not be committed yet"
+    assert "lastAppliedRevision" in lines[5]
+    assert "lastHandledReconcileAt" in lines[-2]
+
+
+def half_applied(scene: Scene) -> list[Object]:
+    objects = scene.applied()
+    found(objects, "HelmRelease", "shop-main")["metadata"]["labels"] = {}
+    return objects
+
+
+@pytest.mark.parametrize(
+    ("made", "before"), [(Scene.stopped, "wait"), (half_applied, "wait"), (Scene.applied, "annotate")]
+)
+def test_a_suspended_kustomization_is_resumed_before_it_is_waited_for(
+    scene: Scene, made: Callable[[Scene], list[Object]], before: str
+) -> None:
+    objects = made(scene)
+    assert not [line for line in scene.check(objects).step.lines if '"suspend"' in line]
+    found(objects, "Kustomization", "releases")["spec"]["suspend"] = True
+    lines = [line.split() for line in scene.check(objects).step.lines]
+    (at,) = (number for number, words in enumerate(lines) if words[3:4] == ["patch"])
+    assert lines[at][-1] == """'{"spec":{"suspend":false}}'"""
+    assert next(words[3] for words in lines[at + 1 :] if words[0] == "kubectl") == before
+
+
+def test_the_chart_server_is_looked_at_when_the_old_chart_is_gone(scene: Scene) -> None:
+    objects = [*scene.without_releases(), cluster.crd("helmreleases.helm.toolkit.fluxcd.io")]
+    releases = found(objects, "Kustomization", "releases")
+    releases["spec"]["dependsOn"] = [{"name": "charts"}]
+    charts = cluster.kustomization()
+    charts["metadata"]["name"] = "charts"
+    lines = scene.check([*objects, charts]).step.lines
+    assert lines[1] == "helm -n kubocd uninstall kubocd-ctrl"
+    assert lines[3].startswith("kubectl -n flux-system annotate kustomizations.kustomize.toolkit.fluxcd.io/charts ")
+
+
+@pytest.mark.parametrize("shell", ["bash", "sh"])
+@pytest.mark.parametrize(
+    ("crd", "releases", "deletes"),
+    [("", "", True), ("crd/x", "", True), ("crd/x", "release/web", False)],
+    ids=["no CRD", "no Releases", "a Release that the dump did not show"],
+)
+def test_no_crd_is_deleted_under_a_release(
+    scene: Scene, tmp_path: Path, shell: str, crd: str, releases: str, deletes: bool
+) -> None:
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text(
+        f'#!/bin/sh\ncase "$1 $2" in\n"get crd") echo {crd};;\n'
+        f'"get releases.kubocd.kubotal.io") echo {releases};;\n*) echo "$@" >> {tmp_path}/called;;\nesac\n'
+    )
+    kubectl.chmod(0o755)
+    script = "\n".join(scene.check(scene.without_releases()).step.script)
+    done = subprocess.run(
+        [shell, "-c", script], env={"PATH": f"{tmp_path}:{os.environ['PATH']}"}, capture_output=True, text=True
+    )
+    assert (done.returncode == 0) is deletes
+    assert ("Releases are left" in done.stderr) is not deletes
+    assert (tmp_path / "called").exists() is deletes
 
 
 def test_after_the_renaming_flux_must_reconcile(scene: Scene) -> None:
@@ -208,3 +275,41 @@ def test_what_is_printed_is_a_script_that_ends_with_the_first_failure(
         assert done.stdout == "behind\n", "it runs in a shell of its own"
         # A pipe begins all its programs at once.
         assert len(called.read_text().splitlines()) == (2 if step.name == "cure" else 1)
+
+
+@pytest.mark.parametrize("shell", ["bash", "sh"])
+def test_a_rescue_goes_on_where_something_fails(scene: Scene, tmp_path: Path, shell: str) -> None:
+    """A Deployment of another name, or an object that is gone, must not keep the others from being saved."""
+    objects = scene.applied()
+    cluster.each(objects, "Release", lambda one: one["metadata"].update(deletionTimestamp="2026-01-01T00:00:00Z"))
+    step = scene.check([one for one in objects if one["kind"] != "Deployment"]).step
+    assert step.name == "rescue"
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text(f'#!/bin/sh\necho "$3 $4 $5" >> {tmp_path}/called\nexit 1\n')
+    kubectl.chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    subprocess.run([shell, "-c", "\n".join(step.script)], env={"PATH": path}, capture_output=True)
+    called = (tmp_path / "called").read_text().splitlines()
+    assert called[0] == "scale deployment kubocd-ctrl-controller"
+    assert len(called) == 1 + len(scene.documents)
+
+
+@pytest.mark.parametrize("shell", ["bash", "sh"])
+@pytest.mark.parametrize("kind", ["ValidatingWebhookConfiguration", "none", "refused"])
+def test_webhooks_are_found_where_the_dump_has_none(scene: Scene, tmp_path: Path, shell: str, kind: str) -> None:
+    program("jq", "jq")
+    other = cluster.webhook("MutatingWebhookConfiguration")
+    other["webhooks"] = [{"rules": [{"apiGroups": ["apps"]}]}, {}]
+    listed = {"items": [other, *([cluster.webhook(kind)] if kind.endswith("Configuration") else [])]}
+    (tmp_path / "listed").write_text(json.dumps(listed))
+    kubectl = tmp_path / "kubectl"
+    answer = "exit 1" if kind == "refused" else f"cat {tmp_path}/listed"
+    kubectl.write_text(f'#!/bin/sh\ncase "$1" in\nget) {answer};;\ndelete) echo "$@" >> {tmp_path}/called;;\nesac\n')
+    kubectl.chmod(0o755)
+    bare = [one for one in scene.kubocd() if one["kind"] not in ("Deployment", "ValidatingWebhookConfiguration")]
+    script = "\n".join(("(set -e", *scene.check(bare).step.lines[2:], ")"))  # after the copy and the Deployment
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    done = subprocess.run([shell, "-c", script], env={"PATH": path}, capture_output=True)
+    assert (done.returncode == 0) is (kind != "refused")
+    called = (tmp_path / "called").read_text() if (tmp_path / "called").exists() else ""
+    assert called == ("delete validatingwebhookconfiguration/kubocd-wh-webhook\n" if "Config" in kind else "")

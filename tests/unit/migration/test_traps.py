@@ -30,6 +30,7 @@ class Trap:
     change: Change
     says: str
     step: str
+    hint: str = ""
 
 
 def edit(kind: str, name: str, *path: str, value: Any) -> Change:
@@ -129,6 +130,28 @@ def one_more(kind: str, name: str, like: str) -> Change:
     return change
 
 
+def failing(kind: str, name: str, message: str, *, reason: str = "Failed", stalled: bool = False) -> Change:
+    conditions = [{"type": "Ready", "status": "False", "reason": reason, "message": message}]
+    if stalled:
+        conditions.append({"type": "Stalled", "status": "True", "reason": "RetriesExceeded", "message": message})
+    return edit(kind, name, "status", "conditions", value=conditions)
+
+
+def charts_from(source: str) -> Change:
+    """The Kustomization of the chart server, which `releases` waits for, reads `source`."""
+
+    def change(objects: list[Object]) -> None:
+        releases = found(objects, "Kustomization", "releases")
+        releases["spec"] |= {"sourceRef": {"kind": "GitRepository", "name": "flux-system"}}
+        charts = deepcopy(releases)
+        charts["metadata"]["name"] = "charts"
+        charts["spec"]["sourceRef"]["name"] = source
+        releases["spec"]["dependsOn"] = [{"name": "charts"}]
+        objects.append(charts)
+
+    return change
+
+
 def other_release(objects: list[Object]) -> None:
     objects.append(cluster.release("default", "gone", {"package": {"repository": "r.example.com/x", "tag": "1"}}))
 
@@ -154,7 +177,7 @@ TRAPS = {
         "note",
         Scene.stopped,
         extra({"timeout": "9m"}, by="kubectl-edit"),
-        "'kubectl-edit', whose fields Flux takes over by itself",
+        "'kubectl-edit', which Flux takes over by itself",
         "apply",
     ),
     "a value that differs": Trap(
@@ -250,7 +273,7 @@ TRAPS = {
         "note",
         Scene.applied,
         lambda objects: None,
-        "is co-owned by 'kubocd' (Update) until the cure; it takes metadata.ownerReferences away",
+        "is co-owned by 'kubocd' (Update) until the cure (step 3), which takes metadata.ownerReferences away",
         "cure",
     ),
     "another manager than KuboCD's": Trap(
@@ -258,7 +281,7 @@ TRAPS = {
         "note",
         Scene.cured,
         extra({"timeout": "9m"}, by="argocd-controller", operation="Apply"),
-        "is co-owned by 'argocd-controller' (Apply) until the cure",
+        "is co-owned by 'argocd-controller' (Apply) until the cure (step 3)",
         "cure",
     ),
     "a dump without managedFields": Trap(
@@ -316,7 +339,7 @@ TRAPS = {
         "error",
         Scene.applied,
         deleting("Release", "web"),
-        "its finalizer alone holds what it owns",
+        "the finalizer alone holds what is owned",
         "rescue",
     ),
     "a Release that goes and owns nothing": Trap(
@@ -373,7 +396,7 @@ TRAPS = {
         "warning",
         Scene.stopped,
         lambda objects: objects.remove(found(objects, "HelmRelease", "web-main")),
-        "Flux installs its chart",
+        "Flux installs the chart",
         "apply",
     ),
     "a HelmRelease that its Release no longer makes": Trap(
@@ -425,6 +448,81 @@ TRAPS = {
         "is not ready: 'failed: password=•••'",
         "apply",
     ),
+    "a HelmRelease that has given up": Trap(
+        "not-ready",
+        "warning",
+        Scene.applied,
+        failing(
+            "HelmRelease", "web-main", 'Failed to install after 1 attempt(s): namespaces "apps" not found', stalled=True
+        ),
+        "Failed to install after 1 attempt(s)",
+        "cure",
+        "reconcile.fluxcd.io/resetAt, both of the same new value",
+    ),
+    "Git before the chart server": Trap(
+        "not-ready",
+        "warning",
+        Scene.applied,
+        failing(
+            "HelmRelease", "web-main", "no 'main' chart with version matching '1.0.0' found", reason="SourceNotReady"
+        ),
+        "no 'main' chart with version matching",
+        "cure",
+        "annotate its HelmRepository with a new reconcile.fluxcd.io/requestedAt",
+    ),
+    "no chart server": Trap(
+        "not-ready",
+        "warning",
+        Scene.applied,
+        failing("HelmRepository", "kcd-web", "failed to fetch index: connection refused"),
+        "connection refused",
+        "cure",
+        "is the chart server of step 2 up?",
+    ),
+    "index.yaml among what Flux applies": Trap(
+        "not-ready",
+        "warning",
+        Scene.stopped,
+        failing("Kustomization", "releases", "failed to decode Kubernetes YAML from /hr/index.yaml: missing kind"),
+        "missing kind",
+        "apply",
+        "spec.path must be the flux folder of the output",
+    ),
+    "labels of a Kustomization that is gone": Trap(
+        "left-by-flux",
+        "note",
+        Scene.applied,
+        edit("Kustomization", "releases", "metadata", "name", value="flux-system"),
+        "'flux-system/releases', which is gone",
+        "apply",
+    ),
+    "charts and releases of two sources": Trap(
+        "order-not-kept",
+        "warning",
+        Scene.applied,
+        charts_from("charts"),
+        "waits for 'flux-system/charts', which has another source",
+        "cure",
+    ),
+    "a HelmRelease that Flux keeps without its HelmRepository": Trap(
+        "half-kept",
+        "warning",
+        Scene.applied,
+        edit(
+            *("HelmRelease", "web-main", "metadata", "annotations"),
+            value={"kustomize.toolkit.fluxcd.io/prune": "disabled"},
+        ),
+        "its HelmRepository kcd-web does not",
+        "cure",
+    ),
+    "the CRDs before the Releases": Trap(
+        "release-deleting",
+        "error",
+        Scene.applied,
+        everything("Release", lambda one: one["metadata"].update(deletionTimestamp="2026-01-01T00:00:00Z")),
+        "the finalizer alone holds what is owned",
+        "rescue",
+    ),
     "a chart that was never installed": Trap(
         "never-installed",
         "note",
@@ -469,9 +567,31 @@ TRAPS = {
         "controller-unknown",
         "note",
         Scene.applied,
-        lambda objects: objects.remove(found(objects, "Deployment", "kubocd-ctrl-controller")),
-        "not known whether it runs",
+        without("Deployment"),
+        "holds no Deployments, so that it is not known whether KuboCD's controller runs",
         "cure",
+    ),
+    "nothing about the controller, and nothing is applied yet": Trap(
+        "controller-unknown", "note", Scene.stopped, without("Deployment"), "holds no Deployments", "stop-controller"
+    ),
+    "a controller that was uninstalled": Trap(
+        "controller-unknown",
+        "note",
+        Scene.stopped,
+        edit("Deployment", "kubocd-ctrl-controller", "spec", "template", value={}),
+        "none that runs KuboCD's controller: it is taken to be gone",
+        "apply",
+    ),
+    "the dump of another cluster": Trap(
+        "other-cluster",
+        "error",
+        Scene.stopped,
+        lambda objects: [one["metadata"].update(namespace="elsewhere") for one in objects],
+        "holds none of the 9 compiled resources",
+        "settle",
+    ),
+    "a dump with nothing in it": Trap(
+        "other-cluster", "error", Scene.stopped, list.clear, "holds none of the 9 compiled resources", "settle"
     ),
     "no HelmRepositories": Trap(
         "kind-missing",
@@ -507,6 +627,7 @@ def test_a_trap_is_told(scene: Scene, name: str) -> None:
     assert [one.severity for one in told][:1] == [trap.severity], [
         f"{one.code}: {one.message}" for one in after.findings
     ]
+    assert trap.hint in (told[0].hint or "")
     assert after.step.name == trap.step
     usual = {(one.code, one.message) for one in before.findings}
     if trap.code not in ("co-owner", "owned"):
@@ -517,7 +638,8 @@ def test_every_trap_is_on_the_page_and_tried() -> None:
     page = (ROOT / "docs/migration.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (`.*?`) \|", page, re.MULTILINE)
     documented = {code for row in rows for code in re.findall(r"`([a-z-]+)`", row)}
-    assert documented == {trap.code for trap in TRAPS.values()}
+    of_other_sources = {"kubocd-compiled"}  # test_kubocds_own_charts_do_not_belong_in_git
+    assert documented == {trap.code for trap in TRAPS.values()} | of_other_sources
 
 
 def test_what_is_the_same_in_many_objects_is_told_once(scene: Scene) -> None:
@@ -529,7 +651,7 @@ def test_what_is_the_same_in_many_objects_is_told_once(scene: Scene) -> None:
 
 def test_a_default_of_the_api_server_is_not_taken_away(scene: Scene) -> None:
     told = [one for one in scene.check(scene.stopped()).findings if one.code == "co-owner"]
-    assert {one.message.partition("; ")[2] for one in told} == {"it takes metadata.ownerReferences away"}
+    assert {one.message.partition(", which ")[2] for one in told} == {"takes metadata.ownerReferences away"}
 
 
 def test_what_means_the_same_is_no_difference(scene: Scene) -> None:
@@ -560,6 +682,39 @@ def test_the_rescue_stops_the_controller_and_names_what_is_in_danger(scene: Scen
         "for name in kcd-web; do",
     ]
     assert all("finalizers" not in line for line in lines)
+
+
+def test_after_the_way_back_the_controller_runs_alone(scene: Scene) -> None:
+    objects = scene.cured()
+    found(objects, "Kustomization", "releases")["metadata"]["name"] = "flux-system"
+    found(objects, "Deployment", "kubocd-ctrl-controller")["spec"]["replicas"] = 1
+    checked = scene.check(objects)
+    assert {one.code for one in checked.findings} == {"left-by-flux"}
+    assert (checked.applied, checked.step.name) == (0, "stop-controller")
+
+
+def test_one_source_keeps_the_order(scene: Scene) -> None:
+    objects = scene.applied()
+    charts_from("flux-system")(objects)
+    assert "order-not-kept" not in {one.code for one in scene.check(objects).findings}
+
+
+def test_no_hint_of_a_reset_for_what_only_waits(scene: Scene) -> None:
+    objects = scene.applied()
+    failing("HelmRelease", "web-main", "dependencies do not meet ready condition")(objects)
+    (told,) = (one for one in scene.check(objects).findings if one.code == "not-ready")
+    assert told.hint == "mend it while the controller runs, so that causes stay apart"
+
+
+def test_kubocds_own_charts_do_not_belong_in_git(scene: Scene, tmp_path: Path) -> None:
+    assert "kubocd-compiled" not in {one.code for one in scene.check(scene.stopped()).findings}
+    own = compiled(tmp_path, "moduleOverrides: [{module: main, specPatch: {chart: {spec: {chart: kubocd-wh}}}}]")
+    (told,) = (one for one in own.check(own.stopped()).findings if one.code == "kubocd-compiled")
+    assert (told.severity, told.objects) == ("warning", ("default/web-main",))
+    gone = [one for one in own.without_releases() if one["kind"] != "Deployment"]
+    last = own.check([*gone, cluster.crd("helmreleases.helm.toolkit.fluxcd.io")]).step
+    assert (last.name, last.lines[0]) == ("remove-controller", "kcd-gen build")
+    assert "out of the sources" in last.title
 
 
 def test_releases_of_others_are_left_alone(scene: Scene) -> None:
