@@ -9,9 +9,11 @@ from pathlib import Path
 
 import click
 
+from kubocd_gen.cli.guiding import Group
 from kubocd_gen.cli.options import option
 from kubocd_gen.cli.problems import say_problems
-from kubocd_gen.diagnostics import Findings, KcdError, printable
+from kubocd_gen.cli.tables import table
+from kubocd_gen.diagnostics import Findings, KcdError
 from kubocd_gen.packages.cache import Cache, cache_folder
 
 _DAY = 24 * 60 * 60
@@ -23,7 +25,7 @@ _cache_dir = option(
 )
 
 
-@click.group()
+@click.group(cls=Group)
 def cache() -> None:
     """See and clear the cache of fetched packages.
 
@@ -60,10 +62,12 @@ def list_(folder: Path | None) -> int:
         blobs = list(_cache(folder).blobs())
     except KcdError as error:
         return _failed(error)
-    for blob in blobs:
-        used = time.strftime("%Y-%m-%d", time.gmtime(blob.used))
-        line = f"{blob.digest}  {_size(blob.size):>9}  {used}  {' '.join(blob.references)}"
-        click.echo(printable(line.rstrip()))
+    rows = [
+        (blob.digest, _size(blob.size), time.strftime("%Y-%m-%d", time.gmtime(blob.used)), " ".join(blob.references))
+        for blob in blobs
+    ]
+    for line in table(rows, right=(1,)):
+        click.echo(line)
     click.echo(f"{len(blobs)} blob{'' if len(blobs) == 1 else 's'}, {_size(sum(blob.size for blob in blobs))}")
     return 0
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kubocd_gen import __version__
+from kubocd_gen.cli.colours import echo, paint
 from kubocd_gen.cli.options import (
     flags_of,
     format_option,
@@ -105,7 +106,7 @@ def image(**given: Any) -> int:
     elif not any(one.severity == "error" for one in findings):
         for line in [*differences, *_lines(outcome, differences, given)]:
             if differences or not given["quiet"]:
-                click.echo(printable(line))
+                echo(paint("changed", printable(line)) if line in differences else printable(line))
     return say_problems(findings, quiet=given["quiet"]) or (DIFFERENT if differences else 0)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from kubocd_gen.cli.guiding import Group
 from kubocd_gen.cli.options import (
     ca_file_option,
     cache_option,
@@ -35,7 +36,7 @@ from kubocd_gen.files import write_whole
 DRIFT = 3
 
 
-@click.group()
+@click.group(cls=Group)
 def schema() -> None:
     """Print a JSON Schema (draft 7), for editors and for whatever else checks YAML.
 
