@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from kubocd_gen.cli.guiding import Group
-from kubocd_gen.cli.options import option
+from kubocd_gen.cli.options import option, quiet_option
 from kubocd_gen.cli.problems import say_problems
 from kubocd_gen.cli.tables import table
 from kubocd_gen.diagnostics import Findings, KcdError
@@ -75,7 +75,8 @@ def list_(folder: Path | None) -> int:
 @cache.command("prune")
 @_cache_dir
 @option("--unused-for", default="30d", metavar="AGE", help="Remove what was not read for so long: 12h, 30d, 4w, 0d.")
-def prune(folder: Path | None, unused_for: str) -> int:
+@quiet_option
+def prune(folder: Path | None, unused_for: str, quiet: bool) -> int:
     """Remove what has not been used for a while.
 
     \b
@@ -89,13 +90,15 @@ def prune(folder: Path | None, unused_for: str) -> int:
         count, freed = _cache(folder).prune(int(age[1]) * _SECONDS[age[2]])
     except KcdError as error:
         return _failed(error)
-    click.echo(f"Removed {count} blob{'' if count == 1 else 's'}, {_size(freed)}")
+    if not quiet:
+        click.echo(f"Removed {count} blob{'' if count == 1 else 's'}, {_size(freed)}")
     return 0
 
 
 @cache.command("verify")
 @_cache_dir
-def verify(folder: Path | None) -> int:
+@quiet_option
+def verify(folder: Path | None, quiet: bool) -> int:
     """Read everything and remove what is damaged; exit 1 if anything was.
 
     \b
@@ -107,7 +110,7 @@ def verify(folder: Path | None) -> int:
         return _failed(error)
     for digest in damaged:
         click.echo(f"Removed {digest}, whose content was another")
-    if not damaged:
+    if not damaged and not quiet:
         click.echo("Every blob is what its name says")
     return 1 if damaged else 0
 

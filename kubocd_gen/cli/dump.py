@@ -16,6 +16,7 @@ from kubocd_gen.cli.options import (
     cache_option,
     format_option,
     limit_option,
+    no_warnings_option,
     offered,
     option,
     progress_option,
@@ -65,6 +66,7 @@ class Named:
 @cache_option
 @limit_option
 @format_option
+@no_warnings_option
 @progress_option
 def dump(**given: Any) -> int:
     """Show what is inside a package: parameters, contexts, modules, charts with their sizes, and the manifest.
@@ -90,10 +92,10 @@ def dump(**given: Any) -> int:
         findings.error(error)
     if given["format_"] == "json":
         click.echo(json.dumps(_document(found, written, [diagnostic_report(one) for one in findings]), indent=1))
-    elif found is not None:
+    elif found is not None and not (given["output"] and given["quiet"]):
         for line in _unpacked_lines(given["output"], written) if given["output"] else _text(found):
             click.echo(printable(line))
-    return say_problems(findings)
+    return say_problems(findings, quiet=given["quiet"])
 
 
 def read_named(name: str, given: Mapping[str, Any], findings: Findings) -> Named:

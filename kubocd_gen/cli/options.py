@@ -207,6 +207,7 @@ report_option = option(
 )
 jobs_option = option("--jobs", "-j", type=click.IntRange(1, 64), help="How much to do at a time; the number of cores.")
 quiet_option = option("--quiet", "-q", is_flag=True, help="Print errors only.")
+no_warnings_option = option("--quiet", "-q", is_flag=True, help="Print the answer and errors only.")
 progress_option = option("--no-progress", is_flag=True, help="Show no line about what is waited for.")
 
 

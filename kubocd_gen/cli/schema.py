@@ -20,6 +20,7 @@ from kubocd_gen.cli.options import (
     flags_of,
     jobs_option,
     limit_option,
+    no_warnings_option,
     offered,
     option,
     progress_option,
@@ -76,6 +77,7 @@ for _kind in kinds():
 @ca_file_option
 @cache_option
 @limit_option
+@no_warnings_option
 @progress_option
 def parameters(**given: Any) -> int:
     """What Releases of one package may and must give in `spec.parameters`.
@@ -98,7 +100,7 @@ def parameters(**given: Any) -> int:
         click.echo(_text({"$schema": DIALECT, "title": f"The parameters of {package.label}"} | dict(found)), nl=False)
     except (KcdError, KcdErrors) as error:
         findings.error(error)
-    return say_problems(findings)
+    return say_problems(findings, quiet=given["quiet"])
 
 
 @schema.command(short_help="One schema for all YAML files of the project, for editors.")

@@ -13,12 +13,14 @@ import sys
 import termios
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import click
 import pytest
 
 from kubocd_gen.cli import cli
 from kubocd_gen.cli.progress import fitting
+from kubocd_gen.packages.cache import Cache
 from tests.support.workspace import Workspace, kcd_gen
 
 _PAINT = re.compile(r"\x1b\[[0-9;]*m")
@@ -170,6 +172,55 @@ def test_every_command_shows_an_example_of_its_own(name: str) -> None:
 def test_every_command_can_be_without_colours(name: str) -> None:
     found = next(one for one in ALL[name].params if one.name == "no_color")
     assert found.envvar == ["KCD_GEN_NO_COLOR"]
+
+
+# What is the same everywhere is in no row: `--debug`, `--no-color` and `--help`. What prints an
+# answer and nothing else, such as `version`, has no --quiet.
+COMPILING = "build,diff,image,lint,migrate check,package"
+FLAGS = {
+    "--quiet": f"{COMPILING},cache prune,cache verify,dump,init,init server,lock,schema parameters,schema sources,"
+    "serve,vendor",
+    "--verbose": "build,lint,serve",
+    "--format": f"{COMPILING},dump,lock,version",
+    "--jobs": f"{COMPILING},lock,schema sources,serve,vendor",
+    "--no-progress": f"{COMPILING},dump,lock,schema parameters,schema sources,serve,vendor",
+    "--debug": "",
+    "--no-color": "",
+}
+SHORT = {"--quiet": "-q", "--verbose": "-v", "--jobs": "-j"}
+
+
+@pytest.mark.parametrize("flag", FLAGS)
+def test_a_flag_is_spelt_the_same_wherever_it_is(flag: str) -> None:
+    those = {name.removeprefix("kcd-gen "): one for name, one in ALL.items() if name != "kcd-gen"}
+    found = {name: o for name, one in those.items() for o in one.params if flag in o.opts}
+    assert set(found) == (set(FLAGS[flag].split(",")) if FLAGS[flag] else set(those))
+    for name, parameter in found.items():
+        assert parameter.opts == [flag, *([SHORT[flag]] if flag in SHORT else [])], name
+        assert parameter.envvar == [f"KCD_GEN_{flag[2:].replace('-', '_').upper()}"], name
+
+
+def test_whatever_talks_to_registries_shows_what_it_waits_for() -> None:
+    for name, command in ALL.items():
+        flags = {flag for one in command.params for flag in one.opts}
+        if "--ca-file" in flags and name != "kcd-gen init server":  # which only shares the flags of a project
+            assert "--no-progress" in flags, name
+
+
+def test_quiet_leaves_the_answer(tmp_path: Path) -> None:
+    (tmp_path / "shop.yaml").write_text(MANIFEST)
+    for answer in (["dump", "shop.yaml"], ["schema", "parameters", "shop.yaml"]):
+        assert on_pipe(*answer, "-q", directory=tmp_path) == on_pipe(*answer, directory=tmp_path) != ""
+    for word in (["dump", "shop.yaml", "--output", "out"], ["cache", "prune"], ["cache", "verify"]):
+        assert on_pipe(*word, "-q", directory=tmp_path) == ""
+
+
+def test_debug_prints_the_traceback_of_a_defect_in_any_command(tmp_path: Path) -> None:
+    for flags, expected in ((["--debug"], True), ([], False)):
+        with mock.patch.object(Cache, "prune", side_effect=AssertionError("a mistake")):
+            outcome = kcd_gen("cache", "prune", *flags, directory=tmp_path)
+        assert outcome.exit == 70
+        assert ("Traceback" in outcome.err) is expected
 
 
 @pytest.mark.parametrize("columns", [40, 80, 120])
