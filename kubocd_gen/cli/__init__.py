@@ -59,7 +59,7 @@ def _no_color(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     choose(ctx, param, value)
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=_Commands, context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100})
 @click.option(
     "--no-color",
     is_flag=True,

@@ -63,7 +63,12 @@ class _Outcome:
 @source_options
 @option("--base", required=True, metavar="REF", help="The image to put the charts on; oci:DIR[:NAME] for a layout's.")
 @option("--push", metavar="REF", help="Where to push the image, as REGISTRY/REPOSITORY:TAG.")
-@option("--output", metavar="LAYOUT", help="Write it into this OCI image layout, DIR or DIR:NAME, and push nothing.")
+@option(
+    "--output",
+    type=click.Path(readable=False),
+    metavar="LAYOUT",
+    help="Write it into this OCI image layout, DIR or DIR:NAME, and push nothing.",
+)
 @option("--check", is_flag=True, help="Change nothing; exit 3 where the image is not what the sources compile to.")
 @option("--platform", "platforms", multiple=True, metavar="OS/ARCH", help="Of the base's, only this one; repeatable.")
 @option("--no-nginx", is_flag=True, help="The base serves by itself: add the charts alone, and change nothing else.")

@@ -105,7 +105,12 @@ def parameters(**given: Any) -> int:
 
 @schema.command(short_help="One schema for all YAML files of the project, for editors.")
 @source_options
-@option("--output", metavar="FILE", help=f"Write it into this file, such as {SCHEMA_FILE}, where it has changed.")
+@option(
+    "--output",
+    type=click.Path(readable=False),
+    metavar="FILE",
+    help=f"Write it into this file, such as {SCHEMA_FILE}, where it has changed.",
+)
 @option("--check", is_flag=True, help="Write nothing; exit 3 where the file of --output is not current.")
 @jobs_option
 @quiet_option
