@@ -47,12 +47,13 @@ def distinct_problems(diagnostics: Sequence[Diagnostic]) -> list[Problem]:
     ]
 
 
-def _plain(style: str, text: str) -> str:
+def plain(style: str, text: str) -> str:
+    """What paints nothing."""
     return text
 
 
 def diagnostic_lines(
-    diagnostics: Sequence[Diagnostic], *, name_clusters: bool = False, paint: Callable[[str, str], str] = _plain
+    diagnostics: Sequence[Diagnostic], *, name_clusters: bool = False, paint: Callable[[str, str], str] = plain
 ) -> Iterator[str]:
     """Problem by problem: the place, what is wrong, the way out. What stops several Releases is one problem.
 

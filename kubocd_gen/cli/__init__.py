@@ -11,6 +11,7 @@ from importlib import import_module
 import click
 
 from kubocd_gen import __version__
+from kubocd_gen.cli.guiding import Group
 from kubocd_gen.processes import interruptible
 
 _COMMANDS = {
@@ -33,7 +34,7 @@ _COMMANDS = {
 DEFECT = 70
 
 
-class _Commands(click.Group):
+class _Commands(Group):
     """The commands, each imported when it is called: what one needs must not slow down the others."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -42,28 +43,32 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        from kubocd_gen.cli.colours import with_color_option
+        from kubocd_gen.cli.colours import with_common_options
 
         command: click.Command = getattr(import_module(f"kubocd_gen.cli.{cmd_name}"), cmd_name)
-        return with_color_option(command)
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            from kubocd_gen.diagnostics import nearest
-
-            hint = nearest("Did you mean '{}'?", args[0], _COMMANDS)
-            raise click.UsageError(f"{error.message} {hint or ''}".strip(), ctx) from error
+        return with_common_options(command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(_COMMANDS.items()))
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def _no_color(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    from kubocd_gen.cli.colours import choose  # and with it what `--version` needs not
+
+    choose(ctx, param, value)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100})
+@click.option(
+    "--no-color",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    envvar="KCD_GEN_NO_COLOR",
+    callback=_no_color,
+    help="Print no colours.",
+)
 @click.version_option(__version__, prog_name="kcd-gen", message="%(prog)s %(version)s")
 def cli() -> None:
     """KuboCD's controller as an offline compiler.
@@ -97,7 +102,9 @@ def main() -> None:
     except click.exceptions.Exit as exit_:
         sys.exit(exit_.exit_code)
     except click.ClickException as error:
-        error.show()
+        from kubocd_gen.cli.colours import show
+
+        show(error)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)

@@ -29,7 +29,7 @@ from kubocd_gen.diagnostics import Diagnostic, Findings, KcdError, KcdErrors, pr
 from kubocd_gen.output.drift import drift_lines, drift_summary
 from kubocd_gen.output.journal import is_interrupted
 from kubocd_gen.output.tree import Tree
-from kubocd_gen.pipeline.building import Built, is_current
+from kubocd_gen.pipeline.building import Built, is_current, unknown_removals
 from kubocd_gen.pipeline.building import build as run_build
 from kubocd_gen.problems import exit_code
 from kubocd_gen.project import Project, load_project
@@ -169,4 +169,7 @@ def _build(given: Mapping[str, Any], project: Project, findings: Findings) -> tu
             only_plan=given["check"] or given["dry_run"],
             waiting=waiting,
         )
+    if not given["clusters"]:  # it may be of another
+        for warning in unknown_removals(built, given["allow_protected_removal"]):
+            findings.warning(warning)
     return built, tool.version()

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import click
 
-from kubocd_gen.cli.options import option
+from kubocd_gen.cli.guiding import Group
+from kubocd_gen.cli.options import option, quiet_option
 from kubocd_gen.cli.problems import say_problems
-from kubocd_gen.diagnostics import Findings, KcdError, printable
+from kubocd_gen.cli.tables import table
+from kubocd_gen.diagnostics import Findings, KcdError
 from kubocd_gen.packages.cache import Cache, cache_folder
 
 _DAY = 24 * 60 * 60
@@ -23,7 +25,7 @@ _cache_dir = option(
 )
 
 
-@click.group()
+@click.group(cls=Group)
 def cache() -> None:
     """See and clear the cache of fetched packages.
 
@@ -60,10 +62,12 @@ def list_(folder: Path | None) -> int:
         blobs = list(_cache(folder).blobs())
     except KcdError as error:
         return _failed(error)
-    for blob in blobs:
-        used = time.strftime("%Y-%m-%d", time.gmtime(blob.used))
-        line = f"{blob.digest}  {_size(blob.size):>9}  {used}  {' '.join(blob.references)}"
-        click.echo(printable(line.rstrip()))
+    rows = [
+        (blob.digest, _size(blob.size), time.strftime("%Y-%m-%d", time.gmtime(blob.used)), " ".join(blob.references))
+        for blob in blobs
+    ]
+    for line in table(rows, right=(1,)):
+        click.echo(line)
     click.echo(f"{len(blobs)} blob{'' if len(blobs) == 1 else 's'}, {_size(sum(blob.size for blob in blobs))}")
     return 0
 
@@ -71,7 +75,8 @@ def list_(folder: Path | None) -> int:
 @cache.command("prune")
 @_cache_dir
 @option("--unused-for", default="30d", metavar="AGE", help="Remove what was not read for so long: 12h, 30d, 4w, 0d.")
-def prune(folder: Path | None, unused_for: str) -> int:
+@quiet_option
+def prune(folder: Path | None, unused_for: str, quiet: bool) -> int:
     """Remove what has not been used for a while.
 
     \b
@@ -85,13 +90,15 @@ def prune(folder: Path | None, unused_for: str) -> int:
         count, freed = _cache(folder).prune(int(age[1]) * _SECONDS[age[2]])
     except KcdError as error:
         return _failed(error)
-    click.echo(f"Removed {count} blob{'' if count == 1 else 's'}, {_size(freed)}")
+    if not quiet:
+        click.echo(f"Removed {count} blob{'' if count == 1 else 's'}, {_size(freed)}")
     return 0
 
 
 @cache.command("verify")
 @_cache_dir
-def verify(folder: Path | None) -> int:
+@quiet_option
+def verify(folder: Path | None, quiet: bool) -> int:
     """Read everything and remove what is damaged; exit 1 if anything was.
 
     \b
@@ -103,7 +110,7 @@ def verify(folder: Path | None) -> int:
         return _failed(error)
     for digest in damaged:
         click.echo(f"Removed {digest}, whose content was another")
-    if not damaged:
+    if not damaged and not quiet:
         click.echo("Every blob is what its name says")
     return 1 if damaged else 0
 

@@ -6,12 +6,15 @@ reaches the reader is decided here, once, and carried by click: `echo` takes it 
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Mapping
 
 import click
 
+from kubocd_gen.cli.guiding import Context
 from kubocd_gen.cli.options import option
+from kubocd_gen.diagnostics import printable
 
 _STYLES: dict[str, dict[str, object]] = {
     "place": {"bold": True},
@@ -51,8 +54,8 @@ def paint_difference(line: str) -> str:
 
 
 def paint_signed(line: str) -> str:
-    """A line of `diff`, whose sign stands first after its indentation."""
-    signs = {"+ ": "added", "- ": "removed", "~ ": "changed"}
+    """A line of `diff` or `lock`, whose sign stands first after its indentation."""
+    signs = {"+ ": "added", "- ": "removed", "~ ": "changed", "! ": "error"}
     if line == "dangers:":
         return paint("error", line)
     style = signs.get(line.lstrip(" ")[:2])
@@ -66,20 +69,38 @@ def echo(line: str, *, err: bool = False) -> None:
     click.echo(line, err=err, color=None if is_text else False)
 
 
-def _no_color(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+def choose(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    """What `--no-color` does, before its command or behind it, and what is done without it."""
     if value:
         ctx.color = False
     elif ctx.color is None:
         ctx.color = wanted(os.environ)
 
 
-def with_color_option(command: click.Command) -> click.Command:
-    """The command with `--no-color`, which every command has."""
-    if not any(parameter.name == "no_color" for parameter in command.params):
+def show(error: click.ClickException) -> None:
+    """Print what click found wrong with the flags, and the way to the help."""
+    said = io.StringIO()
+    error.show(said)
+    context = getattr(error, "ctx", None)
+    color = context.color if context else wanted(os.environ)
+    for line in said.getvalue().splitlines():
+        text = printable(line)
+        if text.startswith("Error: "):
+            text = paint("error", "Error:") + text.removeprefix("Error:")
+        click.echo(text, err=True, color=color)
+
+
+def with_common_options(command: click.Command) -> click.Command:
+    """The command with what every command has: `--debug`, `--no-color`, and help that fits the terminal."""
+    command.context_class = Context
+    there = {parameter.name for parameter in command.params}
+    if "debug" not in there:
+        option("--debug", is_flag=True, expose_value=False, help="Print tracebacks.")(command)
+    if "no_color" not in there:
         option(
-            "--no-color", is_flag=True, expose_value=False, is_eager=True, callback=_no_color, help="Print no colours."
+            "--no-color", is_flag=True, expose_value=False, is_eager=True, callback=choose, help="Print no colours."
         )(command)
     if isinstance(command, click.Group):
         for inner in command.commands.values():
-            with_color_option(inner)
+            with_common_options(inner)
     return command

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import BashComplete, CompletionItem, add_completion_class, split_arg_string
+from click.shell_completion import BashComplete, CompletionItem, ZshComplete, add_completion_class, split_arg_string
 
 if TYPE_CHECKING:
     from kubocd_gen.project import Project
@@ -24,11 +24,12 @@ class Bash(BashComplete):
     """Click's, for words that hold ':' or '=', which bash takes for words of their own.
 
     Words are read from the line itself, and of an answer what bash keeps before the last such character is left out.
+    Behind `NAME=` there is no space.
     """
 
     source_template = BashComplete.source_template.replace(
         "COMP_CWORD=$COMP_CWORD", 'COMP_CWORD=$COMP_CWORD COMP_LINE="$COMP_LINE" COMP_POINT=$COMP_POINT'
-    )
+    ).replace("    return 0", "    if [[ ${COMPREPLY[0]-} == *= ]]; then compopt -o nospace; fi\n\n    return 0")
 
     def get_completion_args(self) -> tuple[list[str], str]:
         line = os.environ["COMP_LINE"].encode()[: int(os.environ["COMP_POINT"])].decode(errors="ignore")
@@ -44,9 +45,20 @@ class Bash(BashComplete):
         return f"{item.type},{item.value}"  # click has taken `--name=` off already
 
 
+class Zsh(ZshComplete):
+    """Click's, without a space behind `NAME=`. fish leaves none there of its own accord."""
+
+    source_template = ZshComplete.source_template.replace(
+        "compadd -U -V unsorted -a completions",
+        "local -a behind; [[ $completions[1] == *= ]] && behind=(-S '')\n"
+        '        compadd "${(@)behind}" -U -V unsorted -a completions',
+    )
+
+
 def add_shells() -> None:
-    """Make click answer bash by `Bash`."""
+    """Make click answer bash and zsh by the classes above."""
     add_completion_class(Bash)
+    add_completion_class(Zsh)
 
 
 def offering(names: Callable[[click.Context], Iterator[str]]) -> Offer:

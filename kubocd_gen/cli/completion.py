@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import click
 
+from kubocd_gen.cli.guiding import Choice
+
 _VARIABLE = "_KCD_GEN_COMPLETE"
 
 
 @click.command()
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.argument("shell", type=Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> int:
     """Print the script that makes a shell complete commands, flags, clusters, Releases and packages.
 

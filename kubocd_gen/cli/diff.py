@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from kubocd_gen.cli.colours import echo, paint_signed
+from kubocd_gen.cli.guiding import Choice
 from kubocd_gen.cli.options import (
     flags_of,
     jobs_option,
@@ -44,7 +45,7 @@ DIFFERENCE = 3
 @option(
     "--format",
     "format_",
-    type=click.Choice(["text", "markdown", "json", "html"]),
+    type=Choice(["text", "markdown", "json", "html"]),
     default="text",
     help="What to print; markdown is for a comment on a pull request.",
 )

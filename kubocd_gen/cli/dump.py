@@ -16,12 +16,14 @@ from kubocd_gen.cli.options import (
     cache_option,
     format_option,
     limit_option,
+    no_warnings_option,
     offered,
     option,
     progress_option,
 )
 from kubocd_gen.cli.problems import say_problems
 from kubocd_gen.cli.progress import progress
+from kubocd_gen.cli.tables import table
 from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors, printable
 from kubocd_gen.problems import diagnostic_report
 
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from kubocd_gen.packages.source import PackageSources
     from kubocd_gen.project import Project
 
+_VALUE = ("NAME", "TYPE", "DEFAULT", "REQUIRED", "DESCRIPTION")
 _GZIP = b"\x1f\x8b"
 Files = Mapping[str, bytes]
 
@@ -63,8 +66,8 @@ class Named:
 @cache_option
 @limit_option
 @format_option
+@no_warnings_option
 @progress_option
-@option("--debug", is_flag=True, help="Print tracebacks.")
 def dump(**given: Any) -> int:
     """Show what is inside a package: parameters, contexts, modules, charts with their sizes, and the manifest.
 
@@ -89,10 +92,10 @@ def dump(**given: Any) -> int:
         findings.error(error)
     if given["format_"] == "json":
         click.echo(json.dumps(_document(found, written, [diagnostic_report(one) for one in findings]), indent=1))
-    elif found is not None:
+    elif found is not None and not (given["output"] and given["quiet"]):
         for line in _unpacked_lines(given["output"], written) if given["output"] else _text(found):
             click.echo(printable(line))
-    return say_problems(findings)
+    return say_problems(findings, quiet=given["quiet"])
 
 
 def read_named(name: str, given: Mapping[str, Any], findings: Findings) -> Named:
@@ -246,12 +249,12 @@ def _text(found: Contents) -> Iterator[str]:
         if value:
             yield f"{title}: {_inline(value)}"
     yield from ("", "Parameters" if found.parameters else "Parameters: it takes none")
-    yield from _table(("NAME", "TYPE", "DEFAULT", "REQUIRED", "DESCRIPTION"), map(_row, found.parameters))
+    yield from table(map(_row, found.parameters), titles=_VALUE, indent=2)
     if found.context is None:
         yield from ("", "Context: any, unchecked")
     else:
         yield from ("", "Context" if found.context else "Context: it needs none")
-        yield from _table(("NAME", "TYPE", "DEFAULT", "REQUIRED", "DESCRIPTION"), map(_row, found.context))
+        yield from table(map(_row, found.context), titles=_VALUE, indent=2)
     yield from ("", "Modules")
     rows = [
         (
@@ -263,12 +266,11 @@ def _text(found: Contents) -> Iterator[str]:
         )
         for one in found.modules
     ]
-    yield from _table(("NAME", "CHART", "ENABLED", "DEPENDS ON", "SOURCE"), rows)
+    yield from table(rows, titles=("NAME", "CHART", "ENABLED", "DEPENDS ON", "SOURCE"), indent=2)
     if found.charts:
         yield from ("", "Charts")
-        yield from _table(
-            ("FILE", "SIZE", "DIGEST"), [(one["file"], _size(one["size"]), one["digest"]) for one in found.charts]
-        )
+        sizes = [(one["file"], _size(one["size"]), one["digest"]) for one in found.charts]
+        yield from table(sizes, titles=("FILE", "SIZE", "DIGEST"), indent=2)
     if found.size is not None:
         yield from ("", f"{len(found.files)} files, {_size(found.size)}")
     yield from ("", "Manifest")
@@ -278,16 +280,6 @@ def _text(found: Contents) -> Iterator[str]:
 def _row(value: Value) -> tuple[str, ...]:
     description = " ".join(value.description.split())
     return value.name, value.type, value.default, "yes" if value.required else "", description
-
-
-def _table(titles: Sequence[str], rows: Any) -> Iterator[str]:
-    """Columns two spaces apart; nothing where there are no rows."""
-    cells = [tuple(map(printable, row)) for row in rows]
-    if not cells:
-        return
-    widths = [max(len(row[column]) for row in (titles, *cells)) for column in range(len(titles))]
-    for row in (titles, *cells):
-        yield ("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))).rstrip()
 
 
 def _inline(value: Any) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kubocd_gen import __version__
+from kubocd_gen.cli.colours import echo, paint
 from kubocd_gen.cli.options import (
     flags_of,
     format_option,
@@ -62,7 +63,12 @@ class _Outcome:
 @source_options
 @option("--base", required=True, metavar="REF", help="The image to put the charts on; oci:DIR[:NAME] for a layout's.")
 @option("--push", metavar="REF", help="Where to push the image, as REGISTRY/REPOSITORY:TAG.")
-@option("--output", metavar="LAYOUT", help="Write it into this OCI image layout, DIR or DIR:NAME, and push nothing.")
+@option(
+    "--output",
+    type=click.Path(readable=False),
+    metavar="LAYOUT",
+    help="Write it into this OCI image layout, DIR or DIR:NAME, and push nothing.",
+)
 @option("--check", is_flag=True, help="Change nothing; exit 3 where the image is not what the sources compile to.")
 @option("--platform", "platforms", multiple=True, metavar="OS/ARCH", help="Of the base's, only this one; repeatable.")
 @option("--no-nginx", is_flag=True, help="The base serves by itself: add the charts alone, and change nothing else.")
@@ -105,7 +111,7 @@ def image(**given: Any) -> int:
     elif not any(one.severity == "error" for one in findings):
         for line in [*differences, *_lines(outcome, differences, given)]:
             if differences or not given["quiet"]:
-                click.echo(printable(line))
+                echo(paint("changed", printable(line)) if line in differences else printable(line))
     return say_problems(findings, quiet=given["quiet"]) or (DIFFERENT if differences else 0)
 
 

@@ -9,6 +9,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from kubocd_gen.cli.colours import echo, paint_difference
+from kubocd_gen.cli.guiding import Choice, Group
 from kubocd_gen.cli.init_server import server
 from kubocd_gen.cli.options import option, quiet_option
 from kubocd_gen.cli.problems import say_problems
@@ -20,10 +22,10 @@ from kubocd_gen.scaffolding.report import file_lines, found_lines, next_lines
 from kubocd_gen.scaffolding.repository import Beginning, RepositoryWish, plan_repository
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @option(
     "--ci",
-    type=click.Choice(["github", "gitlab", "none"]),
+    type=Choice(["github", "gitlab", "none"]),
     help="Whose CI runs kcd-gen. [default: found by the repository's files and remote]",
 )
 @image_option
@@ -69,7 +71,7 @@ def init(ctx: click.Context, /, **given: Any) -> int:
     assert beginning is not None
     if not given["quiet"]:
         for line in _report(beginning, given):
-            click.echo(printable(line))
+            echo(paint_difference(printable(line)))
     return exit_code(beginning.files, force=given["force"])
 
 

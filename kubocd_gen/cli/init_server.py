@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from kubocd_gen.cli.colours import echo, paint_difference
 from kubocd_gen.cli.options import flags_of, option, project_options, quiet_option
 from kubocd_gen.cli.problems import say_problems
 from kubocd_gen.cli.scaffolds import check_image, dry_run_option, exit_code, force_option, heading, image_option
@@ -66,7 +67,7 @@ def server(**given: Any) -> int:
     assert scaffold is not None
     if not given["quiet"]:
         for line in _report(scaffold, given):
-            click.echo(printable(line))
+            echo(paint_difference(printable(line)))
     return exit_code(scaffold.files, force=given["force"])
 
 

@@ -12,7 +12,9 @@ from typing import Any
 
 import click
 
+from kubocd_gen.cli.colours import echo, paint
 from kubocd_gen.cli.compiling import tools
+from kubocd_gen.cli.guiding import Choice
 from kubocd_gen.cli.options import (
     ci_format_option,
     flags_of,
@@ -38,7 +40,7 @@ _FAILING: tuple[Severity, ...] = ("error", "warning")
 @option(
     "--ignore",
     multiple=True,
-    type=click.Choice(RULES),
+    type=Choice(RULES),
     metavar="CODE",
     help="Do not tell of this; repeatable. An error is always told.",
 )
@@ -76,7 +78,7 @@ def lint(**given: Any) -> int:
             click.echo(line)
     else:
         for line in _lines(given, built, told):
-            click.echo(line)
+            echo(line)
     if given["format_"] not in ("text", "github"):  # which have said it all
         say_problems(told, name_clusters=len(built) > 1)
     return exit_code(problems) or int(any(one.severity in _FAILING for one in problems))
@@ -105,7 +107,7 @@ def _lines(given: Mapping[str, Any], built: Sequence[Built], problems: Sequence[
             for one in cluster.compilation.releases:
                 name = f"{cluster.cluster.name}: " if len(built) > 1 else ""
                 yield printable(f"{name}{one.release.key}: package {one.release.image} looked at")
-    yield from diagnostic_lines(problems, name_clusters=len(built) > 1)
+    yield from diagnostic_lines(problems, name_clusters=len(built) > 1, paint=paint)
     if built and not given["quiet"]:
         yield _summary(built, problems)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from kubocd_gen.cli.colours import echo, paint_signed
 from kubocd_gen.cli.options import (
     flags_of,
     format_option,
@@ -23,7 +24,7 @@ from kubocd_gen.cli.options import (
 )
 from kubocd_gen.cli.problems import say_problems
 from kubocd_gen.cli.progress import progress
-from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors
+from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors, printable
 from kubocd_gen.files import write_whole
 from kubocd_gen.helm.binary import find_helm, helm_version
 from kubocd_gen.packages.cosign import Cosign
@@ -86,7 +87,7 @@ def lock(references: tuple[str, ...], **given: Any) -> int:
     elif not failed and not given["quiet"]:
         command = "kcd-gen lock --update" if given["update"] else "kcd-gen lock"
         for line in _lines(outcome, check=given["check"], command=command):
-            click.echo(line)
+            echo(paint_signed(printable(line)))
     return say_problems(findings, quiet=given["quiet"]) or (DRIFT if given["check"] and outcome.changed else 0)
 
 

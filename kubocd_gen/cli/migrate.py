@@ -11,6 +11,8 @@ from typing import Any
 
 import click
 
+from kubocd_gen.cli.colours import echo, paint
+from kubocd_gen.cli.guiding import Group
 from kubocd_gen.cli.options import (
     flags_of,
     format_option,
@@ -39,7 +41,7 @@ DIFFERENCE = 3
 _KUBOCD_NAMESPACE = "kubocd"
 
 
-@click.group()
+@click.group(cls=Group)
 def migrate() -> None:
     """Go from KuboCD's controller to Flux and kcd-gen, without installing anything anew.
 
@@ -49,7 +51,7 @@ def migrate() -> None:
 
 
 @migrate.command("check")
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.argument("files", nargs=-1, required=True, type=click.Path(readable=False), metavar="FILE...")
 @project_options
 @option("--helm", metavar="PATH", help="The helm binary to use, instead of the one installed beside kcd-gen.")
 @format_option
@@ -79,8 +81,8 @@ def check(**given: Any) -> int:
     if given["format_"] == "json":
         click.echo(json.dumps(migration_report(checked, list(findings)), indent=1))  # ASCII, whatever a dump holds
     elif checked is not None:
-        for line in text_lines(checked, _again(given["files"]), quiet=given["quiet"]):
-            click.echo(line)
+        for line in text_lines(checked, _again(given["files"]), quiet=given["quiet"], paint=paint):
+            echo(line)
     code = say_problems(findings, quiet=True)  # what else the sources say, a build says
     severities = {one.severity for one in checked.findings} if checked else set()
     return code or (1 if "error" in severities else DIFFERENCE if "warning" in severities else 0)

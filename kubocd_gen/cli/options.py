@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import click
 
+from kubocd_gen.cli.guiding import Choice, meant
 from kubocd_gen.packages.limits import NAMES, parse_limit
 from kubocd_gen.project import Flags
 
@@ -74,7 +75,8 @@ def _reports(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
     for value in values:
         kind, _, path = value.partition("=")
         if kind not in _REPORTS or not path or "\0" in path:
-            raise click.BadParameter(f"'{value}' is not FORMAT=FILE; the formats are {', '.join(_REPORTS)}", ctx, param)
+            said = f"'{value}' is not FORMAT=FILE; the formats are {', '.join(_REPORTS)}."
+            raise click.BadParameter(f"{said}{meant(kind, _REPORTS)}", ctx, param)
         reports.append((kind, Path(path)))
     return reports
 
@@ -140,7 +142,7 @@ _PROJECT_OPTIONS = (
     option("--repository-url", metavar="URL", callback=_url, help="Where hr/ is served."),
     option(
         "--dependencies",
-        type=click.Choice(["order", "ignore"]),
+        type=Choice(["order", "ignore"]),
         help="Compile roles into dependsOn across Releases (the default), or leave them out.",
     ),
     option(
@@ -187,13 +189,11 @@ def source_options(function: Function) -> Function:
     return function
 
 
-format_option = option(
-    "--format", "format_", type=click.Choice(["text", "json"]), default="text", help="What to print."
-)
+format_option = option("--format", "format_", type=Choice(["text", "json"]), default="text", help="What to print.")
 ci_format_option = option(
     "--format",
     "format_",
-    type=click.Choice(["text", "json", "github", "sarif", "gitlab", "junit"]),
+    type=Choice(["text", "json", "github", "sarif", "gitlab", "junit"]),
     default="text",
     help="What to print; those behind json are for CI systems.",
 )
@@ -207,6 +207,7 @@ report_option = option(
 )
 jobs_option = option("--jobs", "-j", type=click.IntRange(1, 64), help="How much to do at a time; the number of cores.")
 quiet_option = option("--quiet", "-q", is_flag=True, help="Print errors only.")
+no_warnings_option = option("--quiet", "-q", is_flag=True, help="Print the answer and errors only.")
 progress_option = option("--no-progress", is_flag=True, help="Show no line about what is waited for.")
 
 

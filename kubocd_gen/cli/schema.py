@@ -13,12 +13,14 @@ from typing import Any
 
 import click
 
+from kubocd_gen.cli.guiding import Group
 from kubocd_gen.cli.options import (
     ca_file_option,
     cache_option,
     flags_of,
     jobs_option,
     limit_option,
+    no_warnings_option,
     offered,
     option,
     progress_option,
@@ -35,7 +37,7 @@ from kubocd_gen.files import write_whole
 DRIFT = 3
 
 
-@click.group()
+@click.group(cls=Group)
 def schema() -> None:
     """Print a JSON Schema (draft 7), for editors and for whatever else checks YAML.
 
@@ -75,6 +77,7 @@ for _kind in kinds():
 @ca_file_option
 @cache_option
 @limit_option
+@no_warnings_option
 @progress_option
 def parameters(**given: Any) -> int:
     """What Releases of one package may and must give in `spec.parameters`.
@@ -97,12 +100,17 @@ def parameters(**given: Any) -> int:
         click.echo(_text({"$schema": DIALECT, "title": f"The parameters of {package.label}"} | dict(found)), nl=False)
     except (KcdError, KcdErrors) as error:
         findings.error(error)
-    return say_problems(findings)
+    return say_problems(findings, quiet=given["quiet"])
 
 
 @schema.command(short_help="One schema for all YAML files of the project, for editors.")
 @source_options
-@option("--output", metavar="FILE", help=f"Write it into this file, such as {SCHEMA_FILE}, where it has changed.")
+@option(
+    "--output",
+    type=click.Path(readable=False),
+    metavar="FILE",
+    help=f"Write it into this file, such as {SCHEMA_FILE}, where it has changed.",
+)
 @option("--check", is_flag=True, help="Write nothing; exit 3 where the file of --output is not current.")
 @jobs_option
 @quiet_option

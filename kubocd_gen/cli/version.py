@@ -8,6 +8,7 @@ import platform
 import click
 
 from kubocd_gen import __version__
+from kubocd_gen.cli.guiding import Choice
 from kubocd_gen.cli.options import option
 from kubocd_gen.diagnostics import KcdError
 from kubocd_gen.helm.binary import find_helm, helm_version
@@ -15,7 +16,7 @@ from kubocd_gen.helm.binary import find_helm, helm_version
 
 @click.command()
 @option("--helm", metavar="PATH", help="The helm binary to ask.")
-@option("--format", "format_", type=click.Choice(["text", "json"]), default="text", help="What to print.")
+@option("--format", "format_", type=Choice(["text", "json"]), default="text", help="What to print.")
 def version(helm: str | None, format_: str) -> int:
     """Say which kcd-gen, Python and helm are in use.
 

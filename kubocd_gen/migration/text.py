@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from kubocd_gen.diagnostics import printable
 from kubocd_gen.migration.checking import Checked
 from kubocd_gen.migration.findings import Finding
+from kubocd_gen.problems import plain
 
 _NAMED = 5
 _VERBS = {"is": "are", "has": "have", "was": "were", "runs": "run", "says": "say", "uninstalls": "uninstall"}
 _PLURAL = {"OCIRepository": "OCIRepositories", "HelmRepository": "HelmRepositories"}
 
 
-def text_lines(checked: Checked, again: Sequence[str], *, quiet: bool) -> Iterator[str]:
+def text_lines(
+    checked: Checked, again: Sequence[str], *, quiet: bool, paint: Callable[[str, str], str] = plain
+) -> Iterator[str]:
     """`again` is the command that checks the next dump, whose file it ends with; with `quiet` errors alone."""
     for one in checked.findings:
         if one.severity == "error" or not quiet:
-            yield from _finding(one)
+            yield from _finding(one, paint)
     if quiet:
         return
     if checked.findings:
@@ -51,7 +54,7 @@ def _headline(checked: Checked) -> str:
     )
 
 
-def _finding(one: Finding) -> Iterator[str]:
+def _finding(one: Finding, paint: Callable[[str, str], str]) -> Iterator[str]:
     count = len(one.objects)
     if count == 0:
         who = f"the {one.kind}"
@@ -60,14 +63,13 @@ def _finding(one: Finding) -> Iterator[str]:
     else:
         who = f"{count} {_PLURAL.get(one.kind, one.kind + 's')}"
     separator = ":" if one.code.startswith("field-") or one.code == "would-reinstall" else ""
-    yield printable(
-        f"{one.severity}[{one.code}]: {who}{separator} {_in_plural(one.message) if count > 1 else one.message}"
-    )
+    said = printable(f"{who}{separator} {_in_plural(one.message) if count > 1 else one.message}")
+    yield f"{paint(one.severity, one.severity)}[{paint('code', printable(one.code))}]: {said}"
     if count > 1:
         more = f" and {count - _NAMED} more" if count > _NAMED else ""
         yield printable(f"    {', '.join(one.objects[:_NAMED])}{more}")
     if one.hint:
-        yield printable(f"    {one.hint}")
+        yield paint("hint", printable(f"    {one.hint}"))
 
 
 def _in_plural(message: str) -> str:

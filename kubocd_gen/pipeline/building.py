@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kubocd_gen.diagnostics import Diagnostic, Findings, KcdError, KcdErrors, Position
+from kubocd_gen.diagnostics import Diagnostic, Findings, KcdError, KcdErrors, Position, nearest
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.output.documents import keep_written_helm_releases
 from kubocd_gen.output.drift import drift
@@ -89,6 +89,26 @@ def build(
     if not keep_going and any(_has_errors(built.diagnostics) for built in prepared):
         return [Built(built.compilation, None, built.diagnostics) for built in prepared]
     return prepared if only_plan else [_written(built, waiting) for built in prepared]
+
+
+def unknown_removals(built: Sequence[Built], names: Iterable[str]) -> Iterator[KcdError]:
+    """A warning for each name to which a removal is allowed, and which no Release has or had.
+
+    None where Releases may be there that are not known.
+    """
+    known: set[str] = set()
+    for one in built:
+        if one.plan is None or not one.compilation.complete:
+            return
+        keys = [compiled.release.key for compiled in one.compilation.releases] + [*one.compilation.failed]
+        keys += ["/".join(key) for key in one.plan.removed_releases()]
+        known.update(keys, (key.partition("/")[2] for key in keys))
+    for name in sorted(set(names) - known):
+        yield KcdError(
+            f"--allow-protected-removal {name} names no Release, neither of the sources nor of the output",
+            code="unknown-release",
+            hint=nearest("did you mean '{}'?", name, known),
+        )
 
 
 def is_current(built: Built) -> bool:

@@ -360,6 +360,11 @@ def usage(workspace: Workspace) -> Outcome:
     return kcd_gen("build", "--source", "sources", directory=workspace.root)
 
 
+def unknown_release(workspace: Workspace) -> Outcome:
+    workspace.release("web")
+    return workspace.build("--allow-protected-removal", "default/wbe")
+
+
 def variable_in_manifest(workspace: Workspace) -> Outcome:
     workspace.package(WEB_MANIFEST.replace("{{ .Parameters.host }}", "www.${DOMAIN}"))
     workspace.release("web")
@@ -412,6 +417,7 @@ KINDS = [
     unused_context,
     unwritable_output,
     usage,
+    unknown_release,
     variable_in_manifest,
     yaml_limit,
 ]

@@ -55,7 +55,8 @@ def test_a_protected_release_that_would_be_removed_is_an_error_unless_it_is_name
     assert workspace.build("--keep-going").exit == 1
     assert files_below(workspace.output) == before
     assert workspace.build("--allow-protected-removal", "other/web").exit == 1
-    assert workspace.build("--allow-protected-removal", "default/web").exit == 0
+    allowed = workspace.build("--allow-protected-removal", "default/web")
+    assert (allowed.exit, allowed.err) == (0, "")
     assert "flux/default/web.yaml" not in files_below(workspace.output)
 
 

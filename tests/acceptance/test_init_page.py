@@ -40,7 +40,7 @@ def test_every_flag_exists(checkout: Repository) -> None:
     told = checkout.init("--help").out
     assert set(re.findall(r"--(?:ci|no-server|cluster-name|force|dry-run|image)", PAGE)) == set(
         re.findall(r"^  (--[a-z-]+)", told, re.MULTILINE)
-    ) - {"--quiet", "--no-color", "--help"}
+    ) - {"--quiet", "--debug", "--no-color", "--help"}
 
 
 def test_other_hooks_can_leave_the_output_alone(checkout: Repository) -> None:

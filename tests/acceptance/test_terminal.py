@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import pty
 import re
@@ -12,13 +13,15 @@ import sys
 import termios
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import click
 import pytest
 
 from kubocd_gen.cli import cli
 from kubocd_gen.cli.progress import fitting
-from tests.support.workspace import Workspace
+from kubocd_gen.packages.cache import Cache
+from tests.support.workspace import Workspace, kcd_gen
 
 _PAINT = re.compile(r"\x1b\[[0-9;]*m")
 PROGRAM = str(Path(sys.executable).parent / "kcd-gen")
@@ -171,9 +174,167 @@ def test_every_command_can_be_without_colours(name: str) -> None:
     assert found.envvar == ["KCD_GEN_NO_COLOR"]
 
 
-@pytest.mark.parametrize("columns", [80, 120])
-def test_help_fits_the_terminal(columns: int, tmp_path: Path) -> None:
-    said = on_terminal("--help", directory=tmp_path, columns=columns)
-    prose, _, _ = said.partition("kcd-gen build --source")
-    listed = said.partition("Options:")[2]
-    assert all(len(line) <= columns for line in [*prose.split("\r\n")[:-1], *listed.split("\r\n")])
+# What is the same everywhere is in no row: `--debug`, `--no-color` and `--help`. What prints an
+# answer and nothing else, such as `version`, has no --quiet.
+COMPILING = "build,diff,image,lint,migrate check,package"
+FLAGS = {
+    "--quiet": f"{COMPILING},cache prune,cache verify,dump,init,init server,lock,schema parameters,schema sources,"
+    "serve,vendor",
+    "--verbose": "build,lint,serve",
+    "--format": f"{COMPILING},dump,lock,version",
+    "--jobs": f"{COMPILING},lock,schema sources,serve,vendor",
+    "--no-progress": f"{COMPILING},dump,lock,schema parameters,schema sources,serve,vendor",
+    "--debug": "",
+    "--no-color": "",
+}
+SHORT = {"--quiet": "-q", "--verbose": "-v", "--jobs": "-j"}
+
+
+@pytest.mark.parametrize("flag", FLAGS)
+def test_a_flag_is_spelt_the_same_wherever_it_is(flag: str) -> None:
+    those = {name.removeprefix("kcd-gen "): one for name, one in ALL.items() if name != "kcd-gen"}
+    found = {name: o for name, one in those.items() for o in one.params if flag in o.opts}
+    assert set(found) == (set(FLAGS[flag].split(",")) if FLAGS[flag] else set(those))
+    for name, parameter in found.items():
+        assert parameter.opts == [flag, *([SHORT[flag]] if flag in SHORT else [])], name
+        assert parameter.envvar == [f"KCD_GEN_{flag[2:].replace('-', '_').upper()}"], name
+
+
+def test_whatever_talks_to_registries_shows_what_it_waits_for() -> None:
+    for name, command in ALL.items():
+        flags = {flag for one in command.params for flag in one.opts}
+        if "--ca-file" in flags and name != "kcd-gen init server":  # which only shares the flags of a project
+            assert "--no-progress" in flags, name
+
+
+def test_quiet_leaves_the_answer(tmp_path: Path) -> None:
+    (tmp_path / "shop.yaml").write_text(MANIFEST)
+    for answer in (["dump", "shop.yaml"], ["schema", "parameters", "shop.yaml"]):
+        assert on_pipe(*answer, "-q", directory=tmp_path) == on_pipe(*answer, directory=tmp_path) != ""
+    for word in (["dump", "shop.yaml", "--output", "out"], ["cache", "prune"], ["cache", "verify"]):
+        assert on_pipe(*word, "-q", directory=tmp_path) == ""
+
+
+def test_debug_prints_the_traceback_of_a_defect_in_any_command(tmp_path: Path) -> None:
+    for flags, expected in ((["--debug"], True), ([], False)):
+        with mock.patch.object(Cache, "prune", side_effect=AssertionError("a mistake")):
+            outcome = kcd_gen("cache", "prune", *flags, directory=tmp_path)
+        assert outcome.exit == 70
+        assert ("Traceback" in outcome.err) is expected
+
+
+@pytest.mark.parametrize("columns", [40, 80, 120])
+@pytest.mark.parametrize("name", sorted(ALL))
+def test_help_fits_the_terminal(name: str, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    command = ALL[name]
+    said = command.get_help(command.context_class(command, info_name=name, **cli.context_settings))
+    examples = {line.strip() for line in (command.help or "").partition("\b\n")[2].partition("\n\n")[0].splitlines()}
+    assert [line for line in said.splitlines() if len(line) > columns and line.strip() not in examples] == []
+    assert "Options:" in said
+
+
+def test_help_is_as_wide_as_the_terminal(tmp_path: Path) -> None:
+    narrow, wide = (on_terminal("build", "--help", directory=tmp_path, columns=columns) for columns in (40, 120))
+    assert "  --format [text|json|github|sarif|\r\n      gitlab|junit]\r\n" in narrow
+    assert 80 < max(map(len, wide.partition("Options:")[2].splitlines())) <= 100
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        ("biuld", "build"),
+        ("cache lst", "list"),
+        ("schema relese", "release"),
+        ("init sever", "server"),
+        ("build --format githb", "github"),
+        ("build --report junt=report.xml", "junit"),
+        ("lint --ignore literal-secrt", "literal-secret"),
+        ("init --ci gitlb", "gitlab"),
+        ("completion bsh", "bash"),
+        ("build --full-dif", "--full-diff"),
+    ],
+)
+def test_a_mistyped_word_is_answered_by_the_one_that_was_meant(arguments: str, meant: str, tmp_path: Path) -> None:
+    outcome = kcd_gen(*arguments.split(), directory=tmp_path)
+    assert (outcome.exit, outcome.out) == (2, "")
+    assert re.search(rf"[Dd]id you mean:? '?{meant}'?\b", outcome.err)
+    assert re.search(r"^Try 'kcd-gen.* --help' for help\.$", outcome.err, re.MULTILINE)
+
+
+def test_a_usage_error_is_red_and_paints_nothing_else(tmp_path: Path) -> None:
+    wrong = ["build", "--format", "\x1b[2J"]
+    seen = on_terminal(*wrong, directory=tmp_path)
+    assert "\x1b[31m\x1b[1mError:\x1b[0m Invalid value" in seen
+    assert "\x1b[2J" not in seen
+    for plain in (["--no-color", *wrong], [*wrong, "--no-color"], ["--no-color", "biuld"]):
+        assert "\x1b" not in on_terminal(*plain, directory=tmp_path)
+
+
+def test_no_color_may_stand_before_the_command(broken: Workspace) -> None:
+    seen = on_terminal("--no-color", *BUILD, "--no-progress", directory=broken.root, FORCE_COLOR="1")
+    assert "unknown-parameter" in seen
+    assert "\x1b" not in seen
+
+
+def test_lint_is_painted_too(broken: Workspace) -> None:
+    lint = ["lint", "--offline", "--source", "sources", "--vendor", "packages", "--no-progress"]
+    assert "\x1b[31m\x1b[1merror\x1b[0m[\x1b[1munknown-parameter\x1b[0m]" in on_terminal(*lint, directory=broken.root)
+    assert "\x1b" not in on_pipe(*lint, directory=broken.root)
+
+
+def test_what_init_would_change_is_painted(tmp_path: Path) -> None:
+    checkout = tmp_path / "checkout"
+    subprocess.run(["git", "init", "--quiet", str(checkout)], check=True)
+    run = ["init", "--ci", "github", "--no-server"]
+    on_pipe(*run, directory=checkout)
+    workflow = checkout / ".github/workflows/kcd-gen.yaml"
+    workflow.write_text(workflow.read_text() + "# mine\n")
+    assert "\x1b[31m-# mine\x1b[0m" in on_terminal(*run, directory=checkout)
+    assert "\x1b" not in on_pipe(*run, directory=checkout)
+
+
+LONG = "the name under which everybody reaches it, from wherever they are and whenever they like to " * 2
+MANIFEST = f"""\
+apiVersion: v1alpha1
+name: shop
+tag: 1.0.0
+schema:
+  parameters:
+    properties:
+      host: {{type: string, required: true, description: "{LONG}"}}
+      größe漢漢漢: {{type: string, default: "{"漢" * 60}"}}
+modules:
+- name: back
+  source: {{helmRepository: {{url: https://charts.example.com, chart: db, version: 2.0.0}}}}
+"""
+
+
+def columns_of(line: str) -> int:
+    return next(count for count in range(len(line) * 2 + 1) if fitting(line, count) == line)
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_tables_are_as_wide_as_the_terminal(columns: int, tmp_path: Path) -> None:
+    (tmp_path / "shop.yaml").write_text(MANIFEST)
+    seen, _, manifest = on_terminal("dump", "shop.yaml", directory=tmp_path, columns=columns).partition("Manifest\r\n")
+    assert max(map(columns_of, seen.splitlines())) in (columns, columns - 1)  # half of a wide character fits nowhere
+    assert "…" in seen
+    assert LONG.strip() in manifest  # which is to be copied
+    plain = on_pipe("dump", "shop.yaml", directory=tmp_path)
+    assert "…" not in plain
+    assert LONG.strip() in plain.partition("Manifest")[0]
+
+
+@pytest.mark.parametrize("columns", [40, 80, 120])
+def test_the_cache_is_listed_as_wide_as_the_terminal(columns: int, tmp_path: Path) -> None:
+    blob = b"content"
+    digest = hashlib.sha256(blob).hexdigest()
+    kept = tmp_path / "cache/blobs/sha256" / digest[:2] / digest
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(blob)
+    seen = on_terminal("cache", "list", "--cache-dir", "cache", directory=tmp_path, columns=columns).splitlines()
+    assert len(seen) == 2
+    assert all(len(line) <= columns for line in seen)
+    assert ("…" in seen[0]) is (columns <= 80)
+    assert digest in on_pipe("cache", "list", "--cache-dir", "cache", directory=tmp_path)

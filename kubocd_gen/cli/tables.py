@@ -1,0 +1,76 @@
+"""Columns of text, whole on a pipe and as wide as the terminal where somebody looks."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from unicodedata import combining, east_asian_width
+
+from kubocd_gen.cli.progress import fitting
+from kubocd_gen.diagnostics import printable
+
+_GAP = 2
+_LEAST = 6  # columns that every cell keeps, as far as the terminal has them
+
+
+def table(
+    rows: Iterable[Sequence[str]],
+    *,
+    titles: Sequence[str] = (),
+    indent: int = 0,
+    right: Iterable[int] = (),
+    columns: int | None = None,
+) -> Iterator[str]:
+    """The lines of a table, printable; none, not even `titles`, without rows. The columns in `right` end in a line.
+
+    No line is longer than `columns`, the terminal's if None: the widest cells are cut first, and end in `…`. Where no
+    terminal is, nothing is cut.
+    """
+    cells = [tuple(map(printable, row)) for row in rows]
+    if not cells:
+        return
+    cells = [*([tuple(titles)] if titles else []), *cells]
+    widths = [max(map(_width, column)) for column in zip(*cells, strict=True)]
+    columns = terminal_columns() if columns is None else columns
+    if columns is not None:
+        widths = _shared(widths, columns - indent - _GAP * (len(widths) - 1))
+    ends = set(right)
+    for row in cells:
+        fitted = map(cut, row, widths)
+        padded = (_padded(cell, widths[at], to_the_right=at in ends) for at, cell in enumerate(fitted))
+        yield (" " * indent + (" " * _GAP).join(padded)).rstrip()
+
+
+def terminal_columns() -> int | None:
+    """How wide the terminal is that shows standard output; None where there is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def cut(text: str, columns: int) -> str:
+    """`text` in so many columns, ending in `…` where that isn't all of it."""
+    return text if _width(text) <= columns else f"{fitting(text, columns - 1)}…"
+
+
+def _shared(widths: Sequence[int], room: int) -> list[int]:
+    """The widths, of which the largest are lowered to a common one until they have room."""
+    for most in range(max(widths), _LEAST, -1):
+        if sum(min(width, most) for width in widths) <= room:
+            # What is left by lowering them all goes to the first that want it.
+            spare = room - sum(min(width, most) for width in widths)
+            fitted = []
+            for width in widths:
+                more = min(spare, max(0, width - most))
+                fitted.append(min(width, most) + more)
+                spare -= more
+            return fitted
+    return [min(width, _LEAST) for width in widths]
+
+
+def _padded(text: str, columns: int, *, to_the_right: bool) -> str:
+    space = " " * (columns - _width(text))
+    return space + text if to_the_right else text + space
+
+
+def _width(text: str) -> int:
+    return sum(0 if combining(one) else 2 if east_asian_width(one) in "WF" else 1 for one in text)
