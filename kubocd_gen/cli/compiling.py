@@ -34,27 +34,34 @@ class Tools:
     version: Callable[[], str | None]
 
 
+def helm_of(given: Mapping[str, Any]) -> tuple[Helm, int]:
+    """Helm as `--helm`, `--jobs` and `--debug` say, and how much is done at a time. Raises KcdError."""
+    # Threads here start and await helm and read files. By default one gets its turn only every 5 ms while another
+    # computes, which adds up to more than a helm run.
+    sys.setswitchinterval(0.0005)
+    jobs = given["jobs"] or os.cpu_count() or 1
+    return Helm(find_helm(given["helm"]), jobs=jobs, debug_dir=Path(".kcd-gen-debug") if given["debug"] else None), jobs
+
+
 @contextmanager
 def tools(given: Mapping[str, Any], project: Project, findings: Findings) -> Iterator[Tools]:
     """The tools for `project`. What is to be known of registries and of helm's version is in `findings` at the end.
 
     Raises KcdError where there is no helm, or another than the lock's under `--locked`; for a bad lock KcdErrors, too.
     """
-    # Threads here start and await helm and read files. By default one gets its turn only every 5 ms while another
-    # computes, which adds up to more than a helm run.
-    sys.setswitchinterval(0.0005)
-    jobs = given["jobs"] or os.cpu_count() or 1
     lock = project_lock(project)
-    binary = find_helm(given["helm"])
-    helm = Helm(binary, jobs=jobs, debug_dir=Path(".kcd-gen-debug") if given["debug"] else None)
+    helm, jobs = helm_of(given)
     with ThreadPoolExecutor(1) as beside, progress(wanted=not given["no_progress"]) as line:
         # Asking helm for its version takes as long as a small build.
-        asked = beside.submit(helm_version, binary) if given["format_"] == "json" or (lock and lock.helm) else None
+        asked = beside.submit(helm_version, helm.binary) if given["format_"] == "json" or (lock and lock.helm) else None
         if asked and project.locked and (problem := other_helm(lock, asked.result())):
             raise problem
         packages = package_sources(project, line, lock=lock, jobs=jobs)
-        yield Tools(helm, packages, lock, jobs, line, lambda: asked.result() if asked else None)
-        for warning in packages.warnings():
-            findings.warning(warning)
-        if asked and (problem := other_helm(lock, asked.result())):
-            findings.warning(problem)
+        try:
+            yield Tools(helm, packages, lock, jobs, line, lambda: asked.result() if asked else None)
+            for warning in packages.warnings():
+                findings.warning(warning)
+            if asked and (problem := other_helm(lock, asked.result())):
+                findings.warning(problem)
+        finally:
+            packages.close()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 import click
 
 from kubocd_gen.cli.colours import echo, paint_signed
+from kubocd_gen.cli.compiling import helm_of
 from kubocd_gen.cli.guiding import Choice
 from kubocd_gen.cli.options import (
     flags_of,
@@ -29,8 +28,6 @@ from kubocd_gen.comparison.report import comparison_report
 from kubocd_gen.comparison.text import text_lines
 from kubocd_gen.comparison.view import View, view
 from kubocd_gen.diagnostics import Diagnostic, Findings, KcdError, KcdErrors
-from kubocd_gen.helm.binary import find_helm
-from kubocd_gen.helm.engine import Helm
 from kubocd_gen.pipeline.comparing import Compared, both_sides, compare
 
 DIFFERENCE = 3
@@ -97,10 +94,7 @@ def _printed(given: Mapping[str, Any], seen: View | None, problems: list[Diagnos
 
 
 def _compare(given: Mapping[str, Any]) -> Compared:
-    sys.setswitchinterval(0.0005)  # as in `build`
-    jobs = given["jobs"] or os.cpu_count() or 1
     with both_sides(flags_of(given), Path.cwd(), given["ref"]) as (revision, old, new):
-        binary = find_helm(given["helm"])
-        helm = Helm(binary, jobs=jobs, debug_dir=Path(".kcd-gen-debug") if given["debug"] else None)
+        helm, jobs = helm_of(given)
         with progress(wanted=not given["no_progress"]) as line:
-            return compare(revision, old, new, helm, line, jobs=jobs, charts=binary if given["charts"] else None)
+            return compare(revision, old, new, helm, line, jobs=jobs, charts=helm.binary if given["charts"] else None)

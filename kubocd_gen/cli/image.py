@@ -239,14 +239,11 @@ def _known_name(base: RegistryImage | LayoutImage) -> str | None:
 
 
 def _compiled(project: Project, line: Any, given: Mapping[str, Any], findings: Findings) -> Any:
-    from kubocd_gen.helm.binary import find_helm
-    from kubocd_gen.helm.engine import Helm
+    from kubocd_gen.cli.compiling import helm_of
     from kubocd_gen.pipeline import compile_cluster
     from kubocd_gen.pipeline.packages import package_sources, project_lock
 
-    sys.setswitchinterval(0.0005)  # as in `build`
-    jobs = given["jobs"] or os.cpu_count() or 1
-    helm = Helm(find_helm(given["helm"]), jobs=jobs, debug_dir=Path(".kcd-gen-debug") if given["debug"] else None)
+    helm, jobs = helm_of(given)
     packages = package_sources(project, line, lock=project_lock(project), jobs=jobs)
     try:
         compilation = compile_cluster(project, project.clusters[0], packages, helm, findings)

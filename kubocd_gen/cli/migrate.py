@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import click
 
 from kubocd_gen.cli.colours import echo, paint
+from kubocd_gen.cli.compiling import tools
 from kubocd_gen.cli.guiding import Group
 from kubocd_gen.cli.options import (
     flags_of,
@@ -23,10 +23,7 @@ from kubocd_gen.cli.options import (
     quiet_option,
 )
 from kubocd_gen.cli.problems import say_problems
-from kubocd_gen.cli.progress import progress
 from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors, Position
-from kubocd_gen.helm.binary import find_helm
-from kubocd_gen.helm.engine import Helm
 from kubocd_gen.migration.checking import Checked
 from kubocd_gen.migration.checking import check as check_dump
 from kubocd_gen.migration.dump import MAX_BYTES, read_dump
@@ -34,7 +31,6 @@ from kubocd_gen.migration.live import Live, live_cluster
 from kubocd_gen.migration.report import migration_report
 from kubocd_gen.migration.text import text_lines
 from kubocd_gen.pipeline import compile_cluster
-from kubocd_gen.pipeline.packages import package_sources, project_lock
 from kubocd_gen.project import Cluster, Project, load_project
 
 DIFFERENCE = 3
@@ -90,21 +86,11 @@ def check(**given: Any) -> int:
 
 def _check(given: Mapping[str, Any], findings: Findings) -> Checked | None:
     """None where the sources have errors, which are told: beside half of what compiles a dump says the wrong things."""
-    sys.setswitchinterval(0.0005)  # as in `build`
-    jobs = given["jobs"] or os.cpu_count() or 1
     project = load_project(flags_of(given), Path.cwd())
     cluster = _only_cluster(project)
     live = _live(given["files"])
-    binary = find_helm(given["helm"])
-    helm = Helm(binary, jobs=jobs, debug_dir=Path(".kcd-gen-debug") if given["debug"] else None)
-    with progress(wanted=not given["no_progress"]) as line:
-        packages = package_sources(project, line, lock=project_lock(project), jobs=jobs)
-        try:
-            compilation = compile_cluster(project, cluster, packages, helm, findings)
-            for warning in packages.warnings():
-                findings.warning(warning)
-        finally:
-            packages.close()
+    with tools(given, project, findings) as tool:
+        compilation = compile_cluster(project, cluster, tool.packages, tool.helm, findings)
     if any(one.severity == "error" for one in findings):
         return None
     build = ["kcd-gen", "build", *_options(without="--format")]

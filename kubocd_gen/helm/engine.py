@@ -38,7 +38,7 @@ class Helm:
     """
 
     def __init__(self, binary: Path, *, jobs: int = 2, timeout: float = 60.0, debug_dir: Path | None = None) -> None:
-        self._binary = binary.absolute()  # helm runs in a scratch folder
+        self.binary = binary.absolute()  # helm runs in a scratch folder
         self._jobs = max(1, jobs)
         self._timeout = timeout
         self._debug_dir = debug_dir
@@ -156,10 +156,10 @@ class Helm:
                     hint="make room there, or name another folder for temporary files in TMPDIR",
                 ) from error
             try:
-                return run_helm(self._binary, ["template", "kcd", str(folder / "chart")], home, timeout)
+                return run_helm(self.binary, ["template", "kcd", str(folder / "chart")], home, timeout)
             except OSError as error:
                 raise KcdError(
-                    f"{self._binary} could not be started: {error.strerror}", code="helm-failed", hint=HELM_HINT
+                    f"{self.binary} could not be started: {error.strerror}", code="helm-failed", hint=HELM_HINT
                 ) from error
 
     @contextmanager
