@@ -43,7 +43,7 @@ class _Commands(Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        from kubocd_gen.cli.colours import with_common_options
+        from kubocd_gen.cli.common_options import with_common_options
 
         command: click.Command = getattr(import_module(f"kubocd_gen.cli.{cmd_name}"), cmd_name)
         return with_common_options(command)

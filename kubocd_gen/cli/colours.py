@@ -12,8 +12,6 @@ from collections.abc import Mapping
 
 import click
 
-from kubocd_gen.cli.guiding import Context
-from kubocd_gen.cli.options import option
 from kubocd_gen.diagnostics import printable
 
 _STYLES: dict[str, dict[str, object]] = {
@@ -88,19 +86,3 @@ def show(error: click.ClickException) -> None:
         if text.startswith("Error: "):
             text = paint("error", "Error:") + text.removeprefix("Error:")
         click.echo(text, err=True, color=color)
-
-
-def with_common_options(command: click.Command) -> click.Command:
-    """The command with what every command has: `--debug`, `--no-color`, and help that fits the terminal."""
-    command.context_class = Context
-    there = {parameter.name for parameter in command.params}
-    if "debug" not in there:
-        option("--debug", is_flag=True, expose_value=False, help="Print tracebacks.")(command)
-    if "no_color" not in there:
-        option(
-            "--no-color", is_flag=True, expose_value=False, is_eager=True, callback=choose, help="Print no colours."
-        )(command)
-    if isinstance(command, click.Group):
-        for inner in command.commands.values():
-            with_common_options(inner)
-    return command
