@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -105,6 +106,26 @@ def test_the_quickstart_builds_with_what_is_written(checkout: Repository) -> Non
         "yaml.schemas": {"./kcd-gen.schema.json": ["kcd-gen.yaml", "cluster/**/*.yaml", "cluster/**/*.yml"]}
     }
     assert checkout.init().exit == 0
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="no package of Debian's brings a recent kubectl")
+def test_kustomize_takes_what_is_written(checkout: Repository) -> None:
+    checkout.write("cluster/releases/podinfo1.yaml", (QUICKSTART / "cluster/releases/podinfo1.yaml").read_text())
+    write_packages(checkout.root / "vendor/packages")
+    checkout.init("--image", "registry.example.com/platform/charts")
+    assert kcd_gen("build", "--offline", directory=checkout.root).exit == 0
+    kinds = {}
+    for folder in ("server", "flux"):
+        command = ["kubectl", "kustomize", f"deploy/default/{folder}"]
+        done = subprocess.run(command, cwd=checkout.root, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        documents = list(yaml.safe_load_all(done.stdout))
+        kinds[folder] = sorted(one["kind"] for one in documents)
+        deployments = [one for one in documents if one["kind"] == "Deployment"]
+        images = [one["spec"]["template"]["spec"]["containers"][0]["image"] for one in deployments]
+        assert images == ["registry.example.com/platform/charts"] * (folder == "server")
+    assert kinds["flux"] == ["HelmRelease", "HelmRepository", "OCIRepository"]
+    assert len(kinds["server"]) == 6
 
 
 def test_the_example_of_a_release_compiles_once_it_is_uncommented(checkout: Repository) -> None:
