@@ -188,6 +188,8 @@ def test_a_change_is_built(workspace: Workspace) -> None:
         saved.write_text((workspace.root / "sources/default-shop.yaml").read_text().replace("name: shop", "name: cafe"))
         saved.replace(workspace.root / "sources/default-shop.yaml")
         until(lambda: server.get("/hr/default/cafe/index.yaml").status == 200)
+        # The files are there before the build has said so.
+        until(lambda: re.search(r'"cafe-main".*compiled;', server.out.read_text(), re.DOTALL) is not None)
         said = server.out.read_text()
         assert 'Created HelmRelease "shop-main"' in said
         assert re.search(r"^\d\d:\d\d:\d\d sources/default-shop.yaml changed$", said, re.MULTILINE)
