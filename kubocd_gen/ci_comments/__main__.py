@@ -32,7 +32,8 @@ def main(arguments: list[str]) -> int:
         said = file.read_text(encoding="utf-8", errors="replace") if file.exists() else None
         mark = marker(os.environ.get("KCD_GEN_COMMENT_NAME", "").strip())
         thread = _THREADS[kind](os.environ)
-        print(put_comment(thread, mark, comment_body(said, mark), create=bool(said and said.strip())))  # noqa: T201 - a program
+        done = put_comment(thread, mark, comment_body(said, mark), create=bool(said and said.strip()))
+        sys.stdout.write(f"{done}\n")
     except CommentError as error:
         message = f"no comment was made: {error}"
         if kind == "github":

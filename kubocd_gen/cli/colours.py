@@ -9,12 +9,13 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Mapping
+from typing import Any
 
 import click
 
 from kubocd_gen.diagnostics import printable
 
-_STYLES: dict[str, dict[str, object]] = {
+_STYLES: dict[str, dict[str, Any]] = {
     "place": {"bold": True},
     "code": {"bold": True},
     "error": {"fg": "red", "bold": True},
@@ -40,7 +41,7 @@ def wanted(environment: Mapping[str, str]) -> bool | None:
 
 def paint(style: str, text: str) -> str:
     """`text`, which is printable already, in the style of what it is."""
-    return click.style(text, **_STYLES[style])  # type: ignore[arg-type]
+    return click.style(text, **_STYLES[style])
 
 
 def paint_difference(line: str) -> str:

@@ -217,8 +217,10 @@ def _target(
         name = name or IMAGE_NAME
         return LayoutTarget(LayoutWriter(folder), name), f"oci:{folder}:{name}"
     reference = parse_reference(given["push"])
-    same = isinstance(base, RegistryImage) and base.reference.registry == reference.registry
-    origin = base.reference.repository if same and reference.registry not in project.mirrors else None  # type: ignore[union-attr]
+    origin = None
+    if isinstance(base, RegistryImage) and base.reference.registry == reference.registry:
+        # What a mirror holds, the registry itself may not.
+        origin = base.reference.repository if reference.registry not in project.mirrors else None
     target = RegistryTarget(
         registry,
         reference,
