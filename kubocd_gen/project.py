@@ -10,8 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from kubocd_gen.budget import Budget
 from kubocd_gen.diagnostics import KcdError, KcdErrors, Position, nearest
-from kubocd_gen.packages.limits import LIMITS, Limits, moved, parse_limit
+from kubocd_gen.limits import LIMITS, Limits, moved, parse_limit
 from kubocd_gen.packages.lock import LOCK_FILE
 from kubocd_gen.sources.discovery import Places, display_path
 from kubocd_gen.sources.own_files import read_own_file
@@ -63,6 +64,7 @@ class Project:
     ca_file: Path | None = None
     cache: Path | None = None  # None: where the system keeps caches
     expand_env: bool = False
+    budget: Budget = field(default_factory=Budget, compare=False)  # of the run, whatever it compiles
     origin: str = ""  # how messages begin the names of a Git revision's files: `main:`
 
     @property
@@ -157,11 +159,13 @@ def with_flags(project: Project, flags: Flags) -> Project:
     changes: Any = {name: value for name, value in given.items() if value is not None}
     if flags.repository_url is not None:
         changes["url_place"] = None
+    limits = moved(project.limits, flags.limits)
     return replace(
         project,
         clusters=tuple(replace(cluster, **changes) for cluster in project.clusters),
         vendor=flags.vendor or project.vendor,
-        limits=moved(project.limits, flags.limits),
+        limits=limits,
+        budget=Budget(limits),
         dependencies=flags.dependencies or project.dependencies,
         hosts={**project.hosts, **flags.hosts},
         offline=flags.offline,

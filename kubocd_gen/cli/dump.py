@@ -28,10 +28,10 @@ from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors, printable
 from kubocd_gen.problems import diagnostic_report
 
 if TYPE_CHECKING:
+    from kubocd_gen.limits import Limits
     from kubocd_gen.network.access import Access
     from kubocd_gen.packages.contents import Contents, Value
     from kubocd_gen.packages.image import PackageImage
-    from kubocd_gen.packages.limits import Limits
     from kubocd_gen.packages.manifest import Package
     from kubocd_gen.packages.reference import Reference
     from kubocd_gen.packages.source import PackageSources
@@ -185,7 +185,7 @@ def _contents(image: PackageImage) -> Named:
 
 
 def _limits(given: Mapping[str, Any]) -> Limits:
-    from kubocd_gen.packages.limits import LIMITS, moved
+    from kubocd_gen.limits import LIMITS, moved
 
     return moved(LIMITS, dict(given["limits"]))
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import click
 
 from kubocd_gen.cli.guiding import Choice, meant
-from kubocd_gen.packages.limits import NAMES, parse_limit
+from kubocd_gen.limits import NAMES, parse_limit
 from kubocd_gen.project import Flags
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -56,7 +56,7 @@ def _limits(ctx: click.Context, param: click.Parameter, values: tuple[str, ...])
     for value in values:
         name, separator, size = value.partition("=")
         if not (name and separator and size):
-            raise click.BadParameter(f"'{value}' is not NAME=SIZE, such as layer=512MiB", ctx, param)
+            raise click.BadParameter(f"'{value}' is not NAME=VALUE, such as layer=512MiB", ctx, param)
         try:
             limits[name] = parse_limit(name, size)
         except ValueError as error:
@@ -109,7 +109,7 @@ limit_option = option(
     "--limit",
     "limits",
     multiple=True,
-    metavar="NAME=SIZE",
+    metavar="NAME=VALUE",
     callback=_limits,
     shell_complete=_offered_limits,
     help=f"Move a guard against hostile packages, as in layer=512MiB; repeatable. There are: {', '.join(NAMES)}.",

@@ -99,11 +99,11 @@ def package(**given: Any) -> int:
 def _package(given: Mapping[str, Any], findings: Findings) -> list[Published]:
     from kubocd_gen.helm.binary import find_helm
     from kubocd_gen.helm.engine import Helm
+    from kubocd_gen.limits import LIMITS, moved
     from kubocd_gen.network.registry import Registry
     from kubocd_gen.network.settings import Network
     from kubocd_gen.packages.charts.fetching import open_charts
     from kubocd_gen.packages.layout_writer import LayoutWriter
-    from kubocd_gen.packages.limits import LIMITS, moved
     from kubocd_gen.packages.packing import source_date
     from kubocd_gen.packages.publishing import LayoutTarget, RegistryTarget
     from kubocd_gen.pipeline.packaging import Order

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.limits import LIMITS
 from kubocd_gen.network.endpoints import DOCKER_HUB
 from kubocd_gen.network.settings import NetworkError
-from kubocd_gen.packages.limits import LIMITS
 from kubocd_gen.packages.oci import parse_object
 from kubocd_gen.packages.text import shown
 from kubocd_gen.processes import running

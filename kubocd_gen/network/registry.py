@@ -9,6 +9,7 @@ from typing import BinaryIO
 from urllib.parse import quote, urlsplit
 
 from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.limits import over_limit
 from kubocd_gen.network.access import Access
 from kubocd_gen.network.credentials import CredentialStore
 from kubocd_gen.network.endpoints import Endpoint, find_endpoint
@@ -19,7 +20,6 @@ from kubocd_gen.network.shared import Shared
 from kubocd_gen.network.tokens import Tokens
 from kubocd_gen.network.transport import Transport
 from kubocd_gen.network.urls import follow, split_url
-from kubocd_gen.packages.limits import over_limit
 from kubocd_gen.packages.oci import (
     DOCKER_LIST_TYPE,
     DOCKER_MANIFEST_TYPE,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.packages.limits import LIMITS, Limits
+from kubocd_gen.limits import LIMITS, Limits
 
 CONNECT_TIMEOUT = 10.0  # seconds for looking a name up and for connecting, all its addresses together
 READ_TIMEOUT = 60.0  # seconds of silence before an answer or within one

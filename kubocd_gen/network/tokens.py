@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.limits import LIMITS, over_limit
 from kubocd_gen.network.credentials import Credentials, CredentialStore
 from kubocd_gen.network.endpoints import Endpoint
 from kubocd_gen.network.exchange import Answer, TooLarge
@@ -23,7 +24,6 @@ from kubocd_gen.network.http_fields import parse_challenges
 from kubocd_gen.network.settings import NetworkError
 from kubocd_gen.network.transport import Transport
 from kubocd_gen.network.urls import public
-from kubocd_gen.packages.limits import LIMITS, over_limit
 from kubocd_gen.packages.oci import parse_object
 from kubocd_gen.packages.text import shown
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from kubocd_gen.diagnostics import KcdError, Position
-from kubocd_gen.packages.limits import LIMITS, Limits, over_limit
+from kubocd_gen.limits import LIMITS, Limits, over_limit
 from kubocd_gen.packages.tar_stream import (
     EXTENDED,
     EXTENDED_FOR_ALL,

@@ -14,12 +14,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.limits import LIMITS, Limits
 from kubocd_gen.output.yaml_emitter import emit_documents
 from kubocd_gen.packages.archive import is_package_file, read_package_archive
 from kubocd_gen.packages.authoring import Authored, groomed
 from kubocd_gen.packages.charts.chart import Chart
 from kubocd_gen.packages.image import check_files
-from kubocd_gen.packages.limits import LIMITS, Limits
 from kubocd_gen.packages.oci import CONFIG_TYPE, CONTENT_TYPE, MANIFEST_TYPE, Descriptor, sha256
 from kubocd_gen.packages.packing import stored, tarred
 

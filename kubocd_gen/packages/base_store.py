@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import BinaryIO, Protocol
 
 from kubocd_gen.diagnostics import KcdError, Position
+from kubocd_gen.limits import Limits, over_limit
 from kubocd_gen.network.access import Access
 from kubocd_gen.network.registry import Registry
 from kubocd_gen.packages.image_reference import LayoutImage, RegistryImage
 from kubocd_gen.packages.layout import OciLayout
-from kubocd_gen.packages.limits import Limits, over_limit
 from kubocd_gen.packages.oci import Descriptor
 
 

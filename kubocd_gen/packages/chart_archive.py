@@ -10,7 +10,7 @@ import posixpath
 import re
 from dataclasses import dataclass
 
-from kubocd_gen.packages.limits import Limits
+from kubocd_gen.limits import Limits
 from kubocd_gen.packages.tar_stream import (
     BLOCK,
     EXTENDED,

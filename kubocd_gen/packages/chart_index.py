@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 
 from kubocd_gen.diagnostics import KcdError, Position, nearest
+from kubocd_gen.limits import LIMITS, Limits, over_limit
 from kubocd_gen.packages.chart_archive import Budget, check_chart_archive
-from kubocd_gen.packages.limits import LIMITS, Limits, over_limit
 from kubocd_gen.packages.tar_stream import BadArchive, OverLimit
 from kubocd_gen.packages.text import shown
 from kubocd_gen.sources.yaml_errors import too_deep

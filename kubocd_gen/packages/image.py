@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from kubocd_gen.diagnostics import KcdError, Position
+from kubocd_gen.limits import LIMITS, Limits
 from kubocd_gen.packages.archive import read_package_archive
 from kubocd_gen.packages.chart_index import check_charts
-from kubocd_gen.packages.limits import LIMITS, Limits
 from kubocd_gen.packages.oci import (
     CONFIG_TYPE,
     CONTENT_TYPE,

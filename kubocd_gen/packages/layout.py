@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from kubocd_gen.diagnostics import KcdError, Position
-from kubocd_gen.packages.limits import LIMITS, Limits, over_limit
+from kubocd_gen.limits import LIMITS, Limits, over_limit
 from kubocd_gen.packages.oci import (
     DOCKER_LIST_TYPE,
     INDEX_TYPE,

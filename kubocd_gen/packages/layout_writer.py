@@ -18,8 +18,8 @@ from uuid import uuid4
 
 from kubocd_gen.diagnostics import KcdError, Position
 from kubocd_gen.files import locked_folder, write_whole
+from kubocd_gen.limits import LIMITS, over_limit
 from kubocd_gen.packages.layout import OciLayout
-from kubocd_gen.packages.limits import LIMITS, over_limit
 from kubocd_gen.packages.oci import REF_NAME, Descriptor, parse_descriptor, parse_object, sha256
 from kubocd_gen.packages.reference import Reference
 

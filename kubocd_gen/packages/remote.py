@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kubocd_gen.diagnostics import KcdError, Position
+from kubocd_gen.limits import LIMITS
 from kubocd_gen.network.access import Access
 from kubocd_gen.once import Once
 from kubocd_gen.packages.cache import Cache
-from kubocd_gen.packages.limits import LIMITS
 from kubocd_gen.packages.oci import Descriptor
 from kubocd_gen.packages.reference import Reference
 

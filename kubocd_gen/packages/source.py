@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from kubocd_gen.diagnostics import KcdError, nearest
+from kubocd_gen.limits import LIMITS, Limits
 from kubocd_gen.network.access import Access
 from kubocd_gen.once import Once
 from kubocd_gen.packages.image import BlobStore, PackageImage, read_image
 from kubocd_gen.packages.layout import OciLayout
-from kubocd_gen.packages.limits import LIMITS, Limits
 from kubocd_gen.packages.lock import LOCK_FILE, Lock, Pin
 from kubocd_gen.packages.oci import Descriptor
 from kubocd_gen.packages.reference import Reference

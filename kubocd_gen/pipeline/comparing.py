@@ -64,6 +64,8 @@ def both_sides(flags: Flags, directory: Path, ref: str | None) -> Iterator[tuple
         checkout = open_revision(repository, revision, Path(os.path.realpath(folder)))
         try:
             old = _old_side(checkout, flags, directory, path)
+            if old is not None:
+                old = replace(old, project=replace(old.project, budget=now.budget))  # both sides are one run
         except (KcdError, KcdErrors) as problem:
             for one in problem.errors if isinstance(problem, KcdErrors) else (problem,):
                 _name_revision(one, checkout)

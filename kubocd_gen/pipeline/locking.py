@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kubocd_gen.diagnostics import Findings, KcdError, Position, nearest
+from kubocd_gen.limits import Limits
 from kubocd_gen.network.access import Access
 from kubocd_gen.packages.chart_index import IndexedChart, indexed_charts
 from kubocd_gen.packages.cosign import Cosign, verify_signature
 from kubocd_gen.packages.image import read_parts
 from kubocd_gen.packages.layout import OciLayout
 from kubocd_gen.packages.layout_writer import LayoutWriter
-from kubocd_gen.packages.limits import Limits
 from kubocd_gen.packages.lock import LOCK_FILE, Lock, Pin, changed_charts
 from kubocd_gen.packages.oci import Descriptor
 from kubocd_gen.packages.reference import Reference, parse_reference

@@ -16,12 +16,12 @@ from typing import TypeVar
 from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors, Position
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.helm.template import Template, TemplateError
+from kubocd_gen.limits import LIMITS, Limits
 from kubocd_gen.packages.assembly import Assembled, assemble
 from kubocd_gen.packages.authoring import Authored, read_authored
 from kubocd_gen.packages.charts.chart import Chart
 from kubocd_gen.packages.charts.fetching import Charts
 from kubocd_gen.packages.charts.folder import Packed
-from kubocd_gen.packages.limits import LIMITS, Limits
 from kubocd_gen.packages.manifest import Package, TemplateSource
 from kubocd_gen.packages.publishing import Change, Target, check_tag
 from kubocd_gen.packages.reference import Reference, parse_reference

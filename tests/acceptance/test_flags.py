@@ -44,7 +44,7 @@ def web(workspace: Workspace) -> Workspace:
         ("build --source sources --output=", "'--output': it is empty"),
         ("build --repository-url charts.example.com", "does not start with http:// or https:// and a host"),
         ("build --resolve ldap.example.com", "'ldap.example.com' is not NAME=ADDRESS"),
-        ("build --limit layer", "'layer' is not NAME=SIZE, such as layer=512MiB"),
+        ("build --limit layer", "'layer' is not NAME=VALUE, such as layer=512MiB"),
         ("build --limit layr=1MiB", "there is no limit 'layr'; did you mean 'layer'?"),
         ("build --limit layer=1MB", "the limit 'layer' is a size, such as 512MiB (KiB, MiB, GiB), not '1MB'"),
         ("build --limit members=1Ki", "the limit 'members' is a number, such as 2000, not '1Ki'"),

@@ -13,9 +13,9 @@ from email.utils import format_datetime
 import pytest
 
 from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.limits import LIMITS
 from kubocd_gen.network.access import Access
 from kubocd_gen.network.settings import Network, NetworkError
-from kubocd_gen.packages.limits import LIMITS
 from kubocd_gen.packages.oci import CONTENT_TYPE, MANIFEST_TYPE, Descriptor, sha256
 from tests.faults.conftest import PLAIN, Client, NewClient, named
 from tests.support.fault_server import FaultServer, Reply, endless, hang_up, ranged, raw, reply, silent

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kubocd_gen.diagnostics import KcdError, KcdErrors
-from kubocd_gen.packages.limits import LIMITS, Limits
+from kubocd_gen.limits import LIMITS, Limits
 from kubocd_gen.project import ONLY_CLUSTER, REPOSITORY_URL, Cluster, Flags, Project, load_project
 
 HEAD = "apiVersion: kcd-gen/v1alpha1\nkind: Project\n"

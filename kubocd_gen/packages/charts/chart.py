@@ -9,8 +9,8 @@ from typing import Any
 
 from kubocd_gen.compiler.wording import described
 from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.limits import LIMITS, Limits
 from kubocd_gen.packages.charts.members import Member, read_chart_archive
-from kubocd_gen.packages.limits import LIMITS, Limits
 from kubocd_gen.packages.packing import NO_TIME, compressed, tarred
 from kubocd_gen.packages.text import shown
 from kubocd_gen.sources.scalars import number_text

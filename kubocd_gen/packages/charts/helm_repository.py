@@ -7,6 +7,7 @@ from collections.abc import Callable
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from kubocd_gen.diagnostics import KcdError, nearest
+from kubocd_gen.limits import LIMITS, Limits, over_limit
 from kubocd_gen.network.exchange import TooLarge
 from kubocd_gen.once import Once
 from kubocd_gen.packages.charts.chart import Chart, is_version, read_chart, same_version
@@ -20,7 +21,6 @@ from kubocd_gen.packages.charts.repository_index import (
     find_version,
 )
 from kubocd_gen.packages.charts.sources import HelmRepositoryChart
-from kubocd_gen.packages.limits import LIMITS, Limits, over_limit
 from kubocd_gen.packages.text import shown
 
 FetchFromRegistry = Callable[[str], Chart]

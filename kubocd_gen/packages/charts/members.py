@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.packages.limits import LIMITS, Limits, over_limit
+from kubocd_gen.limits import LIMITS, Limits, over_limit
 from kubocd_gen.packages.tar_stream import (
     EXTENDED,
     EXTENDED_FOR_ALL,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.limits import LIMITS, Limits
 from kubocd_gen.network.access import Access
 from kubocd_gen.network.registry import Registry
 from kubocd_gen.packages.charts.chart import Chart, read_chart
 from kubocd_gen.packages.charts.sources import RegistryChart
-from kubocd_gen.packages.limits import LIMITS, Limits
 from kubocd_gen.packages.oci import CONFIG_TYPE, MANIFEST_TYPE, parse_descriptor, parse_object
 from kubocd_gen.packages.text import shown
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Protocol
 
 from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.limits import LIMITS
 from kubocd_gen.packages.charts.members import is_plain_path
-from kubocd_gen.packages.limits import LIMITS
 from kubocd_gen.packages.oci import MIB
 from kubocd_gen.packages.text import shown
 

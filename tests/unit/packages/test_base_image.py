@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.limits import LIMITS
 from kubocd_gen.packages.base_image import MOST_LAYERS, Base, read_base
 from kubocd_gen.packages.base_store import LayoutStore
 from kubocd_gen.packages.image_reference import LayoutImage, parse_image
 from kubocd_gen.packages.layout import OciLayout
-from kubocd_gen.packages.limits import LIMITS
 from tests.support.bases import BaseMaker, Json
 
 Make = Callable[[BaseMaker], Json]

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.limits import Limits
 from kubocd_gen.packages.layout import OciLayout
-from kubocd_gen.packages.limits import Limits
 from kubocd_gen.packages.oci import INDEX_TYPE, MANIFEST_TYPE, REF_NAME, Descriptor, sha256
 from kubocd_gen.packages.reference import parse_reference
 from tests.support.images import write_blob, write_image, write_index, write_layout

@@ -5,9 +5,9 @@ import tarfile
 
 import pytest
 
+from kubocd_gen.limits import Limits
 from kubocd_gen.packages.charts.chart import read_chart, repacked, same_version
 from kubocd_gen.packages.charts.members import is_plain_path, read_chart_archive
-from kubocd_gen.packages.limits import Limits
 from kubocd_gen.packages.packing import NO_TIME, compressed, stored, tarred
 from tests.support import hostile
 from tests.support.images import chart_archive, gzipped

@@ -1,7 +1,9 @@
-"""What reading a package may cost: each limit with its reason, and the flag that moves it.
+"""What untrusted input can cost: each limit with its reason, and the flag that changes it.
 
-Whoever can push a package chooses what it unpacks to. A limit is far above what packages are, and low enough that one
-of them can't take the machine; a user who trusts a larger package raises it with `--limit NAME=SIZE`.
+Whoever can push a package chooses what it unpacks to. A limit is far above what real packages need, and low enough that
+one of them can't exhaust the machine; a user who trusts a larger package raises it with `--limit NAME=VALUE`.
+
+Some limits are for one package or chart, the others for a whole run: `budget.Budget` counts those.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bytes, where nothing else is said. On the command line and in `kcd-gen.yaml` a name has '-' for '_'."""
+    """Bytes, unless the comment says otherwise. On the command line and in `kcd-gen.yaml` a name has '-' for '_'."""
 
     layer: int = 256 * MIB  # packed, and held in memory; the largest packages known are under 10 MiB
     unpacked: int = 512 * MIB  # a layer, which is held in memory; likewise all charts of a package, which are not
@@ -33,6 +35,15 @@ class Limits:
     chart: int = 100 * MIB  # a chart, unpacked: Helm's MaxDecompressedChartSize
     chart_file: int = 5 * MIB  # a file of a chart: Helm's MaxDecompressedFileSize (3.17.3 and newer), and Flux's
 
+    # For a whole run. An honest fleet of 1,000 Releases needs about a twentieth of each.
+    helm_time: int = 40  # seconds of all helm processes together
+    rendered: int = 256 * MIB  # texts that templates print
+    yaml_values: int = 5_000_000  # a count: values in all YAML that is read, aliases expanded
+    schema_steps: int = 5_000_000  # a count: visits of a schema to a value, over all validations
+    files: int = 200_000  # a count: directory entries seen while sources are searched
+    fetched: int = 4 * GIB  # received from registries and chart repositories
+    network_time: int = 600  # seconds until the last transfer must have ended
+
     def of(self, name: str) -> int:
         """The limit that the command line calls `name`."""
         limit: int = getattr(self, _FIELDS[name])
@@ -42,9 +53,15 @@ class Limits:
 LIMITS = Limits()
 _FIELDS = {field.name.replace("_", "-"): field.name for field in fields(Limits)}
 NAMES = tuple(_FIELDS)
-_COUNTS = frozenset({"members", "gzip-members", "chart-members"})
+# The limits of a run. Only the user moves them, with --limit: the project file comes with the checkout that they guard
+# against.
+RUN_NAMES = ("helm-time", "rendered", "yaml-values", "schema-steps", "files", "fetched", "network-time")
+_COUNTS = frozenset({"members", "gzip-members", "chart-members", "yaml-values", "schema-steps", "files"})
+_TIMES = frozenset({"helm-time", "network-time"})
 _UNITS = {"": 1, "Ki": KIB, "Mi": MIB, "Gi": GIB}
 _SIZE = re.compile(r"([0-9]{1,15})(?:(Ki|Mi|Gi)B?)?")
+_TIME = re.compile(r"([0-9]{1,15})(s|m|h)?")
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 _CLUSTER = {
     "chart-archive": "Flux refuses it in the cluster, too, unless source-controller runs with --helm-chart-max-size;"
     " then raise it here",
@@ -58,12 +75,15 @@ def parse_limit(name: str, text: str) -> int:
     if name not in NAMES:
         close = nearest("; did you mean '{}'?", name, NAMES)
         raise ValueError(f"there is no limit '{name}'{close or ': there are ' + ', '.join(NAMES)}")
-    found = _SIZE.fullmatch(text)
+    found = (_TIME if name in _TIMES else _SIZE).fullmatch(text)
+    if name in _TIMES and not found:
+        raise ValueError(f"the limit '{name}' is a time, such as 90s or 2m, not '{text}'")
     if name in _COUNTS and not (found and found[2] is None):
         raise ValueError(f"the limit '{name}' is a number, such as 2000, not '{text}'")
     if not found:
         raise ValueError(f"the limit '{name}' is a size, such as 512MiB (KiB, MiB, GiB), not '{text}'")
-    if not (value := int(found[1]) * _UNITS[found[2] or ""]):
+    units = _SECONDS if name in _TIMES else _UNITS
+    if not (value := int(found[1]) * units[found[2] or ""]):
         raise ValueError(f"the limit '{name}' can't be 0: nothing could be read")
     return min(value, 1 << 62)  # what a machine word holds
 
@@ -80,21 +100,29 @@ def over_limit(
 
     `needed` is the value with which it would be taken, if that is known; the hint says a limit that is high enough.
     """
-    enough = 2 * limit
-    while needed is not None and enough < needed and enough < 1024 * GIB:
-        enough *= 2
     advice = _CLUSTER.get(name, "if the package is to be trusted, raise it")
     return KcdError(
-        f"{what} than the limit of {_worded(name, limit)}",
+        f"{what} than the limit of {worded(name, limit)}",
         code="package-limit",
         position=position,
-        hint=f"{advice}: --limit {name}={_worded(name, enough).replace(' ', '').removesuffix('bytes')}",
+        hint=f"{advice}: --limit {setting(name, limit, needed)}",
     )
 
 
-def _worded(name: str, value: int) -> str:
+def setting(name: str, limit: int, needed: int | None = None) -> str:
+    """The `NAME=VALUE` for `--limit` that doubles `limit` until `needed`, if that is known, is within it."""
+    enough = 2 * limit
+    while needed is not None and enough < needed and enough < 1024 * GIB:
+        enough *= 2
+    return f"{name}={worded(name, enough).replace(' ', '').removesuffix('bytes').removesuffix('seconds')}"
+
+
+def worded(name: str, value: int) -> str:
+    """`value` of the limit `name` with its unit, as messages print it: `5 MiB`, `1000`, `40 seconds`."""
     if name in _COUNTS:
         return str(value)
+    if name in _TIMES:
+        return f"{value} seconds"
     size, unit = next((size, unit) for size, unit in _WORDS if value % size == 0)
     return f"{value // size} {unit}"
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from kubocd_gen.diagnostics import Position
-from kubocd_gen.packages.limits import LIMITS, NAMES, Limits, moved, over_limit, parse_limit
+from kubocd_gen.limits import LIMITS, NAMES, RUN_NAMES, Limits, moved, over_limit, parse_limit
 from kubocd_gen.resources import schema
 
 MIB = 1 << 20
@@ -42,6 +42,10 @@ def test_the_limits_are_those_that_are_documented() -> None:
         ("members", "2000", 2000),
         ("gzip-members", "7", 7),
         ("layer", "999999999999999GiB", 1 << 62),
+        ("helm-time", "90", 90),
+        ("helm-time", "90s", 90),
+        ("network-time", "2h", 7200),
+        ("files", "1000000", 1_000_000),
     ],
 )
 def test_a_limit_is_written_with_a_unit_or_as_a_number(name: str, text: str, value: int) -> None:
@@ -63,6 +67,9 @@ def test_a_limit_is_written_with_a_unit_or_as_a_number(name: str, text: str, val
         ("layer", "\u0665", "the limit 'layer' is a size, such as 512MiB (KiB, MiB, GiB), not '\u0665'"),
         ("layer", "0", "the limit 'layer' can't be 0: nothing could be read"),
         ("members", "2Ki", "the limit 'members' is a number, such as 2000, not '2Ki'"),
+        ("helm-time", "1MiB", "the limit 'helm-time' is a time, such as 90s or 2m, not '1MiB'"),
+        ("helm-time", "0s", "the limit 'helm-time' can't be 0: nothing could be read"),
+        ("files", "1MiB", "the limit 'files' is a number, such as 2000, not '1MiB'"),
         ("members", "many", "the limit 'members' is a number, such as 2000, not 'many'"),
     ],
 )
@@ -88,13 +95,13 @@ def test_the_error_says_the_limit_and_a_flag_that_is_high_enough(name: str) -> N
     assert flag == name
     assert parse_limit(name, value) == 4 * limit
     said = error.message.removeprefix("it is larger than the limit of ")
-    assert parse_limit(name, said.replace(" ", "").removesuffix("bytes")) == limit
+    assert parse_limit(name, said.replace(" ", "").removesuffix("bytes").removesuffix("seconds")) == limit
 
 
 def test_without_a_need_the_flag_doubles_the_limit() -> None:
     assert str(over_limit("it is larger", "layer", 100).hint).endswith(": --limit layer=200")
 
 
-def test_the_project_file_knows_all_limits() -> None:
+def test_the_project_file_sets_the_limits_of_packages_and_not_those_of_the_run() -> None:
     properties = schema("kcd-gen/project-v1alpha1")["schema"]["properties"]["packages"]["properties"]
-    assert sorted(properties["limits"]["properties"]) == sorted(NAMES)
+    assert sorted(properties["limits"]["properties"]) == sorted(set(NAMES) - set(RUN_NAMES))

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from kubocd_gen.budget import Budget, BudgetExhausted
+from kubocd_gen.diagnostics import Position
+from kubocd_gen.limits import LIMITS, RUN_NAMES, moved, parse_limit
+
+
+def test_many_small_amounts_exhaust_a_budget_as_a_large_one_does() -> None:
+    budget = Budget(moved(LIMITS, {"files": 10}))
+    for _ in range(10):
+        budget.spend("files", 1)
+    assert budget.left("files") == 0
+    with pytest.raises(BudgetExhausted):
+        budget.spend("files", 1)
+    with pytest.raises(BudgetExhausted):  # and it stays so
+        budget.spend("files", 0)
+
+
+@pytest.mark.parametrize("name", RUN_NAMES)
+def test_the_error_names_the_limit_and_how_to_raise_it(name: str) -> None:
+    with pytest.raises(BudgetExhausted) as caught:
+        Budget().spend(name, LIMITS.of(name) + 1, Position("a.yaml"))
+    assert (caught.value.code, caught.value.name, caught.value.position) == ("run-limit", name, Position("a.yaml"))
+    flag, _, value = str(caught.value.hint).rpartition(": --limit ")[2].partition("=")
+    assert (flag, parse_limit(name, value)) == (name, 2 * LIMITS.of(name))
+
+
+def test_threads_share_one_budget() -> None:
+    budget = Budget(moved(LIMITS, {"files": 4000}))
+
+    def spend(_: int) -> None:
+        for _ in range(1000):
+            budget.spend("files", 1)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(spend, range(4)))
+    assert budget.left("files") == 0
