@@ -9,9 +9,9 @@ from pathlib import Path
 
 from kubocd_gen.ci_formats.findings import repository_path
 from kubocd_gen.diagnostics import KcdError, printable
+from kubocd_gen.git.repository import find_repository
 from kubocd_gen.pipeline.building import Built
 from kubocd_gen.project import Flags, messages_root
-from kubocd_gen.revisions.git import find_repository
 from kubocd_gen.sources.discovery import display_path
 
 

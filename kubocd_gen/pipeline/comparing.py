@@ -15,6 +15,7 @@ from typing import Any
 from kubocd_gen.comparison.comparing import compare_clusters
 from kubocd_gen.comparison.records import Comparison
 from kubocd_gen.diagnostics import Diagnostic, Findings, KcdError, KcdErrors, Position
+from kubocd_gen.git.repository import Revision, find_repository
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.packages.lock import Lock
 from kubocd_gen.packages.source import PackageSources
@@ -23,7 +24,6 @@ from kubocd_gen.pipeline.manifests import compare_manifests
 from kubocd_gen.pipeline.packages import Progress, package_sources, project_lock
 from kubocd_gen.project import Cluster, Flags, Project, load_project, project_path
 from kubocd_gen.revisions.checkout import Checkout, open_revision
-from kubocd_gen.revisions.git import Revision, find_repository
 from kubocd_gen.sources.discovery import display_path, find_files
 from kubocd_gen.sources.documents import WRITTEN
 
@@ -60,8 +60,10 @@ def both_sides(flags: Flags, directory: Path, ref: str | None) -> Iterator[tuple
     new = Side(now, project_lock(now))
     repository = find_repository(now.root, offline=flags.offline)
     revision = repository.base() if ref is None else repository.revision(ref)
-    with tempfile.TemporaryDirectory(prefix="kcd-gen-revision-") as folder:
-        checkout = open_revision(repository, revision, Path(os.path.realpath(folder)))
+    with (
+        tempfile.TemporaryDirectory(prefix="kcd-gen-revision-") as folder,
+        open_revision(repository, revision, Path(os.path.realpath(folder)), now.budget) as checkout,
+    ):
         try:
             old = _old_side(checkout, flags, directory, path)
             if old is not None:

@@ -11,20 +11,28 @@ import hashlib
 import os
 import posixpath
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+import stat
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from kubocd_gen.budget import Budget
 from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.git_objects import LINK, SUBMODULE, Entry
-from kubocd_gen.revisions.git import Repository, Revision
-from kubocd_gen.revisions.tree import LINK_HINT, RevisionTree, safe_listing
+from kubocd_gen.git.objects import Entry, Found, Unreadable
+from kubocd_gen.git.repository import Repository, Revision, repository_at
+from kubocd_gen.git.tree import CommitTree
+from kubocd_gen.limits import LIMITS, MIB
+from kubocd_gen.revisions.tree import LINK_HINT, RevisionTree
 from kubocd_gen.sources.discovery import SUFFIXES
 
-_POINTER = re.compile(rb"version https://git-lfs\.github\.com/spec/v1\n(?:.*\n)*?oid sha256:([0-9a-f]{64})\n")
+_POINTER = re.compile(
+    rb"version https://git-lfs\.github\.com/spec/v1\n(?:.*\n)*?oid sha256:([0-9a-f]{64})\nsize ([0-9]{1,15})\n"
+)
 _POINTER_SIZE = 1024  # a pointer is smaller, says the specification of Git LFS
 _ENCRYPTED = b"\0GITCRYPT\0"
 _MOST = 1 << 30  # bytes of all files; sources are a thousandth of it
+_LARGEST = LIMITS.layer  # bytes of one: packages in a vendor layout are the largest that are read
 _BLOBS = "blobs/sha256/"
 
 
@@ -35,8 +43,11 @@ class Checkout:
     repository: Repository
     tree: RevisionTree
     folder: Path
-    stores: dict[str, Repository] = field(default_factory=dict)  # of submodules, by their path
+    close: ExitStack
+    stores: dict[str, Repository] = field(default_factory=dict)  # with those of submodules, by their path
+    shared: dict[str, Path] = field(default_factory=dict)  # the folders of `stores`, where Git LFS keeps files
     written: set[str] = field(default_factory=set)
+    size: int = 0
 
     def has(self, path: str) -> bool:
         """Whether a file is at `path` in the revision."""
@@ -66,11 +77,11 @@ class Checkout:
         Blobs that the working tree has, too, are linked to: whoever reads one compares it with its digest.
         """
         real, links = self.tree.real(path)
-        if f"{real}/index.json" not in self.tree.entries:
+        if self.tree.kind(f"{real}/index.json".lstrip("/")) != "file":
             return False
         files, blobs = {}, []
         for name, entry in self.tree.below(real):
-            below = name.removeprefix(f"{real}/")
+            below = name[len(real) :].lstrip("/")
             here = self.repository.top / name
             if below.startswith(_BLOBS) and here.is_file():
                 link = self.folder / name
@@ -81,7 +92,7 @@ class Checkout:
             elif below.startswith(_BLOBS) or below in ("index.json", "oci-layout"):
                 files[name] = entry
                 blobs += [name] if below.startswith(_BLOBS) else []
-        self._write(files, optional=blobs)
+        self._write(files, optional=frozenset(blobs))
         self._link(links)
         return True
 
@@ -91,88 +102,106 @@ class Checkout:
             at = waiting.pop()
             real, passed = self.tree.real(at)
             links.update(passed)
-            above = real
-            while above:  # a source may lie below a submodule
-                if self.tree.kind(above) == "submodule":
-                    self._open(above)
-                above = posixpath.dirname(above)
+            if inner := self._submodule_above(real):  # a source may be below a submodule
+                self._open(inner)
+                waiting.append(at)
+                continue
             if real in seen:
                 continue
             seen.add(real)
             submodules = []
-            for name, entry in self.tree.below(real):
-                below = name[len(real) :].lstrip("/")
-                if not hidden and any(part.startswith(".") for part in below.split("/")):
-                    continue
-                if entry.mode == LINK:
+            for name, entry in self.tree.below(real, hidden=hidden):
+                if entry.kind == "link":
                     waiting.append(name)
-                elif entry.mode == SUBMODULE:
+                elif entry.kind == "submodule":
                     submodules.append(name)
-                elif not below or name.endswith(SUFFIXES):
+                elif name == real or name.endswith(SUFFIXES):
                     files[name] = entry
             for name in submodules:
                 self._open(name)
                 waiting.append(name)
 
+    def _submodule_above(self, path: str) -> str | None:
+        while path:
+            if self.tree.kind(path) == "submodule":
+                return path
+            path = posixpath.dirname(path)
+        return None
+
     def _open(self, path: str) -> None:
         """Put the files of the submodule at `path` in its place, from the repository that is checked out there."""
-        entry, top = self.tree.entries[path], self.repository.top / path
-        inner = Repository(top, self.repository.offline)
-        if not os.path.lexists(top / ".git"):
+        if path in self.stores:
+            return
+        entry, top = self.tree.entry(path), self.repository.top / path
+        # The working tree is another than that of the revision: a link there would lead to any repository.
+        here = os.path.realpath(top) == str(top)
+        inner = repository_at(top, offline=self.repository.offline) if here else None
+        if not isinstance(inner, Repository) or entry is None:
             what = "this is a submodule that is not checked out here, so that its files can't be read"
             hint = "run 'git submodule update --init', or leave it out of the cluster's sources"
             raise self.tree.refusal(path, what, hint)
         try:
-            listed = safe_listing(inner.listing(inner.revision(entry.id).commit))
-        except KcdError:
+            objects = self.close.enter_context(inner.objects())
+            tree = CommitTree(objects, inner.revision(entry.id).commit)
+        except (KcdError, Unreadable):
             what = f"this is a submodule at the commit {entry.id[:12]}, which is not to be had here"
             hint = f"run 'git -C {path} fetch origin {entry.id}', or leave it out of the cluster's sources"
             raise self.tree.refusal(path, what, hint) from None
-        entries = {name: one for name, one in self.tree.entries.items() if name != path}
-        entries |= {f"{path}/{name}": one for name, one in listed.items()}
-        targets = {f"{path}/{name}": text for name, text in _targets(inner, listed).items()}
-        self.tree = replace(self.tree, entries=entries, targets={**self.tree.targets, **targets})
+        self.tree.trees[path] = tree
         self.stores[path] = inner
 
-    def _store(self, path: str) -> Repository:
-        inner = [one for one in self.stores if path.startswith(f"{one}/")]
-        return self.stores[max(inner, key=len)] if inner else self.repository
-
-    def _write(self, files: Mapping[str, Entry], optional: Iterable[str]) -> None:
+    def _write(self, files: Mapping[str, Entry], optional: Collection[str]) -> None:
         """Write `files`; those of `optional` are left out where they are pointers of Git LFS to what is not here."""
         wanted = {name: entry for name, entry in files.items() if name not in self.written}
-        by_store: dict[Path, list[str]] = {}
+        by_place: dict[str, list[str]] = {}
         for name in wanted:
-            by_store.setdefault(self._store(name).top, []).append(name)
-        if sum(entry.size for entry in wanted.values()) > _MOST:
-            raise self.tree.refusal("", f"the sources are larger than {_MOST >> 20} MiB", "name fewer files in them")
-        for names in by_store.values():
-            store = self._store(names[0])
-            for name, data in zip(names, _blobs(store, [wanted[name].id for name in names]), strict=True):
-                content = self._content(name, data, store)
-                if content is None and name not in optional:
-                    raise self._refused(name, data)
-                if content is not None:
-                    path = self.folder / name
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    path.write_bytes(content)
-                    self.written.add(name)
+            by_place.setdefault(self.tree.tree(name)[0], []).append(name)
+        for place, names in by_place.items():
+            objects = self.tree.trees[place].objects
+            objects.bring([wanted[name].id for name in names])
+            for name in names:
+                with self.tree.readable(name):
+                    found = objects.blob(wanted[name].id, _LARGEST)
+                self.size += found.size if found else 0
+                if self.size > _MOST:
+                    what = f"the sources are larger than the limit of {_MOST // MIB} MiB"
+                    raise self.tree.refusal("", what, "name fewer files in them")
+                self._write_one(name, found, place, optional)
 
-    def _content(self, path: str, data: bytes | None, store: Repository) -> bytes | None:
+    def _write_one(self, name: str, found: Found | None, place: str, optional: Collection[str]) -> None:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if found is not None and found.size > MIB:  # no pointer, and nothing to have in memory
+            with path.open("wb") as file:
+                file.writelines(found.pieces)
+            with path.open("rb") as file:
+                head = file.read(len(_ENCRYPTED))
+            if head == _ENCRYPTED:
+                raise self._refused(name, head)
+            self.written.add(name)
+            return
+        data = found.whole() if found else None
+        content = self._content(name, data, place)
+        if content is None and name not in optional:
+            raise self._refused(name, data)
+        if content is not None:
+            path.write_bytes(content)
+            self.written.add(name)
+
+    def _content(self, path: str, data: bytes | None, place: str) -> bytes | None:
         """What a checkout would have at `path`; None where that is not to be had."""
         if data is None or data.startswith(_ENCRYPTED):
             return None
         pointer = _POINTER.match(data) if len(data) < _POINTER_SIZE else None
         if pointer is None:
             return data
-        identity = pointer[1].decode("ascii")
-        kept = store.folder() / "lfs/objects" / identity[:2] / identity[2:4] / identity
-        for place in (kept, self.repository.top / path):
-            try:
-                content = place.read_bytes()
-            except OSError:
-                continue
-            if hashlib.sha256(content).hexdigest() == identity:
+        identity, size = pointer[1].decode("ascii"), int(pointer[2])
+        if place not in self.shared:
+            self.shared[place] = self.stores[place].folder()
+        kept = self.shared[place] / "lfs/objects" / identity[:2] / identity[2:4] / identity
+        for file in (kept, self.repository.top / path):
+            content = _read(file, size)
+            if content is not None and hashlib.sha256(content).hexdigest() == identity:
                 return content
         return None
 
@@ -191,36 +220,34 @@ class Checkout:
             path = self.folder / name
             if not os.path.lexists(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.symlink_to(self.tree.targets[name])
+                path.symlink_to(self.tree.target(name) or "")
             if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.folder)):
                 path.unlink()
                 raise self.tree.refusal(name, "this is a link that leads out of the repository", LINK_HINT)
 
 
-def open_revision(repository: Repository, revision: Revision, folder: Path) -> Checkout:
-    """The revision with nothing written yet, to be written to `folder`. Raises KcdError `git-failed`."""
-    entries = safe_listing(repository.listing(revision.commit))
-    return Checkout(repository, RevisionTree(revision, entries, _targets(repository, entries)), folder)
+@contextmanager
+def open_revision(repository: Repository, revision: Revision, folder: Path, budget: Budget) -> Iterator[Checkout]:
+    """The revision with nothing written yet, to be written to `folder`. The folders that are walked are of `budget`.
+
+    Raises KcdError `git-failed`, `unreadable-revision`.
+    """
+    with ExitStack() as close:
+        tree = RevisionTree(revision, lambda entries: budget.spend("files", entries))
+        with tree.readable(""):
+            tree.trees[""] = CommitTree(close.enter_context(repository.objects()), revision.commit)
+        yield Checkout(repository, tree, folder, close, {"": repository})
 
 
-def _targets(repository: Repository, entries: Mapping[str, Entry]) -> dict[str, str]:
-    links = {name: entry for name, entry in entries.items() if entry.mode == LINK}
-    found = _blobs(repository, [entry.id for entry in links.values()])
-    return {name: (data or b"").decode("utf-8", "surrogateescape") for name, data in zip(links, found, strict=True)}
-
-
-def _blobs(repository: Repository, ids: list[str]) -> Iterable[bytes | None]:
-    """The content of each object, one at a time; None where the repository does not have it."""
-    if not ids:
-        return
-    with repository.contents(ids) as stream:
-        for _ in ids:
-            head = stream.readline().split()
-            if len(head) != 3:  # `<id> missing`
-                yield None
-                continue
-            yield stream.read(int(head[2]))
-            stream.read(1)
+def _read(path: Path, size: int) -> bytes | None:
+    """The content of a regular file of that size; None of any other, and of what is no file."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor
+        status = os.fstat(descriptor)
+        return file.read() if stat.S_ISREG(status.st_mode) and status.st_size == size <= _LARGEST else None
 
 
 def _fixed_part(source: str) -> str:

@@ -1,62 +1,81 @@
-"""The files of a commit as git lists them: modes, links and what lies below a path."""
+"""The files of a revision, those of its submodules in their places: kinds, links, and what is below a path."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from kubocd_gen.diagnostics import KcdError, Position
-from kubocd_gen.git_objects import LINK, SUBMODULE, Entry, LeadsOut, parse_listing, real_path
-from kubocd_gen.revisions.git import Revision
+from kubocd_gen.git.objects import Entry, Kind, Unreadable
+from kubocd_gen.git.repository import Revision
+from kubocd_gen.git.tree import CommitTree, LeadsOut, real_path
 
 LINK_HINT = "put the files themselves into the repository"
 
 
 @dataclass(frozen=True, slots=True)
 class RevisionTree:
-    """Every entry of a commit by its path from the repository's root; `targets` are what its links say."""
+    """A commit's entries by their paths from the repository's root. `trees` are its own, at "", and its submodules'.
+
+    `count` is called with the size of each folder that is walked, and raises where that is enough. All methods raise
+    KcdError `unreadable-revision`.
+    """
 
     revision: Revision
-    entries: Mapping[str, Entry]
-    targets: Mapping[str, str]
+    count: Callable[[int], None]
+    trees: dict[str, CommitTree] = field(default_factory=dict)
 
-    def kind(self, path: str) -> Literal["file", "link", "submodule", "folder"] | None:
-        """What is at `path`, itself no link and below none; None where there is nothing."""
-        entry = self.entries.get(path)
-        if entry is None:
-            return "folder" if not path or any(one.startswith(f"{path}/") for one in self.entries) else None
-        return "link" if entry.mode == LINK else "submodule" if entry.mode == SUBMODULE else "file"
+    def tree(self, path: str) -> tuple[str, CommitTree]:
+        """The tree that has `path`, and where it is put."""
+        above = [one for one in self.trees if not one or path == one or path.startswith(f"{one}/")]
+        place = max(above, key=len)
+        return place, self.trees[place]
 
-    def below(self, path: str) -> Iterator[tuple[str, Entry]]:
-        """The entry at `path`, or all entries in that folder."""
-        prefix = f"{path}/" if path else ""
-        for name, entry in self.entries.items():
-            if name == path or name.startswith(prefix):
-                yield name, entry
+    def entry(self, path: str) -> Entry | None:
+        """What is at `path`, below no link; None where there is nothing."""
+        place, tree = self.tree(path)
+        with self.readable(path):
+            return tree.entry(path[len(place) :].lstrip("/"))
+
+    def kind(self, path: str) -> Kind | None:
+        """What kind of entry is at `path`, below no link."""
+        entry = self.entry(path)
+        return entry.kind if entry else None
+
+    def below(self, path: str, *, hidden: bool = True) -> Iterator[tuple[str, Entry]]:
+        """The entry at `path`, or all in that folder but folders; without `hidden`, no names that begin with a dot."""
+        place, tree = self.tree(path)
+        prefix = f"{place}/" if place else ""
+        with self.readable(path):
+            for name, entry in tree.walk(path[len(place) :].lstrip("/"), self.count, hidden=hidden):
+                yield f"{prefix}{name}", entry
 
     def real(self, path: str) -> tuple[str, list[str]]:
-        """`path` with every link on it resolved, and these links; it need not exist.
-
-        Raises KcdError `unreadable-revision` where a link leaves the repository, or leads on for ever.
-        """
+        """`path` with every link on it resolved, and these links; it need not exist."""
         try:
-            return real_path(path, self.targets.get)
+            return real_path(path, self.target)
         except LeadsOut as error:
             what = "this is a link that leads out of the repository, or in circles"
             if error.link is None:
                 what = "it leads out of the repository"
             raise self.refusal(error.link or path, what, LINK_HINT) from None
 
+    def target(self, path: str) -> str | None:
+        """What the link at `path` says; None where there is none."""
+        place, tree = self.tree(path)
+        with self.readable(path):
+            return tree.target(path[len(place) :].lstrip("/"))
+
+    @contextmanager
+    def readable(self, path: str) -> Iterator[None]:
+        """What can't be read inside is refused as that at `path`."""
+        try:
+            yield
+        except Unreadable as error:
+            raise self.refusal(path, f"this {error}", "leave it out of the cluster's sources") from None
+
     def refusal(self, path: str, what: str, hint: str) -> KcdError:
         """That something of the revision can't be read as it was."""
         place = Position(f"{self.revision.name}:{path}")
         return KcdError(what, code="unreadable-revision", position=place, hint=hint)
-
-
-def safe_listing(listing: bytes) -> dict[str, Entry]:
-    """The entries of a listing of `git ls-tree -r -l -z`. Paths that could lead anywhere else are left out: git makes
-    none, and checks none out.
-    """
-    unsafe = {"", ".", ".."}
-    return {path: entry for path, entry in parse_listing(listing).items() if unsafe.isdisjoint(path.split("/"))}

@@ -9,7 +9,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.revisions.git import Repository, find_repository
+from kubocd_gen.git.repository import Repository, find_repository
 
 CiSystem = Literal["github", "gitlab"]
 GITLAB_FILE = ".gitlab-ci.yml"

@@ -7,17 +7,23 @@ ever made on disk.
 from __future__ import annotations
 
 import base64
+import ipaddress
 import os
 import posixpath
-import shutil
-import subprocess
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.git_objects import FOLDER, LINK, SUBMODULE, Entry, LeadsOut, parse_listing, real_path
+from kubocd_gen.git.fetch import COMMIT, TooLarge, fetch_commit
+from kubocd_gen.git.objects import Entry, Objects, Unreadable
+from kubocd_gen.git.process import Done
+from kubocd_gen.git.setup import for_own_store, git_binary
+from kubocd_gen.git.tree import CommitTree, LeadsOut, real_path
+from kubocd_gen.limits import LIMITS
 from kubocd_gen.network.credentials import variable
 from kubocd_gen.network.settings import Network, NetworkError
 from kubocd_gen.packages.charts.downloads import Credentials
@@ -25,88 +31,89 @@ from kubocd_gen.packages.charts.members import is_plain_path
 from kubocd_gen.packages.charts.sources import GitChart
 from kubocd_gen.packages.charts.trees import Budget, Keep
 from kubocd_gen.packages.text import shown
-from kubocd_gen.processes import limit, running
-
-_SECONDS = 300.0  # for one git command; a shallow fetch of a large repository takes one minute
-_DISK = 2 << 30  # bytes of one file that git may write
-_PROTOCOLS = "https:http:ssh:git:file"  # not ext:: and other helpers, which run what the URL says
 
 
 @dataclass(frozen=True, slots=True)
 class GitTree:
-    """The files of a commit. `objects` has every file and folder by its path, `children` the names in each folder."""
+    """The files of a commit, in a store of its own; safe to use from several threads."""
 
     describe: str
     store: Path
-    objects: Mapping[str, Entry]
-    children: Mapping[str, Sequence[str]]
 
     def copy(self, path: str, target: Path, keep: Keep) -> None:
         """Copy a folder, links followed inside the repository. Raises KcdError `missing-chart` or `bad-chart`."""
+        with self._readable(path), Objects(self.store, for_own_store()) as objects:
+            _Copy(
+                self.describe, CommitTree(objects, f"{COMMIT}^{{tree}}"), keep, Budget(f"{path} of {self.describe}")
+            ).take(path, target)
+
+    @contextmanager
+    def _readable(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except Unreadable as error:
+            what = f"{self.describe} holds {shown(path or '.')}, which {error}"
+            raise KcdError(what, code="bad-chart") from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Copy:
+    """One folder of a commit on its way to the disk. Everything that is looked at is taken off the budget."""
+
+    describe: str
+    tree: CommitTree
+    keep: Keep
+    budget: Budget
+
+    def take(self, path: str, target: Path) -> None:
         real = self._real(path, path)
-        if real not in self.children:
+        if self.tree.names(real) is None:
             raise KcdError(
                 f"{self.describe} has no folder {shown(path)}",
                 code="missing-chart",
                 hint="source.git.path leads from the repository's root to the folder with Chart.yaml",
             )
-        wanted: list[tuple[Path, Entry]] = []
-        self._collect(real, target, "", keep, wanted, ())
-        budget = Budget(f"{path} of {self.describe}")
-        for _, one in wanted:
-            budget.take(one.size)
-        contents = _blobs(self.store, {one.id for _, one in wanted})
-        for file, one in wanted:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(contents[one.id])
+        self._folder(real, target, "", ())
 
-    def _collect(
-        self,
-        folder: str,
-        target: Path,
-        prefix: str,
-        keep: Keep,
-        wanted: list[tuple[Path, Entry]],
-        above: tuple[str, ...],
-    ) -> None:
+    def _folder(self, folder: str, target: Path, prefix: str, above: tuple[str, ...]) -> None:
         if folder in above:
             raise KcdError(f"{self.describe} holds {shown(folder)}, a link into itself", code="bad-chart")
-        for name in self.children[folder]:
+        names = self.tree.names(folder) or {}
+        self.budget.look(len(names), len(above))
+        for name in sorted(names):
             if not is_plain_path(name):
                 raise KcdError(f"{self.describe} holds {shown(name)}, a name that no chart has", code="bad-chart")
             path = self._real(posixpath.join(folder, name), prefix + name)
-            if path in self.children:
-                self._collect(path, target / name, f"{prefix}{name}/", keep, wanted, (*above, folder))
-            elif keep(prefix + name):
-                found = self.objects.get(path)
-                if found is None or found.mode == SUBMODULE:
-                    what = "a submodule, which is not fetched" if found else "a link that leads nowhere"
-                    raise KcdError(f"{self.describe} holds {shown(prefix + name)}, {what}", code="bad-chart")
-                wanted.append((target / name, found))
-                if len(wanted) > 1_000_000:
-                    raise KcdError(f"{self.describe} holds too many files", code="bad-chart")
+            found = self.tree.entry(path)
+            if found and found.kind == "folder":
+                self._folder(path, target / name, f"{prefix}{name}/", (*above, folder))
+            elif self.keep(prefix + name):
+                self._file(found, target / name, prefix + name)
+
+    def _file(self, found: Entry | None, target: Path, name: str) -> None:
+        if found is None or found.kind != "file":
+            what = "a submodule, which is not fetched" if found else "a link that leads nowhere"
+            raise KcdError(f"{self.describe} holds {shown(name)}, {what}", code="bad-chart")
+        blob = self.tree.objects.blob(found.id, LIMITS.chart)
+        if blob is None:
+            raise Unreadable(f"lacks the content of {shown(name)}")
+        self.budget.take(blob.size)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("wb") as file:
+            file.writelines(blob.pieces)
 
     def _real(self, path: str, name: str) -> str:
         """`path` with every link on it resolved. Raises KcdError where it leaves the repository."""
         try:
-            return real_path(path, self._target)[0]
+            return real_path(path, self.tree.target)[0]
         except LeadsOut:
-            raise self._leaves(name) from None
-
-    def _target(self, path: str) -> str | None:
-        found = self.objects.get(path)
-        if found is None or found.mode != LINK:
-            return None
-        return _blobs(self.store, {found.id})[found.id].decode("utf-8", "surrogateescape")
-
-    def _leaves(self, name: str) -> KcdError:
-        what = f"{self.describe} holds {shown(name)}, a link that leaves the repository"
-        return KcdError(what, code="bad-chart", hint="put the file itself into the chart")
+            what = f"{self.describe} holds {shown(name)}, a link that leaves the repository"
+            raise KcdError(what, code="bad-chart", hint="put the file itself into the chart") from None
 
 
 @dataclass(frozen=True, slots=True)
 class Git:
-    """The git binary, run so that it asks nobody and follows no address but plain ones."""
+    """Git repositories that charts come from."""
 
     network: Network
     credentials: Credentials
@@ -114,115 +121,58 @@ class Git:
 
     def fetch(self, source: GitChart, store: Path) -> GitTree:
         """The commit at a branch or tag, in the new object store `store`. Raises KcdError."""
-        if shutil.which("git") is None:
-            hint = "install git; only charts with source.git need it"
-            raise KcdError("git was not found, and a chart comes from Git", code="git-missing", hint=hint)
+        git_binary("a chart comes from Git", "install git; only charts with source.git need it")
         describe = f"the Git repository {source.url}"
         if self.network.offline and urlsplit(source.url).scheme != "file":
             raise NetworkError(f"{describe} would be fetched, but --offline forbids it", code="offline")
-        self._git("init", "--quiet", "--bare", "--template=", "--", str(store))
-        self.network.progress(f"fetching {source.url}")
-        fetch = ("fetch", "--quiet", "--no-tags", "--no-recurse-submodules")
-        refspec = f"+{source.ref}:refs/kcd-gen/chart"
-        done = self._git(*fetch, "--depth=1", "--", source.url, refspec, store=store, url=source.url, check=False)
-        if done.returncode and b"shallow" in done.stderr:  # the dumb protocol has whole histories alone
-            done = self._git(*fetch, "--", source.url, refspec, store=store, url=source.url, check=False)
-        if done.returncode:
-            raise _fetch_error(source, describe, done.stderr.decode("utf-8", "replace"))
-        listed = self._git("ls-tree", "-r", "-t", "-l", "-z", "--full-tree", "refs/kcd-gen/chart^{tree}", store=store)
-        return _tree(f"{source.ref.partition('/')[2].partition('/')[2]} of {describe}", store, listed.stdout)
-
-    def _git(
-        self, *arguments: str, store: Path | None = None, url: str | None = None, check: bool = True
-    ) -> subprocess.CompletedProcess[bytes]:
-        return _run(arguments, store, self._variables(url), check=check)
-
-    def _variables(self, url: str | None) -> dict[str, str]:
-        variables = dict(self.environment)
-        for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_NAMESPACE"):
-            variables.pop(name, None)  # set where a hook of another repository has called us
-        variables |= {
-            "GIT_TERMINAL_PROMPT": "0",
-            "GIT_ALLOW_PROTOCOL": _PROTOCOLS,
-            "LC_ALL": "C",
-            "GIT_ASKPASS": "true",
-        }
-        if "GIT_SSH" not in variables:
-            variables.setdefault("GIT_SSH_COMMAND", "ssh -oBatchMode=yes")
-        settings = {"core.hooksPath": os.devnull, "gc.auto": "0"}
+        environment = dict(self.environment)
         if self.network.ca_file is not None:
-            settings["http.sslCAInfo"] = str(self.network.ca_file)
-        parts = urlsplit(url or "")
-        if parts.scheme in ("https", "http") and (found := self._credentials(parts.netloc)):
-            plain = base64.b64encode(":".join(found).encode()).decode()
-            settings[f"http.{parts.scheme}://{parts.netloc}/.extraHeader"] = f"Authorization: Basic {plain}"
-        # In the environment, where other users of the machine do not see it.
-        first = int(variables.get("GIT_CONFIG_COUNT") or 0)
-        variables["GIT_CONFIG_COUNT"] = str(first + len(settings))
-        for number, (key, value) in enumerate(settings.items(), first):
-            variables |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
-        return variables
-
-    def _credentials(self, host: str) -> tuple[str, str] | None:
-        token = self.environment.get("GITHUB_TOKEN")  # as KuboCD's packager has it, but for GitHub alone
-        if host == "github.com" and token:
-            return "git", token
-        return self.credentials(host)
-
-
-def _run(
-    arguments: Sequence[str], store: Path | None, variables: Mapping[str, str], *, check: bool, given: bytes = b""
-) -> subprocess.CompletedProcess[bytes]:
-    command = ["git", *(("--git-dir", str(store)) if store else ()), *arguments]
-    with running(command, variables, talk=True) as process:
-        limit(process, "RLIMIT_FSIZE", _DISK)
+            environment["GIT_SSL_CAINFO"] = str(self.network.ca_file)
+        self.network.progress(f"fetching {source.url}")
+        login = self._login(source.url)
         try:
-            stdout, stderr = process.communicate(given, timeout=_SECONDS)
-        except subprocess.TimeoutExpired:
-            what = f"'git {arguments[0]}' did not end within {_SECONDS:g} seconds"
-            raise NetworkError(what, code="git-failed") from None
-    if check and process.returncode:
-        said = stderr.decode("utf-8", "replace").strip().splitlines()
-        raise KcdError(f"'git {arguments[0]}' failed: {said[-1] if said else process.returncode}", code="git-failed")
-    return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
+            done = fetch_commit(source.url, source.ref, store, environment, authorization=login)
+        except TooLarge as error:
+            raise NetworkError(f"{describe} cannot be fetched: {error}", code="git-failed") from None
+        except KcdError as error:
+            raise NetworkError(f"{describe} cannot be fetched: {error.message}", code=error.code) from None
+        if done.status:
+            raise _fetch_error(source, describe, done, sent=login is not None)
+        return GitTree(f"{source.ref.split('/', 2)[2]} of {describe}", store)
+
+    def _login(self, url: str) -> str | None:
+        """The Authorization field for a URL, None where there is none that may be sent."""
+        parts = urlsplit(url)
+        if not (parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname or ""))):
+            return None
+        found = self.credentials(parts.netloc)
+        token = self.environment.get("GITHUB_TOKEN")  # as KuboCD's packager has it, but for GitHub alone
+        if parts.netloc == "github.com" and token:
+            found = "git", token
+        return f"Basic {base64.b64encode(':'.join(found).encode()).decode()}" if found else None
 
 
-def _fetch_error(source: GitChart, describe: str, said: str) -> KcdError:
+def _is_loopback(host: str) -> bool:
+    """Whether what is sent to a host stays on this machine."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _fetch_error(source: GitChart, describe: str, done: Done, *, sent: bool) -> KcdError:
+    said, url = done.stderr, urlsplit(source.url)
     kind, name = ("branch" if source.ref.startswith("refs/heads/") else "tag"), source.ref.split("/", 2)[2]
     if "couldn't find remote ref" in said:
         return KcdError(f"{describe} has no {kind} {shown(name)}", code="missing-chart")
-    lines = [line for line in said.splitlines() if line.startswith(("fatal:", "error:", "remote:"))] or [said.strip()]
-    line = next((line for line in lines if line.startswith("fatal:")), lines[0]).removeprefix("fatal: ")
-    denied = "could not read Username" in said or "Authentication failed" in said or "Permission denied" in said
     hint = None
-    if denied:
-        name = variable(urlsplit(source.url).netloc)
+    if any(denied in said for denied in ("could not read Username", "Authentication failed", "Permission denied")):
+        login = variable(url.netloc)
         hint = "let git log in by itself: a credential helper, or an SSH key"
-        if urlsplit(source.url).scheme in ("https", "http"):
-            hint = f"set {name}_USER and {name}_SECRET, or a credential helper of git"
-    return NetworkError(f"{describe} cannot be fetched: {line[:300]}", code="git-failed", hint=hint)
-
-
-def _tree(describe: str, store: Path, listing: bytes) -> GitTree:
-    objects = parse_listing(listing)
-    children: dict[str, list[str]] = {"": []}
-    for path, entry in objects.items():
-        if entry.mode == FOLDER:
-            children.setdefault(path, [])
-        folder, _, name = path.rpartition("/")
-        children.setdefault(folder, []).append(name)
-    return GitTree(describe, store, objects, children)
-
-
-def _blobs(store: Path, identities: set[str]) -> dict[str, bytes]:
-    wanted = sorted(identities)
-    variables = {"PATH": os.environ.get("PATH", os.defpath), "GIT_CONFIG_NOSYSTEM": "1", "HOME": os.devnull}
-    given = "".join(f"{one}\n" for one in wanted).encode()
-    output = _run(("cat-file", "--batch"), store, variables, check=True, given=given).stdout
-    contents, start = {}, 0
-    for one in wanted:
-        end = output.index(b"\n", start)
-        size = int(output[start:end].split()[2])
-        contents[one] = output[end + 1 : end + 1 + size]
-        start = end + 2 + size
-    return contents
+        if url.scheme == "https" or _is_loopback(url.hostname or ""):
+            hint = f"set {login}_USER and {login}_SECRET, or a credential helper of git"
+        elif url.scheme == "http":
+            hint = "write https:// in source.git.url: credentials are not sent over plain HTTP"
+    elif sent and re.search(r"returned error: 30\d", said):
+        hint = "write in source.git.url where it redirects to: with credentials, redirects are not followed"
+    return NetworkError(f"{describe} cannot be fetched: {done.said}", code="git-failed", hint=hint)

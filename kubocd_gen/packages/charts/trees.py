@@ -15,6 +15,7 @@ from kubocd_gen.packages.charts.members import is_plain_path
 from kubocd_gen.packages.oci import MIB
 from kubocd_gen.packages.text import shown
 
+_DEEPEST = 64  # folders in each other, as in a chart's archive
 Keep = Callable[[str], bool]
 """Whether a file belongs to the chart, by its path below the chart's folder."""
 
@@ -33,6 +34,17 @@ class Budget:
     describe: str
     files: int = LIMITS.chart_members
     bytes: int = field(default=LIMITS.chart)
+    entries: int = LIMITS.files  # files or folders that are looked at: links can show a folder many times
+
+    def look(self, entries: int, depth: int) -> None:
+        """Raises KcdError `bad-chart` where the folder has too many entries, or folders in each other."""
+        self.entries -= entries
+        if self.entries < 0 or depth > _DEEPEST:
+            raise KcdError(
+                f"{self.describe} holds more than {LIMITS.files} entries, or {_DEEPEST} folders in each other",
+                code="bad-chart",
+                hint="is it a chart's folder? name the one that holds Chart.yaml",
+            )
 
     def take(self, size: int) -> None:
         """Raises KcdError `bad-chart` where the folder holds too much."""
@@ -72,7 +84,10 @@ class LocalTree:
         if real in above:
             raise KcdError(f"{self.describe} holds {shown(prefix)}, a link into itself", code="bad-chart")
         target.mkdir(parents=True, exist_ok=True)
-        for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+        budget.look(len(entries), len(above))
+        for entry in entries:
             name = prefix + entry.name
             if entry.name == ".git":
                 continue

@@ -1,0 +1,213 @@
+"""One git process: what it prints is read as it comes, within limits of time, memory, disk and output.
+
+Ten objects can unfold to 10^9 names, and a pack of a megabyte to gigabytes. So no answer is waited for without an end,
+and none is held that is larger than what was asked for can be.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.git.setup import Setup, git_binary
+from kubocd_gen.limits import GIB, MIB
+from kubocd_gen.processes import running
+
+SECONDS = 60.0  # for one question, and for all answers of a conversation; none of them needs more than the disk
+OUTPUT = 64 * MIB  # a million file names
+_MESSAGES = 64 << 10  # stderr: some of it is the server's
+_MEMORY = 768 * MIB  # heap of one process: a delta and its base of the largest file that is read
+_CPU = 40  # seconds of one process; what indexes the 250 MB of a large repository needs half of it
+LARGEST_FILE = 2 * GIB  # that a fetch may write
+_PIECE = 1 << 16
+_LIMITS = {
+    signal.SIGXCPU: f"it needs more than the limit of {_CPU} seconds of processor time",
+    signal.SIGXFSZ: f"it writes more than the limit of {LARGEST_FILE // GIB} GiB",
+}
+# The limits hold before git starts, so that the programs that it starts have them, too. A system that lacks one ignores
+# it. Sizes are in KiB and blocks of 512 bytes.
+_LIMITED = (
+    f"for limit in '-d {_MEMORY >> 10}' '-f {LARGEST_FILE >> 9}' '-t {_CPU}' '-c 0'; do"
+    ' ulimit $limit 2>/dev/null; done; exec "$@"'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A git process that ended by itself."""
+
+    status: int
+    stdout: bytes
+    stderr: str
+
+    @property
+    def said(self) -> str:
+        """The line that it complained with, or the limit that ended it."""
+        for number, limit in _LIMITS.items():
+            if self.status == -number or f"died of signal {number:d}" in self.stderr:
+                return limit
+        if "out of memory" in self.stderr.lower():
+            return f"it needs more than the limit of {_MEMORY // MIB} MiB of memory"
+        lines = [line.strip() for line in self.stderr.splitlines() if line.strip()]
+        told = next((line for line in lines if line.startswith("fatal:")), lines[0] if lines else "")
+        return told.removeprefix("fatal: ")[:300] or f"exit code {self.status}"
+
+
+def run(
+    setup: Setup,
+    *arguments: str,
+    name: str,
+    folder: Path | None = None,
+    given: bytes = b"",
+    most: int = OUTPUT,
+    seconds: float = SECONDS,
+    watch: Callable[[], None] = lambda: None,
+) -> Done:
+    """Run git until it ends; `given` is its input, and `name` its subcommand, for messages.
+
+    `watch` is called some times a second, and ends the run by what it raises. Raises KcdError `git-failed` beyond a
+    limit, and `git-missing`.
+    """
+    with started(setup, arguments, folder) as process:
+        talk = Talk(process, seconds, name)
+        stdout = talk.all(given, most, watch)
+        return Done(talk.status(), stdout, talk.complaints)
+
+
+@contextmanager
+def started(setup: Setup, arguments: Sequence[str], folder: Path | None) -> Iterator[subprocess.Popen[bytes]]:
+    """A git process with its limits, for as long as the context lasts. Raises KcdError `git-failed`, `git-missing`."""
+    binary = git_binary("a Git repository is to be read", "install git", setup.variables)
+    command = ["/bin/sh", "-c", _LIMITED, "git", *setup.command(binary, arguments)]
+    with ExitStack() as stack:
+        try:
+            process = stack.enter_context(running(command, setup.variables, folder=folder, talk=True))
+        except OSError as error:
+            raise KcdError(f"git could not be started: {error.strerror}", code="git-failed") from error
+        yield process
+
+
+class Talk:
+    """The pipes of a git process. All the time that is waited for it together is `left`, in seconds."""
+
+    def __init__(self, process: subprocess.Popen[bytes], seconds: float, name: str) -> None:
+        if process.stdin is None or process.stdout is None or process.stderr is None:
+            raise AssertionError("all are pipes")
+        self.left = seconds
+        self._seconds = seconds
+        self._name = name
+        self._process = process
+        self._in, self._out, self._err = process.stdin, process.stdout, process.stderr
+        self._taken = bytearray()
+        self._messages = bytearray()
+
+    @property
+    def complaints(self) -> str:
+        """What it has printed to stderr, as far as it was read."""
+        return self._messages.decode("utf-8", "replace")
+
+    def all(self, given: bytes, most: int, watch: Callable[[], None]) -> bytes:
+        """Give it `given`, and read until it closes both its outputs."""
+        waiting = memoryview(given)
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._out, selectors.EVENT_READ)
+            selector.register(self._err, selectors.EVENT_READ)
+            if waiting:
+                selector.register(self._in, selectors.EVENT_WRITE)
+            else:
+                self._in.close()
+            while any(key.fileobj is not self._in for key in selector.get_map().values()):
+                for key, _ in self._select(selector, 0.2):
+                    if key.fileobj is not self._in:
+                        if not self._read(key.fd):
+                            selector.unregister(key.fileobj)
+                        continue
+                    waiting = waiting[_write(key.fd, waiting) :]
+                    if not waiting:
+                        selector.unregister(self._in)
+                        self._in.close()
+                if len(self._taken) > most:
+                    raise self._failed(f"prints more than {most // MIB} MiB")
+                watch()
+        return bytes(self._taken)
+
+    def status(self) -> int:
+        """The exit status, once it has closed its outputs."""
+        try:
+            return self._process.wait(max(1.0, self.left))
+        except subprocess.TimeoutExpired:
+            raise self._failed(f"did not end within {self._seconds:g} seconds") from None
+
+    def ask(self, line: bytes) -> None:
+        """Give it a short line. That it has ended is seen when the answer is read."""
+        _write(self._in.fileno(), memoryview(line))
+
+    def line(self) -> bytes | None:
+        """What it prints up to the end of a line; None where it has ended instead."""
+        while (end := self._taken.find(b"\n")) < 0:
+            if len(self._taken) > _PIECE:
+                raise self._failed("answers without an end")
+            if not self._more():
+                return None
+        line = bytes(self._taken[:end])
+        del self._taken[: end + 1]
+        return line
+
+    def pieces(self, size: int) -> Iterator[bytes]:
+        """The next `size` bytes that it prints. Raises KcdError `git-failed` where it ends before."""
+        while size:
+            if not self._taken and not self._more():
+                raise self._failed(f"stopped: {Done(self.status(), b'', self.complaints).said}")
+            piece = bytes(self._taken[:size])
+            del self._taken[: len(piece)]
+            size -= len(piece)
+            yield piece
+
+    def _more(self) -> bool:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._out, selectors.EVENT_READ)
+            selector.register(self._err, selectors.EVENT_READ)
+            while True:
+                for key, _ in self._select(selector, self.left):
+                    if key.fileobj is self._out:
+                        if self._read(key.fd):
+                            return True
+                        selector.unregister(self._out)
+                    elif not self._read(key.fd):
+                        selector.unregister(self._err)
+                if not selector.get_map():
+                    return False
+
+    def _select(self, selector: selectors.BaseSelector, longest: float) -> list[tuple[selectors.SelectorKey, int]]:
+        begun = time.monotonic()
+        ready = selector.select(max(0.0, min(longest, self.left)))
+        self.left -= time.monotonic() - begun
+        if self.left <= 0:
+            raise self._failed(f"did not end within {self._seconds:g} seconds")
+        return ready
+
+    def _read(self, descriptor: int) -> int:
+        data = os.read(descriptor, _PIECE)
+        if descriptor == self._out.fileno():
+            self._taken += data
+        elif len(self._messages) < _MESSAGES:
+            self._messages += data
+        return len(data)
+
+    def _failed(self, what: str) -> KcdError:
+        return KcdError(f"'git {self._name}' {what}", code="git-failed")
+
+
+def _write(descriptor: int, data: memoryview) -> int:
+    try:
+        return os.write(descriptor, data[:4096])  # what a pipe takes at once, once it takes anything
+    except BrokenPipeError:
+        return len(data)
