@@ -106,7 +106,7 @@ class Repository:
 
     def ignored_by(self, path: str) -> tuple[str, int, str] | None:
         """The file, line and pattern by which Git leaves out a path from `top`, which need not exist."""
-        said = self._said("check-ignore", "--verbose", "--", path)
+        said = self._said("check-ignore", "--verbose", "--", f"./{path}")  # no pattern, as `:(top)` is
         found = _IGNORED.match(said) if said else None
         if found is None:
             return None

@@ -38,7 +38,6 @@ _SET = {
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_NO_LAZY_FETCH": "1",
     "GIT_NO_REPLACE_OBJECTS": "1",  # a commit is what its id says
-    "GIT_LITERAL_PATHSPECS": "1",
 }
 # Of configuration in the environment (GIT_CONFIG_COUNT), by which CI systems and containers configure Git.
 _SETTINGS = ("safe.directory", "url.")

@@ -43,9 +43,8 @@ class GitTree:
     def copy(self, path: str, target: Path, keep: Keep) -> None:
         """Copy a folder, links followed inside the repository. Raises KcdError `missing-chart` or `bad-chart`."""
         with self._readable(path), Objects(self.store, for_own_store()) as objects:
-            _Copy(
-                self.describe, CommitTree(objects, f"{COMMIT}^{{tree}}"), keep, Budget(f"{path} of {self.describe}")
-            ).take(path, target)
+            tree = CommitTree(objects, f"{COMMIT}^{{tree}}")
+            _Copy(self.describe, tree, keep, Budget(f"{path} of {self.describe}")).take(path, target)
 
     @contextmanager
     def _readable(self, path: str) -> Iterator[None]:
