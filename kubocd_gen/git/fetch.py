@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 from kubocd_gen.git.process import LARGEST_FILE, Done, run
 from kubocd_gen.git.repository import FETCH_SECONDS
 from kubocd_gen.git.setup import Setup, for_fetch, for_own_store
-from kubocd_gen.limits import GIB
 
 COMMIT = "refs/kcd-gen/fetched"
 _OPTIONS = ("--quiet", "--no-tags", "--no-recurse-submodules")
@@ -22,16 +21,27 @@ _PROTOCOLS = ("https", "ssh", "file")  # what `url.….insteadOf` of the user ma
 
 
 class TooLarge(Exception):
-    """What the server sends is beyond the limit on disk."""
+    """What the server sends takes more bytes on disk than it may: `size`, so far."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.size = size
 
 
 def fetch_commit(
-    url: str, ref: str, store: Path, environment: Mapping[str, str], *, authorization: str | None = None
+    url: str,
+    ref: str,
+    store: Path,
+    environment: Mapping[str, str],
+    *,
+    authorization: str | None = None,
+    seconds: float = FETCH_SECONDS,
+    most: int = LARGEST_FILE,
 ) -> Done:
-    """Fetch the commit of `ref` at `url` into the new store `store`, as `COMMIT`. Its status is Git's.
+    """Fetch the commit of `ref` at `url` into the new store `store`, as `COMMIT`. The status is Git's.
 
-    `authorization` is the value of an Authorization field for the host of `url`. Raises KcdError `git-failed` and
-    `git-missing`, and TooLarge.
+    `authorization` is the value of an Authorization field for the host of `url`; `most` is what the store can take on
+    disk, in bytes. Raises KcdError `git-failed` and `git-missing`, and TooLarge.
     """
     made = run(for_own_store(environment), "init", "--quiet", "--bare", "--template=", "--", str(store), name="init")
     if made.status:
@@ -44,8 +54,8 @@ def fetch_commit(
             f"--git-dir={store}",
             *("fetch", *_OPTIONS, *depth, "--", url, f"+{ref}:{COMMIT}"),
             name="fetch",
-            seconds=FETCH_SECONDS,
-            watch=lambda: _check_size(store),
+            seconds=seconds,
+            watch=lambda: _check_size(store, most),
         )
 
     done = fetch("--depth=1")
@@ -78,10 +88,14 @@ def _has_header(url: str, store: Path, environment: Mapping[str, str]) -> bool:
     return run(for_fetch((), environment), f"--git-dir={store}", *arguments, name="config").status == 0
 
 
-def _check_size(store: Path) -> None:
-    """Raises TooLarge where the store takes more room than one pack may."""
-    if sum(_sizes(str(store))) > LARGEST_FILE:
-        raise TooLarge(f"it is larger than the limit of {LARGEST_FILE // GIB} GiB")
+def store_size(store: Path) -> int:
+    """How many bytes the files of a store have; what it has fetched is packed as it was sent."""
+    return sum(_sizes(str(store)))
+
+
+def _check_size(store: Path, most: int) -> None:
+    if (size := store_size(store)) > most:
+        raise TooLarge(size)
 
 
 def _sizes(folder: str) -> Iterator[int]:

@@ -7,23 +7,25 @@ ever made on disk.
 from __future__ import annotations
 
 import base64
-import ipaddress
 import os
 import posixpath
 import re
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from kubocd_gen.budget import BudgetExhausted
 from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.git.fetch import COMMIT, TooLarge, fetch_commit
+from kubocd_gen.git.fetch import COMMIT, TooLarge, fetch_commit, store_size
 from kubocd_gen.git.objects import Entry, Objects, Unreadable
-from kubocd_gen.git.process import Done
+from kubocd_gen.git.process import LARGEST_FILE, Done
+from kubocd_gen.git.repository import FETCH_SECONDS
 from kubocd_gen.git.setup import for_own_store, git_binary
 from kubocd_gen.git.tree import CommitTree, LeadsOut, real_path
-from kubocd_gen.limits import LIMITS
+from kubocd_gen.limits import GIB, LIMITS
 from kubocd_gen.network.credentials import variable
 from kubocd_gen.network.settings import Network, NetworkError
 from kubocd_gen.packages.charts.downloads import Credentials
@@ -110,13 +112,14 @@ class _Copy:
             raise KcdError(what, code="bad-chart", hint="put the file itself into the chart") from None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Git:
-    """Git repositories that charts come from."""
+    """Git repositories that charts come from, within the time that the run can take for the network."""
 
     network: Network
     credentials: Credentials
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    begun: float | None = None  # when the first was fetched
 
     def fetch(self, source: GitChart, store: Path) -> GitTree:
         """The commit at a branch or tag, in the new object store `store`. Raises KcdError."""
@@ -128,38 +131,52 @@ class Git:
         if self.network.ca_file is not None:
             environment["GIT_SSL_CAINFO"] = str(self.network.ca_file)
         self.network.progress(f"fetching {source.url}")
-        login = self._login(source.url)
+        budget = self.network.budget
         try:
-            done = fetch_commit(source.url, source.ref, store, environment, authorization=login)
+            done = fetch_commit(
+                source.url,
+                source.ref,
+                store,
+                environment,
+                authorization=self._login(source.url),
+                seconds=min(FETCH_SECONDS, self._left()),
+                most=min(LARGEST_FILE, int(budget.left("fetched"))),
+            )
         except TooLarge as error:
-            raise NetworkError(f"{describe} cannot be fetched: {error}", code="git-failed") from None
+            budget.spend("fetched", error.size)  # this is the error where the limit is the run's
+            what = f"it is larger than the limit of {LARGEST_FILE // GIB} GiB"
+            raise NetworkError(f"{describe} cannot be fetched: {what}", code="git-failed") from None
         except KcdError as error:
+            self._left()
             raise NetworkError(f"{describe} cannot be fetched: {error.message}", code=error.code) from None
+        budget.spend("fetched", store_size(store))
         if done.status:
-            raise _fetch_error(source, describe, done, sent=login is not None)
+            raise _fetch_error(source, describe, done, allowed=self.network.may_send_credentials(source.url))
         return GitTree(f"{source.ref.split('/', 2)[2]} of {describe}", store)
+
+    def _left(self) -> float:
+        """The seconds until the last transfer of the run must have ended. Raises BudgetExhausted when it is late."""
+        now = time.monotonic()
+        if self.begun is None:
+            self.begun = now
+        limit = self.network.budget.limits.of("network-time")
+        if now - self.begun > limit:
+            raise BudgetExhausted("network-time", limit)
+        return max(1.0, limit - (now - self.begun))
 
     def _login(self, url: str) -> str | None:
         """The Authorization field for a URL, None where there is none that may be sent."""
-        parts = urlsplit(url)
-        if not (parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname or ""))):
+        if not self.network.may_send_credentials(url):
             return None
+        parts = urlsplit(url)
         found = self.credentials(parts.netloc)
         token = self.environment.get("GITHUB_TOKEN")  # as KuboCD's packager has it, but for GitHub alone
-        if parts.netloc == "github.com" and token:
+        if parts.netloc.lower() == "github.com" and token:
             found = "git", token
         return f"Basic {base64.b64encode(':'.join(found).encode()).decode()}" if found else None
 
 
-def _is_loopback(host: str) -> bool:
-    """Whether what is sent to a host stays on this machine."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _fetch_error(source: GitChart, describe: str, done: Done, *, sent: bool) -> KcdError:
+def _fetch_error(source: GitChart, describe: str, done: Done, *, allowed: bool) -> KcdError:
     said, url = done.stderr, urlsplit(source.url)
     kind, name = ("branch" if source.ref.startswith("refs/heads/") else "tag"), source.ref.split("/", 2)[2]
     if "couldn't find remote ref" in said:
@@ -168,10 +185,10 @@ def _fetch_error(source: GitChart, describe: str, done: Done, *, sent: bool) -> 
     if any(denied in said for denied in ("could not read Username", "Authentication failed", "Permission denied")):
         login = variable(url.netloc)
         hint = "let git log in by itself: a credential helper, or an SSH key"
-        if url.scheme == "https" or _is_loopback(url.hostname or ""):
+        if allowed:
             hint = f"set {login}_USER and {login}_SECRET, or a credential helper of git"
         elif url.scheme == "http":
             hint = "write https:// in source.git.url: credentials are not sent over plain HTTP"
-    elif sent and re.search(r"returned error: 30\d", said):
-        hint = "write in source.git.url where it redirects to: with credentials, redirects are not followed"
+    elif re.search(r"returned error: 30\d", said):
+        hint = "write in source.git.url where it redirects to: credentials are not sent on, so no redirect is followed"
     return NetworkError(f"{describe} cannot be fetched: {done.said}", code="git-failed", hint=hint)
