@@ -24,9 +24,9 @@ from kubocd_gen.processes import running
 SECONDS = 60.0  # for one question, and for all answers of a conversation; none of them needs more than the disk
 OUTPUT = 64 * MIB  # a million file names
 _MESSAGES = 64 << 10  # stderr: some of it is the server's
-_MEMORY = 768 * MIB  # heap of one process: a delta and its base of the largest file that is read
+_MEMORY = 512 * MIB  # heap of one process: large files pass through, but a delta and its base are held
 _CPU = 40  # seconds of one process; what indexes the 250 MB of a large repository needs half of it
-LARGEST_FILE = 2 * GIB  # that a fetch may write
+LARGEST_FILE = 2 * GIB  # that a fetch can write
 _PIECE = 1 << 16
 _LIMITS = {
     signal.SIGXCPU: f"it needs more than the limit of {_CPU} seconds of processor time",
@@ -108,6 +108,9 @@ class Talk:
         self._in, self._out, self._err = process.stdin, process.stdout, process.stderr
         self._taken = bytearray()
         self._messages = bytearray()
+        self._selector = selectors.PollSelector()  # has no descriptor of its own to close
+        self._selector.register(self._out, selectors.EVENT_READ)
+        self._selector.register(self._err, selectors.EVENT_READ)
 
     @property
     def complaints(self) -> str:
@@ -117,26 +120,22 @@ class Talk:
     def all(self, given: bytes, most: int, watch: Callable[[], None]) -> bytes:
         """Give it `given`, and read until it closes both its outputs."""
         waiting = memoryview(given)
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._out, selectors.EVENT_READ)
-            selector.register(self._err, selectors.EVENT_READ)
-            if waiting:
-                selector.register(self._in, selectors.EVENT_WRITE)
-            else:
-                self._in.close()
-            while any(key.fileobj is not self._in for key in selector.get_map().values()):
-                for key, _ in self._select(selector, 0.2):
-                    if key.fileobj is not self._in:
-                        if not self._read(key.fd):
-                            selector.unregister(key.fileobj)
-                        continue
+        if waiting:
+            self._selector.register(self._in, selectors.EVENT_WRITE)
+        else:
+            self._in.close()
+        while self._open():
+            for key in self._ready(0.2):
+                if key.fileobj is self._in:
                     waiting = waiting[_write(key.fd, waiting) :]
                     if not waiting:
-                        selector.unregister(self._in)
+                        self._selector.unregister(self._in)
                         self._in.close()
-                if len(self._taken) > most:
-                    raise self._failed(f"prints more than {most // MIB} MiB")
-                watch()
+                else:
+                    self._read(key)
+            if len(self._taken) > most:
+                raise self._failed(f"prints more than the limit of {most // MIB} MiB")
+            watch()
         return bytes(self._taken)
 
     def status(self) -> int:
@@ -172,35 +171,32 @@ class Talk:
             yield piece
 
     def _more(self) -> bool:
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._out, selectors.EVENT_READ)
-            selector.register(self._err, selectors.EVENT_READ)
-            while True:
-                for key, _ in self._select(selector, self.left):
-                    if key.fileobj is self._out:
-                        if self._read(key.fd):
-                            return True
-                        selector.unregister(self._out)
-                    elif not self._read(key.fd):
-                        selector.unregister(self._err)
-                if not selector.get_map():
-                    return False
+        """Read more of what it prints; False where it has closed both its outputs."""
+        before = len(self._taken)
+        while self._open() and len(self._taken) == before:
+            for key in self._ready(self.left):
+                self._read(key)
+        return len(self._taken) > before
 
-    def _select(self, selector: selectors.BaseSelector, longest: float) -> list[tuple[selectors.SelectorKey, int]]:
+    def _open(self) -> bool:
+        return any(key.fileobj is not self._in for key in self._selector.get_map().values())
+
+    def _ready(self, longest: float) -> list[selectors.SelectorKey]:
         begun = time.monotonic()
-        ready = selector.select(max(0.0, min(longest, self.left)))
+        ready = self._selector.select(max(0.0, min(longest, self.left)))
         self.left -= time.monotonic() - begun
         if self.left <= 0:
             raise self._failed(f"did not end within {self._seconds:g} seconds")
-        return ready
+        return [key for key, _ in ready]
 
-    def _read(self, descriptor: int) -> int:
-        data = os.read(descriptor, _PIECE)
-        if descriptor == self._out.fileno():
+    def _read(self, key: selectors.SelectorKey) -> None:
+        data = os.read(key.fd, _PIECE)
+        if not data:
+            self._selector.unregister(key.fileobj)
+        elif key.fileobj is self._out:
             self._taken += data
         elif len(self._messages) < _MESSAGES:
             self._messages += data
-        return len(data)
 
     def _failed(self, what: str) -> KcdError:
         return KcdError(f"'git {self._name}' {what}", code="git-failed")

@@ -46,7 +46,7 @@ class GitTree:
         """Copy a folder, links followed inside the repository. Raises KcdError `missing-chart` or `bad-chart`."""
         with self._readable(path), Objects(self.store, for_own_store()) as objects:
             tree = CommitTree(objects, f"{COMMIT}^{{tree}}")
-            _Copy(self.describe, tree, keep, Budget(f"{path} of {self.describe}")).take(path, target)
+            _Copy(self.describe, tree, keep, Budget(f"{path or '.'} of {self.describe}")).take(path, target)
 
     @contextmanager
     def _readable(self, path: str) -> Iterator[None]:
@@ -65,6 +65,7 @@ class _Copy:
     tree: CommitTree
     keep: Keep
     budget: Budget
+    wanted: list[tuple[Path, str, Entry]] = field(default_factory=list)
 
     def take(self, path: str, target: Path) -> None:
         real = self._real(path, path)
@@ -75,6 +76,8 @@ class _Copy:
                 hint="source.git.path leads from the repository's root to the folder with Chart.yaml",
             )
         self._folder(real, target, "", ())
+        for file, name, entry in self.wanted:
+            self._file(entry, file, name)
 
     def _folder(self, folder: str, target: Path, prefix: str, above: tuple[str, ...]) -> None:
         if folder in above:
@@ -84,21 +87,24 @@ class _Copy:
         for name in sorted(names):
             if not is_plain_path(name):
                 raise KcdError(f"{self.describe} holds {shown(name)}, a name that no chart has", code="bad-chart")
-            path = self._real(posixpath.join(folder, name), prefix + name)
-            found = self.tree.entry(path)
+            path, found = posixpath.join(folder, name), names.get(name)
+            if found and found.kind == "link":
+                path = self._real(path, prefix + name)
+                found = self.tree.entry(path)
             if found and found.kind == "folder":
                 self._folder(path, target / name, f"{prefix}{name}/", (*above, folder))
             elif self.keep(prefix + name):
-                self._file(found, target / name, prefix + name)
+                if found is None or found.kind != "file":
+                    what = "a submodule, which is not fetched" if found else "a link that leads nowhere"
+                    raise KcdError(f"{self.describe} holds {shown(prefix + name)}, {what}", code="bad-chart")
+                self.budget.take(0)
+                self.wanted.append((target / name, prefix + name, found))
 
-    def _file(self, found: Entry | None, target: Path, name: str) -> None:
-        if found is None or found.kind != "file":
-            what = "a submodule, which is not fetched" if found else "a link that leads nowhere"
-            raise KcdError(f"{self.describe} holds {shown(name)}, {what}", code="bad-chart")
+    def _file(self, found: Entry, target: Path, name: str) -> None:
         blob = self.tree.objects.blob(found.id, LIMITS.chart)
         if blob is None:
             raise Unreadable(f"lacks the content of {shown(name)}")
-        self.budget.take(blob.size)
+        self.budget.take(blob.size, files=0)
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("wb") as file:
             file.writelines(blob.pieces)

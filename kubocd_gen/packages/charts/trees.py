@@ -46,9 +46,9 @@ class Budget:
                 hint="is it a chart's folder? name the one that holds Chart.yaml",
             )
 
-    def take(self, size: int) -> None:
+    def take(self, size: int, files: int = 1) -> None:
         """Raises KcdError `bad-chart` where the folder holds too much."""
-        self.files -= 1
+        self.files -= files
         self.bytes -= size
         if self.files < 0 or self.bytes < 0:
             raise KcdError(
