@@ -1,0 +1,112 @@
+"""What hostile commits and callers do to a program that runs git, and a git that records how it is run."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from kubocd_gen.git.setup import Setup, for_questions
+from tests.support.charts import git
+from tests.support.registry import program
+
+
+def look_like_a_repository(folder: Path, mark: Path) -> None:
+    """Put into a directory what makes git take it for a bare repository; its configuration makes the file `mark`."""
+    for name in ("objects", "refs/heads"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "keep").write_text("")
+    (folder / "HEAD").write_text("0123456789" * 4 + "\n")
+    script = folder / "evil.sh"
+    script.write_text(f"#!/bin/sh\n: >{mark}\n")
+    script.chmod(0o755)
+    (folder / "config").write_text(
+        "[core]\n\trepositoryformatversion = 1\n\tbare = false\n\tworktree = .\n"
+        f"\tfsmonitor = {script}\n\thooksPath = .\n\tsshCommand = {script}\n"
+        "[extensions]\n\tpartialClone = origin\n"
+        f'[remote "origin"]\n\turl = ext::{script}\n\tpromisor = true\n'
+        '[protocol "ext"]\n\tallow = always\n'
+    )
+
+
+def tree_bomb(repository: Path, depth: int = 7) -> str:
+    """A tree of a few objects that unfolds to 10^depth files, in the repository's store; its id."""
+    identity, entry = _write(repository, "blob", b"x"), "100644 blob"
+    for _ in range(depth):
+        listing = "".join(f"{entry} {identity}\tf{number}.yaml\n" for number in range(10))
+        identity, entry = _with_input(repository, ("mktree",), listing.encode()), "040000 tree"
+    return identity
+
+
+def tree(repository: Path, entries: Sequence[tuple[bytes, str, str]]) -> str:
+    """A tree of names, modes and ids, however impossible; its id."""
+    data = b"".join(mode.encode() + b" " + name + b"\0" + bytes.fromhex(one) for name, mode, one in entries)
+    return _write(repository, "tree", data)
+
+
+def blob(repository: Path, data: bytes) -> str:
+    """A blob; its id."""
+    return _write(repository, "blob", data)
+
+
+def commit_tree(repository: Path, root: str, branch: str = "main") -> str:
+    """A commit of a tree, at a branch; its id."""
+    commit = git(repository, "commit-tree", "-m", "hostile", root).strip()
+    git(repository, "update-ref", f"refs/heads/{branch}", commit)
+    return commit
+
+
+def _write(repository: Path, kind: str, data: bytes) -> str:
+    return _with_input(repository, ("hash-object", "--literally", "-t", kind, "-w", "--stdin"), data)
+
+
+def _with_input(repository: Path, arguments: Sequence[str], data: bytes) -> str:
+    command = [program("git", "git"), "-C", str(repository), *arguments]
+    return subprocess.run(command, input=data, check=True, stdout=subprocess.PIPE).stdout.decode().strip()
+
+
+def instead_of_git(folder: Path, script: str) -> Setup:
+    """The setup of a git that is a shell script."""
+    (folder / "git").write_text(f"#!/bin/sh\n{script}\n")
+    (folder / "git").chmod(0o755)
+    return for_questions({"PATH": f"{folder}:/usr/bin:/bin"})
+
+
+class RecordingGit:
+    """A `git` in `folder`, to be put first on the PATH, that records each call before the real one follows.
+
+    `sets` are variables that it sets for the real one.
+    """
+
+    def __init__(self, folder: Path, **sets: str) -> None:
+        self.folder = folder
+        self._calls = folder / "calls"
+        self._calls.mkdir(parents=True)
+        script = folder / "git"
+        given = "".join(f"export {name}={value}\n" for name, value in sets.items())
+        script.write_text(
+            f'#!/bin/sh\ncall=$(mktemp -d {self._calls}/XXXXXX)\nprintf "%s\\n" "$@" >"$call/arguments"\n'
+            f'env >"$call/environment"\npwd >"$call/folder"\n{given}exec {program("git", "git")} "$@"\n'
+        )
+        script.chmod(0o755)
+
+    @property
+    def path(self) -> str:
+        """A PATH on which it comes first."""
+        return f"{self.folder}{os.pathsep}{os.environ['PATH']}"
+
+    def calls(self) -> list[tuple[list[str], dict[str, str], str]]:
+        """Each call's arguments, environment and directory."""
+        found = []
+        for call in self._calls.iterdir():
+            lines = [line.partition("=") for line in (call / "environment").read_text().splitlines() if "=" in line]
+            variables = {name: value for name, _, value in lines if name not in ("PWD", "SHLVL", "OLDPWD", "_")}
+            arguments = (call / "arguments").read_text().splitlines()
+            found.append((arguments, variables, (call / "folder").read_text().strip()))
+        return found
+
+    def said(self) -> str:
+        """All command lines, as other users of the machine see them."""
+        return json.dumps([arguments for arguments, _, _ in self.calls()])

@@ -1,0 +1,168 @@
+"""Which repository a directory belongs to, whatever is in the checkout and the environment."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.git.repository import find_repository
+from tests.support.charts import commit_all, git, git_repository
+from tests.support.git_traps import RecordingGit, look_like_a_repository
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("GIT_CONFIG_COUNT", raising=False)
+    folder = tmp_path / "checkout"
+    folder.mkdir()
+    git_repository(folder, {"a/b/x.yaml": b"x", ".gitignore": b"*.log\n"})
+    return folder
+
+
+def refusal(folder: Path) -> KcdError:
+    with pytest.raises(KcdError) as caught:
+        find_repository(folder)
+    assert caught.value.code == "no-repository"
+    return caught.value
+
+
+def test_a_directory_that_looks_like_a_repository_is_none(checkout: Path, tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    for folder in ("a/b", "a", "."):
+        look_like_a_repository(checkout / folder, mark)
+    git(checkout, "add", "--all")
+    git(checkout, "commit", "--quiet", "--message", "hostile")
+    (checkout / "a/b/new").write_text("")
+    for place in (checkout / "a/b", checkout / "a", checkout, checkout / "a/b/objects"):
+        found = find_repository(place)
+        assert (found.top, found.store) == (checkout, checkout / ".git")
+        assert found.base().commit == git(checkout, "rev-parse", "HEAD").strip()
+        with pytest.raises(KcdError):
+            found.revision("0123456789" * 4)
+        assert found.untracked() == {"a/b/new"}
+        assert found.remote() is found.default_branch() is None
+        assert found.ignored_by("a/x.log") == (".gitignore", 1, "*.log")
+        with found.objects() as reader:
+            assert reader.find("0123456789" * 4) is None
+    assert not mark.exists()
+
+
+def test_beside_a_broken_git_directory_it_is_none_either(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    look_like_a_repository(folder, tmp_path / "mark")
+    (folder / ".git").mkdir()
+    refusal(folder)
+    git(tmp_path, "init", "--quiet")
+    assert find_repository(folder).top == tmp_path
+    assert not (tmp_path / "mark").exists()
+
+
+def test_a_git_file_that_leads_nowhere_is_not_passed_over(checkout: Path) -> None:
+    (checkout / "a/.git").write_text("gitdir: ../.git/modules/gone\n")
+    refusal(checkout / "a/b")
+
+
+def test_variables_of_another_git_move_nothing(checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    git_repository(other, {"y": b"y"})
+    (checkout / "new").write_text("")
+    for name, value in {
+        "GIT_DIR": other / ".git",
+        "GIT_WORK_TREE": other,
+        "GIT_COMMON_DIR": other / ".git",
+        "GIT_OBJECT_DIRECTORY": other / ".git/objects",
+        "GIT_INDEX_FILE": other / ".git/index",
+        "GIT_CEILING_DIRECTORIES": checkout,
+        "GIT_NAMESPACE": "x",
+        "GIT_CONFIG_PARAMETERS": "'core.worktree'='/'",
+        "GIT_EXEC_PATH_": "x",
+    }.items():
+        monkeypatch.setenv(name, str(value))
+    found = find_repository(checkout / "a")
+    assert found.top == checkout
+    assert found.revision("HEAD").commit == git(checkout, "rev-parse", "HEAD").strip()
+    assert found.untracked() == {"new"}
+
+
+@pytest.mark.parametrize("form", ["relative", "absolute", "elsewhere"])
+def test_the_index_of_the_commit_that_a_hook_is_for_counts(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    (checkout / "new").write_text("")
+    git(checkout, "add", "new")
+    next_index = tmp_path / "next" if form == "elsewhere" else checkout / ".git/next-index-1.lock"
+    next_index.write_bytes((checkout / ".git/index").read_bytes())
+    git(checkout, "rm", "--quiet", "--cached", "new")
+    assert find_repository(checkout).untracked() == {"new"}
+    monkeypatch.setenv("GIT_INDEX_FILE", ".git/next-index-1.lock" if form == "relative" else str(next_index))
+    assert find_repository(checkout / "a").untracked() == frozenset()
+
+
+def test_worktrees_and_submodules_are_repositories(checkout: Path, tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    git(checkout, "worktree", "add", "--quiet", str(tree))
+    (tree / "c").write_text("")
+    commit_all(tree)
+    found = find_repository(tree / "a/b")
+    assert (found.top, found.folder()) == (tree, checkout / ".git")
+    assert found.revision("HEAD").commit != find_repository(checkout).revision("HEAD").commit
+    git(checkout, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", f"file://{tree}", "sub")
+    found = find_repository(checkout / "sub/a")
+    assert (found.top, found.store) == (checkout / "sub", checkout / ".git/modules/sub")
+
+
+def test_programs_of_the_configuration_are_not_run(checkout: Path, tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    script.write_text(f"#!/bin/sh\n: >{tmp_path}/mark\n")
+    script.chmod(0o755)
+    for name in ("post-index-change", "reference-transaction"):
+        (checkout / ".git/hooks").mkdir(exist_ok=True)
+        (checkout / ".git/hooks" / name).symlink_to(script)
+    for key in ("core.fsmonitor", "core.pager", "diff.external", "core.alternateRefsCommand"):
+        git(checkout, "config", key, str(script))
+    found = find_repository(checkout)
+    assert found.untracked() == frozenset()
+    assert found.base().commit
+    assert not (tmp_path / "mark").exists()
+
+
+def test_a_repository_of_another_user_is_refused_until_it_is_called_safe(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = RecordingGit(tmp_path / "bin", GIT_TEST_ASSUME_DIFFERENT_OWNER="1")
+    monkeypatch.setenv("PATH", others.path)
+    assert "git config --global --add safe.directory DIR" in str(refusal(checkout / "a").hint)
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", "safe.directory")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", str(checkout))
+    assert find_repository(checkout / "a").revision("HEAD").commit
+
+
+def test_each_process_is_told_where_the_repository_is(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recording = RecordingGit(tmp_path / "bin")
+    monkeypatch.setenv("PATH", recording.path)
+    monkeypatch.setenv("GITHUB_TOKEN", "s3cret")
+    found = find_repository(checkout / "a/b")
+    found.base()
+    found.untracked()
+    with found.objects() as reader:
+        reader.find("HEAD")
+    calls = recording.calls()
+    assert len(calls) > 4
+    for arguments, variables, folder in calls:
+        assert "safe.bareRepository=explicit" in arguments
+        assert f"--git-dir={checkout}/.git" in arguments or folder == str(checkout)
+        assert "GITHUB_TOKEN" not in variables
+        assert variables["GIT_ALLOW_PROTOCOL"] == ""
+
+
+def test_outside_of_a_repository_there_is_none(tmp_path: Path) -> None:
+    refusal(tmp_path)
+    assert os.environ.get("GIT_DIR") is None

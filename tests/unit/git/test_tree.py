@@ -1,0 +1,244 @@
+"""The files of a commit, however it was made: bombs, broken objects, names that lead elsewhere, partial clones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.git import objects as module
+from kubocd_gen.git.objects import Objects, Unreadable
+from kubocd_gen.git.repository import find_repository
+from kubocd_gen.git.setup import for_questions
+from kubocd_gen.git.tree import CommitTree, LeadsOut, real_path
+from tests.support.charts import commit_all, git, git_repository
+from tests.support.git_traps import blob, commit_tree, instead_of_git, tree, tree_bomb
+
+FILE, FOLDER, LINK = "100644", "40000", "120000"
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    return folder
+
+
+@pytest.fixture
+def objects(repository: Path) -> Iterator[Objects]:
+    with Objects(repository / ".git", for_questions()) as reader:
+        yield reader
+
+
+class Counter:
+    """Counts entries, up to a limit."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.seen = most, 0
+
+    def __call__(self, entries: int) -> None:
+        self.seen += entries
+        if self.seen > self.most:
+            raise OverflowError
+
+
+def refusal(reader: Objects, root: str, path: str = "") -> str:
+    with pytest.raises(Unreadable) as caught:
+        list(CommitTree(reader, root).walk(path, Counter(10**6)))
+    return str(caught.value)
+
+
+def test_a_commit_is_read_as_it_is(tmp_path: Path) -> None:
+    folder = tmp_path / "checkout"
+    folder.mkdir()
+    (folder / "a").mkdir()
+    (folder / "a/link").symlink_to("../b/x")
+    git_repository(folder, {"a/x.yaml": b"x\n", "b/ü": b"", ".hidden/y": b"y", ".gitattributes": b"* text eol=crlf\n"})
+    with Objects(folder / ".git", for_questions()) as reader:
+        read = CommitTree(reader, "HEAD")
+        assert [name for name, _ in read.walk("", Counter(99))] == [
+            ".gitattributes",
+            ".hidden/y",
+            "a/link",
+            "a/x.yaml",
+            "b/ü",
+        ]
+        assert [name for name, _ in read.walk("", Counter(99), hidden=False)] == ["a/link", "a/x.yaml", "b/ü"]
+        assert [name for name, _ in read.walk("b", Counter(99))] == ["b/ü"]
+        assert [name for name, _ in read.walk("a/x.yaml", Counter(99))] == ["a/x.yaml"]
+        assert list(read.walk("nowhere", Counter(99))) == []
+        assert (read.target("a/link"), read.target("a"), read.names("a/x.yaml")) == ("../b/x", None, None)
+        entry = read.entry("a/x.yaml")
+        assert entry is not None
+        found = reader.blob(entry.id, 100)
+        assert found is not None
+        assert found.whole() == b"x\n"
+        assert reader.find("0" * 40) is None
+        assert CommitTree(reader, "HEAD^{tree}").names("") == read.names("")
+
+
+def test_ten_objects_that_unfold_to_a_billion_files_are_read_as_ten(repository: Path, objects: Objects) -> None:
+    read = CommitTree(objects, commit_tree(repository, tree_bomb(repository, 9)))
+    assert read.entry("/".join(["f0.yaml"] * 9)) is not None
+    count = Counter(1_000)
+    with pytest.raises(OverflowError):
+        list(read.walk("", count))
+    assert count.seen == 1_010
+    assert objects._entries == 90  # what was read of the store
+
+
+def test_distinct_entries_have_a_limit_too(repository: Path, objects: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_ENTRIES", 85)
+    bomb = commit_tree(repository, tree_bomb(repository, 9))
+    assert refusal(objects, bomb).endswith("hold more than the limit of 85 entries")
+
+
+def test_a_folder_has_a_limit_in_bytes(repository: Path, objects: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LARGEST_TREE", 100)
+    one = blob(repository, b"")
+    large = tree(repository, [(b"f%d" % number, FILE, one) for number in range(10)])
+    assert "holds more names than the limit" in refusal(objects, large)
+    assert objects.find(one) is not None  # and the reader goes on
+
+
+def test_folders_without_an_end_and_names_that_no_disk_takes(repository: Path, objects: Objects) -> None:
+    one = blob(repository, b"")
+    deep = tree(repository, [(b"f", FILE, one)])
+    for _ in range(200):
+        deep = tree(repository, [(b"d", FOLDER, deep)])
+    assert "holds paths beyond the limit of 128 folders or 4000 bytes" in refusal(objects, deep)
+    assert "beyond the limit" in refusal(objects, tree(repository, [(b"n" * 256, FILE, one)]))
+    long = tree(repository, [(b"f", FILE, one)])
+    for _ in range(20):
+        long = tree(repository, [(b"d" * 250, FOLDER, long)])
+    assert "beyond the limit" in refusal(objects, long)
+
+
+def test_names_that_would_lead_elsewhere_are_left_out(repository: Path, objects: Objects) -> None:
+    one = blob(repository, b"")
+    names = (b".", b"..", b".git", b".GIT", b"a/b", b"", b"fine", b"\xff")
+    root = tree(repository, [(name, FILE, one) for name in names])
+    assert [name for name, _ in CommitTree(objects, root).walk("", Counter(99))] == ["fine", "\udcff"]
+
+
+def test_what_is_broken_is_said_to_be(repository: Path, objects: Objects) -> None:
+    one = blob(repository, b"x")
+    folder = tree(repository, [(b"f", FILE, one)])
+    assert "it should be a folder" in refusal(objects, tree(repository, [(b"d", FOLDER, one)]), "d")
+    assert "could not read it either" in refusal(objects, tree(repository, [(b"d", "70000", one)]))
+    assert "could not read it either" in refusal(objects, tree(repository, [(b"d", FILE, one[:20])]))
+    assert refusal(objects, one) == refusal(objects, "0" * 40) == "is not in the repository"
+    for reference, said in ((folder, "it should be a file"), ("1" * 40, "not in the repository")):
+        root = tree(repository, [(b"l", LINK, reference)])
+        with pytest.raises(Unreadable, match=said):
+            CommitTree(objects, root).target("l")
+
+
+def test_a_file_has_a_limit_and_the_next_is_read_all_the_same(repository: Path, objects: Objects) -> None:
+    large, small = blob(repository, b"x" * 3_000_000), blob(repository, b"y")
+    with pytest.raises(Unreadable, match="is larger than the limit of 1 MiB"):
+        objects.blob(large, 1 << 20)
+    link = tree(repository, [(b"l", LINK, large)])
+    with pytest.raises(Unreadable, match="is too long"):
+        CommitTree(objects, link).target("l")
+    assert objects.find(large) is not None  # whose content nobody reads
+    found = objects.blob(small, 10)
+    assert found is not None
+    assert found.whole() == b"y"
+
+
+def test_links_end(repository: Path) -> None:
+    assert real_path("a/b", {"a": "c"}.get) == ("c/b", ["a"])
+    for links in ({"a": "a"}, {"a": "/etc"}, {"a": "../x"}, {"a": "x/" * 2_000}):
+        with pytest.raises(LeadsOut):
+            real_path("a", links.get)
+
+
+def test_a_store_that_is_damaged_has_less(repository: Path, objects: Objects) -> None:
+    one = blob(repository, b"x" * 100)
+    path = repository / ".git/objects" / one[:2] / one[2:]
+    path.chmod(0o644)
+    path.write_bytes(b"nonsense")
+    assert objects.find(one) is None
+
+
+@pytest.mark.parametrize("answer", ["", "echo $id blob 100; echo short; ", "echo fatal: out of memory >&2; "])
+def test_a_git_that_ends_in_the_middle_is_an_error(tmp_path: Path, answer: str) -> None:
+    setup = instead_of_git(tmp_path, f"read id; {answer}exit 128")
+    with Objects(tmp_path, setup) as reader:
+        for _ in range(2):
+            with pytest.raises(KcdError) as caught:
+                if found := reader.find("1" * 40):
+                    found.whole()
+            assert caught.value.code == "git-failed"
+
+
+def test_an_older_git_that_dies_of_what_is_missing_is_understood(tmp_path: Path) -> None:
+    setup = instead_of_git(tmp_path, "read id; echo fatal: could not fetch $id from promisor remote >&2; exit 128")
+    asked: list[str] = []
+    with Objects(tmp_path, setup, asked.extend) as reader:
+        assert reader.find("1" * 40) is None
+        reader.bring(["2" * 40])
+    assert asked == ["1" * 40, "2" * 40]
+
+
+@pytest.fixture
+def partial(tmp_path: Path) -> Path:
+    """A clone without blobs, on an older commit's empty working tree; its server has 50 files."""
+    server = tmp_path / "server"
+    server.mkdir()
+    git_repository(server, {f"sources/f{number}.yaml": b"%d" % number for number in range(50)})
+    git(server, "rm", "-r", "--quiet", "sources")
+    (server / "README").write_text("nothing\n")
+    commit_all(server)
+    for name in ("allowFilter", "allowAnySHA1InWant"):
+        git(server, "config", f"uploadpack.{name}", "true")
+    git(tmp_path, "clone", "--quiet", "--filter=blob:none", f"file://{server}", str(tmp_path / "partial"))
+    return tmp_path / "partial"
+
+
+def test_what_a_partial_clone_lacks_is_fetched_in_one_go(
+    partial: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_TRACE", str(tmp_path / "trace"))
+    with find_repository(partial).objects() as reader:
+        read = CommitTree(reader, "HEAD~1")
+        ids = [entry.id for _, entry in read.walk("sources", Counter(99))]
+        assert len(ids) == 50
+        reader.bring(ids)
+        reader.bring(ids)  # and then there is nothing to bring
+        contents = [found.whole() for one in ids if (found := reader.blob(one, 10)) is not None]
+    assert len(contents) == 50
+    lines = [line for line in (tmp_path / "trace").read_text().splitlines() if "built-in: git fetch" in line]
+    assert len(lines) == 1
+
+
+def test_offline_nothing_is_fetched_and_without_asking_one_is(partial: Path) -> None:
+    one = git(partial, "rev-parse", "HEAD~1:sources/f1.yaml").strip()
+    with find_repository(partial, offline=True).objects() as reader:
+        reader.bring([one])
+        assert reader.blob(one, 10) is None
+    with find_repository(partial).objects() as reader:
+        found = reader.blob(one, 10)
+        assert found is not None
+        assert found.whole() == b"1"
+
+
+def test_a_clone_without_trees_gets_them_in_one_go(tmp_path: Path, partial: Path) -> None:
+    clone = tmp_path / "treeless"
+    git(tmp_path, "clone", "--quiet", "--bare", "--filter=tree:0", f"file://{tmp_path}/server", str(clone / ".git"))
+    git(clone, "config", "core.bare", "false")
+    with find_repository(clone).objects() as reader:
+        assert len(list(CommitTree(reader, git(clone, "rev-parse", "HEAD~1").strip()).walk("", Counter(99)))) == 50
+
+
+def test_a_server_that_does_not_give_is_an_error_with_its_reason(tmp_path: Path, partial: Path) -> None:
+    (tmp_path / "server").rename(tmp_path / "gone")
+    one = git(tmp_path / "gone", "rev-parse", "HEAD~1:sources/f1.yaml").strip()
+    with find_repository(partial).objects() as reader, pytest.raises(KcdError) as caught:
+        reader.find(one)
+    assert caught.value.code == "git-failed"
+    assert "could not fetch what the clone lacks" in caught.value.message
