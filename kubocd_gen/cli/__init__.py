@@ -13,6 +13,7 @@ import click
 from kubocd_gen import __version__
 from kubocd_gen.cli.guiding import Group
 from kubocd_gen.processes import interruptible
+from kubocd_gen.search_path import drop_relative_entries
 
 _COMMANDS = {
     "build": "Compile Releases into Flux resources and static Helm repositories.",
@@ -89,6 +90,7 @@ def main() -> None:
     """
     # A run is short and leaves few cycles behind; at Python's default of 700 objects the collector takes a tenth of it.
     gc.set_threshold(100_000)
+    drop_relative_entries()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # whatever can't be said in the terminal's encoding is escaped
             stream.reconfigure(errors="backslashreplace")
