@@ -1,4 +1,4 @@
-"""The comment of `kcd-gen diff` on a pull or merge request: one of our own, which each run replaces.
+"""What the GitHub Action and the GitLab component run besides `kcd-gen`: the console script `kcd-gen-ci`.
 
-`python -m kubocd_gen.ci_comments FILE` is what the GitHub Action and the GitLab component call.
+It finds the commit that a pull or merge request is compared with, and keeps the one comment that shows the difference.
 """

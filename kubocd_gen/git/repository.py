@@ -120,6 +120,32 @@ class Repository:
             raise KcdError(f"git could not list what it does not know: {done.said}", code="git-failed")
         return frozenset(_text(done.stdout).split("\0")) - {""}
 
+    def has_commit(self, commit: str) -> bool:
+        """Return whether the commit with this full id is in the repository."""
+        return self._commit(commit) is not None
+
+    def parents(self, commit: str) -> tuple[str, ...]:
+        """Return the parents that the commit names, also those that a shallow clone lacks.
+
+        Raises KcdError `git-failed`.
+        """
+        done = self._ask("cat-file", "commit", commit)
+        if done.status:
+            raise KcdError(f"git could not read the commit {commit}: {done.said}", code="git-failed")
+        head, _, _ = done.stdout.partition(b"\n\n")
+        lines = _text(head).splitlines()
+        return tuple(line.removeprefix("parent ") for line in lines if line.startswith("parent "))
+
+    def merge_base(self, one: str, other: str) -> str | None:
+        """Return the commit at which the histories of two commits part; None if the clone does not reach it."""
+        return self._said("merge-base", "--end-of-options", one, other)
+
+    def fetch_commit(self, commit: str) -> None:
+        """Fetch one commit, without its history, from `origin`, also if `offline`. Raises KcdError `git-failed`."""
+        done = self._fetch("origin", [commit], "--depth=1")
+        if done.status:
+            raise KcdError(f"git could not fetch the commit {commit}: {done.said}", code="git-failed")
+
     def objects(self) -> Objects:
         """A reader of the repository's objects. In a partial clone it fetches what is missing, unless `offline`."""
         remote = None if self.offline else self._promisor()
@@ -137,23 +163,25 @@ class Repository:
 
     def _bring(self, remote: str, identities: Sequence[str]) -> None:
         """Fetch objects as Git itself would, one after the other, when it reads them. Raises KcdError `git-failed`."""
+        done = self._fetch(remote, identities, "--no-write-fetch-head", "--filter=blob:none", negotiation="noop")
+        if done.status:
+            hint = "this is a partial clone, and lacks files of the revision; run 'git fetch --refetch'"
+            raise KcdError(f"git could not fetch what the clone lacks: {done.said}", code="git-failed", hint=hint)
+
+    def _fetch(self, remote: str, identities: Sequence[str], *options: str, negotiation: str = "") -> Done:
+        settings = {"fetch.negotiationAlgorithm": negotiation} if negotiation else {}
         carries = self._said("config", "--name-only", "--get-regexp", r"^http\.(.*\.)?extraheader$")
-        settings = {"fetch.negotiationAlgorithm": "noop"}
         if carries:  # an Authorization field, as CI systems leave it there
             settings["http.followRedirects"] = "false"
-        options = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--filter=blob:none")
-        done = run(
+        return run(
             for_fetch(NETWORK, settings=settings),
             f"--git-dir={self.store}",
-            *("fetch", *options, "--stdin", "--", remote),
+            *("fetch", "--quiet", "--no-tags", "--no-recurse-submodules", *options, "--stdin", "--", remote),
             name="fetch",
             folder=self.top,
             given="".join(f"{one}\n" for one in identities).encode("ascii"),
             seconds=FETCH_SECONDS,
         )
-        if done.status:
-            hint = "this is a partial clone, and lacks files of the revision; run 'git fetch --refetch'"
-            raise KcdError(f"git could not fetch what the clone lacks: {done.said}", code="git-failed", hint=hint)
 
     def _promisor(self) -> str | None:
         """The remote that a partial clone fetches the rest from."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from kubocd_gen.ci_comments.__main__ import main
+from kubocd_gen.ci_comments.command import run
 from kubocd_gen.ci_comments.comment import Comment, CommentError
 from kubocd_gen.ci_comments.github import github_thread
 from kubocd_gen.ci_comments.gitlab import gitlab_thread
@@ -75,12 +75,15 @@ def test_without_a_place_or_a_token_nothing_is_sent(environment: Mapping[str, st
         github_thread(environment)
 
 
-def test_the_program_says_how_it_is_called(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bitbucket", "file"]) == 2
-    assert "github|gitlab FILE" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    "words", [[], ["comment", "bitbucket", "file"], ["comment", "github"], ["base", "github", "x"]]
+)
+def test_wrong_arguments_print_the_usage(capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
+    assert run(words) == 2
+    assert "kcd-gen-ci comment github|gitlab FILE" in capsys.readouterr().err
 
 
 def test_on_gitlab_a_warning_is_a_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CI_MERGE_REQUEST_IID", raising=False)
-    assert main(["gitlab", "nowhere"]) == 0
+    assert run(["comment", "gitlab", "nowhere"]) == 0
     assert capsys.readouterr().err == "warning: no comment was made: this is no pipeline of a merge request\n"

@@ -1,0 +1,82 @@
+"""The commit to compare with, in the clones that GitHub and GitLab make."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kubocd_gen.ci_comments.base import github_base, gitlab_base
+from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.git.repository import find_repository
+from tests.support.charts import commit_all, git
+
+MISSING = "1" * 40
+
+
+@pytest.fixture
+def origin(tmp_path: Path) -> Path:
+    """`main` moved on after `change` had left it, and `merge` has both."""
+    folder = tmp_path / "origin"
+    folder.mkdir()
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    for branch, name in (("main", "a"), ("change", "b"), ("main", "c")):
+        git(folder, "checkout", "--quiet", "-B", branch)
+        if name == "c":
+            git(folder, "reset", "--quiet", "--hard", "fork")
+        (folder / name).write_text(name)
+        commit_all(folder)
+        if name == "a":
+            git(folder, "tag", "fork")
+    git(folder, "checkout", "--quiet", "-b", "merge")
+    git(folder, "merge", "--quiet", "--no-ff", "-m", "merge", "change")
+    return folder
+
+
+def clone(origin: Path, branch: str, *options: str) -> Path:
+    folder = origin.with_name(f"clone-{branch}")
+    git(origin.parent, "clone", "--quiet", f"--branch={branch}", *options, f"file://{origin}", str(folder))
+    return folder
+
+
+def commit(origin: Path, name: str) -> str:
+    return git(origin, "rev-parse", name).strip()
+
+
+@pytest.mark.parametrize("options", [(), ("--depth=1",)])
+def test_of_github_s_merge_it_is_the_first_parent(origin: Path, options: tuple[str, ...]) -> None:
+    repository = find_repository(clone(origin, "merge", *options), offline=True)
+    sides = {"BASE_SHA": commit(origin, "fork"), "HEAD_SHA": commit(origin, "change")}
+    assert github_base(repository, sides) == commit(origin, "main")
+    assert repository.has_commit(commit(origin, "main"))
+
+
+def test_of_a_branch_it_is_where_it_left_the_target(origin: Path) -> None:
+    repository = find_repository(clone(origin, "change"), offline=True)
+    sides = {"BASE_SHA": commit(origin, "main"), "HEAD_SHA": commit(origin, "change")}
+    assert github_base(repository, sides) == commit(origin, "fork")
+
+
+def test_gitlab_names_it(origin: Path) -> None:
+    repository = find_repository(clone(origin, "change", "--depth=1"), offline=True)
+    main, fork = commit(origin, "main"), commit(origin, "fork")
+    assert gitlab_base(repository, {}) is None
+    assert gitlab_base(repository, {"CI_MERGE_REQUEST_DIFF_BASE_SHA": fork}) == fork
+    both = {"CI_MERGE_REQUEST_TARGET_BRANCH_SHA": main, "CI_MERGE_REQUEST_DIFF_BASE_SHA": fork}
+    assert gitlab_base(repository, both) == main
+    assert repository.has_commit(main)
+
+
+@pytest.mark.parametrize("value", ["--upload-pack=touch x", "main", "", MISSING])
+def test_what_is_no_commit_is_never_fetched(origin: Path, value: str) -> None:
+    folder = clone(origin, "change")
+    git(folder, "remote", "set-url", "origin", str(folder / "nowhere"))
+    repository = find_repository(folder, offline=True)
+    given = {"BASE_SHA": value, "CI_MERGE_REQUEST_DIFF_BASE_SHA": value}
+    for base in (github_base, gitlab_base):
+        if not value:
+            assert base(repository, given) is None
+            continue
+        with pytest.raises(KcdError) as raised:
+            base(repository, given)
+        assert raised.value.code == ("git-failed" if value == MISSING else "unknown-revision")
