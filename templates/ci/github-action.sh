@@ -1,30 +1,67 @@
 #!/usr/bin/env bash
-# The steps of action.yml: `github-action.sh install|build|comment`. What they are given comes in variables, and nothing
-# of it is ever read as shell.
+# The steps of action.yml: `github-action.sh install|build|diff|comment`. Their inputs are variables, and none of them is
+# ever read as shell.
+#
+# The pull request decides what is in the checkout, and nothing of it is run: no program (PATH), no Python module
+# (console scripts and `python -I`, which do not import from the working directory), no configuration of pip (which runs in
+# a directory of its own). Git is called by kcd-gen alone. Only the step `comment` has the token, and it runs elsewhere.
 set -euo pipefail
+unset CDPATH PYTHONHOME PYTHONPATH PYTHONPYCACHEPREFIX PYTHONUSERBASE
 
 home=$RUNNER_TEMP/kcd-gen
 venv=$home/venv
 
-# What is printed between the two marks is text: a file's name may look like a command to the runner.
+# Remove the entries from PATH that are relative or in the checkout. Only builtins are used until then.
+safe_path() {
+  local checkout entries entry safe=
+  checkout=$(cd -P -- "${GITHUB_WORKSPACE:-.}" && pwd)
+  IFS=: read -r -a entries <<<"$PATH"
+  for entry in "${entries[@]}"; do
+    case $entry in /*) entry=$(cd -P -- "$entry" 2>/dev/null && pwd) || continue ;; *) continue ;; esac
+    case $entry/ in "$checkout"/*) ;; *) safe=$safe:$entry ;; esac
+  done
+  PATH=${safe#:}
+  : "${PATH:=/usr/bin:/bin}"  # an empty one is the working directory
+}
+
+# Run a command whose output is text. A file name or a remote's answer can look like a command to the runner.
 as_text() {
   local token status=0
   token=$(head -c 16 /dev/urandom | od -An -tx1 | tr -d ' \n')
   printf '::stop-commands::%s\n' "$token"
-  "$@" || status=$?
+  "$@" 2>&1 || status=$?  # in one stream: the runner does not keep the order of two
   printf '\n::%s::\n' "$token"
   return "$status"
 }
 
+# Run a command, and show what it writes to standard error as text.
+errors_as_text() {
+  local status=0
+  "$@" 2>"$home/errors" || status=$?
+  [ ! -s "$home/errors" ] || as_text cat "$home/errors"
+  return "$status"
+}
+
+to_file() {
+  local file=$1
+  shift
+  "$@" >"$file"
+}
+
 install() {
-  if ! "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
-    echo "::error title=kcd-gen::Python 3.11 or newer is needed: put actions/setup-python before this action"
-    exit 1
-  fi
-  local what=$GITHUB_ACTION_PATH
+  local interpreter what=$GITHUB_ACTION_PATH
+  interpreter=$(command -v -- "$PYTHON" || true)
+  [[ $interpreter == /* ]] || interpreter=$PWD/$interpreter
   [ -z "$VERSION" ] || what=kcd-gen==$VERSION
-  "$PYTHON" -m venv --clear "$venv"
-  as_text "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input "$what"
+  (
+    cd "$home"
+    if ! "$interpreter" -I -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+      echo "::error title=kcd-gen::Python 3.11 or newer is needed: put actions/setup-python before this action"
+      exit 1
+    fi
+    "$interpreter" -I -m venv --clear "$venv"
+    as_text "$venv/bin/python" -I -m pip install --quiet --disable-pip-version-check --no-input "$what"
+  )
   # Later steps of the job find kcd-gen, but go on with their own python.
   mkdir -p "$home/bin"
   ln -sf "$venv/bin/kcd-gen" "$home/bin/kcd-gen"
@@ -33,11 +70,12 @@ install() {
 }
 
 build() {
-  local words=(build --format github) further status=0 said
+  local words=(build) further status=0 said
+  read -r -d '' -a further <<<"$ARGS" || true
+  words+=(${further[@]+"${further[@]}"} --format github)
   [ "$CHECK" != true ] || words+=(--check)
   [ -z "$SARIF" ] || words+=("--report=sarif=$SARIF")
-  read -r -d '' -a further <<<"$ARGS" || true
-  "$venv/bin/kcd-gen" "${words[@]}" ${further[@]+"${further[@]}"} || status=$?
+  errors_as_text "$venv/bin/kcd-gen" "${words[@]}" || status=$?
   echo "exit-code=$status" >>"$GITHUB_OUTPUT"
   case $status in
     0) [ "$CHECK" = true ] && said='the output is what the sources compile to' || said='the output was built' ;;
@@ -50,35 +88,28 @@ build() {
   return "$status"
 }
 
-# The commit that the pull request is compared with. GitHub checks out the merge of both sides, so that what it changes
-# is what differs from the first parent; a shallow clone knows that parent's name only.
-base_commit() {
-  local parents
-  read -r -d '' -a parents < <(git cat-file commit HEAD | sed -n -e '/^$/q' -e 's/^parent //p') || true
-  local base=$BASE_SHA
-  if [ "${#parents[@]}" -eq 2 ] && [ "${parents[1]}" = "$HEAD_SHA" ]; then
-    base=${parents[0]}
-  fi
-  git cat-file -e "$base^{commit}" 2>/dev/null || git fetch --quiet --no-tags --depth=1 origin "$base" >&2 || return 1
-  git merge-base "$base" HEAD 2>/dev/null || echo "$base"
-}
-
 diff() {
-  "$venv/bin/kcd-gen" diff --ref "$1" --format markdown >"$2"
+  local base file=$home/diff.md
+  rm -f "$file"
+  if ! errors_as_text to_file "$home/base" "$venv/bin/kcd-gen-ci" base github; then
+    echo "::warning title=kcd-gen::what the change does can't be told: the commit before it can't be read or fetched"
+    return
+  fi
+  base=$(cat "$home/base")
+  if ! errors_as_text to_file "$file" "$venv/bin/kcd-gen" diff --ref "$base" --format markdown; then
+    echo "::warning title=kcd-gen::what the change does can't be told: one side of it does not compile"
+    rm -f "$file"
+    return
+  fi
+  cat "$file" >>"$GITHUB_STEP_SUMMARY"
 }
 
 comment() {
-  local base file=$home/diff.md
-  rm -f "$file"
-  if ! base=$(base_commit); then
-    echo "::warning title=kcd-gen::what the change does can't be told: the commit before it can't be fetched"
-  elif ! as_text diff "$base" "$file"; then
-    echo "::warning title=kcd-gen::what the change does can't be told: one side of it does not compile"
-    rm -f "$file"
-  else
-    cat "$file" >>"$GITHUB_STEP_SUMMARY"
-  fi
-  [ "$COMMENT" != true ] || "$venv/bin/python" -m kubocd_gen.ci_comments github "$file"
+  [ "$COMMENT" = true ] || return 0
+  cd "$home"
+  errors_as_text "$venv/bin/kcd-gen-ci" comment github "$home/diff.md"
 }
 
+safe_path
+mkdir -p "$home"
 "$1"

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
 from pathlib import Path
-from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -18,73 +17,33 @@ import yaml
 
 from kubocd_gen import __version__
 from kubocd_gen.ci_comments.comment import CommentError, comment_body, marker
-from tests.support.charts import commit_all, git
+from kubocd_gen.resources import scaffolds
+from tests.support.ci_origin import (
+    COMMENTS,
+    NOTES,
+    PROJECT,
+    build,
+    change,
+    merge_request,
+    pull_request,
+    quickstart,
+)
 from tests.support.ci_systems import (
     ACTION,
     COMPONENT,
     JENKINSFILE,
     ROOT,
     TASK,
-    GitHubJob,
-    Ran,
     component,
-    installed,
-    run_bash,
+    jenkins_script,
     run_component,
+    run_jenkins,
+    run_task,
 )
 from tests.support.fault_server import FaultServer, reply
 from tests.support.registry import program
-from tests.support.workspace import kcd_gen
 
-PROJECT = """\
-apiVersion: kcd-gen/v1alpha1
-kind: Project
-clusters: [{name: prod, sources: [cluster], output: deploy}]
-packages: {vendor: packages}
-"""
-COMMENTS = "/repos/acme/platform/issues/7/comments"
-NOTES = "/projects/3/merge_requests/8/notes"
-HOSTILE = "::warning::$(touch pwned)`touch pwned`;touch pwned.yaml"
-
-
-def quickstart(folder: Path) -> Path:
-    """A repository whose main branch has the quickstart, built; the branch `change` is checked out."""
-    source = ROOT / "fixtures/quickstart"
-    for name in ("cluster", "packages"):
-        shutil.copytree(source / name, folder / name)
-    (folder / "kcd-gen.yaml").write_text(PROJECT)
-    git(folder, "init", "--quiet", "--initial-branch=main")
-    build(folder)
-    commit_all(folder)
-    git(folder, "checkout", "--quiet", "-b", "change")
-    return folder
-
-
-def build(folder: Path) -> None:
-    assert kcd_gen("build", "--offline", directory=folder).exit == 0
-    shutil.rmtree(folder / ".cache", ignore_errors=True)
-
-
-def change(folder: Path, old: str = "fqdn: podinfo1.", new: str = "fqdn: shop.") -> None:
-    release = folder / "cluster/releases/podinfo1.yaml"
-    release.write_text(release.read_text().replace(old, new))
-
-
-def commit_of(folder: Path, name: str) -> str:
-    return git(folder, "rev-parse", name).strip()
-
-
-def pull_request(origin: Path, tmp_path: Path, **given: Any) -> GitHubJob:
-    """The job for the branch `change`: like actions/checkout, a clone of depth 1 of the merge that GitHub makes."""
-    commit_all(origin)
-    base, head = commit_of(origin, "main"), commit_of(origin, "change")
-    git(origin, "checkout", "--quiet", "-b", "merge", "main")
-    git(origin, "merge", "--quiet", "--no-ff", "-m", "merge", "change")
-    workspace = tmp_path / "workspace"
-    git(tmp_path, "clone", "--quiet", "--depth=1", "--branch=merge", f"file://{origin}", str(workspace))
-    event = {"base.sha": base, "head.sha": head, "number": "7"}
-    expressions = {f"github.event.pull_request.{name}": value for name, value in event.items()}
-    return GitHubJob(workspace, tmp_path / "runner", expressions, **given)
+HOSTILE = "::warning::$(touch pwned)`touch pwned`;touch pwned##[error].yaml"
 
 
 @pytest.fixture
@@ -192,7 +151,8 @@ def test_hostile_names_are_text(origin: Path, tmp_path: Path) -> None:
         code, steps = job.run()
     assert code == 1
     assert all(line.startswith("::error file=%3A%3Awarning%3A%3A$(touch") for line in steps["build"].log.splitlines())
-    commands = runner_commands(steps["comment"].log)
+    assert runner_commands(steps["comment"].log) == []
+    commands = runner_commands(steps["diff"].log)
     assert commands == ["::warning title=kcd-gen::what the change does can't be told: one side of it does not compile"]
     assert "That can't be told" in json.loads(server.asked[-1].body)["body"]
     assert not list(tmp_path.rglob("pwned*"))
@@ -206,7 +166,7 @@ def runner_commands(log: str) -> list[str]:
             stopped = "" if line == f"::{stopped}::" else stopped
         elif line.startswith("::stop-commands::"):
             stopped = line.removeprefix("::stop-commands::")
-        elif line.lstrip().startswith("::"):
+        elif line.lstrip().startswith("::") or "##[" in line:  # the old form, which counts anywhere in a line
             commands.append(line)
     assert not stopped
     return commands
@@ -234,17 +194,6 @@ def test_a_comment_is_never_longer_than_github_takes() -> None:
         comment_body("x" * 65_536, marker("a"))
     assert marker("--> hostile") != marker("a")
     assert "hostile" not in marker("--> hostile")
-
-
-def merge_request(origin: Path, api: str) -> dict[str, str]:
-    commit_all(origin)
-    return {
-        "CI_API_V4_URL": api,
-        "CI_MERGE_REQUEST_PROJECT_ID": "3",
-        "CI_MERGE_REQUEST_IID": "8",
-        "CI_MERGE_REQUEST_DIFF_BASE_SHA": commit_of(origin, "main"),
-        "KCD_GEN_COMMENT_TOKEN": "s3cret",
-    }
 
 
 def reports(project: Path) -> tuple[list[Any], ElementTree.Element]:
@@ -298,19 +247,10 @@ def test_gitlab_on_a_branch_only_checks(origin: Path) -> None:
     assert not (origin / ".kcd-gen-ci/diff.md").exists()
 
 
-def jenkins_script() -> str:
-    (script,) = re.findall(r"sh '''\n(.*?)'''", JENKINSFILE.read_text(encoding="utf-8"), re.DOTALL)
-    assert "$(" not in script  # nothing that Groovy or a shell would take differently
-    return dedent(script).replace("\\\\", "\\")
-
-
 def test_jenkins_runs_the_check(origin: Path) -> None:
-    def run() -> Ran:
-        return run_bash(installed(jenkins_script()), origin, {"WORKSPACE_TMP": str(origin) + "@tmp"})
-
-    assert run().exit == 0
+    assert run_jenkins(origin, {}).exit == 0
     change(origin)
-    assert run().exit == 3
+    assert run_jenkins(origin, {}).exit == 3
     tree = ElementTree.parse(origin / "kcd-gen-reports/junit.xml")  # noqa: S314 - our own
     assert tree.getroot().attrib["failures"] == "1"
     assert json.loads((origin / "kcd-gen-reports/kcd-gen.sarif").read_text())["runs"][0]["results"]
@@ -326,15 +266,9 @@ def test_tekton_runs_the_check(origin: Path) -> None:
     assert set(re.findall(r"\$\(params\.([\w-]+)", text)) == declared
     assert set(re.findall(r"\$\(workspaces\.([\w-]+)", text)) == {one["name"] for one in spec["workspaces"]}
     assert "$(params" not in step["script"]  # a parameter is never read as shell
-    values = {one["name"]: one["default"] for one in spec["params"]}
-    environment = {
-        one["name"]: re.sub(r"\$\(params\.([\w-]+)\)", lambda match: values[match[1]], one["value"])
-        for one in step["env"]
-    }
-    script = installed(step["script"].removeprefix("#!/bin/sh\n"))
-    assert run_bash(script, origin, environment, "--offline").exit == 0
+    assert run_task(origin, {}, "--offline").exit == 0
     change(origin)
-    assert run_bash(script, origin, environment, "--offline").exit == 3
+    assert run_task(origin, {}, "--offline").exit == 3
 
 
 def test_they_install_this_version() -> None:
@@ -348,6 +282,36 @@ def test_they_install_this_version() -> None:
     ]
     assert versions == [__version__] * 4
     assert ACTION["inputs"]["version"]["default"] == ""  # the action is its own version
+
+
+def test_only_the_step_that_comments_has_the_token() -> None:
+    *others, last = ACTION["runs"]["steps"]
+    assert "token" not in json.dumps(others).lower()
+    assert last["env"]["GITHUB_TOKEN"] == "${{ inputs.token }}"
+    assert last["working-directory"] == "${{ runner.temp }}"
+
+
+def test_the_component_gives_the_token_to_the_comment_alone(origin: Path) -> None:
+    prefix, seen = origin.parent / "prefix", origin.parent / "seen"
+    (prefix / "bin").mkdir(parents=True)
+    for name in ("kcd-gen", "kcd-gen-ci"):
+        script = f"""echo "$1 ${{KCD_GEN_COMMENT_TOKEN-none}}" >>'{seen}'\nexec '{sys.prefix}/bin/{name}' "$@"\n"""
+        (prefix / "bin" / name).write_text(f"#!/bin/sh\n{script}")
+        (prefix / "bin" / name).chmod(0o755)
+    change(origin)
+    build(origin)
+    ran = run_component(origin, merge_request(origin, "http://127.0.0.1:9"), prefix=str(prefix))
+    assert ran.exit == 0, ran.log
+    assert seen.read_text().splitlines() == ["build none", "base none", "diff none", "comment s3cret"]
+
+
+def test_what_the_build_writes_to_standard_error_is_text(origin: Path, tmp_path: Path) -> None:
+    change(origin)
+    job = pull_request(origin, tmp_path, inputs={"args": "--nonsense=::error::x##[add-mask]y"})
+    _code, steps = job.run()
+    assert steps["build"].exit == 2
+    assert "--nonsense" in steps["build"].log
+    assert runner_commands(steps["build"].log) == []
 
 
 def test_inputs_need_nothing() -> None:
@@ -418,6 +382,50 @@ def test_the_workflows_of_the_page(tmp_path: Path) -> None:
         assert ours["uses"] == f"kubotal/kcd-gen@v{__version__}"
         assert ours.get("with", {}).keys() <= ACTION["inputs"].keys()
     assert table("github.md") == set(ACTION["inputs"])
+
+
+def workflows() -> Iterator[tuple[str, str]]:
+    """The workflows that run kcd-gen: those of the pages, and the one that `init` writes."""
+    for path in sorted((ROOT / "docs").rglob("*.md")):
+        found = re.findall(r"^```yaml[^\n]*\n(.*?)^```", path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+        for number, block in enumerate(found):
+            if "\njobs:\n" in block and ("kubotal/kcd-gen@" in block or "pip install kcd-gen" in block):
+                yield f"{path.stem}-{number}", block
+    template = scaffolds("init").get_template("github.yaml.j2")
+    yield "init", template.render(version=__version__, branches=["main"], folder="a b")
+
+
+def test_the_workflows_that_users_get_have_the_rights_that_they_need(tmp_path: Path) -> None:
+    folder = tmp_path / ".github/workflows"
+    folder.mkdir(parents=True)
+    for name, text in workflows():
+        (folder / f"{name}.yaml").write_text(text)
+        workflow = yaml.safe_load(text)
+        assert "pull_request_target" not in workflow[True], name  # `on`, as YAML 1.1 reads it
+        for job in workflow["jobs"].values():
+            rights = {**workflow["permissions"], **job.get("permissions", {})}
+            written = {right for right, how in rights.items() if how == "write"}
+            assert written <= {"pull-requests", "security-events"}, name
+            for step in job["steps"]:
+                assert "${{" not in step.get("run", ""), name
+                if step.get("uses", "").startswith("actions/checkout@"):
+                    assert step["with"]["persist-credentials"] is False, name
+    assert len(list(folder.iterdir())) >= 7
+    # The pages name versions of actions, and not commits.
+    (tmp_path / "zizmor.yml").write_text("rules: {unpinned-uses: {config: {policies: {'*': ref-pin}}}}\n")
+    audited = [f"{sys.prefix}/bin/zizmor", "--offline", "--no-progress", "--min-severity=medium"]
+    audited += ["--config", str(tmp_path / "zizmor.yml"), str(folder), str(ROOT / "action.yml")]
+    done = subprocess.run(audited, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_no_module_is_run_where_it_would_be_imported_from_the_checkout() -> None:
+    files = [ROOT / "action.yml", *(ROOT / ".github").rglob("*.yaml"), *(ROOT / "docs/how-to").glob("*.md")]
+    files += [path for path in (ROOT / "templates").rglob("*") if path.is_file()]
+    lines = [line.strip() for path in files for line in path.read_text(encoding="utf-8").splitlines()]
+    run = [line for line in lines if re.search(r"python[\d.]*\"? (-\w+ )*-m ", line) and line[0] not in "-`"]
+    assert len(run) >= 8
+    assert [line for line in run if " -I -m " not in line] == []
 
 
 def test_the_pipelines_of_the_page(tmp_path: Path) -> None:

