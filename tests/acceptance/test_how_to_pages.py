@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from kubocd_gen import __version__
 from tests.support import cluster
 from tests.support.bases import BaseMaker
 from tests.support.charts import commit_all, git
@@ -26,6 +27,7 @@ PACKAGE = "packages/podinfo:6.7.1-p01"
 VENDORED = f"oci:{QUICKSTART}/packages:quay.io/kubodoc/{PACKAGE}"
 PAGES = ("air-gap", "from-the-controller", "monorepo", "package-author", "private-registry", "several-clusters")
 WORKFLOWS = ".github/workflows/"
+INSTALLATION = f"pip install kcd-gen=={__version__}"
 
 
 @pytest.fixture
@@ -53,7 +55,7 @@ def steps(blocks: list[Block]) -> Iterator[tuple[Block, dict[str, str]]]:
             workflow: dict[str, Any] = yaml.safe_load(block.text)
             for job in workflow["jobs"].values():
                 for step in job["steps"]:
-                    if step.get("run", "pip install kcd-gen") != "pip install kcd-gen":
+                    if step.get("run", INSTALLATION) != INSTALLATION:
                         values = {**workflow.get("env", {}), **job.get("env", {}), **step.get("env", {})}
                         yield (
                             Block("bash", "", step["run"] + "\n"),

@@ -241,7 +241,7 @@ def test_the_workflow_is_github_s(checkout: Repository) -> None:
     assert re.fullmatch(r"actions/checkout@[0-9a-f]{40}", take["uses"])
     assert take["with"]["fetch-depth"] == 0
     assert run["uses"] == f"kubotal/kcd-gen@v{__version__}"
-    assert workflow["permissions"] == {"contents": "read", "pull-requests": "write"}
+    assert (workflow["permissions"], job["permissions"]) == ({}, {"contents": "read", "pull-requests": "write"})
     checkout.write("broken.yaml", checkout.read(WORKFLOW).replace("runs-on", "runs-in"))
     with pytest.raises(AssertionError):
         check_workflow(checkout, "broken.yaml")
