@@ -32,7 +32,8 @@ _ESCAPES = (
     [r"\x61", r"\u0061", r"\141", r"\n", r"\"", r"\\", r"\U00011f04", r"\xff"],
     [r"\q", r"\'", r"\ud800", r"\x6"],
 )
-_NUMBERS_OF_GO = "1 -3 +4 1_000 0x1F 0X_1p-2 0b101 0o17 017 1.5e-3 .5 5. 1i 1+2i 1-2i 0x1.8p1i 1e3"
+_PARENTHESES = ([")", " )", ").a"], ["", "))", ":", ")x", ")'"])
+_NUMBERS_OF_GO = "1 -3 +4 1_000 0x1F 0X_1p-2 0b101 0o17 0O7 0B1 017 1.5E-3 .5e1 5. 1i 1+2i 1-2i 0x1.8p1i 1e3"
 _NO_NUMBERS = "0b12 0o8 089 1e+ 0x1p 1..2 1-2 1+2 +i - + 0x 1.2.3 1e3e4 1_ _1 1__0 12a 0xfg 1\u0661 1.5f"
 _NUMBERS = (_NUMBERS_OF_GO.split(), _NO_NUMBERS.split())
 _CHARACTERS = (
@@ -73,10 +74,10 @@ _ATTACKS = [
 
 
 class Hostile:
-    """Makes templates, the same ones from the same `chance`. `faults` is how often a detail is one that Go refuses."""
+    """Makes templates, the same ones from the same `seed`. `faults` is how often a detail is one that Go refuses."""
 
-    def __init__(self, chance: random.Random, faults: float = 0.04) -> None:
-        self._chance = chance
+    def __init__(self, seed: int, faults: float = 0.04) -> None:
+        self._chance = random.Random(seed)  # noqa: S311 (no secret: a failure must be seen again)
         self._faults = faults
 
     def text(self) -> str:
@@ -142,7 +143,7 @@ class Hostile:
         if kind < 0.7:
             return self._chance.choice((".", "$", ".Context", "$.Context.domain", "true", f".{self._name()}", ".a1"))
         if kind < 0.95:
-            return f"({self._pipeline()})"
+            return f"({self._pipeline()}{self._one(_PARENTHESES)}"
         return f"(dict `a` 1).a{self._name()}" if self._likely(0.5) else f"{self._one(_FUNCTIONS)}"
 
     def _string(self) -> str:
@@ -152,7 +153,7 @@ class Hostile:
         ]
         inside = "".join(pieces)
         if self._likely(self._faults):
-            return self._chance.choice((f'"{inside}\n"', f'"{inside}', f"`{inside}", f'{inside}"'))
+            return self._chance.choice((f'"{inside}\n"', f'"{inside}\\\n"', f'"{inside}', f"`{inside}", f'{inside}"'))
         return self._chance.choice((f'"{inside}"', f"`{inside}`", f"`{inside}\r`", f"`{inside}\n`"))
 
     def _noise(self) -> str:

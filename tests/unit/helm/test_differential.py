@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import os
-import random
 import re
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -23,10 +22,16 @@ from kubocd_gen.helm.names import Names
 from kubocd_gen.helm.rewrite import rewrite
 from tests.unit.helm.hostile import Hostile
 
-TEXTS = int(os.environ.get("FUZZ_TEXTS", "400"))
+TEXTS = int(os.environ.get("FUZZ_TEXTS", "1000"))
 BATCH = 200
 CHART = "apiVersion: v2\nname: kcd\nversion: 0.0.0\n"
 NAMES = Names("0123456789abcdef01234567")
+
+# What Go's lexer says where it stops. Its numbers are left out, because Go's parser says the same of others.
+REFUSED_BY_LEXER = re.compile(
+    r"\): (?:unclosed (?:comment|action|left paren)|comment ends before closing delimiter|expected :="
+    r"|unexpected right paren|(?:unrecognized|bad) character.*U\+00[0-7]|unterminated|U\+00[0-7])"
+)
 
 Verdicts = Mapping[str, str | None]
 
@@ -57,8 +62,7 @@ def lint(tmp_path: Path) -> Callable[[Mapping[str, str]], Verdicts]:
 
 
 def generated(count: int = TEXTS) -> list[str]:
-    chance = random.Random(14)  # noqa: S311 (the same templates in each run)
-    well, badly = Hostile(chance), Hostile(chance, faults=0.2)
+    well, badly = Hostile(14), Hostile(15, faults=0.2)
     texts = ((badly if number % 3 == 0 else well).text() for number in range(count))
     return [re.sub("[\ud800-\udfff]", "\ufffd", text) for text in texts]
 
@@ -89,7 +93,7 @@ def batches(texts: Sequence[str]) -> list[Sequence[str]]:
     return [texts[start : start + BATCH] for start in range(0, len(texts), BATCH)]
 
 
-def test_helm_refuses_what_the_lexer_does_not_read_to_its_end_and_knows_no_function_but_those_it_found(
+def test_the_lexer_stops_where_helm_s_stops_and_every_function_is_one_that_it_found(
     lint: Callable[[Mapping[str, str]], Verdicts],
 ) -> None:
     accepted = 0
@@ -101,9 +105,9 @@ def test_helm_refuses_what_the_lexer_does_not_read_to_its_end_and_knows_no_funct
             verdict = verdicts[name]
             accepted += verdict is None
             unknown = re.search(r'function "(.*)" not defined', verdict or "")
-            if (verdict is None and not one.readable) or (
-                unknown is not None and unknown[1].isascii() and not unknown[1].startswith(NAMES.undefined)
-            ):
+            missed = unknown is not None and unknown[1].isascii() and not unknown[1].startswith(NAMES.undefined)
+            further = whole(one.source) and REFUSED_BY_LEXER.search(verdict or "")
+            if (verdict is None and not one.readable) or missed or further:
                 mistakes.append((one.source, verdict))
     assert mistakes == []
     assert accepted > TEXTS / 5  # or the templates say little
@@ -112,7 +116,6 @@ def test_helm_refuses_what_the_lexer_does_not_read_to_its_end_and_knows_no_funct
 def test_helm_finds_each_function_where_the_lexer_finds_it_and_no_other(
     lint: Callable[[Mapping[str, str]], Verdicts],
 ) -> None:
-    chance = random.Random(15)  # noqa: S311 (the same templates in each run)
     asked = 0
     mistakes: list[tuple[str, str | None]] = []
     for texts in batches(generated()):
@@ -126,7 +129,7 @@ def test_helm_finds_each_function_where_the_lexer_finds_it_and_no_other(
         for name, text in sources.items():
             count = len(identifiers(text))
             if verdicts[name] is None and count:
-                first = chance.randrange(count)
+                first = len(text) % count
                 probes[name] = renamed(text, partial(_unknown_from, first))
                 expected[name] = f'function "unknown{first}" not defined'
         if probes:
@@ -206,4 +209,4 @@ def test_helm_prints_what_the_lexer_takes_for_text(tmp_path: Path, lint: Callabl
             if output != printed(text):
                 mistakes.append((text, output, printed(text)))
     assert mistakes == []
-    assert compared > TEXTS / 10
+    assert compared > TEXTS / 20
