@@ -9,6 +9,7 @@ from typing import TypeAlias
 from kubocd_gen.diagnostics import KcdError
 from kubocd_gen.helm.chart import Chart, Job, rendering_chart, renderings, yaml_chart
 from kubocd_gen.helm.messages import ParseFailure, RenderFailure, parse_error, read_failure, render_error
+from kubocd_gen.helm.names import Names
 from kubocd_gen.helm.process import ADDRESS_SPACE, Run
 from kubocd_gen.helm.template import TemplateError, Unit
 
@@ -46,6 +47,7 @@ class Runner:
     run: Callable[[Chart, float], Run]
     units: Sequence[Unit]
     library: str
+    names: Names
     timeout: float
 
     def seconds(self, jobs: Sequence[Job]) -> float:
@@ -55,13 +57,13 @@ class Runner:
 
     def attempt(self, jobs: list[Job], timeout: float) -> Attempt:
         """Run helm on `jobs` for at most `timeout` seconds."""
-        chart = rendering_chart(jobs, self.library)
+        chart = rendering_chart(jobs, self.library, self.names)
         run = self.run(chart, timeout)
         if run.stopped is None and run.returncode == 0:
             texts = renderings(run.stdout)
             if len(texts) == len(chart.lines):
                 return Attempt(dict(zip(chart.lines.values(), map(_sized, texts), strict=True)))
-        failure = read_failure(run.stderr) if run.stopped is None else None
+        failure = read_failure(run.stderr, self.names) if run.stopped is None else None
         if isinstance(failure, ParseFailure):
             attempt = self._without_unparsable(jobs, failure, timeout)
         elif isinstance(failure, RenderFailure) and failure.line in chart.lines:
@@ -116,14 +118,14 @@ class Runner:
         for index, rewritten in job.templates:
             others = [other for other, _ in job.templates if other not in good and other != index]
             prefix = job.without(others)
-            chart = rendering_chart([prefix], self.library)
+            chart = rendering_chart([prefix], self.library, self.names)
             run = self.run(chart, timeout)
             texts = renderings(run.stdout) if run.stopped is None and run.returncode == 0 else []
             if len(texts) == len(chart.lines):
                 good.append(index)
                 found.outcomes.update(zip(chart.lines.values(), map(_sized, texts), strict=True))
                 continue
-            failure = read_failure(run.stderr) if run.stopped is None else None
+            failure = read_failure(run.stderr, self.names) if run.stopped is None else None
             if isinstance(failure, RenderFailure):
                 found.outcomes[job.unit, index] = render_error(
                     failure, rewritten, self.units[job.unit].templates[index]

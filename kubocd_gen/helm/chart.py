@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from kubocd_gen.helm.rewrite import CHART, Rewritten
+from kubocd_gen.helm.names import CHART, Names
+from kubocd_gen.helm.rewrite import Rewritten
 
-DOCUMENT = "templates/out.yaml"
 # helm refuses a chart file over 5 MiB; longer data is cut, and put together again by the document.
 FILE_SIZE = 4 << 20
 
@@ -53,19 +53,25 @@ class Chart:
             path.write_bytes(content.encode())
 
 
-def rendering_chart(jobs: Sequence[Job], library: str) -> Chart:
+def rendering_chart(jobs: Sequence[Job], library: str, names: Names) -> Chart:
     """The chart that renders `jobs`, with the functions that `library` defines. Equal contexts are one file, parsed
     once.
+
+    No template sees another Release: `.` and `$` are its own model, all other names have a nonce, and a Release that
+    can change its Context gets a copy. Only readable texts are taken.
     """
+    if not all(template.readable for job in jobs for _, template in job.templates):
+        raise AssertionError("a text that the lexer does not understand is never rendered beside others")
     chart = _chart()
-    chart.files["templates/_library.tpl"] = library
-    document = [_read("$models", _store(chart, "models", f"[{','.join(job.model for job in jobs)}]"))]
+    chart.files[names.library] = library
+    models = f"[{','.join(job.model for job in jobs)}]"
+    document = [_read("$models", _store(chart, names.data("models"), models))]
     shared: dict[str, int] = {}
     stored: list[list[str]] = []
     for index, job in enumerate(jobs):
         number = shared.setdefault(job.context, len(stored))
         if number == len(stored):
-            stored.append(_store(chart, f"context{number}", job.context))
+            stored.append(_store(chart, names.data(f"context{number}"), job.context))
             document.append(_read(f"$context{number}", stored[number]))
         context = f"$context{number}"
         if job.mutates:
@@ -80,7 +86,7 @@ def rendering_chart(jobs: Sequence[Job], library: str) -> Chart:
             chart.files[template.path.removeprefix(f"{CHART}/")] = template.text
             document.append(f'# {{{{ include "{template.path}" $model | b64enc }}}}')
             chart.lines[len(document)] = (job.unit, key)
-    chart.files[DOCUMENT] = "\n".join(document)
+    chart.files[names.document] = "\n".join(document)
     return chart
 
 
@@ -94,9 +100,9 @@ def parsing_chart(templates: Sequence[Rewritten]) -> Chart:
 def yaml_chart(values: Sequence[Any]) -> Chart:
     """The chart that prints each of `values` as helm's `toYaml` does."""
     chart = _chart()
-    document = [_read("$values", _store(chart, "values", json.dumps(list(values), allow_nan=False)))]
+    document = [_read("$values", _store(chart, "data/values", json.dumps(list(values), allow_nan=False)))]
     document += (f"# {{{{ index $values {index} | toYaml | b64enc }}}}" for index in range(len(values)))
-    chart.files[DOCUMENT] = "\n".join(document)
+    chart.files["templates/out.yaml"] = "\n".join(document)
     return chart
 
 
@@ -118,7 +124,7 @@ def _store(chart: Chart, name: str, data: str) -> list[str]:
     data = f'{{"v":{data}}}'  # fromJson reads a map, nothing else
     names: list[str] = []
     for start in range(0, len(data), FILE_SIZE):
-        names.append(f"data/{name}-{len(names)}.json")
+        names.append(f"{name}-{len(names)}.json")
         chart.files[names[-1]] = data[start : start + FILE_SIZE]
     return names
 

@@ -7,12 +7,16 @@ from collections.abc import Callable, Sequence
 from kubocd_gen.diagnostics import KcdError
 from kubocd_gen.helm.chart import FILE_SIZE, Chart, parsing_chart
 from kubocd_gen.helm.messages import ParseFailure, parse_error, read_failure, unsupported_calls
+from kubocd_gen.helm.names import Names
 from kubocd_gen.helm.process import Run
+from kubocd_gen.helm.refusals import refusals
 from kubocd_gen.helm.rewrite import Rewritten, rewrite
 from kubocd_gen.helm.template import Template, TemplateError
 
 
-def check_templates(run: Callable[[Chart], Run], templates: Sequence[Template]) -> list[list[TemplateError]]:
+def check_templates(
+    run: Callable[[Chart], Run], templates: Sequence[Template], names: Names
+) -> list[list[TemplateError]]:
     """The errors of each template. helm stops at the first that does not parse, which is taken out for the next run.
 
     Raises KcdError `helm-failed` where helm blames no template.
@@ -24,12 +28,16 @@ def check_templates(run: Callable[[Chart], Run], templates: Sequence[Template]) 
             message = f"the template is larger than {FILE_SIZE >> 20} MiB"
             found[index].append(TemplateError(message, code="template-too-large"))
         elif "{{" in template.source:
-            waiting[index] = rewrite(template.source)
+            waiting[index] = rewrite(template.source, names)
+    unreadable = [index for index, rewritten in waiting.items() if not rewritten.readable]
+    errors = refusals(run, [(waiting.pop(index), templates[index]) for index in unreadable])
+    for index, error in zip(unreadable, errors, strict=True):
+        found[index].append(error)
     while waiting:
         done = run(parsing_chart(list(waiting.values())))
         if done.stopped is None and done.returncode == 0:
             break
-        failure = read_failure(done.stderr) if done.stopped is None else None
+        failure = read_failure(done.stderr, names) if done.stopped is None else None
         culprits = [
             index
             for index, rewritten in waiting.items()

@@ -17,7 +17,9 @@ from kubocd_gen.helm.attempt import HELM_HINT, PATIENCE, Attempt, Outcome, Runne
 from kubocd_gen.helm.chart import FILE_SIZE, Chart, Job, renderings, yaml_chart
 from kubocd_gen.helm.checking import check_templates
 from kubocd_gen.helm.functions import library
+from kubocd_gen.helm.names import Names
 from kubocd_gen.helm.process import Run, run_helm
+from kubocd_gen.helm.refusals import refusals
 from kubocd_gen.helm.rewrite import Rewritten, rewrite
 from kubocd_gen.helm.template import Functions, Template, TemplateError, Unit
 
@@ -42,6 +44,7 @@ class Helm:
         self._jobs = max(1, jobs)
         self._timeout = timeout
         self._debug_dir = debug_dir
+        self._names = Names()
         self._rewritten: dict[str, Rewritten] = {}
 
     def render(self, units: Sequence[Unit], functions: Functions) -> list[list[Outcome]]:
@@ -54,6 +57,7 @@ class Helm:
         outcomes: dict[tuple[int, int], Outcome] = {}
         jobs: list[Job] = []
         contexts: dict[int, str] = {}
+        unreadable: dict[tuple[int, int], tuple[Rewritten, Template]] = {}
         for number, unit in enumerate(units):
             pending: list[tuple[int, Rewritten]] = []
             for index, template in enumerate(unit.templates):
@@ -64,8 +68,10 @@ class Helm:
                     outcomes[number, index] = TemplateError(
                         f"the template is larger than {FILE_SIZE >> 20} MiB", code="template-too-large"
                     )
+                elif (rewritten := self._rewrite(source)).readable:
+                    pending.append((index, rewritten))
                 else:
-                    pending.append((index, self._rewrite(source)))
+                    unreadable[number, index] = rewritten, template
             if not pending:
                 continue
             if id(unit.context) not in contexts:
@@ -73,8 +79,10 @@ class Helm:
             model = json.dumps({**unit.model, "Context": None}, allow_nan=False)
             jobs.append(Job(number, contexts[id(unit.context)], model, unit.image_redirector, tuple(pending)))
         if jobs:
-            runner = Runner(self._run, units, library(functions), self._timeout)
+            runner = Runner(self._run, units, library(functions, self._names), self._names, self._timeout)
             outcomes.update(self._settle(runner, jobs))
+        errors = refusals(lambda chart: self._run(chart, self._timeout), list(unreadable.values()))
+        outcomes.update(zip(unreadable, errors, strict=True))
         return [
             [_strip(outcomes[number, index]) for index in range(len(unit.templates))]
             for number, unit in enumerate(units)
@@ -98,7 +106,7 @@ class Helm:
 
         Raises KcdError `helm-failed` when helm itself does not work.
         """
-        return check_templates(lambda chart: self._run(chart, self._timeout), templates)
+        return check_templates(lambda chart: self._run(chart, self._timeout), templates, self._names)
 
     def prepare(self, templates: Iterable[Template]) -> None:
         """Do what `render` does with a template before it runs helm, ahead of time: while another run is waited for."""
@@ -109,7 +117,7 @@ class Helm:
     def _rewrite(self, source: str) -> Rewritten:
         # Two phases of a compile render the same texts, and Releases of one package share theirs.
         if source not in self._rewritten:
-            self._rewritten[source] = rewrite(source)
+            self._rewritten[source] = rewrite(source, self._names)
         return self._rewritten[source]
 
     def _settle(self, runner: Runner, jobs: Sequence[Job]) -> dict[tuple[int, int], Outcome]:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable
 
+from kubocd_gen.helm.names import Names
 from kubocd_gen.helm.template import Functions
 
 # KuboCD v0.3: Go's own, Sprig's (v3.3) without `env` and `expandenv`, Helm's data functions, and four of its own. A
@@ -34,8 +35,11 @@ _SPRIG = """
 """
 KNOWN = frozenset(f"{_GO} {_HELM} {_SPRIG}".split()) | {*KUBOCD}
 
-# Sprig's functions that change the map that they are given.
-MUTATING = frozenset({"set", "unset", "merge", "mergeOverwrite", "mustMerge", "mustMergeOverwrite"})
+# Sprig's functions that change the map that they are given: all others of KNOWN make new values. They are looked for in
+# the characters of a text, by what can be next to a function's name in Go, so that no lexer's mistake can hide one.
+MUTATING_WORD = re.compile(
+    r"(?<![-+.$0-9A-Za-z_])(?:set|unset|merge|mergeOverwrite|mustMerge|mustMergeOverwrite)(?=[ \t\r\n.,|:()}]|\Z)"
+)
 
 # Sprig's functions of the clock and of chance. `encryptAES` and the hashes of passwords are salted; `keys` and `values`
 # come in Go's random order of maps, but most often go on to `sortAlpha`, which makes up for it.
@@ -52,13 +56,22 @@ UNSUPPORTED = {
     "readFile": "a compile does not see the controller's files; put the text into a Context or a parameter",
 }
 
-# How the partials below refuse: they include a name that nobody has, and helm's message repeats it. Its parts are the
-# number of the argument at fault (0: the call itself) and the message in base64. `fail` would lose the position.
-REFUSAL = re.compile(r"kcd-error (\d) ((?:[\w+/]{4})*(?:[\w+/]{2}==|[\w+/]{3}=)?)\.", re.ASCII)
-UNSUPPORTED_CALL = re.compile(r"kcd-unsupported (\w+)")
+
+def refusal(names: Names) -> re.Pattern[str]:
+    """How the partials below refuse: they include a name that nobody has, and helm's message repeats it.
+
+    Its parts are the number of the argument at fault (0: the call itself) and the message in base64. `fail` would lose
+    the position.
+    """
+    return re.compile(rf"{names.mark('error')} (\d) ((?:[\w+/]{{4}})*(?:[\w+/]{{2}}==|[\w+/]{{3}}=)?)\.", re.ASCII)
 
 
-def library(functions: Functions) -> str:
+def unsupported_call(names: Names) -> re.Pattern[str]:
+    """How a call of a function in UNSUPPORTED is rewritten, and what helm says of it."""
+    return re.compile(rf"{names.mark('unsupported')} (\w+)", re.ASCII)
+
+
+def library(functions: Functions, names: Names) -> str:
     """The partials that answer `imageRedirect`, `resolveDNS` and `getHostByName`, as the text of a chart file.
 
     `resolveDNS` and `getHostByName` are given their arguments as a list and print the answer. `imageRedirect` is given
@@ -75,7 +88,8 @@ def library(functions: Functions) -> str:
         for one in functions.image_redirects
     ]
     hosts = {name.lower().rstrip("."): address for name, address in functions.hosts.items()}
-    return _LIBRARY.replace("@REDIRECTS@", _go_string(redirects)).replace("@HOSTS@", _go_string(hosts))
+    text = _LIBRARY.replace('"kcd/', f'"{names.partial("")}').replace("kcd-error", names.mark("error"))
+    return text.replace("@REDIRECTS@", _go_string(redirects)).replace("@HOSTS@", _go_string(hosts))
 
 
 def _go_string(value: Iterable[object]) -> str:

@@ -1,7 +1,13 @@
-"""The lexer of Go's text/template, as far as rewriting needs it.
+"""The lexer of Go's text/template, exactly: `text/template/parse/lex.go`, in Go 1.21 (helm 3.14) to 1.26 (helm 4).
 
-It follows Go's `text/template/parse/lex.go` and is lenient where Go refuses: what it takes for tokens behind a mistake
-does not matter, because Go stops at the mistake. What it must never do is to stop, or to misread, where Go reads on.
+What is rewritten here shares a helm process with texts of other packages, so a token that Go reads and this lexer does
+not would be a hole. Two rules keep it closed:
+
+- Nothing depends on Python's idea of text. Space is four characters, digits are ten, and every character from U+0080 on
+  is a letter. Go asks its own tables of Unicode, which change with its version, and refuses the text at such a
+  character that is neither letter nor digit. So a name ends here where it ends in Go, or Go refuses the text.
+- Where Go's lexer refuses a text, this one stops. The action is `broken`, and the text must not be rendered with
+  others: `Rewritten.readable` is False.
 """
 
 from __future__ import annotations
@@ -42,9 +48,9 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What stands between `{{` and `}}`, comments excepted. `start` is the offset of `{{`, `end` the one behind `}}`;
-    `trims` says that it is `-}}`. An action that Go's lexer refuses is the last: it is `broken`, and has the tokens
-    before the mistake.
+    """What is between `{{` and `}}`, comments excepted. `start` is the offset of `{{`, `end` the one after `}}`;
+    `trims` is True for `-}}`. An action or comment that Go's lexer refuses is the last: it is `broken`, and has the
+    tokens before the mistake.
     """
 
     tokens: tuple[Token, ...]
@@ -67,21 +73,33 @@ _WORDS = {
     ),
 }
 
+# lexIdentifier, lexFieldOrVariable: a run of letters, and then what atTerminator takes, or Go refuses it.
+_LETTER = r"[0-9A-Za-z_\x80-\U0010ffff]"
+_NAME_END = r"(?=[ \t\r\n.,|:()]|\}\}|\Z)"
+# scanNumber. It never goes back, and takes what no number is: `+`, `0x`, `1_`. Go's parser refuses these.
+_SCAN = rf"""
+    (?>[+-]?(?>
+        0[xX][0-9A-Fa-f_]*(?:\.[0-9A-Fa-f_]*)?(?:[pP][+-]?[0-9_]*)?
+      | 0[oO][0-7_]*(?:\.[0-7_]*)?
+      | 0[bB][01_]*(?:\.[01_]*)?
+      | [0-9_]*(?:\.[0-9_]*)?(?:[eE][+-]?[0-9_]*)?
+    )i?)(?!{_LETTER})
+"""
 _TOKEN = re.compile(
-    r"""
+    rf"""
       (?P<SPACE>[ \t\r\n]+)
     | (?P<ASSIGN>:?=)
     | (?P<PIPE>\|)
-    | (?P<STRING>"(?:[^"\\\n]|\\[^\n])*")
+    | (?P<STRING>"(?:[^"\\\n]++|\\[^\n])*+")
     | (?P<RAW_STRING>`[^`]*`)
-    | (?P<CHARACTER>'(?:[^'\\\n]|\\[^\n])*')
-    | (?P<VARIABLE>\$\w*)
-    | (?P<NUMBER>[+-]?\.?[0-9](?:[eEpP][+-]|[.\w])*)
-    | (?P<FIELD>\.\w*)
-    | (?P<IDENTIFIER>\w+)
+    | (?P<CHARACTER>'(?:[^'\\\n]++|\\[^\n])*+')
+    | (?P<VARIABLE>\${_LETTER}*+{_NAME_END})
+    | (?P<FIELD>\.(?![0-9]){_LETTER}*+{_NAME_END})
+    | (?P<NUMBER>(?=[-+0-9]|\.[0-9]){_SCAN}(?:(?![-+])|{_SCAN}(?<=i)))
+    | (?P<IDENTIFIER>(?![0-9]){_LETTER}++{_NAME_END})
     | (?P<LEFT_PAREN>\()
     | (?P<RIGHT_PAREN>\))
-    | (?P<OTHER>[!#-&(-_a-~])
+    | (?P<OTHER>[]!\#%&*,/;<>?@[\\^{{}}~])
     """,
     re.VERBOSE,
 )
@@ -98,11 +116,12 @@ def actions(text: str) -> Iterator[Action]:
             closing = text.find("*/", comment.end())
             right = _RIGHT.match(text, closing + 2) if closing >= 0 else None
             if right is None:
+                yield Action((), opening, len(text) if closing < 0 else closing + 2, trims=False, broken=True)
                 return
             position = right.end()
             continue
         if text[position : position + 1] == "-" and text[position + 1 : position + 2] in tuple(" \t\r\n"):
-            position += 1  # the space behind the trim marker is one more space inside
+            position += 1  # the space after the trim marker is one more space inside
         action = _action(text, opening, position)
         yield action
         if action.broken:

@@ -19,17 +19,15 @@ from dataclasses import dataclass
 
 from kubocd_gen.diagnostics import nearest
 from kubocd_gen.helm import functions
-from kubocd_gen.helm.chart import DOCUMENT
 from kubocd_gen.helm.lexer import unclosed
+from kubocd_gen.helm.names import CHART, Names
 from kubocd_gen.helm.places import error_at, line_of, offset_of, stopped_at
-from kubocd_gen.helm.rewrite import CHART, UNDEFINED, Rewritten
+from kubocd_gen.helm.rewrite import Rewritten
 from kubocd_gen.helm.template import Template, TemplateError
 
-_DOCUMENT = re.escape(f"{CHART}/{DOCUMENT}")
 _PARSE = re.compile(
     rf"Error: parse error (?:at|in) \(({CHART}/templates/_p/_[0-9a-f]+\.tpl)(?::(\d+))?[:\d]*\): (.*)", re.DOTALL
 )
-_EXECUTION = re.compile(rf"Error: (?:template: |execution error at \(|)({_DOCUMENT}):(\d+)(?::\d+)?\)?(.*)", re.DOTALL)
 _MISSING = 'the value is missing; give it one, or a default: (default "x" .a.b)'
 _REFUSAL_HINTS = {
     "no address": "add it to 'hosts' in kcd-gen.yaml, or give it with --resolve",
@@ -47,7 +45,6 @@ _PARSE_HINTS = {
     "comment ends before closing delimiter": "a comment is written {{/* … */}}, without spaces",
 }
 _TRAILER = re.compile(r"\s*\n\s*Use --debug flag to render out invalid YAML\s*$")
-_MARK = re.compile(r"(?:^:\s*|HELM_ERR_START)kcd@(\d+)@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,20 +66,26 @@ class RenderFailure:
     detail: str
 
 
-def read_failure(stderr: str) -> ParseFailure | RenderFailure | None:
+def read_failure(stderr: str, names: Names) -> ParseFailure | RenderFailure | None:
     """What helm's message blames; None where it blames nothing, as after a crash."""
     start = stderr.find("Error: ")
     message = _TRAILER.sub("", stderr[start:]) if start >= 0 else ""
     if match := _PARSE.match(message):
         return ParseFailure(match[1], int(match[2] or 1), match[3])
-    if match := _EXECUTION.match(message):
-        return RenderFailure(int(match[2]), match[3])
+    document = re.escape(f"{CHART}/{names.document}")
+    if match := re.match(
+        rf"Error: (?:template: |execution error at \(|){document}:(\d+)(?::\d+)?\)?(.*)", message, re.DOTALL
+    ):
+        return RenderFailure(int(match[1]), match[2])
     return None
 
 
 def parse_error(failure: ParseFailure, rewritten: Rewritten, template: Template) -> TemplateError:
     """The error of a template that does not parse."""
-    message = failure.detail.replace(rewritten.path, "").replace(UNDEFINED, "")
+    undefined = rewritten.names.undefined
+    message = failure.detail.replace(rewritten.path, "").replace(undefined, "")
+    if (cut := f'"{undefined[:10]}"...') in message:
+        message = message.replace(cut, f'"{_undefined_on(failure.line, rewritten)}"')
     hint = None
     if re.match(r"[\"'0-9+.]", message):
         message = f"malformed number or character {message}"  # helm cut Go's own words off
@@ -108,14 +111,15 @@ def parse_error(failure: ParseFailure, rewritten: Rewritten, template: Template)
 
 def render_error(failure: RenderFailure, rewritten: Rewritten, template: Template) -> TemplateError:
     """The error of a template that failed while it was rendered."""
-    if marked := _MARK.search(failure.detail):
+    names = rewritten.names
+    if marked := re.search(rf"(?:^:\s*|HELM_ERR_START){names.mark('at')}@(\d+)@", failure.detail):
         # Before 3.17, helm did not cut a message of several lines out of the chain.
         return error_at(template, int(marked[1]), failure.detail[marked.end() :].removesuffix("HELM_ERR_END").strip())
     inner = re.search(rf"{re.escape(rewritten.path)}:(\d+):(\d+):?\s+(.*)", failure.detail, re.DOTALL)
     if inner is None:
-        return TemplateError(_sentence(failure.detail))
+        return TemplateError(_sentence(failure.detail, names))
     offset = offset_of(rewritten, int(inner[1]), int(inner[2]))
-    if refused := functions.REFUSAL.search(inner[3]):
+    if refused := functions.refusal(names).search(inner[3]):
         argument = int(refused[1])
         if argument:
             arguments = rewritten.arguments.get(offset, ())
@@ -123,13 +127,13 @@ def render_error(failure: RenderFailure, rewritten: Rewritten, template: Templat
         message = base64.b64decode(refused[2]).decode("utf-8", "replace")
         hint = next((advice for words, advice in _REFUSAL_HINTS.items() if message.startswith(words)), None)
         return error_at(template, offset, message, hint)
-    if unsupported := functions.UNSUPPORTED_CALL.search(inner[3]):
+    if unsupported := functions.unsupported_call(names).search(inner[3]):
         name = unsupported[1]
         message = f"{name} is not supported"
         return error_at(template, offset, message, functions.UNSUPPORTED.get(name), code="unsupported-function")
     cause = re.match(r'executing ".*?" at <(.*?)>:\s+(.*)', inner[3], re.DOTALL)
     if cause is None:
-        return error_at(template, offset, _sentence(inner[3]))
+        return error_at(template, offset, _sentence(inner[3], names))
     text = re.sub(r"^error calling \w+:\s+", "", cause[2])
     message = _own_words(f"{text} at <{cause[1]}>", rewritten)
     return error_at(template, offset, message, _hint(text, cause[1]))
@@ -137,7 +141,8 @@ def render_error(failure: RenderFailure, rewritten: Rewritten, template: Templat
 
 def unsupported_calls(rewritten: Rewritten, template: Template) -> list[TemplateError]:
     """An error for each call, wherever it stands, of a function that kcd-gen refuses once a rendering reaches it."""
-    calls = ((edit, functions.UNSUPPORTED_CALL.search(edit.text)) for edit in rewritten.edits)
+    call_of = functions.unsupported_call(rewritten.names)
+    calls = ((edit, call_of.search(edit.text)) for edit in rewritten.edits)
     return [
         error_at(
             template,
@@ -149,6 +154,14 @@ def unsupported_calls(rewritten: Rewritten, template: Template) -> list[Template
         for edit, call in calls
         if call is not None
     ]
+
+
+def _undefined_on(line: int, rewritten: Rewritten) -> str:
+    """The first name on a line that got the prefix of an undefined function."""
+    for edit in rewritten.edits:
+        if edit.text == rewritten.names.undefined and rewritten.source.count("\n", 0, edit.start) + 1 == line:
+            return next(re.finditer(r"\w+", rewritten.source[edit.start :]))[0]
+    return ""
 
 
 def _hint(cause: str, expression: str) -> str | None:
@@ -181,17 +194,19 @@ def _parent(expression: str, field: str) -> str | None:
 
 def _own_words(message: str, rewritten: Rewritten) -> str:
     """`message` with the user's functions where it shows what they were rewritten to."""
-    holder = re.escape(rewritten.holder)
+    names = rewritten.names
+    holder, mark, partial = re.escape(names.holder), rf'"{names.mark("at")}@\d+@"', rf'"{names.partial("")}(\w+)"'
     message = message.replace(rewritten.path, "")
-    message = re.sub(r'\(?regexReplaceAllLiteral "\$" "kcd@\d+@"(?: \|)? ?', "", message)
-    answer = rf' \| (?:set {holder} "a" \| )?include "kcd/(\w+)"(?: \| get {holder})?'
+    message = re.sub(rf'\(?regexReplaceAllLiteral "\$" {mark}(?: \|)? ?', "", message)
+    answer = rf' \| (?:set {holder} "a" \| )?include {partial}(?: \| get {holder})?'
     changed = 1
     while changed:  # inner calls first
         message, changed = re.subn(rf"\blist((?:(?!\blist\b).)*?){answer}", r"\2\1", message, flags=re.DOTALL)
     # Go points at the last argument that it evaluated, which may be one of those that were put in.
-    message = re.sub(r' at <"kcd@\d+@">', " at <fail>", message)
-    return re.sub(rf' at <(?:"kcd/(\w+)"|{holder})>', lambda match: f" at <{match[1] or 'imageRedirect'}>", message)
+    message = re.sub(rf" at <{mark}>", " at <fail>", message)
+    message = re.sub(rf" at <(?:{partial}|{holder})>", lambda match: f" at <{match[1] or 'imageRedirect'}>", message)
+    return message.replace(names.nonce, "")
 
 
-def _sentence(message: str) -> str:
-    return " ".join(message.strip(" :\n").split())
+def _sentence(message: str, names: Names) -> str:
+    return " ".join(message.replace(names.nonce, "").strip(" :\n").split())

@@ -6,11 +6,12 @@ import re
 from itertools import takewhile
 from typing import NamedTuple
 
-from kubocd_gen.helm.lexer import Kind, actions
+from kubocd_gen.helm.lexer import Action, Kind, actions
 from kubocd_gen.helm.rewrite import Rewritten
 from kubocd_gen.helm.template import Template, TemplateError
 
 _QUOTED = re.compile(r'"(?:[^"\\\n]|\\.)*"')
+_CHARACTER = re.compile(r"(?:bad character|unrecognized character in action:?) U\+([0-9A-F]+)")
 _NAMED = (Kind.IDENTIFIER, Kind.VARIABLE, Kind.OTHER)  # tokens that Go's parser refuses by their text
 
 
@@ -78,6 +79,14 @@ def stopped_at(source: str, line: int, message: str) -> int | None:
             for token in action.tokens:
                 if token.kind in _NAMED and token.text == word:
                     return token.start
+    if character := _CHARACTER.match(message):
+        refused = chr(int(character[1], 16))
+        here = [action for action in here if action.broken or _holds(action, refused)][:1]
     if here and (here[-1].broken or len(here) == 1):
         return here[-1].start
     return None
+
+
+def _holds(action: Action, character: str) -> bool:
+    """Whether `character` is in a name of the action, where Go can refuse it."""
+    return any(character in token.text for token in action.tokens if token.kind in (*_NAMED, Kind.FIELD))

@@ -10,20 +10,21 @@ another defines;
 - the messages of `fail` and `required` begin with where they stand, because helm reports them without a position.
 
 No change adds a line, and `Rewritten.source_offset` takes the widths off, so that messages point into the user's text.
+
+A text that the lexer does not read to its end is rewritten up to there, for helm's message, and is not `readable`: it
+must never be rendered (see `refusals`).
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass, field
 
 from kubocd_gen.helm import functions
 from kubocd_gen.helm.commands import TAKES_NAME, Command, commands
 from kubocd_gen.helm.lexer import Action, Kind, actions
+from kubocd_gen.helm.names import Names
 
-CHART = "kcd"
-UNDEFINED = "kcdUndefined_"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -41,13 +42,14 @@ class Edit:
 class Rewritten:
     """A chart file, and what is needed to speak of the text that it was made from. Offsets count characters."""
 
+    names: Names
     path: str  # as helm names it in messages
     source: str
     text: str
     edits: tuple[Edit, ...]
     arguments: dict[int, tuple[int, ...]]  # offset of a rewritten call → positions of its arguments
-    holder: str  # the variable that carries `imageRedirect`'s answers
-    mutates: bool  # names a function that changes maps
+    readable: bool  # the lexer read it to its end, so that helm sees nothing in it that was not rewritten
+    mutates: bool  # can name a function that changes maps
 
     def source_offset(self, offset: int) -> int:
         """Where in `source` the character at `offset` of `text` comes from."""
@@ -62,12 +64,10 @@ class Rewritten:
         return offset - shift
 
 
-def rewrite(source: str) -> Rewritten:
+def rewrite(source: str, names: Names) -> Rewritten:
     """The chart file for `source`, a template behind its header."""
     source = _SURROGATE.sub("\ufffd", source)  # as Go reads what UTF-8 cannot say
-    digest = hashlib.sha256(source.encode()).hexdigest()[:20]
-    path = f"{CHART}/templates/_p/_{digest}.tpl"
-    return _Rewriter(source, path).rewritten()
+    return _Rewriter(source, names, names.text(source)).rewritten()
 
 
 @dataclass(slots=True)
@@ -82,15 +82,13 @@ class _Body:
 @dataclass(slots=True)
 class _Rewriter:
     source: str
+    names: Names
     path: str
     edits: list[Edit] = field(default_factory=list)
     arguments: dict[int, tuple[int, ...]] = field(default_factory=dict)
-    mutates: bool = False
-    holder: str = "$kcd"
+    readable: bool = True
 
     def rewritten(self) -> Rewritten:
-        while self.holder in self.source:
-            self.holder += "_"
         if self.source.startswith("\ufeff"):
             self._insert(0, "{{/**/}}", 0)  # helm takes a byte order mark off a file
         main = _Body(0, trims=False)
@@ -101,8 +99,8 @@ class _Rewriter:
             body = inside[-1]
             for command in commands(action.tokens):
                 self._command(command, body, broken=action.broken)
-            if keyword in TAKES_NAME:
-                self._name(action)
+            self._name(action)
+            self.readable &= not action.broken
             if keyword in ("define", "block"):
                 bodies.append(_Body(action.end, action.trims))
                 inside.append(bodies[-1])
@@ -113,18 +111,32 @@ class _Rewriter:
         for body in bodies:
             # Only where it is needed: an empty `define` may be defined again, one with an action in it may not.
             if body.holder:
-                self._insert(body.start, f"{{{{ {self.holder} := dict {'-' if body.trims else ''}}}}}", body.start)
+                self._insert(
+                    body.start, f"{{{{ {self.names.holder} := dict {'-' if body.trims else ''}}}}}", body.start
+                )
         # Insertions at one offset keep their order, and come before the replacement of what stands there.
         edits = tuple(sorted(self.edits, key=lambda edit: (edit.start, edit.end)))
         return Rewritten(
-            self.path, self.source, _apply(self.source, edits), edits, self.arguments, self.holder, self.mutates
+            self.names,
+            self.path,
+            self.source,
+            _apply(self.source, edits),
+            edits,
+            self.arguments,
+            self.readable,
+            # Asked of the characters, not of the tokens: a word that Go takes for such a function is certainly one.
+            functions.MUTATING_WORD.search(self.source) is not None,
         )
 
     def _name(self, action: Action) -> None:
-        for token in action.tokens:
-            if token.kind in (Kind.STRING, Kind.RAW_STRING):
-                self._insert(token.start + 1, self.path, token.start)
-                return
+        tokens = [token for token in action.tokens if token.kind is not Kind.SPACE]
+        for index, token in enumerate(tokens):
+            if token.kind is Kind.KEYWORD and token.text in TAKES_NAME:
+                name = tokens[index + 1] if index == 0 and len(tokens) > 1 else None
+                if name is not None and name.kind in (Kind.STRING, Kind.RAW_STRING):
+                    self._insert(name.start + 1, self.path, name.start)
+                else:
+                    self.readable = False  # Go refuses it
 
     def _command(self, command: Command, body: _Body, *, broken: bool) -> None:
         for index, word in enumerate(command.words):
@@ -134,13 +146,14 @@ class _Rewriter:
             end = word.start + len(name)
             # A name that is an argument, or has fields, is called without arguments.
             calls = index == 0 and not word.chained
-            self.mutates |= name in functions.MUTATING
             if name not in functions.KNOWN:
-                self._insert(word.start, UNDEFINED, word.start)
+                # helm has no function with other characters; where they are no letters, it says so.
+                if name.isascii():
+                    self._insert(word.start, self.names.undefined, word.start)
             elif broken and name in functions.KUBOCD:
                 self._replace(word.start, end, "list", word.start)  # known to Go, which then finds the mistake
             elif name in functions.UNSUPPORTED:
-                call = f'call "kcd-unsupported {name}"'
+                call = f'call "{self.names.mark("unsupported")} {name}"'
                 self._replace(word.start, end, call if calls else f"({call})", word.start)
             elif name in ("imageRedirect", "resolveDNS", "getHostByName"):
                 self._lookup(name, word.start, command if calls else None, body)
@@ -149,10 +162,10 @@ class _Rewriter:
 
     def _lookup(self, name: str, start: int, command: Command | None, body: _Body) -> None:
         end = start + len(name)
-        answer = f' | include "kcd/{name}"'
+        answer = f' | include "{self.names.partial(name)}"'
         if name == "imageRedirect":
             body.holder = True
-            answer = f' | set {self.holder} "a"{answer} | get {self.holder}'
+            answer = f' | set {self.names.holder} "a"{answer} | get {self.names.holder}'
         if command is None:
             self._replace(start, end, f"(list{answer})", start)
             return
@@ -164,7 +177,7 @@ class _Rewriter:
         # The replacement of an empty match at the end of the mark: the message behind it, with the type still checked
         # as a string's and the position of a wrong one unchanged.
         start = command.words[0].start
-        mark = f'regexReplaceAllLiteral "$" "kcd@{start}@" '
+        mark = f'regexReplaceAllLiteral "$" "{self.names.mark("at")}@{start}@" '
         if len(command.words) > 1:
             message = command.words[1]
             self._insert(message.start, f"({mark}", message.start)

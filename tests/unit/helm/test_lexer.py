@@ -31,24 +31,53 @@ def words(text: str) -> list[list[str]]:
         ("{{ $x := y | z }}", [["$x", ":=", "y", "|", "z"]]),
         ("{{ a\n\tb }}", [["a", "b"]]),
         ("{{{ a }}", [["{", "a"]]),
+        (
+            "{{ 1_0 0x_1p-2 0b1.1 0o7 1i 1+2i -1.e3i + }}",
+            [["1_0", "0x_1p-2", "0b1.1", "0o7", "1i", "1+2i", "-1.e3i", "+"]],
+        ),
+        ("{{ 1..a 1.2.3 ..b }}", [["1.", ".a", "1.2", ".3", ".", ".b"]]),
+        ('{{ "a"b(c)"d" }}', [['"a"', "b", "(", "c", ")", '"d"']]),
+        ("{{ `a\r`, ]*~ }}", [["`a\r`", ",", "]", "*", "~"]]),
+        ("{{ \r\n\ta}}", [["a"]]),
+        ("{{-\ta\n-}}", [["a"]]),
+        ("{{-a}}", [[]]),
+        ("{{- -3 -}}", [["-3"]]),
+        ("{{-\u00a0a}}", [[]]),
     ],
 )
 def test_actions_are_what_go_reads_between_delimiters(text: str, expected: list[list[str]]) -> None:
     assert words(text) == expected
 
 
-@pytest.mark.parametrize(
-    "text",
-    ['{{ "a }}', "{{ `a }}", "{{/* a }}", "{{/* a */ }}", "{{ (a }}", "{{ a) }}", "{{ '\n' }}", "{{ \u20ac }}"],
-)
+REFUSED = [
+    *('{{ "a }}', "{{ `a }}", '{{ "\\\n" }}', "{{ '\n' }}", "{{/* a }}", "{{/* a */ }}", "{{- /*a*/-}}", "{{/*/}}"),
+    *("{{ (a }}", "{{ a) }}", "{{ (a -}}", "{{ a", "{{ .a", "{{ $"),
+    *('{{ a"b" }}', "{{ .a`b` }}", "{{ $a'b' }}", "{{ .a-b }}", "{{ a} }}", "{{ $x=1 }}", "{{ : }}", "{{ a : = }}"),
+    *("{{ 1x }}", "{{ 0xg }}", "{{ 0b2 }}", "{{ 0o8 }}", "{{ 1+2 }}", "{{ 1.2p3 }}", "{{ 0x1e+ }}", "{{ 1\u0661 }}"),
+    *("{{ \0 }}", "{{ \v }}", "{{ a\f}}", "{{ \x7f }}", "{{ \x1f }}"),
+]
+
+
+@pytest.mark.parametrize("text", REFUSED)
 def test_the_lexer_stops_where_go_refuses_the_text(text: str) -> None:
-    found = list(actions("{{ ok }}" + text + "{{ hidden }}"))
-    assert [action.broken for action in found] in ([False], [False, True])  # a comment has no action
-    assert not any(token.text == "hidden" for action in found for token in action.tokens)
+    *_, last = found = list(actions("{{ ok }}" + text))
+    assert [action.broken for action in found] == [False, True]
+    assert last.start == len("{{ ok }}")
+    assert not any(token.text == "hidden" for action in actions(text + "{{ hidden }}") for token in action.tokens)
 
 
 def test_an_action_that_trims_says_so() -> None:
     assert [action.trims for action in actions("{{ a }}{{ a -}}{{ a - }}{{a\n-}}")] == [False, True, False, True]
+
+
+# Letters, digits and marks of all kinds, what Unicode added after version 14, what it has not assigned, and spaces.
+@pytest.mark.parametrize(
+    "character",
+    "é\u0661\u2167\u0301\u02c6\u20ac\x80\x85\xa0\u1680\u2028\u200b\u3000\ufeff\ufffd\uffff\U00011f04\U000323af\U0010ffff",
+)
+def test_every_character_beyond_ascii_is_a_letter(character: str) -> None:
+    text = f"{{{{ {character} a{character} ${character}b .{character} }}}}"
+    assert words(text) == [[character, f"a{character}", f"${character}b", f".{character}"]]
 
 
 @given(st.text(alphabet="{}-/* \"`'\\\n()|.$:=ax1é", max_size=60))

@@ -5,7 +5,15 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubocd_gen.helm.rewrite import rewrite
+from kubocd_gen.helm.names import Names
+from kubocd_gen.helm.rewrite import Rewritten
+from kubocd_gen.helm.rewrite import rewrite as rewrite_as
+
+NAMES = Names("0" * 24)
+
+
+def rewrite(text: str) -> Rewritten:
+    return rewrite_as(text, NAMES)
 
 
 def test_a_text_that_needs_nothing_is_left_alone() -> None:
@@ -26,30 +34,26 @@ def test_an_inserted_action_trims_where_the_one_before_it_does() -> None:
         trim: rewrite(f'{{{{ define "a" {trim}}}}}  {{{{ imageRedirect "x" $ }}}}{{{{ end }}}}').text
         for trim in ("", "-")
     }
-    assert "}}{{ $kcd := dict }}  {{ list" in texts[""]
-    assert "-}}{{ $kcd := dict -}}  {{ list" in texts["-"]
+    assert f"}}}}{{{{ {NAMES.holder} := dict }}}}  {{{{ list" in texts[""]
+    assert f"-}}}}{{{{ {NAMES.holder} := dict -}}}}  {{{{ list" in texts["-"]
 
 
 def test_only_the_body_that_needs_a_holder_gets_one() -> None:
     text = '{{ define "a" }}{{ end }}{{ if 1 }}{{ imageRedirect "x" $ }}{{ end }}{{ define "b" }}{{ end }}'
     rewritten = rewrite(text).text
-    assert rewritten.startswith("{{ $kcd := dict }}")
+    assert rewritten.startswith(f"{{{{ {NAMES.holder} := dict }}}}")
     assert rewritten.count(":= dict") == 1
 
 
-def test_the_holder_takes_no_name_of_the_text() -> None:
-    assert "{{ $kcd_ := dict }}" in rewrite('{{ $kcd := 1 }}{{ imageRedirect "x" $ }}').text
-
-
 def test_functions_that_only_helm_has_are_made_undefined() -> None:
-    assert "kcdUndefined_toYamlPretty" in rewrite("{{ toYamlPretty .x }}").text
-    assert "kcdUndefined" not in rewrite("{{ toYaml .toYamlPretty | $x.mustToYaml }}").text
+    assert f"{NAMES.undefined}toYamlPretty" in rewrite("{{ toYamlPretty .x }}").text
+    assert NAMES.undefined not in rewrite("{{ toYaml .toYamlPretty | $x.mustToYaml }}").text
 
 
 def test_what_changes_maps_is_known_by_its_calls() -> None:
     assert rewrite('{{ $_ := set .Context "a" 1 }}').mutates
     assert rewrite("{{ (merge .a .b) | toYaml }}").mutates
-    assert not rewrite('set {{ .set }} {{ "set" }} {{/* set */}}').mutates
+    assert not rewrite("{{ .set }} {{ $set }} {{ .preset.set_ }} {{ upset }}").mutates
 
 
 def test_positions_lead_back_to_the_text() -> None:

@@ -1,0 +1,49 @@
+"""Texts that the lexer does not read to their end. They are never rendered: helm must refuse them, each by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.helm.chart import Chart, parsing_chart, renderings, yaml_chart
+from kubocd_gen.helm.lexer import actions
+from kubocd_gen.helm.messages import ParseFailure, parse_error, read_failure
+from kubocd_gen.helm.places import error_at
+from kubocd_gen.helm.process import Run
+from kubocd_gen.helm.rewrite import Rewritten
+from kubocd_gen.helm.template import Template, TemplateError
+
+
+def refusals(run: Callable[[Chart], Run], texts: Sequence[tuple[Rewritten, Template]]) -> list[TemplateError]:
+    """The error of each text, in order: what helm says of it where there is nothing else in the chart.
+
+    What helm does not refuse is an error all the same, because nobody knows what helm reads in it. Raises KcdError
+    `helm-failed` when helm itself does not work.
+    """
+    runs: dict[str, Run] = {}
+    errors = []
+    for rewritten, template in texts:
+        if rewritten.path not in runs:
+            runs[rewritten.path] = run(parsing_chart([rewritten]))
+        errors.append(_error(run, runs[rewritten.path], rewritten, template))
+    return errors
+
+
+def _error(run: Callable[[Chart], Run], done: Run, rewritten: Rewritten, template: Template) -> TemplateError:
+    failure = read_failure(done.stderr, rewritten.names) if done.stopped is None else None
+    if isinstance(failure, ParseFailure) and failure.path == rewritten.path:
+        return parse_error(failure, rewritten, template)
+    if done.stopped is None and done.returncode == 0:
+        start, end = next(((one.start, one.end) for one in actions(rewritten.source) if one.broken), (0, 0))
+        return error_at(
+            template,
+            start,
+            f"kcd-gen cannot read '{rewritten.source[start : min(end + 1, start + 80)]}', although helm accepts it",
+            "write it with ASCII characters outside of strings, and report it as a defect of kcd-gen",
+            code="unreadable-template",
+        )
+    works = run(yaml_chart([0]))
+    if works.returncode != 0 or renderings(works.stdout) != ["0"]:
+        raise KcdError(f"helm does not work: {works.summary}", code="helm-failed")
+    message = f"helm could not parse it: {done.summary}".replace(rewritten.names.nonce, "")
+    return TemplateError(message, code="template-parse")
