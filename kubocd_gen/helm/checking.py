@@ -6,10 +6,17 @@ from collections.abc import Callable, Sequence
 
 from kubocd_gen.diagnostics import KcdError
 from kubocd_gen.helm.chart import FILE_SIZE, Chart, parsing_chart
+from kubocd_gen.helm.lexer import MOST_TOKENS, TooManyTokens
 from kubocd_gen.helm.messages import ParseFailure, parse_error, read_failure, unsupported_calls
 from kubocd_gen.helm.process import Run
 from kubocd_gen.helm.rewrite import Rewritten, rewrite
 from kubocd_gen.helm.template import Template, TemplateError
+
+
+def too_many_tokens() -> TemplateError:
+    """For a template that is too long to be looked at."""
+    hint = "print long texts from the chart, or from a file in it"
+    return TemplateError(f"the template has more than {MOST_TOKENS} tokens", hint=hint, code="template-too-large")
 
 
 def check_templates(run: Callable[[Chart], Run], templates: Sequence[Template]) -> list[list[TemplateError]]:
@@ -24,7 +31,10 @@ def check_templates(run: Callable[[Chart], Run], templates: Sequence[Template]) 
             message = f"the template is larger than {FILE_SIZE >> 20} MiB"
             found[index].append(TemplateError(message, code="template-too-large"))
         elif "{{" in template.source:
-            waiting[index] = rewrite(template.source)
+            try:
+                waiting[index] = rewrite(template.source)
+            except TooManyTokens:
+                found[index].append(too_many_tokens())
     while waiting:
         done = run(parsing_chart(list(waiting.values())))
         if done.stopped is None and done.returncode == 0:
