@@ -7,11 +7,18 @@ both for a run, so that one bad Release never hides the others; the reporters in
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 Severity = Literal["error", "warning", "note"]
+
+RUN_LIMIT = "run-limit"  # the code of what ends a whole run: once is enough
+MOST = 200  # problems of one severity that are kept of one Release, or of one file; more only hostile input has
+_SENTENCE = 4000  # characters; a longer one repeats what a hostile file holds
+_LONGEST, _MOST_NAMES = 100, 1000  # of names that are compared: the time grows with both
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +43,10 @@ class KcdError(Exception):
 
     def __init__(self, message: str, *, code: str, position: Position | None = None, hint: str | None = None) -> None:
         super().__init__(message)
-        self.message = message
+        self.message = _cut(message)
         self.code = code
         self.position = position
-        self.hint = hint
+        self.hint = _cut(hint) if hint else hint
 
 
 class KcdErrors(Exception):
@@ -68,14 +75,26 @@ class Diagnostic:
 
 
 class Findings:
-    """The problems of one cluster's compilation, in the order in which they were found, without repeats."""
+    """The problems of one cluster's compilation, in the order in which they were found, without repeats.
+
+    Of one Release or file MOST are kept of each severity, and how many more there were. That the run has used up a
+    limit is kept once, whoever is stopped by it.
+    """
 
     def __init__(self, cluster: str | None = None) -> None:
         self.cluster = cluster
         self._found: dict[Diagnostic, None] = {}
+        self._counts: Counter[tuple[Severity, str | None, str | None]] = Counter()
+        self._ended = False
 
     def __iter__(self) -> Iterator[Diagnostic]:
-        return iter(self._found)
+        yield from tuple(self._found)
+        for (severity, release, path), count in tuple(self._counts.items()):
+            if count > MOST:
+                position = Position(path) if path else None
+                more = f"{count - MOST} more {severity}{'' if count - MOST == 1 else 's'} of it are not shown"
+                hint = "mend those that are shown first"
+                yield Diagnostic(severity, "more-problems", more, hint, self.cluster, release, position)
 
     def error(self, error: KcdError | KcdErrors, release: str | None = None) -> None:
         for one in error.errors if isinstance(error, KcdErrors) else (error,):
@@ -102,7 +121,18 @@ class Findings:
             position=error.position,
             exit_code=error.exit_code,
         )
-        self._found.setdefault(diagnostic)
+        if diagnostic in self._found or (error.code == RUN_LIMIT and self._ended):
+            return
+        self._ended |= error.code == RUN_LIMIT
+        path = error.position.path if error.position and release is None else None
+        source = (severity, release, path)
+        self._counts[source] += 1
+        if self._counts[source] <= MOST:
+            self._found[diagnostic] = None
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _SENTENCE else f"{text[:_SENTENCE]}…"
 
 
 def printable(text: str) -> str:
@@ -114,5 +144,6 @@ def printable(text: str) -> str:
 
 def nearest(sentence: str, name: str, known: Iterable[str]) -> str | None:
     """`sentence` with `{}` filled by the known name that looks most like `name`; None when none comes near."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    candidates = [one for one in islice(known, _MOST_NAMES) if len(one) <= _LONGEST]
+    close = difflib.get_close_matches(name[:_LONGEST], candidates, n=1, cutoff=0.6)
     return sentence.format(close[0]) if close else None

@@ -35,11 +35,13 @@ class Limits:
     chart: int = 100 * MIB  # a chart, unpacked: Helm's MaxDecompressedChartSize
     chart_file: int = 5 * MIB  # a file of a chart: Helm's MaxDecompressedFileSize (3.17.3 and newer), and Flux's
 
-    # For a whole run. An honest fleet of 1,000 Releases needs about a twentieth of each.
-    helm_time: int = 40  # seconds of all helm processes together
-    rendered: int = 256 * MIB  # texts that templates print
-    yaml_values: int = 5_000_000  # a count: values in all YAML that is read, aliases expanded
-    schema_steps: int = 5_000_000  # a count: visits of a schema to a value, over all validations
+    # For a whole run. An honest fleet of 1,000 Releases needs a fifth of the first two, and a tenth of the others.
+    cpu_time: int = 40  # seconds of a processor, for kcd-gen and helm together
+    memory: int = 800 * MIB  # resident, of all processes together
+    helm_time: int = 30  # seconds of a processor, for all helm processes together
+    rendered: int = 128 * MIB  # texts that templates print
+    yaml_values: int = 3_000_000  # a count: values in all YAML that is read, aliases expanded and Contexts merged
+    schema_steps: int = 3_000_000  # a count: keywords applied to a value, over all validations
     files: int = 200_000  # a count: directory entries seen while sources are searched
     fetched: int = 4 * GIB  # received from registries and chart repositories
     network_time: int = 600  # seconds until the last transfer must have ended
@@ -55,9 +57,12 @@ _FIELDS = {field.name.replace("_", "-"): field.name for field in fields(Limits)}
 NAMES = tuple(_FIELDS)
 # The limits of a run. Only the user moves them, with --limit: the project file comes with the checkout that they guard
 # against.
-RUN_NAMES = ("helm-time", "rendered", "yaml-values", "schema-steps", "files", "fetched", "network-time")
+RUN_NAMES = (
+    *("cpu-time", "memory", "helm-time", "rendered", "yaml-values", "schema-steps"),
+    *("files", "fetched", "network-time"),
+)
 _COUNTS = frozenset({"members", "gzip-members", "chart-members", "yaml-values", "schema-steps", "files"})
-_TIMES = frozenset({"helm-time", "network-time"})
+_TIMES = frozenset({"cpu-time", "helm-time", "network-time"})
 _UNITS = {"": 1, "Ki": KIB, "Mi": MIB, "Gi": GIB}
 _SIZE = re.compile(r"([0-9]{1,15})(?:(Ki|Mi|Gi)B?)?")
 _TIME = re.compile(r"([0-9]{1,15})(s|m|h)?")

@@ -3,22 +3,31 @@
 Each runs in a session of its own, so that what it starts can be ended with it; a terminal's Ctrl-C does not reach it
 there, nor would `kill` or a CI that cancels a job. So whoever ends kcd-gen ends them all, and the threads that wait for
 them are free.
+
+A signal raises an exception in the main thread, which cleans up on its way. Other threads hear of it when they start a
+program, and one that computes does not: after GRACE the process ends without them. What is written is written so that
+it can end anywhere (`output.journal`), and scratch folders are removed here.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
+GRACE = 0.6  # seconds for the threads to end after a signal
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _running: set[subprocess.Popen[bytes]] = set()
+_scratch: set[Path] = set()
 _interrupted = threading.Event()
 
 
@@ -80,13 +89,49 @@ def interruptible() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+@contextlib.contextmanager
+def scratch(prefix: str) -> Iterator[Path]:
+    """A folder for temporary files, removed at the end, however kcd-gen ends."""
+    with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as name:
+        folder = Path(name).absolute()
+        _scratch.add(folder)
+        try:
+            yield folder
+        finally:
+            _scratch.discard(folder)
+
+
+def programs() -> list[int]:
+    """The process IDs of the programs that run now."""
+    return [process.pid for process in list(_running)]
+
+
+def end_at_once(code: int, *lines: str) -> NoReturn:
+    """End kcd-gen from any thread, its programs first, with `lines` on standard error. Nothing is waited for."""
+    _interrupted.set()
+    for _ in range(3):  # a thread may be about to start another, or to write another file
+        for process in list(_running):
+            _kill(process)
+        for folder in list(_scratch):
+            shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        os.write(2, "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace"))
+    os._exit(code)
+
+
 def _interrupt(number: int, _frame: FrameType | None) -> None:
+    code = 128 + number
+    if _interrupted.is_set():  # asked for a second time
+        end_at_once(code)
     _interrupted.set()
     for process in list(_running):
         _kill(process)
+    late = threading.Timer(GRACE, end_at_once, (code, *(["interrupted"] if number == signal.SIGINT else [])))
+    late.daemon = True
+    late.start()
     if number == signal.SIGINT:
         raise KeyboardInterrupt
-    raise SystemExit(128 + number)
+    raise SystemExit(code)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kubocd_gen.budget import Budget
 from kubocd_gen.cli.progress import Progress, progress
 from kubocd_gen.diagnostics import Findings
 from kubocd_gen.helm.binary import find_helm, helm_version
@@ -20,6 +21,7 @@ from kubocd_gen.packages.source import PackageSources
 from kubocd_gen.pipeline.locking import other_helm
 from kubocd_gen.pipeline.packages import package_sources, project_lock
 from kubocd_gen.project import Project
+from kubocd_gen.watchdog import watched
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +36,14 @@ class Tools:
     version: Callable[[], str | None]
 
 
-def helm_of(given: Mapping[str, Any]) -> tuple[Helm, int]:
+def helm_of(given: Mapping[str, Any], budget: Budget) -> tuple[Helm, int]:
     """Helm as `--helm`, `--jobs` and `--debug` say, and how much is done at a time. Raises KcdError."""
     # Threads here start and await helm and read files. By default one gets its turn only every 5 ms while another
     # computes, which adds up to more than a helm run.
     sys.setswitchinterval(0.0005)
     jobs = given["jobs"] or os.cpu_count() or 1
-    return Helm(find_helm(given["helm"]), jobs=jobs, debug_dir=Path(".kcd-gen-debug") if given["debug"] else None), jobs
+    debug_dir = Path(".kcd-gen-debug") if given["debug"] else None
+    return Helm(find_helm(given["helm"]), jobs=jobs, budget=budget, debug_dir=debug_dir), jobs
 
 
 @contextmanager
@@ -50,8 +53,8 @@ def tools(given: Mapping[str, Any], project: Project, findings: Findings) -> Ite
     Raises KcdError where there is no helm, or another than the lock's under `--locked`; for a bad lock KcdErrors, too.
     """
     lock = project_lock(project)
-    helm, jobs = helm_of(given)
-    with ThreadPoolExecutor(1) as beside, progress(wanted=not given["no_progress"]) as line:
+    helm, jobs = helm_of(given, project.budget)
+    with ThreadPoolExecutor(1) as beside, progress(wanted=not given["no_progress"]) as line, watched(project.budget):
         # Asking helm for its version takes as long as a small build.
         asked = beside.submit(helm_version, helm.binary) if given["format_"] == "json" or (lock and lock.helm) else None
         if asked and project.locked and (problem := other_helm(lock, asked.result())):

@@ -29,6 +29,7 @@ from kubocd_gen.comparison.text import text_lines
 from kubocd_gen.comparison.view import View, view
 from kubocd_gen.diagnostics import Diagnostic, Findings, KcdError, KcdErrors
 from kubocd_gen.pipeline.comparing import Compared, both_sides, compare
+from kubocd_gen.watchdog import watched
 
 DIFFERENCE = 3
 
@@ -95,6 +96,6 @@ def _printed(given: Mapping[str, Any], seen: View | None, problems: list[Diagnos
 
 def _compare(given: Mapping[str, Any]) -> Compared:
     with both_sides(flags_of(given), Path.cwd(), given["ref"]) as (revision, old, new):
-        helm, jobs = helm_of(given)
-        with progress(wanted=not given["no_progress"]) as line:
-            return compare(revision, old, new, helm, line, jobs=jobs, charts=helm.binary if given["charts"] else None)
+        helm, jobs = helm_of(given, new.project.budget)
+        with progress(wanted=not given["no_progress"]) as line, watched(new.project.budget):
+            return compare(revision, old, new, helm, line, jobs=jobs, charts=given["charts"])

@@ -244,11 +244,13 @@ def _compiled(project: Project, line: Any, given: Mapping[str, Any], findings: F
     from kubocd_gen.cli.compiling import helm_of
     from kubocd_gen.pipeline import compile_cluster
     from kubocd_gen.pipeline.packages import package_sources, project_lock
+    from kubocd_gen.watchdog import watched
 
-    helm, jobs = helm_of(given)
+    helm, jobs = helm_of(given, project.budget)
     packages = package_sources(project, line, lock=project_lock(project), jobs=jobs)
     try:
-        compilation = compile_cluster(project, project.clusters[0], packages, helm, findings)
+        with watched(project.budget):
+            compilation = compile_cluster(project, project.clusters[0], packages, helm, findings)
         for warning in packages.warnings():
             findings.warning(warning)
         return compilation

@@ -97,6 +97,7 @@ def package(**given: Any) -> int:
 
 
 def _package(given: Mapping[str, Any], findings: Findings) -> list[Published]:
+    from kubocd_gen.budget import Budget
     from kubocd_gen.helm.binary import find_helm
     from kubocd_gen.helm.engine import Helm
     from kubocd_gen.limits import LIMITS, moved
@@ -113,8 +114,9 @@ def _package(given: Mapping[str, Any], findings: Findings) -> list[Published]:
         raise _NO_PREFIX
     binary = find_helm(given["helm"])
     jobs = given["jobs"] or os.cpu_count() or 1
-    helm = Helm(binary, jobs=jobs, debug_dir=Path(".kcd-gen-debug") if given["debug"] else None)
     limits = moved(LIMITS, dict(given["limits"]))
+    debug_dir = Path(".kcd-gen-debug") if given["debug"] else None
+    helm = Helm(binary, jobs=jobs, budget=Budget(limits), debug_dir=debug_dir)
     order = Order(
         given["manifests"], given["repo_prefix"], source_date(os.environ), given["force"], limits=limits, jobs=jobs
     )

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
-from kubocd_gen.compiler.merge import merge
+from kubocd_gen.budget import Budget
+from kubocd_gen.compiler.merge import merge, spend_values
 from kubocd_gen.compiler.parameters import go_json
 from kubocd_gen.compiler.settings import Settings, default_context_position
 from kubocd_gen.compiler.wording import known_names
@@ -26,7 +27,10 @@ class ContextTrees:
     `broken` are Contexts that the cluster would refuse, with why: who names one gets that error.
     """
 
-    def __init__(self, contexts: Iterable[Context], broken: Mapping[ContextRef, KcdErrors]) -> None:
+    def __init__(
+        self, contexts: Iterable[Context], broken: Mapping[ContextRef, KcdErrors], budget: Budget | None = None
+    ) -> None:
+        self._budget = budget or Budget()
         self._contexts = {context.ref: context for context in contexts}
         self._broken = dict(broken)
         self._effective: dict[ContextRef, Mapping[str, Any]] = {}
@@ -51,7 +55,9 @@ class ContextTrees:
         if key not in self._merged:
             merged = defaults
             for ref in refs:
-                merged = merge(merged, self.effective(ref, places[ref]))
+                merged = self._merge(merged, self.effective(ref, places[ref]))
+            if refs:
+                spend_values(merged, self._budget)  # each is written out, whatever it shares with others
             self._merged[key] = merged
         return self._merged[key]
 
@@ -100,13 +106,17 @@ class ContextTrees:
             merged: Mapping[str, Any] = {}
             for index, parent in enumerate(context.parents):
                 at = partial(context.position, "spec", "parents", index)
-                merged = merge(merged, self._resolve(parent, at, (*chain, ref)))
-            merged = merge(merged, self._own(context))
+                merged = self._merge(merged, self._resolve(parent, at, (*chain, ref)))
+            merged = self._merge(merged, self._own(context))
         except KcdErrors as errors:
             self._broken[ref] = errors
             raise
         self._effective[ref] = merged
         return merged
+
+    def _merge(self, base: Mapping[str, Any], over: Mapping[str, Any]) -> Mapping[str, Any]:
+        self._budget.spend("yaml-values", len(base) + len(over))
+        return merge(base, over)
 
     def _own(self, context: Context) -> Mapping[str, Any]:
         if isinstance(context.context, Mapping):

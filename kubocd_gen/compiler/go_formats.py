@@ -7,7 +7,6 @@ what the Go function behind it accepts, which is wider than the RFC here (`time`
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Callable, Mapping
 from datetime import date
@@ -16,6 +15,10 @@ from typing import Protocol
 
 class Matcher(Protocol):
     """A compiled RE2 pattern."""
+
+    @property
+    def programsize(self) -> int:
+        """How many instructions it has; a search takes so many steps for each character, at worst."""
 
     def search(self, text: str) -> object | None:
         """Something where the pattern is found anywhere in the text."""
@@ -30,9 +33,40 @@ _ONE_BYTE = r"(?s)(?:\A|[^\\])(?:\\\\)*\\C"
 _LITERAL = r"(?s)(?<!\\)((?:\\\\)*)\\Q.*?(?:\\E|\Z)"
 
 
-@functools.lru_cache(maxsize=1024)
+_MOST_INSTRUCTIONS = 500_000  # of the patterns that are kept, a hundred bytes each
+
+
+class _Kept(dict[str, Matcher]):
+    """Compiled patterns, as long as they are small together."""
+
+    size = 0
+
+    def keep(self, pattern: str, compiled: Matcher) -> None:
+        if self.size + compiled.programsize > _MOST_INSTRUCTIONS:
+            self.clear()
+            self.size = 0
+        self.size += compiled.programsize
+        self[pattern] = compiled
+
+
+_kept = _Kept()
+
+
 def compile_pattern(pattern: str) -> Matcher:
     """The pattern with RE2's meaning: linear in the text, no look-around or back reference. Raises PatternError."""
+    known = _kept.get(pattern)
+    if known is None:
+        known = _compiled(pattern)
+        _kept.keep(pattern, known)
+    return known
+
+
+def search_cost(pattern: Matcher, text: str) -> int:
+    """Steps that a search in `text` may take, each as long as one of Python's."""
+    return 1 + pattern.programsize * len(text) // 250
+
+
+def _compiled(pattern: str) -> Matcher:
     import re2
 
     if "\\C" in pattern and re.search(_ONE_BYTE, re.sub(_LITERAL, r"\1", pattern)):
@@ -96,7 +130,7 @@ def _is_hostname(text: str) -> bool:
 
 
 _ATEXT = r"a-zA-Z0-9!#$%&'*+/=?^_`{|}~\-\u0080-\U0010ffff"
-_DOT_ATOM = rf"[{_ATEXT}]+(?:\.[{_ATEXT}]+)*"
+_DOT_ATOM = rf"[{_ATEXT}]++(?:\.[{_ATEXT}]++)*+"
 _QUOTED = r'"(?:[^"\\\x00-\x08\x0a-\x1f\x7f]|\\[^\x00-\x08\x0a-\x1f\x7f]){}"'
 _ADDRESS = rf"[ \t]*(?:{_DOT_ATOM}|{_QUOTED.format('+')})@[ \t]*(?:{_DOT_ATOM}|\[(?P<ip>[^\[\]\\]*)\])"
 _NAME = rf"(?:[{_ATEXT}. \t]|{_QUOTED.format('*')}|(?<!\A)\((?:[^()\\]|\\.)*\))*"
@@ -148,9 +182,10 @@ def _is_ipv6(text: str) -> bool:
 
 
 _SCHEME = r"(?s)(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*):(?P<rest>.*)"
-_ESCAPES = r"(?s)(?:[^%]|%[0-9a-fA-F]{2})*"
+# Possessive: alternatives that repeat would take a hundred bytes of memory for each character.
+_ESCAPES = r"(?s)(?:[^%]++|%[0-9a-fA-F]{2})*+"
 _USER = r"[a-zA-Z0-9\-._:~!$&'()*+,;=%@]*"
-_HOST = r"(?:[a-zA-Z0-9\-_.~!$&'()*+,;=:\[\]<>\"\u0080-\U0010ffff]|%25|%[89a-fA-F][0-9a-fA-F])*"
+_HOST = r"(?:[a-zA-Z0-9\-_.~!$&'()*+,;=:\[\]<>\"\u0080-\U0010ffff]++|%25|%[89a-fA-F][0-9a-fA-F])*+"
 _PORT = r"(?::[0-9]*)?"
 
 
@@ -217,7 +252,7 @@ def _whole(pattern: str) -> Callable[[str], bool]:
     return lambda text: re.fullmatch(pattern, text) is not None
 
 
-_POINTER = r"(?:/(?:[^~/]|~0|~1)*)*"
+_POINTER = r"(?:/(?:[^~/]++|~0|~1)*+)*+"
 
 # Name → does Go take the text? An `iri` is checked as a `uri`.
 FORMATS: Mapping[str, Callable[[str], bool]] = {

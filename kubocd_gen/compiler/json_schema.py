@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urldefrag, urljoin
 
+from kubocd_gen.budget import Meter
 from kubocd_gen.compiler.go_formats import FORMATS, PatternError, compile_pattern
 from kubocd_gen.compiler.schema_references import Schema, endless, find_anchors, identifier, target
 from kubocd_gen.compiler.short_schema import DEEPEST, INVALID
@@ -20,6 +21,7 @@ from kubocd_gen.compiler.structural import Violation
 from kubocd_gen.compiler.wording import Path, comparable, described, known_names, quoted, type_name
 from kubocd_gen.diagnostics import nearest
 
+_ADDRESS, _INSTRUCTIONS = 64, 8  # characters of a URI, and instructions of a pattern, that take as long as a step
 NEVER = "never"  # the keyword that the schema `false` is compiled to
 
 _TYPES = ("array", "boolean", "integer", "number", "object", "string", "null")
@@ -38,17 +40,17 @@ class CompiledSchema:
     references: Mapping[str, Schema]
 
 
-def compile_schema(raw: Mapping[str, Any], problems: list[Violation]) -> CompiledSchema:
+def compile_schema(raw: Mapping[str, Any], problems: list[Violation], spend: Meter) -> CompiledSchema:
     """The compiled schema; what is wrong with it is added to `problems`, each with its path inside `raw`.
 
-    A `$ref` leads only to places in the schema itself, never to a network.
+    A `$ref` leads only to places in the schema itself, never to a network. Raises BudgetExhausted.
     """
     dialect = raw.get("$schema", "")
     draft = _DRAFTS.get(dialect.removesuffix("#"), _HYBRID) if isinstance(dialect, str) else _HYBRID
-    compiler = _Compiler(draft, find_anchors(raw), problems)
+    compiler = _Compiler(draft, find_anchors(raw, spend), problems, spend)
     schema = compiler.node(raw, (), "")
     compiler.follow_references()
-    if not problems and (absolute := endless(compiler.references)):
+    if not problems and (absolute := endless(compiler.references, spend)):
         compiler.wrong(compiler.wanted[absolute], f"refers to itself without end: {quoted(absolute)}")
     return CompiledSchema(schema, compiler.references)
 
@@ -58,6 +60,7 @@ class _Compiler:
     draft: int
     anchors: Mapping[str, Any]  # URI → raw schema
     problems: list[Violation]
+    spend: Meter
     compiled: dict[int, Schema] = field(default_factory=dict)  # by the identity of the raw schema
     wanted: dict[str, Path] = field(default_factory=dict)  # absolute `$ref` → where it was first met
     pending: list[str] = field(default_factory=list)
@@ -68,6 +71,7 @@ class _Compiler:
 
     def node(self, raw: Any, path: Path, base: str) -> Schema:
         """The compiled schema of one node; `base` is the URI that its references are relative to."""
+        self.spend(1 + len(base) // _ADDRESS)
         if isinstance(raw, bool) and self.draft >= 6:
             return {} if raw else {NEVER: True}
         if not isinstance(raw, dict):
@@ -108,6 +112,7 @@ class _Compiler:
         if not isinstance(reference, str):
             self.wrong(path, f"must be a string, not {described(reference)}")
             return {}
+        self.spend((len(base) + len(reference)) // _ADDRESS)
         absolute = urljoin(base, reference) or "#"
         if absolute not in self.wanted:
             self.wanted[absolute] = path
@@ -211,7 +216,7 @@ def _pattern(compiler: _Compiler, value: Any, path: Path, base: str) -> Any:
         compiler.wrong(path, f"must be a string, not {described(value)}")
         return _NOTHING
     try:
-        compile_pattern(value)
+        compiler.spend(compile_pattern(value).programsize // _INSTRUCTIONS)
     except PatternError as error:
         hint = "patterns are RE2, which has no look-ahead, look-behind or back reference"
         compiler.wrong(path, f"is not a valid pattern ({error}): {quoted(value)}", hint)
@@ -228,11 +233,15 @@ def _names(compiler: _Compiler, value: Any, path: Path, base: str) -> Any:
         )
         compiler.wrong(path, f"must be a list of names, not {described(value)}", hint)
         return _NOTHING
+    seen: set[str] = set()
+    compiler.spend(len(value))
     for index, name in enumerate(value):
         if not isinstance(name, str):
             compiler.wrong((*path, index), f"must be a name, not {described(name)}")
-        elif name in value[:index]:
+        elif name in seen:
             compiler.wrong((*path, index), f"names {quoted(name)} twice")
+        else:
+            seen.add(name)
     return value
 
 
@@ -242,9 +251,11 @@ def _enum(compiler: _Compiler, value: Any, path: Path, base: str) -> Any:
         return _NOTHING
     seen: set[Hashable] = set()
     for index, item in enumerate(value):
-        if comparable(item) in seen:
+        compiler.spend()
+        key = comparable(item)
+        if key in seen:
             compiler.wrong((*path, index), f"repeats the value {quoted(item)}")
-        seen.add(comparable(item))
+        seen.add(key)
     return value or _NOTHING  # gojsonschema takes an empty list for none at all
 
 

@@ -10,9 +10,11 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from kubocd_gen.compiler.go_formats import FORMATS, compile_pattern
+from kubocd_gen.budget import Meter
+from kubocd_gen.compiler.go_formats import FORMATS, Matcher, compile_pattern, search_cost
 from kubocd_gen.compiler.json_schema import NEVER, CompiledSchema
 from kubocd_gen.compiler.schema_references import Schema
 from kubocd_gen.compiler.wording import (
@@ -25,74 +27,104 @@ from kubocd_gen.compiler.wording import (
     quoted,
     type_mismatch,
 )
+from kubocd_gen.diagnostics import MOST
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
 
 MOST_REFERENCES = 20_000  # followed for one value; a schema can ask for exponentially many
+_ERROR = 100  # steps that an error is worth, for the memory that it takes
 
 
 class TooMuchWork(Exception):
     """The schema asks for more work on this value than anyone means it to."""
 
 
-def plainly_valid(schema: Schema, value: Any) -> bool:
+def plainly_valid(schema: Schema, value: Any, spend: Meter) -> bool:
     """True only where the value is valid without doubt; False says nothing.
 
-    It knows the keywords of KuboCD's short form and gives up on any other.
+    It knows the keywords of KuboCD's short form and gives up on any other. Raises BudgetExhausted.
     """
-    return all(keyword in _PLAIN and _PLAIN[keyword](value, limit, schema) for keyword, limit in schema.items())
+    spend(1 + len(schema))
+    return all(keyword in _PLAIN and _PLAIN[keyword](value, limit, schema, spend) for keyword, limit in schema.items())
 
 
-def _plain_properties(value: Any, properties: Mapping[str, Schema], schema: Mapping[str, Any]) -> bool:
+def _plain_properties(value: Any, properties: Mapping[str, Schema], schema: Mapping[str, Any], spend: Meter) -> bool:
     if not isinstance(value, dict):
         return True
-    return all(plainly_valid(properties[name], item) for name, item in value.items() if name in properties)
+    spend(len(value))
+    return all(plainly_valid(properties[name], item, spend) for name, item in value.items() if name in properties)
 
 
-def _plain_additional(value: Any, allowed: Any, schema: Mapping[str, Any]) -> bool:
+def _plain_additional(value: Any, allowed: Any, schema: Mapping[str, Any], spend: Meter) -> bool:
     if allowed is True or not isinstance(value, dict):
         return allowed is True
+    spend(len(value))
     return allowed is False and all(name in schema.get("properties", ()) for name in value)
 
 
-def _plain_items(value: Any, items: Any, schema: Mapping[str, Any]) -> bool:
-    return not isinstance(value, list) or (isinstance(items, dict) and all(plainly_valid(items, i) for i in value))
+def _plain_required(value: Any, names: list[str], schema: Mapping[str, Any], spend: Meter) -> bool:
+    spend(len(names))
+    return not isinstance(value, dict) or all(name in value for name in names)
 
 
-def _plain_enum(value: Any, allowed: list[Any], schema: Mapping[str, Any]) -> bool:
+def _plain_items(value: Any, items: Any, schema: Mapping[str, Any], spend: Meter) -> bool:
+    if not isinstance(value, list):
+        return True
+    return isinstance(items, dict) and all(plainly_valid(items, item, spend) for item in value)
+
+
+def _plain_enum(value: Any, allowed: list[Any], schema: Mapping[str, Any], spend: Meter) -> bool:
+    spend(len(allowed))
     return isinstance(value, str) and value in allowed
 
 
-PlainCheck = Callable[[Any, Any, Mapping[str, Any]], bool]
+def _plain_pattern(value: Any, pattern: str, schema: Mapping[str, Any], spend: Meter) -> bool:
+    return isinstance(value, str) and _is_found(compile_pattern(pattern), value, spend)
+
+
+def _is_found(pattern: Matcher, text: str, spend: Meter) -> bool:
+    spend(search_cost(pattern, text))
+    return bool(pattern.search(text))
+
+
+PlainCheck = Callable[[Any, Any, Mapping[str, Any], Meter], bool]
+Plain = Callable[[Any, Any], bool]
+
+
+def _cheap(check: Plain) -> PlainCheck:
+    """A check that takes no longer for a larger value."""
+    return lambda value, limit, schema, spend: check(value, limit)
+
 
 _PLAIN: Mapping[str, PlainCheck] = {
-    "title": lambda value, limit, schema: True,
-    "description": lambda value, limit, schema: True,
-    "default": lambda value, limit, schema: True,
-    "type": lambda value, types, schema: any(has_type(value, name) for name in types),
+    "title": _cheap(lambda value, limit: True),
+    "description": _cheap(lambda value, limit: True),
+    "default": _cheap(lambda value, limit: True),
+    "type": _cheap(lambda value, types: any(has_type(value, name) for name in types)),
     "properties": _plain_properties,
     "additionalProperties": _plain_additional,
-    "required": lambda value, names, schema: not isinstance(value, dict) or all(name in value for name in names),
+    "required": _plain_required,
     "items": _plain_items,
     "enum": _plain_enum,
-    "minLength": lambda value, limit, schema: isinstance(value, str) and len(value) >= limit,
-    "maxLength": lambda value, limit, schema: isinstance(value, str) and len(value) <= limit,
-    "minItems": lambda value, limit, schema: isinstance(value, list) and len(value) >= limit,
-    "maxItems": lambda value, limit, schema: isinstance(value, list) and len(value) <= limit,
-    "minimum": lambda value, limit, schema: has_type(value, "number") and value >= limit,
-    "maximum": lambda value, limit, schema: has_type(value, "number") and value <= limit,
-    "exclusiveMinimum": lambda value, limit, schema: has_type(value, "number") and value > limit,
-    "exclusiveMaximum": lambda value, limit, schema: has_type(value, "number") and value < limit,
-    "multipleOf": lambda value, step, schema: has_type(value, "number") and _is_multiple(value, step),
-    "pattern": lambda value, pattern, schema: isinstance(value, str) and bool(compile_pattern(pattern).search(value)),
+    "minLength": _cheap(lambda value, limit: isinstance(value, str) and len(value) >= limit),
+    "maxLength": _cheap(lambda value, limit: isinstance(value, str) and len(value) <= limit),
+    "minItems": _cheap(lambda value, limit: isinstance(value, list) and len(value) >= limit),
+    "maxItems": _cheap(lambda value, limit: isinstance(value, list) and len(value) <= limit),
+    "minimum": _cheap(lambda value, limit: has_type(value, "number") and value >= limit),
+    "maximum": _cheap(lambda value, limit: has_type(value, "number") and value <= limit),
+    "exclusiveMinimum": _cheap(lambda value, limit: has_type(value, "number") and value > limit),
+    "exclusiveMaximum": _cheap(lambda value, limit: has_type(value, "number") and value < limit),
+    "multipleOf": _cheap(lambda value, step: has_type(value, "number") and _is_multiple(value, step)),
+    "pattern": _plain_pattern,
 }
 
 
-def errors_of(compiled: CompiledSchema, value: Any) -> list[ValidationError]:
-    """All errors of the value, in the order of the schema; each one's `message` is a predicate about its place.
+def errors_of(compiled: CompiledSchema, value: Any, spend: Meter) -> list[ValidationError]:
+    """The errors of the value, in the order of the schema; each one's `message` is a predicate about its place.
 
-    Where a value has the wrong type, nothing else is said about it. Raises TooMuchWork.
+    Where a value has the wrong type, nothing else is said about it. No more than MOST are looked for. Raises
+    TooMuchWork and BudgetExhausted.
     """
     from jsonschema import Draft7Validator
     from jsonschema.validators import create
@@ -107,14 +139,88 @@ def errors_of(compiled: CompiledSchema, value: Any) -> list[ValidationError]:
         yield from validator.descend(instance, compiled.references[target])
 
     checker = Draft7Validator.TYPE_CHECKER
-    validator = create({}, {**_keywords(), "$ref": reference}, type_checker=checker, id_of=lambda schema: "")
-    found = list(validator(compiled.schema).iter_errors(value))
+    keywords = {name: _counted(name, check, spend) for name, check in {**_keywords(), "$ref": reference}.items()}
+    validator = create({}, keywords, type_checker=checker, id_of=lambda schema: "")
+    found = list(islice(validator(compiled.schema).iter_errors(value), MOST))
     mistyped = {(tuple(error.absolute_path), id(error.schema)) for error in found if error.validator == "type"}
     return [
         error
         for error in found
         if error.validator == "type" or (tuple(error.absolute_path), id(error.schema)) not in mistyped
     ]
+
+
+Keyword = Callable[[Any, Any, Any, Any], Any]
+
+
+def _counted(name: str, check: Keyword, spend: Meter) -> Keyword:
+    """The keyword, counting what it costs before it does anything, and the errors that it finds."""
+    cost = _COSTS.get(name, _constant)
+
+    def counted(validator: Any, wanted: Any, value: Any, schema: Any) -> Iterator[ValidationError]:
+        spend(cost(wanted, value, schema))
+        for error in check(validator, wanted, value, schema) or ():
+            spend(_ERROR)
+            yield error
+
+    return counted
+
+
+Cost = Callable[[Any, Any, Any], int]
+
+
+def _constant(wanted: Any, value: Any, schema: Any) -> int:
+    return 1
+
+
+def _length(value: Any) -> int:
+    return len(value) if isinstance(value, (dict, list)) else 0
+
+
+def _pattern_cost(pattern: str, value: Any, schema: Any) -> int:
+    return search_cost(compile_pattern(pattern), value) if isinstance(value, str) else 1
+
+
+def _patterns_cost(patterns: Any, value: Any, schema: Any) -> int:
+    """Each pattern is looked for in each name."""
+    if not isinstance(value, dict):
+        return 1
+    names = "".join(value)
+    return sum(len(value) + search_cost(compile_pattern(one), names) for one in patterns)
+
+
+def _additional_cost(wanted: Any, value: Any, schema: Any) -> int:
+    return 1 + _length(value) + _patterns_cost(schema.get("patternProperties", ()), value, schema)
+
+
+def _size(value: Any) -> int:
+    """The values in a value."""
+    size, waiting = 0, [value]
+    while waiting:
+        one = waiting.pop()
+        size += 1
+        if isinstance(one, dict):
+            waiting += one.values()
+        elif isinstance(one, list):
+            waiting += one
+    return size
+
+
+# What a keyword costs beyond the schemas that it applies, which are counted as they are; others cost one step.
+_COSTS: Mapping[str, Cost] = {
+    **dict.fromkeys(
+        ("properties", "required", "dependencies", "enum", "allOf", "anyOf", "oneOf", "type"),
+        lambda wanted, value, schema: 1 + _length(wanted),
+    ),
+    **dict.fromkeys(
+        ("items", "additionalItems", "contains", "propertyNames"), lambda wanted, value, schema: 1 + _length(value)
+    ),
+    "uniqueItems": lambda wanted, value, schema: 2 * _size(value),
+    "pattern": _pattern_cost,
+    "patternProperties": _patterns_cost,
+    "additionalProperties": _additional_cost,
+    "format": lambda wanted, value, schema: 1 + (len(value) // 100 if isinstance(value, str) else 0),
+}
 
 
 def predicate(error: ValidationError) -> tuple[str, str | None]:

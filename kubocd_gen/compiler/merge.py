@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from kubocd_gen.budget import Budget
+from kubocd_gen.sources.yaml_reader import NODE_TEXT
+
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """`over` on top of `base`: maps merge deeply; any other value, null included, replaces what is below it.
@@ -16,6 +19,23 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         below = merged.get(key)
         merged[key] = merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
     return merged
+
+
+def spend_values(value: Any, budget: Budget) -> None:
+    """Count the values in a tree that was put together from others. Raises BudgetExhausted.
+
+    What is shared between trees is read once, and written out in each.
+    """
+    meter = budget.meter("yaml-values")
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        meter(1 + len(one) // NODE_TEXT if isinstance(one, str) else 1)
+        if isinstance(one, Mapping):
+            waiting += one.values()
+        elif isinstance(one, list):
+            waiting += one
+    meter.settle()
 
 
 def strip_empty(values: Mapping[str, Any]) -> dict[str, Any]:

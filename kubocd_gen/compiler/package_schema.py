@@ -10,10 +10,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from kubocd_gen.budget import Budget
 from kubocd_gen.compiler.json_schema import CompiledSchema, compile_schema
 from kubocd_gen.compiler.json_validation import TooMuchWork, errors_of, plainly_valid, predicate
 from kubocd_gen.compiler.short_schema import DEEPEST, INVALID, translate
-from kubocd_gen.compiler.structural import Violation
+from kubocd_gen.compiler.structural import Enough, Violation, Violations
 from kubocd_gen.compiler.wording import HINTED, TYPE_WORDS, described, dotted, known_names, quoted
 from kubocd_gen.diagnostics import KcdError, KcdErrors, nearest
 
@@ -54,13 +55,14 @@ class PackageSchema:
     compiled: CompiledSchema = field(repr=False, compare=False)
 
 
-def load_schema(raw: Any, *, role: Role) -> PackageSchema | None:
+def load_schema(raw: Any, *, role: Role, budget: Budget | None = None) -> PackageSchema | None:
     """The schema of a manifest's `schema.<role>`, absent being None.
 
     None where there is nothing to check: a context without schema. Parameters without schema accept no parameter.
-    Raises PackageSchemaError with everything that is wrong with the schema.
+    Raises PackageSchemaError with what is wrong with the schema, and BudgetExhausted.
     """
-    problems: list[Violation] = []
+    problems = Violations()
+    spend = (budget or Budget()).meter("schema-steps")
     if raw is None or raw == {}:
         if role == "context":
             return None
@@ -71,29 +73,35 @@ def load_schema(raw: Any, *, role: Role) -> PackageSchema | None:
     try:
         schema = raw if "$schema" in raw else translate(raw, open_maps=role == "context", problems=problems)
         if not problems:
-            compiled = compile_schema(schema, problems)
+            compiled = compile_schema(schema, problems, spend)
         if not problems:
             defaults = _defaults(schema, (), problems)
             if defaults is not None and not isinstance(defaults, dict):
                 problems.append(Violation((), f"must have a map as its default, not {described(defaults)}", INVALID))
+        spend.settle()
+    except Enough:
+        pass
     except RecursionError:
-        problems = [Violation((), f"is nested deeper than {DEEPEST} levels", INVALID)]
+        problems = Violations([Violation((), f"is nested deeper than {DEEPEST} levels", INVALID)])
     if problems:
         raise PackageSchemaError(problems)
     return PackageSchema(role, schema, defaults or {}, compiled)
 
 
-def validate(schema: PackageSchema, value: Mapping[str, Any]) -> list[Violation]:
-    """Everything for which KuboCD would refuse the merged parameters or context; none where it takes them.
+def validate(schema: PackageSchema, value: Mapping[str, Any], budget: Budget | None = None) -> list[Violation]:
+    """That for which KuboCD would refuse the merged parameters or context, up to MOST; none where it takes them.
 
     Paths lead into `value`; that of a missing value ends with its name. Messages are whole sentences. Codes:
     `unknown-parameter`, `missing-parameter`, `invalid-parameter`; of a context `missing-context-value` and
-    `invalid-context`.
+    `invalid-context`. Steps are spent from `budget`. Raises BudgetExhausted.
     """
+    spend = (budget or Budget()).meter("schema-steps")
     try:
-        if plainly_valid(schema.compiled.schema, value):
+        if plainly_valid(schema.compiled.schema, value, spend):
+            spend.settle()
             return []
-        errors = errors_of(schema.compiled, value)
+        errors = errors_of(schema.compiled, value, spend)
+        spend.settle()
         found = (_violation(schema.role, error, hinted=i < HINTED) for i, error in enumerate(errors))
         return list(dict.fromkeys(found))  # two branches of a schema may say the same
     except RecursionError:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from kubocd_gen.budget import Budget
 from kubocd_gen.diagnostics import KcdError
 from kubocd_gen.sources.yaml_errors import YamlError
 from kubocd_gen.sources.yaml_reader import read_document
@@ -62,13 +63,13 @@ def line_of_key(template: str, key: str) -> int | None:
     return found[0] if len(found) == 1 else None
 
 
-def parse_map(text: str, what: str) -> Mapping[str, Any]:
+def parse_map(text: str, what: str, budget: Budget | None = None) -> Mapping[str, Any]:
     """The map that a rendered text holds; an empty text or null is an empty one.
 
     Only the first YAML document counts, and of a key given twice the last. `what` names the text in messages.
     Raises KcdError where the text is not YAML or not a map.
     """
-    value = parse_rendered(text, what)
+    value = parse_rendered(text, what, budget=budget)
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -79,10 +80,10 @@ def parse_map(text: str, what: str) -> Mapping[str, Any]:
     return value
 
 
-def parse_rendered(text: str, what: str, *, exact_integers: bool = False) -> Any:
+def parse_rendered(text: str, what: str, *, exact_integers: bool = False, budget: Budget | None = None) -> Any:
     """The first YAML document of a rendered text. Raises KcdError, with the line as it was rendered, for bad YAML."""
     try:
-        return read_document(text, what, exact_integers=exact_integers)
+        return read_document(text, what, exact_integers=exact_integers, budget=budget)
     except YamlError as error:
         line = error.position.line if error.position else None
         shown = rendered_hint(text, line)

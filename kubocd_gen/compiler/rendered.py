@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from typing import Any
 
+from kubocd_gen.budget import Budget, BudgetExhausted
 from kubocd_gen.compiler.durations import DurationError, normal_duration
 from kubocd_gen.compiler.merge import strip_empty
 from kubocd_gen.compiler.parameters import parse_map, parse_rendered, rendered_hint
 from kubocd_gen.compiler.wording import quoted
-from kubocd_gen.diagnostics import KcdError, KcdErrors, nearest
+from kubocd_gen.diagnostics import MOST, KcdError, KcdErrors, nearest
 from kubocd_gen.packages.manifest import Module, Package, TemplateSource
 from kubocd_gen.sources.scalars import number_text
 
@@ -44,19 +47,24 @@ class RenderedPackage:
     modules: tuple[RenderedModule, ...]
 
 
-def read_rendered(package: Package, texts: Mapping[tuple[str | int, ...], str]) -> RenderedPackage:
+def read_rendered(
+    package: Package, texts: Mapping[tuple[str | int, ...], str], budget: Budget | None = None
+) -> RenderedPackage:
     """The values that the rendered `texts`, by their templates' paths in the manifest, stand for.
 
     Disabled modules are read too. A template that failed has no text, and is passed over. Raises KcdErrors with
-    everything that does not read.
+    everything that does not read, and BudgetExhausted.
     """
     errors: list[KcdError] = []
+    names = partial(_names, budget=budget)
 
     def read(label: str, template: TemplateSource, parse: Callable[[str, str], Any], default: Any) -> Any:
         if template.path not in texts:
             return default
         try:
             return parse(texts[template.path], f"package {package.label}, {label}")
+        except BudgetExhausted:
+            raise
         except KcdError as error:
             if package.template_header and not package.is_written(template):
                 errors.append(_printing_header(package))
@@ -67,13 +75,13 @@ def read_rendered(package: Package, texts: Mapping[tuple[str | int, ...], str]) 
 
     def module(item: Module) -> RenderedModule:
         fields: dict[str, tuple[Callable[[str, str], Any], Any]] = {
-            "values": (_map, {}),
-            "specPatch": (_map, {}),
+            "values": (partial(_map, budget=budget), {}),
+            "specPatch": (partial(_map, budget=budget), {}),
             "timeout": (_duration, None),
             "interval": (_duration, None),
             "targetNamespace": (_trimmed, ""),
             "enabled": (_boolean, True),
-            "dependsOn": (_names, ()),
+            "dependsOn": (names, ()),
             "onFailureStrategy": (_trimmed, ""),
         }
         found = {
@@ -94,8 +102,8 @@ def read_rendered(package: Package, texts: Mapping[tuple[str | int, ...], str]) 
 
     rendered = RenderedPackage(
         usage={key: texts.get(template.path, "") for key, template in package.usage.items()},
-        roles=read("roles", package.roles, _names, ()),
-        dependencies=read("dependencies", package.dependencies, _names, ()),
+        roles=read("roles", package.roles, names, ()),
+        dependencies=read("dependencies", package.dependencies, names, ()),
         description=texts.get(package.description.path, ""),
         modules=tuple(module(item) for item in package.modules),
     )
@@ -116,8 +124,8 @@ def _printing_header(package: Package) -> KcdError:
 
 
 def _unknown_modules(package: Package, rendered: RenderedPackage) -> list[KcdError]:
-    known = [module.name for module in package.modules]
-    return [
+    known = dict.fromkeys(module.name for module in package.modules)
+    unknown = (
         KcdError(
             f"package {package.label}, module '{module.name}' depends on '{name}', which is not one of its modules",
             code="unknown-module",
@@ -127,11 +135,12 @@ def _unknown_modules(package: Package, rendered: RenderedPackage) -> list[KcdErr
         for module, source in zip(rendered.modules, package.modules, strict=True)
         for name in module.depends_on
         if name not in known
-    ]
+    )
+    return list(islice(unknown, MOST))
 
 
-def _map(text: str, what: str) -> Mapping[str, Any]:
-    return strip_empty(parse_map(text, what))
+def _map(text: str, what: str, budget: Budget | None) -> Mapping[str, Any]:
+    return strip_empty(parse_map(text, what, budget))
 
 
 def _trimmed(text: str, _what: str) -> str:
@@ -159,9 +168,9 @@ def _boolean(text: str, what: str) -> bool:
     return trimmed in _TRUE
 
 
-def _names(text: str, what: str) -> tuple[str, ...]:
+def _names(text: str, what: str, budget: Budget | None) -> tuple[str, ...]:
     """A list of names; as in any typed field, a number or boolean in it becomes its text, and a null the empty one."""
-    value = parse_rendered(text, what, exact_integers=True)
+    value = parse_rendered(text, what, exact_integers=True, budget=budget)
     if value is None:
         return ()
     if not isinstance(value, list):

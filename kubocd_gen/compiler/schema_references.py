@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote, urldefrag, urljoin
 
+from kubocd_gen.budget import Meter
+
 Schema = dict[str, Any]
 
 
@@ -15,12 +17,13 @@ def identifier(raw: Mapping[str, Any]) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def find_anchors(root: Mapping[str, Any]) -> dict[str, Any]:
+def find_anchors(root: Mapping[str, Any], spend: Meter) -> dict[str, Any]:
     """Every schema that can be referred to as a whole: the root as "", and those with a name of their own, by URI."""
     anchors: dict[str, Any] = {"": root}
     stack: list[tuple[Any, str]] = [(root, "")]
     while stack:
         node, base = stack.pop()
+        spend(1 + len(base) // 64)
         if isinstance(node, list):
             stack.extend((item, base) for item in node)
         elif isinstance(node, dict):
@@ -57,7 +60,7 @@ def target(absolute: str, anchors: Mapping[str, Any]) -> tuple[Any, str] | None:
     return node, document
 
 
-def endless(references: Mapping[str, Schema]) -> str | None:
+def endless(references: Mapping[str, Schema], spend: Meter) -> str | None:
     """A reference that comes back to itself on one and the same value, so that validation would never end."""
     done: set[str] = set()
     for start in references:
@@ -73,15 +76,16 @@ def endless(references: Mapping[str, Schema]) -> str | None:
             elif absolute not in done:
                 trail.add(absolute)
                 stack.append((absolute, True))
-                stack.extend((reference, False) for reference in _same_value(references[absolute]))
+                stack.extend((reference, False) for reference in _same_value(references[absolute], spend))
     return None
 
 
-def _same_value(schema: Schema) -> Iterator[str]:
+def _same_value(schema: Schema, spend: Meter) -> Iterator[str]:
     """The references that a schema applies to the very value it is applied to."""
     stack = [schema]
     while stack:
         node = stack.pop()
+        spend()
         if "$ref" in node:
             yield node["$ref"]
         for keyword in ("allOf", "anyOf", "oneOf"):

@@ -28,7 +28,7 @@ from kubocd_gen.compiler.wording import (
     type_mismatch,
     type_name,
 )
-from kubocd_gen.diagnostics import nearest
+from kubocd_gen.diagnostics import MOST, nearest
 
 Schema = Mapping[str, Any]
 UnknownFields = Literal["error", "prune"]
@@ -50,6 +50,19 @@ class Violation:
     hint: str | None = None
 
 
+class Enough(Exception):
+    """So many violations were found that no one reads more."""
+
+
+class Violations(list[Violation]):
+    """What was found so far. One who adds more than MOST is stopped by Enough."""
+
+    def append(self, violation: Violation) -> None:
+        if len(self) >= MOST:
+            raise Enough
+        super().append(violation)
+
+
 def admit(value: Any, schema: Schema, *, unknown_fields: UnknownFields = "error") -> tuple[Any, list[Violation]]:
     """The value as the API server would store it, and everything for which the API server would refuse it.
 
@@ -59,10 +72,13 @@ def admit(value: Any, schema: Schema, *, unknown_fields: UnknownFields = "error"
     dropped in silence, as without strict validation; with "error" it is a violation and kept.
 
     Violations come in the order of the document. Codes: `unknown-field`, `invalid-type`, `missing-field`,
-    `invalid-value`.
+    `invalid-value`. No more than MOST are looked for.
     """
-    found: list[Violation] = []
-    return _admitted(value, schema, (), unknown_fields, found), found
+    found = Violations()
+    try:
+        return _admitted(value, schema, (), unknown_fields, found), found
+    except Enough:
+        return value, found
 
 
 def canonical_fields(value: Any, schema: Schema) -> Any:

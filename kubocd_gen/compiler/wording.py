@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import heapq
 import json
 from collections.abc import Hashable, Iterable, Sequence
+from itertools import islice
 from typing import Any
 
 from kubocd_gen.diagnostics import nearest, printable
@@ -22,6 +24,7 @@ TYPE_WORDS = {
 }
 _SHOWN = 60  # characters of a value that a message quotes
 _LISTED = 8  # a longer list of known names helps nobody
+_COMPARED = 200  # of more names none are compared: the time grows with the number
 _ALLOWED = 12  # allowed values that a message lists
 HINTED = 20  # problems of one value that get a nearest name, which is slow to find; more only a hostile file has
 
@@ -44,7 +47,7 @@ def quoted(value: Any) -> str:
     if isinstance(value, str):
         return f"'{_shortened(value)}'"
     try:
-        return _shortened(json.dumps(value, ensure_ascii=False))
+        return _shortened("".join(islice(json.JSONEncoder(ensure_ascii=False).iterencode(value), _SHOWN)))
     except (TypeError, ValueError, RecursionError):  # deeper than the encoder goes, or not JSON at all
         return "…"
 
@@ -99,7 +102,7 @@ def not_among(allowed: Sequence[Any], value: Any) -> tuple[str, str | None]:
     """The predicate of a value that is none of the allowed ones, and the one that it looks most like."""
     hint = None
     if isinstance(value, str):
-        hint = nearest("did you mean '{}'?", value, [one for one in allowed if isinstance(one, str)])
+        hint = nearest("did you mean '{}'?", value, (one for one in allowed if isinstance(one, str)))
     words = [quoted(one) for one in allowed[:_ALLOWED]]
     if len(allowed) > _ALLOWED:
         words.append(f"{len(allowed) - _ALLOWED} others")
@@ -141,13 +144,16 @@ def known_names(what: str, names: Iterable[str], wanted: str = "") -> str | None
 
     Of more than a reader takes in, those that look most like `wanted`, and how many others there are.
     """
-    ordered = sorted(names)
-    if not ordered:
+    known = list(names)
+    if not known:
         return None
-    more = len(ordered) - _LISTED
+    more = len(known) - _LISTED
     if more <= 0:
-        return f"{what}: {', '.join(ordered)}"
-    shown = difflib.get_close_matches(wanted, ordered, n=_LISTED, cutoff=0.0) if wanted else ordered[:_LISTED]
+        return f"{what}: {', '.join(sorted(known))}"
+    shown = heapq.nsmallest(_LISTED, known)
+    if wanted and len(known) <= _COMPARED:
+        candidates = [name for name in sorted(known) if len(name) <= _SHOWN]
+        shown = difflib.get_close_matches(wanted[:_SHOWN], candidates, n=_LISTED, cutoff=0.0) or shown
     return f"{what}: {', '.join(sorted(shown))} and {more} more"
 
 

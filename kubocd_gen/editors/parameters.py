@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kubocd_gen.budget import Budget, BudgetExhausted
 from kubocd_gen.compiler.json_schema import NEVER, CompiledSchema
 from kubocd_gen.compiler.json_validation import TooMuchWork, errors_of
 from kubocd_gen.compiler.package_schema import PackageSchema
@@ -109,8 +110,9 @@ class _Writer:
     def is_missing(self, node: Mapping[str, Any], defaults: Any) -> bool:
         """Whether defaults alone are not enough."""
         try:
-            return bool(errors_of(CompiledSchema(dict(node), self.package.references), defaults))
-        except (RecursionError, TooMuchWork):
+            spend = Budget().meter("schema-steps")
+            return bool(errors_of(CompiledSchema(dict(node), self.package.references), defaults, spend))
+        except (RecursionError, TooMuchWork, BudgetExhausted):
             return False
 
     def written(self, node: Mapping[str, Any]) -> Any:

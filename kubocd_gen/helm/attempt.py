@@ -6,23 +6,26 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from kubocd_gen.budget import Budget, BudgetExhausted
 from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.helm.chart import Chart, Job, rendering_chart, renderings, yaml_chart
+from kubocd_gen.helm.chart import RENDERED_SIZE, TOO_LARGE, Chart, Job, rendering_chart, renderings, yaml_chart
 from kubocd_gen.helm.messages import ParseFailure, RenderFailure, parse_error, read_failure, render_error
 from kubocd_gen.helm.names import Names
-from kubocd_gen.helm.process import ADDRESS_SPACE, Run
-from kubocd_gen.helm.template import TemplateError, Unit
+from kubocd_gen.helm.process import Run
+from kubocd_gen.helm.rewrite import Rewritten
+from kubocd_gen.helm.template import Template, TemplateError, Unit
 
 Outcome: TypeAlias = str | TemplateError
 
-# A text of this size is no YAML for a HelmRelease: the API server refuses an object of 3 MiB.
-RENDERED_SIZE = 16 << 20
-# Where a batch ran into a limit, its pieces get this part of the time: the good ones need little of it, and the one
-# that is looked for takes it all, once for each division. Many pieces: a run of a good one is cheaper than a division.
-_PIECE_TIME = 1 / 6
+# Seconds of the processor, of which helm's start takes a tenth. A batch gets the first of these and something for each
+# rendering, twenty times what it takes. Where it ran into a limit, each of its pieces gets less: the good ones need
+# little of it, and the one that is looked for takes it all, once for each division. Many pieces: a run of a good one is
+# cheaper than a division. In the end each template is tried alone.
+_BATCH_TIME = 3.0
+_RENDERING_TIME = 0.002
+_PIECE_TIME = 1.0
 _PIECES = 64
-# Seconds for a rendering of a batch, a hundred times what it takes.
-_RENDERING_TIME = 0.01
+_ALONE = 4.0
 # So many Releases in which one text ran into a limit are enough to know it: the others of its package are not tried.
 PATIENCE = 4
 HELM_HINT = "'kcd-gen version' says which helm is in use; name another one with --helm (KCD_GEN_HELM)"
@@ -42,27 +45,29 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """Attempts batches of the renderings of `units`. It holds no state, so that threads may share it."""
+    """Attempts batches of the renderings of `units`. It holds no state, so that threads may share it.
 
-    run: Callable[[Chart, float], Run]
+    `run` takes a chart, the seconds that it may take, and whether it gets all the memory that there is for helm.
+    """
+
+    run: Callable[[Chart, float, bool], Run]
     units: Sequence[Unit]
     library: str
     names: Names
-    timeout: float
+    budget: Budget
 
-    def seconds(self, jobs: Sequence[Job]) -> float:
+    def seconds(self, jobs: Sequence[Job], base: float = _BATCH_TIME) -> float:
         """How long a batch may take. One that is too slow for that is divided, so that too little costs no outcome."""
-        renderings = sum(len(job.templates) for job in jobs)
-        return min(self.timeout, self.timeout * _PIECE_TIME + renderings * _RENDERING_TIME)
+        return base + sum(len(job.templates) for job in jobs) * _RENDERING_TIME
 
     def attempt(self, jobs: list[Job], timeout: float) -> Attempt:
-        """Run helm on `jobs` for at most `timeout` seconds."""
+        """Run helm on `jobs` for at most `timeout` seconds. Raises BudgetExhausted."""
         chart = rendering_chart(jobs, self.library, self.names)
-        run = self.run(chart, timeout)
+        run = self.run(chart, timeout, False)
         if run.stopped is None and run.returncode == 0:
             texts = renderings(run.stdout)
             if len(texts) == len(chart.lines):
-                return Attempt(dict(zip(chart.lines.values(), map(_sized, texts), strict=True)))
+                return Attempt(self._taken(chart, texts))
         failure = read_failure(run.stderr, self.names) if run.stopped is None else None
         if isinstance(failure, ParseFailure):
             attempt = self._without_unparsable(jobs, failure, timeout)
@@ -91,7 +96,7 @@ class Runner:
         unit, index = key
         at = next(number for number, job in enumerate(jobs) if job.unit == unit)
         rewritten = dict(jobs[at].templates)[index]
-        error = render_error(failure, rewritten, self.units[unit].templates[index])
+        error = _failed(failure, rewritten, self.units[unit].templates[index])
         remaining = jobs[at].without([index])
         rest = [remaining, *jobs[at + 1 :]] if remaining.templates else jobs[at + 1 :]
         return Attempt({key: error}, good=jobs[:at], rest=[(rest, timeout)])
@@ -100,64 +105,88 @@ class Runner:
         """After a run that ended without naming a template."""
         if run.stopped is None and not run.out_of_memory:
             self._check_helm()
-        piece_timeout = min(timeout, self.timeout * _PIECE_TIME)
         if len(jobs) > 1:
             size = -(-len(jobs) // _PIECES)
             pieces = [jobs[start : start + size] for start in range(0, len(jobs), size)]
-            return Attempt(rest=[(piece, piece_timeout) for piece in pieces])
-        job = jobs[0]
-        if len(job.templates) == 1:
-            index, rewritten = job.templates[0]
-            return Attempt({(job.unit, index): _limit_error(run, timeout)}, stopped=[rewritten.path])
-        return self._one_by_one(job, piece_timeout)
+            return Attempt(rest=[(piece, min(timeout, self.seconds(piece, _PIECE_TIME))) for piece in pieces])
+        return self._one_by_one(jobs[0])
 
-    def _one_by_one(self, job: Job, timeout: float) -> Attempt:
-        """A Release's templates, each behind the good ones before it, because those may have changed its model."""
+    def _one_by_one(self, job: Job) -> Attempt:
+        """A Release's templates, each behind the good ones before it, because those may have changed its model.
+
+        One that runs into a limit has all memory, and its share of what time is left.
+        """
         found = Attempt()
         good: list[int] = []
-        for index, rewritten in job.templates:
+        for number, (index, rewritten) in enumerate(job.templates):
             others = [other for other, _ in job.templates if other not in good and other != index]
-            prefix = job.without(others)
-            chart = rendering_chart([prefix], self.library, self.names)
-            run = self.run(chart, timeout)
+            chart = rendering_chart([job.without(others)], self.library, self.names)
+            share = self.budget.left("helm-time") / (len(job.templates) - number + 1)
+            seconds = max(_PIECE_TIME, min(_ALONE, share))
+            try:
+                run = self.run(chart, seconds, False)
+                if run.stopped is None and run.out_of_memory:
+                    run = self.run(chart, seconds, True)
+            except BudgetExhausted:
+                found.outcomes.update({(job.unit, left): exhausted(self.budget) for left, _ in job.templates[number:]})
+                return found
             texts = renderings(run.stdout) if run.stopped is None and run.returncode == 0 else []
             if len(texts) == len(chart.lines):
                 good.append(index)
-                found.outcomes.update(zip(chart.lines.values(), map(_sized, texts), strict=True))
+                found.outcomes.update(self._taken(chart, texts[-1:]))
                 continue
             failure = read_failure(run.stderr, self.names) if run.stopped is None else None
             if isinstance(failure, RenderFailure):
-                found.outcomes[job.unit, index] = render_error(
-                    failure, rewritten, self.units[job.unit].templates[index]
-                )
+                template = self.units[job.unit].templates[index]
+                found.outcomes[job.unit, index] = _failed(failure, rewritten, template)
+            elif isinstance(failure, ParseFailure):
+                template = self.units[job.unit].templates[index]
+                found.outcomes[job.unit, index] = parse_error(failure, rewritten, template)
             else:
-                found.outcomes[job.unit, index] = _limit_error(run, timeout)
+                found.outcomes[job.unit, index] = _limit_error(run, seconds)
                 found.stopped.append(rewritten.path)
         return found
 
+    def _taken(self, chart: Chart, texts: Sequence[str]) -> dict[tuple[int, int], Outcome]:
+        """The outcomes of a chart's last lines, which are spent from the budget."""
+        self.budget.spend("rendered", sum(map(len, texts)))
+        keys = list(chart.lines.values())[len(chart.lines) - len(texts) :]
+        return dict(zip(keys, texts, strict=True))
+
     def _check_helm(self) -> None:
-        run = self.run(yaml_chart([0]), self.timeout)
+        run = self.run(yaml_chart([0]), _ALONE, False)
         if run.returncode != 0 or renderings(run.stdout) != ["0"]:
             raise KcdError(f"helm does not work: {run.summary}", code="helm-failed", hint=HELM_HINT)
 
 
-def _sized(text: str) -> Outcome:
-    return text if len(text) <= RENDERED_SIZE else _too_large(f"more than {RENDERED_SIZE >> 20} MiB")
+def _failed(failure: RenderFailure, rewritten: Rewritten, template: Template) -> TemplateError:
+    if TOO_LARGE in failure.detail:
+        return _too_large(f"more than {RENDERED_SIZE >> 20} MiB")
+    return render_error(failure, rewritten, template)
 
 
-def _limit_error(run: Run, timeout: float) -> TemplateError:
+def _limit_error(run: Run, seconds: float) -> TemplateError:
     if run.stopped == "timeout":
         return TemplateError(
-            f"rendering was stopped after {timeout:g} seconds",
+            f"rendering was stopped after {seconds:.3g} seconds",
             hint="a range over a very large number, or templates that call each other?",
             code="template-timeout",
         )
     if run.stopped == "output":
         return _too_large(f"more than {RENDERED_SIZE >> 20} MiB")
     if run.out_of_memory:
-        return _too_large(f"more than helm can hold in {ADDRESS_SPACE >> 30} GiB")
+        return _too_large("more than helm can hold in memory", " or a map that was set into itself")
     hint = "a map that was set into itself?" if "stack" in run.summary else None
     return TemplateError(f"helm crashed while rendering it: {run.summary}", hint=hint)
+
+
+def exhausted(budget: Budget) -> TemplateError:
+    """For a template that was not rendered because the run has used up a limit."""
+    try:
+        budget.check()
+    except BudgetExhausted as error:
+        return TemplateError(error.message, hint=error.hint, code=error.code)
+    raise AssertionError("the budget is used up")
 
 
 def untried_error() -> TemplateError:
@@ -167,5 +196,6 @@ def untried_error() -> TemplateError:
     )
 
 
-def _too_large(what: str) -> TemplateError:
-    return TemplateError(f"it renders {what}", hint="a range over a very large number?", code="template-too-large")
+def _too_large(what: str, cause: str = "") -> TemplateError:
+    hint = f"a range over a very large number{cause}?"
+    return TemplateError(f"it renders {what}", hint=hint, code="template-too-large")

@@ -10,6 +10,7 @@ import sysconfig
 from pathlib import Path
 
 from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.processes import running
 
 _INSTALL = (
     "install Helm 3.14 or later (https://helm.sh/docs/intro/install) and put it on the PATH, or name it in KCD_GEN_HELM"
@@ -41,14 +42,15 @@ def find_helm(explicit: str | None = None) -> Path:
 def helm_version(helm: Path) -> str:
     """What `helm version` says, without its `v`: `3.17.3`. Raises KcdError `helm-missing` where it says nothing."""
     try:
-        said = subprocess.run(
-            [str(helm), "version", "--template", "{{.Version}}"], capture_output=True, text=True, timeout=30, check=True
-        )
+        with running([str(helm), "version", "--template", "{{.Version}}"]) as process:
+            said, complaints = (data.decode("utf-8", "replace") for data in process.communicate(timeout=30))
+        if process.returncode:
+            raise subprocess.CalledProcessError(process.returncode, "helm", stderr=complaints)
     except (OSError, subprocess.SubprocessError) as error:
         raise KcdError(
             f"'{helm}' did not tell its version: {_why(error)}", code="helm-missing", hint=_INSTALL
         ) from error
-    return said.stdout.strip().removeprefix("v")
+    return said.strip().removeprefix("v")
 
 
 def _why(error: OSError | subprocess.SubprocessError) -> str:

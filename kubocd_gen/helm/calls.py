@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
-from kubocd_gen.helm.lexer import Action, Kind, Token, actions
+from kubocd_gen.helm.lexer import Action, Kind, Token, TooManyTokens, actions
 
 # Functions that answer a whole number, which `range` takes from Go 1.24 on. Sprig's `ceil`, `floor` and `round` do not.
 _WHOLE = "add add1 atoi biggest div int int64 len max min mod mul randInt sub toDecimal"
@@ -81,8 +82,9 @@ class _Places:
 def _actions(template: str) -> Iterator[tuple[Action, list[Token]]]:
     """The actions, each with its tokens but white space."""
     if "{{" in template:
-        for action in actions(template):
-            yield action, [token for token in action.tokens if token.kind is not Kind.SPACE]
+        with suppress(TooManyTokens):  # which is an error of its own, once it is to be rendered
+            for action in actions(template):
+                yield action, [token for token in action.tokens if token.kind is not Kind.SPACE]
 
 
 def _argument(tokens: Sequence[Token], index: int) -> str | None:

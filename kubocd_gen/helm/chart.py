@@ -19,6 +19,10 @@ from kubocd_gen.helm.rewrite import Rewritten
 
 # helm refuses a chart file over 5 MiB; longer data is cut, and put together again by the document.
 FILE_SIZE = 4 << 20
+# A text of this size is no YAML for a HelmRelease: the API server refuses an object of 3 MiB.
+RENDERED_SIZE = 4 << 20
+TOO_LARGE = "kcd-rendered-too-much"
+_SIZED = f'{{{{ if gt (len $t) {RENDERED_SIZE} }}}}{{{{ fail "{TOO_LARGE}" }}}}{{{{ end }}}}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,11 @@ class Chart:
 
     files: dict[str, str] = field(default_factory=dict)
     lines: dict[int, tuple[int, int]] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """How much helm has to read, in characters."""
+        return sum(map(len, self.files.values()))
 
     def write(self, folder: Path) -> None:
         for name, content in self.files.items():
@@ -84,7 +93,7 @@ def rendering_chart(jobs: Sequence[Job], library: str, names: Names) -> Chart:
             document.append('{{ $_ := set $model "ImageRedirector" (semver "0.0.0") }}')
         for key, template in job.templates:
             chart.files[template.path.removeprefix(f"{CHART}/")] = template.text
-            document.append(f'# {{{{ include "{template.path}" $model | b64enc }}}}')
+            document.append(f'{{{{ $t := include "{template.path}" $model }}}}{_SIZED}# {{{{ $t | b64enc }}}}')
             chart.lines[len(document)] = (job.unit, key)
     chart.files[names.document] = "\n".join(document)
     return chart

@@ -6,12 +6,19 @@ from collections.abc import Callable, Sequence
 
 from kubocd_gen.diagnostics import KcdError
 from kubocd_gen.helm.chart import FILE_SIZE, Chart, parsing_chart
+from kubocd_gen.helm.lexer import MOST_TOKENS, TooManyTokens
 from kubocd_gen.helm.messages import ParseFailure, parse_error, read_failure, unsupported_calls
 from kubocd_gen.helm.names import Names
 from kubocd_gen.helm.process import Run
 from kubocd_gen.helm.refusals import refusals
 from kubocd_gen.helm.rewrite import Rewritten, rewrite
 from kubocd_gen.helm.template import Template, TemplateError
+
+
+def too_many_tokens() -> TemplateError:
+    """For a template that is too long to be looked at."""
+    hint = "print long texts from the chart, or from a file in it"
+    return TemplateError(f"the template has more than {MOST_TOKENS} tokens", hint=hint, code="template-too-large")
 
 
 def check_templates(
@@ -28,7 +35,10 @@ def check_templates(
             message = f"the template is larger than {FILE_SIZE >> 20} MiB"
             found[index].append(TemplateError(message, code="template-too-large"))
         elif "{{" in template.source:
-            waiting[index] = rewrite(template.source, names)
+            try:
+                waiting[index] = rewrite(template.source, names)
+            except TooManyTokens:
+                found[index].append(too_many_tokens())
     unreadable = [index for index, rewritten in waiting.items() if not rewritten.readable]
     errors = refusals(run, [(waiting.pop(index), templates[index]) for index in unreadable])
     for index, error in zip(unreadable, errors, strict=True):

@@ -8,25 +8,30 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from kubocd_gen.budget import Budget, BudgetExhausted
 from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.helm.attempt import HELM_HINT, PATIENCE, Attempt, Outcome, Runner, untried_error
+from kubocd_gen.helm.attempt import HELM_HINT, PATIENCE, Attempt, Outcome, Runner, exhausted, untried_error
 from kubocd_gen.helm.chart import FILE_SIZE, Chart, Job, renderings, yaml_chart
-from kubocd_gen.helm.checking import check_templates
+from kubocd_gen.helm.checking import check_templates, too_many_tokens
 from kubocd_gen.helm.functions import library
+from kubocd_gen.helm.lexer import TooManyTokens
 from kubocd_gen.helm.names import Names
-from kubocd_gen.helm.process import Run, run_helm
+from kubocd_gen.helm.pool import HelmPool
+from kubocd_gen.helm.process import Run
 from kubocd_gen.helm.refusals import refusals
 from kubocd_gen.helm.rewrite import Rewritten, rewrite
 from kubocd_gen.helm.template import Functions, Template, TemplateError, Unit
+from kubocd_gen.processes import scratch
 
 # Below this many renderings, a second process costs more than it saves.
 _WORTH_A_PROCESS = 400
-# JSON takes up to thirty times its size in helm's memory, which is limited: twice as much still fits.
-_BATCH_DATA = 16 << 20
+# JSON takes up to thirty times its size in helm's memory, which all processes share.
+_BATCH_DATA = 4 << 20
+_SECONDS = 30.0  # of the processor, for printing or parsing all that there is
 # A text that no reader of YAML takes for anything else, short enough for a line, so that Go prints it as it is.
 _WORD = re.compile(r"(?!(?:y|n|yes|no|on|off|true|false|null|nan|inf)$)[A-Za-z][A-Za-z0-9_-]{0,40}", re.IGNORECASE)
 
@@ -34,25 +39,30 @@ _WORD = re.compile(r"(?!(?:y|n|yes|no|on|off|true|false|null|nan|inf)$)[A-Za-z][
 class Helm:
     """The helm binary as a template engine that answers what KuboCD's would.
 
-    `jobs` is how many helm processes may run at once; what they render does not depend on it. `timeout` is in seconds,
-    for one process; a template by itself gets a sixth of it. Scratch charts are removed, unless `debug_dir` is given:
-    then they are made there and stay.
+    `jobs` is how many helm processes may run at once, where there is memory for them; what they render does not depend
+    on it. All spend from `budget`. Scratch charts are removed, unless `debug_dir` is given: then they are made there
+    and stay.
     """
 
-    def __init__(self, binary: Path, *, jobs: int = 2, timeout: float = 60.0, debug_dir: Path | None = None) -> None:
-        self.binary = binary.absolute()  # helm runs in a scratch folder
-        self._jobs = max(1, jobs)
-        self._timeout = timeout
+    def __init__(
+        self, binary: Path, *, jobs: int = 2, budget: Budget | None = None, debug_dir: Path | None = None
+    ) -> None:
+        self.pool = HelmPool(binary, jobs=jobs, budget=budget)
         self._debug_dir = debug_dir
         self._names = Names()
         self._rewritten: dict[str, Rewritten] = {}
+
+    @property
+    def binary(self) -> Path:
+        return self.pool.binary
 
     def render(self, units: Sequence[Unit], functions: Functions) -> list[list[Outcome]]:
         """The rendered text of each Unit's templates, or why there is none, in order. `<no value>` is removed from the
         texts.
 
         A template that fails is left out, with whatever it had changed in the model, and the others are rendered as if
-        it were not there. Raises KcdError `helm-failed` when helm itself does not work; never for a template's fault.
+        it were not there; so are those for which the budget does not last. Raises KcdError `helm-failed` when helm
+        itself does not work; never for a template's fault.
         """
         outcomes: dict[tuple[int, int], Outcome] = {}
         jobs: list[Job] = []
@@ -68,10 +78,16 @@ class Helm:
                     outcomes[number, index] = TemplateError(
                         f"the template is larger than {FILE_SIZE >> 20} MiB", code="template-too-large"
                     )
-                elif (rewritten := self._rewrite(source)).readable:
-                    pending.append((index, rewritten))
                 else:
-                    unreadable[number, index] = rewritten, template
+                    try:
+                        rewritten = self._rewrite(source)
+                    except TooManyTokens:
+                        outcomes[number, index] = too_many_tokens()
+                        continue
+                    if rewritten.readable:
+                        pending.append((index, rewritten))
+                    else:
+                        unreadable[number, index] = rewritten, template
             if not pending:
                 continue
             if id(unit.context) not in contexts:
@@ -79,9 +95,9 @@ class Helm:
             model = json.dumps({**unit.model, "Context": None}, allow_nan=False)
             jobs.append(Job(number, contexts[id(unit.context)], model, unit.image_redirector, tuple(pending)))
         if jobs:
-            runner = Runner(self._run, units, library(functions, self._names), self._names, self._timeout)
+            runner = Runner(self._run, units, library(functions, self._names), self._names, self.pool.budget)
             outcomes.update(self._settle(runner, jobs))
-        errors = refusals(lambda chart: self._run(chart, self._timeout), list(unreadable.values()))
+        errors = refusals(lambda chart: self._run(chart, _SECONDS), list(unreadable.values()))
         outcomes.update(zip(unreadable, errors, strict=True))
         return [
             [_strip(outcomes[number, index]) for index in range(len(unit.templates))]
@@ -94,7 +110,7 @@ class Helm:
         others = [value for value, text in zip(values, printed, strict=True) if text is None]
         texts: Iterator[str] = iter(())
         if others:
-            run = self._run(yaml_chart(others), self._timeout)
+            run = self._run(yaml_chart(others), _SECONDS)
             found = renderings(run.stdout) if run.returncode == 0 and run.stopped is None else []
             if len(found) != len(others):
                 raise KcdError(f"helm could not print YAML: {run.summary}", code="helm-failed", hint=HELM_HINT)
@@ -106,17 +122,19 @@ class Helm:
 
         Raises KcdError `helm-failed` when helm itself does not work.
         """
-        return check_templates(lambda chart: self._run(chart, self._timeout), templates, self._names)
+        return check_templates(lambda chart: self._run(chart, _SECONDS), templates, self._names)
 
     def prepare(self, templates: Iterable[Template]) -> None:
         """Do what `render` does with a template before it runs helm, ahead of time: while another run is waited for."""
         for template in templates:
             if "{{" in template.source:
-                self._rewrite(template.source)
+                with suppress(TooManyTokens, BudgetExhausted):
+                    self._rewrite(template.source)
 
     def _rewrite(self, source: str) -> Rewritten:
         # Two phases of a compile render the same texts, and Releases of one package share theirs.
         if source not in self._rewritten:
+            self.pool.budget.check()
             self._rewritten[source] = rewrite(source, self._names)
         return self._rewritten[source]
 
@@ -128,30 +146,37 @@ class Helm:
         at the end or for a process that has nothing else to do.
         """
         outcomes: dict[tuple[int, int], Outcome] = {}
-        queue = [(batch, runner.seconds(batch)) for batch in _batches(jobs, self._jobs)]
+        queue = [(batch, runner.seconds(batch)) for batch in _batches(jobs, self.pool.jobs)]
         good: list[Job] = []
         stopped: Counter[str] = Counter()
-        running: set[Future[Attempt]] = set()
-        with ThreadPoolExecutor(self._jobs) as pool:
+        running: dict[Future[Attempt], list[Job]] = {}
+        with ThreadPoolExecutor(self.pool.jobs) as pool:
             while queue or good or running:
                 if not queue and good:
                     queue, good = [(good, runner.seconds(good))], []
-                while queue and len(running) < self._jobs:
+                while queue and len(running) < self.pool.jobs:
                     batch, seconds = queue.pop()
                     batch = _without_hopeless(batch, stopped, outcomes)
-                    if batch:
-                        running.add(pool.submit(runner.attempt, batch, seconds))
+                    if batch and self.pool.budget.exhausted:
+                        outcomes.update(_untried(batch, self.pool.budget))
+                    elif batch:
+                        running[pool.submit(runner.attempt, batch, seconds)] = batch
                 if not running:
                     continue
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                for attempt in (future.result() for future in done):
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    batch = running.pop(future)
+                    try:
+                        attempt = future.result()
+                    except BudgetExhausted:
+                        outcomes.update(_untried(batch, self.pool.budget))
+                        continue
                     outcomes.update(attempt.outcomes)
                     good.extend(attempt.good)
                     queue.extend(attempt.rest)
                     stopped.update(attempt.stopped)
         return outcomes
 
-    def _run(self, chart: Chart, timeout: float) -> Run:
+    def _run(self, chart: Chart, timeout: float, whole: bool = False) -> Run:
         with self._scratch() as folder:
             home = folder / "home"
             try:
@@ -164,7 +189,8 @@ class Helm:
                     hint="make room there, or name another folder for temporary files in TMPDIR",
                 ) from error
             try:
-                return run_helm(self.binary, ["template", "kcd", str(folder / "chart")], home, timeout)
+                arguments = ["template", "kcd", str(folder / "chart")]
+                return self.pool.run(arguments, home, timeout, size=chart.size, whole=whole)
             except OSError as error:
                 raise KcdError(
                     f"{self.binary} could not be started: {error.strerror}", code="helm-failed", hint=HELM_HINT
@@ -176,8 +202,12 @@ class Helm:
             self._debug_dir.mkdir(parents=True, exist_ok=True)
             yield Path(tempfile.mkdtemp(prefix="helm-", dir=self._debug_dir)).absolute()
         else:
-            with tempfile.TemporaryDirectory(prefix="kcd-gen-helm-") as folder:
-                yield Path(folder).absolute()
+            with scratch("kcd-gen-helm-") as folder:
+                yield folder
+
+
+def _untried(batch: Sequence[Job], budget: Budget) -> dict[tuple[int, int], Outcome]:
+    return {(job.unit, index): exhausted(budget) for job in batch for index, _ in job.templates}
 
 
 def _words_as_yaml(value: Any) -> str | None:

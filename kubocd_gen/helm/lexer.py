@@ -107,9 +107,17 @@ _COMMENT = re.compile(r"(?:-[ \t\r\n])?/\*")
 _RIGHT = re.compile(r"[ \t\r\n]-\}\}|\}\}")
 
 
+MOST_TOKENS = 100_000
+"""Of a template. The longest that are known have some thousands."""
+
+
+class TooManyTokens(Exception):
+    """A template has more than MOST_TOKENS: what is made of them would fill memory."""
+
+
 def actions(text: str) -> Iterator[Action]:
-    """The actions of a template, in order, up to where Go's lexer would refuse the text."""
-    position = 0
+    """The actions of a template, in order, up to where Go's lexer would refuse the text. Raises TooManyTokens."""
+    position = tokens = 0
     while (opening := text.find("{{", position)) >= 0:
         position = opening + 2
         if comment := _COMMENT.match(text, position):
@@ -123,6 +131,9 @@ def actions(text: str) -> Iterator[Action]:
         if text[position : position + 1] == "-" and text[position + 1 : position + 2] in tuple(" \t\r\n"):
             position += 1  # the space after the trim marker is one more space inside
         action = _action(text, opening, position)
+        tokens += len(action.tokens) + 1
+        if tokens > MOST_TOKENS:
+            raise TooManyTokens
         yield action
         if action.broken:
             return
@@ -164,4 +175,6 @@ def _action(text: str, start: int, position: int) -> Action:
             if depth < 0:
                 return Action(tuple(tokens), start, position, trims=False, broken=True)
         tokens.append(Token(kind, position, end, word))
+        if len(tokens) > MOST_TOKENS:
+            raise TooManyTokens
         position = end

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.helm.process import run_helm
+from kubocd_gen.helm.chart import RENDERED_SIZE
+from kubocd_gen.helm.pool import HelmPool
 from kubocd_gen.output.yaml_emitter import emit_documents
+from kubocd_gen.processes import scratch
 
-_SECONDS = 60.0
+_SECONDS = 10.0  # of the processor; the largest charts take one
+_PRINTED = 4 * RENDERED_SIZE  # Kubernetes keeps a Helm release in a Secret, which takes 1 MiB, packed
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +27,10 @@ class Installation:
     crds: bool
 
 
-def template(binary: Path, installation: Installation) -> str:
-    """The manifests, as one YAML text. Raises KcdError `chart-failed` with what helm says."""
-    with tempfile.TemporaryDirectory(prefix="kcd-gen-chart-") as folder:
-        chart, values, home = (Path(folder).absolute() / name for name in ("chart.tgz", "values.yaml", "home"))
+def template(pool: HelmPool, installation: Installation) -> str:
+    """The manifests, as one YAML text. Raises KcdError `chart-failed` with what helm says, and BudgetExhausted."""
+    with scratch("kcd-gen-chart-") as folder:
+        chart, values, home = (folder / name for name in ("chart.tgz", "values.yaml", "home"))
         chart.write_bytes(installation.archive)
         values.write_text(emit_documents([installation.values]), encoding="utf-8")
         home.mkdir()
@@ -44,10 +45,15 @@ def template(binary: Path, installation: Installation) -> str:
             *(["--include-crds"] if installation.crds else []),
         ]
         try:
-            run = run_helm(binary, arguments, home, _SECONDS)
+            run = pool.run(arguments, home, _SECONDS)
+            if run.stopped is None and run.out_of_memory:
+                run = pool.run(arguments, home, _SECONDS, whole=True)
         except OSError as error:
-            raise KcdError(f"{binary} could not be started: {error.strerror}", code="helm-failed") from error
+            raise KcdError(f"{pool.binary} could not be started: {error.strerror}", code="helm-failed") from error
     if run.stopped is not None or run.returncode != 0:
         said = run.summary.replace(f"{folder}/", "")
         raise KcdError(f"helm can't render the chart: {said[:500]}", code="chart-failed")
+    pool.budget.spend("rendered", len(run.stdout))
+    if len(run.stdout) > _PRINTED:
+        raise KcdError(f"the chart renders to more than {_PRINTED >> 20} MiB", code="chart-failed")
     return run.stdout.decode("utf-8", "replace")

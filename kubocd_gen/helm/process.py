@@ -1,24 +1,32 @@
-"""One run of helm: a clean environment, limits on time, memory and output, and nothing of the user's in reach."""
+"""One run of helm: a clean environment, limits on time, memory and output, and nothing of the user's in reach.
+
+Time is that of the processor, where the system says how much a program has had: on a busy machine an honest run takes
+long and a template without end takes as much as anywhere. What all runs take together is spent from the budget.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import selectors
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from kubocd_gen.processes import limit, running
 
-# helm starts in 1 GiB of addresses, and renders a batch with 32 MiB of JSON in 3. A template that prints for ever gets
-# here in seconds, before it troubles the machine.
-ADDRESS_SPACE = 3 << 30
-# A thousand Releases print 20 MB. What is beyond is a template out of hand, and would be held in memory here.
-OUTPUT = 192 << 20
-_MESSAGES = 1 << 20  # stderr: enough for a Go crash's stack
+# A thousand Releases print 20 MB, in two batches. What is beyond is a template out of hand, and held in memory here.
+OUTPUT = 48 << 20
+_MESSAGES = 64 << 10  # stderr: enough for the beginning of a Go crash's stack, and for what a template says with `fail`
+_SPACES = re.compile(r"(\s{20})\s+")
+_LOOK = 0.05  # seconds between two looks at the time that helm has taken
+_WAIT = 4.0  # times the time that helm may take, and _STUCK seconds: so long it is waited for on a busy machine
+_STUCK = 20.0
+_TICKS = os.sysconf("SC_CLK_TCK")
+_SAYS_TIME = Path("/proc/self/stat").exists()
 
 Stop = Literal["timeout", "output"]
 
@@ -55,28 +63,36 @@ def run_helm(
     arguments: Sequence[str],
     home: Path,
     timeout: float,
+    *,
+    memory: int = 1 << 30,
+    spend: Callable[[float], None] | None = None,
     variables: Mapping[str, str] | None = None,
 ) -> Run:
-    """Run helm in `home`, an existing scratch folder that it takes for the user's. `timeout` is in seconds.
+    """Run helm in `home`, an existing scratch folder that it takes for the user's.
 
-    `variables` are set over its environment, which has nothing of the user's. Raises OSError where it can't be started.
+    `memory` is in bytes. `timeout` is in seconds of the processor, and `spend` is called with those that it takes,
+    while it does; without it `timeout` is by the clock: a helm that waits for a server takes none. `variables` are set
+    over its environment, which has nothing of the user's. Raises OSError where it can't be started, and what `spend`
+    raises.
     """
-    with running([str(binary), *arguments], {**_environment(home), **(variables or {})}, folder=home) as process:
-        limit(process, "RLIMIT_AS", ADDRESS_SPACE)
-        stdout, stderr, stopped = _read(process, time.monotonic() + timeout)
-    return Run(process.returncode, stdout, stderr.decode("utf-8", "replace"), stopped)
+    environment = {**_environment(home, memory), **(variables or {})}
+    with running([str(binary), *arguments], environment, folder=home) as process:
+        limit(process, "RLIMIT_DATA", memory)
+        stdout, stderr, stopped = _read(process, timeout, spend)
+    said = _SPACES.sub(r"\1", stderr.decode("utf-8", "replace"))
+    return Run(process.returncode, stdout, said, stopped)
 
 
-def _environment(home: Path) -> dict[str, str]:
+def _environment(home: Path, memory: int) -> dict[str, str]:
     folder = str(home)
     return {
         "HOME": folder,
         "TMPDIR": folder,
         "TZ": "UTC",
-        # A run lives for a moment: Go's collector, by default busy from 4 MiB on, takes a fifth of it. Under the limit
-        # of the address space it works as always.
+        # A run lives for a moment: Go's collector, by default busy from 4 MiB on, takes a fifth of it. Near the limit
+        # of memory it works as always.
         "GOGC": "400",
-        "GOMEMLIMIT": "1GiB",
+        "GOMEMLIMIT": str(memory * 3 // 4),
         "HELM_CACHE_HOME": f"{folder}/cache",
         "HELM_CONFIG_HOME": f"{folder}/config",
         "HELM_DATA_HOME": f"{folder}/data",
@@ -85,18 +101,22 @@ def _environment(home: Path) -> dict[str, str]:
     }
 
 
-def _read(process: subprocess.Popen[bytes], deadline: float) -> tuple[bytes, bytes, Stop | None]:
+def _read(
+    process: subprocess.Popen[bytes], timeout: float, spend: Callable[[float], None] | None
+) -> tuple[bytes, bytes, Stop | None]:
     out, err = process.stdout, process.stderr
     if out is None or err is None:
         raise AssertionError("both are pipes")
     taken = {out.fileno(): bytearray(), err.fileno(): bytearray()}
+    clock = _Clock(process.pid, spend)
+    deadline = time.monotonic() + (timeout * _WAIT + _STUCK if spend else timeout)
     stopped: Stop | None = None
     with selectors.DefaultSelector() as selector:
         for descriptor in taken:
             selector.register(descriptor, selectors.EVENT_READ)
         while selector.get_map() and stopped is None:
-            ready = selector.select(max(0.0, deadline - time.monotonic()))
-            if not ready:
+            ready = selector.select(_LOOK)
+            if clock.look() > timeout or time.monotonic() > deadline:
                 stopped = "timeout"
             for key, _ in ready:
                 data = os.read(key.fd, 1 << 16)
@@ -106,9 +126,39 @@ def _read(process: subprocess.Popen[bytes], deadline: float) -> tuple[bytes, byt
                     taken[key.fd] += data
             if len(taken[out.fileno()]) > OUTPUT:
                 stopped = "output"
+    clock.look(last=True)
     if stopped is None:
         try:
             process.wait(max(0.1, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             stopped = "timeout"
+    if stopped == "output":
+        taken[out.fileno()].clear()
     return bytes(taken[out.fileno()]), bytes(taken[err.fileno()]), stopped
+
+
+class _Clock:
+    """The seconds of the processor that a program has had; those since its start where the system does not say it."""
+
+    def __init__(self, process: int, spend: Callable[[float], None] | None) -> None:
+        self._path = f"/proc/{process}/stat"
+        self._spend = spend
+        self._started = time.monotonic()
+        self._looked = 0.0
+        self._taken = 0.0
+
+    def look(self, *, last: bool = False) -> float:
+        """The seconds so far, to some hundredths but for the `last` time. Those since the last look are spent."""
+        now = time.monotonic() - self._started
+        if now - self._looked < _LOOK / 2 and not last:
+            return self._taken
+        self._looked = now
+        try:
+            fields = Path(self._path).read_bytes().rpartition(b")")[2].split()
+            taken = (int(fields[11]) + int(fields[12])) / _TICKS
+        except (OSError, IndexError, ValueError):
+            taken = self._taken if _SAYS_TIME else now
+        spent, self._taken = self._taken, max(taken, self._taken)
+        if self._spend:
+            self._spend(self._taken - spent)
+        return self._taken

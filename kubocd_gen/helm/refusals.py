@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from kubocd_gen.budget import BudgetExhausted
 from kubocd_gen.diagnostics import KcdError
 from kubocd_gen.helm.chart import Chart, parsing_chart, renderings, yaml_chart
 from kubocd_gen.helm.lexer import actions
@@ -17,15 +18,18 @@ from kubocd_gen.helm.template import Template, TemplateError
 def refusals(run: Callable[[Chart], Run], texts: Sequence[tuple[Rewritten, Template]]) -> list[TemplateError]:
     """The error of each text, in order: what helm says of it where there is nothing else in the chart.
 
-    What helm does not refuse is an error all the same, because nobody knows what helm reads in it. Raises KcdError
-    `helm-failed` when helm itself does not work.
+    What helm does not refuse is an error all the same, because nobody knows what helm reads in it; so is what the
+    budget does not last for. Raises KcdError `helm-failed` when helm itself does not work.
     """
     runs: dict[str, Run] = {}
     errors = []
     for rewritten, template in texts:
-        if rewritten.path not in runs:
-            runs[rewritten.path] = run(parsing_chart([rewritten]))
-        errors.append(_error(run, runs[rewritten.path], rewritten, template))
+        try:
+            if rewritten.path not in runs:
+                runs[rewritten.path] = run(parsing_chart([rewritten]))
+            errors.append(_error(run, runs[rewritten.path], rewritten, template))
+        except BudgetExhausted as error:
+            errors.append(TemplateError(error.message, hint=error.hint, code=error.code))
     return errors
 
 

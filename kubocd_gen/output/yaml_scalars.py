@@ -25,7 +25,7 @@ _RESERVED = frozenset(
 # With its underscores taken out, as goyaml does before it tries to parse a number: decimal and octal integers, floats,
 # 0x, 0o, 0b, and the base-60 numbers of YAML 1.1.
 _NUMBER = re.compile(
-    r"[-+]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]*)(?:[eE][-+]?[0-9]*)?|0[xXoObB][-+]?[0-9a-fA-F]*|[0-9]+(?::[0-9]+)+(?:\.[0-9]*)?)"
+    r"[-+]?(?:(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]*+)(?:[eE][-+]?[0-9]*+)?|0[xXoObB][-+]?[0-9a-fA-F]*+|[0-9]++(?::[0-9]++)++(?:\.[0-9]*+)?)"
 )
 _TIMESTAMP = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt \t].*)?")
 
@@ -34,13 +34,10 @@ _TIMESTAMP = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt \t].*)?")
 _HIDDEN = r"[^\t\n\x20-\x7e\xa0-\u2027\u202f-\u2065\u206a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 _HIDDEN_ASCII = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _SHORT_ESCAPES = {'"': '\\"', "\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
+_KNOWN_CHARACTERS = 10_000  # whose escapes are remembered
 
-_PLAIN = re.compile(
-    r"(?!-(?:\ |\Z)|---|\.\.\.)"  # an item of a sequence, the marks around a document
-    r"(?![\ ?:,\[\]{}\#&*!|>'\"%@`])"  # the other indicators
-    r"(?:[^:\ ]|:(?!\ |\Z)|\ (?!\#|\Z))+",  # no ': ', no ' #', no space at the end
-    re.VERBOSE,
-)
+_ITEM_OR_MARK = ("- ", "---", "...")  # an item of a sequence, the marks around a document
+_INDICATORS = tuple(" ?:,[]{}#&*!|>'\"%@`")
 
 # A literal block would lose or mistake: spaces at a line's end (editors strip them), a tab where readers expect
 # indentation, spaces that the first line would add to the indentation, and text without any content.
@@ -53,10 +50,17 @@ def string(text: str) -> str:
     Raises KcdError `not-unicode` for a lone surrogate, which UTF-8 can't carry.
     """
     if "\t" in text or "\n" in text or _has_hidden(text):
-        return '"' + re.sub(rf'["\\\t\n]|{_HIDDEN}', _escape, text) + '"'
-    if _PLAIN.fullmatch(text) and text.lower() not in _RESERVED and not _reads_as_number(text):
+        return f'"{text.translate(_ESCAPES)}"'
+    if _is_plain(text) and text.lower() not in _RESERVED and not _reads_as_number(text):
         return text
     return "'" + text.replace("'", "''") + "'"
+
+
+def _is_plain(text: str) -> bool:
+    # Not as one pattern: alternatives that repeat take a hundred bytes of memory for each character.
+    if not text or text == "-" or text.startswith(_ITEM_OR_MARK) or text.startswith(_INDICATORS):
+        return False
+    return ": " not in text and " #" not in text and not text.endswith((":", " "))
 
 
 def _has_hidden(text: str) -> bool:
@@ -109,11 +113,22 @@ def _reads_as_number(text: str) -> bool:
     return bool(_NUMBER.fullmatch(text.replace("_", "")) or _TIMESTAMP.fullmatch(text))
 
 
-def _escape(match: re.Match[str]) -> str:
-    character = match.group()
-    if short := _SHORT_ESCAPES.get(character):
-        return short
-    code = ord(character)
+class _Escapes(dict[int, str]):
+    """What a character becomes between double quotes, as `str.translate` asks for it."""
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        hidden = _HIDDEN_ASCII.match(character) if code < 0x80 else re.match(_HIDDEN, character)
+        text = _SHORT_ESCAPES.get(character) or (_escaped(code) if hidden else character)
+        if len(self) < _KNOWN_CHARACTERS:
+            self[code] = text
+        return text
+
+
+_ESCAPES = _Escapes()
+
+
+def _escaped(code: int) -> str:
     if 0xD800 <= code <= 0xDFFF:
         raise KcdError(f"a string holds half a character (the surrogate U+{code:04X})", code="not-unicode")
     return f"\\x{code:02X}" if code <= 0xFF else f"\\u{code:04X}" if code <= 0xFFFF else f"\\U{code:08X}"

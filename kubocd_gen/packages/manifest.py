@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from kubocd_gen.budget import Budget
 from kubocd_gen.compiler.package_schema import PackageSchema, PackageSchemaError, Role, load_schema
 from kubocd_gen.compiler.structural import admit, canonical_fields
 from kubocd_gen.compiler.wording import dotted, quoted, type_name
-from kubocd_gen.diagnostics import KcdError, KcdErrors, Position, nearest
+from kubocd_gen.diagnostics import MOST, KcdError, KcdErrors, Position, nearest
 from kubocd_gen.packages.source import PackageImage
 from kubocd_gen.resources import schema
 from kubocd_gen.sources.positions import find_in_text, find_position, is_written
@@ -132,12 +133,14 @@ def manifest_path(reference: str) -> str:
     return f"oci://{reference}/{MANIFEST}"
 
 
-def read_package(image: PackageImage) -> Package:
+def read_package(image: PackageImage, budget: Budget | None = None) -> Package:
     """The package in `image`. Raises KcdErrors with every problem of its manifest, each with its line."""
-    return read_files(image.files, manifest_path(image.reference), image.reference, image.digest)
+    return read_files(image.files, manifest_path(image.reference), image.reference, image.digest, budget)
 
 
-def read_files(files: Mapping[str, bytes], path: str, reference: str, digest: str = "") -> Package:
+def read_files(
+    files: Mapping[str, bytes], path: str, reference: str, digest: str = "", budget: Budget | None = None
+) -> Package:
     """The package that the files of a layer make; `path` is how messages name its manifest. Raises KcdErrors."""
     try:
         text = files[MANIFEST].decode("utf-8-sig")
@@ -146,7 +149,7 @@ def read_files(files: Mapping[str, bytes], path: str, reference: str, digest: st
             [KcdError("the manifest is not UTF-8 text", code="bad-package", position=Position(path))]
         ) from error
     try:
-        reader = _reader(text, path, _REBUILD)
+        reader = _reader(text, path, _REBUILD, budget)
         return reader.package(reference, digest, files, reader.charts(files))
     except KcdError as error:
         raise KcdErrors([error]) from error
@@ -164,11 +167,11 @@ def read_manifest(text: str, path: str) -> tuple[Package, Mapping[str, Any]]:
     return reader.package("", "", {}, {}), reader.manifest
 
 
-def _reader(text: str, path: str, way_out: str | None = None) -> _Reader:
-    document = first_document(text, path, exact_integers=True)
+def _reader(text: str, path: str, way_out: str | None = None, budget: Budget | None = None) -> _Reader:
+    document = first_document(text, path, exact_integers=True, budget=budget)
     if document.value is None:
         raise KcdError("the manifest is empty", code="bad-package", position=Position(path), hint=way_out)
-    return _Reader(text, path, document)
+    return _Reader(text, path, document, budget)
 
 
 @lru_cache(maxsize=1)
@@ -180,9 +183,10 @@ def _schema() -> Mapping[str, Any]:
 class _Reader:
     """One manifest under reading, with the problems found so far."""
 
-    def __init__(self, text: str, path: str, document: Document) -> None:
+    def __init__(self, text: str, path: str, document: Document, budget: Budget | None) -> None:
         self.text = text
         self.path = path
+        self.budget = budget
         self.errors: list[KcdError] = [fault.error for fault in document.faults]
         value = _strings(canonical_fields(document.value, _schema()), _schema())
         self.manifest, violations = admit(value, _schema())
@@ -193,6 +197,8 @@ class _Reader:
             raise KcdErrors(self.errors)
 
     def error(self, message: str, *keys: str | int, code: str = "bad-package", hint: str | None = None) -> None:
+        if len(self.errors) >= MOST:
+            raise KcdErrors(self.errors)
         position = find_position(self.text, self.path, 0, keys)
         self.errors.append(KcdError(message, code=code, position=position, hint=hint))
 
@@ -248,7 +254,7 @@ class _Reader:
 
     def schema(self, schemas: Mapping[str, Any], role: Role) -> PackageSchema | None:
         try:
-            return load_schema(_float64(schemas.get(role)), role=role)
+            return load_schema(_float64(schemas.get(role)), role=role, budget=self.budget)
         except PackageSchemaError as errors:
             for error in errors.errors:
                 where = f"schema.{role}: {error.message}"
@@ -259,11 +265,13 @@ class _Reader:
         if not items:
             self.error("a package must have at least one module", "modules")
         modules: list[Module] = []
+        names: set[str] = set()
         for index, item in enumerate(items):
             module = self.module(item or {}, index)
-            if any(module.name == other.name for other in modules):
+            if module.name in names:
                 self.error(f"two modules are named {quoted(module.name)}", "modules", index, "name")
             modules.append(module)
+            names.add(module.name)
         return tuple(modules)
 
     def module(self, item: Mapping[str, Any], index: int) -> Module:
@@ -320,7 +328,7 @@ class _Reader:
         """`status.yaml`: the chart that the packager found for each module."""
         path = f"{self.path.removesuffix(MANIFEST)}status.yaml"
         text = files["status.yaml"].decode("utf-8", "replace")
-        document = first_document(text, path, exact_integers=True)
+        document = first_document(text, path, exact_integers=True, budget=self.budget)
         status = document.value if isinstance(document.value, dict) else {}
         charts = status.get("chartByModule")
         found = {}
@@ -331,6 +339,8 @@ class _Reader:
             if not isinstance(name, str) or not isinstance(version, str):
                 position = find_position(text, path, 0, ("chartByModule", module))
                 message = f"status.yaml has no chart name and version for module {quoted(module)}"
+                if len(self.errors) >= MOST:
+                    break
                 self.errors.append(KcdError(message, code="bad-package", position=position))
                 continue
             found[module] = ChartRef(name, version)

@@ -47,7 +47,7 @@ def compile_cluster(
     fleet, settings, complete = read_cluster(project, cluster, findings)
     if settings is None:
         return assemble(fleet, Settings(), (), project, cluster, findings, complete=complete)
-    resolved = resolve(fleet, settings, packages, findings)
+    resolved = resolve(fleet, settings, packages, findings, project.budget)
     notice(fleet, settings, resolved, findings, complete=complete)
     functions = Functions(settings.image_redirects, project.hosts)
     with ThreadPoolExecutor(1) as beside:  # each is a walk through helm, and neither needs the other
@@ -76,6 +76,7 @@ def read_cluster(project: Project, cluster: Cluster, findings: Findings) -> tupl
         places=cluster.places,
         origin=project.origin,
         expand_env=project.expand_env,
+        budget=project.budget,
     )
     complete = sources.complete and not any(one.severity == "error" for one in findings)  # a source may not exist
     fleet = load_fleet(sources, cluster.namespace, cluster.kubocd_namespace, findings)

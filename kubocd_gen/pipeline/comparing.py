@@ -17,6 +17,7 @@ from kubocd_gen.comparison.records import Comparison
 from kubocd_gen.diagnostics import Diagnostic, Findings, KcdError, KcdErrors, Position
 from kubocd_gen.git.repository import Revision, find_repository
 from kubocd_gen.helm.engine import Helm
+from kubocd_gen.helm.pool import HelmPool
 from kubocd_gen.packages.lock import Lock
 from kubocd_gen.packages.source import PackageSources
 from kubocd_gen.pipeline import Compilation, compile_cluster
@@ -83,9 +84,9 @@ def compare(
     progress: Progress,
     *,
     jobs: int,
-    charts: Path | None = None,
+    charts: bool = False,
 ) -> Compared:
-    """Compile both sides and compare them; `charts` is the helm binary where the charts' manifests are wanted, too.
+    """Compile both sides and compare them, with `charts` the manifests that the charts render to, too.
 
     A cluster whose inputs are the same on both sides is compiled once.
     """
@@ -123,7 +124,7 @@ def compare(
         findings.warning(warning)
     comparison = None
     if not any(_errors(one) for both in found.values() for one in both):
-        comparison = _compared(revision, results, found, charts, jobs)
+        comparison = _compared(revision, results, found, helm.pool if charts else None)
     for before_it, after_it in found.values():
         known = {_essence(one) for one in before_it}
         findings.take(_placed(one, revision) for one in before_it if one.severity == "error")
@@ -136,14 +137,13 @@ def _compared(
     revision: Revision,
     results: dict[str, list[Compilation | None]],
     found: dict[str, tuple[Findings, Findings]],
-    charts: Path | None,
-    jobs: int,
+    charts: HelmPool | None,
 ) -> Comparison:
     releases = []
     for name, (old, new) in results.items():
         if old is new:
             continue
-        manifests = compare_manifests(old, new, charts, jobs, found[name]) if charts else {}
+        manifests = compare_manifests(old, new, charts, found[name]) if charts else {}
         releases += compare_clusters(name, old, new, manifests)
     before, after = (sum(len(one.releases) for both in results.values() if (one := both[side])) for side in (0, 1))
     return Comparison(revision.name, revision.commit, (before, after), tuple(releases), charts is not None)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
+from kubocd_gen.budget import Budget
 from kubocd_gen.comparison.comparing import helm_releases
 from kubocd_gen.comparison.records import ResourceDifference
 from kubocd_gen.comparison.values import changes
 from kubocd_gen.compiler.secrets import masked
 from kubocd_gen.diagnostics import Findings, KcdError
 from kubocd_gen.helm.manifests import Installation, template
+from kubocd_gen.helm.pool import HelmPool
 from kubocd_gen.pipeline.records import Compilation, CompiledRelease
 from kubocd_gen.sources.yaml_reader import read_documents
 
@@ -21,7 +22,7 @@ Manifests = Mapping[Identity, Mapping[str, Any]]
 
 
 def compare_manifests(
-    old: Compilation | None, new: Compilation | None, binary: Path, jobs: int, findings: tuple[Findings, Findings]
+    old: Compilation | None, new: Compilation | None, helm: HelmPool, findings: tuple[Findings, Findings]
 ) -> dict[str, list[ResourceDifference]]:
     """The resources of charts that differ, by Release. Only charts are rendered of which anything else differs.
 
@@ -36,9 +37,9 @@ def compare_manifests(
         for name in sorted({*helm_releases(before.get(key)), *helm_releases(after.get(key))})
         if not _same(before.get(key), after.get(key), name) and not _on_hold(before.get(key), after.get(key))
     ]
-    with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
+    with ThreadPoolExecutor(max_workers=helm.jobs) as pool:
         sides = [
-            [pool.submit(_manifests, binary, one, name, findings[side]) for side, one in enumerate(both)]
+            [pool.submit(_manifests, helm, one, name, findings[side]) for side, one in enumerate(both)]
             for _, name, both in pairs
         ]
         rendered = [tuple(one.result() for one in futures) for futures in sides]
@@ -74,12 +75,12 @@ def _installation(one: CompiledRelease | None, name: str) -> Installation | None
     )
 
 
-def _manifests(binary: Path, one: CompiledRelease | None, name: str, findings: Findings) -> Manifests | None:
+def _manifests(helm: HelmPool, one: CompiledRelease | None, name: str, findings: Findings) -> Manifests | None:
     installation = _installation(one, name)
     if one is None or installation is None:
         return {}
     try:
-        return _read(template(binary, installation), name, installation.namespace)
+        return _read(template(helm, installation), name, installation.namespace, helm.budget)
     except KcdError as error:
         findings.error(
             KcdError(
@@ -93,9 +94,9 @@ def _manifests(binary: Path, one: CompiledRelease | None, name: str, findings: F
         return None
 
 
-def _read(text: str, name: str, namespace: str) -> Manifests:
+def _read(text: str, name: str, namespace: str, budget: Budget) -> Manifests:
     found: dict[Identity, Mapping[str, Any]] = {}
-    for document in read_documents(text, name):
+    for document in read_documents(text, name, budget=budget):
         if document.error is not None:
             raise KcdError(f"its chart renders to no YAML: {document.error.message}", code="chart-failed")
         for resource in _items(document.value):

@@ -6,13 +6,14 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from kubocd_gen.compiler.merge import merge
+from kubocd_gen.budget import Budget, BudgetExhausted
+from kubocd_gen.compiler.merge import merge, spend_values
 from kubocd_gen.compiler.package_schema import validate
 from kubocd_gen.compiler.parameters import line_of_key, parameters_text, parse_map, way_in_json
 from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors, Position
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.helm.template import Functions, Template, TemplateError, Unit
-from kubocd_gen.pipeline.records import Resolved, WithParameters
+from kubocd_gen.pipeline.records import Resolved, WithParameters, at_release
 from kubocd_gen.sources.positions import find_in_text
 from kubocd_gen.sources.records import Release
 
@@ -38,7 +39,9 @@ def render_parameters(
     good = []
     for resolved, text, outcome in zip(releases, texts, outcomes, strict=True):
         try:
-            good.append(_with_parameters(resolved, text, outcome[0] if outcome else ""))
+            good.append(_with_parameters(resolved, text, outcome[0] if outcome else "", helm.pool.budget))
+        except BudgetExhausted as error:
+            findings.error(at_release(error, resolved.release), release=resolved.release.key)
         except KcdError as error:
             findings.error(error, release=resolved.release.key)
         except KcdErrors as errors:
@@ -46,18 +49,23 @@ def render_parameters(
     return good
 
 
-def _with_parameters(resolved: Resolved, text: str | None, outcome: str | TemplateError) -> WithParameters:
+def _with_parameters(
+    resolved: Resolved, text: str | None, outcome: str | TemplateError, budget: Budget
+) -> WithParameters:
     release, package = resolved.release, resolved.package
     if isinstance(outcome, TemplateError):
         raise _parameters_error(resolved, outcome)
     try:
-        given = parse_map(outcome, "spec.parameters")
+        given = parse_map(outcome, "spec.parameters", budget)
+    except BudgetExhausted:
+        raise
     except KcdError as error:
         at = release.position("spec", "parameters")
         hint = _one_line_hint(release.parameters) or error.hint
         raise KcdError(error.message, code="bad-parameters", position=at, hint=hint) from error
     parameters = merge(package.parameters_schema.defaults, given)
-    violations = validate(package.parameters_schema, parameters)
+    spend_values(parameters, budget)  # the package's defaults are in each Release's
+    violations = validate(package.parameters_schema, parameters, budget)
     if violations:
         raise KcdErrors(
             KcdError(

@@ -6,11 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kubocd_gen.budget import BudgetExhausted
 from kubocd_gen.compiler.images import PackageSourceSpec
 from kubocd_gen.compiler.rendered import RenderedPackage
 from kubocd_gen.packages.manifest import Package
 from kubocd_gen.project import Cluster
 from kubocd_gen.sources.records import ContextRef, Release
+
+
+def at_release(error: BudgetExhausted, release: Release) -> BudgetExhausted:
+    """The error placed at the Release with which the budget was used up, where the place is not a file's."""
+    error.position = release.position("metadata", "name")
+    return error
 
 
 @dataclass(frozen=True, slots=True)

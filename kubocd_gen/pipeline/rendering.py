@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from kubocd_gen.budget import BudgetExhausted
 from kubocd_gen.compiler.rendered import read_rendered
 from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.helm.template import Functions, Template, TemplateError, Unit
 from kubocd_gen.packages.manifest import Package, TemplateSource
-from kubocd_gen.pipeline.records import Rendered, Resolved, WithParameters
+from kubocd_gen.pipeline.records import Rendered, Resolved, WithParameters, at_release
 
 Texts = dict[tuple[str | int, ...], str]
 
@@ -40,11 +41,13 @@ def render_packages(
             if isinstance(result, str)
         }
         try:
-            read = read_rendered(package, rendered)
+            read = read_rendered(package, rendered, helm.pool.budget)
             if not errors:
                 good.append(Rendered(one.resolved, one.parameters, read))
         except KcdErrors as several:
             errors += several.errors
+        except BudgetExhausted as exhausted:
+            errors.append(at_release(exhausted, one.resolved.release))
         if errors:
             findings.error(KcdErrors(errors), release=one.resolved.release.key)
     return good

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from kubocd_gen.budget import Budget, BudgetExhausted
 from kubocd_gen.compiler.contexts import ContextTrees, select_contexts
 from kubocd_gen.compiler.durations import parse_duration
 from kubocd_gen.compiler.images import PackageSourceSpec, package_source
@@ -16,7 +17,7 @@ from kubocd_gen.network.access import Access
 from kubocd_gen.packages.manifest import Package, read_package
 from kubocd_gen.packages.reference import parse_reference
 from kubocd_gen.packages.source import PackageImage, PackageRequest, PackageSources
-from kubocd_gen.pipeline.records import Resolved
+from kubocd_gen.pipeline.records import Resolved, at_release
 from kubocd_gen.sources.fleet import Fleet
 from kubocd_gen.sources.records import Config, ContextRef, Release
 
@@ -36,18 +37,22 @@ def settings_of(fleet: Fleet, findings: Findings) -> Settings | None:
     return None
 
 
-def resolve(fleet: Fleet, settings: Settings, packages: PackageSources, findings: Findings) -> list[Resolved]:
+def resolve(
+    fleet: Fleet, settings: Settings, packages: PackageSources, findings: Findings, budget: Budget
+) -> list[Resolved]:
     """The Releases of `fleet` whose package is there and whose context is whole and fits the package's schema."""
-    trees = ContextTrees(fleet.contexts, fleet.broken_contexts)
+    trees = ContextTrees(fleet.contexts, fleet.broken_contexts, budget)
     configs = sorted(fleet.configs, key=lambda config: config.name)
-    found = find_packages(fleet.releases, settings, packages, findings)
+    found = find_packages(fleet.releases, settings, packages, findings, budget)
     resolved = []
     for release in fleet.releases:
         if release.key not in found:
             continue
         source, package = found[release.key]
         try:
-            resolved.append(_resolve(release, source, package, settings, trees, configs))
+            resolved.append(_resolve(release, source, package, settings, trees, configs, budget))
+        except BudgetExhausted as error:
+            findings.error(at_release(error, release), release=release.key)
         except KcdErrors as errors:
             findings.error(errors, release=release.key)
     _report_unnamed(fleet, trees, findings)
@@ -55,7 +60,11 @@ def resolve(fleet: Fleet, settings: Settings, packages: PackageSources, findings
 
 
 def find_packages(
-    releases: Sequence[Release], settings: Settings, packages: PackageSources, findings: Findings
+    releases: Sequence[Release],
+    settings: Settings,
+    packages: PackageSources,
+    findings: Findings,
+    budget: Budget | None = None,
 ) -> Mapping[str, tuple[PackageSourceSpec, Package]]:
     """The package of each Release, by the Release's key; what keeps others from theirs goes to `findings`."""
     wanted = wanted_packages(releases, settings, findings)
@@ -63,7 +72,7 @@ def find_packages(
     for release, _, request in wanted:
         named.setdefault(request, release)
     fetched = packages.fetch_all(named)
-    read = {request: _read(one.package) for request, one in fetched.items()}
+    read = {request: _read(one.package, budget) for request, one in fetched.items()}
     for request, release in named.items():
         package = read[request]
         problems = package.errors if isinstance(package, KcdErrors) else ()
@@ -110,11 +119,11 @@ def _access(fields: Mapping[str, Any]) -> Access:
     )
 
 
-def _read(image: PackageImage | KcdError) -> Package | KcdErrors:
+def _read(image: PackageImage | KcdError, budget: Budget | None) -> Package | KcdErrors:
     if isinstance(image, KcdError):
         return KcdErrors([image])
     try:
-        return read_package(image)
+        return read_package(image, budget)
     except KcdErrors as errors:
         return errors
 
@@ -135,6 +144,9 @@ def _report_unnamed(fleet: Fleet, trees: ContextTrees, findings: Findings) -> No
         report = findings.error if ref in fleet.broken_contexts else findings.warning
         try:
             trees.effective(ref, partial(Position, str(ref)))
+        except BudgetExhausted as exhausted:
+            findings.error(exhausted)
+            return
         except KcdErrors as errors:
             for error in errors.errors:
                 if (error.code, error.position) not in known:
@@ -149,12 +161,13 @@ def _resolve(
     settings: Settings,
     trees: ContextTrees,
     configs: Sequence[Config],
+    budget: Budget,
 ) -> Resolved:
     refs, places = select_contexts(release, settings, trees, configs)
     schema = package.context_schema
     context = trees.together(refs, places, schema.defaults if schema else {})
     if schema is not None:
-        violations = validate(schema, context)
+        violations = validate(schema, context, budget)
         if violations:
             raise KcdErrors(
                 KcdError(

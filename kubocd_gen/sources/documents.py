@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kubocd_gen.budget import Budget
 from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors, Position
 from kubocd_gen.sources.discovery import NOWHERE, Places, SourceFile, display_path, find_files, read_source
 from kubocd_gen.sources.environment import expand_environment
@@ -108,6 +109,7 @@ def read_resources(
     places: Places = NOWHERE,
     origin: str = "",
     expand_env: bool = False,
+    budget: Budget | None = None,
 ) -> Sources:
     """What is in `sources`.
 
@@ -125,7 +127,7 @@ def read_resources(
     for path in files:
         try:
             file = read_source(path, origin + display_path(path, root), (*_KUBOCD_MENTIONS, *_FLUX_MENTIONS))
-            found, errors = _read_file(file, configs, expand_env=expand_env) if file else ([], [])
+            found, errors = _read_file(file, configs, expand_env=expand_env, budget=budget) if file else ([], [])
         except (KcdError, KcdErrors) as error:
             found, errors = [], [error]
         resources += found
@@ -136,7 +138,7 @@ def read_resources(
 
 
 def _read_file(
-    file: SourceFile, configs: list[KcdErrors], *, expand_env: bool
+    file: SourceFile, configs: list[KcdErrors], *, expand_env: bool, budget: Budget | None
 ) -> tuple[list[Resource], list[KcdError | KcdErrors]]:
     """The resources of a file that can be read, and the errors of the documents that can't and may be KuboCD's.
 
@@ -148,7 +150,7 @@ def _read_file(
     if expand_env and ours:
         file = SourceFile(file.path, expand_environment(file.text, file.path, os.environ))
     try:
-        for number, document in enumerate(read_documents(file.text, file.path)):
+        for number, document in enumerate(read_documents(file.text, file.path, budget=budget)):
             if document.error is None:
                 resources += _items(Resource(file, number, document.value, faults=document.faults), document.value)
             elif _mentions_kubocd(document.source):

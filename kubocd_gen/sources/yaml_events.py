@@ -9,6 +9,7 @@ import yaml
 
 _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MOST_COLONS = 30  # of a text; each costs another parse of what stands before it
+_MOST_REPEATED = 100_000  # events that are parsed again, over all colons
 
 
 def events(text: str) -> Iterator[Any]:
@@ -19,11 +20,12 @@ def events(text: str) -> Iterator[Any]:
     """
     colon = ""
     source = text
-    given = 0
+    given = repeated = 0
     for attempt in range(_MOST_COLONS + 1):
         try:
             for number, event in enumerate(yaml.parse(source, Loader=_Loader)):
                 if number < given:
+                    repeated += 1
                     continue
                 if colon and type(event) is yaml.ScalarEvent:
                     event.value = event.value.replace(colon, ":")
@@ -34,6 +36,6 @@ def events(text: str) -> Iterator[Any]:
             mark: Any = error.problem_mark
             place = mark.index if mark and error.problem == "found unexpected ':'" else -1
             colon = colon or next((one for one in map(chr, range(0xE000, 0xF900)) if one not in text), "")
-            if place < 0 or not colon or attempt == _MOST_COLONS:
+            if place < 0 or not colon or attempt == _MOST_COLONS or repeated + given > _MOST_REPEATED:
                 raise
             source = f"{source[:place]}{colon}{source[place + 1 :]}"

@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from kubocd_gen.budget import Budget, BudgetExhausted, Meter
 from kubocd_gen.compiler.wording import quoted
 from kubocd_gen.diagnostics import Position
 from kubocd_gen.sources.scalars import float64, number_text, resolve_plain, resolve_tagged
@@ -26,6 +27,9 @@ MAX_DEPTH = 100
 
 MAX_EXPANSION = 200_000
 """Nodes that the aliases and merges of one document may stand for: ten times a large context written out in full."""
+
+NODE_TEXT = 64
+"""Characters of a scalar that weigh as much as a node: an alias of a long text is worth many of a short one."""
 
 _MAX_FAULTS = 100  # of a document; more only a hostile file has
 _INFINITE = {"+Inf": ".inf", "-Inf": "-.inf", "NaN": ".nan"}  # as keys; numbers out of float32's range are too
@@ -57,41 +61,50 @@ class Document:
     source: str = ""
 
 
-def read_documents(text: str, path: str, *, exact_integers: bool = False) -> Iterator[Document]:
+def read_documents(
+    text: str, path: str, *, exact_integers: bool = False, budget: Budget | None = None
+) -> Iterator[Document]:
     """The documents of `text`, one by one, so that those before a syntax error are still had.
 
     Scalars, keys and merges follow sigs.k8s.io/yaml. With `exact_integers` numbers stay as written (int or float),
-    for typed fields that take a number as a string; otherwise they are what Go's float64 makes of them.
-    Raises YamlError for a syntax error or a limit, after which nothing more can be read. What spoils one document
-    alone (a null key, an infinite number) is that document's `error`.
+    for typed fields that take a number as a string; otherwise they are what Go's float64 makes of them. Values are
+    spent from `budget`. Raises YamlError for a syntax error or a limit, after which nothing more can be read, and
+    BudgetExhausted. What spoils one document alone (a null key, an infinite number) is that document's `error`.
     """
-    builder = _Builder(text.removeprefix("\ufeff"), path, exact_integers)
+    builder = _Builder(text.removeprefix("\ufeff"), path, exact_integers, (budget or Budget()).meter("yaml-values"))
     if "\ufeff" in builder.text and (found := _INNER_MARK.search(builder.text)):
         problem = "a byte order mark (U+FEFF) begins a line, which Go's readers take for a character of the line"
         position = position_at(builder.text, path, found.end() - 1)
         raise YamlError(problem, code="bad-yaml", position=position, hint="remove it; two files may have been joined")
     try:
         yield from builder.documents()
+        builder.spend.settle(Position(path))
+    except BudgetExhausted as error:
+        error.position = error.position or Position(path)
+        raise
     except (yaml.YAMLError, UnicodeEncodeError) as error:
         if mark := too_deep(error):
             raise builder.too_deep(mark) from error
         raise builder.broken or syntax_error(error, text, path) from error
 
 
-def first_document(text: str, path: str, *, exact_integers: bool = False) -> Document:
+def first_document(text: str, path: str, *, exact_integers: bool = False, budget: Budget | None = None) -> Document:
     """The first document of `text`, all that Kubernetes' readers look at. Raises YamlError if it can't be read."""
-    document = next(read_documents(text, path, exact_integers=exact_integers), Document(None, 1))
+    documents = read_documents(text, path, exact_integers=exact_integers, budget=budget)
+    document = next(documents, Document(None, 1))
     if document.error:
         raise document.error
     return document
 
 
-def read_document(text: str, path: str, *, strict: bool = False, exact_integers: bool = False) -> Any:
+def read_document(
+    text: str, path: str, *, strict: bool = False, exact_integers: bool = False, budget: Budget | None = None
+) -> Any:
     """The value of the first document, as Kubernetes' readers take it; None for an empty text.
 
     With `strict` a key given twice raises YamlError; otherwise the last one counts.
     """
-    document = first_document(text, path, exact_integers=exact_integers)
+    document = first_document(text, path, exact_integers=exact_integers, budget=budget)
     if strict and document.faults:
         raise document.faults[0].error
     return document.value
@@ -136,6 +149,7 @@ class _Builder:
     text: str
     path: str
     exact_integers: bool
+    spend: Meter
     frames: list[_Frame] = field(default_factory=list)
     anchors: dict[str, tuple[Any, int] | None] = field(default_factory=dict)  # None while it is being built
     faults: list[Fault] = field(default_factory=list)
@@ -150,6 +164,7 @@ class _Builder:
         for event in events(self.text):
             kind = type(event)
             self.guard(kind, event)
+            self.spend()
             if kind is yaml.DocumentStartEvent:
                 start = event.start_mark
                 self.anchors, self.faults, self.expansion, self.root, self.broken = {}, [], 0, None, None
@@ -157,6 +172,7 @@ class _Builder:
                     self.broken = self.error("Kubernetes reads YAML 1.1 only; take the %YAML line out", event)
             elif kind is yaml.DocumentEndEvent:
                 source = self.text[start.index : event.end_mark.index] if self.broken else ""
+                self.spend.settle(Position(self.path, start.line + 1))
                 yield Document(self.root, start.line + 1, tuple(self.faults), self.broken, source)
                 self.broken = None
             elif self.broken is None:
@@ -211,9 +227,10 @@ class _Builder:
             value = scalar_value(event)
         except ValueError as error:
             raise self.error(str(error), event) from error
+        weight = 1 + len(text) // NODE_TEXT
         if event.anchor:
-            self.anchors[event.anchor] = (value, 1)
-        self.add(value, 1, event)
+            self.anchors[event.anchor] = (value, weight)
+        self.add(value, weight, event)
 
     def alias(self, event: Any) -> None:
         if event.anchor not in self.anchors:
@@ -227,6 +244,7 @@ class _Builder:
 
     def expand(self, weight: int, event: Any) -> None:
         self.expansion += weight
+        self.spend(weight)
         if self.expansion > MAX_EXPANSION:
             raise self.error(f"aliases and merges stand for more than {MAX_EXPANSION} values", event, "yaml-limit")
 

@@ -75,7 +75,7 @@ class Packer:
 
     def _run(self, arguments: list[str], scratch: Path, timeout: float, **variables: str) -> Run:
         try:
-            return run_helm(self.helm, arguments, scratch / "home", timeout, variables)
+            return run_helm(self.helm, arguments, scratch / "home", timeout, variables=variables)
         except OSError as error:
             raise KcdError(f"helm could not be started: {error}", code="helm-failed") from error
 
