@@ -61,9 +61,7 @@ def variable(registry: str) -> str:
 
 def plain_http_advice(host: str) -> str:
     """The hint for a host that refuses a request over plain HTTP, which carried no credentials for that reason."""
-    return (
-        f"credentials are not sent over plain HTTP: use HTTPS, or allow it with --allow-plain-http-credentials {host}"
-    )
+    return f"use HTTPS; or let credentials be sent over plain HTTP with --allow-plain-http-credentials {host}"
 
 
 class CredentialStore:
@@ -139,10 +137,9 @@ class CredentialStore:
         if host := self._environment.get(f"{name}_HOST"):
             return _is_named(registry, host)
         if not _PLAIN_HOST.fullmatch(registry):
-            reading = name.removeprefix("KCD_OCI_").strip("_").replace("_", ".").lower()
             raise _bad(
-                f"{name}_USER is read as that of {reading}; it can't be used for {shown(registry)} as well",
-                f"if it is for this host alone, set {name}_HOST={registry if registry.isascii() else shown(registry)}",
+                f"{name}_USER is read as that of {_reading(name)}, and {shown(registry)} would have the same name",
+                f"if it is for {shown(registry)}, set {name}_HOST to that",
             )
         return True
 
@@ -204,6 +201,13 @@ class CredentialStore:
         if user == "<token>":
             return Credentials(program, identity_token=secret)
         return Credentials(program, user, secret)
+
+
+def _reading(name: str) -> str:
+    """The host that a variable's name is read as."""
+    dotted = name.removeprefix("KCD_OCI_").strip("_").replace("_", ".").lower()
+    ported = re.sub(r"\.([0-9]{1,5})\Z", r":\1", dotted)
+    return ported if _PLAIN_HOST.fullmatch(ported) else dotted
 
 
 def _lower(host: str) -> str:

@@ -139,6 +139,10 @@ class Transport:
             for host in failing.values():
                 host.end(recovered=recovered)
 
+    def may_send_credentials(self, url: str) -> bool:
+        """Whether a request to `url` can carry credentials; see `Network`."""
+        return self._network.may_send_credentials(url)
+
     def close(self) -> None:
         """Break off what is under way and open nothing more; waiting threads end with a NetworkError at once."""
         self._closed.set()
