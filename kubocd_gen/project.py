@@ -63,7 +63,8 @@ class Project:
     locked: bool = False
     ca_file: Path | None = None
     cache: Path | None = None  # None: where the system keeps caches
-    expand_env: bool = False
+    expand_env: frozenset[str] = frozenset()  # environment variables that can stand in sources as ${NAME}
+    clear_text_hosts: frozenset[str] = frozenset()  # `host[:port]` that get credentials over plain HTTP
     budget: Budget = field(default_factory=Budget, compare=False)  # of the run, whatever it compiles
     origin: str = ""  # how messages begin the names of a Git revision's files: `main:`
 
@@ -92,7 +93,8 @@ class Flags:
     locked: bool = False
     ca_file: Path | None = None
     cache: Path | None = None
-    expand_env: bool = False
+    expand_env: frozenset[str] = frozenset()
+    clear_text_hosts: frozenset[str] = frozenset()
 
 
 def load_project(flags: Flags, directory: Path) -> Project:
@@ -172,7 +174,8 @@ def with_flags(project: Project, flags: Flags) -> Project:
         locked=flags.locked,
         ca_file=flags.ca_file,
         cache=flags.cache,
-        expand_env=flags.expand_env or project.expand_env,
+        expand_env=flags.expand_env,
+        clear_text_hosts=flags.clear_text_hosts,
     )
 
 

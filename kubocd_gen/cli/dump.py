@@ -19,6 +19,7 @@ from kubocd_gen.cli.options import (
     no_warnings_option,
     offered,
     option,
+    plain_http_option,
     progress_option,
 )
 from kubocd_gen.cli.problems import say_problems
@@ -63,6 +64,7 @@ class Named:
 @option("--insecure", is_flag=True, help="Pull over plain HTTP.")
 @option("--offline", is_flag=True, help="Any need of the network is an error.")
 @ca_file_option
+@plain_http_option
 @cache_option
 @limit_option
 @format_option
@@ -150,6 +152,7 @@ def _project(given: Mapping[str, Any]) -> Project:
         locked=given.get("locked", False),
         ca_file=given["ca_file"],
         cache=given["cache"],
+        clear_text_hosts=given["clear_text_hosts"],
     )
     try:
         return load_project(flags, Path.cwd())

@@ -126,11 +126,11 @@ def _image(given: Mapping[str, Any], findings: Findings, outcome: _Outcome) -> N
     outcome.cluster, outcome.base = cluster.name, str(base_name)
     with progress(wanted=not given["no_progress"]) as line:
         from kubocd_gen.network.registry import Registry
-        from kubocd_gen.network.settings import Network
         from kubocd_gen.pipeline.imaging import make_image, plan_pin, publish, write_pin
+        from kubocd_gen.pipeline.packages import network
         from kubocd_gen.server.image import Recipe
 
-        registry = Registry(Network(project.offline, project.ca_file, project.mirrors, project.limits, line))
+        registry = Registry(network(project, line))
         try:
             store = _store(base_name, registry, project, given)
             target, outcome.name = _target(base_name, registry, project, line, given)

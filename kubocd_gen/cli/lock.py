@@ -39,7 +39,7 @@ from kubocd_gen.pipeline.locking import (
     verify_packages,
     wanted_by,
 )
-from kubocd_gen.pipeline.packages import package_sources, project_lock
+from kubocd_gen.pipeline.packages import network, package_sources, project_lock
 from kubocd_gen.problems import packages_report
 from kubocd_gen.project import Project, load_project
 
@@ -148,7 +148,7 @@ def _verify(
     jobs: int,
 ) -> None:
     if given["verify"] and not _failed(findings):
-        cosign = Cosign(given["cosign"], given["cosign_key"], project.ca_file, project.mirrors, offline=project.offline)
+        cosign = Cosign(given["cosign"], given["cosign_key"], network(project, lambda _line: None))
         verify_packages(wanted, pins, cosign, findings, jobs=jobs)
 
 

@@ -6,6 +6,7 @@ PATH, all others by white space.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ import click
 from kubocd_gen.cli.guiding import Choice, meant
 from kubocd_gen.limits import NAMES, parse_limit
 from kubocd_gen.project import Flags
+from kubocd_gen.sources.environment import is_secret_name, is_variable_name
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -62,6 +64,36 @@ def _limits(ctx: click.Context, param: click.Parameter, values: tuple[str, ...])
         except ValueError as error:
             raise click.BadParameter(str(error), ctx, param) from None
     return limits
+
+
+def _hosts_with_port(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> frozenset[str]:
+    for value in values:
+        if not re.fullmatch(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?", value):
+            raise click.BadParameter(f"'{value}' is not HOST or HOST:PORT, such as registry.lan:5000", ctx, param)
+    return frozenset(values)
+
+
+_SWITCHES = frozenset({"true", "false", "1", "0", "yes", "no", "on", "off"})
+
+
+def _variables(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> frozenset[str]:
+    names = [name for value in values for name in value.split(",") if name]
+    for name in names:
+        example = "--expand-env DOMAIN,REGION or KCD_GEN_EXPAND_ENV=DOMAIN,REGION"
+        if name.lower() in _SWITCHES:
+            said = f"'{name}' is not the name of a variable; list those to expand, as in {example}"
+            raise click.BadParameter(said, ctx, param)
+        if not is_variable_name(name):
+            raise click.BadParameter(f"'{name}' is not the name of a variable; write {example}", ctx, param)
+        if is_secret_name(name):
+            said = f"'{name}' is never expanded: by its name it can hold a credential; use a variable of another name"
+            raise click.BadParameter(said, ctx, param)
+    return frozenset(names)
+
+
+def _offered_variables(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    known = (name for name in os.environ if is_variable_name(name) and not is_secret_name(name))
+    return sorted(name for name in known if name.startswith(incomplete))
 
 
 def _url(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
@@ -114,6 +146,14 @@ limit_option = option(
     shell_complete=_offered_limits,
     help=f"Move a guard against hostile packages, as in layer=512MiB; repeatable. There are: {', '.join(NAMES)}.",
 )
+plain_http_option = option(
+    "--allow-plain-http-credentials",
+    "clear_text_hosts",
+    multiple=True,
+    metavar="HOST[:PORT]",
+    callback=_hosts_with_port,
+    help="Send credentials to this host over plain HTTP, too; repeatable. Whoever is on the way can read them.",
+)
 cache_option = option("--cache-dir", "cache", type=_FOLDER, metavar="DIR", help="Where fetched packages are kept.")
 
 _OUTPUT = option("--output", type=_FOLDER, metavar="DIR", help="Where flux/ and hr/ are written.")
@@ -157,8 +197,16 @@ _PROJECT_OPTIONS = (
     option("--offline", is_flag=True, help="Any need of the network is an error."),
     option("--locked", is_flag=True, help="A package that is not in kcd-gen.lock is an error."),
     ca_file_option,
+    plain_http_option,
     cache_option,
-    option("--expand-env", is_flag=True, help="Replace ${NAME} in sources from the environment."),
+    option(
+        "--expand-env",
+        multiple=True,
+        metavar="NAME[,NAME...]",
+        callback=_variables,
+        shell_complete=_offered_variables,
+        help="Replace ${NAME} in sources by this environment variable; repeatable. Credentials are never expanded.",
+    ),
 )
 
 
@@ -230,4 +278,5 @@ def flags_of(given: Mapping[str, Any]) -> Flags:
         ca_file=given["ca_file"],
         cache=given["cache"],
         expand_env=given["expand_env"],
+        clear_text_hosts=given["clear_text_hosts"],
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from kubocd_gen.cli.options import (
     jobs_option,
     limit_option,
     option,
+    plain_http_option,
     progress_option,
     quiet_option,
 )
@@ -27,6 +28,7 @@ from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors
 from kubocd_gen.problems import packages_report
 
 if TYPE_CHECKING:
+    from kubocd_gen.limits import Limits
     from kubocd_gen.network.settings import Network
     from kubocd_gen.network.transport import Transport
     from kubocd_gen.pipeline.packaging import Published
@@ -57,6 +59,7 @@ _NO_PREFIX = KcdError(
 @option("--insecure", is_flag=True, help="Push over plain HTTP.")
 @option("--offline", is_flag=True, help="Any need of the network is an error: local charts and --output only.")
 @ca_file_option
+@plain_http_option
 @limit_option
 @option("--helm", metavar="PATH", help="The helm binary to use, instead of the one installed beside kcd-gen.")
 @format_option
@@ -102,7 +105,6 @@ def _package(given: Mapping[str, Any], findings: Findings) -> list[Published]:
     from kubocd_gen.helm.engine import Helm
     from kubocd_gen.limits import LIMITS, moved
     from kubocd_gen.network.registry import Registry
-    from kubocd_gen.network.settings import Network
     from kubocd_gen.packages.charts.fetching import open_charts
     from kubocd_gen.packages.layout_writer import LayoutWriter
     from kubocd_gen.packages.packing import source_date
@@ -123,7 +125,7 @@ def _package(given: Mapping[str, Any], findings: Findings) -> list[Published]:
     with (
         progress(wanted=not given["no_progress"]) as line,
         _scratch() as scratch,
-        _transport(network := Network(given["offline"], given["ca_file"], limits=limits, progress=line)) as transport,
+        _transport(network := _network(given, limits, line)) as transport,
     ):
         registry = Registry(network, transport)
         target = (
@@ -136,6 +138,20 @@ def _package(given: Mapping[str, Any], findings: Findings) -> list[Published]:
         for warning in registry.warnings():
             findings.warning(warning)
         return outcomes
+
+
+def _network(given: Mapping[str, Any], limits: Limits, line: Callable[[str], None]) -> Network:
+    from kubocd_gen.budget import Budget
+    from kubocd_gen.network.settings import Network
+
+    return Network(
+        given["offline"],
+        given["ca_file"],
+        limits=limits,
+        progress=line,
+        clear_text_hosts=given["clear_text_hosts"],
+        budget=Budget(limits),
+    )
 
 
 @contextmanager

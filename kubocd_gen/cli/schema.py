@@ -23,6 +23,7 @@ from kubocd_gen.cli.options import (
     no_warnings_option,
     offered,
     option,
+    plain_http_option,
     progress_option,
     quiet_option,
     source_options,
@@ -75,6 +76,7 @@ for _kind in kinds():
 @option("--offline", is_flag=True, help="Any need of the network is an error.")
 @option("--locked", is_flag=True, help="A package that is not in kcd-gen.lock is an error.")
 @ca_file_option
+@plain_http_option
 @cache_option
 @limit_option
 @no_warnings_option

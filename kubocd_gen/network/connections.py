@@ -37,13 +37,16 @@ _BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 class Watch:
     """Ends an exchange at its deadline, by shutting its socket down under the thread that waits for it.
 
-    The deadline moves with `extend`. `expired` tells that it has passed, `aborted` that `abort` was called.
+    The deadline moves with `begin` and `extend`, never beyond `most` seconds from now. `expired` tells that it has
+    passed, `aborted` that `abort` was called.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, most: float) -> None:
         self.expired = False
         self.aborted = False
-        self._deadline = time.monotonic() + seconds
+        now = time.monotonic()
+        self._last = now + most
+        self._deadline = min(now + seconds, self._last)
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
         self._timer: threading.Timer | None = None
@@ -73,9 +76,16 @@ class Watch:
             if self.expired or self.aborted:
                 self._shut()
 
-    def extend(self, seconds: float) -> None:
-        """Move the deadline: it was earned by bytes that came."""
-        self._deadline += seconds
+    def begin(self, window: float) -> None:
+        """Give what follows, the body, `window` seconds."""
+        self._deadline = min(time.monotonic() + window, self._last)
+
+    def extend(self, seconds: float, window: float) -> None:
+        """Move the deadline by what bytes have earned, to no later than `window` seconds from now.
+
+        So a quick beginning buys no slow end: what counts is the rate over the last `window` seconds.
+        """
+        self._deadline = min(self._deadline + seconds, time.monotonic() + window, self._last)
 
     def abort(self) -> None:
         """End the exchange now."""

@@ -31,6 +31,11 @@ _HELPER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 # Docker's key for its Hub since the days of its first API, and what stands in files for it.
 _HUB_KEY = "https://index.docker.io/v1/"
 _HUB_NAMES = {DOCKER_HUB, "index.docker.io", "registry-1.docker.io"}
+# The hosts that a variable's name is read as, one for each name: addresses, and ASCII names without '-' and '_' whose
+# last label has a letter (else it could be a port).
+_PLAIN_HOST = re.compile(
+    r"(?:\[[0-9a-f:.]+\]|[0-9]{1,3}(?:\.[0-9]{1,3}){3}|(?:[a-z0-9]+\.)*[0-9]*[a-z][a-z0-9]*)(?::[0-9]{1,5})?"
+)
 _NOT_FOUND = ("credentials not found", "no credentials server URL", "no credentials username", "not logged in")
 
 
@@ -54,8 +59,17 @@ def variable(registry: str) -> str:
     return "KCD_OCI_" + re.sub(r"[^A-Z0-9]", "_", registry.upper())
 
 
+def plain_http_advice(host: str) -> str:
+    """The hint for a host that refuses a request over plain HTTP, which carried no credentials for that reason."""
+    return f"use HTTPS; or let credentials be sent over plain HTTP with --allow-plain-http-credentials {host}"
+
+
 class CredentialStore:
     """The credentials of a run: each registry's are looked up once, when it asks for them.
+
+    A name of a variable can stand for several hosts, and whoever writes the sources chooses the host: `a.b.com` and
+    `a-b.com` have two owners and one `KCD_OCI_A_B_COM`. So a `_` in a name is read as a dot, or as the colon before a
+    port; for any other host `KCD_OCI_<NAME>_HOST` must name it. So no name is ever used for two hosts.
 
     `environment` is os.environ but for tests.
     """
@@ -65,10 +79,14 @@ class CredentialStore:
         self._lock = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
         self._found: dict[str, Credentials | KcdError | None] = {}
-        self._deprecated = False
+        self._deprecated: str | None = None  # what is wrong with the variables that name no host
 
     def find(self, registry: str) -> Credentials | None:
-        """What is there for the host `registry`, None where there is nothing. Raises KcdError `bad-credentials`."""
+        """What is there for the host `registry`, None where there is nothing. Raises KcdError `bad-credentials`.
+
+        Ask `Network.may_send_credentials` first: the look-up can run a credential helper.
+        """
+        registry = _lower(registry)
         with self._lock:
             lock = self._locks.setdefault(registry, threading.Lock())
         with lock:  # one helper a registry at a time, but not one registry after the other
@@ -84,31 +102,46 @@ class CredentialStore:
 
     def known(self, registry: str) -> Credentials | None:
         """What `find` has found before; nothing is looked up."""
-        found = self._found.get(registry)
+        found = self._found.get(_lower(registry))
         return found if isinstance(found, Credentials) else None
 
     def warnings(self) -> tuple[KcdError, ...]:
-        """A warning where the variables without a host were used."""
-        if not self._deprecated:
+        """A warning if the variables without a host are set and were looked at."""
+        if self._deprecated is None:
             return ()
         return (
             KcdError(
-                "KCD_OCI_USER and KCD_OCI_SECRET are deprecated: they go to every registry that asks",
+                f"KCD_OCI_USER and KCD_OCI_SECRET are deprecated{self._deprecated}",
                 code="deprecated-variable",
-                hint="name the host, as in KCD_OCI_QUAY_IO_USER and KCD_OCI_QUAY_IO_SECRET",
+                hint="put the host into their names, as in KCD_OCI_QUAY_IO_USER and KCD_OCI_QUAY_IO_SECRET;"
+                " or name the one host that they are for, as in KCD_OCI_HOST=quay.io",
             ),
         )
 
     def _look_up(self, registry: str) -> Credentials | None:
-        if (found := self._from_variables(variable(registry))) is not None:
+        if (found := self._from_variables(variable(registry))) is not None and self._is_for(registry):
             return found
         if (found := self._from_variables("KCD_OCI")) is not None:
-            self._deprecated = True
-            return found
+            host = self._environment.get("KCD_OCI_HOST")
+            self._deprecated = "" if host else ", and not used: nothing says which host they are for"
+            if host and _is_named(registry, host):
+                return found
         for path in self._files():
             if (config := _read_config(path)) is not None and (found := self._from_config(config, path, registry)):
                 return found
         return None
+
+    def _is_for(self, registry: str) -> bool:
+        """Whether the variables of the host's name are for this host. Raises KcdError if nothing says so."""
+        name = variable(registry)
+        if host := self._environment.get(f"{name}_HOST"):
+            return _is_named(registry, host)
+        if not _PLAIN_HOST.fullmatch(registry):
+            raise _bad(
+                f"{name}_USER is read as that of {_reading(name)}, and {shown(registry)} would have the same name",
+                f"if it is for {shown(registry)}, set {name}_HOST to that",
+            )
+        return True
 
     def _from_variables(self, prefix: str) -> Credentials | None:
         user, secret = (self._environment.get(f"{prefix}_{end}") for end in ("USER", "SECRET"))
@@ -168,6 +201,24 @@ class CredentialStore:
         if user == "<token>":
             return Credentials(program, identity_token=secret)
         return Credentials(program, user, secret)
+
+
+def _reading(name: str) -> str:
+    """The host that a variable's name is read as."""
+    dotted = name.removeprefix("KCD_OCI_").strip("_").replace("_", ".").lower()
+    ported = re.sub(r"\.([0-9]{1,5})\Z", r":\1", dotted)
+    return ported if _PLAIN_HOST.fullmatch(ported) else dotted
+
+
+def _lower(host: str) -> str:
+    """Without case, which hosts do not have. Some letters become ASCII in lower case: those stay what they are."""
+    return host.lower() if host.isascii() else host
+
+
+def _is_named(registry: str, host: str) -> bool:
+    """Whether a variable's `host`, as a user writes it, is this registry."""
+    name = host.strip().lower().removeprefix("https://").rstrip("/")
+    return name in (_HUB_NAMES if registry == DOCKER_HUB else {registry})
 
 
 def _run(program: str, server: str, path: Path, environment: Mapping[str, str]) -> tuple[int, bytes]:

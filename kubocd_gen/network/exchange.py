@@ -14,7 +14,7 @@ from kubocd_gen.packages.oci import MIB
 if TYPE_CHECKING:
     import requests
 
-SLOWEST = 32 * 1024  # bytes a second: who is slower than this, over the whole of an answer, is not served
+SLOWEST = 1024  # bytes a second: who sends less, on an average over the longest silence that is allowed, is given up
 _CHUNK = 64 * 1024
 
 
@@ -108,6 +108,7 @@ class Exchange:
     limit: int
     timeout: float
     size: int | None  # None: not known
+    small: bool  # JSON of some kilobytes: it must have come, to its end, within the longest silence that is allowed
     received: bytearray | Spool = field(default_factory=bytearray)
     etag: str | None = None
     continues: bool = True  # whether a part may be asked for
@@ -127,11 +128,14 @@ def new_exchange(
     timeout: float | None,
     size: int | None,
     into: Spool | None = None,
+    *,
+    large: bool = False,
 ) -> Exchange:
     """The exchange for the arguments of `Transport.request`."""
     taken = limit if size is None else size
     received = bytearray() if into is None else into
-    return Exchange(method, url, dict(headers or {}), data, taken, timeout or READ_TIMEOUT, size, received)
+    small = size is None and not large
+    return Exchange(method, url, dict(headers or {}), data, taken, timeout or READ_TIMEOUT, size, small, received)
 
 
 def prepared(exchange: Exchange, url: str, headers: Mapping[str, str]) -> requests.PreparedRequest:
@@ -157,12 +161,12 @@ def prepared(exchange: Exchange, url: str, headers: Mapping[str, str]) -> reques
     return request.prepare()
 
 
-def drain(response: requests.Response, taken: bytearray | Spool, limit: int, earned: Callable[[float], None]) -> bool:
-    """Append the body to `taken`; False where it grows over `limit`. `earned` is told the seconds that bytes buy."""
+def drain(response: requests.Response, taken: bytearray | Spool, limit: int, came: Callable[[int], None]) -> bool:
+    """Append the body to `taken`; False where it grows over `limit`. `came` gets the length of each part."""
     raw: Any = response.raw
     for chunk in raw.stream(_CHUNK, decode_content=False):
         taken += chunk
-        earned(len(chunk) / SLOWEST)
+        came(len(chunk))
         if len(taken) > limit:
             return False
     return True

@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 from kubocd_gen.diagnostics import KcdError
 from kubocd_gen.network.access import Access
-from kubocd_gen.network.credentials import Credentials, variable
+from kubocd_gen.network.credentials import Credentials, plain_http_advice, variable
 from kubocd_gen.network.endpoints import Endpoint
 from kubocd_gen.network.exchange import Answer
 from kubocd_gen.network.settings import NetworkError
@@ -23,14 +23,22 @@ _HELPERS = {
 
 
 def refusal(
-    answer: Answer, endpoint: Endpoint, name: str, access: Access, credentials: Credentials | None, verb: str
+    answer: Answer,
+    endpoint: Endpoint,
+    name: str,
+    access: Access,
+    credentials: Credentials | None,
+    verb: str,
+    *,
+    clear_text: bool = False,
 ) -> NetworkError:
     """The error for an answer of another status than was hoped for.
 
     `name` is what was asked for, `repository:tag` or a digest in it; `verb` says what was wanted, «read» or «push».
+    `clear_text`: over plain HTTP, so that no credentials were sent.
     """
     if answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-        return _denied(answer, endpoint, name, access, credentials, verb)
+        return _denied(answer, endpoint, name, access, credentials, verb, clear_text=clear_text)
     if answer.status == HTTPStatus.NOT_FOUND:
         return _missing(endpoint, name, credentials)
     said = _said(answer)
@@ -73,7 +81,14 @@ def corrupt(message: str) -> KcdError:
 
 
 def _denied(
-    answer: Answer, endpoint: Endpoint, name: str, access: Access, credentials: Credentials | None, verb: str
+    answer: Answer,
+    endpoint: Endpoint,
+    name: str,
+    access: Access,
+    credentials: Credentials | None,
+    verb: str,
+    *,
+    clear_text: bool,
 ) -> NetworkError:
     registry = endpoint.registry
     start = variable(registry)
@@ -83,6 +98,9 @@ def _denied(
         helper = _HELPERS.get(access.provider)
         way = helper.format(registry, registry.partition(".")[0]) if helper else f"log in: {log_in}"
         hint = f"check the URL, or {way}"
+        if clear_text:
+            cause = f"{cause}, and credentials are not sent over plain HTTP"
+            hint = plain_http_advice(endpoint.host)
     else:
         cause = f"the credentials from {credentials.source} are wrong or may not {verb} it"
         hint = f"check the URL, or log in again: {log_in}"

@@ -53,8 +53,8 @@ class Registry:
     ) -> None:
         self._network = network
         self._transport = transport or Transport(network)
-        self._store = store or CredentialStore()
-        self._tokens = Tokens(self._transport, self._store, network.limits.token)
+        self.store = store or CredentialStore()
+        self._tokens = Tokens(self._transport, self.store, network.limits.token)
         self._blobs: Shared[bytes] = Shared()
         self._manifests: Shared[tuple[Descriptor, bytes]] = Shared()
 
@@ -158,7 +158,7 @@ class Registry:
 
     def warnings(self) -> tuple[KcdError, ...]:
         """What the user should know though nothing failed: deprecated variables that were used."""
-        return self._store.warnings()
+        return self.store.warnings()
 
     def close(self) -> None:
         """Break off what is under way: for Ctrl-C, before threads are waited for, and at the end."""
@@ -307,7 +307,9 @@ class Registry:
 
     def _refusal(self, answer: Answer, endpoint: Endpoint, name: str, access: Access, verb: str) -> NetworkError:
         # Not `find`: no helper has to run only for the wording of a message.
-        return refusal(answer, endpoint, name, access, self._store.known(endpoint.registry), verb)
+        clear_text = not self._network.may_send_credentials(endpoint.url())
+        known = None if clear_text else self.store.known(endpoint.registry)
+        return refusal(answer, endpoint, name, access, known, verb, clear_text=clear_text)
 
 
 def _media_type(answer: Answer) -> str:

@@ -82,12 +82,16 @@ class Tokens:
     def _new(self, endpoint: Endpoint, scope: str, refusal: Answer, timeout: float | None) -> tuple[str | None, float]:
         challenges = parse_challenges(refusal.headers.get("www-authenticate", ""))
         offered = {challenge.scheme: challenge.parameters for challenge in reversed(challenges)}
-        credentials = self._store.find(endpoint.registry)
+        credentials = None
+        if self._transport.may_send_credentials(endpoint.url()):
+            credentials = self._store.find(endpoint.registry)
         if credentials is not None and credentials.registry_token:
             return f"Bearer {_usable(credentials.registry_token, endpoint.host, 'token')}", _LONGEST_LIFETIME
         bearer = offered.get("bearer")
         if bearer is not None and (bearer.get("realm") or "basic" not in offered):
             realm = _checked_realm(bearer.get("realm", ""), endpoint)
+            if not self._transport.may_send_credentials(realm):
+                credentials = None  # whoever is on the way could read them
             wanted = bearer.get("scope") or scope
             if "push" in scope and "push" not in wanted:
                 wanted = scope

@@ -17,6 +17,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
+from kubocd_gen.budget import BudgetExhausted
 from kubocd_gen.limits import LIMITS
 from kubocd_gen.network.exchange import (
     SLOWEST,
@@ -32,6 +33,7 @@ from kubocd_gen.network.exchange import (
 )
 from kubocd_gen.network.hosts import CONNECTIONS, LAST_WAIT, Host, Trouble
 from kubocd_gen.network.http_fields import range_start, retry_after, strong_etag
+from kubocd_gen.network.run_time import RunTime
 from kubocd_gen.network.settings import CONNECT_TIMEOUT, Network, NetworkError
 from kubocd_gen.network.urls import NO_REGISTRY, follow, no_registry, public, split_url
 from kubocd_gen.packages.text import shown
@@ -74,6 +76,7 @@ class Transport:
         self._hosts: dict[str, Host] = {}
         self._watches: set[Watch] = set()
         self._adapters: dict[bool, Adapter] = {}  # by whether they know TLS
+        self._run = RunTime(network.budget, clock)
 
     def request(
         self,
@@ -86,16 +89,18 @@ class Transport:
         timeout: float | None = None,
         size: int | None = None,
         into: Spool | None = None,
+        large: bool = False,
     ) -> Answer:
         """The final answer, whatever its status, after redirects and after up to five tries where failure may pass.
 
         `limit` is the body's in bytes, `timeout` the longest silence in seconds. `size` is the length that the body
         must have, in place of `limit`, given by who checks a digest: a body that broke off may then be continued though
-        the server gives no ETag. The body of a 200 goes `into` a Spool where one is given, and is empty in the answer.
-        Credentials in `headers` stay with the host of `url`. Raises NetworkError: `registry-failed`, `offline`, and
-        TooLarge.
+        the server gives no ETag. Without `size` an answer is taken for a small one, which must come within `timeout` as
+        a whole, unless it can be `large`. The body of a 200 goes `into` a Spool where one is given, and is empty in the
+        answer. Credentials in `headers` stay with the host of `url`. Raises NetworkError: `registry-failed`, `offline`,
+        `run-limit`, and TooLarge.
         """
-        exchange = new_exchange(method, url, headers, data, limit, timeout, size, into)
+        exchange = new_exchange(method, url, headers, data, limit, timeout, size, into, large=large)
         return self.retrying(lambda: self._attempt(exchange))
 
     def attempt(
@@ -109,10 +114,15 @@ class Transport:
         timeout: float | None = None,
     ) -> Answer:
         """One try of `request`, for the steps of what is tried as a whole by `retrying`. Raises Trouble as well."""
-        return self._attempt(new_exchange(method, url, headers, data, limit, timeout, None))
+        with self._run:
+            return self._attempt(new_exchange(method, url, headers, data, limit, timeout, None))
 
     def retrying(self, attempt: Callable[[], T]) -> T:
         """What `attempt` returns, which is tried anew while it raises a Trouble that may pass. Raises NetworkError."""
+        with self._run:
+            return self._retrying(attempt)
+
+    def _retrying(self, attempt: Callable[[], T]) -> T:
         failing: dict[str, Host] = {}
         recovered, tries = False, 0
         try:
@@ -131,13 +141,17 @@ class Transport:
                         host.begin(self._clock() if trouble.broken else began)
                     wait = host.pause(trouble, tries, self._chance())
                     self._say(f"{trouble.text}; try {tries + 1} follows in {wait:.1f} s")
-                    self._wait(wait)
+                    self._wait(wait, trouble.host)
                 else:
                     recovered = True
                     return result
         finally:
             for host in failing.values():
                 host.end(recovered=recovered)
+
+    def may_send_credentials(self, url: str) -> bool:
+        """Whether a request to `url` can carry credentials; see `Network`."""
+        return self._network.may_send_credentials(url)
 
     def close(self) -> None:
         """Break off what is under way and open nothing more; waiting threads end with a NetworkError at once."""
@@ -177,7 +191,7 @@ class Transport:
 
         host = self._host(parts.netloc)
         self._check(host)
-        self._wait(host.hold())
+        self._wait(host.hold(), host.name)
         with host.slots:
             self._check(host)
             began = self._clock()
@@ -187,12 +201,13 @@ class Transport:
             proxy = self._proxy(url)
             adapter = self._connections(tls=parts.scheme == "https" or (proxy or "").lower().startswith("https:"))
             connected = False
-            with self._watched(connect + silence + len(exchange.data or b"") / SLOWEST) as watch:
+            with self._watched(connect + silence + len(exchange.data or b"") / SLOWEST, host) as watch:
                 try:
                     request = prepared(exchange, url, headers)
                     response = adapter.send(request, stream=True, timeout=(connect, silence), proxies=_proxies(proxy))
                     connected = True
                     host.answered()
+                    watch.begin(silence)
                     try:
                         found = self._read(exchange, response, parts.netloc, url, watch)
                     finally:
@@ -206,10 +221,12 @@ class Transport:
                 except FAILURES as error:
                     if self._closed.is_set():
                         raise _interrupted() from None
+                    if watch.expired and not self._run.left():
+                        raise _exhausted(host.name, self._run.error()) from None
                     # In no variable here: with its traceback it would keep what failed, a socket too, alive.
                     raise _since(
                         began,
-                        _slow(parts.netloc, connected=connected)
+                        _slow(parts.netloc)
                         if watch.expired
                         else cause_of(error, parts.netloc, proxy, silence, connected=connected),
                     ) from None
@@ -240,7 +257,7 @@ class Transport:
         elif status != HTTPStatus.OK:
             taken = bytearray()
             if exchange.method != "HEAD":
-                drain(response, taken, _MESSAGE, watch.extend)
+                drain(response, taken, _MESSAGE, lambda length: self._fetched(host, length))
             return Answer(status, headers, bytes(taken[:_MESSAGE]), url), None
         else:
             exchange.start_over()
@@ -250,12 +267,15 @@ class Transport:
         declared = headers.get("content-length", "")
         length = len(exchange.received) + int(declared) if declared.isascii() and declared.isdigit() else 0
 
-        def earned(seconds: float) -> None:
-            watch.extend(seconds)
+        def came(length: int) -> None:
+            self._fetched(host, length)
+            seconds = length / SLOWEST
+            if not exchange.small:
+                watch.extend(seconds, exchange.timeout)
             if exchange.tries > 1:
                 self._host(host).earn(seconds)
 
-        if length > exchange.limit or not drain(response, exchange.received, exchange.limit, earned):
+        if length > exchange.limit or not drain(response, exchange.received, exchange.limit, came):
             error = TooLarge(
                 f"{host} answers with more than {sized(exchange.limit)}", code="registry-failed", hint=NO_REGISTRY
             )
@@ -286,6 +306,12 @@ class Transport:
         with self._lock:
             return self._hosts.setdefault(name, Host(name, self._clock))
 
+    def _fetched(self, host: str, length: int) -> None:
+        try:
+            self._network.budget.spend("fetched", length)
+        except BudgetExhausted as error:
+            raise _exhausted(host, error) from None
+
     def _check(self, host: Host) -> None:
         if self._network.offline:
             raise NetworkError(
@@ -296,8 +322,12 @@ class Transport:
         if self._closed.is_set():
             raise _interrupted()
         host.check()
+        if not self._run.left():
+            raise _exhausted(host.name, self._run.error())
 
-    def _wait(self, seconds: float) -> None:
+    def _wait(self, seconds: float, host: str) -> None:
+        if seconds > self._run.left():
+            raise _exhausted(host, self._run.error())
         if seconds > 0:
             self._sleep(seconds)
         if self._closed.is_set():
@@ -308,15 +338,15 @@ class Transport:
             self._network.progress(line)
 
     @contextmanager
-    def _watched(self, seconds: float) -> Iterator[Watch]:
-        """A Watch that `close` finds."""
+    def _watched(self, seconds: float, host: Host) -> Iterator[Watch]:
+        """A Watch that `close` finds, and that ends with the run's time."""
         from kubocd_gen.network.connections import Watch
 
-        with Watch(seconds) as watch:
+        with Watch(seconds, self._run.left()) as watch:
             with self._lock:
                 self._watches.add(watch)
             try:
-                self._wait(0)
+                self._check(host)
                 yield watch
             finally:
                 with self._lock:
@@ -324,6 +354,7 @@ class Transport:
 
 
 _BUSY = "run again later; many registries allow more to those who log in"
+_SLOW = f"the network or the host sends less than {SLOWEST} bytes a second: run again later, or take a mirror"
 _ILL = "the registry is ill or overloaded: ask those who run it, or run again later"
 
 
@@ -343,8 +374,14 @@ def _since(began: float, trouble: Trouble) -> Trouble:
     return trouble
 
 
-def _slow(host: str, *, connected: bool) -> Trouble:
-    return Trouble(host, f"{host} does not finish its answer in time", broken=connected)
+def _slow(host: str) -> Trouble:
+    """Not `broken`, which would cost the host nothing: one that drips could do so five times for each request."""
+    return Trouble(host, f"{host} does not finish its answer in time", hint=_SLOW)
+
+
+def _exhausted(host: str, error: BudgetExhausted) -> NetworkError:
+    """What ends a run's transfers, with the host that was being asked."""
+    return NetworkError(f"{host} can't be waited for: {error.message}", code=error.code, hint=error.hint)
 
 
 def _interrupted() -> NetworkError:

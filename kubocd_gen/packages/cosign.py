@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from kubocd_gen.diagnostics import KcdError
 from kubocd_gen.network.access import Access
 from kubocd_gen.network.endpoints import find_endpoint
-from kubocd_gen.network.settings import NetworkError
+from kubocd_gen.network.settings import Network, NetworkError
 from kubocd_gen.packages.reference import Reference
 from kubocd_gen.packages.text import shown
 from kubocd_gen.processes import running
@@ -27,9 +29,7 @@ class Cosign:
 
     binary: str = "cosign"
     key: str | None = None  # a file, or what else `cosign verify --key` takes
-    ca_file: Path | None = None
-    mirrors: Mapping[str, str] = field(default_factory=dict)
-    offline: bool = False
+    network: Network = field(default_factory=Network)
 
 
 def verify_signature(
@@ -52,23 +52,25 @@ def verify_signature(
     binary = shutil.which(cosign.binary)
     if binary is None:
         raise KcdError(f"there is no {cosign.binary} to verify {reference} with", code="missing-cosign", hint=_INSTALL)
-    if cosign.offline:
+    if cosign.network.offline:
         raise NetworkError(
             f"the signature of {reference} would have to come from its registry, and --offline lets none be asked",
             code="offline",
             hint="verify it where the registry can be reached",
         )
-    place = find_endpoint(reference, access, cosign.mirrors)
+    place = find_endpoint(reference, access, cosign.network.mirrors)
     image = f"{place.registry}/{place.repository}@{digest}"
     common = [binary, "verify", "--output", "json"]
     common += ["--allow-http-registry"] if place.scheme == "http" else []
-    common += ["--registry-cacert", str(cosign.ca_file)] if cosign.ca_file else []
+    ca_file = cosign.network.ca_file
+    common += ["--registry-cacert", str(ca_file)] if ca_file else []
     failures = []
-    for signer in _signers(reference, verify, cosign):
-        problem = _run([*common, *signer, image])
-        if problem is None:
-            return
-        failures.append(problem)
+    with _environment(anonymous=not cosign.network.may_send_credentials(place.url())) as environment:
+        for signer in _signers(reference, verify, cosign):
+            problem = _run([*common, *signer, image], environment)
+            if problem is None:
+                return
+            failures.append(problem)
     raise KcdError(
         f"{reference} ({digest}) is not known to be signed as its Release asks: {failures[-1]}",
         code="bad-signature",
@@ -97,10 +99,22 @@ def _signers(reference: Reference, verify: Mapping[str, Any], cosign: Cosign) ->
     ]
 
 
-def _run(arguments: Sequence[str]) -> str | None:
+@contextmanager
+def _environment(*, anonymous: bool) -> Iterator[Mapping[str, str] | None]:
+    """The variables that cosign runs with; `anonymous`: so that it finds no credentials of Docker or Podman."""
+    if not anonymous:
+        yield None
+        return
+    places = ("REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR")
+    variables = {name: value for name, value in os.environ.items() if name not in places}
+    with tempfile.TemporaryDirectory() as empty:
+        yield variables | {"DOCKER_CONFIG": empty}
+
+
+def _run(arguments: Sequence[str], environment: Mapping[str, str] | None) -> str | None:
     """What cosign complains of, as the end of a sentence; None where the signature is good."""
     try:
-        with running(arguments) as process:
+        with running(arguments, environment) as process:
             _, errors = process.communicate(timeout=_PATIENCE)
     except subprocess.TimeoutExpired:
         return f"cosign took longer than {_PATIENCE} seconds"

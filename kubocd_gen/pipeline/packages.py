@@ -34,13 +34,26 @@ def vendor_layout(project: Project) -> OciLayout | None:
     return OciLayout(project.vendor, display_path(project.vendor, project.root), project.limits)
 
 
+def network(project: Project, progress: Progress) -> Network:
+    """What the run can do on the network."""
+    return Network(
+        project.offline,
+        project.ca_file,
+        project.mirrors,
+        project.limits,
+        progress,
+        project.clear_text_hosts,
+        project.budget,
+    )
+
+
 def remote(project: Project, progress: Progress) -> Remote:
     """Registries and cache. Nothing is connected to, and no client imported, before something is asked for."""
 
     def connect() -> Registry:
         from kubocd_gen.network.registry import Registry  # requests and oras: 150 ms
 
-        return Registry(Network(project.offline, project.ca_file, project.mirrors, project.limits, progress))
+        return Registry(network(project, progress))
 
     return Remote(connect, Cache(cache_folder(os.environ, project.cache)))
 

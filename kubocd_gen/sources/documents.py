@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,14 +108,15 @@ def read_resources(
     *,
     places: Places = NOWHERE,
     origin: str = "",
-    expand_env: bool = False,
+    expand_env: Collection[str] = (),
     budget: Budget | None = None,
 ) -> Sources:
     """What is in `sources`.
 
     What is not YAML is an error where it mentions KuboCD, and is passed over elsewhere. So are kcd-gen's folders in the
     `outputs`, which may lie inside the sources. `places` are those of the sources in the project file; `origin` is put
-    before the names of files.
+    before the names of files. `expand_env` are the environment variables for which `${NAME}` can stand; with none of
+    them it is text.
     """
     resources: list[Resource] = []
     configs: list[KcdErrors] = []
@@ -138,7 +139,7 @@ def read_resources(
 
 
 def _read_file(
-    file: SourceFile, configs: list[KcdErrors], *, expand_env: bool, budget: Budget | None
+    file: SourceFile, configs: list[KcdErrors], *, expand_env: Collection[str], budget: Budget | None
 ) -> tuple[list[Resource], list[KcdError | KcdErrors]]:
     """The resources of a file that can be read, and the errors of the documents that can't and may be KuboCD's.
 
@@ -148,7 +149,7 @@ def _read_file(
     errors: list[KcdError | KcdErrors] = []
     ours = _mentions_kubocd(file.text)
     if expand_env and ours:
-        file = SourceFile(file.path, expand_environment(file.text, file.path, os.environ))
+        file = SourceFile(file.path, expand_environment(file.text, file.path, os.environ, expand_env))
     try:
         for number, document in enumerate(read_documents(file.text, file.path, budget=budget)):
             if document.error is None:

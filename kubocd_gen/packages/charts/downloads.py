@@ -7,7 +7,7 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.network.credentials import variable
+from kubocd_gen.network.credentials import plain_http_advice, variable
 from kubocd_gen.network.settings import NetworkError
 from kubocd_gen.network.transport import Transport
 from kubocd_gen.packages.text import shown
@@ -30,11 +30,15 @@ class Downloads:
         transport raises; `what` opens the sentence, as in «the index of https://charts.example.com».
         """
         host = urlsplit(url).netloc
-        answer = self._transport.request("GET", url, limit=limit)
-        if answer.status in (401, 403) and (credentials := self._credentials(host)):
+        answer = self._transport.request("GET", url, limit=limit, large=True)
+        refused = answer.status in (401, 403)
+        if refused and not self._transport.may_send_credentials(url):
+            what = f"{what}, to which credentials are not sent over plain HTTP,"
+            hint = plain_http_advice(host)
+        elif refused and (credentials := self._credentials(host)):
             plain = ":".join(credentials).encode()
             headers = {"Authorization": f"Basic {base64.b64encode(plain).decode()}"}
-            answer = self._transport.request("GET", url, headers=headers, limit=limit)
+            answer = self._transport.request("GET", url, headers=headers, limit=limit, large=True)
             hint = "the credentials that there are for this host do not open it"
         else:
             hint = f"set {variable(host)}_USER and {variable(host)}_SECRET, or log in with 'docker login'"

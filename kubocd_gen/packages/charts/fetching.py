@@ -7,7 +7,6 @@ import tempfile
 from pathlib import Path
 
 from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.network.credentials import CredentialStore
 from kubocd_gen.network.registry import Registry
 from kubocd_gen.network.settings import Network
 from kubocd_gen.network.transport import Transport
@@ -22,8 +21,6 @@ from kubocd_gen.packages.charts.sources import ChartSource, GitChart, HelmReposi
 from kubocd_gen.packages.charts.trees import LocalTree
 from kubocd_gen.packages.reference import parse_reference
 from kubocd_gen.packages.text import shown
-
-_FOR_ANY_HOST = ("KCD_OCI_USER", "KCD_OCI_SECRET")
 
 
 class Charts:
@@ -75,14 +72,10 @@ class Charts:
 
 
 def open_charts(network: Network, transport: Transport, registry: Registry, helm: Path, scratch: Path) -> Charts:
-    """The charts of a run, with the credentials of the environment; `scratch` is an empty folder to work in.
-
-    KuboCD's old variables without a host are for its registry alone: any repository in a manifest would be given them.
-    """
-    store = CredentialStore({name: value for name, value in os.environ.items() if name not in _FOR_ANY_HOST})
+    """The charts of a run, with the credentials of its registries; `scratch` is an empty folder to work in."""
 
     def credentials(host: str) -> tuple[str, str] | None:
-        found = store.find(host)
+        found = registry.store.find(host)
         return (found.user, found.secret) if found and found.secret else None
 
     return Charts(network, transport, registry, credentials, helm, scratch)

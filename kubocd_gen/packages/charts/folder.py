@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from kubocd_gen.diagnostics import KcdError
 from kubocd_gen.helm.process import Run, run_helm
@@ -88,7 +88,7 @@ class Packer:
         auths = {}
         for number, url in enumerate(urls):
             parts = urlsplit(url)
-            found = self.credentials(parts.netloc) if parts.netloc else None
+            found = self._credentials(parts)
             if parts.scheme in ("http", "https"):
                 user, secret = found or ("", "")
                 entry = {"name": f"kcd{number}", "url": url, "username": user, "password": secret}
@@ -106,6 +106,13 @@ class Packer:
         variables["HELM_REGISTRY_CONFIG"] = str(home / "registry.json")
         self.network.progress(f"fetching the dependencies of {chart.name}")
         return self._run(["dependency", "build", "--", str(chart)], scratch, _BUILD_SECONDS, **variables)
+
+    def _credentials(self, repository: SplitResult) -> tuple[str, str] | None:
+        """What helm gets for a repository; it speaks to registries over HTTPS alone."""
+        scheme = "https" if repository.scheme == "oci" else repository.scheme
+        if not self.network.may_send_credentials(repository._replace(scheme=scheme).geturl()):
+            return None
+        return self.credentials(repository.netloc)
 
 
 class _Work:

@@ -48,7 +48,7 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
         outputs: tuple[str, ...] = (),
         namespace: str = "default",
         kubocd_namespace: str | None = None,
-        expand_env: bool = False,
+        expand_env: tuple[str, ...] = (),
     ) -> Checkout:
         for name, content in ({"f.yaml": files} if isinstance(files, str) else files).items():
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
