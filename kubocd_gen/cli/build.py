@@ -167,6 +167,7 @@ def _build(given: Mapping[str, Any], project: Project, findings: Findings) -> tu
             keep_going=given["keep_going"],
             allow_protected_removal=given["allow_protected_removal"],
             only_plan=given["check"] or given["dry_run"],
+            compare_kept=given["check"],
             waiting=waiting,
         )
     if not given["clusters"]:  # it may be of another

@@ -56,7 +56,7 @@ def diff(**given: Any) -> int:
 
     Resources are compared by identity and value by value; dangerous changes are called out, and secrets are masked.
     Without --ref it is the commit where the branch left origin's default branch (else main or master), which is HEAD
-    where nothing was committed since. Neither the working tree nor the output is touched or needed.
+    where nothing was committed since. Nothing is written; the output is read for suspended Releases only.
 
     \b
     kcd-gen diff                                       # this branch, and what is not committed yet

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from kubocd_gen.comparison.dangers import helm_release_dangers, release_dangers
+from kubocd_gen.comparison.dangers import helm_release_dangers, kept_dangers, release_dangers
 from kubocd_gen.comparison.records import Danger, ReleaseDifference, ResourceDifference, Side
 from kubocd_gen.comparison.values import changes
 from kubocd_gen.compiler.secrets import masked
@@ -22,15 +22,17 @@ def compare_clusters(
     old: Compilation | None,
     new: Compilation | None,
     manifests: Mapping[str, Sequence[ResourceDifference]],
+    unknown: Collection[str] = (),
 ) -> list[ReleaseDifference]:
     """The Releases of a cluster that differ, by namespace and name; None is a cluster that is not there.
 
-    `manifests` are what differs in what the charts of each Release render to, by its key.
+    `manifests` are what differs in what the charts of each Release render to, by its key. Of the Releases in `unknown`
+    the HelmReleases are left out: they are suspended, and it is not known what was written for them.
     """
     before, after = (_releases(one) for one in (old, new))
     found = []
     for key in sorted({*before, *after}, key=lambda one: one.split("/")):
-        one = _compare(cluster, key, before.get(key), after.get(key), manifests.get(key, ()))
+        one = _compare(cluster, key, before.get(key), after.get(key), manifests.get(key, ()), known=key not in unknown)
         if one is not None:
             found.append(one)
     return found
@@ -52,15 +54,21 @@ def _compare(
     old: CompiledRelease | None,
     new: CompiledRelease | None,
     manifests: Sequence[ResourceDifference],
+    *,
+    known: bool,
 ) -> ReleaseDifference | None:
     before, after = _side(old), _side(new)
     dangers = list(release_dangers(before, after))
     resources = []
     for identity, first, second in _pairs(old, new):
+        if identity[0] == "HelmRelease" and not known:
+            continue
         difference = _resource(identity, first, second)
         if difference is None:
             continue
         resources.append(difference)
+        if after is not None and after.suspended and identity[0] == "HelmRelease":
+            dangers += kept_dangers(identity[2], difference.status, first or second or {})
         if first is not None and second is not None and identity[0] == "HelmRelease":
             dangers += helm_release_dangers(identity[2], identity[1], first["spec"], second["spec"], difference.changes)
     if before == after and not resources and not manifests:
@@ -80,18 +88,10 @@ def _compare(
 def _pairs(
     old: CompiledRelease | None, new: CompiledRelease | None
 ) -> Iterator[tuple[Identity, Mapping[str, Any] | None, Mapping[str, Any] | None]]:
-    """The resources of both sides by identity, in the order in which they are written.
-
-    While a Release is suspended its HelmReleases stay as they were written, which is not compiled: where either side
-    is, they are left out.
-    """
+    """The resources of both sides by identity, in the order in which they are written."""
     sides = [_resources(one) for one in (old, new)]
-    suspended = (
-        any(one is not None and one.release.suspended for one in (old, new)) and old is not None and new is not None
-    )
     for identity in sorted({*sides[0], *sides[1]}, key=lambda one: (_ORDER.index(one[0]), one[1:])):
-        if not (suspended and identity[0] == "HelmRelease"):
-            yield identity, sides[0].get(identity), sides[1].get(identity)
+        yield identity, sides[0].get(identity), sides[1].get(identity)
 
 
 def _resources(one: CompiledRelease | None) -> dict[Identity, Mapping[str, Any]]:

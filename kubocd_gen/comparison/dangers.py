@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from kubocd_gen.comparison.records import Side
+from kubocd_gen.comparison.records import Side, Status
 from kubocd_gen.comparison.values import Change, leaves, path_text
 
 _STORAGE = re.compile(
@@ -55,6 +55,15 @@ def helm_release_dangers(
             yield "crds-policy-changed", f"{where}: {phase}.crds goes from {before} to {after}{effect}"
     for change in changed:
         yield from _storage_dangers(where, change)
+
+
+def kept_dangers(name: str, status: Status, document: Mapping[str, Any]) -> Iterator[Found]:
+    """A HelmRelease of a suspended Release that differs: it is kept as written, so the output itself was changed."""
+    chart = " ".join(_chart(document["spec"])).strip()
+    yield (
+        "suspended-output-changed",
+        f"HelmRelease {name} (chart {chart}) was {status} in the output: no source of the suspended Release makes it",
+    )
 
 
 def _chart_dangers(where: str, old: tuple[str, str], new: tuple[str, str]) -> Iterator[Found]:

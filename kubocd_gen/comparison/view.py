@@ -55,7 +55,7 @@ class ReleaseView:
     @property
     def is_told(self) -> bool:
         """Whether nothing is left to say."""
-        return not self.facts and not any(one.lines for one in self.resources)
+        return not self.facts and not any(one.lines or one.resource.status != "changed" for one in self.resources)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The documents of a written `flux/<namespace>/<release>.yaml`, told apart without reading their YAML.
+"""The documents of a written `flux/<namespace>/<release>.yaml`, told apart without reading their YAML, for reports.
 
 A written file may have been edited, merged or damaged by hand. It is only ever split at its `---` lines, which the
 emitter puts nowhere else at a line's start, and a document's identity is looked up in its text. So nothing in the file,
@@ -8,11 +8,8 @@ however deep, aliased or broken, can stop a build or slow it down.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
-
-from kubocd_gen.output.yaml_emitter import emit_documents
+from typing import Literal
 
 Change = Literal["created", "updated", "unchanged", "removed"]
 
@@ -51,16 +48,6 @@ def resource_changes(path: str, old: str | None, new: str | None) -> tuple[Resou
     if not damaged:
         changes += [ResourceChange(*identity, path, "removed") for identity in before if identity not in after]
     return tuple(changes)
-
-
-def keep_written_helm_releases(old: str | None, new_documents: Sequence[Mapping[str, Any]]) -> str:
-    """The text for a suspended Release: its sources as compiled, then the HelmReleases that `old` holds, as they are.
-
-    HelmReleases among `new_documents` are left out: while a Release is suspended none is added or changed.
-    """
-    sources = emit_documents([document for document in new_documents if document.get("kind") != "HelmRelease"])
-    written = ["---\n" + text for text in _split(old or "") if _kind(text) == "HelmRelease"]
-    return sources + "".join(written)
 
 
 def _split(text: str) -> list[str]:

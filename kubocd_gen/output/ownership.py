@@ -48,7 +48,7 @@ def read_records(tree: Tree) -> dict[str, Record]:
     """What each record lists, by the record's own path."""
     found = {}
     if tree.file(SHARED_RECORD):
-        found[SHARED_RECORD] = _paths(tree, SHARED_RECORD)
+        found[SHARED_RECORD] = parse_record(SHARED_RECORD, tree.read(SHARED_RECORD))
     for namespace in tree.entries(RECORDS):
         # The writer's staging folder starts with a dot, and other files are nobody's records; a link is looked at, to
         # be refused.
@@ -57,7 +57,7 @@ def read_records(tree: Tree) -> dict[str, Record]:
         for record in tree.entries(f"{RECORDS}/{namespace.name}"):
             path = f"{RECORDS}/{namespace.name}/{record.name}"
             if record.name.endswith(_SUFFIX) and tree.file(path):
-                found[path] = _paths(tree, path)
+                found[path] = parse_record(path, tree.read(path))
     return found
 
 
@@ -76,9 +76,10 @@ def may_list(record: str, path: str) -> bool:
     return parts == ["flux", namespace, f"{name}.yaml"] or parts[:-1] == ["hr", namespace, name]
 
 
-def _paths(tree: Tree, record: str) -> Record:
+def parse_record(record: str, data: bytes) -> Record:
+    """What the content of a record lists."""
     found: dict[str, str | None] = {}
-    for line in tree.read(record).decode(errors="replace").splitlines():
+    for line in data.decode(errors="replace").splitlines():
         match = _LINE.fullmatch(line)
         if match and may_list(record, path := match["path"]):
             found[path] = match["digest"] if found.get(path, match["digest"]) == match["digest"] else None

@@ -176,12 +176,6 @@ def plan_output(root: Path, releases: Sequence[ReleaseOutput], shared: SharedFil
     return Plan(root, tuple(releases), shared, complete, changes)
 
 
-def read_written(root: Path, path: str) -> str | None:
-    """The text of an output file as it is on disk, undecodable bytes replaced; None where there is none."""
-    tree = Tree(root)
-    return _text(tree.read(path)) if tree.file(path) else None
-
-
 def _kept(
     tree: Tree, records: Mapping[str, Record], releases: Sequence[ReleaseOutput], *, complete: bool
 ) -> frozenset[str]:

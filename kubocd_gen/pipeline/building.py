@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,16 +12,17 @@ from typing import Any
 
 from kubocd_gen.diagnostics import Diagnostic, Findings, KcdError, KcdErrors, Position, nearest
 from kubocd_gen.helm.engine import Helm
-from kubocd_gen.output.documents import keep_written_helm_releases
 from kubocd_gen.output.drift import drift
 from kubocd_gen.output.journal import is_interrupted
-from kubocd_gen.output.plan import FileChange, OutputFile, Plan, ReleaseOutput, plan_output, read_written
+from kubocd_gen.output.plan import FileChange, OutputFile, Plan, ReleaseOutput, plan_output
 from kubocd_gen.output.tree import Tree
 from kubocd_gen.output.writer import write
 from kubocd_gen.output.yaml_emitter import emit_documents
 from kubocd_gen.packages.source import PackageSources
 from kubocd_gen.pipeline import Compilation, compile_cluster
+from kubocd_gen.pipeline.keeping import KUSTOMIZATION, Kept, read_kept
 from kubocd_gen.pipeline.records import CompiledRelease
+from kubocd_gen.pipeline.suspended import written_path
 from kubocd_gen.project import Cluster, Project
 from kubocd_gen.sources.discovery import display_path
 
@@ -29,7 +30,6 @@ _PRUNE_DISABLED = "kustomize.toolkit.fluxcd.io/prune: disabled"
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 _FATE = {"updated": "overwrites it", "removed": "removes it"}
 _CONFLICT = re.compile(rb"^<{7} ", re.MULTILINE)
-KUSTOMIZATION = "flux/kustomization.yaml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +55,14 @@ def build(
     keep_going: bool = False,
     allow_protected_removal: Collection[str] = (),
     only_plan: bool = False,
+    compare_kept: bool = False,
     waiting: Callable[[Path], None] | None = None,
 ) -> list[Built]:
     """Compile all clusters, plan all outputs, and then write, unless `only_plan`; in the order of the project.
 
-    A cluster with an error keeps its output as it is, and without `keep_going` so do all the others. `waiting` is
-    called with an output that another kcd-gen is writing, before that is waited for.
+    A cluster with an error keeps its output as it is, and without `keep_going` so do all the others. With
+    `compare_kept` the HelmReleases of suspended Releases must be those of the revision where the branch began.
+    `waiting` is called with an output that another kcd-gen is writing, before that is waited for.
     """
 
     def prepare(cluster: Cluster) -> Built:
@@ -69,7 +71,8 @@ def build(
         plan = None
         if keep_going or not _has_errors(findings):
             try:
-                plan = _plan(compilation, project, allow_protected_removal)
+                kept = read_kept(compilation, project, findings, compare=compare_kept)
+                plan = _plan(compilation, kept, project, allow_protected_removal)
                 _tell_of_edits(plan, project, findings)
                 if only_plan and is_interrupted(Tree(plan.root)):
                     findings.note(_interruption(plan, "a build was interrupted while it wrote, or is writing now"))
@@ -157,9 +160,11 @@ def _has_errors(diagnostics: Findings | Sequence[Diagnostic]) -> bool:
     return any(diagnostic.severity == "error" for diagnostic in diagnostics)
 
 
-def _plan(compilation: Compilation, project: Project, allow_protected_removal: Collection[str]) -> Plan:
+def _plan(
+    compilation: Compilation, kept: Mapping[str, Kept], project: Project, allow_protected_removal: Collection[str]
+) -> Plan:
     root = compilation.cluster.output
-    outputs = [_release_output(one, root) for one in compilation.releases]
+    outputs = [_release_output(one, kept) for one in compilation.releases]
     outputs += [_kept_output(key) for key in compilation.failed if _is_path(key)]
     # Of a Release with an impossible name it is not known what was written for it, so that nothing is removed.
     complete = compilation.complete and all(map(_is_path, compilation.failed))
@@ -193,14 +198,16 @@ def _kept_output(key: str) -> ReleaseOutput:
     return ReleaseOutput(namespace, name, files=(), keep=True)
 
 
-def _release_output(one: CompiledRelease, root: Path) -> ReleaseOutput:
+def _release_output(one: CompiledRelease, kept: Mapping[str, Kept]) -> ReleaseOutput:
     release = one.release
-    path = f"flux/{release.namespace}/{release.name}.yaml"
+    documents = one.documents
     if release.suspended:
-        text = keep_written_helm_releases(read_written(root, path), one.documents)
-    else:
-        text = emit_documents(one.documents)
-    files = [OutputFile(path, text.encode()), *(OutputFile(name, data) for name, data in one.charts().items())]
+        written = kept[release.key]
+        if written is None:
+            return _kept_output(release.key)
+        documents = (*documents, *written)
+    files = [OutputFile(written_path(release), emit_documents(documents).encode())]
+    files += [OutputFile(name, data) for name, data in one.charts().items()]
     return ReleaseOutput(release.namespace, release.name, tuple(files), keep=release.suspended)
 
 

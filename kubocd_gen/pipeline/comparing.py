@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,10 @@ from kubocd_gen.helm.pool import HelmPool
 from kubocd_gen.packages.lock import Lock
 from kubocd_gen.packages.source import PackageSources
 from kubocd_gen.pipeline import Compilation, compile_cluster
+from kubocd_gen.pipeline.keeping import Written, in_revision, on_disk
 from kubocd_gen.pipeline.manifests import compare_manifests
 from kubocd_gen.pipeline.packages import Progress, package_sources, project_lock
+from kubocd_gen.pipeline.written_sides import with_written
 from kubocd_gen.project import Cluster, Flags, Project, load_project, project_path
 from kubocd_gen.revisions.checkout import Checkout, open_revision
 from kubocd_gen.sources.discovery import display_path, find_files
@@ -33,10 +36,11 @@ _UNREAD = Path("output")  # where flags name no output: it is neither read nor w
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """A project as it is on one side, with its lock."""
+    """A project as it is on one side, with its lock; `output` is what is written of a cluster, None if not known."""
 
     project: Project
     lock: Lock | None
+    output: Callable[[Cluster], Written | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +57,13 @@ def both_sides(flags: Flags, directory: Path, ref: str | None) -> Iterator[tuple
 
     Raises KcdError and KcdErrors of Git, and of project files and locks; those of the revision name it.
     """
+    unread = bool(flags.sources) and flags.output is None
     if flags.sources:
         flags = replace(flags, output=flags.output or _UNREAD)
     path = None if flags.sources else project_path(flags, directory).absolute()
     flags = replace(flags, project=path)
     now = load_project(flags, directory)
-    new = Side(now, project_lock(now))
+    new = Side(now, project_lock(now), _no_output if unread else partial(_output_on_disk, now))
     repository = find_repository(now.root, offline=flags.offline)
     revision = repository.base() if ref is None else repository.revision(ref)
     with (
@@ -69,6 +74,7 @@ def both_sides(flags: Flags, directory: Path, ref: str | None) -> Iterator[tuple
             old = _old_side(checkout, flags, directory, path)
             if old is not None:
                 old = replace(old, project=replace(old.project, budget=now.budget))  # both sides are one run
+                old = replace(old, output=_no_output) if unread else old
         except (KcdError, KcdErrors) as problem:
             for one in problem.errors if isinstance(problem, KcdErrors) else (problem,):
                 _name_revision(one, checkout)
@@ -122,9 +128,10 @@ def compare(
     findings = Findings()
     for warning in dict.fromkeys([*packages.warnings(), *(others.warnings() if others is not packages else ())]):
         findings.warning(warning)
+    unknown = _add_written(results, old, new, found)
     comparison = None
     if not any(_errors(one) for both in found.values() for one in both):
-        comparison = _compared(revision, results, found, helm.pool if charts else None)
+        comparison = _compared(revision, results, unknown, found, helm.pool if charts else None)
     for before_it, after_it in found.values():
         known = {_essence(one) for one in before_it}
         findings.take(_placed(one, revision) for one in before_it if one.severity == "error")
@@ -133,9 +140,30 @@ def compare(
     return Compared(comparison, tuple(findings))
 
 
+def _add_written(
+    results: dict[str, list[Compilation | None]],
+    old: Side | None,
+    new: Side,
+    found: Mapping[str, tuple[Findings, Findings]],
+) -> dict[str, Collection[str]]:
+    """Put into `results` what is written for suspended Releases; return those of which it is not known, by cluster."""
+    sides = [{cluster.name: cluster for cluster in side.project.clusters} if side else {} for side in (old, new)]
+    unknown: dict[str, Collection[str]] = {}
+    for name, both in results.items():
+        if any(one.release.suspended for side in both if side for one in side.releases):
+            outputs = (
+                old.output(sides[0][name]) if old and name in sides[0] else None,
+                new.output(sides[1][name]) if name in sides[1] else None,
+            )
+            first, second, unknown[name] = with_written(both[0], both[1], outputs, found[name][1])
+            results[name] = [first, second]
+    return unknown
+
+
 def _compared(
     revision: Revision,
-    results: dict[str, list[Compilation | None]],
+    results: Mapping[str, Sequence[Compilation | None]],
+    unknown: Mapping[str, Collection[str]],
     found: dict[str, tuple[Findings, Findings]],
     charts: HelmPool | None,
 ) -> Comparison:
@@ -144,7 +172,7 @@ def _compared(
         if old is new:
             continue
         manifests = compare_manifests(old, new, charts, found[name]) if charts else {}
-        releases += compare_clusters(name, old, new, manifests)
+        releases += compare_clusters(name, old, new, manifests, unknown.get(name, ()))
     before, after = (sum(len(one.releases) for both in results.values() if (one := both[side])) for side in (0, 1))
     return Comparison(revision.name, revision.commit, (before, after), tuple(releases), charts is not None)
 
@@ -178,7 +206,25 @@ def _old_side(checkout: Checkout, flags: Flags, directory: Path, path: Path | No
     lock = f"{start}/{old.lock_path.name}".lstrip("/")
     inner = [_inside(checkout.folder, root / source, "") for one in old.clusters for source in one.sources]
     checkout.take_sources([*inner, *([lock] if checkout.has(lock) else [])])
-    return Side(old, project_lock(old))
+    return Side(old, project_lock(old), partial(_output_in_revision, checkout))
+
+
+def _no_output(_cluster: Cluster) -> Written | None:
+    return None
+
+
+def _output_on_disk(project: Project, cluster: Cluster) -> Written | None:
+    return on_disk(cluster.output, project.root)
+
+
+def _output_in_revision(checkout: Checkout, cluster: Cluster) -> Written | None:
+    """The output as the revision has it; None if that has none, or the output is not in the repository."""
+    output = Path(os.path.normpath(cluster.output))
+    if not output.is_relative_to(checkout.folder):
+        return None
+    folder = output.relative_to(checkout.folder).as_posix()
+    real, _ = checkout.tree.real(f"{folder}/flux")
+    return in_revision(checkout, folder) if checkout.tree.kind(real) == "folder" else None
 
 
 def _old_vendor(checkout: Checkout, old: Project, directory: Path) -> Path | None:

@@ -57,6 +57,23 @@ class Checkout:
         """Whether there is anything where `source`, a path or glob, would be looked for."""
         return self.tree.kind(self.tree.real(_fixed_part(source))[0]) is not None
 
+    def read(self, path: str, *, most: int) -> bytes | None:
+        """Return the content of one file without writing it, None if the revision has no file there.
+
+        Raises KcdError `unreadable-revision` for a file over `most` bytes, and for what can't be read as it was.
+        """
+        real, _ = self.tree.real(path)
+        if self.tree.kind(real) != "file":
+            return None
+        entry, store = self.tree.entries[real], self._store(real)
+        if entry.size > most:
+            raise self.tree.refusal(path, f"the file is larger than {most >> 20} MiB", "restore it")
+        data = next(iter(_blobs(store, [entry.id])))
+        content = self._content(real, data, store)
+        if content is None:
+            raise self._refused(path, data)
+        return content
+
     def take_sources(self, sources: Iterable[str]) -> None:
         """Write what files, folders and globs stand for, with what their links lead to.
 

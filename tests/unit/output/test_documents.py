@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from kubocd_gen.output.documents import keep_written_helm_releases, resource_changes
+from kubocd_gen.output.documents import resource_changes
 from kubocd_gen.output.yaml_emitter import emit_documents
 
 PATH = "flux/default/web.yaml"
@@ -66,32 +66,8 @@ def test_where_the_old_file_can_t_be_told_apart_everything_is_updated(damage: st
     }
 
 
-def test_a_suspended_release_keeps_its_written_helm_releases_to_the_byte() -> None:
-    sources = [
-        {"kind": "OCIRepository", "metadata": {"name": "new"}},
-        {"kind": "HelmRelease", "metadata": {"name": "x"}},
-    ]
-    edited = "---\nkind: HelmRelease\nmetadata: {name: a} # by hand\n"
-    old = "---\nkind: OCIRepository\nmetadata:\n  name: old\n" + edited + text(b=3)
-    assert keep_written_helm_releases(old, sources) == (
-        "---\nkind: OCIRepository\nmetadata:\n  name: new\n" + edited + text(b=3)
-    )
-
-
-def test_a_suspended_release_that_was_never_written_has_no_helm_release() -> None:
-    assert keep_written_helm_releases(None, [{"kind": "HelmRelease"}, {"kind": "HelmRepository"}]) == (
-        "---\nkind: HelmRepository\n"
-    )
-
-
 def test_line_breaks_at_the_end_of_a_document_count() -> None:
     def ending(text: str) -> str:
         return emit_documents([{"kind": "HelmRelease", "metadata": {"name": "a"}, "text": text}])
 
     assert changes(ending("a\n\n"), ending("a\n\n\n")) == {"HelmRelease a": "updated"}
-    assert keep_written_helm_releases(ending("a\n\n\n"), []) == ending("a\n\n\n")
-
-
-def test_keeping_helm_releases_twice_changes_nothing() -> None:
-    once = keep_written_helm_releases(text(a=1, b=2), [{"kind": "HelmRepository", "text": "a\n\n"}])
-    assert keep_written_helm_releases(once, [{"kind": "HelmRepository", "text": "a\n\n"}]) == once

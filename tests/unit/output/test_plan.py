@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kubocd_gen.diagnostics import KcdError, KcdErrors
-from kubocd_gen.output.plan import OutputFile, ReleaseOutput, plan_output, read_written
+from kubocd_gen.output.plan import OutputFile, ReleaseOutput, plan_output
 from tests.unit.output.outputs import build, codes, contents, failed, kustomization, planned, release, times
 
 
@@ -209,13 +209,6 @@ def test_a_plan_reports_the_resources_of_each_release(tmp_path: Path) -> None:
         ("HelmRelease", "web-main", "flux/default/web.yaml", "updated"),
     ]
     assert {one.change for one in resources["data", "db"]} == {"created"}
-
-
-def test_the_text_of_a_written_file_can_be_read(tmp_path: Path) -> None:
-    assert read_written(tmp_path, "flux/default/web.yaml") is None
-    build(tmp_path, release("web"))
-    (tmp_path / "flux/default/web.yaml").write_bytes(b"\xff")
-    assert read_written(tmp_path, "flux/default/web.yaml") == "\ufffd"
 
 
 def test_planning_leaves_no_trace(tmp_path: Path) -> None:

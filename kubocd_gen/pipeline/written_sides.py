@@ -1,0 +1,84 @@
+"""The suspended Releases of two compilations, with the HelmReleases that are written for them on each side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from kubocd_gen.diagnostics import Findings, KcdError
+from kubocd_gen.pipeline.keeping import Written
+from kubocd_gen.pipeline.records import Compilation, CompiledRelease
+from kubocd_gen.pipeline.suspended import Document
+
+Documents = Sequence[Document]
+
+
+def with_written(
+    old: Compilation | None,
+    new: Compilation | None,
+    outputs: tuple[Written | None, Written | None],
+    findings: Findings,
+) -> tuple[Compilation | None, Compilation | None, frozenset[str]]:
+    """Return both sides with what is written for suspended Releases, and the Releases of which that is not known.
+
+    `outputs` are None if a side has no output that can be read. A Release that becomes suspended keeps what the old
+    side has written, whatever its sources compile to by now, so that is what its HelmReleases are compared with. What
+    the new side can't keep is an error in `findings`.
+    """
+    sides = [{one.release.key: one for one in side.releases} if side else {} for side in (old, new)]
+    found: tuple[dict[str, Documents], dict[str, Documents]] = {}, {}
+    unknown = set[str]()
+    for key in sorted({*sides[0], *sides[1]}):
+        before, after = sides[0].get(key), sides[1].get(key)
+        if not any(one is not None and one.release.suspended for one in (before, after)):
+            continue
+        first = _old(before, outputs[0]) if before else ()
+        second: Documents | None = ()
+        if after is not None and after.release.suspended:
+            second = _new(after, outputs[1], findings)
+            if second is None and first is not None and outputs[0] is not None:
+                second = ()  # the file is gone
+        if first is None or second is None:
+            unknown.add(key)
+            continue
+        if before is not None:
+            found[0][key] = first
+        if after is not None and after.release.suspended:
+            found[1][key] = second
+    return _with(old, found[0]), _with(new, found[1]), frozenset(unknown)
+
+
+def _old(one: CompiledRelease, output: Written | None) -> Documents | None:
+    """What the old side has written; of a file that could not be kept, nothing."""
+    try:
+        written = output.helm_releases(one.release) if output else None
+    except KcdError as error:
+        if error.code != "suspended-output":
+            raise
+        return ()
+    if written is None and not one.release.suspended:
+        return [document for document in one.documents if document["kind"] == "HelmRelease"]
+    return () if written is None and output else written
+
+
+def _new(one: CompiledRelease, output: Written | None, findings: Findings) -> Documents | None:
+    try:
+        return output.helm_releases(one.release) if output else None
+    except KcdError as error:
+        findings.error(error, release=one.release.key)
+        return None
+
+
+def _with(compilation: Compilation | None, written: Mapping[str, Documents]) -> Compilation | None:
+    """The compilation with other HelmReleases for some Releases."""
+    if compilation is None or not written:
+        return compilation
+    releases = tuple(
+        replace(one, documents=(*_sources(one), *written[one.release.key])) if one.release.key in written else one
+        for one in compilation.releases
+    )
+    return replace(compilation, releases=releases)
+
+
+def _sources(one: CompiledRelease) -> Documents:
+    return [document for document in one.documents if document["kind"] != "HelmRelease"]
