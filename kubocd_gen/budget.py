@@ -25,6 +25,8 @@ _WHAT = {
     "files": "the sources have more files and directories",
     "fetched": "registries sent more",
     "network-time": "transfers took longer",
+    "unpacked-total": "packages and charts unpack to more",
+    "package-memory": "the files of the packages are more",
 }
 
 

@@ -44,7 +44,9 @@ class Limits:
     schema_steps: int = 3_000_000  # a count: keywords applied to a value, over all validations
     files: int = 200_000  # a count: directory entries seen while sources are searched
     fetched: int = 4 * GIB  # received from registries and chart repositories
-    network_time: int = 600  # seconds until the last transfer must have ended
+    network_time: int = 600  # seconds in which something is transferred, or waited for
+    unpacked_total: int = 8 * GIB  # unpacked from layers and charts; 4 KiB at least for each gzip part and tar header
+    package_memory: int = 256 * MIB  # the files of all packages, which are held in memory until the end
 
     def of(self, name: str) -> int:
         """The limit that the command line calls `name`."""
@@ -58,8 +60,8 @@ NAMES = tuple(_FIELDS)
 # The limits of a run. Only the user moves them, with --limit: the project file comes with the checkout that they guard
 # against.
 RUN_NAMES = (
-    *("cpu-time", "memory", "helm-time", "rendered", "yaml-values", "schema-steps"),
-    *("files", "fetched", "network-time"),
+    *("cpu-time", "memory", "helm-time", "rendered", "yaml-values", "schema-steps", "files"),
+    *("fetched", "network-time", "unpacked-total", "package-memory"),
 )
 _COUNTS = frozenset({"members", "gzip-members", "chart-members", "yaml-values", "schema-steps", "files"})
 _TIMES = frozenset({"cpu-time", "helm-time", "network-time"})

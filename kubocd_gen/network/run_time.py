@@ -47,5 +47,10 @@ class RunTime:
         return max(0.0, self._budget.left(RESOURCE) - waited)
 
     def error(self) -> BudgetExhausted:
-        """The error for a deadline that has passed."""
-        return BudgetExhausted(RESOURCE, self._budget.limits.of(RESOURCE))
+        """The error for a deadline that has passed, or for what ended the run before."""
+        limit = self._budget.limits.of(RESOURCE)
+        try:
+            self._budget.spend(RESOURCE, limit + 1)
+        except BudgetExhausted as error:
+            return error
+        return BudgetExhausted(RESOURCE, limit)

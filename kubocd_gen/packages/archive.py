@@ -7,7 +7,11 @@ rest.
 from __future__ import annotations
 
 import re
+import threading
+from collections.abc import Mapping
+from functools import partial
 
+from kubocd_gen.budget import Budget
 from kubocd_gen.diagnostics import KcdError, Position
 from kubocd_gen.limits import LIMITS, Limits, over_limit
 from kubocd_gen.packages.tar_stream import (
@@ -31,29 +35,70 @@ _LONGEST_NAME = 255  # file systems take no longer one
 
 
 def read_package_archive(
-    data: bytes, *, describe: str, position: Position | None = None, limits: Limits = LIMITS
+    data: bytes,
+    *,
+    describe: str,
+    position: Position | None = None,
+    limits: Limits = LIMITS,
+    budget: Budget | None = None,
 ) -> dict[str, bytes]:
     """The files of a package's content layer by name, in the archive's order.
 
     Names are flat: `original.yaml`, `groomed.yaml`, `index.yaml`, `status.yaml` and chart archives `*.tgz`; a `./` in
     front is dropped. Raises KcdError, its sentence about "the archive of `describe`": `bad-archive` for any other
-    member and for bytes that are no gzip'd tar, `package-limit` beyond `limits`.
+    member and for bytes that are no gzip'd tar, `package-limit` beyond `limits`, `run-limit` beyond `budget`, which
+    counts the files until `release` gives them back.
     """
     what = f"the archive of {describe}"
+    run = budget or Budget(limits)
+    memory = _Memory(run)
     try:
-        return _files(data, limits)
+        return _files(data, limits, run, memory)
     except OverLimit as over:
+        memory.release()
         raise over_limit(
             f"{what} {over}", over.name, limits.of(over.name), needed=over.needed, position=position
         ) from None
     except BadArchive as bad:
+        memory.release()
         raise KcdError(f"{what} {bad}", code="bad-archive", position=position) from None
+    except BaseException:
+        memory.release()
+        raise
 
 
-def _files(data: bytes, limits: Limits) -> dict[str, bytes]:
+def release(files: Mapping[str, bytes], budget: Budget) -> None:
+    """Give the memory of `files` back to the run: they are not a package after all."""
+    budget.spend("package-memory", -sum(map(len, files.values())))
+
+
+class _Memory:
+    """What the files of one archive take of the run's memory."""
+
+    _lock = threading.Lock()  # of all archives: what one finds left, no other takes
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self._taken = 0
+
+    def take(self, size: int) -> None:
+        """Count `size` bytes. Raises OverLimit: a package that does not fit is refused alone, and the run goes on."""
+        with self._lock:
+            if size > self._budget.left("package-memory"):
+                self._budget.spend("package-memory", 0)  # raises if the run has ended for another reason
+                raise OverLimit("brings the files of this run's packages to more", "package-memory")
+            self._budget.spend("package-memory", size)
+        self._taken += size
+
+    def release(self) -> None:
+        """Give it all back."""
+        self._budget.spend("package-memory", -self._taken)
+
+
+def _files(data: bytes, limits: Limits, budget: Budget, memory: _Memory) -> dict[str, bytes]:
     if len(data) > limits.layer:
         raise OverLimit("is larger", "layer", len(data))
-    stream = Stream(data, limits.unpacked, "unpacked", limits.gzip_members)
+    stream = Stream(data, limits.unpacked, "unpacked", limits.gzip_members, partial(budget.spend, "unpacked-total"))
     files: dict[str, bytes] = {}
     seen: set[str] = set()
     path: str | None = None  # the next member's name, where an extended header gives it
@@ -76,6 +121,10 @@ def _files(data: bytes, limits: Limits) -> dict[str, bytes]:
         limit, most = ("text", limits.text) if flat in _TEXTS else ("unpacked", limits.unpacked)
         if header.size > most:
             raise OverLimit(f"holds {shown(flat)}, which is larger", limit, header.size)
+        if flat not in _TEXTS and header.size > limits.chart_archive:  # Flux would refuse it: it is not held in memory
+            stream.skip(header, shown(flat))
+            raise OverLimit(f"holds {shown(flat)}, which is larger", "chart-archive", header.size)
+        memory.take(header.size)
         files[flat] = stream.content(header, shown(flat))
     stream.expect_padding()
     if not files:

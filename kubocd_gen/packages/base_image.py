@@ -21,6 +21,7 @@ from kubocd_gen.packages.oci import (
     LAYER_TYPE,
     MANIFEST_TYPE,
     Descriptor,
+    check_schema_version,
     parse_descriptor,
     parse_object,
 )
@@ -117,7 +118,10 @@ class _Reader:
     def parsed(self, descriptor: Descriptor, what: str) -> dict[str, Any]:
         text = f"{what} of the base {self.name}"
         position = self.store.position(descriptor)
-        return parse_object(self.store.read(descriptor), what=text, code="bad-base", position=position)
+        found = parse_object(self.store.read(descriptor), what=text, code="bad-base", position=position)
+        if descriptor.is_manifest:
+            check_schema_version(found, what=text, code="bad-base", position=position)
+        return found
 
     def descriptor(self, value: object, what: str, position: Position | None) -> Descriptor:
         return parse_descriptor(value, what=f"{what} of the base {self.name}", code="bad-base", position=position)

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Generator
 from dataclasses import dataclass
+from functools import partial
 
+from kubocd_gen.budget import Budget as RunBudget
 from kubocd_gen.limits import Limits
 from kubocd_gen.packages.tar_stream import (
     BLOCK,
@@ -23,6 +26,7 @@ from kubocd_gen.packages.tar_stream import (
     BadArchive,
     Header,
     OverLimit,
+    Spend,
     Stream,
     records,
 )
@@ -36,43 +40,57 @@ _DEEPEST = 16  # charts in charts; an archive can hold itself, and Helm would un
 
 @dataclass(slots=True)
 class Budget:
-    """What the charts of a package may still cost together; each that is read takes from it."""
+    """What the charts of a package can still cost together; each that is read takes from it, and from the run."""
 
     unpacked: int
     members: int
+    spend: Spend
 
     @classmethod
-    def of(cls, limits: Limits) -> Budget:
+    def of(cls, limits: Limits, run: RunBudget | None = None) -> Budget:
         """That of a package of which nothing has been read."""
-        return cls(limits.unpacked, limits.chart_members)
+        return cls(limits.unpacked, limits.chart_members, partial((run or RunBudget(limits)).spend, "unpacked-total"))
+
+    def take(self, size: int) -> None:
+        """Count `size` unpacked bytes. Raises OverLimit."""
+        self.unpacked -= size
+        if self.unpacked < 0:
+            raise OverLimit("unpacks to more", "unpacked")
 
 
-def check_chart_archive(data: bytes, limits: Limits, budget: Budget) -> None:
-    """See that Helm will load the chart, and the charts in it.
+def check_chart_archive(data: bytes, limits: Limits, budget: Budget) -> bytes:
+    """See that Helm will load the chart, and the charts in it; return its Chart.yaml.
 
+    A chart in it is checked when it is met: one way through the charts is held in memory, not all of them.
     Raises OverLimit beyond `limits` or `budget`; BadArchive for all else that Helm refuses, and for sparse files, which
     no chart holds.
     """
-    waiting = [(data, 0, "")]
-    while waiting:
-        archive, depth, within = waiting.pop()
-        if depth > _DEEPEST:
-            raise BadArchive(f"holds charts in charts, more than {_DEEPEST} deep")
+    open_ = [(_check(data, limits, budget), "")]
+    while True:
+        chart, within = open_[-1]
         try:
-            charts = _check(archive, limits, budget)
+            path, inner = next(chart)
+        except StopIteration as end:
+            open_.pop()
+            if not open_:
+                chart_yaml: bytes = end.value
+                return chart_yaml
+            continue
         except OverLimit as over:
             raise OverLimit(f"{within}{over}", over.name, over.needed) from None
         except BadArchive as bad:
             raise BadArchive(f"{within}{bad}") from None
-        waiting += [(chart, depth + 1, f"holds {shown(name)}, which ") for name, chart in charts.items()]
+        if len(open_) > _DEEPEST:
+            raise BadArchive(f"holds charts in charts, more than {_DEEPEST} deep")
+        open_.append((_check(inner, limits, budget), f"holds {shown(path)}, which "))
 
 
-def _check(data: bytes, limits: Limits, budget: Budget) -> dict[str, bytes]:
-    """The archives in the archive that Helm takes for charts."""
+def _check(data: bytes, limits: Limits, budget: Budget) -> Generator[tuple[str, bytes], None, bytes]:
+    """Yield the archives in the archive that Helm takes for charts, with their paths; return its Chart.yaml."""
     most, name = min((limits.chart, "chart"), (budget.unpacked, "unpacked"))
-    stream = Stream(data, most, name, limits.gzip_members)
-    charts: dict[str, bytes] = {}
-    found = False
+    stream = Stream(data, most, name, limits.gzip_members, budget.spend)
+    counted = 0
+    chart_yaml: bytes | None = None
     long_name: str | None = None
     for header in stream.headers():
         budget.members -= 1
@@ -91,15 +109,20 @@ def _check(data: bytes, limits: Limits, budget: Budget) -> dict[str, bytes]:
         if header.kind == FOLDER or (header.kind == b"\0" and full.endswith("/")):
             continue
         path = _path(full)
-        found = found or path == "Chart.yaml"
+        if path == "Chart.yaml":
+            if chart_yaml is not None:  # of two Helm takes the last, field by field
+                raise BadArchive("holds Chart.yaml twice")
+            chart_yaml = content
         if _SUBCHART.fullmatch(path):
-            charts[path] = content
+            budget.take(stream.unpacked - counted)
+            counted = stream.unpacked
+            yield path, content
     if any(stream.read(BLOCK, "its end mark")):
         raise BadArchive("goes on after its end")
-    if not found:
+    if chart_yaml is None:
         raise BadArchive("has no Chart.yaml in its folder")
-    budget.unpacked -= stream.unpacked
-    return charts
+    budget.take(stream.unpacked - counted)
+    return chart_yaml
 
 
 def _path(full: str) -> str:

@@ -9,9 +9,10 @@ from typing import Any
 
 import yaml
 
+from kubocd_gen.budget import Budget
 from kubocd_gen.diagnostics import KcdError, Position, nearest
 from kubocd_gen.limits import LIMITS, Limits, over_limit
-from kubocd_gen.packages.chart_archive import Budget, check_chart_archive
+from kubocd_gen.packages import chart_archive
 from kubocd_gen.packages.tar_stream import BadArchive, OverLimit
 from kubocd_gen.packages.text import shown
 from kubocd_gen.sources.yaml_errors import too_deep
@@ -19,6 +20,7 @@ from kubocd_gen.sources.yaml_errors import too_deep
 # helm writes some five levels and thirty values a chart. Deep nesting crashes the C composer; many values cost memory.
 _DEEPEST = 64
 _MOST_VALUES = 100_000
+_OFTEN = 100  # values after which they are counted for the run
 _TOO_DEEP = f"index.yaml is nested more than {_DEEPEST} levels deep"
 
 _AGAIN = "package it again with 'kubocd package'"
@@ -33,28 +35,49 @@ class _Bad(Exception):
         self.hint = hint or _AGAIN
 
 
+@dataclass(frozen=True, slots=True)
+class CheckedCharts:
+    """The charts of a package: the archives where `index.yaml` offers a name and version; their Chart.yaml."""
+
+    archives: Mapping[tuple[str, str], tuple[str, ...]]
+    chart_yamls: Mapping[str, bytes]
+
+
 def check_charts(
-    files: Mapping[str, bytes], *, describe: str, position: Position | None = None, limits: Limits = LIMITS
-) -> None:
+    files: Mapping[str, bytes],
+    *,
+    describe: str,
+    position: Position | None = None,
+    limits: Limits = LIMITS,
+    budget: Budget | None = None,
+) -> CheckedCharts:
     """Compare the chart archives in `files` with `index.yaml` beside them, and see that Helm will load them.
 
     Every archive that the index names must be there, and have the SHA-256 that the index gives, if it gives one: Flux
     finds and checks the charts by it. An archive that the index leaves out is fine. Raises KcdError `bad-index`,
-    `corrupt-chart` or `package-limit`, whose sentence begins with `describe`.
+    `corrupt-chart` or `package-limit`, whose sentence begins with `describe`; and `run-limit` beyond `budget`.
     """
+    run = budget or Budget(limits)
     charts = {name: data for name, data in files.items() if name.endswith(".tgz")}
     try:
-        _check(_load(files["index.yaml"]), charts)
+        archives = _check(_load(files["index.yaml"], run), charts)
     except _Bad as bad:
         raise KcdError(f"{describe}: {bad}", code=bad.code, position=position, hint=bad.hint) from None
-    check_chart_archives(charts, describe=describe, position=position, limits=limits)
+    checked = check_chart_archives(charts, describe=describe, position=position, limits=limits, budget=run)
+    return CheckedCharts(archives, checked)
 
 
 def check_chart_archives(
-    charts: Mapping[str, bytes], *, describe: str, position: Position | None, limits: Limits
-) -> None:
-    """See that Helm will load each chart. Raises KcdError `corrupt-chart` or `package-limit`."""
-    budget = Budget.of(limits)
+    charts: Mapping[str, bytes],
+    *,
+    describe: str,
+    position: Position | None,
+    limits: Limits,
+    budget: Budget | None = None,
+) -> dict[str, bytes]:
+    """See that Helm will load each chart, and return its Chart.yaml. Raises KcdError `corrupt-chart` or a limit's."""
+    left = chart_archive.Budget.of(limits, budget)
+    found = {}
     for name, data in charts.items():
         what = f"{describe}: the chart {shown(name)}"
         if len(data) > limits.chart_archive:
@@ -62,7 +85,7 @@ def check_chart_archives(
                 f"{what} is larger", "chart-archive", limits.chart_archive, needed=len(data), position=position
             )
         try:
-            check_chart_archive(data, limits, budget)
+            found[name] = chart_archive.check_chart_archive(data, limits, left)
         except OverLimit as over:
             raise over_limit(
                 f"{what} {over}", over.name, limits.of(over.name), needed=over.needed, position=position
@@ -74,19 +97,32 @@ def check_chart_archives(
                 position=position,
                 hint="Helm in the cluster would not load it; package it again with 'helm package'",
             ) from None
+    return found
 
 
-def _check(index: Mapping[str, Any], charts: Mapping[str, bytes]) -> None:
+def lookalike(fields: Mapping[str, Any], known: tuple[str, ...]) -> str | None:
+    """A key that Go's JSON reader takes for one of the `known` fields, though it is another.
+
+    It compares without case, and folds some other letters, too: U+017F is an `s` to it.
+    """
+    return next((key for key in fields if key not in known and str(key).casefold() in known), None)
+
+
+def _check(index: Mapping[str, Any], charts: Mapping[str, bytes]) -> dict[tuple[str, str], tuple[str, ...]]:
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in charts.items()}
     known: dict[tuple[str, str], Mapping[str, Any]] = {}
+    archives: dict[tuple[str, str], tuple[str, ...]] = {}
     for key, entry in _entries(index):
         chart = " ".join(shown(part) for part in key if part)
         first = known.setdefault(key, entry)
         if any(first.get(field) != entry.get(field) for field in ("urls", "digest")):
             raise _Bad(f"index.yaml has the chart {chart} twice, and the two differ")
+        if (name := _given(entry.get("name"))) not in (None, key[0]):
+            raise _Bad(f"index.yaml has the chart {shown(str(name))} under the name {shown(key[0])}")
         expected = _given(entry.get("digest"))
         for url in _urls(chart, entry):
             name = url.removeprefix("./")
+            archives[key] = (*archives.get(key, ()), name)
             if "/" in name:
                 raise _Bad(
                     f"index.yaml has the chart {chart} at {shown(url)}, which is not in the package",
@@ -104,11 +140,12 @@ def _check(index: Mapping[str, Any], charts: Mapping[str, bytes]) -> None:
                     code="corrupt-chart",
                     hint="the package was changed after it was built, or its build was broken: package it again",
                 )
+    return archives
 
 
-def _load(text: bytes) -> dict[str, Any]:
+def _load(text: bytes, budget: Budget | None = None) -> dict[str, Any]:
     try:
-        _guard(text)
+        _guard(text, budget or Budget())
         # Every scalar as the string that stands there: only names and digests are read.
         index = yaml.load(text, Loader=yaml.CBaseLoader)  # noqa: S506 -- makes strings, lists and dicts, nothing else
     except yaml.MarkedYAMLError as error:
@@ -120,14 +157,23 @@ def _load(text: bytes) -> dict[str, Any]:
         raise _Bad("index.yaml is not YAML: it holds characters that are not allowed") from None
     if not isinstance(index, dict):
         raise _Bad("index.yaml is not a Helm repository index")
+    _refuse_lookalikes(index, ("entries",))
     return index
 
 
-def _guard(text: bytes) -> None:
+def _refuse_lookalikes(fields: Mapping[str, Any], known: tuple[str, ...]) -> None:
+    if (key := lookalike(fields, known)) is not None:
+        raise _Bad(f"index.yaml has the field {shown(key)}, which Helm would take for another")
+
+
+def _guard(text: bytes, budget: Budget) -> None:
     """Walk through the events of `text`, which costs no memory, before anything is made of it."""
     open_: list[set[str] | None] = []  # the keys of each map around the event, None for a list
     is_key: list[bool] = []  # whether the next node in it is a key
-    for count, event in enumerate(yaml.parse(text, Loader=yaml.CBaseLoader)):
+    events = yaml.parse(text, Loader=yaml.CBaseLoader)
+    for count, event in enumerate(events):
+        if count % _OFTEN == 0:
+            budget.spend("yaml-values", _OFTEN)
         if count > _MOST_VALUES:
             raise _Bad(f"index.yaml holds more than {_MOST_VALUES} values")
         if isinstance(event, yaml.AliasEvent):
@@ -164,6 +210,7 @@ def _entries(index: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], Mappin
         if not isinstance(versions, list) or not all(isinstance(entry, dict) for entry in versions):
             raise _Bad(f"index.yaml has no list of versions for the chart {shown(name)}")
         for entry in versions:
+            _refuse_lookalikes(entry, ("name", "version", "urls", "digest"))
             yield (name, str(_given(entry.get("version")) or "")), entry
 
 

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from kubocd_gen.budget import Budget
 from kubocd_gen.diagnostics import KcdError, Position
 from kubocd_gen.limits import LIMITS, Limits
-from kubocd_gen.packages.archive import read_package_archive
+from kubocd_gen.packages.archive import read_package_archive, release
 from kubocd_gen.packages.chart_index import check_charts
+from kubocd_gen.packages.module_charts import STATUS, check_module_charts
 from kubocd_gen.packages.oci import (
     CONFIG_TYPE,
     CONTENT_TYPE,
@@ -18,10 +20,12 @@ from kubocd_gen.packages.oci import (
     INDEX_TYPE,
     MANIFEST_TYPE,
     Descriptor,
+    check_schema_version,
     parse_descriptor,
     parse_object,
 )
 from kubocd_gen.packages.reference import Reference
+from kubocd_gen.packages.room import Room
 from kubocd_gen.packages.text import shown
 
 _REQUIRED = ("original.yaml", "status.yaml", "index.yaml")
@@ -63,32 +67,55 @@ class BlobStore(Protocol):
         """The blob's file, None where there is no file to name."""
 
 
-def read_image(reference: Reference, descriptor: Descriptor, store: BlobStore, limits: Limits = LIMITS) -> PackageImage:
-    """The package whose manifest `descriptor` names.
+def read_image(
+    reference: Reference,
+    descriptor: Descriptor,
+    store: BlobStore,
+    limits: Limits = LIMITS,
+    budget: Budget | None = None,
+    room: Room | None = None,
+) -> PackageImage:
+    """The package whose manifest `descriptor` names. `room` is where its packed layer waits to be unpacked.
 
     Raises KcdError: `not-a-package` where the image is something else, `bad-archive`, `bad-index` or `corrupt-chart`
-    where the package is not as KuboCD's packager makes it, `package-limit` beyond `limits`, and what `store` raises.
+    where the package is not as KuboCD's packager makes it, `package-limit` beyond `limits`, `run-limit` beyond
+    `budget`, and what `store` raises.
     """
+    run = budget or Budget(limits)
     _, layer = read_parts(reference, descriptor, store, limits)
     position = store.position(layer)
-    data = store.read_blob(layer, limit=limits.layer)
-    files = read_package_archive(data, describe=str(reference), position=position, limits=limits)
-    check_files(files, describe=str(reference), position=position, limits=limits)
+    with (room or Room()).taken(min(layer.size, limits.layer)):
+        data = store.read_blob(layer, limit=limits.layer)
+        files = read_package_archive(data, describe=str(reference), position=position, limits=limits, budget=run)
+        del data
+    try:
+        check_files(files, describe=str(reference), position=position, limits=limits, budget=run)
+    except BaseException:
+        release(files, run)
+        raise
     return PackageImage(str(reference), descriptor, layer, files)
 
 
 def check_files(
-    files: Mapping[str, bytes], *, describe: str, position: Position | None = None, limits: Limits = LIMITS
+    files: Mapping[str, bytes],
+    *,
+    describe: str,
+    position: Position | None = None,
+    limits: Limits = LIMITS,
+    budget: Budget | None = None,
 ) -> None:
     """See that a layer's files make a package.
 
-    Raises KcdError `bad-archive`, `bad-index`, `corrupt-chart`, and `package-limit` beyond `limits`.
+    Raises KcdError `bad-archive`, `bad-index`, `bad-package`, `corrupt-chart`, `package-limit` beyond `limits`, and
+    `run-limit` beyond `budget`.
     """
+    run = budget or Budget(limits)
     if missing := [name for name in _REQUIRED if name not in files]:
         raise KcdError(
             f"the archive of {describe} has no {' and no '.join(missing)}", code="bad-archive", position=position
         )
-    check_charts(files, describe=describe, position=position, limits=limits)
+    charts = check_charts(files, describe=describe, position=position, limits=limits, budget=run)
+    check_module_charts(files[STATUS], charts, describe=describe, position=position, budget=run)
 
 
 def read_parts(
@@ -114,6 +141,7 @@ def read_parts(
     manifest = parse_object(
         store.read_blob(descriptor, limit=limits.manifest), what=what, code="not-a-package", position=position
     )
+    check_schema_version(manifest, what=what, code="not-a-package", position=position)
     # The manifest may leave its media type out; the descriptor has said it.
     media_type = str(manifest.get("mediaType", MANIFEST_TYPE))
     if media_type != MANIFEST_TYPE:

@@ -20,6 +20,7 @@ from kubocd_gen.packages.oci import (
     MANIFEST_TYPE,
     REF_NAME,
     Descriptor,
+    check_schema_version,
     parse_descriptor,
     parse_object,
     sha256,
@@ -165,7 +166,8 @@ class OciLayout:
                 position=self._at("oci-layout"),
                 hint='kcd-gen reads {"imageLayoutVersion": "1.0.0"}',
             )
-        return _manifests(self._read_json("index.json"), "index.json", self._at("index.json"))
+        index, position = self._read_json("index.json"), self._at("index.json")
+        return _manifests(index, "index.json", position)
 
     def _only_manifest(self, reference: Reference, descriptor: Descriptor) -> Descriptor:
         if descriptor.media_type not in (INDEX_TYPE, DOCKER_LIST_TYPE):
@@ -209,6 +211,8 @@ def _blob(descriptor: Descriptor) -> str:
 
 
 def _manifests(index: dict[str, object], what: str, position: Position) -> list[object]:
+    if "schemaVersion" in index:  # some writers leave it out of an index, and nothing else can be meant then
+        check_schema_version(index, what=what, code="bad-layout", position=position)
     manifests = index.get("manifests")
     if not isinstance(manifests, list):
         raise KcdError(f"{what} has no list of manifests", code="bad-layout", position=position)

@@ -13,24 +13,17 @@ from kubocd_gen.compiler.package_schema import PackageSchema, PackageSchemaError
 from kubocd_gen.compiler.structural import admit, canonical_fields
 from kubocd_gen.compiler.wording import dotted, quoted, type_name
 from kubocd_gen.diagnostics import MOST, KcdError, KcdErrors, Position, nearest
+from kubocd_gen.packages.module_charts import STATUS, ChartRef, as_text, read_status
 from kubocd_gen.packages.source import PackageImage
 from kubocd_gen.resources import schema
 from kubocd_gen.sources.positions import find_in_text, find_position, is_written
-from kubocd_gen.sources.scalars import float64, number_text
+from kubocd_gen.sources.scalars import float64
 from kubocd_gen.sources.yaml_reader import Document, first_document
 
 MANIFEST = "original.yaml"
 _REBUILD = "package it again with 'kubocd package'"
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _TARGET_NAMESPACE = "{{.Release.spec.targetNamespace}}"
-
-
-@dataclass(frozen=True, slots=True)
-class ChartRef:
-    """A chart inside a package, as `status.yaml` names it."""
-
-    name: str
-    version: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,24 +319,9 @@ class _Reader:
 
     def charts(self, files: Mapping[str, bytes]) -> Mapping[str, ChartRef]:
         """`status.yaml`: the chart that the packager found for each module."""
-        path = f"{self.path.removesuffix(MANIFEST)}status.yaml"
-        text = files["status.yaml"].decode("utf-8", "replace")
-        document = first_document(text, path, exact_integers=True, budget=self.budget)
-        status = document.value if isinstance(document.value, dict) else {}
-        charts = status.get("chartByModule")
-        found = {}
-        for module, chart in (charts if isinstance(charts, dict) else {}).items():
-            name, version = (
-                _string(chart.get(key)) if isinstance(chart, dict) else None for key in ("name", "version")
-            )
-            if not isinstance(name, str) or not isinstance(version, str):
-                position = find_position(text, path, 0, ("chartByModule", module))
-                message = f"status.yaml has no chart name and version for module {quoted(module)}"
-                if len(self.errors) >= MOST:
-                    break
-                self.errors.append(KcdError(message, code="bad-package", position=position))
-                continue
-            found[module] = ChartRef(name, version)
+        path = f"{self.path.removesuffix(MANIFEST)}{STATUS}"
+        found, errors = read_status(files[STATUS], path, self.budget)
+        self.errors += errors
         return found
 
 
@@ -367,13 +345,7 @@ def _strings(value: Any, rules: Mapping[str, Any]) -> Any:
         return {key: _strings(item, fields.get(key, others)) for key, item in value.items()}
     if isinstance(value, list):
         return [_strings(item, rules.get("items", {})) for item in value]
-    return _string(value) if rules.get("type") == "string" else value
-
-
-def _string(value: Any) -> Any:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return number_text(value) if type_name(value) == "number" else value
+    return as_text(value) if rules.get("type") == "string" else value
 
 
 def _float64(value: Any) -> Any:

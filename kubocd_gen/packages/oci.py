@@ -91,6 +91,21 @@ def _no_constant(name: str) -> None:
     raise _Bad(f"holds {name}, which is not JSON")
 
 
+def check_schema_version(
+    image: Mapping[str, Any], *, what: str, code: str, position: Position | None, hint: str | None = None
+) -> None:
+    """See that a manifest or index is of schema version 2, as the specification wants. Raises KcdError `code`.
+
+    Another version has other fields: two readers could see two images in it.
+    """
+    version = image.get("schemaVersion")
+    if type(version) is not int or version != 2:
+        said = (
+            f"the schemaVersion {shown(json.dumps(version)[:100])}" if "schemaVersion" in image else "no schemaVersion"
+        )
+        raise KcdError(f"{what} has {said}; it must be 2", code=code, position=position, hint=hint)
+
+
 def parse_descriptor(value: object, *, what: str, code: str, position: Position | None) -> Descriptor:
     """A descriptor from JSON. Raises KcdError `code` where it is none; `what` names it in the sentence."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from kubocd_gen.budget import Budget
 from kubocd_gen.diagnostics import KcdError, nearest
 from kubocd_gen.limits import LIMITS, Limits
 from kubocd_gen.network.access import Access
@@ -15,6 +16,7 @@ from kubocd_gen.packages.lock import LOCK_FILE, Lock, Pin
 from kubocd_gen.packages.oci import Descriptor
 from kubocd_gen.packages.reference import Reference
 from kubocd_gen.packages.remote import Remote, RemoteBlobs
+from kubocd_gen.packages.room import Room
 
 __all__ = ["Fetched", "PackageImage", "PackageRequest", "PackageSources"]
 
@@ -54,6 +56,7 @@ class PackageSources:
         lock: Lock | None = None,
         locked: bool = False,
         limits: Limits = LIMITS,
+        budget: Budget | None = None,
         jobs: int = 8,
     ) -> None:
         self._vendor = vendor
@@ -62,6 +65,8 @@ class PackageSources:
         self._lock = lock or Lock()
         self._locked = locked  # what the lock does not know is an error
         self._limits = limits
+        self._budget = budget or Budget(limits)
+        self._room = Room()
         self._jobs = jobs  # threads
         self._answers: Once[PackageRequest, Fetched] = Once()
 
@@ -162,7 +167,7 @@ class PackageSources:
 
     def _read(self, reference: Reference, manifest: Descriptor, store: BlobStore) -> PackageImage:
         try:
-            return read_image(reference, manifest, store, self._limits)
+            return read_image(reference, manifest, store, self._limits, self._budget, self._room)
         except KcdError as error:
             if str(reference) not in error.message:  # a blob knows only its digest
                 error.message = f"package {reference}: {error.message}"

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from kubocd_gen.packages.text import shown
 
 BLOCK = 512
 _PIECE = 64 * 1024
+_LEAST = 4096  # bytes that a header, or a part of gzip data, counts for in a run: it takes as long to read as they do
 
 # The kinds of members (POSIX ustar and pax; GNU's letters from its manual).
 REGULAR = (b"0", b"\0")
@@ -35,6 +36,9 @@ KINDS = {
 }
 HEADER_ONLY = (b"1", LINK, b"3", b"4", FOLDER, b"6")  # no content follows, whatever size is said
 _OCTAL = re.compile(rb"[0-7]*")
+
+
+Spend = Callable[[int], None]
 
 
 class BadArchive(Exception):
@@ -63,13 +67,15 @@ class Header:
 class Stream:
     """The unpacked bytes of gzip'd data, counted, so that a small archive can't become a large one unnoticed.
 
-    At most `most` bytes are unpacked, the limit that is called `name`; `members` is the limit of gzip members.
+    At most `most` bytes are unpacked, the limit that is called `name`; `members` is the limit of gzip members. `spend`
+    counts for the run, and raises what it likes.
     """
 
-    def __init__(self, data: bytes, most: int, name: str, members: int) -> None:
+    def __init__(self, data: bytes, most: int, name: str, members: int, spend: Spend) -> None:
         self._left = most
         self._name = name
-        self._pieces = _gunzip(data, members)
+        self._spend = spend
+        self._pieces = _gunzip(data, members, spend)
         self._buffer = bytearray()
         self.unpacked = 0
 
@@ -78,6 +84,7 @@ class Stream:
         while block := self.read(BLOCK, "its last header"):
             if block.count(0) == BLOCK:
                 return
+            self._spend(_LEAST)
             yield _decode(block)
 
     def content(self, header: Header, what: str) -> bytes:
@@ -87,6 +94,15 @@ class Stream:
         if len(content) < header.size or len(self.read(padding, what)) < padding:
             raise BadArchive(f"ends in the middle of {what}")
         return content
+
+    def skip(self, header: Header, what: str) -> None:
+        """Pass over the content of the member whose header was read last, a part at a time."""
+        left = header.size
+        while left:
+            part = min(left, _PIECE)
+            if not self.read(part, what):
+                raise BadArchive(f"ends in the middle of {what}")
+            left -= part
 
     def read(self, size: int, what: str) -> bytes:
         """`size` bytes, or none at the archive's end. Raises BadArchive where the end or the limit comes in between."""
@@ -176,7 +192,7 @@ def _number(field: bytes) -> int | None:
     return int(digits or b"0", 8) if _OCTAL.fullmatch(digits) else None
 
 
-def _gunzip(data: bytes, members: int) -> Iterator[bytes]:
+def _gunzip(data: bytes, members: int, spend: Spend) -> Iterator[bytes]:
     """The content of one or more gzip members in pieces of up to 64 KiB."""
     view, start = memoryview(data), 0
     for _ in range(members):
@@ -191,6 +207,7 @@ def _gunzip(data: bytes, members: int) -> Iterator[bytes]:
                 if start > first:
                     raise BadArchive(f"is damaged near byte {start}: {str(error).rpartition(': ')[2]}") from None
                 raise BadArchive("goes on after the end of its gzip data" if first else "is not gzip data") from None
+            spend(max(_LEAST, len(piece)))
             start += len(packed) - len(member.unconsumed_tail) - len(member.unused_data)
             if piece:
                 yield piece

@@ -8,11 +8,14 @@ pull request can change the file and the inventory, but not that revision.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from kubocd_gen.budget import Budget
 from kubocd_gen.diagnostics import Findings, KcdError, Position
+from kubocd_gen.git.repository import find_repository
 from kubocd_gen.output.journal import interrupted_paths
 from kubocd_gen.output.ownership import parse_record, record_path
 from kubocd_gen.output.tree import Tree
@@ -28,7 +31,6 @@ from kubocd_gen.pipeline.suspended import (
 )
 from kubocd_gen.project import Project
 from kubocd_gen.revisions.checkout import Checkout, open_revision
-from kubocd_gen.revisions.git import find_repository
 from kubocd_gen.sources.discovery import display_path
 from kubocd_gen.sources.records import Release
 
@@ -92,8 +94,9 @@ def in_revision(checkout: Checkout, folder: str) -> Written:
     return Written(read, f"{checkout.tree.revision.name}:{prefix}")
 
 
-def at_base(root: Path, *, offline: bool) -> Written:
-    """The output in `root` as it was where the current branch of its repository began.
+@contextmanager
+def at_base(root: Path, *, offline: bool, budget: Budget) -> Iterator[Written]:
+    """The output in `root` as it was where the current branch of its repository began, while the context lasts.
 
     Raises KcdError if there is no such revision: no repository, no commit, or a clone that is too shallow.
     """
@@ -102,8 +105,9 @@ def at_base(root: Path, *, offline: bool) -> Written:
     folder = Path(os.path.realpath(root)).relative_to(repository.top).as_posix()
     if repository.ignored_by(f"{folder}/{KUSTOMIZATION}"):
         raise KcdError("Git ignores the output", code="no-repository")
-    checkout = open_revision(repository, repository.base(), Path(os.devnull))  # nothing is written to it
-    return in_revision(checkout, folder)
+    nothing = Path(os.devnull)  # no file of the revision is written
+    with open_revision(repository, repository.base(), nothing, budget) as checkout:
+        yield in_revision(checkout, folder)
 
 
 def read_kept(compilation: Compilation, project: Project, findings: Findings, *, compare: bool) -> Mapping[str, Kept]:
@@ -116,7 +120,6 @@ def read_kept(compilation: Compilation, project: Project, findings: Findings, *,
         return {}
     root = compilation.cluster.output
     written = on_disk(root, project.root)
-    base = _base(root, project, findings) if compare else None
     taken = {
         (one.release.namespace, document["metadata"]["name"]): one.release
         for one in compilation.releases
@@ -124,23 +127,25 @@ def read_kept(compilation: Compilation, project: Project, findings: Findings, *,
         if document["kind"] == "HelmRelease"
     }
     kept: dict[str, Kept] = {}
-    for release in suspended:
-        kept[release.key] = None
-        try:
-            found = written.recorded_helm_releases(release)
-            _refuse_taken(found, release, taken, written)
-            if base is not None:
-                _refuse_changed(found, release, base, written)
-        except KcdError as error:
-            findings.error(error, release=release.key)
-        else:
-            kept[release.key] = found
+    with ExitStack() as close:
+        base = _base(root, project, findings, close) if compare else None
+        for release in suspended:
+            kept[release.key] = None
+            try:
+                found = written.recorded_helm_releases(release)
+                _refuse_taken(found, release, taken, written)
+                if base is not None:
+                    _refuse_changed(found, release, base, written)
+            except KcdError as error:
+                findings.error(error, release=release.key)
+            else:
+                kept[release.key] = found
     return kept
 
 
-def _base(root: Path, project: Project, findings: Findings) -> Written | None:
+def _base(root: Path, project: Project, findings: Findings, close: ExitStack) -> Written | None:
     try:
-        return at_base(root, offline=project.offline)
+        return close.enter_context(at_base(root, offline=project.offline, budget=project.budget))
     except KcdError as error:
         message = f"HelmReleases of suspended Releases are compared with .kcd-gen/ alone: {error.message}"
         position = Position(display_path(root, project.root))

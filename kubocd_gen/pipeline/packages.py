@@ -67,5 +67,6 @@ def package_sources(project: Project, progress: Progress, *, lock: Lock | None, 
         lock=lock,
         locked=project.locked,
         limits=project.limits,
+        budget=project.budget,
         jobs=jobs,
     )

@@ -63,13 +63,16 @@ class Checkout:
         Raises KcdError `unreadable-revision` for a file over `most` bytes, and for what can't be read as it was.
         """
         real, _ = self.tree.real(path)
-        if self.tree.kind(real) != "file":
+        entry = self.tree.entry(real)
+        if entry is None or entry.kind != "file":
             return None
-        entry, store = self.tree.entries[real], self._store(real)
-        if entry.size > most:
-            raise self.tree.refusal(path, f"the file is larger than {most >> 20} MiB", "restore it")
-        data = next(iter(_blobs(store, [entry.id])))
-        content = self._content(real, data, store)
+        place = self.tree.tree(real)[0]
+        objects = self.tree.trees[place].objects
+        objects.bring([entry.id])
+        with self.tree.readable(path):
+            found = objects.blob(entry.id, most)
+        data = found.whole() if found else None
+        content = self._content(real, data, place)
         if content is None:
             raise self._refused(path, data)
         return content

@@ -124,7 +124,7 @@ def test_flags_lie_over_the_project_file(load: LoadFile) -> None:
         vendor=Path("v"),
         hosts={"b": "10.0.0.3"},
         offline=True,
-        expand_env=True,
+        expand_env=frozenset({"REGION"}),
     )
     (cluster,) = project.clusters
     assert (cluster.output, cluster.namespace, cluster.kubocd_namespace) == (Path("elsewhere"), "apps", "kcd")
@@ -134,7 +134,7 @@ def test_flags_lie_over_the_project_file(load: LoadFile) -> None:
         "order",
         Path("v"),
         True,
-        True,
+        frozenset({"REGION"}),
     )
 
 

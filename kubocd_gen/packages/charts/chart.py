@@ -20,7 +20,7 @@ from kubocd_gen.sources.yaml_reader import first_document
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 # What Masterminds/semver takes, helm's reader of versions: `v1`, `1.2`, `1.2.3-rc.1+build` …
 _IDENTIFIERS = r"[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*"
-_VERSION = re.compile(rf"v?(\d+)(?:\.(\d+))?(?:\.(\d+))?(?:-({_IDENTIFIERS}))?(?:\+({_IDENTIFIERS}))?")
+_VERSION = re.compile(rf"v?(\d+)(?:\.(\d+))?(?:\.(\d+))?(?:-({_IDENTIFIERS}))?(?:\+({_IDENTIFIERS}))?", re.ASCII)
 _LONGEST_VERSION = 128
 _LATEST = 253402300799  # the last second that a timestamp of four digits of a year can say
 

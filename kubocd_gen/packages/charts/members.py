@@ -63,7 +63,7 @@ def is_plain_path(path: str) -> bool:
 def _members(data: bytes, limits: Limits) -> Iterator[Member]:
     if len(data) > limits.chart_archive:
         raise OverLimit("is larger", "chart-archive", len(data))
-    stream = Stream(data, limits.chart, "chart", limits.gzip_members)
+    stream = Stream(data, limits.chart, "chart", limits.gzip_members, spend=lambda _size: None)
     seen: set[str] = set()
     path: str | None = None  # the next member's name, where a header before it gives it
     for count, header in enumerate(stream.headers(), 1):

@@ -8,7 +8,7 @@ from kubocd_gen.network.access import Access
 from kubocd_gen.network.registry import Registry
 from kubocd_gen.packages.charts.chart import Chart, read_chart
 from kubocd_gen.packages.charts.sources import RegistryChart
-from kubocd_gen.packages.oci import CONFIG_TYPE, MANIFEST_TYPE, parse_descriptor, parse_object
+from kubocd_gen.packages.oci import CONFIG_TYPE, MANIFEST_TYPE, check_schema_version, parse_descriptor, parse_object
 from kubocd_gen.packages.text import shown
 
 CHART_CONFIG_TYPE = "application/vnd.cncf.helm.config.v1+json"
@@ -26,6 +26,7 @@ def fetch_from_registry(source: RegistryChart, registry: Registry, limits: Limit
     descriptor, data = registry.read_manifest(reference, None, access)
     what = f"the manifest of {reference}"
     manifest = parse_object(data, what=what, code="bad-chart", position=None)
+    check_schema_version(manifest, what=what, code="bad-chart", position=None)
     config = manifest.get("config")
     kind = config.get("mediaType") if isinstance(config, dict) else None
     if descriptor.media_type != MANIFEST_TYPE or kind != CHART_CONFIG_TYPE:

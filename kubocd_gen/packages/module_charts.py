@@ -1,0 +1,141 @@
+"""The charts that a package's modules deploy: `status.yaml` names them, and the package must hold them.
+
+What is compiled names chart and version only. So each pair must be one that `index.yaml` offers, at an archive that is
+that chart by its own Chart.yaml: else a reviewer reads one name, and Flux installs another chart.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from kubocd_gen.budget import Budget
+from kubocd_gen.compiler.wording import quoted, type_name
+from kubocd_gen.diagnostics import MOST, KcdError, Position, nearest
+from kubocd_gen.packages.chart_index import CheckedCharts, lookalike
+from kubocd_gen.packages.charts.chart import is_version
+from kubocd_gen.packages.text import shown
+from kubocd_gen.sources.positions import find_position
+from kubocd_gen.sources.scalars import number_text
+from kubocd_gen.sources.yaml_reader import first_document
+
+STATUS = "status.yaml"
+# Of `helm create`, and of Metadata.Validate, which takes only a name that is its own last part.
+_CHART_NAME = re.compile(r"(?!\.{1,2}\Z)[a-zA-Z0-9._-]{1,250}")
+_AGAIN = "package it again with 'kubocd package'"
+
+
+@dataclass(frozen=True, slots=True)
+class ChartRef:
+    """A chart inside a package, as `status.yaml` names it."""
+
+    name: str
+    version: str
+
+
+def read_status(text: bytes, path: str, budget: Budget | None) -> tuple[dict[str, ChartRef], list[KcdError]]:
+    """The chart that the packager found for each module, and what is wrong with the others; `path` names the file.
+
+    At most `MOST` errors are kept. Raises KcdError if the file is not YAML.
+    """
+    source = text.decode("utf-8", "replace")
+    document = first_document(source, path, exact_integers=True, budget=budget)
+    charts = document.value.get("chartByModule") if isinstance(document.value, dict) else None
+    found: dict[str, ChartRef] = {}
+    errors: list[KcdError] = []
+    for module, chart in (charts if isinstance(charts, dict) else {}).items():
+        name, version = (as_text(chart.get(key)) if isinstance(chart, dict) else None for key in ("name", "version"))
+        if not isinstance(name, str) or not isinstance(version, str):
+            if len(errors) >= MOST:
+                break
+            position = find_position(source, path, 0, ("chartByModule", module))
+            message = f"{STATUS} has no chart name and version for module {quoted(module)}"
+            errors.append(KcdError(message, code="bad-package", position=position))
+            continue
+        found[module] = ChartRef(name, version)
+    return found, errors
+
+
+def check_module_charts(
+    status: bytes, charts: CheckedCharts, *, describe: str, position: Position | None, budget: Budget
+) -> None:
+    """See that each module's chart is in the package under its name and version.
+
+    Raises KcdError `bad-package`, `bad-index` or `corrupt-chart`, with the package, the module and the file.
+    """
+    modules, _ = read_status(status, STATUS, budget)  # what it can't say is reported with the rest of the manifest
+    known: dict[str, tuple[str, str]] = {}
+    for module, chart in modules.items():
+        try:
+            _check(chart, charts, known, budget)
+        except _Bad as bad:
+            message = f"{describe}: module {quoted(module)} {bad}"
+            raise KcdError(message, code=bad.code, position=position, hint=bad.hint) from None
+
+
+class _Bad(Exception):
+    """What is wrong with a module's chart, as the end of a sentence that begins with package and module."""
+
+    def __init__(self, what: str, code: str, hint: str | None = None) -> None:
+        super().__init__(what)
+        self.code, self.hint = code, hint or _AGAIN
+
+
+class _UnreadableError(Exception):
+    """What is wrong with a Chart.yaml, as the end of a sentence."""
+
+
+def _check(chart: ChartRef, charts: CheckedCharts, known: dict[str, tuple[str, str]], budget: Budget) -> None:
+    """`known` holds name and version of the archives that were read before."""
+    label = f"{shown(chart.name)} {shown(chart.version)}"
+    if not _CHART_NAME.fullmatch(chart.name):
+        hint = "Helm takes up to 250 letters, digits, '.', '_' and '-'"
+        raise _Bad(f"has in {STATUS} the chart {shown(chart.name)}, which is not a valid name", "bad-package", hint)
+    if not is_version(chart.version):
+        hint = "Helm takes versions such as 1.2.3"
+        raise _Bad(f"has in {STATUS} the chart {label}, which is not a valid version", "bad-package", hint)
+    archives = charts.archives.get((chart.name, chart.version))
+    if not archives:
+        offered = [" ".join(key) for key in charts.archives]
+        near = nearest("index.yaml has '{}'; " + _AGAIN, f"{chart.name} {chart.version}", offered)
+        raise _Bad(f"has in {STATUS} the chart {label}, which index.yaml does not have", "bad-index", near)
+    for archive in archives:
+        if archive not in known:
+            try:
+                known[archive] = _identity(charts.chart_yamls[archive], budget)
+            except _UnreadableError as error:
+                what = f"has the chart archive {shown(archive)}, whose Chart.yaml {error}"
+                raise _Bad(what, "corrupt-chart") from None
+        if known[archive] != (chart.name, chart.version):
+            actual = " ".join(map(shown, known[archive]))
+            what = f"has in {STATUS} the chart {label}; the Chart.yaml of {shown(archive)} says {actual}"
+            raise _Bad(what, "corrupt-chart")
+
+
+def _identity(text: bytes, budget: Budget) -> tuple[str, str]:
+    """Name and version of a Chart.yaml, as Helm reads them. Raises _UnreadableError."""
+    try:
+        budget.spend("yaml-values", text.count(b"\n"))
+        value = first_document(text.decode("utf-8-sig"), "Chart.yaml", exact_integers=True).value
+    except UnicodeDecodeError:
+        raise _UnreadableError("is not UTF-8 text") from None
+    except KcdError as error:
+        if error.code == "run-limit":
+            raise
+        raise _UnreadableError(f"can't be read: {error.message}") from None
+    if not isinstance(value, dict):
+        raise _UnreadableError("is not a map")
+    if (key := lookalike(value, ("name", "version"))) is not None:
+        raise _UnreadableError(f"has the field {shown(key)}, which Helm would take for another")
+    name, version = (as_text(value.get(key)) for key in ("name", "version"))
+    if not isinstance(name, str) or not isinstance(version, str):
+        raise _UnreadableError("has no name and version")
+    return name, version
+
+
+def as_text(value: Any) -> Any:
+    """A number or boolean as the text that sigs.k8s.io/yaml makes of it for a field that is a string."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return number_text(value) if type_name(value) == "number" else value
