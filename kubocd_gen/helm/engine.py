@@ -14,12 +14,13 @@ from typing import Any
 
 from kubocd_gen.diagnostics import KcdError
 from kubocd_gen.helm.attempt import HELM_HINT, PATIENCE, Attempt, Outcome, Runner, untried_error
-from kubocd_gen.helm.chart import FILE_SIZE, Chart, Job, renderings, yaml_chart
+from kubocd_gen.helm.chart import Chart, Job, fits, renderings, yaml_chart
 from kubocd_gen.helm.checking import check_templates
 from kubocd_gen.helm.functions import library
+from kubocd_gen.helm.messages import presentable
 from kubocd_gen.helm.names import Names
 from kubocd_gen.helm.process import Run, run_helm
-from kubocd_gen.helm.refusals import refusals
+from kubocd_gen.helm.refusals import refusals, too_large_error
 from kubocd_gen.helm.rewrite import Rewritten, rewrite
 from kubocd_gen.helm.template import Functions, Template, TemplateError, Unit
 
@@ -64,11 +65,9 @@ class Helm:
                 source = template.source
                 if "{{" not in source:
                     outcomes[number, index] = _strip(source)
-                elif len(source) * 4 > FILE_SIZE and len(source.encode("utf-8", "replace")) > FILE_SIZE:
-                    outcomes[number, index] = TemplateError(
-                        f"the template is larger than {FILE_SIZE >> 20} MiB", code="template-too-large"
-                    )
-                elif (rewritten := self._rewrite(source)).readable:
+                elif not fits(source) or not fits((rewritten := self._rewrite(source)).text):
+                    outcomes[number, index] = too_large_error()
+                elif rewritten.readable:
                     pending.append((index, rewritten))
                 else:
                     unreadable[number, index] = rewritten, template
@@ -84,7 +83,7 @@ class Helm:
         errors = refusals(lambda chart: self._run(chart, self._timeout), list(unreadable.values()))
         outcomes.update(zip(unreadable, errors, strict=True))
         return [
-            [_strip(outcomes[number, index]) for index in range(len(unit.templates))]
+            [self._presentable(outcomes[number, index]) for index in range(len(unit.templates))]
             for number, unit in enumerate(units)
         ]
 
@@ -113,6 +112,9 @@ class Helm:
         for template in templates:
             if "{{" in template.source:
                 self._rewrite(template.source)
+
+    def _presentable(self, outcome: Outcome) -> Outcome:
+        return presentable(outcome, self._names) if isinstance(outcome, TemplateError) else _strip(outcome)
 
     def _rewrite(self, source: str) -> Rewritten:
         # Two phases of a compile render the same texts, and Releases of one package share theirs.
@@ -226,6 +228,6 @@ def _without_hopeless(
     return rest
 
 
-def _strip(outcome: Outcome) -> Outcome:
+def _strip(text: str) -> str:
     """Without what Go prints for a missing value, as KuboCD does it."""
-    return outcome.replace("<no value>", "") if isinstance(outcome, str) else outcome
+    return text.replace("<no value>", "")
