@@ -115,6 +115,11 @@ def yaml_chart(values: Sequence[Any]) -> Chart:
     return chart
 
 
+def fits(text: str) -> bool:
+    """Whether a chart file may hold `text`."""
+    return len(text) * 4 <= FILE_SIZE or len(text.encode("utf-8", "replace")) <= FILE_SIZE
+
+
 def renderings(output: bytes) -> list[str]:
     """The texts that the document printed, in order."""
     return [

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.helm.chart import FILE_SIZE, Chart, parsing_chart
+from kubocd_gen.helm.chart import Chart, fits, parsing_chart
 from kubocd_gen.helm.lexer import MOST_TOKENS, TooManyTokens
-from kubocd_gen.helm.messages import ParseFailure, parse_error, read_failure, unsupported_calls
+from kubocd_gen.helm.messages import ParseFailure, parse_error, presentable, read_failure, unsupported_calls
 from kubocd_gen.helm.names import Names
 from kubocd_gen.helm.process import Run
-from kubocd_gen.helm.refusals import refusals
+from kubocd_gen.helm.refusals import refusals, too_large_error
 from kubocd_gen.helm.rewrite import Rewritten, rewrite
 from kubocd_gen.helm.template import Template, TemplateError
 
@@ -31,14 +31,18 @@ def check_templates(
     found: list[list[TemplateError]] = [[] for _ in templates]
     waiting: dict[int, Rewritten] = {}
     for index, template in enumerate(templates):
-        if len(template.source.encode("utf-8", "replace")) > FILE_SIZE:
-            message = f"the template is larger than {FILE_SIZE >> 20} MiB"
-            found[index].append(TemplateError(message, code="template-too-large"))
+        if not fits(template.source):
+            found[index].append(too_large_error())
         elif "{{" in template.source:
             try:
-                waiting[index] = rewrite(template.source, names)
+                rewritten = rewrite(template.source, names)
             except TooManyTokens:
                 found[index].append(too_many_tokens())
+                continue
+            if fits(rewritten.text):
+                waiting[index] = rewritten
+            else:
+                found[index].append(too_large_error())
     unreadable = [index for index, rewritten in waiting.items() if not rewritten.readable]
     errors = refusals(run, [(waiting.pop(index), templates[index]) for index in unreadable])
     for index, error in zip(unreadable, errors, strict=True):
@@ -59,4 +63,4 @@ def check_templates(
             found[index].append(parse_error(failure, waiting.pop(index), templates[index]))
     for index, rewritten in waiting.items():
         found[index] += unsupported_calls(rewritten, templates[index])
-    return found
+    return [[presentable(error, names) for error in errors] for errors in found]

@@ -15,14 +15,15 @@ from typing import Any
 from kubocd_gen.budget import Budget, BudgetExhausted
 from kubocd_gen.diagnostics import KcdError
 from kubocd_gen.helm.attempt import HELM_HINT, PATIENCE, Attempt, Outcome, Runner, exhausted, untried_error
-from kubocd_gen.helm.chart import FILE_SIZE, Chart, Job, renderings, yaml_chart
+from kubocd_gen.helm.chart import Chart, Job, fits, renderings, yaml_chart
 from kubocd_gen.helm.checking import check_templates, too_many_tokens
 from kubocd_gen.helm.functions import library
 from kubocd_gen.helm.lexer import TooManyTokens
+from kubocd_gen.helm.messages import presentable
 from kubocd_gen.helm.names import Names
 from kubocd_gen.helm.pool import HelmPool
 from kubocd_gen.helm.process import Run
-from kubocd_gen.helm.refusals import refusals
+from kubocd_gen.helm.refusals import refusals, too_large_error
 from kubocd_gen.helm.rewrite import Rewritten, rewrite
 from kubocd_gen.helm.template import Functions, Template, TemplateError, Unit
 from kubocd_gen.processes import scratch
@@ -74,17 +75,17 @@ class Helm:
                 source = template.source
                 if "{{" not in source:
                     outcomes[number, index] = _strip(source)
-                elif len(source) * 4 > FILE_SIZE and len(source.encode("utf-8", "replace")) > FILE_SIZE:
-                    outcomes[number, index] = TemplateError(
-                        f"the template is larger than {FILE_SIZE >> 20} MiB", code="template-too-large"
-                    )
+                elif not fits(source):
+                    outcomes[number, index] = too_large_error()
                 else:
                     try:
                         rewritten = self._rewrite(source)
                     except TooManyTokens:
                         outcomes[number, index] = too_many_tokens()
                         continue
-                    if rewritten.readable:
+                    if not fits(rewritten.text):
+                        outcomes[number, index] = too_large_error()
+                    elif rewritten.readable:
                         pending.append((index, rewritten))
                     else:
                         unreadable[number, index] = rewritten, template
@@ -100,7 +101,7 @@ class Helm:
         errors = refusals(lambda chart: self._run(chart, _SECONDS), list(unreadable.values()))
         outcomes.update(zip(unreadable, errors, strict=True))
         return [
-            [_strip(outcomes[number, index]) for index in range(len(unit.templates))]
+            [self._presentable(outcomes[number, index]) for index in range(len(unit.templates))]
             for number, unit in enumerate(units)
         ]
 
@@ -130,6 +131,9 @@ class Helm:
             if "{{" in template.source:
                 with suppress(TooManyTokens, BudgetExhausted):
                     self._rewrite(template.source)
+
+    def _presentable(self, outcome: Outcome) -> Outcome:
+        return presentable(outcome, self._names) if isinstance(outcome, TemplateError) else _strip(outcome)
 
     def _rewrite(self, source: str) -> Rewritten:
         # Two phases of a compile render the same texts, and Releases of one package share theirs.
@@ -256,6 +260,6 @@ def _without_hopeless(
     return rest
 
 
-def _strip(outcome: Outcome) -> Outcome:
+def _strip(text: str) -> str:
     """Without what Go prints for a missing value, as KuboCD does it."""
-    return outcome.replace("<no value>", "") if isinstance(outcome, str) else outcome
+    return text.replace("<no value>", "")

@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import NamedTuple
 
 
 class Kind(Enum):
@@ -36,8 +37,7 @@ class Kind(Enum):
     VARIABLE = auto()  # $x, and $ alone
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):  # of which a text can have a million
     """`text[start:end]`, offsets in characters."""
 
     kind: Kind
@@ -66,6 +66,7 @@ class Action:
         return first.text if first is not None and first.kind is Kind.KEYWORD else None
 
 
+_KINDS: dict[str | None, Kind] = {kind.name: kind for kind in Kind}
 _WORDS = {
     **dict.fromkeys(("true", "false", "nil"), Kind.CONSTANT),
     **dict.fromkeys(
@@ -75,6 +76,7 @@ _WORDS = {
 
 # lexIdentifier, lexFieldOrVariable: a run of letters, and then what atTerminator takes, or Go refuses it.
 _LETTER = r"[0-9A-Za-z_\x80-\U0010ffff]"
+_CLOSING = r"[ \t\r\n]-\}\}|\}\}"
 _NAME_END = r"(?=[ \t\r\n.,|:()]|\}\}|\Z)"
 # scanNumber. It never goes back, and takes what no number is: `+`, `0x`, `1_`. Go's parser refuses these.
 _SCAN = rf"""
@@ -87,7 +89,8 @@ _SCAN = rf"""
 """
 _TOKEN = re.compile(
     rf"""
-      (?P<SPACE>[ \t\r\n]+)
+      (?P<RIGHT>{_CLOSING})
+    | (?P<SPACE>[ \t\r\n]+)
     | (?P<ASSIGN>:?=)
     | (?P<PIPE>\|)
     | (?P<STRING>"(?:[^"\\\n]++|\\[^\n])*+")
@@ -104,7 +107,7 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _COMMENT = re.compile(r"(?:-[ \t\r\n])?/\*")
-_RIGHT = re.compile(r"[ \t\r\n]-\}\}|\}\}")
+_RIGHT = re.compile(_CLOSING)
 
 
 MOST_TOKENS = 100_000
@@ -155,14 +158,13 @@ def _action(text: str, start: int, position: int) -> Action:
     tokens: list[Token] = []
     depth = 0
     while True:
-        if right := _RIGHT.match(text, position):
-            # Go refuses a right delimiter inside parentheses.
-            return Action(tuple(tokens), start, right.end(), right.end() - right.start() > 2, broken=depth > 0)
         match = _TOKEN.match(text, position)
         if match is None:
             return Action(tuple(tokens), start, position, trims=False, broken=True)
-        kind = Kind[match.lastgroup or ""]
         end = match.end()
+        kind = _KINDS.get(match.lastgroup)
+        if kind is None:  # Go refuses a right delimiter inside parentheses
+            return Action(tuple(tokens), start, end, end - position > 2, broken=depth > 0)
         if kind is Kind.SPACE and text.startswith("-}}", end) and end - position > 1:
             end -= 1  # the last of several spaces belongs to the trim marker
         word = text[position:end]

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import base64
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kubocd_gen.diagnostics import nearest
 from kubocd_gen.helm import functions
@@ -28,6 +28,7 @@ from kubocd_gen.helm.template import Template, TemplateError
 _PARSE = re.compile(
     rf"Error: parse error (?:at|in) \(({CHART}/templates/_p/_[0-9a-f]+\.tpl)(?::(\d+))?[:\d]*\): (.*)", re.DOTALL
 )
+_LONG = 4_000  # characters of a message: Go repeats the action, which can have megabytes
 _MISSING = 'the value is missing; give it one, or a default: (default "x" .a.b)'
 _REFUSAL_HINTS = {
     "no address": "add it to 'hosts' in kcd-gen.yaml, or give it with --resolve",
@@ -44,7 +45,7 @@ _PARSE_HINTS = {
     "unclosed comment": "a comment is written {{/* … */}}, without spaces",
     "comment ends before closing delimiter": "a comment is written {{/* … */}}, without spaces",
 }
-_TRAILER = re.compile(r"\s*\n\s*Use --debug flag to render out invalid YAML\s*$")
+_TRAILER = "Use --debug flag to render out invalid YAML"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ class RenderFailure:
 def read_failure(stderr: str, names: Names) -> ParseFailure | RenderFailure | None:
     """What helm's message blames; None where it blames nothing, as after a crash."""
     start = stderr.find("Error: ")
-    message = _TRAILER.sub("", stderr[start:]) if start >= 0 else ""
+    message = stderr[start:].rstrip().removesuffix(_TRAILER).rstrip() if start >= 0 else ""
     if match := _PARSE.match(message):
         return ParseFailure(match[1], int(match[2] or 1), match[3])
     document = re.escape(f"{CHART}/{names.document}")
@@ -117,7 +118,7 @@ def render_error(failure: RenderFailure, rewritten: Rewritten, template: Templat
         return error_at(template, int(marked[1]), failure.detail[marked.end() :].removesuffix("HELM_ERR_END").strip())
     inner = re.search(rf"{re.escape(rewritten.path)}:(\d+):(\d+):?\s+(.*)", failure.detail, re.DOTALL)
     if inner is None:
-        return TemplateError(_sentence(failure.detail, names))
+        return TemplateError(_sentence(failure.detail))
     offset = offset_of(rewritten, int(inner[1]), int(inner[2]))
     if refused := functions.refusal(names).search(inner[3]):
         argument = int(refused[1])
@@ -131,12 +132,18 @@ def render_error(failure: RenderFailure, rewritten: Rewritten, template: Templat
         name = unsupported[1]
         message = f"{name} is not supported"
         return error_at(template, offset, message, functions.UNSUPPORTED.get(name), code="unsupported-function")
-    cause = re.match(r'executing ".*?" at <(.*?)>:\s+(.*)', inner[3], re.DOTALL)
+    cause = re.match(r'(?>executing ".*?" at <)(.*?)>:\s+(.*)', inner[3], re.DOTALL)
     if cause is None:
-        return error_at(template, offset, _sentence(inner[3], names))
+        return error_at(template, offset, _sentence(inner[3]))
     text = re.sub(r"^error calling \w+:\s+", "", cause[2])
-    message = _own_words(f"{text} at <{cause[1]}>", rewritten)
+    message = _own_words(f"{text} at <{cause[1]}>", names)
     return error_at(template, offset, message, _hint(text, cause[1]))
+
+
+def presentable(error: TemplateError, names: Names) -> TemplateError:
+    """`error` with no name of kcd-gen's own in its message, and not longer than anybody reads."""
+    message = names.hidden(error.message)
+    return replace(error, message=message if len(message) <= _LONG else f"{message[:_LONG]}…")
 
 
 def unsupported_calls(rewritten: Rewritten, template: Template) -> list[TemplateError]:
@@ -158,9 +165,11 @@ def unsupported_calls(rewritten: Rewritten, template: Template) -> list[Template
 
 def _undefined_on(line: int, rewritten: Rewritten) -> str:
     """The first name on a line that got the prefix of an undefined function."""
+    lines = rewritten.source.split("\n")
+    start = sum(len(one) + 1 for one in lines[: line - 1])
     for edit in rewritten.edits:
-        if edit.text == rewritten.names.undefined and rewritten.source.count("\n", 0, edit.start) + 1 == line:
-            return next(re.finditer(r"\w+", rewritten.source[edit.start :]))[0]
+        if edit.text == rewritten.names.undefined and edit.start >= start:
+            return rewritten.source[edit.start :].split(maxsplit=1)[0]
     return ""
 
 
@@ -192,11 +201,11 @@ def _parent(expression: str, field: str) -> str | None:
     return above or None
 
 
-def _own_words(message: str, rewritten: Rewritten) -> str:
+def _own_words(message: str, names: Names) -> str:
     """`message` with the user's functions where it shows what they were rewritten to."""
-    names = rewritten.names
+    message = names.hidden(message)[:_LONG]
+    names = Names("")  # the names of what is left
     holder, mark, partial = re.escape(names.holder), rf'"{names.mark("at")}@\d+@"', rf'"{names.partial("")}(\w+)"'
-    message = message.replace(rewritten.path, "")
     message = re.sub(rf'\(?regexReplaceAllLiteral "\$" {mark}(?: \|)? ?', "", message)
     answer = rf' \| (?:set {holder} "a" \| )?include {partial}(?: \| get {holder})?'
     changed = 1
@@ -204,9 +213,8 @@ def _own_words(message: str, rewritten: Rewritten) -> str:
         message, changed = re.subn(rf"\blist((?:(?!\blist\b).)*?){answer}", r"\2\1", message, flags=re.DOTALL)
     # Go points at the last argument that it evaluated, which may be one of those that were put in.
     message = re.sub(rf" at <{mark}>", " at <fail>", message)
-    message = re.sub(rf" at <(?:{partial}|{holder})>", lambda match: f" at <{match[1] or 'imageRedirect'}>", message)
-    return message.replace(names.nonce, "")
+    return re.sub(rf" at <(?:{partial}|{holder})>", lambda match: f" at <{match[1] or 'imageRedirect'}>", message)
 
 
-def _sentence(message: str, names: Names) -> str:
-    return " ".join(message.replace(names.nonce, "").strip(" :\n").split())
+def _sentence(message: str) -> str:
+    return " ".join(message.strip(" :\n").split())

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from dataclasses import dataclass, field
 
 CHART = "kcd"
+_TEXT = re.compile(rf"(?:{CHART}/templates/_p/)?_[0-9a-f]{{32}}\.tpl")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,3 +58,7 @@ class Names:
         """The path of the partial that is made from `source`, as helm reports it."""
         digest = hashlib.blake2b(source.encode(), digest_size=16, key=self.nonce.encode())
         return f"{CHART}/templates/_p/_{digest.hexdigest()}.tpl"
+
+    def hidden(self, message: str) -> str:
+        """`message` without what differs from run to run, as little as may be left of it."""
+        return _TEXT.sub("", message).replace(self.nonce, "")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from kubocd_gen.budget import BudgetExhausted
 from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.helm.chart import Chart, parsing_chart, renderings, yaml_chart
+from kubocd_gen.helm.chart import FILE_SIZE, Chart, parsing_chart, renderings, yaml_chart
 from kubocd_gen.helm.lexer import actions
 from kubocd_gen.helm.messages import ParseFailure, parse_error, read_failure
 from kubocd_gen.helm.places import error_at
@@ -33,6 +33,11 @@ def refusals(run: Callable[[Chart], Run], texts: Sequence[tuple[Rewritten, Templ
     return errors
 
 
+def too_large_error() -> TemplateError:
+    """For a template that no chart file can hold as it is, or with what replaces its functions."""
+    return TemplateError(f"the template is larger than {FILE_SIZE >> 20} MiB", code="template-too-large")
+
+
 def _error(run: Callable[[Chart], Run], done: Run, rewritten: Rewritten, template: Template) -> TemplateError:
     failure = read_failure(done.stderr, rewritten.names) if done.stopped is None else None
     if isinstance(failure, ParseFailure) and failure.path == rewritten.path:
@@ -49,5 +54,4 @@ def _error(run: Callable[[Chart], Run], done: Run, rewritten: Rewritten, templat
     works = run(yaml_chart([0]))
     if works.returncode != 0 or renderings(works.stdout) != ["0"]:
         raise KcdError(f"helm does not work: {works.summary}", code="helm-failed")
-    message = f"helm could not parse it: {done.summary}".replace(rewritten.names.nonce, "")
-    return TemplateError(message, code="template-parse")
+    return TemplateError(f"helm could not parse it: {done.summary}", code="template-parse")

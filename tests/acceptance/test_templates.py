@@ -161,6 +161,30 @@ def test_a_text_of_the_wrong_shape_is_told_at_its_field(
     assert message in told
 
 
+@pytest.mark.parametrize(
+    ("character", "compiles"),
+    [("\U00011f04", True), ("\U0001e4f0", True), ("\U0003ffff", False), ("\u2167", False), ("\u20ac", False)],
+    ids=["letter", "digit", "unassigned", "numeral", "sign"],
+)
+def test_no_character_in_a_package_s_template_opens_the_context_of_another(
+    workspace: Workspace, character: str, compiles: bool
+) -> None:
+    odd = f"$x{character} := 1"
+    changes = '{{ $_ := set .Context "domain" "evil.example.org" }}{{ .Context.domain }}'
+    workspace.package(with_host("evil", f"{{{{ {odd} }}}}{changes}"), reference=reference("evil"))
+    workspace.release("evil", "contexts: [{name: shared}]", package=reference("evil"))
+    workspace.package(with_host("good", "{{ .Context.domain }}"), reference=reference("good"))
+    for name in ("before", "good"):
+        workspace.release(name, "contexts: [{name: shared}]", package=reference("good"))
+    workspace.source("contexts.yaml", context("shared", "{domain: good.example.com}"))
+    outcome = workspace.build("--keep-going")
+    hosts = {name: values["host"] for name, values in values_of(workspace).items()}
+    evil = {"evil-main": "evil.example.org"} if compiles else {}
+    assert hosts == {"before-main": "good.example.com", "good-main": "good.example.com"} | evil
+    assert outcome.exit == (0 if compiles else 1)
+    assert ("error[template-parse]: package evil:1.0.0" in outcome.err) is not compiles
+
+
 def test_packages_that_define_one_name_keep_their_own_and_none_reaches_anothers(workspace: Workspace) -> None:
     for name in ("one", "two"):
         header = f'templateHeader: |\n  {{{{- define "host" }}}}{name}.example.com{{{{ end -}}}}\n'

@@ -194,6 +194,27 @@ def test_a_message_cannot_pass_for_another(render_all: Render) -> None:
     assert (context.line, context.column) == (1, 4)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{{{{ {'.a' * 1000}{'.b' * 100_000} }}}}",
+        f"{{{{ upper (list {'list ' * 50_000}) }}}}",
+        f"{{{{ fail `{chr(10) * 100_000}` }}}}",
+        "{{ template `x` `" + '" at <' * 20_000 + "` }}",
+    ],
+    ids=["fields", "words", "lines", "quotations"],
+)
+def test_no_message_is_longer_than_anybody_reads(render: Render, text: str) -> None:
+    error = render(text)
+    assert error.code == "template-error"
+    assert len(error.message) <= 4_001
+    assert "kcd" not in error.message
+
+
+def test_a_text_that_grows_beyond_a_chart_file_is_too_large(render: Render) -> None:
+    assert render(f"{{{{ {'env ' * 200_000} }}}}").code == "template-too-large"
+
+
 def test_all_failures_of_a_batch_are_told_and_the_good_are_rendered(helm: Helm) -> None:
     bad = {3: "{{ .a.b }}", 4: "{{ if }}", 50: "{{ fail `no` }}", 99: "{{ nofunc }}", 104: "{{ .x.y.z }}"}
     texts = [bad.get(number, f"{{{{ {number} }}}}") for number in range(105)]

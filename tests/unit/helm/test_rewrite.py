@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kubocd_gen.helm.functions import library
+from kubocd_gen.helm.lexer import Kind, actions
 from kubocd_gen.helm.names import Names
 from kubocd_gen.helm.rewrite import Rewritten
 from kubocd_gen.helm.rewrite import rewrite as rewrite_as
+from kubocd_gen.helm.template import Functions
 
 NAMES = Names("0" * 24)
 
@@ -94,3 +98,48 @@ def test_every_character_that_stays_is_found_again(text: str) -> None:
     assert rewritten.text.count("\n") == text.count("\n")
     if not rewritten.edits:
         assert offsets == list(range(len(text)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ $\U00011f04 := 1 }}{{ set .Context `a` 1 }}",
+        "{{ `\n`|unset}}",
+        "{{(mustMerge)}}",
+        "{{ é.merge | mergeOverwrite }}",
+        "{{ x\u00a0}}{{ set",
+        "{{/* a }} {{ set }}",
+    ],
+)
+def test_no_word_that_can_change_maps_is_hidden_by_what_is_around_it(text: str) -> None:
+    assert rewrite(text).mutates
+
+
+def test_names_of_what_is_put_in_are_new_with_each_run_and_as_long_as_ever() -> None:
+    one, other = Names(), Names()
+    text = '{{ define "a" }}{{ (imageRedirect "x" $).tag | required "m" }}{{ env }}{{ tpl "" . }}{{ end }}'
+    here, there = rewrite_as(text, one), rewrite_as(text, other)
+    assert here.text != there.text
+    assert [edit.start for edit in here.edits] == [edit.start for edit in there.edits]
+    assert [len(edit.text) for edit in here.edits] == [len(edit.text) for edit in there.edits]
+    assert one.nonce not in repr(here.names)
+    fixed = set(library(Functions(), one).splitlines()) & set(library(Functions(), other).splitlines())
+    assert not [line for line in fixed if '"kcd' in line]
+
+
+def test_what_is_read_again_names_nothing_but_what_is_allowed() -> None:
+    text = (
+        '{{ define "a" }}{{ env `x` | tpl }}{{ end }}{{ block `b` . }}{{ end }}{{ template "a" }}{{ include "b" . }}'
+        "{{ fail `x` }}{{ toYamlPretty (readFile `x`) }}{{ getHostByName `a` }}{{ lookup }}{{ $env.tpl }}"
+    )
+    again = [token for action in actions(rewrite(text).text) for token in action.tokens]
+    named = [token.text for token in again if token.kind is Kind.IDENTIFIER]
+    assert {name for name in named if not name.startswith(NAMES.undefined)} == {
+        *("call", "fail", "include", "list", "lookup", "regexReplaceAllLiteral")
+    }
+    strings = [token.text[1:-1] for token in again if token.kind in (Kind.STRING, Kind.RAW_STRING)]
+    assert [string for string in strings if string.startswith(rewrite(text).path)] == [
+        f"{rewrite(text).path}{name}" for name in "aba"
+    ]
+    called = [again[at + 2].text for at, token in enumerate(again) if token.text == "include"]
+    assert called == [f'"{NAMES.partial("getHostByName")}"']

@@ -1,0 +1,96 @@
+"""A text that the lexer does not read to its end is never rendered, and always an error."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.helm.binary import find_helm
+from kubocd_gen.helm.chart import Job, rendering_chart
+from kubocd_gen.helm.engine import Helm
+from kubocd_gen.helm.names import Names
+from kubocd_gen.helm.rewrite import rewrite
+from kubocd_gen.helm.template import Functions, Template, TemplateError, Unit
+
+UNREADABLE = [
+    "{{ 1x }}",
+    '{{ .a"b" }}',
+    "{{/* a",
+    "{{ (1 }}",
+    "{{ $x\0 }}",
+    "{{ define x }}{{ end }}",
+    "{{ if define `a` }}",
+]
+
+
+def units(texts: Sequence[str], header: str = "") -> list[Unit]:
+    return [Unit({}, {}, (Template(header, text),)) for text in texts]
+
+
+@pytest.fixture
+def charts(tmp_path: Path) -> tuple[Helm, Path]:
+    """A helm that keeps the charts that it was run on."""
+    return Helm(find_helm(), debug_dir=tmp_path), tmp_path
+
+
+@pytest.mark.parametrize("text", UNREADABLE)
+def test_helm_sees_it_in_a_chart_of_its_own_and_renders_nothing(charts: tuple[Helm, Path], text: str) -> None:
+    helm, folder = charts
+    outcomes = [one for (one,) in helm.render(units(["{{ 1 }}", text, "{{ 2 }}", text]), Functions())]
+    assert (outcomes[0], outcomes[2]) == ("1", "2")
+    assert isinstance(outcomes[1], TemplateError)
+    assert (outcomes[1], outcomes[1].code) == (outcomes[3], "template-parse")
+    alone, shared = sorted(
+        (sorted(folder.glob(f"{one.name}/chart/templates/**/*.*")) for one in folder.iterdir()), key=len
+    )
+    assert [path.parent.name for path in alone] == ["_p"]  # and no document that renders it
+    assert alone[0].name not in {path.name for path in shared}
+
+
+def test_texts_that_are_read_cost_no_run_more(charts: tuple[Helm, Path]) -> None:
+    helm, folder = charts
+    helm.render(units([f"{{{{ {number} }}}}" for number in range(50)]), Functions())
+    assert len(list(folder.iterdir())) == 1
+
+
+def test_what_helm_does_not_refuse_is_an_error_of_kcd_gen(tmp_path: Path) -> None:
+    binary = tmp_path / "helm"
+    binary.write_text("#!/bin/sh\n")
+    binary.chmod(0o755)
+    text = Template("{{ 1 }}\n", "a\n {{ 1x }} more")
+    expected = TemplateError(
+        "kcd-gen cannot read '{{ 1', although helm accepts it",
+        2,
+        2,
+        hint="write it with ASCII characters outside of strings, and report it as a defect of kcd-gen",
+        code="unreadable-template",
+    )
+    helm = Helm(binary)
+    rendered = helm.render([Unit({}, {}, (text,))], Functions())
+    assert rendered == [[expected]]
+    assert helm.check([text]) == [[expected]]
+
+
+@pytest.mark.parametrize("script", ["exit 1", "echo broken >&2; exit 3", "kill -9 $$"])
+def test_a_helm_that_does_not_work_refuses_nothing(tmp_path: Path, script: str) -> None:
+    binary = tmp_path / "helm"
+    binary.write_text(f"#!/bin/sh\n{script}\n")
+    binary.chmod(0o755)
+    with pytest.raises(KcdError) as caught:
+        Helm(binary).render(units(["{{ 1x }}"]), Functions())
+    assert caught.value.code == "helm-failed"
+
+
+def test_no_chart_with_a_document_takes_it() -> None:
+    names = Names()
+    for text in UNREADABLE:
+        with pytest.raises(AssertionError):
+            rendering_chart([Job(0, "{}", "{}", True, ((0, rewrite(text, names)),))], "", names)
+
+
+def test_lint_names_it_beside_texts_that_are_fine() -> None:
+    found = Helm(find_helm()).check([Template("", text) for text in ("{{ .a }}", "{{ 1x }}", "{{ tpl }}")])
+    assert [[error.code for error in errors] for errors in found] == [[], ["template-parse"], ["unsupported-function"]]
