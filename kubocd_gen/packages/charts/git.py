@@ -31,7 +31,7 @@ from kubocd_gen.network.settings import Network, NetworkError
 from kubocd_gen.packages.charts.downloads import Credentials
 from kubocd_gen.packages.charts.members import is_plain_path
 from kubocd_gen.packages.charts.sources import GitChart
-from kubocd_gen.packages.charts.trees import Budget, Keep
+from kubocd_gen.packages.charts.trees import LINK, Budget, Keep
 from kubocd_gen.packages.text import shown
 
 
@@ -89,6 +89,7 @@ class _Copy:
                 raise KcdError(f"{self.describe} holds {shown(name)}, a name that no chart has", code="bad-chart")
             path, found = posixpath.join(folder, name), names.get(name)
             if found and found.kind == "link":
+                self.budget.look(LINK, len(above))
                 path = self._real(path, prefix + name)
                 found = self.tree.entry(path)
             if found and found.kind == "folder":

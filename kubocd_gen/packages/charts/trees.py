@@ -15,6 +15,7 @@ from kubocd_gen.packages.charts.members import is_plain_path
 from kubocd_gen.packages.oci import MIB
 from kubocd_gen.packages.text import shown
 
+LINK = 100  # entries that a link counts for: it can show a whole folder again
 _DEEPEST = 64  # folders in each other, as in a chart's archive
 Keep = Callable[[str], bool]
 """Whether a file belongs to the chart, by its path below the chart's folder."""
@@ -34,7 +35,7 @@ class Budget:
     describe: str
     files: int = LIMITS.chart_members
     bytes: int = field(default=LIMITS.chart)
-    entries: int = LIMITS.files  # files or folders that are looked at: links can show a folder many times
+    entries: int = LIMITS.files  # files or folders that are looked at
 
     def look(self, entries: int, depth: int) -> None:
         """Raises KcdError `bad-chart` where the folder has too many entries, or folders in each other."""
@@ -94,6 +95,7 @@ class LocalTree:
             if not is_plain_path(name):
                 raise KcdError(f"{self.describe} holds {shown(name)}, a name that no chart has", code="bad-chart")
             if entry.is_symlink():
+                budget.look(LINK, len(above))
                 self._check_link(Path(entry.path), name)
             if entry.is_dir():
                 self.copy_into(Path(entry.path), target / entry.name, f"{name}/", keep, budget, (*above, real))

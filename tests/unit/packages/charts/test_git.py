@@ -8,8 +8,9 @@ import pytest
 from kubocd_gen.diagnostics import KcdError, Position
 from kubocd_gen.packages.charts.fetching import Charts
 from kubocd_gen.packages.charts.members import read_chart_archive
-from kubocd_gen.packages.charts.sources import GitChart, chart_source
-from tests.support.charts import chart_files, commit_all, git, git_repository
+from kubocd_gen.packages.charts.sources import GitChart, LocalChart, chart_source
+from tests.support.charts import chart_files, commit_all, git, git_repository, write_files
+from tests.support.git_traps import blob, commit_tree, tree, tree_bomb
 from tests.unit.packages.charts.conftest import refusal
 
 MORE = {"README.md": b"r", "ci/values.yaml": b"{}", "files/a": b"a", "files.txt": b"f", "notes.txt": b"n"}
@@ -136,6 +137,29 @@ def test_dependencies_on_folders_of_the_repository(charts: Charts, tmp_path: Pat
     (tmp_path / "with").mkdir()
     git_repository(tmp_path / "with", files)
     assert "charts/common/Chart.yaml" in names(charts, wanted(tmp_path / "with"))
+
+
+def test_a_chart_that_unfolds_without_an_end_is_refused(charts: Charts, tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet")
+    metadata = blob(tmp_path, chart_files()["Chart.yaml"])
+    for branch, name in (("kept", b"templates"), ("left-out", b"docs")):
+        entries = [(b"Chart.yaml", "100644", metadata), (name, "40000", tree_bomb(tmp_path, 9))]
+        commit_tree(tmp_path, tree(tmp_path, entries), branch)
+        error = refusal(lambda ref=f"refs/heads/{branch}": charts.fetch(wanted(tmp_path, "", ref)), "bad-chart")  # type: ignore[misc]
+        assert "holds more than" in error.message
+
+
+def test_links_that_show_a_folder_many_times_are_refused(charts: Charts, tmp_path: Path) -> None:
+    folder = write_files(tmp_path / "linked", chart_files())
+    for level in range(12):
+        (folder / f"d{level}").mkdir()
+        for number in range(10):
+            (folder / f"d{level}/l{number}").symlink_to(f"../d{level + 1}")
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    commit_all(folder)
+    (folder / "d12").mkdir()
+    for source in (wanted(folder, ""), LocalChart(folder, ".")):
+        assert "holds more than" in refusal(lambda source=source: charts.fetch(source), "bad-chart").message  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(
