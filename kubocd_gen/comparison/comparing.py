@@ -8,7 +8,7 @@ from typing import Any
 from kubocd_gen.comparison.dangers import helm_release_dangers, kept_dangers, release_dangers
 from kubocd_gen.comparison.records import Danger, ReleaseDifference, ResourceDifference, Side
 from kubocd_gen.comparison.values import changes
-from kubocd_gen.compiler.secrets import masked
+from kubocd_gen.compiler.secrets import Masks
 from kubocd_gen.pipeline.records import Compilation, CompiledRelease
 
 Identity = tuple[str, str, str]  # kind, namespace, name
@@ -22,6 +22,7 @@ def compare_clusters(
     old: Compilation | None,
     new: Compilation | None,
     manifests: Mapping[str, Sequence[ResourceDifference]],
+    masks: Masks,
     unknown: Collection[str] = (),
 ) -> list[ReleaseDifference]:
     """The Releases of a cluster that differ, by namespace and name; None is a cluster that is not there.
@@ -32,7 +33,8 @@ def compare_clusters(
     before, after = (_releases(one) for one in (old, new))
     found = []
     for key in sorted({*before, *after}, key=lambda one: one.split("/")):
-        one = _compare(cluster, key, before.get(key), after.get(key), manifests.get(key, ()), known=key not in unknown)
+        known = key not in unknown
+        one = _compare(cluster, key, before.get(key), after.get(key), manifests.get(key, ()), masks, known=known)
         if one is not None:
             found.append(one)
     return found
@@ -54,6 +56,7 @@ def _compare(
     old: CompiledRelease | None,
     new: CompiledRelease | None,
     manifests: Sequence[ResourceDifference],
+    masks: Masks,
     *,
     known: bool,
 ) -> ReleaseDifference | None:
@@ -63,7 +66,7 @@ def _compare(
     for identity, first, second in _pairs(old, new):
         if identity[0] == "HelmRelease" and not known:
             continue
-        difference = _resource(identity, first, second)
+        difference = _resource(identity, first, second, masks)
         if difference is None:
             continue
         resources.append(difference)
@@ -102,12 +105,12 @@ def _resources(one: CompiledRelease | None) -> dict[Identity, Mapping[str, Any]]
 
 
 def _resource(
-    identity: Identity, old: Mapping[str, Any] | None, new: Mapping[str, Any] | None
+    identity: Identity, old: Mapping[str, Any] | None, new: Mapping[str, Any] | None, masks: Masks
 ) -> ResourceDifference | None:
     if old is None or new is None:
-        whole = masked(new if old is None else old)
+        whole = masks.value(new if old is None else old)
         return ResourceDifference(*identity, "added" if old is None else "removed", value=whole)
-    found = tuple(one for one in changes(old, new) if one.path != _DERIVED)
+    found = tuple(one for one in changes(old, new, masks=masks) if one.path != _DERIVED)
     return ResourceDifference(*identity, "changed", found) if found else None
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from kubocd_gen.compiler.secrets import is_hidden, masked
+from kubocd_gen.compiler.secrets import Masks, follows_flag, hides, named_values
 
 _LONGEST = (
     2_000  # items of a list, or lines of a text, that are matched with each other: the time grows with the square
@@ -46,22 +46,73 @@ class Change:
     new: Any
 
 
-def changes(old: Any, new: Any, path: Path = (), *, hidden: bool = False) -> Iterator[Change]:
+def changes(
+    old: Any, new: Any, path: Path = (), *, hidden: bool = False, masks: Masks | None = None
+) -> Iterator[Change]:
     """The values that differ, outermost first; nothing where `old` and `new` are the same.
 
     Maps are compared by key; lists of maps with a name each by these, other lists item by item after what was inserted
-    and removed is found. With `hidden` no value is shown.
+    and removed is found. With `hidden` no value is shown. `masks` bounds what is parsed of all values that it is given
+    with.
     """
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        said = [one.get("name") for one in (old, new)]
-        named = any(isinstance(name, str) and is_hidden(name) for name in said)
-        for key in sorted({*old, *new}):
-            below = hidden or is_hidden(key) or (named and key == "value")
-            yield from changes(old.get(key, ABSENT), new.get(key, ABSENT), (*path, key), hidden=below)
-    elif isinstance(old, list) and isinstance(new, list):
-        yield from _of_lists(old, new, path, hidden=hidden)
-    elif not same(old, new):
-        yield Change(path, *(one if one is ABSENT else masked(one, hidden=hidden) for one in (old, new)))
+    yield from _Comparing(masks or Masks()).changes(old, new, path, hidden, _name(path))
+
+
+@dataclass(frozen=True, slots=True)
+class _Comparing:
+    """`parent` is the name of the map or list that holds a value, which `path` leads to."""
+
+    masks: Masks
+
+    def changes(self, old: Any, new: Any, path: Path, hidden: bool, parent: str) -> Iterator[Change]:
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            named = [named_values(one) for one in (old, new)]
+            for key in sorted({*old, *new}):
+                first, second = old.get(key, ABSENT), new.get(key, ABSENT)
+                below = [
+                    hides(key, first, second, hidden=hidden, parent=parent, named=one)
+                    for one in (named if named[0] != named[1] else named[:1])
+                ]
+                yield from self.changes(first, second, (*path, key), any(below), key)
+        elif isinstance(old, list) and isinstance(new, list):
+            yield from self._of_lists(old, new, path, hidden, parent)
+        elif not same(old, new):
+            shown = (
+                one if one is ABSENT else self.masks.value(one, hidden=hidden, parent=parent) for one in (old, new)
+            )
+            yield Change(path, *shown)
+
+    def _of_lists(
+        self, old: Sequence[Any], new: Sequence[Any], path: Path, hidden: bool, parent: str
+    ) -> Iterator[Change]:
+        before, after = _by_name(old), _by_name(new)
+        if before is not None and after is not None:
+            renamed = _renamed(before, after)
+            for name in dict.fromkeys([*before, *after]):
+                if name in renamed:
+                    item = (*path, list(before).index(name))
+                    yield from self.changes(before[name], after[renamed[name]], item, hidden, parent)
+                    continue
+                if name in renamed.values():
+                    continue
+                item = (*path, Named("name", name))
+                yield from self.changes(before.get(name, ABSENT), after.get(name, ABSENT), item, hidden, parent)
+            return
+        texts = [[json.dumps(item, sort_keys=True) for item in one] for one in (old, new)]
+        if max(len(old), len(new)) > _LONGEST:
+            if texts[0] != texts[1]:
+                yield Change(path, *(self.masks.value(list(one), hidden=hidden, parent=parent) for one in (old, new)))
+            return
+        matcher = difflib.SequenceMatcher(None, texts[0], texts[1], autojunk=False)
+        for tag, start, end, other, stop in matcher.get_opcodes():
+            if tag == "equal":
+                continue
+            for offset in range(max(end - start, stop - other)):
+                first = old[start + offset] if start + offset < end else ABSENT
+                second = new[other + offset] if other + offset < stop else ABSENT
+                index = (start if second is ABSENT else other) + offset
+                below = hidden or follows_flag(old, start + offset) or follows_flag(new, other + offset)
+                yield from self.changes(first, second, (*path, index), below, parent)
 
 
 def same(old: Any, new: Any) -> bool:
@@ -102,34 +153,9 @@ def path_text(path: Path) -> str:
     return text
 
 
-def _of_lists(old: Sequence[Any], new: Sequence[Any], path: Path, *, hidden: bool) -> Iterator[Change]:
-    before, after = _by_name(old), _by_name(new)
-    if before is not None and after is not None:
-        renamed = _renamed(before, after)
-        for name in dict.fromkeys([*before, *after]):
-            if name in renamed:
-                item = (*path, list(before).index(name))
-                yield from changes(before[name], after[renamed[name]], item, hidden=hidden)
-                continue
-            if name in renamed.values():
-                continue
-            item = (*path, Named("name", name))
-            yield from changes(before.get(name, ABSENT), after.get(name, ABSENT), item, hidden=hidden)
-        return
-    texts = [[json.dumps(item, sort_keys=True) for item in one] for one in (old, new)]
-    if max(len(old), len(new)) > _LONGEST:
-        if texts[0] != texts[1]:
-            yield Change(path, masked(list(old), hidden=hidden), masked(list(new), hidden=hidden))
-        return
-    matcher = difflib.SequenceMatcher(None, texts[0], texts[1], autojunk=False)
-    for tag, start, end, other, stop in matcher.get_opcodes():
-        if tag == "equal":
-            continue
-        for offset in range(max(end - start, stop - other)):
-            first = old[start + offset] if start + offset < end else ABSENT
-            second = new[other + offset] if other + offset < stop else ABSENT
-            index = (start if second is ABSENT else other) + offset
-            yield from changes(first, second, (*path, index), hidden=hidden)
+def _name(path: Path) -> str:
+    """The last name on a path."""
+    return next((step for step in reversed(path) if isinstance(step, str)), "")
 
 
 def _renamed(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str]:

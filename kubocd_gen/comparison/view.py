@@ -10,6 +10,7 @@ from typing import Any
 from kubocd_gen.comparison.records import Comparison, ReleaseDifference, ResourceDifference, Status
 from kubocd_gen.comparison.repeats import Repeat, repeats
 from kubocd_gen.comparison.values import ABSENT, Change, Path, leaves, path_text
+from kubocd_gen.compiler.secrets import MASK
 from kubocd_gen.diagnostics import printable
 from kubocd_gen.output.yaml_scalars import number, string
 
@@ -137,7 +138,8 @@ def change_lines(change: Change, name: str | None = None) -> Iterator[Line]:
             lines = list(difflib.unified_diff(before, after, n=1, lineterm=""))[2:]
             yield Line(" ", printable(f"{path}:"))
             if not lines:
-                yield Line(" ", "  (only line breaks differ)")
+                masked = MASK in old + new
+                yield Line(" ", "  (a masked value differs)" if masked else "  (only line breaks differ)")
             for line in lines:
                 sign = line[0] if line[0] in "+-" else " "
                 text = "…" if line.startswith("@@") else line[1:]

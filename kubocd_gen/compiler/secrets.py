@@ -1,67 +1,348 @@
-"""Which names stand for secrets, and what of a value may be shown to somebody who only sees the names."""
+"""What of a value may be shown to somebody who must not learn the secrets in it.
+
+It goes by names (`secret_names`) and by shapes (`secret_shapes`). Both hold inside texts, too: a text that is YAML,
+JSON, TOML, properties or INI is parsed and masked as what it holds. What can't be parsed is masked as a whole if it
+looks like one of these and has the name of a secret. Too much is masked rather than too little.
+"""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-MASK = "•••"
+from kubocd_gen.compiler.secret_names import cover, is_hidden, looks_secret
+from kubocd_gen.compiler.secret_shapes import MASK, is_placeholder, is_plain, masked_shapes
+from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.output.yaml_emitter import emit_documents
+from kubocd_gen.sources.yaml_reader import read_documents
 
-_WORDS = (
-    r"(?:password|passwd|passphrase|token|credentials?|(?:api|access|private|secret|signing|encryption)_?-?key"
-    r"|client_?-?secret)"
+__all__ = ["MASK", "Masks", "is_hidden", "looks_secret", "masked", "masked_text"]
+
+_LABELS = frozenset({"name", "key", "variable", "parameter", "param", "option", "header", "field", "property", "id"})
+_VALUES = frozenset({"value", "values", "val", "data", "content", "default", "defaultvalue", "literal", "stringvalue"})
+_LONGEST = 64 << 10  # characters of a text that is parsed
+_MOST = 1 << 20  # characters that one object parses, of all texts together
+_DEEPEST = 3  # texts in texts that are parsed
+_SCHEMES = frozenset({"bearer", "basic", "token", "apikey", "digest"})
+_NAME = r"[A-Za-z_][A-Za-z0-9_.-]{0,127}"
+_QUOTE = r"""(?:\\{0,15}["'])?"""  # in JSON inside of JSON with backslashes
+_ASSIGNED = re.compile(
+    rf"""(?<![A-Za-z0-9_.])(?P<head>{_QUOTE}(?P<name>{_NAME}){_QUOTE}[ \t]*(?:=>|:=|[:=])[ \t]*)(?=[^\s])"""
 )
-# The end of a name, so that `passwordKey` and `tokenUrl`, which say where to look, are left alone.
-_SECRET = re.compile(rf"{_WORDS}$", re.IGNORECASE)
-# More than what is worth a warning: what is shown to others is masked too often rather than once too seldom.
-_HIDDEN = re.compile(
-    rf"(?:{_WORDS}|(?<!existing)(?<!existing[-_])secret|pwd|pass|htpasswd|kubeconfig|dsn|connection_?-?string)$",
+_VALUE = re.compile(
+    r"""(?:\\+(?P<quote>["'])(?:(?!\\+(?P=quote)).)*\\+(?P=quote)|"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|[^\s,;&"'][^\s,;&"'}\]]*)"""
+)
+_LINE = re.compile(
+    rf"""(?P<head>[ \t]*(?:[-*#;!][ \t]*)*(?:(?:export|set|ENV|ARG|SET)[ \t]+)?["']?(?P<name>{_NAME})["']?"""
+    r"""[ \t]*(?:=>|:=|[:=])[ \t]*)(?P<value>.*?)(?P<tail>[ \t]*,?[ \t]*)"""
+)
+_FLAG = re.compile(rf"--?(?P<name>{_NAME})")
+_FLAGGED = re.compile(rf"""(?<!\S)(?P<head>--?(?P<name>{_NAME})[ \t]+)(?P<value>"[^"\n]*"|'[^'\n]*'|[^\s"'-]\S*)""")
+# `requirepass x` alone in a line; `login me password x` of a .netrc; `PASSWORD 'x'` of SQL.
+_SPACED = re.compile(
+    rf"(?P<head>^[ \t]*(?P<name>{_NAME})[ \t]+|\blogin[ \t]+\S+[ \t\n]+password[ \t]+)(?P<value>[^\s:=]\S*)[ \t]*$",
+    re.MULTILINE,
+)
+_QUOTED_WORD = re.compile(
+    r"""(?P<head>\b(?P<name>(?:[A-Za-z0-9_]{0,64}(?:password|passphrase)|identified[ \t]+by))[ \t]+)"""
+    r"""(?P<value>"[^"\n]+"|'[^'\n]+')""",
     re.IGNORECASE,
 )
-_IN_TEXT = re.compile(
-    r"""(?P<name>(?:password|passwd|passphrase|pwd|token|credentials?|secret|(?:api|access|private|secret|signing"""
-    r"""|encryption)_?-?key)["']?[ \t]*[:=][ \t]*)(?P<value>"[^"\n]*"|'[^'\n]*'|[^\s,;&"']+)""",
-    re.IGNORECASE,
+_ELEMENT = re.compile(rf"(?P<head><(?P<name>{_NAME})(?:[ \t][^<>]*)?>)(?P<value>[^<>]+)(?=</)")
+_ESCAPED = re.compile(r"\\u00[2-7]|\\x[2-7]")  # of a letter, which may be one of a name
+_SECRET_KIND = re.compile(r"""kind["']?[ \t]*:[ \t]*["']?Secret\b""")
+_ANY_ASSIGNED = re.compile(
+    rf"""(?<![A-Za-z0-9_.]){_QUOTE}(?P<name>{_NAME}){_QUOTE}[ \t]*(?:=>|:=|[:=]|\n[ \t]*:[ \t])"""
 )
-_IN_URL = re.compile(r"(?P<name>://[^/\s:@]*:)(?P<value>[^@\s/]+)(?=@)")
-_IN_HEADER = re.compile(r"(?P<name>\b(?:Bearer|Basic)\s+)(?P<value>[A-Za-z0-9+/=._~-]{8,})")
-_PEM = re.compile(r"(?P<name>-----BEGIN [A-Z ]*PRIVATE KEY-----)(?P<value>.*?)(?=-----END|\Z)", re.DOTALL)
+_QUOTED = re.compile(r"""(['"])(?:(?!\1).)*\1""")
+_SCHEMED = re.compile(rf"(?i:{'|'.join(sorted(_SCHEMES))})[ \t]+{MASK}")
+_SECTION_LINE = re.compile(r"^[ \t]*\[{1,2}(?P<name>[^\[\]\n]+)\]{1,2}[ \t]*$", re.MULTILINE)
+_SECTION = re.compile(r"[ \t]*\[{1,2}(?P<name>[^\[\]]+)\]{1,2}[ \t]*")
+_BLOCK = re.compile(r"(?:[|>][-+0-9]{0,2}(?:[ \t]+#.*)?)?")  # the lines below hold the value
 
 
-def looks_secret(name: str) -> bool:
-    """Whether a literal value under `name` is worth a warning."""
-    return _SECRET.search(name) is not None
+class Masks:
+    """Masks values; one object bounds what it parses of all of them."""
 
+    def __init__(self) -> None:
+        self._left = _MOST
+        self._known: dict[str, str] = {}  # the same text is in many Releases
 
-def is_hidden(name: str) -> bool:
-    """Whether the value under `name` is not to be shown."""
-    return _HIDDEN.search(name) is not None
+    def value(self, value: Any, *, hidden: bool = False, parent: str = "") -> Any:
+        """A JSON-like value with every secret masked; with `hidden` every scalar. `parent` is the name above.
+
+        Null, true, false and "" stay: they say whether there is a secret, not which.
+        """
+        return self._value(value, hidden, parent, 0)
+
+    def text(self, text: str) -> str:
+        """A text with every secret in it masked."""
+        return self._text(text, 0)
+
+    def _value(self, value: Any, hidden: bool, parent: str, depth: int) -> Any:
+        if isinstance(value, Mapping):
+            named = named_values(value)
+            return {
+                key: self._value(item, hides(key, item, hidden=hidden, parent=parent, named=named), key, depth)
+                for key, item in value.items()
+            }
+        if isinstance(value, list):
+            return [
+                self._value(item, hidden or follows_flag(value, index), parent, depth)
+                for index, item in enumerate(value)
+            ]
+        if value is None or value == "" or isinstance(value, bool):
+            return value
+        if hidden:
+            return value if isinstance(value, str) and is_placeholder(value) else MASK
+        return self._text(value, depth) if isinstance(value, str) else value
+
+    def _text(self, text: str, depth: int) -> str:
+        if len(text) < 4:
+            return text
+        if depth:
+            return self._masked_text(text, depth)
+        if text not in self._known:
+            self._known[text] = self._masked_text(text, 0)
+        return self._known[text]
+
+    def _masked_text(self, text: str, depth: int) -> str:
+        shaped = masked_shapes(text, lambda inner: depth < _DEEPEST and self._text(inner, depth + 1) != inner)
+        if not _mentions(text):
+            return shaped
+        if "\n" not in text and not text.lstrip().startswith(("{", "[")):
+            return _inline(_by_line(shaped) or shaped)
+        if depth < _DEEPEST and len(text) <= min(_LONGEST, self._left):
+            self._left -= 2 * len(text)  # once more when it is masked
+            if (parsed := _parsed(text)) is not None:
+                return self._structured(shaped, *parsed, depth)
+        properties = _properties(shaped)
+        if properties is not None:
+            return properties
+        lines = None if _looks_structured(text) else _by_line(shaped)
+        return MASK if lines is None else _inline(lines)
+
+    def _structured(self, text: str, form: str, value: Any, depth: int) -> str:
+        """The text with its form if what is left of it is certain to be the masked value; otherwise that value."""
+        wanted = self._value(value, False, "", depth + 1)
+        lines = _by_line(text, quoted=True)
+        shown = None if lines is None else _inline(lines, quoted=True)
+        if shown is not None and _parsed(shown) == (form, wanted):
+            return shown
+        if form == "json":
+            return json.dumps(wanted, indent=2 if "\n" in text else None, ensure_ascii=False)
+        if form == "yaml":
+            try:
+                return emit_documents(wanted).removeprefix("---\n")
+            except KcdError:
+                return MASK
+        return MASK
 
 
 def masked(value: Any, *, hidden: bool = False) -> Any:
-    """A JSON-like value with every scalar masked that stands under a secret's name; with `hidden` all of them.
-
-    So is the `value` beside a secret's `name`, as in the environment of a container, and what follows such a name
-    inside a text. Null, true and false stay: they say whether there is a secret, not which.
-    """
-    if isinstance(value, Mapping):
-        named = is_hidden(value["name"]) if isinstance(value.get("name"), str) else False
-        return {
-            key: masked(item, hidden=hidden or is_hidden(key) or (named and key == "value"))
-            for key, item in value.items()
-        }
-    if isinstance(value, list):
-        return [masked(item, hidden=hidden) for item in value]
-    if value is None or isinstance(value, bool):
-        return value
-    if hidden:
-        return MASK
-    return masked_text(value) if isinstance(value, str) else value
+    """`Masks.value` of one value."""
+    return Masks().value(value, hidden=hidden)
 
 
 def masked_text(text: str) -> str:
-    """A text in which what follows a secret's name, `password: x` or `token=x`, and the password of a URL is masked."""
-    for pattern in (_PEM, _IN_URL, _IN_HEADER, _IN_TEXT):
-        text = pattern.sub(rf"\g<name>{MASK}", text)
-    return text
+    """`Masks.text` of one text."""
+    return Masks().text(text)
+
+
+def hides(key: str, *values: Any, hidden: bool, parent: str, named: Mapping[str, str] | None = None) -> bool:
+    """Whether scalars under `key` are hidden, if `hidden` says it of those beside it.
+
+    `named` are the names that other fields give to values of this map, as `named_values` finds them.
+    """
+    for name in (key, named.get(key, "") if named else ""):
+        match cover(name, parent):
+            case "reference":
+                return False
+            case "all":
+                return True
+            case "strings":
+                hidden = hidden or not all(_holds_numbers(value) for value in values)
+            case "scalar":
+                hidden = hidden or not all(isinstance(value, (Mapping, list)) for value in values)
+            case "random":
+                hidden = hidden or any(isinstance(value, str) and not is_plain(value) for value in values)
+    return hidden
+
+
+def named_values(value: Mapping[str, Any]) -> Mapping[str, str]:
+    """The fields of a map that another one names: `value` in `{name: DB_PASSWORD, value: x}`; and those of a Secret."""
+    if value.get("kind") == "Secret":
+        return {"data": "passwords", "stringData": "passwords"}
+    labels = [item for key, item in value.items() if key.lower() in _LABELS and isinstance(item, str)]
+    label = next((one for one in labels if cover(one) not in ("", "random", "reference")), None)
+    return {key: label for key in value if key.lower() in _VALUES} if label else {}
+
+
+def follows_flag(items: Sequence[Any], index: int) -> bool:
+    """Whether the item of a list is the argument of a flag before it: `[--password, x]`."""
+    if index == 0 or index >= len(items) or not isinstance(items[index - 1], str) or not isinstance(items[index], str):
+        return False
+    flag = _FLAG.fullmatch(items[index - 1])
+    return flag is not None and is_hidden(flag["name"]) and not items[index].startswith("-")
+
+
+def _holds_numbers(value: Any) -> bool:
+    """Whether there is no string in the value."""
+    if isinstance(value, Mapping):
+        return all(map(_holds_numbers, value.values()))
+    return all(map(_holds_numbers, value)) if isinstance(value, list) else not isinstance(value, str)
+
+
+def _mentions(text: str) -> bool:
+    """Whether a name of a secret is followed by something in the text."""
+    if (
+        _SECRET_KIND.search(text)
+        or _ESCAPED.search(text)
+        or any(cover(found["name"]) == "all" for found in _SECTION_LINE.finditer(text))
+    ):
+        return True
+    patterns = (_ANY_ASSIGNED, _FLAGGED, _ELEMENT, _SPACED, _QUOTED_WORD)
+    found = (one["name"] or "password" for pattern in patterns for one in pattern.finditer(text))
+    return any(cover(name) not in ("", "reference") for name in found)
+
+
+def _inline(text: str, *, quoted: bool = False) -> str:
+    """The text with the value after each name of a secret masked, up to its quote, a space or another end."""
+    parts, at = [], 0
+    for head in _ASSIGNED.finditer(text):  # heads alone: in `failed: password=x` one is the value of another
+        found = _VALUE.match(text, head.end()) if head.start() >= at else None
+        if found is None or not _is_hidden_text(head["name"], found[0]) or _goes_on(text, found):
+            continue
+        parts += [text[at : head.end()], _mask(found[0], quoted=quoted)]
+        at = found.end()
+    text = "".join((*parts, text[at:]))
+
+    def replaced(found: re.Match[str]) -> str:
+        value = found["value"]
+        return found["head"] + _mask(value, quoted=quoted) if _is_hidden_text(found["name"], value) else found[0]
+
+    def replaced_word(found: re.Match[str]) -> str:
+        name = found["name"] or "password"
+        secret = cover(name) == "all" or name.lower().startswith("identified")
+        return found["head"] + _mask(found["value"], quoted=quoted) if secret else found[0]
+
+    text = _ELEMENT.sub(replaced, _FLAGGED.sub(replaced, text))
+    return _QUOTED_WORD.sub(replaced_word, _SPACED.sub(replaced_word, text))
+
+
+def _goes_on(text: str, found: re.Match[str]) -> bool:
+    """Whether the value is the scheme of an authorization that is masked already."""
+    return found[0].lower() in _SCHEMES and text.startswith(MASK, found.end() + 1)
+
+
+def _by_line(text: str, *, quoted: bool = False) -> str | None:
+    """The text with the rest of each line masked that begins with the name of a secret, and the lines below a block.
+
+    None if such a value goes on in a way that only a parser knows.
+    """
+    lines, below = [], -1
+    for line in text.split("\n"):
+        indent = len(line) - len(line.lstrip(" \t"))
+        if below >= 0 and line.strip() and indent > below:
+            lines.append(line[:indent] + MASK)
+            continue
+        below = below if below >= 0 and not line.strip() else -1
+        found = _LINE.fullmatch(line)
+        value = found["value"] if found else ""
+        if found and _is_hidden_text(found["name"], value or MASK):
+            if _BLOCK.fullmatch(value):
+                below = indent
+            elif value[0] in "{[(&!" or (value[0] in "'\"" and not _QUOTED.fullmatch(value)):
+                return None
+            elif not _SCHEMED.fullmatch(value):
+                line = f"{found['head']}{_mask(value, quoted=quoted)}{found['tail']}"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def _is_hidden_text(name: str, value: str) -> bool:
+    return hides(name, _unquoted(value), hidden=False, parent="")
+
+
+def _mask(value: str, *, quoted: bool) -> str:
+    if is_placeholder(_unquoted(value)) or value in ("null", "~", "true", "false", '""', "''"):
+        return value
+    return f"{value[0]}{MASK}{value[0]}" if quoted and value[0] in "'\"" else MASK
+
+
+def _unquoted(value: str) -> str:
+    return value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value
+
+
+def parsed_text(text: str) -> Any:
+    """What a text holds that is JSON, TOML or YAML: a map or a list; None for any other."""
+    parsed = _parsed(text)
+    return parsed[1] if parsed else None
+
+
+def assignments(text: str) -> Iterator[tuple[str, str]]:
+    """The names in a text with what is assigned to them: `password: x`, `password=x`, `--password x`."""
+    for head in _ASSIGNED.finditer(text):
+        if value := _VALUE.match(text, head.end()):
+            yield head["name"], _unquoted(value[0])
+    for found in _FLAGGED.finditer(text):
+        yield found["name"], _unquoted(found["value"])
+
+
+def _parsed(text: str) -> tuple[str, Any] | None:
+    """The form of a text, and what it holds: a map or a list; of YAML a list of these, its documents."""
+    for form, read in (("json", json.loads), ("toml", tomllib.loads), ("yaml", _read_yaml)):
+        try:
+            value = read(text)
+        except (ValueError, KcdError, RecursionError, TypeError):
+            continue
+        if isinstance(value, (dict, list)) and value:
+            return form, value
+    return None
+
+
+def _read_yaml(text: str) -> list[Any]:
+    found = []
+    for document in read_documents(text, "", exact_integers=True):
+        if document.error or not isinstance(document.value, (dict, list)):
+            raise ValueError("no map or list")
+        found.append(document.value)
+    return found
+
+
+def _properties(text: str) -> str | None:
+    """A text of properties or INI with its secrets masked; None if it is neither."""
+    lines, below, goes_on, assigned = [], False, False, False
+    for line in text.split("\n"):
+        section, found = _SECTION.fullmatch(line), _LINE.fullmatch(line)
+        if goes_on and line[:1] in (" ", "\t") and line.strip():
+            line = MASK
+        elif section:
+            below, goes_on = cover(section["name"]) == "all", False
+        elif found and not line[:1].isspace() and not line.startswith(("-", "*")):
+            assigned = True
+            goes_on = below or _is_hidden_text(found["name"], found["value"] or MASK)
+            if goes_on and found["value"]:
+                line = f"{found['head']}{_mask(found['value'], quoted=False)}{found['tail']}"
+        elif (
+            line.strip()
+            and not line.lstrip().startswith(("#", ";", "!"))
+            and not re.fullmatch(rf"{_NAME}[ \t]*[=:]?", line)
+        ):
+            return None
+        else:
+            goes_on = goes_on and not line.strip()
+        lines.append(line)
+    return _inline("\n".join(lines)) if assigned else None
+
+
+def _looks_structured(text: str) -> bool:
+    """Whether at least half of the lines begin as those of YAML, JSON, TOML, properties or INI do."""
+    lines = [line for line in text.split("\n") if line.strip()]
+    pattern = re.compile(
+        rf"""[ \t]*(?:[-{{\[\]}},][ \t]*)*(?:["']?{_NAME}["']?[ \t]*[:=]|[\]\[}}{{,]*[ \t]*$|[\[<].*)"""
+    )
+    return 2 * sum(pattern.match(line) is not None for line in lines) >= len(lines)

@@ -15,6 +15,7 @@ from typing import Any
 
 from kubocd_gen.comparison.comparing import compare_clusters
 from kubocd_gen.comparison.records import Comparison
+from kubocd_gen.compiler.secrets import Masks
 from kubocd_gen.diagnostics import Diagnostic, Findings, KcdError, KcdErrors, Position
 from kubocd_gen.git.repository import Revision, find_repository
 from kubocd_gen.helm.engine import Helm
@@ -168,11 +169,12 @@ def _compared(
     charts: HelmPool | None,
 ) -> Comparison:
     releases = []
+    masks = Masks()
     for name, (old, new) in results.items():
         if old is new:
             continue
-        manifests = compare_manifests(old, new, charts, found[name]) if charts else {}
-        releases += compare_clusters(name, old, new, manifests, unknown.get(name, ()))
+        manifests = compare_manifests(old, new, charts, found[name], masks) if charts else {}
+        releases += compare_clusters(name, old, new, manifests, masks, unknown.get(name, ()))
     before, after = (sum(len(one.releases) for both in results.values() if (one := both[side])) for side in (0, 1))
     return Comparison(revision.name, revision.commit, (before, after), tuple(releases), charts is not None)
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from kubocd_gen.budget import Budget
 from kubocd_gen.comparison.comparing import helm_releases
-from kubocd_gen.comparison.records import ResourceDifference
+from kubocd_gen.comparison.records import ResourceDifference, Status
 from kubocd_gen.comparison.values import changes
-from kubocd_gen.compiler.secrets import masked
+from kubocd_gen.compiler.secrets import Masks
 from kubocd_gen.diagnostics import Findings, KcdError
 from kubocd_gen.helm.manifests import Installation, template
 from kubocd_gen.helm.pool import HelmPool
@@ -22,7 +22,11 @@ Manifests = Mapping[Identity, Mapping[str, Any]]
 
 
 def compare_manifests(
-    old: Compilation | None, new: Compilation | None, helm: HelmPool, findings: tuple[Findings, Findings]
+    old: Compilation | None,
+    new: Compilation | None,
+    helm: HelmPool,
+    findings: tuple[Findings, Findings],
+    masks: Masks,
 ) -> dict[str, list[ResourceDifference]]:
     """The resources of charts that differ, by Release. Only charts are rendered of which anything else differs.
 
@@ -46,7 +50,7 @@ def compare_manifests(
     found: dict[str, list[ResourceDifference]] = {}
     for (key, name, _), (first, second) in zip(pairs, rendered, strict=True):
         if first is not None and second is not None:
-            found.setdefault(key, []).extend(_compare(name, first, second))
+            found.setdefault(key, []).extend(_compare(name, first, second, masks))
     return found
 
 
@@ -126,34 +130,15 @@ def _items(value: Any) -> Sequence[Mapping[str, Any]]:
     return [value]
 
 
-def _compare(helm_release: str, old: Manifests, new: Manifests) -> list[ResourceDifference]:
+def _compare(helm_release: str, old: Manifests, new: Manifests, masks: Masks) -> list[ResourceDifference]:
     found = []
     for identity in sorted({*old, *new}):
         _, kind, namespace, name = identity
         first, second = old.get(identity), new.get(identity)
         if first is None or second is None:
-            whole = _shown(second if first is None else first)
-            status = "added" if first is None else "removed"
-            found.append(
-                ResourceDifference(kind, namespace, name, status, rendered_by=helm_release, value=whole)  # type: ignore[arg-type]
-            )
-            continue
-        changed = [*changes(_plain(first), _plain(second))]
-        for part in ("data", "stringData") if kind == "Secret" else ():
-            changed += changes(first.get(part), second.get(part), (part,), hidden=True)
-        if changed:
-            found.append(ResourceDifference(kind, namespace, name, "changed", tuple(changed), rendered_by=helm_release))
+            whole = masks.value(second if first is None else first)
+            status: Status = "added" if first is None else "removed"
+            found.append(ResourceDifference(kind, namespace, name, status, rendered_by=helm_release, value=whole))
+        elif changed := tuple(changes(first, second, masks=masks)):
+            found.append(ResourceDifference(kind, namespace, name, "changed", changed, rendered_by=helm_release))
     return found
-
-
-def _plain(resource: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A resource without what a Secret holds."""
-    if resource.get("kind") != "Secret":
-        return resource
-    return {key: value for key, value in resource.items() if key not in ("data", "stringData")}
-
-
-def _shown(resource: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    whole = resource or {}
-    hidden = {key: masked(value, hidden=True) for key, value in whole.items() if key not in _plain(whole)}
-    return {**masked(_plain(whole)), **hidden}

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-from kubocd_gen.compiler.secrets import looks_secret
 from kubocd_gen.compiler.settings import Settings
-from kubocd_gen.compiler.wording import dotted
 from kubocd_gen.diagnostics import Findings, KcdError, Position
 from kubocd_gen.packages.manifest import Package
+from kubocd_gen.pipeline.literal_secrets import literal_secrets
 from kubocd_gen.pipeline.records import Resolved
 from kubocd_gen.sources.fleet import Fleet
-from kubocd_gen.sources.records import Context, Release
+from kubocd_gen.sources.records import Context
 
 _VARIABLE = re.compile(r"(?<!\$)\$\{[A-Za-z0-9_]+\}")
-_LITERAL = ("value", "values", "literal", "plain", "plaintext", "data", "stringdata")
 
 
 def notice(
     fleet: Fleet, settings: Settings, resolved: Sequence[Resolved], findings: Findings, *, complete: bool
 ) -> None:
-    """Warn of Contexts that no one uses, literal secrets in parameters, and `${NAME}` in a package's manifest.
+    """Warn of Contexts that no one uses, literal secrets in the sources, and `${NAME}` in a package's manifest.
 
     `complete` is False where a source could not be read, and there may be Releases that are not known.
     """
@@ -30,9 +27,8 @@ def notice(
     for package in packages.values():
         for warning in _variables(package):
             findings.warning(warning)
-    for release in fleet.releases:
-        for warning in _secrets(release, release.parameters, ()):
-            findings.warning(warning, release=release.key)
+    for warning, key in literal_secrets(fleet):
+        findings.warning(warning, release=key)
     # A resource that can't be read, or is refused, may be the one that names a Context; a misspelt name may mean one.
     misspelt = any(one.code == "missing-context" for one in findings)
     if complete and fleet.releases and not (fleet.failed or fleet.broken_contexts or misspelt):
@@ -57,28 +53,6 @@ def _variables(package: Package) -> Iterator[KcdError]:
             code="variable-in-manifest",
             position=Position(package.path, line, column),
             hint="KuboCD's controller would replace it from its own environment",
-        )
-
-
-def _secrets(release: Release, value: Any, path: tuple[str | int, ...], *, below: bool = False) -> Iterator[KcdError]:
-    """A warning for each literal string under a secret's name, which `below` says of a name further up.
-
-    Lists hand the name on. Maps do to keys such as `value` alone: most others say where the secret is
-    (`{secretRef: …, key: …}`) or what it is like (`{length: …}`).
-    """
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            secret = looks_secret(key) or (below and key.lower() in _LITERAL)
-            yield from _secrets(release, item, (*path, key), below=secret)
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _secrets(release, item, (*path, index), below=below)
-    elif isinstance(value, str) and value and "{{" not in value and below:
-        yield KcdError(
-            f"parameter '{dotted(path)}' looks like a secret, and its value is written in Git",
-            code="literal-secret",
-            position=release.position("spec", "parameters", *path),
-            hint="it is copied into the HelmRelease's values; let the chart read it from a Kubernetes Secret",
         )
 
 

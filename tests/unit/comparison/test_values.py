@@ -42,7 +42,7 @@ def test_what_is_hidden_is_never_shown(old: Any, new: Any) -> None:
     for change in changes({"password": old}, {"password": new}):
         for value in (change.old, change.new):
             if value is not ABSENT:
-                assert all(leaf in (MASK, None, True, False, {}, []) for _, leaf in leaves(value, ()))
+                assert all(leaf in (MASK, None, True, False, "", {}, []) for _, leaf in leaves(value, ()))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import textwrap
 from collections.abc import Sequence
 from typing import Any
@@ -144,6 +145,10 @@ def test_no_context_is_called_unused_where_there_is_no_release_at_all() -> None:
         "encryption-key",
         "clientSecret",
         "client_secret",
+        "passwords",
+        "adminPW",
+        "stringData",
+        "signing_key",
     ],
 )
 def test_a_parameter_with_the_name_of_a_secret_and_a_literal_value_is_warned_of(name: str) -> None:
@@ -165,7 +170,12 @@ def test_a_parameter_with_the_name_of_a_secret_and_a_literal_value_is_warned_of(
         "key",
         "publicKey",
         "keyName",
-        "passwords",
+        "passwordSecret",
+        "passwordFile",
+        "existingSecretKey",
+        "imagePullSecrets",
+        "monkey",
+        "tokenizer",
         "host",
     ],
 )
@@ -219,8 +229,80 @@ def test_a_literal_secret_is_warned_of_at_its_own_line() -> None:
     assert found.hint == "it is copied into the HelmRelease's values; let the chart read it from a Kubernetes Secret"
 
 
-def test_parameters_given_as_a_text_are_not_looked_through() -> None:
-    assert secrets("password: tiger\nhost: a\n") == []
+def test_parameters_given_as_a_text_are_looked_through() -> None:
+    assert secrets("password: tiger\nhost: a\n") == ["spec.parameters"]
+    assert secrets("password: {{ .Context.password }}\nhost: a\n") == []
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"auth": "dXNlcjpwYXNz"},
+        {"db_key": "hunter2"},
+        {"jwtSecret": "a1B2c3D4e5F6g7"},
+        {"env": [{"name": "DB_PASSWORD", "value": "tiger"}]},
+        {"args": ["--password", "tiger"]},
+        {"args": ["--password=tiger"]},
+        {"passwords": {"alice": "tiger"}},
+        {"manifests": [{"kind": "Secret", "stringData": {"x": "tiger"}}]},
+        {"x": "-----BEGIN EC PRIVATE KEY-----\nabc\n-----END EC PRIVATE KEY-----\n"},
+        {"x": base64.b64encode(b"-----BEGIN PRIVATE KEY-----\nabc\n-----END PRIVATE KEY-----\n").decode()},
+        {"x": "postgres://me:tiger@db/shop"},
+        {"x": "ghp_" + "a1B2" * 9},
+        {"x": "a: 1\ndb: {password: tiger}\n"},
+        {"x": '{"apiKey": "tiger"}'},
+        {"x": '[db]\npassword = "tiger"\n'},
+        {"x": "[db]\npassword = tiger\n"},
+        {"x": "db.password=tiger\n"},
+    ],
+)
+def test_a_value_that_holds_a_secret_is_warned_of_wherever_it_is(value: Any) -> None:
+    assert len(secrets(value)) == 1
+    (found,) = noticed([release()], [context("cluster", value)], settings=IN_USE)
+    assert found.code == "literal-secret"
+    assert (found.release, found.position and found.position.path) == (None, "cluster.yaml")
+    assert found.message.startswith("variable '")
+    assert "of the Context 'default:cluster'" in found.message
+
+
+IN_USE = Settings(default_contexts=(ContextRef("default", "cluster"),))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"auth": "basic"},
+        {"sort_key": "name"},
+        {"jwtSecret": "my-secret"},
+        {"env": [{"name": "DB_PASSWORD", "value": "$(OTHER)"}]},
+        {"password": "${DB_PASSWORD}"},
+        {"x": "-----BEGIN CERTIFICATE-----\nabc\n-----END CERTIFICATE-----\n"},
+        {"x": "postgres://me:{{ .Context.pw }}@db/shop"},
+        {"x": "a: 1\npassword: {{ .Context.pw }}\n"},
+        {"x": "export PASSWORD=$(cat /run/password)\n"},
+        {"x": "a: 1\nexistingSecret: tiger\n"},
+    ],
+)
+def test_a_value_that_only_leads_to_a_secret_is_not(value: Any) -> None:
+    assert secrets(value) == []
+
+
+def test_a_patch_and_a_config_are_looked_through() -> None:
+    patch = {"values": {"adminPassword": "tiger"}}
+    one = release(moduleOverrides=[{"module": "main", "specPatch": patch}])
+    (found,) = noticed([one])
+    assert found.message == (
+        "'values.adminPassword' of the override of module 'main' looks like a secret, and its value is written in Git"
+    )
+    assert found.position is not None
+    assert one.resource.file.text.split("\n")[(found.position.line or 0) - 1].strip() == "adminPassword: tiger"
+    fleet = Fleet("kubocd", (), (), (config(specPatch=patch),), {}, (), ())
+    findings = Findings("default")
+    notice(fleet, Settings(), [], findings, complete=True)
+    (found,) = findings
+    assert found.message.startswith("'spec.specPatch.values.adminPassword' of the Config 'conf' looks like a secret")
+    assert found.position is not None
+    assert found.position.path == "conf.yaml"
 
 
 def test_the_secrets_of_every_release_are_told_apart() -> None:

@@ -1,0 +1,121 @@
+"""Secrets that are written out in Git: in parameters and patches of Releases, in Contexts and in Configs.
+
+A warning needs more than masking does: a name that leaves no doubt, or a value that looks like a secret. A template and
+a variable (`${NAME}`) are no literal value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kubocd_gen.compiler.secret_names import cover, looks_secret
+from kubocd_gen.compiler.secret_shapes import is_placeholder, is_plain, literal_shape, looks_random
+from kubocd_gen.compiler.secrets import assignments, follows_flag, named_values, parsed_text
+from kubocd_gen.compiler.wording import Path, dotted
+from kubocd_gen.diagnostics import KcdError, Position
+from kubocd_gen.sources.fleet import Fleet
+from kubocd_gen.sources.records import Release
+
+_LITERAL = ("value", "values", "literal", "plain", "plaintext", "data", "stringdata")
+_NOT_LITERAL = ("|", ">", "{", "[", "$", "<", "null", "true", "false", "~", "*", "&")  # in a text: what is computed
+_DEEPEST = 3  # texts in texts that are looked through
+_MOST = 1 << 20  # characters of texts that are parsed, in all sources together
+
+
+@dataclass(slots=True)
+class _Search:
+    left: int = _MOST
+
+    def paths(self, value: Any, path: Path = (), *, name: str = "", below: str = "", depth: int = 0) -> Iterator[Path]:
+        """Where a literal secret is. `below` is the name of a secret further up, if that says it of `value`.
+
+        Lists hand the name on. Maps do to keys such as `value`: most others say where the secret is
+        (`{secretRef: …, key: …}`) or what it is like (`{length: …}`). What holds many secrets hands it on to all.
+        """
+        if isinstance(value, Mapping):
+            named = named_values(value)
+            for key, item in value.items():
+                kind = cover(key, name)
+                handed = below if key.lower() in _LITERAL or _holds_many(below) else ""
+                secret = "" if kind == "reference" else key if kind else named.get(key, "") or handed
+                yield from self.paths(item, (*path, key), name=key, below=secret, depth=depth)
+        elif isinstance(value, list):
+            for index, item in enumerate(value):
+                flag = value[index - 1].lstrip("-") if follows_flag(value, index) else below
+                yield from self.paths(item, (*path, index), name=name, below=flag, depth=depth)
+        elif isinstance(value, str) and self._is_secret(value, name, below, depth):
+            yield path
+
+    def _is_secret(self, value: str, name: str, below: str, depth: int) -> bool:
+        if not value or is_placeholder(value):
+            return False
+        if below and is_literal(below, value, name):
+            return True
+        if literal_shape(value, lambda text: depth < _DEEPEST and self._is_secret(text, "", "", depth + 1)):
+            return True
+        if depth < _DEEPEST and len(value) <= min(self.left, 64 << 10) and ("\n" in value or value[0] in "{["):
+            self.left -= len(value)
+            if (held := parsed_text(value)) is not None:
+                return next(self.paths(held, depth=depth + 1), None) is not None
+        return any(not text.startswith(_NOT_LITERAL) and is_literal(key, text) for key, text in assignments(value))
+
+
+def literal_secrets(fleet: Fleet) -> Iterator[tuple[KcdError, str | None]]:
+    """A warning for each literal secret, with the Release that it belongs to."""
+    search = _Search()
+    for release in fleet.releases:
+        for problem in _of_release(release, search):
+            yield problem, release.key
+    for context in fleet.contexts:
+        for path in search.paths(context.context):
+            label = f"variable '{dotted(path)}' of the Context '{context.ref}'"
+            yield _problem(label, path, lambda *keys, one=context: one.position("spec", "context", *keys)), None
+    for config in fleet.configs:
+        for path in search.paths(config.spec):
+            label = f"'spec.{dotted(path)}' of the Config '{config.name}'"
+            yield _problem(label, path, lambda *keys, one=config: one.position("spec", *keys)), None
+
+
+def _of_release(release: Release, search: _Search) -> Iterator[KcdError]:
+    for path in search.paths(release.parameters):
+        label = f"parameter '{dotted(path)}'" if path else "the text of 'spec.parameters'"
+        yield _problem(label, path, lambda *keys: release.position("spec", "parameters", *keys))
+    for index, override in enumerate(release.overrides):
+        for path in search.paths(override.spec_patch):
+            label = f"'{dotted(path)}' of the override of module '{override.module}'"
+            at = ("spec", "moduleOverrides", index, "specPatch")
+            yield _problem(label, path, lambda *keys, at=at: release.position(*at, *keys))
+
+
+def is_literal(name: str, value: str, below: str = "") -> bool:
+    """Whether a string under a secret's name is the secret; under a doubtful name it must look like one.
+
+    `below` is the name of the string itself, if that is another: below `passwords` all are passwords.
+    """
+    if not value or "{{" in value or is_placeholder(value):
+        return False
+    if looks_secret(name):
+        return True
+    kind = cover(name, below)
+    if not kind or kind == "reference":
+        return False
+    return looks_random(value) if name.lower().endswith(("secret", "secrets")) else not is_plain(value)
+
+
+def _holds_many(name: str) -> bool:
+    """Whether everything in a map of that name is a secret: `passwords`, `stringData`."""
+    lower = name.lower()
+    return lower.endswith(
+        ("passwords", "passwds", "passphrases", "pwds", "tokens", "stringdata", "apikeys", "api_keys")
+    )
+
+
+def _problem(label: str, path: Path, position: Callable[..., Position]) -> KcdError:
+    return KcdError(
+        f"{label} looks like a secret, and its value is written in Git",
+        code="literal-secret",
+        position=position(*path),
+        hint="it is copied into the HelmRelease's values; let the chart read it from a Kubernetes Secret",
+    )
