@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.files import hint_of, make_directory
 from kubocd_gen.helm.attempt import HELM_HINT, PATIENCE, Attempt, Outcome, Runner, untried_error
 from kubocd_gen.helm.chart import FILE_SIZE, Chart, Job, renderings, yaml_chart
 from kubocd_gen.helm.checking import check_templates
@@ -165,7 +166,11 @@ class Helm:
     @contextmanager
     def _scratch(self) -> Iterator[Path]:
         if self._debug_dir is not None:
-            self._debug_dir.mkdir(parents=True, exist_ok=True)
+            try:
+                make_directory(self._debug_dir)
+            except OSError as error:
+                message = f"helm's input can't be written to {self._debug_dir}: {error.strerror}"
+                raise KcdError(message, code="helm-failed", hint=hint_of(error)) from error
             yield Path(tempfile.mkdtemp(prefix="helm-", dir=self._debug_dir)).absolute()
         else:
             with tempfile.TemporaryDirectory(prefix="kcd-gen-helm-") as folder:
