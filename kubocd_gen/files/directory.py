@@ -31,6 +31,7 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 STAGED = ".kcd-gen-"  # how the names of files begin that are not whole yet
 
 _CHUNK = 1 << 20
+_DEEPEST = 50  # directories in each other that are copied
 
 
 class Entry(NamedTuple):
@@ -179,6 +180,8 @@ class Directory:
 
         Entries of `source` itself that are in `without` are left out.
         """
+        if source.count("/") > _DEEPEST:
+            raise OSError(errno.ENAMETOOLONG, "nested too deeply", self._name(source))
         self.make_one(target)
         with self.subdirectory(source) as old, self.subdirectory(target) as new:
             for entry in old.entries():
@@ -214,7 +217,10 @@ class Directory:
             return
         with self._above(path) as (above, name):
             if stat.S_ISDIR(status.st_mode):
-                shutil.rmtree(name, dir_fd=above)
+                try:
+                    shutil.rmtree(name, dir_fd=above)
+                except RecursionError:
+                    raise OSError(errno.ENAMETOOLONG, "nested too deeply") from None
             else:
                 os.unlink(name, dir_fd=above)
 
