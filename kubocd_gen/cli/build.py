@@ -28,7 +28,6 @@ from kubocd_gen.cli.problems import say_problems
 from kubocd_gen.diagnostics import Diagnostic, Findings, KcdError, KcdErrors, printable
 from kubocd_gen.output.drift import drift_lines, drift_summary
 from kubocd_gen.output.journal import is_interrupted
-from kubocd_gen.output.tree import Tree
 from kubocd_gen.pipeline.building import Built, is_current, unknown_removals
 from kubocd_gen.pipeline.building import build as run_build
 from kubocd_gen.problems import exit_code
@@ -123,7 +122,7 @@ def _drift(built: Sequence[Built], *, full: bool, quiet: bool) -> Iterator[str]:
             for line in drift_lines(changes, folder, full=full):
                 yield paint_difference(printable(line))
         said = [drift_summary(changes)] if changes else []
-        if is_interrupted(Tree(one.cluster.output)):
+        if is_interrupted(one.cluster.output):
             said.append("an earlier build was interrupted")
         yield printable(f"{name}{folder}: {'; '.join(said)}; run: {_mending_command()}")
 

@@ -14,7 +14,7 @@ from kubocd_gen.ci_formats.junit import junit_report
 from kubocd_gen.ci_formats.sarif import sarif_report
 from kubocd_gen.cli.options import flags_of
 from kubocd_gen.diagnostics import Diagnostic, KcdError, Position, Severity, printable
-from kubocd_gen.files import write_whole
+from kubocd_gen.files import hint_of, write_whole
 from kubocd_gen.pipeline.building import Built
 from kubocd_gen.project import messages_root
 from kubocd_gen.sources.discovery import display_path
@@ -59,13 +59,13 @@ def write_reports(
     for kind, path in given["reports"]:
         text = "\n".join(ci_report(kind, given, built, problems, mending=mending)) + "\n"
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, text.encode("utf-8", "replace"))
+            write_whole(path, text.encode("utf-8", "replace"), make=True)
         except OSError as error:
             yield KcdError(
                 f"the report can't be written: {error.strerror or error}",
                 code="unusable-file",
                 position=Position(display_path(path, Path.cwd())),
+                hint=hint_of(error),
             )
 
 

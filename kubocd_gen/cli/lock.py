@@ -25,7 +25,7 @@ from kubocd_gen.cli.options import (
 from kubocd_gen.cli.problems import say_problems
 from kubocd_gen.cli.progress import progress
 from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors, printable
-from kubocd_gen.files import write_whole
+from kubocd_gen.files import hint_of, read_whole, write_whole
 from kubocd_gen.helm.binary import find_helm, helm_version
 from kubocd_gen.packages.cosign import Cosign
 from kubocd_gen.packages.lock import LOCK_FILE, Lock, Pin, changed_charts, lock_text
@@ -154,16 +154,17 @@ def _verify(
 
 def _holds(project: Project, text: bytes) -> bool:
     try:
-        return project.lock_path.read_bytes() == text
+        return read_whole(project.lock_path) == text
     except OSError:
         return False
 
 
 def _write(project: Project, text: bytes) -> None:
     try:
-        write_whole(Path(os.path.realpath(project.lock_path)), text)  # a link stays one
+        write_whole(project.lock_path, text)
     except OSError as error:
-        raise KcdError(f"cannot write {project.lock_path}: {error.strerror}", code="unwritable-lock") from error
+        message = f"cannot write {project.lock_path}: {error.strerror}"
+        raise KcdError(message, code="unwritable-lock", hint=hint_of(error)) from error
 
 
 def _failed(findings: Findings) -> bool:

@@ -33,7 +33,7 @@ from kubocd_gen.cli.progress import progress
 from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors, printable
 from kubocd_gen.editors.settings import SCHEMA_FILE
 from kubocd_gen.editors.shipped import DIALECT, document_schema, kinds
-from kubocd_gen.files import write_whole
+from kubocd_gen.files import hint_of, read_whole, write_whole
 
 DRIFT = 3
 
@@ -168,10 +168,10 @@ def _sources(given: Mapping[str, Any], findings: Findings) -> str:
 
 def _keep(name: str, text: str, *, check: bool) -> tuple[bool, str]:
     """Whether the file holds `text`, or does now, and what to say of it."""
-    path = Path(os.path.realpath(name))  # a link stays one
+    path = Path(name)
     data = text.encode()
     try:
-        before = path.read_bytes() if path.exists() else None
+        before = read_whole(path)
         if before == data:
             return True, f"{name} is current"
         if check:
@@ -184,7 +184,8 @@ def _keep(name: str, text: str, *, check: bool) -> tuple[bool, str]:
             raise KcdError(f"{name} is there, and no schema of kcd-gen's", code="unusable-file", hint=hint)
         write_whole(path, data)
     except OSError as error:
-        raise KcdError(f"cannot write {name}: {error.strerror}", code="unwritable-schema") from error
+        message = f"cannot write {name}: {error.strerror}"
+        raise KcdError(message, code="unwritable-schema", hint=hint_of(error)) from error
     return True, f"{'Created' if before is None else 'Updated'} {name}"
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from kubocd_gen.budget import Budget, BudgetExhausted
 from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.files import hint_of, make_directory
 from kubocd_gen.helm.attempt import HELM_HINT, PATIENCE, Attempt, Outcome, Runner, exhausted, untried_error
 from kubocd_gen.helm.chart import Chart, Job, fits, renderings, yaml_chart
 from kubocd_gen.helm.checking import check_templates, too_many_tokens
@@ -203,7 +204,11 @@ class Helm:
     @contextmanager
     def _scratch(self) -> Iterator[Path]:
         if self._debug_dir is not None:
-            self._debug_dir.mkdir(parents=True, exist_ok=True)
+            try:
+                make_directory(self._debug_dir)
+            except OSError as error:
+                message = f"helm's input can't be written to {self._debug_dir}: {error.strerror}"
+                raise KcdError(message, code="helm-failed", hint=hint_of(error)) from error
             yield Path(tempfile.mkdtemp(prefix="helm-", dir=self._debug_dir)).absolute()
         else:
             with scratch("kcd-gen-helm-") as folder:

@@ -1,90 +1,132 @@
-"""The moves of one write, so that they are all made or none: a staging folder with a journal, steps done and undone.
+"""The moves of one write, so that they are all made or none: a staging directory, a journal, steps done and undone.
 
-Everything new lies complete in the staging folder, on the same file system as its place, before the first move. The
-journal's appearance there is the moment of decision: a write that dies before it has changed nothing, and one that is
-killed after it is completed by the next run, which makes the moves that are still to be made. A move that *fails* (a
-full disk, a permission) undoes the ones before it instead, with the old files that each step has set aside. So that
-even an undoing that is killed can be completed, what it takes out of place goes back to `new`.
+Everything new is complete in the staging directory, on the same file system as its target, before the first move. The
+journal's appearance is the moment of decision: a write that dies before it has changed nothing, and one that is killed
+after it is completed by the next run, which makes the moves that are still to be made. A move that *fails* (a full
+disk, a permission) undoes the ones before it instead, with the old files that each step has set aside. So that even an
+undoing that is killed can be completed, what it takes out of place goes back to `new`.
 
-A chart folder changes places with the one that stands there, so that there always is one. Then `new` holds the old
-folder until it is set aside; the number of its inode tells which of them is new.
+A chart directory changes places with the one that is there, so that there always is one. Then `new` holds the old
+directory until it is set aside; the number of its inode tells which of them is new.
 
-    .kcd-gen/.staging/new/<index>    the file or chart folder that a step puts in place
-    .kcd-gen/.staging/old/<index>    what stood there before
-    .kcd-gen/.staging/journal.json   {"steps": [{"path": …, "replace": …, "inode": …}], "paths": [files that change]}
+    <output>/.kcd-gen/.staging/new/<index>    the file or chart directory that a step puts in place
+    <output>/.kcd-gen/.staging/old/<index>    what was there before
+    <store>/staging.json                      {"output": …, "inode": of the staging directory}
+    <store>/journal.json                      {"inode": …, "steps": […], "paths": [files that change]}
+
+What is in the output came with the checkout, so that a staging directory alone means nothing: it is replayed only by a
+journal in the store (see `journal_store`), where Git can't put one, and only what has the digest that the journal says.
+A staging directory that no store knows is never touched.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
-import os
-import shutil
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+import stat
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from kubocd_gen.diagnostics import KcdError, Position
-from kubocd_gen.output.exchange import exchange
-from kubocd_gen.output.ownership import RECORDS
-from kubocd_gen.output.tree import Tree, advice, place
+from kubocd_gen.files import Directory, SymlinkError, open_directory
+from kubocd_gen.output.journal_store import JournalStore, make_store, stores
+from kubocd_gen.output.ownership import RECORDS, is_output_path, is_unit
+from kubocd_gen.output.tree import LARGEST_FILE, advice, place, refused_symlink
 
 STAGING = f"{RECORDS}/.staging"
+NEW = f"{STAGING}/new"
 
-_JOURNAL = f"{STAGING}/journal.json"
+_OLD = f"{STAGING}/old"
+_IDENTITY = "staging.json"
+_JOURNAL = "journal.json"
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One move: what is staged under the step's index takes the place of `path`, or `path` goes away.
+    """One move: what is staged under the step's index takes the place of `path`, or `path` is removed.
 
-    `inode` is that of a staged folder.
+    `inode` is that of a staged directory. `digests` are the SHA-256 of what is staged: of a file by "", of the files of
+    a directory that change by their names.
     """
 
     path: str
     replace: bool
     inode: int | None = None
+    digests: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
-def staged(root: Path, index: int) -> Path:
-    return root / STAGING / "new" / str(index)
+def is_interrupted(path: Path) -> bool:
+    """Whether there is a staging directory in the output: a write was killed, or is at work at this moment."""
+    try:
+        with open_directory(path) as root:
+            return root.status(STAGING) is not None
+    except OSError:
+        return False  # who reads or writes the output says why
 
 
-def is_interrupted(tree: Tree) -> bool:
-    """Whether a write left a staging folder behind: it was killed, or is at work at this moment."""
-    return tree.has_folder(STAGING)
-
-
-def interrupted_paths(tree: Tree) -> frozenset[str]:
-    """The files that an interrupted write was moving: they are kcd-gen's although no record may say so yet."""
-    if not tree.file(_JOURNAL):
+def interrupted_paths(path: Path) -> frozenset[str]:
+    """The files that an interrupted write was moving: they are kcd-gen's although no inventory may list them yet."""
+    try:
+        with open_directory(path) as root:
+            store = _store_of(root)
+            return _read(root, store)[1] if store else frozenset()
+    except OSError:
         return frozenset()
-    return _read(tree)[1]
 
 
-def open_staging(root: Path) -> None:
-    for folder in ("new", "old"):
-        (root / STAGING / folder).mkdir(parents=True)
-    # Should a killed write leave it behind in a checkout, Git does not offer it for a commit.
-    (root / STAGING / ".gitignore").write_text("*\n", encoding="utf-8")
+def refuse_foreign_staging(path: Path) -> None:
+    """Raise KcdError `foreign-staging` for a staging directory that no write of this user has left."""
+    try:
+        with open_directory(path) as root:
+            if root.status(STAGING) and not _store_of(root) and _is_filled(root) and not root.is_locked():
+                raise _foreign_staging(root)
+    except OSError:
+        return  # who reads or writes the output says why
 
 
-def commit(root: Path, steps: Sequence[Step], paths: Iterable[str]) -> None:
+def open_staging(root: Directory) -> JournalStore:
+    """Make the staging directory, which must not exist, and note that it is ours."""
+    store = make_store(root.real)
+    try:
+        store.remove(_JOURNAL)  # of a write whose staging directory is gone
+        root.make(RECORDS)
+        root.make_one(STAGING)
+    except BaseException:
+        store.discard()
+        root.remove_empty(RECORDS)
+        raise
+    try:
+        status = root.status(STAGING)
+        assert status is not None
+        store.write(_IDENTITY, json.dumps({"output": str(root.real), "inode": status.st_ino}).encode(), durable=False)
+        for folder in (NEW, _OLD):
+            root.make_one(folder)
+        # Should a killed write leave it behind in a checkout, Git does not offer it for a commit.
+        root.create(f"{STAGING}/.gitignore", b"*\n")
+    except BaseException:
+        close_staging(root, store)
+        raise
+    return store
+
+
+def commit(root: Directory, store: JournalStore, steps: Sequence[Step], paths: Iterable[str]) -> None:
     """Decide: from here on the steps are to be made. Everything staged must be on disk already."""
-    content = json.dumps({"steps": [asdict(step) for step in steps], "paths": sorted(paths)})
-    draft = root / STAGING / "journal.draft"
-    with draft.open("w", encoding="utf-8") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    sync_folders(root / STAGING / "new", root / STAGING)
-    draft.replace(root / _JOURNAL)
-    sync_folders(root / STAGING)
+    status = root.status(STAGING)
+    content = {
+        "inode": status.st_ino if status else None,
+        "steps": [asdict(step) for step in steps],
+        "paths": sorted(paths),
+    }
+    root.sync(NEW, STAGING)
+    store.write(_JOURNAL, json.dumps(content).encode(), durable=True)
 
 
-def carry_out(root: Path, steps: Sequence[Step]) -> None:
-    """Make the moves in order and close the staging folder; a move that fails, or a Ctrl-C, undoes those before it.
+def carry_out(root: Directory, store: JournalStore, steps: Sequence[Step]) -> None:
+    """Make the moves in order and close the staging directory; a move that fails, or a Ctrl-C, undoes those before it.
 
-    Where that fails too the staging folder stays for the next run, and KcdError `interrupted-output` says so.
+    Where that fails too the staging directory stays for the next run, and KcdError `interrupted-output` says so.
     """
     started = 0
     try:
@@ -100,148 +142,205 @@ def carry_out(root: Path, steps: Sequence[Step]) -> None:
             raise KcdError(
                 f"writing the output stopped half-way ({_reason(cause)}) and could not be undone: {_reason(error)}",
                 code="interrupted-output",
-                position=failed_place(root, error),
+                position=failed_place(root.path, error),
                 hint="run the build again: it completes the write",
             ) from cause
-        close_staging(root)
+        close_staging(root, store)
         raise
-    close_staging(root)
+    close_staging(root, store)
 
 
-def complete(tree: Tree) -> bool:
+def complete(root: Directory) -> bool:
     """Finish what a killed write left: make its remaining moves if it had decided, else forget it. True if it had.
 
-    Raises KcdError `broken-journal`, or `interrupted-output` for a move that fails; the next run tries again.
+    Raises KcdError `foreign-staging`, `broken-journal`, or `interrupted-output` for a move that fails; the next run
+    tries again.
     """
-    if not is_interrupted(tree):
+    if root.status(STAGING) is None:
         return False
-    steps = _read(tree)[0] if tree.file(_JOURNAL) else ()
-    for step in steps:
-        tree.has_folder(step.path.rpartition("/")[0])  # raises where someone has put a link since
+    store = _store_of(root)
+    if store is None:
+        if _is_filled(root):
+            raise _foreign_staging(root)
+        for folder in (NEW, _OLD, STAGING):  # killed before it was noted as ours, and there is nothing in it
+            root.remove_empty(folder)
+        return False
+    steps = _read(root, store)[0]
     try:
         # What was set aside before is not needed again: from here it goes only forward.
-        shutil.rmtree(tree.root / STAGING / "old", ignore_errors=True)
-        (tree.root / STAGING / "old").mkdir(parents=True, exist_ok=True)
+        root.remove(_OLD)
+        root.make_one(_OLD)
         for index, step in enumerate(steps):
-            _do(tree.root, index, step)
-        _sync_parents(tree.root, steps)
+            _verify(root, store, index, step)
+        for index, step in enumerate(steps):
+            _do(root, index, step)
+        _sync_parents(root, steps)
+    except SymlinkError as error:
+        raise refused_symlink(error) from error
     except OSError as error:
         raise KcdError(
             f"an earlier build was interrupted while it wrote, and that can't be completed: {_reason(error)}",
             code="interrupted-output",
-            position=failed_place(tree.root, error),
+            position=failed_place(root.path, error),
             hint=f"{advice(error)}; the next build completes the write",
         ) from error
-    close_staging(tree.root)
+    close_staging(root, store)
     return bool(steps)
 
 
-def close_staging(root: Path) -> None:
+def close_staging(root: Directory, store: JournalStore) -> None:
     """Forget the write: without its journal the rest is refuse, whose removal may be interrupted at will."""
-    (root / _JOURNAL).unlink(missing_ok=True)
-    shutil.rmtree(root / STAGING, ignore_errors=True)
-    remove_empty_folders(root, RECORDS)
+    store.remove(_JOURNAL)
+    with contextlib.suppress(OSError):
+        root.remove(STAGING)
+        store.discard()
+    root.remove_empty(RECORDS)
 
 
-def remove_empty_folders(root: Path, folder: str) -> None:
-    """Remove `folder` and the folders above it, below the root, as far as they are empty."""
-    while folder:
-        try:
-            (root / folder).rmdir()
-        except FileNotFoundError:
-            pass  # the one above may be empty all the same
-        except OSError:
-            return
-        folder = folder.rpartition("/")[0]
+def failed_place(root: Path, error: OSError) -> Position:
+    """The file that the operating system complains of: where a move leads; the output for what is only staged."""
+    path = Path(error.filename) if isinstance(error.filename, str) else root
+    return place(root if path.is_relative_to(root.absolute() / STAGING) else path)
 
 
-def sync_folders(*folders: Path) -> None:
-    """Have the names in `folders` on disk, as fsync has a file's content."""
-    for folder in folders:
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+def _store_of(root: Directory) -> JournalStore | None:
+    """Return the store that knows the staging directory of this output as one that kcd-gen has made."""
+    status = root.status(STAGING)
+    if status is None or not stat.S_ISDIR(status.st_mode):
+        return None
+    for store in stores(root.real):
+        if any(_object(store.read(name, LARGEST_FILE)).get("inode") == status.st_ino for name in (_IDENTITY, _JOURNAL)):
+            return store
+    return None
 
 
-def link_or_copy(source: str | Path, target: str | Path) -> None:
-    """A second name for a file, keeping its times; a copy where the file system knows no hard links."""
+def _is_filled(root: Directory) -> bool:
+    """Whether the staging directory is something else, or holds more than empty directories, which Git can't carry."""
     try:
-        os.link(source, target, follow_symlinks=False)
+        inside = [(f"{STAGING}/{entry.name}", entry) for entry in root.entries(STAGING)]
+        return any(path not in (NEW, _OLD) or not entry.is_directory or root.entries(path) for path, entry in inside)
+    except FileNotFoundError:
+        return False
     except OSError:
-        shutil.copy2(source, target, follow_symlinks=False)
+        return True
 
 
-def _do(root: Path, index: int, step: Step) -> None:
-    target, new, old = root / step.path, staged(root, index), root / STAGING / "old" / str(index)
+def _do(root: Directory, index: int, step: Step) -> None:
+    new, old = f"{NEW}/{index}", f"{_OLD}/{index}"
+    present = root.status(step.path)
     if not step.replace:
-        if os.path.lexists(target):
-            target.rename(old)
-        remove_empty_folders(root, step.path.rpartition("/")[0])
+        if present is not None:
+            root.rename(step.path, old)
+        root.remove_empty(_parent(step.path))
         return
-    if not os.path.lexists(new):
+    fresh = root.status(new)
+    if fresh is None:
         return  # an interrupted write got this far
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if os.path.lexists(target):
-        if new.is_dir():
-            if _arrived(target, step) or exchange(new, target):
-                new.rename(old)
+    root.make(_parent(step.path))
+    if present is not None:
+        if stat.S_ISDIR(fresh.st_mode):
+            if present.st_ino == step.inode or root.exchange(new, step.path):
+                root.rename(new, old)
                 return
-            target.rename(old)
+            root.rename(step.path, old)
         else:
             # A file is replaced in one step, so its old self is kept under a second name.
-            link_or_copy(target, old)
-    new.replace(target)
+            root.link_or_copy(step.path, old)
+    root.rename(new, step.path)
 
 
-def _undo(root: Path, index: int, step: Step) -> None:
-    target, new, old = root / step.path, staged(root, index), root / STAGING / "old" / str(index)
-    if _arrived(target, step) and os.path.lexists(old if not os.path.lexists(new) else new):
-        if not os.path.lexists(new):
-            old.rename(new)
-        if exchange(new, target):
+def _undo(root: Directory, index: int, step: Step) -> None:
+    new, old = f"{NEW}/{index}", f"{_OLD}/{index}"
+    target, fresh, aside = root.status(step.path), root.status(new), root.status(old)
+    arrived = step.inode is not None and target is not None and target.st_ino == step.inode
+    if arrived and (fresh or aside):
+        if not fresh:
+            root.rename(old, new)
+        if root.exchange(new, step.path):
             return
-        new.rename(old)
-    if step.replace and os.path.lexists(new) and os.path.lexists(target):
-        return  # this is the step that failed: what stands there was not moved
-    if os.path.lexists(old):
-        if step.replace and not os.path.lexists(new):
-            if old.is_dir():
-                target.rename(new)
+        root.rename(new, old)
+        fresh, aside = None, root.status(old)
+    if step.replace and fresh and target:
+        return  # this is the step that failed: what is there was not moved
+    if aside:
+        if step.replace and not fresh:
+            if stat.S_ISDIR(aside.st_mode):
+                root.rename(step.path, new)
             else:
-                link_or_copy(target, new)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        old.replace(target)
+                root.link_or_copy(step.path, new)
+        root.make(_parent(step.path))
+        root.rename(old, step.path)
     elif step.replace:
-        if not os.path.lexists(new):
-            target.rename(new)
-        remove_empty_folders(root, step.path.rpartition("/")[0])
+        if not fresh:
+            root.rename(step.path, new)
+        root.remove_empty(_parent(step.path))
 
 
-def _arrived(target: Path, step: Step) -> bool:
-    """Whether the folder at `target` is the one that was staged for the step."""
-    return step.inode is not None and os.path.lexists(target) and target.lstat().st_ino == step.inode
-
-
-def _sync_parents(root: Path, steps: Sequence[Step]) -> None:
-    parents = {(root / step.path).parent for step in steps}
-    sync_folders(*(parent for parent in sorted(parents) if parent.is_dir()))
-
-
-def _read(tree: Tree) -> tuple[tuple[Step, ...], frozenset[str]]:
-    """The steps and paths of the journal. It may have come with the checkout, so nothing in it may lead elsewhere."""
+def _verify(root: Directory, store: JournalStore, index: int, step: Step) -> None:
+    """Raise KcdError `broken-journal` unless what is staged for a step is what the journal was written for."""
+    new = f"{NEW}/{index}"
+    fresh, present = root.status(new), root.status(step.path)
+    if not step.replace or fresh is None or (present is not None and present.st_ino == step.inode):
+        return
     try:
-        data = json.loads(tree.read(_JOURNAL))
-        steps = tuple(Step(str(step["path"]), bool(step["replace"]), step.get("inode")) for step in data["steps"])
+        sound = step.inode in (None, fresh.st_ino) and all(
+            hashlib.sha256(root.read(f"{new}/{name}" if name else new, LARGEST_FILE)).hexdigest() == digest
+            for name, digest in step.digests.items()
+        )
+    except OSError:
+        sound = False
+    if not sound:
+        raise _broken(root, store, f"what is staged for '{step.path}' is not what the journal was written for")
+
+
+def _sync_parents(root: Directory, steps: Sequence[Step]) -> None:
+    for parent in sorted({_parent(step.path) for step in steps}):
+        with contextlib.suppress(FileNotFoundError):
+            root.sync(parent)
+
+
+def _read(root: Directory, store: JournalStore) -> tuple[tuple[Step, ...], frozenset[str]]:
+    """The steps and paths of the journal, none if the write had not decided; nothing in it may lead elsewhere."""
+    content = store.read(_JOURNAL, LARGEST_FILE)
+    if content is None:
+        return (), frozenset()
+    staging = root.status(STAGING)
+    try:
+        data = json.loads(content)
+        steps = tuple(_step(step) for step in data["steps"])
         paths = frozenset(str(path) for path in data["paths"])
+        if staging is None or data["inode"] != staging.st_ino:
+            return (), frozenset()  # of an earlier write
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        raise _broken(tree) from None
-    for path in [*(step.path for step in steps), *paths]:
-        top, *below = path.split("/")
-        if top not in ("flux", "hr", RECORDS) or not below or any(part in ("", ".", "..") for part in below):
-            raise _broken(tree)
+        raise _broken(root, store) from None
+    if not all(is_unit(step.path) for step in steps) or not all(map(is_output_path, paths)):
+        raise _broken(root, store)
     return steps, paths
+
+
+def _step(data: Mapping[str, object]) -> Step:
+    path, replace, inode, digests = (data[key] for key in ("path", "replace", "inode", "digests"))
+    if not (
+        isinstance(path, str)
+        and isinstance(replace, bool)
+        and (inode is None or type(inode) is int)
+        and isinstance(digests, dict)
+        and all(isinstance(one, str) and "/" not in one for one in digests)
+    ):
+        raise TypeError
+    return Step(path, replace, inode if isinstance(inode, int) else None, digests)
+
+
+def _object(content: bytes | None) -> Mapping[str, object]:
+    try:
+        data = json.loads(content or b"")
+    except (ValueError, RecursionError):
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _parent(path: str) -> str:
+    return path.rpartition("/")[0]
 
 
 def _reason(error: BaseException) -> str:
@@ -250,17 +349,22 @@ def _reason(error: BaseException) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
-def failed_place(root: Path, error: OSError) -> Position:
-    """The file that the operating system complains of: where a move leads; the output for what is only staged."""
-    name = error.filename2 or error.filename
-    path = Path(os.fsdecode(name)) if isinstance(name, (str, bytes)) else root
-    return place(root if path.is_relative_to(root / STAGING) else path)
-
-
-def _broken(tree: Tree) -> KcdError:
+def _broken(
+    root: Directory, store: JournalStore, what: str = "the journal of an interrupted write is damaged"
+) -> KcdError:
     return KcdError(
-        "this is not the journal of a write that was interrupted",
+        what,
         code="broken-journal",
-        position=place(tree.root / _JOURNAL),
-        hint=f"delete {place(tree.root / STAGING)}, restore the output from Git, and build again",
+        position=place(store.directory.path / _JOURNAL),
+        hint=f"delete {place(root.path / STAGING)}, restore the output from Git, and build again",
+    )
+
+
+def _foreign_staging(root: Directory) -> KcdError:
+    staging = place(root.path / STAGING)
+    return KcdError(
+        "refusing to use a staging directory that no build on this machine has left behind",
+        code="foreign-staging",
+        position=staging,
+        hint=f"delete {staging}, also from Git if it is committed, and build again",
     )

@@ -21,7 +21,11 @@ from kubocd_gen.output.tree import Tree
 RECORDS = ".kcd-gen"
 SHARED_RECORD = f"{RECORDS}/shared.list"
 
+_SHARED = "flux/kustomization.yaml"
 _SUFFIX = ".list"
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")  # of Releases and namespaces; no capitals, so one is one file
+_CHART_FILE = re.compile(r"index\.yaml|[A-Za-z0-9_][A-Za-z0-9._+-]*\.tgz")
+_LARGEST = 16 << 20  # bytes of a record
 _LINE = re.compile(r"(?:(?P<digest>[0-9a-f]{64})  )?(?P<path>.+)")
 
 # The paths that a record lists, each with the SHA-256 of what was written, None where that is not known.
@@ -52,28 +56,57 @@ def read_records(tree: Tree) -> dict[str, Record]:
     for namespace in tree.entries(RECORDS):
         # The writer's staging folder starts with a dot, and other files are nobody's records; a link is looked at, to
         # be refused.
-        if namespace.name.startswith(".") or not (namespace.is_symlink() or namespace.is_dir()):
+        if namespace.name.startswith(".") or not (namespace.is_symlink or namespace.is_directory):
             continue
         for record in tree.entries(f"{RECORDS}/{namespace.name}"):
             path = f"{RECORDS}/{namespace.name}/{record.name}"
-            if record.name.endswith(_SUFFIX) and tree.file(path):
-                found[path] = parse_record(path, tree.read(path))
+            if is_record(path) and tree.file(path):
+                found[path] = parse_record(path, tree.read(path, _LARGEST))
     return found
+
+
+def is_record(path: str) -> bool:
+    """Whether `path` is the record of a Release, whose name and namespace are such as Kubernetes takes."""
+    top, _, rest = path.partition("/")
+    namespace, _, file = rest.partition("/")
+    return (
+        top == RECORDS and file.endswith(_SUFFIX) and all(map(_NAME.fullmatch, (namespace, file.removesuffix(_SUFFIX))))
+    )
+
+
+def is_output_path(path: str) -> bool:
+    """Whether `path` is one of an output: a record, or what some record can speak for."""
+    if path in (SHARED_RECORD, _SHARED) or is_record(path):
+        return True
+    top, _, rest = path.partition("/")
+    namespace, _, rest = rest.partition("/")
+    name = rest.removesuffix(".yaml") if top == "flux" else rest.partition("/")[0]
+    return may_list(record_path(namespace, name), path)
+
+
+def is_unit(path: str) -> bool:
+    """Whether `path` is one that a write moves as a whole: a file of the output, or the chart folder of a Release."""
+    if path.startswith("hr/"):
+        return is_output_path(f"{path}/index.yaml")
+    return is_output_path(path)
 
 
 def may_list(record: str, path: str) -> bool:
     """Whether `path` is one that `record` can speak for.
 
     A record comes with the checkout and may have been edited. It never makes kcd-gen touch anything but the one Flux
-    file and the chart folder of its own Release, or for the shared record what lies directly in `flux/`.
+    file of its own Release and what a build writes into that Release's chart folder, or for the shared record
+    `flux/kustomization.yaml`.
     """
-    parts = path.split("/")
-    if not path.isprintable() or any(part in ("", ".", "..") for part in parts):
-        return False
     if record == SHARED_RECORD:
-        return len(parts) == 2 and parts[0] == "flux"
+        return path == _SHARED
+    if not is_record(record):
+        return False
     namespace, name = released(record)
-    return parts == ["flux", namespace, f"{name}.yaml"] or parts[:-1] == ["hr", namespace, name]
+    if path == f"flux/{namespace}/{name}.yaml":
+        return True
+    folder, _, file = path.rpartition("/")
+    return folder == f"hr/{namespace}/{name}" and _CHART_FILE.fullmatch(file) is not None
 
 
 def parse_record(record: str, data: bytes) -> Record:

@@ -170,7 +170,7 @@ def plan_output(root: Path, releases: Sequence[ReleaseOutput], shared: SharedFil
     beside = _flux({path for record, paths in records.items() if record != SHARED_RECORD for path in paths})
     written |= {file.path: _sha256(file.content) for file in shared(beside) if file.path in written}
     removable = recorded - wanted.keys() - kept if complete else frozenset[str]()
-    moving = interrupted_paths(tree)  # of these it is not known which of two builds has written them
+    moving = interrupted_paths(root)  # of these it is not known which of two builds has written them
     known = {path: digest for path, digest in written.items() if path not in moving}
     changes = _compare(tree, wanted, removable, owned=recorded | moving, written=known)
     return Plan(root, tuple(releases), shared, complete, changes)

@@ -5,11 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections import OrderedDict
 from pathlib import Path
 
 from kubocd_gen.diagnostics import KcdError, Position
+from kubocd_gen.files import Directory, Entry, SymlinkError, open_directory
 from kubocd_gen.sources.discovery import display_path
 
+LARGEST_FILE = 1 << 30  # bytes: far above a chart that Flux takes
+
+_OPENED = 16  # folders kept open
 _ADVICE = {
     **dict.fromkeys(
         (errno.EACCES, errno.EPERM), "give the user who runs kcd-gen the right to it, or choose another output"
@@ -33,6 +38,16 @@ def advice(error: OSError) -> str:
     return _ADVICE.get(error.errno or 0, "remove the cause and build again")
 
 
+def refused_symlink(error: SymlinkError) -> KcdError:
+    """The error for a symlink on the way to something in the output."""
+    return KcdError(
+        "this is a symbolic link; kcd-gen writes only where no link leads elsewhere",
+        code="symlinked-output",
+        position=place(Path(error.filename)),
+        hint="replace the link by what it points to, or set 'output' (--output) to the real folder",
+    )
+
+
 class Tree:
     """Reads below an output root. Folders are looked at once, so an instance serves one plan or one write.
 
@@ -44,6 +59,7 @@ class Tree:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._folders: dict[str, bool] = {}
+        self._opened: OrderedDict[str, Directory] = OrderedDict()  # the last ones, which are asked again soon
         self._device: int | None = None
 
     def file(self, path: str) -> os.stat_result | None:
@@ -55,19 +71,20 @@ class Tree:
             return status
         raise self.foreign(path)
 
-    def read(self, path: str) -> bytes:
+    def read(self, path: str, limit: int = LARGEST_FILE) -> bytes:
+        """The content of the regular file `path`, of at most `limit` bytes."""
+        folder, _, name = path.rpartition("/")
         try:
-            return (self.root / path).read_bytes()
+            return self._directory(folder).read(name, limit)
         except OSError as error:
             raise self._unreadable(path, error) from error
 
-    def entries(self, folder: str) -> list[os.DirEntry[str]]:
+    def entries(self, folder: str) -> list[Entry]:
         """What lies in `folder`, sorted by name; nothing where it does not exist."""
         if not self.has_folder(folder):
             return []
         try:
-            with os.scandir(self.root / folder) as entries:
-                return sorted(entries, key=lambda entry: entry.name)
+            return self._directory(folder).entries()
         except OSError as error:
             raise self._unreadable(folder, error) from error
 
@@ -107,22 +124,39 @@ class Tree:
         return True
 
     def _status(self, path: str) -> os.stat_result | None:
+        folder, _, name = path.rpartition("/")
         try:
-            status = os.lstat(self.root / path)
+            status = self._directory(folder).status(name) if path else self._root_status()
         except FileNotFoundError:
             return None
         except OSError as error:
             raise self._unreadable(path, error) from error
-        if stat.S_ISLNK(status.st_mode):
-            raise KcdError(
-                "this is a symbolic link; kcd-gen writes only where no link leads elsewhere",
-                code="symlinked-output",
-                position=place(self.root / path),
-                hint="replace the link by what it points to, or set 'output' (--output) to the real folder",
-            )
+        if status and stat.S_ISLNK(status.st_mode):
+            raise refused_symlink(SymlinkError(str(self.root / path)))
         return status
 
+    def _root_status(self) -> os.stat_result | None:
+        try:
+            return self._directory("").status()
+        except NotADirectoryError:
+            return os.lstat(self.root)  # of a file in the output's place; raises where one is in that of a folder above
+
+    def _directory(self, path: str) -> Directory:
+        """The folder, open: not looked for again as long as it is one of the last that were asked for."""
+        found = self._opened.get(path)
+        if found is None:
+            above, _, name = path.rpartition("/")
+            found = self._directory(above).subdirectory(name) if path else open_directory(self.root)
+            self._opened[path] = found
+            if len(self._opened) > _OPENED:
+                self._opened.popitem(last=False)
+        else:
+            self._opened.move_to_end(path)
+        return found
+
     def _unreadable(self, path: str, error: OSError) -> KcdError:
+        if isinstance(error, SymlinkError):
+            return refused_symlink(error)
         return KcdError(
             f"the output can't be read: {error.strerror}",
             code="unreadable-output",

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Callable, Iterable, Iterator
+import hashlib
+import stat
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.files import locked_folder
+from kubocd_gen.files import Directory, SymlinkError, made_directory
 from kubocd_gen.output import journal
-from kubocd_gen.output.journal import Step, link_or_copy, staged, sync_folders
+from kubocd_gen.output.journal import NEW, Step
 from kubocd_gen.output.plan import FileChange, Plan, plan_output
-from kubocd_gen.output.tree import Tree, advice
+from kubocd_gen.output.tree import advice, refused_symlink
 
 # fsync waits for the disk, not for the processor, and file systems commit many waiters at once.
 _WRITERS = 8
@@ -38,15 +36,17 @@ def write(plan: Plan, *, waiting: Callable[[], None] | None = None) -> Written:
 
     Raises KcdError `unwritable-output`, what `plan_output` raises, and rarely `interrupted-output` or `broken-journal`.
     """
-    if plan.is_clean and not journal.is_interrupted(Tree(plan.root)):
+    if plan.is_clean and not journal.is_interrupted(plan.root):
         return Written(plan)
     try:
-        with _made(plan.root), locked_folder(plan.root, waiting):
-            completed = journal.complete(Tree(plan.root))
+        with made_directory(plan.root) as root, root.locked(waiting):
+            completed = journal.complete(root)
             plan = plan_output(plan.root, plan.releases, plan.shared, complete=plan.complete)
             if not plan.is_clean:
-                _write(plan)
+                _write(root, plan)
             return Written(plan, completed)
+    except SymlinkError as error:
+        raise refused_symlink(error) from error
     except OSError as error:
         raise KcdError(
             f"the output can't be written: {error.strerror or error}; it is as it was",
@@ -56,91 +56,69 @@ def write(plan: Plan, *, waiting: Callable[[], None] | None = None) -> Written:
         ) from error
 
 
-def _write(plan: Plan) -> None:
-    root = plan.root
+def _write(root: Directory, plan: Plan) -> None:
+    store = journal.open_staging(root)
     try:
-        journal.open_staging(root)
-        steps = _stage(plan)
-        journal.commit(root, steps, (change.path for change in plan.changes if change.change != "unchanged"))
+        steps = _stage(root, plan)
+        changed = (change.path for change in plan.changes if change.change != "unchanged")
+        journal.commit(root, store, steps, changed)
     except BaseException:
-        journal.close_staging(root)
+        journal.close_staging(root, store)
         raise
-    journal.carry_out(root, steps)
+    journal.carry_out(root, store, steps)
 
 
-def _stage(plan: Plan) -> list[Step]:
-    """Write everything new into the staging folder and return the moves, in the order in which they are made."""
-    tree = Tree(plan.root)
+def _stage(root: Directory, plan: Plan) -> list[Step]:
+    """Write everything new into the staging directory and return the moves, in the order in which they are made."""
     units: dict[str, list[FileChange]] = {}
     for change in plan.changes:
         if change.change != "unchanged":
             # A chart folder is one unit: a reader never sees the index of one build beside the charts of another.
             unit = change.path.rpartition("/")[0] if change.path.startswith("hr/") else change.path
             units.setdefault(unit, []).append(change)
-    steps = [Step(unit, replace=_stays(tree, unit, changes)) for unit, changes in units.items()]
+    staying = {unit: _stays(root, unit, changes) for unit, changes in units.items()}
     # Charts come before the resources that name them, and go after them.
-    steps.sort(key=lambda step: (not step.replace, step.path.startswith("hr/") != step.replace, step.path))
-    files: list[tuple[Path, bytes]] = []
-    for index, step in enumerate(steps):
-        if step.replace:
-            files += _contents(plan.root, index, step, units[step.path])
+    order = sorted(units, key=lambda unit: (not staying[unit], unit.startswith("hr/") != staying[unit], unit))
+    contents: list[tuple[str, bytes]] = []
+    steps = []
+    for index, unit in enumerate(order):
+        if not staying[unit]:
+            steps.append(Step(unit, replace=False))
+            continue
+        staged = f"{NEW}/{index}"
+        inode = _stage_folder(root, unit, units[unit], staged) if unit.startswith("hr/") else None
+        # The content of a file by "", that of a chart folder's files by their names.
+        names = {change.path[len(unit) + 1 :]: change.after for change in units[unit] if change.after is not None}
+        contents += ((f"{staged}/{name}" if name else staged, content) for name, content in names.items())
+        digests = {name: hashlib.sha256(content).hexdigest() for name, content in names.items()}
+        steps.append(Step(unit, replace=True, inode=inode, digests=digests))
     with ThreadPoolExecutor(_WRITERS) as writers:
-        list(writers.map(_write_files, (files[first::_WRITERS] for first in range(min(_WRITERS, len(files))))))
-    folders = {index: folder for index in range(len(steps)) if (folder := staged(plan.root, index)).is_dir()}
-    sync_folders(*folders.values())
-    return [
-        replace(step, inode=folders[index].stat().st_ino) if index in folders else step
-        for index, step in enumerate(steps)
-    ]
+        shares = (contents[first::_WRITERS] for first in range(min(_WRITERS, len(contents))))
+        list(writers.map(lambda share: _write_files(root, share), shares))
+    root.sync(*(f"{NEW}/{index}" for index, step in enumerate(steps) if step.inode is not None))
+    return steps
 
 
-def _stays(tree: Tree, unit: str, changes: list[FileChange]) -> bool:
+def _stays(root: Directory, unit: str, changes: list[FileChange]) -> bool:
     """Whether anything is at `unit` when its changes are made: for a chart folder also what kcd-gen did not change."""
     if any(change.after is not None for change in changes):
         return True
     touched = {change.path for change in changes}
-    return unit not in touched and any(f"{unit}/{entry.name}" not in touched for entry in tree.entries(unit))
+    return unit not in touched and any(f"{unit}/{entry.name}" not in touched for entry in root.entries(unit))
 
 
-def _contents(root: Path, index: int, step: Step, changes: list[FileChange]) -> list[tuple[Path, bytes]]:
-    """The files to write for a step. A chart folder is made here, with what stays in it under second names."""
-    target = staged(root, index)
-    if changes[0].path == step.path:
-        return [(target, change.after) for change in changes if change.after is not None]
-    touched = {change.path.rpartition("/")[2] for change in changes}
-    present = root / step.path
-    if present.is_dir():
-        shutil.copytree(
-            present,
-            target,
-            symlinks=True,
-            ignore=lambda folder, names: touched.intersection(names) if Path(folder) == present else (),
-            copy_function=link_or_copy,
-        )
+def _stage_folder(root: Directory, unit: str, changes: list[FileChange], staged: str) -> int:
+    """Make the chart folder of a step, with what stays in it under second names; returns its inode."""
+    present = root.status(unit)
+    if present is not None and stat.S_ISDIR(present.st_mode):
+        root.copy_tree(unit, staged, without={change.path.rpartition("/")[2] for change in changes})
     else:
-        target.mkdir()
-    return [(target / change.path.rpartition("/")[2], change.after) for change in changes if change.after is not None]
+        root.make_one(staged)
+    status = root.status(staged)
+    assert status is not None
+    return status.st_ino
 
 
-def _write_files(files: Iterable[tuple[Path, bytes]]) -> None:
+def _write_files(root: Directory, files: Iterable[tuple[str, bytes]]) -> None:
     for path, content in files:
-        with path.open("xb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-
-
-@contextmanager
-def _made(root: Path) -> Iterator[None]:
-    """Have `root`, and take away again what had to be made for it when it stays empty."""
-    missing = [folder for folder in (root, *root.parents) if not folder.exists()]
-    root.mkdir(parents=True, exist_ok=True)
-    try:
-        yield
-    except BaseException:
-        for folder in missing:
-            try:
-                folder.rmdir()
-            except OSError:
-                break
-        raise
+        root.create(path, content)

@@ -4,11 +4,13 @@
     <cache>/names/<digest of a manifest>          the references under which it was fetched, a line each
 
 A file appears by rename and is never changed, so no lock is needed: whoever reads sees a whole blob or none. Nothing
-in the cache is needed twice; where it can't be written the build goes on without it.
+in the cache is needed twice; where it can't be written the build goes on without it. A cache may be in a checkout,
+where `--cache-dir` can put it: no symlink in it is followed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -20,12 +22,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.files import Directory, Entry, made_directory, open_directory
+from kubocd_gen.files.directory import STAGED
 from kubocd_gen.packages.oci import Descriptor, sha256
 
 _BLOB = re.compile(r"[0-9a-f]{64}")
 _DAY = 24 * 60 * 60
 _ABANDONED = 60 * 60  # seconds: a temporary file of this age belongs to a process that was killed
-_TEMPORARY = "incoming-"
+_TEMPORARY = (STAGED, "incoming-")  # the latter is an earlier kcd-gen's
+_NAMES_SIZE = 1 << 20  # bytes of the references of one manifest
+_BLOBS, _NAMES = "blobs/sha256", "names"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,59 +81,63 @@ class Cache:
     def has(self, descriptor: Descriptor) -> bool:
         """Whether there is a blob of that digest and size; `read` finds out whether it is whole."""
         try:
-            return self._blob(descriptor.digest).stat().st_size == descriptor.size
+            with self._opened() as folder:
+                status = folder.status(_blob(descriptor.digest))
         except OSError:
             return False
+        return status is not None and status.st_size == descriptor.size
 
     def read(self, descriptor: Descriptor) -> bytes | None:
         """The blob, or None where it is not there whole: a damaged one is thrown away, to be fetched again."""
-        path = self._blob(descriptor.digest)
+        path = _blob(descriptor.digest)
         try:
-            # A size that differs is damage enough; it also keeps a file of any size out of memory.
-            data = path.read_bytes() if path.stat().st_size == descriptor.size else b""
+            with self._opened() as folder:
+                status = folder.status(path)
+                if status is None:
+                    return None
+                # A size that differs is damage enough; it also keeps a file of any size out of memory.
+                data = folder.read(path, descriptor.size) if status.st_size == descriptor.size else b""
+                if len(data) != descriptor.size or sha256(data) != descriptor.digest:
+                    _remove(folder, path)
+                    return None
+                _note_use(folder, path, status)
+                return data
         except OSError:
             return None
-        if len(data) != descriptor.size or sha256(data) != descriptor.digest:
-            _remove(path)
-            return None
-        _touch(path)
-        return data
 
     def store(self, data: bytes, digest: str) -> None:
         """Keep a blob whose digest is known to be `digest`."""
-        self._write(self._blob(digest), data)
+        self._write(_blob(digest), data)
 
     def name(self, digest: str, reference: str) -> None:
         """Note that the manifest `digest` was fetched as `reference`, for `kcd-gen cache list`."""
-        path = self._name(digest)
-        known = _lines(path)
+        known = self._references(digest)
         if reference not in known:
-            self._write(path, "".join(f"{line}\n" for line in sorted({*known, reference})).encode())
+            self._write(_name(digest), "".join(f"{line}\n" for line in sorted({*known, reference})).encode())
 
     def blobs(self) -> Iterator[CachedBlob]:
         """All blobs, by digest. Raises KcdError `unreadable-cache` where the folder can't be listed."""
-        for path in self._files():
-            try:
-                status = path.stat()
-            except FileNotFoundError:  # pruned meanwhile
-                continue
-            digest = f"sha256:{path.name}"
-            yield CachedBlob(digest, status.st_size, status.st_mtime, tuple(_lines(self._name(digest))))
+        if folder := self._existing():
+            for path in self._files(folder):
+                if status := folder.status(path):  # else pruned meanwhile
+                    digest = _digest(path)
+                    yield CachedBlob(digest, status.st_size, status.st_mtime, tuple(self._references(digest)))
 
     def damaged(self) -> list[str]:
         """The digests of the blobs whose content is another, which are thrown away."""
-        found = []
-        for path in self._files():
-            digest = f"sha256:{path.name}"
-            try:
-                sound = _digest_of(path) == digest
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                raise self._unreadable(error) from error
-            if not sound:
-                _remove(path)
-                found.append(digest)
+        found: list[str] = []
+        if folder := self._existing():
+            for path in self._files(folder):
+                try:
+                    with folder.open_file(path) as file:
+                        sound = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}" == _digest(path)
+                except FileNotFoundError:
+                    continue
+                except OSError as error:
+                    raise self._unreadable(error) from error
+                if not sound:
+                    _remove(folder, path)
+                    found.append(_digest(path))
         return found
 
     def prune(self, unused_for: float, now: float | None = None) -> tuple[int, int]:
@@ -137,53 +147,72 @@ class Cache:
         """
         now = time.time() if now is None else now
         count = freed = 0
-        for blob in list(self.blobs()):
-            if now - blob.used >= unused_for:
+        stale = [blob for blob in self.blobs() if now - blob.used >= unused_for]
+        folder = self._existing()
+        if folder is None:
+            return 0, 0
+        for blob in stale:
+            for path in (_blob(blob.digest), _name(blob.digest)):
                 try:
-                    self._blob(blob.digest).unlink(missing_ok=True)
-                    self._name(blob.digest).unlink(missing_ok=True)
+                    with contextlib.suppress(FileNotFoundError):
+                        folder.remove_file(path)
                 except OSError as error:
                     self._unwritable = error.strerror or str(error)
                     raise self.trouble or AssertionError from error
-                count, freed = count + 1, freed + blob.size
-        for path in self._temporary():
-            if now - _modified(path, now) > _ABANDONED:
-                _remove(path)
+            count, freed = count + 1, freed + blob.size
+        for path in self._temporary(folder):
+            status = folder.status(path)
+            if status and now - status.st_mtime > _ABANDONED:
+                _remove(folder, path)
         return count, freed
 
-    def _write(self, path: Path, data: bytes) -> None:
+    def _write(self, path: str, data: bytes) -> None:
         if self._unwritable is not None:
             return
-        temporary: str | None = None
         try:
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # private packages are nobody else's business
-            path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor, temporary = tempfile.mkstemp(prefix=_TEMPORARY, dir=path.parent)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-            Path(temporary).replace(path)
+            # Private packages are nobody else's business.
+            with made_directory(self.folder, follow_last=True, mode=0o700) as folder:
+                folder.make(path.rpartition("/")[0])
+                folder.write(path, data, replace_symlink=True, durable=False)
         except OSError as error:
             self._unwritable = error.strerror or str(error)
-            if temporary is not None:
-                _remove(Path(temporary))
-        except BaseException:  # interrupted: leave nothing half-written behind
-            if temporary is not None:
-                _remove(Path(temporary))
-            raise
 
-    def _files(self) -> Iterator[Path]:
-        for folder in self._entries(self.folder / "blobs" / "sha256"):
-            for path in self._entries(folder):
-                if _BLOB.fullmatch(path.name) and folder.name == path.name[:2]:
-                    yield path
-
-    def _temporary(self) -> list[Path]:
-        folders = [self.folder / "names", *self._entries(self.folder / "blobs" / "sha256")]
-        return [path for folder in folders for path in self._entries(folder) if path.name.startswith(_TEMPORARY)]
-
-    def _entries(self, folder: Path) -> list[Path]:
+    def _references(self, digest: str) -> list[str]:
         try:
-            return sorted(folder.iterdir())
+            with self._opened() as folder:
+                return folder.read(_name(digest), _NAMES_SIZE).decode().splitlines()
+        except (OSError, UnicodeDecodeError):
+            return []
+
+    def _opened(self) -> Directory:
+        return open_directory(self.folder, follow_last=True)
+
+    def _existing(self) -> Directory | None:
+        try:
+            return self._opened()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self._unreadable(error) from error
+
+    def _files(self, folder: Directory) -> Iterator[str]:
+        for part in self._entries(folder, _BLOBS):
+            for file in self._entries(folder, f"{_BLOBS}/{part.name}") if part.is_directory else ():
+                if _BLOB.fullmatch(file.name) and part.name == file.name[:2]:
+                    yield f"{_BLOBS}/{part.name}/{file.name}"
+
+    def _temporary(self, folder: Directory) -> list[str]:
+        parts = (part.name for part in self._entries(folder, _BLOBS) if part.is_directory)
+        return [
+            f"{one}/{file.name}"
+            for one in (_NAMES, *(f"{_BLOBS}/{part}" for part in parts))
+            for file in self._entries(folder, one)
+            if file.is_file and file.name.startswith(_TEMPORARY)
+        ]
+
+    def _entries(self, folder: Directory, path: str) -> list[Entry]:
+        try:
+            return folder.entries(path)
         except FileNotFoundError:
             return []
         except OSError as error:
@@ -196,44 +225,27 @@ class Cache:
             hint="choose another folder with --cache-dir",
         )
 
-    def _blob(self, digest: str) -> Path:
-        hexadecimal = digest.removeprefix("sha256:")
-        return self.folder / "blobs" / "sha256" / hexadecimal[:2] / hexadecimal
 
-    def _name(self, digest: str) -> Path:
-        return self.folder / "names" / digest.removeprefix("sha256:")
+def _blob(digest: str) -> str:
+    hexadecimal = digest.removeprefix("sha256:")
+    return f"{_BLOBS}/{hexadecimal[:2]}/{hexadecimal}"
 
 
-def _digest_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+def _name(digest: str) -> str:
+    return f"{_NAMES}/{digest.removeprefix('sha256:')}"
 
 
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return []
+def _digest(path: str) -> str:
+    return f"sha256:{path.rpartition('/')[2]}"
 
 
-def _modified(path: Path, now: float) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:  # finished meanwhile
-        return now
-
-
-def _touch(path: Path) -> None:
+def _note_use(folder: Directory, path: str, status: os.stat_result) -> None:
     """Note the use for `prune`; once a day is enough, and a build that changes nothing writes next to nothing."""
-    try:
-        if time.time() - path.stat().st_mtime > _DAY:
-            os.utime(path)
-    except OSError:
-        return  # a read-only cache serves all the same
+    if time.time() - status.st_mtime > _DAY:
+        with contextlib.suppress(OSError):  # a read-only cache serves all the same
+            folder.touch(path)
 
 
-def _remove(path: Path) -> None:
-    try:
-        path.unlink()
-    except OSError:
-        return  # gone already, or not ours to remove: it will be found damaged again
+def _remove(folder: Directory, path: str) -> None:
+    with contextlib.suppress(OSError):  # gone already, or not ours to remove: it will be found damaged again
+        folder.remove_file(path)

@@ -1,23 +1,23 @@
 """Writing OCI image layouts: blobs under their digests, and names in `index.json`.
 
 A layout may be a project's vendor folder, read by others while it is written, kept in Git, and written by two commands
-at a time: a file appears complete or not at all, and what other tools have put into the index stays there.
+at a time: a file appears complete or not at all, and what other tools have put into the index stays there. It may have
+come with a checkout, too: no symlink in it is followed, and nothing is removed but blobs.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
+import re
 import stat
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
-from uuid import uuid4
 
 from kubocd_gen.diagnostics import KcdError, Position
-from kubocd_gen.files import locked_folder, write_whole
+from kubocd_gen.files import Directory, SymlinkError, hint_of, made_directory
 from kubocd_gen.limits import LIMITS, over_limit
 from kubocd_gen.packages.layout import OciLayout
 from kubocd_gen.packages.oci import REF_NAME, Descriptor, parse_descriptor, parse_object, sha256
@@ -26,6 +26,8 @@ from kubocd_gen.packages.reference import Reference
 _MARKER = b'{"imageLayoutVersion":"1.0.0"}'
 # What the layout specification gives a folder; others in it (a README, a .gitattributes) are nobody's business.
 _PARTS = ("oci-layout", "index.json", "blobs")
+_BLOBS = "blobs/sha256"
+_BLOB = re.compile(r"[0-9a-f]{64}")
 
 
 class LayoutWriter:
@@ -45,29 +47,20 @@ class LayoutWriter:
         A blob that is there is read, and replaced where it is not what its name says: skopeo would leave it.
         """
         descriptor = Descriptor(media_type, sha256(data), len(data))
-        target = self.path / "blobs" / "sha256" / descriptor.hex
-        with self._writing():
-            if not _holds(target, data):
-                self._make()
-                write_whole(target, data)
+        with self._writing() as layout:
+            if not _is_whole(layout, descriptor):
+                self._make(layout)
+                layout.write(_blob(descriptor), data, replace_symlink=True)
         return descriptor
 
     def take_blob(self, descriptor: Descriptor, fill: Callable[[BinaryIO], None]) -> bool:
         """Have the blob in the layout, which `fill` writes to a file, verified; whether that was needed."""
-        target = self.path / "blobs" / "sha256" / descriptor.hex
-        with self._writing():
-            if _is_whole(target, descriptor):
+        with self._writing() as layout:
+            if _is_whole(layout, descriptor):
                 return False
-            self._make()
-            staged = target.with_name(f".kcd-gen-{uuid4().hex}")
-            try:
-                with staged.open("xb") as file:
-                    fill(file)
-                    file.flush()
-                    os.fsync(file.fileno())
-                staged.replace(target)
-            finally:
-                staged.unlink(missing_ok=True)
+            self._make(layout)
+            with layout.replacing(_blob(descriptor), replace_symlink=True) as file:
+                fill(file)
         return True
 
     def tagged(self, reference: Reference) -> Descriptor | None:
@@ -84,10 +77,10 @@ class LayoutWriter:
         With `move` a name that stands for another manifest is moved to this one; without, it is the KcdError
         `tag-exists`. Entries of other names, and keys of the index that kcd-gen does not know, stay as they are.
         """
-        with self._writing():
-            self._make()
-            with locked_folder(self.path):
-                index = self._index()
+        with self._writing() as layout:
+            self._make(layout)
+            with layout.locked():
+                index = self._index(layout)
                 entries: list[Any] = index["manifests"]
                 ours = [entry for entry in entries if _named(entry) == str(reference)]
                 digests = {entry.get("digest") for entry in ours}
@@ -99,7 +92,7 @@ class LayoutWriter:
                 place = entries.index(ours[0]) if ours else _place(entries, str(reference))
                 rest = [one for one in entries[place:] if one not in ours]
                 index["manifests"] = [*entries[:place], entry, *rest]
-                write_whole(self.path / "index.json", json.dumps(index, indent=2).encode() + b"\n")
+                layout.write("index.json", _text(index))
                 return True
 
     def describe(self) -> str:
@@ -112,27 +105,34 @@ class LayoutWriter:
         Images without a name, which other tools write, stay. Raises KcdError also where a manifest can't be read: what
         it needs is not known then, and nothing is taken away.
         """
-        with self._writing(), locked_folder(self.path):
-            index = self._index()
+        with self._writing() as layout, layout.locked():
+            index = self._index(layout)
             kept = [entry for entry in index["manifests"] if _named(entry) is None or _named(entry) in names]
             gone = sorted({str(_named(entry)) for entry in index["manifests"] if entry not in kept})
             needed = _needed(kept, OciLayout(self.path, self._name), Position(f"{self._name}/index.json"))
             if gone:
                 index["manifests"] = kept
-                write_whole(self.path / "index.json", json.dumps(index, indent=2).encode() + b"\n")
-            stale = [path for path in (self.path / "blobs" / "sha256").iterdir() if path.name not in needed]
-            for path in stale:
-                path.unlink()
+                layout.write("index.json", _text(index))
+            with layout.subdirectory(_BLOBS) as blobs:
+                stale = [
+                    one.name
+                    for one in blobs.entries()
+                    if one.is_file and _BLOB.fullmatch(one.name) and one.name not in needed
+                ]
+                for name in stale:
+                    blobs.remove_file(name)
             return gone, len(stale)
 
     def _is_there(self) -> bool:
         return self.path.is_dir() and any((self.path / part).exists() for part in _PARTS)
 
-    def _make(self) -> None:
-        marker = self.path / "oci-layout"
-        if marker.exists():
+    def _make(self, layout: Directory) -> None:
+        marker = layout.status("oci-layout")
+        if marker is not None:
+            if stat.S_ISLNK(marker.st_mode):
+                raise SymlinkError(str(layout.path / "oci-layout"))
             return
-        present = {path.name for path in self.path.iterdir()} if self.path.is_dir() else set()
+        present = {entry.name for entry in layout.entries()}
         if "blobs" not in present and any(not name.startswith(".") for name in present):
             raise KcdError(
                 f"{self._name} is a folder with other files, not an OCI image layout",
@@ -140,27 +140,37 @@ class LayoutWriter:
                 position=Position(self._name),
                 hint="name a new or empty folder, or one that kcd-gen or 'skopeo copy … oci:DIR:REF' has made",
             )
-        (self.path / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
-        with locked_folder(self.path):
-            if not (self.path / "index.json").exists():
-                empty = {"schemaVersion": 2, "manifests": []}
-                write_whole(self.path / "index.json", json.dumps(empty, indent=2).encode() + b"\n")
-            write_whole(marker, _MARKER)  # last: with it the folder is a layout
+        layout.make(_BLOBS)
+        with layout.locked():
+            if layout.status("index.json") is None:
+                layout.write("index.json", _text({"schemaVersion": 2, "manifests": []}))
+            layout.write("oci-layout", _MARKER)  # last: with it the folder is a layout
 
-    def _index(self) -> dict[str, Any]:
+    def _index(self, layout: Directory) -> dict[str, Any]:
         position = Position(f"{self._name}/index.json")
-        path = self.path / "index.json"
-        if (size := path.stat().st_size) > LIMITS.manifest:
+        status = layout.status("index.json")
+        if status is not None and stat.S_ISREG(status.st_mode) and status.st_size > LIMITS.manifest:
+            size = status.st_size
             raise over_limit(f"{position} is larger", "manifest", LIMITS.manifest, needed=size, position=position)
-        index = parse_object(path.read_bytes(), what="index.json", code="bad-layout", position=position)
+        data = layout.read("index.json", LIMITS.manifest)
+        index = parse_object(data, what="index.json", code="bad-layout", position=position)
         if not isinstance(index.get("manifests"), list):
             raise KcdError("index.json has no list of manifests", code="bad-layout", position=position)
         return index
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def _writing(self) -> Iterator[Directory]:
+        """The layout's folder, open; made if it is missing."""
         try:
-            yield
+            with made_directory(self.path) as layout:
+                yield layout
+        except SymlinkError as error:
+            raise KcdError(
+                f"refusing to write to the layout {self._name} through a symlink",
+                code="bad-layout",
+                position=Position(self._name),
+                hint=hint_of(error),
+            ) from error
         except OSError as error:
             place = f" ({error.filename})" if error.filename else ""
             raise KcdError(
@@ -214,22 +224,18 @@ def _place(entries: list[Any], name: str) -> int:
     return next((at for at, entry in enumerate(entries) if (_named(entry) or "") > name), len(entries))
 
 
-def _holds(path: Path, data: bytes) -> bool:
-    """Is `path` a regular file with just these bytes?"""
-    try:
-        status = path.lstat()
-        return stat.S_ISREG(status.st_mode) and status.st_size == len(data) and path.read_bytes() == data
-    except (FileNotFoundError, NotADirectoryError):
-        return False
+def _blob(descriptor: Descriptor) -> str:
+    return f"{_BLOBS}/{descriptor.hex}"
 
 
-def _is_whole(path: Path, descriptor: Descriptor) -> bool:
-    """Is `path` a regular file with the content that its digest says?"""
-    try:
-        status = path.lstat()
-        if not stat.S_ISREG(status.st_mode) or status.st_size != descriptor.size:
-            return False
-        with path.open("rb") as file:
-            return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}" == descriptor.digest
-    except (FileNotFoundError, NotADirectoryError):
+def _text(index: dict[str, Any]) -> bytes:
+    return json.dumps(index, indent=2).encode() + b"\n"
+
+
+def _is_whole(layout: Directory, descriptor: Descriptor) -> bool:
+    """Is the blob a regular file with the content that its digest says?"""
+    status = layout.status(_blob(descriptor))
+    if status is None or not stat.S_ISREG(status.st_mode) or status.st_size != descriptor.size:
         return False
+    with layout.open_file(_blob(descriptor)) as file:
+        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}" == descriptor.digest

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from kubocd_gen.diagnostics import KcdError, Position
+from kubocd_gen.files import SymlinkError, hint_of, made_directory
 from kubocd_gen.packages.charts.members import is_plain_path, read_chart_archive
 from kubocd_gen.packages.text import shown
 
@@ -28,34 +29,31 @@ def unpacked(files: Mapping[str, bytes]) -> dict[str, bytes]:
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
     """Write `files` below `folder`, which is made. Raises KcdError where any is there already: then none is written."""
-    targets = {folder / PurePosixPath(name): data for name, data in files.items()}
     for name in files:
         if not is_plain_path(name):
             raise KcdError(f"{shown(name)} is no path below a folder", code="bad-archive")
-    there = [str(path) for path in targets if path.exists() or path.is_symlink()]
-    if there:
-        more = f" and {len(there) - _NAMED} more" if len(there) > _NAMED else ""
-        raise KcdError(
-            f"{', '.join(map(shown, there[:_NAMED]))}{more} {'exists' if len(there) == 1 else 'exist'} already",
-            code="foreign-file",
-            position=Position(str(folder)),
-            hint="name a new or empty folder",
-        )
     try:
-        for path, data in targets.items():
-            _make(path.parent, folder)
-            with path.open("xb") as file:
-                file.write(data)
+        with made_directory(folder) as directory:
+            there = [str(folder / name) for name in files if directory.status(name) is not None]
+            if there:
+                raise _existing(there, folder)
+            for name, data in files.items():
+                if parent := name.rpartition("/")[0]:
+                    directory.make(parent)
+                directory.create(name, data, durable=False)
+    except SymlinkError as error:
+        message = f"refusing to write to {folder} through a symlink"
+        raise KcdError(message, code="symlinked-output", position=Position(str(folder)), hint=hint_of(error)) from error
     except OSError as error:
         message = f"cannot write to {folder}: {error.strerror} ({error.filename})"
         raise KcdError(message, code="unwritable-output") from error
 
 
-def _make(path: Path, folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for parent in [*reversed(path.relative_to(folder).parents), path.relative_to(folder)]:
-        inner = folder / parent
-        if parent != Path() and inner.is_symlink():
-            message = f"{inner} is a link, which could lead elsewhere"
-            raise KcdError(message, code="symlinked-output", hint="name a new or empty folder")
-        inner.mkdir(exist_ok=True)
+def _existing(there: list[str], folder: Path) -> KcdError:
+    more = f" and {len(there) - _NAMED} more" if len(there) > _NAMED else ""
+    return KcdError(
+        f"{', '.join(map(shown, there[:_NAMED]))}{more} {'exists' if len(there) == 1 else 'exist'} already",
+        code="foreign-file",
+        position=Position(str(folder)),
+        hint="name a new or empty folder",
+    )

@@ -13,9 +13,8 @@ from typing import Any
 from kubocd_gen.diagnostics import Diagnostic, Findings, KcdError, KcdErrors, Position, nearest
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.output.drift import drift
-from kubocd_gen.output.journal import is_interrupted
+from kubocd_gen.output.journal import is_interrupted, refuse_foreign_staging
 from kubocd_gen.output.plan import FileChange, OutputFile, Plan, ReleaseOutput, plan_output
-from kubocd_gen.output.tree import Tree
 from kubocd_gen.output.writer import write
 from kubocd_gen.output.yaml_emitter import emit_documents
 from kubocd_gen.packages.source import PackageSources
@@ -71,10 +70,11 @@ def build(
         plan = None
         if keep_going or not _has_errors(findings):
             try:
+                refuse_foreign_staging(cluster.output)
                 kept = read_kept(compilation, project, findings, compare=compare_kept)
                 plan = _plan(compilation, kept, project, allow_protected_removal)
                 _tell_of_edits(plan, project, findings)
-                if only_plan and is_interrupted(Tree(plan.root)):
+                if only_plan and is_interrupted(plan.root):
                     findings.note(_interruption(plan, "a build was interrupted while it wrote, or is writing now"))
             except KcdErrors as errors:
                 findings.error(errors)
@@ -116,7 +116,7 @@ def unknown_removals(built: Sequence[Built], names: Iterable[str]) -> Iterator[K
 
 def is_current(built: Built) -> bool:
     """Whether the output is what the sources compile to, and no build was interrupted while it wrote it."""
-    return built.plan is not None and not built.drift and not is_interrupted(Tree(built.plan.root))
+    return built.plan is not None and not built.drift and not is_interrupted(built.plan.root)
 
 
 def _tell_of_edits(plan: Plan, project: Project, findings: Findings) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from kubocd_gen.diagnostics import Findings, KcdError, Position
-from kubocd_gen.files import write_whole
+from kubocd_gen.files import hint_of, write_whole
 from kubocd_gen.packages.base_image import Base, read_base
 from kubocd_gen.packages.base_store import BaseStore
 from kubocd_gen.packages.image_reference import LayoutImage, RegistryImage
@@ -120,7 +120,7 @@ def write_pin(pin: Pin) -> None:
     except OSError as error:
         position = Position(display_path(pin.path, Path.cwd()))
         what = f"the image is pushed, but its digest can't be written here: {error.strerror}"
-        raise KcdError(what, code="bad-kustomization", position=position) from error
+        raise KcdError(what, code="bad-kustomization", position=position, hint=hint_of(error)) from error
 
 
 def _dropped(what: str, why: str) -> KcdError:

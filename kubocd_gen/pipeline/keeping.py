@@ -81,7 +81,7 @@ def on_disk(root: Path, relative_to: Path) -> Written:
             return None
         return tree.read(path) if status.st_size <= MAX_BYTES else bytes(MAX_BYTES + 1)
 
-    return Written(read, f"{display_path(root, relative_to)}/", interrupted_paths(tree))
+    return Written(read, f"{display_path(root, relative_to)}/", interrupted_paths(root))
 
 
 def in_revision(checkout: Checkout, folder: str) -> Written:

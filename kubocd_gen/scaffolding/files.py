@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from kubocd_gen.diagnostics import KcdError, KcdErrors, Position
-from kubocd_gen.files import write_whole
+from kubocd_gen.files import hint_of, read_whole, write_whole
 from kubocd_gen.sources.discovery import display_path
 
 Change = Literal["created", "updated", "unchanged", "different"]
@@ -49,8 +49,7 @@ def write(files: Iterable[ScaffoldFile], *, force: bool) -> None:
         if file.change == "unchanged" or (file.change == "different" and not force):
             continue
         try:
-            file.path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(file.path, file.after)
+            write_whole(file.path, file.after, make=True)
         except OSError as error:
             errors.append(_unusable(file.path, "can't be written", error))
     if errors:
@@ -67,9 +66,7 @@ def present(path: Path, root: Path) -> bytes | None:
             hint="put a file in its place, or take it away",
         )
     try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return None
+        return read_whole(path)
     except OSError as error:
         raise _unusable(path, "can't be read", error) from error
 
@@ -89,4 +86,5 @@ def path_below(path: Path, root: Path) -> str:
 
 def _unusable(path: Path, what: str, error: OSError) -> KcdError:
     position = Position(display_path(path, Path.cwd()))
-    return KcdError(f"the file {what}: {error.strerror or error}", code="unusable-file", position=position)
+    message = f"the file {what}: {error.strerror or error}"
+    return KcdError(message, code="unusable-file", position=position, hint=hint_of(error))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
 
 from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.files import make_directory
 from kubocd_gen.network.access import Access
 from kubocd_gen.network.registry import Registry
 from kubocd_gen.packages.base_store import BaseStore
@@ -133,7 +134,7 @@ class LayoutTarget:
 def _temporary(folder: Path) -> Iterator[BinaryIO]:
     """A file that has no name, so that nothing is left of it however this ends."""
     with _room(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_directory(folder, follow_last=True)
         file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed below
     with file:
         yield file

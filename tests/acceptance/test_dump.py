@@ -184,6 +184,8 @@ def test_nothing_is_written_through_a_link(folder: Path) -> None:
     assert files_below(folder / "elsewhere") == {}
     (folder / "out/original.yaml").unlink(missing_ok=True)
     (folder / "out/original.yaml").symlink_to(folder / "new")
+    assert "error[symlinked-output]" in dump(folder, "assembly.tgz", "--output", "out").err
+    (folder / "out/charts").unlink()
     assert "error[foreign-file]" in dump(folder, "assembly.tgz", "--output", "out").err
     assert not (folder / "new").exists()
 

@@ -14,6 +14,8 @@ from unittest import mock
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
+from kubocd_gen.files import open_directory
+from kubocd_gen.output.journal import NEW, STAGING, open_staging
 from kubocd_gen.packages.archive import read_package_archive
 from kubocd_gen.packages.oci import REF_NAME
 from tests.acceptance.test_errors import config, context
@@ -42,7 +44,6 @@ from tests.support.workspace import (
 Provoke = Callable[[Workspace], Outcome]
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-STAGING = ".kcd-gen/.staging"
 
 IN_UNIT_TESTS = {
     "ambiguous-flux-folder": "../acceptance/test_init_server.py::test_a_cluster_whose_folder_is_not_known_is_an_error",
@@ -127,11 +128,21 @@ def bad_project(workspace: Workspace) -> Outcome:
 
 
 def broken_journal(workspace: Workspace) -> Outcome:
-    workspace.release("web")
-    staging = workspace.output / STAGING
-    staging.mkdir(parents=True)
-    (staging / "journal.json").write_text('{"steps": [{"path": "../../etc/passwd", "replace": true}], "paths": []}')
+    interrupt(workspace, "../../etc/passwd")
     return workspace.build()
+
+
+def interrupt(workspace: Workspace, path: str) -> None:
+    """Leave what a write leaves that was killed before its move of a file to `path`."""
+    workspace.release("web")
+    (workspace.root / ".git").mkdir()
+    workspace.output.mkdir()
+    with open_directory(workspace.output) as root:
+        store = open_staging(root)
+        root.create(f"{NEW}/0", b"kind: HelmRelease\n")
+        step = {"path": path, "replace": True, "inode": None, "digests": {}}
+        said = {"inode": (workspace.output / STAGING).stat().st_ino, "steps": [step], "paths": [path]}
+        store.write("journal.json", json.dumps(said).encode(), durable=False)
 
 
 def chart_failed(workspace: Workspace) -> Outcome:
@@ -178,6 +189,13 @@ def duplicate_override(workspace: Workspace) -> Outcome:
     return workspace.build()
 
 
+def foreign_staging(workspace: Workspace) -> Outcome:
+    workspace.release("web")
+    (workspace.output / NEW).mkdir(parents=True)
+    (workspace.output / NEW / "0").write_text("kind: HelmRelease\n")
+    return workspace.build()
+
+
 def helm_failed(workspace: Workspace) -> Outcome:
     workspace.release("web")
     helm = workspace.root / "helm"
@@ -193,12 +211,8 @@ def ignored_config(workspace: Workspace) -> Outcome:
 
 
 def interrupted_output(workspace: Workspace) -> Outcome:
-    workspace.release("web")
     gone = "flux/default/gone.yaml"
-    staging = workspace.output / STAGING
-    (staging / "new").mkdir(parents=True)
-    (staging / "new" / "0").write_text("kind: HelmRelease\n")
-    (staging / "journal.json").write_text(json.dumps({"steps": [{"path": gone, "replace": True}], "paths": [gone]}))
+    interrupt(workspace, gone)
     (workspace.output / gone / "theirs").mkdir(parents=True)
     return workspace.build()
 
@@ -246,15 +260,15 @@ def not_a_package(workspace: Workspace) -> Outcome:
 def other_file_system(workspace: Workspace) -> Outcome:
     workspace.release("web")
     workspace.build()
-    real = os.lstat
+    real = os.stat
 
-    def lstat(path: Any, **options: Any) -> os.stat_result:
+    def other(path: Any, **options: Any) -> os.stat_result:
         found = real(path, **options)
-        if not str(path).endswith("output/hr"):
+        if path != "hr":
             return found
         return os.stat_result((*found[:2], found.st_dev + 1, *found[3:]))
 
-    with mock.patch.object(os, "lstat", lstat):
+    with mock.patch.object(os, "stat", other):
         return workspace.build()
 
 
@@ -349,6 +363,12 @@ def unused_context(workspace: Workspace) -> Outcome:
     return workspace.build()
 
 
+def unwritable_state(workspace: Workspace) -> Outcome:
+    workspace.release("web")
+    (workspace.root / "state").write_text("")
+    return workspace.run("build", environment={"XDG_STATE_HOME": str(workspace.root / "state")})
+
+
 def unwritable_output(workspace: Workspace) -> Outcome:
     workspace.release("web")
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -388,6 +408,7 @@ KINDS = [
     duplicate_cluster,
     duplicate_key,
     duplicate_override,
+    foreign_staging,
     helm_failed,
     ignored_config,
     interrupted_output,
@@ -416,6 +437,7 @@ KINDS = [
     unsupported_function,
     unused_context,
     unwritable_output,
+    unwritable_state,
     usage,
     unknown_release,
     variable_in_manifest,

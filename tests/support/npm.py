@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from kubocd_gen.files import locked_folder
+from kubocd_gen.files import open_directory
 from tests.support.registry import program, skip_without_servers
 
 
@@ -18,7 +18,7 @@ def npm_program(package: str, version: str) -> list[str]:
     cache.mkdir(parents=True, exist_ok=True)
     folder = cache / f"{package}-{version}"
     script = folder / "node_modules" / package / "bin" / package
-    with locked_folder(cache):  # other processes of pytest want it too
+    with open_directory(cache) as folder_of_all, folder_of_all.locked():  # other processes of pytest want it too
         if not script.exists():
             _install(f"{package}@{version}", folder)
     return [node, str(script)]

@@ -116,10 +116,11 @@ def _kill_at(point: int | None, limit: int | None) -> list[int]:
     made, lock = [0], threading.Lock()
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
-        if event != "open" and event not in _CHANGES:
-            return
-        staged = isinstance(arguments[0], str | bytes | os.PathLike) and STAGING in os.fsdecode(arguments[0])
-        if not staged and (not made[0] or event == "open"):
+        if event == "open":
+            counts = bool(made[0]) and isinstance(arguments[2], int) and bool(arguments[2] & os.O_CREAT)
+        else:
+            counts = event in _CHANGES and (bool(made[0]) or arguments[0] == Path(STAGING).name)
+        if not counts:
             return
         with lock:
             made[0] += 1

@@ -98,7 +98,8 @@ SHOWN = """
     existing-secret existingSecretKey existingSecretPasswordKey imagePullSecrets tlsSecret credentialsSecret
     apiKeySecretRef passwordKey usernameKey userPasswordKey tokenKey publicKey keyName key keys keyFile topologyKey
     sortKey labelKey passwordFile bearerTokenFile apiKeyFile passwordLength passwordPolicy tokenUrl tokenTTL tokenExpiry
-    maxTokens monkey turkey keyboard author authority authenticated keycloak tokenizer passthrough keyspace compass bypass
+    maxTokens monkey turkey keyboard author authority authenticated keycloak tokenizer passthrough
+    keyspace compass bypass
     externalSecrets secretStoreRef valueFrom host name secretNamespace passwordAuthentication passwordEncoder
 """
 

@@ -10,13 +10,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from kubocd_gen.output import journal
+from kubocd_gen.files import directory
 from tests.unit.output.outputs import release
 
 OLD = (release("web"), release("gone"), release("same"))
 NEW = (release("web", version="2.0.0", replicas=2), release("new"), release("same"))
 
-EXCHANGE = "exchange"  # as the journal knows it
+EXCHANGE = "exchange"  # as a Directory knows it
 
 _CHILD = """
 import sys
@@ -54,10 +54,10 @@ def kill_at(number: int) -> None:
 
     for name in ("rename", "replace", "link", "unlink"):
         setattr(os, name, dying(getattr(os, name)))
-    setattr(journal, EXCHANGE, dying(getattr(journal, EXCHANGE)))
+    setattr(directory, EXCHANGE, dying(getattr(directory, EXCHANGE)))
 
 
 def kill_at_without_exchange(number: int) -> None:
     """`kill_at` on a file system where folders can't change places."""
-    setattr(journal, EXCHANGE, lambda one, other: False)
+    setattr(directory, EXCHANGE, lambda one, other: False)
     kill_at(number)

@@ -65,20 +65,20 @@ def test_a_cache_that_can_t_be_written_is_one_warning_and_no_harm(tmp_path: Path
 
 
 def test_a_full_disk_leaves_nothing_half_written(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "replace", full)
+    monkeypatch.setattr(os, "replace", full)
     cache.store(DATA, BLOB.digest)
     assert [path for path in cache.folder.rglob("*") if path.is_file()] == []
     assert cache.trouble is not None
 
 
 def test_an_interrupted_write_leaves_nothing_behind(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*_: object) -> None:
+    def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Path, "replace", interrupted)
+    monkeypatch.setattr(os, "replace", interrupted)
     with pytest.raises(KeyboardInterrupt):
         cache.store(DATA, BLOB.digest)
     assert [path for path in cache.folder.rglob("*") if path.is_file()] == []
@@ -170,7 +170,7 @@ def test_what_can_t_be_removed_is_told(cache: Cache, monkeypatch: pytest.MonkeyP
         raise PermissionError(13, "Permission denied")
 
     cache.store(DATA, BLOB.digest)
-    monkeypatch.setattr(Path, "unlink", denied)
+    monkeypatch.setattr(os, "unlink", denied)
     with pytest.raises(KcdError) as caught:
         cache.prune(0)
     assert caught.value.code == "unwritable-cache"

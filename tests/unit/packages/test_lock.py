@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubocd_gen.diagnostics import KcdError, KcdErrors
-from kubocd_gen.files import write_whole
+from kubocd_gen.files import SymlinkError, write_whole
 from kubocd_gen.packages.chart_index import IndexedChart
 from kubocd_gen.packages.lock import Lock, Pin, changed_charts, lock_text, read_lock
 from kubocd_gen.packages.oci import CONTENT_TYPE, MANIFEST_TYPE, Descriptor
@@ -120,12 +120,13 @@ def test_a_file_is_replaced_whole_and_keeps_its_mode(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["kcd-gen.lock"]
 
 
-def test_a_link_is_replaced_and_where_it_led_stays_as_it_was(tmp_path: Path) -> None:
+def test_a_link_is_refused_and_where_it_led_stays_as_it_was(tmp_path: Path) -> None:
     (tmp_path / "real").write_bytes(b"one")
     (tmp_path / "link").symlink_to("real")
-    write_whole(tmp_path / "link", b"two")
-    assert not (tmp_path / "link").is_symlink()
-    assert ((tmp_path / "link").read_bytes(), (tmp_path / "real").read_bytes()) == (b"two", b"one")
+    with pytest.raises(SymlinkError):
+        write_whole(tmp_path / "link", b"two")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_bytes() == b"one"
 
 
 def test_a_failed_write_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

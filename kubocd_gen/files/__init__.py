@@ -1,0 +1,21 @@
+"""Files and directories on disk, changed through open directories so that no symlink leads a write elsewhere.
+
+`open_directory` turns a path that a user or a project names into a `Directory`; everything below is done through that.
+`write_whole` is the short form for one file.
+"""
+
+from kubocd_gen.files.directory import Directory, Entry
+from kubocd_gen.files.errors import SymlinkError, hint_of
+from kubocd_gen.files.named import made_directory, make_directory, open_directory, read_whole, write_whole
+
+__all__ = [
+    "Directory",
+    "Entry",
+    "SymlinkError",
+    "hint_of",
+    "made_directory",
+    "make_directory",
+    "open_directory",
+    "read_whole",
+    "write_whole",
+]

@@ -1,0 +1,270 @@
+"""Whatever a checkout puts on the way, and whenever it is put there, an operation stays in the directory or fails."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kubocd_gen.files import Directory, SymlinkError, open_directory
+
+OPERATIONS: dict[str, Callable[[Directory], object]] = {
+    "status": lambda root: root.status("a/b/file"),
+    "entries": lambda root: root.entries("a/b"),
+    "read": lambda root: root.read("a/b/file", 100),
+    "create": lambda root: root.create("a/b/new", b"new"),
+    "write": lambda root: root.write("a/b/file", b"new"),
+    "write a new file": lambda root: root.write("a/b/new", b"new"),
+    "make": lambda root: root.make("a/b/c/d"),
+    "make one": lambda root: root.make_one("a/b/c"),
+    "rename here": lambda root: root.rename("other/file", "a/b/file"),
+    "rename away": lambda root: root.rename("a/b/file", "other/new"),
+    "rename a directory": lambda root: root.rename("a/b", "other/new"),
+    "exchange": lambda root: root.exchange("other/tree", "a/b/tree"),
+    "link here": lambda root: root.link_or_copy("other/file", "a/b/new"),
+    "link away": lambda root: root.link_or_copy("a/b/file", "other/new"),
+    "copy a tree here": lambda root: root.copy_tree("other/tree", "a/b/new"),
+    "copy a tree away": lambda root: root.copy_tree("a/b/tree", "other/new"),
+    "touch": lambda root: root.touch("a/b/file"),
+    "remove a file": lambda root: root.remove_file("a/b/file"),
+    "remove a directory": lambda root: root.remove_directory("a/b/empty"),
+    "remove a tree": lambda root: root.remove("a/b/tree"),
+    "remove what is empty": lambda root: root.remove_empty("a/b/empty"),
+    "sync": lambda root: root.sync("a/b"),
+    "open a subdirectory": lambda root: root.subdirectory("a/b").entries(),
+}
+SYSTEM_CALLS = ("open", "stat", "mkdir", "replace", "link", "unlink", "rmdir", "utime", "scandir")
+
+
+def fill(folder: Path) -> None:
+    for name in ("tree", "empty"):
+        (folder / name).mkdir(parents=True)
+    for name in ("file", "tree/file"):
+        (folder / name).write_text(folder.name)
+
+
+def state(folder: Path) -> dict[str, tuple[int, int, bytes]]:
+    """Everything below `folder`, with its own times."""
+    found = {}
+    for path in [folder, *sorted(folder.rglob("*"))]:
+        status = path.lstat()
+        content = path.read_bytes() if stat.S_ISREG(status.st_mode) else b""
+        found[str(path)] = (status.st_mode, status.st_mtime_ns, content)
+    return found
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    fill(tmp_path / "root/a/b")
+    fill(tmp_path / "root/other")
+    fill(tmp_path / "home/b")  # where a symlink for `a` leads
+    fill(tmp_path / "home")
+    return tmp_path / "root"
+
+
+class Attacker:
+    """Exchanges a directory for a symlink in front of the system call `number`, counted from 1."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, victim: Path, target: Path, number: int) -> None:
+        self.calls = 0
+        self.active = False
+        rename, symlink = os.rename, os.symlink
+        for name in SYSTEM_CALLS:
+            real = getattr(os, name)
+
+            def call(*arguments: Any, real: Any = real, **options: Any) -> Any:
+                if self.active:
+                    self.calls += 1
+                    if self.calls == number:
+                        self.active = False
+                        rename(victim, victim.with_name("aside"))
+                        symlink(target, victim)
+                        self.active = True
+                return real(*arguments, **options)
+
+            monkeypatch.setattr(os, name, call)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
+@pytest.mark.parametrize("victim", ["a", "a/b"])
+def test_a_symlink_that_was_there_before_is_refused(
+    tree: Path, operation: Callable[[Directory], object], victim: str
+) -> None:
+    (tree / victim).rename(tree / "aside")
+    (tree / victim).symlink_to(tree.parent / "home")
+    before = state(tree.parent / "home")
+    with open_directory(tree) as root:
+        try:
+            operation(root)
+        except SymlinkError as error:
+            assert error.filename == str(tree / victim)
+        else:
+            # A symlink as such is moved, never what it leads to; and empty directories are left where they can't be.
+            assert operation in (OPERATIONS["rename a directory"], OPERATIONS["remove what is empty"])
+    assert state(tree.parent / "home") == before
+
+
+@pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
+@pytest.mark.parametrize("victim", ["a", "a/b"])
+def test_a_directory_exchanged_for_a_symlink_at_any_step_leads_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, operation: Callable[[Directory], object], victim: str
+) -> None:
+    for number in range(1, 200):
+        base = tmp_path / str(number)
+        fill(base / "root/a/b")
+        fill(base / "root/other")
+        fill(base / "home/b")
+        fill(base / "home")
+        before = state(base / "home")
+        with monkeypatch.context() as patch, open_directory(base / "root") as root:
+            attacker = Attacker(patch, base / "root" / victim, base / "home", number)
+            attacker.active = True
+            try:
+                operation(root)
+            except OSError:
+                pass
+            finally:
+                attacker.active = False
+        assert state(base / "home") == before, number
+        if attacker.calls < number:
+            return
+    raise AssertionError
+
+
+def test_a_root_exchanged_for_a_symlink_is_still_the_directory_that_was_opened(tree: Path) -> None:
+    with open_directory(tree) as root:
+        tree.rename(tree.with_name("aside"))
+        tree.symlink_to(tree.parent / "home")
+        before = state(tree.parent / "home")
+        root.write("a/b/file", b"new")
+        assert state(tree.parent / "home") == before
+    assert (tree.with_name("aside") / "a/b/file").read_bytes() == b"new"
+
+
+@pytest.mark.parametrize(
+    "path", ["..", "a/../../home/file", "/etc/passwd", "a//b/file", "a/./b", "a/b/", "", "a\0b", ".git/x", "a/.GIT/x"]
+)
+def test_a_path_that_could_lead_elsewhere_is_refused(tree: Path, path: str) -> None:
+    before = state(tree.parent)
+    with open_directory(tree) as root:
+        for operation in (root.remove_file, root.remove_directory, lambda path: root.write(path, b"x")):
+            with pytest.raises(OSError, match=r"not a path below|Git's own"):
+                operation(path)
+    assert state(tree.parent) == before
+
+
+@pytest.mark.parametrize("what", ["symlink", "fifo", "directory", "socket"])
+def test_only_a_regular_file_is_read_or_replaced_and_nobody_is_waited_for(tree: Path, what: str) -> None:
+    path = tree / "a/b/file"
+    path.unlink()
+    match what:
+        case "symlink":
+            path.symlink_to(tree.parent / "home/file")
+        case "fifo":
+            os.mkfifo(path)
+        case "socket":
+            os.mknod(path, stat.S_IFSOCK | 0o600)
+        case _:
+            path.mkdir()
+    before = state(tree.parent)
+    with open_directory(tree) as root:
+        for operation in (lambda: root.read("a/b/file", 100), lambda: root.write("a/b/file", b"new")):
+            with pytest.raises(OSError, match=r".") as caught:
+                operation()
+            assert caught.value.filename == str(path)
+            assert isinstance(caught.value, SymlinkError) == (what == "symlink")
+    assert state(tree.parent) == before
+
+
+def test_a_symlink_can_be_replaced_itself(tree: Path) -> None:
+    (tree / "a/b/file").unlink()
+    (tree / "a/b/file").symlink_to(tree.parent / "home/file")
+    with open_directory(tree) as root:
+        root.write("a/b/file", b"new", replace_symlink=True)
+    assert not (tree / "a/b/file").is_symlink()
+    assert (tree.parent / "home/file").read_text() == "home"
+
+
+def test_a_file_that_is_too_large_is_not_read(tree: Path) -> None:
+    with open_directory(tree) as root:
+        assert root.read("a/b/file", 1) == b"b"
+        with pytest.raises(OSError, match="larger than 0 bytes") as caught:
+            root.read("a/b/file", 0)
+        assert caught.value.errno == errno.EFBIG
+
+
+def test_a_tree_is_removed_without_following_the_symlinks_in_it(tree: Path) -> None:
+    (tree / "a/b/tree/link").symlink_to(tree.parent / "home")
+    (tree / "a/b/tree/file-link").symlink_to(tree.parent / "home/file")
+    before = state(tree.parent / "home")
+    with open_directory(tree) as root:
+        root.remove("a")
+        root.remove("a")
+    assert not (tree / "a").exists()
+    assert state(tree.parent / "home") == before
+
+
+def test_a_copied_tree_has_symlinks_as_they_are_and_files_under_second_names(tree: Path) -> None:
+    (tree / "a/b/tree/link").symlink_to(tree.parent / "home")
+    with open_directory(tree) as root:
+        root.copy_tree("a/b", "copy", without=("file",))
+    assert (tree / "copy/tree/link").readlink() == tree.parent / "home"
+    assert (tree / "copy/tree/file").samefile(tree / "a/b/tree/file")
+    assert not (tree / "copy/file").exists()
+
+
+def test_a_tree_that_is_too_deep_is_an_error(tree: Path) -> None:
+    with open_directory(tree) as root:
+        root.make("/".join(["deep"] * 60))
+        with pytest.raises(OSError, match="nested too deeply"):
+            root.copy_tree("deep", "copy")
+        root.remove("copy")
+    assert not (tree / "copy").exists()
+
+
+def test_directories_are_made_and_empty_ones_removed_upward(tree: Path) -> None:
+    with open_directory(tree) as root:
+        assert root.make("a/x/y") == ["a/x", "a/x/y"]
+        assert root.make("a/x/y") == []
+        root.remove_empty("a/x/y")
+        assert not (tree / "a/x").exists()
+        assert (tree / "a").exists()
+
+
+def test_a_directory_is_held_by_one_at_a_time(tree: Path) -> None:
+    entered, waited = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with open_directory(tree) as again, again.locked(waited.set):
+            entered.set()
+
+    thread = threading.Thread(target=other)
+    with open_directory(tree) as root:
+        assert not root.is_locked()
+        with root.locked():
+            assert root.is_locked()
+            thread.start()
+            waited.wait()
+            assert not entered.is_set()
+        thread.join()
+    assert entered.is_set()
+
+
+def test_no_descriptor_stays_open(tree: Path) -> None:
+    before = len(list(Path("/dev/fd").iterdir()))
+    with open_directory(tree) as root:
+        for operation in OPERATIONS.values():
+            try:
+                operation(root)
+            except OSError:
+                continue
+        for path in ("missing/x", "a/b/file/x"):
+            with pytest.raises(OSError, match=r"."):
+                root.read(path, 1)
+    assert len(list(Path("/dev/fd").iterdir())) == before

@@ -1,0 +1,246 @@
+"""A staging directory and a journal that are not what a write of kcd-gen's left: nothing outside the output changes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kubocd_gen.diagnostics import KcdError, KcdErrors
+from kubocd_gen.output import journal
+from tests.unit.output.faults import NEW, OLD, build_new
+from tests.unit.output.outputs import build, codes, contents, planned
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """What nobody may touch."""
+    folder = tmp_path / "home"
+    (folder / "hooks").mkdir(parents=True)
+    (folder / "precious").write_text("mine")
+    return folder
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """The output of a checkout, with a build in it."""
+    (tmp_path / "repository/.git/hooks").mkdir(parents=True)
+    output = tmp_path / "repository/deploy"
+    build(output, *OLD)
+    return output
+
+
+def store_of(root: Path) -> Path:
+    """The one directory that Git's own directory has for outputs."""
+    (store,) = (root.parent / ".git/kcd-gen").iterdir()
+    return store
+
+
+@pytest.fixture(scope="session")
+def middle(tmp_path_factory: pytest.TempPathFactory) -> int:
+    """The number of a move in the middle of those that a write of NEW over OLD makes."""
+    root = tmp_path_factory.mktemp("middle") / "deploy"
+    for number in range(10, 1000):
+        build(root, *OLD)
+        build_new(root, "kill_at", number)
+        if (root / "hr/default/new").exists():
+            return number
+    raise AssertionError
+
+
+@pytest.fixture
+def killed(root: Path, middle: int) -> Path:
+    """The output after a write that was killed in the middle of its moves."""
+    build_new(root, "kill_at", middle)
+    assert (root / journal.STAGING).exists()
+    return root
+
+
+def refused(root: Path) -> str:
+    with pytest.raises((KcdError, KcdErrors)) as caught:
+        build(root, *NEW)
+    (code,) = codes(caught.value)
+    return code
+
+
+STEPS = [
+    [("flux/h", True), ("flux/h/pre-commit", True)],
+    [("flux/default/web.yaml", True), ("flux/default/web.yaml/x", False)],
+    [("../home/precious", False)],
+    [("hr/default/web", True), ("hr/default/web/precious", False)],
+    [(".kcd-gen", True), (".kcd-gen/precious", False)],
+]
+
+
+@pytest.mark.parametrize("steps", STEPS)
+@pytest.mark.parametrize("is_current", [True, False])
+def test_a_staging_directory_that_came_with_a_checkout_is_never_replayed(
+    root: Path, home: Path, steps: list[tuple[str, bool]], is_current: bool
+) -> None:
+    new = root / journal.NEW
+    new.mkdir(parents=True)
+    (new / "0").symlink_to(home)
+    (new / "1").write_text("#!/bin/sh\n")
+    described = [{"path": path, "replace": replace} for path, replace in steps]
+    (root / journal.STAGING / "journal.json").write_text(json.dumps({"steps": described, "paths": []}))
+    before = contents(root.parent), contents(home)
+    with pytest.raises(KcdError) as caught:
+        build(root, *(OLD if is_current else NEW))
+    assert caught.value.code == "foreign-staging"
+    assert str(caught.value.position) == str(root / journal.STAGING)
+    assert (contents(root.parent), contents(home)) == before
+
+
+@pytest.mark.parametrize("what", ["link", "file", "new is a link", "fifo"])
+def test_a_staging_directory_that_is_something_else_is_refused(root: Path, home: Path, what: str) -> None:
+    staging = root / journal.STAGING
+    match what:
+        case "link":
+            staging.symlink_to(home)
+        case "file":
+            staging.write_text("")
+        case "fifo":
+            os.mkfifo(staging)
+        case _:
+            staging.mkdir()
+            (staging / "new").symlink_to(home)
+    before = contents(home)
+    assert refused(root) == "foreign-staging"
+    assert contents(home) == before
+
+
+def test_without_the_staging_directory_the_build_works_again(root: Path) -> None:
+    (root / journal.NEW).mkdir(parents=True)
+    (root / journal.NEW / "0").write_text("")
+    assert refused(root) == "foreign-staging"
+    shutil.rmtree(root / journal.STAGING)
+    assert not build(root, *NEW).completed_earlier
+
+
+@pytest.mark.parametrize("path", [journal.STAGING, journal.NEW])
+def test_an_empty_staging_directory_is_of_a_build_killed_at_its_first_step(root: Path, path: str) -> None:
+    (root / path).mkdir(parents=True)
+    assert not build(root, *NEW).completed_earlier
+    assert not (root / journal.STAGING).exists()
+
+
+def test_a_whole_write_leaves_nothing_in_git_s_directory(root: Path) -> None:
+    assert contents(root.parent / ".git") == {"hooks/": b""}
+
+
+def test_the_journal_is_in_git_s_directory_and_completes_the_write(killed: Path) -> None:
+    assert {path.name for path in store_of(killed).iterdir()} == {"staging.json", "journal.json"}
+    assert store_of(killed).stat().st_mode & 0o077 == 0
+    assert build(killed, *NEW).completed_earlier
+    assert not (killed.parent / ".git/kcd-gen").exists()
+
+
+@pytest.mark.parametrize("name", ["0", "1", "2"])
+@pytest.mark.parametrize("what", ["other content", "link", "folder"])
+def test_what_is_staged_must_be_what_the_journal_was_written_for(
+    killed: Path, home: Path, name: str, what: str
+) -> None:
+    steps = json.loads((store_of(killed) / "journal.json").read_text())["steps"]
+    index = [str(number) for number, step in enumerate(steps) if (killed / journal.NEW / str(number)).is_file()][
+        int(name)
+    ]
+    staged = killed / journal.NEW / index
+    staged.unlink()
+    match what:
+        case "link":
+            staged.symlink_to(home / "precious")
+        case "folder":
+            staged.mkdir()
+        case _:
+            staged.write_text("mine")
+    before = contents(killed), contents(home)
+    assert refused(killed) == "broken-journal"
+    assert {path for path in contents(killed) if "/old/" not in path} == {
+        path for path in before[0] if "/old/" not in path
+    }
+    assert contents(home) == before[1]
+
+
+def test_another_staging_directory_than_the_journal_s_is_not_replayed(killed: Path) -> None:
+    (killed / journal.STAGING).rename(killed / "aside")
+    shutil.copytree(killed / "aside", killed / journal.STAGING)
+    assert refused(killed) == "foreign-staging"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: b"",
+        lambda data: b"[" * 100_000,
+        lambda data: json.dumps([data]).encode(),
+        *(
+            lambda data, path=path: json.dumps({**data, "steps": [{**data["steps"][0], "path": path}]}).encode()
+            for path in (
+                "../x",
+                "flux/h",
+                "flux/default/web.yaml/x",
+                "hr/default",
+                "hr/default/web/../x",
+                "/x",
+                "",
+                ".kcd-gen",
+            )
+        ),
+        lambda data: json.dumps({**data, "steps": [{"path": "hr/default/web"}]}).encode(),
+        lambda data: json.dumps({**data, "steps": [{**data["steps"][0], "digests": {"../x": "0"}}]}).encode(),
+        lambda data: json.dumps({**data, "steps": [{**data["steps"][0], "replace": "false"}]}).encode(),
+        lambda data: json.dumps({**data, "paths": ["../x"]}).encode(),
+        lambda data: json.dumps({**data, "paths": ["flux/README.md"]}).encode(),
+    ],
+)
+def test_a_journal_that_is_damaged_is_refused(killed: Path, damage: Callable[[dict[str, object]], bytes]) -> None:
+    path = store_of(killed) / "journal.json"
+    path.write_bytes(damage(json.loads(path.read_bytes())))
+    before = contents(killed)
+    assert refused(killed) == "broken-journal"
+    assert contents(killed) == before
+
+
+def test_a_journal_whose_staging_directory_was_deleted_is_forgotten(killed: Path) -> None:
+    shutil.rmtree(killed / journal.STAGING)
+    # What had been moved is taken for kcd-gen's where it is what would be written.
+    assert not build(killed, *NEW).completed_earlier
+    assert not (killed.parent / ".git/kcd-gen").exists()
+
+
+def test_a_checkout_that_was_moved_is_completed(killed: Path, tmp_path: Path) -> None:
+    killed.parent.rename(tmp_path / "moved")
+    assert build(tmp_path / "moved/deploy", *NEW).completed_earlier
+
+
+def test_two_outputs_of_one_repository_do_not_know_each_other_s_writes(killed: Path) -> None:
+    other = killed.parent / "other"
+    build(other, *OLD)
+    assert not build(other, *NEW).completed_earlier
+    assert build(killed, *NEW).completed_earlier
+
+
+def test_a_directory_exchanged_for_a_link_before_the_write_is_completed_leads_nowhere(killed: Path, home: Path) -> None:
+    for folder in ("flux/default", ".kcd-gen/default"):
+        (killed / folder).rename(killed / "aside")
+        (killed / folder).symlink_to(home)
+        before = contents(home)
+        assert refused(killed) == "symlinked-output"
+        assert contents(home) == before
+        (killed / folder).unlink()
+        (killed / "aside").rename(killed / folder)
+    assert build(killed, *NEW).completed_earlier
+
+
+def test_a_plan_does_not_believe_a_foreign_journal(root: Path) -> None:
+    (root / journal.STAGING).mkdir()
+    (root / "flux/default/new.yaml").write_text("mine")
+    said = {"steps": [], "paths": ["flux/default/new.yaml"]}
+    (root / journal.STAGING / "journal.json").write_text(json.dumps(said))
+    with pytest.raises(KcdError) as caught:
+        planned(root, *NEW)
+    assert caught.value.code == "foreign-file"
