@@ -18,6 +18,7 @@ _WHAT = {
     "yaml-values": "the YAML holds more values, with its aliases expanded,",
     "schema-steps": "validating values against their schemas takes more steps",
     "files": "the sources have more files and directories",
+    "source-bytes": "the sources hold more text",
     "fetched": "registries sent more",
     "network-time": "transfers took longer",
 }
@@ -39,8 +40,8 @@ class BudgetExhausted(KcdError):
 class Budget:
     """The counters of one run. Threads share it.
 
-    A resource is named as its limit is on the command line: `helm-time` (seconds), `rendered` and `fetched` (bytes),
-    `yaml-values`, `schema-steps` and `files` (counts).
+    A resource is named as its limit is on the command line: `helm-time` (seconds), `rendered`, `source-bytes` and
+    `fetched` (bytes), `yaml-values`, `schema-steps` and `files` (counts).
     """
 
     def __init__(self, limits: Limits = LIMITS) -> None:

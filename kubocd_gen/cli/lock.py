@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from kubocd_gen.checkout_files import LOCK
 from kubocd_gen.cli.colours import echo, paint_signed
 from kubocd_gen.cli.options import (
     flags_of,
@@ -154,7 +155,7 @@ def _verify(
 
 def _holds(project: Project, text: bytes) -> bool:
     try:
-        return project.lock_path.read_bytes() == text
+        return project.files.read(project.lock_path, LOCK_FILE, LOCK) == text
     except OSError:
         return False
 

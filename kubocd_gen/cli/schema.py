@@ -15,6 +15,7 @@ import click
 
 from kubocd_gen.cli.guiding import Group
 from kubocd_gen.cli.options import (
+    allow_outside_option,
     ca_file_option,
     cache_option,
     flags_of,
@@ -71,6 +72,7 @@ for _kind in kinds():
 @click.argument("package", metavar="IMAGE|FILE", shell_complete=offered("images"))
 @option("--project", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="The project file.")
 @option("--vendor", type=click.Path(path_type=Path), metavar="DIR", help="An OCI image layout with package images.")
+@allow_outside_option
 @option("--insecure", is_flag=True, help="Pull over plain HTTP.")
 @option("--offline", is_flag=True, help="Any need of the network is an error.")
 @option("--locked", is_flag=True, help="A package that is not in kcd-gen.lock is an error.")
@@ -169,7 +171,7 @@ def _keep(name: str, text: str, *, check: bool) -> tuple[bool, str]:
     path = Path(os.path.realpath(name))  # a link stays one
     data = text.encode()
     try:
-        before = path.read_bytes() if path.exists() else None
+        before = _present(Path(name))
         if before == data:
             return True, f"{name} is current"
         if check:
@@ -184,6 +186,17 @@ def _keep(name: str, text: str, *, check: bool) -> tuple[bool, str]:
     except OSError as error:
         raise KcdError(f"cannot write {name}: {error.strerror}", code="unwritable-schema") from error
     return True, f"{'Created' if before is None else 'Updated'} {name}"
+
+
+def _present(path: Path) -> bytes | None:
+    """What is in the file; None where there is none. Raises KcdError for a symlink of the checkout that leads out."""
+    from kubocd_gen.checkout_files import SCHEMA, CheckoutFiles
+
+    files = CheckoutFiles.of_named(path)
+    try:
+        return files.read(path, str(path), SCHEMA)
+    except FileNotFoundError:
+        return None
 
 
 def _is_ours(data: bytes) -> bool:

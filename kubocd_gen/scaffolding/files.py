@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from kubocd_gen.checkout_files import CONFIGURATION, CheckoutFiles
 from kubocd_gen.diagnostics import KcdError, KcdErrors, Position
 from kubocd_gen.files import write_whole
 from kubocd_gen.sources.discovery import display_path
@@ -67,7 +68,7 @@ def present(path: Path, root: Path) -> bytes | None:
             hint="put a file in its place, or take it away",
         )
     try:
-        return path.read_bytes()
+        return CheckoutFiles(root).read(path, display_path(path, Path.cwd()), CONFIGURATION)
     except FileNotFoundError:
         return None
     except OSError as error:

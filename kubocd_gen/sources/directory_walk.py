@@ -1,0 +1,210 @@
+"""What lies below directories and what globs match, at a cost that symlinks can't multiply.
+
+Symlinks are followed. Eight directories that link to each other have more paths than can ever be walked, so a real
+directory is listed once for each question that is asked of it, by whichever path comes first.
+"""
+
+from __future__ import annotations
+
+import errno
+import fnmatch
+import glob
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kubocd_gen.budget import Budget
+from kubocd_gen.checkout_files import CheckoutFiles
+from kubocd_gen.diagnostics import KcdError, Position
+
+MAX_DEPTH = 100
+"""Directories in each other, below a source. The deepest real checkouts have some 20."""
+
+MAX_PATTERN = 500
+"""Characters of a glob."""
+
+_MAX_RECURSIVE = 4  # '**' in a glob: each multiplies the questions that are asked of a directory
+_COUNTED_AT = 1000  # entries of one directory, which can hold millions
+_NO_TARGET = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)  # a symlink that leads nowhere
+
+_Identity = tuple[int, int]
+
+
+class PatternError(ValueError):
+    """A glob beyond the limits; the text ends the sentence about the source."""
+
+
+@dataclass(slots=True)
+class DirectoryWalk:
+    """A walk through directories of a checkout. Hidden names are passed over, and the directories of `ignored`.
+
+    `suffixes` are those of the files that are taken. What can't be read, or is outside of `files`, is added to
+    `errors`. Every entry that is seen counts as one of the budget's files.
+    """
+
+    files: CheckoutFiles
+    budget: Budget
+    suffixes: tuple[str, ...]
+    display_root: Path
+    ignored: frozenset[str] = frozenset()
+    errors: list[KcdError] = field(default_factory=list)
+    _walked: set[_Identity] = field(default_factory=set)
+
+    def below(self, path: Path) -> Iterator[tuple[str, Path]]:
+        """Yield `path` if it is no directory, else the files below it in order, each with its path without symlinks.
+
+        A directory that this walk has yielded the files of is passed over.
+        """
+        if not os.path.isdir(path):  # noqa: PTH112 - it raises nothing
+            yield os.path.realpath(path), path
+            return
+        waiting: list[tuple[Path, int, str | None]] = [(path, 0, None)]
+        while waiting:
+            at, depth, real_file = waiting.pop()
+            if real_file is not None:
+                yield real_file, at
+                continue
+            entries = self._entered(at, depth, self._walked)
+            for entry in reversed(entries):
+                if self.is_directory(entry, at):
+                    waiting.append((at / entry.name, depth + 1, None))
+                elif entry.name.endswith(self.suffixes):
+                    real = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
+                    waiting.append((at / entry.name, depth, real))
+
+    def matches(self, pattern: str, root: Path) -> list[Path]:
+        """Return what a glob matches, in order, as `glob.glob` does with `recursive`; not yet what is below that.
+
+        Raises PatternError.
+        """
+        parts = [part for part in pattern.split("/") if part]
+        if len(pattern) > MAX_PATTERN:
+            raise PatternError(f"is a glob of more than {MAX_PATTERN} characters")
+        if parts.count("**") > _MAX_RECURSIVE:
+            raise PatternError(f"is a glob with more than {_MAX_RECURSIVE} times '**'")
+        base = Path("/") if pattern.startswith("/") else root
+        search = _Search(self, parts, directories_only=pattern.endswith("/"))
+        return sorted(set(search.run(base)), key=str)
+
+    def list_names(self, path: Path, depth: int, seen: set[_Identity]) -> Sequence[os.DirEntry[str]]:
+        """Return the entries of a directory, sorted by name and hidden ones too; none if `seen` has it already."""
+        real = os.path.realpath(path)
+        if real in self.ignored:
+            return ()
+        try:
+            status = os.stat(real)  # noqa: PTH116
+            identity = (status.st_dev, status.st_ino)
+            if identity in seen:
+                return ()
+            seen.add(identity)
+            if not self.files.holds(Path(real)):
+                position = Position(display_path(path, self.display_root))
+                self.errors.append(self.files.refusal("this", Path(real), position))
+                return ()
+            if depth > MAX_DEPTH:
+                self._unreadable(path, f"it is more than {MAX_DEPTH} directories deep")
+                return ()
+            with os.scandir(real) as entries:
+                return sorted(self._counted(entries), key=lambda entry: entry.name)
+        except OSError as error:
+            self._unreadable(path, error.strerror or str(error), denied=isinstance(error, PermissionError))
+            return ()
+
+    def _entered(self, path: Path, depth: int, seen: set[_Identity]) -> list[os.DirEntry[str]]:
+        return [entry for entry in self.list_names(path, depth, seen) if not entry.name.startswith(".")]
+
+    def _counted(self, entries: Iterable[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
+        count = 1  # the directory itself: an empty one costs time, too
+        for entry in entries:
+            yield entry
+            count += 1
+            if count == _COUNTED_AT:
+                self.budget.spend("files", count)
+                count = 0
+        self.budget.spend("files", count)
+
+    def is_directory(self, entry: os.DirEntry[str], above: Path) -> bool:
+        if not entry.is_symlink():
+            return entry.is_dir()
+        try:
+            return entry.is_dir()
+        except OSError as error:
+            if error.errno not in _NO_TARGET:
+                self._unreadable(above / entry.name, error.strerror or str(error))
+            return False
+
+    def _unreadable(self, path: Path, reason: str, *, denied: bool = False) -> None:
+        hint = READ_HINT if denied else None
+        position = Position(display_path(path, self.display_root))
+        what = f"the directory can't be read: {reason}"
+        self.errors.append(KcdError(what, code="unreadable-source", position=position, hint=hint))
+
+
+READ_HINT = "give the user who runs kcd-gen the right to read it, or leave it out of the cluster's sources"
+
+
+@dataclass(slots=True)
+class _Search:
+    """One glob: each real directory is asked once for each part of the pattern."""
+
+    walk: DirectoryWalk
+    parts: Sequence[str]
+    directories_only: bool
+    asked: dict[int, set[_Identity]] = field(default_factory=dict)
+
+    def run(self, base: Path) -> Iterator[Path]:
+        waiting = [(base, 0, 0)]  # a path, the part that is to be matched below it, and how deep it is
+        while waiting:
+            at, index, depth = waiting.pop()
+            if index == len(self.parts):
+                yield at
+                continue
+            part, last = self.parts[index], index + 1 == len(self.parts)
+            if part == "**" and last:
+                if os.path.isdir(at):  # noqa: PTH112
+                    yield at  # with all below it, as the caller reads directories
+            elif part == "**":
+                entries = self._entries(at, index, depth)
+                waiting += [(at / entry.name, index, depth + 1) for entry in entries if self._follows(entry, at)]
+                waiting.append((at, index + 1, depth))
+            elif not glob.has_magic(part):
+                below = at / part
+                if os.path.isdir(below) or (last and not self.directories_only and os.path.lexists(below)):  # noqa: PTH112
+                    waiting.append((below, index + 1, depth + 1))
+            else:
+                takes = re.compile(fnmatch.translate(part)).match
+                hidden = part.startswith(".")
+                for entry in self._entries(at, index, depth, hidden=hidden):
+                    needs_directory = not last or self.directories_only
+                    if takes(entry.name) and (not needs_directory or self._follows(entry, at)):
+                        waiting.append((at / entry.name, index + 1, depth + 1))
+
+    def _entries(self, at: Path, index: int, depth: int, *, hidden: bool = False) -> list[os.DirEntry[str]]:
+        seen = self.asked.setdefault(index, set())
+        found = self.walk.list_names(at, depth, seen)
+        return [entry for entry in reversed(found) if hidden or not entry.name.startswith(".")]
+
+    def _follows(self, entry: os.DirEntry[str], at: Path) -> bool:
+        return self.walk.is_directory(entry, at)
+
+
+def fixed_part(source: str) -> str:
+    """Return a source up to its first part with a wildcard; "" if that is the first."""
+    fixed: list[str] = []
+    for part in source.split("/"):
+        if glob.has_magic(part):
+            return "/".join(fixed) or ("/" if source.startswith("/") else "")
+        fixed.append(part)
+    return source
+
+
+def display_path(path: Path, root: Path) -> str:
+    """`path` as messages and reports name it: relative to `root`, else to the current directory, else absolute."""
+    absolute = path.absolute()
+    for base in (root.absolute(), Path.cwd()):
+        if absolute.is_relative_to(base):
+            absolute = absolute.relative_to(base)
+            break
+    return os.fsencode(absolute.as_posix()).decode("utf-8", "replace")  # a name on disk can be any bytes
