@@ -82,7 +82,8 @@ class CheckoutFiles:
 
         Raises KcdError as `naming` does.
         """
-        here = path if path.is_dir() and not path.is_symlink() else path.absolute().parent
+        is_directory = os.path.isdir(path) and not os.path.islink(path)  # noqa: PTH112, PTH114 - these raise nothing
+        here = path if is_directory else path.absolute().parent
         return cls.around(here, allowed).naming(path)
 
     def naming(self, *paths: Path) -> CheckoutFiles:
@@ -121,13 +122,12 @@ class CheckoutFiles:
                 position=position,
                 hint="choose another path: kcd-gen neither reads nor writes there",
             )
-        directory = real.parent if real.is_file() else real
-        return KcdError(
-            f"{what} leads to '{real}', outside the checkout '{self.root}'",
-            code=OUTSIDE,
-            position=position,
-            hint=f"move it into the checkout, or allow it with --allow-outside {shlex.quote(str(directory))}",
-        )
+        hint = "move it into the checkout"
+        if os.path.isdir(real) or os.path.isfile(real) or not os.path.lexists(real):  # noqa: PTH112, PTH113
+            directory = real.parent if os.path.isfile(real) else real  # noqa: PTH113 - these raise nothing
+            hint += f", or allow it with --allow-outside {shlex.quote(str(directory))}"
+        what = f"{what} leads to '{real}', outside the checkout '{self.root}'"
+        return KcdError(what, code=OUTSIDE, position=position, hint=hint)
 
     def open(self, path: Path, display: str) -> BufferedReader:
         """Open a file, which messages call `display`, without waiting for anything.

@@ -14,7 +14,7 @@ from kubocd_gen.checkout_files import PROJECT, CheckoutFiles
 from kubocd_gen.diagnostics import KcdError, KcdErrors, Position, nearest
 from kubocd_gen.limits import LIMITS, Limits, ceiling, moved, parse_limit, setting, worded
 from kubocd_gen.packages.lock import LOCK_FILE
-from kubocd_gen.project_paths import check_paths, overlap
+from kubocd_gen.project_paths import DisjointDirectories, check_paths
 from kubocd_gen.sources.directory_walk import display_path, fixed_part
 from kubocd_gen.sources.discovery import Places
 from kubocd_gen.sources.own_files import admit_own_text, read_own_text
@@ -109,14 +109,15 @@ class Flags:
     allow_outside: tuple[Path, ...] = ()  # directories outside the checkout that the project file can name
 
 
-def load_project(flags: Flags, directory: Path) -> Project:
+def load_project(flags: Flags, directory: Path, *, outputs: bool = True) -> Project:
     """The project file found from `directory` upward with the flags over it; with `sources`, from the flags alone.
 
     Raises KcdError or KcdErrors for a project file with problems, for flags that name nothing to compile, and for
-    paths that lead out of the checkout and that the flags do not allow.
+    paths that lead out of the checkout and that the flags do not allow. Without `outputs`, for a command that has
+    nothing to do with them, theirs are not looked at.
     """
     project = read_project(flags, directory)
-    check_paths(project)
+    check_paths(project, outputs=outputs)
     return project
 
 
@@ -304,21 +305,16 @@ def _check_clusters(clusters: Sequence[Cluster], text: str, display: str) -> Non
     if not clusters:
         hint = "add 'clusters: [{name: …, sources: […], output: …}]', or give --source and --output"
         error("the project has no clusters", "missing-field", hint=hint)
+    first: dict[str, int] = {}
+    apart = DisjointDirectories()
     for index, cluster in enumerate(clusters):
-        for other in clusters[:index]:
-            if cluster.name == other.name:
-                error(
-                    f"two clusters share the name '{cluster.name}'",
-                    "duplicate-cluster",
-                    "clusters",
-                    index,
-                    "name",
-                    hint=rename,
-                )
-            if overlap(cluster.output, other.output):
-                shown = display_path(cluster.output, Path.cwd())
-                message = f"the output '{shown}' and that of the cluster '{other.name}' lie in each other"
-                hint = "give each cluster a folder of its own"
-                error(message, "duplicate-cluster", "clusters", index, "output", hint=hint)
+        if first.setdefault(cluster.name, index) != index:
+            message = f"two clusters share the name '{cluster.name}'"
+            error(message, "duplicate-cluster", "clusters", index, "name", hint=rename)
+        if (other := apart.add(cluster.name, cluster.output)) is not None:
+            shown = display_path(cluster.output, Path.cwd())
+            message = f"the output '{shown}' and that of the cluster '{other}' lie in each other"
+            hint = "give each cluster a folder of its own"
+            error(message, "duplicate-cluster", "clusters", index, "output", hint=hint)
     if errors:
         raise KcdErrors(errors)

@@ -35,10 +35,24 @@ def check_paths(project: Project, *, outputs: bool = True) -> None:
         raise KcdErrors(errors)
 
 
-def overlap(one: Path, other: Path) -> bool:
-    """Whether the directories are in each other, or would be where the case of letters does not matter."""
-    first, second = (Path(os.path.realpath(path).casefold()) for path in (one, other))
-    return first.is_relative_to(second) or second.is_relative_to(first)
+class DisjointDirectories:
+    """Directories, of which none is in another, nor would be where the case of letters does not matter."""
+
+    def __init__(self) -> None:
+        self._names: dict[Path, str] = {}
+        self._above: dict[Path, str] = {}  # the directories that hold one, with its name
+
+    def add(self, name: str, path: Path) -> str | None:
+        """Add a directory. Returns the name of one added before that is in it, or that it is in; None if it is apart.
+
+        Takes the same time however many there are: a hostile project file has thousands.
+        """
+        real = Path(os.path.realpath(path).casefold())
+        other = next((self._names[one] for one in (real, *real.parents) if one in self._names), self._above.get(real))
+        self._names.setdefault(real, name)
+        for one in real.parents:
+            self._above.setdefault(one, name)
+        return other
 
 
 def _of_sources(project: Project, cluster: Cluster) -> Iterator[KcdError]:
@@ -61,14 +75,21 @@ def _of_overlaps(project: Project, cluster: Cluster) -> Iterator[KcdError]:
     """Yield the errors for a vendor directory or source in which the build of a cluster would write and remove."""
     written = [cluster.output / name for name in _WRITTEN]
     output = display_path(cluster.output, Path.cwd())
-    if project.vendor is not None and any(overlap(project.vendor, one) for one in written):
+    if project.vendor is not None and any(_overlap(project.vendor, one) for one in written):
         place = project.vendor_place
         vendor = display_path(project.vendor, Path.cwd())
         yield _overlapping(f"the vendor directory '{vendor}' overlaps", output, place() if place else None)
+    places = [os.path.realpath(one) for one in written]
     for source in cluster.sources:
         real = Path(os.path.realpath(project.root / fixed_part(source)))
-        if any(real.is_relative_to(os.path.realpath(one)) for one in written):
+        if any(real.is_relative_to(one) for one in places):
             yield _overlapping(f"the source '{source}' is part of", output, _source_position(cluster, source))
+
+
+def _overlap(one: Path, other: Path) -> bool:
+    apart = DisjointDirectories()
+    apart.add("", one)
+    return apart.add("", other) is not None
 
 
 def _overlapping(what: str, output: str, position: Position | None) -> KcdError:

@@ -159,7 +159,7 @@ def _project(given: Mapping[str, Any]) -> Project:
         allow_outside=given["allow_outside"],
     )
     try:
-        return load_project(flags, Path.cwd())
+        return load_project(flags, Path.cwd(), outputs=False)
     except KcdError as error:
         if error.code != "missing-project":
             raise

@@ -157,7 +157,7 @@ def _sources(given: Mapping[str, Any], findings: Findings) -> str:
     flags = flags_of({**given, "output": None})
     if flags.sources:
         flags = replace(flags, output=Path.cwd() / "output")  # of which nothing is read or written
-    project = load_project(flags, Path.cwd())
+    project = load_project(flags, Path.cwd(), outputs=False)
     with progress(wanted=not given["no_progress"]) as line:
         packages = package_sources(project, line, lock=project_lock(project), jobs=given["jobs"] or os.cpu_count() or 1)
         known = known_to(project, packages, findings)

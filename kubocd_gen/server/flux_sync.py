@@ -13,6 +13,7 @@ from typing import Any
 from kubocd_gen.budget import Budget, BudgetExhausted
 from kubocd_gen.checkout_files import CheckoutFiles
 from kubocd_gen.diagnostics import KcdError, KcdErrors
+from kubocd_gen.sources.directory_walk import real_directories
 from kubocd_gen.sources.discovery import read_source
 from kubocd_gen.sources.yaml_reader import read_documents
 
@@ -63,13 +64,12 @@ def find_syncs(root: Path, ignore: Sequence[Path] = ()) -> list[Sync]:
     ignored = {os.path.realpath(path) for path in ignore}
     files, budget = CheckoutFiles.around(root), Budget()
     found: list[Sync] = []
-    for folder, folders, names in os.walk(root):
-        budget.spend("files", 1 + len(folders) + len(names))
+    for folder, folders, names in real_directories(root, budget):
         folders[:] = sorted(
             name for name in folders if not name.startswith(".") and os.path.realpath(f"{folder}/{name}") not in ignored
         )
         for name in sorted(names):
-            path = Path(folder, name)
+            path = folder / name
             if name.endswith(_SUFFIXES) and not path.is_symlink():
                 found += _syncs_of(path, path.relative_to(root).as_posix(), files, budget)
     return found

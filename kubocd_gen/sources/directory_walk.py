@@ -190,6 +190,19 @@ class _Search:
         return self.walk.is_directory(entry, at)
 
 
+def real_directories(root: Path, budget: Budget) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Yield the directories at and below `root` as `os.walk` does, without symlinks; a caller can take out names.
+
+    Their entries count as the budget's files, and what is more than MAX_DEPTH deep is left out.
+    """
+    for folder, folders, names in os.walk(root):
+        path = Path(folder)
+        budget.spend("files", 1 + len(folders) + len(names))
+        if len(path.relative_to(root).parts) >= MAX_DEPTH:
+            folders.clear()
+        yield path, folders, names
+
+
 def fixed_part(source: str) -> str:
     """Return a source up to its first part with a wildcard; "" if that is the first."""
     fixed: list[str] = []

@@ -20,6 +20,7 @@ from kubocd_gen.sources.positions import find_position
 from kubocd_gen.sources.yaml_errors import YamlError
 from kubocd_gen.sources.yaml_reader import read_document
 
+_MOST = 100  # problems of a file that are reported; more only a hostile file has
 _QUOTED = re.compile(r"'(.*)'", re.DOTALL)
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")  # what a field is called, and no secret looks like
 
@@ -59,7 +60,7 @@ def admit_own_text(text: str, display: str, *, what: str, schema_name: str) -> M
                 position=find_position(text, display, 0, one.path),
                 hint=one.hint,
             )
-            for one in violations
+            for one in violations[:_MOST]
         )
     return admitted
 
