@@ -83,8 +83,15 @@ class CheckoutFiles:
         Raises KcdError as `naming` does.
         """
         is_directory = os.path.isdir(path) and not os.path.islink(path)  # noqa: PTH112, PTH114 - these raise nothing
-        here = path if is_directory else path.absolute().parent
-        return cls.around(here, allowed).naming(path)
+        absolute = path.absolute()
+        above = [one for one in (absolute, *absolute.parents) if os.path.lexists(one / ".git") and one != absolute]
+        found = cls.around(path if is_directory else absolute.parent, allowed)
+        for checkout in above:  # as the name has them, before any symlink is followed
+            found = cls(Path(os.path.realpath(checkout)), found.allowed)
+            found.naming(path)
+        if above:
+            found = replace(found, root=Path(os.path.realpath(above[0])))
+        return found.naming(path)
 
     def naming(self, *paths: Path) -> CheckoutFiles:
         """Return these files and those at `paths`, which the command line names.

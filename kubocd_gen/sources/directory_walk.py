@@ -11,7 +11,7 @@ import fnmatch
 import glob
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -51,6 +51,7 @@ class DirectoryWalk:
     ignored: frozenset[str] = frozenset()
     errors: list[KcdError] = field(default_factory=list)
     _walked: set[_Identity] = field(default_factory=set)
+    _reported: set[str] = field(default_factory=set)
 
     def below(self, path: Path) -> Iterator[tuple[str, Path]]:
         """Yield `path` if it is no directory, else the files below it in order, each with its path without symlinks.
@@ -66,8 +67,9 @@ class DirectoryWalk:
             if real_file is not None:
                 yield real_file, at
                 continue
-            entries = self._entered(at, depth, self._walked)
-            for entry in reversed(entries):
+            if not self.is_new(at, self._walked):
+                continue
+            for entry in reversed(self.entries(at, depth)):
                 if self.is_directory(entry, at):
                     waiting.append((at / entry.name, depth + 1, None))
                 elif entry.name.endswith(self.suffixes):
@@ -88,32 +90,48 @@ class DirectoryWalk:
         search = _Search(self, parts, directories_only=pattern.endswith("/"))
         return sorted(set(search.run(base)), key=str)
 
-    def list_names(self, path: Path, depth: int, seen: set[_Identity]) -> Sequence[os.DirEntry[str]]:
-        """Return the entries of a directory, sorted by name and hidden ones too; none if `seen` has it already."""
+    def is_new(self, path: Path, seen: set[_Identity]) -> bool:
+        """Whether `seen` has the directory not yet, by whichever path; it has it then."""
+        try:
+            status = os.stat(path)  # noqa: PTH116
+        except OSError as error:
+            # A path through many symlinks: the directory may be found by another.
+            if error.errno not in (*_NO_TARGET, errno.ENAMETOOLONG):
+                self._unreadable(path, error.strerror or str(error), denied=isinstance(error, PermissionError))
+            return False
+        known = len(seen)
+        seen.add((status.st_dev, status.st_ino))
+        return len(seen) > known
+
+    def entries(self, path: Path, depth: int, *, hidden: bool = False) -> list[os.DirEntry[str]]:
+        """Return the entries of a directory, sorted by name."""
         real = os.path.realpath(path)
         if real in self.ignored:
-            return ()
+            return []
+        if not self.files.holds(Path(real)):
+            self._report(path, lambda position: self.files.refusal("this", Path(real), position))
+            return []
+        if depth > MAX_DEPTH:
+            self._unreadable(path, f"it is more than {MAX_DEPTH} directories deep")
+            return []
         try:
-            status = os.stat(real)  # noqa: PTH116
-            identity = (status.st_dev, status.st_ino)
-            if identity in seen:
-                return ()
-            seen.add(identity)
-            if not self.files.holds(Path(real)):
-                position = Position(display_path(path, self.display_root))
-                self.errors.append(self.files.refusal("this", Path(real), position))
-                return ()
-            if depth > MAX_DEPTH:
-                self._unreadable(path, f"it is more than {MAX_DEPTH} directories deep")
-                return ()
-            with os.scandir(real) as entries:
-                return sorted(self._counted(entries), key=lambda entry: entry.name)
+            with os.scandir(real) as found:
+                kept = [entry for entry in self._counted(found) if hidden or not entry.name.startswith(".")]
         except OSError as error:
             self._unreadable(path, error.strerror or str(error), denied=isinstance(error, PermissionError))
-            return ()
+            return []
+        return sorted(kept, key=lambda entry: entry.name)
 
-    def _entered(self, path: Path, depth: int, seen: set[_Identity]) -> list[os.DirEntry[str]]:
-        return [entry for entry in self.list_names(path, depth, seen) if not entry.name.startswith(".")]
+    def is_directory(self, entry: os.DirEntry[str], above: Path) -> bool:
+        """Whether an entry is a directory or a symlink that leads to one."""
+        if not entry.is_symlink():
+            return entry.is_dir()
+        try:
+            return entry.is_dir()
+        except OSError as error:
+            if error.errno not in _NO_TARGET:
+                self._unreadable(above / entry.name, error.strerror or str(error))
+            return False
 
     def _counted(self, entries: Iterable[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
         count = 1  # the directory itself: an empty one costs time, too
@@ -125,21 +143,17 @@ class DirectoryWalk:
                 count = 0
         self.budget.spend("files", count)
 
-    def is_directory(self, entry: os.DirEntry[str], above: Path) -> bool:
-        if not entry.is_symlink():
-            return entry.is_dir()
-        try:
-            return entry.is_dir()
-        except OSError as error:
-            if error.errno not in _NO_TARGET:
-                self._unreadable(above / entry.name, error.strerror or str(error))
-            return False
-
     def _unreadable(self, path: Path, reason: str, *, denied: bool = False) -> None:
         hint = READ_HINT if denied else None
-        position = Position(display_path(path, self.display_root))
         what = f"the directory can't be read: {reason}"
-        self.errors.append(KcdError(what, code="unreadable-source", position=position, hint=hint))
+        self._report(path, lambda at: KcdError(what, code="unreadable-source", position=at, hint=hint))
+
+    def _report(self, path: Path, error: Callable[[Position], KcdError]) -> None:
+        """Add an error about a path, the first time that it is met."""
+        display = display_path(path, self.display_root)
+        if display not in self._reported:
+            self._reported.add(display)
+            self.errors.append(error(Position(display)))
 
 
 READ_HINT = "give the user who runs kcd-gen the right to read it, or leave it out of the cluster's sources"
@@ -152,42 +166,41 @@ class _Search:
     walk: DirectoryWalk
     parts: Sequence[str]
     directories_only: bool
-    asked: dict[int, set[_Identity]] = field(default_factory=dict)
 
     def run(self, base: Path) -> Iterator[Path]:
+        asked: list[set[_Identity]] = [set() for _ in self.parts]
         waiting = [(base, 0, 0)]  # a path, the part that is to be matched below it, and how deep it is
         while waiting:
             at, index, depth = waiting.pop()
             if index == len(self.parts):
                 yield at
-                continue
-            part, last = self.parts[index], index + 1 == len(self.parts)
-            if part == "**" and last:
-                if os.path.isdir(at):  # noqa: PTH112
+            elif self.walk.is_new(at, asked[index]):
+                part, last = self.parts[index], index + 1 == len(self.parts)
+                if part == "**" and last and not (self.directories_only and at == base):
                     yield at  # with all below it, as the caller reads directories
-            elif part == "**":
-                entries = self._entries(at, index, depth)
-                waiting += [(at / entry.name, index, depth + 1) for entry in entries if self._follows(entry, at)]
-                waiting.append((at, index + 1, depth))
-            elif not glob.has_magic(part):
-                below = at / part
-                if os.path.isdir(below) or (last and not self.directories_only and os.path.lexists(below)):  # noqa: PTH112
-                    waiting.append((below, index + 1, depth + 1))
-            else:
-                takes = re.compile(fnmatch.translate(part)).match
-                hidden = part.startswith(".")
-                for entry in self._entries(at, index, depth, hidden=hidden):
-                    needs_directory = not last or self.directories_only
-                    if takes(entry.name) and (not needs_directory or self._follows(entry, at)):
-                        waiting.append((at / entry.name, index + 1, depth + 1))
+                else:
+                    waiting += self._below(at, index, depth)
 
-    def _entries(self, at: Path, index: int, depth: int, *, hidden: bool = False) -> list[os.DirEntry[str]]:
-        seen = self.asked.setdefault(index, set())
-        found = self.walk.list_names(at, depth, seen)
-        return [entry for entry in reversed(found) if hidden or not entry.name.startswith(".")]
-
-    def _follows(self, entry: os.DirEntry[str], at: Path) -> bool:
-        return self.walk.is_directory(entry, at)
+    def _below(self, at: Path, index: int, depth: int) -> Iterator[tuple[Path, int, int]]:
+        """Yield where the search goes on, in the opposite order."""
+        part, last = self.parts[index], index + 1 == len(self.parts)
+        if part == "**":
+            for entry in reversed(self.walk.entries(at, depth)):
+                if self.walk.is_directory(entry, at):
+                    yield at / entry.name, index, depth + 1
+            if not last:
+                yield at, index + 1, depth
+        elif not glob.has_magic(part):
+            below = at / part
+            may_be_file = last and not self.directories_only
+            if os.path.lexists(below) if may_be_file else os.path.isdir(below):  # noqa: PTH112
+                yield below, index + 1, depth + 1
+        else:
+            takes = re.compile(fnmatch.translate(part)).match
+            for entry in reversed(self.walk.entries(at, depth, hidden=part.startswith("."))):
+                may_be_file = last and not self.directories_only
+                if takes(entry.name) and (may_be_file or self.walk.is_directory(entry, at)):
+                    yield at / entry.name, index + 1, depth + 1
 
 
 def real_directories(root: Path, budget: Budget) -> Iterator[tuple[Path, list[str], list[str]]]:
