@@ -129,10 +129,10 @@ def read_project(flags: Flags, directory: Path, files: CheckoutFiles | None = No
         if flags.clusters:
             raise KcdError("--cluster chooses among those of a project file; --source takes its place", code="usage")
         cluster = Cluster(ONLY_CLUSTER, flags.sources, flags.output)
-        files = files or _named(CheckoutFiles.around(directory, flags.allow_outside), flags, directory)
+        files = files or _files(flags, directory, directory)
         return with_flags(Project(directory, (cluster,), files=files), flags)
     path = project_path(flags, directory)
-    files = files or _named(CheckoutFiles.around(path.absolute().parent, flags.allow_outside), flags, directory)
+    files = files or _files(flags, directory, path.absolute().parent)
     project = _read(path, files, flags)
     if flags.clusters:
         project = replace(project, clusters=_chosen(project.clusters, flags.clusters))
@@ -219,10 +219,17 @@ def _chosen(clusters: Sequence[Cluster], names: Sequence[str]) -> tuple[Cluster,
     return tuple(cluster for cluster in clusters if cluster.name in names)
 
 
-def _named(files: CheckoutFiles, flags: Flags, directory: Path) -> CheckoutFiles:
-    """`files` and what the command line names. Raises KcdError `outside-checkout` as `CheckoutFiles.naming` does."""
+def _files(flags: Flags, directory: Path, root: Path) -> CheckoutFiles:
+    """The files of the checkout that `root` is in, and those that the command line names or allows.
+
+    Raises KcdError `outside-checkout` as `CheckoutFiles.naming` does.
+    """
+    if flags.project is None or flags.sources:
+        files = CheckoutFiles.around(root, flags.allow_outside)
+    else:
+        files = CheckoutFiles.of_named(flags.project, flags.allow_outside)
     sources = [directory / fixed_part(source) for source in flags.sources]
-    return files.naming(*sources, *(one for one in (flags.project, flags.output, flags.vendor) if one is not None))
+    return files.naming(*sources, *(one for one in (flags.output, flags.vendor) if one is not None))
 
 
 def _read(path: Path, files: CheckoutFiles, flags: Flags) -> Project:
