@@ -46,7 +46,8 @@ def admit_own_text(text: str, display: str, *, what: str, schema_name: str) -> M
     try:
         value = read_document(text, display, strict=True)
     except YamlError as error:
-        error.message = _QUOTED.sub(_without_content, error.message)
+        if (quoted := _QUOTED.search(error.message)) and not _is_harmless(quoted[1], error.code):
+            error.message = _QUOTED.sub("'…'", error.message)
         raise
     admitted: Mapping[str, Any]
     admitted, violations = admit(
@@ -73,9 +74,9 @@ def _subject(violation: Violation, what: str) -> str:
     return dotted(path) or what
 
 
-def _without_content(found: re.Match[str]) -> str:
-    text = found[1]
-    return found[0] if _WORD.fullmatch(text) or len(text) <= 2 else "'…'"  # short ones are YAML's own signs
+def _is_harmless(quoted: str, code: str) -> bool:
+    """Whether what a reader of YAML quotes is no content: one of YAML's signs, or the name of a field."""
+    return len(quoted) <= 2 or (code == "duplicate-key" and _WORD.fullmatch(quoted) is not None)
 
 
 def _unreadable(what: str, reason: str, code: str, display: str, hint: str | None = None) -> KcdError:
