@@ -23,6 +23,7 @@ _WHAT = {
     "yaml-values": "the YAML holds more values, with its aliases expanded and its Contexts merged,",
     "schema-steps": "validating values against their schemas takes more steps",
     "files": "the sources have more files and directories",
+    "source-bytes": "the sources hold more text",
     "fetched": "registries sent more",
     "network-time": "transfers took longer",
     "unpacked-total": "packages and charts unpack to more",
@@ -46,9 +47,9 @@ class BudgetExhausted(KcdError):
 class Budget:
     """The counters of one run. Threads share it.
 
-    A resource is named as its limit is on the command line: `helm-time` (seconds), `rendered` and `fetched` (bytes),
-    `yaml-values`, `schema-steps` and `files` (counts). Once one is used up, whoever spends anything is told so: the run
-    ends.
+    A resource is named as its limit is on the command line: `helm-time` (seconds), `rendered`, `source-bytes` and
+    `fetched` (bytes), `yaml-values`, `schema-steps` and `files` (counts). Once one is used up, every call that spends
+    anything raises: the run ends.
     """
 
     def __init__(self, limits: Limits = LIMITS) -> None:

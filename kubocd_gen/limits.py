@@ -43,6 +43,7 @@ class Limits:
     yaml_values: int = 3_000_000  # a count: values in all YAML that is read, aliases expanded and Contexts merged
     schema_steps: int = 3_000_000  # a count: keywords applied to a value, over all validations
     files: int = 200_000  # a count: directory entries seen while sources are searched
+    source_bytes: int = 64 * MIB  # of sources that mention KuboCD or Flux, which are kept; others count a 32nd
     fetched: int = 4 * GIB  # received from registries and chart repositories
     network_time: int = 600  # seconds in which something is transferred, or waited for
     unpacked_total: int = 8 * GIB  # unpacked from layers and charts; 4 KiB at least for each gzip part and tar header
@@ -60,9 +61,11 @@ NAMES = tuple(_FIELDS)
 # The limits of a run. Only the user moves them, with --limit: the project file comes with the checkout that they guard
 # against.
 RUN_NAMES = (
-    *("cpu-time", "memory", "helm-time", "rendered", "yaml-values", "schema-steps", "files"),
+    *("cpu-time", "memory", "helm-time", "rendered", "yaml-values", "schema-steps", "files", "source-bytes"),
     *("fetched", "network-time", "unpacked-total", "package-memory"),
 )
+# What is held in memory, or fills a disk, as a whole is raised by less than the four times of the others.
+_HELD = {"layer": 2 * LIMITS.layer, "unpacked": LIMITS.unpacked, "base-layer": LIMITS.base_layer}
 _COUNTS = frozenset({"members", "gzip-members", "chart-members", "yaml-values", "schema-steps", "files"})
 _TIMES = frozenset({"cpu-time", "helm-time", "network-time"})
 _UNITS = {"": 1, "Ki": KIB, "Mi": MIB, "Gi": GIB}
@@ -93,6 +96,11 @@ def parse_limit(name: str, text: str) -> int:
     if not (value := int(found[1]) * units[found[2] or ""]):
         raise ValueError(f"the limit '{name}' can't be 0: nothing could be read")
     return min(value, 1 << 62)  # what a machine word holds
+
+
+def ceiling(name: str) -> int:
+    """The highest value that the project file can give a limit: who opens a pull request writes that file, too."""
+    return _HELD.get(name, 4 * LIMITS.of(name))
 
 
 def moved(limits: Limits, changes: Mapping[str, int]) -> Limits:

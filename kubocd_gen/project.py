@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,11 +10,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kubocd_gen.budget import Budget
+from kubocd_gen.checkout_files import PROJECT, CheckoutFiles
 from kubocd_gen.diagnostics import KcdError, KcdErrors, Position, nearest
-from kubocd_gen.limits import LIMITS, Limits, moved, parse_limit
+from kubocd_gen.limits import LIMITS, Limits, ceiling, moved, parse_limit, setting, worded
 from kubocd_gen.packages.lock import LOCK_FILE
-from kubocd_gen.sources.discovery import Places, display_path
-from kubocd_gen.sources.own_files import read_own_file
+from kubocd_gen.project_paths import DisjointDirectories, check_paths
+from kubocd_gen.sources.directory_walk import display_path, fixed_part
+from kubocd_gen.sources.discovery import Places
+from kubocd_gen.sources.own_files import admit_own_text, read_own_text
 from kubocd_gen.sources.positions import find_position
 
 PROJECT_FILE = "kcd-gen.yaml"
@@ -26,6 +28,7 @@ _NAMESPACE = re.compile(r"(?=.{1,63}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _URL = re.compile(r"https?://\S+")
 
 Dependencies = Literal["order", "ignore"]
+Place = Callable[[], Position] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,11 @@ class Cluster:
     kubocd_namespace: str | None = None
     repository_url: str = REPOSITORY_URL
     places: Places = field(default_factory=dict, compare=False)  # of the sources, in the project file
-    url_place: Callable[[], Position] | None = field(default=None, compare=False)  # of repositoryURL, there
+    url_place: Place = field(default=None, compare=False)  # of repositoryURL, there
+    output_place: Place = field(default=None, compare=False)
+
+
+_UNKNOWN = CheckoutFiles(Path("/nowhere"))  # until a project is made, which knows its root
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +74,12 @@ class Project:
     clear_text_hosts: frozenset[str] = frozenset()  # `host[:port]` that get credentials over plain HTTP
     budget: Budget = field(default_factory=Budget, compare=False)  # of the run, whatever it compiles
     origin: str = ""  # how messages begin the names of a Git revision's files: `main:`
+    files: CheckoutFiles = field(default=_UNKNOWN, compare=False)  # that can be read: of the checkout, and allowed ones
+    vendor_place: Place = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.files is _UNKNOWN:
+            object.__setattr__(self, "files", CheckoutFiles.around(self.root))
 
     @property
     def lock_path(self) -> Path:
@@ -95,27 +108,40 @@ class Flags:
     cache: Path | None = None
     expand_env: frozenset[str] = frozenset()
     clear_text_hosts: frozenset[str] = frozenset()
+    allow_outside: tuple[Path, ...] = ()  # directories outside the checkout that the project file can name
 
 
-def load_project(flags: Flags, directory: Path) -> Project:
+def load_project(flags: Flags, directory: Path, *, outputs: bool = True) -> Project:
     """The project file found from `directory` upward with the flags over it; with `sources`, from the flags alone.
 
-    Raises KcdError or KcdErrors for a project file with problems, and for flags that name nothing to compile.
+    Raises KcdError or KcdErrors for a project file with problems, for flags that name nothing to compile, and for
+    paths that lead out of the checkout and that the flags do not allow. Without `outputs`, for a command that has
+    nothing to do with them, theirs are not looked at.
     """
+    project = read_project(flags, directory)
+    check_paths(project, outputs=outputs)
+    return project
+
+
+def read_project(flags: Flags, directory: Path, files: CheckoutFiles | None = None) -> Project:
+    """The same without a look at where its paths lead. `files` are those of the project, if it is not the user's."""
     if flags.sources:
         if flags.output is None:
             raise KcdError("--source needs --output, the folder to write to", code="usage")
         if flags.clusters:
             raise KcdError("--cluster chooses among those of a project file; --source takes its place", code="usage")
         cluster = Cluster(ONLY_CLUSTER, flags.sources, flags.output)
-        return with_flags(Project(directory, (cluster,)), flags)
-    project = _read(project_path(flags, directory))
+        files = files or _files(flags, directory, directory)
+        return with_flags(Project(directory, (cluster,), files=files), flags)
+    path = project_path(flags, directory)
+    files = files or _files(flags, directory, path.absolute().parent)
+    project = _read(path, files, flags)
     if flags.clusters:
         project = replace(project, clusters=_chosen(project.clusters, flags.clusters))
     if flags.output is not None:
         if len(project.clusters) != 1:
             raise KcdError("--output needs one cluster; choose it with --cluster", code="usage")
-        project = replace(project, clusters=(replace(project.clusters[0], output=flags.output),))
+        project = replace(project, clusters=(replace(project.clusters[0], output=flags.output, output_place=None),))
     return with_flags(project, flags)
 
 
@@ -166,6 +192,7 @@ def with_flags(project: Project, flags: Flags) -> Project:
         project,
         clusters=tuple(replace(cluster, **changes) for cluster in project.clusters),
         vendor=flags.vendor or project.vendor,
+        vendor_place=None if flags.vendor else project.vendor_place,
         limits=limits,
         budget=Budget(limits),
         dependencies=flags.dependencies or project.dependencies,
@@ -195,11 +222,24 @@ def _chosen(clusters: Sequence[Cluster], names: Sequence[str]) -> tuple[Cluster,
     return tuple(cluster for cluster in clusters if cluster.name in names)
 
 
-def _read(path: Path) -> Project:
+def _files(flags: Flags, directory: Path, root: Path) -> CheckoutFiles:
+    """The files of the checkout that `root` is in, and those that the command line names or allows.
+
+    Raises KcdError `outside-checkout` as `CheckoutFiles.naming` does.
+    """
+    if flags.project is None or flags.sources:
+        files = CheckoutFiles.around(root, flags.allow_outside)
+    else:
+        files = CheckoutFiles.of_named(flags.project, flags.allow_outside)
+    sources = [directory / fixed_part(source) for source in flags.sources]
+    return files.naming(*sources, *(one for one in (flags.output, flags.vendor) if one is not None))
+
+
+def _read(path: Path, files: CheckoutFiles, flags: Flags) -> Project:
     display = display_path(path, Path.cwd())
-    admitted, text = read_own_file(
-        path, display, what="the project file", code="bad-project", schema_name="project-v1alpha1"
-    )
+    what = "the project file"
+    text = read_own_text(path, display, files, PROJECT, what=what, code="bad-project")
+    admitted = admit_own_text(text, display, what=what, schema_name="project-v1alpha1")
     root = path.absolute().parent
     clusters = tuple(
         _cluster(item, index, root, text, display) for index, item in enumerate(admitted.get("clusters", ()))
@@ -212,23 +252,38 @@ def _read(path: Path) -> Project:
         clusters=clusters,
         vendor=root / vendor if vendor else None,
         mirrors=packages.get("mirrors", {}),
-        limits=_limits(packages.get("limits", {}), text, display),
+        limits=_limits(packages.get("limits", {}), flags.limits, text, display),
         dependencies=admitted["dependencies"],
         charts=admitted["charts"],
         emit_oci_repository=admitted["emitOCIRepository"],
         hosts=admitted.get("hosts", {}),
         pin_digest=admitted["pinDigest"],
+        files=files,
+        vendor_place=partial(find_position, text, display, 0, ("packages", "vendor")),
     )
 
 
-def _limits(given: Mapping[str, int | str], text: str, display: str) -> Limits:
+def _limits(given: Mapping[str, int | str], flags: Mapping[str, int], text: str, display: str) -> Limits:
+    """The limits of a project file, which is part of what they guard against: it can't raise them at will."""
     changes, errors = {}, []
     for name, value in given.items():
+        position = find_position(text, display, 0, ("packages", "limits", name))
         try:
             changes[name] = parse_limit(name, str(value))
         except ValueError as error:
-            position = find_position(text, display, 0, ("packages", "limits", name))
-            errors.append(KcdError(f"packages.limits: {error}", code="invalid-value", position=position))
+            said = str(error).partition(", not '")[0]  # the value is not repeated
+            errors.append(KcdError(f"packages.limits: {said}", code="invalid-value", position=position))
+            continue
+        highest = ceiling(name)
+        if changes[name] > highest and name not in flags:
+            errors.append(
+                KcdError(
+                    f"packages.limits: the project file can't raise '{name}' over {worded(name, highest)}",
+                    code="invalid-value",
+                    position=position,
+                    hint=f"if the packages can be trusted, give --limit {setting(name, highest, changes[name])}",
+                )
+            )
     if errors:
         raise KcdErrors(errors)
     return moved(LIMITS, changes)
@@ -246,6 +301,7 @@ def _cluster(item: Mapping[str, Any], index: int, root: Path, text: str, display
         repository_url=item["repositoryURL"],
         places={source: partial(find_position, text, display, 0, (*where, number)) for number, source in sources},
         url_place=partial(find_position, text, display, 0, ("clusters", index, "repositoryURL")),
+        output_place=partial(find_position, text, display, 0, ("clusters", index, "output")),
     )
 
 
@@ -259,27 +315,16 @@ def _check_clusters(clusters: Sequence[Cluster], text: str, display: str) -> Non
     if not clusters:
         hint = "add 'clusters: [{name: …, sources: […], output: …}]', or give --source and --output"
         error("the project has no clusters", "missing-field", hint=hint)
+    first: dict[str, int] = {}
+    apart = DisjointDirectories()
     for index, cluster in enumerate(clusters):
-        for other in clusters[:index]:
-            if cluster.name == other.name:
-                error(
-                    f"two clusters share the name '{cluster.name}'",
-                    "duplicate-cluster",
-                    "clusters",
-                    index,
-                    "name",
-                    hint=rename,
-                )
-            if _overlap(cluster.output, other.output):
-                shown = display_path(cluster.output, Path.cwd())
-                message = f"the output '{shown}' and that of the cluster '{other.name}' lie in each other"
-                hint = "give each cluster a folder of its own"
-                error(message, "duplicate-cluster", "clusters", index, "output", hint=hint)
+        if first.setdefault(cluster.name, index) != index:
+            message = f"two clusters share the name '{cluster.name}'"
+            error(message, "duplicate-cluster", "clusters", index, "name", hint=rename)
+        if (other := apart.add(cluster.name, cluster.output)) is not None:
+            shown = display_path(cluster.output, Path.cwd())
+            message = f"the output '{shown}' and that of the cluster '{other}' lie in each other"
+            hint = "give each cluster a folder of its own"
+            error(message, "duplicate-cluster", "clusters", index, "output", hint=hint)
     if errors:
         raise KcdErrors(errors)
-
-
-def _overlap(one: Path, other: Path) -> bool:
-    """Whether the folders are in each other, or would be where the case of letters does not matter."""
-    first, second = (Path(os.path.realpath(path).casefold()) for path in (one, other))
-    return first.is_relative_to(second) or second.is_relative_to(first)

@@ -78,7 +78,8 @@ def clusters(ctx: click.Context) -> Iterator[str]:
     """The clusters of the project file."""
     from kubocd_gen.project import Flags, load_project
 
-    project = load_project(Flags(project=ctx.params.get("project")), Path.cwd())
+    flags = Flags(project=ctx.params.get("project"), allow_outside=ctx.params.get("allow_outside") or ())
+    project = load_project(flags, Path.cwd(), outputs=False)
     return (cluster.name for cluster in project.clusters)
 
 
@@ -114,5 +115,6 @@ def _project(ctx: click.Context) -> Project:
         clusters=() if sources else tuple(given.get("clusters") or ()),
         namespace=given.get("namespace"),
         offline=True,
+        allow_outside=tuple(given.get("allow_outside") or ()),
     )
-    return load_project(flags, Path.cwd())
+    return load_project(flags, Path.cwd(), outputs=False)

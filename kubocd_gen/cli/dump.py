@@ -7,11 +7,12 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
 from kubocd_gen.cli.options import (
+    allow_outside_option,
     ca_file_option,
     cache_option,
     format_option,
@@ -25,7 +26,7 @@ from kubocd_gen.cli.options import (
 from kubocd_gen.cli.problems import say_problems
 from kubocd_gen.cli.progress import progress
 from kubocd_gen.cli.tables import table
-from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors, printable
+from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors, Position, printable
 from kubocd_gen.problems import diagnostic_report
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Named:
     help="Unpack into this folder: the package's files, and its charts below charts/. Nothing there is overwritten.",
 )
 @option("--vendor", type=click.Path(path_type=Path), metavar="DIR", help="An OCI image layout with package images.")
+@allow_outside_option
 @option("--insecure", is_flag=True, help="Pull over plain HTTP.")
 @option("--offline", is_flag=True, help="Any need of the network is an error.")
 @ca_file_option
@@ -105,18 +107,21 @@ def read_named(name: str, given: Mapping[str, Any], findings: Findings) -> Named
 
     Raises KcdError or KcdErrors.
     """
+    from kubocd_gen.checkout_files import CheckoutFiles
     from kubocd_gen.packages.layout import OciLayout
     from kubocd_gen.packages.reference import parse_reference
     from kubocd_gen.packages.source import PackageSources
 
     path = Path(name)
+    allowed = given["allow_outside"]
     if path.is_file():
-        with path.open("rb") as file:
+        with _opened(path, allowed) as file:
             is_archive = file.read(2) == _GZIP
-        return _read_archive(path, _limits(given)) if is_archive else _read_manifest(path)
+        return _read_archive(path, _limits(given), allowed) if is_archive else _read_manifest(path, allowed)
     if name.startswith("oci:") and not name.startswith("oci://"):
         folder, _, text = name.removeprefix("oci:").partition(":")
-        layout = OciLayout(Path(folder), limits=_limits(given))
+        files = CheckoutFiles.of_named(Path(folder), allowed)
+        layout = OciLayout(Path(folder), limits=_limits(given), files=files)
         return _contents(_fetched(PackageSources(vendor=layout), parse_reference(text), findings))
     if path.suffix in (".yaml", ".yml", ".tgz") or path.is_dir():
         what = "is a folder" if path.is_dir() else "does not exist"
@@ -142,6 +147,7 @@ def _fetch(reference: Reference, given: Mapping[str, Any], findings: Findings) -
 
 def _project(given: Mapping[str, Any]) -> Project:
     """The project of the directory, if there is one, with the flags over it."""
+    from kubocd_gen.checkout_files import CheckoutFiles
     from kubocd_gen.project import Flags, Project, load_project, with_flags
 
     flags = Flags(
@@ -153,13 +159,15 @@ def _project(given: Mapping[str, Any]) -> Project:
         ca_file=given["ca_file"],
         cache=given["cache"],
         clear_text_hosts=given["clear_text_hosts"],
+        allow_outside=given["allow_outside"],
     )
     try:
-        return load_project(flags, Path.cwd())
+        return load_project(flags, Path.cwd(), outputs=False)
     except KcdError as error:
         if error.code != "missing-project":
             raise
-        return with_flags(Project(Path.cwd(), ()), flags)
+        files = CheckoutFiles.around(Path.cwd(), flags.allow_outside)
+        return with_flags(Project(Path.cwd(), (), files=files.naming(*filter(None, [flags.vendor]))), flags)
 
 
 def _fetched(
@@ -193,13 +201,24 @@ def _limits(given: Mapping[str, Any]) -> Limits:
     return moved(LIMITS, dict(given["limits"]))
 
 
-def _read_archive(path: Path, limits: Limits) -> Named:
+def _opened(path: Path, allow_outside: Sequence[Path]) -> BinaryIO:
+    """The file that the command line names. Raises KcdError."""
+    from kubocd_gen.checkout_files import CheckoutFiles
+
+    try:
+        return CheckoutFiles.of_named(path, allow_outside).open(path, str(path))
+    except OSError as error:
+        what = f"the file can't be read: {error.strerror}"
+        raise KcdError(what, code="unreadable-source", position=Position(str(path))) from error
+
+
+def _read_archive(path: Path, limits: Limits, allow_outside: Sequence[Path]) -> Named:
     from kubocd_gen.packages.archive import read_package_archive
     from kubocd_gen.packages.contents import contents
     from kubocd_gen.packages.image import check_files
     from kubocd_gen.packages.manifest import read_files, read_manifest
 
-    with path.open("rb") as file:
+    with _opened(path, allow_outside) as file:
         data = file.read(limits.layer + 1)
     files = read_package_archive(data, describe=str(path), limits=limits)
     check_files(files, describe=str(path), limits=limits)
@@ -208,12 +227,12 @@ def _read_archive(path: Path, limits: Limits) -> Named:
     return Named(package, contents(package, fields, size=sum(map(len, files.values()))), files)
 
 
-def _read_manifest(path: Path) -> Named:
+def _read_manifest(path: Path, allow_outside: Sequence[Path]) -> Named:
     from kubocd_gen.packages.assembly import as_yaml
     from kubocd_gen.packages.authoring import groomed, read_authored
     from kubocd_gen.packages.contents import contents
 
-    authored = read_authored(path, str(path), os.environ)
+    authored = read_authored(path, str(path), os.environ, allow_outside)
     files = {"original.yaml": authored.text.encode(), "groomed.yaml": as_yaml(groomed(authored)).encode()}
     return Named(authored.package, contents(authored.package, authored.fields), files)
 

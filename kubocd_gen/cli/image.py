@@ -146,7 +146,8 @@ def _image(given: Mapping[str, Any], findings: Findings, outcome: _Outcome) -> N
             path = _kustomization(given, project)
             if path is not None and given["push"]:
                 repository = str(outcome.name).rpartition(":")[0]
-                outcome.pin = plan_pin(path, repository, made.descriptor.digest, findings)
+                files = None if given["kustomization"] else project.files
+                outcome.pin = plan_pin(path, repository, made.descriptor.digest, findings, files)
             if given["check"]:
                 there = target.current()
                 outcome.there = there.digest if there else None
@@ -189,13 +190,15 @@ def _content_root(given: Mapping[str, Any]) -> str:
 def _store(
     base: RegistryImage | LayoutImage, registry: Registry, project: Project, given: Mapping[str, Any]
 ) -> BaseStore:
+    from kubocd_gen.checkout_files import CheckoutFiles
     from kubocd_gen.network.access import Access
     from kubocd_gen.packages.base_store import LayoutStore, RegistryStore
     from kubocd_gen.packages.image_reference import LayoutImage
     from kubocd_gen.packages.layout import OciLayout
 
     if isinstance(base, LayoutImage):
-        layout = OciLayout(base.folder, display_path(base.folder, Path.cwd()), project.limits)
+        files = CheckoutFiles.of_named(base.folder, project.files.allowed)
+        layout = OciLayout(base.folder, display_path(base.folder, Path.cwd()), project.limits, files)
         return LayoutStore(layout, base, project.limits)
     insecure = given["insecure"] and str(given["push"]).partition("/")[0] == base.reference.registry
     return RegistryStore(registry, base, Access(insecure=insecure), project.limits)

@@ -12,7 +12,7 @@ from click.core import ParameterSource
 from kubocd_gen.cli.colours import echo, paint_difference
 from kubocd_gen.cli.guiding import Choice, Group
 from kubocd_gen.cli.init_server import server
-from kubocd_gen.cli.options import option, quiet_option
+from kubocd_gen.cli.options import allow_outside_option, option, quiet_option
 from kubocd_gen.cli.problems import say_problems
 from kubocd_gen.cli.scaffolds import check_image, dry_run_option, exit_code, force_option, heading, image_option
 from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors, printable
@@ -37,6 +37,7 @@ from kubocd_gen.scaffolding.repository import Beginning, RepositoryWish, plan_re
     metavar="NAME",
     help="What to call a cluster to which no folder gives a name.",
 )
+@allow_outside_option
 @force_option
 @dry_run_option
 @quiet_option
@@ -61,7 +62,7 @@ def init(ctx: click.Context, /, **given: Any) -> int:
     try:
         check_image(given["image"])
         wish = RepositoryWish(given["ci"], given["image"], not given["no_server"], _cluster_name(given))
-        beginning = plan_repository(Path.cwd(), wish, findings)
+        beginning = plan_repository(Path.cwd(), wish, findings, given["allow_outside"])
         if beginning and not given["dry_run"]:
             write(beginning.files, force=given["force"])
     except (KcdError, KcdErrors) as error:

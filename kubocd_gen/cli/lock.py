@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from kubocd_gen.checkout_files import LOCK
 from kubocd_gen.cli.colours import echo, paint_signed
 from kubocd_gen.cli.options import (
     flags_of,
@@ -25,7 +26,7 @@ from kubocd_gen.cli.options import (
 from kubocd_gen.cli.problems import say_problems
 from kubocd_gen.cli.progress import progress
 from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors, printable
-from kubocd_gen.files import hint_of, read_whole, write_whole
+from kubocd_gen.files import hint_of, write_whole
 from kubocd_gen.helm.binary import find_helm, helm_version
 from kubocd_gen.packages.cosign import Cosign
 from kubocd_gen.packages.lock import LOCK_FILE, Lock, Pin, changed_charts, lock_text
@@ -154,7 +155,7 @@ def _verify(
 
 def _holds(project: Project, text: bytes) -> bool:
     try:
-        return read_whole(project.lock_path) == text
+        return project.files.read(project.lock_path, LOCK_FILE, LOCK) == text
     except OSError:
         return False
 

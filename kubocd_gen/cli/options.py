@@ -156,6 +156,14 @@ plain_http_option = option(
 )
 cache_option = option("--cache-dir", "cache", type=_FOLDER, metavar="DIR", help="Where fetched packages are kept.")
 
+allow_outside_option = option(
+    "--allow-outside",
+    multiple=True,
+    type=_FOLDER,
+    metavar="DIR",
+    help="Let paths of the project file, and symlinks, lead to this directory outside the checkout; repeatable.",
+)
+
 _OUTPUT = option("--output", type=_FOLDER, metavar="DIR", help="Where flux/ and hr/ are written.")
 _PROJECT_OPTIONS = (
     option("--project", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="The project file."),
@@ -177,6 +185,7 @@ _PROJECT_OPTIONS = (
         help="Only this cluster; repeatable.",
     ),
     option("--vendor", type=_FOLDER, metavar="DIR", help="An OCI image layout with package images."),
+    allow_outside_option,
     option("--namespace", metavar="NS", help="The namespace of Releases and Contexts that name none."),
     option("--kubocd-namespace", metavar="NS", help="The namespace of Config resources."),
     option("--repository-url", metavar="URL", callback=_url, help="Where hr/ is served."),
@@ -267,6 +276,7 @@ def flags_of(given: Mapping[str, Any]) -> Flags:
         output=given.get("output"),
         clusters=tuple(given["clusters"]),
         vendor=given["vendor"],
+        allow_outside=tuple(given["allow_outside"]),
         namespace=given["namespace"],
         kubocd_namespace=given["kubocd_namespace"],
         repository_url=given["repository_url"],

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kubocd_gen.cli.options import (
+    allow_outside_option,
     ca_file_option,
     format_option,
     jobs_option,
@@ -57,6 +58,7 @@ _NO_PREFIX = KcdError(
 )
 @option("--force", is_flag=True, help="Move a tag that stands for another image.")
 @option("--insecure", is_flag=True, help="Push over plain HTTP.")
+@allow_outside_option
 @option("--offline", is_flag=True, help="Any need of the network is an error: local charts and --output only.")
 @ca_file_option
 @plain_http_option
@@ -120,7 +122,13 @@ def _package(given: Mapping[str, Any], findings: Findings) -> list[Published]:
     debug_dir = Path(".kcd-gen-debug") if given["debug"] else None
     helm = Helm(binary, jobs=jobs, budget=Budget(limits), debug_dir=debug_dir)
     order = Order(
-        given["manifests"], given["repo_prefix"], source_date(os.environ), given["force"], limits=limits, jobs=jobs
+        given["manifests"],
+        given["repo_prefix"],
+        source_date(os.environ),
+        given["force"],
+        allow_outside=given["allow_outside"],
+        limits=limits,
+        jobs=jobs,
     )
     with (
         progress(wanted=not given["no_progress"]) as line,

@@ -15,6 +15,7 @@ import click
 
 from kubocd_gen.cli.guiding import Group
 from kubocd_gen.cli.options import (
+    allow_outside_option,
     ca_file_option,
     cache_option,
     flags_of,
@@ -33,7 +34,7 @@ from kubocd_gen.cli.progress import progress
 from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors, printable
 from kubocd_gen.editors.settings import SCHEMA_FILE
 from kubocd_gen.editors.shipped import DIALECT, document_schema, kinds
-from kubocd_gen.files import hint_of, read_whole, write_whole
+from kubocd_gen.files import hint_of, write_whole
 
 DRIFT = 3
 
@@ -72,6 +73,7 @@ for _kind in kinds():
 @click.argument("package", metavar="IMAGE|FILE", shell_complete=offered("images"))
 @option("--project", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="The project file.")
 @option("--vendor", type=click.Path(path_type=Path), metavar="DIR", help="An OCI image layout with package images.")
+@allow_outside_option
 @option("--insecure", is_flag=True, help="Pull over plain HTTP.")
 @option("--offline", is_flag=True, help="Any need of the network is an error.")
 @option("--locked", is_flag=True, help="A package that is not in kcd-gen.lock is an error.")
@@ -157,7 +159,7 @@ def _sources(given: Mapping[str, Any], findings: Findings) -> str:
     flags = flags_of({**given, "output": None})
     if flags.sources:
         flags = replace(flags, output=Path.cwd() / "output")  # of which nothing is read or written
-    project = load_project(flags, Path.cwd())
+    project = load_project(flags, Path.cwd(), outputs=False)
     with progress(wanted=not given["no_progress"]) as line:
         packages = package_sources(project, line, lock=project_lock(project), jobs=given["jobs"] or os.cpu_count() or 1)
         known = known_to(project, packages, findings)
@@ -171,7 +173,7 @@ def _keep(name: str, text: str, *, check: bool) -> tuple[bool, str]:
     path = Path(name)
     data = text.encode()
     try:
-        before = read_whole(path)
+        before = _present(path)
         if before == data:
             return True, f"{name} is current"
         if check:
@@ -187,6 +189,17 @@ def _keep(name: str, text: str, *, check: bool) -> tuple[bool, str]:
         message = f"cannot write {name}: {error.strerror}"
         raise KcdError(message, code="unwritable-schema", hint=hint_of(error)) from error
     return True, f"{'Created' if before is None else 'Updated'} {name}"
+
+
+def _present(path: Path) -> bytes | None:
+    """What is in the file; None where there is none. Raises KcdError for a symlink of the checkout that leads out."""
+    from kubocd_gen.checkout_files import SCHEMA, CheckoutFiles
+
+    files = CheckoutFiles.of_named(path)
+    try:
+        return files.read(path, str(path), SCHEMA)
+    except FileNotFoundError:
+        return None
 
 
 def _is_ours(data: bytes) -> bool:

@@ -63,20 +63,31 @@ class Violations(list[Violation]):
         super().append(violation)
 
 
-def admit(value: Any, schema: Schema, *, unknown_fields: UnknownFields = "error") -> tuple[Any, list[Violation]]:
+@dataclass(frozen=True, slots=True)
+class _Manner:
+    """How values are admitted: what becomes of unknown fields, and whether messages quote values."""
+
+    unknown_fields: UnknownFields
+    quote: bool
+
+
+def admit(
+    value: Any, schema: Schema, *, unknown_fields: UnknownFields = "error", quote_values: bool = True
+) -> tuple[Any, list[Violation]]:
     """The value as the API server would store it, and everything for which the API server would refuse it.
 
     A default fills a field that is absent or, where the field is not nullable, null; the null of another field that is
     not nullable drops the field. The result is a copy, except that what the schema leaves open
     (`x-kubernetes-preserve-unknown-fields`) is shared with `value`. With `unknown_fields="prune"` an unknown field is
-    dropped in silence, as without strict validation; with "error" it is a violation and kept.
+    dropped in silence, as without strict validation; with "error" it is a violation and kept. Without `quote_values`
+    no message repeats a value, only its type.
 
     Violations come in the order of the document. Codes: `unknown-field`, `invalid-type`, `missing-field`,
     `invalid-value`. No more than MOST are looked for.
     """
     found = Violations()
     try:
-        return _admitted(value, schema, (), unknown_fields, found), found
+        return _admitted(value, schema, (), _Manner(unknown_fields, quote_values), found), found
     except Enough:
         return value, found
 
@@ -121,22 +132,23 @@ def _spellings(names: tuple[str, ...]) -> dict[str, str]:
     return {name.casefold(): name for name in names}
 
 
-def _admitted(value: Any, schema: Schema, path: Path, unknown_fields: UnknownFields, found: list[Violation]) -> Any:
+def _admitted(value: Any, schema: Schema, path: Path, manner: _Manner, found: list[Violation]) -> Any:
     if value is None and schema.get("nullable"):
         return None
     before = len(found)
     types = _types(schema)
     if types and not any(has_type(value, name) for name in types):
-        message, hint = type_mismatch(types, value)
-        found.append(Violation(path, message, "invalid-type", _shape_hint(schema, path, value) or hint))
+        message, hint = type_mismatch(types, value, quote=manner.quote)
+        shape = _shape_hint(schema, path, value, quote=manner.quote)
+        found.append(Violation(path, message, "invalid-type", shape or hint))
         return value
     if isinstance(value, dict) and ("properties" in schema or "additionalProperties" in schema):
-        value = _admitted_map(value, schema, path, unknown_fields, found)
+        value = _admitted_map(value, schema, path, manner, found)
     elif isinstance(value, list) and "items" in schema:
         items = schema["items"]
-        value = [_admitted(item, items, (*path, i), unknown_fields, found) for i, item in enumerate(value)]
+        value = [_admitted(item, items, (*path, i), manner, found) for i, item in enumerate(value)]
     for keyword, check in _CHECKS.items():
-        if keyword in schema and (problem := check(value, schema[keyword])):
+        if keyword in schema and (problem := check(value, schema[keyword], manner.quote)):
             found.append(Violation(path, problem[0], "invalid-value", problem[1]))
     if len(found) == before:  # as in the API server, the rules see only what is otherwise valid
         for rule in schema.get("x-kubernetes-validations", ()):
@@ -147,7 +159,7 @@ def _admitted(value: Any, schema: Schema, path: Path, unknown_fields: UnknownFie
 
 
 def _admitted_map(
-    value: dict[str, Any], schema: Schema, path: Path, unknown_fields: UnknownFields, found: list[Violation]
+    value: dict[str, Any], schema: Schema, path: Path, manner: _Manner, found: list[Violation]
 ) -> dict[str, Any]:
     properties: Mapping[str, Schema] = schema.get("properties", {})
     others = schema.get("additionalProperties")
@@ -157,7 +169,7 @@ def _admitted_map(
         if field is None:
             if schema.get(_OPEN):
                 result[key] = item
-            elif unknown_fields == "error":
+            elif manner.unknown_fields == "error":
                 result[key] = item
                 found.append(_unknown_field((*path, key), key, properties, hinted=len(found) < HINTED))
             continue
@@ -165,21 +177,21 @@ def _admitted_map(
             if "default" not in field:
                 continue
             item = deepcopy(field["default"])
-        result[key] = _admitted(item, field, (*path, key), unknown_fields, found)
+        result[key] = _admitted(item, field, (*path, key), manner, found)
     for key, field in properties.items():
         if key not in value and "default" in field:
-            result[key] = _admitted(deepcopy(field["default"]), field, (*path, key), unknown_fields, found)
+            result[key] = _admitted(deepcopy(field["default"]), field, (*path, key), manner, found)
     for key in schema.get("required", ()):
         if key not in result:
             found.append(Violation((*path, key), "is required", "missing-field"))
     return result
 
 
-def _shape_hint(schema: Schema, path: Path, value: Any) -> str | None:
+def _shape_hint(schema: Schema, path: Path, value: Any, *, quote: bool) -> str | None:
     """The way out where something simpler or other than a list or a map is given, or a duration without its unit."""
     if schema.get("type") == "array":
         items: Schema = schema.get("items", {})
-        if items.get("type") == "string" and isinstance(value, str):
+        if items.get("type") == "string" and isinstance(value, str) and quote:
             return f"write it as a list: [{value}]" if re.fullmatch(r"[\w./:-]{1,40}", value) else _LISTED
         return _LISTED
     if schema.get("type") == "object" and "properties" in schema:
@@ -212,7 +224,7 @@ def _types(schema: Schema) -> tuple[str, ...]:
 
 
 Problem = tuple[str, str | None] | None
-Check = Callable[[Any, Any], Problem]
+Check = Callable[[Any, Any, bool], Problem]  # a value, what the schema says, whether the message quotes the value
 
 # What the patterns of the shipped schemas ask for, for those who don't read patterns, and the way out.
 PATTERNS: Mapping[str, tuple[str, str]] = {
@@ -230,17 +242,17 @@ PATTERNS: Mapping[str, tuple[str, str]] = {
 }
 
 
-def _enum(value: Any, allowed: list[Any]) -> Problem:
-    return None if value in allowed else not_among(allowed, value)
+def _enum(value: Any, allowed: list[Any], quote: bool) -> Problem:
+    return None if value in allowed else not_among(allowed, value, quote=quote)
 
 
-def _pattern(value: Any, pattern: str) -> Problem:
+def _pattern(value: Any, pattern: str, quote: bool) -> Problem:
     if _compiled(pattern).search(value):
         return None
     if pattern in PATTERNS:
         wanted, hint = PATTERNS[pattern]
-        return f"must be {wanted}, not {quoted(value)}", hint
-    return f"must match '{pattern}', which {quoted(value)} does not", None
+        return f"must be {wanted}{f', not {quoted(value)}' if quote else ''}", hint
+    return f"must match '{pattern}'{f', which {quoted(value)} does not' if quote else ''}", None
 
 
 @functools.cache
@@ -251,9 +263,9 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def _bound(holds: Callable[[float, float], bool], words: Callable[..., str], unit: str | None = None) -> Check:
-    def check(value: Any, limit: float) -> Problem:
+    def check(value: Any, limit: float, quote: bool) -> Problem:
         size = value if unit is None else len(value)
-        return None if holds(size, limit) else (words(limit, size, unit), None)
+        return None if holds(size, limit) else (words(limit, size, unit, quote=quote or unit is not None), None)
 
     return check
 

@@ -54,10 +54,13 @@ def quoted(value: Any) -> str:
 
 def described(value: Any) -> str:
     """The type of a value, and the value where it is a scalar: `a number (5)`, `a string ('x')`, `a list`."""
+    words = _type_words(value)
+    return words if type_name(value) in ("array", "object", "null") else f"{words} ({quoted(value)})"
+
+
+def _type_words(value: Any) -> str:
     name = type_name(value)
-    if name in ("array", "object", "null"):
-        return TYPE_WORDS[name]
-    return f"{'a boolean' if name == 'boolean' else TYPE_WORDS[name]} ({quoted(value)})"
+    return "a boolean" if name == "boolean" else TYPE_WORDS[name]
 
 
 def type_name(value: Any) -> str:
@@ -98,7 +101,7 @@ def comparable(value: Any) -> Hashable:
             return scalar
 
 
-def not_among(allowed: Sequence[Any], value: Any) -> tuple[str, str | None]:
+def not_among(allowed: Sequence[Any], value: Any, *, quote: bool = True) -> tuple[str, str | None]:
     """The predicate of a value that is none of the allowed ones, and the one that it looks most like."""
     hint = None
     if isinstance(value, str):
@@ -106,17 +109,17 @@ def not_among(allowed: Sequence[Any], value: Any) -> tuple[str, str | None]:
     words = [quoted(one) for one in allowed[:_ALLOWED]]
     if len(allowed) > _ALLOWED:
         words.append(f"{len(allowed) - _ALLOWED} others")
-    return f"must be {_either(words)}, not {quoted(value)}", hint
+    return f"must be {_either(words)}{f', not {quoted(value)}' if quote else ''}", hint
 
 
-def at_least(limit: float, size: float, unit: str | None = None) -> str:
+def at_least(limit: float, size: float, unit: str | None = None, *, quote: bool = True) -> str:
     """`must be at least 1, not 0`; with a unit `must have at least 2 items, not 1`."""
-    return f"must {_limit('at least', limit, unit)}, not {quoted(size)}"
+    return f"must {_limit('at least', limit, unit)}{f', not {quoted(size)}' if quote else ''}"
 
 
-def at_most(limit: float, size: float, unit: str | None = None) -> str:
+def at_most(limit: float, size: float, unit: str | None = None, *, quote: bool = True) -> str:
     """`must be at most 1, not 2`; with a unit `must have at most 2 items, not 3`."""
-    return f"must {_limit('at most', limit, unit)}, not {quoted(size)}"
+    return f"must {_limit('at most', limit, unit)}{f', not {quoted(size)}' if quote else ''}"
 
 
 def _limit(bound: str, limit: float, unit: str | None) -> str:
@@ -125,14 +128,18 @@ def _limit(bound: str, limit: float, unit: str | None) -> str:
     return f"have {bound} {limit} {unit}{'' if limit == 1 else 's'}"
 
 
-def type_mismatch(types: Sequence[str], value: Any) -> tuple[str, str | None]:
-    """The predicate of a value that has none of the JSON Schema `types`, and the way out if it only lacks quotes."""
+def type_mismatch(types: Sequence[str], value: Any, *, quote: bool = True) -> tuple[str, str | None]:
+    """The predicate of a value that has none of the JSON Schema `types`, and the way out if it only lacks quotes.
+
+    Without `quote` the value itself is left out.
+    """
     hint = None
     if "string" in types and type_name(value) in ("number", "boolean"):
         hint = "put it in quotes"
     elif isinstance(value, str) and _unquoted_type(value) in types:
         hint = "write it without quotes"
-    return f"must be {_either([TYPE_WORDS[name] for name in types])}, not {described(value)}", hint
+    words = described(value) if quote else _type_words(value)
+    return f"must be {_either([TYPE_WORDS[name] for name in types])}, not {words}", hint
 
 
 def _either(words: Sequence[str]) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kubocd_gen.checkout_files import CheckoutFiles, checkout_root
 from kubocd_gen.diagnostics import KcdError, KcdErrors, Position
 from kubocd_gen.packages.charts.sources import ChartSource, chart_source, source_kind
 from kubocd_gen.packages.manifest import Package, read_manifest
@@ -34,13 +36,17 @@ class Authored:
         return self.package.position("modules", module, "source")
 
 
-def read_authored(file: Path, display: str, environment: Mapping[str, str]) -> Authored:
-    """The manifest in `file`, which messages call `display`.
+def read_authored(
+    file: Path, display: str, environment: Mapping[str, str], allow_outside: Iterable[Path] = ()
+) -> Authored:
+    """The manifest in `file`, which the command line names and messages call `display`.
 
-    Raises KcdErrors with every problem that can be told without its charts.
+    Local charts are those of its checkout and of `allow_outside`. Raises KcdErrors with every problem that can be told
+    without its charts.
     """
     try:
-        source = read_source(file, display, (b"",))
+        files = manifest_files(file, allow_outside)
+        source = read_source(file, display, (b"",), files)
     except KcdError as error:
         hint = error.hint or "name a package's manifest"
         raise KcdErrors([KcdError(error.message, code=error.code, position=error.position, hint=hint)]) from None
@@ -50,12 +56,22 @@ def read_authored(file: Path, display: str, environment: Mapping[str, str]) -> A
     for index, module in enumerate(fields["modules"]):
         position = package.position("modules", index, "source", source_kind(module["source"]))
         try:
-            sources.append(chart_source(module["source"], file.parent, position))
+            sources.append(chart_source(module["source"], file.parent, position, files))
         except KcdError as error:
             errors.append(error)
     if errors:
         raise KcdErrors(errors)
     return Authored(display, text, package, fields, tuple(sources))
+
+
+def manifest_files(file: Path, allow_outside: Iterable[Path]) -> CheckoutFiles:
+    """The files that a manifest can take its charts from: those of its checkout.
+
+    Without Git that is the current directory, if the manifest is in it. Raises KcdError `outside-checkout`.
+    """
+    here, folder = Path.cwd(), Path(os.path.realpath(file.parent))
+    inside = checkout_root(folder) is None and folder.is_relative_to(here)
+    return CheckoutFiles.around(here if inside else folder, allow_outside).naming(file)
 
 
 def groomed(authored: Authored) -> dict[str, Any]:

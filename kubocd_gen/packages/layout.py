@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 from pathlib import Path
 from typing import BinaryIO
 
+from kubocd_gen.checkout_files import CheckoutFiles, NotRegularError
 from kubocd_gen.diagnostics import KcdError, Position
 from kubocd_gen.limits import LIMITS, Limits, over_limit
 from kubocd_gen.packages.oci import (
@@ -37,12 +37,15 @@ class OciLayout:
     """An image layout folder, opened at the first question and read once; safe to ask from several threads.
 
     `name` is how messages and positions call the folder, by default its path as it is given; `limits` are for what
-    the layout reads for itself.
+    the layout reads for itself. Only `files` are read; by default the command line names the folder.
     """
 
-    def __init__(self, path: Path, name: str | None = None, limits: Limits = LIMITS) -> None:
+    def __init__(
+        self, path: Path, name: str | None = None, limits: Limits = LIMITS, files: CheckoutFiles | None = None
+    ) -> None:
         self._folder = path
         self._limits = limits
+        self._files = files or CheckoutFiles.of_named(path)
         self.path = Path(name or path)
         self._index: list[object] | None = None  # its entries, not yet parsed
         self._named: dict[str, list[object]] | None = None  # those with a reference name
@@ -92,7 +95,7 @@ class OciLayout:
         if descriptor.size > limit:
             what = f"blob {descriptor.digest} is larger"
             raise over_limit(what, name, limit, needed=descriptor.size, position=position)
-        data = _read_regular(self._folder / _blob(descriptor), name, limit)
+        data = self._read_regular(self._folder / _blob(descriptor), name, limit)
         if data is None:
             raise KcdError("the blob is missing", code="corrupt-blob", position=position, hint=_VENDOR)
         if (actual := sha256(data)) != descriptor.digest:
@@ -117,14 +120,14 @@ class OciLayout:
         position = self.position(descriptor)
         digest, length = hashlib.sha256(), 0
         try:
-            source = open(self._folder / _blob(descriptor), "rb", opener=_open_without_waiting)  # noqa: SIM115 - below
+            source = self._files.open(self._folder / _blob(descriptor), str(position.path))
+        except NotRegularError:
+            raise KcdError("the blob is not a regular file", code="bad-layout", position=position) from None
         except OSError as error:
             raise KcdError(
                 f"the blob can't be read: {error.strerror}", code="corrupt-blob", position=position
             ) from None
         with source:
-            if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
-                raise KcdError("the blob is not a regular file", code="bad-layout", position=position)
             while length <= descriptor.size and (chunk := source.read(_CHUNK)):
                 digest.update(chunk)
                 length += len(chunk)
@@ -192,7 +195,7 @@ class OciLayout:
 
     def _read_json(self, name: str) -> dict[str, object]:
         position = self._at(name)
-        data = _read_regular(self._folder / name, "manifest", self._limits.manifest)
+        data = self._read_regular(self._folder / name, "manifest", self._limits.manifest)
         if data is None:
             raise KcdError(
                 f"{self.path} is not an OCI image layout: it has no {name}",
@@ -201,6 +204,29 @@ class OciLayout:
                 hint="'skopeo copy docker://REF oci:DIR:REF' and 'kcd-gen vendor' make one",
             )
         return parse_object(data, what=name, code="bad-layout", position=position)
+
+    def _read_regular(self, path: Path, name: str, limit: int) -> bytes | None:
+        """The bytes of a regular file, or of one that a symbolic link leads to; None where there is no file.
+
+        Raises KcdError: `package-limit` where it is over `limit` bytes, the limit called `name`; `bad-layout`;
+        `outside-checkout`.
+        """
+
+        def bad(what: str) -> KcdError:
+            return KcdError(f"{path} {what}", code="bad-layout", position=Position(str(path)))
+
+        try:
+            with self._files.open(path, str(path)) as file:
+                size = os.fstat(file.fileno()).st_size
+                if size > limit:
+                    raise over_limit(f"{path} is larger", name, limit, needed=size, position=Position(str(path)))
+                return file.read(size)  # and no more, though the file may be growing
+        except NotRegularError:
+            raise bad("is not a regular file") from None
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise bad(f"cannot be read: {error.strerror}") from None
 
     def _at(self, name: str) -> Position:
         return Position(str(self.path / name))
@@ -221,31 +247,3 @@ def _manifests(index: dict[str, object], what: str, position: Position) -> list[
 
 def _descriptors(entries: list[object], what: str, position: Position) -> list[Descriptor]:
     return [parse_descriptor(entry, what=what, code="bad-layout", position=position) for entry in entries]
-
-
-def _read_regular(path: Path, name: str, limit: int) -> bytes | None:
-    """The bytes of a regular file, or of one that a symbolic link leads to; None where there is no file.
-
-    Raises KcdError: `package-limit` where it is over `limit` bytes, the limit called `name`; `bad-layout`.
-    """
-
-    def bad(what: str) -> KcdError:
-        return KcdError(f"{path} {what}", code="bad-layout", position=Position(str(path)))
-
-    try:
-        with open(path, "rb", opener=_open_without_waiting) as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise bad("is not a regular file")
-            if status.st_size > limit:
-                raise over_limit(f"{path} is larger", name, limit, needed=status.st_size, position=Position(str(path)))
-            return file.read(status.st_size)  # and no more, though the file may be growing
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise bad(f"cannot be read: {error.strerror}") from None
-
-
-def _open_without_waiting(path: str, flags: int) -> int:
-    # Opening a FIFO would otherwise wait for somebody to write to it.
-    return os.open(path, flags | os.O_NONBLOCK)

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kubocd_gen.checkout_files import LOCK, CheckoutFiles
 from kubocd_gen.diagnostics import KcdError, KcdErrors, Position
 from kubocd_gen.output.yaml_emitter import emit_documents
 from kubocd_gen.packages.chart_index import IndexedChart
 from kubocd_gen.packages.oci import CONTENT_TYPE, MANIFEST_TYPE, Descriptor
 from kubocd_gen.packages.reference import parse_reference
-from kubocd_gen.sources.own_files import read_own_file
+from kubocd_gen.sources.own_files import admit_own_text, read_own_text
 from kubocd_gen.sources.positions import find_position
 
 LOCK_FILE = "kcd-gen.lock"
@@ -40,11 +41,16 @@ class Lock:
     helm: str | None = None
 
 
-def read_lock(path: Path, display: str) -> Lock:
-    """The lock that `path` holds. Raises KcdError and KcdErrors, `bad-lock` and those of YAML and schema."""
-    _refuse_conflicts(path, display)
+def read_lock(path: Path, display: str, files: CheckoutFiles | None = None) -> Lock:
+    """The lock that `path` holds, read as one of `files`, by default those of its own checkout.
+
+    Raises KcdError and KcdErrors: `bad-lock`, `outside-checkout`, and those of YAML and schema.
+    """
+    files = files or CheckoutFiles.around(path.parent)
     try:
-        admitted, text = read_own_file(path, display, what="the lock", code="bad-lock", schema_name="lock-v1alpha1")
+        text = read_own_text(path, display, files, LOCK, what="the lock", code="bad-lock")
+        _refuse_conflicts(text, path, display)
+        admitted = admit_own_text(text, display, what="the lock", schema_name="lock-v1alpha1")
     except KcdError as error:
         error.hint = error.hint or _way_out(path)
         raise
@@ -57,8 +63,9 @@ def read_lock(path: Path, display: str) -> Lock:
         try:
             parse_reference(name)
         except KcdError as error:
-            error.position = find_position(text, display, 0, ("packages", name))
-            problems.append(error)
+            position = find_position(text, display, 0, ("packages", name))
+            message = "a key of packages is not a reference such as registry.example.com/redis:1.0.0"
+            problems.append(KcdError(message, code=error.code, position=position, hint=_way_out(path)))
     if problems:
         raise KcdErrors(problems)
     return Lock({name: _pin(block) for name, block in admitted["packages"].items()}, admitted.get("helm"))
@@ -79,13 +86,9 @@ def changed_charts(old: Pin, new: Pin) -> list[IndexedChart]:
     return [chart for chart in new.charts if known.get((chart.name, chart.version), chart.sha256) != chart.sha256]
 
 
-def _refuse_conflicts(path: Path, display: str) -> None:
+def _refuse_conflicts(text: str, path: Path, display: str) -> None:
     """Raises KcdError `bad-lock` where Git left two sides in the file: two branches locked neighbours, or one tag."""
-    try:
-        lines = path.read_bytes().splitlines()
-    except OSError:
-        return  # the reader says why
-    number = next((number for number, line in enumerate(lines, 1) if line.startswith(b"<<<<<<< ")), None)
+    number = next((number for number, line in enumerate(text.splitlines(), 1) if line.startswith("<<<<<<< ")), None)
     if number is not None:
         raise KcdError(
             "the lock holds the two sides of a merge conflict",

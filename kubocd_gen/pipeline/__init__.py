@@ -76,6 +76,7 @@ def read_cluster(project: Project, cluster: Cluster, findings: Findings) -> tupl
         places=cluster.places,
         origin=project.origin,
         expand_env=project.expand_env,
+        files=project.files,
         budget=project.budget,
     )
     complete = sources.complete and not any(one.severity == "error" for one in findings)  # a source may not exist

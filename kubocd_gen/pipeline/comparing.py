@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from kubocd_gen.checkout_files import CheckoutFiles
 from kubocd_gen.comparison.comparing import compare_clusters
 from kubocd_gen.comparison.records import Comparison
 from kubocd_gen.compiler.secrets import Masks
@@ -27,8 +28,10 @@ from kubocd_gen.pipeline.keeping import Written, in_revision, on_disk
 from kubocd_gen.pipeline.manifests import compare_manifests
 from kubocd_gen.pipeline.packages import Progress, package_sources, project_lock
 from kubocd_gen.pipeline.written_sides import with_written
-from kubocd_gen.project import Cluster, Flags, Project, load_project, project_path
+from kubocd_gen.project import Cluster, Flags, Project, load_project, project_path, read_project
+from kubocd_gen.project_paths import check_paths
 from kubocd_gen.revisions.checkout import Checkout, open_revision
+from kubocd_gen.sources.directory_walk import fixed_part
 from kubocd_gen.sources.discovery import display_path, find_files
 from kubocd_gen.sources.documents import WRITTEN
 
@@ -72,7 +75,7 @@ def both_sides(flags: Flags, directory: Path, ref: str | None) -> Iterator[tuple
         open_revision(repository, revision, Path(os.path.realpath(folder)), now.budget) as checkout,
     ):
         try:
-            old = _old_side(checkout, flags, directory, path)
+            old = _old_side(checkout, flags, directory, path, now)
             if old is not None:
                 old = replace(old, project=replace(old.project, budget=now.budget))  # both sides are one run
                 old = replace(old, output=_no_output) if unread else old
@@ -179,35 +182,40 @@ def _compared(
     return Comparison(revision.name, revision.commit, (before, after), tuple(releases), charts is not None)
 
 
-def _old_side(checkout: Checkout, flags: Flags, directory: Path, path: Path | None) -> Side | None:
+def _old_side(checkout: Checkout, flags: Flags, directory: Path, path: Path | None, now: Project) -> Side | None:
     top = checkout.repository.top
     start = _inside(top, path.parent if path else directory, "the project")
     root = checkout.folder / start
     root.mkdir(parents=True, exist_ok=True)
+    # Blobs of vendored packages are read where the working tree has them.
+    files = CheckoutFiles(checkout.folder, (*now.files.allowed, top))
     if path is None:
-        sources = [_inside(top, directory / source, f"the source '{source}'") for source in flags.sources]
+        placed = [_place_of(top, directory, source) for source in flags.sources]
         # What is not there yet holds no Release; the other side says whether the flag is a mistake.
-        there = [os.path.relpath(source or ".", start or ".") for source in sources if checkout.exists(source)]
-        if not there:
+        inside = [source for source, elsewhere in placed if not elsewhere and checkout.exists(source)]
+        if not inside:
             return None
+        sources = (*(os.path.relpath(one or ".", start or ".") for one in inside), *_elsewhere(placed))
         output = os.path.relpath(directory / (flags.output or _UNREAD), top)  # what is in it is no source
-        old = load_project(replace(flags, sources=tuple(there), output=checkout.folder / output), root)
+        old = read_project(replace(flags, sources=sources, output=checkout.folder / output), root, files)
     else:
         file = f"{start}/{path.name}".lstrip("/")
         if not checkout.has(file):
             return None
         checkout.take_sources([file])
-        old = load_project(replace(flags, project=checkout.folder / file, clusters=(), output=None), root)
+        old = read_project(replace(flags, project=checkout.folder / file, clusters=(), output=None), root, files)
         chosen = [one for one in old.clusters if not flags.clusters or one.name in flags.clusters]
-        old = replace(old, clusters=tuple(chosen))
-        for cluster in old.clusters:
-            for source in cluster.sources:
-                _inside(checkout.folder, root / source, f"the source '{source}'")
+        inside, clusters = [], []
+        for cluster in chosen:
+            placed = [_place_of(top, top / start, source) for source in cluster.sources]
+            inside += [source for source, elsewhere in placed if not elsewhere]
+            clusters.append(_with_sources(cluster, placed, start))
+        old = replace(old, clusters=tuple(clusters))
     origin = f"{checkout.tree.revision.name}:{start}{'/' if start else ''}"
     old = replace(old, origin=origin, vendor=_old_vendor(checkout, old, directory))
     lock = f"{start}/{old.lock_path.name}".lstrip("/")
-    inner = [_inside(checkout.folder, root / source, "") for one in old.clusters for source in one.sources]
-    checkout.take_sources([*inner, *([lock] if checkout.has(lock) else [])])
+    check_paths(old, outputs=False)  # its outputs are not written
+    checkout.take_sources([*inside, *([lock] if checkout.has(lock) else [])])
     return Side(old, project_lock(old), partial(_output_in_revision, checkout))
 
 
@@ -229,17 +237,53 @@ def _output_in_revision(checkout: Checkout, cluster: Cluster) -> Written | None:
     return in_revision(checkout, folder) if checkout.tree.kind(real) == "folder" else None
 
 
+def _place_of(top: Path, directory: Path, source: str) -> tuple[str, bool]:
+    """A source from the repository's root, and False; or, of one that is elsewhere, its absolute path, and True.
+
+    No revision has the latter, so that both sides read it as it is, if the user allows that. Raises KcdError
+    `no-repository` where the repository would be a part of it.
+    """
+    path = Path(os.path.normpath(directory / source))
+    holds_repository = top.is_relative_to(os.path.realpath(directory / fixed_part(source)))
+    if holds_repository or path.is_relative_to(top) or _resolved(path).is_relative_to(top):
+        return _inside(top, directory / source, f"the source '{source}'"), False
+    return str(path), True
+
+
+def _elsewhere(placed: Iterable[tuple[str, bool]]) -> Iterator[str]:
+    return (source for source, elsewhere in placed if elsewhere)
+
+
+def _with_sources(cluster: Cluster, placed: Sequence[tuple[str, bool]], start: str) -> Cluster:
+    """A cluster of the revision whose sources are found from the folder that the revision is written to."""
+    named = [one if elsewhere else os.path.relpath(one or ".", start or ".") for one, elsewhere in placed]
+    pairs = list(zip(cluster.sources, named, strict=True))
+    if all(os.path.normpath(before) == after for before, after in pairs):
+        return cluster  # as it was written: both sides are compared by it
+    places = {after: cluster.places[before] for before, after in pairs}
+    return replace(cluster, sources=tuple(named), places=places)
+
+
 def _old_vendor(checkout: Checkout, old: Project, directory: Path) -> Path | None:
     """The vendor layout as it was; that of the working tree where it is not committed, or lies elsewhere."""
     if old.vendor is None:
         return None
     vendor = directory / old.vendor
-    base = checkout.folder if vendor.is_relative_to(checkout.folder) else checkout.repository.top
-    real = Path(os.path.normpath(os.path.realpath(vendor.parent) / Path(vendor.name)))
+    top, base = checkout.repository.top, checkout.folder
+    if not Path(os.path.normpath(vendor)).is_relative_to(base):
+        base = top
+        if vendor.is_relative_to(old.root):  # by `..`, from where the project file is in the working tree
+            vendor = top / old.root.relative_to(checkout.folder) / vendor.relative_to(old.root)
+    real = _resolved(vendor)
     if not real.is_relative_to(base):
         return vendor
     inside = real.relative_to(base).as_posix()
-    return checkout.folder / inside if checkout.take_layout(inside) else checkout.repository.top / inside
+    return checkout.folder / inside if checkout.take_layout(inside) else top / inside
+
+
+def _resolved(path: Path) -> Path:
+    """`path` with the links above its last part followed."""
+    return Path(os.path.normpath(Path(os.path.realpath(path.parent)) / path.name))
 
 
 def _inside(top: Path, path: Path, what: str) -> str:
@@ -285,7 +329,9 @@ def _essence(one: Diagnostic) -> tuple[Any, ...]:
 def _packages_alike(old: Side, new: Side) -> bool:
     """Whether both sides are given the same package for the same reference."""
     projects = [replace(side.project, root=Path(), clusters=(), vendor=None, origin="") for side in (old, new)]
-    index = [_digest(side.project.vendor / "index.json") if side.project.vendor else "" for side in (old, new)]
+    index = [
+        _digest(side.project, side.project.vendor / "index.json") if side.project.vendor else "" for side in (old, new)
+    ]
     return projects[0] == projects[1] and old.lock == new.lock and index[0] == index[1]
 
 
@@ -300,14 +346,14 @@ def _sources_alike(old: Side, cluster: Cluster, new: Side, other: Cluster) -> bo
 def _files(project: Project, cluster: Cluster) -> list[tuple[str, str]] | None:
     """What a cluster is compiled from: names and digests; None where something can't be read."""
     ignored = [one.output / folder for one in project.clusters for folder in WRITTEN]
-    files, errors = find_files(cluster.sources, project.root, ignored)
-    found = [(display_path(path, project.root), _digest(path)) for path in files]
+    files, errors = find_files(cluster.sources, project.root, ignored, files=project.files, budget=project.budget)
+    found = [(display_path(path, project.root), _digest(project, path)) for path in files]
     return None if errors or any(digest is None for _, digest in found) else [(one, str(two)) for one, two in found]
 
 
-def _digest(path: Path) -> str | None:
+def _digest(project: Project, path: Path) -> str | None:
     try:
-        with path.open("rb") as file:
+        with project.files.open(path, str(path)) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
+    except (OSError, KcdError):
         return None

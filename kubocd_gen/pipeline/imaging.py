@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from kubocd_gen.checkout_files import CONFIGURATION, CheckoutFiles
 from kubocd_gen.diagnostics import Findings, KcdError, Position
 from kubocd_gen.files import hint_of, write_whole
 from kubocd_gen.packages.base_image import Base, read_base
@@ -73,15 +74,20 @@ def make_image(
     return read, server_image(read, served, recipe)
 
 
-def plan_pin(path: Path, repository: str | None, digest: str, findings: Findings) -> Pin | None:
+def plan_pin(
+    path: Path, repository: str | None, digest: str, findings: Findings, files: CheckoutFiles | None = None
+) -> Pin | None:
     """What the kustomization at `path` will say; None, and a note, where it has no entry for the image, or is missing.
 
-    Raises KcdError `bad-kustomization` where the entry can't be changed: before anything is pushed.
+    It is one of `files`, or named by the command line.
+
+    Raises KcdError: `outside-checkout`, and `bad-kustomization` where the entry can't be changed, before anything is
+    pushed.
     """
     display = display_path(path, Path.cwd())
     said = f"images: [{{name: {IMAGE_NAME}, newName: {repository}, digest: '{digest}'}}]"
     try:
-        before = path.read_bytes().decode()
+        before = (files or CheckoutFiles.of_named(path)).read(path, display, CONFIGURATION).decode()
     except FileNotFoundError:
         findings.note(
             KcdError(

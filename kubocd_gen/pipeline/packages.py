@@ -24,14 +24,17 @@ Progress = Callable[[str], None]
 def project_lock(project: Project) -> Lock | None:
     """The project's lock, None where it has none. Raises KcdError and KcdErrors as `read_lock` does."""
     path = project.lock_path
-    return read_lock(path, project.origin + display_path(path, project.root)) if path.exists() else None
+    display = project.origin + display_path(path, project.root)
+    if os.path.lexists(path):
+        project.files.require(path, display)  # a symlink that leads nowhere yet is one that `lock` would write through
+    return read_lock(path, display, project.files) if path.exists() else None
 
 
 def vendor_layout(project: Project) -> OciLayout | None:
     """The layout that the project vendors its packages in, whether or not it exists; None where it names none."""
     if project.vendor is None:
         return None
-    return OciLayout(project.vendor, display_path(project.vendor, project.root), project.limits)
+    return OciLayout(project.vendor, display_path(project.vendor, project.root), project.limits, project.files)
 
 
 def network(project: Project, progress: Progress) -> Network:

@@ -52,6 +52,7 @@ class Order:
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
     limits: Limits = LIMITS
     jobs: int = 8
+    allow_outside: Sequence[Path] = ()  # where manifests can take local charts from, besides their checkouts
 
 
 def package(order: Order, target: Target, charts: Charts, helm: Helm, findings: Findings) -> list[Published]:
@@ -61,7 +62,7 @@ def package(order: Order, target: Target, charts: Charts, helm: Helm, findings: 
     """
     paths = [display_path(file, Path.cwd()) for file in order.files]
     authored = _each(
-        lambda one: read_authored(one[0], one[1], order.environment),
+        lambda one: read_authored(one[0], one[1], order.environment, order.allow_outside),
         zip(order.files, paths, strict=True),
         order.jobs,
         findings,

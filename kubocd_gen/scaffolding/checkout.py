@@ -8,8 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from kubocd_gen.budget import Budget
 from kubocd_gen.diagnostics import Findings
 from kubocd_gen.project import PROJECT_FILE
+from kubocd_gen.sources.directory_walk import real_directories
 from kubocd_gen.sources.documents import KUBOCD_CHART, KUBOCD_GROUP, Resource, read_resources
 from kubocd_gen.sources.kubocd_chart import Installation, find_installations
 
@@ -93,8 +95,8 @@ def _namespaces(
 def _folders(root: Path) -> tuple[tuple[str, ...], ...]:
     """The outputs, image layouts and projects below `root`; hidden folders are left out, and links not followed."""
     outputs, layouts, projects = [], [], []
-    for folder, folders, names in os.walk(root):
-        path = Path(folder).relative_to(root).as_posix()
+    for folder, folders, names in real_directories(root, Budget()):
+        path = folder.relative_to(root).as_posix()
         if _RECORDS in folders:
             outputs.append(path)
         if _LAYOUT in names and "index.json" in names:

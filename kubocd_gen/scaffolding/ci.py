@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kubocd_gen import __version__
+from kubocd_gen.checkout_files import CONFIGURATION, CheckoutFiles
+from kubocd_gen.diagnostics import KcdError
 from kubocd_gen.packages.lock import LOCK_FILE
 from kubocd_gen.project import PROJECT_FILE
 from kubocd_gen.resources import scaffolds
@@ -15,7 +17,6 @@ from kubocd_gen.scaffolding.yaml_lists import scalars, with_item
 
 HOOKS_FILE = ".pre-commit-config.yaml"
 _OURS = "kcd-gen"
-_LARGEST = 1024 * 1024  # bytes of a workflow that is looked at
 _HOOKS_HEADING = "# `pre-commit install`, once in each clone: a commit then carries what its sources compile to.\n"
 _GITLAB_HEADING = (
     "# Checks that the output is what the sources compile to, and tells merge requests what they change.\n"
@@ -36,7 +37,7 @@ def ci_file(ci: CiSystem, root: Path, folder: str, branches: tuple[str, ...]) ->
         return _with_item(root / GITLAB_FILE, root, "include", _rendered("gitlab-item", folder), _GITLAB_HEADING)
     path = root / GITHUB_WORKFLOWS / "kcd-gen.yaml"
     for other in _other_workflows(path):
-        if (data := _small_file(other)) and _names_us(data.decode("utf-8", "replace")):
+        if (data := _small_file(other, root)) and _names_us(data.decode("utf-8", "replace")):
             return ScaffoldFile(other, data, data)
     text = _rendered("github", folder, branches)
     return ScaffoldFile(path, text.encode(), present(path, root))
@@ -70,9 +71,9 @@ def _other_workflows(ours: Path) -> Iterator[Path]:
         yield from sorted(path for path in ours.parent.iterdir() if path.suffix in (".yaml", ".yml") and path != ours)
 
 
-def _small_file(path: Path) -> bytes | None:
-    """The content of a regular file; None for anything else, and for what is too large to be a workflow."""
+def _small_file(path: Path, root: Path) -> bytes | None:
+    """The content of a regular file of the checkout; None for anything else, and for what is too large."""
     try:
-        return path.read_bytes() if path.is_file() and path.stat().st_size <= _LARGEST else None
-    except OSError:
+        return CheckoutFiles(root).read(path, str(path), CONFIGURATION)
+    except (OSError, KcdError):
         return None

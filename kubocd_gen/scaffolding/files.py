@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from kubocd_gen.checkout_files import CONFIGURATION, CheckoutFiles
 from kubocd_gen.diagnostics import KcdError, KcdErrors, Position
-from kubocd_gen.files import hint_of, read_whole, write_whole
+from kubocd_gen.files import hint_of, write_whole
 from kubocd_gen.sources.discovery import display_path
 
 Change = Literal["created", "updated", "unchanged", "different"]
@@ -66,7 +67,9 @@ def present(path: Path, root: Path) -> bytes | None:
             hint="put a file in its place, or take it away",
         )
     try:
-        return read_whole(path)
+        return CheckoutFiles(root).read(path, display_path(path, Path.cwd()), CONFIGURATION)
+    except FileNotFoundError:
+        return None
     except OSError as error:
         raise _unusable(path, "can't be read", error) from error
 

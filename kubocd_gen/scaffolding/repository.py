@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from kubocd_gen.checkout_files import PROJECT
 from kubocd_gen.diagnostics import Findings, KcdError, Position
 from kubocd_gen.editors.settings import SCHEMA_FILE, project_modeline
 from kubocd_gen.packages.text import shown
@@ -25,7 +26,7 @@ from kubocd_gen.scaffolding.server import Wish, plan
 from kubocd_gen.server.flux_sync import Sync, find_syncs
 from kubocd_gen.server.placement import Placement, place
 from kubocd_gen.server.service import service_of
-from kubocd_gen.sources.discovery import checkout_root
+from kubocd_gen.sources.discovery import checkout_root, display_path
 
 EXAMPLE = "releases.yaml"
 
@@ -66,7 +67,9 @@ class Beginning:
         return tuple(file.path for file in self.files if file.path.name == EXAMPLE and file.before is None)
 
 
-def plan_repository(directory: Path, wish: RepositoryWish, findings: Findings) -> Beginning | None:
+def plan_repository(
+    directory: Path, wish: RepositoryWish, findings: Findings, allow_outside: tuple[Path, ...] = ()
+) -> Beginning | None:
     """The files for the checkout of `directory`; None where there were errors, all of which are in `findings`.
 
     Raises KcdError `no-repository` outside of a checkout, and what `load_project` does of a project file that is there.
@@ -75,7 +78,7 @@ def plan_repository(directory: Path, wish: RepositoryWish, findings: Findings) -
     if root is None:
         hint = "make it one with 'git init': what kcd-gen writes is reviewed, and applied, from there"
         raise KcdError(f"{directory} is in no Git working tree", code="no-repository", hint=hint)
-    project, contents = _project(directory, root, wish.cluster_name)
+    project, contents = _project(directory, root, wish.cluster_name, allow_outside)
     syncs = tuple(find_syncs(root, [cluster.output for cluster in project.clusters]))
     hosting = find_hosting(root)
     ci = hosting.ci if wish.ci is None else None if wish.ci == "none" else wish.ci
@@ -121,10 +124,12 @@ def plan_repository(directory: Path, wish: RepositoryWish, findings: Findings) -
     )
 
 
-def _project(directory: Path, root: Path, cluster_name: str) -> tuple[Project, Contents | None]:
+def _project(
+    directory: Path, root: Path, cluster_name: str, allow_outside: tuple[Path, ...]
+) -> tuple[Project, Contents | None]:
     """The project that there is, or the one that the contents of the checkout, which come with it, make."""
     if _project_file(directory, root):
-        return load_project(Flags(), directory), None
+        return load_project(Flags(allow_outside=allow_outside), directory), None
     contents = find_contents(root)
     syncs = find_syncs(root, [root / output for output in contents.outputs])
     return found_project(root, contents, syncs, cluster_name), contents
@@ -152,7 +157,7 @@ def _paths(project: Project, root: Path, findings: Findings) -> tuple[str, dict[
 def _of_project(directory: Path, project: Project, root: Path, *, is_new: bool) -> Iterator[ScaffoldFile]:
     """The project file; and for a cluster without resources, a file that shows how a Release is written."""
     if path := None if is_new else _project_file(directory, root):
-        there = path.read_bytes()
+        there = project.files.read(path, display_path(path, Path.cwd()), PROJECT)
         yield ScaffoldFile(path, there, there)
         return
     text = project_text(project, project_modeline())

@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kubocd_gen.budget import Budget, BudgetExhausted
+from kubocd_gen.checkout_files import CheckoutFiles
 from kubocd_gen.diagnostics import KcdError, KcdErrors
+from kubocd_gen.sources.directory_walk import real_directories
 from kubocd_gen.sources.discovery import read_source
 from kubocd_gen.sources.yaml_reader import read_documents
 
@@ -59,15 +62,16 @@ def find_syncs(root: Path, ignore: Sequence[Path] = ()) -> list[Sync]:
     Links are not followed. What can't be read or is no YAML is passed over: it is not kcd-gen's to judge.
     """
     ignored = {os.path.realpath(path) for path in ignore}
+    files, budget = CheckoutFiles.around(root), Budget()
     found: list[Sync] = []
-    for folder, folders, names in os.walk(root):
+    for folder, folders, names in real_directories(root, budget):
         folders[:] = sorted(
             name for name in folders if not name.startswith(".") and os.path.realpath(f"{folder}/{name}") not in ignored
         )
         for name in sorted(names):
-            path = Path(folder, name)
+            path = folder / name
             if name.endswith(_SUFFIXES) and not path.is_symlink():
-                found += _syncs_of(path, path.relative_to(root).as_posix())
+                found += _syncs_of(path, path.relative_to(root).as_posix(), files, budget)
     return found
 
 
@@ -81,10 +85,12 @@ def lies_below(path: str, folder: str) -> bool:
     return not folder or path == folder or path.startswith(f"{folder}/")
 
 
-def _syncs_of(path: Path, display: str) -> Iterator[Sync]:
+def _syncs_of(path: Path, display: str, files: CheckoutFiles, budget: Budget) -> Iterator[Sync]:
     try:
-        file = read_source(path, display, _MENTIONS)
+        file = read_source(path, display, _MENTIONS, files, budget)
         values = [document.value for document in read_documents(file.text, display)] if file else []
+    except BudgetExhausted:
+        raise
     except (KcdError, KcdErrors):
         return
     for value in values:

@@ -7,15 +7,18 @@ pause grows with it, so that looking takes a tenth of one core at most.
 
 from __future__ import annotations
 
-import glob
 import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from kubocd_gen.budget import Budget, BudgetExhausted
+from kubocd_gen.checkout_files import CheckoutFiles
+from kubocd_gen.limits import LIMITS, Limits
 from kubocd_gen.project import Project
-from kubocd_gen.sources.discovery import SUFFIXES
+from kubocd_gen.sources.directory_walk import DirectoryWalk, PatternError
+from kubocd_gen.sources.discovery import source_walk
 
 _PAUSE = 0.3  # seconds between two looks
 _SHARE = 10  # of the time that a look takes, the least pause
@@ -35,6 +38,8 @@ class Watched:
     root: Path
     sources: tuple[str, ...] = ()
     ignored: tuple[Path, ...] = ()
+    readable: CheckoutFiles | None = None
+    limits: Limits = LIMITS
 
 
 def watched(project: Project, project_file: Path | None) -> Watched:
@@ -47,46 +52,43 @@ def watched(project: Project, project_file: Path | None) -> Watched:
     if project.ca_file:
         files.append(project.ca_file)
     sources = (source for cluster in project.clusters for source in cluster.sources)
-    return Watched(tuple(files), project.root, tuple(sources), tuple(cluster.output for cluster in project.clusters))
+    outputs = tuple(cluster.output for cluster in project.clusters)
+    return Watched(tuple(files), project.root, tuple(sources), outputs, project.files, project.limits)
 
 
 def look(what: Watched) -> Snapshot:
     """How it all looks now. Every file that discovery would find is in it, and every missing or unreadable place."""
     found: dict[str, State] = {}
-    ignored = {os.path.realpath(path) for path in what.ignored}
     for file in what.files:
         found[str(file)] = _state(str(file))
-    for source in what.sources:
-        place = os.path.join(what.root, source)  # noqa: PTH118 - 10,000 Paths cost more than the look
-        matches = [place] if os.path.lexists(place) else glob.glob(place, recursive=True)  # noqa: PTH207
-        for match in matches or [place]:
-            if os.path.isdir(match):  # noqa: PTH112
-                found.update(_below(match, ignored, frozenset()))
-            else:
-                found[match] = _state(match)
+    walk = source_walk(what.root, what.ignored, what.readable or CheckoutFiles.around(what.root), Budget(what.limits))
+    try:
+        for source in what.sources:
+            found.update(_of_source(walk, source, what.root))
+    except BudgetExhausted:
+        pass  # the build reports it
+    for error in walk.errors:
+        found[str(error.position)] = None
     return found
 
 
-def _below(folder: str, ignored: set[str], above: frozenset[str]) -> Iterator[tuple[str, State]]:
-    real = os.path.realpath(folder)
-    if real in ignored or real in above:
-        return
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                if entry.is_dir():
-                    yield from _below(entry.path, ignored, above | {real})
-                elif entry.name.endswith(SUFFIXES):
-                    yield entry.path, _state(entry)
-    except OSError:
-        yield folder, None
+def _of_source(walk: DirectoryWalk, source: str, root: Path) -> Iterator[tuple[str, State]]:
+    place = root / source
+    if os.path.lexists(place):
+        matches = [place]
+    else:
+        try:
+            matches = walk.matches(source, root)
+        except PatternError:
+            matches = []
+    for match in matches or [place]:
+        for _, file in walk.below(match):
+            yield str(file), _state(str(file))
 
 
-def _state(place: str | os.DirEntry[str]) -> State:
+def _state(place: str) -> State:
     try:
-        status = place.stat() if isinstance(place, os.DirEntry) else os.stat(place)  # noqa: PTH116
+        status = os.stat(place)  # noqa: PTH116
     except OSError:
         return None
     return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino

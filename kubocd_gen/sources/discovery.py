@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 import codecs
-import glob
+import errno
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
+from kubocd_gen.budget import Budget
+from kubocd_gen.checkout_files import CheckoutFiles, NotRegularError, checkout_root
 from kubocd_gen.diagnostics import KcdError, Position
+from kubocd_gen.sources.directory_walk import READ_HINT, DirectoryWalk, PatternError, display_path
+
+__all__ = [
+    "MAX_SOURCE_BYTES",
+    "NOWHERE",
+    "SUFFIXES",
+    "Places",
+    "SourceFile",
+    "checkout_root",
+    "display_path",
+    "find_files",
+    "read_source",
+    "source_walk",
+]
 
 SUFFIXES = (".yaml", ".yml", ".json")
 """What kubectl takes from a directory."""
@@ -18,6 +35,10 @@ SUFFIXES = (".yaml", ".yml", ".json")
 MAX_SOURCE_BYTES = 16 * 1024 * 1024
 """A file of manifests; etcd takes objects of 1.5 MiB, so that this is a file of ten of the largest."""
 
+MAX_SCANNED_BYTES = 256 * 1024 * 1024
+"""A larger file is not even searched for what would make it one of manifests."""
+
+_UNKEPT = 32  # times cheaper than a file that is kept is one that is only searched: it takes time, and no memory
 
 Places = Mapping[str, Callable[[], Position]]
 """Where the project file names each source; found when a message needs it."""
@@ -38,35 +59,49 @@ class SourceFile:
 
 
 def find_files(
-    sources: Sequence[str], root: Path, ignore: Sequence[Path], places: Places = NOWHERE
+    sources: Sequence[str],
+    root: Path,
+    ignore: Sequence[Path],
+    places: Places = NOWHERE,
+    *,
+    files: CheckoutFiles | None = None,
+    budget: Budget | None = None,
 ) -> tuple[list[Path], list[KcdError]]:
     """The files that `sources` name, each once, sorted by path; and the sources and directories that can't be read.
 
     A source is a file, a directory (read with all below it) or a glob, relative to `root`. Of a directory and a glob
     the files that kubectl would read are taken. Hidden files and directories below a source, and the directories of
     `ignore`, are passed over. A source that names nothing is an error, where `places` says that the
-    project file names it.
+    project file names it; so is a directory outside of `files`, by default the checkout of `root`.
     """
-    ignored = {os.path.realpath(path) for path in ignore}
+    walk = source_walk(root, ignore, files or CheckoutFiles.around(root), budget or Budget())
     found: dict[str, Path] = {}  # by real path, so that a link to a file of the tree does not read it twice
     errors: list[KcdError] = []
     for source in sources:
         place = root / source
         if os.path.lexists(place):
-            files = _walk(place, root, ignored, frozenset(), errors)
+            for real, file in walk.below(place):
+                found.setdefault(real, file)
         else:
-            matches = sorted(glob.glob(source, root_dir=root, recursive=True))  # noqa: PTH207 (Path.glob follows no links)
-            if not matches:
+            try:
+                matches = walk.matches(source, root)
+            except PatternError as error:
+                errors.append(_bad_pattern(source, str(error), places))
+                continue
+            if not matches and not walk.errors:
                 errors.append(_missing(source, places))
-            files = (
-                file
-                for match in matches
-                for file in _walk(root / match, root, ignored, frozenset(), errors)
-                if file.name.endswith(SUFFIXES)
-            )
-        for file in files:
-            found.setdefault(os.path.realpath(file), file)
+            for match in matches:
+                for real, file in walk.below(match):
+                    if file.name.endswith(SUFFIXES):
+                        found.setdefault(real, file)
+        errors += walk.errors
+        walk.errors.clear()
     return sorted(found.values()), errors
+
+
+def source_walk(root: Path, ignore: Sequence[Path], files: CheckoutFiles, budget: Budget) -> DirectoryWalk:
+    """The walk that finds sources below `root`."""
+    return DirectoryWalk(files, budget, SUFFIXES, root, frozenset(os.path.realpath(path) for path in ignore))
 
 
 def _missing(source: str, places: Places) -> KcdError:
@@ -78,86 +113,78 @@ def _missing(source: str, places: Places) -> KcdError:
     )
 
 
-def _walk(path: Path, root: Path, ignored: set[str], above: frozenset[str], errors: list[KcdError]) -> Iterator[Path]:
-    if not path.is_dir():
-        yield path
-        return
-    real = os.path.realpath(path)
-    if real in ignored or real in above:  # `above`: a link to a directory that holds it
-        return
-    try:
-        with os.scandir(path) as entries:
-            names = sorted(entry.name for entry in entries if not entry.name.startswith("."))
-    except OSError as error:
-        errors.append(_unreadable("the directory can't be read", error, display_path(path, root)))
-        return
-    for name in names:
-        below = path / name
-        if name.endswith(SUFFIXES) or below.is_dir():
-            yield from _walk(below, root, ignored, above | {real}, errors)
+def _bad_pattern(source: str, what: str, places: Places) -> KcdError:
+    return KcdError(
+        f"a source {what}",
+        code="invalid-value",
+        position=places[source]() if source in places else None,
+        hint="name the directories themselves: all files below them are read",
+    )
 
 
 def _unreadable(what: str, error: OSError, display: str) -> KcdError:
-    hint = None
-    if isinstance(error, PermissionError):
-        hint = "give the user who runs kcd-gen the right to read it, or leave it out of the cluster's sources"
+    hint = READ_HINT if isinstance(error, PermissionError) else None
     return KcdError(f"{what}: {error.strerror}", code="unreadable-source", position=Position(display), hint=hint)
 
 
-def checkout_root(directory: Path) -> Path | None:
-    """The Git checkout that `directory` lies in, without links; None where it lies in none."""
-    real = Path(os.path.realpath(directory))
-    return next((folder for folder in (real, *real.parents) if (folder / ".git").exists()), None)
-
-
-def display_path(path: Path, root: Path) -> str:
-    """`path` as messages and reports name it: relative to `root`, else to the current directory, else absolute."""
-    absolute = path.absolute()
-    for base in (root.absolute(), Path.cwd()):
-        if absolute.is_relative_to(base):
-            absolute = absolute.relative_to(base)
-            break
-    return os.fsencode(absolute.as_posix()).decode("utf-8", "replace")  # a name on disk can be any bytes
-
-
-def read_source(path: Path, display: str, mentions: Sequence[bytes]) -> SourceFile | None:
+def read_source(
+    path: Path,
+    display: str,
+    mentions: Sequence[bytes],
+    files: CheckoutFiles | None = None,
+    budget: Budget | None = None,
+) -> SourceFile | None:
     """The text of a file that mentions one of `mentions`; None for any other, which is not looked at further.
 
-    Raises KcdError for a file that can't be read, is over the size limit, or is not UTF-8 (or UTF-16 with its mark).
+    Raises KcdError for a file that can't be read, is outside of `files` (by default its own checkout), is over the size
+    limit, or is not UTF-8 (or UTF-16 with its mark).
     """
+    files, budget = files or CheckoutFiles.around(path.parent), budget or Budget()
     try:
-        if not path.is_file():
-            reason = "a link that leads nowhere" if path.is_symlink() else "not a regular file"
-            raise KcdError(f"this is {reason}", code="unreadable-source", position=Position(display))
-        if path.stat().st_size > MAX_SOURCE_BYTES:
-            if not _mentioned(path, mentions):
-                return None
-            raise KcdError(
-                f"the file is larger than {MAX_SOURCE_BYTES // 2**20} MiB, the limit of a source file",
-                code="unreadable-source",
-                position=Position(display),
-                hint="split it, or leave it out of the cluster's sources",
-            )
-        data = _read_at_rest(path, display)
+        size = path.stat().st_size
+        if size > MAX_SOURCE_BYTES:
+            budget.spend("source-bytes", min(size, MAX_SCANNED_BYTES) / _UNKEPT, Position(display))
+            with files.open(path, display) as file:
+                if size <= MAX_SCANNED_BYTES and not _mentioned(file, mentions):
+                    return None
+            raise _too_large(size, display)
+        data = _read_at_rest(path, display, files)
+    except NotRegularError as error:
+        raise KcdError("this is not a regular file", code="unreadable-source", position=Position(display)) from error
     except OSError as error:
+        if path.is_symlink() and error.errno in (errno.ENOENT, errno.ELOOP, errno.ENOTDIR):
+            message = "this is a link that leads nowhere"
+            raise KcdError(message, code="unreadable-source", position=Position(display)) from error
         raise _unreadable("the file can't be read", error, display) from error
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return _decoded(data, "utf-16", display)
-    if not any(mention in data for mention in mentions):
+    is_utf_16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    kept = is_utf_16 or any(mention in data for mention in mentions)
+    budget.spend("source-bytes", len(data) if kept else len(data) / _UNKEPT, Position(display))
+    if not kept:
         return None
-    return _decoded(data, "utf-8-sig", display)
+    return _decoded(data, "utf-16" if is_utf_16 else "utf-8-sig", display)
 
 
-def _read_at_rest(path: Path, display: str) -> bytes:
+def _too_large(size: int, display: str) -> KcdError:
+    limit = MAX_SOURCE_BYTES if size <= MAX_SCANNED_BYTES else MAX_SCANNED_BYTES
+    what = "a source file" if size <= MAX_SCANNED_BYTES else "a file among the sources"
+    return KcdError(
+        f"the file is larger than {limit // 2**20} MiB, the limit of {what}",
+        code="unreadable-source",
+        position=Position(display),
+        hint="split it, or leave it out of the cluster's sources",
+    )
+
+
+def _read_at_rest(path: Path, display: str, files: CheckoutFiles) -> bytes:
     """The content of a file that nobody writes meanwhile: half a file may well be YAML, of half the Releases.
 
     Who writes has just emptied it, or is between two halves, so that a file that changed a moment ago is looked at
     again a moment later.
     """
     for _ in range(_ATTEMPTS):
-        with path.open("rb") as file:
+        with files.open(path, display) as file:
             before = _state(os.fstat(file.fileno()))
-            data = file.read(MAX_SOURCE_BYTES + 1)
+            data = file.read(min(before[0], MAX_SOURCE_BYTES) + 1)
         age = time.time() - path.stat().st_mtime
         if 0 <= age < _SETTLED:
             time.sleep(_SETTLED - age)
@@ -175,19 +202,20 @@ def _state(status: os.stat_result) -> tuple[int, int, int, int]:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
-def _mentioned(path: Path, mentions: Sequence[bytes]) -> bool:
+def _mentioned(file: BinaryIO, mentions: Sequence[bytes]) -> bool:
     """Whether a large file mentions one of `mentions`, found without having it in memory.
 
     It is not mapped there, either: of a file that someone shortens meanwhile, that would end the process.
     """
     longest = max(map(len, mentions))
-    with path.open("rb") as file:
-        tail = b""
-        while block := file.read(_BLOCK):
-            data = tail + block
-            if any(mention in data for mention in mentions):
-                return True
-            tail = data[-longest:]
+    tail = b""
+    left = MAX_SCANNED_BYTES
+    while left > 0 and (block := file.read(_BLOCK)):
+        data = tail + block
+        if any(mention in data for mention in mentions):
+            return True
+        tail = data[-longest:]
+        left -= len(block)
     return False
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kubocd_gen.budget import Budget
+from kubocd_gen.budget import Budget, BudgetExhausted
+from kubocd_gen.checkout_files import CheckoutFiles
 from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors, Position
 from kubocd_gen.sources.discovery import NOWHERE, Places, SourceFile, display_path, find_files, read_source
 from kubocd_gen.sources.environment import expand_environment
@@ -109,6 +110,7 @@ def read_resources(
     places: Places = NOWHERE,
     origin: str = "",
     expand_env: Collection[str] = (),
+    files: CheckoutFiles | None = None,
     budget: Budget | None = None,
 ) -> Sources:
     """What is in `sources`.
@@ -116,19 +118,23 @@ def read_resources(
     What is not YAML is an error where it mentions KuboCD, and is passed over elsewhere. So are kcd-gen's folders in the
     `outputs`, which may lie inside the sources. `places` are those of the sources in the project file; `origin` is put
     before the names of files. `expand_env` are the environment variables for which `${NAME}` can stand; with none of
-    them it is text.
+    them it is text. Only `files` are read, by default those of the checkout of `root`.
     """
     resources: list[Resource] = []
     configs: list[KcdErrors] = []
     written = [output / folder for output in outputs for folder in WRITTEN]
-    files, unread = find_files(sources, root, written, places)
+    files, budget = files or CheckoutFiles.around(root), budget or Budget()
+    paths, unread = find_files(sources, root, written, places, files=files, budget=budget)
     for error in unread:
         findings.error(error)
     complete = not unread
-    for path in files:
+    for path in paths:
         try:
-            file = read_source(path, origin + display_path(path, root), (*_KUBOCD_MENTIONS, *_FLUX_MENTIONS))
+            display = origin + display_path(path, root)
+            file = read_source(path, display, (*_KUBOCD_MENTIONS, *_FLUX_MENTIONS), files, budget)
             found, errors = _read_file(file, configs, expand_env=expand_env, budget=budget) if file else ([], [])
+        except BudgetExhausted:
+            raise
         except (KcdError, KcdErrors) as error:
             found, errors = [], [error]
         resources += found

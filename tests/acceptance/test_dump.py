@@ -150,8 +150,10 @@ def test_a_package_of_the_project_is_found(tmp_path: Path) -> None:
         "apiVersion: kcd-gen/v1alpha1\nkind: Project\nclusters: [{name: a, sources: [a], output: b}]\n"
         f"packages: {{vendor: '{QUICKSTART / 'packages'}'}}\n"
     )
-    assert "podinfo 6.7.1" in ok(dump(tmp_path, REFERENCE))
-    assert "podinfo 6.7.1" in ok(dump(tmp_path, f"oci://{REFERENCE}"))
+    assert "error[outside-checkout]" in dump(tmp_path, REFERENCE).err
+    allowed = ("--allow-outside", str(QUICKSTART))
+    assert "podinfo 6.7.1" in ok(dump(tmp_path, REFERENCE, *allowed))
+    assert "podinfo 6.7.1" in ok(dump(tmp_path, f"oci://{REFERENCE}", *allowed))
 
 
 def test_a_package_is_unpacked_with_its_charts(folder: Path) -> None:

@@ -81,8 +81,7 @@ def test_limits_without_a_project_file_are_those_of_the_flags(tmp_path: Path) ->
 def test_each_wrong_limit_of_a_project_file_is_told_with_its_place(load: LoadFile) -> None:
     head = HEAD + CLUSTER + "packages:\n  limits:\n"
     assert said(load, head + "    layer: big\n    members: 0\n    text: 5MiB\n") == [
-        "kcd-gen.yaml:9:5 invalid-value packages.limits: the limit 'layer' is a size, such as 512MiB"
-        " (KiB, MiB, GiB), not 'big'",
+        "kcd-gen.yaml:9:5 invalid-value packages.limits: the limit 'layer' is a size, such as 512MiB (KiB, MiB, GiB)",
         "kcd-gen.yaml:10:5 invalid-value packages.limits: the limit 'members' can't be 0: nothing could be read",
     ]
     assert said(load, head + "    layr: 1MiB\n") == [
@@ -214,13 +213,13 @@ def test_no_project_file_is_an_error_that_says_what_to_do(tmp_path: Path) -> Non
         ),
         (
             HEAD + CLUSTER.replace("[clusters/prod]", "clusters/prod"),
-            ["kcd-gen.yaml:5:5 invalid-type clusters[0].sources must be a list, not a string ('clusters/prod')"],
+            ["kcd-gen.yaml:5:5 invalid-type clusters[0].sources must be a list, not a string"],
         ),
         (HEAD + CLUSTER + "dependencies: no\n", ["kcd-gen.yaml:7:1 invalid-type dependencies must be a string"]),
         (HEAD + CLUSTER + "charts: both\n", ["kcd-gen.yaml:7:1 invalid-value charts must be 'output' or 'separate'"]),
         (
             HEAD + CLUSTER + "    namespace: ../x\n",
-            ["kcd-gen.yaml:7:5 invalid-value clusters[0].namespace must be a name, not '../x'"],
+            ["kcd-gen.yaml:7:5 invalid-value clusters[0].namespace must be a name"],
         ),
         (
             HEAD + CLUSTER + "    repositoryURL: x\n",

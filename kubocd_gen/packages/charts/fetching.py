@@ -85,7 +85,7 @@ def local_tree(source: LocalChart) -> tuple[LocalTree, str]:
     """The folders on disk that a local chart may use, and the path of its own.
 
     Raises KcdError: `missing-chart` where there is no folder with a Chart.yaml, `bad-chart` where the way to it is a
-    link out of the manifest's folder.
+    link out of the manifest's folder, `outside-checkout` where it is not in the manifest's checkout.
     """
     base = Path(os.path.realpath(source.folder))
     path = Path(os.path.normpath(base / source.path))
@@ -97,6 +97,8 @@ def local_tree(source: LocalChart) -> tuple[LocalTree, str]:
             code="bad-chart",
             hint="write the path of the folder itself",
         )
+    if source.files is not None and not source.files.holds(real):
+        raise source.files.refusal(f"{describe}, a path of the manifest,", real)
     if not (real / "Chart.yaml").is_file():
         what = "has no Chart.yaml" if real.is_dir() else "is not a folder"
         hint = "source.local.path leads from the manifest to the folder with Chart.yaml"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
+from kubocd_gen.checkout_files import CheckoutFiles
 from kubocd_gen.diagnostics import KcdError, Position
 from kubocd_gen.packages.charts.chart import is_version
 from kubocd_gen.packages.reference import Reference, parse_reference
@@ -52,10 +53,11 @@ class GitChart:
 
 @dataclass(frozen=True, slots=True)
 class LocalChart:
-    """A chart's folder, as written in a manifest of `folder`."""
+    """A chart's folder, as written in a manifest of `folder`, and the files that it has to be among."""
 
     folder: Path
     path: str
+    files: CheckoutFiles | None = None  # None: the caller has looked at the path
 
 
 ChartSource: TypeAlias = HelmRepositoryChart | RegistryChart | GitChart | LocalChart
@@ -66,8 +68,12 @@ def source_kind(source: Mapping[str, Any]) -> str:
     return next(kind for kind in ("helmRepository", "oci", "git", "local") if source.get(kind) is not None)
 
 
-def chart_source(source: Mapping[str, Any], folder: Path, position: Position) -> ChartSource:
+def chart_source(
+    source: Mapping[str, Any], folder: Path, position: Position, files: CheckoutFiles | None = None
+) -> ChartSource:
     """The one source of a module that `read_manifest` has found complete; `folder` is the manifest's.
+
+    A local chart must be among `files`.
 
     Raises KcdError `bad-package` or `bad-reference` for what could never be fetched.
     """
@@ -91,7 +97,7 @@ def chart_source(source: Mapping[str, Any], folder: Path, position: Position) ->
     path = given.get("path") or "."  # KuboCD asks for none: it is the manifest's own folder then
     if "\0" in path:
         raise bad(f"source.local.path {shown(path)} is not a path")
-    return LocalChart(folder, path)
+    return LocalChart(folder, path, files)
 
 
 def _helm_repository(given: Mapping[str, Any], bad: Any) -> HelmRepositoryChart:

@@ -110,7 +110,7 @@ class LocalTree:
             if not stat.S_ISREG(status.st_mode):
                 raise KcdError(f"{self.describe} holds {shown(name)}, which is no regular file", code="bad-chart")
             budget.take(status.st_size)
-            target.write_bytes(file.read())
+            target.write_bytes(file.read(status.st_size))  # and no more, though the file can be growing
 
     def _check_link(self, link: Path, name: str) -> None:
         real = Path(os.path.realpath(link))

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import pytest
 
+from kubocd_gen.checkout_files import CheckoutFiles
 from kubocd_gen.diagnostics import KcdError
 from kubocd_gen.sources.discovery import read_source
 from tests.faults.output.conftest import BUILD, REPOSITORY, Platform, build, run, start
@@ -68,19 +69,17 @@ class Unsettled:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, path: Path, times: int) -> None:
         self.left = times
-        whole, real = path.read_bytes(), Path.open
+        whole, real = path.read_bytes(), CheckoutFiles.open
 
-        def opened(this: Path, mode: str = "r", **options: Any) -> Any:
-            if this == path and mode == "rb":
-                file = real(this, mode, **options)
-                if self.left:
-                    self.left -= 1
-                    path.write_bytes(whole[: len(whole) // 2])
-                    return _Writing(file, path, whole)
-                return file
-            return real(this, mode, **options)
+        def opened(files: CheckoutFiles, this: Path, display: str) -> Any:
+            file = real(files, this, display)
+            if this == path and self.left:
+                self.left -= 1
+                path.write_bytes(whole[: len(whole) // 2])
+                return _Writing(file, path, whole)
+            return file
 
-        monkeypatch.setattr(Path, "open", opened)
+        monkeypatch.setattr(CheckoutFiles, "open", opened)
 
 
 class _Writing:

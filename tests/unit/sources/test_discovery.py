@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from kubocd_gen.checkout_files import CheckoutFiles
 from kubocd_gen.diagnostics import KcdError, Position
 from kubocd_gen.sources.discovery import MAX_SOURCE_BYTES, display_path, find_files, read_source
 
@@ -59,7 +60,8 @@ def test_the_root_may_hold_the_letters_of_a_glob(tree: Path) -> None:
 
 
 def test_an_absolute_source_is_taken_as_it_is(tree: Path) -> None:
-    files, errors = find_files([str(tree / "a" / "one.yaml"), str(tree / "a" / "*.json")], Path("/nowhere"), [])
+    sources = [str(tree / "a" / "one.yaml"), str(tree / "a" / "*.json")]
+    files, errors = find_files(sources, Path("/nowhere"), [], files=CheckoutFiles(tree))
     assert [file.name for file in files] == ["one.yaml", "three.json"]
     assert errors == []
 
@@ -208,10 +210,10 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
 def test_a_file_that_cant_be_read_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "f.yaml").write_text(TEXT)
 
-    def refuse(_path: Path, _mode: str) -> None:
+    def refuse(_path: Path, _flags: int) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(KcdError) as caught:
         read_source(tmp_path / "f.yaml", "f.yaml", MENTIONS)
     assert caught.value.message == "the file can't be read: Permission denied"

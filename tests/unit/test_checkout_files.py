@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kubocd_gen import checkout_files
+from kubocd_gen.checkout_files import CheckoutFiles, FileKind, NotRegularError, TooLargeError, checkout_root
+from kubocd_gen.diagnostics import KcdError
+
+SMALL = FileKind("a test's file", 2048)
+SECRET = "hunter2"
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout, and a file with a secret next to it."""
+    (tmp_path / "checkout/.git").mkdir(parents=True)
+    (tmp_path / "checkout/.git/config").write_text(SECRET)
+    (tmp_path / "checkout/apps/deep").mkdir(parents=True)
+    (tmp_path / "checkout/apps/a.yaml").write_text("a: 1\n")
+    (tmp_path / "secret").write_text(SECRET)
+    return tmp_path / "checkout"
+
+
+def refused(ask: Callable[[], object]) -> KcdError:
+    with pytest.raises(KcdError) as caught:
+        ask()
+    assert caught.value.code == "outside-checkout"
+    assert SECRET not in f"{caught.value.message}{caught.value.hint}"
+    return caught.value
+
+
+def test_the_checkout_is_the_git_working_tree_else_the_directory_itself(checkout: Path, tmp_path: Path) -> None:
+    assert checkout_root(checkout / "apps/deep") == checkout
+    assert CheckoutFiles.around(checkout / "apps/deep").root == checkout
+    assert CheckoutFiles.around(tmp_path).root == tmp_path
+    (tmp_path / "worktree/apps").mkdir(parents=True)
+    (tmp_path / "worktree/.git").write_text("gitdir: /elsewhere\n")  # as `git worktree add` and submodules have it
+    assert checkout_root(tmp_path / "worktree/apps") == tmp_path / "worktree"
+
+
+def test_a_symlink_that_stays_inside_is_followed(checkout: Path) -> None:
+    (checkout / "apps/deep/link.yaml").symlink_to("../a.yaml")
+    (checkout / "absolute.yaml").symlink_to(checkout / "apps/a.yaml")
+    (checkout / "folder").symlink_to("apps/deep")
+    files = CheckoutFiles.around(checkout)
+    for name in ("apps/deep/link.yaml", "absolute.yaml", "folder/link.yaml", "apps/../apps/a.yaml"):
+        assert files.read(checkout / name, name, SMALL) == b"a: 1\n"
+
+
+@pytest.mark.parametrize("target", ["../secret", "apps/../../secret", "{top}/secret", "hop", ".git/config"])
+def test_a_symlink_that_leads_out_is_refused(checkout: Path, target: str) -> None:
+    (checkout / "hop").symlink_to("../secret")
+    (checkout / "link").symlink_to(target.format(top=checkout.parent))
+    error = refused(lambda: CheckoutFiles.around(checkout).read(checkout / "link", "link", SMALL))
+    assert str(error.position) == "link"
+
+
+def test_a_directory_that_leads_out_is_refused_whatever_is_below(checkout: Path) -> None:
+    (checkout / "up").symlink_to("..")
+    files = CheckoutFiles.around(checkout)
+    refused(lambda: files.read(checkout / "up/secret", "up/secret", SMALL))
+    assert files.read(checkout / "up/checkout/apps/a.yaml", "a", SMALL) == b"a: 1\n"  # it comes back
+
+
+def test_what_is_wrong_with_a_file_elsewhere_is_not_reported(checkout: Path) -> None:
+    (checkout / "link").symlink_to("/nowhere/at/all")
+    refused(lambda: CheckoutFiles.around(checkout).read(checkout / "link", "link", SMALL))
+
+
+def test_the_user_can_allow_directories_and_files(checkout: Path, tmp_path: Path) -> None:
+    (checkout / "link").symlink_to("../secret")
+    (tmp_path / "alias").symlink_to(tmp_path)
+    for allowed in (tmp_path, tmp_path / "secret", tmp_path / "alias"):
+        assert CheckoutFiles.around(checkout, [allowed]).read(checkout / "link", "link", SMALL) == SECRET.encode()
+    refused(lambda: CheckoutFiles.around(checkout, [tmp_path / "sec"]).read(checkout / "link", "link", SMALL))
+
+
+def test_the_hint_is_what_allows_it(checkout: Path, tmp_path: Path) -> None:
+    (checkout / "link").symlink_to("../secret")
+    error = refused(lambda: CheckoutFiles.around(checkout).read(checkout / "link", "link", SMALL))
+    assert error.hint is not None
+    assert error.hint.endswith(f"--allow-outside {tmp_path}")
+
+
+@pytest.mark.parametrize("name", [".git/config", ".git", ".GIT/config"])
+def test_the_git_directory_is_no_part_of_the_checkout(checkout: Path, name: str) -> None:
+    files = CheckoutFiles.around(checkout, [checkout, checkout.parent])
+    assert not files.holds(checkout / name)
+    assert files.holds(checkout / ".github/workflows")
+
+
+def test_what_is_no_regular_file_is_refused_without_waiting(checkout: Path) -> None:
+    os.mkfifo(checkout / "fifo")
+    (checkout / "zero").symlink_to("/dev/zero")
+    (checkout / "terminal").symlink_to("/dev/tty")
+    listening = socket.socket(socket.AF_UNIX)
+    with listening:
+        listening.bind(str(checkout / "socket"))
+        for name in ("fifo", "zero", "socket"):
+            with pytest.raises(NotRegularError, match="it is not a regular file"):
+                CheckoutFiles.around(checkout).read(checkout / name, name, SMALL)
+    with pytest.raises((NotRegularError, KcdError)):
+        CheckoutFiles.around(checkout).read(checkout / "terminal", "terminal", SMALL)
+    with pytest.raises(IsADirectoryError):
+        CheckoutFiles.around(checkout).read(checkout / "apps", "apps", SMALL)
+
+
+def test_a_file_over_the_limit_of_its_kind_is_refused(checkout: Path) -> None:
+    (checkout / "big").write_bytes(b"x" * 2048)
+    assert len(CheckoutFiles.around(checkout).read(checkout / "big", "big", SMALL)) == 2048
+    (checkout / "big").write_bytes(b"x" * 2049)
+    with pytest.raises(TooLargeError, match="it is larger than 2 KiB, the limit of a test's file"):
+        CheckoutFiles.around(checkout).read(checkout / "big", "big", SMALL)
+
+
+def test_a_file_whose_size_is_not_known_is_read_up_to_the_limit() -> None:
+    files = CheckoutFiles(Path("/"))
+    with pytest.raises(TooLargeError):
+        files.read(Path("/proc/self/environ"), "environ", FileKind("a test's file", 1))
+
+
+def exchanged(monkeypatch: pytest.MonkeyPatch, path: Path, target: Path) -> None:
+    """Put a symlink in the place of `path` after it was looked at, and before it is opened."""
+    real = os.open
+
+    def swap(opened: Path, flags: int) -> int:
+        path.unlink()
+        path.symlink_to(target)
+        return real(opened, flags)
+
+    monkeypatch.setattr(os, "open", swap)
+
+
+def test_what_was_opened_is_looked_at_and_not_what_the_path_led_to_before(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exchanged(monkeypatch, checkout / "apps/a.yaml", tmp_path / "secret")
+    refused(lambda: CheckoutFiles.around(checkout).read(checkout / "apps/a.yaml", "a", SMALL))
+
+
+def test_the_same_holds_without_proc(checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.readlink
+
+    def no_proc(path: str) -> str:
+        if str(path).startswith("/proc/"):
+            raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+        return real(path)
+
+    monkeypatch.setattr(os, "readlink", no_proc)
+    files = CheckoutFiles.around(checkout)
+    assert files.read(checkout / "apps/a.yaml", "a", SMALL) == b"a: 1\n"
+    exchanged(monkeypatch, checkout / "apps/a.yaml", tmp_path / "secret")
+    refused(lambda: files.read(checkout / "apps/a.yaml", "a", SMALL))
+
+
+def test_the_descriptor_is_closed_where_the_file_is_refused(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[int] = []
+    real = os.close
+
+    def close(descriptor: int) -> None:
+        closed.append(descriptor)
+        real(descriptor)
+
+    monkeypatch.setattr(os, "close", close)
+    (checkout / "link").symlink_to("../secret")
+    refused(lambda: CheckoutFiles.around(checkout).read(checkout / "link", "link", SMALL))
+    assert len(closed) == 1
+
+
+def test_no_program_and_no_terminal_gets_hold_of_what_is_opened() -> None:
+    for flag in (os.O_NONBLOCK, os.O_CLOEXEC, os.O_NOCTTY):
+        assert checkout_files._FLAGS & flag
+
+
+def test_what_the_command_line_names_is_read_wherever_it_is(checkout: Path, tmp_path: Path) -> None:
+    files = CheckoutFiles.around(checkout).naming(tmp_path / "secret", checkout / "apps", checkout / ".." / "new")
+    assert files.read(tmp_path / "secret", "secret", SMALL) == SECRET.encode()
+    assert files.allowed == (tmp_path / "secret", tmp_path / "new")
+    (tmp_path / "mine").symlink_to("secret")  # the user's own symlink
+    assert CheckoutFiles.of_named(tmp_path / "mine").read(tmp_path / "mine", "mine", SMALL) == SECRET.encode()
+
+
+@pytest.mark.parametrize("name", ["link", "apps/chain", "folder/secret", "apps/deep/../../link"])
+def test_a_name_on_the_command_line_is_not_where_the_checkout_has_it_lead(checkout: Path, name: str) -> None:
+    (checkout / "link").symlink_to("../secret")
+    (checkout / "apps/chain").symlink_to("../link")
+    (checkout / "folder").symlink_to("..")
+    error = refused(lambda: CheckoutFiles.around(checkout).naming(checkout / name))
+    assert "the symlink '" in error.message
+    refused(lambda: CheckoutFiles.of_named(checkout / name))
+
+
+def test_a_circle_of_symlinks_is_left_to_the_system(checkout: Path) -> None:
+    (checkout / "one").symlink_to("two")
+    (checkout / "two").symlink_to("one")
+    files = CheckoutFiles.around(checkout).naming(checkout / "one")
+    with pytest.raises(OSError, match="Too many levels of symbolic links"):
+        files.read(checkout / "one", "one", SMALL)

@@ -1,0 +1,269 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kubocd_gen.diagnostics import KcdError, KcdErrors
+from kubocd_gen.limits import LIMITS, NAMES, RUN_NAMES, ceiling
+from kubocd_gen.project import Flags, Project, load_project
+from kubocd_gen.project_paths import DisjointDirectories
+
+PROJECT = """\
+apiVersion: kcd-gen/v1alpha1
+kind: Project
+clusters:
+  - name: prod
+    sources: [{sources}]
+    output: {output}
+packages:
+  vendor: {vendor}
+"""
+GIVEN = {"sources": "clusters", "output": "deploy", "vendor": "vendor"}
+
+Load = Callable[..., Project]
+
+
+@pytest.fixture
+def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
+    """Load a project in the folder `apps` of a checkout, next to which there is another."""
+    for folder in ("co/.git/hooks", "co/apps/clusters", "co/shared", "other/.git", "other/releases"):
+        (tmp_path / folder).mkdir(parents=True)
+    root = tmp_path / "co/apps"
+    monkeypatch.chdir(root)
+
+    def run(flags: Flags | None = None, *, outputs: bool = True, **changes: str) -> Project:
+        (root / "kcd-gen.yaml").write_text(PROJECT.format(**(GIVEN | changes)))
+        return load_project(flags or Flags(), root, outputs=outputs)
+
+    return run
+
+
+def said(load: Load, *arguments: Any, **changes: Any) -> list[str]:
+    with pytest.raises((KcdErrors, KcdError)) as caught:
+        load(*arguments, **changes)
+    error = caught.value
+    errors = error.errors if isinstance(error, KcdErrors) else [error] if isinstance(error, KcdError) else []
+    return [f"{one.position or '-'} {one.code} {one.message}" for one in errors]
+
+
+OUTSIDE = [
+    ("sources", "../../other/releases", 5),
+    ("sources", "../../other/*/web.yaml", 5),
+    ("sources", "'../../**'", 5),
+    ("sources", "/etc", 5),
+    ("sources", "'/**/*.yaml'", 5),
+    ("sources", "clusters/../../../other", 5),
+    ("sources", "link", 5),
+    ("sources", "link/below", 5),
+    ("output", "../../other/deploy", 6),
+    ("output", "../../new/deploy/prod", 6),
+    ("output", "/var/lib/deploy", 6),
+    ("output", "link", 6),
+    ("output", "link/not/there/yet", 6),
+    ("output", "clusters/../../../new", 6),
+    ("vendor", "../../other/packages", 8),
+    ("vendor", "link/packages", 8),
+]
+
+
+@pytest.mark.parametrize(("field", "path", "line"), OUTSIDE)
+def test_a_path_out_of_the_checkout_is_an_error_at_its_line(
+    load: Load, tmp_path: Path, field: str, path: str, line: int
+) -> None:
+    (tmp_path / "co/apps/link").symlink_to("../../other")
+    (problem,) = said(load, **{field: path})
+    assert problem.startswith(f"kcd-gen.yaml:{line}:")
+    assert " outside-checkout the " in problem
+
+
+@pytest.mark.parametrize(("field", "path", "line"), OUTSIDE)
+def test_the_user_can_allow_it(load: Load, tmp_path: Path, field: str, path: str, line: int) -> None:
+    (tmp_path / "co/apps/link").symlink_to("../../other")
+    load(Flags(allow_outside=(Path("/"),)), **{field: path})
+    assert line
+
+
+def test_what_is_allowed_is_that_directory_and_no_more(load: Load, tmp_path: Path) -> None:
+    flags = Flags(allow_outside=(Path("../../other"),))
+    assert load(flags, output="../../other/deploy", sources="../../other/releases").files.root == tmp_path / "co"
+    assert len(said(load, flags, output="../../other2/deploy")) == 1
+    assert len(said(load, flags, output="../../deploy")) == 1
+    (tmp_path / "other/up").symlink_to("..")
+    assert len(said(load, flags, output="../../other/up/deploy")) == 1
+
+
+def test_the_hint_is_the_flag_that_allows_it(load: Load, tmp_path: Path) -> None:
+    with pytest.raises(KcdErrors) as caught:
+        load(output="../../a b/deploy")
+    assert caught.value.errors[0].hint == (
+        f"move it into the checkout, or allow it with --allow-outside '{tmp_path}/a b/deploy'"
+    )
+
+
+def test_paths_in_the_checkout_may_leave_the_project_s_directory(load: Load, tmp_path: Path) -> None:
+    (tmp_path / "co/apps/link").symlink_to("../shared")
+    load(sources="../shared, link, clusters", output="../deploy", vendor="../shared/packages")
+    load(output="link/deploy")
+
+
+def test_without_git_the_project_s_directory_is_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "apps").mkdir()
+    monkeypatch.chdir(tmp_path / "apps")
+    Path("kcd-gen.yaml").write_text(PROJECT.format(**GIVEN | {"output": "../deploy"}))
+    with pytest.raises(KcdErrors, match="outside the checkout"):
+        load_project(Flags(), Path.cwd())
+
+
+def test_flags_that_name_a_path_allow_it(load: Load, tmp_path: Path) -> None:
+    elsewhere = {"output": "../../other/deploy", "vendor": "../../other/packages"}
+    flags = Flags(output=Path("../../other/deploy"), vendor=Path("../../other/packages"))
+    assert load(flags, **elsewhere).vendor == Path("../../other/packages")
+    named = Flags(sources=("../../other/releases", "../../new/*/x"), output=Path("/var/lib/deploy"))
+    assert load(named).files.allowed == (tmp_path / "other/releases", tmp_path / "new", Path("/var/lib/deploy"))
+    assert len(said(load, Flags(output=Path("../../other/deploy")), sources="../../other")) == 1
+
+
+def test_a_name_in_a_flag_is_not_where_the_checkout_has_it_lead(load: Load, tmp_path: Path) -> None:
+    (tmp_path / "co/apps/link").symlink_to("../../other")
+    (tmp_path / "other/kcd-gen.yaml").write_text(PROJECT.format(**GIVEN))
+    for flags in (
+        Flags(sources=("link/releases",), output=Path("deploy")),
+        Flags(sources=("clusters",), output=Path("link/deploy")),
+        Flags(vendor=Path("link/packages")),
+        Flags(project=Path("link/kcd-gen.yaml")),
+    ):
+        (problem,) = said(load, flags)
+        assert "- outside-checkout the symlink '" in problem
+        load(Flags(**{**_fields(flags), "allow_outside": (Path("../../other"),)}))
+
+
+def _fields(flags: Flags) -> dict[str, Any]:
+    return {"project": flags.project, "sources": flags.sources, "output": flags.output, "vendor": flags.vendor}
+
+
+@pytest.mark.parametrize(
+    ("field", "path"),
+    [
+        ("output", "../.git"),
+        ("output", "../.git/hooks"),
+        ("output", "../.GIT/hooks"),
+        ("output", "git/hooks"),
+        ("output", "clusters/.git"),
+        ("output", "../../other/.git/hooks"),
+        ("vendor", "../.git/packages"),
+        ("sources", "../.git"),
+        ("sources", "'../.git/*'"),
+        ("sources", "git"),
+    ],
+)
+def test_nothing_allows_a_git_directory(load: Load, tmp_path: Path, field: str, path: str) -> None:
+    (tmp_path / "co/apps/git").symlink_to("../.git")
+    (problem,) = said(load, Flags(allow_outside=(Path("/"), Path("../.git"))), **{field: path})
+    assert "outside-checkout" in problem
+    assert "Git's own directory" in problem
+
+
+def test_an_output_in_a_git_directory_is_refused_from_the_command_line_too(load: Load) -> None:
+    assert "Git's own directory" in said(load, Flags(output=Path("../.git/hooks")))[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"vendor": "deploy"}, 8),
+        ({"vendor": "deploy/hr"}, 8),
+        ({"vendor": "deploy/HR/packages"}, 8),
+        ({"vendor": "deploy/.kcd-gen"}, 8),
+        ({"output": "vendor/deploy"}, 8),
+        ({"sources": "deploy/flux"}, 5),
+        ({"sources": "clusters, 'deploy/hr/*/x'"}, 5),
+    ],
+)
+def test_what_is_read_may_not_be_where_a_build_removes_files(load: Load, changes: dict[str, str], line: int) -> None:
+    (problem,) = said(load, **changes)
+    assert problem.startswith(f"kcd-gen.yaml:{line}:")
+    assert " overlapping-paths the " in problem
+
+
+def test_sources_and_vendored_packages_may_be_around_or_beside_an_output(load: Load) -> None:
+    load(sources=".", output="deploy", vendor="deploy/packages")
+    load(sources="deploy", output="deploy")
+
+
+def test_a_cluster_that_is_not_chosen_needs_no_allowance(load: Load, tmp_path: Path) -> None:
+    load()
+    text = (tmp_path / "co/apps/kcd-gen.yaml").read_text()
+    other = "  - {name: other, sources: [/etc], output: /var/lib/deploy}\n"
+    (tmp_path / "co/apps/kcd-gen.yaml").write_text(text.replace("packages:", other + "packages:"))
+    assert len(load_project(Flags(clusters=("prod",)), Path.cwd()).clusters) == 1
+    with pytest.raises(KcdErrors) as caught:
+        load_project(Flags(), Path.cwd())
+    assert [str(one.position) for one in caught.value.errors] == ["kcd-gen.yaml:7:29", "kcd-gen.yaml:7:36"]
+
+
+def test_a_command_without_an_output_does_not_look_at_it(load: Load) -> None:
+    load(outputs=False, output="/var/lib/deploy")
+
+
+def test_the_project_file_is_one_of_the_checkout_s_files(load: Load, tmp_path: Path) -> None:
+    load()
+    path = tmp_path / "co/apps/kcd-gen.yaml"
+    path.rename(tmp_path / "co/shared/kcd-gen.yaml")
+    path.symlink_to("../shared/kcd-gen.yaml")
+    assert load_project(Flags(), path.parent).root == path.parent
+    path.unlink()
+    path.symlink_to(tmp_path / "secret")
+    (tmp_path / "secret").write_text("hunter2: [hunter2\n")
+    for flags in (Flags(), Flags(project=path)):
+        with pytest.raises(KcdError) as caught:
+            load_project(flags, path.parent)
+        assert caught.value.code == "outside-checkout"
+        assert "hunter2" not in f"{caught.value.message} {caught.value.hint}"
+
+
+def test_directories_are_told_apart_whatever_their_number_and_case() -> None:
+    apart = DisjointDirectories()
+    assert apart.add("one", Path("/d/one")) is None
+    assert apart.add("two", Path("/d/two/deep")) is None
+    assert apart.add("three", Path("/d/ONE/below")) == "one"
+    assert apart.add("four", Path("/d/two")) == "two"
+    assert apart.add("five", Path("/d/one2")) is None
+
+
+def test_a_project_file_can_name_only_so_many_clusters(load: Load, tmp_path: Path) -> None:
+    load()
+    head = "apiVersion: kcd-gen/v1alpha1\nkind: Project\nclusters:\n"
+    path = tmp_path / "co/apps/kcd-gen.yaml"
+    path.write_text(head + "".join(f"- {{name: c{one}, sources: [a], output: d/{one}}}\n" for one in range(501)))
+    with pytest.raises(KcdErrors, match="clusters must have at most 500 items, not 501"):
+        load_project(Flags(), path.parent)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in RUN_NAMES])
+def test_a_project_file_raises_a_limit_up_to_its_ceiling(load: Load, tmp_path: Path, name: str) -> None:
+    load()
+    path = tmp_path / "co/apps/kcd-gen.yaml"
+    text = path.read_text()
+
+    def limited(value: int, **flags: Any) -> Project:
+        path.write_text(f"{text}  limits:\n    {name}: {value}\n")
+        return load_project(Flags(**flags), path.parent)
+
+    highest = ceiling(name)
+    assert LIMITS.of(name) <= highest <= 4 * LIMITS.of(name)
+    assert limited(1).limits.of(name) == 1
+    assert limited(highest).limits.of(name) == highest
+    with pytest.raises(KcdErrors) as caught:
+        limited(highest + 1)
+    (error,) = caught.value.errors
+    assert (error.code, str(error.position)) == ("invalid-value", "kcd-gen.yaml:10:5")
+    assert f"--limit {name}=" in (error.hint or "")
+    assert limited(highest + 1, limits={name: highest + 2}).limits.of(name) == highest + 2
+
+
+def test_what_is_held_in_memory_is_hardly_raised() -> None:
+    assert ceiling("unpacked") == LIMITS.unpacked
+    assert ceiling("layer") <= 512 << 20
