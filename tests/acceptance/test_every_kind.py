@@ -70,6 +70,7 @@ IN_UNIT_TESTS = {
     "offline": "../faults/test_failing_servers.py::test_offline_nothing_is_asked",
     "outdated-output": "../acceptance/test_ci_formats.py::test_what_is_out_of_date_is_annotated_too",
     "outside-checkout": "../acceptance/test_init_server.py::test_an_output_outside_the_checkout_is_an_error",
+    "overlapping-paths": "test_project_paths.py::test_what_is_read_may_not_be_where_a_build_removes_files",
     "registry-denied": "../faults/test_registry.py::test_a_private_registry_wants_a_login",
     "registry-failed": "../faults/test_failing_servers.py::test_five_tries_are_all",
     "tag-exists": "packages/test_layout_writer.py::test_a_tag_is_moved_only_when_asked",

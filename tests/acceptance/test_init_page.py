@@ -38,7 +38,7 @@ def test_every_file_is_explained(checkout: Repository) -> None:
 
 def test_every_flag_exists(checkout: Repository) -> None:
     told = checkout.init("--help").out
-    assert set(re.findall(r"--(?:ci|no-server|cluster-name|force|dry-run|image)", PAGE)) == set(
+    assert set(re.findall(r"--(?:allow-outside|ci|no-server|cluster-name|force|dry-run|image)", PAGE)) == set(
         re.findall(r"^  (--[a-z-]+)", told, re.MULTILINE)
     ) - {"--quiet", "--debug", "--no-color", "--help"}
 
