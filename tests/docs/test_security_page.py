@@ -1,0 +1,32 @@
+"""The threat model: each promise of docs/security.md is held by a test that exists."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+from tests.support.sessions import ROOT
+
+PAGE = ROOT / "docs/security.md"
+
+
+def promises() -> list[list[str]]:
+    """The cells of each row of the page's tables, without heads and rules."""
+    rows = [line.strip("| ").split(" | ") for line in PAGE.read_text().splitlines() if line.startswith("|")]
+    return [row for row in rows if row[0] != "controls" and not set(row[0]) <= set("-|")]
+
+
+def tests_of(file: str) -> set[str]:
+    tree = ast.parse((ROOT / file).read_text())
+    return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+
+
+def test_every_promise_names_a_test_that_holds_it() -> None:
+    rows = promises()
+    assert len(rows) > 30
+    for row in rows:
+        assert len(row) == 4, row
+        named = re.findall(r"`(tests/[^`]+\.py)::(test_[^`]+)`", row[3])
+        assert named, row
+        for file, name in named:
+            assert name in tests_of(file), (file, name)
