@@ -31,6 +31,7 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 STAGED = ".kcd-gen-"  # how the names of files begin that are not whole yet
 
 _CHUNK = 1 << 20
+_DEEPEST = 50  # directories in each other that are copied
 
 
 class Entry(NamedTuple):
@@ -73,8 +74,13 @@ class Directory:
         if not path:
             return os.fstat(self.descriptor)
         try:
-            with self._above(path) as (above, name):
+            above, name = self._reach(path)
+            try:
                 return os.stat(name, dir_fd=above, follow_symlinks=False)
+            except OSError as error:
+                raise self._named(error, above, name, path) from None
+            finally:
+                self._leave(above)
         except FileNotFoundError:
             return None
 
@@ -89,20 +95,20 @@ class Directory:
 
     def open_file(self, path: str) -> BufferedReader:
         """Open a regular file for reading."""
-        with self._above(path) as (above, name):
-            descriptor = os.open(name, _READ, dir_fd=above)
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                os.close(descriptor)
-                raise not_regular(self._name(path))
-            return os.fdopen(descriptor, "rb")
+        return os.fdopen(self._open_file(path)[0], "rb")
 
     def read(self, path: str, limit: int) -> bytes:
         """Return the content of a regular file of at most `limit` bytes."""
-        with self.open_file(path) as file:
-            data = file.read(limit + 1) if os.fstat(file.fileno()).st_size <= limit else None
-        if data is None or len(data) > limit:
-            raise too_large(self._name(path), limit)
-        return data
+        descriptor, size = self._open_file(path)
+        try:
+            if size > limit:
+                raise too_large(self._name(path), limit)
+            data = b""
+            while len(data) < size and (more := os.read(descriptor, size - len(data))):
+                data += more  # and no more than `size`, though the file may be growing
+            return data
+        finally:
+            os.close(descriptor)
 
     def create(self, path: str, data: bytes, *, durable: bool = True) -> None:
         """Write a file that does not exist yet; if `durable`, have it on the disk (fsync)."""
@@ -179,6 +185,8 @@ class Directory:
 
         Entries of `source` itself that are in `without` are left out.
         """
+        if source.count("/") > _DEEPEST:
+            raise OSError(errno.ENAMETOOLONG, "nested too deeply", self._name(source))
         self.make_one(target)
         with self.subdirectory(source) as old, self.subdirectory(target) as new:
             for entry in old.entries():
@@ -214,7 +222,10 @@ class Directory:
             return
         with self._above(path) as (above, name):
             if stat.S_ISDIR(status.st_mode):
-                shutil.rmtree(name, dir_fd=above)
+                try:
+                    shutil.rmtree(name, dir_fd=above)
+                except RecursionError:
+                    raise OSError(errno.ENAMETOOLONG, "nested too deeply") from None
             else:
                 os.unlink(name, dir_fd=above)
 
@@ -282,24 +293,50 @@ class Directory:
             above = below
         return above
 
+    def _open_file(self, path: str) -> tuple[int, int]:
+        """A descriptor of a regular file, and its size."""
+        above, name = self._reach(path)
+        try:
+            descriptor = os.open(name, _READ, dir_fd=above)
+        except OSError as error:
+            raise self._named(error, above, name, path) from None
+        finally:
+            self._leave(above)
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            os.close(descriptor)
+            raise not_regular(self._name(path))
+        return descriptor, status.st_size
+
     @contextmanager
     def _above(self, path: str) -> Iterator[tuple[int, str]]:
         """The descriptor of the directory that holds `path`, and the name there; errors get the whole path."""
-        *above, name = _parts(path) or ("",)
-        refuse_component(name, path)
-        descriptor = self._open(tuple(above), _STEP) if above else self.descriptor
+        above, name = self._reach(path)
         try:
-            yield descriptor, name
+            yield above, name
         except OSError as error:
             if isinstance(error.filename, str) and error.filename.startswith("/"):
                 raise  # has its whole path already
-            named = name_error(error, descriptor, name, self._name(path))
+            named = self._named(error, above, name, path)
             if named is error:
                 raise
             raise named from None
         finally:
-            if above:
-                os.close(descriptor)
+            self._leave(above)
+
+    def _reach(self, path: str) -> tuple[int, str]:
+        """The descriptor of the directory that holds `path`, to be left with `_leave`, and the name there."""
+        if not path:
+            refuse_component(path, path)
+        *above, name = _parts(path)
+        return (self._open(tuple(above), _STEP) if above else self.descriptor), name
+
+    def _leave(self, descriptor: int) -> None:
+        if descriptor != self.descriptor:
+            os.close(descriptor)
+
+    def _named(self, error: OSError, descriptor: int, name: str, path: str) -> OSError:
+        return name_error(error, descriptor, name, self._name(path))
 
     def _mode_at(self, above: int, name: str, path: str, *, replace_symlink: bool) -> int | None:
         """The mode of the regular file that is to be replaced, None if there is none. Raises for anything else."""

@@ -176,7 +176,7 @@ def _resolved(git: Path) -> Path | None:
         real = Path(os.path.realpath(git.parent / os.fsdecode(pointer[7:].strip())))
     if not real.is_dir():
         return None
-    top = checkout_top(real.parent)
+    top = checkout_top(real)
     return real if top is None or ".git" in map(str.casefold, real.relative_to(top).parts) else None
 
 

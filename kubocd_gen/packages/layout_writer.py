@@ -127,7 +127,10 @@ class LayoutWriter:
         return self.path.is_dir() and any((self.path / part).exists() for part in _PARTS)
 
     def _make(self, layout: Directory) -> None:
-        if layout.status("oci-layout") is not None:
+        marker = layout.status("oci-layout")
+        if marker is not None:
+            if stat.S_ISLNK(marker.st_mode):
+                raise SymlinkError(str(layout.path / "oci-layout"))
             return
         present = {entry.name for entry in layout.entries()}
         if "blobs" not in present and any(not name.startswith(".") for name in present):

@@ -219,6 +219,15 @@ def test_a_copied_tree_has_symlinks_as_they_are_and_files_under_second_names(tre
     assert not (tree / "copy/file").exists()
 
 
+def test_a_tree_that_is_too_deep_is_an_error(tree: Path) -> None:
+    with open_directory(tree) as root:
+        root.make("/".join(["deep"] * 60))
+        with pytest.raises(OSError, match="nested too deeply"):
+            root.copy_tree("deep", "copy")
+        root.remove("copy")
+    assert not (tree / "copy").exists()
+
+
 def test_directories_are_made_and_empty_ones_removed_upward(tree: Path) -> None:
     with open_directory(tree) as root:
         assert root.make("a/x/y") == ["a/x", "a/x/y"]

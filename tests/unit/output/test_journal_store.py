@@ -1,0 +1,196 @@
+"""Where the journal of a write is kept: never where a checkout can bring one."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.output.journal_store import make_store, stores
+from tests.support.charts import commit_all, git
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A repository with a commit."""
+    root = tmp_path / "repository"
+    root.mkdir()
+    git(root, "init", "--quiet", "--initial-branch=main")
+    (root / "file").write_text("")
+    commit_all(root)
+    return root
+
+
+def base_of(output: Path) -> Path:
+    """The directory in which a store for `output` is made; it is found again, and leaves nothing."""
+    store = make_store(output)
+    place = store.directory.path
+    assert place.parent.name == "kcd-gen"
+    assert [one.directory.path for one in stores(output)] == [place]
+    for folder in (place, place.parent):
+        assert folder.stat().st_mode & 0o777 == 0o700
+    store.discard()
+    assert not place.parent.exists()
+    assert stores(output) == []
+    return place.parent.parent
+
+
+def test_of_an_output_in_a_repository_it_is_git_s_directory(repository: Path) -> None:
+    assert base_of(repository / "deploy") == repository / ".git"
+    assert base_of(repository) == repository / ".git"
+
+
+def test_of_a_worktree_it_is_the_worktree_s_own(repository: Path, tmp_path: Path) -> None:
+    git(repository, "worktree", "add", "--quiet", str(tmp_path / "tree"))
+    assert base_of(tmp_path / "tree/deploy") == repository / ".git/worktrees/tree"
+
+
+def test_of_a_submodule_it_is_the_module_s_own(repository: Path, tmp_path: Path) -> None:
+    outer = tmp_path / "outer"
+    outer.mkdir()
+    git(outer, "init", "--quiet")
+    git(outer, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(repository), "inner")
+    assert base_of(outer / "inner/deploy") == outer / ".git/modules/inner"
+    assert base_of(outer / "deploy") == outer / ".git"
+
+
+def test_of_an_output_in_no_repository_it_is_the_state_directory(state: Path, tmp_path: Path) -> None:
+    assert base_of(tmp_path / "deploy") == state
+
+
+def test_without_xdg_it_is_in_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for value in ("", "relative/state"):
+        monkeypatch.setenv("XDG_STATE_HOME", value)
+        assert base_of(tmp_path / "deploy") == tmp_path / "home/.local/state"
+
+
+@pytest.mark.parametrize("target", ["fake", "deploy/fake", "./fake/../fake"])
+def test_a_git_file_that_leads_into_the_working_tree_is_not_believed(state: Path, tmp_path: Path, target: str) -> None:
+    root = tmp_path / "repository"
+    for name in ("fake/objects", "fake/refs", "deploy/fake"):
+        (root / name).mkdir(parents=True)
+    (root / "fake/HEAD").write_text("ref: refs/heads/main\n")
+    (root / ".git").write_text(f"gitdir: {target}\n")
+    assert base_of(root / "deploy") == state
+
+
+def test_what_looks_like_a_bare_repository_is_none(state: Path, tmp_path: Path) -> None:
+    root = tmp_path / "repository/deploy"
+    subprocess.run(["git", "init", "--quiet", "--bare", str(root)], check=True)
+    assert base_of(root / "prod") == state
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"gitdir:", b"gitdir: gone\n", b"nonsense", b"gitdir: a\0b", b"\xff" * 10_000]
+)
+def test_a_damaged_git_file_leaves_the_state_directory(state: Path, tmp_path: Path, content: bytes) -> None:
+    root = tmp_path / "repository"
+    root.mkdir()
+    (root / ".git").write_bytes(content)
+    assert base_of(root / "deploy") == state
+
+
+def test_another_user_s_git_directory_is_not_believed_except_by_root(
+    repository: Path, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = (repository / ".git").stat().st_uid
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    assert stores(repository / "deploy") == []
+    with pytest.raises(KcdError, match="belongs to another user"):  # which the state directory does, too, to this one
+        make_store(repository / "deploy")
+    assert not (repository / ".git/kcd-gen").exists()
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES])
+def test_a_git_directory_that_can_t_be_written_leaves_the_state_directory(
+    repository: Path, state: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    deny(monkeypatch, repository / ".git", number)
+    assert base_of(repository / "deploy") == state
+
+
+def deny(monkeypatch: pytest.MonkeyPatch, folder: Path, number: int) -> None:
+    """Let no directory be made in `folder`."""
+    real = os.mkdir
+    inode = folder.stat().st_ino
+
+    def mkdir(path: Any, mode: int = 0o777, *, dir_fd: int | None = None) -> None:
+        if dir_fd is not None and os.fstat(dir_fd).st_ino == inode:
+            raise OSError(number, os.strerror(number), path)
+        real(path, mode, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "mkdir", mkdir)
+
+
+def test_a_disk_that_is_full_is_not_passed_over(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deny(monkeypatch, repository / ".git", errno.ENOSPC)
+    with pytest.raises(OSError, match="No space left"):
+        make_store(repository / "deploy")
+
+
+def test_a_directory_that_others_can_write_is_not_used(state: Path, tmp_path: Path) -> None:
+    (state / "kcd-gen").mkdir(parents=True)
+    (state / "kcd-gen").chmod(0o777)
+    with pytest.raises(KcdError) as caught:
+        make_store(tmp_path / "deploy")
+    assert caught.value.code == "unwritable-state"
+    assert caught.value.hint is not None
+    assert "XDG_STATE_HOME" in caught.value.hint
+
+
+def test_a_directory_that_is_a_symlink_is_not_used(state: Path, tmp_path: Path) -> None:
+    state.mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (state / "kcd-gen").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(KcdError) as caught:
+        make_store(tmp_path / "deploy")
+    assert caught.value.code == "unwritable-state"
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+@pytest.mark.parametrize("mark", [".git", "kcd-gen.yaml"])
+def test_a_state_directory_in_a_checkout_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mark: str
+) -> None:
+    """As where a CI system's HOME is the checkout: a pull request could commit the journal."""
+    home = tmp_path / "home"
+    (home / "state").mkdir(parents=True)
+    monkeypatch.setenv("XDG_STATE_HOME", str(home / "state"))
+    if mark == ".git":
+        (home / mark).mkdir()
+        assert base_of(tmp_path / "deploy") == home / ".git"
+    else:
+        (home / mark).touch()
+        with pytest.raises(KcdError) as caught:
+            make_store(tmp_path / "deploy")
+        assert caught.value.code == "unwritable-state"
+
+
+def test_a_user_without_a_home_is_told_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setattr(Path, "home", nowhere)
+    with pytest.raises(KcdError) as caught:
+        make_store(tmp_path / "deploy")
+    assert caught.value.code == "unwritable-state"
+
+
+def test_outputs_of_one_repository_have_stores_of_their_own(repository: Path) -> None:
+    one, two = make_store(repository / "one"), make_store(repository / "two")
+    assert one.directory.path != two.directory.path
+    one.discard()
+    assert len(stores(repository / "two")) == 1
