@@ -12,6 +12,7 @@ import pytest
 
 from kubocd_gen.diagnostics import KcdError, KcdErrors
 from kubocd_gen.output import moves
+from tests.support.attackers import Attacker, state
 from tests.unit.output.faults import NEW, OLD, build_new
 from tests.unit.output.outputs import build, codes, contents, planned
 
@@ -244,3 +245,35 @@ def test_a_plan_does_not_believe_a_foreign_journal(root: Path) -> None:
     with pytest.raises(KcdError) as caught:
         planned(root, *NEW)
     assert caught.value.code == "foreign-file"
+
+
+@pytest.mark.parametrize(
+    "victim", ["", "flux", "flux/default", "hr/default", "hr/default/web", ".kcd-gen", moves.STAGING, moves.NEW]
+)
+@pytest.mark.parametrize("is_killed", [True, False])
+def test_a_directory_exchanged_for_a_symlink_while_a_build_writes_leads_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, middle: int, victim: str, is_killed: bool
+) -> None:
+    for number in range(1, 10_000, 41):
+        base = tmp_path / str(number)
+        root, home = base / "deploy", base / "home"
+        for folder in ("default", "web", "new", "old", "flux/default", "hr/default/web"):
+            (home / folder).mkdir(parents=True)
+            (home / folder / "web.yaml").write_text("mine")
+        build(root, *OLD)
+        if is_killed:
+            build_new(root, "kill_at", middle)
+        before = state(home)
+        with monkeypatch.context() as patch:
+            attacker = Attacker(patch, root / victim, home, number)
+            attacker.active = True
+            try:
+                build(root, *NEW)
+            except (KcdError, KcdErrors):
+                pass
+            finally:
+                attacker.active = False
+        assert state(home) == before, number
+        if attacker.calls < number:
+            return
+    raise AssertionError
