@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from kubocd_gen.diagnostics import Findings, KcdError, Position
-from kubocd_gen.files import hint_of, write_whole
+from kubocd_gen.files import hint_of, read_whole, write_whole
 from kubocd_gen.packages.base_image import Base, read_base
 from kubocd_gen.packages.base_store import BaseStore
 from kubocd_gen.packages.image_reference import LayoutImage, RegistryImage
@@ -81,8 +81,15 @@ def plan_pin(path: Path, repository: str | None, digest: str, findings: Findings
     display = display_path(path, Path.cwd())
     said = f"images: [{{name: {IMAGE_NAME}, newName: {repository}, digest: '{digest}'}}]"
     try:
-        before = path.read_bytes().decode()
-    except FileNotFoundError:
+        data = read_whole(path)
+        before = None if data is None else data.decode()
+    except (OSError, UnicodeDecodeError) as error:
+        reason, hint = (
+            (error.strerror, hint_of(error)) if isinstance(error, OSError) else ("it is not UTF-8 text", None)
+        )
+        message = f"the kustomization can't be read: {reason}"
+        raise KcdError(message, code="bad-kustomization", position=Position(display), hint=hint) from error
+    if before is None:
         findings.note(
             KcdError(
                 f"there is no {display}, so that the digest is written nowhere",
@@ -91,11 +98,6 @@ def plan_pin(path: Path, repository: str | None, digest: str, findings: Findings
             )
         )
         return None
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise KcdError(
-            f"the kustomization can't be read: {reason}", code="bad-kustomization", position=Position(display)
-        ) from error
     if read_pinned(before, display) is None:
         what = f"it names no image {IMAGE_NAME}, so that the digest is written nowhere"
         findings.note(KcdError(what, code="unpinned-image", position=Position(display), hint=f"add {said}"))
