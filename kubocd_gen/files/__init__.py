@@ -4,9 +4,10 @@
 `write_whole` is the short form for one file.
 """
 
-from kubocd_gen.files.directory import Directory, Entry
+from kubocd_gen.files.directory import Directory
 from kubocd_gen.files.errors import SymlinkError, hint_of
 from kubocd_gen.files.named import made_directory, make_directory, open_directory, read_whole, write_whole
+from kubocd_gen.files.walk import Entry
 
 __all__ = [
     "Directory",

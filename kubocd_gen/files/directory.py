@@ -1,9 +1,4 @@
-"""A directory that is open: everything below it is reached component by component, and no symlink is followed.
-
-Each operation opens the directories on its way anew, with `O_NOFOLLOW`, and then acts on a name in the last of them. So
-a directory that is exchanged for a symlink, before the operation or during it, leads nowhere: the operation fails, or
-acts on the directory that was there.
-"""
+"""The one class through which kcd-gen changes what is below a directory that may be somebody else's: see `walk`."""
 
 from __future__ import annotations
 
@@ -13,97 +8,23 @@ import fcntl
 import os
 import shutil
 import stat
-import weakref
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from io import BufferedReader
-from pathlib import Path
-from typing import BinaryIO, NamedTuple, Self
+from typing import BinaryIO
 
-from kubocd_gen.files.errors import SymlinkError, name_error, not_regular, refuse_component, too_large
+from kubocd_gen.files.errors import SymlinkError, not_regular
 from kubocd_gen.files.exchange import exchange
+from kubocd_gen.files.walk import READ, OpenDirectory
 
-_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# A step on the way needs no right to read, where the system can open without it (Linux).
-_STEP = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a FIFO without a writer must not hold us up
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 STAGED = ".kcd-gen-"  # how the names of files begin that are not whole yet
 
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _CHUNK = 1 << 20
 _DEEPEST = 50  # directories in each other that are copied
 
 
-class Entry(NamedTuple):
-    """A name in a directory, and what it is; a symlink is not a directory, wherever it leads."""
-
-    name: str
-    is_directory: bool
-    is_symlink: bool
-    is_file: bool
-
-
-class Directory:
-    """A directory by its open descriptor, which is closed with this object.
-
-    Paths are relative to it and posix, `a/b`; "" is the directory itself where that makes sense. `..`, empty
-    components, absolute paths and `.git` are refused. `path` is how messages name the directory, `real` its path
-    without symlinks, `descriptor` for calls that take one. Every method raises OSError with the whole path as
-    `filename`: SymlinkError where a symlink is where a directory or a file is needed.
-    """
-
-    def __init__(self, descriptor: int, path: Path, real: Path) -> None:
-        self.path = path.absolute()
-        self.real = real
-        self.descriptor = descriptor
-        self._close = weakref.finalize(self, os.close, descriptor)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._close()
-
-    def subdirectory(self, path: str, shown: Path | None = None) -> Directory:
-        """Open a directory below this one, or this one again; `shown` is how messages are to name it."""
-        descriptor = self._open(_parts(path), _OPEN)
-        return Directory(descriptor, shown or self.path / path, self.real / path)
-
-    def status(self, path: str = "") -> os.stat_result | None:
-        """Return the status of what is at `path`, of a symlink itself; None if nothing is."""
-        if not path:
-            return os.fstat(self.descriptor)
-        try:
-            with self._above(path) as (above, name):
-                return os.stat(name, dir_fd=above, follow_symlinks=False)
-        except FileNotFoundError:
-            return None
-
-    def entries(self, path: str = "") -> list[Entry]:
-        """Return what is in the directory `path`, sorted by name."""
-        with self.subdirectory(path) as directory, os.scandir(directory.descriptor) as entries:
-            found = [
-                Entry(one.name, one.is_dir(follow_symlinks=False), one.is_symlink(), one.is_file(follow_symlinks=False))
-                for one in entries
-            ]
-        return sorted(found)
-
-    def open_file(self, path: str) -> BufferedReader:
-        """Open a regular file for reading."""
-        with self._above(path) as (above, name):
-            descriptor = os.open(name, _READ, dir_fd=above)
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                os.close(descriptor)
-                raise not_regular(self._name(path))
-            return os.fdopen(descriptor, "rb")
-
-    def read(self, path: str, limit: int) -> bytes:
-        """Return the content of a regular file of at most `limit` bytes."""
-        with self.open_file(path) as file:
-            data = file.read(limit + 1) if os.fstat(file.fileno()).st_size <= limit else None
-        if data is None or len(data) > limit:
-            raise too_large(self._name(path), limit)
-        return data
+class Directory(OpenDirectory):
+    """An open directory that is written to. Nothing outside of it is changed, whatever symlinks are in it."""
 
     def create(self, path: str, data: bytes, *, durable: bool = True) -> None:
         """Write a file that does not exist yet; if `durable`, have it on the disk (fsync)."""
@@ -144,7 +65,7 @@ class Directory:
 
     def make(self, path: str, *, mode: int = 0o777) -> list[str]:
         """Make the directory `path` and those above it; return the paths of those that were missing, from the top."""
-        parts = _parts(path)
+        parts = path.split("/")
         made = []
         for depth in range(1, len(parts) + 1):
             at = "/".join(parts[:depth])
@@ -152,8 +73,8 @@ class Directory:
                 with contextlib.suppress(FileExistsError):
                     self.make_one(at, mode=mode if depth == len(parts) else 0o777)
                     made.append(at)
-        os.close(self._open(parts, _STEP))  # raises for what is no directory
-        return made
+        with self.subdirectory(path):  # raises for what is no directory
+            return made
 
     def make_one(self, path: str, *, mode: int = 0o777) -> None:
         """Make the directory `path`, which must not exist, in one that does."""
@@ -269,44 +190,6 @@ class Directory:
                     raise
             yield
 
-    def _name(self, path: str) -> str:
-        return str(self.path / path) if path else str(self.path)
-
-    def _open(self, parts: tuple[str, ...], flags: int) -> int:
-        """A new descriptor of the directory that `parts` lead to."""
-        if not parts:
-            return os.open(".", flags & ~os.O_NOFOLLOW, dir_fd=self.descriptor)
-        above = self.descriptor
-        for depth, part in enumerate(parts, 1):
-            try:
-                below = os.open(part, flags if depth == len(parts) else _STEP, dir_fd=above)
-            except OSError as error:
-                raise name_error(error, above, part, self._name("/".join(parts[:depth]))) from None
-            finally:
-                if above != self.descriptor:
-                    os.close(above)
-            above = below
-        return above
-
-    @contextmanager
-    def _above(self, path: str) -> Iterator[tuple[int, str]]:
-        """The descriptor of the directory that holds `path`, and the name there; errors get the whole path."""
-        *above, name = _parts(path) or ("",)
-        refuse_component(name, path)
-        descriptor = self._open(tuple(above), _STEP) if above else self.descriptor
-        try:
-            yield descriptor, name
-        except OSError as error:
-            if isinstance(error.filename, str) and error.filename.startswith("/"):
-                raise  # has its whole path already
-            named = name_error(error, descriptor, name, self._name(path))
-            if named is error:
-                raise
-            raise named from None
-        finally:
-            if above:
-                os.close(descriptor)
-
     def _mode_at(self, above: int, name: str, path: str, *, replace_symlink: bool) -> int | None:
         """The mode of the regular file that is to be replaced, None if there is none. Raises for anything else."""
         try:
@@ -322,18 +205,6 @@ class Directory:
         return stat.S_IMODE(status.st_mode)
 
 
-def open_step(path: Path) -> int:
-    """Open a directory as a place to start from, with no right to read it where the system can. Raises OSError."""
-    return os.open(path, _STEP)
-
-
-def _parts(path: str) -> tuple[str, ...]:
-    parts = tuple(path.split("/")) if path else ()
-    for part in parts:
-        refuse_component(part, path)
-    return parts
-
-
 def _link_or_copy(above: int, name: str, other: int, new: str) -> None:
     try:
         os.link(name, new, src_dir_fd=above, dst_dir_fd=other, follow_symlinks=False)
@@ -342,7 +213,7 @@ def _link_or_copy(above: int, name: str, other: int, new: str) -> None:
         if stat.S_ISLNK(status.st_mode):
             os.symlink(os.readlink(name, dir_fd=above), new, dir_fd=other)
             return
-        source = os.open(name, _READ, dir_fd=above)
+        source = os.open(name, READ, dir_fd=above)
         with os.fdopen(source, "rb") as file, os.fdopen(os.open(new, _CREATE, 0o600, dir_fd=other), "wb") as copy:
             if not stat.S_ISREG(os.fstat(source).st_mode):
                 raise not_regular(name) from None

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from kubocd_gen.files.directory import Directory, open_step
+from kubocd_gen.files.directory import Directory
 from kubocd_gen.files.location import Location, locate
+from kubocd_gen.files.walk import open_step
 
 
 def open_directory(path: Path, *, follow_last: bool = False) -> Directory:

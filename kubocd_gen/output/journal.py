@@ -22,39 +22,21 @@ A staging directory that no store knows is never touched.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import stat
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 
 from kubocd_gen.diagnostics import KcdError, Position
 from kubocd_gen.files import Directory, SymlinkError, open_directory
 from kubocd_gen.output.journal_store import JournalStore, make_store, stores
+from kubocd_gen.output.moves import NEW, OLD, STAGING, Step, is_sound, make_move, sync_parents, undo_move
 from kubocd_gen.output.ownership import RECORDS, is_output_path, is_unit
 from kubocd_gen.output.tree import LARGEST_FILE, advice, place, refused_symlink
 
-STAGING = f"{RECORDS}/.staging"
-NEW = f"{STAGING}/new"
-
-_OLD = f"{STAGING}/old"
 _IDENTITY = "staging.json"
 _JOURNAL = "journal.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One move: what is staged under the step's index takes the place of `path`, or `path` is removed.
-
-    `inode` is that of a staged directory. `digests` are the SHA-256 of what is staged: of a file by "", of the files of
-    a directory that change by their names.
-    """
-
-    path: str
-    replace: bool
-    inode: int | None = None
-    digests: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 def is_interrupted(path: Path) -> bool:
@@ -101,7 +83,7 @@ def open_staging(root: Directory) -> JournalStore:
         status = root.status(STAGING)
         assert status is not None
         store.write(_IDENTITY, json.dumps({"output": str(root.real), "inode": status.st_ino}).encode(), durable=False)
-        for folder in (NEW, _OLD):
+        for folder in (NEW, OLD):
             root.make_one(folder)
         # Should a killed write leave it behind in a checkout, Git does not offer it for a commit.
         root.create(f"{STAGING}/.gitignore", b"*\n")
@@ -132,12 +114,12 @@ def carry_out(root: Directory, store: JournalStore, steps: Sequence[Step]) -> No
     try:
         for index, step in enumerate(steps):
             started = index + 1
-            _do(root, index, step)
-        _sync_parents(root, steps)
+            make_move(root, index, step)
+        sync_parents(root, steps)
     except BaseException as cause:
         try:
             for index, step in reversed(list(enumerate(steps[:started]))):
-                _undo(root, index, step)
+                undo_move(root, index, step)
         except OSError as error:
             raise KcdError(
                 f"writing the output stopped half-way ({_reason(cause)}) and could not be undone: {_reason(error)}",
@@ -162,19 +144,21 @@ def complete(root: Directory) -> bool:
     if store is None:
         if _is_filled(root):
             raise _foreign_staging(root)
-        for folder in (NEW, _OLD, STAGING):  # killed before it was noted as ours, and there is nothing in it
+        for folder in (NEW, OLD, STAGING):  # killed before it was noted as ours, and there is nothing in it
             root.remove_empty(folder)
         return False
     steps = _read(root, store)[0]
     try:
         # What was set aside before is not needed again: from here it goes only forward.
-        root.remove(_OLD)
-        root.make_one(_OLD)
+        root.remove(OLD)
+        root.make_one(OLD)
         for index, step in enumerate(steps):
-            _verify(root, store, index, step)
+            if not is_sound(root, index, step):
+                what = f"what is staged for '{step.path}' is not what the journal was written for"
+                raise _broken(root, store, what)
         for index, step in enumerate(steps):
-            _do(root, index, step)
-        _sync_parents(root, steps)
+            make_move(root, index, step)
+        sync_parents(root, steps)
     except SymlinkError as error:
         raise refused_symlink(error) from error
     except OSError as error:
@@ -218,85 +202,11 @@ def _is_filled(root: Directory) -> bool:
     """Whether the staging directory is something else, or holds more than empty directories, which Git can't carry."""
     try:
         inside = [(f"{STAGING}/{entry.name}", entry) for entry in root.entries(STAGING)]
-        return any(path not in (NEW, _OLD) or not entry.is_directory or root.entries(path) for path, entry in inside)
+        return any(path not in (NEW, OLD) or not entry.is_directory or root.entries(path) for path, entry in inside)
     except FileNotFoundError:
         return False
     except OSError:
         return True
-
-
-def _do(root: Directory, index: int, step: Step) -> None:
-    new, old = f"{NEW}/{index}", f"{_OLD}/{index}"
-    present = root.status(step.path)
-    if not step.replace:
-        if present is not None:
-            root.rename(step.path, old)
-        root.remove_empty(_parent(step.path))
-        return
-    fresh = root.status(new)
-    if fresh is None:
-        return  # an interrupted write got this far
-    root.make(_parent(step.path))
-    if present is not None:
-        if stat.S_ISDIR(fresh.st_mode):
-            if present.st_ino == step.inode or root.exchange(new, step.path):
-                root.rename(new, old)
-                return
-            root.rename(step.path, old)
-        else:
-            # A file is replaced in one step, so its old self is kept under a second name.
-            root.link_or_copy(step.path, old)
-    root.rename(new, step.path)
-
-
-def _undo(root: Directory, index: int, step: Step) -> None:
-    new, old = f"{NEW}/{index}", f"{_OLD}/{index}"
-    target, fresh, aside = root.status(step.path), root.status(new), root.status(old)
-    arrived = step.inode is not None and target is not None and target.st_ino == step.inode
-    if arrived and (fresh or aside):
-        if not fresh:
-            root.rename(old, new)
-        if root.exchange(new, step.path):
-            return
-        root.rename(new, old)
-        fresh, aside = None, root.status(old)
-    if step.replace and fresh and target:
-        return  # this is the step that failed: what is there was not moved
-    if aside:
-        if step.replace and not fresh:
-            if stat.S_ISDIR(aside.st_mode):
-                root.rename(step.path, new)
-            else:
-                root.link_or_copy(step.path, new)
-        root.make(_parent(step.path))
-        root.rename(old, step.path)
-    elif step.replace:
-        if not fresh:
-            root.rename(step.path, new)
-        root.remove_empty(_parent(step.path))
-
-
-def _verify(root: Directory, store: JournalStore, index: int, step: Step) -> None:
-    """Raise KcdError `broken-journal` unless what is staged for a step is what the journal was written for."""
-    new = f"{NEW}/{index}"
-    fresh, present = root.status(new), root.status(step.path)
-    if not step.replace or fresh is None or (present is not None and present.st_ino == step.inode):
-        return
-    try:
-        sound = step.inode in (None, fresh.st_ino) and all(
-            hashlib.sha256(root.read(f"{new}/{name}" if name else new, LARGEST_FILE)).hexdigest() == digest
-            for name, digest in step.digests.items()
-        )
-    except OSError:
-        sound = False
-    if not sound:
-        raise _broken(root, store, f"what is staged for '{step.path}' is not what the journal was written for")
-
-
-def _sync_parents(root: Directory, steps: Sequence[Step]) -> None:
-    for parent in sorted({_parent(step.path) for step in steps}):
-        with contextlib.suppress(FileNotFoundError):
-            root.sync(parent)
 
 
 def _read(root: Directory, store: JournalStore) -> tuple[tuple[Step, ...], frozenset[str]]:
@@ -337,10 +247,6 @@ def _object(content: bytes | None) -> Mapping[str, object]:
     except (ValueError, RecursionError):
         return {}
     return data if isinstance(data, dict) else {}
-
-
-def _parent(path: str) -> str:
-    return path.rpartition("/")[0]
 
 
 def _reason(error: BaseException) -> str:

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from kubocd_gen.diagnostics import KcdError
 from kubocd_gen.files import Directory
-from kubocd_gen.files.directory import open_step
 from kubocd_gen.files.location import checkout_top
+from kubocd_gen.files.walk import open_step
 from kubocd_gen.output.tree import place
 
 _NAME = "kcd-gen"

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 from kubocd_gen.output.tree import Tree
 
@@ -65,6 +66,7 @@ def read_records(tree: Tree) -> dict[str, Record]:
     return found
 
 
+@lru_cache(maxsize=64)
 def is_record(path: str) -> bool:
     """Whether `path` is the record of a Release, whose name and namespace are such as Kubernetes takes."""
     top, _, rest = path.partition("/")

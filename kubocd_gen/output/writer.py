@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from kubocd_gen.diagnostics import KcdError
 from kubocd_gen.files import Directory, SymlinkError, made_directory
 from kubocd_gen.output import journal
-from kubocd_gen.output.journal import NEW, Step
+from kubocd_gen.output.moves import NEW, Step
 from kubocd_gen.output.plan import FileChange, Plan, plan_output
 from kubocd_gen.output.tree import advice, refused_symlink
 

@@ -99,9 +99,8 @@ def plan_pin(
         return None
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise KcdError(
-            f"the kustomization can't be read: {reason}", code="bad-kustomization", position=Position(display)
-        ) from error
+        message = f"the kustomization can't be read: {reason}"
+        raise KcdError(message, code="bad-kustomization", position=Position(display)) from error
     if read_pinned(before, display) is None:
         what = f"it names no image {IMAGE_NAME}, so that the digest is written nowhere"
         findings.note(KcdError(what, code="unpinned-image", position=Position(display), hint=f"add {said}"))

@@ -15,7 +15,8 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from kubocd_gen.files import open_directory
-from kubocd_gen.output.journal import NEW, STAGING, open_staging
+from kubocd_gen.output.journal import open_staging
+from kubocd_gen.output.moves import NEW, STAGING
 from kubocd_gen.packages.archive import read_package_archive
 from kubocd_gen.packages.oci import REF_NAME
 from tests.acceptance.test_errors import config, context

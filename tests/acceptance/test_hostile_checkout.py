@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kubocd_gen.output.journal import NEW, STAGING
+from kubocd_gen.output.moves import NEW, STAGING
 from tests.support.bases import BaseMaker
 from tests.support.charts import commit_all, git
 from tests.support.workspace import Outcome, Workspace, kcd_gen

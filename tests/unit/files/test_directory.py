@@ -8,11 +8,11 @@ import stat
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from kubocd_gen.files import Directory, SymlinkError, open_directory
+from tests.support.attackers import Attacker, state
 
 OPERATIONS: dict[str, Callable[[Directory], object]] = {
     "status": lambda root: root.status("a/b/file"),
@@ -39,7 +39,6 @@ OPERATIONS: dict[str, Callable[[Directory], object]] = {
     "sync": lambda root: root.sync("a/b"),
     "open a subdirectory": lambda root: root.subdirectory("a/b").entries(),
 }
-SYSTEM_CALLS = ("open", "stat", "mkdir", "replace", "link", "unlink", "rmdir", "utime", "scandir")
 
 
 def fill(folder: Path) -> None:
@@ -49,16 +48,6 @@ def fill(folder: Path) -> None:
         (folder / name).write_text(folder.name)
 
 
-def state(folder: Path) -> dict[str, tuple[int, int, bytes]]:
-    """Everything below `folder`, with its own times."""
-    found = {}
-    for path in [folder, *sorted(folder.rglob("*"))]:
-        status = path.lstat()
-        content = path.read_bytes() if stat.S_ISREG(status.st_mode) else b""
-        found[str(path)] = (status.st_mode, status.st_mtime_ns, content)
-    return found
-
-
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     fill(tmp_path / "root/a/b")
@@ -66,29 +55,6 @@ def tree(tmp_path: Path) -> Path:
     fill(tmp_path / "home/b")  # where a symlink for `a` leads
     fill(tmp_path / "home")
     return tmp_path / "root"
-
-
-class Attacker:
-    """Exchanges a directory for a symlink in front of the system call `number`, counted from 1."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, victim: Path, target: Path, number: int) -> None:
-        self.calls = 0
-        self.active = False
-        rename, symlink = os.rename, os.symlink
-        for name in SYSTEM_CALLS:
-            real = getattr(os, name)
-
-            def call(*arguments: Any, real: Any = real, **options: Any) -> Any:
-                if self.active:
-                    self.calls += 1
-                    if self.calls == number:
-                        self.active = False
-                        rename(victim, victim.with_name("aside"))
-                        symlink(target, victim)
-                        self.active = True
-                return real(*arguments, **options)
-
-            monkeypatch.setattr(os, name, call)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from kubocd_gen.diagnostics import KcdError, KcdErrors
-from kubocd_gen.output import journal
+from kubocd_gen.output import moves
+from tests.support.attackers import Attacker, state
 from tests.unit.output.faults import NEW, OLD, build_new
 from tests.unit.output.outputs import build, codes, contents, planned
 
@@ -56,7 +57,7 @@ def middle(tmp_path_factory: pytest.TempPathFactory) -> int:
 def killed(root: Path, middle: int) -> Path:
     """The output after a write that was killed in the middle of its moves."""
     build_new(root, "kill_at", middle)
-    assert (root / journal.STAGING).exists()
+    assert (root / moves.STAGING).exists()
     return root
 
 
@@ -81,23 +82,23 @@ STEPS = [
 def test_a_staging_directory_that_came_with_a_checkout_is_never_replayed(
     root: Path, home: Path, steps: list[tuple[str, bool]], is_current: bool
 ) -> None:
-    new = root / journal.NEW
+    new = root / moves.NEW
     new.mkdir(parents=True)
     (new / "0").symlink_to(home)
     (new / "1").write_text("#!/bin/sh\n")
     described = [{"path": path, "replace": replace} for path, replace in steps]
-    (root / journal.STAGING / "journal.json").write_text(json.dumps({"steps": described, "paths": []}))
+    (root / moves.STAGING / "journal.json").write_text(json.dumps({"steps": described, "paths": []}))
     before = contents(root.parent), contents(home)
     with pytest.raises(KcdError) as caught:
         build(root, *(OLD if is_current else NEW))
     assert caught.value.code == "foreign-staging"
-    assert str(caught.value.position) == str(root / journal.STAGING)
+    assert str(caught.value.position) == str(root / moves.STAGING)
     assert (contents(root.parent), contents(home)) == before
 
 
 @pytest.mark.parametrize("what", ["link", "file", "new is a link", "fifo"])
 def test_a_staging_directory_that_is_something_else_is_refused(root: Path, home: Path, what: str) -> None:
-    staging = root / journal.STAGING
+    staging = root / moves.STAGING
     match what:
         case "link":
             staging.symlink_to(home)
@@ -114,18 +115,18 @@ def test_a_staging_directory_that_is_something_else_is_refused(root: Path, home:
 
 
 def test_without_the_staging_directory_the_build_works_again(root: Path) -> None:
-    (root / journal.NEW).mkdir(parents=True)
-    (root / journal.NEW / "0").write_text("")
+    (root / moves.NEW).mkdir(parents=True)
+    (root / moves.NEW / "0").write_text("")
     assert refused(root) == "foreign-staging"
-    shutil.rmtree(root / journal.STAGING)
+    shutil.rmtree(root / moves.STAGING)
     assert not build(root, *NEW).completed_earlier
 
 
-@pytest.mark.parametrize("path", [journal.STAGING, journal.NEW])
+@pytest.mark.parametrize("path", [moves.STAGING, moves.NEW])
 def test_an_empty_staging_directory_is_of_a_build_killed_at_its_first_step(root: Path, path: str) -> None:
     (root / path).mkdir(parents=True)
     assert not build(root, *NEW).completed_earlier
-    assert not (root / journal.STAGING).exists()
+    assert not (root / moves.STAGING).exists()
 
 
 def test_a_whole_write_leaves_nothing_in_git_s_directory(root: Path) -> None:
@@ -145,10 +146,10 @@ def test_what_is_staged_must_be_what_the_journal_was_written_for(
     killed: Path, home: Path, name: str, what: str
 ) -> None:
     steps = json.loads((store_of(killed) / "journal.json").read_text())["steps"]
-    index = [str(number) for number, step in enumerate(steps) if (killed / journal.NEW / str(number)).is_file()][
+    index = [str(number) for number, step in enumerate(steps) if (killed / moves.NEW / str(number)).is_file()][
         int(name)
     ]
-    staged = killed / journal.NEW / index
+    staged = killed / moves.NEW / index
     staged.unlink()
     match what:
         case "link":
@@ -166,8 +167,8 @@ def test_what_is_staged_must_be_what_the_journal_was_written_for(
 
 
 def test_another_staging_directory_than_the_journal_s_is_not_replayed(killed: Path) -> None:
-    (killed / journal.STAGING).rename(killed / "aside")
-    shutil.copytree(killed / "aside", killed / journal.STAGING)
+    (killed / moves.STAGING).rename(killed / "aside")
+    shutil.copytree(killed / "aside", killed / moves.STAGING)
     assert refused(killed) == "foreign-staging"
 
 
@@ -206,7 +207,7 @@ def test_a_journal_that_is_damaged_is_refused(killed: Path, damage: Callable[[di
 
 
 def test_a_journal_whose_staging_directory_was_deleted_is_forgotten(killed: Path) -> None:
-    shutil.rmtree(killed / journal.STAGING)
+    shutil.rmtree(killed / moves.STAGING)
     # What had been moved is taken for kcd-gen's where it is what would be written.
     assert not build(killed, *NEW).completed_earlier
     assert not (killed.parent / ".git/kcd-gen").exists()
@@ -237,10 +238,42 @@ def test_a_directory_exchanged_for_a_link_before_the_write_is_completed_leads_no
 
 
 def test_a_plan_does_not_believe_a_foreign_journal(root: Path) -> None:
-    (root / journal.STAGING).mkdir()
+    (root / moves.STAGING).mkdir()
     (root / "flux/default/new.yaml").write_text("mine")
     said = {"steps": [], "paths": ["flux/default/new.yaml"]}
-    (root / journal.STAGING / "journal.json").write_text(json.dumps(said))
+    (root / moves.STAGING / "journal.json").write_text(json.dumps(said))
     with pytest.raises(KcdError) as caught:
         planned(root, *NEW)
     assert caught.value.code == "foreign-file"
+
+
+@pytest.mark.parametrize(
+    "victim", ["", "flux", "flux/default", "hr/default", "hr/default/web", ".kcd-gen", moves.STAGING, moves.NEW]
+)
+@pytest.mark.parametrize("is_killed", [True, False])
+def test_a_directory_exchanged_for_a_symlink_while_a_build_writes_leads_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, middle: int, victim: str, is_killed: bool
+) -> None:
+    for number in range(1, 10_000, 41):
+        base = tmp_path / str(number)
+        root, home = base / "deploy", base / "home"
+        for folder in ("default", "web", "new", "old", "flux/default", "hr/default/web"):
+            (home / folder).mkdir(parents=True)
+            (home / folder / "web.yaml").write_text("mine")
+        build(root, *OLD)
+        if is_killed:
+            build_new(root, "kill_at", middle)
+        before = state(home)
+        with monkeypatch.context() as patch:
+            attacker = Attacker(patch, root / victim, home, number)
+            attacker.active = True
+            try:
+                build(root, *NEW)
+            except (KcdError, KcdErrors):
+                pass
+            finally:
+                attacker.active = False
+        assert state(home) == before, number
+        if attacker.calls < number:
+            return
+    raise AssertionError

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from kubocd_gen.output.ownership import read_records, record_content
+from kubocd_gen.output.ownership import SHARED_RECORD, is_output_path, is_unit, may_list, read_records, record_content
 from kubocd_gen.output.tree import Tree
 
 RECORD = ".kcd-gen/default/web.list"
@@ -44,3 +44,61 @@ def test_whatever_is_in_a_record_only_the_release_s_own_paths_count(
     tmp_path: Path, text: str, listed: dict[str, str | None]
 ) -> None:
     assert read(tmp_path, text) == listed
+
+
+@pytest.mark.parametrize(
+    ("record", "path"),
+    [
+        (RECORD, "flux/default/Web.yaml"),
+        (RECORD, "Flux/default/web.yaml"),
+        (RECORD, "flux/default/web.yaml/x"),
+        (RECORD, "flux/default/other.yaml"),
+        (RECORD, "flux/kustomization.yaml"),
+        (RECORD, "hr/default/web"),
+        (RECORD, "hr/default/web/"),
+        (RECORD, "hr/default/web/notes.txt"),
+        (RECORD, "hr/default/web/.git"),
+        (RECORD, "hr/default/web/.hidden.tgz"),
+        (RECORD, "hr/default/web/INDEX.YAML"),
+        (RECORD, "hr/default/web/a/x.tgz"),
+        (RECORD, "hr/default/web/../other/x.tgz"),
+        (RECORD, "hr/default/web/x\n.tgz"),
+        (RECORD, "hr/default/other/x.tgz"),
+        (RECORD, "/flux/default/web.yaml"),
+        (SHARED_RECORD, "flux/README.md"),
+        (SHARED_RECORD, "flux/Kustomization.yaml"),
+        (SHARED_RECORD, "flux/default/web.yaml"),
+        (".kcd-gen/Default/web.list", "flux/Default/web.yaml"),
+        (".kcd-gen/default/Web.list", "flux/default/Web.yaml"),
+        (".kcd-gen/default/.list", "flux/default/.yaml"),
+        (".kcd-gen/../web.list", "flux/../web.yaml"),
+        (".kcd-gen/default/...list", "flux/default/..yaml"),
+        (".kcd-gen/.staging/web.list", "flux/.staging/web.yaml"),
+    ],
+)
+def test_a_record_never_speaks_for_anything_else(tmp_path: Path, record: str, path: str) -> None:
+    assert not may_list(record, path)
+    (tmp_path / record).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / record).write_text(f"{path}\n")
+    assert path not in {listed for paths in read_records(Tree(tmp_path)).values() for listed in paths}
+
+
+def test_the_paths_of_an_output_and_what_of_them_is_moved_as_a_whole() -> None:
+    files = ["flux/kustomization.yaml", FLUX, RECORD, SHARED_RECORD]
+    assert all(is_output_path(path) and is_unit(path) for path in files)
+    assert is_output_path(INDEX)
+    assert not is_unit(INDEX)
+    assert is_unit("hr/default/web")
+    for path in (
+        "",
+        "flux",
+        "hr",
+        ".kcd-gen",
+        "hr/default",
+        "flux/default",
+        ".git/config",
+        "hr/default/web/x",
+        "flux//x.yaml",
+    ):
+        assert not is_output_path(path)
+        assert not is_unit(path)

@@ -16,7 +16,7 @@ import pytest
 from kubocd_gen.diagnostics import KcdError
 from kubocd_gen.files import directory
 from kubocd_gen.files.exchange import exchange
-from kubocd_gen.output import journal
+from kubocd_gen.output import moves
 from kubocd_gen.output.plan import OutputFile, ReleaseOutput, plan_output
 from kubocd_gen.output.writer import write
 from tests.unit.output.faults import EXCHANGE, NEW, OLD, build_new
@@ -88,7 +88,7 @@ def test_a_file_that_is_already_gone_is_no_problem(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def moves(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def moved(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every rename from here on, by the path of its target."""
     made: list[str] = []
     real = os.replace
@@ -116,15 +116,15 @@ def path_of(descriptor: int, name: str) -> str:
     return f"{above}/{name}"
 
 
-def test_charts_arrive_before_the_resources_that_name_them_and_leave_after(tmp_path: Path, moves: list[str]) -> None:
+def test_charts_arrive_before_the_resources_that_name_them_and_leave_after(tmp_path: Path, moved: list[str]) -> None:
     build(tmp_path, *OLD)
-    moves.clear()
+    moved.clear()
     write(planned(tmp_path, *NEW))
-    inside = [move.removeprefix(f"{tmp_path}/") for move in moves if move.startswith(f"{tmp_path}/")]
+    inside = [move.removeprefix(f"{tmp_path}/") for move in moved if move.startswith(f"{tmp_path}/")]
     arrivals = [move for move in inside if "/.staging/" not in move]
     assert arrivals[:2] == ["hr/default/new", "hr/default/web"]
     assert all(move.startswith((".kcd-gen/", "flux/")) for move in arrivals[2:])
-    assert journal.STAGING not in str(arrivals)
+    assert moves.STAGING not in str(arrivals)
 
 
 class Disk:
