@@ -86,6 +86,8 @@ class CheckoutFiles:
         absolute = path.absolute()
         above = [one for one in (absolute, *absolute.parents) if os.path.lexists(one / ".git") and one != absolute]
         found = cls.around(path if is_directory else absolute.parent, allowed)
+        if not above and not os.path.lexists(found.root / ".git"):  # there is no checkout: its symlinks are the user's
+            return replace(found, allowed=(*found.allowed, Path(os.path.realpath(path))))
         for checkout in above:  # as the name has them, before any symlink is followed
             found = cls(Path(os.path.realpath(checkout)), found.allowed)
             found.naming(path)

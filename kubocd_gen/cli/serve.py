@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kubocd_gen.checkout_files import CheckoutFiles
 from kubocd_gen.cli.options import (
     flags_of,
     jobs_option,
@@ -112,6 +113,8 @@ def _output(flags: Flags, *, watch: bool) -> Path:
     if flags.sources:
         hint = "add --watch, or give --output alone"
         raise KcdError("--source is for --watch; without it nothing is built", code="usage", hint=hint)
+    if flags.output is not None:
+        CheckoutFiles.of_named(flags.output, flags.allow_outside)
     output = flags.output or _one_cluster(load_project(flags, Path.cwd())).clusters[0].output
     if not output.is_dir():
         raise KcdError(

@@ -351,6 +351,13 @@ def test_dump_takes_what_it_is_given(web: Workspace) -> None:
     assert run(web, "dump", f"oci:packages:{WEB}", "--allow-outside", "../layout").exit == 0
 
 
+def test_an_output_that_leads_out_of_the_checkout_is_not_served(web: Workspace) -> None:
+    (web.root / "deploy").symlink_to("..")
+    outcome = run(web, "serve", "--output", "deploy", "--port", "0")
+    assert outcome.exit == 1
+    assert "error[outside-checkout]: the symlink '" in outcome.text
+
+
 def test_a_report_names_the_way_out(web: Workspace) -> None:
     project(web, output="../fleet")
     (problem,) = json.loads(run(web, "build", "--offline", "--format", "json").out)["diagnostics"]

@@ -120,9 +120,11 @@ BUILD = ("build", "--offline")
 PRUNE = ("vendor", "--offline", "--prune")
 LAYOUT = ("--output", "layout")
 CASES: Mapping[str, tuple[Callable[[Workspace], None], tuple[str, ...], str]] = {
-    "the output": (link("deploy/prod"), BUILD, "symlinked-output"),
-    "a directory above the output": (link("deploy"), BUILD, "symlinked-output"),
-    "the output in Git's directory": (link("deploy", "clone/.git"), BUILD, "symlinked-output"),
+    "the output": (link("deploy/prod"), BUILD, "outside-checkout"),
+    "a directory above the output": (link("deploy"), BUILD, "outside-checkout"),
+    "the output in Git's directory": (link("deploy", "clone/.git"), BUILD, "outside-checkout"),
+    "the output in another directory": (link("deploy/prod", "clone/sources"), BUILD, "overlapping-paths"),
+    "the output in a directory of nothing": (link("deploy/prod", "clone/other"), BUILD, "symlinked-output"),
     "flux": (built("flux"), BUILD, "symlinked-output"),
     "flux in Git's directory": (built("flux", "clone/.git/hooks"), BUILD, "symlinked-output"),
     "a namespace in flux": (built("flux/default"), BUILD, "symlinked-output"),
@@ -134,7 +136,7 @@ CASES: Mapping[str, tuple[Callable[[Workspace], None], tuple[str, ...], str]] = 
     "a namespace's records": (built(".kcd-gen/default"), BUILD, "symlinked-output"),
     "the staging directory": (built(STAGING), BUILD, "foreign-staging"),
     "what is staged": (built(NEW), BUILD, "foreign-staging"),
-    "the lock": (link("kcd-gen.lock", "home/new.lock"), ("lock", "--offline"), "unwritable-lock"),
+    "the lock": (link("kcd-gen.lock", "home/new.lock"), ("lock", "--offline"), "outside-checkout"),
     "a report": (link("out"), (*BUILD, "--report", "sarif=out/report.sarif"), "unusable-file"),
     "a report in a new directory": (link("out"), (*BUILD, "--report", "junit=out/a/b.xml"), "unusable-file"),
     "a report itself": (
@@ -146,16 +148,16 @@ CASES: Mapping[str, tuple[Callable[[Workspace], None], tuple[str, ...], str]] = 
     "a schema": (
         link("schema.json", "home/new"),
         ("schema", "sources", "--output", "schema.json"),
-        "unwritable-schema",
+        "outside-checkout",
     ),
-    "the schema's directory": (link("out"), ("schema", "sources", "--output", "out/s.json"), "unwritable-schema"),
+    "the schema's directory": (link("out"), ("schema", "sources", "--output", "out/s.json"), "outside-checkout"),
     "an unpacked package": (
         link("out"),
         ("dump", "oci:packages:registry.example.com/demo/web:1.0.0", "--output", "out/web"),
         "symlinked-output",
     ),
-    "the vendor layout": (unused("packages"), PRUNE, "bad-layout"),
-    "a directory above the vendor layout": (unused("packages/blobs"), (*PRUNE, "--vendor", "packages/blobs/x"), "bad-"),
+    "the vendor layout": (unused("packages"), PRUNE, "outside-checkout"),
+    "a directory above the vendor layout": (unused("packages/blobs"), (*PRUNE, "--vendor", "packages/blobs/x"), "outside-checkout"),
     "blobs": (unused("packages/blobs"), PRUNE, "bad-layout"),
     "blobs of sha256": (unused("packages/blobs/sha256"), PRUNE, "bad-layout"),
     "an index": (unused("packages/index.json", "home/index.json"), PRUNE, "bad-layout"),

@@ -196,6 +196,17 @@ def test_a_name_on_the_command_line_is_not_where_the_checkout_has_it_lead(checko
     refused(lambda: CheckoutFiles.of_named(checkout / name))
 
 
+def test_without_a_checkout_a_symlink_is_the_user_s(tmp_path: Path) -> None:
+    (tmp_path / "downloads").mkdir()
+    (tmp_path / "secret").write_text(SECRET)
+    named = tmp_path / "downloads/link"
+    named.symlink_to("../secret")
+    assert CheckoutFiles.of_named(named).read(named, "link", SMALL) == SECRET.encode()
+    other = tmp_path / "downloads/other"
+    other.symlink_to(tmp_path)
+    refused(lambda: CheckoutFiles.of_named(named).read(other / "downloads/../x", "x", SMALL))
+
+
 def test_a_circle_of_symlinks_is_left_to_the_system(checkout: Path) -> None:
     (checkout / "one").symlink_to("two")
     (checkout / "two").symlink_to("one")
