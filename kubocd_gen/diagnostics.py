@@ -92,8 +92,8 @@ class Findings:
         for (severity, release, path), count in tuple(self._counts.items()):
             if count > MOST:
                 position = Position(path) if path else None
-                more = f"{count - MOST} more {severity}{'' if count - MOST == 1 else 's'} of it are not shown"
-                hint = "mend those that are shown first"
+                more = f"{count - MOST} more {severity}{'' if count - MOST == 1 else 's'} are not shown"
+                hint = "fix the ones above first"
                 yield Diagnostic(severity, "more-problems", more, hint, self.cluster, release, position)
 
     def error(self, error: KcdError | KcdErrors, release: str | None = None) -> None:

@@ -103,6 +103,15 @@ def is_plain(value: str) -> bool:
     return re.fullmatch(r"[A-Za-z]+(?:[-_./: ][A-Za-z]+)*", value) is not None
 
 
+def is_login(value: str) -> bool:
+    """Whether the value is `user:password` in base64, as registries' logins and HTTP's basic authentication have it."""
+    try:
+        login = base64.b64decode(value, validate=True).decode("utf-8")
+    except ValueError:
+        return False
+    return ":" in login and login.isprintable()
+
+
 def looks_random(value: str) -> bool:
     """Whether the value is no name that a person would give to something."""
     if len(value) < 12 or any(character.isspace() for character in value):

@@ -25,15 +25,15 @@ _LABELS = frozenset({"name", "key", "variable", "parameter", "param", "option", 
 _VALUES = frozenset({"value", "values", "val", "data", "content", "default", "defaultvalue", "literal", "stringvalue"})
 _LONGEST = 64 << 10  # characters of a text that is parsed
 _MOST = 1 << 20  # characters that one object parses, of all texts together
-_DEEPEST = 3  # texts in texts that are parsed
+_DEEPEST = 4  # texts in texts that are parsed
 _SCHEMES = frozenset({"bearer", "basic", "token", "apikey", "digest"})
-_NAME = r"[A-Za-z_][A-Za-z0-9_.-]{0,127}"
+_NAME = r"\.?[A-Za-z_][A-Za-z0-9_.-]{0,127}"
 _QUOTE = r"""(?:\\{0,15}["'])?"""  # in JSON inside of JSON with backslashes
 _ASSIGNED = re.compile(
     rf"""(?<![A-Za-z0-9_.])(?P<head>{_QUOTE}(?P<name>{_NAME}){_QUOTE}[ \t]*(?:=>|:=|[:=])[ \t]*)(?=[^\s])"""
 )
 _VALUE = re.compile(
-    r"""(?:\\+(?P<quote>["'])(?:(?!\\+(?P=quote)).)*\\+(?P=quote)|"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|[^\s,;&"'][^\s,;&"'}\]]*)"""
+    r"""(?:\$\{[^{}\s]*\}|\\+(?P<quote>["'])(?:(?!\\+(?P=quote)).)*\\+(?P=quote)|"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|[^\s,;&"'][^\s,;&"'}\]]*)"""
 )
 _LINE = re.compile(
     rf"""(?P<head>[ \t]*(?:[-*#;!][ \t]*)*(?:(?:export|set|ENV|ARG|SET)[ \t]+)?["']?(?P<name>{_NAME})["']?"""
@@ -57,6 +57,7 @@ _SECRET_KIND = re.compile(r"""kind["']?[ \t]*:[ \t]*["']?Secret\b""")
 _ANY_ASSIGNED = re.compile(
     rf"""(?<![A-Za-z0-9_.]){_QUOTE}(?P<name>{_NAME}){_QUOTE}[ \t]*(?:=>|:=|[:=]|\n[ \t]*:[ \t])"""
 )
+_WORD = re.compile(r"[A-Za-z_.][A-Za-z0-9_.-]{2,127}")
 _QUOTED = re.compile(r"""(['"])(?:(?!\1).)*\1""")
 _SCHEMED = re.compile(rf"(?i:{'|'.join(sorted(_SCHEMES))})[ \t]+{MASK}")
 _SECTION_LINE = re.compile(r"^[ \t]*\[{1,2}(?P<name>[^\[\]\n]+)\]{1,2}[ \t]*$", re.MULTILINE)
@@ -111,14 +112,20 @@ class Masks:
 
     def _masked_text(self, text: str, depth: int) -> str:
         shaped = masked_shapes(text, lambda inner: depth < _DEEPEST and self._text(inner, depth + 1) != inner)
-        if not _mentions(text):
+        mentioned = _mentions(text)
+        enclosed = text.lstrip().startswith(("{", "["))
+        if not mentioned and not enclosed and not ("\n" in text and _has_word(text)):
             return shaped
-        if "\n" not in text and not text.lstrip().startswith(("{", "[")):
+        if "\n" not in text and not enclosed:
             return _inline(_by_line(shaped) or shaped)
         if depth < _DEEPEST and len(text) <= min(_LONGEST, self._left):
             self._left -= 2 * len(text)  # once more when it is masked
             if (parsed := _parsed(text)) is not None:
                 return self._structured(shaped, *parsed, depth)
+        elif (depth >= _DEEPEST and (mentioned or enclosed)) or (not mentioned and _has_word(text)):
+            return MASK  # a parser might find a secret there
+        if not mentioned:
+            return shaped
         properties = _properties(shaped)
         if properties is not None:
             return properties
@@ -207,6 +214,12 @@ def _mentions(text: str) -> bool:
     patterns = (_ANY_ASSIGNED, _FLAGGED, _ELEMENT, _SPACED, _QUOTED_WORD)
     found = (one["name"] or "password" for pattern in patterns for one in pattern.finditer(text))
     return any(cover(name) not in ("", "reference") for name in found)
+
+
+def _has_word(text: str) -> bool:
+    """Whether a word of the text, wherever it is, would hide something as a name."""
+    words = (found[0] for found in _WORD.finditer(text))
+    return any(word.lower() == "key" or cover(word) not in ("", "reference") for word in words)
 
 
 def _inline(text: str, *, quoted: bool = False) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kubocd_gen.compiler.secret_names import cover, looks_secret
-from kubocd_gen.compiler.secret_shapes import is_placeholder, is_plain, literal_shape, looks_random
+from kubocd_gen.compiler.secret_shapes import is_login, is_placeholder, is_plain, literal_shape, looks_random
 from kubocd_gen.compiler.secrets import assignments, follows_flag, named_values, parsed_text
 from kubocd_gen.compiler.wording import Path, dotted
 from kubocd_gen.diagnostics import KcdError, Position
@@ -101,7 +101,9 @@ def is_literal(name: str, value: str, below: str = "") -> bool:
     kind = cover(name, below)
     if not kind or kind == "reference":
         return False
-    return looks_random(value) if name.lower().endswith(("secret", "secrets")) else not is_plain(value)
+    return (
+        looks_random(value) if name.lower().endswith(("secret", "secrets")) else not is_plain(value) or is_login(value)
+    )
 
 
 def _holds_many(name: str) -> bool:

@@ -123,7 +123,7 @@ CASES: Mapping[str, tuple[Callable[[Workspace], None], tuple[str, ...], str]] = 
     "the output": (link("deploy/prod"), BUILD, "outside-checkout"),
     "a directory above the output": (link("deploy"), BUILD, "outside-checkout"),
     "the output in Git's directory": (link("deploy", "clone/.git"), BUILD, "outside-checkout"),
-    "the output in another directory": (link("deploy/prod", "clone/sources"), BUILD, "overlapping-paths"),
+    "the output in the sources": (link("deploy/prod", "clone/sources"), BUILD, "symlinked-output"),
     "the output in a directory of nothing": (link("deploy/prod", "clone/other"), BUILD, "symlinked-output"),
     "flux": (built("flux"), BUILD, "symlinked-output"),
     "flux in Git's directory": (built("flux", "clone/.git/hooks"), BUILD, "symlinked-output"),

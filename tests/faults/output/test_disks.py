@@ -86,7 +86,7 @@ def test_files_that_may_not_become_large(
 ) -> None:
     root = new.checkout(tmp_path, old)
     before = state(root / "out")
-    ended = driver.run(root, BUILD, limit=limit)
+    ended = driver.run(root, (*BUILD, "--quiet"), limit=limit)  # what it prints goes to a file, too
     assert ended.code == 1, ended.said
     assert "out: error[unwritable-output]: the output can't be written: File too large; it is as it was" in ended.said
     assert state(root / "out") == before
