@@ -82,11 +82,33 @@ def test_the_order(tmp_path: Path) -> None:
     both = store(tmp_path, config, **old, **new)
     assert found(both) == ("new", "1")
     assert both.warnings() == ()
-    deprecated = store(tmp_path, config, **old)
+    deprecated = store(tmp_path, config, **old, KCD_OCI_HOST=HOST)
     assert found(deprecated) == ("old", "2")
     assert [one.code for one in deprecated.warnings()] == ["deprecated-variable"]
+    unused = store(tmp_path, config, **old)  # nothing says which host they are for
+    assert found(unused) == ("file", "3")
+    assert [one.code for one in unused.warnings()] == ["deprecated-variable"]
     assert found(store(tmp_path, config)) == ("file", "3")
     assert store(tmp_path, config).find("other.example.com") is None
+
+
+PAIR = {"KCD_OCI_A_B_EXAMPLE_COM_USER": "me", "KCD_OCI_A_B_EXAMPLE_COM_SECRET": "1"}
+
+
+def test_a_name_that_several_hosts_have_is_that_of_one(tmp_path: Path) -> None:
+    assert found(store(tmp_path, {}, **PAIR), "a.b.example.com") == ("me", "1")
+    for other in ("a-b.example.com", "a.b-example.com", "a.b.example-com", "a_b.example.com", "a.b.example.com-"):
+        with pytest.raises(KcdError) as caught:
+            store(tmp_path, {}, **PAIR).find(other)
+        assert caught.value.code == "bad-credentials"
+        assert "KCD_OCI_A_B_EXAMPLE_COM_HOST" in str(caught.value.hint)
+
+
+def test_a_variable_names_the_one_host_that_a_name_is_for(tmp_path: Path) -> None:
+    named = store(tmp_path, {}, **PAIR, KCD_OCI_A_B_EXAMPLE_COM_HOST="a-b.example.com")
+    assert found(named, "a-b.example.com") == ("me", "1")
+    for other in ("a.b.example.com", "a.b-example.com"):
+        assert named.find(other) is None
 
 
 @pytest.mark.parametrize("given", ["USER", "SECRET"])
