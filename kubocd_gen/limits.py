@@ -38,7 +38,7 @@ class Limits:
     # For a whole run. An honest fleet of 1,000 Releases needs a fifth of the first two, and a tenth of the others.
     cpu_time: int = 40  # seconds of a processor, for kcd-gen and helm together
     memory: int = 800 * MIB  # resident, of all processes together
-    helm_time: int = 30  # seconds of a processor, for all helm processes together
+    helm_time: int = 20  # seconds of a processor, for all helm processes together
     rendered: int = 128 * MIB  # texts that templates print
     yaml_values: int = 3_000_000  # a count: values in all YAML that is read, aliases expanded and Contexts merged
     schema_steps: int = 3_000_000  # a count: keywords applied to a value, over all validations

@@ -13,6 +13,7 @@ from kubocd_gen.output.yaml_emitter import emit_documents
 from kubocd_gen.processes import scratch
 
 _SECONDS = 10.0  # of the processor; the largest charts take one
+_USUAL = 0.3  # of these are not counted: there is a run for each HelmRelease, and a fleet has thousands
 _PRINTED = 4 * RENDERED_SIZE  # Kubernetes keeps a Helm release in a Secret, which takes 1 MiB, packed
 
 
@@ -45,7 +46,7 @@ def template(pool: HelmPool, installation: Installation) -> str:
             *(["--include-crds"] if installation.crds else []),
         ]
         try:
-            run = pool.run(arguments, home, _SECONDS)
+            run = pool.run(arguments, home, _SECONDS, free=_USUAL)
             if run.stopped is None and run.out_of_memory:
                 run = pool.run(arguments, home, _SECONDS, whole=True)
         except OSError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -37,9 +37,12 @@ class HelmPool:
         *,
         size: int = 0,
         whole: bool = False,
+        free: float = 0.0,
         variables: Mapping[str, str] | None = None,
     ) -> Run:
-        """One run, once there is room for it. `size` is that of its input, in bytes; `whole` gives it all memory.
+        """One run, once there is room for it.
+
+        `size` is that of its input, in bytes; `whole` gives it all memory. The seconds up to `free` are not counted.
 
         Raises OSError where helm can't be started, and BudgetExhausted.
         """
@@ -52,7 +55,7 @@ class HelmPool:
                 home,
                 timeout,
                 memory=wanted,
-                spend=lambda seconds: self.budget.spend("helm-time", seconds),
+                spend=_after(free, self.budget),
                 variables=variables,
             )
 
@@ -77,3 +80,16 @@ class HelmPool:
                 self._free += wanted
                 self._running -= 1
                 self._changed.notify_all()
+
+
+def _after(free: float, budget: Budget) -> Callable[[float], None]:
+    """What spends the seconds that a run takes once it has had the first `free` of them."""
+    left = free
+
+    def spend(seconds: float) -> None:
+        nonlocal left
+        counted = max(0.0, seconds - left)
+        left = max(0.0, left - seconds)
+        budget.spend("helm-time", counted)
+
+    return spend
