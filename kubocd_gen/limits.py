@@ -42,6 +42,7 @@ class Limits:
     rendered: int = 128 * MIB  # texts that templates print
     yaml_values: int = 3_000_000  # a count: values in all YAML that is read, aliases expanded and Contexts merged
     schema_steps: int = 3_000_000  # a count: keywords applied to a value, over all validations
+    output: int = 2 * GIB  # what is written: each Release has its own copy of its package's charts
     files: int = 200_000  # a count: directory entries seen while sources are searched
     fetched: int = 4 * GIB  # received from registries and chart repositories
     network_time: int = 600  # seconds until the last transfer must have ended
@@ -59,7 +60,7 @@ NAMES = tuple(_FIELDS)
 # against.
 RUN_NAMES = (
     *("cpu-time", "memory", "helm-time", "rendered", "yaml-values", "schema-steps"),
-    *("files", "fetched", "network-time"),
+    *("output", "files", "fetched", "network-time"),
 )
 _COUNTS = frozenset({"members", "gzip-members", "chart-members", "yaml-values", "schema-steps", "files"})
 _TIMES = frozenset({"cpu-time", "helm-time", "network-time"})

@@ -79,6 +79,8 @@ class Helm:
                         pending.append((index, self._rewrite(source)))
                     except TooManyTokens:
                         outcomes[number, index] = too_many_tokens()
+                    except BudgetExhausted:
+                        outcomes[number, index] = exhausted(self.pool.budget)
             if not pending:
                 continue
             if id(unit.context) not in contexts:

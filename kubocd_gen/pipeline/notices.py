@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from kubocd_gen.compiler.secrets import looks_secret
 from kubocd_gen.compiler.settings import Settings
 from kubocd_gen.compiler.wording import dotted
-from kubocd_gen.diagnostics import Findings, KcdError, Position
+from kubocd_gen.diagnostics import MOST, Findings, KcdError
 from kubocd_gen.packages.manifest import Package
 from kubocd_gen.pipeline.records import Resolved
 from kubocd_gen.sources.fleet import Fleet
 from kubocd_gen.sources.records import Context, Release
+from kubocd_gen.sources.yaml_errors import position_at
 
 _VARIABLE = re.compile(r"(?<!\$)\$\{[A-Za-z0-9_]+\}")
 _LITERAL = ("value", "values", "literal", "plain", "plaintext", "data", "stringdata")
@@ -31,7 +33,7 @@ def notice(
         for warning in _variables(package):
             findings.warning(warning)
     for release in fleet.releases:
-        for warning in _secrets(release, release.parameters, ()):
+        for warning in islice(_secrets(release, release.parameters, ()), MOST):
             findings.warning(warning, release=release.key)
     # A resource that can't be read, or is refused, may be the one that names a Context; a misspelt name may mean one.
     misspelt = any(one.code == "missing-context" for one in findings)
@@ -49,13 +51,12 @@ def notice(
 
 def _variables(package: Package) -> Iterator[KcdError]:
     """`${NAME}` in a pulled manifest: the controller would replace it from its own environment, kcd-gen never does."""
-    for match in _VARIABLE.finditer(package.text):
-        before = package.text[: match.start()]
-        line, column = before.count("\n") + 1, match.start() - before.rfind("\n")
+    for match in islice(_VARIABLE.finditer(package.text), MOST):
+        place = position_at(package.text, package.path, match.start())
         yield KcdError(
             f"package {package.label} holds '{match[0]}', which is taken as text",
             code="variable-in-manifest",
-            position=Position(package.path, line, column),
+            position=place,
             hint="KuboCD's controller would replace it from its own environment",
         )
 
