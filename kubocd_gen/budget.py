@@ -22,6 +22,7 @@ _WHAT = {
     "rendered": "the templates print more",
     "yaml-values": "the YAML holds more values, with its aliases expanded and its Contexts merged,",
     "schema-steps": "validating values against their schemas takes more steps",
+    "output": "the Flux resources and charts of all Releases are larger",
     "files": "the sources have more files and directories",
     "source-bytes": "the sources hold more text",
     "fetched": "registries sent more",

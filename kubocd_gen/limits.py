@@ -42,6 +42,7 @@ class Limits:
     rendered: int = 128 * MIB  # texts that templates print
     yaml_values: int = 3_000_000  # a count: values in all YAML that is read, aliases expanded and Contexts merged
     schema_steps: int = 3_000_000  # a count: keywords applied to a value, over all validations
+    output: int = 2 * GIB  # what is written: each Release has its own copy of its package's charts
     files: int = 200_000  # a count: directory entries seen while sources are searched
     source_bytes: int = 64 * MIB  # of sources that mention KuboCD or Flux, which are kept; others count a 32nd
     fetched: int = 4 * GIB  # received from registries and chart repositories
@@ -61,7 +62,7 @@ NAMES = tuple(_FIELDS)
 # The limits of a run. Only the user moves them, with --limit: the project file comes with the checkout that they guard
 # against.
 RUN_NAMES = (
-    *("cpu-time", "memory", "helm-time", "rendered", "yaml-values", "schema-steps", "files", "source-bytes"),
+    *("cpu-time", "memory", "helm-time", "rendered", "yaml-values", "schema-steps", "output", "files", "source-bytes"),
     *("fetched", "network-time", "unpacked-total", "package-memory"),
 )
 # What is held in memory, or fills a disk, as a whole is raised by less than the four times of the others.

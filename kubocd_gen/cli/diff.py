@@ -66,13 +66,12 @@ def diff(**given: Any) -> int:
     kcd-gen diff --charts                              # with what the charts make of it
     """
     findings = Findings()
-    compared = Compared(None, ())
+    compared, seen = Compared(None, ()), None
     try:
-        compared = _compare(given)
+        compared, seen = _compare(given)
     except (KcdError, KcdErrors) as error:  # of Git, the project or helm: there is nothing to compare
         findings.error(error)
     problems = [*findings, *compared.diagnostics]
-    seen = view(compared.comparison) if compared.comparison else None
     if text := _printed(given, seen, problems):
         echo(text.removesuffix("\n"))
     code = say_problems(problems, quiet=given["quiet"])
@@ -94,8 +93,9 @@ def _printed(given: Mapping[str, Any], seen: View | None, problems: list[Diagnos
             return "\n".join(map(paint_signed, text_lines(seen)))
 
 
-def _compare(given: Mapping[str, Any]) -> Compared:
+def _compare(given: Mapping[str, Any]) -> tuple[Compared, View | None]:
     with both_sides(flags_of(given), Path.cwd(), given["ref"]) as (revision, old, new):
         helm, jobs = helm_of(given, new.project.budget)
         with progress(wanted=not given["no_progress"]) as line, watched(new.project.budget):
-            return compare(revision, old, new, helm, line, jobs=jobs, charts=given["charts"])
+            compared = compare(revision, old, new, helm, line, jobs=jobs, charts=given["charts"])
+            return compared, view(compared.comparison) if compared.comparison else None

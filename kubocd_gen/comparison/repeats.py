@@ -17,6 +17,8 @@ _SIGNIFICANT = 5  # letters and digits that a common part of texts has at least,
 _CONTEXTS = (0, 1, 2, 4)  # tokens beside an edit that must be the same: none at first, more where that says too little
 _TOKEN = re.compile(r"[A-Za-z0-9]+|[^A-Za-z0-9]")
 _LONGEST = 100_000  # characters of a text that is looked into
+_ALL = 2_000_000  # of all texts; each token of theirs takes memory
+_MOST_CANDIDATES = 100  # each is looked for in every change
 
 Tokens = Sequence[str]
 
@@ -66,7 +68,8 @@ def repeats(comparison: Comparison) -> list[Repeat]:
     ]
     found: list[Repeat] = []
     left = places
-    for candidate in sorted(_candidates(places), key=lambda one: (-_count(one.places), one.old)):
+    candidates = sorted(_candidates(places), key=lambda one: (-_count(one.places), one.old))
+    for candidate in candidates[:_MOST_CANDIDATES]:
         taken = [place for place in left if _is_made(candidate, place.change)]
         if _count(taken) >= _FEWEST:
             found.append(Repeat(None, candidate.old, candidate.new, tuple(taken)))
@@ -83,7 +86,7 @@ def repeats(comparison: Comparison) -> list[Repeat]:
 
 
 def _candidates(places: Iterable[Place]) -> Iterator[Repeat]:
-    edits = [edit for place in places if (edit := _edit(place))]
+    edits = [edit for place in _first(places) if (edit := _edit(place))]
     for size in _CONTEXTS:
         groups: dict[tuple[Tokens, ...], list[_Edit]] = {}
         for edit in edits:
@@ -99,6 +102,16 @@ def _candidates(places: Iterable[Place]) -> Iterator[Repeat]:
                 yield repeat
             else:
                 edits += group
+
+
+def _first(places: Iterable[Place]) -> Iterator[Place]:
+    """The places until their texts are too many to be looked into."""
+    size = 0
+    for place in places:
+        size += sum(len(text) for text in (place.change.old, place.change.new) if isinstance(text, str))
+        if size > _ALL:
+            return
+        yield place
 
 
 def _edit(place: Place) -> _Edit | None:

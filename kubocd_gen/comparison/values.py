@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -13,6 +14,8 @@ from kubocd_gen.compiler.secrets import Masks, follows_flag, hides, named_values
 _LONGEST = (
     2_000  # items of a list, or lines of a text, that are matched with each other: the time grows with the square
 )
+
+_MOST_PAIRS = 2_500  # of items of two lists that are equal: each may be looked at for each item
 
 
 class Absent:
@@ -88,12 +91,13 @@ class _Comparing:
         before, after = _by_name(old), _by_name(new)
         if before is not None and after is not None:
             renamed = _renamed(before, after)
+            come, places = {*renamed.values()}, {name: index for index, name in enumerate(before)}
             for name in dict.fromkeys([*before, *after]):
                 if name in renamed:
-                    item = (*path, list(before).index(name))
+                    item = (*path, places[name])
                     yield from self.changes(before[name], after[renamed[name]], item, hidden, parent)
                     continue
-                if name in renamed.values():
+                if name in come:
                     continue
                 item = (*path, Named("name", name))
                 yield from self.changes(before.get(name, ABSENT), after.get(name, ABSENT), item, hidden, parent)
@@ -103,8 +107,7 @@ class _Comparing:
             if texts[0] != texts[1]:
                 yield Change(path, *(self.masks.value(list(one), hidden=hidden, parent=parent) for one in (old, new)))
             return
-        matcher = difflib.SequenceMatcher(None, texts[0], texts[1], autojunk=False)
-        for tag, start, end, other, stop in matcher.get_opcodes():
+        for tag, start, end, other, stop in _opcodes(*texts):
             if tag == "equal":
                 continue
             for offset in range(max(end - start, stop - other)):
@@ -156,6 +159,22 @@ def path_text(path: Path) -> str:
 def _name(path: Path) -> str:
     """The last name on a path."""
     return next((step for step in reversed(path) if isinstance(step, str)), "")
+
+
+def _opcodes(old: Sequence[str], new: Sequence[str]) -> Sequence[tuple[str, int, int, int, int]]:
+    """As difflib's, but quick for every list: where too many items are equal to each other, those between what both
+    begin and end with are taken to be replaced.
+    """
+    if len(old) * len(new) > _MOST_PAIRS:
+        start = next((at for at, (one, two) in enumerate(zip(old, new, strict=False)) if one != two), None)
+        start = min(len(old), len(new)) if start is None else start
+        rest = [old[start:][::-1], new[start:][::-1]]
+        end = next((at for at, (one, two) in enumerate(zip(*rest, strict=False)) if one != two), None)
+        end = min(map(len, rest)) if end is None else end
+        counts = [Counter(one[end:]) for one in rest]
+        if sum(count * counts[1][item] for item, count in counts[0].items()) > _MOST_PAIRS:
+            return [("replace", start, len(old) - end, start, len(new) - end)]
+    return difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
 
 
 def _renamed(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str]:

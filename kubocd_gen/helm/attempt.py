@@ -143,7 +143,7 @@ class Runner:
                 template = self.units[job.unit].templates[index]
                 found.outcomes[job.unit, index] = parse_error(failure, rewritten, template)
             else:
-                found.outcomes[job.unit, index] = _limit_error(run, seconds)
+                found.outcomes[job.unit, index] = _limit_error(run)
                 found.stopped.append(rewritten.path)
         return found
 
@@ -165,10 +165,10 @@ def _failed(failure: RenderFailure, rewritten: Rewritten, template: Template) ->
     return render_error(failure, rewritten, template)
 
 
-def _limit_error(run: Run, seconds: float) -> TemplateError:
+def _limit_error(run: Run) -> TemplateError:
     if run.stopped == "timeout":
         return TemplateError(
-            f"rendering was stopped after {seconds:.3g} seconds",
+            "rendering took too long, and was stopped",
             hint="a range over a very large number, or templates that call each other?",
             code="template-timeout",
         )

@@ -84,6 +84,9 @@ class Helm:
                     except TooManyTokens:
                         outcomes[number, index] = too_many_tokens()
                         continue
+                    except BudgetExhausted:
+                        outcomes[number, index] = exhausted(self.pool.budget)
+                        continue
                     if not fits(rewritten.text):
                         outcomes[number, index] = too_large_error()
                     elif rewritten.readable:

@@ -14,7 +14,7 @@ from kubocd_gen.processes import scratch
 
 _SECONDS = 10.0  # of the processor; the largest charts take one
 _USUAL = 0.3  # of these are not counted: there is a run for each HelmRelease, and a fleet has thousands
-_PRINTED = 4 * RENDERED_SIZE  # Kubernetes keeps a Helm release in a Secret, which takes 1 MiB, packed
+_PRINTED = 2 * RENDERED_SIZE  # Kubernetes keeps a Helm release in a Secret, which takes 1 MiB, packed
 
 
 @dataclass(frozen=True, slots=True)

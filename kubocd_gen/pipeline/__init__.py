@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from kubocd_gen.budget import BudgetExhausted
 from kubocd_gen.compiler.settings import Settings
 from kubocd_gen.diagnostics import Findings, KcdError
 from kubocd_gen.helm.engine import Helm
@@ -44,6 +45,21 @@ def compile_cluster(
     `inspect` is shown the Releases that have a package and a context, and the texts of their packages' templates, once
     all are rendered.
     """
+    try:
+        return _compiled(project, cluster, packages, helm, findings, inspect)
+    except BudgetExhausted as error:
+        findings.error(error)
+        return Compilation(cluster, (), (), {}, complete=False)
+
+
+def _compiled(
+    project: Project,
+    cluster: Cluster,
+    packages: PackageSources,
+    helm: Helm,
+    findings: Findings,
+    inspect: Inspect | None,
+) -> Compilation:
     fleet, settings, complete = read_cluster(project, cluster, findings)
     if settings is None:
         return assemble(fleet, Settings(), (), project, cluster, findings, complete=complete)

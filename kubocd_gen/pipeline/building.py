@@ -168,6 +168,7 @@ def _plan(
     outputs += [_kept_output(key) for key in compilation.failed if _is_path(key)]
     # Of a Release with an impossible name it is not known what was written for it, so that nothing is removed.
     complete = compilation.complete and all(map(_is_path, compilation.failed))
+    project.budget.spend("output", sum(len(file.content) for one in outputs for file in one.files))
     plan = plan_output(root, outputs, _kustomization, complete=complete)
     _refuse_protected_removals(plan, project, allow_protected_removal)
     return plan

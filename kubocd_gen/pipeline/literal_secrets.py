@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from kubocd_gen.compiler.secret_names import cover, looks_secret
 from kubocd_gen.compiler.secret_shapes import is_login, is_placeholder, is_plain, literal_shape, looks_random
 from kubocd_gen.compiler.secrets import assignments, follows_flag, named_values, parsed_text
 from kubocd_gen.compiler.wording import Path, dotted
-from kubocd_gen.diagnostics import KcdError, Position
+from kubocd_gen.diagnostics import MOST, KcdError, Position
 from kubocd_gen.sources.fleet import Fleet
 from kubocd_gen.sources.records import Release
 
@@ -66,14 +67,14 @@ def literal_secrets(fleet: Fleet) -> Iterator[tuple[KcdError, str | None]]:
     """A warning for each literal secret, with the Release that it belongs to."""
     search = _Search()
     for release in fleet.releases:
-        for problem in _of_release(release, search):
+        for problem in islice(_of_release(release, search), MOST):
             yield problem, release.key
     for context in fleet.contexts:
-        for path in search.paths(context.context):
+        for path in islice(search.paths(context.context), MOST):
             label = f"variable '{dotted(path)}' of the Context '{context.ref}'"
             yield _problem(label, path, lambda *keys, one=context: one.position("spec", "context", *keys)), None
     for config in fleet.configs:
-        for path in search.paths(config.spec):
+        for path in islice(search.paths(config.spec), MOST):
             label = f"'spec.{dotted(path)}' of the Config '{config.name}'"
             yield _problem(label, path, lambda *keys, one=config: one.position("spec", *keys)), None
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from kubocd_gen.compiler.settings import Settings
-from kubocd_gen.diagnostics import Findings, KcdError, Position
+from kubocd_gen.diagnostics import Findings, KcdError
 from kubocd_gen.packages.manifest import Package
 from kubocd_gen.pipeline.literal_secrets import literal_secrets
 from kubocd_gen.pipeline.records import Resolved
@@ -45,13 +45,12 @@ def notice(
 
 def _variables(package: Package) -> Iterator[KcdError]:
     """`${NAME}` in a pulled manifest: the controller would replace it from its own environment, kcd-gen never does."""
-    for match in _VARIABLE.finditer(package.text):
-        before = package.text[: match.start()]
-        line, column = before.count("\n") + 1, match.start() - before.rfind("\n")
+    for match in islice(_VARIABLE.finditer(package.text), MOST):
+        place = position_at(package.text, package.path, match.start())
         yield KcdError(
             f"package {package.label} holds '{match[0]}', which is taken as text",
             code="variable-in-manifest",
-            position=Position(package.path, line, column),
+            position=place,
             hint="KuboCD's controller would replace it from its own environment",
         )
 

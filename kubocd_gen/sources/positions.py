@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -14,6 +14,8 @@ from kubocd_gen.sources.yaml_events import events
 from kubocd_gen.sources.yaml_reader import MAX_DEPTH, is_merge, key_text, scalar_value
 
 Path = Sequence[str | int]
+_MOST_NODES = 200_000  # of a text, half a kilobyte each; what comes after them is found at what holds it
+_MOST_KEPT = 300_000  # of several texts
 
 
 def find_position(text: str, path: str, document: int, keys: Path) -> Position:
@@ -90,7 +92,7 @@ class _Node:
 
 def _way(text: str, document: int, keys: Path) -> list[tuple[Any, _Node]]:
     """Marks and nodes from the root to the value at `keys`, as far as there are any."""
-    roots = _roots(text)
+    roots = _known.roots(text)
     if not 0 <= document < len(roots):
         return []
     way = [(roots[document].event.start_mark, roots[document])]
@@ -102,9 +104,32 @@ def _way(text: str, document: int, keys: Path) -> list[tuple[Any, _Node]]:
     return way
 
 
-@lru_cache(maxsize=64)  # several messages are often about one file
-def _roots(text: str) -> tuple[_Node, ...]:
-    """The roots of the documents of `text`, up to one that the reader refuses as it is being parsed."""
+class _Known:
+    """The roots of the texts that were asked for last: several messages are often about one file."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._roots: dict[str, tuple[tuple[_Node, ...], int]] = {}
+
+    def roots(self, text: str) -> tuple[_Node, ...]:
+        with self._lock:
+            known = self._roots.pop(text, None)
+        known = known or _parsed(text)
+        with self._lock:
+            self._roots[text] = known
+            while sum(size for _, size in self._roots.values()) > _MOST_KEPT and len(self._roots) > 1:
+                self._roots.pop(next(iter(self._roots)))
+        return known[0]
+
+
+_known = _Known()
+
+
+def _parsed(text: str) -> tuple[tuple[_Node, ...], int]:
+    """The roots of the documents of `text`, up to one that the reader refuses as it is being parsed, or to where there
+    are too many nodes; and how many there are.
+    """
+    count = 0
     roots: list[_Node] = []
     above: list[_Node] = []
     anchors: dict[str, _Node] = {}
@@ -117,6 +142,9 @@ def _roots(text: str) -> tuple[_Node, ...]:
             elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
                 above.pop()
             elif kind in (yaml.ScalarEvent, yaml.MappingStartEvent, yaml.SequenceStartEvent, yaml.AliasEvent):
+                count += 1
+                if count > _MOST_NODES:
+                    break
                 node = anchors.get(event.anchor, _Node(event)) if kind is yaml.AliasEvent else _Node(event)
                 if event.anchor:
                     anchors[event.anchor] = node
@@ -130,7 +158,7 @@ def _roots(text: str) -> tuple[_Node, ...]:
                         break
     except (yaml.YAMLError, UnicodeEncodeError):
         pass
-    return tuple(roots)
+    return tuple(roots), count
 
 
 def _child(node: _Node, key: str | int) -> tuple[Any, _Node] | None:

@@ -157,7 +157,11 @@ CASES: Mapping[str, tuple[Callable[[Workspace], None], tuple[str, ...], str]] = 
         "symlinked-output",
     ),
     "the vendor layout": (unused("packages"), PRUNE, "outside-checkout"),
-    "a directory above the vendor layout": (unused("packages/blobs"), (*PRUNE, "--vendor", "packages/blobs/x"), "outside-checkout"),
+    "a directory above the vendor layout": (
+        unused("packages/blobs"),
+        (*PRUNE, "--vendor", "packages/blobs/x"),
+        "outside-checkout",
+    ),
     "blobs": (unused("packages/blobs"), PRUNE, "bad-layout"),
     "blobs of sha256": (unused("packages/blobs/sha256"), PRUNE, "bad-layout"),
     "an index": (unused("packages/index.json", "home/index.json"), PRUNE, "bad-layout"),

@@ -39,3 +39,39 @@ def test_threads_share_one_budget() -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(spend, range(4)))
     assert budget.left("files") == 0
+
+
+def test_once_a_limit_is_used_up_nothing_else_is_spent_either() -> None:
+    budget = Budget(moved(LIMITS, {"files": 1}))
+    with pytest.raises(BudgetExhausted):
+        budget.spend("files", 2)
+    with pytest.raises(BudgetExhausted) as caught:
+        budget.spend("rendered", 1)
+    assert (caught.value.name, budget.exhausted, budget.left("rendered")) == ("files", True, 0)
+
+
+def test_what_was_given_back_can_be_spent_again() -> None:
+    budget = Budget(moved(LIMITS, {"output": 10}))
+    budget.spend("output", 8)
+    budget.spend("output", -8)
+    budget.spend("output", 10)
+    assert budget.left("output") == 0
+
+
+def test_a_meter_notices_within_a_thousand_steps() -> None:
+    budget = Budget(moved(LIMITS, {"yaml-values": 5000}))
+    meter = budget.meter("yaml-values")
+    taken = 0
+    with pytest.raises(BudgetExhausted):
+        for _ in range(10_000):
+            meter()
+            taken += 1
+    assert 5000 <= taken < 6100
+
+
+def test_a_meter_settles_what_is_less_than_that() -> None:
+    budget = Budget()
+    meter = budget.meter("schema-steps")
+    meter(7)
+    meter.settle()
+    assert budget.spent("schema-steps") == 7

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from kubocd_gen.budget import Budget
 from kubocd_gen.helm.binary import find_helm
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.helm.template import Functions, ImageRedirect, Template, TemplateError, Unit
+from kubocd_gen.limits import LIMITS, moved
 
 Outcome = str | TemplateError
 
@@ -29,7 +31,7 @@ FUNCTIONS = Functions(
 
 @pytest.fixture(scope="session")
 def helm() -> Helm:
-    return Helm(find_helm())
+    return Helm(find_helm(), budget=Budget(moved(LIMITS, {"helm-time": 3600})))  # for the whole session
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,72 @@
+"""What the YAML of a run can stand for: aliases and texts are counted over all documents and files."""
+
+from __future__ import annotations
+
+import pytest
+
+from kubocd_gen.budget import Budget, BudgetExhausted
+from kubocd_gen.diagnostics import Position
+from kubocd_gen.limits import LIMITS, moved
+from kubocd_gen.sources import positions
+from kubocd_gen.sources.positions import find_position
+from kubocd_gen.sources.yaml_errors import YamlError
+from kubocd_gen.sources.yaml_events import events
+from kubocd_gen.sources.yaml_reader import MAX_EXPANSION, read_document, read_documents
+
+TENFOLD = "a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\n"
+
+
+def budget(values: int) -> Budget:
+    return Budget(moved(LIMITS, {"yaml-values": values}))
+
+
+def test_documents_that_are_each_below_the_limit_of_one_add_up() -> None:
+    with pytest.raises(BudgetExhausted) as caught:
+        list(read_documents("---\n".join([TENFOLD] * 20), "a.yaml", budget=budget(10_000)))
+    assert caught.value.name == "yaml-values"
+    assert caught.value.position is not None
+    assert caught.value.position.path == "a.yaml"
+
+
+def test_files_add_up_too() -> None:
+    run = budget(10_000)
+    with pytest.raises(BudgetExhausted):
+        for number in range(20):
+            read_document(TENFOLD, f"{number}.yaml", budget=run)
+
+
+def test_values_that_are_written_out_are_counted() -> None:
+    run = budget(100_000)
+    read_document("a: [1, 2, 3]\n", "a.yaml", budget=run)
+    assert 4 <= run.spent("yaml-values") <= 20
+
+
+def test_an_alias_of_a_long_text_is_worth_many_of_a_short_one() -> None:
+    aliases = ", ".join(["*a"] * 2000)
+    assert read_document(f"a: &a x\nb: [{aliases}]\n", "a.yaml") is not None
+    with pytest.raises(YamlError, match=f"stand for more than {MAX_EXPANSION} values"):
+        read_document(f"a: &a {'x' * 10_000}\nb: [{aliases}]\n", "a.yaml")
+
+
+def test_a_text_is_not_parsed_again_and_again_for_its_colons() -> None:
+    text = f"[{'x,' * 50_000}{'a:,' * 29}]\n"
+    taken = 0
+    with pytest.raises(YamlError):
+        list(read_documents(text, "a.yaml"))
+    for _ in events(f"[{'x,' * 500}{'a:,' * 29}]\n"):
+        taken += 1
+    assert taken > 500
+
+
+def test_places_of_a_huge_file_are_found_as_far_as_they_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(positions, "_MOST_NODES", 100)
+    text = "a:\n" + "".join(f"  k{number}: 1\n" for number in range(1000))
+    assert find_position(text, "a.yaml", 0, ("a", "k3")) == Position("a.yaml", 5, 3)
+    assert find_position(text, "a.yaml", 0, ("a", "k900")) == Position("a.yaml", 1, 1)
+
+
+def test_the_nodes_of_few_files_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(positions, "_MOST_KEPT", 50)
+    for number in range(100):
+        find_position(f"a: {number}\n", "a.yaml", 0, ("a",))
+    assert len(positions._known._roots) <= 20

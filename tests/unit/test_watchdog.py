@@ -1,0 +1,94 @@
+"""The two limits that are measured rather than counted. They must hold where nobody counts anything."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from kubocd_gen.budget import Budget, BudgetExhausted
+from kubocd_gen.limits import LIMITS, moved
+from kubocd_gen.processes import running
+from kubocd_gen.watchdog import resident, watched
+
+# What computes without end, or takes memory, and never spends from the budget.
+_UNCOUNTED = """
+from kubocd_gen import watchdog
+from kubocd_gen.budget import Budget
+from kubocd_gen.limits import LIMITS, moved
+from kubocd_gen.processes import running, scratch
+watchdog._GRACE = 0.2
+with scratch("watchdog-test-") as folder, running(["sleep", "600"]) as child:
+    print(folder, child.pid, flush=True)
+    with watchdog.watched(Budget(moved(LIMITS, {LIMITS_GIVEN}))):
+        held = []
+        while True:
+            STEP
+"""
+
+
+@pytest.mark.parametrize(
+    ("limits", "step", "name"),
+    [
+        ('"cpu-time": 1', "sum(range(1000))", "takes more time of the processor than this run's limit of 1 seconds"),
+        (
+            '"memory": 200 << 20',
+            "held.append(bytearray(1 << 20))",
+            "takes more memory than this run's limit of 200 MiB",
+        ),
+    ],
+)
+def test_a_run_that_counts_nothing_is_ended_with_its_programs_and_scratch_folders(
+    limits: str, step: str, name: str
+) -> None:
+    program = _UNCOUNTED.replace("LIMITS_GIVEN", limits).replace("STEP", step)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+    folder, child = done.stdout.split()
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[0] == f"error[run-limit]: the run {name}"
+    assert "--limit " in done.stderr
+    assert not Path(folder).exists()
+    with pytest.raises(ProcessLookupError):
+        for _ in range(500):  # init has to take note of its end
+            os.kill(int(child), 0)
+            time.sleep(0.01)
+
+
+def test_whoever_spends_is_told_that_the_time_is_over() -> None:
+    budget = Budget(moved(LIMITS, {"cpu-time": 1}))
+    meter = budget.meter("schema-steps")
+    with watched(budget), pytest.raises(BudgetExhausted) as caught:
+        while True:
+            meter(0)
+            meter.settle()
+    assert caught.value.name == "cpu-time"
+
+
+def test_helm_s_time_counts_as_the_run_s() -> None:
+    budget = Budget(moved(LIMITS, {"cpu-time": 5}))
+    budget.spend("helm-time", 6)
+    with watched(budget):
+        for _ in range(1000):
+            if budget.exhausted:
+                break
+            time.sleep(0.01)
+    assert budget.exhausted
+
+
+def test_memory_is_that_of_programs_and_what_they_have_started_too() -> None:
+    hungry = "x = 'x' * 100_000_000; print(1, flush=True); input()"
+    with running(["sh", "-c", f'"{sys.executable}" -c "{hungry}" & wait'], talk=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert resident([process.pid]) > 90_000_000
+
+
+def test_a_run_within_its_limits_is_left_alone() -> None:
+    budget = Budget()
+    with watched(budget):
+        time.sleep(0.3)
+    assert not budget.exhausted
