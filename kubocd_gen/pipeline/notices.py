@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from kubocd_gen.compiler.settings import Settings
-from kubocd_gen.diagnostics import Findings, KcdError
+from kubocd_gen.diagnostics import MOST, Findings, KcdError
 from kubocd_gen.packages.manifest import Package
 from kubocd_gen.pipeline.literal_secrets import literal_secrets
 from kubocd_gen.pipeline.records import Resolved
 from kubocd_gen.sources.fleet import Fleet
 from kubocd_gen.sources.records import Context
+from kubocd_gen.sources.yaml_errors import position_at
 
 _VARIABLE = re.compile(r"(?<!\$)\$\{[A-Za-z0-9_]+\}")
 

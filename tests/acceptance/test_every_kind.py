@@ -47,6 +47,11 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 
 IN_UNIT_TESTS = {
+    "run-limit": "test_budget.py::test_the_error_names_the_limit_and_how_to_raise_it",
+    "secret-variable": "sources/test_environment.py::test_a_variable_that_can_hold_a_credential_is_never_expanded",
+    "unlisted-variable": "sources/test_environment.py::test_a_variable_that_is_not_listed_is_an_error_with_the_flag",
+    "suspended-output": "../acceptance/test_suspended.py::test_another_resource_is_refused_at_its_place",
+    "unreadable-template": "helm/test_refusals.py::test_what_helm_does_not_refuse_is_an_error_of_kcd_gen",
     "ambiguous-flux-folder": "../acceptance/test_init_server.py::test_a_cluster_whose_folder_is_not_known_is_an_error",
     "applied-output": "../acceptance/test_init_server.py::test_an_output_that_flux_applies_as_a_whole_is_an_error",
     "bad-base": "packages/test_base_image.py::test_what_is_no_base_is_refused",
@@ -350,7 +355,7 @@ def unreadable_source(workspace: Workspace) -> Outcome:
 
 def unset_variable(workspace: Workspace) -> Outcome:
     workspace.release("web", "parameters:\n  host: ${HOST_OF_WEB}")
-    return workspace.build("--expand-env")
+    return workspace.build("--expand-env", "HOST_OF_WEB")
 
 
 def unsupported_function(workspace: Workspace) -> Outcome:

@@ -384,9 +384,15 @@ def test_a_helm_repository_is_opened_with_the_variables_of_its_host_alone(tmp_pa
 
 
 def test_a_manifest_that_holds_a_secret_is_refused(author: Author) -> None:
-    source = "{helmRepository: {url: 'https://me:${TOKEN}@charts.example.com', chart: web, version: 1.0.0}}"
-    said = refused(author.run(author.manifest(source), TOKEN="s3cr3t"), "bad-package")
+    source = "{helmRepository: {url: 'https://me:${LOGIN}@charts.example.com', chart: web, version: 1.0.0}}"
+    said = refused(author.run(author.manifest(source), LOGIN="s3cr3t"), "bad-package")
     assert "source.helmRepository.url of 'https://charts.example.com' holds credentials" in said
+    assert "s3cr3t" not in said
+
+
+def test_a_variable_that_can_hold_a_credential_is_never_expanded(author: Author) -> None:
+    source = "{helmRepository: {url: 'https://charts.example.com/${GITHUB_TOKEN}', chart: web, version: 1.0.0}}"
+    said = refused(author.run(author.manifest(source), GITHUB_TOKEN="s3cr3t"), "secret-variable")
     assert "s3cr3t" not in said
 
 

@@ -16,17 +16,17 @@ def promises() -> list[list[str]]:
     return [row for row in rows if row[0] != "controls" and not set(row[0]) <= set("-|")]
 
 
-def tests_of(file: str) -> set[str]:
+def functions_of(file: str) -> set[str]:
     tree = ast.parse((ROOT / file).read_text())
     return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
 
 
 def test_every_promise_names_a_test_that_holds_it() -> None:
     rows = promises()
-    assert len(rows) > 30
+    assert len(rows) > 20
     for row in rows:
         assert len(row) == 4, row
         named = re.findall(r"`(tests/[^`]+\.py)::(test_[^`]+)`", row[3])
         assert named, row
         for file, name in named:
-            assert name in tests_of(file), (file, name)
+            assert name in functions_of(file), (file, name)
