@@ -10,6 +10,7 @@ import contextlib
 import os
 import re
 import socket
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,7 +21,8 @@ from typing import Any
 
 MAX_LINE = 4096  # bytes of the first line, and of any other, as in the container's nginx.conf
 MAX_HEAD = 4 * MAX_LINE
-PATIENCE = 10.0  # seconds for a head, and for each block that is sent
+PATIENCE = 10.0  # seconds for a whole head, and for each block that is sent
+MAX_CONNECTIONS = 128  # at once, each with a thread; Flux and helm open a few
 _BLOCK = 128 * 1024
 _LINGER = 0.5
 _HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
@@ -75,11 +77,25 @@ class Server(ThreadingHTTPServer):
         self.address_family = family
         self.answer: Answer = lambda _: plain(HTTPStatus.SERVICE_UNAVAILABLE)
         self.log: Log = lambda *_: None
+        self._free = threading.BoundedSemaphore(MAX_CONNECTIONS)
         super().__init__(address[:2], _Handler)  # type: ignore[arg-type]
 
     def server_bind(self) -> None:
         """Without the library's question to the DNS for our name, which can take seconds."""
         TCPServer.server_bind(self)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Start a thread for a connection; one beyond MAX_CONNECTIONS is closed."""
+        if not self._free.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that has gone is nobody's problem; what else goes wrong, `answer` tells."""
@@ -90,21 +106,39 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = PATIENCE
 
     def handle_one_request(self) -> None:
-        """Read a request, judge it, and answer."""
+        """Read a request, judge it, and answer. The head must be there within `timeout`, however it comes."""
+        late = threading.Timer(self.timeout, self._close)
+        late.daemon = True
+        late.start()
+        try:
+            answer = self._judged()
+        finally:
+            late.cancel()
+        if answer is not None:
+            self._send(answer())
+
+    def _close(self) -> None:
+        with contextlib.suppress(OSError):  # it has just ended
+            self.connection.shutdown(socket.SHUT_RDWR)
+
+    def _judged(self) -> Callable[[], Response] | None:
+        """Read the head; what to answer, None if nothing is, or was already."""
         self.close_connection = True
         self.command, self.path = "?", "?"
         self.raw_requestline = self.rfile.readline(MAX_LINE + 1)
         if not self.raw_requestline:
-            return
+            return None
         if len(self.raw_requestline) > MAX_LINE:
-            self._send(plain(HTTPStatus.REQUEST_URI_TOO_LONG))
-        elif len(self.raw_requestline.split()) == 2:  # HTTP/0.9 has no head, for which the library would wait
-            self._send(plain(HTTPStatus.BAD_REQUEST))
-        elif self.parse_request():  # else `send_error` has answered
-            target = self.raw_requestline.decode("latin-1").split(" ")[1]  # the library folds slashes in `path`
-            refused = self._refused(target)
-            request = Request(self.command, target, {name.lower(): value for name, value in self.headers.items()})
-            self._send(plain(refused) if refused else self.server.answer(request))
+            return lambda: plain(HTTPStatus.REQUEST_URI_TOO_LONG)
+        if len(self.raw_requestline.split()) == 2:  # HTTP/0.9 has no head, for which the library would wait
+            return lambda: plain(HTTPStatus.BAD_REQUEST)
+        if not self.parse_request():  # `send_error` has answered
+            return None
+        target = self.raw_requestline.decode("latin-1").split(" ")[1]  # the library folds slashes in `path`
+        if refused := self._refused(target):
+            return lambda: plain(refused)
+        request = Request(self.command, target, {name.lower(): value for name, value in self.headers.items()})
+        return lambda: self.server.answer(request)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """What the library could not read, refused without repeating it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import os
 import socket
@@ -153,6 +154,41 @@ def test_who_dawdles_is_not_waited_for(output: Path) -> None:
                 connection.sendall(sent)
                 while connection.recv(65536):
                     pass
+
+
+def test_a_head_that_comes_byte_by_byte_is_not_waited_for(output: Path) -> None:
+    with mock.patch.object(http._Handler, "timeout", 0.5), serving(output) as port:
+        with socket.create_connection(("127.0.0.1", port), 10) as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\n")
+            connection.settimeout(0.05)  # a byte each time: no single one is late
+            for _ in range(400):
+                try:
+                    connection.sendall(b"X")
+                    if not connection.recv(1):
+                        return
+                except TimeoutError:
+                    continue
+                except OSError:
+                    return
+        pytest.fail("the connection stayed open for twenty seconds")
+
+
+def test_connections_beyond_the_limit_are_closed(output: Path) -> None:
+    with mock.patch.object(http, "MAX_CONNECTIONS", 2), serving(output) as port:
+        with contextlib.ExitStack() as close:
+            waiting = [close.enter_context(socket.create_connection(("127.0.0.1", port), 10)) for _ in range(3)]
+            assert waiting[2].recv(1) == b""
+            waiting[0].close()
+            waiting[1].close()
+        answers = []
+        for _ in range(100):  # until the threads of the first two have ended
+            with socket.create_connection(("127.0.0.1", port), 10) as connection, contextlib.suppress(OSError):
+                connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                answers.append(connection.recv(65536))
+            if answers and answers[-1]:
+                return
+            time.sleep(0.1)
+        pytest.fail("no connection was free again")
 
 
 def test_a_chart_that_becomes_shorter_breaks_off(tmp_path: Path) -> None:

@@ -61,7 +61,15 @@ def test_what_stands_around_a_variable_stays_as_it_is(before: str, after: str, v
             "DB_PASSWORD",
             "MY_TOKEN",
         ),
-        *("MY_SECRET", "AWS_SECRET_ACCESS_KEY", "ACTIONS_RUNTIME_URL", "SSH_AUTH_SOCK", "api_key", "GH_PAT"),
+        *(
+            "MY_TOKEN",
+            "MY_SECRET",
+            "AWS_SECRET_ACCESS_KEY",
+            "ACTIONS_RUNTIME_URL",
+            "SSH_AUTH_SOCK",
+            "api_key",
+            "GH_PAT",
+        ),
     ],
 )
 def test_a_variable_that_can_hold_a_credential_is_never_expanded(name: str) -> None:
