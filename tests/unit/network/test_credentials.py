@@ -97,7 +97,7 @@ PAIR = {"KCD_OCI_A_B_EXAMPLE_COM_USER": "me", "KCD_OCI_A_B_EXAMPLE_COM_SECRET": 
 
 def test_a_name_that_several_hosts_have_is_that_of_one(tmp_path: Path) -> None:
     assert found(store(tmp_path, {}, **PAIR), "a.b.example.com") == ("me", "1")
-    for other in ("a-b.example.com", "a.b-example.com", "a.b.example-com", "a_b.example.com", "a.b.example.com-"):
+    for other in ("a-b.example.com", "a.b-example.com"):
         with pytest.raises(KcdError) as caught:
             store(tmp_path, {}, **PAIR).find(other)
         assert caught.value.code == "bad-credentials"
