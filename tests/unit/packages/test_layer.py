@@ -56,8 +56,16 @@ def test_times_are_in_the_past(data: bytes) -> None:
     assert EARLIEST <= file_time(data) < LATEST
 
 
+def is_path(name: str) -> bool:
+    """Whether no component is empty: tarfile resolves a hard link to `x//y` as one to `x/y`."""
+    return "//" not in name
+
+
 @given(
-    st.dictionaries(st.text("ab/ü.+-", min_size=1, max_size=130).map(lambda name: f"x{name}y"), st.binary(max_size=600))
+    st.dictionaries(
+        st.text("ab/ü.+-", min_size=1, max_size=130).map(lambda name: f"x{name}y").filter(is_path),
+        st.binary(max_size=600),
+    )
 )
 def test_what_goes_in_comes_out(files: dict[str, bytes]) -> None:
     with tarfile.open(fileobj=io.BytesIO(data_of(make_layer(files, {}))), mode="r:") as tar:
