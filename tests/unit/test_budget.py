@@ -39,3 +39,36 @@ def test_threads_share_one_budget() -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(spend, range(4)))
     assert budget.left("files") == 0
+
+
+def test_a_loop_counts_without_being_asked_to_settle() -> None:
+    count = Budget(moved(LIMITS, {"yaml-values": 5000})).meter("yaml-values")
+    with pytest.raises(BudgetExhausted):
+        for _ in range(5000 + 1024):
+            count()
+
+
+def test_what_a_loop_has_left_over_is_spent_when_it_settles() -> None:
+    budget = Budget(moved(LIMITS, {"yaml-values": 5}))
+    count = budget.meter("yaml-values")
+    count(6)
+    with pytest.raises(BudgetExhausted) as caught:
+        count.settle(Position("a.yaml"))
+    assert caught.value.position == Position("a.yaml")
+
+
+def test_once_one_limit_is_used_up_nothing_else_can_be_spent_and_that_one_is_named() -> None:
+    budget = Budget()
+    assert budget.exhaust("memory").name == "memory"
+    assert budget.exhaust("cpu-time").name == "memory"
+    assert budget.left("files") == 0
+    with pytest.raises(BudgetExhausted) as caught:
+        budget.spend("files", 1)
+    assert caught.value.name == "memory"
+
+
+def test_what_is_given_back_can_be_spent_again() -> None:
+    budget = Budget(moved(LIMITS, {"package-memory": 10}))
+    budget.spend("package-memory", 10)
+    budget.spend("package-memory", -4)
+    assert budget.left("package-memory") == 4
