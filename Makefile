@@ -8,7 +8,7 @@ DEMO ?= .demo
 bin := $(VENV)/bin
 installed := $(VENV)/.installed
 
-.PHONY: help demo test coverage lint types docs wheel bench clean
+.PHONY: help demo test coverage lint types docs wheel bench hostile clean
 
 help: ## Say what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -49,6 +49,9 @@ wheel: $(installed) ## Build the wheel and try it in an environment of its own
 
 bench: $(installed) ## Measure against a bare helm template
 	$(bin)/python -m tests.benchmarks
+
+hostile: $(installed) ## Measure what hostile input costs, for docs/limits.md
+	$(bin)/python -m tests.benchmarks.hostile
 
 clean: ## Remove what these commands made
 	rm -rf $(VENV) $(DEMO) build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -25,8 +25,9 @@ _BATCH_TIME = 3.0
 _RENDERING_TIME = 0.002
 _PIECE_TIME = 1.0
 _PIECES = 64
-_ALONE = 4.0
-# So many Releases in which one text ran into a limit are enough to know it: the others of its package are not tried.
+_ALONE = 2.0
+# So many Releases in which one text ran into a limit are enough to know it: it is not tried in others. So many texts in
+# one Release are enough, too.
 PATIENCE = 4
 HELM_HINT = "'kcd-gen version' says which helm is in use; name another one with --helm (KCD_GEN_HELM)"
 
@@ -108,8 +109,17 @@ class Runner:
         if len(jobs) > 1:
             size = -(-len(jobs) // _PIECES)
             pieces = [jobs[start : start + size] for start in range(0, len(jobs), size)]
-            return Attempt(rest=[(piece, min(timeout, self.seconds(piece, _PIECE_TIME))) for piece in pieces])
-        return self._one_by_one(jobs[0])
+            return Attempt(rest=[(piece, self._piece_time(piece, timeout)) for piece in pieces])
+        (job,) = jobs
+        if len(job.templates) == 1 and run.stopped == "timeout":  # it had the time of one alone
+            ((index, rewritten),) = job.templates
+            return Attempt({(job.unit, index): _limit_error(run)}, stopped=[rewritten.path])
+        return self._one_by_one(job)
+
+    def _piece_time(self, jobs: Sequence[Job], timeout: float) -> float:
+        if len(jobs) == 1 and len(jobs[0].templates) == 1:
+            return _ALONE
+        return min(timeout, self.seconds(jobs, _PIECE_TIME))
 
     def _one_by_one(self, job: Job) -> Attempt:
         """A Release's templates, each behind the good ones before it, because those may have changed its model.
@@ -119,6 +129,9 @@ class Runner:
         found = Attempt()
         good: list[int] = []
         for number, (index, rewritten) in enumerate(job.templates):
+            if len(found.stopped) >= PATIENCE:
+                found.outcomes[job.unit, index] = untried_error("texts of its Release")
+                continue
             others = [other for other, _ in job.templates if other not in good and other != index]
             chart = rendering_chart([job.without(others)], self.library, self.names)
             share = self.budget.left("helm-time") / (len(job.templates) - number + 1)
@@ -189,11 +202,10 @@ def exhausted(budget: Budget) -> TemplateError:
     raise AssertionError("the budget is used up")
 
 
-def untried_error() -> TemplateError:
-    """For a template that ran into a limit in other Releases, and is not tried in this one."""
-    return TemplateError(
-        f"it was not rendered: it ran into a limit in {PATIENCE} other Releases", code="template-timeout"
-    )
+def untried_error(where: str = "") -> TemplateError:
+    """For a template that ran into a limit in other Releases, or others beside it did, and is not tried here."""
+    said = f"{PATIENCE} {where} ran into a limit" if where else f"it ran into a limit in {PATIENCE} other Releases"
+    return TemplateError(f"it was not rendered: {said}", code="template-timeout")
 
 
 def _too_large(what: str, cause: str = "") -> TemplateError:

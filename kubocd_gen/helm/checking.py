@@ -21,6 +21,16 @@ def too_many_tokens() -> TemplateError:
     return TemplateError(f"the template has more than {MOST_TOKENS} tokens", hint=hint, code="template-too-large")
 
 
+def admitted(source: str, rewritten: Callable[[str], Rewritten]) -> Rewritten | TemplateError:
+    """What `rewritten` makes of `source`, or why no chart takes it."""
+    try:
+        if fits(source) and fits((made := rewritten(source)).text):
+            return made
+    except TooManyTokens:
+        return too_many_tokens()
+    return too_large_error()
+
+
 def check_templates(
     run: Callable[[Chart], Run], templates: Sequence[Template], names: Names
 ) -> list[list[TemplateError]]:
@@ -31,18 +41,11 @@ def check_templates(
     found: list[list[TemplateError]] = [[] for _ in templates]
     waiting: dict[int, Rewritten] = {}
     for index, template in enumerate(templates):
-        if not fits(template.source):
-            found[index].append(too_large_error())
+        made = admitted(template.source, lambda source: rewrite(source, names))
+        if isinstance(made, TemplateError):
+            found[index].append(made)
         elif "{{" in template.source:
-            try:
-                rewritten = rewrite(template.source, names)
-            except TooManyTokens:
-                found[index].append(too_many_tokens())
-                continue
-            if fits(rewritten.text):
-                waiting[index] = rewritten
-            else:
-                found[index].append(too_large_error())
+            waiting[index] = made
     unreadable = [index for index, rewritten in waiting.items() if not rewritten.readable]
     errors = refusals(run, [(waiting.pop(index), templates[index]) for index in unreadable])
     for index, error in zip(unreadable, errors, strict=True):

@@ -16,15 +16,15 @@ from kubocd_gen.budget import Budget, BudgetExhausted
 from kubocd_gen.diagnostics import KcdError
 from kubocd_gen.files import hint_of, make_directory
 from kubocd_gen.helm.attempt import HELM_HINT, PATIENCE, Attempt, Outcome, Runner, exhausted, untried_error
-from kubocd_gen.helm.chart import Chart, Job, fits, renderings, yaml_chart
-from kubocd_gen.helm.checking import check_templates, too_many_tokens
+from kubocd_gen.helm.chart import Chart, Job, renderings, yaml_chart
+from kubocd_gen.helm.checking import admitted, check_templates
 from kubocd_gen.helm.functions import library
 from kubocd_gen.helm.lexer import TooManyTokens
 from kubocd_gen.helm.messages import presentable
 from kubocd_gen.helm.names import Names
 from kubocd_gen.helm.pool import HelmPool
 from kubocd_gen.helm.process import Run
-from kubocd_gen.helm.refusals import refusals, too_large_error
+from kubocd_gen.helm.refusals import refusals
 from kubocd_gen.helm.rewrite import Rewritten, rewrite
 from kubocd_gen.helm.template import Functions, Template, TemplateError, Unit
 from kubocd_gen.processes import scratch
@@ -76,23 +76,12 @@ class Helm:
                 source = template.source
                 if "{{" not in source:
                     outcomes[number, index] = _strip(source)
-                elif not fits(source):
-                    outcomes[number, index] = too_large_error()
+                elif isinstance(made := self._admitted(source), TemplateError):
+                    outcomes[number, index] = made
+                elif made.readable:
+                    pending.append((index, made))
                 else:
-                    try:
-                        rewritten = self._rewrite(source)
-                    except TooManyTokens:
-                        outcomes[number, index] = too_many_tokens()
-                        continue
-                    except BudgetExhausted:
-                        outcomes[number, index] = exhausted(self.pool.budget)
-                        continue
-                    if not fits(rewritten.text):
-                        outcomes[number, index] = too_large_error()
-                    elif rewritten.readable:
-                        pending.append((index, rewritten))
-                    else:
-                        unreadable[number, index] = rewritten, template
+                    unreadable[number, index] = made, template
             if not pending:
                 continue
             if id(unit.context) not in contexts:
@@ -138,6 +127,12 @@ class Helm:
 
     def _presentable(self, outcome: Outcome) -> Outcome:
         return presentable(outcome, self._names) if isinstance(outcome, TemplateError) else _strip(outcome)
+
+    def _admitted(self, source: str) -> Rewritten | TemplateError:
+        try:
+            return admitted(source, self._rewrite)
+        except BudgetExhausted:
+            return exhausted(self.pool.budget)
 
     def _rewrite(self, source: str) -> Rewritten:
         # Two phases of a compile render the same texts, and Releases of one package share theirs.

@@ -6,6 +6,7 @@ long and a template without end takes as much as anywhere. What all runs take to
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import selectors
@@ -27,6 +28,8 @@ _WAIT = 4.0  # times the time that helm may take, and _STUCK seconds: so long it
 _STUCK = 20.0
 _TICKS = os.sysconf("SC_CLK_TCK")
 _SAYS_TIME = Path("/proc/self/stat").exists()
+
+_LATEST = 10  # seconds of the processor after which the system ends a helm that kcd-gen should have ended
 
 Stop = Literal["timeout", "output"]
 
@@ -78,6 +81,8 @@ def run_helm(
     environment = {**_environment(home, memory), **(variables or {})}
     with running([str(binary), *arguments], environment, folder=home) as process:
         limit(process, "RLIMIT_DATA", memory)
+        # For the case that kcd-gen is killed, and nobody is left to end it.
+        limit(process, "RLIMIT_CPU", math.ceil(timeout) + _LATEST)
         stdout, stderr, stopped = _read(process, timeout, spend)
     said = _SPACES.sub(r"\1", stderr.decode("utf-8", "replace"))
     return Run(process.returncode, stdout, said, stopped)

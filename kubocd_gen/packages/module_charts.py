@@ -117,7 +117,7 @@ def _identity(text: bytes, budget: Budget) -> tuple[str, str]:
     """Name and version of a Chart.yaml, as Helm reads them. Raises _UnreadableError."""
     try:
         budget.spend("yaml-values", text.count(b"\n"))
-        value = first_document(text.decode("utf-8-sig"), "Chart.yaml", exact_integers=True).value
+        value = first_document(text.decode("utf-8-sig"), "Chart.yaml", exact_integers=True, budget=budget).value
     except UnicodeDecodeError:
         raise _UnreadableError("is not UTF-8 text") from None
     except KcdError as error:

@@ -50,7 +50,16 @@ def main() -> int:
             "--quiet",
         )
         repository = _repository(work / "repository", sources, layout)
-        diff = (*kcd_gen, "diff", "--project", str(repository / "kcd-gen.yaml"), "--ref", "HEAD")
+        diff = (
+            *kcd_gen,
+            "diff",
+            "--project",
+            str(repository / "kcd-gen.yaml"),
+            "--ref",
+            "HEAD",
+            "--allow-outside",
+            str(layout),
+        )
         output = work / "out"
 
         def empty_output() -> None:

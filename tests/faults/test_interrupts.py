@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -16,6 +17,7 @@ import pytest
 
 from kubocd_gen.processes import running
 from tests.support.fault_server import FaultServer, silent
+from tests.support.workspace import WEB_MANIFEST, Workspace, files_below
 
 Server = Callable[[], AbstractContextManager[str]]
 AT_ONCE = 5.0  # seconds, on a busy machine; every time limit is longer
@@ -55,6 +57,20 @@ def connections_swallowed() -> Iterator[str]:
         yield f"127.0.0.1:{listening.getsockname()[1]}"
 
 
+@contextmanager
+def kcd_gen_process(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """kcd-gen in a process of its own, with a home and scratch folders of its own in `folder`."""
+    home = folder / "home"
+    home.mkdir(exist_ok=True)
+    with subprocess.Popen(
+        [sys.executable, "-m", "kubocd_gen", *arguments],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path), "HOME": str(home), "TMPDIR": "."},
+        start_new_session=True,
+    ) as process:
+        yield process
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("server", [a_silent_server, connections_swallowed])
 @pytest.mark.parametrize(
@@ -71,13 +87,7 @@ def test_a_command_that_waits_ends_at_once(
         (tmp_path / "release.yaml").write_text(RELEASE.format(host=host))
         (tmp_path / "manifest.yaml").write_text(MANIFEST.format(host=host))
         home = tmp_path / "home"
-        home.mkdir()
-        with subprocess.Popen(
-            [sys.executable, "-m", "kubocd_gen", *command.split()],
-            cwd=tmp_path,
-            env={"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path), "HOME": str(home), "TMPDIR": "."},
-            start_new_session=True,
-        ) as process:
+        with kcd_gen_process(tmp_path, *command.split()) as process:
             time.sleep(2.5)
             assert process.poll() is None
             process.send_signal(number)
@@ -86,6 +96,103 @@ def test_a_command_that_waits_ends_at_once(
             assert time.monotonic() - began < AT_ONCE
     assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "manifest.yaml", "release.yaml"]
     assert [path for path in home.rglob("*") if path.is_file()] == []
+
+
+def children(process: int) -> list[int]:
+    """All that a process has started, and what that has started."""
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for task in Path(f"/proc/{process}/task").iterdir():
+            for child in map(int, (task / "children").read_text().split()):
+                found += [child, *children(child)]
+    return found
+
+
+def gone(processes: list[int]) -> bool:
+    """Whether they are, soon: init has to take note of it."""
+    for _ in range(500):
+        if not any(Path(f"/proc/{process}").exists() for process in processes):
+            return True
+        time.sleep(0.01)
+    return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("jobs", ["1", "3"])
+def test_a_build_ends_with_the_helm_that_it_waits_for(tmp_path: Path, number: signal.Signals, jobs: str) -> None:
+    workspace = Workspace(tmp_path)
+    endless = "{{ range until 60000 }}{{ range until 60000 }}{{ end }}{{ end }}"
+    workspace.package()
+    workspace.release("good")
+    assert workspace.build().exit == 0
+    before = files_below(workspace.root)
+    workspace.package(
+        WEB_MANIFEST.replace("{{ .Parameters.host }}", endless), reference="registry.example.com/demo/bad:1.0.0"
+    )
+    workspace.release("bad", package="registry.example.com/demo/bad:1.0.0")
+    inputs = files_below(workspace.root)
+    command = (
+        "build --offline --source sources --output output --vendor packages --limit helm-time=10m --limit cpu-time=10m"
+    )
+    with kcd_gen_process(workspace.root, *command.split(), "--jobs", jobs) as process:
+        while not (started := children(process.pid)) and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(number)
+        began = time.monotonic()
+        assert process.wait(30) == 128 + number
+        assert time.monotonic() - began < AT_ONCE
+    assert gone(started)
+    assert files_below(workspace.output) == {
+        path.removeprefix("output/"): data for path, data in before.items() if path.startswith("output/")
+    }
+    assert {path for path in files_below(workspace.root) if not path.startswith("home/")} == set(inputs)
+
+
+COMPUTING = """
+import threading, time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from kubocd_gen.processes import interruptible, running, scratch
+
+def compute():
+    with scratch("computing-"), running(["sleep", "60"]):
+        print("ready", flush=True)
+        while True:
+            sum(range(1000))
+
+with interruptible():
+    {run}
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "run",
+    [
+        "compute()",
+        "ThreadPoolExecutor(1).submit(compute).result()",
+        "with ThreadPoolExecutor(1) as pool: pool.submit(compute)",
+    ],
+)
+def test_who_computes_ends_with_programs_and_scratch_folders(tmp_path: Path, run: str, number: signal.Signals) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", COMPUTING.format(run=run)],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        started = children(process.pid)
+        process.send_signal(number)
+        began = time.monotonic()
+        # Where no thread outlives the block, Python itself ends: by SIGINT as a shell expects it, without a handler.
+        assert process.wait(30) in (128 + number, -number)
+        assert time.monotonic() - began < AT_ONCE
+    assert started
+    assert gone(started)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_program_ends_with_what_it_has_started() -> None:

@@ -75,3 +75,13 @@ def test_a_meter_settles_what_is_less_than_that() -> None:
     meter(7)
     meter.settle()
     assert budget.spent("schema-steps") == 7
+
+
+def test_once_one_limit_is_used_up_nothing_else_can_be_spent_and_that_one_is_named() -> None:
+    budget = Budget()
+    assert budget.exhaust("memory").name == "memory"
+    assert budget.exhaust("cpu-time").name == "memory"
+    assert budget.left("files") == 0
+    with pytest.raises(BudgetExhausted) as caught:
+        budget.spend("files", 1)
+    assert caught.value.name == "memory"

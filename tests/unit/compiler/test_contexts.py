@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from kubocd_gen.budget import Budget, BudgetExhausted
 from kubocd_gen.compiler.contexts import ContextTrees, select_contexts
 from kubocd_gen.compiler.settings import combine_configs
 from kubocd_gen.diagnostics import KcdError, KcdErrors, Position
+from kubocd_gen.limits import LIMITS, moved
 from kubocd_gen.sources.records import Config, Context, ContextRef, Release
 from tests.support.records import config, context, release
 
@@ -214,3 +216,14 @@ def test_a_value_that_is_inherited_is_found_in_the_parent_that_won() -> None:
     place = ContextTrees(family, {}).place([ContextRef("default", "own")], ("a", 1))
     assert place is not None
     assert place.path == "two.yaml"
+
+
+def test_each_merged_context_is_counted_whatever_it_shares_with_others() -> None:
+    own = [context(f"c{number}", {f"k{number}": 1}) for number in range(20)]
+    big = context("big", {"list": list(range(400))})
+    budget = Budget(moved(LIMITS, {"yaml-values": 4000}))
+    trees = ContextTrees([big, *own], {}, budget)
+    with pytest.raises(BudgetExhausted):
+        for one in own:
+            refs = (big.ref, one.ref)
+            trees.together(refs, {ref: lambda: HERE for ref in refs}, {})

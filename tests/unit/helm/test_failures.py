@@ -273,6 +273,18 @@ def test_a_text_that_does_not_end_in_several_releases_is_not_tried_in_all() -> N
     assert sum(error.message == untried for error in errors) >= 6
 
 
+def test_a_release_with_many_texts_that_do_not_end_leaves_time_for_others() -> None:
+    helm = Helm(find_helm())
+    endless = tuple(Template("", f"{LOOP}{{{{/* {number} */}}}}") for number in range(10))
+    found, (good,) = helm.render([Unit({}, {}, endless), *units(["{{ 1 }}"])], Functions())
+    errors = [outcome for outcome in found if isinstance(outcome, TemplateError)]
+    assert [error.code for error in errors] == ["template-timeout"] * 10
+    untried = "it was not rendered: 4 texts of its Release ran into a limit"
+    assert [error.message for error in errors].count(untried) == 6
+    assert good == "1"
+    assert not helm.pool.budget.exhausted
+
+
 def test_the_templates_around_one_that_does_not_end_keep_their_order() -> None:
     texts = ('{{ $_ := set .Context "a" 1 }}', LOOP, "{{ .Context.a }}", "{{ if }}")
     unit = Unit({}, {}, tuple(Template("", text) for text in texts))

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from kubocd_gen.budget import Budget, BudgetExhausted
 from kubocd_gen.diagnostics import Position
+from kubocd_gen.limits import LIMITS, moved
 from kubocd_gen.sources.yaml_errors import YamlError
 from kubocd_gen.sources.yaml_reader import MAX_DEPTH, MAX_EXPANSION, read_document, read_documents
 
@@ -377,3 +379,21 @@ def test_a_key_beyond_63_bits_is_an_error(key: str) -> None:
 def test_an_anchor_defined_anew_within_its_own_value_keeps_the_inner_one() -> None:
     assert read_document("a: &x [&x 1, 2]\nb: *x\n", "f.yaml") == {"a": [1, 2], "b": 1}
     assert read_document("a: &x {c: &x [1]}\nb: *x\n", "f.yaml") == {"a": {"c": [1]}, "b": [1]}
+
+
+def test_values_are_counted_over_all_documents_and_texts_of_a_run() -> None:
+    budget = Budget(moved(LIMITS, {"yaml-values": 2000}))
+    text = "---\n".join(f"a{number}: [b, c, d]\n" for number in range(50))
+    for _ in range(2):
+        list(read_documents(text, "f.yaml", budget=budget))
+    with pytest.raises(BudgetExhausted) as caught:
+        for _ in range(4):
+            list(read_documents(text, "g.yaml", budget=budget))
+    assert caught.value.position is not None
+    assert caught.value.position.path == "g.yaml"
+
+
+def test_what_aliases_stand_for_is_counted_each_time() -> None:
+    budget = Budget(moved(LIMITS, {"yaml-values": 2000}))
+    with pytest.raises(BudgetExhausted):
+        list(read_documents(f"a: &a [{', '.join('x' * 100)}]\nb: [{', '.join(['*a'] * 30)}]\n", "f", budget=budget))

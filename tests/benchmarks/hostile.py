@@ -1,0 +1,93 @@
+"""What hostile input costs: each kind given to kcd-gen, with the time and the memory of all its processes.
+
+    python -m tests.benchmarks.hostile [WORD…]
+
+prints the table of docs/limits.md, with WORDs only the rows that hold one of them. It fails where a row goes beyond a
+minute or a gibibyte, or a run ends neither well nor with an error of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from kubocd_gen.watchdog import resident
+from tests.benchmarks.hostile_inputs import Input, chosen
+
+MOST_SECONDS = 60.0
+MOST_MEMORY = 1 << 30
+_END = 300.0  # seconds, after which a run is ended from here
+_EVERY = 0.02  # seconds between two looks at the memory
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """`ended` is the code of the first error, or what else became of the run."""
+
+    wall: float
+    processor: float
+    memory: int
+    ended: str
+
+    @property
+    def bearable(self) -> bool:
+        return self.wall <= MOST_SECONDS and self.memory <= MOST_MEMORY and self.ended != "no error"
+
+
+def main() -> int:
+    """Print the table."""
+    print("| input | time | of it, processor | memory | ends |\n|---|---|---|---|---|", flush=True)
+    unbearable = 0
+    for name, made in chosen(sys.argv[1:]):
+        cost = measure(made)
+        unbearable += not cost.bearable
+        figures = f"{cost.wall:.1f} s | {cost.processor:.1f} s | {cost.memory >> 20} MiB"
+        print(f"| {name} | {figures} | {cost.ended} |{'' if cost.bearable else ' TOO MUCH'}", flush=True)
+    return 1 if unbearable else 0
+
+
+def measure(made: Input) -> Cost:
+    """One run of kcd-gen with an input of its own."""
+    with tempfile.TemporaryDirectory(prefix="kcd-gen-hostile-") as name:
+        folder = Path(name)
+        command = [sys.executable, "-m", "kubocd_gen", *made(folder), "--no-progress"]
+        environment = {**os.environ, "HOME": name, "XDG_CACHE_HOME": f"{name}/cache"}
+        before, began, peak = _processor_time(), time.monotonic(), 0
+        with (
+            (folder / "said").open("wb") as said,
+            subprocess.Popen(command, cwd=folder, env=environment, stdout=said, stderr=subprocess.STDOUT) as process,
+        ):
+            while process.poll() is None:
+                peak = max(peak, resident([process.pid]))
+                if time.monotonic() - began > _END:
+                    process.terminate()
+                time.sleep(_EVERY)
+        wall = time.monotonic() - began
+        text = (folder / "said").read_text(errors="replace")
+        return Cost(wall, _processor_time() - before, peak, _ended(process.returncode, text))
+
+
+def _ended(returncode: int, text: str) -> str:
+    if returncode == 0:
+        return "well"
+    found = re.search(r"error\[([a-z-]+)\]", text)
+    if not found:
+        return "no error"
+    limit = re.search(r"--limit ([a-z-]+)=", text)
+    return f"`{found[1]}`" + (f" (`{limit[1]}`)" if limit and found[1] in ("run-limit", "package-limit") else "")
+
+
+def _processor_time() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+if __name__ == "__main__":
+    sys.exit(main())
