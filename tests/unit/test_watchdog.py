@@ -80,7 +80,7 @@ def test_helm_s_time_counts_as_the_run_s() -> None:
 
 
 def test_memory_is_that_of_programs_and_what_they_have_started_too() -> None:
-    hungry = "x = 'x' * 100_000_000; print(1, flush=True); input()"
+    hungry = "x = 'x' * 100_000_000; import time; print(1, flush=True); time.sleep(600)"
     with running(["sh", "-c", f'"{sys.executable}" -c "{hungry}" & wait'], talk=True) as process:
         assert process.stdout is not None
         process.stdout.readline()
