@@ -47,3 +47,35 @@ def test_a_text_without_a_variable_stays_as_it_is(text: str) -> None:
 def test_what_stands_around_a_variable_stays_as_it_is(before: str, after: str, value: str) -> None:
     before, after = before.replace("$", ""), after.replace("$", "")
     assert expand_environment(f"{before}${{X}}{after}", "f.yaml", {"X": value}) == before + value + after
+
+
+SECRETS = [
+    *("KCD_OCI_QUAY_IO_USER", "KCD_OCI_USER", "GITHUB_TOKEN", "CI_JOB_TOKEN", "CI_REGISTRY_USER", "ci_job_jwt"),
+    *("NPM_TOKEN", "APP_SECRET", "DB_PASSWORD", "db_password", "AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID"),
+    *("TOKEN", "PASSWORD", "SSH_AUTH_SOCK", "GOOGLE_APPLICATION_CREDENTIALS", "PGPASSWORD", "API_KEY", "DB_PW"),
+]
+
+
+@pytest.mark.parametrize("name", SECRETS)
+@pytest.mark.parametrize("allowed", [None, frozenset(SECRETS)])
+def test_a_credential_is_never_expanded(name: str, allowed: frozenset[str] | None) -> None:
+    with pytest.raises(KcdErrors) as caught:
+        expand_environment(f"a: ${{{name}}}", "f.yaml", {name: "hunter2"}, allowed)
+    (error,) = caught.value.errors
+    assert (error.code, error.position) == ("secret-variable", Position("f.yaml", 1, 4))
+    assert "hunter2" not in f"{error.message}{error.hint}"
+
+
+def test_whether_an_unlisted_variable_is_set_is_not_said() -> None:
+    said = []
+    for environment in ({}, {"HOST": "build-7"}):
+        with pytest.raises(KcdErrors) as caught:
+            expand_environment("${HOST}", "f.yaml", environment, frozenset({"A"}))
+        said.append([(error.code, error.message, error.hint) for error in caught.value.errors])
+    assert said[0] == said[1]
+    assert said[0][0][0] == "unlisted-variable"
+
+
+@pytest.mark.parametrize("name", ["DOMAIN", "REGION", "CLUSTER", "KEYCLOAK_HOST", "PATIENT", "CIRCLE", "MONKEYS"])
+def test_harmless_names_are_expanded(name: str) -> None:
+    assert expand_environment(f"${{{name}}}", "f.yaml", {name: "x"}, frozenset({name})) == "x"
