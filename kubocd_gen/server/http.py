@@ -1,15 +1,18 @@
 """HTTP for development, on the standard library's server: one request a connection, and what is odd is refused.
 
 The library reads a request; whether it is one that a server in earnest would answer is judged here. A body is never
-read, and a connection ends with its answer, so that nothing behind a request can be taken for another one.
+read, and a connection ends with its answer, so that nothing behind a request can be taken for another one. Clients that
+are slow, and more of them than there is room for, are hung up on.
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import re
 import socket
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,9 +21,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 from typing import Any
 
+from kubocd_gen.server.patience import Incoming, Outgoing, Patience
+
 MAX_LINE = 4096  # bytes of the first line, and of any other, as in the container's nginx.conf
 MAX_HEAD = 4 * MAX_LINE
-PATIENCE = 10.0  # seconds for a head, and for each block that is sent
+CONNECTIONS = 128  # at a time; each has a thread
 _BLOCK = 128 * 1024
 _LINGER = 0.5
 _HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
@@ -64,22 +69,51 @@ def plain(status: int, *fields: tuple[str, str], text: str = "") -> Response:
     return Response(status, (*more, *fields), f"{said}\n".encode())
 
 
+_BUSY = b"HTTP/1.0 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
 class Server(ThreadingHTTPServer):
-    """A listening server, a thread a connection. Port 0 is any that is free. Raises OSError."""
+    """A listening server, a thread a connection. Port 0 is any that is free. Raises OSError.
+
+    Beyond `most` connections, further ones are answered with 503 and closed at once.
+    """
 
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, *, patience: Patience | None = None, most: int = CONNECTIONS) -> None:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         self.address_family = family
         self.answer: Answer = lambda _: plain(HTTPStatus.SERVICE_UNAVAILABLE)
         self.log: Log = lambda *_: None
+        self.patience = patience or Patience()
+        self._free = threading.Semaphore(most)
         super().__init__(address[:2], _Handler)  # type: ignore[arg-type]
 
     def server_bind(self) -> None:
         """Without the library's question to the DNS for our name, which can take seconds."""
         TCPServer.server_bind(self)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Handle the connection in a thread of its own, where there is room for one more."""
+        if not self._free.acquire(blocking=False):
+            with contextlib.suppress(OSError):
+                request.setblocking(False)
+                request.send(_BUSY)
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # there was no thread to be had
+            self._free.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Handle the connection, and make room for another one."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that has gone is nobody's problem; what else goes wrong, `answer` tells."""
@@ -87,7 +121,15 @@ class Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     server: Server
-    timeout = PATIENCE
+
+    def setup(self) -> None:
+        """Read and write with deadlines."""
+        self.connection = self.request
+        self.connection.setsockopt(
+            socket.SOL_SOCKET, socket.SO_SNDBUF, _BLOCK
+        )  # what it holds says nothing of a client
+        self.rfile = io.BufferedReader(Incoming(self.connection, self.server.patience.head))
+        self.wfile = Outgoing(self.connection, self.server.patience)
 
     def handle_one_request(self) -> None:
         """Read a request, judge it, and answer."""
