@@ -57,6 +57,8 @@ IN_UNIT_TESTS = {
     "chart-conflict": "../acceptance/test_package.py::test_two_modules_share_a_chart_and_never_two_of_one_name",
     "deprecated-variable": "network/test_credentials.py::test_the_order",
     "duplicate-package": "../acceptance/test_package.py::test_two_manifests_of_one_package_are_an_error",
+    "secret-variable": "sources/test_environment.py::test_a_credential_is_never_expanded",
+    "unlisted-variable": "sources/test_documents.py::test_only_the_listed_variables_are_expanded",
     "exposed-address": "../server/test_serve.py::test_another_address_is_warned_of",
     "git-failed": "packages/charts/test_git.py::test_a_repository_that_is_not_there",
     "git-missing": "packages/charts/test_git.py::test_git_is_asked_for_only_where_it_is_needed",
@@ -348,7 +350,7 @@ def unreadable_source(workspace: Workspace) -> Outcome:
 
 def unset_variable(workspace: Workspace) -> Outcome:
     workspace.release("web", "parameters:\n  host: ${HOST_OF_WEB}")
-    return workspace.build("--expand-env")
+    return workspace.build("--expand-env", "HOST_OF_WEB")
 
 
 def unsupported_function(workspace: Workspace) -> Outcome:
