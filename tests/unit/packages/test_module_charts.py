@@ -11,7 +11,7 @@ import yaml
 from kubocd_gen.budget import Budget
 from kubocd_gen.diagnostics import KcdError
 from kubocd_gen.packages.image import check_files, read_parts
-from kubocd_gen.packages.layout import Layout
+from kubocd_gen.packages.layout import OciLayout
 from kubocd_gen.packages.oci import MANIFEST_TYPE
 from kubocd_gen.packages.reference import Reference
 from tests.support.images import chart_archive
@@ -93,9 +93,10 @@ def test_a_version_that_helm_refuses(version: str) -> None:
 
 @pytest.mark.parametrize("version", [1, 3, "2", 2.0, True, None, [2]])
 def test_a_manifest_of_another_schema_version(version: object, write_one: WriteOne) -> None:
-    layout = Layout(write_one(schemaVersion=version))
+    layout = OciLayout(write_one(schemaVersion=version))
     reference = Reference("registry.example.com", "p", "1.0.0")
     descriptor = layout.resolve(reference)
+    assert descriptor is not None
     assert descriptor.media_type == MANIFEST_TYPE
     assert str(reference) == REFERENCE
     with pytest.raises(KcdError) as caught:
