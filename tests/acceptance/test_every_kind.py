@@ -58,7 +58,7 @@ IN_UNIT_TESTS = {
     "deprecated-variable": "network/test_credentials.py::test_the_order",
     "duplicate-package": "../acceptance/test_package.py::test_two_manifests_of_one_package_are_an_error",
     "unreadable-template": "helm/test_refusals.py::test_what_helm_does_not_refuse_is_an_error_of_kcd_gen",
-    "suspended-output": "../acceptance/test_suspended.py::test_an_edit_that_is_a_helm_release_of_the_release_is_refused_and_shown",
+    "suspended-output": "pipeline/test_suspended.py::test_a_file_that_no_build_writes_is_refused",
     "run-limit": "../faults/test_trust.py::test_what_registries_send_is_counted",
     "overlapping-paths": "test_project_paths.py::test_what_is_read_may_not_be_where_a_build_removes_files",
     "secret-variable": "sources/test_environment.py::test_a_credential_is_never_expanded",
