@@ -34,7 +34,7 @@ _HUB_NAMES = {DOCKER_HUB, "index.docker.io", "registry-1.docker.io"}
 # The hosts that a variable's name is read as, one for each name: addresses, and ASCII names without '-' and '_' whose
 # last label has a letter (else it could be a port).
 _PLAIN_HOST = re.compile(
-    r"(?:\[[0-9a-f:.]+\]|[0-9]{1,3}(?:\.[0-9]{1,3}){3}|(?:[a-z0-9]+\.)*[0-9]*[a-z][a-z0-9]*)(?::[0-9]{1,5})?"
+    r"(?:\[[0-9a-f:]+\]|[0-9]{1,3}(?:\.[0-9]{1,3}){3}|(?:[a-z0-9]+\.)*[0-9]*[a-z][a-z0-9]*)(?::[0-9]{1,5})?"
 )
 _NOT_FOUND = ("credentials not found", "no credentials server URL", "no credentials username", "not logged in")
 

@@ -1,12 +1,14 @@
 """HTTP for development, on the standard library's server: one request a connection, and what is odd is refused.
 
 The library reads a request; whether it is one that a server in earnest would answer is judged here. A body is never
-read, and a connection ends with its answer, so that nothing behind a request can be taken for another one.
+read, and a connection ends with its answer, so that nothing behind a request can be taken for another one. Clients that
+are slow, and more of them than there is room for, are hung up on.
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import re
 import socket
@@ -19,10 +21,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 from typing import Any
 
+from kubocd_gen.server.patience import Incoming, Outgoing, Patience
+
 MAX_LINE = 4096  # bytes of the first line, and of any other, as in the container's nginx.conf
 MAX_HEAD = 4 * MAX_LINE
-PATIENCE = 10.0  # seconds for a whole head, and for each block that is sent
-MAX_CONNECTIONS = 128  # at once, each with a thread; Flux and helm open a few
+CONNECTIONS = 128  # at a time; each has a thread
 _BLOCK = 128 * 1024
 _LINGER = 0.5
 _HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
@@ -66,18 +69,25 @@ def plain(status: int, *fields: tuple[str, str], text: str = "") -> Response:
     return Response(status, (*more, *fields), f"{said}\n".encode())
 
 
+_BUSY = b"HTTP/1.0 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
 class Server(ThreadingHTTPServer):
-    """A listening server, a thread a connection. Port 0 is any that is free. Raises OSError."""
+    """A listening server, a thread a connection. Port 0 is any that is free. Raises OSError.
+
+    Beyond `most` connections, further ones are answered with 503 and closed at once.
+    """
 
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, *, patience: Patience | None = None, most: int = CONNECTIONS) -> None:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         self.address_family = family
         self.answer: Answer = lambda _: plain(HTTPStatus.SERVICE_UNAVAILABLE)
         self.log: Log = lambda *_: None
-        self._free = threading.BoundedSemaphore(MAX_CONNECTIONS)
+        self.patience = patience or Patience()
+        self._free = threading.Semaphore(most)
         super().__init__(address[:2], _Handler)  # type: ignore[arg-type]
 
     def server_bind(self) -> None:
@@ -85,13 +95,21 @@ class Server(ThreadingHTTPServer):
         TCPServer.server_bind(self)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Start a thread for a connection; one beyond MAX_CONNECTIONS is closed."""
+        """Handle the connection in a thread of its own, where there is room for one more."""
         if not self._free.acquire(blocking=False):
+            with contextlib.suppress(OSError):
+                request.setblocking(False)
+                request.send(_BUSY)
             self.shutdown_request(request)
             return
-        super().process_request(request, client_address)
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # there was no thread to be had
+            self._free.release()
+            raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Handle the connection, and make room for another one."""
         try:
             super().process_request_thread(request, client_address)
         finally:
@@ -103,42 +121,32 @@ class Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     server: Server
-    timeout = PATIENCE
+
+    def setup(self) -> None:
+        """Read and write with deadlines."""
+        self.connection = self.request
+        self.connection.setsockopt(
+            socket.SOL_SOCKET, socket.SO_SNDBUF, _BLOCK
+        )  # what it holds says nothing of a client
+        self.rfile = io.BufferedReader(Incoming(self.connection, self.server.patience.head))
+        self.wfile = Outgoing(self.connection, self.server.patience)
 
     def handle_one_request(self) -> None:
-        """Read a request, judge it, and answer. The head must be there within `timeout`, however it comes."""
-        late = threading.Timer(self.timeout, self._close)
-        late.daemon = True
-        late.start()
-        try:
-            answer = self._judged()
-        finally:
-            late.cancel()
-        if answer is not None:
-            self._send(answer())
-
-    def _close(self) -> None:
-        with contextlib.suppress(OSError):  # it has just ended
-            self.connection.shutdown(socket.SHUT_RDWR)
-
-    def _judged(self) -> Callable[[], Response] | None:
-        """Read the head; what to answer, None if nothing is, or was already."""
+        """Read a request, judge it, and answer."""
         self.close_connection = True
         self.command, self.path = "?", "?"
         self.raw_requestline = self.rfile.readline(MAX_LINE + 1)
         if not self.raw_requestline:
-            return None
+            return
         if len(self.raw_requestline) > MAX_LINE:
-            return lambda: plain(HTTPStatus.REQUEST_URI_TOO_LONG)
-        if len(self.raw_requestline.split()) == 2:  # HTTP/0.9 has no head, for which the library would wait
-            return lambda: plain(HTTPStatus.BAD_REQUEST)
-        if not self.parse_request():  # `send_error` has answered
-            return None
-        target = self.raw_requestline.decode("latin-1").split(" ")[1]  # the library folds slashes in `path`
-        if refused := self._refused(target):
-            return lambda: plain(refused)
-        request = Request(self.command, target, {name.lower(): value for name, value in self.headers.items()})
-        return lambda: self.server.answer(request)
+            self._send(plain(HTTPStatus.REQUEST_URI_TOO_LONG))
+        elif len(self.raw_requestline.split()) == 2:  # HTTP/0.9 has no head, for which the library would wait
+            self._send(plain(HTTPStatus.BAD_REQUEST))
+        elif self.parse_request():  # else `send_error` has answered
+            target = self.raw_requestline.decode("latin-1").split(" ")[1]  # the library folds slashes in `path`
+            refused = self._refused(target)
+            request = Request(self.command, target, {name.lower(): value for name, value in self.headers.items()})
+            self._send(plain(refused) if refused else self.server.answer(request))
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """What the library could not read, refused without repeating it."""

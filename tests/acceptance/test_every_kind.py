@@ -47,11 +47,6 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 
 IN_UNIT_TESTS = {
-    "run-limit": "test_budget.py::test_the_error_names_the_limit_and_how_to_raise_it",
-    "secret-variable": "sources/test_environment.py::test_a_variable_that_can_hold_a_credential_is_never_expanded",
-    "unlisted-variable": "sources/test_environment.py::test_a_variable_that_is_not_listed_is_an_error_with_the_flag",
-    "suspended-output": "../acceptance/test_suspended.py::test_another_resource_is_refused_at_its_place",
-    "unreadable-template": "helm/test_refusals.py::test_what_helm_does_not_refuse_is_an_error_of_kcd_gen",
     "ambiguous-flux-folder": "../acceptance/test_init_server.py::test_a_cluster_whose_folder_is_not_known_is_an_error",
     "applied-output": "../acceptance/test_init_server.py::test_an_output_that_flux_applies_as_a_whole_is_an_error",
     "bad-base": "packages/test_base_image.py::test_what_is_no_base_is_refused",
@@ -63,6 +58,12 @@ IN_UNIT_TESTS = {
     "chart-conflict": "../acceptance/test_package.py::test_two_modules_share_a_chart_and_never_two_of_one_name",
     "deprecated-variable": "network/test_credentials.py::test_the_order",
     "duplicate-package": "../acceptance/test_package.py::test_two_manifests_of_one_package_are_an_error",
+    "unreadable-template": "helm/test_refusals.py::test_what_helm_does_not_refuse_is_an_error_of_kcd_gen",
+    "suspended-output": "pipeline/test_suspended.py::test_a_file_that_no_build_writes_is_refused",
+    "run-limit": "../faults/test_trust.py::test_what_registries_send_is_counted",
+    "overlapping-paths": "test_project_paths.py::test_what_is_read_may_not_be_where_a_build_removes_files",
+    "secret-variable": "sources/test_environment.py::test_a_credential_is_never_expanded",
+    "unlisted-variable": "sources/test_documents.py::test_only_the_listed_variables_are_expanded",
     "exposed-address": "../server/test_serve.py::test_another_address_is_warned_of",
     "git-failed": "packages/charts/test_git.py::test_a_repository_that_is_not_there",
     "git-missing": "packages/charts/test_git.py::test_git_is_asked_for_only_where_it_is_needed",
@@ -76,7 +77,6 @@ IN_UNIT_TESTS = {
     "offline": "../faults/test_failing_servers.py::test_offline_nothing_is_asked",
     "outdated-output": "../acceptance/test_ci_formats.py::test_what_is_out_of_date_is_annotated_too",
     "outside-checkout": "../acceptance/test_init_server.py::test_an_output_outside_the_checkout_is_an_error",
-    "overlapping-paths": "test_project_paths.py::test_what_is_read_may_not_be_where_a_build_removes_files",
     "registry-denied": "../faults/test_registry.py::test_a_private_registry_wants_a_login",
     "registry-failed": "../faults/test_failing_servers.py::test_five_tries_are_all",
     "tag-exists": "packages/test_layout_writer.py::test_a_tag_is_moved_only_when_asked",

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from unittest import mock
+from typing import Any
 
 import pytest
 
 from kubocd_gen.server import http
+from kubocd_gen.server.patience import Outgoing, Patience
 from kubocd_gen.server.site import Site
 from tests.support.requests import (
     CHART,
@@ -40,9 +40,9 @@ AS_IN_THE_CONTAINER = [
 
 
 @contextmanager
-def serving(output: Path, *, only_here: bool = False) -> Iterator[int]:
+def serving(output: Path, *, only_here: bool = False, **settings: Any) -> Iterator[int]:
     """The port of a server for `output`."""
-    with http.Server("127.0.0.1", 0) as server:
+    with http.Server("127.0.0.1", 0, **settings) as server:
         port: int = server.server_address[1]
         server.answer = Site(output, address=f"127.0.0.1:{port}", only_here=only_here).answer
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
@@ -148,47 +148,12 @@ def test_a_connection_serves_one_request(port: int) -> None:
 
 
 def test_who_dawdles_is_not_waited_for(output: Path) -> None:
-    with mock.patch.object(http._Handler, "timeout", 0.3), serving(output) as port:
+    with serving(output, patience=Patience(head=0.3)) as port:
         for sent in (b"GET / HTTP/1.1\r\nHos", b""):
             with socket.create_connection(("127.0.0.1", port), 10) as connection:
                 connection.sendall(sent)
                 while connection.recv(65536):
                     pass
-
-
-def test_a_head_that_comes_byte_by_byte_is_not_waited_for(output: Path) -> None:
-    with mock.patch.object(http._Handler, "timeout", 0.5), serving(output) as port:
-        with socket.create_connection(("127.0.0.1", port), 10) as connection:
-            connection.sendall(b"GET / HTTP/1.1\r\n")
-            connection.settimeout(0.05)  # a byte each time: no single one is late
-            for _ in range(400):
-                try:
-                    connection.sendall(b"X")
-                    if not connection.recv(1):
-                        return
-                except TimeoutError:
-                    continue
-                except OSError:
-                    return
-        pytest.fail("the connection stayed open for twenty seconds")
-
-
-def test_connections_beyond_the_limit_are_closed(output: Path) -> None:
-    with mock.patch.object(http, "MAX_CONNECTIONS", 2), serving(output) as port:
-        with contextlib.ExitStack() as close:
-            waiting = [close.enter_context(socket.create_connection(("127.0.0.1", port), 10)) for _ in range(3)]
-            assert waiting[2].recv(1) == b""
-            waiting[0].close()
-            waiting[1].close()
-        answers = []
-        for _ in range(100):  # until the threads of the first two have ended
-            with socket.create_connection(("127.0.0.1", port), 10) as connection, contextlib.suppress(OSError):
-                connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-                answers.append(connection.recv(65536))
-            if answers and answers[-1]:
-                return
-            time.sleep(0.1)
-        pytest.fail("no connection was free again")
 
 
 def test_a_chart_that_becomes_shorter_breaks_off(tmp_path: Path) -> None:
@@ -229,3 +194,76 @@ def test_fifty_clients_get_whole_files_while_a_build_replaces_them(tmp_path: Pat
             one.join()
     assert len(seen) > 100
     assert all(status == 200 and body in bodies for status, body in seen)
+
+
+def test_a_head_that_drips_is_not_waited_for(output: Path) -> None:
+    """Each byte comes in time; the head as a whole never would."""
+    with serving(output, patience=Patience(head=0.5)) as port:
+        for first in (b"", b"GET /healthz HTTP/1.1\r\nX: "):
+            with socket.create_connection(("127.0.0.1", port), 60) as connection:
+                connection.sendall(first)
+                sent = 0
+                with pytest.raises(OSError):
+                    while sent < 6000:
+                        connection.sendall(b"a")
+                        sent += 1
+                        time.sleep(0.02)
+        assert ask(port, request("/healthz")).status == 200
+
+
+def test_more_connections_than_there_is_room_for_are_closed(output: Path) -> None:
+    with serving(output, patience=Patience(head=60), most=2) as port:
+        held = [socket.create_connection(("127.0.0.1", port), 30) for _ in range(2)]
+        try:
+            for connection in held:  # each has its thread
+                connection.sendall(b"GET / ")
+            with socket.create_connection(("127.0.0.1", port), 30) as beyond:
+                said = b""
+                while block := beyond.recv(1000):
+                    said += block
+                assert said.startswith(b"HTTP/1.0 503 ")
+        finally:
+            for connection in held:
+                connection.close()
+        wait_for(lambda: ask(port, request("/healthz")).status == 200)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_a_client_that_reads_too_slowly_is_hung_up_on() -> None:
+    """A byte now and then would keep a timeout of the socket from passing."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        theirs.settimeout(60)
+        stopped = threading.Event()
+
+        def sip() -> None:
+            while not stopped.wait(0.02):
+                theirs.recv(64)
+
+        reader = threading.Thread(target=sip)
+        reader.start()
+        try:
+            with pytest.raises(TimeoutError):
+                Outgoing(ours, Patience(answer=0.3, slowest=1 << 20)).write(bytes(1 << 20))
+        finally:
+            stopped.set()
+            reader.join()
+
+
+def test_a_client_that_reads_in_time_gets_all() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        got = []
+        reader = threading.Thread(target=lambda: got.append(theirs.makefile("rb").read()))
+        reader.start()
+        assert Outgoing(ours, Patience(answer=60)).write(bytes(1 << 20)) == 1 << 20
+        ours.shutdown(socket.SHUT_WR)
+        reader.join()
+    assert got == [bytes(1 << 20)]

@@ -5,10 +5,13 @@ import json
 import os
 import stat
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kubocd_gen.diagnostics import KcdError
 from kubocd_gen.network import credentials
@@ -51,9 +54,9 @@ def found(one: CredentialStore, host: str = HOST) -> tuple[str, str]:
     return got.user, got.secret
 
 
-def failure(one: CredentialStore) -> str:
+def failure(one: CredentialStore, host: str = HOST) -> str:
     with pytest.raises(KcdError) as caught:
-        one.find(HOST)
+        one.find(host)
     assert (caught.value.code, caught.value.exit_code) == ("bad-credentials", 4)
     text = f"{caught.value.message} -- {caught.value.hint}"
     assert text.isprintable()
@@ -77,38 +80,70 @@ def test_a_host_as_a_variable(host: str, name: str) -> None:
 
 def test_the_order(tmp_path: Path) -> None:
     config = {"auths": {HOST: entry("file", "3")}}
-    old = {"KCD_OCI_USER": "old", "KCD_OCI_SECRET": "2"}
+    old = {"KCD_OCI_USER": "old", "KCD_OCI_SECRET": "2", "KCD_OCI_HOST": HOST}
     new = {"KCD_OCI_REGISTRY_EXAMPLE_COM_USER": "new", "KCD_OCI_REGISTRY_EXAMPLE_COM_SECRET": "1"}
     both = store(tmp_path, config, **old, **new)
     assert found(both) == ("new", "1")
     assert both.warnings() == ()
-    deprecated = store(tmp_path, config, **old, KCD_OCI_HOST=HOST)
+    deprecated = store(tmp_path, config, **old)
     assert found(deprecated) == ("old", "2")
     assert [one.code for one in deprecated.warnings()] == ["deprecated-variable"]
-    unused = store(tmp_path, config, **old)  # nothing says which host they are for
-    assert found(unused) == ("file", "3")
-    assert [one.code for one in unused.warnings()] == ["deprecated-variable"]
     assert found(store(tmp_path, config)) == ("file", "3")
     assert store(tmp_path, config).find("other.example.com") is None
 
 
-PAIR = {"KCD_OCI_A_B_EXAMPLE_COM_USER": "me", "KCD_OCI_A_B_EXAMPLE_COM_SECRET": "1"}
+def test_variables_without_a_host_are_for_the_one_that_is_named(tmp_path: Path) -> None:
+    old = {"KCD_OCI_USER": "old", "KCD_OCI_SECRET": "2"}
+    nobody = store(tmp_path, **old)
+    assert nobody.find(HOST) is None
+    assert [one.message for one in nobody.warnings()] == [
+        "KCD_OCI_USER and KCD_OCI_SECRET are deprecated, and not used: nothing says which host they are for"
+    ]
+    one = store(tmp_path, **old, KCD_OCI_HOST=HOST)
+    assert found(one) == ("old", "2")
+    assert one.find("evil.example.com") is None
 
 
-def test_a_name_that_several_hosts_have_is_that_of_one(tmp_path: Path) -> None:
-    assert found(store(tmp_path, {}, **PAIR), "a.b.example.com") == ("me", "1")
-    for other in ("a-b.example.com", "a.b-example.com"):
-        with pytest.raises(KcdError) as caught:
-            store(tmp_path, {}, **PAIR).find(other)
-        assert caught.value.code == "bad-credentials"
-        assert "KCD_OCI_A_B_EXAMPLE_COM_HOST" in str(caught.value.hint)
+# Each pair of hosts has one name of a variable; the second is not what the name is read as.
+TWINS = [
+    ("registry.example.com", "registry-example.com"),
+    ("registry.example.com", "registry.example-com"),
+    ("registry.example.com", "registry_example.com"),
+    ("registry.example.com", "registry.example\u00e9com"),
+    ("registry.example.com:5000", "registry-example.com:5000"),
+    ("registry.example.com:5000", "registry.example.com-5000"),
+    ("registry.example.com:5000", "registry.example.com.5000"),
+    ("10.1.2.3:5000", "10-1.2.3:5000"),
+    ("10.1.2.3:5000", "10.1.2.3.5000"),
+    ("localhost:5000", "localhost.5000"),
+    ("[0:0:0:0:0:0:0:1]:5000", "[0:0:0:0:0:0:0.1]:5000"),
+    ("[::ffff:1:2:3:4]", "[::ffff:1.2.3.4]"),
+]
 
 
-def test_a_variable_names_the_one_host_that_a_name_is_for(tmp_path: Path) -> None:
-    named = store(tmp_path, {}, **PAIR, KCD_OCI_A_B_EXAMPLE_COM_HOST="a-b.example.com")
-    assert found(named, "a-b.example.com") == ("me", "1")
-    for other in ("a.b.example.com", "a.b-example.com"):
-        assert named.find(other) is None
+@pytest.mark.parametrize(("plain", "twin"), TWINS)
+def test_a_variable_is_for_one_host_of_those_with_its_name(plain: str, twin: str, tmp_path: Path) -> None:
+    name = variable(plain)
+    variables = {f"{name}_USER": "alice", f"{name}_SECRET": "s3cret"}
+    run = store(tmp_path, **variables)
+    assert found(run, plain) == ("alice", "s3cret")
+    assert variable(twin) == name
+    assert f"set {name}_HOST" in failure(run, twin)
+    named = store(tmp_path, **variables, **{f"{name}_HOST": twin})
+    assert found(named, twin) == ("alice", "s3cret")
+    assert named.find(plain) is None
+
+
+@given(st.lists(st.from_regex(r"[a-c1]([a-c1.:\-]{0,6}[a-c1])?", fullmatch=True), min_size=2, max_size=6))
+def test_no_variable_is_used_for_two_hosts(hosts: list[str]) -> None:
+    for name in {variable(host) for host in hosts}:
+        run = CredentialStore({f"{name}_USER": "u", f"{name}_SECRET": "p"})
+        served = set()
+        for host in hosts:
+            with suppress(KcdError):
+                if run.find(host) is not None:
+                    served.add(host)
+        assert len(served) <= 1
 
 
 @pytest.mark.parametrize("given", ["USER", "SECRET"])

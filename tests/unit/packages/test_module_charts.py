@@ -1,56 +1,107 @@
-"""Each module's chart is in the package, under the name and version that `status.yaml` gives."""
+"""Each module's chart is one that the index offers, at an archive that is that chart; else Flux installs another."""
 
 from __future__ import annotations
 
+import hashlib
+from typing import Any
+
 import pytest
+import yaml
 
+from kubocd_gen.budget import Budget
 from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.packages.image import check_files
-from tests.support.images import chart_archive, chart_index
-
-CHART = b"apiVersion: v2\nname: web\nversion: 1.2.3\n"
-OTHER = b"apiVersion: v2\nname: evil\nversion: 1.2.3\n"
-
-
-def files(status: str, chart: bytes = CHART, indexed: bytes = CHART) -> dict[str, bytes]:
-    """The files of a package whose index describes `indexed`, and whose archive holds `chart`."""
-    folder = b"web" if b"name: web" in chart else b"evil"
-    archive = chart_archive({f"{folder.decode()}/Chart.yaml": chart})
-    index = chart_index({"web-1.2.3.tgz": archive})
-    if indexed != chart:
-        index = index.replace("evil", "web")
-    texts = {"original.yaml": b"name: p\n", "groomed.yaml": b"name: p\n", "status.yaml": status.encode()}
-    return {**texts, "index.yaml": index.encode(), "web-1.2.3.tgz": archive}
+from kubocd_gen.packages.image import check_files, read_parts
+from kubocd_gen.packages.layout import OciLayout
+from kubocd_gen.packages.oci import MANIFEST_TYPE
+from kubocd_gen.packages.reference import Reference
+from tests.support.images import chart_archive
+from tests.unit.packages.conftest import REFERENCE, WriteOne
 
 
-def status_of(name: str, version: str = "1.2.3") -> str:
-    return f"apiVersion: v1alpha1\nchartByModule: {{main: {{name: '{name}', version: '{version}'}}}}\n"
+def chart(name: str = "web", version: str = "1.0.0", text: str | None = None) -> bytes:
+    yaml_text = f"apiVersion: v2\nname: {name}\nversion: {version}\n" if text is None else text
+    return chart_archive({"web/Chart.yaml": yaml_text.encode()})
 
 
-def test_a_chart_that_is_there_is_taken() -> None:
-    check_files(files(status_of("web")), describe="p")
+def package(module: Any, archive: bytes, *, name: str = "web", version: str = "1.0.0") -> dict[str, bytes]:
+    """A package with one module and one archive, which the index offers as `name` and `version`."""
+    digest = hashlib.sha256(archive).hexdigest()
+    entry = {"name": name, "version": version, "digest": digest, "urls": ["web.tgz"]}
+    return {
+        "original.yaml": b"name: p\n",
+        "status.yaml": yaml.safe_dump({"chartByModule": {"main": module}}).encode(),
+        "index.yaml": yaml.safe_dump({"apiVersion": "v1", "entries": {name: [entry]}}).encode(),
+        "web.tgz": archive,
+    }
+
+
+def refused(files: dict[str, bytes]) -> tuple[str, str]:
+    with pytest.raises(KcdError) as caught:
+        check_files(files, describe="x.io/p:1", budget=Budget())
+    assert caught.value.message.isprintable()
+    return str(caught.value.code), caught.value.message
+
+
+WEB = {"name": "web", "version": "1.0.0"}
+
+
+def test_a_chart_that_is_what_all_say_is_accepted() -> None:
+    check_files(package(WEB, chart()), describe="x.io/p:1")
 
 
 @pytest.mark.parametrize(
-    ("status", "code"),
+    "module",
+    [{"name": "web", "version": "1.0.1"}, {"name": "Web", "version": "1.0.0"}, {"name": "other", "version": "1.0.0"}],
+)
+def test_a_chart_that_the_index_does_not_have(module: dict[str, str]) -> None:
+    code, message = refused(package(module, chart()))
+    assert code == "bad-index"
+    assert "module 'main'" in message
+
+
+@pytest.mark.parametrize(
+    "archive",
     [
-        (status_of("evil"), "bad-index"),
-        (status_of("web", "1.2.4"), "bad-index"),
-        (status_of("../web"), "bad-package"),
-        (status_of(".."), "bad-package"),
-        (status_of("a b"), "bad-package"),
-        (status_of("x" * 251), "bad-package"),
-        (status_of("web", "latest"), "bad-package"),
+        chart("evil"),
+        chart(version="6.6.6"),
+        chart(text="apiVersion: v2\nname: web\nNAME: evil\nversion: 1.0.0\n"),
+        chart(text="apiVersion: v2\nname: web\nver\u017fion: 2.0.0\nversion: 1.0.0\n"),
+        chart(text="apiVersion: v2\nname: web\n"),
+        chart(text="- web\n"),
+        chart(text="{"),
     ],
 )
-def test_a_chart_that_the_index_does_not_have_is_an_error_that_names_the_module(status: str, code: str) -> None:
-    with pytest.raises(KcdError) as caught:
-        check_files(files(status), describe="quay.io/x/p:1.0.0")
-    assert caught.value.code == code
-    assert caught.value.message.startswith("quay.io/x/p:1.0.0: module 'main' has in status.yaml the chart ")
+def test_an_archive_that_is_another_chart(archive: bytes) -> None:
+    code, message = refused(package(WEB, archive))
+    assert code == "corrupt-chart"
+    assert "web.tgz" in message
 
 
-def test_an_archive_that_is_another_chart_is_an_error() -> None:
+@pytest.mark.parametrize("name", ["a/b", "..", ".", "-web?", "we b", "w\u00e9b", "a" * 251])
+def test_a_name_that_helm_refuses(name: str) -> None:
+    archive = chart(text=yaml.safe_dump({"apiVersion": "v2", "name": name, "version": "1.0.0"}))
+    code, message = refused(package({"name": name, "version": "1.0.0"}, archive, name=name))
+    if name in ("a/b", ".", ".."):  # the index's own check refuses these before
+        assert code == "bad-index"
+    else:
+        assert (code, "not a valid name" in message) == ("bad-package", True)
+
+
+@pytest.mark.parametrize("version", ["1.0.0/../x", "latest", "1.0.0 "])
+def test_a_version_that_helm_refuses(version: str) -> None:
+    archive = chart(text=yaml.safe_dump({"apiVersion": "v2", "name": "web", "version": version}))
+    assert refused(package({"name": "web", "version": version}, archive, version=version))[0] == "bad-package"
+
+
+@pytest.mark.parametrize("version", [1, 3, "2", 2.0, True, None, [2]])
+def test_a_manifest_of_another_schema_version(version: object, write_one: WriteOne) -> None:
+    layout = OciLayout(write_one(schemaVersion=version))
+    reference = Reference("registry.example.com", "p", "1.0.0")
+    descriptor = layout.resolve(reference)
+    assert descriptor is not None
+    assert descriptor.media_type == MANIFEST_TYPE
+    assert str(reference) == REFERENCE
     with pytest.raises(KcdError) as caught:
-        check_files(files(status_of("web"), chart=OTHER), describe="p")
-    assert caught.value.code == "corrupt-chart"
+        read_parts(reference, descriptor, layout)
+    assert caught.value.code == "not-a-package"
+    assert "it must be 2" in caught.value.message

@@ -198,11 +198,21 @@ def test_the_environment_is_expanded_only_when_asked_for(load: Load, monkeypatch
     monkeypatch.setenv("TAG", "2.0.0")
     files = {"f.yaml": release("web", 'description: "${TAG}"'), "other.yaml": f"{CONFIG_MAP}data: {{a: '${{NONE}}'}}"}
     assert load(files).fleet.releases[0].description == "${TAG}"
-    assert load(files, expand_env={"TAG"}).fleet.releases[0].description == "2.0.0"
+    assert load(files, expand_env=("TAG",)).fleet.releases[0].description == "2.0.0"
 
 
 def test_a_variable_that_is_not_set_is_an_error_at_its_place(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NONE", raising=False)
-    loaded = load(release("web", "description: ${NONE}"), expand_env={"NONE"})
+    loaded = load(release("web", "description: ${NONE}"), expand_env=("NONE",))
     assert loaded.complete is False
     assert loaded.said == ["f.yaml:9:16: error[unset-variable]: the environment variable 'NONE' is not set or is empty"]
+
+
+def test_only_the_listed_variables_are_expanded(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INTERNAL", "10.0.0.7")
+    loaded = load(release("web", "description: ${INTERNAL}"), expand_env=("TAG",))
+    assert loaded.said == [
+        "f.yaml:9:16: error[unlisted-variable]: the environment variable 'INTERNAL' is not expanded: it is not among"
+        " those of --expand-env"
+    ]
+    assert "10.0.0.7" not in str(loaded.said)

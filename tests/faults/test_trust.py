@@ -1,0 +1,150 @@
+"""Who gets credentials, and how long all registries together can hold a run."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+
+from kubocd_gen.budget import Budget
+from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.limits import LIMITS, moved
+from kubocd_gen.network import credentials
+from kubocd_gen.network.credentials import variable
+from kubocd_gen.network.run_time import RunTime
+from kubocd_gen.network.settings import Network
+from kubocd_gen.packages.reference import Reference
+from tests.faults.conftest import PLAIN, NewClient, named
+from tests.support.fault_server import FaultServer, reply
+
+BASIC = "Basic " + base64.b64encode(b"alice:s3cret").decode()
+
+
+def login(host: str) -> dict[str, str]:
+    name = variable(host)
+    return {f"{name}_USER": "alice", f"{name}_SECRET": "s3cret", f"{name}_HOST": host}
+
+
+@pytest.mark.parametrize(
+    ("url", "named", "allowed"),
+    [
+        ("https://quay.io/v2/", (), True),
+        ("http://quay.io/v2/", (), False),
+        ("http://10.0.0.1:5000/v2/", (), False),
+        ("http://127.0.0.1:5000/v2/", (), True),
+        ("http://127.9.9.9/v2/", (), True),
+        ("http://localhost:5000/v2/", (), True),
+        ("http://[::1]:5000/v2/", (), True),
+        ("http://localhost.evil.example/v2/", (), False),
+        ("http://127.0.0.1.evil.example/v2/", (), False),
+        ("http://x@127.0.0.1\\@evil.example/", (), False),
+        ("http://127.0.0.1@evil.example/", (), False),
+        ("http://registry.lan:5000/v2/", ("registry.lan:5000",), True),
+        ("http://registry.lan:5001/v2/", ("registry.lan:5000",), False),
+        ("http://registry.lan/v2/", ("registry.lan",), True),
+        ("http://REGISTRY.lan/v2/", ("registry.LAN",), True),
+        ("http://registry.lan:5000/v2/", ("registry.lan",), False),
+        ("git://registry.lan/v2/", ("registry.lan",), False),
+        ("ftp://localhost/", (), False),
+        ("https:///v2/", (), False),
+        ("http://[/", (), False),
+    ],
+)
+def test_what_carries_credentials(url: str, named: tuple[str, ...], allowed: bool) -> None:
+    assert Network(clear_text_hosts=frozenset(named)).may_send_credentials(url) is allowed
+
+
+def test_insecure_sends_no_credentials(server: FaultServer, client: NewClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`insecure: true` of a Release lets plain HTTP be spoken, and no more than that."""
+    monkeypatch.setattr("kubocd_gen.network.settings._is_loopback", lambda host: False)
+    server.script("HEAD /v2/p/manifests/1.0.0", reply(401, fields={"WWW-Authenticate": "Basic realm=x"}))
+    one = client(environment=login(server.host))
+    with pytest.raises(KcdError) as caught:
+        one.registry.resolve(named(server), PLAIN)
+    assert caught.value.code == "registry-denied"
+    assert f"--allow-plain-http-credentials {server.host}" in str(caught.value.hint)
+    assert [asked.headers.get("authorization") for asked in server.asked] == [None]
+
+
+def test_a_named_host_gets_credentials_over_plain_http(
+    server: FaultServer, client: NewClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kubocd_gen.network.settings._is_loopback", lambda host: False)
+    server.script("HEAD /v2/p/manifests/1.0.0", reply(401, fields={"WWW-Authenticate": "Basic realm=x"}))
+    one = client(environment=login(server.host), network=Network(clear_text_hosts=frozenset({server.host})))
+    with pytest.raises(KcdError):
+        one.registry.resolve(named(server), PLAIN)
+    assert [asked.headers.get("authorization") for asked in server.asked] == [None, BASIC]
+
+
+def test_a_helper_is_not_run_for_plain_http(
+    server: FaultServer, client: NewClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kubocd_gen.network.settings._is_loopback", lambda host: False)
+    monkeypatch.setattr(credentials.CredentialStore, "find", lambda *_: pytest.fail("it was asked for"))
+    server.script("HEAD /v2/p/manifests/1.0.0", reply(401, fields={"WWW-Authenticate": "Basic realm=x"}))
+    with pytest.raises(KcdError):
+        client().registry.resolve(named(server), PLAIN)
+
+
+def test_a_mirror_gets_its_own_credentials_alone(server: FaultServer, client: NewClient) -> None:
+    """A pull request chooses the mirror: the login of the registry in whose place it stands is not sent there."""
+    server.script("HEAD /v2/p/manifests/1.0.0", reply(401, fields={"WWW-Authenticate": "Basic realm=x"}))
+    network = Network(mirrors={"quay.io": f"http://{server.host}"})
+    one = client(environment=login("quay.io"), network=network)
+    with pytest.raises(KcdError):
+        one.registry.resolve(Reference("quay.io", "p", "1.0.0"), PLAIN)
+    assert [asked.headers.get("authorization") for asked in server.asked] == [None]
+
+
+class Clock:
+    """A clock that only the test moves."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_the_run_has_one_deadline_for_all_transfers() -> None:
+    clock, budget = Clock(), Budget(moved(LIMITS, {"network-time": 100}))
+    run = RunTime(budget, clock)
+    with run:
+        clock.now += 40
+        with run:  # at the same time: it is not counted twice
+            clock.now += 20
+        assert run.left() == 40
+    clock.now += 1000  # nothing is transferred
+    assert run.left() == 40
+    with run:
+        clock.now += 40
+        assert run.left() == 0
+    assert "--limit network-time=" in str(run.error().hint)
+
+
+def test_hosts_that_fail_in_turn_share_the_deadline(server: FaultServer, client: NewClient) -> None:
+    """Each host is within its own time; all together are not."""
+    server.script("HEAD /v2/p/manifests/1.0.0", reply(503, fields={"Retry-After": "9"}))
+    limits = moved(LIMITS, {"network-time": 5})
+    one = client(network=Network(limits=limits, budget=Budget(limits)))
+    with pytest.raises(KcdError) as caught:
+        one.registry.resolve(named(server), PLAIN)
+    assert caught.value.code == "run-limit"
+    assert "--limit network-time=" in str(caught.value.hint)
+    asked = len(server.asked)
+    with pytest.raises(KcdError) as caught:  # the run is over: nobody else is asked
+        one.registry.resolve(Reference(server.host, "other", "1"), PLAIN)
+    assert caught.value.code == "run-limit"
+    assert len(server.asked) == asked
+
+
+def test_what_registries_send_is_counted(server: FaultServer, client: NewClient) -> None:
+    server.script("GET /v2/p/manifests/1.0.0", reply(200, json.dumps({"x": "y" * 5000}).encode()))
+    server.script("HEAD /v2/p/manifests/1.0.0", reply(405))
+    limits = moved(LIMITS, {"fetched": 1000})
+    one = client(network=Network(limits=limits, budget=Budget(limits)))
+    with pytest.raises(KcdError) as caught:
+        one.registry.resolve(named(server), PLAIN)
+    assert caught.value.code == "run-limit"
+    assert "--limit fetched=" in str(caught.value.hint)
