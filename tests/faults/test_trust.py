@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +17,8 @@ from kubocd_gen.network.run_time import RunTime
 from kubocd_gen.network.settings import Network
 from kubocd_gen.packages.reference import Reference
 from tests.faults.conftest import PLAIN, NewClient, named
-from tests.support.fault_server import FaultServer, reply
+from tests.support.fault_server import FaultServer, Reply, endless, reply
+from tests.support.workspace import Workspace, kcd_gen
 
 BASIC = "Basic " + base64.b64encode(b"alice:s3cret").decode()
 
@@ -96,6 +98,60 @@ def test_a_mirror_gets_its_own_credentials_alone(server: FaultServer, client: Ne
     with pytest.raises(KcdError):
         one.registry.resolve(Reference("quay.io", "p", "1.0.0"), PLAIN)
     assert [asked.headers.get("authorization") for asked in server.asked] == [None]
+
+
+def test_a_redirected_package_gets_the_credentials_of_its_new_host_alone(server: FaultServer, tmp_path: Path) -> None:
+    """A pull request's Config chooses where packages come from: `packageRedirects` moves no login."""
+    server.script("HEAD /v2/p/manifests/1.0.0", reply(401, fields={"WWW-Authenticate": "Basic realm=x"}))
+    workspace = Workspace(tmp_path)
+    workspace.release("web", package="quay.io/p:1.0.0")
+    workspace.source(
+        "config.yaml",
+        f"""\
+        apiVersion: kubocd.kubotal.io/v1alpha1
+        kind: Config
+        metadata: {{name: config, namespace: kubocd}}
+        spec: {{packageRedirects: [{{oldPrefix: quay.io/, newPrefix: '{server.host}/', insecure: true}}]}}
+        """,
+    )
+    arguments = ("build", "--source", "sources", "--output", "output")
+    outcome = kcd_gen(*arguments, directory=tmp_path, environment=login("quay.io"))
+    assert outcome.exit == 4
+    assert "registry-denied" in outcome.err
+    assert [asked.headers.get("authorization") for asked in server.asked] == [None]
+
+
+def test_a_token_service_over_plain_http_gets_no_credentials(
+    server: FaultServer, client: NewClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kubocd_gen.network.settings._is_loopback", lambda host: False)
+    challenge = f'Bearer realm="{server.url}/token",service="s"'
+    server.script("HEAD /v2/p/manifests/1.0.0", reply(401, fields={"WWW-Authenticate": challenge}))
+    server.script("GET /token", reply(200, json.dumps({"token": "abc"}).encode()))
+    one = client(environment=login(server.host))
+    with pytest.raises(KcdError):
+        one.registry.resolve(named(server), PLAIN)
+    assert not [asked for asked in server.asked if asked.headers.get("authorization") == BASIC]
+
+
+@pytest.mark.parametrize(
+    "drip",
+    [
+        endless(b"HTTP/1.1 200 OK\r\n", b"X-Y: z\r\n", 0.05),
+        endless(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", b" " * 200, 0.05),
+    ],
+    ids=["headers", "a body"],
+)
+def test_an_answer_that_drips_ends_with_the_run_s_deadline(drip: Reply, server: FaultServer, client: NewClient) -> None:
+    """Nothing is wrong with the answer but that it does not end: its own limits would let it go on."""
+    server.script("HEAD /v2/p/manifests/1.0.0", reply(405))
+    server.script("GET /v2/p/manifests/1.0.0", drip)
+    limits = moved(LIMITS, {"network-time": 2})
+    one = client(network=Network(limits=limits, budget=Budget(limits)))
+    with pytest.raises(KcdError) as caught:
+        one.registry.resolve(named(server), PLAIN)
+    assert caught.value.code == "run-limit"
+    assert "--limit network-time=" in str(caught.value.hint)
 
 
 class Clock:
