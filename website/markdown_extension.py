@@ -13,7 +13,7 @@ from markdown import Markdown
 from markdown.extensions import Extension
 from markdown.treeprocessors import Treeprocessor
 
-from kubocd_gen.resources import SITE
+from kubocd_gen.package_data import SITE
 
 REPOSITORY = "https://github.com/kubotal/kcd-gen"
 HOME = f"{SITE}/"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kubocd_gen.editors.shipped import document_schema, kinds
-from kubocd_gen.resources import schema
+from kubocd_gen.package_data import schema
 from website.prose import prose
 
 FOLDER = "reference/files"

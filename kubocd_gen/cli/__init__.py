@@ -12,8 +12,8 @@ import click
 
 from kubocd_gen import __version__
 from kubocd_gen.cli.guiding import Group
-from kubocd_gen.processes import interruptible
-from kubocd_gen.search_path import drop_relative_entries
+from kubocd_gen.processes.children import interruptible
+from kubocd_gen.processes.search_path import drop_relative_entries
 
 _COMMANDS = {
     "build": "Compile Releases into Flux resources and static Helm repositories.",

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from kubocd_gen.checkout.discovery import display_path
 from kubocd_gen.cli.colours import echo, paint_difference
 from kubocd_gen.cli.compiling import tools
 from kubocd_gen.cli.options import (
@@ -25,15 +26,14 @@ from kubocd_gen.cli.options import (
     writing_options,
 )
 from kubocd_gen.cli.problems import say_problems
-from kubocd_gen.diagnostics import Diagnostic, Findings, KcdError, KcdErrors, printable
+from kubocd_gen.diagnostics.problems import Diagnostic, Findings, KcdError, KcdErrors, printable
+from kubocd_gen.diagnostics.text import exit_code
 from kubocd_gen.output.drift import drift_lines, drift_summary
 from kubocd_gen.output.journal import is_interrupted
 from kubocd_gen.pipeline.building import Built, is_current, unknown_removals
 from kubocd_gen.pipeline.building import build as run_build
-from kubocd_gen.problems import exit_code
-from kubocd_gen.project import Project, load_project
-from kubocd_gen.report import build_report, text_report
-from kubocd_gen.sources.discovery import display_path
+from kubocd_gen.pipeline.report import build_report, text_report
+from kubocd_gen.sources.project_file import Project, load_project
 
 DRIFT = 3
 

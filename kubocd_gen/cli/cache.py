@@ -13,7 +13,7 @@ from kubocd_gen.cli.guiding import Group
 from kubocd_gen.cli.options import option, quiet_option
 from kubocd_gen.cli.problems import say_problems
 from kubocd_gen.cli.tables import table
-from kubocd_gen.diagnostics import Findings, KcdError
+from kubocd_gen.diagnostics.problems import Findings, KcdError
 from kubocd_gen.packages.cache import Cache, cache_folder
 
 _DAY = 24 * 60 * 60

@@ -7,17 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kubocd_gen.ci_formats.findings import Finding, checkout_top, findings_of, repository_path
-from kubocd_gen.ci_formats.github import github_lines
-from kubocd_gen.ci_formats.gitlab import gitlab_report
-from kubocd_gen.ci_formats.junit import junit_report
-from kubocd_gen.ci_formats.sarif import sarif_report
+from kubocd_gen.checkout.discovery import display_path
 from kubocd_gen.cli.options import flags_of
-from kubocd_gen.diagnostics import Diagnostic, KcdError, Position, Severity, printable
+from kubocd_gen.diagnostics.annotations import Finding, checkout_top, findings_of, repository_path
+from kubocd_gen.diagnostics.github import github_lines
+from kubocd_gen.diagnostics.gitlab import gitlab_report
+from kubocd_gen.diagnostics.junit import junit_report
+from kubocd_gen.diagnostics.problems import Diagnostic, KcdError, Position, Severity, printable
+from kubocd_gen.diagnostics.sarif import sarif_report
 from kubocd_gen.files import hint_of, write_whole
 from kubocd_gen.pipeline.building import Built
-from kubocd_gen.project import messages_root
-from kubocd_gen.sources.discovery import display_path
+from kubocd_gen.sources.project_file import messages_root
 
 _WORDS = {"created": "is missing", "updated": "is not what the sources compile to", "removed": "is too many"}
 _OF_RELEASE = re.compile(r"flux/([^/]+)/([^/]+)\.yaml|hr/([^/]+)/([^/]+)/.*")

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from kubocd_gen.diagnostics import printable
+from kubocd_gen.diagnostics.problems import printable
 
 _STYLES: dict[str, dict[str, Any]] = {
     "place": {"bold": True},

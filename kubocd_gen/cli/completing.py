@@ -15,7 +15,7 @@ import click
 from click.shell_completion import BashComplete, CompletionItem, ZshComplete, add_completion_class, split_arg_string
 
 if TYPE_CHECKING:
-    from kubocd_gen.project import Project
+    from kubocd_gen.sources.project_file import Project
 
 Offer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
@@ -76,7 +76,7 @@ def offering(names: Callable[[click.Context], Iterator[str]]) -> Offer:
 
 def clusters(ctx: click.Context) -> Iterator[str]:
     """The clusters of the project file."""
-    from kubocd_gen.project import Flags, load_project
+    from kubocd_gen.sources.project_file import Flags, load_project
 
     flags = Flags(project=ctx.params.get("project"), allow_outside=ctx.params.get("allow_outside") or ())
     project = load_project(flags, Path.cwd(), outputs=False)
@@ -85,7 +85,7 @@ def clusters(ctx: click.Context) -> Iterator[str]:
 
 def releases(ctx: click.Context) -> Iterator[str]:
     """The project's Releases as `namespace/name`."""
-    from kubocd_gen.diagnostics import Findings
+    from kubocd_gen.diagnostics.problems import Findings
     from kubocd_gen.pipeline import read_cluster
 
     project = _project(ctx)
@@ -96,7 +96,7 @@ def releases(ctx: click.Context) -> Iterator[str]:
 
 def images(ctx: click.Context) -> Iterator[str]:
     """The packages that the project's Releases ask for, as `registry/repository:tag`."""
-    from kubocd_gen.diagnostics import Findings
+    from kubocd_gen.diagnostics.problems import Findings
     from kubocd_gen.pipeline.locking import wanted_by
 
     wanted, _ = wanted_by(_project(ctx), Findings())
@@ -104,7 +104,7 @@ def images(ctx: click.Context) -> Iterator[str]:
 
 
 def _project(ctx: click.Context) -> Project:
-    from kubocd_gen.project import Flags, load_project
+    from kubocd_gen.sources.project_file import Flags, load_project
 
     given = ctx.params
     sources = tuple(given.get("sources") or ())

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from kubocd_gen.budget.watchdog import watched
 from kubocd_gen.cli.colours import echo, paint_signed
 from kubocd_gen.cli.compiling import helm_of
 from kubocd_gen.cli.guiding import Choice
@@ -22,14 +23,13 @@ from kubocd_gen.cli.options import (
 )
 from kubocd_gen.cli.problems import say_problems
 from kubocd_gen.cli.progress import progress
-from kubocd_gen.comparison.markdown import markdown
-from kubocd_gen.comparison.page import page
-from kubocd_gen.comparison.report import comparison_report
-from kubocd_gen.comparison.text import text_lines
-from kubocd_gen.comparison.view import View, view
-from kubocd_gen.diagnostics import Diagnostic, Findings, KcdError, KcdErrors
-from kubocd_gen.pipeline.comparing import Compared, both_sides, compare
-from kubocd_gen.watchdog import watched
+from kubocd_gen.diagnostics.problems import Diagnostic, Findings, KcdError, KcdErrors
+from kubocd_gen.diffing.markdown import markdown
+from kubocd_gen.diffing.page import page
+from kubocd_gen.diffing.report import comparison_report
+from kubocd_gen.diffing.revisions import Compared, both_sides, compare
+from kubocd_gen.diffing.text import text_lines
+from kubocd_gen.diffing.view import View, view
 
 DIFFERENCE = 3
 

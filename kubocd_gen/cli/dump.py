@@ -26,18 +26,18 @@ from kubocd_gen.cli.options import (
 from kubocd_gen.cli.problems import say_problems
 from kubocd_gen.cli.progress import progress
 from kubocd_gen.cli.tables import table
-from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors, Position, printable
-from kubocd_gen.problems import diagnostic_report
+from kubocd_gen.diagnostics.problems import Findings, KcdError, KcdErrors, Position, printable
+from kubocd_gen.diagnostics.text import diagnostic_report
 
 if TYPE_CHECKING:
-    from kubocd_gen.limits import Limits
-    from kubocd_gen.network.access import Access
+    from kubocd_gen.budget.limits import Limits
+    from kubocd_gen.oci.access import Access
+    from kubocd_gen.oci.reference import Reference
     from kubocd_gen.packages.contents import Contents, Value
     from kubocd_gen.packages.image import PackageImage
     from kubocd_gen.packages.manifest import Package
-    from kubocd_gen.packages.reference import Reference
     from kubocd_gen.packages.source import PackageSources
-    from kubocd_gen.project import Project
+    from kubocd_gen.sources.project_file import Project
 
 _VALUE = ("NAME", "TYPE", "DEFAULT", "REQUIRED", "DESCRIPTION")
 _GZIP = b"\x1f\x8b"
@@ -107,9 +107,9 @@ def read_named(name: str, given: Mapping[str, Any], findings: Findings) -> Named
 
     Raises KcdError or KcdErrors.
     """
-    from kubocd_gen.checkout_files import CheckoutFiles
-    from kubocd_gen.packages.layout import OciLayout
-    from kubocd_gen.packages.reference import parse_reference
+    from kubocd_gen.checkout.files import CheckoutFiles
+    from kubocd_gen.oci.layout import OciLayout
+    from kubocd_gen.oci.reference import parse_reference
     from kubocd_gen.packages.source import PackageSources
 
     path = Path(name)
@@ -131,7 +131,7 @@ def read_named(name: str, given: Mapping[str, Any], findings: Findings) -> Named
 
 def _fetch(reference: Reference, given: Mapping[str, Any], findings: Findings) -> PackageImage:
     """The image of a reference: locked, vendored, cached or pulled, as a build in this directory would take it."""
-    from kubocd_gen.network.access import Access
+    from kubocd_gen.oci.access import Access
     from kubocd_gen.pipeline.packages import package_sources, project_lock
 
     project = _project(given)
@@ -147,8 +147,8 @@ def _fetch(reference: Reference, given: Mapping[str, Any], findings: Findings) -
 
 def _project(given: Mapping[str, Any]) -> Project:
     """The project of the directory, if there is one, with the flags over it."""
-    from kubocd_gen.checkout_files import CheckoutFiles
-    from kubocd_gen.project import Flags, Project, load_project, with_flags
+    from kubocd_gen.checkout.files import CheckoutFiles
+    from kubocd_gen.sources.project_file import Flags, Project, load_project, with_flags
 
     flags = Flags(
         project=given.get("project"),
@@ -173,7 +173,7 @@ def _project(given: Mapping[str, Any]) -> Project:
 def _fetched(
     sources: PackageSources, reference: Reference, findings: Findings, access: Access | None = None
 ) -> PackageImage:
-    from kubocd_gen.network.access import Access
+    from kubocd_gen.oci.access import Access
     from kubocd_gen.packages.source import PackageRequest
 
     request = PackageRequest(reference, access or Access())
@@ -196,14 +196,14 @@ def _contents(image: PackageImage) -> Named:
 
 
 def _limits(given: Mapping[str, Any]) -> Limits:
-    from kubocd_gen.limits import LIMITS, moved
+    from kubocd_gen.budget.limits import LIMITS, moved
 
     return moved(LIMITS, dict(given["limits"]))
 
 
 def _opened(path: Path, allow_outside: Sequence[Path]) -> BinaryIO:
     """The file that the command line names. Raises KcdError."""
-    from kubocd_gen.checkout_files import CheckoutFiles
+    from kubocd_gen.checkout.files import CheckoutFiles
 
     try:
         return CheckoutFiles.of_named(path, allow_outside).open(path, str(path))
@@ -228,9 +228,9 @@ def _read_archive(path: Path, limits: Limits, allow_outside: Sequence[Path]) -> 
 
 
 def _read_manifest(path: Path, allow_outside: Sequence[Path]) -> Named:
-    from kubocd_gen.packages.assembly import as_yaml
-    from kubocd_gen.packages.authoring import groomed, read_authored
     from kubocd_gen.packages.contents import contents
+    from kubocd_gen.packaging.assembly import as_yaml
+    from kubocd_gen.packaging.authoring import groomed, read_authored
 
     authored = read_authored(path, str(path), os.environ, allow_outside)
     files = {"original.yaml": authored.text.encode(), "groomed.yaml": as_yaml(groomed(authored)).encode()}
@@ -238,7 +238,7 @@ def _read_manifest(path: Path, allow_outside: Sequence[Path]) -> Named:
 
 
 def _unpack(files: Files, folder: Path) -> list[str]:
-    from kubocd_gen.packages.unpacking import unpacked, write_files
+    from kubocd_gen.archives.unpacking import unpacked, write_files
 
     everything = unpacked(files)
     write_files(folder, everything)

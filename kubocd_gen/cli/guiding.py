@@ -71,6 +71,6 @@ class Choice(_Choice):
 
 def meant(word: str, known: Iterable[str]) -> str:
     """The sentence that ends a usage error: `` Did you mean 'build'?``, or nothing where none comes near."""
-    from kubocd_gen.diagnostics import nearest
+    from kubocd_gen.diagnostics.problems import nearest
 
     return nearest(" Did you mean '{}'?", word, known) or ""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kubocd_gen import __version__
+from kubocd_gen.checkout.discovery import display_path
 from kubocd_gen.cli.colours import echo, paint
 from kubocd_gen.cli.options import (
     flags_of,
@@ -27,19 +28,18 @@ from kubocd_gen.cli.options import (
 )
 from kubocd_gen.cli.problems import say_problems
 from kubocd_gen.cli.progress import progress
-from kubocd_gen.diagnostics import Diagnostic, Findings, KcdError, KcdErrors, printable
-from kubocd_gen.problems import diagnostic_report
+from kubocd_gen.diagnostics.problems import Diagnostic, Findings, KcdError, KcdErrors, printable
+from kubocd_gen.diagnostics.text import diagnostic_report
 from kubocd_gen.server.places import CONTENT_ROOT, FOLDER, IMAGE_NAME
-from kubocd_gen.sources.discovery import display_path
 
 if TYPE_CHECKING:
-    from kubocd_gen.network.registry import Registry
-    from kubocd_gen.packages.base_store import BaseStore
-    from kubocd_gen.packages.image_reference import LayoutImage, RegistryImage
-    from kubocd_gen.pipeline.imaging import Pin, Published
-    from kubocd_gen.project import Project
+    from kubocd_gen.oci.base_store import BaseStore
+    from kubocd_gen.oci.image_reference import LayoutImage, RegistryImage
+    from kubocd_gen.oci.registry import Registry
     from kubocd_gen.server.image import ServerImage
+    from kubocd_gen.server.imaging import Pin, Published
     from kubocd_gen.server.publishing import ImageTarget, Way
+    from kubocd_gen.sources.project_file import Project
 
 DIFFERENT = 3
 _WAYS: dict[Way, str] = {"copied": "copied", "mounted": "mounted", "there": "there already"}
@@ -116,7 +116,7 @@ def image(**given: Any) -> int:
 
 
 def _image(given: Mapping[str, Any], findings: Findings, outcome: _Outcome) -> None:
-    from kubocd_gen.packages.image_reference import parse_image
+    from kubocd_gen.oci.image_reference import parse_image
 
     if bool(given["push"]) == bool(given["output"]):
         raise KcdError("say where the image goes: --push REF, or --output LAYOUT", code="usage")
@@ -125,10 +125,10 @@ def _image(given: Mapping[str, Any], findings: Findings, outcome: _Outcome) -> N
     cluster = project.clusters[0]
     outcome.cluster, outcome.base = cluster.name, str(base_name)
     with progress(wanted=not given["no_progress"]) as line:
-        from kubocd_gen.network.registry import Registry
-        from kubocd_gen.pipeline.imaging import make_image, plan_pin, publish, write_pin
+        from kubocd_gen.oci.registry import Registry
         from kubocd_gen.pipeline.packages import network
         from kubocd_gen.server.image import Recipe
+        from kubocd_gen.server.imaging import make_image, plan_pin, publish, write_pin
 
         registry = Registry(network(project, line))
         try:
@@ -163,7 +163,7 @@ def _image(given: Mapping[str, Any], findings: Findings, outcome: _Outcome) -> N
 
 def _project(given: Mapping[str, Any]) -> Project:
     """The project with the one cluster whose charts it is about. Raises KcdError or KcdErrors."""
-    from kubocd_gen.project import load_project
+    from kubocd_gen.sources.project_file import load_project
 
     flags = flags_of({**given, "output": None})
     if flags.sources:
@@ -190,11 +190,11 @@ def _content_root(given: Mapping[str, Any]) -> str:
 def _store(
     base: RegistryImage | LayoutImage, registry: Registry, project: Project, given: Mapping[str, Any]
 ) -> BaseStore:
-    from kubocd_gen.checkout_files import CheckoutFiles
-    from kubocd_gen.network.access import Access
-    from kubocd_gen.packages.base_store import LayoutStore, RegistryStore
-    from kubocd_gen.packages.image_reference import LayoutImage
-    from kubocd_gen.packages.layout import OciLayout
+    from kubocd_gen.checkout.files import CheckoutFiles
+    from kubocd_gen.oci.access import Access
+    from kubocd_gen.oci.base_store import LayoutStore, RegistryStore
+    from kubocd_gen.oci.image_reference import LayoutImage
+    from kubocd_gen.oci.layout import OciLayout
 
     if isinstance(base, LayoutImage):
         files = CheckoutFiles.of_named(base.folder, project.files.allowed)
@@ -208,11 +208,11 @@ def _target(
     base: RegistryImage | LayoutImage, registry: Registry, project: Project, line: Any, given: Mapping[str, Any]
 ) -> tuple[ImageTarget, str]:
     """Where the image goes, and its name there."""
-    from kubocd_gen.network.access import Access
+    from kubocd_gen.oci.access import Access
+    from kubocd_gen.oci.image_reference import RegistryImage, split_layout
+    from kubocd_gen.oci.layout_writer import LayoutWriter
+    from kubocd_gen.oci.reference import parse_reference
     from kubocd_gen.packages.cache import cache_folder
-    from kubocd_gen.packages.image_reference import RegistryImage, split_layout
-    from kubocd_gen.packages.layout_writer import LayoutWriter
-    from kubocd_gen.packages.reference import parse_reference
     from kubocd_gen.server.publishing import LayoutTarget, RegistryTarget
 
     if given["output"]:
@@ -238,16 +238,16 @@ def _target(
 
 def _known_name(base: RegistryImage | LayoutImage) -> str | None:
     """What others may know the base as; None for a folder."""
-    from kubocd_gen.packages.image_reference import RegistryImage
+    from kubocd_gen.oci.image_reference import RegistryImage
 
     return base.name if isinstance(base, RegistryImage) else None
 
 
 def _compiled(project: Project, line: Any, given: Mapping[str, Any], findings: Findings) -> Any:
+    from kubocd_gen.budget.watchdog import watched
     from kubocd_gen.cli.compiling import helm_of
     from kubocd_gen.pipeline import compile_cluster
     from kubocd_gen.pipeline.packages import package_sources, project_lock
-    from kubocd_gen.watchdog import watched
 
     helm, jobs = helm_of(given, project.budget)
     packages = package_sources(project, line, lock=project_lock(project), jobs=jobs)

@@ -15,7 +15,7 @@ from kubocd_gen.cli.init_server import server
 from kubocd_gen.cli.options import allow_outside_option, option, quiet_option
 from kubocd_gen.cli.problems import say_problems
 from kubocd_gen.cli.scaffolds import check_image, dry_run_option, exit_code, force_option, heading, image_option
-from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors, printable
+from kubocd_gen.diagnostics.problems import Findings, KcdError, KcdErrors, printable
 from kubocd_gen.scaffolding.clusters import name_of
 from kubocd_gen.scaffolding.files import write
 from kubocd_gen.scaffolding.report import file_lines, found_lines, next_lines

@@ -13,13 +13,13 @@ from kubocd_gen.cli.colours import echo, paint_difference
 from kubocd_gen.cli.options import flags_of, option, project_options, quiet_option
 from kubocd_gen.cli.problems import say_problems
 from kubocd_gen.cli.scaffolds import check_image, dry_run_option, exit_code, force_option, heading, image_option
-from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors, printable
-from kubocd_gen.project import check_namespace, load_project
+from kubocd_gen.diagnostics.problems import Findings, KcdError, KcdErrors, printable
 from kubocd_gen.scaffolding.files import write
 from kubocd_gen.scaffolding.report import apply_steps, file_lines, image_step, list_steps
 from kubocd_gen.scaffolding.server import Scaffold, Wish, plan
 from kubocd_gen.server.flux_sync import FLUX_NAMESPACE
 from kubocd_gen.server.placement import parse_source
+from kubocd_gen.sources.project_file import check_namespace, load_project
 
 
 @click.command()

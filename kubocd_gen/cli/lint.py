@@ -24,13 +24,13 @@ from kubocd_gen.cli.options import (
     project_options,
 )
 from kubocd_gen.cli.problems import say_problems
-from kubocd_gen.diagnostics import Diagnostic, Findings, KcdError, KcdErrors, Severity, printable
+from kubocd_gen.diagnostics.problems import Diagnostic, Findings, KcdError, KcdErrors, Severity, printable
+from kubocd_gen.diagnostics.text import diagnostic_lines, distinct_problems, exit_code
 from kubocd_gen.pipeline.building import Built
 from kubocd_gen.pipeline.linting import RULES
 from kubocd_gen.pipeline.linting import lint as run_lint
-from kubocd_gen.problems import diagnostic_lines, distinct_problems, exit_code
-from kubocd_gen.project import load_project
-from kubocd_gen.report import build_report
+from kubocd_gen.pipeline.report import build_report
+from kubocd_gen.sources.project_file import load_project
 
 _FAILING: tuple[Severity, ...] = ("error", "warning")
 

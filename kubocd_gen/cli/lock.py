@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from kubocd_gen.checkout_files import LOCK
+from kubocd_gen.checkout.files import LOCK
 from kubocd_gen.cli.colours import echo, paint_signed
 from kubocd_gen.cli.options import (
     flags_of,
@@ -25,7 +25,8 @@ from kubocd_gen.cli.options import (
 )
 from kubocd_gen.cli.problems import say_problems
 from kubocd_gen.cli.progress import progress
-from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors, printable
+from kubocd_gen.diagnostics.problems import Findings, KcdError, KcdErrors, printable
+from kubocd_gen.diagnostics.text import packages_report
 from kubocd_gen.files import hint_of, write_whole
 from kubocd_gen.helm.binary import find_helm, helm_version
 from kubocd_gen.packages.cosign import Cosign
@@ -41,8 +42,7 @@ from kubocd_gen.pipeline.locking import (
     wanted_by,
 )
 from kubocd_gen.pipeline.packages import network, package_sources, project_lock
-from kubocd_gen.problems import packages_report
-from kubocd_gen.project import Project, load_project
+from kubocd_gen.sources.project_file import Project, load_project
 
 DRIFT = 3
 

@@ -23,7 +23,7 @@ from kubocd_gen.cli.options import (
     quiet_option,
 )
 from kubocd_gen.cli.problems import say_problems
-from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors, Position
+from kubocd_gen.diagnostics.problems import Findings, KcdError, KcdErrors, Position
 from kubocd_gen.migration.checking import Checked
 from kubocd_gen.migration.checking import check as check_dump
 from kubocd_gen.migration.dump import MAX_BYTES, read_dump
@@ -31,7 +31,7 @@ from kubocd_gen.migration.live import Live, live_cluster
 from kubocd_gen.migration.report import migration_report
 from kubocd_gen.migration.text import text_lines
 from kubocd_gen.pipeline import compile_cluster
-from kubocd_gen.project import Cluster, Project, load_project
+from kubocd_gen.sources.project_file import Cluster, Project, load_project
 
 DIFFERENCE = 3
 _KUBOCD_NAMESPACE = "kubocd"

@@ -25,14 +25,14 @@ from kubocd_gen.cli.options import (
 )
 from kubocd_gen.cli.problems import say_problems
 from kubocd_gen.cli.progress import progress
-from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors
-from kubocd_gen.problems import packages_report
+from kubocd_gen.diagnostics.problems import Findings, KcdError, KcdErrors
+from kubocd_gen.diagnostics.text import packages_report
 
 if TYPE_CHECKING:
-    from kubocd_gen.limits import Limits
+    from kubocd_gen.budget.limits import Limits
     from kubocd_gen.network.settings import Network
     from kubocd_gen.network.transport import Transport
-    from kubocd_gen.pipeline.packaging import Published
+    from kubocd_gen.packaging.packages import Published
 
 _NO_PREFIX = KcdError(
     "there is no prefix for the packages' references",
@@ -102,17 +102,17 @@ def package(**given: Any) -> int:
 
 
 def _package(given: Mapping[str, Any], findings: Findings) -> list[Published]:
-    from kubocd_gen.budget import Budget
+    from kubocd_gen.archives.packing import source_date
+    from kubocd_gen.budget.limits import LIMITS, moved
+    from kubocd_gen.budget.spending import Budget
     from kubocd_gen.helm.binary import find_helm
     from kubocd_gen.helm.engine import Helm
-    from kubocd_gen.limits import LIMITS, moved
-    from kubocd_gen.network.registry import Registry
-    from kubocd_gen.packages.charts.fetching import open_charts
-    from kubocd_gen.packages.layout_writer import LayoutWriter
-    from kubocd_gen.packages.packing import source_date
-    from kubocd_gen.packages.publishing import LayoutTarget, RegistryTarget
-    from kubocd_gen.pipeline.packaging import Order
-    from kubocd_gen.pipeline.packaging import package as run
+    from kubocd_gen.oci.layout_writer import LayoutWriter
+    from kubocd_gen.oci.registry import Registry
+    from kubocd_gen.packaging.charts.fetching import open_charts
+    from kubocd_gen.packaging.packages import Order
+    from kubocd_gen.packaging.packages import package as run
+    from kubocd_gen.packaging.publishing import LayoutTarget, RegistryTarget
 
     if not given["repo_prefix"]:
         raise _NO_PREFIX
@@ -149,7 +149,7 @@ def _package(given: Mapping[str, Any], findings: Findings) -> list[Published]:
 
 
 def _network(given: Mapping[str, Any], limits: Limits, line: Callable[[str], None]) -> Network:
-    from kubocd_gen.budget import Budget
+    from kubocd_gen.budget.spending import Budget
     from kubocd_gen.network.settings import Network
 
     return Network(

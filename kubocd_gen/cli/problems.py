@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kubocd_gen.cli.colours import echo, paint
-from kubocd_gen.diagnostics import Diagnostic
-from kubocd_gen.problems import diagnostic_lines, exit_code
+from kubocd_gen.diagnostics.problems import Diagnostic
+from kubocd_gen.diagnostics.text import diagnostic_lines, exit_code
 
 
 def say_problems(problems: Iterable[Diagnostic], *, quiet: bool = False, name_clusters: bool = False) -> int:

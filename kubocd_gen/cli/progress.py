@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from threading import Lock
 from unicodedata import combining, east_asian_width
 
-from kubocd_gen.diagnostics import printable
+from kubocd_gen.diagnostics.problems import printable
 
 
 class Progress:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from kubocd_gen.cli.options import option
-from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.diagnostics.problems import KcdError
 from kubocd_gen.scaffolding.files import ScaffoldFile
 
 _DIFFERENT = 3

@@ -31,7 +31,7 @@ from kubocd_gen.cli.options import (
 )
 from kubocd_gen.cli.problems import say_problems
 from kubocd_gen.cli.progress import progress
-from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors, printable
+from kubocd_gen.diagnostics.problems import Findings, KcdError, KcdErrors, printable
 from kubocd_gen.editors.settings import SCHEMA_FILE
 from kubocd_gen.editors.shipped import DIALECT, document_schema, kinds
 from kubocd_gen.files import hint_of, write_whole
@@ -151,10 +151,10 @@ def sources(**given: Any) -> int:
 
 
 def _sources(given: Mapping[str, Any], findings: Findings) -> str:
+    from kubocd_gen.editors.project_schema import known_to
     from kubocd_gen.editors.sources import sources_schema
     from kubocd_gen.pipeline.packages import package_sources, project_lock
-    from kubocd_gen.pipeline.schemas import known_to
-    from kubocd_gen.project import load_project
+    from kubocd_gen.sources.project_file import load_project
 
     flags = flags_of({**given, "output": None})
     if flags.sources:
@@ -193,7 +193,7 @@ def _keep(name: str, text: str, *, check: bool) -> tuple[bool, str]:
 
 def _present(path: Path) -> bytes | None:
     """What is in the file; None where there is none. Raises KcdError for a symlink of the checkout that leads out."""
-    from kubocd_gen.checkout_files import SCHEMA, CheckoutFiles
+    from kubocd_gen.checkout.files import SCHEMA, CheckoutFiles
 
     files = CheckoutFiles.of_named(path)
     try:

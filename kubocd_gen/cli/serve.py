@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kubocd_gen.checkout_files import CheckoutFiles
+from kubocd_gen.checkout.discovery import display_path
+from kubocd_gen.checkout.files import CheckoutFiles
 from kubocd_gen.cli.options import (
     flags_of,
     jobs_option,
@@ -24,10 +25,9 @@ from kubocd_gen.cli.options import (
     writing_options,
 )
 from kubocd_gen.cli.problems import say_problems
-from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors, Position, printable
-from kubocd_gen.project import Flags, Project, load_project, project_path
+from kubocd_gen.diagnostics.problems import Findings, KcdError, KcdErrors, Position, printable
 from kubocd_gen.server.places import PORT
-from kubocd_gen.sources.discovery import display_path
+from kubocd_gen.sources.project_file import Flags, Project, load_project, project_path
 
 if TYPE_CHECKING:
     from kubocd_gen.server.http import Server
@@ -164,7 +164,7 @@ def _exposed(host: str) -> KcdError:
 def _build_on_change(given: Mapping[str, Any], flags: Flags, site: Any) -> None:
     """Build now and after each change, for ever."""
     from kubocd_gen.cli.build import attempt
-    from kubocd_gen.report import text_report
+    from kubocd_gen.pipeline.report import text_report
     from kubocd_gen.server.page import LastBuild
     from kubocd_gen.server.watching import Snapshot, Watched, changed, look, wait_for_change, watched
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from unicodedata import combining, east_asian_width
 
 from kubocd_gen.cli.progress import fitting
-from kubocd_gen.diagnostics import printable
+from kubocd_gen.diagnostics.problems import printable
 
 _GAP = 2
 _LEAST = 6  # columns that every cell keeps, as far as the terminal has them

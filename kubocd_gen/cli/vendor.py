@@ -12,12 +12,12 @@ import click
 from kubocd_gen.cli.options import flags_of, jobs_option, option, progress_option, project_options, quiet_option
 from kubocd_gen.cli.problems import say_problems
 from kubocd_gen.cli.progress import progress
-from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors, printable
-from kubocd_gen.packages.layout_writer import LayoutWriter
+from kubocd_gen.diagnostics.problems import Findings, KcdError, KcdErrors, printable
+from kubocd_gen.oci.layout_writer import LayoutWriter
 from kubocd_gen.packages.lock import LOCK_FILE
 from kubocd_gen.pipeline.locking import stale_packages, vendor_packages, wanted_by
 from kubocd_gen.pipeline.packages import project_lock, remote, vendor_layout
-from kubocd_gen.project import load_project
+from kubocd_gen.sources.project_file import load_project
 
 
 @click.command()

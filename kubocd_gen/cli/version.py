@@ -10,7 +10,7 @@ import click
 from kubocd_gen import __version__
 from kubocd_gen.cli.guiding import Choice
 from kubocd_gen.cli.options import option
-from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.diagnostics.problems import KcdError
 from kubocd_gen.helm.binary import find_helm, helm_version
 
 

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
-from kubocd_gen.budget import Budget
+from kubocd_gen.budget.spending import Budget
 from kubocd_gen.compiler.merge import merge, spend_values
 from kubocd_gen.compiler.parameters import go_json
 from kubocd_gen.compiler.settings import Settings, default_context_position
-from kubocd_gen.compiler.wording import known_names
-from kubocd_gen.diagnostics import KcdError, KcdErrors, Position, nearest
-from kubocd_gen.sources.records import Config, Context, ContextRef, Release
+from kubocd_gen.diagnostics.problems import KcdError, KcdErrors, Position, nearest
+from kubocd_gen.diagnostics.wording import known_names
+from kubocd_gen.model.releases import Config, Context, ContextRef, Release
 
 Place: TypeAlias = Callable[[], Position]  # looked up only where a message needs it, because that reads the file again
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from kubocd_gen.compiler.settings import Settings
-from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.sources.records import Release
+from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.model.releases import Release
 
 
 @dataclass(frozen=True, slots=True)

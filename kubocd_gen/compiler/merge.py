@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kubocd_gen.budget import Budget
-from kubocd_gen.sources.yaml_reader import NODE_TEXT
+from kubocd_gen.budget.spending import Budget
+from kubocd_gen.kube_yaml.reader import NODE_TEXT
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from kubocd_gen.diagnostics import KcdError, KcdErrors, Position, nearest
+from kubocd_gen.diagnostics.problems import KcdError, KcdErrors, Position, nearest
 
 _NAMED = 3  # Releases in a hint
 

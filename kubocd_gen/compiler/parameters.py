@@ -7,10 +7,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from kubocd_gen.budget import Budget
-from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.sources.yaml_errors import YamlError
-from kubocd_gen.sources.yaml_reader import read_document
+from kubocd_gen.budget.spending import Budget
+from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.kube_yaml.errors import YamlError
+from kubocd_gen.kube_yaml.reader import read_document
 
 
 def parameters_text(parameters: Any) -> str | None:

@@ -8,14 +8,14 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-from kubocd_gen.budget import Budget, BudgetExhausted
-from kubocd_gen.compiler.durations import DurationError, normal_duration
+from kubocd_gen.budget.spending import Budget, BudgetExhausted
 from kubocd_gen.compiler.merge import strip_empty
 from kubocd_gen.compiler.parameters import parse_map, parse_rendered, rendered_hint
-from kubocd_gen.compiler.wording import quoted
-from kubocd_gen.diagnostics import MOST, KcdError, KcdErrors, nearest
+from kubocd_gen.diagnostics.problems import MOST, KcdError, KcdErrors, nearest
+from kubocd_gen.diagnostics.wording import quoted
+from kubocd_gen.kube_yaml.scalars import number_text
 from kubocd_gen.packages.manifest import Module, Package, TemplateSource
-from kubocd_gen.sources.scalars import number_text
+from kubocd_gen.schema.durations import DurationError, normal_duration
 
 _TRUE = ("1", "t", "T", "TRUE", "true", "True")  # Go's strconv.ParseBool
 _FALSE = ("0", "f", "F", "FALSE", "false", "False")

@@ -15,9 +15,9 @@ from typing import Any
 
 from kubocd_gen.compiler.secret_names import cover, is_hidden, looks_secret
 from kubocd_gen.compiler.secret_shapes import MASK, is_placeholder, is_plain, masked_shapes
-from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.output.yaml_emitter import emit_documents
-from kubocd_gen.sources.yaml_reader import read_documents
+from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.kube_yaml.emitter import emit_documents
+from kubocd_gen.kube_yaml.reader import read_documents
 
 __all__ = ["MASK", "Masks", "is_hidden", "looks_secret", "masked", "masked_text"]
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kubocd_gen.diagnostics import KcdError, KcdErrors, Position, nearest
+from kubocd_gen.diagnostics.problems import KcdError, KcdErrors, Position, nearest
 from kubocd_gen.helm.template import ImageRedirect
-from kubocd_gen.sources.records import Config, ContextRef
+from kubocd_gen.model.releases import Config, ContextRef
 
 
 @dataclass(frozen=True, slots=True)

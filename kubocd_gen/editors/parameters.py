@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kubocd_gen.budget import Budget, BudgetExhausted
-from kubocd_gen.compiler.json_schema import NEVER, CompiledSchema
-from kubocd_gen.compiler.json_validation import TooMuchWork, errors_of
-from kubocd_gen.compiler.package_schema import PackageSchema
+from kubocd_gen.budget.spending import Budget, BudgetExhausted
 from kubocd_gen.editors.patterns import portable
+from kubocd_gen.schema.json_schema import NEVER, CompiledSchema
+from kubocd_gen.schema.json_validation import TooMuchWork, errors_of
+from kubocd_gen.schema.package_schema import PackageSchema
 
 Schema = dict[str, Any]
 

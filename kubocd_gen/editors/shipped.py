@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kubocd_gen.compiler.structural import PATTERNS
-from kubocd_gen.diagnostics import KcdError, nearest
-from kubocd_gen.resources import SITE, schema, schema_names
+from kubocd_gen.diagnostics.problems import KcdError, nearest
+from kubocd_gen.package_data import SITE, schema, schema_names
+from kubocd_gen.schema.structural import PATTERNS
 
 Schema = dict[str, Any]
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
-from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.budget.limits import MIB
+from kubocd_gen.diagnostics.problems import KcdError
 from kubocd_gen.git.process import Done, Talk, run, started
 from kubocd_gen.git.setup import Setup
-from kubocd_gen.limits import MIB
 
 Kind = Literal["file", "link", "submodule", "folder"]
 

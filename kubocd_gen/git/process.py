@@ -16,10 +16,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.budget.limits import GIB, MIB
+from kubocd_gen.diagnostics.problems import KcdError
 from kubocd_gen.git.setup import Setup, git_binary
-from kubocd_gen.limits import GIB, MIB
-from kubocd_gen.processes import running
+from kubocd_gen.processes.children import running
 
 SECONDS = 60.0  # for one question, and for all answers of a conversation; none of them needs more than the disk
 OUTPUT = 64 * MIB  # a million file names

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.diagnostics.problems import KcdError
 from kubocd_gen.git.objects import Objects
 from kubocd_gen.git.process import Done, run
 from kubocd_gen.git.setup import for_fetch, for_questions, git_binary

@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.diagnostics.problems import KcdError
 
 # Where programs and the user's configuration are. SUDO_UID: with `sudo`, Git takes the caller's repositories for one's
 # own. GIT_TRACE…: for users who look into a failure. None of them says which repository is read: those are all that

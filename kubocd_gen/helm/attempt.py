@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from kubocd_gen.budget import Budget, BudgetExhausted
-from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.budget.spending import Budget, BudgetExhausted
+from kubocd_gen.diagnostics.problems import KcdError
 from kubocd_gen.helm.chart import RENDERED_SIZE, TOO_LARGE, Chart, Job, rendering_chart, renderings, yaml_chart
 from kubocd_gen.helm.messages import ParseFailure, RenderFailure, parse_error, read_failure, render_error
 from kubocd_gen.helm.names import Names

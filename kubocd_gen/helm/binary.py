@@ -9,8 +9,8 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.processes import running
+from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.processes.children import running
 
 _INSTALL = (
     "install Helm 3.14 or later (https://helm.sh/docs/intro/install) and put it on the PATH, or name it in KCD_GEN_HELM"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.diagnostics.problems import KcdError
 from kubocd_gen.helm.chart import Chart, fits, parsing_chart
 from kubocd_gen.helm.lexer import MOST_TOKENS, TooManyTokens
 from kubocd_gen.helm.messages import ParseFailure, parse_error, presentable, read_failure, unsupported_calls

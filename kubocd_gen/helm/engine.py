@@ -12,8 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from kubocd_gen.budget import Budget, BudgetExhausted
-from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.budget.spending import Budget, BudgetExhausted
+from kubocd_gen.diagnostics.problems import KcdError
 from kubocd_gen.files import hint_of, make_directory
 from kubocd_gen.helm.attempt import HELM_HINT, PATIENCE, Attempt, Outcome, Runner, exhausted, untried_error
 from kubocd_gen.helm.chart import Chart, Job, renderings, yaml_chart
@@ -27,7 +27,7 @@ from kubocd_gen.helm.process import Run
 from kubocd_gen.helm.refusals import refusals
 from kubocd_gen.helm.rewrite import Rewritten, rewrite
 from kubocd_gen.helm.template import Functions, Template, TemplateError, Unit
-from kubocd_gen.processes import scratch
+from kubocd_gen.processes.children import scratch
 
 # Below this many renderings, a second process costs more than it saves.
 _WORTH_A_PROCESS = 400

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.diagnostics.problems import KcdError
 from kubocd_gen.helm.chart import RENDERED_SIZE
 from kubocd_gen.helm.pool import HelmPool
-from kubocd_gen.output.yaml_emitter import emit_documents
-from kubocd_gen.processes import scratch
+from kubocd_gen.kube_yaml.emitter import emit_documents
+from kubocd_gen.processes.children import scratch
 
 _SECONDS = 10.0  # of the processor; the largest charts take one
 _USUAL = 0.3  # of these are not counted: there is a run for each HelmRelease, and a fleet has thousands

@@ -17,7 +17,7 @@ import base64
 import re
 from dataclasses import dataclass, replace
 
-from kubocd_gen.diagnostics import nearest
+from kubocd_gen.diagnostics.problems import nearest
 from kubocd_gen.helm import functions
 from kubocd_gen.helm.lexer import unclosed
 from kubocd_gen.helm.names import CHART, Names

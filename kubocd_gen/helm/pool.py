@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from kubocd_gen.budget import Budget
+from kubocd_gen.budget.spending import Budget
 from kubocd_gen.helm.process import Run, run_helm
 
 # helm starts in 64 MiB, and takes up to thirty times the size of its input.

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from kubocd_gen.processes import limit, running
+from kubocd_gen.processes.children import limit, running
 
 # A thousand Releases print 20 MB, in two batches. What is beyond is a template out of hand, and held in memory here.
 OUTPUT = 48 << 20

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from kubocd_gen.budget import BudgetExhausted
-from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.budget.spending import BudgetExhausted
+from kubocd_gen.diagnostics.problems import KcdError
 from kubocd_gen.helm.chart import FILE_SIZE, Chart, parsing_chart, renderings, yaml_chart
 from kubocd_gen.helm.lexer import actions
 from kubocd_gen.helm.messages import ParseFailure, parse_error, read_failure

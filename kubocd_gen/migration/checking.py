@@ -14,7 +14,7 @@ from kubocd_gen.migration.presence import is_ours, presence_findings
 from kubocd_gen.migration.releases import release_findings
 from kubocd_gen.migration.specs import field_findings, target_findings
 from kubocd_gen.migration.steps import Step, next_step
-from kubocd_gen.pipeline.records import Compilation
+from kubocd_gen.model.compilation import Compilation
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from kubocd_gen.diagnostics import KcdError, Position
-from kubocd_gen.sources.yaml_errors import YamlError
-from kubocd_gen.sources.yaml_reader import read_documents
+from kubocd_gen.diagnostics.problems import KcdError, Position
+from kubocd_gen.kube_yaml.errors import YamlError
+from kubocd_gen.kube_yaml.reader import read_documents
 
 MAX_BYTES = 512 * 1024 * 1024
 """1,000 Releases with managedFields are some 40 MB of YAML, or 100 MB of JSON."""

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kubocd_gen.diagnostics import Severity
+from kubocd_gen.diagnostics.problems import Severity
 from kubocd_gen.migration.live import Identity, Live, LiveObject
-from kubocd_gen.pipeline.records import Compilation, CompiledRelease
+from kubocd_gen.model.compilation import Compilation, CompiledRelease
 
 
 @dataclass(frozen=True, slots=True)

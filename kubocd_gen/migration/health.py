@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kubocd_gen.compiler.secrets import masked_text
-from kubocd_gen.compiler.wording import quoted
-from kubocd_gen.diagnostics import Severity
+from kubocd_gen.diagnostics.problems import Severity
+from kubocd_gen.diagnostics.wording import quoted
 from kubocd_gen.migration.findings import Finding, Situation
 from kubocd_gen.migration.live import Live, LiveObject
 from kubocd_gen.migration.presence import is_ours

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kubocd_gen.compiler.wording import quoted
-from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.wording import quoted
+from kubocd_gen.kube_yaml.reader import MAX_DEPTH
 from kubocd_gen.migration.dump import Raw
-from kubocd_gen.sources.yaml_reader import MAX_DEPTH
 
 KUBOCD = "kubocd.kubotal.io"
 FLUX_KINDS = ("OCIRepository", "HelmRepository", "HelmRelease")

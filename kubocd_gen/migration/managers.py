@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from kubocd_gen.compiler.wording import dotted
+from kubocd_gen.diagnostics.wording import dotted
 from kubocd_gen.migration.live import LiveObject, Manager
 
 FLUX = "kustomize-controller"

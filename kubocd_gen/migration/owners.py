@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kubocd_gen.compiler.wording import quoted
+from kubocd_gen.diagnostics.wording import quoted
 from kubocd_gen.migration.findings import Finding, Situation
 from kubocd_gen.migration.live import LiveObject, Owner
 from kubocd_gen.migration.managers import is_flux, is_taken_over, needs_cure, paths_besides

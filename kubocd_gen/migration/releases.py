@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kubocd_gen.compiler.wording import quoted
-from kubocd_gen.diagnostics import Severity
+from kubocd_gen.diagnostics.problems import Severity
+from kubocd_gen.diagnostics.wording import quoted
 from kubocd_gen.migration.findings import Finding, Situation
 from kubocd_gen.migration.live import LiveObject
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from kubocd_gen import __version__
-from kubocd_gen.diagnostics import Diagnostic
+from kubocd_gen.diagnostics.problems import Diagnostic
+from kubocd_gen.diagnostics.text import diagnostic_report
 from kubocd_gen.migration.checking import Checked
-from kubocd_gen.problems import diagnostic_report
 
 
 def migration_report(checked: Checked | None, diagnostics: Sequence[Diagnostic]) -> dict[str, Any]:

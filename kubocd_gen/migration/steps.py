@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from kubocd_gen.checkout.discovery import display_path
 from kubocd_gen.migration import commands
 from kubocd_gen.migration.controller import controllers, crds, is_running, own_chart, webhooks
 from kubocd_gen.migration.findings import Finding, Situation
@@ -19,7 +20,6 @@ from kubocd_gen.migration.managers import is_taken_over, needs_cure
 from kubocd_gen.migration.owners import dead_owner
 from kubocd_gen.migration.presence import is_leftover, is_ours
 from kubocd_gen.migration.releases import owned_by
-from kubocd_gen.sources.discovery import display_path
 
 
 @dataclass(frozen=True, slots=True)

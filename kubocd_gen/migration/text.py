@@ -5,10 +5,10 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 
-from kubocd_gen.diagnostics import printable
+from kubocd_gen.diagnostics.problems import printable
+from kubocd_gen.diagnostics.text import plain
 from kubocd_gen.migration.checking import Checked
 from kubocd_gen.migration.findings import Finding
-from kubocd_gen.problems import plain
 
 _NAMED = 5
 _VERBS = {"is": "are", "has": "have", "was": "were", "runs": "run", "says": "say", "uninstalls": "uninstall"}

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 import requests.exceptions as requests_errors
 import urllib3.exceptions as urllib3_errors
 
+from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.network.hosts import Trouble
 from kubocd_gen.network.settings import CONNECT_TIMEOUT
-from kubocd_gen.packages.text import shown
 
 FAILURES = (
     requests_errors.RequestException,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from kubocd_gen import __version__
 from kubocd_gen.network.settings import READ_TIMEOUT, NetworkError
-from kubocd_gen.packages.oci import MIB
+from kubocd_gen.oci.descriptors import MIB
 
 if TYPE_CHECKING:
     import requests

@@ -12,7 +12,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-from kubocd_gen.budget import Budget, BudgetExhausted
+from kubocd_gen.budget.spending import Budget, BudgetExhausted
 
 RESOURCE = "network-time"
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from kubocd_gen.budget import Budget
-from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.limits import LIMITS, Limits
+from kubocd_gen.budget.limits import LIMITS, Limits
+from kubocd_gen.budget.spending import Budget
+from kubocd_gen.diagnostics.problems import KcdError
 
 CONNECT_TIMEOUT = 10.0  # seconds for looking a name up and for connecting, all its addresses together
 READ_TIMEOUT = 60.0  # seconds of silence before an answer or within one

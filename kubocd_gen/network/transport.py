@@ -17,8 +17,9 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
-from kubocd_gen.budget import BudgetExhausted
-from kubocd_gen.limits import LIMITS
+from kubocd_gen.budget.limits import LIMITS
+from kubocd_gen.budget.spending import BudgetExhausted
+from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.network.exchange import (
     SLOWEST,
     Answer,
@@ -36,7 +37,6 @@ from kubocd_gen.network.http_fields import range_start, retry_after, strong_etag
 from kubocd_gen.network.run_time import RunTime
 from kubocd_gen.network.settings import CONNECT_TIMEOUT, Network, NetworkError
 from kubocd_gen.network.urls import NO_REGISTRY, follow, no_registry, public, split_url
-from kubocd_gen.packages.text import shown
 
 if TYPE_CHECKING:
     import requests

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from urllib.parse import SplitResult, urljoin, urlsplit
 
+from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.network.settings import NetworkError
-from kubocd_gen.packages.text import shown
 
 _LONGEST = 8 * 1024
 NO_REGISTRY = "what answers is no registry, or one that is not to be trusted; check the URL"

@@ -28,7 +28,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from kubocd_gen.diagnostics import KcdError, Position
+from kubocd_gen.diagnostics.problems import KcdError, Position
 from kubocd_gen.files import Directory, SymlinkError, open_directory
 from kubocd_gen.output.journal_store import JournalStore, make_store, stores
 from kubocd_gen.output.moves import NEW, OLD, STAGING, Step, is_sound, make_move, sync_parents, undo_move

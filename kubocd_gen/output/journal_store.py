@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.diagnostics.problems import KcdError
 from kubocd_gen.files import Directory
 from kubocd_gen.files.location import checkout_top
 from kubocd_gen.files.walk import open_step

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kubocd_gen.diagnostics import KcdError, KcdErrors
+from kubocd_gen.diagnostics.problems import KcdError, KcdErrors
 from kubocd_gen.output.documents import Change, ResourceChange, resource_changes
 from kubocd_gen.output.journal import interrupted_paths
 from kubocd_gen.output.ownership import (

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.diagnostics.problems import KcdError
 from kubocd_gen.files import Directory, SymlinkError, made_directory
 from kubocd_gen.output import journal
 from kubocd_gen.output.moves import NEW, Step

@@ -11,10 +11,7 @@ import threading
 from collections.abc import Mapping
 from functools import partial
 
-from kubocd_gen.budget import Budget
-from kubocd_gen.diagnostics import KcdError, Position
-from kubocd_gen.limits import LIMITS, Limits, over_limit
-from kubocd_gen.packages.tar_stream import (
+from kubocd_gen.archives.tar_stream import (
     EXTENDED,
     EXTENDED_FOR_ALL,
     FOLDER,
@@ -26,7 +23,10 @@ from kubocd_gen.packages.tar_stream import (
     Stream,
     extended_path,
 )
-from kubocd_gen.packages.text import shown
+from kubocd_gen.budget.limits import LIMITS, Limits, over_limit
+from kubocd_gen.budget.spending import Budget
+from kubocd_gen.diagnostics.problems import KcdError, Position
+from kubocd_gen.diagnostics.quoting import shown
 
 _TEXTS = frozenset({"original.yaml", "groomed.yaml", "index.yaml", "status.yaml"})
 # Chart names and SemVer versions are ASCII; no hidden file, and nothing that a command would take for a flag.

@@ -21,10 +21,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.diagnostics.problems import KcdError
 from kubocd_gen.files import Directory, Entry, made_directory, open_directory
 from kubocd_gen.files.directory import STAGED
-from kubocd_gen.packages.oci import Descriptor, sha256
+from kubocd_gen.oci.descriptors import Descriptor, sha256
 
 _BLOB = re.compile(r"[0-9a-f]{64}")
 _DAY = 24 * 60 * 60

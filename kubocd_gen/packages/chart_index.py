@@ -9,13 +9,13 @@ from typing import Any
 
 import yaml
 
-from kubocd_gen.budget import Budget
-from kubocd_gen.diagnostics import KcdError, Position, nearest
-from kubocd_gen.limits import LIMITS, Limits, over_limit
-from kubocd_gen.packages import chart_archive
-from kubocd_gen.packages.tar_stream import BadArchive, OverLimit
-from kubocd_gen.packages.text import shown
-from kubocd_gen.sources.yaml_errors import too_deep
+from kubocd_gen.archives import chart_archive
+from kubocd_gen.archives.tar_stream import BadArchive, OverLimit
+from kubocd_gen.budget.limits import LIMITS, Limits, over_limit
+from kubocd_gen.budget.spending import Budget
+from kubocd_gen.diagnostics.problems import KcdError, Position, nearest
+from kubocd_gen.diagnostics.quoting import shown
+from kubocd_gen.kube_yaml.errors import too_deep
 
 # helm writes some five levels and thirty values a chart. Deep nesting crashes the C composer; many values cost memory.
 _DEEPEST = 64

@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.network.access import Access
-from kubocd_gen.network.endpoints import find_endpoint
+from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.network.settings import Network, NetworkError
-from kubocd_gen.packages.reference import Reference
-from kubocd_gen.packages.text import shown
-from kubocd_gen.processes import running
+from kubocd_gen.oci.access import Access
+from kubocd_gen.oci.endpoints import find_endpoint
+from kubocd_gen.oci.reference import Reference
+from kubocd_gen.processes.children import running
 
 _PATIENCE = 120  # seconds: cosign asks the registry and, without a key, the transparency log
 _INSTALL = "install it (https://docs.sigstore.dev/cosign/system_config/installation), or name it with --cosign PATH"

@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from kubocd_gen.budget import Budget
-from kubocd_gen.diagnostics import KcdError, Position
-from kubocd_gen.limits import LIMITS, Limits
-from kubocd_gen.packages.archive import read_package_archive, release
-from kubocd_gen.packages.chart_index import check_charts
-from kubocd_gen.packages.module_charts import STATUS, check_module_charts
-from kubocd_gen.packages.oci import (
+from kubocd_gen.archives.memory import Room
+from kubocd_gen.budget.limits import LIMITS, Limits
+from kubocd_gen.budget.spending import Budget
+from kubocd_gen.diagnostics.problems import KcdError, Position
+from kubocd_gen.diagnostics.quoting import shown
+from kubocd_gen.oci.descriptors import (
     CONFIG_TYPE,
     CONTENT_TYPE,
     DOCKER_LIST_TYPE,
@@ -24,9 +23,10 @@ from kubocd_gen.packages.oci import (
     parse_descriptor,
     parse_object,
 )
-from kubocd_gen.packages.reference import Reference
-from kubocd_gen.packages.room import Room
-from kubocd_gen.packages.text import shown
+from kubocd_gen.oci.reference import Reference
+from kubocd_gen.packages.archive import read_package_archive, release
+from kubocd_gen.packages.chart_index import check_charts
+from kubocd_gen.packages.module_charts import STATUS, check_module_charts
 
 _REQUIRED = ("original.yaml", "status.yaml", "index.yaml")
 _MANIFESTS = {

@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kubocd_gen.checkout_files import LOCK, CheckoutFiles
-from kubocd_gen.diagnostics import KcdError, KcdErrors, Position
-from kubocd_gen.output.yaml_emitter import emit_documents
+from kubocd_gen.checkout.files import LOCK, CheckoutFiles
+from kubocd_gen.diagnostics.problems import KcdError, KcdErrors, Position
+from kubocd_gen.kube_yaml.emitter import emit_documents
+from kubocd_gen.kube_yaml.positions import find_position
+from kubocd_gen.oci.descriptors import CONTENT_TYPE, MANIFEST_TYPE, Descriptor
+from kubocd_gen.oci.reference import parse_reference
 from kubocd_gen.packages.chart_index import IndexedChart
-from kubocd_gen.packages.oci import CONTENT_TYPE, MANIFEST_TYPE, Descriptor
-from kubocd_gen.packages.reference import parse_reference
-from kubocd_gen.sources.own_files import admit_own_text, read_own_text
-from kubocd_gen.sources.positions import find_position
+from kubocd_gen.schema.validated_file import admit_own_text, read_own_text
 
 LOCK_FILE = "kcd-gen.lock"
 _HEAD = "# Written by 'kcd-gen lock'. Do not edit; commit it with the sources.\n"

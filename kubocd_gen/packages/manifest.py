@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from kubocd_gen.budget import Budget
-from kubocd_gen.compiler.package_schema import PackageSchema, PackageSchemaError, Role, load_schema
-from kubocd_gen.compiler.structural import admit, canonical_fields
-from kubocd_gen.compiler.wording import dotted, quoted, type_name
-from kubocd_gen.diagnostics import MOST, KcdError, KcdErrors, Position, nearest
+from kubocd_gen.budget.spending import Budget
+from kubocd_gen.diagnostics.problems import MOST, KcdError, KcdErrors, Position, nearest
+from kubocd_gen.diagnostics.wording import dotted, quoted, type_name
+from kubocd_gen.kube_yaml.positions import find_in_text, find_position, is_written
+from kubocd_gen.kube_yaml.reader import Document, first_document
+from kubocd_gen.kube_yaml.scalars import float64
+from kubocd_gen.package_data import schema
 from kubocd_gen.packages.module_charts import STATUS, ChartRef, as_text, read_status
 from kubocd_gen.packages.source import PackageImage
-from kubocd_gen.resources import schema
-from kubocd_gen.sources.positions import find_in_text, find_position, is_written
-from kubocd_gen.sources.scalars import float64
-from kubocd_gen.sources.yaml_reader import Document, first_document
+from kubocd_gen.schema.package_schema import PackageSchema, PackageSchemaError, Role, load_schema
+from kubocd_gen.schema.structural import admit, canonical_fields
 
 MANIFEST = "original.yaml"
 _REBUILD = "package it again with 'kubocd package'"

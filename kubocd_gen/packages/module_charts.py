@@ -10,15 +10,15 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from kubocd_gen.budget import Budget
-from kubocd_gen.compiler.wording import quoted, type_name
-from kubocd_gen.diagnostics import MOST, KcdError, Position, nearest
+from kubocd_gen.budget.spending import Budget
+from kubocd_gen.diagnostics.problems import MOST, KcdError, Position, nearest
+from kubocd_gen.diagnostics.quoting import shown
+from kubocd_gen.diagnostics.wording import quoted, type_name
+from kubocd_gen.kube_yaml.positions import find_position
+from kubocd_gen.kube_yaml.reader import first_document
+from kubocd_gen.kube_yaml.scalars import number_text
 from kubocd_gen.packages.chart_index import CheckedCharts, lookalike
-from kubocd_gen.packages.charts.chart import is_version
-from kubocd_gen.packages.text import shown
-from kubocd_gen.sources.positions import find_position
-from kubocd_gen.sources.scalars import number_text
-from kubocd_gen.sources.yaml_reader import first_document
+from kubocd_gen.packaging.charts.chart import is_version
 
 STATUS = "status.yaml"
 # Of `helm create`, and of Metadata.Validate, which takes only a name that is its own last part.

@@ -7,16 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kubocd_gen.diagnostics import KcdError, Position
-from kubocd_gen.limits import LIMITS
-from kubocd_gen.network.access import Access
-from kubocd_gen.once import Once
+from kubocd_gen.budget.limits import LIMITS
+from kubocd_gen.diagnostics.problems import KcdError, Position
+from kubocd_gen.oci.access import Access
+from kubocd_gen.oci.descriptors import Descriptor
+from kubocd_gen.oci.reference import Reference
 from kubocd_gen.packages.cache import Cache
-from kubocd_gen.packages.oci import Descriptor
-from kubocd_gen.packages.reference import Reference
+from kubocd_gen.processes.single_flight import Once
 
 if TYPE_CHECKING:
-    from kubocd_gen.network.registry import Registry
+    from kubocd_gen.oci.registry import Registry
 
 
 class Remote:

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from kubocd_gen.budget import Budget
-from kubocd_gen.diagnostics import KcdError, nearest
-from kubocd_gen.limits import LIMITS, Limits
-from kubocd_gen.network.access import Access
-from kubocd_gen.once import Once
+from kubocd_gen.archives.memory import Room
+from kubocd_gen.budget.limits import LIMITS, Limits
+from kubocd_gen.budget.spending import Budget
+from kubocd_gen.diagnostics.problems import KcdError, nearest
+from kubocd_gen.oci.access import Access
+from kubocd_gen.oci.descriptors import Descriptor
+from kubocd_gen.oci.layout import OciLayout
+from kubocd_gen.oci.reference import Reference
 from kubocd_gen.packages.image import BlobStore, PackageImage, read_image
-from kubocd_gen.packages.layout import OciLayout
 from kubocd_gen.packages.lock import LOCK_FILE, Lock, Pin
-from kubocd_gen.packages.oci import Descriptor
-from kubocd_gen.packages.reference import Reference
 from kubocd_gen.packages.remote import Remote, RemoteBlobs
-from kubocd_gen.packages.room import Room
+from kubocd_gen.processes.single_flight import Once
 
 __all__ = ["Fetched", "PackageImage", "PackageRequest", "PackageSources"]
 

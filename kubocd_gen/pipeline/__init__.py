@@ -9,22 +9,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from kubocd_gen.budget import BudgetExhausted
+from kubocd_gen.budget.spending import BudgetExhausted
 from kubocd_gen.compiler.settings import Settings
-from kubocd_gen.diagnostics import Findings, KcdError
+from kubocd_gen.diagnostics.problems import Findings, KcdError
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.helm.template import Functions
+from kubocd_gen.model.compilation import Compilation, Resolved
 from kubocd_gen.packages.source import PackageSources
 from kubocd_gen.pipeline.assembling import assemble
 from kubocd_gen.pipeline.hermetic import refuse_varying
 from kubocd_gen.pipeline.notices import notice
 from kubocd_gen.pipeline.parameters import render_parameters
-from kubocd_gen.pipeline.records import Compilation, Resolved
 from kubocd_gen.pipeline.rendering import Texts, render_packages, template_texts, written_templates
 from kubocd_gen.pipeline.resolving import resolve, settings_of
-from kubocd_gen.project import Cluster, Project
+from kubocd_gen.sources.cluster_resources import Fleet, load_fleet
 from kubocd_gen.sources.documents import read_resources
-from kubocd_gen.sources.fleet import Fleet, load_fleet
+from kubocd_gen.sources.project_file import Cluster, Project
 
 __all__ = ["Compilation", "compile_cluster", "read_cluster"]
 

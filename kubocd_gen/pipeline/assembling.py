@@ -8,16 +8,16 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from kubocd_gen.compiler.flux_objects import add_depends_on, helm_release, helm_repository, oci_repository
+from kubocd_gen.compiler.helm_release import helm_release_specs
 from kubocd_gen.compiler.images import package_interval
 from kubocd_gen.compiler.ordering import Party, order_by_roles
 from kubocd_gen.compiler.settings import Settings
-from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors, Position, nearest
-from kubocd_gen.flux.helm_release import helm_release_specs
-from kubocd_gen.flux.objects import add_depends_on, helm_release, helm_repository, oci_repository
-from kubocd_gen.pipeline.records import Compilation, CompiledRelease, Rendered
-from kubocd_gen.project import Cluster, Project
-from kubocd_gen.sources.fleet import Fleet
-from kubocd_gen.sources.records import Config, Release
+from kubocd_gen.diagnostics.problems import Findings, KcdError, KcdErrors, Position, nearest
+from kubocd_gen.model.compilation import Compilation, CompiledRelease, Rendered
+from kubocd_gen.model.releases import Config, Release
+from kubocd_gen.sources.cluster_resources import Fleet
+from kubocd_gen.sources.project_file import Cluster, Project
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 

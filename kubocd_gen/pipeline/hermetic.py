@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
-from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors
+from kubocd_gen.diagnostics.problems import Findings, KcdError, KcdErrors
 from kubocd_gen.helm.calls import calls
 from kubocd_gen.helm.functions import VARYING
-from kubocd_gen.pipeline.records import WithParameters
+from kubocd_gen.model.compilation import WithParameters
 from kubocd_gen.pipeline.rendering import Texts
 from kubocd_gen.pipeline.written import Written, of_package, of_release, packages_of
 

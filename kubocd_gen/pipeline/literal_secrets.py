@@ -14,10 +14,10 @@ from typing import Any
 from kubocd_gen.compiler.secret_names import cover, looks_secret
 from kubocd_gen.compiler.secret_shapes import is_login, is_placeholder, is_plain, literal_shape, looks_random
 from kubocd_gen.compiler.secrets import assignments, follows_flag, named_values, parsed_text
-from kubocd_gen.compiler.wording import Path, dotted
-from kubocd_gen.diagnostics import MOST, KcdError, Position
-from kubocd_gen.sources.fleet import Fleet
-from kubocd_gen.sources.records import Release
+from kubocd_gen.diagnostics.problems import MOST, KcdError, Position
+from kubocd_gen.diagnostics.wording import Path, dotted
+from kubocd_gen.model.releases import Release
+from kubocd_gen.sources.cluster_resources import Fleet
 
 _LITERAL = ("value", "values", "literal", "plain", "plaintext", "data", "stringdata")
 _NOT_LITERAL = ("|", ">", "{", "[", "$", "<", "null", "true", "false", "~", "*", "&")  # in a text: what is computed

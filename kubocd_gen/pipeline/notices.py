@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from kubocd_gen.compiler.settings import Settings
-from kubocd_gen.diagnostics import MOST, Findings, KcdError
+from kubocd_gen.diagnostics.problems import MOST, Findings, KcdError
+from kubocd_gen.kube_yaml.errors import position_at
+from kubocd_gen.model.compilation import Resolved
+from kubocd_gen.model.releases import Context
 from kubocd_gen.packages.manifest import Package
 from kubocd_gen.pipeline.literal_secrets import literal_secrets
-from kubocd_gen.pipeline.records import Resolved
-from kubocd_gen.sources.fleet import Fleet
-from kubocd_gen.sources.records import Context
-from kubocd_gen.sources.yaml_errors import position_at
+from kubocd_gen.sources.cluster_resources import Fleet
 
 _VARIABLE = re.compile(r"(?<!\$)\$\{[A-Za-z0-9_]+\}")
 

@@ -6,17 +6,17 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from kubocd_gen.checkout.discovery import display_path
 from kubocd_gen.network.settings import Network
+from kubocd_gen.oci.layout import OciLayout
 from kubocd_gen.packages.cache import Cache, cache_folder
-from kubocd_gen.packages.layout import OciLayout
 from kubocd_gen.packages.lock import Lock, read_lock
 from kubocd_gen.packages.remote import Remote
 from kubocd_gen.packages.source import PackageSources
-from kubocd_gen.project import Project
-from kubocd_gen.sources.discovery import display_path
+from kubocd_gen.sources.project_file import Project
 
 if TYPE_CHECKING:
-    from kubocd_gen.network.registry import Registry
+    from kubocd_gen.oci.registry import Registry
 
 Progress = Callable[[str], None]
 
@@ -54,7 +54,7 @@ def remote(project: Project, progress: Progress) -> Remote:
     """Registries and cache. Nothing is connected to, and no client imported, before something is asked for."""
 
     def connect() -> Registry:
-        from kubocd_gen.network.registry import Registry  # requests and oras: 150 ms
+        from kubocd_gen.oci.registry import Registry  # requests and oras: 150 ms
 
         return Registry(network(project, progress))
 

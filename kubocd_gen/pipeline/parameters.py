@@ -6,16 +6,16 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from kubocd_gen.budget import Budget, BudgetExhausted
+from kubocd_gen.budget.spending import Budget, BudgetExhausted
 from kubocd_gen.compiler.merge import merge, spend_values
-from kubocd_gen.compiler.package_schema import validate
 from kubocd_gen.compiler.parameters import line_of_key, parameters_text, parse_map, way_in_json
-from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors, Position
+from kubocd_gen.diagnostics.problems import Findings, KcdError, KcdErrors, Position
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.helm.template import Functions, Template, TemplateError, Unit
-from kubocd_gen.pipeline.records import Resolved, WithParameters, at_release
-from kubocd_gen.sources.positions import find_in_text
-from kubocd_gen.sources.records import Release
+from kubocd_gen.kube_yaml.positions import find_in_text
+from kubocd_gen.model.compilation import Resolved, WithParameters, at_release
+from kubocd_gen.model.releases import Release
+from kubocd_gen.schema.package_schema import validate
 
 # How a message about a parameter goes on to name the package, where it would not be clear whose schema it speaks of.
 _OF_PACKAGE = {"unknown-parameter": " of {}", "missing-parameter": " by {}"}

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
-from kubocd_gen.diagnostics import KcdError, Severity
+from kubocd_gen.diagnostics.problems import KcdError, Severity
 from kubocd_gen.helm.calls import Call, calls, unordered_lists, whole_number_ranges
 from kubocd_gen.helm.functions import UNSUPPORTED
 from kubocd_gen.pipeline.hermetic import MOST, varying_functions

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from kubocd_gen.budget import BudgetExhausted
+from kubocd_gen.budget.spending import BudgetExhausted
 from kubocd_gen.compiler.rendered import read_rendered
-from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors
+from kubocd_gen.diagnostics.problems import Findings, KcdError, KcdErrors
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.helm.template import Functions, Template, TemplateError, Unit
+from kubocd_gen.model.compilation import Rendered, Resolved, WithParameters, at_release
 from kubocd_gen.packages.manifest import Package, TemplateSource
-from kubocd_gen.pipeline.records import Rendered, Resolved, WithParameters, at_release
 
 Texts = dict[tuple[str | int, ...], str]
 

@@ -14,15 +14,15 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from kubocd_gen.comparison.values import same
-from kubocd_gen.compiler.wording import dotted, quoted
-from kubocd_gen.diagnostics import KcdError, Position
-from kubocd_gen.flux.objects import helm_release
-from kubocd_gen.flux.typed import typed_spec
-from kubocd_gen.sources.positions import find_position
-from kubocd_gen.sources.records import Release
-from kubocd_gen.sources.yaml_errors import YamlError
-from kubocd_gen.sources.yaml_reader import read_documents
+from kubocd_gen.compiler.flux_objects import helm_release
+from kubocd_gen.compiler.typed import typed_spec
+from kubocd_gen.compiler.value_changes import same
+from kubocd_gen.diagnostics.problems import KcdError, Position
+from kubocd_gen.diagnostics.wording import dotted, quoted
+from kubocd_gen.kube_yaml.errors import YamlError
+from kubocd_gen.kube_yaml.positions import find_position
+from kubocd_gen.kube_yaml.reader import read_documents
+from kubocd_gen.model.releases import Release
 
 MAX_BYTES = 16 << 20
 """The limit of a source file; a HelmRelease has at most 1.5 MiB in a cluster."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from kubocd_gen.diagnostics import Findings, KcdError
+from kubocd_gen.diagnostics.problems import Findings, KcdError
+from kubocd_gen.model.compilation import Compilation, CompiledRelease
 from kubocd_gen.pipeline.keeping import Written
-from kubocd_gen.pipeline.records import Compilation, CompiledRelease
 from kubocd_gen.pipeline.suspended import Document
 
 Documents = Sequence[Document]

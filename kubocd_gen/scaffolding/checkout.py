@@ -8,12 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kubocd_gen.budget import Budget
-from kubocd_gen.diagnostics import Findings
-from kubocd_gen.project import PROJECT_FILE
-from kubocd_gen.sources.directory_walk import real_directories
+from kubocd_gen.budget.spending import Budget
+from kubocd_gen.checkout.walk import real_directories
+from kubocd_gen.diagnostics.problems import Findings
 from kubocd_gen.sources.documents import KUBOCD_CHART, KUBOCD_GROUP, Resource, read_resources
 from kubocd_gen.sources.kubocd_chart import Installation, find_installations
+from kubocd_gen.sources.project_file import PROJECT_FILE
 
 KINDS = ("Release", "Context", "Config")
 _RECORDS = ".kcd-gen"

@@ -6,17 +6,17 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from kubocd_gen.checkout.discovery import display_path
 from kubocd_gen.editors.settings import SCHEMA_FILE
 from kubocd_gen.output.drift import difference
+from kubocd_gen.package_data import page
 from kubocd_gen.packages.lock import LOCK_FILE
-from kubocd_gen.resources import page
 from kubocd_gen.scaffolding.checkout import KINDS
 from kubocd_gen.scaffolding.files import ScaffoldFile
 from kubocd_gen.scaffolding.hosting import ci_of
 from kubocd_gen.scaffolding.repository import Beginning, is_service
 from kubocd_gen.server.flux_sync import lies_below
 from kubocd_gen.server.placement import Placement
-from kubocd_gen.sources.discovery import display_path
 from kubocd_gen.sources.documents import KUBOCD_CHART
 
 _MANY = 6  # of a list that is told

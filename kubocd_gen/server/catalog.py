@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from kubocd_gen.diagnostics import KcdError, printable
+from kubocd_gen.diagnostics.problems import KcdError, printable
+from kubocd_gen.kube_yaml.reader import read_document
 from kubocd_gen.packages.chart_index import OfferedChart, offered_charts
 from kubocd_gen.server.answers import CONTENT
 from kubocd_gen.server.content import files_in, folders_in, open_folder, open_root, read_file
-from kubocd_gen.sources.yaml_reader import read_document
 
 _MAX_INDEX = 16 * 1024 * 1024
 _MAX_RESOURCE = 64 * 1024  # of a Release's first resource, the OCIRepository

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kubocd_gen.budget import Budget, BudgetExhausted
-from kubocd_gen.checkout_files import CheckoutFiles
-from kubocd_gen.diagnostics import KcdError, KcdErrors
-from kubocd_gen.sources.directory_walk import real_directories
-from kubocd_gen.sources.discovery import read_source
-from kubocd_gen.sources.yaml_reader import read_documents
+from kubocd_gen.budget.spending import Budget, BudgetExhausted
+from kubocd_gen.checkout.discovery import read_source
+from kubocd_gen.checkout.files import CheckoutFiles
+from kubocd_gen.checkout.walk import real_directories
+from kubocd_gen.diagnostics.problems import KcdError, KcdErrors
+from kubocd_gen.kube_yaml.reader import read_documents
 
 FLUX_NAMESPACE = "flux-system"
 KUSTOMIZE_GROUP = "kustomize.toolkit.fluxcd.io"

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-from kubocd_gen.packages.base_image import Base, BaseImage, BaseLayer
-from kubocd_gen.packages.layer import Layer, make_layer
-from kubocd_gen.packages.oci import IMAGE_CONFIG_TYPE, INDEX_TYPE, MANIFEST_TYPE, Descriptor, sha256
+from kubocd_gen.oci.base_image import Base, BaseImage, BaseLayer
+from kubocd_gen.oci.descriptors import IMAGE_CONFIG_TYPE, INDEX_TYPE, MANIFEST_TYPE, Descriptor, sha256
+from kubocd_gen.oci.layer import Layer, make_layer
 from kubocd_gen.server.nginx import configuration
 from kubocd_gen.server.places import CONTENT_ROOT, IMAGE_NAME, PORT, USER
 

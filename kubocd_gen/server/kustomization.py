@@ -18,9 +18,9 @@ from typing import Any
 
 import yaml
 
-from kubocd_gen.diagnostics import KcdError, KcdErrors, Position
+from kubocd_gen.diagnostics.problems import KcdError, KcdErrors, Position
+from kubocd_gen.kube_yaml.reader import read_document
 from kubocd_gen.server.places import IMAGE_NAME
-from kubocd_gen.sources.yaml_reader import read_document
 
 LARGEST = 1 << 20  # bytes of a kustomization.yaml
 _KEYS = ("newName", "digest")

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from kubocd_gen.diagnostics import KcdError, KcdErrors
-from kubocd_gen.resources import scaffolds
+from kubocd_gen.diagnostics.problems import KcdError, KcdErrors
+from kubocd_gen.kube_yaml.reader import read_document
+from kubocd_gen.package_data import scaffolds
 from kubocd_gen.server.flux_sync import Source
 from kubocd_gen.server.places import IMAGE_NAME, PORT, SCRATCH, USER
 from kubocd_gen.server.service import Service
-from kubocd_gen.sources.yaml_reader import read_document
 
 KUSTOMIZATION = "kustomization.yaml"
 MANIFESTS = (

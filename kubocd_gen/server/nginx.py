@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-from kubocd_gen.resources import scaffolds
+from kubocd_gen.package_data import scaffolds
 from kubocd_gen.server.places import CONFIGURATION, CONTENT_ROOT, PORT, SCRATCH
 
 _FOLDER = str(PurePosixPath(CONFIGURATION).parent)

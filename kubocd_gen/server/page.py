@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from kubocd_gen import __version__
-from kubocd_gen.diagnostics import Diagnostic, printable
-from kubocd_gen.problems import diagnostic_lines
-from kubocd_gen.resources import template_folder
+from kubocd_gen.diagnostics.problems import Diagnostic, printable
+from kubocd_gen.diagnostics.text import diagnostic_lines
+from kubocd_gen.package_data import template_folder
 from kubocd_gen.server.catalog import Catalog, Chart, Release
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.packages.text import shown
+from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.server.flux_sync import FLUX_NAMESPACE, KINDS, Source, Sync, lies_below, list_name
 
 _FOLDER = "cluster"  # in the output, where no folder of Flux's is known

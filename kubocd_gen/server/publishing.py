@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
 
-from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.diagnostics.problems import KcdError
 from kubocd_gen.files import make_directory
-from kubocd_gen.network.access import Access
-from kubocd_gen.network.registry import Registry
-from kubocd_gen.packages.base_store import BaseStore
-from kubocd_gen.packages.layout_writer import LayoutWriter
-from kubocd_gen.packages.oci import IMAGE_CONFIG_TYPE, MANIFEST_TYPE, Descriptor
-from kubocd_gen.packages.reference import Reference
+from kubocd_gen.oci.access import Access
+from kubocd_gen.oci.base_store import BaseStore
+from kubocd_gen.oci.descriptors import IMAGE_CONFIG_TYPE, MANIFEST_TYPE, Descriptor
+from kubocd_gen.oci.layout_writer import LayoutWriter
+from kubocd_gen.oci.reference import Reference
+from kubocd_gen.oci.registry import Registry
 from kubocd_gen.server.image import ServerImage
 
 Way = Literal["there", "mounted", "copied"]

@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
-from kubocd_gen.diagnostics import KcdError, Position
-from kubocd_gen.packages.text import shown
-from kubocd_gen.resources import page
+from kubocd_gen.diagnostics.problems import KcdError, Position
+from kubocd_gen.diagnostics.quoting import shown
+from kubocd_gen.package_data import page
 
 _PORT = 80  # of a URL that names none
 _SERVICE = re.compile(r"[a-z](?:[-a-z0-9]*[a-z0-9])?")  # RFC 1035, as the API server checks Services

@@ -6,11 +6,11 @@ import ipaddress
 from pathlib import Path
 from urllib.parse import parse_qs
 
+from kubocd_gen.checkout.discovery import display_path
 from kubocd_gen.server.answers import answer
 from kubocd_gen.server.catalog import CatalogReader
 from kubocd_gen.server.http import Request, Response, plain
 from kubocd_gen.server.page import LastBuild, page
-from kubocd_gen.sources.discovery import display_path
 
 # Names that no stranger can give an address: not to be had in the public DNS.
 _PRIVATE = (".localhost", ".svc", ".local", ".internal", ".test")

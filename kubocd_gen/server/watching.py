@@ -13,12 +13,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from kubocd_gen.budget import Budget, BudgetExhausted
-from kubocd_gen.checkout_files import CheckoutFiles
-from kubocd_gen.limits import LIMITS, Limits
-from kubocd_gen.project import Project
-from kubocd_gen.sources.directory_walk import DirectoryWalk, PatternError
-from kubocd_gen.sources.discovery import source_walk
+from kubocd_gen.budget.limits import LIMITS, Limits
+from kubocd_gen.budget.spending import Budget, BudgetExhausted
+from kubocd_gen.checkout.discovery import source_walk
+from kubocd_gen.checkout.files import CheckoutFiles
+from kubocd_gen.checkout.walk import DirectoryWalk, PatternError
+from kubocd_gen.sources.project_file import Project
 
 _PAUSE = 0.3  # seconds between two looks
 _SHARE = 10  # of the time that a look takes, the least pause

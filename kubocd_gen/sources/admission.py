@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from kubocd_gen.compiler.durations import DurationError, normal_duration
-from kubocd_gen.compiler.structural import admit
-from kubocd_gen.compiler.wording import dotted, quoted
-from kubocd_gen.diagnostics import KcdError, KcdErrors
-from kubocd_gen.resources import schema
+from kubocd_gen.diagnostics.problems import KcdError, KcdErrors
+from kubocd_gen.diagnostics.wording import dotted, quoted
+from kubocd_gen.model.releases import Config, Context, ContextRef, ModuleOverride, Release
+from kubocd_gen.package_data import schema
+from kubocd_gen.schema.durations import DurationError, normal_duration
+from kubocd_gen.schema.structural import admit
 from kubocd_gen.sources.documents import KUBOCD_GROUP, Resource
-from kubocd_gen.sources.records import Config, Context, ContextRef, ModuleOverride, Release
 
 API_VERSION = f"{KUBOCD_GROUP}/v1alpha1"
 _STATUS: dict[str, Any] = {  # what Go prints of the status of a Release that has none yet

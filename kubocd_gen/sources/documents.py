@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kubocd_gen.budget import Budget, BudgetExhausted
-from kubocd_gen.checkout_files import CheckoutFiles
-from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors, Position
-from kubocd_gen.sources.discovery import NOWHERE, Places, SourceFile, display_path, find_files, read_source
+from kubocd_gen.budget.spending import Budget, BudgetExhausted
+from kubocd_gen.checkout.discovery import NOWHERE, Places, SourceFile, display_path, find_files, read_source
+from kubocd_gen.checkout.files import CheckoutFiles
+from kubocd_gen.diagnostics.problems import Findings, KcdError, KcdErrors, Position
+from kubocd_gen.kube_yaml.errors import YamlError
+from kubocd_gen.kube_yaml.positions import find_position
+from kubocd_gen.kube_yaml.reader import Fault, read_documents
 from kubocd_gen.sources.environment import expand_environment
-from kubocd_gen.sources.positions import find_position
-from kubocd_gen.sources.yaml_errors import YamlError
-from kubocd_gen.sources.yaml_reader import Fault, read_documents
 
 WRITTEN = ("flux", "hr", "server")  # by kcd-gen, in an output
 KUBOCD_GROUP = "kubocd.kubotal.io"

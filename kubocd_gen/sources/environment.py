@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 
-from kubocd_gen.diagnostics import KcdError, KcdErrors, Position
+from kubocd_gen.diagnostics.problems import KcdError, KcdErrors, Position
 
 _VARIABLE = re.compile(r"(?<!\$)\$\{([A-Za-z0-9_]+)\}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

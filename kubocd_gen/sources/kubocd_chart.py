@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from kubocd_gen.compiler.wording import described, dotted
-from kubocd_gen.diagnostics import Findings, KcdError, KcdErrors
+from kubocd_gen.diagnostics.problems import Findings, KcdError, KcdErrors
+from kubocd_gen.diagnostics.wording import described, dotted
+from kubocd_gen.kube_yaml.errors import YamlError
+from kubocd_gen.kube_yaml.reader import read_document
 from kubocd_gen.sources.documents import KUBOCD_CHART, Resource
-from kubocd_gen.sources.yaml_errors import YamlError
-from kubocd_gen.sources.yaml_reader import read_document
 
 CONFIG_NAME = "conf01"
 _RETRY = {"strategy": {"name": "RetryOnFailure", "retryInterval": "1m0s"}}

@@ -16,8 +16,8 @@ import pytest
 import yaml
 
 from kubocd_gen import __version__
-from kubocd_gen.ci_comments.comment import CommentError, comment_body, marker
-from kubocd_gen.resources import scaffolds
+from kubocd_gen.comments.comment import CommentError, comment_body, marker
+from kubocd_gen.package_data import scaffolds
 from tests.support.ci_origin import (
     COMMENTS,
     NOTES,

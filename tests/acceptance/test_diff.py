@@ -12,10 +12,11 @@ from unittest import mock
 import jsonschema
 import pytest
 
-from kubocd_gen.comparison.markdown import LIMIT
+from kubocd_gen.diffing import revisions as comparing
+from kubocd_gen.diffing.markdown import LIMIT
 from kubocd_gen.helm.engine import Helm
-from kubocd_gen.pipeline import comparing, compile_cluster
-from kubocd_gen.resources import schema
+from kubocd_gen.package_data import schema
+from kubocd_gen.pipeline import compile_cluster
 from tests.benchmarks.fleet import write_fleet
 from tests.support.charts import commit_all, git
 from tests.support.images import chart_archive, package_layer, write_layout

@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from kubocd_gen.resources import schema
+from kubocd_gen.package_data import schema
 from tests.support.charts import archive, chart_files, write_files
 from tests.support.hostile import member, tar
 from tests.support.images import gzipped, package_layer, tarred, write_layout

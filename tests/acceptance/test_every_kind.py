@@ -15,10 +15,10 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from kubocd_gen.files import open_directory
+from kubocd_gen.oci.descriptors import REF_NAME
 from kubocd_gen.output.journal import open_staging
 from kubocd_gen.output.moves import NEW, STAGING
 from kubocd_gen.packages.archive import read_package_archive
-from kubocd_gen.packages.oci import REF_NAME
 from tests.acceptance.test_errors import config, context
 from tests.support.charts import commit_all, git
 from tests.support.images import (

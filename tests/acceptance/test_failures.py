@@ -11,7 +11,7 @@ import pytest
 import yaml
 from syrupy.assertion import SnapshotAssertion
 
-from kubocd_gen.diagnostics import KcdError, KcdErrors
+from kubocd_gen.diagnostics.problems import KcdError, KcdErrors
 from kubocd_gen.pipeline import building
 from tests.acceptance.test_errors import config, context, invalid_config, unknown_parameter
 from tests.acceptance.test_every_kind import installation

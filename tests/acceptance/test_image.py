@@ -16,8 +16,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from kubocd_gen.packages.layer import EARLIEST, LATEST
-from kubocd_gen.packages.oci import sha256
+from kubocd_gen.oci.descriptors import sha256
+from kubocd_gen.oci.layer import EARLIEST, LATEST
 from kubocd_gen.server.nginx import configuration
 from tests.support.bases import BaseMaker
 from tests.support.registry import Running, make_authority, program, run_registry, skopeo

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from syrupy.assertion import SnapshotAssertion
 
-from kubocd_gen.packages.oci import MANIFEST_TYPE
+from kubocd_gen.oci.descriptors import MANIFEST_TYPE
 from tests.support.images import chart_archive, package_layer, write_layout
 from tests.support.workspace import WEB, WEB_MANIFEST, Outcome, Workspace, files_below, kcd_gen, status_of
 

@@ -18,7 +18,7 @@ import pytest
 
 from kubocd_gen.migration.commands import DUMP
 from kubocd_gen.migration.health import DEFAULT
-from kubocd_gen.resources import schema
+from kubocd_gen.package_data import schema
 from tests.support import cluster
 from tests.support.cluster import Object, dumped
 from tests.support.workspace import Outcome, Workspace, kcd_gen

@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 from kubocd_gen.helm.binary import find_helm
+from kubocd_gen.oci.layout import OciLayout
+from kubocd_gen.oci.reference import parse_reference
 from kubocd_gen.packages.image import PackageImage, read_image
-from kubocd_gen.packages.layout import OciLayout
-from kubocd_gen.packages.reference import parse_reference
 from tests.support.charts import archive, chart_files, git_repository, serve, write_files, write_repository
 from tests.support.quickstart import QUICKSTART
 from tests.support.quickstart import REFERENCE as PODINFO

@@ -18,7 +18,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from kubocd_gen.watchdog import resident
+from kubocd_gen.budget.watchdog import resident
 from tests.benchmarks.hostile_inputs import Input, chosen
 
 MOST_SECONDS = 60.0

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from kubocd_gen.network.access import Access
-from kubocd_gen.network.credentials import CredentialStore
-from kubocd_gen.network.registry import Registry
 from kubocd_gen.network.settings import Network
 from kubocd_gen.network.transport import Transport
-from kubocd_gen.packages.reference import Reference
+from kubocd_gen.oci.access import Access
+from kubocd_gen.oci.credentials import CredentialStore
+from kubocd_gen.oci.reference import Reference
+from kubocd_gen.oci.registry import Registry
 from tests.support.fault_server import FaultServer
 from tests.support.registry import CertificateAuthority, make_authority
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.diagnostics.problems import KcdError
 from kubocd_gen.network import connections
-from kubocd_gen.network.access import Access
 from kubocd_gen.network.settings import Network
-from kubocd_gen.packages.reference import Reference
+from kubocd_gen.oci.access import Access
+from kubocd_gen.oci.reference import Reference
 from tests.faults.conftest import PLAIN, Client, NewClient, named
 from tests.support.fault_server import Asked, FaultServer, Handler, hang_up, raw, reply
 from tests.support.registry import CertificateAuthority

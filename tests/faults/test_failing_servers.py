@@ -12,11 +12,11 @@ from email.utils import format_datetime
 
 import pytest
 
-from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.limits import LIMITS
-from kubocd_gen.network.access import Access
+from kubocd_gen.budget.limits import LIMITS
+from kubocd_gen.diagnostics.problems import KcdError
 from kubocd_gen.network.settings import Network, NetworkError
-from kubocd_gen.packages.oci import CONTENT_TYPE, MANIFEST_TYPE, Descriptor, sha256
+from kubocd_gen.oci.access import Access
+from kubocd_gen.oci.descriptors import CONTENT_TYPE, MANIFEST_TYPE, Descriptor, sha256
 from tests.faults.conftest import PLAIN, Client, NewClient, named
 from tests.support.fault_server import FaultServer, Reply, endless, hang_up, ranged, raw, reply, silent
 from tests.support.registry import CertificateAuthority

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from kubocd_gen.processes import running
+from kubocd_gen.processes.children import running
 from tests.support.fault_server import FaultServer, silent
 from tests.support.workspace import WEB_MANIFEST, Workspace, files_below
 
@@ -160,7 +160,7 @@ COMPUTING = """
 import threading, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from kubocd_gen.processes import interruptible, running, scratch
+from kubocd_gen.processes.children import interruptible, running, scratch
 
 def compute():
     with scratch("computing-"), running(["sleep", "60"]):

@@ -6,9 +6,9 @@ import base64
 
 import pytest
 
-from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.network.access import Access
-from kubocd_gen.packages.oci import MANIFEST_TYPE, sha256
+from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.oci.access import Access
+from kubocd_gen.oci.descriptors import MANIFEST_TYPE, sha256
 from tests.faults.conftest import PLAIN, Client, NewClient, named
 from tests.support.fault_server import FaultServer, hang_up, reply
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.network.access import Access
+from kubocd_gen.diagnostics.problems import KcdError
 from kubocd_gen.network.settings import Network
-from kubocd_gen.packages.oci import CONFIG_TYPE, CONTENT_TYPE, MANIFEST_TYPE, parse_descriptor, sha256
-from kubocd_gen.packages.reference import Reference
+from kubocd_gen.oci.access import Access
+from kubocd_gen.oci.descriptors import CONFIG_TYPE, CONTENT_TYPE, MANIFEST_TYPE, parse_descriptor, sha256
+from kubocd_gen.oci.reference import Reference
 from tests.faults.conftest import PLAIN, NewClient
 from tests.support.images import write_layout
 from tests.support.registry import SECRET, USER, CertificateAuthority, Running, run_registry, skopeo

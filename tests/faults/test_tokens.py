@@ -11,13 +11,13 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.network.access import Access
-from kubocd_gen.network.credentials import Credentials
+from kubocd_gen.diagnostics.problems import KcdError
 from kubocd_gen.network.exchange import Answer
 from kubocd_gen.network.settings import Network
-from kubocd_gen.packages.oci import MANIFEST_TYPE
-from kubocd_gen.packages.reference import Reference
+from kubocd_gen.oci.access import Access
+from kubocd_gen.oci.credentials import Credentials
+from kubocd_gen.oci.descriptors import MANIFEST_TYPE
+from kubocd_gen.oci.reference import Reference
 from tests.faults.conftest import PLAIN, Client, NewClient, named
 from tests.support.fault_server import Asked, FaultServer, Handler, Reply, endless, reply
 from tests.support.registry import CertificateAuthority

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from kubocd_gen.budget import Budget
-from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.limits import LIMITS, moved
-from kubocd_gen.network import credentials
-from kubocd_gen.network.credentials import variable
+from kubocd_gen.budget.limits import LIMITS, moved
+from kubocd_gen.budget.spending import Budget
+from kubocd_gen.diagnostics.problems import KcdError
 from kubocd_gen.network.run_time import RunTime
 from kubocd_gen.network.settings import Network
-from kubocd_gen.packages.reference import Reference
+from kubocd_gen.oci import credentials
+from kubocd_gen.oci.credentials import variable
+from kubocd_gen.oci.reference import Reference
 from tests.faults.conftest import PLAIN, NewClient, named
 from tests.support.fault_server import FaultServer, Reply, endless, reply
 from tests.support.workspace import Workspace, kcd_gen

@@ -21,14 +21,14 @@ from typing import Any
 
 import yaml
 
-from kubocd_gen.diagnostics import KcdError, KcdErrors
-from kubocd_gen.packages.assembly import assemble
-from kubocd_gen.packages.authoring import read_authored
-from kubocd_gen.packages.charts.chart import Chart, read_chart
-from kubocd_gen.packages.layout import OciLayout
-from kubocd_gen.packages.layout_writer import LayoutWriter
-from kubocd_gen.packages.publishing import LayoutTarget
-from kubocd_gen.packages.reference import parse_reference
+from kubocd_gen.diagnostics.problems import KcdError, KcdErrors
+from kubocd_gen.oci.layout import OciLayout
+from kubocd_gen.oci.layout_writer import LayoutWriter
+from kubocd_gen.oci.reference import parse_reference
+from kubocd_gen.packaging.assembly import assemble
+from kubocd_gen.packaging.authoring import read_authored
+from kubocd_gen.packaging.charts.chart import Chart, read_chart
+from kubocd_gen.packaging.publishing import LayoutTarget
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z0-9_]+)\}")
 

@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from kubocd_gen.helm.binary import find_helm
-from kubocd_gen.packages.layer import file_time
+from kubocd_gen.oci.layer import file_time
 from kubocd_gen.server.containerfile import BASE, containerfile
 from kubocd_gen.server.nginx import configuration
 from kubocd_gen.server.places import CONFIGURATION, CONTENT_ROOT, USER

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from kubocd_gen.diagnostics import Diagnostic, Position
+from kubocd_gen.diagnostics.problems import Diagnostic, Position
 from kubocd_gen.server.http import Server
 from kubocd_gen.server.page import LastBuild
 from kubocd_gen.server.site import Site

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kubocd_gen.packages.layout_writer import LayoutWriter
-from kubocd_gen.packages.oci import (
+from kubocd_gen.oci.descriptors import (
     DOCKER_LIST_TYPE,
     DOCKER_MANIFEST_TYPE,
     IMAGE_CONFIG_TYPE,
@@ -22,6 +21,7 @@ from kubocd_gen.packages.oci import (
     Descriptor,
     sha256,
 )
+from kubocd_gen.oci.layout_writer import LayoutWriter
 
 DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
 DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"

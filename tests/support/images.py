@@ -18,8 +18,8 @@ from typing import Any
 
 import yaml
 
+from kubocd_gen.oci.descriptors import CONFIG_TYPE, CONTENT_TYPE, MANIFEST_TYPE, REF_NAME, Descriptor
 from kubocd_gen.packages.image import PackageImage
-from kubocd_gen.packages.oci import CONFIG_TYPE, CONTENT_TYPE, MANIFEST_TYPE, REF_NAME, Descriptor
 
 _CREATED = "2025-01-01T00:00:00Z"
 

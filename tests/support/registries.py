@@ -6,12 +6,12 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.network.access import Access
-from kubocd_gen.network.registry import Registry
+from kubocd_gen.diagnostics.problems import KcdError
 from kubocd_gen.network.settings import NetworkError
-from kubocd_gen.packages.oci import CONFIG_TYPE, CONTENT_TYPE, MANIFEST_TYPE, Descriptor, sha256
-from kubocd_gen.packages.reference import Reference
+from kubocd_gen.oci.access import Access
+from kubocd_gen.oci.descriptors import CONFIG_TYPE, CONTENT_TYPE, MANIFEST_TYPE, Descriptor, sha256
+from kubocd_gen.oci.reference import Reference
+from kubocd_gen.oci.registry import Registry
 
 
 @dataclass(slots=True)

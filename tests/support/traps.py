@@ -61,7 +61,7 @@ class Traps:
         for name in _MODULES.split():
             for path in (f"{name}.py", f"{name}/__init__.py", f"{name}/__main__.py"):
                 self._module(folder / path, name)
-        self._module(folder / "kubocd_gen/ci_comments/command.py", "command")
+        self._module(folder / "kubocd_gen/comments/command.py", "command")
         site = f"userbase/lib/python3.{sys.version_info.minor}/site-packages"
         self._module(folder / site / "usercustomize.py", "user site")
         for place in (folder, folder / "bin", folder / "node_modules/.bin"):

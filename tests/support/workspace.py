@@ -16,8 +16,8 @@ from unittest import mock
 import yaml
 
 from kubocd_gen.cli import main
-from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.sources.yaml_reader import read_document
+from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.kube_yaml.reader import read_document
 from tests.support.images import chart_archive, package_layer, write_layout
 
 WEB = "registry.example.com/demo/web:1.0.0"

@@ -4,9 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from kubocd_gen.budget import Budget, BudgetExhausted
-from kubocd_gen.diagnostics import Position
-from kubocd_gen.limits import LIMITS, RUN_NAMES, moved, parse_limit
+from kubocd_gen.budget.limits import LIMITS, RUN_NAMES, moved, parse_limit
+from kubocd_gen.budget.spending import Budget, BudgetExhausted
+from kubocd_gen.diagnostics.problems import Position
 
 
 def test_many_small_amounts_exhaust_a_budget_as_a_large_one_does() -> None:

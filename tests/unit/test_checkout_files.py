@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from kubocd_gen import checkout_files
-from kubocd_gen.checkout_files import CheckoutFiles, FileKind, NotRegularError, TooLargeError, checkout_root
-from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.checkout import files as checkout_files
+from kubocd_gen.checkout.files import CheckoutFiles, FileKind, NotRegularError, TooLargeError, checkout_root
+from kubocd_gen.diagnostics.problems import KcdError
 
 SMALL = FileKind("a test's file", 2048)
 SECRET = "hunter2"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from kubocd_gen.diagnostics import Diagnostic, Findings, KcdError, KcdErrors, Position, nearest
+from kubocd_gen.diagnostics.problems import Diagnostic, Findings, KcdError, KcdErrors, Position, nearest
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from kubocd_gen.diagnostics import Position
-from kubocd_gen.limits import LIMITS, NAMES, RUN_NAMES, Limits, moved, over_limit, parse_limit
-from kubocd_gen.resources import schema
+from kubocd_gen.budget.limits import LIMITS, NAMES, RUN_NAMES, Limits, moved, over_limit, parse_limit
+from kubocd_gen.diagnostics.problems import Position
+from kubocd_gen.package_data import schema
 
 MIB = 1 << 20
 

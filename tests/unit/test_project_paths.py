@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from kubocd_gen.diagnostics import KcdError, KcdErrors
-from kubocd_gen.limits import LIMITS, NAMES, RUN_NAMES, ceiling
-from kubocd_gen.project import Flags, Project, load_project
-from kubocd_gen.project_paths import DisjointDirectories
+from kubocd_gen.budget.limits import LIMITS, NAMES, RUN_NAMES, ceiling
+from kubocd_gen.diagnostics.problems import KcdError, KcdErrors
+from kubocd_gen.sources.project_file import Flags, Project, load_project
+from kubocd_gen.sources.project_paths import DisjointDirectories
 
 PROJECT = """\
 apiVersion: kcd-gen/v1alpha1

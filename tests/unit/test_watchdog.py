@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from kubocd_gen.budget import Budget, BudgetExhausted
-from kubocd_gen.limits import LIMITS, moved
-from kubocd_gen.processes import running
-from kubocd_gen.watchdog import resident, watched
+from kubocd_gen.budget.limits import LIMITS, moved
+from kubocd_gen.budget.spending import Budget, BudgetExhausted
+from kubocd_gen.budget.watchdog import resident, watched
+from kubocd_gen.processes.children import running
 
 # What computes without end, or takes memory, and never spends from the budget.
 _UNCOUNTED = """
 from kubocd_gen import watchdog
-from kubocd_gen.budget import Budget
-from kubocd_gen.limits import LIMITS, moved
-from kubocd_gen.processes import running, scratch
+from kubocd_gen.budget.spending import Budget
+from kubocd_gen.budget.limits import LIMITS, moved
+from kubocd_gen.processes.children import running, scratch
 watchdog._GRACE = 0.2
 with scratch("watchdog-test-") as folder, running(["sleep", "600"]) as child:
     print(folder, child.pid, flush=True)

@@ -12,9 +12,9 @@ from typing import Any, Self
 
 import pytest
 
-from kubocd_gen.checkout_files import CheckoutFiles
-from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.sources.discovery import read_source
+from kubocd_gen.checkout.discovery import read_source
+from kubocd_gen.checkout.files import CheckoutFiles
+from kubocd_gen.diagnostics.problems import KcdError
 from tests.faults.output.conftest import BUILD, REPOSITORY, Platform, build, run, start
 from tests.support.images import chart_archive, package_layer, write_layout
 from tests.support.workspace import WEB, WEB_MANIFEST, Workspace, files_below, kcd_gen

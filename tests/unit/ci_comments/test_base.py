@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from kubocd_gen.ci_comments.base import github_base, gitlab_base
-from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.comments.base import github_base, gitlab_base
+from kubocd_gen.diagnostics.problems import KcdError
 from kubocd_gen.git.repository import find_repository
 from tests.support.charts import commit_all, git
 

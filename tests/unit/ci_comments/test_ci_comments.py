@@ -7,10 +7,10 @@ from collections.abc import Mapping
 
 import pytest
 
-from kubocd_gen.ci_comments.command import run
-from kubocd_gen.ci_comments.comment import Comment, CommentError
-from kubocd_gen.ci_comments.github import github_thread
-from kubocd_gen.ci_comments.gitlab import gitlab_thread
+from kubocd_gen.comments.command import run
+from kubocd_gen.comments.comment import Comment, CommentError
+from kubocd_gen.comments.github import github_thread
+from kubocd_gen.comments.gitlab import gitlab_thread
 from tests.support.fault_server import FaultServer, reply
 
 GITHUB = {"GITHUB_REPOSITORY": "acme/platform", "PULL_REQUEST": "7", "GITHUB_TOKEN": "s3cret"}

@@ -10,12 +10,12 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from kubocd_gen.ci_formats.findings import Finding, findings_of, fingerprints, repository_path
-from kubocd_gen.ci_formats.github import github_lines
-from kubocd_gen.ci_formats.gitlab import gitlab_report
-from kubocd_gen.ci_formats.junit import junit_report
-from kubocd_gen.ci_formats.sarif import sarif_report
-from kubocd_gen.diagnostics import Diagnostic, Position
+from kubocd_gen.diagnostics.annotations import Finding, findings_of, fingerprints, repository_path
+from kubocd_gen.diagnostics.github import github_lines
+from kubocd_gen.diagnostics.gitlab import gitlab_report
+from kubocd_gen.diagnostics.junit import junit_report
+from kubocd_gen.diagnostics.problems import Diagnostic, Position
+from kubocd_gen.diagnostics.sarif import sarif_report
 
 # The schema of the OASIS standard, as it is published with it.
 SARIF = json.loads((Path(__file__).parents[2] / "support/sarif-schema-2.1.0.json").read_text())

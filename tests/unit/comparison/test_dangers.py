@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from kubocd_gen.comparison.dangers import helm_release_dangers, release_dangers
-from kubocd_gen.comparison.records import Side
-from kubocd_gen.comparison.values import changes
+from kubocd_gen.compiler.value_changes import changes
+from kubocd_gen.diffing.dangers import helm_release_dangers, release_dangers
+from kubocd_gen.diffing.records import Side
 
 
 def codes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubocd_gen.comparison.values import ABSENT, changes
 from kubocd_gen.compiler.secret_names import cover
 from kubocd_gen.compiler.secrets import MASK, Masks, is_hidden, looks_secret, masked, masked_text
+from kubocd_gen.compiler.value_changes import ABSENT, changes
 
 SECRET = "hunter2-Tiger"
 PEM = f"-----BEGIN RSA PRIVATE KEY-----\n{SECRET}\nMIIE{SECRET}==\n-----END RSA PRIVATE KEY-----\n"

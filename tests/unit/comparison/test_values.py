@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubocd_gen.comparison.values import ABSENT, Change, Named, changes, leaves, path_text, same
 from kubocd_gen.compiler.secrets import MASK
+from kubocd_gen.compiler.value_changes import ABSENT, Change, Named, changes, leaves, path_text, same
 
 JSON: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from kubocd_gen.budget import Budget, BudgetExhausted
+from kubocd_gen.budget.limits import LIMITS, moved
+from kubocd_gen.budget.spending import Budget, BudgetExhausted
 from kubocd_gen.compiler.contexts import ContextTrees, select_contexts
 from kubocd_gen.compiler.settings import combine_configs
-from kubocd_gen.diagnostics import KcdError, KcdErrors, Position
-from kubocd_gen.limits import LIMITS, moved
-from kubocd_gen.sources.records import Config, Context, ContextRef, Release
+from kubocd_gen.diagnostics.problems import KcdError, KcdErrors, Position
+from kubocd_gen.model.releases import Config, Context, ContextRef, Release
 from tests.support.records import config, context, release
 
 HERE = Position("here")

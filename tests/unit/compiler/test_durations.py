@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from kubocd_gen.compiler.durations import DurationError, format_duration, normal_duration, parse_duration
+from kubocd_gen.schema.durations import DurationError, format_duration, normal_duration, parse_duration
 
 
 @pytest.mark.parametrize(

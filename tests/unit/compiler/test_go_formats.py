@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from kubocd_gen.compiler.go_formats import FORMATS, PatternError, compile_pattern
+from kubocd_gen.schema.go_formats import FORMATS, PatternError, compile_pattern
 
 ACCEPTED = {
     "date": ["2024-02-29", "0000-02-29"],

@@ -8,7 +8,7 @@ import pytest
 
 from kubocd_gen.compiler.images import PackageSourceSpec, package_interval, package_source, split_image
 from kubocd_gen.compiler.settings import Settings
-from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.diagnostics.problems import KcdError
 from tests.support.records import release
 
 ONE = release(package={"repository": "quay.io/a/web", "tag": "1.0"})

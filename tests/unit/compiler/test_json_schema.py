@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kubocd_gen.compiler.package_schema import PackageSchemaError, load_schema, validate
+from kubocd_gen.schema.package_schema import PackageSchemaError, load_schema, validate
 
 HYBRID = "http://json-schema.org/schema#"
 DRAFT_4 = "http://json-schema.org/draft-04/schema#"

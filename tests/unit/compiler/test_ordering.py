@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from kubocd_gen.compiler.ordering import Order, Party, order_by_roles
-from kubocd_gen.diagnostics import Position
+from kubocd_gen.diagnostics.problems import Position
 
 
 def party(key: str, *, gives: Iterable[str] = (), needs: Iterable[str] = ()) -> Party:

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubocd_gen.budget import Budget
-from kubocd_gen.compiler.json_validation import errors_of, plainly_valid
-from kubocd_gen.compiler.package_schema import PackageSchema, PackageSchemaError, Role, load_schema, validate
+from kubocd_gen.budget.spending import Budget
+from kubocd_gen.schema.json_validation import errors_of, plainly_valid
+from kubocd_gen.schema.package_schema import PackageSchema, PackageSchemaError, Role, load_schema, validate
 
 STANDARD = "http://json-schema.org/schema#"
 

@@ -14,7 +14,7 @@ from kubocd_gen.compiler.parameters import (
     rendered_hint,
     way_in_json,
 )
-from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.diagnostics.problems import KcdError
 
 
 def test_a_map_is_compact_json_with_sorted_keys() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kubocd_gen.compiler.rendered import RenderedModule, RenderedPackage, read_rendered
-from kubocd_gen.diagnostics import KcdError, KcdErrors
+from kubocd_gen.diagnostics.problems import KcdError, KcdErrors
 from tests.support.records import package
 
 PACKAGE = package(

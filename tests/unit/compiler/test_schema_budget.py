@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from kubocd_gen.budget import Budget, BudgetExhausted
-from kubocd_gen.compiler.package_schema import PackageSchemaError, load_schema, validate
-from kubocd_gen.diagnostics import MOST
-from kubocd_gen.limits import LIMITS, moved
+from kubocd_gen.budget.limits import LIMITS, moved
+from kubocd_gen.budget.spending import Budget, BudgetExhausted
+from kubocd_gen.diagnostics.problems import MOST
+from kubocd_gen.schema.package_schema import PackageSchemaError, load_schema, validate
 
 STANDARD = "http://json-schema.org/draft-07/schema#"
 STEPS = 20_000

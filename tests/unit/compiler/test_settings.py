@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from kubocd_gen.compiler.settings import Settings, combine_configs, default_context_position, strategy_position
-from kubocd_gen.diagnostics import KcdErrors
-from kubocd_gen.sources.records import Config, ContextRef
+from kubocd_gen.diagnostics.problems import KcdErrors
+from kubocd_gen.model.releases import Config, ContextRef
 from tests.support.records import config
 
 

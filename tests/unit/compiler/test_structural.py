@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from kubocd_gen.compiler.structural import RULES, Violation, admit, canonical_fields
-from kubocd_gen.compiler.wording import dotted, known_names
-from kubocd_gen.resources import schema
+from kubocd_gen.diagnostics.wording import dotted, known_names
+from kubocd_gen.package_data import schema
+from kubocd_gen.schema.structural import RULES, Violation, admit, canonical_fields
 
 SHIPPED = (
     "flux/helmrelease-v2",

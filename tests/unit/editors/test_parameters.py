@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 
 from kubocd_gen.compiler.merge import merge
-from kubocd_gen.compiler.package_schema import PackageSchema, PackageSchemaError, load_schema, validate
 from kubocd_gen.editors.parameters import parameters_schema
+from kubocd_gen.schema.package_schema import PackageSchema, PackageSchemaError, load_schema, validate
 
 STANDARD = "http://json-schema.org/schema#"
 DRAFT7 = "http://json-schema.org/draft-07/schema#"

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubocd_gen.compiler.go_formats import PatternError, compile_pattern
 from kubocd_gen.editors.patterns import portable
+from kubocd_gen.schema.go_formats import PatternError, compile_pattern
 from tests.support.registry import program
 
 SCRIPT = """

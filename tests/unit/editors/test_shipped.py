@@ -11,10 +11,10 @@ import pytest
 import yaml
 from jsonschema import Draft7Validator
 
-from kubocd_gen.compiler.structural import admit
-from kubocd_gen.diagnostics import Findings, KcdError
+from kubocd_gen.diagnostics.problems import Findings, KcdError
 from kubocd_gen.editors.shipped import document_schema, kinds
-from kubocd_gen.resources import schema
+from kubocd_gen.package_data import schema
+from kubocd_gen.schema.structural import admit
 from kubocd_gen.sources.documents import Resource, read_resources
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from jsonschema import Draft7Validator
 
-from kubocd_gen.diagnostics import Findings, KcdErrors
+from kubocd_gen.diagnostics.problems import Findings, KcdErrors
 from kubocd_gen.editors.sources import Known, sources_schema
 from kubocd_gen.packages.manifest import Package, read_manifest
 from kubocd_gen.sources.documents import read_resources

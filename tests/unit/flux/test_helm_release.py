@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from kubocd_gen.compiler.helm_release import helm_release_specs
 from kubocd_gen.compiler.rendered import RenderedModule, RenderedPackage
 from kubocd_gen.compiler.settings import combine_configs
-from kubocd_gen.diagnostics import KcdError, KcdErrors
-from kubocd_gen.flux.helm_release import helm_release_specs
-from kubocd_gen.sources.records import Config, Release
+from kubocd_gen.diagnostics.problems import KcdError, KcdErrors
+from kubocd_gen.model.releases import Config, Release
 from tests.support.records import config, package, release
 
 _MANIFEST = """\

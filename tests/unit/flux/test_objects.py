@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from kubocd_gen.compiler.flux_objects import add_depends_on, helm_release, helm_repository, oci_repository
 from kubocd_gen.compiler.images import package_source
 from kubocd_gen.compiler.settings import Settings
-from kubocd_gen.diagnostics import KcdErrors
-from kubocd_gen.flux.objects import add_depends_on, helm_release, helm_repository, oci_repository
-from kubocd_gen.sources.records import Release
+from kubocd_gen.diagnostics.problems import KcdErrors
+from kubocd_gen.model.releases import Release
 from tests.support.records import release
 
 

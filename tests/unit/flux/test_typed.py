@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from kubocd_gen.compiler.structural import Violation
-from kubocd_gen.flux.typed import typed_spec
+from kubocd_gen.compiler.typed import typed_spec
+from kubocd_gen.schema.structural import Violation
 
 BASE: Mapping[str, Any] = {
     "chart": {"spec": {"chart": "web", "version": "1.0.0", "sourceRef": {"kind": "HelmRepository", "name": "kcd-web"}}},

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from kubocd_gen.budget import Budget
-from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.budget.limits import LIMITS, moved
+from kubocd_gen.budget.spending import Budget
+from kubocd_gen.diagnostics.problems import KcdError
 from kubocd_gen.git.fetch import TooLarge, fetch_commit
-from kubocd_gen.limits import LIMITS, moved
 from kubocd_gen.network.settings import Network
-from kubocd_gen.packages.charts.git import Git
-from kubocd_gen.packages.charts.sources import GitChart
+from kubocd_gen.packaging.charts.git import Git
+from kubocd_gen.packaging.charts.sources import GitChart
 from tests.support.charts import chart_files, git, git_repository, serve
 from tests.support.fault_server import FaultServer, reply
 from tests.support.git_traps import RecordingGit, look_like_a_repository

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.budget.limits import MIB
+from kubocd_gen.diagnostics.problems import KcdError
 from kubocd_gen.git.process import Done, run
 from kubocd_gen.git.setup import Setup, for_questions
-from kubocd_gen.limits import MIB
 from tests.support.charts import git
 from tests.support.git_traps import instead_of_git, tree_bomb
 

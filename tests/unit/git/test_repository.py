@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.diagnostics.problems import KcdError
 from kubocd_gen.git.repository import find_repository
 from tests.support.charts import commit_all, git, git_repository
 from tests.support.git_traps import RecordingGit, look_like_a_repository

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import kubocd_gen
-from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.diagnostics.problems import KcdError
 from kubocd_gen.git.setup import Setup, for_fetch, for_own_store, for_questions, git_binary
 from tests.support.registry import program
 

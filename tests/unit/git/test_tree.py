@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.diagnostics.problems import KcdError
 from kubocd_gen.git import objects as module
 from kubocd_gen.git.objects import Objects, Unreadable
 from kubocd_gen.git.repository import find_repository

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from kubocd_gen.budget import Budget
+from kubocd_gen.budget.limits import LIMITS, moved
+from kubocd_gen.budget.spending import Budget
 from kubocd_gen.helm.binary import find_helm
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.helm.template import Functions, ImageRedirect, Template, TemplateError, Unit
-from kubocd_gen.limits import LIMITS, moved
 
 Outcome = str | TemplateError
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.diagnostics.problems import KcdError
 from kubocd_gen.helm.binary import find_helm, helm_version
 
 

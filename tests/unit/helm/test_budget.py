@@ -11,7 +11,8 @@ from unittest import mock
 
 import pytest
 
-from kubocd_gen.budget import Budget, BudgetExhausted
+from kubocd_gen.budget.limits import LIMITS, moved
+from kubocd_gen.budget.spending import Budget, BudgetExhausted
 from kubocd_gen.helm.binary import find_helm
 from kubocd_gen.helm.chart import Chart
 from kubocd_gen.helm.engine import Helm
@@ -19,7 +20,6 @@ from kubocd_gen.helm.lexer import MOST_TOKENS
 from kubocd_gen.helm.pool import HelmPool
 from kubocd_gen.helm.process import Run
 from kubocd_gen.helm.template import Functions, Template, TemplateError, Unit
-from kubocd_gen.limits import LIMITS, moved
 from tests.unit.helm.test_failures import LOOP, units
 
 

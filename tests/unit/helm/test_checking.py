@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.diagnostics.problems import KcdError
 from kubocd_gen.helm.binary import find_helm
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.helm.template import Template

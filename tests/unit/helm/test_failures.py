@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from kubocd_gen.budget import Budget
-from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.budget.limits import LIMITS, moved
+from kubocd_gen.budget.spending import Budget
+from kubocd_gen.diagnostics.problems import KcdError
 from kubocd_gen.helm.binary import find_helm
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.helm.process import Run
 from kubocd_gen.helm.template import Functions, Template, TemplateError, Unit
-from kubocd_gen.limits import LIMITS, moved
 
 Render = Callable[..., Any]
 

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from kubocd_gen.budget import Budget, BudgetExhausted
+from kubocd_gen.budget.limits import LIMITS, moved
+from kubocd_gen.budget.spending import Budget, BudgetExhausted
 from kubocd_gen.helm import pool
 from kubocd_gen.helm.binary import find_helm
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.helm.pool import HelmPool
 from kubocd_gen.helm.process import Run
 from kubocd_gen.helm.template import Functions, Template, TemplateError, Unit
-from kubocd_gen.limits import LIMITS, moved
 
 LOOP = "{{ range until 50000 }}{{ range until 50000 }}{{ end }}{{ end }}"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.diagnostics.problems import KcdError
 from kubocd_gen.helm.binary import find_helm
 from kubocd_gen.helm.chart import Job, rendering_chart
 from kubocd_gen.helm.engine import Helm

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.network import credentials
-from kubocd_gen.network.credentials import Credentials, CredentialStore, variable
+from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.oci import credentials
+from kubocd_gen.oci.credentials import Credentials, CredentialStore, variable
 
 HOST = "registry.example.com"
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 import pytest
 
-from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.network.access import Access
-from kubocd_gen.network.endpoints import find_endpoint
-from kubocd_gen.packages.reference import Reference
+from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.oci.access import Access
+from kubocd_gen.oci.endpoints import find_endpoint
+from kubocd_gen.oci.reference import Reference
 
 
 def url(registry: str, repository: str, mirrors: Mapping[str, str] | None = None, *, insecure: bool = False) -> str:

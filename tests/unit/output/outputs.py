@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from kubocd_gen.diagnostics import KcdError, KcdErrors
+from kubocd_gen.diagnostics.problems import KcdError, KcdErrors
+from kubocd_gen.kube_yaml.emitter import emit_documents
 from kubocd_gen.output.plan import OutputFile, Plan, ReleaseOutput, plan_output
 from kubocd_gen.output.writer import Written, write
-from kubocd_gen.output.yaml_emitter import emit_documents
 
 
 def release(

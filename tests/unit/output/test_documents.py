@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from kubocd_gen.kube_yaml.emitter import emit_documents
 from kubocd_gen.output.documents import resource_changes
-from kubocd_gen.output.yaml_emitter import emit_documents
 
 PATH = "flux/default/web.yaml"
 

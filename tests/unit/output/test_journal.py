@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kubocd_gen.diagnostics import KcdError, KcdErrors
+from kubocd_gen.diagnostics.problems import KcdError, KcdErrors
 from kubocd_gen.output import moves
 from tests.support.attackers import Attacker, state
 from tests.unit.output.faults import NEW, OLD, build_new

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.diagnostics.problems import KcdError
 from kubocd_gen.output.journal_store import make_store, stores
 from tests.support.charts import commit_all, git
 

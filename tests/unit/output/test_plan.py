@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kubocd_gen.diagnostics import KcdError, KcdErrors
+from kubocd_gen.diagnostics.problems import KcdError, KcdErrors
 from kubocd_gen.output.plan import OutputFile, ReleaseOutput, plan_output
 from tests.unit.output.outputs import build, codes, contents, failed, kustomization, planned, release, times
 

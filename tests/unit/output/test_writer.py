@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.diagnostics.problems import KcdError
 from kubocd_gen.files import directory
 from kubocd_gen.files.exchange import exchange
 from kubocd_gen.output import moves

@@ -11,8 +11,8 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.output.yaml_emitter import emit_documents
+from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.kube_yaml.emitter import emit_documents
 from tests.unit.output.readers import READERS, read
 
 # A busy machine is no reason to fail.
@@ -306,7 +306,7 @@ def test_a_scalar_of_15_mb_takes_little_time_and_memory() -> None:
     script = """
 import resource
 resource.setrlimit(resource.RLIMIT_CPU, (15, 15))
-from kubocd_gen.output.yaml_emitter import emit_documents
+from kubocd_gen.kube_yaml.emitter import emit_documents
 for text in ("x" * 15_000_000, "x y" * 5_000_000, "1" * 15_000_000, "1:1" * 5_000_000, "x: '" * 3_000_000):
     resource.setrlimit(resource.RLIMIT_AS, (600 << 20, resource.RLIM_INFINITY))
     assert len(emit_documents([{"a": text}])) > len(text)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kubocd_gen.packages.oci import REF_NAME
+from kubocd_gen.oci.descriptors import REF_NAME
 from tests.support.images import chart_archive, package_layer, write_image, write_index
 
 REFERENCE = "registry.example.com/p:1.0.0"

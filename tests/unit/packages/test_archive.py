@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubocd_gen.diagnostics import KcdError, Position
-from kubocd_gen.limits import Limits
+from kubocd_gen.budget.limits import Limits
+from kubocd_gen.diagnostics.problems import KcdError, Position
 from kubocd_gen.packages.archive import read_package_archive
 from tests.support.hostile import extended, gzip_header, member, patched, sparse, tar, with_paths
 from tests.support.images import gzipped, tarred

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.limits import LIMITS
-from kubocd_gen.packages.base_image import MOST_LAYERS, Base, read_base
-from kubocd_gen.packages.base_store import LayoutStore
-from kubocd_gen.packages.image_reference import LayoutImage, parse_image
-from kubocd_gen.packages.layout import OciLayout
+from kubocd_gen.budget.limits import LIMITS
+from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.oci.base_image import MOST_LAYERS, Base, read_base
+from kubocd_gen.oci.base_store import LayoutStore
+from kubocd_gen.oci.image_reference import LayoutImage, parse_image
+from kubocd_gen.oci.layout import OciLayout
 from tests.support.bases import BaseMaker, Json
 
 Make = Callable[[BaseMaker], Json]

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.oci.descriptors import CONTENT_TYPE, MANIFEST_TYPE, Descriptor, sha256
 from kubocd_gen.packages.cache import Cache, cache_folder
-from kubocd_gen.packages.oci import CONTENT_TYPE, MANIFEST_TYPE, Descriptor, sha256
 
 DATA = b"a layer"
 BLOB = Descriptor(CONTENT_TYPE, sha256(DATA), len(DATA))

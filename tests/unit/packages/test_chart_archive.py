@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubocd_gen.diagnostics import KcdError, Position
+from kubocd_gen.archives.chart_archive import Budget, check_chart_archive
+from kubocd_gen.archives.tar_stream import BadArchive, OverLimit
+from kubocd_gen.budget.limits import LIMITS, Limits
+from kubocd_gen.diagnostics.problems import KcdError, Position
 from kubocd_gen.helm.binary import find_helm
-from kubocd_gen.limits import LIMITS, Limits
-from kubocd_gen.packages.chart_archive import Budget, check_chart_archive
 from kubocd_gen.packages.chart_index import check_chart_archives
-from kubocd_gen.packages.tar_stream import BadArchive, OverLimit
 from tests.support.hostile import extended, gzip_header, member, patched, sparse, tar, with_paths
 from tests.support.images import chart_archive, gzipped, tarred
 

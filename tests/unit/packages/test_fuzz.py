@@ -12,12 +12,12 @@ from pathlib import Path
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.limits import Limits
+from kubocd_gen.budget.limits import Limits
+from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.oci.descriptors import CONTENT_TYPE, MANIFEST_TYPE, REF_NAME
+from kubocd_gen.oci.layout import OciLayout
+from kubocd_gen.oci.reference import parse_reference
 from kubocd_gen.packages.image import read_image
-from kubocd_gen.packages.layout import OciLayout
-from kubocd_gen.packages.oci import CONTENT_TYPE, MANIFEST_TYPE, REF_NAME
-from kubocd_gen.packages.reference import parse_reference
 from tests.support.images import gzipped, package_layer, tarred, write_blob, write_image, write_index
 from tests.unit.packages.conftest import CHART, REFERENCE
 

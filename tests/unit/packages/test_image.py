@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from kubocd_gen.diagnostics import KcdError, Position
-from kubocd_gen.limits import LIMITS, moved
+from kubocd_gen.budget.limits import LIMITS, moved
+from kubocd_gen.diagnostics.problems import KcdError, Position
+from kubocd_gen.oci.descriptors import CONFIG_TYPE, CONTENT_TYPE, MANIFEST_TYPE, sha256
+from kubocd_gen.oci.layout import OciLayout
+from kubocd_gen.oci.reference import parse_reference
 from kubocd_gen.packages.image import PackageImage, read_image
-from kubocd_gen.packages.layout import OciLayout
-from kubocd_gen.packages.oci import CONFIG_TYPE, CONTENT_TYPE, MANIFEST_TYPE, sha256
-from kubocd_gen.packages.reference import parse_reference
 from tests.support.images import chart_index, gzipped, tarred
 from tests.unit.packages.conftest import CHART, LAYER, REFERENCE, WriteOne
 

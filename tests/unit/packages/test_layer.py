@@ -10,8 +10,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubocd_gen.packages.layer import EARLIEST, LATEST, Layer, file_time, make_layer
-from kubocd_gen.packages.oci import sha256
+from kubocd_gen.oci.descriptors import sha256
+from kubocd_gen.oci.layer import EARLIEST, LATEST, Layer, file_time, make_layer
 
 
 def data_of(layer: Layer) -> bytes:

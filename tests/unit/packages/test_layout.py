@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.limits import Limits
-from kubocd_gen.packages.layout import OciLayout
-from kubocd_gen.packages.oci import INDEX_TYPE, MANIFEST_TYPE, REF_NAME, Descriptor, sha256
-from kubocd_gen.packages.reference import parse_reference
+from kubocd_gen.budget.limits import Limits
+from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.oci.descriptors import INDEX_TYPE, MANIFEST_TYPE, REF_NAME, Descriptor, sha256
+from kubocd_gen.oci.layout import OciLayout
+from kubocd_gen.oci.reference import parse_reference
 from tests.support.images import write_blob, write_image, write_index, write_layout
 from tests.unit.packages.conftest import LAYER, REFERENCE, WriteOne
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.packages.layout import OciLayout
-from kubocd_gen.packages.layout_writer import LayoutWriter
-from kubocd_gen.packages.oci import CONFIG_TYPE, CONTENT_TYPE, MANIFEST_TYPE, Descriptor
-from kubocd_gen.packages.reference import Reference, parse_reference
+from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.oci.descriptors import CONFIG_TYPE, CONTENT_TYPE, MANIFEST_TYPE, Descriptor
+from kubocd_gen.oci.layout import OciLayout
+from kubocd_gen.oci.layout_writer import LayoutWriter
+from kubocd_gen.oci.reference import Reference, parse_reference
 from tests.support.images import write_layout
 from tests.unit.packages.conftest import LAYER
 

@@ -11,7 +11,7 @@ QUICKSTART = ROOT / "fixtures/quickstart"
 CHECK = """
 import sys
 from kubocd_gen.network.settings import Network
-from kubocd_gen.network.registry import Registry
+from kubocd_gen.oci.registry import Registry
 from kubocd_gen.network.transport import Transport
 Registry(Network())
 from kubocd_gen.cli import cli

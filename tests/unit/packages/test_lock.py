@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubocd_gen.diagnostics import KcdError, KcdErrors
+from kubocd_gen.diagnostics.problems import KcdError, KcdErrors
 from kubocd_gen.files import SymlinkError, write_whole
+from kubocd_gen.oci.descriptors import CONTENT_TYPE, MANIFEST_TYPE, Descriptor
 from kubocd_gen.packages.chart_index import IndexedChart
 from kubocd_gen.packages.lock import Lock, Pin, changed_charts, lock_text, read_lock
-from kubocd_gen.packages.oci import CONTENT_TYPE, MANIFEST_TYPE, Descriptor
 
 DIGESTS = st.text("0123456789abcdef", min_size=64, max_size=64)
 CHARTS = st.lists(st.builds(IndexedChart, st.just("redis"), st.from_regex(r"\A[0-9]\.[0-9]e[0-9]\Z"), DIGESTS))

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from kubocd_gen.diagnostics import KcdErrors, Position
+from kubocd_gen.diagnostics.problems import KcdErrors, Position
 from kubocd_gen.packages.manifest import Package, TemplateSource, missing_chart, read_package
 from kubocd_gen.packages.module_charts import ChartRef
 from tests.support.images import package_image

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import yaml
 
-from kubocd_gen.budget import Budget
-from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.budget.spending import Budget
+from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.oci.descriptors import MANIFEST_TYPE
+from kubocd_gen.oci.layout import OciLayout
+from kubocd_gen.oci.reference import Reference
 from kubocd_gen.packages.image import check_files, read_parts
-from kubocd_gen.packages.layout import OciLayout
-from kubocd_gen.packages.oci import MANIFEST_TYPE
-from kubocd_gen.packages.reference import Reference
 from tests.support.images import chart_archive
 from tests.unit.packages.conftest import REFERENCE, WriteOne
 

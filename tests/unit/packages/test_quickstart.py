@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from kubocd_gen.packages.layout import OciLayout
-from kubocd_gen.packages.reference import parse_reference
+from kubocd_gen.oci.layout import OciLayout
+from kubocd_gen.oci.reference import parse_reference
 from kubocd_gen.packages.source import PackageImage, PackageRequest, PackageSources
 from tests.support.quickstart import QUICKSTART, REFERENCE, write_packages
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.packages.reference import Reference, parse_reference
+from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.oci.reference import Reference, parse_reference
 
 
 def test_a_reference_has_a_registry_a_repository_and_a_tag() -> None:

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.network.access import Access
+from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.oci.access import Access
+from kubocd_gen.oci.descriptors import Descriptor
+from kubocd_gen.oci.layout import OciLayout
+from kubocd_gen.oci.reference import Reference, parse_reference
 from kubocd_gen.packages.cache import Cache
 from kubocd_gen.packages.chart_index import indexed_charts
-from kubocd_gen.packages.layout import OciLayout
 from kubocd_gen.packages.lock import Lock, Pin
-from kubocd_gen.packages.oci import Descriptor
-from kubocd_gen.packages.reference import Reference, parse_reference
 from kubocd_gen.packages.remote import Remote
 from kubocd_gen.packages.source import Fetched, PackageImage, PackageRequest, PackageSources
 from tests.support.images import package_layer, write_layout

@@ -11,11 +11,11 @@ import pytest
 
 from kubocd_gen.compiler.images import package_source
 from kubocd_gen.compiler.settings import Settings, combine_configs
-from kubocd_gen.diagnostics import Diagnostic, Findings, KcdError, KcdErrors, Position
+from kubocd_gen.diagnostics.problems import Diagnostic, Findings, KcdError, KcdErrors, Position
+from kubocd_gen.model.compilation import Resolved
+from kubocd_gen.model.releases import Context, ContextRef, Release
 from kubocd_gen.pipeline.notices import notice
-from kubocd_gen.pipeline.records import Resolved
-from kubocd_gen.sources.fleet import Fleet
-from kubocd_gen.sources.records import Context, ContextRef, Release
+from kubocd_gen.sources.cluster_resources import Fleet
 from tests.support.records import config, context, package, release
 from tests.support.workspace import WEB, WEB_MANIFEST
 

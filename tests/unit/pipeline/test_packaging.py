@@ -5,19 +5,19 @@ from typing import cast
 
 import pytest
 
-from kubocd_gen.diagnostics import Findings, KcdError
+from kubocd_gen.diagnostics.problems import Findings, KcdError
 from kubocd_gen.helm.binary import find_helm
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.network.settings import NetworkError
-from kubocd_gen.packages.assembly import Assembled
-from kubocd_gen.packages.charts.chart import read_chart
-from kubocd_gen.packages.charts.fetching import Charts
-from kubocd_gen.packages.charts.folder import Packed
-from kubocd_gen.packages.charts.sources import ChartSource
-from kubocd_gen.packages.oci import MANIFEST_TYPE, Descriptor
-from kubocd_gen.packages.publishing import Change
-from kubocd_gen.packages.reference import Reference
-from kubocd_gen.pipeline.packaging import Order, package
+from kubocd_gen.oci.descriptors import MANIFEST_TYPE, Descriptor
+from kubocd_gen.oci.reference import Reference
+from kubocd_gen.packaging.assembly import Assembled
+from kubocd_gen.packaging.charts.chart import read_chart
+from kubocd_gen.packaging.charts.fetching import Charts
+from kubocd_gen.packaging.charts.folder import Packed
+from kubocd_gen.packaging.charts.sources import ChartSource
+from kubocd_gen.packaging.packages import Order, package
+from kubocd_gen.packaging.publishing import Change
 from tests.support.charts import archive
 
 

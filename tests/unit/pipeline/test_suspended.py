@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubocd_gen.diagnostics import KcdError
-from kubocd_gen.flux.objects import helm_release
-from kubocd_gen.flux.typed import typed_spec
-from kubocd_gen.output.yaml_emitter import emit_documents
+from kubocd_gen.compiler.flux_objects import helm_release
+from kubocd_gen.compiler.typed import typed_spec
+from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.kube_yaml.emitter import emit_documents
+from kubocd_gen.kube_yaml.reader import read_documents
 from kubocd_gen.pipeline.suspended import (
     MAX_BYTES,
     MAX_DOCUMENTS,
@@ -22,7 +23,6 @@ from kubocd_gen.pipeline.suspended import (
     differences,
     kept_helm_releases,
 )
-from kubocd_gen.sources.yaml_reader import read_documents
 from tests.support.records import release
 
 WEB = release(suspended=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from kubocd_gen.diagnostics import KcdError, KcdErrors
+from kubocd_gen.diagnostics.problems import KcdError, KcdErrors
 from kubocd_gen.server.kustomization import Pinned, read_pinned, with_pinned
 
 DIGEST = f"sha256:{'a' * 64}"

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kubocd_gen.limits import Limits
+from kubocd_gen.budget.limits import Limits
+from kubocd_gen.checkout.discovery import find_files
 from kubocd_gen.server.watching import Watched, changed, look
-from kubocd_gen.sources.discovery import find_files
 
 
 def tree(root: Path) -> None:

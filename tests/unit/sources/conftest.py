@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from kubocd_gen.diagnostics import Diagnostic, Findings
+from kubocd_gen.diagnostics.problems import Diagnostic, Findings
+from kubocd_gen.sources.cluster_resources import Fleet, load_fleet
 from kubocd_gen.sources.documents import Resource, read_resources
-from kubocd_gen.sources.fleet import Fleet, load_fleet
 
 API = "kubocd.kubotal.io/v1alpha1"
 

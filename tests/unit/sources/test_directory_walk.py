@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kubocd_gen.budget import Budget, BudgetExhausted
-from kubocd_gen.checkout_files import CheckoutFiles
-from kubocd_gen.limits import Limits
-from kubocd_gen.sources.directory_walk import MAX_DEPTH, MAX_PATTERN, DirectoryWalk, PatternError, fixed_part
-from kubocd_gen.sources.discovery import display_path, find_files
+from kubocd_gen.budget.limits import Limits
+from kubocd_gen.budget.spending import Budget, BudgetExhausted
+from kubocd_gen.checkout.discovery import display_path, find_files
+from kubocd_gen.checkout.files import CheckoutFiles
+from kubocd_gen.checkout.walk import MAX_DEPTH, MAX_PATTERN, DirectoryWalk, PatternError, fixed_part
 
 MAZE = 12  # directories that each link to all others: more than 10⁸ paths
 

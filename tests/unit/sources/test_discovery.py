@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from kubocd_gen.checkout_files import CheckoutFiles
-from kubocd_gen.diagnostics import KcdError, Position
-from kubocd_gen.sources.discovery import MAX_SOURCE_BYTES, display_path, find_files, read_source
+from kubocd_gen.checkout.discovery import MAX_SOURCE_BYTES, display_path, find_files, read_source
+from kubocd_gen.checkout.files import CheckoutFiles
+from kubocd_gen.diagnostics.problems import KcdError, Position
 
 
 @pytest.fixture

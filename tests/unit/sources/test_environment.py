@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubocd_gen.diagnostics import KcdErrors, Position
+from kubocd_gen.diagnostics.problems import KcdErrors, Position
 from kubocd_gen.sources.environment import expand_environment
 
 ENVIRONMENT = {"A": "one", "a_1": "two", "1": "three", "EMPTY": "", "NESTED": "${A}"}

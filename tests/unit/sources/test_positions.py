@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from kubocd_gen.diagnostics import Position
-from kubocd_gen.sources.positions import find_in_text, find_position
+from kubocd_gen.diagnostics.problems import Position
+from kubocd_gen.kube_yaml.positions import find_in_text, find_position
 
 TEXT = """\
 # first

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from kubocd_gen.budget import Budget, BudgetExhausted
-from kubocd_gen.diagnostics import Position
-from kubocd_gen.limits import LIMITS, moved
-from kubocd_gen.sources import positions
-from kubocd_gen.sources.positions import find_position
-from kubocd_gen.sources.yaml_errors import YamlError
-from kubocd_gen.sources.yaml_events import events
-from kubocd_gen.sources.yaml_reader import MAX_EXPANSION, read_document, read_documents
+from kubocd_gen.budget.limits import LIMITS, moved
+from kubocd_gen.budget.spending import Budget, BudgetExhausted
+from kubocd_gen.diagnostics.problems import Position
+from kubocd_gen.kube_yaml import positions
+from kubocd_gen.kube_yaml.errors import YamlError
+from kubocd_gen.kube_yaml.events import events
+from kubocd_gen.kube_yaml.positions import find_position
+from kubocd_gen.kube_yaml.reader import MAX_EXPANSION, read_document, read_documents
 
 TENFOLD = "a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\n"
 

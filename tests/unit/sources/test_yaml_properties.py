@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubocd_gen.diagnostics import KcdError, Position
-from kubocd_gen.sources.positions import find_in_text, find_position
-from kubocd_gen.sources.scalars import float64
-from kubocd_gen.sources.yaml_reader import read_document, read_documents
+from kubocd_gen.diagnostics.problems import KcdError, Position
+from kubocd_gen.kube_yaml.positions import find_in_text, find_position
+from kubocd_gen.kube_yaml.reader import read_document, read_documents
+from kubocd_gen.kube_yaml.scalars import float64
 
 FRAGMENTS = [
     *("a", "b: ", "- ", "? ", ": ", "\n", "\n  ", "\n    ", " ", "\t", "#c", " #c", "---\n", "...\n", "\r\n", "\r"),

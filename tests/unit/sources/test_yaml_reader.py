@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from kubocd_gen.budget import Budget, BudgetExhausted
-from kubocd_gen.diagnostics import Position
-from kubocd_gen.limits import LIMITS, moved
-from kubocd_gen.sources.yaml_errors import YamlError
-from kubocd_gen.sources.yaml_reader import MAX_DEPTH, MAX_EXPANSION, read_document, read_documents
+from kubocd_gen.budget.limits import LIMITS, moved
+from kubocd_gen.budget.spending import Budget, BudgetExhausted
+from kubocd_gen.diagnostics.problems import Position
+from kubocd_gen.kube_yaml.errors import YamlError
+from kubocd_gen.kube_yaml.reader import MAX_DEPTH, MAX_EXPANSION, read_document, read_documents
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{name}: &{name} [{', '.join([f'*{below}'] * 9)}]\n" for below, name in zip("abcdefgh", "bcdefghi", strict=True)

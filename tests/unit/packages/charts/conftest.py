@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from kubocd_gen.diagnostics import KcdError
+from kubocd_gen.diagnostics.problems import KcdError
 from kubocd_gen.helm.binary import find_helm
-from kubocd_gen.network.credentials import CredentialStore
-from kubocd_gen.network.registry import Registry
 from kubocd_gen.network.settings import Network
 from kubocd_gen.network.transport import Transport
-from kubocd_gen.packages.charts.fetching import Charts
-from kubocd_gen.packages.charts.folder import Packed
-from kubocd_gen.packages.charts.sources import ChartSource
+from kubocd_gen.oci.credentials import CredentialStore
+from kubocd_gen.oci.registry import Registry
+from kubocd_gen.packaging.charts.fetching import Charts
+from kubocd_gen.packaging.charts.folder import Packed
+from kubocd_gen.packaging.charts.sources import ChartSource
 
 CREDENTIALS = {"charts.example.com": ("alice", "secret")}
 Fetch = Callable[[ChartSource], Packed]

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from kubocd_gen.once import Once
+from kubocd_gen.processes.single_flight import Once
 
 
 def test_a_value_is_made_by_who_asks_first_and_waited_for_by_the_others() -> None:

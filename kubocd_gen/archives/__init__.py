@@ -1,0 +1,1 @@
+"""Archives: bounded reading of tar and gzip, reproducible packing, and charts."""

@@ -1,0 +1,65 @@
+"""Archives whose bytes depend on their content alone: no owner, no clock, no umask, no order of a folder."""
+
+from __future__ import annotations
+
+import io
+import struct
+import tarfile
+import zlib
+from collections.abc import Mapping
+
+from kubocd_gen.diagnostics.problems import KcdError
+
+NO_TIME = 315532800
+"""1980-01-01: the time of what has none. It is the earliest that every archive format can say."""
+
+# RFC 1952: magic, deflate, no flags, no time, no extra flags, an unknown system.
+_GZIP_HEADER = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
+_LONGEST_STORED = 0xFFFF
+
+
+def tarred(files: Mapping[str, bytes], time: int = NO_TIME) -> bytes:
+    """A tar of regular files in the order given, each with mode 0644 and the time `time` (seconds since 1970)."""
+    packed = io.BytesIO()
+    # pax, but plain ustar for every name of up to 100 ASCII characters.
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size, info.mode, info.mtime = len(data), 0o644, time
+            tar.addfile(info, io.BytesIO(data))
+    return packed.getvalue()
+
+
+def stored(data: bytes) -> bytes:
+    """`data` as gzip without compression: zlib and its relatives compress differently, and charts are compressed."""
+    starts = range(0, len(data), _LONGEST_STORED) if data else (0,)
+    blocks: list[bytes] = []
+    for start in starts:
+        block = data[start : start + _LONGEST_STORED]
+        last = start + _LONGEST_STORED >= len(data)
+        blocks += (struct.pack("<BHH", last, len(block), len(block) ^ 0xFFFF), block)
+    return b"".join((_GZIP_HEADER, *blocks, _trailer(data)))
+
+
+def compressed(data: bytes) -> bytes:
+    """`data` as gzip. The same zlib gives the same bytes; another implementation of it may compress otherwise."""
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return b"".join((_GZIP_HEADER, deflate.compress(data), deflate.flush(), _trailer(data)))
+
+
+def _trailer(data: bytes) -> bytes:
+    return struct.pack("<II", zlib.crc32(data), len(data) & 0xFFFFFFFF)
+
+
+def source_date(environment: Mapping[str, str]) -> int | None:
+    """The time that SOURCE_DATE_EPOCH gives a build, in seconds since 1970 (reproducible-builds.org); None without."""
+    given = environment.get("SOURCE_DATE_EPOCH")
+    if not given:
+        return None
+    if not (given.isascii() and given.isdigit() and len(given) <= 11):
+        raise KcdError(
+            f"SOURCE_DATE_EPOCH is '{given}', not a number of seconds",
+            code="usage",
+            hint="set it as with: export SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)",
+        )
+    return int(given)

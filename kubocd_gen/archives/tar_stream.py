@@ -1,0 +1,216 @@
+"""A gzip'd tar as a stream of headers and contents, read in memory, counted, and never extracted.
+
+Python's `tarfile` is not used: its walk through an archive follows links, extended headers and offsets that nobody here
+has a use for, has hung or run away on hostile ones, and reads numbers (`1_0`, `0o7`) that others refuse. Two readers
+that see different files in one archive are what an attacker looks for.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from kubocd_gen.diagnostics.quoting import shown
+
+BLOCK = 512
+_PIECE = 64 * 1024
+_LEAST = 4096  # bytes that a header, or a part of gzip data, counts for in a run: it takes as long to read as they do
+
+# The kinds of members (POSIX ustar and pax; GNU's letters from its manual).
+REGULAR = (b"0", b"\0")
+LINK, FOLDER, SPARSE = b"2", b"5", b"S"
+EXTENDED, EXTENDED_FOR_ALL = b"x", b"g"
+LONG_NAME, LONG_LINK = b"L", b"K"
+KINDS = {
+    b"1": "a hard link",
+    LINK: "a symbolic link",
+    b"3": "a device",
+    b"4": "a device",
+    b"6": "a FIFO",
+    FOLDER: "a folder",
+    SPARSE: "a sparse file",
+    LONG_NAME: "an over-long name",
+    LONG_LINK: "an over-long link",
+}
+HEADER_ONLY = (b"1", LINK, b"3", b"4", FOLDER, b"6")  # no content follows, whatever size is said
+_OCTAL = re.compile(rb"[0-7]*")
+
+
+Spend = Callable[[int], None]
+
+
+class BadArchive(Exception):
+    """What is wrong with an archive, as the end of a sentence that begins with its name."""
+
+
+class OverLimit(BadArchive):
+    """The archive is beyond the limit `name`; the sentence ends in «larger» or «more …», before «than the limit»."""
+
+    def __init__(self, what: str, name: str, needed: int | None = None) -> None:
+        super().__init__(what)
+        self.name = name
+        self.needed = needed
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A member's header block. What is not UTF-8 in a name stands there as surrogates, for the message."""
+
+    name: str
+    kind: bytes
+    size: int  # never negative
+    time: int = 0  # seconds since 1970; 0 where it is no number
+
+
+class Stream:
+    """The unpacked bytes of gzip'd data, counted, so that a small archive can't become a large one unnoticed.
+
+    At most `most` bytes are unpacked, the limit that is called `name`; `members` is the limit of gzip members. `spend`
+    counts for the run, and raises what it likes.
+    """
+
+    def __init__(self, data: bytes, most: int, name: str, members: int, spend: Spend) -> None:
+        self._left = most
+        self._name = name
+        self._spend = spend
+        self._pieces = _gunzip(data, members, spend)
+        self._buffer = bytearray()
+        self.unpacked = 0
+
+    def headers(self) -> Iterator[Header]:
+        """The headers up to the end mark or the end; the content of each is to be read before the next is asked for."""
+        while block := self.read(BLOCK, "its last header"):
+            if block.count(0) == BLOCK:
+                return
+            self._spend(_LEAST)
+            yield _decode(block)
+
+    def content(self, header: Header, what: str) -> bytes:
+        """The content of the member whose header was read last; `what` names it in an error."""
+        content = self.read(header.size, what)
+        padding = -header.size % BLOCK
+        if len(content) < header.size or len(self.read(padding, what)) < padding:
+            raise BadArchive(f"ends in the middle of {what}")
+        return content
+
+    def skip(self, header: Header, what: str) -> None:
+        """Pass over the content of the member whose header was read last, a part at a time."""
+        left = header.size
+        while left:
+            part = min(left, _PIECE)
+            if not self.read(part, what):
+                raise BadArchive(f"ends in the middle of {what}")
+            left -= part
+
+    def read(self, size: int, what: str) -> bytes:
+        """`size` bytes, or none at the archive's end. Raises BadArchive where the end or the limit comes in between."""
+        if size > self._left:
+            raise OverLimit("unpacks to more", self._name)
+        while len(self._buffer) < size and (piece := next(self._pieces, None)) is not None:
+            self._buffer += piece
+        with memoryview(self._buffer) as view:
+            taken = view[:size].tobytes()
+        if taken and len(taken) < size:
+            raise BadArchive(f"ends in the middle of {what}")
+        del self._buffer[:size]
+        self._count(taken)
+        return taken
+
+    def expect_padding(self) -> None:
+        """Read what is left, which lets gzip check its sum; tar fills its last record with zeros, nothing else."""
+        while block := self._buffer or next(self._pieces, None):
+            if block.count(0) < len(block):
+                raise BadArchive("goes on after its end")
+            if len(block) > self._left:
+                raise OverLimit("unpacks to more", self._name)
+            self._count(block)
+            self._buffer.clear()
+
+    def _count(self, block: bytes | bytearray) -> None:
+        self._left -= len(block)
+        self.unpacked += len(block)
+
+
+def records(block: bytes) -> Iterator[tuple[str, str]]:
+    """The `<length> <key>=<value>` lines of an extended header (POSIX, pax Interchange Format)."""
+    start = 0
+    while start < len(block):
+        space = block.find(b" ", start, start + 8)
+        digits = block[start:space] if space > 0 else b""
+        end = start + int(digits) if digits.isdigit() else 0
+        key, equals, value = block[space + 1 : end - 1].partition(b"=")
+        if not key or not equals or block[end - 1 : end] != b"\n":
+            raise BadArchive("has an extended header that cannot be read")
+        yield key.decode("utf-8", "surrogateescape"), value.decode("utf-8", "surrogateescape")
+        start = end
+
+
+def extended_path(header: Header, block: bytes, owner: str) -> str | None:
+    """The name that a pax header gives the next member; times, owners and comments are nobody's business here.
+
+    Records that would make the member another one than its own header says are refused: `owner` has no use for them.
+    """
+    path = None
+    for key, value in records(block):
+        if key == "path" and header.kind == EXTENDED:
+            path = value
+        elif key in ("path", "linkpath", "size", "hdrcharset") or key.startswith("GNU."):
+            raise BadArchive(f"has an extended header with {shown(key)}, which {owner} has no use for")
+    return path
+
+
+def _decode(block: bytes) -> Header:
+    rest = block[:148] + b" " * 8 + block[156:]
+    wrong = sum(rest) - (_number(block[148:156]) or 0)
+    # Some old writers added the bytes up as signed ones.
+    if wrong and wrong != 256 * sum(byte > 127 for byte in rest):
+        raise BadArchive("is not a tar archive: a header has a wrong checksum")
+    name = _text(block[:100])
+    if block[257:263] == b"ustar\0" and (prefix := _text(block[345:500])):
+        name = f"{prefix}/{name}"
+    kind, size = block[156:157], _number(block[124:136])
+    if size is None:
+        raise BadArchive("is not a tar archive: a header has a size that is no number")
+    if size < 0:
+        raise BadArchive("has a header with a negative size")
+    return Header(name, kind, size, _number(block[136:148]) or 0)
+
+
+def _text(field: bytes) -> str:
+    return field.partition(b"\0")[0].decode("utf-8", "surrogateescape")
+
+
+def _number(field: bytes) -> int | None:
+    """An octal number, or GNU's binary one, which has the highest bit set; None where it is neither."""
+    if field[0] & 0x80:
+        bits = 8 * len(field) - 1
+        value = int.from_bytes(field, "big") & ((1 << bits) - 1)
+        return value - (1 << bits) if field[0] & 0x40 else value
+    digits = field.strip(b" \0")
+    return int(digits or b"0", 8) if _OCTAL.fullmatch(digits) else None
+
+
+def _gunzip(data: bytes, members: int, spend: Spend) -> Iterator[bytes]:
+    """The content of one or more gzip members in pieces of up to 64 KiB."""
+    view, start = memoryview(data), 0
+    for _ in range(members):
+        first, member = start, zlib.decompressobj(wbits=31)
+        while not member.eof:
+            packed = view[start : start + _PIECE]
+            if not packed:
+                raise BadArchive("is cut short: its gzip data has no end")
+            try:
+                piece = member.decompress(packed, _PIECE)
+            except zlib.error as error:
+                if start > first:
+                    raise BadArchive(f"is damaged near byte {start}: {str(error).rpartition(': ')[2]}") from None
+                raise BadArchive("goes on after the end of its gzip data" if first else "is not gzip data") from None
+            spend(max(_LEAST, len(piece)))
+            start += len(packed) - len(member.unconsumed_tail) - len(member.unused_data)
+            if piece:
+                yield piece
+        if start == len(data):
+            return
+    raise OverLimit("is made of more gzip members", "gzip-members")

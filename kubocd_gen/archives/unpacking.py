@@ -1,0 +1,59 @@
+"""A package's files on disk: nothing outside the folder, and nothing over what is there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from kubocd_gen.diagnostics.problems import KcdError, Position
+from kubocd_gen.diagnostics.quoting import shown
+from kubocd_gen.files import SymlinkError, hint_of, made_directory
+from kubocd_gen.packaging.charts.members import is_plain_path, read_chart_archive
+
+_NAMED = 3  # files that a message names
+
+
+def unpacked(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The files of a package with those of its charts, each in `charts/<name>-<version>/`. Raises KcdError."""
+    found = dict(files)
+    for name, data in files.items():
+        if not name.endswith(".tgz"):
+            continue
+        folder = f"charts/{name.removesuffix('.tgz')}"
+        for member in read_chart_archive(data, describe=f"the chart {name}"):
+            # As helm does it: the first folder is the chart's own.
+            inner = member.path.partition("/")[2] or member.path
+            found.setdefault(f"{folder}/{inner}", member.data)
+    return found
+
+
+def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write `files` below `folder`, which is made. Raises KcdError where any is there already: then none is written."""
+    for name in files:
+        if not is_plain_path(name):
+            raise KcdError(f"{shown(name)} is no path below a folder", code="bad-archive")
+    try:
+        with made_directory(folder) as directory:
+            there = [str(folder / name) for name in files if directory.status(name) is not None]
+            if there:
+                raise _existing(there, folder)
+            for name, data in files.items():
+                if parent := name.rpartition("/")[0]:
+                    directory.make(parent)
+                directory.create(name, data, durable=False)
+    except SymlinkError as error:
+        message = f"refusing to write to {folder} through a symlink"
+        raise KcdError(message, code="symlinked-output", position=Position(str(folder)), hint=hint_of(error)) from error
+    except OSError as error:
+        message = f"cannot write to {folder}: {error.strerror} ({error.filename})"
+        raise KcdError(message, code="unwritable-output") from error
+
+
+def _existing(there: list[str], folder: Path) -> KcdError:
+    more = f" and {len(there) - _NAMED} more" if len(there) > _NAMED else ""
+    return KcdError(
+        f"{', '.join(map(shown, there[:_NAMED]))}{more} {'exists' if len(there) == 1 else 'exist'} already",
+        code="foreign-file",
+        position=Position(str(folder)),
+        hint="name a new or empty folder",
+    )

@@ -1,0 +1,1 @@
+"""What untrusted input can cost: the limits, what a run has spent, and a watchdog that measures it."""

@@ -1,0 +1,236 @@
+"""What lies below directories and what globs match, at a cost that symlinks can't multiply.
+
+Symlinks are followed. Eight directories that link to each other have more paths than can ever be walked, so a real
+directory is listed once for each question that is asked of it, by whichever path comes first.
+"""
+
+from __future__ import annotations
+
+import errno
+import fnmatch
+import glob
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kubocd_gen.budget.spending import Budget
+from kubocd_gen.checkout.files import CheckoutFiles
+from kubocd_gen.diagnostics.problems import KcdError, Position
+
+MAX_DEPTH = 100
+"""Directories in each other, below a source. The deepest real checkouts have some 20."""
+
+MAX_PATTERN = 500
+"""Characters of a glob."""
+
+_MAX_RECURSIVE = 4  # '**' in a glob: each multiplies the questions that are asked of a directory
+_COUNTED_AT = 1000  # entries of one directory, which can hold millions
+_NO_TARGET = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)  # a symlink that leads nowhere
+
+_Identity = tuple[int, int]
+
+
+class PatternError(ValueError):
+    """A glob beyond the limits; the text ends the sentence about the source."""
+
+
+@dataclass(slots=True)
+class DirectoryWalk:
+    """A walk through directories of a checkout. Hidden names are passed over, and the directories of `ignored`.
+
+    `suffixes` are those of the files that are taken. What can't be read, or is outside of `files`, is added to
+    `errors`. Every entry that is seen counts as one of the budget's files.
+    """
+
+    files: CheckoutFiles
+    budget: Budget
+    suffixes: tuple[str, ...]
+    display_root: Path
+    ignored: frozenset[str] = frozenset()
+    errors: list[KcdError] = field(default_factory=list)
+    _walked: set[_Identity] = field(default_factory=set)
+    _reported: set[str] = field(default_factory=set)
+
+    def below(self, path: Path) -> Iterator[tuple[str, Path]]:
+        """Yield `path` if it is no directory, else the files below it in order, each with its path without symlinks.
+
+        A directory that this walk has yielded the files of is passed over.
+        """
+        if not os.path.isdir(path):  # noqa: PTH112 - it raises nothing
+            yield os.path.realpath(path), path
+            return
+        waiting: list[tuple[Path, int, str | None]] = [(path, 0, None)]
+        while waiting:
+            at, depth, real_file = waiting.pop()
+            if real_file is not None:
+                yield real_file, at
+                continue
+            if not self.is_new(at, self._walked):
+                continue
+            for entry in reversed(self.entries(at, depth)):
+                if self.is_directory(entry, at):
+                    waiting.append((at / entry.name, depth + 1, None))
+                elif entry.name.endswith(self.suffixes):
+                    real = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
+                    waiting.append((at / entry.name, depth, real))
+
+    def matches(self, pattern: str, root: Path) -> list[Path]:
+        """Return what a glob matches, in order, as `glob.glob` does with `recursive`; not yet what is below that.
+
+        Raises PatternError.
+        """
+        parts = [part for part in pattern.split("/") if part]
+        if len(pattern) > MAX_PATTERN:
+            raise PatternError(f"is a glob of more than {MAX_PATTERN} characters")
+        if parts.count("**") > _MAX_RECURSIVE:
+            raise PatternError(f"is a glob with more than {_MAX_RECURSIVE} times '**'")
+        base = Path("/") if pattern.startswith("/") else root
+        search = _Search(self, parts, directories_only=pattern.endswith("/"))
+        return sorted(set(search.run(base)), key=str)
+
+    def is_new(self, path: Path, seen: set[_Identity]) -> bool:
+        """Whether `seen` has the directory not yet, by whichever path; it has it then."""
+        try:
+            status = os.stat(path)  # noqa: PTH116
+        except OSError as error:
+            # A path through many symlinks: the directory may be found by another.
+            if error.errno not in (*_NO_TARGET, errno.ENAMETOOLONG):
+                self._unreadable(path, error.strerror or str(error), denied=isinstance(error, PermissionError))
+            return False
+        known = len(seen)
+        seen.add((status.st_dev, status.st_ino))
+        return len(seen) > known
+
+    def entries(self, path: Path, depth: int, *, hidden: bool = False) -> list[os.DirEntry[str]]:
+        """Return the entries of a directory, sorted by name."""
+        real = os.path.realpath(path)
+        if real in self.ignored:
+            return []
+        if not self.files.holds(Path(real)):
+            self._report(path, lambda position: self.files.refusal("this", Path(real), position))
+            return []
+        if depth > MAX_DEPTH:
+            self._unreadable(path, f"it is more than {MAX_DEPTH} directories deep")
+            return []
+        try:
+            with os.scandir(real) as found:
+                kept = [entry for entry in self._counted(found) if hidden or not entry.name.startswith(".")]
+        except OSError as error:
+            self._unreadable(path, error.strerror or str(error), denied=isinstance(error, PermissionError))
+            return []
+        return sorted(kept, key=lambda entry: entry.name)
+
+    def is_directory(self, entry: os.DirEntry[str], above: Path) -> bool:
+        """Whether an entry is a directory or a symlink that leads to one."""
+        if not entry.is_symlink():
+            return entry.is_dir()
+        try:
+            return entry.is_dir()
+        except OSError as error:
+            if error.errno not in _NO_TARGET:
+                self._unreadable(above / entry.name, error.strerror or str(error))
+            return False
+
+    def _counted(self, entries: Iterable[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
+        count = 1  # the directory itself: an empty one costs time, too
+        for entry in entries:
+            yield entry
+            count += 1
+            if count == _COUNTED_AT:
+                self.budget.spend("files", count)
+                count = 0
+        self.budget.spend("files", count)
+
+    def _unreadable(self, path: Path, reason: str, *, denied: bool = False) -> None:
+        hint = READ_HINT if denied else None
+        what = f"the directory can't be read: {reason}"
+        self._report(path, lambda at: KcdError(what, code="unreadable-source", position=at, hint=hint))
+
+    def _report(self, path: Path, error: Callable[[Position], KcdError]) -> None:
+        """Add an error about a path, the first time that it is met."""
+        display = display_path(path, self.display_root)
+        if display not in self._reported:
+            self._reported.add(display)
+            self.errors.append(error(Position(display)))
+
+
+READ_HINT = "give the user who runs kcd-gen the right to read it, or leave it out of the cluster's sources"
+
+
+@dataclass(slots=True)
+class _Search:
+    """One glob: each real directory is asked once for each part of the pattern."""
+
+    walk: DirectoryWalk
+    parts: Sequence[str]
+    directories_only: bool
+
+    def run(self, base: Path) -> Iterator[Path]:
+        asked: list[set[_Identity]] = [set() for _ in self.parts]
+        waiting = [(base, 0, 0)]  # a path, the part that is to be matched below it, and how deep it is
+        while waiting:
+            at, index, depth = waiting.pop()
+            if index == len(self.parts):
+                yield at
+            elif self.walk.is_new(at, asked[index]):
+                part, last = self.parts[index], index + 1 == len(self.parts)
+                if part == "**" and last and not (self.directories_only and at == base):
+                    yield at  # with all below it, as the caller reads directories
+                else:
+                    waiting += self._below(at, index, depth)
+
+    def _below(self, at: Path, index: int, depth: int) -> Iterator[tuple[Path, int, int]]:
+        """Yield where the search goes on, in the opposite order."""
+        part, last = self.parts[index], index + 1 == len(self.parts)
+        if part == "**":
+            for entry in reversed(self.walk.entries(at, depth)):
+                if self.walk.is_directory(entry, at):
+                    yield at / entry.name, index, depth + 1
+            if not last:
+                yield at, index + 1, depth
+        elif not glob.has_magic(part):
+            below = at / part
+            may_be_file = last and not self.directories_only
+            if os.path.lexists(below) if may_be_file else os.path.isdir(below):  # noqa: PTH112
+                yield below, index + 1, depth + 1
+        else:
+            takes = re.compile(fnmatch.translate(part)).match
+            for entry in reversed(self.walk.entries(at, depth, hidden=part.startswith("."))):
+                may_be_file = last and not self.directories_only
+                if takes(entry.name) and (may_be_file or self.walk.is_directory(entry, at)):
+                    yield at / entry.name, index + 1, depth + 1
+
+
+def real_directories(root: Path, budget: Budget) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Yield the directories at and below `root` as `os.walk` does, without symlinks; a caller can take out names.
+
+    Their entries count as the budget's files, and what is more than MAX_DEPTH deep is left out.
+    """
+    for folder, folders, names in os.walk(root):
+        path = Path(folder)
+        budget.spend("files", 1 + len(folders) + len(names))
+        if len(path.relative_to(root).parts) >= MAX_DEPTH:
+            folders.clear()
+        yield path, folders, names
+
+
+def fixed_part(source: str) -> str:
+    """Return a source up to its first part with a wildcard; "" if that is the first."""
+    fixed: list[str] = []
+    for part in source.split("/"):
+        if glob.has_magic(part):
+            return "/".join(fixed) or ("/" if source.startswith("/") else "")
+        fixed.append(part)
+    return source
+
+
+def display_path(path: Path, root: Path) -> str:
+    """`path` as messages and reports name it: relative to `root`, else to the current directory, else absolute."""
+    absolute = path.absolute()
+    for base in (root.absolute(), Path.cwd()):
+        if absolute.is_relative_to(base):
+            absolute = absolute.relative_to(base)
+            break
+    return os.fsencode(absolute.as_posix()).decode("utf-8", "replace")  # a name on disk can be any bytes

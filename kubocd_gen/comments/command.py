@@ -1,0 +1,73 @@
+"""`kcd-gen-ci`, for the scripts of the GitHub Action and the GitLab component.
+
+    kcd-gen-ci base github|gitlab           print the commit to compare with, nothing outside of a merge request
+    kcd-gen-ci comment github|gitlab FILE   comment with the content of FILE
+
+An empty FILE reports that nothing differs, a missing one that the change is unknown. A comment that fails is a warning,
+never a failure: the log has everything that the run found.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from kubocd_gen.comments.base import BASES
+from kubocd_gen.comments.comment import CommentError, Thread, comment_body, marker, put_comment
+from kubocd_gen.comments.github import github_thread
+from kubocd_gen.comments.gitlab import gitlab_thread
+from kubocd_gen.diagnostics.annotations import Finding
+from kubocd_gen.diagnostics.github import github_lines
+from kubocd_gen.diagnostics.problems import KcdError, printable
+from kubocd_gen.git.repository import find_repository
+from kubocd_gen.processes.search_path import drop_relative_entries
+
+_THREADS: dict[str, Callable[[Mapping[str, str]], Thread]] = {"github": github_thread, "gitlab": gitlab_thread}
+_USAGE = "usage: kcd-gen-ci base github|gitlab\n       kcd-gen-ci comment github|gitlab FILE\n"
+
+
+def main() -> None:
+    """The console script. Exit codes: 0 done, 1 no base commit, 2 usage."""
+    drop_relative_entries()
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command with these arguments and return its exit code."""
+    match arguments:
+        case ["base", "github" | "gitlab" as kind]:
+            return _base(kind)
+        case ["comment", "github" | "gitlab" as kind, path]:
+            _comment(kind, Path(path))
+            return 0
+    sys.stderr.write(_USAGE)
+    return 2
+
+
+def _base(kind: str) -> int:
+    try:
+        # Offline: git must fetch nothing by itself. Only the base commit is fetched, if it is missing.
+        base = BASES[kind](find_repository(Path.cwd(), offline=True), os.environ)
+    except KcdError as error:
+        sys.stderr.write(f"error: {printable(error.message)}\n")
+        return 1
+    if base is not None:
+        sys.stdout.write(f"{base}\n")
+    return 0
+
+
+def _comment(kind: str, file: Path) -> None:
+    try:
+        said = file.read_text(encoding="utf-8", errors="replace") if file.exists() else None
+        mark = marker(os.environ.get("KCD_GEN_COMMENT_NAME", "").strip())
+        thread = _THREADS[kind](os.environ)
+        done = put_comment(thread, mark, comment_body(said, mark), create=bool(said and said.strip()))
+        sys.stdout.write(f"{done}\n")
+    except CommentError as error:
+        message = f"no comment was made: {error}"
+        if kind == "github":
+            sys.stdout.writelines(f"{line}\n" for line in github_lines([Finding("warning", "comment", message)]))
+        else:
+            sys.stderr.write(f"warning: {printable(message)}\n")

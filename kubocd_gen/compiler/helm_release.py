@@ -1,0 +1,244 @@
+"""One HelmRelease for each enabled module of a Release, layer upon layer as KuboCD lays them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeAlias
+
+from kubocd_gen.compiler.merge import merge
+from kubocd_gen.compiler.rendered import RenderedModule, RenderedPackage
+from kubocd_gen.compiler.settings import Settings, strategy_position, undefined_strategy
+from kubocd_gen.compiler.typed import typed_spec
+from kubocd_gen.diagnostics.problems import KcdError, KcdErrors, Position
+from kubocd_gen.diagnostics.wording import described, dotted
+from kubocd_gen.model.releases import Config, ModuleOverride, Release
+from kubocd_gen.packages.manifest import Package, missing_chart
+from kubocd_gen.schema.structural import Violation
+
+_CHART = ("chart", "chartref")
+_NO_SUFFIX = "noname"
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A tree that is merged onto the spec, and where its values were written, for messages.
+
+    `origin` names a tree that many HelmReleases share, so that a problem of it reads the same for all of them.
+    """
+
+    tree: Mapping[str, Any]
+    position: Callable[[tuple[str | int, ...]], Position]
+    origin: str | None = None
+
+
+Step: TypeAlias = Layer | Callable[[dict[str, Any]], dict[str, Any]]
+
+
+def helm_release_name(release: Release, module: str) -> str:
+    """`<release>-<module>`; the Release's own name for the module named `noname`."""
+    return release.name if module == _NO_SUFFIX else f"{release.name}-{module}"
+
+
+def helm_release_specs(
+    release: Release,
+    package: Package,
+    rendered: RenderedPackage,
+    settings: Settings,
+    configs: Sequence[Config],
+    interval: str,
+) -> list[tuple[str, dict[str, Any]]]:
+    """Name and spec of the HelmRelease of each enabled module, in the package's order.
+
+    `interval` is that of the package. Raises KcdErrors with everything that makes one invalid, at the layer that
+    brought it in.
+    """
+    found: list[tuple[str, dict[str, Any]]] = []
+    errors: list[KcdError] = []
+    for index, module in enumerate(rendered.modules):
+        if not module.enabled:
+            continue
+        name = helm_release_name(release, module.name)
+        try:
+            layers = _layers(release, package, module, index, settings, configs, interval)
+            found.append((name, _checked(release, name, layers)))
+        except KcdErrors as several:
+            errors += several.errors
+        except KcdError as error:
+            errors.append(error)
+    if errors:
+        raise KcdErrors(errors)
+    return found
+
+
+def _layers(
+    release: Release,
+    package: Package,
+    module: RenderedModule,
+    index: int,
+    settings: Settings,
+    configs: Sequence[Config],
+    interval: str,
+) -> list[Step]:
+    """The layers of a module's spec, lowest first; between them, what clears the way for a failure strategy."""
+
+    def in_release(*prefix: str | int) -> Callable[[tuple[str | int, ...]], Position]:
+        return lambda path: release.position(*prefix, *path)
+
+    def in_package(*prefix: str | int) -> Callable[[tuple[str | int, ...]], Position]:
+        return lambda path: package.position("modules", index, *prefix, *path)
+
+    def in_base(path: tuple[str | int, ...]) -> Position:
+        from_release = path == ("targetNamespace",) and module.target_namespace == release.target_namespace
+        return release.position("spec", *path) if from_release else in_package()(path)
+
+    layers: list[Step] = [Layer(_base(release, package, module, settings, interval), in_base)]
+    if settings.default_strategy:
+        layers.append(_strategy(settings.default_strategy, settings, configs))
+    layers += _other_strategy(
+        module.on_failure_strategy, settings, configs, partial(in_package("onFailureStrategy"), ())
+    )
+    if settings.spec_patch is not None:
+        in_config = partial(configs[-1].position, "spec", "specPatch")
+        patch = _map(settings.spec_patch, "specPatch of Config", in_config)
+        layers.append(Layer(patch, lambda path: in_config(*path), "specPatch of Config"))
+    patch = module.spec_patch
+    if release.create_namespace:
+        install = patch.get("install")
+        patch = {**patch, "install": {**(install if isinstance(install, Mapping) else {}), "createNamespace": True}}
+    origin = f"package {package.label}, module '{module.name}', specPatch"
+    layers.append(Layer(patch, in_package("specPatch"), origin))
+    override = _override(release, module.name)
+    if override is not None:
+        at, item = override
+        prefix = ("spec", "moduleOverrides", at)
+        place = partial(release.position, *prefix, "onFailureStrategy")
+        layers += _other_strategy(item.on_failure_strategy, settings, configs, place)
+        if item.spec_patch is not None:
+            where = f"specPatch of the override of module '{module.name}'"
+            patch = _map(item.spec_patch, where, partial(release.position, *prefix, "specPatch"))
+            layers.append(Layer(patch, in_release(*prefix, "specPatch")))
+        durations = {"timeout": item.timeout, "interval": item.interval}
+        layers.append(Layer({key: text for key, text in durations.items() if text is not None}, in_release(*prefix)))
+    return layers
+
+
+def _base(
+    release: Release, package: Package, module: RenderedModule, settings: Settings, interval: str
+) -> dict[str, Any]:
+    chart = package.charts.get(module.name)
+    if chart is None:
+        raise missing_chart(package, module.name)
+    source = {"kind": "HelmRepository", "name": f"kcd-{release.name}", "namespace": release.namespace}
+    depends_on = [
+        {"name": helm_release_name(release, name), "namespace": release.namespace} for name in module.depends_on
+    ]
+    return {
+        "chart": {"spec": {"chart": chart.name, "version": chart.version, "sourceRef": source, "interval": interval}},
+        "releaseName": helm_release_name(release, module.name),
+        "targetNamespace": module.target_namespace,
+        "interval": module.interval or settings.helm_interval,
+        "timeout": module.timeout or settings.helm_timeout,
+        "dependsOn": depends_on,
+        "values": module.values,
+    }
+
+
+def _strategy(name: str, settings: Settings, configs: Sequence[Config]) -> Layer:
+    """A defined failure strategy."""
+    origin = f"the failure strategy '{name}'"
+    body = _map(settings.strategies[name], origin, partial(strategy_position, configs, name, ()))
+    return Layer(body, partial(strategy_position, configs, name), origin)
+
+
+def _other_strategy(
+    name: str, settings: Settings, configs: Sequence[Config], place: Callable[[], Position]
+) -> list[Step]:
+    """The steps that put the strategy `name`, wanted at `place`, where another may be; none without a name."""
+    if not name:
+        return []
+    if settings.strategies.get(name) is None:
+        raise undefined_strategy(name, settings.strategies, place())
+    return [_without_strategy, _strategy(name, settings, configs)]
+
+
+def _without_strategy(spec: dict[str, Any]) -> dict[str, Any]:
+    """The spec without the strategy that is about to be replaced: `install` and `upgrade` themselves stay."""
+    cleared = dict(spec)
+    for action in ("install", "upgrade"):
+        if isinstance(spec.get(action), Mapping):
+            cleared[action] = {
+                key: item for key, item in spec[action].items() if key not in ("strategy", "remediation")
+            }
+    return cleared
+
+
+def _override(release: Release, module: str) -> tuple[int, ModuleOverride] | None:
+    found = [(index, item) for index, item in enumerate(release.overrides) if item.module == module]
+    if len(found) > 1:
+        raise KcdError(
+            f"two overrides of module '{module}'",
+            code="duplicate-override",
+            position=release.position("spec", "moduleOverrides", found[1][0]),
+            hint="merge them into one",
+        )
+    return found[0] if found else None
+
+
+def _map(value: Any, what: str, place: Callable[[], Position]) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise KcdError(f"{what} must be a map, not {described(value)}", code="invalid-type", position=place())
+    return value
+
+
+def _checked(release: Release, name: str, layers: Sequence[Step]) -> dict[str, Any]:
+    spec: dict[str, Any] = {}
+    for layer in layers:
+        spec = merge(spec, layer.tree) if isinstance(layer, Layer) else layer(spec)
+    typed, violations = typed_spec("helmrelease-v2", spec)
+    if violations:
+        raise KcdErrors(_located(release, name, violation, layers) for violation in violations)
+    return typed
+
+
+def _located(
+    release: Release,
+    name: str,
+    violation: Violation,
+    layers: Sequence[Step],
+) -> KcdError:
+    """The violation as an error at the uppermost layer that holds the value, or what it is missing from; a name that no
+    layer sets is the Release's.
+    """
+    trees = [layer for layer in reversed(layers) if isinstance(layer, Layer)]
+    ways = [violation.path[:length] for length in range(len(violation.path), 0, -1)]  # a missing field is held by none
+    holding = next((layer for way in ways for layer in trees if _holds(layer.tree, way)), None)
+    if not violation.path:  # the rule about `chart` and `chartRef`, of which the lowest layer has the right one
+        holding = next((layer for layer in trees[:-1] if any(key.lower() in _CHART for key in layer.tree)), None)
+    if holding is None or (violation.path == ("releaseName",) and holding is layers[0]):
+        position, origin = release.position("metadata", "name"), None
+    else:
+        position, origin = holding.position(violation.path), holding.origin
+    place = dotted(violation.path) or "it" if origin else dotted(("spec", *violation.path))
+    what = origin or f"HelmRelease '{name}'"
+    hint = violation.hint
+    if not violation.path and hint is None:
+        hint = "KuboCD sets 'chart' to the chart in the package; leave 'chart' and 'chartRef' out of patches"
+    if violation.path == ("releaseName",) and hint is None:
+        hint = "Helm takes no longer one; shorten the Release's name, or set 'releaseName' in a specPatch"
+    return KcdError(f"{what}: {place} {violation.message}", code=violation.code, position=position, hint=hint)
+
+
+def _holds(tree: Any, path: tuple[str | int, ...]) -> bool:
+    for key in path:
+        if isinstance(tree, Mapping):
+            spelled = key if key in tree else next((own for own in tree if own.lower() == str(key).lower()), None)
+            if spelled is None:
+                return False
+            tree = tree[spelled]
+        elif isinstance(tree, list) and isinstance(key, int) and key < len(tree):
+            tree = tree[key]
+        else:
+            return False
+    return bool(path)

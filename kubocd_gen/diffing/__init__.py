@@ -1,0 +1,1 @@
+"""Two compilations, and what differs between them as text, Markdown, JSON and HTML."""

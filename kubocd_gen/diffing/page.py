@@ -1,0 +1,61 @@
+"""A comparison as one HTML page that needs nothing else: no script, no style sheet, no address."""
+
+from __future__ import annotations
+
+from kubocd_gen.diagnostics.problems import printable
+from kubocd_gen.diffing.view import (
+    View,
+    headline,
+    release_name,
+    repeat_lines,
+    repeat_places,
+    repeat_title,
+)
+from kubocd_gen.package_data import template_folder
+
+
+def page(view: View) -> str:
+    """The page, also where nothing differs."""
+    import jinja2  # 50 ms
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(template_folder()),
+        undefined=jinja2.StrictUndefined,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    comparison = view.comparison
+    return environment.get_template("diff.html.j2").render(
+        headline=headline(comparison) if comparison.releases else "Nothing differs",
+        revision=printable(comparison.revision),
+        commit=comparison.commit[:12],
+        dangers=[
+            {"release": printable(one.release), "message": printable(one.message), "code": one.code}
+            for one in comparison.dangers
+        ],
+        repeats=[
+            {
+                "title": repeat_title(one),
+                "lines": repeat_lines(one),
+                "places": list(repeat_places(one, comparison)),
+            }
+            for one in view.repeats
+        ],
+        releases=[
+            {
+                "name": release_name(one.release, comparison),
+                "status": one.release.status,
+                "package": printable(side.package) if (side := one.release.new or one.release.old) else "",
+                "facts": one.facts,
+                "resources": [
+                    {"label": printable(item.resource.label), "status": item.resource.status, "lines": item.lines}
+                    for item in one.resources
+                    if item.lines or item.resource.status != "changed"
+                ],
+                "repeated": sum(item.repeated for item in one.resources),
+                "told": one.is_told,
+            }
+            for one in view.releases
+        ],
+    )

@@ -1,0 +1,99 @@
+"""A comparison as one JSON document, which `schemas/kcd-gen/comparison-v1alpha1.json` describes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from kubocd_gen import __version__
+from kubocd_gen.compiler.value_changes import ABSENT, Change, path_text
+from kubocd_gen.diagnostics.problems import Diagnostic
+from kubocd_gen.diagnostics.text import diagnostic_report
+from kubocd_gen.diffing.records import Comparison, Danger, ReleaseDifference, ResourceDifference, Side
+from kubocd_gen.diffing.repeats import Repeat
+from kubocd_gen.diffing.view import View
+
+
+def comparison_report(view: View | None, diagnostics: Sequence[Diagnostic]) -> dict[str, Any]:
+    """The report, JSON-like; without a `view` there was nothing to compare, and `diagnostics` say why."""
+    comparison = view.comparison if view else None
+    return {
+        "apiVersion": "kcd-gen/v1alpha1",
+        "kind": "Comparison",
+        "version": {"kcd-gen": __version__},
+        "revision": {"name": comparison.revision, "commit": comparison.commit} if comparison else None,
+        "charts": comparison.charts if comparison else False,
+        "summary": _summary(comparison) if comparison else None,
+        "releases": [_release(one) for one in comparison.releases] if comparison else [],
+        "repeats": [_repeat(one) for one in view.repeats] if view else [],
+        "diagnostics": [diagnostic_report(diagnostic) for diagnostic in diagnostics],
+    }
+
+
+def _summary(comparison: Comparison) -> dict[str, int]:
+    return {
+        "releasesBefore": comparison.totals[0],
+        "releasesAfter": comparison.totals[1],
+        **{status: comparison.count(status) for status in ("changed", "added", "removed")},
+        "values": comparison.values,
+        "dangers": len(comparison.dangers),
+    }
+
+
+def _release(release: ReleaseDifference) -> dict[str, Any]:
+    return {
+        "cluster": release.cluster,
+        "namespace": release.namespace,
+        "name": release.name,
+        "status": release.status,
+        "old": _side(release.old),
+        "new": _side(release.new),
+        "resources": [_resource(one) for one in release.resources],
+        "dangers": [_danger(one) for one in release.dangers],
+    }
+
+
+def _side(side: Side | None) -> dict[str, Any] | None:
+    if side is None:
+        return None
+    return {
+        "package": side.package,
+        "digest": side.digest,
+        "protected": side.protected,
+        "suspended": side.suspended,
+        "charts": dict(side.charts),
+    }
+
+
+def _resource(resource: ResourceDifference) -> dict[str, Any]:
+    return {
+        "kind": resource.kind,
+        "namespace": resource.namespace,
+        "name": resource.name,
+        "status": resource.status,
+        "renderedBy": resource.rendered_by,
+        "changes": [_change(one) for one in resource.changes],
+        "value": resource.value,
+    }
+
+
+def _change(change: Change) -> dict[str, Any]:
+    return {"path": path_text(change.path), **_values(change.old, change.new)}
+
+
+def _values(old: Any, new: Any) -> dict[str, Any]:
+    """Only the one that is there: null is a value."""
+    return {name: value for name, value in (("old", old), ("new", new)) if value is not ABSENT}
+
+
+def _repeat(repeat: Repeat) -> dict[str, Any]:
+    return {
+        "path": repeat.path,
+        **_values(repeat.old, repeat.new),
+        "values": len(repeat.places),
+        "releases": [{"cluster": one.cluster, "namespace": one.namespace, "name": one.name} for one in repeat.releases],
+    }
+
+
+def _danger(danger: Danger) -> dict[str, Any]:
+    return {"code": danger.code, "message": danger.message}

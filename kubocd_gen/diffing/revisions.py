@@ -1,0 +1,359 @@
+"""`kcd-gen diff`: a Git revision and the working tree, both compiled, and compared."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from kubocd_gen.checkout.discovery import display_path, find_files
+from kubocd_gen.checkout.files import CheckoutFiles
+from kubocd_gen.checkout.walk import fixed_part
+from kubocd_gen.compiler.secrets import Masks
+from kubocd_gen.diagnostics.problems import Diagnostic, Findings, KcdError, KcdErrors, Position
+from kubocd_gen.diffing.comparing import compare_clusters
+from kubocd_gen.diffing.manifests import compare_manifests
+from kubocd_gen.diffing.records import Comparison
+from kubocd_gen.git.repository import Revision, find_repository
+from kubocd_gen.git.revision import Checkout, open_revision
+from kubocd_gen.helm.engine import Helm
+from kubocd_gen.helm.pool import HelmPool
+from kubocd_gen.packages.lock import Lock
+from kubocd_gen.packages.source import PackageSources
+from kubocd_gen.pipeline import Compilation, compile_cluster
+from kubocd_gen.pipeline.keeping import Written, in_revision, on_disk
+from kubocd_gen.pipeline.packages import Progress, package_sources, project_lock
+from kubocd_gen.pipeline.written_sides import with_written
+from kubocd_gen.sources.documents import WRITTEN
+from kubocd_gen.sources.project_file import Cluster, Flags, Project, load_project, project_path, read_project
+from kubocd_gen.sources.project_paths import check_paths
+
+_UNREAD = Path("output")  # where flags name no output: it is neither read nor written
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A project as it is on one side, with its lock; `output` is what is written of a cluster, None if not known."""
+
+    project: Project
+    lock: Lock | None
+    output: Callable[[Cluster], Written | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """The comparison, None where a side does not compile; errors of both sides, and warnings that the old one lacks."""
+
+    comparison: Comparison | None
+    diagnostics: tuple[Diagnostic, ...]
+
+
+@contextmanager
+def both_sides(flags: Flags, directory: Path, ref: str | None) -> Iterator[tuple[Revision, Side | None, Side]]:
+    """The revision, the project as it was there (None where there was none) and as it is, while the context lasts.
+
+    Raises KcdError and KcdErrors of Git, and of project files and locks; those of the revision name it.
+    """
+    unread = bool(flags.sources) and flags.output is None
+    if flags.sources:
+        flags = replace(flags, output=flags.output or _UNREAD)
+    path = None if flags.sources else project_path(flags, directory).absolute()
+    flags = replace(flags, project=path)
+    now = load_project(flags, directory)
+    new = Side(now, project_lock(now), _no_output if unread else partial(_output_on_disk, now))
+    repository = find_repository(now.root, offline=flags.offline)
+    revision = repository.base() if ref is None else repository.revision(ref)
+    with (
+        tempfile.TemporaryDirectory(prefix="kcd-gen-revision-") as folder,
+        open_revision(repository, revision, Path(os.path.realpath(folder)), now.budget) as checkout,
+    ):
+        try:
+            old = _old_side(checkout, flags, directory, path, now)
+            if old is not None:
+                old = replace(old, project=replace(old.project, budget=now.budget))  # both sides are one run
+                old = replace(old, output=_no_output) if unread else old
+        except (KcdError, KcdErrors) as problem:
+            for one in problem.errors if isinstance(problem, KcdErrors) else (problem,):
+                _name_revision(one, checkout)
+            raise
+        yield revision, old, new
+
+
+def compare(
+    revision: Revision,
+    old: Side | None,
+    new: Side,
+    helm: Helm,
+    progress: Progress,
+    *,
+    jobs: int,
+    charts: bool = False,
+) -> Compared:
+    """Compile both sides and compare them, with `charts` the manifests that the charts render to, too.
+
+    A cluster whose inputs are the same on both sides is compiled once.
+    """
+    packages = package_sources(new.project, progress, lock=new.lock, jobs=jobs)
+    alike = old is not None and _packages_alike(old, new)
+    others = packages if old is None or alike else package_sources(old.project, progress, lock=old.lock, jobs=jobs)
+    clusters = {cluster.name: cluster for cluster in new.project.clusters}
+    before = {cluster.name: cluster for cluster in old.project.clusters} if old else {}
+    names = list(dict.fromkeys([*before, *clusters]))
+    found = {name: (Findings(name), Findings(name)) for name in names}
+
+    def compiled(side: Side, cluster: Cluster, places: PackageSources, findings: Findings) -> Compilation:
+        return compile_cluster(side.project, cluster, places, helm, findings)
+
+    sides: dict[str, list[Future[Compilation] | None]] = {}
+    with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
+        try:
+            for name in names:
+                first = second = None
+                if name in clusters:
+                    second = pool.submit(compiled, new, clusters[name], packages, found[name][1])
+                if old and name in before:
+                    if name in clusters and alike and _sources_alike(old, before[name], new, clusters[name]):
+                        first = second
+                    else:
+                        first = pool.submit(compiled, old, before[name], others, found[name][0])
+                sides[name] = [first, second]
+            results = {name: [one.result() if one else None for one in both] for name, both in sides.items()}
+        except BaseException:
+            packages.close()  # the pool waits for its threads
+            others.close()
+            raise
+    findings = Findings()
+    for warning in dict.fromkeys([*packages.warnings(), *(others.warnings() if others is not packages else ())]):
+        findings.warning(warning)
+    unknown = _add_written(results, old, new, found)
+    comparison = None
+    if not any(_errors(one) for both in found.values() for one in both):
+        comparison = _compared(revision, results, unknown, found, helm.pool if charts else None)
+    for before_it, after_it in found.values():
+        known = {_essence(one) for one in before_it}
+        findings.take(_placed(one, revision) for one in before_it if one.severity == "error")
+        same = sides[str(after_it.cluster)][0] is sides[str(after_it.cluster)][1]
+        findings.take(one for one in after_it if one.severity == "error" or not (same or _essence(one) in known))
+    return Compared(comparison, tuple(findings))
+
+
+def _add_written(
+    results: dict[str, list[Compilation | None]],
+    old: Side | None,
+    new: Side,
+    found: Mapping[str, tuple[Findings, Findings]],
+) -> dict[str, Collection[str]]:
+    """Put into `results` what is written for suspended Releases; return those of which it is not known, by cluster."""
+    sides = [{cluster.name: cluster for cluster in side.project.clusters} if side else {} for side in (old, new)]
+    unknown: dict[str, Collection[str]] = {}
+    for name, both in results.items():
+        if any(one.release.suspended for side in both if side for one in side.releases):
+            outputs = (
+                old.output(sides[0][name]) if old and name in sides[0] else None,
+                new.output(sides[1][name]) if name in sides[1] else None,
+            )
+            first, second, unknown[name] = with_written(both[0], both[1], outputs, found[name][1])
+            results[name] = [first, second]
+    return unknown
+
+
+def _compared(
+    revision: Revision,
+    results: Mapping[str, Sequence[Compilation | None]],
+    unknown: Mapping[str, Collection[str]],
+    found: dict[str, tuple[Findings, Findings]],
+    charts: HelmPool | None,
+) -> Comparison:
+    releases = []
+    masks = Masks()
+    for name, (old, new) in results.items():
+        if old is new:
+            continue
+        manifests = compare_manifests(old, new, charts, found[name], masks) if charts else {}
+        releases += compare_clusters(name, old, new, manifests, masks, unknown.get(name, ()))
+    before, after = (sum(len(one.releases) for both in results.values() if (one := both[side])) for side in (0, 1))
+    return Comparison(revision.name, revision.commit, (before, after), tuple(releases), charts is not None)
+
+
+def _old_side(checkout: Checkout, flags: Flags, directory: Path, path: Path | None, now: Project) -> Side | None:
+    top = checkout.repository.top
+    start = _inside(top, path.parent if path else directory, "the project")
+    root = checkout.folder / start
+    root.mkdir(parents=True, exist_ok=True)
+    # Blobs of vendored packages are read where the working tree has them.
+    files = CheckoutFiles(checkout.folder, (*now.files.allowed, top))
+    if path is None:
+        placed = [_place_of(top, directory, source) for source in flags.sources]
+        # What is not there yet holds no Release; the other side says whether the flag is a mistake.
+        inside = [source for source, elsewhere in placed if not elsewhere and checkout.exists(source)]
+        if not inside:
+            return None
+        sources = (*(os.path.relpath(one or ".", start or ".") for one in inside), *_elsewhere(placed))
+        output = os.path.relpath(directory / (flags.output or _UNREAD), top)  # what is in it is no source
+        old = read_project(replace(flags, sources=sources, output=checkout.folder / output), root, files)
+    else:
+        file = f"{start}/{path.name}".lstrip("/")
+        if not checkout.has(file):
+            return None
+        checkout.take_sources([file])
+        old = read_project(replace(flags, project=checkout.folder / file, clusters=(), output=None), root, files)
+        chosen = [one for one in old.clusters if not flags.clusters or one.name in flags.clusters]
+        inside, clusters = [], []
+        for cluster in chosen:
+            placed = [_place_of(top, top / start, source) for source in cluster.sources]
+            inside += [source for source, elsewhere in placed if not elsewhere]
+            clusters.append(_with_sources(cluster, placed, start))
+        old = replace(old, clusters=tuple(clusters))
+    origin = f"{checkout.tree.revision.name}:{start}{'/' if start else ''}"
+    old = replace(old, origin=origin, vendor=_old_vendor(checkout, old, directory))
+    lock = f"{start}/{old.lock_path.name}".lstrip("/")
+    check_paths(old, outputs=False)  # its outputs are not written
+    checkout.take_sources([*inside, *([lock] if checkout.has(lock) else [])])
+    return Side(old, project_lock(old), partial(_output_in_revision, checkout))
+
+
+def _no_output(_cluster: Cluster) -> Written | None:
+    return None
+
+
+def _output_on_disk(project: Project, cluster: Cluster) -> Written | None:
+    return on_disk(cluster.output, project.root)
+
+
+def _output_in_revision(checkout: Checkout, cluster: Cluster) -> Written | None:
+    """The output as the revision has it; None if that has none, or the output is not in the repository."""
+    output = Path(os.path.normpath(cluster.output))
+    if not output.is_relative_to(checkout.folder):
+        return None
+    folder = output.relative_to(checkout.folder).as_posix()
+    real, _ = checkout.tree.real(f"{folder}/flux")
+    return in_revision(checkout, folder) if checkout.tree.kind(real) == "folder" else None
+
+
+def _place_of(top: Path, directory: Path, source: str) -> tuple[str, bool]:
+    """A source from the repository's root, and False; or, of one that is elsewhere, its absolute path, and True.
+
+    No revision has the latter, so that both sides read it as it is, if the user allows that. Raises KcdError
+    `no-repository` where the repository would be a part of it.
+    """
+    path = Path(os.path.normpath(directory / source))
+    holds_repository = top.is_relative_to(os.path.realpath(directory / fixed_part(source)))
+    if holds_repository or path.is_relative_to(top) or _resolved(path).is_relative_to(top):
+        return _inside(top, directory / source, f"the source '{source}'"), False
+    return str(path), True
+
+
+def _elsewhere(placed: Iterable[tuple[str, bool]]) -> Iterator[str]:
+    return (source for source, elsewhere in placed if elsewhere)
+
+
+def _with_sources(cluster: Cluster, placed: Sequence[tuple[str, bool]], start: str) -> Cluster:
+    """A cluster of the revision whose sources are found from the folder that the revision is written to."""
+    named = [one if elsewhere else os.path.relpath(one or ".", start or ".") for one, elsewhere in placed]
+    pairs = list(zip(cluster.sources, named, strict=True))
+    if all(os.path.normpath(before) == after for before, after in pairs):
+        return cluster  # as it was written: both sides are compared by it
+    places = {after: cluster.places[before] for before, after in pairs}
+    return replace(cluster, sources=tuple(named), places=places)
+
+
+def _old_vendor(checkout: Checkout, old: Project, directory: Path) -> Path | None:
+    """The vendor layout as it was; that of the working tree where it is not committed, or lies elsewhere."""
+    if old.vendor is None:
+        return None
+    vendor = directory / old.vendor
+    top, base = checkout.repository.top, checkout.folder
+    if not Path(os.path.normpath(vendor)).is_relative_to(base):
+        base = top
+        if vendor.is_relative_to(old.root):  # by `..`, from where the project file is in the working tree
+            vendor = top / old.root.relative_to(checkout.folder) / vendor.relative_to(old.root)
+    real = _resolved(vendor)
+    if not real.is_relative_to(base):
+        return vendor
+    inside = real.relative_to(base).as_posix()
+    return checkout.folder / inside if checkout.take_layout(inside) else top / inside
+
+
+def _resolved(path: Path) -> Path:
+    """`path` with the links above its last part followed."""
+    return Path(os.path.normpath(Path(os.path.realpath(path.parent)) / path.name))
+
+
+def _inside(top: Path, path: Path, what: str) -> str:
+    """`path` from the repository's root, "" for that itself. Its last part may be a link or a wild card."""
+    fixed = os.path.normpath(path)
+    if not Path(fixed).is_relative_to(top):
+        fixed = os.path.join(os.path.realpath(os.path.dirname(fixed)), os.path.basename(fixed))  # noqa: PTH118, PTH119, PTH120
+    if not Path(fixed).is_relative_to(top):
+        raise KcdError(
+            f"{what} lies outside of the Git repository {top}, so that no revision has it",
+            code="no-repository",
+            hint="put it into the repository, or compare a project that has it there",
+        )
+    inside = os.path.relpath(fixed, top)
+    return "" if inside == "." else inside
+
+
+def _name_revision(error: KcdError, checkout: Checkout) -> None:
+    """Take the folder that nobody knows of out of an error, and put the revision in its place."""
+    name = checkout.tree.revision.name
+
+    def shown(text: str) -> str:
+        return text.replace(f"{checkout.folder}/", f"{name}:").replace(str(checkout.folder), name)
+
+    error.message, error.hint = shown(error.message), error.hint and shown(error.hint)
+    if error.position is not None:
+        error.position = replace(error.position, path=shown(error.position.path))
+
+
+def _placed(one: Diagnostic, revision: Revision) -> Diagnostic:
+    """A problem of the old side that names its place; one without a place gets the revision."""
+    return one if one.position else replace(one, position=Position(revision.name))
+
+
+def _errors(findings: Findings) -> bool:
+    return any(one.severity == "error" for one in findings)
+
+
+def _essence(one: Diagnostic) -> tuple[Any, ...]:
+    return one.severity, one.code, one.message, one.release
+
+
+def _packages_alike(old: Side, new: Side) -> bool:
+    """Whether both sides are given the same package for the same reference."""
+    projects = [replace(side.project, root=Path(), clusters=(), vendor=None, origin="") for side in (old, new)]
+    index = [
+        _digest(side.project, side.project.vendor / "index.json") if side.project.vendor else "" for side in (old, new)
+    ]
+    return projects[0] == projects[1] and old.lock == new.lock and index[0] == index[1]
+
+
+def _sources_alike(old: Side, cluster: Cluster, new: Side, other: Cluster) -> bool:
+    """Whether a cluster is compiled from the same files, with the same settings."""
+    if replace(cluster, output=Path()) != replace(other, output=Path()):
+        return False
+    files = [_files(side.project, one) for side, one in ((old, cluster), (new, other))]
+    return files[0] is not None and files[0] == files[1]
+
+
+def _files(project: Project, cluster: Cluster) -> list[tuple[str, str]] | None:
+    """What a cluster is compiled from: names and digests; None where something can't be read."""
+    ignored = [one.output / folder for one in project.clusters for folder in WRITTEN]
+    files, errors = find_files(cluster.sources, project.root, ignored, files=project.files, budget=project.budget)
+    found = [(display_path(path, project.root), _digest(project, path)) for path in files]
+    return None if errors or any(digest is None for _, digest in found) else [(one, str(two)) for one, two in found]
+
+
+def _digest(project: Project, path: Path) -> str | None:
+    try:
+        with project.files.open(path, str(path)) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except (OSError, KcdError):
+        return None

@@ -1,0 +1,258 @@
+"""A comparison as lines that every format shows: what each Release, resource and value says about itself."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kubocd_gen.compiler.secrets import MASK
+from kubocd_gen.compiler.value_changes import ABSENT, Change, Path, leaves, path_text
+from kubocd_gen.diagnostics.problems import printable
+from kubocd_gen.diffing.records import Comparison, ReleaseDifference, ResourceDifference, Status
+from kubocd_gen.diffing.repeats import Repeat, repeats
+from kubocd_gen.kube_yaml.quoting import number, string
+
+_WIDTH = 160  # characters of a value that are shown
+_BEFORE = 40  # of these, before the first difference
+_LINES = 2_000  # of a text that is compared line by line
+
+# What a Release's own line says already: the tag of its package, and the charts of its HelmReleases.
+_TOLD = {
+    ("spec", "ref", "tag"),
+    ("spec", "ref", "digest"),
+    ("spec", "chart", "spec", "chart"),
+    ("spec", "chart", "spec", "version"),
+}
+_HEAD = (("apiVersion",), ("kind",), ("metadata",))
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of a difference: `sign` is `+`, `-` or a space. `text` is printable, and one line."""
+
+    sign: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceView:
+    """A resource with the lines that are its own; `repeated` values of it are told elsewhere."""
+
+    resource: ResourceDifference
+    lines: tuple[Line, ...]
+    repeated: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseView:
+    """A Release with what is to be said of it besides what it has in common with others."""
+
+    release: ReleaseDifference
+    facts: tuple[Line, ...]
+    resources: tuple[ResourceView, ...]
+
+    @property
+    def is_told(self) -> bool:
+        """Whether nothing is left to say."""
+        return not self.facts and not any(one.lines or one.resource.status != "changed" for one in self.resources)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The whole, in reading order."""
+
+    comparison: Comparison
+    repeats: tuple[Repeat, ...]
+    releases: tuple[ReleaseView, ...]
+
+
+def view(comparison: Comparison) -> View:
+    """The comparison with what repeats itself told once."""
+    found = repeats(comparison)
+    told = {id(place.change) for repeat in found for place in repeat.places}
+    return View(comparison, tuple(found), tuple(_release(one, told) for one in comparison.releases))
+
+
+def headline(comparison: Comparison) -> str:
+    """`17 of 24 Releases change, 1 is added, 1 is removed; 42 values differ; 2 dangers`, without what is none."""
+    changed, values, dangers = comparison.count("changed"), comparison.values, len(comparison.dangers)
+    said = (
+        [f"{changed} of {plural(comparison.totals[0], 'Release')} change{'s' if changed == 1 else ''}"]
+        if changed
+        else []
+    )
+    statuses: tuple[Status, ...] = ("added", "removed")
+    for status in statuses:
+        if count := comparison.count(status):
+            noun = "" if said else " Release" if count == 1 else " Releases"
+            said.append(f"{count}{noun} {'is' if count == 1 else 'are'} {status}")
+    parts = [", ".join(said)]
+    parts += [f"{plural(values, 'value')} differ{'s' if values == 1 else ''}"] if values else []
+    parts += [plural(dangers, "danger")] if dangers else []
+    return "; ".join(parts)
+
+
+def plural(count: int, word: str) -> str:
+    """`1 value`, `2 values`."""
+    return f"{count} {word}{'' if count == 1 else 's'}"
+
+
+def release_name(release: ReleaseDifference, comparison: Comparison) -> str:
+    """`namespace/name`, after its cluster where there are several."""
+    several = len(comparison.clusters) > 1
+    return printable(f"{release.cluster}: {release.key}" if several else release.key)
+
+
+def repeat_title(repeat: Repeat) -> str:
+    """`12 values in 7 Releases`."""
+    return f"{plural(len(repeat.places), 'value')} in {plural(len(repeat.releases), 'Release')}"
+
+
+def repeat_lines(repeat: Repeat) -> list[Line]:
+    """What goes and what comes."""
+    if repeat.path is None:
+        return _one_line("", repeat.old, repeat.new)
+    return list(change_lines(Change((repeat.path,), repeat.old, repeat.new), repeat.path))
+
+
+def repeat_places(repeat: Repeat, comparison: Comparison) -> Iterator[tuple[str, str]]:
+    """Each Release of it, and the paths in its resources."""
+    by_release: dict[int, dict[str, list[str]]] = {}
+    for place in repeat.places:
+        paths = by_release.setdefault(id(place.release), {}).setdefault(_short(place.resource), [])
+        paths.append(path_text(place.change.path).removeprefix("spec."))
+    for release in repeat.releases:
+        said = [f"{name} {', '.join(paths)}" for name, paths in by_release[id(release)].items()]
+        yield release_name(release, comparison), printable("; ".join(said))
+
+
+def change_lines(change: Change, name: str | None = None) -> Iterator[Line]:
+    """A value that differs, as what goes and what comes; a text of several lines by its lines."""
+    path = path_text(change.path) if name is None else name
+    old, new = change.old, change.new
+    if isinstance(old, str) and isinstance(new, str) and "\n" in old + new:
+        before, after = old.splitlines(), new.splitlines()
+        if len(before) + len(after) <= _LINES:
+            lines = list(difflib.unified_diff(before, after, n=1, lineterm=""))[2:]
+            yield Line(" ", printable(f"{path}:"))
+            if not lines:
+                masked = MASK in old + new
+                yield Line(" ", "  (a masked value differs)" if masked else "  (only line breaks differ)")
+            for line in lines:
+                sign = line[0] if line[0] in "+-" else " "
+                text = "…" if line.startswith("@@") else line[1:]
+                yield Line(sign, printable(f"  {text[:_WIDTH]}"))
+            return
+    if _is_scalar(old) and _is_scalar(new):
+        yield from _one_line(f"{path}: ", old, new)
+        return
+    for sign, value in (("-", old), ("+", new)):
+        if value is not ABSENT:
+            for leaf, scalar in leaves(value, () if name else change.path):
+                text = (
+                    path_text(leaf)
+                    if not name
+                    else f"{path}{'.' if leaf and isinstance(leaf[0], str) else ''}{path_text(leaf)}"
+                )
+                yield Line(sign, f"{printable(text)}: {_cut(_scalar(scalar), 0)}")
+
+
+def _release(release: ReleaseDifference, told: set[int]) -> ReleaseView:
+    resources = []
+    for resource in release.resources:
+        lines: list[Line] = []
+        own = [change for change in resource.changes if id(change) not in told]
+        for change in own:
+            if resource.rendered_by is not None or change.path not in _TOLD:
+                lines += change_lines(change)
+        if resource.value is not None:
+            lines = list(_whole(resource))
+        resources.append(ResourceView(resource, tuple(lines), len(resource.changes) - len(own)))
+    return ReleaseView(release, tuple(_facts(release)), tuple(resources))
+
+
+def _facts(release: ReleaseDifference) -> Iterator[Line]:
+    old, new = release.old, release.new
+    charts = [one.charts if one else {} for one in (old, new)]
+    if old is None or new is None:
+        sign, side = ("+", new) if old is None else ("-", old)
+        if side is not None:
+            yield Line(sign, printable(f"package {side.package}"))
+            for name, chart in side.charts.items():
+                yield Line(sign, printable(f"chart {chart} ({name})"))
+        return
+    if old.package != new.package:
+        yield from _pair(f"package {old.package}", f"package {new.package}")
+    elif old.digest != new.digest:
+        yield from _pair(f"package {old.package} ({old.digest[:19]})", f"package {new.package} ({new.digest[:19]})")
+    for name in sorted({*charts[0], *charts[1]}):
+        first, second = (one.get(name) for one in charts)
+        if first and second and first != second:
+            yield from _pair(f"chart {first} ({name})", f"chart {second} ({name})")
+    for word in ("protected", "suspended"):
+        before, after = getattr(old, word), getattr(new, word)
+        if before != after:
+            yield from _pair(f"{word}: {str(before).lower()}", f"{word}: {str(after).lower()}")
+
+
+def _pair(old: str, new: str) -> Iterator[Line]:
+    yield Line("-", printable(old))
+    yield Line("+", printable(new))
+
+
+def _whole(resource: ResourceDifference) -> Iterator[Line]:
+    """The values of a resource that came, without what follows from its name; of one that went the name is enough."""
+    if resource.status == "removed" or resource.kind in ("OCIRepository", "HelmRepository"):
+        return
+    named: dict[Path, str] = {("spec", "releaseName"): resource.name, ("spec", "targetNamespace"): resource.namespace}
+    for path, scalar in leaves(resource.value, ()):
+        head = path[:1] in _HEAD or (not resource.rendered_by and (path[:2] == ("spec", "chart")))
+        if not head and (resource.rendered_by or named.get(path) != scalar):
+            yield Line("+", f"{printable(path_text(path))}: {_cut(_scalar(scalar), 0)}")
+
+
+def _one_line(start: str, old: Any, new: Any) -> list[Line]:
+    texts = [None if one is ABSENT else _scalar(one) for one in (old, new)]
+    first, second = (text or "" for text in texts)
+    differs = next((index for index, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), 0)
+    note = " (another one)" if first == second else ""
+    return [
+        Line(sign, f"{printable(start)}{_cut(text, differs)}{note if sign == '+' else ''}")
+        for sign, text in zip("-+", texts, strict=True)
+        if text is not None
+    ]
+
+
+def _cut(text: str, differs: int) -> str:
+    """So much of a long text that what differs is seen."""
+    if len(text) <= _WIDTH:
+        return text
+    start = max(0, min(differs - _BEFORE, len(text) - _WIDTH))
+    end = start + _WIDTH
+    return f"{'…' if start else ''}{text[start:end]}{'…' if end < len(text) else ''}"
+
+
+def _scalar(value: Any) -> str:
+    """As YAML has it, on one line, and printable."""
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    if isinstance(value, (int, float)):
+        return number(value)
+    if isinstance(value, str):
+        return printable(string(value.encode("utf-8", "replace").decode()) if value else "''")
+    return "{}" if isinstance(value, dict) else "[]"
+
+
+def _is_scalar(value: Any) -> bool:
+    return value is ABSENT or value is None or isinstance(value, (str, int, float))
+
+
+def _short(resource: ResourceDifference) -> str:
+    return resource.name if resource.kind == "HelmRelease" and not resource.rendered_by else resource.label
+
+
+def signed(lines: Sequence[Line], indent: str = "") -> list[str]:
+    """Lines as text."""
+    return [f"{indent}{line.sign} {line.text}".rstrip() for line in lines]

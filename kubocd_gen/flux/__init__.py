@@ -1,1 +1,0 @@
-"""A compiled Release as OCIRepository, HelmRepository and HelmReleases, checked against Flux's schemas."""

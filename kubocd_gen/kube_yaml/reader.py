@@ -1,0 +1,341 @@
+"""YAML as sigs.k8s.io/yaml reads it: plain JSON-like values, built from libyaml's events under guard.
+
+Values are built event by event, so that depth and the expansion of aliases and merges are counted before anything is
+made: libyaml's own composer overruns the stack on 60,000 nested brackets, and 400 bytes of nested aliases can stand
+for gigabytes. No positions are kept; `kubocd_gen.kube_yaml.positions` finds them again when a message needs one.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from kubocd_gen.budget.spending import Budget, BudgetExhausted, Meter
+from kubocd_gen.diagnostics.problems import Position
+from kubocd_gen.diagnostics.wording import quoted
+from kubocd_gen.kube_yaml.errors import YamlError, position_at, syntax_error, too_deep
+from kubocd_gen.kube_yaml.events import events
+from kubocd_gen.kube_yaml.scalars import float64, number_text, resolve_plain, resolve_tagged
+
+MAX_DEPTH = 100
+"""Nested maps and lists. The deepest real chart values are some 20 deep; Python recurses safely over a few hundred."""
+
+MAX_EXPANSION = 200_000
+"""Nodes that the aliases and merges of one document may stand for: ten times a large context written out in full."""
+
+NODE_TEXT = 64
+"""Characters of a scalar that weigh as much as a node: an alias of a long text is worth many of a short one."""
+
+_MAX_FAULTS = 100  # of a document; more only a hostile file has
+_INFINITE = {"+Inf": ".inf", "-Inf": "-.inf", "NaN": ".nan"}  # as keys; numbers out of float32's range are too
+_MERGE_TAG = "tag:yaml.org,2002:merge"
+_INNER_MARK = re.compile("[\n\r\x85\u2028\u2029]\ufeff")  # libyaml skips it
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What only a strict reader refuses: a key given twice. `keys` lead to the map that has it."""
+
+    keys: tuple[str | int, ...]
+    error: YamlError
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One document of a YAML text.
+
+    `value` is None for an empty document. With `faults` it is what a lenient reader makes of them. With an `error` the
+    document is YAML that Kubernetes does not accept; it has no value then, and `source` is its text.
+    """
+
+    value: Any
+    line: int
+    faults: tuple[Fault, ...] = ()
+    error: YamlError | None = None
+    source: str = ""
+
+
+def read_documents(
+    text: str, path: str, *, exact_integers: bool = False, budget: Budget | None = None
+) -> Iterator[Document]:
+    """The documents of `text`, one by one, so that those before a syntax error are still had.
+
+    Scalars, keys and merges follow sigs.k8s.io/yaml. With `exact_integers` numbers stay as written (int or float),
+    for typed fields that take a number as a string; otherwise they are what Go's float64 makes of them. Values are
+    spent from `budget`. Raises YamlError for a syntax error or a limit, after which nothing more can be read, and
+    BudgetExhausted. What spoils one document alone (a null key, an infinite number) is that document's `error`.
+    """
+    builder = _Builder(text.removeprefix("\ufeff"), path, exact_integers, (budget or Budget()).meter("yaml-values"))
+    if "\ufeff" in builder.text and (found := _INNER_MARK.search(builder.text)):
+        problem = "a byte order mark (U+FEFF) begins a line, which Go's readers take for a character of the line"
+        position = position_at(builder.text, path, found.end() - 1)
+        raise YamlError(problem, code="bad-yaml", position=position, hint="remove it; two files may have been joined")
+    try:
+        yield from builder.documents()
+        builder.spend.settle(Position(path))
+    except BudgetExhausted as error:
+        error.position = error.position or Position(path)
+        raise
+    except (yaml.YAMLError, UnicodeEncodeError) as error:
+        if mark := too_deep(error):
+            raise builder.too_deep(mark) from error
+        raise builder.broken or syntax_error(error, text, path) from error
+
+
+def first_document(text: str, path: str, *, exact_integers: bool = False, budget: Budget | None = None) -> Document:
+    """The first document of `text`, all that Kubernetes' readers look at. Raises YamlError if it can't be read."""
+    documents = read_documents(text, path, exact_integers=exact_integers, budget=budget)
+    document = next(documents, Document(None, 1))
+    if document.error:
+        raise document.error
+    return document
+
+
+def read_document(
+    text: str, path: str, *, strict: bool = False, exact_integers: bool = False, budget: Budget | None = None
+) -> Any:
+    """The value of the first document, as Kubernetes' readers take it; None for an empty text.
+
+    With `strict` a key given twice raises YamlError; otherwise the last one counts.
+    """
+    document = first_document(text, path, exact_integers=exact_integers, budget=budget)
+    if strict and document.faults:
+        raise document.faults[0].error
+    return document.value
+
+
+def scalar_value(event: Any) -> Any:
+    """The value of a scalar event. Raises ValueError where the text does not fit an explicit tag."""
+    if event.tag is None:
+        return event.value if event.style else resolve_plain(event.value)  # plain scalars have no style
+    return resolve_tagged(event.tag, event.value)
+
+
+def key_text(value: Any) -> str | None:
+    """A scalar as the key of a map: the JSON text of a number or boolean; None for null, which can be no key."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None or isinstance(value, str):
+        return value
+    text = number_text(value)
+    return _INFINITE.get(text, text)
+
+
+def is_merge(event: Any) -> bool:
+    """Whether a key is the merge key `<<`. A quoted one, or one with another tag, is a key like any other."""
+    return bool(event.value == "<<" and (event.implicit[0] or event.tag == _MERGE_TAG))
+
+
+@dataclass(slots=True)
+class _Frame:
+    """A map or list under construction. `weight` counts the nodes that it stands for, aliases expanded."""
+
+    value: dict[str, Any] | list[Any]
+    start: Any
+    key: str | None = None
+    key_event: Any = None
+    merging: bool = False
+    weight: int = 1
+
+
+@dataclass(slots=True)
+class _Builder:
+    text: str
+    path: str
+    exact_integers: bool
+    spend: Meter
+    frames: list[_Frame] = field(default_factory=list)
+    anchors: dict[str, tuple[Any, int] | None] = field(default_factory=dict)  # None while it is being built
+    faults: list[Fault] = field(default_factory=list)
+    depth: int = 0
+    expansion: int = 0
+    root: Any = None
+    broken: YamlError | None = None
+
+    def documents(self) -> Iterator[Document]:
+        start: Any = None
+        event: Any
+        for event in events(self.text):
+            kind = type(event)
+            self.guard(kind, event)
+            self.spend()
+            if kind is yaml.DocumentStartEvent:
+                start = event.start_mark
+                self.anchors, self.faults, self.expansion, self.root, self.broken = {}, [], 0, None, None
+                if event.version and event.version != (1, 1):
+                    self.broken = self.error("Kubernetes reads YAML 1.1 only; take the %YAML line out", event)
+            elif kind is yaml.DocumentEndEvent:
+                source = self.text[start.index : event.end_mark.index] if self.broken else ""
+                self.spend.settle(Position(self.path, start.line + 1))
+                yield Document(self.root, start.line + 1, tuple(self.faults), self.broken, source)
+                self.broken = None
+            elif self.broken is None:
+                try:
+                    self.take(kind, event)
+                except YamlError as error:
+                    if error.code == "yaml-limit":
+                        raise
+                    self.broken = error
+                    self.frames.clear()
+                    self.faults.clear()
+
+    def guard(self, kind: type, event: Any) -> None:
+        """Count the depth, in a document that is broken too: libyaml takes seconds for a nest that is deep enough."""
+        if kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:
+            self.depth += 1
+            if self.depth > MAX_DEPTH:
+                raise self.too_deep(event.start_mark)
+        elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
+            self.depth -= 1
+
+    def take(self, kind: type, event: Any) -> None:
+        if kind is yaml.ScalarEvent:
+            self.scalar(event)
+        elif kind is yaml.MappingStartEvent:
+            self.start({}, event)
+        elif kind is yaml.SequenceStartEvent:
+            self.start([], event)
+        elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
+            frame = self.frames.pop()
+            if frame.start.anchor and self.anchors[frame.start.anchor] is None:  # else defined anew within
+                self.anchors[frame.start.anchor] = (frame.value, frame.weight)
+            self.add(frame.value, frame.weight, frame.start)
+        elif kind is yaml.AliasEvent:
+            self.alias(event)
+
+    def start(self, value: dict[str, Any] | list[Any], event: Any) -> None:
+        if self.frames and isinstance(self.frames[-1].value, dict) and self.frames[-1].key is None:
+            raise self.error("a key must be a string, not a map or a list", event, hint=_braces_hint(event))
+        if event.anchor:
+            self.anchors[event.anchor] = None
+        self.frames.append(_Frame(value, event))
+
+    def scalar(self, event: Any) -> None:
+        text = event.value
+        if event.style == '"':
+            self.refuse_slash_escape(event)
+        elif not event.style and "?" in text and self.frames and self.frames[-1].start.flow_style:
+            # libyaml reads it since 0.2, Go's port of it does not.
+            raise self.error("'?' can't stand in a string between brackets or braces", event, hint="quote the string")
+        try:
+            value = scalar_value(event)
+        except ValueError as error:
+            raise self.error(str(error), event) from error
+        weight = 1 + len(text) // NODE_TEXT
+        if event.anchor:
+            self.anchors[event.anchor] = (value, weight)
+        self.add(value, weight, event)
+
+    def alias(self, event: Any) -> None:
+        if event.anchor not in self.anchors:
+            raise self.error(f"there is no anchor '&{event.anchor}' for '*{event.anchor}'", event)
+        known = self.anchors[event.anchor]
+        if known is None:
+            raise self.error(f"the value of anchor '&{event.anchor}' contains itself", event)
+        value, weight = known
+        self.expand(weight, event)
+        self.add(value, weight, event)
+
+    def expand(self, weight: int, event: Any) -> None:
+        self.expansion += weight
+        self.spend(weight)
+        if self.expansion > MAX_EXPANSION:
+            raise self.error(f"aliases and merges stand for more than {MAX_EXPANSION} values", event, "yaml-limit")
+
+    def add(self, value: Any, weight: int, event: Any) -> None:
+        """Put a finished value where it belongs; `event` is the one that it began with."""
+        if not self.frames:
+            self.root = self.number(value, event)
+            return
+        frame = self.frames[-1]
+        frame.weight += weight
+        if isinstance(frame.value, list):
+            frame.value.append(self.number(value, event))
+        elif frame.key is None:
+            frame.merging = type(event) is yaml.ScalarEvent and is_merge(event)
+            frame.key, frame.key_event = self.key(value, event), event
+        else:
+            if frame.merging:
+                self.merge(frame, value, event)
+            else:
+                self.put(frame, frame.key, self.number(value, event))
+            frame.key = None
+
+    def put(self, frame: _Frame, key: str, value: Any) -> None:
+        assert isinstance(frame.value, dict)
+        if key in frame.value and len(self.faults) < _MAX_FAULTS:
+            fault = self.error(
+                f"the key {quoted(key)} is given twice in one map",
+                frame.key_event,
+                "duplicate-key",
+                _JOINED if key == "apiVersion" and len(self.frames) == 1 else _TWICE,
+            )
+            self.faults.append(Fault(self.keys(), fault))
+        frame.value[key] = value
+
+    def keys(self) -> tuple[str | int, ...]:
+        """The way from the root to the innermost map or list."""
+        return tuple(
+            len(frame.value) if isinstance(frame.value, list) else frame.key or "" for frame in self.frames[:-1]
+        )
+
+    def merge(self, frame: _Frame, value: Any, event: Any) -> None:
+        """`<<`: what it brings overrides the keys before it; in a list of maps the first one wins."""
+        listed = isinstance(value, list) and type(event) is yaml.SequenceStartEvent  # no alias of a list, as in Go
+        parts = value if listed else [value]
+        if not all(isinstance(part, dict) for part in parts):
+            raise self.error("'<<' takes a map or a list of maps", event)
+        for part in reversed(parts):
+            self.expand(len(part), event)
+            for key, item in part.items():
+                self.put(frame, key, item)
+
+    def key(self, value: Any, event: Any) -> str:
+        text = None if isinstance(value, (dict, list)) else key_text(value)
+        if text is None:
+            what = "null" if value is None else "a map or a list"
+            raise self.error(
+                f"a key must be a string, not {what}", event, hint="quote the key if it is meant as a string"
+            )
+        if type(value) is int and value >= 2**63:
+            raise self.error("a number of more than 63 bits can't be a key", event, hint="quote the key")
+        return text
+
+    def number(self, value: Any, event: Any) -> Any:
+        if type(value) is not int and type(value) is not float:
+            return value
+        if type(value) is float and not math.isfinite(value):
+            raise self.error("a number in Kubernetes must be finite", event, hint="quote it if it is meant as a string")
+        return value if self.exact_integers else float64(value)
+
+    def refuse_slash_escape(self, event: Any) -> None:
+        # libyaml reads the escape since 0.2, Go's port of it does not.
+        source = self.text[event.start_mark.index : event.end_mark.index]
+        if "\\/" in source and "/" in _ESCAPE.findall(source):
+            raise self.error("Kubernetes does not know the escape '\\/'", event, hint="write '/' alone")
+
+    def too_deep(self, mark: Any) -> YamlError:
+        position = Position(self.path, mark.line + 1, mark.column + 1)
+        return YamlError(f"maps and lists are nested more than {MAX_DEPTH} deep", code="yaml-limit", position=position)
+
+    def error(self, message: str, event: Any, code: str = "bad-yaml", hint: str | None = None) -> YamlError:
+        mark = event.start_mark
+        return YamlError(message, code=code, position=Position(self.path, mark.line + 1, mark.column + 1), hint=hint)
+
+
+def _braces_hint(event: Any) -> str | None:
+    return (
+        "a value that begins with '{' or '[' must be quoted if it is a template or a string"
+        if event.flow_style
+        else None
+    )
+
+
+_JOINED = "begin a second document with '---', or remove one of the two"
+_TWICE = "remove or rename one of the two"

@@ -1,0 +1,152 @@
+"""YAML scalars as sigs.k8s.io/yaml resolves them, and numbers as Go's float64 prints them.
+
+The rules are those of the library's YAML 1.1 reader, with Kubernetes' JSON in between: what a template or a
+chart sees of a number is a float64, whatever was written.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+import re
+import struct
+from decimal import Decimal
+from typing import Any
+
+from kubocd_gen.diagnostics.wording import quoted
+
+_WORDS: dict[str, bool | float | None] = {
+    **dict.fromkeys(("y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"), True),
+    **dict.fromkeys(("n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"), False),
+    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
+    **dict.fromkeys((".nan", ".NaN", ".NAN"), math.nan),
+    **dict.fromkeys((".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF"), math.inf),
+    **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), -math.inf),
+}
+_INTEGER = re.compile(
+    r"[-+]?(?:0[xX](?P<hex>[0-9a-fA-F]+)|0[bB](?P<bin>[01]+)|0[oO]?(?P<oct>[0-7]+)|(?P<dec>0|[1-9][0-9]*))"
+    r"|0b(?P<signed>[-+][01]+)"
+)
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+# Go reads what begins with a dot by the rules of its own literals, where '_' stands between digits.
+_FRACTION = re.compile(r"\.[0-9]+(?:_[0-9]+)*(?:[eE][-+]?[0-9]+(?:_[0-9]+)*)?")
+_TAG = "tag:yaml.org,2002:"
+_TYPES: dict[str, type | None] = {"bool": bool, "int": int, "float": float, "null": type(None), "timestamp": None}
+_TIMESTAMP = re.compile(
+    r"\d{4}-\d\d?-\d\d?(?:[Tt]\d\d?:\d\d?:\d\d?(?:\.\d+)?(?:Z|[-+]\d\d:\d\d)| \d\d?:\d\d?:\d\d?(?:\.\d+)?)?", re.ASCII
+)
+_LONE_BYTE = re.compile("[\udc80-\udcff]")
+# A longer number is a string in Go too (it is out of float64's range) or of no use; Python refuses over 4,300 digits.
+_MOST_DIGITS = 400
+
+
+def resolve_plain(text: str) -> Any:
+    """The value of a plain (unquoted, untagged) scalar: str, int, float, bool or None.
+
+    An integer of 64 bits stays exact; a longer one is a float if its digits are decimal, else a string.
+    """
+    if text in _WORDS:
+        return _WORDS[text]
+    if text[0] not in "0123456789+-." or len(text) > _MOST_DIGITS:
+        return text
+    if text[0] == ".":
+        return _as_float(text, text) if _FRACTION.fullmatch(text) else text
+    digits = text.replace("_", "")
+    integer = _INTEGER.fullmatch(digits)
+    if integer:
+        signed = digits[0] in "+-" or integer.lastgroup == "signed"
+        base = {"hex": 16, "bin": 2, "signed": 2, "oct": 8, "dec": 10}[integer.lastgroup or "dec"]
+        value = int(integer[integer.lastindex or 0], base) * (-1 if digits[0] == "-" else 1)
+        if -(2**63) <= value < (2**63 if signed else 2**64):
+            return value
+    return _as_float(digits, text) if _FLOAT.fullmatch(digits) else text
+
+
+def _as_float(digits: str, text: str) -> float | str:
+    number = float(digits)
+    return text if math.isinf(number) else number  # Go's ParseFloat refuses what overflows
+
+
+def resolve_tagged(tag: str, text: str) -> Any:
+    """The value of a scalar with an explicit tag. Raises ValueError where the text does not fit the tag."""
+    kind = tag.removeprefix(_TAG)
+    if kind == "binary":
+        return _decoded(text)
+    if kind == "timestamp" and _TIMESTAMP.fullmatch(text):
+        return text  # stays as it is written
+    if kind == tag or kind not in _TYPES:
+        return text  # a tag of somebody else's, or the bare '!', says nothing to Kubernetes
+    value = resolve_plain(text)
+    if kind == "float" and type(value) is int and value < 2**63:
+        return float(value)
+    if type(value) is not _TYPES[kind]:
+        raise ValueError(f"{quoted(text)} is not a !!{kind}")
+    return value
+
+
+def _decoded(text: str) -> str:
+    try:
+        data = base64.b64decode(text.replace("\n", "").replace("\r", ""), validate=True)
+    except ValueError as error:  # not ASCII, or binascii.Error
+        raise ValueError("!!binary is not base64") from error
+    # JSON can't hold bytes that are no UTF-8: Go writes U+FFFD for each of them.
+    return _LONE_BYTE.sub("\N{REPLACEMENT CHARACTER}", data.decode("utf-8", "surrogateescape"))
+
+
+def float64(number: float) -> int | float:
+    """`number` as it is after a walk through Go's float64: an int where JSON prints one without an exponent.
+
+    >>> float64(1.0), float64(123456789012345678), float64(1e21)
+    (1, 123456789012345680, 1e+21)
+    """
+    if isinstance(number, int) and -(2**53) <= number <= 2**53:
+        return number
+    real = float(number)
+    if real.is_integer() and abs(real) < 1e21 and (real != 0 or math.copysign(1, real) > 0):
+        # The shortest decimal that reads back as this float64, as Go and JavaScript print it.
+        return int(_shortest(real))
+    return real
+
+
+def _shortest(real: float) -> str:
+    digits, _, exponent = repr(real).partition("e")
+    if exponent:
+        whole, _, fraction = digits.partition(".")
+        return whole + fraction.ljust(int(exponent), "0")
+    return digits.partition(".")[0]
+
+
+def number_text(number: float) -> str:
+    """A number where a string field of a manifest wants a text, as sigs.k8s.io/yaml writes it.
+
+    That is Go's `FormatFloat(number, 'g', -1, 32)`: the shortest text that reads back as the same float32. An integer
+    of 64 bits is written out.
+
+    >>> number_text(1.10), number_text(1000.0), number_text(1e6), number_text(5), number_text(1.23456789)
+    ('1.1', '1000', '1e+06', '5', '1.2345679')
+    """
+    if isinstance(number, int) and -(2**63) <= number < 2**64:
+        return str(number)
+    try:
+        (single,) = struct.unpack("f", struct.pack("f", number))
+    except OverflowError:
+        single = math.copysign(math.inf, number)
+    if not math.isfinite(single):
+        return "NaN" if math.isnan(single) else "+Inf" if single > 0 else "-Inf"
+    shortest = next(text for text in (f"{single:.{digits}g}" for digits in range(1, 10)) if _float32(text) == single)
+    sign, digits, exponent = Decimal(shortest).normalize().as_tuple()
+    assert isinstance(exponent, int)
+    magnitude = len(digits) + exponent - 1 if any(digits) else 0
+    if -4 <= magnitude < 6:
+        return format(Decimal(shortest).normalize(), "f")
+    text = "".join(map(str, digits))
+    fraction = f".{text[1:]}" if len(text) > 1 else ""
+    return f"{'-' if sign else ''}{text[0]}{fraction}e{'-' if magnitude < 0 else '+'}{abs(magnitude):02d}"
+
+
+def _float32(text: str) -> float:
+    try:
+        (single,) = struct.unpack("f", struct.pack("f", float(text)))
+    except OverflowError:
+        return math.inf  # of the largest float32, rounded up
+    return float(single)

@@ -1,0 +1,89 @@
+"""What one step of the walk hands to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kubocd_gen.budget.spending import BudgetExhausted
+from kubocd_gen.compiler.images import PackageSourceSpec
+from kubocd_gen.compiler.rendered import RenderedPackage
+from kubocd_gen.model.releases import ContextRef, Release
+from kubocd_gen.packages.manifest import Package
+from kubocd_gen.sources.project_file import Cluster
+
+
+def at_release(error: BudgetExhausted, release: Release) -> BudgetExhausted:
+    """The error placed at the Release with which the budget was used up, where the place is not a file's."""
+    error.position = release.position("metadata", "name")
+    return error
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A Release with its package and its context. `context` is one object for all Releases with the same value."""
+
+    release: Release
+    package: Package
+    source: PackageSourceSpec
+    contexts: tuple[ContextRef, ...]
+    context: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class WithParameters:
+    """A resolved Release with its effective parameters; `parameters_text` is their template, None without one."""
+
+    resolved: Resolved
+    parameters_text: str | None
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A Release whose every template is rendered and read."""
+
+    resolved: Resolved
+    parameters: Mapping[str, Any]
+    package: RenderedPackage
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledRelease:
+    """A Release with its Flux resources. Roles and dependencies are the package's and its own, sorted, without repeats.
+
+    `documents` are in the order OCIRepository, HelmRepository, HelmReleases.
+    """
+
+    rendered: Rendered
+    roles: tuple[str, ...]
+    dependencies: tuple[str, ...]
+    protected: bool
+    documents: tuple[Mapping[str, Any], ...]
+
+    @property
+    def release(self) -> Release:
+        return self.rendered.resolved.release
+
+    def charts(self) -> dict[str, bytes]:
+        """Its Helm repository: the index and the archives, named `hr/<namespace>/<release>/<file>`, sorted."""
+        files = self.rendered.resolved.package.files
+        folder = f"hr/{self.release.namespace}/{self.release.name}"
+        names = [name for name in sorted(files) if name == "index.yaml" or name.endswith(".tgz")]
+        return {f"{folder}/{name}": files[name] for name in names}
+
+
+@dataclass(frozen=True, slots=True)
+class Compilation:
+    """What a cluster compiles to, in memory.
+
+    `failed` are the Releases with errors, as `namespace/name`, sorted; those that were admitted are in `broken`.
+    `complete` is False where a source could not be read: there may be Releases that are not known.
+    """
+
+    cluster: Cluster
+    releases: tuple[CompiledRelease, ...]
+    failed: tuple[str, ...]
+    broken: Mapping[str, Release]
+    complete: bool

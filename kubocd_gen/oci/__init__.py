@@ -1,0 +1,1 @@
+"""Container images: references, descriptors, image layouts, registries and their credentials."""

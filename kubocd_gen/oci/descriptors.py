@@ -1,0 +1,128 @@
+"""The pieces of the OCI image specification that a package is made of: media types, descriptors, JSON, digests."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from kubocd_gen.diagnostics.problems import KcdError, Position
+from kubocd_gen.diagnostics.quoting import shown
+
+MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
+INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
+DOCKER_MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_LIST_TYPE = "application/vnd.docker.distribution.manifest.list.v2+json"
+IMAGE_CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
+LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
+CONFIG_TYPE = "application/vnd.kubotal.kubocd.package.config.v1alpha1+json"
+CONTENT_TYPE = "application/vnd.kubotal.kubocd.package.content.v1.tar+gzip"
+REF_NAME = "org.opencontainers.image.ref.name"
+
+MIB = 1024 * 1024
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptor:
+    """What a blob is, by content: `digest` is always `sha256:` and 64 hexadecimal digits, so it is safe in a path."""
+
+    media_type: str
+    digest: str
+    size: int  # bytes
+    annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def hex(self) -> str:
+        return self.digest.removeprefix("sha256:")
+
+    @property
+    def is_manifest(self) -> bool:
+        """Whether a registry serves it as a manifest; everything else is a blob to it."""
+        return self.media_type in (MANIFEST_TYPE, INDEX_TYPE, DOCKER_MANIFEST_TYPE, DOCKER_LIST_TYPE)
+
+
+def sha256(data: bytes) -> str:
+    """The digest of `data` as OCI writes it."""
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def parse_object(data: bytes, *, what: str, code: str, position: Position | None) -> dict[str, Any]:
+    """The JSON object that `data` is. Raises KcdError `code` for anything else; `what` opens its sentence."""
+    try:
+        value = json.loads(data.decode("utf-8"), object_pairs_hook=_object, parse_constant=_no_constant)
+    except UnicodeDecodeError:
+        raise KcdError(f"{what} is not UTF-8 text", code=code, position=position) from None
+    except RecursionError:
+        raise KcdError(f"{what} is nested too deeply", code=code, position=position) from None
+    except json.JSONDecodeError as error:
+        at = Position(position.path, error.lineno, error.colno) if position else None
+        raise KcdError(f"{what} is not JSON: {error.msg}", code=code, position=at) from None
+    except _Bad as bad:
+        raise KcdError(f"{what} {bad}", code=code, position=position) from None
+    except ValueError:  # the one other complaint: an integer of more digits than Python reads
+        raise KcdError(f"{what} holds a number that is too long", code=code, position=position) from None
+    if not isinstance(value, dict):
+        raise KcdError(f"{what} is not a JSON object", code=code, position=position)
+    return value
+
+
+class _Bad(Exception):
+    """What is wrong with the JSON, as the end of a sentence."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # Two readers may take different ones of two equal keys, so that one of them checks what the other uses.
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise _Bad(f"has the key {shown(key)} twice in one object")
+            seen.add(key)
+    return value
+
+
+def _no_constant(name: str) -> None:
+    raise _Bad(f"holds {name}, which is not JSON")
+
+
+def check_schema_version(
+    image: Mapping[str, Any], *, what: str, code: str, position: Position | None, hint: str | None = None
+) -> None:
+    """See that a manifest or index is of schema version 2, as the specification wants. Raises KcdError `code`.
+
+    Another version has other fields: two readers could see two images in it.
+    """
+    version = image.get("schemaVersion")
+    if type(version) is not int or version != 2:
+        said = (
+            f"the schemaVersion {shown(json.dumps(version)[:100])}" if "schemaVersion" in image else "no schemaVersion"
+        )
+        raise KcdError(f"{what} has {said}; it must be 2", code=code, position=position, hint=hint)
+
+
+def parse_descriptor(value: object, *, what: str, code: str, position: Position | None) -> Descriptor:
+    """A descriptor from JSON. Raises KcdError `code` where it is none; `what` names it in the sentence."""
+
+    def bad(text: str) -> KcdError:
+        return KcdError(f"{what} {text}", code=code, position=position)
+
+    if not isinstance(value, dict):
+        raise bad("is not a descriptor")
+    media_type, digest, size = value.get("mediaType"), value.get("digest"), value.get("size")
+    annotations = value.get("annotations") or {}
+    if not isinstance(media_type, str) or not media_type:
+        raise bad("has no media type")
+    if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
+        given = f", but {shown(digest)}" if isinstance(digest, str) else ""
+        raise bad(f"has no digest of the form 'sha256:' and 64 hexadecimal digits{given}")
+    if type(size) is not int or size < 0:
+        raise bad("has no size in bytes")
+    if not isinstance(annotations, dict) or not all(isinstance(text, str) for text in annotations.values()):
+        raise bad("has annotations that are not strings")
+    return Descriptor(media_type, digest, size, annotations)

@@ -1,0 +1,238 @@
+"""The answer to «401»: HTTP's basic authentication, or the token dialogue of the distribution's registries.
+
+oras-py speaks the dialogue, once a token and through our transport, which brings the limits and the second tries. What
+it does not know is here: challenges of any shape, which realms may be trusted with credentials, when tokens end, and
+the refresh tokens of OAuth2 that stand for a password in Azure's registries.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from kubocd_gen.budget.limits import LIMITS, over_limit
+from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.quoting import shown
+from kubocd_gen.network.exchange import Answer, TooLarge
+from kubocd_gen.network.http_fields import parse_challenges
+from kubocd_gen.network.settings import NetworkError
+from kubocd_gen.network.transport import Transport
+from kubocd_gen.network.urls import public
+from kubocd_gen.oci.credentials import Credentials, CredentialStore
+from kubocd_gen.oci.descriptors import parse_object
+from kubocd_gen.oci.endpoints import Endpoint
+
+LIFETIME = 60.0  # seconds of a token that does not say; the specification of the dialogue says so
+_LONGEST_LIFETIME = 3600.0
+_EARLY = 5.0  # seconds before its end, a token is not used any more: it has a way to go
+_ANY = ""  # no scope
+_TOKEN = re.compile(r"[\x21-\x7e]{1,65536}")  # what may stand in a header field
+
+
+class Tokens:
+    """The Authorization fields of a run, by host and scope; safe to use from several threads."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        store: CredentialStore,
+        limit: int = LIMITS.token,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._transport, self._store, self._limit, self._clock = transport, store, limit, clock
+        self._lock = threading.Lock()
+        self._locks: dict[tuple[str, str], threading.Lock] = {}
+        self._fields: dict[tuple[str, str], tuple[str, float]] = {}  # and until when they are good
+
+    def known(self, endpoint: Endpoint, scope: str) -> str | None:
+        """The field that is good for now, without asking anybody."""
+        for key in (_key(endpoint, scope), _key(endpoint, _ANY)):
+            field, end = self._fields.get(key, ("", 0.0))
+            if field and self._clock() < end:
+                return field
+        return None
+
+    def answer(
+        self, endpoint: Endpoint, scope: str, refusal: Answer, refused: str | None, timeout: float | None
+    ) -> str | None:
+        """The field with which to ask again after `refusal`, None where there is nothing more to show.
+
+        `refused` is the field that the refused request carried. Raises KcdError where the dialogue itself fails.
+        """
+        key = _key(endpoint, scope)
+        with self._lock:
+            lock = self._locks.setdefault(key, threading.Lock())
+        with lock:  # who waits here takes what the first has got
+            known = self.known(endpoint, scope)
+            if known is not None and known != refused:
+                return known
+            field, lifetime = self._new(endpoint, scope, refusal, timeout)
+            if field is None or field == refused:
+                return None
+            # A password is good for all of the host: with it, each further repository costs one request, not two.
+            key = _key(endpoint, _ANY) if field.startswith("Basic ") else key
+            self._fields[key] = field, self._clock() + lifetime
+            return field
+
+    def _new(self, endpoint: Endpoint, scope: str, refusal: Answer, timeout: float | None) -> tuple[str | None, float]:
+        challenges = parse_challenges(refusal.headers.get("www-authenticate", ""))
+        offered = {challenge.scheme: challenge.parameters for challenge in reversed(challenges)}
+        credentials = None
+        if self._transport.may_send_credentials(endpoint.url()):
+            credentials = self._store.find(endpoint.registry)
+        if credentials is not None and credentials.registry_token:
+            return f"Bearer {_usable(credentials.registry_token, endpoint.host, 'token')}", _LONGEST_LIFETIME
+        bearer = offered.get("bearer")
+        if bearer is not None and (bearer.get("realm") or "basic" not in offered):
+            realm = _checked_realm(bearer.get("realm", ""), endpoint)
+            if not self._transport.may_send_credentials(realm):
+                credentials = None  # whoever is on the way could read them
+            wanted = bearer.get("scope") or scope
+            if "push" in scope and "push" not in wanted:
+                wanted = scope
+            return self._token(endpoint, realm, bearer.get("service", ""), wanted, credentials, timeout)
+        if "basic" in offered and credentials is not None and credentials.secret:
+            return credentials.basic(), float("inf")
+        if not offered:
+            raise NetworkError(
+                f"{endpoint.host} wants a login and does not say how (401 without WWW-Authenticate)",
+                code="registry-denied",
+                hint="what answers may be no registry; check the URL",
+            )
+        return None, 0.0
+
+    def _token(
+        self,
+        endpoint: Endpoint,
+        realm: str,
+        service: str,
+        scope: str,
+        credentials: Credentials | None,
+        timeout: float | None,
+    ) -> tuple[str | None, float]:
+        def ask(method: str, url: str, headers: Mapping[str, str], data: bytes | None = None) -> dict[str, Any]:
+            try:
+                answer = self._transport.request(
+                    method, url, headers=headers, data=data, limit=self._limit, timeout=timeout
+                )
+            except TooLarge:
+                what = f"the answer of the token service {urlsplit(realm).netloc} of {endpoint} is larger"
+                raise over_limit(what, "token", self._limit) from None
+            return _read_token_answer(answer, urlsplit(realm).netloc, endpoint)
+
+        try:
+            if credentials is not None and credentials.identity_token:
+                form = {
+                    "grant_type": "refresh_token",
+                    "client_id": "kcd-gen",
+                    "service": service,
+                    "scope": scope,
+                    "refresh_token": credentials.identity_token,
+                }
+                headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
+                given = ask("POST", realm, headers, urlencode(form).encode())
+            else:
+                given = _dialogue(realm, service, scope, credentials, ask)
+        except _RefusedError:
+            return None, 0.0
+        token = given.get("token") or given.get("access_token")
+        if not isinstance(token, str):
+            raise _no_token(urlsplit(realm).netloc, endpoint, "without a token")
+        lifetime = given.get("expires_in")
+        if isinstance(lifetime, bool) or not isinstance(lifetime, (int, float)) or not lifetime > 0:
+            lifetime = LIFETIME
+        usable = _usable(token, urlsplit(realm).netloc, "token")
+        return f"Bearer {usable}", max(0.0, min(lifetime, _LONGEST_LIFETIME) - _EARLY)
+
+
+def _dialogue(
+    realm: str,
+    service: str,
+    scope: str,
+    credentials: Credentials | None,
+    ask: Callable[[str, str, Mapping[str, str]], dict[str, Any]],
+) -> dict[str, Any]:
+    """The token server's answer to oras-py's question. One backend a question: a backend mixes up its scopes."""
+    from oras.auth import get_auth_backend
+
+    answers: list[dict[str, Any]] = []
+
+    def get(url: str, headers: Mapping[str, str] | None = None, params: Any = None, **_: Any) -> SimpleNamespace:
+        query = urlencode(params or {})
+        joined = f"{url}{'&' if '?' in url else '?'}{query}" if query else url
+        answers.append(ask("GET", joined, headers or {}))
+        return SimpleNamespace(status_code=200, text="", json=lambda: {"token": "seen"})
+
+    # What oras-py takes for a session: all that it does with one is `get`, or `request` without credentials.
+    session = SimpleNamespace(get=get, request=lambda _method, url, **options: get(url, **options))
+    backend = get_auth_backend("token", session=session)
+    if credentials is not None:
+        backend.set_basic_auth(credentials.user, credentials.secret)
+    # oras-py reads a field without escapes: a quotation mark in a value could smuggle in another realm.
+    parts = {"realm": realm, "service": service.replace('"', ""), "scope": scope.replace('"', "")}
+    field = "Bearer " + ",".join(f'{name}="{value}"' for name, value in parts.items() if value)
+    backend.authenticate_request(SimpleNamespace(headers={"Www-Authenticate": field}), {})
+    return answers[-1]
+
+
+class _RefusedError(Exception):
+    """The token server gives no token to such as us."""
+
+
+def _read_token_answer(answer: Answer, host: str, endpoint: Endpoint) -> dict[str, Any]:
+    if answer.status in (401, 403):
+        raise _RefusedError
+    if answer.status != 200:
+        raise _no_token(host, endpoint, f"with {answer.status}")
+    if answer.headers.get("content-encoding", "identity") != "identity":
+        raise _no_token(host, endpoint, "in a compressed form that was not asked for")
+    try:
+        return parse_object(answer.body, what="the answer", code="registry-failed", position=None)
+    except KcdError:
+        raise _no_token(host, endpoint, "with something else than JSON") from None
+
+
+def _checked_realm(realm: str, endpoint: Endpoint) -> str:
+    """The address for tokens, where it may be trusted with credentials: over HTTPS, or the registry itself."""
+    if not realm:
+        raise NetworkError(
+            f"{endpoint.host} wants a token and does not say whose (WWW-Authenticate without realm)",
+            code="registry-failed",
+            hint="what answers may be no registry; check the URL",
+        )
+    try:
+        parts, own = urlsplit(realm), urlsplit(endpoint.url())
+        usable = parts.scheme == "https" or (parts.scheme == own.scheme == "http" and parts.hostname == own.hostname)
+        usable = usable and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or '"' in realm or "@" in parts.netloc or not realm.isprintable():
+        raise NetworkError(
+            f"{endpoint.host} sends us for a token to {shown(public(realm))}, which is neither HTTPS nor itself",
+            code="registry-failed",
+            hint="credentials are not sent there; check the URL, or how the registry is set up",
+        )
+    return realm
+
+
+def _usable(token: str, host: str, what: str) -> str:
+    if not _TOKEN.fullmatch(token):
+        raise NetworkError(f"the {what} for {host} is none that HTTP can carry", code="registry-failed")
+    return token
+
+
+def _no_token(host: str, endpoint: Endpoint, what: str) -> NetworkError:
+    return NetworkError(
+        f"the token service {host} of {endpoint} answers {what}",
+        code="registry-failed",
+        hint="check the URL; the service may be broken, or something between may answer in its place",
+    )
+
+
+def _key(endpoint: Endpoint, scope: str) -> tuple[str, str]:
+    return f"{endpoint.scheme}://{endpoint.host}", scope

@@ -1,0 +1,1 @@
+"""Making packages: charts from their sources, assembly and publishing. A build never imports this."""

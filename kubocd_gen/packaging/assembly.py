@@ -1,0 +1,149 @@
+"""A package image from a manifest and its charts, as KuboCD's packager makes it but with the same bytes every time.
+
+The layer is a gzip'd tar of flat files: the manifest as it is and groomed, the modules' charts by name, a Helm
+repository's index, and the charts. Nothing in it depends on the machine, the clock, or an order of events.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from kubocd_gen.archives.packing import stored, tarred
+from kubocd_gen.budget.limits import LIMITS, Limits
+from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.kube_yaml.emitter import emit_documents
+from kubocd_gen.oci.descriptors import CONFIG_TYPE, CONTENT_TYPE, MANIFEST_TYPE, Descriptor, sha256
+from kubocd_gen.packages.archive import is_package_file, read_package_archive
+from kubocd_gen.packages.image import check_files
+from kubocd_gen.packaging.authoring import Authored, groomed
+from kubocd_gen.packaging.charts.chart import Chart
+
+_TITLE = "org.opencontainers.image.title"
+_VERSION = "org.opencontainers.image.version"
+_CREATED = "org.opencontainers.image.created"
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """A package's image: its three blobs, and what is in it for a report."""
+
+    name: str
+    tag: str
+    manifest: bytes = field(repr=False)
+    config: bytes = field(repr=False)
+    layer: bytes = field(repr=False)
+    files: Mapping[str, bytes] = field(repr=False, hash=False)
+    charts: tuple[Chart, ...] = field(repr=False)
+
+    @property
+    def digest(self) -> str:
+        return sha256(self.manifest)
+
+    @property
+    def descriptor(self) -> Descriptor:
+        return Descriptor(MANIFEST_TYPE, self.digest, len(self.manifest))
+
+
+def assemble(
+    authored: Authored, charts: Sequence[Chart], source_date: int | None, limits: Limits = LIMITS
+) -> Assembled:
+    """The image of a package whose modules have `charts`, in their order.
+
+    Its time is `source_date` (SOURCE_DATE_EPOCH), else that of the newest file in a chart. Raises KcdError
+    `chart-conflict` where two modules want different charts of one name and version, `bad-chart` or `bad-archive` for
+    what a package can't hold.
+    """
+    package = authored.package
+    by_file = _by_file(authored, charts)
+    time = max(chart.time for chart in charts) if source_date is None else source_date
+    created = datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    status = {
+        "apiVersion": "v1alpha1",
+        "chartByModule": {
+            module.name: {"name": chart.name, "version": chart.version}
+            for module, chart in sorted(zip(package.modules, charts, strict=True), key=lambda pair: pair[0].name)
+        },
+    }
+    full = groomed(authored)
+    texts = {
+        "original.yaml": authored.text,
+        "groomed.yaml": as_yaml(full),
+        "index.yaml": as_yaml(_index(by_file.values(), created)),
+        "status.yaml": as_yaml(status),
+    }
+    archives = {name: chart.archive for name, chart in sorted(by_file.items())}
+    files = {**{name: text.encode("utf-8") for name, text in texts.items()}, **archives}
+    layer = stored(tarred(files, time))
+    # What is published can be read: the limits of a package's archive are those of its reader.
+    check_files(
+        read_package_archive(layer, describe=package.label, position=package.position("modules"), limits=limits),
+        describe=package.label,
+        position=package.position("modules"),
+        limits=limits,
+    )
+    config = json.dumps(full, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST_TYPE,
+        "config": _described(config, CONFIG_TYPE, "manifest.json"),
+        "layers": [_described(layer, CONTENT_TYPE, "assembly.tgz")],
+        "annotations": {_CREATED: created, _TITLE: package.name, _VERSION: package.tag},
+    }
+    data = json.dumps(manifest, separators=(",", ":")).encode()
+    return Assembled(package.name, package.tag, data, config, layer, files, tuple(by_file.values()))
+
+
+def _by_file(authored: Authored, charts: Sequence[Chart]) -> dict[str, Chart]:
+    """The charts by their file's name, one for all the modules that share it."""
+    found: dict[str, tuple[str, Chart]] = {}
+    for index, (module, chart) in enumerate(zip(authored.package.modules, charts, strict=True)):
+        position = authored.source_position(index)
+        if not is_package_file(chart.file_name):
+            message = f"the chart {chart.label} has a name that no file of a package has"
+            raise KcdError(message, code="bad-chart", position=position)
+        # Names that differ in case alone would be one file on a Mac.
+        key = chart.file_name.lower()
+        other, there = found.setdefault(key, (module.name, chart))
+        if there.archive != chart.archive:
+            raise KcdError(
+                f"modules '{other}' and '{module.name}' want different charts, both {chart.label}",
+                code="chart-conflict",
+                position=position,
+                hint="a package holds one chart of a name and version; give one of them another version",
+            )
+    return {chart.file_name: chart for _, chart in found.values()}
+
+
+def _index(charts: Any, created: str) -> dict[str, Any]:
+    """A Helm repository index whose URLs are the files beside it."""
+    entries: dict[str, list[dict[str, Any]]] = {}
+    for chart in sorted(charts, key=lambda chart: (chart.name, chart.version)):
+        entry = {
+            **chart.metadata,
+            "created": created,
+            "digest": hashlib.sha256(chart.archive).hexdigest(),
+            "urls": [chart.file_name],
+        }
+        # helm takes an entry without one for the first version of the format.
+        entry.setdefault("apiVersion", "v1")
+        entries.setdefault(chart.name, []).append(dict(sorted(entry.items())))
+    return {"apiVersion": "v1", "entries": entries, "generated": created}
+
+
+def as_yaml(value: Mapping[str, Any]) -> str:
+    """One document as the files of a package have it."""
+    return emit_documents([value]).removeprefix("---\n")
+
+
+def _described(data: bytes, media_type: str, title: str) -> dict[str, Any]:
+    return {
+        "mediaType": media_type,
+        "digest": sha256(data),
+        "size": len(data),
+        "annotations": {_TITLE: title},
+    }

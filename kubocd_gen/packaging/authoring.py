@@ -1,0 +1,112 @@
+"""A package's manifest on its author's disk: read as KuboCD's packager reads it, and groomed as it grooms it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kubocd_gen.checkout.discovery import read_source
+from kubocd_gen.checkout.files import CheckoutFiles, checkout_root
+from kubocd_gen.diagnostics.problems import KcdError, KcdErrors, Position
+from kubocd_gen.packages.manifest import Package, read_manifest
+from kubocd_gen.packaging.charts.sources import ChartSource, chart_source, source_kind
+from kubocd_gen.sources.environment import expand_environment
+
+_TEMPLATED_LISTS = ("roles", "dependencies")
+
+
+@dataclass(frozen=True, slots=True)
+class Authored:
+    """A manifest from disk. `package` has no charts yet; `sources` say, module by module, where they come from.
+
+    `text` is the manifest with the variables of the environment in it, as it is published in `original.yaml`.
+    """
+
+    path: str
+    text: str = field(repr=False)
+    package: Package = field(repr=False)
+    fields: Mapping[str, Any] = field(repr=False, hash=False)
+    sources: tuple[ChartSource, ...]
+
+    def source_position(self, module: int) -> Position:
+        """The place of a module's source."""
+        return self.package.position("modules", module, "source")
+
+
+def read_authored(
+    file: Path, display: str, environment: Mapping[str, str], allow_outside: Iterable[Path] = ()
+) -> Authored:
+    """The manifest in `file`, which the command line names and messages call `display`.
+
+    Local charts are those of its checkout and of `allow_outside`. Raises KcdErrors with every problem that can be told
+    without its charts.
+    """
+    try:
+        files = manifest_files(file, allow_outside)
+        source = read_source(file, display, (b"",), files)
+    except KcdError as error:
+        hint = error.hint or "name a package's manifest"
+        raise KcdErrors([KcdError(error.message, code=error.code, position=error.position, hint=hint)]) from None
+    text = expand_environment(source.text if source else "", display, environment)
+    package, fields = read_manifest(text, display)
+    errors, sources = [], []
+    for index, module in enumerate(fields["modules"]):
+        position = package.position("modules", index, "source", source_kind(module["source"]))
+        try:
+            sources.append(chart_source(module["source"], file.parent, position, files))
+        except KcdError as error:
+            errors.append(error)
+    if errors:
+        raise KcdErrors(errors)
+    return Authored(display, text, package, fields, tuple(sources))
+
+
+def manifest_files(file: Path, allow_outside: Iterable[Path]) -> CheckoutFiles:
+    """The files that a manifest can take its charts from: those of its checkout.
+
+    Without Git that is the current directory, if the manifest is in it. Raises KcdError `outside-checkout`.
+    """
+    here, folder = Path.cwd(), Path(os.path.realpath(file.parent))
+    inside = checkout_root(folder) is None and folder.is_relative_to(here)
+    return CheckoutFiles.around(here if inside else folder, allow_outside).naming(file)
+
+
+def groomed(authored: Authored) -> dict[str, Any]:
+    """The manifest with its defaults and its schemas as JSON Schema: `groomed.yaml` and the image's config."""
+    package, fields = authored.package, authored.fields
+    schemas = {"parameters": package.parameters_schema.schema}
+    if package.context_schema is not None:
+        schemas["context"] = package.context_schema.schema
+    modules = [
+        {
+            **_given(module or {}),
+            "name": read.name,
+            "type": "HelmChart",
+            "source": _given(module["source"]),
+            "enabled": read.enabled.text,
+            "targetNamespace": read.target_namespace.text,
+            "dependsOn": module.get("dependsOn") or [],
+        }
+        for module, read in zip(fields["modules"], package.modules, strict=True)
+    ]
+    lists = {name: fields.get(name) or [] for name in _TEMPLATED_LISTS}
+    filled = {"type": "Package", "protected": package.protected, "schema": schemas, "modules": modules}
+    result: dict[str, Any] = _sorted({**_given(fields), **filled, **lists})
+    return result
+
+
+def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what stands there and says nothing, which Go leaves out when it writes it again."""
+    return {key: value for key, value in fields.items() if value not in (None, "", {}, [])}
+
+
+def _sorted(value: Any) -> Any:
+    """`value` with the keys of every map in order."""
+    if isinstance(value, Mapping):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    if isinstance(value, list | tuple):
+        return [_sorted(item) for item in value]
+    return value

@@ -1,0 +1,160 @@
+"""A Helm chart's archive: read under limits, its metadata as helm would index it, and archives of kcd-gen's own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from kubocd_gen.archives.packing import NO_TIME, compressed, tarred
+from kubocd_gen.budget.limits import LIMITS, Limits
+from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.quoting import shown
+from kubocd_gen.diagnostics.wording import described
+from kubocd_gen.kube_yaml.reader import first_document
+from kubocd_gen.kube_yaml.scalars import number_text
+from kubocd_gen.packaging.charts.members import Member, read_chart_archive
+
+# A package's archive takes flat names alone, and helm refuses a name with a slash (chart.Metadata.Validate).
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
+# What Masterminds/semver takes, helm's reader of versions: `v1`, `1.2`, `1.2.3-rc.1+build` …
+_IDENTIFIERS = r"[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*"
+_VERSION = re.compile(rf"v?(\d+)(?:\.(\d+))?(?:\.(\d+))?(?:-({_IDENTIFIERS}))?(?:\+({_IDENTIFIERS}))?", re.ASCII)
+_LONGEST_VERSION = 128
+_LATEST = 253402300799  # the last second that a timestamp of four digits of a year can say
+
+_STRING, _STRINGS, _BOOLEAN, _ANY = "string", ["string"], "boolean", "any"
+# helm's chart.Metadata: helm and Flux refuse an index with a field that it does not have.
+_METADATA: Mapping[str, Any] = {
+    **dict.fromkeys(("apiVersion", "appVersion", "condition", "description", "home", "icon", "kubeVersion"), _STRING),
+    **dict.fromkeys(("name", "tags", "type", "version"), _STRING),
+    "annotations": {"*": _STRING},
+    "dependencies": [
+        {
+            **dict.fromkeys(("alias", "condition", "name", "repository", "version"), _STRING),
+            "enabled": _BOOLEAN,
+            "import-values": [_ANY],
+            "tags": _STRINGS,
+        }
+    ],
+    "deprecated": _BOOLEAN,
+    "keywords": _STRINGS,
+    "maintainers": [dict.fromkeys(("email", "name", "url"), _STRING)],
+    "sources": _STRINGS,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A chart that can be published. `metadata` holds the fields of Chart.yaml that helm knows."""
+
+    name: str
+    version: str
+    archive: bytes = field(repr=False)
+    metadata: Mapping[str, Any] = field(repr=False, hash=False)
+    time: int  # of its newest file, in seconds since 1970
+
+    @property
+    def file_name(self) -> str:
+        return f"{self.name}-{self.version}.tgz"
+
+    @property
+    def label(self) -> str:
+        return f"{self.name} {self.version}"
+
+
+def read_chart(archive: bytes, *, describe: str, limits: Limits = LIMITS) -> Chart:
+    """The chart in `archive`. Raises KcdError `bad-chart`, its sentence about `describe`, for anything else."""
+    members = read_chart_archive(archive, describe=describe, limits=limits)
+    name, version, metadata = read_metadata(chart_yaml(members), describe=describe)
+    newest = min(max(0, *(member.time for member in members)), _LATEST)
+    return Chart(name, version, archive, metadata, newest)
+
+
+def repacked(archive: bytes, *, describe: str, limits: Limits = LIMITS) -> Chart:
+    """The chart of an archive that was packed just now, packed again so that the bytes depend on the files alone."""
+    members = read_chart_archive(archive, describe=describe, limits=limits)
+    name, version, metadata = read_metadata(chart_yaml(members), describe=describe)
+    files = {member.path: member.data for member in sorted(members, key=lambda member: member.path.split("/"))}
+    return Chart(name, version, compressed(tarred(files)), metadata, NO_TIME)
+
+
+def chart_yaml(members: list[Member]) -> bytes | None:
+    """The Chart.yaml of the chart itself: helm takes the first folder of each path off."""
+    return next((one.data for one in members if one.path.partition("/")[2] == "Chart.yaml"), None)
+
+
+def read_metadata(text: bytes | None, *, describe: str) -> tuple[str, str, Mapping[str, Any]]:
+    """Name, version and metadata of a Chart.yaml, read as leniently as helm reads it."""
+
+    def bad(what: str, hint: str | None = None) -> KcdError:
+        return KcdError(f"{describe} {what}", code="bad-chart", hint=hint)
+
+    if text is None:
+        raise bad("has no Chart.yaml")
+    try:
+        value = first_document(text.decode("utf-8-sig"), "Chart.yaml", exact_integers=True).value
+    except UnicodeDecodeError:
+        raise bad("has a Chart.yaml that is not UTF-8 text") from None
+    except KcdError as error:
+        where = f" in line {error.position.line}" if error.position and error.position.line else ""
+        raise bad(f"has a Chart.yaml that cannot be read: {error.message}{where}") from None
+    if not isinstance(value, dict):
+        raise bad("has a Chart.yaml that is not a map")
+    try:
+        metadata: Mapping[str, Any] = _typed(value, _METADATA, "")
+    except TypeError as error:
+        raise bad(f"has a Chart.yaml whose {error}") from None
+    name, version = metadata.get("name", ""), metadata.get("version", "")
+    if not _NAME.fullmatch(name):
+        raise bad(f"has the name {shown(name)} in its Chart.yaml, which is no chart's")
+    if not is_version(version):
+        raise bad(f"has the version {shown(version)} in its Chart.yaml", "helm takes versions such as 1.2.3 or v1.2.3")
+    return name, version, metadata
+
+
+def is_version(text: str) -> bool:
+    """Whether helm takes `text` for a version."""
+    return len(text) <= _LONGEST_VERSION and _VERSION.fullmatch(text) is not None
+
+
+def same_version(one: str, other: str) -> bool:
+    """Whether helm takes two texts for one version: `v1.2` and `1.2.0` are, other builds (`+…`) are not."""
+    first, second = (_VERSION.fullmatch(text) for text in (one, other))
+    if first is None or second is None:
+        return one == other
+    return _parts(first) == _parts(second)
+
+
+def _parts(match: re.Match[str]) -> tuple[int, int, int, str, str]:
+    major, minor, patch = (int(match[group] or 0) for group in (1, 2, 3))
+    return major, minor, patch, match[4] or "", match[5] or ""
+
+
+def _typed(value: Any, shape: Any, where: str) -> Any:
+    """`value` as Go reads it into `shape`; unknown fields and nulls go. Raises TypeError, the end of a sentence."""
+    if shape == _ANY:
+        return value
+    if isinstance(shape, list):
+        if not isinstance(value, list):
+            raise TypeError(f"'{where}' is {described(value)}, not a list")
+        return [_typed(item, shape[0], where) for item in value if item is not None]
+    if isinstance(shape, Mapping):
+        if not isinstance(value, dict):
+            raise TypeError(f"'{where}' is {described(value)}, not a map")
+        shapes = {key: shape.get("*", shape.get(key)) for key in value}
+        return {
+            key: _typed(value[key], inner, f"{where}.{key}" if where else key)
+            for key, inner in sorted(shapes.items())
+            if inner is not None and value[key] is not None
+        }
+    if shape == _BOOLEAN and not isinstance(value, bool):
+        raise TypeError(f"'{where}' is {described(value)}, not true or false")
+    if shape == _STRING and not isinstance(value, str):
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        if isinstance(value, int | float):
+            return number_text(value)
+        raise TypeError(f"'{where}' is {described(value)}, not a text")
+    return value

@@ -1,0 +1,106 @@
+"""A module's chart from wherever it comes; what several modules want is fetched once."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.quoting import shown
+from kubocd_gen.network.settings import Network
+from kubocd_gen.network.transport import Transport
+from kubocd_gen.oci.reference import parse_reference
+from kubocd_gen.oci.registry import Registry
+from kubocd_gen.packaging.charts.chart import Chart
+from kubocd_gen.packaging.charts.downloads import Credentials, Downloads
+from kubocd_gen.packaging.charts.folder import Packed, Packer, chart_files
+from kubocd_gen.packaging.charts.git import Git, GitTree
+from kubocd_gen.packaging.charts.helm_repository import HelmRepositories
+from kubocd_gen.packaging.charts.registry_chart import fetch_from_registry
+from kubocd_gen.packaging.charts.sources import ChartSource, GitChart, HelmRepositoryChart, LocalChart, RegistryChart
+from kubocd_gen.packaging.charts.trees import LocalTree
+from kubocd_gen.processes.single_flight import Once
+
+
+class Charts:
+    """The charts of a run; safe to use from several threads. Errors have no position: they are the same for all."""
+
+    def __init__(
+        self,
+        network: Network,
+        transport: Transport,
+        registry: Registry,
+        credentials: Credentials,
+        helm: Path,
+        scratch: Path,
+    ) -> None:
+        self._network = network
+        self._registry = registry
+        self._credentials = credentials
+        self._helm = helm
+        self._scratch = scratch
+        self._git = Git(network, credentials)
+        self._repositories = HelmRepositories(Downloads(transport, credentials), self._from_registry, network.limits)
+        self._packed: Once[ChartSource, Packed] = Once()
+        self._commits: Once[tuple[str, str], GitTree] = Once()
+
+    def fetch(self, source: ChartSource) -> Packed:
+        """The chart of `source`. Raises KcdError without a position."""
+        return self._packed.get(source, lambda: self._fetch(source))
+
+    def _fetch(self, source: ChartSource) -> Packed:
+        if isinstance(source, HelmRepositoryChart):
+            return Packed(self._repositories.fetch(source))
+        if isinstance(source, RegistryChart):
+            return Packed(fetch_from_registry(source, self._registry, self._network.limits))
+        packer = Packer(self._helm, self._network, self._credentials)
+        with tempfile.TemporaryDirectory(dir=self._scratch) as folder:
+            if isinstance(source, GitChart):
+                tree = self._commits.get((source.url, source.ref), lambda: self._commit(source))
+                describe = f"the chart {source.path or '.'} of {source.url}"
+                keep = chart_files(source.extra_prefixes)
+                return packer.pack(tree, source.path, Path(folder), describe=describe, keep=keep)
+            local, path = local_tree(source)
+            return packer.pack(local, path, Path(folder), describe=f"the chart {source.path}")
+
+    def _commit(self, source: GitChart) -> GitTree:
+        return self._git.fetch(source, Path(tempfile.mkdtemp(dir=self._scratch)) / "store")
+
+    def _from_registry(self, reference: str) -> Chart:
+        return fetch_from_registry(RegistryChart(parse_reference(reference)), self._registry, self._network.limits)
+
+
+def open_charts(network: Network, transport: Transport, registry: Registry, helm: Path, scratch: Path) -> Charts:
+    """The charts of a run, with the credentials of its registries; `scratch` is an empty folder to work in."""
+
+    def credentials(host: str) -> tuple[str, str] | None:
+        found = registry.store.find(host)
+        return (found.user, found.secret) if found and found.secret else None
+
+    return Charts(network, transport, registry, credentials, helm, scratch)
+
+
+def local_tree(source: LocalChart) -> tuple[LocalTree, str]:
+    """The folders on disk that a local chart may use, and the path of its own.
+
+    Raises KcdError: `missing-chart` where there is no folder with a Chart.yaml, `bad-chart` where the way to it is a
+    link out of the manifest's folder, `outside-checkout` where it is not in the manifest's checkout.
+    """
+    base = Path(os.path.realpath(source.folder))
+    path = Path(os.path.normpath(base / source.path))
+    real = Path(os.path.realpath(path))
+    describe = f"the chart {source.path}"
+    if real != path and not real.is_relative_to(base):
+        raise KcdError(
+            f"{describe} is a link to {shown(str(real))}, outside of the manifest's folder",
+            code="bad-chart",
+            hint="write the path of the folder itself",
+        )
+    if source.files is not None and not source.files.holds(real):
+        raise source.files.refusal(f"{describe}, a path of the manifest,", real)
+    if not (real / "Chart.yaml").is_file():
+        what = "has no Chart.yaml" if real.is_dir() else "is not a folder"
+        hint = "source.local.path leads from the manifest to the folder with Chart.yaml"
+        raise KcdError(f"{describe} {what}", code="missing-chart", hint=hint)
+    return LocalTree(describe, (base, real)), str(real)

@@ -1,0 +1,216 @@
+"""Charts from folders: copied, completed with their dependencies, packed by helm, packed again without clock.
+
+helm does what only helm does: it reads `.helmignore`, resolves ranges of dependencies, and says what is no chart. It
+works on a copy, so that nothing is ever written beside the user's files.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import posixpath
+import re
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.quoting import shown
+from kubocd_gen.helm.process import Run, run_helm
+from kubocd_gen.kube_yaml.reader import first_document
+from kubocd_gen.network.settings import Network, NetworkError
+from kubocd_gen.packaging.charts.chart import Chart, read_metadata, repacked
+from kubocd_gen.packaging.charts.downloads import Credentials
+from kubocd_gen.packaging.charts.trees import Keep, Tree, everything
+
+_BUILD_SECONDS = 300.0  # helm fetches the index of each repository, and the charts
+_PACKAGE_SECONDS = 60.0
+_DEEPEST = 10  # charts that depend on charts of other folders
+_EXACT = re.compile(r"v?\d+\.\d+\.\d+[0-9A-Za-z.+-]*")
+# What helm's run needs of the user's environment to reach the network.
+_NETWORK_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
+_CERTIFICATE_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+_HELPERS = ("PATH", "DOCKER_CONFIG")
+_CHART_FILES = frozenset(
+    {"Chart.yaml", "Chart.lock", "values.yaml", "values.schema.json", "LICENSE", "README.md", ".helmignore"}
+    | {"requirements.yaml", "requirements.lock"}  # of charts of the first API version
+)
+_CHART_FOLDERS = ("templates/", "charts/", "crds/")
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A chart of a folder, and what its author should know though nothing failed."""
+
+    chart: Chart
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Packer:
+    """Packs folders with helm."""
+
+    helm: Path
+    network: Network
+    credentials: Credentials
+
+    def pack(self, tree: Tree, path: str, scratch: Path, *, describe: str, keep: Keep = everything) -> Packed:
+        """The chart in the folder `path` of `tree`; `scratch` is an empty folder to work in. Raises KcdError."""
+        work = _Work(self, tree, scratch, describe)
+        work.prepare(path, keep, 0)
+        (scratch / "home").mkdir(exist_ok=True)
+        (scratch / "packed").mkdir()
+        arguments = ["package", "--destination", str(scratch / "packed"), "--", str(work.place(path))]
+        run = self._run(arguments, scratch, _PACKAGE_SECONDS)
+        archives = list((scratch / "packed").iterdir())
+        if run.stopped or run.returncode or len(archives) != 1:
+            said = run.summary.replace(str(work.place(path)), path)
+            raise KcdError(f"{describe} is not a chart that helm packs: {said}", code="bad-chart")
+        return Packed(
+            repacked(archives[0].read_bytes(), describe=describe, limits=self.network.limits), tuple(work.warnings)
+        )
+
+    def _run(self, arguments: list[str], scratch: Path, timeout: float, **variables: str) -> Run:
+        try:
+            return run_helm(self.helm, arguments, scratch / "home", timeout, variables=variables)
+        except OSError as error:
+            raise KcdError(f"helm could not be started: {error}", code="helm-failed") from error
+
+    def build_dependencies(self, chart: Path, scratch: Path, dependencies: list[Mapping[str, Any]]) -> Run:
+        """Let helm fetch what Chart.yaml and its lock ask for, with the credentials that kcd-gen would use itself."""
+        home = scratch / "home"
+        home.mkdir(exist_ok=True)
+        urls = sorted({str(one.get("repository") or "") for one in dependencies})
+        entries = []
+        auths = {}
+        for number, url in enumerate(urls):
+            parts = urlsplit(url)
+            found = self._credentials(parts)
+            if parts.scheme in ("http", "https"):
+                user, secret = found or ("", "")
+                entry = {"name": f"kcd{number}", "url": url, "username": user, "password": secret}
+                entry["caFile"] = str(self.network.ca_file or "")
+                entries.append(entry)
+            elif parts.scheme == "oci" and found:
+                auths[parts.netloc] = {"auth": b64encode(":".join(found).encode()).decode()}
+        _write_private(home / "repositories.yaml", {"apiVersion": "", "repositories": entries})
+        _write_private(home / "registry.json", {"auths": auths})
+        names = (*_NETWORK_VARIABLES, *_CERTIFICATE_VARIABLES, *_HELPERS)
+        variables = {name: os.environ[name] for name in names if name in os.environ}
+        if self.network.ca_file is not None:
+            variables["SSL_CERT_FILE"] = str(self.network.ca_file)
+        variables["HELM_REPOSITORY_CONFIG"] = str(home / "repositories.yaml")
+        variables["HELM_REGISTRY_CONFIG"] = str(home / "registry.json")
+        self.network.progress(f"fetching the dependencies of {chart.name}")
+        return self._run(["dependency", "build", "--", str(chart)], scratch, _BUILD_SECONDS, **variables)
+
+    def _credentials(self, repository: SplitResult) -> tuple[str, str] | None:
+        """What helm gets for a repository; it speaks to registries over HTTPS alone."""
+        scheme = "https" if repository.scheme == "oci" else repository.scheme
+        if not self.network.may_send_credentials(repository._replace(scheme=scheme).geturl()):
+            return None
+        return self.credentials(repository.netloc)
+
+
+class _Work:
+    """One chart under preparation, and the charts of other folders that it depends on."""
+
+    def __init__(self, packer: Packer, tree: Tree, scratch: Path, describe: str) -> None:
+        self.packer = packer
+        self.tree = tree
+        self.scratch = scratch
+        self.describe = describe
+        self.warnings: list[str] = []
+
+    def place(self, path: str) -> Path:
+        """Where the folder `path` of the tree is copied: `file://../other` leads from one copy to another."""
+        return self.scratch / "tree" / path.strip("/")
+
+    def prepare(self, path: str, keep: Keep, depth: int) -> None:
+        target = self.place(path)
+        if (target / "Chart.yaml").exists():
+            return
+        if depth > _DEEPEST:
+            raise KcdError(f"{self.describe} depends on charts of more than {_DEEPEST} folders", code="bad-chart")
+        self.tree.copy(path, target, keep)
+        dependencies = _dependencies(target, self.describe)
+        missing = [one for one in dependencies if not _has(target, str(one.get("name")))]
+        if not missing:
+            return
+        for one in dependencies:  # helm builds them all anew, those that are there, too
+            repository = str(one.get("repository") or "")
+            if repository.startswith("file://"):
+                self.prepare(self._beside(path, repository), everything, depth + 1)
+        self._build(target, dependencies, missing)
+
+    def _beside(self, path: str, repository: str) -> str:
+        """The folder of the tree that `file://…` leads to from `path`; in the copy it must not lead out of the tree."""
+        relative = repository.removeprefix("file://")
+        other = posixpath.normpath(posixpath.join(path.strip("/"), relative))
+        if relative.startswith("/") or other.split("/")[0] == "..":
+            what = f"{self.describe} depends on {shown(repository)}, which is not beside it"
+            raise KcdError(what, code="bad-chart", hint="write it relative, as in file://../common")
+        return f"/{other}" if path.startswith("/") else other
+
+    def _build(self, target: Path, dependencies: list[Mapping[str, Any]], missing: list[Mapping[str, Any]]) -> None:
+        names = ", ".join(shown(str(one.get("name"))) for one in missing)
+        remote = [one for one in dependencies if not str(one.get("repository") or "").startswith("file://")]
+        if remote and self.packer.network.offline:
+            what = f"{self.describe} lacks its dependencies {names}, but --offline forbids to fetch them"
+            raise NetworkError(what, code="offline", hint="run 'helm dependency build' in the folder first")
+        locks = [target / "Chart.lock", target / "requirements.lock"]
+        locked = any(lock.exists() for lock in locks)
+        ranges = [one for one in remote if not _EXACT.fullmatch(str(one.get("version") or ""))]
+        if ranges and not locked:
+            names_of_ranges = ", ".join(shown(str(one.get("name"))) for one in ranges)
+            self.warnings.append(
+                f"{self.describe} has no Chart.lock, and takes whatever version of {names_of_ranges} fits"
+            )
+        run = self.packer.build_dependencies(target, self.scratch, dependencies)
+        if run.stopped or run.returncode:
+            said = run.summary.replace(str(self.scratch), "")
+            what = f"the dependencies {names} of {self.describe} were not to be had: {said}"
+            raise (NetworkError if remote else KcdError)(what, code="missing-chart")
+        for lock in locks:
+            if not locked and lock.exists():  # helm has just written it, with the time of the clock
+                lock.write_text(re.sub(r"(?m)^generated:.*$", 'generated: "1980-01-01T00:00:00Z"', lock.read_text()))
+
+
+def _dependencies(chart: Path, describe: str) -> list[Mapping[str, Any]]:
+    """What the chart in a copied folder depends on, by Chart.yaml or, of the first API version, requirements.yaml."""
+    text = (chart / "Chart.yaml").read_bytes() if (chart / "Chart.yaml").is_file() else None
+    _, _, metadata = read_metadata(text, describe=describe)
+    found = list(metadata.get("dependencies") or ())
+    requirements = chart / "requirements.yaml"
+    if metadata.get("apiVersion") != "v2" and requirements.is_file():
+        value = first_document(requirements.read_text("utf-8", "replace"), "requirements.yaml").value
+        listed = value.get("dependencies") if isinstance(value, dict) else None
+        found += [one for one in (listed if isinstance(listed, list) else []) if isinstance(one, dict)]
+    return found
+
+
+def _has(chart: Path, name: str) -> bool:
+    """Is the chart `name` among those in `charts/`, as a folder or an archive?"""
+    folder = chart / "charts"
+    if (folder / name / "Chart.yaml").is_file():
+        return True
+    archives = (path.name for path in folder.glob("*.tgz")) if folder.is_dir() else ()
+    return any(re.fullmatch(rf"{re.escape(name)}-v?\d.*\.tgz", archive) for archive in archives)
+
+
+def chart_files(extra_prefixes: tuple[str, ...]) -> Keep:
+    """What KuboCD takes of a chart in Git: what Helm's documentation lists, and what a prefix begins."""
+
+    def keep(path: str) -> bool:
+        return path in _CHART_FILES or path.startswith(_CHART_FOLDERS) or f"/{path}".startswith(extra_prefixes)
+
+    return keep
+
+
+def _write_private(path: Path, value: object) -> None:
+    """A file, in JSON, that nobody else can read."""
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:  # noqa: PTH123
+        json.dump(value, file)

@@ -1,0 +1,112 @@
+"""Charts of Helm repositories: `index.yaml`, once a repository, then the archive that it names."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from urllib.parse import urljoin, urlsplit, urlunsplit
+
+from kubocd_gen.budget.limits import LIMITS, Limits, over_limit
+from kubocd_gen.diagnostics.problems import KcdError, nearest
+from kubocd_gen.diagnostics.quoting import shown
+from kubocd_gen.network.exchange import TooLarge
+from kubocd_gen.packaging.charts.chart import Chart, is_version, read_chart, same_version
+from kubocd_gen.packaging.charts.downloads import Downloads
+from kubocd_gen.packaging.charts.repository_index import (
+    INDEX_LIMIT,
+    BadIndexError,
+    Entry,
+    chart_entries,
+    chart_names,
+    find_version,
+)
+from kubocd_gen.packaging.charts.sources import HelmRepositoryChart
+from kubocd_gen.processes.single_flight import Once
+
+FetchFromRegistry = Callable[[str], Chart]
+"""The chart at `registry/repository:tag`: some indexes name their archives by `oci://` URLs."""
+
+
+class HelmRepositories:
+    """Helm repositories over HTTP; each index is fetched once a run."""
+
+    def __init__(self, downloads: Downloads, from_registry: FetchFromRegistry, limits: Limits = LIMITS) -> None:
+        self._limits = limits
+        self._downloads = downloads
+        self._from_registry = from_registry
+        self._indexes: Once[str, bytes] = Once()
+
+    def fetch(self, source: HelmRepositoryChart) -> Chart:
+        """The chart, byte for byte as the repository has it.
+
+        Raises KcdError: `missing-chart`, `bad-index`, `bad-chart`, `corrupt-chart`, and those of the network.
+        """
+        what = f"the index of {source.url}"
+        index_url = resolve_url(source.url, "index.yaml")
+        index = self._indexes.get(source.url, lambda: self._downloads.get(index_url, what=what, limit=INDEX_LIMIT))
+        entry = _entry(index, source)
+        url = resolve_url(source.url, entry.urls[0])
+        describe = f"chart {source.chart} {source.version} of {source.url}"
+        if url.startswith("oci://"):
+            chart = self._from_registry(url.removeprefix("oci://"))
+        else:
+            _check_scheme(url, describe)
+            most = self._limits.chart_archive
+            try:
+                archive = self._downloads.get(url, what=describe, limit=most)
+            except TooLarge:
+                raise over_limit(f"{describe} is larger", "chart-archive", most) from None
+            actual = hashlib.sha256(archive).hexdigest()
+            if entry.digest is not None and entry.digest != actual:
+                raise KcdError(
+                    f"{describe} has the digest {actual}; the repository's index says {entry.digest}",
+                    code="corrupt-chart",
+                    hint="the repository is wrong about its own chart: ask those who publish it",
+                )
+            chart = read_chart(archive, describe=describe, limits=self._limits)
+        if chart.name != source.chart or not same_version(chart.version, source.version):
+            message = f"{describe} is the chart {shown(chart.label)}, says its Chart.yaml"
+            raise KcdError(message, code="bad-chart")
+        return chart
+
+
+def resolve_url(repository: str, url: str) -> str:
+    """An index's URL of an archive: relative to the repository, whose query (a token, say) it inherits, or absolute."""
+    base = urlsplit(repository)
+    joined = urlsplit(urljoin(urlunsplit(base._replace(path=f"{base.path.rstrip('/')}/", query="")), url))
+    if not urlsplit(url).scheme and not joined.query:
+        joined = joined._replace(query=base.query)
+    return urlunsplit(joined)
+
+
+def _check_scheme(url: str, describe: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in ("https", "http") or not parts.hostname or not url.isprintable() or "@" in parts.netloc:
+        message = f"{describe} is at {shown(url)}, says the index, which is no address to fetch from"
+        raise KcdError(message, code="bad-index")
+
+
+def _entry(index: bytes, source: HelmRepositoryChart) -> Entry:
+    try:
+        entries = chart_entries(index, source.chart)
+    except BadIndexError as error:
+        raise KcdError(f"the index of {source.url} {error}", code="bad-index") from None
+    if not entries:
+        raise KcdError(
+            f"the repository {source.url} has no chart {shown(source.chart)}",
+            code="missing-chart",
+            hint=nearest("did you mean '{}'?", source.chart, chart_names(index)),
+        )
+    entry = find_version(entries, source.version)
+    if entry is None:
+        versions = [one.version for one in entries if is_version(one.version)]
+        close = nearest("did you mean '{}'?", source.version, versions)
+        raise KcdError(
+            f"the repository {source.url} has no version {shown(source.version)} of the chart {shown(source.chart)}",
+            code="missing-chart",
+            hint=close or (f"the newest that it lists is {versions[0]}" if versions else None),
+        )
+    if not entry.urls:
+        message = f"the index of {source.url} says nowhere to fetch {source.chart} {source.version} from"
+        raise KcdError(message, code="bad-index")
+    return entry

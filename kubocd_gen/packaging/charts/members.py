@@ -1,0 +1,108 @@
+"""The files of a chart's archive, for who takes them out or packs them again: each path stays where it is put."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from kubocd_gen.archives.tar_stream import (
+    EXTENDED,
+    EXTENDED_FOR_ALL,
+    FOLDER,
+    KINDS,
+    LONG_NAME,
+    REGULAR,
+    BadArchive,
+    Header,
+    OverLimit,
+    Stream,
+    extended_path,
+)
+from kubocd_gen.budget.limits import LIMITS, Limits, over_limit
+from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.quoting import shown
+
+_DEEPEST = 64  # folders in each other
+_LONGEST_NAME = 255  # file systems take no longer one
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A regular file in an archive. `path` is relative, its parts are names; `time` is in seconds since 1970."""
+
+    path: str
+    time: int
+    data: bytes
+
+
+def read_chart_archive(data: bytes, *, describe: str, limits: Limits = LIMITS) -> list[Member]:
+    """The files of a Helm chart's archive in its order; folders are passed over.
+
+    Raises KcdError, its sentence about `describe`: `bad-chart` for a path that leaves the archive, links and devices,
+    and for bytes that are no gzip'd tar; `package-limit` beyond `limits`.
+    """
+    try:
+        return list(_members(data, limits))
+    except OverLimit as over:
+        raise over_limit(f"{describe} {over}", over.name, limits.of(over.name), needed=over.needed) from None
+    except BadArchive as bad:
+        raise KcdError(f"{describe} {bad}", code="bad-chart") from None
+
+
+def is_plain_path(path: str) -> bool:
+    """Whether a relative path stays where it is put, on every system: no empty part, no `..`, no backslash or drive."""
+    return (
+        path.isprintable()
+        and "\\" not in path
+        and not re.match(r"[A-Za-z]:", path)
+        and all(part not in ("", ".", "..") for part in path.split("/"))
+    )
+
+
+def _members(data: bytes, limits: Limits) -> Iterator[Member]:
+    if len(data) > limits.chart_archive:
+        raise OverLimit("is larger", "chart-archive", len(data))
+    stream = Stream(data, limits.chart, "chart", limits.gzip_members, spend=lambda _size: None)
+    seen: set[str] = set()
+    path: str | None = None  # the next member's name, where a header before it gives it
+    for count, header in enumerate(stream.headers(), 1):
+        if count > limits.chart_members:
+            raise OverLimit("has more members", "chart-members")
+        if header.kind in (EXTENDED, EXTENDED_FOR_ALL, LONG_NAME):
+            path = _long_name(stream, header, limits) or path
+            continue
+        name, path = path or header.name, None
+        if header.kind == FOLDER:
+            continue
+        relative = _relative(header, name)
+        if relative in seen:
+            raise BadArchive(f"holds {shown(relative)} twice")
+        seen.add(relative)
+        if header.size > limits.chart_file:
+            raise OverLimit(f"holds {shown(relative)}, which is larger", "chart-file", header.size)
+        yield Member(relative, header.time, stream.content(header, shown(relative)))
+    stream.expect_padding()
+    if not seen:
+        raise BadArchive("is empty")
+
+
+def _long_name(stream: Stream, header: Header, limits: Limits) -> str | None:
+    """The next member's name, where an extended header or GNU's long name gives it."""
+    if header.size > limits.extended_header:
+        raise OverLimit("has an extended header that is larger", "extended-header", header.size)
+    block = stream.content(header, "an extended header")
+    if header.kind == LONG_NAME:
+        return block.partition(b"\0")[0].decode("utf-8", "surrogateescape")
+    return extended_path(header, block, "a chart")
+
+
+def _relative(header: Header, name: str) -> str:
+    if header.kind not in REGULAR:
+        kind = KINDS.get(header.kind) or f"of the unknown type {shown(header.kind.decode('latin-1'))}"
+        raise BadArchive(f"holds {shown(name)}, which is {kind}; a chart holds regular files only")
+    relative = name.removeprefix("./")
+    parts = relative.split("/")
+    if not is_plain_path(relative) or len(parts) > _DEEPEST or max(map(len, parts)) > _LONGEST_NAME:
+        raise BadArchive(f"holds {shown(name)}, a path that no chart has")
+    return relative

@@ -1,0 +1,134 @@
+"""One chart's versions in the index of a Helm repository, which may list ten thousand of others."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from kubocd_gen.kube_yaml.errors import too_deep
+from kubocd_gen.packaging.charts.chart import same_version
+
+INDEX_LIMIT = 64 << 20  # bytes; the largest public ones are some 25 MiB
+_DEEPEST = 64
+_TOO_DEEP = f"is nested more than {_DEEPEST} levels deep"
+# Some thirty values a version: a chart with 3,000 of them still fits.
+_MOST_VALUES = 200_000
+# Of a whole index, where the part about one chart could not be told by its indentation.
+_MOST_IN_ALL = 5_000_000
+
+
+class BadIndexError(Exception):
+    """What is wrong with an index, as the end of a sentence that begins with its URL."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A version of a chart, as the index lists it."""
+
+    version: str
+    urls: tuple[str, ...]
+    digest: str | None  # SHA-256 in hexadecimal
+
+
+def chart_entries(index: bytes, chart: str) -> Sequence[Entry] | None:
+    """The versions of `chart` in the order of `index`, YAML or JSON; None where it does not list the chart.
+
+    Raises BadIndexError.
+    """
+    versions = _versions(index, chart)
+    if versions is None:
+        return None
+    if not isinstance(versions, list):
+        raise BadIndexError(f"has no list of versions for '{chart}'")
+    return [_entry(version) for version in versions if isinstance(version, dict)]
+
+
+def chart_names(index: bytes) -> list[str]:
+    """Names that look like those of charts in a YAML index, for a suggestion."""
+    names = re.findall(rb"^  ([A-Za-z0-9_][A-Za-z0-9._-]*):[ \t]*\r?$", index, re.MULTILINE)
+    return [name.decode() for name in names]
+
+
+def find_version(entries: Sequence[Entry], version: str) -> Entry | None:
+    """The entry of just this version, else of the same one in other words (`v1.2` for `1.2.0`), as helm does."""
+    return next((one for one in entries if one.version == version), None) or next(
+        (one for one in entries if same_version(one.version, version)), None
+    )
+
+
+def _entry(version: Mapping[str, Any]) -> Entry:
+    urls = version.get("urls")
+    digest = str(version.get("digest") or "").removeprefix("sha256:").lower()
+    return Entry(
+        version=str(version.get("version") or ""),
+        urls=tuple(str(url) for url in urls) if isinstance(urls, list) else (),
+        digest=digest if re.fullmatch(r"[0-9a-f]{64}", digest) else None,
+    )
+
+
+def _versions(index: bytes, chart: str) -> Any:
+    if index.lstrip()[:1] == b"{":
+        try:
+            return _listed(json.loads(index), chart)
+        except (ValueError, RecursionError) as error:
+            raise BadIndexError(f"is not JSON: {error}") from None
+    part = _part(index, chart)
+    if part is not None:
+        try:
+            return _load(part, _MOST_VALUES)[chart]
+        except (BadIndexError, KeyError):
+            pass  # not laid out as it looked: read it all
+    elif re.search(rb"^entries:[ \t]*\r?\n  [^\s#-]", index, re.MULTILINE) and chart.encode() not in index:
+        return None  # helm's own layout, without the chart
+    return _listed(_load(index, _MOST_IN_ALL), chart)
+
+
+def _listed(index: Any, chart: str) -> Any:
+    entries = index.get("entries") if isinstance(index, dict) else None
+    if not isinstance(entries, dict):
+        raise BadIndexError("is not a Helm repository index")
+    return entries.get(chart)
+
+
+def _part(index: bytes, chart: str) -> bytes | None:
+    """The lines about one chart where helm has laid the index out: two spaces in front of its name."""
+    entries = re.search(rb"^entries:[ \t]*\r?$", index, re.MULTILINE)
+    if entries is None:
+        return None
+    quoted = re.escape(chart.encode())
+    start = re.compile(rb"^  (?:" + quoted + rb"|\"" + quoted + rb"\"|'" + quoted + rb"'):[ \t]*\r?$", re.MULTILINE)
+    found = start.search(index, entries.end())
+    if found is None:
+        return None
+    end = re.compile(rb"^(?:  )?[^\s#-]", re.MULTILINE).search(index, found.end())
+    return index[found.start() : end.start() if end else len(index)]
+
+
+def _load(text: bytes, most: int) -> dict[str, Any]:
+    """The map in `text`, every scalar as the string that stands there."""
+    depth = 0
+    try:
+        for count, event in enumerate(yaml.parse(text, Loader=yaml.CBaseLoader)):
+            if count > most:
+                raise BadIndexError(f"holds more than {most} values")
+            if isinstance(event, yaml.AliasEvent):
+                raise BadIndexError("uses an alias, which helm never writes")
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _DEEPEST:
+                raise BadIndexError(_TOO_DEEP)
+        loaded = yaml.load(text, Loader=yaml.CBaseLoader)  # noqa: S506 -- strings, lists and dicts, nothing else
+    except yaml.MarkedYAMLError as error:
+        if too_deep(error):
+            raise BadIndexError(_TOO_DEEP) from None
+        where = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise BadIndexError(f"is not YAML: {error.problem}{where}") from None
+    except (yaml.YAMLError, UnicodeError, TypeError):  # TypeError: a list as a key
+        raise BadIndexError("is not YAML") from None
+    if not isinstance(loaded, dict):
+        raise BadIndexError("is not a Helm repository index")
+    return loaded

@@ -1,0 +1,204 @@
+"""Manifests to package images: read, check, fetch charts, assemble, publish. What one step finds stops all the next.
+
+Every manifest is taken as far as it goes, so that all problems are told at once; but nothing is published as long as
+one of them has an error.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from kubocd_gen.budget.limits import LIMITS, Limits
+from kubocd_gen.checkout.discovery import display_path
+from kubocd_gen.diagnostics.problems import Findings, KcdError, KcdErrors, Position
+from kubocd_gen.helm.engine import Helm
+from kubocd_gen.helm.template import Template, TemplateError
+from kubocd_gen.oci.reference import Reference, parse_reference
+from kubocd_gen.packages.manifest import Package, TemplateSource
+from kubocd_gen.packaging.assembly import Assembled, assemble
+from kubocd_gen.packaging.authoring import Authored, read_authored
+from kubocd_gen.packaging.charts.chart import Chart
+from kubocd_gen.packaging.charts.fetching import Charts
+from kubocd_gen.packaging.charts.folder import Packed
+from kubocd_gen.packaging.publishing import Change, Target, check_tag
+
+One = TypeVar("One")
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What became of a manifest. `image` is None where it has an error, `change` where nothing was published."""
+
+    path: str
+    reference: Reference | None = None
+    image: Assembled | None = field(default=None, repr=False)
+    change: Change | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be packaged: the files, the prefix of their references, and when they count as made."""
+
+    files: Sequence[Path]
+    prefix: str
+    source_date: int | None
+    move_tags: bool
+    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
+    limits: Limits = LIMITS
+    jobs: int = 8
+    allow_outside: Sequence[Path] = ()  # where manifests can take local charts from, besides their checkouts
+
+
+def package(order: Order, target: Target, charts: Charts, helm: Helm, findings: Findings) -> list[Published]:
+    """The outcome of each manifest, in the order given. Problems go to `findings`; with an error nothing is published.
+
+    Raises KcdError where helm does not work.
+    """
+    paths = [display_path(file, Path.cwd()) for file in order.files]
+    authored = _each(
+        lambda one: read_authored(one[0], one[1], order.environment, order.allow_outside),
+        zip(order.files, paths, strict=True),
+        order.jobs,
+        findings,
+    )
+    references = _references(authored, order.prefix, findings)
+    _check_templates([one for one in authored if one is not None], helm, findings)
+    fetched = _fetch_all(authored, charts, order.jobs, findings)
+    images = _each(
+        lambda one: assemble(one[0], one[1], order.source_date, order.limits) if one[0] and one[1] else None,
+        zip(authored, fetched, strict=True),
+        1,
+        findings,
+    )
+    outcomes = [Published(*one) for one in zip(paths, references, images, strict=True)]
+    if any(one.severity == "error" for one in findings):
+        return outcomes
+    return _publish(outcomes, target, order, findings)
+
+
+def _publish(outcomes: Sequence[Published], target: Target, order: Order, findings: Findings) -> list[Published]:
+    ready = [(one.reference, one.image) for one in outcomes if one.reference and one.image]
+    there = _each(lambda one: check_tag(target, one[0], one[1], move=order.move_tags), ready, order.jobs, findings)
+    if None in there:
+        return list(outcomes)
+    changes = _each(
+        lambda one: "unchanged" if one[1] else target.publish(*one[0], move=order.move_tags),
+        zip(ready, there, strict=True),
+        order.jobs,
+        findings,
+    )
+    return [
+        Published(one.path, one.reference, one.image, change) for one, change in zip(outcomes, changes, strict=True)
+    ]
+
+
+def _each(make: Callable[[One], Made], items: Iterable[One], jobs: int, findings: Findings) -> list[Made | None]:
+    """`make` of each, some at a time, None where it raised; problems in the order of the items."""
+
+    def outcome(item: One) -> Made | KcdError | KcdErrors:
+        try:
+            return make(item)
+        except (KcdError, KcdErrors) as error:
+            return error
+
+    made: list[Made | None] = []
+    pool = ThreadPoolExecutor(max(1, jobs))
+    try:
+        for result in pool.map(outcome, items):
+            if isinstance(result, KcdError | KcdErrors):
+                findings.error(result)
+                made.append(None)
+            else:
+                made.append(result)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # after Ctrl-C, nothing new is begun
+    return made
+
+
+def _references(authored: Sequence[Authored | None], prefix: str, findings: Findings) -> list[Reference | None]:
+    found: list[Reference | None] = []
+    for one in authored:
+        reference = None
+        if one is not None:
+            try:
+                reference = parse_reference(f"{prefix.rstrip('/')}/{one.package.name}:{one.package.tag}")
+            except KcdError as error:
+                findings.error(_at(error, one.package.position("tag")))
+        if one is not None and reference is not None and reference in found:
+            findings.error(
+                KcdError(
+                    f"two manifests make the package {one.package.label}",
+                    code="duplicate-package",
+                    position=one.package.position("tag"),
+                )
+            )
+        found.append(reference)
+    return found
+
+
+def _check_templates(authored: Sequence[Authored], helm: Helm, findings: Findings) -> None:
+    """All templates parsed by one run of helm or, with errors, by one more for each."""
+    named = [(one.package, *pair) for one in authored for pair in one.package.templates()]
+    trees = [source.tree for _, _, source in named if source.tree is not None]
+    dumped = iter(helm.to_yaml(trees) if trees else ())
+    templates = [
+        Template(
+            package.template_header if source.header else "",
+            source.text if source.tree is None else next(dumped),
+        )
+        for package, _, source in named
+    ]
+    for (package_, label, source), errors in zip(named, helm.check(templates), strict=True):
+        for error in errors:
+            problem = _template_problem(package_, label, source, error)
+            if error.code == "unsupported-function":  # KuboCD's controller knows it
+                findings.warning(problem)
+            else:
+                findings.error(problem)
+
+
+def _template_problem(package: Package, label: str, source: TemplateSource, error: TemplateError) -> KcdError:
+    place = TemplateSource(("templateHeader",)) if error.in_header else source
+    return KcdError(
+        f"package {package.label}, {'templateHeader' if error.in_header else label}: {error.message}",
+        code=error.code,
+        position=package.template_position(place, error.line, error.column),
+        hint=error.hint,
+    )
+
+
+def _fetch_all(
+    authored: Sequence[Authored | None], charts: Charts, jobs: int, findings: Findings
+) -> list[list[Chart] | None]:
+    """The charts of each manifest's modules, None where one of them is not to be had."""
+    wanted = [(one, index) for one in authored if one is not None for index in range(len(one.sources))]
+
+    def fetch(one: tuple[Authored, int]) -> Packed:
+        manifest, index = one
+        try:
+            return charts.fetch(manifest.sources[index])
+        except KcdError as error:
+            raise _at(error, manifest.source_position(index)) from error
+
+    got = _each(fetch, wanted, jobs, findings)
+    for (manifest, index), packed in zip(wanted, got, strict=True):
+        for warning in packed.warnings if packed else ():
+            position = manifest.source_position(index)
+            findings.warning(KcdError(warning, code="unlocked-dependency", position=position))
+    parts = iter(got)
+    found: list[list[Chart] | None] = []
+    for one in authored:
+        complete = [packed.chart for _ in (one.sources if one else ()) if (packed := next(parts)) is not None]
+        found.append(complete if one and len(complete) == len(one.sources) else None)
+    return found
+
+
+def _at(error: KcdError, position: Position) -> KcdError:
+    """`error` at a place in a manifest; its own place, in a registry or a chart, is in its sentence."""
+    return type(error)(error.message, code=error.code, position=position, hint=error.hint)

@@ -1,0 +1,156 @@
+"""What a build did, as the JSON report (`schemas/kcd-gen/report-v1alpha1.json`) and as lines of text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from kubocd_gen import __version__
+from kubocd_gen.diagnostics.problems import Diagnostic, printable
+from kubocd_gen.diagnostics.text import diagnostic_report
+from kubocd_gen.model.compilation import CompiledRelease
+from kubocd_gen.model.releases import Release
+from kubocd_gen.output.documents import ResourceChange
+from kubocd_gen.pipeline.building import Built
+
+_VERBS = {"created": "Created", "updated": "Updated", "removed": "Removed", "unchanged": "Unchanged"}
+
+
+def build_report(
+    built: Sequence[Built], helm_version: str | None, diagnostics: Sequence[Diagnostic], *, command: str = "build"
+) -> dict[str, Any]:
+    """The report of a build, or of a command that compiles, JSON-like; `diagnostics` are those of all clusters."""
+    releases = [entry for one in built for entry in _releases(one)]
+    counts = {change: sum(_files(one)[change] for one in built) for change in _VERBS}
+    return {
+        "apiVersion": "kcd-gen/v1alpha1",
+        "kind": "Report",
+        "command": command,
+        "version": {"kcd-gen": __version__, "helm": helm_version},
+        "summary": {
+            "releases": sum(len(one.compilation.releases) + len(one.compilation.failed) for one in built),
+            "compiled": sum(len(one.compilation.releases) for one in built),
+            "failed": sum(len(one.compilation.failed) for one in built),
+            "written": counts["created"] + counts["updated"],
+            "unchanged": counts["unchanged"],
+            "removed": counts["removed"],
+        },
+        "releases": releases,
+        "diagnostics": [diagnostic_report(diagnostic) for diagnostic in diagnostics],
+    }
+
+
+def text_report(built: Sequence[Built], *, verbose: bool, written: bool = True) -> Iterator[str]:
+    """What was done, in the controller's words, a line each; with `verbose` what stayed as it was, too.
+
+    Where nothing was `written`, what would have been.
+    """
+    for one in built:
+        if one.plan is None:
+            continue
+        for (namespace, name), changes in sorted(one.plan.resources().items()):
+            shown = [change for change in changes if verbose or change.change != "unchanged"]
+            if shown:
+                yield printable(f"{namespace}/{name}" if len(built) == 1 else f"{one.cluster.name}: {namespace}/{name}")
+            for change in shown:
+                verb = _VERBS[change.change]
+                if not written and change.change != "unchanged":
+                    verb = f"Would {verb.lower().removesuffix('d')}"
+                yield printable(f'  {verb} {change.kind} "{change.name}"')
+    yield from (_summary(one, several=len(built) > 1, written=written) for one in built)
+
+
+def _summary(one: Built, *, several: bool, written: bool) -> str:
+    compilation, counts = one.compilation, _files(one)
+    name = printable(f"{one.cluster.name}: ") if several else ""
+    total = len(compilation.releases) + len(compilation.failed)
+    said = f"{name}{len(compilation.releases)} of {total} Release{'' if total == 1 else 's'} compiled"
+    if one.plan is None:
+        return f"{said}; nothing was written"
+    changed = counts["created"] + counts["updated"]
+    files = "1 file" if changed == 1 else f"{changed} files"
+    done = "written" if written else "would be written"
+    return f"{said}; {files} {done}, {counts['removed']} removed, {counts['unchanged']} unchanged"
+
+
+def _files(one: Built) -> dict[str, int]:
+    """How many files of the output were created, updated, unchanged and removed, records of ownership aside."""
+    counts = dict.fromkeys(_VERBS, 0)
+    for change in one.plan.changes if one.plan else ():
+        if not change.is_record:
+            counts[change.change] += 1
+    return counts
+
+
+def _releases(one: Built) -> list[dict[str, Any]]:
+    changes = one.plan.resources() if one.plan else {}
+    name = one.cluster.name
+    entries = {
+        compiled.release.key: _compiled(
+            name, compiled, changes.get((compiled.release.namespace, compiled.release.name))
+        )
+        for compiled in one.compilation.releases
+    }
+    for key in one.compilation.failed:
+        entries[key] = _failed(name, key, one.compilation.broken.get(key))
+    for (namespace, release), removed in changes.items():
+        if f"{namespace}/{release}" not in entries:
+            entry = _entry(name, namespace, release, "removed")
+            entries[f"{namespace}/{release}"] = entry | {"resources": _resources(removed)}
+    return [entries[key] for key in sorted(entries, key=lambda key: key.split("/"))]
+
+
+def _entry(cluster: str, namespace: str, name: str, status: str) -> dict[str, Any]:
+    return {
+        "cluster": cluster,
+        "namespace": namespace,
+        "name": name,
+        "status": status,
+        "package": None,
+        "digest": None,
+        "resources": [],
+        "description": "",
+        "contexts": [],
+        "roles": [],
+        "dependencies": [],
+        "usage": {},
+        "protected": False,
+        "suspended": False,
+    }
+
+
+def _compiled(cluster: str, one: CompiledRelease, changes: Sequence[ResourceChange] | None) -> dict[str, Any]:
+    release, resolved = one.release, one.rendered.resolved
+    return _entry(cluster, release.namespace, release.name, "suspended" if release.suspended else "compiled") | {
+        "package": release.image,
+        "digest": resolved.package.digest,
+        "resources": _resources(changes or ()),
+        "description": release.description or one.rendered.package.description,
+        "contexts": [str(ref) for ref in resolved.contexts],
+        "roles": list(one.roles),
+        "dependencies": list(one.dependencies),
+        "usage": dict(one.rendered.package.usage),
+        "protected": one.protected,
+        "suspended": release.suspended,
+    }
+
+
+def _failed(cluster: str, key: str, release: Release | None) -> dict[str, Any]:
+    namespace, _, name = key.partition("/")
+    entry = _entry(cluster, namespace, name, "failed")
+    if release is None:
+        return entry
+    return entry | {
+        "package": release.image,
+        "description": release.description,
+        "roles": sorted({*release.roles}),
+        "dependencies": sorted({*release.dependencies}),
+        "protected": bool(release.protected),
+        "suspended": release.suspended,
+    }
+
+
+def _resources(changes: Sequence[ResourceChange]) -> list[dict[str, Any]]:
+    return [
+        {"kind": change.kind, "name": change.name, "path": change.path, "change": change.change} for change in changes
+    ]

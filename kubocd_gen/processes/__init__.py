@@ -1,0 +1,1 @@
+"""Child processes that end with kcd-gen, and work that several threads share."""

@@ -1,1 +1,0 @@
-"""Git revision to files: read out of the object store, never checked out."""

@@ -1,0 +1,378 @@
+"""Validation of a value by a compiled JSON Schema, as gojsonschema v1.2 does it, with all problems found.
+
+The walk and the plain keywords are the `jsonschema` library's; what gojsonschema understands differently is here:
+RE2 patterns, Go's formats, exact `multipleOf`, references that are never fetched. Importing the library takes longer
+than compiling a fleet, so `plainly_valid` first looks whether the value is valid beyond doubt, which most are.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from fractions import Fraction
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from kubocd_gen.budget.spending import Meter
+from kubocd_gen.diagnostics.problems import MOST
+from kubocd_gen.diagnostics.wording import (
+    at_least,
+    at_most,
+    comparable,
+    dotted,
+    has_type,
+    not_among,
+    quoted,
+    type_mismatch,
+)
+from kubocd_gen.schema.go_formats import FORMATS, Matcher, compile_pattern, search_cost
+from kubocd_gen.schema.json_schema import NEVER, CompiledSchema
+from kubocd_gen.schema.references import Schema
+
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
+
+MOST_REFERENCES = 20_000  # followed for one value; a schema can ask for exponentially many
+_ERROR = 100  # steps that an error is worth, for the memory that it takes
+
+
+class TooMuchWork(Exception):
+    """The schema asks for more work on this value than anyone means it to."""
+
+
+def plainly_valid(schema: Schema, value: Any, spend: Meter) -> bool:
+    """True only where the value is valid without doubt; False says nothing.
+
+    It knows the keywords of KuboCD's short form and gives up on any other. Raises BudgetExhausted.
+    """
+    spend(1 + len(schema))
+    return all(keyword in _PLAIN and _PLAIN[keyword](value, limit, schema, spend) for keyword, limit in schema.items())
+
+
+def _plain_properties(value: Any, properties: Mapping[str, Schema], schema: Mapping[str, Any], spend: Meter) -> bool:
+    if not isinstance(value, dict):
+        return True
+    spend(len(value))
+    return all(plainly_valid(properties[name], item, spend) for name, item in value.items() if name in properties)
+
+
+def _plain_additional(value: Any, allowed: Any, schema: Mapping[str, Any], spend: Meter) -> bool:
+    if allowed is True or not isinstance(value, dict):
+        return allowed is True
+    spend(len(value))
+    return allowed is False and all(name in schema.get("properties", ()) for name in value)
+
+
+def _plain_required(value: Any, names: list[str], schema: Mapping[str, Any], spend: Meter) -> bool:
+    spend(len(names))
+    return not isinstance(value, dict) or all(name in value for name in names)
+
+
+def _plain_items(value: Any, items: Any, schema: Mapping[str, Any], spend: Meter) -> bool:
+    if not isinstance(value, list):
+        return True
+    return isinstance(items, dict) and all(plainly_valid(items, item, spend) for item in value)
+
+
+def _plain_enum(value: Any, allowed: list[Any], schema: Mapping[str, Any], spend: Meter) -> bool:
+    spend(len(allowed))
+    return isinstance(value, str) and value in allowed
+
+
+def _plain_pattern(value: Any, pattern: str, schema: Mapping[str, Any], spend: Meter) -> bool:
+    return isinstance(value, str) and _is_found(compile_pattern(pattern), value, spend)
+
+
+def _is_found(pattern: Matcher, text: str, spend: Meter) -> bool:
+    spend(search_cost(pattern, text))
+    return bool(pattern.search(text))
+
+
+PlainCheck = Callable[[Any, Any, Mapping[str, Any], Meter], bool]
+Plain = Callable[[Any, Any], bool]
+
+
+def _cheap(check: Plain) -> PlainCheck:
+    """A check that takes no longer for a larger value."""
+    return lambda value, limit, schema, spend: check(value, limit)
+
+
+_PLAIN: Mapping[str, PlainCheck] = {
+    "title": _cheap(lambda value, limit: True),
+    "description": _cheap(lambda value, limit: True),
+    "default": _cheap(lambda value, limit: True),
+    "type": _cheap(lambda value, types: any(has_type(value, name) for name in types)),
+    "properties": _plain_properties,
+    "additionalProperties": _plain_additional,
+    "required": _plain_required,
+    "items": _plain_items,
+    "enum": _plain_enum,
+    "minLength": _cheap(lambda value, limit: isinstance(value, str) and len(value) >= limit),
+    "maxLength": _cheap(lambda value, limit: isinstance(value, str) and len(value) <= limit),
+    "minItems": _cheap(lambda value, limit: isinstance(value, list) and len(value) >= limit),
+    "maxItems": _cheap(lambda value, limit: isinstance(value, list) and len(value) <= limit),
+    "minimum": _cheap(lambda value, limit: has_type(value, "number") and value >= limit),
+    "maximum": _cheap(lambda value, limit: has_type(value, "number") and value <= limit),
+    "exclusiveMinimum": _cheap(lambda value, limit: has_type(value, "number") and value > limit),
+    "exclusiveMaximum": _cheap(lambda value, limit: has_type(value, "number") and value < limit),
+    "multipleOf": _cheap(lambda value, step: has_type(value, "number") and _is_multiple(value, step)),
+    "pattern": _plain_pattern,
+}
+
+
+def errors_of(compiled: CompiledSchema, value: Any, spend: Meter) -> list[ValidationError]:
+    """The errors of the value, in the order of the schema; each one's `message` is a predicate about its place.
+
+    Where a value has the wrong type, nothing else is said about it. No more than MOST are looked for. Raises
+    TooMuchWork and BudgetExhausted.
+    """
+    from jsonschema import Draft7Validator
+    from jsonschema.validators import create
+
+    followed = 0
+
+    def reference(validator: Any, target: str, instance: Any, schema: Any) -> Iterator[ValidationError]:
+        nonlocal followed
+        followed += 1
+        if followed > MOST_REFERENCES:
+            raise TooMuchWork
+        yield from validator.descend(instance, compiled.references[target])
+
+    checker = Draft7Validator.TYPE_CHECKER
+    keywords = {name: _counted(name, check, spend) for name, check in {**_keywords(), "$ref": reference}.items()}
+    validator = create({}, keywords, type_checker=checker, id_of=lambda schema: "")
+    found = list(islice(validator(compiled.schema).iter_errors(value), MOST))
+    mistyped = {(tuple(error.absolute_path), id(error.schema)) for error in found if error.validator == "type"}
+    return [
+        error
+        for error in found
+        if error.validator == "type" or (tuple(error.absolute_path), id(error.schema)) not in mistyped
+    ]
+
+
+Keyword = Callable[[Any, Any, Any, Any], Any]
+
+
+def _counted(name: str, check: Keyword, spend: Meter) -> Keyword:
+    """The keyword, counting what it costs before it does anything, and the errors that it finds."""
+    cost = _COSTS.get(name, _constant)
+
+    def counted(validator: Any, wanted: Any, value: Any, schema: Any) -> Iterator[ValidationError]:
+        spend(cost(wanted, value, schema))
+        for error in check(validator, wanted, value, schema) or ():
+            spend(_ERROR)
+            yield error
+
+    return counted
+
+
+Cost = Callable[[Any, Any, Any], int]
+
+
+def _constant(wanted: Any, value: Any, schema: Any) -> int:
+    return 1
+
+
+def _length(value: Any) -> int:
+    return len(value) if isinstance(value, (dict, list)) else 0
+
+
+def _pattern_cost(pattern: str, value: Any, schema: Any) -> int:
+    return search_cost(compile_pattern(pattern), value) if isinstance(value, str) else 1
+
+
+def _patterns_cost(patterns: Any, value: Any, schema: Any) -> int:
+    """Each pattern is looked for in each name."""
+    if not isinstance(value, dict):
+        return 1
+    names = "".join(value)
+    return sum(len(value) + search_cost(compile_pattern(one), names) for one in patterns)
+
+
+def _additional_cost(wanted: Any, value: Any, schema: Any) -> int:
+    return 1 + _length(value) + _patterns_cost(schema.get("patternProperties", ()), value, schema)
+
+
+def _size(value: Any) -> int:
+    """The values in a value."""
+    size, waiting = 0, [value]
+    while waiting:
+        one = waiting.pop()
+        size += 1
+        if isinstance(one, dict):
+            waiting += one.values()
+        elif isinstance(one, list):
+            waiting += one
+    return size
+
+
+# What a keyword costs beyond the schemas that it applies, which are counted as they are; others cost one step.
+_COSTS: Mapping[str, Cost] = {
+    **dict.fromkeys(
+        ("properties", "required", "dependencies", "enum", "allOf", "anyOf", "oneOf", "type"),
+        lambda wanted, value, schema: 1 + _length(wanted),
+    ),
+    **dict.fromkeys(
+        ("items", "additionalItems", "contains", "propertyNames"), lambda wanted, value, schema: 1 + _length(value)
+    ),
+    "uniqueItems": lambda wanted, value, schema: 2 * _size(value),
+    "pattern": _pattern_cost,
+    "patternProperties": _patterns_cost,
+    "additionalProperties": _additional_cost,
+    "format": lambda wanted, value, schema: 1 + (len(value) // 100 if isinstance(value, str) else 0),
+}
+
+
+def predicate(error: ValidationError) -> tuple[str, str | None]:
+    """What is wrong, as a predicate about the error's place, and the way out where there is one."""
+    words = _WORDS.get(str(error.validator))
+    return words(error.validator_value, error.instance, error) if words else (error.message, None)
+
+
+def _alternatives(wanted: list[Any], value: Any, error: ValidationError) -> tuple[str, str | None]:
+    branches: dict[int, str] = {}
+    for child in error.context or ():
+        place = dotted(tuple(child.path))
+        words = f"{quoted(place)} {predicate(child)[0]}" if place else f"it {predicate(child)[0]}"
+        branches.setdefault(int(child.relative_schema_path[0]), words)
+    if not branches:
+        return "must fit only one of the alternatives of its schema (oneOf)", None
+    reasons = "; or ".join(list(branches.values())[:4])
+    return f"must fit one of the {len(wanted)} alternatives of its schema, but {reasons}", None
+
+
+Words = Callable[[Any, Any, "ValidationError"], tuple[str, str | None]]
+
+# The errors of the library's own keywords in our words. Those written below bring their own.
+_WORDS: Mapping[str, Words] = {
+    "type": lambda types, value, error: type_mismatch(types, value),
+    "enum": lambda allowed, value, error: not_among(allowed, value),
+    "const": lambda wanted, value, error: (f"must be {quoted(wanted)}, not {quoted(value)}", None),
+    "minimum": lambda limit, value, error: (at_least(limit, value), None),
+    "maximum": lambda limit, value, error: (at_most(limit, value), None),
+    "minLength": lambda limit, value, error: (at_least(limit, len(value), "character"), None),
+    "maxLength": lambda limit, value, error: (at_most(limit, len(value), "character"), None),
+    "minItems": lambda limit, value, error: (at_least(limit, len(value), "item"), None),
+    "maxItems": lambda limit, value, error: (at_most(limit, len(value), "item"), None),
+    "minProperties": lambda limit, value, error: (at_least(limit, len(value), "field"), None),
+    "maxProperties": lambda limit, value, error: (at_most(limit, len(value), "field"), None),
+    "contains": lambda wanted, value, error: ("must have an item that fits its schema's 'contains'", None),
+    "not": lambda unwanted, value, error: ("must not fit what its schema excludes (not)", None),
+    "anyOf": _alternatives,
+    "oneOf": _alternatives,
+}
+
+
+_LIBRARY_KEYWORDS = (
+    *("type", "enum", "const", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems"),
+    *("minProperties", "maxProperties", "properties", "items", "contains", "allOf", "anyOf", "oneOf", "not", "if"),
+)
+
+
+@functools.cache
+def _keywords() -> dict[str, Any]:
+    """The library's draft 7 with gojsonschema's reading of keywords. It is made here to import the library late."""
+    from jsonschema import Draft7Validator
+    from jsonschema.exceptions import ValidationError
+
+    def never(validator: Any, wanted: bool, value: Any, schema: Any) -> Iterator[ValidationError]:
+        yield ValidationError("must not be given")
+
+    def required(validator: Any, names: list[str], value: Any, schema: Any) -> Iterator[ValidationError]:
+        for name in names if isinstance(value, dict) else ():
+            if name not in value:
+                yield ValidationError("is required", path=[name])
+
+    def pattern(validator: Any, wanted: str, value: Any, schema: Any) -> Iterator[ValidationError]:
+        if isinstance(value, str) and not compile_pattern(wanted).search(value):
+            yield ValidationError(f"must match '{wanted}', which {quoted(value)} does not")
+
+    def pattern_properties(validator: Any, wanted: Any, value: Any, schema: Any) -> Iterator[ValidationError]:
+        for expression, child in wanted.items() if isinstance(value, dict) else ():
+            search = compile_pattern(expression).search
+            for name, item in value.items():
+                if search(name):
+                    yield from validator.descend(item, child, path=name, schema_path=expression)
+
+    def additional_properties(validator: Any, wanted: Any, value: Any, schema: Any) -> Iterator[ValidationError]:
+        if not isinstance(value, dict) or wanted is True:
+            return
+        known = schema.get("properties", {})
+        expressions = [compile_pattern(expression) for expression in schema.get("patternProperties", ())]
+        for name, item in value.items():
+            if name in known or any(expression.search(name) for expression in expressions):
+                continue
+            if wanted is False:
+                yield ValidationError("is not in the schema", path=[name])
+            else:
+                yield from validator.descend(item, wanted, path=name)
+
+    def additional_items(validator: Any, wanted: Any, value: Any, schema: Any) -> Iterator[ValidationError]:
+        leading = schema.get("items")
+        if not isinstance(value, list) or not isinstance(leading, list):
+            return
+        if wanted is False and len(value) > len(leading):
+            yield ValidationError(at_most(len(leading), len(value), "item"))
+        for index in range(len(leading), len(value)) if wanted is not False else ():
+            yield from validator.descend(value[index], wanted, path=index)
+
+    def property_names(validator: Any, wanted: Any, value: Any, schema: Any) -> Iterator[ValidationError]:
+        for name in value if isinstance(value, dict) else ():
+            for error in validator.descend(name, wanted):
+                yield ValidationError(f"has a name that is not allowed: it {predicate(error)[0]}", path=[name])
+
+    def dependencies(validator: Any, wanted: Any, value: Any, schema: Any) -> Iterator[ValidationError]:
+        for name, dependency in wanted.items() if isinstance(value, dict) else ():
+            if name in value and isinstance(dependency, list):
+                for other in dependency:
+                    if other not in value:
+                        yield ValidationError(f"is required beside {quoted(name)}", path=[other])
+            elif name in value:
+                yield from validator.descend(value, dependency, schema_path=name)
+
+    def unique_items(validator: Any, wanted: bool, value: Any, schema: Any) -> Iterator[ValidationError]:
+        first: dict[Any, int] = {}
+        for index, item in enumerate(value if isinstance(value, list) else ()):
+            before = first.setdefault(comparable(item), index)
+            if before != index:
+                yield ValidationError(f"must be unique, but repeats item {before}: {quoted(item)}", path=[index])
+
+    def multiple_of(validator: Any, step: float, value: Any, schema: Any) -> Iterator[ValidationError]:
+        if has_type(value, "number") and not _is_multiple(value, step):
+            yield ValidationError(f"must be a multiple of {quoted(step)}, not {quoted(value)}")
+
+    def exclusive_minimum(validator: Any, limit: float, value: Any, schema: Any) -> Iterator[ValidationError]:
+        if has_type(value, "number") and value <= limit:
+            yield ValidationError(f"must be greater than {quoted(limit)}, not {quoted(value)}")
+
+    def exclusive_maximum(validator: Any, limit: float, value: Any, schema: Any) -> Iterator[ValidationError]:
+        if has_type(value, "number") and value >= limit:
+            yield ValidationError(f"must be less than {quoted(limit)}, not {quoted(value)}")
+
+    def format_(validator: Any, name: str, value: Any, schema: Any) -> Iterator[ValidationError]:
+        # gojsonschema holds numbers to formats, too, and none is a date.
+        if has_type(value, "number") or (isinstance(value, str) and not FORMATS[name](value)):
+            yield ValidationError(f"must have the format '{name}', which {quoted(value)} does not")
+
+    own = {
+        NEVER: never,
+        "required": required,
+        "pattern": pattern,
+        "patternProperties": pattern_properties,
+        "additionalProperties": additional_properties,
+        "additionalItems": additional_items,
+        "propertyNames": property_names,
+        "dependencies": dependencies,
+        "uniqueItems": unique_items,
+        "multipleOf": multiple_of,
+        "exclusiveMinimum": exclusive_minimum,
+        "exclusiveMaximum": exclusive_maximum,
+        "format": format_,
+    }
+    return {keyword: Draft7Validator.VALIDATORS[keyword] for keyword in _LIBRARY_KEYWORDS} | own
+
+
+def _is_multiple(value: float, step: float) -> bool:
+    # Decimal, as written: 0.3 is a multiple of 0.1.
+    exact, exact_step = (Fraction(number if isinstance(number, int) else repr(number)) for number in (value, step))
+    return (exact / exact_step).denominator == 1
