@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from kubocd_gen.archives.chart_members import is_plain_path, read_chart_archive
 from kubocd_gen.diagnostics.problems import KcdError, Position
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.files import SymlinkError, hint_of, made_directory
-from kubocd_gen.packaging.charts.members import is_plain_path, read_chart_archive
 
 _NAMED = 3  # files that a message names
 

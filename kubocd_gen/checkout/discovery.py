@@ -6,28 +6,15 @@ import codecs
 import errno
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from kubocd_gen.budget.spending import Budget
-from kubocd_gen.checkout.files import CheckoutFiles, NotRegularError, checkout_root
-from kubocd_gen.checkout.walk import READ_HINT, DirectoryWalk, PatternError, display_path
+from kubocd_gen.checkout.files import CheckoutFiles, NotRegularError
+from kubocd_gen.checkout.source_files import NOWHERE, Places, SourceFile
+from kubocd_gen.checkout.walk import READ_HINT, DirectoryWalk, PatternError
 from kubocd_gen.diagnostics.problems import KcdError, Position
-
-__all__ = [
-    "MAX_SOURCE_BYTES",
-    "NOWHERE",
-    "SUFFIXES",
-    "Places",
-    "SourceFile",
-    "checkout_root",
-    "display_path",
-    "find_files",
-    "read_source",
-    "source_walk",
-]
 
 SUFFIXES = (".yaml", ".yml", ".json")
 """What kubectl takes from a directory."""
@@ -40,22 +27,10 @@ MAX_SCANNED_BYTES = 256 * 1024 * 1024
 
 _UNKEPT = 32  # times cheaper than a file that is kept is one that is only searched: it takes time, and no memory
 
-Places = Mapping[str, Callable[[], Position]]
-"""Where the project file names each source; found when a message needs it."""
-
-NOWHERE: Places = {}
 
 _BLOCK = 1024 * 1024
 _ATTEMPTS = 3
 _SETTLED = 0.02  # seconds; several ticks of the clock that file systems take times from
-
-
-@dataclass(frozen=True, slots=True)
-class SourceFile:
-    """A text file of the checkout. `path` is how messages name it: relative to the project's root if it lies below."""
-
-    path: str
-    text: str
 
 
 def find_files(

@@ -17,6 +17,7 @@ from io import BufferedReader
 from pathlib import Path
 
 from kubocd_gen.diagnostics.problems import KcdError, Position
+from kubocd_gen.files.paths import checkout_root
 
 OUTSIDE = "outside-checkout"
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
@@ -51,12 +52,6 @@ class TooLargeError(OSError):
     def __init__(self, kind: FileKind) -> None:
         size = f"{kind.limit // _MIB} MiB" if kind.limit % _MIB == 0 else f"{kind.limit // _KIB} KiB"
         super().__init__(errno.EFBIG, f"it is larger than {size}, the limit of {kind.name}")
-
-
-def checkout_root(directory: Path) -> Path | None:
-    """Return the Git working tree that `directory` is in, without symlinks; None if it is in none."""
-    real = Path(os.path.realpath(directory))
-    return next((one for one in (real, *real.parents) if os.path.lexists(one / ".git")), None)
 
 
 @dataclass(frozen=True, slots=True)

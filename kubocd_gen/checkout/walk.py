@@ -18,6 +18,7 @@ from pathlib import Path
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.checkout.files import CheckoutFiles
 from kubocd_gen.diagnostics.problems import KcdError, Position
+from kubocd_gen.files.paths import display_path
 
 MAX_DEPTH = 100
 """Directories in each other, below a source. The deepest real checkouts have some 20."""
@@ -214,23 +215,3 @@ def real_directories(root: Path, budget: Budget) -> Iterator[tuple[Path, list[st
         if len(path.relative_to(root).parts) >= MAX_DEPTH:
             folders.clear()
         yield path, folders, names
-
-
-def fixed_part(source: str) -> str:
-    """Return a source up to its first part with a wildcard; "" if that is the first."""
-    fixed: list[str] = []
-    for part in source.split("/"):
-        if glob.has_magic(part):
-            return "/".join(fixed) or ("/" if source.startswith("/") else "")
-        fixed.append(part)
-    return source
-
-
-def display_path(path: Path, root: Path) -> str:
-    """`path` as messages and reports name it: relative to `root`, else to the current directory, else absolute."""
-    absolute = path.absolute()
-    for base in (root.absolute(), Path.cwd()):
-        if absolute.is_relative_to(base):
-            absolute = absolute.relative_to(base)
-            break
-    return os.fsencode(absolute.as_posix()).decode("utf-8", "replace")  # a name on disk can be any bytes

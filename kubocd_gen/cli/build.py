@@ -11,7 +11,6 @@ from typing import Any
 
 import click
 
-from kubocd_gen.checkout.discovery import display_path
 from kubocd_gen.cli.colours import echo, paint_difference
 from kubocd_gen.cli.compiling import tools
 from kubocd_gen.cli.options import (
@@ -28,12 +27,14 @@ from kubocd_gen.cli.options import (
 from kubocd_gen.cli.problems import say_problems
 from kubocd_gen.diagnostics.problems import Diagnostic, Findings, KcdError, KcdErrors, printable
 from kubocd_gen.diagnostics.text import exit_code
+from kubocd_gen.files.paths import display_path
+from kubocd_gen.model.project import Project
 from kubocd_gen.output.drift import drift_lines, drift_summary
 from kubocd_gen.output.journal import is_interrupted
 from kubocd_gen.pipeline.building import Built, is_current, unknown_removals
 from kubocd_gen.pipeline.building import build as run_build
 from kubocd_gen.pipeline.report import build_report, text_report
-from kubocd_gen.sources.project_file import Project, load_project
+from kubocd_gen.sources.project_file import load_project
 
 DRIFT = 3
 

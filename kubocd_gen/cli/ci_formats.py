@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kubocd_gen.checkout.discovery import display_path
 from kubocd_gen.cli.options import flags_of
 from kubocd_gen.diagnostics.annotations import Finding, checkout_top, findings_of, repository_path
 from kubocd_gen.diagnostics.github import github_lines
@@ -16,6 +15,7 @@ from kubocd_gen.diagnostics.junit import junit_report
 from kubocd_gen.diagnostics.problems import Diagnostic, KcdError, Position, Severity, printable
 from kubocd_gen.diagnostics.sarif import sarif_report
 from kubocd_gen.files import hint_of, write_whole
+from kubocd_gen.files.paths import display_path
 from kubocd_gen.pipeline.building import Built
 from kubocd_gen.sources.project_file import messages_root
 

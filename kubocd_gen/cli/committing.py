@@ -7,12 +7,13 @@ import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from kubocd_gen.checkout.discovery import display_path
 from kubocd_gen.diagnostics.annotations import repository_path
 from kubocd_gen.diagnostics.problems import KcdError, printable
+from kubocd_gen.files.paths import display_path
 from kubocd_gen.git.repository import find_repository
+from kubocd_gen.model.project import Flags
 from kubocd_gen.pipeline.building import Built
-from kubocd_gen.sources.project_file import Flags, messages_root
+from kubocd_gen.sources.project_file import messages_root
 
 
 def left_out(flags: Flags, built: Sequence[Built], *, written: bool) -> Iterator[str]:

@@ -17,11 +17,11 @@ from kubocd_gen.cli.progress import Progress, progress
 from kubocd_gen.diagnostics.problems import Findings
 from kubocd_gen.helm.binary import find_helm, helm_version
 from kubocd_gen.helm.engine import Helm
+from kubocd_gen.model.project import Project
 from kubocd_gen.packages.lock import Lock
 from kubocd_gen.packages.source import PackageSources
 from kubocd_gen.pipeline.locking import other_helm
 from kubocd_gen.pipeline.packages import package_sources, project_lock
-from kubocd_gen.sources.project_file import Project
 
 
 @dataclass(frozen=True, slots=True)

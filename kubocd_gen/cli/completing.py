@@ -15,7 +15,7 @@ import click
 from click.shell_completion import BashComplete, CompletionItem, ZshComplete, add_completion_class, split_arg_string
 
 if TYPE_CHECKING:
-    from kubocd_gen.sources.project_file import Project
+    from kubocd_gen.model.project import Project
 
 Offer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
@@ -76,7 +76,8 @@ def offering(names: Callable[[click.Context], Iterator[str]]) -> Offer:
 
 def clusters(ctx: click.Context) -> Iterator[str]:
     """The clusters of the project file."""
-    from kubocd_gen.sources.project_file import Flags, load_project
+    from kubocd_gen.model.project import Flags
+    from kubocd_gen.sources.project_file import load_project
 
     flags = Flags(project=ctx.params.get("project"), allow_outside=ctx.params.get("allow_outside") or ())
     project = load_project(flags, Path.cwd(), outputs=False)
@@ -104,7 +105,8 @@ def images(ctx: click.Context) -> Iterator[str]:
 
 
 def _project(ctx: click.Context) -> Project:
-    from kubocd_gen.sources.project_file import Flags, load_project
+    from kubocd_gen.model.project import Flags
+    from kubocd_gen.sources.project_file import load_project
 
     given = ctx.params
     sources = tuple(given.get("sources") or ())

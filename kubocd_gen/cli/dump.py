@@ -31,13 +31,13 @@ from kubocd_gen.diagnostics.text import diagnostic_report
 
 if TYPE_CHECKING:
     from kubocd_gen.budget.limits import Limits
+    from kubocd_gen.model.package import Package
+    from kubocd_gen.model.project import Project
     from kubocd_gen.oci.access import Access
     from kubocd_gen.oci.reference import Reference
     from kubocd_gen.packages.contents import Contents, Value
     from kubocd_gen.packages.image import PackageImage
-    from kubocd_gen.packages.manifest import Package
     from kubocd_gen.packages.source import PackageSources
-    from kubocd_gen.sources.project_file import Project
 
 _VALUE = ("NAME", "TYPE", "DEFAULT", "REQUIRED", "DESCRIPTION")
 _GZIP = b"\x1f\x8b"
@@ -148,7 +148,8 @@ def _fetch(reference: Reference, given: Mapping[str, Any], findings: Findings) -
 def _project(given: Mapping[str, Any]) -> Project:
     """The project of the directory, if there is one, with the flags over it."""
     from kubocd_gen.checkout.files import CheckoutFiles
-    from kubocd_gen.sources.project_file import Flags, Project, load_project, with_flags
+    from kubocd_gen.model.project import Flags, Project
+    from kubocd_gen.sources.project_file import load_project, with_flags
 
     flags = Flags(
         project=given.get("project"),

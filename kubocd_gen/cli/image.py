@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kubocd_gen import __version__
-from kubocd_gen.checkout.discovery import display_path
 from kubocd_gen.cli.colours import echo, paint
 from kubocd_gen.cli.options import (
     flags_of,
@@ -30,16 +29,17 @@ from kubocd_gen.cli.problems import say_problems
 from kubocd_gen.cli.progress import progress
 from kubocd_gen.diagnostics.problems import Diagnostic, Findings, KcdError, KcdErrors, printable
 from kubocd_gen.diagnostics.text import diagnostic_report
+from kubocd_gen.files.paths import display_path
 from kubocd_gen.server.places import CONTENT_ROOT, FOLDER, IMAGE_NAME
 
 if TYPE_CHECKING:
+    from kubocd_gen.model.project import Project
     from kubocd_gen.oci.base_store import BaseStore
     from kubocd_gen.oci.image_reference import LayoutImage, RegistryImage
     from kubocd_gen.oci.registry import Registry
     from kubocd_gen.server.image import ServerImage
     from kubocd_gen.server.imaging import Pin, Published
     from kubocd_gen.server.publishing import ImageTarget, Way
-    from kubocd_gen.sources.project_file import Project
 
 DIFFERENT = 3
 _WAYS: dict[Way, str] = {"copied": "copied", "mounted": "mounted", "there": "there already"}

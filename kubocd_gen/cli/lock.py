@@ -29,8 +29,9 @@ from kubocd_gen.diagnostics.problems import Findings, KcdError, KcdErrors, print
 from kubocd_gen.diagnostics.text import packages_report
 from kubocd_gen.files import hint_of, write_whole
 from kubocd_gen.helm.binary import find_helm, helm_version
+from kubocd_gen.model.project import LOCK_FILE, Project
 from kubocd_gen.packages.cosign import Cosign
-from kubocd_gen.packages.lock import LOCK_FILE, Lock, Pin, changed_charts, lock_text
+from kubocd_gen.packages.lock import Lock, Pin, changed_charts, lock_text
 from kubocd_gen.pipeline.locking import (
     Move,
     Wanted,
@@ -42,7 +43,7 @@ from kubocd_gen.pipeline.locking import (
     wanted_by,
 )
 from kubocd_gen.pipeline.packages import network, package_sources, project_lock
-from kubocd_gen.sources.project_file import Project, load_project
+from kubocd_gen.sources.project_file import load_project
 
 DRIFT = 3
 

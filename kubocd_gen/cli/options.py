@@ -16,8 +16,8 @@ import click
 
 from kubocd_gen.budget.limits import NAMES, parse_limit
 from kubocd_gen.cli.guiding import Choice, meant
+from kubocd_gen.model.project import Flags
 from kubocd_gen.sources.environment import is_secret_name, is_variable_name
-from kubocd_gen.sources.project_file import Flags
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

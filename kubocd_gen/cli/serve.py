@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kubocd_gen.checkout.discovery import display_path
 from kubocd_gen.checkout.files import CheckoutFiles
 from kubocd_gen.cli.options import (
     flags_of,
@@ -26,8 +25,10 @@ from kubocd_gen.cli.options import (
 )
 from kubocd_gen.cli.problems import say_problems
 from kubocd_gen.diagnostics.problems import Findings, KcdError, KcdErrors, Position, printable
+from kubocd_gen.files.paths import display_path
+from kubocd_gen.model.project import Flags, Project
 from kubocd_gen.server.places import PORT
-from kubocd_gen.sources.project_file import Flags, Project, load_project, project_path
+from kubocd_gen.sources.project_file import load_project, project_path
 
 if TYPE_CHECKING:
     from kubocd_gen.server.http import Server

@@ -13,8 +13,8 @@ from kubocd_gen.cli.options import flags_of, jobs_option, option, progress_optio
 from kubocd_gen.cli.problems import say_problems
 from kubocd_gen.cli.progress import progress
 from kubocd_gen.diagnostics.problems import Findings, KcdError, KcdErrors, printable
+from kubocd_gen.model.project import LOCK_FILE
 from kubocd_gen.oci.layout_writer import LayoutWriter
-from kubocd_gen.packages.lock import LOCK_FILE
 from kubocd_gen.pipeline.locking import stale_packages, vendor_packages, wanted_by
 from kubocd_gen.pipeline.packages import project_lock, remote, vendor_layout
 from kubocd_gen.sources.project_file import load_project

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kubocd_gen.compiler.images import PackageSourceSpec
 from kubocd_gen.compiler.typed import typed_spec
 from kubocd_gen.diagnostics.problems import KcdError, KcdErrors
 from kubocd_gen.diagnostics.wording import dotted
+from kubocd_gen.model.compilation import PackageSourceSpec
 from kubocd_gen.model.releases import Release
 
 MANAGED_BY = ("app.kubernetes.io/managed-by", "kcd-gen")

@@ -8,13 +8,14 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from kubocd_gen.compiler.merge import merge
-from kubocd_gen.compiler.rendered import RenderedModule, RenderedPackage
 from kubocd_gen.compiler.settings import Settings, strategy_position, undefined_strategy
 from kubocd_gen.compiler.typed import typed_spec
 from kubocd_gen.diagnostics.problems import KcdError, KcdErrors, Position
 from kubocd_gen.diagnostics.wording import described, dotted
+from kubocd_gen.model.compilation import RenderedModule, RenderedPackage
+from kubocd_gen.model.package import Package
 from kubocd_gen.model.releases import Config, ModuleOverride, Release
-from kubocd_gen.packages.manifest import Package, missing_chart
+from kubocd_gen.packages.manifest import missing_chart
 from kubocd_gen.schema.structural import Violation
 
 _CHART = ("chart", "chartref")

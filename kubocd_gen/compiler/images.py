@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from kubocd_gen.compiler.settings import Settings
 from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.model.compilation import PackageSourceSpec
 from kubocd_gen.model.releases import Release
-
-
-@dataclass(frozen=True, slots=True)
-class PackageSourceSpec:
-    """Where a Release's package is pulled from after redirects, with the fields of its OCIRepository."""
-
-    repository: str
-    tag: str
-    fields: Mapping[str, Any]
 
 
 def split_image(image: str) -> tuple[str, str]:

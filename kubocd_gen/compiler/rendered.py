@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -14,37 +13,12 @@ from kubocd_gen.compiler.parameters import parse_map, parse_rendered, rendered_h
 from kubocd_gen.diagnostics.problems import MOST, KcdError, KcdErrors, nearest
 from kubocd_gen.diagnostics.wording import quoted
 from kubocd_gen.kube_yaml.scalars import number_text
-from kubocd_gen.packages.manifest import Module, Package, TemplateSource
+from kubocd_gen.model.compilation import RenderedModule, RenderedPackage
+from kubocd_gen.model.package import Module, Package, TemplateSource
 from kubocd_gen.schema.durations import DurationError, normal_duration
 
 _TRUE = ("1", "t", "T", "TRUE", "true", "True")  # Go's strconv.ParseBool
 _FALSE = ("0", "f", "F", "FALSE", "false", "False")
-
-
-@dataclass(frozen=True, slots=True)
-class RenderedModule:
-    """A module's fields as KuboCD reads them. Durations are as Go prints them, None where the module gives none."""
-
-    name: str
-    values: Mapping[str, Any]
-    spec_patch: Mapping[str, Any]
-    timeout: str | None
-    interval: str | None
-    target_namespace: str
-    enabled: bool
-    depends_on: tuple[str, ...]
-    on_failure_strategy: str
-
-
-@dataclass(frozen=True, slots=True)
-class RenderedPackage:
-    """A package as one Release renders it. Roles and dependencies are the package's own, in its order."""
-
-    usage: Mapping[str, str]
-    roles: tuple[str, ...]
-    dependencies: tuple[str, ...]
-    description: str
-    modules: tuple[RenderedModule, ...]
 
 
 def read_rendered(

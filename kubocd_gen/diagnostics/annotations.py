@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kubocd_gen.checkout.discovery import checkout_root
 from kubocd_gen.diagnostics.problems import Diagnostic, Position, Severity, printable
 from kubocd_gen.diagnostics.text import Problem, distinct_problems
+from kubocd_gen.files.paths import checkout_root
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,18 +13,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kubocd_gen.checkout.discovery import display_path, find_files
+from kubocd_gen.checkout.discovery import find_files
 from kubocd_gen.checkout.files import CheckoutFiles
-from kubocd_gen.checkout.walk import fixed_part
 from kubocd_gen.compiler.secrets import Masks
 from kubocd_gen.diagnostics.problems import Diagnostic, Findings, KcdError, KcdErrors, Position
 from kubocd_gen.diffing.comparing import compare_clusters
 from kubocd_gen.diffing.manifests import compare_manifests
 from kubocd_gen.diffing.records import Comparison
+from kubocd_gen.files.paths import display_path, fixed_part
 from kubocd_gen.git.repository import Revision, find_repository
 from kubocd_gen.git.revision import Checkout, open_revision
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.helm.pool import HelmPool
+from kubocd_gen.model.project import Cluster, Flags, Project
 from kubocd_gen.packages.lock import Lock
 from kubocd_gen.packages.source import PackageSources
 from kubocd_gen.pipeline import Compilation, compile_cluster
@@ -32,7 +33,7 @@ from kubocd_gen.pipeline.keeping import Written, in_revision, on_disk
 from kubocd_gen.pipeline.packages import Progress, package_sources, project_lock
 from kubocd_gen.pipeline.written_sides import with_written
 from kubocd_gen.sources.documents import WRITTEN
-from kubocd_gen.sources.project_file import Cluster, Flags, Project, load_project, project_path, read_project
+from kubocd_gen.sources.project_file import load_project, project_path, read_project
 from kubocd_gen.sources.project_paths import check_paths
 
 _UNREAD = Path("output")  # where flags name no output: it is neither read nor written

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from kubocd_gen.diagnostics.problems import Findings
 from kubocd_gen.editors.sources import Known
-from kubocd_gen.packages.manifest import Package, TemplateSource
+from kubocd_gen.model.package import Package, TemplateSource
+from kubocd_gen.model.project import Project
 from kubocd_gen.packages.source import PackageSources
 from kubocd_gen.pipeline import read_cluster
 from kubocd_gen.pipeline.resolving import find_packages
-from kubocd_gen.sources.project_file import Project
 
 
 def known_to(project: Project, packages: PackageSources, findings: Findings) -> Known:

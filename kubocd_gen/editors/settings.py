@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from kubocd_gen.editors.shipped import schema_url
-from kubocd_gen.sources.project_file import PROJECT_FILE
+from kubocd_gen.model.project import PROJECT_FILE
 
 SCHEMA_FILE = "kcd-gen.schema.json"
 """The schema of a project's sources and of kcd-gen.yaml, beside which it lies."""

@@ -9,8 +9,8 @@ from urllib.parse import quote
 
 from kubocd_gen.editors.parameters import parameters_schema
 from kubocd_gen.editors.shipped import DIALECT, resource_schema
-from kubocd_gen.packages.manifest import Package
-from kubocd_gen.sources.documents import KUBOCD_GROUP
+from kubocd_gen.model.package import Package
+from kubocd_gen.model.resources import KUBOCD_GROUP
 
 Schema = dict[str, Any]
 

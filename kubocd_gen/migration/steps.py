@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kubocd_gen.checkout.discovery import display_path
+from kubocd_gen.files.paths import display_path
 from kubocd_gen.migration import commands
 from kubocd_gen.migration.controller import controllers, crds, is_running, own_chart, webhooks
 from kubocd_gen.migration.findings import Finding, Situation

@@ -7,17 +7,50 @@ from dataclasses import dataclass
 from typing import Any
 
 from kubocd_gen.budget.spending import BudgetExhausted
-from kubocd_gen.compiler.images import PackageSourceSpec
-from kubocd_gen.compiler.rendered import RenderedPackage
+from kubocd_gen.model.package import Package
+from kubocd_gen.model.project import Cluster
 from kubocd_gen.model.releases import ContextRef, Release
-from kubocd_gen.packages.manifest import Package
-from kubocd_gen.sources.project_file import Cluster
 
 
 def at_release(error: BudgetExhausted, release: Release) -> BudgetExhausted:
     """The error placed at the Release with which the budget was used up, where the place is not a file's."""
     error.position = release.position("metadata", "name")
     return error
+
+
+@dataclass(frozen=True, slots=True)
+class PackageSourceSpec:
+    """Where a Release's package is pulled from after redirects, with the fields of its OCIRepository."""
+
+    repository: str
+    tag: str
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedModule:
+    """A module's fields as KuboCD reads them. Durations are as Go prints them, None where the module gives none."""
+
+    name: str
+    values: Mapping[str, Any]
+    spec_patch: Mapping[str, Any]
+    timeout: str | None
+    interval: str | None
+    target_namespace: str
+    enabled: bool
+    depends_on: tuple[str, ...]
+    on_failure_strategy: str
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedPackage:
+    """A package as one Release renders it. Roles and dependencies are the package's own, in its order."""
+
+    usage: Mapping[str, str]
+    roles: tuple[str, ...]
+    dependencies: tuple[str, ...]
+    description: str
+    modules: tuple[RenderedModule, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kubocd_gen.diagnostics.problems import Position
-from kubocd_gen.sources.documents import Resource
+from kubocd_gen.model.resources import Resource
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from kubocd_gen import __version__
 from kubocd_gen.network.settings import READ_TIMEOUT, NetworkError
-from kubocd_gen.oci.descriptors import MIB
 
 if TYPE_CHECKING:
     import requests
 
 SLOWEST = 1024  # bytes a second: who sends less, on an average over the longest silence that is allowed, is given up
+MIB = 1024 * 1024
 _CHUNK = 64 * 1024
 
 

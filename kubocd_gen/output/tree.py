@@ -8,9 +8,9 @@ import stat
 from collections import OrderedDict
 from pathlib import Path
 
-from kubocd_gen.checkout.discovery import display_path
 from kubocd_gen.diagnostics.problems import KcdError, Position
 from kubocd_gen.files import Directory, Entry, SymlinkError, open_directory
+from kubocd_gen.files.paths import display_path
 
 LARGEST_FILE = 1 << 30  # bytes: far above a chart that Flux takes
 

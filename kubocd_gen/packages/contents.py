@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from kubocd_gen.model.package import Package, TemplateSource
 from kubocd_gen.oci.descriptors import sha256
-from kubocd_gen.packages.manifest import Package, TemplateSource
 
 _DEEPEST = 12  # levels of a schema that are shown: one that refers to itself has no end
 

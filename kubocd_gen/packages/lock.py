@@ -20,7 +20,6 @@ from kubocd_gen.oci.reference import parse_reference
 from kubocd_gen.packages.chart_index import IndexedChart
 from kubocd_gen.schema.validated_file import admit_own_text, read_own_text
 
-LOCK_FILE = "kcd-gen.lock"
 _HEAD = "# Written by 'kcd-gen lock'. Do not edit; commit it with the sources.\n"
 
 

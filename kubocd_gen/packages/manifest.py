@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.diagnostics.problems import MOST, KcdError, KcdErrors, Position, nearest
 from kubocd_gen.diagnostics.wording import dotted, quoted, type_name
-from kubocd_gen.kube_yaml.positions import find_in_text, find_position, is_written
+from kubocd_gen.kube_yaml.positions import find_position
 from kubocd_gen.kube_yaml.reader import Document, first_document
 from kubocd_gen.kube_yaml.scalars import float64
+from kubocd_gen.model.package import ChartRef, Module, Package, TemplateSource
 from kubocd_gen.package_data import schema
-from kubocd_gen.packages.module_charts import STATUS, ChartRef, as_text, read_status
+from kubocd_gen.packages.module_charts import STATUS, as_text, read_status
 from kubocd_gen.packages.source import PackageImage
 from kubocd_gen.schema.package_schema import PackageSchema, PackageSchemaError, Role, load_schema
 from kubocd_gen.schema.structural import admit, canonical_fields
@@ -24,101 +24,6 @@ MANIFEST = "original.yaml"
 _REBUILD = "package it again with 'kubocd package'"
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _TARGET_NAMESPACE = "{{.Release.spec.targetNamespace}}"
-
-
-@dataclass(frozen=True, slots=True)
-class TemplateSource:
-    """A template of the manifest: a text, or a map or list (`tree`) that is dumped to YAML to become the text.
-
-    `path` leads to it in the manifest. `header` says whether the package's `templateHeader` goes in front.
-    """
-
-    path: tuple[str | int, ...]
-    text: str = ""
-    tree: Any = None
-    header: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Module:
-    """One chart of a package and the templates that say how it is deployed."""
-
-    name: str
-    values: TemplateSource
-    spec_patch: TemplateSource
-    timeout: TemplateSource
-    interval: TemplateSource
-    target_namespace: TemplateSource
-    enabled: TemplateSource
-    depends_on: TemplateSource
-    on_failure_strategy: TemplateSource
-
-    def templates(self) -> Iterator[tuple[str, TemplateSource]]:
-        """Field and template, in the order in which KuboCD renders them."""
-        yield "values", self.values
-        yield "specPatch", self.spec_patch
-        yield "timeout", self.timeout
-        yield "interval", self.interval
-        yield "targetNamespace", self.target_namespace
-        yield "enabled", self.enabled
-        yield "dependsOn", self.depends_on
-        yield "onFailureStrategy", self.on_failure_strategy
-
-
-@dataclass(frozen=True, slots=True)
-class Package:
-    """A package, read and groomed. `reference` is `repository:tag` as it was fetched.
-
-    `path` is how messages name the manifest, `text` is the manifest itself.
-    """
-
-    reference: str
-    digest: str
-    path: str
-    text: str
-    files: Mapping[str, bytes]
-    name: str
-    tag: str
-    protected: bool
-    template_header: str
-    description: TemplateSource
-    usage: Mapping[str, TemplateSource]
-    roles: TemplateSource
-    dependencies: TemplateSource
-    parameters_schema: PackageSchema
-    context_schema: PackageSchema | None
-    modules: tuple[Module, ...]
-    charts: Mapping[str, ChartRef]
-
-    @property
-    def label(self) -> str:
-        """How messages name the package: `redis:20.6.1-p01`."""
-        return f"{self.name}:{self.tag}"
-
-    def position(self, *keys: str | int) -> Position:
-        """The place of the value at `keys` in the manifest."""
-        return find_position(self.text, self.path, 0, keys)
-
-    def is_written(self, template: TemplateSource) -> bool:
-        """Whether the manifest gives the template, rather than leave it to KuboCD's default."""
-        return is_written(self.text, 0, template.path)
-
-    def template_position(self, template: TemplateSource, line: int | None, column: int | None = None) -> Position:
-        """The place of a line and column of a template; its beginning where its lines are not the manifest's."""
-        if template.tree is not None:
-            return self.position(*template.path)
-        return find_in_text(self.text, self.path, 0, template.path, line, column)
-
-    def templates(self) -> Iterator[tuple[str, TemplateSource]]:
-        """Label and template, in the order in which KuboCD renders them."""
-        for key in sorted(self.usage):
-            yield f"usage.{key}", self.usage[key]
-        yield "roles", self.roles
-        yield "dependencies", self.dependencies
-        yield "description", self.description
-        for module in self.modules:
-            for field, template in module.templates():
-                yield f"module '{module.name}', {field}", template
 
 
 def manifest_path(reference: str) -> str:

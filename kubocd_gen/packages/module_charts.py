@@ -7,9 +7,9 @@ that chart by its own Chart.yaml: else a reviewer reads one name, and Flux insta
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any
 
+from kubocd_gen.archives.chart import is_version
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.diagnostics.problems import MOST, KcdError, Position, nearest
 from kubocd_gen.diagnostics.quoting import shown
@@ -17,21 +17,13 @@ from kubocd_gen.diagnostics.wording import quoted, type_name
 from kubocd_gen.kube_yaml.positions import find_position
 from kubocd_gen.kube_yaml.reader import first_document
 from kubocd_gen.kube_yaml.scalars import number_text
+from kubocd_gen.model.package import ChartRef
 from kubocd_gen.packages.chart_index import CheckedCharts, lookalike
-from kubocd_gen.packaging.charts.chart import is_version
 
 STATUS = "status.yaml"
 # Of `helm create`, and of Metadata.Validate, which takes only a name that is its own last part.
 _CHART_NAME = re.compile(r"(?!\.{1,2}\Z)[a-zA-Z0-9._-]{1,250}")
 _AGAIN = "package it again with 'kubocd package'"
-
-
-@dataclass(frozen=True, slots=True)
-class ChartRef:
-    """A chart inside a package, as `status.yaml` names it."""
-
-    name: str
-    version: str
 
 
 def read_status(text: bytes, path: str, budget: Budget | None) -> tuple[dict[str, ChartRef], list[KcdError]]:

@@ -9,12 +9,13 @@ from kubocd_gen.archives.memory import Room
 from kubocd_gen.budget.limits import LIMITS, Limits
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.diagnostics.problems import KcdError, nearest
+from kubocd_gen.model.project import LOCK_FILE
 from kubocd_gen.oci.access import Access
 from kubocd_gen.oci.descriptors import Descriptor
 from kubocd_gen.oci.layout import OciLayout
 from kubocd_gen.oci.reference import Reference
 from kubocd_gen.packages.image import BlobStore, PackageImage, read_image
-from kubocd_gen.packages.lock import LOCK_FILE, Lock, Pin
+from kubocd_gen.packages.lock import Lock, Pin
 from kubocd_gen.packages.remote import Remote, RemoteBlobs
 from kubocd_gen.processes.single_flight import Once
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from kubocd_gen.archives.chart import Chart
 from kubocd_gen.archives.packing import stored, tarred
 from kubocd_gen.budget.limits import LIMITS, Limits
 from kubocd_gen.diagnostics.problems import KcdError
@@ -21,7 +22,6 @@ from kubocd_gen.oci.descriptors import CONFIG_TYPE, CONTENT_TYPE, MANIFEST_TYPE,
 from kubocd_gen.packages.archive import is_package_file, read_package_archive
 from kubocd_gen.packages.image import check_files
 from kubocd_gen.packaging.authoring import Authored, groomed
-from kubocd_gen.packaging.charts.chart import Chart
 
 _TITLE = "org.opencontainers.image.title"
 _VERSION = "org.opencontainers.image.version"

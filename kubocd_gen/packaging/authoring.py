@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from kubocd_gen.checkout.discovery import read_source
-from kubocd_gen.checkout.files import CheckoutFiles, checkout_root
+from kubocd_gen.checkout.files import CheckoutFiles
 from kubocd_gen.diagnostics.problems import KcdError, KcdErrors, Position
-from kubocd_gen.packages.manifest import Package, read_manifest
+from kubocd_gen.files.paths import checkout_root
+from kubocd_gen.model.package import Package
+from kubocd_gen.packages.manifest import read_manifest
 from kubocd_gen.packaging.charts.sources import ChartSource, chart_source, source_kind
 from kubocd_gen.sources.environment import expand_environment
 

@@ -13,16 +13,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from kubocd_gen.archives.chart import Chart
 from kubocd_gen.budget.limits import LIMITS, Limits
-from kubocd_gen.checkout.discovery import display_path
 from kubocd_gen.diagnostics.problems import Findings, KcdError, KcdErrors, Position
+from kubocd_gen.files.paths import display_path
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.helm.template import Template, TemplateError
+from kubocd_gen.model.package import Package, TemplateSource
 from kubocd_gen.oci.reference import Reference, parse_reference
-from kubocd_gen.packages.manifest import Package, TemplateSource
 from kubocd_gen.packaging.assembly import Assembled, assemble
 from kubocd_gen.packaging.authoring import Authored, read_authored
-from kubocd_gen.packaging.charts.chart import Chart
 from kubocd_gen.packaging.charts.fetching import Charts
 from kubocd_gen.packaging.charts.folder import Packed
 from kubocd_gen.packaging.publishing import Change, Target, check_tag

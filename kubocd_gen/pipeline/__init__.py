@@ -15,6 +15,7 @@ from kubocd_gen.diagnostics.problems import Findings, KcdError
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.helm.template import Functions
 from kubocd_gen.model.compilation import Compilation, Resolved
+from kubocd_gen.model.project import Cluster, Project
 from kubocd_gen.packages.source import PackageSources
 from kubocd_gen.pipeline.assembling import assemble
 from kubocd_gen.pipeline.hermetic import refuse_varying
@@ -24,7 +25,6 @@ from kubocd_gen.pipeline.rendering import Texts, render_packages, template_texts
 from kubocd_gen.pipeline.resolving import resolve, settings_of
 from kubocd_gen.sources.cluster_resources import Fleet, load_fleet
 from kubocd_gen.sources.documents import read_resources
-from kubocd_gen.sources.project_file import Cluster, Project
 
 __all__ = ["Compilation", "compile_cluster", "read_cluster"]
 

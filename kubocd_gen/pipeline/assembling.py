@@ -15,9 +15,9 @@ from kubocd_gen.compiler.ordering import Party, order_by_roles
 from kubocd_gen.compiler.settings import Settings
 from kubocd_gen.diagnostics.problems import Findings, KcdError, KcdErrors, Position, nearest
 from kubocd_gen.model.compilation import Compilation, CompiledRelease, Rendered
+from kubocd_gen.model.project import Cluster, Project
 from kubocd_gen.model.releases import Config, Release
 from kubocd_gen.sources.cluster_resources import Fleet
-from kubocd_gen.sources.project_file import Cluster, Project
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 

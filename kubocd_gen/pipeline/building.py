@@ -10,11 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kubocd_gen.checkout.discovery import display_path
 from kubocd_gen.diagnostics.problems import Diagnostic, Findings, KcdError, KcdErrors, Position, nearest
+from kubocd_gen.files.paths import display_path
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.kube_yaml.emitter import emit_documents
 from kubocd_gen.model.compilation import CompiledRelease
+from kubocd_gen.model.project import Cluster, Project
 from kubocd_gen.output.drift import drift
 from kubocd_gen.output.journal import is_interrupted, refuse_foreign_staging
 from kubocd_gen.output.plan import FileChange, OutputFile, Plan, ReleaseOutput, plan_output
@@ -23,7 +24,6 @@ from kubocd_gen.packages.source import PackageSources
 from kubocd_gen.pipeline import Compilation, compile_cluster
 from kubocd_gen.pipeline.keeping import KUSTOMIZATION, Kept, read_kept
 from kubocd_gen.pipeline.suspended import written_path
-from kubocd_gen.sources.project_file import Cluster, Project
 
 _PRUNE_DISABLED = "kustomize.toolkit.fluxcd.io/prune: disabled"
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")

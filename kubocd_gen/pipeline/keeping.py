@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kubocd_gen.budget.spending import Budget
-from kubocd_gen.checkout.discovery import display_path
 from kubocd_gen.diagnostics.problems import Findings, KcdError, Position
+from kubocd_gen.files.paths import display_path
 from kubocd_gen.git.repository import find_repository
 from kubocd_gen.git.revision import Checkout, open_revision
 from kubocd_gen.model.compilation import Compilation
+from kubocd_gen.model.project import Project
 from kubocd_gen.model.releases import Release
 from kubocd_gen.output.journal import interrupted_paths
 from kubocd_gen.output.ownership import parse_record, record_path
@@ -32,7 +33,6 @@ from kubocd_gen.pipeline.suspended import (
     refused,
     written_path,
 )
-from kubocd_gen.sources.project_file import Project
 
 KUSTOMIZATION = "flux/kustomization.yaml"
 

@@ -11,12 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from kubocd_gen.compiler.helm_release import helm_release_name
-from kubocd_gen.compiler.rendered import RenderedModule
 from kubocd_gen.diagnostics.problems import Findings, KcdError, Severity
 from kubocd_gen.helm.engine import Helm
-from kubocd_gen.model.compilation import CompiledRelease, Resolved
+from kubocd_gen.model.compilation import CompiledRelease, RenderedModule, Resolved
+from kubocd_gen.model.project import LOCK_FILE, Cluster, Project
 from kubocd_gen.model.releases import Release
-from kubocd_gen.packages.lock import LOCK_FILE, Lock
+from kubocd_gen.packages.lock import Lock
 from kubocd_gen.packages.source import PackageSources
 from kubocd_gen.pipeline import compile_cluster
 from kubocd_gen.pipeline.building import Built
@@ -24,7 +24,6 @@ from kubocd_gen.pipeline.packages import vendor_layout
 from kubocd_gen.pipeline.portability import Surroundings, template_problems
 from kubocd_gen.pipeline.rendering import Texts
 from kubocd_gen.pipeline.written import of_package, of_release, packages_of
-from kubocd_gen.sources.project_file import Cluster, Project
 
 RULES = (
     "dns-function",

@@ -10,6 +10,7 @@ from typing import Any
 
 from kubocd_gen.budget.limits import Limits
 from kubocd_gen.diagnostics.problems import Findings, KcdError, Position, nearest
+from kubocd_gen.model.project import LOCK_FILE, Project
 from kubocd_gen.oci.access import Access
 from kubocd_gen.oci.descriptors import Descriptor
 from kubocd_gen.oci.layout import OciLayout
@@ -18,12 +19,11 @@ from kubocd_gen.oci.reference import Reference, parse_reference
 from kubocd_gen.packages.chart_index import IndexedChart, indexed_charts
 from kubocd_gen.packages.cosign import Cosign, verify_signature
 from kubocd_gen.packages.image import read_parts
-from kubocd_gen.packages.lock import LOCK_FILE, Lock, Pin, changed_charts
+from kubocd_gen.packages.lock import Lock, Pin, changed_charts
 from kubocd_gen.packages.remote import Remote, RemoteBlobs
 from kubocd_gen.packages.source import PackageImage, PackageRequest, PackageSources
 from kubocd_gen.pipeline import read_cluster
 from kubocd_gen.pipeline.resolving import wanted_packages
-from kubocd_gen.sources.project_file import Project
 
 _MINOR = re.compile(r"[0-9]+\.[0-9]+")
 

@@ -6,14 +6,14 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from kubocd_gen.checkout.discovery import display_path
+from kubocd_gen.files.paths import display_path
+from kubocd_gen.model.project import Project
 from kubocd_gen.network.settings import Network
 from kubocd_gen.oci.layout import OciLayout
 from kubocd_gen.packages.cache import Cache, cache_folder
 from kubocd_gen.packages.lock import Lock, read_lock
 from kubocd_gen.packages.remote import Remote
 from kubocd_gen.packages.source import PackageSources
-from kubocd_gen.sources.project_file import Project
 
 if TYPE_CHECKING:
     from kubocd_gen.oci.registry import Registry

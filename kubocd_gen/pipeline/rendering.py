@@ -10,7 +10,7 @@ from kubocd_gen.diagnostics.problems import Findings, KcdError, KcdErrors
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.helm.template import Functions, Template, TemplateError, Unit
 from kubocd_gen.model.compilation import Rendered, Resolved, WithParameters, at_release
-from kubocd_gen.packages.manifest import Package, TemplateSource
+from kubocd_gen.model.package import Package, TemplateSource
 
 Texts = dict[tuple[str | int, ...], str]
 

@@ -8,14 +8,15 @@ from typing import Any
 
 from kubocd_gen.budget.spending import Budget, BudgetExhausted
 from kubocd_gen.compiler.contexts import ContextTrees, select_contexts
-from kubocd_gen.compiler.images import PackageSourceSpec, package_source
+from kubocd_gen.compiler.images import package_source
 from kubocd_gen.compiler.settings import Settings, combine_configs
 from kubocd_gen.diagnostics.problems import Findings, KcdError, KcdErrors, Position
-from kubocd_gen.model.compilation import Resolved, at_release
+from kubocd_gen.model.compilation import PackageSourceSpec, Resolved, at_release
+from kubocd_gen.model.package import Package
 from kubocd_gen.model.releases import Config, ContextRef, Release
 from kubocd_gen.oci.access import Access
 from kubocd_gen.oci.reference import parse_reference
-from kubocd_gen.packages.manifest import Package, read_package
+from kubocd_gen.packages.manifest import read_package
 from kubocd_gen.packages.source import PackageImage, PackageRequest, PackageSources
 from kubocd_gen.schema.durations import parse_duration
 from kubocd_gen.schema.package_schema import validate

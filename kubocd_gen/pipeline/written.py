@@ -9,8 +9,8 @@ from functools import partial
 from kubocd_gen.compiler.parameters import parameters_text
 from kubocd_gen.diagnostics.problems import Position
 from kubocd_gen.model.compilation import Resolved
+from kubocd_gen.model.package import Package, TemplateSource
 from kubocd_gen.model.releases import Release
-from kubocd_gen.packages.manifest import Package, TemplateSource
 from kubocd_gen.pipeline.parameters import place_in_template
 from kubocd_gen.pipeline.rendering import Texts
 

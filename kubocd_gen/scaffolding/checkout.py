@@ -11,9 +11,10 @@ from pathlib import Path
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.checkout.walk import real_directories
 from kubocd_gen.diagnostics.problems import Findings
-from kubocd_gen.sources.documents import KUBOCD_CHART, KUBOCD_GROUP, Resource, read_resources
+from kubocd_gen.model.project import PROJECT_FILE
+from kubocd_gen.model.resources import KUBOCD_GROUP, Resource
+from kubocd_gen.sources.documents import KUBOCD_CHART, read_resources
 from kubocd_gen.sources.kubocd_chart import Installation, find_installations
-from kubocd_gen.sources.project_file import PROJECT_FILE
 
 KINDS = ("Release", "Context", "Config")
 _RECORDS = ".kcd-gen"

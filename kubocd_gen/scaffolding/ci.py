@@ -8,12 +8,11 @@ from pathlib import Path
 from kubocd_gen import __version__
 from kubocd_gen.checkout.files import CONFIGURATION, CheckoutFiles
 from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.model.project import LOCK_FILE, PROJECT_FILE
 from kubocd_gen.package_data import scaffolds
-from kubocd_gen.packages.lock import LOCK_FILE
 from kubocd_gen.scaffolding.files import Addition, ScaffoldFile, present
 from kubocd_gen.scaffolding.hosting import GITHUB_WORKFLOWS, GITLAB_FILE, CiSystem
 from kubocd_gen.scaffolding.yaml_lists import scalars, with_item
-from kubocd_gen.sources.project_file import PROJECT_FILE
 
 HOOKS_FILE = ".pre-commit-config.yaml"
 _OURS = "kcd-gen"

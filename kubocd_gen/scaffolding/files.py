@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from kubocd_gen.checkout.discovery import display_path
 from kubocd_gen.checkout.files import CONFIGURATION, CheckoutFiles
 from kubocd_gen.diagnostics.problems import KcdError, KcdErrors, Position
 from kubocd_gen.files import hint_of, write_whole
+from kubocd_gen.files.paths import display_path
 
 Change = Literal["created", "updated", "unchanged", "different"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from kubocd_gen.model.project import PROJECT_FILE, Cluster, Project
 from kubocd_gen.package_data import scaffolds
 from kubocd_gen.scaffolding.checkout import Contents
 from kubocd_gen.scaffolding.clusters import ClusterFiles, find_clusters, sources_of
 from kubocd_gen.server.flux_sync import Sync, lies_below, list_name
-from kubocd_gen.sources.project_file import PROJECT_FILE, Cluster, Project
 
 _OUTPUTS = ("deploy", "compiled", "kcd-gen")  # the first that nobody else has in use
 _SOURCES = ("clusters", "kubocd")  # likewise, for a cluster without any resource yet

@@ -6,11 +6,11 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from kubocd_gen.checkout.discovery import display_path
 from kubocd_gen.editors.settings import SCHEMA_FILE
+from kubocd_gen.files.paths import display_path
+from kubocd_gen.model.project import LOCK_FILE
 from kubocd_gen.output.drift import difference
 from kubocd_gen.package_data import page
-from kubocd_gen.packages.lock import LOCK_FILE
 from kubocd_gen.scaffolding.checkout import KINDS
 from kubocd_gen.scaffolding.files import ScaffoldFile
 from kubocd_gen.scaffolding.hosting import ci_of

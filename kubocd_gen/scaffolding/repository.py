@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from kubocd_gen.checkout.discovery import checkout_root, display_path
 from kubocd_gen.checkout.files import PROJECT
 from kubocd_gen.diagnostics.problems import Findings, KcdError, Position
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.editors.settings import SCHEMA_FILE, project_modeline
+from kubocd_gen.files.paths import checkout_root, display_path
+from kubocd_gen.model.project import PROJECT_FILE, Cluster, Flags, Project
 from kubocd_gen.package_data import scaffolds
 from kubocd_gen.scaffolding import attributes
 from kubocd_gen.scaffolding.checkout import Contents, find_contents
@@ -26,7 +27,7 @@ from kubocd_gen.scaffolding.server import Wish, plan
 from kubocd_gen.server.flux_sync import Sync, find_syncs
 from kubocd_gen.server.placement import Placement, place
 from kubocd_gen.server.service import service_of
-from kubocd_gen.sources.project_file import PROJECT_FILE, Cluster, Flags, Project, load_project, project_path
+from kubocd_gen.sources.project_file import load_project, project_path
 
 EXAMPLE = "releases.yaml"
 

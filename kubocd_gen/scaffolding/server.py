@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from kubocd_gen.checkout.discovery import checkout_root
 from kubocd_gen.diagnostics.problems import Findings, KcdError
+from kubocd_gen.files.paths import checkout_root
+from kubocd_gen.model.project import Cluster, Project
 from kubocd_gen.scaffolding.files import ScaffoldFile, path_below, present
 from kubocd_gen.scaffolding.pattern_lines import pattern_file
 from kubocd_gen.scaffolding.source_ignore import HEADING, ignored_folder
@@ -23,7 +24,6 @@ from kubocd_gen.server.nginx import configuration
 from kubocd_gen.server.placement import Placement, place
 from kubocd_gen.server.places import FOLDER
 from kubocd_gen.server.service import service_of
-from kubocd_gen.sources.project_file import Cluster, Project
 
 _RECORDS = ".kcd-gen"
 

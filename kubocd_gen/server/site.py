@@ -6,7 +6,7 @@ import ipaddress
 from pathlib import Path
 from urllib.parse import parse_qs
 
-from kubocd_gen.checkout.discovery import display_path
+from kubocd_gen.files.paths import display_path
 from kubocd_gen.server.answers import answer
 from kubocd_gen.server.catalog import CatalogReader
 from kubocd_gen.server.http import Request, Response, plain

@@ -18,7 +18,7 @@ from kubocd_gen.budget.spending import Budget, BudgetExhausted
 from kubocd_gen.checkout.discovery import source_walk
 from kubocd_gen.checkout.files import CheckoutFiles
 from kubocd_gen.checkout.walk import DirectoryWalk, PatternError
-from kubocd_gen.sources.project_file import Project
+from kubocd_gen.model.project import Project
 
 _PAUSE = 0.3  # seconds between two looks
 _SHARE = 10  # of the time that a look takes, the least pause

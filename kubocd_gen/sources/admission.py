@@ -9,10 +9,10 @@ from typing import Any
 from kubocd_gen.diagnostics.problems import KcdError, KcdErrors
 from kubocd_gen.diagnostics.wording import dotted, quoted
 from kubocd_gen.model.releases import Config, Context, ContextRef, ModuleOverride, Release
+from kubocd_gen.model.resources import KUBOCD_GROUP, Resource
 from kubocd_gen.package_data import schema
 from kubocd_gen.schema.durations import DurationError, normal_duration
 from kubocd_gen.schema.structural import admit
-from kubocd_gen.sources.documents import KUBOCD_GROUP, Resource
 
 API_VERSION = f"{KUBOCD_GROUP}/v1alpha1"
 _STATUS: dict[str, Any] = {  # what Go prints of the status of a Release that has none yet

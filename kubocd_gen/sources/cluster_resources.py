@@ -9,8 +9,9 @@ from typing import TypeVar
 from kubocd_gen.diagnostics.problems import Findings, KcdError, KcdErrors, nearest
 from kubocd_gen.diagnostics.wording import quoted
 from kubocd_gen.model.releases import Config, Context, ContextRef, Release
+from kubocd_gen.model.resources import KUBOCD_GROUP, Resource
 from kubocd_gen.sources.admission import admit_config, admit_context, admit_release
-from kubocd_gen.sources.documents import KUBOCD_GROUP, Resource, Sources
+from kubocd_gen.sources.documents import Sources
 from kubocd_gen.sources.kubocd_chart import Installation, find_installations
 
 KUBOCD_NAMESPACE = "kubocd"

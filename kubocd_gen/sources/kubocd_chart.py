@@ -15,7 +15,8 @@ from kubocd_gen.diagnostics.problems import Findings, KcdError, KcdErrors
 from kubocd_gen.diagnostics.wording import described, dotted
 from kubocd_gen.kube_yaml.errors import YamlError
 from kubocd_gen.kube_yaml.reader import read_document
-from kubocd_gen.sources.documents import KUBOCD_CHART, Resource
+from kubocd_gen.model.resources import Resource
+from kubocd_gen.sources.documents import KUBOCD_CHART
 
 CONFIG_NAME = "conf01"
 _RETRY = {"strategy": {"name": "RetryOnFailure", "retryInterval": "1m0s"}}

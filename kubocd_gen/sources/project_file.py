@@ -3,112 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from kubocd_gen.budget.limits import LIMITS, Limits, ceiling, moved, parse_limit, setting, worded
 from kubocd_gen.budget.spending import Budget
-from kubocd_gen.checkout.discovery import Places
 from kubocd_gen.checkout.files import PROJECT, CheckoutFiles
-from kubocd_gen.checkout.walk import display_path, fixed_part
-from kubocd_gen.diagnostics.problems import KcdError, KcdErrors, Position, nearest
+from kubocd_gen.diagnostics.problems import KcdError, KcdErrors, nearest
+from kubocd_gen.files.paths import display_path, fixed_part
 from kubocd_gen.kube_yaml.positions import find_position
-from kubocd_gen.packages.lock import LOCK_FILE
+from kubocd_gen.model.project import ONLY_CLUSTER, PROJECT_FILE, REPOSITORY_URL, Cluster, Flags, Project
 from kubocd_gen.schema.validated_file import admit_own_text, read_own_text
 from kubocd_gen.sources.project_paths import DisjointDirectories, check_paths
 
-PROJECT_FILE = "kcd-gen.yaml"
-REPOSITORY_URL = "http://kubocd-ctrl-controller-helm-repository.kubocd.svc"
-ONLY_CLUSTER = "default"  # the cluster's name in a build from flags alone
-
 _NAMESPACE = re.compile(r"(?=.{1,63}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _URL = re.compile(r"https?://\S+")
-
-Dependencies = Literal["order", "ignore"]
-Place = Callable[[], Position] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Cluster:
-    """One compilation: its own Configs, Contexts and Releases, written to one output folder.
-
-    `sources` are relative to the project's root. `kubocd_namespace` is None where it is to be found in the sources.
-    """
-
-    name: str
-    sources: tuple[str, ...]
-    output: Path
-    namespace: str = "default"
-    kubocd_namespace: str | None = None
-    repository_url: str = REPOSITORY_URL
-    places: Places = field(default_factory=dict, compare=False)  # of the sources, in the project file
-    url_place: Place = field(default=None, compare=False)  # of repositoryURL, there
-    output_place: Place = field(default=None, compare=False)
-
-
-_UNKNOWN = CheckoutFiles(Path("/nowhere"))  # until a project is made, which knows its root
-
-
-@dataclass(frozen=True, slots=True)
-class Project:
-    """Everything that a compilation depends on besides the sources themselves."""
-
-    root: Path
-    clusters: tuple[Cluster, ...]
-    vendor: Path | None = None
-    mirrors: Mapping[str, str] = field(default_factory=dict)
-    limits: Limits = LIMITS
-    dependencies: Dependencies = "order"
-    charts: Literal["output", "separate"] = "output"
-    emit_oci_repository: bool = True
-    hosts: Mapping[str, str] = field(default_factory=dict)
-    pin_digest: bool = False
-    offline: bool = False
-    locked: bool = False
-    ca_file: Path | None = None
-    cache: Path | None = None  # None: where the system keeps caches
-    expand_env: frozenset[str] = frozenset()  # environment variables that can stand in sources as ${NAME}
-    clear_text_hosts: frozenset[str] = frozenset()  # `host[:port]` that get credentials over plain HTTP
-    budget: Budget = field(default_factory=Budget, compare=False)  # of the run, whatever it compiles
-    origin: str = ""  # how messages begin the names of a Git revision's files: `main:`
-    files: CheckoutFiles = field(default=_UNKNOWN, compare=False)  # that can be read: of the checkout, and allowed ones
-    vendor_place: Place = field(default=None, compare=False)
-
-    def __post_init__(self) -> None:
-        if self.files is _UNKNOWN:
-            object.__setattr__(self, "files", CheckoutFiles.around(self.root))
-
-    @property
-    def lock_path(self) -> Path:
-        """The lock beside the project file; in a build from flags alone, in the current directory."""
-        return self.root / LOCK_FILE
-
-
-@dataclass(frozen=True, slots=True)
-class Flags:
-    """What the command line says about the project; None and empty mean: not given."""
-
-    project: Path | None = None
-    sources: tuple[str, ...] = ()
-    output: Path | None = None
-    clusters: tuple[str, ...] = ()
-    vendor: Path | None = None
-    limits: Mapping[str, int] = field(default_factory=dict)
-    namespace: str | None = None
-    kubocd_namespace: str | None = None
-    repository_url: str | None = None
-    dependencies: Dependencies | None = None
-    hosts: Mapping[str, str] = field(default_factory=dict)
-    offline: bool = False
-    locked: bool = False
-    ca_file: Path | None = None
-    cache: Path | None = None
-    expand_env: frozenset[str] = frozenset()
-    clear_text_hosts: frozenset[str] = frozenset()
-    allow_outside: tuple[Path, ...] = ()  # directories outside the checkout that the project file can name
 
 
 def load_project(flags: Flags, directory: Path, *, outputs: bool = True) -> Project:

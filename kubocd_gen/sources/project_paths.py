@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kubocd_gen.checkout.files import in_git_directory
-from kubocd_gen.checkout.walk import display_path, fixed_part
 from kubocd_gen.diagnostics.problems import KcdError, KcdErrors, Position
+from kubocd_gen.files.paths import display_path, fixed_part
 
 if TYPE_CHECKING:
-    from kubocd_gen.sources.project_file import Cluster, Place, Project
+    from kubocd_gen.model.project import Cluster, Place, Project
 
 _WRITTEN = ("flux", "hr", ".kcd-gen")  # directories of an output in which a build changes and removes files
 

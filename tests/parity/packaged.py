@@ -21,13 +21,13 @@ from typing import Any
 
 import yaml
 
+from kubocd_gen.archives.chart import Chart, read_chart
 from kubocd_gen.diagnostics.problems import KcdError, KcdErrors
 from kubocd_gen.oci.layout import OciLayout
 from kubocd_gen.oci.layout_writer import LayoutWriter
 from kubocd_gen.oci.reference import parse_reference
 from kubocd_gen.packaging.assembly import assemble
 from kubocd_gen.packaging.authoring import read_authored
-from kubocd_gen.packaging.charts.chart import Chart, read_chart
 from kubocd_gen.packaging.publishing import LayoutTarget
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z0-9_]+)\}")

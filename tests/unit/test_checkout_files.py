@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from kubocd_gen.checkout import files as checkout_files
-from kubocd_gen.checkout.files import CheckoutFiles, FileKind, NotRegularError, TooLargeError, checkout_root
+from kubocd_gen.checkout.files import CheckoutFiles, FileKind, NotRegularError, TooLargeError
 from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.files.paths import checkout_root
 
 SMALL = FileKind("a test's file", 2048)
 SECRET = "hunter2"

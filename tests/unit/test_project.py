@@ -9,7 +9,8 @@ import pytest
 
 from kubocd_gen.budget.limits import LIMITS, Limits
 from kubocd_gen.diagnostics.problems import KcdError, KcdErrors
-from kubocd_gen.sources.project_file import ONLY_CLUSTER, REPOSITORY_URL, Cluster, Flags, Project, load_project
+from kubocd_gen.model.project import ONLY_CLUSTER, REPOSITORY_URL, Cluster, Flags, Project
+from kubocd_gen.sources.project_file import load_project
 
 HEAD = "apiVersion: kcd-gen/v1alpha1\nkind: Project\n"
 CLUSTER = "clusters:\n  - name: prod\n    sources: [clusters/prod]\n    output: deploy/prod\n"

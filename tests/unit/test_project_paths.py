@@ -8,7 +8,8 @@ import pytest
 
 from kubocd_gen.budget.limits import LIMITS, NAMES, RUN_NAMES, ceiling
 from kubocd_gen.diagnostics.problems import KcdError, KcdErrors
-from kubocd_gen.sources.project_file import Flags, Project, load_project
+from kubocd_gen.model.project import Flags, Project
+from kubocd_gen.sources.project_file import load_project
 from kubocd_gen.sources.project_paths import DisjointDirectories
 
 PROJECT = """\

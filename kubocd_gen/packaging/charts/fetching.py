@@ -6,13 +6,13 @@ import os
 import tempfile
 from pathlib import Path
 
+from kubocd_gen.archives.chart import Chart
 from kubocd_gen.diagnostics.problems import KcdError
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.network.settings import Network
 from kubocd_gen.network.transport import Transport
 from kubocd_gen.oci.reference import parse_reference
 from kubocd_gen.oci.registry import Registry
-from kubocd_gen.packaging.charts.chart import Chart
 from kubocd_gen.packaging.charts.downloads import Credentials, Downloads
 from kubocd_gen.packaging.charts.folder import Packed, Packer, chart_files
 from kubocd_gen.packaging.charts.git import Git, GitTree

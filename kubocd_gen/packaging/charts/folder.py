@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+from kubocd_gen.archives.chart import Chart, read_metadata, repacked
 from kubocd_gen.diagnostics.problems import KcdError
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.helm.process import Run, run_helm
 from kubocd_gen.kube_yaml.reader import first_document
 from kubocd_gen.network.settings import Network, NetworkError
-from kubocd_gen.packaging.charts.chart import Chart, read_metadata, repacked
 from kubocd_gen.packaging.charts.downloads import Credentials
 from kubocd_gen.packaging.charts.trees import Keep, Tree, everything
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from kubocd_gen.archives.chart_members import is_plain_path
 from kubocd_gen.budget.limits import GIB, LIMITS
 from kubocd_gen.budget.spending import BudgetExhausted
 from kubocd_gen.diagnostics.problems import KcdError
@@ -30,7 +31,6 @@ from kubocd_gen.git.tree import CommitTree, LeadsOut, real_path
 from kubocd_gen.network.settings import Network, NetworkError
 from kubocd_gen.oci.credentials import variable
 from kubocd_gen.packaging.charts.downloads import Credentials
-from kubocd_gen.packaging.charts.members import is_plain_path
 from kubocd_gen.packaging.charts.sources import GitChart
 from kubocd_gen.packaging.charts.trees import LINK, Budget, Keep
 

@@ -6,11 +6,11 @@ import hashlib
 from collections.abc import Callable
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
+from kubocd_gen.archives.chart import Chart, is_version, read_chart, same_version
 from kubocd_gen.budget.limits import LIMITS, Limits, over_limit
 from kubocd_gen.diagnostics.problems import KcdError, nearest
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.network.exchange import TooLarge
-from kubocd_gen.packaging.charts.chart import Chart, is_version, read_chart, same_version
 from kubocd_gen.packaging.charts.downloads import Downloads
 from kubocd_gen.packaging.charts.repository_index import (
     INDEX_LIMIT,

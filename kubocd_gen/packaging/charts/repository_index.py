@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
+from kubocd_gen.archives.chart import same_version
 from kubocd_gen.kube_yaml.errors import too_deep
-from kubocd_gen.packaging.charts.chart import same_version
 
 INDEX_LIMIT = 64 << 20  # bytes; the largest public ones are some 25 MiB
 _DEEPEST = 64

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
+from kubocd_gen.archives.chart import is_version
 from kubocd_gen.checkout.files import CheckoutFiles
 from kubocd_gen.diagnostics.problems import KcdError, Position
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.oci.reference import Reference, parse_reference
-from kubocd_gen.packaging.charts.chart import is_version
 
 _WAY_OUT = "set KCD_OCI_<HOST>_USER and KCD_OCI_<HOST>_SECRET instead; the manifest is published with the package"
 # git check-ref-format, and nothing that would end a refspec or be a pattern in one.

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
+from kubocd_gen.archives.chart_members import is_plain_path
 from kubocd_gen.budget.limits import LIMITS
 from kubocd_gen.diagnostics.problems import KcdError
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.oci.descriptors import MIB
-from kubocd_gen.packaging.charts.members import is_plain_path
 
 LINK = 100  # entries that a link counts for: it can show a whole folder again
 _DEEPEST = 64  # folders in each other, as in a chart's archive

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from kubocd_gen.compiler.images import PackageSourceSpec, package_interval, package_source, split_image
+from kubocd_gen.compiler.images import package_interval, package_source, split_image
 from kubocd_gen.compiler.settings import Settings
 from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.model.compilation import PackageSourceSpec
 from tests.support.records import release
 
 ONE = release(package={"repository": "quay.io/a/web", "tag": "1.0"})

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from kubocd_gen.compiler.rendered import RenderedModule, RenderedPackage, read_rendered
+from kubocd_gen.compiler.rendered import read_rendered
 from kubocd_gen.diagnostics.problems import KcdError, KcdErrors
+from kubocd_gen.model.compilation import RenderedModule, RenderedPackage
 from tests.support.records import package
 
 PACKAGE = package(

@@ -13,9 +13,10 @@ from jsonschema import Draft7Validator
 
 from kubocd_gen.diagnostics.problems import Findings, KcdError
 from kubocd_gen.editors.shipped import document_schema, kinds
+from kubocd_gen.model.resources import Resource
 from kubocd_gen.package_data import schema
 from kubocd_gen.schema.structural import admit
-from kubocd_gen.sources.documents import Resource, read_resources
+from kubocd_gen.sources.documents import read_resources
 
 ROOT = Path(__file__).resolve().parents[3]
 # What KuboCD made of some hundred Releases, where it lies beside the checkout.

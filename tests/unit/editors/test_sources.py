@@ -11,7 +11,8 @@ from jsonschema import Draft7Validator
 
 from kubocd_gen.diagnostics.problems import Findings, KcdErrors
 from kubocd_gen.editors.sources import Known, sources_schema
-from kubocd_gen.packages.manifest import Package, read_manifest
+from kubocd_gen.model.package import Package
+from kubocd_gen.packages.manifest import read_manifest
 from kubocd_gen.sources.documents import read_resources
 
 PARITY = Path(__file__).resolve().parents[3].parent / "shared/parity/cases"

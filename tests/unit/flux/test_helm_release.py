@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from kubocd_gen.compiler.helm_release import helm_release_specs
-from kubocd_gen.compiler.rendered import RenderedModule, RenderedPackage
 from kubocd_gen.compiler.settings import combine_configs
 from kubocd_gen.diagnostics.problems import KcdError, KcdErrors
+from kubocd_gen.model.compilation import RenderedModule, RenderedPackage
 from kubocd_gen.model.releases import Config, Release
 from tests.support.records import config, package, release
 

@@ -15,9 +15,10 @@ from kubocd_gen.helm.engine import Helm
 from kubocd_gen.migration.checking import Checked, check
 from kubocd_gen.migration.live import FLUX_KINDS, live_cluster
 from kubocd_gen.model.compilation import Compilation
+from kubocd_gen.model.project import Flags
 from kubocd_gen.pipeline import compile_cluster
 from kubocd_gen.pipeline.packages import package_sources
-from kubocd_gen.sources.project_file import Flags, load_project
+from kubocd_gen.sources.project_file import load_project
 from tests.support import cluster
 from tests.support.cluster import Object
 from tests.support.workspace import WEB, Workspace

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from kubocd_gen.diagnostics.problems import KcdErrors, Position
-from kubocd_gen.packages.manifest import Package, TemplateSource, missing_chart, read_package
-from kubocd_gen.packages.module_charts import ChartRef
+from kubocd_gen.model.package import ChartRef, Package, TemplateSource
+from kubocd_gen.packages.manifest import missing_chart, read_package
 from tests.support.images import package_image
 
 REFERENCE = "registry.example.com/web:1.0.0"

@@ -5,6 +5,7 @@ from typing import cast
 
 import pytest
 
+from kubocd_gen.archives.chart import read_chart
 from kubocd_gen.diagnostics.problems import Findings, KcdError
 from kubocd_gen.helm.binary import find_helm
 from kubocd_gen.helm.engine import Helm
@@ -12,7 +13,6 @@ from kubocd_gen.network.settings import NetworkError
 from kubocd_gen.oci.descriptors import MANIFEST_TYPE, Descriptor
 from kubocd_gen.oci.reference import Reference
 from kubocd_gen.packaging.assembly import Assembled
-from kubocd_gen.packaging.charts.chart import read_chart
 from kubocd_gen.packaging.charts.fetching import Charts
 from kubocd_gen.packaging.charts.folder import Packed
 from kubocd_gen.packaging.charts.sources import ChartSource

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from kubocd_gen.diagnostics.problems import Diagnostic, Findings
+from kubocd_gen.model.resources import Resource
 from kubocd_gen.sources.cluster_resources import Fleet, load_fleet
-from kubocd_gen.sources.documents import Resource, read_resources
+from kubocd_gen.sources.documents import read_resources
 
 API = "kubocd.kubotal.io/v1alpha1"
 

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from kubocd_gen.budget.limits import Limits
 from kubocd_gen.budget.spending import Budget, BudgetExhausted
-from kubocd_gen.checkout.discovery import display_path, find_files
+from kubocd_gen.checkout.discovery import find_files
 from kubocd_gen.checkout.files import CheckoutFiles
-from kubocd_gen.checkout.walk import MAX_DEPTH, MAX_PATTERN, DirectoryWalk, PatternError, fixed_part
+from kubocd_gen.checkout.walk import MAX_DEPTH, MAX_PATTERN, DirectoryWalk, PatternError
+from kubocd_gen.files.paths import display_path, fixed_part
 
 MAZE = 12  # directories that each link to all others: more than 10⁸ paths
 

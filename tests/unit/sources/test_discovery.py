@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from kubocd_gen.checkout.discovery import MAX_SOURCE_BYTES, display_path, find_files, read_source
+from kubocd_gen.checkout.discovery import MAX_SOURCE_BYTES, find_files, read_source
 from kubocd_gen.checkout.files import CheckoutFiles
 from kubocd_gen.diagnostics.problems import KcdError, Position
+from kubocd_gen.files.paths import display_path
 
 
 @pytest.fixture

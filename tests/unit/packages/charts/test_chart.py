@@ -5,10 +5,10 @@ import tarfile
 
 import pytest
 
+from kubocd_gen.archives.chart import read_chart, repacked, same_version
+from kubocd_gen.archives.chart_members import is_plain_path, read_chart_archive
 from kubocd_gen.archives.packing import NO_TIME, compressed, stored, tarred
 from kubocd_gen.budget.limits import Limits
-from kubocd_gen.packaging.charts.chart import read_chart, repacked, same_version
-from kubocd_gen.packaging.charts.members import is_plain_path, read_chart_archive
 from tests.support import hostile
 from tests.support.images import chart_archive, gzipped
 from tests.unit.packages.charts.conftest import refusal

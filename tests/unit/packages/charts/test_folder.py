@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from kubocd_gen.archives.chart_members import read_chart_archive
 from kubocd_gen.packaging.charts.fetching import Charts
-from kubocd_gen.packaging.charts.members import read_chart_archive
 from kubocd_gen.packaging.charts.sources import LocalChart
 from tests.support.charts import archive, chart_files, serve, write_files, write_repository
 from tests.support.workspace import files_below

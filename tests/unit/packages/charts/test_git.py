@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from kubocd_gen.archives.chart_members import read_chart_archive
 from kubocd_gen.diagnostics.problems import KcdError, Position
 from kubocd_gen.packaging.charts.fetching import Charts
-from kubocd_gen.packaging.charts.members import read_chart_archive
 from kubocd_gen.packaging.charts.sources import GitChart, LocalChart, chart_source
 from tests.support.charts import chart_files, commit_all, git, git_repository, write_files
 from tests.support.git_traps import blob, commit_tree, tree, tree_bomb

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from kubocd_gen.archives.chart_members import Member, read_chart_archive
 from kubocd_gen.archives.packing import NO_TIME, compressed, tarred
 from kubocd_gen.budget.limits import LIMITS, Limits
 from kubocd_gen.diagnostics.problems import KcdError
@@ -14,7 +15,6 @@ from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.diagnostics.wording import described
 from kubocd_gen.kube_yaml.reader import first_document
 from kubocd_gen.kube_yaml.scalars import number_text
-from kubocd_gen.packaging.charts.members import Member, read_chart_archive
 
 # A package's archive takes flat names alone, and helm refuses a name with a slash (chart.Metadata.Validate).
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")

@@ -1,0 +1,114 @@
+"""A package, its modules and their templates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kubocd_gen.diagnostics.problems import Position
+from kubocd_gen.kube_yaml.positions import find_in_text, find_position, is_written
+from kubocd_gen.schema.package_schema import PackageSchema
+
+
+@dataclass(frozen=True, slots=True)
+class ChartRef:
+    """A chart inside a package, as `status.yaml` names it."""
+
+    name: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateSource:
+    """A template of the manifest: a text, or a map or list (`tree`) that is dumped to YAML to become the text.
+
+    `path` leads to it in the manifest. `header` says whether the package's `templateHeader` goes in front.
+    """
+
+    path: tuple[str | int, ...]
+    text: str = ""
+    tree: Any = None
+    header: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """One chart of a package and the templates that say how it is deployed."""
+
+    name: str
+    values: TemplateSource
+    spec_patch: TemplateSource
+    timeout: TemplateSource
+    interval: TemplateSource
+    target_namespace: TemplateSource
+    enabled: TemplateSource
+    depends_on: TemplateSource
+    on_failure_strategy: TemplateSource
+
+    def templates(self) -> Iterator[tuple[str, TemplateSource]]:
+        """Field and template, in the order in which KuboCD renders them."""
+        yield "values", self.values
+        yield "specPatch", self.spec_patch
+        yield "timeout", self.timeout
+        yield "interval", self.interval
+        yield "targetNamespace", self.target_namespace
+        yield "enabled", self.enabled
+        yield "dependsOn", self.depends_on
+        yield "onFailureStrategy", self.on_failure_strategy
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A package, read and groomed. `reference` is `repository:tag` as it was fetched.
+
+    `path` is how messages name the manifest, `text` is the manifest itself.
+    """
+
+    reference: str
+    digest: str
+    path: str
+    text: str
+    files: Mapping[str, bytes]
+    name: str
+    tag: str
+    protected: bool
+    template_header: str
+    description: TemplateSource
+    usage: Mapping[str, TemplateSource]
+    roles: TemplateSource
+    dependencies: TemplateSource
+    parameters_schema: PackageSchema
+    context_schema: PackageSchema | None
+    modules: tuple[Module, ...]
+    charts: Mapping[str, ChartRef]
+
+    @property
+    def label(self) -> str:
+        """How messages name the package: `redis:20.6.1-p01`."""
+        return f"{self.name}:{self.tag}"
+
+    def position(self, *keys: str | int) -> Position:
+        """The place of the value at `keys` in the manifest."""
+        return find_position(self.text, self.path, 0, keys)
+
+    def is_written(self, template: TemplateSource) -> bool:
+        """Whether the manifest gives the template, rather than leave it to KuboCD's default."""
+        return is_written(self.text, 0, template.path)
+
+    def template_position(self, template: TemplateSource, line: int | None, column: int | None = None) -> Position:
+        """The place of a line and column of a template; its beginning where its lines are not the manifest's."""
+        if template.tree is not None:
+            return self.position(*template.path)
+        return find_in_text(self.text, self.path, 0, template.path, line, column)
+
+    def templates(self) -> Iterator[tuple[str, TemplateSource]]:
+        """Label and template, in the order in which KuboCD renders them."""
+        for key in sorted(self.usage):
+            yield f"usage.{key}", self.usage[key]
+        yield "roles", self.roles
+        yield "dependencies", self.dependencies
+        yield "description", self.description
+        for module in self.modules:
+            for field, template in module.templates():
+                yield f"module '{module.name}', {field}", template

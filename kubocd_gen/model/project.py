@@ -1,0 +1,109 @@
+"""What is to be compiled: a project, its clusters, and what the command line says about them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from kubocd_gen.budget.limits import LIMITS, Limits
+from kubocd_gen.budget.spending import Budget
+from kubocd_gen.checkout.files import CheckoutFiles
+from kubocd_gen.checkout.source_files import Places
+from kubocd_gen.diagnostics.problems import Position
+
+LOCK_FILE = "kcd-gen.lock"
+PROJECT_FILE = "kcd-gen.yaml"
+
+
+REPOSITORY_URL = "http://kubocd-ctrl-controller-helm-repository.kubocd.svc"
+
+
+ONLY_CLUSTER = "default"  # the cluster's name in a build from flags alone
+
+
+Dependencies = Literal["order", "ignore"]
+
+
+Place = Callable[[], Position] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """One compilation: its own Configs, Contexts and Releases, written to one output folder.
+
+    `sources` are relative to the project's root. `kubocd_namespace` is None where it is to be found in the sources.
+    """
+
+    name: str
+    sources: tuple[str, ...]
+    output: Path
+    namespace: str = "default"
+    kubocd_namespace: str | None = None
+    repository_url: str = REPOSITORY_URL
+    places: Places = field(default_factory=dict, compare=False)  # of the sources, in the project file
+    url_place: Place = field(default=None, compare=False)  # of repositoryURL, there
+    output_place: Place = field(default=None, compare=False)
+
+
+_UNKNOWN = CheckoutFiles(Path("/nowhere"))  # until a project is made, which knows its root
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """Everything that a compilation depends on besides the sources themselves."""
+
+    root: Path
+    clusters: tuple[Cluster, ...]
+    vendor: Path | None = None
+    mirrors: Mapping[str, str] = field(default_factory=dict)
+    limits: Limits = LIMITS
+    dependencies: Dependencies = "order"
+    charts: Literal["output", "separate"] = "output"
+    emit_oci_repository: bool = True
+    hosts: Mapping[str, str] = field(default_factory=dict)
+    pin_digest: bool = False
+    offline: bool = False
+    locked: bool = False
+    ca_file: Path | None = None
+    cache: Path | None = None  # None: where the system keeps caches
+    expand_env: frozenset[str] = frozenset()  # environment variables that can stand in sources as ${NAME}
+    clear_text_hosts: frozenset[str] = frozenset()  # `host[:port]` that get credentials over plain HTTP
+    budget: Budget = field(default_factory=Budget, compare=False)  # of the run, whatever it compiles
+    origin: str = ""  # how messages begin the names of a Git revision's files: `main:`
+    files: CheckoutFiles = field(default=_UNKNOWN, compare=False)  # that can be read: of the checkout, and allowed ones
+    vendor_place: Place = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.files is _UNKNOWN:
+            object.__setattr__(self, "files", CheckoutFiles.around(self.root))
+
+    @property
+    def lock_path(self) -> Path:
+        """The lock beside the project file; in a build from flags alone, in the current directory."""
+        return self.root / LOCK_FILE
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """What the command line says about the project; None and empty mean: not given."""
+
+    project: Path | None = None
+    sources: tuple[str, ...] = ()
+    output: Path | None = None
+    clusters: tuple[str, ...] = ()
+    vendor: Path | None = None
+    limits: Mapping[str, int] = field(default_factory=dict)
+    namespace: str | None = None
+    kubocd_namespace: str | None = None
+    repository_url: str | None = None
+    dependencies: Dependencies | None = None
+    hosts: Mapping[str, str] = field(default_factory=dict)
+    offline: bool = False
+    locked: bool = False
+    ca_file: Path | None = None
+    cache: Path | None = None
+    expand_env: frozenset[str] = frozenset()
+    clear_text_hosts: frozenset[str] = frozenset()
+    allow_outside: tuple[Path, ...] = ()  # directories outside the checkout that the project file can name
