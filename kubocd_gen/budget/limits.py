@@ -35,7 +35,7 @@ class Limits:
     chart: int = 100 * MIB  # a chart, unpacked: Helm's MaxDecompressedChartSize
     chart_file: int = 5 * MIB  # a file of a chart: Helm's MaxDecompressedFileSize (3.17.3 and newer), and Flux's
 
-    # For a whole run. An honest fleet of 1,000 Releases needs a fifth of the first two, and a tenth of the others.
+    # For a whole run. A cluster of 1,000 Releases needs a fifth of the first two, and a tenth of the others.
     cpu_time: int = 40  # seconds of a processor, for kcd-gen and helm together
     memory: int = 800 * MIB  # resident, of all processes together
     helm_time: int = 20  # seconds of a processor, for all helm processes together

@@ -91,8 +91,8 @@ def releases(ctx: click.Context) -> Iterator[str]:
 
     project = _project(ctx)
     for cluster in project.clusters:
-        fleet, _, _ = read_cluster(project, cluster, Findings())
-        yield from (release.key for release in fleet.releases)
+        resources, _, _ = read_cluster(project, cluster, Findings())
+        yield from (release.key for release in resources.releases)
 
 
 def images(ctx: click.Context) -> Iterator[str]:

@@ -21,13 +21,13 @@ def known_to(project: Project, packages: PackageSources, findings: Findings) -> 
     strategies: set[str] = set()
     for cluster in project.clusters:
         here = Findings(cluster.name)
-        fleet, settings, _ = read_cluster(project, cluster, here)
-        contexts.update((context.ref.namespace, context.ref.name) for context in fleet.contexts)
+        resources, settings, _ = read_cluster(project, cluster, here)
+        contexts.update((context.ref.namespace, context.ref.name) for context in resources.contexts)
         if settings is not None:
             strategies.update(settings.strategies)
             roles |= settings.cluster_roles
-            resolved = find_packages(fleet.releases, settings, packages, here)
-            for release in fleet.releases:
+            resolved = find_packages(resources.releases, settings, packages, here)
+            for release in resources.releases:
                 roles.update(release.roles)
                 if release.key in resolved:
                     _, package = resolved[release.key]

@@ -13,7 +13,7 @@ from kubocd_gen.kube_yaml.emitter import emit_documents
 from kubocd_gen.processes.children import scratch
 
 _SECONDS = 10.0  # of the processor; the largest charts take one
-_USUAL = 0.3  # of these are not counted: there is a run for each HelmRelease, and a fleet has thousands
+_USUAL = 0.3  # of these are not counted: there is a run for each HelmRelease, and a cluster has thousands
 _PRINTED = 2 * RENDERED_SIZE  # Kubernetes keeps a Helm release in a Secret, which takes 1 MiB, packed
 
 

@@ -23,7 +23,7 @@ from kubocd_gen.pipeline.notices import notice
 from kubocd_gen.pipeline.parameters import render_parameters
 from kubocd_gen.pipeline.rendering import Texts, render_packages, template_texts, written_templates
 from kubocd_gen.pipeline.resolving import resolve, settings_of
-from kubocd_gen.sources.cluster_resources import Fleet, load_fleet
+from kubocd_gen.sources.cluster_resources import ClusterResources, load_cluster_resources
 from kubocd_gen.sources.documents import read_resources
 
 __all__ = ["Compilation", "compile_cluster", "read_cluster"]
@@ -60,11 +60,11 @@ def _compiled(
     findings: Findings,
     inspect: Inspect | None,
 ) -> Compilation:
-    fleet, settings, complete = read_cluster(project, cluster, findings)
+    resources, settings, complete = read_cluster(project, cluster, findings)
     if settings is None:
-        return assemble(fleet, Settings(), (), project, cluster, findings, complete=complete)
-    resolved = resolve(fleet, settings, packages, findings, project.budget)
-    notice(fleet, settings, resolved, findings, complete=complete)
+        return assemble(resources, Settings(), (), project, cluster, findings, complete=complete)
+    resolved = resolve(resources, settings, packages, findings, project.budget)
+    notice(resources, settings, resolved, findings, complete=complete)
     functions = Functions(settings.image_redirects, project.hosts)
     with ThreadPoolExecutor(1) as beside:  # each is a walk through helm, and neither needs the other
         texts = beside.submit(template_texts, resolved, helm)
@@ -75,10 +75,12 @@ def _compiled(
     rendered = render_packages(parameters, texts.result(), functions, helm, findings)
     if inspect is not None:
         inspect(resolved, texts.result(), findings)
-    return assemble(fleet, settings, rendered, project, cluster, findings, complete=complete)
+    return assemble(resources, settings, rendered, project, cluster, findings, complete=complete)
 
 
-def read_cluster(project: Project, cluster: Cluster, findings: Findings) -> tuple[Fleet, Settings | None, bool]:
+def read_cluster(
+    project: Project, cluster: Cluster, findings: Findings
+) -> tuple[ClusterResources, Settings | None, bool]:
     """The resources in `cluster`'s sources, its settings (None where a Config is invalid), and whether that is all.
 
     A source that can't be read leaves it open which Releases there are.
@@ -96,10 +98,10 @@ def read_cluster(project: Project, cluster: Cluster, findings: Findings) -> tupl
         budget=project.budget,
     )
     complete = sources.complete and not any(one.severity == "error" for one in findings)  # a source may not exist
-    fleet = load_fleet(sources, cluster.namespace, cluster.kubocd_namespace, findings)
-    if complete and not (fleet.releases or fleet.failed):
+    resources = load_cluster_resources(sources, cluster.namespace, cluster.kubocd_namespace, findings)
+    if complete and not (resources.releases or resources.failed):
         findings.warning(_no_releases(cluster))
-    return fleet, settings_of(fleet, findings), complete
+    return resources, settings_of(resources, findings), complete
 
 
 def _no_releases(cluster: Cluster) -> KcdError:

@@ -17,13 +17,13 @@ from kubocd_gen.diagnostics.problems import Findings, KcdError, KcdErrors, Posit
 from kubocd_gen.model.compilation import Compilation, CompiledRelease, Rendered
 from kubocd_gen.model.project import Cluster, Project
 from kubocd_gen.model.releases import Config, Release
-from kubocd_gen.sources.cluster_resources import Fleet
+from kubocd_gen.sources.cluster_resources import ClusterResources
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
 
 def assemble(
-    fleet: Fleet,
+    resources: ClusterResources,
     settings: Settings,
     rendered: Sequence[Rendered],
     project: Project,
@@ -33,7 +33,7 @@ def assemble(
     complete: bool,
 ) -> Compilation:
     """The compiled Releases of the cluster; everything that was found broken on the way is `failed`."""
-    configs = sorted(fleet.configs, key=lambda config: config.name)
+    configs = sorted(resources.configs, key=lambda config: config.name)
     compiled: list[CompiledRelease] = []
     for one in rendered:
         _warn_of_unknown_overrides(one, findings)
@@ -44,13 +44,13 @@ def assemble(
     _warn_of_names(compiled, findings)
     compiled = _without_clashes(compiled, findings)
     if project.dependencies == "order":
-        compiled = _ordered(fleet, compiled, settings, findings)
+        compiled = _ordered(resources, compiled, settings, findings)
     good = {one.release.key for one in compiled}
-    broken = {release.key: release for release in fleet.releases if release.key not in good}
+    broken = {release.key: release for release in resources.releases if release.key not in good}
     return Compilation(
         cluster=cluster,
         releases=tuple(compiled),
-        failed=tuple(sorted({*fleet.failed, *broken})),
+        failed=tuple(sorted({*resources.failed, *broken})),
         broken=broken,
         complete=complete,
     )
@@ -145,7 +145,7 @@ def _without_clashes(compiled: Sequence[CompiledRelease], findings: Findings) ->
 
 
 def _ordered(
-    fleet: Fleet, compiled: Sequence[CompiledRelease], settings: Settings, findings: Findings
+    resources: ClusterResources, compiled: Sequence[CompiledRelease], settings: Settings, findings: Findings
 ) -> list[CompiledRelease]:
     """The Releases with `dependsOn` on the HelmReleases of the Releases whose roles they depend on."""
     parties, absent = [], dict[str, str]()
@@ -158,10 +158,10 @@ def _ordered(
         needs = () if release.suspended else one.dependencies
         parties.append(Party(release.key, one.roles if provides else (), needs, partial(_dependency, release)))
     good = {one.release.key for one in compiled}
-    for release in fleet.releases:
+    for release in resources.releases:
         if release.key not in good:
             absent.update(dict.fromkeys(release.roles, f"{release.key} provides it, but has errors itself"))
-    unread = sorted({*fleet.failed, *(release.key for release in fleet.releases)} - good)
+    unread = sorted({*resources.failed, *(release.key for release in resources.releases)} - good)
     order = order_by_roles(parties, settings.cluster_roles, absent, unread)
     for key, errors in order.errors.items():
         findings.error(errors, release=key)

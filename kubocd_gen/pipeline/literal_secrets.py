@@ -17,7 +17,7 @@ from kubocd_gen.compiler.secrets import assignments, follows_flag, named_values,
 from kubocd_gen.diagnostics.problems import MOST, KcdError, Position
 from kubocd_gen.diagnostics.wording import Path, dotted
 from kubocd_gen.model.releases import Release
-from kubocd_gen.sources.cluster_resources import Fleet
+from kubocd_gen.sources.cluster_resources import ClusterResources
 
 _LITERAL = ("value", "values", "literal", "plain", "plaintext", "data", "stringdata")
 _NOT_LITERAL = ("|", ">", "{", "[", "$", "<", "null", "true", "false", "~", "*", "&")  # in a text: what is computed
@@ -63,17 +63,17 @@ class _Search:
         return any(not text.startswith(_NOT_LITERAL) and is_literal(key, text) for key, text in assignments(value))
 
 
-def literal_secrets(fleet: Fleet) -> Iterator[tuple[KcdError, str | None]]:
+def literal_secrets(resources: ClusterResources) -> Iterator[tuple[KcdError, str | None]]:
     """A warning for each literal secret, with the Release that it belongs to."""
     search = _Search()
-    for release in fleet.releases:
+    for release in resources.releases:
         for problem in islice(_of_release(release, search), MOST):
             yield problem, release.key
-    for context in fleet.contexts:
+    for context in resources.contexts:
         for path in islice(search.paths(context.context), MOST):
             label = f"variable '{dotted(path)}' of the Context '{context.ref}'"
             yield _problem(label, path, lambda *keys, one=context: one.position("spec", "context", *keys)), None
-    for config in fleet.configs:
+    for config in resources.configs:
         for path in islice(search.paths(config.spec), MOST):
             label = f"'spec.{dotted(path)}' of the Config '{config.name}'"
             yield _problem(label, path, lambda *keys, one=config: one.position("spec", *keys)), None

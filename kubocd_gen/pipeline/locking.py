@@ -59,8 +59,8 @@ def wanted_by(project: Project, findings: Findings) -> tuple[list[Wanted], bool]
     whole = True
     for cluster in project.clusters:
         here = Findings(cluster.name)
-        fleet, settings, complete = read_cluster(project, cluster, here)
-        for release, source, request in wanted_packages(fleet.releases, settings, here) if settings else ():
+        resources, settings, complete = read_cluster(project, cluster, here)
+        for release, source, request in wanted_packages(resources.releases, settings, here) if settings else ():
             name = str(request.reference)
             known = found.get(name)
             blocks = known.verifications if known else ()

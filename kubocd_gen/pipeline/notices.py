@@ -13,13 +13,13 @@ from kubocd_gen.model.compilation import Resolved
 from kubocd_gen.model.package import Package
 from kubocd_gen.model.releases import Context
 from kubocd_gen.pipeline.literal_secrets import literal_secrets
-from kubocd_gen.sources.cluster_resources import Fleet
+from kubocd_gen.sources.cluster_resources import ClusterResources
 
 _VARIABLE = re.compile(r"(?<!\$)\$\{[A-Za-z0-9_]+\}")
 
 
 def notice(
-    fleet: Fleet, settings: Settings, resolved: Sequence[Resolved], findings: Findings, *, complete: bool
+    resources: ClusterResources, settings: Settings, resolved: Sequence[Resolved], findings: Findings, *, complete: bool
 ) -> None:
     """Warn of Contexts that no one uses, literal secrets in the sources, and `${NAME}` in a package's manifest.
 
@@ -29,12 +29,12 @@ def notice(
     for package in packages.values():
         for warning in _variables(package):
             findings.warning(warning)
-    for warning, key in literal_secrets(fleet):
+    for warning, key in literal_secrets(resources):
         findings.warning(warning, release=key)
     # A resource that can't be read, or is refused, may be the one that names a Context; a misspelt name may mean one.
     misspelt = any(one.code == "missing-context" for one in findings)
-    if complete and fleet.releases and not (fleet.failed or fleet.broken_contexts or misspelt):
-        for context in _unused(fleet, settings):
+    if complete and resources.releases and not (resources.failed or resources.broken_contexts or misspelt):
+        for context in _unused(resources, settings):
             findings.warning(
                 KcdError(
                     f"the Context '{context.ref}' is named by no Release, Config or Context",
@@ -57,15 +57,15 @@ def _variables(package: Package) -> Iterator[KcdError]:
         )
 
 
-def _unused(fleet: Fleet, settings: Settings) -> Iterator[Context]:
+def _unused(resources: ClusterResources, settings: Settings) -> Iterator[Context]:
     """The Contexts that nothing in the sources names, and that no namespace has as its default.
 
     A default counts where every Release skips it, too: it is there for the next one. So does a Context's parent
     whatever becomes of the child, or else the warning would be untrue.
     """
     named = set(settings.default_contexts)
-    named.update(ref for release in fleet.releases for ref in release.contexts)
-    named.update(parent for context in fleet.contexts for parent in context.parents if parent != context.ref)
-    for context in fleet.contexts:
+    named.update(ref for release in resources.releases for ref in release.contexts)
+    named.update(parent for context in resources.contexts for parent in context.parents if parent != context.ref)
+    for context in resources.contexts:
         if context.ref not in named and context.ref.name not in settings.default_namespace_contexts:
             yield context

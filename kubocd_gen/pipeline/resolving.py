@@ -20,33 +20,33 @@ from kubocd_gen.packages.manifest import read_package
 from kubocd_gen.packages.source import PackageImage, PackageRequest, PackageSources
 from kubocd_gen.schema.durations import parse_duration
 from kubocd_gen.schema.package_schema import validate
-from kubocd_gen.sources.cluster_resources import Fleet
+from kubocd_gen.sources.cluster_resources import ClusterResources
 
 
-def settings_of(fleet: Fleet, findings: Findings) -> Settings | None:
+def settings_of(resources: ClusterResources, findings: Findings) -> Settings | None:
     """The cluster's Configs as one; None where one is invalid, which stops every Release."""
-    broken = list(fleet.broken_configs)
+    broken = list(resources.broken_configs)
     if not broken:
         try:
-            return combine_configs(fleet.configs, fleet.kubocd_namespace)
+            return combine_configs(resources.configs, resources.kubocd_namespace)
         except KcdErrors as errors:
             broken.append(errors)
     for one in broken:
         findings.error(one)
-        for release in fleet.releases:
+        for release in resources.releases:
             findings.error(one, release=release.key)
     return None
 
 
 def resolve(
-    fleet: Fleet, settings: Settings, packages: PackageSources, findings: Findings, budget: Budget
+    resources: ClusterResources, settings: Settings, packages: PackageSources, findings: Findings, budget: Budget
 ) -> list[Resolved]:
-    """The Releases of `fleet` whose package is there and whose context is whole and fits the package's schema."""
-    trees = ContextTrees(fleet.contexts, fleet.broken_contexts, budget)
-    configs = sorted(fleet.configs, key=lambda config: config.name)
-    found = find_packages(fleet.releases, settings, packages, findings, budget)
+    """The Releases of `resources` whose package is there and whose context is whole and fits the package's schema."""
+    trees = ContextTrees(resources.contexts, resources.broken_contexts, budget)
+    configs = sorted(resources.configs, key=lambda config: config.name)
+    found = find_packages(resources.releases, settings, packages, findings, budget)
     resolved = []
-    for release in fleet.releases:
+    for release in resources.releases:
         if release.key not in found:
             continue
         source, package = found[release.key]
@@ -56,7 +56,7 @@ def resolve(
             findings.error(at_release(error, release), release=release.key)
         except KcdErrors as errors:
             findings.error(errors, release=release.key)
-    _report_unnamed(fleet, trees, findings)
+    _report_unnamed(resources, trees, findings)
     return resolved
 
 
@@ -135,14 +135,14 @@ def _place(error: KcdError, place: Callable[[], Position]) -> None:
         error.position = place()
 
 
-def _report_unnamed(fleet: Fleet, trees: ContextTrees, findings: Findings) -> None:
+def _report_unnamed(resources: ClusterResources, trees: ContextTrees, findings: Findings) -> None:
     """The problems of Contexts that no Release has met.
 
     The cluster refuses a malformed one; one without variables, or without its parents, it takes, and never uses.
     """
     known = {(one.code, one.position) for one in findings}
-    for ref in sorted({*fleet.broken_contexts, *(context.ref for context in fleet.contexts)}):
-        report = findings.error if ref in fleet.broken_contexts else findings.warning
+    for ref in sorted({*resources.broken_contexts, *(context.ref for context in resources.contexts)}):
+        report = findings.error if ref in resources.broken_contexts else findings.warning
         try:
             trees.effective(ref, partial(Position, str(ref)))
         except BudgetExhausted as exhausted:

@@ -2,7 +2,7 @@
 
 The walk and the plain keywords are the `jsonschema` library's; what gojsonschema understands differently is here:
 RE2 patterns, Go's formats, exact `multipleOf`, references that are never fetched. Importing the library takes longer
-than compiling a fleet, so `plainly_valid` first looks whether the value is valid beyond doubt, which most are.
+than compiling a cluster, so `plainly_valid` first looks whether the value is valid beyond doubt, which most are.
 """
 
 from __future__ import annotations

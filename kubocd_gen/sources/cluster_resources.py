@@ -22,7 +22,7 @@ Record = TypeVar("Record", Release, Context, Config)
 
 
 @dataclass(frozen=True, slots=True)
-class Fleet:
+class ClusterResources:
     """A cluster's resources as records.
 
     `broken_configs` stop every Release, `broken_contexts` those that name one. `failed` are Releases that the
@@ -38,7 +38,9 @@ class Fleet:
     failed: tuple[str, ...]
 
 
-def load_fleet(sources: Sources, default_namespace: str, kubocd_namespace: str | None, findings: Findings) -> Fleet:
+def load_cluster_resources(
+    sources: Sources, default_namespace: str, kubocd_namespace: str | None, findings: Findings
+) -> ClusterResources:
     """The KuboCD resources among those of `sources`, and those that the `kubocd-ctrl` chart makes of its values.
 
     The KuboCD namespace is the one given, else that of an installation of the chart, else `kubocd`. Problems of a
@@ -98,7 +100,7 @@ def load_fleet(sources: Sources, default_namespace: str, kubocd_namespace: str |
         release_failed,
         default_namespace,
     )
-    return Fleet(
+    return ClusterResources(
         kubocd_namespace=namespace,
         releases=tuple(sorted(releases, key=lambda release: (release.namespace, release.name))),
         contexts=tuple(contexts),

@@ -17,7 +17,7 @@ from kubocd_gen.diffing.markdown import LIMIT
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.package_data import schema
 from kubocd_gen.pipeline import compile_cluster
-from tests.benchmarks.fleet import write_fleet
+from tests.benchmarks.fleet import write_cluster
 from tests.support.charts import commit_all, git
 from tests.support.images import chart_archive, package_layer, write_layout
 from tests.support.workspace import WEB, WEB_MANIFEST, Outcome, Workspace, files_below, kcd_gen, status_of
@@ -485,7 +485,7 @@ def test_a_chart_that_fails_is_told_and_hides_nothing_else(web: Workspace) -> No
 @pytest.fixture
 def fleet(tmp_path: Path) -> Path:
     """A platform of 24 Releases, committed; in the working tree its ingress suffix is another, and more."""
-    sources, _ = write_fleet(tmp_path, releases=24)
+    sources, _ = write_cluster(tmp_path, releases=24)
     git(tmp_path, "init", "--quiet", "--initial-branch=main")
     commit_all(tmp_path)
     for name, old, new in (

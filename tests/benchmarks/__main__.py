@@ -21,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kubocd_gen.helm.binary import find_helm
-from tests.benchmarks.fleet import write_fleet
+from tests.benchmarks.fleet import write_cluster
 from tests.support.charts import commit_all, git
 
 ROUNDS = 15
@@ -32,7 +32,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         given = [Path(argument).resolve() for argument in sys.argv[1:3]]
-        sources, layout = given or write_fleet(work / "fleet", releases=24)
+        sources, layout = given or write_cluster(work / "fleet", releases=24)
         chart = work / "bare"
         (chart / "templates").mkdir(parents=True)
         (chart / "Chart.yaml").write_text("apiVersion: v2\nname: bare\nversion: 1.0.0\n")

@@ -64,7 +64,7 @@ spec:
 """
 
 
-def write_fleet(folder: Path, *, releases: int, versions: Mapping[int, str] | None = None) -> tuple[Path, Path]:
+def write_cluster(folder: Path, *, releases: int, versions: Mapping[int, str] | None = None) -> tuple[Path, Path]:
     """The sources and the image layout of a platform with so many Releases, each of a package of its own.
 
     `versions` are those of the charts, by the Release's number, where they are not 1.0.0.

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks.fleet import write_fleet
+from tests.benchmarks.fleet import write_cluster
 from tests.faults.output.driver import Driver, Ended
 from tests.support.workspace import Outcome, Workspace, files_below, kcd_gen
 
@@ -52,7 +52,7 @@ def driver() -> Iterator[Driver]:
 def old(tmp_path_factory: pytest.TempPathFactory) -> Platform:
     """22 Releases."""
     root = tmp_path_factory.mktemp("old")
-    write_fleet(root, releases=24)
+    write_cluster(root, releases=24)
     for number in (3, 11):
         (root / f"sources/release{number}.yaml").unlink()
     return _compiled(root)
@@ -62,7 +62,7 @@ def old(tmp_path_factory: pytest.TempPathFactory) -> Platform:
 def new(tmp_path_factory: pytest.TempPathFactory) -> Platform:
     """Two Releases more and two fewer, eight with other charts, six with other parameters."""
     root = tmp_path_factory.mktemp("new")
-    write_fleet(root, releases=24, versions=dict.fromkeys(range(8), "2.0.0"))
+    write_cluster(root, releases=24, versions=dict.fromkeys(range(8), "2.0.0"))
     for number in (5, 20):
         (root / f"sources/release{number}.yaml").unlink()
     for number in range(6, 12):

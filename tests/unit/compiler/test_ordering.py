@@ -153,9 +153,9 @@ _FLEETS = some.lists(some.tuples(_ROLES, _ROLES), max_size=8)
 
 @given(_FLEETS)
 def test_whatever_roles_there_are_every_release_is_satisfied_or_an_error_and_nobody_waits_in_a_circle(
-    fleet: list[tuple[list[str], list[str]]],
+    resources: list[tuple[list[str], list[str]]],
 ) -> None:
-    parties = [party(f"r{number}", gives=gives, needs=needs) for number, (gives, needs) in enumerate(fleet)]
+    parties = [party(f"r{number}", gives=gives, needs=needs) for number, (gives, needs) in enumerate(resources)]
     found = order(*parties, cluster_roles="z")
     assert found.providers.keys() | found.errors.keys() == {one.key for one in parties}
     assert not found.providers.keys() & found.errors.keys()

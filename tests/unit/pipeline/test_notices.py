@@ -15,7 +15,7 @@ from kubocd_gen.diagnostics.problems import Diagnostic, Findings, KcdError, KcdE
 from kubocd_gen.model.compilation import Resolved
 from kubocd_gen.model.releases import Context, ContextRef, Release
 from kubocd_gen.pipeline.notices import notice
-from kubocd_gen.sources.cluster_resources import Fleet
+from kubocd_gen.sources.cluster_resources import ClusterResources
 from tests.support.records import config, context, package, release
 from tests.support.workspace import WEB, WEB_MANIFEST
 
@@ -39,9 +39,11 @@ def noticed(
 ) -> list[Diagnostic]:
     """What is noticed where `broken` have no package or context, and `refused` are not even admitted."""
     no_contexts = {ContextRef("default", name): KcdErrors([]) for name in refused_contexts}
-    fleet = Fleet("kubocd", (*releases, *broken), tuple(contexts), (), no_contexts, (), tuple(refused))
+    resources = ClusterResources("kubocd", (*releases, *broken), tuple(contexts), (), no_contexts, (), tuple(refused))
     findings = Findings("default")
-    notice(fleet, settings or Settings(), [resolved(one, manifest) for one in releases], findings, complete=complete)
+    notice(
+        resources, settings or Settings(), [resolved(one, manifest) for one in releases], findings, complete=complete
+    )
     found = list(findings)
     assert {one.severity for one in found} <= {"warning"}
     return found
@@ -111,10 +113,10 @@ def test_no_context_is_called_unused_where_something_can_t_be_read_because_that_
 
 
 def test_no_context_is_called_unused_beside_a_name_that_is_perhaps_its_own_misspelt() -> None:
-    fleet = Fleet("kubocd", (release(),), (context("cluster", {}),), (), {}, (), ())
+    resources = ClusterResources("kubocd", (release(),), (context("cluster", {}),), (), {}, (), ())
     findings = Findings("default")
     findings.error(KcdError("the Context 'default:clutser' does not exist", code="missing-context"))
-    notice(fleet, Settings(), [], findings, complete=True)
+    notice(resources, Settings(), [], findings, complete=True)
     assert [one.code for one in findings] == ["missing-context"]
 
 
@@ -296,9 +298,9 @@ def test_a_patch_and_a_config_are_looked_through() -> None:
     )
     assert found.position is not None
     assert one.resource.file.text.split("\n")[(found.position.line or 0) - 1].strip() == "adminPassword: tiger"
-    fleet = Fleet("kubocd", (), (), (config(specPatch=patch),), {}, (), ())
+    resources = ClusterResources("kubocd", (), (), (config(specPatch=patch),), {}, (), ())
     findings = Findings("default")
-    notice(fleet, Settings(), [], findings, complete=True)
+    notice(resources, Settings(), [], findings, complete=True)
     (found,) = findings
     assert found.message.startswith("'spec.specPatch.values.adminPassword' of the Config 'conf' looks like a secret")
     assert found.position is not None

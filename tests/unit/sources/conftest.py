@@ -9,7 +9,7 @@ import pytest
 
 from kubocd_gen.diagnostics.problems import Diagnostic, Findings
 from kubocd_gen.model.resources import Resource
-from kubocd_gen.sources.cluster_resources import Fleet, load_fleet
+from kubocd_gen.sources.cluster_resources import ClusterResources, load_cluster_resources
 from kubocd_gen.sources.documents import read_resources
 
 API = "kubocd.kubotal.io/v1alpha1"
@@ -21,7 +21,7 @@ class Checkout:
 
     resources: list[Resource]
     complete: bool
-    fleet: Fleet
+    cluster_resources: ClusterResources
     found: list[Diagnostic]
 
     @property
@@ -59,8 +59,8 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
         read = read_resources(
             sources, tmp_path, [tmp_path / output for output in outputs], findings, expand_env=expand_env
         )
-        fleet = load_fleet(read, namespace, kubocd_namespace, findings)
-        return Checkout(list(read.resources), read.complete, fleet, list(findings))
+        cluster_resources = load_cluster_resources(read, namespace, kubocd_namespace, findings)
+        return Checkout(list(read.resources), read.complete, cluster_resources, list(findings))
 
     return run
 

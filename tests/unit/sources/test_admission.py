@@ -11,7 +11,7 @@ from tests.unit.sources.conftest import API, Load, config, context, release
 def admitted(load: Load, extra: str = "", metadata: str = "") -> Release:
     loaded = load(release("web", extra, metadata))
     assert loaded.said == []
-    (one,) = loaded.fleet.releases
+    (one,) = loaded.cluster_resources.releases
     return one
 
 
@@ -120,7 +120,7 @@ REFUSED: list[tuple[str, str]] = [
 @pytest.mark.parametrize(("text", "start"), REFUSED)
 def test_what_the_cluster_would_refuse_is_an_error_at_its_place(load: Load, text: str, start: str) -> None:
     loaded = load(text)
-    assert loaded.fleet.releases == ()
+    assert loaded.cluster_resources.releases == ()
     assert loaded.said[0].startswith(start)
 
 
@@ -134,7 +134,7 @@ def test_all_problems_of_a_release_are_reported(load: Load) -> None:
     loaded = load(release("Web", "suspendd: 1\nroles: x\nmoduleOverrides:\n  - {module: a, timeout: 1x}\n"))
     assert [one.code for one in loaded.found][:3] == ["invalid-value", "unknown-field", "invalid-type"]
     assert len(loaded.found) == 4
-    assert loaded.fleet.failed == ("default/Web",)
+    assert loaded.cluster_resources.failed == ("default/Web",)
     assert loaded.found[1].hint == "did you mean 'suspended'?"
 
 
@@ -186,7 +186,7 @@ def test_a_timeout_of_a_package_takes_no_hours(load: Load) -> None:
 
 def test_a_context_has_parents_in_its_namespace(load: Load) -> None:
     extra = "  parents: [{name: a}, {name: b, namespace: other}]\n  context: {x: {z: 1}}\n"
-    (one,) = load(context("c", extra, "  namespace: here\n")).fleet.contexts
+    (one,) = load(context("c", extra, "  namespace: here\n")).cluster_resources.contexts
     assert one.ref == ContextRef("here", "c")
     assert one.parents == (ContextRef("here", "a"), ContextRef("other", "b"))
     assert one.context == {"x": {"z": 1}}
@@ -197,19 +197,19 @@ def test_a_context_has_parents_in_its_namespace(load: Load) -> None:
 )
 def test_a_context_without_a_context_is_had_and_has_none(load: Load, extra: str, value: Any) -> None:
     loaded = load(context("c", extra))
-    assert (loaded.fleet.contexts[0].context, loaded.said) == (value, [])
+    assert (loaded.cluster_resources.contexts[0].context, loaded.said) == (value, [])
 
 
 def test_a_context_that_is_refused_is_kept_for_those_who_name_it(load: Load) -> None:
     loaded = load(context("c", "  context: {}\n  parent: []\n"))
-    ((ref, errors),) = loaded.fleet.broken_contexts.items()
+    ((ref, errors),) = loaded.cluster_resources.broken_contexts.items()
     assert ref == ContextRef("default", "c")
     assert [error.code for error in errors.errors] == ["unknown-field"]
 
 
 def test_a_config_is_admitted_with_its_durations(load: Load) -> None:
     extra = "  defaultHelmTimeout: 90s\n  packageRedirects: [{oldPrefix: a, newPrefix: b, interval: 1h}]\n"
-    (one,) = load(config("conf", extra)).fleet.configs
+    (one,) = load(config("conf", extra)).cluster_resources.configs
     assert one.spec["defaultHelmTimeout"] == "1m30s"
     assert one.spec["packageRedirects"][0]["interval"] == "1h0m0s"
 
@@ -224,7 +224,7 @@ def test_a_config_is_admitted_with_its_durations(load: Load) -> None:
     ],
 )
 def test_a_config_that_is_refused_is_broken(load: Load, extra: str, message: str, place: str) -> None:
-    (errors,) = load(config("conf", extra)).fleet.broken_configs
+    (errors,) = load(config("conf", extra)).cluster_resources.broken_configs
     assert errors.errors[0].message.startswith(message)
     assert str(errors.errors[0].position) == place
 
@@ -237,7 +237,7 @@ def test_of_the_package_the_model_keeps_an_empty_ignore_which_is_a_pointer_and_n
     )
     loaded = load(text)
     assert loaded.said == []
-    (one,) = loaded.fleet.releases
+    (one,) = loaded.cluster_resources.releases
     assert one.model["spec"]["package"] == {
         "repository": "registry.example.com/web",
         "tag": "1.0.0",
@@ -250,5 +250,5 @@ def test_of_the_package_the_model_keeps_an_empty_ignore_which_is_a_pointer_and_n
 
 def test_a_null_ignore_is_none(load: Load) -> None:
     loaded = load(release().replace("    tag: 1.0.0\n", "    tag: 1.0.0\n    ignore:\n"))
-    (one,) = loaded.fleet.releases
+    (one,) = loaded.cluster_resources.releases
     assert "ignore" not in one.model["spec"]["package"]

@@ -71,14 +71,14 @@ def test_a_file_that_is_not_yaml_and_mentions_kubocd_is_an_error_after_the_docum
 )
 def test_what_is_wrong_in_a_document_of_others_alone_does_not_touch_those_of_kubocd(load: Load, other: str) -> None:
     loaded = load(f"{release('one')}---\n{other}---\n{release('two')}")
-    assert [one.name for one in loaded.fleet.releases] == ["one", "two"]
+    assert [one.name for one in loaded.cluster_resources.releases] == ["one", "two"]
     assert (loaded.complete, loaded.said) == (True, [])
 
 
 def test_what_is_wrong_in_a_document_of_kubocd_is_an_error_and_the_others_are_read(load: Load) -> None:
     texts = [release("one"), release("bad", "parameters: {~: 1}\n"), release("two")]
     loaded = load("---\n".join([*texts, release("bad2", "parameters: {a: .nan}")]))
-    assert [one.name for one in loaded.fleet.releases] == ["one", "two"]
+    assert [one.name for one in loaded.cluster_resources.releases] == ["one", "two"]
     assert loaded.complete is False
     assert loaded.said == [
         "f.yaml:18:16: error[bad-yaml]: a key must be a string, not null",
@@ -88,7 +88,7 @@ def test_what_is_wrong_in_a_document_of_kubocd_is_an_error_and_the_others_are_re
 
 def test_a_key_given_twice_is_an_error_of_its_own_resource(load: Load) -> None:
     loaded = load(release("one") + "---\n" + release("two", "suspended: true\nsuspended: false"))
-    assert [one.name for one in loaded.fleet.releases] == ["one"]
+    assert [one.name for one in loaded.cluster_resources.releases] == ["one"]
     assert loaded.said == ["f.yaml:19:3: error[duplicate-key]: the key 'suspended' is given twice in one map"]
     assert loaded.only().release == "default/two"
 
@@ -136,7 +136,7 @@ def test_a_list_without_items_is_nothing(load: Load, items: str) -> None:
 def test_a_list_of_kubocd_s_own_kind_is_its_items(load: Load) -> None:
     item = f"{{apiVersion: {API}, kind: Context, metadata: {{name: a}}, spec: {{context: {{}}}}}}"
     loaded = load(f"apiVersion: {API}\nkind: ContextList\nmetadata: {{resourceVersion: '1'}}\nitems: [{item}]\n")
-    assert [one.ref.name for one in loaded.fleet.contexts] == ["a"]
+    assert [one.ref.name for one in loaded.cluster_resources.contexts] == ["a"]
 
 
 def test_places_are_those_of_the_document_and_the_file(load: Load) -> None:
@@ -158,12 +158,12 @@ def test_places_are_those_of_the_document_and_the_file(load: Load) -> None:
 )
 def test_a_file_may_have_any_line_end_and_a_mark_of_its_encoding(load: Load, data: bytes) -> None:
     loaded = load({"f.yaml": data})
-    assert ([one.name for one in loaded.fleet.releases], loaded.said) == (["web"], [])
+    assert ([one.name for one in loaded.cluster_resources.releases], loaded.said) == (["web"], [])
 
 
 def test_sources_that_overlap_are_read_once(load: Load) -> None:
     loaded = load({"a/b/f.yaml": release()}, sources=("a", "a/b", "a/b/f.yaml", "**/*.yaml"))
-    assert ([one.name for one in loaded.fleet.releases], loaded.said) == (["web"], [])
+    assert ([one.name for one in loaded.cluster_resources.releases], loaded.said) == (["web"], [])
 
 
 def test_hidden_directories_and_the_output_inside_the_sources_are_no_source(load: Load) -> None:
@@ -197,8 +197,8 @@ def test_a_source_that_cant_be_read_makes_the_reading_incomplete(load: Load, tmp
 def test_the_environment_is_expanded_only_when_asked_for(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TAG", "2.0.0")
     files = {"f.yaml": release("web", 'description: "${TAG}"'), "other.yaml": f"{CONFIG_MAP}data: {{a: '${{NONE}}'}}"}
-    assert load(files).fleet.releases[0].description == "${TAG}"
-    assert load(files, expand_env=("TAG",)).fleet.releases[0].description == "2.0.0"
+    assert load(files).cluster_resources.releases[0].description == "${TAG}"
+    assert load(files, expand_env=("TAG",)).cluster_resources.releases[0].description == "2.0.0"
 
 
 def test_a_variable_that_is_not_set_is_an_error_at_its_place(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:

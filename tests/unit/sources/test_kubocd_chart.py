@@ -54,8 +54,8 @@ config:
 def spec_of(load: Load, text: str) -> Any:
     loaded = load(text)
     assert [one for one in loaded.found if one.severity == "error"] == []
-    (config,) = loaded.fleet.configs
-    assert (config.name, loaded.fleet.kubocd_namespace) == ("conf01", "kubocd")
+    (config,) = loaded.cluster_resources.configs
+    assert (config.name, loaded.cluster_resources.kubocd_namespace) == ("conf01", "kubocd")
     return config.spec
 
 
@@ -106,13 +106,13 @@ def test_the_version_of_a_chartref_is_that_of_its_oci_repository(
     repository = REPOSITORY.replace("{tag: v0.3.0}", ref if ref.startswith("{") else f"{{{ref}}}")
     loaded = load({"repository.yaml": repository, "release.yaml": installation(V03 + "  x: 1\n", version=None)})
     assert loaded.said == []
-    assert loaded.fleet.configs[0].spec.get("defaultHelmTimeout") == helm_timeout
+    assert loaded.cluster_resources.configs[0].spec.get("defaultHelmTimeout") == helm_timeout
 
 
 @pytest.mark.parametrize("version", ["0.3.x", "'>=0.2.0 <0.3.0'", "'*'", "'~0.2'", "'0.2'", "''", "5"])
 def test_a_range_or_no_version_counts_as_v03_with_a_warning(load: Load, version: str) -> None:
     loaded = load(installation(V03, version=version))
-    assert loaded.fleet.configs[0].spec["defaultHelmTimeout"] == "4m0s"
+    assert loaded.cluster_resources.configs[0].spec["defaultHelmTimeout"] == "4m0s"
     problem = loaded.only()
     assert (problem.severity, problem.code) == ("warning", "assumed-chart-version")
     assert str(problem.position) == "f.yaml:6:3"
@@ -121,7 +121,7 @@ def test_a_range_or_no_version_counts_as_v03_with_a_warning(load: Load, version:
 
 def test_a_chartref_without_its_oci_repository_counts_as_v03_where_the_names_say_so(load: Load) -> None:
     loaded = load(installation(V03, version=None))
-    assert loaded.fleet.configs[0].spec["clusterRoles"] == ["storage"]
+    assert loaded.cluster_resources.configs[0].spec["clusterRoles"] == ["storage"]
     assert loaded.only().code == "assumed-chart-version"
     assert str(loaded.only().position) == "f.yaml:6:3"
 
@@ -130,12 +130,20 @@ def test_other_charts_are_passed_over(load: Load) -> None:
     redis = installation(V03).replace("kubocd-ctrl", "redis")
     other_ref = REPOSITORY.replace("charts/kubocd-ctrl", "charts/redis") + installation(V03, version=None)
     loaded = load({"a.yaml": redis, "b.yaml": other_ref})
-    assert (loaded.fleet.configs, loaded.fleet.kubocd_namespace, loaded.said) == ((), "kubocd", [])
+    assert (loaded.cluster_resources.configs, loaded.cluster_resources.kubocd_namespace, loaded.said) == (
+        (),
+        "kubocd",
+        [],
+    )
 
 
 def test_a_config_that_is_not_enabled_is_none(load: Load) -> None:
     loaded = load(installation("config: {enabled: false, content: {clusterRoles: [a]}}", target="here"))
-    assert (loaded.fleet.configs, loaded.fleet.kubocd_namespace, loaded.said) == ((), "here", [])
+    assert (loaded.cluster_resources.configs, loaded.cluster_resources.kubocd_namespace, loaded.said) == (
+        (),
+        "here",
+        [],
+    )
 
 
 def test_without_values_the_chart_s_own_hold(load: Load) -> None:
@@ -151,7 +159,11 @@ def test_the_kubocd_namespace_is_the_target_else_that_of_the_helm_release(
     load: Load, target: str | None, namespace: str, expected: str
 ) -> None:
     loaded = load(installation(V03, target=target, namespace=namespace))
-    assert (loaded.fleet.kubocd_namespace, len(loaded.fleet.configs), loaded.said) == (expected, 1, [])
+    assert (loaded.cluster_resources.kubocd_namespace, len(loaded.cluster_resources.configs), loaded.said) == (
+        expected,
+        1,
+        [],
+    )
 
 
 CONTEXTS = """\
@@ -171,7 +183,7 @@ contexts:
 def test_contexts_of_the_values_are_contexts(load: Load) -> None:
     loaded = load(installation(CONTEXTS))
     assert loaded.said == []
-    base, empty = loaded.fleet.contexts
+    base, empty = loaded.cluster_resources.contexts
     assert (str(base.ref), [str(one) for one in base.parents], base.context) == (
         "contexts:base",
         ["x:other"],
@@ -224,14 +236,14 @@ def test_values_with_which_helm_fails_are_an_error_and_carry_nothing(
     problem = loaded.only()
     assert problem.message.startswith(message)
     assert str(problem.position) == place
-    assert (loaded.fleet.configs, loaded.fleet.contexts) == ((), ())
-    assert loaded.fleet.kubocd_namespace == "kubocd"
+    assert (loaded.cluster_resources.configs, loaded.cluster_resources.contexts) == ((), ())
+    assert loaded.cluster_resources.kubocd_namespace == "kubocd"
     # A Config that Helm never brings to the cluster counts as an invalid one.
-    assert bool(loaded.fleet.broken_configs) == (not values.startswith("contexts"))
+    assert bool(loaded.cluster_resources.broken_configs) == (not values.startswith("contexts"))
 
 
 def test_what_is_wrong_in_the_content_is_found_in_the_values(load: Load) -> None:
-    (errors,) = load(installation("config:\n  content:\n    clusterRole: [a]\n")).fleet.broken_configs
+    (errors,) = load(installation("config:\n  content:\n    clusterRole: [a]\n")).cluster_resources.broken_configs
     (error,) = errors.errors
     assert error.message == "spec.clusterRole is not a known field"
     assert str(error.position) == "f.yaml:10:9"
@@ -239,7 +251,7 @@ def test_what_is_wrong_in_the_content_is_found_in_the_values(load: Load) -> None
 
 def test_a_name_of_a_context_that_is_a_number_is_one_in_the_cluster_too(load: Load) -> None:
     loaded = load(installation("contexts: [{name: 5, namespace: x, context: {}}]"))
-    ((_, errors),) = loaded.fleet.broken_contexts.items()
+    ((_, errors),) = loaded.cluster_resources.broken_contexts.items()
     assert errors.errors[0].message == "metadata.name must be a string, not a number (5)"
     assert str(errors.errors[0].position) == "f.yaml:8:16"
 
@@ -260,12 +272,12 @@ def test_two_installations_are_an_error_until_one_is_chosen(load: Load) -> None:
     assert problem.message == ("KuboCD is installed twice, here in namespace 'two' and in 'one' by a.yaml:3:12")
     assert str(problem.position) == "b.yaml:3:12"
     chosen = load(files, kubocd_namespace="two")
-    assert [one.position().path for one in chosen.fleet.configs] == ["b.yaml"]
+    assert [one.position().path for one in chosen.cluster_resources.configs] == ["b.yaml"]
     assert [one.code for one in chosen.found] == ["ignored-config"]
 
 
 def test_two_installations_in_one_namespace_are_one_config_twice(load: Load) -> None:
     loaded = load({"a.yaml": installation(V03), "b.yaml": installation(V03, name="second")})
-    (errors,) = loaded.fleet.broken_configs
+    (errors,) = loaded.cluster_resources.broken_configs
     assert [error.code for error in errors.errors] == ["duplicate-resource"]
     assert "the Config 'conf01' is defined twice, here and in a.yaml:9:7" in errors.errors[0].message

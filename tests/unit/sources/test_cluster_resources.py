@@ -8,20 +8,20 @@ from tests.unit.sources.conftest import API, Load, config, context, release
 def test_releases_come_in_the_order_of_their_names(load: Load) -> None:
     texts = [release("b"), release("a", "", "namespace: z\n"), release("a"), release("a-b", "", "namespace: a\n")]
     loaded = load("---\n".join(texts))
-    assert [one.key for one in loaded.fleet.releases] == ["a/a-b", "default/a", "default/b", "z/a"]
+    assert [one.key for one in loaded.cluster_resources.releases] == ["a/a-b", "default/a", "default/b", "z/a"]
 
 
 def test_a_release_or_context_without_a_namespace_takes_the_cluster_s(load: Load) -> None:
     loaded = load(f"{release()}---\n{context()}", namespace="apps")
-    assert [one.key for one in loaded.fleet.releases] == ["apps/web"]
-    assert [str(one.ref) for one in loaded.fleet.contexts] == ["apps:base"]
+    assert [one.key for one in loaded.cluster_resources.releases] == ["apps/web"]
+    assert [str(one.ref) for one in loaded.cluster_resources.contexts] == ["apps:base"]
 
 
 @pytest.mark.parametrize("namespaces", [("", ""), ("", "namespace: default\n")])
 def test_two_releases_of_one_name_are_an_error_that_names_both_files(load: Load, namespaces: tuple[str, str]) -> None:
     files = {f"{number}.yaml": release("web", "", one) for number, one in enumerate(namespaces)}
     loaded = load(files)
-    assert (loaded.fleet.releases, loaded.fleet.failed) == ((), ("default/web",))
+    assert (loaded.cluster_resources.releases, loaded.cluster_resources.failed) == ((), ("default/web",))
     problem = loaded.only()
     assert (problem.code, problem.release) == ("duplicate-resource", "default/web")
     assert problem.message == "the Release 'web' is defined twice, here and in 0.yaml:4:3"
@@ -40,32 +40,32 @@ def test_one_name_in_two_namespaces_or_of_two_kinds_is_fine(load: Load) -> None:
 
 def test_two_contexts_of_one_name_are_broken_for_those_who_name_it(load: Load) -> None:
     loaded = load({"a.yaml": context(), "b.yaml": context()})
-    assert loaded.fleet.contexts == ()
-    ((ref, errors),) = loaded.fleet.broken_contexts.items()
+    assert loaded.cluster_resources.contexts == ()
+    ((ref, errors),) = loaded.cluster_resources.broken_contexts.items()
     assert (str(ref), errors.errors[0].code) == ("default:base", "duplicate-resource")
 
 
 def test_two_configs_of_one_name_stop_every_release(load: Load) -> None:
     loaded = load({"a.yaml": config(), "b.yaml": config("conf", "", "  namespace: kubocd\n")})
-    (errors,) = loaded.fleet.broken_configs
+    (errors,) = loaded.cluster_resources.broken_configs
     assert errors.errors[0].message == "the Config 'conf' is defined twice, here and in a.yaml:4:3"
 
 
 def test_a_config_in_another_namespace_is_not_read_and_warned_about(load: Load) -> None:
     text = config("conf", "", "  namespace: apps\n")
     loaded = load(text)
-    assert loaded.fleet.configs == ()
+    assert loaded.cluster_resources.configs == ()
     problem = loaded.only()
     assert (problem.severity, problem.code, str(problem.position)) == ("warning", "ignored-config", "f.yaml:5:3")
     assert problem.message == "the Config 'conf' lies in 'apps', but KuboCD reads those in 'kubocd'"
     chosen = load(text, kubocd_namespace="apps")
-    assert (len(chosen.fleet.configs), chosen.said) == (1, [])
+    assert (len(chosen.cluster_resources.configs), chosen.said) == (1, [])
 
 
 def test_a_release_that_is_refused_has_failed_and_the_others_are_there(load: Load) -> None:
     loaded = load("---\n".join([release("a"), release("b", "x: 1"), release("c")]))
-    assert [one.name for one in loaded.fleet.releases] == ["a", "c"]
-    assert loaded.fleet.failed == ("default/b",)
+    assert [one.name for one in loaded.cluster_resources.releases] == ["a", "c"]
+    assert loaded.cluster_resources.failed == ("default/b",)
     assert (loaded.only().release, loaded.only().cluster) == ("default/b", "prod")
 
 
@@ -81,7 +81,7 @@ def test_a_kind_of_another_kubocd_is_passed_over_with_a_warning(load: Load, kind
     problem = loaded.only()
     assert (problem.severity, problem.code) == ("warning", "unknown-kind")
     assert problem.message == f"the kind '{kind}' is not one of KuboCD v0.3, and is passed over"
-    assert loaded.fleet.failed == ()
+    assert loaded.cluster_resources.failed == ()
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_a_kind_that_looks_misspelt_is_an_error_and_keeps_what_was_written(load:
     problem = loaded.only()
     assert (problem.severity, problem.code, problem.hint) == ("error", "unknown-kind", hint)
     assert (problem.message, str(problem.position)) == (f"there is no kind '{kind}'", "f.yaml:2:1")
-    assert loaded.fleet.failed == ("default/web",)
+    assert loaded.cluster_resources.failed == ("default/web",)
 
 
 @pytest.mark.parametrize("kind", ["", "kind:\n", "kind: [Release]\n"])
