@@ -33,9 +33,10 @@ coverage: ## After `make test PYTEST_ARGS="--cov=kubocd_gen --cov-branch"`: 95 %
 	@for room in sources compiler helm flux; do \
 	    $(bin)/coverage report --include="kubocd_gen/$$room/*" --skip-covered --fail-under=95 || exit 1; done
 
-lint: $(installed) ## Check style and format
+lint: $(installed) ## Check style, format, and that rooms import in one direction
 	$(bin)/ruff check
 	$(bin)/ruff format --check
+	$(bin)/lint-imports --no-cache
 
 types: $(installed) ## Check types
 	$(bin)/mypy --strict

@@ -1,0 +1,30 @@
+"""The rooms of `kubocd_gen`: `[tool.importlinter]` in pyproject.toml lists which can import which."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def lint(config: Path) -> subprocess.CompletedProcess[str]:
+    program = "import sys; from importlinter.cli import lint_imports_command; lint_imports_command(sys.argv[1:])"
+    command = [sys.executable, "-c", program, "--no-cache", "--config", str(config)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_rooms_import_in_one_direction() -> None:
+    done = lint(ROOT / "pyproject.toml")
+    assert done.returncode == 0, done.stdout
+
+
+def test_an_import_upward_is_found(tmp_path: Path) -> None:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    config = tmp_path / "pyproject.toml"
+    config.write_text(text.replace('  "schema",\n', "").replace('  "files",\n', '  "files",\n  "schema",\n'))
+    done = lint(config)
+    assert done.returncode == 1
+    assert "kubocd_gen.model is not allowed to import kubocd_gen.schema" not in done.stdout
+    assert "kubocd_gen.schema is not allowed to import kubocd_gen.diagnostics" in done.stdout
