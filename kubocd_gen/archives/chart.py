@@ -10,7 +10,7 @@ from typing import Any
 from kubocd_gen.archives.chart_members import Member, read_chart_archive
 from kubocd_gen.archives.packing import NO_TIME, compressed, tarred
 from kubocd_gen.budget.limits import LIMITS, Limits
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.diagnostics.wording import described
 from kubocd_gen.kube_yaml.reader import first_document
@@ -65,7 +65,7 @@ class Chart:
 
 
 def read_chart(archive: bytes, *, describe: str, limits: Limits = LIMITS) -> Chart:
-    """The chart in `archive`. Raises KcdError `bad-chart`, its sentence about `describe`, for anything else."""
+    """The chart in `archive`. Raises ProblemsError `bad-chart`, its sentence about `describe`, for anything else."""
     members = read_chart_archive(archive, describe=describe, limits=limits)
     name, version, metadata = read_metadata(chart_yaml(members), describe=describe)
     newest = min(max(0, *(member.time for member in members)), _LATEST)
@@ -88,29 +88,33 @@ def chart_yaml(members: list[Member]) -> bytes | None:
 def read_metadata(text: bytes | None, *, describe: str) -> tuple[str, str, Mapping[str, Any]]:
     """Name, version and metadata of a Chart.yaml, read as leniently as helm reads it."""
 
-    def bad(what: str, hint: str | None = None) -> KcdError:
-        return KcdError(f"{describe} {what}", code="bad-chart", hint=hint)
+    def bad(what: str, hint: str | None = None) -> Problem:
+        return Problem("bad-chart", f"{describe} {what}", hint=hint)
 
     if text is None:
-        raise bad("has no Chart.yaml")
+        raise ProblemsError(bad("has no Chart.yaml"))
     try:
         value = first_document(text.decode("utf-8-sig"), "Chart.yaml", exact_integers=True).value
     except UnicodeDecodeError:
-        raise bad("has a Chart.yaml that is not UTF-8 text") from None
-    except KcdError as error:
-        where = f" in line {error.position.line}" if error.position and error.position.line else ""
-        raise bad(f"has a Chart.yaml that cannot be read: {error.message}{where}") from None
+        raise ProblemsError(bad("has a Chart.yaml that is not UTF-8 text")) from None
+    except ProblemsError as error:
+        where = (
+            f" in line {error.problem.position.line}" if error.problem.position and error.problem.position.line else ""
+        )
+        raise ProblemsError(bad(f"has a Chart.yaml that cannot be read: {error.problem.message}{where}")) from None
     if not isinstance(value, dict):
-        raise bad("has a Chart.yaml that is not a map")
+        raise ProblemsError(bad("has a Chart.yaml that is not a map"))
     try:
         metadata: Mapping[str, Any] = _typed(value, _METADATA, "")
     except TypeError as error:
-        raise bad(f"has a Chart.yaml whose {error}") from None
+        raise ProblemsError(bad(f"has a Chart.yaml whose {error}")) from None
     name, version = metadata.get("name", ""), metadata.get("version", "")
     if not _NAME.fullmatch(name):
-        raise bad(f"has the name {shown(name)} in its Chart.yaml, which is no chart's")
+        raise ProblemsError(bad(f"has the name {shown(name)} in its Chart.yaml, which is no chart's"))
     if not is_version(version):
-        raise bad(f"has the version {shown(version)} in its Chart.yaml", "helm takes versions such as 1.2.3 or v1.2.3")
+        raise ProblemsError(
+            bad(f"has the version {shown(version)} in its Chart.yaml", "helm takes versions such as 1.2.3 or v1.2.3")
+        )
     return name, version, metadata
 
 

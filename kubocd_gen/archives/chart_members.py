@@ -20,7 +20,7 @@ from kubocd_gen.archives.tar_stream import (
     extended_path,
 )
 from kubocd_gen.budget.limits import LIMITS, Limits, over_limit
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
 
 _DEEPEST = 64  # folders in each other
@@ -39,15 +39,17 @@ class Member:
 def read_chart_archive(data: bytes, *, describe: str, limits: Limits = LIMITS) -> list[Member]:
     """The files of a Helm chart's archive in its order; folders are passed over.
 
-    Raises KcdError, its sentence about `describe`: `bad-chart` for a path that leaves the archive, links and devices,
+    Raises ProblemsError, its sentence about `describe`: `bad-chart` for a path that leaves the archive, links and devices,
     and for bytes that are no gzip'd tar; `package-limit` beyond `limits`.
     """
     try:
         return list(_members(data, limits))
     except OverLimit as over:
-        raise over_limit(f"{describe} {over}", over.name, limits.of(over.name), needed=over.needed) from None
+        raise ProblemsError(
+            over_limit(f"{describe} {over}", over.name, limits.of(over.name), needed=over.needed)
+        ) from None
     except BadArchive as bad:
-        raise KcdError(f"{describe} {bad}", code="bad-chart") from None
+        raise ProblemsError(Problem("bad-chart", f"{describe} {bad}")) from None
 
 
 def is_plain_path(path: str) -> bool:

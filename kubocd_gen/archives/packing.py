@@ -8,7 +8,7 @@ import tarfile
 import zlib
 from collections.abc import Mapping
 
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 
 NO_TIME = 315532800
 """1980-01-01: the time of what has none. It is the earliest that every archive format can say."""
@@ -57,9 +57,11 @@ def source_date(environment: Mapping[str, str]) -> int | None:
     if not given:
         return None
     if not (given.isascii() and given.isdigit() and len(given) <= 11):
-        raise KcdError(
-            f"SOURCE_DATE_EPOCH is '{given}', not a number of seconds",
-            code="usage",
-            hint="set it as with: export SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)",
+        raise ProblemsError(
+            Problem(
+                "usage",
+                f"SOURCE_DATE_EPOCH is '{given}', not a number of seconds",
+                hint="set it as with: export SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)",
+            )
         )
     return int(given)

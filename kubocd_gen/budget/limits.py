@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
-from kubocd_gen.diagnostics.problems import KcdError, Position, nearest
+from kubocd_gen.diagnostics.problems import Position, Problem, nearest
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
@@ -111,15 +111,15 @@ def moved(limits: Limits, changes: Mapping[str, int]) -> Limits:
 
 def over_limit(
     what: str, name: str, limit: int, *, needed: int | None = None, position: Position | None = None
-) -> KcdError:
+) -> Problem:
     """The error for what is beyond `limit`, which the command line calls `name`; `what` ends in «is larger» or alike.
 
     `needed` is the value with which it would be taken, if that is known; the hint says a limit that is high enough.
     """
     advice = _CLUSTER.get(name, "if the package is to be trusted, raise it")
-    return KcdError(
+    return Problem(
+        "package-limit",
         f"{what} than the limit of {worded(name, limit)}",
-        code="package-limit",
         position=position,
         hint=f"{advice}: --limit {setting(name, limit, needed)}",
     )

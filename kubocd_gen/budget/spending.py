@@ -13,7 +13,7 @@ import threading
 from collections import defaultdict
 
 from kubocd_gen.budget.limits import LIMITS, Limits, setting, worded
-from kubocd_gen.diagnostics.problems import KcdError, Position
+from kubocd_gen.diagnostics.problems import RUN_LIMIT, Position, Problem, ProblemsError
 
 _WHAT = {
     "cpu-time": "the run takes more time of the processor",
@@ -32,17 +32,18 @@ _WHAT = {
 }
 
 
-class BudgetExhausted(KcdError):
+class BudgetExhausted(ProblemsError):
     """A run has used up one of its limits; `name` is that of the limit."""
 
     def __init__(self, name: str, limit: int, position: Position | None = None) -> None:
-        super().__init__(
-            f"{_WHAT[name]} than this run's limit of {worded(name, limit)}",
-            code="run-limit",
-            position=position,
-            hint=f"if the input can be trusted, raise it: --limit {setting(name, limit)}",
-        )
-        self.name = name
+        message = f"{_WHAT[name]} than this run's limit of {worded(name, limit)}"
+        hint = f"if the input can be trusted, raise it: --limit {setting(name, limit)}"
+        super().__init__(Problem(RUN_LIMIT, message, position, hint))
+        self.name, self.limit = name, limit
+
+    def at(self, position: Position | None) -> BudgetExhausted:
+        """Return the error with `position`, unless it has one: the place at which the run has used up its budget."""
+        return BudgetExhausted(self.name, self.limit, self.problem.position or position)
 
 
 class Budget:

@@ -67,7 +67,9 @@ def _watch(budget: Budget, ended: threading.Event, since: float) -> None:
             continue
         known = time.monotonic() if known is None else known
         if error is not None and (time.monotonic() - known > _GRACE or memory > limits.memory * _TOO_MUCH):
-            end_at_once(1, f"error[{error.code}]: {printable(error.message)}", f"    {error.hint}")
+            end_at_once(
+                1, f"error[{error.problem.code}]: {printable(error.problem.message)}", f"    {error.problem.hint}"
+            )
 
 
 def _processor_time() -> float:

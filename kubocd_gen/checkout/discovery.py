@@ -14,7 +14,7 @@ from kubocd_gen.budget.spending import Budget
 from kubocd_gen.checkout.files import CheckoutFiles, NotRegularError
 from kubocd_gen.checkout.source_files import NOWHERE, Places, SourceFile
 from kubocd_gen.checkout.walk import READ_HINT, DirectoryWalk, PatternError
-from kubocd_gen.diagnostics.problems import KcdError, Position
+from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 
 SUFFIXES = (".yaml", ".yml", ".json")
 """What kubectl takes from a directory."""
@@ -41,7 +41,7 @@ def find_files(
     *,
     files: CheckoutFiles | None = None,
     budget: Budget | None = None,
-) -> tuple[list[Path], list[KcdError]]:
+) -> tuple[list[Path], list[Problem]]:
     """The files that `sources` name, each once, sorted by path; and the sources and directories that can't be read.
 
     A source is a file, a directory (read with all below it) or a glob, relative to `root`. Of a directory and a glob
@@ -51,7 +51,7 @@ def find_files(
     """
     walk = source_walk(root, ignore, files or CheckoutFiles.around(root), budget or Budget())
     found: dict[str, Path] = {}  # by real path, so that a link to a file of the tree does not read it twice
-    errors: list[KcdError] = []
+    errors: list[Problem] = []
     for source in sources:
         place = root / source
         if os.path.lexists(place):
@@ -79,27 +79,27 @@ def source_walk(root: Path, ignore: Sequence[Path], files: CheckoutFiles, budget
     return DirectoryWalk(files, budget, SUFFIXES, root, frozenset(os.path.realpath(path) for path in ignore))
 
 
-def _missing(source: str, places: Places) -> KcdError:
-    return KcdError(
+def _missing(source: str, places: Places) -> Problem:
+    return Problem(
+        "missing-source",
         f"the source '{source}' does not exist",
-        code="missing-source",
         position=places[source]() if source in places else None,
         hint="a source is a file, a directory or a glob such as 'clusters/*/releases', relative to the project's root",
     )
 
 
-def _bad_pattern(source: str, what: str, places: Places) -> KcdError:
-    return KcdError(
+def _bad_pattern(source: str, what: str, places: Places) -> Problem:
+    return Problem(
+        "invalid-value",
         f"a source {what}",
-        code="invalid-value",
         position=places[source]() if source in places else None,
         hint="name the directories themselves: all files below them are read",
     )
 
 
-def _unreadable(what: str, error: OSError, display: str) -> KcdError:
+def _unreadable(what: str, error: OSError, display: str) -> Problem:
     hint = READ_HINT if isinstance(error, PermissionError) else None
-    return KcdError(f"{what}: {error.strerror}", code="unreadable-source", position=Position(display), hint=hint)
+    return Problem("unreadable-source", f"{what}: {error.strerror}", position=Position(display), hint=hint)
 
 
 def read_source(
@@ -111,7 +111,7 @@ def read_source(
 ) -> SourceFile | None:
     """The text of a file that mentions one of `mentions`; None for any other, which is not looked at further.
 
-    Raises KcdError for a file that can't be read, is outside of `files` (by default its own checkout), is over the size
+    Raises ProblemsError for a file that can't be read, is outside of `files` (by default its own checkout), is over the size
     limit, or is not UTF-8 (or UTF-16 with its mark).
     """
     files, budget = files or CheckoutFiles.around(path.parent), budget or Budget()
@@ -122,15 +122,17 @@ def read_source(
             with files.open(path, display) as file:
                 if size <= MAX_SCANNED_BYTES and not _mentioned(file, mentions):
                     return None
-            raise _too_large(size, display)
+            raise ProblemsError(_too_large(size, display))
         data = _read_at_rest(path, display, files)
     except NotRegularError as error:
-        raise KcdError("this is not a regular file", code="unreadable-source", position=Position(display)) from error
+        raise ProblemsError(
+            Problem("unreadable-source", "this is not a regular file", position=Position(display))
+        ) from error
     except OSError as error:
         if path.is_symlink() and error.errno in (errno.ENOENT, errno.ELOOP, errno.ENOTDIR):
             message = "this is a link that leads nowhere"
-            raise KcdError(message, code="unreadable-source", position=Position(display)) from error
-        raise _unreadable("the file can't be read", error, display) from error
+            raise ProblemsError(Problem("unreadable-source", message, position=Position(display))) from error
+        raise ProblemsError(_unreadable("the file can't be read", error, display)) from error
     is_utf_16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     kept = is_utf_16 or any(mention in data for mention in mentions)
     budget.spend("source-bytes", len(data) if kept else len(data) / _UNKEPT, Position(display))
@@ -139,12 +141,12 @@ def read_source(
     return _decoded(data, "utf-16" if is_utf_16 else "utf-8-sig", display)
 
 
-def _too_large(size: int, display: str) -> KcdError:
+def _too_large(size: int, display: str) -> Problem:
     limit = MAX_SOURCE_BYTES if size <= MAX_SCANNED_BYTES else MAX_SCANNED_BYTES
     what = "a source file" if size <= MAX_SCANNED_BYTES else "a file among the sources"
-    return KcdError(
+    return Problem(
+        "unreadable-source",
         f"the file is larger than {limit // 2**20} MiB, the limit of {what}",
-        code="unreadable-source",
         position=Position(display),
         hint="split it, or leave it out of the cluster's sources",
     )
@@ -165,11 +167,13 @@ def _read_at_rest(path: Path, display: str, files: CheckoutFiles) -> bytes:
             time.sleep(_SETTLED - age)
         if _state(path.stat()) == before and len(data) == before[0]:
             return data
-    raise KcdError(
-        "the file changed each time that it was read",
-        code="unreadable-source",
-        position=Position(display),
-        hint="build again when nothing writes to it any more",
+    raise ProblemsError(
+        Problem(
+            "unreadable-source",
+            "the file changed each time that it was read",
+            position=Position(display),
+            hint="build again when nothing writes to it any more",
+        )
     )
 
 
@@ -199,9 +203,11 @@ def _decoded(data: bytes, encoding: str, display: str) -> SourceFile:
         return SourceFile(display, data.decode(encoding))
     except UnicodeDecodeError as error:
         before = data[: error.start].decode(encoding, "ignore")
-        raise KcdError(
-            f"the file is not {error.encoding.removesuffix('-sig').upper()} text",
-            code="unreadable-source",
-            position=Position(display, before.count("\n") + 1, len(before) - before.rfind("\n")),
-            hint="save it as UTF-8",
+        raise ProblemsError(
+            Problem(
+                "unreadable-source",
+                f"the file is not {error.encoding.removesuffix('-sig').upper()} text",
+                position=Position(display, before.count("\n") + 1, len(before) - before.rfind("\n")),
+                hint="save it as UTF-8",
+            )
         ) from error

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from io import BufferedReader
 from pathlib import Path
 
-from kubocd_gen.diagnostics.problems import KcdError, Position
+from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.files.paths import checkout_root
 
 OUTSIDE = "outside-checkout"
@@ -75,7 +75,7 @@ class CheckoutFiles:
     def of_named(cls, path: Path, allowed: Iterable[Path] = ()) -> CheckoutFiles:
         """Return the files of the checkout of a file or directory that the command line names, and that itself.
 
-        Raises KcdError as `naming` does.
+        Raises ProblemsError as `naming` does.
         """
         is_directory = os.path.isdir(path) and not os.path.islink(path)  # noqa: PTH112, PTH114 - these raise nothing
         absolute = path.absolute()
@@ -93,13 +93,13 @@ class CheckoutFiles:
     def naming(self, *paths: Path) -> CheckoutFiles:
         """Return these files and those at `paths`, which the command line names.
 
-        Raises KcdError `outside-checkout` if a symlink of the checkout leads one of them elsewhere: the user named the
+        Raises ProblemsError `outside-checkout` if a symlink of the checkout leads one of them elsewhere: the user named the
         symlink, and not where the checkout has it lead.
         """
         added = []
         for path in paths:
             if (link := self._link_outside(path)) is not None:
-                raise self.refusal(f"the symlink '{link}'", Path(os.path.realpath(link)))
+                raise ProblemsError(self.refusal(f"the symlink '{link}'", Path(os.path.realpath(link))))
             real = Path(os.path.realpath(path))
             if not self.holds(real):
                 added.append(real)
@@ -114,15 +114,15 @@ class CheckoutFiles:
         return False
 
     def require(self, path: Path, display: str) -> None:
-        """Raise KcdError `outside-checkout` if `path`, which need not exist, leads to none of these files."""
+        """Raise ProblemsError `outside-checkout` if `path`, which need not exist, leads to none of these files."""
         self._require(Path(os.path.realpath(path)), display)
 
-    def refusal(self, what: str, real: Path, position: Position | None = None) -> KcdError:
+    def refusal(self, what: str, real: Path, position: Position | None = None) -> Problem:
         """Return the error for a path that leads to `real`, which is none of these files."""
         if in_git_directory(real):
-            return KcdError(
+            return Problem(
+                OUTSIDE,
                 f"{what} is in Git's own directory, '{real}'",
-                code=OUTSIDE,
                 position=position,
                 hint="choose another path: kcd-gen neither reads nor writes there",
             )
@@ -131,12 +131,12 @@ class CheckoutFiles:
             directory = real.parent if os.path.isfile(real) else real  # noqa: PTH113 - these raise nothing
             hint += f", or allow it with --allow-outside {shlex.quote(str(directory))}"
         what = f"{what} leads to '{real}', outside the checkout '{self.root}'"
-        return KcdError(what, code=OUTSIDE, position=position, hint=hint)
+        return Problem(OUTSIDE, what, position=position, hint=hint)
 
     def open(self, path: Path, display: str) -> BufferedReader:
         """Open a file, which messages call `display`, without waiting for anything.
 
-        What was opened is checked, not what the path led to before. Raises KcdError `outside-checkout`, and OSError
+        What was opened is checked, not what the path led to before. Raises ProblemsError `outside-checkout`, and OSError
         (NotRegularError among others).
         """
         try:
@@ -169,7 +169,7 @@ class CheckoutFiles:
 
     def _require(self, real: Path, display: str) -> None:
         if not self.holds(real):
-            raise self.refusal("this", real, Position(display))
+            raise ProblemsError(self.refusal("this", real, Position(display)))
 
     def _link_outside(self, path: Path) -> Path | None:
         """Return the symlink of the checkout by which `path` leaves these files; None if there is none."""

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.checkout.files import CheckoutFiles
-from kubocd_gen.diagnostics.problems import KcdError, Position
+from kubocd_gen.diagnostics.problems import Position, Problem
 from kubocd_gen.files.paths import display_path
 
 MAX_DEPTH = 100
@@ -50,7 +50,7 @@ class DirectoryWalk:
     suffixes: tuple[str, ...]
     display_root: Path
     ignored: frozenset[str] = frozenset()
-    errors: list[KcdError] = field(default_factory=list)
+    errors: list[Problem] = field(default_factory=list)
     _walked: set[_Identity] = field(default_factory=set)
     _reported: set[str] = field(default_factory=set)
 
@@ -147,9 +147,9 @@ class DirectoryWalk:
     def _unreadable(self, path: Path, reason: str, *, denied: bool = False) -> None:
         hint = READ_HINT if denied else None
         what = f"the directory can't be read: {reason}"
-        self._report(path, lambda at: KcdError(what, code="unreadable-source", position=at, hint=hint))
+        self._report(path, lambda at: Problem("unreadable-source", what, position=at, hint=hint))
 
-    def _report(self, path: Path, error: Callable[[Position], KcdError]) -> None:
+    def _report(self, path: Path, error: Callable[[Position], Problem]) -> None:
         """Add an error about a path, the first time that it is met."""
         display = display_path(path, self.display_root)
         if display not in self._reported:

@@ -25,7 +25,7 @@ from kubocd_gen.cli.options import (
     writing_options,
 )
 from kubocd_gen.cli.problems import say_problems
-from kubocd_gen.diagnostics.problems import Diagnostic, Findings, KcdError, KcdErrors, printable
+from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, printable
 from kubocd_gen.diagnostics.text import exit_code
 from kubocd_gen.files.paths import display_path
 from kubocd_gen.model.project import Project
@@ -79,7 +79,7 @@ def build(**given: Any) -> int:
     if given["reports"]:
         from kubocd_gen.cli.ci_formats import write_reports
 
-        unwritten = Findings()
+        unwritten = Problems()
         for error in write_reports(given, built, problems, mending=mending):
             unwritten.error(error)
         problems += unwritten
@@ -138,19 +138,19 @@ def _mending_command() -> str:
     return shlex.join(["kcd-gen", *(word for word in words if not word.startswith(("--format=", "--report=")))])
 
 
-def attempt(given: Mapping[str, Any], load: Callable[[], Project]) -> tuple[list[Built], list[Diagnostic], str | None]:
+def attempt(given: Mapping[str, Any], load: Callable[[], Project]) -> tuple[list[Built], list[Problem], str | None]:
     """What the flags say, built; every problem of it; and helm's version where the report wants it."""
-    findings = Findings()  # of the run; those of a cluster's compilation come with it
+    findings = Problems()  # of the run; those of a cluster's compilation come with it
     built: list[Built] = []
     version = None
     try:
         built, version = _build(given, load(), findings)
-    except (KcdError, KcdErrors) as error:  # of the project or of helm: there is nothing to compile, or nothing with
+    except ProblemsError as error:  # of the project or of helm: there is nothing to compile, or nothing with
         findings.error(error)
     return built, [*findings, *(diagnostic for one in built for diagnostic in one.diagnostics)], version
 
 
-def _build(given: Mapping[str, Any], project: Project, findings: Findings) -> tuple[list[Built], str | None]:
+def _build(given: Mapping[str, Any], project: Project, findings: Problems) -> tuple[list[Built], str | None]:
     with tools(given, project, findings) as tool:
 
         def waiting(output: Path) -> None:

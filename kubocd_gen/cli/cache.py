@@ -13,7 +13,7 @@ from kubocd_gen.cli.guiding import Group
 from kubocd_gen.cli.options import option, quiet_option
 from kubocd_gen.cli.problems import say_problems
 from kubocd_gen.cli.tables import table
-from kubocd_gen.diagnostics.problems import Findings, KcdError
+from kubocd_gen.diagnostics.problems import Problems, ProblemsError
 from kubocd_gen.packages.cache import Cache, cache_folder
 
 _DAY = 24 * 60 * 60
@@ -60,7 +60,7 @@ def list_(folder: Path | None) -> int:
     """
     try:
         blobs = list(_cache(folder).blobs())
-    except KcdError as error:
+    except ProblemsError as error:
         return _failed(error)
     rows = [
         (blob.digest, _size(blob.size), time.strftime("%Y-%m-%d", time.gmtime(blob.used)), " ".join(blob.references))
@@ -88,7 +88,7 @@ def prune(folder: Path | None, unused_for: str, quiet: bool) -> int:
         raise click.BadParameter(f"'{unused_for}' is not an age such as 12h, 30d or 4w", param_hint="--unused-for")
     try:
         count, freed = _cache(folder).prune(int(age[1]) * _SECONDS[age[2]])
-    except KcdError as error:
+    except ProblemsError as error:
         return _failed(error)
     if not quiet:
         click.echo(f"Removed {count} blob{'' if count == 1 else 's'}, {_size(freed)}")
@@ -106,7 +106,7 @@ def verify(folder: Path | None, quiet: bool) -> int:
     """
     try:
         damaged = _cache(folder).damaged()
-    except KcdError as error:
+    except ProblemsError as error:
         return _failed(error)
     for digest in damaged:
         click.echo(f"Removed {digest}, whose content was another")
@@ -119,8 +119,8 @@ def _cache(folder: Path | None) -> Cache:
     return Cache(cache_folder(os.environ, folder))
 
 
-def _failed(error: KcdError) -> int:
-    findings = Findings()
+def _failed(error: ProblemsError) -> int:
+    findings = Problems()
     findings.error(error)
     return say_problems(findings)
 

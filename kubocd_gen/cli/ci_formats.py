@@ -12,7 +12,7 @@ from kubocd_gen.diagnostics.annotations import Finding, checkout_top, findings_o
 from kubocd_gen.diagnostics.github import github_lines
 from kubocd_gen.diagnostics.gitlab import gitlab_report
 from kubocd_gen.diagnostics.junit import junit_report
-from kubocd_gen.diagnostics.problems import Diagnostic, KcdError, Position, Severity, printable
+from kubocd_gen.diagnostics.problems import Position, Problem, Severity, printable
 from kubocd_gen.diagnostics.sarif import sarif_report
 from kubocd_gen.files import hint_of, write_whole
 from kubocd_gen.files.paths import display_path
@@ -27,7 +27,7 @@ def ci_report(
     kind: str,
     given: Mapping[str, Any],
     built: Sequence[Built],
-    problems: Sequence[Diagnostic],
+    problems: Sequence[Problem],
     *,
     mending: str = "",
     failing: tuple[Severity, ...] = ("error",),
@@ -53,17 +53,17 @@ def ci_report(
 
 
 def write_reports(
-    given: Mapping[str, Any], built: Sequence[Built], problems: Sequence[Diagnostic], *, mending: str = ""
-) -> Iterator[KcdError]:
+    given: Mapping[str, Any], built: Sequence[Built], problems: Sequence[Problem], *, mending: str = ""
+) -> Iterator[Problem]:
     """Write the files of `--report`; an error for each that can't be."""
     for kind, path in given["reports"]:
         text = "\n".join(ci_report(kind, given, built, problems, mending=mending)) + "\n"
         try:
             write_whole(path, text.encode("utf-8", "replace"), make=True)
         except OSError as error:
-            yield KcdError(
+            yield Problem(
+                "unusable-file",
                 f"the report can't be written: {error.strerror or error}",
-                code="unusable-file",
                 position=Position(display_path(path, Path.cwd())),
                 hint=hint_of(error),
             )

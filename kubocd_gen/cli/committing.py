@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from kubocd_gen.diagnostics.annotations import repository_path
-from kubocd_gen.diagnostics.problems import KcdError, printable
+from kubocd_gen.diagnostics.problems import ProblemsError, printable
 from kubocd_gen.files.paths import display_path
 from kubocd_gen.git.repository import find_repository
 from kubocd_gen.model.project import Flags
@@ -24,7 +24,7 @@ def left_out(flags: Flags, built: Sequence[Built], *, written: bool) -> Iterator
     """
     try:
         repository = find_repository(Path.cwd())
-    except KcdError:
+    except ProblemsError:
         top, unknown = Path.cwd(), frozenset[str]()
     else:
         top, unknown = repository.top, repository.untracked()

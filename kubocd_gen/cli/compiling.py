@@ -14,7 +14,7 @@ from typing import Any
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.budget.watchdog import watched
 from kubocd_gen.cli.progress import Progress, progress
-from kubocd_gen.diagnostics.problems import Findings
+from kubocd_gen.diagnostics.problems import Problems, ProblemsError
 from kubocd_gen.helm.binary import find_helm, helm_version
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.model.project import Project
@@ -37,7 +37,7 @@ class Tools:
 
 
 def helm_of(given: Mapping[str, Any], budget: Budget) -> tuple[Helm, int]:
-    """Helm as `--helm`, `--jobs` and `--debug` say, and how much is done at a time. Raises KcdError."""
+    """Helm as `--helm`, `--jobs` and `--debug` say, and how much is done at a time. Raises ProblemsError."""
     # Threads here start and await helm and read files. By default one gets its turn only every 5 ms while another
     # computes, which adds up to more than a helm run.
     sys.setswitchinterval(0.0005)
@@ -47,10 +47,10 @@ def helm_of(given: Mapping[str, Any], budget: Budget) -> tuple[Helm, int]:
 
 
 @contextmanager
-def tools(given: Mapping[str, Any], project: Project, findings: Findings) -> Iterator[Tools]:
+def tools(given: Mapping[str, Any], project: Project, findings: Problems) -> Iterator[Tools]:
     """The tools for `project`. What is to be known of registries and of helm's version is in `findings` at the end.
 
-    Raises KcdError where there is no helm, or another than the lock's under `--locked`; for a bad lock KcdErrors, too.
+    Raises ProblemsError where there is no helm, or another than the lock's under `--locked`; for a bad lock KcdErrors, too.
     """
     lock = project_lock(project)
     helm, jobs = helm_of(given, project.budget)
@@ -58,7 +58,7 @@ def tools(given: Mapping[str, Any], project: Project, findings: Findings) -> Ite
         # Asking helm for its version takes as long as a small build.
         asked = beside.submit(helm_version, helm.binary) if given["format_"] == "json" or (lock and lock.helm) else None
         if asked and project.locked and (problem := other_helm(lock, asked.result())):
-            raise problem
+            raise ProblemsError(problem)
         packages = package_sources(project, line, lock=lock, jobs=jobs)
         try:
             yield Tools(helm, packages, lock, jobs, line, lambda: asked.result() if asked else None)

@@ -86,21 +86,21 @@ def clusters(ctx: click.Context) -> Iterator[str]:
 
 def releases(ctx: click.Context) -> Iterator[str]:
     """The project's Releases as `namespace/name`."""
-    from kubocd_gen.diagnostics.problems import Findings
+    from kubocd_gen.diagnostics.problems import Problems
     from kubocd_gen.pipeline import read_cluster
 
     project = _project(ctx)
     for cluster in project.clusters:
-        resources, _, _ = read_cluster(project, cluster, Findings())
+        resources, _, _ = read_cluster(project, cluster, Problems())
         yield from (release.key for release in resources.releases)
 
 
 def images(ctx: click.Context) -> Iterator[str]:
     """The packages that the project's Releases ask for, as `registry/repository:tag`."""
-    from kubocd_gen.diagnostics.problems import Findings
+    from kubocd_gen.diagnostics.problems import Problems
     from kubocd_gen.pipeline.locking import wanted_by
 
-    wanted, _ = wanted_by(_project(ctx), Findings())
+    wanted, _ = wanted_by(_project(ctx), Problems())
     return (one.name for one in wanted)
 
 

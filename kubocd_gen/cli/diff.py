@@ -23,7 +23,7 @@ from kubocd_gen.cli.options import (
 )
 from kubocd_gen.cli.problems import say_problems
 from kubocd_gen.cli.progress import progress
-from kubocd_gen.diagnostics.problems import Diagnostic, Findings, KcdError, KcdErrors
+from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError
 from kubocd_gen.diffing.markdown import markdown
 from kubocd_gen.diffing.page import page
 from kubocd_gen.diffing.report import comparison_report
@@ -65,11 +65,11 @@ def diff(**given: Any) -> int:
     kcd-gen diff --ref origin/main --format markdown   # for a bot that comments on pull requests
     kcd-gen diff --charts                              # with what the charts make of it
     """
-    findings = Findings()
+    findings = Problems()
     compared, seen = Compared(None, ()), None
     try:
         compared, seen = _compare(given)
-    except (KcdError, KcdErrors) as error:  # of Git, the project or helm: there is nothing to compare
+    except ProblemsError as error:  # of Git, the project or helm: there is nothing to compare
         findings.error(error)
     problems = [*findings, *compared.diagnostics]
     if text := _printed(given, seen, problems):
@@ -79,7 +79,7 @@ def diff(**given: Any) -> int:
     return code or (DIFFERENCE if given["exit_code"] and differs else 0)
 
 
-def _printed(given: Mapping[str, Any], seen: View | None, problems: list[Diagnostic]) -> str:
+def _printed(given: Mapping[str, Any], seen: View | None, problems: list[Problem]) -> str:
     if given["format_"] == "json":
         return json.dumps(comparison_report(seen, problems), indent=1)  # ASCII, whatever a source holds
     if seen is None or (given["quiet"] and given["format_"] == "text"):

@@ -26,8 +26,8 @@ from kubocd_gen.cli.options import (
 from kubocd_gen.cli.problems import say_problems
 from kubocd_gen.cli.progress import progress
 from kubocd_gen.cli.tables import table
-from kubocd_gen.diagnostics.problems import Findings, KcdError, KcdErrors, Position, printable
-from kubocd_gen.diagnostics.text import diagnostic_report
+from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, printable
+from kubocd_gen.diagnostics.text import problem_report
 
 if TYPE_CHECKING:
     from kubocd_gen.budget.limits import Limits
@@ -84,7 +84,7 @@ def dump(**given: Any) -> int:
     kcd-gen dump oci:vendor/packages:quay.io/kubodoc/packages/podinfo:6.7.1-p01
     kcd-gen dump packages/podinfo.yaml --format json
     """
-    findings = Findings()
+    findings = Problems()
     found: Contents | None = None
     written: list[str] = []
     try:
@@ -92,20 +92,20 @@ def dump(**given: Any) -> int:
         found = named.contents
         if given["output"]:
             written = _unpack(named.files, given["output"])
-    except (KcdError, KcdErrors) as error:
+    except ProblemsError as error:
         findings.error(error)
     if given["format_"] == "json":
-        click.echo(json.dumps(_document(found, written, [diagnostic_report(one) for one in findings]), indent=1))
+        click.echo(json.dumps(_document(found, written, [problem_report(one) for one in findings]), indent=1))
     elif found is not None and not (given["output"] and given["quiet"]):
         for line in _unpacked_lines(given["output"], written) if given["output"] else _text(found):
             click.echo(printable(line))
     return say_problems(findings, quiet=given["quiet"])
 
 
-def read_named(name: str, given: Mapping[str, Any], findings: Findings) -> Named:
+def read_named(name: str, given: Mapping[str, Any], findings: Problems) -> Named:
     """The package of an image, a manifest or a layer, as `dump` takes them; warnings go to `findings`.
 
-    Raises KcdError or KcdErrors.
+    Raises ProblemsError.
     """
     from kubocd_gen.checkout.files import CheckoutFiles
     from kubocd_gen.oci.layout import OciLayout
@@ -125,11 +125,11 @@ def read_named(name: str, given: Mapping[str, Any], findings: Findings) -> Named
         return _contents(_fetched(PackageSources(vendor=layout), parse_reference(text), findings))
     if path.suffix in (".yaml", ".yml", ".tgz") or path.is_dir():
         what = "is a folder" if path.is_dir() else "does not exist"
-        raise KcdError(f"{name} {what}", code="missing-source", hint="name a manifest, an archive or an image")
+        raise ProblemsError(Problem("missing-source", f"{name} {what}", hint="name a manifest, an archive or an image"))
     return _contents(_fetch(parse_reference(name.removeprefix("oci://")), given, findings))
 
 
-def _fetch(reference: Reference, given: Mapping[str, Any], findings: Findings) -> PackageImage:
+def _fetch(reference: Reference, given: Mapping[str, Any], findings: Problems) -> PackageImage:
     """The image of a reference: locked, vendored, cached or pulled, as a build in this directory would take it."""
     from kubocd_gen.oci.access import Access
     from kubocd_gen.pipeline.packages import package_sources, project_lock
@@ -164,15 +164,15 @@ def _project(given: Mapping[str, Any]) -> Project:
     )
     try:
         return load_project(flags, Path.cwd(), outputs=False)
-    except KcdError as error:
-        if error.code != "missing-project":
+    except ProblemsError as error:
+        if error.problem.code != "missing-project":
             raise
         files = CheckoutFiles.around(Path.cwd(), flags.allow_outside)
         return with_flags(Project(Path.cwd(), (), files=files.naming(*filter(None, [flags.vendor]))), flags)
 
 
 def _fetched(
-    sources: PackageSources, reference: Reference, findings: Findings, access: Access | None = None
+    sources: PackageSources, reference: Reference, findings: Problems, access: Access | None = None
 ) -> PackageImage:
     from kubocd_gen.oci.access import Access
     from kubocd_gen.packages.source import PackageRequest
@@ -181,7 +181,7 @@ def _fetched(
     fetched = sources.fetch_all([request])[request]
     for warning in fetched.warnings:
         findings.warning(warning)
-    if isinstance(fetched.package, KcdError):
+    if isinstance(fetched.package, ProblemsError):
         raise fetched.package
     return fetched.package
 
@@ -203,14 +203,14 @@ def _limits(given: Mapping[str, Any]) -> Limits:
 
 
 def _opened(path: Path, allow_outside: Sequence[Path]) -> BinaryIO:
-    """The file that the command line names. Raises KcdError."""
+    """The file that the command line names. Raises ProblemsError."""
     from kubocd_gen.checkout.files import CheckoutFiles
 
     try:
         return CheckoutFiles.of_named(path, allow_outside).open(path, str(path))
     except OSError as error:
         what = f"the file can't be read: {error.strerror}"
-        raise KcdError(what, code="unreadable-source", position=Position(str(path))) from error
+        raise ProblemsError(Problem("unreadable-source", what, position=Position(str(path)))) from error
 
 
 def _read_archive(path: Path, limits: Limits, allow_outside: Sequence[Path]) -> Named:

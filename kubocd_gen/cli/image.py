@@ -27,8 +27,8 @@ from kubocd_gen.cli.options import (
 )
 from kubocd_gen.cli.problems import say_problems
 from kubocd_gen.cli.progress import progress
-from kubocd_gen.diagnostics.problems import Diagnostic, Findings, KcdError, KcdErrors, printable
-from kubocd_gen.diagnostics.text import diagnostic_report
+from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, printable
+from kubocd_gen.diagnostics.text import problem_report
 from kubocd_gen.files.paths import display_path
 from kubocd_gen.server.places import CONTENT_ROOT, FOLDER, IMAGE_NAME
 
@@ -99,11 +99,11 @@ def image(**given: Any) -> int:
     kcd-gen image --base oci:bases/nginx --output charts.oci     # no registry; skopeo and buildah read it
     kcd-gen image --base … --push … --check                      # in CI: is the pushed image up to date?
     """
-    findings = Findings()
+    findings = Problems()
     outcome = _Outcome()
     try:
         _image(given, findings, outcome)
-    except (KcdError, KcdErrors) as error:
+    except ProblemsError as error:
         findings.error(error)
     differences = list(_differences(outcome)) if given["check"] else []
     if given["format_"] == "json":
@@ -115,11 +115,11 @@ def image(**given: Any) -> int:
     return say_problems(findings, quiet=given["quiet"]) or (DIFFERENT if differences else 0)
 
 
-def _image(given: Mapping[str, Any], findings: Findings, outcome: _Outcome) -> None:
+def _image(given: Mapping[str, Any], findings: Problems, outcome: _Outcome) -> None:
     from kubocd_gen.oci.image_reference import parse_image
 
     if bool(given["push"]) == bool(given["output"]):
-        raise KcdError("say where the image goes: --push REF, or --output LAYOUT", code="usage")
+        raise ProblemsError(Problem("usage", "say where the image goes: --push REF, or --output LAYOUT"))
     base_name = parse_image(given["base"])
     project = _project(given)
     cluster = project.clusters[0]
@@ -162,7 +162,7 @@ def _image(given: Mapping[str, Any], findings: Findings, outcome: _Outcome) -> N
 
 
 def _project(given: Mapping[str, Any]) -> Project:
-    """The project with the one cluster whose charts it is about. Raises KcdError or KcdErrors."""
+    """The project with the one cluster whose charts it is about. Raises ProblemsError."""
     from kubocd_gen.sources.project_file import load_project
 
     flags = flags_of({**given, "output": None})
@@ -172,18 +172,20 @@ def _project(given: Mapping[str, Any]) -> Project:
     if len(project.clusters) > 1:
         names = ", ".join(cluster.name for cluster in project.clusters)
         hint = f"choose it with --cluster: {names}"
-        raise KcdError("an image is of one cluster, and the project has several", code="usage", hint=hint)
+        raise ProblemsError(Problem("usage", "an image is of one cluster, and the project has several", hint=hint))
     return project
 
 
 def _content_root(given: Mapping[str, Any]) -> str:
     root: str = given["content_root"]
     if root != CONTENT_ROOT and not given["no_nginx"]:
-        raise KcdError("--content-root is for --no-nginx: nginx's configuration says where hr/ is", code="usage")
+        raise ProblemsError(
+            Problem("usage", "--content-root is for --no-nginx: nginx's configuration says where hr/ is")
+        )
     parts = root.removesuffix("/").split("/")
     if parts[0] or len(parts) < 2 or not {"", ".", ".."}.isdisjoint(parts[1:]):
         hint = f"such as {CONTENT_ROOT}"
-        raise KcdError(f"--content-root '{root}' is no absolute path in an image", code="usage", hint=hint)
+        raise ProblemsError(Problem("usage", f"--content-root '{root}' is no absolute path in an image", hint=hint))
     return "/".join(parts)
 
 
@@ -243,7 +245,7 @@ def _known_name(base: RegistryImage | LayoutImage) -> str | None:
     return base.name if isinstance(base, RegistryImage) else None
 
 
-def _compiled(project: Project, line: Any, given: Mapping[str, Any], findings: Findings) -> Any:
+def _compiled(project: Project, line: Any, given: Mapping[str, Any], findings: Problems) -> Any:
     from kubocd_gen.budget.watchdog import watched
     from kubocd_gen.cli.compiling import helm_of
     from kubocd_gen.pipeline import compile_cluster
@@ -297,7 +299,7 @@ def _lines(outcome: _Outcome, differences: list[str], given: Mapping[str, Any]) 
             yield f"{change} {display_path(outcome.pin.path, Path.cwd())}"
 
 
-def _report(outcome: _Outcome, problems: list[Diagnostic], differences: list[str]) -> dict[str, Any]:
+def _report(outcome: _Outcome, problems: list[Problem], differences: list[str]) -> dict[str, Any]:
     """The report, which schemas/kcd-gen/image-v1alpha1.json describes."""
     made, published, pin = outcome.image, outcome.published, outcome.pin
     failed = any(one.severity == "error" for one in problems)
@@ -320,5 +322,5 @@ def _report(outcome: _Outcome, problems: list[Diagnostic], differences: list[str
             for one in (published.transfers if published else ())
         ],
         "kustomization": {"path": display_path(pin.path, Path.cwd()), "current": pin.is_current} if pin else None,
-        "diagnostics": [diagnostic_report(one) for one in problems],
+        "diagnostics": [problem_report(one) for one in problems],
     }

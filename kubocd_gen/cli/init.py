@@ -15,7 +15,7 @@ from kubocd_gen.cli.init_server import server
 from kubocd_gen.cli.options import allow_outside_option, option, quiet_option
 from kubocd_gen.cli.problems import say_problems
 from kubocd_gen.cli.scaffolds import check_image, dry_run_option, exit_code, force_option, heading, image_option
-from kubocd_gen.diagnostics.problems import Findings, KcdError, KcdErrors, printable
+from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, printable
 from kubocd_gen.scaffolding.clusters import name_of
 from kubocd_gen.scaffolding.files import write
 from kubocd_gen.scaffolding.report import file_lines, found_lines, next_lines
@@ -57,7 +57,7 @@ def init(ctx: click.Context, /, **given: Any) -> int:
     if ctx.invoked_subcommand:
         _check_before_subcommand(ctx)
         return 0
-    findings = Findings()
+    findings = Problems()
     beginning = None
     try:
         check_image(given["image"])
@@ -65,7 +65,7 @@ def init(ctx: click.Context, /, **given: Any) -> int:
         beginning = plan_repository(Path.cwd(), wish, findings, given["allow_outside"])
         if beginning and not given["dry_run"]:
             write(beginning.files, force=given["force"])
-    except (KcdError, KcdErrors) as error:
+    except ProblemsError as error:
         findings.error(error)
     if code := say_problems(findings, quiet=given["quiet"]):
         return code
@@ -91,7 +91,7 @@ def _cluster_name(given: Mapping[str, Any]) -> str:
     name: str = given["cluster_name"]
     if name_of(name) != name:
         hint = "lower-case letters, digits and inner '-', at most 40 characters"
-        raise KcdError(f"--cluster-name '{name}' is not a name for a cluster", code="usage", hint=hint)
+        raise ProblemsError(Problem("usage", f"--cluster-name '{name}' is not a name for a cluster", hint=hint))
     return name
 
 

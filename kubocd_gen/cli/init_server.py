@@ -13,7 +13,7 @@ from kubocd_gen.cli.colours import echo, paint_difference
 from kubocd_gen.cli.options import flags_of, option, project_options, quiet_option
 from kubocd_gen.cli.problems import say_problems
 from kubocd_gen.cli.scaffolds import check_image, dry_run_option, exit_code, force_option, heading, image_option
-from kubocd_gen.diagnostics.problems import Findings, KcdError, KcdErrors, printable
+from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, printable
 from kubocd_gen.scaffolding.files import write
 from kubocd_gen.scaffolding.report import apply_steps, file_lines, image_step, list_steps
 from kubocd_gen.scaffolding.server import Scaffold, Wish, plan
@@ -54,13 +54,13 @@ def server(**given: Any) -> int:
     kcd-gen init server --image registry.example.com/platform/charts
     kcd-gen init server --cluster prod --flux-dir clusters/prod --dry-run
     """
-    findings = Findings()
+    findings = Problems()
     scaffold = None
     try:
         scaffold = _scaffold(given, findings)
         if scaffold and not given["dry_run"]:
             write(scaffold.files, force=given["force"])
-    except (KcdError, KcdErrors) as error:
+    except ProblemsError as error:
         findings.error(error)
     if code := say_problems(findings, quiet=given["quiet"]):
         return code
@@ -71,19 +71,21 @@ def server(**given: Any) -> int:
     return exit_code(scaffold.files, force=given["force"])
 
 
-def _scaffold(given: Mapping[str, Any], findings: Findings) -> Scaffold | None:
+def _scaffold(given: Mapping[str, Any], findings: Problems) -> Scaffold | None:
     flags = flags_of(given)
     project = load_project(flags, Path.cwd())
     # Names are chosen among those of all clusters, so that one that is done later finds its own.
     whole = project if flags.sources else load_project(replace(flags, clusters=(), output=None), Path.cwd())
     if given["flux_dir"] and len(project.clusters) > 1:
-        raise KcdError("--flux-dir is one cluster's; choose it with --cluster", code="usage")
+        raise ProblemsError(Problem("usage", "--flux-dir is one cluster's; choose it with --cluster"))
     check_namespace("--flux-namespace", given["flux_namespace"])
     check_image(given["image"])
     source = parse_source(given["flux_source"]) if given["flux_source"] else None
     if given["flux_source"] and source is None:
         hint = "it is KIND/NAME or KIND/NAMESPACE/NAME, such as GitRepository/flux-system"
-        raise KcdError(f"--flux-source '{given['flux_source']}' names no source of Flux", code="usage", hint=hint)
+        raise ProblemsError(
+            Problem("usage", f"--flux-source '{given['flux_source']}' names no source of Flux", hint=hint)
+        )
     wish = Wish(given["image"], given["flux_dir"], source, given["flux_namespace"], given["containerfile"])
     return plan(whole, project.clusters, wish, findings)
 

@@ -24,8 +24,8 @@ from kubocd_gen.cli.options import (
     project_options,
 )
 from kubocd_gen.cli.problems import say_problems
-from kubocd_gen.diagnostics.problems import Diagnostic, Findings, KcdError, KcdErrors, Severity, printable
-from kubocd_gen.diagnostics.text import diagnostic_lines, distinct_problems, exit_code
+from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, Severity, printable
+from kubocd_gen.diagnostics.text import distinct_problems, exit_code, problem_lines
 from kubocd_gen.pipeline.building import Built
 from kubocd_gen.pipeline.linting import RULES
 from kubocd_gen.pipeline.linting import lint as run_lint
@@ -84,8 +84,8 @@ def lint(**given: Any) -> int:
     return exit_code(problems) or int(any(one.severity in _FAILING for one in problems))
 
 
-def _attempt(given: Mapping[str, Any]) -> tuple[list[Built], list[Diagnostic], str | None]:
-    findings = Findings()
+def _attempt(given: Mapping[str, Any]) -> tuple[list[Built], list[Problem], str | None]:
+    findings = Problems()
     built: list[Built] = []
     version = None
     flags = flags_of(given)
@@ -96,25 +96,25 @@ def _attempt(given: Mapping[str, Any]) -> tuple[list[Built], list[Diagnostic], s
         with tools(given, project, findings) as tool:
             built = run_lint(project, tool.packages, tool.helm, lock=tool.lock, jobs=tool.jobs, ignore=given["ignore"])
         version = tool.version()
-    except (KcdError, KcdErrors) as error:  # of the project or of helm: there is nothing to look at, or nothing with
+    except ProblemsError as error:  # of the project or of helm: there is nothing to look at, or nothing with
         findings.error(error)
     return built, [*findings, *(one for cluster in built for one in cluster.diagnostics)], version
 
 
-def _lines(given: Mapping[str, Any], built: Sequence[Built], problems: Sequence[Diagnostic]) -> Iterator[str]:
+def _lines(given: Mapping[str, Any], built: Sequence[Built], problems: Sequence[Problem]) -> Iterator[str]:
     if given["verbose"]:
         for cluster in built:
             for one in cluster.compilation.releases:
                 name = f"{cluster.cluster.name}: " if len(built) > 1 else ""
                 yield printable(f"{name}{one.release.key}: package {one.release.image} looked at")
-    yield from diagnostic_lines(problems, name_clusters=len(built) > 1, paint=paint)
+    yield from problem_lines(problems, name_clusters=len(built) > 1, paint=paint)
     if built and not given["quiet"]:
         yield _summary(built, problems)
 
 
-def _summary(built: Sequence[Built], problems: Sequence[Diagnostic]) -> str:
+def _summary(built: Sequence[Built], problems: Sequence[Problem]) -> str:
     releases = sum(len(one.compilation.releases) + len(one.compilation.failed) for one in built)
-    counts = Counter(one.diagnostic.severity for one in distinct_problems(problems))
+    counts = Counter(one.problem.severity for one in distinct_problems(problems))
     found = [
         f"{count} {severity}{'' if count == 1 else 's'}"
         for severity in ("error", "warning", "note")

@@ -25,7 +25,7 @@ from kubocd_gen.cli.options import (
 )
 from kubocd_gen.cli.problems import say_problems
 from kubocd_gen.cli.progress import progress
-from kubocd_gen.diagnostics.problems import Findings, KcdError, KcdErrors, printable
+from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, printable
 from kubocd_gen.diagnostics.text import packages_report
 from kubocd_gen.files import hint_of, write_whole
 from kubocd_gen.helm.binary import find_helm, helm_version
@@ -75,13 +75,13 @@ def lock(references: tuple[str, ...], **given: Any) -> int:
     kcd-gen lock --check                        # in CI: is the lock up to date with the sources?
     kcd-gen lock --check --update               # has a tag moved?
     """
-    findings = Findings()
+    findings = Problems()
     outcome = Outcome()
     try:
         if references and not given["update"]:
-            raise KcdError("REF names tags to move; give --update", code="usage")
+            raise ProblemsError(Problem("usage", "REF names tags to move; give --update"))
         outcome = _lock(references, given, findings)
-    except (KcdError, KcdErrors) as error:
+    except ProblemsError as error:
         findings.error(error)
     failed = any(one.severity == "error" for one in findings)
     if given["format_"] == "json":
@@ -103,11 +103,13 @@ class Outcome:
     changed: bool = False
 
 
-def _lock(references: Sequence[str], given: Mapping[str, Any], findings: Findings) -> Outcome:
+def _lock(references: Sequence[str], given: Mapping[str, Any], findings: Problems) -> Outcome:
     jobs = given["jobs"] or os.cpu_count() or 1
     project = load_project(flags_of(given), Path.cwd())
     if project.locked:
-        raise KcdError("--locked takes the lock as it is; 'lock --check' tells whether it is complete", code="usage")
+        raise ProblemsError(
+            Problem("usage", "--locked takes the lock as it is; 'lock --check' tells whether it is complete")
+        )
     old = project_lock(project) or Lock()
     helm = minor(helm_version(find_helm(given["helm"])))
     with progress(wanted=not given["no_progress"]) as line:
@@ -146,7 +148,7 @@ def _verify(
     pins: Mapping[str, Pin],
     project: Project,
     given: Mapping[str, Any],
-    findings: Findings,
+    findings: Problems,
     jobs: int,
 ) -> None:
     if given["verify"] and not _failed(findings):
@@ -166,10 +168,10 @@ def _write(project: Project, text: bytes) -> None:
         write_whole(project.lock_path, text)
     except OSError as error:
         message = f"cannot write {project.lock_path}: {error.strerror}"
-        raise KcdError(message, code="unwritable-lock", hint=hint_of(error)) from error
+        raise ProblemsError(Problem("unwritable-lock", message, hint=hint_of(error))) from error
 
 
-def _failed(findings: Findings) -> bool:
+def _failed(findings: Problems) -> bool:
     return any(one.severity == "error" for one in findings)
 
 

@@ -23,7 +23,7 @@ from kubocd_gen.cli.options import (
     quiet_option,
 )
 from kubocd_gen.cli.problems import say_problems
-from kubocd_gen.diagnostics.problems import Findings, KcdError, KcdErrors, Position
+from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError
 from kubocd_gen.migration.checking import Checked
 from kubocd_gen.migration.checking import check as check_dump
 from kubocd_gen.migration.dump import MAX_BYTES, read_dump
@@ -69,11 +69,11 @@ def check(**given: Any) -> int:
     kcd-gen migrate check live.json
     kcd-gen migrate check --cluster prod live.json more.yaml
     """
-    findings = Findings()
+    findings = Problems()
     checked: Checked | None = None
     try:
         checked = _check(given, findings)
-    except (KcdError, KcdErrors) as error:
+    except ProblemsError as error:
         findings.error(error)
     if given["format_"] == "json":
         click.echo(json.dumps(migration_report(checked, list(findings)), indent=1))  # ASCII, whatever a dump holds
@@ -85,7 +85,7 @@ def check(**given: Any) -> int:
     return code or (1 if "error" in severities else DIFFERENCE if "warning" in severities else 0)
 
 
-def _check(given: Mapping[str, Any], findings: Findings) -> Checked | None:
+def _check(given: Mapping[str, Any], findings: Problems) -> Checked | None:
     """None where the sources have errors, which are told: beside half of what compiles a dump says the wrong things."""
     project = load_project(flags_of(given), Path.cwd())
     cluster = _only_cluster(project)
@@ -103,7 +103,7 @@ def _only_cluster(project: Project) -> Cluster:
         return project.clusters[0]
     names = ", ".join(cluster.name for cluster in project.clusters)
     hint = f"say which one it is: --cluster NAME; the project has: {names}"
-    raise KcdError("a dump is of one cluster, and the project has several", code="usage", hint=hint)
+    raise ProblemsError(Problem("usage", "a dump is of one cluster, and the project has several", hint=hint))
 
 
 def _live(files: tuple[str, ...]) -> Live:
@@ -117,7 +117,7 @@ def _bytes(name: str) -> bytes:
             data: bytes = file.read(MAX_BYTES + 1)
     except OSError as error:
         what = f"the dump can't be read: {error.strerror}"
-        raise KcdError(what, code="bad-dump", position=Position(name)) from error
+        raise ProblemsError(Problem("bad-dump", what, position=Position(name))) from error
     return data
 
 

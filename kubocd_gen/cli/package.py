@@ -25,7 +25,7 @@ from kubocd_gen.cli.options import (
 )
 from kubocd_gen.cli.problems import say_problems
 from kubocd_gen.cli.progress import progress
-from kubocd_gen.diagnostics.problems import Findings, KcdError, KcdErrors
+from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError
 from kubocd_gen.diagnostics.text import packages_report
 
 if TYPE_CHECKING:
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from kubocd_gen.network.transport import Transport
     from kubocd_gen.packaging.packages import Published
 
-_NO_PREFIX = KcdError(
+_NO_PREFIX = Problem(
+    "usage",
     "there is no prefix for the packages' references",
-    code="usage",
     hint="give it with --repo-prefix quay.io/acme/packages, or in OCI_REPO_PREFIX",
 )
 
@@ -85,11 +85,11 @@ def package(**given: Any) -> int:
     A module's chart comes from a Helm repository, an OCI registry, Git, or a folder. Credentials are those of pulling:
     KCD_OCI_<HOST>_USER and KCD_OCI_<HOST>_SECRET (QUAY_IO for quay.io), else Docker's configuration.
     """
-    findings = Findings()
+    findings = Problems()
     outcomes: list[Published] = []
     try:
         outcomes = _package(given, findings)
-    except (KcdError, KcdErrors) as error:
+    except ProblemsError as error:
         findings.error(error)
     if given["format_"] == "json":
         report = packages_report("package", [_entry(one) for one in outcomes], list(findings))
@@ -101,7 +101,7 @@ def package(**given: Any) -> int:
     return say_problems(findings, quiet=given["quiet"])
 
 
-def _package(given: Mapping[str, Any], findings: Findings) -> list[Published]:
+def _package(given: Mapping[str, Any], findings: Problems) -> list[Published]:
     from kubocd_gen.archives.packing import source_date
     from kubocd_gen.budget.limits import LIMITS, moved
     from kubocd_gen.budget.spending import Budget
@@ -115,7 +115,7 @@ def _package(given: Mapping[str, Any], findings: Findings) -> list[Published]:
     from kubocd_gen.packaging.publishing import LayoutTarget, RegistryTarget
 
     if not given["repo_prefix"]:
-        raise _NO_PREFIX
+        raise ProblemsError(_NO_PREFIX)
     binary = find_helm(given["helm"])
     jobs = given["jobs"] or os.cpu_count() or 1
     limits = moved(LIMITS, dict(given["limits"]))

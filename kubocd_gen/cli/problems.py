@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kubocd_gen.cli.colours import echo, paint
-from kubocd_gen.diagnostics.problems import Diagnostic
-from kubocd_gen.diagnostics.text import diagnostic_lines, exit_code
+from kubocd_gen.diagnostics.problems import Problem
+from kubocd_gen.diagnostics.text import exit_code, problem_lines
 
 
-def say_problems(problems: Iterable[Diagnostic], *, quiet: bool = False, name_clusters: bool = False) -> int:
+def say_problems(problems: Iterable[Problem], *, quiet: bool = False, name_clusters: bool = False) -> int:
     """Print the problems, with `quiet` only errors. Returns the exit code, 0 without errors."""
     found = list(problems)
     shown = [one for one in found if one.severity == "error" or not quiet]
-    for line in diagnostic_lines(shown, name_clusters=name_clusters, paint=paint):
+    for line in problem_lines(shown, name_clusters=name_clusters, paint=paint):
         echo(line, err=True)
     return exit_code(found)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from kubocd_gen.cli.options import option
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.scaffolding.files import ScaffoldFile
 
 _DIFFERENT = 3
@@ -18,10 +18,10 @@ dry_run_option = option("--dry-run", is_flag=True, help="Write nothing; say what
 
 
 def check_image(image: str | None) -> None:
-    """Raises KcdError `usage` where `--image` is not the name of a repository."""
+    """Raises ProblemsError `usage` where `--image` is not the name of a repository."""
     if image and not _REPOSITORY.fullmatch(image):
         hint = "it is REGISTRY/REPOSITORY without a tag, such as registry.example.com/platform/charts"
-        raise KcdError(f"--image '{image}' is not the name of a repository", code="usage", hint=hint)
+        raise ProblemsError(Problem("usage", f"--image '{image}' is not the name of a repository", hint=hint))
 
 
 def heading(*, dry_run: bool) -> str:

@@ -31,7 +31,7 @@ from kubocd_gen.cli.options import (
 )
 from kubocd_gen.cli.problems import say_problems
 from kubocd_gen.cli.progress import progress
-from kubocd_gen.diagnostics.problems import Findings, KcdError, KcdErrors, printable
+from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, printable
 from kubocd_gen.editors.settings import SCHEMA_FILE
 from kubocd_gen.editors.shipped import DIALECT, document_schema, kinds
 from kubocd_gen.files import hint_of, write_whole
@@ -97,12 +97,12 @@ def parameters(**given: Any) -> int:
     """
     from kubocd_gen.cli.dump import read_named
 
-    findings = Findings()
+    findings = Problems()
     try:
         package = read_named(given["package"], given, findings).package
         found = package.parameters_schema.schema
         click.echo(_text({"$schema": DIALECT, "title": f"The parameters of {package.label}"} | dict(found)), nl=False)
-    except (KcdError, KcdErrors) as error:
+    except ProblemsError as error:
         findings.error(error)
     return say_problems(findings, quiet=given["quiet"])
 
@@ -130,12 +130,12 @@ def sources(**given: Any) -> int:
     kcd-gen schema sources --output kcd-gen.schema.json            # commit it
     kcd-gen schema sources --output kcd-gen.schema.json --check    # in CI
     """
-    findings = Findings()
+    findings = Problems()
     current = True
     said = None
     try:
         if given["check"] and not given["output"]:
-            raise KcdError(f"--check needs --output, the file to look at, such as {SCHEMA_FILE}", code="usage")
+            raise ProblemsError(Problem("usage", f"--check needs --output, the file to look at, such as {SCHEMA_FILE}"))
         text = _sources(given, findings)
         if any(one.severity == "error" for one in findings):
             pass  # what is missing would be missing in the editor, and there be taken for an error
@@ -143,14 +143,14 @@ def sources(**given: Any) -> int:
             click.echo(text, nl=False)
         else:
             current, said = _keep(given["output"], text, check=given["check"])
-    except (KcdError, KcdErrors) as error:
+    except ProblemsError as error:
         findings.error(error)
     if said and not given["quiet"]:
         click.echo(printable(said))
     return say_problems(findings, quiet=given["quiet"]) or (0 if current else DRIFT)
 
 
-def _sources(given: Mapping[str, Any], findings: Findings) -> str:
+def _sources(given: Mapping[str, Any], findings: Problems) -> str:
     from kubocd_gen.editors.project_schema import known_to
     from kubocd_gen.editors.sources import sources_schema
     from kubocd_gen.pipeline.packages import package_sources, project_lock
@@ -183,16 +183,16 @@ def _keep(name: str, text: str, *, check: bool) -> tuple[bool, str]:
             )
         if before is not None and not _is_ours(before):
             hint = "choose another name, or remove it first"
-            raise KcdError(f"{name} is there, and no schema of kcd-gen's", code="unusable-file", hint=hint)
+            raise ProblemsError(Problem("unusable-file", f"{name} is there, and no schema of kcd-gen's", hint=hint))
         write_whole(path, data)
     except OSError as error:
         message = f"cannot write {name}: {error.strerror}"
-        raise KcdError(message, code="unwritable-schema", hint=hint_of(error)) from error
+        raise ProblemsError(Problem("unwritable-schema", message, hint=hint_of(error))) from error
     return True, f"{'Created' if before is None else 'Updated'} {name}"
 
 
 def _present(path: Path) -> bytes | None:
-    """What is in the file; None where there is none. Raises KcdError for a symlink of the checkout that leads out."""
+    """What is in the file; None where there is none. Raises ProblemsError for a symlink of the checkout that leads out."""
     from kubocd_gen.checkout.files import SCHEMA, CheckoutFiles
 
     files = CheckoutFiles.of_named(path)

@@ -24,7 +24,7 @@ from kubocd_gen.cli.options import (
     writing_options,
 )
 from kubocd_gen.cli.problems import say_problems
-from kubocd_gen.diagnostics.problems import Findings, KcdError, KcdErrors, Position, printable
+from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, printable
 from kubocd_gen.files.paths import display_path
 from kubocd_gen.model.project import Flags, Project
 from kubocd_gen.server.places import PORT
@@ -60,10 +60,10 @@ def serve(**given: Any) -> int:
     kcd-gen serve --cluster staging --watch     # built now, and again after each change
     kcd-gen serve --output deploy/prod --port 0 # a folder, on any free port
     """
-    findings = Findings()
+    findings = Problems()
     try:
         _serve(given, findings)
-    except (KcdError, KcdErrors) as error:
+    except ProblemsError as error:
         findings.error(error)
     except KeyboardInterrupt:  # how a server is meant to end
         click.echo("", err=True)  # behind the terminal's ^C
@@ -71,7 +71,7 @@ def serve(**given: Any) -> int:
     return say_problems(findings, quiet=given["quiet"])
 
 
-def _serve(given: Mapping[str, Any], findings: Findings) -> None:
+def _serve(given: Mapping[str, Any], findings: Problems) -> None:
     from kubocd_gen.server import http  # 20 ms, as the modules below
     from kubocd_gen.server.site import Site
 
@@ -108,21 +108,23 @@ def _serve(given: Mapping[str, Any], findings: Findings) -> None:
 
 
 def _output(flags: Flags, *, watch: bool) -> Path:
-    """The folder to serve. Raises KcdError or KcdErrors."""
+    """The folder to serve. Raises ProblemsError."""
     if watch:
         return _one_cluster(load_project(flags, Path.cwd())).clusters[0].output
     if flags.sources:
         hint = "add --watch, or give --output alone"
-        raise KcdError("--source is for --watch; without it nothing is built", code="usage", hint=hint)
+        raise ProblemsError(Problem("usage", "--source is for --watch; without it nothing is built", hint=hint))
     if flags.output is not None:
         CheckoutFiles.of_named(flags.output, flags.allow_outside)
     output = flags.output or _one_cluster(load_project(flags, Path.cwd())).clusters[0].output
     if not output.is_dir():
-        raise KcdError(
-            "the output to serve does not exist",
-            code="missing-output",
-            position=Position(display_path(output, Path.cwd())),
-            hint="run 'kcd-gen build' first, or give --watch",
+        raise ProblemsError(
+            Problem(
+                "missing-output",
+                "the output to serve does not exist",
+                position=Position(display_path(output, Path.cwd())),
+                hint="run 'kcd-gen build' first, or give --watch",
+            )
         )
     return output
 
@@ -131,7 +133,7 @@ def _one_cluster(project: Project) -> Project:
     names = [cluster.name for cluster in project.clusters]
     if len(names) > 1:
         hint = f"choose it with --cluster: {', '.join(names)}"
-        raise KcdError("several clusters are there, and one is served", code="usage", hint=hint)
+        raise ProblemsError(Problem("usage", "several clusters are there, and one is served", hint=hint))
     return project
 
 
@@ -142,10 +144,12 @@ def _server(host: str, port: int) -> Server:
         return Server(host, port)
     except (OSError, UnicodeError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise KcdError(
-            f"can't listen on port {port} of {host}: {reason}",
-            code="unusable-address",
-            hint="choose another with --port, or any that is free with --port 0; --host is an address of this machine",
+        raise ProblemsError(
+            Problem(
+                "unusable-address",
+                f"can't listen on port {port} of {host}: {reason}",
+                hint="choose another with --port, or any that is free with --port 0; --host is an address of this machine",
+            )
         ) from error
 
 
@@ -154,10 +158,10 @@ def _address(listening: socket.socket) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _exposed(host: str) -> KcdError:
-    return KcdError(
+def _exposed(host: str) -> Problem:
+    return Problem(
+        "exposed-address",
         f"whoever reaches this machine at {host} can read the charts",
-        code="exposed-address",
         hint="this server is made for development, with neither TLS nor a login",
     )
 

@@ -12,7 +12,7 @@ import click
 from kubocd_gen.cli.options import flags_of, jobs_option, option, progress_option, project_options, quiet_option
 from kubocd_gen.cli.problems import say_problems
 from kubocd_gen.cli.progress import progress
-from kubocd_gen.diagnostics.problems import Findings, KcdError, KcdErrors, printable
+from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, printable
 from kubocd_gen.model.project import LOCK_FILE
 from kubocd_gen.oci.layout_writer import LayoutWriter
 from kubocd_gen.pipeline.locking import stale_packages, vendor_packages, wanted_by
@@ -38,7 +38,7 @@ def vendor(**given: Any) -> int:
     kcd-gen vendor --prune                          # and nothing else is left in it
     kcd-gen build --offline --locked
     """
-    findings = Findings()
+    findings = Problems()
     try:
         copied, removed, total = _vendor(given, findings)
         if not given["quiet"]:
@@ -47,30 +47,32 @@ def vendor(**given: Any) -> int:
                     click.echo(printable(f"{verb} {name}"))
             if not any(one.severity == "error" for one in findings):
                 click.echo(f"{total} package{'' if total == 1 else 's'} in {given['vendor'] or 'the vendor layout'}")
-    except (KcdError, KcdErrors) as error:
+    except ProblemsError as error:
         findings.error(error)
     return say_problems(findings, quiet=given["quiet"])
 
 
-def _vendor(given: Mapping[str, Any], findings: Findings) -> tuple[list[str], list[str], int]:
+def _vendor(given: Mapping[str, Any], findings: Problems) -> tuple[list[str], list[str], int]:
     """The names of the packages that were copied, and of those removed, and how many the lock has."""
     project = load_project(flags_of(given), Path.cwd())
     layout = vendor_layout(project)
     if project.vendor is None or layout is None:
         hint = "set `packages.vendor` in kcd-gen.yaml, or give --vendor DIR"
-        raise KcdError("no vendor layout is named", code="usage", hint=hint)
+        raise ProblemsError(Problem("usage", "no vendor layout is named", hint=hint))
     lock = project_lock(project)
     if lock is None:
-        raise KcdError(
-            f"there is no {LOCK_FILE}, and it says what is vendored",
-            code="missing-lock",
-            hint="run 'kcd-gen lock' first",
+        raise ProblemsError(
+            Problem(
+                "missing-lock",
+                f"there is no {LOCK_FILE}, and it says what is vendored",
+                hint="run 'kcd-gen lock' first",
+            )
         )
     with progress(wanted=not given["no_progress"]) as line:
         wanted, _ = wanted_by(project, findings)
         for move in stale_packages(wanted, lock, prune=False):
             hint = "run 'kcd-gen lock' first"
-            findings.warning(KcdError(f"{move.name} is not in {LOCK_FILE}", code="not-locked", hint=hint))
+            findings.warning(Problem("not-locked", f"{move.name} is not in {LOCK_FILE}", hint=hint))
         far = remote(project, line)
         jobs = given["jobs"] or os.cpu_count() or 1
         writer = LayoutWriter(project.vendor, str(layout.path))

@@ -10,7 +10,7 @@ import click
 from kubocd_gen import __version__
 from kubocd_gen.cli.guiding import Choice
 from kubocd_gen.cli.options import option
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.helm.binary import find_helm, helm_version
 
 
@@ -29,7 +29,7 @@ def version(helm: str | None, format_: str) -> int:
     try:
         binary = find_helm(helm)
         found |= {"helm": helm_version(binary), "helmPath": str(binary)}
-    except KcdError as error:
+    except ProblemsError as error:
         problem = error
         found |= {"helm": None, "helmPath": None}
     if format_ == "json":
@@ -39,8 +39,8 @@ def version(helm: str | None, format_: str) -> int:
         click.echo(f"Python {found['python']}")
         click.echo(f"helm {found['helm']} ({found['helmPath']})" if found["helm"] else "helm not found")
     if problem is not None:
-        click.echo(f"error[{problem.code}]: {problem.message}", err=True)
-        if problem.hint:
-            click.echo(f"    {problem.hint}", err=True)
+        click.echo(f"error[{problem.problem.code}]: {problem.problem.message}", err=True)
+        if problem.problem.hint:
+            click.echo(f"    {problem.problem.hint}", err=True)
         return 1
     return 0

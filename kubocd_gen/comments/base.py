@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.git.repository import Repository
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -15,7 +15,7 @@ def github_base(repository: Repository, environment: Mapping[str, str]) -> str |
     """Return the base commit by BASE_SHA and HEAD_SHA, the two sides of the pull request.
 
     GitHub checks out a merge of both sides: what the pull request changes is what differs from its first parent. A
-    shallow clone knows only the name of that parent. Raises KcdError `git-failed`.
+    shallow clone knows only the name of that parent. Raises ProblemsError `git-failed`.
     """
     base = _given(environment, "BASE_SHA")
     if base is None:
@@ -31,7 +31,7 @@ def gitlab_base(repository: Repository, environment: Mapping[str, str]) -> str |
     """Return the base commit by GitLab's variables; None outside of a merge request.
 
     A pipeline of merged results has both sides checked out. Any other has the branch, which is compared with the commit
-    at which it left the target branch. Raises KcdError `git-failed`.
+    at which it left the target branch. Raises ProblemsError `git-failed`.
     """
     base = _given(environment, "CI_MERGE_REQUEST_TARGET_BRANCH_SHA", "CI_MERGE_REQUEST_DIFF_BASE_SHA")
     if base is not None:
@@ -46,7 +46,7 @@ def _given(environment: Mapping[str, str], *names: str) -> str | None:
     for name in names:
         if value := environment.get(name):
             if not _COMMIT.fullmatch(value):
-                raise KcdError(f"{name} is '{value}', not the id of a commit", code="unknown-revision")
+                raise ProblemsError(Problem("unknown-revision", f"{name} is '{value}', not the id of a commit"))
             return value
     return None
 

@@ -20,7 +20,7 @@ from kubocd_gen.comments.github import github_thread
 from kubocd_gen.comments.gitlab import gitlab_thread
 from kubocd_gen.diagnostics.annotations import Finding
 from kubocd_gen.diagnostics.github import github_lines
-from kubocd_gen.diagnostics.problems import KcdError, printable
+from kubocd_gen.diagnostics.problems import ProblemsError, printable
 from kubocd_gen.git.repository import find_repository
 from kubocd_gen.processes.search_path import drop_relative_entries
 
@@ -50,8 +50,8 @@ def _base(kind: str) -> int:
     try:
         # Offline: git must fetch nothing by itself. Only the base commit is fetched, if it is missing.
         base = BASES[kind](find_repository(Path.cwd(), offline=True), os.environ)
-    except KcdError as error:
-        sys.stderr.write(f"error: {printable(error.message)}\n")
+    except ProblemsError as error:
+        sys.stderr.write(f"error: {printable(error.problem.message)}\n")
         return 1
     if base is not None:
         sys.stdout.write(f"{base}\n")

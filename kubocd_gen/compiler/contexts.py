@@ -10,7 +10,7 @@ from kubocd_gen.budget.spending import Budget
 from kubocd_gen.compiler.merge import merge, spend_values
 from kubocd_gen.compiler.parameters import go_json
 from kubocd_gen.compiler.settings import Settings, default_context_position
-from kubocd_gen.diagnostics.problems import KcdError, KcdErrors, Position, nearest
+from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError, nearest
 from kubocd_gen.diagnostics.wording import known_names
 from kubocd_gen.model.releases import Config, Context, ContextRef, Release
 
@@ -28,7 +28,7 @@ class ContextTrees:
     """
 
     def __init__(
-        self, contexts: Iterable[Context], broken: Mapping[ContextRef, KcdErrors], budget: Budget | None = None
+        self, contexts: Iterable[Context], broken: Mapping[ContextRef, ProblemsError], budget: Budget | None = None
     ) -> None:
         self._budget = budget or Budget()
         self._contexts = {context.ref: context for context in contexts}
@@ -42,7 +42,7 @@ class ContextTrees:
     def effective(self, ref: ContextRef, place: Place) -> Mapping[str, Any]:
         """Each parent's effective value in list order, then the Context's own on top.
 
-        Raises KcdErrors, at the cause, for a Context that does not exist (`place` is where it is named), has no
+        Raises ProblemsError, at the cause, for a Context that does not exist (`place` is where it is named), has no
         `context`, or inherits from such a one or from itself.
         """
         return self._resolve(ref, place, ())
@@ -79,28 +79,24 @@ class ContextTrees:
             raise self._broken[ref]
         context = self._contexts.get(ref)
         if context is None:
-            raise KcdErrors([self._missing(ref, place())])
+            raise ProblemsError(self._missing(ref, place()))
         if ref in chain:
             loop = " -> ".join(str(one) for one in (*chain[chain.index(ref) :], ref))
-            raise KcdErrors(
-                [
-                    KcdError(
-                        f"the Context '{ref}' inherits from itself: {loop}",
-                        code="context-cycle",
-                        position=place(),
-                        hint=_CYCLE,
-                    )
-                ]
+            raise ProblemsError(
+                Problem(
+                    "context-cycle",
+                    f"the Context '{ref}' inherits from itself: {loop}",
+                    position=place(),
+                    hint=_CYCLE,
+                )
             )
         if len(chain) > _DEEPEST:
-            raise KcdErrors(
-                [
-                    KcdError(
-                        f"the Context '{chain[0]}' has more than {_DEEPEST} generations of parents",
-                        code="invalid-context",
-                        position=place(),
-                    )
-                ]
+            raise ProblemsError(
+                Problem(
+                    "invalid-context",
+                    f"the Context '{chain[0]}' has more than {_DEEPEST} generations of parents",
+                    position=place(),
+                )
             )
         try:
             merged: Mapping[str, Any] = {}
@@ -108,7 +104,7 @@ class ContextTrees:
                 at = partial(context.position, "spec", "parents", index)
                 merged = self._merge(merged, self._resolve(parent, at, (*chain, ref)))
             merged = self._merge(merged, self._own(context))
-        except KcdErrors as errors:
+        except ProblemsError as errors:
             self._broken[ref] = errors
             raise
         self._effective[ref] = merged
@@ -122,18 +118,16 @@ class ContextTrees:
         if isinstance(context.context, Mapping):
             return context.context
         what = "has no 'context'" if context.context is None else "has a 'context' that is not a map"
-        raise KcdErrors(
-            [
-                KcdError(
-                    f"the Context '{context.ref}' {what}, so that KuboCD never makes it usable",
-                    code="invalid-context",
-                    position=context.position("spec", "context"),
-                    hint="write 'context: {}' for one without variables of its own",
-                )
-            ]
+        raise ProblemsError(
+            Problem(
+                "invalid-context",
+                f"the Context '{context.ref}' {what}, so that KuboCD never makes it usable",
+                position=context.position("spec", "context"),
+                hint="write 'context: {}' for one without variables of its own",
+            )
         )
 
-    def _missing(self, ref: ContextRef, position: Position) -> KcdError:
+    def _missing(self, ref: ContextRef, position: Position) -> Problem:
         inside = sorted(known.name for known in self._contexts if known.namespace == ref.namespace)
         elsewhere = sorted(str(known) for known in self._contexts if known.name == ref.name)
         hint = (
@@ -142,7 +136,7 @@ class ContextTrees:
             or known_names(f"the Contexts in the namespace '{ref.namespace}' are", inside, ref.name)
             or f"there is no Context in the namespace '{ref.namespace}'"
         )
-        return KcdError(f"the Context '{ref}' does not exist", code="missing-context", position=position, hint=hint)
+        return Problem("missing-context", f"the Context '{ref}' does not exist", position=position, hint=hint)
 
 
 def _holds(tree: Any, path: Sequence[str | int]) -> bool:

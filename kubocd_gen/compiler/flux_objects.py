@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kubocd_gen.compiler.typed import typed_spec
-from kubocd_gen.diagnostics.problems import KcdError, KcdErrors
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.diagnostics.wording import dotted
 from kubocd_gen.model.compilation import PackageSourceSpec
 from kubocd_gen.model.releases import Release
@@ -86,14 +86,16 @@ def add_depends_on(document: Mapping[str, Any], others: Sequence[Mapping[str, st
 def _checked(release: Release, kind: str, schema_name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
     typed, violations = typed_spec(schema_name, spec)
     if violations:
-        raise KcdErrors(
-            KcdError(
-                f"{kind} 'kcd-{release.name}': {dotted(('spec', *violation.path))} {violation.message}",
-                code=violation.code,
-                position=release.position("spec", "package", *violation.path),
-                hint=violation.hint,
+        raise ProblemsError(
+            *(
+                Problem(
+                    violation.code,
+                    f"{kind} 'kcd-{release.name}': {dotted(('spec', *violation.path))} {violation.message}",
+                    position=release.position("spec", "package", *violation.path),
+                    hint=violation.hint,
+                )
+                for violation in violations
             )
-            for violation in violations
         )
     return typed
 

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from kubocd_gen.compiler.merge import merge
 from kubocd_gen.compiler.settings import Settings, strategy_position, undefined_strategy
 from kubocd_gen.compiler.typed import typed_spec
-from kubocd_gen.diagnostics.problems import KcdError, KcdErrors, Position
+from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.diagnostics.wording import described, dotted
 from kubocd_gen.model.compilation import RenderedModule, RenderedPackage
 from kubocd_gen.model.package import Package
@@ -52,11 +52,11 @@ def helm_release_specs(
 ) -> list[tuple[str, dict[str, Any]]]:
     """Name and spec of the HelmRelease of each enabled module, in the package's order.
 
-    `interval` is that of the package. Raises KcdErrors with everything that makes one invalid, at the layer that
+    `interval` is that of the package. Raises ProblemsError with everything that makes one invalid, at the layer that
     brought it in.
     """
     found: list[tuple[str, dict[str, Any]]] = []
-    errors: list[KcdError] = []
+    errors: list[Problem] = []
     for index, module in enumerate(rendered.modules):
         if not module.enabled:
             continue
@@ -64,12 +64,10 @@ def helm_release_specs(
         try:
             layers = _layers(release, package, module, index, settings, configs, interval)
             found.append((name, _checked(release, name, layers)))
-        except KcdErrors as several:
-            errors += several.errors
-        except KcdError as error:
-            errors.append(error)
+        except ProblemsError as several:
+            errors += several.problems
     if errors:
-        raise KcdErrors(errors)
+        raise ProblemsError(*errors)
     return found
 
 
@@ -130,7 +128,7 @@ def _base(
 ) -> dict[str, Any]:
     chart = package.charts.get(module.name)
     if chart is None:
-        raise missing_chart(package, module.name)
+        raise ProblemsError(missing_chart(package, module.name))
     source = {"kind": "HelmRepository", "name": f"kcd-{release.name}", "namespace": release.namespace}
     depends_on = [
         {"name": helm_release_name(release, name), "namespace": release.namespace} for name in module.depends_on
@@ -160,7 +158,7 @@ def _other_strategy(
     if not name:
         return []
     if settings.strategies.get(name) is None:
-        raise undefined_strategy(name, settings.strategies, place())
+        raise ProblemsError(undefined_strategy(name, settings.strategies, place()))
     return [_without_strategy, _strategy(name, settings, configs)]
 
 
@@ -178,18 +176,20 @@ def _without_strategy(spec: dict[str, Any]) -> dict[str, Any]:
 def _override(release: Release, module: str) -> tuple[int, ModuleOverride] | None:
     found = [(index, item) for index, item in enumerate(release.overrides) if item.module == module]
     if len(found) > 1:
-        raise KcdError(
-            f"two overrides of module '{module}'",
-            code="duplicate-override",
-            position=release.position("spec", "moduleOverrides", found[1][0]),
-            hint="merge them into one",
+        raise ProblemsError(
+            Problem(
+                "duplicate-override",
+                f"two overrides of module '{module}'",
+                position=release.position("spec", "moduleOverrides", found[1][0]),
+                hint="merge them into one",
+            )
         )
     return found[0] if found else None
 
 
 def _map(value: Any, what: str, place: Callable[[], Position]) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise KcdError(f"{what} must be a map, not {described(value)}", code="invalid-type", position=place())
+        raise ProblemsError(Problem("invalid-type", f"{what} must be a map, not {described(value)}", position=place()))
     return value
 
 
@@ -199,7 +199,7 @@ def _checked(release: Release, name: str, layers: Sequence[Step]) -> dict[str, A
         spec = merge(spec, layer.tree) if isinstance(layer, Layer) else layer(spec)
     typed, violations = typed_spec("helmrelease-v2", spec)
     if violations:
-        raise KcdErrors(_located(release, name, violation, layers) for violation in violations)
+        raise ProblemsError(*(_located(release, name, violation, layers) for violation in violations))
     return typed
 
 
@@ -208,7 +208,7 @@ def _located(
     name: str,
     violation: Violation,
     layers: Sequence[Step],
-) -> KcdError:
+) -> Problem:
     """The violation as an error at the uppermost layer that holds the value, or what it is missing from; a name that no
     layer sets is the Release's.
     """
@@ -228,7 +228,7 @@ def _located(
         hint = "KuboCD sets 'chart' to the chart in the package; leave 'chart' and 'chartRef' out of patches"
     if violation.path == ("releaseName",) and hint is None:
         hint = "Helm takes no longer one; shorten the Release's name, or set 'releaseName' in a specPatch"
-    return KcdError(f"{what}: {place} {violation.message}", code=violation.code, position=position, hint=hint)
+    return Problem(violation.code, f"{what}: {place} {violation.message}", position=position, hint=hint)
 
 
 def _holds(tree: Any, path: tuple[str | int, ...]) -> bool:

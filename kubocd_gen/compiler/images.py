@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kubocd_gen.compiler.settings import Settings
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.model.compilation import PackageSourceSpec
 from kubocd_gen.model.releases import Release
 
@@ -34,7 +34,7 @@ def split_image(image: str) -> tuple[str, str]:
 def package_source(release: Release, settings: Settings) -> PackageSourceSpec:
     """The package of a Release after Config's redirects: of the first whose `oldPrefix` fits, every field is taken.
 
-    Raises KcdError where the name is none that KuboCD could pull.
+    Raises ProblemsError where the name is none that KuboCD could pull.
     """
     image = release.image
     fields: Mapping[str, Any] = release.package
@@ -48,11 +48,13 @@ def package_source(release: Release, settings: Settings) -> PackageSourceSpec:
         repository, tag = split_image(image)
     except ValueError as error:
         redirected = f"a package redirect of Config turns '{release.image}' into '{image}', which is not a package"
-        raise KcdError(
-            str(error) if image == release.image else redirected,
-            code="bad-reference",
-            position=release.position("spec", "package", "repository"),
-            hint="a package is 'registry/repository' and a tag",
+        raise ProblemsError(
+            Problem(
+                "bad-reference",
+                str(error) if image == release.image else redirected,
+                position=release.position("spec", "package", "repository"),
+                hint="a package is 'registry/repository' and a tag",
+            )
         ) from error
     return PackageSourceSpec(repository, tag, fields)
 

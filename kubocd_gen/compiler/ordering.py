@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from kubocd_gen.diagnostics.problems import KcdError, KcdErrors, Position, nearest
+from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError, nearest
 
 _NAMED = 3  # Releases in a hint
 
@@ -32,21 +32,18 @@ class Order:
     """Each Release's providers by its key, in order; problems and notes by the key of the Release they belong to."""
 
     providers: Mapping[str, tuple[str, ...]]
-    errors: Mapping[str, KcdErrors]
-    notes: Mapping[str, tuple[KcdError, ...]]
+    errors: Mapping[str, ProblemsError]
+    notes: Mapping[str, tuple[Problem, ...]]
 
 
-class _Cycle(KcdError):
+def _cycle(party: Party, role: str, path: Sequence[str]) -> Problem:
     """Releases that would wait for each other for ever. `path` leads from the provider back to `party`."""
-
-    def __init__(self, party: Party, role: str, path: Sequence[str]) -> None:
-        super().__init__(
-            f"the role '{role}' closes a cycle of dependencies: {' -> '.join((party.key, *path))}",
-            code="dependency-cycle",
-            position=party.place(role),
-            hint="each waits for the next one, so that none would ever start; take one of the dependencies out",
-        )
-        self.members = frozenset(path)
+    return Problem(
+        "dependency-cycle",
+        f"the role '{role}' closes a cycle of dependencies: {' -> '.join((party.key, *path))}",
+        position=party.place(role),
+        hint="each waits for the next one, so that none would ever start; take one of the dependencies out",
+    )
 
 
 def order_by_roles(
@@ -60,12 +57,13 @@ def order_by_roles(
     A Release that can't be satisfied provides nothing either. A cycle is the one error of all that it leaves stuck.
     """
     remaining = {party.key: party for party in parties}
-    errors: dict[str, KcdErrors] = {}
+    errors: dict[str, ProblemsError] = {}
     reasons = dict(absent)
-    cycles: dict[str, list[_Cycle]] = {}  # by a role that they keep from being provided
+    cycles: dict[str, list[Problem]] = {}  # by a role that they keep from being provided
+    members: dict[Problem, frozenset[str]] = {}  # the Releases of each cycle
     while True:
         graph, failed, notes = _attempt(
-            sorted(remaining.values(), key=_sort_key), cluster_roles, reasons, cycles, unread
+            sorted(remaining.values(), key=_sort_key), cluster_roles, reasons, cycles, members, unread
         )
         if not failed:
             return Order({key: tuple(sorted(found)) for key, found in graph.items()}, errors, notes)
@@ -73,7 +71,7 @@ def order_by_roles(
         for key, problems in failed.items():
             for role in remaining.pop(key).roles:
                 reasons.setdefault(role, f"{key} provides it, but has errors itself")
-                cycles.setdefault(role, []).extend(one for one in problems.errors if isinstance(one, _Cycle))
+                cycles.setdefault(role, []).extend(one for one in problems.problems if one in members)
 
 
 def _sort_key(party: Party) -> tuple[str, ...]:
@@ -84,16 +82,17 @@ def _attempt(
     parties: Sequence[Party],
     cluster_roles: frozenset[str],
     reasons: Mapping[str, str],
-    cycles: Mapping[str, Sequence[_Cycle]],
+    cycles: Mapping[str, Sequence[Problem]],
+    members: dict[Problem, frozenset[str]],
     unread: Sequence[str],
-) -> tuple[dict[str, set[str]], dict[str, KcdErrors], dict[str, tuple[KcdError, ...]]]:
+) -> tuple[dict[str, set[str]], dict[str, ProblemsError], dict[str, tuple[Problem, ...]]]:
     by_role: dict[str, list[str]] = {}
     for party in parties:
         for role in party.roles:
             by_role.setdefault(role, []).append(party.key)
     graph: dict[str, set[str]] = {party.key: set() for party in parties}
-    problems: dict[str, list[KcdError]] = {}
-    notes: dict[str, tuple[KcdError, ...]] = {}
+    problems: dict[str, list[Problem]] = {}
+    notes: dict[str, tuple[Problem, ...]] = {}
     choices: list[tuple[int, Party, str, list[str]]] = []
     for party in parties:
         for role in party.dependencies:
@@ -103,20 +102,23 @@ def _attempt(
             if providers:
                 choices.append((len(providers), party, role, providers))
             else:
-                known = next((cycle for cycle in cycles.get(role, ()) if party.key in cycle.members), None)
+                known = next((cycle for cycle in cycles.get(role, ()) if party.key in members[cycle]), None)
                 problem = known or _unmet(party, role, by_role, cluster_roles, reasons, unread)
                 problems.setdefault(party.key, []).append(problem)
     # Where there is no choice first: so a choice is never made that closes a cycle which another would have avoided.
     for _, party, role, providers in sorted(choices, key=lambda choice: choice[0] > 1):
         taken = next((key for key in providers if not _path(graph, key, party.key)), None)
         if taken is None:
-            problems.setdefault(party.key, []).append(_Cycle(party, role, _path(graph, providers[0], party.key)))
+            path = _path(graph, providers[0], party.key)
+            cycle = _cycle(party, role, path)
+            members[cycle] = frozenset(path)
+            problems.setdefault(party.key, []).append(cycle)
             continue
         graph[party.key].add(taken)
         others = [key for key in providers if key != taken]
         if others:
             notes[party.key] = (*notes.get(party.key, ()), _choice(party, role, taken, others))
-    return graph, {key: KcdErrors(found) for key, found in problems.items()}, notes
+    return graph, {key: ProblemsError(*found) for key, found in problems.items()}, notes
 
 
 def _path(graph: Mapping[str, set[str]], start: str, goal: str) -> list[str]:
@@ -145,30 +147,28 @@ def _unmet(
     cluster_roles: frozenset[str],
     reasons: Mapping[str, str],
     unread: Sequence[str],
-) -> KcdError:
+) -> Problem:
     own = f"{party.key} provides it itself, which does not count" if role in party.roles else None
     reason = reasons.get(role) or own
     if reason:
-        return KcdError(
-            f"{party.key} depends on the role '{role}': {reason}", code="unmet-role", position=party.place(role)
-        )
+        return Problem("unmet-role", f"{party.key} depends on the role '{role}': {reason}", position=party.place(role))
     hint = "add it to 'clusterRoles' of a Config if the cluster has it, or build with '--dependencies ignore'"
     if unread:
         more = f" and {len(unread) - _NAMED} more" if len(unread) > _NAMED else ""
         hint = f"a Release with errors may provide it; mend those first: {', '.join(unread[:_NAMED])}{more}"
     hint = nearest("did you mean '{}'?", role, {*by_role, *cluster_roles}) or hint
-    return KcdError(
+    return Problem(
+        "unmet-role",
         f"{party.key} depends on the role '{role}', which no Release and no Config provides",
-        code="unmet-role",
         position=party.place(role),
         hint=hint,
     )
 
 
-def _choice(party: Party, role: str, taken: str, others: Sequence[str]) -> KcdError:
-    return KcdError(
+def _choice(party: Party, role: str, taken: str, others: Sequence[str]) -> Problem:
+    return Problem(
+        "several-providers",
         f"{party.key} waits for {taken} for the role '{role}', which {', '.join(others)} "
         f"provide{'s' if len(others) == 1 else ''} too",
-        code="several-providers",
         position=party.place(role),
     )

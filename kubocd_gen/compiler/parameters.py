@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kubocd_gen.budget.spending import Budget
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.kube_yaml.errors import YamlError
 from kubocd_gen.kube_yaml.reader import read_document
 
@@ -67,30 +67,32 @@ def parse_map(text: str, what: str, budget: Budget | None = None) -> Mapping[str
     """The map that a rendered text holds; an empty text or null is an empty one.
 
     Only the first YAML document counts, and of a key given twice the last. `what` names the text in messages.
-    Raises KcdError where the text is not YAML or not a map.
+    Raises ProblemsError where the text is not YAML or not a map.
     """
     value = parse_rendered(text, what, budget=budget)
     if value is None:
         return {}
     if not isinstance(value, dict):
         kind = "a list" if isinstance(value, list) else "a string" if isinstance(value, str) else "a single value"
-        raise KcdError(
-            f"{what} must render to a map, but renders to {kind}", code="bad-rendering", hint=rendered_hint(text)
+        raise ProblemsError(
+            Problem("bad-rendering", f"{what} must render to a map, but renders to {kind}", hint=rendered_hint(text))
         )
     return value
 
 
 def parse_rendered(text: str, what: str, *, exact_integers: bool = False, budget: Budget | None = None) -> Any:
-    """The first YAML document of a rendered text. Raises KcdError, with the line as it was rendered, for bad YAML."""
+    """The first YAML document of a rendered text. Raises ProblemsError, with the line as it was rendered, for bad YAML."""
     try:
         return read_document(text, what, exact_integers=exact_integers, budget=budget)
     except YamlError as error:
-        line = error.position.line if error.position else None
+        line = error.problem.position.line if error.problem.position else None
         shown = rendered_hint(text, line)
-        raise KcdError(
-            f"{what} does not render to YAML: {error.message.removeprefix('this is not YAML: ')}",
-            code="bad-rendering",
-            hint=f"{error.hint}; {shown}" if error.hint else shown,
+        raise ProblemsError(
+            Problem(
+                "bad-rendering",
+                f"{what} does not render to YAML: {error.problem.message.removeprefix('this is not YAML: ')}",
+                hint=f"{error.problem.hint}; {shown}" if error.problem.hint else shown,
+            )
         ) from error
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from kubocd_gen.budget.spending import Budget, BudgetExhausted
 from kubocd_gen.compiler.merge import strip_empty
 from kubocd_gen.compiler.parameters import parse_map, parse_rendered, rendered_hint
-from kubocd_gen.diagnostics.problems import MOST, KcdError, KcdErrors, nearest
+from kubocd_gen.diagnostics.problems import MOST, Problem, ProblemsError, nearest
 from kubocd_gen.diagnostics.wording import quoted
 from kubocd_gen.kube_yaml.scalars import number_text
 from kubocd_gen.model.compilation import RenderedModule, RenderedPackage
@@ -26,10 +26,10 @@ def read_rendered(
 ) -> RenderedPackage:
     """The values that the rendered `texts`, by their templates' paths in the manifest, stand for.
 
-    Disabled modules are read too. A template that failed has no text, and is passed over. Raises KcdErrors with
+    Disabled modules are read too. A template that failed has no text, and is passed over. Raises ProblemsError with
     everything that does not read, and BudgetExhausted.
     """
-    errors: list[KcdError] = []
+    errors: list[Problem] = []
     names = partial(_names, budget=budget)
 
     def read(label: str, template: TemplateSource, parse: Callable[[str, str], Any], default: Any) -> Any:
@@ -39,12 +39,14 @@ def read_rendered(
             return parse(texts[template.path], f"package {package.label}, {label}")
         except BudgetExhausted:
             raise
-        except KcdError as error:
+        except ProblemsError as error:
             if package.template_header and not package.is_written(template):
                 errors.append(_printing_header(package))
             else:
                 position = package.template_position(template, None)
-                errors.append(KcdError(error.message, code=error.code, position=position, hint=error.hint))
+                errors.append(
+                    Problem(error.problem.code, error.problem.message, position=position, hint=error.problem.hint)
+                )
             return default
 
     def module(item: Module) -> RenderedModule:
@@ -83,26 +85,26 @@ def read_rendered(
     )
     errors += _unknown_modules(package, rendered)
     if errors:
-        raise KcdErrors(errors)
+        raise ProblemsError(*errors)
     return rendered
 
 
-def _printing_header(package: Package) -> KcdError:
+def _printing_header(package: Package) -> Problem:
     """Why a template that nobody wrote does not read: the default ones all do, but for what stands in front of them."""
-    return KcdError(
+    return Problem(
+        "bad-rendering",
         f"package {package.label}, templateHeader prints text in front of every template, even of those left out",
-        code="bad-rendering",
         position=package.position("templateHeader"),
         hint="only definitions belong there: trim with '{{-' and '-}}' so that nothing is printed",
     )
 
 
-def _unknown_modules(package: Package, rendered: RenderedPackage) -> list[KcdError]:
+def _unknown_modules(package: Package, rendered: RenderedPackage) -> list[Problem]:
     known = dict.fromkeys(module.name for module in package.modules)
     unknown = (
-        KcdError(
+        Problem(
+            "unknown-module",
             f"package {package.label}, module '{module.name}' depends on '{name}', which is not one of its modules",
-            code="unknown-module",
             position=package.position(*source.depends_on.path),
             hint=nearest("did you mean '{}'?", name, known) or f"its modules are: {', '.join(known)}",
         )
@@ -128,16 +130,18 @@ def _duration(text: str, what: str) -> str | None:
     try:
         return normal_duration(trimmed)
     except DurationError as error:
-        raise KcdError(f"{what} {error}", code="invalid-duration", hint=error.hint) from error
+        raise ProblemsError(Problem("invalid-duration", f"{what} {error}", hint=error.hint)) from error
 
 
 def _boolean(text: str, what: str) -> bool:
     trimmed = text.strip()
     if trimmed not in _TRUE + _FALSE:
-        raise KcdError(
-            f"{what} must render to true or false, but renders to {quoted(trimmed) if trimmed else 'nothing'}",
-            code="bad-rendering",
-            hint=f"KuboCD takes {', '.join(_TRUE)} and {', '.join(_FALSE)}",
+        raise ProblemsError(
+            Problem(
+                "bad-rendering",
+                f"{what} must render to true or false, but renders to {quoted(trimmed) if trimmed else 'nothing'}",
+                hint=f"KuboCD takes {', '.join(_TRUE)} and {', '.join(_FALSE)}",
+            )
         )
     return trimmed in _TRUE
 
@@ -148,14 +152,18 @@ def _names(text: str, what: str, budget: Budget | None) -> tuple[str, ...]:
     if value is None:
         return ()
     if not isinstance(value, list):
-        raise KcdError(f"{what} must render to a list of names", code="bad-rendering", hint=rendered_hint(text))
+        raise ProblemsError(
+            Problem("bad-rendering", f"{what} must render to a list of names", hint=rendered_hint(text))
+        )
     names = []
     for item in value:
         if isinstance(item, (dict, list)):
-            raise KcdError(
-                f"{what} must render to a list of names, but one item is a map or a list",
-                code="bad-rendering",
-                hint=rendered_hint(text),
+            raise ProblemsError(
+                Problem(
+                    "bad-rendering",
+                    f"{what} must render to a list of names, but one item is a map or a list",
+                    hint=rendered_hint(text),
+                )
             )
         if isinstance(item, bool):
             names.append("true" if item else "false")

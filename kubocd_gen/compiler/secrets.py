@@ -15,7 +15,7 @@ from typing import Any
 
 from kubocd_gen.compiler.secret_names import cover, is_hidden, looks_secret
 from kubocd_gen.compiler.secret_shapes import MASK, is_placeholder, is_plain, masked_shapes
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.kube_yaml.emitter import emit_documents
 from kubocd_gen.kube_yaml.reader import read_documents
 
@@ -144,7 +144,7 @@ class Masks:
         if form == "yaml":
             try:
                 return emit_documents(wanted).removeprefix("---\n")
-            except KcdError:
+            except ProblemsError:
                 return MASK
         return MASK
 
@@ -310,7 +310,7 @@ def _parsed(text: str) -> tuple[str, Any] | None:
     for form, read in (("json", json.loads), ("toml", tomllib.loads), ("yaml", _read_yaml)):
         try:
             value = read(text)
-        except (ValueError, KcdError, RecursionError, TypeError):
+        except (ValueError, ProblemsError, RecursionError, TypeError):
             continue
         if isinstance(value, (dict, list)) and value:
             return form, value

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kubocd_gen.diagnostics.problems import KcdError, KcdErrors, Position, nearest
+from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError, nearest
 from kubocd_gen.helm.template import ImageRedirect
 from kubocd_gen.model.releases import Config, ContextRef
 
@@ -34,7 +34,7 @@ class Settings:
 def combine_configs(configs: Sequence[Config], kubocd_namespace: str) -> Settings:
     """The Configs, sorted by name, as one: lists are appended, of single values the last one given counts.
 
-    `specPatch` is that of the last Config even where it has none. Raises KcdErrors for two different default
+    `specPatch` is that of the last Config even where it has none. Raises ProblemsError for two different default
     strategies and for a default strategy that is not defined.
     """
     ordered = sorted(configs, key=lambda config: config.name)
@@ -99,24 +99,22 @@ def _default_strategy(configs: Sequence[Config], strategies: Mapping[str, Any]) 
     for config in configs:
         given = config.spec.get("defaultOnFailureStrategy") or ""
         if name and given and given != name:
-            raise KcdErrors(
-                [
-                    KcdError(
-                        f"two Configs want different default failure strategies, '{name}' and '{given}'",
-                        code="config-conflict",
-                        position=config.position("spec", "defaultOnFailureStrategy"),
-                        hint="leave 'defaultOnFailureStrategy' in one of them only",
-                    )
-                ]
+            raise ProblemsError(
+                Problem(
+                    "config-conflict",
+                    f"two Configs want different default failure strategies, '{name}' and '{given}'",
+                    position=config.position("spec", "defaultOnFailureStrategy"),
+                    hint="leave 'defaultOnFailureStrategy' in one of them only",
+                )
             )
         name = given or name
         if given and strategies.get(given) is None:
             position = config.position("spec", "defaultOnFailureStrategy")
-            raise KcdErrors([undefined_strategy(given, strategies, position)])
+            raise ProblemsError(undefined_strategy(given, strategies, position))
     return name
 
 
-def undefined_strategy(name: str, strategies: Mapping[str, Any], position: Position) -> KcdError:
+def undefined_strategy(name: str, strategies: Mapping[str, Any], position: Position) -> Problem:
     """The error for a strategy that no Config defines, or defines without a body, wanted at `position`."""
     known = [known for known, body in strategies.items() if body is not None]
     if name in strategies:
@@ -124,6 +122,4 @@ def undefined_strategy(name: str, strategies: Mapping[str, Any], position: Posit
     else:
         listed = f"defined are: {', '.join(known)}" if known else "no Config defines one in 'onFailureStrategies'"
         hint = nearest("did you mean '{}'?", name, known) or listed
-    return KcdError(
-        f"the failure strategy '{name}' is not defined", code="undefined-strategy", position=position, hint=hint
-    )
+    return Problem("undefined-strategy", f"the failure strategy '{name}' is not defined", position=position, hint=hint)

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kubocd_gen.diagnostics.problems import Diagnostic, Position, Severity, printable
-from kubocd_gen.diagnostics.text import Problem, distinct_problems
+from kubocd_gen.diagnostics.problems import Position, Problem, Severity, printable
+from kubocd_gen.diagnostics.text import MergedProblem, distinct_problems
 from kubocd_gen.files.paths import checkout_root
 
 
@@ -36,10 +36,10 @@ class Finding:
         return "\n".join((self.message, *self.details))
 
 
-def findings_of(diagnostics: Sequence[Diagnostic], root: Path) -> list[Finding]:
+def findings_of(problems: Sequence[Problem], root: Path) -> list[Finding]:
     """The problems of a run, each once, in reading order; `root` is that of the project."""
     top = checkout_top()
-    return [_finding(problem, root, top) for problem in distinct_problems(diagnostics)]
+    return [_finding(merged, root, top) for merged in distinct_problems(problems)]
 
 
 def checkout_top() -> Path:
@@ -68,8 +68,8 @@ def repository_path(path: str, root: Path, top: Path) -> str | None:
     return None
 
 
-def _finding(problem: Problem, root: Path, top: Path) -> Finding:
-    one = problem.diagnostic
+def _finding(merged: MergedProblem, root: Path, top: Path) -> Finding:
+    one = merged.problem
     position = one.position or Position("")
     path = repository_path(position.path, root, top) if position.path else None
     message = one.message if path or not one.position else f"{one.position}: {one.message}"
@@ -77,9 +77,9 @@ def _finding(problem: Problem, root: Path, top: Path) -> Finding:
         severity=one.severity,
         code=one.code,
         message=printable(message),
-        details=tuple(printable(text) for text in (one.hint, problem.stops) if text),
+        details=tuple(printable(text) for text in (one.hint, merged.stops) if text),
         path=path,
         line=position.line if path else None,
         column=position.column if path else None,
-        release=problem.releases[0] if len(problem.releases) == 1 else None,
+        release=merged.releases[0] if len(merged.releases) == 1 else None,
     )

@@ -1,7 +1,7 @@
-"""Problems as data: what is wrong, where, and the way out.
+"""Problems as data: what is wrong, where, and how to fix it.
 
-A step that can't go on raises `KcdError`; one that can find several problems returns them. `Findings` collects
-both for a run, so that one bad Release never hides the others; the reporters in `cli` print them.
+A step that can't go on raises ProblemsError; one that can collects problems in a Problems. One bad Release never hides
+the others. Renderers are functions of a sequence of problems, and decide their order.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from __future__ import annotations
 import difflib
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Literal
+from typing import Any, Literal
 
 Severity = Literal["error", "warning", "note"]
 
-RUN_LIMIT = "run-limit"  # the code of what ends a whole run: once is enough
-MOST = 200  # problems of one severity that are kept of one Release, or of one file; more only hostile input has
-_SENTENCE = 4000  # characters; a longer one repeats what a hostile file holds
+RUN_LIMIT = "run-limit"  # the code of a problem that ends the whole run: it is kept once
+MOST = 200  # problems of one severity that are kept of one Release, or of one file; only hostile input has more
+_SENTENCE = 4000  # characters; a longer sentence repeats what a hostile file holds
 _LONGEST, _MOST_NAMES = 100, 1000  # of names that are compared: the time grows with both
 
 
@@ -33,117 +33,119 @@ class Position:
         return ":".join(str(part) for part in (self.path, self.line, self.column) if part is not None)
 
 
-class KcdError(Exception):
-    """A problem that a user can act on; its text is the sentence that the user reads.
-
-    `code` is kebab-case and stable: users filter on it, and the documentation has a page for each.
-    """
-
-    exit_code = 1
-
-    def __init__(self, message: str, *, code: str, position: Position | None = None, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = _cut(message)
-        self.code = code
-        self.position = position
-        self.hint = _cut(hint) if hint else hint
-
-
-class KcdErrors(Exception):
-    """Several problems found by one step that could not go on."""
-
-    def __init__(self, errors: Iterable[KcdError]) -> None:
-        self.errors = tuple(errors)
-        super().__init__("; ".join(error.message for error in self.errors))
-
-
 @dataclass(frozen=True, slots=True)
-class Diagnostic:
-    """A problem as it is reported: an error, or a warning or note that stops nothing.
+class Problem:
+    """One problem that a user can act on. It never changes: problems are shared between threads and clusters.
 
-    `release` is `namespace/name` of the Release that the problem belongs to or stops, None where it is no one's.
+    `code` is kebab-case and stable: users filter on it. `message` is one sentence, `hint` says how to fix it; both are
+    cut at 4,000 characters. `release` is `namespace/name` of the Release that the problem belongs to or stops.
+    `exit_code` is that of a command which ends with this error.
     """
 
-    severity: Severity
     code: str
     message: str
-    hint: str | None = None
-    cluster: str | None = None
-    release: str | None = None
     position: Position | None = None
+    hint: str | None = None
+    severity: Severity = "error"
+    release: str | None = None
+    cluster: str | None = None
     exit_code: int = 1
 
+    def __post_init__(self) -> None:
+        for name in ("message", "hint"):
+            text = getattr(self, name)
+            if text and len(text) > _SENTENCE:
+                object.__setattr__(self, name, f"{text[:_SENTENCE]}…")
 
-class Findings:
-    """The problems of one cluster's compilation, in the order in which they were found, without repeats.
+    def at(self, position: Position | None) -> Problem:
+        """Return the problem with `position`, unless it has one already."""
+        return replace(self, position=self.position or position)
 
-    Of one Release or file MOST are kept of each severity, and how many more there were. That the run has used up a
-    limit is kept once, whoever is stopped by it.
+
+class ProblemsError(Exception):
+    """The only exception meant for users: a step found problems and can't go on. Everything else is a defect."""
+
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__("; ".join(problem.message for problem in problems))
+        self.problems = problems
+
+    @property
+    def problem(self) -> Problem:
+        """The first problem; of most errors it is the only one."""
+        return self.problems[0]
+
+    def at(self, position: Position | None) -> ProblemsError:
+        """Return the error with `position` for the problems that have none."""
+        return ProblemsError(*(problem.at(position) for problem in self.problems))
+
+
+class Problems:
+    """The problems of one cluster's compilation, without repeats.
+
+    Of each Release or file MOST are kept of each severity, and the number of the others. A used up limit of the run is
+    kept once, whatever it stops.
     """
 
     def __init__(self, cluster: str | None = None) -> None:
         self.cluster = cluster
-        self._found: dict[Diagnostic, None] = {}
+        self._found: dict[Problem, None] = {}
         self._counts: Counter[tuple[Severity, str | None, str | None]] = Counter()
         self._ended = False
 
-    def __iter__(self) -> Iterator[Diagnostic]:
-        yield from tuple(self._found)
+    def __iter__(self) -> Iterator[Problem]:
+        """Yield the problems in reading order: it does not depend on which thread found one first."""
+        found = list(self._found)
         for (severity, release, path), count in tuple(self._counts.items()):
             if count > MOST:
                 position = Position(path) if path else None
                 more = f"{count - MOST} more {severity}{'' if count - MOST == 1 else 's'} are not shown"
                 hint = "fix the ones above first"
-                yield Diagnostic(severity, "more-problems", more, hint, self.cluster, release, position)
+                found.append(Problem("more-problems", more, position, hint, severity, release, self.cluster))
+        yield from sorted(found, key=reading_order)
 
-    def error(self, error: KcdError | KcdErrors, release: str | None = None) -> None:
-        for one in error.errors if isinstance(error, KcdErrors) else (error,):
-            self._add("error", one, release)
+    def error(self, error: Problem | ProblemsError, release: str | None = None) -> None:
+        self._add("error", error, release)
 
-    def warning(self, error: KcdError, release: str | None = None) -> None:
+    def warning(self, error: Problem | ProblemsError, release: str | None = None) -> None:
         self._add("warning", error, release)
 
-    def note(self, error: KcdError, release: str | None = None) -> None:
+    def note(self, error: Problem | ProblemsError, release: str | None = None) -> None:
         self._add("note", error, release)
 
-    def take(self, others: Iterable[Diagnostic]) -> None:
-        """Add what was found elsewhere, with the cluster that it was found in."""
+    def take(self, others: Iterable[Problem]) -> None:
+        """Add problems as they are, with the cluster that they were found in."""
         self._found.update(dict.fromkeys(others))
 
-    def _add(self, severity: Severity, error: KcdError, release: str | None) -> None:
-        diagnostic = Diagnostic(
-            severity=severity,
-            code=error.code,
-            message=error.message,
-            hint=error.hint,
-            cluster=self.cluster,
-            release=release,
-            position=error.position,
-            exit_code=error.exit_code,
-        )
-        if diagnostic in self._found or (error.code == RUN_LIMIT and self._ended):
-            return
-        self._ended |= error.code == RUN_LIMIT
-        path = error.position.path if error.position and release is None else None
-        source = (severity, release, path)
-        self._counts[source] += 1
-        if self._counts[source] <= MOST:
-            self._found[diagnostic] = None
+    def _add(self, severity: Severity, error: Problem | ProblemsError, release: str | None) -> None:
+        for one in error.problems if isinstance(error, ProblemsError) else (error,):
+            problem = replace(one, severity=severity, release=release, cluster=self.cluster)
+            if problem in self._found or (one.code == RUN_LIMIT and self._ended):
+                continue
+            self._ended |= one.code == RUN_LIMIT
+            path = one.position.path if one.position and release is None else None
+            source = (severity, release, path)
+            self._counts[source] += 1
+            if self._counts[source] <= MOST:
+                self._found[problem] = None
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= _SENTENCE else f"{text[:_SENTENCE]}…"
+def reading_order(problem: Problem) -> tuple[Any, ...]:
+    """The key that sorts problems for a reader: errors last, those of one file together, in the order of its lines."""
+    position = problem.position
+    place = (position.path, position.line or 0, position.column or 0) if position else ("", 0, 0)
+    severity = ("note", "warning", "error").index(problem.severity)
+    return severity, place, problem.code, problem.message, problem.release or "", problem.cluster or ""
 
 
 def printable(text: str) -> str:
-    """`text` with everything escaped that could act on a terminal: control and formatting characters, line breaks."""
+    """Return `text` with everything escaped that could act on a terminal: control characters and line breaks."""
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
     )
 
 
 def nearest(sentence: str, name: str, known: Iterable[str]) -> str | None:
-    """`sentence` with `{}` filled by the known name that looks most like `name`; None when none comes near."""
+    """Return `sentence` with `{}` filled by the known name that is most similar to `name`; None if none is."""
     candidates = [one for one in islice(known, _MOST_NAMES) if len(one) <= _LONGEST]
     close = difflib.get_close_matches(name[:_LONGEST], candidates, n=1, cutoff=0.6)
     return sentence.format(close[0]) if close else None

@@ -7,24 +7,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from kubocd_gen import __version__
-from kubocd_gen.diagnostics.problems import Diagnostic, printable
+from kubocd_gen.diagnostics.problems import Problem, printable, reading_order
 
 _USAGE = ("usage", "unknown-cluster", "missing-project")
 _NAMED = 3  # Releases that a line about a common cause names
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """A problem that is told once, and the Releases and clusters that it was met in, sorted."""
+class MergedProblem:
+    """A problem that is printed once, with the Releases and clusters that have it, sorted."""
 
-    diagnostic: Diagnostic
+    problem: Problem
     releases: tuple[str, ...]
     clusters: tuple[str, ...]
 
     @property
     def stops(self) -> str | None:
         """The Releases that it stops, where its place does not say them: `stops a, b, c and 4 more`."""
-        one, count = self.diagnostic, len(self.releases)
+        one, count = self.problem, len(self.releases)
         elsewhere = one.position is None or one.position.path.startswith("oci://")
         if one.severity != "error" or not (count > 1 or (count and elsewhere)):
             return None
@@ -32,13 +32,13 @@ class Problem:
         return f"stops {', '.join(self.releases[:_NAMED])}{more}"
 
 
-def distinct_problems(diagnostics: Sequence[Diagnostic]) -> list[Problem]:
+def distinct_problems(problems: Sequence[Problem]) -> list[MergedProblem]:
     """Each problem once, errors last, and those of one file together, in the order of its lines."""
-    found: dict[tuple[Any, ...], list[Diagnostic]] = {}
-    for one in sorted(diagnostics, key=_reading_order):
+    found: dict[tuple[Any, ...], list[Problem]] = {}
+    for one in sorted(problems, key=reading_order):
         found.setdefault((one.severity, one.code, one.message, one.position), []).append(one)
     return [
-        Problem(
+        MergedProblem(
             same[0],
             tuple(sorted({one.release for one in same if one.release})),
             tuple(sorted({one.cluster for one in same if one.cluster})),
@@ -52,52 +52,44 @@ def plain(style: str, text: str) -> str:
     return text
 
 
-def diagnostic_lines(
-    diagnostics: Sequence[Diagnostic], *, name_clusters: bool = False, paint: Callable[[str, str], str] = plain
+def problem_lines(
+    problems: Sequence[Problem], *, name_clusters: bool = False, paint: Callable[[str, str], str] = plain
 ) -> Iterator[str]:
     """Problem by problem: the place, what is wrong, the way out. What stops several Releases is one problem.
 
     With `name_clusters` each says in which clusters it was met. `paint` gets a style and the text to be shown in it.
     """
-    for problem in distinct_problems(diagnostics):
-        diagnostic = problem.diagnostic
-        place = paint("place", printable(f"{diagnostic.position}:")) + " " if diagnostic.position else ""
-        kind = paint(diagnostic.severity, diagnostic.severity)
-        yield f"{place}{kind}[{paint('code', printable(diagnostic.code))}]: {printable(diagnostic.message)}"
-        for more in (diagnostic.hint, problem.stops):
+    for merged in distinct_problems(problems):
+        problem = merged.problem
+        place = paint("place", printable(f"{problem.position}:")) + " " if problem.position else ""
+        kind = paint(problem.severity, problem.severity)
+        yield f"{place}{kind}[{paint('code', printable(problem.code))}]: {printable(problem.message)}"
+        for more in (problem.hint, merged.stops):
             if more:
                 yield paint("hint", printable(f"    {more}"))
-        if problem.clusters and name_clusters:
-            clusters = problem.clusters
+        if merged.clusters and name_clusters:
+            clusters = merged.clusters
             told = f"    in the cluster{'' if len(clusters) == 1 else 's'} {', '.join(clusters)}"
             yield paint("hint", printable(told))
 
 
-def _reading_order(diagnostic: Diagnostic) -> tuple[Any, ...]:
-    position = diagnostic.position
-    place = (position.path, position.line or 0, position.column or 0) if position else ("", 0, 0)
-    return ("note", "warning", "error").index(diagnostic.severity), place
-
-
-def diagnostic_report(diagnostic: Diagnostic) -> dict[str, Any]:
+def problem_report(problem: Problem) -> dict[str, Any]:
     """A problem as the reports of all commands have it."""
-    position = diagnostic.position
+    position = problem.position
     return {
-        "severity": diagnostic.severity,
-        "code": diagnostic.code,
-        "message": diagnostic.message,
-        "hint": diagnostic.hint,
-        "cluster": diagnostic.cluster,
-        "release": diagnostic.release,
+        "severity": problem.severity,
+        "code": problem.code,
+        "message": problem.message,
+        "hint": problem.hint,
+        "cluster": problem.cluster,
+        "release": problem.release,
         "path": position.path if position else None,
         "line": position.line if position else None,
         "column": position.column if position else None,
     }
 
 
-def packages_report(
-    command: str, packages: Sequence[Mapping[str, Any]], diagnostics: Sequence[Diagnostic]
-) -> dict[str, Any]:
+def packages_report(command: str, packages: Sequence[Mapping[str, Any]], problems: Sequence[Problem]) -> dict[str, Any]:
     """The report of a command that is about packages rather than Releases, JSON-like."""
     return {
         "apiVersion": "kcd-gen/v1alpha1",
@@ -105,11 +97,11 @@ def packages_report(
         "command": command,
         "version": {"kcd-gen": __version__, "helm": None},
         "packages": list(packages),
-        "diagnostics": [diagnostic_report(diagnostic) for diagnostic in diagnostics],
+        "diagnostics": [problem_report(problem) for problem in problems],
     }
 
 
-def exit_code(problems: Sequence[Diagnostic]) -> int:
+def exit_code(problems: Sequence[Problem]) -> int:
     """2 for flags that lead to nothing; else the errors' own codes, one in the sources before one of the network."""
     errors = [one for one in problems if one.severity == "error"]
     if any(one.code in _USAGE for one in errors):

@@ -9,7 +9,7 @@ from typing import Any
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.compiler.secrets import Masks
 from kubocd_gen.compiler.value_changes import changes
-from kubocd_gen.diagnostics.problems import Findings, KcdError
+from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError
 from kubocd_gen.diffing.comparing import helm_releases
 from kubocd_gen.diffing.records import ResourceDifference, Status
 from kubocd_gen.helm.manifests import Installation, template
@@ -25,7 +25,7 @@ def compare_manifests(
     old: Compilation | None,
     new: Compilation | None,
     helm: HelmPool,
-    findings: tuple[Findings, Findings],
+    findings: tuple[Problems, Problems],
     masks: Masks,
 ) -> dict[str, list[ResourceDifference]]:
     """The resources of charts that differ, by Release. Only charts are rendered of which anything else differs.
@@ -80,19 +80,19 @@ def _installation(one: CompiledRelease | None, name: str) -> Installation | None
     )
 
 
-def _manifests(helm: HelmPool, one: CompiledRelease | None, name: str, findings: Findings) -> Manifests | None:
+def _manifests(helm: HelmPool, one: CompiledRelease | None, name: str, findings: Problems) -> Manifests | None:
     installation = _installation(one, name)
     if one is None or installation is None:
         return {}
     try:
         return _read(template(helm, installation), name, installation.namespace, helm.budget)
-    except KcdError as error:
+    except ProblemsError as error:
         findings.error(
-            KcdError(
-                f"HelmRelease '{name}': {error.message}",
-                code=error.code,
+            Problem(
+                error.problem.code,
+                f"HelmRelease '{name}': {error.problem.message}",
                 position=one.release.position("metadata", "name"),
-                hint=error.hint or "its manifests are not compared; without --charts its values are",
+                hint=error.problem.hint or "its manifests are not compared; without --charts its values are",
             ),
             release=one.release.key,
         )
@@ -103,7 +103,9 @@ def _read(text: str, name: str, namespace: str, budget: Budget) -> Manifests:
     found: dict[Identity, Mapping[str, Any]] = {}
     for document in read_documents(text, name, budget=budget):
         if document.error is not None:
-            raise KcdError(f"its chart renders to no YAML: {document.error.message}", code="chart-failed")
+            raise ProblemsError(
+                Problem("chart-failed", f"its chart renders to no YAML: {document.error.problem.message}")
+            )
         for resource in _items(document.value):
             metadata = resource.get("metadata")
             metadata = metadata if isinstance(metadata, Mapping) else {}

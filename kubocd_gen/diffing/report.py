@@ -7,14 +7,14 @@ from typing import Any
 
 from kubocd_gen import __version__
 from kubocd_gen.compiler.value_changes import ABSENT, Change, path_text
-from kubocd_gen.diagnostics.problems import Diagnostic
-from kubocd_gen.diagnostics.text import diagnostic_report
+from kubocd_gen.diagnostics.problems import Problem
+from kubocd_gen.diagnostics.text import problem_report
 from kubocd_gen.diffing.records import Comparison, Danger, ReleaseDifference, ResourceDifference, Side
 from kubocd_gen.diffing.repeats import Repeat
 from kubocd_gen.diffing.view import View
 
 
-def comparison_report(view: View | None, diagnostics: Sequence[Diagnostic]) -> dict[str, Any]:
+def comparison_report(view: View | None, diagnostics: Sequence[Problem]) -> dict[str, Any]:
     """The report, JSON-like; without a `view` there was nothing to compare, and `diagnostics` say why."""
     comparison = view.comparison if view else None
     return {
@@ -26,7 +26,7 @@ def comparison_report(view: View | None, diagnostics: Sequence[Diagnostic]) -> d
         "summary": _summary(comparison) if comparison else None,
         "releases": [_release(one) for one in comparison.releases] if comparison else [],
         "repeats": [_repeat(one) for one in view.repeats] if view else [],
-        "diagnostics": [diagnostic_report(diagnostic) for diagnostic in diagnostics],
+        "diagnostics": [problem_report(diagnostic) for diagnostic in diagnostics],
     }
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from kubocd_gen.checkout.discovery import find_files
 from kubocd_gen.checkout.files import CheckoutFiles
 from kubocd_gen.compiler.secrets import Masks
-from kubocd_gen.diagnostics.problems import Diagnostic, Findings, KcdError, KcdErrors, Position
+from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError
 from kubocd_gen.diffing.comparing import compare_clusters
 from kubocd_gen.diffing.manifests import compare_manifests
 from kubocd_gen.diffing.records import Comparison
@@ -53,14 +53,14 @@ class Compared:
     """The comparison, None where a side does not compile; errors of both sides, and warnings that the old one lacks."""
 
     comparison: Comparison | None
-    diagnostics: tuple[Diagnostic, ...]
+    diagnostics: tuple[Problem, ...]
 
 
 @contextmanager
 def both_sides(flags: Flags, directory: Path, ref: str | None) -> Iterator[tuple[Revision, Side | None, Side]]:
     """The revision, the project as it was there (None where there was none) and as it is, while the context lasts.
 
-    Raises KcdError and KcdErrors of Git, and of project files and locks; those of the revision name it.
+    Raises ProblemsError and KcdErrors of Git, and of project files and locks; those of the revision name it.
     """
     unread = bool(flags.sources) and flags.output is None
     if flags.sources:
@@ -80,10 +80,8 @@ def both_sides(flags: Flags, directory: Path, ref: str | None) -> Iterator[tuple
             if old is not None:
                 old = replace(old, project=replace(old.project, budget=now.budget))  # both sides are one run
                 old = replace(old, output=_no_output) if unread else old
-        except (KcdError, KcdErrors) as problem:
-            for one in problem.errors if isinstance(problem, KcdErrors) else (problem,):
-                _name_revision(one, checkout)
-            raise
+        except ProblemsError as error:
+            raise ProblemsError(*(_name_revision(one, checkout) for one in error.problems)) from error
         yield revision, old, new
 
 
@@ -107,9 +105,9 @@ def compare(
     clusters = {cluster.name: cluster for cluster in new.project.clusters}
     before = {cluster.name: cluster for cluster in old.project.clusters} if old else {}
     names = list(dict.fromkeys([*before, *clusters]))
-    found = {name: (Findings(name), Findings(name)) for name in names}
+    found = {name: (Problems(name), Problems(name)) for name in names}
 
-    def compiled(side: Side, cluster: Cluster, places: PackageSources, findings: Findings) -> Compilation:
+    def compiled(side: Side, cluster: Cluster, places: PackageSources, findings: Problems) -> Compilation:
         return compile_cluster(side.project, cluster, places, helm, findings)
 
     sides: dict[str, list[Future[Compilation] | None]] = {}
@@ -130,7 +128,7 @@ def compare(
             packages.close()  # the pool waits for its threads
             others.close()
             raise
-    findings = Findings()
+    findings = Problems()
     for warning in dict.fromkeys([*packages.warnings(), *(others.warnings() if others is not packages else ())]):
         findings.warning(warning)
     unknown = _add_written(results, old, new, found)
@@ -149,7 +147,7 @@ def _add_written(
     results: dict[str, list[Compilation | None]],
     old: Side | None,
     new: Side,
-    found: Mapping[str, tuple[Findings, Findings]],
+    found: Mapping[str, tuple[Problems, Problems]],
 ) -> dict[str, Collection[str]]:
     """Put into `results` what is written for suspended Releases; return those of which it is not known, by cluster."""
     sides = [{cluster.name: cluster for cluster in side.project.clusters} if side else {} for side in (old, new)]
@@ -169,7 +167,7 @@ def _compared(
     revision: Revision,
     results: Mapping[str, Sequence[Compilation | None]],
     unknown: Mapping[str, Collection[str]],
-    found: dict[str, tuple[Findings, Findings]],
+    found: dict[str, tuple[Problems, Problems]],
     charts: HelmPool | None,
 ) -> Comparison:
     releases = []
@@ -241,7 +239,7 @@ def _output_in_revision(checkout: Checkout, cluster: Cluster) -> Written | None:
 def _place_of(top: Path, directory: Path, source: str) -> tuple[str, bool]:
     """A source from the repository's root, and False; or, of one that is elsewhere, its absolute path, and True.
 
-    No revision has the latter, so that both sides read it as it is, if the user allows that. Raises KcdError
+    No revision has the latter, so that both sides read it as it is, if the user allows that. Raises ProblemsError
     `no-repository` where the repository would be a part of it.
     """
     path = Path(os.path.normpath(directory / source))
@@ -293,37 +291,39 @@ def _inside(top: Path, path: Path, what: str) -> str:
     if not Path(fixed).is_relative_to(top):
         fixed = os.path.join(os.path.realpath(os.path.dirname(fixed)), os.path.basename(fixed))  # noqa: PTH118, PTH119, PTH120
     if not Path(fixed).is_relative_to(top):
-        raise KcdError(
-            f"{what} lies outside of the Git repository {top}, so that no revision has it",
-            code="no-repository",
-            hint="put it into the repository, or compare a project that has it there",
+        raise ProblemsError(
+            Problem(
+                "no-repository",
+                f"{what} lies outside of the Git repository {top}, so that no revision has it",
+                hint="put it into the repository, or compare a project that has it there",
+            )
         )
     inside = os.path.relpath(fixed, top)
     return "" if inside == "." else inside
 
 
-def _name_revision(error: KcdError, checkout: Checkout) -> None:
-    """Take the folder that nobody knows of out of an error, and put the revision in its place."""
+def _name_revision(problem: Problem, checkout: Checkout) -> Problem:
+    """Return the problem with the name of the revision instead of the temporary directory that has its files."""
     name = checkout.tree.revision.name
 
     def shown(text: str) -> str:
         return text.replace(f"{checkout.folder}/", f"{name}:").replace(str(checkout.folder), name)
 
-    error.message, error.hint = shown(error.message), error.hint and shown(error.hint)
-    if error.position is not None:
-        error.position = replace(error.position, path=shown(error.position.path))
+    position = problem.position and replace(problem.position, path=shown(problem.position.path))
+    hint = problem.hint and shown(problem.hint)
+    return replace(problem, message=shown(problem.message), hint=hint, position=position)
 
 
-def _placed(one: Diagnostic, revision: Revision) -> Diagnostic:
+def _placed(one: Problem, revision: Revision) -> Problem:
     """A problem of the old side that names its place; one without a place gets the revision."""
     return one if one.position else replace(one, position=Position(revision.name))
 
 
-def _errors(findings: Findings) -> bool:
+def _errors(findings: Problems) -> bool:
     return any(one.severity == "error" for one in findings)
 
 
-def _essence(one: Diagnostic) -> tuple[Any, ...]:
+def _essence(one: Problem) -> tuple[Any, ...]:
     return one.severity, one.code, one.message, one.release
 
 
@@ -356,5 +356,5 @@ def _digest(project: Project, path: Path) -> str | None:
     try:
         with project.files.open(path, str(path)) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except (OSError, KcdError):
+    except (OSError, ProblemsError):
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kubocd_gen.diagnostics.problems import Findings
+from kubocd_gen.diagnostics.problems import Problems
 from kubocd_gen.editors.sources import Known
 from kubocd_gen.model.package import Package, TemplateSource
 from kubocd_gen.model.project import Project
@@ -13,14 +13,14 @@ from kubocd_gen.pipeline import read_cluster
 from kubocd_gen.pipeline.resolving import find_packages
 
 
-def known_to(project: Project, packages: PackageSources, findings: Findings) -> Known:
+def known_to(project: Project, packages: PackageSources, findings: Problems) -> Known:
     """The packages that the Releases of all clusters ask for, and the names in the sources; problems to `findings`."""
     found: dict[tuple[str, str], dict[str, Package]] = {}  # by digest
     contexts: set[tuple[str, str]] = set()
     roles: set[str] = set()
     strategies: set[str] = set()
     for cluster in project.clusters:
-        here = Findings(cluster.name)
+        here = Problems(cluster.name)
         resources, settings, _ = read_cluster(project, cluster, here)
         contexts.update((context.ref.namespace, context.ref.name) for context in resources.contexts)
         if settings is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kubocd_gen.diagnostics.problems import KcdError, nearest
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError, nearest
 from kubocd_gen.package_data import SITE, schema, schema_names
 from kubocd_gen.schema.structural import PATTERNS
 
@@ -39,11 +39,11 @@ def kinds() -> dict[str, str]:
 
 
 def document_schema(kind: str) -> Schema:
-    """The whole schema of one kind of document, with its address as `$id`. Raises KcdError `usage` for another name."""
+    """The whole schema of one kind of document, with its address as `$id`. Raises ProblemsError `usage` for another name."""
     known = kinds()
     if kind not in known:
         hint = nearest("did you mean '{}'?", kind, known) or f"there are: {', '.join(known)}"
-        raise KcdError(f"there is no schema '{kind}'", code="usage", hint=hint)
+        raise ProblemsError(Problem("usage", f"there is no schema '{kind}'", hint=hint))
     shipped = schema(known[kind])
     head = {"$schema": DIALECT, "$id": schema_url(kind)}
     if "schema" not in shipped:  # of a report: it is written in draft 7

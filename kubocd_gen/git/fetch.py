@@ -41,7 +41,7 @@ def fetch_commit(
     """Fetch the commit of `ref` at `url` into the new store `store`, as `COMMIT`. The status is Git's.
 
     `authorization` is the value of an Authorization field for the host of `url`; `most` is what the store can take on
-    disk, in bytes. Raises KcdError `git-failed` and `git-missing`, and TooLarge.
+    disk, in bytes. Raises ProblemsError `git-failed` and `git-missing`, and TooLarge.
     """
     made = run(for_own_store(environment), "init", "--quiet", "--bare", "--template=", "--", str(store), name="init")
     if made.status:

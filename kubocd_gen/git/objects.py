@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 from kubocd_gen.budget.limits import MIB
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.git.process import Done, Talk, run, started
 from kubocd_gen.git.setup import Setup
 
@@ -79,7 +79,7 @@ class Objects:
     def find(self, name: str) -> Found | None:
         """The object of an id, or of what else Git resolves to one; None where the store does not have it.
 
-        Raises KcdError `git-failed`.
+        Raises ProblemsError `git-failed`.
         """
         found = self._find(name)
         if found is None and self._fetch is not None:
@@ -131,7 +131,7 @@ class Objects:
         return Entry("folder", head[len("tree ") :].decode("ascii", "replace"))
 
     def bring(self, identities: Sequence[str]) -> None:
-        """Fetch in one go what a partial clone lacks of these objects. Raises KcdError `git-failed`."""
+        """Fetch in one go what a partial clone lacks of these objects. Raises ProblemsError `git-failed`."""
         if self._fetch is None or not identities:
             return
         given = "".join(f"{one}\n" for one in identities).encode("ascii")
@@ -156,7 +156,7 @@ class Objects:
             self._close()
             if "promisor remote" in talk.complaints:  # as git before 2.39.4 says that it is missing
                 return None
-            raise KcdError(f"'git cat-file' failed: {Done(1, b'', talk.complaints).said}", code="git-failed")
+            raise ProblemsError(Problem("git-failed", f"'git cat-file' failed: {Done(1, b'', talk.complaints).said}"))
         head = line.decode("ascii", "replace").split()
         if len(head) != 3 or not head[2].isdecimal():  # `NAME missing`
             return None

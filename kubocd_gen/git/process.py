@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kubocd_gen.budget.limits import GIB, MIB
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.git.setup import Setup, git_binary
 from kubocd_gen.processes.children import running
 
@@ -73,7 +73,7 @@ def run(
 ) -> Done:
     """Run git until it ends; `given` is its input, and `name` its subcommand, for messages.
 
-    `watch` is called some times a second, and ends the run by what it raises. Raises KcdError `git-failed` beyond a
+    `watch` is called some times a second, and ends the run by what it raises. Raises ProblemsError `git-failed` beyond a
     limit, and `git-missing`.
     """
     with started(setup, arguments, folder) as process:
@@ -84,14 +84,14 @@ def run(
 
 @contextmanager
 def started(setup: Setup, arguments: Sequence[str], folder: Path | None) -> Iterator[subprocess.Popen[bytes]]:
-    """A git process with its limits, for as long as the context lasts. Raises KcdError `git-failed`, `git-missing`."""
+    """A git process with its limits, for as long as the context lasts. Raises ProblemsError `git-failed`, `git-missing`."""
     binary = git_binary("a Git repository is to be read", "install git", setup.variables)
     command = ["/bin/sh", "-c", _LIMITED, "git", *setup.command(binary, arguments)]
     with ExitStack() as stack:
         try:
             process = stack.enter_context(running(command, setup.variables, folder=folder, talk=True))
         except OSError as error:
-            raise KcdError(f"git could not be started: {error.strerror}", code="git-failed") from error
+            raise ProblemsError(Problem("git-failed", f"git could not be started: {error.strerror}")) from error
         yield process
 
 
@@ -134,7 +134,7 @@ class Talk:
                 else:
                     self._read(key)
             if len(self._taken) > most:
-                raise self._failed(f"prints more than the limit of {most // MIB} MiB")
+                raise ProblemsError(self._failed(f"prints more than the limit of {most // MIB} MiB"))
             watch()
         return bytes(self._taken)
 
@@ -143,7 +143,7 @@ class Talk:
         try:
             return self._process.wait(max(1.0, self.left))
         except subprocess.TimeoutExpired:
-            raise self._failed(f"did not end within {self._seconds:g} seconds") from None
+            raise ProblemsError(self._failed(f"did not end within {self._seconds:g} seconds")) from None
 
     def ask(self, line: bytes) -> None:
         """Give it a short line. That it has ended is seen when the answer is read."""
@@ -153,7 +153,7 @@ class Talk:
         """What it prints up to the end of a line; None where it has ended instead."""
         while (end := self._taken.find(b"\n")) < 0:
             if len(self._taken) > _PIECE:
-                raise self._failed("answers without an end")
+                raise ProblemsError(self._failed("answers without an end"))
             if not self._more():
                 return None
         line = bytes(self._taken[:end])
@@ -161,10 +161,10 @@ class Talk:
         return line
 
     def pieces(self, size: int) -> Iterator[bytes]:
-        """The next `size` bytes that it prints. Raises KcdError `git-failed` where it ends before."""
+        """The next `size` bytes that it prints. Raises ProblemsError `git-failed` where it ends before."""
         while size:
             if not self._taken and not self._more():
-                raise self._failed(f"stopped: {Done(self.status(), b'', self.complaints).said}")
+                raise ProblemsError(self._failed(f"stopped: {Done(self.status(), b'', self.complaints).said}"))
             piece = bytes(self._taken[:size])
             del self._taken[: len(piece)]
             size -= len(piece)
@@ -186,7 +186,7 @@ class Talk:
         ready = self._selector.select(max(0.0, min(longest, self.left)))
         self.left -= time.monotonic() - begun
         if self.left <= 0:
-            raise self._failed(f"did not end within {self._seconds:g} seconds")
+            raise ProblemsError(self._failed(f"did not end within {self._seconds:g} seconds"))
         return [key for key, _ in ready]
 
     def _read(self, key: selectors.SelectorKey) -> None:
@@ -198,8 +198,8 @@ class Talk:
         elif len(self._messages) < _MESSAGES:
             self._messages += data
 
-    def _failed(self, what: str) -> KcdError:
-        return KcdError(f"'git {self._name}' {what}", code="git-failed")
+    def _failed(self, what: str) -> Problem:
+        return Problem("git-failed", f"'git {self._name}' {what}")
 
 
 def _write(descriptor: int, data: memoryview) -> int:

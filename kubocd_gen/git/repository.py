@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.git.objects import Objects
 from kubocd_gen.git.process import Done, run
 from kubocd_gen.git.setup import for_fetch, for_questions, git_binary
@@ -46,40 +46,46 @@ class Repository:
     def revision(self, given: str) -> Revision:
         """What the user calls `given`: a commit, branch, tag, or whatever else git resolves to a commit.
 
-        Raises KcdError `unknown-revision`.
+        Raises ProblemsError `unknown-revision`.
         """
         commit = self._commit(given)
         if commit is None:
-            raise self._unknown(given)
+            raise ProblemsError(self._unknown(given))
         return Revision(given, commit)
 
     def base(self) -> Revision:
         """Where the current branch left the upstream's default branch; HEAD itself where that is not known.
 
-        Raises KcdError `unknown-revision` where there is no commit, or a shallow clone does not reach far enough.
+        Raises ProblemsError `unknown-revision` where there is no commit, or a shallow clone does not reach far enough.
         """
         head = self._commit("HEAD")
         if head is None:
-            raise KcdError(
-                "the repository has no commit yet", code="unknown-revision", hint="commit the sources before comparing"
+            raise ProblemsError(
+                Problem(
+                    "unknown-revision", "the repository has no commit yet", hint="commit the sources before comparing"
+                )
             )
         commit: str | None = head
         for name in _UPSTREAM:
             if (upstream := self._commit(name)) is not None:
                 commit = self._said("merge-base", "--end-of-options", upstream, head)
                 if commit is None:
-                    raise KcdError(
-                        f"HEAD and {name} have no commit in common",
-                        code="unknown-revision",
-                        hint=_DEEPEN if self.is_shallow() else "name the revision to compare with: --ref REV",
+                    raise ProblemsError(
+                        Problem(
+                            "unknown-revision",
+                            f"HEAD and {name} have no commit in common",
+                            hint=_DEEPEN if self.is_shallow() else "name the revision to compare with: --ref REV",
+                        )
                     )
                 break
         else:
             if self.is_shallow():
-                raise KcdError(
-                    "the clone is shallow and has no branch to compare with",
-                    code="unknown-revision",
-                    hint=f"{_DEEPEN}, or name a commit that it has: --ref REV",
+                raise ProblemsError(
+                    Problem(
+                        "unknown-revision",
+                        "the clone is shallow and has no branch to compare with",
+                        hint=f"{_DEEPEN}, or name a commit that it has: --ref REV",
+                    )
                 )
         assert commit is not None
         return Revision(self._said("rev-parse", "--short", "--end-of-options", commit) or commit, commit)
@@ -117,7 +123,7 @@ class Repository:
         """The files that Git neither knows nor ignores, relative to `top`; in a hook, what is not in the commit."""
         done = self._ask("ls-files", "--others", "--exclude-standard", "-z", index=self._index())
         if done.status:
-            raise KcdError(f"git could not list what it does not know: {done.said}", code="git-failed")
+            raise ProblemsError(Problem("git-failed", f"git could not list what it does not know: {done.said}"))
         return frozenset(_text(done.stdout).split("\0")) - {""}
 
     def has_commit(self, commit: str) -> bool:
@@ -127,11 +133,11 @@ class Repository:
     def parents(self, commit: str) -> tuple[str, ...]:
         """Return the parents that the commit names, also those that a shallow clone lacks.
 
-        Raises KcdError `git-failed`.
+        Raises ProblemsError `git-failed`.
         """
         done = self._ask("cat-file", "commit", commit)
         if done.status:
-            raise KcdError(f"git could not read the commit {commit}: {done.said}", code="git-failed")
+            raise ProblemsError(Problem("git-failed", f"git could not read the commit {commit}: {done.said}"))
         head, _, _ = done.stdout.partition(b"\n\n")
         lines = _text(head).splitlines()
         return tuple(line.removeprefix("parent ") for line in lines if line.startswith("parent "))
@@ -141,10 +147,10 @@ class Repository:
         return self._said("merge-base", "--end-of-options", one, other)
 
     def fetch_commit(self, commit: str) -> None:
-        """Fetch one commit, without its history, from `origin`, also if `offline`. Raises KcdError `git-failed`."""
+        """Fetch one commit, without its history, from `origin`, also if `offline`. Raises ProblemsError `git-failed`."""
         done = self._fetch("origin", [commit], "--depth=1")
         if done.status:
-            raise KcdError(f"git could not fetch the commit {commit}: {done.said}", code="git-failed")
+            raise ProblemsError(Problem("git-failed", f"git could not fetch the commit {commit}: {done.said}"))
 
     def objects(self) -> Objects:
         """A reader of the repository's objects. In a partial clone it fetches what is missing, unless `offline`."""
@@ -162,11 +168,13 @@ class Repository:
         return given if ours or not (folder / "HEAD").exists() else None
 
     def _bring(self, remote: str, identities: Sequence[str]) -> None:
-        """Fetch objects as Git itself would, one after the other, when it reads them. Raises KcdError `git-failed`."""
+        """Fetch objects as Git itself would, one after the other, when it reads them. Raises ProblemsError `git-failed`."""
         done = self._fetch(remote, identities, "--no-write-fetch-head", "--filter=blob:none", negotiation="noop")
         if done.status:
             hint = "this is a partial clone, and lacks files of the revision; run 'git fetch --refetch'"
-            raise KcdError(f"git could not fetch what the clone lacks: {done.said}", code="git-failed", hint=hint)
+            raise ProblemsError(
+                Problem("git-failed", f"git could not fetch what the clone lacks: {done.said}", hint=hint)
+            )
 
     def _fetch(self, remote: str, identities: Sequence[str], *options: str, negotiation: str = "") -> Done:
         settings = {"fetch.negotiationAlgorithm": negotiation} if negotiation else {}
@@ -210,19 +218,19 @@ class Repository:
         setup = for_questions() if index is None else for_questions(GIT_INDEX_FILE=index)
         return run(setup, *place, *arguments, name=arguments[0], folder=self.top)
 
-    def _unknown(self, given: str) -> KcdError:
+    def _unknown(self, given: str) -> Problem:
         if self.is_shallow():
             hint = f"the clone is shallow: {_DEEPEN}"
         else:
             hint = "it is a commit, a branch such as origin/main, or a tag; 'git fetch' brings what the remote has"
-        return KcdError(f"Git knows no commit '{given}' here", code="unknown-revision", hint=hint)
+        return Problem("unknown-revision", f"Git knows no commit '{given}' here", hint=hint)
 
 
 _DEEPEN = "run 'git fetch --unshallow', or 'git fetch --depth=N origin BRANCH' to the depth that is needed"
 
 
 def find_repository(directory: Path, *, offline: bool = False) -> Repository:
-    """The repository whose working tree `directory` lies in. Raises KcdError `git-missing` and `no-repository`."""
+    """The repository whose working tree `directory` lies in. Raises ProblemsError `git-missing` and `no-repository`."""
     git_binary("a Git revision is to be read", "install git: a revision is read with it")
     real = Path(os.path.realpath(directory))
     hint = "run it in a Git checkout: what is compared with is a revision of it"
@@ -237,7 +245,7 @@ def find_repository(directory: Path, *, offline: bool = False) -> Repository:
             break
         if found is not None and not (folder / ".git").is_dir():  # a worktree or submodule whose repository is gone
             break
-    raise KcdError(f"{directory} is in no Git working tree", code="no-repository", hint=hint)
+    raise ProblemsError(Problem("no-repository", f"{directory} is in no Git working tree", hint=hint))
 
 
 def repository_at(folder: Path, *, offline: bool = False) -> Repository | Done | None:

@@ -20,7 +20,7 @@ from pathlib import Path
 from kubocd_gen.budget.limits import LIMITS, MIB
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.checkout.discovery import SUFFIXES
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.git.objects import Entry, Found, Unreadable
 from kubocd_gen.git.repository import Repository, Revision, repository_at
 from kubocd_gen.git.revision_tree import LINK_HINT, RevisionTree
@@ -60,7 +60,7 @@ class Checkout:
     def read(self, path: str, *, most: int) -> bytes | None:
         """Return the content of one file without writing it, None if the revision has no file there.
 
-        Raises KcdError `unreadable-revision` for a file over `most` bytes, and for what can't be read as it was.
+        Raises ProblemsError `unreadable-revision` for a file over `most` bytes, and for what can't be read as it was.
         """
         real, _ = self.tree.real(path)
         entry = self.tree.entry(real)
@@ -74,13 +74,13 @@ class Checkout:
         data = found.whole() if found else None
         content = self._content(real, data, place)
         if content is None:
-            raise self._refused(path, data)
+            raise ProblemsError(self._refused(path, data))
         return content
 
     def take_sources(self, sources: Iterable[str]) -> None:
         """Write what files, folders and globs stand for, with what their links lead to.
 
-        Raises KcdError `unreadable-revision` for what can't be read as it was: submodules that are not here, pointers
+        Raises ProblemsError `unreadable-revision` for what can't be read as it was: submodules that are not here, pointers
         of Git LFS without their content, encrypted files, and links that leave the repository.
         """
         files: dict[str, Entry] = {}
@@ -159,14 +159,14 @@ class Checkout:
         if not isinstance(inner, Repository) or entry is None:
             what = "this is a submodule that is not checked out here, so that its files can't be read"
             hint = "run 'git submodule update --init', or leave it out of the cluster's sources"
-            raise self.tree.refusal(path, what, hint)
+            raise ProblemsError(self.tree.refusal(path, what, hint))
         try:
             objects = self.close.enter_context(inner.objects())
             tree = CommitTree(objects, inner.revision(entry.id).commit)
-        except (KcdError, Unreadable):
+        except (ProblemsError, Unreadable):
             what = f"this is a submodule at the commit {entry.id[:12]}, which is not to be had here"
             hint = f"run 'git -C {path} fetch origin {entry.id}', or leave it out of the cluster's sources"
-            raise self.tree.refusal(path, what, hint) from None
+            raise ProblemsError(self.tree.refusal(path, what, hint)) from None
         self.tree.trees[path] = tree
         self.stores[path] = inner
 
@@ -185,7 +185,7 @@ class Checkout:
                 self.size += found.size if found else 0
                 if self.size > _MOST:
                     what = f"the sources are larger than the limit of {_MOST // MIB} MiB"
-                    raise self.tree.refusal("", what, "name fewer files in them")
+                    raise ProblemsError(self.tree.refusal("", what, "name fewer files in them"))
                 self._write_one(name, found, place, optional)
 
     def _write_one(self, name: str, found: Found | None, place: str, optional: Collection[str]) -> None:
@@ -197,13 +197,13 @@ class Checkout:
             with path.open("rb") as file:
                 head = file.read(len(_ENCRYPTED))
             if head == _ENCRYPTED:
-                raise self._refused(name, head)
+                raise ProblemsError(self._refused(name, head))
             self.written.add(name)
             return
         data = found.whole() if found else None
         content = self._content(name, data, place)
         if content is None and name not in optional:
-            raise self._refused(name, data)
+            raise ProblemsError(self._refused(name, data))
         if content is not None:
             path.write_bytes(content)
             self.written.add(name)
@@ -225,7 +225,7 @@ class Checkout:
                 return content
         return None
 
-    def _refused(self, path: str, data: bytes | None) -> KcdError:
+    def _refused(self, path: str, data: bytes | None) -> Problem:
         name = self.tree.revision.name
         if data is None:
             return self.tree.refusal(path, "the file's content is not in the repository", "run 'git fetch --refetch'")
@@ -243,14 +243,16 @@ class Checkout:
                 path.symlink_to(self.tree.target(name) or "")
             if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.folder)):
                 path.unlink()
-                raise self.tree.refusal(name, "this is a link that leads out of the repository", LINK_HINT)
+                raise ProblemsError(
+                    self.tree.refusal(name, "this is a link that leads out of the repository", LINK_HINT)
+                )
 
 
 @contextmanager
 def open_revision(repository: Repository, revision: Revision, folder: Path, budget: Budget) -> Iterator[Checkout]:
     """The revision with nothing written yet, to be written to `folder`. The folders that are walked are of `budget`.
 
-    Raises KcdError `git-failed`, `unreadable-revision`.
+    Raises ProblemsError `git-failed`, `unreadable-revision`.
     """
     with ExitStack() as close:
         tree = RevisionTree(revision, lambda entries: budget.spend("files", entries))

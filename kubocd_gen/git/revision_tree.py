@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from kubocd_gen.diagnostics.problems import KcdError, Position
+from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.git.objects import Entry, Kind, Unreadable
 from kubocd_gen.git.repository import Revision
 from kubocd_gen.git.tree import CommitTree, LeadsOut, real_path
@@ -59,7 +59,7 @@ class RevisionTree:
             what = "this is a link that leads out of the repository, or in circles"
             if error.link is None:
                 what = "it leads out of the repository"
-            raise self.refusal(error.link or path, what, LINK_HINT) from None
+            raise ProblemsError(self.refusal(error.link or path, what, LINK_HINT)) from None
 
     def target(self, path: str) -> str | None:
         """What the link at `path` says; None where there is none."""
@@ -73,9 +73,9 @@ class RevisionTree:
         try:
             yield
         except Unreadable as error:
-            raise self.refusal(path, f"this {error}", "leave it out of the cluster's sources") from None
+            raise ProblemsError(self.refusal(path, f"this {error}", "leave it out of the cluster's sources")) from None
 
-    def refusal(self, path: str, what: str, hint: str) -> KcdError:
+    def refusal(self, path: str, what: str, hint: str) -> Problem:
         """That something of the revision can't be read as it was."""
         place = Position(f"{self.revision.name}:{path}")
-        return KcdError(what, code="unreadable-revision", position=place, hint=hint)
+        return Problem("unreadable-revision", what, position=place, hint=hint)

@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 
 # Where programs and the user's configuration are. SUDO_UID: with `sudo`, Git takes the caller's repositories for one's
 # own. GIT_TRACE…: for users who look into a failure. None of them says which repository is read: those are all that
@@ -123,11 +123,11 @@ def for_fetch(
 
 
 def git_binary(purpose: str, hint: str, environment: Mapping[str, str] | None = None) -> str:
-    """The path of git. Raises KcdError `git-missing`: «git was not found, and `purpose`»."""
+    """The path of git. Raises ProblemsError `git-missing`: «git was not found, and `purpose`»."""
     given = os.environ if environment is None else environment
     found = shutil.which("git", path=_search_path(given))
     if found is None:
-        raise KcdError(f"git was not found, and {purpose}", code="git-missing", hint=hint)
+        raise ProblemsError(Problem("git-missing", f"git was not found, and {purpose}", hint=hint))
     return found
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from kubocd_gen.budget.spending import Budget, BudgetExhausted
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.helm.chart import RENDERED_SIZE, TOO_LARGE, Chart, Job, rendering_chart, renderings, yaml_chart
 from kubocd_gen.helm.messages import ParseFailure, RenderFailure, parse_error, read_failure, render_error
 from kubocd_gen.helm.names import Names
@@ -169,7 +169,7 @@ class Runner:
     def _check_helm(self) -> None:
         run = self.run(yaml_chart([0]), _ALONE, False)
         if run.returncode != 0 or renderings(run.stdout) != ["0"]:
-            raise KcdError(f"helm does not work: {run.summary}", code="helm-failed", hint=HELM_HINT)
+            raise ProblemsError(Problem("helm-failed", f"helm does not work: {run.summary}", hint=HELM_HINT))
 
 
 def _failed(failure: RenderFailure, rewritten: Rewritten, template: Template) -> TemplateError:
@@ -198,7 +198,7 @@ def exhausted(budget: Budget) -> TemplateError:
     try:
         budget.check()
     except BudgetExhausted as error:
-        return TemplateError(error.message, hint=error.hint, code=error.code)
+        return TemplateError(error.problem.message, hint=error.problem.hint, code=error.problem.code)
     raise AssertionError("the budget is used up")
 
 

@@ -9,7 +9,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.processes.children import running
 
 _INSTALL = (
@@ -22,33 +22,35 @@ def find_helm(explicit: str | None = None) -> Path:
 
     `explicit` is what the user asked for (the value of KCD_GEN_HELM or of a flag): a path, or a name on the PATH.
     Without it, the binary that pip installed beside this Python is preferred to the one on the PATH, because the lock
-    of a virtual environment pins it. Raises KcdError `helm-missing`.
+    of a virtual environment pins it. Raises ProblemsError `helm-missing`.
     """
     if explicit:
         # Not Path.expanduser, which makes `./helm`, a file, into `helm`, a name to be looked up on the PATH.
         found = shutil.which(os.path.expanduser(explicit))  # noqa: PTH111
         if found is None:
-            raise KcdError(f"'{explicit}' is not a helm binary that can be run", code="helm-missing", hint=_INSTALL)
+            raise ProblemsError(
+                Problem("helm-missing", f"'{explicit}' is not a helm binary that can be run", hint=_INSTALL)
+            )
         return Path(found).absolute()
     beside = (str(Path(sys.executable).parent), sysconfig.get_path("scripts"))
     found = shutil.which("helm", path=os.pathsep.join(beside)) or shutil.which("helm")
     if found is None:
-        raise KcdError(
-            "helm was not found, and package templates are rendered by it", code="helm-missing", hint=_INSTALL
+        raise ProblemsError(
+            Problem("helm-missing", "helm was not found, and package templates are rendered by it", hint=_INSTALL)
         )
     return Path(found).absolute()
 
 
 def helm_version(helm: Path) -> str:
-    """What `helm version` says, without its `v`: `3.17.3`. Raises KcdError `helm-missing` where it says nothing."""
+    """What `helm version` says, without its `v`: `3.17.3`. Raises ProblemsError `helm-missing` where it says nothing."""
     try:
         with running([str(helm), "version", "--template", "{{.Version}}"]) as process:
             said, complaints = (data.decode("utf-8", "replace") for data in process.communicate(timeout=30))
         if process.returncode:
             raise subprocess.CalledProcessError(process.returncode, "helm", stderr=complaints)
     except (OSError, subprocess.SubprocessError) as error:
-        raise KcdError(
-            f"'{helm}' did not tell its version: {_why(error)}", code="helm-missing", hint=_INSTALL
+        raise ProblemsError(
+            Problem("helm-missing", f"'{helm}' did not tell its version: {_why(error)}", hint=_INSTALL)
         ) from error
     return said.strip().removeprefix("v")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.helm.chart import Chart, fits, parsing_chart
 from kubocd_gen.helm.lexer import MOST_TOKENS, TooManyTokens
 from kubocd_gen.helm.messages import ParseFailure, parse_error, presentable, read_failure, unsupported_calls
@@ -36,7 +36,7 @@ def check_templates(
 ) -> list[list[TemplateError]]:
     """The errors of each template. helm stops at the first that does not parse, which is taken out for the next run.
 
-    Raises KcdError `helm-failed` where helm blames no template.
+    Raises ProblemsError `helm-failed` where helm blames no template.
     """
     found: list[list[TemplateError]] = [[] for _ in templates]
     waiting: dict[int, Rewritten] = {}
@@ -61,7 +61,7 @@ def check_templates(
             if isinstance(failure, ParseFailure) and rewritten.path == failure.path
         ]
         if not culprits or not isinstance(failure, ParseFailure):
-            raise KcdError(f"helm could not parse templates: {done.summary}", code="helm-failed")
+            raise ProblemsError(Problem("helm-failed", f"helm could not parse templates: {done.summary}"))
         for index in culprits:
             found[index].append(parse_error(failure, waiting.pop(index), templates[index]))
     for index, rewritten in waiting.items():

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kubocd_gen.budget.spending import Budget, BudgetExhausted
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.files import hint_of, make_directory
 from kubocd_gen.helm.attempt import HELM_HINT, PATIENCE, Attempt, Outcome, Runner, exhausted, untried_error
 from kubocd_gen.helm.chart import Chart, Job, renderings, yaml_chart
@@ -63,7 +63,7 @@ class Helm:
         texts.
 
         A template that fails is left out, with whatever it had changed in the model, and the others are rendered as if
-        it were not there; so are those for which the budget does not last. Raises KcdError `helm-failed` when helm
+        it were not there; so are those for which the budget does not last. Raises ProblemsError `helm-failed` when helm
         itself does not work; never for a template's fault.
         """
         outcomes: dict[tuple[int, int], Outcome] = {}
@@ -107,14 +107,14 @@ class Helm:
             run = self._run(yaml_chart(others), _SECONDS)
             found = renderings(run.stdout) if run.returncode == 0 and run.stopped is None else []
             if len(found) != len(others):
-                raise KcdError(f"helm could not print YAML: {run.summary}", code="helm-failed", hint=HELM_HINT)
+                raise ProblemsError(Problem("helm-failed", f"helm could not print YAML: {run.summary}", hint=HELM_HINT))
             texts = iter(found)
         return [f"{next(texts) if text is None else text}\n" for text in printed]
 
     def check(self, templates: Sequence[Template]) -> list[list[TemplateError]]:
         """What is wrong with each template whatever it is rendered with; nothing is rendered.
 
-        Raises KcdError `helm-failed` when helm itself does not work.
+        Raises ProblemsError `helm-failed` when helm itself does not work.
         """
         return check_templates(lambda chart: self._run(chart, _SECONDS), templates, self._names)
 
@@ -186,17 +186,19 @@ class Helm:
                 chart.write(folder / "chart")
                 home.mkdir()
             except OSError as error:
-                raise KcdError(
-                    f"helm's input can't be written to {folder}: {error.strerror}",
-                    code="helm-failed",
-                    hint="make room there, or name another folder for temporary files in TMPDIR",
+                raise ProblemsError(
+                    Problem(
+                        "helm-failed",
+                        f"helm's input can't be written to {folder}: {error.strerror}",
+                        hint="make room there, or name another folder for temporary files in TMPDIR",
+                    )
                 ) from error
             try:
                 arguments = ["template", "kcd", str(folder / "chart")]
                 return self.pool.run(arguments, home, timeout, size=chart.size, whole=whole)
             except OSError as error:
-                raise KcdError(
-                    f"{self.binary} could not be started: {error.strerror}", code="helm-failed", hint=HELM_HINT
+                raise ProblemsError(
+                    Problem("helm-failed", f"{self.binary} could not be started: {error.strerror}", hint=HELM_HINT)
                 ) from error
 
     @contextmanager
@@ -206,7 +208,7 @@ class Helm:
                 make_directory(self._debug_dir)
             except OSError as error:
                 message = f"helm's input can't be written to {self._debug_dir}: {error.strerror}"
-                raise KcdError(message, code="helm-failed", hint=hint_of(error)) from error
+                raise ProblemsError(Problem("helm-failed", message, hint=hint_of(error))) from error
             yield Path(tempfile.mkdtemp(prefix="helm-", dir=self._debug_dir)).absolute()
         else:
             with scratch("kcd-gen-helm-") as folder:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.helm.chart import RENDERED_SIZE
 from kubocd_gen.helm.pool import HelmPool
 from kubocd_gen.kube_yaml.emitter import emit_documents
@@ -29,7 +29,7 @@ class Installation:
 
 
 def template(pool: HelmPool, installation: Installation) -> str:
-    """The manifests, as one YAML text. Raises KcdError `chart-failed` with what helm says, and BudgetExhausted."""
+    """The manifests, as one YAML text. Raises ProblemsError `chart-failed` with what helm says, and BudgetExhausted."""
     with scratch("kcd-gen-chart-") as folder:
         chart, values, home = (folder / name for name in ("chart.tgz", "values.yaml", "home"))
         chart.write_bytes(installation.archive)
@@ -50,11 +50,13 @@ def template(pool: HelmPool, installation: Installation) -> str:
             if run.stopped is None and run.out_of_memory:
                 run = pool.run(arguments, home, _SECONDS, whole=True)
         except OSError as error:
-            raise KcdError(f"{pool.binary} could not be started: {error.strerror}", code="helm-failed") from error
+            raise ProblemsError(
+                Problem("helm-failed", f"{pool.binary} could not be started: {error.strerror}")
+            ) from error
     if run.stopped is not None or run.returncode != 0:
         said = run.summary.replace(f"{folder}/", "")
-        raise KcdError(f"helm can't render the chart: {said[:500]}", code="chart-failed")
+        raise ProblemsError(Problem("chart-failed", f"helm can't render the chart: {said[:500]}"))
     pool.budget.spend("rendered", len(run.stdout))
     if len(run.stdout) > _PRINTED:
-        raise KcdError(f"the chart renders to more than {_PRINTED >> 20} MiB", code="chart-failed")
+        raise ProblemsError(Problem("chart-failed", f"the chart renders to more than {_PRINTED >> 20} MiB"))
     return run.stdout.decode("utf-8", "replace")

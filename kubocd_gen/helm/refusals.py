@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from kubocd_gen.budget.spending import BudgetExhausted
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.helm.chart import FILE_SIZE, Chart, parsing_chart, renderings, yaml_chart
 from kubocd_gen.helm.lexer import actions
 from kubocd_gen.helm.messages import ParseFailure, parse_error, read_failure
@@ -19,7 +19,7 @@ def refusals(run: Callable[[Chart], Run], texts: Sequence[tuple[Rewritten, Templ
     """The error of each text, in order: what helm says of it where there is nothing else in the chart.
 
     What helm does not refuse is an error all the same, because nobody knows what helm reads in it; so is what the
-    budget does not last for. Raises KcdError `helm-failed` when helm itself does not work.
+    budget does not last for. Raises ProblemsError `helm-failed` when helm itself does not work.
     """
     runs: dict[str, Run] = {}
     errors = []
@@ -29,7 +29,7 @@ def refusals(run: Callable[[Chart], Run], texts: Sequence[tuple[Rewritten, Templ
                 runs[rewritten.path] = run(parsing_chart([rewritten]))
             errors.append(_error(run, runs[rewritten.path], rewritten, template))
         except BudgetExhausted as error:
-            errors.append(TemplateError(error.message, hint=error.hint, code=error.code))
+            errors.append(TemplateError(error.problem.message, hint=error.problem.hint, code=error.problem.code))
     return errors
 
 
@@ -53,5 +53,5 @@ def _error(run: Callable[[Chart], Run], done: Run, rewritten: Rewritten, templat
         )
     works = run(yaml_chart([0]))
     if works.returncode != 0 or renderings(works.stdout) != ["0"]:
-        raise KcdError(f"helm does not work: {works.summary}", code="helm-failed")
+        raise ProblemsError(Problem("helm-failed", f"helm does not work: {works.summary}"))
     return TemplateError(f"helm could not parse it: {done.summary}", code="template-parse")

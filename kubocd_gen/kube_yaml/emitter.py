@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.kube_yaml.quoting import LONGEST_SIMPLE_KEY, block, number, string
 
 # Far deeper than any resource, far from Python's recursion limit (two calls a level at most).
@@ -19,15 +19,17 @@ def emit_documents(documents: Sequence[Mapping[str, Any]]) -> str:
     the same with Go's YAML 1.1 and 1.2 readers. Keys keep the order that they have. Lines are never folded, multi-line
     texts are literal blocks where possible.
 
-    Raises KcdError `not-unicode`, `not-finite` or `too-deep` for what YAML or a reader can't take, naming the document.
+    Raises ProblemsError `not-unicode`, `not-finite` or `too-deep` for what YAML or a reader can't take, naming the document.
     """
     out: list[str] = []
     for document in documents:
         out.append("---\n")
         try:
             _node(document, "", out)
-        except KcdError as error:
-            raise KcdError(f"{_title(document)}: {error.message}", code=error.code, hint=error.hint) from None
+        except ProblemsError as error:
+            raise ProblemsError(
+                Problem(error.problem.code, f"{_title(document)}: {error.problem.message}", hint=error.problem.hint)
+            ) from None
     return "".join(out)
 
 
@@ -46,7 +48,7 @@ def _node(value: Any, indent: str, out: list[str]) -> None:
 
 def _mapping(mapping: Mapping[str, Any], indent: str, out: list[str]) -> None:
     if len(indent) > 2 * _DEEPEST:
-        raise KcdError(f"a value is nested deeper than {_DEEPEST} levels", code="too-deep")
+        raise ProblemsError(Problem("too-deep", f"a value is nested deeper than {_DEEPEST} levels"))
     deeper = indent + "  "
     start = ""
     for key, value in mapping.items():
@@ -68,7 +70,7 @@ def _mapping(mapping: Mapping[str, Any], indent: str, out: list[str]) -> None:
 
 def _sequence(items: Sequence[Any], indent: str, out: list[str]) -> None:
     if len(indent) > 2 * _DEEPEST:
-        raise KcdError(f"a value is nested deeper than {_DEEPEST} levels", code="too-deep")
+        raise ProblemsError(Problem("too-deep", f"a value is nested deeper than {_DEEPEST} levels"))
     start = "- "
     for item in items:
         out.append(start)

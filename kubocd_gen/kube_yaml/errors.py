@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from kubocd_gen.diagnostics.problems import KcdError, Position
+from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 
 # libyaml's words for what goes wrong most often, and the way out.
 _HINTS = {
@@ -52,8 +52,11 @@ def too_deep(error: Exception) -> Any:
     return None
 
 
-class YamlError(KcdError):
+class YamlError(ProblemsError):
     """A text that is not YAML, or not YAML that Kubernetes accepts."""
+
+    def __init__(self, message: str, *, code: str, position: Position | None = None, hint: str | None = None) -> None:
+        super().__init__(Problem(code, message, position, hint))
 
 
 def syntax_error(error: yaml.YAMLError | UnicodeEncodeError, text: str, path: str) -> YamlError:

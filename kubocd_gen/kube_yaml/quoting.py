@@ -10,7 +10,7 @@ import math
 import re
 from decimal import Decimal
 
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 
 # Readers look for the ':' of a key on the same line within this many characters (YAML 1.2, 7.4.2: 1024).
 LONGEST_SIMPLE_KEY = 1000
@@ -47,7 +47,7 @@ _UNFIT_FOR_BLOCK = re.compile(r"[ \t](?:\n|\Z)|(?:\A|\n)\t|\A\n* |\A\n*\Z")
 def string(text: str) -> str:
     """`text` on one line: plain where that is safe, else in single quotes, else in double quotes with escapes.
 
-    Raises KcdError `not-unicode` for a lone surrogate, which UTF-8 can't carry.
+    Raises ProblemsError `not-unicode` for a lone surrogate, which UTF-8 can't carry.
     """
     if "\t" in text or "\n" in text or _has_hidden(text):
         return f'"{text.translate(_ESCAPES)}"'
@@ -87,7 +87,7 @@ def number(value: float) -> str:
 
     An exponent follows a mantissa with a dot (`1.0e+21`: a strict YAML 1.1 reader takes `1e+21` for a string), and
     minus zero is `-0.0` (`-0` would be the integer). Integers beyond 64 bits are written as the float64 that readers
-    make of them. Raises KcdError `not-finite` for what no JSON number can hold.
+    make of them. Raises ProblemsError `not-finite` for what no JSON number can hold.
     """
     if isinstance(value, int):
         if -(2**63) <= value < 2**64:
@@ -97,7 +97,9 @@ def number(value: float) -> str:
         except OverflowError:
             value = math.inf
     if not math.isfinite(value):
-        raise KcdError("a number is infinite or not a number, which Kubernetes resources can't hold", code="not-finite")
+        raise ProblemsError(
+            Problem("not-finite", "a number is infinite or not a number, which Kubernetes resources can't hold")
+        )
     if value == 0:
         return "-0.0" if math.copysign(1, value) < 0 else "0"
     shortest = repr(value)
@@ -130,5 +132,5 @@ _ESCAPES = _Escapes()
 
 def _escaped(code: int) -> str:
     if 0xD800 <= code <= 0xDFFF:
-        raise KcdError(f"a string holds half a character (the surrogate U+{code:04X})", code="not-unicode")
+        raise ProblemsError(Problem("not-unicode", f"a string holds half a character (the surrogate U+{code:04X})"))
     return f"\\x{code:02X}" if code <= 0xFF else f"\\u{code:04X}" if code <= 0xFFFF else f"\\U{code:08X}"

@@ -80,8 +80,7 @@ def read_documents(
         yield from builder.documents()
         builder.spend.settle(Position(path))
     except BudgetExhausted as error:
-        error.position = error.position or Position(path)
-        raise
+        raise error.at(Position(path)) from None
     except (yaml.YAMLError, UnicodeEncodeError) as error:
         if mark := too_deep(error):
             raise builder.too_deep(mark) from error
@@ -179,7 +178,7 @@ class _Builder:
                 try:
                     self.take(kind, event)
                 except YamlError as error:
-                    if error.code == "yaml-limit":
+                    if error.problem.code == "yaml-limit":
                         raise
                     self.broken = error
                     self.frames.clear()

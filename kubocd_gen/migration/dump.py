@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from kubocd_gen.diagnostics.problems import KcdError, Position
+from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.kube_yaml.errors import YamlError
 from kubocd_gen.kube_yaml.reader import read_documents
 
@@ -31,26 +31,32 @@ Raw = Mapping[str, Any]
 
 
 def read_dump(data: bytes, path: str) -> list[Raw]:
-    """The objects of a dump, those of Lists one by one. Raises KcdError `bad-dump` or YamlError.
+    """The objects of a dump, those of Lists one by one. Raises ProblemsError `bad-dump` or YamlError.
 
     Where kubectl was asked for managedFields, an object that has none has an empty list of them.
     """
     if len(data) > MAX_BYTES:
-        raise _bad(f"it is larger than {MAX_BYTES // 2**20} MiB", path, "dump fewer kinds, or namespace by namespace")
+        raise ProblemsError(
+            _bad(f"it is larger than {MAX_BYTES // 2**20} MiB", path, "dump fewer kinds, or namespace by namespace")
+        )
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise _bad("it is no UTF-8 text", path, "PowerShell's '>' writes UTF-16; save it as UTF-8") from error
+        raise ProblemsError(
+            _bad("it is no UTF-8 text", path, "PowerShell's '>' writes UTF-16; save it as UTF-8")
+        ) from error
     if not text.strip():
-        raise _bad(
-            "it is empty",
-            path,
-            "kubectl prints its errors on the terminal, and then nothing else; leave out kinds that it does not know",
+        raise ProblemsError(
+            _bad(
+                "it is empty",
+                path,
+                "kubectl prints its errors on the terminal, and then nothing else; leave out kinds that it does not know",
+            )
         )
     if _TABLE.match(text):
-        raise _bad("it is the table that kubectl prints for people", path, _ASK)
+        raise ProblemsError(_bad("it is the table that kubectl prints for people", path, _ASK))
     if said := _KUBECTL.match(text):  # `error: …` would be YAML
-        raise _said(text, said, path)
+        raise ProblemsError(_said(text, said, path))
     documents = _json(text, path) if text.lstrip()[0] in "{[" else _yaml(text, path)
     objects = [one for document in documents for one in _objects(document, text, path, {})]
     return list(map(_with_managers, objects)) if any(map(_has_managers, objects)) else objects
@@ -77,9 +83,9 @@ def _yaml(text: str, path: str) -> Iterator[Any]:
                 yield document.value
     except YamlError as error:
         if said := _KUBECTL.search(text):
-            raise _said(text, said, path) from error
+            raise ProblemsError(_said(text, said, path)) from error
         if _LIST.match(text) and not _LIST_END.search(text):
-            raise _bad(_CUT, path, _CUT_HINT) from error
+            raise ProblemsError(_bad(_CUT, path, _CUT_HINT)) from error
         raise
 
 
@@ -90,14 +96,14 @@ def _json(text: str, path: str) -> Iterator[Any]:
             value, at = decoder.raw_decode(text, at)
             yield value
     except RecursionError as error:
-        raise _bad("it is nested too deeply", path, _ASK) from error
+        raise ProblemsError(_bad("it is nested too deeply", path, _ASK)) from error
     except ValueError as error:
         if said := _KUBECTL.search(text):
-            raise _said(text, said, path) from error
+            raise ProblemsError(_said(text, said, path)) from error
         where = Position(path, error.lineno, error.colno) if isinstance(error, json.JSONDecodeError) else Position(path)
         what = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
         hint = "was it cut off, or did '2>&1' put kubectl's messages into it?"
-        raise KcdError(f"this is not JSON: {what}", code="bad-dump", position=where, hint=hint) from error
+        raise ProblemsError(Problem("bad-dump", f"this is not JSON: {what}", position=where, hint=hint)) from error
 
 
 def _end_of_space(text: str, at: int) -> int:
@@ -112,11 +118,11 @@ def _refuse(name: str) -> None:
 def _objects(document: Any, text: str, path: str, inherited: Raw) -> Iterator[Raw]:
     if not isinstance(document, Mapping):
         if said := _KUBECTL.search(text):
-            raise _said(text, said, path)
-        raise _bad("it holds no Kubernetes objects", path, _ASK)
+            raise ProblemsError(_said(text, said, path))
+        raise ProblemsError(_bad("it holds no Kubernetes objects", path, _ASK))
     kind, items = document.get("kind"), document.get("items")
     if isinstance(items, list) and kind is None:
-        raise _bad(_CUT, path, _CUT_HINT)
+        raise ProblemsError(_bad(_CUT, path, _CUT_HINT))
     if isinstance(items, list) and isinstance(kind, str) and kind.endswith("List"):
         # The API's own lists name the kind of their items once.
         named = {"apiVersion": document.get("apiVersion"), "kind": kind.removesuffix("List")}
@@ -126,12 +132,12 @@ def _objects(document: Any, text: str, path: str, inherited: Raw) -> Iterator[Ra
         yield {**inherited, **document}
 
 
-def _said(text: str, said: re.Match[str], path: str) -> KcdError:
+def _said(text: str, said: re.Match[str], path: str) -> Problem:
     line = text[said.start() : said.start() + 200].splitlines()[0]
     number = text.count("\n", 0, said.start()) + 1
     hint = "a kind that the cluster does not have is left out of the command; '2>/dev/null' keeps messages out"
-    return KcdError(f"kubectl says in it: {line}", code="bad-dump", position=Position(path, number), hint=hint)
+    return Problem("bad-dump", f"kubectl says in it: {line}", position=Position(path, number), hint=hint)
 
 
-def _bad(what: str, path: str, hint: str) -> KcdError:
-    return KcdError(f"this is no dump of a cluster: {what}", code="bad-dump", position=Position(path), hint=hint)
+def _bad(what: str, path: str, hint: str) -> Problem:
+    return Problem("bad-dump", f"this is no dump of a cluster: {what}", position=Position(path), hint=hint)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.diagnostics.wording import quoted
 from kubocd_gen.kube_yaml.reader import MAX_DEPTH
 from kubocd_gen.migration.dump import Raw
@@ -124,7 +124,7 @@ class Live:
 
 
 def live_cluster(objects: Iterable[Raw]) -> Live:
-    """Raises KcdError `bad-dump` for an object that no API server has printed."""
+    """Raises ProblemsError `bad-dump` for an object that no API server has printed."""
     found: dict[Identity, LiveObject] = {}
     twice: dict[Identity, LiveObject] = {}
     passed_over = 0
@@ -171,10 +171,10 @@ def _object(kind: str, raw: Raw) -> LiveObject:
         if not _is_name(text):
             # It would stand in commands that are printed to be pasted.
             hint = "the dump must be as kubectl printed it"
-            raise KcdError(f"a {kind} in the dump is named {quoted(text)}", code="bad-dump", hint=hint)
+            raise ProblemsError(Problem("bad-dump", f"a {kind} in the dump is named {quoted(text)}", hint=hint))
     spec = _map(raw.get("spec"))
     if _is_deep(spec) or _is_deep(metadata):
-        raise KcdError(f"{kind} {name} is nested more than {MAX_DEPTH} deep", code="bad-dump")
+        raise ProblemsError(Problem("bad-dump", f"{kind} {name} is nested more than {MAX_DEPTH} deep"))
     managed = metadata.get("managedFields")
     return LiveObject(
         kind=kind,

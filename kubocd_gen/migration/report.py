@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from kubocd_gen import __version__
-from kubocd_gen.diagnostics.problems import Diagnostic
-from kubocd_gen.diagnostics.text import diagnostic_report
+from kubocd_gen.diagnostics.problems import Problem
+from kubocd_gen.diagnostics.text import problem_report
 from kubocd_gen.migration.checking import Checked
 
 
-def migration_report(checked: Checked | None, diagnostics: Sequence[Diagnostic]) -> dict[str, Any]:
+def migration_report(checked: Checked | None, diagnostics: Sequence[Problem]) -> dict[str, Any]:
     """JSON-like; without `checked` there was nothing to check, and `diagnostics` say why."""
     return {
         "apiVersion": "kcd-gen/v1alpha1",
@@ -32,7 +32,7 @@ def migration_report(checked: Checked | None, diagnostics: Sequence[Diagnostic])
             for one in (checked.findings if checked else ())
         ],
         "next": _step(checked) if checked else None,
-        "diagnostics": [diagnostic_report(one) for one in diagnostics],
+        "diagnostics": [problem_report(one) for one in diagnostics],
     }
 
 

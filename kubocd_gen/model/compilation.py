@@ -13,9 +13,8 @@ from kubocd_gen.model.releases import ContextRef, Release
 
 
 def at_release(error: BudgetExhausted, release: Release) -> BudgetExhausted:
-    """The error placed at the Release with which the budget was used up, where the place is not a file's."""
-    error.position = release.position("metadata", "name")
-    return error
+    """Return the error at the Release with which the budget was used up, unless it has the location of a file."""
+    return error.at(release.position("metadata", "name"))
 
 
 @dataclass(frozen=True, slots=True)

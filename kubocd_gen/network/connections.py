@@ -28,7 +28,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 
 _SHARE = 2.0  # seconds that each address of a name gets at least, as long as there is time at all
 _BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
@@ -129,7 +129,7 @@ _WATCH: ContextVar[Watch | None] = ContextVar("watch", default=None)
 def tls_context(ca_file: Path | None, environment: Mapping[str, str]) -> ssl.SSLContext:
     """What TLS trusts: the system's certificates, those of `requests` or its variables, and those of `ca_file`.
 
-    Raises KcdError `usage` where `ca_file` or a variable leads to no certificates.
+    Raises ProblemsError `usage` where `ca_file` or a variable leads to no certificates.
     """
     context = ssl.create_default_context()
     named = next(((name, environment[name]) for name in _BUNDLES if environment.get(name)), None)
@@ -150,13 +150,15 @@ def _trust(context: ssl.SSLContext, path: Path, origin: str) -> None:
         else:
             context.load_verify_locations(cafile=path)
     except ssl.SSLError:
-        raise KcdError(
-            f"{origin} names {path}, which holds no certificates",
-            code="usage",
-            hint="give a file of certificates in PEM form, '-----BEGIN CERTIFICATE-----'",
+        raise ProblemsError(
+            Problem(
+                "usage",
+                f"{origin} names {path}, which holds no certificates",
+                hint="give a file of certificates in PEM form, '-----BEGIN CERTIFICATE-----'",
+            )
         ) from None
     except OSError as error:
-        raise KcdError(f"{origin} names {path}, which can't be read: {error.strerror}", code="usage") from None
+        raise ProblemsError(Problem("usage", f"{origin} names {path}, which can't be read: {error.strerror}")) from None
 
 
 class Adapter(requests.adapters.HTTPAdapter):

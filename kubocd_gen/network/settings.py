@@ -10,16 +10,19 @@ from urllib.parse import urlsplit
 
 from kubocd_gen.budget.limits import LIMITS, Limits
 from kubocd_gen.budget.spending import Budget
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 
 CONNECT_TIMEOUT = 10.0  # seconds for looking a name up and for connecting, all its addresses together
 READ_TIMEOUT = 60.0  # seconds of silence before an answer or within one
 
 
-class NetworkError(KcdError):
-    """A registry or the way to it failed, not the sources."""
+class NetworkError(ProblemsError):
+    """A registry or the way to it failed, not the sources: exit code 4."""
 
-    exit_code = 4
+    def __init__(
+        self, message: str, *, code: str, position: Position | None = None, hint: str | None = None, exit_code: int = 4
+    ) -> None:
+        super().__init__(Problem(code, message, position, hint, exit_code=exit_code))
 
 
 def _say_nothing(_line: str) -> None:

@@ -381,7 +381,9 @@ def _slow(host: str) -> Trouble:
 
 def _exhausted(host: str, error: BudgetExhausted) -> NetworkError:
     """What ends a run's transfers, with the host that was being asked."""
-    return NetworkError(f"{host} can't be waited for: {error.message}", code=error.code, hint=error.hint)
+    return NetworkError(
+        f"{host} can't be waited for: {error.problem.message}", code=error.problem.code, hint=error.problem.hint
+    )
 
 
 def _interrupted() -> NetworkError:

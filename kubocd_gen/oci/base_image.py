@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from kubocd_gen.diagnostics.problems import KcdError, Position
+from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.oci.base_store import BaseStore
 from kubocd_gen.oci.descriptors import (
@@ -92,7 +92,7 @@ class Base:
 def read_base(store: BaseStore, name: str, platforms: Sequence[str] = ()) -> Base:
     """The base that messages call `name`; of an index, `platforms` (`os/arch[/variant]`), or all.
 
-    Manifests and configs are read, layers are not. Raises KcdError `bad-base` for what is no container image for Linux,
+    Manifests and configs are read, layers are not. Raises ProblemsError `bad-base` for what is no container image for Linux,
     `missing-platform`, and what `store` raises.
     """
     top = store.top()
@@ -101,9 +101,9 @@ def read_base(store: BaseStore, name: str, platforms: Sequence[str] = ()) -> Bas
         return reader.index(top, platforms)
     image = reader.image(top, None)
     if image is None:
-        raise reader.bad("is no container image", store.position(top), "its config is of another type")
+        raise ProblemsError(reader.bad("is no container image", store.position(top), "its config is of another type"))
     if platforms and not any(_matches(image.config, wanted) for wanted in platforms):
-        raise _missing_platform(name, platforms[0], [image.label])
+        raise ProblemsError(_missing_platform(name, platforms[0], [image.label]))
     return Base(top, (image,))
 
 
@@ -112,8 +112,8 @@ class _Reader:
     store: BaseStore
     name: str
 
-    def bad(self, what: str, position: Position | None, hint: str | None = None) -> KcdError:
-        return KcdError(f"the base {self.name} {what}", code="bad-base", position=position, hint=hint)
+    def bad(self, what: str, position: Position | None, hint: str | None = None) -> Problem:
+        return Problem("bad-base", f"the base {self.name} {what}", position=position, hint=hint)
 
     def parsed(self, descriptor: Descriptor, what: str) -> dict[str, Any]:
         text = f"{what} of the base {self.name}"
@@ -130,9 +130,11 @@ class _Reader:
         position = self.store.position(top)
         entries = self.parsed(top, "the index").get("manifests")
         if not isinstance(entries, list) or not entries:
-            raise self.bad("is an index without images", position)
+            raise ProblemsError(self.bad("is an index without images", position))
         if len(entries) > 2 * MOST_PLATFORMS:  # every image may have an attestation
-            raise self.bad(f"is an index of {len(entries)} entries, more than {2 * MOST_PLATFORMS}", position)
+            raise ProblemsError(
+                self.bad(f"is an index of {len(entries)} entries, more than {2 * MOST_PLATFORMS}", position)
+            )
         images: list[BaseImage] = []
         dropped: list[tuple[str, Dropped]] = []
         there: list[str] = []
@@ -150,7 +152,9 @@ class _Reader:
             if platforms and not any(_matches(platform, wanted) for wanted in platforms):
                 continue
             if len(images) == MOST_PLATFORMS:
-                raise self.bad(f"has images for more than {MOST_PLATFORMS} platforms", position, "choose: --platform")
+                raise ProblemsError(
+                    self.bad(f"has images for more than {MOST_PLATFORMS} platforms", position, "choose: --platform")
+                )
             image = self.image(descriptor, platform)
             if image is None:
                 dropped.append((label, "other"))
@@ -158,9 +162,9 @@ class _Reader:
                 images.append(image)
         for wanted in platforms:
             if not any(_matches(image.platform or {}, wanted) for image in images):
-                raise _missing_platform(self.name, wanted, there)
+                raise ProblemsError(_missing_platform(self.name, wanted, there))
         if not images:
-            raise self.bad("has no image for Linux", position)
+            raise ProblemsError(self.bad("has no image for Linux", position))
         return Base(top, tuple(images), tuple(dropped))
 
     def platform(self, entry: Any, position: Position | None) -> dict[str, Any]:
@@ -169,9 +173,9 @@ class _Reader:
         if platform is None:
             return {}
         if not isinstance(platform, dict) or not all(_is_name(platform.get(key)) for key in ("os", "architecture")):
-            raise self.bad("has an entry whose platform has no os and architecture", position)
+            raise ProblemsError(self.bad("has an entry whose platform has no os and architecture", position))
         if "variant" in platform and not _is_name(platform["variant"]):
-            raise self.bad("has an entry whose platform has a variant that is none", position)
+            raise ProblemsError(self.bad("has an entry whose platform has a variant that is none", position))
         return platform
 
     def image(self, descriptor: Descriptor, platform: Mapping[str, Any] | None) -> BaseImage | None:
@@ -179,16 +183,18 @@ class _Reader:
         position = self.store.position(descriptor)
         manifest = self.parsed(descriptor, "the manifest")
         if manifest.get("mediaType", descriptor.media_type) != descriptor.media_type or "manifests" in manifest:
-            raise self.bad("has a manifest of two types", position, "two readers could take it for two images")
+            raise ProblemsError(
+                self.bad("has a manifest of two types", position, "two readers could take it for two images")
+            )
         config = self.descriptor(manifest.get("config"), "the config", position)
         if config.media_type not in _CONFIGS:
             return None
         layers = manifest.get("layers")
         if not isinstance(layers, list):
-            raise self.bad("has a manifest without a list of layers", position)
+            raise ProblemsError(self.bad("has a manifest without a list of layers", position))
         if len(layers) > MOST_LAYERS:
             hint = f"container engines mount some 127; the base may have {MOST_LAYERS}"
-            raise self.bad(f"has {len(layers)} layers", position, hint)
+            raise ProblemsError(self.bad(f"has {len(layers)} layers", position, hint))
         parsed = self.parsed(config, "the config")
         self.check_config(parsed, len(layers), platform, self.store.position(config))
         return BaseImage(descriptor, tuple(self.layer(one, position) for one in layers), parsed, platform)
@@ -197,7 +203,7 @@ class _Reader:
         descriptor = self.descriptor(value, "a layer", position)
         media_type = _DOCKER_LAYERS.get(descriptor.media_type, descriptor.media_type)
         if media_type not in _LAYERS:
-            raise self.bad(f"has a layer of the type {shown(descriptor.media_type)}", position)
+            raise ProblemsError(self.bad(f"has a layer of the type {shown(descriptor.media_type)}", position))
         return BaseLayer(
             Descriptor(media_type, descriptor.digest, descriptor.size),
             {**{key: value[key] for key in ("urls", "annotations") if value.get(key)}}
@@ -208,24 +214,26 @@ class _Reader:
         self, config: dict[str, Any], layers: int, platform: Mapping[str, Any] | None, position: Position | None
     ) -> None:
         if not all(_is_name(config.get(key)) for key in ("os", "architecture")):
-            raise self.bad("has a config without os and architecture", position)
+            raise ProblemsError(self.bad("has a config without os and architecture", position))
         if config["os"] != "linux":
-            raise self.bad(f"is an image for {shown(config['os'])}", position, "kcd-gen adds layers for Linux")
+            raise ProblemsError(
+                self.bad(f"is an image for {shown(config['os'])}", position, "kcd-gen adds layers for Linux")
+            )
         if platform and (platform["os"], platform["architecture"]) != (config["os"], config["architecture"]):
             what = f"names an image {platform_label(platform)} that is for {platform_label(config)}"
-            raise self.bad(what, position)
+            raise ProblemsError(self.bad(what, position))
         rootfs = config.get("rootfs")
         ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) and rootfs.get("type") == "layers" else None
         if not isinstance(ids, list) or not all(isinstance(one, str) and _DIFF_ID.fullmatch(one) for one in ids):
-            raise self.bad("has a config without the digests of its layers", position)
+            raise ProblemsError(self.bad("has a config without the digests of its layers", position))
         if len(ids) != layers:
-            raise self.bad(f"has {layers} layers, and a config that says {len(ids)}", position)
+            raise ProblemsError(self.bad(f"has {layers} layers, and a config that says {len(ids)}", position))
         for key, kind in (("config", dict), ("history", list)):
             if not isinstance(config.get(key) or kind(), kind):
-                raise self.bad(f"has a config whose '{key}' is something else", position)
+                raise ProblemsError(self.bad(f"has a config whose '{key}' is something else", position))
         labels = (config.get("config") or {}).get("Labels") or {}
         if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
-            raise self.bad("has a config whose labels are not strings", position)
+            raise ProblemsError(self.bad("has a config whose labels are not strings", position))
 
 
 def platform_label(platform: Mapping[str, Any]) -> str:
@@ -241,10 +249,10 @@ def _matches(platform: Mapping[str, Any], wanted: str) -> bool:
     return tuple(given) == parts[: len(given)]
 
 
-def _missing_platform(name: str, wanted: str, there: Sequence[str]) -> KcdError:
-    return KcdError(
+def _missing_platform(name: str, wanted: str, there: Sequence[str]) -> Problem:
+    return Problem(
+        "missing-platform",
         f"the base {name} has no image for {shown(wanted)}",
-        code="missing-platform",
         hint=f"it has: {', '.join(there)}" if there else None,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import BinaryIO, Protocol
 
 from kubocd_gen.budget.limits import Limits, over_limit
-from kubocd_gen.diagnostics.problems import KcdError, Position
+from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.oci.access import Access
 from kubocd_gen.oci.descriptors import Descriptor
 from kubocd_gen.oci.image_reference import LayoutImage, RegistryImage
@@ -14,7 +14,7 @@ from kubocd_gen.oci.registry import Registry
 
 
 class BaseStore(Protocol):
-    """The blobs of one image, all verified. Every method raises KcdError for what is missing or damaged."""
+    """The blobs of one image, all verified. Every method raises ProblemsError for what is missing or damaged."""
 
     def top(self) -> Descriptor:
         """What the image's name stands for: a manifest or an index."""
@@ -52,7 +52,7 @@ class RegistryStore:
         _, data = self._registry.read_manifest(self._image.reference, descriptor.digest, self._access)
         if len(data) != descriptor.size:
             message = f"manifest {descriptor.digest} of {self._image} is {len(data)} bytes long, not {descriptor.size}"
-            raise KcdError(message, code="corrupt-blob")
+            raise ProblemsError(Problem("corrupt-blob", message))
         return data
 
     def copy(self, descriptor: Descriptor, file: BinaryIO) -> None:
@@ -76,10 +76,12 @@ class LayoutStore:
         if found is None:
             names = ", ".join(self._layout.references())
             what = f"no image {self._image.name}" if self._image.name else "no image"
-            raise KcdError(
-                f"the layout {self._layout.path} has {what}",
-                code="missing-package",
-                hint=f"it has: {names}" if names else None,
+            raise ProblemsError(
+                Problem(
+                    "missing-package",
+                    f"the layout {self._layout.path} has {what}",
+                    hint=f"it has: {names}" if names else None,
+                )
             )
         return found
 
@@ -92,7 +94,7 @@ class LayoutStore:
         if descriptor.size > (limit := self._limits.base_layer):
             what = f"blob {descriptor.digest} is larger"
             at = self.position(descriptor)
-            raise over_limit(what, "base-layer", limit, needed=descriptor.size, position=at)
+            raise ProblemsError(over_limit(what, "base-layer", limit, needed=descriptor.size, position=at))
         self._layout.copy_blob(descriptor, file)
 
     def position(self, descriptor: Descriptor) -> Position:

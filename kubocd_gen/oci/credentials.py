@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from kubocd_gen.budget.limits import LIMITS
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.network.settings import NetworkError
 from kubocd_gen.oci.descriptors import parse_object
@@ -78,11 +78,11 @@ class CredentialStore:
         self._environment = os.environ if environment is None else environment
         self._lock = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
-        self._found: dict[str, Credentials | KcdError | None] = {}
+        self._found: dict[str, Credentials | ProblemsError | None] = {}
         self._deprecated: str | None = None  # what is wrong with the variables that name no host
 
     def find(self, registry: str) -> Credentials | None:
-        """What is there for the host `registry`, None where there is nothing. Raises KcdError `bad-credentials`.
+        """What is there for the host `registry`, None where there is nothing. Raises ProblemsError `bad-credentials`.
 
         Ask `Network.may_send_credentials` first: the look-up can run a credential helper.
         """
@@ -93,10 +93,10 @@ class CredentialStore:
             if registry not in self._found:
                 try:
                     self._found[registry] = self._look_up(registry)
-                except KcdError as error:
+                except ProblemsError as error:
                     self._found[registry] = error
             found = self._found[registry]
-        if isinstance(found, KcdError):
+        if isinstance(found, ProblemsError):
             raise found
         return found
 
@@ -105,14 +105,14 @@ class CredentialStore:
         found = self._found.get(_lower(registry))
         return found if isinstance(found, Credentials) else None
 
-    def warnings(self) -> tuple[KcdError, ...]:
+    def warnings(self) -> tuple[Problem, ...]:
         """A warning if the variables without a host are set and were looked at."""
         if self._deprecated is None:
             return ()
         return (
-            KcdError(
+            Problem(
+                "deprecated-variable",
                 f"KCD_OCI_USER and KCD_OCI_SECRET are deprecated{self._deprecated}",
-                code="deprecated-variable",
                 hint="put the host into their names, as in KCD_OCI_QUAY_IO_USER and KCD_OCI_QUAY_IO_SECRET;"
                 " or name the one host that they are for, as in KCD_OCI_HOST=quay.io",
             ),
@@ -132,7 +132,7 @@ class CredentialStore:
         return None
 
     def _is_for(self, registry: str) -> bool:
-        """Whether the variables of the host's name are for this host. Raises KcdError if nothing says so."""
+        """Whether the variables of the host's name are for this host. Raises ProblemsError if nothing says so."""
         name = variable(registry)
         if host := self._environment.get(f"{name}_HOST"):
             return _is_named(registry, host)
@@ -222,7 +222,7 @@ def _is_named(registry: str, host: str) -> bool:
 
 
 def _run(program: str, server: str, path: Path, environment: Mapping[str, str]) -> tuple[int, bytes]:
-    """A helper's exit status, and its output, or where it fails what it says. Raises KcdError."""
+    """A helper's exit status, and its output, or where it fails what it says. Raises ProblemsError."""
     try:
         with running([program, "get"], environment, talk=True) as process:
             output, errors = process.communicate(server.encode(), timeout=HELPER_TIMEOUT)
@@ -248,8 +248,8 @@ def _read_config(path: Path) -> dict[str, Any] | None:
         raise _bad(f"{path} is too large for a file of credentials", _SYNTAX)
     try:
         return parse_object(data, what=str(path), code="bad-credentials", position=None)
-    except KcdError as error:
-        raise _bad(error.message, _SYNTAX) from None
+    except ProblemsError as error:
+        raise _bad(error.problem.message, _SYNTAX) from None
 
 
 def _mapping(config: Mapping[str, Any], key: str, path: Path) -> dict[str, Any]:

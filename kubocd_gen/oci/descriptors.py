@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from kubocd_gen.diagnostics.problems import KcdError, Position
+from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
@@ -52,22 +52,22 @@ def sha256(data: bytes) -> str:
 
 
 def parse_object(data: bytes, *, what: str, code: str, position: Position | None) -> dict[str, Any]:
-    """The JSON object that `data` is. Raises KcdError `code` for anything else; `what` opens its sentence."""
+    """The JSON object that `data` is. Raises ProblemsError `code` for anything else; `what` opens its sentence."""
     try:
         value = json.loads(data.decode("utf-8"), object_pairs_hook=_object, parse_constant=_no_constant)
     except UnicodeDecodeError:
-        raise KcdError(f"{what} is not UTF-8 text", code=code, position=position) from None
+        raise ProblemsError(Problem(code, f"{what} is not UTF-8 text", position=position)) from None
     except RecursionError:
-        raise KcdError(f"{what} is nested too deeply", code=code, position=position) from None
+        raise ProblemsError(Problem(code, f"{what} is nested too deeply", position=position)) from None
     except json.JSONDecodeError as error:
         at = Position(position.path, error.lineno, error.colno) if position else None
-        raise KcdError(f"{what} is not JSON: {error.msg}", code=code, position=at) from None
+        raise ProblemsError(Problem(code, f"{what} is not JSON: {error.msg}", position=at)) from None
     except _Bad as bad:
-        raise KcdError(f"{what} {bad}", code=code, position=position) from None
+        raise ProblemsError(Problem(code, f"{what} {bad}", position=position)) from None
     except ValueError:  # the one other complaint: an integer of more digits than Python reads
-        raise KcdError(f"{what} holds a number that is too long", code=code, position=position) from None
+        raise ProblemsError(Problem(code, f"{what} holds a number that is too long", position=position)) from None
     if not isinstance(value, dict):
-        raise KcdError(f"{what} is not a JSON object", code=code, position=position)
+        raise ProblemsError(Problem(code, f"{what} is not a JSON object", position=position))
     return value
 
 
@@ -94,7 +94,7 @@ def _no_constant(name: str) -> None:
 def check_schema_version(
     image: Mapping[str, Any], *, what: str, code: str, position: Position | None, hint: str | None = None
 ) -> None:
-    """See that a manifest or index is of schema version 2, as the specification wants. Raises KcdError `code`.
+    """See that a manifest or index is of schema version 2, as the specification wants. Raises ProblemsError `code`.
 
     Another version has other fields: two readers could see two images in it.
     """
@@ -103,26 +103,26 @@ def check_schema_version(
         said = (
             f"the schemaVersion {shown(json.dumps(version)[:100])}" if "schemaVersion" in image else "no schemaVersion"
         )
-        raise KcdError(f"{what} has {said}; it must be 2", code=code, position=position, hint=hint)
+        raise ProblemsError(Problem(code, f"{what} has {said}; it must be 2", position=position, hint=hint))
 
 
 def parse_descriptor(value: object, *, what: str, code: str, position: Position | None) -> Descriptor:
-    """A descriptor from JSON. Raises KcdError `code` where it is none; `what` names it in the sentence."""
+    """A descriptor from JSON. Raises ProblemsError `code` where it is none; `what` names it in the sentence."""
 
-    def bad(text: str) -> KcdError:
-        return KcdError(f"{what} {text}", code=code, position=position)
+    def bad(text: str) -> Problem:
+        return Problem(code, f"{what} {text}", position=position)
 
     if not isinstance(value, dict):
-        raise bad("is not a descriptor")
+        raise ProblemsError(bad("is not a descriptor"))
     media_type, digest, size = value.get("mediaType"), value.get("digest"), value.get("size")
     annotations = value.get("annotations") or {}
     if not isinstance(media_type, str) or not media_type:
-        raise bad("has no media type")
+        raise ProblemsError(bad("has no media type"))
     if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
         given = f", but {shown(digest)}" if isinstance(digest, str) else ""
-        raise bad(f"has no digest of the form 'sha256:' and 64 hexadecimal digits{given}")
+        raise ProblemsError(bad(f"has no digest of the form 'sha256:' and 64 hexadecimal digits{given}"))
     if type(size) is not int or size < 0:
-        raise bad("has no size in bytes")
+        raise ProblemsError(bad("has no size in bytes"))
     if not isinstance(annotations, dict) or not all(isinstance(text, str) for text in annotations.values()):
-        raise bad("has annotations that are not strings")
+        raise ProblemsError(bad("has annotations that are not strings"))
     return Descriptor(media_type, digest, size, annotations)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.oci.access import Access
 from kubocd_gen.oci.reference import Reference
@@ -38,7 +38,7 @@ def find_endpoint(reference: Reference, access: Access, mirrors: Mapping[str, st
     """The place that serves `reference`: its own registry, or the mirror alone where its host has one.
 
     A mirror takes the registry's place; the registry is not asked when the mirror lacks something, because a project
-    with mirrors may not be allowed, or able, to ask it. Raises KcdError `invalid-value` for a mirror that is none.
+    with mirrors may not be allowed, or able, to ask it. Raises ProblemsError `invalid-value` for a mirror that is none.
     """
     registry, repository = reference.registry.lower(), reference.repository
     if registry in (DOCKER_HUB, "index.docker.io", _DOCKER_HUB_SERVER):
@@ -48,10 +48,12 @@ def find_endpoint(reference: Reference, access: Access, mirrors: Mapping[str, st
     if mirror is not None:
         match = _MIRROR.fullmatch(mirror)
         if match is None:
-            raise KcdError(
-                f"the mirror {shown(mirror)} of {registry} is no place for images",
-                code="invalid-value",
-                hint="write it as 'mirror.example.com/quay', or 'http://localhost:5000/quay' for plain HTTP",
+            raise ProblemsError(
+                Problem(
+                    "invalid-value",
+                    f"the mirror {shown(mirror)} of {registry} is no place for images",
+                    hint="write it as 'mirror.example.com/quay', or 'http://localhost:5000/quay' for plain HTTP",
+                )
             )
         host, path = match["host"].lower(), match["path"].strip("/")
         repository = f"{path}/{repository}" if path else repository

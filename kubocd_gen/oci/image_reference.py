@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.oci.reference import Reference, parse_reference
 
@@ -42,21 +42,23 @@ class LayoutImage:
 
 
 def parse_image(text: str) -> RegistryImage | LayoutImage:
-    """`registry/repository[:tag][@sha256:…]`, or `oci:DIR[:NAME]` as skopeo writes it. Raises KcdError."""
+    """`registry/repository[:tag][@sha256:…]`, or `oci:DIR[:NAME]` as skopeo writes it. Raises ProblemsError."""
     if text.startswith(_LAYOUT):
         folder, name = split_layout(text.removeprefix(_LAYOUT))
         return LayoutImage(folder, name)
     named, at, digest = text.removeprefix("docker://").partition("@")
     if at and not _DIGEST.fullmatch(digest):
-        raise _bad(text, "has no digest of the form 'sha256:' and 64 hexadecimal digits behind '@'")
+        raise ProblemsError(_bad(text, "has no digest of the form 'sha256:' and 64 hexadecimal digits behind '@'"))
     first, slash, rest = named.partition("/")
     if not slash or not ("." in first or ":" in first or first == "localhost"):
         full = f"docker.io/{named}" if slash else f"docker.io/library/{named}"
-        raise _bad(text, "does not say the registry", hint=f"Docker Hub's is: {full}")
+        raise ProblemsError(_bad(text, "does not say the registry", hint=f"Docker Hub's is: {full}"))
     if ":" in rest.rpartition("/")[2]:
         return RegistryImage(parse_reference(named), digest or None)
     if not at:
-        raise _bad(text, "has neither a tag nor a digest", hint="what 'latest' would be is another image tomorrow")
+        raise ProblemsError(
+            _bad(text, "has neither a tag nor a digest", hint="what 'latest' would be is another image tomorrow")
+        )
     found = parse_reference(f"{named}:digest")
     return RegistryImage(Reference(found.registry, found.repository, ""), digest)
 
@@ -65,9 +67,11 @@ def split_layout(text: str) -> tuple[Path, str | None]:
     """`DIR[:NAME]`, where the first colon ends the folder, as skopeo has it."""
     folder, _, name = text.partition(":")
     if not folder:
-        raise KcdError(f"image layout {shown(text)} has no folder", code="bad-reference", hint="write DIR or DIR:NAME")
+        raise ProblemsError(
+            Problem("bad-reference", f"image layout {shown(text)} has no folder", hint="write DIR or DIR:NAME")
+        )
     return Path(folder), name or None
 
 
-def _bad(text: str, what: str, hint: str | None = None) -> KcdError:
-    return KcdError(f"image reference {shown(text)} {what}", code="bad-reference", hint=hint)
+def _bad(text: str, what: str, hint: str | None = None) -> Problem:
+    return Problem("bad-reference", f"image reference {shown(text)} {what}", hint=hint)

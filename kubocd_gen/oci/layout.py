@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from kubocd_gen.budget.limits import LIMITS, Limits, over_limit
 from kubocd_gen.checkout.files import CheckoutFiles, NotRegularError
-from kubocd_gen.diagnostics.problems import KcdError, Position
+from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.oci.descriptors import (
     DOCKER_LIST_TYPE,
     INDEX_TYPE,
@@ -57,7 +57,7 @@ class OciLayout:
     def resolve(self, reference: Reference) -> Descriptor | None:
         """The manifest that the layout names `reference`, None if it names none so.
 
-        An image index stands for the one manifest that it holds. Raises KcdError: `bad-layout` where the layout is not
+        An image index stands for the one manifest that it holds. Raises ProblemsError: `bad-layout` where the layout is not
         as the specification says, `ambiguous-package` where the name stands for two images.
         """
         descriptor = self.find(str(reference))
@@ -66,7 +66,7 @@ class OciLayout:
     def find(self, name: str | None) -> Descriptor | None:
         """What the layout calls `name`, an index too, or the only one that it holds where `name` is None.
 
-        Raises KcdError: `bad-layout`, and `ambiguous-package` where that is not one.
+        Raises ProblemsError: `bad-layout`, and `ambiguous-package` where that is not one.
         """
         position = self._at("index.json")
         entries = self._entries() if name is None else self._images().get(name, [])
@@ -74,58 +74,64 @@ class OciLayout:
         found = {descriptor.digest: descriptor for descriptor in _descriptors(entries, f"entry {what}", position)}
         if len(found) > 1:
             names = ", ".join(self.references())
-            raise KcdError(
-                f"{what} stands for {len(found)} images: {', '.join(sorted(found))}",
-                code="ambiguous-package",
-                position=position,
-                hint="remove the entries of index.json that are out of date"
-                if name or not names
-                else f"name one of them behind a colon: {names}",
+            raise ProblemsError(
+                Problem(
+                    "ambiguous-package",
+                    f"{what} stands for {len(found)} images: {', '.join(sorted(found))}",
+                    position=position,
+                    hint="remove the entries of index.json that are out of date"
+                    if name or not names
+                    else f"name one of them behind a colon: {names}",
+                )
             )
         return next(iter(found.values()), None)
 
     def read_blob(self, descriptor: Descriptor, *, limit: int = LIMITS.layer) -> bytes:
         """The blob's bytes, verified.
 
-        Raises KcdError: `corrupt-blob` where the file is missing or not what `descriptor` says, `package-limit` where
+        Raises ProblemsError: `corrupt-blob` where the file is missing or not what `descriptor` says, `package-limit` where
         it is over `limit` bytes, `bad-layout` where it is no regular file.
         """
         position = self.position(descriptor)
         name = "manifest" if descriptor.is_manifest else "layer"
         if descriptor.size > limit:
             what = f"blob {descriptor.digest} is larger"
-            raise over_limit(what, name, limit, needed=descriptor.size, position=position)
+            raise ProblemsError(over_limit(what, name, limit, needed=descriptor.size, position=position))
         data = self._read_regular(self._folder / _blob(descriptor), name, limit)
         if data is None:
-            raise KcdError("the blob is missing", code="corrupt-blob", position=position, hint=_VENDOR)
+            raise ProblemsError(Problem("corrupt-blob", "the blob is missing", position=position, hint=_VENDOR))
         if (actual := sha256(data)) != descriptor.digest:
-            raise KcdError(
-                f"the blob has the digest {actual}, not the one that it is named by",
-                code="corrupt-blob",
-                position=position,
-                # skopeo does not write a blob whose file is there already, so it would repair nothing.
-                hint=f"delete the file, then {_VENDOR}",
+            raise ProblemsError(
+                Problem(
+                    "corrupt-blob",
+                    f"the blob has the digest {actual}, not the one that it is named by",
+                    position=position,
+                    # skopeo does not write a blob whose file is there already, so it would repair nothing.
+                    hint=f"delete the file, then {_VENDOR}",
+                )
             )
         if len(data) != descriptor.size:
-            raise KcdError(
-                f"the blob is {len(data)} bytes long; its descriptor says {descriptor.size}",
-                code="corrupt-blob",
-                position=position,
-                hint=_VENDOR,
+            raise ProblemsError(
+                Problem(
+                    "corrupt-blob",
+                    f"the blob is {len(data)} bytes long; its descriptor says {descriptor.size}",
+                    position=position,
+                    hint=_VENDOR,
+                )
             )
         return data
 
     def copy_blob(self, descriptor: Descriptor, file: BinaryIO) -> None:
-        """Write the blob to `file`, verified, a part at a time. Raises KcdError, and OSError where `file` can't be."""
+        """Write the blob to `file`, verified, a part at a time. Raises ProblemsError, and OSError where `file` can't be."""
         position = self.position(descriptor)
         digest, length = hashlib.sha256(), 0
         try:
             source = self._files.open(self._folder / _blob(descriptor), str(position.path))
         except NotRegularError:
-            raise KcdError("the blob is not a regular file", code="bad-layout", position=position) from None
+            raise ProblemsError(Problem("bad-layout", "the blob is not a regular file", position=position)) from None
         except OSError as error:
-            raise KcdError(
-                f"the blob can't be read: {error.strerror}", code="corrupt-blob", position=position
+            raise ProblemsError(
+                Problem("corrupt-blob", f"the blob can't be read: {error.strerror}", position=position)
             ) from None
         with source:
             while length <= descriptor.size and (chunk := source.read(_CHUNK)):
@@ -133,7 +139,9 @@ class OciLayout:
                 length += len(chunk)
                 file.write(chunk)
         if length != descriptor.size or f"sha256:{digest.hexdigest()}" != descriptor.digest:
-            raise KcdError("the blob is not what its digest and size say", code="corrupt-blob", position=position)
+            raise ProblemsError(
+                Problem("corrupt-blob", "the blob is not what its digest and size say", position=position)
+            )
 
     def has(self, descriptor: Descriptor) -> bool:
         """Whether a file of that digest is there, whatever it holds."""
@@ -163,11 +171,13 @@ class OciLayout:
     def _read_index(self) -> list[object]:
         marker = self._read_json("oci-layout")
         if not str(marker.get("imageLayoutVersion")).startswith("1."):
-            raise KcdError(
-                f"{self.path} is an image layout of an unknown version",
-                code="bad-layout",
-                position=self._at("oci-layout"),
-                hint='kcd-gen reads {"imageLayoutVersion": "1.0.0"}',
+            raise ProblemsError(
+                Problem(
+                    "bad-layout",
+                    f"{self.path} is an image layout of an unknown version",
+                    position=self._at("oci-layout"),
+                    hint='kcd-gen reads {"imageLayoutVersion": "1.0.0"}',
+                )
             )
         index, position = self._read_json("index.json"), self._at("index.json")
         return _manifests(index, "index.json", position)
@@ -186,10 +196,12 @@ class OciLayout:
             if inner.media_type == MANIFEST_TYPE and _ATTESTATION not in inner.annotations
         ]
         if len(usable) != 1:
-            raise KcdError(
-                f"{what} holds {len(usable)} image manifests; a KuboCD package is exactly one",
-                code="bad-layout",
-                position=position,
+            raise ProblemsError(
+                Problem(
+                    "bad-layout",
+                    f"{what} holds {len(usable)} image manifests; a KuboCD package is exactly one",
+                    position=position,
+                )
             )
         return usable[0]
 
@@ -197,36 +209,40 @@ class OciLayout:
         position = self._at(name)
         data = self._read_regular(self._folder / name, "manifest", self._limits.manifest)
         if data is None:
-            raise KcdError(
-                f"{self.path} is not an OCI image layout: it has no {name}",
-                code="bad-layout",
-                position=position,
-                hint="'skopeo copy docker://REF oci:DIR:REF' and 'kcd-gen vendor' make one",
+            raise ProblemsError(
+                Problem(
+                    "bad-layout",
+                    f"{self.path} is not an OCI image layout: it has no {name}",
+                    position=position,
+                    hint="'skopeo copy docker://REF oci:DIR:REF' and 'kcd-gen vendor' make one",
+                )
             )
         return parse_object(data, what=name, code="bad-layout", position=position)
 
     def _read_regular(self, path: Path, name: str, limit: int) -> bytes | None:
         """The bytes of a regular file, or of one that a symbolic link leads to; None where there is no file.
 
-        Raises KcdError: `package-limit` where it is over `limit` bytes, the limit called `name`; `bad-layout`;
+        Raises ProblemsError: `package-limit` where it is over `limit` bytes, the limit called `name`; `bad-layout`;
         `outside-checkout`.
         """
 
-        def bad(what: str) -> KcdError:
-            return KcdError(f"{path} {what}", code="bad-layout", position=Position(str(path)))
+        def bad(what: str) -> Problem:
+            return Problem("bad-layout", f"{path} {what}", position=Position(str(path)))
 
         try:
             with self._files.open(path, str(path)) as file:
                 size = os.fstat(file.fileno()).st_size
                 if size > limit:
-                    raise over_limit(f"{path} is larger", name, limit, needed=size, position=Position(str(path)))
+                    raise ProblemsError(
+                        over_limit(f"{path} is larger", name, limit, needed=size, position=Position(str(path)))
+                    )
                 return file.read(size)  # and no more, though the file may be growing
         except NotRegularError:
-            raise bad("is not a regular file") from None
+            raise ProblemsError(bad("is not a regular file")) from None
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            raise bad(f"cannot be read: {error.strerror}") from None
+            raise ProblemsError(bad(f"cannot be read: {error.strerror}")) from None
 
     def _at(self, name: str) -> Position:
         return Position(str(self.path / name))
@@ -241,7 +257,7 @@ def _manifests(index: dict[str, object], what: str, position: Position) -> list[
         check_schema_version(index, what=what, code="bad-layout", position=position)
     manifests = index.get("manifests")
     if not isinstance(manifests, list):
-        raise KcdError(f"{what} has no list of manifests", code="bad-layout", position=position)
+        raise ProblemsError(Problem("bad-layout", f"{what} has no list of manifests", position=position))
     return manifests
 
 

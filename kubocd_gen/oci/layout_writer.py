@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from kubocd_gen.budget.limits import LIMITS, over_limit
-from kubocd_gen.diagnostics.problems import KcdError, Position
+from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.files import Directory, SymlinkError, hint_of, made_directory
 from kubocd_gen.oci.descriptors import REF_NAME, Descriptor, parse_descriptor, parse_object, sha256
 from kubocd_gen.oci.layout import OciLayout
@@ -34,7 +34,7 @@ class LayoutWriter:
     """An image layout folder that is made or extended; safe to use from several threads and processes.
 
     The folder is made by the first blob or name. `name` is how messages call it, by default its path. Every method
-    raises KcdError: `bad-layout` where the folder is something else, `unwritable-layout` where it can't be written.
+    raises ProblemsError: `bad-layout` where the folder is something else, `unwritable-layout` where it can't be written.
     """
 
     def __init__(self, path: Path, name: str | None = None) -> None:
@@ -87,7 +87,7 @@ class LayoutWriter:
                 if digests == {descriptor.digest} and len(ours) == 1:
                     return False
                 if not move and digests - {descriptor.digest}:
-                    raise tag_exists(reference, self.describe(), min(map(str, digests)), descriptor)
+                    raise ProblemsError(tag_exists(reference, self.describe(), min(map(str, digests)), descriptor))
                 entry = _entry(reference, descriptor)
                 place = entries.index(ours[0]) if ours else _place(entries, str(reference))
                 rest = [one for one in entries[place:] if one not in ours]
@@ -102,7 +102,7 @@ class LayoutWriter:
     def keep_only(self, names: Collection[str]) -> tuple[list[str], int]:
         """Take away every image of another name, and the blobs that no image needs: those names, and how many blobs.
 
-        Images without a name, which other tools write, stay. Raises KcdError also where a manifest can't be read: what
+        Images without a name, which other tools write, stay. Raises ProblemsError also where a manifest can't be read: what
         it needs is not known then, and nothing is taken away.
         """
         with self._writing() as layout, layout.locked():
@@ -134,11 +134,13 @@ class LayoutWriter:
             return
         present = {entry.name for entry in layout.entries()}
         if "blobs" not in present and any(not name.startswith(".") for name in present):
-            raise KcdError(
-                f"{self._name} is a folder with other files, not an OCI image layout",
-                code="bad-layout",
-                position=Position(self._name),
-                hint="name a new or empty folder, or one that kcd-gen or 'skopeo copy … oci:DIR:REF' has made",
+            raise ProblemsError(
+                Problem(
+                    "bad-layout",
+                    f"{self._name} is a folder with other files, not an OCI image layout",
+                    position=Position(self._name),
+                    hint="name a new or empty folder, or one that kcd-gen or 'skopeo copy … oci:DIR:REF' has made",
+                )
             )
         layout.make(_BLOBS)
         with layout.locked():
@@ -151,11 +153,13 @@ class LayoutWriter:
         status = layout.status("index.json")
         if status is not None and stat.S_ISREG(status.st_mode) and status.st_size > LIMITS.manifest:
             size = status.st_size
-            raise over_limit(f"{position} is larger", "manifest", LIMITS.manifest, needed=size, position=position)
+            raise ProblemsError(
+                over_limit(f"{position} is larger", "manifest", LIMITS.manifest, needed=size, position=position)
+            )
         data = layout.read("index.json", LIMITS.manifest)
         index = parse_object(data, what="index.json", code="bad-layout", position=position)
         if not isinstance(index.get("manifests"), list):
-            raise KcdError("index.json has no list of manifests", code="bad-layout", position=position)
+            raise ProblemsError(Problem("bad-layout", "index.json has no list of manifests", position=position))
         return index
 
     @contextmanager
@@ -165,24 +169,28 @@ class LayoutWriter:
             with made_directory(self.path) as layout:
                 yield layout
         except SymlinkError as error:
-            raise KcdError(
-                f"refusing to write to the layout {self._name} through a symlink",
-                code="bad-layout",
-                position=Position(self._name),
-                hint=hint_of(error),
+            raise ProblemsError(
+                Problem(
+                    "bad-layout",
+                    f"refusing to write to the layout {self._name} through a symlink",
+                    position=Position(self._name),
+                    hint=hint_of(error),
+                )
             ) from error
         except OSError as error:
             place = f" ({error.filename})" if error.filename else ""
-            raise KcdError(
-                f"cannot write to the layout {self._name}: {error.strerror or error}{place}", code="unwritable-layout"
+            raise ProblemsError(
+                Problem(
+                    "unwritable-layout", f"cannot write to the layout {self._name}: {error.strerror or error}{place}"
+                )
             ) from error
 
 
-def tag_exists(reference: Reference | str, where: str, digest: str, descriptor: Descriptor) -> KcdError:
+def tag_exists(reference: Reference | str, where: str, digest: str, descriptor: Descriptor) -> Problem:
     """The error for a name that stands for something else already."""
-    return KcdError(
+    return Problem(
+        "tag-exists",
         f"{reference} is in {where} already, as {digest}; this package is {descriptor.digest}",
-        code="tag-exists",
         hint="raise the tag in the manifest, or move the tag with --force; locks then no longer agree with it",
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
 
 # A host name as registries have them in practice (underscores included, which Docker networks allow), an IPv4 or a
@@ -36,38 +36,52 @@ def parse_reference(text: str) -> Reference:
     """The parts of a full reference, such as `quay.io/kubodoc/packages/podinfo:6.7.1-p01`.
 
     What comes before the first slash is the registry, whatever it looks like: KuboCD and Flux know no default one.
-    Repository and tag follow the grammar of the OCI distribution specification. Raises KcdError `bad-reference`.
+    Repository and tag follow the grammar of the OCI distribution specification. Raises ProblemsError `bad-reference`.
     """
     registry, slash, path = text.partition("/")
     if "://" in text:
-        raise _bad(text, "starts with a scheme", hint="write it without: 'registry/repository', tag apart")
+        raise ProblemsError(
+            _bad(text, "starts with a scheme", hint="write it without: 'registry/repository', tag apart")
+        )
     if "${" in text:
-        raise _bad(text, "holds a variable", hint="--expand-env puts variables of the environment into sources")
+        raise ProblemsError(
+            _bad(text, "holds a variable", hint="--expand-env puts variables of the environment into sources")
+        )
     if not slash:
-        raise _bad(text, "names no repository", hint=_FORM)
+        raise ProblemsError(_bad(text, "names no repository", hint=_FORM))
     if "@" in text:
-        raise _bad(text, "holds a digest", hint="packages are named by tag; kcd-gen.lock pins the digest")
+        raise ProblemsError(
+            _bad(text, "holds a digest", hint="packages are named by tag; kcd-gen.lock pins the digest")
+        )
     repository, colon, tag = path.partition(":")
     if not _REGISTRY.fullmatch(registry):
-        raise _bad(text, f"has {shown(registry)} where a registry's host name belongs", hint=_FORM)
+        raise ProblemsError(_bad(text, f"has {shown(registry)} where a registry's host name belongs", hint=_FORM))
     if not colon:
-        raise _bad(text, "has no tag", hint=_FORM)
+        raise ProblemsError(_bad(text, "has no tag", hint=_FORM))
     for component in repository.split("/"):
         if not _COMPONENT.fullmatch(component):
             lower = "; it must be lower case" if _COMPONENT.fullmatch(component.lower()) else ""
-            raise _bad(text, f"has {shown(component)} in its repository, which no registry serves{lower}", hint=_FORM)
+            raise ProblemsError(
+                _bad(text, f"has {shown(component)} in its repository, which no registry serves{lower}", hint=_FORM)
+            )
     if len(registry) + 1 + len(repository) > _LONGEST_NAME:
-        raise _bad(text, f"is longer than the {_LONGEST_NAME} characters that registries take before the tag")
+        raise ProblemsError(
+            _bad(text, f"is longer than the {_LONGEST_NAME} characters that registries take before the tag")
+        )
     if ":" in tag:
-        raise _bad(text, "has two tags", hint="the tag belongs into 'tag' alone, not behind the repository, too")
+        raise ProblemsError(
+            _bad(text, "has two tags", hint="the tag belongs into 'tag' alone, not behind the repository, too")
+        )
     if not _TAG.fullmatch(tag):
-        raise _bad(
-            text,
-            f"has {shown(tag)} where a tag belongs",
-            hint="a tag is up to 128 letters, digits, '_', '.' and '-', and starts with none of the last two",
+        raise ProblemsError(
+            _bad(
+                text,
+                f"has {shown(tag)} where a tag belongs",
+                hint="a tag is up to 128 letters, digits, '_', '.' and '-', and starts with none of the last two",
+            )
         )
     return Reference(registry, repository, tag)
 
 
-def _bad(text: str, what: str, hint: str | None = None) -> KcdError:
-    return KcdError(f"image reference {shown(text)} {what}", code="bad-reference", hint=hint)
+def _bad(text: str, what: str, hint: str | None = None) -> Problem:
+    return Problem("bad-reference", f"image reference {shown(text)} {what}", hint=hint)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from http import HTTPStatus
 
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import Problem
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.network.exchange import Answer
 from kubocd_gen.network.settings import NetworkError
@@ -71,11 +71,11 @@ def web_page(endpoint: Endpoint, name: str, wanted: str) -> NetworkError:
     )
 
 
-def corrupt(message: str) -> KcdError:
+def corrupt(message: str) -> Problem:
     """The error for content that is not what its digest or descriptor says."""
-    return KcdError(
+    return Problem(
+        "corrupt-blob",
         message,
-        code="corrupt-blob",
         hint="the registry, or what lies between, gives other bytes than were pushed; do not use them",
     )
 

@@ -9,7 +9,7 @@ from typing import BinaryIO
 from urllib.parse import quote, urlsplit
 
 from kubocd_gen.budget.limits import over_limit
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.network.exchange import Answer, Body, FileBody, Spool, TooLarge, Unwritten
 from kubocd_gen.network.settings import Network, NetworkError
@@ -74,7 +74,7 @@ class Registry:
         endpoint = self._endpoint(reference, access)
         if descriptor.size > limit:
             what = f"blob {descriptor.digest} of {reference} is larger"
-            raise over_limit(what, "layer", limit, needed=descriptor.size)
+            raise ProblemsError(over_limit(what, "layer", limit, needed=descriptor.size))
         return self._blobs.fetch(
             (descriptor.digest, descriptor.size),
             endpoint,
@@ -92,7 +92,7 @@ class Registry:
         endpoint = self._endpoint(reference, access)
         if descriptor.size > limit:
             what = f"blob {descriptor.digest} of {reference} is larger"
-            raise over_limit(what, "base-layer", limit, needed=descriptor.size)
+            raise ProblemsError(over_limit(what, "base-layer", limit, needed=descriptor.size))
         try:
             self._read_blob(endpoint, reference, descriptor, access, Spool(file))
         except Unwritten as error:
@@ -103,7 +103,7 @@ class Registry:
         try:
             return self._resolve(reference, access, PUSH)
         except NetworkError as error:
-            if error.code == "missing-package":
+            if error.problem.code == "missing-package":
                 return None
             raise
 
@@ -153,10 +153,10 @@ class Registry:
             raise self._refusal(answer, endpoint, name, access, "push")
         said = answer.headers.get("docker-content-digest", digest)
         if said != digest:
-            raise corrupt(f"{endpoint} has taken {name} as {shown(said)}, not as {digest}")
+            raise ProblemsError(corrupt(f"{endpoint} has taken {name} as {shown(said)}, not as {digest}"))
         return Descriptor(media_type, digest, len(data))
 
-    def warnings(self) -> tuple[KcdError, ...]:
+    def warnings(self) -> tuple[Problem, ...]:
         """What the user should know though nothing failed: deprecated variables that were used."""
         return self.store.warnings()
 
@@ -200,7 +200,9 @@ class Registry:
         except TooLarge as error:
             if "html" in error.media_type:
                 raise web_page(endpoint, name, "a manifest") from None
-            raise over_limit(f"the manifest of {name} at {endpoint} is larger", "manifest", most) from None
+            raise ProblemsError(
+                over_limit(f"the manifest of {name} at {endpoint} is larger", "manifest", most)
+            ) from None
         if answer.status != HTTPStatus.OK:
             raise self._refusal(answer, endpoint, name, access, "read")
         if answer.headers.get("content-encoding", "identity") != "identity":
@@ -209,9 +211,11 @@ class Registry:
         said = answer.headers.get("docker-content-digest", actual)
         media_type = _manifest_type(endpoint, name, answer)
         if digest is not None and actual != digest:
-            raise corrupt(f"{endpoint} gives a manifest of the digest {actual} for {name}")
+            raise ProblemsError(corrupt(f"{endpoint} gives a manifest of the digest {actual} for {name}"))
         if said.startswith("sha256:") and said != actual:
-            raise corrupt(f"{endpoint} says that {name} has the digest {shown(said)}, but it has {actual}")
+            raise ProblemsError(
+                corrupt(f"{endpoint} says that {name} has the digest {shown(said)}, but it has {actual}")
+            )
         return Descriptor(media_type, actual, len(answer.body)), answer.body
 
     def _read_blob(
@@ -229,7 +233,7 @@ class Registry:
         except TooLarge as error:
             if "html" in error.media_type:
                 raise web_page(endpoint, name, "the blob") from None
-            raise corrupt(f"{endpoint} gives more than the {descriptor.size} bytes of {name}") from None
+            raise ProblemsError(corrupt(f"{endpoint} gives more than the {descriptor.size} bytes of {name}")) from None
         if answer.status != HTTPStatus.OK:
             raise self._refusal(answer, endpoint, name, access, "read")
         actual, length = (sha256(answer.body), len(answer.body)) if into is None else (into.digest, len(into))
@@ -238,8 +242,8 @@ class Registry:
         if "html" in _media_type(answer):
             raise unexpected(endpoint, name, answer, "the blob")
         if length != descriptor.size:
-            raise corrupt(f"{endpoint} gives {length} of the {descriptor.size} bytes of {name}")
-        raise corrupt(f"{endpoint} gives something of the digest {actual} for {name}")
+            raise ProblemsError(corrupt(f"{endpoint} gives {length} of the {descriptor.size} bytes of {name}"))
+        raise ProblemsError(corrupt(f"{endpoint} gives something of the digest {actual} for {name}"))
 
     def _push(self, reference: Reference, digest: str, data: Body, access: Access) -> None:
         endpoint = self._endpoint(reference, access)
@@ -321,7 +325,7 @@ def _manifest_type(endpoint: Endpoint, name: str, answer: Answer) -> str:
     said = _media_type(answer)
     try:
         inner = parse_object(answer.body, what=name, code="registry-failed", position=None).get("mediaType")
-    except KcdError:
+    except ProblemsError:
         raise unexpected(endpoint, name, answer, "a manifest") from None
     if said in ("", "application/json", "text/plain") and isinstance(inner, str):
         said = inner  # from a registry of plain files

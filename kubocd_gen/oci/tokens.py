@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from kubocd_gen.budget.limits import LIMITS, over_limit
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.network.exchange import Answer, TooLarge
 from kubocd_gen.network.http_fields import parse_challenges
@@ -62,7 +62,7 @@ class Tokens:
     ) -> str | None:
         """The field with which to ask again after `refusal`, None where there is nothing more to show.
 
-        `refused` is the field that the refused request carried. Raises KcdError where the dialogue itself fails.
+        `refused` is the field that the refused request carried. Raises ProblemsError where the dialogue itself fails.
         """
         key = _key(endpoint, scope)
         with self._lock:
@@ -122,7 +122,7 @@ class Tokens:
                 )
             except TooLarge:
                 what = f"the answer of the token service {urlsplit(realm).netloc} of {endpoint} is larger"
-                raise over_limit(what, "token", self._limit) from None
+                raise ProblemsError(over_limit(what, "token", self._limit)) from None
             return _read_token_answer(answer, urlsplit(realm).netloc, endpoint)
 
         try:
@@ -193,7 +193,7 @@ def _read_token_answer(answer: Answer, host: str, endpoint: Endpoint) -> dict[st
         raise _no_token(host, endpoint, "in a compressed form that was not asked for")
     try:
         return parse_object(answer.body, what="the answer", code="registry-failed", position=None)
-    except KcdError:
+    except ProblemsError:
         raise _no_token(host, endpoint, "with something else than JSON") from None
 
 

@@ -28,7 +28,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from kubocd_gen.diagnostics.problems import KcdError, Position
+from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.files import Directory, SymlinkError, open_directory
 from kubocd_gen.output.journal_store import JournalStore, make_store, stores
 from kubocd_gen.output.moves import NEW, OLD, STAGING, Step, is_sound, make_move, sync_parents, undo_move
@@ -59,11 +59,11 @@ def interrupted_paths(path: Path) -> frozenset[str]:
 
 
 def refuse_foreign_staging(path: Path) -> None:
-    """Raise KcdError `foreign-staging` for a staging directory that no write of this user has left."""
+    """Raise ProblemsError `foreign-staging` for a staging directory that no write of this user has left."""
     try:
         with open_directory(path) as root:
             if root.status(STAGING) and not _store_of(root) and _is_filled(root) and not root.is_locked():
-                raise _foreign_staging(root)
+                raise ProblemsError(_foreign_staging(root))
     except OSError:
         return  # who reads or writes the output says why
 
@@ -121,11 +121,13 @@ def carry_out(root: Directory, store: JournalStore, steps: Sequence[Step]) -> No
             for index, step in reversed(list(enumerate(steps[:started]))):
                 undo_move(root, index, step)
         except OSError as error:
-            raise KcdError(
-                f"writing the output stopped half-way ({_reason(cause)}) and could not be undone: {_reason(error)}",
-                code="interrupted-output",
-                position=failed_place(root.path, error),
-                hint="run the build again: it completes the write",
+            raise ProblemsError(
+                Problem(
+                    "interrupted-output",
+                    f"writing the output stopped half-way ({_reason(cause)}) and could not be undone: {_reason(error)}",
+                    position=failed_place(root.path, error),
+                    hint="run the build again: it completes the write",
+                )
             ) from cause
         close_staging(root, store)
         raise
@@ -135,7 +137,7 @@ def carry_out(root: Directory, store: JournalStore, steps: Sequence[Step]) -> No
 def complete(root: Directory) -> bool:
     """Finish what a killed write left: make its remaining moves if it had decided, else forget it. True if it had.
 
-    Raises KcdError `foreign-staging`, `broken-journal`, or `interrupted-output` for a move that fails; the next run
+    Raises ProblemsError `foreign-staging`, `broken-journal`, or `interrupted-output` for a move that fails; the next run
     tries again.
     """
     if root.status(STAGING) is None:
@@ -143,7 +145,7 @@ def complete(root: Directory) -> bool:
     store = _store_of(root)
     if store is None:
         if _is_filled(root):
-            raise _foreign_staging(root)
+            raise ProblemsError(_foreign_staging(root))
         for folder in (NEW, OLD, STAGING):  # killed before it was noted as ours, and there is nothing in it
             root.remove_empty(folder)
         return False
@@ -155,18 +157,20 @@ def complete(root: Directory) -> bool:
         for index, step in enumerate(steps):
             if not is_sound(root, index, step):
                 what = f"what is staged for '{step.path}' is not what the journal was written for"
-                raise _broken(root, store, what)
+                raise ProblemsError(_broken(root, store, what))
         for index, step in enumerate(steps):
             make_move(root, index, step)
         sync_parents(root, steps)
     except SymlinkError as error:
-        raise refused_symlink(error) from error
+        raise ProblemsError(refused_symlink(error)) from error
     except OSError as error:
-        raise KcdError(
-            f"an earlier build was interrupted while it wrote, and that can't be completed: {_reason(error)}",
-            code="interrupted-output",
-            position=failed_place(root.path, error),
-            hint=f"{advice(error)}; the next build completes the write",
+        raise ProblemsError(
+            Problem(
+                "interrupted-output",
+                f"an earlier build was interrupted while it wrote, and that can't be completed: {_reason(error)}",
+                position=failed_place(root.path, error),
+                hint=f"{advice(error)}; the next build completes the write",
+            )
         ) from error
     close_staging(root, store)
     return bool(steps)
@@ -222,9 +226,9 @@ def _read(root: Directory, store: JournalStore) -> tuple[tuple[Step, ...], froze
         if staging is None or data["inode"] != staging.st_ino:
             return (), frozenset()  # of an earlier write
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        raise _broken(root, store) from None
+        raise ProblemsError(_broken(root, store)) from None
     if not all(is_unit(step.path) for step in steps) or not all(map(is_output_path, paths)):
-        raise _broken(root, store)
+        raise ProblemsError(_broken(root, store))
     return steps, paths
 
 
@@ -257,20 +261,20 @@ def _reason(error: BaseException) -> str:
 
 def _broken(
     root: Directory, store: JournalStore, what: str = "the journal of an interrupted write is damaged"
-) -> KcdError:
-    return KcdError(
+) -> Problem:
+    return Problem(
+        "broken-journal",
         what,
-        code="broken-journal",
         position=place(store.directory.path / _JOURNAL),
         hint=f"delete {place(root.path / STAGING)}, restore the output from Git, and build again",
     )
 
 
-def _foreign_staging(root: Directory) -> KcdError:
+def _foreign_staging(root: Directory) -> Problem:
     staging = place(root.path / STAGING)
-    return KcdError(
+    return Problem(
+        "foreign-staging",
         "refusing to use a staging directory that no build on this machine has left behind",
-        code="foreign-staging",
         position=staging,
         hint=f"delete {staging}, also from Git if it is committed, and build again",
     )

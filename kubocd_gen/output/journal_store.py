@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.files import Directory
 from kubocd_gen.files.location import checkout_top
 from kubocd_gen.files.walk import open_step
@@ -92,7 +92,7 @@ def stores(output: Path) -> list[JournalStore]:
 def make_store(output: Path) -> JournalStore:
     """Make the directory for the output with this real path, in the first place that can be written.
 
-    Raises KcdError `unwritable-state` if there is none, and OSError for a disk that is full or fails.
+    Raises ProblemsError `unwritable-state` if there is none, and OSError for a disk that is full or fails.
     """
     refused: list[OSError] = []
     for one in _places(output):
@@ -102,7 +102,7 @@ def make_store(output: Path) -> JournalStore:
             if error.errno not in _ELSEWHERE:
                 raise
             refused.append(error)
-    raise _unwritable(output, refused)
+    raise ProblemsError(_unwritable(output, refused))
 
 
 def _places(output: Path) -> Iterator[_Place]:
@@ -200,11 +200,11 @@ def _is_private(status: os.stat_result | None) -> bool:
     )
 
 
-def _unwritable(output: Path, refused: list[OSError]) -> KcdError:
+def _unwritable(output: Path, refused: list[OSError]) -> Problem:
     reason = "; ".join(f"{place(Path(str(one.filename)))}: {one.strerror}" for one in refused)
-    return KcdError(
+    return Problem(
+        "unwritable-state",
         f"no directory for the journal of a write can be used{f' ({reason})' if reason else ''}",
-        code="unwritable-state",
         position=place(output),
         hint="set XDG_STATE_HOME to a directory outside of the checkout that you alone can write",
     )

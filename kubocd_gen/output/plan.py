@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kubocd_gen.diagnostics.problems import KcdError, KcdErrors
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.output.documents import Change, ResourceChange, resource_changes
 from kubocd_gen.output.journal import interrupted_paths
 from kubocd_gen.output.ownership import (
@@ -142,7 +142,7 @@ def plan_output(root: Path, releases: Sequence[ReleaseOutput], shared: SharedFil
     `complete` is False when a source could not be read: then nothing is removed. A Release that is not in `releases`
     any more loses its files, one with `keep` never does.
 
-    Raises KcdError `foreign-file` for a file in the way that kcd-gen did not write (KcdErrors for several), and what
+    Raises ProblemsError `foreign-file` for a file in the way that kcd-gen did not write (KcdErrors for several), and what
     `Tree` raises for links and unreadable folders.
     """
     tree = Tree(root)
@@ -194,14 +194,14 @@ def _compare(
     tree: Tree, wanted: dict[str, bytes], removable: frozenset[str], *, owned: frozenset[str], written: Record
 ) -> tuple[FileChange, ...]:
     changes: list[FileChange] = []
-    errors: dict[tuple[str, str], KcdError] = {}  # one link or folder in the way is the problem of many files
+    errors: dict[tuple[str, str], Problem] = {}  # one link or folder in the way is the problem of many files
     for path in sorted(wanted.keys() | removable):
         try:
             changes += _compare_one(tree, path, wanted.get(path), owned, written.get(path))
-        except KcdError as error:
-            errors[error.code, str(error.position)] = error
+        except ProblemsError as error:
+            errors[error.problem.code, str(error.problem.position)] = error.problem
     if errors:
-        raise next(iter(errors.values())) if len(errors) == 1 else KcdErrors(errors.values())
+        raise ProblemsError(*errors.values())
     return tuple(changes)
 
 
@@ -212,22 +212,21 @@ def _compare_one(
     if status is None:
         return [] if after is None else [FileChange(path, "created", None, after)]
     if path not in owned and (after is None or status.st_size != len(after)):
-        raise _foreign(tree, path)
+        raise ProblemsError(_foreign(tree, path))
     before = tree.read(path)
     if before == after:  # also where no record says so: merges and lost records are mended so
         return [FileChange(path, "unchanged", after, after)]
     if path not in owned:
-        raise _foreign(tree, path)
+        raise ProblemsError(_foreign(tree, path))
     edited = written is not None and _sha256(before) != written
     return [FileChange(path, "removed" if after is None else "updated", before, after, edited)]
 
 
-def _foreign(tree: Tree, path: str) -> KcdError:
+def _foreign(tree: Tree, path: str) -> Problem:
     error = tree.foreign(path)
     if not tree.has_folder(RECORDS):
-        error.hint = (
-            f"{error.hint}; where kcd-gen did write it, restore {RECORDS}/, which belongs in Git with the output"
-        )
+        restore = f"where kcd-gen did write it, restore {RECORDS}/, which belongs in Git with the output"
+        return replace(error, hint=f"{error.hint}; {restore}")
     return error
 
 

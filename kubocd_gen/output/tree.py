@@ -8,7 +8,7 @@ import stat
 from collections import OrderedDict
 from pathlib import Path
 
-from kubocd_gen.diagnostics.problems import KcdError, Position
+from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.files import Directory, Entry, SymlinkError, open_directory
 from kubocd_gen.files.paths import display_path
 
@@ -38,11 +38,11 @@ def advice(error: OSError) -> str:
     return _ADVICE.get(error.errno or 0, "remove the cause and build again")
 
 
-def refused_symlink(error: SymlinkError) -> KcdError:
+def refused_symlink(error: SymlinkError) -> Problem:
     """The error for a symlink on the way to something in the output."""
-    return KcdError(
+    return Problem(
+        "symlinked-output",
         "this is a symbolic link; kcd-gen writes only where no link leads elsewhere",
-        code="symlinked-output",
         position=place(Path(error.filename)),
         hint="replace the link by what it points to, or set 'output' (--output) to the real folder",
     )
@@ -51,7 +51,7 @@ def refused_symlink(error: SymlinkError) -> KcdError:
 class Tree:
     """Reads below an output root. Folders are looked at once, so an instance serves one plan or one write.
 
-    Every path is relative to the root and posix. Reading raises KcdError: `symlinked-output` where a link stands in the
+    Every path is relative to the root and posix. Reading raises ProblemsError: `symlinked-output` where a link stands in the
     path, `foreign-file` where a folder is expected and something else stands, `other-file-system` where a
     folder is a mount of its own (files could not be moved into place there in one step), `unreadable-output` else.
     """
@@ -69,7 +69,7 @@ class Tree:
         status = self._status(path)
         if status is None or stat.S_ISREG(status.st_mode):
             return status
-        raise self.foreign(path)
+        raise ProblemsError(self.foreign(path))
 
     def read(self, path: str, limit: int = LARGEST_FILE) -> bytes:
         """The content of the regular file `path`, of at most `limit` bytes."""
@@ -77,7 +77,7 @@ class Tree:
         try:
             return self._directory(folder).read(name, limit)
         except OSError as error:
-            raise self._unreadable(path, error) from error
+            raise ProblemsError(self._unreadable(path, error)) from error
 
     def entries(self, folder: str) -> list[Entry]:
         """What lies in `folder`, sorted by name; nothing where it does not exist."""
@@ -86,7 +86,7 @@ class Tree:
         try:
             return self._directory(folder).entries()
         except OSError as error:
-            raise self._unreadable(folder, error) from error
+            raise ProblemsError(self._unreadable(folder, error)) from error
 
     def has_folder(self, path: str) -> bool:
         """Whether the folder `path` (the root: "") exists; also True tells that no link leads there."""
@@ -95,11 +95,11 @@ class Tree:
             known = self._folders[path] = self._look_at(path)
         return known
 
-    def foreign(self, path: str) -> KcdError:
+    def foreign(self, path: str) -> Problem:
         """The error for something at `path` that kcd-gen did not write and that stands in its way."""
-        return KcdError(
+        return Problem(
+            "foreign-file",
             "this is in the way: kcd-gen did not write it and leaves it alone",
-            code="foreign-file",
             position=place(self.root / path),
             hint="move it out of the output, or delete it",
         )
@@ -111,15 +111,17 @@ class Tree:
         if status is None:
             return False
         if not stat.S_ISDIR(status.st_mode):
-            raise self.foreign(path)
+            raise ProblemsError(self.foreign(path))
         if self._device is None:
             self._device = status.st_dev
         if status.st_dev != self._device:
-            raise KcdError(
-                f"this is on another file system than {place(self.root)}, so no file can be moved there at once",
-                code="other-file-system",
-                position=place(self.root / path),
-                hint="unmount it, or mount the whole output, so that all of it is on one file system",
+            raise ProblemsError(
+                Problem(
+                    "other-file-system",
+                    f"this is on another file system than {place(self.root)}, so no file can be moved there at once",
+                    position=place(self.root / path),
+                    hint="unmount it, or mount the whole output, so that all of it is on one file system",
+                )
             )
         return True
 
@@ -130,9 +132,9 @@ class Tree:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise self._unreadable(path, error) from error
+            raise ProblemsError(self._unreadable(path, error)) from error
         if status and stat.S_ISLNK(status.st_mode):
-            raise refused_symlink(SymlinkError(str(self.root / path)))
+            raise ProblemsError(refused_symlink(SymlinkError(str(self.root / path))))
         return status
 
     def _root_status(self) -> os.stat_result | None:
@@ -154,12 +156,12 @@ class Tree:
             self._opened.move_to_end(path)
         return found
 
-    def _unreadable(self, path: str, error: OSError) -> KcdError:
+    def _unreadable(self, path: str, error: OSError) -> Problem:
         if isinstance(error, SymlinkError):
             return refused_symlink(error)
-        return KcdError(
+        return Problem(
+            "unreadable-output",
             f"the output can't be read: {error.strerror}",
-            code="unreadable-output",
             position=place(self.root / path),
             hint=advice(error),
         )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.files import Directory, SymlinkError, made_directory
 from kubocd_gen.output import journal
 from kubocd_gen.output.moves import NEW, Step
@@ -34,7 +34,7 @@ def write(plan: Plan, *, waiting: Callable[[], None] | None = None) -> Written:
     by the next. Another kcd-gen at work in this output is waited for, after a call of `waiting`. As it, or the
     completion of a killed write, may change what the plan was made from, the plan is made again under the lock.
 
-    Raises KcdError `unwritable-output`, what `plan_output` raises, and rarely `interrupted-output` or `broken-journal`.
+    Raises ProblemsError `unwritable-output`, what `plan_output` raises, and rarely `interrupted-output` or `broken-journal`.
     """
     if plan.is_clean and not journal.is_interrupted(plan.root):
         return Written(plan)
@@ -46,13 +46,15 @@ def write(plan: Plan, *, waiting: Callable[[], None] | None = None) -> Written:
                 _write(root, plan)
             return Written(plan, completed)
     except SymlinkError as error:
-        raise refused_symlink(error) from error
+        raise ProblemsError(refused_symlink(error)) from error
     except OSError as error:
-        raise KcdError(
-            f"the output can't be written: {error.strerror or error}; it is as it was",
-            code="unwritable-output",
-            position=journal.failed_place(plan.root, error),
-            hint=advice(error),
+        raise ProblemsError(
+            Problem(
+                "unwritable-output",
+                f"the output can't be written: {error.strerror or error}; it is as it was",
+                position=journal.failed_place(plan.root, error),
+                hint=advice(error),
+            )
         ) from error
 
 

@@ -25,7 +25,7 @@ from kubocd_gen.archives.tar_stream import (
 )
 from kubocd_gen.budget.limits import LIMITS, Limits, over_limit
 from kubocd_gen.budget.spending import Budget
-from kubocd_gen.diagnostics.problems import KcdError, Position
+from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
 
 _TEXTS = frozenset({"original.yaml", "groomed.yaml", "index.yaml", "status.yaml"})
@@ -45,7 +45,7 @@ def read_package_archive(
     """The files of a package's content layer by name, in the archive's order.
 
     Names are flat: `original.yaml`, `groomed.yaml`, `index.yaml`, `status.yaml` and chart archives `*.tgz`; a `./` in
-    front is dropped. Raises KcdError, its sentence about "the archive of `describe`": `bad-archive` for any other
+    front is dropped. Raises ProblemsError, its sentence about "the archive of `describe`": `bad-archive` for any other
     member and for bytes that are no gzip'd tar, `package-limit` beyond `limits`, `run-limit` beyond `budget`, which
     counts the files until `release` gives them back.
     """
@@ -56,12 +56,12 @@ def read_package_archive(
         return _files(data, limits, run, memory)
     except OverLimit as over:
         memory.release()
-        raise over_limit(
-            f"{what} {over}", over.name, limits.of(over.name), needed=over.needed, position=position
+        raise ProblemsError(
+            over_limit(f"{what} {over}", over.name, limits.of(over.name), needed=over.needed, position=position)
         ) from None
     except BadArchive as bad:
         memory.release()
-        raise KcdError(f"{what} {bad}", code="bad-archive", position=position) from None
+        raise ProblemsError(Problem("bad-archive", f"{what} {bad}", position=position)) from None
     except BaseException:
         memory.release()
         raise

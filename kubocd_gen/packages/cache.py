@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.files import Directory, Entry, made_directory, open_directory
 from kubocd_gen.files.directory import STAGED
 from kubocd_gen.oci.descriptors import Descriptor, sha256
@@ -68,13 +68,14 @@ class Cache:
         self._unwritable: str | None = None
 
     @property
-    def trouble(self) -> KcdError | None:
-        """Why something could not be stored, for a warning; None where all is well."""
-        if self._unwritable is None:
-            return None
-        return KcdError(
-            f"the cache {self.folder} can't be written: {self._unwritable}",
-            code="unwritable-cache",
+    def trouble(self) -> Problem | None:
+        """The warning about something that could not be stored; None if there is nothing to warn of."""
+        return self._not_writable(self._unwritable) if self._unwritable is not None else None
+
+    def _not_writable(self, reason: str) -> Problem:
+        return Problem(
+            "unwritable-cache",
+            f"the cache {self.folder} can't be written: {reason}",
             hint="packages will be fetched again next time; choose another folder with --cache-dir",
         )
 
@@ -116,7 +117,7 @@ class Cache:
             self._write(_name(digest), "".join(f"{line}\n" for line in sorted({*known, reference})).encode())
 
     def blobs(self) -> Iterator[CachedBlob]:
-        """All blobs, by digest. Raises KcdError `unreadable-cache` where the folder can't be listed."""
+        """All blobs, by digest. Raises ProblemsError `unreadable-cache` where the folder can't be listed."""
         if folder := self._existing():
             for path in self._files(folder):
                 if status := folder.status(path):  # else pruned meanwhile
@@ -134,7 +135,7 @@ class Cache:
                 except FileNotFoundError:
                     continue
                 except OSError as error:
-                    raise self._unreadable(error) from error
+                    raise ProblemsError(self._unreadable(error)) from error
                 if not sound:
                     _remove(folder, path)
                     found.append(_digest(path))
@@ -143,7 +144,7 @@ class Cache:
     def prune(self, unused_for: float, now: float | None = None) -> tuple[int, int]:
         """Remove the blobs that nobody has read for `unused_for` seconds; how many they were, and their bytes.
 
-        Raises KcdError `unreadable-cache`, and `unwritable-cache` where one can't be removed.
+        Raises ProblemsError `unreadable-cache`, and `unwritable-cache` where one can't be removed.
         """
         now = time.time() if now is None else now
         count = freed = 0
@@ -158,7 +159,7 @@ class Cache:
                         folder.remove_file(path)
                 except OSError as error:
                     self._unwritable = error.strerror or str(error)
-                    raise self.trouble or AssertionError from error
+                    raise ProblemsError(self._not_writable(self._unwritable)) from error
             count, freed = count + 1, freed + blob.size
         for path in self._temporary(folder):
             status = folder.status(path)
@@ -193,7 +194,7 @@ class Cache:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise self._unreadable(error) from error
+            raise ProblemsError(self._unreadable(error)) from error
 
     def _files(self, folder: Directory) -> Iterator[str]:
         for part in self._entries(folder, _BLOBS):
@@ -216,12 +217,12 @@ class Cache:
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise self._unreadable(error) from error
+            raise ProblemsError(self._unreadable(error)) from error
 
-    def _unreadable(self, error: OSError) -> KcdError:
-        return KcdError(
+    def _unreadable(self, error: OSError) -> Problem:
+        return Problem(
+            "unreadable-cache",
             f"the cache {self.folder} can't be read: {error.strerror}",
-            code="unreadable-cache",
             hint="choose another folder with --cache-dir",
         )
 

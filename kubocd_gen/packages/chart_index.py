@@ -13,7 +13,7 @@ from kubocd_gen.archives import chart_archive
 from kubocd_gen.archives.tar_stream import BadArchive, OverLimit
 from kubocd_gen.budget.limits import LIMITS, Limits, over_limit
 from kubocd_gen.budget.spending import Budget
-from kubocd_gen.diagnostics.problems import KcdError, Position, nearest
+from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError, nearest
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.kube_yaml.errors import too_deep
 
@@ -54,7 +54,7 @@ def check_charts(
     """Compare the chart archives in `files` with `index.yaml` beside them, and see that Helm will load them.
 
     Every archive that the index names must be there, and have the SHA-256 that the index gives, if it gives one: Flux
-    finds and checks the charts by it. An archive that the index leaves out is fine. Raises KcdError `bad-index`,
+    finds and checks the charts by it. An archive that the index leaves out is fine. Raises ProblemsError `bad-index`,
     `corrupt-chart` or `package-limit`, whose sentence begins with `describe`; and `run-limit` beyond `budget`.
     """
     run = budget or Budget(limits)
@@ -62,7 +62,7 @@ def check_charts(
     try:
         archives = _check(_load(files["index.yaml"], run), charts)
     except _Bad as bad:
-        raise KcdError(f"{describe}: {bad}", code=bad.code, position=position, hint=bad.hint) from None
+        raise ProblemsError(Problem(bad.code, f"{describe}: {bad}", position=position, hint=bad.hint)) from None
     checked = check_chart_archives(charts, describe=describe, position=position, limits=limits, budget=run)
     return CheckedCharts(archives, checked)
 
@@ -75,27 +75,31 @@ def check_chart_archives(
     limits: Limits,
     budget: Budget | None = None,
 ) -> dict[str, bytes]:
-    """See that Helm will load each chart, and return its Chart.yaml. Raises KcdError `corrupt-chart` or a limit's."""
+    """See that Helm will load each chart, and return its Chart.yaml. Raises ProblemsError `corrupt-chart` or a limit's."""
     left = chart_archive.Budget.of(limits, budget)
     found = {}
     for name, data in charts.items():
         what = f"{describe}: the chart {shown(name)}"
         if len(data) > limits.chart_archive:
-            raise over_limit(
-                f"{what} is larger", "chart-archive", limits.chart_archive, needed=len(data), position=position
+            raise ProblemsError(
+                over_limit(
+                    f"{what} is larger", "chart-archive", limits.chart_archive, needed=len(data), position=position
+                )
             )
         try:
             found[name] = chart_archive.check_chart_archive(data, limits, left)
         except OverLimit as over:
-            raise over_limit(
-                f"{what} {over}", over.name, limits.of(over.name), needed=over.needed, position=position
+            raise ProblemsError(
+                over_limit(f"{what} {over}", over.name, limits.of(over.name), needed=over.needed, position=position)
             ) from None
         except BadArchive as bad:
-            raise KcdError(
-                f"{what} {bad}",
-                code="corrupt-chart",
-                position=position,
-                hint="Helm in the cluster would not load it; package it again with 'helm package'",
+            raise ProblemsError(
+                Problem(
+                    "corrupt-chart",
+                    f"{what} {bad}",
+                    position=position,
+                    hint="Helm in the cluster would not load it; package it again with 'helm package'",
+                )
             ) from None
     return found
 
@@ -261,7 +265,7 @@ class OfferedChart:
 
 
 def offered_charts(text: bytes) -> tuple[OfferedChart, ...]:
-    """What an index offers, in its order. Raises KcdError `bad-index` where it can't be read."""
+    """What an index offers, in its order. Raises ProblemsError `bad-index` where it can't be read."""
     try:
         return tuple(
             OfferedChart(
@@ -275,7 +279,7 @@ def offered_charts(text: bytes) -> tuple[OfferedChart, ...]:
             for (name, version), entry in _entries(_load(text))
         )
     except _Bad as bad:
-        raise KcdError(str(bad), code=bad.code) from None
+        raise ProblemsError(Problem(bad.code, str(bad))) from None
 
 
 def _text(entry: Mapping[str, Any], key: str) -> str:

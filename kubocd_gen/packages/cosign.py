@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.network.settings import Network, NetworkError
 from kubocd_gen.oci.access import Access
@@ -39,19 +39,23 @@ def verify_signature(
 
     The signature is read where the image is: a mirror takes the registry's place. With several identities in
     `matchOIDCIdentity` one that fits is enough, with none any signer will do: Flux's rules.
-    Raises KcdError: `bad-signature`, `unknown-key` where a Secret holds the key and none is given, `missing-cosign`,
+    Raises ProblemsError: `bad-signature`, `unknown-key` where a Secret holds the key and none is given, `missing-cosign`,
     `unsupported-verification` for another provider than cosign, `offline`.
     """
     provider = verify.get("provider", "cosign")
     if provider != "cosign":
-        raise KcdError(
-            f"{reference} is to be verified with {shown(str(provider))}, and kcd-gen knows cosign only",
-            code="unsupported-verification",
-            hint="lock it without --verify; Flux verifies it in the cluster",
+        raise ProblemsError(
+            Problem(
+                "unsupported-verification",
+                f"{reference} is to be verified with {shown(str(provider))}, and kcd-gen knows cosign only",
+                hint="lock it without --verify; Flux verifies it in the cluster",
+            )
         )
     binary = shutil.which(cosign.binary)
     if binary is None:
-        raise KcdError(f"there is no {cosign.binary} to verify {reference} with", code="missing-cosign", hint=_INSTALL)
+        raise ProblemsError(
+            Problem("missing-cosign", f"there is no {cosign.binary} to verify {reference} with", hint=_INSTALL)
+        )
     if cosign.network.offline:
         raise NetworkError(
             f"the signature of {reference} would have to come from its registry, and --offline lets none be asked",
@@ -71,10 +75,12 @@ def verify_signature(
             if problem is None:
                 return
             failures.append(problem)
-    raise KcdError(
-        f"{reference} ({digest}) is not known to be signed as its Release asks: {failures[-1]}",
-        code="bad-signature",
-        hint="do not deploy it before that is clear",
+    raise ProblemsError(
+        Problem(
+            "bad-signature",
+            f"{reference} ({digest}) is not known to be signed as its Release asks: {failures[-1]}",
+            hint="do not deploy it before that is clear",
+        )
     )
 
 
@@ -82,10 +88,12 @@ def _signers(reference: Reference, verify: Mapping[str, Any], cosign: Cosign) ->
     """The flags for each signer who will do."""
     if "secretRef" in verify:
         if cosign.key is None:
-            raise KcdError(
-                f"the key to verify {reference} with is in the cluster's Secret {shown(verify['secretRef']['name'])}",
-                code="unknown-key",
-                hint="give the public key with --cosign-key FILE",
+            raise ProblemsError(
+                Problem(
+                    "unknown-key",
+                    f"the key to verify {reference} with is in the cluster's Secret {shown(verify['secretRef']['name'])}",
+                    hint="give the public key with --cosign-key FILE",
+                )
             )
         # As Flux: who holds the key need not have told the transparency log.
         return [["--key", cosign.key, "--insecure-ignore-tlog=true"]]

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from kubocd_gen.archives.memory import Room
 from kubocd_gen.budget.limits import LIMITS, Limits
 from kubocd_gen.budget.spending import Budget
-from kubocd_gen.diagnostics.problems import KcdError, Position
+from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.oci.descriptors import (
     CONFIG_TYPE,
@@ -61,7 +61,7 @@ class BlobStore(Protocol):
     """Where an image's blobs come from: a layout, the cache, a registry."""
 
     def read_blob(self, descriptor: Descriptor, *, limit: int = ...) -> bytes:
-        """The blob, its digest and size verified. Raises KcdError, also where it is over `limit` bytes."""
+        """The blob, its digest and size verified. Raises ProblemsError, also where it is over `limit` bytes."""
 
     def position(self, descriptor: Descriptor) -> Position | None:
         """The blob's file, None where there is no file to name."""
@@ -77,7 +77,7 @@ def read_image(
 ) -> PackageImage:
     """The package whose manifest `descriptor` names. `room` is where its packed layer waits to be unpacked.
 
-    Raises KcdError: `not-a-package` where the image is something else, `bad-archive`, `bad-index` or `corrupt-chart`
+    Raises ProblemsError: `not-a-package` where the image is something else, `bad-archive`, `bad-index` or `corrupt-chart`
     where the package is not as KuboCD's packager makes it, `package-limit` beyond `limits`, `run-limit` beyond
     `budget`, and what `store` raises.
     """
@@ -106,13 +106,13 @@ def check_files(
 ) -> None:
     """See that a layer's files make a package.
 
-    Raises KcdError `bad-archive`, `bad-index`, `bad-package`, `corrupt-chart`, `package-limit` beyond `limits`, and
+    Raises ProblemsError `bad-archive`, `bad-index`, `bad-package`, `corrupt-chart`, `package-limit` beyond `limits`, and
     `run-limit` beyond `budget`.
     """
     run = budget or Budget(limits)
     if missing := [name for name in _REQUIRED if name not in files]:
-        raise KcdError(
-            f"the archive of {describe} has no {' and no '.join(missing)}", code="bad-archive", position=position
+        raise ProblemsError(
+            Problem("bad-archive", f"the archive of {describe} has no {' and no '.join(missing)}", position=position)
         )
     charts = check_charts(files, describe=describe, position=position, limits=limits, budget=run)
     check_module_charts(files[STATUS], charts, describe=describe, position=position, budget=run)
@@ -123,20 +123,22 @@ def read_parts(
 ) -> tuple[Descriptor, Descriptor]:
     """Config and content layer of the image whose manifest `descriptor` names; only the manifest is read.
 
-    Raises KcdError `not-a-package` where they are not what KuboCD's packager writes, and what `store` raises.
+    Raises ProblemsError `not-a-package` where they are not what KuboCD's packager writes, and what `store` raises.
     """
     position = store.position(descriptor)
 
-    def other(what: str, hint: str | None = None) -> KcdError:
-        return KcdError(
+    def other(what: str, hint: str | None = None) -> Problem:
+        return Problem(
+            "not-a-package",
             f"{reference} is {what}, not a KuboCD package",
-            code="not-a-package",
             position=position,
             hint=hint or "'spec.package' of a Release names an image that 'kubocd package' has made",
         )
 
     if descriptor.media_type != MANIFEST_TYPE:
-        raise other(_MANIFESTS.get(descriptor.media_type) or f"of the media type {shown(descriptor.media_type)}")
+        raise ProblemsError(
+            other(_MANIFESTS.get(descriptor.media_type) or f"of the media type {shown(descriptor.media_type)}")
+        )
     what = f"the manifest of {reference}"
     manifest = parse_object(
         store.read_blob(descriptor, limit=limits.manifest), what=what, code="not-a-package", position=position
@@ -145,17 +147,19 @@ def read_parts(
     # The manifest may leave its media type out; the descriptor has said it.
     media_type = str(manifest.get("mediaType", MANIFEST_TYPE))
     if media_type != MANIFEST_TYPE:
-        raise other(_MANIFESTS.get(media_type) or f"of the media type {shown(media_type)}")
+        raise ProblemsError(other(_MANIFESTS.get(media_type) or f"of the media type {shown(media_type)}"))
     config = _part(manifest.get("config"), f"the config of {reference}", position)
     if config.media_type != CONFIG_TYPE:
-        raise other(_CONFIGS.get(config.media_type) or f"an image with a config of type {shown(config.media_type)}")
+        raise ProblemsError(
+            other(_CONFIGS.get(config.media_type) or f"an image with a config of type {shown(config.media_type)}")
+        )
     layers = manifest.get("layers")
     if not isinstance(layers, list) or len(layers) != 1:
         count = len(layers) if isinstance(layers, list) else "no list of"
-        raise other(f"an image with {count} layers", hint="a KuboCD package has exactly one layer")
+        raise ProblemsError(other(f"an image with {count} layers", hint="a KuboCD package has exactly one layer"))
     layer = _part(layers[0], f"the layer of {reference}", position)
     if layer.media_type != CONTENT_TYPE:
-        raise other(f"an image with a layer of type {shown(layer.media_type)}")
+        raise ProblemsError(other(f"an image with a layer of type {shown(layer.media_type)}"))
     return config, layer
 
 

@@ -7,12 +7,12 @@ writes it; every other command reads it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from kubocd_gen.checkout.files import LOCK, CheckoutFiles
-from kubocd_gen.diagnostics.problems import KcdError, KcdErrors, Position
+from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.kube_yaml.emitter import emit_documents
 from kubocd_gen.kube_yaml.positions import find_position
 from kubocd_gen.oci.descriptors import CONTENT_TYPE, MANIFEST_TYPE, Descriptor
@@ -43,30 +43,25 @@ class Lock:
 def read_lock(path: Path, display: str, files: CheckoutFiles | None = None) -> Lock:
     """The lock that `path` holds, read as one of `files`, by default those of its own checkout.
 
-    Raises KcdError and KcdErrors: `bad-lock`, `outside-checkout`, and those of YAML and schema.
+    Raises ProblemsError and KcdErrors: `bad-lock`, `outside-checkout`, and those of YAML and schema.
     """
     files = files or CheckoutFiles.around(path.parent)
     try:
         text = read_own_text(path, display, files, LOCK, what="the lock", code="bad-lock")
         _refuse_conflicts(text, path, display)
         admitted = admit_own_text(text, display, what="the lock", schema_name="lock-v1alpha1")
-    except KcdError as error:
-        error.hint = error.hint or _way_out(path)
-        raise
-    except KcdErrors as errors:
-        for one in errors.errors:
-            one.hint = one.hint or _way_out(path)
-        raise
+    except ProblemsError as errors:
+        raise ProblemsError(*(replace(one, hint=one.hint or _way_out(path)) for one in errors.problems)) from None
     problems = []
     for name in admitted["packages"]:
         try:
             parse_reference(name)
-        except KcdError as error:
+        except ProblemsError as error:
             position = find_position(text, display, 0, ("packages", name))
             message = "a key of packages is not a reference such as registry.example.com/redis:1.0.0"
-            problems.append(KcdError(message, code=error.code, position=position, hint=_way_out(path)))
+            problems.append(Problem(error.problem.code, message, position=position, hint=_way_out(path)))
     if problems:
-        raise KcdErrors(problems)
+        raise ProblemsError(*problems)
     return Lock({name: _pin(block) for name, block in admitted["packages"].items()}, admitted.get("helm"))
 
 
@@ -86,14 +81,16 @@ def changed_charts(old: Pin, new: Pin) -> list[IndexedChart]:
 
 
 def _refuse_conflicts(text: str, path: Path, display: str) -> None:
-    """Raises KcdError `bad-lock` where Git left two sides in the file: two branches locked neighbours, or one tag."""
+    """Raises ProblemsError `bad-lock` where Git left two sides in the file: two branches locked neighbours, or one tag."""
     number = next((number for number, line in enumerate(text.splitlines(), 1) if line.startswith("<<<<<<< ")), None)
     if number is not None:
-        raise KcdError(
-            "the lock holds the two sides of a merge conflict",
-            code="bad-lock",
-            position=Position(display, number, 1),
-            hint=f"take one side with 'git checkout --ours {path.name}'; then 'kcd-gen lock' adds what it lacks",
+        raise ProblemsError(
+            Problem(
+                "bad-lock",
+                "the lock holds the two sides of a merge conflict",
+                position=Position(display, number, 1),
+                hint=f"take one side with 'git checkout --ours {path.name}'; then 'kcd-gen lock' adds what it lacks",
+            )
         )
 
 

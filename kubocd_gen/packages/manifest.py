@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from kubocd_gen.budget.spending import Budget
-from kubocd_gen.diagnostics.problems import MOST, KcdError, KcdErrors, Position, nearest
+from kubocd_gen.diagnostics.problems import MOST, Position, Problem, ProblemsError, nearest
 from kubocd_gen.diagnostics.wording import dotted, quoted, type_name
 from kubocd_gen.kube_yaml.positions import find_position
 from kubocd_gen.kube_yaml.reader import Document, first_document
@@ -32,43 +32,37 @@ def manifest_path(reference: str) -> str:
 
 
 def read_package(image: PackageImage, budget: Budget | None = None) -> Package:
-    """The package in `image`. Raises KcdErrors with every problem of its manifest, each with its line."""
+    """The package in `image`. Raises ProblemsError with every problem of its manifest, each with its line."""
     return read_files(image.files, manifest_path(image.reference), image.reference, image.digest, budget)
 
 
 def read_files(
     files: Mapping[str, bytes], path: str, reference: str, digest: str = "", budget: Budget | None = None
 ) -> Package:
-    """The package that the files of a layer make; `path` is how messages name its manifest. Raises KcdErrors."""
+    """The package that the files of a layer make; `path` is how messages name its manifest. Raises ProblemsError."""
     try:
         text = files[MANIFEST].decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise KcdErrors(
-            [KcdError("the manifest is not UTF-8 text", code="bad-package", position=Position(path))]
+        raise ProblemsError(
+            Problem("bad-package", "the manifest is not UTF-8 text", position=Position(path))
         ) from error
-    try:
-        reader = _reader(text, path, _REBUILD, budget)
-        return reader.package(reference, digest, files, reader.charts(files))
-    except KcdError as error:
-        raise KcdErrors([error]) from error
+    reader = _reader(text, path, _REBUILD, budget)
+    return reader.package(reference, digest, files, reader.charts(files))
 
 
 def read_manifest(text: str, path: str) -> tuple[Package, Mapping[str, Any]]:
     """The package that a manifest describes before it has charts, and its fields as KuboCD's types read them.
 
-    `path` is the file. Raises KcdErrors with every problem of the manifest, each with its line.
+    `path` is the file. Raises ProblemsError with every problem of the manifest, each with its line.
     """
-    try:
-        reader = _reader(text, path)
-    except KcdError as error:
-        raise KcdErrors([error]) from error
+    reader = _reader(text, path)
     return reader.package("", "", {}, {}), reader.manifest
 
 
 def _reader(text: str, path: str, way_out: str | None = None, budget: Budget | None = None) -> _Reader:
     document = first_document(text, path, exact_integers=True, budget=budget)
     if document.value is None:
-        raise KcdError("the manifest is empty", code="bad-package", position=Position(path), hint=way_out)
+        raise ProblemsError(Problem("bad-package", "the manifest is empty", position=Position(path), hint=way_out))
     return _Reader(text, path, document, budget)
 
 
@@ -85,20 +79,20 @@ class _Reader:
         self.text = text
         self.path = path
         self.budget = budget
-        self.errors: list[KcdError] = [fault.error for fault in document.faults]
+        self.errors: list[Problem] = [fault.error.problem for fault in document.faults]
         value = _strings(canonical_fields(document.value, _schema()), _schema())
         self.manifest, violations = admit(value, _schema())
         for violation in violations:
             where = f"{dotted(violation.path)} " if violation.path else "the manifest "
             self.error(where + violation.message, *violation.path, code=violation.code, hint=violation.hint)
         if any(violation.code in ("invalid-type", "unknown-field") for violation in violations):
-            raise KcdErrors(self.errors)
+            raise ProblemsError(*self.errors)
 
     def error(self, message: str, *keys: str | int, code: str = "bad-package", hint: str | None = None) -> None:
         if len(self.errors) >= MOST:
-            raise KcdErrors(self.errors)
+            raise ProblemsError(*self.errors)
         position = find_position(self.text, self.path, 0, keys)
-        self.errors.append(KcdError(message, code=code, position=position, hint=hint))
+        self.errors.append(Problem(code, message, position=position, hint=hint))
 
     def package(
         self, reference: str, digest: str, files: Mapping[str, bytes], charts: Mapping[str, ChartRef]
@@ -126,7 +120,7 @@ class _Reader:
         roles = self.tree(manifest.get("roles"), "[]", "roles")
         dependencies = self.tree(manifest.get("dependencies"), "[]", "dependencies")
         if self.errors:
-            raise KcdErrors(self.errors)
+            raise ProblemsError(*self.errors)
         assert parameters is not None  # only that of a context may be absent
         return Package(
             reference=reference or f"{name}:{tag}",
@@ -154,9 +148,9 @@ class _Reader:
         try:
             return load_schema(_float64(schemas.get(role)), role=role, budget=self.budget)
         except PackageSchemaError as errors:
-            for error in errors.errors:
-                where = f"schema.{role}: {error.message}"
-                self.error(where, "schema", role, *error.path, code=error.code, hint=error.hint)
+            for one in errors.violations:
+                where = f"schema.{role}: {dotted(one.path) or 'the schema'} {one.message}"
+                self.error(where, "schema", role, *one.path, code=one.code, hint=one.hint)
             return None
 
     def modules(self, items: list[Any]) -> tuple[Module, ...]:
@@ -230,11 +224,11 @@ class _Reader:
         return found
 
 
-def missing_chart(package: Package, module: str) -> KcdError:
+def missing_chart(package: Package, module: str) -> Problem:
     """The error for an enabled module that `status.yaml` does not know."""
-    return KcdError(
+    return Problem(
+        "bad-package",
         f"package {package.label} has no chart for module '{module}'",
-        code="bad-package",
         position=package.position("modules"),
         hint=nearest("did you mean '{}'?", module, package.charts)
         or f"'status.yaml' has no 'chartByModule' of this name; {_REBUILD}",

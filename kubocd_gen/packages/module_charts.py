@@ -11,7 +11,7 @@ from typing import Any
 
 from kubocd_gen.archives.chart import is_version
 from kubocd_gen.budget.spending import Budget
-from kubocd_gen.diagnostics.problems import MOST, KcdError, Position, nearest
+from kubocd_gen.diagnostics.problems import MOST, Position, Problem, ProblemsError, nearest
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.diagnostics.wording import quoted, type_name
 from kubocd_gen.kube_yaml.positions import find_position
@@ -26,16 +26,16 @@ _CHART_NAME = re.compile(r"(?!\.{1,2}\Z)[a-zA-Z0-9._-]{1,250}")
 _AGAIN = "package it again with 'kubocd package'"
 
 
-def read_status(text: bytes, path: str, budget: Budget | None) -> tuple[dict[str, ChartRef], list[KcdError]]:
+def read_status(text: bytes, path: str, budget: Budget | None) -> tuple[dict[str, ChartRef], list[Problem]]:
     """The chart that the packager found for each module, and what is wrong with the others; `path` names the file.
 
-    At most `MOST` errors are kept. Raises KcdError if the file is not YAML.
+    At most `MOST` errors are kept. Raises ProblemsError if the file is not YAML.
     """
     source = text.decode("utf-8", "replace")
     document = first_document(source, path, exact_integers=True, budget=budget)
     charts = document.value.get("chartByModule") if isinstance(document.value, dict) else None
     found: dict[str, ChartRef] = {}
-    errors: list[KcdError] = []
+    errors: list[Problem] = []
     for module, chart in (charts if isinstance(charts, dict) else {}).items():
         name, version = (as_text(chart.get(key)) if isinstance(chart, dict) else None for key in ("name", "version"))
         if not isinstance(name, str) or not isinstance(version, str):
@@ -43,7 +43,7 @@ def read_status(text: bytes, path: str, budget: Budget | None) -> tuple[dict[str
                 break
             position = find_position(source, path, 0, ("chartByModule", module))
             message = f"{STATUS} has no chart name and version for module {quoted(module)}"
-            errors.append(KcdError(message, code="bad-package", position=position))
+            errors.append(Problem("bad-package", message, position=position))
             continue
         found[module] = ChartRef(name, version)
     return found, errors
@@ -54,7 +54,7 @@ def check_module_charts(
 ) -> None:
     """See that each module's chart is in the package under its name and version.
 
-    Raises KcdError `bad-package`, `bad-index` or `corrupt-chart`, with the package, the module and the file.
+    Raises ProblemsError `bad-package`, `bad-index` or `corrupt-chart`, with the package, the module and the file.
     """
     modules, _ = read_status(status, STATUS, budget)  # what it can't say is reported with the rest of the manifest
     known: dict[str, tuple[str, str]] = {}
@@ -63,7 +63,7 @@ def check_module_charts(
             _check(chart, charts, known, budget)
         except _Bad as bad:
             message = f"{describe}: module {quoted(module)} {bad}"
-            raise KcdError(message, code=bad.code, position=position, hint=bad.hint) from None
+            raise ProblemsError(Problem(bad.code, message, position=position, hint=bad.hint)) from None
 
 
 class _Bad(Exception):
@@ -112,10 +112,10 @@ def _identity(text: bytes, budget: Budget) -> tuple[str, str]:
         value = first_document(text.decode("utf-8-sig"), "Chart.yaml", exact_integers=True, budget=budget).value
     except UnicodeDecodeError:
         raise _UnreadableError("is not UTF-8 text") from None
-    except KcdError as error:
-        if error.code == "run-limit":
+    except ProblemsError as error:
+        if error.problem.code == "run-limit":
             raise
-        raise _UnreadableError(f"can't be read: {error.message}") from None
+        raise _UnreadableError(f"can't be read: {error.problem.message}") from None
     if not isinstance(value, dict):
         raise _UnreadableError("is not a map")
     if (key := lookalike(value, ("name", "version"))) is not None:

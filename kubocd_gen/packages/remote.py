@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kubocd_gen.budget.limits import LIMITS
-from kubocd_gen.diagnostics.problems import KcdError, Position
+from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.oci.access import Access
 from kubocd_gen.oci.descriptors import Descriptor
 from kubocd_gen.oci.reference import Reference
@@ -41,7 +41,7 @@ class Remote:
             return self._registry
 
     def resolve(self, reference: Reference, access: Access) -> Descriptor:
-        """The manifest that the tag stands for now: one small request. Raises KcdError as `Registry.resolve` does.
+        """The manifest that the tag stands for now: one small request. Raises ProblemsError as `Registry.resolve` does.
 
         A tag is asked for once a run, however patient the Releases that name it are: it could move meanwhile.
         """
@@ -55,7 +55,7 @@ class Remote:
             if self._registry is not None:
                 self._registry.close()
 
-    def warnings(self) -> tuple[KcdError, ...]:
+    def warnings(self) -> tuple[Problem, ...]:
         """What the user should know though nothing failed, once each."""
         said = self._registry.warnings() if self._registry is not None else ()
         trouble = self.cache.trouble if self.cache else None
@@ -76,7 +76,7 @@ class RemoteBlobs:
     asked: bool = False
 
     def read_blob(self, descriptor: Descriptor, *, limit: int = LIMITS.layer) -> bytes:
-        """The blob, its digest and size verified. Raises KcdError, also where it is over `limit` bytes."""
+        """The blob, its digest and size verified. Raises ProblemsError, also where it is over `limit` bytes."""
         cache = self.remote.cache
         if cache is not None and descriptor.size <= limit and (data := cache.read(descriptor)) is not None:
             return data
@@ -85,10 +85,12 @@ class RemoteBlobs:
             _, data = self.remote.registry.read_manifest(self.reference, descriptor.digest, self.access)
             if len(data) != descriptor.size:  # a digest alone is asked for: the size is what the lock says
                 what = f"the manifest of {self.reference} is {len(data)} bytes long"
-                raise KcdError(
-                    f"{what}; its descriptor says {descriptor.size}",
-                    code="corrupt-blob",
-                    hint=f"where the lock was edited, pin it anew: kcd-gen lock --update {self.reference}",
+                raise ProblemsError(
+                    Problem(
+                        "corrupt-blob",
+                        f"{what}; its descriptor says {descriptor.size}",
+                        hint=f"where the lock was edited, pin it anew: kcd-gen lock --update {self.reference}",
+                    )
                 )
         else:
             data = self.remote.registry.read_blob(self.reference, descriptor, self.access, limit=limit)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from kubocd_gen.archives.memory import Room
 from kubocd_gen.budget.limits import LIMITS, Limits
-from kubocd_gen.budget.spending import Budget
-from kubocd_gen.diagnostics.problems import KcdError, nearest
+from kubocd_gen.budget.spending import Budget, BudgetExhausted
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError, nearest
 from kubocd_gen.model.project import LOCK_FILE
 from kubocd_gen.oci.access import Access
 from kubocd_gen.oci.descriptors import Descriptor
@@ -34,8 +34,8 @@ class PackageRequest:
 class Fetched:
     """What became of a request: the verified package or the problem, and what is worth a warning."""
 
-    package: PackageImage | KcdError
-    warnings: tuple[KcdError, ...] = ()
+    package: PackageImage | ProblemsError
+    warnings: tuple[Problem, ...] = ()
 
 
 class PackageSources:
@@ -83,7 +83,7 @@ class PackageSources:
                 self.close()  # the pool waits for its threads
                 raise
 
-    def warnings(self) -> tuple[KcdError, ...]:
+    def warnings(self) -> tuple[Problem, ...]:
         """What the user should know of the way to the packages, though nothing failed."""
         return self._remote.warnings() if self._remote else ()
 
@@ -97,25 +97,25 @@ class PackageSources:
 
     def _fetched(self, request: PackageRequest) -> Fetched:
         pin = self._lock.packages.get(str(request.reference))
-        warnings: list[KcdError] = []
+        warnings: list[Problem] = []
         try:
             if pin is not None:
                 return Fetched(self._pinned(request, pin, warnings), tuple(warnings))
             if self._locked:
-                raise _not_locked(request.reference)
+                raise ProblemsError(_not_locked(request.reference))
             return Fetched(self._by_tag(request))
-        except KcdError as error:
+        except ProblemsError as error:
             return Fetched(error, tuple(warnings))
 
     def _by_tag(self, request: PackageRequest) -> PackageImage:
         if self._vendor is not None and (found := self._vendor.resolve(request.reference)) is not None:
             return self._read(request.reference, found, self._vendor)
         if self._remote is None or self._offline:
-            raise self._missing(request.reference)
+            raise ProblemsError(self._missing(request.reference))
         found = self._remote.resolve(request.reference, request.access)
         return self._read(request.reference, found, self._remote.blobs(request.reference, request.access))
 
-    def _pinned(self, request: PackageRequest, pin: Pin, warnings: list[KcdError]) -> PackageImage:
+    def _pinned(self, request: PackageRequest, pin: Pin, warnings: list[Problem]) -> PackageImage:
         reference = request.reference
         places: list[BlobStore] = []
         if self._vendor is not None:
@@ -129,35 +129,37 @@ class PackageSources:
         far: RemoteBlobs | None = None
         if not places:
             if self._remote is None:
-                raise self._missing(reference, pin)
+                raise ProblemsError(self._missing(reference, pin))
             far = self._remote.blobs(reference, request.access)
             if self._offline and not far.has(pin.manifest, pin.layer):
-                raise self._missing(reference, pin)
+                raise ProblemsError(self._missing(reference, pin))
             places.append(far)
         image = self._read(reference, pin.manifest, places[0])
         if (image.layer.digest, image.layer.size) != (pin.layer.digest, pin.layer.size):
-            raise KcdError(
-                f"{LOCK_FILE} gives {reference} the layer {pin.layer.digest} of {pin.layer.size} bytes; "
-                f"its manifest has {image.layer.digest} of {image.layer.size}",
-                code="bad-lock",
-                hint=f"pin it anew: kcd-gen lock --update {reference}",
+            raise ProblemsError(
+                Problem(
+                    "bad-lock",
+                    f"{LOCK_FILE} gives {reference} the layer {pin.layer.digest} of {pin.layer.size} bytes; "
+                    f"its manifest has {image.layer.digest} of {image.layer.size}",
+                    hint=f"pin it anew: kcd-gen lock --update {reference}",
+                )
             )
         # Only when the registry had to be asked anyway: a build that has everything asks nobody.
         if far is not None and far.asked and self._remote is not None:
             warnings += self._moved_meanwhile(self._remote, request, pin)
         return image
 
-    def _moved_meanwhile(self, remote: Remote, request: PackageRequest, pin: Pin) -> list[KcdError]:
+    def _moved_meanwhile(self, remote: Remote, request: PackageRequest, pin: Pin) -> list[Problem]:
         reference = request.reference
         try:
             now = remote.resolve(reference, request.access)
-        except KcdError as error:  # the locked image is there: the build does not need the tag
-            if error.code != "missing-package":
+        except ProblemsError as error:  # the locked image is there: the build does not need the tag
+            if error.problem.code != "missing-package":
                 return []
             return [
-                KcdError(
+                Problem(
+                    "moved-tag",
                     f"{reference} is gone at {reference.registry}; {LOCK_FILE} has {pin.manifest.digest}",
-                    code="moved-tag",
                     hint="this build uses the locked one; vendor it before it is deleted, too: kcd-gen vendor",
                 )
             ]
@@ -169,12 +171,12 @@ class PackageSources:
     def _read(self, reference: Reference, manifest: Descriptor, store: BlobStore) -> PackageImage:
         try:
             return read_image(reference, manifest, store, self._limits, self._budget, self._room)
-        except KcdError as error:
-            if str(reference) not in error.message:  # a blob knows only its digest
-                error.message = f"package {reference}: {error.message}"
-            raise
+        except ProblemsError as error:
+            if isinstance(error, BudgetExhausted):
+                raise
+            raise ProblemsError(*(_named(one, reference) for one in error.problems)) from None
 
-    def _missing(self, reference: Reference, pin: Pin | None = None) -> KcdError:
+    def _missing(self, reference: Reference, pin: Pin | None = None) -> Problem:
         places = [f"the vendor layout {self._vendor.path}"] if self._vendor else []
         if pin is not None:
             what = f"package {reference}, locked to {pin.manifest.digest},"
@@ -182,9 +184,9 @@ class PackageSources:
         else:
             what = f"package {reference}"
         where = f"is not in {' or '.join(places)}" if places else "is neither vendored nor locked"
-        return KcdError(
+        return Problem(
+            "missing-package",
             f"{what} {where}{', and --offline lets no registry be asked' if self._offline else ''}",
-            code="missing-package",
             hint=self._advice(reference, pin),
         )
 
@@ -199,18 +201,18 @@ class PackageSources:
         return f"vendor it: skopeo copy docker://{reference} oci:{folder}:{reference}"
 
 
-def _moved(reference: Reference, pin: Pin, now: Descriptor, place: str, hint: str) -> KcdError:
-    return KcdError(
+def _moved(reference: Reference, pin: Pin, now: Descriptor, place: str, hint: str) -> Problem:
+    return Problem(
+        "moved-tag",
         f"{reference} is now {now.digest} {place}; {LOCK_FILE} has {pin.manifest.digest}",
-        code="moved-tag",
         hint=hint,
     )
 
 
-def _not_locked(reference: Reference) -> KcdError:
-    return KcdError(
+def _not_locked(reference: Reference) -> Problem:
+    return Problem(
+        "not-locked",
         f"package {reference} is not in {LOCK_FILE}, and --locked takes no other",
-        code="not-locked",
         hint="run 'kcd-gen lock' and commit what it writes",
     )
 
@@ -218,3 +220,10 @@ def _not_locked(reference: Reference) -> KcdError:
 def _alike(reference: Reference, name: str) -> bool:
     """Is `name` worth a comparison, letter by letter? One mistake leaves the repository or the tag as it was."""
     return name.startswith(f"{reference.registry}/{reference.repository}:") or name.endswith(f":{reference.tag}")
+
+
+def _named(problem: Problem, reference: Reference) -> Problem:
+    """Return the problem with the package in its message: a blob has only its digest there."""
+    if str(reference) in problem.message:
+        return problem
+    return replace(problem, message=f"package {reference}: {problem.message}")

@@ -16,7 +16,7 @@ from typing import Any
 from kubocd_gen.archives.chart import Chart
 from kubocd_gen.archives.packing import stored, tarred
 from kubocd_gen.budget.limits import LIMITS, Limits
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.kube_yaml.emitter import emit_documents
 from kubocd_gen.oci.descriptors import CONFIG_TYPE, CONTENT_TYPE, MANIFEST_TYPE, Descriptor, sha256
 from kubocd_gen.packages.archive import is_package_file, read_package_archive
@@ -54,7 +54,7 @@ def assemble(
 ) -> Assembled:
     """The image of a package whose modules have `charts`, in their order.
 
-    Its time is `source_date` (SOURCE_DATE_EPOCH), else that of the newest file in a chart. Raises KcdError
+    Its time is `source_date` (SOURCE_DATE_EPOCH), else that of the newest file in a chart. Raises ProblemsError
     `chart-conflict` where two modules want different charts of one name and version, `bad-chart` or `bad-archive` for
     what a package can't hold.
     """
@@ -105,16 +105,18 @@ def _by_file(authored: Authored, charts: Sequence[Chart]) -> dict[str, Chart]:
         position = authored.source_position(index)
         if not is_package_file(chart.file_name):
             message = f"the chart {chart.label} has a name that no file of a package has"
-            raise KcdError(message, code="bad-chart", position=position)
+            raise ProblemsError(Problem("bad-chart", message, position=position))
         # Names that differ in case alone would be one file on a Mac.
         key = chart.file_name.lower()
         other, there = found.setdefault(key, (module.name, chart))
         if there.archive != chart.archive:
-            raise KcdError(
-                f"modules '{other}' and '{module.name}' want different charts, both {chart.label}",
-                code="chart-conflict",
-                position=position,
-                hint="a package holds one chart of a name and version; give one of them another version",
+            raise ProblemsError(
+                Problem(
+                    "chart-conflict",
+                    f"modules '{other}' and '{module.name}' want different charts, both {chart.label}",
+                    position=position,
+                    hint="a package holds one chart of a name and version; give one of them another version",
+                )
             )
     return {chart.file_name: chart for _, chart in found.values()}
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from kubocd_gen.checkout.discovery import read_source
 from kubocd_gen.checkout.files import CheckoutFiles
-from kubocd_gen.diagnostics.problems import KcdError, KcdErrors, Position
+from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.files.paths import checkout_root
 from kubocd_gen.model.package import Package
 from kubocd_gen.packages.manifest import read_manifest
@@ -43,33 +43,36 @@ def read_authored(
 ) -> Authored:
     """The manifest in `file`, which the command line names and messages call `display`.
 
-    Local charts are those of its checkout and of `allow_outside`. Raises KcdErrors with every problem that can be told
+    Local charts are those of its checkout and of `allow_outside`. Raises ProblemsError with every problem that can be told
     without its charts.
     """
     try:
         files = manifest_files(file, allow_outside)
         source = read_source(file, display, (b"",), files)
-    except KcdError as error:
-        hint = error.hint or "name a package's manifest"
-        raise KcdErrors([KcdError(error.message, code=error.code, position=error.position, hint=hint)]) from None
+    except ProblemsError as error:
+        hint = error.problem.hint or "name a package's manifest"
+        raise ProblemsError(
+            Problem(error.problem.code, error.problem.message, position=error.problem.position, hint=hint)
+        ) from None
     text = expand_environment(source.text if source else "", display, environment)
     package, fields = read_manifest(text, display)
-    errors, sources = [], []
+    problems: list[Problem] = []
+    sources = []
     for index, module in enumerate(fields["modules"]):
         position = package.position("modules", index, "source", source_kind(module["source"]))
         try:
             sources.append(chart_source(module["source"], file.parent, position, files))
-        except KcdError as error:
-            errors.append(error)
-    if errors:
-        raise KcdErrors(errors)
+        except ProblemsError as error:
+            problems += error.problems
+    if problems:
+        raise ProblemsError(*problems)
     return Authored(display, text, package, fields, tuple(sources))
 
 
 def manifest_files(file: Path, allow_outside: Iterable[Path]) -> CheckoutFiles:
     """The files that a manifest can take its charts from: those of its checkout.
 
-    Without Git that is the current directory, if the manifest is in it. Raises KcdError `outside-checkout`.
+    Without Git that is the current directory, if the manifest is in it. Raises ProblemsError `outside-checkout`.
     """
     here, folder = Path.cwd(), Path(os.path.realpath(file.parent))
     inside = checkout_root(folder) is None and folder.is_relative_to(here)

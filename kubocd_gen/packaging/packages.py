@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
 from kubocd_gen.archives.chart import Chart
 from kubocd_gen.budget.limits import LIMITS, Limits
-from kubocd_gen.diagnostics.problems import Findings, KcdError, KcdErrors, Position
+from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError
 from kubocd_gen.files.paths import display_path
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.helm.template import Template, TemplateError
@@ -55,10 +55,10 @@ class Order:
     allow_outside: Sequence[Path] = ()  # where manifests can take local charts from, besides their checkouts
 
 
-def package(order: Order, target: Target, charts: Charts, helm: Helm, findings: Findings) -> list[Published]:
+def package(order: Order, target: Target, charts: Charts, helm: Helm, findings: Problems) -> list[Published]:
     """The outcome of each manifest, in the order given. Problems go to `findings`; with an error nothing is published.
 
-    Raises KcdError where helm does not work.
+    Raises ProblemsError where helm does not work.
     """
     paths = [display_path(file, Path.cwd()) for file in order.files]
     authored = _each(
@@ -82,7 +82,7 @@ def package(order: Order, target: Target, charts: Charts, helm: Helm, findings: 
     return _publish(outcomes, target, order, findings)
 
 
-def _publish(outcomes: Sequence[Published], target: Target, order: Order, findings: Findings) -> list[Published]:
+def _publish(outcomes: Sequence[Published], target: Target, order: Order, findings: Problems) -> list[Published]:
     ready = [(one.reference, one.image) for one in outcomes if one.reference and one.image]
     there = _each(lambda one: check_tag(target, one[0], one[1], move=order.move_tags), ready, order.jobs, findings)
     if None in there:
@@ -98,20 +98,20 @@ def _publish(outcomes: Sequence[Published], target: Target, order: Order, findin
     ]
 
 
-def _each(make: Callable[[One], Made], items: Iterable[One], jobs: int, findings: Findings) -> list[Made | None]:
+def _each(make: Callable[[One], Made], items: Iterable[One], jobs: int, findings: Problems) -> list[Made | None]:
     """`make` of each, some at a time, None where it raised; problems in the order of the items."""
 
-    def outcome(item: One) -> Made | KcdError | KcdErrors:
+    def outcome(item: One) -> Made | ProblemsError:
         try:
             return make(item)
-        except (KcdError, KcdErrors) as error:
+        except ProblemsError as error:
             return error
 
     made: list[Made | None] = []
     pool = ThreadPoolExecutor(max(1, jobs))
     try:
         for result in pool.map(outcome, items):
-            if isinstance(result, KcdError | KcdErrors):
+            if isinstance(result, ProblemsError):
                 findings.error(result)
                 made.append(None)
             else:
@@ -121,20 +121,20 @@ def _each(make: Callable[[One], Made], items: Iterable[One], jobs: int, findings
     return made
 
 
-def _references(authored: Sequence[Authored | None], prefix: str, findings: Findings) -> list[Reference | None]:
+def _references(authored: Sequence[Authored | None], prefix: str, findings: Problems) -> list[Reference | None]:
     found: list[Reference | None] = []
     for one in authored:
         reference = None
         if one is not None:
             try:
                 reference = parse_reference(f"{prefix.rstrip('/')}/{one.package.name}:{one.package.tag}")
-            except KcdError as error:
-                findings.error(_at(error, one.package.position("tag")))
+            except ProblemsError as error:
+                findings.error(_moved(error, one.package.position("tag")))
         if one is not None and reference is not None and reference in found:
             findings.error(
-                KcdError(
+                Problem(
+                    "duplicate-package",
                     f"two manifests make the package {one.package.label}",
-                    code="duplicate-package",
                     position=one.package.position("tag"),
                 )
             )
@@ -142,7 +142,7 @@ def _references(authored: Sequence[Authored | None], prefix: str, findings: Find
     return found
 
 
-def _check_templates(authored: Sequence[Authored], helm: Helm, findings: Findings) -> None:
+def _check_templates(authored: Sequence[Authored], helm: Helm, findings: Problems) -> None:
     """All templates parsed by one run of helm or, with errors, by one more for each."""
     named = [(one.package, *pair) for one in authored for pair in one.package.templates()]
     trees = [source.tree for _, _, source in named if source.tree is not None]
@@ -163,18 +163,18 @@ def _check_templates(authored: Sequence[Authored], helm: Helm, findings: Finding
                 findings.error(problem)
 
 
-def _template_problem(package: Package, label: str, source: TemplateSource, error: TemplateError) -> KcdError:
+def _template_problem(package: Package, label: str, source: TemplateSource, error: TemplateError) -> Problem:
     place = TemplateSource(("templateHeader",)) if error.in_header else source
-    return KcdError(
+    return Problem(
+        error.code,
         f"package {package.label}, {'templateHeader' if error.in_header else label}: {error.message}",
-        code=error.code,
         position=package.template_position(place, error.line, error.column),
         hint=error.hint,
     )
 
 
 def _fetch_all(
-    authored: Sequence[Authored | None], charts: Charts, jobs: int, findings: Findings
+    authored: Sequence[Authored | None], charts: Charts, jobs: int, findings: Problems
 ) -> list[list[Chart] | None]:
     """The charts of each manifest's modules, None where one of them is not to be had."""
     wanted = [(one, index) for one in authored if one is not None for index in range(len(one.sources))]
@@ -183,14 +183,14 @@ def _fetch_all(
         manifest, index = one
         try:
             return charts.fetch(manifest.sources[index])
-        except KcdError as error:
-            raise _at(error, manifest.source_position(index)) from error
+        except ProblemsError as error:
+            raise _moved(error, manifest.source_position(index)) from error
 
     got = _each(fetch, wanted, jobs, findings)
     for (manifest, index), packed in zip(wanted, got, strict=True):
         for warning in packed.warnings if packed else ():
             position = manifest.source_position(index)
-            findings.warning(KcdError(warning, code="unlocked-dependency", position=position))
+            findings.warning(Problem("unlocked-dependency", warning, position=position))
     parts = iter(got)
     found: list[list[Chart] | None] = []
     for one in authored:
@@ -199,6 +199,6 @@ def _fetch_all(
     return found
 
 
-def _at(error: KcdError, position: Position) -> KcdError:
-    """`error` at a place in a manifest; its own place, in a registry or a chart, is in its sentence."""
-    return type(error)(error.message, code=error.code, position=position, hint=error.hint)
+def _moved(error: ProblemsError, position: Position) -> ProblemsError:
+    """Return the error at a place in a manifest; its own place, in a registry or a chart, is in its message."""
+    return ProblemsError(*(replace(problem, position=position) for problem in error.problems))

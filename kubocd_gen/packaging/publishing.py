@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, Protocol
 
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.oci.access import Access
 from kubocd_gen.oci.descriptors import CONFIG_TYPE, CONTENT_TYPE, MANIFEST_TYPE, Descriptor
 from kubocd_gen.oci.layout_writer import LayoutWriter, tag_exists
@@ -18,10 +19,10 @@ class Target(Protocol):
     """A place for package images; safe to use from several threads."""
 
     def tagged(self, reference: Reference) -> Descriptor | None:
-        """What the tag stands for there now. Raises KcdError."""
+        """What the tag stands for there now. Raises ProblemsError."""
 
     def publish(self, reference: Reference, image: Assembled, *, move: bool) -> Change:
-        """Put the image there under the tag, which is not moved unless `move`. Raises KcdError."""
+        """Put the image there under the tag, which is not moved unless `move`. Raises ProblemsError."""
 
     def describe(self) -> str:
         """The place, as it stands in «X is in … already»."""
@@ -41,7 +42,7 @@ class RegistryTarget:
     def publish(self, reference: Reference, image: Assembled, *, move: bool) -> Change:
         """Push what the registry lacks: blobs, then the manifest, so that nobody ever pulls half an image."""
         if not move and (there := self.tagged(reference)) is not None and there.digest != image.digest:
-            raise tag_exists(reference, self.describe(), there.digest, image.descriptor)
+            raise ProblemsError(tag_exists(reference, self.describe(), there.digest, image.descriptor))
         self._registry.push_blob(reference, image.config, self._access)
         self._registry.push_blob(reference, image.layer, self._access)
         self._registry.push_manifest(reference, image.manifest, MANIFEST_TYPE, self._access)
@@ -76,10 +77,10 @@ class LayoutTarget:
 
 
 def check_tag(target: Target, reference: Reference, image: Assembled, *, move: bool) -> bool:
-    """Whether the image is there already. Raises KcdError `tag-exists` where another is, unless `move`."""
+    """Whether the image is there already. Raises ProblemsError `tag-exists` where another is, unless `move`."""
     there = target.tagged(reference)
     if there is None or there.digest == image.digest:
         return there is not None
     if not move:
-        raise tag_exists(reference, target.describe(), there.digest, image.descriptor)
+        raise ProblemsError(tag_exists(reference, target.describe(), there.digest, image.descriptor))
     return False

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from kubocd_gen.budget.spending import BudgetExhausted
 from kubocd_gen.compiler.settings import Settings
-from kubocd_gen.diagnostics.problems import Findings, KcdError
+from kubocd_gen.diagnostics.problems import Problem, Problems
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.helm.template import Functions
 from kubocd_gen.model.compilation import Compilation, Resolved
@@ -28,7 +28,7 @@ from kubocd_gen.sources.documents import read_resources
 
 __all__ = ["Compilation", "compile_cluster", "read_cluster"]
 
-Inspect = Callable[[Sequence[Resolved], Mapping[str, Texts], Findings], None]
+Inspect = Callable[[Sequence[Resolved], Mapping[str, Texts], Problems], None]
 
 
 def compile_cluster(
@@ -36,7 +36,7 @@ def compile_cluster(
     cluster: Cluster,
     packages: PackageSources,
     helm: Helm,
-    findings: Findings,
+    findings: Problems,
     *,
     inspect: Inspect | None = None,
 ) -> Compilation:
@@ -57,7 +57,7 @@ def _compiled(
     cluster: Cluster,
     packages: PackageSources,
     helm: Helm,
-    findings: Findings,
+    findings: Problems,
     inspect: Inspect | None,
 ) -> Compilation:
     resources, settings, complete = read_cluster(project, cluster, findings)
@@ -79,7 +79,7 @@ def _compiled(
 
 
 def read_cluster(
-    project: Project, cluster: Cluster, findings: Findings
+    project: Project, cluster: Cluster, findings: Problems
 ) -> tuple[ClusterResources, Settings | None, bool]:
     """The resources in `cluster`'s sources, its settings (None where a Config is invalid), and whether that is all.
 
@@ -104,9 +104,9 @@ def read_cluster(
     return resources, settings_of(resources, findings), complete
 
 
-def _no_releases(cluster: Cluster) -> KcdError:
-    return KcdError(
+def _no_releases(cluster: Cluster) -> Problem:
+    return Problem(
+        "no-releases",
         f"the sources of the cluster '{cluster.name}' hold no Release",
-        code="no-releases",
         hint=f"they are: {', '.join(cluster.sources)}",
     )

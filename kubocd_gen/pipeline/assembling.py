@@ -13,7 +13,7 @@ from kubocd_gen.compiler.helm_release import helm_release_specs
 from kubocd_gen.compiler.images import package_interval
 from kubocd_gen.compiler.ordering import Party, order_by_roles
 from kubocd_gen.compiler.settings import Settings
-from kubocd_gen.diagnostics.problems import Findings, KcdError, KcdErrors, Position, nearest
+from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, nearest
 from kubocd_gen.model.compilation import Compilation, CompiledRelease, Rendered
 from kubocd_gen.model.project import Cluster, Project
 from kubocd_gen.model.releases import Config, Release
@@ -28,7 +28,7 @@ def assemble(
     rendered: Sequence[Rendered],
     project: Project,
     cluster: Cluster,
-    findings: Findings,
+    findings: Problems,
     *,
     complete: bool,
 ) -> Compilation:
@@ -39,7 +39,7 @@ def assemble(
         _warn_of_unknown_overrides(one, findings)
         try:
             compiled.append(_compile(one, settings, configs, cluster, project))
-        except KcdErrors as errors:
+        except ProblemsError as errors:
             findings.error(errors, release=one.resolved.release.key)
     _warn_of_names(compiled, findings)
     compiled = _without_clashes(compiled, findings)
@@ -80,17 +80,17 @@ def _compile(
     )
 
 
-def _warn_of_unknown_overrides(one: Rendered, findings: Findings) -> None:
+def _warn_of_unknown_overrides(one: Rendered, findings: Problems) -> None:
     """KuboCD ignores an override of a module that the package does not have; most often its name is misspelt."""
     release, package = one.resolved.release, one.resolved.package
     known = [module.name for module in package.modules]
     for index, override in enumerate(release.overrides):
         if override.module not in known:
             findings.warning(
-                KcdError(
+                Problem(
+                    "unknown-module-override",
                     f"the override of module '{override.module}' has no effect: "
                     f"package {package.label} has no such module",
-                    code="unknown-module-override",
                     position=release.position("spec", "moduleOverrides", index, "module"),
                     hint=nearest("did you mean '{}'?", override.module, known)
                     or f"its modules are: {', '.join(known)}",
@@ -99,16 +99,16 @@ def _warn_of_unknown_overrides(one: Rendered, findings: Findings) -> None:
             )
 
 
-def _warn_of_names(compiled: Sequence[CompiledRelease], findings: Findings) -> None:
+def _warn_of_names(compiled: Sequence[CompiledRelease], findings: Problems) -> None:
     """KuboCD makes a HelmRelease of any module name; the API server then refuses it."""
     for one in compiled:
         for document in one.documents:
             name = document["metadata"]["name"]
             if not _NAME.fullmatch(name):
                 findings.warning(
-                    KcdError(
+                    Problem(
+                        "invalid-name",
                         f"the {document['kind']} is named '{name}', which the API server refuses",
-                        code="invalid-name",
                         position=one.release.position("metadata", "name"),
                         hint=f"the name is made of the Release's and that of a module of package "
                         f"{one.rendered.resolved.package.label}: lower-case letters, digits, and '-' inside",
@@ -117,7 +117,7 @@ def _warn_of_names(compiled: Sequence[CompiledRelease], findings: Findings) -> N
                 )
 
 
-def _without_clashes(compiled: Sequence[CompiledRelease], findings: Findings) -> list[CompiledRelease]:
+def _without_clashes(compiled: Sequence[CompiledRelease], findings: Problems) -> list[CompiledRelease]:
     """The Releases without those that would make a resource of the same identity as another's."""
     makers: dict[tuple[str, str, str], list[CompiledRelease]] = {}
     for one in compiled:
@@ -132,10 +132,10 @@ def _without_clashes(compiled: Sequence[CompiledRelease], findings: Findings) ->
             clashing.add(one.release.key)
             others = [str(other.release.position("metadata", "name")) for other in several if other is not one]
             findings.error(
-                KcdError(
+                Problem(
+                    "duplicate-resource",
                     f"{one.release.key} would make the {kind} '{name}' in {namespace}, "
                     f"and so would {' and '.join(others)}",
-                    code="duplicate-resource",
                     position=one.release.position("metadata", "name"),
                     hint="rename one of the Releases, or put it into another namespace",
                 ),
@@ -145,7 +145,7 @@ def _without_clashes(compiled: Sequence[CompiledRelease], findings: Findings) ->
 
 
 def _ordered(
-    resources: ClusterResources, compiled: Sequence[CompiledRelease], settings: Settings, findings: Findings
+    resources: ClusterResources, compiled: Sequence[CompiledRelease], settings: Settings, findings: Problems
 ) -> list[CompiledRelease]:
     """The Releases with `dependsOn` on the HelmReleases of the Releases whose roles they depend on."""
     parties, absent = [], dict[str, str]()

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kubocd_gen.diagnostics.problems import Diagnostic, Findings, KcdError, KcdErrors, Position, nearest
+from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, nearest
 from kubocd_gen.files.paths import display_path
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.kube_yaml.emitter import emit_documents
@@ -37,7 +37,7 @@ class Built:
 
     compilation: Compilation
     plan: Plan | None
-    diagnostics: tuple[Diagnostic, ...]
+    diagnostics: tuple[Problem, ...]
     drift: tuple[FileChange, ...] = ()  # what --check is about: without hr/ where the project keeps that separate
 
     @property
@@ -65,7 +65,7 @@ def build(
     """
 
     def prepare(cluster: Cluster) -> Built:
-        findings = Findings(cluster.name)
+        findings = Problems(cluster.name)
         compilation = compile_cluster(project, cluster, packages, helm, findings)
         plan = None
         if keep_going or not _has_errors(findings):
@@ -76,9 +76,9 @@ def build(
                 _tell_of_edits(plan, project, findings)
                 if only_plan and is_interrupted(plan.root):
                     findings.note(_interruption(plan, "a build was interrupted while it wrote, or is writing now"))
-            except KcdErrors as errors:
+            except ProblemsError as errors:
                 findings.error(errors)
-            except KcdError as error:
+            except ProblemsError as error:
                 findings.error(error)
         compared = drift(plan, charts=project.charts == "output") if plan else ()
         return Built(compilation, plan, tuple(findings), compared)
@@ -94,7 +94,7 @@ def build(
     return prepared if only_plan else [_written(built, waiting) for built in prepared]
 
 
-def unknown_removals(built: Sequence[Built], names: Iterable[str]) -> Iterator[KcdError]:
+def unknown_removals(built: Sequence[Built], names: Iterable[str]) -> Iterator[Problem]:
     """A warning for each name to which a removal is allowed, and which no Release has or had.
 
     None where Releases may be there that are not known.
@@ -107,9 +107,9 @@ def unknown_removals(built: Sequence[Built], names: Iterable[str]) -> Iterator[K
         keys += ["/".join(key) for key in one.plan.removed_releases()]
         known.update(keys, (key.partition("/")[2] for key in keys))
     for name in sorted(set(names) - known):
-        yield KcdError(
+        yield Problem(
+            "unknown-release",
             f"--allow-protected-removal {name} names no Release, neither of the sources nor of the output",
-            code="unknown-release",
             hint=nearest("did you mean '{}'?", name, known),
         )
 
@@ -119,7 +119,7 @@ def is_current(built: Built) -> bool:
     return built.plan is not None and not built.drift and not is_interrupted(built.plan.root)
 
 
-def _tell_of_edits(plan: Plan, project: Project, findings: Findings) -> None:
+def _tell_of_edits(plan: Plan, project: Project, findings: Problems) -> None:
     for change in plan.changes:
         if change.edited:
             path = display_path(plan.root / change.path, project.root)
@@ -131,32 +131,32 @@ def _tell_of_edits(plan: Plan, project: Project, findings: Findings) -> None:
                     "resolve those in the sources; what is compiled follows from them",
                 )
             message = f"{path} {said}; a build {_FATE[change.change]}"
-            findings.warning(KcdError(message, code="edited-output", position=Position(path), hint=hint))
+            findings.warning(Problem("edited-output", message, position=Position(path), hint=hint))
 
 
-def _interruption(plan: Plan, said: str) -> KcdError:
+def _interruption(plan: Plan, said: str) -> Problem:
     position = Position(display_path(plan.root, Path.cwd()))
-    return KcdError(f"{said}; a build completes that first", code="interrupted-output", position=position)
+    return Problem("interrupted-output", f"{said}; a build completes that first", position=position)
 
 
 def _written(built: Built, waiting: Callable[[Path], None] | None) -> Built:
     if built.plan is None:
         return built
-    findings = Findings(built.cluster.name)
+    findings = Problems(built.cluster.name)
     try:
         root = built.plan.root
         written = write(built.plan, waiting=partial(waiting, root) if waiting else None)
         if written.completed_earlier:
             findings.note(_interruption(written.plan, "an earlier build was interrupted while it wrote"))
         return replace(built, plan=written.plan, diagnostics=(*built.diagnostics, *findings))
-    except KcdErrors as errors:
+    except ProblemsError as errors:
         findings.error(errors)
-    except KcdError as error:
+    except ProblemsError as error:
         findings.error(error)
     return Built(built.compilation, None, (*built.diagnostics, *findings))
 
 
-def _has_errors(diagnostics: Findings | Sequence[Diagnostic]) -> bool:
+def _has_errors(diagnostics: Problems | Sequence[Problem]) -> bool:
     return any(diagnostic.severity == "error" for diagnostic in diagnostics)
 
 
@@ -218,12 +218,12 @@ def _refuse_protected_removals(plan: Plan, project: Project, allowed: Collection
         key = f"{namespace}/{name}"
         if _PRUNE_DISABLED in text and not {key, name}.intersection(allowed):
             errors.append(
-                KcdError(
+                Problem(
+                    "protected-removal",
                     f"the Release {key} is protected, and this build would remove it from the output",
-                    code="protected-removal",
                     position=Position(display_path(plan.root / f"flux/{key}.yaml", project.root)),
                     hint=f"give --allow-protected-removal {key} if that is meant",
                 )
             )
     if errors:
-        raise KcdErrors(errors)
+        raise ProblemsError(*errors)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
-from kubocd_gen.diagnostics.problems import Findings, KcdError, KcdErrors
+from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError
 from kubocd_gen.helm.calls import calls
 from kubocd_gen.helm.functions import VARYING
 from kubocd_gen.model.compilation import WithParameters
@@ -17,7 +17,7 @@ _HINT = "let a Context or a parameter bring the value, or let the chart make it"
 
 
 def refuse_varying(
-    releases: Sequence[WithParameters], texts: Mapping[str, Texts], findings: Findings
+    releases: Sequence[WithParameters], texts: Mapping[str, Texts], findings: Problems
 ) -> list[WithParameters]:
     """The Releases whose templates give the same text at any time; the others' problems go to `findings`.
 
@@ -34,20 +34,20 @@ def refuse_varying(
         release = one.resolved.release
         own = varying_functions(of_release(release), refused)
         if found := [*own, *errors[one.resolved.package.reference]]:
-            findings.error(KcdErrors(found), release=release.key)
+            findings.error(ProblemsError(*found), release=release.key)
         else:
             good.append(one)
     return good
 
 
-def varying_functions(templates: Iterable[Written], refused: str = "") -> Iterator[KcdError]:
+def varying_functions(templates: Iterable[Written], refused: str = "") -> Iterator[Problem]:
     """A problem for each call of a function of the clock or of chance; `refused` ends its sentence."""
     for template in templates:
         found = (call for call in calls(template.text) if call.name in VARYING)
         for call in islice(found, MOST):
-            yield KcdError(
+            yield Problem(
+                "varying-function",
                 f"{template.label}: '{call.name}' gives another result each time{refused}",
-                code="varying-function",
                 position=template.place(call.line, call.column),
                 hint=_HINT,
             )

@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kubocd_gen.budget.spending import Budget
-from kubocd_gen.diagnostics.problems import Findings, KcdError, Position
+from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError
 from kubocd_gen.files.paths import display_path
 from kubocd_gen.git.repository import find_repository
 from kubocd_gen.git.revision import Checkout, open_revision
@@ -58,7 +58,7 @@ class Written:
         return None if path in self.moving else parse_record(record, self.read(record) or b"").get(path)
 
     def helm_releases(self, release: Release) -> tuple[Document, ...] | None:
-        """Return the written HelmReleases; None if there is no file. Raises KcdError `suspended-output`."""
+        """Return the written HelmReleases; None if there is no file. Raises ProblemsError `suspended-output`."""
         path = written_path(release)
         data = self.read(path)
         return None if data is None else kept_helm_releases(data, f"{self.display}{path}", release)
@@ -98,19 +98,19 @@ def in_revision(checkout: Checkout, folder: str) -> Written:
 def at_base(root: Path, *, offline: bool, budget: Budget) -> Iterator[Written]:
     """The output in `root` as it was where the current branch of its repository began, while the context lasts.
 
-    Raises KcdError if there is no such revision: no repository, no commit, or a clone that is too shallow.
+    Raises ProblemsError if there is no such revision: no repository, no commit, or a clone that is too shallow.
     """
     there = next(path for path in (root, *root.absolute().parents) if path.is_dir())
     repository = find_repository(there, offline=offline)
     folder = Path(os.path.realpath(root)).relative_to(repository.top).as_posix()
     if repository.ignored_by(f"{folder}/{KUSTOMIZATION}"):
-        raise KcdError("Git ignores the output", code="no-repository")
+        raise ProblemsError(Problem("no-repository", "Git ignores the output"))
     nothing = Path(os.devnull)  # no file of the revision is written
     with open_revision(repository, repository.base(), nothing, budget) as checkout:
         yield in_revision(checkout, folder)
 
 
-def read_kept(compilation: Compilation, project: Project, findings: Findings, *, compare: bool) -> Mapping[str, Kept]:
+def read_kept(compilation: Compilation, project: Project, findings: Problems, *, compare: bool) -> Mapping[str, Kept]:
     """Return what is kept of each suspended Release, by its key. Problems are errors in `findings`.
 
     With `compare` the HelmReleases must be those of the revision where the branch began.
@@ -136,44 +136,44 @@ def read_kept(compilation: Compilation, project: Project, findings: Findings, *,
                 _refuse_taken(found, release, taken, written)
                 if base is not None:
                     _refuse_changed(found, release, base, written)
-            except KcdError as error:
+            except ProblemsError as error:
                 findings.error(error, release=release.key)
             else:
                 kept[release.key] = found
     return kept
 
 
-def _base(root: Path, project: Project, findings: Findings, close: ExitStack) -> Written | None:
+def _base(root: Path, project: Project, findings: Problems, close: ExitStack) -> Written | None:
     try:
         return close.enter_context(at_base(root, offline=project.offline, budget=project.budget))
-    except KcdError as error:
-        message = f"HelmReleases of suspended Releases are compared with .kcd-gen/ alone: {error.message}"
+    except ProblemsError as error:
+        message = f"HelmReleases of suspended Releases are compared with .kcd-gen/ alone: {error.problem.message}"
         position = Position(display_path(root, project.root))
-        findings.note(KcdError(message, code="suspended-output", position=position, hint=error.hint))
+        findings.note(Problem("suspended-output", message, position=position, hint=error.problem.hint))
         return None
 
 
 def _refuse_taken(
     found: tuple[Document, ...], release: Release, taken: dict[tuple[str, str], Release], written: Written
 ) -> None:
-    """Raise KcdError if another Release has a HelmRelease of the same name, and take the names."""
+    """Raise ProblemsError if another Release has a HelmRelease of the same name, and take the names."""
     for document in found:
         name = document["metadata"]["name"]
         other = taken.setdefault((release.namespace, name), release)
         if other is not release:
             message = f"the HelmRelease '{name}' is one of {other.key}"
-            raise refused(release, message, Position(f"{written.display}{written_path(release)}"))
+            raise ProblemsError(refused(release, message, Position(f"{written.display}{written_path(release)}")))
 
 
 def _refuse_changed(found: tuple[Document, ...], release: Release, base: Written, written: Written) -> None:
-    """Raise KcdError if the HelmReleases are not those of the base revision."""
+    """Raise ProblemsError if the HelmReleases are not those of the base revision."""
     path = written_path(release)
     before = base.recorded_helm_releases(release)
     for difference in differences(before, found):
         revision, _, folder = base.display.partition(":")
-        error = refused(release, f"{difference} since {revision}", Position(f"{written.display}{path}"))
-        error.hint = (
+        problem = refused(release, f"{difference} since {revision}", Position(f"{written.display}{path}"))
+        hint = (
             f"restore the file: git checkout {revision} -- {folder}{path}; "
             "a change of the Release must be merged before it is suspended"
         )
-        raise error
+        raise ProblemsError(replace(problem, hint=hint))

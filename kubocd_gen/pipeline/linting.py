@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from kubocd_gen.compiler.helm_release import helm_release_name
-from kubocd_gen.diagnostics.problems import Findings, KcdError, Severity
+from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, Severity
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.model.compilation import CompiledRelease, RenderedModule, Resolved
 from kubocd_gen.model.project import LOCK_FILE, Cluster, Project
@@ -62,9 +62,9 @@ def lint(
     surroundings = Surroundings(hosts=project.hosts, helm=lock.helm if lock else None)
 
     def linted(cluster: Cluster) -> Built:
-        findings = Findings(cluster.name)
+        findings = Problems(cluster.name)
 
-        def inspect(resolved: Sequence[Resolved], texts: Mapping[str, Texts], findings: Findings) -> None:
+        def inspect(resolved: Sequence[Resolved], texts: Mapping[str, Texts], findings: Problems) -> None:
             _templates(resolved, texts, surroundings, findings)
             for problem in _tags(resolved, lock, vendored):
                 findings.warning(problem)
@@ -89,17 +89,17 @@ def _vendored(project: Project) -> frozenset[str]:
     layout = vendor_layout(project)
     try:
         return frozenset(layout.references()) if layout else frozenset()
-    except KcdError:
+    except ProblemsError:
         return frozenset()
 
 
 def _templates(
-    resolved: Sequence[Resolved], texts: Mapping[str, Texts], surroundings: Surroundings, findings: Findings
+    resolved: Sequence[Resolved], texts: Mapping[str, Texts], surroundings: Surroundings, findings: Problems
 ) -> None:
     """The problems in templates; one of a package is told once, and none in a line in which the compilation failed."""
     failed = {(one.position.path, one.position.line) for one in findings if one.code in _IN_TEMPLATES and one.position}
 
-    def tell(severity: Severity, problem: KcdError, release: str | None = None) -> None:
+    def tell(severity: Severity, problem: Problem, release: str | None = None) -> None:
         position = problem.position
         if position is None or (position.path, position.line) not in failed:
             (findings.note if severity == "note" else findings.warning)(problem, release=release)
@@ -114,7 +114,7 @@ def _templates(
                 tell(severity, problem)
 
 
-def _tags(resolved: Sequence[Resolved], lock: Lock | None, vendored: Collection[str]) -> Iterator[KcdError]:
+def _tags(resolved: Sequence[Resolved], lock: Lock | None, vendored: Collection[str]) -> Iterator[Problem]:
     """The packages that neither lock nor vendor layout ties to an image: each that a lock lacks, else their number.
 
     A tag that is there to be moved is told by itself.
@@ -127,30 +127,28 @@ def _tags(resolved: Sequence[Resolved], lock: Lock | None, vendored: Collection[
         place = partial(one.release.position, "spec", "package", "tag")
         pinned = lock is not None and reference in lock.packages
         if lock is not None and not pinned:
-            yield KcdError(
-                f"package {reference} is not in {LOCK_FILE}", code="not-locked", position=place(), hint=_LOCK
-            )
+            yield Problem("not-locked", f"package {reference} is not in {LOCK_FILE}", position=place(), hint=_LOCK)
         elif not pinned and reference not in vendored:
             loose.append(one)
         if not pinned and reference not in vendored and one.source.tag.lower() in _FLOATING.split():
-            yield KcdError(
+            yield Problem(
+                "floating-tag",
                 f"the tag '{one.source.tag}' is there to be moved: another build may get another package",
-                code="floating-tag",
                 position=place(),
                 hint=f"name a version, or let {LOCK_FILE} pin the image: kcd-gen lock",
             )
     if loose:
         first, others = loose[0], len(loose) - 1
         also = f"; so it is with {others} other package{'' if others == 1 else 's'}" if others else ""
-        yield KcdError(
+        yield Problem(
+            "not-locked",
             f"there is no {LOCK_FILE}: a build takes what the tag stands for at that time{also}",
-            code="not-locked",
             position=first.release.position("spec", "package", "tag"),
             hint=_LOCK,
         )
 
 
-def _names(compiled: CompiledRelease) -> Iterator[KcdError]:
+def _names(compiled: CompiledRelease) -> Iterator[Problem]:
     """Names that Flux can't live with, and those that Helm will refuse once the module is deployed."""
     release, package = compiled.release, compiled.rendered.resolved.package
     for module in compiled.rendered.package.modules:
@@ -158,18 +156,18 @@ def _names(compiled: CompiledRelease) -> Iterator[KcdError]:
         position = release.position("metadata", "name")
         deployed = module.enabled and not release.suspended  # then a build refuses it
         if len(name) > _LABEL:
-            yield KcdError(
+            yield Problem(
+                "long-name",
                 f"the HelmRelease '{name}' has a name of {len(name)} characters, and Flux keeps silent about one over "
                 f"{_LABEL}",
-                code="long-name",
                 position=position,
                 hint=f"shorten the Release's name by {len(name) - _LABEL}, or the module's in package {package.label}",
             )
         elif len(name) > _HELM_NAME and not (deployed or _names_itself(release, module)):
             then = "the Release is resumed" if release.suspended else f"the module '{module.name}' is enabled"
-            yield KcdError(
+            yield Problem(
+                "long-name",
                 f"the name '{name}' has {len(name)} characters, and Helm takes {_HELM_NAME}: an error once {then}",
-                code="long-name",
                 position=position,
                 hint="shorten the Release's name, or set 'releaseName' in a specPatch",
             )

@@ -14,7 +14,7 @@ from typing import Any
 from kubocd_gen.compiler.secret_names import cover, looks_secret
 from kubocd_gen.compiler.secret_shapes import is_login, is_placeholder, is_plain, literal_shape, looks_random
 from kubocd_gen.compiler.secrets import assignments, follows_flag, named_values, parsed_text
-from kubocd_gen.diagnostics.problems import MOST, KcdError, Position
+from kubocd_gen.diagnostics.problems import MOST, Position, Problem
 from kubocd_gen.diagnostics.wording import Path, dotted
 from kubocd_gen.model.releases import Release
 from kubocd_gen.sources.cluster_resources import ClusterResources
@@ -63,7 +63,7 @@ class _Search:
         return any(not text.startswith(_NOT_LITERAL) and is_literal(key, text) for key, text in assignments(value))
 
 
-def literal_secrets(resources: ClusterResources) -> Iterator[tuple[KcdError, str | None]]:
+def literal_secrets(resources: ClusterResources) -> Iterator[tuple[Problem, str | None]]:
     """A warning for each literal secret, with the Release that it belongs to."""
     search = _Search()
     for release in resources.releases:
@@ -79,7 +79,7 @@ def literal_secrets(resources: ClusterResources) -> Iterator[tuple[KcdError, str
             yield _problem(label, path, lambda *keys, one=config: one.position("spec", *keys)), None
 
 
-def _of_release(release: Release, search: _Search) -> Iterator[KcdError]:
+def _of_release(release: Release, search: _Search) -> Iterator[Problem]:
     for path in search.paths(release.parameters):
         label = f"parameter '{dotted(path)}'" if path else "the text of 'spec.parameters'"
         yield _problem(label, path, lambda *keys: release.position("spec", "parameters", *keys))
@@ -115,10 +115,10 @@ def _holds_many(name: str) -> bool:
     )
 
 
-def _problem(label: str, path: Path, position: Callable[..., Position]) -> KcdError:
-    return KcdError(
+def _problem(label: str, path: Path, position: Callable[..., Position]) -> Problem:
+    return Problem(
+        "literal-secret",
         f"{label} looks like a secret, and its value is written in Git",
-        code="literal-secret",
         position=position(*path),
         hint="it is copied into the HelmRelease's values; let the chart read it from a Kubernetes Secret",
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kubocd_gen.budget.limits import Limits
-from kubocd_gen.diagnostics.problems import Findings, KcdError, Position, nearest
+from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, nearest
 from kubocd_gen.model.project import LOCK_FILE, Project
 from kubocd_gen.oci.access import Access
 from kubocd_gen.oci.descriptors import Descriptor
@@ -53,12 +53,12 @@ class Move:
     new: Pin | None
 
 
-def wanted_by(project: Project, findings: Findings) -> tuple[list[Wanted], bool]:
+def wanted_by(project: Project, findings: Problems) -> tuple[list[Wanted], bool]:
     """Every package of every cluster, by name, and whether the sources could be read to the last Release."""
     found: dict[str, Wanted] = {}
     whole = True
     for cluster in project.clusters:
-        here = Findings(cluster.name)
+        here = Problems(cluster.name)
         resources, settings, complete = read_cluster(project, cluster, here)
         for release, source, request in wanted_packages(resources.releases, settings, here) if settings else ():
             name = str(request.reference)
@@ -77,17 +77,19 @@ def wanted_by(project: Project, findings: Findings) -> tuple[list[Wanted], bool]
 def chosen(wanted: Sequence[Wanted], names: Iterable[str]) -> set[str]:
     """The packages that a user means by `names`: a reference, its repository, or the repository's last part.
 
-    Raises KcdError `unknown-package` for a name that fits none.
+    Raises ProblemsError `unknown-package` for a name that fits none.
     """
     meant = set()
     for name in names:
         fitting = {one.name for one in wanted if name in _spellings(one.request.reference)}
         if not fitting:
             known = {spelling for one in wanted for spelling in _spellings(one.request.reference)}
-            raise KcdError(
-                f"no Release asks for a package '{name}'",
-                code="unknown-package",
-                hint=nearest("did you mean '{}'?", name, known) or f"{LOCK_FILE} lists those that are",
+            raise ProblemsError(
+                Problem(
+                    "unknown-package",
+                    f"no Release asks for a package '{name}'",
+                    hint=nearest("did you mean '{}'?", name, known) or f"{LOCK_FILE} lists those that are",
+                )
             )
         meant |= fitting
     return meant
@@ -97,7 +99,7 @@ def lock_packages(
     wanted: Sequence[Wanted],
     old: Lock,
     packages: PackageSources,
-    findings: Findings,
+    findings: Problems,
     *,
     update: Callable[[str], bool],
     prune: bool,
@@ -112,9 +114,8 @@ def lock_packages(
     fresh: dict[str, Pin] = {}
     for one in asked:
         got = fetched[one.request].package
-        if isinstance(got, KcdError):
-            got.position = got.position or one.position
-            findings.error(got)
+        if isinstance(got, ProblemsError):
+            findings.error(got.at(one.position))
             continue
         pin = _pin(got)
         before = old.packages.get(one.name)
@@ -140,25 +141,24 @@ def stale_packages(wanted: Sequence[Wanted], lock: Lock, *, prune: bool) -> list
 
 
 def verify_packages(
-    wanted: Sequence[Wanted], pins: Mapping[str, Pin], cosign: Cosign, findings: Findings, *, jobs: int
+    wanted: Sequence[Wanted], pins: Mapping[str, Pin], cosign: Cosign, findings: Problems, *, jobs: int
 ) -> None:
     """Check the signature of every pinned package whose Releases ask for it; problems go to `findings`."""
     checks = [(one, block) for one in wanted if one.name in pins for block in one.verifications]
 
-    def check(one: Wanted, block: Mapping[str, Any]) -> KcdError | None:
+    def check(one: Wanted, block: Mapping[str, Any]) -> ProblemsError | None:
         request = one.request
         try:
             digest = pins[one.name].manifest.digest
             verify_signature(request.reference, digest, block, cosign, request.access)
-        except KcdError as error:
-            error.position = one.position
-            return error
+        except ProblemsError as error:
+            return error.at(one.position)
         return None
 
     with ThreadPoolExecutor(max_workers=max(1, min(jobs, len(checks)))) as pool:
-        for problem in pool.map(lambda pair: check(*pair), checks):
-            if problem is not None:
-                findings.error(problem)
+        for error in pool.map(lambda pair: check(*pair), checks):
+            if error is not None:
+                findings.error(error)
 
 
 def vendor_packages(
@@ -167,7 +167,7 @@ def vendor_packages(
     layout: OciLayout,
     writer: LayoutWriter,
     remote: Remote,
-    findings: Findings,
+    findings: Problems,
     *,
     limits: Limits,
     jobs: int,
@@ -179,14 +179,13 @@ def vendor_packages(
     access = {one.name: one.request.access for one in wanted}
     position = {one.name: one.position for one in wanted}
 
-    def copy(name: str) -> bool | KcdError:
+    def copy(name: str) -> bool | ProblemsError:
         try:
             reference = parse_reference(name)
             blobs = remote.blobs(reference, access.get(name, Access()))
             return _vendor(reference, lock.packages[name], layout, writer, blobs, limits)
-        except KcdError as error:
-            error.position = error.position or position.get(name)
-            return error
+        except ProblemsError as error:
+            return error.at(position.get(name))
 
     names = sorted(lock.packages)
     with ThreadPoolExecutor(max_workers=max(1, min(jobs, len(names)))) as pool:
@@ -196,18 +195,18 @@ def vendor_packages(
             remote.close()
             raise
     for outcome in outcomes:
-        if isinstance(outcome, KcdError):
+        if isinstance(outcome, ProblemsError):
             findings.error(outcome)
     return [name for name, outcome in zip(names, outcomes, strict=True) if outcome is True]
 
 
-def other_helm(lock: Lock | None, version: str) -> KcdError | None:
+def other_helm(lock: Lock | None, version: str) -> Problem | None:
     """The problem where another minor version of helm is in use than the lock was made with."""
     if lock is None or lock.helm is None or lock.helm == minor(version):
         return None
-    return KcdError(
+    return Problem(
+        "other-helm",
         f"{LOCK_FILE} was written with helm {lock.helm}, and this is helm {version}",
-        code="other-helm",
         hint=f"another helm may print other bytes: use helm {lock.helm}, or run 'kcd-gen lock' and review what changes",
     )
 
@@ -225,7 +224,7 @@ def _vendor(
         limit = limits.manifest if descriptor.is_manifest else limits.layer
         try:
             layout.read_blob(descriptor, limit=limit)
-        except KcdError:  # missing, or damaged: the writer replaces it
+        except ProblemsError:  # missing, or damaged: the writer replaces it
             writer.put_blob(blobs.read_blob(descriptor, limit=limit), descriptor.media_type)
             return True
         return False
@@ -243,10 +242,10 @@ def _pin(image: PackageImage) -> Pin:
     return Pin(manifest, layer, indexed_charts(image.files))
 
 
-def _changed_chart(one: Wanted, chart: IndexedChart) -> KcdError:
-    return KcdError(
+def _changed_chart(one: Wanted, chart: IndexedChart) -> Problem:
+    return Problem(
+        "changed-chart",
         f"the new {one.name} holds other bytes as chart {chart.name} {chart.version} than the locked one",
-        code="changed-chart",
         position=one.position,
         hint="Flux would never roll it out; ask for a package whose chart has a version of its own, "
         "or take it with --allow-chart-change",

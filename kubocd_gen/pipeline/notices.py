@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from kubocd_gen.compiler.settings import Settings
-from kubocd_gen.diagnostics.problems import MOST, Findings, KcdError
+from kubocd_gen.diagnostics.problems import MOST, Problem, Problems
 from kubocd_gen.kube_yaml.errors import position_at
 from kubocd_gen.model.compilation import Resolved
 from kubocd_gen.model.package import Package
@@ -19,7 +19,7 @@ _VARIABLE = re.compile(r"(?<!\$)\$\{[A-Za-z0-9_]+\}")
 
 
 def notice(
-    resources: ClusterResources, settings: Settings, resolved: Sequence[Resolved], findings: Findings, *, complete: bool
+    resources: ClusterResources, settings: Settings, resolved: Sequence[Resolved], findings: Problems, *, complete: bool
 ) -> None:
     """Warn of Contexts that no one uses, literal secrets in the sources, and `${NAME}` in a package's manifest.
 
@@ -36,22 +36,22 @@ def notice(
     if complete and resources.releases and not (resources.failed or resources.broken_contexts or misspelt):
         for context in _unused(resources, settings):
             findings.warning(
-                KcdError(
+                Problem(
+                    "unused-context",
                     f"the Context '{context.ref}' is named by no Release, Config or Context",
-                    code="unused-context",
                     position=context.position("metadata", "name"),
                     hint="remove it, or name it in 'spec.contexts' of a Release or in 'defaultContexts' of a Config",
                 )
             )
 
 
-def _variables(package: Package) -> Iterator[KcdError]:
+def _variables(package: Package) -> Iterator[Problem]:
     """`${NAME}` in a pulled manifest: the controller would replace it from its own environment, kcd-gen never does."""
     for match in islice(_VARIABLE.finditer(package.text), MOST):
         place = position_at(package.text, package.path, match.start())
-        yield KcdError(
+        yield Problem(
+            "variable-in-manifest",
             f"package {package.label} holds '{match[0]}', which is taken as text",
-            code="variable-in-manifest",
             position=place,
             hint="KuboCD's controller would replace it from its own environment",
         )

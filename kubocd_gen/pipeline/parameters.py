@@ -9,7 +9,7 @@ from typing import Any
 from kubocd_gen.budget.spending import Budget, BudgetExhausted
 from kubocd_gen.compiler.merge import merge, spend_values
 from kubocd_gen.compiler.parameters import line_of_key, parameters_text, parse_map, way_in_json
-from kubocd_gen.diagnostics.problems import Findings, KcdError, KcdErrors, Position
+from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.helm.template import Functions, Template, TemplateError, Unit
 from kubocd_gen.kube_yaml.positions import find_in_text
@@ -22,7 +22,7 @@ _OF_PACKAGE = {"unknown-parameter": " of {}", "missing-parameter": " by {}"}
 
 
 def render_parameters(
-    releases: Sequence[Resolved], functions: Functions, helm: Helm, findings: Findings
+    releases: Sequence[Resolved], functions: Functions, helm: Helm, findings: Problems
 ) -> list[WithParameters]:
     """The Releases whose parameters render to a map and fit the package's schema."""
     texts = [parameters_text(resolved.release.parameters) for resolved in releases]
@@ -42,9 +42,7 @@ def render_parameters(
             good.append(_with_parameters(resolved, text, outcome[0] if outcome else "", helm.pool.budget))
         except BudgetExhausted as error:
             findings.error(at_release(error, resolved.release), release=resolved.release.key)
-        except KcdError as error:
-            findings.error(error, release=resolved.release.key)
-        except KcdErrors as errors:
+        except ProblemsError as errors:
             findings.error(errors, release=resolved.release.key)
     return good
 
@@ -54,27 +52,29 @@ def _with_parameters(
 ) -> WithParameters:
     release, package = resolved.release, resolved.package
     if isinstance(outcome, TemplateError):
-        raise _parameters_error(resolved, outcome)
+        raise ProblemsError(_parameters_error(resolved, outcome))
     try:
         given = parse_map(outcome, "spec.parameters", budget)
     except BudgetExhausted:
         raise
-    except KcdError as error:
+    except ProblemsError as error:
         at = release.position("spec", "parameters")
-        hint = _one_line_hint(release.parameters) or error.hint
-        raise KcdError(error.message, code="bad-parameters", position=at, hint=hint) from error
+        hint = _one_line_hint(release.parameters) or error.problem.hint
+        raise ProblemsError(Problem("bad-parameters", error.problem.message, position=at, hint=hint)) from error
     parameters = merge(package.parameters_schema.defaults, given)
     spend_values(parameters, budget)  # the package's defaults are in each Release's
     violations = validate(package.parameters_schema, parameters, budget)
     if violations:
-        raise KcdErrors(
-            KcdError(
-                f"{violation.message}{_OF_PACKAGE.get(violation.code, '').format(package.label)}",
-                code=violation.code,
-                position=_parameter_position(release, violation.path),
-                hint=violation.hint,
+        raise ProblemsError(
+            *(
+                Problem(
+                    violation.code,
+                    f"{violation.message}{_OF_PACKAGE.get(violation.code, '').format(package.label)}",
+                    position=_parameter_position(release, violation.path),
+                    hint=violation.hint,
+                )
+                for violation in violations
             )
-            for violation in violations
         )
     return WithParameters(resolved, text, parameters)
 
@@ -112,7 +112,7 @@ def _position_in_text(release: Release, line: int | None, column: int | None = N
     return find_in_text(resource.file.text, resource.file.path, resource.document, keys, line, column)
 
 
-def _parameters_error(resolved: Resolved, error: TemplateError) -> KcdError:
+def _parameters_error(resolved: Resolved, error: TemplateError) -> Problem:
     release = resolved.release
     hint = error.hint
     position = place_in_template(release, error.line, error.column)
@@ -121,4 +121,4 @@ def _parameters_error(resolved: Resolved, error: TemplateError) -> KcdError:
             hint = "a map becomes JSON before it is rendered: inside '{{ }}' write `back quotes`, not \"double\" ones"
         elif error.code == "template-parse" and error.message.startswith("bad character U+0022"):
             hint = "its '}}' is missing"
-    return KcdError(f"spec.parameters: {error.message}", code=error.code, position=position, hint=hint)
+    return Problem(error.code, f"spec.parameters: {error.message}", position=position, hint=hint)

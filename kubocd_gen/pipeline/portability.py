@@ -7,13 +7,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
-from kubocd_gen.diagnostics.problems import KcdError, Severity
+from kubocd_gen.diagnostics.problems import Problem, Severity
 from kubocd_gen.helm.calls import Call, calls, unordered_lists, whole_number_ranges
 from kubocd_gen.helm.functions import UNSUPPORTED
 from kubocd_gen.pipeline.hermetic import MOST, varying_functions
 from kubocd_gen.pipeline.written import Written
 
-Problem = tuple[Severity, KcdError]
 _DNS = ("getHostByName", "resolveDNS")
 _NEW = {"sha512sum": (3, 16)}  # functions that the oldest helm, 3.14, does not have
 _WHOLE_NUMBERS = (3, 18)  # the first helm that was built with Go 1.24, whose `range` takes them
@@ -27,14 +26,14 @@ class Surroundings:
     helm: str | None = None
 
 
-def template_problems(template: Written, surroundings: Surroundings) -> Iterator[Problem]:
+def template_problems(template: Written, surroundings: Surroundings) -> Iterator[tuple[Severity, Problem]]:
     """The first problems of a template with their severities, whether or not a rendering comes to them."""
     for problem in varying_functions([template]):
         yield "warning", problem
     yield from islice(_problems(template, surroundings), MOST)
 
 
-def _problems(template: Written, surroundings: Surroundings) -> Iterator[Problem]:
+def _problems(template: Written, surroundings: Surroundings) -> Iterator[tuple[Severity, Problem]]:
     for call in calls(template.text):
         if call.name in _DNS:
             yield from _dns(template, call, surroundings.hosts)
@@ -56,7 +55,7 @@ def _problems(template: Written, surroundings: Surroundings) -> Iterator[Problem
         yield "warning", _problem(template, call, message, "unordered-list", "sort it first: | sortAlpha")
 
 
-def _dns(template: Written, call: Call, hosts: Mapping[str, str]) -> Iterator[Problem]:
+def _dns(template: Written, call: Call, hosts: Mapping[str, str]) -> Iterator[tuple[Severity, Problem]]:
     """A note, since somebody has to know; a warning of a name for which there is no answer."""
     what = f"'{call.name}' asks no DNS: what stands in 'hosts' of kcd-gen.yaml is compiled in"
     if call.text is None:
@@ -93,12 +92,12 @@ def _is_locked(helm: str | None, since: tuple[int, int]) -> bool:
     return helm is not None and tuple(int(part) for part in helm.split(".")[:2]) >= since
 
 
-def _newer(template: Written, call: Call, what: str, since: tuple[int, int], other: str) -> KcdError:
+def _newer(template: Written, call: Call, what: str, since: tuple[int, int], other: str) -> Problem:
     version = ".".join(map(str, since))
     hint = f"{other}run 'kcd-gen lock' with such a helm, which holds the project to it"
     return _problem(template, call, f"{what} needs helm {version} or later", "helm-dependent", hint)
 
 
-def _problem(template: Written, call: Call, message: str, code: str, hint: str) -> KcdError:
+def _problem(template: Written, call: Call, message: str, code: str, hint: str) -> Problem:
     position = template.place(call.line, call.column)
-    return KcdError(f"{template.label}: {message}", code=code, position=position, hint=hint)
+    return Problem(code, f"{template.label}: {message}", position=position, hint=hint)

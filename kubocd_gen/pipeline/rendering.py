@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from kubocd_gen.budget.spending import BudgetExhausted
 from kubocd_gen.compiler.rendered import read_rendered
-from kubocd_gen.diagnostics.problems import Findings, KcdError, KcdErrors
+from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.helm.template import Functions, Template, TemplateError, Unit
 from kubocd_gen.model.compilation import Rendered, Resolved, WithParameters, at_release
@@ -20,7 +20,7 @@ def render_packages(
     texts: Mapping[str, Texts],
     functions: Functions,
     helm: Helm,
-    findings: Findings,
+    findings: Problems,
 ) -> list[Rendered]:
     """The Releases whose package renders, and to what each field wants. All templates that fail are reported."""
     units = [_unit(one, texts[one.resolved.package.reference]) for one in releases]
@@ -44,12 +44,12 @@ def render_packages(
             read = read_rendered(package, rendered, helm.pool.budget)
             if not errors:
                 good.append(Rendered(one.resolved, one.parameters, read))
-        except KcdErrors as several:
-            errors += several.errors
         except BudgetExhausted as exhausted:
-            errors.append(at_release(exhausted, one.resolved.release))
+            errors += at_release(exhausted, one.resolved.release).problems
+        except ProblemsError as several:
+            errors += several.problems
         if errors:
-            findings.error(KcdErrors(errors), release=one.resolved.release.key)
+            findings.error(ProblemsError(*errors), release=one.resolved.release.key)
     return good
 
 
@@ -95,13 +95,11 @@ def _unit(one: WithParameters, texts: Texts) -> Unit:
     )
 
 
-def _template_error(package: Package, label: str, source: TemplateSource, error: TemplateError) -> KcdError:
+def _template_error(package: Package, label: str, source: TemplateSource, error: TemplateError) -> Problem:
     if error.in_header:
         header = TemplateSource(("templateHeader",))
         position = package.template_position(header, error.line, error.column)
         label = "templateHeader"  # the same for every template, so that it is told once
     else:
         position = package.template_position(source, error.line, error.column)
-    return KcdError(
-        f"package {package.label}, {label}: {error.message}", code=error.code, position=position, hint=error.hint
-    )
+    return Problem(error.code, f"package {package.label}, {label}: {error.message}", position=position, hint=error.hint)

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from kubocd_gen import __version__
-from kubocd_gen.diagnostics.problems import Diagnostic, printable
-from kubocd_gen.diagnostics.text import diagnostic_report
+from kubocd_gen.diagnostics.problems import Problem, printable
+from kubocd_gen.diagnostics.text import problem_report
 from kubocd_gen.model.compilation import CompiledRelease
 from kubocd_gen.model.releases import Release
 from kubocd_gen.output.documents import ResourceChange
@@ -17,7 +17,7 @@ _VERBS = {"created": "Created", "updated": "Updated", "removed": "Removed", "unc
 
 
 def build_report(
-    built: Sequence[Built], helm_version: str | None, diagnostics: Sequence[Diagnostic], *, command: str = "build"
+    built: Sequence[Built], helm_version: str | None, diagnostics: Sequence[Problem], *, command: str = "build"
 ) -> dict[str, Any]:
     """The report of a build, or of a command that compiles, JSON-like; `diagnostics` are those of all clusters."""
     releases = [entry for one in built for entry in _releases(one)]
@@ -36,7 +36,7 @@ def build_report(
             "removed": counts["removed"],
         },
         "releases": releases,
-        "diagnostics": [diagnostic_report(diagnostic) for diagnostic in diagnostics],
+        "diagnostics": [problem_report(diagnostic) for diagnostic in diagnostics],
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,7 +10,7 @@ from kubocd_gen.budget.spending import Budget, BudgetExhausted
 from kubocd_gen.compiler.contexts import ContextTrees, select_contexts
 from kubocd_gen.compiler.images import package_source
 from kubocd_gen.compiler.settings import Settings, combine_configs
-from kubocd_gen.diagnostics.problems import Findings, KcdError, KcdErrors, Position
+from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError
 from kubocd_gen.model.compilation import PackageSourceSpec, Resolved, at_release
 from kubocd_gen.model.package import Package
 from kubocd_gen.model.releases import Config, ContextRef, Release
@@ -23,13 +23,13 @@ from kubocd_gen.schema.package_schema import validate
 from kubocd_gen.sources.cluster_resources import ClusterResources
 
 
-def settings_of(resources: ClusterResources, findings: Findings) -> Settings | None:
+def settings_of(resources: ClusterResources, findings: Problems) -> Settings | None:
     """The cluster's Configs as one; None where one is invalid, which stops every Release."""
     broken = list(resources.broken_configs)
     if not broken:
         try:
             return combine_configs(resources.configs, resources.kubocd_namespace)
-        except KcdErrors as errors:
+        except ProblemsError as errors:
             broken.append(errors)
     for one in broken:
         findings.error(one)
@@ -39,7 +39,7 @@ def settings_of(resources: ClusterResources, findings: Findings) -> Settings | N
 
 
 def resolve(
-    resources: ClusterResources, settings: Settings, packages: PackageSources, findings: Findings, budget: Budget
+    resources: ClusterResources, settings: Settings, packages: PackageSources, findings: Problems, budget: Budget
 ) -> list[Resolved]:
     """The Releases of `resources` whose package is there and whose context is whole and fits the package's schema."""
     trees = ContextTrees(resources.contexts, resources.broken_contexts, budget)
@@ -54,7 +54,7 @@ def resolve(
             resolved.append(_resolve(release, source, package, settings, trees, configs, budget))
         except BudgetExhausted as error:
             findings.error(at_release(error, release), release=release.key)
-        except KcdErrors as errors:
+        except ProblemsError as errors:
             findings.error(errors, release=release.key)
     _report_unnamed(resources, trees, findings)
     return resolved
@@ -64,7 +64,7 @@ def find_packages(
     releases: Sequence[Release],
     settings: Settings,
     packages: PackageSources,
-    findings: Findings,
+    findings: Problems,
     budget: Budget | None = None,
 ) -> Mapping[str, tuple[PackageSourceSpec, Package]]:
     """The package of each Release, by the Release's key; what keeps others from theirs goes to `findings`."""
@@ -73,18 +73,18 @@ def find_packages(
     for release, _, request in wanted:
         named.setdefault(request, release)
     fetched = packages.fetch_all(named)
-    read = {request: _read(one.package, budget) for request, one in fetched.items()}
+    read: dict[PackageRequest, Package | ProblemsError] = {}
     for request, release in named.items():
-        package = read[request]
-        problems = package.errors if isinstance(package, KcdErrors) else ()
-        for one in (*problems, *fetched[request].warnings):
-            _place(one, partial(release.position, "spec", "package", "tag"))
+        package = _read(fetched[request].package, budget)
+        if isinstance(package, ProblemsError):  # shared with other clusters, whose Releases are in other files
+            package = package.at(release.position("spec", "package", "tag"))
+        read[request] = package
         for warning in fetched[request].warnings:
-            findings.warning(warning)
+            findings.warning(warning.at(release.position("spec", "package", "tag")))
     found = {}
     for release, source, request in wanted:
         package = read[request]
-        if isinstance(package, KcdErrors):
+        if isinstance(package, ProblemsError):
             findings.error(package, release=release.key)
         else:
             found[release.key] = source, package
@@ -92,7 +92,7 @@ def find_packages(
 
 
 def wanted_packages(
-    releases: Sequence[Release], settings: Settings, findings: Findings
+    releases: Sequence[Release], settings: Settings, findings: Problems
 ) -> list[tuple[Release, PackageSourceSpec, PackageRequest]]:
     """What each Release asks its registry for, after Config's redirects; a name that is none goes to `findings`."""
     wanted = []
@@ -100,9 +100,8 @@ def wanted_packages(
         try:
             source = package_source(release, settings)
             reference = parse_reference(f"{source.repository}:{source.tag}")
-        except KcdError as error:
-            _place(error, partial(release.position, "spec", "package", "repository"))
-            findings.error(error, release=release.key)
+        except ProblemsError as error:
+            findings.error(error.at(release.position("spec", "package", "repository")), release=release.key)
         else:
             wanted.append((release, source, PackageRequest(reference, _access(source.fields))))
     return wanted
@@ -120,22 +119,16 @@ def _access(fields: Mapping[str, Any]) -> Access:
     )
 
 
-def _read(image: PackageImage | KcdError, budget: Budget | None) -> Package | KcdErrors:
-    if isinstance(image, KcdError):
-        return KcdErrors([image])
+def _read(image: PackageImage | ProblemsError, budget: Budget | None) -> Package | ProblemsError:
+    if isinstance(image, ProblemsError):
+        return image
     try:
         return read_package(image, budget)
-    except KcdErrors as errors:
+    except ProblemsError as errors:
         return errors
 
 
-def _place(error: KcdError, place: Callable[[], Position]) -> None:
-    """Give the error a place where it has none of its own."""
-    if error.position is None:
-        error.position = place()
-
-
-def _report_unnamed(resources: ClusterResources, trees: ContextTrees, findings: Findings) -> None:
+def _report_unnamed(resources: ClusterResources, trees: ContextTrees, findings: Problems) -> None:
     """The problems of Contexts that no Release has met.
 
     The cluster refuses a malformed one; one without variables, or without its parents, it takes, and never uses.
@@ -148,8 +141,8 @@ def _report_unnamed(resources: ClusterResources, trees: ContextTrees, findings: 
         except BudgetExhausted as exhausted:
             findings.error(exhausted)
             return
-        except KcdErrors as errors:
-            for error in errors.errors:
+        except ProblemsError as errors:
+            for error in errors.problems:
                 if (error.code, error.position) not in known:
                     report(error)
                     known.add((error.code, error.position))
@@ -170,14 +163,16 @@ def _resolve(
     if schema is not None:
         violations = validate(schema, context, budget)
         if violations:
-            raise KcdErrors(
-                KcdError(
-                    f"the context does not fit package {package.label}: {violation.message}",
-                    code=violation.code,
-                    position=trees.place(refs, violation.path) or release.position("spec", "contexts"),
-                    hint=violation.hint or _merged_from(refs),
+            raise ProblemsError(
+                *(
+                    Problem(
+                        violation.code,
+                        f"the context does not fit package {package.label}: {violation.message}",
+                        position=trees.place(refs, violation.path) or release.position("spec", "contexts"),
+                        hint=violation.hint or _merged_from(refs),
+                    )
+                    for violation in violations
                 )
-                for violation in violations
             )
     return Resolved(release, package, source, refs, context)
 

@@ -17,7 +17,7 @@ from typing import Any
 from kubocd_gen.compiler.flux_objects import helm_release
 from kubocd_gen.compiler.typed import typed_spec
 from kubocd_gen.compiler.value_changes import same
-from kubocd_gen.diagnostics.problems import KcdError, Position
+from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.diagnostics.wording import dotted, quoted
 from kubocd_gen.kube_yaml.errors import YamlError
 from kubocd_gen.kube_yaml.positions import find_position
@@ -56,21 +56,21 @@ def written_path(release: Release) -> str:
 def kept_helm_releases(data: bytes, path: str, release: Release) -> tuple[Document, ...]:
     """Return the HelmReleases that `data`, the written file of a suspended Release, holds.
 
-    Raises KcdError `suspended-output` for a document that kcd-gen does not write for this Release, and for what is not
+    Raises ProblemsError `suspended-output` for a document that kcd-gen does not write for this Release, and for what is not
     YAML in the reader's limits. The Release's OCIRepository and HelmRepository are passed over: they are compiled.
     """
     if len(data) > MAX_BYTES:
-        raise refused(release, f"the file is larger than {MAX_BYTES >> 20} MiB", Position(path))
+        raise ProblemsError(refused(release, f"the file is larger than {MAX_BYTES >> 20} MiB", Position(path)))
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise refused(release, "the file is not UTF-8", Position(path, line)) from None
+        raise ProblemsError(refused(release, "the file is not UTF-8", Position(path, line))) from None
     found: dict[tuple[str, str], Document] = {}
     try:
         for number, document in enumerate(read_documents(text, path)):
             if problem := document.error or next((fault.error for fault in document.faults), None):
-                raise refused(release, problem.message, problem.position)
+                raise ProblemsError(refused(release, problem.problem.message, problem.problem.position))
             try:
                 if number >= MAX_DOCUMENTS:
                     raise _RefusedError(f"the file holds more than {MAX_DOCUMENTS} documents")
@@ -81,24 +81,24 @@ def kept_helm_releases(data: bytes, path: str, release: Release) -> tuple[Docume
             except _RefusedError as error:
                 keys = error.keys
                 position = find_position(text, path, number, keys) if keys else Position(path, document.line)
-                raise refused(release, str(error), position) from None
+                raise ProblemsError(refused(release, str(error), position)) from None
             found[identity] = one
     except YamlError as error:
-        raise refused(release, error.message, error.position) from error
+        raise ProblemsError(refused(release, error.problem.message, error.problem.position)) from error
     return tuple(one for (kind, _), one in found.items() if kind == "HelmRelease")
 
 
 def check_record(data: bytes | None, digest: str | None, path: str, release: Release) -> None:
-    """Raise KcdError `suspended-output` if the written file is not the one whose SHA-256 was recorded.
+    """Raise ProblemsError `suspended-output` if the written file is not the one whose SHA-256 was recorded.
 
     `data` is None if there is no file, `digest` if it is not known what was written. Git can have changed line breaks.
     """
     if digest is None:
         return
     if data is None:
-        raise refused(release, "the file was removed since kcd-gen wrote it", Position(path))
+        raise ProblemsError(refused(release, "the file was removed since kcd-gen wrote it", Position(path)))
     if digest not in (_sha256(data), _sha256(data.replace(b"\r\n", b"\n"))):
-        raise refused(release, "the file was changed since kcd-gen wrote it", Position(path))
+        raise ProblemsError(refused(release, "the file was changed since kcd-gen wrote it", Position(path)))
 
 
 def differences(old: Sequence[Document], new: Sequence[Document]) -> Iterator[str]:
@@ -113,11 +113,11 @@ def differences(old: Sequence[Document], new: Sequence[Document]) -> Iterator[st
             yield f"HelmRelease {quoted(name)} was changed"
 
 
-def refused(release: Release, message: str, position: Position | None) -> KcdError:
+def refused(release: Release, message: str, position: Position | None) -> Problem:
     """The error for a written file whose HelmReleases can't be kept."""
-    return KcdError(
+    return Problem(
+        "suspended-output",
         f"the HelmReleases of the suspended Release {release.key} can't be kept: {message}",
-        code="suspended-output",
         position=position,
         hint="restore the file as kcd-gen wrote it: git checkout REVISION -- FILE; or remove 'suspended' and build",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from kubocd_gen.diagnostics.problems import Findings, KcdError
+from kubocd_gen.diagnostics.problems import Problems, ProblemsError
 from kubocd_gen.model.compilation import Compilation, CompiledRelease
 from kubocd_gen.pipeline.keeping import Written
 from kubocd_gen.pipeline.suspended import Document
@@ -17,7 +17,7 @@ def with_written(
     old: Compilation | None,
     new: Compilation | None,
     outputs: tuple[Written | None, Written | None],
-    findings: Findings,
+    findings: Problems,
 ) -> tuple[Compilation | None, Compilation | None, frozenset[str]]:
     """Return both sides with what is written for suspended Releases, and the Releases of which that is not known.
 
@@ -52,8 +52,8 @@ def _old(one: CompiledRelease, output: Written | None) -> Documents | None:
     """What the old side has written; of a file that could not be kept, nothing."""
     try:
         written = output.helm_releases(one.release) if output else None
-    except KcdError as error:
-        if error.code != "suspended-output":
+    except ProblemsError as error:
+        if error.problem.code != "suspended-output":
             raise
         return ()
     if written is None and not one.release.suspended:
@@ -61,10 +61,10 @@ def _old(one: CompiledRelease, output: Written | None) -> Documents | None:
     return () if written is None and output else written
 
 
-def _new(one: CompiledRelease, output: Written | None, findings: Findings) -> Documents | None:
+def _new(one: CompiledRelease, output: Written | None, findings: Problems) -> Documents | None:
     try:
         return output.helm_releases(one.release) if output else None
-    except KcdError as error:
+    except ProblemsError as error:
         findings.error(error, release=one.release.key)
         return None
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import ProblemsError
 
 T = TypeVar("T")
 
@@ -35,7 +35,7 @@ class Shared(Generic[T]):
             other_way, other = there
             try:
                 return other.result()
-            except KcdError:
+            except ProblemsError:
                 if other_way == way:
                     raise
         try:

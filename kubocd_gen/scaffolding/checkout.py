@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.checkout.walk import real_directories
-from kubocd_gen.diagnostics.problems import Findings
+from kubocd_gen.diagnostics.problems import Problems
 from kubocd_gen.model.project import PROJECT_FILE
 from kubocd_gen.model.resources import KUBOCD_GROUP, Resource
 from kubocd_gen.sources.documents import KUBOCD_CHART, read_resources
@@ -57,7 +57,7 @@ class Contents:
 def find_contents(root: Path) -> Contents:
     """What the checkout at `root` holds. What can't be read is passed over: a build will say so."""
     outputs, layouts, projects = _folders(root)
-    unheard = Findings()
+    unheard = Problems()
     resources = read_resources(["."], root, [root / output for output in outputs], unheard).resources
     installations = find_installations(resources, unheard)
     kinds: dict[str, Counter[str]] = {}

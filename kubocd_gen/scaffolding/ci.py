@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kubocd_gen import __version__
 from kubocd_gen.checkout.files import CONFIGURATION, CheckoutFiles
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.model.project import LOCK_FILE, PROJECT_FILE
 from kubocd_gen.package_data import scaffolds
 from kubocd_gen.scaffolding.files import Addition, ScaffoldFile, present
@@ -25,7 +25,7 @@ _GITLAB_HEADING = (
 def hook(root: Path, folder: str) -> ScaffoldFile | Addition:
     """pre-commit's configuration with kcd-gen's hook. `folder` is the project's, relative to `root`, or empty.
 
-    Raises KcdError `unusable-file`, as the others here do.
+    Raises ProblemsError `unusable-file`, as the others here do.
     """
     return _with_item(root / HOOKS_FILE, root, "repos", _rendered("pre-commit-item", folder), _HOOKS_HEADING)
 
@@ -74,5 +74,5 @@ def _small_file(path: Path, root: Path) -> bytes | None:
     """The content of a regular file of the checkout; None for anything else, and for what is too large."""
     try:
         return CheckoutFiles(root).read(path, str(path), CONFIGURATION)
-    except (OSError, KcdError):
+    except (OSError, ProblemsError):
         return None

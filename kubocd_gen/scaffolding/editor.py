@@ -13,7 +13,7 @@ EDITOR_FOLDER = ".vscode"
 
 
 def editor_files(root: Path, folder: str, sources: Iterable[str]) -> Iterator[ScaffoldFile | Addition]:
-    """`folder` is the project's, relative to the checkout at `root`. Raises KcdError `unusable-file`."""
+    """`folder` is the project's, relative to the checkout at `root`. Raises ProblemsError `unusable-file`."""
     for name, content, mention in (
         ("settings.json", vscode_settings(sources, folder=folder), SCHEMA_FILE),
         ("extensions.json", vscode_extensions(), VSCODE_EXTENSION),

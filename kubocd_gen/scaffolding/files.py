@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from kubocd_gen.checkout.files import CONFIGURATION, CheckoutFiles
-from kubocd_gen.diagnostics.problems import KcdError, KcdErrors, Position
+from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.files import hint_of, write_whole
 from kubocd_gen.files.paths import display_path
 
@@ -44,7 +44,7 @@ class Addition:
 
 
 def write(files: Iterable[ScaffoldFile], *, force: bool) -> None:
-    """Write what is new or added to, and with `force` what is different. Raises KcdErrors; each file is whole."""
+    """Write what is new or added to, and with `force` what is different. Raises ProblemsError; each file is whole."""
     errors = []
     for file in files:
         if file.change == "unchanged" or (file.change == "different" and not force):
@@ -54,40 +54,44 @@ def write(files: Iterable[ScaffoldFile], *, force: bool) -> None:
         except OSError as error:
             errors.append(_unusable(file.path, "can't be written", error))
     if errors:
-        raise KcdErrors(errors)
+        raise ProblemsError(*errors)
 
 
 def present(path: Path, root: Path) -> bytes | None:
-    """What is at `path`, None where nothing is. Raises KcdError for what is no file, or lies elsewhere by a link."""
+    """What is at `path`, None where nothing is. Raises ProblemsError for what is no file, or lies elsewhere by a link."""
     if path.is_symlink() or not Path(os.path.realpath(path.parent)).is_relative_to(root):
-        raise KcdError(
-            "this is a link, and what it leads to is not for kcd-gen to write",
-            code="unusable-file",
-            position=Position(display_path(path, Path.cwd())),
-            hint="put a file in its place, or take it away",
+        raise ProblemsError(
+            Problem(
+                "unusable-file",
+                "this is a link, and what it leads to is not for kcd-gen to write",
+                position=Position(display_path(path, Path.cwd())),
+                hint="put a file in its place, or take it away",
+            )
         )
     try:
         return CheckoutFiles(root).read(path, display_path(path, Path.cwd()), CONFIGURATION)
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise _unusable(path, "can't be read", error) from error
+        raise ProblemsError(_unusable(path, "can't be read", error)) from error
 
 
 def path_below(path: Path, root: Path) -> str:
-    """`path` relative to the checkout, posix, "" for the checkout itself. Raises KcdError `outside-checkout`."""
+    """`path` relative to the checkout, posix, "" for the checkout itself. Raises ProblemsError `outside-checkout`."""
     real = Path(os.path.realpath(path))
     if not real.is_relative_to(root):
-        raise KcdError(
-            f"{display_path(path, Path.cwd())} is not in the checkout {root}",
-            code="outside-checkout",
-            hint="Flux applies folders of one checkout; write the output, and Flux's folder, in that of the project",
+        raise ProblemsError(
+            Problem(
+                "outside-checkout",
+                f"{display_path(path, Path.cwd())} is not in the checkout {root}",
+                hint="Flux applies folders of one checkout; write the output, and Flux's folder, in that of the project",
+            )
         )
     relative = real.relative_to(root).as_posix()
     return "" if relative == "." else relative
 
 
-def _unusable(path: Path, what: str, error: OSError) -> KcdError:
+def _unusable(path: Path, what: str, error: OSError) -> Problem:
     position = Position(display_path(path, Path.cwd()))
     message = f"the file {what}: {error.strerror or error}"
-    return KcdError(message, code="unusable-file", position=position, hint=hint_of(error))
+    return Problem("unusable-file", message, position=position, hint=hint_of(error))

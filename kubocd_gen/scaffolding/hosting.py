@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.git.repository import Repository, find_repository
 
 CiSystem = Literal["github", "gitlab"]
@@ -39,7 +39,7 @@ def find_hosting(root: Path) -> Hosting:
     try:
         repository = find_repository(root, offline=True)
         remote, branch = repository.remote(), repository.default_branch()
-    except KcdError:
+    except ProblemsError:
         pass
     host = host_of(remote) if remote else None
     branches = (branch,) if branch and _BRANCH.fullmatch(branch) else ("main", "master")

@@ -17,7 +17,7 @@ def literal(path: str) -> str:
 
 
 def pattern_file(root: Path, name: str, lines: Sequence[str], heading: str) -> ScaffoldFile:
-    """The file `name` of the checkout at `root` with `lines` in it. Raises KcdError `unusable-file`."""
+    """The file `name` of the checkout at `root` with `lines` in it. Raises ProblemsError `unusable-file`."""
     before = present(root / name, root)
     text = before.decode("utf-8", "surrogateescape") if before else None
     after = with_lines(text, lines, heading).encode("utf-8", "surrogateescape")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from kubocd_gen.checkout.files import PROJECT
-from kubocd_gen.diagnostics.problems import Findings, KcdError, Position
+from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.editors.settings import SCHEMA_FILE, project_modeline
 from kubocd_gen.files.paths import checkout_root, display_path
@@ -69,16 +69,16 @@ class Beginning:
 
 
 def plan_repository(
-    directory: Path, wish: RepositoryWish, findings: Findings, allow_outside: tuple[Path, ...] = ()
+    directory: Path, wish: RepositoryWish, findings: Problems, allow_outside: tuple[Path, ...] = ()
 ) -> Beginning | None:
     """The files for the checkout of `directory`; None where there were errors, all of which are in `findings`.
 
-    Raises KcdError `no-repository` outside of a checkout, and what `load_project` does of a project file that is there.
+    Raises ProblemsError `no-repository` outside of a checkout, and what `load_project` does of a project file that is there.
     """
     root = checkout_root(directory)
     if root is None:
         hint = "make it one with 'git init': what kcd-gen writes is reviewed, and applied, from there"
-        raise KcdError(f"{directory} is in no Git working tree", code="no-repository", hint=hint)
+        raise ProblemsError(Problem("no-repository", f"{directory} is in no Git working tree", hint=hint))
     project, contents = _project(directory, root, wish.cluster_name, allow_outside)
     syncs = tuple(find_syncs(root, [cluster.output for cluster in project.clusters]))
     hosting = find_hosting(root)
@@ -98,7 +98,7 @@ def plan_repository(
     for make in makers:
         try:
             parts.extend(make())
-        except KcdError as error:
+        except ProblemsError as error:
             findings.error(error)
     for output in outputs.values():
         _warn_of_ignored(hosting, output, findings)
@@ -140,17 +140,17 @@ def _project_file(directory: Path, root: Path) -> Path | None:
     """The project file that commands find, as long as it lies in the checkout."""
     try:
         path = project_path(Flags(), directory)
-    except KcdError:
+    except ProblemsError:
         return None
     return path if Path(os.path.realpath(path.parent)).is_relative_to(root) else None
 
 
-def _paths(project: Project, root: Path, findings: Findings) -> tuple[str, dict[str, str]] | None:
+def _paths(project: Project, root: Path, findings: Problems) -> tuple[str, dict[str, str]] | None:
     """The project's folder and the clusters' outputs, relative to the checkout; None where one lies elsewhere."""
     try:
         outputs = {cluster.name: path_below(cluster.output, root) for cluster in project.clusters}
         return path_below(project.root, root), outputs
-    except KcdError as error:
+    except ProblemsError as error:
         findings.error(error)
         return None
 
@@ -185,16 +185,16 @@ def _ignored(hosting: Hosting, path: str) -> tuple[str, int, str] | None:
     return hosting.repository.ignored_by(path) if hosting.repository else None
 
 
-def _warn_of_ignored(hosting: Hosting, output: str, findings: Findings) -> None:
+def _warn_of_ignored(hosting: Hosting, output: str, findings: Problems) -> None:
     """Whether Git would leave out what a build writes: a check in CI would then find it missing."""
     for example in ("flux/default/web.yaml", "hr/default/web/web-1.0.0.tgz", ".kcd-gen/default/web.list"):
         path = f"{output}/{example}".lstrip("/")
         if said := _ignored(hosting, path):
             file, line, pattern = said
             findings.warning(
-                KcdError(
+                Problem(
+                    "ignored-output",
                     f"{shown(pattern)} has Git leave out what a build writes, such as {path}",
-                    code="ignored-output",
                     position=Position(file, line, 1),
                     hint=f"take the line away, or let '!/{output}/**' stand at the end of .gitignore",
                 )
@@ -203,15 +203,15 @@ def _warn_of_ignored(hosting: Hosting, output: str, findings: Findings) -> None:
 
 
 def _placed(
-    project: Project, outputs: Mapping[str, str], syncs: Sequence[Sync], root: Path, findings: Findings
+    project: Project, outputs: Mapping[str, str], syncs: Sequence[Sync], root: Path, findings: Problems
 ) -> list[Cluster]:
     """The clusters for which it is known where Flux's Kustomizations go. That it is not is a warning."""
     placed = []
     for cluster in project.clusters:
         try:
             place({cluster.name: outputs[cluster.name]}, syncs, root, alone=len(project.clusters) == 1)
-        except KcdError as error:
-            if error.code == "ambiguous-flux-folder":
+        except ProblemsError as error:
+            if error.problem.code == "ambiguous-flux-folder":
                 findings.warning(error)
                 continue
         placed.append(cluster)  # of any other error, the plan for all of them tells
@@ -222,6 +222,6 @@ def is_service(url: str) -> bool:
     """Whether a repositoryURL is a Service's, so that a server for it can be written."""
     try:
         service_of(url)
-    except KcdError:
+    except ProblemsError:
         return False
     return True

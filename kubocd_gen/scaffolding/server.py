@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from kubocd_gen.diagnostics.problems import Findings, KcdError
+from kubocd_gen.diagnostics.problems import Problems, ProblemsError
 from kubocd_gen.files.paths import checkout_root
 from kubocd_gen.model.project import Cluster, Project
 from kubocd_gen.scaffolding.files import ScaffoldFile, path_below, present
@@ -52,7 +52,7 @@ class Scaffold:
     placements: dict[str, Placement]
 
 
-def plan(project: Project, clusters: Sequence[Cluster], wish: Wish, findings: Findings) -> Scaffold | None:
+def plan(project: Project, clusters: Sequence[Cluster], wish: Wish, findings: Problems) -> Scaffold | None:
     """The files for `clusters`; None where there were errors, all of which are in `findings`."""
     root = checkout_root(project.root) or Path(os.path.realpath(project.root))
     try:
@@ -61,25 +61,25 @@ def plan(project: Project, clusters: Sequence[Cluster], wish: Wish, findings: Fi
         syncs = find_syncs(root, [cluster.output for cluster in project.clusters])
         alone = len(project.clusters) == 1
         placements = place(outputs, syncs, root, alone=alone, folder=folder, source=wish.source)
-    except KcdError as error:
+    except ProblemsError as error:
         findings.error(error)
         return None
     wanted: dict[str, str] = {}
     for cluster in clusters:
         try:
             wanted |= _of_cluster(cluster, outputs[cluster.name], placements[cluster.name], root, wish)
-        except KcdError as error:
+        except ProblemsError as error:
             findings.error(error)
     ignored = [ignored_folder(f"{one}/{name}".lstrip("/")) for one in outputs.values() for name in ("hr", _RECORDS)]
     files = []
     for name, text in wanted.items():
         try:
             files.append(ScaffoldFile(root / name, text.encode(), present(root / name, root)))
-        except KcdError as error:
+        except ProblemsError as error:
             findings.error(error)
     try:
         files.append(pattern_file(root, SOURCE_IGNORE, ignored, HEADING))
-    except KcdError as error:
+    except ProblemsError as error:
         findings.error(error)
     if any(one.severity == "error" for one in findings):
         return None

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from kubocd_gen.budget.spending import Budget
-from kubocd_gen.diagnostics.problems import KcdError, KcdErrors, nearest
+from kubocd_gen.diagnostics.problems import nearest
 from kubocd_gen.diagnostics.wording import HINTED, TYPE_WORDS, described, dotted, known_names, quoted
 from kubocd_gen.schema.json_schema import CompiledSchema, compile_schema
 from kubocd_gen.schema.json_validation import TooMuchWork, errors_of, plainly_valid, predicate
@@ -24,25 +24,16 @@ if TYPE_CHECKING:
 Role = Literal["parameters", "context"]
 
 
-class SchemaProblem(KcdError):
-    """One thing wrong with a schema, told relative to it: the caller says which schema, and knows where `path` lies.
+class PackageSchemaError(Exception):
+    """A schema that KuboCD would not package or load, with all its violations.
 
-    `path` leads into the schema as it is written; to a missing part, to where it is missing.
+    The caller makes problems of them: it knows which schema this is, and where it is written. A violation's `path`
+    leads into the schema; that of a missing part, to the place where it is missing.
     """
 
-    def __init__(self, problem: Violation) -> None:
-        place = dotted(problem.path) or "the schema"
-        super().__init__(f"{place} {problem.message}", code=problem.code, hint=problem.hint)
-        self.path = problem.path
-
-
-class PackageSchemaError(KcdErrors):
-    """A schema that KuboCD would not package or load; `errors` are all its `SchemaProblem`s."""
-
-    errors: tuple[SchemaProblem, ...]
-
-    def __init__(self, problems: Iterable[Violation]) -> None:
-        super().__init__(map(SchemaProblem, problems))
+    def __init__(self, violations: Iterable[Violation]) -> None:
+        self.violations = tuple(violations)
+        super().__init__("; ".join(violation.message for violation in self.violations))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kubocd_gen.checkout.files import CheckoutFiles, FileKind
-from kubocd_gen.diagnostics.problems import KcdError, KcdErrors, Position
+from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.diagnostics.wording import dotted
 from kubocd_gen.kube_yaml.errors import YamlError
 from kubocd_gen.kube_yaml.positions import find_position
@@ -28,14 +28,14 @@ _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")  # what a field is called, an
 def read_own_text(path: Path, display: str, files: CheckoutFiles, kind: FileKind, *, what: str, code: str) -> str:
     """Return the text of a file; `what` opens the sentences about it, as in "the lock".
 
-    Raises KcdError: `code` if it can't be read, and `outside-checkout`.
+    Raises ProblemsError: `code` if it can't be read, and `outside-checkout`.
     """
     try:
         return files.read(path, display, kind).decode("utf-8")
     except OSError as error:
-        raise _unreadable(what, error.strerror or str(error), code, display) from error
+        raise ProblemsError(_unreadable(what, error.strerror or str(error), code, display)) from error
     except UnicodeDecodeError as error:
-        raise _unreadable(what, "it is not UTF-8 text", code, display, "save it as UTF-8") from error
+        raise ProblemsError(_unreadable(what, "it is not UTF-8 text", code, display, "save it as UTF-8")) from error
 
 
 def admit_own_text(text: str, display: str, *, what: str, schema_name: str) -> Mapping[str, Any]:
@@ -46,22 +46,26 @@ def admit_own_text(text: str, display: str, *, what: str, schema_name: str) -> M
     try:
         value = read_document(text, display, strict=True)
     except YamlError as error:
-        if (quoted := _QUOTED.search(error.message)) and not _is_harmless(quoted[1], error.code):
-            error.message = _QUOTED.sub("'…'", error.message)
+        if (quoted := _QUOTED.search(error.problem.message)) and not _is_harmless(quoted[1], error.problem.code):
+            problem = error.problem
+            message = _QUOTED.sub("'…'", problem.message)
+            raise YamlError(message, code=problem.code, position=problem.position, hint=problem.hint) from None
         raise
     admitted: Mapping[str, Any]
     admitted, violations = admit(
         {} if value is None else value, schema(f"kcd-gen/{schema_name}")["schema"], quote_values=False
     )
     if violations:
-        raise KcdErrors(
-            KcdError(
-                f"{_subject(one, what)} {one.message}",
-                code=one.code,
-                position=find_position(text, display, 0, one.path),
-                hint=one.hint,
+        raise ProblemsError(
+            *(
+                Problem(
+                    one.code,
+                    f"{_subject(one, what)} {one.message}",
+                    position=find_position(text, display, 0, one.path),
+                    hint=one.hint,
+                )
+                for one in violations[:_MOST]
             )
-            for one in violations[:_MOST]
         )
     return admitted
 
@@ -79,5 +83,5 @@ def _is_harmless(quoted: str, code: str) -> bool:
     return len(quoted) <= 2 or (code == "duplicate-key" and _WORD.fullmatch(quoted) is not None)
 
 
-def _unreadable(what: str, reason: str, code: str, display: str, hint: str | None = None) -> KcdError:
-    return KcdError(f"{what} can't be read: {reason}", code=code, position=Position(display), hint=hint)
+def _unreadable(what: str, reason: str, code: str, display: str, hint: str | None = None) -> Problem:
+    return Problem(code, f"{what} can't be read: {reason}", position=Position(display), hint=hint)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from kubocd_gen.diagnostics.problems import KcdError, printable
+from kubocd_gen.diagnostics.problems import ProblemsError, printable
 from kubocd_gen.kube_yaml.reader import read_document
 from kubocd_gen.packages.chart_index import OfferedChart, offered_charts
 from kubocd_gen.server.answers import CONTENT
@@ -162,8 +162,8 @@ def _index(folder: int, size: int) -> tuple[OfferedChart, ...] | str:
         return offered_charts(read_file(folder, "index.yaml", _MAX_INDEX))
     except OSError as error:
         return f"index.yaml can't be read: {error.strerror}"
-    except KcdError as error:
-        return error.message
+    except ProblemsError as error:
+        return error.problem.message
 
 
 def _chart(offered: OfferedChart, namespace: str, release: str, files: Mapping[str, os.stat_result]) -> Chart:
@@ -210,7 +210,7 @@ def _image(text: bytes) -> str:
         repository = read_document(first.decode(), "")
         url, reference = repository["spec"]["url"], repository["spec"]["ref"]
         tag, digest = reference.get("tag"), reference.get("digest")
-    except (KcdError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
+    except (ProblemsError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
         return ""
     image = str(url).removeprefix("oci://") + (f":{tag}" if tag else "") + (f"@{digest}" if digest else "")
     return _cut(image)

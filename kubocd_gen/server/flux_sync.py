@@ -14,7 +14,7 @@ from kubocd_gen.budget.spending import Budget, BudgetExhausted
 from kubocd_gen.checkout.discovery import read_source
 from kubocd_gen.checkout.files import CheckoutFiles
 from kubocd_gen.checkout.walk import real_directories
-from kubocd_gen.diagnostics.problems import KcdError, KcdErrors
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.kube_yaml.reader import read_documents
 
 FLUX_NAMESPACE = "flux-system"
@@ -91,7 +91,7 @@ def _syncs_of(path: Path, display: str, files: CheckoutFiles, budget: Budget) ->
         values = [document.value for document in read_documents(file.text, display)] if file else []
     except BudgetExhausted:
         raise
-    except (KcdError, KcdErrors):
+    except ProblemsError:
         return
     for value in values:
         if isinstance(value, Mapping) and (sync := _sync(value, display)):

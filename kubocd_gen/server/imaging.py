@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from kubocd_gen.checkout.files import CONFIGURATION, CheckoutFiles
-from kubocd_gen.diagnostics.problems import Findings, KcdError, Position
+from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError
 from kubocd_gen.files import hint_of, write_whole
 from kubocd_gen.files.paths import display_path
 from kubocd_gen.model.compilation import Compilation
@@ -49,18 +49,18 @@ def make_image(
     base: BaseStore,
     recipe: Recipe,
     platforms: tuple[str, ...],
-    findings: Findings,
+    findings: Problems,
 ) -> tuple[Base, ServerImage]:
     """The base, without its layers, and the image that is made of it. What is worth knowing goes to `findings`.
 
-    Raises KcdError: what is wrong with the base.
+    Raises ProblemsError: what is wrong with the base.
     """
     read = read_base(base, str(base_name), platforms)
     if isinstance(base_name, RegistryImage) and base_name.digest is None:
         findings.warning(
-            KcdError(
+            Problem(
+                "unpinned-base",
                 f"the base {base_name} is what its tag stands for now; another one makes another image",
-                code="unpinned-base",
                 hint=f"name it by digest, too: --base {base_name}@{read.top.digest}",
             )
         )
@@ -75,13 +75,13 @@ def make_image(
 
 
 def plan_pin(
-    path: Path, repository: str | None, digest: str, findings: Findings, files: CheckoutFiles | None = None
+    path: Path, repository: str | None, digest: str, findings: Problems, files: CheckoutFiles | None = None
 ) -> Pin | None:
     """What the kustomization at `path` will say; None, and a note, where it has no entry for the image, or is missing.
 
     It is one of `files`, or named by the command line.
 
-    Raises KcdError: `outside-checkout`, and `bad-kustomization` where the entry can't be changed, before anything is
+    Raises ProblemsError: `outside-checkout`, and `bad-kustomization` where the entry can't be changed, before anything is
     pushed.
     """
     display = display_path(path, Path.cwd())
@@ -90,9 +90,9 @@ def plan_pin(
         before = (files or CheckoutFiles.of_named(path)).read(path, display, CONFIGURATION).decode()
     except FileNotFoundError:
         findings.note(
-            KcdError(
+            Problem(
+                "unpinned-image",
                 f"there is no {display}, so that the digest is written nowhere",
-                code="unpinned-image",
                 hint=f"'kcd-gen init server' makes one; in another one write {said}",
             )
         )
@@ -100,16 +100,16 @@ def plan_pin(
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         message = f"the kustomization can't be read: {reason}"
-        raise KcdError(message, code="bad-kustomization", position=Position(display)) from error
+        raise ProblemsError(Problem("bad-kustomization", message, position=Position(display))) from error
     if read_pinned(before, display) is None:
         what = f"it names no image {IMAGE_NAME}, so that the digest is written nowhere"
-        findings.note(KcdError(what, code="unpinned-image", position=Position(display), hint=f"add {said}"))
+        findings.note(Problem("unpinned-image", what, position=Position(display), hint=f"add {said}"))
         return None
     return Pin(path, before, with_pinned(before, display, repository, digest))
 
 
 def publish(image: ServerImage, base: BaseStore, target: ImageTarget, done: Change) -> Published:
-    """Put the image where it belongs, unless it is there. Raises KcdError."""
+    """Put the image where it belongs, unless it is there. Raises ProblemsError."""
     there = target.current()
     if there is not None and there.digest == image.descriptor.digest:
         return Published("unchanged", ())
@@ -117,7 +117,7 @@ def publish(image: ServerImage, base: BaseStore, target: ImageTarget, done: Chan
 
 
 def write_pin(pin: Pin) -> None:
-    """Write the kustomization, where it changes. Raises KcdError."""
+    """Write the kustomization, where it changes. Raises ProblemsError."""
     if pin.is_current:
         return
     try:
@@ -125,8 +125,8 @@ def write_pin(pin: Pin) -> None:
     except OSError as error:
         position = Position(display_path(pin.path, Path.cwd()))
         what = f"the image is pushed, but its digest can't be written here: {error.strerror}"
-        raise KcdError(what, code="bad-kustomization", position=position, hint=hint_of(error)) from error
+        raise ProblemsError(Problem("bad-kustomization", what, position=position, hint=hint_of(error))) from error
 
 
-def _dropped(what: str, why: str) -> KcdError:
-    return KcdError(f"left out: {what}; {why}", code="base-part-left-out")
+def _dropped(what: str, why: str) -> Problem:
+    return Problem("base-part-left-out", f"left out: {what}; {why}")

@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from kubocd_gen.diagnostics.problems import KcdError, KcdErrors, Position
+from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.kube_yaml.reader import read_document
 from kubocd_gen.server.places import IMAGE_NAME
 
@@ -38,24 +38,24 @@ class Pinned:
 def read_pinned(text: str, path: str) -> Pinned | None:
     """The image's entry in the file `path`, None where it has none.
 
-    Raises KcdError or KcdErrors: `bad-kustomization` and those of YAML.
+    Raises ProblemsError: `bad-kustomization` and those of YAML.
     """
     found = _entry(_document(text, path), path)
     if found is None:
         return None
     values = [found[1].get(key) for key in _KEYS]
     if not all(value is None or isinstance(value, str) for value in values):
-        raise _bad(path, f"its image {IMAGE_NAME} has a newName or digest that is no text", {})
+        raise ProblemsError(_bad(path, f"its image {IMAGE_NAME} has a newName or digest that is no text", {}))
     return Pinned(*values)
 
 
 def with_pinned(text: str, path: str, new_name: str | None, digest: str) -> str:
-    """The text with the entry's `digest`, and `newName` unless it is None. Raises KcdError as `read_pinned` does."""
+    """The text with the entry's `digest`, and `newName` unless it is None. Raises ProblemsError as `read_pinned` does."""
     before = _document(text, path)
     found = _entry(before, path)
     changes = {key: value for key, value in zip(_KEYS, (new_name, digest), strict=True) if value is not None}
     if found is None:
-        raise _bad(path, f"it has no image {IMAGE_NAME}", changes)
+        raise ProblemsError(_bad(path, f"it has no image {IMAGE_NAME}", changes))
     number, entry = found
     missing = [key for key in changes if key not in entry]
     wanted = {**before, "images": [*before["images"]]}
@@ -64,9 +64,11 @@ def with_pinned(text: str, path: str, new_name: str | None, digest: str) -> str:
         after = _edited(text, number, changes, missing)
         if _document(after, path) == wanted:
             return after
-    except (KcdError, KcdErrors, _Odd, yaml.YAMLError):
+    except (ProblemsError, _Odd, yaml.YAMLError):
         pass
-    raise _bad(path, f"the entry of {IMAGE_NAME} is written in a way that kcd-gen does not change", changes)
+    raise ProblemsError(
+        _bad(path, f"the entry of {IMAGE_NAME} is written in a way that kcd-gen does not change", changes)
+    )
 
 
 class _Odd(Exception):
@@ -110,28 +112,28 @@ def _value(node: Any, key: str) -> Any:
 
 def _document(text: str, path: str) -> dict[str, Any]:
     if len(text) > LARGEST:
-        raise _bad(path, f"it is larger than {LARGEST >> 20} MiB", {})
+        raise ProblemsError(_bad(path, f"it is larger than {LARGEST >> 20} MiB", {}))
     value = read_document(text, path, strict=True)
     if not isinstance(value, dict):
-        raise _bad(path, "it is no map", {})
+        raise ProblemsError(_bad(path, "it is no map", {}))
     return value
 
 
 def _entry(document: Mapping[str, Any], path: str) -> tuple[int, dict[str, Any]] | None:
     images = document.get("images") or []
     if not isinstance(images, list):
-        raise _bad(path, "its images are no list", {})
+        raise ProblemsError(_bad(path, "its images are no list", {}))
     found = [(at, one) for at, one in enumerate(images) if isinstance(one, dict) and one.get("name") == IMAGE_NAME]
     if len(found) > 1:
-        raise _bad(path, f"it has {len(found)} images {IMAGE_NAME}, and kustomize takes the last", {})
+        raise ProblemsError(_bad(path, f"it has {len(found)} images {IMAGE_NAME}, and kustomize takes the last", {}))
     return found[0] if found else None
 
 
-def _bad(path: str, what: str, changes: Mapping[str, str]) -> KcdError:
+def _bad(path: str, what: str, changes: Mapping[str, str]) -> Problem:
     said = "".join(f", {key}: {value}" for key, value in changes.items())
-    return KcdError(
+    return Problem(
+        "bad-kustomization",
         f"the image can't be written to the kustomization: {what}",
-        code="bad-kustomization",
         position=Position(path),
         hint=f"write there, below 'images:': - {{name: {IMAGE_NAME}{said}}}" if changes else None,
     )

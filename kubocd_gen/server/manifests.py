@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from kubocd_gen.diagnostics.problems import KcdError, KcdErrors
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.kube_yaml.reader import read_document
 from kubocd_gen.package_data import scaffolds
 from kubocd_gen.server.flux_sync import Source
@@ -82,7 +82,7 @@ def image_entry(written: str | None, repository: str | None) -> dict[str, str]:
 def _entry(text: str) -> dict[str, str]:
     try:
         value = read_document(text, KUSTOMIZATION)
-    except (KcdError, KcdErrors):
+    except ProblemsError:
         return {}
     images = value.get("images") if isinstance(value, Mapping) else None
     for one in images if isinstance(images, list) else ():

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from kubocd_gen import __version__
-from kubocd_gen.diagnostics.problems import Diagnostic, printable
-from kubocd_gen.diagnostics.text import diagnostic_lines
+from kubocd_gen.diagnostics.problems import Problem, printable
+from kubocd_gen.diagnostics.text import problem_lines
 from kubocd_gen.package_data import template_folder
 from kubocd_gen.server.catalog import Catalog, Chart, Release
 
@@ -31,7 +31,7 @@ class LastBuild:
 
     at: float
     summary: str
-    errors: tuple[Diagnostic, ...] = ()
+    errors: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def page(catalog: Catalog, *, name: str, host: str, query: str = "", built: Last
     """The page about the output `name`, for a reader who reached the server at `host`; `query` filters Releases."""
     query = query.strip()[:100]
     found = [one for one in catalog.releases if query.casefold() in _words(one)] if query else catalog.releases
-    problems = list(_grouped(diagnostic_lines(built.errors))) if built else []
+    problems = list(_grouped(problem_lines(built.errors))) if built else []
     total = len(catalog.releases)
     html = _template().render(
         name=printable(name),

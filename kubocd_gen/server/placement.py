@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.server.flux_sync import FLUX_NAMESPACE, KINDS, Source, Sync, lies_below, list_name
 
@@ -43,7 +43,7 @@ def place(
 ) -> dict[str, Placement]:
     """The place for each cluster of `outputs`, which are folders relative to the checkout at `root`.
 
-    `alone` says that the project has no other cluster; `folder` and `source` are what the user wants. Raises KcdError:
+    `alone` says that the project has no other cluster; `folder` and `source` are what the user wants. Raises ProblemsError:
     `ambiguous-flux-folder` where several folders could be meant, `applied-output` where Flux would apply the output a
     second time, as a part of such a folder.
     """
@@ -94,10 +94,12 @@ def _placement(
 
 def _check_output(output: str, sync: Sync, root: Path) -> None:
     if lies_below(output, sync.path) and not list_name(root / sync.path):
-        raise KcdError(
-            f"the output {shown(output)} lies in {shown(sync.path or '.')}, all of which Flux applies (by {sync.file})",
-            code="applied-output",
-            hint="move the output out of there: its index.yaml files break Flux's build, and two would apply the rest",
+        raise ProblemsError(
+            Problem(
+                "applied-output",
+                f"the output {shown(output)} lies in {shown(sync.path or '.')}, all of which Flux applies (by {sync.file})",
+                hint="move the output out of there: its index.yaml files break Flux's build, and two would apply the rest",
+            )
         )
 
 
@@ -109,9 +111,11 @@ def _sync(cluster: str, roots: Sequence[Sync], folder: str | None, *, alone: boo
     found = [one for one in roots if cluster in one.path.split("/")] or (list(roots) if alone else [])
     paths = sorted({one.path for one in found})
     if len(paths) > 1:
-        raise KcdError(
-            f"Flux applies {', '.join(shown(path or '.') for path in paths)}, and any could be for {shown(cluster)}",
-            code="ambiguous-flux-folder",
-            hint=f"say which it is: --cluster {cluster} --flux-dir {paths[0] or '.'}",
+        raise ProblemsError(
+            Problem(
+                "ambiguous-flux-folder",
+                f"Flux applies {', '.join(shown(path or '.') for path in paths)}, and any could be for {shown(cluster)}",
+                hint=f"say which it is: --cluster {cluster} --flux-dir {paths[0] or '.'}",
+            )
         )
     return found[0] if found else None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
 
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.files import make_directory
 from kubocd_gen.oci.access import Access
 from kubocd_gen.oci.base_store import BaseStore
@@ -37,10 +37,10 @@ class ImageTarget(Protocol):
     """A place for the image."""
 
     def current(self) -> Descriptor | None:
-        """What the image's name stands for there now. Raises KcdError."""
+        """What the image's name stands for there now. Raises ProblemsError."""
 
     def publish(self, image: ServerImage, base: BaseStore) -> list[Transfer]:
-        """Put the image there, and its name on it at last. Raises KcdError."""
+        """Put the image there, and its name on it at last. Raises ProblemsError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +145,10 @@ def _room(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise KcdError(
-            f"a layer can't be kept in {folder} while it is sent: {error.strerror or error}",
-            code="unwritable-cache",
-            hint="choose another folder with --cache-dir",
+        raise ProblemsError(
+            Problem(
+                "unwritable-cache",
+                f"a layer can't be kept in {folder} while it is sent: {error.strerror or error}",
+                hint="choose another folder with --cache-dir",
+            )
         ) from error

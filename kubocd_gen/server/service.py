@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
-from kubocd_gen.diagnostics.problems import KcdError, Position
+from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.package_data import page
 
@@ -32,29 +32,29 @@ def service_of(url: str, position: Position | None = None) -> Service:
     """The Service behind `http://NAME.NAMESPACE.svc[.DOMAIN][:PORT]`.
 
     Only that form is taken: `http://charts.kubocd` would reach the same Service from a pod, but can't be told from a
-    host outside. Raises KcdError `not-a-service`, at `position`, for any other, with the way out.
+    host outside. Raises ProblemsError `not-a-service`, at `position`, for any other, with the way out.
     """
     if not url.isprintable() or " " in url:  # urlsplit drops line breaks
-        raise _not_one(url, "is no URL", _FORM, position)
+        raise ProblemsError(_not_one(url, "is no URL", _FORM, position))
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise _not_one(url, "is no URL", _FORM, position) from None
+        raise ProblemsError(_not_one(url, "is no URL", _FORM, position)) from None
     if problem := _beyond_a_service(parts):
-        raise _not_one(url, *problem, position)
+        raise ProblemsError(_not_one(url, *problem, position))
     host = (parts.hostname or "").removesuffix(".")
     name, namespace, service, domain = [*host.split(".", 3), "", "", ""][:4]
     if service != "svc" or (domain and not _DOMAIN.fullmatch(domain)):
-        raise _not_one(
-            url, f"has the host {shown(host)}, which is no Service's", f"{_FORM}; or {_OTHER_WAYS}", position
+        raise ProblemsError(
+            _not_one(url, f"has the host {shown(host)}, which is no Service's", f"{_FORM}; or {_OTHER_WAYS}", position)
         )
     for label, grammar, kind in ((name, _SERVICE, "Service"), (namespace, _NAMESPACE, "namespace")):
         if len(label) > _LONGEST or not grammar.fullmatch(label):
             hint = f"lower-case letters, digits and inner '-', at most {_LONGEST}; a Service begins with a letter"
-            raise _not_one(url, f"has {shown(label)}, which no {kind} can be named", hint, position)
+            raise ProblemsError(_not_one(url, f"has {shown(label)}, which no {kind} can be named", hint, position))
     if port == 0:
-        raise _not_one(url, "has the port 0", _FORM, position)
+        raise ProblemsError(_not_one(url, "has the port 0", _FORM, position))
     return Service(name, namespace, port or _PORT)
 
 
@@ -73,5 +73,5 @@ def _beyond_a_service(parts: SplitResult) -> tuple[str, str] | None:
     return None
 
 
-def _not_one(url: str, what: str, hint: str, position: Position | None) -> KcdError:
-    return KcdError(f"repositoryURL {shown(url)} {what}", code="not-a-service", hint=hint, position=position)
+def _not_one(url: str, what: str, hint: str, position: Position | None) -> Problem:
+    return Problem("not-a-service", f"repositoryURL {shown(url)} {what}", hint=hint, position=position)

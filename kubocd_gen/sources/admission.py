@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from kubocd_gen.diagnostics.problems import KcdError, KcdErrors
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.diagnostics.wording import dotted, quoted
 from kubocd_gen.model.releases import Config, Context, ContextRef, ModuleOverride, Release
 from kubocd_gen.model.resources import KUBOCD_GROUP, Resource
@@ -27,7 +27,7 @@ _STATUS: dict[str, Any] = {  # what Go prints of the status of a Release that ha
 
 
 def admit_release(resource: Resource, default_namespace: str) -> Release:
-    """The Release in `resource`. Raises KcdErrors with everything for which the cluster would refuse it."""
+    """The Release in `resource`. Raises ProblemsError with everything for which the cluster would refuse it."""
     namespace = resource.namespace or default_namespace
     spec, errors = _admit_spec(resource)
     package = _mapping(spec.get("package"))
@@ -40,7 +40,7 @@ def admit_release(resource: Resource, default_namespace: str) -> Release:
     told = {error.position for error in malformed}
     errors = [error for error in errors if error.code != "invalid-value" or error.position not in told] + malformed
     if errors:
-        raise KcdErrors(errors)
+        raise ProblemsError(*errors)
     contexts = tuple(_reference(item, namespace) for item in spec.get("contexts") or ())
     target_namespace = spec.get("targetNamespace") or namespace
     return Release(
@@ -64,17 +64,17 @@ def admit_release(resource: Resource, default_namespace: str) -> Release:
 
 
 def admit_context(resource: Resource, default_namespace: str) -> Context:
-    """The Context in `resource`. Raises KcdErrors with everything for which the cluster would refuse it."""
+    """The Context in `resource`. Raises ProblemsError with everything for which the cluster would refuse it."""
     namespace = resource.namespace or default_namespace
     spec, errors = _admit_spec(resource)
     if errors:
-        raise KcdErrors(errors)
+        raise ProblemsError(*errors)
     parents = tuple(_reference(item, namespace) for item in spec.get("parents") or ())
     return Context(resource, ContextRef(namespace, resource.name), parents, spec.get("context"))
 
 
 def admit_config(resource: Resource) -> Config:
-    """The Config in `resource`. Raises KcdErrors with everything that makes it invalid."""
+    """The Config in `resource`. Raises ProblemsError with everything that makes it invalid."""
     spec, errors = _admit_spec(resource)
     names = ("defaultHelmTimeout", "defaultHelmInterval", "defaultPackageInterval")
     errors += _normalise_durations(resource, spec, ("spec",), names)
@@ -82,21 +82,21 @@ def admit_config(resource: Resource) -> Config:
         path = ("spec", "packageRedirects", index)
         errors += _normalise_durations(resource, redirect, path, ("interval", "timeout"))
     if errors:
-        raise KcdErrors(errors)
+        raise ProblemsError(*errors)
     return Config(resource, resource.name, spec)
 
 
-def _admit_spec(resource: Resource) -> tuple[dict[str, Any], list[KcdError]]:
+def _admit_spec(resource: Resource) -> tuple[dict[str, Any], list[Problem]]:
     """The `spec` as the API server would store it, and everything for which it would refuse the resource."""
-    errors: list[KcdError] = [fault.error for fault in resource.faults]
+    errors: list[Problem] = [fault.error.problem for fault in resource.faults]
     if resource.api_version != API_VERSION:
         return {}, [*errors, _unknown_version(resource)]
     value, violations = admit(resource.value, _schema(resource.kind))
     for violation in violations:
         errors.append(
-            KcdError(
+            Problem(
+                violation.code,
                 f"{dotted(violation.path)} {violation.message}",
-                code=violation.code,
                 position=resource.position(*violation.path),
                 hint=violation.hint,
             )
@@ -104,7 +104,7 @@ def _admit_spec(resource: Resource) -> tuple[dict[str, Any], list[KcdError]]:
     # The CRDs leave it to others to miss these: the API server, and the controller.
     for field, wanted in {"metadata": "metadata.name", "spec": "spec.package"}.items():
         if field not in value and (field == "metadata" or resource.kind == "Release"):
-            errors.append(KcdError(f"{wanted} is required", code="missing-field", position=resource.position()))
+            errors.append(Problem("missing-field", f"{wanted} is required", position=resource.position()))
     return _mapping(value.get("spec")), errors
 
 
@@ -114,10 +114,10 @@ def _schema(kind: str) -> Mapping[str, Any]:
     return loaded
 
 
-def _unknown_version(resource: Resource) -> KcdError:
-    return KcdError(
+def _unknown_version(resource: Resource) -> Problem:
+    return Problem(
+        "unknown-version",
         f"there is no {resource.kind} in version {quoted(resource.api_version)}",
-        code="unknown-version",
         position=resource.position("apiVersion"),
         hint=f"write 'apiVersion: {API_VERSION}'",
     )
@@ -125,7 +125,7 @@ def _unknown_version(resource: Resource) -> KcdError:
 
 def _normalise_durations(
     resource: Resource, mapping: dict[str, Any], path: Sequence[str | int], names: Sequence[str]
-) -> list[KcdError]:
+) -> list[Problem]:
     """Rewrite the durations of `mapping` as Go prints them; the errors of those that are none."""
     errors = []
     for name in names:
@@ -135,9 +135,9 @@ def _normalise_durations(
                 mapping[name] = normal_duration(text)
             except DurationError as error:
                 errors.append(
-                    KcdError(
+                    Problem(
+                        "invalid-duration",
                         f"{dotted((*path, name))} {error}",
-                        code="invalid-duration",
                         position=resource.position(*path, name),
                         hint=error.hint,
                     )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from kubocd_gen.diagnostics.problems import Findings, KcdError, KcdErrors, nearest
+from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, nearest
 from kubocd_gen.diagnostics.wording import quoted
 from kubocd_gen.model.releases import Config, Context, ContextRef, Release
 from kubocd_gen.model.resources import KUBOCD_GROUP, Resource
@@ -33,13 +33,13 @@ class ClusterResources:
     releases: tuple[Release, ...]
     contexts: tuple[Context, ...]
     configs: tuple[Config, ...]
-    broken_contexts: dict[ContextRef, KcdErrors]
-    broken_configs: tuple[KcdErrors, ...]
+    broken_contexts: dict[ContextRef, ProblemsError]
+    broken_configs: tuple[ProblemsError, ...]
     failed: tuple[str, ...]
 
 
 def load_cluster_resources(
-    sources: Sources, default_namespace: str, kubocd_namespace: str | None, findings: Findings
+    sources: Sources, default_namespace: str, kubocd_namespace: str | None, findings: Problems
 ) -> ClusterResources:
     """The KuboCD resources among those of `sources`, and those that the `kubocd-ctrl` chart makes of its values.
 
@@ -55,7 +55,7 @@ def load_cluster_resources(
     ours += [resource for installation in installations for resource in installation.resources]
     failed: list[str] = []
 
-    def release_failed(resource: Resource, errors: KcdErrors) -> None:
+    def release_failed(resource: Resource, errors: ProblemsError) -> None:
         key = f"{resource.namespace or default_namespace}/{resource.name}"
         failed.append(key)
         findings.error(errors, release=key if resource.name else None)
@@ -64,7 +64,7 @@ def load_cluster_resources(
         if resource.kind not in _KINDS:
             problem, slip = _unknown_kind(resource)
             if slip:
-                release_failed(resource, KcdErrors([problem]))
+                release_failed(resource, ProblemsError(problem))
             else:
                 findings.warning(problem)
         elif resource.kind == "Config" and resource.namespace not in {"", namespace, *rivals}:
@@ -73,7 +73,7 @@ def load_cluster_resources(
     def of_kind(kind: str) -> list[Resource]:
         return [resource for resource in ours if resource.kind == kind]
 
-    broken_contexts: dict[ContextRef, KcdErrors] = {}
+    broken_contexts: dict[ContextRef, ProblemsError] = {}
     contexts = _admit(
         of_kind("Context"),
         lambda resource: admit_context(resource, default_namespace),
@@ -114,7 +114,7 @@ def load_cluster_resources(
 def _admit(
     resources: Iterable[Resource],
     admit: Callable[[Resource], Record],
-    failed: Callable[[Resource, KcdErrors], object],
+    failed: Callable[[Resource, ProblemsError], object],
     default_namespace: str,
 ) -> list[Record]:
     """The records of `resources`; those that are refused, or share their identity with another, go to `failed`."""
@@ -125,26 +125,26 @@ def _admit(
     for several in by_identity.values():
         first = several[0]
         if len(several) > 1 and first.name:
-            failed(first, KcdErrors([_duplicate(first, other) for other in several[1:]]))
+            failed(first, ProblemsError(*[_duplicate(first, other) for other in several[1:]]))
             continue
         for resource in several:
             try:
                 records.append(admit(resource))
-            except KcdErrors as errors:
+            except ProblemsError as errors:
                 failed(resource, errors)
     return records
 
 
-def _duplicate(first: Resource, second: Resource) -> KcdError:
-    return KcdError(
+def _duplicate(first: Resource, second: Resource) -> Problem:
+    return Problem(
+        "duplicate-resource",
         f"the {first.kind} {quoted(first.name)} is defined twice, here and in {first.position('metadata', 'name')}",
-        code="duplicate-resource",
         position=second.position("metadata", "name"),
         hint="rename or remove one of them, or give it another namespace",
     )
 
 
-def _installed_namespace(installations: Sequence[Installation], findings: Findings) -> str:
+def _installed_namespace(installations: Sequence[Installation], findings: Problems) -> str:
     """The namespace in which the checkout installs KuboCD, `kubocd` where it does not say."""
     said: dict[str, Installation] = {}
     for installation in installations:
@@ -153,10 +153,10 @@ def _installed_namespace(installations: Sequence[Installation], findings: Findin
     if len(said) > 1:
         first, second, *_ = said.values()
         findings.error(
-            KcdError(
+            Problem(
+                "ambiguous-installation",
                 f"KuboCD is installed twice, here in namespace '{second.namespace}' and in '{first.namespace}' by "
                 f"{first.release.position('metadata', 'name')}",
-                code="ambiguous-installation",
                 position=second.release.position("metadata", "name"),
                 hint="say which one counts with 'kubocdNamespace' (--kubocd-namespace), or take the other out",
             )
@@ -164,26 +164,24 @@ def _installed_namespace(installations: Sequence[Installation], findings: Findin
     return next(iter(said), KUBOCD_NAMESPACE)
 
 
-def _ignored_config(resource: Resource, namespace: str) -> KcdError:
+def _ignored_config(resource: Resource, namespace: str) -> Problem:
     here = quoted(resource.namespace)
-    return KcdError(
+    return Problem(
+        "ignored-config",
         f"the Config {quoted(resource.name)} lies in {here}, but KuboCD reads those in '{namespace}'",
-        code="ignored-config",
         position=resource.position("metadata", "namespace"),
         hint=f"move it to '{namespace}', or set 'kubocdNamespace'",
     )
 
 
-def _unknown_kind(resource: Resource) -> tuple[KcdError, bool]:
+def _unknown_kind(resource: Resource) -> tuple[Problem, bool]:
     """The problem of an unknown kind, and whether it looks like a slip of the pen, which must not pass in silence."""
     position = resource.position("kind")
     if not resource.kind:
-        return KcdError("kind is required", code="missing-field", position=position), True
+        return Problem("missing-field", "kind is required", position=position), True
     hint = nearest("did you mean '{}'?", resource.kind.capitalize(), _KINDS)
     if hint and resource.kind not in _LATER_KINDS:
-        return KcdError(
-            f"there is no kind {quoted(resource.kind)}", code="unknown-kind", position=position, hint=hint
-        ), True
+        return Problem("unknown-kind", f"there is no kind {quoted(resource.kind)}", position=position, hint=hint), True
     message = f"the kind {quoted(resource.kind)} is not one of KuboCD v0.3, and is passed over"
     hint = "those are Release, Context and Config"
-    return KcdError(message, code="unknown-kind", position=position, hint=hint), False
+    return Problem("unknown-kind", message, position=position, hint=hint), False

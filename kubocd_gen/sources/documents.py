@@ -13,7 +13,7 @@ from kubocd_gen.budget.spending import Budget, BudgetExhausted
 from kubocd_gen.checkout.discovery import find_files, read_source
 from kubocd_gen.checkout.files import CheckoutFiles
 from kubocd_gen.checkout.source_files import NOWHERE, Places, SourceFile
-from kubocd_gen.diagnostics.problems import Findings, KcdError, KcdErrors
+from kubocd_gen.diagnostics.problems import Problems, ProblemsError
 from kubocd_gen.files.paths import display_path
 from kubocd_gen.kube_yaml.errors import YamlError
 from kubocd_gen.kube_yaml.reader import read_documents
@@ -39,14 +39,14 @@ class Sources:
 
     resources: tuple[Resource, ...]
     complete: bool
-    broken_configs: tuple[KcdErrors, ...]
+    broken_configs: tuple[ProblemsError, ...]
 
 
 def read_resources(
     sources: Sequence[str],
     root: Path,
     outputs: Sequence[Path],
-    findings: Findings,
+    findings: Problems,
     *,
     places: Places = NOWHERE,
     origin: str = "",
@@ -62,7 +62,7 @@ def read_resources(
     them it is text. Only `files` are read, by default those of the checkout of `root`.
     """
     resources: list[Resource] = []
-    configs: list[KcdErrors] = []
+    configs: list[ProblemsError] = []
     written = [output / folder for output in outputs for folder in WRITTEN]
     files, budget = files or CheckoutFiles.around(root), budget or Budget()
     paths, unread = find_files(sources, root, written, places, files=files, budget=budget)
@@ -76,7 +76,7 @@ def read_resources(
             found, errors = _read_file(file, configs, expand_env=expand_env, budget=budget) if file else ([], [])
         except BudgetExhausted:
             raise
-        except (KcdError, KcdErrors) as error:
+        except ProblemsError as error:
             found, errors = [], [error]
         resources += found
         for problem in errors:
@@ -86,14 +86,14 @@ def read_resources(
 
 
 def _read_file(
-    file: SourceFile, configs: list[KcdErrors], *, expand_env: Collection[str], budget: Budget | None
-) -> tuple[list[Resource], list[KcdError | KcdErrors]]:
+    file: SourceFile, configs: list[ProblemsError], *, expand_env: Collection[str], budget: Budget | None
+) -> tuple[list[Resource], list[ProblemsError]]:
     """The resources of a file that can be read, and the errors of the documents that can't and may be KuboCD's.
 
     Those that may be a Config are added to `configs`.
     """
     resources: list[Resource] = []
-    errors: list[KcdError | KcdErrors] = []
+    errors: list[ProblemsError] = []
     ours = _mentions_kubocd(file.text)
     if expand_env and ours:
         file = SourceFile(file.path, expand_environment(file.text, file.path, os.environ, expand_env))
@@ -111,9 +111,9 @@ def _read_file(
     return resources, errors
 
 
-def _note_config(error: YamlError, text: str, configs: list[KcdErrors]) -> None:
+def _note_config(error: YamlError, text: str, configs: list[ProblemsError]) -> None:
     if KUBOCD_CHART in text or _CONFIG.search(text):
-        configs.append(KcdErrors([error]))
+        configs.append(error)
 
 
 def _mentions_kubocd(text: str) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 
-from kubocd_gen.diagnostics.problems import KcdError, KcdErrors, Position
+from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 
 _VARIABLE = re.compile(r"(?<!\$)\$\{([A-Za-z0-9_]+)\}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -40,7 +40,7 @@ def expand_environment(
     """`text` with each `${NAME}` replaced, in comments too; `$${NAME}`, `$NAME` and `${a-b}` stay as they are.
 
     `allowed` are the names that can be expanded; None: all but those of credentials.
-    Raises KcdErrors with one error for each variable that is not allowed, unset or empty, at its place.
+    Raises ProblemsError with one error for each variable that is not allowed, unset or empty, at its place.
     """
     errors = [
         error
@@ -49,32 +49,32 @@ def expand_environment(
         if (error := _refusal(match[1], Position(path, number, match.start() + 1), environment, allowed))
     ]
     if errors:
-        raise KcdErrors(errors)
+        raise ProblemsError(*errors)
     return _VARIABLE.sub(lambda match: environment[match[1]], text)
 
 
 def _refusal(
     name: str, position: Position, environment: Mapping[str, str], allowed: Collection[str] | None
-) -> KcdError | None:
+) -> Problem | None:
     """Why the variable is not expanded; the same whether or not it is set, unless it is allowed."""
     if is_secret_name(name):
-        return KcdError(
+        return Problem(
+            "secret-variable",
             f"the environment variable '{name}' is not expanded: by its name it can hold a credential",
-            code="secret-variable",
             position=position,
             hint="write '$${…}' for the text itself; if the value is no secret, give the variable another name",
         )
     if allowed is not None and name not in allowed:
-        return KcdError(
+        return Problem(
+            "unlisted-variable",
             f"the environment variable '{name}' is not expanded: it is not among those of --expand-env",
-            code="unlisted-variable",
             position=position,
             hint=f"if its value can be published, add --expand-env {name}",
         )
     if not environment.get(name):
-        return KcdError(
+        return Problem(
+            "unset-variable",
             f"the environment variable '{name}' is not set or is empty",
-            code="unset-variable",
             position=position,
             hint=f"set it, as with: export {name}=…",
         )

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from kubocd_gen.diagnostics.problems import Findings, KcdError, KcdErrors
+from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError
 from kubocd_gen.diagnostics.wording import described, dotted
 from kubocd_gen.kube_yaml.errors import YamlError
 from kubocd_gen.kube_yaml.reader import read_document
@@ -57,10 +57,10 @@ class Installation:
     release: Resource
     namespace: str
     resources: tuple[Resource, ...]
-    broken_config: KcdErrors | None = None
+    broken_config: ProblemsError | None = None
 
 
-def find_installations(resources: Sequence[Resource], findings: Findings) -> list[Installation]:
+def find_installations(resources: Sequence[Resource], findings: Problems) -> list[Installation]:
     """The installations of the `kubocd-ctrl` chart among `resources`, with the Configs and Contexts that they carry."""
     repositories = {
         (resource.namespace, resource.name): resource for resource in resources if resource.kind == "OCIRepository"
@@ -74,18 +74,18 @@ def find_installations(resources: Sequence[Resource], findings: Findings) -> lis
             continue
         if version is None:
             findings.warning(
-                KcdError(
+                Problem(
+                    "assumed-chart-version",
                     f"the version of the chart '{KUBOCD_CHART}' is not known, v0.3 is assumed",
-                    code="assumed-chart-version",
                     position=resource.position("spec", "chart" if "chart" in resource.spec else "chartRef"),
                     hint="give the exact version in 'chart.spec.version', or in 'ref.tag' of the OCIRepository",
                 )
             )
         if resource.spec.get("valuesFrom"):
             findings.warning(
-                KcdError(
+                Problem(
+                    "unread-values",
                     f"'valuesFrom' of the chart '{KUBOCD_CHART}' is not read: what it holds is in the cluster",
-                    code="unread-values",
                     position=resource.position("spec", "valuesFrom"),
                     hint="write the Config and the Contexts in 'values', or as resources",
                 )
@@ -93,12 +93,12 @@ def find_installations(resources: Sequence[Resource], findings: Findings) -> lis
         namespace = _text(resource.spec.get("targetNamespace")) or resource.namespace
         try:
             found.append(Installation(resource, namespace, tuple(_carried(resource, namespace, version or _ASSUMED))))
-        except KcdError as error:
+        except ProblemsError as error:
             # Helm fails on the whole chart then, so that nothing of it reaches the cluster.
             findings.error(error)
             values = resource.spec.get("values")
             holds_config = not isinstance(values, Mapping) or "config" in values
-            found.append(Installation(resource, namespace, (), KcdErrors([error]) if holds_config else None))
+            found.append(Installation(resource, namespace, (), error if holds_config else None))
     return found
 
 
@@ -140,10 +140,12 @@ def _given(resource: Resource, above: Mapping[str, Any], kind: type[_Given], *pl
         return kind()
     if not isinstance(value, kind):
         wanted = "map" if kind is dict else "list"
-        raise KcdError(
-            f"{dotted(place)} of the chart '{KUBOCD_CHART}' must be a {wanted}, not {described(value)}",
-            code="invalid-type",
-            position=resource.position(*place),
+        raise ProblemsError(
+            Problem(
+                "invalid-type",
+                f"{dotted(place)} of the chart '{KUBOCD_CHART}' must be a {wanted}, not {described(value)}",
+                position=resource.position(*place),
+            )
         )
     return value
 
@@ -165,10 +167,12 @@ def _context(resource: Resource, item: Mapping[str, Any], index: int) -> Resourc
     place = ("spec", "values", "contexts", index)
     for name in ("name", "namespace"):
         if not item.get(name):
-            raise KcdError(
-                f"a context in the values of the chart '{KUBOCD_CHART}' has no {name}, so that Helm refuses the chart",
-                code="missing-field",
-                position=resource.position(*place),
+            raise ProblemsError(
+                Problem(
+                    "missing-field",
+                    f"a context in the values of the chart '{KUBOCD_CHART}' has no {name}, so that Helm refuses the chart",
+                    position=resource.position(*place),
+                )
             )
     spec = {name: item[name] for name in ("protected", "parents", "context") if item.get(name) is not None}
     if item.get("description"):
@@ -181,11 +185,13 @@ def _unquoted(resource: Resource, text: str, place: tuple[str | int, ...]) -> An
     try:
         read = read_document(f"description: {text}\n", resource.file.path)
     except YamlError as error:
-        raise KcdError(
-            f"the chart '{KUBOCD_CHART}' writes this description without quotes, and then it is not YAML",
-            code="bad-yaml",
-            position=resource.position(*place),
-            hint="leave out ': ' and ' #', or quote it twice: \"'…'\"",
+        raise ProblemsError(
+            Problem(
+                "bad-yaml",
+                f"the chart '{KUBOCD_CHART}' writes this description without quotes, and then it is not YAML",
+                position=resource.position(*place),
+                hint="leave out ': ' and ' #', or quote it twice: \"'…'\"",
+            )
         ) from error
     return _mapping(read).get("description")
 

@@ -12,7 +12,7 @@ from typing import Any
 from kubocd_gen.budget.limits import LIMITS, Limits, ceiling, moved, parse_limit, setting, worded
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.checkout.files import PROJECT, CheckoutFiles
-from kubocd_gen.diagnostics.problems import KcdError, KcdErrors, nearest
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError, nearest
 from kubocd_gen.files.paths import display_path, fixed_part
 from kubocd_gen.kube_yaml.positions import find_position
 from kubocd_gen.model.project import ONLY_CLUSTER, PROJECT_FILE, REPOSITORY_URL, Cluster, Flags, Project
@@ -26,7 +26,7 @@ _URL = re.compile(r"https?://\S+")
 def load_project(flags: Flags, directory: Path, *, outputs: bool = True) -> Project:
     """The project file found from `directory` upward with the flags over it; with `sources`, from the flags alone.
 
-    Raises KcdError or KcdErrors for a project file with problems, for flags that name nothing to compile, and for
+    Raises ProblemsError for a project file with problems, for flags that name nothing to compile, and for
     paths that lead out of the checkout and that the flags do not allow. Without `outputs`, for a command that has
     nothing to do with them, theirs are not looked at.
     """
@@ -39,9 +39,11 @@ def read_project(flags: Flags, directory: Path, files: CheckoutFiles | None = No
     """The same without a look at where its paths lead. `files` are those of the project, if it is not the user's."""
     if flags.sources:
         if flags.output is None:
-            raise KcdError("--source needs --output, the folder to write to", code="usage")
+            raise ProblemsError(Problem("usage", "--source needs --output, the folder to write to"))
         if flags.clusters:
-            raise KcdError("--cluster chooses among those of a project file; --source takes its place", code="usage")
+            raise ProblemsError(
+                Problem("usage", "--cluster chooses among those of a project file; --source takes its place")
+            )
         cluster = Cluster(ONLY_CLUSTER, flags.sources, flags.output)
         files = files or _files(flags, directory, directory)
         return with_flags(Project(directory, (cluster,), files=files), flags)
@@ -52,19 +54,21 @@ def read_project(flags: Flags, directory: Path, files: CheckoutFiles | None = No
         project = replace(project, clusters=_chosen(project.clusters, flags.clusters))
     if flags.output is not None:
         if len(project.clusters) != 1:
-            raise KcdError("--output needs one cluster; choose it with --cluster", code="usage")
+            raise ProblemsError(Problem("usage", "--output needs one cluster; choose it with --cluster"))
         project = replace(project, clusters=(replace(project.clusters[0], output=flags.output, output_place=None),))
     return with_flags(project, flags)
 
 
 def project_path(flags: Flags, directory: Path) -> Path:
-    """The project file that the flags name, or that is found. Raises KcdError `missing-project`."""
+    """The project file that the flags name, or that is found. Raises ProblemsError `missing-project`."""
     path = flags.project or _find(directory)
     if path is None:
-        raise KcdError(
-            f"there is no {PROJECT_FILE} here or in a directory above",
-            code="missing-project",
-            hint="give --source DIR --output DIR, or write a project file: 'kcd-gen init' does",
+        raise ProblemsError(
+            Problem(
+                "missing-project",
+                f"there is no {PROJECT_FILE} here or in a directory above",
+                hint="give --source DIR --output DIR, or write a project file: 'kcd-gen init' does",
+            )
         )
     return path
 
@@ -73,7 +77,7 @@ def messages_root(flags: Flags) -> Path:
     """Where paths in messages begin, as far as it is known without a project that can be read."""
     try:
         return Path.cwd() if flags.sources else project_path(flags, Path.cwd()).absolute().parent
-    except KcdError:
+    except ProblemsError:
         return Path.cwd()
 
 
@@ -85,12 +89,12 @@ def _find(directory: Path) -> Path | None:
 
 
 def with_flags(project: Project, flags: Flags) -> Project:
-    """The project as the flags change it. Raises KcdError `usage` for a value that can't be."""
+    """The project as the flags change it. Raises ProblemsError `usage` for a value that can't be."""
     check_namespace("--namespace", flags.namespace)
     check_namespace("--kubocd-namespace", flags.kubocd_namespace)
     if flags.repository_url is not None and not _URL.fullmatch(flags.repository_url):
         hint = f"it is an address such as {REPOSITORY_URL}"
-        raise KcdError(f"--repository-url '{flags.repository_url}' is not a URL", code="usage", hint=hint)
+        raise ProblemsError(Problem("usage", f"--repository-url '{flags.repository_url}' is not a URL", hint=hint))
     given = {
         "namespace": flags.namespace,
         "kubocd_namespace": flags.kubocd_namespace,
@@ -119,10 +123,10 @@ def with_flags(project: Project, flags: Flags) -> Project:
 
 
 def check_namespace(flag: str, namespace: str | None) -> None:
-    """Raises KcdError `usage` where a flag gives what no namespace can be named."""
+    """Raises ProblemsError `usage` where a flag gives what no namespace can be named."""
     if namespace is not None and not _NAMESPACE.fullmatch(namespace):
         hint = "lower-case letters, digits and inner '-', at most 63 characters"
-        raise KcdError(f"{flag} '{namespace}' is not a name for a namespace", code="usage", hint=hint)
+        raise ProblemsError(Problem("usage", f"{flag} '{namespace}' is not a name for a namespace", hint=hint))
 
 
 def _chosen(clusters: Sequence[Cluster], names: Sequence[str]) -> tuple[Cluster, ...]:
@@ -130,14 +134,14 @@ def _chosen(clusters: Sequence[Cluster], names: Sequence[str]) -> tuple[Cluster,
     for name in names:
         if name not in known:
             hint = nearest("did you mean '{}'?", name, known) or f"the project has: {', '.join(known)}"
-            raise KcdError(f"the project has no cluster '{name}'", code="unknown-cluster", hint=hint)
+            raise ProblemsError(Problem("unknown-cluster", f"the project has no cluster '{name}'", hint=hint))
     return tuple(cluster for cluster in clusters if cluster.name in names)
 
 
 def _files(flags: Flags, directory: Path, root: Path) -> CheckoutFiles:
     """The files of the checkout that `root` is in, and those that the command line names or allows.
 
-    Raises KcdError `outside-checkout` as `CheckoutFiles.naming` does.
+    Raises ProblemsError `outside-checkout` as `CheckoutFiles.naming` does.
     """
     if flags.project is None or flags.sources:
         files = CheckoutFiles.around(root, flags.allow_outside)
@@ -184,20 +188,20 @@ def _limits(given: Mapping[str, int | str], flags: Mapping[str, int], text: str,
             changes[name] = parse_limit(name, str(value))
         except ValueError as error:
             said = str(error).partition(", not '")[0]  # the value is not repeated
-            errors.append(KcdError(f"packages.limits: {said}", code="invalid-value", position=position))
+            errors.append(Problem("invalid-value", f"packages.limits: {said}", position=position))
             continue
         highest = ceiling(name)
         if changes[name] > highest and name not in flags:
             errors.append(
-                KcdError(
+                Problem(
+                    "invalid-value",
                     f"packages.limits: the project file can't raise '{name}' over {worded(name, highest)}",
-                    code="invalid-value",
                     position=position,
                     hint=f"if the packages can be trusted, give --limit {setting(name, highest, changes[name])}",
                 )
             )
     if errors:
-        raise KcdErrors(errors)
+        raise ProblemsError(*errors)
     return moved(LIMITS, changes)
 
 
@@ -222,7 +226,7 @@ def _check_clusters(clusters: Sequence[Cluster], text: str, display: str) -> Non
     rename = "rename one of them: '--cluster' chooses by name"
 
     def error(message: str, code: str, *keys: str | int, hint: str | None = None) -> None:
-        errors.append(KcdError(message, code=code, position=find_position(text, display, 0, keys), hint=hint))
+        errors.append(Problem(code, message, position=find_position(text, display, 0, keys), hint=hint))
 
     if not clusters:
         hint = "add 'clusters: [{name: …, sources: […], output: …}]', or give --source and --output"
@@ -239,4 +243,4 @@ def _check_clusters(clusters: Sequence[Cluster], text: str, display: str) -> Non
             hint = "give each cluster a folder of its own"
             error(message, "duplicate-cluster", "clusters", index, "output", hint=hint)
     if errors:
-        raise KcdErrors(errors)
+        raise ProblemsError(*errors)

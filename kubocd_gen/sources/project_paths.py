@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kubocd_gen.checkout.files import in_git_directory
-from kubocd_gen.diagnostics.problems import KcdError, KcdErrors, Position
+from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.files.paths import display_path, fixed_part
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _WRITTEN = ("flux", "hr", ".kcd-gen")  # directories of an output in which a bui
 def check_paths(project: Project, *, outputs: bool = True) -> None:
     """Check sources, outputs and vendor directory of a project; without `outputs`, only what is read.
 
-    Raises KcdErrors with `outside-checkout` and `overlapping-paths`, each at its line of the project file.
+    Raises ProblemsError with `outside-checkout` and `overlapping-paths`, each at its line of the project file.
     """
     errors = [error for cluster in project.clusters for error in _of_sources(project, cluster)]
     if outputs:
@@ -32,7 +32,7 @@ def check_paths(project: Project, *, outputs: bool = True) -> None:
         named = f"the vendor directory '{display_path(project.vendor, Path.cwd())}'"
         errors += _of_directory(project, named, project.vendor, project.vendor_place)
     if errors:
-        raise KcdErrors(errors)
+        raise ProblemsError(*errors)
 
 
 class DisjointDirectories:
@@ -55,14 +55,14 @@ class DisjointDirectories:
         return other
 
 
-def _of_sources(project: Project, cluster: Cluster) -> Iterator[KcdError]:
+def _of_sources(project: Project, cluster: Cluster) -> Iterator[Problem]:
     for source in cluster.sources:
         real = Path(os.path.realpath(project.root / fixed_part(source)))
         if not project.files.holds(real):
             yield project.files.refusal(f"the source '{source}'", real, _source_position(cluster, source))
 
 
-def _of_directory(project: Project, named: str, path: Path, place: Place) -> Iterator[KcdError]:
+def _of_directory(project: Project, named: str, path: Path, place: Place) -> Iterator[Problem]:
     """Yield the error for a directory that is written to, too: no allowance reaches into a Git directory."""
     real = Path(os.path.realpath(path))
     root = project.files.root
@@ -71,7 +71,7 @@ def _of_directory(project: Project, named: str, path: Path, place: Place) -> Ite
         yield project.files.refusal(named, real, place() if place else None)
 
 
-def _of_overlaps(project: Project, cluster: Cluster) -> Iterator[KcdError]:
+def _of_overlaps(project: Project, cluster: Cluster) -> Iterator[Problem]:
     """Yield the errors for a vendor directory or source in which the build of a cluster would write and remove."""
     written = [cluster.output / name for name in _WRITTEN]
     output = display_path(cluster.output, Path.cwd())
@@ -92,10 +92,10 @@ def _overlap(one: Path, other: Path) -> bool:
     return apart.add("", other) is not None
 
 
-def _overlapping(what: str, output: str, position: Position | None) -> KcdError:
-    return KcdError(
+def _overlapping(what: str, output: str, position: Position | None) -> Problem:
+    return Problem(
+        "overlapping-paths",
         f"{what} the output '{output}', where a build replaces and removes files",
-        code="overlapping-paths",
         position=position,
         hint="give each a directory of its own",
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from kubocd_gen.diagnostics.problems import ProblemsError
 from tests.acceptance.test_init import Repository
 from tests.support.charts import chart_files, commit_all, git, write_files
 from tests.support.workspace import WEB, Outcome, Workspace, files_below, kcd_gen
@@ -325,20 +326,20 @@ def test_init_looks_for_no_more_files_than_a_run_takes(tmp_path: Path) -> None:
 
 def test_the_image_s_kustomization_is_one_of_the_checkout_s_files(web: Workspace) -> None:
     from kubocd_gen.checkout.files import CheckoutFiles
-    from kubocd_gen.diagnostics.problems import Findings, KcdError
+    from kubocd_gen.diagnostics.problems import Problems
     from kubocd_gen.server.imaging import plan_pin
 
     path = web.root / "kustomization.yaml"
     path.symlink_to("../secret")
-    with pytest.raises(KcdError) as caught:
-        plan_pin(path, None, "sha256:0", Findings(), CheckoutFiles.around(web.root))
-    assert caught.value.code == "outside-checkout"
-    with pytest.raises(KcdError):
-        plan_pin(path, None, "sha256:0", Findings())
+    with pytest.raises(ProblemsError) as caught:
+        plan_pin(path, None, "sha256:0", Problems(), CheckoutFiles.around(web.root))
+    assert caught.value.problem.code == "outside-checkout"
+    with pytest.raises(ProblemsError):
+        plan_pin(path, None, "sha256:0", Problems())
     path.unlink()
     os.mkfifo(path)
-    with pytest.raises(KcdError, match="it is not a regular file"):
-        plan_pin(path, None, "sha256:0", Findings())
+    with pytest.raises(ProblemsError, match="it is not a regular file"):
+        plan_pin(path, None, "sha256:0", Problems())
 
 
 def test_dump_takes_what_it_is_given(web: Workspace) -> None:

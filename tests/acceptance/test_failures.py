@@ -11,7 +11,7 @@ import pytest
 import yaml
 from syrupy.assertion import SnapshotAssertion
 
-from kubocd_gen.diagnostics.problems import KcdError, KcdErrors
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.pipeline import building
 from tests.acceptance.test_errors import config, context, invalid_config, unknown_parameter
 from tests.acceptance.test_every_kind import installation
@@ -278,8 +278,8 @@ def test_of_several_clusters_a_problem_says_in_which_it_was_met(workspace: Works
 
 def test_an_output_that_can_not_be_written_is_an_error_of_its_cluster(workspace: Workspace) -> None:
     workspace.release("web")
-    problem = KcdError("cannot write to output: No space left on device", code="unwritable-output")
-    for error in (problem, KcdErrors([problem])):
+    problem = Problem("unwritable-output", "cannot write to output: No space left on device")
+    for error in (problem, ProblemsError(problem)):
         with mock.patch.object(building, "write", side_effect=error):
             outcome = _failed(workspace.build())
         assert outcome.out == "1 of 1 Release compiled; nothing was written\n"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.network import connections
 from kubocd_gen.network.settings import Network
 from kubocd_gen.oci.access import Access
@@ -21,10 +21,10 @@ from tests.support.registry import CertificateAuthority
 
 
 def failure(client: Client, reference: Reference, access: Access = PLAIN, code: str = "registry-failed") -> str:
-    with pytest.raises(KcdError) as caught:
+    with pytest.raises(ProblemsError) as caught:
         client.registry.resolve(reference, access)
-    assert caught.value.code == code
-    text = f"{caught.value.message} -- {caught.value.hint}"
+    assert caught.value.problem.code == code
+    text = f"{caught.value.problem.message} -- {caught.value.problem.hint}"
     assert text.isprintable()
     return text.replace(reference.registry, "HOST")
 

@@ -13,7 +13,7 @@ from email.utils import format_datetime
 import pytest
 
 from kubocd_gen.budget.limits import LIMITS
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.network.settings import Network, NetworkError
 from kubocd_gen.oci.access import Access
 from kubocd_gen.oci.descriptors import CONTENT_TYPE, MANIFEST_TYPE, Descriptor, sha256
@@ -40,18 +40,18 @@ def read_manifest(client: Client, server: FaultServer, digest: str | None = None
 
 def failure(client: Client, server: FaultServer, code: str = "registry-failed", access: Access = PLAIN) -> str:
     """How the reading of the manifest fails: message and hint, the server's name as «HOST»."""
-    with pytest.raises(KcdError) as caught:
+    with pytest.raises(ProblemsError) as caught:
         read_manifest(client, server, access=access)
-    return told(caught.value, server, code)
+    return told(caught.value.problem, server, code)
 
 
 def blob_failure(client: Client, server: FaultServer, code: str = "registry-failed") -> str:
-    with pytest.raises(KcdError) as caught:
+    with pytest.raises(ProblemsError) as caught:
         read_blob(client, server)
-    return told(caught.value, server, code)
+    return told(caught.value.problem, server, code)
 
 
-def told(error: KcdError, server: FaultServer, code: str) -> str:
+def told(error: Problem, server: FaultServer, code: str) -> str:
     assert error.code == code
     assert isinstance(error, NetworkError) == (code not in ("corrupt-blob", "package-limit"))
     assert f"{error.message}{error.hint or ''}".isprintable()
@@ -88,8 +88,8 @@ def test_what_does_not_pass_is_not_tried_again(status: int, server: FaultServer,
     one = client()
     with pytest.raises(NetworkError) as caught:
         read_manifest(one, server)
-    assert caught.value.exit_code == 4
-    assert caught.value.code == {401: "registry-denied", 403: "registry-denied", 404: "missing-package"}.get(
+    assert caught.value.problem.exit_code == 4
+    assert caught.value.problem.code == {401: "registry-denied", 403: "registry-denied", 404: "missing-package"}.get(
         status, "registry-failed"
     )
     assert (len(server.asked), one.time.slept) == (1, [])
@@ -313,9 +313,9 @@ def test_a_manifest_is_checked(lie: Reply, code: str, text: str, server: FaultSe
 def test_a_manifest_asked_for_by_digest_has_it(server: FaultServer, client: NewClient) -> None:
     wanted = sha256(b"another")
     server.script(f"GET /v2/p/manifests/{wanted}", reply(200, MANIFEST, OF_MANIFEST))
-    with pytest.raises(KcdError) as caught:
+    with pytest.raises(ProblemsError) as caught:
         read_manifest(client(), server, wanted)
-    assert "gives a manifest of the digest" in told(caught.value, server, "corrupt-blob")
+    assert "gives a manifest of the digest" in told(caught.value.problem, server, "corrupt-blob")
 
 
 @pytest.mark.parametrize(
@@ -433,7 +433,7 @@ def test_one_fetch_a_digest(works: bool, server: FaultServer, client: NewClient)
         go.set()
         outcomes = [one.exception() for one in waiting]
     assert len(server.asked) == 1
-    assert all(isinstance(outcome, KcdError) != works for outcome in outcomes)
+    assert all(isinstance(outcome, ProblemsError) != works for outcome in outcomes)
 
 
 def test_another_registry_is_asked_where_the_first_fails(
@@ -554,6 +554,6 @@ def test_cookies_and_netrc_are_not_sent(
 
 @pytest.mark.parametrize("size", [1 << 31, (1 << 30) + 1])
 def test_a_blob_over_the_limit_is_not_asked_for(size: int, server: FaultServer, client: NewClient) -> None:
-    with pytest.raises(KcdError, match="is larger than the limit of 1 GiB"):
+    with pytest.raises(ProblemsError, match="is larger than the limit of 1 GiB"):
         client().registry.read_blob(named(server), Descriptor(CONTENT_TYPE, LAYER.digest, size), PLAIN, limit=1 << 30)
     assert server.asked == []

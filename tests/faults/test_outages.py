@@ -107,7 +107,7 @@ def test_a_dead_registry_costs_a_build_less_than_forty_seconds(attempt: Attempt,
             try:
                 transport.retrying(once)
             except NetworkError as error:
-                errors.append(error.message)
+                errors.append(error.problem.message)
         world.leave()
 
     workers = [threading.Thread(target=work, daemon=True) for _ in range(CONNECTIONS)]
@@ -183,7 +183,7 @@ def test_a_closed_host_is_not_asked_and_says_why(server: FaultServer, client: Ne
     for number in range(PACKAGES):
         with pytest.raises(NetworkError) as caught:
             one.registry.read_manifest(named(server, f"1.0.{number}"), None, PLAIN)
-        messages.add(caught.value.message)
+        messages.add(caught.value.problem.message)
     assert f"{server.host} breaks the connection off; given up after 22 s" in messages
     assert len(server.asked) < 3 * TRIES
     assert len(one.said) == len(one.time.slept)
@@ -206,7 +206,7 @@ def test_what_refuses_connections_is_closed_after_one_request(client: NewClient)
     for _ in range(PACKAGES):
         with pytest.raises(NetworkError) as caught:
             one.registry.resolve(reference, PLAIN)
-        assert caught.value.message == f"{reference.registry} refuses connections, in 5 tries"
+        assert caught.value.problem.message == f"{reference.registry} refuses connections, in 5 tries"
     assert one.time.slept == [1, 2, 4, 8]
     assert time.monotonic() - began < 5
 

@@ -6,7 +6,7 @@ import base64
 
 import pytest
 
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.oci.access import Access
 from kubocd_gen.oci.descriptors import MANIFEST_TYPE, sha256
 from tests.faults.conftest import PLAIN, Client, NewClient, named
@@ -22,10 +22,12 @@ def begun(location: str) -> object:
 
 
 def failure(client: Client, server: FaultServer, code: str = "registry-failed") -> str:
-    with pytest.raises(KcdError) as caught:
+    with pytest.raises(ProblemsError) as caught:
         client.registry.push_blob(named(server), DATA, PLAIN)
-    assert caught.value.code == code
-    return f"{caught.value.message} -- {caught.value.hint}".replace(server.host, "HOST").replace(DIGEST, "DIGEST")
+    assert caught.value.problem.code == code
+    return f"{caught.value.problem.message} -- {caught.value.problem.hint}".replace(server.host, "HOST").replace(
+        DIGEST, "DIGEST"
+    )
 
 
 @pytest.mark.parametrize(
@@ -103,14 +105,14 @@ def test_locations_that_lead_nowhere(location: str, server: FaultServer, client:
 
 def test_a_manifest_that_becomes_another(server: FaultServer, client: NewClient) -> None:
     server.script("PUT /v2/p/manifests/1.0.0", reply(201, fields={"Docker-Content-Digest": "sha256:" + "0" * 64}))
-    with pytest.raises(KcdError) as caught:
+    with pytest.raises(ProblemsError) as caught:
         client().registry.push_manifest(named(server), b"{}", MANIFEST_TYPE, PLAIN)
-    assert caught.value.code == "corrupt-blob"
+    assert caught.value.problem.code == "corrupt-blob"
 
 
 def test_clouds_have_helpers(server: FaultServer, client: NewClient) -> None:
     server.script("HEAD *", reply(401, fields={"WWW-Authenticate": 'Basic realm="x"'}))
     for provider, helper in {"aws": "ecr-login", "azure": "acr-env", "gcp": "gcloud"}.items():
-        with pytest.raises(KcdError) as caught:
+        with pytest.raises(ProblemsError) as caught:
             client().registry.resolve(named(server), Access(insecure=True, provider=provider))
-        assert f"docker-credential-{helper}" in str(caught.value.hint)
+        assert f"docker-credential-{helper}" in str(caught.value.problem.hint)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.network.settings import Network
 from kubocd_gen.oci.access import Access
 from kubocd_gen.oci.descriptors import CONFIG_TYPE, CONTENT_TYPE, MANIFEST_TYPE, parse_descriptor, sha256
@@ -63,12 +63,12 @@ def push_package(client: NewClient, reference: Reference, access: Access, **sett
     return registry.push_manifest(reference, json.dumps(manifest).encode(), MANIFEST_TYPE, access).digest
 
 
-def refusal(code: str, call: object, *arguments: object) -> KcdError:
+def refusal(code: str, call: object, *arguments: object) -> Problem:
     assert callable(call)
-    with pytest.raises(KcdError) as caught:
+    with pytest.raises(ProblemsError) as caught:
         call(*arguments)
-    assert caught.value.code == code
-    return caught.value
+    assert caught.value.problem.code == code
+    return caught.value.problem
 
 
 def test_what_skopeo_pushed_is_read(plain: Running, tmp_path: Path, client: NewClient) -> None:

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.network.exchange import Answer
 from kubocd_gen.network.settings import Network
 from kubocd_gen.oci.access import Access
@@ -53,11 +53,11 @@ def read(client: Client, server: FaultServer, tag: str = "1.0.0", access: Access
 
 
 def failure(client: Client, server: FaultServer, code: str, access: Access = PLAIN) -> str:
-    with pytest.raises(KcdError) as caught:
+    with pytest.raises(ProblemsError) as caught:
         read(client, server, access=access)
     error = caught.value
-    assert (error.code, error.exit_code) == (code, 1 if code == "package-limit" else 4)
-    text = f"{error.message} -- {error.hint or ''}"
+    assert (error.problem.code, error.problem.exit_code) == (code, 1 if code == "package-limit" else 4)
+    text = f"{error.problem.message} -- {error.problem.hint or ''}"
     assert text.isprintable()
     assert "hunter2" not in f"{text}{error!r}"
     return text.replace(server.host, "HOST")

@@ -10,7 +10,7 @@ import pytest
 
 from kubocd_gen.budget.limits import LIMITS, moved
 from kubocd_gen.budget.spending import Budget
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.network.run_time import RunTime
 from kubocd_gen.network.settings import Network
 from kubocd_gen.oci import credentials
@@ -62,10 +62,10 @@ def test_insecure_sends_no_credentials(server: FaultServer, client: NewClient, m
     monkeypatch.setattr("kubocd_gen.network.settings._is_loopback", lambda host: False)
     server.script("HEAD /v2/p/manifests/1.0.0", reply(401, fields={"WWW-Authenticate": "Basic realm=x"}))
     one = client(environment=login(server.host))
-    with pytest.raises(KcdError) as caught:
+    with pytest.raises(ProblemsError) as caught:
         one.registry.resolve(named(server), PLAIN)
-    assert caught.value.code == "registry-denied"
-    assert f"--allow-plain-http-credentials {server.host}" in str(caught.value.hint)
+    assert caught.value.problem.code == "registry-denied"
+    assert f"--allow-plain-http-credentials {server.host}" in str(caught.value.problem.hint)
     assert [asked.headers.get("authorization") for asked in server.asked] == [None]
 
 
@@ -75,7 +75,7 @@ def test_a_named_host_gets_credentials_over_plain_http(
     monkeypatch.setattr("kubocd_gen.network.settings._is_loopback", lambda host: False)
     server.script("HEAD /v2/p/manifests/1.0.0", reply(401, fields={"WWW-Authenticate": "Basic realm=x"}))
     one = client(environment=login(server.host), network=Network(clear_text_hosts=frozenset({server.host})))
-    with pytest.raises(KcdError):
+    with pytest.raises(ProblemsError):
         one.registry.resolve(named(server), PLAIN)
     assert [asked.headers.get("authorization") for asked in server.asked] == [None, BASIC]
 
@@ -86,7 +86,7 @@ def test_a_helper_is_not_run_for_plain_http(
     monkeypatch.setattr("kubocd_gen.network.settings._is_loopback", lambda host: False)
     monkeypatch.setattr(credentials.CredentialStore, "find", lambda *_: pytest.fail("it was asked for"))
     server.script("HEAD /v2/p/manifests/1.0.0", reply(401, fields={"WWW-Authenticate": "Basic realm=x"}))
-    with pytest.raises(KcdError):
+    with pytest.raises(ProblemsError):
         client().registry.resolve(named(server), PLAIN)
 
 
@@ -95,7 +95,7 @@ def test_a_mirror_gets_its_own_credentials_alone(server: FaultServer, client: Ne
     server.script("HEAD /v2/p/manifests/1.0.0", reply(401, fields={"WWW-Authenticate": "Basic realm=x"}))
     network = Network(mirrors={"quay.io": f"http://{server.host}"})
     one = client(environment=login("quay.io"), network=network)
-    with pytest.raises(KcdError):
+    with pytest.raises(ProblemsError):
         one.registry.resolve(Reference("quay.io", "p", "1.0.0"), PLAIN)
     assert [asked.headers.get("authorization") for asked in server.asked] == [None]
 
@@ -129,7 +129,7 @@ def test_a_token_service_over_plain_http_gets_no_credentials(
     server.script("HEAD /v2/p/manifests/1.0.0", reply(401, fields={"WWW-Authenticate": challenge}))
     server.script("GET /token", reply(200, json.dumps({"token": "abc"}).encode()))
     one = client(environment=login(server.host))
-    with pytest.raises(KcdError):
+    with pytest.raises(ProblemsError):
         one.registry.resolve(named(server), PLAIN)
     assert not [asked for asked in server.asked if asked.headers.get("authorization") == BASIC]
 
@@ -148,10 +148,10 @@ def test_an_answer_that_drips_ends_with_the_run_s_deadline(drip: Reply, server: 
     server.script("GET /v2/p/manifests/1.0.0", drip)
     limits = moved(LIMITS, {"network-time": 2})
     one = client(network=Network(limits=limits, budget=Budget(limits)))
-    with pytest.raises(KcdError) as caught:
+    with pytest.raises(ProblemsError) as caught:
         one.registry.resolve(named(server), PLAIN)
-    assert caught.value.code == "run-limit"
-    assert "--limit network-time=" in str(caught.value.hint)
+    assert caught.value.problem.code == "run-limit"
+    assert "--limit network-time=" in str(caught.value.problem.hint)
 
 
 class Clock:
@@ -176,7 +176,7 @@ def test_the_run_has_one_deadline_for_all_transfers() -> None:
     with run:
         clock.now += 40
         assert run.left() == 0
-    assert "--limit network-time=" in str(run.error().hint)
+    assert "--limit network-time=" in str(run.error().problem.hint)
 
 
 def test_hosts_that_fail_in_turn_share_the_deadline(server: FaultServer, client: NewClient) -> None:
@@ -184,14 +184,14 @@ def test_hosts_that_fail_in_turn_share_the_deadline(server: FaultServer, client:
     server.script("HEAD /v2/p/manifests/1.0.0", reply(503, fields={"Retry-After": "9"}))
     limits = moved(LIMITS, {"network-time": 5})
     one = client(network=Network(limits=limits, budget=Budget(limits)))
-    with pytest.raises(KcdError) as caught:
+    with pytest.raises(ProblemsError) as caught:
         one.registry.resolve(named(server), PLAIN)
-    assert caught.value.code == "run-limit"
-    assert "--limit network-time=" in str(caught.value.hint)
+    assert caught.value.problem.code == "run-limit"
+    assert "--limit network-time=" in str(caught.value.problem.hint)
     asked = len(server.asked)
-    with pytest.raises(KcdError) as caught:  # the run is over: nobody else is asked
+    with pytest.raises(ProblemsError) as caught:  # the run is over: nobody else is asked
         one.registry.resolve(Reference(server.host, "other", "1"), PLAIN)
-    assert caught.value.code == "run-limit"
+    assert caught.value.problem.code == "run-limit"
     assert len(server.asked) == asked
 
 
@@ -200,7 +200,7 @@ def test_what_registries_send_is_counted(server: FaultServer, client: NewClient)
     server.script("HEAD /v2/p/manifests/1.0.0", reply(405))
     limits = moved(LIMITS, {"fetched": 1000})
     one = client(network=Network(limits=limits, budget=Budget(limits)))
-    with pytest.raises(KcdError) as caught:
+    with pytest.raises(ProblemsError) as caught:
         one.registry.resolve(named(server), PLAIN)
-    assert caught.value.code == "run-limit"
-    assert "--limit fetched=" in str(caught.value.hint)
+    assert caught.value.problem.code == "run-limit"
+    assert "--limit fetched=" in str(caught.value.problem.hint)

@@ -22,7 +22,7 @@ from typing import Any
 import yaml
 
 from kubocd_gen.archives.chart import Chart, read_chart
-from kubocd_gen.diagnostics.problems import KcdError, KcdErrors
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.oci.layout import OciLayout
 from kubocd_gen.oci.layout_writer import LayoutWriter
 from kubocd_gen.oci.reference import parse_reference
@@ -63,8 +63,8 @@ def _replace(case: Path, folder: Path, theirs: Any) -> None:
             target.publish(parse_reference(reference), image, move=True)
             what = "assembled"
             OciLayout(folder).resolve(parse_reference(reference))
-        except (KcdError, KcdErrors) as error:
-            codes = {one.code for one in (error.errors if isinstance(error, KcdErrors) else (error,))}
+        except ProblemsError as error:
+            codes = {one.code for one in error.problems}
             what = f"refused ({', '.join(sorted(codes))})"
         with _lock:
             made[what] += 1
@@ -80,7 +80,7 @@ def _authored(package: Path, theirs: Any) -> tuple[Any, list[Chart]]:
     charts = []
     for module in authored.package.modules:
         if module.name not in status:
-            raise KcdError("the case leaves the module out of status.yaml", code="left-out")
+            raise ProblemsError(Problem("left-out", "the case leaves the module out of status.yaml"))
         chart = status[module.name]
         archive = theirs.chart_archive(chart["name"], str(chart["version"]))
         charts.append(read_chart(archive, describe="a stand-in"))

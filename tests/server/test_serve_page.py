@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from kubocd_gen.diagnostics.problems import Diagnostic, Position
+from kubocd_gen.diagnostics.problems import Position, Problem
 from kubocd_gen.server.http import Server
 from kubocd_gen.server.page import LastBuild
 from kubocd_gen.server.site import Site
@@ -85,7 +85,7 @@ def page(port: int, query: str = "") -> str:
 FAILED = LastBuild(
     1_700_000_000.0,
     "0 of 1 Release compiled; nothing was written",
-    (Diagnostic("error", "bad-yaml", "a <b> is no", "write '&lt;'", position=Position("sources/web.yaml", 3, 7)),),
+    (Problem("bad-yaml", "a <b> is no", hint="write '&lt;'", position=Position("sources/web.yaml", 3, 7)),),
 )
 
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import Problem
 from kubocd_gen.network.settings import NetworkError
 from kubocd_gen.oci.access import Access
 from kubocd_gen.oci.descriptors import CONFIG_TYPE, CONTENT_TYPE, MANIFEST_TYPE, Descriptor, sha256
@@ -55,7 +55,7 @@ class MemoryRegistry:
         self.asked.append(f"blob {reference}")
         return self.blobs[descriptor.digest]
 
-    def warnings(self) -> tuple[KcdError, ...]:
+    def warnings(self) -> tuple[Problem, ...]:
         return ()
 
     def close(self) -> None:

@@ -16,7 +16,7 @@ from unittest import mock
 import yaml
 
 from kubocd_gen.cli import main
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.kube_yaml.reader import read_document
 from tests.support.images import chart_archive, package_layer, write_layout
 
@@ -90,7 +90,7 @@ def status_of(manifest: str) -> str:
     """A `status.yaml` with the chart `<module>`, version 1.0.0, for every module of a manifest."""
     try:
         read = read_document(manifest, "original.yaml")
-    except KcdError:
+    except ProblemsError:
         read = None
     modules = (read or {}).get("modules") or []
     named = [module.get("name", f"module{index:02d}") for index, module in enumerate(modules)]

@@ -24,8 +24,12 @@ def test_many_small_amounts_exhaust_a_budget_as_a_large_one_does() -> None:
 def test_the_error_names_the_limit_and_how_to_raise_it(name: str) -> None:
     with pytest.raises(BudgetExhausted) as caught:
         Budget().spend(name, LIMITS.of(name) + 1, Position("a.yaml"))
-    assert (caught.value.code, caught.value.name, caught.value.position) == ("run-limit", name, Position("a.yaml"))
-    flag, _, value = str(caught.value.hint).rpartition(": --limit ")[2].partition("=")
+    assert (caught.value.problem.code, caught.value.name, caught.value.problem.position) == (
+        "run-limit",
+        name,
+        Position("a.yaml"),
+    )
+    flag, _, value = str(caught.value.problem.hint).rpartition(": --limit ")[2].partition("=")
     assert (flag, parse_limit(name, value)) == (name, 2 * LIMITS.of(name))
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from kubocd_gen.checkout import files as checkout_files
 from kubocd_gen.checkout.files import CheckoutFiles, FileKind, NotRegularError, TooLargeError
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.files.paths import checkout_root
 
 SMALL = FileKind("a test's file", 2048)
@@ -28,12 +28,12 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path / "checkout"
 
 
-def refused(ask: Callable[[], object]) -> KcdError:
-    with pytest.raises(KcdError) as caught:
+def refused(ask: Callable[[], object]) -> Problem:
+    with pytest.raises(ProblemsError) as caught:
         ask()
-    assert caught.value.code == "outside-checkout"
-    assert SECRET not in f"{caught.value.message}{caught.value.hint}"
-    return caught.value
+    assert caught.value.problem.code == "outside-checkout"
+    assert SECRET not in f"{caught.value.problem.message}{caught.value.problem.hint}"
+    return caught.value.problem
 
 
 def test_the_checkout_is_the_git_working_tree_else_the_directory_itself(checkout: Path, tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_what_is_no_regular_file_is_refused_without_waiting(checkout: Path) -> N
         for name in ("fifo", "zero", "socket"):
             with pytest.raises(NotRegularError, match="it is not a regular file"):
                 CheckoutFiles.around(checkout).read(checkout / name, name, SMALL)
-    with pytest.raises((NotRegularError, KcdError)):
+    with pytest.raises((NotRegularError, ProblemsError)):
         CheckoutFiles.around(checkout).read(checkout / "terminal", "terminal", SMALL)
     with pytest.raises(IsADirectoryError):
         CheckoutFiles.around(checkout).read(checkout / "apps", "apps", SMALL)

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from itertools import permutations
+
 import pytest
 
-from kubocd_gen.diagnostics.problems import Diagnostic, Findings, KcdError, KcdErrors, Position, nearest
+from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, nearest
 
 
 @pytest.mark.parametrize(
@@ -19,50 +21,59 @@ def test_a_position_reads_as_editors_and_terminals_take_it(position: Position, t
 
 
 def test_the_text_of_an_error_is_the_sentence_that_the_user_reads() -> None:
-    error = KcdError("it is broken", code="broken", position=Position("a.yaml", 1), hint="mend it")
-    assert (str(error), error.code, error.position, error.hint) == (
-        "it is broken",
-        "broken",
-        Position("a.yaml", 1),
-        "mend it",
-    )
-    assert error.exit_code == 1
+    problem = Problem("broken", "it is broken", position=Position("a.yaml", 1), hint="fix it")
+    assert str(ProblemsError(problem)) == "it is broken"
+    assert problem.exit_code == 1
 
 
 def test_several_errors_are_all_named() -> None:
-    errors = KcdErrors(KcdError(text, code="x") for text in ("one", "two"))
+    errors = ProblemsError(*(Problem("x", text) for text in ("one", "two")))
     assert str(errors) == "one; two"
-    assert [error.message for error in errors.errors] == ["one", "two"]
+    assert [error.message for error in errors.problems] == ["one", "two"]
 
 
-def test_findings_come_in_the_order_in_which_they_were_found_without_repeats() -> None:
-    findings = Findings("prod")
-    one, two = KcdError("one", code="a", hint="h", position=Position("f", 1)), KcdError("two", code="b")
+def test_problems_come_in_reading_order_without_repeats() -> None:
+    findings = Problems("prod")
+    one, two = Problem("a", "one", hint="h", position=Position("f", 1)), Problem("b", "two")
     findings.error(two)
-    findings.error(KcdErrors([one, two]))
+    findings.error(ProblemsError(one, two))
     findings.warning(one, release="default/web")
     findings.note(two)
     assert list(findings) == [
-        Diagnostic("error", "b", "two", cluster="prod"),
-        Diagnostic("error", "a", "one", "h", "prod", None, Position("f", 1)),
-        Diagnostic("warning", "a", "one", "h", "prod", "default/web", Position("f", 1)),
-        Diagnostic("note", "b", "two", cluster="prod"),
+        Problem("b", "two", severity="note", cluster="prod"),
+        Problem("a", "one", Position("f", 1), "h", "warning", "default/web", "prod"),
+        Problem("b", "two", cluster="prod"),
+        Problem("a", "one", Position("f", 1), "h", cluster="prod"),
     ]
 
 
+def test_the_order_of_problems_does_not_depend_on_who_finds_one_first() -> None:
+    found = [Problem("b", "x", Position("f", 2)), Problem("a", "y", Position("f", 2)), Problem("c", "z", Position("e"))]
+    for order in permutations(found):
+        findings = Problems()
+        for one in order:
+            findings.error(one)
+        assert [one.code for one in findings] == ["c", "a", "b"]
+
+
+def test_a_problem_is_placed_in_a_copy() -> None:
+    """Clusters share what was fetched once, and each names its own file."""
+    shared = ProblemsError(Problem("missing-package", "it is missing"))
+    here, there = shared.at(Position("a.yaml")), shared.at(Position("b.yaml"))
+    assert [one.problem.position for one in (shared, here, there)] == [None, Position("a.yaml"), Position("b.yaml")]
+    assert here.at(Position("c.yaml")).problem.position == Position("a.yaml")
+
+
 def test_one_problem_of_two_releases_is_two_findings() -> None:
-    findings = Findings()
+    findings = Problems()
     for release in ("a/x", "a/y", "a/x"):
-        findings.error(KcdError("one", code="a"), release=release)
+        findings.error(Problem("a", "one"), release=release)
     assert [one.release for one in findings] == ["a/x", "a/y"]
 
 
 def test_a_finding_keeps_the_exit_code_of_its_error() -> None:
-    class NetworkError(KcdError):
-        exit_code = 4
-
-    findings = Findings()
-    findings.error(NetworkError("no answer", code="network"))
+    findings = Problems()
+    findings.error(Problem("network", "no answer", exit_code=4))
     assert [one.exit_code for one in findings] == [4]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kubocd_gen.budget.limits import LIMITS, Limits
-from kubocd_gen.diagnostics.problems import KcdError, KcdErrors
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.model.project import ONLY_CLUSTER, REPOSITORY_URL, Cluster, Flags, Project
 from kubocd_gen.sources.project_file import load_project
 
@@ -32,13 +32,9 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LoadFile:
 
 
 def said(load: LoadFile, text: str | bytes, **flags: Any) -> list[str]:
-    with pytest.raises((KcdErrors, KcdError)) as caught:
+    with pytest.raises(ProblemsError) as caught:
         load(text, **flags)
-    error = caught.value
-    errors: tuple[KcdError, ...] = error.errors if isinstance(error, KcdErrors) else ()
-    if isinstance(error, KcdError):
-        errors = (error,)
-    return [f"{error.position or '-'} {error.code} {error.message}" for error in errors]
+    return [f"{one.position or '-'} {one.code} {one.message}" for one in caught.value.problems]
 
 
 def test_what_a_project_file_leaves_out_has_a_default(load: LoadFile, tmp_path: Path) -> None:
@@ -171,21 +167,21 @@ def test_a_cluster_is_chosen_by_its_name(load: LoadFile) -> None:
 def test_flags_that_make_no_sense_are_an_error_of_usage(
     load: LoadFile, flags: dict[str, Any], code: str, message: str, hint: str | None
 ) -> None:
-    with pytest.raises(KcdError) as caught:
+    with pytest.raises(ProblemsError) as caught:
         load(TWO, **flags)
-    assert caught.value.code == code
-    assert message in caught.value.message
-    assert caught.value.hint is None if hint is None else hint in (caught.value.hint or "")
+    assert caught.value.problem.code == code
+    assert message in caught.value.problem.message
+    assert caught.value.problem.hint is None if hint is None else hint in (caught.value.problem.hint or "")
 
 
 def test_no_project_file_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(KcdError) as caught:
+    with pytest.raises(ProblemsError) as caught:
         load_project(Flags(), tmp_path)
-    assert (caught.value.code, caught.value.message) == (
+    assert (caught.value.problem.code, caught.value.problem.message) == (
         "missing-project",
         "there is no kcd-gen.yaml here or in a directory above",
     )
-    assert "--source DIR --output DIR" in (caught.value.hint or "")
+    assert "--source DIR --output DIR" in (caught.value.problem.hint or "")
 
 
 @pytest.mark.parametrize(
@@ -261,9 +257,9 @@ def test_outputs_with_a_common_beginning_are_two(load: LoadFile) -> None:
 
 @pytest.mark.parametrize("path", ["gone.yaml", "."])
 def test_a_project_file_that_cant_be_read_is_an_error(tmp_path: Path, path: str) -> None:
-    with pytest.raises(KcdError, match="the project file can't be read: ") as caught:
+    with pytest.raises(ProblemsError, match="the project file can't be read: ") as caught:
         load_project(Flags(project=tmp_path / path), tmp_path)
-    assert caught.value.code == "bad-project"
+    assert caught.value.problem.code == "bad-project"
 
 
 def test_a_project_file_elsewhere_has_its_own_root(

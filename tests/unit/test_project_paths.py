@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kubocd_gen.budget.limits import LIMITS, NAMES, RUN_NAMES, ceiling
-from kubocd_gen.diagnostics.problems import KcdError, KcdErrors
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.model.project import Flags, Project
 from kubocd_gen.sources.project_file import load_project
 from kubocd_gen.sources.project_paths import DisjointDirectories
@@ -43,11 +43,9 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
 
 
 def said(load: Load, *arguments: Any, **changes: Any) -> list[str]:
-    with pytest.raises((KcdErrors, KcdError)) as caught:
+    with pytest.raises(ProblemsError) as caught:
         load(*arguments, **changes)
-    error = caught.value
-    errors = error.errors if isinstance(error, KcdErrors) else [error] if isinstance(error, KcdError) else []
-    return [f"{one.position or '-'} {one.code} {one.message}" for one in errors]
+    return [f"{one.position or '-'} {one.code} {one.message}" for one in caught.value.problems]
 
 
 OUTSIDE = [
@@ -97,9 +95,9 @@ def test_what_is_allowed_is_that_directory_and_no_more(load: Load, tmp_path: Pat
 
 
 def test_the_hint_is_the_flag_that_allows_it(load: Load, tmp_path: Path) -> None:
-    with pytest.raises(KcdErrors) as caught:
+    with pytest.raises(ProblemsError) as caught:
         load(output="../../a b/deploy")
-    assert caught.value.errors[0].hint == (
+    assert caught.value.problems[0].hint == (
         f"move it into the checkout, or allow it with --allow-outside '{tmp_path}/a b/deploy'"
     )
 
@@ -114,7 +112,7 @@ def test_without_git_the_project_s_directory_is_the_checkout(tmp_path: Path, mon
     (tmp_path / "apps").mkdir()
     monkeypatch.chdir(tmp_path / "apps")
     Path("kcd-gen.yaml").write_text(PROJECT.format(**GIVEN | {"output": "../deploy"}))
-    with pytest.raises(KcdErrors, match="outside the checkout"):
+    with pytest.raises(ProblemsError, match="outside the checkout"):
         load_project(Flags(), Path.cwd())
 
 
@@ -200,9 +198,9 @@ def test_a_cluster_that_is_not_chosen_needs_no_allowance(load: Load, tmp_path: P
     other = "  - {name: other, sources: [/etc], output: /var/lib/deploy}\n"
     (tmp_path / "co/apps/kcd-gen.yaml").write_text(text.replace("packages:", other + "packages:"))
     assert len(load_project(Flags(clusters=("prod",)), Path.cwd()).clusters) == 1
-    with pytest.raises(KcdErrors) as caught:
+    with pytest.raises(ProblemsError) as caught:
         load_project(Flags(), Path.cwd())
-    assert [str(one.position) for one in caught.value.errors] == ["kcd-gen.yaml:7:29", "kcd-gen.yaml:7:36"]
+    assert [str(one.position) for one in caught.value.problems] == ["kcd-gen.yaml:7:29", "kcd-gen.yaml:7:36"]
 
 
 def test_a_command_without_an_output_does_not_look_at_it(load: Load) -> None:
@@ -219,10 +217,10 @@ def test_the_project_file_is_one_of_the_checkout_s_files(load: Load, tmp_path: P
     path.symlink_to(tmp_path / "secret")
     (tmp_path / "secret").write_text("hunter2: [hunter2\n")
     for flags in (Flags(), Flags(project=path)):
-        with pytest.raises(KcdError) as caught:
+        with pytest.raises(ProblemsError) as caught:
             load_project(flags, path.parent)
-        assert caught.value.code == "outside-checkout"
-        assert "hunter2" not in f"{caught.value.message} {caught.value.hint}"
+        assert caught.value.problem.code == "outside-checkout"
+        assert "hunter2" not in f"{caught.value.problem.message} {caught.value.problem.hint}"
 
 
 def test_directories_are_told_apart_whatever_their_number_and_case() -> None:
@@ -239,7 +237,7 @@ def test_a_project_file_can_name_only_so_many_clusters(load: Load, tmp_path: Pat
     head = "apiVersion: kcd-gen/v1alpha1\nkind: Project\nclusters:\n"
     path = tmp_path / "co/apps/kcd-gen.yaml"
     path.write_text(head + "".join(f"- {{name: c{one}, sources: [a], output: d/{one}}}\n" for one in range(501)))
-    with pytest.raises(KcdErrors, match="clusters must have at most 500 items, not 501"):
+    with pytest.raises(ProblemsError, match="clusters must have at most 500 items, not 501"):
         load_project(Flags(), path.parent)
 
 
@@ -257,9 +255,9 @@ def test_a_project_file_raises_a_limit_up_to_its_ceiling(load: Load, tmp_path: P
     assert LIMITS.of(name) <= highest <= 4 * LIMITS.of(name)
     assert limited(1).limits.of(name) == 1
     assert limited(highest).limits.of(name) == highest
-    with pytest.raises(KcdErrors) as caught:
+    with pytest.raises(ProblemsError) as caught:
         limited(highest + 1)
-    (error,) = caught.value.errors
+    (error,) = caught.value.problems
     assert (error.code, str(error.position)) == ("invalid-value", "kcd-gen.yaml:10:5")
     assert f"--limit {name}=" in (error.hint or "")
     assert limited(highest + 1, limits={name: highest + 2}).limits.of(name) == highest + 2

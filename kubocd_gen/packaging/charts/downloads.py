@@ -6,7 +6,7 @@ import base64
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.network.settings import NetworkError
 from kubocd_gen.network.transport import Transport
@@ -26,7 +26,7 @@ class Downloads:
     def get(self, url: str, *, what: str, limit: int) -> bytes:
         """The file at `url`, anonymously where that is enough.
 
-        Raises KcdError: `missing-chart` where there is none, `registry-denied`, `registry-failed`, and what the
+        Raises ProblemsError: `missing-chart` where there is none, `registry-denied`, `registry-failed`, and what the
         transport raises; `what` opens the sentence, as in «the index of https://charts.example.com».
         """
         host = urlsplit(url).netloc
@@ -48,5 +48,5 @@ class Downloads:
         if answer.status in (401, 403):
             raise NetworkError(said, code="registry-denied", hint=hint)
         if answer.status in (404, 410):
-            raise KcdError(said, code="missing-chart", hint="is the URL right?")
+            raise ProblemsError(Problem("missing-chart", said, hint="is the URL right?"))
         raise NetworkError(said, code="registry-failed")

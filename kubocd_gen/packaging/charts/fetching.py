@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from kubocd_gen.archives.chart import Chart
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.network.settings import Network
 from kubocd_gen.network.transport import Transport
@@ -46,7 +46,7 @@ class Charts:
         self._commits: Once[tuple[str, str], GitTree] = Once()
 
     def fetch(self, source: ChartSource) -> Packed:
-        """The chart of `source`. Raises KcdError without a position."""
+        """The chart of `source`. Raises ProblemsError without a position."""
         return self._packed.get(source, lambda: self._fetch(source))
 
     def _fetch(self, source: ChartSource) -> Packed:
@@ -84,7 +84,7 @@ def open_charts(network: Network, transport: Transport, registry: Registry, helm
 def local_tree(source: LocalChart) -> tuple[LocalTree, str]:
     """The folders on disk that a local chart may use, and the path of its own.
 
-    Raises KcdError: `missing-chart` where there is no folder with a Chart.yaml, `bad-chart` where the way to it is a
+    Raises ProblemsError: `missing-chart` where there is no folder with a Chart.yaml, `bad-chart` where the way to it is a
     link out of the manifest's folder, `outside-checkout` where it is not in the manifest's checkout.
     """
     base = Path(os.path.realpath(source.folder))
@@ -92,15 +92,17 @@ def local_tree(source: LocalChart) -> tuple[LocalTree, str]:
     real = Path(os.path.realpath(path))
     describe = f"the chart {source.path}"
     if real != path and not real.is_relative_to(base):
-        raise KcdError(
-            f"{describe} is a link to {shown(str(real))}, outside of the manifest's folder",
-            code="bad-chart",
-            hint="write the path of the folder itself",
+        raise ProblemsError(
+            Problem(
+                "bad-chart",
+                f"{describe} is a link to {shown(str(real))}, outside of the manifest's folder",
+                hint="write the path of the folder itself",
+            )
         )
     if source.files is not None and not source.files.holds(real):
-        raise source.files.refusal(f"{describe}, a path of the manifest,", real)
+        raise ProblemsError(source.files.refusal(f"{describe}, a path of the manifest,", real))
     if not (real / "Chart.yaml").is_file():
         what = "has no Chart.yaml" if real.is_dir() else "is not a folder"
         hint = "source.local.path leads from the manifest to the folder with Chart.yaml"
-        raise KcdError(f"{describe} {what}", code="missing-chart", hint=hint)
+        raise ProblemsError(Problem("missing-chart", f"{describe} {what}", hint=hint))
     return LocalTree(describe, (base, real)), str(real)

@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from kubocd_gen.archives.chart import Chart, read_metadata, repacked
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.helm.process import Run, run_helm
 from kubocd_gen.kube_yaml.reader import first_document
@@ -58,7 +58,7 @@ class Packer:
     credentials: Credentials
 
     def pack(self, tree: Tree, path: str, scratch: Path, *, describe: str, keep: Keep = everything) -> Packed:
-        """The chart in the folder `path` of `tree`; `scratch` is an empty folder to work in. Raises KcdError."""
+        """The chart in the folder `path` of `tree`; `scratch` is an empty folder to work in. Raises ProblemsError."""
         work = _Work(self, tree, scratch, describe)
         work.prepare(path, keep, 0)
         (scratch / "home").mkdir(exist_ok=True)
@@ -68,7 +68,7 @@ class Packer:
         archives = list((scratch / "packed").iterdir())
         if run.stopped or run.returncode or len(archives) != 1:
             said = run.summary.replace(str(work.place(path)), path)
-            raise KcdError(f"{describe} is not a chart that helm packs: {said}", code="bad-chart")
+            raise ProblemsError(Problem("bad-chart", f"{describe} is not a chart that helm packs: {said}"))
         return Packed(
             repacked(archives[0].read_bytes(), describe=describe, limits=self.network.limits), tuple(work.warnings)
         )
@@ -77,7 +77,7 @@ class Packer:
         try:
             return run_helm(self.helm, arguments, scratch / "home", timeout, variables=variables)
         except OSError as error:
-            raise KcdError(f"helm could not be started: {error}", code="helm-failed") from error
+            raise ProblemsError(Problem("helm-failed", f"helm could not be started: {error}")) from error
 
     def build_dependencies(self, chart: Path, scratch: Path, dependencies: list[Mapping[str, Any]]) -> Run:
         """Let helm fetch what Chart.yaml and its lock ask for, with the credentials that kcd-gen would use itself."""
@@ -134,7 +134,9 @@ class _Work:
         if (target / "Chart.yaml").exists():
             return
         if depth > _DEEPEST:
-            raise KcdError(f"{self.describe} depends on charts of more than {_DEEPEST} folders", code="bad-chart")
+            raise ProblemsError(
+                Problem("bad-chart", f"{self.describe} depends on charts of more than {_DEEPEST} folders")
+            )
         self.tree.copy(path, target, keep)
         dependencies = _dependencies(target, self.describe)
         missing = [one for one in dependencies if not _has(target, str(one.get("name")))]
@@ -152,7 +154,7 @@ class _Work:
         other = posixpath.normpath(posixpath.join(path.strip("/"), relative))
         if relative.startswith("/") or other.split("/")[0] == "..":
             what = f"{self.describe} depends on {shown(repository)}, which is not beside it"
-            raise KcdError(what, code="bad-chart", hint="write it relative, as in file://../common")
+            raise ProblemsError(Problem("bad-chart", what, hint="write it relative, as in file://../common"))
         return f"/{other}" if path.startswith("/") else other
 
     def _build(self, target: Path, dependencies: list[Mapping[str, Any]], missing: list[Mapping[str, Any]]) -> None:
@@ -173,7 +175,7 @@ class _Work:
         if run.stopped or run.returncode:
             said = run.summary.replace(str(self.scratch), "")
             what = f"the dependencies {names} of {self.describe} were not to be had: {said}"
-            raise (NetworkError if remote else KcdError)(what, code="missing-chart")
+            raise NetworkError(what, code="missing-chart", exit_code=4 if remote else 1)
         for lock in locks:
             if not locked and lock.exists():  # helm has just written it, with the time of the clock
                 lock.write_text(re.sub(r"(?m)^generated:.*$", 'generated: "1980-01-01T00:00:00Z"', lock.read_text()))

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from kubocd_gen.archives.chart_members import is_plain_path
 from kubocd_gen.budget.limits import GIB, LIMITS
 from kubocd_gen.budget.spending import BudgetExhausted
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.git.fetch import COMMIT, TooLarge, fetch_commit, store_size
 from kubocd_gen.git.objects import Entry, Objects, Unreadable
@@ -43,7 +43,7 @@ class GitTree:
     store: Path
 
     def copy(self, path: str, target: Path, keep: Keep) -> None:
-        """Copy a folder, links followed inside the repository. Raises KcdError `missing-chart` or `bad-chart`."""
+        """Copy a folder, links followed inside the repository. Raises ProblemsError `missing-chart` or `bad-chart`."""
         with self._readable(path), Objects(self.store, for_own_store()) as objects:
             tree = CommitTree(objects, f"{COMMIT}^{{tree}}")
             _Copy(self.describe, tree, keep, Budget(f"{path or '.'} of {self.describe}")).take(path, target)
@@ -54,7 +54,7 @@ class GitTree:
             yield
         except Unreadable as error:
             what = f"{self.describe} holds {shown(path or '.')}, which {error}"
-            raise KcdError(what, code="bad-chart") from None
+            raise ProblemsError(Problem("bad-chart", what)) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +70,12 @@ class _Copy:
     def take(self, path: str, target: Path) -> None:
         real = self._real(path, path)
         if self.tree.names(real) is None:
-            raise KcdError(
-                f"{self.describe} has no folder {shown(path)}",
-                code="missing-chart",
-                hint="source.git.path leads from the repository's root to the folder with Chart.yaml",
+            raise ProblemsError(
+                Problem(
+                    "missing-chart",
+                    f"{self.describe} has no folder {shown(path)}",
+                    hint="source.git.path leads from the repository's root to the folder with Chart.yaml",
+                )
             )
         self._folder(real, target, "", ())
         for file, name, entry in self.wanted:
@@ -81,12 +83,14 @@ class _Copy:
 
     def _folder(self, folder: str, target: Path, prefix: str, above: tuple[str, ...]) -> None:
         if folder in above:
-            raise KcdError(f"{self.describe} holds {shown(folder)}, a link into itself", code="bad-chart")
+            raise ProblemsError(Problem("bad-chart", f"{self.describe} holds {shown(folder)}, a link into itself"))
         names = self.tree.names(folder) or {}
         self.budget.look(len(names), len(above))
         for name in sorted(names):
             if not is_plain_path(name):
-                raise KcdError(f"{self.describe} holds {shown(name)}, a name that no chart has", code="bad-chart")
+                raise ProblemsError(
+                    Problem("bad-chart", f"{self.describe} holds {shown(name)}, a name that no chart has")
+                )
             path, found = posixpath.join(folder, name), names.get(name)
             if found and found.kind == "link":
                 self.budget.look(LINK, len(above))
@@ -97,7 +101,7 @@ class _Copy:
             elif self.keep(prefix + name):
                 if found is None or found.kind != "file":
                     what = "a submodule, which is not fetched" if found else "a link that leads nowhere"
-                    raise KcdError(f"{self.describe} holds {shown(prefix + name)}, {what}", code="bad-chart")
+                    raise ProblemsError(Problem("bad-chart", f"{self.describe} holds {shown(prefix + name)}, {what}"))
                 self.budget.take(0)
                 self.wanted.append((target / name, prefix + name, found))
 
@@ -111,12 +115,12 @@ class _Copy:
             file.writelines(blob.pieces)
 
     def _real(self, path: str, name: str) -> str:
-        """`path` with every link on it resolved. Raises KcdError where it leaves the repository."""
+        """`path` with every link on it resolved. Raises ProblemsError where it leaves the repository."""
         try:
             return real_path(path, self.tree.target)[0]
         except LeadsOut:
             what = f"{self.describe} holds {shown(name)}, a link that leaves the repository"
-            raise KcdError(what, code="bad-chart", hint="put the file itself into the chart") from None
+            raise ProblemsError(Problem("bad-chart", what, hint="put the file itself into the chart")) from None
 
 
 @dataclass(slots=True)
@@ -129,7 +133,7 @@ class Git:
     begun: float | None = None  # when the first was fetched
 
     def fetch(self, source: GitChart, store: Path) -> GitTree:
-        """The commit at a branch or tag, in the new object store `store`. Raises KcdError."""
+        """The commit at a branch or tag, in the new object store `store`. Raises ProblemsError."""
         git_binary("a chart comes from Git", "install git; only charts with source.git need it")
         describe = f"the Git repository {source.url}"
         if self.network.offline and urlsplit(source.url).scheme != "file":
@@ -153,9 +157,11 @@ class Git:
             budget.spend("fetched", error.size)  # this is the error where the limit is the run's
             what = f"it is larger than the limit of {LARGEST_FILE // GIB} GiB"
             raise NetworkError(f"{describe} cannot be fetched: {what}", code="git-failed") from None
-        except KcdError as error:
+        except ProblemsError as error:
             self._left()
-            raise NetworkError(f"{describe} cannot be fetched: {error.message}", code=error.code) from None
+            raise NetworkError(
+                f"{describe} cannot be fetched: {error.problem.message}", code=error.problem.code
+            ) from None
         budget.spend("fetched", store_size(store))
         if done.status:
             raise _fetch_error(source, describe, done, allowed=self.network.may_send_credentials(source.url))
@@ -183,11 +189,11 @@ class Git:
         return f"Basic {base64.b64encode(':'.join(found).encode()).decode()}" if found else None
 
 
-def _fetch_error(source: GitChart, describe: str, done: Done, *, allowed: bool) -> KcdError:
+def _fetch_error(source: GitChart, describe: str, done: Done, *, allowed: bool) -> ProblemsError:
     said, url = done.stderr, urlsplit(source.url)
     kind, name = ("branch" if source.ref.startswith("refs/heads/") else "tag"), source.ref.split("/", 2)[2]
     if "couldn't find remote ref" in said:
-        return KcdError(f"{describe} has no {kind} {shown(name)}", code="missing-chart")
+        return ProblemsError(Problem("missing-chart", f"{describe} has no {kind} {shown(name)}"))
     hint = None
     if any(denied in said for denied in ("could not read Username", "Authentication failed", "Permission denied")):
         login = variable(url.netloc)

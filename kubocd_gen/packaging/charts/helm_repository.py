@@ -8,7 +8,7 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from kubocd_gen.archives.chart import Chart, is_version, read_chart, same_version
 from kubocd_gen.budget.limits import LIMITS, Limits, over_limit
-from kubocd_gen.diagnostics.problems import KcdError, nearest
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError, nearest
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.network.exchange import TooLarge
 from kubocd_gen.packaging.charts.downloads import Downloads
@@ -39,7 +39,7 @@ class HelmRepositories:
     def fetch(self, source: HelmRepositoryChart) -> Chart:
         """The chart, byte for byte as the repository has it.
 
-        Raises KcdError: `missing-chart`, `bad-index`, `bad-chart`, `corrupt-chart`, and those of the network.
+        Raises ProblemsError: `missing-chart`, `bad-index`, `bad-chart`, `corrupt-chart`, and those of the network.
         """
         what = f"the index of {source.url}"
         index_url = resolve_url(source.url, "index.yaml")
@@ -55,18 +55,20 @@ class HelmRepositories:
             try:
                 archive = self._downloads.get(url, what=describe, limit=most)
             except TooLarge:
-                raise over_limit(f"{describe} is larger", "chart-archive", most) from None
+                raise ProblemsError(over_limit(f"{describe} is larger", "chart-archive", most)) from None
             actual = hashlib.sha256(archive).hexdigest()
             if entry.digest is not None and entry.digest != actual:
-                raise KcdError(
-                    f"{describe} has the digest {actual}; the repository's index says {entry.digest}",
-                    code="corrupt-chart",
-                    hint="the repository is wrong about its own chart: ask those who publish it",
+                raise ProblemsError(
+                    Problem(
+                        "corrupt-chart",
+                        f"{describe} has the digest {actual}; the repository's index says {entry.digest}",
+                        hint="the repository is wrong about its own chart: ask those who publish it",
+                    )
                 )
             chart = read_chart(archive, describe=describe, limits=self._limits)
         if chart.name != source.chart or not same_version(chart.version, source.version):
             message = f"{describe} is the chart {shown(chart.label)}, says its Chart.yaml"
-            raise KcdError(message, code="bad-chart")
+            raise ProblemsError(Problem("bad-chart", message))
         return chart
 
 
@@ -83,30 +85,34 @@ def _check_scheme(url: str, describe: str) -> None:
     parts = urlsplit(url)
     if parts.scheme not in ("https", "http") or not parts.hostname or not url.isprintable() or "@" in parts.netloc:
         message = f"{describe} is at {shown(url)}, says the index, which is no address to fetch from"
-        raise KcdError(message, code="bad-index")
+        raise ProblemsError(Problem("bad-index", message))
 
 
 def _entry(index: bytes, source: HelmRepositoryChart) -> Entry:
     try:
         entries = chart_entries(index, source.chart)
     except BadIndexError as error:
-        raise KcdError(f"the index of {source.url} {error}", code="bad-index") from None
+        raise ProblemsError(Problem("bad-index", f"the index of {source.url} {error}")) from None
     if not entries:
-        raise KcdError(
-            f"the repository {source.url} has no chart {shown(source.chart)}",
-            code="missing-chart",
-            hint=nearest("did you mean '{}'?", source.chart, chart_names(index)),
+        raise ProblemsError(
+            Problem(
+                "missing-chart",
+                f"the repository {source.url} has no chart {shown(source.chart)}",
+                hint=nearest("did you mean '{}'?", source.chart, chart_names(index)),
+            )
         )
     entry = find_version(entries, source.version)
     if entry is None:
         versions = [one.version for one in entries if is_version(one.version)]
         close = nearest("did you mean '{}'?", source.version, versions)
-        raise KcdError(
-            f"the repository {source.url} has no version {shown(source.version)} of the chart {shown(source.chart)}",
-            code="missing-chart",
-            hint=close or (f"the newest that it lists is {versions[0]}" if versions else None),
+        raise ProblemsError(
+            Problem(
+                "missing-chart",
+                f"the repository {source.url} has no version {shown(source.version)} of the chart {shown(source.chart)}",
+                hint=close or (f"the newest that it lists is {versions[0]}" if versions else None),
+            )
         )
     if not entry.urls:
         message = f"the index of {source.url} says nowhere to fetch {source.chart} {source.version} from"
-        raise KcdError(message, code="bad-index")
+        raise ProblemsError(Problem("bad-index", message))
     return entry

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from kubocd_gen.archives.chart import is_version
 from kubocd_gen.checkout.files import CheckoutFiles
-from kubocd_gen.diagnostics.problems import KcdError, Position
+from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.oci.reference import Reference, parse_reference
 
@@ -75,13 +75,13 @@ def chart_source(
 
     A local chart must be among `files`.
 
-    Raises KcdError `bad-package` or `bad-reference` for what could never be fetched.
+    Raises ProblemsError `bad-package` or `bad-reference` for what could never be fetched.
     """
     kind = source_kind(source)
     given: Mapping[str, Any] = source[kind]
 
-    def bad(message: str, hint: str | None = None) -> KcdError:
-        return KcdError(message, code="bad-package", position=position, hint=hint)
+    def bad(message: str, hint: str | None = None) -> Problem:
+        return Problem("bad-package", message, position=position, hint=hint)
 
     if kind == "helmRepository":
         return _helm_repository(given, bad)
@@ -89,14 +89,16 @@ def chart_source(
         tag = str(given["tag"]).replace("+", "_")  # as helm names the tag of a version with a build
         try:
             reference = parse_reference(f"{given['repository']}:{tag}")
-        except KcdError as error:
-            raise KcdError(error.message, code=error.code, position=position, hint=error.hint) from None
+        except ProblemsError as error:
+            raise ProblemsError(
+                Problem(error.problem.code, error.problem.message, position=position, hint=error.problem.hint)
+            ) from None
         return RegistryChart(reference, bool(given.get("insecure")))
     if kind == "git":
         return _git(given, bad)
     path = given.get("path") or "."  # KuboCD asks for none: it is the manifest's own folder then
     if "\0" in path:
-        raise bad(f"source.local.path {shown(path)} is not a path")
+        raise ProblemsError(bad(f"source.local.path {shown(path)} is not a path"))
     return LocalChart(folder, path, files)
 
 
@@ -104,11 +106,11 @@ def _helm_repository(given: Mapping[str, Any], bad: Any) -> HelmRepositoryChart:
     url, version = given["url"], given["version"]
     if str(url).startswith("oci://"):
         hint = f"write: oci: {{repository: {url.removeprefix('oci://').rstrip('/')}/{given['chart']}, tag: {version}}}"
-        raise bad(f"source.helmRepository.url {shown(url)} is a registry", hint)
+        raise ProblemsError(bad(f"source.helmRepository.url {shown(url)} is a registry", hint))
     _check_url(url, "source.helmRepository.url", ("https", "http"), bad)
     if not is_version(version):
         hint = "kcd-gen takes one exact version, so that the same manifest makes the same package tomorrow"
-        raise bad(f"source.helmRepository.version {shown(version)} is not a version", hint)
+        raise ProblemsError(bad(f"source.helmRepository.version {shown(version)} is not a version", hint))
     return HelmRepositoryChart(url.rstrip("/"), given["chart"], version)
 
 
@@ -118,14 +120,18 @@ def _git(given: Mapping[str, Any], bad: Any) -> GitChart:
         _check_url(url, "source.git.url", _GIT_SCHEMES, bad)
     name = str(given.get("branch") or given.get("tag"))
     if not _REF.fullmatch(name):
-        raise bad(f"source.git has {shown(name)}, which is no name of a branch or tag")
+        raise ProblemsError(bad(f"source.git has {shown(name)}, which is no name of a branch or tag"))
     parts = [part for part in given["path"].split("/") if part not in ("", ".")]
     if ".." in parts or ".git" in parts or "\0" in given["path"]:
-        raise bad(f"source.git.path {shown(given['path'])} leaves the repository", "it is relative to its root")
+        raise ProblemsError(
+            bad(f"source.git.path {shown(given['path'])} leaves the repository", "it is relative to its root")
+        )
     prefixes = tuple(given.get("extraFilePrefixes") or ())
     for prefix in prefixes:
         if not prefix.startswith("/"):
-            raise bad(f"source.git.extraFilePrefixes has {shown(prefix)}, which matches nothing", f"write '/{prefix}'")
+            raise ProblemsError(
+                bad(f"source.git.extraFilePrefixes has {shown(prefix)}, which matches nothing", f"write '/{prefix}'")
+            )
     return GitChart(url, f"refs/{'heads' if given.get('branch') else 'tags'}/{name}", "/".join(parts), prefixes)
 
 
@@ -139,7 +145,9 @@ def _check_url(url: str, field: str, schemes: tuple[str, ...], bad: Any) -> None
     if parts.scheme == "file":
         host_is_fine = True
     if not url.isprintable() or " " in url or not port_is_fine or not host_is_fine or parts.scheme not in schemes:
-        raise bad(f"{field} {shown(url)} is not a URL that a chart can come from", f"it starts with {schemes[0]}://")
+        raise ProblemsError(
+            bad(f"{field} {shown(url)} is not a URL that a chart can come from", f"it starts with {schemes[0]}://")
+        )
     if parts.password is not None or (parts.username and parts.scheme in ("https", "http")):
         public = url.replace(parts.netloc, parts.netloc.rpartition("@")[2])
-        raise bad(f"{field} of {shown(public)} holds credentials", _WAY_OUT)
+        raise ProblemsError(bad(f"{field} of {shown(public)} holds credentials", _WAY_OUT))

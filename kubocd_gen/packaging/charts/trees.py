@@ -11,7 +11,7 @@ from typing import Protocol
 
 from kubocd_gen.archives.chart_members import is_plain_path
 from kubocd_gen.budget.limits import LIMITS
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.oci.descriptors import MIB
 
@@ -25,7 +25,7 @@ class Tree(Protocol):
     """Where chart folders are. Paths are those of `root()` and relative ones from there, normalised."""
 
     def copy(self, path: str, target: Path, keep: Keep) -> None:
-        """Copy the folder at `path`, links followed, to `target`, which is not there yet. Raises KcdError."""
+        """Copy the folder at `path`, links followed, to `target`, which is not there yet. Raises ProblemsError."""
 
 
 @dataclass(slots=True)
@@ -38,24 +38,28 @@ class Budget:
     entries: int = LIMITS.files  # files or folders that are looked at
 
     def look(self, entries: int, depth: int) -> None:
-        """Raises KcdError `bad-chart` where the folder has too many entries, or folders in each other."""
+        """Raises ProblemsError `bad-chart` where the folder has too many entries, or folders in each other."""
         self.entries -= entries
         if self.entries < 0 or depth > _DEEPEST:
-            raise KcdError(
-                f"{self.describe} holds more than {LIMITS.files} entries, or {_DEEPEST} folders in each other",
-                code="bad-chart",
-                hint="is it a chart's folder? name the one that holds Chart.yaml",
+            raise ProblemsError(
+                Problem(
+                    "bad-chart",
+                    f"{self.describe} holds more than {LIMITS.files} entries, or {_DEEPEST} folders in each other",
+                    hint="is it a chart's folder? name the one that holds Chart.yaml",
+                )
             )
 
     def take(self, size: int, files: int = 1) -> None:
-        """Raises KcdError `bad-chart` where the folder holds too much."""
+        """Raises ProblemsError `bad-chart` where the folder holds too much."""
         self.files -= files
         self.bytes -= size
         if self.files < 0 or self.bytes < 0:
-            raise KcdError(
-                f"{self.describe} holds more than {LIMITS.chart_members} files or {LIMITS.chart // MIB} MiB",
-                code="bad-chart",
-                hint="is it a chart's folder? name the one that holds Chart.yaml",
+            raise ProblemsError(
+                Problem(
+                    "bad-chart",
+                    f"{self.describe} holds more than {LIMITS.chart_members} files or {LIMITS.chart // MIB} MiB",
+                    hint="is it a chart's folder? name the one that holds Chart.yaml",
+                )
             )
 
 
@@ -67,7 +71,7 @@ class LocalTree:
     roots: tuple[Path, ...]  # without links
 
     def copy(self, path: str, target: Path, keep: Keep) -> None:
-        """Copy a folder with its links followed. `.git` is left out. Raises KcdError `missing-chart`, `bad-chart`."""
+        """Copy a folder with its links followed. `.git` is left out. Raises ProblemsError `missing-chart`, `bad-chart`."""
         folder = Path(path)
         try:
             self._check_link(folder, path)  # the way to it, too
@@ -75,7 +79,7 @@ class LocalTree:
             inside.copy_into(folder, target, "", keep, Budget(self.describe), ())
         except OSError as error:
             what = f"{self.describe} cannot be read: {error.strerror} ({error.filename})"
-            raise KcdError(what, code="missing-chart") from error
+            raise ProblemsError(Problem("missing-chart", what)) from error
 
     def copy_into(
         self, folder: Path, target: Path, prefix: str, keep: Keep, budget: Budget, above: tuple[str, ...]
@@ -83,7 +87,7 @@ class LocalTree:
         """Copy one folder of those that `copy` copies; `above` are those that it lies in, without links."""
         real = os.path.realpath(folder)
         if real in above:
-            raise KcdError(f"{self.describe} holds {shown(prefix)}, a link into itself", code="bad-chart")
+            raise ProblemsError(Problem("bad-chart", f"{self.describe} holds {shown(prefix)}, a link into itself"))
         target.mkdir(parents=True, exist_ok=True)
         with os.scandir(folder) as found:
             entries = sorted(found, key=lambda entry: entry.name)
@@ -93,7 +97,9 @@ class LocalTree:
             if entry.name == ".git":
                 continue
             if not is_plain_path(name):
-                raise KcdError(f"{self.describe} holds {shown(name)}, a name that no chart has", code="bad-chart")
+                raise ProblemsError(
+                    Problem("bad-chart", f"{self.describe} holds {shown(name)}, a name that no chart has")
+                )
             if entry.is_symlink():
                 budget.look(LINK, len(above))
                 self._check_link(Path(entry.path), name)
@@ -108,17 +114,21 @@ class LocalTree:
         with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                raise KcdError(f"{self.describe} holds {shown(name)}, which is no regular file", code="bad-chart")
+                raise ProblemsError(
+                    Problem("bad-chart", f"{self.describe} holds {shown(name)}, which is no regular file")
+                )
             budget.take(status.st_size)
             target.write_bytes(file.read(status.st_size))  # and no more, though the file can be growing
 
     def _check_link(self, link: Path, name: str) -> None:
         real = Path(os.path.realpath(link))
         if real != link and not any(real.is_relative_to(root) for root in self.roots):
-            raise KcdError(
-                f"{self.describe} holds {shown(name)}, a link to {shown(str(real))}, which is not the chart's",
-                code="bad-chart",
-                hint="put the file itself into the chart: what a package holds can be read by whoever pulls it",
+            raise ProblemsError(
+                Problem(
+                    "bad-chart",
+                    f"{self.describe} holds {shown(name)}, a link to {shown(str(real))}, which is not the chart's",
+                    hint="put the file itself into the chart: what a package holds can be read by whoever pulls it",
+                )
             )
 
 

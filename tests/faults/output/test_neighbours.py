@@ -14,7 +14,7 @@ import pytest
 
 from kubocd_gen.checkout.discovery import read_source
 from kubocd_gen.checkout.files import CheckoutFiles
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from tests.faults.output.conftest import BUILD, REPOSITORY, Platform, build, run, start
 from tests.support.images import chart_archive, package_layer, write_layout
 from tests.support.workspace import WEB, WEB_MANIFEST, Workspace, files_below, kcd_gen
@@ -115,9 +115,9 @@ def test_a_source_that_changes_as_it_is_read_is_read_again(source: Path, monkeyp
 
 def test_a_source_that_never_comes_to_rest_is_an_error(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Unsettled(monkeypatch, source, 1000)
-    with pytest.raises(KcdError, match="the file changed each time that it was read") as caught:
+    with pytest.raises(ProblemsError, match="the file changed each time that it was read") as caught:
         read_source(source, "releases.yaml", [b"kubocd.kubotal.io"])
-    assert caught.value.code == "unreadable-source"
+    assert caught.value.problem.code == "unreadable-source"
 
 
 @pytest.mark.parametrize("seconds", _CLOCKS.values(), ids=_CLOCKS)

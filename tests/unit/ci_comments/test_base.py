@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kubocd_gen.comments.base import github_base, gitlab_base
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.git.repository import find_repository
 from tests.support.charts import commit_all, git
 
@@ -77,6 +77,6 @@ def test_what_is_no_commit_is_never_fetched(origin: Path, value: str) -> None:
         if not value:
             assert base(repository, given) is None
             continue
-        with pytest.raises(KcdError) as raised:
+        with pytest.raises(ProblemsError) as raised:
             base(repository, given)
-        assert raised.value.code == ("git-failed" if value == MISSING else "unknown-revision")
+        assert raised.value.problem.code == ("git-failed" if value == MISSING else "unknown-revision")

@@ -14,7 +14,7 @@ from kubocd_gen.diagnostics.annotations import Finding, findings_of, fingerprint
 from kubocd_gen.diagnostics.github import github_lines
 from kubocd_gen.diagnostics.gitlab import gitlab_report
 from kubocd_gen.diagnostics.junit import junit_report
-from kubocd_gen.diagnostics.problems import Diagnostic, Position
+from kubocd_gen.diagnostics.problems import Position, Problem
 from kubocd_gen.diagnostics.sarif import sarif_report
 
 # The schema of the OASIS standard, as it is published with it.
@@ -65,7 +65,7 @@ def test_github_reads_back_what_was_said() -> None:
 
 
 def test_no_text_of_a_source_becomes_a_command_of_github() -> None:
-    hostile = Diagnostic("error", "bad-yaml", "a\n::set-output name=x::y\r::add-mask::z", position=Position("a\n::x"))
+    hostile = Problem("bad-yaml", "a\n::set-output name=x::y\r::add-mask::z", position=Position("a\n::x"))
     lines = list(github_lines(findings_of([hostile], Path.cwd())))
     assert len(lines) == 1
     assert lines[0].splitlines() == lines
@@ -131,7 +131,7 @@ def test_junit_has_a_case_for_each_release_and_one_for_the_project() -> None:
 
 
 def test_junit_stays_xml_whatever_a_message_holds() -> None:
-    hostile = Diagnostic("error", "bad-yaml", "a\x00\x0b\ud800]]><x>&'\"", position=Position("x"))
+    hostile = Problem("bad-yaml", "a\x00\x0b\ud800]]><x>&'\"", position=Position("x"))
     suite = xml(junit_report([], findings_of([hostile], Path.cwd())))
     assert "]]><x>&" in "".join(suite.itertext())
 
@@ -160,8 +160,7 @@ def test_paths_are_those_of_the_repository(tmp_path: Path, monkeypatch: pytest.M
 def test_a_problem_that_stops_many_releases_is_told_once() -> None:
     place = Position("oci://quay.io/a/b:1//values.yaml", 3)
     diagnostics = [
-        Diagnostic("error", "bad-package", "it is bad", "mend it", release=f"default/r{n}", position=place)
-        for n in range(5)
+        Problem("bad-package", "it is bad", hint="mend it", release=f"default/r{n}", position=place) for n in range(5)
     ]
     assert findings_of(diagnostics, Path.cwd()) == [
         Finding(

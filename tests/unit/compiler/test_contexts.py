@@ -11,7 +11,7 @@ from kubocd_gen.budget.limits import LIMITS, moved
 from kubocd_gen.budget.spending import Budget, BudgetExhausted
 from kubocd_gen.compiler.contexts import ContextTrees, select_contexts
 from kubocd_gen.compiler.settings import combine_configs
-from kubocd_gen.diagnostics.problems import KcdError, KcdErrors, Position
+from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.model.releases import Config, Context, ContextRef, Release
 from tests.support.records import config, context, release
 
@@ -34,8 +34,8 @@ def seen(one: Release, *contexts: Context, configs: tuple[Config, ...] = (), def
     return trees.together(refs, places, default or {})
 
 
-def only_error(found: pytest.ExceptionInfo[KcdErrors]) -> KcdError:
-    (error,) = found.value.errors
+def only_error(found: pytest.ExceptionInfo[ProblemsError]) -> Problem:
+    (error,) = found.value.problems
     return error
 
 
@@ -66,7 +66,7 @@ def test_a_parent_without_a_namespace_is_one_of_the_contexts_own() -> None:
 
 
 def test_a_cycle_is_an_error_that_shows_the_way_round() -> None:
-    with pytest.raises(KcdErrors) as found:
+    with pytest.raises(ProblemsError) as found:
         effective(context("a", {}, "b"), context("b", {}, "c"), context("c", {}, "a"), of="a")
     error = only_error(found)
     assert error.code == "context-cycle"
@@ -76,13 +76,13 @@ def test_a_cycle_is_an_error_that_shows_the_way_round() -> None:
 
 
 def test_a_context_that_is_its_own_parent_is_a_cycle() -> None:
-    with pytest.raises(KcdErrors) as found:
+    with pytest.raises(ProblemsError) as found:
         effective(context("a", {}, "a"), of="a")
     assert only_error(found).code == "context-cycle"
 
 
 def test_a_missing_parent_is_an_error_at_the_line_that_names_it() -> None:
-    with pytest.raises(KcdErrors) as found:
+    with pytest.raises(ProblemsError) as found:
         effective(context("own", {}, "bsae"), context("base", {}), of="own")
     error = only_error(found)
     assert (error.code, error.hint) == ("missing-context", "did you mean 'base'?")
@@ -91,7 +91,7 @@ def test_a_missing_parent_is_an_error_at_the_line_that_names_it() -> None:
 
 
 def test_a_missing_context_is_an_error_where_the_release_names_it() -> None:
-    with pytest.raises(KcdErrors) as found:
+    with pytest.raises(ProblemsError) as found:
         seen(release(contexts=[{"name": "a"}, {"name": "b"}]), context("a", {}))
     error = only_error(found)
     assert error.position is not None
@@ -99,20 +99,20 @@ def test_a_missing_context_is_an_error_where_the_release_names_it() -> None:
 
 
 def test_a_missing_context_of_another_namespace_is_pointed_out() -> None:
-    with pytest.raises(KcdErrors) as found:
+    with pytest.raises(ProblemsError) as found:
         seen(release(contexts=[{"name": "shared"}]), context("shared", {}, namespace="infra"))
     assert only_error(found).hint == "there is infra:shared; add the namespace"
 
 
 @pytest.mark.parametrize("value", [None, [], "text"])
 def test_a_context_without_a_map_of_variables_is_never_usable(value: Any) -> None:
-    with pytest.raises(KcdErrors) as found:
+    with pytest.raises(ProblemsError) as found:
         effective(context("own", value), of="own")
     assert only_error(found).code == "invalid-context"
 
 
 def test_nor_are_the_children_of_such_a_context() -> None:
-    with pytest.raises(KcdErrors) as found:
+    with pytest.raises(ProblemsError) as found:
         effective(context("top", None), context("own", {"a": 1}, "top"), of="own")
     assert only_error(found).code == "invalid-context"
 
@@ -122,16 +122,16 @@ def test_an_empty_map_of_variables_is_fine() -> None:
 
 
 def test_who_names_a_context_that_the_cluster_refuses_gets_its_problems() -> None:
-    refused = KcdErrors([KcdError("spec.foo is not a known field", code="unknown-field")])
+    refused = ProblemsError(Problem("unknown-field", "spec.foo is not a known field"))
     trees = ContextTrees([context("child", {}, "bad")], {ContextRef("default", "bad"): refused})
-    with pytest.raises(KcdErrors) as found:
+    with pytest.raises(ProblemsError) as found:
         trees.effective(ContextRef("default", "child"), lambda: HERE)
     assert found.value is refused
 
 
 def test_a_chain_of_parents_that_would_end_in_pythons_recursion_limit_is_an_error() -> None:
     chain = [context("c0", {}), *(context(f"c{number}", {}, f"c{number - 1}") for number in range(1, 500))]
-    with pytest.raises(KcdErrors, match="more than 100 generations"):
+    with pytest.raises(ProblemsError, match="more than 100 generations"):
         effective(*chain, of="c499")
 
 
@@ -181,7 +181,7 @@ def test_a_namespace_context_that_is_absent_is_skipped() -> None:
 
 
 def test_a_default_context_that_is_absent_is_an_error_in_the_config() -> None:
-    with pytest.raises(KcdErrors) as found:
+    with pytest.raises(ProblemsError) as found:
         seen(release(), ALL[0], configs=(DEFAULTS,))
     error = only_error(found)
     assert error.message == "the Context 'infra:site' does not exist"

@@ -8,7 +8,7 @@ import pytest
 
 from kubocd_gen.compiler.images import package_interval, package_source, split_image
 from kubocd_gen.compiler.settings import Settings
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.model.compilation import PackageSourceSpec
 from tests.support.records import release
 
@@ -67,9 +67,9 @@ def test_a_redirect_with_an_empty_new_prefix_keeps_the_image_and_brings_its_fiel
 
 
 def test_a_redirect_to_no_image_is_an_error_that_names_both() -> None:
-    with pytest.raises(KcdError, match="a package redirect of Config turns") as found:
+    with pytest.raises(ProblemsError, match="a package redirect of Config turns") as found:
         redirected({"oldPrefix": "quay.io/", "newPrefix": "x:y:z:"})
-    assert found.value.code == "bad-reference"
+    assert found.value.problem.code == "bad-reference"
 
 
 def test_the_interval_is_the_releases_unless_that_is_zero() -> None:

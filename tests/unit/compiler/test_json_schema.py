@@ -24,7 +24,7 @@ def messages(schema: dict[str, Any], value: dict[str, Any], draft: str = HYBRID)
 def problems(schema: dict[str, Any], draft: str = HYBRID) -> list[str]:
     with pytest.raises(PackageSchemaError) as caught:
         load_schema({"$schema": draft} | schema, role="parameters")
-    return [error.message for error in caught.value.errors]
+    return [error.message for error in caught.value.violations]
 
 
 def of(**nodes: Any) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def providers(found: Order) -> dict[str, list[str]]:
 
 
 def errors(found: Order) -> dict[str, list[str]]:
-    return {key.removeprefix("default/"): [error.code for error in one.errors] for key, one in found.errors.items()}
+    return {key.removeprefix("default/"): [error.code for error in one.problems] for key, one in found.errors.items()}
 
 
 def test_who_depends_on_a_role_waits_for_its_provider() -> None:
@@ -59,7 +59,7 @@ def test_of_several_providers_the_first_by_name_is_taken_and_a_note_names_the_ot
 def test_a_role_that_nobody_provides_may_be_that_of_a_release_with_errors() -> None:
     def hint(*unread: str) -> str | None:
         found = order_by_roles([party("app", needs=["db"])], frozenset(), {}, unread)
-        return found.errors["default/app"].errors[0].hint
+        return found.errors["default/app"].problems[0].hint
 
     first = "a Release with errors may provide it; mend those first: "
     assert hint("a/a", "b/b") == f"{first}a/a, b/b"
@@ -91,8 +91,8 @@ def test_where_there_is_no_choice_is_settled_before_where_there_is() -> None:
 def test_a_cycle_is_an_error_that_shows_the_way_round() -> None:
     found = order(party("a", needs=["x"], gives=["y"]), party("b", needs=["y"], gives=["x"]))
     assert errors(found) == {"a": ["dependency-cycle"], "b": ["dependency-cycle"]}
-    (error,) = found.errors["default/b"].errors
-    assert found.errors["default/a"].errors == (error,)
+    (error,) = found.errors["default/b"].problems
+    assert found.errors["default/a"].problems == (error,)
     assert error.message == "the role 'y' closes a cycle of dependencies: default/b -> default/a -> default/b"
     assert error.position == Position("b.yaml", 1)
 
@@ -100,21 +100,23 @@ def test_a_cycle_is_an_error_that_shows_the_way_round() -> None:
 def test_a_cycle_is_one_error_for_all_in_it_and_who_waits_for_them_is_told_why() -> None:
     ring = [party("a", needs=["b"], gives=["a"]), party("b", needs=["c"], gives=["b"])]
     found = order(*ring, party("c", needs=["a"], gives=["c"]), party("d", needs=["b"], gives=["d"]))
-    assert len({id(error) for key in "abc" for error in found.errors[f"default/{key}"].errors}) == 1
-    (error,) = found.errors["default/d"].errors
+    assert len({id(error) for key in "abc" for error in found.errors[f"default/{key}"].problems}) == 1
+    (error,) = found.errors["default/d"].problems
     assert error.message == "default/d depends on the role 'b': default/b provides it, but has errors itself"
 
 
 def test_a_release_does_not_satisfy_itself() -> None:
     found = order(party("a", needs=["x"], gives=["x"]))
     assert errors(found) == {"a": ["unmet-role"]}
-    assert found.errors["default/a"].errors[0].message.endswith(": default/a provides it itself, which does not count")
+    assert (
+        found.errors["default/a"].problems[0].message.endswith(": default/a provides it itself, which does not count")
+    )
 
 
 def test_a_role_that_nobody_provides_is_an_error_with_the_nearest_one() -> None:
     found = order(party("app", needs=["databse"]), party("pg", gives=["database"]))
     assert errors(found) == {"app": ["unmet-role"]}
-    assert found.errors["default/app"].errors[0].hint == "did you mean 'database'?"
+    assert found.errors["default/app"].problems[0].hint == "did you mean 'database'?"
 
 
 def test_all_roles_that_nobody_provides_are_reported() -> None:
@@ -123,7 +125,7 @@ def test_all_roles_that_nobody_provides_are_reported() -> None:
 
 def test_a_reason_why_a_role_is_absent_is_told() -> None:
     found = order(party("app", needs=["db"]), absent={"db": "default/pg would provide it, but is suspended"})
-    assert found.errors["default/app"].errors[0].message == (
+    assert found.errors["default/app"].problems[0].message == (
         "default/app depends on the role 'db': default/pg would provide it, but is suspended"
     )
 
@@ -133,7 +135,7 @@ def test_a_release_that_can_not_be_satisfied_provides_nothing_either() -> None:
         party("a", needs=["none"], gives=["x"]), party("b", needs=["x"], gives=["y"]), party("c", needs=["y"])
     )
     assert errors(found) == {"a": ["unmet-role"], "b": ["unmet-role"], "c": ["unmet-role"]}
-    assert found.errors["default/b"].errors[0].message.endswith(": default/a provides it, but has errors itself")
+    assert found.errors["default/b"].problems[0].message.endswith(": default/a provides it, but has errors itself")
 
 
 def test_a_failing_provider_is_replaced_by_another() -> None:

@@ -32,7 +32,7 @@ def messages(raw: Any, value: dict[str, Any], role: Role = "parameters") -> list
 def problems(raw: Any) -> list[str]:
     with pytest.raises(PackageSchemaError) as caught:
         load_schema(raw, role="parameters")
-    return [error.message for error in caught.value.errors]
+    return [error.message for error in caught.value.violations]
 
 
 @pytest.mark.parametrize("raw", [None, {}])
@@ -140,7 +140,7 @@ def test_all_problems_of_a_schema_are_found_each_with_its_path() -> None:
     raw = properties(a={"type": "string", "maxlength": 3}, b={"type": "int"}, c={"items": {"type": "string", "x": 1}})
     with pytest.raises(PackageSchemaError) as caught:
         load_schema(raw, role="parameters")
-    assert [(error.path, error.hint) for error in caught.value.errors] == [
+    assert [(error.path, error.hint) for error in caught.value.violations] == [
         (("properties", "a", "maxlength"), "did you mean 'maxLength'?"),
         (("properties", "b", "type"), "did you mean 'integer'?"),
         (("properties", "c", "items", "x"), f"a schema with '$schema: {STANDARD}' may use all of JSON Schema"),

@@ -14,7 +14,7 @@ from kubocd_gen.compiler.parameters import (
     rendered_hint,
     way_in_json,
 )
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import ProblemsError
 
 
 def test_a_map_is_compact_json_with_sorted_keys() -> None:
@@ -65,18 +65,18 @@ def test_of_a_key_given_twice_the_last_counts() -> None:
     ("text", "kind"), [("[1]", "a list"), ("hello", "a string"), ("8080", "a single value"), ('"{}"', "a string")]
 )
 def test_anything_but_a_map_is_an_error_that_shows_the_line(text: str, kind: str) -> None:
-    with pytest.raises(KcdError) as found:
+    with pytest.raises(ProblemsError) as found:
         parse_map(text, "package web:1, values")
-    assert found.value.message == f"package web:1, values must render to a map, but renders to {kind}"
-    assert found.value.hint == f"line 1 of what it renders is: {text}"
+    assert found.value.problem.message == f"package web:1, values must render to a map, but renders to {kind}"
+    assert found.value.problem.hint == f"line 1 of what it renders is: {text}"
 
 
 def test_bad_yaml_is_an_error_that_shows_the_rendered_line() -> None:
-    with pytest.raises(KcdError) as found:
+    with pytest.raises(ProblemsError) as found:
         parse_map("a: 1\nb: [1, 2\nc: 3\n", "values")
-    assert found.value.code == "bad-rendering"
-    assert "values does not render to YAML" in found.value.message
-    assert found.value.hint == (
+    assert found.value.problem.code == "bad-rendering"
+    assert "values does not render to YAML" in found.value.problem.message
+    assert found.value.problem.hint == (
         "a comma or the closing bracket is missing; or it is a string that must be quoted; "
         "line 3 of what it renders is: c: 3"
     )
@@ -99,7 +99,7 @@ def test_the_rendered_line_of_a_message_is_short(text: str, line: int | None, hi
 def test_parameters_of_another_type_render_to_no_map(value: Any) -> None:
     text = parameters_text(value)
     assert text is not None
-    with pytest.raises(KcdError, match="must render to a map"):
+    with pytest.raises(ProblemsError, match="must render to a map"):
         parse_map(text, "spec.parameters")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kubocd_gen.compiler.rendered import read_rendered
-from kubocd_gen.diagnostics.problems import KcdError, KcdErrors
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.model.compilation import RenderedModule, RenderedPackage
 from tests.support.records import package
 
@@ -40,10 +40,10 @@ def main(**texts: str) -> RenderedModule:
     return read(**{f"main__{field}": text for field, text in texts.items()}).modules[0]
 
 
-def error(**texts: str) -> KcdError:
-    with pytest.raises(KcdErrors) as found:
+def error(**texts: str) -> Problem:
+    with pytest.raises(ProblemsError) as found:
         main(**texts)
-    (one,) = found.value.errors
+    (one,) = found.value.problems
     return one
 
 
@@ -111,7 +111,7 @@ def test_roles_are_a_list_of_names_in_which_scalars_become_their_text(text: str,
 
 @pytest.mark.parametrize("text", ["a", "{a: b}", "[[a]]", "[{a: b}]"])
 def test_roles_of_another_form_are_an_error(text: str) -> None:
-    with pytest.raises(KcdErrors, match="roles must render to a list of names"):
+    with pytest.raises(ProblemsError, match="roles must render to a list of names"):
         read(roles=text)
 
 
@@ -123,9 +123,9 @@ def test_description_and_usage_are_texts_as_they_rendered() -> None:
 
 
 def test_everything_that_does_not_read_is_reported_disabled_modules_too() -> None:
-    with pytest.raises(KcdErrors) as found:
+    with pytest.raises(ProblemsError) as found:
         read(main__values="[", main__timeout="x", side__enabled="false", side__interval="5", roles="{}")
-    assert [one.code for one in found.value.errors] == [
+    assert [one.code for one in found.value.problems] == [
         "bad-rendering",
         "bad-rendering",
         "invalid-duration",
@@ -137,6 +137,6 @@ def test_a_template_that_failed_hides_no_other_problem() -> None:
     texts: dict[tuple[Any, ...], str] = {source.path: source.text for _, source in PACKAGE.templates()}
     del texts["modules", 0, "values"]
     texts["modules", 0, "timeout"] = "soon"
-    with pytest.raises(KcdErrors) as found:
+    with pytest.raises(ProblemsError) as found:
         read_rendered(PACKAGE, texts)
-    assert [one.code for one in found.value.errors] == ["invalid-duration"]
+    assert [one.code for one in found.value.problems] == ["invalid-duration"]

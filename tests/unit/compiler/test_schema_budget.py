@@ -125,4 +125,4 @@ def test_no_more_problems_are_looked_for_than_anyone_reads() -> None:
     assert len(validate(schema, {})) == MOST
     with pytest.raises(PackageSchemaError) as caught:
         load_schema({"properties": {f"p{number}": {} for number in range(10 * MOST)}}, role="parameters")
-    assert len(caught.value.errors) == MOST
+    assert len(caught.value.violations) == MOST

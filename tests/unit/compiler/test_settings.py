@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kubocd_gen.compiler.settings import Settings, combine_configs, default_context_position, strategy_position
-from kubocd_gen.diagnostics.problems import KcdErrors
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.model.releases import Config, ContextRef
 from tests.support.records import config
 
@@ -64,9 +64,9 @@ def test_of_strategies_of_one_name_the_later_wins() -> None:
 def test_two_default_strategies_of_different_names_are_an_error() -> None:
     one = config("a", defaultOnFailureStrategy="s", **strategies("s", {}))
     two = config("b", defaultOnFailureStrategy="t", **strategies("t", {}))
-    with pytest.raises(KcdErrors) as found:
+    with pytest.raises(ProblemsError) as found:
         combined(one, two)
-    (error,) = found.value.errors
+    (error,) = found.value.problems
     assert (error.code, str(error.position).partition(":")[0]) == ("config-conflict", "b.yaml")
 
 
@@ -82,16 +82,16 @@ def test_a_default_strategy_may_be_defined_in_another_config() -> None:
 
 
 def test_a_default_strategy_that_nobody_defines_is_an_error_with_the_nearest_name() -> None:
-    with pytest.raises(KcdErrors) as found:
+    with pytest.raises(ProblemsError) as found:
         combined(config(defaultOnFailureStrategy="stopp", **strategies("stop", {})))
-    (error,) = found.value.errors
+    (error,) = found.value.problems
     assert (error.code, error.hint) == ("undefined-strategy", "did you mean 'stop'?")
 
 
 def test_a_strategy_without_a_body_counts_as_undefined() -> None:
-    with pytest.raises(KcdErrors) as found:
+    with pytest.raises(ProblemsError) as found:
         combined(config(defaultOnFailureStrategy="s", onFailureStrategies=[{"name": "s"}]))
-    (error,) = found.value.errors
+    (error,) = found.value.problems
     assert error.hint == "give 's' a 'strategy:' (an empty one is 'strategy: {}')"
 
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from jsonschema import Draft7Validator
 
-from kubocd_gen.diagnostics.problems import Findings, KcdError
+from kubocd_gen.diagnostics.problems import Problems, ProblemsError
 from kubocd_gen.editors.shipped import document_schema, kinds
 from kubocd_gen.model.resources import Resource
 from kubocd_gen.package_data import schema
@@ -38,7 +38,7 @@ def fields(node: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str
 
 
 def resources(folder: Path, *sources: str) -> list[Resource]:
-    found = read_resources(sources, folder, [], Findings()).resources
+    found = read_resources(sources, folder, [], Problems()).resources
     return [one for one in found if one.group == "kubocd.kubotal.io" and one.kind in VALIDATORS]
 
 
@@ -53,9 +53,9 @@ def test_every_shipped_schema_has_a_name() -> None:
         path.relative_to(ROOT / "schemas").as_posix() for path in files
     }
     assert len(kinds()) == len(files)
-    with pytest.raises(KcdError, match="there is no schema 'relese'") as raised:
+    with pytest.raises(ProblemsError, match="there is no schema 'relese'") as raised:
         document_schema("relese")
-    assert raised.value.hint == "did you mean 'release'?"
+    assert raised.value.problem.hint == "did you mean 'release'?"
 
 
 @pytest.mark.parametrize("kind", kinds())

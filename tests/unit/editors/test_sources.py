@@ -9,7 +9,7 @@ import pytest
 import yaml
 from jsonschema import Draft7Validator
 
-from kubocd_gen.diagnostics.problems import Findings, KcdErrors
+from kubocd_gen.diagnostics.problems import Problems, ProblemsError
 from kubocd_gen.editors.sources import Known, sources_schema
 from kubocd_gen.model.package import Package
 from kubocd_gen.packages.manifest import read_manifest
@@ -26,7 +26,7 @@ def packages(case: Path) -> dict[tuple[str, str], list[Package]]:
         path = case / folder / "original.yaml"
         try:
             package, _ = read_manifest(path.read_text(encoding="utf-8"), path.name)
-        except KcdErrors:
+        except ProblemsError:
             continue  # a case of a broken manifest
         found[repository, tag] = [package]
     return found
@@ -37,7 +37,7 @@ def test_every_release_that_kubocd_compiles_is_accepted_with_its_parameters() ->
     for case in sorted(PARITY.iterdir()):
         expected = json.loads((case / "expected.json").read_text())
         validator = Draft7Validator(sources_schema(Known(packages(case))))
-        for one in read_resources(["cluster"], case, [], Findings()).resources:
+        for one in read_resources(["cluster"], case, [], Problems()).resources:
             result = expected.get(f"{one.namespace or 'default'}/{one.name}")
             if one.group != "kubocd.kubotal.io" or one.kind != "Release" or result is None:
                 continue

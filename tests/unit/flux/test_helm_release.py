@@ -10,7 +10,7 @@ import pytest
 
 from kubocd_gen.compiler.helm_release import helm_release_specs
 from kubocd_gen.compiler.settings import combine_configs
-from kubocd_gen.diagnostics.problems import KcdError, KcdErrors
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.model.compilation import RenderedModule, RenderedPackage
 from kubocd_gen.model.releases import Config, Release
 from tests.support.records import config, package, release
@@ -47,18 +47,18 @@ def overridden(*configs: Config, module: Mapping[str, Any] | None = None, **over
     return spec(configs, release(moduleOverrides=[{"module": "main", **override}]), **(module or {}))
 
 
-def errors(*configs: Config, one: Release | None = None, **module: Any) -> list[KcdError]:
-    with pytest.raises(KcdErrors) as found:
+def errors(*configs: Config, one: Release | None = None, **module: Any) -> list[Problem]:
+    with pytest.raises(ProblemsError) as found:
         spec(configs, one, **module)
-    return list(found.value.errors)
+    return list(found.value.problems)
 
 
-def error(*configs: Config, one: Release | None = None, **module: Any) -> KcdError:
+def error(*configs: Config, one: Release | None = None, **module: Any) -> Problem:
     (only,) = errors(*configs, one=one, **module)
     return only
 
 
-def place(found: KcdError) -> str:
+def place(found: Problem) -> str:
     assert found.position is not None
     return found.position.path
 
@@ -228,9 +228,9 @@ def test_an_unknown_field_is_an_error_in_the_layer_that_brought_it() -> None:
 
 def test_a_release_name_over_53_characters_is_an_error_at_the_releases_name() -> None:
     long = release("x" * 49)
-    with pytest.raises(KcdErrors) as found:
+    with pytest.raises(ProblemsError) as found:
         specs(long, MODULE)
-    (only,) = found.value.errors
+    (only,) = found.value.problems
     assert "spec.releaseName must have at most 53 characters, not 54" in only.message
     assert only.hint is not None
     assert only.hint.startswith("Helm takes no longer one")
@@ -246,12 +246,12 @@ def test_a_target_namespace_that_is_too_long_is_an_error_where_the_release_says_
 
 
 def test_every_module_with_an_error_is_reported() -> None:
-    with pytest.raises(KcdErrors) as found:
+    with pytest.raises(ProblemsError) as found:
         specs(release(), replace(MODULE, on_failure_strategy="x"), replace(MODULE, name="side", spec_patch={"y": 1}))
-    assert [one.code for one in found.value.errors] == ["undefined-strategy", "unknown-field"]
+    assert [one.code for one in found.value.problems] == ["undefined-strategy", "unknown-field"]
 
 
 def test_a_module_without_a_chart_in_the_package_is_an_error() -> None:
-    with pytest.raises(KcdErrors) as found:
+    with pytest.raises(ProblemsError) as found:
         specs(release(), replace(MODULE, name="other"))
-    assert found.value.errors[0].code == "bad-package"
+    assert found.value.problems[0].code == "bad-package"

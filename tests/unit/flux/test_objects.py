@@ -9,7 +9,7 @@ import pytest
 from kubocd_gen.compiler.flux_objects import add_depends_on, helm_release, helm_repository, oci_repository
 from kubocd_gen.compiler.images import package_source
 from kubocd_gen.compiler.settings import Settings
-from kubocd_gen.diagnostics.problems import KcdErrors
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.model.releases import Release
 from tests.support.records import release
 
@@ -72,9 +72,9 @@ def test_after_a_redirect_all_fields_are_its_own_and_the_interval_zero_without_o
 
 
 def test_what_flux_would_refuse_is_an_error_in_the_release() -> None:
-    with pytest.raises(KcdErrors) as found:
+    with pytest.raises(ProblemsError) as found:
         oci(release(package={"secretRef": {"name": "s\x7f"}}))
-    (error,) = found.value.errors
+    (error,) = found.value.problems
     assert error.message.startswith("OCIRepository 'kcd-web': spec.secretRef.name holds the character U+007F")
     assert error.position is not None
     assert error.position.path == "web.yaml"

@@ -11,7 +11,7 @@ import pytest
 
 from kubocd_gen.budget.limits import LIMITS, moved
 from kubocd_gen.budget.spending import Budget
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.git.fetch import TooLarge, fetch_commit
 from kubocd_gen.network.settings import Network
 from kubocd_gen.packaging.charts.git import Git
@@ -48,9 +48,9 @@ def fetch(
 ) -> str:
     """The error of a fetch."""
     environment = {"PATH": os.environ["PATH"], "HOME": str(store.parent), **variables}
-    with pytest.raises(KcdError) as caught:
+    with pytest.raises(ProblemsError) as caught:
         Git(network or Network(), (logins or {}).get, environment).fetch(GitChart(url, "refs/heads/main", ""), store)
-    return f"{caught.value.code}: {caught.value.message} ({caught.value.hint})"
+    return f"{caught.value.problem.code}: {caught.value.problem.message} ({caught.value.problem.hint})"
 
 
 def no_login(_host: str) -> tuple[str, str] | None:
@@ -197,10 +197,10 @@ def test_the_run_s_time_for_the_network_is_one_for_all(tmp_path: Path) -> None:
     charts.fetch(chart, tmp_path / "one")
     assert charts.begun is not None
     charts.begun -= 61
-    with pytest.raises(KcdError) as caught:
+    with pytest.raises(ProblemsError) as caught:
         charts.fetch(chart, tmp_path / "two")
-    assert caught.value.code == "run-limit"
-    assert "--limit network-time=" in str(caught.value.hint)
+    assert caught.value.problem.code == "run-limit"
+    assert "--limit network-time=" in str(caught.value.problem.hint)
 
 
 def test_a_pack_is_kept_as_it_was_sent(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kubocd_gen.budget.limits import MIB
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.git.process import Done, run
 from kubocd_gen.git.setup import Setup, for_questions
 from tests.support.charts import git
@@ -16,10 +16,10 @@ from tests.support.git_traps import instead_of_git, tree_bomb
 
 
 def failure(setup: Setup, *arguments: str, seconds: float = 60.0, most: int = MIB) -> str:
-    with pytest.raises(KcdError) as caught:
+    with pytest.raises(ProblemsError) as caught:
         run(setup, *arguments, name="thing", seconds=seconds, most=most)
-    assert caught.value.code == "git-failed"
-    return caught.value.message
+    assert caught.value.problem.code == "git-failed"
+    return caught.value.problem.message
 
 
 def test_a_listing_without_an_end_is_broken_off(tmp_path: Path) -> None:

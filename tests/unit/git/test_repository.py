@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.git.repository import find_repository
 from tests.support.charts import commit_all, git, git_repository
 from tests.support.git_traps import RecordingGit, look_like_a_repository
@@ -23,11 +23,11 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def refusal(folder: Path) -> KcdError:
-    with pytest.raises(KcdError) as caught:
+def refusal(folder: Path) -> Problem:
+    with pytest.raises(ProblemsError) as caught:
         find_repository(folder)
-    assert caught.value.code == "no-repository"
-    return caught.value
+    assert caught.value.problem.code == "no-repository"
+    return caught.value.problem
 
 
 def test_a_directory_that_looks_like_a_repository_is_none(checkout: Path, tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ def test_a_directory_that_looks_like_a_repository_is_none(checkout: Path, tmp_pa
         found = find_repository(place)
         assert (found.top, found.store) == (checkout, checkout / ".git")
         assert found.base().commit == git(checkout, "rev-parse", "HEAD").strip()
-        with pytest.raises(KcdError):
+        with pytest.raises(ProblemsError):
             found.revision("0123456789" * 4)
         assert found.untracked() == {"a/b/new"}
         assert found.remote() is found.default_branch() is None

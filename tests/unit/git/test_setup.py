@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import kubocd_gen
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.git.setup import Setup, for_fetch, for_own_store, for_questions, git_binary
 from tests.support.registry import program
 
@@ -98,9 +98,9 @@ def test_a_git_of_the_checkout_is_not_run(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "git").write_text("#!/bin/sh\n")
     (tmp_path / "git").chmod(0o755)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(KcdError) as caught:
+    with pytest.raises(ProblemsError) as caught:
         git_binary("a test is run", "install it", {"PATH": f".::{tmp_path.name}"})
-    assert caught.value.code == "git-missing"
+    assert caught.value.problem.code == "git-missing"
     assert git_binary("", "", {"PATH": str(tmp_path)}) == str(tmp_path / "git")
 
 

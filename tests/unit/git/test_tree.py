@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.git import objects as module
 from kubocd_gen.git.objects import Objects, Unreadable
 from kubocd_gen.git.repository import find_repository
@@ -170,10 +170,10 @@ def test_a_git_that_ends_in_the_middle_is_an_error(tmp_path: Path, answer: str) 
     setup = instead_of_git(tmp_path, f"read id; {answer}exit 128")
     with Objects(tmp_path, setup) as reader:
         for _ in range(2):
-            with pytest.raises(KcdError) as caught:
+            with pytest.raises(ProblemsError) as caught:
                 if found := reader.find("1" * 40):
                     found.whole()
-            assert caught.value.code == "git-failed"
+            assert caught.value.problem.code == "git-failed"
 
 
 def test_an_older_git_that_dies_of_what_is_missing_is_understood(tmp_path: Path) -> None:
@@ -238,7 +238,7 @@ def test_a_clone_without_trees_gets_them_in_one_go(tmp_path: Path, partial: Path
 def test_a_server_that_does_not_give_is_an_error_with_its_reason(tmp_path: Path, partial: Path) -> None:
     (tmp_path / "server").rename(tmp_path / "gone")
     one = git(tmp_path / "gone", "rev-parse", "HEAD~1:sources/f1.yaml").strip()
-    with find_repository(partial).objects() as reader, pytest.raises(KcdError) as caught:
+    with find_repository(partial).objects() as reader, pytest.raises(ProblemsError) as caught:
         reader.find(one)
-    assert caught.value.code == "git-failed"
-    assert "could not fetch what the clone lacks" in caught.value.message
+    assert caught.value.problem.code == "git-failed"
+    assert "could not fetch what the clone lacks" in caught.value.problem.message

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.helm.binary import find_helm
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.helm.template import Template
@@ -56,6 +56,6 @@ def test_a_helm_that_does_not_work_is_told(tmp_path: Path) -> None:
     broken = tmp_path / "helm"
     broken.write_text("#!/bin/sh\necho oops >&2; exit 1\n")
     broken.chmod(0o755)
-    with pytest.raises(KcdError) as caught:
+    with pytest.raises(ProblemsError) as caught:
         Helm(broken).check([Template("", "{{ .a }}")])
-    assert caught.value.code == "helm-failed"
+    assert caught.value.problem.code == "helm-failed"

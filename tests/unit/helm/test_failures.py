@@ -13,7 +13,7 @@ import pytest
 
 from kubocd_gen.budget.limits import LIMITS, moved
 from kubocd_gen.budget.spending import Budget
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.helm.binary import find_helm
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.helm.process import Run
@@ -330,10 +330,10 @@ def test_a_full_disk_is_no_defect(helm: Helm, monkeypatch: pytest.MonkeyPatch) -
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(KcdError) as caught:
+    with pytest.raises(ProblemsError) as caught:
         helm.render(units(["{{ 1 }}"]), Functions())
-    assert caught.value.code == "helm-failed"
-    assert "No space left on device" in caught.value.message
+    assert caught.value.problem.code == "helm-failed"
+    assert "No space left on device" in caught.value.problem.message
 
 
 @pytest.mark.parametrize("script", ["exit 1", "echo broken >&2; exit 3", "kill -9 $$", "echo hello"])
@@ -341,9 +341,9 @@ def test_a_helm_that_does_not_work_is_told_at_once(tmp_path: Path, script: str) 
     binary = tmp_path / "helm"
     binary.write_text(f"#!/bin/sh\n{script}\n")
     binary.chmod(0o755)
-    with pytest.raises(KcdError) as caught:
+    with pytest.raises(ProblemsError) as caught:
         Helm(binary).render(units(["{{ 1 }}"] * 50), Functions())
-    assert caught.value.code == "helm-failed"
+    assert caught.value.problem.code == "helm-failed"
 
 
 def test_what_helm_logs_at_every_start_is_not_taken_for_its_failure() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.helm.binary import find_helm
 from kubocd_gen.helm.chart import Job, rendering_chart
 from kubocd_gen.helm.engine import Helm
@@ -79,9 +79,9 @@ def test_a_helm_that_does_not_work_refuses_nothing(tmp_path: Path, script: str) 
     binary = tmp_path / "helm"
     binary.write_text(f"#!/bin/sh\n{script}\n")
     binary.chmod(0o755)
-    with pytest.raises(KcdError) as caught:
+    with pytest.raises(ProblemsError) as caught:
         Helm(binary).render(units(["{{ 1x }}"]), Functions())
-    assert caught.value.code == "helm-failed"
+    assert caught.value.problem.code == "helm-failed"
 
 
 def test_no_chart_with_a_document_takes_it() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from kubocd_gen.diagnostics.problems import Findings
+from kubocd_gen.diagnostics.problems import Problems
 from kubocd_gen.helm.binary import find_helm
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.migration.checking import Checked, check
@@ -78,7 +78,7 @@ def compiled(root: Path, more: str = "") -> Scene:
         workspace.release(name, "parameters: {replicas: 2}\n" + (more if name == "web" else ""))
     flags = Flags(sources=(str(root / "sources"),), output=workspace.output, vendor=root / "packages", offline=True)
     project = load_project(flags, root)
-    findings = Findings()
+    findings = Problems()
     packages = package_sources(project, lambda _: None, lock=None, jobs=1)
     compilation = compile_cluster(project, project.clusters[0], packages, Helm(find_helm(None), jobs=1), findings)
     assert not [one for one in findings if one.severity == "error"]

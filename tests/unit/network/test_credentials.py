@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.oci import credentials
 from kubocd_gen.oci.credentials import Credentials, CredentialStore, variable
 
@@ -55,10 +55,10 @@ def found(one: CredentialStore, host: str = HOST) -> tuple[str, str]:
 
 
 def failure(one: CredentialStore, host: str = HOST) -> str:
-    with pytest.raises(KcdError) as caught:
+    with pytest.raises(ProblemsError) as caught:
         one.find(host)
-    assert (caught.value.code, caught.value.exit_code) == ("bad-credentials", 4)
-    text = f"{caught.value.message} -- {caught.value.hint}"
+    assert (caught.value.problem.code, caught.value.problem.exit_code) == ("bad-credentials", 4)
+    text = f"{caught.value.problem.message} -- {caught.value.problem.hint}"
     assert text.isprintable()
     assert "s3cret" not in text
     return text
@@ -140,7 +140,7 @@ def test_no_variable_is_used_for_two_hosts(hosts: list[str]) -> None:
         run = CredentialStore({f"{name}_USER": "u", f"{name}_SECRET": "p"})
         served = set()
         for host in hosts:
-            with suppress(KcdError):
+            with suppress(ProblemsError):
                 if run.find(host) is not None:
                     served.add(host)
         assert len(served) <= 1

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.oci.access import Access
 from kubocd_gen.oci.endpoints import find_endpoint
 from kubocd_gen.oci.reference import Reference
@@ -55,7 +55,7 @@ def test_a_mirror_of_docker_hub() -> None:
 
 @pytest.mark.parametrize("mirror", ["", "ftp://x/y", "https://u:p@x/y", "x y", "x//y", "x?y", "x/\x1b[2J"])
 def test_a_mirror_that_is_none(mirror: str) -> None:
-    with pytest.raises(KcdError) as caught:
+    with pytest.raises(ProblemsError) as caught:
         url("quay.io", "a/b", {"quay.io": mirror})
-    assert caught.value.code == "invalid-value"
-    assert caught.value.message.isprintable()
+    assert caught.value.problem.code == "invalid-value"
+    assert caught.value.problem.message.isprintable()

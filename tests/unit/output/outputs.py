@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from kubocd_gen.diagnostics.problems import KcdError, KcdErrors
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.kube_yaml.emitter import emit_documents
 from kubocd_gen.output.plan import OutputFile, Plan, ReleaseOutput, plan_output
 from kubocd_gen.output.writer import Written, write
@@ -43,8 +43,8 @@ def build(root: Path, *releases: ReleaseOutput, complete: bool = True) -> Writte
 
 def codes(error: BaseException) -> set[str]:
     """The codes of the problems that `error` stands for."""
-    assert isinstance(error, KcdError | KcdErrors)
-    return {one.code for one in (error.errors if isinstance(error, KcdErrors) else (error,))}
+    assert isinstance(error, ProblemsError)
+    return {one.code for one in error.problems}
 
 
 def kustomization(paths: Sequence[str]) -> list[OutputFile]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kubocd_gen.diagnostics.problems import KcdError, KcdErrors
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.output import moves
 from tests.support.attackers import Attacker, state
 from tests.unit.output.faults import NEW, OLD, build_new
@@ -62,7 +62,7 @@ def killed(root: Path, middle: int) -> Path:
 
 
 def refused(root: Path) -> str:
-    with pytest.raises((KcdError, KcdErrors)) as caught:
+    with pytest.raises(ProblemsError) as caught:
         build(root, *NEW)
     (code,) = codes(caught.value)
     return code
@@ -89,10 +89,10 @@ def test_a_staging_directory_that_came_with_a_checkout_is_never_replayed(
     described = [{"path": path, "replace": replace} for path, replace in steps]
     (root / moves.STAGING / "journal.json").write_text(json.dumps({"steps": described, "paths": []}))
     before = contents(root.parent), contents(home)
-    with pytest.raises(KcdError) as caught:
+    with pytest.raises(ProblemsError) as caught:
         build(root, *(OLD if is_current else NEW))
-    assert caught.value.code == "foreign-staging"
-    assert str(caught.value.position) == str(root / moves.STAGING)
+    assert caught.value.problem.code == "foreign-staging"
+    assert str(caught.value.problem.position) == str(root / moves.STAGING)
     assert (contents(root.parent), contents(home)) == before
 
 
@@ -242,9 +242,9 @@ def test_a_plan_does_not_believe_a_foreign_journal(root: Path) -> None:
     (root / "flux/default/new.yaml").write_text("mine")
     said = {"steps": [], "paths": ["flux/default/new.yaml"]}
     (root / moves.STAGING / "journal.json").write_text(json.dumps(said))
-    with pytest.raises(KcdError) as caught:
+    with pytest.raises(ProblemsError) as caught:
         planned(root, *NEW)
-    assert caught.value.code == "foreign-file"
+    assert caught.value.problem.code == "foreign-file"
 
 
 @pytest.mark.parametrize(
@@ -269,7 +269,7 @@ def test_a_directory_exchanged_for_a_symlink_while_a_build_writes_leads_nowhere(
             attacker.active = True
             try:
                 build(root, *NEW)
-            except (KcdError, KcdErrors):
+            except ProblemsError:
                 pass
             finally:
                 attacker.active = False

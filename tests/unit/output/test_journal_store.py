@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.output.journal_store import make_store, stores
 from tests.support.charts import commit_all, git
 
@@ -108,7 +108,9 @@ def test_another_user_s_git_directory_is_not_believed_except_by_root(
     owner = (repository / ".git").stat().st_uid
     monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
     assert stores(repository / "deploy") == []
-    with pytest.raises(KcdError, match="belongs to another user"):  # which the state directory does, too, to this one
+    with pytest.raises(
+        ProblemsError, match="belongs to another user"
+    ):  # which the state directory does, too, to this one
         make_store(repository / "deploy")
     assert not (repository / ".git/kcd-gen").exists()
 
@@ -143,20 +145,20 @@ def test_a_disk_that_is_full_is_not_passed_over(repository: Path, monkeypatch: p
 def test_a_directory_that_others_can_write_is_not_used(state: Path, tmp_path: Path) -> None:
     (state / "kcd-gen").mkdir(parents=True)
     (state / "kcd-gen").chmod(0o777)
-    with pytest.raises(KcdError) as caught:
+    with pytest.raises(ProblemsError) as caught:
         make_store(tmp_path / "deploy")
-    assert caught.value.code == "unwritable-state"
-    assert caught.value.hint is not None
-    assert "XDG_STATE_HOME" in caught.value.hint
+    assert caught.value.problem.code == "unwritable-state"
+    assert caught.value.problem.hint is not None
+    assert "XDG_STATE_HOME" in caught.value.problem.hint
 
 
 def test_a_directory_that_is_a_symlink_is_not_used(state: Path, tmp_path: Path) -> None:
     state.mkdir()
     (tmp_path / "elsewhere").mkdir()
     (state / "kcd-gen").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(KcdError) as caught:
+    with pytest.raises(ProblemsError) as caught:
         make_store(tmp_path / "deploy")
-    assert caught.value.code == "unwritable-state"
+    assert caught.value.problem.code == "unwritable-state"
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
@@ -173,9 +175,9 @@ def test_a_state_directory_in_a_checkout_is_not_used(
         assert base_of(tmp_path / "deploy") == home / ".git"
     else:
         (home / mark).touch()
-        with pytest.raises(KcdError) as caught:
+        with pytest.raises(ProblemsError) as caught:
             make_store(tmp_path / "deploy")
-        assert caught.value.code == "unwritable-state"
+        assert caught.value.problem.code == "unwritable-state"
 
 
 def test_a_user_without_a_home_is_told_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,9 +186,9 @@ def test_a_user_without_a_home_is_told_what_to_set(tmp_path: Path, monkeypatch: 
 
     monkeypatch.delenv("XDG_STATE_HOME")
     monkeypatch.setattr(Path, "home", nowhere)
-    with pytest.raises(KcdError) as caught:
+    with pytest.raises(ProblemsError) as caught:
         make_store(tmp_path / "deploy")
-    assert caught.value.code == "unwritable-state"
+    assert caught.value.problem.code == "unwritable-state"
 
 
 def test_outputs_of_one_repository_have_stores_of_their_own(repository: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kubocd_gen.diagnostics.problems import KcdError, KcdErrors
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.output.plan import OutputFile, ReleaseOutput, plan_output
 from tests.unit.output.outputs import build, codes, contents, failed, kustomization, planned, release, times
 
@@ -106,9 +106,12 @@ def test_an_unread_source_blocks_every_removal(tmp_path: Path) -> None:
 def test_a_file_that_kcd_gen_did_not_write_is_never_replaced(tmp_path: Path, path: str) -> None:
     (tmp_path / path).parent.mkdir(parents=True)
     (tmp_path / path).write_text("mine")
-    with pytest.raises(KcdError) as caught:
+    with pytest.raises(ProblemsError) as caught:
         planned(tmp_path, release("web"))
-    assert (caught.value.code, str(caught.value.position)) == ("foreign-file", (tmp_path / path).as_posix())
+    assert (caught.value.problem.code, str(caught.value.problem.position)) == (
+        "foreign-file",
+        (tmp_path / path).as_posix(),
+    )
 
 
 @pytest.mark.parametrize("long", [True, False])
@@ -118,36 +121,36 @@ def test_of_lost_records_only_what_differs_is_in_the_way(tmp_path: Path, long: b
     assert len(paths(planned(tmp_path, release("web"), release("db")).create)) == 3  # the records
     index = tmp_path / "hr/default/web/index.yaml"
     index.write_bytes(bytes(len(index.read_bytes())) if long else b"")
-    with pytest.raises(KcdError) as caught:
+    with pytest.raises(ProblemsError) as caught:
         planned(tmp_path, release("web"), release("db"))
-    assert (caught.value.code, str(caught.value.position)) == ("foreign-file", str(index))
-    assert caught.value.hint is not None
-    assert "restore .kcd-gen/" in caught.value.hint
+    assert (caught.value.problem.code, str(caught.value.problem.position)) == ("foreign-file", str(index))
+    assert caught.value.problem.hint is not None
+    assert "restore .kcd-gen/" in caught.value.problem.hint
 
 
 def test_all_files_in_the_way_are_named(tmp_path: Path) -> None:
     build(tmp_path, release("db"))
     for name in ("web", "api"):
         (tmp_path / f"flux/default/{name}.yaml").write_text("mine")
-    with pytest.raises(KcdErrors) as caught:
+    with pytest.raises(ProblemsError) as caught:
         planned(tmp_path, release("web"), release("api"), release("db"))
-    assert [error.code for error in caught.value.errors] == ["foreign-file"] * 2
+    assert [error.code for error in caught.value.problems] == ["foreign-file"] * 2
 
 
 @pytest.mark.parametrize("path", ["flux", "flux/default", "hr/default/web", ".kcd-gen/default"])
 def test_a_file_where_a_folder_belongs_is_in_the_way(tmp_path: Path, path: str) -> None:
     (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / path).write_text("mine")
-    with pytest.raises((KcdError, KcdErrors)) as caught:
+    with pytest.raises(ProblemsError) as caught:
         planned(tmp_path, release("web"))
     assert codes(caught.value) == {"foreign-file"}
 
 
 def test_a_folder_where_a_file_belongs_is_in_the_way(tmp_path: Path) -> None:
     (tmp_path / "flux/default/web.yaml").mkdir(parents=True)
-    with pytest.raises(KcdError, match="this is in the way") as caught:
+    with pytest.raises(ProblemsError, match="this is in the way") as caught:
         planned(tmp_path, release("web"))
-    assert str(caught.value.position) == f"{tmp_path}/flux/default/web.yaml"
+    assert str(caught.value.problem.position) == f"{tmp_path}/flux/default/web.yaml"
 
 
 @pytest.mark.parametrize(
@@ -170,7 +173,7 @@ def test_a_symbolic_link_in_the_output_is_refused(tmp_path: Path, path: str) -> 
     (root / path).symlink_to(elsewhere)
     before = contents(elsewhere) if elsewhere.is_dir() else {}
     for releases in ([release("web", version="2.0.0", replicas=2)], []):
-        with pytest.raises((KcdError, KcdErrors)) as caught:
+        with pytest.raises(ProblemsError) as caught:
             planned(root, *releases)
         assert "symlinked-output" in codes(caught.value)
     assert before == (contents(elsewhere) if elsewhere.is_dir() else {})
@@ -228,9 +231,9 @@ def test_a_path_outside_the_release_s_own_is_a_defect(tmp_path: Path, path: str)
 
 def test_an_output_that_is_a_file_is_in_the_way(tmp_path: Path) -> None:
     (tmp_path / "deploy").write_text("mine")
-    with pytest.raises(KcdError, match="this is in the way") as caught:
+    with pytest.raises(ProblemsError, match="this is in the way") as caught:
         planned(tmp_path / "deploy", release("web"))
-    assert str(caught.value.position) == f"{tmp_path}/deploy"
+    assert str(caught.value.problem.position) == f"{tmp_path}/deploy"
 
 
 def test_a_place_in_the_output_is_named_from_the_current_directory(
@@ -238,9 +241,9 @@ def test_a_place_in_the_output_is_named_from_the_current_directory(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "flux").write_text("mine")
-    with pytest.raises(KcdError, match="this is in the way") as caught:
+    with pytest.raises(ProblemsError, match="this is in the way") as caught:
         planned(tmp_path, release("web"))
-    assert str(caught.value.position) == "flux"
+    assert str(caught.value.problem.position) == "flux"
 
 
 def test_branches_that_change_different_releases_merge_without_conflict(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.files import directory
 from kubocd_gen.files.exchange import exchange
 from kubocd_gen.output import moves
@@ -139,12 +139,12 @@ class Disk:
 
     def build(
         self, root: Path, *releases: ReleaseOutput, fails: Callable[[int], bool] = lambda _: False
-    ) -> KcdError | None:
+    ) -> Problem | None:
         self.calls, self.fails = 0, fails
         try:
             build(root, *releases)
-        except KcdError as error:
-            return error
+        except ProblemsError as error:
+            return error.problem
         finally:
             self.fails = lambda _: False
         return None
@@ -231,7 +231,7 @@ def test_a_first_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: py
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(KcdError):
+    with pytest.raises(ProblemsError):
         build(tmp_path / "deploy/prod", *OLD)
     assert contents(tmp_path) == {}
 
@@ -316,17 +316,17 @@ def test_a_second_kcd_gen_waits_and_then_plans_anew(tmp_path: Path) -> None:
         (tmp_path / "flux/default/new.yaml").write_text("mine")
         os.close(other)
 
-    with pytest.raises(KcdError) as caught:
+    with pytest.raises(ProblemsError) as caught:
         write(plan, waiting=waiting)
-    assert caught.value.code == "foreign-file"
+    assert caught.value.problem.code == "foreign-file"
 
 
 def test_an_output_with_no_room_for_its_folder_is_an_error_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("")
-    with pytest.raises(KcdError, match="the output can't be read: Not a directory") as caught:
+    with pytest.raises(ProblemsError, match="the output can't be read: Not a directory") as caught:
         build(tmp_path / "a/deploy", *OLD)
-    assert str(caught.value.position) == f"{tmp_path}/a/deploy"
-    assert caught.value.hint == "a file stands where a folder is needed; move it away, or choose another output"
+    assert str(caught.value.problem.position) == f"{tmp_path}/a/deploy"
+    assert caught.value.problem.hint == "a file stands where a folder is needed; move it away, or choose another output"
 
 
 def test_one_shared_file_is_enough(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.kube_yaml.emitter import emit_documents
 from tests.unit.output.readers import READERS, read
 
@@ -276,16 +276,16 @@ def test_a_key_too_long_for_one_line_of_lookahead_is_written_out() -> None:
 
 def test_a_lone_surrogate_is_an_error_that_names_the_resource() -> None:
     document = {"kind": "HelmRelease", "metadata": {"name": "web"}, "spec": {"x": json.loads('"\\ud800"')}}
-    with pytest.raises(KcdError, match=r"HelmRelease 'web': .*U\+D800") as caught:
+    with pytest.raises(ProblemsError, match=r"HelmRelease 'web': .*U\+D800") as caught:
         emit_documents([document])
-    assert caught.value.code == "not-unicode"
+    assert caught.value.problem.code == "not-unicode"
 
 
 @pytest.mark.parametrize("number", [float("inf"), float("-inf"), float("nan"), 10**400])
 def test_a_number_that_json_can_t_hold_is_an_error(number: float) -> None:
-    with pytest.raises(KcdError) as caught:
+    with pytest.raises(ProblemsError) as caught:
         emit_documents([{"kind": "A", "x": number}])
-    assert caught.value.code == "not-finite"
+    assert caught.value.problem.code == "not-finite"
 
 
 @pytest.mark.parametrize("wrap", [lambda value: {"a": value}, lambda value: [value], lambda value: [{"a": value}]])
@@ -296,9 +296,9 @@ def test_a_value_nested_very_deeply_is_written_or_an_error_but_no_crash(wrap: An
     assert_reads_back({"a": value})
     for _ in range(100_000):
         value = wrap(value)
-    with pytest.raises(KcdError) as caught:
+    with pytest.raises(ProblemsError) as caught:
         emit_documents([{"a": value}])
-    assert caught.value.code == "too-deep"
+    assert caught.value.problem.code == "too-deep"
 
 
 def test_a_scalar_of_15_mb_takes_little_time_and_memory() -> None:

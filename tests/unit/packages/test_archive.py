@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubocd_gen.budget.limits import Limits
-from kubocd_gen.diagnostics.problems import KcdError, Position
+from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.packages.archive import read_package_archive
 from tests.support.hostile import extended, gzip_header, member, patched, sparse, tar, with_paths
 from tests.support.images import gzipped, tarred
@@ -25,16 +25,16 @@ def read(data: bytes, limits: Limits | None = None) -> dict[str, bytes]:
     return read_package_archive(data, describe="x.io/p:1", limits=limits or Limits())
 
 
-def refusal(data: bytes, limits: Limits | None = None) -> KcdError:
-    with pytest.raises(KcdError) as caught:
+def refusal(data: bytes, limits: Limits | None = None) -> Problem:
+    with pytest.raises(ProblemsError) as caught:
         read_package_archive(data, describe="x.io/p:1", position=PLACE, limits=limits or Limits())
-    assert caught.value.message.startswith("the archive of x.io/p:1 ")
-    assert caught.value.message.isprintable()
-    assert caught.value.position == PLACE
-    return caught.value
+    assert caught.value.problem.message.startswith("the archive of x.io/p:1 ")
+    assert caught.value.problem.message.isprintable()
+    assert caught.value.problem.position == PLACE
+    return caught.value.problem
 
 
-def said(error: KcdError) -> str:
+def said(error: Problem) -> str:
     return error.message.removeprefix("the archive of x.io/p:1 ")
 
 
@@ -421,7 +421,7 @@ def test_no_change_of_bytes_brings_out_anything_but_a_readable_error(changes: li
         data[start + 148 : start + 156] = b"%06o\0 " % sum(header)
     try:
         files = read(gzipped(bytes(data)))
-    except KcdError as error:
-        assert error.message.isprintable()
+    except ProblemsError as error:
+        assert error.problem.message.isprintable()
     else:
         assert all("/" not in name for name in files)

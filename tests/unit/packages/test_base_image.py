@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kubocd_gen.budget.limits import LIMITS
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.oci.base_image import MOST_LAYERS, Base, read_base
 from kubocd_gen.oci.base_store import LayoutStore
 from kubocd_gen.oci.image_reference import LayoutImage, parse_image
@@ -91,10 +91,10 @@ HOSTILE: dict[str, tuple[Make, str]] = {
 def test_what_is_no_base_is_refused(name: str, tmp_path: Path) -> None:
     make, says = HOSTILE[name]
     maker = BaseMaker(tmp_path)
-    with pytest.raises(KcdError) as caught:
+    with pytest.raises(ProblemsError) as caught:
         read(maker, make(maker))
-    assert caught.value.code == "bad-base"
-    assert says in caught.value.message
+    assert caught.value.problem.code == "bad-base"
+    assert says in caught.value.problem.message
 
 
 def test_a_blob_that_is_not_its_digest_is_refused(tmp_path: Path) -> None:
@@ -102,9 +102,9 @@ def test_a_blob_that_is_not_its_digest_is_refused(tmp_path: Path) -> None:
     entry = maker.image()
     path = tmp_path / "blobs" / entry["digest"].replace(":", "/")
     path.write_bytes(path.read_bytes().replace(b"2", b"3"))
-    with pytest.raises(KcdError) as caught:
+    with pytest.raises(ProblemsError) as caught:
         read(maker, entry)
-    assert caught.value.code == "corrupt-blob"
+    assert caught.value.problem.code == "corrupt-blob"
 
 
 def test_zstd_and_foreign_layers_are_passed_on(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.oci.descriptors import CONTENT_TYPE, MANIFEST_TYPE, Descriptor, sha256
 from kubocd_gen.packages.cache import Cache, cache_folder
 
@@ -171,9 +171,9 @@ def test_what_can_t_be_removed_is_told(cache: Cache, monkeypatch: pytest.MonkeyP
 
     cache.store(DATA, BLOB.digest)
     monkeypatch.setattr(os, "unlink", denied)
-    with pytest.raises(KcdError) as caught:
+    with pytest.raises(ProblemsError) as caught:
         cache.prune(0)
-    assert caught.value.code == "unwritable-cache"
+    assert caught.value.problem.code == "unwritable-cache"
 
 
 def test_the_folder_is_the_system_s_or_the_one_given(monkeypatch: pytest.MonkeyPatch) -> None:

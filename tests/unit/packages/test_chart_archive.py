@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from kubocd_gen.archives.chart_archive import Budget, check_chart_archive
 from kubocd_gen.archives.tar_stream import BadArchive, OverLimit
 from kubocd_gen.budget.limits import LIMITS, Limits
-from kubocd_gen.diagnostics.problems import KcdError, Position
+from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.helm.binary import find_helm
 from kubocd_gen.packages.chart_index import check_chart_archives
 from tests.support.hostile import extended, gzip_header, member, patched, sparse, tar, with_paths
@@ -43,16 +43,16 @@ def helm_takes(chart: bytes, folder: Path) -> bool:
     return subprocess.run([find_helm(), "show", "chart", path], capture_output=True).returncode == 0
 
 
-def refusal(chart: bytes, limits: Limits = LIMITS) -> KcdError:
-    with pytest.raises(KcdError) as caught:
+def refusal(chart: bytes, limits: Limits = LIMITS) -> Problem:
+    with pytest.raises(ProblemsError) as caught:
         check_chart_archives({"p-1.0.0.tgz": chart}, describe="x.io/p:1", position=PLACE, limits=limits)
-    assert caught.value.message.startswith("x.io/p:1: the chart 'p-1.0.0.tgz' ")
-    assert caught.value.message.isprintable()
-    assert caught.value.position == PLACE
-    return caught.value
+    assert caught.value.problem.message.startswith("x.io/p:1: the chart 'p-1.0.0.tgz' ")
+    assert caught.value.problem.message.isprintable()
+    assert caught.value.problem.position == PLACE
+    return caught.value.problem
 
 
-def said(error: KcdError) -> str:
+def said(error: Problem) -> str:
     return error.message.removeprefix("x.io/p:1: the chart 'p-1.0.0.tgz' ")
 
 
@@ -287,15 +287,17 @@ def test_a_chart_in_a_chart_has_the_same_limits() -> None:
 
 def test_all_charts_of_a_package_together_have_a_limit() -> None:
     charts = {f"p-{number}.tgz": zeros(1000) for number in range(9)}
-    with pytest.raises(KcdError, match=r"the chart 'p-7\.tgz' unpacks to more than the limit of 25 KiB") as caught:
+    with pytest.raises(ProblemsError, match=r"the chart 'p-7\.tgz' unpacks to more than the limit of 25 KiB") as caught:
         check_chart_archives(charts, describe="x.io/p:1", position=None, limits=Limits(unpacked=25 * 1024))
-    assert caught.value.code == "package-limit"
-    assert caught.value.hint == "if the package is to be trusted, raise it: --limit unpacked=50KiB"
+    assert caught.value.problem.code == "package-limit"
+    assert caught.value.problem.hint == "if the package is to be trusted, raise it: --limit unpacked=50KiB"
 
 
 def test_the_members_of_all_charts_of_a_package_together_have_a_limit() -> None:
     charts = {f"p-{number}.tgz": zeros(1, 1) for number in range(9)}
-    with pytest.raises(KcdError, match=r"the chart 'p-3\.tgz' brings the members of the package's charts to more than"):
+    with pytest.raises(
+        ProblemsError, match=r"the chart 'p-3\.tgz' brings the members of the package's charts to more than"
+    ):
         check_chart_archives(charts, describe="x.io/p:1", position=None, limits=Limits(chart_members=10))
 
 

@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.packages.chart_index import check_charts
 from tests.support.images import chart_archive
 
@@ -112,12 +112,12 @@ def test_an_index_that_agrees_with_the_archives_is_accepted(text: str) -> None:
     ids=range(36),
 )
 def test_an_index_that_does_not_is_refused(text: str | bytes, code: str, sentence: str) -> None:
-    with pytest.raises(KcdError) as caught:
+    with pytest.raises(ProblemsError) as caught:
         check(text)
-    assert caught.value.code == code
-    assert caught.value.message.startswith("x.io/p:1: ")
-    assert sentence in caught.value.message
-    assert caught.value.message.isprintable()
+    assert caught.value.problem.code == code
+    assert caught.value.problem.message.startswith("x.io/p:1: ")
+    assert sentence in caught.value.problem.message
+    assert caught.value.problem.message.isprintable()
 
 
 def test_an_archive_that_the_index_leaves_out_is_fine() -> None:
@@ -126,14 +126,14 @@ def test_an_archive_that_the_index_leaves_out_is_fine() -> None:
 
 
 def test_the_archive_that_was_perhaps_meant_is_suggested() -> None:
-    with pytest.raises(KcdError) as caught:
+    with pytest.raises(ProblemsError) as caught:
         check(index(urls=["p-1.0.1.tgz"]))
-    assert caught.value.hint == "the package has 'p-1.0.0.tgz'; package it again with 'kubocd package'"
+    assert caught.value.problem.hint == "the package has 'p-1.0.0.tgz'; package it again with 'kubocd package'"
 
 
 @given(st.text(alphabet="ap<>&*!?:-,[]{}#|%@`'\" \n\t0\\x", max_size=60))
 def test_no_text_brings_out_anything_but_a_readable_error(text: str) -> None:
     try:
         check("entries:\n  p:\n  - " + text)
-    except KcdError as error:
-        assert error.message.isprintable()
+    except ProblemsError as error:
+        assert error.problem.message.isprintable()

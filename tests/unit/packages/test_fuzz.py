@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kubocd_gen.budget.limits import Limits
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.oci.descriptors import CONTENT_TYPE, MANIFEST_TYPE, REF_NAME
 from kubocd_gen.oci.layout import OciLayout
 from kubocd_gen.oci.reference import parse_reference
@@ -76,10 +76,10 @@ def outcome(write: Callable[[Path], None]) -> dict[str, bytes] | str | None:
                 if descriptor is None:
                     return None
                 return dict(read_image(reference, descriptor, layout, LIMITS).files)
-            except KcdError as error:
-                assert error.code
-                assert error.message.isprintable()
-                return error.code
+            except ProblemsError as error:
+                assert error.problem.code
+                assert error.problem.message.isprintable()
+                return error.problem.code
             finally:
                 assert sorted(folder.rglob("*")) == before  # nothing was unpacked
     finally:

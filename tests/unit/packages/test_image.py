@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from kubocd_gen.budget.limits import LIMITS, moved
-from kubocd_gen.diagnostics.problems import KcdError, Position
+from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.oci.descriptors import CONFIG_TYPE, CONTENT_TYPE, MANIFEST_TYPE, sha256
 from kubocd_gen.oci.layout import OciLayout
 from kubocd_gen.oci.reference import parse_reference
@@ -30,12 +30,12 @@ def read(folder: Path) -> PackageImage:
     return read_image(reference, descriptor, layout)
 
 
-def refusal(folder: Path, code: str) -> KcdError:
-    with pytest.raises(KcdError) as caught:
+def refusal(folder: Path, code: str) -> Problem:
+    with pytest.raises(ProblemsError) as caught:
         read(folder)
-    assert caught.value.code == code
-    assert caught.value.message.isprintable()
-    return caught.value
+    assert caught.value.problem.code == code
+    assert caught.value.problem.message.isprintable()
+    return caught.value.problem
 
 
 def test_an_image_carries_its_digests_and_its_files(write_one: WriteOne) -> None:
@@ -139,12 +139,12 @@ def test_each_limit_that_is_moved_is_kept_and_named(write_one: WriteOne, name: s
     layout, reference = OciLayout(write_one()), parse_reference(REFERENCE)
     descriptor = layout.resolve(reference)
     assert descriptor is not None
-    with pytest.raises(KcdError) as caught:
+    with pytest.raises(ProblemsError) as caught:
         read_image(reference, descriptor, layout, moved(LIMITS, {name: 1}))
-    assert caught.value.code == "package-limit"
-    assert "than the limit of 1" in caught.value.message
-    assert f": --limit {name}=" in str(caught.value.hint)
-    assert caught.value.position is not None
+    assert caught.value.problem.code == "package-limit"
+    assert "than the limit of 1" in caught.value.problem.message
+    assert f": --limit {name}=" in str(caught.value.problem.hint)
+    assert caught.value.problem.position is not None
 
 
 def test_embedded_data_and_other_addresses_are_not_used(write_one: WriteOne) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kubocd_gen.budget.limits import Limits
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.oci.descriptors import INDEX_TYPE, MANIFEST_TYPE, REF_NAME, Descriptor, sha256
 from kubocd_gen.oci.layout import OciLayout
 from kubocd_gen.oci.reference import parse_reference
@@ -23,13 +23,13 @@ def resolve(folder: Path) -> Descriptor | None:
     return OciLayout(folder).resolve(WANTED)
 
 
-def refusal(ask: Callable[[], object], code: str) -> KcdError:
-    with pytest.raises(KcdError) as caught:
+def refusal(ask: Callable[[], object], code: str) -> Problem:
+    with pytest.raises(ProblemsError) as caught:
         ask()
-    assert caught.value.code == code
-    assert caught.value.message.isprintable()
-    assert caught.value.position is not None
-    return caught.value
+    assert caught.value.problem.code == code
+    assert caught.value.problem.message.isprintable()
+    assert caught.value.problem.position is not None
+    return caught.value.problem
 
 
 def only_blob(folder: Path, descriptor: Descriptor) -> Path:
@@ -146,7 +146,7 @@ def test_an_index_over_its_limit_is_not_read(write_one: WriteOne) -> None:
     error = refusal(lambda: resolve(folder), "package-limit")
     assert error.message == f"{folder}/index.json is larger than the limit of 4 MiB"
     assert error.hint == "if the package is to be trusted, raise it: --limit manifest=8MiB"
-    with pytest.raises(KcdError, match="has no list of manifests"):
+    with pytest.raises(ProblemsError, match="has no list of manifests"):
         OciLayout(folder, limits=Limits(manifest=8 << 20)).resolve(WANTED)
 
 

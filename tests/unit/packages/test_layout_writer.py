@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.oci.descriptors import CONFIG_TYPE, CONTENT_TYPE, MANIFEST_TYPE, Descriptor
 from kubocd_gen.oci.layout import OciLayout
 from kubocd_gen.oci.layout_writer import LayoutWriter
@@ -29,10 +29,10 @@ def put_image(writer: LayoutWriter, layer: bytes = LAYER) -> Descriptor:
 
 
 def refusal(code: str, *, writer: LayoutWriter, reference: Reference = ONE, move: bool = True) -> str:
-    with pytest.raises(KcdError) as caught:
+    with pytest.raises(ProblemsError) as caught:
         writer.tag(reference, put_image(writer, b"other"), move=move)
-    assert caught.value.code == code
-    return caught.value.message
+    assert caught.value.problem.code == code
+    return caught.value.problem.message
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
@@ -174,6 +174,6 @@ def test_keep_only_leaves_images_without_a_name_and_refuses_to_guess(tmp_path: P
     assert {path.name for path in stray.parent.iterdir()} == before
     for path in stray.parent.iterdir():
         path.write_bytes(b"damaged")
-    with pytest.raises(KcdError):
+    with pytest.raises(ProblemsError):
         LayoutWriter(tmp_path).keep_only([])
     assert {path.name for path in stray.parent.iterdir()} == before

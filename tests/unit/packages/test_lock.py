@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubocd_gen.diagnostics.problems import KcdError, KcdErrors
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.files import SymlinkError, write_whole
 from kubocd_gen.oci.descriptors import CONTENT_TYPE, MANIFEST_TYPE, Descriptor
 from kubocd_gen.packages.chart_index import IndexedChart
@@ -89,10 +89,9 @@ def test_a_damaged_lock_is_told_with_its_place_and_the_way_out(
 ) -> None:
     path = tmp_path / "kcd-gen.lock"
     path.write_text(text)
-    with pytest.raises((KcdError, KcdErrors)) as caught:
+    with pytest.raises(ProblemsError) as caught:
         read_lock(path, "kcd-gen.lock")
-    error = caught.value.errors[0] if isinstance(caught.value, KcdErrors) else caught.value
-    assert isinstance(error, KcdError)
+    error = caught.value.problem
     assert (error.code, str(error.position)[: len(place)]) == (code, place)
     assert error.hint is not None
 
@@ -100,9 +99,9 @@ def test_a_damaged_lock_is_told_with_its_place_and_the_way_out(
 def test_a_name_that_is_no_reference_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "kcd-gen.lock"
     path.write_text(lock_text(Lock({"../../etc/passwd": pin()})))
-    with pytest.raises(KcdErrors) as caught:
+    with pytest.raises(ProblemsError) as caught:
         read_lock(path, "kcd-gen.lock")
-    assert [error.code for error in caught.value.errors] == ["bad-reference"]
+    assert [error.code for error in caught.value.problems] == ["bad-reference"]
 
 
 def test_a_chart_is_changed_where_its_bytes_are_and_its_version_is_not() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from kubocd_gen.diagnostics.problems import KcdErrors, Position
+from kubocd_gen.diagnostics.problems import Position, ProblemsError
 from kubocd_gen.model.package import ChartRef, Package, TemplateSource
 from kubocd_gen.packages.manifest import missing_chart, read_package
 from tests.support.images import package_image
@@ -26,10 +26,11 @@ def read(manifest: str | bytes, status: str = STATUS) -> Package:
 
 def refused(manifest: str | bytes, status: str = STATUS) -> list[str]:
     """The problems as `line:column code message`."""
-    with pytest.raises(KcdErrors) as caught:
+    with pytest.raises(ProblemsError) as caught:
         read(manifest, status)
     return [
-        f"{str(error.position).removeprefix(PATH + ':')} {error.code} {error.message}" for error in caught.value.errors
+        f"{str(error.position).removeprefix(PATH + ':')} {error.code} {error.message}"
+        for error in caught.value.problems
     ]
 
 

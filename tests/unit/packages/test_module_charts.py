@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from kubocd_gen.budget.spending import Budget
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.oci.descriptors import MANIFEST_TYPE
 from kubocd_gen.oci.layout import OciLayout
 from kubocd_gen.oci.reference import Reference
@@ -36,10 +36,10 @@ def package(module: Any, archive: bytes, *, name: str = "web", version: str = "1
 
 
 def refused(files: dict[str, bytes]) -> tuple[str, str]:
-    with pytest.raises(KcdError) as caught:
+    with pytest.raises(ProblemsError) as caught:
         check_files(files, describe="x.io/p:1", budget=Budget())
-    assert caught.value.message.isprintable()
-    return str(caught.value.code), caught.value.message
+    assert caught.value.problem.message.isprintable()
+    return str(caught.value.problem.code), caught.value.problem.message
 
 
 WEB = {"name": "web", "version": "1.0.0"}
@@ -101,7 +101,7 @@ def test_a_manifest_of_another_schema_version(version: object, write_one: WriteO
     assert descriptor is not None
     assert descriptor.media_type == MANIFEST_TYPE
     assert str(reference) == REFERENCE
-    with pytest.raises(KcdError) as caught:
+    with pytest.raises(ProblemsError) as caught:
         read_parts(reference, descriptor, layout)
-    assert caught.value.code == "not-a-package"
-    assert "it must be 2" in caught.value.message
+    assert caught.value.problem.code == "not-a-package"
+    assert "it must be 2" in caught.value.problem.message

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.oci.reference import Reference, parse_reference
 
 
@@ -84,11 +84,11 @@ def test_a_reference_that_a_registry_could_serve_comes_back_as_it_was_written(te
     ],
 )
 def test_anything_else_is_refused_in_a_sentence(text: str, sentence: str) -> None:
-    with pytest.raises(KcdError) as caught:
+    with pytest.raises(ProblemsError) as caught:
         parse_reference(text)
-    assert caught.value.code == "bad-reference"
-    assert sentence in caught.value.message
-    assert caught.value.message.isprintable()
+    assert caught.value.problem.code == "bad-reference"
+    assert sentence in caught.value.problem.message
+    assert caught.value.problem.message.isprintable()
 
 
 _component = st.from_regex(r"[a-z0-9]{1,6}(?:(?:\.|_|__|-{1,3})[a-z0-9]{1,6}){0,3}", fullmatch=True)
@@ -109,8 +109,8 @@ def test_what_a_registry_can_serve_is_read_and_printed_back(host: str, component
 def test_any_other_text_is_refused_in_words(text: str) -> None:
     try:
         reference = parse_reference(text)
-    except KcdError as error:
-        assert error.code == "bad-reference"
-        assert error.message.isprintable()
+    except ProblemsError as error:
+        assert error.problem.code == "bad-reference"
+        assert error.problem.message.isprintable()
     else:
         assert str(reference) == text

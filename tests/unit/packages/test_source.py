@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.oci.access import Access
 from kubocd_gen.oci.descriptors import Descriptor
 from kubocd_gen.oci.layout import OciLayout
@@ -55,10 +55,10 @@ class Places:
         assert isinstance(one.package, PackageImage), one.package
         return one.package
 
-    def problem(self, reference: str, **settings: Any) -> KcdError:
+    def problem(self, reference: str, **settings: Any) -> Problem:
         (one,) = self.fetch(reference, **settings)
-        assert isinstance(one.package, KcdError), one.package
-        return one.package
+        assert isinstance(one.package, ProblemsError), one.package
+        return one.package.problem
 
     def lock(self, reference: str, image: PackageImage) -> Lock:
         return Lock({reference: Pin(image.manifest, image.layer, indexed_charts(image.files))})
@@ -247,7 +247,7 @@ def test_a_broken_layout_is_one_error_a_package_not_a_crash(places: Places) -> N
     (places.root / "vendor").mkdir()
     places.vendored = True
     problems = [one.package for one in places.fetch(ONE, TWO)]
-    assert [problem.code for problem in problems if isinstance(problem, KcdError)] == ["bad-layout"] * 2
+    assert [problem.problem.code for problem in problems if isinstance(problem, ProblemsError)] == ["bad-layout"] * 2
 
 
 def test_a_tag_that_is_gone_stops_no_build_that_has_it_locked(places: Places) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from kubocd_gen.compiler.images import package_source
 from kubocd_gen.compiler.settings import Settings, combine_configs
-from kubocd_gen.diagnostics.problems import Diagnostic, Findings, KcdError, KcdErrors, Position
+from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError
 from kubocd_gen.model.compilation import Resolved
 from kubocd_gen.model.releases import Context, ContextRef, Release
 from kubocd_gen.pipeline.notices import notice
@@ -36,11 +36,11 @@ def noticed(
     refused_contexts: Sequence[str] = (),
     complete: bool = True,
     manifest: str = WEB_MANIFEST,
-) -> list[Diagnostic]:
+) -> list[Problem]:
     """What is noticed where `broken` have no package or context, and `refused` are not even admitted."""
-    no_contexts = {ContextRef("default", name): KcdErrors([]) for name in refused_contexts}
+    no_contexts = {ContextRef("default", name): ProblemsError() for name in refused_contexts}
     resources = ClusterResources("kubocd", (*releases, *broken), tuple(contexts), (), no_contexts, (), tuple(refused))
-    findings = Findings("default")
+    findings = Problems("default")
     notice(
         resources, settings or Settings(), [resolved(one, manifest) for one in releases], findings, complete=complete
     )
@@ -114,8 +114,8 @@ def test_no_context_is_called_unused_where_something_can_t_be_read_because_that_
 
 def test_no_context_is_called_unused_beside_a_name_that_is_perhaps_its_own_misspelt() -> None:
     resources = ClusterResources("kubocd", (release(),), (context("cluster", {}),), (), {}, (), ())
-    findings = Findings("default")
-    findings.error(KcdError("the Context 'default:clutser' does not exist", code="missing-context"))
+    findings = Problems("default")
+    findings.error(Problem("missing-context", "the Context 'default:clutser' does not exist"))
     notice(resources, Settings(), [], findings, complete=True)
     assert [one.code for one in findings] == ["missing-context"]
 
@@ -299,7 +299,7 @@ def test_a_patch_and_a_config_are_looked_through() -> None:
     assert found.position is not None
     assert one.resource.file.text.split("\n")[(found.position.line or 0) - 1].strip() == "adminPassword: tiger"
     resources = ClusterResources("kubocd", (), (), (config(specPatch=patch),), {}, (), ())
-    findings = Findings("default")
+    findings = Problems("default")
     notice(resources, Settings(), [], findings, complete=True)
     (found,) = findings
     assert found.message.startswith("'spec.specPatch.values.adminPassword' of the Config 'conf' looks like a secret")

@@ -6,7 +6,7 @@ from typing import cast
 import pytest
 
 from kubocd_gen.archives.chart import read_chart
-from kubocd_gen.diagnostics.problems import Findings, KcdError
+from kubocd_gen.diagnostics.problems import Problems, ProblemsError
 from kubocd_gen.helm.binary import find_helm
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.network.settings import NetworkError
@@ -60,7 +60,7 @@ def run(folder: Path, shelf: Shelf, *, move_tags: bool = False) -> tuple[list[Ch
         source = "{helmRepository: {url: 'https://x.io', chart: web, version: 1.0.0}}"
         text = f"apiVersion: v1alpha1\nname: {name}\ntag: 1.0.0\nmodules:\n- name: m\n  source: {source}\n"
         files[-1].write_text(text)
-    findings = Findings()
+    findings = Problems()
     order = Order(files, "x.io/p", None, move_tags, {}, jobs=2)
     outcomes = package(order, shelf, cast("Charts", OneChart()), Helm(find_helm()), findings)
     return [one.change for one in outcomes], [one.code for one in findings]
@@ -93,5 +93,5 @@ def test_a_helm_that_does_not_work_stops_everything(tmp_path: Path) -> None:
     broken.write_text("#!/bin/sh\nexit 1\n")
     broken.chmod(0o755)
     order = Order([tmp_path / "a.yaml"], "x.io/p", None, move_tags=False, environment={})
-    with pytest.raises(KcdError, match="helm could not parse templates"):
-        package(order, Shelf(), cast("Charts", OneChart()), Helm(broken), Findings())
+    with pytest.raises(ProblemsError, match="helm could not parse templates"):
+        package(order, Shelf(), cast("Charts", OneChart()), Helm(broken), Problems())

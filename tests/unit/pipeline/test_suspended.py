@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from kubocd_gen.compiler.flux_objects import helm_release
 from kubocd_gen.compiler.typed import typed_spec
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.kube_yaml.emitter import emit_documents
 from kubocd_gen.kube_yaml.reader import read_documents
 from kubocd_gen.pipeline.suspended import (
@@ -55,14 +55,14 @@ def kept(text: str | bytes) -> tuple[Any, ...]:
     return kept_helm_releases(text.encode() if isinstance(text, str) else text, PATH, WEB)
 
 
-def refusal(text: str | bytes) -> KcdError:
-    with pytest.raises(KcdError) as error:
+def refusal(text: str | bytes) -> Problem:
+    with pytest.raises(ProblemsError) as error:
         kept(text)
-    assert error.value.code == "suspended-output"
-    assert error.value.position is not None
-    assert error.value.position.path == PATH
-    assert error.value.hint is not None
-    return error.value
+    assert error.value.problem.code == "suspended-output"
+    assert error.value.problem.position is not None
+    assert error.value.problem.position.path == PATH
+    assert error.value.problem.hint is not None
+    return error.value.problem
 
 
 def test_what_a_build_wrote_is_kept_to_the_byte() -> None:
@@ -232,7 +232,7 @@ def test_a_file_is_the_one_that_was_recorded() -> None:
     check_record(b"a\r\nb\r\n", digest, PATH, WEB)  # Git has changed the line breaks
     check_record(b"anything", None, PATH, WEB)  # it is not known what was written
     for other in (b"a\nc\n", b"", None):
-        with pytest.raises(KcdError, match="since kcd-gen wrote it"):
+        with pytest.raises(ProblemsError, match="since kcd-gen wrote it"):
             check_record(other, digest, PATH, WEB)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from kubocd_gen.diagnostics.problems import KcdError, KcdErrors
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.server.kustomization import Pinned, read_pinned, with_pinned
 
 DIGEST = f"sha256:{'a' * 64}"
@@ -79,19 +79,17 @@ ODD = {
 
 @pytest.mark.parametrize("name", ODD)
 def test_what_is_written_oddly_is_left_to_its_owner(name: str) -> None:
-    with pytest.raises((KcdError, KcdErrors)) as caught:
+    with pytest.raises(ProblemsError) as caught:
         with_pinned(ODD[name], "k.yaml", NAME, DIGEST)
-    first = caught.value.errors[0] if isinstance(caught.value, KcdErrors) else caught.value
-    assert isinstance(first, KcdError)
-    assert str(first.position).startswith("k.yaml")
+    assert str(caught.value.problem.position).startswith("k.yaml")
 
 
 def test_the_way_out_says_what_to_write() -> None:
-    with pytest.raises(KcdError) as caught:
+    with pytest.raises(ProblemsError) as caught:
         with_pinned(ODD["in one line, and the digest is missing"], "k.yaml", NAME, DIGEST)
-    assert caught.value.hint is not None
-    assert DIGEST in caught.value.hint
-    assert NAME in caught.value.hint
+    assert caught.value.problem.hint is not None
+    assert DIGEST in caught.value.problem.hint
+    assert NAME in caught.value.problem.hint
 
 
 def test_none_is_none() -> None:

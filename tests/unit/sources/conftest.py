@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kubocd_gen.diagnostics.problems import Diagnostic, Findings
+from kubocd_gen.diagnostics.problems import Problem, Problems
 from kubocd_gen.model.resources import Resource
 from kubocd_gen.sources.cluster_resources import ClusterResources, load_cluster_resources
 from kubocd_gen.sources.documents import read_resources
@@ -22,14 +22,14 @@ class Checkout:
     resources: list[Resource]
     complete: bool
     cluster_resources: ClusterResources
-    found: list[Diagnostic]
+    found: list[Problem]
 
     @property
     def said(self) -> list[str]:
         """The problems as `place: severity[code]: message`."""
         return [f"{one.position or '-'}: {one.severity}[{one.code}]: {one.message}" for one in self.found]
 
-    def only(self) -> Diagnostic:
+    def only(self) -> Problem:
         (one,) = self.found
         return one
 
@@ -55,7 +55,7 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             data = textwrap.dedent(content).encode() if isinstance(content, str) else content
             (tmp_path / name).write_bytes(data)
-        findings = Findings("prod")
+        findings = Problems("prod")
         read = read_resources(
             sources, tmp_path, [tmp_path / output for output in outputs], findings, expand_env=expand_env
         )

@@ -204,7 +204,7 @@ def test_a_context_that_is_refused_is_kept_for_those_who_name_it(load: Load) -> 
     loaded = load(context("c", "  context: {}\n  parent: []\n"))
     ((ref, errors),) = loaded.cluster_resources.broken_contexts.items()
     assert ref == ContextRef("default", "c")
-    assert [error.code for error in errors.errors] == ["unknown-field"]
+    assert [error.code for error in errors.problems] == ["unknown-field"]
 
 
 def test_a_config_is_admitted_with_its_durations(load: Load) -> None:
@@ -225,8 +225,8 @@ def test_a_config_is_admitted_with_its_durations(load: Load) -> None:
 )
 def test_a_config_that_is_refused_is_broken(load: Load, extra: str, message: str, place: str) -> None:
     (errors,) = load(config("conf", extra)).cluster_resources.broken_configs
-    assert errors.errors[0].message.startswith(message)
-    assert str(errors.errors[0].position) == place
+    assert errors.problems[0].message.startswith(message)
+    assert str(errors.problems[0].position) == place
 
 
 def test_of_the_package_the_model_keeps_an_empty_ignore_which_is_a_pointer_and_no_other_empty_field(load: Load) -> None:

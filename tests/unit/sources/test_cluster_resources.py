@@ -42,13 +42,13 @@ def test_two_contexts_of_one_name_are_broken_for_those_who_name_it(load: Load) -
     loaded = load({"a.yaml": context(), "b.yaml": context()})
     assert loaded.cluster_resources.contexts == ()
     ((ref, errors),) = loaded.cluster_resources.broken_contexts.items()
-    assert (str(ref), errors.errors[0].code) == ("default:base", "duplicate-resource")
+    assert (str(ref), errors.problems[0].code) == ("default:base", "duplicate-resource")
 
 
 def test_two_configs_of_one_name_stop_every_release(load: Load) -> None:
     loaded = load({"a.yaml": config(), "b.yaml": config("conf", "", "  namespace: kubocd\n")})
     (errors,) = loaded.cluster_resources.broken_configs
-    assert errors.errors[0].message == "the Config 'conf' is defined twice, here and in a.yaml:4:3"
+    assert errors.problems[0].message == "the Config 'conf' is defined twice, here and in a.yaml:4:3"
 
 
 def test_a_config_in_another_namespace_is_not_read_and_warned_about(load: Load) -> None:

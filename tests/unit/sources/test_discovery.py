@@ -7,7 +7,7 @@ import pytest
 
 from kubocd_gen.checkout.discovery import MAX_SOURCE_BYTES, find_files, read_source
 from kubocd_gen.checkout.files import CheckoutFiles
-from kubocd_gen.diagnostics.problems import KcdError, Position
+from kubocd_gen.diagnostics.problems import Position, ProblemsError
 from kubocd_gen.files.paths import display_path
 
 
@@ -104,10 +104,10 @@ def test_a_link_that_leads_nowhere_is_an_error_when_it_is_read(tree: Path, targe
     (tree / "a" / "self.yaml").symlink_to(tree / "a" / target)
     assert "a/self.yaml" in found(tree, "a")
     assert "a/self.yaml" in found(tree, "a/self.yaml")
-    with pytest.raises(KcdError) as caught:
+    with pytest.raises(ProblemsError) as caught:
         read_source(tree / "a" / "self.yaml", "a/self.yaml", [b"x"])
-    assert caught.value.message == "this is a link that leads nowhere"
-    assert caught.value.position == Position("a/self.yaml")
+    assert caught.value.problem.message == "this is a link that leads nowhere"
+    assert caught.value.problem.position == Position("a/self.yaml")
 
 
 def test_a_directory_that_cant_be_read_is_an_error_and_the_others_are_read(
@@ -181,12 +181,12 @@ def test_a_file_in_another_encoding_is_an_error_at_its_first_wrong_byte(
     tmp_path: Path, data: bytes, message: str, position: tuple[int, int]
 ) -> None:
     (tmp_path / "f.yaml").write_bytes(data)
-    with pytest.raises(KcdError) as caught:
+    with pytest.raises(ProblemsError) as caught:
         read_source(tmp_path / "f.yaml", "f.yaml", MENTIONS)
     error = caught.value
-    assert (error.code, error.hint) == ("unreadable-source", "save it as UTF-8")
-    assert error.message.startswith(message[:22])
-    assert error.position == Position("f.yaml", *position)
+    assert (error.problem.code, error.problem.hint) == ("unreadable-source", "save it as UTF-8")
+    assert error.problem.message.startswith(message[:22])
+    assert error.problem.position == Position("f.yaml", *position)
 
 
 def test_a_file_over_the_limit_is_an_error_only_where_it_mentions_kubocd(tmp_path: Path) -> None:
@@ -197,14 +197,14 @@ def test_a_file_over_the_limit_is_an_error_only_where_it_mentions_kubocd(tmp_pat
     with path.open("r+b") as file:
         file.seek(MAX_SOURCE_BYTES // 2)
         file.write(MENTIONS[0])
-    with pytest.raises(KcdError, match="larger than 16 MiB") as caught:
+    with pytest.raises(ProblemsError, match="larger than 16 MiB") as caught:
         read_source(path, "f.yaml", MENTIONS)
-    assert caught.value.hint == "split it, or leave it out of the cluster's sources"
+    assert caught.value.problem.hint == "split it, or leave it out of the cluster's sources"
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "f.yaml")
-    with pytest.raises(KcdError, match="not a regular file"):
+    with pytest.raises(ProblemsError, match="not a regular file"):
         read_source(tmp_path / "f.yaml", "f.yaml", MENTIONS)
 
 
@@ -215,7 +215,7 @@ def test_a_file_that_cant_be_read_is_an_error(tmp_path: Path, monkeypatch: pytes
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(os, "open", refuse)
-    with pytest.raises(KcdError) as caught:
+    with pytest.raises(ProblemsError) as caught:
         read_source(tmp_path / "f.yaml", "f.yaml", MENTIONS)
-    assert caught.value.message == "the file can't be read: Permission denied"
-    assert "the right to read it" in (caught.value.hint or "")
+    assert caught.value.problem.message == "the file can't be read: Permission denied"
+    assert "the right to read it" in (caught.value.problem.hint or "")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubocd_gen.diagnostics.problems import KcdErrors, Position
+from kubocd_gen.diagnostics.problems import Position, ProblemsError
 from kubocd_gen.sources.environment import expand_environment
 
 ENVIRONMENT = {"A": "one", "a_1": "two", "1": "three", "EMPTY": "", "NESTED": "${A}"}
@@ -27,14 +27,14 @@ def test_only_a_name_in_braces_is_expanded(text: str, expanded: str) -> None:
 
 
 def test_every_variable_that_is_unset_or_empty_is_an_error_at_its_place() -> None:
-    with pytest.raises(KcdErrors) as caught:
+    with pytest.raises(ProblemsError) as caught:
         expand_environment("a: ${NONE}\nb: ${A} ${EMPTY}\n# ${2}\n", "f.yaml", ENVIRONMENT)
-    assert [(error.message, error.position) for error in caught.value.errors] == [
+    assert [(error.message, error.position) for error in caught.value.problems] == [
         ("the environment variable 'NONE' is not set or is empty", Position("f.yaml", 1, 4)),
         ("the environment variable 'EMPTY' is not set or is empty", Position("f.yaml", 2, 9)),
         ("the environment variable '2' is not set or is empty", Position("f.yaml", 3, 3)),
     ]
-    assert caught.value.errors[0].hint == "set it, as with: export NONE=…"
+    assert caught.value.problems[0].hint == "set it, as with: export NONE=…"
 
 
 @given(st.text())
@@ -59,9 +59,9 @@ SECRETS = [
 @pytest.mark.parametrize("name", SECRETS)
 @pytest.mark.parametrize("allowed", [None, frozenset(SECRETS)])
 def test_a_credential_is_never_expanded(name: str, allowed: frozenset[str] | None) -> None:
-    with pytest.raises(KcdErrors) as caught:
+    with pytest.raises(ProblemsError) as caught:
         expand_environment(f"a: ${{{name}}}", "f.yaml", {name: "hunter2"}, allowed)
-    (error,) = caught.value.errors
+    (error,) = caught.value.problems
     assert (error.code, error.position) == ("secret-variable", Position("f.yaml", 1, 4))
     assert "hunter2" not in f"{error.message}{error.hint}"
 
@@ -69,9 +69,9 @@ def test_a_credential_is_never_expanded(name: str, allowed: frozenset[str] | Non
 def test_whether_an_unlisted_variable_is_set_is_not_said() -> None:
     said = []
     for environment in ({}, {"HOST": "build-7"}):
-        with pytest.raises(KcdErrors) as caught:
+        with pytest.raises(ProblemsError) as caught:
             expand_environment("${HOST}", "f.yaml", environment, frozenset({"A"}))
-        said.append([(error.code, error.message, error.hint) for error in caught.value.errors])
+        said.append([(error.code, error.message, error.hint) for error in caught.value.problems])
     assert said[0] == said[1]
     assert said[0][0][0] == "unlisted-variable"
 

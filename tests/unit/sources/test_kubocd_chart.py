@@ -244,7 +244,7 @@ def test_values_with_which_helm_fails_are_an_error_and_carry_nothing(
 
 def test_what_is_wrong_in_the_content_is_found_in_the_values(load: Load) -> None:
     (errors,) = load(installation("config:\n  content:\n    clusterRole: [a]\n")).cluster_resources.broken_configs
-    (error,) = errors.errors
+    (error,) = errors.problems
     assert error.message == "spec.clusterRole is not a known field"
     assert str(error.position) == "f.yaml:10:9"
 
@@ -252,8 +252,8 @@ def test_what_is_wrong_in_the_content_is_found_in_the_values(load: Load) -> None
 def test_a_name_of_a_context_that_is_a_number_is_one_in_the_cluster_too(load: Load) -> None:
     loaded = load(installation("contexts: [{name: 5, namespace: x, context: {}}]"))
     ((_, errors),) = loaded.cluster_resources.broken_contexts.items()
-    assert errors.errors[0].message == "metadata.name must be a string, not a number (5)"
-    assert str(errors.errors[0].position) == "f.yaml:8:16"
+    assert errors.problems[0].message == "metadata.name must be a string, not a number (5)"
+    assert str(errors.problems[0].position) == "f.yaml:8:16"
 
 
 def test_values_from_the_cluster_are_warned_about(load: Load) -> None:
@@ -279,5 +279,5 @@ def test_two_installations_are_an_error_until_one_is_chosen(load: Load) -> None:
 def test_two_installations_in_one_namespace_are_one_config_twice(load: Load) -> None:
     loaded = load({"a.yaml": installation(V03), "b.yaml": installation(V03, name="second")})
     (errors,) = loaded.cluster_resources.broken_configs
-    assert [error.code for error in errors.errors] == ["duplicate-resource"]
-    assert "the Config 'conf01' is defined twice, here and in a.yaml:9:7" in errors.errors[0].message
+    assert [error.code for error in errors.problems] == ["duplicate-resource"]
+    assert "the Config 'conf01' is defined twice, here and in a.yaml:9:7" in errors.problems[0].message

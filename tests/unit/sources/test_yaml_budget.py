@@ -24,8 +24,8 @@ def test_documents_that_are_each_below_the_limit_of_one_add_up() -> None:
     with pytest.raises(BudgetExhausted) as caught:
         list(read_documents("---\n".join([TENFOLD] * 20), "a.yaml", budget=budget(10_000)))
     assert caught.value.name == "yaml-values"
-    assert caught.value.position is not None
-    assert caught.value.position.path == "a.yaml"
+    assert caught.value.problem.position is not None
+    assert caught.value.problem.position.path == "a.yaml"
 
 
 def test_files_add_up_too() -> None:

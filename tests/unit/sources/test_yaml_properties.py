@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubocd_gen.diagnostics.problems import KcdError, Position
+from kubocd_gen.diagnostics.problems import Position, ProblemsError
 from kubocd_gen.kube_yaml.positions import find_in_text, find_position
 from kubocd_gen.kube_yaml.reader import read_document, read_documents
 from kubocd_gen.kube_yaml.scalars import float64
@@ -47,10 +47,10 @@ def test_any_text_is_read_or_refused_in_time(text: str, exact: bool) -> None:
         for document in read_documents(text, "f.yaml", exact_integers=exact):
             json.dumps(document.value, allow_nan=False)
             for problem in (document.error, *(fault.error for fault in document.faults)):
-                assert problem is None or problem.position is not None
-    except KcdError as error:
-        assert error.position is not None
-        assert error.message
+                assert problem is None or problem.problem.position is not None
+    except ProblemsError as error:
+        assert error.problem.position is not None
+        assert error.problem.message
     assert time.perf_counter() - start < 1
 
 

@@ -51,8 +51,8 @@ def test_a_merge_overrides_the_keys_before_it_and_the_first_of_a_list_wins(text:
 @pytest.mark.parametrize("value", ["1", "null", "[1]", "*list", "[[{a: 1}]]"])
 def test_a_merge_takes_a_map_or_a_list_of_maps_and_no_alias_of_a_list(value: str) -> None:
     error = refusal(f"list: &list [{{a: 1}}]\nb:\n  <<: {value}\n")
-    assert error.message == "'<<' takes a map or a list of maps"
-    assert error.position == Position("f.yaml", 3, 7)
+    assert error.problem.message == "'<<' takes a map or a list of maps"
+    assert error.problem.position == Position("f.yaml", 3, 7)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_a_merge_takes_a_map_or_a_list_of_maps_and_no_alias_of_a_list(value: str
     ],
 )
 def test_a_key_given_twice_is_an_error_where_reading_is_strict_and_else_the_last_one_counts(text: str) -> None:
-    assert refusal(text, strict=True).code == "duplicate-key"
+    assert refusal(text, strict=True).problem.code == "duplicate-key"
     assert isinstance(read_document(text, "f.yaml"), dict)
 
 
@@ -81,15 +81,15 @@ def test_a_second_key_is_found_at_itself_with_the_way_to_its_map() -> None:
     (document,) = read_documents("a:\n  - b: 1\n  - c:\n      d: 1\n      d:\n        e: 1\n", "f.yaml")
     (fault,) = document.faults
     assert fault.keys == ("a", 1, "c")
-    assert fault.error.position == Position("f.yaml", 5, 7)
-    assert fault.error.message == "the key 'd' is given twice in one map"
+    assert fault.error.problem.position == Position("f.yaml", 5, 7)
+    assert fault.error.problem.message == "the key 'd' is given twice in one map"
 
 
 def test_two_documents_that_nothing_separates_are_told_as_such() -> None:
     (document,) = read_documents(
         "apiVersion: v1\nkind: A\napiVersion: v1\nspec: {apiVersion: 1, apiVersion: 2}", "f.yaml"
     )
-    assert [fault.error.hint for fault in document.faults] == [
+    assert [fault.error.problem.hint for fault in document.faults] == [
         "begin a second document with '---', or remove one of the two",
         "remove or rename one of the two",
     ]
@@ -112,20 +112,20 @@ def test_an_anchor_ends_with_its_document() -> None:
     documents = list(read_documents("a: &x 1\n---\nb: *x\n---\nc: 1\n", "f.yaml"))
     assert [document.value for document in documents] == [{"a": 1}, None, {"c": 1}]
     assert documents[1].error is not None
-    assert documents[1].error.message == "there is no anchor '&x' for '*x'"
-    assert documents[1].error.position == Position("f.yaml", 3, 4)
+    assert documents[1].error.problem.message == "there is no anchor '&x' for '*x'"
+    assert documents[1].error.problem.position == Position("f.yaml", 3, 4)
 
 
 @pytest.mark.parametrize("text", ["&a [*a]", "&a {b: *a}", "&a {b: [{c: *a}]}", "&a {<<: *a}", "&a {b: {<<: [*a]}}"])
 def test_an_anchor_whose_value_contains_itself_is_an_error(text: str) -> None:
-    assert refusal(text).message == "the value of anchor '&a' contains itself"
+    assert refusal(text).problem.message == "the value of anchor '&a' contains itself"
 
 
 @pytest.mark.parametrize("text", [BOMB, MERGE_BOMB, "- &a " + "[" * 90 + "]" * 90 + "\n- *a" * 4000])
 def test_aliases_and_merges_stand_for_a_limited_number_of_values(text: str) -> None:
     start = time.perf_counter()
     error = refusal(text)
-    assert (error.code, error.message) == (
+    assert (error.problem.code, error.problem.message) == (
         "yaml-limit",
         f"aliases and merges stand for more than {MAX_EXPANSION} values",
     )
@@ -143,7 +143,7 @@ def test_as_many_aliases_as_a_large_context_needs_are_fine() -> None:
 )
 def test_values_nested_too_deeply_are_an_error_at_once(nest: str) -> None:
     start = time.perf_counter()
-    assert refusal(nest * 60_000).code in ("yaml-limit", "bad-yaml")
+    assert refusal(nest * 60_000).problem.code in ("yaml-limit", "bad-yaml")
     assert time.perf_counter() - start < 2
 
 
@@ -156,7 +156,8 @@ def test_brackets_in_a_quoted_text_or_key_are_no_nest() -> None:
 def test_a_nest_up_to_the_limit_is_read() -> None:
     assert read_document("[" * MAX_DEPTH + "]" * MAX_DEPTH, "f.yaml")
     assert (
-        refusal("[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1)).message == "maps and lists are nested more than 100 deep"
+        refusal("[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1)).problem.message
+        == "maps and lists are nested more than 100 deep"
     )
 
 
@@ -173,8 +174,8 @@ def test_a_nest_up_to_the_limit_is_read() -> None:
 )
 def test_a_key_that_is_no_text_is_an_error(text: str, words: str, line: int, column: int) -> None:
     error = refusal(text)
-    assert error.message == f"a key must be a string, {words}"
-    assert (error.position, error.hint is not None) == (Position("f.yaml", line, column), True)
+    assert error.problem.message == f"a key must be a string, {words}"
+    assert (error.problem.position, error.problem.hint is not None) == (Position("f.yaml", line, column), True)
 
 
 @pytest.mark.parametrize(
@@ -194,8 +195,8 @@ def test_a_key_that_is_no_text_is_an_error(text: str, words: str, line: int, col
 )
 def test_the_escape_of_a_slash_is_an_error(text: str) -> None:
     error = refusal(text)
-    assert error.message == "Kubernetes does not know the escape '\\/'"
-    assert error.hint == "write '/' alone"
+    assert error.problem.message == "Kubernetes does not know the escape '\\/'"
+    assert error.problem.hint == "write '/' alone"
 
 
 @pytest.mark.parametrize(
@@ -258,7 +259,7 @@ def test_the_documents_before_a_syntax_error_are_still_had() -> None:
     assert [(next(documents).value, line) for line in (1, 2)] == [({"a": 1}, 1), ({"b": 2}, 2)]
     with pytest.raises(YamlError) as caught:
         next(documents)
-    assert caught.value.position == Position("f.yaml", 5, 1)
+    assert caught.value.problem.position == Position("f.yaml", 5, 1)
 
 
 def test_an_error_that_is_a_document_s_own_leaves_those_after_it() -> None:
@@ -303,9 +304,9 @@ def test_an_error_says_what_is_wrong_where_and_what_to_do(
     text: str, position: tuple[int, int], words: str, hint: str | None
 ) -> None:
     error = refusal(text)
-    assert words in error.message
-    assert error.position == Position("f.yaml", *position)
-    assert error.hint is None if hint is None else hint in (error.hint or "")
+    assert words in error.problem.message
+    assert error.problem.position == Position("f.yaml", *position)
+    assert error.problem.hint is None if hint is None else hint in (error.problem.hint or "")
 
 
 def test_numbers_stay_as_they_are_written_where_a_typed_field_may_want_their_text() -> None:
@@ -348,19 +349,19 @@ def test_a_colon_before_a_comma_or_a_bracket_is_text(text: str, value: Any) -> N
 
 @pytest.mark.parametrize("text", ["[a:[b]]", "{a:{b: 1}}", "[:]", "[:a]", "[a:?b]", "[a:, ]]]: {", "{a:, b"])
 def test_a_colon_that_go_refuses_too_is_an_error(text: str) -> None:
-    assert refusal(f"x:\n  {text}\n").code == "bad-yaml"
+    assert refusal(f"x:\n  {text}\n").problem.code == "bad-yaml"
 
 
 def test_many_such_colons_are_refused_in_time() -> None:
     start = time.perf_counter()
     assert read_document("[" + "a:," * 30 + "]", "f.yaml") == ["a:"] * 30
-    assert refusal("[" + "a:," * 50_000 + "]").hint == "quote the string"
+    assert refusal("[" + "a:," * 50_000 + "]").problem.hint == "quote the string"
     assert time.perf_counter() - start < 2
 
 
 @pytest.mark.parametrize("text", ["a: 1\n\ufeffb: 2\n", "---\n\ufeffa: 1\n", "\ufeff\ufeff\n\ufeffa: 1\n"])
 def test_a_byte_order_mark_that_begins_a_line_is_an_error(text: str) -> None:
-    assert "byte order mark" in refusal(text).message
+    assert "byte order mark" in refusal(text).problem.message
 
 
 def test_a_byte_order_mark_elsewhere_is_a_character() -> None:
@@ -369,7 +370,7 @@ def test_a_byte_order_mark_elsewhere_is_a_character() -> None:
 
 @pytest.mark.parametrize("key", ["9223372036854775808", "18446744073709551615", "0x8000000000000000"])
 def test_a_key_beyond_63_bits_is_an_error(key: str) -> None:
-    assert "63 bits" in refusal(f"{{{key}: 1}}").message
+    assert "63 bits" in refusal(f"{{{key}: 1}}").problem.message
     assert read_document("{9223372036854775807: 1, -9223372036854775808: 2}", "f.yaml") == {
         "9223372036854775807": 1,
         "-9223372036854775808": 2,
@@ -389,8 +390,8 @@ def test_values_are_counted_over_all_documents_and_texts_of_a_run() -> None:
     with pytest.raises(BudgetExhausted) as caught:
         for _ in range(4):
             list(read_documents(text, "g.yaml", budget=budget))
-    assert caught.value.position is not None
-    assert caught.value.position.path == "g.yaml"
+    assert caught.value.problem.position is not None
+    assert caught.value.problem.position.path == "g.yaml"
 
 
 def test_what_aliases_stand_for_is_counted_each_time() -> None:

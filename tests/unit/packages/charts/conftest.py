@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kubocd_gen.diagnostics.problems import KcdError
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.helm.binary import find_helm
 from kubocd_gen.network.settings import Network
 from kubocd_gen.network.transport import Transport
@@ -31,10 +31,10 @@ def charts(tmp_path: Path) -> Iterator[Charts]:
     transport.close()
 
 
-def refusal(ask: Callable[[], object], code: str) -> KcdError:
-    with pytest.raises(KcdError) as caught:
+def refusal(ask: Callable[[], object], code: str) -> Problem:
+    with pytest.raises(ProblemsError) as caught:
         ask()
-    assert caught.value.code == code, caught.value.message
-    assert caught.value.message.isprintable()
-    assert caught.value.position is None
-    return caught.value
+    assert caught.value.problem.code == code, caught.value.problem.message
+    assert caught.value.problem.message.isprintable()
+    assert caught.value.problem.position is None
+    return caught.value.problem

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from kubocd_gen.archives.chart_members import read_chart_archive
-from kubocd_gen.diagnostics.problems import KcdError, Position
+from kubocd_gen.diagnostics.problems import Position, ProblemsError
 from kubocd_gen.packaging.charts.fetching import Charts
 from kubocd_gen.packaging.charts.sources import GitChart, LocalChart, chart_source
 from tests.support.charts import chart_files, commit_all, git, git_repository, write_files
@@ -184,11 +184,11 @@ def test_links_that_show_a_folder_many_times_are_refused(charts: Charts, tmp_pat
     ],
 )
 def test_a_source_that_asks_for_more_than_a_chart_is_refused(given: dict[str, str]) -> None:
-    with pytest.raises(KcdError) as caught:
+    with pytest.raises(ProblemsError) as caught:
         chart_source({"git": given}, Path(), Position("demo.yaml", 1))
-    assert caught.value.code == "bad-package"
-    assert "secret" not in caught.value.message
-    assert caught.value.position == Position("demo.yaml", 1)
+    assert caught.value.problem.code == "bad-package"
+    assert "secret" not in caught.value.problem.message
+    assert caught.value.problem.position == Position("demo.yaml", 1)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kubocd_gen.diagnostics.problems import KcdError, Position
+from kubocd_gen.diagnostics.problems import Position, ProblemsError
 from kubocd_gen.helm.binary import find_helm
 from kubocd_gen.oci.reference import parse_reference
 from kubocd_gen.packaging.charts.fetching import Charts
@@ -48,9 +48,9 @@ def test_an_image_that_is_no_chart_is_refused(charts: Charts, registry: Running,
 
 def test_a_chart_that_is_not_there(charts: Charts, registry: Running) -> None:
     reference = parse_reference(f"{registry.host}/charts/none:1.0.0")
-    with pytest.raises(KcdError) as caught:
+    with pytest.raises(ProblemsError) as caught:
         charts.fetch(RegistryChart(reference, insecure=True))
-    assert (caught.value.code, caught.value.exit_code) == ("missing-package", 4)
+    assert (caught.value.problem.code, caught.value.problem.exit_code) == ("missing-package", 4)
 
 
 @pytest.mark.parametrize(
@@ -67,11 +67,11 @@ def test_a_chart_that_is_not_there(charts: Charts, registry: Running) -> None:
     ],
 )
 def test_a_source_that_could_never_be_fetched(source: dict[str, dict[str, str]], said: str) -> None:
-    with pytest.raises(KcdError, match=said) as caught:
+    with pytest.raises(ProblemsError, match=said) as caught:
         chart_source(source, Path(), Position("demo.yaml", 1))
-    assert caught.value.position == Position("demo.yaml", 1)
-    assert caught.value.message.isprintable()
-    assert "a:b" not in caught.value.message
+    assert caught.value.problem.position == Position("demo.yaml", 1)
+    assert caught.value.problem.message.isprintable()
+    assert "a:b" not in caught.value.problem.message
 
 
 def test_sources_of_other_kinds() -> None:
