@@ -39,8 +39,8 @@ class Member:
 def read_chart_archive(data: bytes, *, describe: str, limits: Limits = LIMITS) -> list[Member]:
     """The files of a Helm chart's archive in its order; folders are passed over.
 
-    Raises ProblemsError, its sentence about `describe`: `bad-chart` for a path that leaves the archive, links and devices,
-    and for bytes that are no gzip'd tar; `package-limit` beyond `limits`.
+    Raises ProblemsError, its sentence about `describe`: `bad-chart` for a path that leaves the archive, links and
+    devices, and for bytes that are no gzip'd tar; `package-limit` beyond `limits`.
     """
     try:
         return list(_members(data, limits))

@@ -28,7 +28,10 @@ def unpacked(files: Mapping[str, bytes]) -> dict[str, bytes]:
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write `files` below `folder`, which is made. Raises ProblemsError where any is there already: then none is written."""
+    """Write `files` below `folder`, which is made.
+
+    Raises ProblemsError where any is there already: then none is written.
+    """
     for name in files:
         if not is_plain_path(name):
             raise ProblemsError(Problem("bad-archive", f"{shown(name)} is no path below a folder"))

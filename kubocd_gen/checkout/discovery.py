@@ -111,8 +111,8 @@ def read_source(
 ) -> SourceFile | None:
     """The text of a file that mentions one of `mentions`; None for any other, which is not looked at further.
 
-    Raises ProblemsError for a file that can't be read, is outside of `files` (by default its own checkout), is over the size
-    limit, or is not UTF-8 (or UTF-16 with its mark).
+    Raises ProblemsError for a file that can't be read, is outside of `files` (by default its own checkout), is over the
+    size limit, or is not UTF-8 (or UTF-16 with its mark).
     """
     files, budget = files or CheckoutFiles.around(path.parent), budget or Budget()
     try:

@@ -93,8 +93,8 @@ class CheckoutFiles:
     def naming(self, *paths: Path) -> CheckoutFiles:
         """Return these files and those at `paths`, which the command line names.
 
-        Raises ProblemsError `outside-checkout` if a symlink of the checkout leads one of them elsewhere: the user named the
-        symlink, and not where the checkout has it lead.
+        Raises ProblemsError `outside-checkout` if a symlink of the checkout leads one of them elsewhere: the user named
+        the symlink, and not where the checkout has it lead.
         """
         added = []
         for path in paths:
@@ -136,8 +136,8 @@ class CheckoutFiles:
     def open(self, path: Path, display: str) -> BufferedReader:
         """Open a file, which messages call `display`, without waiting for anything.
 
-        What was opened is checked, not what the path led to before. Raises ProblemsError `outside-checkout`, and OSError
-        (NotRegularError among others).
+        What was opened is checked, not what the path led to before. Raises ProblemsError `outside-checkout`, and
+        OSError (NotRegularError among others).
         """
         try:
             _require_regular(os.stat(path))  # noqa: PTH116 - a device is not even opened

@@ -50,7 +50,7 @@ def helm_of(given: Mapping[str, Any], budget: Budget) -> tuple[Helm, int]:
 def tools(given: Mapping[str, Any], project: Project, findings: Problems) -> Iterator[Tools]:
     """The tools for `project`. What is to be known of registries and of helm's version is in `findings` at the end.
 
-    Raises ProblemsError where there is no helm, or another than the lock's under `--locked`; for a bad lock KcdErrors, too.
+    Raises ProblemsError where there is no helm, or another than the lock's under `--locked`.
     """
     lock = project_lock(project)
     helm, jobs = helm_of(given, project.budget)

@@ -192,7 +192,10 @@ def _keep(name: str, text: str, *, check: bool) -> tuple[bool, str]:
 
 
 def _present(path: Path) -> bytes | None:
-    """What is in the file; None where there is none. Raises ProblemsError for a symlink of the checkout that leads out."""
+    """What is in the file; None where there is none.
+
+    Raises ProblemsError for a symlink of the checkout that leads out.
+    """
     from kubocd_gen.checkout.files import SCHEMA, CheckoutFiles
 
     files = CheckoutFiles.of_named(path)

@@ -81,7 +81,10 @@ def parse_map(text: str, what: str, budget: Budget | None = None) -> Mapping[str
 
 
 def parse_rendered(text: str, what: str, *, exact_integers: bool = False, budget: Budget | None = None) -> Any:
-    """The first YAML document of a rendered text. Raises ProblemsError, with the line as it was rendered, for bad YAML."""
+    """The first YAML document of a rendered text.
+
+    Raises ProblemsError, with the line as it was rendered, for bad YAML.
+    """
     try:
         return read_document(text, what, exact_integers=exact_integers, budget=budget)
     except YamlError as error:

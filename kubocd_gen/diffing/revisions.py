@@ -60,7 +60,7 @@ class Compared:
 def both_sides(flags: Flags, directory: Path, ref: str | None) -> Iterator[tuple[Revision, Side | None, Side]]:
     """The revision, the project as it was there (None where there was none) and as it is, while the context lasts.
 
-    Raises ProblemsError and KcdErrors of Git, and of project files and locks; those of the revision name it.
+    Raises ProblemsError of Git, and of project files and locks; those of the revision name it.
     """
     unread = bool(flags.sources) and flags.output is None
     if flags.sources:

@@ -39,7 +39,10 @@ def kinds() -> dict[str, str]:
 
 
 def document_schema(kind: str) -> Schema:
-    """The whole schema of one kind of document, with its address as `$id`. Raises ProblemsError `usage` for another name."""
+    """The whole schema of one kind of document, with its address as `$id`.
+
+    Raises ProblemsError `usage` for another name.
+    """
     known = kinds()
     if kind not in known:
         hint = nearest("did you mean '{}'?", kind, known) or f"there are: {', '.join(known)}"

@@ -73,8 +73,8 @@ def run(
 ) -> Done:
     """Run git until it ends; `given` is its input, and `name` its subcommand, for messages.
 
-    `watch` is called some times a second, and ends the run by what it raises. Raises ProblemsError `git-failed` beyond a
-    limit, and `git-missing`.
+    `watch` is called some times a second, and ends the run by what it raises. Raises ProblemsError `git-failed` beyond
+    a limit, and `git-missing`.
     """
     with started(setup, arguments, folder) as process:
         talk = Talk(process, seconds, name)
@@ -84,7 +84,10 @@ def run(
 
 @contextmanager
 def started(setup: Setup, arguments: Sequence[str], folder: Path | None) -> Iterator[subprocess.Popen[bytes]]:
-    """A git process with its limits, for as long as the context lasts. Raises ProblemsError `git-failed`, `git-missing`."""
+    """A git process with its limits, for as long as the context lasts.
+
+    Raises ProblemsError `git-failed`, `git-missing`.
+    """
     binary = git_binary("a Git repository is to be read", "install git", setup.variables)
     command = ["/bin/sh", "-c", _LIMITED, "git", *setup.command(binary, arguments)]
     with ExitStack() as stack:

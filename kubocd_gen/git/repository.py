@@ -147,7 +147,10 @@ class Repository:
         return self._said("merge-base", "--end-of-options", one, other)
 
     def fetch_commit(self, commit: str) -> None:
-        """Fetch one commit, without its history, from `origin`, also if `offline`. Raises ProblemsError `git-failed`."""
+        """Fetch one commit, without its history, from `origin`, also if `offline`.
+
+        Raises ProblemsError `git-failed`.
+        """
         done = self._fetch("origin", [commit], "--depth=1")
         if done.status:
             raise ProblemsError(Problem("git-failed", f"git could not fetch the commit {commit}: {done.said}"))
@@ -168,7 +171,10 @@ class Repository:
         return given if ours or not (folder / "HEAD").exists() else None
 
     def _bring(self, remote: str, identities: Sequence[str]) -> None:
-        """Fetch objects as Git itself would, one after the other, when it reads them. Raises ProblemsError `git-failed`."""
+        """Fetch objects as Git itself would, one after the other, when it reads them.
+
+        Raises ProblemsError `git-failed`.
+        """
         done = self._fetch(remote, identities, "--no-write-fetch-head", "--filter=blob:none", negotiation="noop")
         if done.status:
             hint = "this is a partial clone, and lacks files of the revision; run 'git fetch --refetch'"

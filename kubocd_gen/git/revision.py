@@ -80,8 +80,8 @@ class Checkout:
     def take_sources(self, sources: Iterable[str]) -> None:
         """Write what files, folders and globs stand for, with what their links lead to.
 
-        Raises ProblemsError `unreadable-revision` for what can't be read as it was: submodules that are not here, pointers
-        of Git LFS without their content, encrypted files, and links that leave the repository.
+        Raises ProblemsError `unreadable-revision` for what can't be read as it was: submodules that are not here,
+        pointers of Git LFS without their content, encrypted files, and links that leave the repository.
         """
         files: dict[str, Entry] = {}
         links: set[str] = set()

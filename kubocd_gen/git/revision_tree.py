@@ -19,7 +19,7 @@ class RevisionTree:
     """A commit's entries by their paths from the repository's root. `trees` are its own, at "", and its submodules'.
 
     `count` is called with the size of each folder that is walked, and raises where that is enough. All methods raise
-    KcdError `unreadable-revision`.
+    ProblemsError `unreadable-revision`.
     """
 
     revision: Revision

@@ -42,7 +42,10 @@ def find_helm(explicit: str | None = None) -> Path:
 
 
 def helm_version(helm: Path) -> str:
-    """What `helm version` says, without its `v`: `3.17.3`. Raises ProblemsError `helm-missing` where it says nothing."""
+    """What `helm version` says, without its `v`: `3.17.3`.
+
+    Raises ProblemsError `helm-missing` where it says nothing.
+    """
     try:
         with running([str(helm), "version", "--template", "{{.Version}}"]) as process:
             said, complaints = (data.decode("utf-8", "replace") for data in process.communicate(timeout=30))

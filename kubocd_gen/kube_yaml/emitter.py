@@ -19,7 +19,8 @@ def emit_documents(documents: Sequence[Mapping[str, Any]]) -> str:
     the same with Go's YAML 1.1 and 1.2 readers. Keys keep the order that they have. Lines are never folded, multi-line
     texts are literal blocks where possible.
 
-    Raises ProblemsError `not-unicode`, `not-finite` or `too-deep` for what YAML or a reader can't take, naming the document.
+    Raises ProblemsError `not-unicode`, `not-finite` or `too-deep` for what YAML or a reader can't take, naming the
+    document.
     """
     out: list[str] = []
     for document in documents:

@@ -50,7 +50,7 @@ def read_dump(data: bytes, path: str) -> list[Raw]:
             _bad(
                 "it is empty",
                 path,
-                "kubectl prints its errors on the terminal, and then nothing else; leave out kinds that it does not know",
+                "kubectl prints its errors on the terminal and nothing else; leave out kinds that it does not know",
             )
         )
     if _TABLE.match(text):

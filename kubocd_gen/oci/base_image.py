@@ -92,8 +92,8 @@ class Base:
 def read_base(store: BaseStore, name: str, platforms: Sequence[str] = ()) -> Base:
     """The base that messages call `name`; of an index, `platforms` (`os/arch[/variant]`), or all.
 
-    Manifests and configs are read, layers are not. Raises ProblemsError `bad-base` for what is no container image for Linux,
-    `missing-platform`, and what `store` raises.
+    Manifests and configs are read, layers are not. Raises ProblemsError `bad-base` for what is no container image for
+    Linux, `missing-platform`, and what `store` raises.
     """
     top = store.top()
     reader = _Reader(store, name)

@@ -57,8 +57,8 @@ class OciLayout:
     def resolve(self, reference: Reference) -> Descriptor | None:
         """The manifest that the layout names `reference`, None if it names none so.
 
-        An image index stands for the one manifest that it holds. Raises ProblemsError: `bad-layout` where the layout is not
-        as the specification says, `ambiguous-package` where the name stands for two images.
+        An image index stands for the one manifest that it holds. Raises ProblemsError: `bad-layout` where the layout is
+        not as the specification says, `ambiguous-package` where the name stands for two images.
         """
         descriptor = self.find(str(reference))
         return None if descriptor is None else self._only_manifest(reference, descriptor)
@@ -89,8 +89,8 @@ class OciLayout:
     def read_blob(self, descriptor: Descriptor, *, limit: int = LIMITS.layer) -> bytes:
         """The blob's bytes, verified.
 
-        Raises ProblemsError: `corrupt-blob` where the file is missing or not what `descriptor` says, `package-limit` where
-        it is over `limit` bytes, `bad-layout` where it is no regular file.
+        Raises ProblemsError: `corrupt-blob` where the file is missing or not what `descriptor` says, `package-limit`
+        where it is over `limit` bytes, `bad-layout` where it is no regular file.
         """
         position = self.position(descriptor)
         name = "manifest" if descriptor.is_manifest else "layer"
@@ -122,7 +122,10 @@ class OciLayout:
         return data
 
     def copy_blob(self, descriptor: Descriptor, file: BinaryIO) -> None:
-        """Write the blob to `file`, verified, a part at a time. Raises ProblemsError, and OSError where `file` can't be."""
+        """Write the blob to `file`, verified, a part at a time.
+
+        Raises ProblemsError, and OSError where `file` can't be.
+        """
         position = self.position(descriptor)
         digest, length = hashlib.sha256(), 0
         try:

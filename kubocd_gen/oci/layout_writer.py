@@ -34,7 +34,8 @@ class LayoutWriter:
     """An image layout folder that is made or extended; safe to use from several threads and processes.
 
     The folder is made by the first blob or name. `name` is how messages call it, by default its path. Every method
-    raises ProblemsError: `bad-layout` where the folder is something else, `unwritable-layout` where it can't be written.
+    raises ProblemsError: `bad-layout` where the folder is something else, `unwritable-layout` where it can't be
+    written.
     """
 
     def __init__(self, path: Path, name: str | None = None) -> None:
@@ -74,7 +75,7 @@ class LayoutWriter:
     def tag(self, reference: Reference | str, descriptor: Descriptor, *, move: bool = True) -> bool:
         """Name a manifest that is in the layout; whether that changed anything.
 
-        With `move` a name that stands for another manifest is moved to this one; without, it is the KcdError
+        With `move` a name that stands for another manifest is moved to this one; without, it is the ProblemsError
         `tag-exists`. Entries of other names, and keys of the index that kcd-gen does not know, stay as they are.
         """
         with self._writing() as layout:
@@ -102,8 +103,8 @@ class LayoutWriter:
     def keep_only(self, names: Collection[str]) -> tuple[list[str], int]:
         """Take away every image of another name, and the blobs that no image needs: those names, and how many blobs.
 
-        Images without a name, which other tools write, stay. Raises ProblemsError also where a manifest can't be read: what
-        it needs is not known then, and nothing is taken away.
+        Images without a name, which other tools write, stay. Raises ProblemsError also where a manifest can't be read:
+        what it needs is not known then, and nothing is taken away.
         """
         with self._writing() as layout, layout.locked():
             index = self._index(layout)

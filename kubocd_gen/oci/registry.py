@@ -44,7 +44,7 @@ class Registry:
     """OCI registries, spoken to over HTTP; safe to use from several threads.
 
     Every method may raise NetworkError: `missing-package` (404), `registry-denied` (401 and 403), `registry-failed`,
-    `bad-credentials`, `offline`; and KcdError `corrupt-blob` for what is not what its digest says. `transport` and
+    `bad-credentials`, `offline`; and ProblemsError `corrupt-blob` for what is not what its digest says. `transport` and
     `store` are given where the run has them already.
     """
 

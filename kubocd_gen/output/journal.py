@@ -108,7 +108,7 @@ def commit(root: Directory, store: JournalStore, steps: Sequence[Step], paths: I
 def carry_out(root: Directory, store: JournalStore, steps: Sequence[Step]) -> None:
     """Make the moves in order and close the staging directory; a move that fails, or a Ctrl-C, undoes those before it.
 
-    Where that fails too the staging directory stays for the next run, and KcdError `interrupted-output` says so.
+    Where that fails too the staging directory stays for the next run, and ProblemsError `interrupted-output` says so.
     """
     started = 0
     try:
@@ -137,8 +137,8 @@ def carry_out(root: Directory, store: JournalStore, steps: Sequence[Step]) -> No
 def complete(root: Directory) -> bool:
     """Finish what a killed write left: make its remaining moves if it had decided, else forget it. True if it had.
 
-    Raises ProblemsError `foreign-staging`, `broken-journal`, or `interrupted-output` for a move that fails; the next run
-    tries again.
+    Raises ProblemsError `foreign-staging`, `broken-journal`, or `interrupted-output` for a move that fails; the next
+    run tries again.
     """
     if root.status(STAGING) is None:
         return False

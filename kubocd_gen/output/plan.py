@@ -142,8 +142,8 @@ def plan_output(root: Path, releases: Sequence[ReleaseOutput], shared: SharedFil
     `complete` is False when a source could not be read: then nothing is removed. A Release that is not in `releases`
     any more loses its files, one with `keep` never does.
 
-    Raises ProblemsError `foreign-file` for a file in the way that kcd-gen did not write (KcdErrors for several), and what
-    `Tree` raises for links and unreadable folders.
+    Raises ProblemsError `foreign-file` for a file in the way that kcd-gen did not write, and
+    what `Tree` raises for links and unreadable folders.
     """
     tree = Tree(root)
     records = read_records(tree)

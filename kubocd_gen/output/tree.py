@@ -51,9 +51,9 @@ def refused_symlink(error: SymlinkError) -> Problem:
 class Tree:
     """Reads below an output root. Folders are looked at once, so an instance serves one plan or one write.
 
-    Every path is relative to the root and posix. Reading raises ProblemsError: `symlinked-output` where a link stands in the
-    path, `foreign-file` where a folder is expected and something else stands, `other-file-system` where a
-    folder is a mount of its own (files could not be moved into place there in one step), `unreadable-output` else.
+    Every path is relative to the root and posix. Reading raises ProblemsError: `symlinked-output` where a link stands
+    in the path, `foreign-file` where a folder is expected and something else stands, `other-file-system` where a folder
+    is a mount of its own (files could not be moved into place there in one step), `unreadable-output` else.
     """
 
     def __init__(self, root: Path) -> None:
@@ -63,7 +63,7 @@ class Tree:
         self._device: int | None = None
 
     def file(self, path: str) -> os.stat_result | None:
-        """The state of the regular file `path`, None where there is nothing; KcdError `foreign-file` for a folder."""
+        """The state of the regular file `path`, None where there is nothing; ProblemsError `foreign-file` for a folder."""
         if not self.has_folder(path.rpartition("/")[0]):
             return None
         status = self._status(path)

@@ -34,7 +34,8 @@ def write(plan: Plan, *, waiting: Callable[[], None] | None = None) -> Written:
     by the next. Another kcd-gen at work in this output is waited for, after a call of `waiting`. As it, or the
     completion of a killed write, may change what the plan was made from, the plan is made again under the lock.
 
-    Raises ProblemsError `unwritable-output`, what `plan_output` raises, and rarely `interrupted-output` or `broken-journal`.
+    Raises ProblemsError `unwritable-output`, what `plan_output` raises, and rarely `interrupted-output` or
+    `broken-journal`.
     """
     if plan.is_clean and not journal.is_interrupted(plan.root):
         return Written(plan)

@@ -75,7 +75,10 @@ def check_chart_archives(
     limits: Limits,
     budget: Budget | None = None,
 ) -> dict[str, bytes]:
-    """See that Helm will load each chart, and return its Chart.yaml. Raises ProblemsError `corrupt-chart` or a limit's."""
+    """See that Helm will load each chart, and return its Chart.yaml.
+
+    Raises ProblemsError `corrupt-chart` or a limit's.
+    """
     left = chart_archive.Budget.of(limits, budget)
     found = {}
     for name, data in charts.items():

@@ -38,8 +38,8 @@ def verify_signature(
     """Check that the image is signed as `verify`, a block of a Release's package, asks for.
 
     The signature is read where the image is: a mirror takes the registry's place. With several identities in
-    `matchOIDCIdentity` one that fits is enough, with none any signer will do: Flux's rules.
-    Raises ProblemsError: `bad-signature`, `unknown-key` where a Secret holds the key and none is given, `missing-cosign`,
+    `matchOIDCIdentity` one that fits is enough, with none any signer will do: Flux's rules. Raises ProblemsError:
+    `bad-signature`, `unknown-key` where a Secret holds the key and none is given, `missing-cosign`,
     `unsupported-verification` for another provider than cosign, `offline`.
     """
     provider = verify.get("provider", "cosign")
@@ -91,7 +91,7 @@ def _signers(reference: Reference, verify: Mapping[str, Any], cosign: Cosign) ->
             raise ProblemsError(
                 Problem(
                     "unknown-key",
-                    f"the key to verify {reference} with is in the cluster's Secret {shown(verify['secretRef']['name'])}",
+                    f"the key that verifies {reference} is in the cluster's Secret {shown(verify['secretRef']['name'])}",
                     hint="give the public key with --cosign-key FILE",
                 )
             )

@@ -77,9 +77,9 @@ def read_image(
 ) -> PackageImage:
     """The package whose manifest `descriptor` names. `room` is where its packed layer waits to be unpacked.
 
-    Raises ProblemsError: `not-a-package` where the image is something else, `bad-archive`, `bad-index` or `corrupt-chart`
-    where the package is not as KuboCD's packager makes it, `package-limit` beyond `limits`, `run-limit` beyond
-    `budget`, and what `store` raises.
+    Raises ProblemsError: `not-a-package` where the image is something else, `bad-archive`, `bad-index` or
+    `corrupt-chart` where the package is not as KuboCD's packager makes it, `package-limit` beyond `limits`, `run-limit`
+    beyond `budget`, and what `store` raises.
     """
     run = budget or Budget(limits)
     _, layer = read_parts(reference, descriptor, store, limits)
@@ -106,8 +106,8 @@ def check_files(
 ) -> None:
     """See that a layer's files make a package.
 
-    Raises ProblemsError `bad-archive`, `bad-index`, `bad-package`, `corrupt-chart`, `package-limit` beyond `limits`, and
-    `run-limit` beyond `budget`.
+    Raises ProblemsError `bad-archive`, `bad-index`, `bad-package`, `corrupt-chart`, `package-limit` beyond `limits`,
+    and `run-limit` beyond `budget`.
     """
     run = budget or Budget(limits)
     if missing := [name for name in _REQUIRED if name not in files]:

@@ -43,7 +43,7 @@ class Lock:
 def read_lock(path: Path, display: str, files: CheckoutFiles | None = None) -> Lock:
     """The lock that `path` holds, read as one of `files`, by default those of its own checkout.
 
-    Raises ProblemsError and KcdErrors: `bad-lock`, `outside-checkout`, and those of YAML and schema.
+    Raises ProblemsError: `bad-lock`, `outside-checkout`, and those of YAML and schema.
     """
     files = files or CheckoutFiles.around(path.parent)
     try:
@@ -81,7 +81,7 @@ def changed_charts(old: Pin, new: Pin) -> list[IndexedChart]:
 
 
 def _refuse_conflicts(text: str, path: Path, display: str) -> None:
-    """Raises ProblemsError `bad-lock` where Git left two sides in the file: two branches locked neighbours, or one tag."""
+    """Raise ProblemsError `bad-lock` if Git left both sides of a conflict in the file."""
     number = next((number for number, line in enumerate(text.splitlines(), 1) if line.startswith("<<<<<<< ")), None)
     if number is not None:
         raise ProblemsError(

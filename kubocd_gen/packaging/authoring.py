@@ -43,8 +43,8 @@ def read_authored(
 ) -> Authored:
     """The manifest in `file`, which the command line names and messages call `display`.
 
-    Local charts are those of its checkout and of `allow_outside`. Raises ProblemsError with every problem that can be told
-    without its charts.
+    Local charts are those of its checkout and of `allow_outside`. Raises ProblemsError with every problem that can be
+    told without its charts.
     """
     try:
         files = manifest_files(file, allow_outside)

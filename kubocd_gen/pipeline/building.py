@@ -76,8 +76,6 @@ def build(
                 _tell_of_edits(plan, project, findings)
                 if only_plan and is_interrupted(plan.root):
                     findings.note(_interruption(plan, "a build was interrupted while it wrote, or is writing now"))
-            except ProblemsError as errors:
-                findings.error(errors)
             except ProblemsError as error:
                 findings.error(error)
         compared = drift(plan, charts=project.charts == "output") if plan else ()
@@ -149,8 +147,6 @@ def _written(built: Built, waiting: Callable[[Path], None] | None) -> Built:
         if written.completed_earlier:
             findings.note(_interruption(written.plan, "an earlier build was interrupted while it wrote"))
         return replace(built, plan=written.plan, diagnostics=(*built.diagnostics, *findings))
-    except ProblemsError as errors:
-        findings.error(errors)
     except ProblemsError as error:
         findings.error(error)
     return Built(built.compilation, None, (*built.diagnostics, *findings))

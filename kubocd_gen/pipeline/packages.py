@@ -22,7 +22,7 @@ Progress = Callable[[str], None]
 
 
 def project_lock(project: Project) -> Lock | None:
-    """The project's lock, None where it has none. Raises ProblemsError and KcdErrors as `read_lock` does."""
+    """The project's lock, None where it has none. Raises ProblemsError as `read_lock` does."""
     path = project.lock_path
     display = project.origin + display_path(path, project.root)
     if os.path.lexists(path):

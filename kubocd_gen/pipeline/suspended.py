@@ -56,8 +56,8 @@ def written_path(release: Release) -> str:
 def kept_helm_releases(data: bytes, path: str, release: Release) -> tuple[Document, ...]:
     """Return the HelmReleases that `data`, the written file of a suspended Release, holds.
 
-    Raises ProblemsError `suspended-output` for a document that kcd-gen does not write for this Release, and for what is not
-    YAML in the reader's limits. The Release's OCIRepository and HelmRepository are passed over: they are compiled.
+    Raises ProblemsError `suspended-output` for a document that kcd-gen does not write for this Release, and for what is
+    not YAML in the reader's limits. The Release's OCIRepository and HelmRepository are passed over: they are compiled.
     """
     if len(data) > MAX_BYTES:
         raise ProblemsError(refused(release, f"the file is larger than {MAX_BYTES >> 20} MiB", Position(path)))

@@ -58,7 +58,10 @@ def write(files: Iterable[ScaffoldFile], *, force: bool) -> None:
 
 
 def present(path: Path, root: Path) -> bytes | None:
-    """What is at `path`, None where nothing is. Raises ProblemsError for what is no file, or lies elsewhere by a link."""
+    """What is at `path`, None where nothing is.
+
+    Raises ProblemsError for what is no file, or lies elsewhere by a link.
+    """
     if path.is_symlink() or not Path(os.path.realpath(path.parent)).is_relative_to(root):
         raise ProblemsError(
             Problem(
@@ -84,7 +87,7 @@ def path_below(path: Path, root: Path) -> str:
             Problem(
                 "outside-checkout",
                 f"{display_path(path, Path.cwd())} is not in the checkout {root}",
-                hint="Flux applies folders of one checkout; write the output, and Flux's folder, in that of the project",
+                hint="Flux applies directories of one checkout; put the output and Flux's directory into the project's",
             )
         )
     relative = real.relative_to(root).as_posix()

@@ -73,7 +73,8 @@ def plan_repository(
 ) -> Beginning | None:
     """The files for the checkout of `directory`; None where there were errors, all of which are in `findings`.
 
-    Raises ProblemsError `no-repository` outside of a checkout, and what `load_project` does of a project file that is there.
+    Raises ProblemsError `no-repository` outside of a checkout, and what `load_project` does of a project file that is
+    there.
     """
     root = checkout_root(directory)
     if root is None:

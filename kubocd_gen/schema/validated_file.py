@@ -41,7 +41,7 @@ def read_own_text(path: Path, display: str, files: CheckoutFiles, kind: FileKind
 def admit_own_text(text: str, display: str, *, what: str, schema_name: str) -> Mapping[str, Any]:
     """Return the values in `text`, with the schema's defaults.
 
-    Raises YamlError, and KcdErrors for what the schema refuses, each with its place in the file.
+    Raises YamlError, and ProblemsError for what the schema refuses, each with its place in the file.
     """
     try:
         value = read_document(text, display, strict=True)

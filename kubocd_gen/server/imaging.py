@@ -81,8 +81,8 @@ def plan_pin(
 
     It is one of `files`, or named by the command line.
 
-    Raises ProblemsError: `outside-checkout`, and `bad-kustomization` where the entry can't be changed, before anything is
-    pushed.
+    Raises ProblemsError: `outside-checkout`, and `bad-kustomization` where the entry can't be changed, before anything
+    is pushed.
     """
     display = display_path(path, Path.cwd())
     said = f"images: [{{name: {IMAGE_NAME}, newName: {repository}, digest: '{digest}'}}]"

@@ -50,7 +50,10 @@ def read_pinned(text: str, path: str) -> Pinned | None:
 
 
 def with_pinned(text: str, path: str, new_name: str | None, digest: str) -> str:
-    """The text with the entry's `digest`, and `newName` unless it is None. Raises ProblemsError as `read_pinned` does."""
+    """The text with the entry's `digest`, and `newName` unless it is None.
+
+    Raises ProblemsError as `read_pinned` does.
+    """
     before = _document(text, path)
     found = _entry(before, path)
     changes = {key: value for key, value in zip(_KEYS, (new_name, digest), strict=True) if value is not None}

@@ -43,9 +43,9 @@ def place(
 ) -> dict[str, Placement]:
     """The place for each cluster of `outputs`, which are folders relative to the checkout at `root`.
 
-    `alone` says that the project has no other cluster; `folder` and `source` are what the user wants. Raises ProblemsError:
-    `ambiguous-flux-folder` where several folders could be meant, `applied-output` where Flux would apply the output a
-    second time, as a part of such a folder.
+    `alone` says that the project has no other cluster; `folder` and `source` are what the user wants. Raises
+    ProblemsError: `ambiguous-flux-folder` where several folders could be meant, `applied-output` where Flux would apply
+    the output a second time, as a part of such a folder.
     """
     found = {name: _sync(name, [one for one in syncs if one.is_root], folder, alone=alone) for name in outputs}
     folders = {}
@@ -97,8 +97,8 @@ def _check_output(output: str, sync: Sync, root: Path) -> None:
         raise ProblemsError(
             Problem(
                 "applied-output",
-                f"the output {shown(output)} lies in {shown(sync.path or '.')}, all of which Flux applies (by {sync.file})",
-                hint="move the output out of there: its index.yaml files break Flux's build, and two would apply the rest",
+                f"the output {shown(output)} is in {shown(sync.path or '.')}, all of which Flux applies (by {sync.file})",
+                hint="move the output: its index.yaml files break Flux's build, and two Kustomizations would apply the rest",
             )
         )
 
@@ -114,7 +114,7 @@ def _sync(cluster: str, roots: Sequence[Sync], folder: str | None, *, alone: boo
         raise ProblemsError(
             Problem(
                 "ambiguous-flux-folder",
-                f"Flux applies {', '.join(shown(path or '.') for path in paths)}, and any could be for {shown(cluster)}",
+                f"Flux applies {', '.join(shown(path or '.') for path in paths)}; each could be for {shown(cluster)}",
                 hint=f"say which it is: --cluster {cluster} --flux-dir {paths[0] or '.'}",
             )
         )

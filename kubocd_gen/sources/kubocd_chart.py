@@ -170,7 +170,7 @@ def _context(resource: Resource, item: Mapping[str, Any], index: int) -> Resourc
             raise ProblemsError(
                 Problem(
                     "missing-field",
-                    f"a context in the values of the chart '{KUBOCD_CHART}' has no {name}, so that Helm refuses the chart",
+                    f"a context in the values of the chart '{KUBOCD_CHART}' has no {name}: Helm refuses the chart",
                     position=resource.position(*place),
                 )
             )

@@ -84,8 +84,8 @@ def open_charts(network: Network, transport: Transport, registry: Registry, helm
 def local_tree(source: LocalChart) -> tuple[LocalTree, str]:
     """The folders on disk that a local chart may use, and the path of its own.
 
-    Raises ProblemsError: `missing-chart` where there is no folder with a Chart.yaml, `bad-chart` where the way to it is a
-    link out of the manifest's folder, `outside-checkout` where it is not in the manifest's checkout.
+    Raises ProblemsError: `missing-chart` where there is no folder with a Chart.yaml, `bad-chart` where the way to it is
+    a link out of the manifest's folder, `outside-checkout` where it is not in the manifest's checkout.
     """
     base = Path(os.path.realpath(source.folder))
     path = Path(os.path.normpath(base / source.path))

@@ -108,7 +108,7 @@ def _entry(index: bytes, source: HelmRepositoryChart) -> Entry:
         raise ProblemsError(
             Problem(
                 "missing-chart",
-                f"the repository {source.url} has no version {shown(source.version)} of the chart {shown(source.chart)}",
+                f"the repository {source.url} has no chart {shown(source.chart)} of version {shown(source.version)}",
                 hint=close or (f"the newest that it lists is {versions[0]}" if versions else None),
             )
         )

@@ -71,7 +71,10 @@ class LocalTree:
     roots: tuple[Path, ...]  # without links
 
     def copy(self, path: str, target: Path, keep: Keep) -> None:
-        """Copy a folder with its links followed. `.git` is left out. Raises ProblemsError `missing-chart`, `bad-chart`."""
+        """Copy a folder with its links followed. `.git` is left out.
+
+        Raises ProblemsError `missing-chart`, `bad-chart`.
+        """
         folder = Path(path)
         try:
             self._check_link(folder, path)  # the way to it, too
