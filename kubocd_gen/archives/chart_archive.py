@@ -21,9 +21,9 @@ from kubocd_gen.archives.tar_stream import (
     LONG_LINK,
     LONG_NAME,
     SPARSE,
-    BadArchive,
+    BadArchiveError,
     Header,
-    OverLimit,
+    OverLimitError,
     Spend,
     Stream,
     records,
@@ -52,18 +52,18 @@ class Budget:
         return cls(limits.unpacked, limits.chart_members, partial((run or RunBudget(limits)).spend, "unpacked-total"))
 
     def take(self, size: int) -> None:
-        """Count `size` unpacked bytes. Raises OverLimit."""
+        """Count `size` unpacked bytes. Raises OverLimitError."""
         self.unpacked -= size
         if self.unpacked < 0:
-            raise OverLimit("unpacks to more", "unpacked")
+            raise OverLimitError("unpacks to more", "unpacked")
 
 
 def check_chart_archive(data: bytes, limits: Limits, budget: Budget) -> bytes:
     """See that Helm will load the chart, and the charts in it; return its Chart.yaml.
 
-    A chart in it is checked when it is met: one way through the charts is held in memory, not all of them.
-    Raises OverLimit beyond `limits` or `budget`; BadArchive for all else that Helm refuses, and for sparse files, which
-    no chart holds.
+    A chart in it is checked when it is met: one way through the charts is held in memory, not all of them. Raises
+    OverLimitError beyond `limits` or `budget`; BadArchiveError for all else that Helm refuses, and for sparse files,
+    which no chart holds.
     """
     open_ = [(_check(data, limits, budget), "")]
     while True:
@@ -76,12 +76,12 @@ def check_chart_archive(data: bytes, limits: Limits, budget: Budget) -> bytes:
                 chart_yaml: bytes = end.value
                 return chart_yaml
             continue
-        except OverLimit as over:
-            raise OverLimit(f"{within}{over}", over.name, over.needed) from None
-        except BadArchive as bad:
-            raise BadArchive(f"{within}{bad}") from None
+        except OverLimitError as over:
+            raise OverLimitError(f"{within}{over}", over.name, over.needed) from None
+        except BadArchiveError as bad:
+            raise BadArchiveError(f"{within}{bad}") from None
         if len(open_) > _DEEPEST:
-            raise BadArchive(f"holds charts in charts, more than {_DEEPEST} deep")
+            raise BadArchiveError(f"holds charts in charts, more than {_DEEPEST} deep")
         open_.append((_check(inner, limits, budget), f"holds {shown(path)}, which "))
 
 
@@ -95,53 +95,53 @@ def _check(data: bytes, limits: Limits, budget: Budget) -> Generator[tuple[str, 
     for header in stream.headers():
         budget.members -= 1
         if budget.members < 0:
-            raise OverLimit("brings the members of the package's charts to more", "chart-members")
+            raise OverLimitError("brings the members of the package's charts to more", "chart-members")
         if header.kind in (EXTENDED, EXTENDED_FOR_ALL, LONG_NAME, LONG_LINK):
             long_name = _long_name(stream, header, limits) or long_name
             continue
         full, long_name = long_name or header.name, None
         if header.kind == SPARSE:
-            raise BadArchive(f"holds {shown(full)}, which is a sparse file")
+            raise BadArchiveError(f"holds {shown(full)}, which is a sparse file")
         size = 0 if header.kind in HEADER_ONLY else header.size
         if size > limits.chart_file:
-            raise OverLimit(f"holds {shown(full)}, which is larger", "chart-file", size)
+            raise OverLimitError(f"holds {shown(full)}, which is larger", "chart-file", size)
         content = stream.content(header, shown(full)) if size else b""
         if header.kind == FOLDER or (header.kind == b"\0" and full.endswith("/")):
             continue
         path = _path(full)
         if path == "Chart.yaml":
             if chart_yaml is not None:  # of two Helm takes the last, field by field
-                raise BadArchive("holds Chart.yaml twice")
+                raise BadArchiveError("holds Chart.yaml twice")
             chart_yaml = content
         if _SUBCHART.fullmatch(path):
             budget.take(stream.unpacked - counted)
             counted = stream.unpacked
             yield path, content
     if any(stream.read(BLOCK, "its end mark")):
-        raise BadArchive("goes on after its end")
+        raise BadArchiveError("goes on after its end")
     if chart_yaml is None:
-        raise BadArchive("has no Chart.yaml in its folder")
+        raise BadArchiveError("has no Chart.yaml in its folder")
     budget.take(stream.unpacked - counted)
     return chart_yaml
 
 
 def _path(full: str) -> str:
-    """The name below the chart's folder, as Helm reads it. Raises BadArchive where Helm refuses it."""
+    """The name below the chart's folder, as Helm reads it. Raises BadArchiveError where Helm refuses it."""
     delimiter = "\\" if "\\" in full else "/"
     top, _, below = full.partition(delimiter)
     below = below.replace(delimiter, "/")
     path = posixpath.normpath(below)
     if top == "Chart.yaml":
-        raise BadArchive("has its Chart.yaml outside of a folder")
+        raise BadArchiveError("has its Chart.yaml outside of a folder")
     if path == "." or below.startswith("/") or path.startswith("..") or _DRIVE.match(path):
-        raise BadArchive(f"holds {shown(full)}, which is not in the chart's folder")
+        raise BadArchiveError(f"holds {shown(full)}, which is not in the chart's folder")
     return path
 
 
 def _long_name(stream: Stream, header: Header, limits: Limits) -> str | None:
     """The next member's name, where an extended header or GNU's long name gives it."""
     if header.size > limits.extended_header:
-        raise OverLimit("has an extended header that is larger", "extended-header", header.size)
+        raise OverLimitError("has an extended header that is larger", "extended-header", header.size)
     block = stream.content(header, "an extended header")
     if header.kind == LONG_NAME:
         return block.partition(b"\0")[0].decode("utf-8", "surrogateescape")
@@ -153,5 +153,5 @@ def _long_name(stream: Stream, header: Header, limits: Limits) -> str | None:
             name = value
         # Helm's reader would go by a size of its own, and take a sparse file for what it is when it is filled up.
         elif key == "size" or key.startswith("GNU.sparse."):
-            raise BadArchive(f"has an extended header with {shown(key)}, which a chart has no use for")
+            raise BadArchiveError(f"has an extended header with {shown(key)}, which a chart has no use for")
     return name

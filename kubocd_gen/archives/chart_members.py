@@ -13,9 +13,9 @@ from kubocd_gen.archives.tar_stream import (
     KINDS,
     LONG_NAME,
     REGULAR,
-    BadArchive,
+    BadArchiveError,
     Header,
-    OverLimit,
+    OverLimitError,
     Stream,
     extended_path,
 )
@@ -44,11 +44,11 @@ def read_chart_archive(data: bytes, *, describe: str, limits: Limits = LIMITS) -
     """
     try:
         return list(_members(data, limits))
-    except OverLimit as over:
+    except OverLimitError as over:
         raise ProblemsError(
             over_limit(f"{describe} {over}", over.name, limits.of(over.name), needed=over.needed)
         ) from None
-    except BadArchive as bad:
+    except BadArchiveError as bad:
         raise ProblemsError(Problem("bad-chart", f"{describe} {bad}")) from None
 
 
@@ -64,13 +64,13 @@ def is_plain_path(path: str) -> bool:
 
 def _members(data: bytes, limits: Limits) -> Iterator[Member]:
     if len(data) > limits.chart_archive:
-        raise OverLimit("is larger", "chart-archive", len(data))
+        raise OverLimitError("is larger", "chart-archive", len(data))
     stream = Stream(data, limits.chart, "chart", limits.gzip_members, spend=lambda _size: None)
     seen: set[str] = set()
     path: str | None = None  # the next member's name, where a header before it gives it
     for count, header in enumerate(stream.headers(), 1):
         if count > limits.chart_members:
-            raise OverLimit("has more members", "chart-members")
+            raise OverLimitError("has more members", "chart-members")
         if header.kind in (EXTENDED, EXTENDED_FOR_ALL, LONG_NAME):
             path = _long_name(stream, header, limits) or path
             continue
@@ -79,20 +79,20 @@ def _members(data: bytes, limits: Limits) -> Iterator[Member]:
             continue
         relative = _relative(header, name)
         if relative in seen:
-            raise BadArchive(f"holds {shown(relative)} twice")
+            raise BadArchiveError(f"holds {shown(relative)} twice")
         seen.add(relative)
         if header.size > limits.chart_file:
-            raise OverLimit(f"holds {shown(relative)}, which is larger", "chart-file", header.size)
+            raise OverLimitError(f"holds {shown(relative)}, which is larger", "chart-file", header.size)
         yield Member(relative, header.time, stream.content(header, shown(relative)))
     stream.expect_padding()
     if not seen:
-        raise BadArchive("is empty")
+        raise BadArchiveError("is empty")
 
 
 def _long_name(stream: Stream, header: Header, limits: Limits) -> str | None:
     """The next member's name, where an extended header or GNU's long name gives it."""
     if header.size > limits.extended_header:
-        raise OverLimit("has an extended header that is larger", "extended-header", header.size)
+        raise OverLimitError("has an extended header that is larger", "extended-header", header.size)
     block = stream.content(header, "an extended header")
     if header.kind == LONG_NAME:
         return block.partition(b"\0")[0].decode("utf-8", "surrogateescape")
@@ -102,9 +102,9 @@ def _long_name(stream: Stream, header: Header, limits: Limits) -> str | None:
 def _relative(header: Header, name: str) -> str:
     if header.kind not in REGULAR:
         kind = KINDS.get(header.kind) or f"of the unknown type {shown(header.kind.decode('latin-1'))}"
-        raise BadArchive(f"holds {shown(name)}, which is {kind}; a chart holds regular files only")
+        raise BadArchiveError(f"holds {shown(name)}, which is {kind}; a chart holds regular files only")
     relative = name.removeprefix("./")
     parts = relative.split("/")
     if not is_plain_path(relative) or len(parts) > _DEEPEST or max(map(len, parts)) > _LONGEST_NAME:
-        raise BadArchive(f"holds {shown(name)}, a path that no chart has")
+        raise BadArchiveError(f"holds {shown(name)}, a path that no chart has")
     return relative

@@ -41,11 +41,11 @@ _OCTAL = re.compile(rb"[0-7]*")
 Spend = Callable[[int], None]
 
 
-class BadArchive(Exception):
+class BadArchiveError(Exception):
     """What is wrong with an archive, as the end of a sentence that begins with its name."""
 
 
-class OverLimit(BadArchive):
+class OverLimitError(BadArchiveError):
     """The archive is beyond the limit `name`; the sentence ends in «larger» or «more …», before «than the limit»."""
 
     def __init__(self, what: str, name: str, needed: int | None = None) -> None:
@@ -92,7 +92,7 @@ class Stream:
         content = self.read(header.size, what)
         padding = -header.size % BLOCK
         if len(content) < header.size or len(self.read(padding, what)) < padding:
-            raise BadArchive(f"ends in the middle of {what}")
+            raise BadArchiveError(f"ends in the middle of {what}")
         return content
 
     def skip(self, header: Header, what: str) -> None:
@@ -101,19 +101,22 @@ class Stream:
         while left:
             part = min(left, _PIECE)
             if not self.read(part, what):
-                raise BadArchive(f"ends in the middle of {what}")
+                raise BadArchiveError(f"ends in the middle of {what}")
             left -= part
 
     def read(self, size: int, what: str) -> bytes:
-        """`size` bytes, or none at the archive's end. Raises BadArchive where the end or the limit comes in between."""
+        """`size` bytes, or none at the archive's end.
+
+        Raises BadArchiveError where the end or the limit comes in between.
+        """
         if size > self._left:
-            raise OverLimit("unpacks to more", self._name)
+            raise OverLimitError("unpacks to more", self._name)
         while len(self._buffer) < size and (piece := next(self._pieces, None)) is not None:
             self._buffer += piece
         with memoryview(self._buffer) as view:
             taken = view[:size].tobytes()
         if taken and len(taken) < size:
-            raise BadArchive(f"ends in the middle of {what}")
+            raise BadArchiveError(f"ends in the middle of {what}")
         del self._buffer[:size]
         self._count(taken)
         return taken
@@ -122,9 +125,9 @@ class Stream:
         """Read what is left, which lets gzip check its sum; tar fills its last record with zeros, nothing else."""
         while block := self._buffer or next(self._pieces, None):
             if block.count(0) < len(block):
-                raise BadArchive("goes on after its end")
+                raise BadArchiveError("goes on after its end")
             if len(block) > self._left:
-                raise OverLimit("unpacks to more", self._name)
+                raise OverLimitError("unpacks to more", self._name)
             self._count(block)
             self._buffer.clear()
 
@@ -142,7 +145,7 @@ def records(block: bytes) -> Iterator[tuple[str, str]]:
         end = start + int(digits) if digits.isdigit() else 0
         key, equals, value = block[space + 1 : end - 1].partition(b"=")
         if not key or not equals or block[end - 1 : end] != b"\n":
-            raise BadArchive("has an extended header that cannot be read")
+            raise BadArchiveError("has an extended header that cannot be read")
         yield key.decode("utf-8", "surrogateescape"), value.decode("utf-8", "surrogateescape")
         start = end
 
@@ -157,7 +160,7 @@ def extended_path(header: Header, block: bytes, owner: str) -> str | None:
         if key == "path" and header.kind == EXTENDED:
             path = value
         elif key in ("path", "linkpath", "size", "hdrcharset") or key.startswith("GNU."):
-            raise BadArchive(f"has an extended header with {shown(key)}, which {owner} has no use for")
+            raise BadArchiveError(f"has an extended header with {shown(key)}, which {owner} has no use for")
     return path
 
 
@@ -166,15 +169,15 @@ def _decode(block: bytes) -> Header:
     wrong = sum(rest) - (_number(block[148:156]) or 0)
     # Some old writers added the bytes up as signed ones.
     if wrong and wrong != 256 * sum(byte > 127 for byte in rest):
-        raise BadArchive("is not a tar archive: a header has a wrong checksum")
+        raise BadArchiveError("is not a tar archive: a header has a wrong checksum")
     name = _text(block[:100])
     if block[257:263] == b"ustar\0" and (prefix := _text(block[345:500])):
         name = f"{prefix}/{name}"
     kind, size = block[156:157], _number(block[124:136])
     if size is None:
-        raise BadArchive("is not a tar archive: a header has a size that is no number")
+        raise BadArchiveError("is not a tar archive: a header has a size that is no number")
     if size < 0:
-        raise BadArchive("has a header with a negative size")
+        raise BadArchiveError("has a header with a negative size")
     return Header(name, kind, size, _number(block[136:148]) or 0)
 
 
@@ -200,17 +203,19 @@ def _gunzip(data: bytes, members: int, spend: Spend) -> Iterator[bytes]:
         while not member.eof:
             packed = view[start : start + _PIECE]
             if not packed:
-                raise BadArchive("is cut short: its gzip data has no end")
+                raise BadArchiveError("is cut short: its gzip data has no end")
             try:
                 piece = member.decompress(packed, _PIECE)
             except zlib.error as error:
                 if start > first:
-                    raise BadArchive(f"is damaged near byte {start}: {str(error).rpartition(': ')[2]}") from None
-                raise BadArchive("goes on after the end of its gzip data" if first else "is not gzip data") from None
+                    raise BadArchiveError(f"is damaged near byte {start}: {str(error).rpartition(': ')[2]}") from None
+                raise BadArchiveError(
+                    "goes on after the end of its gzip data" if first else "is not gzip data"
+                ) from None
             spend(max(_LEAST, len(piece)))
             start += len(packed) - len(member.unconsumed_tail) - len(member.unused_data)
             if piece:
                 yield piece
         if start == len(data):
             return
-    raise OverLimit("is made of more gzip members", "gzip-members")
+    raise OverLimitError("is made of more gzip members", "gzip-members")

@@ -32,7 +32,7 @@ _WHAT = {
 }
 
 
-class BudgetExhausted(ProblemsError):
+class BudgetExceededError(ProblemsError):
     """A run has used up one of its limits; `name` is that of the limit."""
 
     def __init__(self, name: str, limit: int, position: Position | None = None) -> None:
@@ -41,9 +41,9 @@ class BudgetExhausted(ProblemsError):
         super().__init__(Problem(RUN_LIMIT, message, position, hint))
         self.name, self.limit = name, limit
 
-    def at(self, position: Position | None) -> BudgetExhausted:
+    def at(self, position: Position | None) -> BudgetExceededError:
         """Return the error with `position`, unless it has one: the place at which the run has used up its budget."""
-        return BudgetExhausted(self.name, self.limit, self.problem.position or position)
+        return BudgetExceededError(self.name, self.limit, self.problem.position or position)
 
 
 class Budget:
@@ -61,7 +61,7 @@ class Budget:
         self._exhausted: str | None = None
 
     def spend(self, resource: str, amount: float, position: Position | None = None) -> None:
-        """Count `amount`. Raises BudgetExhausted where there was less left, and from then on at every call."""
+        """Count `amount`. Raises BudgetExceededError where there was less left, and from then on at every call."""
         with self._lock:
             self._spent[resource] += amount
             if self._exhausted is None and self._spent[resource] > self.limits.of(resource):
@@ -69,15 +69,15 @@ class Budget:
         self.check(position)
 
     def check(self, position: Position | None = None) -> None:
-        """Raises BudgetExhausted where a resource is used up."""
+        """Raises BudgetExceededError where a resource is used up."""
         if self._exhausted is not None:
-            raise BudgetExhausted(self._exhausted, self.limits.of(self._exhausted), position)
+            raise BudgetExceededError(self._exhausted, self.limits.of(self._exhausted), position)
 
-    def exhaust(self, resource: str) -> BudgetExhausted:
+    def exhaust(self, resource: str) -> BudgetExceededError:
         """Take `resource` for used up, as the one who measures it found; the error for it, or for what was before."""
         with self._lock:
             self._exhausted = self._exhausted or resource
-        return BudgetExhausted(self._exhausted, self.limits.of(self._exhausted))
+        return BudgetExceededError(self._exhausted, self.limits.of(self._exhausted))
 
     @property
     def exhausted(self) -> bool:
@@ -112,12 +112,12 @@ class Meter:
         self._count = 0
 
     def __call__(self, amount: int = 1) -> None:
-        """Count `amount`. Raises BudgetExhausted, if not at once then within a thousand steps."""
+        """Count `amount`. Raises BudgetExceededError, if not at once then within a thousand steps."""
         self._count += amount
         if self._count >= self._OFTEN:
             self.settle()
 
     def settle(self, position: Position | None = None) -> None:
-        """Spend what was counted so far. Raises BudgetExhausted."""
+        """Spend what was counted so far. Raises BudgetExceededError."""
         count, self._count = self._count, 0
         self._budget.spend(self._resource, count, position)

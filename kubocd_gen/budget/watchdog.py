@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from kubocd_gen.budget.spending import Budget, BudgetExhausted
+from kubocd_gen.budget.spending import Budget, BudgetExceededError
 from kubocd_gen.diagnostics.problems import printable
 from kubocd_gen.processes.children import end_at_once, programs
 
@@ -58,7 +58,7 @@ def _watch(budget: Budget, ended: threading.Event, since: float) -> None:
     while not ended.wait(_EVERY):
         memory = resident([os.getpid(), *programs()])
         time_taken = _processor_time() - since + budget.spent("helm-time")
-        error: BudgetExhausted | None = None
+        error: BudgetExceededError | None = None
         if memory > limits.memory:
             error = budget.exhaust("memory")
         elif time_taken > limits.cpu_time:

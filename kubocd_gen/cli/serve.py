@@ -148,7 +148,7 @@ def _server(host: str, port: int) -> Server:
             Problem(
                 "unusable-address",
                 f"can't listen on port {port} of {host}: {reason}",
-                hint="choose another port with --port, or a free one with --port 0; --host is an address of this machine",
+                hint="choose a port with --port, 0 for any free one; --host must be an address of this machine",
             )
         ) from error
 

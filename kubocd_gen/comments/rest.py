@@ -11,7 +11,7 @@ from typing import Any
 
 from kubocd_gen.comments.comment import CommentError
 from kubocd_gen.diagnostics.problems import ProblemsError
-from kubocd_gen.network.hosts import Trouble
+from kubocd_gen.network.hosts import AttemptError
 from kubocd_gen.network.settings import Network
 from kubocd_gen.network.transport import Transport
 
@@ -47,8 +47,8 @@ class Api:
         send = self.transport.attempt if method == "POST" else self.transport.request
         try:
             answer = send(method, f"{self.base}{path}", headers=headers, data=data, limit=_ANSWER)
-        except (ProblemsError, Trouble) as error:
-            raise CommentError(error.text if isinstance(error, Trouble) else error.problem.message) from None
+        except (ProblemsError, AttemptError) as error:
+            raise CommentError(error.text if isinstance(error, AttemptError) else error.problem.message) from None
         try:
             found = json.loads(answer.body)
         except ValueError:

@@ -22,7 +22,7 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def spend_values(value: Any, budget: Budget) -> None:
-    """Count the values in a tree that was put together from others. Raises BudgetExhausted.
+    """Count the values in a tree that was put together from others. Raises BudgetExceededError.
 
     What is shared between trees is read once, and written out in each.
     """

@@ -7,7 +7,7 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-from kubocd_gen.budget.spending import Budget, BudgetExhausted
+from kubocd_gen.budget.spending import Budget, BudgetExceededError
 from kubocd_gen.compiler.merge import strip_empty
 from kubocd_gen.compiler.parameters import parse_map, parse_rendered, rendered_hint
 from kubocd_gen.diagnostics.problems import MOST, Problem, ProblemsError, nearest
@@ -27,7 +27,7 @@ def read_rendered(
     """The values that the rendered `texts`, by their templates' paths in the manifest, stand for.
 
     Disabled modules are read too. A template that failed has no text, and is passed over. Raises ProblemsError with
-    everything that does not read, and BudgetExhausted.
+    everything that does not read, and BudgetExceededError.
     """
     errors: list[Problem] = []
     names = partial(_names, budget=budget)
@@ -37,7 +37,7 @@ def read_rendered(
             return default
         try:
             return parse(texts[template.path], f"package {package.label}, {label}")
-        except BudgetExhausted:
+        except BudgetExceededError:
             raise
         except ProblemsError as error:
             if package.template_header and not package.is_written(template):

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kubocd_gen.budget.spending import Budget, BudgetExhausted
+from kubocd_gen.budget.spending import Budget, BudgetExceededError
 from kubocd_gen.editors.patterns import portable
 from kubocd_gen.schema.json_schema import NEVER, CompiledSchema
-from kubocd_gen.schema.json_validation import TooMuchWork, errors_of
+from kubocd_gen.schema.json_validation import TooMuchWorkError, errors_of
 from kubocd_gen.schema.package_schema import PackageSchema
 
 Schema = dict[str, Any]
@@ -112,7 +112,7 @@ class _Writer:
         try:
             spend = Budget().meter("schema-steps")
             return bool(errors_of(CompiledSchema(dict(node), self.package.references), defaults, spend))
-        except (RecursionError, TooMuchWork, BudgetExhausted):
+        except (RecursionError, TooMuchWorkError, BudgetExceededError):
             return False
 
     def written(self, node: Mapping[str, Any]) -> Any:

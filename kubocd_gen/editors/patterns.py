@@ -35,11 +35,11 @@ def portable(pattern: str) -> str | None:
         return None
     try:
         return _Translator(pattern).whole()
-    except _Unknown:
+    except _UnknownPatternError:
         return None
 
 
-class _Unknown(Exception):
+class _UnknownPatternError(Exception):
     """Something that engines read differently, or not at all."""
 
 
@@ -55,14 +55,14 @@ class _Translator:
         while self.at < len(self.pattern):
             repeated = _QUANTIFIER.match(self.pattern, self.at)
             if repeated and parts[-1] in _ANCHORS.values():
-                raise _Unknown  # an anchor is not to be repeated but in RE2
+                raise _UnknownPatternError  # an anchor is not to be repeated but in RE2
             parts.append(self.piece())
         return "".join(parts)
 
     def take(self, count: int = 1) -> str:
         taken = self.pattern[self.at : self.at + count]
         if len(taken) < count:
-            raise _Unknown
+            raise _UnknownPatternError
         self.at += count
         return taken
 
@@ -70,11 +70,11 @@ class _Translator:
         if found := _QUANTIFIER.match(self.pattern, self.at):
             self.at = found.end()
             if _QUANTIFIER.match(self.pattern, self.at) or self.pattern.startswith("+", self.at):
-                raise _Unknown  # RE2 takes `a**`; to others it is an error, or possessive
+                raise _UnknownPatternError  # RE2 takes `a**`; to others it is an error, or possessive
             return found[0]
         if found := _GROUP.match(self.pattern, self.at):
             if self.pattern.startswith("(?", self.at) and not found[0].startswith("(?"):
-                raise _Unknown  # flags
+                raise _UnknownPatternError  # flags
             self.at = found.end()
             return "(?:"
         if self.pattern[self.at] == "[":
@@ -96,7 +96,7 @@ class _Translator:
             if self.pattern.startswith("[:", self.at):
                 name = self.pattern[self.at + 2 : self.pattern.find(":]", self.at)]
                 if name not in _POSIX:
-                    raise _Unknown
+                    raise _UnknownPatternError
                 self.take(len(name) + 4)
                 parts.append(_POSIX[name])
                 continue
@@ -131,11 +131,11 @@ class _Translator:
             self.at = found.end()
             return f"\\x{found[0].lower()}"
         if not character.isascii() or character.isalnum() or character == "_":
-            raise _Unknown  # \b counts other letters elsewhere, \p is spelled otherwise, and so on
+            raise _UnknownPatternError  # \b counts other letters elsewhere, \p is spelled otherwise, and so on
         return _literal(character, _SYNTAX_INSIDE if inside else _SYNTAX)
 
 
 def _literal(character: str, syntax: str) -> str:
     if ord(character) > 0xFFFF:
-        raise _Unknown  # two characters to some
+        raise _UnknownPatternError  # two characters to some
     return f"\\{character}" if character in syntax else character

@@ -20,7 +20,7 @@ _OPTIONS = ("--quiet", "--no-tags", "--no-recurse-submodules")
 _PROTOCOLS = ("https", "ssh", "file")  # what `url.….insteadOf` of the user makes of addresses, too
 
 
-class TooLarge(Exception):
+class FetchTooLargeError(Exception):
     """What the server sends takes more bytes on disk than it may: `size`, so far."""
 
     def __init__(self, size: int) -> None:
@@ -41,7 +41,7 @@ def fetch_commit(
     """Fetch the commit of `ref` at `url` into the new store `store`, as `COMMIT`. The status is Git's.
 
     `authorization` is the value of an Authorization field for the host of `url`; `most` is what the store can take on
-    disk, in bytes. Raises ProblemsError `git-failed` and `git-missing`, and TooLarge.
+    disk, in bytes. Raises ProblemsError `git-failed` and `git-missing`, and FetchTooLargeError.
     """
     made = run(for_own_store(environment), "init", "--quiet", "--bare", "--template=", "--", str(store), name="init")
     if made.status:
@@ -95,7 +95,7 @@ def store_size(store: Path) -> int:
 
 def _check_size(store: Path, most: int) -> None:
     if (size := store_size(store)) > most:
-        raise TooLarge(size)
+        raise FetchTooLargeError(size)
 
 
 def _sizes(folder: str) -> Iterator[int]:

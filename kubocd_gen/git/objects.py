@@ -26,7 +26,7 @@ LARGEST_LINK = 4096  # bytes of what a link says: Linux takes no longer path
 _KINDS: dict[int, Kind] = {0o10: "file", 0o12: "link", 0o16: "submodule", 0o04: "folder"}
 
 
-class Unreadable(Exception):
+class UnreadableObjectError(Exception):
     """An object is not what it has to be, or beyond a limit. The text continues «the folder …»."""
 
 
@@ -88,46 +88,48 @@ class Objects:
         return found
 
     def blob(self, identity: str, most: int) -> Found | None:
-        """The blob of an id. Raises Unreadable where it is none, or larger than `most`."""
+        """The blob of an id. Raises UnreadableObjectError where it is none, or larger than `most`."""
         found = self.find(identity)
         if found is not None and found.kind != "blob":
-            raise Unreadable("is broken: it should be a file")
+            raise UnreadableObjectError("is broken: it should be a file")
         if found is not None and found.size > most:
             self._close()  # its content is on the way
-            raise Unreadable(f"is larger than the limit of {most // MIB} MiB" if most >= MIB else "is too long")
+            raise UnreadableObjectError(
+                f"is larger than the limit of {most // MIB} MiB" if most >= MIB else "is too long"
+            )
         return found
 
     def folder(self, identity: str) -> dict[str, Entry]:
         """The names in the tree of an id, and what they stand for.
 
-        Names that Git never checks out, because they would lead elsewhere, are left out. Raises Unreadable.
+        Names that Git never checks out, because they would lead elsewhere, are left out. Raises UnreadableObjectError.
         """
         if identity not in self._folders:
             found = self.find(identity)
             if found is None:
-                raise Unreadable("is not in the repository")
+                raise UnreadableObjectError("is not in the repository")
             if found.kind != "tree":
-                raise Unreadable("is broken: it should be a folder")
+                raise UnreadableObjectError("is broken: it should be a folder")
             if found.size > LARGEST_TREE:
                 self._close()
-                raise Unreadable(f"holds more names than the limit of {LARGEST_TREE // MIB} MiB takes")
+                raise UnreadableObjectError(f"holds more names than the limit of {LARGEST_TREE // MIB} MiB takes")
             entries = _parse_tree(found.whole(), len(found.id) // 2)
             self._entries += len(entries)
             if self._entries > MOST_ENTRIES:
-                raise Unreadable(f"and those before hold more than the limit of {MOST_ENTRIES} entries")
+                raise UnreadableObjectError(f"and those before hold more than the limit of {MOST_ENTRIES} entries")
             self._folders[identity] = entries
         return self._folders[identity]
 
     def root(self, name: str) -> Entry:
-        """The root folder of a commit or tree. Raises Unreadable."""
+        """The root folder of a commit or tree. Raises UnreadableObjectError."""
         found = self.find(name)
         if found is None or found.kind not in ("commit", "tree"):
-            raise Unreadable("is not in the repository")
+            raise UnreadableObjectError("is not in the repository")
         if found.kind == "tree":
             return Entry("folder", found.id)
         head = next(found.pieces, b"")[: len("tree ") + len(found.id)]  # it is the first line
         if not head.startswith(b"tree "):
-            raise Unreadable("is broken: it should be a commit")
+            raise UnreadableObjectError("is broken: it should be a commit")
         return Entry("folder", head[len("tree ") :].decode("ascii", "replace"))
 
     def bring(self, identities: Sequence[str]) -> None:
@@ -191,5 +193,5 @@ def _parse_tree(data: bytes, width: int) -> dict[str, Entry]:
                 entries[name] = Entry(_KINDS[mode >> 12], identity.hex())
             at = end + 1 + width
     except (ValueError, KeyError):
-        raise Unreadable("is broken: Git could not read it either") from None
+        raise UnreadableObjectError("is broken: Git could not read it either") from None
     return entries

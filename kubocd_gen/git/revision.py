@@ -21,7 +21,7 @@ from kubocd_gen.budget.limits import LIMITS, MIB
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.checkout.discovery import SUFFIXES
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
-from kubocd_gen.git.objects import Entry, Found, Unreadable
+from kubocd_gen.git.objects import Entry, Found, UnreadableObjectError
 from kubocd_gen.git.repository import Repository, Revision, repository_at
 from kubocd_gen.git.revision_tree import LINK_HINT, RevisionTree
 from kubocd_gen.git.tree import CommitTree
@@ -163,7 +163,7 @@ class Checkout:
         try:
             objects = self.close.enter_context(inner.objects())
             tree = CommitTree(objects, inner.revision(entry.id).commit)
-        except (ProblemsError, Unreadable):
+        except (ProblemsError, UnreadableObjectError):
             what = f"this is a submodule at the commit {entry.id[:12]}, which is not to be had here"
             hint = f"run 'git -C {path} fetch origin {entry.id}', or leave it out of the cluster's sources"
             raise ProblemsError(self.tree.refusal(path, what, hint)) from None

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
-from kubocd_gen.git.objects import Entry, Kind, Unreadable
+from kubocd_gen.git.objects import Entry, Kind, UnreadableObjectError
 from kubocd_gen.git.repository import Revision
-from kubocd_gen.git.tree import CommitTree, LeadsOut, real_path
+from kubocd_gen.git.tree import CommitTree, OutsideRepositoryError, real_path
 
 LINK_HINT = "put the files themselves into the repository"
 
@@ -55,7 +55,7 @@ class RevisionTree:
         """`path` with every link on it resolved, and these links; it need not exist."""
         try:
             return real_path(path, self.target)
-        except LeadsOut as error:
+        except OutsideRepositoryError as error:
             what = "this is a link that leads out of the repository, or in circles"
             if error.link is None:
                 what = "it leads out of the repository"
@@ -72,7 +72,7 @@ class RevisionTree:
         """What can't be read inside is refused as that at `path`."""
         try:
             yield
-        except Unreadable as error:
+        except UnreadableObjectError as error:
             raise ProblemsError(self.refusal(path, f"this {error}", "leave it out of the cluster's sources")) from None
 
     def refusal(self, path: str, what: str, hint: str) -> Problem:

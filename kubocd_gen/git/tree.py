@@ -6,7 +6,7 @@ import os
 import posixpath
 from collections.abc import Callable, Iterator
 
-from kubocd_gen.git.objects import LARGEST_LINK, Entry, Objects, Unreadable
+from kubocd_gen.git.objects import LARGEST_LINK, Entry, Objects, UnreadableObjectError
 
 _LINKS = 40  # that one path may go through, as in Linux
 _DEEPEST = 128  # folders in each other
@@ -14,7 +14,7 @@ _LONGEST = 4000  # bytes of a path: Linux takes 4096 with where it is put
 _LONGEST_NAME = 255
 
 
-class LeadsOut(Exception):
+class OutsideRepositoryError(Exception):
     """A path leaves the repository or goes in circles, by its `link`, or by its own `..` where that is None."""
 
     def __init__(self, link: str | None) -> None:
@@ -26,13 +26,13 @@ class CommitTree:
     """The files of one commit. Paths begin at its root, which is ""; they go through no links."""
 
     def __init__(self, objects: Objects, commit: str) -> None:
-        """`commit` is the name of a commit or tree. Raises Unreadable."""
+        """`commit` is the name of a commit or tree. Raises UnreadableObjectError."""
         self.objects = objects
         self._root = objects.root(commit)
         self._links: dict[str, str] = {}
 
     def entry(self, path: str) -> Entry | None:
-        """What is at `path`; None where there is nothing. Raises Unreadable."""
+        """What is at `path`; None where there is nothing. Raises UnreadableObjectError."""
         entry = self._root
         for part in path.split("/") if path else ():
             found = self.objects.folder(entry.id).get(part) if entry.kind == "folder" else None
@@ -42,19 +42,19 @@ class CommitTree:
         return entry
 
     def names(self, path: str) -> dict[str, Entry] | None:
-        """What is in the folder at `path`; None where no folder is. Raises Unreadable."""
+        """What is in the folder at `path`; None where no folder is. Raises UnreadableObjectError."""
         entry = self.entry(path)
         return self.objects.folder(entry.id) if entry and entry.kind == "folder" else None
 
     def target(self, path: str) -> str | None:
-        """What the link at `path` says; None where no link is. Raises Unreadable."""
+        """What the link at `path` says; None where no link is. Raises UnreadableObjectError."""
         entry = self.entry(path)
         if entry is None or entry.kind != "link":
             return None
         if entry.id not in self._links:
             found = self.objects.blob(entry.id, LARGEST_LINK)
             if found is None:
-                raise Unreadable("is not in the repository")
+                raise UnreadableObjectError("is not in the repository")
             self._links[entry.id] = found.whole().decode("utf-8", "surrogateescape")
         return self._links[entry.id]
 
@@ -62,7 +62,7 @@ class CommitTree:
         """All but folders at `path` and below, in order; without `hidden`, no names below it that begin with a dot.
 
         `count` is called with the size of each folder.
-        A tree of ten objects can have 10^9 paths, so `count` has to raise at some. Raises Unreadable.
+        A tree of ten objects can have 10^9 paths, so `count` has to raise at some. Raises UnreadableObjectError.
         """
         start = self.entry(path)
         waiting = [(path, start, 0)] if start else []
@@ -76,13 +76,13 @@ class CommitTree:
             prefix = f"{at}/" if at else ""
             longest = max((len(os.fsencode(name)) for name in names), default=0)
             if depth > _DEEPEST or longest > _LONGEST_NAME or len(os.fsencode(prefix)) + longest > _LONGEST:
-                raise Unreadable(f"holds paths beyond the limit of {_DEEPEST} folders or {_LONGEST} bytes")
+                raise UnreadableObjectError(f"holds paths beyond the limit of {_DEEPEST} folders or {_LONGEST} bytes")
             shown = names.items() if hidden else [one for one in names.items() if not one[0].startswith(".")]
             waiting += [(prefix + name, one, depth + 1) for name, one in sorted(shown, reverse=True)]
 
 
 def real_path(path: str, target: Callable[[str], str | None]) -> tuple[str, list[str]]:
-    """`path` with every link on it resolved, and these links; it need not exist. Raises LeadsOut.
+    """`path` with every link on it resolved, and these links; it need not exist. Raises OutsideRepositoryError.
 
     `target` says what the link at a path says, None where there is no link. Paths begin at the repository's root.
     """
@@ -94,10 +94,10 @@ def real_path(path: str, target: Callable[[str], str | None]) -> tuple[str, list
         if part == ".":
             continue
         if len(done) > _DEEPEST:  # nothing is there
-            raise LeadsOut(links[-1] if links else None)
+            raise OutsideRepositoryError(links[-1] if links else None)
         if part == "..":
             if not done:
-                raise LeadsOut(links[-1] if links else None)
+                raise OutsideRepositoryError(links[-1] if links else None)
             done.pop()
             continue
         at = "/".join((*done, part))
@@ -107,6 +107,6 @@ def real_path(path: str, target: Callable[[str], str | None]) -> tuple[str, list
             continue
         links.append(at)
         if len(links) > _LINKS or posixpath.isabs(to):
-            raise LeadsOut(at)
+            raise OutsideRepositoryError(at)
         left += [part for part in reversed(to.split("/")) if part]
     return "/".join(done), links

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from kubocd_gen.budget.spending import Budget, BudgetExhausted
+from kubocd_gen.budget.spending import Budget, BudgetExceededError
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.helm.chart import RENDERED_SIZE, TOO_LARGE, Chart, Job, rendering_chart, renderings, yaml_chart
 from kubocd_gen.helm.messages import ParseFailure, RenderFailure, parse_error, read_failure, render_error
@@ -62,7 +62,7 @@ class Runner:
         return base + sum(len(job.templates) for job in jobs) * _RENDERING_TIME
 
     def attempt(self, jobs: list[Job], timeout: float) -> Attempt:
-        """Run helm on `jobs` for at most `timeout` seconds. Raises BudgetExhausted."""
+        """Run helm on `jobs` for at most `timeout` seconds. Raises BudgetExceededError."""
         chart = rendering_chart(jobs, self.library, self.names)
         run = self.run(chart, timeout, False)
         if run.stopped is None and run.returncode == 0:
@@ -140,7 +140,7 @@ class Runner:
                 run = self.run(chart, seconds, False)
                 if run.stopped is None and run.out_of_memory:
                     run = self.run(chart, seconds, True)
-            except BudgetExhausted:
+            except BudgetExceededError:
                 found.outcomes.update({(job.unit, left): exhausted(self.budget) for left, _ in job.templates[number:]})
                 return found
             texts = renderings(run.stdout) if run.stopped is None and run.returncode == 0 else []
@@ -197,7 +197,7 @@ def exhausted(budget: Budget) -> TemplateError:
     """For a template that was not rendered because the run has used up a limit."""
     try:
         budget.check()
-    except BudgetExhausted as error:
+    except BudgetExceededError as error:
         return TemplateError(error.problem.message, hint=error.problem.hint, code=error.problem.code)
     raise AssertionError("the budget is used up")
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from kubocd_gen.helm.lexer import Action, Kind, Token, TooManyTokens, actions
+from kubocd_gen.helm.lexer import Action, Kind, Token, TooManyTokensError, actions
 
 # Functions that answer a whole number, which `range` takes from Go 1.24 on. Sprig's `ceil`, `floor` and `round` do not.
 _WHOLE = "add add1 atoi biggest div int int64 len max min mod mul randInt sub toDecimal"
@@ -82,7 +82,7 @@ class _Places:
 def _actions(template: str) -> Iterator[tuple[Action, list[Token]]]:
     """The actions, each with its tokens but white space."""
     if "{{" in template:
-        with suppress(TooManyTokens):  # which is an error of its own, once it is to be rendered
+        with suppress(TooManyTokensError):  # which is an error of its own, once it is to be rendered
             for action in actions(template):
                 yield action, [token for token in action.tokens if token.kind is not Kind.SPACE]
 

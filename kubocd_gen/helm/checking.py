@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.helm.chart import Chart, fits, parsing_chart
-from kubocd_gen.helm.lexer import MOST_TOKENS, TooManyTokens
+from kubocd_gen.helm.lexer import MOST_TOKENS, TooManyTokensError
 from kubocd_gen.helm.messages import ParseFailure, parse_error, presentable, read_failure, unsupported_calls
 from kubocd_gen.helm.names import Names
 from kubocd_gen.helm.process import Run
@@ -26,7 +26,7 @@ def admitted(source: str, rewritten: Callable[[str], Rewritten]) -> Rewritten | 
     try:
         if fits(source) and fits((made := rewritten(source)).text):
             return made
-    except TooManyTokens:
+    except TooManyTokensError:
         return too_many_tokens()
     return too_large_error()
 

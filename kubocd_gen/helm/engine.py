@@ -12,14 +12,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from kubocd_gen.budget.spending import Budget, BudgetExhausted
+from kubocd_gen.budget.spending import Budget, BudgetExceededError
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.files import hint_of, make_directory
 from kubocd_gen.helm.attempt import HELM_HINT, PATIENCE, Attempt, Outcome, Runner, exhausted, untried_error
 from kubocd_gen.helm.chart import Chart, Job, renderings, yaml_chart
 from kubocd_gen.helm.checking import admitted, check_templates
 from kubocd_gen.helm.functions import library
-from kubocd_gen.helm.lexer import TooManyTokens
+from kubocd_gen.helm.lexer import TooManyTokensError
 from kubocd_gen.helm.messages import presentable
 from kubocd_gen.helm.names import Names
 from kubocd_gen.helm.pool import HelmPool
@@ -122,7 +122,7 @@ class Helm:
         """Do what `render` does with a template before it runs helm, ahead of time: while another run is waited for."""
         for template in templates:
             if "{{" in template.source:
-                with suppress(TooManyTokens, BudgetExhausted):
+                with suppress(TooManyTokensError, BudgetExceededError):
                     self._rewrite(template.source)
 
     def _presentable(self, outcome: Outcome) -> Outcome:
@@ -131,7 +131,7 @@ class Helm:
     def _admitted(self, source: str) -> Rewritten | TemplateError:
         try:
             return admitted(source, self._rewrite)
-        except BudgetExhausted:
+        except BudgetExceededError:
             return exhausted(self.pool.budget)
 
     def _rewrite(self, source: str) -> Rewritten:
@@ -170,7 +170,7 @@ class Helm:
                     batch = running.pop(future)
                     try:
                         attempt = future.result()
-                    except BudgetExhausted:
+                    except BudgetExceededError:
                         outcomes.update(_untried(batch, self.pool.budget))
                         continue
                     outcomes.update(attempt.outcomes)

@@ -114,12 +114,12 @@ MOST_TOKENS = 100_000
 """Of a template. The longest that are known have some thousands."""
 
 
-class TooManyTokens(Exception):
+class TooManyTokensError(Exception):
     """A template has more than MOST_TOKENS: what is made of them would fill memory."""
 
 
 def actions(text: str) -> Iterator[Action]:
-    """The actions of a template, in order, up to where Go's lexer would refuse the text. Raises TooManyTokens."""
+    """The actions of a template, in order, up to where Go's lexer would refuse the text. Raises TooManyTokensError."""
     position = tokens = 0
     while (opening := text.find("{{", position)) >= 0:
         position = opening + 2
@@ -136,7 +136,7 @@ def actions(text: str) -> Iterator[Action]:
         action = _action(text, opening, position)
         tokens += len(action.tokens) + 1
         if tokens > MOST_TOKENS:
-            raise TooManyTokens
+            raise TooManyTokensError
         yield action
         if action.broken:
             return
@@ -178,5 +178,5 @@ def _action(text: str, start: int, position: int) -> Action:
                 return Action(tuple(tokens), start, position, trims=False, broken=True)
         tokens.append(Token(kind, position, end, word))
         if len(tokens) > MOST_TOKENS:
-            raise TooManyTokens
+            raise TooManyTokensError
         position = end

@@ -29,7 +29,10 @@ class Installation:
 
 
 def template(pool: HelmPool, installation: Installation) -> str:
-    """The manifests, as one YAML text. Raises ProblemsError `chart-failed` with what helm says, and BudgetExhausted."""
+    """The manifests, as one YAML text.
+
+    Raises ProblemsError `chart-failed` with what helm says, and BudgetExceededError.
+    """
     with scratch("kcd-gen-chart-") as folder:
         chart, values, home = (folder / name for name in ("chart.tgz", "values.yaml", "home"))
         chart.write_bytes(installation.archive)

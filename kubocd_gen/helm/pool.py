@@ -44,7 +44,7 @@ class HelmPool:
 
         `size` is that of its input, in bytes; `whole` gives it all memory. The seconds up to `free` are not counted.
 
-        Raises OSError where helm can't be started, and BudgetExhausted.
+        Raises OSError where helm can't be started, and BudgetExceededError.
         """
         wanted = self.memory if whole else min(self.memory, _LEAST + _TIMES_INPUT * size)
         with self._room(wanted):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from kubocd_gen.budget.spending import BudgetExhausted
+from kubocd_gen.budget.spending import BudgetExceededError
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.helm.chart import FILE_SIZE, Chart, parsing_chart, renderings, yaml_chart
 from kubocd_gen.helm.lexer import actions
@@ -28,7 +28,7 @@ def refusals(run: Callable[[Chart], Run], texts: Sequence[tuple[Rewritten, Templ
             if rewritten.path not in runs:
                 runs[rewritten.path] = run(parsing_chart([rewritten]))
             errors.append(_error(run, runs[rewritten.path], rewritten, template))
-        except BudgetExhausted as error:
+        except BudgetExceededError as error:
             errors.append(TemplateError(error.problem.message, hint=error.problem.hint, code=error.problem.code))
     return errors
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from kubocd_gen.budget.spending import Budget, BudgetExhausted, Meter
+from kubocd_gen.budget.spending import Budget, BudgetExceededError, Meter
 from kubocd_gen.diagnostics.problems import Position
 from kubocd_gen.diagnostics.wording import quoted
 from kubocd_gen.kube_yaml.errors import YamlError, position_at, syntax_error, too_deep
@@ -69,7 +69,7 @@ def read_documents(
     Scalars, keys and merges follow sigs.k8s.io/yaml. With `exact_integers` numbers stay as written (int or float),
     for typed fields that take a number as a string; otherwise they are what Go's float64 makes of them. Values are
     spent from `budget`. Raises YamlError for a syntax error or a limit, after which nothing more can be read, and
-    BudgetExhausted. What spoils one document alone (a null key, an infinite number) is that document's `error`.
+    BudgetExceededError. What spoils one document alone (a null key, an infinite number) is that document's `error`.
     """
     builder = _Builder(text.removeprefix("\ufeff"), path, exact_integers, (budget or Budget()).meter("yaml-values"))
     if "\ufeff" in builder.text and (found := _INNER_MARK.search(builder.text)):
@@ -79,7 +79,7 @@ def read_documents(
     try:
         yield from builder.documents()
         builder.spend.settle(Position(path))
-    except BudgetExhausted as error:
+    except BudgetExceededError as error:
         raise error.at(Position(path)) from None
     except (yaml.YAMLError, UnicodeEncodeError) as error:
         if mark := too_deep(error):

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kubocd_gen.budget.spending import BudgetExhausted
+from kubocd_gen.budget.spending import BudgetExceededError
 from kubocd_gen.model.package import Package
 from kubocd_gen.model.project import Cluster
 from kubocd_gen.model.releases import ContextRef, Release
 
 
-def at_release(error: BudgetExhausted, release: Release) -> BudgetExhausted:
+def at_release(error: BudgetExceededError, release: Release) -> BudgetExceededError:
     """Return the error at the Release with which the budget was used up, unless it has the location of a file."""
     return error.at(release.position("metadata", "name"))
 

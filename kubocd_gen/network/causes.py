@@ -12,7 +12,7 @@ import requests.exceptions as requests_errors
 import urllib3.exceptions as urllib3_errors
 
 from kubocd_gen.diagnostics.quoting import shown
-from kubocd_gen.network.hosts import Trouble
+from kubocd_gen.network.hosts import AttemptError
 from kubocd_gen.network.settings import CONNECT_TIMEOUT
 
 FAILURES = (
@@ -25,7 +25,7 @@ FAILURES = (
 _TALKS_NO_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "PACKET_LENGTH_TOO_LONG"}
 
 
-def cause_of(error: Exception, host: str, proxy: str | None, timeout: float, *, connected: bool) -> Trouble:
+def cause_of(error: Exception, host: str, proxy: str | None, timeout: float, *, connected: bool) -> AttemptError:
     """The cause of `error` while talking to `host`; `connected`: the head of the answer had come."""
     chain = list(_chain(error))
 
@@ -36,15 +36,15 @@ def cause_of(error: Exception, host: str, proxy: str | None, timeout: float, *, 
         return _of_proxy(chain, host, proxy)
     behind = f" (behind the proxy {_proxy_name(proxy)})" if proxy else ""
     if found(urllib3_errors.InvalidHeader):
-        return Trouble(host, f"{host} answers with headers that contradict each other", passing=False)
+        return AttemptError(host, f"{host} answers with headers that contradict each other", passing=False)
     if found(requests_errors.InvalidURL, requests_errors.InvalidHeader, urllib3_errors.LocationParseError):
-        return Trouble(host, f"{host} can't be asked: that is no address or header of HTTP", passing=False)
+        return AttemptError(host, f"{host} can't be asked: that is no address or header of HTTP", passing=False)
     refusal = found(ssl.SSLError)
     if isinstance(refusal, ssl.SSLError) and not isinstance(refusal, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
         return _of_tls(refusal, host)
     if (unknown := found(socket.gaierror)) is not None:
         again = isinstance(unknown, socket.gaierror) and unknown.errno == socket.EAI_AGAIN
-        return Trouble(
+        return AttemptError(
             host,
             f"the name of {host} can't be looked up" if again else f"there is no host {host}",
             hint="check the network" if again else "check the URL of the package, and the network's name servers",
@@ -52,17 +52,17 @@ def cause_of(error: Exception, host: str, proxy: str | None, timeout: float, *, 
             reached=False,
         )
     if found(ConnectionRefusedError):
-        return Trouble(host, f"{host} refuses connections", hint=_REACH, reached=False)
+        return AttemptError(host, f"{host} refuses connections", hint=_REACH, reached=False)
     if found(urllib3_errors.NewConnectionError):  # a kind of ConnectTimeoutError, by name
         system = next((one for one in chain if isinstance(one, OSError) and one.strerror), None)
         reason = f": {system.strerror}" if system else ""
-        return Trouble(host, f"{host} can't be connected to{reason}", hint=_REACH, reached=False)
+        return AttemptError(host, f"{host} can't be connected to{reason}", hint=_REACH, reached=False)
     if found(urllib3_errors.ConnectTimeoutError, requests_errors.ConnectTimeout) and not connected:
         text = f"{host} can't be connected to within {CONNECT_TIMEOUT:.0f} s"
-        return Trouble(host, text, hint=_REACH, reached=False)
+        return AttemptError(host, text, hint=_REACH, reached=False)
     if found(urllib3_errors.ReadTimeoutError, requests_errors.ReadTimeout, TimeoutError):
-        return Trouble(host, f"{host}{behind} is silent for {timeout:.0f} s", hint=_REACH, broken=connected)
-    return Trouble(host, f"{host}{behind} breaks the connection off", hint=_REACH, broken=connected)
+        return AttemptError(host, f"{host}{behind} is silent for {timeout:.0f} s", hint=_REACH, broken=connected)
+    return AttemptError(host, f"{host}{behind} breaks the connection off", hint=_REACH, broken=connected)
 
 
 # The request's own address has been looked at before, so that one which is none is the proxy's.
@@ -76,30 +76,32 @@ _PROXY_FAILURES = (
 _REACH = "check that the registry is up, and that the network and its proxy lead to it"
 
 
-def _of_tls(error: ssl.SSLError, host: str) -> Trouble:
+def _of_tls(error: ssl.SSLError, host: str) -> AttemptError:
     if isinstance(error, ssl.SSLCertVerificationError):
         hint = "give the certificate of the authority that signed it with --ca-file FILE"
         if "ostname" in error.verify_message or "IP address" in error.verify_message:
             hint = "check the URL: the host has a certificate of another name"
         elif "expired" in error.verify_message:
             hint = "the host needs a new certificate, or the clock of this machine is wrong"
-        return Trouble(host, f"the certificate of {host} is refused: {error.verify_message}", hint=hint, passing=False)
+        return AttemptError(
+            host, f"the certificate of {host} is refused: {error.verify_message}", hint=hint, passing=False
+        )
     if (error.reason or "") in _TALKS_NO_TLS:
-        return Trouble(
+        return AttemptError(
             host,
             f"{host} does not speak HTTPS",
             hint="if it speaks plain HTTP, say so with 'insecure: true' in the Release's package",
             passing=False,
         )
     reason = (error.reason or "it is broken off").lower().replace("_", " ")
-    return Trouble(host, f"{host} and kcd-gen find no common TLS: {reason}", passing=False)
+    return AttemptError(host, f"{host} and kcd-gen find no common TLS: {reason}", passing=False)
 
 
-def _of_proxy(chain: list[BaseException], host: str, proxy: str) -> Trouble:
+def _of_proxy(chain: list[BaseException], host: str, proxy: str) -> AttemptError:
     deepest = next((one for one in reversed(chain) if isinstance(one, OSError) and one.args), None)
     reason = str(deepest.strerror or deepest.args[0]) if deepest is not None else "it is no address of a proxy"
     denied = reason.startswith("Tunnel connection failed: 4")
-    return Trouble(
+    return AttemptError(
         host,
         f"the proxy {_proxy_name(proxy)} does not lead to {host}: {shown(reason)}",
         hint="check the variables HTTPS_PROXY, HTTP_PROXY and NO_PROXY",

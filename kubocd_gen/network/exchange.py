@@ -42,7 +42,7 @@ class Spool:
         try:
             self._file.write(chunk)
         except OSError as error:  # else it would look like a failure of the network
-            raise Unwritten(error) from error
+            raise SpoolError(error) from error
         self._hash.update(chunk)
         self._length += len(chunk)
         return self
@@ -62,7 +62,7 @@ class Spool:
         return f"sha256:{self._hash.hexdigest()}"
 
 
-class Unwritten(Exception):
+class SpoolError(Exception):
     """The file of a Spool could not be written; `cause` says why."""
 
     def __init__(self, cause: OSError) -> None:
@@ -91,7 +91,7 @@ class FileBody:
 Body = bytes | FileBody
 
 
-class TooLarge(NetworkError):
+class AnswerTooLargeError(NetworkError):
     """The answer is longer than the caller takes; `media_type` is what it says of itself."""
 
     media_type = ""

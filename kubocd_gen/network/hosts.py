@@ -26,7 +26,7 @@ OUTAGE = 25.0
 LAST_WAIT = 10.0
 
 
-class Trouble(Exception):
+class AttemptError(Exception):
     """An attempt that came to nothing. `text` is a sentence about the host without its end.
 
     `passing`: worth another try. `reached`: the host has answered, however badly. `broken`: while the answer's body was
@@ -61,7 +61,7 @@ class Host:
         self._waiting = 0  # requests that have failed and are still tried
         self._since = 0.0  # up to when time has been charged or forgiven
         self._charged = 0.0
-        self._closed: Trouble | None = None
+        self._closed: AttemptError | None = None
         self._why = ""
         self._answered = False
         self._not_before = 0.0
@@ -109,7 +109,7 @@ class Host:
             if self._waiting:
                 self._since = min(self._clock(), self._since + seconds)
 
-    def pause(self, trouble: Trouble, tries: int, chance: float) -> float:
+    def pause(self, trouble: AttemptError, tries: int, chance: float) -> float:
         """How many seconds to wait after `tries` tries; `chance` is random, from 0 to 1.
 
         Raises NetworkError where there is to be no further try, and closes the host where it is the host's fault.
@@ -131,14 +131,14 @@ class Host:
                 self._not_before = max(self._not_before, self._clock() + asked)
         return wait
 
-    def _close(self, trouble: Trouble, why: str) -> None:
+    def _close(self, trouble: AttemptError, why: str) -> None:
         self._closed, self._why = trouble, why
 
     def _spent(self) -> float:
         return self._charged + (self._clock() - self._since if self._waiting else 0.0)
 
 
-def _failed(trouble: Trouble, why: str) -> NetworkError:
+def _failed(trouble: AttemptError, why: str) -> NetworkError:
     hint = trouble.hint
     if trouble.retry_after is not None and trouble.retry_after > RETRY_AFTER_LIMIT:
         hint = f"it asks to be left alone for {trouble.retry_after:.0f} s; run again then"

@@ -12,7 +12,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-from kubocd_gen.budget.spending import Budget, BudgetExhausted
+from kubocd_gen.budget.spending import Budget, BudgetExceededError
 
 RESOURCE = "network-time"
 
@@ -37,7 +37,7 @@ class RunTime:
         with self._lock:
             self._under_way -= 1
             if self._under_way == 0:
-                with suppress(BudgetExhausted):  # what has come in time is used; the next request is refused
+                with suppress(BudgetExceededError):  # what has come in time is used; the next request is refused
                     self._budget.spend(RESOURCE, self._clock() - self._since)
 
     def left(self) -> float:
@@ -46,11 +46,11 @@ class RunTime:
             waited = self._clock() - self._since if self._under_way else 0.0
         return max(0.0, self._budget.left(RESOURCE) - waited)
 
-    def error(self) -> BudgetExhausted:
+    def error(self) -> BudgetExceededError:
         """The error for a deadline that has passed, or for what ended the run before."""
         limit = self._budget.limits.of(RESOURCE)
         try:
             self._budget.spend(RESOURCE, limit + 1)
-        except BudgetExhausted as error:
+        except BudgetExceededError as error:
             return error
-        return BudgetExhausted(RESOURCE, limit)
+        return BudgetExceededError(RESOURCE, limit)

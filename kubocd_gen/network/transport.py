@@ -18,21 +18,21 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from kubocd_gen.budget.limits import LIMITS
-from kubocd_gen.budget.spending import BudgetExhausted
+from kubocd_gen.budget.spending import BudgetExceededError
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.network.exchange import (
     SLOWEST,
     Answer,
+    AnswerTooLargeError,
     Body,
     Exchange,
     Spool,
-    TooLarge,
     drain,
     new_exchange,
     prepared,
     sized,
 )
-from kubocd_gen.network.hosts import CONNECTIONS, LAST_WAIT, Host, Trouble
+from kubocd_gen.network.hosts import CONNECTIONS, LAST_WAIT, AttemptError, Host
 from kubocd_gen.network.http_fields import range_start, retry_after, strong_etag
 from kubocd_gen.network.run_time import RunTime
 from kubocd_gen.network.settings import CONNECT_TIMEOUT, Network, NetworkError
@@ -98,7 +98,7 @@ class Transport:
         the server gives no ETag. Without `size` an answer is taken for a small one, which must come within `timeout` as
         a whole, unless it can be `large`. The body of a 200 goes `into` a Spool where one is given, and is empty in the
         answer. Credentials in `headers` stay with the host of `url`. Raises NetworkError: `registry-failed`, `offline`,
-        `run-limit`, and TooLarge.
+        `run-limit`, and AnswerTooLargeError.
         """
         exchange = new_exchange(method, url, headers, data, limit, timeout, size, into, large=large)
         return self.retrying(lambda: self._attempt(exchange))
@@ -113,12 +113,18 @@ class Transport:
         limit: int = LIMITS.manifest,
         timeout: float | None = None,
     ) -> Answer:
-        """One try of `request`, for the steps of what is tried as a whole by `retrying`. Raises Trouble as well."""
+        """One try of `request`, for the steps of what is tried as a whole by `retrying`.
+
+        Raises AttemptError as well.
+        """
         with self._run:
             return self._attempt(new_exchange(method, url, headers, data, limit, timeout, None))
 
     def retrying(self, attempt: Callable[[], T]) -> T:
-        """What `attempt` returns, which is tried anew while it raises a Trouble that may pass. Raises NetworkError."""
+        """What `attempt` returns, which is tried anew while it raises a AttemptError that may pass.
+
+        Raises NetworkError.
+        """
         with self._run:
             return self._retrying(attempt)
 
@@ -131,7 +137,7 @@ class Transport:
                 started = self._clock()
                 try:
                     result = attempt()
-                except Trouble as trouble:
+                except AttemptError as trouble:
                     host = self._host(trouble.host)
                     if not trouble.passing:
                         raise NetworkError(trouble.text, code="registry-failed", hint=trouble.hint) from None
@@ -215,7 +221,7 @@ class Transport:
                     if not (watch.expired or watch.aborted):  # else what looks like the end of a body may be none
                         return found
                     raise ConnectionAbortedError
-                except Trouble as trouble:
+                except AttemptError as trouble:
                     trouble.began = began
                     raise
                 except FAILURES as error:
@@ -239,20 +245,20 @@ class Transport:
         if status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             asked = retry_after(headers.get("retry-after"), self._now())
             hint = _BUSY if status == HTTPStatus.TOO_MANY_REQUESTS else _ILL
-            raise Trouble(host, f"{host} answers {_named(status)}", hint=hint, retry_after=asked)
+            raise AttemptError(host, f"{host} answers {_named(status)}", hint=hint, retry_after=asked)
         if status in _MOVED and (location := headers.get("location")):
             return Answer(status, headers, b"", url), location
         if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and exchange.received:
             exchange.start_over()
             exchange.continues = False
-            raise Trouble(host, f"{host} does not continue what broke off", broken=True)
+            raise AttemptError(host, f"{host} does not continue what broke off", broken=True)
         if status == HTTPStatus.PARTIAL_CONTENT:
             if not exchange.received:
                 raise no_registry(host, "answers with a part of what was asked for")
             if range_start(headers.get("content-range")) != len(exchange.received):
                 exchange.start_over()
                 exchange.continues = False
-                raise Trouble(host, f"{host} continues at the wrong place", broken=True)
+                raise AttemptError(host, f"{host} continues at the wrong place", broken=True)
             status = HTTPStatus.OK
         elif status != HTTPStatus.OK:
             taken = bytearray()
@@ -276,7 +282,7 @@ class Transport:
                 self._host(host).earn(seconds)
 
         if length > exchange.limit or not drain(response, exchange.received, exchange.limit, came):
-            error = TooLarge(
+            error = AnswerTooLargeError(
                 f"{host} answers with more than {sized(exchange.limit)}", code="registry-failed", hint=NO_REGISTRY
             )
             error.media_type = headers.get("content-type", "").lower()
@@ -284,7 +290,7 @@ class Transport:
         closing = not declared and "chunked" not in headers.get("transfer-encoding", "").lower()
         if closing and len(exchange.received) < (1 if exchange.size is None else exchange.size):
             # The end of the connection was to be the end of the body, and it came too early, or within the head.
-            raise Trouble(host, f"{host} breaks the connection off", broken=True)
+            raise AttemptError(host, f"{host} breaks the connection off", broken=True)
         return Answer(status, headers, bytes(exchange.received), url), None
 
     def _connections(self, *, tls: bool) -> Adapter:
@@ -309,7 +315,7 @@ class Transport:
     def _fetched(self, host: str, length: int) -> None:
         try:
             self._network.budget.spend("fetched", length)
-        except BudgetExhausted as error:
+        except BudgetExceededError as error:
             raise _exhausted(host, error) from None
 
     def _check(self, host: Host) -> None:
@@ -369,17 +375,17 @@ def _named(status: int) -> str:
         return str(status)
 
 
-def _since(began: float, trouble: Trouble) -> Trouble:
+def _since(began: float, trouble: AttemptError) -> AttemptError:
     trouble.began = began
     return trouble
 
 
-def _slow(host: str) -> Trouble:
+def _slow(host: str) -> AttemptError:
     """Not `broken`, which would cost the host nothing: one that drips could do so five times for each request."""
-    return Trouble(host, f"{host} does not finish its answer in time", hint=_SLOW)
+    return AttemptError(host, f"{host} does not finish its answer in time", hint=_SLOW)
 
 
-def _exhausted(host: str, error: BudgetExhausted) -> NetworkError:
+def _exhausted(host: str, error: BudgetExceededError) -> NetworkError:
     """What ends a run's transfers, with the host that was being asked."""
     return NetworkError(
         f"{host} can't be waited for: {error.problem.message}", code=error.problem.code, hint=error.problem.hint

@@ -62,7 +62,7 @@ def parse_object(data: bytes, *, what: str, code: str, position: Position | None
     except json.JSONDecodeError as error:
         at = Position(position.path, error.lineno, error.colno) if position else None
         raise ProblemsError(Problem(code, f"{what} is not JSON: {error.msg}", position=at)) from None
-    except _Bad as bad:
+    except _InvalidError as bad:
         raise ProblemsError(Problem(code, f"{what} {bad}", position=position)) from None
     except ValueError:  # the one other complaint: an integer of more digits than Python reads
         raise ProblemsError(Problem(code, f"{what} holds a number that is too long", position=position)) from None
@@ -71,7 +71,7 @@ def parse_object(data: bytes, *, what: str, code: str, position: Position | None
     return value
 
 
-class _Bad(Exception):
+class _InvalidError(Exception):
     """What is wrong with the JSON, as the end of a sentence."""
 
 
@@ -82,13 +82,13 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise _Bad(f"has the key {shown(key)} twice in one object")
+                raise _InvalidError(f"has the key {shown(key)} twice in one object")
             seen.add(key)
     return value
 
 
 def _no_constant(name: str) -> None:
-    raise _Bad(f"holds {name}, which is not JSON")
+    raise _InvalidError(f"holds {name}, which is not JSON")
 
 
 def check_schema_version(

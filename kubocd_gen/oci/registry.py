@@ -11,7 +11,7 @@ from urllib.parse import quote, urlsplit
 from kubocd_gen.budget.limits import over_limit
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
-from kubocd_gen.network.exchange import Answer, Body, FileBody, Spool, TooLarge, Unwritten
+from kubocd_gen.network.exchange import Answer, AnswerTooLargeError, Body, FileBody, Spool, SpoolError
 from kubocd_gen.network.settings import Network, NetworkError
 from kubocd_gen.network.transport import Transport
 from kubocd_gen.network.urls import follow, split_url
@@ -95,7 +95,7 @@ class Registry:
             raise ProblemsError(over_limit(what, "base-layer", limit, needed=descriptor.size))
         try:
             self._read_blob(endpoint, reference, descriptor, access, Spool(file))
-        except Unwritten as error:
+        except SpoolError as error:
             raise error.cause from None
 
     def has_manifest(self, reference: Reference, access: Access) -> Descriptor | None:
@@ -197,7 +197,7 @@ class Registry:
         most = self._network.limits.manifest
         try:
             answer = self._ask("GET", endpoint, path, access, actions, headers=headers, limit=most)
-        except TooLarge as error:
+        except AnswerTooLargeError as error:
             if "html" in error.media_type:
                 raise web_page(endpoint, name, "a manifest") from None
             raise ProblemsError(
@@ -230,7 +230,7 @@ class Registry:
         path, size = ("blobs", descriptor.digest), descriptor.size
         try:
             answer = self._ask("GET", endpoint, path, access, PULL, size=size, into=into)
-        except TooLarge as error:
+        except AnswerTooLargeError as error:
             if "html" in error.media_type:
                 raise web_page(endpoint, name, "the blob") from None
             raise ProblemsError(corrupt(f"{endpoint} gives more than the {descriptor.size} bytes of {name}")) from None

@@ -18,7 +18,7 @@ from urllib.parse import urlencode, urlsplit
 from kubocd_gen.budget.limits import LIMITS, over_limit
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
-from kubocd_gen.network.exchange import Answer, TooLarge
+from kubocd_gen.network.exchange import Answer, AnswerTooLargeError
 from kubocd_gen.network.http_fields import parse_challenges
 from kubocd_gen.network.settings import NetworkError
 from kubocd_gen.network.transport import Transport
@@ -120,7 +120,7 @@ class Tokens:
                 answer = self._transport.request(
                     method, url, headers=headers, data=data, limit=self._limit, timeout=timeout
                 )
-            except TooLarge:
+            except AnswerTooLargeError:
                 what = f"the answer of the token service {urlsplit(realm).netloc} of {endpoint} is larger"
                 raise ProblemsError(over_limit(what, "token", self._limit)) from None
             return _read_token_answer(answer, urlsplit(realm).netloc, endpoint)

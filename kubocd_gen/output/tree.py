@@ -63,7 +63,10 @@ class Tree:
         self._device: int | None = None
 
     def file(self, path: str) -> os.stat_result | None:
-        """The state of the regular file `path`, None where there is nothing; ProblemsError `foreign-file` for a folder."""
+        """Return the state of the regular file `path`, None if there is none.
+
+        Raises ProblemsError `foreign-file` for a directory.
+        """
         if not self.has_folder(path.rpartition("/")[0]):
             return None
         status = self._status(path)

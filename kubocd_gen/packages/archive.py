@@ -17,9 +17,9 @@ from kubocd_gen.archives.tar_stream import (
     FOLDER,
     KINDS,
     REGULAR,
-    BadArchive,
+    BadArchiveError,
     Header,
-    OverLimit,
+    OverLimitError,
     Stream,
     extended_path,
 )
@@ -54,12 +54,12 @@ def read_package_archive(
     memory = _Memory(run)
     try:
         return _files(data, limits, run, memory)
-    except OverLimit as over:
+    except OverLimitError as over:
         memory.release()
         raise ProblemsError(
             over_limit(f"{what} {over}", over.name, limits.of(over.name), needed=over.needed, position=position)
         ) from None
-    except BadArchive as bad:
+    except BadArchiveError as bad:
         memory.release()
         raise ProblemsError(Problem("bad-archive", f"{what} {bad}", position=position)) from None
     except BaseException:
@@ -82,11 +82,14 @@ class _Memory:
         self._taken = 0
 
     def take(self, size: int) -> None:
-        """Count `size` bytes. Raises OverLimit: a package that does not fit is refused alone, and the run goes on."""
+        """Count `size` bytes.
+
+        Raises OverLimitError: a package that does not fit is refused alone, and the run goes on.
+        """
         with self._lock:
             if size > self._budget.left("package-memory"):
                 self._budget.spend("package-memory", 0)  # raises if the run has ended for another reason
-                raise OverLimit("brings the files of this run's packages to more", "package-memory")
+                raise OverLimitError("brings the files of this run's packages to more", "package-memory")
             self._budget.spend("package-memory", size)
         self._taken += size
 
@@ -97,17 +100,17 @@ class _Memory:
 
 def _files(data: bytes, limits: Limits, budget: Budget, memory: _Memory) -> dict[str, bytes]:
     if len(data) > limits.layer:
-        raise OverLimit("is larger", "layer", len(data))
+        raise OverLimitError("is larger", "layer", len(data))
     stream = Stream(data, limits.unpacked, "unpacked", limits.gzip_members, partial(budget.spend, "unpacked-total"))
     files: dict[str, bytes] = {}
     seen: set[str] = set()
     path: str | None = None  # the next member's name, where an extended header gives it
     for count, header in enumerate(stream.headers(), 1):
         if count > limits.members:
-            raise OverLimit("has more members", "members")
+            raise OverLimitError("has more members", "members")
         if header.kind in (EXTENDED, EXTENDED_FOR_ALL):
             if header.size > limits.extended_header:
-                raise OverLimit("has an extended header that is larger", "extended-header", header.size)
+                raise OverLimitError("has an extended header that is larger", "extended-header", header.size)
             path = extended_path(header, stream.content(header, "an extended header"), "a package") or path
             continue
         name, path = path or header.name, None
@@ -116,19 +119,19 @@ def _files(data: bytes, limits: Limits, budget: Budget, memory: _Memory) -> dict
         flat = _flat_name(header, name)
         # Names that differ in case alone would be one file on a Mac.
         if flat.lower() in seen:
-            raise BadArchive(f"holds {shown(flat)} twice")
+            raise BadArchiveError(f"holds {shown(flat)} twice")
         seen.add(flat.lower())
         limit, most = ("text", limits.text) if flat in _TEXTS else ("unpacked", limits.unpacked)
         if header.size > most:
-            raise OverLimit(f"holds {shown(flat)}, which is larger", limit, header.size)
+            raise OverLimitError(f"holds {shown(flat)}, which is larger", limit, header.size)
         if flat not in _TEXTS and header.size > limits.chart_archive:  # Flux would refuse it: it is not held in memory
             stream.skip(header, shown(flat))
-            raise OverLimit(f"holds {shown(flat)}, which is larger", "chart-archive", header.size)
+            raise OverLimitError(f"holds {shown(flat)}, which is larger", "chart-archive", header.size)
         memory.take(header.size)
         files[flat] = stream.content(header, shown(flat))
     stream.expect_padding()
     if not files:
-        raise BadArchive("is empty")
+        raise BadArchiveError("is empty")
     return files
 
 
@@ -140,10 +143,10 @@ def is_package_file(name: str) -> bool:
 def _flat_name(header: Header, name: str) -> str:
     if header.kind not in REGULAR:
         kind = KINDS.get(header.kind) or f"of the unknown type {shown(header.kind.decode('latin-1'))}"
-        raise BadArchive(f"holds {shown(name)}, which is {kind}; a package holds regular files only")
+        raise BadArchiveError(f"holds {shown(name)}, which is {kind}; a package holds regular files only")
     flat = name.removeprefix("./")
     if len(flat) > _LONGEST_NAME:
-        raise BadArchive(f"holds {shown(flat)}, a name of more than {_LONGEST_NAME} characters")
+        raise BadArchiveError(f"holds {shown(flat)}, a name of more than {_LONGEST_NAME} characters")
     if flat not in _TEXTS and not _CHART.fullmatch(flat):
-        raise BadArchive(f"holds {shown(name)}, which is no file of a KuboCD package")
+        raise BadArchiveError(f"holds {shown(name)}, which is no file of a KuboCD package")
     return flat

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from kubocd_gen.archives import chart_archive
-from kubocd_gen.archives.tar_stream import BadArchive, OverLimit
+from kubocd_gen.archives.tar_stream import BadArchiveError, OverLimitError
 from kubocd_gen.budget.limits import LIMITS, Limits, over_limit
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError, nearest
@@ -26,7 +26,7 @@ _TOO_DEEP = f"index.yaml is nested more than {_DEEPEST} levels deep"
 _AGAIN = "package it again with 'kubocd package'"
 
 
-class _Bad(Exception):
+class _InvalidError(Exception):
     """What is wrong with the index, as the end of a sentence that begins with the package's name."""
 
     def __init__(self, what: str, *, code: str = "bad-index", hint: str | None = None) -> None:
@@ -61,7 +61,7 @@ def check_charts(
     charts = {name: data for name, data in files.items() if name.endswith(".tgz")}
     try:
         archives = _check(_load(files["index.yaml"], run), charts)
-    except _Bad as bad:
+    except _InvalidError as bad:
         raise ProblemsError(Problem(bad.code, f"{describe}: {bad}", position=position, hint=bad.hint)) from None
     checked = check_chart_archives(charts, describe=describe, position=position, limits=limits, budget=run)
     return CheckedCharts(archives, checked)
@@ -91,11 +91,11 @@ def check_chart_archives(
             )
         try:
             found[name] = chart_archive.check_chart_archive(data, limits, left)
-        except OverLimit as over:
+        except OverLimitError as over:
             raise ProblemsError(
                 over_limit(f"{what} {over}", over.name, limits.of(over.name), needed=over.needed, position=position)
             ) from None
-        except BadArchive as bad:
+        except BadArchiveError as bad:
             raise ProblemsError(
                 Problem(
                     "corrupt-chart",
@@ -123,26 +123,26 @@ def _check(index: Mapping[str, Any], charts: Mapping[str, bytes]) -> dict[tuple[
         chart = " ".join(shown(part) for part in key if part)
         first = known.setdefault(key, entry)
         if any(first.get(field) != entry.get(field) for field in ("urls", "digest")):
-            raise _Bad(f"index.yaml has the chart {chart} twice, and the two differ")
+            raise _InvalidError(f"index.yaml has the chart {chart} twice, and the two differ")
         if (name := _given(entry.get("name"))) not in (None, key[0]):
-            raise _Bad(f"index.yaml has the chart {shown(str(name))} under the name {shown(key[0])}")
+            raise _InvalidError(f"index.yaml has the chart {shown(str(name))} under the name {shown(key[0])}")
         expected = _given(entry.get("digest"))
         for url in _urls(chart, entry):
             name = url.removeprefix("./")
             archives[key] = (*archives.get(key, ()), name)
             if "/" in name:
-                raise _Bad(
+                raise _InvalidError(
                     f"index.yaml has the chart {chart} at {shown(url)}, which is not in the package",
                     hint=f"{_AGAIN}, which writes relative URLs",
                 )
             if name not in digests:
-                raise _Bad(
+                raise _InvalidError(
                     f"index.yaml names the chart archive {shown(name)}, which is not in the package",
                     code="corrupt-chart",
                     hint=nearest("the package has '{}'; package it again with 'kubocd package'", name, digests),
                 )
             if expected is not None and str(expected).removeprefix("sha256:").lower() != digests[name]:
-                raise _Bad(
+                raise _InvalidError(
                     f"the chart {name} has the digest {digests[name]}; index.yaml says {shown(str(expected))}",
                     code="corrupt-chart",
                     hint="the package was changed after it was built, or its build was broken: package it again",
@@ -157,20 +157,20 @@ def _load(text: bytes, budget: Budget | None = None) -> dict[str, Any]:
         index = yaml.load(text, Loader=yaml.CBaseLoader)  # noqa: S506 -- makes strings, lists and dicts, nothing else
     except yaml.MarkedYAMLError as error:
         if too_deep(error):
-            raise _Bad(_TOO_DEEP) from None
+            raise _InvalidError(_TOO_DEEP) from None
         where = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise _Bad(f"index.yaml is not YAML: {error.problem}{where}") from None
+        raise _InvalidError(f"index.yaml is not YAML: {error.problem}{where}") from None
     except (yaml.YAMLError, UnicodeError):
-        raise _Bad("index.yaml is not YAML: it holds characters that are not allowed") from None
+        raise _InvalidError("index.yaml is not YAML: it holds characters that are not allowed") from None
     if not isinstance(index, dict):
-        raise _Bad("index.yaml is not a Helm repository index")
+        raise _InvalidError("index.yaml is not a Helm repository index")
     _refuse_lookalikes(index, ("entries",))
     return index
 
 
 def _refuse_lookalikes(fields: Mapping[str, Any], known: tuple[str, ...]) -> None:
     if (key := lookalike(fields, known)) is not None:
-        raise _Bad(f"index.yaml has the field {shown(key)}, which Helm would take for another")
+        raise _InvalidError(f"index.yaml has the field {shown(key)}, which Helm would take for another")
 
 
 def _guard(text: bytes, budget: Budget) -> None:
@@ -182,9 +182,9 @@ def _guard(text: bytes, budget: Budget) -> None:
         if count % _OFTEN == 0:
             budget.spend("yaml-values", _OFTEN)
         if count > _MOST_VALUES:
-            raise _Bad(f"index.yaml holds more than {_MOST_VALUES} values")
+            raise _InvalidError(f"index.yaml holds more than {_MOST_VALUES} values")
         if isinstance(event, yaml.AliasEvent):
-            raise _Bad("index.yaml uses an alias, which helm never writes")
+            raise _InvalidError("index.yaml uses an alias, which helm never writes")
         if isinstance(event, yaml.CollectionEndEvent):
             open_.pop()
             is_key.pop()
@@ -193,29 +193,31 @@ def _guard(text: bytes, budget: Budget) -> None:
         if is_key:
             if isinstance(event, yaml.ScalarEvent) and is_key[-1] and (keys := open_[-1]) is not None:
                 if event.value == "<<" and event.implicit[0]:
-                    raise _Bad("index.yaml uses a merge key, which helm never writes")
+                    raise _InvalidError("index.yaml uses a merge key, which helm never writes")
                 if event.value in keys:
-                    raise _Bad(f"index.yaml has the key {shown(event.value)} twice in one map, which Flux refuses")
+                    raise _InvalidError(
+                        f"index.yaml has the key {shown(event.value)} twice in one map, which Flux refuses"
+                    )
                 keys.add(event.value)
             is_key[-1] = open_[-1] is not None and not is_key[-1]
         if isinstance(event, yaml.CollectionStartEvent):
             open_.append(set() if isinstance(event, yaml.MappingStartEvent) else None)
             is_key.append(isinstance(event, yaml.MappingStartEvent))
         if len(open_) > _DEEPEST:
-            raise _Bad(_TOO_DEEP)
+            raise _InvalidError(_TOO_DEEP)
 
 
 def _entries(index: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], Mapping[str, Any]]]:
     """Each version of each chart, with its name and version."""
     charts = _given(index.get("entries")) or {}
     if not isinstance(charts, dict):
-        raise _Bad("index.yaml has no map of charts")
+        raise _InvalidError("index.yaml has no map of charts")
     for name, value in charts.items():
         if "/" in name or name in (".", ".."):
-            raise _Bad(f"index.yaml has a chart of the name {shown(name)}, which Helm passes over")
+            raise _InvalidError(f"index.yaml has a chart of the name {shown(name)}, which Helm passes over")
         versions = _given(value) or []
         if not isinstance(versions, list) or not all(isinstance(entry, dict) for entry in versions):
-            raise _Bad(f"index.yaml has no list of versions for the chart {shown(name)}")
+            raise _InvalidError(f"index.yaml has no list of versions for the chart {shown(name)}")
         for entry in versions:
             _refuse_lookalikes(entry, ("name", "version", "urls", "digest"))
             yield (name, str(_given(entry.get("version")) or "")), entry
@@ -224,7 +226,7 @@ def _entries(index: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], Mappin
 def _urls(chart: str, entry: Mapping[str, Any]) -> list[str]:
     urls = _given(entry.get("urls")) or []
     if not isinstance(urls, list) or not all(isinstance(url, str) for url in urls):
-        raise _Bad(f"index.yaml gives the chart {chart} URLs that are not a list of strings")
+        raise _InvalidError(f"index.yaml gives the chart {chart} URLs that are not a list of strings")
     return urls
 
 
@@ -281,7 +283,7 @@ def offered_charts(text: bytes) -> tuple[OfferedChart, ...]:
             )
             for (name, version), entry in _entries(_load(text))
         )
-    except _Bad as bad:
+    except _InvalidError as bad:
         raise ProblemsError(Problem(bad.code, str(bad))) from None
 
 

@@ -91,7 +91,7 @@ def _signers(reference: Reference, verify: Mapping[str, Any], cosign: Cosign) ->
             raise ProblemsError(
                 Problem(
                     "unknown-key",
-                    f"the key that verifies {reference} is in the cluster's Secret {shown(verify['secretRef']['name'])}",
+                    f"the key to verify {reference} is in the cluster's Secret {shown(verify['secretRef']['name'])}",
                     hint="give the public key with --cosign-key FILE",
                 )
             )

@@ -61,12 +61,12 @@ def check_module_charts(
     for module, chart in modules.items():
         try:
             _check(chart, charts, known, budget)
-        except _Bad as bad:
+        except _InvalidError as bad:
             message = f"{describe}: module {quoted(module)} {bad}"
             raise ProblemsError(Problem(bad.code, message, position=position, hint=bad.hint)) from None
 
 
-class _Bad(Exception):
+class _InvalidError(Exception):
     """What is wrong with a module's chart, as the end of a sentence that begins with package and module."""
 
     def __init__(self, what: str, code: str, hint: str | None = None) -> None:
@@ -83,26 +83,28 @@ def _check(chart: ChartRef, charts: CheckedCharts, known: dict[str, tuple[str, s
     label = f"{shown(chart.name)} {shown(chart.version)}"
     if not _CHART_NAME.fullmatch(chart.name):
         hint = "Helm takes up to 250 letters, digits, '.', '_' and '-'"
-        raise _Bad(f"has in {STATUS} the chart {shown(chart.name)}, which is not a valid name", "bad-package", hint)
+        raise _InvalidError(
+            f"has in {STATUS} the chart {shown(chart.name)}, which is not a valid name", "bad-package", hint
+        )
     if not is_version(chart.version):
         hint = "Helm takes versions such as 1.2.3"
-        raise _Bad(f"has in {STATUS} the chart {label}, which is not a valid version", "bad-package", hint)
+        raise _InvalidError(f"has in {STATUS} the chart {label}, which is not a valid version", "bad-package", hint)
     archives = charts.archives.get((chart.name, chart.version))
     if not archives:
         offered = [" ".join(key) for key in charts.archives]
         near = nearest("index.yaml has '{}'; " + _AGAIN, f"{chart.name} {chart.version}", offered)
-        raise _Bad(f"has in {STATUS} the chart {label}, which index.yaml does not have", "bad-index", near)
+        raise _InvalidError(f"has in {STATUS} the chart {label}, which index.yaml does not have", "bad-index", near)
     for archive in archives:
         if archive not in known:
             try:
                 known[archive] = _identity(charts.chart_yamls[archive], budget)
             except _UnreadableError as error:
                 what = f"has the chart archive {shown(archive)}, whose Chart.yaml {error}"
-                raise _Bad(what, "corrupt-chart") from None
+                raise _InvalidError(what, "corrupt-chart") from None
         if known[archive] != (chart.name, chart.version):
             actual = " ".join(map(shown, known[archive]))
             what = f"has in {STATUS} the chart {label}; the Chart.yaml of {shown(archive)} says {actual}"
-            raise _Bad(what, "corrupt-chart")
+            raise _InvalidError(what, "corrupt-chart")
 
 
 def _identity(text: bytes, budget: Budget) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from kubocd_gen.archives.memory import Room
 from kubocd_gen.budget.limits import LIMITS, Limits
-from kubocd_gen.budget.spending import Budget, BudgetExhausted
+from kubocd_gen.budget.spending import Budget, BudgetExceededError
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError, nearest
 from kubocd_gen.model.project import LOCK_FILE
 from kubocd_gen.oci.access import Access
@@ -172,7 +172,7 @@ class PackageSources:
         try:
             return read_image(reference, manifest, store, self._limits, self._budget, self._room)
         except ProblemsError as error:
-            if isinstance(error, BudgetExhausted):
+            if isinstance(error, BudgetExceededError):
                 raise
             raise ProblemsError(*(_named(one, reference) for one in error.problems)) from None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from kubocd_gen.budget.spending import BudgetExhausted
+from kubocd_gen.budget.spending import BudgetExceededError
 from kubocd_gen.compiler.settings import Settings
 from kubocd_gen.diagnostics.problems import Problem, Problems
 from kubocd_gen.helm.engine import Helm
@@ -47,7 +47,7 @@ def compile_cluster(
     """
     try:
         return _compiled(project, cluster, packages, helm, findings, inspect)
-    except BudgetExhausted as error:
+    except BudgetExceededError as error:
         findings.error(error)
         return Compilation(cluster, (), (), {}, complete=False)
 

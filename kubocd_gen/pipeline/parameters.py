@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from kubocd_gen.budget.spending import Budget, BudgetExhausted
+from kubocd_gen.budget.spending import Budget, BudgetExceededError
 from kubocd_gen.compiler.merge import merge, spend_values
 from kubocd_gen.compiler.parameters import line_of_key, parameters_text, parse_map, way_in_json
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError
@@ -40,7 +40,7 @@ def render_parameters(
     for resolved, text, outcome in zip(releases, texts, outcomes, strict=True):
         try:
             good.append(_with_parameters(resolved, text, outcome[0] if outcome else "", helm.pool.budget))
-        except BudgetExhausted as error:
+        except BudgetExceededError as error:
             findings.error(at_release(error, resolved.release), release=resolved.release.key)
         except ProblemsError as errors:
             findings.error(errors, release=resolved.release.key)
@@ -55,7 +55,7 @@ def _with_parameters(
         raise ProblemsError(_parameters_error(resolved, outcome))
     try:
         given = parse_map(outcome, "spec.parameters", budget)
-    except BudgetExhausted:
+    except BudgetExceededError:
         raise
     except ProblemsError as error:
         at = release.position("spec", "parameters")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from kubocd_gen.budget.spending import BudgetExhausted
+from kubocd_gen.budget.spending import BudgetExceededError
 from kubocd_gen.compiler.rendered import read_rendered
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError
 from kubocd_gen.helm.engine import Helm
@@ -44,7 +44,7 @@ def render_packages(
             read = read_rendered(package, rendered, helm.pool.budget)
             if not errors:
                 good.append(Rendered(one.resolved, one.parameters, read))
-        except BudgetExhausted as exhausted:
+        except BudgetExceededError as exhausted:
             errors += at_release(exhausted, one.resolved.release).problems
         except ProblemsError as several:
             errors += several.problems

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from kubocd_gen.budget.spending import Budget, BudgetExhausted
+from kubocd_gen.budget.spending import Budget, BudgetExceededError
 from kubocd_gen.compiler.contexts import ContextTrees, select_contexts
 from kubocd_gen.compiler.images import package_source
 from kubocd_gen.compiler.settings import Settings, combine_configs
@@ -52,7 +52,7 @@ def resolve(
         source, package = found[release.key]
         try:
             resolved.append(_resolve(release, source, package, settings, trees, configs, budget))
-        except BudgetExhausted as error:
+        except BudgetExceededError as error:
             findings.error(at_release(error, release), release=release.key)
         except ProblemsError as errors:
             findings.error(errors, release=release.key)
@@ -138,7 +138,7 @@ def _report_unnamed(resources: ClusterResources, trees: ContextTrees, findings: 
         report = findings.error if ref in resources.broken_contexts else findings.warning
         try:
             trees.effective(ref, partial(Position, str(ref)))
-        except BudgetExhausted as exhausted:
+        except BudgetExceededError as exhausted:
             findings.error(exhausted)
             return
         except ProblemsError as errors:

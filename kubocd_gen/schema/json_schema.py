@@ -43,7 +43,7 @@ class CompiledSchema:
 def compile_schema(raw: Mapping[str, Any], problems: list[Violation], spend: Meter) -> CompiledSchema:
     """The compiled schema; what is wrong with it is added to `problems`, each with its path inside `raw`.
 
-    A `$ref` leads only to places in the schema itself, never to a network. Raises BudgetExhausted.
+    A `$ref` leads only to places in the schema itself, never to a network. Raises BudgetExceededError.
     """
     dialect = raw.get("$schema", "")
     draft = _DRAFTS.get(dialect.removesuffix("#"), _HYBRID) if isinstance(dialect, str) else _HYBRID

@@ -36,14 +36,14 @@ MOST_REFERENCES = 20_000  # followed for one value; a schema can ask for exponen
 _ERROR = 100  # steps that an error is worth, for the memory that it takes
 
 
-class TooMuchWork(Exception):
+class TooMuchWorkError(Exception):
     """The schema asks for more work on this value than anyone means it to."""
 
 
 def plainly_valid(schema: Schema, value: Any, spend: Meter) -> bool:
     """True only where the value is valid without doubt; False says nothing.
 
-    It knows the keywords of KuboCD's short form and gives up on any other. Raises BudgetExhausted.
+    It knows the keywords of KuboCD's short form and gives up on any other. Raises BudgetExceededError.
     """
     spend(1 + len(schema))
     return all(keyword in _PLAIN and _PLAIN[keyword](value, limit, schema, spend) for keyword, limit in schema.items())
@@ -124,7 +124,7 @@ def errors_of(compiled: CompiledSchema, value: Any, spend: Meter) -> list[Valida
     """The errors of the value, in the order of the schema; each one's `message` is a predicate about its place.
 
     Where a value has the wrong type, nothing else is said about it. No more than MOST are looked for. Raises
-    TooMuchWork and BudgetExhausted.
+    TooMuchWorkError and BudgetExceededError.
     """
     from jsonschema import Draft7Validator
     from jsonschema.validators import create
@@ -135,7 +135,7 @@ def errors_of(compiled: CompiledSchema, value: Any, spend: Meter) -> list[Valida
         nonlocal followed
         followed += 1
         if followed > MOST_REFERENCES:
-            raise TooMuchWork
+            raise TooMuchWorkError
         yield from validator.descend(instance, compiled.references[target])
 
     checker = Draft7Validator.TYPE_CHECKER

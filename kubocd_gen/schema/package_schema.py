@@ -14,9 +14,9 @@ from kubocd_gen.budget.spending import Budget
 from kubocd_gen.diagnostics.problems import nearest
 from kubocd_gen.diagnostics.wording import HINTED, TYPE_WORDS, described, dotted, known_names, quoted
 from kubocd_gen.schema.json_schema import CompiledSchema, compile_schema
-from kubocd_gen.schema.json_validation import TooMuchWork, errors_of, plainly_valid, predicate
+from kubocd_gen.schema.json_validation import TooMuchWorkError, errors_of, plainly_valid, predicate
 from kubocd_gen.schema.short_form import DEEPEST, INVALID, translate
-from kubocd_gen.schema.structural import Enough, Violation, Violations
+from kubocd_gen.schema.structural import TooManyViolationsError, Violation, Violations
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
@@ -50,7 +50,7 @@ def load_schema(raw: Any, *, role: Role, budget: Budget | None = None) -> Packag
     """The schema of a manifest's `schema.<role>`, absent being None.
 
     None where there is nothing to check: a context without schema. Parameters without schema accept no parameter.
-    Raises PackageSchemaError with what is wrong with the schema, and BudgetExhausted.
+    Raises PackageSchemaError with what is wrong with the schema, and BudgetExceededError.
     """
     problems = Violations()
     spend = (budget or Budget()).meter("schema-steps")
@@ -70,7 +70,7 @@ def load_schema(raw: Any, *, role: Role, budget: Budget | None = None) -> Packag
             if defaults is not None and not isinstance(defaults, dict):
                 problems.append(Violation((), f"must have a map as its default, not {described(defaults)}", INVALID))
         spend.settle()
-    except Enough:
+    except TooManyViolationsError:
         pass
     except RecursionError:
         problems = Violations([Violation((), f"is nested deeper than {DEEPEST} levels", INVALID)])
@@ -84,7 +84,7 @@ def validate(schema: PackageSchema, value: Mapping[str, Any], budget: Budget | N
 
     Paths lead into `value`; that of a missing value ends with its name. Messages are whole sentences. Codes:
     `unknown-parameter`, `missing-parameter`, `invalid-parameter`; of a context `missing-context-value` and
-    `invalid-context`. Steps are spent from `budget`. Raises BudgetExhausted.
+    `invalid-context`. Steps are spent from `budget`. Raises BudgetExceededError.
     """
     spend = (budget or Budget()).meter("schema-steps")
     try:
@@ -97,7 +97,7 @@ def validate(schema: PackageSchema, value: Mapping[str, Any], budget: Budget | N
         return list(dict.fromkeys(found))  # two branches of a schema may say the same
     except RecursionError:
         problem = "are nested too deeply for their schema" if schema.role == "parameters" else "is nested too deeply"
-    except TooMuchWork:
+    except TooMuchWorkError:
         problem = "cannot be checked: the schema's references lead to too many others"
     return [Violation((), f"the {schema.role} {problem}", _code(schema.role, None))]
 

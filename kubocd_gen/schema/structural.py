@@ -50,16 +50,16 @@ class Violation:
     hint: str | None = None
 
 
-class Enough(Exception):
+class TooManyViolationsError(Exception):
     """So many violations were found that no one reads more."""
 
 
 class Violations(list[Violation]):
-    """What was found so far. One who adds more than MOST is stopped by Enough."""
+    """What was found so far. One who adds more than MOST is stopped by TooManyViolationsError."""
 
     def append(self, violation: Violation) -> None:
         if len(self) >= MOST:
-            raise Enough
+            raise TooManyViolationsError
         super().append(violation)
 
 
@@ -88,7 +88,7 @@ def admit(
     found = Violations()
     try:
         return _admitted(value, schema, (), _Manner(unknown_fields, quote_values), found), found
-    except Enough:
+    except TooManyViolationsError:
         return value, found
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kubocd_gen.budget.spending import Budget, BudgetExhausted
+from kubocd_gen.budget.spending import Budget, BudgetExceededError
 from kubocd_gen.checkout.discovery import read_source
 from kubocd_gen.checkout.files import CheckoutFiles
 from kubocd_gen.checkout.walk import real_directories
@@ -89,7 +89,7 @@ def _syncs_of(path: Path, display: str, files: CheckoutFiles, budget: Budget) ->
     try:
         file = read_source(path, display, _MENTIONS, files, budget)
         values = [document.value for document in read_documents(file.text, display)] if file else []
-    except BudgetExhausted:
+    except BudgetExceededError:
         raise
     except ProblemsError:
         return

@@ -67,14 +67,14 @@ def with_pinned(text: str, path: str, new_name: str | None, digest: str) -> str:
         after = _edited(text, number, changes, missing)
         if _document(after, path) == wanted:
             return after
-    except (ProblemsError, _Odd, yaml.YAMLError):
+    except (ProblemsError, _UnsupportedError, yaml.YAMLError):
         pass
     raise ProblemsError(
         _bad(path, f"the entry of {IMAGE_NAME} is written in a way that kcd-gen does not change", changes)
     )
 
 
-class _Odd(Exception):
+class _UnsupportedError(Exception):
     """The entry is not where it is looked for."""
 
 
@@ -82,14 +82,14 @@ def _edited(text: str, number: int, changes: Mapping[str, str], missing: list[st
     root = yaml.compose(text, Loader=yaml.SafeLoader)  # in characters, as `text` is; libyaml's marks are, too
     images = _value(root, "images")
     if not isinstance(images, yaml.SequenceNode):
-        raise _Odd
+        raise _UnsupportedError
     entry = images.value[number]
     cuts: list[tuple[int, int, str]] = []
     for key, value in changes.items():
         if key not in missing:
             node = _value(entry, key)
             if not isinstance(node, yaml.ScalarNode) or node.style in ("|", ">"):
-                raise _Odd
+                raise _UnsupportedError
             quote = node.style or ("" if _PLAIN.fullmatch(value) else "'")
             cuts.append((node.start_mark.index, node.end_mark.index, f"{quote}{value}{quote}"))
     if missing:
@@ -109,7 +109,7 @@ def _edited(text: str, number: int, changes: Mapping[str, str], missing: list[st
 
 def _value(node: Any, key: str) -> Any:
     if not isinstance(node, yaml.MappingNode):
-        raise _Odd
+        raise _UnsupportedError
     return next((value for name, value in node.value if name.value == key), None)
 
 

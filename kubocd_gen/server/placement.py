@@ -97,8 +97,8 @@ def _check_output(output: str, sync: Sync, root: Path) -> None:
         raise ProblemsError(
             Problem(
                 "applied-output",
-                f"the output {shown(output)} is in {shown(sync.path or '.')}, all of which Flux applies (by {sync.file})",
-                hint="move the output: its index.yaml files break Flux's build, and two Kustomizations would apply the rest",
+                f"the output {shown(output)} is in {shown(sync.path or '.')}, which Flux applies (by {sync.file})",
+                hint="move the output: its index.yaml files break Flux's build, and the rest would be applied twice",
             )
         )
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kubocd_gen.budget.limits import LIMITS, Limits
-from kubocd_gen.budget.spending import Budget, BudgetExhausted
+from kubocd_gen.budget.spending import Budget, BudgetExceededError
 from kubocd_gen.checkout.discovery import source_walk
 from kubocd_gen.checkout.files import CheckoutFiles
 from kubocd_gen.checkout.walk import DirectoryWalk, PatternError
@@ -65,7 +65,7 @@ def look(what: Watched) -> Snapshot:
     try:
         for source in what.sources:
             found.update(_of_source(walk, source, what.root))
-    except BudgetExhausted:
+    except BudgetExceededError:
         pass  # the build reports it
     for error in walk.errors:
         found[str(error.position)] = None

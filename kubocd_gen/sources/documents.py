@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kubocd_gen.budget.spending import Budget, BudgetExhausted
+from kubocd_gen.budget.spending import Budget, BudgetExceededError
 from kubocd_gen.checkout.discovery import find_files, read_source
 from kubocd_gen.checkout.files import CheckoutFiles
 from kubocd_gen.checkout.source_files import NOWHERE, Places, SourceFile
@@ -74,7 +74,7 @@ def read_resources(
             display = origin + display_path(path, root)
             file = read_source(path, display, (*_KUBOCD_MENTIONS, *_FLUX_MENTIONS), files, budget)
             found, errors = _read_file(file, configs, expand_env=expand_env, budget=budget) if file else ([], [])
-        except BudgetExhausted:
+        except BudgetExceededError:
             raise
         except ProblemsError as error:
             found, errors = [], [error]

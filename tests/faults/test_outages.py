@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from kubocd_gen.network.hosts import BACKOFF_LIMIT, CONNECTIONS, LAST_WAIT, OUTAGE, TRIES, Host, Trouble
+from kubocd_gen.network.hosts import BACKOFF_LIMIT, CONNECTIONS, LAST_WAIT, OUTAGE, TRIES, AttemptError, Host
 from kubocd_gen.network.settings import CONNECT_TIMEOUT, Network, NetworkError
 from kubocd_gen.network.transport import Transport
 from tests.faults.conftest import PLAIN, NewClient, named
@@ -56,32 +56,32 @@ Attempt = Callable[[World, Host], str]
 
 
 def refused(_world: World, _host: Host) -> str:
-    raise Trouble("r.example", "r.example refuses connections", reached=False)
+    raise AttemptError("r.example", "r.example refuses connections", reached=False)
 
 
 def swallowed(world: World, host: Host) -> str:
     left = host.left()
     world.sleep(CONNECT_TIMEOUT if left is None else min(CONNECT_TIMEOUT, max(1.0, left)))
-    raise Trouble("r.example", "r.example can't be connected to", reached=False)
+    raise AttemptError("r.example", "r.example can't be connected to", reached=False)
 
 
 def failing(world: World, host: Host) -> str:
     world.sleep(0.05)
     host.answered()
-    raise Trouble("r.example", "r.example answers 500")
+    raise AttemptError("r.example", "r.example answers 500")
 
 
 def throttling(world: World, host: Host) -> str:
     world.sleep(0.05)
     host.answered()
-    raise Trouble("r.example", "r.example answers 429", retry_after=7.0)
+    raise AttemptError("r.example", "r.example answers 429", retry_after=7.0)
 
 
 def slow_to_fail(world: World, host: Host) -> str:
     left = host.left()
     world.sleep(9.9 if left is None else min(9.9, max(LAST_WAIT, left)))
     host.answered()
-    raise Trouble("r.example", "r.example answers 502")
+    raise AttemptError("r.example", "r.example answers 502")
 
 
 @pytest.mark.parametrize("chance", [0.0, 0.5, 1.0])
@@ -220,7 +220,7 @@ def test_the_wait_for_a_free_connection_is_not_charged() -> None:
         left.append(transport._host("r.example").left())
         if len(left) < 3:
             world.now += 20  # all four are taken, by requests that get their answers
-            error = Trouble("r.example", "r.example answers 503")
+            error = AttemptError("r.example", "r.example answers 503")
             error.began = world.now
             raise error
 

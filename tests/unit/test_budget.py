@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from kubocd_gen.budget.limits import LIMITS, RUN_NAMES, moved, parse_limit
-from kubocd_gen.budget.spending import Budget, BudgetExhausted
+from kubocd_gen.budget.spending import Budget, BudgetExceededError
 from kubocd_gen.diagnostics.problems import Position
 
 
@@ -14,15 +14,15 @@ def test_many_small_amounts_exhaust_a_budget_as_a_large_one_does() -> None:
     for _ in range(10):
         budget.spend("files", 1)
     assert budget.left("files") == 0
-    with pytest.raises(BudgetExhausted):
+    with pytest.raises(BudgetExceededError):
         budget.spend("files", 1)
-    with pytest.raises(BudgetExhausted):  # and it stays so
+    with pytest.raises(BudgetExceededError):  # and it stays so
         budget.spend("files", 0)
 
 
 @pytest.mark.parametrize("name", RUN_NAMES)
 def test_the_error_names_the_limit_and_how_to_raise_it(name: str) -> None:
-    with pytest.raises(BudgetExhausted) as caught:
+    with pytest.raises(BudgetExceededError) as caught:
         Budget().spend(name, LIMITS.of(name) + 1, Position("a.yaml"))
     assert (caught.value.problem.code, caught.value.name, caught.value.problem.position) == (
         "run-limit",
@@ -47,9 +47,9 @@ def test_threads_share_one_budget() -> None:
 
 def test_once_a_limit_is_used_up_nothing_else_is_spent_either() -> None:
     budget = Budget(moved(LIMITS, {"files": 1}))
-    with pytest.raises(BudgetExhausted):
+    with pytest.raises(BudgetExceededError):
         budget.spend("files", 2)
-    with pytest.raises(BudgetExhausted) as caught:
+    with pytest.raises(BudgetExceededError) as caught:
         budget.spend("rendered", 1)
     assert (caught.value.name, budget.exhausted, budget.left("rendered")) == ("files", True, 0)
 
@@ -66,7 +66,7 @@ def test_a_meter_notices_within_a_thousand_steps() -> None:
     budget = Budget(moved(LIMITS, {"yaml-values": 5000}))
     meter = budget.meter("yaml-values")
     taken = 0
-    with pytest.raises(BudgetExhausted):
+    with pytest.raises(BudgetExceededError):
         for _ in range(10_000):
             meter()
             taken += 1
@@ -86,6 +86,6 @@ def test_once_one_limit_is_used_up_nothing_else_can_be_spent_and_that_one_is_nam
     assert budget.exhaust("memory").name == "memory"
     assert budget.exhaust("cpu-time").name == "memory"
     assert budget.left("files") == 0
-    with pytest.raises(BudgetExhausted) as caught:
+    with pytest.raises(BudgetExceededError) as caught:
         budget.spend("files", 1)
     assert caught.value.name == "memory"

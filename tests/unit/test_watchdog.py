@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from kubocd_gen.budget.limits import LIMITS, moved
-from kubocd_gen.budget.spending import Budget, BudgetExhausted
+from kubocd_gen.budget.spending import Budget, BudgetExceededError
 from kubocd_gen.budget.watchdog import resident, watched
 from kubocd_gen.processes.children import running
 
@@ -61,7 +61,7 @@ def test_a_run_that_counts_nothing_is_ended_with_its_programs_and_scratch_folder
 def test_whoever_spends_is_told_that_the_time_is_over() -> None:
     budget = Budget(moved(LIMITS, {"cpu-time": 1}))
     meter = budget.meter("schema-steps")
-    with watched(budget), pytest.raises(BudgetExhausted) as caught:
+    with watched(budget), pytest.raises(BudgetExceededError) as caught:
         while True:
             meter(0)
             meter.settle()

@@ -19,15 +19,15 @@ from urllib.parse import urlsplit
 
 from kubocd_gen.archives.chart_members import is_plain_path
 from kubocd_gen.budget.limits import GIB, LIMITS
-from kubocd_gen.budget.spending import BudgetExhausted
+from kubocd_gen.budget.spending import BudgetExceededError
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
-from kubocd_gen.git.fetch import COMMIT, TooLarge, fetch_commit, store_size
-from kubocd_gen.git.objects import Entry, Objects, Unreadable
+from kubocd_gen.git.fetch import COMMIT, FetchTooLargeError, fetch_commit, store_size
+from kubocd_gen.git.objects import Entry, Objects, UnreadableObjectError
 from kubocd_gen.git.process import LARGEST_FILE, Done
 from kubocd_gen.git.repository import FETCH_SECONDS
 from kubocd_gen.git.setup import for_own_store, git_binary
-from kubocd_gen.git.tree import CommitTree, LeadsOut, real_path
+from kubocd_gen.git.tree import CommitTree, OutsideRepositoryError, real_path
 from kubocd_gen.network.settings import Network, NetworkError
 from kubocd_gen.oci.credentials import variable
 from kubocd_gen.packaging.charts.downloads import Credentials
@@ -52,7 +52,7 @@ class GitTree:
     def _readable(self, path: str) -> Iterator[None]:
         try:
             yield
-        except Unreadable as error:
+        except UnreadableObjectError as error:
             what = f"{self.describe} holds {shown(path or '.')}, which {error}"
             raise ProblemsError(Problem("bad-chart", what)) from None
 
@@ -108,7 +108,7 @@ class _Copy:
     def _file(self, found: Entry, target: Path, name: str) -> None:
         blob = self.tree.objects.blob(found.id, LIMITS.chart)
         if blob is None:
-            raise Unreadable(f"lacks the content of {shown(name)}")
+            raise UnreadableObjectError(f"lacks the content of {shown(name)}")
         self.budget.take(blob.size, files=0)
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("wb") as file:
@@ -118,7 +118,7 @@ class _Copy:
         """`path` with every link on it resolved. Raises ProblemsError where it leaves the repository."""
         try:
             return real_path(path, self.tree.target)[0]
-        except LeadsOut:
+        except OutsideRepositoryError:
             what = f"{self.describe} holds {shown(name)}, a link that leaves the repository"
             raise ProblemsError(Problem("bad-chart", what, hint="put the file itself into the chart")) from None
 
@@ -153,7 +153,7 @@ class Git:
                 seconds=min(FETCH_SECONDS, self._left()),
                 most=min(LARGEST_FILE, int(budget.left("fetched"))),
             )
-        except TooLarge as error:
+        except FetchTooLargeError as error:
             budget.spend("fetched", error.size)  # this is the error where the limit is the run's
             what = f"it is larger than the limit of {LARGEST_FILE // GIB} GiB"
             raise NetworkError(f"{describe} cannot be fetched: {what}", code="git-failed") from None
@@ -168,13 +168,16 @@ class Git:
         return GitTree(f"{source.ref.split('/', 2)[2]} of {describe}", store)
 
     def _left(self) -> float:
-        """The seconds until the last transfer of the run must have ended. Raises BudgetExhausted when it is late."""
+        """The seconds until the last transfer of the run must have ended.
+
+        Raises BudgetExceededError when it is late.
+        """
         now = time.monotonic()
         if self.begun is None:
             self.begun = now
         limit = self.network.budget.limits.of("network-time")
         if now - self.begun > limit:
-            raise BudgetExhausted("network-time", limit)
+            raise BudgetExceededError("network-time", limit)
         return max(1.0, limit - (now - self.begun))
 
     def _login(self, url: str) -> str | None:

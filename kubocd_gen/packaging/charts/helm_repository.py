@@ -10,7 +10,7 @@ from kubocd_gen.archives.chart import Chart, is_version, read_chart, same_versio
 from kubocd_gen.budget.limits import LIMITS, Limits, over_limit
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError, nearest
 from kubocd_gen.diagnostics.quoting import shown
-from kubocd_gen.network.exchange import TooLarge
+from kubocd_gen.network.exchange import AnswerTooLargeError
 from kubocd_gen.packaging.charts.downloads import Downloads
 from kubocd_gen.packaging.charts.repository_index import (
     INDEX_LIMIT,
@@ -54,7 +54,7 @@ class HelmRepositories:
             most = self._limits.chart_archive
             try:
                 archive = self._downloads.get(url, what=describe, limit=most)
-            except TooLarge:
+            except AnswerTooLargeError:
                 raise ProblemsError(over_limit(f"{describe} is larger", "chart-archive", most)) from None
             actual = hashlib.sha256(archive).hexdigest()
             if entry.digest is not None and entry.digest != actual:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kubocd_gen.budget.limits import LIMITS, moved
-from kubocd_gen.budget.spending import Budget, BudgetExhausted
+from kubocd_gen.budget.spending import Budget, BudgetExceededError
 from kubocd_gen.compiler.contexts import ContextTrees, select_contexts
 from kubocd_gen.compiler.settings import combine_configs
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
@@ -223,7 +223,7 @@ def test_each_merged_context_is_counted_whatever_it_shares_with_others() -> None
     big = context("big", {"list": list(range(400))})
     budget = Budget(moved(LIMITS, {"yaml-values": 4000}))
     trees = ContextTrees([big, *own], {}, budget)
-    with pytest.raises(BudgetExhausted):
+    with pytest.raises(BudgetExceededError):
         for one in own:
             refs = (big.ref, one.ref)
             trees.together(refs, {ref: lambda: HERE for ref in refs}, {})

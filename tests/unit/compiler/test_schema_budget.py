@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kubocd_gen.budget.limits import LIMITS, moved
-from kubocd_gen.budget.spending import Budget, BudgetExhausted
+from kubocd_gen.budget.spending import Budget, BudgetExceededError
 from kubocd_gen.diagnostics.problems import MOST
 from kubocd_gen.schema.package_schema import PackageSchemaError, load_schema, validate
 
@@ -60,7 +60,7 @@ def test_the_product_of_a_schema_and_a_value_is_counted(name: str) -> None:
     raw = {"$schema": STANDARD, "properties": {"v": node}, "definitions": definitions}
     schema = load_schema(raw, role="parameters")
     assert schema is not None
-    with pytest.raises(BudgetExhausted) as caught:
+    with pytest.raises(BudgetExceededError) as caught:
         validate(schema, {"v": value}, Budget(moved(LIMITS, {"schema-steps": STEPS})))
     assert caught.value.name == "schema-steps"
 
@@ -71,7 +71,7 @@ def test_a_schema_in_the_short_form_is_counted_too() -> None:
         role="parameters",
     )
     assert schema is not None
-    with pytest.raises(BudgetExhausted):
+    with pytest.raises(BudgetExceededError):
         validate(schema, {"v": ["299"] * 300}, Budget(moved(LIMITS, {"schema-steps": STEPS})))
 
 
@@ -79,7 +79,7 @@ def test_steps_add_up_over_all_values_of_a_run() -> None:
     schema = load_schema({"properties": {"v": {"type": "array", "items": {"type": "string"}}}}, role="parameters")
     assert schema is not None
     budget = Budget(moved(LIMITS, {"schema-steps": STEPS}))
-    with pytest.raises(BudgetExhausted):
+    with pytest.raises(BudgetExceededError):
         for _ in range(1000):
             assert validate(schema, {"v": STRINGS}, budget) == []
 
@@ -109,7 +109,7 @@ COSTLY: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", COSTLY)
 def test_what_loading_a_schema_costs_is_counted(name: str) -> None:
-    with pytest.raises(BudgetExhausted):
+    with pytest.raises(BudgetExceededError):
         load_schema(
             {"$schema": STANDARD, **COSTLY[name]},
             role="parameters",

@@ -12,7 +12,7 @@ import pytest
 from kubocd_gen.budget.limits import LIMITS, moved
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.diagnostics.problems import ProblemsError
-from kubocd_gen.git.fetch import TooLarge, fetch_commit
+from kubocd_gen.git.fetch import FetchTooLargeError, fetch_commit
 from kubocd_gen.network.settings import Network
 from kubocd_gen.packaging.charts.git import Git
 from kubocd_gen.packaging.charts.sources import GitChart
@@ -182,7 +182,7 @@ def test_what_a_server_sends_has_a_limit_on_disk(tmp_path: Path) -> None:
     folder.mkdir()
     git_repository(folder, {"random": os.urandom(200_000)})
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
-    with pytest.raises(TooLarge):
+    with pytest.raises(FetchTooLargeError):
         fetch_commit(f"file://{folder}", "refs/heads/main", tmp_path / "one", environment, most=100_000)
     run = Network(budget=Budget(moved(LIMITS, {"fetched": 300_000})))
     source = GitChart(f"file://{folder}", "refs/heads/main", "")

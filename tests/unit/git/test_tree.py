@@ -9,10 +9,10 @@ import pytest
 
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.git import objects as module
-from kubocd_gen.git.objects import Objects, Unreadable
+from kubocd_gen.git.objects import Objects, UnreadableObjectError
 from kubocd_gen.git.repository import find_repository
 from kubocd_gen.git.setup import for_questions
-from kubocd_gen.git.tree import CommitTree, LeadsOut, real_path
+from kubocd_gen.git.tree import CommitTree, OutsideRepositoryError, real_path
 from tests.support.charts import commit_all, git, git_repository
 from tests.support.git_traps import blob, commit_tree, instead_of_git, tree, tree_bomb
 
@@ -46,7 +46,7 @@ class Counter:
 
 
 def refusal(reader: Objects, root: str, path: str = "") -> str:
-    with pytest.raises(Unreadable) as caught:
+    with pytest.raises(UnreadableObjectError) as caught:
         list(CommitTree(reader, root).walk(path, Counter(10**6)))
     return str(caught.value)
 
@@ -133,16 +133,16 @@ def test_what_is_broken_is_said_to_be(repository: Path, objects: Objects) -> Non
     assert refusal(objects, one) == refusal(objects, "0" * 40) == "is not in the repository"
     for reference, said in ((folder, "it should be a file"), ("1" * 40, "not in the repository")):
         root = tree(repository, [(b"l", LINK, reference)])
-        with pytest.raises(Unreadable, match=said):
+        with pytest.raises(UnreadableObjectError, match=said):
             CommitTree(objects, root).target("l")
 
 
 def test_a_file_has_a_limit_and_the_next_is_read_all_the_same(repository: Path, objects: Objects) -> None:
     large, small = blob(repository, b"x" * 3_000_000), blob(repository, b"y")
-    with pytest.raises(Unreadable, match="is larger than the limit of 1 MiB"):
+    with pytest.raises(UnreadableObjectError, match="is larger than the limit of 1 MiB"):
         objects.blob(large, 1 << 20)
     link = tree(repository, [(b"l", LINK, large)])
-    with pytest.raises(Unreadable, match="is too long"):
+    with pytest.raises(UnreadableObjectError, match="is too long"):
         CommitTree(objects, link).target("l")
     assert objects.find(large) is not None  # whose content nobody reads
     found = objects.blob(small, 10)
@@ -153,7 +153,7 @@ def test_a_file_has_a_limit_and_the_next_is_read_all_the_same(repository: Path, 
 def test_links_end(repository: Path) -> None:
     assert real_path("a/b", {"a": "c"}.get) == ("c/b", ["a"])
     for links in ({"a": "a"}, {"a": "/etc"}, {"a": "../x"}, {"a": "x/" * 2_000}):
-        with pytest.raises(LeadsOut):
+        with pytest.raises(OutsideRepositoryError):
             real_path("a", links.get)
 
 

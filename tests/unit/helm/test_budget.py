@@ -12,7 +12,7 @@ from unittest import mock
 import pytest
 
 from kubocd_gen.budget.limits import LIMITS, moved
-from kubocd_gen.budget.spending import Budget, BudgetExhausted
+from kubocd_gen.budget.spending import Budget, BudgetExceededError
 from kubocd_gen.helm.binary import find_helm
 from kubocd_gen.helm.chart import Chart
 from kubocd_gen.helm.engine import Helm
@@ -57,7 +57,7 @@ def test_once_the_time_is_used_up_helm_is_not_started_again() -> None:
     (found,) = engine.render(units(["{{ 1 }}"]), Functions())[0]
     assert isinstance(found, TemplateError)
     assert (found.code, found.message) == ("run-limit", "helm ran for longer than this run's limit of 20 seconds")
-    with pytest.raises(BudgetExhausted):
+    with pytest.raises(BudgetExceededError):
         engine.to_yaml([{"a": 1}])
     assert engine.pool.budget.spent("helm-time") == 0
 

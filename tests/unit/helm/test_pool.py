@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from kubocd_gen.budget.limits import LIMITS, moved
-from kubocd_gen.budget.spending import Budget, BudgetExhausted
+from kubocd_gen.budget.spending import Budget, BudgetExceededError
 from kubocd_gen.helm import pool
 from kubocd_gen.helm.binary import find_helm
 from kubocd_gen.helm.engine import Helm
@@ -71,7 +71,7 @@ def test_one_that_gets_all_memory_runs_alone(runs: Runs, tmp_path: Path) -> None
 def test_nothing_is_started_once_the_budget_is_used_up(runs: Runs, tmp_path: Path) -> None:
     budget = Budget()
     budget.exhaust("memory")
-    with pytest.raises(BudgetExhausted):
+    with pytest.raises(BudgetExceededError):
         HelmPool(tmp_path, budget=budget).run([], tmp_path, 1)
     assert runs.most == 0
 

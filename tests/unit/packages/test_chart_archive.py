@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubocd_gen.archives.chart_archive import Budget, check_chart_archive
-from kubocd_gen.archives.tar_stream import BadArchive, OverLimit
+from kubocd_gen.archives.tar_stream import BadArchiveError, OverLimitError
 from kubocd_gen.budget.limits import LIMITS, Limits
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.helm.binary import find_helm
@@ -321,7 +321,7 @@ def test_no_change_of_bytes_brings_out_anything_but_a_verdict(changes: list[tupl
     data = bytearray(gzip.compress(with_paths(FILES, tarfile.PAX_FORMAT), mtime=0))
     for index, value in changes:
         data[index % len(data)] = value
-    with contextlib.suppress(BadArchive, OverLimit):
+    with contextlib.suppress(BadArchiveError, OverLimitError):
         check(bytes(data))
 
 
@@ -334,7 +334,7 @@ def test_no_change_of_the_tar_brings_out_anything_but_a_verdict(changes: list[tu
         header = data[start : start + 512]
         header[148:156] = b" " * 8
         data[start + 148 : start + 156] = b"%06o\0 " % sum(header)
-    with contextlib.suppress(BadArchive, OverLimit):
+    with contextlib.suppress(BadArchiveError, OverLimitError):
         check(gzipped(bytes(data)))
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kubocd_gen.budget.limits import Limits
-from kubocd_gen.budget.spending import Budget, BudgetExhausted
+from kubocd_gen.budget.spending import Budget, BudgetExceededError
 from kubocd_gen.checkout.discovery import find_files
 from kubocd_gen.checkout.files import CheckoutFiles
 from kubocd_gen.checkout.walk import MAX_DEPTH, MAX_PATTERN, DirectoryWalk, PatternError
@@ -137,9 +137,9 @@ def test_entries_are_counted_and_end_the_walk(tmp_path: Path) -> None:
     for one in range(50):
         (tmp_path / f"d{one}").mkdir()  # an empty directory costs time, too
     assert list(walk_of(tmp_path, files=101).below(tmp_path)) == []
-    with pytest.raises(BudgetExhausted, match="the sources have more files and directories than this run's limit"):
+    with pytest.raises(BudgetExceededError, match="the sources have more files and directories than this run's limit"):
         list(walk_of(tmp_path, files=100).below(tmp_path))
-    with pytest.raises(BudgetExhausted):
+    with pytest.raises(BudgetExceededError):
         walk_of(tmp_path, files=10).matches("*/x", tmp_path)
 
 

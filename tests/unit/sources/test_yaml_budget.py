@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kubocd_gen.budget.limits import LIMITS, moved
-from kubocd_gen.budget.spending import Budget, BudgetExhausted
+from kubocd_gen.budget.spending import Budget, BudgetExceededError
 from kubocd_gen.diagnostics.problems import Position
 from kubocd_gen.kube_yaml import positions
 from kubocd_gen.kube_yaml.errors import YamlError
@@ -21,7 +21,7 @@ def budget(values: int) -> Budget:
 
 
 def test_documents_that_are_each_below_the_limit_of_one_add_up() -> None:
-    with pytest.raises(BudgetExhausted) as caught:
+    with pytest.raises(BudgetExceededError) as caught:
         list(read_documents("---\n".join([TENFOLD] * 20), "a.yaml", budget=budget(10_000)))
     assert caught.value.name == "yaml-values"
     assert caught.value.problem.position is not None
@@ -30,7 +30,7 @@ def test_documents_that_are_each_below_the_limit_of_one_add_up() -> None:
 
 def test_files_add_up_too() -> None:
     run = budget(10_000)
-    with pytest.raises(BudgetExhausted):
+    with pytest.raises(BudgetExceededError):
         for number in range(20):
             read_document(TENFOLD, f"{number}.yaml", budget=run)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kubocd_gen.budget.limits import LIMITS, moved
-from kubocd_gen.budget.spending import Budget, BudgetExhausted
+from kubocd_gen.budget.spending import Budget, BudgetExceededError
 from kubocd_gen.diagnostics.problems import Position
 from kubocd_gen.kube_yaml.errors import YamlError
 from kubocd_gen.kube_yaml.reader import MAX_DEPTH, MAX_EXPANSION, read_document, read_documents
@@ -387,7 +387,7 @@ def test_values_are_counted_over_all_documents_and_texts_of_a_run() -> None:
     text = "---\n".join(f"a{number}: [b, c, d]\n" for number in range(50))
     for _ in range(2):
         list(read_documents(text, "f.yaml", budget=budget))
-    with pytest.raises(BudgetExhausted) as caught:
+    with pytest.raises(BudgetExceededError) as caught:
         for _ in range(4):
             list(read_documents(text, "g.yaml", budget=budget))
     assert caught.value.problem.position is not None
@@ -396,5 +396,5 @@ def test_values_are_counted_over_all_documents_and_texts_of_a_run() -> None:
 
 def test_what_aliases_stand_for_is_counted_each_time() -> None:
     budget = Budget(moved(LIMITS, {"yaml-values": 2000}))
-    with pytest.raises(BudgetExhausted):
+    with pytest.raises(BudgetExceededError):
         list(read_documents(f"a: &a [{', '.join('x' * 100)}]\nb: [{', '.join(['*a'] * 30)}]\n", "f", budget=budget))
