@@ -6,6 +6,7 @@ and none is held that is larger than what was asked for can be.
 
 from __future__ import annotations
 
+import logging
 import os
 import selectors
 import signal
@@ -20,6 +21,9 @@ from kubocd_gen.budget.limits import GIB, MIB
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.git.setup import Setup, git_binary
 from kubocd_gen.processes.children import running
+from kubocd_gen.processes.timing import timed, without_user_info
+
+_log = logging.getLogger(__name__)
 
 SECONDS = 60.0  # for one question, and for all answers of a conversation; none of them needs more than the disk
 OUTPUT = 64 * MIB  # a million file names
@@ -76,10 +80,12 @@ def run(
     `watch` is called some times a second, and ends the run by what it raises. Raises ProblemsError `git-failed` beyond
     a limit, and `git-missing`.
     """
-    with started(setup, arguments, folder) as process:
+    with timed(_log, f"git {name}") as details, started(setup, arguments, folder) as process:
         talk = Talk(process, seconds, name)
         stdout = talk.all(given, most, watch)
-        return Done(talk.status(), stdout, talk.complaints)
+        done = Done(talk.status(), stdout, talk.complaints)
+        details.append(f"exit code {done.status}, {len(stdout)} bytes")
+        return done
 
 
 @contextmanager
@@ -90,6 +96,7 @@ def started(setup: Setup, arguments: Sequence[str], folder: Path | None) -> Iter
     """
     binary = git_binary("a Git repository is to be read", "install git", setup.variables)
     command = ["/bin/sh", "-c", _LIMITED, "git", *setup.command(binary, arguments)]
+    _log.debug("git %s", without_user_info(" ".join(arguments)))  # credentials are not among the arguments
     with ExitStack() as stack:
         try:
             process = stack.enter_context(running(command, setup.variables, folder=folder, talk=True))

@@ -6,6 +6,7 @@ long and a template without end takes as much as anywhere. What all runs take to
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import re
@@ -18,6 +19,9 @@ from pathlib import Path
 from typing import Literal
 
 from kubocd_gen.processes.children import limit, running
+from kubocd_gen.processes.timing import timed
+
+_log = logging.getLogger(__name__)
 
 # A thousand Releases print 20 MB, in two batches. What is beyond is a template out of hand, and held in memory here.
 OUTPUT = 48 << 20
@@ -79,11 +83,16 @@ def run_helm(
     raises.
     """
     environment = {**_environment(home, memory), **(variables or {})}
-    with running([str(binary), *arguments], environment, folder=home) as process:
+    _log.debug("%s %s", binary, " ".join(arguments))
+    with (
+        timed(_log, f"helm {arguments[0]}") as details,
+        running([str(binary), *arguments], environment, folder=home) as process,
+    ):
         limit(process, "RLIMIT_DATA", memory)
         # For the case that kcd-gen is killed, and nobody is left to end it.
         limit(process, "RLIMIT_CPU", math.ceil(timeout) + _LATEST)
         stdout, stderr, stopped = _read(process, timeout, spend)
+        details.append(stopped or f"exit code {process.returncode}, {len(stdout)} bytes")
     said = _SPACES.sub(r"\1", stderr.decode("utf-8", "replace"))
     return Run(process.returncode, stdout, said, stopped)
 

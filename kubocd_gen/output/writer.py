@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import stat
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,9 @@ from kubocd_gen.output import journal
 from kubocd_gen.output.moves import NEW, Step
 from kubocd_gen.output.plan import FileChange, Plan, plan_output
 from kubocd_gen.output.tree import advice, refused_symlink
+from kubocd_gen.processes.timing import timed
+
+_log = logging.getLogger(__name__)
 
 # fsync waits for the disk, not for the processor, and file systems commit many waiters at once.
 _WRITERS = 8
@@ -44,7 +48,9 @@ def write(plan: Plan, *, waiting: Callable[[], None] | None = None) -> Written:
             completed = journal.complete(root)
             plan = plan_output(plan.root, plan.releases, plan.shared, complete=plan.complete)
             if not plan.is_clean:
-                _write(root, plan)
+                with timed(_log, f"write {plan.root}") as details:
+                    _write(root, plan)
+                    details.append(f"{_log_changes(plan)} files")
             return Written(plan, completed)
     except SymlinkError as error:
         raise ProblemsError(refused_symlink(error)) from error
@@ -57,6 +63,14 @@ def write(plan: Plan, *, waiting: Callable[[], None] | None = None) -> Written:
                 hint=advice(error),
             )
         ) from error
+
+
+def _log_changes(plan: Plan) -> int:
+    """Log each change that was made, and return their number."""
+    changes = [change for change in plan.changes if change.change != "unchanged"]
+    for change in changes:
+        _log.debug("%s %s", change.change, change.path)
+    return len(changes)
 
 
 def _write(root: Directory, plan: Plan) -> None:

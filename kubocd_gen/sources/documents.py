@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -18,7 +19,10 @@ from kubocd_gen.files.paths import display_path
 from kubocd_gen.kube_yaml.errors import YamlError
 from kubocd_gen.kube_yaml.reader import read_documents
 from kubocd_gen.model.resources import KUBOCD_GROUP, Resource
+from kubocd_gen.processes.timing import timed
 from kubocd_gen.sources.environment import expand_environment
+
+_log = logging.getLogger(__name__)
 
 WRITTEN = ("flux", "hr", "server")  # by kcd-gen, in an output
 KUBOCD_CHART = "kubocd-ctrl"
@@ -65,23 +69,26 @@ def read_resources(
     configs: list[ProblemsError] = []
     written = [output / folder for output in outputs for folder in WRITTEN]
     files, budget = files or CheckoutFiles.around(root), budget or Budget()
-    paths, unread = find_files(sources, root, written, places, files=files, budget=budget)
-    for error in unread:
-        findings.error(error)
-    complete = not unread
-    for path in paths:
-        try:
+    with timed(_log, f"read {', '.join(sources)}") as details:
+        paths, unread = find_files(sources, root, written, places, files=files, budget=budget)
+        for error in unread:
+            findings.error(error)
+        complete = not unread
+        for path in paths:
             display = origin + display_path(path, root)
-            file = read_source(path, display, (*_KUBOCD_MENTIONS, *_FLUX_MENTIONS), files, budget)
-            found, errors = _read_file(file, configs, expand_env=expand_env, budget=budget) if file else ([], [])
-        except BudgetExceededError:
-            raise
-        except ProblemsError as error:
-            found, errors = [], [error]
-        resources += found
-        for problem in errors:
-            complete = False
-            findings.error(problem)
+            _log.debug("read %s", display)
+            try:
+                file = read_source(path, display, (*_KUBOCD_MENTIONS, *_FLUX_MENTIONS), files, budget)
+                found, errors = _read_file(file, configs, expand_env=expand_env, budget=budget) if file else ([], [])
+            except BudgetExceededError:
+                raise
+            except ProblemsError as error:
+                found, errors = [], [error]
+            resources += found
+            for problem in errors:
+                complete = False
+                findings.error(problem)
+        details.append(f"{len(paths)} files, {len(resources)} resources")
     return Sources(tuple(resources), complete, tuple(configs))
 
 

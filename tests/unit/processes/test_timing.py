@@ -1,0 +1,39 @@
+"""The log of what is done at the borders: what, and for how long, also if it fails. No credentials."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from kubocd_gen.processes.timing import timed, without_user_info
+
+LOG = logging.getLogger("kubocd_gen.test")
+
+
+def test_an_operation_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "kubocd_gen")
+    with timed(LOG, "git fetch") as details:
+        details.append("exit code 0")
+    (line,) = caplog.messages
+    assert line.startswith("git fetch, exit code 0: 0.0")
+    assert line.endswith(" s")
+
+
+def test_an_operation_that_fails_is_logged_too(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "kubocd_gen")
+    with pytest.raises(ZeroDivisionError), timed(LOG, "git fetch"):
+        _ = 1 / 0
+    assert [line.partition(":")[0] for line in caplog.messages] == ["git fetch"]
+
+
+@pytest.mark.parametrize(
+    ("text", "logged"),
+    [
+        ("fetch https://me:secret@git.example.com/x", "fetch https://git.example.com/x"),
+        ("fetch https://token@git.example.com/x ssh://git@host/y", "fetch https://git.example.com/x ssh://host/y"),
+        ("fetch https://git.example.com/a@b", "fetch https://git.example.com/a@b"),
+    ],
+)
+def test_urls_are_logged_without_credentials(text: str, logged: str) -> None:
+    assert without_user_info(text) == logged
