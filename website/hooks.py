@@ -14,6 +14,7 @@ from mkdocs.structure.pages import Page
 
 from website.commands import command_pages
 from website.markdown_extension import SiteExtension
+from website.rooms import with_rooms
 from website.schemas import schema_files, schema_pages
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -45,7 +46,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     SITE.page = page.file.src_uri
     if page.parent is None:
         page.meta["hide"] = ["navigation"]
-    return markdown
+    return with_rooms(markdown) if page.file.src_uri == "architecture.md" else markdown
 
 
 def _expand(nav: list[object], made: list[str]) -> list[object]:
