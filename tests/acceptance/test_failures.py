@@ -276,14 +276,31 @@ def test_of_several_clusters_a_problem_says_in_which_it_was_met(workspace: Works
     assert "in the cluster" not in alone.err
 
 
+def test_a_package_that_is_missing_is_reported_in_the_files_of_each_cluster(workspace: Workspace) -> None:
+    """It is fetched once, and each cluster reports its own Release, always in the same order."""
+    names = ("prod", "test", "dev")
+    clusters = "".join(f"- {{name: {name}, sources: [{name}], output: out/{name}}}\n" for name in names)
+    (workspace.root / "kcd-gen.yaml").write_text(
+        f"apiVersion: kcd-gen/v1alpha1\nkind: Project\npackages: {{vendor: packages}}\nclusters:\n{clusters}"
+    )
+    workspace.release("web", package="registry.example.com/demo/other:1.0.0")
+    text = (workspace.root / "sources" / "default-web.yaml").read_text()
+    for name in names:
+        (workspace.root / name).mkdir()
+        (workspace.root / name / "web.yaml").write_text(text)
+    for _ in range(5):
+        outcome = _failed(kcd_gen("build", "--offline", directory=workspace.root))
+        places = [line.partition(": ")[0] for line in outcome.err.splitlines() if "error[missing-package]" in line]
+        assert [place.partition(":")[0] for place in places] == ["dev/web.yaml", "prod/web.yaml", "test/web.yaml"]
+
+
 def test_an_output_that_can_not_be_written_is_an_error_of_its_cluster(workspace: Workspace) -> None:
     workspace.release("web")
     problem = Problem("unwritable-output", "cannot write to output: No space left on device")
-    for error in (problem, ProblemsError(problem)):
-        with mock.patch.object(building, "write", side_effect=error):
-            outcome = _failed(workspace.build())
-        assert outcome.out == "1 of 1 Release compiled; nothing was written\n"
-        assert outcome.err == "error[unwritable-output]: cannot write to output: No space left on device\n"
+    with mock.patch.object(building, "write", side_effect=ProblemsError(problem)):
+        outcome = _failed(workspace.build())
+    assert outcome.out == "1 of 1 Release compiled; nothing was written\n"
+    assert outcome.err == "error[unwritable-output]: cannot write to output: No space left on device\n"
 
 
 def _failed(outcome: Outcome) -> Outcome:
