@@ -261,7 +261,7 @@ def test_the_commands_of_the_way_back_let_nothing_go(tmp_path: Path) -> None:
     stand_in = tmp_path / "kubectl"
     stand_in.write_text(f"#!/bin/sh\nprintf '[%s]' \"$@\" >> {tmp_path}/called; echo >> {tmp_path}/called\n")
     stand_in.chmod(0o755)
-    way_back = PAGE.partition("## The way back")[2]
+    way_back = PAGE.partition("## Going back")[2]
     blocks = re.findall(r'^ *```bash title="in the cluster"\n(.*?)^ *```', way_back, re.MULTILINE | re.DOTALL)
     for shell in ("bash", "sh"):
         (tmp_path / "called").write_text("")
