@@ -17,7 +17,7 @@ from kubocd_gen.model.package import ChartRef, Module, Package, TemplateSource
 from kubocd_gen.package_data import schema
 from kubocd_gen.packages.module_charts import STATUS, as_text, read_status
 from kubocd_gen.packages.source import PackageImage
-from kubocd_gen.schema.package_schema import PackageSchema, PackageSchemaError, Role, load_schema
+from kubocd_gen.schema.package_schema import PackageSchema, PackageSchemaError, Role, load_schema, sentence
 from kubocd_gen.schema.structural import admit, canonical_fields
 
 MANIFEST = "original.yaml"
@@ -149,8 +149,7 @@ class _Reader:
             return load_schema(_float64(schemas.get(role)), role=role, budget=self.budget)
         except PackageSchemaError as errors:
             for one in errors.violations:
-                where = f"schema.{role}: {dotted(one.path) or 'the schema'} {one.message}"
-                self.error(where, "schema", role, *one.path, code=one.code, hint=one.hint)
+                self.error(f"schema.{role}: {sentence(one)}", "schema", role, *one.path, code=one.code, hint=one.hint)
             return None
 
     def modules(self, items: list[Any]) -> tuple[Module, ...]:

@@ -33,7 +33,12 @@ class PackageSchemaError(Exception):
 
     def __init__(self, violations: Iterable[Violation]) -> None:
         self.violations = tuple(violations)
-        super().__init__("; ".join(violation.message for violation in self.violations))
+        super().__init__("; ".join(map(sentence, self.violations)))
+
+
+def sentence(violation: Violation) -> str:
+    """Return what is wrong with a schema as a sentence: its subject is the path into the schema."""
+    return f"{dotted(violation.path) or 'the schema'} {violation.message}"
 
 
 @dataclass(frozen=True, slots=True)

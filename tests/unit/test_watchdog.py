@@ -17,7 +17,7 @@ from kubocd_gen.processes.children import running
 
 # What computes without end, or takes memory, and never spends from the budget.
 _UNCOUNTED = """
-from kubocd_gen import watchdog
+from kubocd_gen.budget import watchdog
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.budget.limits import LIMITS, moved
 from kubocd_gen.processes.children import running, scratch

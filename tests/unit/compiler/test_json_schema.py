@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kubocd_gen.schema.package_schema import PackageSchemaError, load_schema, validate
+from kubocd_gen.schema.package_schema import PackageSchemaError, load_schema, sentence, validate
 
 HYBRID = "http://json-schema.org/schema#"
 DRAFT_4 = "http://json-schema.org/draft-04/schema#"
@@ -24,7 +24,7 @@ def messages(schema: dict[str, Any], value: dict[str, Any], draft: str = HYBRID)
 def problems(schema: dict[str, Any], draft: str = HYBRID) -> list[str]:
     with pytest.raises(PackageSchemaError) as caught:
         load_schema({"$schema": draft} | schema, role="parameters")
-    return [error.message for error in caught.value.violations]
+    return [sentence(one) for one in caught.value.violations]
 
 
 def of(**nodes: Any) -> dict[str, Any]:

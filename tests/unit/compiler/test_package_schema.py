@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.schema.json_validation import errors_of, plainly_valid
-from kubocd_gen.schema.package_schema import PackageSchema, PackageSchemaError, Role, load_schema, validate
+from kubocd_gen.schema.package_schema import PackageSchema, PackageSchemaError, Role, load_schema, sentence, validate
 
 STANDARD = "http://json-schema.org/schema#"
 
@@ -32,7 +32,7 @@ def messages(raw: Any, value: dict[str, Any], role: Role = "parameters") -> list
 def problems(raw: Any) -> list[str]:
     with pytest.raises(PackageSchemaError) as caught:
         load_schema(raw, role="parameters")
-    return [error.message for error in caught.value.violations]
+    return [sentence(one) for one in caught.value.violations]
 
 
 @pytest.mark.parametrize("raw", [None, {}])

@@ -201,12 +201,12 @@ def test_contexts_of_the_values_are_contexts(load: Load) -> None:
     [
         (
             "contexts: [{namespace: x}]",
-            "a context in the values of the chart 'kubocd-ctrl' has no name, so that Helm refuses the chart",
+            "a context in the values of the chart 'kubocd-ctrl' has no name: Helm refuses the chart",
             "f.yaml:8:16",
         ),
         (
             "contexts:\n- name: x",
-            "a context in the values of the chart 'kubocd-ctrl' has no namespace, so that Helm refuses the chart",
+            "a context in the values of the chart 'kubocd-ctrl' has no namespace: Helm refuses the chart",
             "f.yaml:9:7",
         ),
         ("contexts: [x]", "a context in the values of the chart 'kubocd-ctrl' has no name", "f.yaml:8:16"),

@@ -104,8 +104,8 @@ def test_an_archive_of_another_chart_is_refused(charts: Charts, server: Static, 
     ("chart", "version", "said", "hint"),
     [
         ("webb", "1.0.0", "has no chart 'webb'", "did you mean 'web'?"),
-        ("web", "1.0.1", "has no version '1.0.1' of the chart 'web'", "did you mean '1.0.0'?"),
-        ("db", "9.9.99-rc.1", "has no version '9.9.99-rc.1' of the chart 'db'", "the newest that it lists is 2.0.0"),
+        ("web", "1.0.1", "has no chart 'web' of version '1.0.1'", "did you mean '1.0.0'?"),
+        ("db", "9.9.99-rc.1", "has no chart 'db' of version '9.9.99-rc.1'", "the newest that it lists is 2.0.0"),
     ],
 )
 def test_what_a_repository_does_not_have(
