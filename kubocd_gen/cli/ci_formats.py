@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kubocd_gen.cli.options import flags_of
-from kubocd_gen.diagnostics.annotations import Finding, checkout_top, findings_of, repository_path
+from kubocd_gen.diagnostics.annotations import Annotation, annotations_of, checkout_top, repository_path
 from kubocd_gen.diagnostics.github import github_lines
 from kubocd_gen.diagnostics.gitlab import gitlab_report
 from kubocd_gen.diagnostics.junit import junit_report
@@ -36,7 +36,7 @@ def ci_report(
     that is what was checked; `failing` are the severities by which a test of JUnit fails.
     """
     root = messages_root(flags_of(given))
-    findings = findings_of(problems, root)
+    findings = annotations_of(problems, root)
     if mending:
         findings += [finding for one in built for finding in _outdated(one, root, mending)]
     match kind:
@@ -69,7 +69,7 @@ def write_reports(
             )
 
 
-def _outdated(built: Built, root: Path, mending: str) -> Iterator[Finding]:
+def _outdated(built: Built, root: Path, mending: str) -> Iterator[Annotation]:
     """A finding for each file of the output that is not what the sources compile to; records follow the files."""
     for change in built.drift:
         if not change.is_record:
@@ -79,4 +79,4 @@ def _outdated(built: Built, root: Path, mending: str) -> Iterator[Finding]:
             if found := _OF_RELEASE.fullmatch(change.path):
                 release = "/".join(part for part in found.groups() if part)
             place = repository_path(path, root, checkout_top())
-            yield Finding("error", "outdated-output", message, (f"run: {mending}",), place, release=release)
+            yield Annotation("error", "outdated-output", message, (f"run: {mending}",), place, release=release)

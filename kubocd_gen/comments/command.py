@@ -18,7 +18,7 @@ from kubocd_gen.comments.base import BASES
 from kubocd_gen.comments.comment import CommentError, Thread, comment_body, marker, put_comment
 from kubocd_gen.comments.github import github_thread
 from kubocd_gen.comments.gitlab import gitlab_thread
-from kubocd_gen.diagnostics.annotations import Finding
+from kubocd_gen.diagnostics.annotations import Annotation
 from kubocd_gen.diagnostics.github import github_lines
 from kubocd_gen.diagnostics.problems import ProblemsError, printable
 from kubocd_gen.git.repository import find_repository
@@ -68,6 +68,6 @@ def _comment(kind: str, file: Path) -> None:
     except CommentError as error:
         message = f"no comment was made: {error}"
         if kind == "github":
-            sys.stdout.writelines(f"{line}\n" for line in github_lines([Finding("warning", "comment", message)]))
+            sys.stdout.writelines(f"{line}\n" for line in github_lines([Annotation("warning", "comment", message)]))
         else:
             sys.stderr.write(f"warning: {printable(message)}\n")

@@ -15,7 +15,7 @@ from kubocd_gen.files.paths import checkout_root
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Annotation:
     """`path` is relative to the repository's root, None of what lies in no file of it: then `message` says the place.
 
     `message` is what is wrong, `details` the way out and what it stops, a line each.
@@ -36,7 +36,7 @@ class Finding:
         return "\n".join((self.message, *self.details))
 
 
-def findings_of(problems: Sequence[Problem], root: Path) -> list[Finding]:
+def annotations_of(problems: Sequence[Problem], root: Path) -> list[Annotation]:
     """The problems of a run, each once, in reading order; `root` is that of the project."""
     top = checkout_top()
     return [_finding(merged, root, top) for merged in distinct_problems(problems)]
@@ -47,7 +47,7 @@ def checkout_top() -> Path:
     return checkout_root(Path.cwd()) or Path(os.path.realpath(Path.cwd()))
 
 
-def fingerprints(findings: Sequence[Finding]) -> list[str]:
+def fingerprints(findings: Sequence[Annotation]) -> list[str]:
     """What tells each finding from the others, in hexadecimal; without its line, so that one that moves is not new."""
     seen: Counter[tuple[str, ...]] = Counter()
     prints = []
@@ -68,12 +68,12 @@ def repository_path(path: str, root: Path, top: Path) -> str | None:
     return None
 
 
-def _finding(merged: MergedProblem, root: Path, top: Path) -> Finding:
+def _finding(merged: MergedProblem, root: Path, top: Path) -> Annotation:
     one = merged.problem
     position = one.position or Position("")
     path = repository_path(position.path, root, top) if position.path else None
     message = one.message if path or not one.position else f"{one.position}: {one.message}"
-    return Finding(
+    return Annotation(
         severity=one.severity,
         code=one.code,
         message=printable(message),

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from kubocd_gen.diagnostics.annotations import Finding
+from kubocd_gen.diagnostics.annotations import Annotation
 
 _COMMANDS = {"error": "error", "warning": "warning", "note": "notice"}
 _DATA = {"%": "%25", "\r": "%0D", "\n": "%0A"}
 _PROPERTY = {**_DATA, ":": "%3A", ",": "%2C"}
 
 
-def github_lines(findings: Sequence[Finding]) -> Iterator[str]:
+def github_lines(findings: Sequence[Annotation]) -> Iterator[str]:
     """`::error file=…,line=…,col=…,title=…::…` for each finding."""
     for one in findings:
         properties = {"file": one.path, "line": one.line, "col": one.column, "title": f"kcd-gen: {one.code}"}

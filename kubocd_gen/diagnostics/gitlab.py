@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from kubocd_gen.diagnostics.annotations import Finding, fingerprints
+from kubocd_gen.diagnostics.annotations import Annotation, fingerprints
 
 _SEVERITIES = {"error": "major", "warning": "minor", "note": "info"}
 _NO_FILE = "kcd-gen.yaml"  # GitLab drops an entry without a path
 
 
-def gitlab_report(findings: Sequence[Finding]) -> str:
+def gitlab_report(findings: Sequence[Annotation]) -> str:
     """The report: a list, empty where all is well."""
     entries = [
         {

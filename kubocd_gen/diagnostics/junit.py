@@ -5,15 +5,15 @@ from __future__ import annotations
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable, Sequence
 
-from kubocd_gen.diagnostics.annotations import Finding
+from kubocd_gen.diagnostics.annotations import Annotation
 from kubocd_gen.diagnostics.problems import Severity, printable
 
 PROJECT = "project"  # the case of what is no single Release's
 
 
-def junit_report(cases: Iterable[str], findings: Sequence[Finding], failing: Sequence[Severity] = ("error",)) -> str:
+def junit_report(cases: Iterable[str], findings: Sequence[Annotation], failing: Sequence[Severity] = ("error",)) -> str:
     """The report; a case fails by what is `failing`, and says the rest. `cases` are the Releases, `namespace/name`."""
-    by_case: dict[str, list[Finding]] = {name: [] for name in (PROJECT, *cases)}
+    by_case: dict[str, list[Annotation]] = {name: [] for name in (PROJECT, *cases)}
     for one in findings:
         by_case.setdefault(one.release or PROJECT, []).append(one)
     failed = sum(any(one.severity in failing for one in found) for found in by_case.values())
@@ -34,7 +34,7 @@ def junit_report(cases: Iterable[str], findings: Sequence[Finding], failing: Seq
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(suites, encoding="unicode") + "\n"
 
 
-def _said(one: Finding) -> str:
+def _said(one: Annotation) -> str:
     place = printable(":".join(str(part) for part in (one.path, one.line, one.column) if part is not None))
     details = "".join(f"\n    {text}" for text in one.details)
     return f"{place + ': ' if place else ''}{one.severity}[{one.code}]: {one.message}{details}"

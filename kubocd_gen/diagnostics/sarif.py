@@ -8,12 +8,12 @@ from typing import Any
 from urllib.parse import quote
 
 from kubocd_gen import __version__
-from kubocd_gen.diagnostics.annotations import Finding, fingerprints
+from kubocd_gen.diagnostics.annotations import Annotation, fingerprints
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 
 
-def sarif_report(findings: Sequence[Finding]) -> str:
+def sarif_report(findings: Sequence[Annotation]) -> str:
     """One run with all findings; without any it has an empty `results`, which says that all is well."""
     codes = sorted({one.code for one in findings})
     driver = {"name": "kcd-gen", "semanticVersion": __version__, "rules": [{"id": code} for code in codes]}
@@ -28,7 +28,7 @@ def sarif_report(findings: Sequence[Finding]) -> str:
     return json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, indent=1)
 
 
-def _result(one: Finding, rule: int, fingerprint: str) -> dict[str, Any]:
+def _result(one: Annotation, rule: int, fingerprint: str) -> dict[str, Any]:
     result: dict[str, Any] = {
         "ruleId": one.code,
         "ruleIndex": rule,

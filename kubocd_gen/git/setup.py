@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
+from kubocd_gen.processes.search_path import absolute_search_path
 
 # Where programs and the user's configuration are. SUDO_UID: with `sudo`, Git takes the caller's repositories for one's
 # own. GIT_TRACE…: for users who look into a failure. None of them says which repository is read: those are all that
@@ -125,7 +126,7 @@ def for_fetch(
 def git_binary(purpose: str, hint: str, environment: Mapping[str, str] | None = None) -> str:
     """The path of git. Raises ProblemsError `git-missing`: «git was not found, and `purpose`»."""
     given = os.environ if environment is None else environment
-    found = shutil.which("git", path=_search_path(given))
+    found = shutil.which("git", path=absolute_search_path(given))
     if found is None:
         raise ProblemsError(Problem("git-missing", f"git was not found, and {purpose}", hint=hint))
     return found
@@ -133,13 +134,7 @@ def git_binary(purpose: str, hint: str, environment: Mapping[str, str] | None = 
 
 def _passed(environment: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:
     passed = {name: environment[name] for name in names if name in environment}
-    return passed | {"PATH": _search_path(environment)}
-
-
-def _search_path(environment: Mapping[str, str]) -> str:
-    """The directories of programs, without relative ones: these would be in the checkout."""
-    given = environment.get("PATH", os.defpath).split(os.pathsep)
-    return os.pathsep.join(one for one in given if os.path.isabs(one))  # noqa: PTH117 - a string of PATH
+    return passed | {"PATH": absolute_search_path(environment)}
 
 
 def _entries(environment: Mapping[str, str], allowed: Sequence[str]) -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from kubocd_gen.diagnostics.annotations import Finding, findings_of, fingerprints, repository_path
+from kubocd_gen.diagnostics.annotations import Annotation, annotations_of, fingerprints, repository_path
 from kubocd_gen.diagnostics.github import github_lines
 from kubocd_gen.diagnostics.gitlab import gitlab_report
 from kubocd_gen.diagnostics.junit import junit_report
@@ -20,7 +20,7 @@ from kubocd_gen.diagnostics.sarif import sarif_report
 # The schema of the OASIS standard, as it is published with it.
 SARIF = json.loads((Path(__file__).parents[2] / "support/sarif-schema-2.1.0.json").read_text())
 
-UNKNOWN = Finding(
+UNKNOWN = Annotation(
     "error",
     "unknown-parameter",
     "parameter 'replicaz' is not in the schema",
@@ -30,9 +30,9 @@ UNKNOWN = Finding(
     7,
     "default/redis1",
 )
-NOWHERE = Finding("error", "missing-package", "oci://quay.io/a/b:1: it is gone", ("stops a/b, c/d",))
-WARNING = Finding("warning", "unused-context", "no one names it", path="a b/ü,%:c.yaml", release="default/redis1")
-NOTE = Finding("note", "provider-chosen", "the first of two", path="a.yaml", line=3)
+NOWHERE = Annotation("error", "missing-package", "oci://quay.io/a/b:1: it is gone", ("stops a/b, c/d",))
+WARNING = Annotation("warning", "unused-context", "no one names it", path="a b/ü,%:c.yaml", release="default/redis1")
+NOTE = Annotation("note", "provider-chosen", "the first of two", path="a.yaml", line=3)
 ALL = [UNKNOWN, NOWHERE, WARNING, NOTE]
 
 
@@ -66,14 +66,14 @@ def test_github_reads_back_what_was_said() -> None:
 
 def test_no_text_of_a_source_becomes_a_command_of_github() -> None:
     hostile = Problem("bad-yaml", "a\n::set-output name=x::y\r::add-mask::z", position=Position("a\n::x"))
-    lines = list(github_lines(findings_of([hostile], Path.cwd())))
+    lines = list(github_lines(annotations_of([hostile], Path.cwd())))
     assert len(lines) == 1
     assert lines[0].splitlines() == lines
     assert lines[0].startswith("::error title=kcd-gen%3A bad-yaml::a")
 
 
 @pytest.mark.parametrize("findings", [[], ALL, [UNKNOWN, UNKNOWN]])
-def test_sarif_is_what_its_schema_says(findings: list[Finding]) -> None:
+def test_sarif_is_what_its_schema_says(findings: list[Annotation]) -> None:
     report = json.loads(sarif_report(findings))
     jsonschema.Draft7Validator(SARIF).validate(report)
     results = report["runs"][0]["results"]
@@ -107,7 +107,7 @@ def test_gitlab_gets_what_it_needs_of_each_problem() -> None:
 
 
 def test_a_problem_that_moves_to_another_line_is_the_same_and_two_at_once_are_two() -> None:
-    moved = Finding(**{name: getattr(UNKNOWN, name) for name in UNKNOWN.__slots__} | {"line": 99})
+    moved = Annotation(**{name: getattr(UNKNOWN, name) for name in UNKNOWN.__slots__} | {"line": 99})
     assert fingerprints([UNKNOWN]) == fingerprints([moved])
     assert len({*fingerprints([UNKNOWN, moved, WARNING])}) == 3
 
@@ -132,7 +132,7 @@ def test_junit_has_a_case_for_each_release_and_one_for_the_project() -> None:
 
 def test_junit_stays_xml_whatever_a_message_holds() -> None:
     hostile = Problem("bad-yaml", "a\x00\x0b\ud800]]><x>&'\"", position=Position("x"))
-    suite = xml(junit_report([], findings_of([hostile], Path.cwd())))
+    suite = xml(junit_report([], annotations_of([hostile], Path.cwd())))
     assert "]]><x>&" in "".join(suite.itertext())
 
 
@@ -162,8 +162,8 @@ def test_a_problem_that_stops_many_releases_is_told_once() -> None:
     diagnostics = [
         Problem("bad-package", "it is bad", hint="mend it", release=f"default/r{n}", position=place) for n in range(5)
     ]
-    assert findings_of(diagnostics, Path.cwd()) == [
-        Finding(
+    assert annotations_of(diagnostics, Path.cwd()) == [
+        Annotation(
             "error",
             "bad-package",
             "oci://quay.io/a/b:1//values.yaml:3: it is bad",
