@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kubocd_gen.compiler.typed import typed_spec
-from kubocd_gen.diagnostics.problems import Problem, ProblemsError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.diagnostics.wording import dotted
 from kubocd_gen.model.compilation import PackageSourceSpec
 from kubocd_gen.model.releases import Release
@@ -88,11 +88,9 @@ def _checked(release: Release, kind: str, schema_name: str, spec: Mapping[str, A
     if violations:
         raise ProblemsError(
             *(
-                Problem(
-                    violation.code,
+                violation.problem(
                     f"{kind} 'kcd-{release.name}': {dotted(('spec', *violation.path))} {violation.message}",
-                    position=release.position("spec", "package", *violation.path),
-                    hint=violation.hint,
+                    release.position("spec", "package", *violation.path),
                 )
                 for violation in violations
             )

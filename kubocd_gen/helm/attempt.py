@@ -13,9 +13,9 @@ from kubocd_gen.helm.messages import ParseFailure, RenderFailure, parse_error, r
 from kubocd_gen.helm.names import Names
 from kubocd_gen.helm.process import Run
 from kubocd_gen.helm.rewrite import Rewritten
-from kubocd_gen.helm.template import Template, TemplateError, Unit
+from kubocd_gen.helm.template import Template, TemplateFailure, Unit
 
-Outcome: TypeAlias = str | TemplateError
+Outcome: TypeAlias = str | TemplateFailure
 
 # Seconds of the processor, of which helm's start takes a tenth. A batch gets the first of these and something for each
 # rendering, twenty times what it takes. Where it ran into a limit, each of its pieces gets less: the good ones need
@@ -172,15 +172,15 @@ class Runner:
             raise ProblemsError(Problem("helm-failed", f"helm does not work: {run.summary}", hint=HELM_HINT))
 
 
-def _failed(failure: RenderFailure, rewritten: Rewritten, template: Template) -> TemplateError:
+def _failed(failure: RenderFailure, rewritten: Rewritten, template: Template) -> TemplateFailure:
     if TOO_LARGE in failure.detail:
         return _too_large(f"more than {RENDERED_SIZE >> 20} MiB")
     return render_error(failure, rewritten, template)
 
 
-def _limit_error(run: Run) -> TemplateError:
+def _limit_error(run: Run) -> TemplateFailure:
     if run.stopped == "timeout":
-        return TemplateError(
+        return TemplateFailure(
             "rendering took too long, and was stopped",
             hint="a range over a very large number, or templates that call each other?",
             code="template-timeout",
@@ -190,24 +190,24 @@ def _limit_error(run: Run) -> TemplateError:
     if run.out_of_memory:
         return _too_large("more than helm can hold in memory", " or a map that was set into itself")
     hint = "a map that was set into itself?" if "stack" in run.summary else None
-    return TemplateError(f"helm crashed while rendering it: {run.summary}", hint=hint)
+    return TemplateFailure(f"helm crashed while rendering it: {run.summary}", hint=hint)
 
 
-def exhausted(budget: Budget) -> TemplateError:
+def exhausted(budget: Budget) -> TemplateFailure:
     """For a template that was not rendered because the run has used up a limit."""
     try:
         budget.check()
     except BudgetExceededError as error:
-        return TemplateError(error.problem.message, hint=error.problem.hint, code=error.problem.code)
+        return TemplateFailure(error.problem.message, hint=error.problem.hint, code=error.problem.code)
     raise AssertionError("the budget is used up")
 
 
-def untried_error(where: str = "") -> TemplateError:
+def untried_error(where: str = "") -> TemplateFailure:
     """For a template that ran into a limit in other Releases, or others beside it did, and is not tried here."""
     said = f"{PATIENCE} {where} ran into a limit" if where else f"it ran into a limit in {PATIENCE} other Releases"
-    return TemplateError(f"it was not rendered: {said}", code="template-timeout")
+    return TemplateFailure(f"it was not rendered: {said}", code="template-timeout")
 
 
-def _too_large(what: str, cause: str = "") -> TemplateError:
+def _too_large(what: str, cause: str = "") -> TemplateFailure:
     hint = f"a range over a very large number{cause}?"
-    return TemplateError(f"it renders {what}", hint=hint, code="template-too-large")
+    return TemplateFailure(f"it renders {what}", hint=hint, code="template-too-large")

@@ -12,16 +12,16 @@ from kubocd_gen.helm.names import Names
 from kubocd_gen.helm.process import Run
 from kubocd_gen.helm.refusals import refusals, too_large_error
 from kubocd_gen.helm.rewrite import Rewritten, rewrite
-from kubocd_gen.helm.template import Template, TemplateError
+from kubocd_gen.helm.template import Template, TemplateFailure
 
 
-def too_many_tokens() -> TemplateError:
+def too_many_tokens() -> TemplateFailure:
     """For a template that is too long to be looked at."""
     hint = "print long texts from the chart, or from a file in it"
-    return TemplateError(f"the template has more than {MOST_TOKENS} tokens", hint=hint, code="template-too-large")
+    return TemplateFailure(f"the template has more than {MOST_TOKENS} tokens", hint=hint, code="template-too-large")
 
 
-def admitted(source: str, rewritten: Callable[[str], Rewritten]) -> Rewritten | TemplateError:
+def admitted(source: str, rewritten: Callable[[str], Rewritten]) -> Rewritten | TemplateFailure:
     """What `rewritten` makes of `source`, or why no chart takes it."""
     try:
         if fits(source) and fits((made := rewritten(source)).text):
@@ -33,16 +33,16 @@ def admitted(source: str, rewritten: Callable[[str], Rewritten]) -> Rewritten | 
 
 def check_templates(
     run: Callable[[Chart], Run], templates: Sequence[Template], names: Names
-) -> list[list[TemplateError]]:
+) -> list[list[TemplateFailure]]:
     """The errors of each template. helm stops at the first that does not parse, which is taken out for the next run.
 
     Raises ProblemsError `helm-failed` where helm blames no template.
     """
-    found: list[list[TemplateError]] = [[] for _ in templates]
+    found: list[list[TemplateFailure]] = [[] for _ in templates]
     waiting: dict[int, Rewritten] = {}
     for index, template in enumerate(templates):
         made = admitted(template.source, lambda source: rewrite(source, names))
-        if isinstance(made, TemplateError):
+        if isinstance(made, TemplateFailure):
             found[index].append(made)
         elif "{{" in template.source:
             waiting[index] = made

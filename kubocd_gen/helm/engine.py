@@ -26,7 +26,7 @@ from kubocd_gen.helm.pool import HelmPool
 from kubocd_gen.helm.process import Run
 from kubocd_gen.helm.refusals import refusals
 from kubocd_gen.helm.rewrite import Rewritten, rewrite
-from kubocd_gen.helm.template import Functions, Template, TemplateError, Unit
+from kubocd_gen.helm.template import Functions, Template, TemplateFailure, Unit
 from kubocd_gen.processes.children import scratch
 
 # Below this many renderings, a second process costs more than it saves.
@@ -76,7 +76,7 @@ class Helm:
                 source = template.source
                 if "{{" not in source:
                     outcomes[number, index] = _strip(source)
-                elif isinstance(made := self._admitted(source), TemplateError):
+                elif isinstance(made := self._admitted(source), TemplateFailure):
                     outcomes[number, index] = made
                 elif made.readable:
                     pending.append((index, made))
@@ -111,7 +111,7 @@ class Helm:
             texts = iter(found)
         return [f"{next(texts) if text is None else text}\n" for text in printed]
 
-    def check(self, templates: Sequence[Template]) -> list[list[TemplateError]]:
+    def check(self, templates: Sequence[Template]) -> list[list[TemplateFailure]]:
         """What is wrong with each template whatever it is rendered with; nothing is rendered.
 
         Raises ProblemsError `helm-failed` when helm itself does not work.
@@ -126,9 +126,9 @@ class Helm:
                     self._rewrite(template.source)
 
     def _presentable(self, outcome: Outcome) -> Outcome:
-        return presentable(outcome, self._names) if isinstance(outcome, TemplateError) else _strip(outcome)
+        return presentable(outcome, self._names) if isinstance(outcome, TemplateFailure) else _strip(outcome)
 
-    def _admitted(self, source: str) -> Rewritten | TemplateError:
+    def _admitted(self, source: str) -> Rewritten | TemplateFailure:
         try:
             return admitted(source, self._rewrite)
         except BudgetExceededError:

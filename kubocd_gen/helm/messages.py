@@ -23,7 +23,7 @@ from kubocd_gen.helm.lexer import unclosed
 from kubocd_gen.helm.names import CHART, Names
 from kubocd_gen.helm.places import error_at, line_of, offset_of, stopped_at
 from kubocd_gen.helm.rewrite import Rewritten
-from kubocd_gen.helm.template import Template, TemplateError
+from kubocd_gen.helm.template import Template, TemplateFailure
 
 _PARSE = re.compile(
     rf"Error: parse error (?:at|in) \(({CHART}/templates/_p/_[0-9a-f]+\.tpl)(?::(\d+))?[:\d]*\): (.*)", re.DOTALL
@@ -81,7 +81,7 @@ def read_failure(stderr: str, names: Names) -> ParseFailure | RenderFailure | No
     return None
 
 
-def parse_error(failure: ParseFailure, rewritten: Rewritten, template: Template) -> TemplateError:
+def parse_error(failure: ParseFailure, rewritten: Rewritten, template: Template) -> TemplateFailure:
     """The error of a template that does not parse."""
     undefined = rewritten.names.undefined
     message = failure.detail.replace(rewritten.path, "").replace(undefined, "")
@@ -107,10 +107,10 @@ def parse_error(failure: ParseFailure, rewritten: Rewritten, template: Template)
     if offset is not None:
         return error_at(template, offset, message, hint, code="template-parse")
     where = line_of(template, line)
-    return TemplateError(message, where.line, None, where.in_header, hint, code="template-parse")
+    return TemplateFailure(message, where.line, None, where.in_header, hint, code="template-parse")
 
 
-def render_error(failure: RenderFailure, rewritten: Rewritten, template: Template) -> TemplateError:
+def render_error(failure: RenderFailure, rewritten: Rewritten, template: Template) -> TemplateFailure:
     """The error of a template that failed while it was rendered."""
     names = rewritten.names
     if marked := re.search(rf"(?:^:\s*|HELM_ERR_START){names.mark('at')}@(\d+)@", failure.detail):
@@ -118,7 +118,7 @@ def render_error(failure: RenderFailure, rewritten: Rewritten, template: Templat
         return error_at(template, int(marked[1]), failure.detail[marked.end() :].removesuffix("HELM_ERR_END").strip())
     inner = re.search(rf"{re.escape(rewritten.path)}:(\d+):(\d+):?\s+(.*)", failure.detail, re.DOTALL)
     if inner is None:
-        return TemplateError(_sentence(failure.detail))
+        return TemplateFailure(_sentence(failure.detail))
     offset = offset_of(rewritten, int(inner[1]), int(inner[2]))
     if refused := functions.refusal(names).search(inner[3]):
         argument = int(refused[1])
@@ -140,13 +140,13 @@ def render_error(failure: RenderFailure, rewritten: Rewritten, template: Templat
     return error_at(template, offset, message, _hint(text, cause[1]))
 
 
-def presentable(error: TemplateError, names: Names) -> TemplateError:
+def presentable(error: TemplateFailure, names: Names) -> TemplateFailure:
     """`error` with no name of kcd-gen's own in its message, and not longer than anybody reads."""
     message = names.hidden(error.message)
     return replace(error, message=message if len(message) <= _LONG else f"{message[:_LONG]}…")
 
 
-def unsupported_calls(rewritten: Rewritten, template: Template) -> list[TemplateError]:
+def unsupported_calls(rewritten: Rewritten, template: Template) -> list[TemplateFailure]:
     """An error for each call, wherever it stands, of a function that kcd-gen refuses once a rendering reaches it."""
     call_of = functions.unsupported_call(rewritten.names)
     calls = ((edit, call_of.search(edit.text)) for edit in rewritten.edits)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from kubocd_gen.helm.lexer import Action, Kind, actions
 from kubocd_gen.helm.rewrite import Rewritten
-from kubocd_gen.helm.template import Template, TemplateError
+from kubocd_gen.helm.template import Template, TemplateFailure
 
 _QUOTED = re.compile(r'"(?:[^"\\\n]|\\.)*"')
 _CHARACTER = re.compile(r"(?:bad character|unrecognized character in action:?) U\+([0-9A-F]+)")
@@ -17,13 +17,13 @@ _NAMED = (Kind.IDENTIFIER, Kind.VARIABLE, Kind.OTHER)  # tokens that Go's parser
 
 def error_at(
     template: Template, offset: int, message: str, hint: str | None = None, code: str = "template-error"
-) -> TemplateError:
+) -> TemplateFailure:
     """An error at an offset in the template's source, as a line and column of its text or of its header."""
     in_header = offset < len(template.header)
     text = template.header if in_header else template.text
     offset -= 0 if in_header else len(template.header)
     before = text[:offset]
-    return TemplateError(
+    return TemplateFailure(
         message,
         before.count("\n") + 1,
         offset - (before.rfind("\n") + 1) + 1,

@@ -12,10 +12,10 @@ from kubocd_gen.helm.messages import ParseFailure, parse_error, read_failure
 from kubocd_gen.helm.places import error_at
 from kubocd_gen.helm.process import Run
 from kubocd_gen.helm.rewrite import Rewritten
-from kubocd_gen.helm.template import Template, TemplateError
+from kubocd_gen.helm.template import Template, TemplateFailure
 
 
-def refusals(run: Callable[[Chart], Run], texts: Sequence[tuple[Rewritten, Template]]) -> list[TemplateError]:
+def refusals(run: Callable[[Chart], Run], texts: Sequence[tuple[Rewritten, Template]]) -> list[TemplateFailure]:
     """The error of each text, in order: what helm says of it where there is nothing else in the chart.
 
     What helm does not refuse is an error all the same, because nobody knows what helm reads in it; so is what the
@@ -29,16 +29,16 @@ def refusals(run: Callable[[Chart], Run], texts: Sequence[tuple[Rewritten, Templ
                 runs[rewritten.path] = run(parsing_chart([rewritten]))
             errors.append(_error(run, runs[rewritten.path], rewritten, template))
         except BudgetExceededError as error:
-            errors.append(TemplateError(error.problem.message, hint=error.problem.hint, code=error.problem.code))
+            errors.append(TemplateFailure(error.problem.message, hint=error.problem.hint, code=error.problem.code))
     return errors
 
 
-def too_large_error() -> TemplateError:
+def too_large_error() -> TemplateFailure:
     """For a template that no chart file can hold as it is, or with what replaces its functions."""
-    return TemplateError(f"the template is larger than {FILE_SIZE >> 20} MiB", code="template-too-large")
+    return TemplateFailure(f"the template is larger than {FILE_SIZE >> 20} MiB", code="template-too-large")
 
 
-def _error(run: Callable[[Chart], Run], done: Run, rewritten: Rewritten, template: Template) -> TemplateError:
+def _error(run: Callable[[Chart], Run], done: Run, rewritten: Rewritten, template: Template) -> TemplateFailure:
     failure = read_failure(done.stderr, rewritten.names) if done.stopped is None else None
     if isinstance(failure, ParseFailure) and failure.path == rewritten.path:
         return parse_error(failure, rewritten, template)
@@ -54,4 +54,4 @@ def _error(run: Callable[[Chart], Run], done: Run, rewritten: Rewritten, templat
     works = run(yaml_chart([0]))
     if works.returncode != 0 or renderings(works.stdout) != ["0"]:
         raise ProblemsError(Problem("helm-failed", f"helm does not work: {works.summary}"))
-    return TemplateError(f"helm could not parse it: {done.summary}", code="template-parse")
+    return TemplateFailure(f"helm could not parse it: {done.summary}", code="template-parse")

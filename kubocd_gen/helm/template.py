@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from kubocd_gen.diagnostics.problems import Position, Problem
+
 
 @dataclass(frozen=True, slots=True)
 class Template:
@@ -60,7 +62,7 @@ class Functions:
 
 
 @dataclass(frozen=True, slots=True)
-class TemplateError:
+class TemplateFailure:
     """Why a template has no output.
 
     `line` and `column` count from 1, columns in characters, in the Template's `text`, or in its `header` when
@@ -73,3 +75,7 @@ class TemplateError:
     in_header: bool = False
     hint: str | None = None
     code: str = "template-error"
+
+    def problem(self, label: str, position: Position, hint: str | None = None) -> Problem:
+        """Return it as a problem of the template `label`, which is at `position`; `hint` replaces its own."""
+        return Problem(self.code, f"{label}: {self.message}", position, hint or self.hint)

@@ -18,14 +18,14 @@ from kubocd_gen.budget.limits import LIMITS, Limits
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError
 from kubocd_gen.files.paths import display_path
 from kubocd_gen.helm.engine import Helm
-from kubocd_gen.helm.template import Template, TemplateError
-from kubocd_gen.model.package import Package, TemplateSource
+from kubocd_gen.helm.template import Template
 from kubocd_gen.oci.reference import Reference, parse_reference
 from kubocd_gen.packaging.assembly import Assembled, assemble
 from kubocd_gen.packaging.authoring import Authored, read_authored
 from kubocd_gen.packaging.charts.fetching import Charts
 from kubocd_gen.packaging.charts.folder import Packed
 from kubocd_gen.packaging.publishing import Change, Target, check_tag
+from kubocd_gen.pipeline.rendering import template_problem
 
 One = TypeVar("One")
 Made = TypeVar("Made")
@@ -156,21 +156,11 @@ def _check_templates(authored: Sequence[Authored], helm: Helm, findings: Problem
     ]
     for (package_, label, source), errors in zip(named, helm.check(templates), strict=True):
         for error in errors:
-            problem = _template_problem(package_, label, source, error)
+            problem = template_problem(package_, label, source, error)
             if error.code == "unsupported-function":  # KuboCD's controller knows it
                 findings.warning(problem)
             else:
                 findings.error(problem)
-
-
-def _template_problem(package: Package, label: str, source: TemplateSource, error: TemplateError) -> Problem:
-    place = TemplateSource(("templateHeader",)) if error.in_header else source
-    return Problem(
-        error.code,
-        f"package {package.label}, {'templateHeader' if error.in_header else label}: {error.message}",
-        position=package.template_position(place, error.line, error.column),
-        hint=error.hint,
-    )
 
 
 def _fetch_all(

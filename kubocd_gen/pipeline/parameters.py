@@ -11,7 +11,7 @@ from kubocd_gen.compiler.merge import merge, spend_values
 from kubocd_gen.compiler.parameters import line_of_key, parameters_text, parse_map, way_in_json
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError
 from kubocd_gen.helm.engine import Helm
-from kubocd_gen.helm.template import Functions, Template, TemplateError, Unit
+from kubocd_gen.helm.template import Functions, Template, TemplateFailure, Unit
 from kubocd_gen.kube_yaml.positions import find_in_text
 from kubocd_gen.model.compilation import Resolved, WithParameters, at_release
 from kubocd_gen.model.releases import Release
@@ -48,11 +48,11 @@ def render_parameters(
 
 
 def _with_parameters(
-    resolved: Resolved, text: str | None, outcome: str | TemplateError, budget: Budget
+    resolved: Resolved, text: str | None, outcome: str | TemplateFailure, budget: Budget
 ) -> WithParameters:
     release, package = resolved.release, resolved.package
-    if isinstance(outcome, TemplateError):
-        raise ProblemsError(_parameters_error(resolved, outcome))
+    if isinstance(outcome, TemplateFailure):
+        raise ProblemsError(_parameters_problem(release, outcome))
     try:
         given = parse_map(outcome, "spec.parameters", budget)
     except BudgetExceededError:
@@ -67,11 +67,9 @@ def _with_parameters(
     if violations:
         raise ProblemsError(
             *(
-                Problem(
-                    violation.code,
+                violation.problem(
                     f"{violation.message}{_OF_PACKAGE.get(violation.code, '').format(package.label)}",
-                    position=_parameter_position(release, violation.path),
-                    hint=violation.hint,
+                    _parameter_position(release, violation.path),
                 )
                 for violation in violations
             )
@@ -112,13 +110,11 @@ def _position_in_text(release: Release, line: int | None, column: int | None = N
     return find_in_text(resource.file.text, resource.file.path, resource.document, keys, line, column)
 
 
-def _parameters_error(resolved: Resolved, error: TemplateError) -> Problem:
-    release = resolved.release
-    hint = error.hint
-    position = place_in_template(release, error.line, error.column)
+def _parameters_problem(release: Release, failure: TemplateFailure) -> Problem:
+    hint = None
     if not isinstance(release.parameters, str):
-        if error.code == "template-parse" and r'"\\"' in error.message:
+        if failure.code == "template-parse" and r'"\\"' in failure.message:
             hint = "a map becomes JSON before it is rendered: inside '{{ }}' write `back quotes`, not \"double\" ones"
-        elif error.code == "template-parse" and error.message.startswith("bad character U+0022"):
+        elif failure.code == "template-parse" and failure.message.startswith("bad character U+0022"):
             hint = "its '}}' is missing"
-    return Problem(error.code, f"spec.parameters: {error.message}", position=position, hint=hint)
+    return failure.problem("spec.parameters", place_in_template(release, failure.line, failure.column), hint)

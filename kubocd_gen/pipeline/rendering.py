@@ -8,7 +8,7 @@ from kubocd_gen.budget.spending import BudgetExceededError
 from kubocd_gen.compiler.rendered import read_rendered
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError
 from kubocd_gen.helm.engine import Helm
-from kubocd_gen.helm.template import Functions, Template, TemplateError, Unit
+from kubocd_gen.helm.template import Functions, Template, TemplateFailure, Unit
 from kubocd_gen.model.compilation import Rendered, Resolved, WithParameters, at_release
 from kubocd_gen.model.package import Package, TemplateSource
 
@@ -31,9 +31,9 @@ def render_packages(
         templates = list(package.templates())
         results = outcome[len(unit.templates) - len(templates) :]  # without the parameters, rendered once more
         errors = [
-            _template_error(package, label, source, result)
+            template_problem(package, label, source, result)
             for (label, source), result in zip(templates, results, strict=True)
-            if isinstance(result, TemplateError)
+            if isinstance(result, TemplateFailure)
         ]
         rendered = {
             source.path: result
@@ -95,11 +95,10 @@ def _unit(one: WithParameters, texts: Texts) -> Unit:
     )
 
 
-def _template_error(package: Package, label: str, source: TemplateSource, error: TemplateError) -> Problem:
-    if error.in_header:
-        header = TemplateSource(("templateHeader",))
-        position = package.template_position(header, error.line, error.column)
-        label = "templateHeader"  # the same for every template, so that it is told once
-    else:
-        position = package.template_position(source, error.line, error.column)
-    return Problem(error.code, f"package {package.label}, {label}: {error.message}", position=position, hint=error.hint)
+def template_problem(package: Package, label: str, source: TemplateSource, failure: TemplateFailure) -> Problem:
+    """Return the failure of a package's template as a problem at its line of the manifest."""
+    if failure.in_header:
+        source = TemplateSource(("templateHeader",))
+        label = "templateHeader"  # the same for every template, so it is reported once
+    position = package.template_position(source, failure.line, failure.column)
+    return failure.problem(f"package {package.label}, {label}", position)

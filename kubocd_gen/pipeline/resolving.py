@@ -10,7 +10,7 @@ from kubocd_gen.budget.spending import Budget, BudgetExceededError
 from kubocd_gen.compiler.contexts import ContextTrees, select_contexts
 from kubocd_gen.compiler.images import package_source
 from kubocd_gen.compiler.settings import Settings, combine_configs
-from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError
+from kubocd_gen.diagnostics.problems import Position, Problems, ProblemsError
 from kubocd_gen.model.compilation import PackageSourceSpec, Resolved, at_release
 from kubocd_gen.model.package import Package
 from kubocd_gen.model.releases import Config, ContextRef, Release
@@ -165,11 +165,10 @@ def _resolve(
         if violations:
             raise ProblemsError(
                 *(
-                    Problem(
-                        violation.code,
+                    violation.problem(
                         f"the context does not fit package {package.label}: {violation.message}",
-                        position=trees.place(refs, violation.path) or release.position("spec", "contexts"),
-                        hint=violation.hint or _merged_from(refs),
+                        trees.place(refs, violation.path) or release.position("spec", "contexts"),
+                        _merged_from(refs),
                     )
                     for violation in violations
                 )

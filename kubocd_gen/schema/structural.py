@@ -16,7 +16,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from kubocd_gen.diagnostics.problems import MOST, nearest
+from kubocd_gen.diagnostics.problems import MOST, Position, Problem, nearest
 from kubocd_gen.diagnostics.wording import (
     HINTED,
     Path,
@@ -48,6 +48,10 @@ class Violation:
     message: str
     code: str
     hint: str | None = None
+
+    def problem(self, message: str, position: Position, hint: str | None = None) -> Problem:
+        """Return it as a problem: the caller knows the subject of the message, and where the value is written."""
+        return Problem(self.code, message, position, self.hint or hint)
 
 
 class TooManyViolationsError(Exception):
@@ -223,8 +227,8 @@ def _types(schema: Schema) -> tuple[str, ...]:
     return (schema["type"],) if "type" in schema else ()
 
 
-Problem = tuple[str, str | None] | None
-Check = Callable[[Any, Any, bool], Problem]  # a value, what the schema says, whether the message quotes the value
+_Message = tuple[str, str | None] | None
+Check = Callable[[Any, Any, bool], _Message]  # a value, what the schema says, whether the message quotes the value
 
 # What the patterns of the shipped schemas ask for, for those who don't read patterns, and the way out.
 PATTERNS: Mapping[str, tuple[str, str]] = {
@@ -242,11 +246,11 @@ PATTERNS: Mapping[str, tuple[str, str]] = {
 }
 
 
-def _enum(value: Any, allowed: list[Any], quote: bool) -> Problem:
+def _enum(value: Any, allowed: list[Any], quote: bool) -> _Message:
     return None if value in allowed else not_among(allowed, value, quote=quote)
 
 
-def _pattern(value: Any, pattern: str, quote: bool) -> Problem:
+def _pattern(value: Any, pattern: str, quote: bool) -> _Message:
     if _compiled(pattern).search(value):
         return None
     if pattern in PATTERNS:
@@ -263,7 +267,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def _bound(holds: Callable[[float, float], bool], words: Callable[..., str], unit: str | None = None) -> Check:
-    def check(value: Any, limit: float, quote: bool) -> Problem:
+    def check(value: Any, limit: float, quote: bool) -> _Message:
         size = value if unit is None else len(value)
         return None if holds(size, limit) else (words(limit, size, unit, quote=quote or unit is not None), None)
 

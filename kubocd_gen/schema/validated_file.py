@@ -58,12 +58,7 @@ def admit_own_text(text: str, display: str, *, what: str, schema_name: str) -> M
     if violations:
         raise ProblemsError(
             *(
-                Problem(
-                    one.code,
-                    f"{_subject(one, what)} {one.message}",
-                    position=find_position(text, display, 0, one.path),
-                    hint=one.hint,
-                )
+                one.problem(f"{_subject(one, what)} {one.message}", find_position(text, display, 0, one.path))
                 for one in violations[:_MOST]
             )
         )

@@ -94,12 +94,7 @@ def _admit_spec(resource: Resource) -> tuple[dict[str, Any], list[Problem]]:
     value, violations = admit(resource.value, _schema(resource.kind))
     for violation in violations:
         errors.append(
-            Problem(
-                violation.code,
-                f"{dotted(violation.path)} {violation.message}",
-                position=resource.position(*violation.path),
-                hint=violation.hint,
-            )
+            violation.problem(f"{dotted(violation.path)} {violation.message}", resource.position(*violation.path))
         )
     # The CRDs leave it to others to miss these: the API server, and the controller.
     for field, wanted in {"metadata": "metadata.name", "spec": "spec.package"}.items():

@@ -11,9 +11,9 @@ from kubocd_gen.budget.limits import LIMITS, moved
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.helm.binary import find_helm
 from kubocd_gen.helm.engine import Helm
-from kubocd_gen.helm.template import Functions, ImageRedirect, Template, TemplateError, Unit
+from kubocd_gen.helm.template import Functions, ImageRedirect, Template, TemplateFailure, Unit
 
-Outcome = str | TemplateError
+Outcome = str | TemplateFailure
 
 FUNCTIONS = Functions(
     image_redirects=(

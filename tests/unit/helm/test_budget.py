@@ -19,7 +19,7 @@ from kubocd_gen.helm.engine import Helm
 from kubocd_gen.helm.lexer import MOST_TOKENS
 from kubocd_gen.helm.pool import HelmPool
 from kubocd_gen.helm.process import Run
-from kubocd_gen.helm.template import Functions, Template, TemplateError, Unit
+from kubocd_gen.helm.template import Functions, Template, TemplateFailure, Unit
 from tests.unit.helm.test_failures import LOOP, units
 
 
@@ -43,7 +43,7 @@ def test_templates_without_end_share_the_time_of_the_run_and_one_is_named() -> N
     texts = tuple(Template("", f"{LOOP}{{{{/* {number} */}}}}") for number in range(40))
     engine = helm(helm_time=8)
     found = engine.render([Unit({}, {}, texts)], Functions())[0]
-    codes = [outcome.code for outcome in found if isinstance(outcome, TemplateError)]
+    codes = [outcome.code for outcome in found if isinstance(outcome, TemplateFailure)]
     assert len(codes) == len(texts)
     assert codes[0] == "template-timeout"
     assert set(codes) <= {"template-timeout", "run-limit"}  # after a few the others are not tried
@@ -55,7 +55,7 @@ def test_once_the_time_is_used_up_helm_is_not_started_again() -> None:
     engine = helm()
     engine.pool.budget.exhaust("helm-time")
     (found,) = engine.render(units(["{{ 1 }}"]), Functions())[0]
-    assert isinstance(found, TemplateError)
+    assert isinstance(found, TemplateFailure)
     assert (found.code, found.message) == ("run-limit", "helm ran for longer than this run's limit of 20 seconds")
     with pytest.raises(BudgetExceededError):
         engine.to_yaml([{"a": 1}])
@@ -65,7 +65,7 @@ def test_once_the_time_is_used_up_helm_is_not_started_again() -> None:
 def test_a_text_that_is_too_large_is_found_without_a_search() -> None:
     engine = helm()
     found = engine.render(units(["{{ 1 }}"] * 200 + ["{{ repeat 5000000 `x` }}"] + ["{{ 2 }}"] * 200), Functions())
-    codes = [outcome.code for (outcome,) in found if isinstance(outcome, TemplateError)]
+    codes = [outcome.code for (outcome,) in found if isinstance(outcome, TemplateFailure)]
     assert codes == ["template-too-large"]
     assert engine.runs <= 4  # what stood before it and what stood behind it once more
 
@@ -73,7 +73,7 @@ def test_a_text_that_is_too_large_is_found_without_a_search() -> None:
 def test_texts_are_counted_over_the_whole_run() -> None:
     engine = helm(rendered=3_000_000)
     found = [outcome for (outcome,) in engine.render(units(["{{ repeat 1000000 `x` }}"] * 5), Functions())]
-    assert {outcome.code for outcome in found if isinstance(outcome, TemplateError)} == {"run-limit"}
+    assert {outcome.code for outcome in found if isinstance(outcome, TemplateFailure)} == {"run-limit"}
 
 
 def test_a_template_of_too_many_tokens_is_not_looked_at() -> None:
@@ -81,7 +81,7 @@ def test_a_template_of_too_many_tokens_is_not_looked_at() -> None:
     depth = MOST_TOKENS // 2
     text = f"{{{{ {'(' * depth}1{')' * depth} }}}}"
     (found,) = engine.render(units([text]), Functions())[0]
-    assert isinstance(found, TemplateError)
+    assert isinstance(found, TemplateFailure)
     assert (found.code, engine.runs) == ("template-too-large", 0)
     assert [error.code for error in engine.check([Template("", text)])[0]] == ["template-too-large"]
 

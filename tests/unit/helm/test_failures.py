@@ -17,7 +17,7 @@ from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.helm.binary import find_helm
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.helm.process import Run
-from kubocd_gen.helm.template import Functions, Template, TemplateError, Unit
+from kubocd_gen.helm.template import Functions, Template, TemplateFailure, Unit
 
 Render = Callable[..., Any]
 
@@ -151,7 +151,7 @@ def test_the_way_out_is_in_words_of_the_template(render: Render, text: str, hint
 
 def test_an_error_in_the_header_says_so(render: Render) -> None:
     header = "{{/* a */}}\n{{ $x := .a.b }}\n"
-    assert render("\n{{ 1 }}", header=header) == TemplateError(
+    assert render("\n{{ 1 }}", header=header) == TemplateFailure(
         "nil pointer evaluating interface {}.b at <.a.b>",
         2,
         12,
@@ -221,7 +221,7 @@ def test_all_failures_of_a_batch_are_told_and_the_good_are_rendered(helm: Helm) 
     bad = {3: "{{ .a.b }}", 4: "{{ if }}", 50: "{{ fail `no` }}", 99: "{{ nofunc }}", 104: "{{ .x.y.z }}"}
     texts = [bad.get(number, f"{{{{ {number} }}}}") for number in range(105)]
     rendered = helm.render(units(texts), Functions())
-    assert {number for number, (outcome,) in enumerate(rendered) if isinstance(outcome, TemplateError)} == set(bad)
+    assert {number for number, (outcome,) in enumerate(rendered) if isinstance(outcome, TemplateFailure)} == set(bad)
     assert all(rendered[number] == [str(number)] for number in range(105) if number not in bad)
 
 
@@ -236,7 +236,7 @@ def test_what_follows_a_failure_in_its_release_is_still_tried(render_release: Re
         "{{ .Context.a }}",
     ]
     found = render_release(texts)
-    assert [isinstance(outcome, TemplateError) for outcome in found] == [False, True, False, True, True, False, False]
+    assert [isinstance(outcome, TemplateFailure) for outcome in found] == [False, True, False, True, True, False, False]
     assert [found[0], found[2], found[5], found[6]] == ["", "1", "plain", "1"]
 
 
@@ -244,7 +244,7 @@ def test_results_do_not_depend_on_the_number_of_processes() -> None:
     texts = [f"{{{{ {number} }}}}{'{{ .a.b }}' if number % 300 == 7 else ''}" for number in range(900)]
     one, three = (Helm(find_helm(), jobs=jobs).render(units(texts), Functions()) for jobs in (1, 3))
     assert one == three
-    assert sum(isinstance(outcome, TemplateError) for (outcome,) in one) == 3
+    assert sum(isinstance(outcome, TemplateFailure) for (outcome,) in one) == 3
 
 
 LOOP = "{{ range until 60000 }}{{ range until 60000 }}{{ end }}{{ end }}"
@@ -255,9 +255,9 @@ def test_a_template_that_does_not_end_is_stopped_and_named() -> None:
     texts = ["{{ 1 }}"] * 20 + [LOOP] + ["{{ .a.b }}", "{{ 2 }}"]
     rendered = [outcome for (outcome,) in helm.render(units(texts), Functions())]
     assert rendered[:20] + rendered[22:] == ["1"] * 20 + ["2"]
-    assert isinstance(rendered[20], TemplateError)
+    assert isinstance(rendered[20], TemplateFailure)
     assert rendered[20].code == "template-timeout"
-    assert isinstance(rendered[21], TemplateError)
+    assert isinstance(rendered[21], TemplateFailure)
     assert rendered[21].code == "template-error"
 
 
@@ -266,7 +266,7 @@ def test_a_text_that_does_not_end_in_several_releases_is_not_tried_in_all() -> N
     budget = Budget(moved(LIMITS, {"helm-time": 600, "cpu-time": 600}))  # what is asked here is not when it ends
     rendered = [outcome for (outcome,) in Helm(find_helm(), budget=budget).render(units(texts), Functions())]
     assert [rendered[0], rendered[-1]] == ["1", "2"]
-    errors = [outcome for outcome in rendered if isinstance(outcome, TemplateError)]
+    errors = [outcome for outcome in rendered if isinstance(outcome, TemplateFailure)]
     assert len(errors) == 12
     assert {error.code for error in errors} == {"template-timeout"}
     untried = "it was not rendered: it ran into a limit in 4 other Releases"
@@ -277,7 +277,7 @@ def test_a_release_with_many_texts_that_do_not_end_leaves_time_for_others() -> N
     helm = Helm(find_helm())
     endless = tuple(Template("", f"{LOOP}{{{{/* {number} */}}}}") for number in range(10))
     found, (good,) = helm.render([Unit({}, {}, endless), *units(["{{ 1 }}"])], Functions())
-    errors = [outcome for outcome in found if isinstance(outcome, TemplateError)]
+    errors = [outcome for outcome in found if isinstance(outcome, TemplateFailure)]
     assert [error.code for error in errors] == ["template-timeout"] * 10
     untried = "it was not rendered: 4 texts of its Release ran into a limit"
     assert [error.message for error in errors].count(untried) == 6
@@ -291,7 +291,10 @@ def test_the_templates_around_one_that_does_not_end_keep_their_order() -> None:
     found = Helm(find_helm()).render([unit], Functions())[0]
     assert found[0] == ""
     assert found[2] == "1"
-    assert [error.code for error in found if isinstance(error, TemplateError)] == ["template-timeout", "template-parse"]
+    assert [error.code for error in found if isinstance(error, TemplateFailure)] == [
+        "template-timeout",
+        "template-parse",
+    ]
 
 
 @pytest.mark.parametrize(

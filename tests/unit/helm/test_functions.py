@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kubocd_gen.helm.template import Functions, ImageRedirect, TemplateError
+from kubocd_gen.helm.template import Functions, ImageRedirect, TemplateFailure
 
 Render = Callable[..., Any]
 
@@ -145,7 +145,7 @@ def test_an_unknown_host_is_an_error_that_says_where_to_add_it(render_all: Rende
     hint = "add it to 'hosts' in kcd-gen.yaml, or give it with --resolve"
     names = ["nowhere.org", "example.community", "", "256.1.1.1"]
     assert render_all(*(f'{{{{ resolveDNS "{name}" }}}}' for name in names)) == [
-        TemplateError(f"no address is known for the host '{name}'", 1, 4, hint=hint) for name in names
+        TemplateFailure(f"no address is known for the host '{name}'", 1, 4, hint=hint) for name in names
     ]
 
 

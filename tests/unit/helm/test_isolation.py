@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from kubocd_gen.helm.binary import find_helm
 from kubocd_gen.helm.engine import Helm
-from kubocd_gen.helm.template import Template, TemplateError, Unit
+from kubocd_gen.helm.template import Template, TemplateFailure, Unit
 from tests.unit.helm.conftest import FUNCTIONS
 from tests.unit.helm.hostile import Hostile
 
@@ -44,7 +44,7 @@ EXPECTED = [
     "good.example.comgood",
 ]
 
-Outcome = str | TemplateError
+Outcome = str | TemplateFailure
 
 
 def unit(*templates: Template) -> Unit:

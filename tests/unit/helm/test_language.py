@@ -9,7 +9,7 @@ from typing import Any
 
 from kubocd_gen.helm.binary import find_helm
 from kubocd_gen.helm.engine import Helm
-from kubocd_gen.helm.template import Functions, Template, TemplateError, Unit
+from kubocd_gen.helm.template import Functions, Template, TemplateFailure, Unit
 
 Render = Callable[..., Any]
 
@@ -65,7 +65,7 @@ def test_no_template_sees_or_replaces_what_another_text_defines(render_all: Rend
     )
     assert (mine, other) == ("mine", "other")
     hint = "a template finds only what its own text or the package's templateHeader defines"
-    assert stranger == TemplateError('template "x" not defined at <{{template "x"}}>', 1, 13, hint=hint)
+    assert stranger == TemplateFailure('template "x" not defined at <{{template "x"}}>', 1, 13, hint=hint)
 
 
 def test_an_unknown_name_is_an_error_only_where_it_is_reached(render: Render) -> None:
@@ -82,7 +82,7 @@ def test_an_empty_definition_may_be_made_again_and_another_not(render_all: Rende
         '{{ define "x" }}1{{ end }}{{ define `x` }}2{{ end }}',
     )
     assert good == "latest"
-    assert bad == TemplateError('multiple definition of template "x"', 1, code="template-parse")
+    assert bad == TemplateFailure('multiple definition of template "x"', 1, code="template-parse")
 
 
 def test_a_block_is_defined_and_rendered(render: Render) -> None:
@@ -104,13 +104,13 @@ def test_functions_answer_as_kubocd_s(render_all: Render) -> None:
 def test_a_number_is_a_float_to_printf_and_to_eq(render_all: Render) -> None:
     text, error = render_all('{{ printf "%d" .Parameters.n }}', "{{ eq .Parameters.n 8080 }}", parameters={"n": 8080})
     assert text == "%!d(float64=8080)"
-    assert isinstance(error, TemplateError)
+    assert isinstance(error, TemplateFailure)
     assert "incompatible types for comparison" in error.message
 
 
 def test_a_field_of_a_missing_value_is_an_error_and_in_parentheses_it_is_not(render_all: Render) -> None:
     error, text = render_all("{{ .missing.foo }}", "{{ (.missing).foo }}")
-    assert isinstance(error, TemplateError)
+    assert isinstance(error, TemplateFailure)
     assert "nil pointer evaluating interface {}.foo" in error.message
     assert text == ""
 
@@ -150,7 +150,7 @@ def test_a_range_over_a_number_and_the_int_of_a_fraction_follow_the_helm_in_use(
     for text, outcome in zip(texts, found, strict=True):
         (tmp_path / "templates" / "plain.yaml").write_text(f"# <{text}>")
         said = subprocess.run([find_helm(), "template", str(tmp_path)], capture_output=True, text=True, check=False)
-        if isinstance(outcome, TemplateError):
+        if isinstance(outcome, TemplateFailure):
             assert outcome.message.partition(" at <")[0] in said.stderr
         else:
             assert f"# <{outcome}>" in said.stdout

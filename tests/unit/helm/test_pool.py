@@ -16,7 +16,7 @@ from kubocd_gen.helm.binary import find_helm
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.helm.pool import HelmPool
 from kubocd_gen.helm.process import Run
-from kubocd_gen.helm.template import Functions, Template, TemplateError, Unit
+from kubocd_gen.helm.template import Functions, Template, TemplateFailure, Unit
 
 LOOP = "{{ range until 50000 }}{{ range until 50000 }}{{ end }}{{ end }}"
 
@@ -81,7 +81,7 @@ def test_the_time_of_all_runs_comes_from_one_budget() -> None:
     texts = [f"{LOOP}{number}" for number in range(30)]
     units = [Unit({}, {}, (Template("", text),)) for text in texts]
     outcomes = [outcome for (outcome,) in Helm(find_helm(), budget=budget).render(units, Functions())]
-    errors = [outcome for outcome in outcomes if isinstance(outcome, TemplateError)]
+    errors = [outcome for outcome in outcomes if isinstance(outcome, TemplateFailure)]
     assert len(errors) == 30
     assert {error.code for error in errors} == {"run-limit"}
     assert {error.hint for error in errors} == {"if the input can be trusted, raise it: --limit helm-time=2"}
@@ -91,4 +91,4 @@ def test_what_templates_print_is_counted_for_all_of_them() -> None:
     budget = Budget(moved(LIMITS, {"rendered": 1000}))
     units = [Unit({}, {}, (Template("", f"{{{{ repeat 90 `x` }}}}{number}"),)) for number in range(20)]
     outcomes = [outcome for (outcome,) in Helm(find_helm(), budget=budget).render(units, Functions())]
-    assert {outcome.code for outcome in outcomes if isinstance(outcome, TemplateError)} == {"run-limit"}
+    assert {outcome.code for outcome in outcomes if isinstance(outcome, TemplateFailure)} == {"run-limit"}

@@ -13,7 +13,7 @@ from kubocd_gen.helm.chart import Job, rendering_chart
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.helm.names import Names
 from kubocd_gen.helm.rewrite import rewrite
-from kubocd_gen.helm.template import Functions, Template, TemplateError, Unit
+from kubocd_gen.helm.template import Functions, Template, TemplateFailure, Unit
 
 UNREADABLE = [
     "{{ 1x }}",
@@ -41,7 +41,7 @@ def test_helm_sees_it_in_a_chart_of_its_own_and_renders_nothing(charts: tuple[He
     helm, folder = charts
     outcomes = [one for (one,) in helm.render(units(["{{ 1 }}", text, "{{ 2 }}", text]), Functions())]
     assert (outcomes[0], outcomes[2]) == ("1", "2")
-    assert isinstance(outcomes[1], TemplateError)
+    assert isinstance(outcomes[1], TemplateFailure)
     assert (outcomes[1], outcomes[1].code) == (outcomes[3], "template-parse")
     alone, shared = sorted(
         (sorted(folder.glob(f"{one.name}/chart/templates/**/*.*")) for one in folder.iterdir()), key=len
@@ -61,7 +61,7 @@ def test_what_helm_does_not_refuse_is_an_error_of_kcd_gen(tmp_path: Path) -> Non
     binary.write_text("#!/bin/sh\n")
     binary.chmod(0o755)
     text = Template("{{ 1 }}\n", "a\n {{ 1x }} more")
-    expected = TemplateError(
+    expected = TemplateFailure(
         "kcd-gen cannot read '{{ 1', although helm accepts it",
         2,
         2,
