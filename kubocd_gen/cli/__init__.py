@@ -57,7 +57,7 @@ class _Commands(Group):
 def _no_color(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     from kubocd_gen.cli.colours import choose  # and with it what `--version` needs not
 
-    choose(ctx, param, value)
+    choose(ctx, value)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100})

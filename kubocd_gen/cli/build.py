@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import click
 
 from kubocd_gen.cli.colours import echo, paint_difference
-from kubocd_gen.cli.compiling import tools
-from kubocd_gen.cli.options import (
-    ci_format_option,
-    flags_of,
-    jobs_option,
-    option,
-    progress_option,
-    project_options,
-    quiet_option,
-    report_option,
-    writing_options,
-)
-from kubocd_gen.cli.problems import say_problems
-from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, printable
+from kubocd_gen.cli.command import Flag, command, options
+from kubocd_gen.cli.compiling import Outcome, tools
+from kubocd_gen.cli.options import CommonBuildOptions, ReportOptions
+from kubocd_gen.cli.problems import DIFFERENCE, errors_into, json_text, say_problems
+from kubocd_gen.diagnostics.problems import Problems, printable
 from kubocd_gen.diagnostics.text import exit_code
 from kubocd_gen.files.paths import display_path
 from kubocd_gen.model.project import Project
@@ -34,31 +25,28 @@ from kubocd_gen.output.journal import is_interrupted
 from kubocd_gen.pipeline.building import Built, is_current, unknown_removals
 from kubocd_gen.pipeline.building import build as run_build
 from kubocd_gen.pipeline.report import build_report, text_report
-from kubocd_gen.sources.project_file import load_project
-
-DRIFT = 3
+from kubocd_gen.sources.project_file import load_project, messages_root
 
 
-@click.command()
-@project_options
-@writing_options
-@option("--check", is_flag=True, help="Write nothing; exit 3 where the output is not what the sources compile to.")
-@option("--full-diff", is_flag=True, help="With --check: show every difference to its end.")
-@option(
-    "--fail-on-change",
-    is_flag=True,
-    help="Exit 3 where anything was written or removed, or is not known to Git: for pre-commit hooks.",
-)
-@option("--dry-run", is_flag=True, help="Write nothing; say what would be done.")
-@option("--helm", metavar="PATH", help="The helm binary to use, instead of the one installed beside kcd-gen.")
-@ci_format_option
-@report_option
-@jobs_option
-@quiet_option
-@option("--verbose", "-v", is_flag=True, help="Print what is unchanged, too.")
-@option("--debug", is_flag=True, help="Print tracebacks, and keep what helm is given in .kcd-gen-debug/.")
-@progress_option
-def build(**given: Any) -> int:
+@options
+class BuildOptions(CommonBuildOptions, ReportOptions):
+    """`kcd-gen build`."""
+
+    check: Annotated[bool, Flag("Write nothing; exit 3 where the output is not what the sources compile to.")] = False
+    full_diff: Annotated[bool, Flag("With --check: show every difference to its end.")] = False
+    fail_on_change: Annotated[
+        bool, Flag("Exit 3 where anything was written or removed, or is not known to Git: for pre-commit hooks.")
+    ] = False
+    dry_run: Annotated[bool, Flag("Write nothing; say what would be done.")] = False
+
+    @property
+    def only_plan(self) -> bool:
+        """Whether nothing is written."""
+        return self.check or self.dry_run
+
+
+@command(BuildOptions)
+def build(options: BuildOptions) -> int:
     """Compile Releases into Flux resources and static Helm repositories.
 
     Writes flux/ (an OCIRepository, a HelmRepository and the HelmReleases of each Release) and hr/ (the charts, to be
@@ -74,39 +62,56 @@ def build(**given: Any) -> int:
     kcd-gen build --dry-run                                  # what would change
     kcd-gen build --fail-on-change                           # in a pre-commit hook: is all of it in the commit?
     """
-    built, problems, version = attempt(given, lambda: load_project(flags_of(given), Path.cwd()))
-    mending = _mending_command() if given["check"] else ""
-    if given["reports"]:
-        from kubocd_gen.cli.ci_formats import write_reports
-
-        unwritten = Problems()
-        for error in write_reports(given, built, problems, mending=mending):
-            unwritten.error(error)
-        problems += unwritten
-    lines: Iterator[str] = iter(())
-    if given["format_"] == "json":
-        lines = iter([json.dumps(build_report(built, version, problems), indent=1)])  # ASCII, whatever a source holds
-    elif given["format_"] != "text":
-        from kubocd_gen.cli.ci_formats import ci_report
-
-        lines = ci_report(given["format_"], given, built, problems, mending=mending)
-    elif given["check"] and not any(one.severity == "error" for one in problems):
-        lines = _drift(built, full=given["full_diff"], quiet=given["quiet"])
-    elif not given["quiet"]:
-        lines = text_report(built, verbose=given["verbose"], written=not (given["check"] or given["dry_run"]))
-    for line in lines:
+    outcome = attempt(
+        options,
+        lambda: load_project(options.flags(), Path.cwd()),
+        only_plan=options.only_plan,
+        compare_kept=options.check,
+        report_version=options.format == "json",
+    )
+    root = messages_root(options.flags())
+    mending = _mending_command() if options.check else ""
+    outcome = _with_reports(outcome, options, root, mending)
+    for line in _lines(outcome, options, root, mending):
         echo(line)
-    if given["format_"] == "github":  # has said it all, and a runner shows both streams
-        code = exit_code(problems)
+    if options.format == "github":  # has said it all, and a runner shows both streams
+        code = exit_code(outcome.problems)
     else:
-        code = say_problems(problems, quiet=given["quiet"], name_clusters=len(built) > 1)
-    if not code and given["fail_on_change"]:
+        code = say_problems(outcome.problems, quiet=options.quiet, name_clusters=len(outcome.built) > 1)
+    if not code and options.fail_on_change:
         from kubocd_gen.cli.committing import left_out
 
-        for line in left_out(flags_of(given), built, written=not (given["check"] or given["dry_run"])):
+        for line in left_out(root, outcome.built, written=not options.only_plan):
             click.echo(line, err=True)
-            code = DRIFT
-    return code or (DRIFT if given["check"] and not all(map(is_current, built)) else 0)
+            code = DIFFERENCE
+    return code or (DIFFERENCE if options.check and not all(map(is_current, outcome.built)) else 0)
+
+
+def _with_reports(outcome: Outcome, options: BuildOptions, root: Path, mending: str) -> Outcome:
+    """Write the files of `--report`, and return the outcome with the problems of that."""
+    if not options.reports:
+        return outcome
+    from kubocd_gen.cli.ci_formats import write_reports
+
+    unwritten = Problems()
+    for error in write_reports(options.reports, root, outcome.built, outcome.problems, mending=mending):
+        unwritten.error(error)
+    return replace(outcome, problems=[*outcome.problems, *unwritten])
+
+
+def _lines(outcome: Outcome, options: BuildOptions, root: Path, mending: str) -> Iterator[str]:
+    """What is printed on standard output."""
+    built, problems = outcome.built, outcome.problems
+    if options.format == "json":
+        yield json_text(build_report(built, outcome.helm_version, problems))
+    elif options.format != "text":
+        from kubocd_gen.cli.ci_formats import ci_report
+
+        yield from ci_report(options.format, root, built, problems, mending=mending)
+    elif options.check and not any(one.severity == "error" for one in problems):
+        yield from _drift(built, full=options.full_diff, quiet=options.quiet)
+    elif not options.quiet:
+        yield from text_report(built, verbose=options.verbose, written=not options.only_plan)
 
 
 def _drift(built: Sequence[Built], *, full: bool, quiet: bool) -> Iterator[str]:
@@ -138,39 +143,45 @@ def _mending_command() -> str:
     return shlex.join(["kcd-gen", *(word for word in words if not word.startswith(("--format=", "--report=")))])
 
 
-def attempt(given: Mapping[str, Any], load: Callable[[], Project]) -> tuple[list[Built], list[Problem], str | None]:
-    """What the flags say, built; every problem of it; and helm's version where the report wants it."""
+def attempt(
+    options: CommonBuildOptions,
+    load: Callable[[], Project],
+    *,
+    only_plan: bool = False,
+    compare_kept: bool = False,
+    report_version: bool = False,
+) -> Outcome:
+    """Build the project that `load` returns. Errors are in the outcome; with an error of the project nothing else is.
+
+    With `only_plan` nothing is written; with `compare_kept` files that are kept are compared, too; with
+    `report_version` helm is asked for its version.
+    """
     findings = Problems()  # of the run; those of a cluster's compilation come with it
-    built: list[Built] = []
+    built: Sequence[Built] = ()
     version = None
-    try:
-        built, version = _build(given, load(), findings)
-    except ProblemsError as error:  # of the project or of helm: there is nothing to compile, or nothing with
-        findings.error(error)
-    return built, [*findings, *(diagnostic for one in built for diagnostic in one.diagnostics)], version
+    with errors_into(findings):
+        project = load()
+        with tools(options, project, findings, report_version=report_version) as tool:
 
+            def waiting(output: Path) -> None:
+                tool.line.clear()
+                if not options.quiet:
+                    folder = display_path(output, Path.cwd())
+                    click.echo(printable(f"waiting for another kcd-gen that writes to {folder}"), err=True)
 
-def _build(given: Mapping[str, Any], project: Project, findings: Problems) -> tuple[list[Built], str | None]:
-    with tools(given, project, findings) as tool:
-
-        def waiting(output: Path) -> None:
-            tool.line.clear()
-            if not given["quiet"]:
-                folder = display_path(output, Path.cwd())
-                click.echo(printable(f"waiting for another kcd-gen that writes to {folder}"), err=True)
-
-        built = run_build(
-            project,
-            tool.packages,
-            tool.helm,
-            jobs=tool.jobs,
-            keep_going=given["keep_going"],
-            allow_protected_removal=given["allow_protected_removal"],
-            only_plan=given["check"] or given["dry_run"],
-            compare_kept=given["check"],
-            waiting=waiting,
-        )
-    if not given["clusters"]:  # it may be of another
-        for warning in unknown_removals(built, given["allow_protected_removal"]):
-            findings.warning(warning)
-    return built, tool.version()
+            compiled = run_build(
+                project,
+                tool.packages,
+                tool.helm,
+                jobs=options.job_count,
+                keep_going=options.keep_going,
+                allow_protected_removal=options.allow_protected_removal,
+                only_plan=only_plan,
+                compare_kept=compare_kept,
+                waiting=waiting,
+            )
+        if not options.clusters:  # it may be of another
+            for warning in unknown_removals(compiled, options.allow_protected_removal):
+                findings.warning(warning)
+        built, version = compiled, tool.version()
+    return Outcome(built, [*findings, *(diagnostic for one in built for diagnostic in one.diagnostics)], version)

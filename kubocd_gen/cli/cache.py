@@ -5,24 +5,63 @@ from __future__ import annotations
 import os
 import re
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Annotated
 
 import click
 
+from kubocd_gen.cli.command import Flag, Options, command, option_group, options
 from kubocd_gen.cli.guiding import Group
-from kubocd_gen.cli.options import option, quiet_option
-from kubocd_gen.cli.problems import say_problems
+from kubocd_gen.cli.options import QuietOptions
+from kubocd_gen.cli.problems import errors_into, say_problems
 from kubocd_gen.cli.tables import table
-from kubocd_gen.diagnostics.problems import Problems, ProblemsError
-from kubocd_gen.packages.cache import Cache, cache_folder
+from kubocd_gen.diagnostics.problems import Problems
+from kubocd_gen.packages.cache import Cache, CachedBlob, cache_folder
 
 _DAY = 24 * 60 * 60
 _AGE = re.compile(r"([0-9]+)([hdw])")
 _SECONDS = {"h": 60 * 60, "d": _DAY, "w": 7 * _DAY}
 
-_cache_dir = option(
-    "--cache-dir", "folder", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="The cache folder."
-)
+
+@option_group
+class CacheOptions(Options):
+    """Of all these commands."""
+
+    __slots__ = ()
+
+    cache_dir: Annotated[
+        Path | None, Flag("The cache folder.", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
+    ] = None
+
+    def folder(self) -> Path:
+        """Return the directory of the cache, which need not exist."""
+        return cache_folder(os.environ, self.cache_dir)
+
+    def cache(self) -> Cache:
+        return Cache(self.folder())
+
+
+@options
+class DirOptions(CacheOptions):
+    """`kcd-gen cache dir`."""
+
+
+@options
+class ListOptions(CacheOptions):
+    """`kcd-gen cache list`."""
+
+
+@options
+class PruneOptions(CacheOptions, QuietOptions):
+    """`kcd-gen cache prune`."""
+
+    unused_for: Annotated[str, Flag("Remove what was not read for so long: 12h, 30d, 4w, 0d.", metavar="AGE")] = "30d"
+
+
+@options
+class VerifyOptions(CacheOptions, QuietOptions):
+    """`kcd-gen cache verify`."""
 
 
 @click.group(cls=Group)
@@ -38,91 +77,88 @@ def cache() -> None:
     """
 
 
-@cache.command("dir")
-@_cache_dir
-def dir_(folder: Path | None) -> int:
+@command(DirOptions, name="dir")
+def dir_(options: DirOptions) -> int:
     """Print the folder, which need not exist yet.
 
     \b
     du -sh "$(kcd-gen cache dir)"
     """
-    click.echo(str(cache_folder(os.environ, folder)))
+    click.echo(str(options.folder()))
     return 0
 
 
-@cache.command("list")
-@_cache_dir
-def list_(folder: Path | None) -> int:
+@command(ListOptions, name="list")
+def list_(options: ListOptions) -> int:
     """List what is there: digest, size, last use, and the name of a package's manifest.
 
     \b
     kcd-gen cache list
     """
-    try:
-        blobs = list(_cache(folder).blobs())
-    except ProblemsError as error:
-        return _failed(error)
-    rows = [
-        (blob.digest, _size(blob.size), time.strftime("%Y-%m-%d", time.gmtime(blob.used)), " ".join(blob.references))
-        for blob in blobs
-    ]
-    for line in table(rows, right=(1,)):
-        click.echo(line)
-    click.echo(f"{len(blobs)} blob{'' if len(blobs) == 1 else 's'}, {_size(sum(blob.size for blob in blobs))}")
-    return 0
+    findings = Problems()
+    with errors_into(findings):
+        for line in _list_lines(list(options.cache().blobs())):
+            click.echo(line)
+    return say_problems(findings)
 
 
-@cache.command("prune")
-@_cache_dir
-@option("--unused-for", default="30d", metavar="AGE", help="Remove what was not read for so long: 12h, 30d, 4w, 0d.")
-@quiet_option
-def prune(folder: Path | None, unused_for: str, quiet: bool) -> int:
+@command(PruneOptions)
+def prune(options: PruneOptions) -> int:
     """Remove what has not been used for a while.
 
     \b
     kcd-gen cache prune                   # what was not read for 30 days
     kcd-gen cache prune --unused-for 0d   # everything
     """
-    age = _AGE.fullmatch(unused_for)
-    if age is None:
-        raise click.BadParameter(f"'{unused_for}' is not an age such as 12h, 30d or 4w", param_hint="--unused-for")
-    try:
-        count, freed = _cache(folder).prune(int(age[1]) * _SECONDS[age[2]])
-    except ProblemsError as error:
-        return _failed(error)
-    if not quiet:
-        click.echo(f"Removed {count} blob{'' if count == 1 else 's'}, {_size(freed)}")
-    return 0
+    findings = Problems()
+    with errors_into(findings):
+        count, freed = options.cache().prune(_seconds(options.unused_for))
+        if not options.quiet:
+            click.echo(f"Removed {_blobs(count)}, {_size(freed)}")
+    return say_problems(findings)
 
 
-@cache.command("verify")
-@_cache_dir
-@quiet_option
-def verify(folder: Path | None, quiet: bool) -> int:
+@command(VerifyOptions)
+def verify(options: VerifyOptions) -> int:
     """Read everything and remove what is damaged; exit 1 if anything was.
 
     \b
     kcd-gen cache verify
     """
-    try:
-        damaged = _cache(folder).damaged()
-    except ProblemsError as error:
-        return _failed(error)
-    for digest in damaged:
-        click.echo(f"Removed {digest}, whose content was another")
-    if not damaged and not quiet:
-        click.echo("Every blob is what its name says")
-    return 1 if damaged else 0
-
-
-def _cache(folder: Path | None) -> Cache:
-    return Cache(cache_folder(os.environ, folder))
-
-
-def _failed(error: ProblemsError) -> int:
     findings = Problems()
-    findings.error(error)
-    return say_problems(findings)
+    damaged: list[str] = []
+    with errors_into(findings):
+        damaged = options.cache().damaged()
+        for digest in damaged:
+            click.echo(f"Removed {digest}, whose content was another")
+        if not damaged and not options.quiet:
+            click.echo("Every blob is what its name says")
+    return say_problems(findings) or (1 if damaged else 0)
+
+
+for _command in (dir_, list_, prune, verify):
+    cache.add_command(_command)
+
+
+def _seconds(age: str) -> int:
+    """Return the seconds of `--unused-for`. Raises BadParameter."""
+    found = _AGE.fullmatch(age)
+    if found is None:
+        raise click.BadParameter(f"'{age}' is not an age such as 12h, 30d or 4w", param_hint="--unused-for")
+    return int(found[1]) * _SECONDS[found[2]]
+
+
+def _list_lines(blobs: Sequence[CachedBlob]) -> Iterator[str]:
+    rows = [
+        (blob.digest, _size(blob.size), time.strftime("%Y-%m-%d", time.gmtime(blob.used)), " ".join(blob.references))
+        for blob in blobs
+    ]
+    yield from table(rows, right=(1,))
+    yield f"{_blobs(len(blobs))}, {_size(sum(blob.size for blob in blobs))}"
+
+
+def _blobs(count: int) -> str:
+    return f"{count} blob{'' if count == 1 else 's'}"
 
 
 def _size(count: int) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-from kubocd_gen.cli.options import flags_of
+from kubocd_gen.cli.options import Report
 from kubocd_gen.diagnostics.annotations import Annotation, annotations_of, checkout_top, repository_path
 from kubocd_gen.diagnostics.github import github_lines
 from kubocd_gen.diagnostics.gitlab import gitlab_report
@@ -17,25 +17,23 @@ from kubocd_gen.diagnostics.sarif import sarif_report
 from kubocd_gen.files import hint_of, write_whole
 from kubocd_gen.files.paths import display_path
 from kubocd_gen.pipeline.building import Built
-from kubocd_gen.sources.project_file import messages_root
 
 _WORDS = {"created": "is missing", "updated": "is not what the sources compile to", "removed": "is too many"}
 _OF_RELEASE = re.compile(r"flux/([^/]+)/([^/]+)\.yaml|hr/([^/]+)/([^/]+)/.*")
 
 
 def ci_report(
-    kind: str,
-    given: Mapping[str, Any],
+    kind: Literal["github", "sarif", "gitlab", "junit"],
+    root: Path,
     built: Sequence[Built],
     problems: Sequence[Problem],
     *,
     mending: str = "",
     failing: tuple[Severity, ...] = ("error",),
 ) -> Iterator[str]:
-    """The report in the format `kind`, as lines. `mending` is the command that makes the output current, where
-    that is what was checked; `failing` are the severities by which a test of JUnit fails.
+    """The report in the format `kind`, as lines. Paths in messages begin at `root`. `mending` is the command that makes
+    the output current, where that is what was checked; `failing` are the severities by which a test of JUnit fails.
     """
-    root = messages_root(flags_of(given))
     findings = annotations_of(problems, root)
     if mending:
         findings += [finding for one in built for finding in _outdated(one, root, mending)]
@@ -53,11 +51,12 @@ def ci_report(
 
 
 def write_reports(
-    given: Mapping[str, Any], built: Sequence[Built], problems: Sequence[Problem], *, mending: str = ""
+    reports: Sequence[Report], root: Path, built: Sequence[Built], problems: Sequence[Problem], *, mending: str = ""
 ) -> Iterator[Problem]:
     """Write the files of `--report`; an error for each that can't be."""
-    for kind, path in given["reports"]:
-        text = "\n".join(ci_report(kind, given, built, problems, mending=mending)) + "\n"
+    for report in reports:
+        path = report.path
+        text = "\n".join(ci_report(report.format, root, built, problems, mending=mending)) + "\n"
         try:
             write_whole(path, text.encode("utf-8", "replace"), make=True)
         except OSError as error:

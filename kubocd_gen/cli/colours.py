@@ -62,13 +62,11 @@ def paint_signed(line: str) -> str:
 
 
 def echo(line: str, *, err: bool = False) -> None:
-    """Print a painted line; of a report that a machine reads, and what stands beside it, without paint."""
-    context = click.get_current_context(silent=True)
-    is_text = context is None or context.params.get("format_", "text") == "text"
-    click.echo(line, err=err, color=None if is_text else False)
+    """Print a painted line. click removes the paint next to a report that programs read: see `Options.for_machines`."""
+    click.echo(line, err=err)
 
 
-def choose(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+def choose(ctx: click.Context, value: bool) -> None:
     """What `--no-color` does, before its command or behind it, and what is done without it."""
     if value:
         ctx.color = False

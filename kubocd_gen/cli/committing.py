@@ -11,16 +11,14 @@ from kubocd_gen.diagnostics.annotations import repository_path
 from kubocd_gen.diagnostics.problems import ProblemsError, printable
 from kubocd_gen.files.paths import display_path
 from kubocd_gen.git.repository import find_repository
-from kubocd_gen.model.project import Flags
 from kubocd_gen.pipeline.building import Built
-from kubocd_gen.sources.project_file import messages_root
 
 
-def left_out(flags: Flags, built: Sequence[Built], *, written: bool) -> Iterator[str]:
+def left_out(root: Path, built: Sequence[Built], *, written: bool) -> Iterator[str]:
     """What is to be done so that the commit holds what was compiled, and its Releases; nothing where it does.
 
-    `written` says that the build has carried out its plan. Files that Git ignores, or has nothing to do with, don't
-    count; without Git only what the build has changed does.
+    Paths of sources begin at `root`. `written` says that the build has carried out its plan. Files that Git ignores,
+    or has nothing to do with, don't count; without Git only what the build has changed does.
     """
     try:
         repository = find_repository(Path.cwd())
@@ -36,7 +34,7 @@ def left_out(flags: Flags, built: Sequence[Built], *, written: bool) -> Iterator
         if (written and one.drift) or any(f"{below}/{change.path}".removeprefix("./") in unknown for change in plan):
             outputs.append(display_path(one.cluster.output, Path.cwd()))
         files = {release.release.resource.file.path for release in one.compilation.releases} if unknown else ()
-        sources.update(path for path in files if repository_path(path, messages_root(flags), top) in unknown)
+        sources.update(path for path in files if repository_path(path, root, top) in unknown)
     if outputs:
         yield printable(f"add what was compiled to the commit: {shlex.join(['git', 'add', *outputs])}")
     for path in sorted(sources):

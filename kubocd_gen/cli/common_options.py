@@ -1,24 +1,32 @@
-"""What every command has, whether or not its file says so."""
+"""Flags of every command, whether or not its file declares them."""
 
 from __future__ import annotations
+
+from typing import Annotated
 
 import click
 
 from kubocd_gen.cli.colours import choose
+from kubocd_gen.cli.command import Flag, Options, options, parameters
 from kubocd_gen.cli.guiding import Context
-from kubocd_gen.cli.options import option
+
+
+@options
+class CommonOptions(Options):
+    """Read before a command runs, and not passed to it."""
+
+    debug: Annotated[bool, Flag("Print tracebacks.")] = False
+    no_color: Annotated[bool, Flag("Print no colours.", eager=choose)] = False
 
 
 def with_common_options(command: click.Command) -> click.Command:
-    """The command with what every command has: `--debug`, `--no-color`, and help that fits the terminal."""
+    """Return the command with the flags of every command, and with help that fits the terminal."""
     command.context_class = Context
-    there = {parameter.name for parameter in command.params}
-    if "debug" not in there:
-        option("--debug", is_flag=True, expose_value=False, help="Print tracebacks.")(command)
-    if "no_color" not in there:
-        option(
-            "--no-color", is_flag=True, expose_value=False, is_eager=True, callback=choose, help="Print no colours."
-        )(command)
+    present = {parameter.name for parameter in command.params}
+    for parameter in parameters(CommonOptions):
+        if parameter.name not in present:
+            parameter.expose_value = False
+            command.params.append(parameter)
     if isinstance(command, click.Group):
         for inner in command.commands.values():
             with_common_options(inner)

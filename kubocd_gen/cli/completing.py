@@ -15,6 +15,7 @@ import click
 from click.shell_completion import BashComplete, CompletionItem, ZshComplete, add_completion_class, split_arg_string
 
 if TYPE_CHECKING:
+    from kubocd_gen.cli.options import ClusterOptions
     from kubocd_gen.model.project import Project
 
 Offer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
@@ -79,7 +80,8 @@ def clusters(ctx: click.Context) -> Iterator[str]:
     from kubocd_gen.model.project import Flags
     from kubocd_gen.sources.project_file import load_project
 
-    flags = Flags(project=ctx.params.get("project"), allow_outside=ctx.params.get("allow_outside") or ())
+    options = _given(ctx)
+    flags = Flags(project=options.project, allow_outside=options.allow_outside)
     project = load_project(flags, Path.cwd(), outputs=False)
     return (cluster.name for cluster in project.clusters)
 
@@ -108,15 +110,26 @@ def _project(ctx: click.Context) -> Project:
     from kubocd_gen.model.project import Flags
     from kubocd_gen.sources.project_file import load_project
 
-    given = ctx.params
-    sources = tuple(given.get("sources") or ())
+    options = _given(ctx)
     flags = Flags(
-        project=given.get("project"),
-        sources=sources,
-        output=given.get("output") or (Path("output") if sources else None),  # of which nothing is read
-        clusters=() if sources else tuple(given.get("clusters") or ()),
-        namespace=given.get("namespace"),
+        project=options.project,
+        sources=options.sources,
+        output=Path("output") if options.sources else None,  # of which nothing is read
+        clusters=() if options.sources else options.clusters,
+        namespace=options.namespace,
         offline=True,
-        allow_outside=tuple(given.get("allow_outside") or ()),
+        allow_outside=options.allow_outside,
     )
     return load_project(flags, Path.cwd(), outputs=False)
+
+
+def _given(ctx: click.Context) -> ClusterOptions:
+    """Return the project's flags that the line has so far; those that its command lacks have their defaults."""
+    from kubocd_gen.cli.command import given, options
+    from kubocd_gen.cli.options import ClusterOptions
+
+    @options
+    class Given(ClusterOptions):
+        """The flags of a project, whatever the command."""
+
+    return given(Given, ctx)

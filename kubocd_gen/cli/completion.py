@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
 import click
 
-from kubocd_gen.cli.guiding import Choice
+from kubocd_gen.cli.command import Argument, Options, command, options
 
 _VARIABLE = "_KCD_GEN_COMPLETE"
 
 
-@click.command()
-@click.argument("shell", type=Choice(["bash", "zsh", "fish"]))
-def completion(shell: str) -> int:
+@options
+class CompletionOptions(Options):
+    """`kcd-gen completion`."""
+
+    shell: Annotated[Literal["bash", "zsh", "fish"], Argument()]
+
+
+@command(CompletionOptions)
+def completion(options: CompletionOptions) -> int:
     """Print the script that makes a shell complete commands, flags, clusters, Releases and packages.
 
     bash must be 4.4 or newer; that of macOS is 3.2, where zsh is the shell of the system.
@@ -27,7 +35,7 @@ def completion(shell: str) -> int:
     from kubocd_gen.cli.completing import add_shells
 
     add_shells()
-    found = get_completion_class(shell)
+    found = get_completion_class(options.shell)
     assert found is not None  # it is one of the choices
     click.echo(found(cli, {}, "kcd-gen", _VARIABLE).source_template % _source_values())
     return 0

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import click
+from typing import Annotated, Literal
 
 from kubocd_gen.budget.watchdog import watched
 from kubocd_gen.cli.colours import echo, paint_signed
+from kubocd_gen.cli.command import Flag, command, options
 from kubocd_gen.cli.compiling import helm_of
-from kubocd_gen.cli.guiding import Choice
-from kubocd_gen.cli.options import (
-    flags_of,
-    jobs_option,
-    option,
-    progress_option,
-    project_options,
-    quiet_option,
-)
-from kubocd_gen.cli.problems import say_problems
+from kubocd_gen.cli.options import CompilingOptions, FormatOptions, ProjectOptions, QuietOptions
+from kubocd_gen.cli.problems import DIFFERENCE, errors_into, json_text, say_problems
 from kubocd_gen.cli.progress import progress
-from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError
+from kubocd_gen.diagnostics.problems import Problem, Problems
 from kubocd_gen.diffing.markdown import markdown
 from kubocd_gen.diffing.page import page
 from kubocd_gen.diffing.report import comparison_report
@@ -31,27 +20,24 @@ from kubocd_gen.diffing.revisions import Compared, both_sides, compare
 from kubocd_gen.diffing.text import text_lines
 from kubocd_gen.diffing.view import View, view
 
-DIFFERENCE = 3
+
+@options
+class DiffOptions(ProjectOptions, FormatOptions, QuietOptions, CompilingOptions):
+    """`kcd-gen diff`."""
+
+    ref: Annotated[
+        str | None, Flag("What to compare with: a commit, branch or tag. [default: see above]", metavar="REV")
+    ] = None
+    exit_code: Annotated[bool, Flag("Exit 3 where anything differs.")] = False
+    charts: Annotated[bool, Flag("Render the charts with helm, too, and compare their manifests.")] = False
+    format: Annotated[
+        Literal["text", "markdown", "json", "html"],
+        Flag("What to print; markdown is for a comment on a pull request."),
+    ] = "text"
 
 
-@click.command()
-@project_options
-@option("--ref", metavar="REV", help="What to compare with: a commit, branch or tag. [default: see above]")
-@option("--exit-code", is_flag=True, help="Exit 3 where anything differs.")
-@option("--charts", is_flag=True, help="Render the charts with helm, too, and compare their manifests.")
-@option("--helm", metavar="PATH", help="The helm binary to use, instead of the one installed beside kcd-gen.")
-@option(
-    "--format",
-    "format_",
-    type=Choice(["text", "markdown", "json", "html"]),
-    default="text",
-    help="What to print; markdown is for a comment on a pull request.",
-)
-@jobs_option
-@quiet_option
-@option("--debug", is_flag=True, help="Print tracebacks, and keep what helm is given in .kcd-gen-debug/.")
-@progress_option
-def diff(**given: Any) -> int:
+@command(DiffOptions)
+def diff(options: DiffOptions) -> int:
     """Show what a change does: what differs between a Git revision and the working tree, once both are compiled.
 
     Resources are compared by identity and value by value; dangerous changes are called out, and secrets are masked.
@@ -67,24 +53,22 @@ def diff(**given: Any) -> int:
     """
     findings = Problems()
     compared, seen = Compared(None, ()), None
-    try:
-        compared, seen = _compare(given)
-    except ProblemsError as error:  # of Git, the project or helm: there is nothing to compare
-        findings.error(error)
+    with errors_into(findings):  # of Git, the project or helm: there is nothing to compare
+        compared, seen = _compare(options)
     problems = [*findings, *compared.diagnostics]
-    if text := _printed(given, seen, problems):
+    if text := _printed(options, seen, problems):
         echo(text.removesuffix("\n"))
-    code = say_problems(problems, quiet=given["quiet"])
+    code = say_problems(problems, quiet=options.quiet)
     differs = compared.comparison is not None and bool(compared.comparison.releases)
-    return code or (DIFFERENCE if given["exit_code"] and differs else 0)
+    return code or (DIFFERENCE if options.exit_code and differs else 0)
 
 
-def _printed(given: Mapping[str, Any], seen: View | None, problems: list[Problem]) -> str:
-    if given["format_"] == "json":
-        return json.dumps(comparison_report(seen, problems), indent=1)  # ASCII, whatever a source holds
-    if seen is None or (given["quiet"] and given["format_"] == "text"):
+def _printed(options: DiffOptions, seen: View | None, problems: list[Problem]) -> str:
+    if options.format == "json":
+        return json_text(comparison_report(seen, problems))
+    if seen is None or (options.quiet and options.format == "text"):
         return ""
-    match given["format_"]:
+    match options.format:
         case "markdown":
             return markdown(seen)
         case "html":
@@ -93,9 +77,9 @@ def _printed(given: Mapping[str, Any], seen: View | None, problems: list[Problem
             return "\n".join(map(paint_signed, text_lines(seen)))
 
 
-def _compare(given: Mapping[str, Any]) -> tuple[Compared, View | None]:
-    with both_sides(flags_of(given), Path.cwd(), given["ref"]) as (revision, old, new):
-        helm, jobs = helm_of(given, new.project.budget)
-        with progress(wanted=not given["no_progress"]) as line, watched(new.project.budget):
-            compared = compare(revision, old, new, helm, line, jobs=jobs, charts=given["charts"])
+def _compare(options: DiffOptions) -> tuple[Compared, View | None]:
+    with both_sides(options.flags(), Path.cwd(), options.ref) as (revision, old, new):
+        helm = helm_of(options, new.project.budget)
+        with progress(wanted=not options.no_progress) as line, watched(new.project.budget):
+            compared = compare(revision, old, new, helm, line, jobs=options.job_count, charts=options.charts)
             return compared, view(compared.comparison) if compared.comparison else None

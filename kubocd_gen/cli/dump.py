@@ -7,27 +7,27 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import click
 
+from kubocd_gen.cli.command import Argument, Flag, command, option_group, options
 from kubocd_gen.cli.options import (
-    allow_outside_option,
-    ca_file_option,
-    cache_option,
-    format_option,
-    limit_option,
-    no_warnings_option,
+    AnswerOptions,
+    JsonOptions,
+    LockedOptions,
+    OfflineOptions,
+    PackageOptions,
+    ProgressOptions,
+    ProjectFileOptions,
     offered,
-    option,
-    plain_http_option,
-    progress_option,
 )
-from kubocd_gen.cli.problems import say_problems
+from kubocd_gen.cli.problems import errors_into, print_json, say_problems
 from kubocd_gen.cli.progress import progress
 from kubocd_gen.cli.tables import table
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, printable
-from kubocd_gen.diagnostics.text import problem_report
+from kubocd_gen.diagnostics.text import envelope
+from kubocd_gen.model.project import Flags
 
 if TYPE_CHECKING:
     from kubocd_gen.budget.limits import Limits
@@ -53,26 +53,45 @@ class Named:
     files: Files
 
 
-@click.command()
-@click.argument("package", metavar="IMAGE|FILE", shell_complete=offered("images"))
-@option(
-    "--output",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Unpack into this folder: the package's files, and its charts below charts/. Nothing there is overwritten.",
-)
-@option("--vendor", type=click.Path(path_type=Path), metavar="DIR", help="An OCI image layout with package images.")
-@allow_outside_option
-@option("--insecure", is_flag=True, help="Pull over plain HTTP.")
-@option("--offline", is_flag=True, help="Any need of the network is an error.")
-@ca_file_option
-@plain_http_option
-@cache_option
-@limit_option
-@format_option
-@no_warnings_option
-@progress_option
-def dump(**given: Any) -> int:
+@option_group
+class FetchOptions(PackageOptions, OfflineOptions, AnswerOptions, ProgressOptions):
+    """Of a command whose argument names one package."""
+
+    __slots__ = ()
+
+    package: Annotated[str, Argument("IMAGE|FILE", complete=offered("images"))]
+    insecure: Annotated[bool, Flag("Pull over plain HTTP.")] = False
+
+    def flags(self) -> Flags:
+        """Return what the flags say about the project, of which there need not be one."""
+        return Flags(
+            project=self.project if isinstance(self, ProjectFileOptions) else None,
+            vendor=self.vendor,
+            limits=dict(self.limits),
+            offline=self.offline,
+            locked=isinstance(self, LockedOptions) and self.locked,
+            ca_file=self.ca_file,
+            cache=self.cache_dir,
+            clear_text_hosts=self.clear_text_hosts,
+            allow_outside=self.allow_outside,
+        )
+
+
+@options
+class DumpOptions(FetchOptions, JsonOptions):
+    """`kcd-gen dump`."""
+
+    output: Annotated[
+        Path | None,
+        Flag(
+            "Unpack into this folder: the package's files, and its charts below charts/. Nothing there is overwritten.",
+            metavar="DIR",
+        ),
+    ] = None
+
+
+@command(DumpOptions)
+def dump(options: DumpOptions) -> int:
     """Show what is inside a package: parameters, contexts, modules, charts with their sizes, and the manifest.
 
     IMAGE is a reference, looked for as a build here would look for it, or oci:LAYOUT:REFERENCE. FILE is a
@@ -87,22 +106,20 @@ def dump(**given: Any) -> int:
     findings = Problems()
     found: Contents | None = None
     written: list[str] = []
-    try:
-        named = read_named(given["package"], given, findings)
+    with errors_into(findings):
+        named = read_named(options.package, options, findings)
         found = named.contents
-        if given["output"]:
-            written = _unpack(named.files, given["output"])
-    except ProblemsError as error:
-        findings.error(error)
-    if given["format_"] == "json":
-        click.echo(json.dumps(_document(found, written, [problem_report(one) for one in findings]), indent=1))
-    elif found is not None and not (given["output"] and given["quiet"]):
-        for line in _unpacked_lines(given["output"], written) if given["output"] else _text(found):
+        if options.output:
+            written = _unpack(named.files, options.output)
+    if options.format == "json":
+        print_json(_document(found, written, list(findings)))
+    elif found is not None:
+        for line in _lines(found, written, options):
             click.echo(printable(line))
-    return say_problems(findings, quiet=given["quiet"])
+    return say_problems(findings, quiet=options.quiet)
 
 
-def read_named(name: str, given: Mapping[str, Any], findings: Problems) -> Named:
+def read_named(name: str, options: FetchOptions, findings: Problems) -> Named:
     """The package of an image, a manifest or a layer, as `dump` takes them; warnings go to `findings`.
 
     Raises ProblemsError.
@@ -113,55 +130,45 @@ def read_named(name: str, given: Mapping[str, Any], findings: Problems) -> Named
     from kubocd_gen.packages.source import PackageSources
 
     path = Path(name)
-    allowed = given["allow_outside"]
+    allowed = options.allow_outside
     if path.is_file():
         with _opened(path, allowed) as file:
             is_archive = file.read(2) == _GZIP
-        return _read_archive(path, _limits(given), allowed) if is_archive else _read_manifest(path, allowed)
+        return _read_archive(path, _limits(options), allowed) if is_archive else _read_manifest(path, allowed)
     if name.startswith("oci:") and not name.startswith("oci://"):
         folder, _, text = name.removeprefix("oci:").partition(":")
         files = CheckoutFiles.of_named(Path(folder), allowed)
-        layout = OciLayout(Path(folder), limits=_limits(given), files=files)
+        layout = OciLayout(Path(folder), limits=_limits(options), files=files)
         return _contents(_fetched(PackageSources(vendor=layout), parse_reference(text), findings))
     if path.suffix in (".yaml", ".yml", ".tgz") or path.is_dir():
         what = "is a folder" if path.is_dir() else "does not exist"
         raise ProblemsError(Problem("missing-source", f"{name} {what}", hint="name a manifest, an archive or an image"))
-    return _contents(_fetch(parse_reference(name.removeprefix("oci://")), given, findings))
+    return _contents(_fetch(parse_reference(name.removeprefix("oci://")), options, findings))
 
 
-def _fetch(reference: Reference, given: Mapping[str, Any], findings: Problems) -> PackageImage:
+def _fetch(reference: Reference, options: FetchOptions, findings: Problems) -> PackageImage:
     """The image of a reference: locked, vendored, cached or pulled, as a build in this directory would take it."""
     from kubocd_gen.oci.access import Access
     from kubocd_gen.pipeline.packages import package_sources, project_lock
 
-    project = _project(given)
-    with progress(wanted=not given["no_progress"]) as line:
+    project = _project(options)
+    with progress(wanted=not options.no_progress) as line:
         sources = package_sources(project, line, lock=project_lock(project), jobs=1)
         try:
-            return _fetched(sources, reference, findings, Access(insecure=given["insecure"]))
+            return _fetched(sources, reference, findings, Access(insecure=options.insecure))
         finally:
             for warning in sources.warnings():
                 findings.warning(warning)
             sources.close()
 
 
-def _project(given: Mapping[str, Any]) -> Project:
+def _project(options: FetchOptions) -> Project:
     """The project of the directory, if there is one, with the flags over it."""
     from kubocd_gen.checkout.files import CheckoutFiles
-    from kubocd_gen.model.project import Flags, Project
+    from kubocd_gen.model.project import Project
     from kubocd_gen.sources.project_file import load_project, with_flags
 
-    flags = Flags(
-        project=given.get("project"),
-        vendor=given["vendor"],
-        limits=dict(given["limits"]),
-        offline=given["offline"],
-        locked=given.get("locked", False),
-        ca_file=given["ca_file"],
-        cache=given["cache"],
-        clear_text_hosts=given["clear_text_hosts"],
-        allow_outside=given["allow_outside"],
-    )
+    flags = options.flags()
     try:
         return load_project(flags, Path.cwd(), outputs=False)
     except ProblemsError as error:
@@ -196,10 +203,10 @@ def _contents(image: PackageImage) -> Named:
     return Named(package, contents(package, fields, reference=image.reference, size=size), image.files)
 
 
-def _limits(given: Mapping[str, Any]) -> Limits:
+def _limits(options: FetchOptions) -> Limits:
     from kubocd_gen.budget.limits import LIMITS, moved
 
-    return moved(LIMITS, dict(given["limits"]))
+    return moved(LIMITS, dict(options.limits))
 
 
 def _opened(path: Path, allow_outside: Sequence[Path]) -> BinaryIO:
@@ -251,14 +258,17 @@ def _unpacked_lines(folder: Path, written: Sequence[str]) -> Iterator[str]:
     yield from (f"Created {folder / top}" for top in tops)
 
 
-def _document(found: Contents | None, written: Sequence[str], problems: Sequence[Any]) -> dict[str, Any]:
-    return {
-        "apiVersion": "kcd-gen/v1alpha1",
-        "kind": "Dump",
-        "package": found.as_json() if found else None,
-        "written": list(written),
-        "diagnostics": list(problems),
-    }
+def _document(found: Contents | None, written: Sequence[str], problems: Sequence[Problem]) -> dict[str, Any]:
+    """The report, which schemas/kcd-gen/dump-v1alpha1.json describes."""
+    return envelope("Dump", {"package": found.as_json() if found else None, "written": list(written)}, problems)
+
+
+def _lines(found: Contents, written: Sequence[str], options: DumpOptions) -> Iterator[str]:
+    """What is printed on standard output."""
+    if options.output is None:
+        yield from _text(found)
+    elif not options.quiet:
+        yield from _unpacked_lines(options.output, written)
 
 
 def _text(found: Contents) -> Iterator[str]:

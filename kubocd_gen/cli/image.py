@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import click
 
 from kubocd_gen import __version__
 from kubocd_gen.cli.colours import echo, paint
-from kubocd_gen.cli.options import (
-    flags_of,
-    format_option,
-    jobs_option,
-    option,
-    progress_option,
-    quiet_option,
-    source_options,
-)
-from kubocd_gen.cli.problems import say_problems
-from kubocd_gen.cli.progress import progress
+from kubocd_gen.cli.command import Flag, command, options
+from kubocd_gen.cli.options import CompilingOptions, JsonOptions, QuietOptions, SourceOptions
+from kubocd_gen.cli.problems import DIFFERENCE, errors_into, print_json, say_problems
+from kubocd_gen.cli.progress import Progress, progress
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, printable
-from kubocd_gen.diagnostics.text import problem_report
+from kubocd_gen.diagnostics.text import envelope
 from kubocd_gen.files.paths import display_path
 from kubocd_gen.server.places import CONTENT_ROOT, FOLDER, IMAGE_NAME
 
@@ -37,11 +29,11 @@ if TYPE_CHECKING:
     from kubocd_gen.oci.base_store import BaseStore
     from kubocd_gen.oci.image_reference import LayoutImage, RegistryImage
     from kubocd_gen.oci.registry import Registry
+    from kubocd_gen.pipeline import Compilation
     from kubocd_gen.server.image import ServerImage
     from kubocd_gen.server.imaging import Pin, Published
     from kubocd_gen.server.publishing import ImageTarget, Way
 
-DIFFERENT = 3
 _WAYS: dict[Way, str] = {"copied": "copied", "mounted": "mounted", "there": "there already"}
 
 
@@ -59,34 +51,41 @@ class _Outcome:
     there: str | None = None
 
 
-@click.command()
-@source_options
-@option("--base", required=True, metavar="REF", help="The image to put the charts on; oci:DIR[:NAME] for a layout's.")
-@option("--push", metavar="REF", help="Where to push the image, as REGISTRY/REPOSITORY:TAG.")
-@option(
-    "--output",
-    type=click.Path(readable=False),
-    metavar="LAYOUT",
-    help="Write it into this OCI image layout, DIR or DIR:NAME, and push nothing.",
-)
-@option("--check", is_flag=True, help="Change nothing; exit 3 where the image is not what the sources compile to.")
-@option("--platform", "platforms", multiple=True, metavar="OS/ARCH", help="Of the base's, only this one; repeatable.")
-@option("--no-nginx", is_flag=True, help="The base serves by itself: add the charts alone, and change nothing else.")
-@option("--content-root", default=CONTENT_ROOT, show_default=True, metavar="DIR", help="With --no-nginx: where hr/ is.")
-@option(
-    "--kustomization",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help=f"Where to write the digest. [default: {FOLDER}/kustomization.yaml in the cluster's output]",
-)
-@option("--insecure", is_flag=True, help="Push over plain HTTP, and read a base in that registry so.")
-@option("--helm", metavar="PATH", help="The helm binary to use, instead of the one installed beside kcd-gen.")
-@format_option
-@jobs_option
-@quiet_option
-@option("--debug", is_flag=True, help="Print tracebacks, and keep what helm is given in .kcd-gen-debug/.")
-@progress_option
-def image(**given: Any) -> int:
+@options
+class ImageOptions(SourceOptions, JsonOptions, QuietOptions, CompilingOptions):
+    """`kcd-gen image`."""
+
+    base: Annotated[str, Flag("The image to put the charts on; oci:DIR[:NAME] for a layout's.", metavar="REF")]
+    push: Annotated[str | None, Flag("Where to push the image, as REGISTRY/REPOSITORY:TAG.", metavar="REF")] = None
+    output: Annotated[
+        str | None,
+        Flag(
+            "Write it into this OCI image layout, DIR or DIR:NAME, and push nothing.",
+            metavar="LAYOUT",
+            type=click.Path(readable=False),
+        ),
+    ] = None
+    check: Annotated[bool, Flag("Change nothing; exit 3 where the image is not what the sources compile to.")] = False
+    platforms: Annotated[
+        tuple[str, ...],
+        Flag("Of the base's, only this one; repeatable.", name="--platform", metavar="OS/ARCH"),
+    ] = ()
+    no_nginx: Annotated[bool, Flag("The base serves by itself: add the charts alone, and change nothing else.")] = False
+    content_root: Annotated[str, Flag("With --no-nginx: where hr/ is.", metavar="DIR", show_default=True)] = (
+        CONTENT_ROOT
+    )
+    kustomization: Annotated[
+        Path | None,
+        Flag(
+            f"Where to write the digest. [default: {FOLDER}/kustomization.yaml in the cluster's output]",
+            metavar="FILE",
+        ),
+    ] = None
+    insecure: Annotated[bool, Flag("Push over plain HTTP, and read a base in that registry so.")] = False
+
+
+@command(ImageOptions)
+def image(options: ImageOptions) -> int:
     """Make the image of the server of the charts: a base image with nginx, the charts, and nginx's configuration.
 
     No container engine is needed. The same base and charts make the same image, byte for byte; of a base for several
@@ -101,30 +100,28 @@ def image(**given: Any) -> int:
     """
     findings = Problems()
     outcome = _Outcome()
-    try:
-        _image(given, findings, outcome)
-    except ProblemsError as error:
-        findings.error(error)
-    differences = list(_differences(outcome)) if given["check"] else []
-    if given["format_"] == "json":
-        click.echo(json.dumps(_report(outcome, list(findings), differences), indent=1))
+    with errors_into(findings):
+        _image(options, findings, outcome)
+    differences = list(_differences(outcome)) if options.check else []
+    if options.format == "json":
+        print_json(_report(outcome, list(findings), differences))
     elif not any(one.severity == "error" for one in findings):
-        for line in [*differences, *_lines(outcome, differences, given)]:
-            if differences or not given["quiet"]:
+        for line in [*differences, *_lines(outcome, differences, options)]:
+            if differences or not options.quiet:
                 echo(paint("changed", printable(line)) if line in differences else printable(line))
-    return say_problems(findings, quiet=given["quiet"]) or (DIFFERENT if differences else 0)
+    return say_problems(findings, quiet=options.quiet) or (DIFFERENCE if differences else 0)
 
 
-def _image(given: Mapping[str, Any], findings: Problems, outcome: _Outcome) -> None:
+def _image(options: ImageOptions, findings: Problems, outcome: _Outcome) -> None:
     from kubocd_gen.oci.image_reference import parse_image
 
-    if bool(given["push"]) == bool(given["output"]):
+    if bool(options.push) == bool(options.output):
         raise ProblemsError(Problem("usage", "say where the image goes: --push REF, or --output LAYOUT"))
-    base_name = parse_image(given["base"])
-    project = _project(given)
+    base_name = parse_image(options.base)
+    project = _project(options)
     cluster = project.clusters[0]
     outcome.cluster, outcome.base = cluster.name, str(base_name)
-    with progress(wanted=not given["no_progress"]) as line:
+    with progress(wanted=not options.no_progress) as line:
         from kubocd_gen.oci.registry import Registry
         from kubocd_gen.pipeline.packages import network
         from kubocd_gen.server.image import Recipe
@@ -132,27 +129,27 @@ def _image(given: Mapping[str, Any], findings: Problems, outcome: _Outcome) -> N
 
         registry = Registry(network(project, line))
         try:
-            store = _store(base_name, registry, project, given)
-            target, outcome.name = _target(base_name, registry, project, line, given)
+            store = _store(base_name, registry, project, options)
+            target, outcome.name = _target(base_name, registry, project, line, options)
             recipe = Recipe(
-                cluster.name, _known_name(base_name), root=_content_root(given), nginx=not given["no_nginx"]
+                cluster.name, _known_name(base_name), root=_content_root(options), nginx=not options.no_nginx
             )
-            compilation = _compiled(project, line, given, findings)
+            compilation = _compiled(project, line, options, findings)
             if any(one.severity == "error" for one in findings):
                 return
-            platforms = tuple(given["platforms"])
+            platforms = tuple(options.platforms)
             read, made = make_image(compilation, base_name, store, recipe, platforms, findings)
             outcome.base_digest, outcome.image = read.top.digest, made
-            path = _kustomization(given, project)
-            if path is not None and given["push"]:
+            path = _kustomization(options, project)
+            if path is not None and options.push:
                 repository = str(outcome.name).rpartition(":")[0]
-                files = None if given["kustomization"] else project.files
+                files = None if options.kustomization else project.files
                 outcome.pin = plan_pin(path, repository, made.descriptor.digest, findings, files)
-            if given["check"]:
+            if options.check:
                 there = target.current()
                 outcome.there = there.digest if there else None
                 return
-            outcome.published = publish(made, store, target, "pushed" if given["push"] else "written")
+            outcome.published = publish(made, store, target, "pushed" if options.push else "written")
             if outcome.pin is not None:
                 write_pin(outcome.pin)
             for warning in registry.warnings():
@@ -161,14 +158,12 @@ def _image(given: Mapping[str, Any], findings: Problems, outcome: _Outcome) -> N
             registry.close()
 
 
-def _project(given: Mapping[str, Any]) -> Project:
+def _project(options: ImageOptions) -> Project:
     """The project with the one cluster whose charts it is about. Raises ProblemsError."""
     from kubocd_gen.sources.project_file import load_project
 
-    flags = flags_of({**given, "output": None})
-    if flags.sources:
-        flags = replace(flags, output=Path.cwd() / "output")  # of which nothing is read or written
-    project = load_project(flags, Path.cwd())
+    # Nothing of the output of sources that flags name is read or written.
+    project = load_project(options.flags_without_output(Path.cwd() / "output"), Path.cwd())
     if len(project.clusters) > 1:
         names = ", ".join(cluster.name for cluster in project.clusters)
         hint = f"choose it with --cluster: {names}"
@@ -176,9 +171,9 @@ def _project(given: Mapping[str, Any]) -> Project:
     return project
 
 
-def _content_root(given: Mapping[str, Any]) -> str:
-    root: str = given["content_root"]
-    if root != CONTENT_ROOT and not given["no_nginx"]:
+def _content_root(options: ImageOptions) -> str:
+    root = options.content_root
+    if root != CONTENT_ROOT and not options.no_nginx:
         raise ProblemsError(
             Problem("usage", "--content-root is for --no-nginx: nginx's configuration says where hr/ is")
         )
@@ -189,9 +184,7 @@ def _content_root(given: Mapping[str, Any]) -> str:
     return "/".join(parts)
 
 
-def _store(
-    base: RegistryImage | LayoutImage, registry: Registry, project: Project, given: Mapping[str, Any]
-) -> BaseStore:
+def _store(base: RegistryImage | LayoutImage, registry: Registry, project: Project, options: ImageOptions) -> BaseStore:
     from kubocd_gen.checkout.files import CheckoutFiles
     from kubocd_gen.oci.access import Access
     from kubocd_gen.oci.base_store import LayoutStore, RegistryStore
@@ -202,12 +195,12 @@ def _store(
         files = CheckoutFiles.of_named(base.folder, project.files.allowed)
         layout = OciLayout(base.folder, display_path(base.folder, Path.cwd()), project.limits, files)
         return LayoutStore(layout, base, project.limits)
-    insecure = given["insecure"] and str(given["push"]).partition("/")[0] == base.reference.registry
+    insecure = options.insecure and str(options.push).partition("/")[0] == base.reference.registry
     return RegistryStore(registry, base, Access(insecure=insecure), project.limits)
 
 
 def _target(
-    base: RegistryImage | LayoutImage, registry: Registry, project: Project, line: Any, given: Mapping[str, Any]
+    base: RegistryImage | LayoutImage, registry: Registry, project: Project, line: Progress, options: ImageOptions
 ) -> tuple[ImageTarget, str]:
     """Where the image goes, and its name there."""
     from kubocd_gen.oci.access import Access
@@ -217,11 +210,12 @@ def _target(
     from kubocd_gen.packages.cache import cache_folder
     from kubocd_gen.server.publishing import LayoutTarget, RegistryTarget
 
-    if given["output"]:
-        folder, name = split_layout(given["output"])
+    if options.output:
+        folder, name = split_layout(options.output)
         name = name or IMAGE_NAME
         return LayoutTarget(LayoutWriter(folder), name), f"oci:{folder}:{name}"
-    reference = parse_reference(given["push"])
+    assert options.push is not None  # one of the two is given
+    reference = parse_reference(options.push)
     origin = None
     if isinstance(base, RegistryImage) and base.reference.registry == reference.registry:
         # What a mirror holds, the registry itself may not.
@@ -229,11 +223,11 @@ def _target(
     target = RegistryTarget(
         registry,
         reference,
-        Access(insecure=given["insecure"]),
+        Access(insecure=options.insecure),
         cache_folder(os.environ, project.cache),
         origin,
         line,
-        given["jobs"] or 4,
+        options.jobs or 4,
     )
     return target, str(reference)
 
@@ -245,14 +239,14 @@ def _known_name(base: RegistryImage | LayoutImage) -> str | None:
     return base.name if isinstance(base, RegistryImage) else None
 
 
-def _compiled(project: Project, line: Any, given: Mapping[str, Any], findings: Problems) -> Any:
+def _compiled(project: Project, line: Progress, options: ImageOptions, findings: Problems) -> Compilation:
     from kubocd_gen.budget.watchdog import watched
     from kubocd_gen.cli.compiling import helm_of
     from kubocd_gen.pipeline import compile_cluster
     from kubocd_gen.pipeline.packages import package_sources, project_lock
 
-    helm, jobs = helm_of(given, project.budget)
-    packages = package_sources(project, line, lock=project_lock(project), jobs=jobs)
+    helm = helm_of(options, project.budget)
+    packages = package_sources(project, line, lock=project_lock(project), jobs=options.job_count)
     try:
         with watched(project.budget):
             compilation = compile_cluster(project, project.clusters[0], packages, helm, findings)
@@ -263,12 +257,11 @@ def _compiled(project: Project, line: Any, given: Mapping[str, Any], findings: P
         packages.close()
 
 
-def _kustomization(given: Mapping[str, Any], project: Project) -> Path | None:
+def _kustomization(options: ImageOptions, project: Project) -> Path | None:
     """The file that names the image; None where there is no output that it could lie in."""
-    if given["kustomization"]:
-        path: Path = given["kustomization"]
-        return path
-    return None if given["sources"] else project.clusters[0].output / FOLDER / "kustomization.yaml"
+    if options.kustomization:
+        return options.kustomization
+    return None if options.sources else project.clusters[0].output / FOLDER / "kustomization.yaml"
 
 
 def _differences(outcome: _Outcome) -> Iterator[str]:
@@ -282,13 +275,13 @@ def _differences(outcome: _Outcome) -> Iterator[str]:
         yield f"{outcome.name} is {outcome.there or 'not there'}, and the sources compile to {digest}"
 
 
-def _lines(outcome: _Outcome, differences: list[str], given: Mapping[str, Any]) -> Iterator[str]:
+def _lines(outcome: _Outcome, differences: list[str], options: ImageOptions) -> Iterator[str]:
     if outcome.image is None:
         return
     name = f"{outcome.name} {outcome.image.descriptor.digest}"
     if differences:
         yield f"run: {shlex.join(['kcd-gen', *(word for word in sys.argv[1:] if word != '--check')])}"
-    elif given["check"]:
+    elif options.check:
         yield f"{name} is what the sources compile to"
     elif outcome.published is not None:
         ways = Counter(one.way for one in outcome.published.transfers)
@@ -304,9 +297,7 @@ def _report(outcome: _Outcome, problems: list[Problem], differences: list[str]) 
     made, published, pin = outcome.image, outcome.published, outcome.pin
     failed = any(one.severity == "error" for one in problems)
     checked = "different" if differences else "unchanged"
-    return {
-        "apiVersion": "kcd-gen/v1alpha1",
-        "kind": "ServerImage",
+    body = {
         "version": {"kcd-gen": __version__},
         "status": "failed" if failed else published.change if published else checked,
         "cluster": outcome.cluster,
@@ -322,5 +313,5 @@ def _report(outcome: _Outcome, problems: list[Problem], differences: list[str]) 
             for one in (published.transfers if published else ())
         ],
         "kustomization": {"path": display_path(pin.path, Path.cwd()), "current": pin.is_current} if pin else None,
-        "diagnostics": [problem_report(one) for one in problems],
     }
+    return envelope("ServerImage", body, problems)

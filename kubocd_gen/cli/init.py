@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-import click
-from click.core import ParameterSource
+from typing import Annotated, Literal
 
 from kubocd_gen.cli.colours import echo, paint_difference
-from kubocd_gen.cli.guiding import Choice, Group
+from kubocd_gen.cli.command import Flag, group, options
 from kubocd_gen.cli.init_server import server
-from kubocd_gen.cli.options import allow_outside_option, option, quiet_option
-from kubocd_gen.cli.problems import say_problems
-from kubocd_gen.cli.scaffolds import check_image, dry_run_option, exit_code, force_option, heading, image_option
+from kubocd_gen.cli.options import PathOptions
+from kubocd_gen.cli.problems import errors_into, say_problems
+from kubocd_gen.cli.scaffolds import ScaffoldOptions, check_image, exit_code, heading
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, printable
 from kubocd_gen.scaffolding.clusters import name_of
 from kubocd_gen.scaffolding.files import write
@@ -22,27 +19,22 @@ from kubocd_gen.scaffolding.report import file_lines, found_lines, next_lines
 from kubocd_gen.scaffolding.repository import Beginning, RepositoryWish, plan_repository
 
 
-@click.group(cls=Group, invoke_without_command=True)
-@option(
-    "--ci",
-    type=Choice(["github", "gitlab", "none"]),
-    help="Whose CI runs kcd-gen. [default: found by the repository's files and remote]",
-)
-@image_option
-@option("--no-server", is_flag=True, help="Leave the server of the charts out: something else serves them.")
-@option(
-    "--cluster-name",
-    default="default",
-    show_default=True,
-    metavar="NAME",
-    help="What to call a cluster to which no folder gives a name.",
-)
-@allow_outside_option
-@force_option
-@dry_run_option
-@quiet_option
-@click.pass_context
-def init(ctx: click.Context, /, **given: Any) -> int:
+@options
+class InitOptions(ScaffoldOptions, PathOptions):
+    """`kcd-gen init`."""
+
+    ci: Annotated[
+        Literal["github", "gitlab", "none"] | None,
+        Flag("Whose CI runs kcd-gen. [default: found by the repository's files and remote]"),
+    ] = None
+    no_server: Annotated[bool, Flag("Leave the server of the charts out: something else serves them.")] = False
+    cluster_name: Annotated[
+        str, Flag("What to call a cluster to which no folder gives a name.", metavar="NAME", show_default=True)
+    ] = "default"
+
+
+@group(InitOptions)
+def init(options: InitOptions) -> int:
     """Write what a repository needs to use kcd-gen. The files are yours from then on.
 
     Looks for Releases, Contexts and Configs in the Git checkout, for what Flux applies from it, and for its CI. Writes
@@ -54,52 +46,39 @@ def init(ctx: click.Context, /, **given: Any) -> int:
     kcd-gen init --dry-run
     kcd-gen init --image registry.example.com/platform/charts
     """
-    if ctx.invoked_subcommand:
-        _check_before_subcommand(ctx)
-        return 0
     findings = Problems()
     beginning = None
-    try:
-        check_image(given["image"])
-        wish = RepositoryWish(given["ci"], given["image"], not given["no_server"], _cluster_name(given))
-        beginning = plan_repository(Path.cwd(), wish, findings, given["allow_outside"])
-        if beginning and not given["dry_run"]:
-            write(beginning.files, force=given["force"])
-    except ProblemsError as error:
-        findings.error(error)
-    if code := say_problems(findings, quiet=given["quiet"]):
+    with errors_into(findings):
+        check_image(options.image)
+        wish = RepositoryWish(options.ci, options.image, not options.no_server, _cluster_name(options))
+        beginning = plan_repository(Path.cwd(), wish, findings, options.allow_outside)
+        if beginning and not options.dry_run:
+            write(beginning.files, force=options.force)
+    if code := say_problems(findings, quiet=options.quiet):
         return code
     assert beginning is not None
-    if not given["quiet"]:
-        for line in _report(beginning, given):
+    if not options.quiet:
+        for line in _report(beginning, options):
             echo(paint_difference(printable(line)))
-    return exit_code(beginning.files, force=given["force"])
+    return exit_code(beginning.files, force=options.force)
 
 
 init.add_command(server)
 
 
-def _check_before_subcommand(ctx: click.Context) -> None:
-    """Raises UsageError for a flag that stands before `server`, where it would say nothing: such as --dry-run."""
-    for name in ctx.params:
-        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            flag = f"--{name.replace('_', '-')}"
-            raise click.UsageError(f"{flag} stands before '{ctx.invoked_subcommand}'; its flags go behind it", ctx)
-
-
-def _cluster_name(given: Mapping[str, Any]) -> str:
-    name: str = given["cluster_name"]
+def _cluster_name(options: InitOptions) -> str:
+    name = options.cluster_name
     if name_of(name) != name:
         hint = "lower-case letters, digits and inner '-', at most 40 characters"
         raise ProblemsError(Problem("usage", f"--cluster-name '{name}' is not a name for a cluster", hint=hint))
     return name
 
 
-def _report(beginning: Beginning, given: Mapping[str, Any]) -> Iterator[str]:
+def _report(beginning: Beginning, options: InitOptions) -> Iterator[str]:
     yield "Found:"
     yield from (f"  {line}" for line in found_lines(beginning))
     yield ""
-    yield from file_lines(beginning.files, force=given["force"], dry_run=given["dry_run"])
+    yield from file_lines(beginning.files, force=options.force, dry_run=options.dry_run)
     yield ""
-    yield heading(dry_run=given["dry_run"])
-    yield from (f"  {line}" for line in next_lines(beginning, image=given["image"]))
+    yield heading(dry_run=options.dry_run)
+    yield from (f"  {line}" for line in next_lines(beginning, image=options.image))

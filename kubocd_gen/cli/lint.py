@@ -2,56 +2,43 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
-
-import click
+from typing import Annotated
 
 from kubocd_gen.cli.colours import echo, paint
-from kubocd_gen.cli.compiling import tools
+from kubocd_gen.cli.command import Flag, command, options
+from kubocd_gen.cli.compiling import Outcome, tools
 from kubocd_gen.cli.guiding import Choice
-from kubocd_gen.cli.options import (
-    ci_format_option,
-    flags_of,
-    jobs_option,
-    option,
-    progress_option,
-    project_options,
-)
-from kubocd_gen.cli.problems import say_problems
-from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, Severity, printable
+from kubocd_gen.cli.options import CIFormatOptions, CompilingOptions, SourceOptions, VerboseOptions
+from kubocd_gen.cli.problems import errors_into, json_text, say_problems
+from kubocd_gen.diagnostics.problems import Problem, Problems, Severity, printable
 from kubocd_gen.diagnostics.text import distinct_problems, exit_code, problem_lines
 from kubocd_gen.pipeline.building import Built
 from kubocd_gen.pipeline.linting import RULES
 from kubocd_gen.pipeline.linting import lint as run_lint
 from kubocd_gen.pipeline.report import build_report
-from kubocd_gen.sources.project_file import load_project
+from kubocd_gen.sources.project_file import load_project, messages_root
 
 _FAILING: tuple[Severity, ...] = ("error", "warning")
 
 
-@click.command()
-@project_options
-@option(
-    "--ignore",
-    multiple=True,
-    type=Choice(RULES),
-    metavar="CODE",
-    help="Do not tell of this; repeatable. An error is always told.",
-)
-@option("--helm", metavar="PATH", help="The helm binary to use, instead of the one installed beside kcd-gen.")
-@ci_format_option
-@jobs_option
-@option("--quiet", "-q", is_flag=True, help="Print errors and warnings only.")
-@option("--verbose", "-v", is_flag=True, help="Name every Release that was looked at, too.")
-@option("--debug", is_flag=True, help="Print tracebacks, and keep what helm is given in .kcd-gen-debug/.")
-@progress_option
-def lint(**given: Any) -> int:
+@options
+class LintOptions(SourceOptions, CIFormatOptions, VerboseOptions, CompilingOptions):
+    """`kcd-gen lint`."""
+
+    ignore: Annotated[
+        tuple[str, ...],
+        Flag("Do not tell of this; repeatable. An error is always told.", metavar="CODE", type=Choice(RULES)),
+    ] = ()
+    quiet: Annotated[bool, Flag("Print errors and warnings only.", short="-q")] = False
+    verbose: Annotated[bool, Flag("Name every Release that was looked at, too.", short="-v")] = False
+
+
+@command(LintOptions)
+def lint(options: LintOptions) -> int:
     """Find what compiles here and now, and would not work everywhere, or not tomorrow.
 
     Compiles the sources as a build does, and looks at all of each template, also at what no rendering comes to today:
@@ -67,49 +54,53 @@ def lint(**given: Any) -> int:
     kcd-gen lint --ignore literal-secret --quiet       # all but one rule, without notes
     kcd-gen lint --format github                       # in CI: annotations of a pull request
     """
-    built, problems, version = _attempt(given)
-    told = [one for one in problems if one.severity in _FAILING or not given["quiet"]]
-    if given["format_"] == "json":
-        click.echo(json.dumps(build_report(built, version, problems, command="lint"), indent=1))
-    elif given["format_"] != "text":
+    outcome = _attempt(options)
+    told = [one for one in outcome.problems if one.severity in _FAILING or not options.quiet]
+    for line in _lines(outcome, told, options):
+        echo(line)
+    if options.format not in ("text", "github"):  # which have said it all
+        say_problems(told, name_clusters=len(outcome.built) > 1)
+    return exit_code(outcome.problems) or int(any(one.severity in _FAILING for one in outcome.problems))
+
+
+def _attempt(options: LintOptions) -> Outcome:
+    findings = Problems()
+    built: Sequence[Built] = ()
+    version = None
+    flags = options.flags_without_output(Path(os.devnull))  # what is in an output is no source; here nothing is
+    with errors_into(findings):  # of the project or of helm: there is nothing to look at, or nothing with
+        project = load_project(flags, Path.cwd())
+        with tools(options, project, findings, report_version=options.format == "json") as tool:
+            built = run_lint(
+                project, tool.packages, tool.helm, lock=tool.lock, jobs=options.job_count, ignore=options.ignore
+            )
+        version = tool.version()
+    return Outcome(built, [*findings, *(one for cluster in built for one in cluster.diagnostics)], version)
+
+
+def _lines(outcome: Outcome, told: Sequence[Problem], options: LintOptions) -> Iterator[str]:
+    """What is printed on standard output."""
+    built = outcome.built
+    if options.format == "json":
+        yield json_text(build_report(built, outcome.helm_version, outcome.problems, command="lint"))
+    elif options.format != "text":
         from kubocd_gen.cli.ci_formats import ci_report
 
-        for line in ci_report(given["format_"], given, built, told, failing=_FAILING):
-            click.echo(line)
+        yield from ci_report(options.format, messages_root(options.flags()), built, told, failing=_FAILING)
     else:
-        for line in _lines(given, built, told):
-            echo(line)
-    if given["format_"] not in ("text", "github"):  # which have said it all
-        say_problems(told, name_clusters=len(built) > 1)
-    return exit_code(problems) or int(any(one.severity in _FAILING for one in problems))
+        yield from _text_lines(outcome, told, options)
 
 
-def _attempt(given: Mapping[str, Any]) -> tuple[list[Built], list[Problem], str | None]:
-    findings = Problems()
-    built: list[Built] = []
-    version = None
-    flags = flags_of(given)
-    if flags.sources and flags.output is None:
-        flags = replace(flags, output=Path(os.devnull))  # what is there is no source; here nothing is
-    try:
-        project = load_project(flags, Path.cwd())
-        with tools(given, project, findings) as tool:
-            built = run_lint(project, tool.packages, tool.helm, lock=tool.lock, jobs=tool.jobs, ignore=given["ignore"])
-        version = tool.version()
-    except ProblemsError as error:  # of the project or of helm: there is nothing to look at, or nothing with
-        findings.error(error)
-    return built, [*findings, *(one for cluster in built for one in cluster.diagnostics)], version
-
-
-def _lines(given: Mapping[str, Any], built: Sequence[Built], problems: Sequence[Problem]) -> Iterator[str]:
-    if given["verbose"]:
-        for cluster in built:
+def _text_lines(outcome: Outcome, told: Sequence[Problem], options: LintOptions) -> Iterator[str]:
+    several = len(outcome.built) > 1
+    if options.verbose:
+        for cluster in outcome.built:
             for one in cluster.compilation.releases:
-                name = f"{cluster.cluster.name}: " if len(built) > 1 else ""
+                name = f"{cluster.cluster.name}: " if several else ""
                 yield printable(f"{name}{one.release.key}: package {one.release.image} looked at")
-    yield from problem_lines(problems, name_clusters=len(built) > 1, paint=paint)
-    if built and not given["quiet"]:
-        yield _summary(built, problems)
+    yield from problem_lines(told, name_clusters=several, paint=paint)
+    if outcome.built and not options.quiet:
+        yield _summary(outcome.built, told)
 
 
 def _summary(built: Sequence[Built], problems: Sequence[Problem]) -> str:

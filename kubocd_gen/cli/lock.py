@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import click
+from typing import Annotated, Any
 
 from kubocd_gen.checkout.files import LOCK
 from kubocd_gen.cli.colours import echo, paint_signed
-from kubocd_gen.cli.options import (
-    flags_of,
-    format_option,
-    jobs_option,
-    offered,
-    option,
-    progress_option,
-    project_options,
-    quiet_option,
-)
-from kubocd_gen.cli.problems import say_problems
+from kubocd_gen.cli.command import Argument, Flag, command, options
+from kubocd_gen.cli.options import JobsOptions, JsonOptions, ProgressOptions, ProjectOptions, QuietOptions, offered
+from kubocd_gen.cli.problems import DIFFERENCE, errors_into, print_json, say_problems
 from kubocd_gen.cli.progress import progress
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, printable
 from kubocd_gen.diagnostics.text import packages_report
@@ -45,24 +33,26 @@ from kubocd_gen.pipeline.locking import (
 from kubocd_gen.pipeline.packages import network, package_sources, project_lock
 from kubocd_gen.sources.project_file import load_project
 
-DRIFT = 3
+
+@options
+class LockOptions(ProjectOptions, JsonOptions, QuietOptions, JobsOptions, ProgressOptions):
+    """`kcd-gen lock`."""
+
+    references: Annotated[tuple[str, ...], Argument("[REF]...", complete=offered("images"))] = ()
+    update: Annotated[bool, Flag("Move the tags named REF, or all, to what they stand for now.")] = False
+    check: Annotated[bool, Flag("Write nothing; exit 3 where this command would write.")] = False
+    allow_chart_change: Annotated[bool, Flag("Take a chart whose bytes changed under the same version.")] = False
+    verify: Annotated[bool, Flag("Check the signatures that Releases ask for, with the cosign binary.")] = False
+    cosign: Annotated[str, Flag("The cosign binary.", metavar="PATH")] = "cosign"
+    cosign_key: Annotated[
+        str | None,
+        Flag("The public key where a Release's `verify` names a Secret that holds it.", metavar="KEY"),
+    ] = None
+    helm: Annotated[str | None, Flag("The helm binary whose version the lock records.", metavar="PATH")] = None
 
 
-@click.command()
-@click.argument("references", nargs=-1, metavar="[REF]...", shell_complete=offered("images"))
-@project_options
-@option("--update", is_flag=True, help="Move the tags named REF, or all, to what they stand for now.")
-@option("--check", is_flag=True, help="Write nothing; exit 3 where this command would write.")
-@option("--allow-chart-change", is_flag=True, help="Take a chart whose bytes changed under the same version.")
-@option("--verify", is_flag=True, help="Check the signatures that Releases ask for, with the cosign binary.")
-@option("--cosign", default="cosign", metavar="PATH", help="The cosign binary.")
-@option("--cosign-key", metavar="KEY", help="The public key where a Release's `verify` names a Secret that holds it.")
-@option("--helm", metavar="PATH", help="The helm binary whose version the lock records.")
-@format_option
-@jobs_option
-@quiet_option
-@progress_option
-def lock(references: tuple[str, ...], **given: Any) -> int:
+@command(LockOptions)
+def lock(options: LockOptions) -> int:
     """Pin every package tag to the image that it stands for, in kcd-gen.lock.
 
     Packages that are in the lock keep their pins; missing ones are added, and those that no Release asks for go. A
@@ -77,20 +67,17 @@ def lock(references: tuple[str, ...], **given: Any) -> int:
     """
     findings = Problems()
     outcome = Outcome()
-    try:
-        if references and not given["update"]:
+    with errors_into(findings):
+        if options.references and not options.update:
             raise ProblemsError(Problem("usage", "REF names tags to move; give --update"))
-        outcome = _lock(references, given, findings)
-    except ProblemsError as error:
-        findings.error(error)
-    failed = any(one.severity == "error" for one in findings)
-    if given["format_"] == "json":
-        click.echo(json.dumps(packages_report("lock", _changes(outcome.moves), list(findings)), indent=1))
-    elif not failed and not given["quiet"]:
-        command = "kcd-gen lock --update" if given["update"] else "kcd-gen lock"
-        for line in _lines(outcome, check=given["check"], command=command):
+        outcome = _lock(options, findings)
+    if options.format == "json":
+        print_json(packages_report("lock", _changes(outcome.moves), list(findings)))
+    elif not _failed(findings) and not options.quiet:
+        command = "kcd-gen lock --update" if options.update else "kcd-gen lock"
+        for line in _lines(outcome, check=options.check, command=command):
             echo(paint_signed(printable(line)))
-    return say_problems(findings, quiet=given["quiet"]) or (DRIFT if given["check"] and outcome.changed else 0)
+    return say_problems(findings, quiet=options.quiet) or (DIFFERENCE if options.check and outcome.changed else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,42 +90,41 @@ class Outcome:
     changed: bool = False
 
 
-def _lock(references: Sequence[str], given: Mapping[str, Any], findings: Problems) -> Outcome:
-    jobs = given["jobs"] or os.cpu_count() or 1
-    project = load_project(flags_of(given), Path.cwd())
+def _lock(options: LockOptions, findings: Problems) -> Outcome:
+    project = load_project(options.flags(), Path.cwd())
     if project.locked:
         raise ProblemsError(
             Problem("usage", "--locked takes the lock as it is; 'lock --check' tells whether it is complete")
         )
     old = project_lock(project) or Lock()
-    helm = minor(helm_version(find_helm(given["helm"])))
-    with progress(wanted=not given["no_progress"]) as line:
+    helm = minor(helm_version(find_helm(options.helm)))
+    with progress(wanted=not options.no_progress) as line:
         wanted, whole = wanted_by(project, findings)
-        meant = chosen(wanted, references)
-        prune = whole and not given["clusters"]
-        if given["check"] and not given["update"]:  # needs no registry
+        meant = chosen(wanted, options.references)
+        prune = whole and not options.clusters
+        if options.check and not options.update:  # needs no registry
             moves = stale_packages(wanted, old, prune=prune)
-            _verify(wanted, old.packages, project, given, findings, jobs)
+            _verify(wanted, old.packages, project, options, findings)
             return Outcome(moves, old.helm, helm, bool(moves) or old.helm != helm or not project.lock_path.exists())
         # A vendor layout is filled from the lock: it need not be there yet, and has nothing new to tell.
-        if project.vendor and (not project.vendor.exists() or (given["update"] and not project.offline)):
+        if project.vendor and (not project.vendor.exists() or (options.update and not project.offline)):
             project = replace(project, vendor=None)
-        packages = package_sources(project, line, lock=None, jobs=jobs)
+        packages = package_sources(project, line, lock=None, jobs=options.job_count)
         pins, moves = lock_packages(
             wanted,
             old,
             packages,
             findings,
-            update=lambda name: given["update"] and (not meant or name in meant),
+            update=lambda name: options.update and (not meant or name in meant),
             prune=prune,
-            allow_chart_change=given["allow_chart_change"],
+            allow_chart_change=options.allow_chart_change,
         )
         for warning in packages.warnings():
             findings.warning(warning)
-        _verify(wanted, pins, project, given, findings, jobs)
+        _verify(wanted, pins, project, options, findings)
     text = lock_text(Lock(pins, helm)).encode()
     changed = not _holds(project, text)
-    if changed and not given["check"] and not _failed(findings):
+    if changed and not options.check and not _failed(findings):
         _write(project, text)
     return Outcome(moves, old.helm, helm, changed)
 
@@ -147,13 +133,12 @@ def _verify(
     wanted: Sequence[Wanted],
     pins: Mapping[str, Pin],
     project: Project,
-    given: Mapping[str, Any],
+    options: LockOptions,
     findings: Problems,
-    jobs: int,
 ) -> None:
-    if given["verify"] and not _failed(findings):
-        cosign = Cosign(given["cosign"], given["cosign_key"], network(project, lambda _line: None))
-        verify_packages(wanted, pins, cosign, findings, jobs=jobs)
+    if options.verify and not _failed(findings):
+        cosign = Cosign(options.cosign, options.cosign_key, network(project, lambda _line: None))
+        verify_packages(wanted, pins, cosign, findings, jobs=options.job_count)
 
 
 def _holds(project: Project, text: bytes) -> bool:

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import click
 
 from kubocd_gen.cli.colours import echo, paint
+from kubocd_gen.cli.command import Argument, command, options
 from kubocd_gen.cli.compiling import tools
 from kubocd_gen.cli.guiding import Group
-from kubocd_gen.cli.options import (
-    flags_of,
-    format_option,
-    jobs_option,
-    option,
-    progress_option,
-    project_options,
-    quiet_option,
-)
-from kubocd_gen.cli.problems import say_problems
+from kubocd_gen.cli.options import CompilingOptions, JsonOptions, ProjectOptions, QuietOptions
+from kubocd_gen.cli.problems import DIFFERENCE, errors_into, print_json, say_problems
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError
 from kubocd_gen.migration.checking import Checked
 from kubocd_gen.migration.checking import check as check_dump
@@ -34,7 +25,6 @@ from kubocd_gen.model.project import Cluster, Project
 from kubocd_gen.pipeline import compile_cluster
 from kubocd_gen.sources.project_file import load_project
 
-DIFFERENCE = 3
 _KUBOCD_NAMESPACE = "kubocd"
 
 
@@ -47,16 +37,15 @@ def migrate() -> None:
     """
 
 
-@migrate.command("check")
-@click.argument("files", nargs=-1, required=True, type=click.Path(readable=False), metavar="FILE...")
-@project_options
-@option("--helm", metavar="PATH", help="The helm binary to use, instead of the one installed beside kcd-gen.")
-@format_option
-@jobs_option
-@quiet_option
-@option("--debug", is_flag=True, help="Print tracebacks, and keep what helm is given in .kcd-gen-debug/.")
-@progress_option
-def check(**given: Any) -> int:
+@options
+class CheckOptions(ProjectOptions, JsonOptions, QuietOptions, CompilingOptions):
+    """`kcd-gen migrate check`."""
+
+    files: Annotated[tuple[str, ...], Argument("FILE...", type=click.Path(readable=False))]
+
+
+@command(CheckOptions)
+def check(options: CheckOptions) -> int:
     """Say what stands between a running cluster and the compiled output, and the next command.
 
     FILE is what kubectl printed, YAML or JSON (which is read ten times as fast); - is standard input. No cluster is
@@ -71,31 +60,32 @@ def check(**given: Any) -> int:
     """
     findings = Problems()
     checked: Checked | None = None
-    try:
-        checked = _check(given, findings)
-    except ProblemsError as error:
-        findings.error(error)
-    if given["format_"] == "json":
-        click.echo(json.dumps(migration_report(checked, list(findings)), indent=1))  # ASCII, whatever a dump holds
+    with errors_into(findings):
+        checked = _check(options, findings)
+    if options.format == "json":
+        print_json(migration_report(checked, list(findings)))
     elif checked is not None:
-        for line in text_lines(checked, _again(given["files"]), quiet=given["quiet"], paint=paint):
+        for line in text_lines(checked, _again(options.files), quiet=options.quiet, paint=paint):
             echo(line)
     code = say_problems(findings, quiet=True)  # what else the sources say, a build says
     severities = {one.severity for one in checked.findings} if checked else set()
     return code or (1 if "error" in severities else DIFFERENCE if "warning" in severities else 0)
 
 
-def _check(given: Mapping[str, Any], findings: Problems) -> Checked | None:
+def _check(options: CheckOptions, findings: Problems) -> Checked | None:
     """None where the sources have errors, which are told: beside half of what compiles a dump says the wrong things."""
-    project = load_project(flags_of(given), Path.cwd())
+    project = load_project(options.flags(), Path.cwd())
     cluster = _only_cluster(project)
-    live = _live(given["files"])
-    with tools(given, project, findings) as tool:
+    live = _live(options.files)
+    with tools(options, project, findings, report_version=options.format == "json") as tool:
         compilation = compile_cluster(project, cluster, tool.packages, tool.helm, findings)
     if any(one.severity == "error" for one in findings):
         return None
     build = ["kcd-gen", "build", *_options(without="--format")]
     return check_dump(live, compilation, cluster.kubocd_namespace or _KUBOCD_NAMESPACE, build)
+
+
+migrate.add_command(check)
 
 
 def _only_cluster(project: Project) -> Cluster:

@@ -1,125 +1,113 @@
-"""Flags that several commands share.
-
-Every flag is also a variable, `KCD_GEN_<NAME>`. Of a repeatable flag it holds several values: paths are separated as in
-PATH, all others by white space.
-"""
+"""Groups of flags that several commands share."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import click
 
 from kubocd_gen.budget.limits import NAMES, parse_limit
-from kubocd_gen.cli.guiding import Choice, meant
-from kubocd_gen.model.project import Flags
+from kubocd_gen.cli.command import Complete, Flag, Options, option_group
+from kubocd_gen.cli.guiding import meant
+from kubocd_gen.model.project import Dependencies, Flags
 from kubocd_gen.sources.environment import is_secret_name, is_variable_name
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+ReportFormat = Literal["sarif", "gitlab", "junit"]
+_REPORTS: Mapping[str, ReportFormat] = {name: name for name in get_args(ReportFormat)}
+_FILE: click.ParamType[Any, Any] = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
-class _Option(click.Option):
-    """An option that takes no empty text: `--source "$UNSET"` must not mean the whole checkout."""
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A file to be written for a CI system."""
 
-    def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
-        if value == "" or (isinstance(value, (list, tuple)) and "" in value):
-            raise click.BadParameter("it is empty", ctx, self)
-        return super().type_cast_value(ctx, value)
-
-
-def option(
-    *declarations: str, other_variables: tuple[str, ...] = (), **attributes: Any
-) -> Callable[[Function], Function]:
-    """`click.option` with the flag's variable, and its default in the help where it has one.
-
-    `other_variables` are looked at after kcd-gen's own: those of KuboCD that users have set already.
-    """
-    name = next(text for text in declarations if text.startswith("--"))
-    variable = "KCD_GEN_" + name.lstrip("-").replace("-", "_").upper()
-    return click.option(*declarations, cls=_Option, envvar=[variable, *other_variables], **attributes)
+    format: ReportFormat
+    path: Path
 
 
-def _hosts(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> list[tuple[str, str]]:
+def parse_hosts(words: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Read `--resolve`: names with their addresses. Raises ValueError."""
     hosts = []
-    for value in values:
-        name, separator, address = value.partition("=")
+    for word in words:
+        name, separator, address = word.partition("=")
         if not (name and separator and address):
-            raise click.BadParameter(f"'{value}' is not NAME=ADDRESS, such as ldap.example.com=10.1.2.3", ctx, param)
+            raise ValueError(f"'{word}' is not NAME=ADDRESS, such as ldap.example.com=10.1.2.3")
         hosts.append((name, address))
-    return hosts
+    return tuple(hosts)
 
 
-def _limits(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, int]:
-    limits = {}
-    for value in values:
-        name, separator, size = value.partition("=")
+def parse_limits(words: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
+    """Read `--limit`: names with their limits. Raises ValueError."""
+    limits = []
+    for word in words:
+        name, separator, size = word.partition("=")
         if not (name and separator and size):
-            raise click.BadParameter(f"'{value}' is not NAME=VALUE, such as layer=512MiB", ctx, param)
-        try:
-            limits[name] = parse_limit(name, size)
-        except ValueError as error:
-            raise click.BadParameter(str(error), ctx, param) from None
-    return limits
+            raise ValueError(f"'{word}' is not NAME=VALUE, such as layer=512MiB")
+        limits.append((name, parse_limit(name, size)))
+    return tuple(limits)
 
 
-def _hosts_with_port(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> frozenset[str]:
-    for value in values:
-        if not re.fullmatch(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?", value):
-            raise click.BadParameter(f"'{value}' is not HOST or HOST:PORT, such as registry.lan:5000", ctx, param)
-    return frozenset(values)
+def parse_hosts_with_port(words: tuple[str, ...]) -> frozenset[str]:
+    """Read `--allow-plain-http-credentials`. Raises ValueError."""
+    for word in words:
+        if not re.fullmatch(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?", word):
+            raise ValueError(f"'{word}' is not HOST or HOST:PORT, such as registry.lan:5000")
+    return frozenset(words)
 
 
 _SWITCHES = frozenset({"true", "false", "1", "0", "yes", "no", "on", "off"})
 
 
-def _variables(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> frozenset[str]:
-    names = [name for value in values for name in value.split(",") if name]
+def parse_variables(words: tuple[str, ...]) -> frozenset[str]:
+    """Read `--expand-env`: names of variables, separated by commas. Raises ValueError."""
+    names = [name for word in words for name in word.split(",") if name]
     for name in names:
         example = "--expand-env DOMAIN,REGION or KCD_GEN_EXPAND_ENV=DOMAIN,REGION"
         if name.lower() in _SWITCHES:
-            said = f"'{name}' is not the name of a variable; list those to expand, as in {example}"
-            raise click.BadParameter(said, ctx, param)
+            raise ValueError(f"'{name}' is not the name of a variable; list those to expand, as in {example}")
         if not is_variable_name(name):
-            raise click.BadParameter(f"'{name}' is not the name of a variable; write {example}", ctx, param)
+            raise ValueError(f"'{name}' is not the name of a variable; write {example}")
         if is_secret_name(name):
             said = f"'{name}' is never expanded: by its name it can hold a credential; use a variable of another name"
-            raise click.BadParameter(said, ctx, param)
+            raise ValueError(said)
     return frozenset(names)
 
 
-def _offered_variables(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    known = (name for name in os.environ if is_variable_name(name) and not is_secret_name(name))
-    return sorted(name for name in known if name.startswith(incomplete))
+def parse_url(word: str) -> str:
+    """Read `--repository-url`. Raises ValueError."""
+    if not re.fullmatch(r"https?://[^\s/]\S*", word):
+        raise ValueError(f"'{word}' does not start with http:// or https:// and a host")
+    return word
 
 
-def _url(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    if value is not None and not re.fullmatch(r"https?://[^\s/]\S*", value):
-        raise click.BadParameter(f"'{value}' does not start with http:// or https:// and a host", ctx, param)
-    return value
-
-
-def _reports(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> list[tuple[str, Path]]:
+def parse_reports(words: tuple[str, ...]) -> tuple[Report, ...]:
+    """Read `--report`. Raises ValueError."""
     reports = []
-    for value in values:
-        kind, _, path = value.partition("=")
-        if kind not in _REPORTS or not path or "\0" in path:
-            said = f"'{value}' is not FORMAT=FILE; the formats are {', '.join(_REPORTS)}."
-            raise click.BadParameter(f"{said}{meant(kind, _REPORTS)}", ctx, param)
-        reports.append((kind, Path(path)))
-    return reports
+    for word in words:
+        name, _, path = word.partition("=")
+        if name not in _REPORTS or not path or "\0" in path:
+            said = f"'{word}' is not FORMAT=FILE; the formats are {', '.join(_REPORTS)}."
+            raise ValueError(f"{said}{meant(name, _REPORTS)}")
+        reports.append(Report(_REPORTS[name], Path(path)))
+    return tuple(reports)
 
 
-def offered(what: str) -> Callable[[click.Context, click.Parameter, str], list[Any]]:
-    """The `shell_complete` of a flag or argument that names `clusters`, `releases` or `images` of the project."""
+def offered(what: Literal["clusters", "releases", "images"]) -> Complete:
+    """Return the completion of a flag or argument that names clusters, Releases or packages of the project."""
 
-    def offer(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+    def offer(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         from kubocd_gen.cli import completing  # is for Tab alone
 
-        return completing.offering(getattr(completing, what))(ctx, param, incomplete)
+        names = {"clusters": completing.clusters, "releases": completing.releases, "images": completing.images}
+        return completing.offering(names[what])(ctx, param, incomplete)
 
     return offer
 
@@ -128,165 +116,326 @@ def _offered_limits(ctx: click.Context, param: click.Parameter, incomplete: str)
     return [f"{name}=" for name in NAMES if name.startswith(incomplete)]
 
 
-_REPORTS = ("sarif", "gitlab", "junit")
-_FOLDER = click.Path(path_type=Path)
-
-ca_file_option = option(
-    "--ca-file",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    metavar="FILE",
-    help="PEM certificates to trust besides the system's.",
-)
-limit_option = option(
-    "--limit",
-    "limits",
-    multiple=True,
-    metavar="NAME=VALUE",
-    callback=_limits,
-    shell_complete=_offered_limits,
-    help=f"Move a guard against hostile packages, as in layer=512MiB; repeatable. There are: {', '.join(NAMES)}.",
-)
-plain_http_option = option(
-    "--allow-plain-http-credentials",
-    "clear_text_hosts",
-    multiple=True,
-    metavar="HOST[:PORT]",
-    callback=_hosts_with_port,
-    help="Send credentials to this host over plain HTTP, too; repeatable. Whoever is on the way can read them.",
-)
-cache_option = option("--cache-dir", "cache", type=_FOLDER, metavar="DIR", help="Where fetched packages are kept.")
-
-allow_outside_option = option(
-    "--allow-outside",
-    multiple=True,
-    type=_FOLDER,
-    metavar="DIR",
-    help="Let paths of the project file, and symlinks, lead to this directory outside the checkout; repeatable.",
-)
-
-_OUTPUT = option("--output", type=_FOLDER, metavar="DIR", help="Where flux/ and hr/ are written.")
-_PROJECT_OPTIONS = (
-    option("--project", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="The project file."),
-    option(
-        "--source",
-        "sources",
-        multiple=True,
-        type=click.Path(),
-        metavar="PATH",
-        help="A file, directory or glob; repeatable.",
-    ),
-    _OUTPUT,
-    option(
-        "--cluster",
-        "clusters",
-        multiple=True,
-        metavar="NAME",
-        shell_complete=offered("clusters"),
-        help="Only this cluster; repeatable.",
-    ),
-    option("--vendor", type=_FOLDER, metavar="DIR", help="An OCI image layout with package images."),
-    allow_outside_option,
-    option("--namespace", metavar="NS", help="The namespace of Releases and Contexts that name none."),
-    option("--kubocd-namespace", metavar="NS", help="The namespace of Config resources."),
-    option("--repository-url", metavar="URL", callback=_url, help="Where hr/ is served."),
-    option(
-        "--dependencies",
-        type=Choice(["order", "ignore"]),
-        help="Compile roles into dependsOn across Releases (the default), or leave them out.",
-    ),
-    option(
-        "--resolve",
-        "hosts",
-        multiple=True,
-        metavar="NAME=ADDRESS",
-        callback=_hosts,
-        help="An answer for resolveDNS; repeatable.",
-    ),
-    limit_option,
-    option("--offline", is_flag=True, help="Any need of the network is an error."),
-    option("--locked", is_flag=True, help="A package that is not in kcd-gen.lock is an error."),
-    ca_file_option,
-    plain_http_option,
-    cache_option,
-    option(
-        "--expand-env",
-        multiple=True,
-        metavar="NAME[,NAME...]",
-        callback=_variables,
-        shell_complete=_offered_variables,
-        help="Replace ${NAME} in sources by this environment variable; repeatable. Credentials are never expanded.",
-    ),
-)
+def _offered_variables(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    known = (name for name in os.environ if is_variable_name(name) and not is_secret_name(name))
+    return sorted(name for name in known if name.startswith(incomplete))
 
 
-def project_options(function: Function) -> Function:
-    """The flags from which a command gets its Project."""
-    for decorate in reversed(_PROJECT_OPTIONS):
-        function = decorate(function)
-    return function
+@option_group
+class PathOptions(Options):
+    """Of a command that follows paths of the checkout."""
+
+    __slots__ = ()
+
+    allow_outside: Annotated[
+        tuple[Path, ...],
+        Flag(
+            "Let paths of the project file, and symlinks, lead to this directory outside the checkout; repeatable.",
+            metavar="DIR",
+        ),
+    ] = ()
 
 
-def writing_options(function: Function) -> Function:
-    """The flags of a build that say what is written in spite of problems."""
-    removal = option(
-        "--allow-protected-removal",
-        multiple=True,
-        metavar="NAME",
-        shell_complete=offered("releases"),
-        help="Let this protected Release vanish from the output; repeatable.",
+@option_group
+class RegistryOptions(PathOptions):
+    """Of a command that talks to registries."""
+
+    __slots__ = ()
+
+    limits: Annotated[
+        tuple[tuple[str, int], ...],
+        Flag(
+            f"Move a guard against hostile packages, as in layer=512MiB; repeatable. There are: {', '.join(NAMES)}.",
+            name="--limit",
+            metavar="NAME=VALUE",
+            parse_all=parse_limits,
+            complete=_offered_limits,
+        ),
+    ] = ()
+    ca_file: Annotated[
+        Path | None, Flag("PEM certificates to trust besides the system's.", metavar="FILE", type=_FILE)
+    ] = None
+    clear_text_hosts: Annotated[
+        frozenset[str],
+        Flag(
+            "Send credentials to this host over plain HTTP, too; repeatable. Whoever is on the way can read them.",
+            name="--allow-plain-http-credentials",
+            metavar="HOST[:PORT]",
+            parse_all=parse_hosts_with_port,
+        ),
+    ] = frozenset()
+
+
+@option_group
+class PackageOptions(RegistryOptions):
+    """Of a command that reads packages."""
+
+    __slots__ = ()
+
+    vendor: Annotated[Path | None, Flag("An OCI image layout with package images.", metavar="DIR")] = None
+    cache_dir: Annotated[Path | None, Flag("Where fetched packages are kept.", metavar="DIR")] = None
+
+
+@option_group
+class OfflineOptions(Options):
+    """Of a command that can do without the network."""
+
+    __slots__ = ()
+
+    offline: Annotated[bool, Flag("Any need of the network is an error.")] = False
+
+
+@option_group
+class LockedOptions(Options):
+    """Of a command that can insist on the lock."""
+
+    __slots__ = ()
+
+    locked: Annotated[bool, Flag("A package that is not in kcd-gen.lock is an error.")] = False
+
+
+@option_group
+class ProjectFileOptions(Options):
+    """Of a command that reads the project file."""
+
+    __slots__ = ()
+
+    project: Annotated[Path | None, Flag("The project file.", type=_FILE)] = None
+
+
+@option_group
+class OutputOptions(Options):
+    """Of a command that reads or writes the output."""
+
+    __slots__ = ()
+
+    output: Annotated[Path | None, Flag("Where flux/ and hr/ are written.", metavar="DIR")] = None
+
+
+@option_group
+class ClusterOptions(ProjectFileOptions, PackageOptions, LockedOptions):
+    """What the clusters of the project are, and what they are compiled with."""
+
+    __slots__ = ()
+
+    sources: Annotated[
+        tuple[str, ...],
+        Flag("A file, directory or glob; repeatable.", name="--source", metavar="PATH", type=click.Path()),
+    ] = ()
+    clusters: Annotated[
+        tuple[str, ...],
+        Flag("Only this cluster; repeatable.", name="--cluster", metavar="NAME", complete=offered("clusters")),
+    ] = ()
+    namespace: Annotated[str | None, Flag("The namespace of Releases and Contexts that name none.", metavar="NS")] = (
+        None
     )
-    going = option("--keep-going", is_flag=True, help="Write the Releases that compile, though others fail.")
-    return going(removal(function))
+    kubocd_namespace: Annotated[str | None, Flag("The namespace of Config resources.", metavar="NS")] = None
+    repository_url: Annotated[str | None, Flag("Where hr/ is served.", metavar="URL", parse=parse_url)] = None
+    dependencies: Annotated[
+        Dependencies | None,
+        Flag("Compile roles into dependsOn across Releases (the default), or leave them out."),
+    ] = None
+    hosts: Annotated[
+        tuple[tuple[str, str], ...],
+        Flag("An answer for resolveDNS; repeatable.", name="--resolve", metavar="NAME=ADDRESS", parse_all=parse_hosts),
+    ] = ()
+    expand_env: Annotated[
+        frozenset[str],
+        Flag(
+            "Replace ${NAME} in sources by this environment variable; repeatable. Credentials are never expanded.",
+            metavar="NAME[,NAME...]",
+            parse_all=parse_variables,
+            complete=_offered_variables,
+        ),
+    ] = frozenset()
+
+    def flags(self) -> Flags:
+        """Return what the flags say about the project."""
+        return Flags(
+            project=self.project,
+            sources=self.sources,
+            output=self.output if isinstance(self, OutputOptions) else None,
+            clusters=self.clusters,
+            vendor=self.vendor,
+            allow_outside=self.allow_outside,
+            namespace=self.namespace,
+            kubocd_namespace=self.kubocd_namespace,
+            repository_url=self.repository_url,
+            dependencies=self.dependencies,
+            hosts=dict(self.hosts),
+            limits=dict(self.limits),
+            offline=isinstance(self, OfflineOptions) and self.offline,
+            locked=self.locked,
+            ca_file=self.ca_file,
+            cache=self.cache_dir,
+            expand_env=self.expand_env,
+            clear_text_hosts=self.clear_text_hosts,
+        )
 
 
-def source_options(function: Function) -> Function:
-    """The same without `--output`, for a command whose output is something else."""
-    for decorate in reversed(_PROJECT_OPTIONS):
-        function = function if decorate is _OUTPUT else decorate(function)
-    return function
+@option_group
+class SourceOptions(ClusterOptions, OfflineOptions):
+    """Of a command that compiles the project, and whose own output, if any, is something else."""
+
+    __slots__ = ()
+
+    def flags_without_output(self, unused: Path) -> Flags:
+        """Return the flags with `unused` as the output of sources that the command line names, which need one."""
+        flags = self.flags()
+        return replace(flags, output=unused) if flags.sources else flags
 
 
-format_option = option("--format", "format_", type=Choice(["text", "json"]), default="text", help="What to print.")
-ci_format_option = option(
-    "--format",
-    "format_",
-    type=Choice(["text", "json", "github", "sarif", "gitlab", "junit"]),
-    default="text",
-    help="What to print; those behind json are for CI systems.",
-)
-report_option = option(
-    "--report",
-    "reports",
-    multiple=True,
-    metavar="FORMAT=FILE",
-    callback=_reports,
-    help=f"Write a report for a CI system to a file, too; repeatable. The formats: {', '.join(_REPORTS)}.",
-)
-jobs_option = option("--jobs", "-j", type=click.IntRange(1, 64), help="How much to do at a time; the number of cores.")
-quiet_option = option("--quiet", "-q", is_flag=True, help="Print errors only.")
-no_warnings_option = option("--quiet", "-q", is_flag=True, help="Print the answer and errors only.")
-progress_option = option("--no-progress", is_flag=True, help="Show no line about what is waited for.")
+@option_group
+class ProjectOptions(OutputOptions, SourceOptions):
+    """Of a command that has to do with the project and its output."""
+
+    __slots__ = ()
 
 
-def flags_of(given: Mapping[str, Any]) -> Flags:
-    """The values of `project_options` as Flags."""
-    return Flags(
-        project=given["project"],
-        sources=tuple(given["sources"]),
-        output=given.get("output"),
-        clusters=tuple(given["clusters"]),
-        vendor=given["vendor"],
-        allow_outside=tuple(given["allow_outside"]),
-        namespace=given["namespace"],
-        kubocd_namespace=given["kubocd_namespace"],
-        repository_url=given["repository_url"],
-        dependencies=given["dependencies"],
-        hosts=dict(given["hosts"]),
-        limits=given["limits"],
-        offline=given["offline"],
-        locked=given["locked"],
-        ca_file=given["ca_file"],
-        cache=given["cache"],
-        expand_env=given["expand_env"],
-        clear_text_hosts=given["clear_text_hosts"],
-    )
+@option_group
+class WriteOptions(Options):
+    """Of a build: what is written in spite of problems."""
+
+    __slots__ = ()
+
+    keep_going: Annotated[bool, Flag("Write the Releases that compile, though others fail.")] = False
+    allow_protected_removal: Annotated[
+        tuple[str, ...],
+        Flag(
+            "Let this protected Release vanish from the output; repeatable.",
+            metavar="NAME",
+            complete=offered("releases"),
+        ),
+    ] = ()
+
+
+@option_group
+class HelmOptions(Options):
+    """Of a command that runs helm."""
+
+    __slots__ = ()
+
+    helm: Annotated[
+        str | None,
+        Flag("The helm binary to use, instead of the one installed beside kcd-gen.", metavar="PATH"),
+    ] = None
+
+
+@option_group
+class FormatOptions(Options):
+    """Of a command that prints text, or something for programs; subclasses name the formats."""
+
+    __slots__ = ()
+
+    format: Annotated[str, Flag("What to print.")] = "text"
+
+    @property
+    def for_machines(self) -> bool:
+        return self.format != "text"
+
+
+@option_group
+class JsonOptions(FormatOptions):
+    """Of a command that prints text or a JSON document."""
+
+    __slots__ = ()
+
+    format: Annotated[Literal["text", "json"], Flag("What to print.")] = "text"
+
+
+@option_group
+class CIFormatOptions(FormatOptions):
+    """Of a command that prints text, a JSON document, or a report for a CI system."""
+
+    __slots__ = ()
+
+    format: Annotated[
+        Literal["text", "json", "github", "sarif", "gitlab", "junit"],
+        Flag("What to print; those behind json are for CI systems."),
+    ] = "text"
+
+
+@option_group
+class ReportOptions(CIFormatOptions):
+    """Of a command that also writes reports for CI systems to files."""
+
+    __slots__ = ()
+
+    reports: Annotated[
+        tuple[Report, ...],
+        Flag(
+            f"Write a report for a CI system to a file, too; repeatable. The formats: {', '.join(_REPORTS)}.",
+            name="--report",
+            metavar="FORMAT=FILE",
+            parse_all=parse_reports,
+        ),
+    ] = ()
+
+
+@option_group
+class JobsOptions(Options):
+    """Of a command that does several things at a time."""
+
+    __slots__ = ()
+
+    jobs: Annotated[
+        int | None,
+        Flag("How much to do at a time; the number of cores.", short="-j", type=click.IntRange(1, 64)),
+    ] = None
+
+    @property
+    def job_count(self) -> int:
+        """How much to do at a time."""
+        return self.jobs or os.cpu_count() or 1
+
+
+@option_group
+class QuietOptions(Options):
+    """Of a command that can be quiet."""
+
+    __slots__ = ()
+
+    quiet: Annotated[bool, Flag("Print errors only.", short="-q")] = False
+
+
+@option_group
+class AnswerOptions(QuietOptions):
+    """Of a command whose output is the answer to a question, which is printed in any case."""
+
+    __slots__ = ()
+
+    quiet: Annotated[bool, Flag("Print the answer and errors only.", short="-q")] = False
+
+
+@option_group
+class VerboseOptions(QuietOptions):
+    """Of a command that can also print more."""
+
+    __slots__ = ()
+
+    verbose: Annotated[bool, Flag("Print what is unchanged, too.", short="-v")] = False
+
+
+@option_group
+class ProgressOptions(Options):
+    """Of a command that shows on a terminal what it waits for."""
+
+    __slots__ = ()
+
+    no_progress: Annotated[bool, Flag("Show no line about what is waited for.")] = False
+
+
+@option_group
+class CompilingOptions(HelmOptions, JobsOptions, ProgressOptions):
+    """Of a command that compiles, or otherwise gives helm something to render."""
+
+    __slots__ = ()
+
+    debug: Annotated[bool, Flag("Print tracebacks, and keep what helm is given in .kcd-gen-debug/.")] = False
+
+
+@option_group
+class CommonBuildOptions(ProjectOptions, WriteOptions, VerboseOptions, CompilingOptions):
+    """Of `kcd-gen build`, and of `kcd-gen serve`, which builds with --watch."""
+
+    __slots__ = ()

@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import click
 
-from kubocd_gen.cli.options import (
-    allow_outside_option,
-    ca_file_option,
-    format_option,
-    jobs_option,
-    limit_option,
-    option,
-    plain_http_option,
-    progress_option,
-    quiet_option,
-)
-from kubocd_gen.cli.problems import say_problems
+from kubocd_gen.cli.command import Argument, Flag, command, options
+from kubocd_gen.cli.options import CompilingOptions, JsonOptions, OfflineOptions, QuietOptions, RegistryOptions
+from kubocd_gen.cli.problems import errors_into, print_json, say_problems
 from kubocd_gen.cli.progress import progress
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError
 from kubocd_gen.diagnostics.text import packages_report
@@ -41,35 +31,31 @@ _NO_PREFIX = Problem(
 )
 
 
-@click.command()
-@click.argument("manifests", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="MANIFEST...")
-@option(
-    "--repo-prefix",
-    "-r",
-    other_variables=("OCI_REPO_PREFIX",),
-    metavar="PREFIX",
-    help="What stands before a package's name in its reference, such as quay.io/acme/packages; or OCI_REPO_PREFIX.",
-)
-@option(
-    "--output",
-    type=click.Path(path_type=Path),
-    metavar="LAYOUT",
-    help="Write into this OCI image layout, made where there is none, and push nothing.",
-)
-@option("--force", is_flag=True, help="Move a tag that stands for another image.")
-@option("--insecure", is_flag=True, help="Push over plain HTTP.")
-@allow_outside_option
-@option("--offline", is_flag=True, help="Any need of the network is an error: local charts and --output only.")
-@ca_file_option
-@plain_http_option
-@limit_option
-@option("--helm", metavar="PATH", help="The helm binary to use, instead of the one installed beside kcd-gen.")
-@format_option
-@jobs_option
-@quiet_option
-@option("--debug", is_flag=True, help="Print tracebacks, and keep what helm is given in .kcd-gen-debug/.")
-@progress_option
-def package(**given: Any) -> int:
+@options
+class PackageCommandOptions(RegistryOptions, OfflineOptions, JsonOptions, QuietOptions, CompilingOptions):
+    """`kcd-gen package`."""
+
+    manifests: Annotated[tuple[Path, ...], Argument("MANIFEST...")]
+    repo_prefix: Annotated[
+        str | None,
+        Flag(
+            "What stands before a package's name in its reference, such as quay.io/acme/packages; or OCI_REPO_PREFIX.",
+            short="-r",
+            variables=("OCI_REPO_PREFIX",),
+            metavar="PREFIX",
+        ),
+    ] = None
+    output: Annotated[
+        Path | None,
+        Flag("Write into this OCI image layout, made where there is none, and push nothing.", metavar="LAYOUT"),
+    ] = None
+    force: Annotated[bool, Flag("Move a tag that stands for another image.")] = False
+    insecure: Annotated[bool, Flag("Push over plain HTTP.")] = False
+    offline: Annotated[bool, Flag("Any need of the network is an error: local charts and --output only.")] = False
+
+
+@command(PackageCommandOptions)
+def package(options: PackageCommandOptions) -> int:
     """Assemble KuboCD package images from manifests, and push them to a registry.
 
     Every manifest is checked to the end, and every chart fetched, before anything is pushed; with an error anywhere
@@ -87,21 +73,18 @@ def package(**given: Any) -> int:
     """
     findings = Problems()
     outcomes: list[Published] = []
-    try:
-        outcomes = _package(given, findings)
-    except ProblemsError as error:
-        findings.error(error)
-    if given["format_"] == "json":
-        report = packages_report("package", [_entry(one) for one in outcomes], list(findings))
-        click.echo(json.dumps(report, indent=1))
-    elif not given["quiet"]:
+    with errors_into(findings):
+        outcomes = _package(options, findings)
+    if options.format == "json":
+        print_json(packages_report("package", [_entry(one) for one in outcomes], list(findings)))
+    elif not options.quiet:
         for one in outcomes:
             if one.change is not None and one.image is not None:
                 click.echo(f"{one.change.capitalize()} {one.reference} {one.image.digest}")
-    return say_problems(findings, quiet=given["quiet"])
+    return say_problems(findings, quiet=options.quiet)
 
 
-def _package(given: Mapping[str, Any], findings: Problems) -> list[Published]:
+def _package(options: PackageCommandOptions, findings: Problems) -> list[Published]:
     from kubocd_gen.archives.packing import source_date
     from kubocd_gen.budget.limits import LIMITS, moved
     from kubocd_gen.budget.spending import Budget
@@ -114,32 +97,32 @@ def _package(given: Mapping[str, Any], findings: Problems) -> list[Published]:
     from kubocd_gen.packaging.packages import package as run
     from kubocd_gen.packaging.publishing import LayoutTarget, RegistryTarget
 
-    if not given["repo_prefix"]:
+    if not options.repo_prefix:
         raise ProblemsError(_NO_PREFIX)
-    binary = find_helm(given["helm"])
-    jobs = given["jobs"] or os.cpu_count() or 1
-    limits = moved(LIMITS, dict(given["limits"]))
-    debug_dir = Path(".kcd-gen-debug") if given["debug"] else None
+    binary = find_helm(options.helm)
+    jobs = options.job_count
+    limits = moved(LIMITS, dict(options.limits))
+    debug_dir = Path(".kcd-gen-debug") if options.debug else None
     helm = Helm(binary, jobs=jobs, budget=Budget(limits), debug_dir=debug_dir)
     order = Order(
-        given["manifests"],
-        given["repo_prefix"],
+        options.manifests,
+        options.repo_prefix,
         source_date(os.environ),
-        given["force"],
-        allow_outside=given["allow_outside"],
+        options.force,
+        allow_outside=options.allow_outside,
         limits=limits,
         jobs=jobs,
     )
     with (
-        progress(wanted=not given["no_progress"]) as line,
+        progress(wanted=not options.no_progress) as line,
         _scratch() as scratch,
-        _transport(network := _network(given, limits, line)) as transport,
+        _transport(network := _network(options, limits, line)) as transport,
     ):
         registry = Registry(network, transport)
         target = (
-            LayoutTarget(LayoutWriter(given["output"]))
-            if given["output"]
-            else RegistryTarget(registry, insecure=given["insecure"])
+            LayoutTarget(LayoutWriter(options.output))
+            if options.output
+            else RegistryTarget(registry, insecure=options.insecure)
         )
         charts = open_charts(network, transport, registry, binary, scratch)
         outcomes = run(order, target, charts, helm, findings)
@@ -148,16 +131,16 @@ def _package(given: Mapping[str, Any], findings: Problems) -> list[Published]:
         return outcomes
 
 
-def _network(given: Mapping[str, Any], limits: Limits, line: Callable[[str], None]) -> Network:
+def _network(options: PackageCommandOptions, limits: Limits, line: Callable[[str], None]) -> Network:
     from kubocd_gen.budget.spending import Budget
     from kubocd_gen.network.settings import Network
 
     return Network(
-        given["offline"],
-        given["ca_file"],
+        options.offline,
+        options.ca_file,
         limits=limits,
         progress=line,
-        clear_text_hosts=given["clear_text_hosts"],
+        clear_text_hosts=options.clear_text_hosts,
         budget=Budget(limits),
     )
 

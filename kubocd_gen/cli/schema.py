@@ -3,40 +3,31 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import click
 
+from kubocd_gen.cli.command import Flag, Options, command, options
+from kubocd_gen.cli.dump import FetchOptions, read_named
 from kubocd_gen.cli.guiding import Group
 from kubocd_gen.cli.options import (
-    allow_outside_option,
-    ca_file_option,
-    cache_option,
-    flags_of,
-    jobs_option,
-    limit_option,
-    no_warnings_option,
-    offered,
-    option,
-    plain_http_option,
-    progress_option,
-    quiet_option,
-    source_options,
+    JobsOptions,
+    LockedOptions,
+    ProgressOptions,
+    ProjectFileOptions,
+    QuietOptions,
+    SourceOptions,
 )
-from kubocd_gen.cli.problems import say_problems
+from kubocd_gen.cli.problems import DIFFERENCE, errors_into, say_problems
 from kubocd_gen.cli.progress import progress
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, printable
 from kubocd_gen.editors.settings import SCHEMA_FILE
 from kubocd_gen.editors.shipped import DIALECT, document_schema, kinds
 from kubocd_gen.files import hint_of, write_whole
-
-DRIFT = 3
 
 
 @click.group(cls=Group)
@@ -53,37 +44,26 @@ def schema() -> None:
     """
 
 
-def _add(kind: str) -> None:
+def _document_command(kind: str) -> click.Command:
     shipped = document_schema(kind)
-
     said = str(shipped["description"])
     short = said.partition(". ")[0].partition(": ")[0].removesuffix(".") + "."
 
-    @schema.command(kind, help=f"{said}\n\n\b\nkcd-gen schema {kind} > {kind}.json", short_help=short)
-    def document() -> int:
+    def document(_: Options) -> int:
         click.echo(_text(shipped), nl=False)
         return 0
 
+    help_text = f"{said}\n\n\b\nkcd-gen schema {kind} > {kind}.json"
+    return command(Options, name=kind, help=help_text, short_help=short)(document)
 
-for _kind in kinds():
-    _add(_kind)
+
+@options
+class ParametersOptions(FetchOptions, ProjectFileOptions, LockedOptions):
+    """`kcd-gen schema parameters`."""
 
 
-@schema.command(short_help="What Releases of one package may and must give.")
-@click.argument("package", metavar="IMAGE|FILE", shell_complete=offered("images"))
-@option("--project", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="The project file.")
-@option("--vendor", type=click.Path(path_type=Path), metavar="DIR", help="An OCI image layout with package images.")
-@allow_outside_option
-@option("--insecure", is_flag=True, help="Pull over plain HTTP.")
-@option("--offline", is_flag=True, help="Any need of the network is an error.")
-@option("--locked", is_flag=True, help="A package that is not in kcd-gen.lock is an error.")
-@ca_file_option
-@plain_http_option
-@cache_option
-@limit_option
-@no_warnings_option
-@progress_option
-def parameters(**given: Any) -> int:
+@command(ParametersOptions, short_help="What Releases of one package may and must give.")
+def parameters(options: ParametersOptions) -> int:
     """What Releases of one package may and must give in `spec.parameters`.
 
     IMAGE is a reference, looked for as a build here would look for it, or oci:LAYOUT:REFERENCE. FILE is a manifest,
@@ -95,31 +75,31 @@ def parameters(**given: Any) -> int:
     kcd-gen schema parameters quay.io/kubodoc/packages/podinfo:6.7.1-p01
     kcd-gen schema parameters package/podinfo.yaml     # of a package that is being written
     """
-    from kubocd_gen.cli.dump import read_named
-
     findings = Problems()
-    try:
-        package = read_named(given["package"], given, findings).package
+    with errors_into(findings):
+        package = read_named(options.package, options, findings).package
         found = package.parameters_schema.schema
         click.echo(_text({"$schema": DIALECT, "title": f"The parameters of {package.label}"} | dict(found)), nl=False)
-    except ProblemsError as error:
-        findings.error(error)
-    return say_problems(findings, quiet=given["quiet"])
+    return say_problems(findings, quiet=options.quiet)
 
 
-@schema.command(short_help="One schema for all YAML files of the project, for editors.")
-@source_options
-@option(
-    "--output",
-    type=click.Path(readable=False),
-    metavar="FILE",
-    help=f"Write it into this file, such as {SCHEMA_FILE}, where it has changed.",
-)
-@option("--check", is_flag=True, help="Write nothing; exit 3 where the file of --output is not current.")
-@jobs_option
-@quiet_option
-@progress_option
-def sources(**given: Any) -> int:
+@options
+class SourcesOptions(SourceOptions, QuietOptions, JobsOptions, ProgressOptions):
+    """`kcd-gen schema sources`."""
+
+    output: Annotated[
+        str | None,
+        Flag(
+            f"Write it into this file, such as {SCHEMA_FILE}, where it has changed.",
+            metavar="FILE",
+            type=click.Path(readable=False),
+        ),
+    ] = None
+    check: Annotated[bool, Flag("Write nothing; exit 3 where the file of --output is not current.")] = False
+
+
+@command(SourcesOptions, short_help="One schema for all YAML files of the project, for editors.")
+def sources(options: SourcesOptions) -> int:
     """One schema for all YAML files of the project, made for editors.
 
     Releases, Contexts, Configs and kcd-gen.yaml are checked by their kind, other documents are accepted as they are.
@@ -133,35 +113,35 @@ def sources(**given: Any) -> int:
     findings = Problems()
     current = True
     said = None
-    try:
-        if given["check"] and not given["output"]:
+    with errors_into(findings):
+        if options.check and not options.output:
             raise ProblemsError(Problem("usage", f"--check needs --output, the file to look at, such as {SCHEMA_FILE}"))
-        text = _sources(given, findings)
+        text = _sources(options, findings)
         if any(one.severity == "error" for one in findings):
             pass  # what is missing would be missing in the editor, and there be taken for an error
-        elif not given["output"]:
+        elif not options.output:
             click.echo(text, nl=False)
         else:
-            current, said = _keep(given["output"], text, check=given["check"])
-    except ProblemsError as error:
-        findings.error(error)
-    if said and not given["quiet"]:
+            current, said = _keep(options.output, text, check=options.check)
+    if said and not options.quiet:
         click.echo(printable(said))
-    return say_problems(findings, quiet=given["quiet"]) or (0 if current else DRIFT)
+    return say_problems(findings, quiet=options.quiet) or (0 if current else DIFFERENCE)
 
 
-def _sources(given: Mapping[str, Any], findings: Problems) -> str:
+for _command in (*map(_document_command, kinds()), parameters, sources):
+    schema.add_command(_command)
+
+
+def _sources(options: SourcesOptions, findings: Problems) -> str:
     from kubocd_gen.editors.project_schema import known_to
     from kubocd_gen.editors.sources import sources_schema
     from kubocd_gen.pipeline.packages import package_sources, project_lock
     from kubocd_gen.sources.project_file import load_project
 
-    flags = flags_of({**given, "output": None})
-    if flags.sources:
-        flags = replace(flags, output=Path.cwd() / "output")  # of which nothing is read or written
-    project = load_project(flags, Path.cwd(), outputs=False)
-    with progress(wanted=not given["no_progress"]) as line:
-        packages = package_sources(project, line, lock=project_lock(project), jobs=given["jobs"] or os.cpu_count() or 1)
+    # Nothing of the output is read or written.
+    project = load_project(options.flags_without_output(Path.cwd() / "output"), Path.cwd(), outputs=False)
+    with progress(wanted=not options.no_progress) as line:
+        packages = package_sources(project, line, lock=project_lock(project), jobs=options.job_count)
         known = known_to(project, packages, findings)
         for warning in packages.warnings():
             findings.warning(warning)

@@ -7,48 +7,39 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
 
 import click
 
 from kubocd_gen.checkout.files import CheckoutFiles
-from kubocd_gen.cli.options import (
-    flags_of,
-    jobs_option,
-    option,
-    progress_option,
-    project_options,
-    quiet_option,
-    writing_options,
-)
-from kubocd_gen.cli.problems import say_problems
+from kubocd_gen.cli.command import Flag, command, options
+from kubocd_gen.cli.options import CommonBuildOptions
+from kubocd_gen.cli.problems import errors_into, say_problems
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, printable
 from kubocd_gen.files.paths import display_path
-from kubocd_gen.model.project import Flags, Project
+from kubocd_gen.model.project import Project
 from kubocd_gen.server.places import PORT
 from kubocd_gen.sources.project_file import load_project, project_path
 
 if TYPE_CHECKING:
     from kubocd_gen.server.http import Server
+    from kubocd_gen.server.site import Site
 
 
-@click.command()
-@project_options
-@option("--host", default="127.0.0.1", show_default=True, metavar="NAME", help="The address to listen on.")
-@option(
-    "--port", type=click.IntRange(0, 65535), default=PORT, show_default=True, help="The port; 0 for any that is free."
-)
-@option("--watch", is_flag=True, help="Build first, and again whenever something changes that the build depends on.")
-@writing_options
-@option("--helm", metavar="PATH", help="The helm binary to use, instead of the one installed beside kcd-gen.")
-@jobs_option
-@quiet_option
-@option("--verbose", "-v", is_flag=True, help="Print what is unchanged, too.")
-@option("--debug", is_flag=True, help="Print tracebacks, and keep what helm is given in .kcd-gen-debug/.")
-@progress_option
-def serve(**given: Any) -> int:
+@options
+class ServeOptions(CommonBuildOptions):
+    """`kcd-gen serve`."""
+
+    host: Annotated[str, Flag("The address to listen on.", metavar="NAME", show_default=True)] = "127.0.0.1"
+    port: Annotated[
+        int, Flag("The port; 0 for any that is free.", type=click.IntRange(0, 65535), show_default=True)
+    ] = PORT
+    watch: Annotated[bool, Flag("Build first, and again whenever something changes that the build depends on.")] = False
+
+
+@command(ServeOptions)
+def serve(options: ServeOptions) -> int:
     """Serve a cluster's output over HTTP, for development.
 
     hr/ is served as the container in the cluster serves it, and / is a page that lists Releases and charts. Without
@@ -62,22 +53,20 @@ def serve(**given: Any) -> int:
     """
     findings = Problems()
     try:
-        _serve(given, findings)
-    except ProblemsError as error:
-        findings.error(error)
+        with errors_into(findings):
+            _serve(options, findings)
     except KeyboardInterrupt:  # how a server is meant to end
         click.echo("", err=True)  # behind the terminal's ^C
         return 0
-    return say_problems(findings, quiet=given["quiet"])
+    return say_problems(findings, quiet=options.quiet)
 
 
-def _serve(given: Mapping[str, Any], findings: Problems) -> None:
+def _serve(options: ServeOptions, findings: Problems) -> None:
     from kubocd_gen.server import http  # 20 ms, as the modules below
     from kubocd_gen.server.site import Site
 
-    flags = flags_of(given)
-    output = _output(flags, watch=given["watch"])
-    server = _server(given["host"], given["port"])
+    output = _output(options)
+    server = _server(options.host, options.port)
     address = _address(server.socket)
     only_here = ipaddress.ip_address(server.socket.getsockname()[0]).is_loopback
     site = Site(output, address=address, only_here=only_here)
@@ -92,24 +81,25 @@ def _serve(given: Mapping[str, Any], findings: Problems) -> None:
             return http.plain(500)
 
     def log(method: str, target: str, status: int) -> None:
-        if not given["quiet"] and (target.startswith("/hr/") or (status >= 400 and target != "/favicon.ico")):
+        if not options.quiet and (target.startswith("/hr/") or (status >= 400 and target != "/favicon.ico")):
             click.echo(printable(f"{method} {target} {status}"), err=True)
 
     _say(f"Serving {display_path(output, Path.cwd())} at http://{address}/ (Ctrl-C ends it)")
     if not only_here:
-        findings.warning(_exposed(given["host"]))
-        say_problems(findings, quiet=given["quiet"])
+        findings.warning(_exposed(options.host))
+        say_problems(findings, quiet=options.quiet)
     server.answer, server.log = answer, log
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    if given["watch"]:
-        _build_on_change(given, flags, site)
+    if options.watch:
+        _build_on_change(options, site)
     while True:  # a wait without end can miss a signal that comes just before it
         time.sleep(0.2)
 
 
-def _output(flags: Flags, *, watch: bool) -> Path:
+def _output(options: ServeOptions) -> Path:
     """The folder to serve. Raises ProblemsError."""
-    if watch:
+    flags = options.flags()
+    if options.watch:
         return _one_cluster(load_project(flags, Path.cwd())).clusters[0].output
     if flags.sources:
         hint = "add --watch, or give --output alone"
@@ -166,13 +156,14 @@ def _exposed(host: str) -> Problem:
     )
 
 
-def _build_on_change(given: Mapping[str, Any], flags: Flags, site: Any) -> None:
+def _build_on_change(options: ServeOptions, site: Site) -> None:
     """Build now and after each change, for ever."""
     from kubocd_gen.cli.build import attempt
     from kubocd_gen.pipeline.report import text_report
     from kubocd_gen.server.page import LastBuild
     from kubocd_gen.server.watching import Snapshot, Watched, changed, look, wait_for_change, watched
 
+    flags = options.flags()
     project_file = None if flags.sources else project_path(flags, Path.cwd()).absolute()
     what = Watched((project_file,) if project_file else (), Path.cwd())
     seen: Snapshot = {}
@@ -188,16 +179,16 @@ def _build_on_change(given: Mapping[str, Any], flags: Flags, site: Any) -> None:
 
     while True:
         seen = look(what)
-        built, problems, _ = attempt({**given, "check": False, "dry_run": False, "format_": "text"}, load)
-        lines = list(text_report(built, verbose=given["verbose"]))
-        if not given["quiet"]:
+        outcome = attempt(options, load)
+        lines = list(text_report(outcome.built, verbose=options.verbose))
+        if not options.quiet:
             for line in lines:
                 _say(line)
-        say_problems(problems, quiet=given["quiet"])
-        errors = tuple(one for one in problems if one.severity == "error")
+        say_problems(outcome.problems, quiet=options.quiet)
+        errors = tuple(one for one in outcome.problems if one.severity == "error")
         site.built = LastBuild(time.time(), lines[-1] if lines else "", errors)
         after = wait_for_change(what, seen)
-        if not given["quiet"]:
+        if not options.quiet:
             _say(f"{time.strftime('%H:%M:%S')} {_told(changed(seen, after))}")
 
 

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import platform
+from typing import Annotated
 
 import click
 
 from kubocd_gen import __version__
-from kubocd_gen.cli.guiding import Choice
-from kubocd_gen.cli.options import option
+from kubocd_gen.cli.command import Flag, command, options
+from kubocd_gen.cli.options import JsonOptions
+from kubocd_gen.cli.problems import print_json
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.helm.binary import find_helm, helm_version
 
 
-@click.command()
-@option("--helm", metavar="PATH", help="The helm binary to ask.")
-@option("--format", "format_", type=Choice(["text", "json"]), default="text", help="What to print.")
-def version(helm: str | None, format_: str) -> int:
+@options
+class VersionOptions(JsonOptions):
+    """`kcd-gen version`."""
+
+    helm: Annotated[str | None, Flag("The helm binary to ask.", metavar="PATH")] = None
+
+
+@command(VersionOptions)
+def version(options: VersionOptions) -> int:
     """Say which kcd-gen, Python and helm are in use.
 
     \b
@@ -27,13 +33,13 @@ def version(helm: str | None, format_: str) -> int:
     found: dict[str, str | None] = {"kcd-gen": __version__, "python": platform.python_version()}
     problem = None
     try:
-        binary = find_helm(helm)
+        binary = find_helm(options.helm)
         found |= {"helm": helm_version(binary), "helmPath": str(binary)}
     except ProblemsError as error:
         problem = error
         found |= {"helm": None, "helmPath": None}
-    if format_ == "json":
-        click.echo(json.dumps(found, indent=1))
+    if options.format == "json":
+        print_json(found)
     else:
         click.echo(f"kcd-gen {__version__}")
         click.echo(f"Python {found['python']}")

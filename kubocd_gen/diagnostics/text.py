@@ -89,16 +89,22 @@ def problem_report(problem: Problem) -> dict[str, Any]:
     }
 
 
-def packages_report(command: str, packages: Sequence[Mapping[str, Any]], problems: Sequence[Problem]) -> dict[str, Any]:
-    """The report of a command that is about packages rather than Releases, JSON-like."""
+def envelope(kind: str, body: Mapping[str, Any], diagnostics: Sequence[Problem]) -> dict[str, Any]:
+    """Return a report as all commands print it: what it is, what its schema in `schemas/kcd-gen/` has, the problems."""
     return {
         "apiVersion": "kcd-gen/v1alpha1",
-        "kind": "Report",
-        "command": command,
-        "version": {"kcd-gen": __version__, "helm": None},
-        "packages": list(packages),
-        "diagnostics": [problem_report(problem) for problem in problems],
+        "kind": kind,
+        **body,
+        "diagnostics": [problem_report(diagnostic) for diagnostic in diagnostics],
     }
+
+
+def packages_report(
+    command: str, packages: Sequence[Mapping[str, Any]], diagnostics: Sequence[Problem]
+) -> dict[str, Any]:
+    """The report of a command that is about packages rather than Releases, JSON-like."""
+    version = {"kcd-gen": __version__, "helm": None}
+    return envelope("Report", {"command": command, "version": version, "packages": list(packages)}, diagnostics)
 
 
 def exit_code(problems: Sequence[Problem]) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 from kubocd_gen import __version__
 from kubocd_gen.compiler.value_changes import ABSENT, Change, path_text
 from kubocd_gen.diagnostics.problems import Problem
-from kubocd_gen.diagnostics.text import problem_report
+from kubocd_gen.diagnostics.text import envelope
 from kubocd_gen.diffing.records import Comparison, Danger, ReleaseDifference, ResourceDifference, Side
 from kubocd_gen.diffing.repeats import Repeat
 from kubocd_gen.diffing.view import View
@@ -17,17 +17,15 @@ from kubocd_gen.diffing.view import View
 def comparison_report(view: View | None, diagnostics: Sequence[Problem]) -> dict[str, Any]:
     """The report, JSON-like; without a `view` there was nothing to compare, and `diagnostics` say why."""
     comparison = view.comparison if view else None
-    return {
-        "apiVersion": "kcd-gen/v1alpha1",
-        "kind": "Comparison",
+    body = {
         "version": {"kcd-gen": __version__},
         "revision": {"name": comparison.revision, "commit": comparison.commit} if comparison else None,
         "charts": comparison.charts if comparison else False,
         "summary": _summary(comparison) if comparison else None,
         "releases": [_release(one) for one in comparison.releases] if comparison else [],
         "repeats": [_repeat(one) for one in view.repeats] if view else [],
-        "diagnostics": [problem_report(diagnostic) for diagnostic in diagnostics],
     }
+    return envelope("Comparison", body, diagnostics)
 
 
 def _summary(comparison: Comparison) -> dict[str, int]:

@@ -7,15 +7,13 @@ from typing import Any
 
 from kubocd_gen import __version__
 from kubocd_gen.diagnostics.problems import Problem
-from kubocd_gen.diagnostics.text import problem_report
+from kubocd_gen.diagnostics.text import envelope
 from kubocd_gen.migration.checking import Checked
 
 
 def migration_report(checked: Checked | None, diagnostics: Sequence[Problem]) -> dict[str, Any]:
     """JSON-like; without `checked` there was nothing to check, and `diagnostics` say why."""
-    return {
-        "apiVersion": "kcd-gen/v1alpha1",
-        "kind": "Migration",
+    body = {
         "version": {"kcd-gen": __version__},
         "cluster": checked.cluster if checked else None,
         "summary": _summary(checked) if checked else None,
@@ -32,8 +30,8 @@ def migration_report(checked: Checked | None, diagnostics: Sequence[Problem]) ->
             for one in (checked.findings if checked else ())
         ],
         "next": _step(checked) if checked else None,
-        "diagnostics": [problem_report(one) for one in diagnostics],
     }
+    return envelope("Migration", body, diagnostics)
 
 
 def _summary(checked: Checked) -> dict[str, int]:

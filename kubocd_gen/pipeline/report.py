@@ -7,7 +7,7 @@ from typing import Any
 
 from kubocd_gen import __version__
 from kubocd_gen.diagnostics.problems import Problem, printable
-from kubocd_gen.diagnostics.text import problem_report
+from kubocd_gen.diagnostics.text import envelope
 from kubocd_gen.model.compilation import CompiledRelease
 from kubocd_gen.model.releases import Release
 from kubocd_gen.output.documents import ResourceChange
@@ -22,9 +22,7 @@ def build_report(
     """The report of a build, or of a command that compiles, JSON-like; `diagnostics` are those of all clusters."""
     releases = [entry for one in built for entry in _releases(one)]
     counts = {change: sum(_files(one)[change] for one in built) for change in _VERBS}
-    return {
-        "apiVersion": "kcd-gen/v1alpha1",
-        "kind": "Report",
+    body = {
         "command": command,
         "version": {"kcd-gen": __version__, "helm": helm_version},
         "summary": {
@@ -36,8 +34,8 @@ def build_report(
             "removed": counts["removed"],
         },
         "releases": releases,
-        "diagnostics": [problem_report(diagnostic) for diagnostic in diagnostics],
     }
+    return envelope("Report", body, diagnostics)
 
 
 def text_report(built: Sequence[Built], *, verbose: bool, written: bool = True) -> Iterator[str]:

@@ -1,0 +1,257 @@
+"""From the words of a command line, or variables, to the typed options of a command."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError, fields
+from pathlib import Path
+from typing import Annotated, Literal
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from kubocd_gen.cli.command import Argument, Flag, Options, command, given, group, option_group, options, parameters
+
+
+def parse_even(word: str) -> int:
+    number = int(word)
+    if number % 2:
+        raise ValueError(f"'{word}' is odd")
+    return number
+
+
+def parse_pairs(words: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    return tuple((first, second) for first, _, second in (word.partition("=") for word in words))
+
+
+@option_group
+class Shared(Options):
+    __slots__ = ()
+
+    output: Annotated[Path | None, Flag("Where it goes.", metavar="DIR")] = None
+    quiet: Annotated[bool, Flag("Print errors only.", short="-q")] = False
+
+
+@option_group
+class MoreShared(Options):
+    __slots__ = ()
+
+    names: Annotated[tuple[str, ...], Flag("Only this; repeatable.", name="--name")] = ()
+    sources: Annotated[tuple[str, ...], Flag("A path; repeatable.", name="--source", type=click.Path())] = ()
+
+
+@options
+class Cook(Shared, MoreShared):
+    dish: Annotated[str, Argument("DISH")]
+    pot: Annotated[str, Flag("The pot.", variables=("OLD_POT",))]
+    size: Annotated[Literal["small", "large"], Flag("How much.", show_default=True)] = "small"
+    heat: Annotated[int, Flag("How hot.", parse=parse_even)] = 4
+    pairs: Annotated[tuple[tuple[str, str], ...], Flag("Which.", name="--pair", parse_all=parse_pairs)] = ()
+    quiet: Annotated[bool, Flag("Print nothing at all.", short="-q")] = False
+
+
+class Seen:
+    """The command `cook`, and the options that it was called with."""
+
+    options: Cook
+
+    def run(self, *words: str, **variables: str) -> Result:
+        @command(Cook)
+        def cook(options: Cook) -> int:
+            """Cook a dish."""
+            self.options = options
+            return 0
+
+        # A variable of the shell that runs the tests must not become an option.
+        return CliRunner().invoke(cook, words, env={"KCD_GEN_POT": None, "OLD_POT": None, **variables})
+
+
+def values(made: Cook) -> dict[str, object]:
+    return {field.name: getattr(made, field.name) for field in fields(made)}
+
+
+def test_what_is_not_given_has_the_default_of_its_field() -> None:
+    seen = Seen()
+    assert seen.run("soup", "--pot", "p").exit_code == 0
+    assert values(seen.options) == {
+        "dish": "soup",
+        "pot": "p",
+        "size": "small",
+        "heat": 4,
+        "pairs": (),
+        "output": None,
+        "quiet": False,
+        "names": (),
+        "sources": (),
+    }
+
+
+def test_flags_become_values_of_the_types_of_their_fields() -> None:
+    seen = Seen()
+    several = ["--pair", "a=b", "--pair", "c=d", "--name", "x", "--name", "y"]
+    words = ["soup", "--pot", "p", "--size", "large", "--heat", "6", "--output", "out", "-q", *several]
+    assert seen.run(*words).exit_code == 0
+    made = seen.options
+    assert (made.size, made.heat, made.pairs) == ("large", 6, (("a", "b"), ("c", "d")))
+    assert (made.output, made.quiet, made.names) == (Path("out"), True, ("x", "y"))
+
+
+def test_every_flag_is_a_variable_and_paths_in_it_are_separated_as_in_path() -> None:
+    seen = Seen()
+    result = seen.run("soup", KCD_GEN_POT="p", KCD_GEN_NAME="x y", KCD_GEN_SOURCE="a b:c", KCD_GEN_HEAT="2")
+    assert result.exit_code == 0
+    assert (seen.options.pot, seen.options.names, seen.options.heat) == ("p", ("x", "y"), 2)
+    assert seen.options.sources == ("a b", "c")
+
+
+def test_other_variables_are_looked_at_last() -> None:
+    seen = Seen()
+    seen.run("soup", OLD_POT="old")
+    assert seen.options.pot == "old"
+    seen.run("soup", OLD_POT="old", KCD_GEN_POT="new")
+    assert seen.options.pot == "new"
+    seen.run("soup", "--pot", "given", OLD_POT="old", KCD_GEN_POT="new")
+    assert seen.options.pot == "given"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["soup"], "Missing option '--pot'"),
+        (["--pot", "p"], "Missing argument 'DISH'"),
+        (["soup", "--pot", "p", "--heat", "3"], "Invalid value for '--heat': '3' is odd"),
+        (["soup", "--pot", "p", "--output="], "Invalid value for '--output': it is empty"),
+        (["soup", "--pot", "p", "--name", ""], "Invalid value for '--name': it is empty"),
+        (["soup", "--pot", "p", "--size", "larg"], "Did you mean 'large'?"),
+    ],
+)
+def test_a_mistake_is_a_usage_error(words: list[str], said: str) -> None:
+    seen = Seen()
+    result = seen.run(*words)
+    assert result.exit_code == 2
+    assert said in result.output
+    assert not hasattr(seen, "options")
+
+
+def test_help_lists_a_commands_own_flags_first_and_then_the_groups_in_the_order_of_its_bases() -> None:
+    assert [one.name for one in parameters(Cook)] == [
+        "dish",
+        *("pot", "size", "heat", "pairs"),
+        *("output", "quiet"),  # `quiet` is declared again, for another help, and stays where it is elsewhere
+        *("names", "sources"),
+    ]
+    said = Seen().run("--help").output
+    assert "Print nothing at all." in said
+    assert "Print errors only." not in said
+    assert "[default: small]" in said
+    assert "default: 4" not in said
+
+
+def test_options_have_slots_and_do_not_change() -> None:
+    made = Cook(dish="soup", pot="p")
+    assert not hasattr(made, "__dict__")
+    with pytest.raises(FrozenInstanceError):
+        made.pot = "q"  # type: ignore[misc]
+
+
+def test_a_field_that_is_no_flag_is_refused() -> None:
+    @options
+    class Wrong(Options):
+        size: int = 1
+
+    with pytest.raises(TypeError, match=r"Wrong\.size has neither a Flag nor an Argument"):
+        parameters(Wrong)
+
+
+def test_a_type_that_click_does_not_know_needs_a_parser() -> None:
+    @options
+    class Wrong(Options):
+        sizes: Annotated[frozenset[str], Flag("Which.")] = frozenset()
+
+    with pytest.raises(TypeError, match="sizes: no value of"):
+        parameters(Wrong)
+
+
+def test_what_is_given_so_far_has_the_values_of_a_line_that_is_not_complete() -> None:
+    @command(Cook)
+    def cook(options: Cook) -> int:
+        return 0
+
+    @options
+    class Known(Shared, MoreShared):
+        """The groups alone, as completion reads them of any command."""
+
+    ctx = cook.make_context("cook", ["--output", "out", "--name", "x", "--size", "huge"], resilient_parsing=True)
+    known = given(Known, ctx)
+    assert (known.output, known.names, known.sources) == (Path("out"), ("x",), ())
+
+
+@option_group
+class Printing(Options):
+    __slots__ = ()
+
+    machine: Annotated[bool, Flag("Print a report.")] = False
+
+    @property
+    def for_machines(self) -> bool:
+        return self.machine
+
+
+@options
+class PrintOptions(Printing):
+    """Of a command that prints text or a report."""
+
+
+def test_a_report_for_machines_has_no_colours() -> None:
+    @command(PrintOptions)
+    def show(options: PrintOptions) -> int:
+        click.echo(click.style("red", fg="red"))
+        return 0
+
+    runner = CliRunner()
+    assert runner.invoke(show, color=True).output == "\x1b[31mred\x1b[0m\n"
+    assert runner.invoke(show, ["--machine"], color=True).output == "red\n"
+
+
+def kitchen() -> tuple[click.Group, list[str]]:
+    """A command with another below it, and the list of what is called."""
+    called: list[str] = []
+
+    @group(PrintOptions)
+    def outer(options: PrintOptions) -> int:
+        called.append(f"outer {options.machine}")
+        return 0
+
+    @command(Options)
+    def inner(_: Options) -> int:
+        called.append("inner")
+        return 0
+
+    outer.add_command(inner)
+    return outer, called
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"), [([], ["outer False"]), (["--machine"], ["outer True"]), (["inner"], ["inner"])]
+)
+def test_a_group_is_called_without_a_command_below_it(words: list[str], expected: list[str]) -> None:
+    outer, called = kitchen()
+    assert CliRunner().invoke(outer, words).exit_code == 0
+    assert called == expected
+
+
+def test_flags_of_a_group_are_refused_before_a_command_below_it() -> None:
+    outer, called = kitchen()
+    result = CliRunner().invoke(outer, ["--machine", "inner"])
+    assert result.exit_code == 2
+    assert "--machine stands before 'inner'; its flags go behind it" in result.output
+    assert called == []
+
+
+def test_a_command_passes_its_exit_code_on() -> None:
+    @command(Options, name="lose", help="Lose.", short_help="Lose it.")
+    def run(_: Options) -> int:
+        return 3
+
+    assert run.main([], standalone_mode=False) == 3
+    assert (run.name, run.help, run.get_short_help_str()) == ("lose", "Lose.", "Lose it.")

@@ -1,0 +1,185 @@
+"""The options of all commands, and what is made of their words."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import MISSING, fields, is_dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, get_args, get_origin, get_type_hints
+
+import pytest
+
+from kubocd_gen.cli.build import BuildOptions
+from kubocd_gen.cli.command import Argument, Flag, Options
+from kubocd_gen.cli.image import ImageOptions
+from kubocd_gen.cli.init_server import ServerOptions
+from kubocd_gen.cli.lint import LintOptions
+from kubocd_gen.cli.options import (
+    Report,
+    parse_hosts,
+    parse_hosts_with_port,
+    parse_limits,
+    parse_reports,
+    parse_url,
+    parse_variables,
+)
+from kubocd_gen.model.project import Flags
+
+FOLDER = Path(__file__).parents[3] / "kubocd_gen" / "cli"
+
+
+def every_class() -> dict[str, type[Options]]:
+    """The classes of options of all commands, by module and name."""
+    modules = [import_module(f"kubocd_gen.cli.{path.stem}") for path in FOLDER.glob("[!_]*.py")]
+    return {
+        f"{module.__name__.rpartition('.')[2]}.{name}": one
+        for module in modules
+        for name, one in vars(module).items()
+        if isinstance(one, type)
+        and issubclass(one, Options)
+        and is_dataclass(one)
+        and one.__module__ == module.__name__
+    }
+
+
+ALL = every_class()
+
+
+def flags(options: type[Options]) -> dict[str, tuple[object, Flag | Argument, object]]:
+    """The type, the flag or argument, and the default of each field."""
+    found = {}
+    for field in fields(options):  # type: ignore[arg-type]  # is a dataclass
+        assert get_origin(field.type) is Annotated, field.name
+        kind, metadata = get_args(field.type)
+        found[field.name] = (kind, metadata, field.default)
+    return found
+
+
+def test_the_commands_are_found() -> None:
+    assert {"build.BuildOptions", "cache.PruneOptions", "migrate.CheckOptions", "schema.SourcesOptions"} <= ALL.keys()
+    assert len(ALL) >= 20
+
+
+@pytest.mark.parametrize("name", sorted(ALL))
+def test_a_parser_returns_what_its_field_holds(name: str) -> None:
+    for field, (kind, metadata, default) in flags(ALL[name]).items():
+        parse = (metadata.parse or metadata.parse_all) if isinstance(metadata, Flag) else None
+        if parse:
+            assert isinstance(metadata, Flag)
+            hints = get_type_hints(parse)
+            assert hints["return"] in (kind, *get_args(kind)), field
+            (word,) = inspect.signature(parse).parameters
+            assert hints[word] == (str if metadata.parse else tuple[str, ...]), field
+            if metadata.parse_all:
+                assert metadata.parse_all(()) == default, field
+
+
+@pytest.mark.parametrize("name", sorted(ALL))
+def test_options_have_slots_only(name: str) -> None:
+    made = ALL[name](**{field: "x" for field, (_, _, default) in flags(ALL[name]).items() if default is MISSING})
+    assert not hasattr(made, "__dict__")
+
+
+def test_options_are_the_flags_of_a_project() -> None:
+    made = BuildOptions(
+        project=Path("p"),
+        sources=("s",),
+        output=Path("o"),
+        clusters=("c",),
+        vendor=Path("v"),
+        limits=(("layer", 1), ("layer", 2)),
+        namespace="n",
+        kubocd_namespace="k",
+        repository_url="http://u",
+        dependencies="ignore",
+        hosts=(("a", "1"), ("b", "2")),
+        offline=True,
+        locked=True,
+        ca_file=Path("f"),
+        cache_dir=Path("d"),
+        expand_env=frozenset({"E"}),
+        clear_text_hosts=frozenset({"h"}),
+        allow_outside=(Path("x"),),
+    )
+    flags = made.flags()
+    assert flags == Flags(
+        project=Path("p"),
+        sources=("s",),
+        output=Path("o"),
+        clusters=("c",),
+        vendor=Path("v"),
+        limits={"layer": 2},
+        namespace="n",
+        kubocd_namespace="k",
+        repository_url="http://u",
+        dependencies="ignore",
+        hosts={"a": "1", "b": "2"},
+        offline=True,
+        locked=True,
+        ca_file=Path("f"),
+        cache=Path("d"),
+        expand_env=frozenset({"E"}),
+        clear_text_hosts=frozenset({"h"}),
+        allow_outside=(Path("x"),),
+    )
+    empty = Flags()
+    forgotten = [field.name for field in fields(Flags) if getattr(flags, field.name) == getattr(empty, field.name)]
+    assert forgotten == []
+
+
+def test_an_output_of_another_kind_is_not_that_of_the_project() -> None:
+    assert ImageOptions(base="nginx", output="layout").flags().output is None
+    assert ServerOptions(output=Path("o")).flags() == Flags(output=Path("o"))
+
+
+def test_sources_that_are_named_get_an_output_that_is_not_used() -> None:
+    assert LintOptions(sources=("s",)).flags_without_output(Path("unused")).output == Path("unused")
+    assert LintOptions().flags_without_output(Path("unused")).output is None
+
+
+def test_words_are_parsed() -> None:
+    assert parse_hosts(("a=1", ".b=fd00::1")) == (("a", "1"), (".b", "fd00::1"))
+    assert parse_limits(("layer=1MiB", "members=3")) == (("layer", 1 << 20), ("members", 3))
+    assert parse_hosts_with_port(("registry.lan:5000", "[::1]:80")) == {"registry.lan:5000", "[::1]:80"}
+    assert parse_variables(("DOMAIN,REGION", "ZONE")) == {"DOMAIN", "REGION", "ZONE"}
+    assert parse_url("https://charts.example.com") == "https://charts.example.com"
+    assert parse_reports(("junit=a=b.xml",)) == (Report("junit", Path("a=b.xml")),)
+
+
+@pytest.mark.parametrize("word", ["a", "=1", "a=", ""])
+def test_a_host_without_name_or_address_is_refused(word: str) -> None:
+    with pytest.raises(ValueError, match="is not NAME=ADDRESS"):
+        parse_hosts((word,))
+
+
+@pytest.mark.parametrize("word", ["layer", "=1MiB", "layer=", "layr=1MiB", "layer=1MB"])
+def test_a_limit_that_is_none_is_refused(word: str) -> None:
+    with pytest.raises(ValueError, match=r"NAME=VALUE|no limit 'layr'|is a size"):
+        parse_limits((word,))
+
+
+@pytest.mark.parametrize("word", ["http://registry.lan", "registry.lan:", "registry.lan/path", "::1"])
+def test_a_host_with_more_than_a_port_is_refused(word: str) -> None:
+    with pytest.raises(ValueError, match="is not HOST or HOST:PORT"):
+        parse_hosts_with_port((word,))
+
+
+@pytest.mark.parametrize(
+    ("word", "said"), [("true", "list those to expand"), ("1X", "is not the name"), ("API_TOKEN", "never expanded")]
+)
+def test_a_variable_that_is_not_expanded_is_refused(word: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        parse_variables((f"DOMAIN,{word}",))
+
+
+@pytest.mark.parametrize("word", ["charts.example.com", "ftp://charts.example.com", "https:///path", "https://a b"])
+def test_a_url_without_scheme_or_host_is_refused(word: str) -> None:
+    with pytest.raises(ValueError, match="does not start with"):
+        parse_url(word)
+
+
+@pytest.mark.parametrize("word", ["junit", "junit=", "junt=a.xml", "json=a.json", "junit=a\0b"])
+def test_a_report_without_format_or_file_is_refused(word: str) -> None:
+    with pytest.raises(ValueError, match="is not FORMAT=FILE"):
+        parse_reports((word,))
