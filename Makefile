@@ -45,7 +45,7 @@ types: $(installed) ## Check types
 docs: $(installed) ## Build the documentation site into site/
 	NO_MKDOCS_2_WARNING=1 $(bin)/python -m mkdocs build --strict
 
-wheel: $(installed) ## Build the wheel and try it in an environment of its own
+wheel: $(installed) ## Build the wheel into dist/, and try it in an environment of its own
 	$(bin)/python -m tests.wheel_check
 
 bench: $(installed) ## Measure against a bare helm template

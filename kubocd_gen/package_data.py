@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     import jinja2
 
 _PACKAGE = Path(__file__).resolve().parent
+# The future address of the site. Nothing is published there, and the name is not reserved: it identifies the schemas
+# (`$id`), and is never an address for a user, a program or a test to ask.
 SITE = "https://kubotal.github.io/kcd-gen"
 
 
@@ -57,5 +59,5 @@ def scaffolds(folder: str) -> jinja2.Environment:
 
 
 def page(name: str) -> str:
-    """The address of a page of the documentation: `how-to/editors` is `docs/how-to/editors.md`."""
-    return f"{SITE}/{name}/"
+    """Return where a page of the documentation is, for messages: `image` is `docs/image.md of kcd-gen`."""
+    return f"docs/{name}.md of kcd-gen"

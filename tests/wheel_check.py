@@ -1,9 +1,10 @@
-"""Build the wheel, install it in a clean environment, and compile the quickstart with what was installed."""
+"""Build the wheel into dist/, install it in a clean environment, and compile the quickstart with what was installed."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -29,9 +30,6 @@ def main() -> int:
         missing = set(EXPECTED) - set(zipfile.ZipFile(wheel).namelist())
         if missing:
             sys.exit(f"not in the wheel: {', '.join(sorted(missing))}")
-        lost = re.findall(r"\]\((?!https:)[^)]*\)|\$HFPR_\w+", _metadata(wheel))
-        if lost:
-            sys.exit(f"the page on PyPI leads nowhere: {', '.join(lost)}")
         venv.create(work / "clean", with_pip=True)
         python, program = work / "clean/bin/python", work / "clean/bin/kcd-gen"
         _run(str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", str(wheel))
@@ -43,19 +41,21 @@ def main() -> int:
         if not (work / "out/flux/default/podinfo1.yaml").is_file():
             sys.exit("the installed kcd-gen wrote nothing")
         _action_installs(work / "runner")
+        (ROOT / "dist").mkdir(exist_ok=True)
+        kept = Path(shutil.copy(wheel, ROOT / "dist"))
+        print(f"{kept.relative_to(ROOT)}#sha256={hashlib.sha256(kept.read_bytes()).hexdigest()}")
     return 0
-
-
-def _metadata(wheel: Path) -> str:
-    with zipfile.ZipFile(wheel) as archive:
-        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
-        return archive.read(name).decode()
 
 
 def _action_installs(runner: Path) -> None:
     """The first step of the GitHub Action, from the checkout as the runner has it."""
     runner.mkdir()
-    variables = {"PYTHON": sys.executable, "VERSION": "", "GITHUB_ACTION_PATH": str(ROOT), "RUNNER_TEMP": str(runner)}
+    variables = {
+        "PYTHON": sys.executable,
+        "INSTALL_FROM": "",
+        "GITHUB_ACTION_PATH": str(ROOT),
+        "RUNNER_TEMP": str(runner),
+    }
     _run(
         "/bin/bash", str(ROOT / "templates/ci/github-action.sh"), "install", cwd=runner, GITHUB_PATH="path", **variables
     )

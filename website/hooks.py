@@ -21,11 +21,14 @@ ROOT = Path(__file__).resolve().parent.parent
 # Files of the repository that are on the site, by where they are there.
 COPIES = {"CHANGELOG.md": "changelog.md", **{path: path for path in schema_files()}}
 MADE = command_pages() | schema_pages()
-SITE = SiteExtension(ROOT, COPIES, MADE)
+# Directories of the repository, by the pages of the site that are made of what is in them.
+SOURCES = {"kubocd_gen/cli": "reference/commands/index.md", "schemas/kcd-gen": "reference/files/index.md"}
+SITE = SiteExtension(ROOT, COPIES, SOURCES)
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Read Markdown with our extension, and list in the navigation what `on_files` makes."""
+    SITE.repository = (config.repo_url or "").rstrip("/")
     config.markdown_extensions.append(SITE)  # type: ignore[arg-type]  # Markdown takes instances, too
     assert config.nav is not None
     config.nav = _expand(config.nav, list(MADE))

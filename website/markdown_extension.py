@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 from xml.etree.ElementTree import Element
@@ -13,10 +13,6 @@ from markdown import Markdown
 from markdown.extensions import Extension
 from markdown.treeprocessors import Treeprocessor
 
-from kubocd_gen.package_data import SITE
-
-REPOSITORY = "https://github.com/kubotal/kcd-gen"
-HOME = f"{SITE}/"
 # The first column of such a table names things that other pages, messages and people link to.
 NAMING = ("code", "option, and its variable", "field")
 _VARIABLE = "KCD_"
@@ -26,14 +22,16 @@ _WORD = 36  # characters that fit into a line of a telephone
 class SiteExtension(Extension):
     """`page` is the one that is read, by its path below docs/.
 
-    `copies` says what else of the repository is where on the site, and `made` are the pages that are there alone.
+    `copies` says what else of the repository is where on the site, and `made` which page is made of which directory.
+    `repository` is the address of the repository, empty if it is published nowhere.
     """
 
-    def __init__(self, root: Path, copies: Mapping[str, str], made: Collection[str]) -> None:
+    def __init__(self, root: Path, copies: Mapping[str, str], made: Mapping[str, str], repository: str = "") -> None:
         super().__init__()
         self.root = root
         self.copies = copies
         self.made = made
+        self.repository = repository
         self.page = ""
 
     def extendMarkdown(self, md: Markdown) -> None:  # noqa: N802 - Markdown's name
@@ -50,18 +48,18 @@ class _Links(Treeprocessor):
 
     def run(self, root: Element) -> None:
         for link in root.iter("a"):
-            link.set("href", self._led(link.get("href") or ""))
+            led = self._led(link.get("href") or "")
+            if led is None:
+                link.tag = "span"
+                del link.attrib["href"]
+            else:
+                link.set("href", led)
 
-    def _led(self, url: str) -> str:
+    def _led(self, url: str) -> str | None:
         """Where a link leads on the site; one that leads nowhere stays, for MkDocs to complain of.
 
-        Pages link to what only the site has by its whole address, so that the link works on GitHub, too.
+        Returns None for a file of a repository without an address.
         """
-        if url.startswith(HOME):
-            address, hash_, fragment = url.removeprefix(HOME).partition("#")
-            folder = address.rstrip("/")
-            made = f"{folder}/index.md"
-            return self._relative(made if made in self.site.made else f"{folder or 'index'}.md") + hash_ + fragment
         scheme, host, path, query, fragment = urlsplit(url)
         if scheme or host or not path or path.startswith("/"):
             return url
@@ -69,13 +67,17 @@ class _Links(Treeprocessor):
         copies = self.site.copies
         here = next((source for source, copy in copies.items() if copy == page), f"docs/{page}")
         target = posixpath.normpath(posixpath.join(posixpath.dirname(here), path))
-        there = copies.get(target, target.removeprefix("docs/"))
+        there = self.site.made.get(target) or copies.get(target, target.removeprefix("docs/"))
         if there != target or target in copies:
             return urlunsplit(("", "", self._relative(there), query, fragment))
         if target.startswith("../") or not (self.site.root / target).exists():
             return url
+        if not self.site.repository:
+            return None
         kind = "tree" if (self.site.root / target).is_dir() else "blob"
-        return urlunsplit(urlsplit(f"{REPOSITORY}/{kind}/main/{target}")._replace(query=query, fragment=fragment))
+        return urlunsplit(
+            urlsplit(f"{self.site.repository}/{kind}/main/{target}")._replace(query=query, fragment=fragment)
+        )
 
     def _relative(self, path: str) -> str:
         return posixpath.relpath(path, posixpath.dirname(self.site.page) or ".")

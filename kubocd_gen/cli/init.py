@@ -15,6 +15,7 @@ from kubocd_gen.cli.scaffolds import ScaffoldOptions, check_image, exit_code, he
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, printable
 from kubocd_gen.scaffolding.clusters import name_of
 from kubocd_gen.scaffolding.files import write
+from kubocd_gen.scaffolding.installation import install_source
 from kubocd_gen.scaffolding.report import file_lines, found_lines, next_lines
 from kubocd_gen.scaffolding.repository import Beginning, RepositoryWish, plan_repository
 
@@ -26,6 +27,14 @@ class InitOptions(ScaffoldOptions, PathOptions):
     ci: Annotated[
         Literal["github", "gitlab", "none"] | None,
         Flag("Whose CI runs kcd-gen. [default: found by the repository's files and remote]"),
+    ] = None
+    install_from: Annotated[
+        str | None,
+        Flag(
+            "Where hook and CI install kcd-gen from, pinned: git+URL@COMMIT, WHEEL-URL#sha256=DIGEST, or "
+            "'--index-url URL kcd-gen==VERSION'. Without it, neither is written.",
+            metavar="SOURCE",
+        ),
     ] = None
     no_server: Annotated[bool, Flag("Leave the server of the charts out: something else serves them.")] = False
     cluster_name: Annotated[
@@ -45,12 +54,14 @@ def init(options: InitOptions) -> int:
     \b
     kcd-gen init --dry-run
     kcd-gen init --image registry.example.com/platform/charts
+    kcd-gen init --install-from git+https://HOST/PATH@COMMIT     # with the hook and the CI's file
     """
     findings = Problems()
     beginning = None
     with errors_into(findings):
         check_image(options.image)
-        wish = RepositoryWish(options.ci, options.image, not options.no_server, _cluster_name(options))
+        source = install_source(options.install_from) if options.install_from else None
+        wish = RepositoryWish(options.ci, options.image, not options.no_server, _cluster_name(options), source)
         beginning = plan_repository(Path.cwd(), wish, findings, options.allow_outside)
         if beginning and not options.dry_run:
             write(beginning.files, force=options.force)

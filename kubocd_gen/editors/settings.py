@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from kubocd_gen.editors.shipped import schema_url
 from kubocd_gen.model.project import PROJECT_FILE
 
 SCHEMA_FILE = "kcd-gen.schema.json"
@@ -17,16 +16,11 @@ _SUFFIXES = ("yaml", "yml")
 
 
 def modeline(schema: str = SCHEMA_FILE) -> str:
-    """The comment that names a file's schema: an address, or a path relative to the file that it stands in.
+    """The comment that names a file's schema, by a path relative to the file.
 
     yaml-language-server, which is behind most editors, looks for it in the head of each document.
     """
     return f"# yaml-language-server: $schema={schema}"
-
-
-def project_modeline() -> str:
-    """The comment for kcd-gen.yaml, with the address of the schema on the site."""
-    return modeline(schema_url("project"))
 
 
 def source_globs(sources: Iterable[str]) -> list[str]:

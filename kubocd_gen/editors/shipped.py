@@ -39,7 +39,7 @@ def kinds() -> dict[str, str]:
 
 
 def document_schema(kind: str) -> Schema:
-    """The whole schema of one kind of document, with its address as `$id`.
+    """The whole schema of one kind of document, with its `$id`.
 
     Raises ProblemsError `usage` for another name.
     """
@@ -55,7 +55,7 @@ def document_schema(kind: str) -> Schema:
 
 
 def schema_url(kind: str) -> str:
-    """The address under which the site has the schema."""
+    """The schema's `$id`: an identifier, and the future address of the schema. Nothing is there yet."""
     return f"{SITE}/schemas/{kinds()[kind]}.json"
 
 

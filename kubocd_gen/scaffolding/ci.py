@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from kubocd_gen import __version__
 from kubocd_gen.checkout.files import CONFIGURATION, CheckoutFiles
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.model.project import LOCK_FILE, PROJECT_FILE
-from kubocd_gen.package_data import scaffolds
+from kubocd_gen.package_data import scaffolds, template_folder
 from kubocd_gen.scaffolding.files import Addition, ScaffoldFile, present
-from kubocd_gen.scaffolding.hosting import GITHUB_WORKFLOWS, GITLAB_FILE, CiSystem
+from kubocd_gen.scaffolding.hosting import GITHUB_WORKFLOWS, GITLAB_COMPONENT, GITLAB_FILE, CiSystem, Hosting
+from kubocd_gen.scaffolding.installation import InstallSource
 from kubocd_gen.scaffolding.yaml_lists import scalars, with_item
 
 HOOKS_FILE = ".pre-commit-config.yaml"
@@ -22,29 +23,63 @@ _GITLAB_HEADING = (
 )
 
 
-def hook(root: Path, folder: str) -> ScaffoldFile | Addition:
+def hook(root: Path, folder: str, source: InstallSource | None) -> Iterator[ScaffoldFile | Addition]:
     """pre-commit's configuration with kcd-gen's hook. `folder` is the project's, relative to `root`, or empty.
 
-    Raises ProblemsError `unusable-file`, as the others here do.
+    Without a source, only a configuration that runs kcd-gen already. Raises ProblemsError `unusable-file`, as all
+    functions here do.
     """
-    return _with_item(root / HOOKS_FILE, root, "repos", _rendered("pre-commit-item", folder), _HOOKS_HEADING)
+    path = root / HOOKS_FILE
+    if source is None:
+        yield from _unchanged(path, root)
+        return
+    yield _with_item(path, root, "repos", _rendered("pre-commit-item", folder, source=source), _HOOKS_HEADING)
 
 
-def ci_file(ci: CiSystem, root: Path, folder: str, branches: tuple[str, ...]) -> ScaffoldFile | Addition:
-    """The CI's file that runs kcd-gen; where another of its files does that already, this one."""
+def ci_files(
+    hosting: Hosting, ci: CiSystem, root: Path, folder: str, source: InstallSource | None
+) -> Iterator[ScaffoldFile | Addition]:
+    """The CI's files that run kcd-gen; where another of its files does that already, this one.
+
+    Without a source, only files that run kcd-gen already.
+    """
     if ci == "gitlab":
-        return _with_item(root / GITLAB_FILE, root, "include", _rendered("gitlab-item", folder), _GITLAB_HEADING)
+        yield from _gitlab_files(root, folder, source)
+        return
     path = root / GITHUB_WORKFLOWS / "kcd-gen.yaml"
     for other in _other_workflows(path):
         if (data := _small_file(other, root)) and _names_us(data.decode("utf-8", "replace")):
-            return ScaffoldFile(other, data, data)
-    text = _rendered("github", folder, branches)
-    return ScaffoldFile(path, text.encode(), present(path, root))
+            yield ScaffoldFile(other, data, data)
+            return
+    if source is None:
+        yield from _unchanged(path, root)
+        return
+    text = _rendered("github", folder, source=source, branches=hosting.branches, action=source.action(hosting.host))
+    yield ScaffoldFile(path, text.encode(), present(path, root))
 
 
-def _rendered(name: str, folder: str, branches: tuple[str, ...] = ()) -> str:
+def _gitlab_files(root: Path, folder: str, source: InstallSource | None) -> Iterator[ScaffoldFile | Addition]:
+    """The pipeline, and the component that it includes: a file of this repository, for no server has it for all."""
+    there = _unchanged(root / GITLAB_FILE, root)
+    if source is None:
+        yield from there
+        return
+    item = _rendered("gitlab-item", folder, source=source, component=f"/{GITLAB_COMPONENT}")
+    yield _with_item(root / GITLAB_FILE, root, "include", item, _GITLAB_HEADING)
+    if all(GITLAB_COMPONENT.encode() in file.after for file in there):
+        path = root / GITLAB_COMPONENT
+        yield ScaffoldFile(path, (template_folder() / "kcd-gen/template.yml").read_bytes(), present(path, root))
+
+
+def _unchanged(path: Path, root: Path) -> list[ScaffoldFile]:
+    """The file as it is, if it runs kcd-gen."""
+    before = present(path, root)
+    return [ScaffoldFile(path, before, before)] if before and _names_us(before.decode("utf-8", "replace")) else []
+
+
+def _rendered(name: str, folder: str, **words: Any) -> str:
     template = scaffolds("init").get_template(f"{name}.yaml.j2")
-    return template.render(version=__version__, folder=folder, project=PROJECT_FILE, lock=LOCK_FILE, branches=branches)
+    return template.render(folder=folder, project=PROJECT_FILE, lock=LOCK_FILE, **words)
 
 
 def _with_item(path: Path, root: Path, key: str, item: str, heading: str) -> ScaffoldFile | Addition:

@@ -13,6 +13,7 @@ from kubocd_gen.git.repository import Repository, find_repository
 
 CiSystem = Literal["github", "gitlab"]
 GITLAB_FILE = ".gitlab-ci.yml"
+GITLAB_COMPONENT = ".gitlab/kcd-gen.yml"
 GITHUB_WORKFLOWS = ".github/workflows"
 
 _SCP_LIKE = re.compile(r"(?:[^@/:]+@)?([^/:]+):(?!//)")  # git@github.com:owner/name.git

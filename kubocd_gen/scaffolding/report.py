@@ -13,7 +13,6 @@ from kubocd_gen.output.drift import difference
 from kubocd_gen.package_data import page
 from kubocd_gen.scaffolding.checkout import KINDS
 from kubocd_gen.scaffolding.files import ScaffoldFile
-from kubocd_gen.scaffolding.hosting import ci_of
 from kubocd_gen.scaffolding.repository import Beginning, is_service
 from kubocd_gen.server.flux_sync import lies_below
 from kubocd_gen.server.placement import Placement
@@ -21,7 +20,6 @@ from kubocd_gen.sources.documents import KUBOCD_CHART
 
 _MANY = 6  # of a list that is told
 _NAMES = {"github": "GitHub", "gitlab": "GitLab"}
-_COMPONENTS = "gitlab.com"  # which has ours
 
 
 def found_lines(beginning: Beginning) -> Iterator[str]:
@@ -88,10 +86,10 @@ def next_lines(beginning: Beginning, *, image: str | None) -> Iterator[str]:
     yield f"kcd-gen schema sources --output {schema}   # for editors"
     if beginning.served:
         yield image_step(image, one_cluster=len(beginning.project.clusters) == 1)
-    yield "pre-commit install   # once in each clone, after pip install pre-commit"
-    host = beginning.hosting.host
-    if beginning.ci == "gitlab" and host and host != _COMPONENTS and ci_of(host) != "github":
-        yield f"# {host} takes components of its own projects alone: mirror kcd-gen there, and name that in the file"
+    if beginning.needs_source:
+        yield "kcd-gen init --install-from git+URL@COMMIT   # adds what is missing of hook and CI: URL is of your copy"
+    else:
+        yield "pre-commit install   # once in each clone, after pip install pre-commit"
     if not beginning.ci and not beginning.hosting.ci:
         yield "kcd-gen init --ci github   # or gitlab, where one of these is your CI"
     for placement in beginning.placements.values():

@@ -11,16 +11,17 @@ from typing import Literal
 from kubocd_gen.checkout.files import PROJECT
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
-from kubocd_gen.editors.settings import SCHEMA_FILE, project_modeline
+from kubocd_gen.editors.settings import SCHEMA_FILE, modeline
 from kubocd_gen.files.paths import checkout_root, display_path
 from kubocd_gen.model.project import PROJECT_FILE, Cluster, Flags, Project
 from kubocd_gen.package_data import scaffolds
 from kubocd_gen.scaffolding import attributes
 from kubocd_gen.scaffolding.checkout import Contents, find_contents
-from kubocd_gen.scaffolding.ci import ci_file, hook
+from kubocd_gen.scaffolding.ci import HOOKS_FILE, ci_files, hook
 from kubocd_gen.scaffolding.editor import EDITOR_FOLDER, editor_files
 from kubocd_gen.scaffolding.files import Addition, ScaffoldFile, path_below, present
-from kubocd_gen.scaffolding.hosting import CiSystem, Hosting, find_hosting
+from kubocd_gen.scaffolding.hosting import GITHUB_WORKFLOWS, GITLAB_FILE, CiSystem, Hosting, find_hosting
+from kubocd_gen.scaffolding.installation import InstallSource
 from kubocd_gen.scaffolding.pattern_lines import pattern_file
 from kubocd_gen.scaffolding.project_file import found_project, project_text
 from kubocd_gen.scaffolding.server import Wish, plan
@@ -34,12 +35,16 @@ EXAMPLE = "releases.yaml"
 
 @dataclass(frozen=True, slots=True)
 class RepositoryWish:
-    """What the user says. `cluster_name` is for a cluster to which nothing else gives a name."""
+    """What the user says. `cluster_name` is for a cluster to which nothing else gives a name.
+
+    Without `install_from`, neither hook nor CI is written.
+    """
 
     ci: CiSystem | Literal["none"] | None = None
     image: str | None = None
     with_server: bool = True
     cluster_name: str = "default"
+    install_from: InstallSource | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,8 @@ class Beginning:
 
     `contents` is None where there was a project file, which then says it all. `placements` are those of Flux's
     Kustomizations by cluster, without those whose place is not known; `served` names the clusters whose charts a
-    server in the cluster has.
+    server in the cluster has. With `needs_source`, the hook or the CI's file is missing, because nothing says where
+    they are to install kcd-gen from.
     """
 
     root: Path
@@ -61,6 +67,7 @@ class Beginning:
     additions: tuple[Addition, ...]
     placements: dict[str, Placement]
     served: frozenset[str]
+    needs_source: bool
 
     @property
     def examples(self) -> tuple[Path, ...]:
@@ -91,8 +98,8 @@ def plan_repository(
     parts: list[ScaffoldFile | Addition] = []
     makers: tuple[Callable[[], Iterable[ScaffoldFile | Addition]], ...] = (
         lambda: _of_project(directory, project, root, is_new=contents is not None),
-        lambda: [hook(root, folder)],
-        lambda: [ci_file(ci, root, folder, hosting.branches)] if ci else [],
+        lambda: hook(root, folder, wish.install_from),
+        lambda: ci_files(hosting, ci, root, folder, wish.install_from) if ci else [],
         lambda: [pattern_file(root, attributes.NAME, _attribute_lines(project, root), attributes.HEADING)],
         lambda: [] if _ignored(hosting, f"{EDITOR_FOLDER}/settings.json") else editor_files(root, folder, sources),
     )
@@ -123,7 +130,15 @@ def plan_repository(
         additions=tuple(one for one in parts if isinstance(one, Addition)),
         placements=flux.placements if flux else {},
         served=served,
+        needs_source=wish.install_from is None and not _runs_kcd_gen(parts, root, ci),
     )
+
+
+def _runs_kcd_gen(parts: Sequence[ScaffoldFile | Addition], root: Path, ci: CiSystem | None) -> bool:
+    """Whether both the hook and the CI, if there is one, have a file among `parts`."""
+    paths = {part.path for part in parts}
+    ours = {"github": root / GITHUB_WORKFLOWS, "gitlab": root / GITLAB_FILE}
+    return root / HOOKS_FILE in paths and (ci is None or any(path.is_relative_to(ours[ci]) for path in paths))
 
 
 def _project(
@@ -162,7 +177,7 @@ def _of_project(directory: Path, project: Project, root: Path, *, is_new: bool) 
         there = project.files.read(path, display_path(path, Path.cwd()), PROJECT)
         yield ScaffoldFile(path, there, there)
         return
-    text = project_text(project, project_modeline())
+    text = project_text(project, modeline())
     yield ScaffoldFile(root / PROJECT_FILE, text.encode(), present(root / PROJECT_FILE, root))
     for cluster in project.clusters:
         (first, *more) = cluster.sources

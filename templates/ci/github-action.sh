@@ -48,11 +48,37 @@ to_file() {
   "$@" >"$file"
 }
 
+# Print the words for pip. kcd-gen is in no public index: the action's own files are installed, or what the workflow names,
+# pinned. A requirements file of the checkout would let the pull request decide.
+what_to_install() {
+  local forms parent=
+  if [ -z "$INSTALL_FROM" ] && [ -f "$GITHUB_ACTION_PATH/pyproject.toml" ]; then
+    printf '%s\n' "$GITHUB_ACTION_PATH"
+    return
+  fi
+  forms='git[+](https|ssh)://[^ ]+@[0-9a-f]{40}|https://[^ ]+[.]whl#sha256=[0-9a-f]{64}'
+  forms="$forms|--index-url https://[^ ]+ kcd-gen==[^ ]+|--require-hashes -r /[^ ]+"
+  if ! printf '%s\n' "$INSTALL_FROM" | grep -Eqx "$forms"; then
+    printf '::error title=kcd-gen::set the input install-from to what pip install gets, as one of: %s, %s, %s, %s\n' \
+      'git+https://HOST/PATH@COMMIT (40 digits)' 'https://HOST/NAME.whl#sha256=DIGEST' \
+      '--index-url URL kcd-gen==VERSION' '--require-hashes -r /DIR/FILE' >&2
+    return 2
+  fi
+  case $INSTALL_FROM in --require-hashes*) parent=$(cd -P -- "$(dirname -- "${INSTALL_FROM##* }")" && pwd) ;; esac
+  case $parent/ in
+    "$(cd -P -- "${GITHUB_WORKSPACE:-.}" && pwd)"/*)
+      echo '::error title=kcd-gen::the input install-from names a requirements file in the checkout' >&2
+      return 2 ;;
+  esac
+  printf '%s\n' "${INSTALL_FROM// /$'\n'}"
+}
+
 install() {
-  local interpreter what=$GITHUB_ACTION_PATH
+  local interpreter words what=()
   interpreter=$(command -v -- "$PYTHON" || true)
   [[ $interpreter == /* ]] || interpreter=$PWD/$interpreter
-  [ -z "$VERSION" ] || what=kcd-gen==$VERSION
+  words=$(what_to_install)
+  IFS=$'\n' read -r -d '' -a what <<<"$words" || true
   (
     cd "$home"
     if ! "$interpreter" -I -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
@@ -60,7 +86,7 @@ install() {
       exit 1
     fi
     "$interpreter" -I -m venv --clear "$venv"
-    as_text "$venv/bin/python" -I -m pip install --quiet --disable-pip-version-check --no-input "$what"
+    as_text "$venv/bin/python" -I -m pip install --quiet --disable-pip-version-check --no-input "${what[@]}"
   )
   # Later steps of the job find kcd-gen, but go on with their own python.
   mkdir -p "$home/bin"

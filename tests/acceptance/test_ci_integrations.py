@@ -18,6 +18,7 @@ import yaml
 from kubocd_gen import __version__
 from kubocd_gen.comments.comment import CommentError, comment_body, marker
 from kubocd_gen.package_data import scaffolds
+from kubocd_gen.scaffolding.installation import install_source
 from tests.support.ci_origin import (
     COMMENTS,
     NOTES,
@@ -31,6 +32,7 @@ from tests.support.ci_origin import (
 from tests.support.ci_systems import (
     ACTION,
     COMPONENT,
+    INSTALL_FROM,
     JENKINSFILE,
     ROOT,
     TASK,
@@ -43,6 +45,7 @@ from tests.support.ci_systems import (
 from tests.support.fault_server import FaultServer, reply
 from tests.support.registry import program
 
+OURS = "<OWNER>/kcd-gen@<COMMIT>"
 HOSTILE = "::warning::$(touch pwned)`touch pwned`;touch pwned##[error].yaml"
 
 
@@ -271,17 +274,21 @@ def test_tekton_runs_the_check(origin: Path) -> None:
     assert run_task(origin, {}, "--offline").exit == 3
 
 
-def test_they_install_this_version() -> None:
-    (job,) = component().values()
+def test_the_task_has_this_version() -> None:
     task = yaml.safe_load(TASK.read_text(encoding="utf-8"))
-    versions = [
-        job["variables"]["VERSION"],
-        next(one["default"] for one in task["spec"]["params"] if one["name"] == "version"),
-        task["metadata"]["labels"]["app.kubernetes.io/version"],
-        *re.findall(r"VERSION = '(.*?)'", JENKINSFILE.read_text(encoding="utf-8")),
+    assert task["metadata"]["labels"]["app.kubernetes.io/version"] == __version__
+
+
+def test_nothing_is_installed_by_default_but_the_action_s_own_files() -> None:
+    head = yaml.safe_load(COMPONENT.read_text(encoding="utf-8").split("\n---\n")[0])
+    task = yaml.safe_load(TASK.read_text(encoding="utf-8"))
+    defaults = [
+        ACTION["inputs"]["install-from"]["default"],
+        head["spec"]["inputs"]["install-from"]["default"],
+        next(one["default"] for one in task["spec"]["params"] if one["name"] == "install-from"),
+        *re.findall(r"INSTALL_FROM = '(.*?)'", JENKINSFILE.read_text(encoding="utf-8")),
     ]
-    assert versions == [__version__] * 4
-    assert ACTION["inputs"]["version"]["default"] == ""  # the action is its own version
+    assert defaults == [""] * 4
 
 
 def test_only_the_step_that_comments_has_the_token() -> None:
@@ -378,8 +385,8 @@ def test_the_workflows_of_the_page(tmp_path: Path) -> None:
         (tmp_path / f"{number}.yaml").write_text(block)
         validate("github-workflows", tmp_path / f"{number}.yaml")
         (job,) = yaml.safe_load(block)["jobs"].values()
-        (ours,) = [step for step in job["steps"] if step.get("uses", "").startswith("kubotal/")]
-        assert ours["uses"] == f"kubotal/kcd-gen@v{__version__}"
+        (ours,) = [step for step in job["steps"] if "/kcd-gen@" in step.get("uses", "")]
+        assert ours["uses"] == OURS  # which GitHub takes for no name, until it is replaced
         assert ours.get("with", {}).keys() <= ACTION["inputs"].keys()
     assert table("github.md") == set(ACTION["inputs"])
 
@@ -389,10 +396,12 @@ def workflows() -> Iterator[tuple[str, str]]:
     for path in sorted((ROOT / "docs").rglob("*.md")):
         found = re.findall(r"^```yaml[^\n]*\n(.*?)^```", path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
         for number, block in enumerate(found):
-            if "\njobs:\n" in block and ("kubotal/kcd-gen@" in block or "pip install kcd-gen" in block):
-                yield f"{path.stem}-{number}", block
+            if "\njobs:\n" in block and (OURS in block or "pipx install" in block):
+                yield f"{path.stem}-{number}", block.replace(OURS, f"platform/kcd-gen@{INSTALL_FROM[-40:]}")
     template = scaffolds("init").get_template("github.yaml.j2")
-    yield "init", template.render(version=__version__, branches=["main"], folder="a b")
+    source = install_source(INSTALL_FROM)
+    for name, action in (("action", f"platform/kcd-gen@{source.commit}"), ("no-action", None)):
+        yield f"init-{name}", template.render(source=source, action=action, branches=["main"], folder="a b")
 
 
 def test_the_workflows_that_users_get_have_the_rights_that_they_need(tmp_path: Path) -> None:
@@ -410,7 +419,7 @@ def test_the_workflows_that_users_get_have_the_rights_that_they_need(tmp_path: P
                 assert "${{" not in step.get("run", ""), name
                 if step.get("uses", "").startswith("actions/checkout@"):
                     assert step["with"]["persist-credentials"] is False, name
-    assert len(list(folder.iterdir())) >= 7
+    assert len(list(folder.iterdir())) >= 8
     # The pages name versions of actions, and not commits.
     (tmp_path / "zizmor.yml").write_text("rules: {unpinned-uses: {config: {policies: {'*': ref-pin}}}}\n")
     audited = [f"{sys.prefix}/bin/zizmor", "--offline", "--no-progress", "--min-severity=medium"]
@@ -436,16 +445,18 @@ def test_the_pipelines_of_the_page(tmp_path: Path) -> None:
         (tmp_path / f"{number}.yml").write_text(block)
         validate("gitlab-ci", tmp_path / f"{number}.yml")
         (included,) = yaml.safe_load(block)["include"]
-        assert included["component"] == f"gitlab.com/kubotal/kcd-gen/kcd-gen@{__version__}"
-        assert included.get("inputs", {}).keys() <= inputs.keys()
+        assert re.fullmatch(
+            r"/\.gitlab/kcd-gen\.yml|gitlab\.example\.com/.*/kcd-gen@[0-9a-f]{40}", next(iter(included.values()))
+        )
+        assert included["inputs"].keys() <= inputs.keys()
+        assert install_source(included["inputs"]["install-from"])
     assert table("gitlab.md") == set(inputs)
 
 
 def test_the_other_systems_of_the_page() -> None:
     assert blocks("other-ci.md", "groovy") == [JENKINSFILE.read_text(encoding="utf-8")]
     (command,) = blocks("other-ci.md", "bash")
-    base = f"https://raw.githubusercontent.com/kubotal/kcd-gen/v{__version__}/"
-    assert (ROOT / command.strip().partition(base)[2]) == TASK
+    assert ROOT / command.split()[-1] == TASK
     (pipeline,) = map(yaml.safe_load, blocks("other-ci.md", "yaml"))
     task = yaml.safe_load(TASK.read_text(encoding="utf-8"))
     (used,) = [one for one in pipeline["spec"]["tasks"] if one["taskRef"]["name"] == task["metadata"]["name"]]

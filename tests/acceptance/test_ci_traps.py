@@ -8,18 +8,19 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import yaml
 
-from kubocd_gen import __version__
 from tests.support.charts import commit_all
 from tests.support.ci_origin import COMMENTS, NOTES, build, change, commit_of, merge_request, pull_request, quickstart
 from tests.support.ci_systems import ROOT, Ran, run_component, run_jenkins, run_task
 from tests.support.fault_server import FaultServer, reply
-from tests.support.traps import Traps, interpreter, package_index
+from tests.support.installations import Form, Installation, installation
+from tests.support.traps import Traps, interpreter
 
 PROJECT = "platform"
 
@@ -32,13 +33,20 @@ class Trapped:
     traps: Traps
     variables: dict[str, str]  # of a job, but for those that name its checkout
     python: Path
+    installation: Installation
 
     def environment(self, checkout: Path) -> dict[str, str]:
-        return {**self.traps.environment(checkout, self.python), **self.variables}
+        return {**self.traps.environment(checkout, self.python), **self.variables, **self.installation.variables}
 
 
 @pytest.fixture
-def trapped(tmp_path: Path) -> Trapped:
+def form() -> Form:
+    """The form in which `install-from` names kcd-gen."""
+    return "requirements"
+
+
+@pytest.fixture
+def trapped(tmp_path: Path, form: Form) -> Iterator[Trapped]:
     origin, home = tmp_path / "origin", tmp_path / "home"
     origin.mkdir()
     home.mkdir()
@@ -49,12 +57,14 @@ def trapped(tmp_path: Path) -> Trapped:
     traps.lay_repository(origin / PROJECT)
     change(origin / PROJECT)
     build(origin / PROJECT)
-    variables = {**package_index(tmp_path / "index"), "HOME": str(home), "XDG_CACHE_HOME": str(home / "cache")}
-    return Trapped(origin, traps, variables, interpreter(tmp_path / "python"))
+    variables = {"HOME": str(home), "XDG_CACHE_HOME": str(home / "cache")}
+    with installation(form, tmp_path / "source") as source:
+        yield Trapped(origin, traps, variables, interpreter(tmp_path / "python"), source)
 
 
+@pytest.mark.parametrize("form", ["git", "wheel"])
 def test_the_github_action(trapped: Trapped, tmp_path: Path) -> None:
-    inputs = {"working-directory": PROJECT, "version": __version__}
+    inputs = {"working-directory": PROJECT, "install-from": trapped.installation.install_from}
     with FaultServer() as server:
         server.script(f"GET {COMMENTS}", reply(200, b"[]"))
         server.script(f"POST {COMMENTS}", reply(201, b"{}"))
@@ -68,6 +78,7 @@ def test_the_github_action(trapped: Trapped, tmp_path: Path) -> None:
     assert [name for name, step in steps.items() if "s3cret" in step.log] == []
 
 
+@pytest.mark.parametrize("form", ["wheel", "requirements"])
 def test_the_gitlab_component(trapped: Trapped) -> None:
     origin = trapped.origin
     with FaultServer() as server:
@@ -75,22 +86,27 @@ def test_the_gitlab_component(trapped: Trapped) -> None:
         server.script(f"GET {NOTES}", reply(200, b"[]"))
         server.script(f"POST {NOTES}", reply(201, b"{}"))
         environment = {**trapped.environment(origin), **merge_request(origin, server.url)}
-        ran = run_component(origin, environment, install=True, working_directory=PROJECT)
+        inputs = {"working_directory": PROJECT, "install_from": trapped.installation.install_from}
+        ran = run_component(origin, environment, install=True, **inputs)
     assert trapped.traps.sprung() == []
     assert ran.exit == 0, ran.log
     assert "a comment was made" in ran.log
     assert "shop.ingress" in (origin / ".kcd-gen-ci/diff.md").read_text()
 
 
+@pytest.mark.parametrize("form", ["index", "git"])
 def test_jenkins(trapped: Trapped) -> None:
     project = trapped.origin / PROJECT
-    passed(trapped, run_jenkins(project, trapped.environment(project), install=True))
+    environment = trapped.environment(project) | {"INSTALL_FROM": trapped.installation.install_from}
+    passed(trapped, run_jenkins(project, environment, install=True))
     assert (project / "kcd-gen-reports/junit.xml").is_file()
 
 
+@pytest.mark.parametrize("form", ["git", "wheel", "index", "requirements"])
 def test_tekton(trapped: Trapped) -> None:
     environment = trapped.environment(trapped.origin)
-    passed(trapped, run_task(trapped.origin, environment, "--offline", install=True, directory=PROJECT))
+    params = {"directory": PROJECT, "install_from": trapped.installation.install_from}
+    passed(trapped, run_task(trapped.origin, environment, "--offline", install=True, **params))
 
 
 def passed(trapped: Trapped, ran: Ran) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kubocd_gen.editors.settings import helix_languages, modeline, neovim_settings, project_modeline, vscode_settings
+from kubocd_gen.editors.settings import helix_languages, modeline, neovim_settings, vscode_settings
 from kubocd_gen.editors.shipped import document_schema
 from tests.support.language_server import CURSOR, LanguageServer, language_server
 from tests.support.quickstart import QUICKSTART
@@ -186,7 +186,7 @@ def test_the_settings_of_the_page_are_those_that_kcd_gen_gives() -> None:
     assert json.loads(blocks["json"]) == vscode_settings(["clusters/prod"])
     assert blocks["toml"] == helix_languages(["clusters/prod"])
     assert blocks["lua"] == neovim_settings(["clusters/prod"])
-    assert project_modeline() in PAGE
+    assert f"```yaml\n{modeline()}\napiVersion: kcd-gen/v1alpha1\n" in PAGE
 
 
 def test_the_commands_of_the_page_do_what_it_says(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -104,12 +103,11 @@ def test_a_release_is_refused_under_another_tag_than_its_version() -> None:
 
 def test_a_release_tells_its_section_of_the_changelog(tmp_path: Path) -> None:
     released = CHANGELOG.replace("## [Unreleased]", "## [Unreleased]\n\n## [9.9.10] - 2027-01-02")
-    older = "## [9.9.1] - 2026-01-01\n\n### Fixed\n\n- An old thing.\n\n[Unreleased]: "
-    (tmp_path / "CHANGELOG.md").write_text(released.replace("[Unreleased]: ", older))
+    older = "\n## [9.9.1] - 2026-01-01\n\n### Fixed\n\n- An old thing.\n\n[9.9.1]: https://example.com/9.9.1\n"
+    (tmp_path / "CHANGELOG.md").write_text(released + older)
     assert release_step("What has changed", tmp_path, "v9.9.10").returncode == 0
     notes = (tmp_path / "notes.md").read_text(encoding="utf-8")
-    start, end = CHANGELOG.index("### Added"), CHANGELOG.index("[Unreleased]: ")
-    assert notes.strip() == CHANGELOG[start:end].strip()
+    assert notes.strip() == CHANGELOG[CHANGELOG.index("### Added") :].strip()
     assert release_step("What has changed", tmp_path, "v9.9.1").returncode == 0
     assert (tmp_path / "notes.md").read_text(encoding="utf-8").strip() == "### Fixed\n\n- An old thing."
 
@@ -142,12 +140,20 @@ def test_the_changelog_keeps_its_form() -> None:
     assert numbers == sorted(set(numbers), reverse=True)
     kinds = set(re.findall(r"^### (.*)$", CHANGELOG, re.MULTILINE))
     assert kinds <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+    assert not re.findall(r"^\[[^\]]+\]: ", CHANGELOG, re.MULTILINE)  # no repository to link to yet
 
-    # The links at the end: each version to what it changed, against the one before.
-    home = "https://github.com/kubotal/kcd-gen"
-    names = [".".join(map(str, number)) for number in numbers]
-    tags = ["HEAD", *(f"v{name}" for name in names)]
-    wanted = [f"{home}/compare/{before}...{tag}" for tag, before in pairwise(tags)]
-    wanted.append(f"{home}/releases/tag/{tags[-1]}" if names else f"{home}/commits/main")
-    links = dict(re.findall(r"^\[([^\]]+)\]: (\S+)$", CHANGELOG, re.MULTILINE))
-    assert links == dict(zip(["Unreleased", *names], wanted, strict=True))
+
+def test_nothing_goes_to_pypi_before_its_project_is_registered() -> None:
+    jobs = workflow("release.yaml")["jobs"]
+    publishing = [name for name, job in jobs.items() if "gh-action-pypi-publish" in str(job)]
+    assert publishing == ["pypi"]
+    assert jobs["pypi"]["if"] == "vars.PUBLISH_TO_PYPI == 'true'"
+
+
+@pytest.mark.parametrize(
+    "path", [*WORKFLOWS, ROOT / "action.yml", ROOT / "templates/init/github.yaml.j2"], ids=lambda path: path.name
+)
+def test_pinned_digests_come_with_the_command_that_verifies_them(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert re.search(r"@[0-9a-f]{40} ", text)
+    assert "git ls-remote https://github.com/" in text

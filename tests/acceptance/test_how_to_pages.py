@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import yaml
 
-from kubocd_gen import __version__
 from tests.support import cluster
 from tests.support.bases import BaseMaker
 from tests.support.charts import commit_all, git
@@ -27,7 +26,7 @@ PACKAGE = "packages/podinfo:6.7.1-p01"
 VENDORED = f"oci:{QUICKSTART}/packages:quay.io/kubodoc/{PACKAGE}"
 PAGES = ("air-gap", "from-the-controller", "monorepo", "package-author", "private-registry", "several-clusters")
 WORKFLOWS = ".github/workflows/"
-INSTALLATION = f"pip install kcd-gen=={__version__}"
+INSTALLATION = "pipx install 'git+<URL of your copy of kcd-gen>@<commit>'"
 
 
 @pytest.fixture

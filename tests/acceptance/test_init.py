@@ -15,13 +15,15 @@ import pytest
 import yaml
 from syrupy.assertion import SnapshotAssertion
 
-from kubocd_gen import __version__
 from tests.acceptance.test_init_server import ROOT, SCHEMA, Checkout, sync
 from tests.support.quickstart import QUICKSTART, write_packages
 from tests.support.workspace import Outcome, kcd_gen
 
 GITHUB, GITLAB = "git@github.com:acme/platform.git", "https://gitlab.com/acme/platform.git"
 WORKFLOW, PIPELINE, HOOKS = ".github/workflows/kcd-gen.yaml", ".gitlab-ci.yml", ".pre-commit-config.yaml"
+COPY, COMMIT = "https://github.com/platform/kcd-gen", "0123456789abcdef0123456789abcdef01234567"
+SOURCE = f"git+{COPY}@{COMMIT}"
+COMPONENT = ".gitlab/kcd-gen.yml"
 BOOTSTRAP = "clusters/prod/flux-system/gotk-sync.yaml"
 OUR_HOOKS = {one["id"]: one for one in yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text(encoding="utf-8"))}
 
@@ -40,8 +42,9 @@ class Repository(Checkout):
             ["git", *arguments], cwd=self.root, check=True, stdout=subprocess.PIPE, encoding="utf-8"
         ).stdout
 
-    def init(self, *arguments: str, folder: str = ".") -> Outcome:
-        return kcd_gen("init", *arguments, directory=self.root / folder)
+    def init(self, *arguments: str, folder: str = ".", source: str = SOURCE) -> Outcome:
+        environment = {"KCD_GEN_INSTALL_FROM": source} if source else {}
+        return kcd_gen("init", *arguments, directory=self.root / folder, environment=environment)
 
     def resource(self, name: str, kind: str = "Release", namespace: str = "default") -> None:
         metadata = f"{{name: {Path(name).stem}, namespace: {namespace}}}"
@@ -85,7 +88,7 @@ def test_an_empty_repository(checkout: Repository, snapshot: SnapshotAssertion) 
     outcome = checkout.init()
     written = sorted(name for name in checkout.files() if "/server/" not in name)
     texts = outcome.text + "".join(f"--- {name}\n{checkout.read(name)}" for name in written)
-    assert texts.replace(__version__, "VERSION") == snapshot
+    assert texts == snapshot
     assert outcome.exit == 0
 
 
@@ -199,7 +202,7 @@ def test_two_clusters_as_flux_has_them(checkout: Repository) -> None:
         assert charts["spec"]["path"] == f"./deploy/{name}/server"
     assert "  prod: 2 Releases, 1 Context and KuboCD's chart in apps/base, apps/prod, clusters/prod\n" in outcome.out
     handed = "Flux hands the Releases in apps/prod, apps/test, clusters/prod to"
-    assert f"read https://kubotal.github.io/kcd-gen/migration/: {handed}" in outcome.out
+    assert f"read docs/migration.md of kcd-gen: {handed}" in outcome.out
 
 
 def test_two_clusters_by_their_folders_alone(checkout: Repository) -> None:
@@ -240,7 +243,7 @@ def test_the_workflow_is_github_s(checkout: Repository) -> None:
     take, run = job["steps"]
     assert re.fullmatch(r"actions/checkout@[0-9a-f]{40}", take["uses"])
     assert take["with"]["fetch-depth"] == 0
-    assert run["uses"] == f"kubotal/kcd-gen@v{__version__}"
+    assert run["uses"] == f"platform/kcd-gen@{COMMIT}"
     assert (workflow["permissions"], job["permissions"]) == ({}, {"contents": "read", "pull-requests": "write"})
     checkout.write("broken.yaml", checkout.read(WORKFLOW).replace("runs-on", "runs-in"))
     with pytest.raises(AssertionError):
@@ -258,8 +261,8 @@ def test_the_hook_is_pre_commit_s(checkout: Repository) -> None:
     python("pre_commit", "validate-config", HOOKS, folder=checkout.root)
     (hook,) = checkout.documents(HOOKS)[0]["repos"]
     assert hook == {
-        "repo": "https://github.com/kubotal/kcd-gen",
-        "rev": f"v{__version__}",
+        "repo": COPY,
+        "rev": COMMIT,
         "hooks": [{"id": "kcd-gen-build"}],
     }
     assert hook["hooks"][0]["id"] in OUR_HOOKS
@@ -299,9 +302,9 @@ def test_whose_ci_it_is(
     assert ("kcd-gen init --ci github" in outcome.out) == (written is None and not flags)
     if written == PIPELINE:
         check_pipeline(checkout)
-        included = {"component": f"gitlab.com/kubotal/kcd-gen/kcd-gen@{__version__}"}
+        included = {"local": f"/{COMPONENT}", "inputs": {"install-from": SOURCE}}
         assert checkout.documents(PIPELINE)[0]["include"] == [included]
-        assert ("takes components of its own projects alone" in outcome.out) == ("example" in str(remote))
+        assert checkout.read(COMPONENT) == (ROOT / "templates/kcd-gen/template.yml").read_text(encoding="utf-8")
 
 
 def test_without_git_the_files_say_it(checkout: Repository) -> None:
@@ -329,11 +332,11 @@ ci:
 def test_the_hook_is_added_to_those_that_there_are(checkout: Repository, snapshot: SnapshotAssertion) -> None:
     checkout.write(HOOKS, SOMEBODYS_HOOKS)
     outcome = checkout.init("--no-server")
-    assert outcome.text.replace(__version__, "VERSION") == snapshot
+    assert outcome.text == snapshot
     python("pre_commit", "validate-config", HOOKS, folder=checkout.root)
     added = f"""\
-  - repo: https://github.com/kubotal/kcd-gen
-    rev: v{__version__}
+  - repo: {COPY}
+    rev: {COMMIT}
     hooks:
     - id: kcd-gen-build
 """
@@ -350,7 +353,7 @@ def test_what_can_t_be_added_to_is_shown(checkout: Repository, text: str) -> Non
     outcome = checkout.init()
     assert outcome.exit == 0
     assert checkout.read(HOOKS) == text
-    assert "add to .pre-commit-config.yaml, below 'repos':\n      - repo: https://github.com/kubotal" in outcome.out
+    assert "add to .pre-commit-config.yaml, below 'repos':\n      - repo: https://github.com/platform" in outcome.out
 
 
 def test_a_pipeline_keeps_what_it_includes(tmp_path: Path) -> None:
@@ -360,12 +363,70 @@ def test_a_pipeline_keeps_what_it_includes(tmp_path: Path) -> None:
     assert checkout.init().exit == 0
     check_pipeline(checkout)
     before, after = text.split("a.yml\n")
-    component = f"  - component: gitlab.com/kubotal/kcd-gen/kcd-gen@{__version__}\n"
+    component = f"  - local: /{COMPONENT}\n    inputs:\n      install-from: {SOURCE}\n"
     assert checkout.read(PIPELINE) == f"{before}a.yml\n{component}{after}"
 
 
+def test_a_pipeline_that_includes_another_component_keeps_it(tmp_path: Path) -> None:
+    checkout = Repository(tmp_path, GITLAB)
+    text = f"include:\n  - component: gitlab.example.com/platform/kcd-gen/kcd-gen@{COMMIT}\n"
+    checkout.write(PIPELINE, text)
+    assert checkout.init().exit == 0
+    assert checkout.read(PIPELINE) == text
+    assert COMPONENT not in checkout.files()
+
+
+def test_without_a_source_neither_hook_nor_ci_is_written(checkout: Repository) -> None:
+    outcome = checkout.init(source="")
+    assert (outcome.exit, outcome.err) == (0, "")
+    assert not {HOOKS, WORKFLOW, PIPELINE} & checkout.files()
+    assert "  kcd-gen init --install-from git+URL@COMMIT   # adds what is missing of hook and CI" in outcome.out
+    assert "pre-commit install" not in outcome.out
+    assert {HOOKS, WORKFLOW} <= set(re.findall(r"Created (\S+)", checkout.init().out))
+    again = checkout.init(source="")
+    assert "--install-from" not in again.out
+    assert {HOOKS, WORKFLOW} <= set(re.findall(r"Unchanged (\S+)", again.out))
+
+
+WHEEL = f"https://packages.example.com/kcd_gen-0.1.0-py3-none-any.whl#sha256={COMMIT}{COMMIT[:24]}"
+INDEX = "--index-url https://packages.example.com/simple kcd-gen==0.1.0"
+
+
+@pytest.mark.parametrize("source", [WHEEL, INDEX])
+def test_the_hook_of_a_wheel_does_what_the_hook_of_a_copy_does(checkout: Repository, source: str) -> None:
+    assert checkout.init(source=source).exit == 0
+    python("pre_commit", "validate-config", HOOKS, folder=checkout.root)
+    (repository,) = checkout.documents(HOOKS)[0]["repos"]
+    (hook,) = repository["hooks"]
+    assert repository["repo"] == "local"
+    assert hook.pop("additional_dependencies") == source.split(" ")
+    assert hook.items() <= OUR_HOOKS["kcd-gen-build"].items()
+
+
+@pytest.mark.parametrize("source", [WHEEL, INDEX, f"git+https://git.example.com/platform/kcd-gen@{COMMIT}"])
+def test_a_workflow_without_a_copy_on_github_installs_before_the_checkout(checkout: Repository, source: str) -> None:
+    assert checkout.init(source=source).exit == 0
+    check_workflow(checkout)
+    (workflow,) = checkout.documents(WORKFLOW)
+    (job,) = workflow["jobs"].values()
+    install, take, run = job["steps"]
+    assert install["env"] == {"INSTALL_FROM": source}
+    assert " -I -m pip install " in install["run"]
+    assert take["uses"].startswith("actions/checkout@")
+    assert " build --check " in run["run"]
+    assert job["permissions"] == {"contents": "read"}
+
+
+@pytest.mark.parametrize("source", ["kcd-gen", f"git+{COPY}", f"git+{COPY}@v0.1.0", WHEEL.partition("#")[0], "."])
+def test_a_source_that_is_not_pinned_is_refused(checkout: Repository, source: str) -> None:
+    outcome = checkout.init(source=source)
+    assert outcome.exit == 2
+    assert f"--install-from '{source}' does not pin a version of kcd-gen" in outcome.err
+    assert checkout.files() == set()
+
+
 def test_another_workflow_that_runs_it_is_enough(checkout: Repository) -> None:
-    checkout.write(".github/workflows/all.yml", "on: push\njobs: {a: {steps: [{uses: kubotal/kcd-gen@v0.1.0}]}}\n")
+    checkout.write(".github/workflows/all.yml", "on: push\njobs: {a: {steps: [{uses: platform/kcd-gen@v0.1.0}]}}\n")
     checkout.write(".github/workflows/other.yml", "# not kcd-gen\non: push\n")
     outcome = checkout.init()
     assert "Unchanged .github/workflows/all.yml" in outcome.out
@@ -442,7 +503,8 @@ def test_a_project_in_a_folder_is_named_to_hook_and_ci(checkout: Repository) -> 
     assert checkout.init("--ci", "gitlab", folder="platform").exit == 0
     check_pipeline(checkout)
     (component,) = checkout.documents(PIPELINE)[0]["include"]
-    assert component["inputs"] == {"working-directory": "platform", "lock": "platform/kcd-gen.lock"}
+    folder = {"working-directory": "platform", "lock": "platform/kcd-gen.lock"}
+    assert component["inputs"] == {"install-from": SOURCE, **folder}
     assert "/platform/deploy/prod/flux/** -text" in checkout.read(".gitattributes")
     assert "./platform/kcd-gen.schema.json" in checkout.read(".vscode/settings.json")
     assert "another project in platform" in checkout.init("--dry-run").out

@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support.pre_commit import REV, ROOT, Checkout, new_checkout, release_hooks
+from tests.support.pre_commit import ROOT, URL, Checkout, commit_hooks, new_checkout
 
 PAGE = (ROOT / "docs/how-to/pre-commit.md").read_text(encoding="utf-8")
-CONFIGS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 SHELL = [block.splitlines() for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)]
 (PRINTED,) = re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL)
 RELEASE = "clusters/prod/podinfo1.yaml"
@@ -20,17 +19,33 @@ COMPILED = "deploy/flux/default/podinfo1.yaml"
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home of pre-commit with nothing but the release of the hooks."""
+    """A home of pre-commit with nothing but the repository of the hooks."""
     folder = tmp_path_factory.mktemp("home")
     (folder / "hooks").mkdir()
-    release_hooks(folder)
     return folder
 
 
 @pytest.fixture(scope="module")
-def session(tmp_path_factory: pytest.TempPathFactory, home: Path) -> tuple[Checkout, str]:
+def commit(home: Path) -> str:
+    """The commit of the hooks."""
+    return commit_hooks(home)
+
+
+@pytest.fixture(scope="module")
+def configs(commit: str) -> list[str]:
+    """The configurations of the page, with the address and commit of the hooks."""
+    filled = {"<URL of your copy of kcd-gen>": URL, "<commit>": commit}
+    found = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    for placeholder, value in filled.items():
+        assert all(placeholder in config for config in found)
+        found = [config.replace(placeholder, value) for config in found]
+    return found
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory, home: Path, configs: list[str]) -> tuple[Checkout, str]:
     """The session of the page, up to a green hook, and what its first commit said."""
-    made = new_checkout(tmp_path_factory.mktemp("session") / "checkout", home, CONFIGS[0])
+    made = new_checkout(tmp_path_factory.mktemp("session") / "checkout", home, configs[0])
     assert made.run("pre-commit", "install").code == 0
     made.git("add", "--all")
     first = made.commit("Compile with kcd-gen")
@@ -52,26 +67,25 @@ def test_the_session_of_the_page(session: tuple[Checkout, str]) -> None:
     assert "".join(line for line in first.splitlines(keepends=True) if not line.startswith("[INFO]")) == PRINTED
     assert COMPILED in made.git("ls-files").splitlines()
     assert made.git("status", "--porcelain") == ""
-    assert f"rev: {REV}\n" in PAGE
 
 
-def test_three_lines_to_a_green_hook(tmp_path: Path, home: Path) -> None:
-    made = new_checkout(tmp_path / "checkout", home, CONFIGS[0])
+def test_three_lines_to_a_green_hook(tmp_path: Path, home: Path, commit: str) -> None:
+    made = new_checkout(tmp_path / "checkout", home, "")
     for name in ("kcd-gen.yaml", ".pre-commit-config.yaml"):
         (made.root / name).unlink()
-    assert SHELL[0][0] == "pip install kcd-gen pre-commit"  # which is done
+    assert SHELL[0][0] == 'pip install "$COPY" pre-commit'  # which is done
     assert len(SHELL[0]) == 3
     for line in SHELL[0][1:]:
-        done = made.run("sh", "-c", line)
+        done = made.run("sh", "-c", f"COPY=git+{URL}@{commit}; {line}")
         assert done.code == 0, done.said
     assert re.search(r"kcd-gen build\.+Passed\n", done.said)
     assert "deploy/prod/flux/default/podinfo1.yaml" in made.git("ls-files").splitlines()
     assert made.git("status", "--porcelain") == ""
 
 
-def test_what_the_page_configures_is_taken(green: Checkout) -> None:
+def test_what_the_page_configures_is_taken(green: Checkout, configs: list[str]) -> None:
     assert green.run("pre-commit", "validate-manifest", str(ROOT / ".pre-commit-hooks.yaml")).code == 0
-    for config in CONFIGS:
+    for config in configs:
         green.write(".pre-commit-config.yaml", config)
         assert green.run("pre-commit", "validate-config").code == 0
     green.git("restore", ".pre-commit-config.yaml")
@@ -150,9 +164,9 @@ def test_the_files_that_count_are_those_of_a_project(green: Checkout) -> None:
     assert any("/blobs/sha256/" in name for name in names)
 
 
-def test_with_always_run_false_other_commits_pass_by(green: Checkout) -> None:
+def test_with_always_run_false_other_commits_pass_by(green: Checkout, configs: list[str]) -> None:
     config = ".pre-commit-config.yaml"
-    green.write(config, CONFIGS[0].replace("kcd-gen-build\n", "kcd-gen-build\n        always_run: false\n"))
+    green.write(config, configs[0].replace("kcd-gen-build\n", "kcd-gen-build\n        always_run: false\n"))
     assert "always_run: false" in green.read(config)
     green.git("add", config)
     green.commit("the hook")
@@ -238,9 +252,9 @@ def test_lint_fails_by_a_warning(green: Checkout) -> None:
     assert "warning[varying-function]" in stopped.said
 
 
-def test_the_hook_that_checks_writes_nothing(green: Checkout) -> None:
+def test_the_hook_that_checks_writes_nothing(green: Checkout, commit: str) -> None:
     def tried() -> str:
-        return green.run("pre-commit", "try-repo", str(green.home / "hooks"), "kcd-gen-check", "--ref", REV).said
+        return green.run("pre-commit", "try-repo", str(green.home / "hooks"), "kcd-gen-check", "--ref", commit).said
 
     green.git("rm", "--quiet", "--cached", "deploy/flux/kustomization.yaml")
     said = tried()

@@ -16,18 +16,9 @@ from tests.support.workspace import kcd_gen
 SetUp = Callable[[Path], Stage]
 
 
-def with_the_project_at_its_address(folder: Path) -> Stage:
-    """Nothing: the page begins at the beginning. What it clones of this project comes from here."""
-    origin = folder.parent / "origin"
-    shutil.copytree(ROOT / "fixtures", origin / "fixtures")
-    git(origin, "init", "--quiet", "--initial-branch=main")
-    commit_all(origin)
-    environment = {
-        "GIT_CONFIG_COUNT": "1",
-        "GIT_CONFIG_KEY_0": f"url.file://{origin}.insteadOf",
-        "GIT_CONFIG_VALUE_0": "https://github.com/kubotal/kcd-gen",
-    }
-    return Stage(environment, {"--port 8080": "--port 0", "127.0.0.1:8080": "127.0.0.1:…"})
+def with_a_checkout_of_the_project(folder: Path) -> Stage:
+    """Nothing: the page begins at the beginning. What it copies of this project comes from here."""
+    return Stage({"CHECKOUT": str(ROOT)}, {"--port 8080": "--port 0", "127.0.0.1:8080": "127.0.0.1:…"})
 
 
 def the_tutorials_repository(folder: Path) -> Stage:
@@ -60,7 +51,7 @@ def quickstart_with_another_host(folder: Path) -> Stage:
 # How a page's folder is set up for it to be run from its top to its end.
 RUN_HERE: dict[str, SetUp] = {
     "docs/diff.md": quickstart_with_another_host,
-    "docs/tutorial.md": with_the_project_at_its_address,
+    "docs/tutorial.md": with_a_checkout_of_the_project,
     "docs/under-the-hood.md": the_tutorials_repository,
 }
 # Pages that are run by a test of their own, because they need more than a folder.

@@ -17,9 +17,11 @@ from markdown_it import MarkdownIt
 
 from kubocd_gen.cli import cli
 from kubocd_gen.editors.shipped import document_schema, kinds
+from kubocd_gen.package_data import SITE
 from tests.support.sessions import ROOT, all_pages
+from tests.support.site import REPO_URL, SITE_URL
 
-HOME = "https://kubotal.github.io/kcd-gen/"
+HOME = SITE_URL
 # What a reader sees of a page's structure; `strong` and `em` because a mark that is not read stays as it is.
 STRUCTURE = ("h1", "h2", "h3", "h4", "ul", "ol", "li", "table", "tr", "pre", "blockquote", "img", "strong", "em")
 
@@ -97,11 +99,14 @@ def test_every_link_inside_arrives(site: Path) -> None:
 
 
 def test_links_to_the_repository_name_what_is_there(site: Path) -> None:
-    prefix = "https://github.com/kubotal/kcd-gen/"
+    prefix = f"{REPO_URL}/"
+    count = 0
     for name, text in built(site).items():
         for link in _Tags(text).values("href"):
             if re.match(rf"{prefix}(blob|tree|edit)/main/", link):
+                count += 1
                 assert (ROOT / link.removeprefix(prefix).split("/", 2)[2]).exists(), (name, link)
+    assert count > 10
 
 
 def test_no_id_is_given_twice(site: Path) -> None:
@@ -115,8 +120,8 @@ def test_schemas_are_where_their_ids_say(site: Path) -> None:
     for kind in kinds():
         schema = document_schema(kind)
         where = schema["$id"]
-        assert where.startswith(HOME)
-        assert json.loads((site / where.removeprefix(HOME)).read_text()) == schema
+        assert where.startswith(f"{SITE}/")
+        assert json.loads((site / where.removeprefix(f"{SITE}/")).read_text()) == schema
 
 
 def test_every_error_code_can_be_linked_to(site: Path) -> None:

@@ -11,18 +11,18 @@ from markdown import Markdown
 from markdown_it import MarkdownIt
 
 from tests.support.sessions import ROOT, all_pages
-from tests.support.site import build_site
+from tests.support.site import REPO_URL, build_site
 from website import schemas
-from website.hooks import COPIES, MADE
-from website.markdown_extension import HOME, SiteExtension
+from website.hooks import COPIES, SOURCES
+from website.markdown_extension import SiteExtension
 from website.prose import prose
 
-BLOB = "https://github.com/kubotal/kcd-gen/blob/main"
+BLOB = f"{REPO_URL}/blob/main"
 
 
-def read(page: str, text: str) -> str:
+def read(page: str, text: str, repository: str = REPO_URL) -> str:
     """The HTML of a page."""
-    extension = SiteExtension(ROOT, COPIES, MADE)
+    extension = SiteExtension(ROOT, COPIES, SOURCES, repository)
     extension.page = page
     return Markdown(extensions=["tables", extension]).convert(text)
 
@@ -40,13 +40,11 @@ def read(page: str, text: str) -> str:
         ("how-to/x.md", "../../CHANGELOG.md#unreleased", "../changelog.md#unreleased"),
         ("how-to/x.md", "../../LICENSE", f"{BLOB}/LICENSE"),
         ("index.md", "../README.md#install", f"{BLOB}/README.md#install"),
-        ("index.md", "../templates", "https://github.com/kubotal/kcd-gen/tree/main/templates"),
+        ("index.md", "../templates", f"{REPO_URL}/tree/main/templates"),
         ("changelog.md", "docs/diff.md#secrets", "diff.md#secrets"),
         ("changelog.md", "LICENSE", f"{BLOB}/LICENSE"),
-        ("index.md", f"{HOME}reference/commands/", "reference/commands/index.md"),
-        ("how-to/x.md", f"{HOME}reference/commands/build/#--check", "../reference/commands/build.md#--check"),
-        ("how-to/x.md", f"{HOME}errors/#offline", "../errors.md#offline"),
-        ("tutorial.md", HOME, "index.md"),
+        ("index.md", "../kubocd_gen/cli", "reference/commands/index.md"),
+        ("how-to/x.md", "../../schemas/kcd-gen", "../reference/files/index.md"),
         ("index.md", "../nothing.md", "../nothing.md"),
         ("index.md", "../../etc/passwd", "../../etc/passwd"),
     ],
@@ -55,16 +53,21 @@ def test_links_lead_to_the_site_or_the_repository(page: str, link: str, leads_to
     assert f'href="{leads_to}"' in read(page, f"[a]({link})")
 
 
-def test_what_is_printed_and_written_leads_to_pages_of_the_site() -> None:
-    """Who has installed kcd-gen has no docs/."""
+def test_of_a_repository_without_an_address_files_are_named_and_not_linked_to() -> None:
+    assert read("index.md", "[a](../LICENSE) [b](diff.md)", repository="") == (
+        '<p><span>a</span> <a href="diff.md">b</a></p>'
+    )
+
+
+def test_what_is_printed_and_written_names_pages_that_are_there() -> None:
     code = {path: path.read_text(encoding="utf-8") for path in (ROOT / "kubocd_gen").rglob("*.py")}
     scaffolds = [path.read_text(encoding="utf-8") for path in (ROOT / "templates").rglob("*") if path.is_file()]
     named = re.findall(r"""\bpage\(["']([^"']+)["']\)""", "\n".join(code.values()))
-    named += re.findall(re.escape(HOME) + r"([a-z/-]+)/", "\n".join(scaffolds))
+    named += re.findall(r"docs/([a-z/-]+)\.md of kcd-gen", "\n".join(scaffolds))
     assert {"image", "migration", "deploying"} <= set(named)
     assert [name for name in named if not (ROOT / f"docs/{name}.md").exists()] == []
     help_texts = [text for path, text in code.items() if path.parent.name == "cli"]
-    assert not re.findall(r"docs/\S+\.md", "\n".join(scaffolds + help_texts))
+    assert not re.findall(r"docs/\S+\.md(?! of kcd-gen)", "\n".join(scaffolds + help_texts))
 
 
 @pytest.mark.parametrize("page", all_pages())

@@ -17,7 +17,6 @@ from typing import Any
 
 import yaml
 
-from kubocd_gen import __version__
 from tests.support.registry import program
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,7 +24,9 @@ COMPONENT = ROOT / "templates/kcd-gen/template.yml"
 JENKINSFILE = ROOT / "templates/ci/Jenkinsfile"
 TASK = ROOT / "templates/ci/tekton-task.yaml"
 ACTION: dict[str, Any] = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
-_INSTALLATION = re.compile(r"^ *python3 -I -m venv (?:--clear )?(\S+)\n.* -m pip install .*\n", re.MULTILINE)
+# What a workflow, pipeline or task is configured with where the test is not about the installation.
+INSTALL_FROM = f"git+https://git.example.com/platform/kcd-gen@{'0123456789' * 4}"
+_INSTALLATION = re.compile(r"^ *python3 -I -m venv (?:--clear )?(\S+)\n *#.*\n.* -m pip install .*\n", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,7 @@ def component(**inputs: str) -> dict[str, Any]:
     """The component as GitLab includes it, with its inputs (`_` for `-`) filled in."""
     head, body = COMPONENT.read_text(encoding="utf-8").split("\n---\n")
     values = {name: str(one["default"]) for name, one in yaml.safe_load(head)["spec"]["inputs"].items()}
+    values["install-from"] = INSTALL_FROM
     values |= {name.replace("_", "-"): value for name, value in inputs.items()}
     filled: dict[str, Any] = yaml.safe_load(
         re.sub(r"\$\[\[ inputs\.([\w-]+) \]\]", lambda match: values[match[1]], body)
@@ -154,7 +156,7 @@ def jenkins_script() -> str:
 def run_jenkins(workspace: Path, environment: Mapping[str, str], *, install: bool = False) -> Ran:
     """Run the stage of the Jenkinsfile in a workspace."""
     script = jenkins_script() if install else installed(jenkins_script())
-    given = {"WORKSPACE": str(workspace), "WORKSPACE_TMP": f"{workspace}@tmp", "VERSION": __version__}
+    given = {"WORKSPACE": str(workspace), "WORKSPACE_TMP": f"{workspace}@tmp", "INSTALL_FROM": INSTALL_FROM}
     return run_bash(script, workspace, {**given, **environment})
 
 
@@ -164,7 +166,8 @@ def run_task(
     """Run the step of the Tekton Task in a workspace."""
     spec = yaml.safe_load(TASK.read_text(encoding="utf-8"))["spec"]
     (step,) = spec["steps"]
-    values = {one["name"]: one["default"] for one in spec["params"]} | params
+    values = {one["name"]: one["default"] for one in spec["params"]} | {"install-from": INSTALL_FROM}
+    values |= {name.replace("_", "-"): value for name, value in params.items()}
     declared = {
         one["name"]: re.sub(r"\$\(params\.([\w-]+)\)", lambda match: values[match[1]], one["value"])
         for one in step["env"]

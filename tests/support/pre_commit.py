@@ -1,4 +1,4 @@
-"""pre-commit as a user runs it, with the hooks of this working tree as the release that `rev` names."""
+"""pre-commit as a user runs it, with the hooks of this working tree as the commit that `rev` names."""
 
 from __future__ import annotations
 
@@ -9,11 +9,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from kubocd_gen import __version__
-
 ROOT = Path(__file__).resolve().parents[2]
-URL = "https://github.com/kubotal/kcd-gen"
-REV = f"v{__version__}"
+URL = "https://git.example.com/platform/kcd-gen"
 PROJECT = """\
 apiVersion: kcd-gen/v1alpha1
 kind: Project
@@ -93,8 +90,8 @@ class Checkout:
         return Checkout(root, self.home)
 
 
-def release_hooks(home: Path) -> None:
-    """Make `home/hooks`: the files of this working tree, committed and tagged as the release."""
+def commit_hooks(home: Path) -> str:
+    """Make `home/hooks`, which is at `URL`: the files of this working tree. Returns their commit."""
     hooks = Checkout(home / "hooks", home)
     named = ("kubocd_gen", "schemas", "templates", "pyproject.toml", "README.md", "LICENSE", ".pre-commit-hooks.yaml")
     for name in named:
@@ -104,8 +101,8 @@ def release_hooks(home: Path) -> None:
             shutil.copy(ROOT / name, hooks.root / name)
     hooks.git("init", "--quiet")
     hooks.git("add", "--all")
-    hooks.git("commit", "--quiet", "--message", "a release")
-    hooks.git("tag", REV)
+    hooks.git("commit", "--quiet", "--message", "hooks")
+    return hooks.git("rev-parse", "HEAD").strip()
 
 
 def new_checkout(root: Path, home: Path, config: str) -> Checkout:

@@ -11,6 +11,9 @@ from pathlib import Path
 
 from tests.support.sessions import ROOT
 
+# Where a copy of the project may be published.
+SITE_URL, REPO_URL = "https://docs.example.com/kcd-gen/", "https://git.example.com/platform/kcd-gen"
+
 
 def build_site(checkout: Path, folder: Path) -> subprocess.CompletedProcess[str]:
     """What `make docs` does in a checkout, into another folder than its own."""
@@ -20,7 +23,7 @@ def build_site(checkout: Path, folder: Path) -> subprocess.CompletedProcess[str]
     return subprocess.run(
         [sys.executable, *shlex.split(line), "--site-dir", str(folder)],
         cwd=checkout,
-        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1", "SITE_URL": SITE_URL, "REPO_URL": REPO_URL},
         capture_output=True,
         text=True,
     )

@@ -7,15 +7,8 @@ and a bare repository among the files, whose configuration names commands.
 from __future__ import annotations
 
 import sys
-import sysconfig
-import tomllib
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-
-from kubocd_gen import __version__
-from kubocd_gen.helm.binary import find_helm
-from tests.support.ci_systems import ROOT
 
 _PROGRAMS = """
 awk base64 basename bash cat chmod cp cut date dirname env find git git-remote-https grep head helm id kcd-gen
@@ -154,26 +147,6 @@ class Traps:
     def _text(self, path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-
-
-def package_index(folder: Path) -> dict[str, str]:
-    """The variables with which pip finds one package, kcd-gen: its scripts, and the modules of this environment."""
-    folder.mkdir()
-    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
-    name = f"kcd_gen-{__version__}"
-    helm = f"#!/bin/sh\nexec '{find_helm()}' \"$@\"\n"
-    with zipfile.ZipFile(folder / f"{name}-py3-none-any.whl", "w") as wheel:
-        wheel.writestr("kcd_gen.pth", f"{ROOT}\n{sysconfig.get_path('purelib')}\n")
-        script = zipfile.ZipInfo(f"{name}.data/scripts/helm")
-        script.external_attr = 0o100755 << 16
-        wheel.writestr(script, helm)
-        about = f"{name}.dist-info"
-        wheel.writestr(f"{about}/METADATA", f"Metadata-Version: 2.1\nName: kcd-gen\nVersion: {__version__}\n")
-        wheel.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        lines = "".join(f"{command} = {function}\n" for command, function in scripts.items())
-        wheel.writestr(f"{about}/entry_points.txt", f"[console_scripts]\n{lines}")
-        wheel.writestr(f"{about}/RECORD", "")
-    return {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(folder)}
 
 
 def interpreter(folder: Path) -> Path:

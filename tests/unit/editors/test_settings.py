@@ -10,7 +10,6 @@ from kubocd_gen.editors.settings import (
     helix_languages,
     modeline,
     neovim_settings,
-    project_modeline,
     source_globs,
     vscode_extensions,
     vscode_settings,
@@ -58,6 +57,3 @@ def test_other_editors_get_the_same_mapping() -> None:
 
 def test_comments_name_a_schema() -> None:
     assert modeline() == "# yaml-language-server: $schema=kcd-gen.schema.json"
-    assert project_modeline() == (
-        "# yaml-language-server: $schema=https://kubotal.github.io/kcd-gen/schemas/kcd-gen/project-v1alpha1.json"
-    )

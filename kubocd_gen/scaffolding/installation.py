@@ -1,0 +1,59 @@
+"""Where hooks and CI install kcd-gen from: it is in no public index, so whoever sets them up names a source, pinned."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
+
+# The scripts in `templates/` check the same, and take requirements with hashes as well: a file of the CI's machine.
+_GIT = re.compile(r"git\+((?:https|ssh)://[^ ]+)@([0-9a-f]{40})")
+_OTHERS = re.compile(r"https://[^ ]+[.]whl#sha256=[0-9a-f]{64}|--index-url https://[^ ]+ kcd-gen==[^ ]+")
+_OWNER_AND_NAME = re.compile(r"/([\w-]+/[\w.-]+?)(?:\.git)?/?", re.ASCII)
+_GITHUB = "github.com"
+
+
+@dataclass(frozen=True, slots=True)
+class InstallSource:
+    """What `pip install` gets: one argument, or `--index-url URL kcd-gen==VERSION`.
+
+    `repository` and `commit` (40 hexadecimal digits) are those of a Git URL, None of other sources.
+    """
+
+    text: str
+    repository: str | None = None
+    commit: str | None = None
+
+    @property
+    def words(self) -> list[str]:
+        """The arguments for pip."""
+        return self.text.split(" ")
+
+    def action(self, host: str | None) -> str | None:
+        """Return `OWNER/NAME@COMMIT` for `uses` in a workflow of a repository on `host`.
+
+        Returns None if the source is not a repository on GitHub, or on the same GitHub Enterprise Server.
+        """
+        if self.repository is None:
+            return None
+        parts = urlsplit(self.repository)
+        named = _OWNER_AND_NAME.fullmatch(parts.path)
+        return f"{named[1]}@{self.commit}" if named and parts.hostname in (_GITHUB, host) else None
+
+
+def install_source(text: str) -> InstallSource:
+    """Parse the value of `--install-from`. Raises ProblemsError `usage` for anything that is not pinned."""
+    if found := _GIT.fullmatch(text):
+        return InstallSource(text, found[1], found[2])
+    if _OTHERS.fullmatch(text):
+        return InstallSource(text)
+    raise ProblemsError(
+        Problem(
+            "usage",
+            f"--install-from '{text}' does not pin a version of kcd-gen",
+            hint="use git+https://HOST/PATH@COMMIT with all 40 digits, https://HOST/NAME.whl#sha256=DIGEST, "
+            "or '--index-url URL kcd-gen==VERSION'",
+        )
+    )

@@ -1,0 +1,139 @@
+"""Where CI installs kcd-gen from is configured and pinned; what is missing or unpinned is refused before pip runs."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.ci_systems import (
+    COMPONENT,
+    INSTALL_FROM,
+    JENKINSFILE,
+    ROOT,
+    TASK,
+    GitHubJob,
+    Ran,
+    run_component,
+    run_jenkins,
+    run_task,
+)
+from tests.support.installations import installation
+
+Run = Callable[[Path, str, dict[str, str]], Ran]
+SCRIPTS = (COMPONENT, JENKINSFILE, TASK, ROOT / "templates/ci/github-action.sh")
+COMMIT = "0123456789" * 4
+
+
+def github(checkout: Path, install_from: str, variables: dict[str, str]) -> Ran:
+    inputs = {"install-from": install_from}
+    job = GitHubJob(checkout, checkout.parent / "runner", inputs=inputs, variables=variables, install=True)
+    return job.run()[1]["install"]
+
+
+def gitlab(checkout: Path, install_from: str, variables: dict[str, str]) -> Ran:
+    return run_component(checkout, variables, install=True, install_from=install_from)
+
+
+def jenkins(checkout: Path, install_from: str, variables: dict[str, str]) -> Ran:
+    return run_jenkins(checkout, variables | {"INSTALL_FROM": install_from}, install=True)
+
+
+def tekton(checkout: Path, install_from: str, variables: dict[str, str]) -> Ran:
+    return run_task(checkout, variables, install=True, install_from=install_from)
+
+
+every_system = pytest.mark.parametrize("run", [github, gitlab, jenkins, tekton])
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    folder = tmp_path / "checkout"
+    folder.mkdir()
+    return folder
+
+
+@pytest.mark.parametrize(
+    "install_from",
+    [
+        "kcd-gen",
+        "kcd-gen==0.1.0",
+        ".",
+        "git+https://git.example.com/platform/kcd-gen",
+        "git+https://git.example.com/platform/kcd-gen@v0.1.0",
+        f"git+http://git.example.com/platform/kcd-gen@{COMMIT}",
+        f"git+https://git.example.com/platform/kcd-gen@{COMMIT[1:]}",
+        "https://packages.example.com/kcd_gen-0.1.0-py3-none-any.whl",
+        f"https://packages.example.com/kcd_gen-0.1.0-py3-none-any.whl#sha1={COMMIT}",
+        "--index-url http://packages.example.com/simple kcd-gen==0.1.0",
+        "--index-url https://packages.example.com/simple kcd-gen",
+        "-r /requirements.txt",
+        "--require-hashes -r requirements.txt",
+        f"{INSTALL_FROM} other",
+    ],
+)
+def test_what_is_not_pinned_is_refused(install_from: str, checkout: Path) -> None:
+    assert tekton(checkout, install_from, {}).exit == 2
+
+
+@every_system
+def test_every_system_says_what_to_set(run: Run, checkout: Path) -> None:
+    ran = run(checkout, "kcd-gen==0.1.0", {})
+    assert ran.exit == 2
+    assert "install-from" in ran.log or "INSTALL_FROM in the Jenkinsfile" in ran.log
+    assert "git+https://HOST/PATH@COMMIT" in ran.log
+    assert not list(checkout.parent.rglob("pyvenv.cfg"))
+
+
+@pytest.mark.parametrize("run", [gitlab, jenkins, tekton])
+def test_without_a_source_the_job_says_what_to_set(run: Run, checkout: Path) -> None:
+    ran = run(checkout, "", {})
+    assert ran.exit == 2
+    first, *forms = ran.log.splitlines()
+    assert re.fullmatch(r"kcd-gen: set .*(install-from|INSTALL_FROM).* to what pip install gets, as one of:", first)
+    assert len(forms) == 4
+
+
+def test_the_action_without_the_files_of_its_repository_says_what_to_set(checkout: Path) -> None:
+    action = checkout.parent / "action"
+    (action / "templates/ci").mkdir(parents=True)
+    shutil.copy(ROOT / "templates/ci/github-action.sh", action / "templates/ci")
+    ran = github(checkout, "", {"GITHUB_ACTION_PATH": str(action)})
+    assert ran.exit == 2
+    assert ran.log.startswith("::error title=kcd-gen::set the input install-from to what pip install gets")
+
+
+@every_system
+def test_requirements_of_the_checkout_are_refused(run: Run, checkout: Path) -> None:
+    (checkout / "requirements.txt").write_text("kcd-gen\n")
+    (checkout.parent / "link").symlink_to(checkout)
+    for folder in (checkout, checkout.parent / "link"):
+        ran = run(checkout, f"--require-hashes -r {folder}/requirements.txt", {})
+        assert ran.exit == 2
+        assert "names a requirements file in the checkout" in ran.log
+
+
+def test_a_wheel_with_another_hash_is_refused(checkout: Path) -> None:
+    with installation("wheel", checkout.parent / "source") as source:
+        address = source.install_from.partition("#")[0]
+        ran = tekton(checkout, f"{address}#sha256={'0' * 64}", source.variables)
+    assert ran.exit == 1
+    assert "THESE PACKAGES DO NOT MATCH THE HASHES" in ran.log
+
+
+def test_requirements_without_a_hash_are_refused(checkout: Path) -> None:
+    with installation("requirements", checkout.parent / "source") as source:
+        file = Path(source.install_from.rpartition(" ")[2])
+        file.write_text(file.read_text().partition(" ")[0])
+        ran = tekton(checkout, source.install_from, source.variables)
+    assert ran.exit == 1
+    assert "Hashes are required in --require-hashes mode" in ran.log
+
+
+def test_the_forms_are_the_same_everywhere() -> None:
+    forms = [re.findall(r'^ *forms="?(.*)$', path.read_text(encoding="utf-8"), re.MULTILINE) for path in SCRIPTS]
+    assert len(forms[0]) == 2
+    assert forms == [forms[0]] * len(SCRIPTS)
