@@ -1,4 +1,4 @@
-"""What stops an exchange, in words: from the exceptions of `requests`, urllib3, ssl and the system."""
+"""What stops an exchange, in words: from the exceptions of urllib3, http.client, ssl and the system."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import ssl
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-import requests.exceptions as requests_errors
 import urllib3.exceptions as urllib3_errors
 
 from kubocd_gen.diagnostics.quoting import shown
@@ -16,7 +15,6 @@ from kubocd_gen.network.hosts import AttemptError
 from kubocd_gen.network.settings import CONNECT_TIMEOUT
 
 FAILURES = (
-    requests_errors.RequestException,
     urllib3_errors.HTTPError,
     http.client.HTTPException,
     OSError,
@@ -37,7 +35,7 @@ def cause_of(error: Exception, host: str, proxy: str | None, timeout: float, *, 
     behind = f" (behind the proxy {_proxy_name(proxy)})" if proxy else ""
     if found(urllib3_errors.InvalidHeader):
         return AttemptError(host, f"{host} answers with headers that contradict each other", passing=False)
-    if found(requests_errors.InvalidURL, requests_errors.InvalidHeader, urllib3_errors.LocationParseError):
+    if found(urllib3_errors.LocationValueError):
         return AttemptError(host, f"{host} can't be asked: that is no address or header of HTTP", passing=False)
     refusal = found(ssl.SSLError)
     if isinstance(refusal, ssl.SSLError) and not isinstance(refusal, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
@@ -53,26 +51,18 @@ def cause_of(error: Exception, host: str, proxy: str | None, timeout: float, *, 
         )
     if found(ConnectionRefusedError):
         return AttemptError(host, f"{host} refuses connections", hint=_REACH, reached=False)
-    if found(urllib3_errors.NewConnectionError):  # a kind of ConnectTimeoutError, by name
+    if found(urllib3_errors.NewConnectionError):
         system = next((one for one in chain if isinstance(one, OSError) and one.strerror), None)
         reason = f": {system.strerror}" if system else ""
+        reason = f" within {CONNECT_TIMEOUT:.0f} s" if found(TimeoutError) else reason
         return AttemptError(host, f"{host} can't be connected to{reason}", hint=_REACH, reached=False)
-    if found(urllib3_errors.ConnectTimeoutError, requests_errors.ConnectTimeout) and not connected:
-        text = f"{host} can't be connected to within {CONNECT_TIMEOUT:.0f} s"
-        return AttemptError(host, text, hint=_REACH, reached=False)
-    if found(urllib3_errors.ReadTimeoutError, requests_errors.ReadTimeout, TimeoutError):
+    if found(urllib3_errors.ReadTimeoutError, TimeoutError):
         return AttemptError(host, f"{host}{behind} is silent for {timeout:.0f} s", hint=_REACH, broken=connected)
     return AttemptError(host, f"{host}{behind} breaks the connection off", hint=_REACH, broken=connected)
 
 
 # The request's own address has been looked at before, so that one which is none is the proxy's.
-_PROXY_FAILURES = (
-    requests_errors.ProxyError,
-    urllib3_errors.ProxyError,
-    requests_errors.InvalidURL,
-    requests_errors.InvalidSchema,
-    urllib3_errors.LocationValueError,
-)
+_PROXY_FAILURES = (urllib3_errors.ProxyError, urllib3_errors.LocationValueError)
 _REACH = "check that the registry is up, and that the network and its proxy lead to it"
 
 
@@ -120,7 +110,7 @@ def _proxy_name(proxy: str) -> str:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """`error` and all that lies behind it: urllib3 keeps causes in `reason`, requests in its arguments."""
+    """`error` and all that lies behind it: urllib3 keeps causes in `reason` or in arguments."""
     waiting, seen = [error], set()
     while waiting:
         one = waiting.pop(0)

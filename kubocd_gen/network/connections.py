@@ -1,143 +1,184 @@
-"""The sockets below `requests`: time limits that hold, and the certificates that are trusted.
+"""Connections with urllib3: time limits that hold, certificates, and one set of pools for each proxy.
 
-A timeout of `requests` limits the wait for the next byte, and connecting for each address of a name: a server that
-sends a byte a minute, or a name with six dead addresses, would hold a build for as long as it likes. Here the whole of
-connecting is limited, and a `Watch` limits the whole of an exchange.
+urllib3's timeouts limit the wait for the next byte, and connecting to each address of a name: a server that sends a
+byte a minute, or a name with six dead addresses, would hold a build as long as it likes. Here a `Deadline` limits
+connecting and the exchange as a whole.
 
-This module imports `requests`, which takes 0.1 s; it is imported itself only when there is something to send.
+This module imports urllib3, which takes 50 ms; it is imported only if there is something to send.
 """
 
 from __future__ import annotations
 
-import contextlib
+import base64
+import errno
 import http.client
+import logging
+import os
 import queue
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+from urllib.parse import unquote
 
-import requests.adapters
-import requests.utils
+import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+from urllib3.exceptions import InvalidHeader, LocationValueError, NewConnectionError
+from urllib3.util import parse_url, wait_for_write
 
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 
-_SHARE = 2.0  # seconds that each address of a name gets at least, as long as there is time at all
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer, WriteableBuffer
+
+T = TypeVar("T")
+
+_STEP = 0.25  # seconds: how long a wait goes on after `close`
+_SHARE = 2.0  # seconds that each address of a name gets at least, while there is time
 _BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+_HOSTS = 32  # whose idle connections are kept
+
+logging.getLogger("urllib3").setLevel(logging.CRITICAL)  # its lines contain whole URLs, which can be signed
 
 
-class Watch:
-    """Ends an exchange at its deadline, by shutting its socket down under the thread that waits for it.
+class ExpiredError(Exception):
+    """The deadline has passed, or the run ends. Not an OSError: http.client and urllib3 let it through unchanged."""
 
-    The deadline moves with `begin` and `extend`, never beyond `most` seconds from now. `expired` tells that it has
-    passed, `aborted` that `abort` was called.
+
+class Deadline:
+    """When the exchange of this thread ends, even if bytes arrive all the time.
+
+    A timeout of a socket starts again with every `recv`, and http.client calls `recv` until a line, a head or a chunk
+    is complete. So every wait of a socket below goes through `wait`, which takes short steps and checks the deadline
+    and `ended` between them. That needs no thread that watches, and it ends a wait on Ctrl-C as well.
+
+    The deadline moves with `begin` and `extend`, but never beyond `most` seconds from now.
     """
 
-    def __init__(self, seconds: float, most: float) -> None:
-        self.expired = False
-        self.aborted = False
+    def __init__(self, seconds: float, most: float, ended: Callable[[], bool]) -> None:
         now = time.monotonic()
         self._last = now + most
-        self._deadline = min(now + seconds, self._last)
-        self._lock = threading.Lock()
-        self._socket: socket.socket | None = None
-        self._timer: threading.Timer | None = None
-        self._done = False
-        self._wake: Callable[[], None] | None = None
+        self._end = min(now + seconds, self._last)
+        self._ended = ended
+        self._silent = False  # nothing has come since `begin`
 
     def __enter__(self) -> Self:
-        self._arm()
-        self._token = _WATCH.set(self)
+        self._token: Token[Deadline] = _DEADLINE.set(self)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        _WATCH.reset(self._token)
-        with self._lock:
-            self._done = True
-            if self._timer is not None:
-                self._timer.cancel()
-            if self._socket is not None:
-                self._socket.close()
-
-    def guard(self, sock: socket.socket) -> None:
-        """Watch over this socket. A duplicate is kept: TLS and http.client take the original away or close it."""
-        with self._lock:
-            if self._socket is not None:
-                self._socket.close()
-            self._socket = sock.dup()
-            if self.expired or self.aborted:
-                self._shut()
+        _DEADLINE.reset(self._token)
 
     def begin(self, window: float) -> None:
         """Give what follows, the body, `window` seconds."""
-        self._deadline = min(time.monotonic() + window, self._last)
+        self._end = min(time.monotonic() + window, self._last)
+        self._silent = True
 
     def extend(self, seconds: float, window: float) -> None:
         """Move the deadline by what bytes have earned, to no later than `window` seconds from now.
 
         So a quick beginning buys no slow end: what counts is the rate over the last `window` seconds.
         """
-        self._deadline = min(self._deadline + seconds, time.monotonic() + window, self._last)
+        self._end = min(self._end + seconds, time.monotonic() + window, self._last)
 
-    def abort(self) -> None:
-        """End the exchange now."""
-        with self._lock:
-            self.aborted = True
-            self._shut()
-            if self._wake is not None:
-                self._wake()
+    def wait(self, limit: float | None, attempt: Callable[[float], T]) -> T:
+        """Return what `attempt` returns, which gets the seconds that it can wait, until it raises no TimeoutError.
 
-    def on_abort(self, wake: Callable[[], None]) -> None:
-        """Call `wake` when the exchange is aborted: who waits for something else than the socket."""
-        with self._lock:
-            self._wake = wake
-            if self.aborted:
-                wake()
-
-    def _arm(self) -> None:
-        self._timer = threading.Timer(max(0.0, self._deadline - time.monotonic()), self._fire)
-        self._timer.daemon = True
-        self._timer.start()
-
-    def _fire(self) -> None:
-        with self._lock:
-            if self._done:
-                return
-            if time.monotonic() < self._deadline:
-                self._arm()
-                return
-            self.expired = True
-            self._shut()
-
-    def _shut(self) -> None:
-        if self._socket is not None:
-            with contextlib.suppress(OSError):  # it is closed already
-                self._socket.shutdown(socket.SHUT_RDWR)
+        Raises TimeoutError after `limit` seconds, and ExpiredError.
+        """
+        until = time.monotonic() + (float("inf") if limit is None else limit)
+        while True:
+            now = time.monotonic()
+            if self._ended() or (now >= self._end and not self._silent):
+                raise ExpiredError
+            left = min(until, self._end) - now
+            if left <= 0:
+                raise TimeoutError("timed out")
+            try:
+                result = attempt(min(_STEP, left))
+            except TimeoutError as error:
+                if error.errno is None:
+                    continue
+                raise  # of the system, which has given the connection up
+            self._silent = False
+            return result
 
 
-_WATCH: ContextVar[Watch | None] = ContextVar("watch", default=None)
+_DEADLINE: ContextVar[Deadline] = ContextVar("deadline")
+
+
+class _Socket(socket.socket):
+    """A socket whose waits keep to the deadline; its own timeout, which urllib3 sets, limits each of them."""
+
+    def connect(self, address: Any) -> None:
+        limit = self.gettimeout()
+        self.setblocking(False)
+        failure = self.connect_ex(address)
+        if failure == errno.EINPROGRESS:
+            _DEADLINE.get().wait(limit, self._writable)
+            failure = self.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if failure:
+            raise OSError(failure, os.strerror(failure))
+        self.settimeout(limit)
+
+    def recv(self, *arguments: Any) -> bytes:
+        return self._timed(lambda: super(_Socket, self).recv(*arguments))
+
+    def recv_into(self, buffer: WriteableBuffer, *arguments: Any) -> int:
+        return self._timed(lambda: super(_Socket, self).recv_into(buffer, *arguments))
+
+    def send(self, data: ReadableBuffer, *arguments: Any) -> int:
+        return self._timed(lambda: super(_Socket, self).send(data, *arguments))
+
+    def sendall(self, data: ReadableBuffer, *arguments: Any) -> None:
+        rest = memoryview(data).cast("B")
+        while rest:
+            rest = rest[self.send(rest, *arguments) :]
+
+    def _writable(self, seconds: float) -> None:
+        if not wait_for_write(self, seconds):
+            raise TimeoutError
+
+    def _timed(self, act: Callable[[], T]) -> T:
+        limit = self.gettimeout()
+
+        def attempt(seconds: float) -> T:
+            self.settimeout(seconds)
+            return act()
+
+        try:
+            return _DEADLINE.get().wait(limit, attempt)
+        finally:
+            self.settimeout(limit)
+
+
+class _TLSSocket(_Socket, ssl.SSLSocket):
+    """The same for TLS. OpenSSL goes on where a step has ended, in a handshake and within a record, too."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            self._timed(lambda: super(_Socket, self).do_handshake(block))
+        except ExpiredError:  # other exceptions close it in ssl.py
+            self.close()
+            raise
 
 
 def tls_context(ca_file: Path | None, environment: Mapping[str, str]) -> ssl.SSLContext:
-    """What TLS trusts: the system's certificates, those of `requests` or its variables, and those of `ca_file`.
+    """What TLS trusts: the system's certificates, those that a variable names, and those of `ca_file`.
 
-    Raises ProblemsError `usage` where `ca_file` or a variable leads to no certificates.
+    Raises ProblemsError `usage` if `ca_file` or a variable leads to no certificates.
     """
     context = ssl.create_default_context()
-    named = next(((name, environment[name]) for name in _BUNDLES if environment.get(name)), None)
-    _trust(
-        context,
-        Path(named[1]) if named else Path(requests.utils.DEFAULT_CA_BUNDLE_PATH),
-        named[0] if named else "certifi",
-    )
+    context.sslsocket_class = _TLSSocket
+    for name in _BUNDLES:
+        if environment.get(name):
+            _trust(context, Path(environment[name]), name)
+            break
     if ca_file is not None:
         _trust(context, ca_file, "--ca-file")
     return context
@@ -161,129 +202,94 @@ def _trust(context: ssl.SSLContext, path: Path, origin: str) -> None:
         raise ProblemsError(Problem("usage", f"{origin} names {path}, which can't be read: {error.strerror}")) from None
 
 
-class Adapter(requests.adapters.HTTPAdapter):
-    """`requests` without its session: no cookies, no netrc, no redirects, nothing is tried again behind our back."""
-
-    def __init__(self, context: ssl.SSLContext | None, connections: int) -> None:
-        self._context = context
-        super().__init__(pool_connections=32, pool_maxsize=connections, max_retries=0)
-
-    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **options: Any) -> None:
-        """Connections of ours, with the one TLS context."""
-        super().init_poolmanager(connections, maxsize, block, ssl_context=self._context, **options)
-        self.poolmanager.pool_classes_by_scheme = _POOLS
-
-    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
-        """The same through a proxy, which may speak TLS itself."""
-        manager = super().proxy_manager_for(
-            proxy, ssl_context=self._context, proxy_ssl_context=self._context, **options
+def new_manager(proxy: str | None, size: int, context: ssl.SSLContext | None) -> urllib3.PoolManager:
+    """The pools for each host, of `size` connections, directly or through a proxy. Raises LocationValueError."""
+    manager: urllib3.PoolManager
+    if proxy is None:
+        manager = urllib3.PoolManager(_HOSTS, maxsize=size, ssl_context=context)
+    else:
+        address = parse_url(proxy if "://" in proxy else f"http://{proxy}")
+        if not address.host:
+            raise LocationValueError("the proxy's address has no host")
+        login = base64.b64encode(unquote(address.auth).encode()).decode() if address.auth else None
+        manager = urllib3.ProxyManager(
+            address._replace(auth=None).url,
+            _HOSTS,
+            proxy_headers={"Proxy-Authorization": f"Basic {login}"} if login else None,
+            proxy_ssl_context=context,
+            maxsize=size,
+            ssl_context=context,
         )
-        if not proxy.lower().startswith("socks"):
-            manager.pool_classes_by_scheme = _POOLS
-        return manager
+    manager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
+    return manager
 
-    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        """Nothing: the context says what is trusted, once for all connections."""
+
+class _Head(http.client.HTTPResponse):
+    """The head of an answer."""
+
+    def begin(self) -> None:
+        """Read it. Raises InvalidHeader here, where http.client closes what urllib3 would leave to the collector."""
+        super().begin()
+        lengths = ",".join(self.headers.get_all("Content-Length", ())).split(",")
+        if len({length.strip() for length in lengths}) > 1:
+            raise InvalidHeader("several lengths")
 
 
 class _Connection(HTTPConnection):
-    """Connects within `timeout` altogether, and shows its socket to the Watch of the exchange that uses it."""
+    """Connects within `timeout` altogether."""
 
-    _plain: socket.socket | None = None
+    response_class = _Head
 
     def _new_conn(self) -> socket.socket:
-        # The place where urllib3's own SOCKS support puts in another way to connect.
-        limit = self.timeout if isinstance(self.timeout, (int, float)) else None
+        # urllib3's own SOCKS support overrides the same method.
         try:
-            sock = _connect(self._dns_host, self.port or self.default_port, limit)
-        except socket.gaierror as error:
-            raise NameResolutionError(self.host, self, error) from error
-        except TimeoutError as error:
-            raise ConnectTimeoutError(self, f"no connection to {self.host} in time") from error
+            sock = _connect(self._dns_host, self.port or self.default_port, self.timeout or float("inf"))
         except OSError as error:
-            raise NewConnectionError(self, f"no connection to {self.host}: {error}") from error
+            raise NewConnectionError(self, f"no connection to {self.host}") from error
         for option in self.socket_options or ():
             sock.setsockopt(*option)
-        self._plain = sock.dup()  # TLS will take `sock` itself away
-        self._show()
         return sock
-
-    def request(self, *arguments: Any, **options: Any) -> None:
-        self._show()  # of a connection that is used again
-        super().request(*arguments, **options)
-
-    def getresponse(self) -> Any:
-        """The answer's head. Where it is refused, the answer is closed, which urllib3 leaves to the collector."""
-        heads: list[http.client.HTTPResponse] = []
-
-        def head(*arguments: Any, **options: Any) -> http.client.HTTPResponse:
-            heads.append(http.client.HTTPResponse(*arguments, **options))
-            return heads[-1]
-
-        self.response_class = head  # type: ignore[assignment]
-        try:
-            return super().getresponse()
-        except BaseException:
-            for one in heads:
-                one.close()
-            raise
-        finally:
-            del self.response_class
-
-    def close(self) -> None:
-        plain, self._plain = self._plain, None
-        if plain is not None:
-            plain.close()
-        super().close()
-
-    def _show(self) -> None:
-        watch = _WATCH.get()
-        if watch is not None and self._plain is not None:
-            watch.guard(self._plain)
 
 
 class _TLSConnection(_Connection, HTTPSConnection):
     pass
 
 
-class _Pool(HTTPConnectionPool):
+class _Pool(urllib3.HTTPConnectionPool):
     ConnectionCls = _Connection
 
 
-class _TLSPool(HTTPSConnectionPool):
+class _TLSPool(urllib3.HTTPSConnectionPool):
     ConnectionCls = _TLSConnection
 
 
-_POOLS = {"http": _Pool, "https": _TLSPool}
-
-
-def _connect(host: str, port: int, limit: float | None) -> socket.socket:
+def _connect(host: str, port: int, limit: float) -> socket.socket:
     """A connection to the first address that takes one, within `limit` seconds for all. Raises OSError."""
-    deadline = time.monotonic() + (limit if limit is not None else 3600.0)
-    addresses = _addresses(host, port, deadline - time.monotonic())
+    until = time.monotonic() + limit
+    addresses = _addresses(host, port, limit)
     failure: OSError = OSError("the name has no address")
-    watch = _WATCH.get()
     for index, (family, kind, protocol, _, address) in enumerate(addresses):
-        left = deadline - time.monotonic()
-        if left <= 0 or (watch is not None and watch.aborted):
+        left = until - time.monotonic()
+        if left <= 0:
             break
-        sock = socket.socket(family, kind, protocol)
+        sock = _Socket(family, kind, protocol)
         try:
-            if watch is not None:
-                watch.guard(sock)  # a connection that is swallowed must not hold who wants to end
             sock.settimeout(min(left, max(_SHARE, left / (len(addresses) - index))))
             sock.connect(address)
             sock.settimeout(limit)
         except OSError as error:
             sock.close()
             failure = error
+        except BaseException:
+            sock.close()
+            raise
         else:
             return sock
     raise failure
 
 
 def _addresses(host: str, port: int, limit: float) -> list[Any]:
-    """What getaddrinfo says, which knows no time limit itself: it asks in a thread that is left behind then."""
+    """What getaddrinfo returns. It has no time limit, so a thread asks, which is left behind after `limit` seconds."""
     answers: queue.SimpleQueue[list[Any] | OSError] = queue.SimpleQueue()
 
     def ask() -> None:
@@ -294,14 +300,17 @@ def _addresses(host: str, port: int, limit: float) -> list[Any]:
         except UnicodeError:
             answers.put(socket.gaierror(socket.EAI_NONAME, "no host name"))
 
+    def answer(seconds: float) -> list[Any] | OSError:
+        try:
+            return answers.get(timeout=seconds)
+        except queue.Empty:
+            raise TimeoutError from None
+
     threading.Thread(target=ask, daemon=True).start()
-    watch = _WATCH.get()
-    if watch is not None:
-        watch.on_abort(lambda: answers.put(OSError("the network was shut down")))
     try:
-        answer = answers.get(timeout=limit)
-    except queue.Empty:
+        found = _DEADLINE.get().wait(limit, answer)
+    except TimeoutError:
         raise socket.gaierror(socket.EAI_AGAIN, "no answer from the name servers") from None
-    if isinstance(answer, OSError):
-        raise answer
-    return answer
+    if isinstance(found, OSError):
+        raise found
+    return found

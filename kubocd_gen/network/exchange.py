@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO, Self
+from http import HTTPStatus
+from typing import TYPE_CHECKING, BinaryIO
 
 from kubocd_gen import __version__
 from kubocd_gen.network.settings import READ_TIMEOUT, NetworkError
 
 if TYPE_CHECKING:
-    import requests
+    from urllib3 import BaseHTTPResponse
 
 SLOWEST = 1024  # bytes a second: who sends less, on an average over the longest silence that is allowed, is given up
 MIB = 1024 * 1024
@@ -38,14 +39,14 @@ class Spool:
     def __len__(self) -> int:
         return self._length
 
-    def __iadd__(self, chunk: bytes) -> Self:
+    def extend(self, chunk: bytes) -> None:
+        """Append `chunk`, as a bytearray does."""
         try:
             self._file.write(chunk)
         except OSError as error:  # else it would look like a failure of the network
             raise SpoolError(error) from error
         self._hash.update(chunk)
         self._length += len(chunk)
-        return self
 
     def __bytes__(self) -> bytes:
         return b""
@@ -113,6 +114,7 @@ class Exchange:
     etag: str | None = None
     continues: bool = True  # whether a part may be asked for
     tries: int = 0
+    fetched: int = 0  # bytes of bodies, for the log
 
     def start_over(self) -> None:
         self.received.clear()
@@ -138,10 +140,8 @@ def new_exchange(
     return Exchange(method, url, dict(headers or {}), data, taken, timeout or READ_TIMEOUT, size, small, received)
 
 
-def prepared(exchange: Exchange, url: str, headers: Mapping[str, str]) -> requests.PreparedRequest:
-    """The request for the next try, which asks for the rest where something has come that may be continued."""
-    import requests
-
+def next_fields(exchange: Exchange, headers: Mapping[str, str]) -> dict[str, str]:
+    """The header fields of the next try, which asks for the rest where something has come that may be continued."""
     fields = {
         "Accept": "*/*",
         # Bodies are taken as they come. Nothing that is compressed on the way can then burst on arrival.
@@ -157,19 +157,26 @@ def prepared(exchange: Exchange, url: str, headers: Mapping[str, str]) -> reques
         exchange.start_over()
     if isinstance(exchange.data, FileBody):
         exchange.data.rewind()
-    request = requests.Request(exchange.method, url, headers=fields, data=exchange.data)
-    return request.prepare()
+        fields["Content-Length"] = str(len(exchange.data))  # otherwise urllib3 sends it in chunks
+    return fields
 
 
-def drain(response: requests.Response, taken: bytearray | Spool, limit: int, came: Callable[[int], None]) -> bool:
+def drain(response: BaseHTTPResponse, taken: bytearray | Spool, limit: int, came: Callable[[int], None]) -> bool:
     """Append the body to `taken`; False where it grows over `limit`. `came` gets the length of each part."""
-    raw: Any = response.raw
-    for chunk in raw.stream(_CHUNK, decode_content=False):
-        taken += chunk
+    for chunk in response.stream(_CHUNK, decode_content=False):
+        taken.extend(chunk)
         came(len(chunk))
         if len(taken) > limit:
             return False
     return True
+
+
+def status_text(status: int) -> str:
+    """A status with its name, for messages."""
+    try:
+        return f"{status} ({HTTPStatus(status).phrase})"
+    except ValueError:
+        return str(status)
 
 
 def sized(limit: int) -> str:

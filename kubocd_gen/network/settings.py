@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,8 @@ from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 
 CONNECT_TIMEOUT = 10.0  # seconds for looking a name up and for connecting, all its addresses together
 READ_TIMEOUT = 60.0  # seconds of silence before an answer or within one
+# One line for each request (DEBUG) and for what it was for (INFO); never a query, header or body, which can be secret.
+LOG = logging.getLogger("kubocd_gen.network")
 
 
 class NetworkError(ProblemsError):

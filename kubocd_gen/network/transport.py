@@ -1,8 +1,7 @@
 """HTTP as kcd-gen speaks it, to registries and Helm repositories: nothing that a server does can hold or hurt a build.
 
-`requests` carries the bytes. Tries, redirects, limits and the resumption of broken downloads are here, because their
-rules are ours: what a session of `requests` does by itself would read bodies without limit, decode them, keep cookies
-and send passwords of ~/.netrc.
+urllib3 carries the bytes. Tries, redirects, limits and the resumption of broken downloads are here, because their rules
+are ours: urllib3 is told to do none of it.
 """
 
 from __future__ import annotations
@@ -11,8 +10,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import SplitResult, urlsplit
@@ -29,19 +27,21 @@ from kubocd_gen.network.exchange import (
     Spool,
     drain,
     new_exchange,
-    prepared,
+    next_fields,
     sized,
+    status_text,
 )
 from kubocd_gen.network.hosts import CONNECTIONS, LAST_WAIT, AttemptError, Host
 from kubocd_gen.network.http_fields import range_start, retry_after, strong_etag
+from kubocd_gen.network.proxies import proxy_for
 from kubocd_gen.network.run_time import RunTime
-from kubocd_gen.network.settings import CONNECT_TIMEOUT, Network, NetworkError
+from kubocd_gen.network.settings import CONNECT_TIMEOUT, LOG, Network, NetworkError
 from kubocd_gen.network.urls import NO_REGISTRY, follow, no_registry, public, split_url
 
 if TYPE_CHECKING:
-    import requests
+    from urllib3 import BaseHTTPResponse, PoolManager
 
-    from kubocd_gen.network.connections import Adapter, Watch
+    from kubocd_gen.network.connections import Deadline
 
 T = TypeVar("T")
 
@@ -74,8 +74,7 @@ class Transport:
         self._environment = os.environ if environment is None else environment
         self._lock = threading.Lock()
         self._hosts: dict[str, Host] = {}
-        self._watches: set[Watch] = set()
-        self._adapters: dict[bool, Adapter] = {}  # by whether they know TLS
+        self._managers: dict[tuple[bool, str | None], PoolManager] = {}  # by whether they know TLS, and by proxy
         self._run = RunTime(network.budget, clock)
 
     def request(
@@ -163,11 +162,8 @@ class Transport:
         """Break off what is under way and open nothing more; waiting threads end with a NetworkError at once."""
         self._closed.set()
         with self._lock:
-            watches, adapters = list(self._watches), list(self._adapters.values())
-        for watch in watches:
-            watch.abort()
-        for adapter in adapters:
-            adapter.close()
+            for manager in self._managers.values():
+                manager.clear()
 
     def _attempt(self, exchange: Exchange) -> Answer:
         """One try: the request, and what it is redirected to."""
@@ -193,7 +189,10 @@ class Transport:
         self, exchange: Exchange, url: str, parts: SplitResult, headers: Mapping[str, str]
     ) -> tuple[Answer, str | None]:
         """The answer of one host, and where it redirects to."""
+        from urllib3.util import Timeout
+
         from kubocd_gen.network.causes import FAILURES, cause_of
+        from kubocd_gen.network.connections import Deadline, ExpiredError
 
         host = self._host(parts.netloc)
         self._check(host)
@@ -204,48 +203,57 @@ class Transport:
             left, connect, silence = host.left(), CONNECT_TIMEOUT, exchange.timeout
             if left is not None:  # it has failed and not answered since: it gets no more than it has left
                 connect, silence = min(connect, max(1.0, left)), min(silence, max(LAST_WAIT, left))
-            proxy = self._proxy(url)
-            adapter = self._connections(tls=parts.scheme == "https" or (proxy or "").lower().startswith("https:"))
-            connected = False
-            with self._watched(connect + silence + len(exchange.data or b"") / SLOWEST, host) as watch:
+            proxy = proxy_for(url)
+            connected, status, exchange.fetched = False, "no answer", 0
+            most = connect + silence + len(exchange.data or b"") / SLOWEST
+            with Deadline(most, self._run.left(), self._closed.is_set) as deadline:
                 try:
-                    request = prepared(exchange, url, headers)
-                    response = adapter.send(request, stream=True, timeout=(connect, silence), proxies=_proxies(proxy))
-                    connected = True
+                    response = self._manager(parts.scheme, proxy).urlopen(
+                        exchange.method,
+                        url,
+                        headers=next_fields(exchange, headers),
+                        body=exchange.data,
+                        timeout=Timeout(connect=connect, read=silence),
+                        redirect=False,
+                        retries=False,
+                        preload_content=False,
+                        decode_content=False,
+                    )
+                    connected, status = True, str(response.status)
                     host.answered()
-                    watch.begin(silence)
+                    deadline.begin(silence)
                     try:
-                        found = self._read(exchange, response, parts.netloc, url, watch)
+                        return self._read(exchange, response, parts.netloc, url, deadline)
                     finally:
                         response.close()
-                    if not (watch.expired or watch.aborted):  # else what looks like the end of a body may be none
-                        return found
-                    raise ConnectionAbortedError
                 except AttemptError as trouble:
                     trouble.began = began
                     raise
-                except FAILURES as error:
+                except (ExpiredError, *FAILURES) as error:
                     if self._closed.is_set():
                         raise _interrupted() from None
-                    if watch.expired and not self._run.left():
+                    if not self._run.left():
                         raise _exhausted(host.name, self._run.error()) from None
                     # In no variable here: with its traceback it would keep what failed, a socket too, alive.
                     raise _since(
                         began,
                         _slow(parts.netloc)
-                        if watch.expired
+                        if isinstance(error, ExpiredError)
                         else cause_of(error, parts.netloc, proxy, silence, connected=connected),
                     ) from None
+                finally:
+                    seconds, asked = self._clock() - began, (exchange.method, public(url))
+                    LOG.debug("%s %s: %s, %d bytes, %.3f s", *asked, status, exchange.fetched, seconds)
 
     def _read(
-        self, exchange: Exchange, response: requests.Response, host: str, url: str, watch: Watch
+        self, exchange: Exchange, response: BaseHTTPResponse, host: str, url: str, deadline: Deadline
     ) -> tuple[Answer, str | None]:
-        status = response.status_code
-        headers = {name.lower(): value for name, value in response.headers.items()}
+        status = response.status
+        headers = {name.lower(): response.headers[name] for name in response.headers}
         if status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             asked = retry_after(headers.get("retry-after"), self._now())
             hint = _BUSY if status == HTTPStatus.TOO_MANY_REQUESTS else _ILL
-            raise AttemptError(host, f"{host} answers {_named(status)}", hint=hint, retry_after=asked)
+            raise AttemptError(host, f"{host} answers {status_text(status)}", hint=hint, retry_after=asked)
         if status in _MOVED and (location := headers.get("location")):
             return Answer(status, headers, b"", url), location
         if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and exchange.received:
@@ -263,21 +271,22 @@ class Transport:
         elif status != HTTPStatus.OK:
             taken = bytearray()
             if exchange.method != "HEAD":
-                drain(response, taken, _MESSAGE, lambda length: self._fetched(host, length))
+                drain(response, taken, _MESSAGE, lambda length: self._fetched(exchange, host, length))
             return Answer(status, headers, bytes(taken[:_MESSAGE]), url), None
         else:
             exchange.start_over()
         exchange.etag = strong_etag(headers.get("etag"))
         if exchange.method == "HEAD":
+            response.release_conn()
             return Answer(status, headers, b"", url), None
         declared = headers.get("content-length", "")
         length = len(exchange.received) + int(declared) if declared.isascii() and declared.isdigit() else 0
 
         def came(length: int) -> None:
-            self._fetched(host, length)
+            self._fetched(exchange, host, length)
             seconds = length / SLOWEST
             if not exchange.small:
-                watch.extend(seconds, exchange.timeout)
+                deadline.extend(seconds, exchange.timeout)
             if exchange.tries > 1:
                 self._host(host).earn(seconds)
 
@@ -293,26 +302,23 @@ class Transport:
             raise AttemptError(host, f"{host} breaks the connection off", broken=True)
         return Answer(status, headers, bytes(exchange.received), url), None
 
-    def _connections(self, *, tls: bool) -> Adapter:
-        from kubocd_gen.network.connections import Adapter, tls_context
+    def _manager(self, scheme: str, proxy: str | None) -> PoolManager:
+        from kubocd_gen.network.connections import new_manager, tls_context
 
+        tls = scheme == "https" or (proxy or "").lower().startswith("https:")
         with self._lock:
-            if tls not in self._adapters:  # to read all that is trusted takes 50 ms
+            if (tls, proxy) not in self._managers:
+                # Only for TLS: reading all that is trusted takes 50 ms.
                 context = tls_context(self._network.ca_file, self._environment) if tls else None
-                self._adapters[tls] = Adapter(context, CONNECTIONS)
-            return self._adapters[tls]
-
-    def _proxy(self, url: str) -> str | None:
-        import requests.utils
-
-        proxies = requests.utils.get_environ_proxies(url, no_proxy=None)
-        return requests.utils.select_proxy(url, proxies)
+                self._managers[tls, proxy] = new_manager(proxy, CONNECTIONS, context)
+            return self._managers[tls, proxy]
 
     def _host(self, name: str) -> Host:
         with self._lock:
             return self._hosts.setdefault(name, Host(name, self._clock))
 
-    def _fetched(self, host: str, length: int) -> None:
+    def _fetched(self, exchange: Exchange, host: str, length: int) -> None:
+        exchange.fetched += length
         try:
             self._network.budget.spend("fetched", length)
         except BudgetExceededError as error:
@@ -343,36 +349,10 @@ class Transport:
         with self._lock:
             self._network.progress(line)
 
-    @contextmanager
-    def _watched(self, seconds: float, host: Host) -> Iterator[Watch]:
-        """A Watch that `close` finds, and that ends with the run's time."""
-        from kubocd_gen.network.connections import Watch
-
-        with Watch(seconds, self._run.left()) as watch:
-            with self._lock:
-                self._watches.add(watch)
-            try:
-                self._check(host)
-                yield watch
-            finally:
-                with self._lock:
-                    self._watches.discard(watch)
-
 
 _BUSY = "run again later; many registries allow more to those who log in"
 _SLOW = f"the network or the host sends less than {SLOWEST} bytes a second: run again later, or take a mirror"
 _ILL = "the registry is ill or overloaded: ask those who run it, or run again later"
-
-
-def _proxies(proxy: str | None) -> dict[str, str]:
-    return {"http": proxy, "https": proxy} if proxy else {}
-
-
-def _named(status: int) -> str:
-    try:
-        return f"{status} ({HTTPStatus(status).phrase})"
-    except ValueError:
-        return str(status)
 
 
 def _since(began: float, trouble: AttemptError) -> AttemptError:

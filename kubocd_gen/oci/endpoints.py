@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.oci.access import Access
 from kubocd_gen.oci.reference import Reference
+
+if TYPE_CHECKING:
+    from oras.container import Container
 
 _MIRROR = re.compile(r"(?:(?P<scheme>https?)://)?(?P<host>[A-Za-z0-9._\-\[\]:]+)(?P<path>(?:/[A-Za-z0-9._\-]+)*)/?")
 DOCKER_HUB = "docker.io"
@@ -26,9 +30,30 @@ class Endpoint:
     repository: str
     mirror_of: str | None = None
 
-    def url(self, *path: str) -> str:
-        """An address of the repository in the distribution specification's API."""
-        return "/".join((f"{self.scheme}://{self.host}/v2", self.repository, *path))
+    def url(self) -> str:
+        """The address below which the repository's are."""
+        return f"{self.scheme}://{self.host}/v2/{self.repository}"
+
+    def manifest_url(self, name: str) -> str:
+        """The address of the manifest with that tag or digest, as the distribution specification defines it."""
+        return f"{self.scheme}://{self._container().manifest_url(name)}"
+
+    def blob_url(self, digest: str) -> str:
+        """The address of a blob."""
+        return f"{self.scheme}://{self._container().get_blob_url(digest)}"
+
+    def uploads_url(self) -> str:
+        """The address that opens an upload."""
+        return f"{self.scheme}://{self._container().upload_blob_url()}"
+
+    def _container(self) -> Container:
+        """What oras-py reads in the repository's name, but for hosts: a single name is one for KuboCD and Flux."""
+        from oras.container import Container  # not in a vendored build
+
+        container = Container(f"{self.host}/{self.repository}")
+        if container.registry != self.host:  # without dot and colon it is a namespace of Docker Hub for oras-py
+            container.registry, container.namespace = self.host, self.repository.rpartition("/")[0]
+        return container
 
     def __str__(self) -> str:
         return f"{self.registry} (the mirror of {self.mirror_of})" if self.mirror_of else self.registry

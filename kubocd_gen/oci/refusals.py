@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 from kubocd_gen.diagnostics.problems import Problem
 from kubocd_gen.diagnostics.quoting import shown
-from kubocd_gen.network.exchange import Answer
+from kubocd_gen.network.exchange import Answer, status_text
 from kubocd_gen.network.settings import NetworkError
 from kubocd_gen.oci.access import Access
 from kubocd_gen.oci.credentials import Credentials, plain_http_advice, variable
@@ -46,7 +46,9 @@ def refusal(
     if answer.status == HTTPStatus.BAD_REQUEST and "HTTPS server" in (said or answer.body.decode("latin-1")):
         hint = "the registry speaks HTTPS: leave 'insecure' out of the Release's package"
     reason = f": {shown(said)}" if said else ""
-    return NetworkError(f"{endpoint} answers {_status(answer)} for {name}{reason}", code="registry-failed", hint=hint)
+    return NetworkError(
+        f"{endpoint} answers {status_text(answer.status)} for {name}{reason}", code="registry-failed", hint=hint
+    )
 
 
 def unexpected(endpoint: Endpoint, name: str, answer: Answer, wanted: str) -> NetworkError:
@@ -127,10 +129,3 @@ def _said(answer: Answer) -> str | None:
     except (ValueError, LookupError, TypeError, RecursionError):
         return None
     return message if isinstance(message, str) and message else None
-
-
-def _status(answer: Answer) -> str:
-    try:
-        return f"{answer.status} ({HTTPStatus(answer.status).phrase})"
-    except ValueError:
-        return str(answer.status)

@@ -12,7 +12,7 @@ from kubocd_gen.budget.limits import over_limit
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.network.exchange import Answer, AnswerTooLargeError, Body, FileBody, Spool, SpoolError
-from kubocd_gen.network.settings import Network, NetworkError
+from kubocd_gen.network.settings import LOG, Network, NetworkError
 from kubocd_gen.network.transport import Transport
 from kubocd_gen.network.urls import follow, split_url
 from kubocd_gen.oci.access import Access
@@ -60,7 +60,9 @@ class Registry:
 
     def resolve(self, reference: Reference, access: Access) -> Descriptor:
         """The manifest that the tag stands for: one HEAD, or a GET where the answer to that says too little."""
-        return self._resolve(reference, access, PULL)
+        found = self._resolve(reference, access, PULL)
+        LOG.info("resolved %s to %s", reference, found.digest)
+        return found
 
     def read_manifest(self, reference: Reference, digest: str | None, access: Access) -> tuple[Descriptor, bytes]:
         """The manifest of that digest, or of the tag where `digest` is None; verified, and at most 4 MiB."""
@@ -121,7 +123,7 @@ class Registry:
     def has_blob(self, reference: Reference, digest: str, access: Access) -> bool:
         """Whether the repository has the blob; for those who are about to push."""
         endpoint = self._endpoint(reference, access)
-        there = self._ask("HEAD", endpoint, ("blobs", digest), access, PUSH)
+        there = self._ask("HEAD", endpoint, endpoint.blob_url(digest), access, PUSH)
         if there.status not in (HTTPStatus.OK, HTTPStatus.NOT_FOUND):
             raise self._refusal(there, endpoint, f"blob {digest} of {endpoint.repository}", access, "push")
         return there.status == HTTPStatus.OK
@@ -133,9 +135,12 @@ class Registry:
         instead, which it forgets in time, and the blob is to be pushed.
         """
         endpoint = self._endpoint(reference, access)
-        query = f"?mount={digest}&from={quote(origin, safe='')}"
-        answer = self._ask("POST", endpoint, ("blobs", "uploads", query), access, PUSH, data=b"")
-        return answer.status == HTTPStatus.CREATED
+        url = f"{endpoint.uploads_url()}?mount={digest}&from={quote(origin, safe='')}"
+        answer = self._ask("POST", endpoint, url, access, PUSH, data=b"")
+        if answer.status != HTTPStatus.CREATED:
+            return False
+        LOG.info("mounted blob %s of %s in %s", digest, origin, endpoint.repository)
+        return True
 
     def push_manifest(
         self, reference: Reference, data: bytes, media_type: str, access: Access, *, tagged: bool = True
@@ -146,14 +151,15 @@ class Registry:
         """
         endpoint = self._endpoint(reference, access)
         digest = sha256(data)
-        path = ("manifests", reference.tag if tagged else digest)
-        answer = self._ask("PUT", endpoint, path, access, PUSH, headers={"Content-Type": media_type}, data=data)
+        url = endpoint.manifest_url(reference.tag if tagged else digest)
+        answer = self._ask("PUT", endpoint, url, access, PUSH, headers={"Content-Type": media_type}, data=data)
         name = f"{endpoint.repository}:{reference.tag}" if tagged else f"{endpoint.repository}@{digest}"
         if answer.status != HTTPStatus.CREATED:
             raise self._refusal(answer, endpoint, name, access, "push")
         said = answer.headers.get("docker-content-digest", digest)
         if said != digest:
             raise ProblemsError(corrupt(f"{endpoint} has taken {name} as {shown(said)}, not as {digest}"))
+        LOG.info("pushed the manifest %s as %s", digest, name)
         return Descriptor(media_type, digest, len(data))
 
     def warnings(self) -> tuple[Problem, ...]:
@@ -176,8 +182,8 @@ class Registry:
     def _resolve(self, reference: Reference, access: Access, actions: str) -> Descriptor:
         endpoint = self._endpoint(reference, access)
         name = f"{endpoint.repository}:{reference.tag}"
-        path, headers = ("manifests", reference.tag), {"Accept": ", ".join(_MANIFESTS)}
-        answer = self._ask("HEAD", endpoint, path, access, actions, headers=headers)
+        url, headers = endpoint.manifest_url(reference.tag), {"Accept": ", ".join(_MANIFESTS)}
+        answer = self._ask("HEAD", endpoint, url, access, actions, headers=headers)
         if answer.status == HTTPStatus.OK:
             media_type, digest = _media_type(answer), answer.headers.get("docker-content-digest", "")
             size = answer.headers.get("content-length", "")
@@ -193,10 +199,10 @@ class Registry:
         self, endpoint: Endpoint, reference: Reference, digest: str | None, access: Access, actions: str = PULL
     ) -> tuple[Descriptor, bytes]:
         name = f"{endpoint.repository}@{digest}" if digest else f"{endpoint.repository}:{reference.tag}"
-        path, headers = ("manifests", digest or reference.tag), {"Accept": ", ".join(_MANIFESTS)}
+        url, headers = endpoint.manifest_url(digest or reference.tag), {"Accept": ", ".join(_MANIFESTS)}
         most = self._network.limits.manifest
         try:
-            answer = self._ask("GET", endpoint, path, access, actions, headers=headers, limit=most)
+            answer = self._ask("GET", endpoint, url, access, actions, headers=headers, limit=most)
         except AnswerTooLargeError as error:
             if "html" in error.media_type:
                 raise web_page(endpoint, name, "a manifest") from None
@@ -216,6 +222,7 @@ class Registry:
             raise ProblemsError(
                 corrupt(f"{endpoint} says that {name} has the digest {shown(said)}, but it has {actual}")
             )
+        LOG.info("read the manifest of %s, %d bytes", name, len(answer.body))
         return Descriptor(media_type, actual, len(answer.body)), answer.body
 
     def _read_blob(
@@ -227,9 +234,9 @@ class Registry:
         into: Spool | None = None,
     ) -> bytes:
         name = f"blob {descriptor.digest} of {endpoint.repository}"
-        path, size = ("blobs", descriptor.digest), descriptor.size
+        url, size = endpoint.blob_url(descriptor.digest), descriptor.size
         try:
-            answer = self._ask("GET", endpoint, path, access, PULL, size=size, into=into)
+            answer = self._ask("GET", endpoint, url, access, PULL, size=size, into=into)
         except AnswerTooLargeError as error:
             if "html" in error.media_type:
                 raise web_page(endpoint, name, "the blob") from None
@@ -238,6 +245,7 @@ class Registry:
             raise self._refusal(answer, endpoint, name, access, "read")
         actual, length = (sha256(answer.body), len(answer.body)) if into is None else (into.digest, len(into))
         if actual == descriptor.digest and length == descriptor.size:
+            LOG.info("read %s, %d bytes", name, length)
             return answer.body
         if "html" in _media_type(answer):
             raise unexpected(endpoint, name, answer, "the blob")
@@ -249,11 +257,12 @@ class Registry:
         endpoint = self._endpoint(reference, access)
         name = f"blob {digest} of {endpoint.repository}"
         self._transport.retrying(lambda: self._upload(endpoint, name, digest, data, access))
+        LOG.info("pushed %s, %d bytes", name, len(data))
 
     def _upload(self, endpoint: Endpoint, name: str, digest: str, data: Body, access: Access) -> None:
         """One try of the two steps of a monolithic upload."""
         send = self._transport.attempt
-        begun = self._ask("POST", endpoint, ("blobs", "uploads", ""), access, PUSH, data=b"", send=send)
+        begun = self._ask("POST", endpoint, endpoint.uploads_url(), access, PUSH, data=b"", send=send)
         location = begun.headers.get("location", "")
         if begun.status != HTTPStatus.ACCEPTED or not location:
             raise self._refusal(begun, endpoint, name, access, "push")
@@ -276,7 +285,7 @@ class Registry:
         self,
         method: str,
         endpoint: Endpoint,
-        path: tuple[str, ...] | str,
+        url: str,
         access: Access,
         actions: str,
         *,
@@ -287,8 +296,7 @@ class Registry:
         into: Spool | None = None,
         send: Send | None = None,
     ) -> Answer:
-        """The answer to a question, logged in where the registry wants that. `path` may be a whole URL."""
-        url = path if isinstance(path, str) else endpoint.url(*path)
+        """The answer to a question, logged in where the registry wants that."""
         scope = f"repository:{endpoint.repository}:{actions}"
         field = self._tokens.known(endpoint, scope)
 

@@ -1,8 +1,7 @@
 """The answer to «401»: HTTP's basic authentication, or the token dialogue of the distribution's registries.
 
-oras-py speaks the dialogue, once a token and through our transport, which brings the limits and the second tries. What
-it does not know is here: challenges of any shape, which realms may be trusted with credentials, when tokens end, and
-the refresh tokens of OAuth2 that stand for a password in Azure's registries.
+oras-py has backends for both, which are not used: they ask through a session of `requests`, without time limits, read
+challenges with quoted values alone, send credentials to any realm, never renew a token, and share it between scopes.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping
-from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -20,7 +18,7 @@ from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.network.exchange import Answer, AnswerTooLargeError
 from kubocd_gen.network.http_fields import parse_challenges
-from kubocd_gen.network.settings import NetworkError
+from kubocd_gen.network.settings import LOG, NetworkError
 from kubocd_gen.network.transport import Transport
 from kubocd_gen.network.urls import public
 from kubocd_gen.oci.credentials import Credentials, CredentialStore
@@ -115,7 +113,7 @@ class Tokens:
         credentials: Credentials | None,
         timeout: float | None,
     ) -> tuple[str | None, float]:
-        def ask(method: str, url: str, headers: Mapping[str, str], data: bytes | None = None) -> dict[str, Any]:
+        def ask(method: str, url: str, headers: Mapping[str, str], data: bytes | None) -> dict[str, Any]:
             try:
                 answer = self._transport.request(
                     method, url, headers=headers, data=data, limit=self._limit, timeout=timeout
@@ -125,19 +123,23 @@ class Tokens:
                 raise ProblemsError(over_limit(what, "token", self._limit)) from None
             return _read_token_answer(answer, urlsplit(realm).netloc, endpoint)
 
+        wanted = {"service": service, "scope": scope}
+        headers = {"Accept": "application/json"}
         try:
             if credentials is not None and credentials.identity_token:
                 form = {
                     "grant_type": "refresh_token",
                     "client_id": "kcd-gen",
-                    "service": service,
-                    "scope": scope,
+                    **wanted,
                     "refresh_token": credentials.identity_token,
                 }
-                headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
+                headers["Content-Type"] = "application/x-www-form-urlencoded"
                 given = ask("POST", realm, headers, urlencode(form).encode())
             else:
-                given = _dialogue(realm, service, scope, credentials, ask)
+                if credentials is not None:
+                    headers["Authorization"] = credentials.basic()
+                query = urlencode({name: value for name, value in wanted.items() if value})
+                given = ask("GET", f"{realm}{'&' if '?' in realm else '?'}{query}", headers, None)
         except _RefusedError:
             return None, 0.0
         token = given.get("token") or given.get("access_token")
@@ -147,37 +149,9 @@ class Tokens:
         if isinstance(lifetime, bool) or not isinstance(lifetime, (int, float)) or not lifetime > 0:
             lifetime = LIFETIME
         usable = _usable(token, urlsplit(realm).netloc, "token")
+        who = "nobody" if credentials is None else credentials.source
+        LOG.info("got a token of %s for %s, as %s", urlsplit(realm).netloc, scope, who)
         return f"Bearer {usable}", max(0.0, min(lifetime, _LONGEST_LIFETIME) - _EARLY)
-
-
-def _dialogue(
-    realm: str,
-    service: str,
-    scope: str,
-    credentials: Credentials | None,
-    ask: Callable[[str, str, Mapping[str, str]], dict[str, Any]],
-) -> dict[str, Any]:
-    """The token server's answer to oras-py's question. One backend a question: a backend mixes up its scopes."""
-    from oras.auth import get_auth_backend
-
-    answers: list[dict[str, Any]] = []
-
-    def get(url: str, headers: Mapping[str, str] | None = None, params: Any = None, **_: Any) -> SimpleNamespace:
-        query = urlencode(params or {})
-        joined = f"{url}{'&' if '?' in url else '?'}{query}" if query else url
-        answers.append(ask("GET", joined, headers or {}))
-        return SimpleNamespace(status_code=200, text="", json=lambda: {"token": "seen"})
-
-    # What oras-py takes for a session: all that it does with one is `get`, or `request` without credentials.
-    session = SimpleNamespace(get=get, request=lambda _method, url, **options: get(url, **options))
-    backend = get_auth_backend("token", session=session)
-    if credentials is not None:
-        backend.set_basic_auth(credentials.user, credentials.secret)
-    # oras-py reads a field without escapes: a quotation mark in a value could smuggle in another realm.
-    parts = {"realm": realm, "service": service.replace('"', ""), "scope": scope.replace('"', "")}
-    field = "Bearer " + ",".join(f'{name}="{value}"' for name, value in parts.items() if value)
-    backend.authenticate_request(SimpleNamespace(headers={"Www-Authenticate": field}), {})
-    return answers[-1]
 
 
 class _RefusedError(Exception):

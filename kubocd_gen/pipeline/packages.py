@@ -54,7 +54,7 @@ def remote(project: Project, progress: Progress) -> Remote:
     """Registries and cache. Nothing is connected to, and no client imported, before something is asked for."""
 
     def connect() -> Registry:
-        from kubocd_gen.oci.registry import Registry  # requests and oras: 150 ms
+        from kubocd_gen.oci.registry import Registry  # not in a vendored build
 
         return Registry(network(project, progress))
 

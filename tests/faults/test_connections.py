@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,7 @@ from kubocd_gen.network.settings import Network
 from kubocd_gen.oci.access import Access
 from kubocd_gen.oci.reference import Reference
 from tests.faults.conftest import PLAIN, Client, NewClient, named
-from tests.support.fault_server import Asked, FaultServer, Handler, hang_up, raw, reply
+from tests.support.fault_server import Asked, FaultServer, Handler, endless, hang_up, raw, reply, silent
 from tests.support.registry import CertificateAuthority
 
 
@@ -170,3 +173,127 @@ def test_a_proxy_that_is_not_there_is_named(proxy: str, client: NewClient, monke
     text = failure(client(), Reference("r.example", "p", "1"), Access())
     assert "does not lead to HOST" in text
     assert "HTTPS_PROXY" in text
+
+
+def tunnel(handler: Handler, asked: Asked) -> None:
+    """Lead on to where a CONNECT asks for."""
+    host, _, port = asked.path.rpartition(":")
+    with socket.create_connection((host, int(port))) as there:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+
+        def back() -> None:
+            with contextlib.suppress(OSError):
+                while data := there.recv(65536):
+                    handler.connection.sendall(data)
+
+        threading.Thread(target=back, daemon=True).start()
+        with contextlib.suppress(OSError):
+            while data := handler.rfile.read1(65536):
+                there.sendall(data)
+    handler.close_connection = True
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["a proxy", "a proxy that speaks TLS"])
+def test_https_goes_through_a_tunnel(
+    secure: bool,
+    server: FaultServer,
+    tls_server: FaultServer,
+    authority: CertificateAuthority,
+    client: NewClient,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with FaultServer((str(authority.server), str(authority.key))) as secure_proxy:
+        proxy = secure_proxy if secure else server
+        proxy.script(f"CONNECT {tls_server.host}", tunnel)
+        monkeypatch.setenv("https_proxy", proxy.url.replace("//", "//alice:hunter%32@"))
+        one = client(network=Network(ca_file=authority.certificate))
+        assert "does not have p:1.0.0" in failure(one, named(tls_server), Access(), "missing-package")
+        tls_server.script("HEAD /v2/p/manifests/1.0.0", endless(b"HTTP/1.1 200 OK\r\n", b"X-Y: z\r\n", 0.05))
+        monkeypatch.setattr("kubocd_gen.network.transport.CONNECT_TIMEOUT", 0.5)
+        began = time.monotonic()
+        assert "does not finish its answer in time" in failure(one, named(tls_server), Access(timeout=0.3))
+        assert time.monotonic() - began < 15
+    assert proxy.asked[0].headers["proxy-authorization"] == "Basic YWxpY2U6aHVudGVyMg=="
+    assert "proxy-authorization" not in tls_server.asked[0].headers
+
+
+@pytest.mark.parametrize(
+    "drip",
+    [
+        endless(b"HTTP/1.1 200 OK\r\n", b"X-Y: z\r\n", 0.05),
+        endless(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", b" ", 0.05),
+    ],
+    ids=["headers", "a body"],
+)
+def test_what_drips_over_tls_is_given_up(
+    drip: Any, tls_server: FaultServer, authority: CertificateAuthority, client: NewClient, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("kubocd_gen.network.transport.CONNECT_TIMEOUT", 0.5)
+    tls_server.script("HEAD /v2/p/manifests/1.0.0", reply(405))
+    tls_server.script("GET /v2/p/manifests/1.0.0", drip)
+    one = client(network=Network(ca_file=authority.certificate))
+    began = time.monotonic()
+    assert "does not finish its answer in time" in failure(one, named(tls_server), Access(timeout=0.3))
+    assert time.monotonic() - began < 15
+
+
+@contextlib.contextmanager
+def speaking(*pieces: bytes) -> Iterator[str]:
+    """A host that says these bytes to everyone, the last one again and again, and takes no notice of what it gets."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def talk(sock: socket.socket) -> None:
+            with sock, contextlib.suppress(OSError):
+                for piece in pieces:
+                    sock.sendall(piece)
+                while True:
+                    time.sleep(0.05)
+                    sock.sendall(pieces[-1] if pieces else b"")
+
+        def listen() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    threading.Thread(target=talk, args=(listening.accept()[0],), daemon=True).start()
+
+        threading.Thread(target=listen, daemon=True).start()
+        yield f"127.0.0.1:{listening.getsockname()[1]}"
+
+
+def test_a_handshake_that_drips_is_given_up(client: NewClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kubocd_gen.network.transport.CONNECT_TIMEOUT", 0.3)
+    with speaking(b"\x16\x03\x03\x40\x00\x02", b"\x00") as host:  # the record of a hello of 16 KiB
+        began = time.monotonic()
+        assert "in 5 tries" in failure(client(), Reference(host, "p", "1"), Access(timeout=0.3))
+        assert time.monotonic() - began < 10
+
+
+def test_close_ends_every_wait_at_once(
+    swallowing: str, tls_server: FaultServer, authority: CertificateAuthority, client: NewClient, monkeypatch: Any
+) -> None:
+    asking = threading.Event()
+
+    def late(*_: object) -> list[Any]:
+        asking.set()
+        time.sleep(20)
+        return []
+
+    def ends(host: str, under_way: Callable[[], bool]) -> None:
+        one = client(network=Network(ca_file=authority.certificate))
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(failure, one, Reference(host, "p", "1.0.0"), Access())
+            while not under_way():
+                time.sleep(0.01)
+            began = time.monotonic()
+            one.registry.close()
+            assert "shut down" in waiting.result(10)
+            assert time.monotonic() - began < 3
+
+    tls_server.script("HEAD /v2/p/manifests/1.0.0", silent)
+    ends(tls_server.host, lambda: bool(tls_server.asked))
+    with speaking(b"\x16\x03\x03\x40\x00\x02", b"") as host:
+        time_of_handshake = time.monotonic() + 0.5
+        ends(host, lambda: time.monotonic() > time_of_handshake)
+    time_of_connecting = time.monotonic() + 0.5
+    ends(swallowing, lambda: time.monotonic() > time_of_connecting)
+    monkeypatch.setattr(socket, "getaddrinfo", late)
+    ends("a.example", asking.is_set)

@@ -294,6 +294,12 @@ NO_MANIFESTS: list[tuple[str, Reply, str, str]] = [
     ("an error without end", endless(b"HTTP/1.1 418 T\r\n\r\n", b"x" * 65536), "registry-failed", "418"),
     ("two lengths", raw(b"HTTP/1.1 200 OK\r\nContent-Length: 2, 3\r\n\r\n{}"), "registry-failed", "contradict"),
     (
+        "two fields of lengths",
+        raw(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}"),
+        "registry-failed",
+        "contradict",
+    ),
+    (
         "a length of digits",
         raw(b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n{}"),
         "registry-failed",

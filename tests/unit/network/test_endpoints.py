@@ -12,7 +12,7 @@ from kubocd_gen.oci.reference import Reference
 
 def url(registry: str, repository: str, mirrors: Mapping[str, str] | None = None, *, insecure: bool = False) -> str:
     reference = Reference(registry, repository, "1")
-    return find_endpoint(reference, Access(insecure=insecure), mirrors or {}).url("manifests", "1")
+    return find_endpoint(reference, Access(insecure=insecure), mirrors or {}).manifest_url("1")
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,8 @@ def url(registry: str, repository: str, mirrors: Mapping[str, str] | None = None
         ("quay.io", "a/b", "https://quay.io/v2/a/b/manifests/1"),
         ("Quay.IO", "a/b", "https://quay.io/v2/a/b/manifests/1"),
         ("localhost:5000", "a", "https://localhost:5000/v2/a/manifests/1"),
+        ("registry", "a", "https://registry/v2/a/manifests/1"),
+        ("registry", "a.b/c/d", "https://registry/v2/a.b/c/d/manifests/1"),
         ("[::1]:5000", "a", "https://[::1]:5000/v2/a/manifests/1"),
         ("docker.io", "a", "https://registry-1.docker.io/v2/library/a/manifests/1"),
         ("docker.io", "a/b", "https://registry-1.docker.io/v2/a/b/manifests/1"),
