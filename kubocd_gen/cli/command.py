@@ -183,7 +183,8 @@ def given(options: type[AnyOptions], ctx: click.Context) -> AnyOptions:
 def parameters(options: type[Options]) -> list[click.Parameter]:
     """Return click's parameters for a class of options: arguments, then flags in the order of the help.
 
-    Raises TypeError for a field without Flag or Argument, and for a type that needs a parser and has none.
+    Raises TypeError for a field without Flag or Argument, for a type that needs a parser and has none, and for a switch
+    that is not off by default.
     """
     if options is Options:
         return []
@@ -234,9 +235,10 @@ def _names(options: type) -> Iterator[str]:
 
 def _option(field: Field[Any], kind: object, flag: Flag) -> click.Option:
     name = flag.name or f"--{field.name.replace('_', '-')}"
-    is_switch = kind is bool
     attributes: dict[str, Any] = {}
-    if is_switch:
+    if kind is bool:
+        if field.default is not False:
+            raise TypeError(f"{field.name}: a switch is off unless it is given")
         attributes["is_flag"] = True
     else:
         repeatable = flag.parse_all is not None or get_origin(kind) is tuple

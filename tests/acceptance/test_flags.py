@@ -38,6 +38,8 @@ def web(workspace: Workspace) -> Workspace:
         ("build --source sources", "--source needs --output, the folder to write to"),
         ("build --source sources --output output --cluster prod", "--source takes its place"),
         ("build --bogus", "--bogus"),
+        ("lint --source sources --output output", "--output"),  # it writes nothing
+        ("init server --offline", "--offline"),  # it needs no network
         ("build --format yaml", "'yaml' is not one of"),
         ("build --jobs 0", "'--jobs'"),
         ("build --source= --output output", "'--source': it is empty"),

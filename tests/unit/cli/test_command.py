@@ -163,6 +163,15 @@ def test_a_field_that_is_no_flag_is_refused() -> None:
         parameters(Wrong)
 
 
+def test_a_switch_that_is_on_by_default_is_refused() -> None:
+    @options
+    class Wrong(Options):
+        colour: Annotated[bool, Flag("Print colours.")] = True
+
+    with pytest.raises(TypeError, match="colour: a switch is off unless it is given"):
+        parameters(Wrong)
+
+
 def test_a_type_that_click_does_not_know_needs_a_parser() -> None:
     @options
     class Wrong(Options):
