@@ -111,7 +111,7 @@ def _lines(outcome: Outcome, options: BuildOptions, root: Path, mending: str) ->
     elif options.check and not any(one.severity == "error" for one in problems):
         yield from _drift(built, full=options.full_diff, quiet=options.quiet)
     elif not options.quiet:
-        yield from text_report(built, verbose=options.verbose, written=not options.only_plan)
+        yield from text_report(built, verbose=options.verbose > 0, written=not options.only_plan)
 
 
 def _drift(built: Sequence[Built], *, full: bool, quiet: bool) -> Iterator[str]:

@@ -69,6 +69,7 @@ class Flag:
         complete: What a shell offers for the value.
         variables: Variables that are looked at after `KCD_GEN_<NAME>`.
         show_default: Whether the help shows the default.
+        count: Whether the value is how often the flag is given.
         eager: Called with the value while flags are still read, before those that are not eager.
     """
 
@@ -82,7 +83,8 @@ class Flag:
     complete: Complete | None = None
     variables: tuple[str, ...] = ()
     show_default: bool = False
-    eager: Callable[[click.Context, bool], None] | None = None
+    count: bool = False
+    eager: Callable[[click.Context, Any], None] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -240,6 +242,8 @@ def _option(field: Field[Any], kind: object, flag: Flag) -> click.Option:
         if field.default is not False:
             raise TypeError(f"{field.name}: a switch is off unless it is given")
         attributes["is_flag"] = True
+    elif flag.count:
+        attributes |= {"count": True, "type": flag.type, "default": 0}
     else:
         repeatable = flag.parse_all is not None or get_origin(kind) is tuple
         attributes |= {"type": flag.type or _type(field, kind, flag), "multiple": repeatable}

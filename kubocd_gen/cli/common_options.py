@@ -9,12 +9,23 @@ import click
 from kubocd_gen.cli.colours import choose
 from kubocd_gen.cli.command import Flag, Options, options, parameters
 from kubocd_gen.cli.guiding import Context
+from kubocd_gen.cli.logs import Verbosity, log_to_stderr
 
 
 @options
 class CommonOptions(Options):
     """Read before a command runs, and not passed to it."""
 
+    verbose: Annotated[
+        int,
+        Flag(
+            "Log each operation with its duration; -vv: details.",
+            short="-v",
+            count=True,
+            type=Verbosity(),
+            eager=log_to_stderr,
+        ),
+    ] = 0
     debug: Annotated[bool, Flag("Print tracebacks.")] = False
     no_color: Annotated[bool, Flag("Print no colours.", eager=choose)] = False
 

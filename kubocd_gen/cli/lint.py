@@ -12,6 +12,7 @@ from kubocd_gen.cli.colours import echo, paint
 from kubocd_gen.cli.command import Flag, command, options
 from kubocd_gen.cli.compiling import Outcome, tools
 from kubocd_gen.cli.guiding import Choice
+from kubocd_gen.cli.logs import Verbosity, log_to_stderr
 from kubocd_gen.cli.options import CIFormatOptions, CompilingOptions, SourceOptions, VerboseOptions
 from kubocd_gen.cli.problems import errors_into, json_text, say_problems
 from kubocd_gen.diagnostics.problems import Problem, Problems, Severity, printable
@@ -34,7 +35,16 @@ class LintOptions(SourceOptions, CIFormatOptions, VerboseOptions, CompilingOptio
         Flag("Do not tell of this; repeatable. An error is always told.", metavar="CODE", type=Choice(RULES)),
     ] = ()
     quiet: Annotated[bool, Flag("Print errors and warnings only.", short="-q")] = False
-    verbose: Annotated[bool, Flag("Name every Release that was looked at, too.", short="-v")] = False
+    verbose: Annotated[
+        int,
+        Flag(
+            "Name every Release that was looked at, too, and log each operation; -vv: details.",
+            short="-v",
+            count=True,
+            type=Verbosity(),
+            eager=log_to_stderr,
+        ),
+    ] = 0
 
 
 @command(LintOptions)

@@ -14,6 +14,7 @@ import click
 from kubocd_gen.budget.limits import NAMES, parse_limit
 from kubocd_gen.cli.command import Complete, Flag, Options, option_group
 from kubocd_gen.cli.guiding import meant
+from kubocd_gen.cli.logs import Verbosity, log_to_stderr
 from kubocd_gen.model.project import Dependencies, Flags
 from kubocd_gen.sources.environment import is_secret_name, is_variable_name
 
@@ -413,7 +414,16 @@ class VerboseOptions(QuietOptions):
 
     __slots__ = ()
 
-    verbose: Annotated[bool, Flag("Print what is unchanged, too.", short="-v")] = False
+    verbose: Annotated[
+        int,
+        Flag(
+            "Print what is unchanged, too, and log each operation with its duration; -vv: details.",
+            short="-v",
+            count=True,
+            type=Verbosity(),
+            eager=log_to_stderr,
+        ),
+    ] = 0
 
 
 @option_group

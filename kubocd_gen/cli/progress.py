@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from threading import Lock
 from unicodedata import combining, east_asian_width
 
+from kubocd_gen.cli.logs import is_logging
 from kubocd_gen.diagnostics.problems import printable
 
 
@@ -53,7 +54,7 @@ def fitting(text: str, columns: int) -> str:
 @contextmanager
 def progress(*, wanted: bool) -> Iterator[Progress]:
     """The line of a command, while it runs; not on a pipe, and not on a terminal that can't take a line back."""
-    line = Progress(shown=wanted and sys.stderr.isatty() and os.environ.get("TERM") != "dumb")
+    line = Progress(shown=wanted and not is_logging() and sys.stderr.isatty() and os.environ.get("TERM") != "dumb")
     try:
         yield line
     finally:

@@ -180,7 +180,7 @@ def _build_on_change(options: ServeOptions, site: Site) -> None:
     while True:
         seen = look(what)
         outcome = attempt(options, load)
-        lines = list(text_report(outcome.built, verbose=options.verbose))
+        lines = list(text_report(outcome.built, verbose=options.verbose > 0))
         if not options.quiet:
             for line in lines:
                 _say(line)

@@ -50,7 +50,7 @@ def write(plan: Plan, *, waiting: Callable[[], None] | None = None) -> Written:
             if not plan.is_clean:
                 with timed(_log, f"write {plan.root}") as details:
                     _write(root, plan)
-                    details.append(f"{_log_changes(plan)} files")
+                    details.append(f"files: {_log_changes(plan)}")
             return Written(plan, completed)
     except SymlinkError as error:
         raise ProblemsError(refused_symlink(error)) from error

@@ -88,7 +88,7 @@ def read_resources(
             for problem in errors:
                 complete = False
                 findings.error(problem)
-        details.append(f"{len(paths)} files, {len(resources)} resources")
+        details.append(f"files: {len(paths)}, resources: {len(resources)}")
     return Sources(tuple(resources), complete, tuple(configs))
 
 

@@ -174,13 +174,13 @@ def test_every_command_can_be_without_colours(name: str) -> None:
     assert found.envvar == ["KCD_GEN_NO_COLOR"]
 
 
-# What is the same everywhere is in no row: `--debug`, `--no-color` and `--help`. What prints an
+# What every command has is in no row: `--debug`, `--no-color`, `--verbose` and `--help`. What prints an
 # answer and nothing else, such as `version`, has no --quiet.
 COMPILING = "build,diff,image,lint,migrate check,package"
 FLAGS = {
     "--quiet": f"{COMPILING},cache prune,cache verify,dump,init,init server,lock,schema parameters,schema sources,"
     "serve,vendor",
-    "--verbose": "build,lint,serve",
+    "--verbose": "",
     "--format": f"{COMPILING},dump,lock,version",
     "--jobs": f"{COMPILING},lock,schema sources,serve,vendor",
     "--no-progress": f"{COMPILING},dump,lock,schema parameters,schema sources,serve,vendor",
