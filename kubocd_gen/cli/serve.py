@@ -138,7 +138,7 @@ def _server(host: str, port: int) -> Server:
             Problem(
                 "unusable-address",
                 f"can't listen on port {port} of {host}: {reason}",
-                hint="choose a port with --port, 0 for any free one; --host must be an address of this machine",
+                hint="choose a port with --port, or --port 0 for a free one; --host is an address of this machine",
             )
         ) from error
 

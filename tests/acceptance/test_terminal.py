@@ -286,7 +286,8 @@ def test_lint_is_painted_too(broken: Workspace) -> None:
 def test_what_init_would_change_is_painted(tmp_path: Path) -> None:
     checkout = tmp_path / "checkout"
     subprocess.run(["git", "init", "--quiet", str(checkout)], check=True)
-    run = ["init", "--ci", "github", "--no-server"]
+    source = f"git+https://github.com/me/kcd-gen@{'0' * 40}"
+    run = ["init", "--ci", "github", "--no-server", "--install-from", source]
     on_pipe(*run, directory=checkout)
     workflow = checkout / ".github/workflows/kcd-gen.yaml"
     workflow.write_text(workflow.read_text() + "# mine\n")

@@ -53,7 +53,7 @@ def blob_failure(client: Client, server: FaultServer, code: str = "registry-fail
 
 def told(error: Problem, server: FaultServer, code: str) -> str:
     assert error.code == code
-    assert isinstance(error, NetworkError) == (code not in ("corrupt-blob", "package-limit"))
+    assert (error.exit_code == 4) == (code not in ("corrupt-blob", "package-limit"))
     assert f"{error.message}{error.hint or ''}".isprintable()
     return f"{error.message} -- {error.hint}".replace(server.host, "HOST")
 
