@@ -8,7 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
+from kubocd_gen.package_data import scaffolds
+from kubocd_gen.scaffolding.installation import install_source
+from tests.support.ci_origin import change, quickstart
 from tests.support.ci_systems import (
     COMPONENT,
     INSTALL_FROM,
@@ -17,11 +21,12 @@ from tests.support.ci_systems import (
     TASK,
     GitHubJob,
     Ran,
+    run_bash,
     run_component,
     run_jenkins,
     run_task,
 )
-from tests.support.installations import installation
+from tests.support.installations import Form, installation
 
 Run = Callable[[Path, str, dict[str, str]], Ran]
 SCRIPTS = (COMPONENT, JENKINSFILE, TASK, ROOT / "templates/ci/github-action.sh")
@@ -114,6 +119,28 @@ def test_requirements_of_the_checkout_are_refused(run: Run, checkout: Path) -> N
         ran = run(checkout, f"--require-hashes -r {folder}/requirements.txt", {})
         assert ran.exit == 2
         assert "names a requirements file in the checkout" in ran.log
+
+
+@pytest.mark.parametrize("form", ["git", "wheel", "index"])
+def test_the_workflow_of_init_without_a_copy_on_github(form: Form, tmp_path: Path) -> None:
+    workspace = tmp_path / "workspace"
+    workspace.mkdir()
+    with installation(form, tmp_path / "source") as source:
+        named = install_source(source.install_from)
+        assert named.action("github.com") is None
+        template = scaffolds("init").get_template("github.yaml.j2")
+        text = template.render(source=named, action=None, branches=["main"], folder="")
+        (job,) = yaml.safe_load(text)["jobs"].values()
+        install, _checkout, check = job["steps"]
+        environment = {"RUNNER_TEMP": str(tmp_path), **source.variables}
+        installed = run_bash(install["run"], workspace, environment | install["env"])
+        assert installed.exit == 0, installed.log
+        quickstart(workspace)  # what actions/checkout does
+        assert run_bash(check["run"], workspace, environment).exit == 0
+        change(workspace)
+        drift = run_bash(check["run"], workspace, environment)
+    assert drift.exit == 3
+    assert drift.log.startswith("::error file=deploy/flux/default/podinfo1.yaml,title=kcd-gen%3A outdated-output::")
 
 
 def test_a_wheel_with_another_hash_is_refused(checkout: Path) -> None:
