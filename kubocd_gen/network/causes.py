@@ -11,10 +11,13 @@ from urllib.parse import urlsplit
 import urllib3.exceptions as urllib3_errors
 
 from kubocd_gen.diagnostics.quoting import shown
+from kubocd_gen.network.connections import ExpiredError
+from kubocd_gen.network.exchange import SLOWEST
 from kubocd_gen.network.hosts import AttemptError
 from kubocd_gen.network.settings import CONNECT_TIMEOUT
 
 FAILURES = (
+    ExpiredError,
     urllib3_errors.HTTPError,
     http.client.HTTPException,
     OSError,
@@ -26,6 +29,9 @@ _TALKS_NO_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "PA
 def cause_of(error: Exception, host: str, proxy: str | None, timeout: float, *, connected: bool) -> AttemptError:
     """The cause of `error` while talking to `host`; `connected`: the head of the answer had come."""
     chain = list(_chain(error))
+    if isinstance(error, ExpiredError):
+        # Not `broken`, which would cost the host nothing: one that drips could do so five times for each request.
+        return AttemptError(host, f"{host} does not finish its answer in time", hint=_SLOW)
 
     def found(*kinds: type[BaseException]) -> BaseException | None:
         return next((one for one in chain if isinstance(one, kinds)), None)
@@ -63,6 +69,7 @@ def cause_of(error: Exception, host: str, proxy: str | None, timeout: float, *, 
 
 # The request's own address has been looked at before, so that one which is none is the proxy's.
 _PROXY_FAILURES = (urllib3_errors.ProxyError, urllib3_errors.LocationValueError)
+_SLOW = f"the network or the host sends less than {SLOWEST} bytes a second: run again later, or take a mirror"
 _REACH = "check that the registry is up, and that the network and its proxy lead to it"
 
 

@@ -186,10 +186,8 @@ def tls_context(ca_file: Path | None, environment: Mapping[str, str]) -> ssl.SSL
 
 def _trust(context: ssl.SSLContext, path: Path, origin: str) -> None:
     try:
-        if path.is_dir():
-            context.load_verify_locations(capath=path)
-        else:
-            context.load_verify_locations(cafile=path)
+        directory = path if path.is_dir() else None
+        context.load_verify_locations(None if directory else path, directory)
     except ssl.SSLError:
         raise ProblemsError(
             Problem(

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, BinaryIO
 
 from kubocd_gen import __version__
-from kubocd_gen.network.settings import READ_TIMEOUT, NetworkError
+from kubocd_gen.network.settings import NetworkError
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
@@ -108,8 +108,8 @@ class Exchange:
     data: Body | None
     limit: int
     timeout: float
-    size: int | None  # None: not known
-    small: bool  # JSON of some kilobytes: it must have come, to its end, within the longest silence that is allowed
+    size: int | None = None  # None: not known
+    small: bool = True  # JSON of some kilobytes: it must have come, to its end, within the longest silence allowed
     received: bytearray | Spool = field(default_factory=bytearray)
     etag: str | None = None
     continues: bool = True  # whether a part may be asked for
@@ -119,25 +119,6 @@ class Exchange:
     def start_over(self) -> None:
         self.received.clear()
         self.etag = None
-
-
-def new_exchange(
-    method: str,
-    url: str,
-    headers: Mapping[str, str] | None,
-    data: Body | None,
-    limit: int,
-    timeout: float | None,
-    size: int | None,
-    into: Spool | None = None,
-    *,
-    large: bool = False,
-) -> Exchange:
-    """The exchange for the arguments of `Transport.request`."""
-    taken = limit if size is None else size
-    received = bytearray() if into is None else into
-    small = size is None and not large
-    return Exchange(method, url, dict(headers or {}), data, taken, timeout or READ_TIMEOUT, size, small, received)
 
 
 def next_fields(exchange: Exchange, headers: Mapping[str, str]) -> dict[str, str]:

@@ -26,7 +26,6 @@ from kubocd_gen.network.exchange import (
     Exchange,
     Spool,
     drain,
-    new_exchange,
     next_fields,
     sized,
     status_text,
@@ -35,7 +34,7 @@ from kubocd_gen.network.hosts import CONNECTIONS, LAST_WAIT, AttemptError, Host
 from kubocd_gen.network.http_fields import range_start, retry_after, strong_etag
 from kubocd_gen.network.proxies import proxy_for
 from kubocd_gen.network.run_time import RunTime
-from kubocd_gen.network.settings import CONNECT_TIMEOUT, LOG, Network, NetworkError
+from kubocd_gen.network.settings import CONNECT_TIMEOUT, LOG, READ_TIMEOUT, Network, NetworkError
 from kubocd_gen.network.urls import NO_REGISTRY, follow, no_registry, public, split_url
 
 if TYPE_CHECKING:
@@ -99,7 +98,9 @@ class Transport:
         answer. Credentials in `headers` stay with the host of `url`. Raises NetworkError: `registry-failed`, `offline`,
         `run-limit`, and AnswerTooLargeError.
         """
-        exchange = new_exchange(method, url, headers, data, limit, timeout, size, into, large=large)
+        received = bytearray() if into is None else into
+        most, small = limit if size is None else size, size is None and not large
+        exchange = Exchange(method, url, headers or {}, data, most, timeout or READ_TIMEOUT, size, small, received)
         return self.retrying(lambda: self._attempt(exchange))
 
     def attempt(
@@ -117,7 +118,7 @@ class Transport:
         Raises AttemptError as well.
         """
         with self._run:
-            return self._attempt(new_exchange(method, url, headers, data, limit, timeout, None))
+            return self._attempt(Exchange(method, url, headers or {}, data, limit, timeout or READ_TIMEOUT))
 
     def retrying(self, attempt: Callable[[], T]) -> T:
         """What `attempt` returns, which is tried anew while it raises a AttemptError that may pass.
@@ -192,7 +193,7 @@ class Transport:
         from urllib3.util import Timeout
 
         from kubocd_gen.network.causes import FAILURES, cause_of
-        from kubocd_gen.network.connections import Deadline, ExpiredError
+        from kubocd_gen.network.connections import Deadline
 
         host = self._host(parts.netloc)
         self._check(host)
@@ -229,18 +230,13 @@ class Transport:
                 except AttemptError as trouble:
                     trouble.began = began
                     raise
-                except (ExpiredError, *FAILURES) as error:
+                except FAILURES as error:
                     if self._closed.is_set():
                         raise _interrupted() from None
                     if not self._run.left():
                         raise _exhausted(host.name, self._run.error()) from None
                     # In no variable here: with its traceback it would keep what failed, a socket too, alive.
-                    raise _since(
-                        began,
-                        _slow(parts.netloc)
-                        if isinstance(error, ExpiredError)
-                        else cause_of(error, parts.netloc, proxy, silence, connected=connected),
-                    ) from None
+                    raise _since(began, cause_of(error, parts.netloc, proxy, silence, connected=connected)) from None
                 finally:
                     seconds, asked = self._clock() - began, (exchange.method, public(url))
                     LOG.debug("%s %s: %s, %d bytes, %.3f s", *asked, status, exchange.fetched, seconds)
@@ -250,6 +246,8 @@ class Transport:
     ) -> tuple[Answer, str | None]:
         status = response.status
         headers = {name.lower(): response.headers[name] for name in response.headers}
+        if exchange.method == "HEAD":  # no body follows: the connection is free for the next request
+            response.release_conn()
         if status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             asked = retry_after(headers.get("retry-after"), self._now())
             hint = _BUSY if status == HTTPStatus.TOO_MANY_REQUESTS else _ILL
@@ -277,7 +275,6 @@ class Transport:
             exchange.start_over()
         exchange.etag = strong_etag(headers.get("etag"))
         if exchange.method == "HEAD":
-            response.release_conn()
             return Answer(status, headers, b"", url), None
         declared = headers.get("content-length", "")
         length = len(exchange.received) + int(declared) if declared.isascii() and declared.isdigit() else 0
@@ -351,18 +348,12 @@ class Transport:
 
 
 _BUSY = "run again later; many registries allow more to those who log in"
-_SLOW = f"the network or the host sends less than {SLOWEST} bytes a second: run again later, or take a mirror"
 _ILL = "the registry is ill or overloaded: ask those who run it, or run again later"
 
 
 def _since(began: float, trouble: AttemptError) -> AttemptError:
     trouble.began = began
     return trouble
-
-
-def _slow(host: str) -> AttemptError:
-    """Not `broken`, which would cost the host nothing: one that drips could do so five times for each request."""
-    return AttemptError(host, f"{host} does not finish its answer in time", hint=_SLOW)
 
 
 def _exhausted(host: str, error: BudgetExceededError) -> NetworkError:

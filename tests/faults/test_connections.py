@@ -175,6 +175,22 @@ def test_a_proxy_that_is_not_there_is_named(proxy: str, client: NewClient, monke
     assert "HTTPS_PROXY" in text
 
 
+@pytest.mark.parametrize("status", [200, 404])
+@pytest.mark.parametrize("method", ["HEAD", "GET"])
+def test_a_connection_is_used_again(method: str, status: int, server: FaultServer, client: NewClient) -> None:
+    ports = set()
+
+    def give(handler: Handler, asked: Asked) -> None:
+        ports.add(handler.client_address[1])
+        reply(status, b"x" * 100)(handler, asked)
+
+    server.script(f"{method} /", give)
+    one = client()
+    for _ in range(3):
+        assert one.transport.request(method, f"{server.url}/").status == status
+    assert len(ports) == 1
+
+
 def tunnel(handler: Handler, asked: Asked) -> None:
     """Lead on to where a CONNECT asks for."""
     host, _, port = asked.path.rpartition(":")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import socket
+import threading
+import time
 
 import pytest
 
@@ -116,3 +119,28 @@ def test_clouds_have_helpers(server: FaultServer, client: NewClient) -> None:
         with pytest.raises(ProblemsError) as caught:
             client().registry.resolve(named(server), Access(insecure=True, provider=provider))
         assert f"docker-credential-{helper}" in str(caught.value.problem.hint)
+
+
+def test_a_slow_upload_that_goes_on_is_waited_for(client: NewClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit for connecting is one for each wait of an upload, not for the upload as a whole."""
+    monkeypatch.setattr("kubocd_gen.network.transport.CONNECT_TIMEOUT", 0.5)
+    data = bytes(2 << 20)
+    with socket.socket() as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32 << 10)
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+
+        def take() -> None:
+            with listening.accept()[0] as sock:
+                read = 0
+                while read < len(data):
+                    read += len(sock.recv(32 << 10))
+                    time.sleep(0.02)
+                sock.sendall(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")
+
+        threading.Thread(target=take, daemon=True).start()
+        began = time.monotonic()
+        one = client()
+        answer = one.transport.request("PUT", f"http://127.0.0.1:{listening.getsockname()[1]}/", data=data)
+        assert (answer.status, one.time.slept) == (201, [])
+        assert time.monotonic() - began > 1.0

