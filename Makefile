@@ -25,9 +25,11 @@ demo: $(installed) ## Compile fixtures/quickstart into .demo/output and show wha
 	@rm -rf $(DEMO)
 	@PATH="$(abspath $(bin)):$$PATH" $(bin)/python fixtures/quickstart/tour.py $(DEMO)/output
 
-test: $(installed) ## Run the tests; those that need servers are left out where there are none and none can be installed
+# Tests marked `slow` install packages, run containers, or repeat what others test on a larger scale. Those that need
+# servers are left out where there are none and none can be installed.
+test: $(installed) ## Run the tests that are not slow; ALL=1 runs every test and searches further, as CI does
 	@tests/servers.sh || { echo "the tests that need them are left out" >&2; export WITHOUT_SERVERS=1; }; \
-	$(bin)/python -m pytest -n auto $(PYTEST_ARGS)
+	$(if $(ALL),THOROUGH_TESTS=1) $(bin)/python -m pytest -n auto --dist worksteal $(if $(ALL),,-m 'not slow') $(PYTEST_ARGS)
 
 coverage: ## After `make test PYTEST_ARGS="--cov=kubocd_gen --cov-branch"`: 95 % of each room that compiles
 	@for room in sources compiler helm flux; do \

@@ -1,7 +1,7 @@
 """A directory for state that is not the user's; and how property tests search.
 
-They search the same everywhere in CI, anew with each run by hand, and long when asked to:
-`HYPOTHESIS_PROFILE=long python -m pytest tests/unit` looks at 20,000 examples of each property.
+By hand they search briefly, and differently with each run; where THOROUGH_TESTS or CI is set, they search further, and
+the same each time. `HYPOTHESIS_PROFILE=long python -m pytest tests/unit` looks at 20,000 examples of each property.
 """
 
 from __future__ import annotations
@@ -12,12 +12,15 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+from kubocd_gen.helm import attempt
+from tests.support.thorough import THOROUGH
+
 # A slow or busy machine is no failure, and a change is judged by what it changes, not by luck.
-by_hand = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+by_hand = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("by-hand", by_hand)
-settings.register_profile("ci", by_hand, max_examples=1_000, derandomize=True, print_blob=True)
+settings.register_profile("ci", by_hand, max_examples=400, derandomize=True, print_blob=True)
 settings.register_profile("long", by_hand, max_examples=20_000)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "by-hand"))
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if THOROUGH else "by-hand"))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -26,3 +29,19 @@ def state_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_wait_for_the_disk() -> Iterator[None]:
+    """Nothing is kept beyond a power cut: fsync waits for the disk, and changes nothing that a test could see."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Templates that do not end are stopped after a third of the processor's time that they have otherwise."""
+    for name in ("_BATCH_TIME", "_PIECE_TIME", "_ALONE"):
+        monkeypatch.setattr(attempt, name, getattr(attempt, name) / 3)
+    monkeypatch.setattr(attempt.Runner.seconds, "__defaults__", (attempt._BATCH_TIME,))

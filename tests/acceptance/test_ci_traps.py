@@ -62,6 +62,7 @@ def trapped(tmp_path: Path, form: Form) -> Iterator[Trapped]:
         yield Trapped(origin, traps, variables, interpreter(tmp_path / "python"), source)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["git", "wheel"])
 def test_the_github_action(trapped: Trapped, tmp_path: Path) -> None:
     inputs = {"working-directory": PROJECT, "install-from": trapped.installation.install_from}
@@ -78,6 +79,7 @@ def test_the_github_action(trapped: Trapped, tmp_path: Path) -> None:
     assert [name for name, step in steps.items() if "s3cret" in step.log] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["wheel", "requirements"])
 def test_the_gitlab_component(trapped: Trapped) -> None:
     origin = trapped.origin
@@ -94,6 +96,7 @@ def test_the_gitlab_component(trapped: Trapped) -> None:
     assert "shop.ingress" in (origin / ".kcd-gen-ci/diff.md").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["index", "git"])
 def test_jenkins(trapped: Trapped) -> None:
     project = trapped.origin / PROJECT
@@ -102,6 +105,7 @@ def test_jenkins(trapped: Trapped) -> None:
     assert (project / "kcd-gen-reports/junit.xml").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["git", "wheel", "index", "requirements"])
 def test_tekton(trapped: Trapped) -> None:
     environment = trapped.environment(trapped.origin)

@@ -22,7 +22,7 @@ clusters:
   - {name: staging, sources: [sources], output: out/staging}
 """
 BASH = """\
-eval "$(kcd-gen completion bash)"
+. "$KCD_COMPLETION"
 compopt() { [[ $2 != nospace ]] || echo "$@"; }
 COMP_LINE=$1 COMP_POINT=${#1} COMP_WORDS=($1) COMP_CWORD=1
 _kcd_gen_completion kcd-gen
@@ -31,14 +31,14 @@ printf '%s\\n' "${COMPREPLY[@]}"
 # compadd and its kin work inside the line editor alone: here they print what they would offer.
 ZSH = """\
 autoload -U compinit; compinit -u -D
-eval "$(kcd-gen completion zsh)"
+. "$KCD_COMPLETION"
 compadd() { [[ $1 != -S || -n $2 ]] || print -- "-o nospace"
     while [[ $# -gt 0 && $1 != -a ]]; do shift; done; [[ $# -gt 0 ]] && print -l -- ${(P)2}; return 0 }
 _describe() { local -a all; all=("${(@P)3}"); print -l -- ${all%%:*}; return 0 }
 words=("${(@s: :)1}"); CURRENT=${#words}
 $_comps[kcd-gen]
 """
-FISH = "kcd-gen completion fish | source; complete -C $argv[1]"
+FISH = "source $KCD_COMPLETION; complete -C $argv[1]"
 
 
 @pytest.fixture
@@ -57,13 +57,17 @@ def offered(shell: str, line: str, directory: Path) -> list[str]:
         "zsh": [path, "-f", "-c", ZSH, "zsh", line],
         "fish": [path, "--no-config", "-c", FISH, line],
     }[shell]
-    return [text.split("\t")[0] for text in run(command, directory).splitlines() if text]
+    script = directory / f".completion.{shell}"
+    if not script.exists():
+        script.write_text(run([str(Path(sys.executable).parent / "kcd-gen"), "completion", shell], directory))
+    said = run(command, directory, KCD_COMPLETION=str(script))
+    return [text.split("\t")[0] for text in said.splitlines() if text]
 
 
-def run(command: list[str], directory: Path) -> str:
+def run(command: list[str], directory: Path, **variables: str) -> str:
     """What a command prints with kcd-gen on the PATH, at home in `directory`; nothing may be said beside it."""
     clean = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(directory), "LC_ALL": "C.UTF-8"}
-    done = subprocess.run(command, cwd=directory, env=clean, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=directory, env={**clean, **variables}, capture_output=True, text=True)
     assert done.stderr == ""
     return done.stdout
 

@@ -75,6 +75,7 @@ def test_no_block_is_left_out(page: str) -> None:
     assert all(block.is_file or block.is_session for block in blocks)
 
 
+@pytest.mark.slow
 def test_air_gap(tmp_path: Path, authority: CertificateAuthority) -> None:
     page = sections("how-to/air-gap.md")
     with run_registry(tmp_path / "registry", ca=authority) as outside:
@@ -98,6 +99,7 @@ def test_air_gap(tmp_path: Path, authority: CertificateAuthority) -> None:
         assert f"PUT /v2/quay/kubodoc/{PACKAGE.replace(':', '/manifests/')}" in inside.requests()
 
 
+@pytest.mark.slow
 def test_private_registry(tmp_path: Path, authority: CertificateAuthority) -> None:
     page = sections("how-to/private-registry.md")
     with run_registry(tmp_path / "registry", ca=authority, login=True) as registry:
@@ -150,6 +152,7 @@ def test_several_clusters(tmp_path: Path) -> None:
         box.run(section)
 
 
+@pytest.mark.slow
 def test_monorepo(tmp_path: Path) -> None:
     page = sections("how-to/monorepo.md")
     box = Sandbox(tmp_path)
@@ -165,6 +168,7 @@ def test_monorepo(tmp_path: Path) -> None:
         box.run([Block("bash", "", " ".join([known[hook["id"]], *hook["args"]]) + "\n")])
 
 
+@pytest.mark.slow
 def test_package_author(tmp_path: Path, authority: CertificateAuthority) -> None:
     page = sections("how-to/package-author.md")
     with run_registry(tmp_path / "registry", ca=authority, login=True) as registry:

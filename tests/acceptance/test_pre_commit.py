@@ -10,6 +10,8 @@ import yaml
 
 from tests.support.pre_commit import ROOT, URL, Checkout, commit_hooks, new_checkout
 
+pytestmark = pytest.mark.slow
+
 PAGE = (ROOT / "docs/how-to/pre-commit.md").read_text(encoding="utf-8")
 SHELL = [block.splitlines() for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)]
 (PRINTED,) = re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL)

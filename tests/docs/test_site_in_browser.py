@@ -30,6 +30,7 @@ def browser() -> Iterator[Browser]:
         yield made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 360])
 def test_it_looks_right_on_a_screen(browser: Browser, address: str, width: int, dark: bool, tmp_path: Path) -> None:

@@ -92,11 +92,11 @@ def test_a_name_that_no_one_knows(client: NewClient) -> None:
 
 def test_name_servers_that_do_not_answer(client: NewClient, monkeypatch: pytest.MonkeyPatch) -> None:
     def late(*_: object) -> list[Any]:
-        time.sleep(1)
+        time.sleep(0.5)
         return []
 
     monkeypatch.setattr(socket, "getaddrinfo", late)
-    monkeypatch.setattr("kubocd_gen.network.transport.CONNECT_TIMEOUT", 0.1)
+    monkeypatch.setattr("kubocd_gen.network.transport.CONNECT_TIMEOUT", 0.05)
     assert "the name of HOST can't be looked up, in 5 tries" in failure(client(), Reference("a.example", "p", "1"))
 
 

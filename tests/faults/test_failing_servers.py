@@ -360,29 +360,28 @@ SLOW: list[tuple[str, Reply, str]] = [
 @pytest.mark.parametrize(("slow", "text"), [one[1:] for one in SLOW], ids=[one[0] for one in SLOW])
 def test_silence_is_limited(slow: Reply, text: str, server: FaultServer, client: NewClient) -> None:
     server.script(AT_TAG, slow)
-    assert f"HOST {text}" in failure(client(), server, access=Access(insecure=True, timeout=0.2))
+    assert f"HOST {text}" in failure(client(), server, access=Access(insecure=True, timeout=0.05))
 
 
 @pytest.mark.parametrize(
     "drip",
     [
-        endless(b"HTTP/1.1 200 OK\r\n", b"X-Y: z\r\n", 0.05),
-        endless(b"HTTP/1.1 ", b"2", 0.05),
-        endless(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", b" ", 0.05),
-        endless(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n", 0.05),
-        endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n", 0.05),
+        endless(b"HTTP/1.1 200 OK\r\n", b"X-Y: z\r\n", 0.01),
+        endless(b"HTTP/1.1 ", b"2", 0.01),
+        endless(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", b" ", 0.01),
+        endless(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n", 0.01),
+        endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n", 0.01),
     ],
     ids=["headers", "a status line", "a body", "chunks", "informational answers"],
 )
 def test_a_server_that_drips_is_given_up(
     drip: Reply, server: FaultServer, client: NewClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kubocd_gen.network.transport.CONNECT_TIMEOUT", 0.2)
+    monkeypatch.setattr("kubocd_gen.network.transport.CONNECT_TIMEOUT", 0.05)
     server.script(AT_TAG, drip)
-    began = time.monotonic()
-    text = failure(client(), server, access=Access(insecure=True, timeout=0.2))
+    text = failure(client(), server, access=Access(insecure=True, timeout=0.05))
     assert "does not finish its answer in time" in text or "breaks the connection off" in text
-    assert time.monotonic() - began < 10
+    assert len(server.asked) <= 5
 
 
 def test_a_slow_answer_that_goes_on_is_waited_for(server: FaultServer, client: NewClient) -> None:

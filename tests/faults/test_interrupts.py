@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import socket
@@ -17,15 +16,23 @@ import pytest
 
 from kubocd_gen.processes.children import running
 from tests.support.fault_server import FaultServer, silent
+from tests.support.processes import children, gone
 from tests.support.workspace import WEB_MANIFEST, Workspace, files_below
 
-Server = Callable[[], AbstractContextManager[str]]
-AT_ONCE = 5.0  # seconds, on a busy machine; every time limit is longer
+# A host, and whether somebody waits for it.
+Server = Callable[[], AbstractContextManager[tuple[str, Callable[[], bool]]]]
+# kcd-gen with time limits of an hour: it ends at once, or the test does not end.
+PATIENT = """
+from kubocd_gen.network import transport
+transport.CONNECT_TIMEOUT = 3600
+from kubocd_gen.cli import main
+main()
+"""
 RELEASE = """\
 apiVersion: kubocd.kubotal.io/v1alpha1
 kind: Release
 metadata: {{name: web, namespace: default}}
-spec: {{package: {{repository: '{host}/demo/web', tag: 1.0.0, insecure: true}}}}
+spec: {{package: {{repository: '{host}/demo/web', tag: 1.0.0, insecure: true, timeout: 60m}}}}
 """
 MANIFEST = """\
 apiVersion: v1alpha1
@@ -38,15 +45,15 @@ modules:
 
 
 @contextmanager
-def a_silent_server() -> Iterator[str]:
+def a_silent_server() -> Iterator[tuple[str, Callable[[], bool]]]:
     with FaultServer() as server:
         for method in ("GET", "HEAD"):
             server.script(f"{method} *", silent)
-        yield server.host
+        yield server.host, lambda: bool(server.asked)
 
 
 @contextmanager
-def connections_swallowed() -> Iterator[str]:
+def connections_swallowed() -> Iterator[tuple[str, Callable[[], bool]]]:
     """A port whose queue is full: who connects waits until the time limit."""
     with socket.socket() as listening, socket.socket() as first, socket.socket() as second:
         listening.bind(("127.0.0.1", 0))
@@ -54,7 +61,15 @@ def connections_swallowed() -> Iterator[str]:
         for one in (first, second):
             one.setblocking(False)
             one.connect_ex(listening.getsockname())
-        yield f"127.0.0.1:{listening.getsockname()[1]}"
+        port = listening.getsockname()[1]
+        before = connecting(port)
+        yield f"127.0.0.1:{port}", lambda: connecting(port) > before
+
+
+def connecting(port: int) -> int:
+    """Return how many sockets wait to be let in at a port of this machine."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]
+    return sum(row[2] == f"0100007F:{port:04X}" and row[3] == "02" for row in rows)  # SYN_SENT
 
 
 @contextmanager
@@ -63,7 +78,7 @@ def kcd_gen_process(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[
     home = folder / "home"
     home.mkdir(exist_ok=True)
     with subprocess.Popen(
-        [sys.executable, "-m", "kubocd_gen", *arguments],
+        [sys.executable, "-c", PATIENT, *arguments],
         cwd=folder,
         env={"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path), "HOME": str(home), "TMPDIR": "."},
         start_new_session=True,
@@ -83,29 +98,18 @@ def kcd_gen_process(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[
 def test_a_command_that_waits_ends_at_once(
     tmp_path: Path, command: str, server: Server, number: signal.Signals
 ) -> None:
-    with server() as host:
+    with server() as (host, is_asked):
         (tmp_path / "release.yaml").write_text(RELEASE.format(host=host))
         (tmp_path / "manifest.yaml").write_text(MANIFEST.format(host=host))
         home = tmp_path / "home"
         with kcd_gen_process(tmp_path, *command.split()) as process:
-            time.sleep(2.5)
-            assert process.poll() is None
+            while not is_asked():
+                assert process.poll() is None
+                time.sleep(0.01)
             process.send_signal(number)
-            began = time.monotonic()
-            assert process.wait(30) == 128 + number
-            assert time.monotonic() - began < AT_ONCE
+            assert process.wait() == 128 + number
     assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "manifest.yaml", "release.yaml"]
     assert [path for path in home.rglob("*") if path.is_file()] == []
-
-
-def children(process: int) -> list[int]:
-    """All that a process has started, and what that has started."""
-    found: list[int] = []
-    with contextlib.suppress(OSError):
-        for task in Path(f"/proc/{process}/task").iterdir():
-            for child in map(int, (task / "children").read_text().split()):
-                found += [child, *children(child)]
-    return found
 
 
 def is_helm(process: int) -> bool:
@@ -114,15 +118,6 @@ def is_helm(process: int) -> bool:
         return Path(f"/proc/{process}/exe").readlink().name.startswith("helm")
     except OSError:
         return False
-
-
-def gone(processes: list[int]) -> bool:
-    """Whether they are, soon: init has to take note of it."""
-    for _ in range(500):
-        if not any(Path(f"/proc/{process}").exists() for process in processes):
-            return True
-        time.sleep(0.01)
-    return False
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -146,9 +141,7 @@ def test_a_build_ends_with_the_helm_that_it_waits_for(tmp_path: Path, number: si
         while not any(map(is_helm, started := children(process.pid))) and process.poll() is None:
             time.sleep(0.01)
         process.send_signal(number)
-        began = time.monotonic()
-        assert process.wait(30) == 128 + number
-        assert time.monotonic() - began < AT_ONCE
+        assert process.wait() == 128 + number
     assert gone(started)
     assert files_below(workspace.output) == {
         path.removeprefix("output/"): data for path, data in before.items() if path.startswith("output/")
@@ -163,7 +156,7 @@ from pathlib import Path
 from kubocd_gen.processes.children import interruptible, running, scratch
 
 def compute():
-    with scratch("computing-"), running(["sleep", "60"]):
+    with scratch("computing-"), running(["sleep", "3600"]):
         print("ready", flush=True)
         while True:
             sum(range(1000))
@@ -194,10 +187,8 @@ def test_who_computes_ends_with_programs_and_scratch_folders(tmp_path: Path, run
         process.stdout.readline()
         started = children(process.pid)
         process.send_signal(number)
-        began = time.monotonic()
         # Where no thread outlives the block, Python itself ends: by SIGINT as a shell expects it, without a handler.
-        assert process.wait(30) in (128 + number, -number)
-        assert time.monotonic() - began < AT_ONCE
+        assert process.wait() in (128 + number, -number)
     assert started
     assert gone(started)
     assert list(tmp_path.iterdir()) == []
@@ -208,7 +199,4 @@ def test_a_program_ends_with_what_it_has_started() -> None:
         assert process.stdout is not None
         child = int(process.stdout.readline())
     assert process.returncode == -signal.SIGKILL
-    with pytest.raises(ProcessLookupError):
-        for _ in range(500):  # init has to take note of its end
-            os.kill(child, 0)
-            time.sleep(0.01)
+    assert gone([child])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -202,13 +201,11 @@ def test_what_refuses_connections_is_closed_after_one_request(client: NewClient)
     with FaultServer() as gone:
         reference = named(gone)
     one = client()
-    began = time.monotonic()
     for _ in range(PACKAGES):
         with pytest.raises(NetworkError) as caught:
             one.registry.resolve(reference, PLAIN)
         assert caught.value.problem.message == f"{reference.registry} refuses connections, in 5 tries"
     assert one.time.slept == [1, 2, 4, 8]
-    assert time.monotonic() - began < 5
 
 
 def test_the_wait_for_a_free_connection_is_not_charged() -> None:

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -102,10 +103,10 @@ def write_releases(workspace: Workspace, version: int) -> None:
         workspace.release(f"app{number}", package=package)
 
 
-async def build_again_and_again(workspace: Workspace, seen: Seen, until: float) -> None:
+async def build_again_and_again(workspace: Workspace, seen: Seen, goes_on: Callable[[Seen], bool]) -> None:
     where = ("--source", "sources", "--output", "output", "--vendor", "packages")
     environment = {**os.environ, "XDG_CACHE_HOME": str(workspace.root / ".cache")}
-    while time.monotonic() < until:
+    while goes_on(seen):
         write_releases(workspace, seen.builds + 1)
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "kubocd_gen", "build", "--offline", "--quiet", *where),
@@ -146,10 +147,12 @@ class Client:
             self.streams = None
 
 
-async def work(port: int, known: frozenset[bytes], seen: Seen, until: float, chance: random.Random) -> None:
+async def work(
+    port: int, known: frozenset[bytes], seen: Seen, goes_on: Callable[[Seen], bool], chance: random.Random
+) -> None:
     client = Client(port)
     try:
-        while time.monotonic() < until:
+        while goes_on(seen):
             await install(client, f"/hr/default/app{chance.randrange(RELEASES)}", known, seen)
     except (OSError, EOFError, asyncio.IncompleteReadError, AssertionError) as error:
         seen.errors.append(repr(error))
@@ -189,22 +192,21 @@ async def read_index(client: Client, repository: str, known: frozenset[bytes], s
     return entries
 
 
-async def _everybody(workspace: Workspace, port: int, known: frozenset[bytes], seconds: float) -> Seen:
+async def _everybody(workspace: Workspace, port: int, known: frozenset[bytes], goes_on: Callable[[Seen], bool]) -> Seen:
     seen = Seen()
-    until = time.monotonic() + seconds
-    clients = (work(port, known, seen, until, random.Random(number)) for number in range(CLIENTS))  # noqa: S311
-    await asyncio.gather(build_again_and_again(workspace, seen, until), *clients)
+    clients = (work(port, known, seen, goes_on, random.Random(number)) for number in range(CLIENTS))  # noqa: S311
+    await asyncio.gather(build_again_and_again(workspace, seen, goes_on), *clients)
     return seen
 
 
-def load(folder: Path, seconds: float) -> Seen:
-    """Have the clients and the builds at work for so long."""
+def load(folder: Path, goes_on: Callable[[Seen], bool]) -> Seen:
+    """Have the clients and the builds at work as long as `goes_on` returns True."""
     workspace = Workspace(folder / "workspace")
     known = write_packages(workspace)
     write_releases(workspace, 0)
     assert workspace.build().exit == 0
     with run_nginx(workspace.output, folder / "nginx") as nginx:
-        seen = asyncio.run(_everybody(workspace, nginx.port, known, seconds))
+        seen = asyncio.run(_everybody(workspace, nginx.port, known, goes_on))
         assert nginx.stop() == 0
         seen.errors += nginx.errors.read_text().splitlines()
         return seen
@@ -214,7 +216,8 @@ def main() -> int:
     """Exit status 0 when no client saw an error."""
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 20.0
     with tempfile.TemporaryDirectory() as folder:
-        seen = load(Path(folder), seconds)
+        until = time.monotonic() + seconds
+        seen = load(Path(folder), lambda _: time.monotonic() < until)
     requests = len(seen.indexes) + len(seen.charts)
     print(f"{CLIENTS} clients, {seconds:.0f} s: {requests} requests, {seen.size >> 20} MiB, {len(seen.errors)} errors")
     print(f"{seen.builds} builds of {RELEASES} Releases, {len(seen.versions)} versions seen, {seen.moved} charts gone")

@@ -27,6 +27,8 @@ from tests.support.container import Container, Images, run_as_root, run_containe
 from tests.support.requests import ask, parse, request
 from tests.support.workspace import kcd_gen
 
+pytestmark = pytest.mark.slow
+
 CHECKOUT = Path(__file__).parents[2]
 # A real platform, where it lies beside the checkout.
 PLATFORM = CHECKOUT.parent / "shared/parity/cases/okdp"

@@ -140,9 +140,9 @@ def _refuses_within(port: int, seconds: float) -> bool:
 
 
 def test_who_sends_slowly_is_cut_off_and_others_are_served(content: Path, tmp_path: Path) -> None:
-    with run_nginx(content, tmp_path / "nginx") as nginx:
+    sooner = ("client_header_timeout 10s;", "client_header_timeout 1s;")
+    with run_nginx(content, tmp_path / "nginx", instead=sooner) as nginx:
         slow = [socket.create_connection(("127.0.0.1", nginx.port), 30) for _ in range(100)]
-        started = time.monotonic()
         for connection in slow:
             connection.sendall(b"GET /hr/default/web/index.yaml HTTP/1.1\r\nX-")
         assert ask(nginx.port, request(CHART_PATH)).body == CHART
@@ -150,7 +150,6 @@ def test_who_sends_slowly_is_cut_off_and_others_are_served(content: Path, tmp_pa
             with contextlib.suppress(ConnectionResetError):
                 assert connection.recv(1000) == b""
             connection.close()
-        assert time.monotonic() - started < 20
 
 
 def test_debians_own_check_has_no_complaint(tmp_path: Path) -> None:

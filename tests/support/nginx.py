@@ -57,8 +57,10 @@ def is_up(port: int, process: subprocess.Popen[bytes], host: str = "127.0.0.1") 
 
 
 @contextmanager
-def run_nginx(root: Path, folder: Path, *, if_ipv6: str | None = None) -> Iterator[Nginx]:
-    """nginx over `root`; its own files lie in `folder`."""
+def run_nginx(
+    root: Path, folder: Path, *, if_ipv6: str | None = None, instead: tuple[str, str] = ("", "")
+) -> Iterator[Nginx]:
+    """nginx over `root`; its own files are in `folder`. `instead` replaces a text of its configuration."""
     binary = program("nginx", "nginx-light")
     for name in ("etc", "scratch"):
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -72,7 +74,8 @@ def run_nginx(root: Path, folder: Path, *, if_ipv6: str | None = None) -> Iterat
             folder=str(folder / "etc"),
             **({} if if_ipv6 is None else {"if_ipv6": if_ipv6}),
         )
-        (folder / "etc/nginx.conf").write_text(conf)
+        assert instead[0] in conf
+        (folder / "etc/nginx.conf").write_text(conf.replace(*instead))
         (folder / "etc/listen-ipv6.conf").write_text(listen_ipv6(port=port))
         with log.open("wb") as out, errors.open("wb") as err:
             process = subprocess.Popen(

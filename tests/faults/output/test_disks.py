@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.output.conftest import BUILD, Platform, run
+from tests.faults.output.conftest import BUILD, Platform, build, run
 from tests.faults.output.driver import Driver
 from tests.support.workspace import files_below
 
@@ -56,13 +56,13 @@ def test_a_disk_that_runs_full(tmp_path: Path, old: Platform, new: Platform, mou
     mount("-t", "tmpfs", "-o", "size=4m", "tmpfs", str(tmp_path / "out"))
     old.checkout(tmp_path / "first")
     (tmp_path / "first/out").symlink_to(tmp_path / "out")
-    assert run(tmp_path / "first", "--output", str(tmp_path / "out")).exit == 0
+    assert build(tmp_path / "first", "--output", str(tmp_path / "out")).exit == 0
     before = state(tmp_path / "out")
     disk = os.statvfs(tmp_path / "out")
     with (tmp_path / "out/ballast").open("wb") as ballast:
         ballast.write(bytes((disk.f_bfree - spare) * disk.f_bsize))
     root = new.checkout(tmp_path / "second")
-    outcome = run(root, "--output", str(tmp_path / "out"))
+    outcome = build(root, "--output", str(tmp_path / "out"))
     after = state(tmp_path / "out")
     after.pop("ballast")
     if outcome.exit == 0:
@@ -76,7 +76,7 @@ def test_a_disk_that_runs_full(tmp_path: Path, old: Platform, new: Platform, mou
     assert "make room on the disk and build again" in outcome.err
     assert after == before
     (tmp_path / "out/ballast").unlink()
-    assert run(root, "--output", str(tmp_path / "out")).exit == 0
+    assert build(root, "--output", str(tmp_path / "out")).exit == 0
     assert files_below(tmp_path / "out") == new.output
 
 
@@ -90,22 +90,22 @@ def test_files_that_may_not_become_large(
     assert ended.code == 1, ended.said
     assert "out: error[unwritable-output]: the output can't be written: File too large; it is as it was" in ended.said
     assert state(root / "out") == before
-    assert run(root).exit == 0
+    assert build(root).exit == 0
 
 
 def test_an_output_that_can_only_be_read(tmp_path: Path, old: Platform, new: Platform, mount: Mount) -> None:
     root = new.checkout(tmp_path, old)
     mount("--bind", str(root / "out"), str(root / "out"))
     mount("-o", "remount,ro,bind", str(root / "out"))
-    outcome = run(root)
+    outcome = build(root)
     assert outcome.exit == 1
     assert (
         "error[unwritable-output]: the output can't be written: Read-only file system; it is as it was" in outcome.err
     )
     assert "the disk can only be read; choose another output" in outcome.err
-    assert run(root, "--check").exit == 3
+    assert build(root, "--check").exit == 3
     assert files_below(root / "out") == old.output
-    assert run(old.checkout(tmp_path / "other"), "--check", "--output", str(root / "out")).exit == 0
+    assert build(old.checkout(tmp_path / "other"), "--check", "--output", str(root / "out")).exit == 0
 
 
 def test_an_output_that_is_current_needs_no_right_to_write(tmp_path: Path, old: Platform) -> None:
@@ -135,7 +135,7 @@ def test_no_right_to_one_folder(tmp_path: Path, old: Platform, new: Platform, fo
     assert "error[unwritable-output]: the output can't be written: Permission denied; it is as it was" in outcome.err
     assert "give the user who runs kcd-gen the right to it" in outcome.err
     assert state(root / "out") == before
-    assert run(root).exit == 0
+    assert build(root).exit == 0
     assert files_below(root / "out") == new.output
 
 
@@ -146,7 +146,7 @@ def test_a_file_that_can_t_be_moved_half_way(tmp_path: Path, old: Platform, new:
     if subprocess.run(["chattr", "+i", stubborn], capture_output=True, check=False).returncode:
         pytest.skip("no file can be made immutable here")
     try:
-        outcome = run(root)
+        outcome = build(root)
     finally:
         subprocess.run(["chattr", "-i", stubborn], check=True)
     assert outcome.exit == 1
@@ -155,7 +155,7 @@ def test_a_file_that_can_t_be_moved_half_way(tmp_path: Path, old: Platform, new:
         in outcome.err
     )
     assert state(root / "out") == before
-    assert run(root).exit == 0
+    assert build(root).exit == 0
     assert files_below(root / "out") == new.output
 
 
@@ -168,10 +168,10 @@ def test_an_output_in_a_layer_of_a_container_image(tmp_path: Path, old: Platform
     options = f"lowerdir={below},upperdir={layers[0]},workdir={layers[1]},redirect_dir=off"
     mount("-t", "overlay", "-o", options, "overlay", str(layers[2]))
     root = new.checkout(tmp_path / "new")
-    outcome = run(root, "--output", str(layers[2]))
+    outcome = build(root, "--output", str(layers[2]))
     assert outcome.exit == 1, outcome.text
     assert "the output can't be written: Invalid cross-device link; it is as it was" in outcome.err
     assert "replace it by a copy (cp -a)" in outcome.err
     assert files_below(layers[2]) == old.output
     shutil.copytree(layers[2], root / "out")
-    assert run(root).exit == 0
+    assert build(root).exit == 0

@@ -250,6 +250,7 @@ def test_results_do_not_depend_on_the_number_of_processes() -> None:
 LOOP = "{{ range until 60000 }}{{ range until 60000 }}{{ end }}{{ end }}"
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_template_that_does_not_end_is_stopped_and_named() -> None:
     helm = Helm(find_helm())
     texts = ["{{ 1 }}"] * 20 + [LOOP] + ["{{ .a.b }}", "{{ 2 }}"]
@@ -261,6 +262,7 @@ def test_a_template_that_does_not_end_is_stopped_and_named() -> None:
     assert rendered[21].code == "template-error"
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_text_that_does_not_end_in_several_releases_is_not_tried_in_all() -> None:
     texts = ["{{ 1 }}", *[LOOP] * 12, "{{ 2 }}"]
     budget = Budget(moved(LIMITS, {"helm-time": 600, "cpu-time": 600}))  # what is asked here is not when it ends
@@ -273,6 +275,7 @@ def test_a_text_that_does_not_end_in_several_releases_is_not_tried_in_all() -> N
     assert sum(error.message == untried for error in errors) >= 6
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_release_with_many_texts_that_do_not_end_leaves_time_for_others() -> None:
     helm = Helm(find_helm())
     endless = tuple(Template("", f"{LOOP}{{{{/* {number} */}}}}") for number in range(10))
@@ -285,6 +288,7 @@ def test_a_release_with_many_texts_that_do_not_end_leaves_time_for_others() -> N
     assert not helm.pool.budget.exhausted
 
 
+@pytest.mark.usefixtures("impatient")
 def test_the_templates_around_one_that_does_not_end_keep_their_order() -> None:
     texts = ('{{ $_ := set .Context "a" 1 }}', LOOP, "{{ .Context.a }}", "{{ if }}")
     unit = Unit({}, {}, tuple(Template("", text) for text in texts))

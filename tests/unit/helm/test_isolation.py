@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from kubocd_gen.helm.binary import find_helm
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.helm.template import Template, TemplateFailure, Unit
+from tests.support.thorough import count
 from tests.unit.helm.conftest import FUNCTIONS
 from tests.unit.helm.hostile import Hostile
 
-TEXTS = int(os.environ.get("FUZZ_TEXTS", "100"))
+TEXTS = int(os.environ.get("FUZZ_TEXTS") or count(10, 100))
 BATCH = 50
 
 # One object for all, as Releases of a cluster share a Context.
@@ -83,7 +84,7 @@ def test_no_generated_template_changes_another_release() -> None:
     assert changed == []
 
 
-@settings(max_examples=6)
+@settings(max_examples=count(2, 6))
 @given(st.lists(st.integers(0, 1 << 32), min_size=1, max_size=8))
 def test_a_template_prints_alone_what_it_prints_next_to_others(seeds: list[int]) -> None:
     texts = [Hostile(seed).text() for seed in seeds]

@@ -1,16 +1,26 @@
-"""A build in a child process, under a real fault: `python -c CHILD <root> limit|kill <number>`."""
+"""A build in a process of its own, under a real fault.
+
+`python -m tests.unit.output.faults` takes a line of JSON for each build and gives one back. It forks for each, so that
+Python starts and imports once. Nothing that starts a thread may run before: a fork takes none along.
+"""
 
 from __future__ import annotations
 
+import atexit
+import json
 import os
 import resource
 import signal
 import subprocess
 import sys
+import traceback
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from kubocd_gen.files import directory
+from tests.unit.output import outputs
 from tests.unit.output.outputs import release
 
 OLD = (release("web"), release("gone"), release("same"))
@@ -18,20 +28,63 @@ NEW = (release("web", version="2.0.0", replicas=2), release("new"), release("sam
 
 EXCHANGE = "exchange"  # as a Directory knows it
 
-_CHILD = """
-import sys
-from pathlib import Path
-from tests.unit.output import faults, outputs
 
-getattr(faults, sys.argv[2])(int(sys.argv[3]))
-outputs.build(Path(sys.argv[1]), *faults.NEW)
-"""
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a build ended: its exit code (negative: the signal), and what it printed."""
+
+    returncode: int
+    stderr: str
 
 
-def build_new(root: Path, fault: str, number: int) -> subprocess.CompletedProcess[str]:
-    """Build NEW at `root` in a child process that first calls the function `fault` of this module with `number`."""
-    command = [sys.executable, "-c", _CHILD, str(root), fault, str(number)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+def build_new(root: Path, fault: str, number: int) -> Ended:
+    """Build NEW at `root` in a process that first calls the function `fault` of this module with `number`."""
+    server = _server()
+    assert server.stdin is not None
+    assert server.stdout is not None
+    server.stdin.write(json.dumps([str(root), fault, number]) + "\n")
+    server.stdin.flush()
+    return Ended(**json.loads(server.stdout.readline()))
+
+
+@cache
+def _server() -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.unit.output.faults"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    atexit.register(process.communicate)
+    return process
+
+
+def _serve() -> None:
+    from tests.unit.output.faults import _build  # by the module's own name, under which the faults are
+
+    os.fsync = lambda fd: None  # what a process has written outlives it; only a power cut would lose it
+    for line in sys.stdin:
+        root, fault, number = json.loads(line)
+        reader, writer = os.pipe()
+        child = os.fork()
+        if not child:
+            os.dup2(writer, 2)
+            os.close(writer)
+            _build(Path(root), fault, number)
+        os.close(writer)
+        with open(reader, encoding="utf-8") as said:  # noqa: PTH123 - a descriptor
+            stderr = said.read()
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        print(json.dumps({"returncode": code, "stderr": stderr}), flush=True)  # noqa: T201
+
+
+def _build(root: Path, fault: str, number: int) -> None:
+    code = 1
+    try:
+        globals()[fault](number)
+        outputs.build(root, *NEW)
+        code = 0
+    except Exception:  # noqa: BLE001 - as the interpreter does
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def limit_file_size(size: int) -> None:
@@ -61,3 +114,7 @@ def kill_at_without_exchange(number: int) -> None:
     """`kill_at` on a file system where folders can't change places."""
     setattr(directory, EXCHANGE, lambda one, other: False)
     kill_at(number)
+
+
+if __name__ == "__main__":
+    _serve()

@@ -13,6 +13,7 @@ import pytest
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.output import moves
 from tests.support.attackers import Attacker, state
+from tests.support.thorough import count
 from tests.unit.output.faults import NEW, OLD, build_new
 from tests.unit.output.outputs import build, codes, contents, planned
 
@@ -254,7 +255,7 @@ def test_a_plan_does_not_believe_a_foreign_journal(root: Path) -> None:
 def test_a_directory_exchanged_for_a_symlink_while_a_build_writes_leads_nowhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, middle: int, victim: str, is_killed: bool
 ) -> None:
-    for number in range(1, 10_000, 41):
+    for number in range(1, 10_000, count(83, 41)):
         base = tmp_path / str(number)
         root, home = base / "deploy", base / "home"
         for folder in ("default", "web", "new", "old", "flux/default", "hr/default/web"):

@@ -16,6 +16,7 @@ from kubocd_gen.checkout.discovery import find_files
 from kubocd_gen.checkout.files import CheckoutFiles
 from kubocd_gen.checkout.walk import MAX_DEPTH, MAX_PATTERN, DirectoryWalk, PatternError
 from kubocd_gen.files.paths import display_path, fixed_part
+from tests.support.thorough import count
 
 MAZE = 12  # directories that each link to all others: more than 10⁸ paths
 
@@ -79,7 +80,7 @@ PATTERNS = st.lists(
 ).map("/".join)
 
 
-@settings(max_examples=40)  # each makes a tree of its own
+@settings(max_examples=count(10, 40))  # each makes a tree of its own
 @given(paths=st.lists(NAMES, max_size=12), patterns=st.lists(PATTERNS, min_size=10, max_size=20))
 def test_a_glob_matches_what_python_s_glob_does(paths: list[list[str]], patterns: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
