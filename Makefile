@@ -32,7 +32,7 @@ test: $(installed) ## Run the tests that are not slow; ALL=1 runs every test and
 	$(if $(ALL),THOROUGH_TESTS=1) $(bin)/python -m pytest -n auto --dist worksteal $(if $(ALL),,-m 'not slow') $(PYTEST_ARGS)
 
 coverage: ## After `make test PYTEST_ARGS="--cov=kubocd_gen --cov-branch"`: 95 % of each room that compiles
-	@for room in sources compiler helm flux; do \
+	@for room in sources compiler helm schema kube_yaml; do \
 	    $(bin)/coverage report --include="kubocd_gen/$$room/*" --skip-covered --fail-under=95 || exit 1; done
 
 lint: $(installed) ## Check style, format, and that rooms import in one direction

@@ -47,7 +47,7 @@ def test_any_text_is_read_or_refused_in_time(text: str, exact: bool) -> None:
             for document in read_documents(text, "f.yaml", exact_integers=exact):
                 json.dumps(document.value, allow_nan=False)
                 for problem in (document.error, *(fault.error for fault in document.faults)):
-                    assert problem is None or problem.position is not None
+                    assert problem is None or problem.problem.position is not None
         except ProblemsError as error:
             assert error.problem.position is not None
             assert error.problem.message

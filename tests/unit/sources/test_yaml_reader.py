@@ -125,7 +125,7 @@ def test_an_anchor_whose_value_contains_itself_is_an_error(text: str) -> None:
 def test_aliases_and_merges_stand_for_a_limited_number_of_values(text: str) -> None:
     with processor_limit(10):
         error = refusal(text)
-        assert (error.code, error.message) == (
+        assert (error.problem.code, error.problem.message) == (
             "yaml-limit",
             f"aliases and merges stand for more than {MAX_EXPANSION} values",
         )
@@ -142,7 +142,7 @@ def test_as_many_aliases_as_a_large_context_needs_are_fine() -> None:
 )
 def test_values_nested_too_deeply_are_an_error_at_once(nest: str) -> None:
     with processor_limit(10):
-        assert refusal(nest * 60_000).code in ("yaml-limit", "bad-yaml")
+        assert refusal(nest * 60_000).problem.code in ("yaml-limit", "bad-yaml")
 
 
 def test_brackets_in_a_quoted_text_or_key_are_no_nest() -> None:
@@ -274,9 +274,84 @@ def test_an_error_that_is_a_document_s_own_leaves_those_after_it() -> None:
         ("a: 1\n b: 2\n", (2, 3), "mapping values are not allowed", "indented wrongly"),
         ("a:\n\tb: 1\n", (2, 1), "a tab can't indent", "indent with spaces"),
         ("a: @b\n", (1, 4), "cannot start any token", "must be quoted"),
-        ("a: 1\n    with processor_limit(10):
+        ("a: 1\n<<<<<<< HEAD\nb: 1\n=======\n", (2, 1), "could not find expected ':'", "conflict of a Git merge"),
+        ("a: @x\n", (1, 4), "cannot start any token", "must be quoted"),
+        ("a: {{ .x }} y\n", (1, 5), "must be a string", "template"),
+        (
+            "a: [1\nb: 2\n",
+            (2, 2),
+            "did not find expected ',' or ']' while reading a list in brackets that begins in line 1",
+            "bracket",
+        ),
+        ('a: "\\q"\n', (1, 5), "unknown escape character", "single quotes"),
+        ("a: *\n", (1, 5), "did not find expected alphabetic", "'&' or '*' must be quoted"),
+        ("a: 'x\nb: 1\n", (1, 4), "unexpected end of stream", "quotation mark"),
+        ("a: b\nc\n", (2, 1), "could not find expected ':'", "'key: value'"),
+        ("a:\n  - b\n  c: d\n", (3, 3), "did not find expected '-'", "indented wrongly"),
+        ("a: 1\n  b\n c: 1\n", (3, 3), "mapping values", "indented"),
+        ("é: 1\nab: \x07\n", (2, 5), "control characters", "escape"),
+        ("a: \x00\n", (1, 4), "control characters", "escape"),
+        ("a: \ud800\n", (1, 4), "surrogate", None),
+        ("%YAML 1.2\n---\na: 1\n", (1, 1), "YAML 1.1 only", None),
+        ("a: [b?c]\n", (1, 5), "'?' can't stand", "quote"),
+        ("{a?: 1}\n", (1, 2), "'?' can't stand", "quote"),
+    ],
+)
+def test_an_error_says_what_is_wrong_where_and_what_to_do(
+    text: str, position: tuple[int, int], words: str, hint: str | None
+) -> None:
+    error = refusal(text)
+    assert words in error.problem.message
+    assert error.problem.position == Position("f.yaml", *position)
+    assert error.problem.hint is None if hint is None else hint in (error.problem.hint or "")
+
+
+def test_numbers_stay_as_they_are_written_where_a_typed_field_may_want_their_text() -> None:
+    text = "{a: 123456789012345678, b: 1.0, c: 0755}"
+    exact = read_document(text, "f.yaml", exact_integers=True)
+    assert exact == {"a": 123456789012345678, "b": 1.0, "c": 493}
+    assert isinstance(exact["b"], float)
+    assert read_document(text, "f.yaml") == {"a": 123456789012345680, "b": 1, "c": 493}
+
+
+def test_a_large_file_is_read_in_time() -> None:
+    text = "".join(f"k{n}:\n  name: v{n}\n  list: [1, 'b']\n" for n in range(20_000))
+    with processor_limit(25):
+        assert len(read_document(text, "f.yaml")) == 20_000
+
+
+def test_a_hostile_number_of_second_keys_is_counted_only_so_far() -> None:
+    (document,) = read_documents("a: 1\n" * 5000, "f.yaml")
+    assert len(document.faults) == 100
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("[a:]", ["a:"]),
+        ("{a:}", {"a:": None}),
+        ("{a: b:, c: d:}", {"a": "b:", "c": "d:"}),
+        ("[-:, a::, b:c:,\n d:]", ["-:", "a::", "b:c:", "d:"]),
+        ("{? a:}", {"a:": None}),
+        ("[1:, y:]", ["1:", "y:"]),
+        ("a: [b:]\n---\nc: [d:]\n", {"a": ["b:"]}),
+        ("a: [\"é:\", 'b:', \ue000:]\n", {"a": ["é:", "b:", "\ue000:"]}),
+        ('{a: &x b:, c: *x, "d":[e]}', {"a": "b:", "c": "b:", "d": ["e"]}),
+    ],
+)
+def test_a_colon_before_a_comma_or_a_bracket_is_text(text: str, value: Any) -> None:
+    assert read_document(text, "f.yaml") == value
+
+
+@pytest.mark.parametrize("text", ["[a:[b]]", "{a:{b: 1}}", "[:]", "[:a]", "[a:?b]", "[a:, ]]]: {", "{a:, b"])
+def test_a_colon_that_go_refuses_too_is_an_error(text: str) -> None:
+    assert refusal(f"x:\n  {text}\n").problem.code == "bad-yaml"
+
+
+def test_many_such_colons_are_refused_in_time() -> None:
+    with processor_limit(10):
         assert read_document("[" + "a:," * 30 + "]", "f.yaml") == ["a:"] * 30
-        assert refusal("[" + "a:," * 50_000 + "]").hint == "quote the string"
+        assert refusal("[" + "a:," * 50_000 + "]").problem.hint == "quote the string"
 
 
 @pytest.mark.parametrize("text", ["a: 1\n\ufeffb: 2\n", "---\n\ufeffa: 1\n", "\ufeff\ufeff\n\ufeffa: 1\n"])
@@ -310,8 +385,8 @@ def test_values_are_counted_over_all_documents_and_texts_of_a_run() -> None:
     with pytest.raises(BudgetExceededError) as caught:
         for _ in range(4):
             list(read_documents(text, "g.yaml", budget=budget))
-    assert caught.value.problem.position is not None
-    assert caught.value.problem.position.path == "g.yaml"
+    assert caught.value.position is not None
+    assert caught.value.position.path == "g.yaml"
 
 
 def test_what_aliases_stand_for_is_counted_each_time() -> None:
