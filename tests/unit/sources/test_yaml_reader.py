@@ -385,8 +385,8 @@ def test_values_are_counted_over_all_documents_and_texts_of_a_run() -> None:
     with pytest.raises(BudgetExceededError) as caught:
         for _ in range(4):
             list(read_documents(text, "g.yaml", budget=budget))
-    assert caught.value.position is not None
-    assert caught.value.position.path == "g.yaml"
+    assert caught.value.problem.position is not None
+    assert caught.value.problem.position.path == "g.yaml"
 
 
 def test_what_aliases_stand_for_is_counted_each_time() -> None:
