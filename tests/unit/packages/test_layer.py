@@ -7,6 +7,7 @@ import subprocess
 import tarfile
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -44,6 +45,21 @@ def test_tar_reads_it(tmp_path: Path) -> None:
     assert {name for name, member in members.items() if member.isdir()} == {"a", "b"}
     assert members["a/same"].islnk()
     assert {(member.uid, member.gid, member.uname) for member in members.values()} == {(0, 0, "")}
+
+
+@pytest.mark.parametrize(
+    ("length", "extended", "digest"),
+    [
+        (99, 0, "a1c40a218ad182bd9a73f143d2b8bcba6f0cb8c884c63731064a04a4833e0e08"),
+        (100, 0, "6437dbb0f95fb2e7d3b1b172239614fe77ecbec9c496d3a4189b9a4d3683c187"),
+        (101, 2, "b55eeb87aec3863852eb1489c633b43d69f53ff1c320cb68b1325fe04b8083aa"),
+    ],
+)
+def test_a_name_of_more_than_100_bytes_has_a_record_and_no_other(length: int, extended: int, digest: str) -> None:
+    """A file and a hard link to it: a digest that moves would push every image again."""
+    layer = make_layer({letter * length: b"x" for letter in "ab"}, {})
+    assert data_of(layer).count(b"ustar") == 2 + extended
+    assert layer.descriptor.digest == f"sha256:{digest}"
 
 
 def test_a_file_that_changes_gets_another_time_and_any_other_keeps_its_own() -> None:
