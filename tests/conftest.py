@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from kubocd_gen.helm import attempt
+from kubocd_gen.helm import batch_run as attempt
 from tests.support.thorough import THOROUGH
 
 # A slow or busy machine is no failure, and a change is judged by what it changes, not by luck.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kubocd_gen.archives.chart_members import Member, read_chart_archive
-from kubocd_gen.archives.packing import NO_TIME, compressed, tarred
+from kubocd_gen.archives.reproducible import NO_TIME, compressed, tarred
 from kubocd_gen.budget.limits import LIMITS, Limits
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.diagnostics.quoting import shown

@@ -11,7 +11,7 @@ from importlib import import_module
 import click
 
 from kubocd_gen import __version__
-from kubocd_gen.cli.guiding import Group
+from kubocd_gen.cli.help_format import Group
 from kubocd_gen.processes.children import interruptible
 from kubocd_gen.processes.search_path import drop_relative_entries
 
@@ -95,7 +95,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # whatever can't be said in the terminal's encoding is escaped
             stream.reconfigure(errors="backslashreplace")
     if "_KCD_GEN_COMPLETE" in os.environ:
-        from kubocd_gen.cli.completing import add_shells
+        from kubocd_gen.cli.shell_completion import add_shells
 
         add_shells()
     try:

@@ -13,17 +13,17 @@ import click
 
 from kubocd_gen.cli.colours import echo, paint_difference
 from kubocd_gen.cli.command import Flag, command, options
-from kubocd_gen.cli.compiling import Outcome, tools
 from kubocd_gen.cli.options import CommonBuildOptions, ReportOptions
 from kubocd_gen.cli.problems import DIFFERENCE, errors_into, json_text, say_problems
+from kubocd_gen.cli.tools import Outcome, tools
 from kubocd_gen.diagnostics.problems import Problems, printable
 from kubocd_gen.diagnostics.text import exit_code
 from kubocd_gen.files.paths import display_path
 from kubocd_gen.model.project import Project
 from kubocd_gen.output.drift import drift_lines, drift_summary
 from kubocd_gen.output.journal import is_interrupted
-from kubocd_gen.pipeline.building import Built, is_current, unknown_removals
-from kubocd_gen.pipeline.building import build as run_build
+from kubocd_gen.pipeline.build import Built, is_current, unknown_removals
+from kubocd_gen.pipeline.build import build as run_build
 from kubocd_gen.pipeline.report import build_report, text_report
 from kubocd_gen.sources.project_file import load_project, messages_root
 
@@ -79,7 +79,7 @@ def build(options: BuildOptions) -> int:
     else:
         code = say_problems(outcome.problems, quiet=options.quiet, name_clusters=len(outcome.built) > 1)
     if not code and options.fail_on_change:
-        from kubocd_gen.cli.committing import left_out
+        from kubocd_gen.cli.uncommitted import left_out
 
         for line in left_out(root, outcome.built, written=not options.only_plan):
             click.echo(line, err=True)

@@ -12,7 +12,7 @@ from typing import Annotated
 import click
 
 from kubocd_gen.cli.command import Flag, Options, command, option_group, options
-from kubocd_gen.cli.guiding import Group
+from kubocd_gen.cli.help_format import Group
 from kubocd_gen.cli.options import QuietOptions
 from kubocd_gen.cli.problems import errors_into, say_problems
 from kubocd_gen.cli.tables import table

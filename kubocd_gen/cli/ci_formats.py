@@ -16,7 +16,7 @@ from kubocd_gen.diagnostics.problems import Position, Problem, Severity, printab
 from kubocd_gen.diagnostics.sarif import sarif_report
 from kubocd_gen.files import hint_of, write_whole
 from kubocd_gen.files.paths import display_path
-from kubocd_gen.pipeline.building import Built
+from kubocd_gen.pipeline.build import Built
 
 _WORDS = {"created": "is missing", "updated": "is not what the sources compile to", "removed": "is too many"}
 _OF_RELEASE = re.compile(r"flux/([^/]+)/([^/]+)\.yaml|hr/([^/]+)/([^/]+)/.*")

@@ -43,7 +43,7 @@ from typing import (
 import click
 from click.core import ParameterSource
 
-from kubocd_gen.cli import guiding
+from kubocd_gen.cli import help_format as guiding
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem

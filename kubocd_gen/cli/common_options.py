@@ -8,7 +8,7 @@ import click
 
 from kubocd_gen.cli.colours import choose
 from kubocd_gen.cli.command import Flag, Options, options, parameters
-from kubocd_gen.cli.guiding import Context
+from kubocd_gen.cli.help_format import Context
 from kubocd_gen.cli.logs import Verbosity, log_to_stderr
 
 

@@ -32,7 +32,7 @@ def completion(options: CompletionOptions) -> int:
     from click.shell_completion import get_completion_class
 
     from kubocd_gen.cli import cli
-    from kubocd_gen.cli.completing import add_shells
+    from kubocd_gen.cli.shell_completion import add_shells
 
     add_shells()
     found = get_completion_class(options.shell)

@@ -8,17 +8,17 @@ from typing import Annotated, Literal
 from kubocd_gen.budget.watchdog import watched
 from kubocd_gen.cli.colours import echo, paint_signed
 from kubocd_gen.cli.command import Flag, command, options
-from kubocd_gen.cli.compiling import helm_of
 from kubocd_gen.cli.options import CompilingOptions, FormatOptions, ProjectOptions, QuietOptions
 from kubocd_gen.cli.problems import DIFFERENCE, errors_into, json_text, say_problems
 from kubocd_gen.cli.progress import progress
+from kubocd_gen.cli.tools import helm_of
 from kubocd_gen.diagnostics.problems import Problem, Problems
+from kubocd_gen.diffing.lines import View, view
 from kubocd_gen.diffing.markdown import markdown
 from kubocd_gen.diffing.page import page
 from kubocd_gen.diffing.report import comparison_report
 from kubocd_gen.diffing.revisions import Compared, both_sides, compare
 from kubocd_gen.diffing.text import text_lines
-from kubocd_gen.diffing.view import View, view
 
 
 @options

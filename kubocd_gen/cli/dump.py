@@ -238,7 +238,7 @@ def _read_archive(path: Path, limits: Limits, allow_outside: Sequence[Path]) -> 
 def _read_manifest(path: Path, allow_outside: Sequence[Path]) -> Named:
     from kubocd_gen.packages.contents import contents
     from kubocd_gen.packaging.assembly import as_yaml
-    from kubocd_gen.packaging.authoring import groomed, read_authored
+    from kubocd_gen.packaging.manifest_file import groomed, read_authored
 
     authored = read_authored(path, str(path), os.environ, allow_outside)
     files = {"original.yaml": authored.text.encode(), "groomed.yaml": as_yaml(groomed(authored)).encode()}
@@ -246,7 +246,7 @@ def _read_manifest(path: Path, allow_outside: Sequence[Path]) -> Named:
 
 
 def _unpack(files: Files, folder: Path) -> list[str]:
-    from kubocd_gen.archives.unpacking import unpacked, write_files
+    from kubocd_gen.archives.extraction import unpacked, write_files
 
     everything = unpacked(files)
     write_files(folder, everything)

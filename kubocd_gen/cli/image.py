@@ -22,7 +22,7 @@ from kubocd_gen.cli.progress import Progress, progress
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, printable
 from kubocd_gen.diagnostics.text import envelope
 from kubocd_gen.files.paths import display_path
-from kubocd_gen.server.places import CONTENT_ROOT, FOLDER, IMAGE_NAME
+from kubocd_gen.server.layout import CONTENT_ROOT, FOLDER, IMAGE_NAME
 
 if TYPE_CHECKING:
     from kubocd_gen.model.project import Project
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from kubocd_gen.oci.registry import Registry
     from kubocd_gen.pipeline import Compilation
     from kubocd_gen.server.image import ServerImage
-    from kubocd_gen.server.imaging import Pin, Published
-    from kubocd_gen.server.publishing import ImageTarget, Way
+    from kubocd_gen.server.image_build import Pin, Published
+    from kubocd_gen.server.image_publication import ImageTarget, Way
 
 _WAYS: dict[Way, str] = {"copied": "copied", "mounted": "mounted", "there": "there already"}
 
@@ -125,7 +125,7 @@ def _image(options: ImageOptions, findings: Problems, outcome: _Outcome) -> None
         from kubocd_gen.oci.registry import Registry
         from kubocd_gen.pipeline.packages import network
         from kubocd_gen.server.image import Recipe
-        from kubocd_gen.server.imaging import make_image, plan_pin, publish, write_pin
+        from kubocd_gen.server.image_build import make_image, plan_pin, publish, write_pin
 
         registry = Registry(network(project, line))
         try:
@@ -208,7 +208,7 @@ def _target(
     from kubocd_gen.oci.layout_writer import LayoutWriter
     from kubocd_gen.oci.reference import parse_reference
     from kubocd_gen.packages.cache import cache_folder
-    from kubocd_gen.server.publishing import LayoutTarget, RegistryTarget
+    from kubocd_gen.server.image_publication import LayoutTarget, RegistryTarget
 
     if options.output:
         folder, name = split_layout(options.output)
@@ -241,7 +241,7 @@ def _known_name(base: RegistryImage | LayoutImage) -> str | None:
 
 def _compiled(project: Project, line: Progress, options: ImageOptions, findings: Problems) -> Compilation:
     from kubocd_gen.budget.watchdog import watched
-    from kubocd_gen.cli.compiling import helm_of
+    from kubocd_gen.cli.tools import helm_of
     from kubocd_gen.pipeline import compile_cluster
     from kubocd_gen.pipeline.packages import package_sources, project_lock
 

@@ -10,16 +10,16 @@ from typing import Annotated
 
 from kubocd_gen.cli.colours import echo, paint
 from kubocd_gen.cli.command import Flag, command, options
-from kubocd_gen.cli.compiling import Outcome, tools
-from kubocd_gen.cli.guiding import Choice
+from kubocd_gen.cli.help_format import Choice
 from kubocd_gen.cli.logs import Verbosity, log_to_stderr
 from kubocd_gen.cli.options import CIFormatOptions, CompilingOptions, SourceOptions, VerboseOptions
 from kubocd_gen.cli.problems import errors_into, json_text, say_problems
+from kubocd_gen.cli.tools import Outcome, tools
 from kubocd_gen.diagnostics.problems import Problem, Problems, Severity, printable
 from kubocd_gen.diagnostics.text import distinct_problems, exit_code, problem_lines
-from kubocd_gen.pipeline.building import Built
-from kubocd_gen.pipeline.linting import RULES
-from kubocd_gen.pipeline.linting import lint as run_lint
+from kubocd_gen.pipeline.build import Built
+from kubocd_gen.pipeline.lint import RULES
+from kubocd_gen.pipeline.lint import lint as run_lint
 from kubocd_gen.pipeline.report import build_report
 from kubocd_gen.sources.project_file import load_project, messages_root
 

@@ -20,7 +20,7 @@ from kubocd_gen.helm.binary import find_helm, helm_version
 from kubocd_gen.model.project import LOCK_FILE, Project
 from kubocd_gen.packages.cosign import Cosign
 from kubocd_gen.packages.lock import Lock, Pin, changed_charts, lock_text
-from kubocd_gen.pipeline.locking import (
+from kubocd_gen.pipeline.lock import (
     Move,
     Wanted,
     chosen,

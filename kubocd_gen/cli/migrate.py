@@ -10,13 +10,13 @@ import click
 
 from kubocd_gen.cli.colours import echo, paint
 from kubocd_gen.cli.command import Argument, command, options
-from kubocd_gen.cli.compiling import tools
-from kubocd_gen.cli.guiding import Group
+from kubocd_gen.cli.help_format import Group
 from kubocd_gen.cli.options import CompilingOptions, JsonOptions, ProjectOptions, QuietOptions
 from kubocd_gen.cli.problems import DIFFERENCE, errors_into, print_json, say_problems
+from kubocd_gen.cli.tools import tools
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError
-from kubocd_gen.migration.checking import Checked
-from kubocd_gen.migration.checking import check as check_dump
+from kubocd_gen.migration.checks import Checked
+from kubocd_gen.migration.checks import check as check_dump
 from kubocd_gen.migration.dump import MAX_BYTES, read_dump
 from kubocd_gen.migration.live import Live, live_cluster
 from kubocd_gen.migration.report import migration_report

@@ -13,7 +13,7 @@ import click
 
 from kubocd_gen.budget.limits import NAMES, parse_limit
 from kubocd_gen.cli.command import Complete, Flag, Options, option_group
-from kubocd_gen.cli.guiding import meant
+from kubocd_gen.cli.help_format import meant
 from kubocd_gen.cli.logs import Verbosity, log_to_stderr
 from kubocd_gen.model.project import Dependencies, Flags
 from kubocd_gen.sources.environment import is_secret_name, is_variable_name
@@ -105,7 +105,7 @@ def offered(what: Literal["clusters", "releases", "images"]) -> Complete:
     """Return the completion of a flag or argument that names clusters, Releases or packages of the project."""
 
     def offer(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        from kubocd_gen.cli import completing  # is for Tab alone
+        from kubocd_gen.cli import shell_completion as completing
 
         names = {"clusters": completing.clusters, "releases": completing.releases, "images": completing.images}
         return completing.offering(names[what])(ctx, param, incomplete)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from kubocd_gen.budget.limits import Limits
     from kubocd_gen.network.settings import Network
     from kubocd_gen.network.transport import Transport
-    from kubocd_gen.packaging.packages import Published
+    from kubocd_gen.packaging.build import Published
 
 _NO_PREFIX = Problem(
     "usage",
@@ -85,17 +85,17 @@ def package(options: PackageCommandOptions) -> int:
 
 
 def _package(options: PackageCommandOptions, findings: Problems) -> list[Published]:
-    from kubocd_gen.archives.packing import source_date
+    from kubocd_gen.archives.reproducible import source_date
     from kubocd_gen.budget.limits import LIMITS, moved
     from kubocd_gen.budget.spending import Budget
     from kubocd_gen.helm.binary import find_helm
     from kubocd_gen.helm.engine import Helm
     from kubocd_gen.oci.layout_writer import LayoutWriter
     from kubocd_gen.oci.registry import Registry
+    from kubocd_gen.packaging.build import Order
+    from kubocd_gen.packaging.build import package as run
     from kubocd_gen.packaging.charts.fetching import open_charts
-    from kubocd_gen.packaging.packages import Order
-    from kubocd_gen.packaging.packages import package as run
-    from kubocd_gen.packaging.publishing import LayoutTarget, RegistryTarget
+    from kubocd_gen.packaging.publication import LayoutTarget, RegistryTarget
 
     if not options.repo_prefix:
         raise ProblemsError(_NO_PREFIX)

@@ -13,7 +13,7 @@ import click
 
 from kubocd_gen.cli.command import Flag, Options, command, options
 from kubocd_gen.cli.dump import FetchOptions, read_named
-from kubocd_gen.cli.guiding import Group
+from kubocd_gen.cli.help_format import Group
 from kubocd_gen.cli.options import (
     JobsOptions,
     LockedOptions,

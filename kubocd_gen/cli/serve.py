@@ -19,7 +19,7 @@ from kubocd_gen.cli.problems import errors_into, say_problems
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, printable
 from kubocd_gen.files.paths import display_path
 from kubocd_gen.model.project import Project
-from kubocd_gen.server.places import PORT
+from kubocd_gen.server.layout import PORT
 from kubocd_gen.sources.project_file import load_project, project_path
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def _build_on_change(options: ServeOptions, site: Site) -> None:
     from kubocd_gen.cli.build import attempt
     from kubocd_gen.pipeline.report import text_report
     from kubocd_gen.server.page import LastBuild
-    from kubocd_gen.server.watching import Snapshot, Watched, changed, look, wait_for_change, watched
+    from kubocd_gen.server.watch import Snapshot, Watched, changed, look, wait_for_change, watched
 
     flags = options.flags()
     project_file = None if flags.sources else project_path(flags, Path.cwd()).absolute()

@@ -14,7 +14,7 @@ from kubocd_gen.cli.progress import progress
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, printable
 from kubocd_gen.model.project import LOCK_FILE
 from kubocd_gen.oci.layout_writer import LayoutWriter
-from kubocd_gen.pipeline.locking import stale_packages, vendor_packages, wanted_by
+from kubocd_gen.pipeline.lock import stale_packages, vendor_packages, wanted_by
 from kubocd_gen.pipeline.packages import project_lock, remote, vendor_layout
 from kubocd_gen.sources.project_file import load_project
 

@@ -10,7 +10,7 @@ from kubocd_gen.budget.spending import Budget
 from kubocd_gen.compiler.secrets import Masks
 from kubocd_gen.compiler.value_changes import changes
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError
-from kubocd_gen.diffing.comparing import helm_releases
+from kubocd_gen.diffing.comparison import helm_releases
 from kubocd_gen.diffing.records import ResourceDifference, Status
 from kubocd_gen.helm.manifests import Installation, template
 from kubocd_gen.helm.pool import HelmPool

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from kubocd_gen.diagnostics.problems import printable
-from kubocd_gen.diffing.view import (
+from kubocd_gen.diffing.lines import (
     Line,
     ReleaseView,
     View,

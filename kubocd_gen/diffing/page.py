@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kubocd_gen.diagnostics.problems import printable
-from kubocd_gen.diffing.view import (
+from kubocd_gen.diffing.lines import (
     View,
     headline,
     release_name,

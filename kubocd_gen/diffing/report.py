@@ -9,9 +9,9 @@ from kubocd_gen import __version__
 from kubocd_gen.compiler.value_changes import ABSENT, Change, path_text
 from kubocd_gen.diagnostics.problems import Problem
 from kubocd_gen.diagnostics.text import envelope
+from kubocd_gen.diffing.lines import View
 from kubocd_gen.diffing.records import Comparison, Danger, ReleaseDifference, ResourceDifference, Side
-from kubocd_gen.diffing.repeats import Repeat
-from kubocd_gen.diffing.view import View
+from kubocd_gen.diffing.shared_changes import Repeat
 
 
 def comparison_report(view: View | None, diagnostics: Sequence[Problem]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kubocd_gen.diagnostics.problems import printable
-from kubocd_gen.diffing.view import (
+from kubocd_gen.diffing.lines import (
     ReleaseView,
     View,
     headline,

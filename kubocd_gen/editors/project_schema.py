@@ -10,7 +10,7 @@ from kubocd_gen.model.package import Package, TemplateSource
 from kubocd_gen.model.project import Project
 from kubocd_gen.packages.source import PackageSources
 from kubocd_gen.pipeline import read_cluster
-from kubocd_gen.pipeline.resolving import find_packages
+from kubocd_gen.pipeline.resolution import find_packages
 
 
 def known_to(project: Project, packages: PackageSources, findings: Problems) -> Known:

@@ -15,18 +15,18 @@ from typing import Any
 from kubocd_gen.budget.spending import Budget, BudgetExceededError
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.files import hint_of, make_directory
-from kubocd_gen.helm.attempt import HELM_HINT, PATIENCE, Attempt, Outcome, Runner, exhausted, untried_error
+from kubocd_gen.helm.batch_run import HELM_HINT, PATIENCE, Attempt, Outcome, Runner, exhausted, untried_error
 from kubocd_gen.helm.chart import Chart, Job, renderings, yaml_chart
-from kubocd_gen.helm.checking import admitted, check_templates
 from kubocd_gen.helm.functions import library
 from kubocd_gen.helm.lexer import TooManyTokensError
 from kubocd_gen.helm.messages import presentable
 from kubocd_gen.helm.names import Names
 from kubocd_gen.helm.pool import HelmPool
 from kubocd_gen.helm.process import Run
-from kubocd_gen.helm.refusals import refusals
 from kubocd_gen.helm.rewrite import Rewritten, rewrite
 from kubocd_gen.helm.template import Functions, Template, TemplateFailure, Unit
+from kubocd_gen.helm.template_check import admitted, check_templates
+from kubocd_gen.helm.unreadable import refusals
 from kubocd_gen.processes.children import scratch
 
 # Below this many renderings, a second process costs more than it saves.

@@ -20,8 +20,8 @@ from dataclasses import dataclass, replace
 from kubocd_gen.diagnostics.problems import nearest
 from kubocd_gen.helm import functions
 from kubocd_gen.helm.lexer import unclosed
+from kubocd_gen.helm.locations import error_at, line_of, offset_of, stopped_at
 from kubocd_gen.helm.names import CHART, Names
-from kubocd_gen.helm.places import error_at, line_of, offset_of, stopped_at
 from kubocd_gen.helm.rewrite import Rewritten
 from kubocd_gen.helm.template import Template, TemplateFailure
 

@@ -2,7 +2,7 @@
 
 Values are built event by event, so that depth and the expansion of aliases and merges are counted before anything is
 made: libyaml's own composer overruns the stack on 60,000 nested brackets, and 400 bytes of nested aliases can stand
-for gigabytes. No positions are kept; `kubocd_gen.kube_yaml.positions` finds them again when a message needs one.
+for gigabytes. No positions are kept; `kubocd_gen.kube_yaml.locations` finds them again when a message needs one.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import Any
 from kubocd_gen import __version__
 from kubocd_gen.diagnostics.problems import Problem
 from kubocd_gen.diagnostics.text import envelope
-from kubocd_gen.migration.checking import Checked
+from kubocd_gen.migration.checks import Checked
 
 
 def migration_report(checked: Checked | None, diagnostics: Sequence[Problem]) -> dict[str, Any]:

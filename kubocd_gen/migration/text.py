@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from kubocd_gen.diagnostics.problems import printable
 from kubocd_gen.diagnostics.text import plain
-from kubocd_gen.migration.checking import Checked
+from kubocd_gen.migration.checks import Checked
 from kubocd_gen.migration.findings import Finding
 
 _NAMED = 5

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kubocd_gen.diagnostics.problems import Position
-from kubocd_gen.kube_yaml.positions import find_in_text, find_position, is_written
+from kubocd_gen.kube_yaml.locations import find_in_text, find_position, is_written
 from kubocd_gen.schema.package_schema import PackageSchema
 
 

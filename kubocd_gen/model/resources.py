@@ -8,7 +8,7 @@ from typing import Any
 
 from kubocd_gen.checkout.source_files import SourceFile
 from kubocd_gen.diagnostics.problems import Position
-from kubocd_gen.kube_yaml.positions import find_position
+from kubocd_gen.kube_yaml.locations import find_position
 from kubocd_gen.kube_yaml.reader import Fault
 
 KUBOCD_GROUP = "kubocd.kubotal.io"

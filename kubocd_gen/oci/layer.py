@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from kubocd_gen.archives.packing import NO_TIME
+from kubocd_gen.archives.reproducible import NO_TIME
 from kubocd_gen.oci.descriptors import LAYER_TYPE, Descriptor
 
 FILE_MODE = 0o444

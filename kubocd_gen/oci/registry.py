@@ -28,9 +28,9 @@ from kubocd_gen.oci.descriptors import (
 )
 from kubocd_gen.oci.endpoints import Endpoint, find_endpoint
 from kubocd_gen.oci.reference import Reference
-from kubocd_gen.oci.refusals import corrupt, refusal, unexpected, web_page
+from kubocd_gen.oci.registry_errors import corrupt, refusal, unexpected, web_page
 from kubocd_gen.oci.tokens import Tokens
-from kubocd_gen.processes.shared import Shared
+from kubocd_gen.processes.single_flight import SingleFlight
 
 _MANIFESTS = (MANIFEST_TYPE, INDEX_TYPE, DOCKER_MANIFEST_TYPE, DOCKER_LIST_TYPE)
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -55,8 +55,8 @@ class Registry:
         self._transport = transport or Transport(network)
         self.store = store or CredentialStore()
         self._tokens = Tokens(self._transport, self.store, network.limits.token)
-        self._blobs: Shared[bytes] = Shared()
-        self._manifests: Shared[tuple[Descriptor, bytes]] = Shared()
+        self._blobs: SingleFlight[tuple[str, int], bytes] = SingleFlight(keep=False)
+        self._manifests: SingleFlight[str, tuple[Descriptor, bytes]] = SingleFlight(keep=False)
 
     def resolve(self, reference: Reference, access: Access) -> Descriptor:
         """The manifest that the tag stands for: one HEAD, or a GET where the answer to that says too little."""
@@ -69,7 +69,9 @@ class Registry:
         endpoint = self._endpoint(reference, access)
         if digest is None:
             return self._read_manifest(endpoint, reference, None, access)
-        return self._manifests.fetch(digest, endpoint, lambda: self._read_manifest(endpoint, reference, digest, access))
+        return self._manifests.get(
+            digest, lambda: self._read_manifest(endpoint, reference, digest, access), origin=endpoint
+        )
 
     def read_blob(self, reference: Reference, descriptor: Descriptor, access: Access, *, limit: int) -> bytes:
         """The blob, verified. What broke off is continued; what is over `limit` bytes is not asked for."""
@@ -77,10 +79,10 @@ class Registry:
         if descriptor.size > limit:
             what = f"blob {descriptor.digest} of {reference} is larger"
             raise ProblemsError(over_limit(what, "layer", limit, needed=descriptor.size))
-        return self._blobs.fetch(
+        return self._blobs.get(
             (descriptor.digest, descriptor.size),
-            endpoint,
             lambda: self._read_blob(endpoint, reference, descriptor, access),
+            origin=endpoint,
         )
 
     def fetch_blob(

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kubocd_gen.files import Directory
-from kubocd_gen.output.ownership import RECORDS
+from kubocd_gen.output.inventory import RECORDS
 from kubocd_gen.output.tree import LARGEST_FILE
 
 STAGING = f"{RECORDS}/.staging"

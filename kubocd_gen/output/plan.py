@@ -13,8 +13,7 @@ from pathlib import Path
 
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.output.documents import Change, ResourceChange, resource_changes
-from kubocd_gen.output.journal import interrupted_paths
-from kubocd_gen.output.ownership import (
+from kubocd_gen.output.inventory import (
     RECORDS,
     SHARED_RECORD,
     Record,
@@ -24,6 +23,7 @@ from kubocd_gen.output.ownership import (
     record_path,
     released,
 )
+from kubocd_gen.output.journal import interrupted_paths
 from kubocd_gen.output.tree import Tree
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from kubocd_gen.checkout.files import LOCK, CheckoutFiles
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.kube_yaml.emitter import emit_documents
-from kubocd_gen.kube_yaml.positions import find_position
+from kubocd_gen.kube_yaml.locations import find_position
 from kubocd_gen.oci.descriptors import CONTENT_TYPE, MANIFEST_TYPE, Descriptor
 from kubocd_gen.oci.reference import parse_reference
 from kubocd_gen.packages.chart_index import IndexedChart

@@ -10,7 +10,7 @@ from typing import Any
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.diagnostics.problems import MOST, Position, Problem, ProblemsError, nearest
 from kubocd_gen.diagnostics.wording import dotted, quoted, type_name
-from kubocd_gen.kube_yaml.positions import find_position
+from kubocd_gen.kube_yaml.locations import find_position
 from kubocd_gen.kube_yaml.reader import Document, first_document
 from kubocd_gen.kube_yaml.scalars import float64
 from kubocd_gen.model.package import ChartRef, Module, Package, TemplateSource

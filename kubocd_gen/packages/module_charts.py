@@ -14,7 +14,7 @@ from kubocd_gen.budget.spending import Budget
 from kubocd_gen.diagnostics.problems import MOST, Position, Problem, ProblemsError, nearest
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.diagnostics.wording import quoted, type_name
-from kubocd_gen.kube_yaml.positions import find_position
+from kubocd_gen.kube_yaml.locations import find_position
 from kubocd_gen.kube_yaml.reader import first_document
 from kubocd_gen.kube_yaml.scalars import number_text
 from kubocd_gen.model.package import ChartRef

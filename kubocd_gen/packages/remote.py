@@ -13,7 +13,7 @@ from kubocd_gen.oci.access import Access
 from kubocd_gen.oci.descriptors import Descriptor
 from kubocd_gen.oci.reference import Reference
 from kubocd_gen.packages.cache import Cache
-from kubocd_gen.processes.single_flight import Once
+from kubocd_gen.processes.single_flight import SingleFlight
 
 if TYPE_CHECKING:
     from kubocd_gen.oci.registry import Registry
@@ -28,7 +28,7 @@ class Remote:
         self._lock = threading.Lock()
         self._registry: Registry | None = None
         self._closed = False
-        self._tags: Once[tuple[Reference, Access], Descriptor] = Once()
+        self._tags: SingleFlight[tuple[Reference, Access], Descriptor] = SingleFlight(keep=True)
 
     @property
     def registry(self) -> Registry:

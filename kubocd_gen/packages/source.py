@@ -17,7 +17,7 @@ from kubocd_gen.oci.reference import Reference
 from kubocd_gen.packages.image import BlobStore, PackageImage, read_image
 from kubocd_gen.packages.lock import Lock, Pin
 from kubocd_gen.packages.remote import Remote, RemoteBlobs
-from kubocd_gen.processes.single_flight import Once
+from kubocd_gen.processes.single_flight import SingleFlight
 
 __all__ = ["Fetched", "PackageImage", "PackageRequest", "PackageSources"]
 
@@ -69,7 +69,7 @@ class PackageSources:
         self._budget = budget or Budget(limits)
         self._room = Room()
         self._jobs = jobs  # threads
-        self._answers: Once[PackageRequest, Fetched] = Once()
+        self._answers: SingleFlight[PackageRequest, Fetched] = SingleFlight(keep=True)
 
     def fetch_all(self, requests: Iterable[PackageRequest]) -> dict[PackageRequest, Fetched]:
         """The outcome of each distinct request, in the order of the input, whatever was there first."""

@@ -14,14 +14,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kubocd_gen.archives.chart import Chart
-from kubocd_gen.archives.packing import stored, tarred
+from kubocd_gen.archives.reproducible import stored, tarred
 from kubocd_gen.budget.limits import LIMITS, Limits
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.kube_yaml.emitter import emit_documents
 from kubocd_gen.oci.descriptors import CONFIG_TYPE, CONTENT_TYPE, MANIFEST_TYPE, Descriptor, sha256
 from kubocd_gen.packages.archive import is_package_file, read_package_archive
 from kubocd_gen.packages.image import check_files
-from kubocd_gen.packaging.authoring import Authored, groomed
+from kubocd_gen.packaging.manifest_file import Authored, groomed
 
 _TITLE = "org.opencontainers.image.title"
 _VERSION = "org.opencontainers.image.version"

@@ -17,12 +17,12 @@ from kubocd_gen.helm.template import Functions
 from kubocd_gen.model.compilation import Compilation, Resolved
 from kubocd_gen.model.project import Cluster, Project
 from kubocd_gen.packages.source import PackageSources
-from kubocd_gen.pipeline.assembling import assemble
-from kubocd_gen.pipeline.hermetic import refuse_varying
-from kubocd_gen.pipeline.notices import notice
-from kubocd_gen.pipeline.parameters import render_parameters
-from kubocd_gen.pipeline.rendering import Texts, render_packages, template_texts, written_templates
-from kubocd_gen.pipeline.resolving import resolve, settings_of
+from kubocd_gen.pipeline.assembly import assemble
+from kubocd_gen.pipeline.package_rendering import Texts, render_packages, template_texts, written_templates
+from kubocd_gen.pipeline.parameter_rendering import render_parameters
+from kubocd_gen.pipeline.reproducibility import refuse_varying
+from kubocd_gen.pipeline.resolution import resolve, settings_of
+from kubocd_gen.pipeline.source_warnings import notice
 from kubocd_gen.sources.cluster_resources import ClusterResources, load_cluster_resources
 from kubocd_gen.sources.documents import read_resources
 

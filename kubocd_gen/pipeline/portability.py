@@ -10,8 +10,8 @@ from itertools import islice
 from kubocd_gen.diagnostics.problems import Problem, Severity
 from kubocd_gen.helm.calls import Call, calls, unordered_lists, whole_number_ranges
 from kubocd_gen.helm.functions import UNSUPPORTED
-from kubocd_gen.pipeline.hermetic import MOST, varying_functions
-from kubocd_gen.pipeline.written import Written
+from kubocd_gen.pipeline.reproducibility import MOST, varying_functions
+from kubocd_gen.pipeline.template_sources import Written
 
 _DNS = ("getHostByName", "resolveDNS")
 _NEW = {"sha512sum": (3, 16)}  # functions that the oldest helm, 3.14, does not have

@@ -19,10 +19,10 @@ from kubocd_gen.scaffolding.source_ignore import HEADING, ignored_folder
 from kubocd_gen.scaffolding.source_ignore import NAME as SOURCE_IGNORE
 from kubocd_gen.server.containerfile import containerfile
 from kubocd_gen.server.flux_sync import Source, find_syncs
+from kubocd_gen.server.layout import FOLDER
 from kubocd_gen.server.manifests import KUSTOMIZATION, flux_kustomizations, image_entry, server_manifests
 from kubocd_gen.server.nginx import configuration
 from kubocd_gen.server.placement import Placement, place
-from kubocd_gen.server.places import FOLDER
 from kubocd_gen.server.service import service_of
 
 _RECORDS = ".kcd-gen"

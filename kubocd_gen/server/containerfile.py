@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 
 from kubocd_gen.package_data import scaffolds
-from kubocd_gen.server.places import CONFIGURATION, CONTENT_ROOT, PORT, USER
+from kubocd_gen.server.layout import CONFIGURATION, CONTENT_ROOT, PORT, USER
 
 # What a Containerfile begins with; who owns the file keeps it up to date. The digest is that of the index of all
 # platforms, as public repositories pin it.

@@ -21,7 +21,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 from typing import Any
 
-from kubocd_gen.server.patience import Incoming, Outgoing, Patience
+from kubocd_gen.server.client_limits import Incoming, Outgoing, Patience
 
 MAX_LINE = 4096  # bytes of the first line, and of any other, as in the container's nginx.conf
 MAX_HEAD = 4 * MAX_LINE

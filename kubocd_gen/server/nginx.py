@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 
 from kubocd_gen.package_data import scaffolds
-from kubocd_gen.server.places import CONFIGURATION, CONTENT_ROOT, PORT, SCRATCH
+from kubocd_gen.server.layout import CONFIGURATION, CONTENT_ROOT, PORT, SCRATCH
 
 _FOLDER = str(PurePosixPath(CONFIGURATION).parent)
 _LISTEN_IPV6 = "listen-ipv6.conf"  # beside nginx.conf

@@ -14,7 +14,7 @@ from kubocd_gen.budget.spending import Budget
 from kubocd_gen.checkout.files import PROJECT, CheckoutFiles
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError, nearest
 from kubocd_gen.files.paths import display_path, fixed_part
-from kubocd_gen.kube_yaml.positions import find_position
+from kubocd_gen.kube_yaml.locations import find_position
 from kubocd_gen.model.project import ONLY_CLUSTER, PROJECT_FILE, REPOSITORY_URL, Cluster, Flags, Project
 from kubocd_gen.schema.validated_file import admit_own_text, read_own_text
 from kubocd_gen.sources.project_paths import DisjointDirectories, check_paths

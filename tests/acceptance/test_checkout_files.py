@@ -327,7 +327,7 @@ def test_init_looks_for_no_more_files_than_a_run_takes(tmp_path: Path) -> None:
 def test_the_image_s_kustomization_is_one_of_the_checkout_s_files(web: Workspace) -> None:
     from kubocd_gen.checkout.files import CheckoutFiles
     from kubocd_gen.diagnostics.problems import Problems
-    from kubocd_gen.server.imaging import plan_pin
+    from kubocd_gen.server.image_build import plan_pin
 
     path = web.root / "kustomization.yaml"
     path.symlink_to("../secret")

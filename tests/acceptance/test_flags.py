@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from kubocd_gen.pipeline import building
+from kubocd_gen.pipeline import build as building
 from tests.support.workspace import WEB, WEB_MANIFEST, Outcome, Workspace, files_below, helm_releases, kcd_gen
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "schemas" / "kcd-gen" / "report-v1alpha1.json").read_text())

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from syrupy.assertion import SnapshotAssertion
 
-from kubocd_gen.server.places import IMAGE_NAME
+from kubocd_gen.server.layout import IMAGE_NAME
 from tests.support.pod_security import violations
 from tests.support.workspace import Outcome, Workspace, kcd_gen
 

@@ -14,7 +14,7 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from kubocd_gen.package_data import schema
-from kubocd_gen.pipeline.linting import RULES
+from kubocd_gen.pipeline.lint import RULES
 from tests.acceptance.test_registry import push, release
 from tests.support.registry import run_registry
 from tests.support.workspace import WEB, WEB_MANIFEST, Outcome, Workspace, files_below, kcd_gen

@@ -21,8 +21,8 @@ import yaml
 from kubocd_gen.helm.binary import find_helm
 from kubocd_gen.oci.layer import file_time
 from kubocd_gen.server.containerfile import BASE, containerfile
+from kubocd_gen.server.layout import CONFIGURATION, CONTENT_ROOT, USER
 from kubocd_gen.server.nginx import configuration
-from kubocd_gen.server.places import CONFIGURATION, CONTENT_ROOT, USER
 from tests.support.container import Container, Images, run_as_root, run_container, unpack
 from tests.support.requests import ask, parse, request
 from tests.support.workspace import kcd_gen

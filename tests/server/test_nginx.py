@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from kubocd_gen.server.layout import CONFIGURATION, CONTENT_ROOT, PORT, SCRATCH
 from kubocd_gen.server.nginx import configuration, nginx_conf
-from kubocd_gen.server.places import CONFIGURATION, CONTENT_ROOT, PORT, SCRATCH
 from tests.support.nginx import run_nginx
 from tests.support.registry import program
 from tests.support.requests import CHART, CHART_PATH, INDEX, INDEX_PATH, ask, parse, request, write_content

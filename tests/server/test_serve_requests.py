@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from kubocd_gen.server import http
-from kubocd_gen.server.patience import Outgoing, Patience
+from kubocd_gen.server.client_limits import Outgoing, Patience
 from kubocd_gen.server.site import Site
 from tests.support.requests import (
     CHART,

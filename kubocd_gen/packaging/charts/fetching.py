@@ -20,7 +20,7 @@ from kubocd_gen.packaging.charts.helm_repository import HelmRepositories
 from kubocd_gen.packaging.charts.registry_chart import fetch_from_registry
 from kubocd_gen.packaging.charts.sources import ChartSource, GitChart, HelmRepositoryChart, LocalChart, RegistryChart
 from kubocd_gen.packaging.charts.trees import LocalTree
-from kubocd_gen.processes.single_flight import Once
+from kubocd_gen.processes.single_flight import SingleFlight
 
 
 class Charts:
@@ -42,8 +42,8 @@ class Charts:
         self._scratch = scratch
         self._git = Git(network, credentials)
         self._repositories = HelmRepositories(Downloads(transport, credentials), self._from_registry, network.limits)
-        self._packed: Once[ChartSource, Packed] = Once()
-        self._commits: Once[tuple[str, str], GitTree] = Once()
+        self._packed: SingleFlight[ChartSource, Packed] = SingleFlight(keep=True)
+        self._commits: SingleFlight[tuple[str, str], GitTree] = SingleFlight(keep=True)
 
     def fetch(self, source: ChartSource) -> Packed:
         """The chart of `source`. Raises ProblemsError without a position."""

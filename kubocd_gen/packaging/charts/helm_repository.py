@@ -21,7 +21,7 @@ from kubocd_gen.packaging.charts.repository_index import (
     find_version,
 )
 from kubocd_gen.packaging.charts.sources import HelmRepositoryChart
-from kubocd_gen.processes.single_flight import Once
+from kubocd_gen.processes.single_flight import SingleFlight
 
 FetchFromRegistry = Callable[[str], Chart]
 """The chart at `registry/repository:tag`: some indexes name their archives by `oci://` URLs."""
@@ -34,7 +34,7 @@ class HelmRepositories:
         self._limits = limits
         self._downloads = downloads
         self._from_registry = from_registry
-        self._indexes: Once[str, bytes] = Once()
+        self._indexes: SingleFlight[str, bytes] = SingleFlight(keep=True)
 
     def fetch(self, source: HelmRepositoryChart) -> Chart:
         """The chart, byte for byte as the repository has it.

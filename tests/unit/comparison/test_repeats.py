@@ -7,7 +7,7 @@ from typing import Any
 
 from kubocd_gen.compiler.value_changes import changes
 from kubocd_gen.diffing.records import Comparison, ReleaseDifference, ResourceDifference, Side
-from kubocd_gen.diffing.repeats import repeats
+from kubocd_gen.diffing.shared_changes import repeats
 
 SIDE = Side("registry.example.com/web:1.0.0", f"sha256:{'0' * 64}", False, False, {})
 

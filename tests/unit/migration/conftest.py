@@ -12,7 +12,7 @@ import pytest
 from kubocd_gen.diagnostics.problems import Problems
 from kubocd_gen.helm.binary import find_helm
 from kubocd_gen.helm.engine import Helm
-from kubocd_gen.migration.checking import Checked, check
+from kubocd_gen.migration.checks import Checked, check
 from kubocd_gen.migration.live import FLUX_KINDS, live_cluster
 from kubocd_gen.model.compilation import Compilation
 from kubocd_gen.model.project import Flags

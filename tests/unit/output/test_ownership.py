@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from kubocd_gen.output.ownership import SHARED_RECORD, is_output_path, is_unit, may_list, read_records, record_content
+from kubocd_gen.output.inventory import SHARED_RECORD, is_output_path, is_unit, may_list, read_records, record_content
 from kubocd_gen.output.tree import Tree
 
 RECORD = ".kcd-gen/default/web.list"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from kubocd_gen.budget.limits import Limits
 from kubocd_gen.checkout.discovery import find_files
-from kubocd_gen.server.watching import Watched, changed, look
+from kubocd_gen.server.watch import Watched, changed, look
 
 
 def tree(root: Path) -> None:

@@ -5,9 +5,9 @@ from unittest import mock
 import pytest
 
 from kubocd_gen.diagnostics.problems import Position
-from kubocd_gen.kube_yaml import positions
+from kubocd_gen.kube_yaml import locations as positions
 from kubocd_gen.kube_yaml.events import events
-from kubocd_gen.kube_yaml.positions import find_in_text, find_position
+from kubocd_gen.kube_yaml.locations import find_in_text, find_position
 
 TEXT = """\
 # first

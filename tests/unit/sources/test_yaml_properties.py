@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubocd_gen.diagnostics.problems import Position, ProblemsError
-from kubocd_gen.kube_yaml.positions import find_in_text, find_position
+from kubocd_gen.kube_yaml.locations import find_in_text, find_position
 from kubocd_gen.kube_yaml.reader import read_document, read_documents
 from kubocd_gen.kube_yaml.scalars import float64
 from tests.support.processor import processor_limit

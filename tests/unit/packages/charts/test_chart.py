@@ -7,7 +7,7 @@ import pytest
 
 from kubocd_gen.archives.chart import read_chart, repacked, same_version
 from kubocd_gen.archives.chart_members import is_plain_path, read_chart_archive
-from kubocd_gen.archives.packing import NO_TIME, compressed, stored, tarred
+from kubocd_gen.archives.reproducible import NO_TIME, compressed, stored, tarred
 from kubocd_gen.budget.limits import Limits
 from tests.support import hostile
 from tests.support.images import chart_archive, gzipped

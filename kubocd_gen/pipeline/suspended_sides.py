@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from kubocd_gen.diagnostics.problems import Problems, ProblemsError
 from kubocd_gen.model.compilation import Compilation, CompiledRelease
-from kubocd_gen.pipeline.keeping import Written
+from kubocd_gen.pipeline.kept_releases import Written
 from kubocd_gen.pipeline.suspended import Document
 
 Documents = Sequence[Document]

@@ -12,7 +12,7 @@ from kubocd_gen.compiler.parameters import line_of_key, parameters_text, parse_m
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.helm.template import Functions, Template, TemplateFailure, Unit
-from kubocd_gen.kube_yaml.positions import find_in_text
+from kubocd_gen.kube_yaml.locations import find_in_text
 from kubocd_gen.model.compilation import Resolved, WithParameters, at_release
 from kubocd_gen.model.releases import Release
 from kubocd_gen.schema.package_schema import validate

@@ -10,9 +10,9 @@ from kubocd_gen.helm.lexer import MOST_TOKENS, TooManyTokensError
 from kubocd_gen.helm.messages import ParseFailure, parse_error, presentable, read_failure, unsupported_calls
 from kubocd_gen.helm.names import Names
 from kubocd_gen.helm.process import Run
-from kubocd_gen.helm.refusals import refusals, too_large_error
 from kubocd_gen.helm.rewrite import Rewritten, rewrite
 from kubocd_gen.helm.template import Template, TemplateFailure
+from kubocd_gen.helm.unreadable import refusals, too_large_error
 
 
 def too_many_tokens() -> TemplateFailure:

@@ -22,7 +22,7 @@ from kubocd_gen.output.plan import FileChange, OutputFile, Plan, ReleaseOutput, 
 from kubocd_gen.output.writer import write
 from kubocd_gen.packages.source import PackageSources
 from kubocd_gen.pipeline import Compilation, compile_cluster
-from kubocd_gen.pipeline.keeping import KUSTOMIZATION, Kept, read_kept
+from kubocd_gen.pipeline.kept_releases import KUSTOMIZATION, Kept, read_kept
 from kubocd_gen.pipeline.suspended import written_path
 
 _PRUNE_DISABLED = "kustomize.toolkit.fluxcd.io/prune: disabled"

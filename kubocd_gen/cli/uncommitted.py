@@ -11,7 +11,7 @@ from kubocd_gen.diagnostics.annotations import repository_path
 from kubocd_gen.diagnostics.problems import ProblemsError, printable
 from kubocd_gen.files.paths import display_path
 from kubocd_gen.git.repository import find_repository
-from kubocd_gen.pipeline.building import Built
+from kubocd_gen.pipeline.build import Built
 
 
 def left_out(root: Path, built: Sequence[Built], *, written: bool) -> Iterator[str]:

@@ -11,7 +11,7 @@ from kubocd_gen.compiler.secrets import MASK
 from kubocd_gen.compiler.value_changes import ABSENT, Change, Path, leaves, path_text
 from kubocd_gen.diagnostics.problems import printable
 from kubocd_gen.diffing.records import Comparison, ReleaseDifference, ResourceDifference, Status
-from kubocd_gen.diffing.repeats import Repeat, repeats
+from kubocd_gen.diffing.shared_changes import Repeat, repeats
 from kubocd_gen.kube_yaml.quoting import number, string
 
 _WIDTH = 160  # characters of a value that are shown

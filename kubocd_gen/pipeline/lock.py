@@ -23,7 +23,7 @@ from kubocd_gen.packages.lock import Lock, Pin, changed_charts
 from kubocd_gen.packages.remote import Remote, RemoteBlobs
 from kubocd_gen.packages.source import PackageImage, PackageRequest, PackageSources
 from kubocd_gen.pipeline import read_cluster
-from kubocd_gen.pipeline.resolving import wanted_packages
+from kubocd_gen.pipeline.resolution import wanted_packages
 
 _MINOR = re.compile(r"[0-9]+\.[0-9]+")
 

@@ -11,8 +11,8 @@ from kubocd_gen.diagnostics.problems import Position
 from kubocd_gen.model.compilation import Resolved
 from kubocd_gen.model.package import Package, TemplateSource
 from kubocd_gen.model.releases import Release
-from kubocd_gen.pipeline.parameters import place_in_template
-from kubocd_gen.pipeline.rendering import Texts
+from kubocd_gen.pipeline.package_rendering import Texts
+from kubocd_gen.pipeline.parameter_rendering import place_in_template
 
 
 @dataclass(frozen=True, slots=True)

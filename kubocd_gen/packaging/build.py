@@ -21,11 +21,11 @@ from kubocd_gen.helm.engine import Helm
 from kubocd_gen.helm.template import Template
 from kubocd_gen.oci.reference import Reference, parse_reference
 from kubocd_gen.packaging.assembly import Assembled, assemble
-from kubocd_gen.packaging.authoring import Authored, read_authored
 from kubocd_gen.packaging.charts.fetching import Charts
 from kubocd_gen.packaging.charts.folder import Packed
-from kubocd_gen.packaging.publishing import Change, Target, check_tag
-from kubocd_gen.pipeline.rendering import template_problem
+from kubocd_gen.packaging.manifest_file import Authored, read_authored
+from kubocd_gen.packaging.publication import Change, Target, check_tag
+from kubocd_gen.pipeline.package_rendering import template_problem
 
 One = TypeVar("One")
 Made = TypeVar("Made")

@@ -9,8 +9,8 @@ from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError
 from kubocd_gen.helm.calls import calls
 from kubocd_gen.helm.functions import VARYING
 from kubocd_gen.model.compilation import WithParameters
-from kubocd_gen.pipeline.rendering import Texts
-from kubocd_gen.pipeline.written import Written, of_package, of_release, packages_of
+from kubocd_gen.pipeline.package_rendering import Texts
+from kubocd_gen.pipeline.template_sources import Written, of_package, of_release, packages_of
 
 MOST = 100  # problems of one template that are told: for the place of each the whole text is read again
 _HINT = "let a Context or a parameter bring the value, or let the chart make it"

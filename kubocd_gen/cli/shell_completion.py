@@ -100,7 +100,7 @@ def releases(ctx: click.Context) -> Iterator[str]:
 def images(ctx: click.Context) -> Iterator[str]:
     """The packages that the project's Releases ask for, as `registry/repository:tag`."""
     from kubocd_gen.diagnostics.problems import Problems
-    from kubocd_gen.pipeline.locking import wanted_by
+    from kubocd_gen.pipeline.lock import wanted_by
 
     wanted, _ = wanted_by(_project(ctx), Problems())
     return (one.name for one in wanted)

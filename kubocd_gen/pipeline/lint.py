@@ -19,11 +19,11 @@ from kubocd_gen.model.releases import Release
 from kubocd_gen.packages.lock import Lock
 from kubocd_gen.packages.source import PackageSources
 from kubocd_gen.pipeline import compile_cluster
-from kubocd_gen.pipeline.building import Built
+from kubocd_gen.pipeline.build import Built
+from kubocd_gen.pipeline.package_rendering import Texts
 from kubocd_gen.pipeline.packages import vendor_layout
 from kubocd_gen.pipeline.portability import Surroundings, template_problems
-from kubocd_gen.pipeline.rendering import Texts
-from kubocd_gen.pipeline.written import of_package, of_release, packages_of
+from kubocd_gen.pipeline.template_sources import of_package, of_release, packages_of
 
 RULES = (
     "dns-function",

@@ -19,8 +19,8 @@ from kubocd_gen.helm.engine import Helm
 from kubocd_gen.model.project import Project
 from kubocd_gen.packages.lock import Lock
 from kubocd_gen.packages.source import PackageSources
-from kubocd_gen.pipeline.building import Built
-from kubocd_gen.pipeline.locking import other_helm
+from kubocd_gen.pipeline.build import Built
+from kubocd_gen.pipeline.lock import other_helm
 from kubocd_gen.pipeline.packages import package_sources, project_lock
 
 

@@ -8,8 +8,8 @@ from kubocd_gen.budget.spending import BudgetExceededError
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.helm.chart import FILE_SIZE, Chart, parsing_chart, renderings, yaml_chart
 from kubocd_gen.helm.lexer import actions
+from kubocd_gen.helm.locations import error_at
 from kubocd_gen.helm.messages import ParseFailure, parse_error, read_failure
-from kubocd_gen.helm.places import error_at
 from kubocd_gen.helm.process import Run
 from kubocd_gen.helm.rewrite import Rewritten
 from kubocd_gen.helm.template import Template, TemplateFailure
