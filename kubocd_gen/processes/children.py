@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -92,13 +93,16 @@ def interruptible() -> Iterator[None]:
 @contextlib.contextmanager
 def scratch(prefix: str) -> Iterator[Path]:
     """A folder for temporary files, removed at the end, however kcd-gen ends."""
-    with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as name:
-        folder = Path(name).absolute()
-        _scratch.add(folder)
-        try:
-            yield folder
-        finally:
-            _scratch.discard(folder)
+    if _interrupted.is_set():
+        raise KeyboardInterrupt
+    folder = Path(tempfile.gettempdir(), prefix + secrets.token_hex(8)).absolute()
+    _scratch.add(folder)  # before it exists: kcd-gen can end between any two lines, and removes what is registered
+    try:
+        folder.mkdir(mode=0o700)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        _scratch.discard(folder)
 
 
 def programs() -> list[int]:

@@ -1,0 +1,56 @@
+"""Scratch directories are gone at the end, however kcd-gen ends."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kubocd_gen.processes.children import scratch
+
+# Makes scratch directories without end in two threads, and prints a line once both do.
+_PROGRAM = """
+import threading
+from kubocd_gen.processes.children import interruptible, scratch
+
+def make():
+    while True:
+        with scratch("scratch-test-"):
+            pass
+
+with interruptible():
+    threads = [threading.Thread(target=make, daemon=True) for _ in range(2)]
+    for one in threads:
+        one.start()
+    print("ready", flush=True)
+    for one in threads:
+        one.join()
+"""
+
+
+def test_a_directory_of_its_own_that_is_gone_afterwards() -> None:
+    with scratch("scratch-test-") as one, scratch("scratch-test-") as other:
+        assert one != other
+        assert one.stat().st_mode & 0o777 == 0o700
+        (one / "file").write_text("x")
+    assert not one.exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("run", range(5))
+def test_a_signal_at_any_moment_leaves_none(number: signal.Signals, run: int, tmp_path: Path) -> None:
+    environment = {"TMPDIR": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    command = [sys.executable, "-c", _PROGRAM]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(number)
+        try:
+            process.wait(60)
+        finally:
+            process.kill()
+    assert process.returncode == 128 + number
+    assert list(tmp_path.iterdir()) == []
