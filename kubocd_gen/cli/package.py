@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from kubocd_gen.cli.problems import errors_into, print_json, say_problems
 from kubocd_gen.cli.progress import progress
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError
 from kubocd_gen.diagnostics.text import packages_report
+from kubocd_gen.processes.children import scratch
 
 if TYPE_CHECKING:
     from kubocd_gen.budget.limits import Limits
@@ -115,7 +115,7 @@ def _package(options: PackageCommandOptions, findings: Problems) -> list[Publish
     )
     with (
         progress(wanted=not options.no_progress) as line,
-        _scratch() as scratch,
+        scratch("kcd-gen-package-") as folder,
         _transport(network := _network(options, limits, line)) as transport,
     ):
         registry = Registry(network, transport)
@@ -124,7 +124,7 @@ def _package(options: PackageCommandOptions, findings: Problems) -> list[Publish
             if options.output
             else RegistryTarget(registry, insecure=options.insecure)
         )
-        charts = open_charts(network, transport, registry, binary, scratch)
+        charts = open_charts(network, transport, registry, binary, folder)
         outcomes = run(order, target, charts, helm, findings)
         for warning in registry.warnings():
             findings.warning(warning)
@@ -154,12 +154,6 @@ def _transport(network: Network) -> Iterator[Transport]:
         yield transport
     finally:
         transport.close()  # after Ctrl-C, what is under way ends at once
-
-
-@contextmanager
-def _scratch() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="kcd-gen-package-", ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
 
 
 def _entry(one: Published) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -32,6 +31,7 @@ from kubocd_gen.pipeline import Compilation, compile_cluster
 from kubocd_gen.pipeline.kept_releases import Written, in_revision, on_disk
 from kubocd_gen.pipeline.packages import Progress, package_sources, project_lock
 from kubocd_gen.pipeline.suspended_sides import with_written
+from kubocd_gen.processes.children import scratch
 from kubocd_gen.sources.documents import WRITTEN
 from kubocd_gen.sources.project_file import load_project, project_path, read_project
 from kubocd_gen.sources.project_paths import check_paths
@@ -72,7 +72,7 @@ def both_sides(flags: Flags, directory: Path, ref: str | None) -> Iterator[tuple
     repository = find_repository(now.root, offline=flags.offline)
     revision = repository.base() if ref is None else repository.revision(ref)
     with (
-        tempfile.TemporaryDirectory(prefix="kcd-gen-revision-") as folder,
+        scratch("kcd-gen-revision-") as folder,
         open_revision(repository, revision, Path(os.path.realpath(folder)), now.budget) as checkout,
     ):
         try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from kubocd_gen.network.settings import Network, NetworkError
 from kubocd_gen.oci.access import Access
 from kubocd_gen.oci.endpoints import find_endpoint
 from kubocd_gen.oci.reference import Reference
-from kubocd_gen.processes.children import running
+from kubocd_gen.processes.children import running, scratch
 
 _PATIENCE = 120  # seconds: cosign asks the registry and, without a key, the transparency log
 _INSTALL = "install it (https://docs.sigstore.dev/cosign/system_config/installation), or name it with --cosign PATH"
@@ -115,8 +114,8 @@ def _environment(*, anonymous: bool) -> Iterator[Mapping[str, str] | None]:
         return
     places = ("REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR")
     variables = {name: value for name, value in os.environ.items() if name not in places}
-    with tempfile.TemporaryDirectory() as empty:
-        yield variables | {"DOCKER_CONFIG": empty}
+    with scratch("kcd-gen-cosign-") as empty:
+        yield variables | {"DOCKER_CONFIG": str(empty)}
 
 
 def _run(arguments: Sequence[str], environment: Mapping[str, str] | None) -> str | None:

@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -30,6 +30,7 @@ _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _running: set[subprocess.Popen[bytes]] = set()
 _scratch: set[Path] = set()
 _interrupted = threading.Event()
+_making = threading.Lock()  # held while a scratch directory is made
 
 
 @contextlib.contextmanager
@@ -77,15 +78,36 @@ def limit(process: subprocess.Popen[bytes], name: str, most: int) -> None:
 def interruptible() -> Iterator[None]:
     """What runs inside ends, with its programs, on Ctrl-C (KeyboardInterrupt), SIGTERM and SIGHUP (SystemExit)."""
     _interrupted.clear()
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     before = {}
-    if threading.current_thread() is threading.main_thread():
-        for number in _INTERRUPTS:
-            handler = signal.getsignal(number)
-            if handler in (signal.default_int_handler, signal.SIG_DFL):  # `nohup` has the signal ignored: so be it
-                before[number] = signal.signal(number, _interrupt)
+    for number in _INTERRUPTS:
+        handler = signal.getsignal(number)
+        if handler in (signal.default_int_handler, signal.SIG_DFL):  # `nohup` has the signal ignored: so be it
+            before[number] = signal.signal(number, _interrupt)
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    wakeup = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    over = threading.Event()
+    threading.Thread(target=_end_late, args=(reader, frozenset(before), over), daemon=True).start()
     try:
         yield
+    except BaseException as error:
+        if before and _interrupted.is_set():
+            # Everything is cleaned up in this thread. Others are not waited for: after a signal within `join`, Python
+            # takes a thread that runs for one that has ended, and would stop it anywhere.
+            for stream in (sys.stdout, sys.stderr):
+                with contextlib.suppress(OSError, ValueError):
+                    stream.flush()
+            if isinstance(error, SystemExit) and isinstance(error.code, int):
+                end_at_once(error.code)
+            end_at_once(128 + signal.SIGINT, "interrupted")
+        raise
     finally:
+        over.set()
+        signal.set_wakeup_fd(wakeup)
+        os.close(writer)
         for number, handler in before.items():
             signal.signal(number, handler)
 
@@ -93,12 +115,13 @@ def interruptible() -> Iterator[None]:
 @contextlib.contextmanager
 def scratch(prefix: str) -> Iterator[Path]:
     """A folder for temporary files, removed at the end, however kcd-gen ends."""
-    if _interrupted.is_set():
-        raise KeyboardInterrupt
     folder = Path(tempfile.gettempdir(), prefix + secrets.token_hex(8)).absolute()
-    _scratch.add(folder)  # before it exists: kcd-gen can end between any two lines, and removes what is registered
-    try:
+    with _making:
+        if _interrupted.is_set():
+            raise KeyboardInterrupt
+        _scratch.add(folder)  # before it exists: kcd-gen can end between any two lines, and removes what is registered
         folder.mkdir(mode=0o700)
+    try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -113,6 +136,8 @@ def programs() -> list[int]:
 def end_at_once(code: int, *lines: str) -> NoReturn:
     """End kcd-gen from any thread, its programs first, with `lines` on standard error. Nothing is waited for."""
     _interrupted.set()
+    if _making.acquire(timeout=GRACE):  # from here on none is made
+        _making.release()
     for _ in range(3):  # a thread may be about to start another, or to write another file
         for process in list(_running):
             _kill(process)
@@ -130,12 +155,20 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
     _interrupted.set()
     for process in list(_running):
         _kill(process)
-    late = threading.Timer(GRACE, end_at_once, (code, *(["interrupted"] if number == signal.SIGINT else [])))
-    late.daemon = True
-    late.start()
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     raise SystemExit(code)
+
+
+def _end_late(reader: int, numbers: Collection[int], over: threading.Event) -> None:
+    """End kcd-gen GRACE after a signal, if the main thread has not done it: it can miss one as it begins to wait."""
+    with open(reader, "rb", buffering=0) as signals:
+        while number := signals.read(1):
+            if number[0] in numbers:
+                _interrupted.set()
+                if over.wait(GRACE):
+                    return
+                end_at_once(128 + number[0], *(["interrupted"] if number[0] == signal.SIGINT else []))
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

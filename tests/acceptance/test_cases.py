@@ -88,13 +88,18 @@ def _build(case: Path, options: dict[str, Any], folder: Path) -> Outcome:
 
 def _expectable(outcome: Outcome, folder: Path) -> dict[str, bytes]:
     """What a case is compared by: the two texts and the output."""
-    found = {"stdout.txt": outcome.out.encode(), "stderr.txt": outcome.err.encode()}
+    found = {"stdout.txt": outcome.out.encode(), "stderr.txt": without_log(outcome.err).encode()}
     for path, content in files_below(folder / "output").items():
         if path.endswith(".tgz"):
             found[f"output/{path}.sha256"] = f"{hashlib.sha256(content).hexdigest()}\n".encode()
         else:
             found[f"output/{path}"] = content
     return {path: content for path, content in found.items() if content}
+
+
+def without_log(text: str) -> str:
+    """The text without the lines of `--verbose`, which have durations."""
+    return "".join(line for line in text.splitlines(keepends=True) if not line.startswith("info: "))
 
 
 def _expected(case: Path) -> dict[str, bytes]:

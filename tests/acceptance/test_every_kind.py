@@ -58,6 +58,7 @@ IN_UNIT_TESTS = {
     "chart-conflict": "../acceptance/test_package.py::test_two_modules_share_a_chart_and_never_two_of_one_name",
     "deprecated-variable": "network/test_credentials.py::test_the_order",
     "duplicate-package": "../acceptance/test_package.py::test_two_manifests_of_one_package_are_an_error",
+    "more-problems": "test_diagnostics.py::test_of_a_file_a_number_of_problems_is_kept",
     "unreadable-template": "helm/test_refusals.py::test_what_helm_does_not_refuse_is_an_error_of_kcd_gen",
     "suspended-output": "pipeline/test_suspended.py::test_a_file_that_no_build_writes_is_refused",
     "run-limit": "../faults/test_trust.py::test_what_registries_send_is_counted",

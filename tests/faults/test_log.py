@@ -48,7 +48,7 @@ def test_a_token_dialogue_leaves_no_secret_in_the_log(
     signed = reply(307, fields={"Location": f"{other.url}/store?sig=s1gnature"})
     server.script(f"GET {AT_BLOB}", guarded(signed, server))
     other.script("GET /store", hang_up, reply(200, BLOB))
-    with caplog.at_level(logging.DEBUG):
+    with caplog.at_level(logging.DEBUG, "kubocd_gen"):
         one = client(environment={"DOCKER_CONFIG": str(tmp_path)})
         assert one.registry.read_blob(named(server), LAYER, PLAIN, limit=1 << 20) == BLOB
     lines = [f"{record.name} {record.levelname} {record.getMessage()}" for record in caplog.records]
@@ -79,7 +79,7 @@ def test_operations_are_logged(server: FaultServer, client: NewClient, caplog: p
     server.script("POST *", reply(202, fields={"Location": "/upload?state=s1gnature"}))
     server.script("PUT *", reply(201))
     registry = client().registry
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, "kubocd_gen"):
         registry.resolve(named(server), PLAIN)
         registry.read_manifest(named(server), None, PLAIN)
         registry.push_blob(named(server), BLOB, PLAIN)

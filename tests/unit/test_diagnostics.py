@@ -4,7 +4,7 @@ from itertools import permutations
 
 import pytest
 
-from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, nearest
+from kubocd_gen.diagnostics.problems import MOST, Position, Problem, Problems, ProblemsError, nearest
 
 
 @pytest.mark.parametrize(
@@ -62,6 +62,17 @@ def test_a_problem_is_placed_in_a_copy() -> None:
     here, there = shared.at(Position("a.yaml")), shared.at(Position("b.yaml"))
     assert [one.problem.position for one in (shared, here, there)] == [None, Position("a.yaml"), Position("b.yaml")]
     assert here.at(Position("c.yaml")).problem.position == Position("a.yaml")
+
+
+def test_of_a_file_a_number_of_problems_is_kept() -> None:
+    findings = Problems("prod")
+    for line in range(1, MOST + 8):
+        findings.warning(Problem("a", "one", Position("f.yaml", line)))
+    found = list(findings)
+    assert len(found) == MOST + 1
+    (more,) = (one for one in found if one.code == "more-problems")
+    assert (more.severity, more.position, more.cluster) == ("warning", Position("f.yaml"), "prod")
+    assert "7 more" in more.message
 
 
 def test_one_problem_of_two_releases_is_two_findings() -> None:

@@ -13,16 +13,19 @@ from kubocd_gen.processes.children import scratch
 
 # Makes scratch directories without end in two threads, and prints a line once both do.
 _PROGRAM = """
-import threading
+import contextlib, threading
 from kubocd_gen.processes.children import interruptible, scratch
 
 def make():
-    while True:
-        with scratch("scratch-test-"):
-            pass
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            with scratch("scratch-test-"):
+                pass
 
+with scratch("scratch-test-"):
+    pass  # finds where temporary files go
 with interruptible():
-    threads = [threading.Thread(target=make, daemon=True) for _ in range(2)]
+    threads = [threading.Thread(target=make) for _ in range(2)]
     for one in threads:
         one.start()
     print("ready", flush=True)
