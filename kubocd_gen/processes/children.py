@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import shutil
 import signal
 import subprocess
@@ -115,7 +114,7 @@ def interruptible() -> Iterator[None]:
 @contextlib.contextmanager
 def scratch(prefix: str) -> Iterator[Path]:
     """A folder for temporary files, removed at the end, however kcd-gen ends."""
-    folder = Path(tempfile.gettempdir(), prefix + secrets.token_hex(8)).absolute()
+    folder = Path(tempfile.gettempdir(), prefix + os.urandom(8).hex()).absolute()
     with _making:
         if _interrupted.is_set():
             raise KeyboardInterrupt
