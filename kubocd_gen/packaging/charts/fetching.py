@@ -55,7 +55,7 @@ class Charts:
         if isinstance(source, RegistryChart):
             return Packed(fetch_from_registry(source, self._registry, self._network.limits))
         packer = Packer(self._helm, self._network, self._credentials)
-        with tempfile.TemporaryDirectory(dir=self._scratch) as folder:
+        with tempfile.TemporaryDirectory(dir=self._scratch) as folder:  # noqa: TID251 - in a scratch directory
             if isinstance(source, GitChart):
                 tree = self._commits.get((source.url, source.ref), lambda: self._commit(source))
                 describe = f"the chart {source.path or '.'} of {source.url}"
