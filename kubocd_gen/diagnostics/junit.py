@@ -12,7 +12,7 @@ PROJECT = "project"  # the case for problems that do not belong to a single Rele
 
 
 def junit_report(cases: Iterable[str], findings: Sequence[Annotation], failing: Sequence[Severity] = ("error",)) -> str:
-    """Return the report. `cases` are the Releases, `namespace/name`; problems of the severities `failing` fail a case."""
+    """Return the report. `cases` are the keys of the Releases; problems of the severities `failing` fail a case."""
     by_case: dict[str, list[Annotation]] = {name: [] for name in (PROJECT, *cases)}
     for finding in findings:
         by_case.setdefault(finding.release or PROJECT, []).append(finding)

@@ -1,7 +1,7 @@
 """Problems as data: what is wrong, where, and how to fix it.
 
 A step that cannot continue raises ProblemsError; a step that can collects its problems in a Problems. One invalid
-Release never hides the problems of the others. Renderers are functions of a sequence of problems and decide their order.
+Release never hides the problems of the others. Renderers are functions of a sequence of problems, and sort it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _LONGEST, _MOST_NAMES = 100, 1000  # length and number of names that are compare
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A position in a file. Lines and columns count from 1, columns in characters; None means the whole file or line."""
+    """A position in a file. `line` and `column` (in characters) count from 1; None means the whole file or line."""
 
     path: str
     line: int | None = None
@@ -145,7 +145,7 @@ def printable(text: str) -> str:
 
 
 def nearest(sentence: str, name: str, known: Iterable[str]) -> str | None:
-    """Return `sentence` with `{}` replaced by the known name that is most similar to `name`; None if none is similar."""
+    """Return `sentence` with `{}` replaced by the known name most similar to `name`; None if none is similar."""
     candidates = [one for one in islice(known, _MOST_NAMES) if len(one) <= _LONGEST]
     close = difflib.get_close_matches(name[:_LONGEST], candidates, n=1, cutoff=0.6)
     return sentence.format(close[0]) if close else None

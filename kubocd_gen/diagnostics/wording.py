@@ -30,7 +30,7 @@ HINTED = 20  # problems of one value with a similar name in the hint, which is s
 
 
 def dotted(path: Path) -> str:
-    """Format `('spec', 'contexts', 0, 'name')` as `spec.contexts[0].name`; a key with special characters in brackets."""
+    """Format `('spec', 'contexts', 0, 'name')` as `spec.contexts[0].name`; special characters need brackets."""
     text = ""
     for part in path:
         if isinstance(part, int):

@@ -133,7 +133,7 @@ class _Compiler:
                 self.references[absolute] = self.node(raw, path, base) if known is None else known
 
     def exclusive(self, raw: Mapping[str, Any], schema: dict[str, Any], bound: str, path: Path) -> None:
-        """Read an exclusive bound: `true` next to `minimum` in draft 4, a number in later drafts; the union has both."""
+        """Read an exclusive bound, which is `true` next to `minimum` in draft 4 and a number in later drafts."""
         keyword = f"exclusive{bound.capitalize()}"
         if keyword not in raw:
             return
