@@ -180,7 +180,7 @@ def hides(key: str, *values: Any, hidden: bool, parent: str, named: Mapping[str,
 
 
 def named_values(value: Mapping[str, Any]) -> Mapping[str, str]:
-    """Return the fields that another field names, like `value` in `{name: PASSWORD, value: x}`, or those of a Secret."""
+    """Return the fields that another one names, like `value` in `{name: PASSWORD, value: x}`, or those of a Secret."""
     if value.get("kind") == "Secret":
         return {"data": "passwords", "stringData": "passwords"}
     labels = [item for key, item in value.items() if key.lower() in _LABELS and isinstance(item, str)]
