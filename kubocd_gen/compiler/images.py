@@ -54,7 +54,7 @@ def package_source(release: Release, settings: Settings) -> PackageSourceSpec:
                 "bad-reference",
                 str(error) if image == release.image else redirected,
                 position=release.position("spec", "package", "repository"),
-                hint="set 'repository' to 'REGISTRY/REPOSITORY', and the tag in 'tag'",
+                hint="use 'REGISTRY/REPOSITORY' and a tag",
             )
         ) from error
     return PackageSourceSpec(repository, tag, fields)

@@ -104,7 +104,7 @@ def _unknown_modules(package: Package, rendered: RenderedPackage) -> list[Proble
     unknown = (
         Problem(
             "unknown-module",
-            f"package {package.label}, module '{module.name}' depends on '{name}', which is not a module of it",
+            f"package {package.label}, module '{module.name}' depends on the unknown module '{name}'",
             position=package.position(*source.depends_on.path),
             hint=nearest("did you mean '{}'?", name, known) or f"modules of the package: {', '.join(known)}",
         )

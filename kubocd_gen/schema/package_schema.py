@@ -145,7 +145,7 @@ def _advice(error: ValidationError) -> str | None:
         missing = error.schema.get("properties", {}).get(error.path[-1], {})
         lines = str(missing.get("description", "")).strip().splitlines()
         if lines:
-            return f"description: {quoted(lines[0])}"
+            return f"description in the schema: {quoted(lines[0])}"
         types = missing.get("type", ())
         return f"set it to {TYPE_WORDS[types[0]]}" if len(types) == 1 else None
     default = error.schema.get("default")
@@ -153,7 +153,7 @@ def _advice(error: ValidationError) -> str | None:
         return None
     if default == error.instance:
         return "set another value; this is the default of the package"
-    return f"default: {quoted(default)}"
+    return f"the default is {quoted(default)}"
 
 
 def _code(role: Role, keyword: Any) -> str:

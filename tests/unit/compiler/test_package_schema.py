@@ -256,7 +256,7 @@ def test_a_context_has_codes_and_words_of_its_own() -> None:
         ({"type": "integer"}, {"replicaz": 1}, "did you mean 'replicas'?"),
         ({"type": "integer"}, {"x": 1}, "known parameters: replicas"),
         ({"type": "integer"}, {"replicas": "3"}, "remove the quotes"),
-        ({"type": "integer", "maximum": 9, "default": 1}, {"replicas": 10}, "default: 1"),
+        ({"type": "integer", "maximum": 9, "default": 1}, {"replicas": 10}, "the default is 1"),
         (
             {"type": "integer", "default": [1]},
             {"replicas": [1]},
@@ -265,7 +265,7 @@ def test_a_context_has_codes_and_words_of_its_own() -> None:
         (
             {"type": "integer", "required": True, "description": "How many.\nMore."},
             {},
-            "description: 'How many.'",
+            "description in the schema: 'How many.'",
         ),
         ({"type": "string", "enum": ["small", "large"]}, {"replicas": "smal"}, "did you mean 'small'?"),
     ],
