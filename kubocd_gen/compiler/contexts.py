@@ -40,23 +40,23 @@ class ContextTrees:
     def __contains__(self, ref: ContextRef) -> bool:
         return ref in self._contexts or ref in self._broken
 
-    def effective(self, ref: ContextRef, place: Locate) -> Mapping[str, Any]:
+    def effective(self, ref: ContextRef, locate: Locate) -> Mapping[str, Any]:
         """Merge the effective values of the parents in list order, then the Context's own value on top.
 
-        `place` returns the position of the reference to the Context. Raises ProblemsError, with the position of the
+        `locate` returns the position of the reference to the Context. Raises ProblemsError, with the position of the
         cause, if the Context or one of its parents does not exist, has no `context`, or inherits from itself.
         """
-        return self._resolve(ref, place, ())
+        return self._resolve(ref, locate, ())
 
     def together(
-        self, refs: tuple[ContextRef, ...], places: Mapping[ContextRef, Locate], defaults: Mapping[str, Any]
+        self, refs: tuple[ContextRef, ...], positions: Mapping[ContextRef, Locate], defaults: Mapping[str, Any]
     ) -> Mapping[str, Any]:
         """Merge the effective values of `refs` in order onto `defaults`. Equal arguments return the same object."""
         key = (refs, go_json(defaults))
         if key not in self._merged:
             merged = defaults
             for ref in refs:
-                merged = self._merge(merged, self.effective(ref, places[ref]))
+                merged = self._merge(merged, self.effective(ref, positions[ref]))
             if refs:
                 spend_values(merged, self._budget)  # a shared part counts in each result that contains it
             self._merged[key] = merged
@@ -73,21 +73,21 @@ class ContextTrees:
                 return inherited
         return None
 
-    def _resolve(self, ref: ContextRef, place: Locate, chain: tuple[ContextRef, ...]) -> Mapping[str, Any]:
+    def _resolve(self, ref: ContextRef, locate: Locate, chain: tuple[ContextRef, ...]) -> Mapping[str, Any]:
         if ref in self._effective:
             return self._effective[ref]
         if ref in self._broken:
             raise self._broken[ref]
         context = self._contexts.get(ref)
         if context is None:
-            raise ProblemsError(self._missing(ref, place()))
+            raise ProblemsError(self._missing(ref, locate()))
         if ref in chain:
             loop = " -> ".join(str(one) for one in (*chain[chain.index(ref) :], ref))
             raise ProblemsError(
                 Problem(
                     "context-cycle",
                     f"the Context '{ref}' inherits from itself: {loop}",
-                    position=place(),
+                    position=locate(),
                     hint=_CYCLE,
                 )
             )
@@ -96,7 +96,7 @@ class ContextTrees:
                 Problem(
                     "invalid-context",
                     f"the Context '{chain[0]}' has more than {_DEEPEST} levels of parents",
-                    position=place(),
+                    position=locate(),
                 )
             )
         try:
@@ -159,15 +159,15 @@ def select_contexts(
     list names it too.
     """
     refs: list[ContextRef] = []
-    places: dict[ContextRef, Locate] = {}
+    positions: dict[ContextRef, Locate] = {}
     optional: set[ContextRef] = set()
     if not release.skip_default_context:
         in_namespace = [ContextRef(release.namespace, name) for name in settings.default_namespace_contexts]
         optional.update(in_namespace)
         for ref in (*settings.default_contexts, *in_namespace):
             refs.append(ref)
-            places[ref] = partial(default_context_position, configs, ref)
+            positions[ref] = partial(default_context_position, configs, ref)
     for index, ref in enumerate(release.contexts):
         refs.append(ref)
-        places[ref] = partial(release.position, "spec", "contexts", index)
-    return tuple(ref for ref in refs if ref in trees or ref not in optional), places
+        positions[ref] = partial(release.position, "spec", "contexts", index)
+    return tuple(ref for ref in refs if ref in trees or ref not in optional), positions

@@ -112,8 +112,8 @@ def _layers(
     if override is not None:
         at, item = override
         prefix = ("spec", "moduleOverrides", at)
-        place = partial(release.position, *prefix, "onFailureStrategy")
-        layers += _other_strategy(item.on_failure_strategy, settings, configs, place)
+        locate = partial(release.position, *prefix, "onFailureStrategy")
+        layers += _other_strategy(item.on_failure_strategy, settings, configs, locate)
         if item.spec_patch is not None:
             where = f"specPatch of the override of module '{module.name}'"
             patch = _map(item.spec_patch, where, partial(release.position, *prefix, "specPatch"))
@@ -152,16 +152,16 @@ def _strategy(name: str, settings: Settings, configs: Sequence[Config]) -> Layer
 
 
 def _other_strategy(
-    name: str, settings: Settings, configs: Sequence[Config], place: Callable[[], Position]
+    name: str, settings: Settings, configs: Sequence[Config], locate: Callable[[], Position]
 ) -> list[Step]:
     """Return the steps that replace the failure strategy with `name`; none if `name` is empty.
 
-    `place` returns the position of the reference to the strategy.
+    `locate` returns the position of the reference to the strategy.
     """
     if not name:
         return []
     if settings.strategies.get(name) is None:
-        raise ProblemsError(undefined_strategy(name, settings.strategies, place()))
+        raise ProblemsError(undefined_strategy(name, settings.strategies, locate()))
     return [_without_strategy, _strategy(name, settings, configs)]
 
 
@@ -190,9 +190,9 @@ def _override(release: Release, module: str) -> tuple[int, ModuleOverride] | Non
     return found[0] if found else None
 
 
-def _map(value: Any, what: str, place: Callable[[], Position]) -> Mapping[str, Any]:
+def _map(value: Any, what: str, locate: Callable[[], Position]) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise ProblemsError(Problem("invalid-type", f"{what} must be a map, not {described(value)}", position=place()))
+        raise ProblemsError(Problem("invalid-type", f"{what} must be a map, not {described(value)}", position=locate()))
     return value
 
 

@@ -18,13 +18,13 @@ _NAMED = 3  # Releases that a hint lists
 class Party:
     """The roles and dependencies of a Release. `roles` is empty for a Release that is suspended or deploys nothing.
 
-    `place` returns the position of a dependency on a role.
+    `locate` returns the position of a dependency on a role.
     """
 
     key: str
     roles: tuple[str, ...]
     dependencies: tuple[str, ...]
-    place: Callable[[str], Position]
+    locate: Callable[[str], Position]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ def _cycle(party: Party, role: str, path: Sequence[str]) -> Problem:
     return Problem(
         "dependency-cycle",
         f"the role '{role}' closes a dependency cycle: {' -> '.join((party.key, *path))}",
-        position=party.place(role),
+        position=party.locate(role),
         hint="remove one of the dependencies; otherwise each Release waits for the next one and none starts",
     )
 
@@ -157,7 +157,7 @@ def _unmet(
     if not reason and role in party.roles:
         reason = f"{party.key} itself provides it, but a Release cannot satisfy its own dependency"
     if reason:
-        return Problem("unmet-role", f"{party.key} depends on the role '{role}': {reason}", position=party.place(role))
+        return Problem("unmet-role", f"{party.key} depends on the role '{role}': {reason}", position=party.locate(role))
     hint = "add it to 'clusterRoles' of a Config if the cluster provides it, or build with '--dependencies ignore'"
     if unread:
         more = f" and {len(unread) - _NAMED} more" if len(unread) > _NAMED else ""
@@ -166,7 +166,7 @@ def _unmet(
     return Problem(
         "unmet-role",
         f"{party.key} depends on the role '{role}', which no Release or Config provides",
-        position=party.place(role),
+        position=party.locate(role),
         hint=hint,
     )
 
@@ -176,5 +176,5 @@ def _choice(party: Party, role: str, chosen: str, others: Sequence[str]) -> Prob
         "several-providers",
         f"{party.key} waits for {chosen}, which provides the role '{role}'; {', '.join(others)} "
         f"provide{'s' if len(others) == 1 else ''} it too",
-        position=party.place(role),
+        position=party.locate(role),
     )

@@ -97,20 +97,20 @@ def _image_redirect(item: Mapping[str, Any]) -> ImageRedirect:
 def _default_strategy(configs: Sequence[Config], strategies: Mapping[str, Any]) -> str:
     name = ""
     for config in configs:
-        given = config.spec.get("defaultOnFailureStrategy") or ""
-        if name and given and given != name:
+        own = config.spec.get("defaultOnFailureStrategy") or ""
+        if name and own and own != name:
             raise ProblemsError(
                 Problem(
                     "config-conflict",
-                    f"two Configs set different default failure strategies, '{name}' and '{given}'",
+                    f"two Configs set different default failure strategies, '{name}' and '{own}'",
                     position=config.position("spec", "defaultOnFailureStrategy"),
                     hint="set 'defaultOnFailureStrategy' in only one of them",
                 )
             )
-        name = given or name
-        if given and strategies.get(given) is None:
+        name = own or name
+        if own and strategies.get(own) is None:
             position = config.position("spec", "defaultOnFailureStrategy")
-            raise ProblemsError(undefined_strategy(given, strategies, position))
+            raise ProblemsError(undefined_strategy(own, strategies, position))
     return name
 
 

@@ -14,7 +14,7 @@ _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sa
 
 
 def sarif_report(findings: Sequence[Annotation]) -> str:
-    """Return finding run with all findings as JSON; an empty `results` reports that there are no problems."""
+    """Return one run with all findings as JSON; an empty `results` reports that there are no problems."""
     codes = sorted({finding.code for finding in findings})
     driver = {"name": "kcd-gen", "semanticVersion": __version__, "rules": [{"id": code} for code in codes]}
     run = {

@@ -233,8 +233,8 @@ def predicate(error: ValidationError) -> tuple[str, str | None]:
 def _alternatives(wanted: list[Any], value: Any, error: ValidationError) -> tuple[str, str | None]:
     branches: dict[int, str] = {}
     for child in error.context or ():
-        place = dotted(tuple(child.path))
-        words = f"{quoted(place)} {predicate(child)[0]}" if place else f"it {predicate(child)[0]}"
+        path = dotted(tuple(child.path))
+        words = f"{quoted(path)} {predicate(child)[0]}" if path else f"it {predicate(child)[0]}"
         branches.setdefault(int(child.relative_schema_path[0]), words)
     if not branches:
         return "must match only one of the alternatives in its schema (oneOf)", None

@@ -117,10 +117,10 @@ def _defaults(node: Mapping[str, Any], path: tuple[str, ...], problems: list[Vio
         return [] if node.get("type") == "array" else node.get("default")
     found = {}
     for name, child in node["properties"].items():
-        place = (*path, "properties", name)
+        child_path = (*path, "properties", name)
         if not isinstance(child, dict):
-            problems.append(Violation(place, f"must be a schema (a map), not {described(child)}", INVALID))
-        elif (default := _defaults(child, place, problems)) is not None:
+            problems.append(Violation(child_path, f"must be a schema (a map), not {described(child)}", INVALID))
+        elif (default := _defaults(child, child_path, problems)) is not None:
             found[name] = default
     return found or None
 
