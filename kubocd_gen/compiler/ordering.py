@@ -161,7 +161,7 @@ def _unmet(
     hint = "add it to 'clusterRoles' of a Config if the cluster provides it, or build with '--dependencies ignore'"
     if unread:
         more = f" and {len(unread) - _NAMED} more" if len(unread) > _NAMED else ""
-        hint = f"fix the Releases with errors first, one of them may provide it: {', '.join(unread[:_NAMED])}{more}"
+        hint = f"fix the Releases with errors first; one of them may provide it: {', '.join(unread[:_NAMED])}{more}"
     hint = nearest("did you mean '{}'?", role, {*by_role, *cluster_roles}) or hint
     return Problem(
         "unmet-role",

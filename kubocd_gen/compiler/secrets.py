@@ -41,7 +41,7 @@ _LINE = re.compile(
 )
 _FLAG = re.compile(rf"--?(?P<name>{_NAME})")
 _FLAGGED = re.compile(rf"""(?<!\S)(?P<head>--?(?P<name>{_NAME})[ \t]+)(?P<value>"[^"\n]*"|'[^'\n]*'|[^\s"'-]\S*)""")
-# `requirepass x` alone in a line; `login me password x` of a .netrc; `PASSWORD 'x'` of SQL.
+# `requirepass x` as a whole line; `login me password x` in a .netrc; `PASSWORD 'x'` in SQL.
 _SPACED = re.compile(
     rf"(?P<head>^[ \t]*(?P<name>{_NAME})[ \t]+|\blogin[ \t]+\S+[ \t\n]+password[ \t]+)(?P<value>[^\s:=]\S*)[ \t]*$",
     re.MULTILINE,
@@ -119,7 +119,7 @@ class Masks:
         if "\n" not in text and not enclosed:
             return _inline(_by_line(shaped) or shaped)
         if depth < _DEEPEST and len(text) <= min(_LONGEST, self._left):
-            self._left -= 2 * len(text)  # once more when it is masked
+            self._left -= 2 * len(text)  # it is parsed again after masking
             if (parsed := _parsed(text)) is not None:
                 return self._structured(shaped, *parsed, depth)
         elif (depth >= _DEEPEST and (mentioned or enclosed)) or (not mentioned and _has_word(text)):

@@ -17,7 +17,7 @@ from kubocd_gen.schema.structural import Violation, admit, canonical_fields
 # Pointer fields of Flux's Go types, of all kinds: false, 0 and "" are kept in them, but omitted from plain fields.
 _POINTERS = frozenset(
     {
-        ("ignore",),  # of an OCIRepository
+        ("ignore",),  # a field of OCIRepository
         ("maxHistory",),
         ("persistentClient",),
         ("install", "remediation", "ignoreTestFailures"),

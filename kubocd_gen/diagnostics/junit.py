@@ -1,4 +1,4 @@
-"""JUnit XML, which CI systems show as test results: finding case for each Release, and finding for the project."""
+"""JUnit XML, which CI systems show as test results: one case for each Release, and one for the project."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One problem that a user can act on. It never changes: problems are shared between threads and clusters.
+    """One problem that a user can fix. It is immutable, because threads and clusters share problems.
 
     `code` is kebab-case and stable: users filter on it. `message` is one sentence and `hint` says how to fix the
     problem; both are truncated to 4,000 characters. `release` is the `namespace/name` of the Release that has the
@@ -63,7 +63,7 @@ class Problem:
 
 
 class ProblemsError(Exception):
-    """The only exception meant for users: a step found problems and can't go on. Everything else is a defect."""
+    """The only exception meant for users: a step found problems and cannot continue. Others are defects."""
 
     def __init__(self, *problems: Problem) -> None:
         super().__init__("; ".join(problem.message for problem in problems))
@@ -71,7 +71,7 @@ class ProblemsError(Exception):
 
     @property
     def problem(self) -> Problem:
-        """The first problem; of most errors it is the only one."""
+        """The first problem, which is usually the only one."""
         return self.problems[0]
 
     def at(self, position: Position | None) -> ProblemsError:
@@ -80,7 +80,7 @@ class ProblemsError(Exception):
 
 
 class Problems:
-    """The problems of one cluster's compilation, without repeats.
+    """Collects the problems of one cluster's compilation, without duplicates.
 
     For each Release or file and each severity, it keeps MOST problems and counts the others. An exhausted limit of the
     run is kept once, however many steps it ends.
@@ -104,12 +104,15 @@ class Problems:
         yield from sorted(found, key=reading_order)
 
     def error(self, error: Problem | ProblemsError, release: str | None = None) -> None:
+        """Add each problem as an error, of the Release `namespace/name` or, if None, of the cluster."""
         self._add("error", error, release)
 
     def warning(self, error: Problem | ProblemsError, release: str | None = None) -> None:
+        """Add each problem as a warning, like `error`."""
         self._add("warning", error, release)
 
     def note(self, error: Problem | ProblemsError, release: str | None = None) -> None:
+        """Add each problem as a note, like `error`."""
         self._add("note", error, release)
 
     def take(self, others: Iterable[Problem]) -> None:

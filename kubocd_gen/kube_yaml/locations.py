@@ -64,7 +64,7 @@ class _Node:
     Each child has the mark of its position. For an alias this is the mark of the alias and the node of the anchor.
     """
 
-    event: Any  # of PyYAML
+    event: Any  # an event of PyYAML
     children: list[tuple[Any, _Node]] = field(default_factory=list)
     found: dict[str, tuple[Any, _Node]] | None = None  # the entries of a map by name, after the first lookup
 

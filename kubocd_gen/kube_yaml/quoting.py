@@ -34,9 +34,9 @@ _TIMESTAMP = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt \t].*)?")
 _HIDDEN = r"[^\t\n\x20-\x7e\xa0-\u2027\u202f-\u2065\u206a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 _HIDDEN_ASCII = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _SHORT_ESCAPES = {'"': '\\"', "\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
-_KNOWN_CHARACTERS = 10_000  # whose escapes are remembered
+_KNOWN_CHARACTERS = 10_000  # whose escapes are cached
 
-_ITEM_OR_MARK = ("- ", "---", "...")  # an item of a sequence, the marks around a document
+_ITEM_OR_MARK = ("- ", "---", "...")  # the start of a list item, and the markers of documents
 _INDICATORS = tuple(" ?:,[]{}#&*!|>'\"%@`")
 
 # Strings that are unsafe in a literal block: spaces at the end of a line (editors strip them), a tab or spaces that

@@ -103,7 +103,7 @@ def float64(number: float) -> int | float:
         return number
     real = float(number)
     if real.is_integer() and abs(real) < 1e21 and (real != 0 or math.copysign(1, real) > 0):
-        # The shortest decimal that reads back as this float64, as Go and JavaScript print it.
+        # The shortest decimal that reads back as the same float64, like Go and JavaScript.
         return int(_shortest(real))
     return real
 

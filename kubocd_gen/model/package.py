@@ -13,7 +13,7 @@ from kubocd_gen.schema.package_schema import PackageSchema
 
 @dataclass(frozen=True, slots=True)
 class ChartRef:
-    """A chart inside a package, as `status.yaml` names it."""
+    """The name and version of a chart in a package, from `status.yaml`."""
 
     name: str
     version: str

@@ -109,7 +109,7 @@ def _is_date_time(text: str) -> bool:
 
 def _on_calendar(found: re.Match[str]) -> bool:
     try:
-        # Go has a year 0, a leap year like 400; Python starts with 1.
+        # Go has a year 0, which is a leap year like 400; Python's first year is 1.
         date(int(found["year"]) or 400, int(found["month"]), int(found["day"]))
     except ValueError:
         return False

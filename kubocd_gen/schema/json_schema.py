@@ -21,7 +21,7 @@ from kubocd_gen.schema.short_form import DEEPEST, INVALID
 from kubocd_gen.schema.structural import Violation
 
 _ADDRESS, _INSTRUCTIONS = 64, 8  # characters of a URI and instructions of a pattern that count as one step
-NEVER = "never"  # the keyword that the schema `false` is compiled to
+NEVER = "never"  # the keyword into which the schema `false` is compiled
 
 _TYPES = ("array", "boolean", "integer", "number", "object", "string", "null")
 _HYBRID = 99  # not a draft: every keyword of 4, 6 and 7 counts
