@@ -1,4 +1,4 @@
-"""Quote scalars in YAML so that every reader between Git and the cluster reads the same value.
+"""Quote scalars in YAML, because every reader between Git and the cluster must read the same value.
 
 The readers are sigs.k8s.io/yaml (goyaml v2, YAML 1.1), yaml.v3 and kustomize's kyaml (mostly YAML 1.2), all in Go. A
 string is quoted if one of them, or a strict reader of either specification, would read another value.

@@ -31,7 +31,7 @@ MAX_EXPANSION = 200_000
 NODE_TEXT = 64
 """Characters of a scalar that count as one more node, because aliases of long strings cost more memory."""
 
-_MAX_FAULTS = 100  # that are reported of a document
+_MAX_FAULTS = 100  # faults of a document that are reported
 _INFINITE = {"+Inf": ".inf", "-Inf": "-.inf", "NaN": ".nan"}  # as keys, with all numbers outside the range of float32
 _MERGE_TAG = "tag:yaml.org,2002:merge"
 _INNER_MARK = re.compile("[\n\r\x85\u2028\u2029]\ufeff")  # a mark inside the text, which libyaml skips
@@ -153,9 +153,7 @@ class _Builder:
     exact_integers: bool
     spend: Meter
     frames: list[_Frame] = field(default_factory=list)
-    anchors: dict[str, tuple[Any, int] | None] = field(
-        default_factory=dict
-    )  # None while the value is under construction
+    anchors: dict[str, tuple[Any, int] | None] = field(default_factory=dict)  # None while under construction
     faults: list[Fault] = field(default_factory=list)
     depth: int = 0
     expansion: int = 0

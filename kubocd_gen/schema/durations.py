@@ -59,7 +59,7 @@ def parse_duration(text: str) -> int:
             raise _too_long(shown)
         unit = _NANOSECONDS[part["unit"]]
         fraction = part["fraction"] or ""
-        # Go scales the fraction as a float64, which keeps less than 18 digits.
+        # Go scales the fraction as a float64, which keeps fewer than 18 digits.
         total += int(part["whole"] or 0) * unit + (
             int(fraction[:18]) * unit // 10 ** len(fraction[:18]) if fraction else 0
         )
