@@ -115,8 +115,8 @@ def _layers(
         locate = partial(release.position, *prefix, "onFailureStrategy")
         layers += _other_strategy(item.on_failure_strategy, settings, configs, locate)
         if item.spec_patch is not None:
-            where = f"specPatch of the override of module '{module.name}'"
-            patch = _map(item.spec_patch, where, partial(release.position, *prefix, "specPatch"))
+            what = f"specPatch of the override of module '{module.name}'"
+            patch = _map(item.spec_patch, what, partial(release.position, *prefix, "specPatch"))
             layers.append(Layer(patch, in_release(*prefix, "specPatch")))
         durations = {"timeout": item.timeout, "interval": item.interval}
         layers.append(Layer({key: text for key, text in durations.items() if text is not None}, in_release(*prefix)))
@@ -202,11 +202,11 @@ def _checked(release: Release, name: str, layers: Sequence[Step]) -> dict[str, A
         spec = merge(spec, layer.tree) if isinstance(layer, Layer) else layer(spec)
     typed, violations = typed_spec("helmrelease-v2", spec)
     if violations:
-        raise ProblemsError(*(_located(release, name, violation, layers) for violation in violations))
+        raise ProblemsError(*(_as_problem(release, name, violation, layers) for violation in violations))
     return typed
 
 
-def _located(
+def _as_problem(
     release: Release,
     name: str,
     violation: Violation,
@@ -219,13 +219,13 @@ def _located(
     trees = [layer for layer in reversed(layers) if isinstance(layer, Layer)]
     # A missing field is in no layer: its parent is.
     prefixes = [violation.path[:length] for length in range(len(violation.path), 0, -1)]
-    holding = next((layer for prefix in prefixes for layer in trees if _holds(layer.tree, prefix)), None)
+    source = next((layer for prefix in prefixes for layer in trees if _holds(layer.tree, prefix)), None)
     if not violation.path:  # the rule about `chart` and `chartRef`; the lowest layer is always valid
-        holding = next((layer for layer in trees[:-1] if any(key.lower() in _CHART for key in layer.tree)), None)
-    if holding is None or (violation.path == ("releaseName",) and holding is layers[0]):
+        source = next((layer for layer in trees[:-1] if any(key.lower() in _CHART for key in layer.tree)), None)
+    if source is None or (violation.path == ("releaseName",) and source is layers[0]):
         position, origin = release.position("metadata", "name"), None
     else:
-        position, origin = holding.position(violation.path), holding.origin
+        position, origin = source.position(violation.path), source.origin
     field = dotted(violation.path) or "the spec" if origin else dotted(("spec", *violation.path))
     subject = origin or f"HelmRelease '{name}'"
     hint = violation.hint

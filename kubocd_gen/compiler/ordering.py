@@ -67,7 +67,7 @@ def order_by_roles(
     cycles: dict[str, list[Problem]] = {}  # by each role whose provider is in the cycle
     members: dict[Problem, frozenset[str]] = {}  # the Releases of each cycle
     while True:
-        graph, failed, notes = _attempt(
+        graph, failed, notes = _choose_providers(
             sorted(remaining.values(), key=_sort_key), cluster_roles, reasons, cycles, members, unread
         )
         if not failed:
@@ -83,7 +83,7 @@ def _sort_key(party: Party) -> tuple[str, ...]:
     return tuple(party.key.split("/"))
 
 
-def _attempt(
+def _choose_providers(
     parties: Sequence[Party],
     cluster_roles: frozenset[str],
     reasons: Mapping[str, str],
@@ -122,7 +122,7 @@ def _attempt(
         graph[party.key].add(chosen)
         others = [key for key in providers if key != chosen]
         if others:
-            notes[party.key] = (*notes.get(party.key, ()), _choice(party, role, chosen, others))
+            notes[party.key] = (*notes.get(party.key, ()), _several_providers(party, role, chosen, others))
     return graph, {key: ProblemsError(*found) for key, found in problems.items()}, notes
 
 
@@ -171,7 +171,7 @@ def _unmet(
     )
 
 
-def _choice(party: Party, role: str, chosen: str, others: Sequence[str]) -> Problem:
+def _several_providers(party: Party, role: str, chosen: str, others: Sequence[str]) -> Problem:
     return Problem(
         "several-providers",
         f"{party.key} waits for {chosen}, which provides the role '{role}'; {', '.join(others)} "

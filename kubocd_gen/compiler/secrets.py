@@ -227,7 +227,7 @@ def _inline(text: str, *, quoted: bool = False) -> str:
     parts, at = [], 0
     for head in _ASSIGNED.finditer(text):  # only heads: in `failed: password=x`, one is the value of another
         found = _VALUE.match(text, head.end()) if head.start() >= at else None
-        if found is None or not _is_hidden_text(head["name"], found[0]) or _goes_on(text, found):
+        if found is None or not _is_hidden_text(head["name"], found[0]) or _is_masked_scheme(text, found):
             continue
         parts += [text[at : head.end()], _mask(found[0], quoted=quoted)]
         at = found.end()
@@ -246,7 +246,7 @@ def _inline(text: str, *, quoted: bool = False) -> str:
     return _QUOTED_WORD.sub(replaced_word, _SPACED.sub(replaced_word, text))
 
 
-def _goes_on(text: str, found: re.Match[str]) -> bool:
+def _is_masked_scheme(text: str, found: re.Match[str]) -> bool:
     """Return whether the value is an authorization scheme whose credentials are masked already."""
     return found[0].lower() in _SCHEMES and text.startswith(MASK, found.end() + 1)
 
@@ -328,17 +328,17 @@ def _read_yaml(text: str) -> list[Any]:
 
 def _properties(text: str) -> str | None:
     """Return the text of a properties or INI file with its secrets masked; None if it is neither."""
-    lines, below, goes_on, assigned = [], False, False, False
+    lines, below, continued, assigned = [], False, False, False
     for line in text.split("\n"):
         section, found = _SECTION.fullmatch(line), _LINE.fullmatch(line)
-        if goes_on and line[:1] in (" ", "\t") and line.strip():
+        if continued and line[:1] in (" ", "\t") and line.strip():
             line = MASK
         elif section:
-            below, goes_on = cover(section["name"]) == "all", False
+            below, continued = cover(section["name"]) == "all", False
         elif found and not line[:1].isspace() and not line.startswith(("-", "*")):
             assigned = True
-            goes_on = below or _is_hidden_text(found["name"], found["value"] or MASK)
-            if goes_on and found["value"]:
+            continued = below or _is_hidden_text(found["name"], found["value"] or MASK)
+            if continued and found["value"]:
                 line = f"{found['head']}{_mask(found['value'], quoted=False)}{found['tail']}"
         elif (
             line.strip()
@@ -347,7 +347,7 @@ def _properties(text: str) -> str | None:
         ):
             return None
         else:
-            goes_on = goes_on and not line.strip()
+            continued = continued and not line.strip()
         lines.append(line)
     return _inline("\n".join(lines)) if assigned else None
 

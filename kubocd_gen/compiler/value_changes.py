@@ -75,14 +75,14 @@ class _Comparing:
                 ]
                 yield from self.changes(first, second, (*path, key), any(below), key)
         elif isinstance(old, list) and isinstance(new, list):
-            yield from self._of_lists(old, new, path, hidden, parent)
+            yield from self._list_changes(old, new, path, hidden, parent)
         elif not same(old, new):
             shown = (
                 one if one is ABSENT else self.masks.value(one, hidden=hidden, parent=parent) for one in (old, new)
             )
             yield Change(path, *shown)
 
-    def _of_lists(
+    def _list_changes(
         self, old: Sequence[Any], new: Sequence[Any], path: Path, hidden: bool, parent: str
     ) -> Iterator[Change]:
         before, after = _by_name(old), _by_name(new)

@@ -93,7 +93,7 @@ class _Node:
 
 def _trail(text: str, document: int, keys: Path) -> list[tuple[Any, _Node]]:
     """Return the marks and nodes from the root to the value at `keys`, as far as they exist."""
-    roots = _known.roots(text)
+    roots = _cache.roots(text)
     if not 0 <= document < len(roots):
         return []
     trail = [(roots[document].event.start_mark, roots[document])]
@@ -105,7 +105,7 @@ def _trail(text: str, document: int, keys: Path) -> list[tuple[Any, _Node]]:
     return trail
 
 
-class _Known:
+class _RootCache:
     """A cache of the most recently parsed texts, because several messages are often about one file."""
 
     def __init__(self) -> None:
@@ -114,16 +114,16 @@ class _Known:
 
     def roots(self, text: str) -> tuple[_Node, ...]:
         with self._lock:
-            known = self._roots.pop(text, None)
-        known = known or _parsed(text)
+            cached = self._roots.pop(text, None)
+        cached = cached or _parsed(text)
         with self._lock:
-            self._roots[text] = known
+            self._roots[text] = cached
             while sum(size for _, size in self._roots.values()) > _MOST_KEPT and len(self._roots) > 1:
                 self._roots.pop(next(iter(self._roots)))
-        return known[0]
+        return cached[0]
 
 
-_known = _Known()
+_cache = _RootCache()
 
 
 def _parsed(text: str) -> tuple[tuple[_Node, ...], int]:

@@ -35,12 +35,12 @@ _LITERAL = r"(?s)(?<!\\)((?:\\\\)*)\\Q.*?(?:\\E|\Z)"
 _MOST_INSTRUCTIONS = 500_000  # of all cached patterns, a hundred bytes each
 
 
-class _Kept(dict[str, Matcher]):
+class _PatternCache(dict[str, Matcher]):
     """A cache of compiled patterns with a limit on their total size."""
 
     size = 0
 
-    def keep(self, pattern: str, compiled: Matcher) -> None:
+    def add(self, pattern: str, compiled: Matcher) -> None:
         if self.size + compiled.programsize > _MOST_INSTRUCTIONS:
             self.clear()
             self.size = 0
@@ -48,16 +48,16 @@ class _Kept(dict[str, Matcher]):
         self[pattern] = compiled
 
 
-_kept = _Kept()
+_cache = _PatternCache()
 
 
 def compile_pattern(pattern: str) -> Matcher:
     """Compile a pattern with RE2: linear in the text, no look-around or backreferences. Raises PatternError."""
-    known = _kept.get(pattern)
-    if known is None:
-        known = _compiled(pattern)
-        _kept.keep(pattern, known)
-    return known
+    cached = _cache.get(pattern)
+    if cached is None:
+        cached = _compiled(pattern)
+        _cache.add(pattern, cached)
+    return cached
 
 
 def search_cost(pattern: Matcher, text: str) -> int:

@@ -68,7 +68,7 @@ class Violations(list[Violation]):
 
 
 @dataclass(frozen=True, slots=True)
-class _Manner:
+class _Options:
     """Options of admission: the treatment of unknown fields, and whether messages quote values."""
 
     unknown_fields: UnknownFields
@@ -91,7 +91,7 @@ def admit(
     """
     found = Violations()
     try:
-        return _admitted(value, schema, (), _Manner(unknown_fields, quote_values), found), found
+        return _admitted(value, schema, (), _Options(unknown_fields, quote_values), found), found
     except TooManyViolationsError:
         return value, found
 
@@ -118,15 +118,17 @@ def canonical_fields(value: Any, schema: Schema) -> Any:
     result: dict[str, Any] = {}
     for key, name in entries:
         field = properties.get(name, {})
-        result[name] = _on_top(result.get(name), canonical_fields(fields[key], field), field)
+        result[name] = _decode_onto(result.get(name), canonical_fields(fields[key], field), field)
     return result
 
 
-def _on_top(below: Any, item: Any, schema: Schema) -> Any:
+def _decode_onto(below: Any, item: Any, schema: Schema) -> Any:
     """Decode `item` into a Go field with the value `below`: structs keep the fields that `item` does not set."""
     if isinstance(below, dict) and isinstance(item, dict) and _OPEN not in schema:
         properties = schema.get("properties", {})
-        return below | {key: _on_top(below.get(key), value, properties.get(key, {})) for key, value in item.items()}
+        return below | {
+            key: _decode_onto(below.get(key), value, properties.get(key, {})) for key, value in item.items()
+        }
     return item
 
 
@@ -135,23 +137,23 @@ def _spellings(names: tuple[str, ...]) -> dict[str, str]:
     return {name.casefold(): name for name in names}
 
 
-def _admitted(value: Any, schema: Schema, path: Path, manner: _Manner, found: list[Violation]) -> Any:
+def _admitted(value: Any, schema: Schema, path: Path, options: _Options, found: list[Violation]) -> Any:
     if value is None and schema.get("nullable"):
         return None
     before = len(found)
     types = _types(schema)
     if types and not any(has_type(value, name) for name in types):
-        message, hint = type_mismatch(types, value, quote=manner.quote)
-        shape = _shape_hint(schema, path, value, quote=manner.quote)
+        message, hint = type_mismatch(types, value, quote=options.quote)
+        shape = _shape_hint(schema, path, value, quote=options.quote)
         found.append(Violation(path, message, "invalid-type", shape or hint))
         return value
     if isinstance(value, dict) and ("properties" in schema or "additionalProperties" in schema):
-        value = _admitted_map(value, schema, path, manner, found)
+        value = _admitted_map(value, schema, path, options, found)
     elif isinstance(value, list) and "items" in schema:
         items = schema["items"]
-        value = [_admitted(item, items, (*path, i), manner, found) for i, item in enumerate(value)]
+        value = [_admitted(item, items, (*path, i), options, found) for i, item in enumerate(value)]
     for keyword, check in _CHECKS.items():
-        if keyword in schema and (problem := check(value, schema[keyword], manner.quote)):
+        if keyword in schema and (problem := check(value, schema[keyword], options.quote)):
             found.append(Violation(path, problem[0], "invalid-value", problem[1]))
     if len(found) == before:  # like the API server, evaluate rules only for otherwise valid values
         for rule in schema.get("x-kubernetes-validations", ()):
@@ -162,7 +164,7 @@ def _admitted(value: Any, schema: Schema, path: Path, manner: _Manner, found: li
 
 
 def _admitted_map(
-    value: dict[str, Any], schema: Schema, path: Path, manner: _Manner, found: list[Violation]
+    value: dict[str, Any], schema: Schema, path: Path, options: _Options, found: list[Violation]
 ) -> dict[str, Any]:
     properties: Mapping[str, Schema] = schema.get("properties", {})
     others = schema.get("additionalProperties")
@@ -172,7 +174,7 @@ def _admitted_map(
         if field is None:
             if schema.get(_OPEN):
                 result[key] = item
-            elif manner.unknown_fields == "error":
+            elif options.unknown_fields == "error":
                 result[key] = item
                 found.append(_unknown_field((*path, key), key, properties, hinted=len(found) < HINTED))
             continue
@@ -180,10 +182,10 @@ def _admitted_map(
             if "default" not in field:
                 continue
             item = deepcopy(field["default"])
-        result[key] = _admitted(item, field, (*path, key), manner, found)
+        result[key] = _admitted(item, field, (*path, key), options, found)
     for key, field in properties.items():
         if key not in value and "default" in field:
-            result[key] = _admitted(deepcopy(field["default"]), field, (*path, key), manner, found)
+            result[key] = _admitted(deepcopy(field["default"]), field, (*path, key), options, found)
     for key in schema.get("required", ()):
         if key not in result:
             found.append(Violation((*path, key), "is required", "missing-field"))

@@ -69,4 +69,4 @@ def test_the_nodes_of_few_files_are_kept(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(positions, "_MOST_KEPT", 50)
     for number in range(100):
         find_position(f"a: {number}\n", "a.yaml", 0, ("a",))
-    assert len(positions._known._roots) <= 20
+    assert len(positions._cache._roots) <= 20
