@@ -66,7 +66,7 @@ _BLOCK = re.compile(r"(?:[|>][-+0-9]{0,2}(?:[ \t]+#.*)?)?")  # the value is on t
 
 
 class Masks:
-    """Mask values. One object limits how much text it parses in all calls."""
+    """A masker of secrets in values, with a limit on the text that it parses in all calls."""
 
     def __init__(self) -> None:
         self._left = _MOST

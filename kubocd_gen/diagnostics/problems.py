@@ -80,9 +80,9 @@ class ProblemsError(Exception):
 
 
 class Problems:
-    """Collects the problems of one cluster's compilation, without duplicates.
+    """A collector of the problems of one cluster's compilation, without duplicates.
 
-    For each Release or file and each severity, it keeps MOST problems and counts the others. An exhausted limit of the
+    It keeps MOST problems for each Release or file and each severity, and counts the others. An exhausted limit of the
     run is kept once, however many steps it ends.
     """
 

@@ -53,7 +53,7 @@ def too_deep(error: Exception) -> Any:
 
 
 class YamlError(ProblemsError):
-    """A text is not valid YAML, or not YAML that Kubernetes accepts."""
+    """An error in a text that is not valid YAML, or not YAML that Kubernetes accepts."""
 
     def __init__(self, message: str, *, code: str, position: Position | None = None, hint: str | None = None) -> None:
         super().__init__(Problem(code, message, position, hint))

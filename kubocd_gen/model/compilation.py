@@ -96,6 +96,7 @@ class CompiledRelease:
 
     @property
     def release(self) -> Release:
+        """The Release that was compiled."""
         return self.rendered.resolved.release
 
     def charts(self) -> dict[str, bytes]:

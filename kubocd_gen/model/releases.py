@@ -31,6 +31,7 @@ class Context:
     context: Any
 
     def position(self, *keys: str | int) -> Position:
+        """Return the position of the value at `keys`, like `Resource.position`."""
         return self.resource.position(*keys)
 
 
@@ -43,6 +44,7 @@ class Config:
     spec: Mapping[str, Any]
 
     def position(self, *keys: str | int) -> Position:
+        """Return the position of the value at `keys`, like `Resource.position`."""
         return self.resource.position(*keys)
 
 
@@ -93,4 +95,5 @@ class Release:
         return f"{self.package['repository']}:{self.package['tag']}"
 
     def position(self, *keys: str | int) -> Position:
+        """Return the position of the value at `keys`, like `Resource.position`."""
         return self.resource.position(*keys)

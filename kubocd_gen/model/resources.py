@@ -36,28 +36,33 @@ class Resource:
 
     @property
     def api_version(self) -> str:
+        """`apiVersion` as written; empty if it is absent or not a string."""
         return _string(self.value.get("apiVersion"))
 
     @property
     def kind(self) -> str:
+        """`kind` as written; empty if it is absent or not a string."""
         return _string(self.value.get("kind"))
 
     @property
     def metadata(self) -> Mapping[str, Any]:
+        """`metadata` as written; empty if it is absent or not a map."""
         metadata = self.value.get("metadata")
         return metadata if isinstance(metadata, Mapping) else {}
 
     @property
     def name(self) -> str:
+        """`metadata.name` as written; empty if it is absent or not a string."""
         return _string(self.metadata.get("name"))
 
     @property
     def namespace(self) -> str:
-        """`metadata.namespace` as written; empty if absent."""
+        """`metadata.namespace` as written; empty if it is absent or not a string."""
         return _string(self.metadata.get("namespace"))
 
     @property
     def spec(self) -> Mapping[str, Any]:
+        """`spec` as written; empty if it is absent or not a map."""
         spec = self.value.get("spec")
         return spec if isinstance(spec, Mapping) else {}
 

@@ -22,7 +22,7 @@ _DIGITS = len(str(_MOST))
 
 
 class DurationError(ValueError):
-    """A string is not a valid duration. The message is a predicate that follows the path of the value."""
+    """An error in a duration. The message is a predicate that follows the path of the value."""
 
     def __init__(self, problem: str, hint: str) -> None:
         super().__init__(problem)

@@ -24,7 +24,7 @@ class Matcher(Protocol):
 
 
 class PatternError(ValueError):
-    """RE2 rejects a pattern. The message is the reason."""
+    """A pattern that RE2 rejects. The message is the reason."""
 
 
 # `\C` matches a byte in the C++ library and is an error in Go, but not after an escaped backslash or in `\Q…\E`.

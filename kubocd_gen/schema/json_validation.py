@@ -38,7 +38,7 @@ _ERROR = 100  # steps that an error costs, because it takes memory
 
 
 class TooMuchWorkError(Exception):
-    """Validation of a value follows more than MOST_REFERENCES references."""
+    """The validation of a value that follows more than MOST_REFERENCES references."""
 
 
 def plainly_valid(schema: Schema, value: Any, spend: Meter) -> bool:

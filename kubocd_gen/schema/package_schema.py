@@ -25,7 +25,7 @@ Role = Literal["parameters", "context"]
 
 
 class PackageSchemaError(Exception):
-    """KuboCD would reject a schema. `violations` are all reasons.
+    """A schema that KuboCD would reject, with all reasons in `violations`.
 
     The caller converts them to problems, because it knows which schema this is and its position. The `path` of a
     violation is a path in the schema; that of a missing keyword is the path of the node without it.

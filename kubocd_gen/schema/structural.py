@@ -55,13 +55,14 @@ class Violation:
 
 
 class TooManyViolationsError(Exception):
-    """More than MOST violations were found."""
+    """The end of an admission with more than MOST violations."""
 
 
 class Violations(list[Violation]):
-    """The violations found so far, at most MOST. `append` raises TooManyViolationsError beyond that."""
+    """The violations found so far, at most MOST."""
 
     def append(self, violation: Violation) -> None:
+        """Add a violation. Raises TooManyViolationsError if there are MOST already."""
         if len(self) >= MOST:
             raise TooManyViolationsError
         super().append(violation)
