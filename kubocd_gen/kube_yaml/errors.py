@@ -43,9 +43,9 @@ _CONFLICT = ("<<<<<<<", "=======", ">>>>>>>")  # conflict markers of Git
 
 
 def too_deep(error: Exception) -> Any:
-    """Return the mark at which libyaml rejected nesting of 1,000 levels; None for any other error.
+    """Return the mark at which PyYAML rejected nesting of 1,000 levels; None for any other error.
 
-    libyaml does so since PyYAML 6.0.4. It looks ahead, and fails before our own lower limit sees the first bracket.
+    PyYAML does so since 6.0.4. It looks ahead, and fails before our own lower limit sees the first bracket.
     """
     if isinstance(error, yaml.MarkedYAMLError) and error.problem == "exceeded maximum nesting depth":
         return error.problem_mark
