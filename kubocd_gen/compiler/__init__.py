@@ -1,1 +1,1 @@
-"""What KuboCD's controller computes for a Release, as functions without I/O."""
+"""The computations of the KuboCD controller for a Release, as functions without I/O."""

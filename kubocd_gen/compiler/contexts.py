@@ -1,4 +1,4 @@
-"""Contexts: their effective values, and what one Release sees of them."""
+"""Resolve Contexts: merge each with its parents, and select those of a Release."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError, ne
 from kubocd_gen.diagnostics.wording import known_names
 from kubocd_gen.model.releases import Config, Context, ContextRef, Release
 
-Place: TypeAlias = Callable[[], Position]  # looked up only where a message needs it, because that reads the file again
+Locate: TypeAlias = Callable[[], Position]  # called only when a message needs the position: it parses the file again
 
-_NAMED = 3  # places where a Context of the wanted name is
-_CYCLE = "take one of the 'parents' out"
-_DEEPEST = 100  # parents of parents; nobody writes more, and the walk must end before Python's own limit
+_NAMED = 3  # Contexts with the same name in other namespaces that a hint lists
+_CYCLE = "remove one of the 'parents'"
+_DEEPEST = 100  # levels of parents; the recursion must end before Python's own limit
 
 
 class ContextTrees:
-    """The Contexts of a cluster with their parents merged in; each is worked out once.
+    """The Contexts of a cluster, each merged with its parents. Every effective value is computed once.
 
-    `broken` are Contexts that the cluster would refuse, with why: who names one gets that error.
+    `broken` maps each Context that the cluster would reject to its error, which is raised again for every reference to
+    the Context.
     """
 
     def __init__(
@@ -39,30 +40,30 @@ class ContextTrees:
     def __contains__(self, ref: ContextRef) -> bool:
         return ref in self._contexts or ref in self._broken
 
-    def effective(self, ref: ContextRef, place: Place) -> Mapping[str, Any]:
-        """Each parent's effective value in list order, then the Context's own on top.
+    def effective(self, ref: ContextRef, locate: Locate) -> Mapping[str, Any]:
+        """Merge the effective values of the parents in list order, then the Context's own value on top.
 
-        Raises ProblemsError, at the cause, for a Context that does not exist (`place` is where it is named), has no
-        `context`, or inherits from such a one or from itself.
+        `locate` returns the position of the reference to the Context. Raises ProblemsError, with the position of the
+        cause, if the Context or one of its parents does not exist, has no `context`, or inherits from itself.
         """
-        return self._resolve(ref, place, ())
+        return self._resolve(ref, locate, ())
 
     def together(
-        self, refs: tuple[ContextRef, ...], places: Mapping[ContextRef, Place], defaults: Mapping[str, Any]
+        self, refs: tuple[ContextRef, ...], positions: Mapping[ContextRef, Locate], defaults: Mapping[str, Any]
     ) -> Mapping[str, Any]:
-        """`defaults`, then the effective values of `refs`, the later on top. Equal arguments give the same object."""
+        """Merge the effective values of `refs` in order onto `defaults`. Equal arguments return the same object."""
         key = (refs, go_json(defaults))
         if key not in self._merged:
             merged = defaults
             for ref in refs:
-                merged = self._merge(merged, self.effective(ref, places[ref]))
+                merged = self._merge(merged, self.effective(ref, positions[ref]))
             if refs:
-                spend_values(merged, self._budget)  # each is written out, whatever it shares with others
+                spend_values(merged, self._budget)  # a shared part counts in each result that contains it
             self._merged[key] = merged
         return self._merged[key]
 
     def place(self, refs: Sequence[ContextRef], path: Sequence[str | int]) -> Position | None:
-        """Where the value at `path` was written: in the last of `refs`, or of their parents, that holds it."""
+        """Return the position of the value at `path` in the last of `refs`, or of their parents, that contains it."""
         for ref in reversed(refs):
             context = self._contexts[ref]
             if _holds(context.context, path):
@@ -72,21 +73,21 @@ class ContextTrees:
                 return inherited
         return None
 
-    def _resolve(self, ref: ContextRef, place: Place, chain: tuple[ContextRef, ...]) -> Mapping[str, Any]:
+    def _resolve(self, ref: ContextRef, locate: Locate, chain: tuple[ContextRef, ...]) -> Mapping[str, Any]:
         if ref in self._effective:
             return self._effective[ref]
         if ref in self._broken:
             raise self._broken[ref]
         context = self._contexts.get(ref)
         if context is None:
-            raise ProblemsError(self._missing(ref, place()))
+            raise ProblemsError(self._missing(ref, locate()))
         if ref in chain:
             loop = " -> ".join(str(one) for one in (*chain[chain.index(ref) :], ref))
             raise ProblemsError(
                 Problem(
                     "context-cycle",
                     f"the Context '{ref}' inherits from itself: {loop}",
-                    position=place(),
+                    position=locate(),
                     hint=_CYCLE,
                 )
             )
@@ -94,8 +95,8 @@ class ContextTrees:
             raise ProblemsError(
                 Problem(
                     "invalid-context",
-                    f"the Context '{chain[0]}' has more than {_DEEPEST} generations of parents",
-                    position=place(),
+                    f"the Context '{chain[0]}' has more than {_DEEPEST} levels of parents",
+                    position=locate(),
                 )
             )
         try:
@@ -121,9 +122,9 @@ class ContextTrees:
         raise ProblemsError(
             Problem(
                 "invalid-context",
-                f"the Context '{context.ref}' {what}, so that KuboCD never makes it usable",
+                f"the Context '{context.ref}' {what}, and KuboCD cannot use it",
                 position=context.position("spec", "context"),
-                hint="write 'context: {}' for one without variables of its own",
+                hint="set 'context: {}' if the Context has no variables of its own",
             )
         )
 
@@ -132,9 +133,9 @@ class ContextTrees:
         elsewhere = sorted(str(known) for known in self._contexts if known.name == ref.name)
         hint = (
             nearest("did you mean '{}'?", ref.name, inside)
-            or (f"there is {' and '.join(elsewhere[:_NAMED])}; add the namespace" if elsewhere else None)
-            or known_names(f"the Contexts in the namespace '{ref.namespace}' are", inside, ref.name)
-            or f"there is no Context in the namespace '{ref.namespace}'"
+            or (f"set the namespace; found {', '.join(elsewhere[:_NAMED])}" if elsewhere else None)
+            or known_names(f"Contexts in the namespace '{ref.namespace}'", inside, ref.name)
+            or f"create it; the namespace '{ref.namespace}' has no Contexts"
         )
         return Problem("missing-context", f"the Context '{ref}' does not exist", position=position, hint=hint)
 
@@ -150,22 +151,23 @@ def _holds(tree: Any, path: Sequence[str | int]) -> bool:
 
 def select_contexts(
     release: Release, settings: Settings, trees: ContextTrees, configs: Sequence[Config]
-) -> tuple[tuple[ContextRef, ...], dict[ContextRef, Place]]:
-    """The Contexts of a Release in merge order, repeats included, and where each is named.
+) -> tuple[tuple[ContextRef, ...], dict[ContextRef, Locate]]:
+    """Return the Contexts of a Release in merge order, repeats included, and the position of each reference.
 
-    First Config's default contexts, then those that it wants in each namespace where they exist, then the Release's
-    own. A Context that Config wants in the Release's namespace may be absent, whoever names it.
+    The order is that of KuboCD: `defaultContexts` of the Configs, `defaultNamespaceContexts` in the namespace of the
+    Release, then the Release's own. A Context that `defaultNamespaceContexts` names can be absent, even if another
+    list names it too.
     """
     refs: list[ContextRef] = []
-    places: dict[ContextRef, Place] = {}
+    positions: dict[ContextRef, Locate] = {}
     optional: set[ContextRef] = set()
     if not release.skip_default_context:
         in_namespace = [ContextRef(release.namespace, name) for name in settings.default_namespace_contexts]
         optional.update(in_namespace)
         for ref in (*settings.default_contexts, *in_namespace):
             refs.append(ref)
-            places[ref] = partial(default_context_position, configs, ref)
+            positions[ref] = partial(default_context_position, configs, ref)
     for index, ref in enumerate(release.contexts):
         refs.append(ref)
-        places[ref] = partial(release.position, "spec", "contexts", index)
-    return tuple(ref for ref in refs if ref in trees or ref not in optional), places
+        positions[ref] = partial(release.position, "spec", "contexts", index)
+    return tuple(ref for ref in refs if ref in trees or ref not in optional), positions

@@ -1,4 +1,4 @@
-"""The Flux resources of one Release, as the documents that are written."""
+"""Build the Flux resources of one Release."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kubocd_gen.model.compilation import PackageSourceSpec
 from kubocd_gen.model.releases import Release
 
 MANAGED_BY = ("app.kubernetes.io/managed-by", "kcd-gen")
-"""The label of everything that is compiled."""
+"""The label, as name and value, of every compiled resource."""
 
 _LAYER = {
     "mediaType": "application/vnd.kubotal.kubocd.package.content.v1.tar+gzip",
@@ -35,9 +35,10 @@ _PASSED_ON = (
 def oci_repository(
     release: Release, source: PackageSourceSpec, interval: str, *, protected: bool, digest: str | None = None
 ) -> dict[str, Any]:
-    """The OCIRepository that pulls the package image; `interval` is the Release's, a redirect's own comes first.
+    """Return the OCIRepository that pulls the package image.
 
-    With `digest` the image is named by it too, and Flux pulls that one, wherever the tag goes.
+    `interval` is that of the Release; the fields of a package redirect take precedence. With `digest`, Flux pulls that
+    image even if the tag moves.
     """
     redirected = source.fields is not release.package
     spec = {
@@ -54,10 +55,10 @@ def oci_repository(
 def helm_repository(
     release: Release, repository_url: str, interval: str, index_digest: str, *, protected: bool
 ) -> dict[str, Any]:
-    """The HelmRepository that the charts are served from.
+    """Return the HelmRepository that serves the charts.
 
-    Its annotation `reconcile.fluxcd.io/requestedAt` is the digest of the index: Flux rereads an index only at its
-    interval, or at once when that annotation changes.
+    Its annotation `reconcile.fluxcd.io/requestedAt` is the digest of the index: Flux rereads an index at its interval,
+    or immediately if that annotation changes.
     """
     spec = {"interval": interval, "url": f"{repository_url.rstrip('/')}/hr/{release.namespace}/{release.name}"}
     typed = _checked(release, "HelmRepository", "helmrepository-v1", spec)
@@ -69,12 +70,12 @@ def helm_repository(
 
 
 def helm_release(release: Release, name: str, spec: Mapping[str, Any], *, protected: bool) -> dict[str, Any]:
-    """A HelmRelease of a checked spec."""
+    """Return the HelmRelease `name` with a spec that is already validated."""
     return _document(release, "helm.toolkit.fluxcd.io/v2", "HelmRelease", name, spec, protected)
 
 
 def add_depends_on(document: Mapping[str, Any], others: Sequence[Mapping[str, str]]) -> dict[str, Any]:
-    """The HelmRelease with `others` ({name, namespace}) appended to its `dependsOn`, without repeats."""
+    """Return the HelmRelease with `others` ({name, namespace}) appended to its `dependsOn`, without duplicates."""
     depends_on = list(document["spec"].get("dependsOn", ()))
     known = {(item["name"], item.get("namespace", document["metadata"]["namespace"])) for item in depends_on}
     depends_on += [item for item in others if (item["name"], item["namespace"]) not in known]
@@ -118,7 +119,7 @@ def _document(
 
 
 def _sorted(value: Any) -> Any:
-    """Maps with their keys in order, so that the output does not depend on the order in a source."""
+    """Return `value` with the keys of all maps sorted, because the output must not depend on the order in a source."""
     if isinstance(value, Mapping):
         return {key: _sorted(value[key]) for key in sorted(value)}
     return [_sorted(item) for item in value] if isinstance(value, list) else value

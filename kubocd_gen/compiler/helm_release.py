@@ -1,4 +1,4 @@
-"""One HelmRelease for each enabled module of a Release, layer upon layer as KuboCD lays them."""
+"""Build the HelmRelease of each enabled module by merging the same layers in the same order as KuboCD."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _NO_SUFFIX = "noname"
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A tree that is merged onto the spec, and where its values were written, for messages.
+    """A tree that is merged onto the spec, and a function that returns the position of its values for messages.
 
-    `origin` names a tree that many HelmReleases share, so that a problem of it reads the same for all of them.
+    `origin` names a tree that many HelmReleases share: its problems then have one message for all of them.
     """
 
     tree: Mapping[str, Any]
@@ -38,7 +38,7 @@ Step: TypeAlias = Layer | Callable[[dict[str, Any]], dict[str, Any]]
 
 
 def helm_release_name(release: Release, module: str) -> str:
-    """`<release>-<module>`; the Release's own name for the module named `noname`."""
+    """Return `<release>-<module>`, or the Release's own name for the module named `noname`."""
     return release.name if module == _NO_SUFFIX else f"{release.name}-{module}"
 
 
@@ -50,10 +50,10 @@ def helm_release_specs(
     configs: Sequence[Config],
     interval: str,
 ) -> list[tuple[str, dict[str, Any]]]:
-    """Name and spec of the HelmRelease of each enabled module, in the package's order.
+    """Return the name and spec of the HelmRelease of each enabled module, in the package's order.
 
-    `interval` is that of the package. Raises ProblemsError with everything that makes one invalid, at the layer that
-    brought it in.
+    `interval` is that of the package. Raises ProblemsError with all problems, each with the position of the layer that
+    contains the invalid value.
     """
     found: list[tuple[str, dict[str, Any]]] = []
     errors: list[Problem] = []
@@ -80,7 +80,7 @@ def _layers(
     configs: Sequence[Config],
     interval: str,
 ) -> list[Step]:
-    """The layers of a module's spec, lowest first; between them, what clears the way for a failure strategy."""
+    """Return the layers of a module's spec, lowest first, and the steps that remove a replaced failure strategy."""
 
     def in_release(*prefix: str | int) -> Callable[[tuple[str | int, ...]], Position]:
         return lambda path: release.position(*prefix, *path)
@@ -112,11 +112,11 @@ def _layers(
     if override is not None:
         at, item = override
         prefix = ("spec", "moduleOverrides", at)
-        place = partial(release.position, *prefix, "onFailureStrategy")
-        layers += _other_strategy(item.on_failure_strategy, settings, configs, place)
+        locate = partial(release.position, *prefix, "onFailureStrategy")
+        layers += _other_strategy(item.on_failure_strategy, settings, configs, locate)
         if item.spec_patch is not None:
-            where = f"specPatch of the override of module '{module.name}'"
-            patch = _map(item.spec_patch, where, partial(release.position, *prefix, "specPatch"))
+            what = f"specPatch of the override of module '{module.name}'"
+            patch = _map(item.spec_patch, what, partial(release.position, *prefix, "specPatch"))
             layers.append(Layer(patch, in_release(*prefix, "specPatch")))
         durations = {"timeout": item.timeout, "interval": item.interval}
         layers.append(Layer({key: text for key, text in durations.items() if text is not None}, in_release(*prefix)))
@@ -145,25 +145,28 @@ def _base(
 
 
 def _strategy(name: str, settings: Settings, configs: Sequence[Config]) -> Layer:
-    """A defined failure strategy."""
+    """Return the layer of a failure strategy that a Config defines."""
     origin = f"the failure strategy '{name}'"
     body = _map(settings.strategies[name], origin, partial(strategy_position, configs, name, ()))
     return Layer(body, partial(strategy_position, configs, name), origin)
 
 
 def _other_strategy(
-    name: str, settings: Settings, configs: Sequence[Config], place: Callable[[], Position]
+    name: str, settings: Settings, configs: Sequence[Config], locate: Callable[[], Position]
 ) -> list[Step]:
-    """The steps that put the strategy `name`, wanted at `place`, where another may be; none without a name."""
+    """Return the steps that replace the failure strategy with `name`; none if `name` is empty.
+
+    `locate` returns the position of the reference to the strategy.
+    """
     if not name:
         return []
     if settings.strategies.get(name) is None:
-        raise ProblemsError(undefined_strategy(name, settings.strategies, place()))
+        raise ProblemsError(undefined_strategy(name, settings.strategies, locate()))
     return [_without_strategy, _strategy(name, settings, configs)]
 
 
 def _without_strategy(spec: dict[str, Any]) -> dict[str, Any]:
-    """The spec without the strategy that is about to be replaced: `install` and `upgrade` themselves stay."""
+    """Return the spec without its failure strategy; the other fields of `install` and `upgrade` stay."""
     cleared = dict(spec)
     for action in ("install", "upgrade"):
         if isinstance(spec.get(action), Mapping):
@@ -179,7 +182,7 @@ def _override(release: Release, module: str) -> tuple[int, ModuleOverride] | Non
         raise ProblemsError(
             Problem(
                 "duplicate-override",
-                f"two overrides of module '{module}'",
+                f"module '{module}' has two overrides",
                 position=release.position("spec", "moduleOverrides", found[1][0]),
                 hint="merge them into one",
             )
@@ -187,9 +190,9 @@ def _override(release: Release, module: str) -> tuple[int, ModuleOverride] | Non
     return found[0] if found else None
 
 
-def _map(value: Any, what: str, place: Callable[[], Position]) -> Mapping[str, Any]:
+def _map(value: Any, what: str, locate: Callable[[], Position]) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise ProblemsError(Problem("invalid-type", f"{what} must be a map, not {described(value)}", position=place()))
+        raise ProblemsError(Problem("invalid-type", f"{what} must be a map, not {described(value)}", position=locate()))
     return value
 
 
@@ -199,36 +202,38 @@ def _checked(release: Release, name: str, layers: Sequence[Step]) -> dict[str, A
         spec = merge(spec, layer.tree) if isinstance(layer, Layer) else layer(spec)
     typed, violations = typed_spec("helmrelease-v2", spec)
     if violations:
-        raise ProblemsError(*(_located(release, name, violation, layers) for violation in violations))
+        raise ProblemsError(*(_as_problem(release, name, violation, layers) for violation in violations))
     return typed
 
 
-def _located(
+def _as_problem(
     release: Release,
     name: str,
     violation: Violation,
     layers: Sequence[Step],
 ) -> Problem:
-    """The violation as an error at the uppermost layer that holds the value, or what it is missing from; a name that no
-    layer sets is the Release's.
+    """Return the violation as a problem at the topmost layer that contains the value or, if it is missing, its parent.
+
+    A `releaseName` that no patch sets is reported at the name of the Release.
     """
     trees = [layer for layer in reversed(layers) if isinstance(layer, Layer)]
-    ways = [violation.path[:length] for length in range(len(violation.path), 0, -1)]  # a missing field is held by none
-    holding = next((layer for way in ways for layer in trees if _holds(layer.tree, way)), None)
-    if not violation.path:  # the rule about `chart` and `chartRef`, of which the lowest layer has the right one
-        holding = next((layer for layer in trees[:-1] if any(key.lower() in _CHART for key in layer.tree)), None)
-    if holding is None or (violation.path == ("releaseName",) and holding is layers[0]):
+    # A missing field is in no layer: its parent is.
+    prefixes = [violation.path[:length] for length in range(len(violation.path), 0, -1)]
+    source = next((layer for prefix in prefixes for layer in trees if _holds(layer.tree, prefix)), None)
+    if not violation.path:  # the rule about `chart` and `chartRef`; the lowest layer is always valid
+        source = next((layer for layer in trees[:-1] if any(key.lower() in _CHART for key in layer.tree)), None)
+    if source is None or (violation.path == ("releaseName",) and source is layers[0]):
         position, origin = release.position("metadata", "name"), None
     else:
-        position, origin = holding.position(violation.path), holding.origin
-    place = dotted(violation.path) or "it" if origin else dotted(("spec", *violation.path))
-    what = origin or f"HelmRelease '{name}'"
+        position, origin = source.position(violation.path), source.origin
+    field = dotted(violation.path) or "the spec" if origin else dotted(("spec", *violation.path))
+    subject = origin or f"HelmRelease '{name}'"
     hint = violation.hint
     if not violation.path and hint is None:
-        hint = "KuboCD sets 'chart' to the chart in the package; leave 'chart' and 'chartRef' out of patches"
+        hint = "remove 'chart' and 'chartRef' from the patch; KuboCD sets 'chart' to the chart in the package"
     if violation.path == ("releaseName",) and hint is None:
-        hint = "Helm takes no longer one; shorten the Release's name, or set 'releaseName' in a specPatch"
-    return Problem(violation.code, f"{what}: {place} {violation.message}", position=position, hint=hint)
+        hint = "shorten the name of the Release, or set 'releaseName' in a specPatch"
+    return Problem(violation.code, f"{subject}: {field} {violation.message}", position=position, hint=hint)
 
 
 def _holds(tree: Any, path: tuple[str | int, ...]) -> bool:

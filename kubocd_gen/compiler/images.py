@@ -1,4 +1,4 @@
-"""Image names as KuboCD takes them apart, and Config's redirects of packages."""
+"""Split image names like KuboCD, and apply the package redirects of the Configs."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from kubocd_gen.model.releases import Release
 
 
 def split_image(image: str) -> tuple[str, str]:
-    """Repository and tag of an image name, by KuboCD's rule: only the number of colons and the slashes count.
+    """Return the repository and tag of an image name, by KuboCD's rule: only the colons and slashes count.
 
-    Raises ValueError for a name that KuboCD refuses.
+    Raises ValueError for a name that KuboCD rejects.
 
     >>> split_image("localhost:5000/x:1"), split_image("quay.io/a/b")
     (('localhost:5000/x', '1'), ('quay.io/a/b', 'latest'))
@@ -28,13 +28,14 @@ def split_image(image: str) -> tuple[str, str]:
         return f"{parts[0]}:{parts[1]}", "latest"
     if len(parts) == 3:
         return f"{parts[0]}:{parts[1]}", parts[2]
-    raise ValueError(f"'{image}' is not the name of an image")
+    raise ValueError(f"'{image}' is not a valid image name")
 
 
 def package_source(release: Release, settings: Settings) -> PackageSourceSpec:
-    """The package of a Release after Config's redirects: of the first whose `oldPrefix` fits, every field is taken.
+    """Return the package source of a Release after the redirects of the Configs.
 
-    Raises ProblemsError where the name is none that KuboCD could pull.
+    The first redirect whose `oldPrefix` matches replaces all fields of the Release's `package`. Raises ProblemsError if
+    KuboCD cannot pull the resulting image name.
     """
     image = release.image
     fields: Mapping[str, Any] = release.package
@@ -47,19 +48,19 @@ def package_source(release: Release, settings: Settings) -> PackageSourceSpec:
     try:
         repository, tag = split_image(image)
     except ValueError as error:
-        redirected = f"a package redirect of Config turns '{release.image}' into '{image}', which is not a package"
+        redirected = f"a package redirect turns '{release.image}' into '{image}', which is not a valid image name"
         raise ProblemsError(
             Problem(
                 "bad-reference",
                 str(error) if image == release.image else redirected,
                 position=release.position("spec", "package", "repository"),
-                hint="a package is 'registry/repository' and a tag",
+                hint="use 'REGISTRY/REPOSITORY' and a tag",
             )
         ) from error
     return PackageSourceSpec(repository, tag, fields)
 
 
 def package_interval(release: Release, settings: Settings) -> str:
-    """The interval of the Release's sources: Config's default where the Release says `0s`."""
+    """Return the interval of the Release's sources: the default of the Configs if that of the Release is `0s`."""
     interval: str = release.package.get("interval", "0s")
     return settings.package_interval if interval == "0s" else interval

@@ -1,4 +1,4 @@
-"""How KuboCD lays one tree over another, and what it prunes."""
+"""Merge and prune values like KuboCD."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from kubocd_gen.kube_yaml.reader import NODE_TEXT
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`over` on top of `base`: maps merge deeply; any other value, null included, replaces what is below it.
+    """Return `over` merged onto `base`: maps merge deeply; any other value, null included, replaces the one below.
 
-    Neither argument is changed; unmerged parts are shared with the result.
+    Neither argument changes; parts that need no merge are shared with the result.
     """
     merged = dict(base)
     for key, value in over.items():
@@ -22,27 +22,27 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def spend_values(value: Any, budget: Budget) -> None:
-    """Count the values in a tree that was put together from others. Raises BudgetExceededError.
+    """Count the values of a merged tree. Raises BudgetExceededError.
 
-    What is shared between trees is read once, and written out in each.
+    A part that several trees share was counted once when it was read, but is emitted once for each tree.
     """
     meter = budget.meter("yaml-values")
-    waiting = [value]
-    while waiting:
-        one = waiting.pop()
-        meter(1 + len(one) // NODE_TEXT if isinstance(one, str) else 1)
-        if isinstance(one, Mapping):
-            waiting += one.values()
-        elif isinstance(one, list):
-            waiting += one
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        meter(1 + len(item) // NODE_TEXT if isinstance(item, str) else 1)
+        if isinstance(item, Mapping):
+            pending += item.values()
+        elif isinstance(item, list):
+            pending += item
     meter.settle()
 
 
 def strip_empty(values: Mapping[str, Any]) -> dict[str, Any]:
     """Drop nulls and maps that are or become empty, at every depth.
 
-    KuboCD prunes what a module's `values` and `specPatch` render to, so that `{{ with }}` blocks that print nothing
-    leave no trace. Empty lists stay; a list loses its nulls and the maps that become empty.
+    KuboCD prunes the rendered `values` and `specPatch` of a module, because a `{{ with }}` block that prints nothing
+    must leave no key. Empty lists stay; a list loses its nulls and the maps that become empty.
     """
     stripped = {key: _stripped(value) for key, value in values.items()}
     return {key: value for key, value in stripped.items() if value is not None and value != {}}

@@ -1,7 +1,7 @@
-"""Roles compiled into order: which Release's HelmReleases wait for which.
+"""Compile roles into dependencies between HelmReleases.
 
-In the cluster KuboCD holds a Release back until each role that it depends on is provided by a ready Release. Compiled,
-its HelmReleases depend on those of one provider.
+In the cluster, KuboCD delays a Release until a ready Release provides each role that it depends on. In the compiled
+output, its HelmReleases depend on those of one provider.
 """
 
 from __future__ import annotations
@@ -11,25 +11,25 @@ from dataclasses import dataclass
 
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError, nearest
 
-_NAMED = 3  # Releases in a hint
+_NAMED = 3  # Releases that a hint lists
 
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """A Release as the ordering sees it. `roles` is empty for one that is suspended or deploys nothing.
+    """The roles and dependencies of a Release. `roles` is empty for a Release that is suspended or deploys nothing.
 
-    `place` says where the Release depends on a role.
+    `locate` returns the position of a dependency on a role.
     """
 
     key: str
     roles: tuple[str, ...]
     dependencies: tuple[str, ...]
-    place: Callable[[str], Position]
+    locate: Callable[[str], Position]
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Each Release's providers by its key, in order; problems and notes by the key of the Release they belong to."""
+    """The sorted providers, the errors and the notes of each Release, all by the key of the Release."""
 
     providers: Mapping[str, tuple[str, ...]]
     errors: Mapping[str, ProblemsError]
@@ -37,32 +37,37 @@ class Order:
 
 
 def _cycle(party: Party, role: str, path: Sequence[str]) -> Problem:
-    """Releases that would wait for each other for ever. `path` leads from the provider back to `party`."""
+    """Return the problem of Releases that would wait for each other forever.
+
+    `path` is the chain of dependencies from the provider back to `party`.
+    """
     return Problem(
         "dependency-cycle",
-        f"the role '{role}' closes a cycle of dependencies: {' -> '.join((party.key, *path))}",
-        position=party.place(role),
-        hint="each waits for the next one, so that none would ever start; take one of the dependencies out",
+        f"the role '{role}' closes a dependency cycle: {' -> '.join((party.key, *path))}",
+        position=party.locate(role),
+        hint="remove one of the dependencies; otherwise each Release waits for the next one and none starts",
     )
 
 
 def order_by_roles(
     parties: Sequence[Party], cluster_roles: frozenset[str], absent: Mapping[str, str], unread: Sequence[str] = ()
 ) -> Order:
-    """A provider for each role that a Release depends on and that the cluster itself does not have.
+    """Choose a provider for each role that a Release depends on, except the roles of the cluster itself.
 
-    Of several the first by namespace and name that closes no cycle is taken, and a note names the others. A Release
-    does not satisfy itself. `absent` are roles that some Release would provide but does not, with the reason; `unread`
-    are the Releases with errors, of which it is not known what their packages provide.
-    A Release that can't be satisfied provides nothing either. A cycle is the one error of all that it leaves stuck.
+    Of several providers, the first by namespace and name that closes no cycle is chosen, and a note lists the others. A
+    Release cannot satisfy its own dependency. A Release with an unmet dependency provides nothing. All Releases of a
+    cycle get the same error.
+
+    `absent` maps each role that a Release would provide but does not, to the reason. `unread` are the keys of Releases
+    with errors, whose roles are unknown.
     """
     remaining = {party.key: party for party in parties}
     errors: dict[str, ProblemsError] = {}
     reasons = dict(absent)
-    cycles: dict[str, list[Problem]] = {}  # by a role that they keep from being provided
+    cycles: dict[str, list[Problem]] = {}  # by each role whose provider is in the cycle
     members: dict[Problem, frozenset[str]] = {}  # the Releases of each cycle
     while True:
-        graph, failed, notes = _attempt(
+        graph, failed, notes = _choose_providers(
             sorted(remaining.values(), key=_sort_key), cluster_roles, reasons, cycles, members, unread
         )
         if not failed:
@@ -70,7 +75,7 @@ def order_by_roles(
         errors |= failed
         for key, problems in failed.items():
             for role in remaining.pop(key).roles:
-                reasons.setdefault(role, f"{key} provides it, but has errors itself")
+                reasons.setdefault(role, f"{key} provides it, but has errors")
                 cycles.setdefault(role, []).extend(one for one in problems.problems if one in members)
 
 
@@ -78,7 +83,7 @@ def _sort_key(party: Party) -> tuple[str, ...]:
     return tuple(party.key.split("/"))
 
 
-def _attempt(
+def _choose_providers(
     parties: Sequence[Party],
     cluster_roles: frozenset[str],
     reasons: Mapping[str, str],
@@ -105,24 +110,24 @@ def _attempt(
                 known = next((cycle for cycle in cycles.get(role, ()) if party.key in members[cycle]), None)
                 problem = known or _unmet(party, role, by_role, cluster_roles, reasons, unread)
                 problems.setdefault(party.key, []).append(problem)
-    # Where there is no choice first: so a choice is never made that closes a cycle which another would have avoided.
+    # Roles with a single provider first: then no choice closes a cycle that another provider would have avoided.
     for _, party, role, providers in sorted(choices, key=lambda choice: choice[0] > 1):
-        taken = next((key for key in providers if not _path(graph, key, party.key)), None)
-        if taken is None:
+        chosen = next((key for key in providers if not _path(graph, key, party.key)), None)
+        if chosen is None:
             path = _path(graph, providers[0], party.key)
             cycle = _cycle(party, role, path)
             members[cycle] = frozenset(path)
             problems.setdefault(party.key, []).append(cycle)
             continue
-        graph[party.key].add(taken)
-        others = [key for key in providers if key != taken]
+        graph[party.key].add(chosen)
+        others = [key for key in providers if key != chosen]
         if others:
-            notes[party.key] = (*notes.get(party.key, ()), _choice(party, role, taken, others))
+            notes[party.key] = (*notes.get(party.key, ()), _several_providers(party, role, chosen, others))
     return graph, {key: ProblemsError(*found) for key, found in problems.items()}, notes
 
 
 def _path(graph: Mapping[str, set[str]], start: str, goal: str) -> list[str]:
-    """The Releases from `start` to `goal` along the dependencies; empty where there is no way."""
+    """Return the Releases on the shortest chain of dependencies from `start` to `goal`; empty if there is none."""
     came_from: dict[str, str | None] = {start: None}
     queue = [start]
     for key in queue:
@@ -148,27 +153,28 @@ def _unmet(
     reasons: Mapping[str, str],
     unread: Sequence[str],
 ) -> Problem:
-    own = f"{party.key} provides it itself, which does not count" if role in party.roles else None
-    reason = reasons.get(role) or own
+    reason = reasons.get(role)
+    if not reason and role in party.roles:
+        reason = f"{party.key} itself provides it, but a Release cannot satisfy its own dependency"
     if reason:
-        return Problem("unmet-role", f"{party.key} depends on the role '{role}': {reason}", position=party.place(role))
-    hint = "add it to 'clusterRoles' of a Config if the cluster has it, or build with '--dependencies ignore'"
+        return Problem("unmet-role", f"{party.key} depends on the role '{role}': {reason}", position=party.locate(role))
+    hint = "add it to 'clusterRoles' of a Config if the cluster provides it, or build with '--dependencies ignore'"
     if unread:
         more = f" and {len(unread) - _NAMED} more" if len(unread) > _NAMED else ""
-        hint = f"a Release with errors may provide it; mend those first: {', '.join(unread[:_NAMED])}{more}"
+        hint = f"fix the Releases with errors first; one of them may provide it: {', '.join(unread[:_NAMED])}{more}"
     hint = nearest("did you mean '{}'?", role, {*by_role, *cluster_roles}) or hint
     return Problem(
         "unmet-role",
-        f"{party.key} depends on the role '{role}', which no Release and no Config provides",
-        position=party.place(role),
+        f"{party.key} depends on the role '{role}', which no Release or Config provides",
+        position=party.locate(role),
         hint=hint,
     )
 
 
-def _choice(party: Party, role: str, taken: str, others: Sequence[str]) -> Problem:
+def _several_providers(party: Party, role: str, chosen: str, others: Sequence[str]) -> Problem:
     return Problem(
         "several-providers",
-        f"{party.key} waits for {taken} for the role '{role}', which {', '.join(others)} "
-        f"provide{'s' if len(others) == 1 else ''} too",
-        position=party.place(role),
+        f"{party.key} waits for {chosen}, which provides the role '{role}'; {', '.join(others)} "
+        f"provide{'s' if len(others) == 1 else ''} it too",
+        position=party.locate(role),
     )

@@ -1,4 +1,4 @@
-"""The parameters of a Release: what is written as the text that is rendered, and the rendered text as a map."""
+"""The parameters of a Release: the template that KuboCD renders, and the rendered YAML as a map."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from kubocd_gen.kube_yaml.reader import read_document
 
 
 def parameters_text(parameters: Any) -> str | None:
-    """The template that `spec.parameters` stands for; None where there are none.
+    """Return the template of `spec.parameters`, or None if there are none.
 
-    A map is its compact JSON, keys sorted, `<`, `>` and `&` escaped as Go escapes them. A string is the template
-    itself, but only one with a line break in it: KuboCD takes any other for its quoted JSON.
+    The template of a map is its compact JSON as Go prints it. A string with a line break is the template itself; KuboCD
+    encodes any other string as JSON, quotes included.
     """
     if parameters is None:
         return None
@@ -27,7 +27,7 @@ def parameters_text(parameters: Any) -> str | None:
 
 
 def go_json(value: Any) -> str:
-    """`value` as Go's `json.Marshal` prints it."""
+    """Return `value` as Go's `json.Marshal` prints it: compact, keys sorted, `<`, `>` and `&` escaped."""
     text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -35,8 +35,8 @@ def go_json(value: Any) -> str:
 
 
 def way_in_json(value: Any, index: int) -> tuple[str | int, ...]:
-    """The keys that lead to the value in which the character at `index` of `go_json(value)` stands."""
-    entries: list[tuple[str | int, Any, int]]  # the key, the value, and how much stands between the one before and it
+    """Return the path of the innermost value that contains the character at `index` of `go_json(value)`."""
+    entries: list[tuple[str | int, Any, int]]  # key, value, and the number of characters of the key before the value
     match value:
         case dict():
             entries = [(key, value[key], len(go_json(key)) + 1) for key in sorted(value)]
@@ -57,23 +57,23 @@ def way_in_json(value: Any, index: int) -> tuple[str | int, ...]:
 
 
 def line_of_key(template: str, key: str) -> int | None:
-    """The line, from 1, of a template of YAML that sets `key`; None where there is none, or several."""
+    """Return the line, from 1, of a YAML template that sets `key`; None if no line or more than one does."""
     entry = re.compile(rf"""\s*(?:- +)*(["']?){re.escape(key)}\1\s*:(?:\s|$)""")
     found = [number for number, line in enumerate(template.split("\n"), 1) if entry.match(line)]
     return found[0] if len(found) == 1 else None
 
 
 def parse_map(text: str, what: str, budget: Budget | None = None) -> Mapping[str, Any]:
-    """The map that a rendered text holds; an empty text or null is an empty one.
+    """Return the map in a rendered text, empty for an empty text or null.
 
-    Only the first YAML document counts, and of a key given twice the last. `what` names the text in messages.
-    Raises ProblemsError where the text is not YAML or not a map.
+    Only the first YAML document and the last of duplicate keys count. `what` names the template in messages. Raises
+    ProblemsError if the text is not valid YAML or not a map.
     """
     value = parse_rendered(text, what, budget=budget)
     if value is None:
         return {}
     if not isinstance(value, dict):
-        kind = "a list" if isinstance(value, list) else "a string" if isinstance(value, str) else "a single value"
+        kind = "a list" if isinstance(value, list) else "a string" if isinstance(value, str) else "a scalar"
         raise ProblemsError(
             Problem("bad-rendering", f"{what} must render to a map, but renders to {kind}", hint=rendered_hint(text))
         )
@@ -81,9 +81,9 @@ def parse_map(text: str, what: str, budget: Budget | None = None) -> Mapping[str
 
 
 def parse_rendered(text: str, what: str, *, exact_integers: bool = False, budget: Budget | None = None) -> Any:
-    """The first YAML document of a rendered text.
+    """Return the value of the first YAML document of a rendered text.
 
-    Raises ProblemsError, with the line as it was rendered, for bad YAML.
+    `what` names the template in messages. Raises ProblemsError, with the rendered line as its hint, for invalid YAML.
     """
     try:
         return read_document(text, what, exact_integers=exact_integers, budget=budget)
@@ -93,18 +93,18 @@ def parse_rendered(text: str, what: str, *, exact_integers: bool = False, budget
         raise ProblemsError(
             Problem(
                 "bad-rendering",
-                f"{what} does not render to YAML: {error.problem.message.removeprefix('this is not YAML: ')}",
+                f"{what} does not render to valid YAML: {error.problem.message.removeprefix('invalid YAML: ')}",
                 hint=f"{error.problem.hint}; {shown}" if error.problem.hint else shown,
             )
         ) from error
 
 
 def rendered_hint(text: str, line: int | None = None) -> str:
-    """The rendered line that a message is about, shortened; the first one where there is none."""
+    """Return a hint that quotes the rendered line `line`, shortened; the first line with content if it is None."""
     lines = text.split("\n")
     if line is None or line > len(lines) or not lines[line - 1].strip():
         line = next((number for number, one in enumerate(lines, 1) if one.strip()), None)
     if line is None:
-        return "it renders to nothing"
+        return "the rendered template is empty"
     shown = lines[line - 1].rstrip()
-    return f"line {line} of what it renders is: {shown[:120]}{'…' if len(shown) > 120 else ''}"
+    return f"line {line} of the rendered template: {shown[:120]}{'…' if len(shown) > 120 else ''}"

@@ -1,4 +1,4 @@
-"""What a Release's templates rendered to, read back as the values that they stand for."""
+"""Read the rendered templates of a package back as values."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _FALSE = ("0", "f", "F", "FALSE", "false", "False")
 def read_rendered(
     package: Package, texts: Mapping[tuple[str | int, ...], str], budget: Budget | None = None
 ) -> RenderedPackage:
-    """The values that the rendered `texts`, by their templates' paths in the manifest, stand for.
+    """Parse the rendered `texts`, by the paths of their templates in the manifest, and return the package's values.
 
-    Disabled modules are read too. A template that failed has no text, and is passed over. Raises ProblemsError with
-    everything that does not read, and BudgetExceededError.
+    Disabled modules are read too. A template without a text failed to render and is skipped. Raises ProblemsError with
+    all texts that cannot be parsed, and BudgetExceededError.
     """
     errors: list[Problem] = []
     names = partial(_names, budget=budget)
@@ -90,12 +90,12 @@ def read_rendered(
 
 
 def _printing_header(package: Package) -> Problem:
-    """Why a template that nobody wrote does not read: the default ones all do, but for what stands in front of them."""
+    """Return the problem of a default template that cannot be parsed: only `templateHeader` can be the cause."""
     return Problem(
         "bad-rendering",
-        f"package {package.label}, templateHeader prints text in front of every template, even of those left out",
+        f"package {package.label}, templateHeader prints text before every template, including the default ones",
         position=package.position("templateHeader"),
-        hint="only definitions belong there: trim with '{{-' and '-}}' so that nothing is printed",
+        hint="keep only definitions in it, and trim whitespace with '{{-' and '-}}'",
     )
 
 
@@ -104,9 +104,9 @@ def _unknown_modules(package: Package, rendered: RenderedPackage) -> list[Proble
     unknown = (
         Problem(
             "unknown-module",
-            f"package {package.label}, module '{module.name}' depends on '{name}', which is not one of its modules",
+            f"package {package.label}, module '{module.name}' depends on the unknown module '{name}'",
             position=package.position(*source.depends_on.path),
-            hint=nearest("did you mean '{}'?", name, known) or f"its modules are: {', '.join(known)}",
+            hint=nearest("did you mean '{}'?", name, known) or f"modules of the package: {', '.join(known)}",
         )
         for module, source in zip(rendered.modules, package.modules, strict=True)
         for name in module.depends_on
@@ -140,14 +140,14 @@ def _boolean(text: str, what: str) -> bool:
             Problem(
                 "bad-rendering",
                 f"{what} must render to true or false, but renders to {quoted(trimmed) if trimmed else 'nothing'}",
-                hint=f"KuboCD takes {', '.join(_TRUE)} and {', '.join(_FALSE)}",
+                hint=f"use one of {', '.join(_TRUE + _FALSE)}",
             )
         )
     return trimmed in _TRUE
 
 
 def _names(text: str, what: str, budget: Budget | None) -> tuple[str, ...]:
-    """A list of names; as in any typed field, a number or boolean in it becomes its text, and a null the empty one."""
+    """Parse a list of names. Like in any field of Go type string, a number or boolean becomes a string and null ""."""
     value = parse_rendered(text, what, exact_integers=True, budget=budget)
     if value is None:
         return ()
@@ -161,7 +161,7 @@ def _names(text: str, what: str, budget: Budget | None) -> tuple[str, ...]:
             raise ProblemsError(
                 Problem(
                     "bad-rendering",
-                    f"{what} must render to a list of names, but one item is a map or a list",
+                    f"{what} must render to a list of names, but an item is a map or a list",
                     hint=rendered_hint(text),
                 )
             )

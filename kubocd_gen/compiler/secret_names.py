@@ -1,7 +1,7 @@
-"""Which names stand for secrets, and which only say where a secret is or what it is like.
+"""Recognize names of secrets, and names that only describe or refer to a secret.
 
-A name is cut into words (`adminPassword`, `ADMIN_PASSWORD`, `admin.password`), and its last word decides: `tokenUrl` is
-the address of something, `urlToken` is a token.
+A name is split into words (`adminPassword`, `ADMIN_PASSWORD`, `admin.password`), and its last word decides: `tokenUrl`
+is an address, `urlToken` is a token.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from functools import lru_cache
 from typing import Literal
 
 Cover = Literal["all", "strings", "scalar", "random", "reference", ""]
-"""What is hidden under a name: everything, all strings, the value itself unless it is a map or list, or a value that is
-no plain word. `reference`: nothing, because it names a Secret or leads to one. Empty: the name says nothing.
+"""Which values of a field with this name are hidden: all, only strings, only a scalar, or only a string that is not a
+plain word. `reference`: none, because the value refers to a Secret. "": none, because the name is not that of a secret.
 """
 
 
@@ -30,7 +30,7 @@ _ENDINGS = (
     *("sshkey", "authkey", "licensekey", "licencekey", "accountkey", "hmackey", "pwd", "pw"),
 )
 _NOT_PASS = _set("compass bypass encompass surpass trespass overpass underpass")
-# What a key belongs to where it is a secret.
+# Words before `key` with which it is a secret.
 _KEY_OWNERS = _set(
     """
     api app application access secret private priv encryption encrypt enc encrypted signing sign signature master
@@ -41,7 +41,7 @@ _KEY_OWNERS = _set(
     decryption decrypt vault consumer write read ingest integration subscription
     """
 )
-# And where it is none: the name of an entry, or what things are sorted and found by.
+# Words before `key` with which it is not a secret: the name of an entry, or something to sort and search by.
 _NOT_KEYS = _set(
     """
     public pub password passwd pwd pass passphrase username user email sort partition primary foreign label
@@ -52,7 +52,7 @@ _NOT_KEYS = _set(
     correlation dedup join event host known authorized alt path prefix
     """
 )
-# After the word `password`, and before `secret`: what is not the thing itself.
+# Words after `password` with which the value is only about the password.
 _ABOUT = _set(
     """
     name names ref refs reference file files path paths dir url uri endpoint host port key keys secret secrets
@@ -87,12 +87,12 @@ _PLURALS = _set(
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a string under `name` is not to be shown."""
+    """Return whether a string in a field `name` is hidden."""
     return cover(name) in ("all", "strings", "scalar")
 
 
 def looks_secret(name: str) -> bool:
-    """Whether any literal string under `name` is worth a warning. Under other hidden names one that looks random is."""
+    """Return whether every literal string in a field `name` deserves a warning, not only one that looks random."""
     words = _words(name)
     last = words[-1] if words else ""
     doubtful = last in _SCALARS or words == ("pass",) or (last == "secret" and words[-2:] != ("client", "secret"))
@@ -102,7 +102,7 @@ def looks_secret(name: str) -> bool:
 
 @lru_cache(maxsize=8192)
 def cover(name: str, parent: str = "") -> Cover:
-    """What is hidden under `name`. `parent` is the name above, which says what a bare `key` is."""
+    """Return which values of a field `name` are hidden. `parent` is the name of its parent, which decides for `key`."""
     whole = _split(name)
     if not whole:
         return ""
@@ -146,7 +146,7 @@ def _cover_key(name: str, before: tuple[str, ...], parent: tuple[str, ...]) -> C
 
 
 def _is_reference(words: tuple[str, ...]) -> bool:
-    """Whether the name is that of a Secret, or of something that leads to one."""
+    """Return whether the value is the name of a Secret, or another reference to one."""
     if words[-1] in ("ref", "refs", "reference", "references") or words[-2:] == ("value", "from"):
         return True
     singular = tuple(word.removesuffix("s") if word in ("secrets", "names", "keys") else word for word in words)
@@ -161,7 +161,7 @@ def _is_reference(words: tuple[str, ...]) -> bool:
 
 @lru_cache(maxsize=8192)
 def _words(name: str) -> tuple[str, ...]:
-    """The words of a name in the singular, without numbers and words such as `value` at its end."""
+    """Return the words of a name in the singular, without numbers and words such as `value` at the end."""
     words = list(_split(name))
     while len(words) > 1 and words[-1] in _QUALIFIERS:
         words.pop()

@@ -1,4 +1,4 @@
-"""Secrets that are known by their shape, whatever their name: private keys, tokens, passwords in URLs."""
+"""Recognize secrets by their form, whatever their name: private keys, tokens, passwords in URLs."""
 
 from __future__ import annotations
 
@@ -44,17 +44,17 @@ _TOKEN = re.compile(
     r"|\{SHA\}[A-Za-z0-9+/]{27}="
     r")"
 )
-# Lines of base64, of which only the last is short. A line break can be an escape of JSON.
+# Lines of base64, of which only the last can be short. A line break can be a JSON escape.
 _BASE64 = re.compile(r"(?:[A-Za-z0-9+/_-]{20,}+[ \t]*+(?:\\[rn])*+[\r\n]*+[ \t]*+)*+[A-Za-z0-9+/_-]{0,}+={0,2}")
 _BASE64_START = re.compile(r"(?<![A-Za-z0-9+/_=-])(?=[A-Za-z0-9+/_-]{20})")
-_AFTER = ("", "\n", "\r", '"', "'", "`", ",", "<", "}", "]")  # what follows base64 where it ends
+_AFTER = ("", "\n", "\r", '"', "'", "`", ",", "<", "}", "]")  # characters after the end of base64
 _LAST_LINE = re.compile(r"(?:\\[rn]|[\r\n])[^\r\n\\]*\Z")
 _SHORTEST = 20
 _LONGEST = 128 << 10  # characters of base64 that are decoded
 
 
 def _cores() -> Iterator[str]:
-    """What every base64 text of something that holds the start of a PEM block has, at each alignment."""
+    """Yield the base64 of the start of a PEM block, for each of the three alignments."""
     start = b"-----BEGIN "
     for shift in range(3):
         encoded = base64.b64encode(bytes(shift) + start + bytes(3)).decode("ascii")
@@ -65,9 +65,9 @@ _CORES = tuple(_cores())
 
 
 def masked_shapes(text: str, decoded: Callable[[str], bool]) -> str:
-    """`text` with every secret masked that is known by its shape.
+    """Return `text` with all secrets masked that are recognized by their form.
 
-    `decoded` says of what base64 stands for whether it holds a secret.
+    `decoded` returns whether text decoded from base64 contains a secret.
     """
     if "-----BEGIN " in text:
         text = _PEM.sub(rf"\g<name>{MASK}", text)
@@ -79,9 +79,9 @@ def masked_shapes(text: str, decoded: Callable[[str], bool]) -> str:
 
 
 def literal_shape(text: str, decoded: Callable[[str], bool]) -> bool:
-    """Whether the text holds a secret that is known by its shape. A certificate or a public key is none.
+    """Return whether the text contains a secret that is recognized by its form. Certificates and public keys are not.
 
-    `decoded` says of what base64 stands for whether it holds a secret.
+    `decoded` returns whether text decoded from base64 contains a secret.
     """
     if any(_PUBLIC.search(found["label"]) is None for found in _PEM.finditer(text)) or _TOKEN.search(text):
         return True
@@ -94,17 +94,17 @@ def literal_shape(text: str, decoded: Callable[[str], bool]) -> bool:
 
 
 def is_placeholder(value: str) -> bool:
-    """Whether the value is a variable, which something else replaces: `${NAME}`, `$(NAME)` or `$NAME`."""
+    """Return whether the value is a variable to be replaced: `${NAME}`, `$(NAME)` or `$NAME`."""
     return re.fullmatch(r"\$(?:\{[A-Za-z0-9_.]+\}|\([A-Za-z0-9_.]+\)|[A-Z_][A-Z0-9_]*)", value) is not None
 
 
 def is_plain(value: str) -> bool:
-    """Whether the value is made of nothing but words: `basic`, `topology.kubernetes.io/zone`."""
+    """Return whether the value consists only of words: `basic`, `topology.kubernetes.io/zone`."""
     return re.fullmatch(r"[A-Za-z]+(?:[-_./: ][A-Za-z]+)*", value) is not None
 
 
 def is_login(value: str) -> bool:
-    """Whether the value is `user:password` in base64, as registries' logins and HTTP's basic authentication have it."""
+    """Return whether the value is `user:password` in base64, as in registry logins and HTTP Basic authentication."""
     try:
         login = base64.b64decode(value, validate=True).decode("utf-8")
     except ValueError:
@@ -113,7 +113,7 @@ def is_login(value: str) -> bool:
 
 
 def looks_random(value: str) -> bool:
-    """Whether the value is no name that a person would give to something."""
+    """Return whether the value is too random to be a name that a person chose."""
     if len(value) < 12 or any(character.isspace() for character in value):
         return False
     name = re.fullmatch(r"[a-z0-9]+(?:[-./_:][a-z0-9]+)*", value)
@@ -139,13 +139,13 @@ def _without_base64(text: str, decoded: Callable[[str], bool]) -> str:
 
 
 def _decoded(text: str) -> Iterator[str]:
-    """The texts that are there in base64."""
+    """Yield the decoded base64 in the text."""
     for _, runs in _runs(text):
         yield from (inner for run in runs if (inner := _decode(_squeezed(run))))
 
 
 def _runs(text: str) -> Iterator[tuple[int, list[str]]]:
-    """Where base64 may begin, and what it may be; the last line of it may belong to what follows."""
+    """Yield each index at which base64 can start, and the candidates: its last line can belong to the text after it."""
     at = 0
     for start in _BASE64_START.finditer(text):
         found = _BASE64.match(text, start.start()) if start.start() >= at else None
@@ -164,7 +164,7 @@ def _squeezed(run: str) -> str:
 
 
 def _decode(squeezed: str) -> str | None:
-    """The text that base64 stands for; None if that is no text, or too long."""
+    """Decode base64 to text; None if the result is not printable text or too long."""
     if len(squeezed) > _LONGEST:
         return None
     try:

@@ -1,8 +1,8 @@
-"""What of a value may be shown to somebody who must not learn the secrets in it.
+"""Mask the secrets in values before they are printed.
 
-It goes by names (`secret_names`) and by shapes (`secret_shapes`). Both hold inside texts, too: a text that is YAML,
-JSON, TOML, properties or INI is parsed and masked as what it holds. What can't be parsed is masked as a whole if it
-looks like one of these and has the name of a secret. Too much is masked rather than too little.
+Secrets are recognized by name (`secret_names`) and by form (`secret_shapes`), also inside strings: a string that is
+YAML, JSON, TOML, properties or INI is parsed, and its value masked. A string that looks like one of these but cannot be
+parsed is masked as a whole if it contains the name of a secret. In doubt, a value is masked.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ __all__ = ["MASK", "Masks", "is_hidden", "looks_secret", "masked", "masked_text"
 
 _LABELS = frozenset({"name", "key", "variable", "parameter", "param", "option", "header", "field", "property", "id"})
 _VALUES = frozenset({"value", "values", "val", "data", "content", "default", "defaultvalue", "literal", "stringvalue"})
-_LONGEST = 64 << 10  # characters of a text that is parsed
-_MOST = 1 << 20  # characters that one object parses, of all texts together
-_DEEPEST = 4  # texts in texts that are parsed
+_LONGEST = 64 << 10  # characters of a string that is parsed
+_MOST = 1 << 20  # characters that one object parses, of all strings together
+_DEEPEST = 4  # levels of strings in strings that are parsed
 _SCHEMES = frozenset({"bearer", "basic", "token", "apikey", "digest"})
 _NAME = r"\.?[A-Za-z_][A-Za-z0-9_.-]{0,127}"
-_QUOTE = r"""(?:\\{0,15}["'])?"""  # in JSON inside of JSON with backslashes
+_QUOTE = r"""(?:\\{0,15}["'])?"""  # nested JSON has backslashes before it
 _ASSIGNED = re.compile(
     rf"""(?<![A-Za-z0-9_.])(?P<head>{_QUOTE}(?P<name>{_NAME}){_QUOTE}[ \t]*(?:=>|:=|[:=])[ \t]*)(?=[^\s])"""
 )
@@ -41,7 +41,7 @@ _LINE = re.compile(
 )
 _FLAG = re.compile(rf"--?(?P<name>{_NAME})")
 _FLAGGED = re.compile(rf"""(?<!\S)(?P<head>--?(?P<name>{_NAME})[ \t]+)(?P<value>"[^"\n]*"|'[^'\n]*'|[^\s"'-]\S*)""")
-# `requirepass x` alone in a line; `login me password x` of a .netrc; `PASSWORD 'x'` of SQL.
+# `requirepass x` as a whole line; `login me password x` in a .netrc; `PASSWORD 'x'` in SQL.
 _SPACED = re.compile(
     rf"(?P<head>^[ \t]*(?P<name>{_NAME})[ \t]+|\blogin[ \t]+\S+[ \t\n]+password[ \t]+)(?P<value>[^\s:=]\S*)[ \t]*$",
     re.MULTILINE,
@@ -52,7 +52,7 @@ _QUOTED_WORD = re.compile(
     re.IGNORECASE,
 )
 _ELEMENT = re.compile(rf"(?P<head><(?P<name>{_NAME})(?:[ \t][^<>]*)?>)(?P<value>[^<>]+)(?=</)")
-_ESCAPED = re.compile(r"\\u00[2-7]|\\x[2-7]")  # of a letter, which may be one of a name
+_ESCAPED = re.compile(r"\\u00[2-7]|\\x[2-7]")  # of a character that can be part of a name
 _SECRET_KIND = re.compile(r"""kind["']?[ \t]*:[ \t]*["']?Secret\b""")
 _ANY_ASSIGNED = re.compile(
     rf"""(?<![A-Za-z0-9_.]){_QUOTE}(?P<name>{_NAME}){_QUOTE}[ \t]*(?:=>|:=|[:=]|\n[ \t]*:[ \t])"""
@@ -62,25 +62,25 @@ _QUOTED = re.compile(r"""(['"])(?:(?!\1).)*\1""")
 _SCHEMED = re.compile(rf"(?i:{'|'.join(sorted(_SCHEMES))})[ \t]+{MASK}")
 _SECTION_LINE = re.compile(r"^[ \t]*\[{1,2}(?P<name>[^\[\]\n]+)\]{1,2}[ \t]*$", re.MULTILINE)
 _SECTION = re.compile(r"[ \t]*\[{1,2}(?P<name>[^\[\]]+)\]{1,2}[ \t]*")
-_BLOCK = re.compile(r"(?:[|>][-+0-9]{0,2}(?:[ \t]+#.*)?)?")  # the lines below hold the value
+_BLOCK = re.compile(r"(?:[|>][-+0-9]{0,2}(?:[ \t]+#.*)?)?")  # the value is on the lines below
 
 
 class Masks:
-    """Masks values; one object bounds what it parses of all of them."""
+    """A masker of secrets in values, with a limit on the text that it parses in all calls."""
 
     def __init__(self) -> None:
         self._left = _MOST
-        self._known: dict[str, str] = {}  # the same text is in many Releases
+        self._known: dict[str, str] = {}  # many Releases contain the same string
 
     def value(self, value: Any, *, hidden: bool = False, parent: str = "") -> Any:
-        """A JSON-like value with every secret masked; with `hidden` every scalar. `parent` is the name above.
+        """Return a JSON-like value with all secrets masked, or with `hidden` all scalars.
 
-        Null, true, false and "" stay: they say whether there is a secret, not which.
+        `parent` is the name of its parent. Null, true, false and "" stay: they show only whether there is a secret.
         """
         return self._value(value, hidden, parent, 0)
 
     def text(self, text: str) -> str:
-        """A text with every secret in it masked."""
+        """Return a string with all secrets masked."""
         return self._text(text, 0)
 
     def _value(self, value: Any, hidden: bool, parent: str, depth: int) -> Any:
@@ -119,11 +119,11 @@ class Masks:
         if "\n" not in text and not enclosed:
             return _inline(_by_line(shaped) or shaped)
         if depth < _DEEPEST and len(text) <= min(_LONGEST, self._left):
-            self._left -= 2 * len(text)  # once more when it is masked
+            self._left -= 2 * len(text)  # it is parsed again after masking
             if (parsed := _parsed(text)) is not None:
                 return self._structured(shaped, *parsed, depth)
         elif (depth >= _DEEPEST and (mentioned or enclosed)) or (not mentioned and _has_word(text)):
-            return MASK  # a parser might find a secret there
+            return MASK  # a parser could find a secret in it
         if not mentioned:
             return shaped
         properties = _properties(shaped)
@@ -133,7 +133,7 @@ class Masks:
         return MASK if lines is None else _inline(lines)
 
     def _structured(self, text: str, form: str, value: Any, depth: int) -> str:
-        """The text with its form if what is left of it is certain to be the masked value; otherwise that value."""
+        """Return the text with its formatting if it still parses to the masked value, otherwise the formatted value."""
         wanted = self._value(value, False, "", depth + 1)
         lines = _by_line(text, quoted=True)
         shown = None if lines is None else _inline(lines, quoted=True)
@@ -150,19 +150,19 @@ class Masks:
 
 
 def masked(value: Any, *, hidden: bool = False) -> Any:
-    """`Masks.value` of one value."""
+    """Return one value masked by `Masks.value`."""
     return Masks().value(value, hidden=hidden)
 
 
 def masked_text(text: str) -> str:
-    """`Masks.text` of one text."""
+    """Return one string masked by `Masks.text`."""
     return Masks().text(text)
 
 
 def hides(key: str, *values: Any, hidden: bool, parent: str, named: Mapping[str, str] | None = None) -> bool:
-    """Whether scalars under `key` are hidden, if `hidden` says it of those beside it.
+    """Return whether scalars in a field `key` are hidden; `hidden` is the answer for the map that contains it.
 
-    `named` are the names that other fields give to values of this map, as `named_values` finds them.
+    `named` are the names of fields that other fields of the map set, from `named_values`.
     """
     for name in (key, named.get(key, "") if named else ""):
         match cover(name, parent):
@@ -180,7 +180,7 @@ def hides(key: str, *values: Any, hidden: bool, parent: str, named: Mapping[str,
 
 
 def named_values(value: Mapping[str, Any]) -> Mapping[str, str]:
-    """The fields of a map that another one names: `value` in `{name: DB_PASSWORD, value: x}`; and those of a Secret."""
+    """Return the fields that another one names, like `value` in `{name: PASSWORD, value: x}`, or those of a Secret."""
     if value.get("kind") == "Secret":
         return {"data": "passwords", "stringData": "passwords"}
     labels = [item for key, item in value.items() if key.lower() in _LABELS and isinstance(item, str)]
@@ -189,7 +189,7 @@ def named_values(value: Mapping[str, Any]) -> Mapping[str, str]:
 
 
 def follows_flag(items: Sequence[Any], index: int) -> bool:
-    """Whether the item of a list is the argument of a flag before it: `[--password, x]`."""
+    """Return whether an item of a list is the argument of the secret flag before it: `[--password, x]`."""
     if index == 0 or index >= len(items) or not isinstance(items[index - 1], str) or not isinstance(items[index], str):
         return False
     flag = _FLAG.fullmatch(items[index - 1])
@@ -197,14 +197,14 @@ def follows_flag(items: Sequence[Any], index: int) -> bool:
 
 
 def _holds_numbers(value: Any) -> bool:
-    """Whether there is no string in the value."""
+    """Return whether the value contains no string."""
     if isinstance(value, Mapping):
         return all(map(_holds_numbers, value.values()))
     return all(map(_holds_numbers, value)) if isinstance(value, list) else not isinstance(value, str)
 
 
 def _mentions(text: str) -> bool:
-    """Whether a name of a secret is followed by something in the text."""
+    """Return whether the text contains the name of a secret with a value after it."""
     if (
         _SECRET_KIND.search(text)
         or _ESCAPED.search(text)
@@ -217,17 +217,17 @@ def _mentions(text: str) -> bool:
 
 
 def _has_word(text: str) -> bool:
-    """Whether a word of the text, wherever it is, would hide something as a name."""
+    """Return whether any word of the text is the name of a secret."""
     words = (found[0] for found in _WORD.finditer(text))
     return any(word.lower() == "key" or cover(word) not in ("", "reference") for word in words)
 
 
 def _inline(text: str, *, quoted: bool = False) -> str:
-    """The text with the value after each name of a secret masked, up to its quote, a space or another end."""
+    """Return the text with the value after each name of a secret masked, up to its quote, a space or a separator."""
     parts, at = [], 0
-    for head in _ASSIGNED.finditer(text):  # heads alone: in `failed: password=x` one is the value of another
+    for head in _ASSIGNED.finditer(text):  # only heads: in `failed: password=x`, one is the value of another
         found = _VALUE.match(text, head.end()) if head.start() >= at else None
-        if found is None or not _is_hidden_text(head["name"], found[0]) or _goes_on(text, found):
+        if found is None or not _is_hidden_text(head["name"], found[0]) or _is_masked_scheme(text, found):
             continue
         parts += [text[at : head.end()], _mask(found[0], quoted=quoted)]
         at = found.end()
@@ -246,15 +246,15 @@ def _inline(text: str, *, quoted: bool = False) -> str:
     return _QUOTED_WORD.sub(replaced_word, _SPACED.sub(replaced_word, text))
 
 
-def _goes_on(text: str, found: re.Match[str]) -> bool:
-    """Whether the value is the scheme of an authorization that is masked already."""
+def _is_masked_scheme(text: str, found: re.Match[str]) -> bool:
+    """Return whether the value is an authorization scheme whose credentials are masked already."""
     return found[0].lower() in _SCHEMES and text.startswith(MASK, found.end() + 1)
 
 
 def _by_line(text: str, *, quoted: bool = False) -> str | None:
-    """The text with the rest of each line masked that begins with the name of a secret, and the lines below a block.
+    """Mask the rest of each line that starts with the name of a secret, and the lines of a block below it.
 
-    None if such a value goes on in a way that only a parser knows.
+    Returns None if such a value continues in a way that needs a parser.
     """
     lines, below = [], -1
     for line in text.split("\n"):
@@ -291,13 +291,13 @@ def _unquoted(value: str) -> str:
 
 
 def parsed_text(text: str) -> Any:
-    """What a text holds that is JSON, TOML or YAML: a map or a list; None for any other."""
+    """Parse a string as JSON, TOML or YAML, and return the map or list; None for any other string."""
     parsed = _parsed(text)
     return parsed[1] if parsed else None
 
 
 def assignments(text: str) -> Iterator[tuple[str, str]]:
-    """The names in a text with what is assigned to them: `password: x`, `password=x`, `--password x`."""
+    """Yield the names in a text with the values assigned to them: `password: x`, `password=x`, `--password x`."""
     for head in _ASSIGNED.finditer(text):
         if value := _VALUE.match(text, head.end()):
             yield head["name"], _unquoted(value[0])
@@ -306,7 +306,7 @@ def assignments(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _parsed(text: str) -> tuple[str, Any] | None:
-    """The form of a text, and what it holds: a map or a list; of YAML a list of these, its documents."""
+    """Return the format of a text and its map or list, for YAML the list of its documents; None for any other text."""
     for form, read in (("json", json.loads), ("toml", tomllib.loads), ("yaml", _read_yaml)):
         try:
             value = read(text)
@@ -327,18 +327,18 @@ def _read_yaml(text: str) -> list[Any]:
 
 
 def _properties(text: str) -> str | None:
-    """A text of properties or INI with its secrets masked; None if it is neither."""
-    lines, below, goes_on, assigned = [], False, False, False
+    """Return the text of a properties or INI file with its secrets masked; None if it is neither."""
+    lines, below, continued, assigned = [], False, False, False
     for line in text.split("\n"):
         section, found = _SECTION.fullmatch(line), _LINE.fullmatch(line)
-        if goes_on and line[:1] in (" ", "\t") and line.strip():
+        if continued and line[:1] in (" ", "\t") and line.strip():
             line = MASK
         elif section:
-            below, goes_on = cover(section["name"]) == "all", False
+            below, continued = cover(section["name"]) == "all", False
         elif found and not line[:1].isspace() and not line.startswith(("-", "*")):
             assigned = True
-            goes_on = below or _is_hidden_text(found["name"], found["value"] or MASK)
-            if goes_on and found["value"]:
+            continued = below or _is_hidden_text(found["name"], found["value"] or MASK)
+            if continued and found["value"]:
                 line = f"{found['head']}{_mask(found['value'], quoted=False)}{found['tail']}"
         elif (
             line.strip()
@@ -347,13 +347,13 @@ def _properties(text: str) -> str | None:
         ):
             return None
         else:
-            goes_on = goes_on and not line.strip()
+            continued = continued and not line.strip()
         lines.append(line)
     return _inline("\n".join(lines)) if assigned else None
 
 
 def _looks_structured(text: str) -> bool:
-    """Whether at least half of the lines begin as those of YAML, JSON, TOML, properties or INI do."""
+    """Return whether at least half of the lines start like those of YAML, JSON, TOML, properties or INI."""
     lines = [line for line in text.split("\n") if line.strip()]
     pattern = re.compile(
         rf"""[ \t]*(?:[-{{\[\]}},][ \t]*)*(?:["']?{_NAME}["']?[ \t]*[:=]|[\]\[}}{{,]*[ \t]*$|[\[<].*)"""

@@ -1,4 +1,4 @@
-"""All Configs of a cluster as one: KuboCD's global defaults, redirects and failure strategies."""
+"""Combine the Configs of a cluster: global defaults, redirects and failure strategies."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from kubocd_gen.model.releases import Config, ContextRef
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The Configs of the KuboCD namespace laid over each other, with KuboCD's defaults. Durations as Go prints them.
+    """The combined Configs of the KuboCD namespace, with KuboCD's defaults. Durations are strings as Go prints them.
 
-    A strategy without a body is None, which counts as undefined.
+    A strategy without a body is None and counts as undefined.
     """
 
     package_redirects: tuple[Mapping[str, Any], ...] = ()
@@ -32,9 +32,9 @@ class Settings:
 
 
 def combine_configs(configs: Sequence[Config], kubocd_namespace: str) -> Settings:
-    """The Configs, sorted by name, as one: lists are appended, of single values the last one given counts.
+    """Combine the Configs in the order of their names: lists are concatenated, the last of other values counts.
 
-    `specPatch` is that of the last Config even where it has none. Raises ProblemsError for two different default
+    `specPatch` is always that of the last Config, None if it has none. Raises ProblemsError for two different default
     strategies and for a default strategy that is not defined.
     """
     ordered = sorted(configs, key=lambda config: config.name)
@@ -64,7 +64,7 @@ def combine_configs(configs: Sequence[Config], kubocd_namespace: str) -> Setting
 
 
 def default_context_position(configs: Sequence[Config], ref: ContextRef) -> Position:
-    """Where a Config makes the Context a default one. `configs` is not empty."""
+    """Return the position at which a Config makes the Context a default one. `configs` must not be empty."""
     for config in configs:
         for index, item in enumerate(config.spec.get("defaultContexts") or ()):
             if item["name"] == ref.name and item.get("namespace") in (None, "", ref.namespace):
@@ -73,14 +73,14 @@ def default_context_position(configs: Sequence[Config], ref: ContextRef) -> Posi
 
 
 def strategy_position(configs: Sequence[Config], name: str, path: Sequence[str | int]) -> Position:
-    """Where the value at `path` of a defined failure strategy was written."""
-    places = [
+    """Return the position of the value at `path` of a defined failure strategy."""
+    definitions = [
         (config, index)
         for config in sorted(configs, key=lambda config: config.name)
         for index, item in enumerate(config.spec.get("onFailureStrategies") or ())
         if item["name"] == name
     ]
-    config, index = places[-1]
+    config, index = definitions[-1]
     return config.position("spec", "onFailureStrategies", index, "strategy", *path)
 
 
@@ -97,29 +97,29 @@ def _image_redirect(item: Mapping[str, Any]) -> ImageRedirect:
 def _default_strategy(configs: Sequence[Config], strategies: Mapping[str, Any]) -> str:
     name = ""
     for config in configs:
-        given = config.spec.get("defaultOnFailureStrategy") or ""
-        if name and given and given != name:
+        own = config.spec.get("defaultOnFailureStrategy") or ""
+        if name and own and own != name:
             raise ProblemsError(
                 Problem(
                     "config-conflict",
-                    f"two Configs want different default failure strategies, '{name}' and '{given}'",
+                    f"two Configs set different default failure strategies, '{name}' and '{own}'",
                     position=config.position("spec", "defaultOnFailureStrategy"),
-                    hint="leave 'defaultOnFailureStrategy' in one of them only",
+                    hint="set 'defaultOnFailureStrategy' in only one of them",
                 )
             )
-        name = given or name
-        if given and strategies.get(given) is None:
+        name = own or name
+        if own and strategies.get(own) is None:
             position = config.position("spec", "defaultOnFailureStrategy")
-            raise ProblemsError(undefined_strategy(given, strategies, position))
+            raise ProblemsError(undefined_strategy(own, strategies, position))
     return name
 
 
 def undefined_strategy(name: str, strategies: Mapping[str, Any], position: Position) -> Problem:
-    """The error for a strategy that no Config defines, or defines without a body, wanted at `position`."""
+    """Return the problem of a reference at `position` to a strategy that is not defined or has no body."""
     known = [known for known, body in strategies.items() if body is not None]
     if name in strategies:
-        hint = f"give '{name}' a 'strategy:' (an empty one is 'strategy: {{}}')"
+        hint = f"add 'strategy' to '{name}', 'strategy: {{}}' for an empty one"
     else:
-        listed = f"defined are: {', '.join(known)}" if known else "no Config defines one in 'onFailureStrategies'"
-        hint = nearest("did you mean '{}'?", name, known) or listed
+        others = f"defined strategies: {', '.join(known)}" if known else None
+        hint = nearest("did you mean '{}'?", name, known) or others or "define it in 'onFailureStrategies' of a Config"
     return Problem("undefined-strategy", f"the failure strategy '{name}' is not defined", position=position, hint=hint)

@@ -1,4 +1,4 @@
-"""What differs between two JSON-like values, by path. Nothing secret is in what comes out."""
+"""Compare two JSON-like values, and yield the differences by path with all secrets masked."""
 
 from __future__ import annotations
 
@@ -11,15 +11,12 @@ from typing import Any, Final
 
 from kubocd_gen.compiler.secrets import Masks, follows_flag, hides, named_values
 
-_LONGEST = (
-    2_000  # items of a list, or lines of a text, that are matched with each other: the time grows with the square
-)
-
-_MOST_PAIRS = 2_500  # of items of two lists that are equal: each may be looked at for each item
+_LONGEST = 2_000  # items of a list that are matched with each other: the time grows with the square
+_MOST_PAIRS = 2_500  # pairs of equal items of two lists: difflib can visit all of them for each item
 
 
 class Absent:
-    """That there is no value: another thing than null."""
+    """The type of ABSENT: there is no value, which is different from null."""
 
     def __repr__(self) -> str:
         return "ABSENT"
@@ -30,7 +27,7 @@ ABSENT: Final = Absent()
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """An item of a list that is told by its name rather than its place: `containers[name=app]`."""
+    """A step to an item of a list by its name instead of its index: `containers[name=app]`."""
 
     key: str
     name: str
@@ -42,7 +39,7 @@ Path = tuple[Step, ...]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One value that differs; `old` or `new` is ABSENT where it was added or removed. Secrets in both are masked."""
+    """One value that differs, with secrets masked; `old` or `new` is ABSENT if it was added or removed."""
 
     path: Path
     old: Any
@@ -52,18 +49,18 @@ class Change:
 def changes(
     old: Any, new: Any, path: Path = (), *, hidden: bool = False, masks: Masks | None = None
 ) -> Iterator[Change]:
-    """The values that differ, outermost first; nothing where `old` and `new` are the same.
+    """Yield the values that differ between `old` and `new`, outermost first.
 
-    Maps are compared by key; lists of maps with a name each by these, other lists item by item after what was inserted
-    and removed is found. With `hidden` no value is shown. `masks` bounds what is parsed of all values that it is given
-    with.
+    Maps are compared by key, lists of maps with a unique `name` by name, and other lists item by item, after inserted
+    and removed items are found. With `hidden`, all values are masked. `masks` limits how much text is parsed: share one
+    object between calls.
     """
     yield from _Comparing(masks or Masks()).changes(old, new, path, hidden, _name(path))
 
 
 @dataclass(frozen=True, slots=True)
 class _Comparing:
-    """`parent` is the name of the map or list that holds a value, which `path` leads to."""
+    """A comparison. `path` is the path of a value, and `parent` the name of the map or list that contains it."""
 
     masks: Masks
 
@@ -78,26 +75,26 @@ class _Comparing:
                 ]
                 yield from self.changes(first, second, (*path, key), any(below), key)
         elif isinstance(old, list) and isinstance(new, list):
-            yield from self._of_lists(old, new, path, hidden, parent)
+            yield from self._list_changes(old, new, path, hidden, parent)
         elif not same(old, new):
             shown = (
                 one if one is ABSENT else self.masks.value(one, hidden=hidden, parent=parent) for one in (old, new)
             )
             yield Change(path, *shown)
 
-    def _of_lists(
+    def _list_changes(
         self, old: Sequence[Any], new: Sequence[Any], path: Path, hidden: bool, parent: str
     ) -> Iterator[Change]:
         before, after = _by_name(old), _by_name(new)
         if before is not None and after is not None:
             renamed = _renamed(before, after)
-            come, places = {*renamed.values()}, {name: index for index, name in enumerate(before)}
+            new_names, indexes = {*renamed.values()}, {name: index for index, name in enumerate(before)}
             for name in dict.fromkeys([*before, *after]):
                 if name in renamed:
-                    item = (*path, places[name])
+                    item = (*path, indexes[name])
                     yield from self.changes(before[name], after[renamed[name]], item, hidden, parent)
                     continue
-                if name in come:
+                if name in new_names:
                     continue
                 item = (*path, Named("name", name))
                 yield from self.changes(before.get(name, ABSENT), after.get(name, ABSENT), item, hidden, parent)
@@ -119,7 +116,7 @@ class _Comparing:
 
 
 def same(old: Any, new: Any) -> bool:
-    """Equality as JSON has it: 1 and true are different, 1 and 1.0 are not."""
+    """Return whether two values are equal in JSON: 1 and 1.0 are equal, 1 and true are not."""
     if isinstance(old, bool) or isinstance(new, bool):
         return old is new
     if isinstance(old, Mapping) and isinstance(new, Mapping):
@@ -130,7 +127,7 @@ def same(old: Any, new: Any) -> bool:
 
 
 def leaves(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
-    """The scalars, empty maps and empty lists in a value, each with its path."""
+    """Yield the scalars, empty maps and empty lists in a value, each with its path."""
     if isinstance(value, Mapping) and value:
         for key in value:
             yield from leaves(value[key], (*path, key))
@@ -142,7 +139,7 @@ def leaves(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
 
 
 def path_text(path: Path) -> str:
-    """`spec.values.env[name=HOST].value`; a key that is no plain word stands in brackets."""
+    """Format a path like `spec.values.env[name=HOST].value`; a key with special characters is in brackets."""
     text = ""
     for part in path:
         if isinstance(part, Named):
@@ -157,13 +154,14 @@ def path_text(path: Path) -> str:
 
 
 def _name(path: Path) -> str:
-    """The last name on a path."""
+    """Return the last name on a path, or "" if there is none."""
     return next((step for step in reversed(path) if isinstance(step, str)), "")
 
 
 def _opcodes(old: Sequence[str], new: Sequence[str]) -> Sequence[tuple[str, int, int, int, int]]:
-    """As difflib's, but quick for every list: where too many items are equal to each other, those between what both
-    begin and end with are taken to be replaced.
+    """Return difflib's opcodes, but fast for every list.
+
+    If too many items are equal to each other, everything between the common start and end counts as replaced.
     """
     if len(old) * len(new) > _MOST_PAIRS:
         start = next((at for at, (one, two) in enumerate(zip(old, new, strict=False)) if one != two), None)
@@ -178,15 +176,18 @@ def _opcodes(old: Sequence[str], new: Sequence[str]) -> Sequence[tuple[str, int,
 
 
 def _renamed(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str]:
-    """The names that went for another, where all that went have one that came in order, and only the names differ."""
-    gone = [name for name in old if name not in new]
-    come = [name for name in new if name not in old]
-    alike = all(same({**old[one], "name": ""}, {**new[two], "name": ""}) for one, two in zip(gone, come, strict=False))
-    return dict(zip(gone, come, strict=True)) if len(gone) == len(come) and alike else {}
+    """Return the renamed items, old name to new name, if all removed and added items differ in order only by name."""
+    removed = [name for name in old if name not in new]
+    added = [name for name in new if name not in old]
+    if len(removed) != len(added):
+        return {}
+    renamed = dict(zip(removed, added, strict=True))
+    alike = all(same({**old[one], "name": ""}, {**new[two], "name": ""}) for one, two in renamed.items())
+    return renamed if alike else {}
 
 
 def _by_name(items: Sequence[Any]) -> dict[str, Any] | None:
-    """The items of a list by their names; None where not all are maps with a name of their own."""
+    """Return the items of a list by name, or None if not all items are maps with a unique name."""
     found: dict[str, Any] = {}
     for item in items:
         name = item.get("name") if isinstance(item, Mapping) else None

@@ -1,1 +1,1 @@
-"""Problems as data, and how they are printed: as text, JSON and the formats of CI systems."""
+"""Problems as data, and their renderers: text, JSON and the formats of CI systems."""

@@ -1,4 +1,4 @@
-"""A problem as CI systems know it: with a place in the repository, and told once."""
+"""Convert problems to annotations for CI systems: each once, with a path in the repository."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from kubocd_gen.files.paths import checkout_root
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """`path` is relative to the repository's root, None of what lies in no file of it: then `message` says the place.
+    """A problem for a CI system.
 
-    `message` is what is wrong, `details` the way out and what it stops, a line each.
+    `path` is relative to the repository's root, or None if the problem is not in a file of the repository; `message`
+    then starts with the position. `details` are the hint and the Releases that the problem stops, one line each.
     """
 
     severity: Severity
@@ -28,56 +29,56 @@ class Annotation:
     path: str | None = None
     line: int | None = None
     column: int | None = None
-    release: str | None = None  # where it is the problem of one
+    release: str | None = None  # `namespace/name`, if exactly one Release has the problem
 
     @property
     def text(self) -> str:
-        """Message and details, a line each."""
+        """The message and the details, one line each."""
         return "\n".join((self.message, *self.details))
 
 
 def annotations_of(problems: Sequence[Problem], root: Path) -> list[Annotation]:
-    """The problems of a run, each once, in reading order; `root` is that of the project."""
+    """Return the problems of a run, each once, in reading order; `root` is the directory of the project."""
     top = checkout_top()
-    return [_finding(merged, root, top) for merged in distinct_problems(problems)]
+    return [_annotation(merged, root, top) for merged in distinct_problems(problems)]
 
 
 def checkout_top() -> Path:
-    """The Git checkout that we are in, else the current directory; without links."""
+    """Return the Git checkout that contains the current directory, or the current directory; symlinks are resolved."""
     return checkout_root(Path.cwd()) or Path(os.path.realpath(Path.cwd()))
 
 
 def fingerprints(findings: Sequence[Annotation]) -> list[str]:
-    """What tells each finding from the others, in hexadecimal; without its line, so that one that moves is not new."""
+    """Return a unique hexadecimal fingerprint of each finding, without its line because a moved problem is not new."""
     seen: Counter[tuple[str, ...]] = Counter()
-    prints = []
-    for one in findings:
-        what = (one.code, one.path or "", one.release or "", one.message)
-        seen[what] += 1
-        prints.append(hashlib.sha256("\0".join((*what, str(seen[what]))).encode()).hexdigest())
-    return prints
+    digests = []
+    for finding in findings:
+        identity = (finding.code, finding.path or "", finding.release or "", finding.message)
+        seen[identity] += 1
+        digests.append(hashlib.sha256("\0".join((*identity, str(seen[identity]))).encode()).hexdigest())
+    return digests
 
 
 def repository_path(path: str, root: Path, top: Path) -> str | None:
-    """A path as messages name it, relative to `top`; None where no file of the repository is meant."""
+    """Return a path from a message relative to `top`, or None if it is not a file of the repository."""
     for base in (root, Path.cwd()) if "\0" not in path else ():
-        place = Path(os.path.normpath(base.absolute() / path))
-        for real in (place, Path(os.path.realpath(place.parent)) / place.name):
+        absolute = Path(os.path.normpath(base.absolute() / path))
+        for real in (absolute, Path(os.path.realpath(absolute.parent)) / absolute.name):
             if real.is_relative_to(top) and os.path.lexists(real):
                 return real.relative_to(top).as_posix()
     return None
 
 
-def _finding(merged: MergedProblem, root: Path, top: Path) -> Annotation:
-    one = merged.problem
-    position = one.position or Position("")
+def _annotation(merged: MergedProblem, root: Path, top: Path) -> Annotation:
+    problem = merged.problem
+    position = problem.position or Position("")
     path = repository_path(position.path, root, top) if position.path else None
-    message = one.message if path or not one.position else f"{one.position}: {one.message}"
+    message = problem.message if path or not problem.position else f"{problem.position}: {problem.message}"
     return Annotation(
-        severity=one.severity,
-        code=one.code,
+        severity=problem.severity,
+        code=problem.code,
         message=printable(message),
-        details=tuple(printable(text) for text in (one.hint, merged.stops) if text),
+        details=tuple(printable(text) for text in (problem.hint, merged.stops) if text),
         path=path,
         line=position.line if path else None,
         column=position.column if path else None,

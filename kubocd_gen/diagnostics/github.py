@@ -1,4 +1,4 @@
-"""Workflow commands of GitHub Actions: a line each, which become annotations of the lines of a pull request."""
+"""Workflow commands of GitHub Actions, which annotate the lines of a pull request."""
 
 from __future__ import annotations
 
@@ -12,11 +12,16 @@ _PROPERTY = {**_DATA, ":": "%3A", ",": "%2C"}
 
 
 def github_lines(findings: Sequence[Annotation]) -> Iterator[str]:
-    """`::error file=…,line=…,col=…,title=…::…` for each finding."""
-    for one in findings:
-        properties = {"file": one.path, "line": one.line, "col": one.column, "title": f"kcd-gen: {one.code}"}
-        said = ",".join(f"{name}={_escaped(str(value), _PROPERTY)}" for name, value in properties.items() if value)
-        yield f"::{_COMMANDS[one.severity]} {said}::{_escaped(one.text, _DATA)}"
+    """Yield a line `::error file=…,line=…,col=…,title=…::…` for each finding."""
+    for finding in findings:
+        properties = {
+            "file": finding.path,
+            "line": finding.line,
+            "col": finding.column,
+            "title": f"kcd-gen: {finding.code}",
+        }
+        arguments = ",".join(f"{name}={_escaped(str(value), _PROPERTY)}" for name, value in properties.items() if value)
+        yield f"::{_COMMANDS[finding.severity]} {arguments}::{_escaped(finding.text, _DATA)}"
 
 
 def _escaped(text: str, escapes: dict[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""GitLab's code quality report: a JSON list, which a merge request shows beside its lines."""
+"""The Code Quality report of GitLab: a JSON list that a merge request shows next to the lines."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _NO_FILE = "kcd-gen.yaml"  # GitLab drops an entry without a path
 
 
 def gitlab_report(findings: Sequence[Annotation]) -> str:
-    """The report: a list, empty where all is well."""
+    """Return the report as JSON, an empty list if there are no findings."""
     entries = [
         {
-            "description": one.text,
-            "check_name": one.code,
+            "description": finding.text,
+            "check_name": finding.code,
             "fingerprint": fingerprint,
-            "severity": _SEVERITIES[one.severity],
-            "location": {"path": one.path or _NO_FILE, "lines": {"begin": one.line or 1}},
+            "severity": _SEVERITIES[finding.severity],
+            "location": {"path": finding.path or _NO_FILE, "lines": {"begin": finding.line or 1}},
         }
-        for one, fingerprint in zip(findings, fingerprints(findings), strict=True)
+        for finding, fingerprint in zip(findings, fingerprints(findings), strict=True)
     ]
     return json.dumps(entries, indent=1)

@@ -1,7 +1,7 @@
 """Problems as data: what is wrong, where, and how to fix it.
 
-A step that can't go on raises ProblemsError; one that can collects problems in a Problems. One bad Release never hides
-the others. Renderers are functions of a sequence of problems, and decide their order.
+A step that cannot continue raises ProblemsError; a step that can collects its problems in a Problems. One invalid
+Release never hides the problems of the others. Renderers are functions of a sequence of problems, and sort it.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from typing import Any, Literal
 
 Severity = Literal["error", "warning", "note"]
 
-RUN_LIMIT = "run-limit"  # the code of a problem that ends the whole run: it is kept once
-MOST = 200  # problems of one severity that are kept of one Release, or of one file; only hostile input has more
-_SENTENCE = 4000  # characters; a longer sentence repeats what a hostile file holds
-_LONGEST, _MOST_NAMES = 100, 1000  # of names that are compared: the time grows with both
+RUN_LIMIT = "run-limit"  # the code of a problem that ends the whole run; collected once
+MOST = 200  # problems of one severity that are kept for one Release or file
+_SENTENCE = 4000  # characters of a message or hint; a longer one quotes an untrusted file
+_LONGEST, _MOST_NAMES = 100, 1000  # length and number of names that are compared: the time grows with both
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A place in a file. `line` and `column` count from 1, columns in characters; None means the whole file or line."""
+    """A position in a file. `line` and `column` (in characters) count from 1; None means the whole file or line."""
 
     path: str
     line: int | None = None
@@ -35,11 +35,11 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One problem that a user can act on. It never changes: problems are shared between threads and clusters.
+    """One problem that a user can fix. It is immutable, because threads and clusters share problems.
 
-    `code` is kebab-case and stable: users filter on it. `message` is one sentence, `hint` says how to fix it; both are
-    cut at 4,000 characters. `release` is `namespace/name` of the Release that the problem belongs to or stops.
-    `exit_code` is that of a command which ends with this error.
+    `code` is kebab-case and stable: users filter on it. `message` is one sentence and `hint` says how to fix the
+    problem; both are truncated to 4,000 characters. `release` is the `namespace/name` of the Release that has the
+    problem or fails because of it. `exit_code` is the exit code of a command with this error.
     """
 
     code: str
@@ -63,7 +63,7 @@ class Problem:
 
 
 class ProblemsError(Exception):
-    """The only exception meant for users: a step found problems and can't go on. Everything else is a defect."""
+    """The only exception meant for users: a step found problems and cannot continue. Others are defects."""
 
     def __init__(self, *problems: Problem) -> None:
         super().__init__("; ".join(problem.message for problem in problems))
@@ -71,7 +71,7 @@ class ProblemsError(Exception):
 
     @property
     def problem(self) -> Problem:
-        """The first problem; of most errors it is the only one."""
+        """The first problem, which is usually the only one."""
         return self.problems[0]
 
     def at(self, position: Position | None) -> ProblemsError:
@@ -80,10 +80,10 @@ class ProblemsError(Exception):
 
 
 class Problems:
-    """The problems of one cluster's compilation, without repeats.
+    """A collector of the problems of one cluster's compilation, without duplicates.
 
-    Of each Release or file MOST are kept of each severity, and the number of the others. A used up limit of the run is
-    kept once, whatever it stops.
+    It keeps MOST problems for each Release or file and each severity, and counts the others. An exhausted limit of the
+    run is kept once, however many steps it ends.
     """
 
     def __init__(self, cluster: str | None = None) -> None:
@@ -93,27 +93,30 @@ class Problems:
         self._ended = False
 
     def __iter__(self) -> Iterator[Problem]:
-        """Yield the problems in reading order: it does not depend on which thread found one first."""
+        """Yield the problems in reading order, which does not depend on the order in which threads found them."""
         found = list(self._found)
         for (severity, release, path), count in tuple(self._counts.items()):
             if count > MOST:
                 position = Position(path) if path else None
                 more = f"{count - MOST} more {severity}{'' if count - MOST == 1 else 's'} are not shown"
-                hint = "fix the ones above first"
+                hint = "fix the problems above first"
                 found.append(Problem("more-problems", more, position, hint, severity, release, self.cluster))
         yield from sorted(found, key=reading_order)
 
     def error(self, error: Problem | ProblemsError, release: str | None = None) -> None:
+        """Add each problem as an error, of the Release `namespace/name` or, if None, of the cluster."""
         self._add("error", error, release)
 
     def warning(self, error: Problem | ProblemsError, release: str | None = None) -> None:
+        """Add each problem as a warning, like `error`."""
         self._add("warning", error, release)
 
     def note(self, error: Problem | ProblemsError, release: str | None = None) -> None:
+        """Add each problem as a note, like `error`."""
         self._add("note", error, release)
 
     def take(self, others: Iterable[Problem]) -> None:
-        """Add problems as they are, with the cluster that they were found in."""
+        """Add problems unchanged, with the cluster in which they were found."""
         self._found.update(dict.fromkeys(others))
 
     def _add(self, severity: Severity, error: Problem | ProblemsError, release: str | None) -> None:
@@ -130,22 +133,22 @@ class Problems:
 
 
 def reading_order(problem: Problem) -> tuple[Any, ...]:
-    """The key that sorts problems for a reader: errors last, those of one file together, in the order of its lines."""
+    """Return the sort key of a problem: errors last, problems of one file together and in the order of its lines."""
     position = problem.position
-    place = (position.path, position.line or 0, position.column or 0) if position else ("", 0, 0)
+    location = (position.path, position.line or 0, position.column or 0) if position else ("", 0, 0)
     severity = ("note", "warning", "error").index(problem.severity)
-    return severity, place, problem.code, problem.message, problem.release or "", problem.cluster or ""
+    return severity, location, problem.code, problem.message, problem.release or "", problem.cluster or ""
 
 
 def printable(text: str) -> str:
-    """Return `text` with everything escaped that could act on a terminal: control characters and line breaks."""
+    """Return `text` with all characters escaped that a terminal would interpret: control characters and line breaks."""
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
     )
 
 
 def nearest(sentence: str, name: str, known: Iterable[str]) -> str | None:
-    """Return `sentence` with `{}` filled by the known name that is most similar to `name`; None if none is."""
+    """Return `sentence` with `{}` replaced by the known name most similar to `name`; None if none is similar."""
     candidates = [one for one in islice(known, _MOST_NAMES) if len(one) <= _LONGEST]
     close = difflib.get_close_matches(name[:_LONGEST], candidates, n=1, cutoff=0.6)
     return sentence.format(close[0]) if close else None

@@ -1,4 +1,4 @@
-"""SARIF 2.1.0 (OASIS): what GitHub code scanning, Azure DevOps and editors take."""
+"""SARIF 2.1.0 (OASIS), the format of GitHub code scanning, Azure DevOps and editors."""
 
 from __future__ import annotations
 
@@ -14,31 +14,33 @@ _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sa
 
 
 def sarif_report(findings: Sequence[Annotation]) -> str:
-    """One run with all findings; without any it has an empty `results`, which says that all is well."""
-    codes = sorted({one.code for one in findings})
+    """Return one run with all findings as JSON; an empty `results` reports that there are no problems."""
+    codes = sorted({finding.code for finding in findings})
     driver = {"name": "kcd-gen", "semanticVersion": __version__, "rules": [{"id": code} for code in codes]}
     run = {
         "tool": {"driver": driver},
         "columnKind": "unicodeCodePoints",
         "results": [
-            _result(one, codes.index(one.code), fingerprint)
-            for one, fingerprint in zip(findings, fingerprints(findings), strict=True)
+            _result(finding, codes.index(finding.code), fingerprint)
+            for finding, fingerprint in zip(findings, fingerprints(findings), strict=True)
         ],
     }
     return json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, indent=1)
 
 
-def _result(one: Annotation, rule: int, fingerprint: str) -> dict[str, Any]:
+def _result(finding: Annotation, rule: int, fingerprint: str) -> dict[str, Any]:
     result: dict[str, Any] = {
-        "ruleId": one.code,
+        "ruleId": finding.code,
         "ruleIndex": rule,
-        "level": one.severity,
-        "message": {"text": one.text},
+        "level": finding.severity,
+        "message": {"text": finding.text},
         "partialFingerprints": {"kcdGen/v1": fingerprint},
     }
-    if one.path:
-        place: dict[str, Any] = {"artifactLocation": {"uri": quote(one.path), "uriBaseId": "%SRCROOT%"}}
-        if one.line:
-            place["region"] = {"startLine": one.line} | ({"startColumn": one.column} if one.column else {})
-        result["locations"] = [{"physicalLocation": place}]
+    if finding.path:
+        location: dict[str, Any] = {"artifactLocation": {"uri": quote(finding.path), "uriBaseId": "%SRCROOT%"}}
+        if finding.line:
+            location["region"] = {"startLine": finding.line} | (
+                {"startColumn": finding.column} if finding.column else {}
+            )
+        result["locations"] = [{"physicalLocation": location}]
     return result

@@ -1,4 +1,4 @@
-"""Problems as a user gets them: as lines of text, as part of a report, and as an exit code."""
+"""Render problems as lines of text, as part of a JSON report, and as an exit code."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from kubocd_gen import __version__
 from kubocd_gen.diagnostics.problems import Problem, printable, reading_order
 
 _USAGE = ("usage", "unknown-cluster", "missing-project")
-_NAMED = 3  # Releases that a line about a common cause names
+_NAMED = 3  # Releases that a line about a common cause lists
 
 
 @dataclass(frozen=True, slots=True)
 class MergedProblem:
-    """A problem that is printed once, with the Releases and clusters that have it, sorted."""
+    """A problem to be printed once, with the sorted Releases and clusters that have it."""
 
     problem: Problem
     releases: tuple[str, ...]
@@ -23,20 +23,21 @@ class MergedProblem:
 
     @property
     def stops(self) -> str | None:
-        """The Releases that it stops, where its place does not say them: `stops a, b, c and 4 more`."""
-        one, count = self.problem, len(self.releases)
-        elsewhere = one.position is None or one.position.path.startswith("oci://")
-        if one.severity != "error" or not (count > 1 or (count and elsewhere)):
+        """The Releases that the problem stops, as `stops a, b, c and 4 more`; None if the position already shows it."""
+        problem, count = self.problem, len(self.releases)
+        elsewhere = problem.position is None or problem.position.path.startswith("oci://")
+        if problem.severity != "error" or not (count > 1 or (count and elsewhere)):
             return None
         more = f" and {count - _NAMED} more" if count > _NAMED else ""
         return f"stops {', '.join(self.releases[:_NAMED])}{more}"
 
 
 def distinct_problems(problems: Sequence[Problem]) -> list[MergedProblem]:
-    """Each problem once, errors last, and those of one file together, in the order of its lines."""
+    """Return each problem once, in reading order."""
     found: dict[tuple[Any, ...], list[Problem]] = {}
-    for one in sorted(problems, key=reading_order):
-        found.setdefault((one.severity, one.code, one.message, one.position), []).append(one)
+    for problem in sorted(problems, key=reading_order):
+        key = (problem.severity, problem.code, problem.message, problem.position)
+        found.setdefault(key, []).append(problem)
     return [
         MergedProblem(
             same[0],
@@ -48,33 +49,34 @@ def distinct_problems(problems: Sequence[Problem]) -> list[MergedProblem]:
 
 
 def plain(style: str, text: str) -> str:
-    """What paints nothing."""
+    """Return `text` without colours."""
     return text
 
 
 def problem_lines(
     problems: Sequence[Problem], *, name_clusters: bool = False, paint: Callable[[str, str], str] = plain
 ) -> Iterator[str]:
-    """Problem by problem: the place, what is wrong, the way out. What stops several Releases is one problem.
+    """Yield the lines of each problem: position and message, then hint, Releases and clusters.
 
-    With `name_clusters` each says in which clusters it was met. `paint` gets a style and the text to be shown in it.
+    A problem of several Releases is printed once. With `name_clusters`, each problem lists its clusters. `paint` gets a
+    style and a string, and returns the string in this style.
     """
     for merged in distinct_problems(problems):
         problem = merged.problem
-        place = paint("place", printable(f"{problem.position}:")) + " " if problem.position else ""
+        position = paint("place", printable(f"{problem.position}:")) + " " if problem.position else ""
         kind = paint(problem.severity, problem.severity)
-        yield f"{place}{kind}[{paint('code', printable(problem.code))}]: {printable(problem.message)}"
+        yield f"{position}{kind}[{paint('code', printable(problem.code))}]: {printable(problem.message)}"
         for more in (problem.hint, merged.stops):
             if more:
                 yield paint("hint", printable(f"    {more}"))
         if merged.clusters and name_clusters:
             clusters = merged.clusters
-            told = f"    in the cluster{'' if len(clusters) == 1 else 's'} {', '.join(clusters)}"
-            yield paint("hint", printable(told))
+            line = f"    in the cluster{'' if len(clusters) == 1 else 's'} {', '.join(clusters)}"
+            yield paint("hint", printable(line))
 
 
 def problem_report(problem: Problem) -> dict[str, Any]:
-    """A problem as the reports of all commands have it."""
+    """Return a problem as a JSON object, in the form of the reports of all commands."""
     position = problem.position
     return {
         "severity": problem.severity,
@@ -90,7 +92,7 @@ def problem_report(problem: Problem) -> dict[str, Any]:
 
 
 def envelope(kind: str, body: Mapping[str, Any], diagnostics: Sequence[Problem]) -> dict[str, Any]:
-    """Return a report as all commands print it: what it is, what its schema in `schemas/kcd-gen/` has, the problems."""
+    """Return a JSON report: the kind, the fields of its schema in `schemas/kcd-gen/`, and the problems."""
     return {
         "apiVersion": "kcd-gen/v1alpha1",
         "kind": kind,
@@ -102,13 +104,13 @@ def envelope(kind: str, body: Mapping[str, Any], diagnostics: Sequence[Problem])
 def packages_report(
     command: str, packages: Sequence[Mapping[str, Any]], diagnostics: Sequence[Problem]
 ) -> dict[str, Any]:
-    """The report of a command that is about packages rather than Releases, JSON-like."""
+    """Return the JSON report of a command that processes packages instead of Releases."""
     version = {"kcd-gen": __version__, "helm": None}
     return envelope("Report", {"command": command, "version": version, "packages": list(packages)}, diagnostics)
 
 
 def exit_code(problems: Sequence[Problem]) -> int:
-    """2 for flags that lead to nothing; else the errors' own codes, one in the sources before one of the network."""
+    """Return the exit code: 2 for a usage error, otherwise the lowest code of the errors, 0 without errors."""
     errors = [one for one in problems if one.severity == "error"]
     if any(one.code in _USAGE for one in errors):
         return 2

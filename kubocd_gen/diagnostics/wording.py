@@ -1,4 +1,4 @@
-"""How messages about values speak: places, values and types in the words of someone who writes YAML."""
+"""Format paths, values and types in messages, in the terms of people who write YAML."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ TYPE_WORDS = {
     "object": "a map",
     "null": "null",
 }
-_SHOWN = 60  # characters of a value that a message quotes
-_LISTED = 8  # a longer list of known names helps nobody
-_COMPARED = 200  # of more names none are compared: the time grows with the number
+_SHOWN = 60  # characters of a value in a message
+_LISTED = 8  # known names that a hint lists
+_COMPARED = 200  # known names up to which all are compared: the time grows with the number
 _ALLOWED = 12  # allowed values that a message lists
-HINTED = 20  # problems of one value that get a nearest name, which is slow to find; more only a hostile file has
+HINTED = 20  # problems of one value with a similar name in the hint, which is slow to find
 
 
 def dotted(path: Path) -> str:
-    """`('spec', 'contexts', 0, 'name')` as `spec.contexts[0].name`; a key that is no plain word stands in brackets."""
+    """Format `('spec', 'contexts', 0, 'name')` as `spec.contexts[0].name`; special characters need brackets."""
     text = ""
     for part in path:
         if isinstance(part, int):
@@ -43,17 +43,17 @@ def dotted(path: Path) -> str:
 
 
 def quoted(value: Any) -> str:
-    """A scalar as a user would write it: strings in single quotes, the others as JSON; maps and lists as short JSON."""
+    """Format a value for a message: a string in single quotes, any other value as JSON, truncated."""
     if isinstance(value, str):
         return f"'{_shortened(value)}'"
     try:
         return _shortened("".join(islice(json.JSONEncoder(ensure_ascii=False).iterencode(value), _SHOWN)))
-    except (TypeError, ValueError, RecursionError):  # deeper than the encoder goes, or not JSON at all
+    except (TypeError, ValueError, RecursionError):  # too deep for the encoder, or not JSON-like
         return "…"
 
 
 def described(value: Any) -> str:
-    """The type of a value, and the value where it is a scalar: `a number (5)`, `a string ('x')`, `a list`."""
+    """Format the type of a value, with the value of a scalar: `a number (5)`, `a string ('x')`, `a list`."""
     words = _type_words(value)
     return words if type_name(value) in ("array", "object", "null") else f"{words} ({quoted(value)})"
 
@@ -64,7 +64,7 @@ def _type_words(value: Any) -> str:
 
 
 def type_name(value: Any) -> str:
-    """The JSON Schema type of a JSON-like value; every number is a `number`."""
+    """Return the JSON Schema type of a JSON-like value; every number is a `number`."""
     match value:
         case None:
             return "null"
@@ -81,14 +81,14 @@ def type_name(value: Any) -> str:
 
 
 def has_type(value: Any, name: str) -> bool:
-    """Whether the value is of the JSON Schema type; 1.0 is an integer, true is no number."""
+    """Return whether the value has the JSON Schema type; 1.0 is an integer, true is not a number."""
     if name == "integer":
         return type_name(value) == "number" and value == value // 1
     return type_name(value) == name
 
 
 def comparable(value: Any) -> Hashable:
-    """Equal exactly where JSON has the values equal: 1 and 1.0 are, 1 and true are not."""
+    """Return a key that is equal exactly for values that are equal in JSON: 1 and 1.0 are equal, 1 and true are not."""
     match value:
         case dict():
             return frozenset((key, comparable(item)) for key, item in value.items())
@@ -102,7 +102,7 @@ def comparable(value: Any) -> Hashable:
 
 
 def not_among(allowed: Sequence[Any], value: Any, *, quote: bool = True) -> tuple[str, str | None]:
-    """The predicate of a value that is none of the allowed ones, and the one that it looks most like."""
+    """Return the message for a value that is not one of `allowed`, and a hint with the most similar one or None."""
     hint = None
     if isinstance(value, str):
         hint = nearest("did you mean '{}'?", value, (one for one in allowed if isinstance(one, str)))
@@ -113,12 +113,12 @@ def not_among(allowed: Sequence[Any], value: Any, *, quote: bool = True) -> tupl
 
 
 def at_least(limit: float, size: float, unit: str | None = None, *, quote: bool = True) -> str:
-    """`must be at least 1, not 0`; with a unit `must have at least 2 items, not 1`."""
+    """Return `must be at least 1, not 0`; with a unit, `must have at least 2 items, not 1`."""
     return f"must {_limit('at least', limit, unit)}{f', not {quoted(size)}' if quote else ''}"
 
 
 def at_most(limit: float, size: float, unit: str | None = None, *, quote: bool = True) -> str:
-    """`must be at most 1, not 2`; with a unit `must have at most 2 items, not 3`."""
+    """Return `must be at most 1, not 2`; with a unit, `must have at most 2 items, not 3`."""
     return f"must {_limit('at most', limit, unit)}{f', not {quoted(size)}' if quote else ''}"
 
 
@@ -129,15 +129,15 @@ def _limit(bound: str, limit: float, unit: str | None) -> str:
 
 
 def type_mismatch(types: Sequence[str], value: Any, *, quote: bool = True) -> tuple[str, str | None]:
-    """The predicate of a value that has none of the JSON Schema `types`, and the way out if it only lacks quotes.
+    """Return the message for a value that has none of the JSON Schema `types`, and a hint about quotes or None.
 
-    Without `quote` the value itself is left out.
+    Without `quote`, the message has only the type of the value.
     """
     hint = None
     if "string" in types and type_name(value) in ("number", "boolean"):
-        hint = "put it in quotes"
+        hint = "quote the value"
     elif isinstance(value, str) and _unquoted_type(value) in types:
-        hint = "write it without quotes"
+        hint = "remove the quotes"
     words = described(value) if quote else _type_words(value)
     return f"must be {_either([TYPE_WORDS[name] for name in types])}, not {words}", hint
 
@@ -147,9 +147,9 @@ def _either(words: Sequence[str]) -> str:
 
 
 def known_names(what: str, names: Iterable[str], wanted: str = "") -> str | None:
-    """`the fields here are: a, b`, sorted; None where there are none.
+    """Return a hint such as `known fields: a, b` with sorted names; None if there are no names.
 
-    Of more than a reader takes in, those that look most like `wanted`, and how many others there are.
+    If there are more than eight names, it lists those most similar to `wanted` and the number of the others.
     """
     known = list(names)
     if not known:
@@ -165,7 +165,7 @@ def known_names(what: str, names: Iterable[str], wanted: str = "") -> str | None
 
 
 def _unquoted_type(text: str) -> str | None:
-    """The type that the text would have without quotes."""
+    """Return the type that the string would have without quotes, or None if it would be a string."""
     if text.lower() in ("true", "false", "yes", "no", "on", "off"):
         return "boolean"
     digits = text.removeprefix("-")

@@ -1,1 +1,1 @@
-"""YAML as Kubernetes reads it, locations in it, and an emitter whose output Go's readers read back unchanged."""
+"""Read YAML like Kubernetes, find positions in it, and emit YAML that Go's readers read back unchanged."""

@@ -1,4 +1,4 @@
-"""Kubernetes resources as YAML text: block style, indented as kubectl and the flux command indent it."""
+"""Emit Kubernetes resources as YAML: block style, indented like the output of kubectl and flux."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.kube_yaml.quoting import LONGEST_SIMPLE_KEY, block, number, string
 
-# Far deeper than any resource, far from Python's recursion limit (two calls a level at most).
+# Far deeper than any resource, and far from Python's recursion limit (at most two calls a level).
 _DEEPEST = 200
 
 
 def emit_documents(documents: Sequence[Mapping[str, Any]]) -> str:
-    """The text of a YAML stream, each document after a line `---`, with a line break at its end; "" for no documents.
+    """Return a YAML stream with a line `---` before each document and a line break at its end; "" for no documents.
 
-    Values are what JSON holds: mappings with string keys, lists or tuples, str, int, float, bool, None; they read back
-    the same with Go's YAML 1.1 and 1.2 readers. Keys keep the order that they have. Lines are never folded, multi-line
-    texts are literal blocks where possible.
+    Values are JSON-like: mappings with string keys, lists or tuples, str, int, float, bool, None. Go's YAML 1.1 and 1.2
+    readers read the same values back. Keys keep their order. Lines are never folded, and multi-line strings are literal
+    blocks if possible.
 
-    Raises ProblemsError `not-unicode`, `not-finite` or `too-deep` for what YAML or a reader can't take, naming the
-    document.
+    Raises ProblemsError `not-unicode`, `not-finite` or `too-deep`, with the name of the document, for a value that YAML
+    or one of its readers cannot represent.
     """
     out: list[str] = []
     for document in documents:
@@ -35,9 +35,9 @@ def emit_documents(documents: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _node(value: Any, indent: str, out: list[str]) -> None:
-    """Write `value` from the cursor, which stands after `indent` or something just as wide, to the end of its line."""
+    """Emit `value` up to its last line break. The cursor is in the column after `indent`."""
     if isinstance(value, str):
-        # A block's lines stand deeper than the collection that holds them, which the cursor's column already is.
+        # The lines of a block must be indented deeper than the parent collection, and the cursor already is.
         out.append(block(value, indent) or string(value) + "\n")
     elif isinstance(value, Mapping):
         _mapping(value, indent, out) if value else out.append("{}\n")
@@ -49,7 +49,7 @@ def _node(value: Any, indent: str, out: list[str]) -> None:
 
 def _mapping(mapping: Mapping[str, Any], indent: str, out: list[str]) -> None:
     if len(indent) > 2 * _DEEPEST:
-        raise ProblemsError(Problem("too-deep", f"a value is nested deeper than {_DEEPEST} levels"))
+        raise ProblemsError(Problem("too-deep", f"a value is nested more than {_DEEPEST} levels deep"))
     deeper = indent + "  "
     start = ""
     for key, value in mapping.items():
@@ -61,7 +61,7 @@ def _mapping(mapping: Mapping[str, Any], indent: str, out: list[str]) -> None:
             out.append("\n" + deeper)
             _mapping(value, deeper, out)
         elif isinstance(value, list | tuple) and value:
-            # The dashes of a list stand below the key, not further in, as in kubectl's output.
+            # The dashes of a list are not indented below their key, as in kubectl's output.
             out.append("\n" + indent)
             _sequence(value, indent, out)
         else:
@@ -71,7 +71,7 @@ def _mapping(mapping: Mapping[str, Any], indent: str, out: list[str]) -> None:
 
 def _sequence(items: Sequence[Any], indent: str, out: list[str]) -> None:
     if len(indent) > 2 * _DEEPEST:
-        raise ProblemsError(Problem("too-deep", f"a value is nested deeper than {_DEEPEST} levels"))
+        raise ProblemsError(Problem("too-deep", f"a value is nested more than {_DEEPEST} levels deep"))
     start = "- "
     for item in items:
         out.append(start)
@@ -81,7 +81,7 @@ def _sequence(items: Sequence[Any], indent: str, out: list[str]) -> None:
 
 def _key(key: str, indent: str) -> str:
     if not isinstance(key, str):
-        raise TypeError(f"a key is a string, not {key!r}")
+        raise TypeError(f"a key must be a string, not {key!r}")
     text = string(key)
     return f"{text}:" if len(text) <= LONGEST_SIMPLE_KEY else f"? {text}\n{indent}:"
 
@@ -93,7 +93,7 @@ def _constant(value: Any) -> str:
         return "true\n" if value else "false\n"
     if isinstance(value, int | float):
         return number(value) + "\n"
-    raise TypeError(f"{type(value).__name__} has no form in YAML")
+    raise TypeError(f"YAML cannot represent {type(value).__name__}")
 
 
 def _title(document: Mapping[str, Any]) -> str:

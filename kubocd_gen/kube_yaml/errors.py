@@ -1,4 +1,4 @@
-"""What is wrong with a text that is not YAML: libyaml's findings in the words of someone who writes YAML."""
+"""Errors of YAML files: libyaml's messages with positions and hints for people who write YAML."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ import yaml
 
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 
-# libyaml's words for what goes wrong most often, and the way out.
+# Parts of libyaml's messages, and how to fix the cause.
 _HINTS = {
-    "did not find expected node content": "a value or a closing bracket is missing",
-    "mapping values are not allowed": "a value that contains ': ' must be quoted; or the line is indented wrongly",
-    "cannot start any token": "a value that starts with such a character must be quoted",
-    "did not find expected ',' or": "a comma or the closing bracket is missing; or it is a string that must be quoted",
-    "did not find expected alphabetic": "a string that starts with '&' or '*' must be quoted",
+    "did not find expected node content": "add the missing value or closing bracket",
+    "mapping values are not allowed": "quote the value if it contains ': ', or fix the indentation",
+    "cannot start any token": "quote a value that starts with this character",
+    "did not find expected ',' or": "add the missing comma or closing bracket, or quote the string",
+    "did not find expected alphabetic": "quote a string that starts with '&' or '*'",
     "found unexpected ':'": "quote the string",
-    "unknown escape character": "write a backslash twice, or use single quotes",
-    "did not find expected key": "the line is indented wrongly, or a string near it must be quoted",
-    "did not find expected '-' indicator": "the line is indented wrongly, or lacks its '-'",
-    "could not find expected ':'": "write 'key: value', or indent the line as the rest of a string",
-    "found unexpected end of stream": "a quotation mark is missing",
-    "control characters are not allowed": 'write it as an escape between double quotes, such as "\\x07"',
+    "unknown escape character": "double the backslash, or use single quotes",
+    "did not find expected key": "fix the indentation, or quote the string",
+    "did not find expected '-' indicator": "fix the indentation, or add the missing '-'",
+    "could not find expected ':'": "write 'key: value', or indent the line if it continues a string",
+    "found unexpected end of stream": "add the missing quotation mark",
+    "control characters are not allowed": 'use an escape in double quotes, such as "\\x07"',
 }
 
 
-# Its words for what it was reading, and those of people who write YAML.
+# libyaml's names of the parts of a document, and those of people who write YAML.
 _PARTS = {
     "a flow sequence": "a list in brackets",
     "a flow mapping": "a map in braces",
@@ -39,13 +39,13 @@ _PARTS = {
     "a block node": "a value",
 }
 
-_CONFLICT = ("<<<<<<<", "=======", ">>>>>>>")  # what Git leaves in a file
+_CONFLICT = ("<<<<<<<", "=======", ">>>>>>>")  # conflict markers of Git
 
 
 def too_deep(error: Exception) -> Any:
-    """The mark where libyaml refused a nest of a thousand levels, None where it refused something else.
+    """Return the mark at which PyYAML rejected nesting of 1,000 levels; None for any other error.
 
-    PyYAML does so since 6.0.4, as it looks ahead: our own limits are lower, but not one bracket has come out by then.
+    PyYAML does so since 6.0.4. It looks ahead, and fails before our own lower limit sees the first bracket.
     """
     if isinstance(error, yaml.MarkedYAMLError) and error.problem == "exceeded maximum nesting depth":
         return error.problem_mark
@@ -53,16 +53,16 @@ def too_deep(error: Exception) -> Any:
 
 
 class YamlError(ProblemsError):
-    """A text that is not YAML, or not YAML that Kubernetes accepts."""
+    """An error in a text that is not valid YAML, or not YAML that Kubernetes accepts."""
 
     def __init__(self, message: str, *, code: str, position: Position | None = None, hint: str | None = None) -> None:
         super().__init__(Problem(code, message, position, hint))
 
 
 def syntax_error(error: yaml.YAMLError | UnicodeEncodeError, text: str, path: str) -> YamlError:
-    """What libyaml says is wrong with `text`, in the words of someone who writes YAML, with the way out."""
+    """Convert an error of libyaml, or of encoding `text` as UTF-8, into a YamlError with position and hint."""
     if isinstance(error, UnicodeEncodeError):
-        problem, position = "half a surrogate pair is no character", position_at(text, path, error.start)
+        problem, position = "a lone surrogate is not a valid character", position_at(text, path, error.start)
     elif isinstance(error, yaml.reader.ReaderError):
         before = text.encode("utf-8", "surrogatepass")[: error.position].decode("utf-8", "ignore")
         problem, position = error.reason, position_at(text, path, len(before))
@@ -71,29 +71,29 @@ def syntax_error(error: yaml.YAMLError | UnicodeEncodeError, text: str, path: st
     hint = next((hint for words, hint in _HINTS.items() if words in problem), None)
     line = "".join(text.splitlines()[position.line - 1 : position.line]) if position.line else ""
     if "cannot start any token" in problem and not line[: position.column].strip():
-        problem, hint = "a tab can't indent", "indent with spaces"
+        problem, hint = "a tab cannot be used for indentation", "indent with spaces"
     elif line.startswith(_CONFLICT):
-        hint = "this is a conflict of a Git merge; resolve it"
-    return YamlError(f"this is not YAML: {problem}", code="bad-yaml", position=position, hint=hint)
+        hint = "resolve the Git merge conflict"
+    return YamlError(f"invalid YAML: {problem}", code="bad-yaml", position=position, hint=hint)
 
 
 def _parser_problem(error: Any, text: str, path: str) -> tuple[str, Position]:
-    """What libyaml's parser says, and where: at the opening quote or bracket if something ends too early."""
+    """Return libyaml's message and its position, the opening quote or bracket if that is not closed."""
     problem, mark = getattr(error, "problem", None) or str(error), getattr(error, "problem_mark", None)
-    context, begun = getattr(error, "context", None) or "", getattr(error, "context_mark", None)
-    if begun and (mark is None or "found unexpected" in problem or "could not find" in problem):
-        mark = begun
+    context, opened = getattr(error, "context", None) or "", getattr(error, "context_mark", None)
+    if opened and (mark is None or "found unexpected" in problem or "could not find" in problem):
+        mark = opened
     part = next((words for name, words in _PARTS.items() if context.endswith(name)), None)
     if part:
-        since = f" that begins in line {begun.line + 1}" if begun and mark and begun.line < mark.line else ""
+        since = f" that starts on line {opened.line + 1}" if opened and mark and opened.line < mark.line else ""
         problem = f"{problem} while reading {part}{since}"
     if mark is None:
         return problem, Position(path)
-    if mark.line >= len(text.splitlines()):  # the end, which lies behind the last line
+    if mark.line >= len(text.splitlines()):  # libyaml reports the end of the text after the last line
         return problem, position_at(text, path, len(text.rstrip("\n")))
     return problem, Position(path, mark.line + 1, mark.column + 1)
 
 
 def position_at(text: str, path: str, index: int) -> Position:
-    """The place of the character at `index`."""
+    """Return the position of the character at `index`."""
     return Position(path, text.count("\n", 0, index) + 1, index - text.rfind("\n", 0, index))

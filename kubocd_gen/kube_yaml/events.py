@@ -1,4 +1,4 @@
-"""The events of a YAML text: libyaml's, but for a colon that Go's readers of YAML take and libyaml does not."""
+"""Parse YAML into libyaml's events, with the colons that Go's YAML readers accept and libyaml rejects."""
 
 from __future__ import annotations
 
@@ -8,34 +8,35 @@ from typing import Any
 import yaml
 
 _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_MOST_COLONS = 30  # of a text; each costs another parse of what stands before it
-_MOST_REPEATED = 100_000  # events that are parsed again, over all colons
+_MOST_COLONS = 30  # rejected colons of a text; each costs another parse of the text before it
+_MOST_REPEATED = 100_000  # events that are parsed again, for all colons together
 
 
 def events(text: str) -> Iterator[Any]:
-    """PyYAML's events of `text`, whose marks fit it. Raises yaml.YAMLError, after the events before the error.
+    """Yield PyYAML's events of `text`; their marks are positions in `text`. Raises yaml.YAMLError at an error.
 
-    `[a:]` and `{a:, b: 1}` are errors to libyaml, because a bracket or comma follows the colon; in Go the colon is
-    part of the text unless a space follows. Such a colon is hidden behind a character that the text does not have.
+    libyaml rejects `[a:]` and `{a:, b: 1}`, because a bracket or comma follows the colon. In Go, a colon is part of the
+    string unless a space follows. Such a colon is replaced by a character that is not in the text, and restored in the
+    events.
     """
     colon = ""
     source = text
-    given = repeated = 0
+    yielded = repeated = 0
     for attempt in range(_MOST_COLONS + 1):
         try:
             for number, event in enumerate(yaml.parse(source, Loader=_Loader)):
-                if number < given:
+                if number < yielded:
                     repeated += 1
                     continue
                 if colon and type(event) is yaml.ScalarEvent:
                     event.value = event.value.replace(colon, ":")
-                given += 1
+                yielded += 1
                 yield event
             break
         except yaml.scanner.ScannerError as error:
             mark: Any = error.problem_mark
-            place = mark.index if mark and error.problem == "found unexpected ':'" else -1
+            index = mark.index if mark and error.problem == "found unexpected ':'" else -1
             colon = colon or next((one for one in map(chr, range(0xE000, 0xF900)) if one not in text), "")
-            if place < 0 or not colon or attempt == _MOST_COLONS or repeated + given > _MOST_REPEATED:
+            if index < 0 or not colon or attempt == _MOST_COLONS or repeated + yielded > _MOST_REPEATED:
                 raise
-            source = f"{source[:place]}{colon}{source[place + 1 :]}"
+            source = f"{source[:index]}{colon}{source[index + 1 :]}"

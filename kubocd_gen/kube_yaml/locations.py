@@ -1,4 +1,4 @@
-"""Where a value stands in its file: found again when a message needs it, so that reading stays fast."""
+"""Find the position of a value in its file. Only messages need positions, so the reader does not record them."""
 
 from __future__ import annotations
 
@@ -14,58 +14,59 @@ from kubocd_gen.kube_yaml.events import events
 from kubocd_gen.kube_yaml.reader import MAX_DEPTH, is_merge, key_text, scalar_value
 
 Path = Sequence[str | int]
-_MOST_NODES = 200_000  # of a text, half a kilobyte each; what comes after them is found at what holds it
-_MOST_KEPT = 300_000  # of several texts
+_MOST_NODES = 200_000  # of a text, half a kilobyte each; later values are found at their parent
+_MOST_KEPT = 300_000  # nodes of all cached texts
 
 
 def find_position(text: str, path: str, document: int, keys: Path) -> Position:
-    """The place of the value at `keys` in the `document`-th document (from 0) of `text`.
+    """Return the position of the value at `keys` in document number `document` (from 0) of `text`.
 
-    A value in a map is found at its key, an item of a list at itself, and what a merge brought at where it is written.
-    Where `keys` leads to nothing, the place of the innermost value on the way to it.
+    The position of a value in a map is that of its key, also if the value comes from a merge. If there is no value at
+    `keys`, returns the position of the innermost parent that exists.
     """
-    way = _way(text, document, keys)
-    if not way:
+    trail = _trail(text, document, keys)
+    if not trail:
         return Position(path)
-    mark = way[-1][0]
+    mark = trail[-1][0]
     return Position(path, mark.line + 1, mark.column + 1)
 
 
 def is_written(text: str, document: int, keys: Path) -> bool:
-    """Whether there is a value at `keys`."""
-    return len(_way(text, document, keys)) == len(keys) + 1
+    """Return whether the document has a value at `keys`."""
+    return len(_trail(text, document, keys)) == len(keys) + 1
 
 
 def find_in_text(
     text: str, path: str, document: int, keys: Path, line: int | None, column: int | None = None
 ) -> Position:
-    """The place of a line and column of the text at `keys`: in a literal block (`|`), whose lines are the file's own.
+    """Return the position of a line and column (from 1) inside the string at `keys`.
 
-    Anywhere else, and without a line, the place where the text begins.
+    This is exact in a literal block (`|`), whose lines are lines of the file. For any other string, and without `line`,
+    returns the position at which the string starts.
     """
-    way = _way(text, document, keys)
-    node = way[-1][1] if len(way) == len(keys) + 1 else None
+    trail = _trail(text, document, keys)
+    node = trail[-1][1] if len(trail) == len(keys) + 1 else None
     if node is None or not node.is_text:
         return find_position(text, path, document, keys)
     event: Any = node.event
     start, end = event.start_mark, event.end_mark
     if event.style != "|" or line is None:
         return Position(path, start.line + 1, start.column + 1)
-    content = text.split("\n")[start.line + 1 : end.line + 1]
-    indent = next((len(one) - len(one.lstrip(" ")) for one in content if one.strip()), 0)
+    lines = text.split("\n")[start.line + 1 : end.line + 1]
+    indent = next((len(item) - len(item.lstrip(" ")) for item in lines if item.strip()), 0)
     return Position(path, start.line + 1 + line, column + indent if column else None)
 
 
 @dataclass(slots=True)
 class _Node:
-    """A value: the event it begins with, and the nodes of a list, or those of a map, keys and values in turn.
+    """A value: its first event, and the nodes of a list, or of a map with keys and values alternating.
 
-    Each has the mark where it stands; that of an alias is its own, its node is the anchor's.
+    Each child has the mark of its position. For an alias this is the mark of the alias and the node of the anchor.
     """
 
-    event: Any  # of PyYAML
+    event: Any  # an event of PyYAML
     children: list[tuple[Any, _Node]] = field(default_factory=list)
-    found: dict[str, tuple[Any, _Node]] | None = None  # the entries of a map by name, once one has been asked for
+    found: dict[str, tuple[Any, _Node]] | None = None  # the entries of a map by name, after the first lookup
 
     @property
     def is_map(self) -> bool:
@@ -76,12 +77,12 @@ class _Node:
         return type(self.event) is yaml.ScalarEvent
 
     def entries(self) -> list[tuple[Any, _Node, _Node]]:
-        """The mark, key and value of each entry of a map."""
+        """Return the mark, key and value of each entry of a map."""
         keys, values = self.children[::2], self.children[1::2]
         return [(mark, key, value) for (mark, key), (_, value) in zip(keys, values, strict=False)]
 
     def key(self) -> str | None:
-        """What the reader makes of the node as a key."""
+        """Return the key that the reader makes of the node, or None if it cannot be a key."""
         if not self.is_text:
             return None
         try:
@@ -90,22 +91,22 @@ class _Node:
             return None
 
 
-def _way(text: str, document: int, keys: Path) -> list[tuple[Any, _Node]]:
-    """Marks and nodes from the root to the value at `keys`, as far as there are any."""
-    roots = _known.roots(text)
+def _trail(text: str, document: int, keys: Path) -> list[tuple[Any, _Node]]:
+    """Return the marks and nodes from the root to the value at `keys`, as far as they exist."""
+    roots = _cache.roots(text)
     if not 0 <= document < len(roots):
         return []
-    way = [(roots[document].event.start_mark, roots[document])]
+    trail = [(roots[document].event.start_mark, roots[document])]
     for key in keys:
-        found = _child(way[-1][1], key)
+        found = _child(trail[-1][1], key)
         if found is None:
             break
-        way.append(found)
-    return way
+        trail.append(found)
+    return trail
 
 
-class _Known:
-    """The roots of the texts that were asked for last: several messages are often about one file."""
+class _RootCache:
+    """A cache of the most recently parsed texts, because several messages are often about one file."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -113,21 +114,22 @@ class _Known:
 
     def roots(self, text: str) -> tuple[_Node, ...]:
         with self._lock:
-            known = self._roots.pop(text, None)
-        known = known or _parsed(text)
+            cached = self._roots.pop(text, None)
+        cached = cached or _parsed(text)
         with self._lock:
-            self._roots[text] = known
+            self._roots[text] = cached
             while sum(size for _, size in self._roots.values()) > _MOST_KEPT and len(self._roots) > 1:
                 self._roots.pop(next(iter(self._roots)))
-        return known[0]
+        return cached[0]
 
 
-_known = _Known()
+_cache = _RootCache()
 
 
 def _parsed(text: str) -> tuple[tuple[_Node, ...], int]:
-    """The roots of the documents of `text`, up to one that the reader refuses as it is being parsed, or to where there
-    are too many nodes; and how many there are.
+    """Parse `text` and return the roots of its documents and the number of nodes.
+
+    Stops at a syntax error and at the limits of depth and nodes.
     """
     count = 0
     roots: list[_Node] = []
@@ -167,27 +169,27 @@ def _child(node: _Node, key: str | int) -> tuple[Any, _Node] | None:
         return node.children[int(key)] if listed else None
     entries = _entries(node)
     name = str(key)
-    # Field names of Kubernetes' typed objects match whatever their case.
+    # Kubernetes matches the field names of typed objects without regard to case.
     return entries.get(name) or next((found for text, found in entries.items() if text.lower() == name.lower()), None)
 
 
 def _entries(node: _Node) -> dict[str, tuple[Any, _Node]]:
-    """The entries of a map by name: of several the last, where a merge is what it brings, the first of its list."""
+    """Return the entries of a map by name, merges included; the last duplicate key and the first merged map win."""
     if node.found is not None:
         return node.found
     node.found = {}
-    waiting: list[_Node | tuple[Any, _Node, _Node]] = [node]
+    pending: list[_Node | tuple[Any, _Node, _Node]] = [node]
     seen: set[int] = set()
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, _Node):
-            if one.is_map and id(one) not in seen:
-                seen.add(id(one))
-                waiting += one.entries()
+    while pending:
+        item = pending.pop()
+        if isinstance(item, _Node):
+            if item.is_map and id(item) not in seen:
+                seen.add(id(item))
+                pending += item.entries()
             continue
-        mark, key, value = one
+        mark, key, value = item
         if key.is_text and is_merge(key.event):
-            waiting += [value] if value.is_map else [part for _, part in reversed(value.children)]
+            pending += [value] if value.is_map else [part for _, part in reversed(value.children)]
         elif (text := key.key()) is not None:
             node.found.setdefault(text, (mark, value))
     return node.found

@@ -1,7 +1,7 @@
-"""Scalars as YAML text that every reader on the way to the cluster takes for the same value.
+"""Quote scalars in YAML, because every reader between Git and the cluster must read the same value.
 
-The readers are Go's: sigs.k8s.io/yaml (goyaml v2, YAML 1.1), yaml.v3 and kustomize's kyaml (mostly YAML 1.2). What any
-of them, or a reader that follows either specification to the letter, would take for something else is quoted.
+The readers are sigs.k8s.io/yaml (goyaml v2, YAML 1.1), yaml.v3 and kustomize's kyaml (mostly YAML 1.2), all in Go. A
+string is quoted if one of them, or a strict reader of either specification, would read another value.
 """
 
 from __future__ import annotations
@@ -12,42 +12,42 @@ from decimal import Decimal
 
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 
-# Readers look for the ':' of a key on the same line within this many characters (YAML 1.2, 7.4.2: 1024).
+# A reader needs the ':' of a key on the same line and within 1024 characters (YAML 1.2, 7.4.2).
 LONGEST_SIMPLE_KEY = 1000
 
-# Booleans, nulls, infinities, the merge key and the value key of YAML 1.1; matched in lower case, which catches a few
-# spellings that no reader resolves ("nO") and is easier to check against the readers' tables.
+# Booleans, nulls, infinities, the merge key and the value key of YAML 1.1. Matched in lower case: this also quotes some
+# spellings that no reader resolves ("nO"), but is easier to compare with the readers' tables.
 _RESERVED = frozenset(
     ["", "~", "null", "true", "false", "y", "n", "yes", "no", "on", "off", "<<", "="]
     + [sign + name for sign in ("", "+", "-") for name in (".inf", ".nan")]
 )
 
-# With its underscores taken out, as goyaml does before it tries to parse a number: decimal and octal integers, floats,
-# 0x, 0o, 0b, and the base-60 numbers of YAML 1.1.
+# Without underscores, which goyaml removes before it parses a number: decimal and octal integers, floats, 0x, 0o, 0b,
+# and the base-60 numbers of YAML 1.1.
 _NUMBER = re.compile(
     r"[-+]?(?:(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]*+)(?:[eE][-+]?[0-9]*+)?|0[xXoObB][-+]?[0-9a-fA-F]*+|[0-9]++(?::[0-9]++)++(?:\.[0-9]*+)?)"
 )
 _TIMESTAMP = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt \t].*)?")
 
-# What must be escaped: what readers refuse or take for a line break, and the marks that make a line look in review like
-# what it is not (bidirectional overrides).
+# Characters that must be escaped: those that readers reject or treat as a line break, and bidirectional overrides, with
+# which a line looks different in review.
 _HIDDEN = r"[^\t\n\x20-\x7e\xa0-\u2027\u202f-\u2065\u206a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 _HIDDEN_ASCII = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _SHORT_ESCAPES = {'"': '\\"', "\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
-_KNOWN_CHARACTERS = 10_000  # whose escapes are remembered
+_KNOWN_CHARACTERS = 10_000  # whose escapes are cached
 
-_ITEM_OR_MARK = ("- ", "---", "...")  # an item of a sequence, the marks around a document
+_ITEM_OR_MARK = ("- ", "---", "...")  # the start of a list item, and the markers of documents
 _INDICATORS = tuple(" ?:,[]{}#&*!|>'\"%@`")
 
-# A literal block would lose or mistake: spaces at a line's end (editors strip them), a tab where readers expect
-# indentation, spaces that the first line would add to the indentation, and text without any content.
+# Strings that are unsafe in a literal block: spaces at the end of a line (editors strip them), a tab or spaces that
+# readers would take for indentation, or no content.
 _UNFIT_FOR_BLOCK = re.compile(r"[ \t](?:\n|\Z)|(?:\A|\n)\t|\A\n* |\A\n*\Z")
 
 
 def string(text: str) -> str:
-    """`text` on one line: plain where that is safe, else in single quotes, else in double quotes with escapes.
+    """Return `text` as a scalar on one line: plain if safe, otherwise in single quotes or, with escapes, double quotes.
 
-    Raises ProblemsError `not-unicode` for a lone surrogate, which UTF-8 can't carry.
+    Raises ProblemsError `not-unicode` for a lone surrogate, which UTF-8 cannot encode.
     """
     if "\t" in text or "\n" in text or _has_hidden(text):
         return f'"{text.translate(_ESCAPES)}"'
@@ -57,21 +57,21 @@ def string(text: str) -> str:
 
 
 def _is_plain(text: str) -> bool:
-    # Not as one pattern: alternatives that repeat take a hundred bytes of memory for each character.
+    # Not one pattern: repeated alternatives take a hundred bytes of memory for each character.
     if not text or text == "-" or text.startswith(_ITEM_OR_MARK) or text.startswith(_INDICATORS):
         return False
     return ": " not in text and " #" not in text and not text.endswith((":", " "))
 
 
 def _has_hidden(text: str) -> bool:
-    # The large class takes 4 ms to compile, and almost all texts are ASCII; `re` keeps what it has compiled.
+    # The large class takes 4 ms to compile, and almost all strings are ASCII. `re` caches compiled patterns.
     return bool(_HIDDEN_ASCII.search(text) if text.isascii() else re.search(_HIDDEN, text))
 
 
 def block(text: str, indent: str) -> str | None:
-    """`text` as a literal block whose lines start with `indent`, from its `|` to its last line break.
+    """Return `text` as a literal block with `indent` before each line, from `|` to the last line break.
 
-    None where there is only one line or a block would not give the text back.
+    Returns None if `text` has only one line or a block would not preserve it.
     """
     if "\n" not in text or _UNFIT_FOR_BLOCK.search(text) or _has_hidden(text):
         return None
@@ -83,11 +83,11 @@ def block(text: str, indent: str) -> str | None:
 
 
 def number(value: float) -> str:
-    """`value` as Go prints a JSON number, with two differences that YAML 1.1 asks for.
+    """Return `value` as Go prints a JSON number, with two differences that YAML 1.1 requires.
 
-    An exponent follows a mantissa with a dot (`1.0e+21`: a strict YAML 1.1 reader takes `1e+21` for a string), and
-    minus zero is `-0.0` (`-0` would be the integer). Integers beyond 64 bits are written as the float64 that readers
-    make of them. Raises ProblemsError `not-finite` for what no JSON number can hold.
+    An exponent follows a mantissa with a dot (`1.0e+21`: a strict YAML 1.1 reader reads `1e+21` as a string), and minus
+    zero is `-0.0` (`-0` is the integer). An integer of more than 64 bits is printed as the float64 that readers make of
+    it. Raises ProblemsError `not-finite` for an infinite number or NaN.
     """
     if isinstance(value, int):
         if -(2**63) <= value < 2**64:
@@ -97,9 +97,7 @@ def number(value: float) -> str:
         except OverflowError:
             value = math.inf
     if not math.isfinite(value):
-        raise ProblemsError(
-            Problem("not-finite", "a number is infinite or not a number, which Kubernetes resources can't hold")
-        )
+        raise ProblemsError(Problem("not-finite", "a Kubernetes resource cannot contain an infinite number or NaN"))
     if value == 0:
         return "-0.0" if math.copysign(1, value) < 0 else "0"
     shortest = repr(value)
@@ -116,7 +114,7 @@ def _reads_as_number(text: str) -> bool:
 
 
 class _Escapes(dict[int, str]):
-    """What a character becomes between double quotes, as `str.translate` asks for it."""
+    """The table for `str.translate` that escapes characters in double quotes."""
 
     def __missing__(self, code: int) -> str:
         character = chr(code)
@@ -132,5 +130,5 @@ _ESCAPES = _Escapes()
 
 def _escaped(code: int) -> str:
     if 0xD800 <= code <= 0xDFFF:
-        raise ProblemsError(Problem("not-unicode", f"a string holds half a character (the surrogate U+{code:04X})"))
+        raise ProblemsError(Problem("not-unicode", f"a string contains the lone surrogate U+{code:04X}"))
     return f"\\x{code:02X}" if code <= 0xFF else f"\\u{code:04X}" if code <= 0xFFFF else f"\\U{code:08X}"

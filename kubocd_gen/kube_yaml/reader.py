@@ -1,8 +1,8 @@
-"""YAML as sigs.k8s.io/yaml reads it: plain JSON-like values, built from libyaml's events under guard.
+"""Read YAML like sigs.k8s.io/yaml: build JSON-like values from libyaml's events, with limits.
 
-Values are built event by event, so that depth and the expansion of aliases and merges are counted before anything is
-made: libyaml's own composer overruns the stack on 60,000 nested brackets, and 400 bytes of nested aliases can stand
-for gigabytes. No positions are kept; `kubocd_gen.kube_yaml.locations` finds them again when a message needs one.
+Values are built event by event, because depth and the expansion of aliases and merges must be counted before memory is
+used: libyaml's own composer overflows the stack on 60,000 nested brackets, and 400 bytes of nested aliases can expand
+to gigabytes. Positions are not recorded; `kubocd_gen.kube_yaml.locations` finds them when a message needs one.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from kubocd_gen.kube_yaml.events import events
 from kubocd_gen.kube_yaml.scalars import float64, number_text, resolve_plain, resolve_tagged
 
 MAX_DEPTH = 100
-"""Nested maps and lists. The deepest real chart values are some 20 deep; Python recurses safely over a few hundred."""
+"""Levels of nested maps and lists. Real chart values have about 20; Python recurses safely over a few hundred."""
 
 MAX_EXPANSION = 200_000
-"""Nodes that the aliases and merges of one document may stand for: ten times a large context written out in full."""
+"""Nodes to which the aliases and merges of one document can expand: ten times a large context without aliases."""
 
 NODE_TEXT = 64
-"""Characters of a scalar that weigh as much as a node: an alias of a long text is worth many of a short one."""
+"""Characters of a scalar that count as one more node, because aliases of long strings cost more memory."""
 
-_MAX_FAULTS = 100  # of a document; more only a hostile file has
-_INFINITE = {"+Inf": ".inf", "-Inf": "-.inf", "NaN": ".nan"}  # as keys; numbers out of float32's range are too
+_MAX_FAULTS = 100  # faults of a document that are reported
+_INFINITE = {"+Inf": ".inf", "-Inf": "-.inf", "NaN": ".nan"}  # as keys, with all numbers outside the range of float32
 _MERGE_TAG = "tag:yaml.org,2002:merge"
-_INNER_MARK = re.compile("[\n\r\x85\u2028\u2029]\ufeff")  # libyaml skips it
+_INNER_MARK = re.compile("[\n\r\x85\u2028\u2029]\ufeff")  # a mark inside the text, which libyaml skips
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What only a strict reader refuses: a key given twice. `keys` lead to the map that has it."""
+    """An error for strict readers only: a duplicate key. `keys` is the path of the map that contains it."""
 
     keys: tuple[str | int, ...]
     error: YamlError
@@ -50,8 +50,9 @@ class Fault:
 class Document:
     """One document of a YAML text.
 
-    `value` is None for an empty document. With `faults` it is what a lenient reader makes of them. With an `error` the
-    document is YAML that Kubernetes does not accept; it has no value then, and `source` is its text.
+    `line` is its first line, from 1. `value` is None for an empty document; despite `faults`, it is the value that a
+    lenient reader returns. With an `error`, Kubernetes does not accept the document: it has no value, and `source` is
+    its text.
     """
 
     value: Any
@@ -64,18 +65,20 @@ class Document:
 def read_documents(
     text: str, path: str, *, exact_integers: bool = False, budget: Budget | None = None
 ) -> Iterator[Document]:
-    """The documents of `text`, one by one, so that those before a syntax error are still had.
+    """Yield the documents of `text` one by one, including those before a syntax error.
 
-    Scalars, keys and merges follow sigs.k8s.io/yaml. With `exact_integers` numbers stay as written (int or float),
-    for typed fields that take a number as a string; otherwise they are what Go's float64 makes of them. Values are
-    spent from `budget`. Raises YamlError for a syntax error or a limit, after which nothing more can be read, and
-    BudgetExceededError. What spoils one document alone (a null key, an infinite number) is that document's `error`.
+    Scalars, keys and merges follow sigs.k8s.io/yaml. With `exact_integers`, numbers stay as written (int or float), for
+    typed fields that accept a number as a string; otherwise they are converted to Go's float64. `path` is the path in
+    positions. Values are counted against `budget`.
+
+    Raises YamlError for a syntax error or a limit, after which reading cannot continue, and BudgetExceededError. An
+    error that affects only one document, such as a null key or an infinite number, is the `error` of that document.
     """
     builder = _Builder(text.removeprefix("\ufeff"), path, exact_integers, (budget or Budget()).meter("yaml-values"))
     if "\ufeff" in builder.text and (found := _INNER_MARK.search(builder.text)):
-        problem = "a byte order mark (U+FEFF) begins a line, which Go's readers take for a character of the line"
+        problem = "a line starts with a byte order mark (U+FEFF), which Kubernetes reads as part of the line"
         position = position_at(builder.text, path, found.end() - 1)
-        raise YamlError(problem, code="bad-yaml", position=position, hint="remove it; two files may have been joined")
+        raise YamlError(problem, code="bad-yaml", position=position, hint="remove it; two files may be concatenated")
     try:
         yield from builder.documents()
         builder.spend.settle(Position(path))
@@ -88,7 +91,7 @@ def read_documents(
 
 
 def first_document(text: str, path: str, *, exact_integers: bool = False, budget: Budget | None = None) -> Document:
-    """The first document of `text`, all that Kubernetes' readers look at. Raises YamlError if it can't be read."""
+    """Return the first document of `text`; Kubernetes' readers ignore the others. Raises YamlError if it is invalid."""
     documents = read_documents(text, path, exact_integers=exact_integers, budget=budget)
     document = next(documents, Document(None, 1))
     if document.error:
@@ -99,9 +102,9 @@ def first_document(text: str, path: str, *, exact_integers: bool = False, budget
 def read_document(
     text: str, path: str, *, strict: bool = False, exact_integers: bool = False, budget: Budget | None = None
 ) -> Any:
-    """The value of the first document, as Kubernetes' readers take it; None for an empty text.
+    """Return the value of the first document like Kubernetes' readers; None for an empty text.
 
-    With `strict` a key given twice raises YamlError; otherwise the last one counts.
+    With `strict`, a duplicate key raises YamlError; otherwise the last one counts.
     """
     document = first_document(text, path, exact_integers=exact_integers, budget=budget)
     if strict and document.faults:
@@ -110,14 +113,14 @@ def read_document(
 
 
 def scalar_value(event: Any) -> Any:
-    """The value of a scalar event. Raises ValueError where the text does not fit an explicit tag."""
+    """Return the value of a scalar event. Raises ValueError if the text does not match an explicit tag."""
     if event.tag is None:
         return event.value if event.style else resolve_plain(event.value)  # plain scalars have no style
     return resolve_tagged(event.tag, event.value)
 
 
 def key_text(value: Any) -> str | None:
-    """A scalar as the key of a map: the JSON text of a number or boolean; None for null, which can be no key."""
+    """Return a scalar as the key of a map: a number or boolean as in JSON; None for null, which cannot be a key."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if value is None or isinstance(value, str):
@@ -127,13 +130,13 @@ def key_text(value: Any) -> str | None:
 
 
 def is_merge(event: Any) -> bool:
-    """Whether a key is the merge key `<<`. A quoted one, or one with another tag, is a key like any other."""
+    """Return whether a key is the merge key `<<`. With quotes or another tag it is an ordinary key."""
     return bool(event.value == "<<" and (event.implicit[0] or event.tag == _MERGE_TAG))
 
 
 @dataclass(slots=True)
 class _Frame:
-    """A map or list under construction. `weight` counts the nodes that it stands for, aliases expanded."""
+    """A map or list under construction. `weight` is its number of nodes with all aliases expanded."""
 
     value: dict[str, Any] | list[Any]
     start: Any
@@ -150,7 +153,7 @@ class _Builder:
     exact_integers: bool
     spend: Meter
     frames: list[_Frame] = field(default_factory=list)
-    anchors: dict[str, tuple[Any, int] | None] = field(default_factory=dict)  # None while it is being built
+    anchors: dict[str, tuple[Any, int] | None] = field(default_factory=dict)  # None while under construction
     faults: list[Fault] = field(default_factory=list)
     depth: int = 0
     expansion: int = 0
@@ -168,7 +171,7 @@ class _Builder:
                 start = event.start_mark
                 self.anchors, self.faults, self.expansion, self.root, self.broken = {}, [], 0, None, None
                 if event.version and event.version != (1, 1):
-                    self.broken = self.error("Kubernetes reads YAML 1.1 only; take the %YAML line out", event)
+                    self.broken = self.error("Kubernetes reads only YAML 1.1", event, hint="remove the %YAML line")
             elif kind is yaml.DocumentEndEvent:
                 source = self.text[start.index : event.end_mark.index] if self.broken else ""
                 self.spend.settle(Position(self.path, start.line + 1))
@@ -185,7 +188,7 @@ class _Builder:
                     self.faults.clear()
 
     def guard(self, kind: type, event: Any) -> None:
-        """Count the depth, in a document that is broken too: libyaml takes seconds for a nest that is deep enough."""
+        """Limit the depth, also in an invalid document, because libyaml takes seconds for very deep nesting."""
         if kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:
             self.depth += 1
             if self.depth > MAX_DEPTH:
@@ -202,7 +205,7 @@ class _Builder:
             self.start([], event)
         elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
             frame = self.frames.pop()
-            if frame.start.anchor and self.anchors[frame.start.anchor] is None:  # else defined anew within
+            if frame.start.anchor and self.anchors[frame.start.anchor] is None:  # or a child redefined it
                 self.anchors[frame.start.anchor] = (frame.value, frame.weight)
             self.add(frame.value, frame.weight, frame.start)
         elif kind is yaml.AliasEvent:
@@ -220,8 +223,9 @@ class _Builder:
         if event.style == '"':
             self.refuse_slash_escape(event)
         elif not event.style and "?" in text and self.frames and self.frames[-1].start.flow_style:
-            # libyaml reads it since 0.2, Go's port of it does not.
-            raise self.error("'?' can't stand in a string between brackets or braces", event, hint="quote the string")
+            # libyaml has accepted it since 0.2; its Go port has not.
+            message = "an unquoted string in brackets or braces cannot contain '?'"
+            raise self.error(message, event, hint="quote the string")
         try:
             value = scalar_value(event)
         except ValueError as error:
@@ -233,7 +237,7 @@ class _Builder:
 
     def alias(self, event: Any) -> None:
         if event.anchor not in self.anchors:
-            raise self.error(f"there is no anchor '&{event.anchor}' for '*{event.anchor}'", event)
+            raise self.error(f"the alias '*{event.anchor}' has no anchor '&{event.anchor}'", event)
         known = self.anchors[event.anchor]
         if known is None:
             raise self.error(f"the value of anchor '&{event.anchor}' contains itself", event)
@@ -245,10 +249,10 @@ class _Builder:
         self.expansion += weight
         self.spend(weight)
         if self.expansion > MAX_EXPANSION:
-            raise self.error(f"aliases and merges stand for more than {MAX_EXPANSION} values", event, "yaml-limit")
+            raise self.error(f"aliases and merges expand to more than {MAX_EXPANSION} values", event, "yaml-limit")
 
     def add(self, value: Any, weight: int, event: Any) -> None:
-        """Put a finished value where it belongs; `event` is the one that it began with."""
+        """Add a finished value to the innermost map or list; `event` is its first event."""
         if not self.frames:
             self.root = self.number(value, event)
             return
@@ -270,7 +274,7 @@ class _Builder:
         assert isinstance(frame.value, dict)
         if key in frame.value and len(self.faults) < _MAX_FAULTS:
             fault = self.error(
-                f"the key {quoted(key)} is given twice in one map",
+                f"the key {quoted(key)} is defined twice in one map",
                 frame.key_event,
                 "duplicate-key",
                 _JOINED if key == "apiVersion" and len(self.frames) == 1 else _TWICE,
@@ -279,17 +283,17 @@ class _Builder:
         frame.value[key] = value
 
     def keys(self) -> tuple[str | int, ...]:
-        """The way from the root to the innermost map or list."""
+        """Return the path from the root to the innermost map or list."""
         return tuple(
             len(frame.value) if isinstance(frame.value, list) else frame.key or "" for frame in self.frames[:-1]
         )
 
     def merge(self, frame: _Frame, value: Any, event: Any) -> None:
-        """`<<`: what it brings overrides the keys before it; in a list of maps the first one wins."""
-        listed = isinstance(value, list) and type(event) is yaml.SequenceStartEvent  # no alias of a list, as in Go
+        """Merge the value of `<<`: it overrides the keys before it; of a list of maps, the first one wins."""
+        listed = isinstance(value, list) and type(event) is yaml.SequenceStartEvent  # no alias, like Go
         parts = value if listed else [value]
         if not all(isinstance(part, dict) for part in parts):
-            raise self.error("'<<' takes a map or a list of maps", event)
+            raise self.error("the value of '<<' must be a map or a list of maps", event)
         for part in reversed(parts):
             self.expand(len(part), event)
             for key, item in part.items():
@@ -303,7 +307,7 @@ class _Builder:
                 f"a key must be a string, not {what}", event, hint="quote the key if it is meant as a string"
             )
         if type(value) is int and value >= 2**63:
-            raise self.error("a number of more than 63 bits can't be a key", event, hint="quote the key")
+            raise self.error("a number of more than 63 bits cannot be a key", event, hint="quote the key")
         return text
 
     def number(self, value: Any, event: Any) -> Any:
@@ -314,14 +318,15 @@ class _Builder:
         return value if self.exact_integers else float64(value)
 
     def refuse_slash_escape(self, event: Any) -> None:
-        # libyaml reads the escape since 0.2, Go's port of it does not.
+        # libyaml has accepted the escape since 0.2; its Go port has not.
         source = self.text[event.start_mark.index : event.end_mark.index]
         if "\\/" in source and "/" in _ESCAPE.findall(source):
-            raise self.error("Kubernetes does not know the escape '\\/'", event, hint="write '/' alone")
+            raise self.error("Kubernetes does not support the escape '\\/'", event, hint="remove the backslash")
 
     def too_deep(self, mark: Any) -> YamlError:
         position = Position(self.path, mark.line + 1, mark.column + 1)
-        return YamlError(f"maps and lists are nested more than {MAX_DEPTH} deep", code="yaml-limit", position=position)
+        message = f"maps and lists are nested more than {MAX_DEPTH} levels deep"
+        return YamlError(message, code="yaml-limit", position=position)
 
     def error(self, message: str, event: Any, code: str = "bad-yaml", hint: str | None = None) -> YamlError:
         mark = event.start_mark
@@ -329,12 +334,8 @@ class _Builder:
 
 
 def _braces_hint(event: Any) -> str | None:
-    return (
-        "a value that begins with '{' or '[' must be quoted if it is a template or a string"
-        if event.flow_style
-        else None
-    )
+    return "quote a value that starts with '{' or '[' if it is a template or a string" if event.flow_style else None
 
 
-_JOINED = "begin a second document with '---', or remove one of the two"
-_TWICE = "remove or rename one of the two"
+_JOINED = "start the second document with '---', or remove one of the keys"
+_TWICE = "remove or rename one of the keys"

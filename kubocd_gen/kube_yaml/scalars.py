@@ -1,7 +1,7 @@
-"""YAML scalars as sigs.k8s.io/yaml resolves them, and numbers as Go's float64 prints them.
+"""Resolve YAML scalars like sigs.k8s.io/yaml, and print numbers like Go's float64.
 
-The rules are those of the library's YAML 1.1 reader, with Kubernetes' JSON in between: what a template or a
-chart sees of a number is a float64, whatever was written.
+The rules are those of the library's YAML 1.1 reader and of JSON, to which Kubernetes converts all YAML: templates and
+charts get every number as a float64.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _INTEGER = re.compile(
     r"|0b(?P<signed>[-+][01]+)"
 )
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
-# Go reads what begins with a dot by the rules of its own literals, where '_' stands between digits.
+# Go reads a number that starts with a dot like a Go literal, in which '_' is allowed only between digits.
 _FRACTION = re.compile(r"\.[0-9]+(?:_[0-9]+)*(?:[eE][-+]?[0-9]+(?:_[0-9]+)*)?")
 _TAG = "tag:yaml.org,2002:"
 _TYPES: dict[str, type | None] = {"bool": bool, "int": int, "float": float, "null": type(None), "timestamp": None}
@@ -36,14 +36,14 @@ _TIMESTAMP = re.compile(
     r"\d{4}-\d\d?-\d\d?(?:[Tt]\d\d?:\d\d?:\d\d?(?:\.\d+)?(?:Z|[-+]\d\d:\d\d)| \d\d?:\d\d?:\d\d?(?:\.\d+)?)?", re.ASCII
 )
 _LONE_BYTE = re.compile("[\udc80-\udcff]")
-# A longer number is a string in Go too (it is out of float64's range) or of no use; Python refuses over 4,300 digits.
+# A longer number is a string in Go (out of float64's range) or meaningless. Python raises above 4,300 digits.
 _MOST_DIGITS = 400
 
 
 def resolve_plain(text: str) -> Any:
-    """The value of a plain (unquoted, untagged) scalar: str, int, float, bool or None.
+    """Return the value of a plain (unquoted, untagged) scalar: str, int, float, bool or None.
 
-    An integer of 64 bits stays exact; a longer one is a float if its digits are decimal, else a string.
+    An integer of up to 64 bits is exact; a longer one is a float if it is decimal, otherwise a string.
     """
     if text in _WORDS:
         return _WORDS[text]
@@ -64,23 +64,23 @@ def resolve_plain(text: str) -> Any:
 
 def _as_float(digits: str, text: str) -> float | str:
     number = float(digits)
-    return text if math.isinf(number) else number  # Go's ParseFloat refuses what overflows
+    return text if math.isinf(number) else number  # Go's ParseFloat fails on overflow
 
 
 def resolve_tagged(tag: str, text: str) -> Any:
-    """The value of a scalar with an explicit tag. Raises ValueError where the text does not fit the tag."""
+    """Return the value of a scalar with an explicit tag. Raises ValueError if the text does not match the tag."""
     kind = tag.removeprefix(_TAG)
     if kind == "binary":
         return _decoded(text)
     if kind == "timestamp" and _TIMESTAMP.fullmatch(text):
-        return text  # stays as it is written
+        return text  # unchanged
     if kind == tag or kind not in _TYPES:
-        return text  # a tag of somebody else's, or the bare '!', says nothing to Kubernetes
+        return text  # Kubernetes ignores unknown tags and the bare '!'
     value = resolve_plain(text)
     if kind == "float" and type(value) is int and value < 2**63:
         return float(value)
     if type(value) is not _TYPES[kind]:
-        raise ValueError(f"{quoted(text)} is not a !!{kind}")
+        raise ValueError(f"{quoted(text)} is not a valid !!{kind}")
     return value
 
 
@@ -88,13 +88,13 @@ def _decoded(text: str) -> str:
     try:
         data = base64.b64decode(text.replace("\n", "").replace("\r", ""), validate=True)
     except ValueError as error:  # not ASCII, or binascii.Error
-        raise ValueError("!!binary is not base64") from error
-    # JSON can't hold bytes that are no UTF-8: Go writes U+FFFD for each of them.
+        raise ValueError("the value of !!binary is not valid base64") from error
+    # JSON cannot contain bytes that are not UTF-8: Go writes U+FFFD for each of them.
     return _LONE_BYTE.sub("\N{REPLACEMENT CHARACTER}", data.decode("utf-8", "surrogateescape"))
 
 
 def float64(number: float) -> int | float:
-    """`number` as it is after a walk through Go's float64: an int where JSON prints one without an exponent.
+    """Return `number` after conversion to Go's float64 and JSON; an int if JSON prints it without an exponent.
 
     >>> float64(1.0), float64(123456789012345678), float64(1e21)
     (1, 123456789012345680, 1e+21)
@@ -103,7 +103,7 @@ def float64(number: float) -> int | float:
         return number
     real = float(number)
     if real.is_integer() and abs(real) < 1e21 and (real != 0 or math.copysign(1, real) > 0):
-        # The shortest decimal that reads back as this float64, as Go and JavaScript print it.
+        # The shortest decimal that reads back as the same float64, like Go and JavaScript.
         return int(_shortest(real))
     return real
 
@@ -117,10 +117,10 @@ def _shortest(real: float) -> str:
 
 
 def number_text(number: float) -> str:
-    """A number where a string field of a manifest wants a text, as sigs.k8s.io/yaml writes it.
+    """Return the string into which sigs.k8s.io/yaml converts a number in a field of type string.
 
-    That is Go's `FormatFloat(number, 'g', -1, 32)`: the shortest text that reads back as the same float32. An integer
-    of 64 bits is written out.
+    That is Go's `FormatFloat(number, 'g', -1, 32)`: the shortest decimal that reads back as the same float32. An
+    integer of up to 64 bits keeps all digits.
 
     >>> number_text(1.10), number_text(1000.0), number_text(1e6), number_text(5), number_text(1.23456789)
     ('1.1', '1000', '1e+06', '5', '1.2345679')
@@ -148,5 +148,5 @@ def _float32(text: str) -> float:
     try:
         (single,) = struct.unpack("f", struct.pack("f", float(text)))
     except OverflowError:
-        return math.inf  # of the largest float32, rounded up
+        return math.inf  # the largest float32, rounded up
     return float(single)

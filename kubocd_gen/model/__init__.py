@@ -1,1 +1,1 @@
-"""The nouns: Release, Context, Config, Package, Module, Project, Cluster, and what a compilation hands on."""
+"""Data classes: Release, Context, Config, Package, Module, Project, Cluster, and the results of compilation steps."""

@@ -1,4 +1,4 @@
-"""What one step of the walk hands to the next."""
+"""The results that one step of a compilation passes to the next."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from kubocd_gen.model.releases import ContextRef, Release
 
 
 def at_release(error: BudgetExceededError, release: Release) -> BudgetExceededError:
-    """Return the error at the Release with which the budget was used up, unless it has the location of a file."""
+    """Return the error with the position of the Release that exhausted the budget, unless it has a position already."""
     return error.at(release.position("metadata", "name"))
 
 
 @dataclass(frozen=True, slots=True)
 class PackageSourceSpec:
-    """Where a Release's package is pulled from after redirects, with the fields of its OCIRepository."""
+    """The image of a Release's package after redirects, with the fields of its OCIRepository."""
 
     repository: str
     tag: str
@@ -28,7 +28,7 @@ class PackageSourceSpec:
 
 @dataclass(frozen=True, slots=True)
 class RenderedModule:
-    """A module's fields as KuboCD reads them. Durations are as Go prints them, None where the module gives none."""
+    """The rendered fields of a module. Durations are strings as Go prints them, or None if the module sets none."""
 
     name: str
     values: Mapping[str, Any]
@@ -43,7 +43,7 @@ class RenderedModule:
 
 @dataclass(frozen=True, slots=True)
 class RenderedPackage:
-    """A package as one Release renders it. Roles and dependencies are the package's own, in its order."""
+    """A package rendered for one Release. Roles and dependencies are those of the package only, in its order."""
 
     usage: Mapping[str, str]
     roles: tuple[str, ...]
@@ -54,7 +54,7 @@ class RenderedPackage:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """A Release with its package and its context. `context` is one object for all Releases with the same value."""
+    """A Release with its package and its context. Releases with equal contexts share one `context` object."""
 
     release: Release
     package: Package
@@ -65,7 +65,7 @@ class Resolved:
 
 @dataclass(frozen=True, slots=True)
 class WithParameters:
-    """A resolved Release with its effective parameters; `parameters_text` is their template, None without one."""
+    """A resolved Release with its effective parameters; `parameters_text` is their template or None."""
 
     resolved: Resolved
     parameters_text: str | None
@@ -74,7 +74,7 @@ class WithParameters:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A Release whose every template is rendered and read."""
+    """A Release with all of its templates rendered and parsed."""
 
     resolved: Resolved
     parameters: Mapping[str, Any]
@@ -83,9 +83,9 @@ class Rendered:
 
 @dataclass(frozen=True, slots=True)
 class CompiledRelease:
-    """A Release with its Flux resources. Roles and dependencies are the package's and its own, sorted, without repeats.
+    """A Release with its Flux resources, in the order OCIRepository, HelmRepository, HelmReleases.
 
-    `documents` are in the order OCIRepository, HelmRepository, HelmReleases.
+    Roles and dependencies are those of the package and of the Release, sorted, without duplicates.
     """
 
     rendered: Rendered
@@ -96,22 +96,23 @@ class CompiledRelease:
 
     @property
     def release(self) -> Release:
+        """The Release that was compiled."""
         return self.rendered.resolved.release
 
     def charts(self) -> dict[str, bytes]:
-        """Its Helm repository: the index and the archives, named `hr/<namespace>/<release>/<file>`, sorted."""
+        """Return the files of its Helm repository by `hr/<namespace>/<release>/<file>`: index and archives, sorted."""
         files = self.rendered.resolved.package.files
-        folder = f"hr/{self.release.namespace}/{self.release.name}"
+        directory = f"hr/{self.release.namespace}/{self.release.name}"
         names = [name for name in sorted(files) if name == "index.yaml" or name.endswith(".tgz")]
-        return {f"{folder}/{name}": files[name] for name in names}
+        return {f"{directory}/{name}": files[name] for name in names}
 
 
 @dataclass(frozen=True, slots=True)
 class Compilation:
-    """What a cluster compiles to, in memory.
+    """The compiled Releases of a cluster, in memory.
 
-    `failed` are the Releases with errors, as `namespace/name`, sorted; those that were admitted are in `broken`.
-    `complete` is False where a source could not be read: there may be Releases that are not known.
+    `failed` are the sorted keys, `namespace/name`, of the Releases with errors; `broken` are those of them that were
+    admitted. `complete` is False if a source could not be read and can contain other Releases.
     """
 
     cluster: Cluster

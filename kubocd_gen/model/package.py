@@ -13,7 +13,7 @@ from kubocd_gen.schema.package_schema import PackageSchema
 
 @dataclass(frozen=True, slots=True)
 class ChartRef:
-    """A chart inside a package, as `status.yaml` names it."""
+    """The name and version of a chart in a package, from `status.yaml`."""
 
     name: str
     version: str
@@ -21,9 +21,9 @@ class ChartRef:
 
 @dataclass(frozen=True, slots=True)
 class TemplateSource:
-    """A template of the manifest: a text, or a map or list (`tree`) that is dumped to YAML to become the text.
+    """A template of the manifest: a string, or a map or list (`tree`) whose YAML is the template.
 
-    `path` leads to it in the manifest. `header` says whether the package's `templateHeader` goes in front.
+    `path` is its path in the manifest. With `header`, the package's `templateHeader` is prepended.
     """
 
     path: tuple[str | int, ...]
@@ -34,7 +34,7 @@ class TemplateSource:
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """One chart of a package and the templates that say how it is deployed."""
+    """One chart of a package, and the templates that configure its HelmRelease."""
 
     name: str
     values: TemplateSource
@@ -47,7 +47,7 @@ class Module:
     on_failure_strategy: TemplateSource
 
     def templates(self) -> Iterator[tuple[str, TemplateSource]]:
-        """Field and template, in the order in which KuboCD renders them."""
+        """Yield field and template, in the order in which KuboCD renders them."""
         yield "values", self.values
         yield "specPatch", self.spec_patch
         yield "timeout", self.timeout
@@ -60,9 +60,9 @@ class Module:
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A package, read and groomed. `reference` is `repository:tag` as it was fetched.
+    """A package with its validated manifest. `reference` is the `repository:tag` from which it was pulled.
 
-    `path` is how messages name the manifest, `text` is the manifest itself.
+    `text` is the manifest, and `path` its path in messages. `files` are the contents of the image by name.
     """
 
     reference: str
@@ -85,25 +85,25 @@ class Package:
 
     @property
     def label(self) -> str:
-        """How messages name the package: `redis:20.6.1-p01`."""
+        """The name of the package in messages: `redis:20.6.1-p01`."""
         return f"{self.name}:{self.tag}"
 
     def position(self, *keys: str | int) -> Position:
-        """The place of the value at `keys` in the manifest."""
+        """Return the position of the value at `keys` in the manifest."""
         return find_position(self.text, self.path, 0, keys)
 
     def is_written(self, template: TemplateSource) -> bool:
-        """Whether the manifest gives the template, rather than leave it to KuboCD's default."""
+        """Return whether the manifest sets the template, instead of using KuboCD's default."""
         return is_written(self.text, 0, template.path)
 
     def template_position(self, template: TemplateSource, line: int | None, column: int | None = None) -> Position:
-        """The place of a line and column of a template; its beginning where its lines are not the manifest's."""
+        """Return the position of a line and column of a template, or of its start if the manifest has other lines."""
         if template.tree is not None:
             return self.position(*template.path)
         return find_in_text(self.text, self.path, 0, template.path, line, column)
 
     def templates(self) -> Iterator[tuple[str, TemplateSource]]:
-        """Label and template, in the order in which KuboCD renders them."""
+        """Yield label and template, in the order in which KuboCD renders them."""
         for key in sorted(self.usage):
             yield f"usage.{key}", self.usage[key]
         yield "roles", self.roles

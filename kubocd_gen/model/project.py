@@ -1,4 +1,4 @@
-"""What is to be compiled: a project, its clusters, and what the command line says about them."""
+"""The project, its clusters, and the flags that override them."""
 
 from __future__ import annotations
 
@@ -18,22 +18,17 @@ PROJECT_FILE = "kcd-gen.yaml"
 
 
 REPOSITORY_URL = "http://kubocd-ctrl-controller-helm-repository.kubocd.svc"
-
-
-ONLY_CLUSTER = "default"  # the cluster's name in a build from flags alone
-
+ONLY_CLUSTER = "default"  # the name of the cluster in a build without a project file
 
 Dependencies = Literal["order", "ignore"]
-
-
 Place = Callable[[], Position] | None
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """One compilation: its own Configs, Contexts and Releases, written to one output folder.
+    """One compilation with its own Configs, Contexts and Releases, written to one output directory.
 
-    `sources` are relative to the project's root. `kubocd_namespace` is None where it is to be found in the sources.
+    `sources` are relative to the project's root. If `kubocd_namespace` is None, it is detected in the sources.
     """
 
     name: str
@@ -42,17 +37,17 @@ class Cluster:
     namespace: str = "default"
     kubocd_namespace: str | None = None
     repository_url: str = REPOSITORY_URL
-    places: Places = field(default_factory=dict, compare=False)  # of the sources, in the project file
-    url_place: Place = field(default=None, compare=False)  # of repositoryURL, there
+    places: Places = field(default_factory=dict, compare=False)  # positions of the sources in the project file
+    url_place: Place = field(default=None, compare=False)  # position of repositoryURL in the project file
     output_place: Place = field(default=None, compare=False)
 
 
-_UNKNOWN = CheckoutFiles(Path("/nowhere"))  # until a project is made, which knows its root
+_UNKNOWN = CheckoutFiles(Path("/nowhere"))  # replaced in `__post_init__`, which knows the root
 
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """Everything that a compilation depends on besides the sources themselves."""
+    """Everything on which a compilation depends, except the sources themselves."""
 
     root: Path
     clusters: tuple[Cluster, ...]
@@ -67,12 +62,14 @@ class Project:
     offline: bool = False
     locked: bool = False
     ca_file: Path | None = None
-    cache: Path | None = None  # None: where the system keeps caches
-    expand_env: frozenset[str] = frozenset()  # environment variables that can stand in sources as ${NAME}
-    clear_text_hosts: frozenset[str] = frozenset()  # `host[:port]` that get credentials over plain HTTP
-    budget: Budget = field(default_factory=Budget, compare=False)  # of the run, whatever it compiles
-    origin: str = ""  # how messages begin the names of a Git revision's files: `main:`
-    files: CheckoutFiles = field(default=_UNKNOWN, compare=False)  # that can be read: of the checkout, and allowed ones
+    cache: Path | None = None  # None: the cache directory of the system
+    expand_env: frozenset[str] = frozenset()  # environment variables that are expanded in sources as ${NAME}
+    clear_text_hosts: frozenset[str] = frozenset()  # `host[:port]` to which credentials are sent over plain HTTP
+    budget: Budget = field(default_factory=Budget, compare=False)  # of the whole run
+    origin: str = ""  # prefix of paths in messages about a Git revision: `main:`
+    files: CheckoutFiles = field(
+        default=_UNKNOWN, compare=False
+    )  # the files that can be read: the checkout and allowed paths
     vendor_place: Place = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
@@ -81,13 +78,13 @@ class Project:
 
     @property
     def lock_path(self) -> Path:
-        """The lock beside the project file; in a build from flags alone, in the current directory."""
+        """The lock next to the project file, or in the current directory if there is no project file."""
         return self.root / LOCK_FILE
 
 
 @dataclass(frozen=True, slots=True)
 class Flags:
-    """What the command line says about the project; None and empty mean: not given."""
+    """The flags that override the project file; None or empty if a flag is not set."""
 
     project: Path | None = None
     sources: tuple[str, ...] = ()
@@ -106,4 +103,4 @@ class Flags:
     cache: Path | None = None
     expand_env: frozenset[str] = frozenset()
     clear_text_hosts: frozenset[str] = frozenset()
-    allow_outside: tuple[Path, ...] = ()  # directories outside the checkout that the project file can name
+    allow_outside: tuple[Path, ...] = ()  # directories outside the checkout that the project file can use

@@ -1,4 +1,4 @@
-"""KuboCD's resources as records: what raw mappings become once, at the edge, after the API server's admission."""
+"""KuboCD's resources as data classes, built once from the admitted values of the source files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kubocd_gen.model.resources import Resource
 
 @dataclass(frozen=True, slots=True, order=True)
 class ContextRef:
-    """A Context by name; `namespace` is filled in by the one who refers to it."""
+    """A reference to a Context. `namespace` is never empty: the referrer sets the default."""
 
     namespace: str
     name: str
@@ -23,7 +23,7 @@ class ContextRef:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """A tree of shared variables. `context` is None where the resource has none, which no one can use."""
+    """A tree of shared variables. `context` is None if the resource has none; such a Context cannot be used."""
 
     resource: Resource
     ref: ContextRef
@@ -31,24 +31,26 @@ class Context:
     context: Any
 
     def position(self, *keys: str | int) -> Position:
+        """Return the position of the value at `keys`, like `Resource.position`."""
         return self.resource.position(*keys)
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Global defaults. `spec` is as admitted, with `defaultContexts` groomed."""
+    """Global defaults. `spec` is the admitted value, with `defaultContexts` normalized."""
 
     resource: Resource
     name: str
     spec: Mapping[str, Any]
 
     def position(self, *keys: str | int) -> Position:
+        """Return the position of the value at `keys`, like `Resource.position`."""
         return self.resource.position(*keys)
 
 
 @dataclass(frozen=True, slots=True)
 class ModuleOverride:
-    """What a Release changes in one module. Durations are as Go prints them; `spec_patch` is None where absent."""
+    """The overrides of a Release for one module. Durations are as Go prints them; `spec_patch` is None if absent."""
 
     module: str
     spec_patch: Any
@@ -59,10 +61,10 @@ class ModuleOverride:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """One deployment of one package, groomed.
+    """One deployment of one package, normalized.
 
-    `package` is `spec.package` as admitted (repository, tag and Flux's own fields, durations as Go prints them).
-    `model` is the whole object as Go serialises it again: what templates see as `.Release`.
+    `package` is the admitted `spec.package` (repository, tag and the fields for Flux, durations as Go prints them).
+    `model` is the whole object as Go serializes it, which templates get as `.Release`.
     """
 
     resource: Resource
@@ -84,13 +86,14 @@ class Release:
 
     @property
     def key(self) -> str:
-        """`namespace/name`, as messages and reports name it."""
+        """`namespace/name`, the name in messages and reports."""
         return f"{self.namespace}/{self.name}"
 
     @property
     def image(self) -> str:
-        """The package image that the Release asks for, `repository:tag`."""
+        """The package image before redirects, `repository:tag`."""
         return f"{self.package['repository']}:{self.package['tag']}"
 
     def position(self, *keys: str | int) -> Position:
+        """Return the position of the value at `keys`, like `Resource.position`."""
         return self.resource.position(*keys)

@@ -1,4 +1,4 @@
-"""A Kubernetes resource as a source file has it."""
+"""A Kubernetes resource of a source file."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ KUBOCD_GROUP = "kubocd.kubotal.io"
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A Kubernetes resource of a source file, as it was written.
+    """A Kubernetes resource as written in a source file.
 
-    `prefix` leads to it from the document's root (a `kind: List` holds its items). `spec_prefix` leads to what
-    became its `spec` where it was made of something else: the values of a chart.
+    `prefix` is its path in the document, not empty for an item of a `kind: List`. `spec_prefix` is the path of its
+    `spec` if the resource comes from another object: the values of a chart.
     """
 
     file: SourceFile
@@ -31,38 +31,43 @@ class Resource:
 
     @property
     def group(self) -> str:
-        """What stands before the slash of `apiVersion`, which may be forgotten."""
+        """The part of `apiVersion` before the slash, or all of it if there is no slash."""
         return self.api_version.partition("/")[0]
 
     @property
     def api_version(self) -> str:
-        return _text(self.value.get("apiVersion"))
+        """`apiVersion` as written; empty if it is absent or not a string."""
+        return _string(self.value.get("apiVersion"))
 
     @property
     def kind(self) -> str:
-        return _text(self.value.get("kind"))
+        """`kind` as written; empty if it is absent or not a string."""
+        return _string(self.value.get("kind"))
 
     @property
     def metadata(self) -> Mapping[str, Any]:
+        """`metadata` as written; empty if it is absent or not a map."""
         metadata = self.value.get("metadata")
         return metadata if isinstance(metadata, Mapping) else {}
 
     @property
     def name(self) -> str:
-        return _text(self.metadata.get("name"))
+        """`metadata.name` as written; empty if it is absent or not a string."""
+        return _string(self.metadata.get("name"))
 
     @property
     def namespace(self) -> str:
-        """As written; empty where the resource does not say."""
-        return _text(self.metadata.get("namespace"))
+        """`metadata.namespace` as written; empty if it is absent or not a string."""
+        return _string(self.metadata.get("namespace"))
 
     @property
     def spec(self) -> Mapping[str, Any]:
+        """`spec` as written; empty if it is absent or not a map."""
         spec = self.value.get("spec")
         return spec if isinstance(spec, Mapping) else {}
 
     def position(self, *keys: str | int) -> Position:
-        """The place of the value at `keys`, or of the innermost value on the way that exists."""
+        """Return the position of the value at `keys`, or of the innermost parent that exists."""
         if self.spec_prefix is not None and keys[:1] == ("spec",):
             path = (*self.spec_prefix, *keys[1:])
         else:
@@ -70,5 +75,5 @@ class Resource:
         return find_position(self.file.text, self.file.path, self.document, path)
 
 
-def _text(value: Any) -> str:
+def _string(value: Any) -> str:
     return value if isinstance(value, str) else ""

@@ -1,1 +1,1 @@
-"""Schemas: the API server's structural schemas, JSON Schema as gojsonschema applies it, and KuboCD's short form."""
+"""Validation: structural schemas like the API server, JSON Schema like gojsonschema, and KuboCD's short form."""

@@ -1,4 +1,4 @@
-"""Durations as Go's `time` package reads and prints them; Kubernetes stores them in that form."""
+"""Parse and format durations like Go's `time` package, whose form Kubernetes stores."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _NANOSECONDS = {
     "h": 3_600_000_000_000,
 }
 _PART = re.compile(r"(?P<whole>[0-9]*)(?:\.(?P<fraction>[0-9]*))?(?P<unit>[^0-9.]*)")
-_MOST = 2**63 - 1  # an int64 of nanoseconds, some 292 years
+_MOST = 2**63 - 1  # an int64 of nanoseconds, about 292 years
 _DIGITS = len(str(_MOST))
 
 
 class DurationError(ValueError):
-    """What is wrong with a text that should be a duration, as a predicate about its place, and the way out."""
+    """An error in a duration. The message is a predicate that follows the path of the value."""
 
     def __init__(self, problem: str, hint: str) -> None:
         super().__init__(problem)
@@ -30,7 +30,7 @@ class DurationError(ValueError):
 
 
 def parse_duration(text: str) -> int:
-    """Nanoseconds of a Go duration such as `1h30m`, `1.5s` or `-2m`; `time.ParseDuration`'s rules.
+    """Return the nanoseconds of a Go duration such as `1h30m`, `1.5s` or `-2m`, by the rules of `time.ParseDuration`.
 
     Raises DurationError.
     """
@@ -38,19 +38,19 @@ def parse_duration(text: str) -> int:
     rest = text[1:] if text[:1] in ("+", "-") else text
     if rest == "0":
         return 0
-    none = DurationError(f"must be a duration, not {shown}", "write one such as 5m or 1h30m")
+    malformed = DurationError(f"must be a duration, not {shown}", "use a duration such as 5m or 1h30m")
     if not rest:
-        raise none
+        raise malformed
     total = 0
     at = 0
     while at < len(rest):
         part = _PART.match(rest, at)
         if part is None or not (part["whole"] or part["fraction"]):
-            raise none
+            raise malformed
         if not part["unit"]:
             whole = len(text) < _DIGITS and part.end() == len(rest)
-            hint = f"write {text}s or {text}m" if whole else none.hint
-            raise DurationError(f"must be a duration, but {shown} lacks a unit", hint)
+            hint = f"write {text}s or {text}m" if whole else malformed.hint
+            raise DurationError(f"must be a duration, but {shown} has no unit", hint)
         if part["unit"] not in _NANOSECONDS:
             raise DurationError(
                 f"must be a duration, but {quoted(part['unit'])} in {shown} is not a unit", _unit_hint(part["unit"])
@@ -59,7 +59,7 @@ def parse_duration(text: str) -> int:
             raise _too_long(shown)
         unit = _NANOSECONDS[part["unit"]]
         fraction = part["fraction"] or ""
-        # Go scales the fraction as a float64; 18 digits are more than it keeps.
+        # Go scales the fraction as a float64, which keeps fewer than 18 digits.
         total += int(part["whole"] or 0) * unit + (
             int(fraction[:18]) * unit // 10 ** len(fraction[:18]) if fraction else 0
         )
@@ -71,18 +71,18 @@ def parse_duration(text: str) -> int:
 
 def _unit_hint(unit: str) -> str:
     if " " in unit:
-        return "write it without spaces, such as 1h30m"
+        return "remove the spaces, as in 1h30m"
     if unit in ("d", "D", "w", "W"):
-        return "the longest unit is the hour: a day is 24h"
-    return "the units are h, m, s, ms, us and ns"
+        return "use hours, such as 24h for a day"
+    return "use one of the units h, m, s, ms, us and ns"
 
 
 def _too_long(shown: str) -> DurationError:
-    return DurationError(f"must be a duration, but {shown} is longer than Kubernetes can hold", "the most is 2562047h")
+    return DurationError(f"must be a duration, but {shown} exceeds the maximum of Kubernetes", "use at most 2562047h")
 
 
 def format_duration(nanoseconds: int) -> str:
-    """A duration as `time.Duration.String` prints it: `2m0s`, `1.5s`, `1h0m0s`, `0s`."""
+    """Format a duration like `time.Duration.String`: `2m0s`, `1.5s`, `1h0m0s`, `0s`."""
     if nanoseconds == 0:
         return "0s"
     sign, left = ("-", -nanoseconds) if nanoseconds < 0 else ("", nanoseconds)
@@ -101,7 +101,7 @@ def format_duration(nanoseconds: int) -> str:
 
 
 def normal_duration(text: str) -> str:
-    """`text` as Go prints it after reading it. Raises DurationError as `parse_duration` does."""
+    """Return a duration in the form in which Go prints it. Raises DurationError like `parse_duration`."""
     return format_duration(parse_duration(text))
 
 

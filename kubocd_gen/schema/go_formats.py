@@ -1,8 +1,7 @@
-"""Patterns and formats as Go reads them: RE2, and the checkers of gojsonschema v1.2, which KuboCD validates with.
+"""Match patterns and formats like Go: RE2, and the format checkers of gojsonschema v1.2, which KuboCD uses.
 
-Only its own formats are known to gojsonschema; any other name is accepted and means nothing. What each accepts is
-what the Go function behind it accepts, which is wider than the RFC here (`time` without a zone) and narrower there
-(`uuid` in lower case only).
+gojsonschema ignores formats that it does not implement. Each format accepts what the Go function of the checker
+accepts, which is sometimes more than the RFC (`time` without a zone) and sometimes less (`uuid` in lower case only).
 """
 
 from __future__ import annotations
@@ -18,30 +17,30 @@ class Matcher(Protocol):
 
     @property
     def programsize(self) -> int:
-        """How many instructions it has; a search takes so many steps for each character, at worst."""
+        """Return the number of instructions: the maximum number of steps that a search takes for each character."""
 
     def search(self, text: str) -> object | None:
-        """Something where the pattern is found anywhere in the text."""
+        """Return an object if the pattern matches anywhere in `text`, otherwise None."""
 
 
 class PatternError(ValueError):
-    """A pattern that RE2 refuses; its text says why."""
+    """A pattern that RE2 rejects. The message is the reason."""
 
 
-# `\C` is a byte to the C++ library and an error in Go; not after an escaped backslash or between `\Q` and `\E`.
+# `\C` matches a byte in the C++ library and is an error in Go, but not after an escaped backslash or in `\Q…\E`.
 _ONE_BYTE = r"(?s)(?:\A|[^\\])(?:\\\\)*\\C"
 _LITERAL = r"(?s)(?<!\\)((?:\\\\)*)\\Q.*?(?:\\E|\Z)"
 
 
-_MOST_INSTRUCTIONS = 500_000  # of the patterns that are kept, a hundred bytes each
+_MOST_INSTRUCTIONS = 500_000  # of all cached patterns, a hundred bytes each
 
 
-class _Kept(dict[str, Matcher]):
-    """Compiled patterns, as long as they are small together."""
+class _PatternCache(dict[str, Matcher]):
+    """A cache of compiled patterns with a limit on their total size."""
 
     size = 0
 
-    def keep(self, pattern: str, compiled: Matcher) -> None:
+    def add(self, pattern: str, compiled: Matcher) -> None:
         if self.size + compiled.programsize > _MOST_INSTRUCTIONS:
             self.clear()
             self.size = 0
@@ -49,20 +48,20 @@ class _Kept(dict[str, Matcher]):
         self[pattern] = compiled
 
 
-_kept = _Kept()
+_cache = _PatternCache()
 
 
 def compile_pattern(pattern: str) -> Matcher:
-    """The pattern with RE2's meaning: linear in the text, no look-around or back reference. Raises PatternError."""
-    known = _kept.get(pattern)
-    if known is None:
-        known = _compiled(pattern)
-        _kept.keep(pattern, known)
-    return known
+    """Compile a pattern with RE2: linear in the text, no look-around or backreferences. Raises PatternError."""
+    cached = _cache.get(pattern)
+    if cached is None:
+        cached = _compiled(pattern)
+        _cache.add(pattern, cached)
+    return cached
 
 
 def search_cost(pattern: Matcher, text: str) -> int:
-    """Steps that a search in `text` may take, each as long as one of Python's."""
+    """Return the number of steps that a search in `text` can take, in units of a Python step."""
     return 1 + pattern.programsize * len(text) // 250
 
 
@@ -72,8 +71,8 @@ def _compiled(pattern: str) -> Matcher:
     if "\\C" in pattern and re.search(_ONE_BYTE, re.sub(_LITERAL, r"\1", pattern)):
         raise PatternError(r"invalid escape sequence: \C")
     options = re2.Options()
-    options.log_errors = False  # else RE2 writes to standard error
-    options.max_mem = 64 << 20  # Go takes `\\pL{1000}`, which is too large for RE2's own limit
+    options.log_errors = False  # RE2 would write to standard error
+    options.max_mem = 64 << 20  # Go accepts `\\pL{1000}`, which exceeds RE2's default limit
     try:
         compiled: Matcher = re2.compile(pattern, options=options)
     except re2.error as error:
@@ -82,14 +81,14 @@ def _compiled(pattern: str) -> Matcher:
     return compiled
 
 
-# Texts, for `re` to compile on first use: most builds meet no format, and compiling all takes 20 ms.
+# Strings that `re` compiles on first use: most builds use no format, and compiling all takes 20 ms.
 _CLOCK = r"(?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})(?:[.,][0-9]+)?"
 _ZONE = r"(?:Z|[+-](?P<zone_hour>[0-9]{2}):(?P<zone_minute>[0-9]{2}))"
 _DAY = r"(?P<year>[0-9]{4})-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})"
 _DATE = _DAY
 _TIME = f"{_CLOCK}{_ZONE}?"
 _DATE_TIME = f"{_DAY}T{_CLOCK}{_ZONE}"
-# Inclusive; Go takes an offset of 24 hours and of 60 minutes.
+# Inclusive. Go accepts an offset of 24 hours and 60 minutes.
 _CLOCK_LIMITS = {"hour": 23, "minute": 59, "second": 59, "zone_hour": 24, "zone_minute": 60}
 
 
@@ -110,7 +109,7 @@ def _is_date_time(text: str) -> bool:
 
 def _on_calendar(found: re.Match[str]) -> bool:
     try:
-        # Go has a year 0, a leap year like 400; Python starts with 1.
+        # Go has a year 0, which is a leap year like 400; Python's first year is 1.
         date(int(found["year"]) or 400, int(found["month"]), int(found["day"]))
     except ValueError:
         return False
@@ -137,7 +136,7 @@ _NAME = rf"(?:[{_ATEXT}. \t]|{_QUOTED.format('*')}|(?<!\A)\((?:[^()\\]|\\.)*\))*
 
 
 def _is_email(text: str) -> bool:
-    """As Go's `mail.ParseAddress`, which takes a display name and comments too; groups are not taken here."""
+    """Match like Go's `mail.ParseAddress`, which accepts a display name and comments; groups are rejected."""
     if len(text) > 1000:
         return False
     found = re.match(_ADDRESS, text) or re.match(rf"{_NAME}<{_ADDRESS}>", text)
@@ -164,7 +163,7 @@ def _are_comments(text: str) -> bool:
 def _is_ip(text: str, separator: str) -> bool:
     import ipaddress
 
-    if separator not in text or "%" in text:  # Go's ParseIP knows no zones
+    if separator not in text or "%" in text:  # Go's ParseIP rejects zones
         return False
     try:
         ipaddress.ip_address(text)
@@ -182,7 +181,7 @@ def _is_ipv6(text: str) -> bool:
 
 
 _SCHEME = r"(?s)(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*):(?P<rest>.*)"
-# Possessive: alternatives that repeat would take a hundred bytes of memory for each character.
+# Possessive, because repeated alternatives take a hundred bytes of memory for each character.
 _ESCAPES = r"(?s)(?:[^%]++|%[0-9a-fA-F]{2})*+"
 _USER = r"[a-zA-Z0-9\-._:~!$&'()*+,;=%@]*"
 _HOST = r"(?:[a-zA-Z0-9\-_.~!$&'()*+,;=:\[\]<>\"\u0080-\U0010ffff]++|%25|%[89a-fA-F][0-9a-fA-F])*+"
@@ -190,7 +189,7 @@ _PORT = r"(?::[0-9]*)?"
 
 
 def _url_path(text: str) -> tuple[str, str] | None:
-    """Scheme and path as Go's `url.Parse` splits them, both perhaps empty; None where it refuses the text."""
+    """Return the scheme and path, possibly empty, as Go's `url.Parse` splits them; None if it rejects the text."""
     rest, _, fragment = text.partition("#")
     if any(character < " " or character == "\x7f" for character in rest) or rest.startswith(":"):
         return None
@@ -202,7 +201,7 @@ def _url_path(text: str) -> tuple[str, str] | None:
         return None
     if not rest.startswith("/"):
         if scheme:
-            return scheme, ""  # opaque, like mailto:a@b; Go looks no further
+            return scheme, ""  # opaque, like mailto:a@b, which Go does not check further
         if ":" in rest.partition("/")[0]:
             return None
     elif rest.startswith("//") and (scheme or not rest.startswith("///")):
@@ -254,7 +253,7 @@ def _whole(pattern: str) -> Callable[[str], bool]:
 
 _POINTER = r"(?:/(?:[^~/]++|~0|~1)*+)*+"
 
-# Name → does Go take the text? An `iri` is checked as a `uri`.
+# Each format with a function that returns whether Go accepts a string. An `iri` is checked as a `uri`.
 FORMATS: Mapping[str, Callable[[str], bool]] = {
     "date": _is_date,
     "date-time": _is_date_time,

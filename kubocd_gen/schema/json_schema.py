@@ -1,9 +1,8 @@
-"""A JSON Schema made ready for validation, by the rules of gojsonschema v1.2 (drafts 4, 6, 7 and their union).
+"""Compile a JSON Schema for validation, by the rules of gojsonschema v1.2 (drafts 4, 6, 7 and their union).
 
-`compile_schema` does what that library does when it loads a schema: it finds out the draft, refuses a schema that
-breaks the rules, and ignores what it does not know, such as the keywords of later drafts. The result holds only what
-counts, in one spelling, so that validation need not think about drafts: `exclusiveMinimum` is a number, a `$ref` has
-no siblings and its target is in `references`, unknown formats are gone.
+`compile_schema` does the same as that library when it loads a schema: it detects the draft, rejects an invalid schema,
+and ignores unknown keywords such as those of later drafts. The result does not depend on the draft: `exclusiveMinimum`
+is a number, a `$ref` has no siblings and its target is in `references`, unknown formats are removed.
 """
 
 from __future__ import annotations
@@ -21,29 +20,29 @@ from kubocd_gen.schema.references import Schema, endless, find_anchors, identifi
 from kubocd_gen.schema.short_form import DEEPEST, INVALID
 from kubocd_gen.schema.structural import Violation
 
-_ADDRESS, _INSTRUCTIONS = 64, 8  # characters of a URI, and instructions of a pattern, that take as long as a step
-NEVER = "never"  # the keyword that the schema `false` is compiled to
+_ADDRESS, _INSTRUCTIONS = 64, 8  # characters of a URI and instructions of a pattern that count as one step
+NEVER = "never"  # the keyword into which the schema `false` is compiled
 
 _TYPES = ("array", "boolean", "integer", "number", "object", "string", "null")
 _HYBRID = 99  # not a draft: every keyword of 4, 6 and 7 counts
 _NEVER = 100
 _DRAFTS = {f"http://json-schema.org/draft-0{number}/schema": number for number in (4, 6, 7)}
-# What gojsonschema reads of a schema before it comes to `$ref`, and so the only neighbours that may be wrong.
+# The keywords that gojsonschema reads before `$ref`: the only siblings of it that can be errors.
 _BESIDE_REFERENCE = ("definitions", "title", "description", "$schema")
 
 
 @dataclass(frozen=True, slots=True)
 class CompiledSchema:
-    """A schema in the form that validation takes, and the schemas that its `$ref`s lead to."""
+    """A schema in the form for validation, and the targets of its `$ref`s by absolute reference."""
 
     schema: Schema
     references: Mapping[str, Schema]
 
 
 def compile_schema(raw: Mapping[str, Any], problems: list[Violation], spend: Meter) -> CompiledSchema:
-    """The compiled schema; what is wrong with it is added to `problems`, each with its path inside `raw`.
+    """Return the compiled schema, and append the errors in it to `problems`, each with its path in `raw`.
 
-    A `$ref` leads only to places in the schema itself, never to a network. Raises BudgetExceededError.
+    A `$ref` can refer only to locations in the schema itself; nothing is fetched. Raises BudgetExceededError.
     """
     dialect = raw.get("$schema", "")
     draft = _DRAFTS.get(dialect.removesuffix("#"), _HYBRID) if isinstance(dialect, str) else _HYBRID
@@ -51,7 +50,7 @@ def compile_schema(raw: Mapping[str, Any], problems: list[Violation], spend: Met
     schema = compiler.node(raw, (), "")
     compiler.follow_references()
     if not problems and (absolute := endless(compiler.references, spend)):
-        compiler.wrong(compiler.wanted[absolute], f"refers to itself without end: {quoted(absolute)}")
+        compiler.wrong(compiler.wanted[absolute], f"refers to itself in an endless loop: {quoted(absolute)}")
     return CompiledSchema(schema, compiler.references)
 
 
@@ -62,7 +61,7 @@ class _Compiler:
     problems: list[Violation]
     spend: Meter
     compiled: dict[int, Schema] = field(default_factory=dict)  # by the identity of the raw schema
-    wanted: dict[str, Path] = field(default_factory=dict)  # absolute `$ref` → where it was first met
+    wanted: dict[str, Path] = field(default_factory=dict)  # absolute `$ref` → path of its first use
     pending: list[str] = field(default_factory=list)
     references: dict[str, Schema] = field(default_factory=dict)
 
@@ -70,7 +69,7 @@ class _Compiler:
         self.problems.append(Violation(path, message, INVALID, hint))
 
     def node(self, raw: Any, path: Path, base: str) -> Schema:
-        """The compiled schema of one node; `base` is the URI that its references are relative to."""
+        """Return the compiled schema of one node; `base` is the base URI of its references."""
         self.spend(1 + len(base) // _ADDRESS)
         if isinstance(raw, bool) and self.draft >= 6:
             return {} if raw else {NEVER: True}
@@ -78,7 +77,7 @@ class _Compiler:
             self.wrong(path, f"must be a schema (a map), not {described(raw)}")
             return {}
         if len(path) > 2 * DEEPEST:
-            self.wrong(path[:2], f"is nested deeper than {DEEPEST} levels")
+            self.wrong(path[:2], f"is nested more than {DEEPEST} levels deep")
             return {}
         self.check_identifier(raw, path)
         base = urljoin(base, identifier(raw) or "")
@@ -120,21 +119,21 @@ class _Compiler:
         return {"$ref": absolute}
 
     def follow_references(self) -> None:
-        """Compile what the references lead to, and what those lead to in turn."""
-        for absolute in self.pending:  # which grows on the way
+        """Compile the targets of all references, including those in the targets."""
+        for absolute in self.pending:  # compiling a target can append to it
             path = self.wanted[absolute]
             if (found := target(absolute, self.anchors)) is None:
-                away = urldefrag(absolute).url not in self.anchors
-                what = "leads out of the package" if away else "leads nowhere in the schema"
-                hint = "schemas are never fetched; copy it into 'definitions'" if away else None
-                self.wrong(path, f"{what}: {quoted(absolute)}", hint)
+                external = urldefrag(absolute).url not in self.anchors
+                message = "refers to a schema outside the package" if external else "refers to a missing schema"
+                hint = "copy the schema into 'definitions', because schemas are never fetched" if external else None
+                self.wrong(path, f"{message}: {quoted(absolute)}", hint)
             else:
                 raw, base = found
                 known = self.compiled.get(id(raw))
                 self.references[absolute] = self.node(raw, path, base) if known is None else known
 
     def exclusive(self, raw: Mapping[str, Any], schema: dict[str, Any], bound: str, path: Path) -> None:
-        """Draft 4 has `exclusiveMinimum: true` beside `minimum`, later drafts a number; the union takes both."""
+        """Read an exclusive bound, which is `true` next to `minimum` in draft 4 and a number in later drafts."""
         keyword = f"exclusive{bound.capitalize()}"
         if keyword not in raw:
             return
@@ -151,7 +150,7 @@ class _Compiler:
             self.wrong((*path, keyword), f"must be {wanted}, not {described(value)}")
 
 
-# A reader checks the value of a keyword and returns it as validation takes it, `_NOTHING` where it says nothing.
+# A reader checks the value of a keyword and returns its compiled form, or `_NOTHING` if validation does not need it.
 Reader = Callable[[_Compiler, Any, Path, str], Any]
 _NOTHING = object()
 
@@ -200,14 +199,14 @@ def _count(compiler: _Compiler, value: Any, path: Path, base: str) -> Any:
 def _type(compiler: _Compiler, value: Any, path: Path, base: str) -> Any:
     names = value if isinstance(value, list) else [value]
     for index, name in enumerate(names):
-        place = (*path, index) if isinstance(value, list) else path
+        location = (*path, index) if isinstance(value, list) else path
         if not isinstance(name, str):
-            compiler.wrong(place, f"must be the name of a type, not {described(name)}")
+            compiler.wrong(location, f"must be the name of a type, not {described(name)}")
         elif name not in _TYPES:
-            hint = nearest("did you mean '{}'?", name, _TYPES) or known_names("the types are", _TYPES)
-            compiler.wrong(place, f"is not the name of a type: {quoted(name)}", hint)
+            hint = nearest("did you mean '{}'?", name, _TYPES) or known_names("valid types", _TYPES)
+            compiler.wrong(location, f"is not a valid type: {quoted(name)}", hint)
         elif name in names[:index]:
-            compiler.wrong(place, f"names {quoted(name)} twice")
+            compiler.wrong(location, f"lists {quoted(name)} twice")
     return names or _NOTHING
 
 
@@ -218,7 +217,7 @@ def _pattern(compiler: _Compiler, value: Any, path: Path, base: str) -> Any:
     try:
         compiler.spend(compile_pattern(value).programsize // _INSTRUCTIONS)
     except PatternError as error:
-        hint = "patterns are RE2, which has no look-ahead, look-behind or back reference"
+        hint = "use RE2 syntax, which has no look-ahead, look-behind or backreferences"
         compiler.wrong(path, f"is not a valid pattern ({error}): {quoted(value)}", hint)
         return _NOTHING
     return value
@@ -226,11 +225,7 @@ def _pattern(compiler: _Compiler, value: Any, path: Path, base: str) -> Any:
 
 def _names(compiler: _Compiler, value: Any, path: Path, base: str) -> Any:
     if not isinstance(value, list):
-        hint = (
-            "in JSON Schema, 'required' stands beside 'properties' and lists the names"
-            if path[-1] == "required"
-            else None
-        )
+        hint = "in JSON Schema, list the names in 'required' next to 'properties'" if path[-1] == "required" else None
         compiler.wrong(path, f"must be a list of names, not {described(value)}", hint)
         return _NOTHING
     seen: set[str] = set()
@@ -239,7 +234,7 @@ def _names(compiler: _Compiler, value: Any, path: Path, base: str) -> Any:
         if not isinstance(name, str):
             compiler.wrong((*path, index), f"must be a name, not {described(name)}")
         elif name in seen:
-            compiler.wrong((*path, index), f"names {quoted(name)} twice")
+            compiler.wrong((*path, index), f"lists {quoted(name)} twice")
         else:
             seen.add(name)
     return value
@@ -256,7 +251,7 @@ def _enum(compiler: _Compiler, value: Any, path: Path, base: str) -> Any:
         if key in seen:
             compiler.wrong((*path, index), f"repeats the value {quoted(item)}")
         seen.add(key)
-    return value or _NOTHING  # gojsonschema takes an empty list for none at all
+    return value or _NOTHING  # gojsonschema ignores an empty list
 
 
 def _schema(compiler: _Compiler, value: Any, path: Path, base: str) -> Any:
@@ -264,7 +259,7 @@ def _schema(compiler: _Compiler, value: Any, path: Path, base: str) -> Any:
 
 
 def _schema_or_flag(compiler: _Compiler, value: Any, path: Path, base: str) -> Any:
-    return value if isinstance(value, bool) else compiler.node(value, path, base)  # a boolean in draft 4, too
+    return value if isinstance(value, bool) else compiler.node(value, path, base)  # a boolean also in draft 4
 
 
 def _schemas(compiler: _Compiler, value: Any, path: Path, base: str) -> Any:
@@ -279,7 +274,7 @@ def _schema_map(compiler: _Compiler, value: Any, path: Path, base: str) -> Any:
         compiler.wrong(path, f"must be a map of schemas, not {described(value)}")
         return _NOTHING
     schemas = {name: compiler.node(item, (*path, name), base) for name, item in value.items()}
-    # Definitions count only where a `$ref` leads to them, and then they are in `references`.
+    # Definitions matter only as targets of a `$ref`, and then they are in `references`.
     return _NOTHING if path[-1] == "definitions" else schemas
 
 
@@ -303,8 +298,8 @@ def _dependencies(compiler: _Compiler, value: Any, path: Path, base: str) -> Any
     }
 
 
-# Keyword → the first draft that has it, and what it must be. `exclusiveMinimum` and `exclusiveMaximum` need their
-# neighbours and are read after the others.
+# Each keyword with its first draft and its reader. `exclusiveMinimum` and `exclusiveMaximum` depend on other keywords
+# and are read after them.
 _READERS: Mapping[str, tuple[int, Reader]] = {
     "$schema": (4, _remark),
     "title": (4, _remark),

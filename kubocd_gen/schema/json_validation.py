@@ -1,8 +1,9 @@
-"""Validation of a value by a compiled JSON Schema, as gojsonschema v1.2 does it, with all problems found.
+"""Validate a value against a compiled JSON Schema like gojsonschema v1.2, and find all errors.
 
-The walk and the plain keywords are the `jsonschema` library's; what gojsonschema understands differently is here:
-RE2 patterns, Go's formats, exact `multipleOf`, references that are never fetched. Importing the library takes longer
-than compiling a cluster, so `plainly_valid` first looks whether the value is valid beyond doubt, which most are.
+The traversal and the simple keywords are those of the `jsonschema` library. The keywords that gojsonschema interprets
+differently are here: RE2 patterns, Go's formats, exact `multipleOf`, references that are never fetched. Importing the
+library takes longer than compiling a cluster, so `plainly_valid` first accepts the values that are certainly valid,
+which most are.
 """
 
 from __future__ import annotations
@@ -32,18 +33,18 @@ from kubocd_gen.schema.references import Schema
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
 
-MOST_REFERENCES = 20_000  # followed for one value; a schema can ask for exponentially many
-_ERROR = 100  # steps that an error is worth, for the memory that it takes
+MOST_REFERENCES = 20_000  # that are followed for one value; a schema can require exponentially many
+_ERROR = 100  # steps that an error costs, because it takes memory
 
 
 class TooMuchWorkError(Exception):
-    """The schema asks for more work on this value than anyone means it to."""
+    """The validation of a value that follows more than MOST_REFERENCES references."""
 
 
 def plainly_valid(schema: Schema, value: Any, spend: Meter) -> bool:
-    """True only where the value is valid without doubt; False says nothing.
+    """Return True if the value is certainly valid; False means unknown.
 
-    It knows the keywords of KuboCD's short form and gives up on any other. Raises BudgetExceededError.
+    Supports only the keywords of KuboCD's short form. Raises BudgetExceededError.
     """
     spend(1 + len(schema))
     return all(keyword in _PLAIN and _PLAIN[keyword](value, limit, schema, spend) for keyword, limit in schema.items())
@@ -93,7 +94,7 @@ Plain = Callable[[Any, Any], bool]
 
 
 def _cheap(check: Plain) -> PlainCheck:
-    """A check that takes no longer for a larger value."""
+    """Adapt a check whose cost does not depend on the size of the value."""
     return lambda value, limit, schema, spend: check(value, limit)
 
 
@@ -121,9 +122,9 @@ _PLAIN: Mapping[str, PlainCheck] = {
 
 
 def errors_of(compiled: CompiledSchema, value: Any, spend: Meter) -> list[ValidationError]:
-    """The errors of the value, in the order of the schema; each one's `message` is a predicate about its place.
+    """Return at most MOST errors of the value, in the order of the schema.
 
-    Where a value has the wrong type, nothing else is said about it. No more than MOST are looked for. Raises
+    `predicate` returns the message of an error. A value with the wrong type has only that error. Raises
     TooMuchWorkError and BudgetExceededError.
     """
     from jsonschema import Draft7Validator
@@ -154,7 +155,7 @@ Keyword = Callable[[Any, Any, Any, Any], Any]
 
 
 def _counted(name: str, check: Keyword, spend: Meter) -> Keyword:
-    """The keyword, counting what it costs before it does anything, and the errors that it finds."""
+    """Wrap the check of a keyword: count its cost before it runs, and then the errors that it finds."""
     cost = _COSTS.get(name, _constant)
 
     def counted(validator: Any, wanted: Any, value: Any, schema: Any) -> Iterator[ValidationError]:
@@ -182,7 +183,7 @@ def _pattern_cost(pattern: str, value: Any, schema: Any) -> int:
 
 
 def _patterns_cost(patterns: Any, value: Any, schema: Any) -> int:
-    """Each pattern is looked for in each name."""
+    """Return the cost of a search for each pattern in each name."""
     if not isinstance(value, dict):
         return 1
     names = "".join(value)
@@ -194,19 +195,19 @@ def _additional_cost(wanted: Any, value: Any, schema: Any) -> int:
 
 
 def _size(value: Any) -> int:
-    """The values in a value."""
-    size, waiting = 0, [value]
-    while waiting:
-        one = waiting.pop()
+    """Return the number of values in a value, itself included."""
+    size, pending = 0, [value]
+    while pending:
+        item = pending.pop()
         size += 1
-        if isinstance(one, dict):
-            waiting += one.values()
-        elif isinstance(one, list):
-            waiting += one
+        if isinstance(item, dict):
+            pending += item.values()
+        elif isinstance(item, list):
+            pending += item
     return size
 
 
-# What a keyword costs beyond the schemas that it applies, which are counted as they are; others cost one step.
+# The cost of a keyword without the schemas that it applies, which are counted separately. Other keywords cost one step.
 _COSTS: Mapping[str, Cost] = {
     **dict.fromkeys(
         ("properties", "required", "dependencies", "enum", "allOf", "anyOf", "oneOf", "type"),
@@ -224,7 +225,7 @@ _COSTS: Mapping[str, Cost] = {
 
 
 def predicate(error: ValidationError) -> tuple[str, str | None]:
-    """What is wrong, as a predicate about the error's place, and the way out where there is one."""
+    """Return the message of an error, as a predicate that follows the path of the value, and a hint or None."""
     words = _WORDS.get(str(error.validator))
     return words(error.validator_value, error.instance, error) if words else (error.message, None)
 
@@ -232,18 +233,18 @@ def predicate(error: ValidationError) -> tuple[str, str | None]:
 def _alternatives(wanted: list[Any], value: Any, error: ValidationError) -> tuple[str, str | None]:
     branches: dict[int, str] = {}
     for child in error.context or ():
-        place = dotted(tuple(child.path))
-        words = f"{quoted(place)} {predicate(child)[0]}" if place else f"it {predicate(child)[0]}"
+        path = dotted(tuple(child.path))
+        words = f"{quoted(path)} {predicate(child)[0]}" if path else f"it {predicate(child)[0]}"
         branches.setdefault(int(child.relative_schema_path[0]), words)
     if not branches:
-        return "must fit only one of the alternatives of its schema (oneOf)", None
+        return "must match only one of the alternatives in its schema (oneOf)", None
     reasons = "; or ".join(list(branches.values())[:4])
-    return f"must fit one of the {len(wanted)} alternatives of its schema, but {reasons}", None
+    return f"must match one of the {len(wanted)} alternatives in its schema: {reasons}", None
 
 
 Words = Callable[[Any, Any, "ValidationError"], tuple[str, str | None]]
 
-# The errors of the library's own keywords in our words. Those written below bring their own.
+# Messages for the errors of the library's own keywords. The keywords below have their own messages.
 _WORDS: Mapping[str, Words] = {
     "type": lambda types, value, error: type_mismatch(types, value),
     "enum": lambda allowed, value, error: not_among(allowed, value),
@@ -256,8 +257,8 @@ _WORDS: Mapping[str, Words] = {
     "maxItems": lambda limit, value, error: (at_most(limit, len(value), "item"), None),
     "minProperties": lambda limit, value, error: (at_least(limit, len(value), "field"), None),
     "maxProperties": lambda limit, value, error: (at_most(limit, len(value), "field"), None),
-    "contains": lambda wanted, value, error: ("must have an item that fits its schema's 'contains'", None),
-    "not": lambda unwanted, value, error: ("must not fit what its schema excludes (not)", None),
+    "contains": lambda wanted, value, error: ("must have an item that matches 'contains' in its schema", None),
+    "not": lambda unwanted, value, error: ("must not match 'not' in its schema", None),
     "anyOf": _alternatives,
     "oneOf": _alternatives,
 }
@@ -271,12 +272,12 @@ _LIBRARY_KEYWORDS = (
 
 @functools.cache
 def _keywords() -> dict[str, Any]:
-    """The library's draft 7 with gojsonschema's reading of keywords. It is made here to import the library late."""
+    """Return the library's keywords of draft 7 with those of gojsonschema. Imports the library, so call it late."""
     from jsonschema import Draft7Validator
     from jsonschema.exceptions import ValidationError
 
     def never(validator: Any, wanted: bool, value: Any, schema: Any) -> Iterator[ValidationError]:
-        yield ValidationError("must not be given")
+        yield ValidationError("is not allowed")
 
     def required(validator: Any, names: list[str], value: Any, schema: Any) -> Iterator[ValidationError]:
         for name in names if isinstance(value, dict) else ():
@@ -285,7 +286,7 @@ def _keywords() -> dict[str, Any]:
 
     def pattern(validator: Any, wanted: str, value: Any, schema: Any) -> Iterator[ValidationError]:
         if isinstance(value, str) and not compile_pattern(wanted).search(value):
-            yield ValidationError(f"must match '{wanted}', which {quoted(value)} does not")
+            yield ValidationError(f"must match '{wanted}', but {quoted(value)} does not")
 
     def pattern_properties(validator: Any, wanted: Any, value: Any, schema: Any) -> Iterator[ValidationError]:
         for expression, child in wanted.items() if isinstance(value, dict) else ():
@@ -326,7 +327,7 @@ def _keywords() -> dict[str, Any]:
             if name in value and isinstance(dependency, list):
                 for other in dependency:
                     if other not in value:
-                        yield ValidationError(f"is required beside {quoted(name)}", path=[other])
+                        yield ValidationError(f"is required because {quoted(name)} is set", path=[other])
             elif name in value:
                 yield from validator.descend(value, dependency, schema_path=name)
 
@@ -350,9 +351,9 @@ def _keywords() -> dict[str, Any]:
             yield ValidationError(f"must be less than {quoted(limit)}, not {quoted(value)}")
 
     def format_(validator: Any, name: str, value: Any, schema: Any) -> Iterator[ValidationError]:
-        # gojsonschema holds numbers to formats, too, and none is a date.
+        # gojsonschema also applies formats to numbers, and no number has a format.
         if has_type(value, "number") or (isinstance(value, str) and not FORMATS[name](value)):
-            yield ValidationError(f"must have the format '{name}', which {quoted(value)} does not")
+            yield ValidationError(f"must have the format '{name}', but {quoted(value)} does not")
 
     own = {
         NEVER: never,
@@ -373,6 +374,6 @@ def _keywords() -> dict[str, Any]:
 
 
 def _is_multiple(value: float, step: float) -> bool:
-    # Decimal, as written: 0.3 is a multiple of 0.1.
+    # Exact decimals, because 0.3 must be a multiple of 0.1.
     exact, exact_step = (Fraction(number if isinstance(number, int) else repr(number)) for number in (value, step))
     return (exact / exact_step).denominator == 1

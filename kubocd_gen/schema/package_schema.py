@@ -1,7 +1,7 @@
-"""The schemas in a package's manifest, `schema.parameters` and `schema.context`, as KuboCD reads and applies them.
+"""Load and apply the schemas in a package's manifest, `schema.parameters` and `schema.context`, like KuboCD.
 
-A schema with a `$schema` key is JSON Schema and used as it is; any other is KuboCD's short form. Rules: KuboCD's user
-guide («package schemas») and gojsonschema v1.2, the library it validates with.
+A schema with a `$schema` key is JSON Schema; any other is KuboCD's short form. The rules are those of KuboCD's user
+guide (chapter "package schemas") and of gojsonschema v1.2, with which KuboCD validates.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ Role = Literal["parameters", "context"]
 
 
 class PackageSchemaError(Exception):
-    """A schema that KuboCD would not package or load, with all its violations.
+    """A schema that KuboCD would reject, with all reasons in `violations`.
 
-    The caller makes problems of them: it knows which schema this is, and where it is written. A violation's `path`
-    leads into the schema; that of a missing part, to the place where it is missing.
+    The caller converts them to problems, because it knows which schema this is and its position. The `path` of a
+    violation is a path in the schema; that of a missing keyword is the path of the node without it.
     """
 
     def __init__(self, violations: Iterable[Violation]) -> None:
@@ -37,25 +37,25 @@ class PackageSchemaError(Exception):
 
 
 def sentence(violation: Violation) -> str:
-    """Return what is wrong with a schema as a sentence: its subject is the path into the schema."""
+    """Return the violation of a schema as a sentence whose subject is the path in the schema."""
     return f"{dotted(violation.path) or 'the schema'} {violation.message}"
 
 
 @dataclass(frozen=True, slots=True)
 class PackageSchema:
-    """A schema that is in order, and what it gives where a user says nothing."""
+    """A valid schema and its defaults."""
 
     role: Role
-    schema: Mapping[str, Any]  # JSON Schema; the translation where the manifest has the short form
+    schema: Mapping[str, Any]  # JSON Schema, translated if the manifest has the short form
     defaults: dict[str, Any]
     compiled: CompiledSchema = field(repr=False, compare=False)
 
 
 def load_schema(raw: Any, *, role: Role, budget: Budget | None = None) -> PackageSchema | None:
-    """The schema of a manifest's `schema.<role>`, absent being None.
+    """Load `schema.<role>` of a manifest; `raw` is None if it is absent.
 
-    None where there is nothing to check: a context without schema. Parameters without schema accept no parameter.
-    Raises PackageSchemaError with what is wrong with the schema, and BudgetExceededError.
+    Returns None for a context without schema, which accepts any value; parameters without schema accept no parameter.
+    Raises PackageSchemaError for an invalid schema, and BudgetExceededError.
     """
     problems = Violations()
     spend = (budget or Budget()).meter("schema-steps")
@@ -78,18 +78,18 @@ def load_schema(raw: Any, *, role: Role, budget: Budget | None = None) -> Packag
     except TooManyViolationsError:
         pass
     except RecursionError:
-        problems = Violations([Violation((), f"is nested deeper than {DEEPEST} levels", INVALID)])
+        problems = Violations([Violation((), f"is nested more than {DEEPEST} levels deep", INVALID)])
     if problems:
         raise PackageSchemaError(problems)
     return PackageSchema(role, schema, defaults or {}, compiled)
 
 
 def validate(schema: PackageSchema, value: Mapping[str, Any], budget: Budget | None = None) -> list[Violation]:
-    """That for which KuboCD would refuse the merged parameters or context, up to MOST; none where it takes them.
+    """Return the reasons, at most MOST, for which KuboCD rejects merged parameters or a context; empty if valid.
 
-    Paths lead into `value`; that of a missing value ends with its name. Messages are whole sentences. Codes:
-    `unknown-parameter`, `missing-parameter`, `invalid-parameter`; of a context `missing-context-value` and
-    `invalid-context`. Steps are spent from `budget`. Raises BudgetExceededError.
+    `path` of a violation is a path in `value`; that of a missing value ends with its name. Messages are complete
+    sentences. Codes: `unknown-parameter`, `missing-parameter`, `invalid-parameter`; for a context
+    `missing-context-value` and `invalid-context`. Steps are counted against `budget`. Raises BudgetExceededError.
     """
     spend = (budget or Budget()).meter("schema-steps")
     try:
@@ -99,27 +99,28 @@ def validate(schema: PackageSchema, value: Mapping[str, Any], budget: Budget | N
         errors = errors_of(schema.compiled, value, spend)
         spend.settle()
         found = (_violation(schema.role, error, hinted=i < HINTED) for i, error in enumerate(errors))
-        return list(dict.fromkeys(found))  # two branches of a schema may say the same
+        return list(dict.fromkeys(found))  # two branches of a schema can report the same error
     except RecursionError:
         problem = "are nested too deeply for their schema" if schema.role == "parameters" else "is nested too deeply"
     except TooMuchWorkError:
-        problem = "cannot be checked: the schema's references lead to too many others"
+        problem = "cannot be validated, because the schema follows too many references"
     return [Violation((), f"the {schema.role} {problem}", _code(schema.role, None))]
 
 
 def _defaults(node: Mapping[str, Any], path: tuple[str, ...], problems: list[Violation]) -> Any:
-    """What a schema gives where nothing is said, None for nothing.
+    """Return the default value of a schema, or None if it has none.
 
-    An array gives the empty list whatever its default, and an object with `properties` what those give.
+    Like in KuboCD, the default of an array is always the empty list, and that of an object with `properties` is the map
+    of their defaults.
     """
     if "properties" not in node:
         return [] if node.get("type") == "array" else node.get("default")
     found = {}
     for name, child in node["properties"].items():
-        place = (*path, "properties", name)
+        child_path = (*path, "properties", name)
         if not isinstance(child, dict):
-            problems.append(Violation(place, f"must be a schema (a map), not {described(child)}", INVALID))
-        elif (default := _defaults(child, place, problems)) is not None:
+            problems.append(Violation(child_path, f"must be a schema (a map), not {described(child)}", INVALID))
+        elif (default := _defaults(child, child_path, problems)) is not None:
             found[name] = default
     return found or None
 
@@ -132,27 +133,27 @@ def _violation(role: Role, error: ValidationError, *, hinted: bool) -> Violation
     if error.validator == "additionalProperties" and isinstance(error.schema, dict):
         known = error.schema.get("properties", {})
         close = nearest("did you mean '{}'?", str(error.path[-1]), known) if hinted else None
-        hint = close or known_names(f"the {noun}s here are", known, str(error.path[-1]) if hinted else "")
+        hint = close or known_names(f"known {noun}s", known, str(error.path[-1]) if hinted else "")
     return Violation(path, f"{subject} {message}", _code(role, error.validator), hint or _advice(error))
 
 
 def _advice(error: ValidationError) -> str | None:
-    """What the author of the schema says of the place: its description when it is missing, else its default."""
+    """Return a hint from the schema: the description of a missing value, otherwise the default; None if absent."""
     if not isinstance(error.schema, dict):
         return None
     if error.validator == "required":
         missing = error.schema.get("properties", {}).get(error.path[-1], {})
         lines = str(missing.get("description", "")).strip().splitlines()
         if lines:
-            return f"it is described as {quoted(lines[0])}"
+            return f"description in the schema: {quoted(lines[0])}"
         types = missing.get("type", ())
-        return f"it is {TYPE_WORDS[types[0]]}" if len(types) == 1 else None
+        return f"set it to {TYPE_WORDS[types[0]]}" if len(types) == 1 else None
     default = error.schema.get("default")
     if default is None:
         return None
     if default == error.instance:
-        return "this is the package's own default; give another value"
-    return f"its default is {quoted(default)}"
+        return "set another value; this is the default of the package"
+    return f"the default is {quoted(default)}"
 
 
 def _code(role: Role, keyword: Any) -> str:

@@ -1,4 +1,4 @@
-"""Where the `$ref`s of a JSON Schema lead: only to places in the schema itself, by JSON pointer or by `$id`."""
+"""Resolve the `$ref`s of a JSON Schema: only to locations in the schema itself, by JSON pointer or by `$id`."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ Schema = dict[str, Any]
 
 
 def identifier(raw: Mapping[str, Any]) -> str | None:
-    """The name that a raw schema gives itself, a URI that may be relative: `$id`, or `id` as in draft 4."""
+    """Return the URI, possibly relative, in `$id` of a raw schema, or in `id` as in draft 4; None if it has neither."""
     name = raw.get("id", raw.get("$id"))
     return name if isinstance(name, str) else None
 
 
 def find_anchors(root: Mapping[str, Any], spend: Meter) -> dict[str, Any]:
-    """Every schema that can be referred to as a whole: the root as "", and those with a name of their own, by URI."""
+    """Return the schemas by the URI that refers to them: the root by "", those with an `$id` by its absolute URI."""
     anchors: dict[str, Any] = {"": root}
     stack: list[tuple[Any, str]] = [(root, "")]
     while stack:
@@ -31,7 +31,7 @@ def find_anchors(root: Mapping[str, Any], spend: Meter) -> dict[str, Any]:
                 base = urljoin(base, name)
                 anchors.setdefault(base.removesuffix("#"), node)
             for keyword, value in node.items():
-                # Below these stand names that are the author's own: a property may be called `$id`.
+                # The keys below these are names that the author chose: a property can have the name `$id`.
                 if keyword in ("properties", "patternProperties", "dependencies", "definitions"):
                     stack.extend((item, base) for item in (value.values() if isinstance(value, dict) else ()))
                 elif keyword not in ("const", "enum", "default"):
@@ -40,7 +40,7 @@ def find_anchors(root: Mapping[str, Any], spend: Meter) -> dict[str, Any]:
 
 
 def target(absolute: str, anchors: Mapping[str, Any]) -> tuple[Any, str] | None:
-    """The raw schema at an absolute reference, and the URI that its own references are relative to."""
+    """Return the raw schema at an absolute reference and the base URI of its references; None if it does not exist."""
     if absolute in anchors:
         return anchors[absolute], absolute
     document, pointer = urldefrag(absolute)
@@ -48,7 +48,7 @@ def target(absolute: str, anchors: Mapping[str, Any]) -> tuple[Any, str] | None:
         return None
     node = anchors[document]
     if not pointer.startswith("/"):
-        return node, document  # a name that nobody has is no pointer, which to gojsonschema is the empty one
+        return node, document  # gojsonschema treats an unknown name like the empty pointer
     for part in unquote(pointer).split("/")[1:]:
         key = part.replace("~1", "/").replace("~0", "~")
         if isinstance(node, dict) and key in node:
@@ -61,7 +61,7 @@ def target(absolute: str, anchors: Mapping[str, Any]) -> tuple[Any, str] | None:
 
 
 def endless(references: Mapping[str, Schema], spend: Meter) -> str | None:
-    """A reference that comes back to itself on one and the same value, so that validation would never end."""
+    """Return a reference that leads back to itself for the same value, which would never end; None if there is none."""
     done: set[str] = set()
     for start in references:
         trail: set[str] = set()
@@ -81,7 +81,7 @@ def endless(references: Mapping[str, Schema], spend: Meter) -> str | None:
 
 
 def _same_value(schema: Schema, spend: Meter) -> Iterator[str]:
-    """The references that a schema applies to the very value it is applied to."""
+    """Yield the references that a schema applies to the same value as itself."""
     stack = [schema]
     while stack:
         node = stack.pop()

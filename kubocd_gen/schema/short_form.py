@@ -1,8 +1,8 @@
-"""KuboCD's short form of a schema, translated to JSON Schema.
+"""Translate KuboCD's short form of a schema to JSON Schema.
 
-In the short form `required` is a boolean on the property itself, `type` may be left out where `properties` or `items`
-says it, and unknown keywords are errors. The rules are KuboCD's own (the user guide's chapter on package schemas and
-what its packager refuses).
+In the short form, `required` is a boolean of the property itself, `type` is optional next to `properties` or `items`,
+and unknown keywords are errors. The rules are those of KuboCD's user guide (chapter "package schemas") and of its
+packager.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from kubocd_gen.schema.structural import Violation
 
 INVALID = "invalid-package-schema"
 STANDARD = "http://json-schema.org/schema#"
-DEEPEST = 100  # levels of schemas within schemas; Python's own stack ends at some hundreds
+DEEPEST = 100  # levels of nested schemas; Python's stack allows a few hundred
 
 _COMMON = ("type", "title", "description", "required")
 _SCALAR = (*_COMMON, "enum", "default")
@@ -29,14 +29,14 @@ _KEYWORDS: Mapping[str, tuple[str, ...]] = {
     "object": (*_COMMON, "properties", "additionalProperties", "patternProperties", "minProperties", "maxProperties"),
     "array": (*_COMMON, "items", "prefixItems", "maxItems", "minItems", "uniqueItems"),
 }
-_STANDARD_HINT = f"a schema with '$schema: {STANDARD}' may use all of JSON Schema"
+_STANDARD_HINT = f"add '$schema: {STANDARD}' to use all of JSON Schema"
 
 
 def translate(raw: Mapping[str, Any], *, open_maps: bool, problems: list[Violation]) -> dict[str, Any]:
-    """The JSON Schema that a schema in the short form stands for; what is wrong with it is added to `problems`.
+    """Return the JSON Schema of a schema in the short form, and append the errors in it to `problems`.
 
-    `open_maps` is what `additionalProperties` is where no node says it. A node's own holds for all below it.
-    `patternProperties` and `prefixItems` are taken over as they are.
+    `open_maps` is the default of `additionalProperties`; the value of a node is the default for all nodes below it.
+    `patternProperties` and `prefixItems` are copied unchanged.
     """
     schema, _ = _node(raw, (), open_maps, problems)
     if not problems and schema.get("type") != "object":
@@ -45,7 +45,7 @@ def translate(raw: Mapping[str, Any], *, open_maps: bool, problems: list[Violati
 
 
 def _node(raw: Any, path: Path, open_maps: bool, problems: list[Violation]) -> tuple[dict[str, Any], bool]:
-    """The translated node, and whether its parent requires it."""
+    """Return the translated node, and whether its parent requires it."""
     kind = _kind(raw, path, problems)
     if kind is None:
         return {}, False
@@ -54,7 +54,7 @@ def _node(raw: Any, path: Path, open_maps: bool, problems: list[Violation]) -> t
             problems.append(_unknown_keyword(keyword, kind, path))
     required = raw.get("required", False)
     if not isinstance(required, bool):
-        hint = "in the short form each property says 'required: true' itself" if isinstance(required, list) else None
+        hint = "in the short form, set 'required: true' on each property" if isinstance(required, list) else None
         _wrong((*path, "required"), "true or false", required, problems, hint)
     schema = {keyword: value for keyword, value in raw.items() if keyword != "required"} | {"type": kind}
     if kind == "object":
@@ -75,7 +75,7 @@ def _object(
         _wrong((*path, "additionalProperties"), "true or false", additional, problems, _STANDARD_HINT)
     properties = raw.get("properties")
     if "properties" not in raw:
-        problems.append(Violation(path, "is an object without 'properties'", INVALID, "write 'properties: {}'"))
+        problems.append(Violation(path, "is an object without 'properties'", INVALID, "add 'properties: {}'"))
     elif not isinstance(properties, dict):
         _wrong((*path, "properties"), "a map", properties, problems)
     translated = {}
@@ -88,20 +88,20 @@ def _object(
 
 
 def _kind(raw: Any, path: Path, problems: list[Violation]) -> str | None:
-    """The node's type, one of the short form's; None where there is no telling."""
+    """Return the type of the node, or None, with a problem, if it has no valid type."""
     if not isinstance(raw, dict):
         _wrong(path, "a map", raw, problems)
     elif len(path) > 2 * DEEPEST:
-        problems.append(Violation(path[:2], f"is nested deeper than {DEEPEST} levels", INVALID))
+        problems.append(Violation(path[:2], f"is nested more than {DEEPEST} levels deep", INVALID))
     elif "type" not in raw and ("properties" in raw or "items" in raw):
         return "object" if "properties" in raw else "array"
     elif raw.get("type") in (None, ""):
-        problems.append(Violation(path, "has no 'type'", INVALID, known_names("the types are", _KEYWORDS)))
+        problems.append(Violation(path, "has no 'type'", INVALID, known_names("valid types", _KEYWORDS)))
     elif not isinstance(raw["type"], str):
         _wrong((*path, "type"), "the name of one type", raw["type"], problems, _STANDARD_HINT)
     elif raw["type"] not in _KEYWORDS:
-        hint = nearest("did you mean '{}'?", raw["type"], _KEYWORDS) or known_names("the types are", _KEYWORDS)
-        problems.append(Violation((*path, "type"), f"is not the name of a type: {quoted(raw['type'])}", INVALID, hint))
+        hint = nearest("did you mean '{}'?", raw["type"], _KEYWORDS) or known_names("valid types", _KEYWORDS)
+        problems.append(Violation((*path, "type"), f"is not a valid type: {quoted(raw['type'])}", INVALID, hint))
     else:
         return str(raw["type"])
     return None

@@ -1,9 +1,9 @@
-"""What the API server does with a resource: defaults, then validation by the CRD's structural schema.
+"""Admit a resource like the API server: defaults, then validation by the CRD's structural schema.
 
-The schemas are those of `schemas/`, read with `kubocd_gen.package_data.schema(name)["schema"]`. The rules are the API
-server's, from the Kubernetes documents «Extend the Kubernetes API with CustomResourceDefinitions» (defaulting,
-nullable, pruning) and «Server-side field validation» (strict, as `kubectl apply` and Flux ask for it). Nothing is
-imported that costs time: the same code admits the Releases of a build and checks each HelmRelease it emits.
+The schemas are those of `schemas/`, read with `kubocd_gen.package_data.schema(name)["schema"]`. The rules are from the
+Kubernetes documentation, "Extend the Kubernetes API with CustomResourceDefinitions" (defaulting, nullable, pruning) and
+"Server-side field validation" (strict, as `kubectl apply` and Flux request it). This module must import fast: every
+build uses it, for its Releases and for each HelmRelease that it emits.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ _OPEN = "x-kubernetes-preserve-unknown-fields"
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One thing that is wrong with a value.
+    """One error in a value.
 
-    `path` leads from the root to the place; that of a missing field ends with its name, so it may not exist.
-    Messages of `admit` are predicates that follow the path: «spec.package.tag» + «is required».
+    `path` is its path from the root; that of a missing field ends with its name. Messages of `admit` are predicates
+    that follow the path: "spec.package.tag" + "is required".
     """
 
     path: Path
@@ -50,26 +50,27 @@ class Violation:
     hint: str | None = None
 
     def problem(self, message: str, position: Position, hint: str | None = None) -> Problem:
-        """Return it as a problem: the caller knows the subject of the message, and where the value is written."""
+        """Return the problem with `message`, which has a subject, and the hint of the violation or else `hint`."""
         return Problem(self.code, message, position, self.hint or hint)
 
 
 class TooManyViolationsError(Exception):
-    """So many violations were found that no one reads more."""
+    """The end of an admission with more than MOST violations."""
 
 
 class Violations(list[Violation]):
-    """What was found so far. One who adds more than MOST is stopped by TooManyViolationsError."""
+    """The violations found so far, at most MOST."""
 
     def append(self, violation: Violation) -> None:
+        """Add a violation. Raises TooManyViolationsError if there are MOST already."""
         if len(self) >= MOST:
             raise TooManyViolationsError
         super().append(violation)
 
 
 @dataclass(frozen=True, slots=True)
-class _Manner:
-    """How values are admitted: what becomes of unknown fields, and whether messages quote values."""
+class _Options:
+    """Options of admission: the treatment of unknown fields, and whether messages quote values."""
 
     unknown_fields: UnknownFields
     quote: bool
@@ -78,30 +79,29 @@ class _Manner:
 def admit(
     value: Any, schema: Schema, *, unknown_fields: UnknownFields = "error", quote_values: bool = True
 ) -> tuple[Any, list[Violation]]:
-    """The value as the API server would store it, and everything for which the API server would refuse it.
+    """Return the value as the API server would store it, and the violations for which it would reject the value.
 
-    A default fills a field that is absent or, where the field is not nullable, null; the null of another field that is
-    not nullable drops the field. The result is a copy, except that what the schema leaves open
-    (`x-kubernetes-preserve-unknown-fields`) is shared with `value`. With `unknown_fields="prune"` an unknown field is
-    dropped in silence, as without strict validation; with "error" it is a violation and kept. Without `quote_values`
-    no message repeats a value, only its type.
+    A default replaces an absent field and the null of a field that is not nullable; a null without default is dropped
+    from such a field. The result is a copy, except for values below `x-kubernetes-preserve-unknown-fields`, which are
+    shared with `value`. With `unknown_fields="prune"`, an unknown field is silently dropped, as without strict
+    validation; with "error", it is kept and is a violation. Without `quote_values`, messages contain only the type of a
+    value.
 
-    Violations come in the order of the document. Codes: `unknown-field`, `invalid-type`, `missing-field`,
-    `invalid-value`. No more than MOST are looked for.
+    Violations are in the order of the document, at most MOST. Codes: `unknown-field`, `invalid-type`, `missing-field`,
+    `invalid-value`.
     """
     found = Violations()
     try:
-        return _admitted(value, schema, (), _Manner(unknown_fields, quote_values), found), found
+        return _admitted(value, schema, (), _Options(unknown_fields, quote_values), found), found
     except TooManyViolationsError:
         return value, found
 
 
 def canonical_fields(value: Any, schema: Schema) -> Any:
-    """The value with its keys spelled as the schema spells them, whatever their case.
+    """Return the value with its keys in the spelling of the schema; keys match without regard to case.
 
-    KuboCD decodes a HelmRelease's spec with Go's `encoding/json`, which takes `Install` for `install`. Where several
-    spellings of one field occur, Go reads them in the order of their bytes, maps on top of each other, and a later
-    value of another type replaces.
+    KuboCD decodes the spec of a HelmRelease with Go's `encoding/json`, which accepts `Install` for `install`. Go reads
+    several spellings of one field in the order of their bytes: maps are merged, other values replace earlier ones.
     """
     if isinstance(value, list) and "items" in schema:
         return [canonical_fields(item, schema["items"]) for item in value]
@@ -115,19 +115,21 @@ def canonical_fields(value: Any, schema: Schema) -> Any:
     spellings = _spellings(tuple(properties))
     entries = [(key, key if key in properties else spellings.get(key.casefold(), key)) for key in fields]
     if len({name for _, name in entries}) < len(entries):
-        entries.sort()  # only a field in two spellings needs Go's order; else the author's own is kept
+        entries.sort()  # Go's order matters only for a field in two spellings
     result: dict[str, Any] = {}
     for key, name in entries:
         field = properties.get(name, {})
-        result[name] = _on_top(result.get(name), canonical_fields(fields[key], field), field)
+        result[name] = _decode_onto(result.get(name), canonical_fields(fields[key], field), field)
     return result
 
 
-def _on_top(below: Any, item: Any, schema: Schema) -> Any:
-    """`item` decoded into a Go field that holds `below`: structures keep what the new value does not name."""
+def _decode_onto(below: Any, item: Any, schema: Schema) -> Any:
+    """Decode `item` into a Go field with the value `below`: structs keep the fields that `item` does not set."""
     if isinstance(below, dict) and isinstance(item, dict) and _OPEN not in schema:
         properties = schema.get("properties", {})
-        return below | {key: _on_top(below.get(key), value, properties.get(key, {})) for key, value in item.items()}
+        return below | {
+            key: _decode_onto(below.get(key), value, properties.get(key, {})) for key, value in item.items()
+        }
     return item
 
 
@@ -136,25 +138,25 @@ def _spellings(names: tuple[str, ...]) -> dict[str, str]:
     return {name.casefold(): name for name in names}
 
 
-def _admitted(value: Any, schema: Schema, path: Path, manner: _Manner, found: list[Violation]) -> Any:
+def _admitted(value: Any, schema: Schema, path: Path, options: _Options, found: list[Violation]) -> Any:
     if value is None and schema.get("nullable"):
         return None
     before = len(found)
     types = _types(schema)
     if types and not any(has_type(value, name) for name in types):
-        message, hint = type_mismatch(types, value, quote=manner.quote)
-        shape = _shape_hint(schema, path, value, quote=manner.quote)
+        message, hint = type_mismatch(types, value, quote=options.quote)
+        shape = _shape_hint(schema, path, value, quote=options.quote)
         found.append(Violation(path, message, "invalid-type", shape or hint))
         return value
     if isinstance(value, dict) and ("properties" in schema or "additionalProperties" in schema):
-        value = _admitted_map(value, schema, path, manner, found)
+        value = _admitted_map(value, schema, path, options, found)
     elif isinstance(value, list) and "items" in schema:
         items = schema["items"]
-        value = [_admitted(item, items, (*path, i), manner, found) for i, item in enumerate(value)]
+        value = [_admitted(item, items, (*path, i), options, found) for i, item in enumerate(value)]
     for keyword, check in _CHECKS.items():
-        if keyword in schema and (problem := check(value, schema[keyword], manner.quote)):
+        if keyword in schema and (problem := check(value, schema[keyword], options.quote)):
             found.append(Violation(path, problem[0], "invalid-value", problem[1]))
-    if len(found) == before:  # as in the API server, the rules see only what is otherwise valid
+    if len(found) == before:  # like the API server, evaluate rules only for otherwise valid values
         for rule in schema.get("x-kubernetes-validations", ()):
             holds, message = RULES[rule["rule"]]
             if not holds(value):
@@ -163,7 +165,7 @@ def _admitted(value: Any, schema: Schema, path: Path, manner: _Manner, found: li
 
 
 def _admitted_map(
-    value: dict[str, Any], schema: Schema, path: Path, manner: _Manner, found: list[Violation]
+    value: dict[str, Any], schema: Schema, path: Path, options: _Options, found: list[Violation]
 ) -> dict[str, Any]:
     properties: Mapping[str, Schema] = schema.get("properties", {})
     others = schema.get("additionalProperties")
@@ -173,7 +175,7 @@ def _admitted_map(
         if field is None:
             if schema.get(_OPEN):
                 result[key] = item
-            elif manner.unknown_fields == "error":
+            elif options.unknown_fields == "error":
                 result[key] = item
                 found.append(_unknown_field((*path, key), key, properties, hinted=len(found) < HINTED))
             continue
@@ -181,10 +183,10 @@ def _admitted_map(
             if "default" not in field:
                 continue
             item = deepcopy(field["default"])
-        result[key] = _admitted(item, field, (*path, key), manner, found)
+        result[key] = _admitted(item, field, (*path, key), options, found)
     for key, field in properties.items():
         if key not in value and "default" in field:
-            result[key] = _admitted(deepcopy(field["default"]), field, (*path, key), manner, found)
+            result[key] = _admitted(deepcopy(field["default"]), field, (*path, key), options, found)
     for key in schema.get("required", ()):
         if key not in result:
             found.append(Violation((*path, key), "is required", "missing-field"))
@@ -192,7 +194,7 @@ def _admitted_map(
 
 
 def _shape_hint(schema: Schema, path: Path, value: Any, *, quote: bool) -> str | None:
-    """The way out where something simpler or other than a list or a map is given, or a duration without its unit."""
+    """Return a hint for a value that should be a list or a map, and for a duration without unit; None for any other."""
     if schema.get("type") == "array":
         items: Schema = schema.get("items", {})
         if items.get("type") == "string" and isinstance(value, str) and quote:
@@ -200,24 +202,24 @@ def _shape_hint(schema: Schema, path: Path, value: Any, *, quote: bool) -> str |
         return _LISTED
     if schema.get("type") == "object" and "properties" in schema:
         if required := schema.get("required"):
-            return f"it is a map with {' and '.join(map(quoted, required))}"
-        return known_names("its fields are", schema["properties"])
+            return f"write it as a map with {' and '.join(map(quoted, required))}"
+        return known_names("write it as a map with the fields", schema["properties"])
     if type_name(value) == "number" and path and str(path[-1]).lower().endswith(("interval", "timeout")):
-        return "write it with its unit, such as 90s or 5m"
+        return "add a unit, such as 90s or 5m"
     return None
 
 
-_LISTED = "it is a list: begin each item with '- '"
+_LISTED = "write it as a list: start each item with '- '"
 
-# Fields that KuboCD has had, and what took their place.
+# Removed fields of KuboCD, and how to replace them.
 _FORMER: Mapping[str, str] = {
-    "specPatchByModule": "since KuboCD v0.3 it is a list: 'moduleOverrides: [{module: NAME, specPatch: {…}}]'",
+    "specPatchByModule": "use 'moduleOverrides: [{module: NAME, specPatch: {…}}]', which replaces it since KuboCD v0.3",
 }
 
 
 def _unknown_field(path: Path, key: str, properties: Mapping[str, Schema], *, hinted: bool) -> Violation:
     close = nearest("did you mean '{}'?", key, properties) if hinted else None
-    hint = close or _FORMER.get(key) or known_names("the fields here are", properties, key if hinted else "")
+    hint = close or _FORMER.get(key) or known_names("known fields", properties, key if hinted else "")
     return Violation(path, "is not a known field", "unknown-field", hint)
 
 
@@ -228,20 +230,20 @@ def _types(schema: Schema) -> tuple[str, ...]:
 
 
 _Message = tuple[str, str | None] | None
-Check = Callable[[Any, Any, bool], _Message]  # a value, what the schema says, whether the message quotes the value
+Check = Callable[[Any, Any, bool], _Message]  # the value, the keyword's value, whether the message quotes the value
 
-# What the patterns of the shipped schemas ask for, for those who don't read patterns, and the way out.
+# The patterns of the shipped schemas in words, each with a hint.
 PATTERNS: Mapping[str, tuple[str, str]] = {
-    r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$": ("a duration of h, m, s and ms", "write it like 90s, 5m or 1h30m"),
+    r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$": ("a duration in h, m, s and ms", "use a duration such as 90s, 5m or 1h30m"),
     r"^([0-9]+(\.[0-9]+)?(ms|s|m))+$": (
-        "a duration of m, s and ms",
-        "write it like 90s or 60m; hours are not taken here",
+        "a duration in m, s and ms",
+        "use a duration such as 90s or 60m; hours are not supported here",
     ),
-    r"^https?://.+": ("an http:// or https:// address", "write it whole, such as https://charts.example.com"),
-    r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$": ("a name", "a name is lower-case letters, digits, and '-' inside"),
+    r"^https?://.+": ("an http:// or https:// URL", "use a complete URL such as https://charts.example.com"),
+    r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$": ("a name", "use lower-case letters, digits and, except at the ends, '-'"),
     r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$": (
         "a name",
-        "a name is lower-case letters, digits, and '-' and '.' inside",
+        "use lower-case letters, digits and, except at the ends, '-' and '.'",
     ),
 }
 
@@ -256,13 +258,13 @@ def _pattern(value: Any, pattern: str, quote: bool) -> _Message:
     if pattern in PATTERNS:
         wanted, hint = PATTERNS[pattern]
         return f"must be {wanted}{f', not {quoted(value)}' if quote else ''}", hint
-    return f"must match '{pattern}'{f', which {quoted(value)} does not' if quote else ''}", None
+    return f"must match '{pattern}'{f', but {quoted(value)} does not' if quote else ''}", None
 
 
 @functools.cache
 def _compiled(pattern: str) -> re.Pattern[str]:
-    # Go's `$` is the end of the text, Python's also stands before a last newline. Beyond that the patterns of the
-    # shipped schemas mean the same to both (a test holds them to it), so RE2 and its import are not needed.
+    # Go's `$` matches only at the end of the text, Python's also before a final newline. Otherwise the patterns of the
+    # shipped schemas match the same in both, as a test checks, so there is no need to import RE2.
     return re.compile(re.sub(r"\$$", r"\\Z", pattern))
 
 
@@ -274,8 +276,8 @@ def _bound(holds: Callable[[float, float], bool], words: Callable[..., str], uni
     return check
 
 
-# Each applies to the one type that its keyword is written for in a structural schema. Lengths count characters, not
-# bytes (though the API server's message says bytes).
+# A structural schema has each keyword only with its own type. Lengths are in characters (the API server's message says
+# bytes, but it counts characters).
 _CHECKS: Mapping[str, Check] = {
     "enum": _enum,
     "pattern": _pattern,
@@ -289,11 +291,11 @@ _CHECKS: Mapping[str, Check] = {
 
 Rule = tuple[Callable[[Mapping[str, Any]], bool], str]
 
-# The CEL rules of the shipped schemas, by their text, each with what it asks for.
+# The CEL rules of the shipped schemas, each as a function with its message.
 RULES: Mapping[str, Rule] = {
     "(has(self.chart) && !has(self.chartRef)) || (!has(self.chart) && has(self.chartRef))": (
         lambda spec: ("chart" in spec) != ("chartRef" in spec),
-        "must have either 'chart' or 'chartRef', and not both",
+        "must have either 'chart' or 'chartRef', but not both",
     ),
     "!has(self.retryInterval) || self.name != 'RemediateOnFailure'": (
         lambda strategy: "retryInterval" not in strategy or strategy["name"] != "RemediateOnFailure",

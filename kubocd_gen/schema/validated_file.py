@@ -1,7 +1,7 @@
-"""kcd-gen's own files, `kcd-gen.yaml` and `kcd-gen.lock`: YAML that is held to a schema in `schemas/kcd-gen`.
+"""Read kcd-gen's own files, `kcd-gen.yaml` and `kcd-gen.lock`, and validate them by a schema in `schemas/kcd-gen`.
 
-Messages name the place and what belongs there, and never quote a value: if such a file is a symlink, or a mistake, its
-content is somebody's secret, and messages end up in public logs.
+Messages contain positions and expected values, but never quote a value: a file with this name can be a mistake or an
+attack, its content another user's secret, and messages are printed in public logs.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ from kubocd_gen.kube_yaml.reader import read_document
 from kubocd_gen.package_data import schema
 from kubocd_gen.schema.structural import Violation, admit
 
-_MOST = 100  # problems of a file that are reported; more only a hostile file has
+_MOST = 100  # problems of a file that are reported
 _QUOTED = re.compile(r"'(.*)'", re.DOTALL)
-_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")  # what a field is called, and no secret looks like
+_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")  # matches field names, but no secret
 
 
 def read_own_text(path: Path, display: str, files: CheckoutFiles, kind: FileKind, *, what: str, code: str) -> str:
-    """Return the text of a file; `what` opens the sentences about it, as in "the lock".
+    """Return the text of a file; `what` is its name in messages, such as "the lock".
 
-    Raises ProblemsError: `code` if it can't be read, and `outside-checkout`.
+    Raises ProblemsError: `code` if the file cannot be read, and `outside-checkout`.
     """
     try:
         return files.read(path, display, kind).decode("utf-8")
     except OSError as error:
         raise ProblemsError(_unreadable(what, error.strerror or str(error), code, display)) from error
     except UnicodeDecodeError as error:
-        raise ProblemsError(_unreadable(what, "it is not UTF-8 text", code, display, "save it as UTF-8")) from error
+        raise ProblemsError(_unreadable(what, "it is not valid UTF-8", code, display, "save it as UTF-8")) from error
 
 
 def admit_own_text(text: str, display: str, *, what: str, schema_name: str) -> Mapping[str, Any]:
     """Return the values in `text`, with the schema's defaults.
 
-    Raises YamlError, and ProblemsError for what the schema refuses, each with its place in the file.
+    Raises YamlError, and ProblemsError for violations of the schema, each with its position in the file.
     """
     try:
         value = read_document(text, display, strict=True)
@@ -66,7 +66,7 @@ def admit_own_text(text: str, display: str, *, what: str, schema_name: str) -> M
 
 
 def _subject(violation: Violation, what: str) -> str:
-    """Return the place of a violation. The name of an unknown field is content, unless it looks like a field's."""
+    """Return the path of a violation. An unknown key is content and omitted, unless it looks like a field name."""
     path = violation.path
     if violation.code == "unknown-field" and not (isinstance(path[-1], str) and _WORD.fullmatch(path[-1])):
         return f"a field of {dotted(path[:-1]) or what}"
@@ -74,9 +74,9 @@ def _subject(violation: Violation, what: str) -> str:
 
 
 def _is_harmless(quoted: str, code: str) -> bool:
-    """Whether what a reader of YAML quotes is no content: one of YAML's signs, or the name of a field."""
+    """Return whether a quotation in a YAML error contains no content: only a YAML indicator or a field name."""
     return len(quoted) <= 2 or (code == "duplicate-key" and _WORD.fullmatch(quoted) is not None)
 
 
 def _unreadable(what: str, reason: str, code: str, display: str, hint: str | None = None) -> Problem:
-    return Problem(code, f"{what} can't be read: {reason}", position=Position(display), hint=hint)
+    return Problem(code, f"cannot read {what}: {reason}", position=Position(display), hint=hint)

@@ -78,7 +78,7 @@ def test_what_compiles_is_not_complained_of(quickstart: LanguageServer) -> None:
         (TEXT + "  moduleOverrides: [{module: mian}]\n", ['14: Value is not accepted. Valid values: "main".']),
         (
             TEXT.replace("30m", "30d"),
-            ["11: must be a duration of h, m, s and ms; write it like 90s, 5m or 1h30m"],
+            ["11: must be a duration in h, m, s and ms; use a duration such as 90s, 5m or 1h30m"],
         ),
     ],
 )

@@ -72,6 +72,7 @@ IN_UNIT_TESTS = {
     "missing-chart": "packages/charts/test_helm_repository.py::test_what_a_repository_does_not_have",
     "not-a-service": "../acceptance/test_init_server.py::test_a_url_that_is_no_service_is_an_error_at_its_line",
     "missing-output": "../server/test_serve.py::test_flags_that_lead_to_nothing",
+    "more-problems": "test_diagnostics.py::test_problems_of_one_file_beyond_the_limit_are_counted",
     "missing-platform": "../acceptance/test_image.py::test_platforms_are_chosen",
     "not-finite": "output/test_yaml_emitter.py::test_a_number_that_json_can_t_hold_is_an_error",
     "not-unicode": "output/test_yaml_emitter.py::test_a_lone_surrogate_is_an_error_that_names_the_resource",

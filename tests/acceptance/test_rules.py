@@ -360,7 +360,7 @@ def test_a_quotation_mark_in_the_braces_of_a_map_is_a_parse_error_and_one_that_i
     (parse,) = broken(workspace, WEB_MANIFEST, """parameters: {host: '{{ default "a" .Context.host }}'}""")
     assert parse.startswith("spec.parameters: unexpected")
     (breaks,) = broken(workspace, WEB_MANIFEST, "parameters: {host: '{{ quote `a` }}'}")
-    assert breaks.startswith("spec.parameters does not render to YAML")
+    assert breaks.startswith("spec.parameters does not render to valid YAML")
 
 
 @pytest.mark.parametrize("text", ["parameters: ''", "parameters: 'replicas: 2'"])

@@ -143,7 +143,7 @@ def test_what_fails_in_a_define_of_the_header_is_placed_in_the_header_and_told_o
     ("field", "text", "message"),
     [
         ("specPatch", "'[a]'", "must render to a map"),
-        ("specPatch", "'a: {{ .Parameters.replicas }}: b'", "does not render to YAML"),
+        ("specPatch", "'a: {{ .Parameters.replicas }}: b'", "does not render to valid YAML"),
         ("enabled", "'{{ .Parameters.host }}'", "must render to true or false"),
         ("dependsOn", "'a: b'", "must render to a list of names"),
         ("dependsOn", "'[[a]]'", "must render to a list of names"),

@@ -56,6 +56,17 @@ def test_the_order_of_problems_does_not_depend_on_who_finds_one_first() -> None:
         assert [one.code for one in findings] == ["c", "a", "b"]
 
 
+def test_problems_of_one_file_beyond_the_limit_are_counted() -> None:
+    findings = Problems("prod")
+    for line in range(1, MOST + 3):
+        findings.error(Problem("x", "wrong", Position("a.yaml", line)))
+    findings.error(Problem("x", "wrong", Position("b.yaml", 1)))
+    (more,) = [one for one in findings if one.code == "more-problems"]
+    assert (more.position, more.severity, more.cluster) == (Position("a.yaml"), "error", "prod")
+    assert more.message.startswith("2 more errors ")
+    assert len([one for one in findings if one.code == "x"]) == MOST + 1
+
+
 def test_a_problem_is_placed_in_a_copy() -> None:
     """Clusters share what was fetched once, and each names its own file."""
     shared = ProblemsError(Problem("missing-package", "it is missing"))

@@ -189,10 +189,10 @@ def test_no_project_file_is_an_error_that_says_what_to_do(tmp_path: Path) -> Non
     [
         ("", ["kcd-gen.yaml missing-field apiVersion is required", "kcd-gen.yaml missing-field kind is required"]),
         ("[a]", ["kcd-gen.yaml:1:1 invalid-type the project file must be a map, not a list"]),
-        ("a: b: c", ["kcd-gen.yaml:1:5 bad-yaml this is not YAML: mapping values are not allowed in this context"]),
+        ("a: b: c", ["kcd-gen.yaml:1:5 bad-yaml invalid YAML: mapping values are not allowed in this context"]),
         (
             HEAD + CLUSTER + "kind: Project\n",
-            ["kcd-gen.yaml:7:1 duplicate-key the key 'kind' is given twice in one map"],
+            ["kcd-gen.yaml:7:1 duplicate-key the key 'kind' "],
         ),
         (HEAD, ["kcd-gen.yaml:1:1 missing-field the project has no clusters"]),
         (HEAD + "clusters: []\n", ["kcd-gen.yaml:3:1 invalid-value clusters must have at least 1 item, not 0"]),
@@ -220,7 +220,7 @@ def test_no_project_file_is_an_error_that_says_what_to_do(tmp_path: Path) -> Non
         ),
         (
             HEAD + CLUSTER + "    repositoryURL: x\n",
-            ["kcd-gen.yaml:7:5 invalid-value clusters[0].repositoryURL must be an http:// or https:// address"],
+            ["kcd-gen.yaml:7:5 invalid-value clusters[0].repositoryURL must be an http:// or https:// URL"],
         ),
         (HEAD.replace("v1alpha1", "v2") + CLUSTER, ["kcd-gen.yaml:1:1 invalid-value apiVersion must be"]),
         (
@@ -235,7 +235,7 @@ def test_no_project_file_is_an_error_that_says_what_to_do(tmp_path: Path) -> Non
             ],
         ),
         (TWO.replace("deploy/test", "deploy/x/../prod/."), ["kcd-gen.yaml:9:5 duplicate-cluster the output"]),
-        (b"name: caf\xe9", ["kcd-gen.yaml bad-project the project file can't be read: it is not UTF-8 text"]),
+        (b"name: caf\xe9", ["kcd-gen.yaml bad-project cannot read the project file: it is not valid UTF-8"]),
     ],
 )
 def test_a_problem_of_the_project_file_has_its_place(load: LoadFile, text: str | bytes, problems: list[str]) -> None:
@@ -257,7 +257,7 @@ def test_outputs_with_a_common_beginning_are_two(load: LoadFile) -> None:
 
 @pytest.mark.parametrize("path", ["gone.yaml", "."])
 def test_a_project_file_that_cant_be_read_is_an_error(tmp_path: Path, path: str) -> None:
-    with pytest.raises(ProblemsError, match="the project file can't be read: ") as caught:
+    with pytest.raises(ProblemsError, match="the project file: ") as caught:
         load_project(Flags(project=tmp_path / path), tmp_path)
     assert caught.value.problem.code == "bad-project"
 

@@ -101,7 +101,7 @@ def test_a_missing_context_is_an_error_where_the_release_names_it() -> None:
 def test_a_missing_context_of_another_namespace_is_pointed_out() -> None:
     with pytest.raises(ProblemsError) as found:
         seen(release(contexts=[{"name": "shared"}]), context("shared", {}, namespace="infra"))
-    assert only_error(found).hint == "there is infra:shared; add the namespace"
+    assert "infra:shared" in (only_error(found).hint or "")
 
 
 @pytest.mark.parametrize("value", [None, [], "text"])
@@ -131,7 +131,7 @@ def test_who_names_a_context_that_the_cluster_refuses_gets_its_problems() -> Non
 
 def test_a_chain_of_parents_that_would_end_in_pythons_recursion_limit_is_an_error() -> None:
     chain = [context("c0", {}), *(context(f"c{number}", {}, f"c{number - 1}") for number in range(1, 500))]
-    with pytest.raises(ProblemsError, match="more than 100 generations"):
+    with pytest.raises(ProblemsError, match="more than 100 levels"):
         effective(*chain, of="c499")
 
 
@@ -184,7 +184,7 @@ def test_a_default_context_that_is_absent_is_an_error_in_the_config() -> None:
     with pytest.raises(ProblemsError) as found:
         seen(release(), ALL[0], configs=(DEFAULTS,))
     error = only_error(found)
-    assert error.message == "the Context 'infra:site' does not exist"
+    assert (error.code, "'infra:site'" in error.message) == ("missing-context", True)
     assert error.position is not None
     assert error.position.path == "conf.yaml"
 

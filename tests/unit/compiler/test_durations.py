@@ -48,7 +48,7 @@ def test_what_go_takes_for_no_duration_is_refused(text: str) -> None:
 
 
 def test_a_number_without_a_unit_says_so() -> None:
-    with pytest.raises(DurationError, match="must be a duration, but '30' lacks a unit") as caught:
+    with pytest.raises(DurationError, match="'30' has no unit") as caught:
         parse_duration("30")
     assert caught.value.hint == "write 30s or 30m"
 
@@ -56,26 +56,28 @@ def test_a_number_without_a_unit_says_so() -> None:
 @pytest.mark.parametrize(
     ("text", "problem", "hint"),
     [
-        ("soon", "must be a duration, not 'soon'", "write one such as 5m or 1h30m"),
-        ("1d", "must be a duration, but 'd' in '1d' is not a unit", "the longest unit is the hour: a day is 24h"),
-        ("1m 30s", "must be a duration, but 'm ' in '1m 30s' is not a unit", "write it without spaces, such as 1h30m"),
-        ("1H", "must be a duration, but 'H' in '1H' is not a unit", "the units are h, m, s, ms, us and ns"),
-        ("1.5.5s", "must be a duration, but '1.5.5s' lacks a unit", "write one such as 5m or 1h30m"),
+        ("soon", "not 'soon'", "such as 5m or 1h30m"),
+        ("1d", "'d' in '1d' is not a unit", "24h for a day"),
+        ("1m 30s", "'m ' in '1m 30s' is not a unit", "spaces"),
+        ("1H", "'H' in '1H' is not a unit", "h, m, s, ms, us and ns"),
+        ("1.5.5s", "'1.5.5s' has no unit", "such as 5m or 1h30m"),
     ],
 )
-def test_what_is_wrong_is_told_with_the_way_out(text: str, problem: str, hint: str) -> None:
+def test_an_invalid_duration_is_an_error_with_the_value_and_a_hint(text: str, problem: str, hint: str) -> None:
     with pytest.raises(DurationError) as caught:
         parse_duration(text)
-    assert (str(caught.value), caught.value.hint) == (problem, hint)
+    assert problem in str(caught.value)
+    assert hint in caught.value.hint
 
 
 def test_a_duration_over_292_years_is_refused() -> None:
-    with pytest.raises(ValueError, match="longer than Kubernetes can hold"):
+    with pytest.raises(DurationError, match=r"'2562047h47m16\.854775808s' exceeds") as caught:
         parse_duration("2562047h47m16.854775808s")
+    assert "2562047h" in caught.value.hint
 
 
 def test_a_number_of_ten_thousand_digits_is_refused_like_any_other_that_is_too_long() -> None:
-    with pytest.raises(ValueError, match="longer than Kubernetes can hold"):
+    with pytest.raises(ValueError, match="exceeds"):
         parse_duration("9" * 10_000 + "h")
 
 

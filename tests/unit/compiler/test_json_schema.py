@@ -44,8 +44,8 @@ def of(**nodes: Any) -> dict[str, Any]:
         (DRAFT_7, {"if": {"type": "string"}, "else": {"const": 1}}, 2, "must be 1, not 2"),
         (HYBRID, {"minimum": 1, "exclusiveMinimum": True}, 1, "must be greater than 1, not 1"),
         (HYBRID, {"exclusiveMaximum": 1}, 1, "must be less than 1, not 1"),
-        (HYBRID, {"contains": {"const": "x"}}, [], "must have an item that fits its schema's 'contains'"),
-        (HYBRID, {"not": {"type": "integer"}}, 1, "must not fit what its schema excludes (not)"),
+        (HYBRID, {"contains": {"const": "x"}}, [], "must have an item that matches 'contains' in its schema"),
+        (HYBRID, {"not": {"type": "integer"}}, 1, "must not match 'not' in its schema"),
         (HYBRID, {"items": [{}], "additionalItems": False}, [1, 2], "must have at most 1 item, not 2"),
         (HYBRID, {"items": [], "additionalItems": False}, [1, 2], None),
         (HYBRID, {"enum": []}, 1, None),
@@ -54,8 +54,8 @@ def of(**nodes: Any) -> dict[str, Any]:
         (HYBRID, {"enum": [1]}, 1.0, None),
         (HYBRID, {"type": []}, 1, None),
         (HYBRID, {"format": "unknown"}, "x", None),
-        (HYBRID, {"format": "email"}, "x", "must have the format 'email', which 'x' does not"),
-        (HYBRID, {"format": "date"}, 5, "must have the format 'date', which 5 does not"),
+        (HYBRID, {"format": "email"}, "x", "must have the format 'email', but 'x' does not"),
+        (HYBRID, {"format": "date"}, 5, "must have the format 'date', but 5 does not"),
         (HYBRID, {"format": "date"}, True, None),
         (DRAFT_2020, {"prefixItems": [{"type": "integer"}]}, ["x"], None),
         (DRAFT_2020, {"dependentRequired": {"a": ["b"]}}, {"a": 1}, None),
@@ -70,14 +70,14 @@ def test_the_keywords_of_a_draft_count(draft: str, schema: dict[str, Any], value
     ("schema", "value", "expected"),
     [
         ({"propertyNames": {"pattern": "^a"}}, {"c": 1},
-         ["parameter 'c' has a name that is not allowed: it must match '^a', which 'c' does not"]),
-        ({"dependencies": {"a": ["b"]}}, {"a": 1}, ["parameter 'b' is required beside 'a'"]),
+         ["parameter 'c' has a name that is not allowed: it must match '^a', but 'c' does not"]),
+        ({"dependencies": {"a": ["b"]}}, {"a": 1}, ["parameter 'b' is required because 'a' is set"]),
         ({"dependencies": {"a": {"required": ["b"]}}}, {"a": 1}, ["parameter 'b' is required"]),
         ({"additionalProperties": {"type": "string"}}, {"x": 1},
          ["parameter 'x' must be a string, not a number (1)"]),
         ({"patternProperties": {"^x-": {"type": "string"}}, "additionalProperties": False}, {"x-a": 1, "y": 1},
          ["parameter 'x-a' must be a string, not a number (1)", "parameter 'y' is not in the schema"]),
-        ({"properties": {"l": {"items": False}}}, {"l": [1]}, ["parameter 'l[0]' must not be given"]),
+        ({"properties": {"l": {"items": False}}}, {"l": [1]}, ["parameter 'l[0]' is not allowed"]),
         ({"allOf": [{"required": ["a"]}, {"required": ["a"]}]}, {}, ["parameter 'a' is required"]),
         ({"properties": {"l": {"uniqueItems": True}}}, {"l": [{"a": 1, "b": 2}, {"b": 2, "a": 1.0}]},
          ["parameter 'l[1]' must be unique, but repeats item 0: {\"b\": 2, \"a\": 1.0}"]),
@@ -91,14 +91,14 @@ def test_maps_and_lists_are_checked(schema: dict[str, Any], value: dict[str, Any
 @pytest.mark.parametrize(
     ("schema", "problem"),
     [
-        ({"type": "foo"}, "type is not the name of a type: 'foo'"),
-        ({"type": ["string", "string"]}, "type[1] names 'string' twice"),
+        ({"type": "foo"}, "type is not a valid type: 'foo'"),
+        ({"type": ["string", "string"]}, "type[1] lists 'string' twice"),
         ({"type": 5}, "type must be the name of a type, not a number (5)"),
         ({"title": 5}, "title must be a string, not a number (5)"),
         ({"enum": "x"}, "enum must be a list of values, not a string ('x')"),
         ({"enum": [1, 1.0]}, "enum[1] repeats the value 1.0"),
         ({"required": True}, "required must be a list of names, not a boolean (true)"),
-        ({"required": ["a", "a"]}, "required[1] names 'a' twice"),
+        ({"required": ["a", "a"]}, "required[1] lists 'a' twice"),
         ({"minLength": -1}, "minLength must be 0 or more, not -1"),
         ({"minLength": 1.5}, "minLength must be an integer, not a number (1.5)"),
         ({"minLength": 3, "maxLength": 2}, "minLength is greater than 'maxLength'"),
@@ -156,19 +156,21 @@ def test_a_reference_may_lead_back_to_where_it_stands_as_long_as_the_value_goes_
 
 
 @pytest.mark.parametrize(
-    ("schema", "problem"),
+    ("schema", "path", "words"),
     [
-        (of(a={"$ref": "http://nosuch.invalid/s.json"}),
-         "properties.a.$ref leads out of the package: 'http://nosuch.invalid/s.json'"),
-        (of(a={"$ref": "other.json#/x"}), "properties.a.$ref leads out of the package: 'other.json#/x'"),
-        (of(a={"$ref": "#/definitions/x"}), "properties.a.$ref leads nowhere in the schema: '#/definitions/x'"),
-        ({"$ref": "#"}, "$ref refers to itself without end: '#'"),
+        (of(a={"$ref": "http://nosuch.invalid/s.json"}), "properties.a.$ref",
+         "outside the package: 'http://nosuch.invalid/s.json'"),
+        (of(a={"$ref": "other.json#/x"}), "properties.a.$ref", "outside the package: 'other.json#/x'"),
+        (of(a={"$ref": "#/definitions/x"}), "properties.a.$ref", "missing schema: '#/definitions/x'"),
+        ({"$ref": "#"}, "$ref", "loop: '#'"),
         ({"definitions": {"a": {"anyOf": [{"$ref": "#/definitions/b"}]}, "b": {"not": {"$ref": "#/definitions/a"}}}},
-         "definitions.a.anyOf[0].$ref refers to itself without end: '#/definitions/b'"),
+         "definitions.a.anyOf[0].$ref", "loop: '#/definitions/b'"),
     ],
 )  # fmt: skip
-def test_a_reference_that_cannot_be_followed_is_an_error(schema: dict[str, Any], problem: str) -> None:
-    assert problems(schema) == [problem]
+def test_a_reference_that_cannot_be_followed_is_an_error(schema: dict[str, Any], path: str, words: str) -> None:
+    (problem,) = problems(schema)
+    assert problem.startswith(f"{path} ")
+    assert words in problem
 
 
 @pytest.mark.parametrize(
@@ -180,7 +182,7 @@ def test_a_reference_that_cannot_be_followed_is_an_error(schema: dict[str, Any],
         (of(a={"id": {}}), "properties.a.id must be a string, not a map"),
         (
             {"$ref": "#/definitions/b", "definitions": {"a": {"type": "x"}, "b": {}}},
-            "definitions.a.type is not the name of a type: 'x'",
+            "definitions.a.type is not a valid type: 'x'",
         ),
         (of(a={"$ref": "#", "title": 1}), "properties.a.title must be a string, not a number (1)"),
     ],
@@ -202,4 +204,5 @@ def test_a_reference_to_a_name_that_nobody_has_leads_to_the_whole_schema() -> No
     schema = of(a={"$ref": "#nobody"}, b={"type": "integer"})
     assert messages(schema, {"a": {"a": {"b": 1}}}) == []
     assert messages(schema, {"a": {"b": "x"}}) != []
-    assert problems({"$ref": "#nobody"}) == ["$ref refers to itself without end: '#nobody'"]
+    (problem,) = problems({"$ref": "#nobody"})
+    assert "loop: '#nobody'" in problem

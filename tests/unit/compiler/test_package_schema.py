@@ -116,7 +116,7 @@ def test_what_a_node_says_of_additional_properties_holds_for_its_descendants() -
         ([], "the schema must be a map, not a list"),
         (properties(a={"default": "x"}), "properties.a has no 'type'"),
         (properties(a={"type": None, "properties": {}}), "properties.a has no 'type'"),
-        (properties(a={"type": "foo"}), "properties.a.type is not the name of a type: 'foo'"),
+        (properties(a={"type": "foo"}), "properties.a.type is not a valid type: 'foo'"),
         (properties(a={"type": ["string"]}), "properties.a.type must be the name of one type, not a list"),
         (properties(a=None), "properties.a must be a map, not null"),
         (properties(a={"type": "array"}), "properties.a is an array without 'items'"),
@@ -143,7 +143,7 @@ def test_all_problems_of_a_schema_are_found_each_with_its_path() -> None:
     assert [(error.path, error.hint) for error in caught.value.violations] == [
         (("properties", "a", "maxlength"), "did you mean 'maxLength'?"),
         (("properties", "b", "type"), "did you mean 'integer'?"),
-        (("properties", "c", "items", "x"), f"a schema with '$schema: {STANDARD}' may use all of JSON Schema"),
+        (("properties", "c", "items", "x"), f"add '$schema: {STANDARD}' to use all of JSON Schema"),
     ]
 
 
@@ -195,7 +195,7 @@ def test_with_a_dollar_schema_an_objects_own_default_counts_only_without_propert
         ({"type": "boolean", "enum": [True]}, False, "must be true, not false"),
         ({"type": "string", "minLength": 2}, "é", "must have at least 2 characters, not 1"),
         ({"type": "string", "maxLength": 2}, "abc", "must have at most 2 characters, not 3"),
-        ({"type": "string", "pattern": r"b\d"}, "abc", r"must match 'b\d', which 'abc' does not"),
+        ({"type": "string", "pattern": r"b\d"}, "abc", r"must match 'b\d', but 'abc' does not"),
         ({"type": "integer", "minimum": 2}, 1, "must be at least 2, not 1"),
         ({"type": "integer", "maximum": 2}, 3, "must be at most 2, not 3"),
         ({"type": "integer", "exclusiveMinimum": 2}, 2, "must be greater than 2, not 2"),
@@ -254,18 +254,18 @@ def test_a_context_has_codes_and_words_of_its_own() -> None:
     ("node", "value", "hint"),
     [
         ({"type": "integer"}, {"replicaz": 1}, "did you mean 'replicas'?"),
-        ({"type": "integer"}, {"x": 1}, "the parameters here are: replicas"),
-        ({"type": "integer"}, {"replicas": "3"}, "write it without quotes"),
-        ({"type": "integer", "maximum": 9, "default": 1}, {"replicas": 10}, "its default is 1"),
+        ({"type": "integer"}, {"x": 1}, "known parameters: replicas"),
+        ({"type": "integer"}, {"replicas": "3"}, "remove the quotes"),
+        ({"type": "integer", "maximum": 9, "default": 1}, {"replicas": 10}, "the default is 1"),
         (
             {"type": "integer", "default": [1]},
             {"replicas": [1]},
-            "this is the package's own default; give another value",
+            "set another value; this is the default of the package",
         ),
         (
             {"type": "integer", "required": True, "description": "How many.\nMore."},
             {},
-            "it is described as 'How many.'",
+            "description in the schema: 'How many.'",
         ),
         ({"type": "string", "enum": ["small", "large"]}, {"replicas": "smal"}, "did you mean 'small'?"),
     ],
@@ -276,11 +276,11 @@ def test_a_hint_shows_the_way_out(node: Any, value: dict[str, Any], hint: str) -
 
 def test_the_alternatives_of_a_schema_are_told_with_what_each_lacks() -> None:
     raw = {"$schema": STANDARD, "properties": {"x": {"oneOf": [{"type": "string"}, {"required": ["a"]}]}}}
-    assert messages(raw, {"x": {}}) == [
-        "parameter 'x' must fit one of the 2 alternatives of its schema, but it must be a string, not a map; "
-        "or 'a' is required"
-    ]
-    assert messages(raw, {"x": "s"}) == ["parameter 'x' must fit only one of the alternatives of its schema (oneOf)"]
+    (none,) = messages(raw, {"x": {}})
+    assert none.startswith("parameter 'x' must match one of the 2 alternatives")
+    assert none.endswith(": it must be a string, not a map; or 'a' is required")
+    (both,) = messages(raw, {"x": "s"})
+    assert both.startswith("parameter 'x' must match only one ")
 
 
 def nested(depth: int, leaf: Any, name: str) -> Any:
@@ -293,8 +293,8 @@ def test_a_schema_nested_without_measure_is_an_error() -> None:
     short: Any = {"type": "string"}
     for _ in range(3000):
         short = {"properties": {"a": short}}
-    assert problems(short) == ["properties.a is nested deeper than 100 levels"]
-    assert problems({"$schema": STANDARD} | nested(3000, {}, "not")) == ["not.not is nested deeper than 100 levels"]
+    assert problems(short) == ["properties.a is nested more than 100 levels deep"]
+    assert problems({"$schema": STANDARD} | nested(3000, {}, "not")) == ["not.not is nested more than 100 levels deep"]
 
 
 def test_the_default_of_the_parameters_themselves_is_a_map() -> None:
@@ -320,9 +320,8 @@ def test_a_schema_that_asks_for_endless_work_is_an_error() -> None:
         "definitions": definitions | {"d60": {}},
         "properties": {"x": {"$ref": "#/definitions/d0"}},
     }
-    assert messages(raw, {"x": 1}) == [
-        "the parameters cannot be checked: the schema's references lead to too many others"
-    ]
+    (message,) = messages(raw, {"x": 1})
+    assert "too many references" in message
 
 
 SCALARS = (

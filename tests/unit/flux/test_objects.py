@@ -75,7 +75,7 @@ def test_what_flux_would_refuse_is_an_error_in_the_release() -> None:
     with pytest.raises(ProblemsError) as found:
         oci(release(package={"secretRef": {"name": "s\x7f"}}))
     (error,) = found.value.problems
-    assert error.message.startswith("OCIRepository 'kcd-web': spec.secretRef.name holds the character U+007F")
+    assert error.message.startswith("OCIRepository 'kcd-web': spec.secretRef.name contains the character U+007F")
     assert error.position is not None
     assert error.position.path == "web.yaml"
 

@@ -53,9 +53,7 @@ def test_a_file_that_is_not_yaml_and_mentions_kubocd_is_an_error_after_the_docum
     loaded = load(f"{release('one')}---\n{CONFIG_MAP}data: a: b\n---\n{release('two')}")
     assert [one.name for one in loaded.resources] == ["one"]
     assert loaded.complete is False
-    assert loaded.said == [
-        "f.yaml:13:8: error[bad-yaml]: this is not YAML: mapping values are not allowed in this context"
-    ]
+    assert loaded.said == ["f.yaml:13:8: error[bad-yaml]: invalid YAML: mapping values are not allowed in this context"]
 
 
 @pytest.mark.parametrize(
@@ -89,7 +87,8 @@ def test_what_is_wrong_in_a_document_of_kubocd_is_an_error_and_the_others_are_re
 def test_a_key_given_twice_is_an_error_of_its_own_resource(load: Load) -> None:
     loaded = load(release("one") + "---\n" + release("two", "suspended: true\nsuspended: false"))
     assert [one.name for one in loaded.cluster_resources.releases] == ["one"]
-    assert loaded.said == ["f.yaml:19:3: error[duplicate-key]: the key 'suspended' is given twice in one map"]
+    (problem,) = loaded.said
+    assert problem.startswith("f.yaml:19:3: error[duplicate-key]: the key 'suspended' ")
     assert loaded.only().release == "default/two"
 
 

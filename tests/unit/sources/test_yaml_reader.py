@@ -51,7 +51,7 @@ def test_a_merge_overrides_the_keys_before_it_and_the_first_of_a_list_wins(text:
 @pytest.mark.parametrize("value", ["1", "null", "[1]", "*list", "[[{a: 1}]]"])
 def test_a_merge_takes_a_map_or_a_list_of_maps_and_no_alias_of_a_list(value: str) -> None:
     error = refusal(f"list: &list [{{a: 1}}]\nb:\n  <<: {value}\n")
-    assert error.problem.message == "'<<' takes a map or a list of maps"
+    assert (error.problem.code, "'<<'" in error.problem.message) == ("bad-yaml", True)
     assert error.problem.position == Position("f.yaml", 3, 7)
 
 
@@ -82,17 +82,14 @@ def test_a_second_key_is_found_at_itself_with_the_way_to_its_map() -> None:
     (fault,) = document.faults
     assert fault.keys == ("a", 1, "c")
     assert fault.error.problem.position == Position("f.yaml", 5, 7)
-    assert fault.error.problem.message == "the key 'd' is given twice in one map"
+    assert (fault.error.problem.code, "'d'" in fault.error.problem.message) == ("duplicate-key", True)
 
 
 def test_two_documents_that_nothing_separates_are_told_as_such() -> None:
     (document,) = read_documents(
         "apiVersion: v1\nkind: A\napiVersion: v1\nspec: {apiVersion: 1, apiVersion: 2}", "f.yaml"
     )
-    assert [fault.error.problem.hint for fault in document.faults] == [
-        "begin a second document with '---', or remove one of the two",
-        "remove or rename one of the two",
-    ]
+    assert ["'---'" in (fault.error.problem.hint or "") for fault in document.faults] == [True, False]
 
 
 def test_an_anchor_stands_for_its_value_and_may_be_defined_anew() -> None:
@@ -112,7 +109,7 @@ def test_an_anchor_ends_with_its_document() -> None:
     documents = list(read_documents("a: &x 1\n---\nb: *x\n---\nc: 1\n", "f.yaml"))
     assert [document.value for document in documents] == [{"a": 1}, None, {"c": 1}]
     assert documents[1].error is not None
-    assert documents[1].error.problem.message == "there is no anchor '&x' for '*x'"
+    assert "'&x'" in documents[1].error.problem.message
     assert documents[1].error.problem.position == Position("f.yaml", 3, 4)
 
 
@@ -125,10 +122,8 @@ def test_an_anchor_whose_value_contains_itself_is_an_error(text: str) -> None:
 def test_aliases_and_merges_stand_for_a_limited_number_of_values(text: str) -> None:
     with processor_limit(10):
         error = refusal(text)
-        assert (error.problem.code, error.problem.message) == (
-            "yaml-limit",
-            f"aliases and merges stand for more than {MAX_EXPANSION} values",
-        )
+        assert error.problem.code == "yaml-limit"
+        assert f"more than {MAX_EXPANSION} values" in error.problem.message
 
 
 def test_as_many_aliases_as_a_large_context_needs_are_fine() -> None:
@@ -153,10 +148,8 @@ def test_brackets_in_a_quoted_text_or_key_are_no_nest() -> None:
 
 def test_a_nest_up_to_the_limit_is_read() -> None:
     assert read_document("[" * MAX_DEPTH + "]" * MAX_DEPTH, "f.yaml")
-    assert (
-        refusal("[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1)).problem.message
-        == "maps and lists are nested more than 100 deep"
-    )
+    problem = refusal("[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1)).problem
+    assert (problem.code, "more than 100 levels" in problem.message) == ("yaml-limit", True)
 
 
 @pytest.mark.parametrize(
@@ -193,8 +186,9 @@ def test_a_key_that_is_no_text_is_an_error(text: str, words: str, line: int, col
 )
 def test_the_escape_of_a_slash_is_an_error(text: str) -> None:
     error = refusal(text)
-    assert error.problem.message == "Kubernetes does not know the escape '\\/'"
-    assert error.problem.hint == "write '/' alone"
+    assert error.problem.code == "bad-yaml"
+    assert "'\\/'" in error.problem.message
+    assert "backslash" in (error.problem.hint or "")
 
 
 @pytest.mark.parametrize(
@@ -270,31 +264,31 @@ def test_an_error_that_is_a_document_s_own_leaves_those_after_it() -> None:
 @pytest.mark.parametrize(
     ("text", "position", "words", "hint"),
     [
-        ("a: b: c\n", (1, 5), "mapping values are not allowed", "must be quoted"),
-        ("a: 1\n b: 2\n", (2, 3), "mapping values are not allowed", "indented wrongly"),
-        ("a:\n\tb: 1\n", (2, 1), "a tab can't indent", "indent with spaces"),
-        ("a: @b\n", (1, 4), "cannot start any token", "must be quoted"),
-        ("a: 1\n<<<<<<< HEAD\nb: 1\n=======\n", (2, 1), "could not find expected ':'", "conflict of a Git merge"),
-        ("a: @x\n", (1, 4), "cannot start any token", "must be quoted"),
+        ("a: b: c\n", (1, 5), "mapping values are not allowed", "quote"),
+        ("a: 1\n b: 2\n", (2, 3), "mapping values are not allowed", "indentation"),
+        ("a:\n\tb: 1\n", (2, 1), "a tab cannot be used", "indent with spaces"),
+        ("a: @b\n", (1, 4), "cannot start any token", "quote"),
+        ("a: 1\n<<<<<<< HEAD\nb: 1\n=======\n", (2, 1), "could not find expected ':'", "merge conflict"),
+        ("a: @x\n", (1, 4), "cannot start any token", "quote"),
         ("a: {{ .x }} y\n", (1, 5), "must be a string", "template"),
         (
             "a: [1\nb: 2\n",
             (2, 2),
-            "did not find expected ',' or ']' while reading a list in brackets that begins in line 1",
+            "did not find expected ',' or ']' while reading a list in brackets that starts on line 1",
             "bracket",
         ),
         ('a: "\\q"\n', (1, 5), "unknown escape character", "single quotes"),
-        ("a: *\n", (1, 5), "did not find expected alphabetic", "'&' or '*' must be quoted"),
+        ("a: *\n", (1, 5), "did not find expected alphabetic", "'&' or '*'"),
         ("a: 'x\nb: 1\n", (1, 4), "unexpected end of stream", "quotation mark"),
         ("a: b\nc\n", (2, 1), "could not find expected ':'", "'key: value'"),
-        ("a:\n  - b\n  c: d\n", (3, 3), "did not find expected '-'", "indented wrongly"),
-        ("a: 1\n  b\n c: 1\n", (3, 3), "mapping values", "indented"),
+        ("a:\n  - b\n  c: d\n", (3, 3), "did not find expected '-'", "indentation"),
+        ("a: 1\n  b\n c: 1\n", (3, 3), "mapping values", "indentation"),
         ("é: 1\nab: \x07\n", (2, 5), "control characters", "escape"),
         ("a: \x00\n", (1, 4), "control characters", "escape"),
         ("a: \ud800\n", (1, 4), "surrogate", None),
-        ("%YAML 1.2\n---\na: 1\n", (1, 1), "YAML 1.1 only", None),
-        ("a: [b?c]\n", (1, 5), "'?' can't stand", "quote"),
-        ("{a?: 1}\n", (1, 2), "'?' can't stand", "quote"),
+        ("%YAML 1.2\n---\na: 1\n", (1, 1), "YAML 1.1", "%YAML"),
+        ("a: [b?c]\n", (1, 5), "'?'", "quote"),
+        ("{a?: 1}\n", (1, 2), "'?'", "quote"),
     ],
 )
 def test_an_error_says_what_is_wrong_where_and_what_to_do(
