@@ -23,20 +23,20 @@ from kubocd_gen.sources.project_file import load_project
 class VendorOptions(ProjectOptions, QuietOptions, JobsOptions, ProgressOptions):
     """`kcd-gen vendor`."""
 
-    prune: Annotated[bool, Flag("Take away what the lock does not name.")] = False
+    prune: Annotated[bool, Flag("Remove packages that are not in the lock file.")] = False
 
 
 @command(VendorOptions)
 def vendor(options: VendorOptions) -> int:
     """Copy every package of kcd-gen.lock into the vendor layout.
 
-    The layout is an OCI image layout, which skopeo and others read and write. A build with lock and layout opens no
-    socket. What the layout has already is checked and kept.
+    It is an OCI image layout, which tools such as skopeo can read and write. With a lock file and a vendor layout, a
+    build needs no network. Packages that are already in the layout are verified and kept.
 
     \b
     kcd-gen vendor                                  # into `packages.vendor` of kcd-gen.yaml
     kcd-gen vendor --vendor vendor/packages
-    kcd-gen vendor --prune                          # and nothing else is left in it
+    kcd-gen vendor --prune                          # remove all other packages
     kcd-gen build --offline --locked
     """
     findings = Problems()
@@ -52,18 +52,18 @@ def vendor(options: VendorOptions) -> int:
 
 
 def _vendor(options: VendorOptions, findings: Problems) -> tuple[list[str], list[str], int]:
-    """The names of the packages that were copied, and of those removed, and how many the lock has."""
+    """Return the names of the copied and of the removed packages, and the number of packages in the lock file."""
     project = load_project(options.flags(), Path.cwd())
     layout = vendor_layout(project)
     if project.vendor is None or layout is None:
         hint = "set `packages.vendor` in kcd-gen.yaml, or give --vendor DIR"
-        raise ProblemsError(Problem("usage", "no vendor layout is named", hint=hint))
+        raise ProblemsError(Problem("usage", "no vendor layout is configured", hint=hint))
     lock = project_lock(project)
     if lock is None:
         raise ProblemsError(
             Problem(
                 "missing-lock",
-                f"there is no {LOCK_FILE}, and it says what is vendored",
+                f"{LOCK_FILE} does not exist",
                 hint="run 'kcd-gen lock' first",
             )
         )
