@@ -18,7 +18,7 @@ from kubocd_gen.files import hint_of, write_whole
 from kubocd_gen.files.paths import display_path
 from kubocd_gen.pipeline.build import Built
 
-_DRIFT = {"created": "is missing", "updated": "is out of date", "removed": "should not exist"}
+_DRIFT = {"created": "is missing", "updated": "is out of date", "removed": "is obsolete"}
 _OF_RELEASE = re.compile(r"flux/([^/]+)/([^/]+)\.yaml|hr/([^/]+)/([^/]+)/.*")
 
 

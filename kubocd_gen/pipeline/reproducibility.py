@@ -1,4 +1,4 @@
-"""`--locked` wants the same bytes tomorrow: no template may ask for the time or for chance."""
+"""Refuse templates that use the clock or random numbers, because `--locked` requires a reproducible output."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from kubocd_gen.model.compilation import WithParameters
 from kubocd_gen.pipeline.package_rendering import Texts
 from kubocd_gen.pipeline.template_sources import Written, of_package, of_release, packages_of
 
-MOST = 100  # problems of one template that are told: for the place of each the whole text is read again
-_HINT = "let a Context or a parameter bring the value, or let the chart make it"
+MOST = 100  # problems reported per template; finding the position of each scans the whole text
+_HINT = "take the value from a Context or a parameter, or generate it in the chart"
 
 
 def refuse_varying(
     releases: Sequence[WithParameters], texts: Mapping[str, Texts], findings: Problems
 ) -> list[WithParameters]:
-    """The Releases whose templates give the same text at any time; the others' problems go to `findings`.
+    """Return the Releases whose templates are reproducible. The problems of the others go to `findings`.
 
-    A template is refused for what it holds, whether or not it comes to it: that may depend on a value of tomorrow.
+    Branches that are not rendered count as well, because other values could select them later.
     """
     packages = packages_of([one.resolved for one in releases])
     refused = ", which --locked does not allow"
@@ -41,13 +41,13 @@ def refuse_varying(
 
 
 def varying_functions(templates: Iterable[Written], refused: str = "") -> Iterator[Problem]:
-    """A problem for each call of a function of the clock or of chance; `refused` ends its sentence."""
+    """Yield a problem for each call of a function of the clock or of randomness. `refused` is appended to messages."""
     for template in templates:
         found = (call for call in calls(template.text) if call.name in VARYING)
         for call in islice(found, MOST):
             yield Problem(
                 "varying-function",
-                f"{template.label}: '{call.name}' gives another result each time{refused}",
+                f"{template.label}: '{call.name}' returns a different result each time{refused}",
                 position=template.place(call.line, call.column),
                 hint=_HINT,
             )

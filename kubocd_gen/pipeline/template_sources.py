@@ -1,4 +1,4 @@
-"""The templates of a compilation as they were written, each with its name in messages and the way to its places."""
+"""The template sources of a compilation, with their labels and positions for messages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kubocd_gen.pipeline.parameter_rendering import place_in_template
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A template. `label` begins messages about it; `place` is where a line and column of `text` were written."""
+    """A template. Messages start with `label`; `place` maps a line and column of `text` to a position."""
 
     label: str
     text: str
@@ -25,14 +25,14 @@ class Written:
 
 
 def of_release(release: Release) -> Iterator[Written]:
-    """The template that the Release's parameters are, where it has any."""
+    """Yield the template of the Release's parameters, if there are any."""
     text = parameters_text(release.parameters)
     if text is not None:
         yield Written("spec.parameters", text, partial(place_in_template, release))
 
 
 def of_package(package: Package, texts: Texts) -> Iterator[Written]:
-    """The package's header and templates; `texts` are those of the templates by their path."""
+    """Yield the package's header and templates. `texts` are the sources of the templates by path."""
     header = TemplateSource(("templateHeader",))
     written = [("templateHeader", header, package.template_header)]
     written += [(label, source, texts[source.path]) for label, source in package.templates()]
@@ -41,5 +41,5 @@ def of_package(package: Package, texts: Texts) -> Iterator[Written]:
 
 
 def packages_of(resolved: Sequence[Resolved]) -> Mapping[str, Package]:
-    """Each package of the Releases once, by its reference."""
+    """Return the distinct packages of the Releases by reference."""
     return {one.package.reference: one.package for one in resolved}
