@@ -126,7 +126,7 @@ def _warn_of_edits(plan: Plan, project: Project, findings: Problems) -> None:
             if _CONFLICT.search(change.before or b""):
                 state = "contains a merge conflict"
                 hint = "resolve conflicts in the sources, then run 'kcd-gen build'"
-            message = f"'{path}' {state}; a build {_CONSEQUENCES[change.change]}"
+            message = f"the file {state}; a build {_CONSEQUENCES[change.change]}"
             findings.warning(Problem("edited-output", message, position=Position(path), hint=hint))
 
 

@@ -161,7 +161,7 @@ def _names(compiled: CompiledRelease) -> Iterator[Problem]:
         if len(name) > _LABEL:
             yield Problem(
                 "long-name",
-                f"the HelmRelease name '{name}' has {len(name)} characters, but Flux supports at most {_LABEL}",
+                f"the HelmRelease name '{name}' has {len(name)} characters, but Flux reports no status above {_LABEL}",
                 position=position,
                 hint=f"shorten the name of the Release, or of the module in {package.label}, by {len(name) - _LABEL}",
             )

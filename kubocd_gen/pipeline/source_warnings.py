@@ -53,7 +53,7 @@ def _variables(package: Package) -> Iterator[Problem]:
             "variable-in-manifest",
             f"'{match[0]}' in package {package.label} is not expanded",
             position=position,
-            hint="remove it from the manifest; the KuboCD controller would expand it from its own environment",
+            hint="rebuild the package with the value; the KuboCD controller would expand it from its own environment",
         )
 
 

@@ -191,7 +191,7 @@ def test_a_file_is_written_whole_and_only_when_it_changes(workspace: Workspace) 
     assert sources(workspace, "--output", FILE).out == f"Created {FILE}\n"
     path = workspace.root / FILE
     first, time = path.read_bytes(), path.stat().st_mtime_ns
-    assert sources(workspace, "--output", FILE).out == f"{FILE} is current\n"
+    assert sources(workspace, "--output", FILE).out == f"{FILE} is up to date\n"
     assert path.stat().st_mtime_ns == time
     assert sources(workspace).out.encode() == first
     workspace.package(WEB_MANIFEST.replace("replicas", "size"))
@@ -212,7 +212,7 @@ def test_check_tells_whether_the_file_is_current_and_writes_nothing(workspace: W
     before = (workspace.root / FILE).read_bytes()
     outcome = sources(workspace, "--output", FILE, "--check")
     assert (outcome.exit, (workspace.root / FILE).read_bytes()) == (3, before)
-    assert f"{FILE} is not current; run: " in outcome.out
+    assert f"{FILE} is out of date; run: " in outcome.out
     assert sources(workspace, "--check").exit == 2
 
 

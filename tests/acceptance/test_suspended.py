@@ -57,7 +57,7 @@ def edit(workspace: Workspace, change: Edit, *, record: bool) -> None:
 
 
 def test_what_was_not_touched_is_current_and_no_difference(web: Workspace) -> None:
-    assert run(web, "build", "--check").text == "exit 0\noutput is what the sources compile to\n"
+    assert run(web, "build", "--check").text == "exit 0\noutput is up to date\n"
     assert run(web, "diff", "--exit-code").text == "exit 0\n"
 
 
