@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _NO_PREFIX = Problem(
     "usage",
     "the repository prefix of the packages is missing",
-    hint="set --repo-prefix, such as quay.io/acme/packages, or OCI_REPO_PREFIX",
+    hint="set it with --repo-prefix quay.io/acme/packages or OCI_REPO_PREFIX",
 )
 
 

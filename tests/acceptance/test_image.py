@@ -387,10 +387,13 @@ def test_a_kustomization_that_cannot_be_changed_is_told_before_anything_is_pushe
     ("arguments", "says"),
     [
         ((), "Missing option '--base'"),
-        (("--base", "oci:base:base"), "say where the image goes"),
-        (("--base", "oci:base:base", "--push", "a.b/c:1", "--output", "x"), "say where the image goes"),
-        (("--base", "oci:base:base", "--output", "x", "--content-root", "/a"), "--content-root is for --no-nginx"),
-        (("--base", "oci:base:base", "--output", "x", "--no-nginx", "--content-root", "/a/../b"), "no absolute path"),
+        (("--base", "oci:base:base"), "--push REF and --output LAYOUT"),
+        (("--base", "oci:base:base", "--push", "a.b/c:1", "--output", "x"), "--push REF and --output LAYOUT"),
+        (("--base", "oci:base:base", "--output", "x", "--content-root", "/a"), "--content-root requires --no-nginx"),
+        (
+            ("--base", "oci:base:base", "--output", "x", "--no-nginx", "--content-root", "/a/../b"),
+            "--content-root '/a/../b'",
+        ),
     ],
 )
 def test_flags_that_mean_nothing(workspace: Workspace, arguments: tuple[str, ...], says: str) -> None:

@@ -230,7 +230,7 @@ def test_a_file_that_is_no_schema_of_kcd_gen_is_left_alone(workspace: Workspace)
         (workspace.root / "mine.json").write_text(content)
         outcome = sources(workspace, "--output", "mine.json")
         assert (outcome.exit, (workspace.root / "mine.json").read_text()) == (1, content)
-        assert "error[unusable-file]: mine.json is there" in outcome.err
+        assert "error[unusable-file]: refusing to overwrite 'mine.json'" in outcome.err
 
 
 def test_a_file_that_cannot_be_written_is_an_error(workspace: Workspace) -> None:
@@ -238,7 +238,7 @@ def test_a_file_that_cannot_be_written_is_an_error(workspace: Workspace) -> None
     for name in ("no/where.json", "sources"):
         outcome = sources(workspace, "--output", name)
         assert outcome.exit == 1
-        assert f"error[unwritable-schema]: cannot write {name}: " in outcome.err
+        assert f"error[unwritable-schema]: cannot write '{name}': " in outcome.err
 
 
 def test_the_schema_holds_nothing_of_the_machine(tmp_path: Path) -> None:
