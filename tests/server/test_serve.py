@@ -150,7 +150,7 @@ def test_flags_that_lead_to_nothing(built: Workspace, tmp_path: Path) -> None:
     assert "nowhere: error[missing-output]" in text
     code, text = says("--source", "sources", "--output", "output")
     assert code == 2
-    assert "--source is for --watch" in text
+    assert "--source requires --watch" in text
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
