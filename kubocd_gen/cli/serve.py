@@ -138,7 +138,7 @@ def _server(host: str, port: int) -> Server:
             Problem(
                 "unusable-address",
                 f"cannot listen on {host}, port {port}: {reason}",
-                hint="choose another port with --port (0 for any free port); --host must be an address of this machine",
+                hint="use another --port, or --port 0 for any free port; --host must be an address of this machine",
             )
         ) from error
 
