@@ -55,9 +55,9 @@ class _Commands(Group):
 
 
 def _no_color(ctx: click.Context, param: click.Parameter, value: bool) -> None:
-    from kubocd_gen.cli.colours import choose  # imported late: `--version` does not need it
+    from kubocd_gen.cli.colours import apply_no_color  # imported late: `--version` does not need it
 
-    choose(ctx, value)
+    apply_no_color(ctx, value)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100})
@@ -104,9 +104,9 @@ def main() -> None:
     except click.exceptions.Exit as exit_:
         sys.exit(exit_.exit_code)
     except click.ClickException as error:
-        from kubocd_gen.cli.colours import show
+        from kubocd_gen.cli.colours import print_usage_error
 
-        show(error)
+        print_usage_error(error)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)

@@ -14,7 +14,7 @@ import click
 from kubocd_gen.cli.colours import echo, paint_difference
 from kubocd_gen.cli.command import Flag, command, options
 from kubocd_gen.cli.options import CommonBuildOptions, ReportOptions
-from kubocd_gen.cli.problems import DIFFERENCE, errors_into, json_text, say_problems
+from kubocd_gen.cli.problems import DIFFERENCE, collect_errors, json_text, print_problems
 from kubocd_gen.cli.tools import Outcome, tools
 from kubocd_gen.diagnostics.problems import Problems, printable
 from kubocd_gen.diagnostics.text import exit_code
@@ -77,11 +77,11 @@ def build(options: BuildOptions) -> int:
     if options.format == "github":  # already printed all problems, and a CI runner shows both streams
         code = exit_code(outcome.problems)
     else:
-        code = say_problems(outcome.problems, quiet=options.quiet, name_clusters=len(outcome.built) > 1)
+        code = print_problems(outcome.problems, quiet=options.quiet, name_clusters=len(outcome.built) > 1)
     if not code and options.fail_on_change:
-        from kubocd_gen.cli.uncommitted import left_out
+        from kubocd_gen.cli.uncommitted import missing_from_commit
 
-        for line in left_out(root, outcome.built, written=not options.only_plan):
+        for line in missing_from_commit(root, outcome.built, written=not options.only_plan):
             click.echo(line, err=True)
             code = DIFFERENCE
     return code or (DIFFERENCE if options.check and not all(map(is_current, outcome.built)) else 0)
@@ -159,7 +159,7 @@ def run_pipeline(
     findings = Problems()  # of the whole run; each cluster has its own in `built`
     built: Sequence[Built] = ()
     version = None
-    with errors_into(findings):
+    with collect_errors(findings):
         project = load()
         with tools(options, project, findings, report_version=report_version) as tool:
 

@@ -14,7 +14,7 @@ import click
 from kubocd_gen.cli.command import Flag, Options, command, option_group, options
 from kubocd_gen.cli.help_format import Group
 from kubocd_gen.cli.options import QuietOptions
-from kubocd_gen.cli.problems import errors_into, say_problems
+from kubocd_gen.cli.problems import collect_errors, print_problems
 from kubocd_gen.cli.tables import table
 from kubocd_gen.diagnostics.problems import Problems
 from kubocd_gen.packages.cache import Cache, CachedBlob, cache_folder
@@ -98,10 +98,10 @@ def list_(options: ListOptions) -> int:
     kcd-gen cache list
     """
     findings = Problems()
-    with errors_into(findings):
+    with collect_errors(findings):
         for line in _list_lines(list(options.cache().blobs())):
             click.echo(line)
-    return say_problems(findings)
+    return print_problems(findings)
 
 
 @command(PruneOptions)
@@ -113,11 +113,11 @@ def prune(options: PruneOptions) -> int:
     kcd-gen cache prune --unused-for 0d   # everything
     """
     findings = Problems()
-    with errors_into(findings):
+    with collect_errors(findings):
         count, freed = options.cache().prune(_seconds(options.unused_for))
         if not options.quiet:
             click.echo(f"Removed {_blobs(count)}, {_size(freed)}")
-    return say_problems(findings)
+    return print_problems(findings)
 
 
 @command(VerifyOptions)
@@ -129,13 +129,13 @@ def verify(options: VerifyOptions) -> int:
     """
     findings = Problems()
     damaged: list[str] = []
-    with errors_into(findings):
+    with collect_errors(findings):
         damaged = options.cache().damaged()
         for digest in damaged:
             click.echo(f"Removed {digest}: the content does not match the digest")
         if not damaged and not options.quiet:
             click.echo("All blobs are valid")
-    return say_problems(findings) or (1 if damaged else 0)
+    return print_problems(findings) or (1 if damaged else 0)
 
 
 for _command in (dir_, list_, prune, verify):

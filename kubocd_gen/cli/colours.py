@@ -29,7 +29,7 @@ _STYLES: dict[str, dict[str, Any]] = {
 }
 
 
-def wanted(environment: Mapping[str, str]) -> bool | None:
+def color_setting(environment: Mapping[str, str]) -> bool | None:
     """Return whether the environment turns colours on or off; None means that only a terminal gets colours.
 
     Any value of NO_COLOR that is not empty turns them off (https://no-color.org), and any such value of FORCE_COLOR
@@ -67,20 +67,20 @@ def echo(line: str, *, err: bool = False) -> None:
     click.echo(line, err=err)
 
 
-def choose(ctx: click.Context, value: bool) -> None:
+def apply_no_color(ctx: click.Context, value: bool) -> None:
     """Turn colours off if `--no-color` is given, before or after the command; otherwise ask the environment."""
     if value:
         ctx.color = False
     elif ctx.color is None:
-        ctx.color = wanted(os.environ)
+        ctx.color = color_setting(os.environ)
 
 
-def show(error: click.ClickException) -> None:
+def print_usage_error(error: click.ClickException) -> None:
     """Print a usage error of click, with its hint to `--help`."""
     message = io.StringIO()
     error.show(message)
     context = getattr(error, "ctx", None)
-    color = context.color if context else wanted(os.environ)
+    color = context.color if context else color_setting(os.environ)
     for line in message.getvalue().splitlines():
         text = printable(line)
         if text.startswith("Error: "):

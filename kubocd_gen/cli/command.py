@@ -43,7 +43,7 @@ from typing import (
 import click
 from click.core import ParameterSource
 
-from kubocd_gen.cli import help_format as guiding
+from kubocd_gen.cli import help_format
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -161,14 +161,14 @@ def command(
     return make
 
 
-def group(options: type[AnyOptions]) -> Callable[[Callable[[AnyOptions], int]], guiding.Group]:
+def group(options: type[AnyOptions]) -> Callable[[Callable[[AnyOptions], int]], help_format.Group]:
     """Turn a function into a command that has subcommands and can also be run without one.
 
     Its flags do not apply to the subcommands. A flag before the name of a subcommand is a usage error.
     """
 
-    def make(run: Callable[[AnyOptions], int]) -> guiding.Group:
-        return guiding.Group(
+    def make(run: Callable[[AnyOptions], int]) -> help_format.Group:
+        return help_format.Group(
             run.__name__,
             callback=_calling(options, run),
             params=parameters(options),
@@ -179,7 +179,7 @@ def group(options: type[AnyOptions]) -> Callable[[Callable[[AnyOptions], int]], 
     return make
 
 
-def given(options: type[AnyOptions], ctx: click.Context) -> AnyOptions:
+def partial_options(options: type[AnyOptions], ctx: click.Context) -> AnyOptions:
     """Return the options of an incomplete command line, for shell completion; missing ones have their defaults."""
     known = {field.name for field in fields(options)}  # type: ignore[arg-type]  # each class of options is a dataclass
     return options(**{name: value for name, value in ctx.params.items() if name in known and value is not None})
@@ -289,7 +289,7 @@ def _type(field: Field[Any], kind: object, flag: Flag | None) -> click.ParamType
     if get_origin(kind) is tuple:
         kind, *_ = get_args(kind)
     if get_origin(kind) is Literal:
-        return guiding.Choice(get_args(kind))
+        return help_format.Choice(get_args(kind))
     if kind is str:
         return click.STRING
     if kind is Path:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import click
 
-from kubocd_gen.cli.colours import choose
+from kubocd_gen.cli.colours import apply_no_color
 from kubocd_gen.cli.command import Flag, Options, options, parameters
 from kubocd_gen.cli.help_format import Context
 from kubocd_gen.cli.logs import Verbosity, log_to_stderr
@@ -27,7 +27,7 @@ class CommonOptions(Options):
         ),
     ] = 0
     debug: Annotated[bool, Flag("Print tracebacks.")] = False
-    no_color: Annotated[bool, Flag("Disable colours.", eager=choose)] = False
+    no_color: Annotated[bool, Flag("Disable colours.", eager=apply_no_color)] = False
 
 
 def with_common_options(command: click.Command) -> click.Command:

@@ -9,7 +9,7 @@ from kubocd_gen.budget.watchdog import watched
 from kubocd_gen.cli.colours import echo, paint_signed
 from kubocd_gen.cli.command import Flag, command, options
 from kubocd_gen.cli.options import CompilingOptions, FormatOptions, ProjectOptions, QuietOptions
-from kubocd_gen.cli.problems import DIFFERENCE, errors_into, json_text, say_problems
+from kubocd_gen.cli.problems import DIFFERENCE, collect_errors, json_text, print_problems
 from kubocd_gen.cli.progress import progress
 from kubocd_gen.cli.tools import helm_of
 from kubocd_gen.diagnostics.problems import Problem, Problems
@@ -53,12 +53,12 @@ def diff(options: DiffOptions) -> int:
     """
     findings = Problems()
     compared, seen = Compared(None, ()), None
-    with errors_into(findings):  # errors of Git, the project or helm, without which nothing can be compared
+    with collect_errors(findings):  # errors of Git, the project or helm, without which nothing can be compared
         compared, seen = _compare(options)
     problems = [*findings, *compared.diagnostics]
     if text := _report(options, seen, problems):
         echo(text.removesuffix("\n"))
-    code = say_problems(problems, quiet=options.quiet)
+    code = print_problems(problems, quiet=options.quiet)
     differs = compared.comparison is not None and bool(compared.comparison.releases)
     return code or (DIFFERENCE if options.exit_code and differs else 0)
 

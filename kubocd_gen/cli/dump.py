@@ -20,9 +20,9 @@ from kubocd_gen.cli.options import (
     PackageOptions,
     ProgressOptions,
     ProjectFileOptions,
-    offered,
+    complete_names,
 )
-from kubocd_gen.cli.problems import errors_into, print_json, say_problems
+from kubocd_gen.cli.problems import collect_errors, print_json, print_problems
 from kubocd_gen.cli.progress import progress
 from kubocd_gen.cli.tables import table
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, printable
@@ -59,7 +59,7 @@ class FetchOptions(PackageOptions, OfflineOptions, AnswerOptions, ProgressOption
 
     __slots__ = ()
 
-    package: Annotated[str, Argument("IMAGE|FILE", complete=offered("images"))]
+    package: Annotated[str, Argument("IMAGE|FILE", complete=complete_names("images"))]
     insecure: Annotated[bool, Flag("Pull over plain HTTP.")] = False
 
     def flags(self) -> Flags:
@@ -106,7 +106,7 @@ def dump(options: DumpOptions) -> int:
     findings = Problems()
     found: Contents | None = None
     written: list[str] = []
-    with errors_into(findings):
+    with collect_errors(findings):
         named = read_named(options.package, options, findings)
         found = named.contents
         if options.output:
@@ -116,7 +116,7 @@ def dump(options: DumpOptions) -> int:
     elif found is not None:
         for line in _lines(found, written, options):
             click.echo(printable(line))
-    return say_problems(findings, quiet=options.quiet)
+    return print_problems(findings, quiet=options.quiet)
 
 
 def read_named(name: str, options: FetchOptions, findings: Problems) -> Named:

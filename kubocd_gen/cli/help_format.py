@@ -56,7 +56,7 @@ class Group(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            raise click.UsageError(f"{error.message}{meant(args[0], self.list_commands(ctx))}", ctx) from error
+            raise click.UsageError(f"{error.message}{suggestion(args[0], self.list_commands(ctx))}", ctx) from error
 
 
 class Choice(_Choice):
@@ -66,10 +66,10 @@ class Choice(_Choice):
         try:
             return super().convert(value, param, ctx)
         except click.BadParameter as error:
-            raise click.BadParameter(f"{error.message}{meant(str(value), self.choices)}", ctx, param) from error
+            raise click.BadParameter(f"{error.message}{suggestion(str(value), self.choices)}", ctx, param) from error
 
 
-def meant(word: str, known: Iterable[str]) -> str:
+def suggestion(word: str, known: Iterable[str]) -> str:
     """Return the last sentence of a usage error, `` Did you mean 'build'?``, or an empty string if none is similar."""
     from kubocd_gen.diagnostics.problems import nearest
 

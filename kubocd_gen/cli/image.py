@@ -17,7 +17,7 @@ from kubocd_gen import __version__
 from kubocd_gen.cli.colours import echo, paint
 from kubocd_gen.cli.command import Flag, command, options
 from kubocd_gen.cli.options import CompilingOptions, JsonOptions, QuietOptions, SourceOptions
-from kubocd_gen.cli.problems import DIFFERENCE, errors_into, print_json, say_problems
+from kubocd_gen.cli.problems import DIFFERENCE, collect_errors, print_json, print_problems
 from kubocd_gen.cli.progress import Progress, progress
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, printable
 from kubocd_gen.diagnostics.text import envelope
@@ -39,7 +39,7 @@ _TRANSFERS: dict[Way, str] = {"copied": "copied", "mounted": "mounted", "there":
 
 @dataclass(slots=True)
 class _Outcome:
-    """The results so far. `there` is the digest that the image's name currently has at the target, set by --check."""
+    """The results so far. `current_digest` is the digest of the image at the target, known with `--check`."""
 
     cluster: str | None = None
     name: str | None = None
@@ -48,7 +48,7 @@ class _Outcome:
     image: ServerImage | None = None
     published: Published | None = None
     pin: Pin | None = None
-    there: str | None = None
+    current_digest: str | None = None
 
 
 @options
@@ -102,7 +102,7 @@ def image(options: ImageOptions) -> int:
     """
     findings = Problems()
     outcome = _Outcome()
-    with errors_into(findings):
+    with collect_errors(findings):
         _image(options, findings, outcome)
     differences = list(_differences(outcome)) if options.check else []
     if options.format == "json":
@@ -111,7 +111,7 @@ def image(options: ImageOptions) -> int:
         for line in [*differences, *_lines(outcome, differences, options)]:
             if differences or not options.quiet:
                 echo(paint("changed", printable(line)) if line in differences else printable(line))
-    return say_problems(findings, quiet=options.quiet) or (DIFFERENCE if differences else 0)
+    return print_problems(findings, quiet=options.quiet) or (DIFFERENCE if differences else 0)
 
 
 def _image(options: ImageOptions, findings: Problems, outcome: _Outcome) -> None:
@@ -149,7 +149,7 @@ def _image(options: ImageOptions, findings: Problems, outcome: _Outcome) -> None
                 outcome.pin = plan_pin(path, repository, made.descriptor.digest, findings, files)
             if options.check:
                 current = target.current()
-                outcome.there = current.digest if current else None
+                outcome.current_digest = current.digest if current else None
                 return
             outcome.published = publish(made, store, target, "pushed" if options.push else "written")
             if outcome.pin is not None:
@@ -273,8 +273,8 @@ def _differences(outcome: _Outcome) -> Iterator[str]:
     digest = outcome.image.descriptor.digest
     if outcome.pin is not None and not outcome.pin.is_current:
         yield f"{display_path(outcome.pin.path, Path.cwd())} is out of date: it should name {outcome.name}@{digest}"
-    if outcome.there != digest:
-        yield f"{outcome.name} is {outcome.there or 'missing'}, expected {digest}"
+    if outcome.current_digest != digest:
+        yield f"{outcome.name} is {outcome.current_digest or 'missing'}, expected {digest}"
 
 
 def _lines(outcome: _Outcome, differences: list[str], options: ImageOptions) -> Iterator[str]:
@@ -306,7 +306,7 @@ def _report(outcome: _Outcome, problems: list[Problem], differences: list[str]) 
         "base": {"name": outcome.base, "digest": outcome.base_digest} if outcome.base else None,
         "name": outcome.name,
         "digest": made.descriptor.digest if made else None,
-        "there": outcome.there,
+        "there": outcome.current_digest,
         "platforms": [
             {"platform": one.label, "digest": one.descriptor.digest} for one in (made.platforms if made else ())
         ],

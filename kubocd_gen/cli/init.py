@@ -10,7 +10,7 @@ from kubocd_gen.cli.colours import echo, paint_difference
 from kubocd_gen.cli.command import Flag, group, options
 from kubocd_gen.cli.init_server import server
 from kubocd_gen.cli.options import PathOptions
-from kubocd_gen.cli.problems import errors_into, say_problems
+from kubocd_gen.cli.problems import collect_errors, print_problems
 from kubocd_gen.cli.scaffolds import ScaffoldOptions, check_image, exit_code, heading
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, printable
 from kubocd_gen.scaffolding.clusters import name_of
@@ -58,14 +58,14 @@ def init(options: InitOptions) -> int:
     """
     findings = Problems()
     beginning = None
-    with errors_into(findings):
+    with collect_errors(findings):
         check_image(options.image)
         source = install_source(options.install_from) if options.install_from else None
         wish = RepositoryWish(options.ci, options.image, not options.no_server, _cluster_name(options), source)
         beginning = plan_repository(Path.cwd(), wish, findings, options.allow_outside)
         if beginning and not options.dry_run:
             write(beginning.files, force=options.force)
-    if code := say_problems(findings, quiet=options.quiet):
+    if code := print_problems(findings, quiet=options.quiet):
         return code
     assert beginning is not None
     if not options.quiet:

@@ -10,7 +10,7 @@ from typing import Annotated
 from kubocd_gen.cli.colours import echo, paint_difference
 from kubocd_gen.cli.command import Flag, command, options
 from kubocd_gen.cli.options import ClusterOptions, OutputOptions
-from kubocd_gen.cli.problems import errors_into, say_problems
+from kubocd_gen.cli.problems import collect_errors, print_problems
 from kubocd_gen.cli.scaffolds import ScaffoldOptions, check_image, exit_code, heading
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, printable
 from kubocd_gen.scaffolding.files import write
@@ -59,11 +59,11 @@ def server(options: ServerOptions) -> int:
     """
     findings = Problems()
     scaffold = None
-    with errors_into(findings):
+    with collect_errors(findings):
         scaffold = _scaffold(options, findings)
         if scaffold and not options.dry_run:
             write(scaffold.files, force=options.force)
-    if code := say_problems(findings, quiet=options.quiet):
+    if code := print_problems(findings, quiet=options.quiet):
         return code
     assert scaffold is not None
     if not options.quiet:

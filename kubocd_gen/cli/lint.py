@@ -13,7 +13,7 @@ from kubocd_gen.cli.command import Flag, command, options
 from kubocd_gen.cli.help_format import Choice
 from kubocd_gen.cli.logs import Verbosity, log_to_stderr
 from kubocd_gen.cli.options import CIFormatOptions, CompilingOptions, SourceOptions, VerboseOptions
-from kubocd_gen.cli.problems import errors_into, json_text, say_problems
+from kubocd_gen.cli.problems import collect_errors, json_text, print_problems
 from kubocd_gen.cli.tools import Outcome, tools
 from kubocd_gen.diagnostics.problems import Problem, Problems, Severity, printable
 from kubocd_gen.diagnostics.text import distinct_problems, exit_code, problem_lines
@@ -69,7 +69,7 @@ def lint(options: LintOptions) -> int:
     for line in _lines(outcome, reported, options):
         echo(line)
     if options.format not in ("text", "github"):  # which already contain all problems
-        say_problems(reported, name_clusters=len(outcome.built) > 1)
+        print_problems(reported, name_clusters=len(outcome.built) > 1)
     return exit_code(outcome.problems) or int(any(one.severity in _FAILING for one in outcome.problems))
 
 
@@ -78,7 +78,7 @@ def _lint(options: LintOptions) -> Outcome:
     built: Sequence[Built] = ()
     version = None
     flags = options.flags_without_output(Path(os.devnull))  # the output is excluded from the sources; lint has none
-    with errors_into(findings):  # errors of the project or of helm, without which nothing can be checked
+    with collect_errors(findings):  # errors of the project or of helm, without which nothing can be checked
         project = load_project(flags, Path.cwd())
         with tools(options, project, findings, report_version=options.format == "json") as tool:
             built = run_lint(

@@ -10,8 +10,15 @@ from typing import Annotated, Any
 from kubocd_gen.checkout.files import LOCK
 from kubocd_gen.cli.colours import echo, paint_signed
 from kubocd_gen.cli.command import Argument, Flag, command, options
-from kubocd_gen.cli.options import JobsOptions, JsonOptions, ProgressOptions, ProjectOptions, QuietOptions, offered
-from kubocd_gen.cli.problems import DIFFERENCE, errors_into, print_json, say_problems
+from kubocd_gen.cli.options import (
+    JobsOptions,
+    JsonOptions,
+    ProgressOptions,
+    ProjectOptions,
+    QuietOptions,
+    complete_names,
+)
+from kubocd_gen.cli.problems import DIFFERENCE, collect_errors, print_json, print_problems
 from kubocd_gen.cli.progress import progress
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, printable
 from kubocd_gen.diagnostics.text import packages_report
@@ -38,7 +45,7 @@ from kubocd_gen.sources.project_file import load_project
 class LockOptions(ProjectOptions, JsonOptions, QuietOptions, JobsOptions, ProgressOptions):
     """`kcd-gen lock`."""
 
-    references: Annotated[tuple[str, ...], Argument("[REF]...", complete=offered("images"))] = ()
+    references: Annotated[tuple[str, ...], Argument("[REF]...", complete=complete_names("images"))] = ()
     update: Annotated[bool, Flag("Pin the tags REF, or all tags, to their current digests.")] = False
     check: Annotated[bool, Flag("Write nothing; exit 3 if the lock file is out of date.")] = False
     allow_chart_change: Annotated[bool, Flag("Accept a chart that changed without a new version.")] = False
@@ -69,7 +76,7 @@ def lock(options: LockOptions) -> int:
     """
     findings = Problems()
     outcome = Outcome()
-    with errors_into(findings):
+    with collect_errors(findings):
         if options.references and not options.update:
             raise ProblemsError(Problem("usage", "REF requires --update"))
         outcome = _lock(options, findings)
@@ -79,7 +86,7 @@ def lock(options: LockOptions) -> int:
         command = "kcd-gen lock --update" if options.update else "kcd-gen lock"
         for line in _lines(outcome, check=options.check, command=command):
             echo(paint_signed(printable(line)))
-    return say_problems(findings, quiet=options.quiet) or (DIFFERENCE if options.check and outcome.changed else 0)
+    return print_problems(findings, quiet=options.quiet) or (DIFFERENCE if options.check and outcome.changed else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +108,9 @@ def _lock(options: LockOptions, findings: Problems) -> Outcome:
     old = project_lock(project) or Lock()
     helm = minor(helm_version(find_helm(options.helm)))
     with progress(wanted=not options.no_progress) as line:
-        wanted, whole = wanted_by(project, findings)
+        wanted, is_complete = wanted_by(project, findings)
         selected = chosen(wanted, options.references)
-        prune = whole and not options.clusters
+        prune = is_complete and not options.clusters
         if options.check and not options.update:  # needs no registry
             moves = stale_packages(wanted, old, prune=prune)
             _verify(wanted, old.packages, project, options, findings)

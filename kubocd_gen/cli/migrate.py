@@ -12,7 +12,7 @@ from kubocd_gen.cli.colours import echo, paint
 from kubocd_gen.cli.command import Argument, command, options
 from kubocd_gen.cli.help_format import Group
 from kubocd_gen.cli.options import CompilingOptions, JsonOptions, ProjectOptions, QuietOptions
-from kubocd_gen.cli.problems import DIFFERENCE, errors_into, print_json, say_problems
+from kubocd_gen.cli.problems import DIFFERENCE, collect_errors, print_json, print_problems
 from kubocd_gen.cli.tools import tools
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError
 from kubocd_gen.migration.checks import Checked
@@ -60,14 +60,14 @@ def check(options: CheckOptions) -> int:
     """
     findings = Problems()
     checked: Checked | None = None
-    with errors_into(findings):
+    with collect_errors(findings):
         checked = _check(options, findings)
     if options.format == "json":
         print_json(migration_report(checked, list(findings)))
     elif checked is not None:
         for line in text_lines(checked, _repeat_command(options.files), quiet=options.quiet, paint=paint):
             echo(line)
-    code = say_problems(findings, quiet=True)  # other warnings are reported by a build
+    code = print_problems(findings, quiet=True)  # other warnings are reported by a build
     severities = {one.severity for one in checked.findings} if checked else set()
     return code or (1 if "error" in severities else DIFFERENCE if "warning" in severities else 0)
 

@@ -13,7 +13,7 @@ import click
 
 from kubocd_gen.budget.limits import NAMES, parse_limit
 from kubocd_gen.cli.command import Complete, Flag, Options, option_group
-from kubocd_gen.cli.help_format import meant
+from kubocd_gen.cli.help_format import suggestion
 from kubocd_gen.cli.logs import Verbosity, log_to_stderr
 from kubocd_gen.model.project import Dependencies, Flags
 from kubocd_gen.sources.environment import is_secret_name, is_variable_name
@@ -95,12 +95,12 @@ def parse_reports(words: tuple[str, ...]) -> tuple[Report, ...]:
         name, _, path = word.partition("=")
         if name not in _REPORTS or not path or "\0" in path:
             message = f"'{word}' is not FORMAT=FILE; the formats are {', '.join(_REPORTS)}."
-            raise ValueError(f"{message}{meant(name, _REPORTS)}")
+            raise ValueError(f"{message}{suggestion(name, _REPORTS)}")
         reports.append(Report(_REPORTS[name], Path(path)))
     return tuple(reports)
 
 
-def offered(what: Literal["clusters", "releases", "images"]) -> Complete:
+def complete_names(what: Literal["clusters", "releases", "images"]) -> Complete:
     """Return the shell completion of a flag or argument that takes clusters, Releases or packages of the project."""
 
     def offer(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -111,16 +111,16 @@ def offered(what: Literal["clusters", "releases", "images"]) -> Complete:
             "releases": shell_completion.releases,
             "images": shell_completion.images,
         }
-        return shell_completion.offering(names[what])(ctx, param, incomplete)
+        return shell_completion.completion_of(names[what])(ctx, param, incomplete)
 
     return offer
 
 
-def _offered_limits(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+def _complete_limits(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     return [f"{name}=" for name in NAMES if name.startswith(incomplete)]
 
 
-def _offered_variables(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+def _complete_variables(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     known = (name for name in os.environ if is_variable_name(name) and not is_secret_name(name))
     return sorted(name for name in known if name.startswith(incomplete))
 
@@ -153,7 +153,7 @@ class RegistryOptions(PathOptions):
             name="--limit",
             metavar="NAME=VALUE",
             parse_all=parse_limits,
-            complete=_offered_limits,
+            complete=_complete_limits,
         ),
     ] = ()
     ca_file: Annotated[
@@ -228,7 +228,12 @@ class ClusterOptions(ProjectFileOptions, PackageOptions, LockedOptions):
     ] = ()
     clusters: Annotated[
         tuple[str, ...],
-        Flag("Select this cluster only; repeatable.", name="--cluster", metavar="NAME", complete=offered("clusters")),
+        Flag(
+            "Select this cluster only; repeatable.",
+            name="--cluster",
+            metavar="NAME",
+            complete=complete_names("clusters"),
+        ),
     ] = ()
     namespace: Annotated[str | None, Flag("The default namespace of Releases and Contexts.", metavar="NS")] = None
     kubocd_namespace: Annotated[str | None, Flag("The namespace of Config resources.", metavar="NS")] = None
@@ -254,7 +259,7 @@ class ClusterOptions(ProjectFileOptions, PackageOptions, LockedOptions):
             "Replace ${NAME} in sources with this environment variable; repeatable. Credentials are never expanded.",
             metavar="NAME[,NAME...]",
             parse_all=parse_variables,
-            complete=_offered_variables,
+            complete=_complete_variables,
         ),
     ] = frozenset()
 
@@ -313,7 +318,7 @@ class WriteOptions(Options):
         Flag(
             "Allow removing this protected Release from the output; repeatable.",
             metavar="NAME",
-            complete=offered("releases"),
+            complete=complete_names("releases"),
         ),
     ] = ()
 

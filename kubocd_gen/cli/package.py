@@ -13,7 +13,7 @@ import click
 
 from kubocd_gen.cli.command import Argument, Flag, command, options
 from kubocd_gen.cli.options import CompilingOptions, JsonOptions, OfflineOptions, QuietOptions, RegistryOptions
-from kubocd_gen.cli.problems import errors_into, print_json, say_problems
+from kubocd_gen.cli.problems import collect_errors, print_json, print_problems
 from kubocd_gen.cli.progress import progress
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError
 from kubocd_gen.diagnostics.text import packages_report
@@ -73,7 +73,7 @@ def package(options: PackageCommandOptions) -> int:
     """
     findings = Problems()
     outcomes: list[Published] = []
-    with errors_into(findings):
+    with collect_errors(findings):
         outcomes = _package(options, findings)
     if options.format == "json":
         print_json(packages_report("package", [_entry(one) for one in outcomes], list(findings)))
@@ -81,7 +81,7 @@ def package(options: PackageCommandOptions) -> int:
         for one in outcomes:
             if one.change is not None and one.image is not None:
                 click.echo(f"{one.change.capitalize()} {one.reference} {one.image.digest}")
-    return say_problems(findings, quiet=options.quiet)
+    return print_problems(findings, quiet=options.quiet)
 
 
 def _package(options: PackageCommandOptions, findings: Problems) -> list[Published]:

@@ -17,7 +17,7 @@ DIFFERENCE = 3  # the exit code of a check that has found a difference
 
 
 @contextmanager
-def errors_into(findings: Problems) -> Iterator[None]:
+def collect_errors(findings: Problems) -> Iterator[None]:
     """Add a ProblemsError that ends the block to `findings`, and continue after the block."""
     try:
         yield
@@ -35,7 +35,7 @@ def print_json(document: Mapping[str, Any]) -> None:
     click.echo(json_text(document))
 
 
-def say_problems(problems: Iterable[Problem], *, quiet: bool = False, name_clusters: bool = False) -> int:
+def print_problems(problems: Iterable[Problem], *, quiet: bool = False, name_clusters: bool = False) -> int:
     """Print the problems, or only the errors if `quiet`. Return the exit code, which is 0 if there are no errors."""
     found = list(problems)
     shown = [one for one in found if one.severity == "error" or not quiet]

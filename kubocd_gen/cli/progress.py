@@ -27,7 +27,7 @@ class Progress:
             return
         with self._mutex:
             width = shutil.get_terminal_size().columns - 1
-            sys.stderr.write(f"\r{fitting(printable(line), width)}\x1b[K")
+            sys.stderr.write(f"\r{truncate(printable(line), width)}\x1b[K")
             sys.stderr.flush()
             self._visible = True
 
@@ -41,7 +41,7 @@ class Progress:
                 self._visible = False
 
 
-def fitting(text: str, columns: int) -> str:
+def truncate(text: str, columns: int) -> str:
     """Return the longest start of `text` that fits into `columns`; wide characters take two, combining ones none."""
     for index, character in enumerate(text):
         if not combining(character):

@@ -22,7 +22,7 @@ from kubocd_gen.cli.options import (
     QuietOptions,
     SourceOptions,
 )
-from kubocd_gen.cli.problems import DIFFERENCE, errors_into, say_problems
+from kubocd_gen.cli.problems import DIFFERENCE, collect_errors, print_problems
 from kubocd_gen.cli.progress import progress
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, printable
 from kubocd_gen.editors.settings import SCHEMA_FILE
@@ -76,11 +76,11 @@ def parameters(options: ParametersOptions) -> int:
     kcd-gen schema parameters package/podinfo.yaml     # of a local manifest
     """
     findings = Problems()
-    with errors_into(findings):
+    with collect_errors(findings):
         package = read_named(options.package, options, findings).package
         found = package.parameters_schema.schema
         click.echo(_text({"$schema": DIALECT, "title": f"The parameters of {package.label}"} | dict(found)), nl=False)
-    return say_problems(findings, quiet=options.quiet)
+    return print_problems(findings, quiet=options.quiet)
 
 
 @options
@@ -113,7 +113,7 @@ def sources(options: SourcesOptions) -> int:
     findings = Problems()
     is_current = True
     message = None
-    with errors_into(findings):
+    with collect_errors(findings):
         if options.check and not options.output:
             raise ProblemsError(
                 Problem(
@@ -129,7 +129,7 @@ def sources(options: SourcesOptions) -> int:
             is_current, message = _update(options.output, text, check=options.check)
     if message and not options.quiet:
         click.echo(printable(message))
-    return say_problems(findings, quiet=options.quiet) or (0 if is_current else DIFFERENCE)
+    return print_problems(findings, quiet=options.quiet) or (0 if is_current else DIFFERENCE)
 
 
 for _command in (*map(_document_command, kinds()), parameters, sources):

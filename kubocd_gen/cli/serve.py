@@ -15,7 +15,7 @@ import click
 from kubocd_gen.checkout.files import CheckoutFiles
 from kubocd_gen.cli.command import Flag, command, options
 from kubocd_gen.cli.options import CommonBuildOptions
-from kubocd_gen.cli.problems import errors_into, say_problems
+from kubocd_gen.cli.problems import collect_errors, print_problems
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, printable
 from kubocd_gen.files.paths import display_path
 from kubocd_gen.model.project import Project
@@ -53,12 +53,12 @@ def serve(options: ServeOptions) -> int:
     """
     findings = Problems()
     try:
-        with errors_into(findings):
+        with collect_errors(findings):
             _serve(options, findings)
     except KeyboardInterrupt:  # the usual way to stop a server
         click.echo("", err=True)  # after the ^C that the terminal prints
         return 0
-    return say_problems(findings, quiet=options.quiet)
+    return print_problems(findings, quiet=options.quiet)
 
 
 def _serve(options: ServeOptions, findings: Problems) -> None:
@@ -87,7 +87,7 @@ def _serve(options: ServeOptions, findings: Problems) -> None:
     _print(f"Serving {display_path(output, Path.cwd())} at http://{address}/ (press Ctrl-C to stop)")
     if not only_here:
         findings.warning(_exposed(options.host))
-        say_problems(findings, quiet=options.quiet)
+        print_problems(findings, quiet=options.quiet)
     server.answer, server.log = answer, log
     threading.Thread(target=server.serve_forever, daemon=True).start()
     if options.watch:
@@ -184,7 +184,7 @@ def _build_on_change(options: ServeOptions, site: Site) -> None:
         if not options.quiet:
             for line in lines:
                 _print(line)
-        say_problems(outcome.problems, quiet=options.quiet)
+        print_problems(outcome.problems, quiet=options.quiet)
         errors = tuple(one for one in outcome.problems if one.severity == "error")
         site.built = LastBuild(time.time(), lines[-1] if lines else "", errors)
         after = wait_for_change(what, seen)

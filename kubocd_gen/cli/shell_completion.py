@@ -62,7 +62,7 @@ def add_shells() -> None:
     add_completion_class(Zsh)
 
 
-def offering(names: Callable[[click.Context], Iterator[str]]) -> Offer:
+def completion_of(names: Callable[[click.Context], Iterator[str]]) -> Offer:
     """Return a `shell_complete` callback that offers the matching names, sorted."""
 
     def offer(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -80,7 +80,7 @@ def clusters(ctx: click.Context) -> Iterator[str]:
     from kubocd_gen.model.project import Flags
     from kubocd_gen.sources.project_file import load_project
 
-    options = _given(ctx)
+    options = _partial_options(ctx)
     flags = Flags(project=options.project, allow_outside=options.allow_outside)
     project = load_project(flags, Path.cwd(), outputs=False)
     return (cluster.name for cluster in project.clusters)
@@ -110,7 +110,7 @@ def _project(ctx: click.Context) -> Project:
     from kubocd_gen.model.project import Flags
     from kubocd_gen.sources.project_file import load_project
 
-    options = _given(ctx)
+    options = _partial_options(ctx)
     flags = Flags(
         project=options.project,
         sources=options.sources,
@@ -123,13 +123,13 @@ def _project(ctx: click.Context) -> Project:
     return load_project(flags, Path.cwd(), outputs=False)
 
 
-def _given(ctx: click.Context) -> ClusterOptions:
+def _partial_options(ctx: click.Context) -> ClusterOptions:
     """Return the project's flags on the incomplete command line; all others have their defaults."""
-    from kubocd_gen.cli.command import given, options
+    from kubocd_gen.cli.command import options, partial_options
     from kubocd_gen.cli.options import ClusterOptions
 
     @options
     class Given(ClusterOptions):
         """The flags of a project, for any command."""
 
-    return given(Given, ctx)
+    return partial_options(Given, ctx)

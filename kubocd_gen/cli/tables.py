@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from unicodedata import combining, east_asian_width
 
-from kubocd_gen.cli.progress import fitting
+from kubocd_gen.cli.progress import truncate
 from kubocd_gen.diagnostics.problems import printable
 
 _GAP = 2
@@ -49,7 +49,7 @@ def terminal_columns() -> int | None:
 
 def cut(text: str, columns: int) -> str:
     """Return `text`, cut to `columns` and ending in `…` if it is longer."""
-    return text if _width(text) <= columns else f"{fitting(text, columns - 1)}…"
+    return text if _width(text) <= columns else f"{truncate(text, columns - 1)}…"
 
 
 def _shared(widths: Sequence[int], room: int) -> list[int]:

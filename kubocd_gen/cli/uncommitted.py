@@ -14,7 +14,7 @@ from kubocd_gen.git.repository import find_repository
 from kubocd_gen.pipeline.build import Built
 
 
-def left_out(root: Path, built: Sequence[Built], *, written: bool) -> Iterator[str]:
+def missing_from_commit(root: Path, built: Sequence[Built], *, written: bool) -> Iterator[str]:
     """Yield what to do so that the commit contains the output and its Releases; nothing if it does.
 
     Paths of sources are relative to `root`. `written` tells whether the build has written its plan. Files that Git

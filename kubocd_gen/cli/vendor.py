@@ -9,7 +9,7 @@ import click
 
 from kubocd_gen.cli.command import Flag, command, options
 from kubocd_gen.cli.options import JobsOptions, ProgressOptions, ProjectOptions, QuietOptions
-from kubocd_gen.cli.problems import errors_into, say_problems
+from kubocd_gen.cli.problems import collect_errors, print_problems
 from kubocd_gen.cli.progress import progress
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, printable
 from kubocd_gen.model.project import LOCK_FILE
@@ -40,7 +40,7 @@ def vendor(options: VendorOptions) -> int:
     kcd-gen build --offline --locked
     """
     findings = Problems()
-    with errors_into(findings):
+    with collect_errors(findings):
         copied, removed, total = _vendor(options, findings)
         if not options.quiet:
             for verb, names in (("Vendored", copied), ("Removed", removed)):
@@ -48,7 +48,7 @@ def vendor(options: VendorOptions) -> int:
                     click.echo(printable(f"{verb} {name}"))
             if not any(one.severity == "error" for one in findings):
                 click.echo(f"{total} package{'' if total == 1 else 's'} in {options.vendor or 'the vendor layout'}")
-    return say_problems(findings, quiet=options.quiet)
+    return print_problems(findings, quiet=options.quiet)
 
 
 def _vendor(options: VendorOptions, findings: Problems) -> tuple[list[str], list[str], int]:
@@ -72,12 +72,12 @@ def _vendor(options: VendorOptions, findings: Problems) -> tuple[list[str], list
         for move in stale_packages(wanted, lock, prune=False):
             hint = "run 'kcd-gen lock' first"
             findings.warning(Problem("not-locked", f"{move.name} is not in {LOCK_FILE}", hint=hint))
-        far = remote(project, line)
+        registries = remote(project, line)
         writer = LayoutWriter(project.vendor, str(layout.path))
         copied = vendor_packages(
-            lock, wanted, layout, writer, far, findings, limits=project.limits, jobs=options.job_count
+            lock, wanted, layout, writer, registries, findings, limits=project.limits, jobs=options.job_count
         )
-        for warning in far.warnings():
+        for warning in registries.warnings():
             findings.warning(warning)
     failed = any(one.severity == "error" for one in findings)
     removed, _ = writer.keep_only(lock.packages) if options.prune and not failed else ([], 0)

@@ -23,7 +23,7 @@ from kubocd_gen.pipeline.package_rendering import Texts, render_packages, templa
 from kubocd_gen.pipeline.parameter_rendering import render_parameters
 from kubocd_gen.pipeline.reproducibility import refuse_varying
 from kubocd_gen.pipeline.resolution import resolve, settings_of
-from kubocd_gen.pipeline.source_warnings import notice
+from kubocd_gen.pipeline.source_warnings import warn_of_likely_mistakes
 from kubocd_gen.sources.cluster_resources import ClusterResources, load_cluster_resources
 from kubocd_gen.sources.documents import read_resources
 
@@ -65,7 +65,7 @@ def _compiled(
     if settings is None:
         return assemble(resources, Settings(), (), project, cluster, findings, complete=complete)
     resolved = resolve(resources, settings, packages, findings, project.budget)
-    notice(resources, settings, resolved, findings, complete=complete)
+    warn_of_likely_mistakes(resources, settings, resolved, findings, complete=complete)
     functions = Functions(settings.image_redirects, project.hosts)
     with ThreadPoolExecutor(1) as background:  # two helm runs that do not depend on each other
         texts = background.submit(template_texts, resolved, helm)

@@ -23,7 +23,7 @@ from kubocd_gen.pipeline.build import Built
 from kubocd_gen.pipeline.package_rendering import Texts
 from kubocd_gen.pipeline.packages import vendor_layout
 from kubocd_gen.pipeline.portability import Surroundings, template_problems
-from kubocd_gen.pipeline.template_sources import of_package, of_release, packages_of
+from kubocd_gen.pipeline.template_sources import package_templates, packages_of, release_templates
 
 RULES = (
     "dns-function",
@@ -105,11 +105,11 @@ def _templates(
             (findings.note if severity == "note" else findings.warning)(problem, release=release)
 
     for one in resolved:
-        for template in of_release(one.release):
+        for template in release_templates(one.release):
             for severity, problem in template_problems(template, surroundings):
                 report(severity, problem, one.release.key)
     for reference, package in packages_of(resolved).items():
-        for template in of_package(package, texts[reference]):
+        for template in package_templates(package, texts[reference]):
             for severity, problem in template_problems(template, surroundings):
                 report(severity, problem)
 

@@ -25,7 +25,7 @@ def render_packages(
     """Render and check the packages of all Releases. Return the valid ones and report all templates that fail."""
     units = [_unit(one, texts[one.resolved.package.reference]) for one in releases]
     outcomes = helm.render(units, functions)
-    good = []
+    valid = []
     for one, unit, outcome in zip(releases, units, outcomes, strict=True):
         package = one.resolved.package
         templates = list(package.templates())
@@ -45,14 +45,14 @@ def render_packages(
         try:
             read = read_rendered(package, rendered, helm.pool.budget)
             if not errors:
-                good.append(Rendered(one.resolved, one.parameters, read))
+                valid.append(Rendered(one.resolved, one.parameters, read))
         except BudgetExceededError as error:
             errors += at_release(error, one.resolved.release).problems
         except ProblemsError as error:
             errors += error.problems
         if errors:
             findings.error(ProblemsError(*errors), release=one.resolved.release.key)
-    return good
+    return valid
 
 
 def template_texts(releases: Sequence[Resolved], helm: Helm) -> Mapping[str, Texts]:

@@ -36,15 +36,15 @@ def render_parameters(
         for resolved, text in zip(releases, texts, strict=True)
     ]
     outcomes = helm.render(units, functions)
-    good = []
+    valid = []
     for resolved, text, outcome in zip(releases, texts, outcomes, strict=True):
         try:
-            good.append(_with_parameters(resolved, text, outcome[0] if outcome else "", helm.pool.budget))
+            valid.append(_with_parameters(resolved, text, outcome[0] if outcome else "", helm.pool.budget))
         except BudgetExceededError as error:
             findings.error(at_release(error, resolved.release), release=resolved.release.key)
         except ProblemsError as errors:
             findings.error(errors, release=resolved.release.key)
-    return good
+    return valid
 
 
 def _with_parameters(
@@ -95,7 +95,7 @@ def _parameter_position(release: Release, path: Sequence[str | int]) -> Position
     return release.position("spec", "parameters", *path)
 
 
-def place_in_template(release: Release, line: int | None, column: int | None) -> Position:
+def position_in_template(release: Release, line: int | None, column: int | None) -> Position:
     """Return a position in the parameters template: in a string, or for a map, the key of the parameter."""
     if isinstance(release.parameters, str):
         return _position_in_text(release, line, column)
@@ -117,4 +117,4 @@ def _parameters_problem(release: Release, failure: TemplateFailure) -> Problem:
             hint = "use `back quotes` inside '{{ }}': a map is converted to JSON before it is rendered"
         elif failure.code == "template-parse" and failure.message.startswith("bad character U+0022"):
             hint = "add the missing '}}'"
-    return failure.problem("spec.parameters", place_in_template(release, failure.line, failure.column), hint)
+    return failure.problem("spec.parameters", position_in_template(release, failure.line, failure.column), hint)

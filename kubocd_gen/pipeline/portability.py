@@ -11,7 +11,7 @@ from kubocd_gen.diagnostics.problems import Problem, Severity
 from kubocd_gen.helm.calls import Call, calls, unordered_lists, whole_number_ranges
 from kubocd_gen.helm.functions import UNSUPPORTED
 from kubocd_gen.pipeline.reproducibility import MOST, varying_functions
-from kubocd_gen.pipeline.template_sources import Written
+from kubocd_gen.pipeline.template_sources import TemplateText
 
 _DNS = ("getHostByName", "resolveDNS")
 _NEW = {"sha512sum": (3, 16)}  # functions that the oldest supported helm, 3.14, lacks
@@ -26,14 +26,14 @@ class Surroundings:
     helm: str | None = None
 
 
-def template_problems(template: Written, surroundings: Surroundings) -> Iterator[tuple[Severity, Problem]]:
+def template_problems(template: TemplateText, surroundings: Surroundings) -> Iterator[tuple[Severity, Problem]]:
     """Yield the first problems of a template with their severities, also in branches that are not rendered."""
     for problem in varying_functions([template]):
         yield "warning", problem
     yield from islice(_problems(template, surroundings), MOST)
 
 
-def _problems(template: Written, surroundings: Surroundings) -> Iterator[tuple[Severity, Problem]]:
+def _problems(template: TemplateText, surroundings: Surroundings) -> Iterator[tuple[Severity, Problem]]:
     for call in calls(template.text):
         if call.name in _DNS:
             yield from _dns(template, call, surroundings.hosts)
@@ -55,7 +55,7 @@ def _problems(template: Written, surroundings: Surroundings) -> Iterator[tuple[S
         yield "warning", _problem(template, call, message, "unordered-list", "sort the result with '| sortAlpha'")
 
 
-def _dns(template: Written, call: Call, hosts: Mapping[str, str]) -> Iterator[tuple[Severity, Problem]]:
+def _dns(template: TemplateText, call: Call, hosts: Mapping[str, str]) -> Iterator[tuple[Severity, Problem]]:
     """Yield a note for a DNS function, or a warning if `hosts` has no address of its name."""
     message = f"'{call.name}' does not query DNS: addresses from 'hosts' in kcd-gen.yaml are compiled in"
     if call.text is None:
@@ -92,12 +92,12 @@ def _is_locked(helm: str | None, since: tuple[int, int]) -> bool:
     return helm is not None and tuple(int(part) for part in helm.split(".")[:2]) >= since
 
 
-def _newer(template: Written, call: Call, what: str, since: tuple[int, int], other: str) -> Problem:
+def _newer(template: TemplateText, call: Call, what: str, since: tuple[int, int], other: str) -> Problem:
     version = ".".join(map(str, since))
     hint = f"{other}run 'kcd-gen lock' with such a helm, to require it for the project"
     return _problem(template, call, f"{what} needs helm {version} or later", "helm-dependent", hint)
 
 
-def _problem(template: Written, call: Call, message: str, code: str, hint: str) -> Problem:
-    position = template.place(call.line, call.column)
+def _problem(template: TemplateText, call: Call, message: str, code: str, hint: str) -> Problem:
+    position = template.position(call.line, call.column)
     return Problem(code, f"{template.label}: {message}", position=position, hint=hint)

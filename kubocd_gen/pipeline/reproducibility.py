@@ -10,7 +10,7 @@ from kubocd_gen.helm.calls import calls
 from kubocd_gen.helm.functions import VARYING
 from kubocd_gen.model.compilation import WithParameters
 from kubocd_gen.pipeline.package_rendering import Texts
-from kubocd_gen.pipeline.template_sources import Written, of_package, of_release, packages_of
+from kubocd_gen.pipeline.template_sources import TemplateText, package_templates, packages_of, release_templates
 
 MOST = 100  # problems reported per template; finding the position of each scans the whole text
 _HINT = "take the value from a Context or a parameter, or generate it in the chart"
@@ -26,21 +26,21 @@ def refuse_varying(
     packages = packages_of([one.resolved for one in releases])
     refused = ", which --locked does not allow"
     errors = {
-        reference: list(varying_functions(of_package(package, texts[reference]), refused))
+        reference: list(varying_functions(package_templates(package, texts[reference]), refused))
         for reference, package in packages.items()
     }
-    good = []
+    valid = []
     for one in releases:
         release = one.resolved.release
-        own = varying_functions(of_release(release), refused)
+        own = varying_functions(release_templates(release), refused)
         if found := [*own, *errors[one.resolved.package.reference]]:
             findings.error(ProblemsError(*found), release=release.key)
         else:
-            good.append(one)
-    return good
+            valid.append(one)
+    return valid
 
 
-def varying_functions(templates: Iterable[Written], refused: str = "") -> Iterator[Problem]:
+def varying_functions(templates: Iterable[TemplateText], refused: str = "") -> Iterator[Problem]:
     """Yield a problem for each call of a function of the clock or of randomness. `refused` is appended to messages."""
     for template in templates:
         found = (call for call in calls(template.text) if call.name in VARYING)
@@ -48,6 +48,6 @@ def varying_functions(templates: Iterable[Written], refused: str = "") -> Iterat
             yield Problem(
                 "varying-function",
                 f"{template.label}: '{call.name}' returns a different result each time{refused}",
-                position=template.place(call.line, call.column),
+                position=template.position(call.line, call.column),
                 hint=_HINT,
             )

@@ -18,7 +18,7 @@ from kubocd_gen.sources.cluster_resources import ClusterResources
 _VARIABLE = re.compile(r"(?<!\$)\$\{[A-Za-z0-9_]+\}")
 
 
-def notice(
+def warn_of_likely_mistakes(
     resources: ClusterResources, settings: Settings, resolved: Sequence[Resolved], findings: Problems, *, complete: bool
 ) -> None:
     """Warn of unused Contexts, literal secrets in the sources, and `${NAME}` in a package's manifest.

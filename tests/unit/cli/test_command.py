@@ -10,7 +10,17 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from kubocd_gen.cli.command import Argument, Flag, Options, command, given, group, option_group, options, parameters
+from kubocd_gen.cli.command import (
+    Argument,
+    Flag,
+    Options,
+    command,
+    group,
+    option_group,
+    options,
+    parameters,
+    partial_options,
+)
 
 
 def parse_even(word: str) -> int:
@@ -191,7 +201,7 @@ def test_what_is_given_so_far_has_the_values_of_a_line_that_is_not_complete() ->
         """The groups alone, as completion reads them of any command."""
 
     ctx = cook.make_context("cook", ["--output", "out", "--name", "x", "--size", "huge"], resilient_parsing=True)
-    known = given(Known, ctx)
+    known = partial_options(Known, ctx)
     assert (known.output, known.names, known.sources) == (Path("out"), ("x",), ())
 
 
