@@ -1,4 +1,4 @@
-"""The command line: one file a command. Flags in, one call, words out."""
+"""The command line: one module per command, which parses flags, calls the pipeline and prints the result."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from kubocd_gen.processes.search_path import drop_relative_entries
 
 _COMMANDS = {
     "build": "Compile Releases into Flux resources and static Helm repositories.",
-    "cache": "See and clear the cache of fetched packages.",
-    "completion": "Print the script for completion in bash, zsh or fish.",
-    "diff": "Show what a change does, resource by resource.",
-    "dump": "Show what is inside a package image, or take it out.",
-    "image": "Make the image of the server of the charts.",
-    "init": "Begin: the project file, hook, CI, and what Flux applies.",
-    "lint": "Find what would not work everywhere, or not tomorrow.",
-    "lock": "Pin every package tag to the image that it stands for.",
-    "migrate": "Go from KuboCD's controller to Flux alone, step by step.",
-    "package": "Assemble package images from manifests, and push them.",
-    "schema": "Print JSON Schemas, for editors to complete and check YAML.",
+    "cache": "Show or clear the cache of downloaded packages.",
+    "completion": "Print the completion script for bash, zsh or fish.",
+    "diff": "Show what a change does to each resource.",
+    "dump": "Show or unpack the contents of a package image.",
+    "image": "Build the container image of the chart server.",
+    "init": "Set up a repository: project file, hook, CI, Flux manifests.",
+    "lint": "Find what is not reproducible or not portable.",
+    "lock": "Pin every package tag to a digest.",
+    "migrate": "Migrate from the KuboCD controller to Flux alone.",
+    "package": "Build package images from manifests and push them.",
+    "schema": "Print JSON Schemas, for validation and completion in editors.",
     "serve": "Serve the output over HTTP, for development.",
     "vendor": "Copy every locked package into the vendor layout.",
-    "version": "Say which kcd-gen, Python and helm are in use.",
+    "version": "Print the versions of kcd-gen, Python and helm in use.",
 }
 DEFECT = 70
 
 
 class _Commands(Group):
-    """The commands, each imported when it is called: what one needs must not slow down the others."""
+    """The commands, each imported only when it is called, because imports dominate the start-up time."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(_COMMANDS)
@@ -55,9 +55,9 @@ class _Commands(Group):
 
 
 def _no_color(ctx: click.Context, param: click.Parameter, value: bool) -> None:
-    from kubocd_gen.cli.colours import choose  # and with it what `--version` needs not
+    from kubocd_gen.cli.colours import apply_no_color  # imported late: `--version` does not need it
 
-    choose(ctx, value)
+    apply_no_color(ctx, value)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100})
@@ -68,14 +68,14 @@ def _no_color(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     is_eager=True,
     envvar="KCD_GEN_NO_COLOR",
     callback=_no_color,
-    help="Print no colours.",
+    help="Disable colours.",
 )
 @click.version_option(__version__, prog_name="kcd-gen", message="%(prog)s %(version)s")
 def cli() -> None:
-    """KuboCD's controller as an offline compiler.
+    """The KuboCD controller as an offline compiler.
 
-    Reads Releases, Contexts and Configs from a Git checkout, and writes the Flux resources and Helm repositories that
-    the controller would have made of them.
+    Reads Releases, Contexts and Configs from a Git checkout and writes the Flux resources and Helm repositories that
+    the controller would create.
 
     \b
     kcd-gen build --source clusters/prod --output deploy/prod --vendor packages
@@ -84,15 +84,15 @@ def cli() -> None:
 
 
 def main() -> None:
-    """The console script.
+    """Run the console script.
 
-    Exit codes: 0 done, 1 errors in sources or packages, 2 usage, 3 a difference, 4 network, 70 a defect.
+    Exit codes: 0 success, 1 errors in sources or packages, 2 usage, 3 drift, 4 network, 70 a defect of kcd-gen.
     """
-    # A run is short and leaves few cycles behind; at Python's default of 700 objects the collector takes a tenth of it.
+    # A run is short and creates few cycles; with Python's threshold of 700 objects, collection takes 10 % of the time.
     gc.set_threshold(100_000)
     drop_relative_entries()
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # whatever can't be said in the terminal's encoding is escaped
+        if isinstance(stream, io.TextIOWrapper):  # escape what the terminal's encoding lacks
             stream.reconfigure(errors="backslashreplace")
     if "_KCD_GEN_COMPLETE" in os.environ:
         from kubocd_gen.cli.shell_completion import add_shells
@@ -104,28 +104,28 @@ def main() -> None:
     except click.exceptions.Exit as exit_:
         sys.exit(exit_.exit_code)
     except click.ClickException as error:
-        from kubocd_gen.cli.colours import show
+        from kubocd_gen.cli.colours import print_usage_error
 
-        show(error)
+        print_usage_error(error)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         sys.exit(130)
     except BrokenPipeError:
-        # Who reads our output has gone: nothing more can be said, and Python must not try to at exit.
+        # The reader of the pipe is gone. Without this, Python would flush stdout at exit and print another error.
         sys.stdout = None
         sys.exit(141)
-    except Exception as error:  # noqa: BLE001 - the one place where a defect is told to the user
-        say_defect(error)
+    except Exception as error:  # noqa: BLE001 - the one place where a defect is reported to the user
+        report_defect(error)
         sys.exit(DEFECT)
 
 
-def say_defect(error: Exception) -> None:
-    """Tell of an exception that nobody foresaw, from where it is handled."""
+def report_defect(error: Exception) -> None:
+    """Print an unexpected exception, and its traceback with `--debug`. Call it from the `except` block."""
     if "--debug" in sys.argv or os.environ.get("KCD_GEN_DEBUG"):
-        import traceback  # 10 ms
+        import traceback  # takes 10 ms
 
         traceback.print_exc()
     what = f"{type(error).__name__}: {error}".encode("unicode_escape").decode()
-    click.echo(f"kcd-gen has a defect: {what}", err=True)
-    click.echo("    run again with --debug, and report what it prints with the sources that lead to it", err=True)
+    click.echo(f"internal error in kcd-gen: {what}", err=True)
+    click.echo("    run again with --debug and report the output, with the sources that cause it", err=True)

@@ -14,7 +14,7 @@ import click
 from kubocd_gen.cli.colours import echo, paint_difference
 from kubocd_gen.cli.command import Flag, command, options
 from kubocd_gen.cli.options import CommonBuildOptions, ReportOptions
-from kubocd_gen.cli.problems import DIFFERENCE, errors_into, json_text, say_problems
+from kubocd_gen.cli.problems import DIFFERENCE, collect_errors, json_text, print_problems
 from kubocd_gen.cli.tools import Outcome, tools
 from kubocd_gen.diagnostics.problems import Problems, printable
 from kubocd_gen.diagnostics.text import exit_code
@@ -32,16 +32,16 @@ from kubocd_gen.sources.project_file import load_project, messages_root
 class BuildOptions(CommonBuildOptions, ReportOptions):
     """`kcd-gen build`."""
 
-    check: Annotated[bool, Flag("Write nothing; exit 3 where the output is not what the sources compile to.")] = False
-    full_diff: Annotated[bool, Flag("With --check: show every difference to its end.")] = False
+    check: Annotated[bool, Flag("Write nothing; exit 3 if the output is out of date.")] = False
+    full_diff: Annotated[bool, Flag("With --check: do not truncate long diffs.")] = False
     fail_on_change: Annotated[
-        bool, Flag("Exit 3 where anything was written or removed, or is not known to Git: for pre-commit hooks.")
+        bool, Flag("Exit 3 if files were written or removed, or are untracked by Git; for pre-commit hooks.")
     ] = False
-    dry_run: Annotated[bool, Flag("Write nothing; say what would be done.")] = False
+    dry_run: Annotated[bool, Flag("Write nothing; print what would be done.")] = False
 
     @property
     def only_plan(self) -> bool:
-        """Whether nothing is written."""
+        """Whether the command only plans and writes nothing."""
         return self.check or self.dry_run
 
 
@@ -50,19 +50,19 @@ def build(options: BuildOptions) -> int:
     """Compile Releases into Flux resources and static Helm repositories.
 
     Writes flux/ (an OCIRepository, a HelmRepository and the HelmReleases of each Release) and hr/ (the charts, to be
-    served under the repository URL). With an error anywhere nothing is written.
+    served at the repository URL). If there is any error, nothing is written.
 
     \b
     kcd-gen build                                            # every cluster of kcd-gen.yaml
     kcd-gen build --source clusters/prod --output deploy/prod --vendor packages
-    kcd-gen build --keep-going --format json > report.json   # what compiles, and a report
-    kcd-gen build --check                                    # in CI: is the output up to date? with the differences
-    kcd-gen build --check --format github                    # the same, as annotations of a pull request
-    kcd-gen build --check --report junit=report.xml          # and a file for a CI system that shows tests
-    kcd-gen build --dry-run                                  # what would change
-    kcd-gen build --fail-on-change                           # in a pre-commit hook: is all of it in the commit?
+    kcd-gen build --keep-going --format json > report.json   # write what compiles; print a report
+    kcd-gen build --check                                    # in CI: is the output up to date? shows a diff
+    kcd-gen build --check --format github                    # the same, as pull request annotations
+    kcd-gen build --check --report junit=report.xml          # also write a JUnit report
+    kcd-gen build --dry-run                                  # show what would change
+    kcd-gen build --fail-on-change                           # in a pre-commit hook: is everything committed?
     """
-    outcome = attempt(
+    outcome = run_pipeline(
         options,
         lambda: load_project(options.flags(), Path.cwd()),
         only_plan=options.only_plan,
@@ -70,44 +70,44 @@ def build(options: BuildOptions) -> int:
         report_version=options.format == "json",
     )
     root = messages_root(options.flags())
-    mending = _mending_command() if options.check else ""
-    outcome = _with_reports(outcome, options, root, mending)
-    for line in _lines(outcome, options, root, mending):
+    fix_command = _fix_command() if options.check else ""
+    outcome = _with_reports(outcome, options, root, fix_command)
+    for line in _lines(outcome, options, root, fix_command):
         echo(line)
-    if options.format == "github":  # has said it all, and a runner shows both streams
+    if options.format == "github":  # already printed all problems, and a CI runner shows both streams
         code = exit_code(outcome.problems)
     else:
-        code = say_problems(outcome.problems, quiet=options.quiet, name_clusters=len(outcome.built) > 1)
+        code = print_problems(outcome.problems, quiet=options.quiet, name_clusters=len(outcome.built) > 1)
     if not code and options.fail_on_change:
-        from kubocd_gen.cli.uncommitted import left_out
+        from kubocd_gen.cli.uncommitted import missing_from_commit
 
-        for line in left_out(root, outcome.built, written=not options.only_plan):
+        for line in missing_from_commit(root, outcome.built, written=not options.only_plan):
             click.echo(line, err=True)
             code = DIFFERENCE
     return code or (DIFFERENCE if options.check and not all(map(is_current, outcome.built)) else 0)
 
 
-def _with_reports(outcome: Outcome, options: BuildOptions, root: Path, mending: str) -> Outcome:
-    """Write the files of `--report`, and return the outcome with the problems of that."""
+def _with_reports(outcome: Outcome, options: BuildOptions, root: Path, fix_command: str) -> Outcome:
+    """Write the files of `--report`. Return the outcome with the errors of writing them added."""
     if not options.reports:
         return outcome
     from kubocd_gen.cli.ci_formats import write_reports
 
     unwritten = Problems()
-    for error in write_reports(options.reports, root, outcome.built, outcome.problems, mending=mending):
+    for error in write_reports(options.reports, root, outcome.built, outcome.problems, fix_command=fix_command):
         unwritten.error(error)
     return replace(outcome, problems=[*outcome.problems, *unwritten])
 
 
-def _lines(outcome: Outcome, options: BuildOptions, root: Path, mending: str) -> Iterator[str]:
-    """What is printed on standard output."""
+def _lines(outcome: Outcome, options: BuildOptions, root: Path, fix_command: str) -> Iterator[str]:
+    """Yield the lines of standard output."""
     built, problems = outcome.built, outcome.problems
     if options.format == "json":
         yield json_text(build_report(built, outcome.helm_version, problems))
     elif options.format != "text":
         from kubocd_gen.cli.ci_formats import ci_report
 
-        yield from ci_report(options.format, root, built, problems, mending=mending)
+        yield from ci_report(options.format, root, built, problems, fix_command=fix_command)
     elif options.check and not any(one.severity == "error" for one in problems):
         yield from _drift(built, full=options.full_diff, quiet=options.quiet)
     elif not options.quiet:
@@ -115,26 +115,26 @@ def _lines(outcome: Outcome, options: BuildOptions, root: Path, mending: str) ->
 
 
 def _drift(built: Sequence[Built], *, full: bool, quiet: bool) -> Iterator[str]:
-    """What --check has found, and the command that mends it."""
+    """Yield the result of `--check` for each cluster: the diff, a summary and the command that updates the output."""
     for one in built:
         name = f"{one.cluster.name}: " if len(built) > 1 else ""
-        folder = display_path(one.cluster.output, Path.cwd())
+        output = display_path(one.cluster.output, Path.cwd())
         if is_current(one):
             if not quiet:
-                yield printable(f"{name}{folder} is what the sources compile to")
+                yield printable(f"{name}{output} is up to date")
             continue
         changes = one.drift
         if not quiet:
-            for line in drift_lines(changes, folder, full=full):
+            for line in drift_lines(changes, output, full=full):
                 yield paint_difference(printable(line))
-        said = [drift_summary(changes)] if changes else []
+        findings = [drift_summary(changes)] if changes else []
         if is_interrupted(one.cluster.output):
-            said.append("an earlier build was interrupted")
-        yield printable(f"{name}{folder}: {'; '.join(said)}; run: {_mending_command()}")
+            findings.append("an earlier build was interrupted")
+        yield printable(f"{name}{output}: {'; '.join(findings)}; run: {_fix_command()}")
 
 
-def _mending_command() -> str:
-    """The command that was given, without what makes it a check, or is about what it prints."""
+def _fix_command() -> str:
+    """Return the command line of this run without the flags of a check and of the report format."""
     words = [word for word in sys.argv[1:] if word not in ("--check", "--full-diff", "--fail-on-change")]
     for name in ("--format", "--report"):
         while name in words:
@@ -143,7 +143,7 @@ def _mending_command() -> str:
     return shlex.join(["kcd-gen", *(word for word in words if not word.startswith(("--format=", "--report=")))])
 
 
-def attempt(
+def run_pipeline(
     options: CommonBuildOptions,
     load: Callable[[], Project],
     *,
@@ -151,23 +151,23 @@ def attempt(
     compare_kept: bool = False,
     report_version: bool = False,
 ) -> Outcome:
-    """Build the project that `load` returns. Errors are in the outcome; with an error of the project nothing else is.
+    """Build the project that `load` returns. Errors are in the outcome; if `load` fails, nothing else is.
 
-    With `only_plan` nothing is written; with `compare_kept` files that are kept are compared, too; with
-    `report_version` helm is asked for its version.
+    With `only_plan`, nothing is written. With `compare_kept`, the HelmReleases of suspended Releases are compared with
+    the base revision. With `report_version`, helm's version is determined even if the lock file does not need it.
     """
-    findings = Problems()  # of the run; those of a cluster's compilation come with it
+    findings = Problems()  # of the whole run; each cluster has its own in `built`
     built: Sequence[Built] = ()
     version = None
-    with errors_into(findings):
+    with collect_errors(findings):
         project = load()
         with tools(options, project, findings, report_version=report_version) as tool:
 
             def waiting(output: Path) -> None:
                 tool.line.clear()
                 if not options.quiet:
-                    folder = display_path(output, Path.cwd())
-                    click.echo(printable(f"waiting for another kcd-gen that writes to {folder}"), err=True)
+                    path = display_path(output, Path.cwd())
+                    click.echo(printable(f"waiting for another kcd-gen process that writes to {path}"), err=True)
 
             compiled = run_build(
                 project,
@@ -180,7 +180,7 @@ def attempt(
                 compare_kept=compare_kept,
                 waiting=waiting,
             )
-        if not options.clusters:  # it may be of another
+        if not options.clusters:  # the Release can be in a cluster that was not built
             for warning in unknown_removals(compiled, options.allow_protected_removal):
                 findings.warning(warning)
         built, version = compiled, tool.version()

@@ -14,7 +14,7 @@ import click
 from kubocd_gen.cli.command import Flag, Options, command, option_group, options
 from kubocd_gen.cli.help_format import Group
 from kubocd_gen.cli.options import QuietOptions
-from kubocd_gen.cli.problems import errors_into, say_problems
+from kubocd_gen.cli.problems import collect_errors, print_problems
 from kubocd_gen.cli.tables import table
 from kubocd_gen.diagnostics.problems import Problems
 from kubocd_gen.packages.cache import Cache, CachedBlob, cache_folder
@@ -26,20 +26,20 @@ _SECONDS = {"h": 60 * 60, "d": _DAY, "w": 7 * _DAY}
 
 @option_group
 class CacheOptions(Options):
-    """Of all these commands."""
+    """Options of every `cache` command."""
 
     __slots__ = ()
 
     cache_dir: Annotated[
-        Path | None, Flag("The cache folder.", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
+        Path | None, Flag("The cache directory.", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
     ] = None
 
-    def folder(self) -> Path:
-        """Return the directory of the cache, which need not exist."""
+    def directory(self) -> Path:
+        """Return the cache directory, which may not exist yet."""
         return cache_folder(os.environ, self.cache_dir)
 
     def cache(self) -> Cache:
-        return Cache(self.folder())
+        return Cache(self.directory())
 
 
 @options
@@ -56,7 +56,9 @@ class ListOptions(CacheOptions):
 class PruneOptions(CacheOptions, QuietOptions):
     """`kcd-gen cache prune`."""
 
-    unused_for: Annotated[str, Flag("Remove what was not read for so long: 12h, 30d, 4w, 0d.", metavar="AGE")] = "30d"
+    unused_for: Annotated[
+        str, Flag("Remove blobs that were not read for this long, such as 12h, 30d or 4w.", metavar="AGE")
+    ] = "30d"
 
 
 @options
@@ -66,9 +68,9 @@ class VerifyOptions(CacheOptions, QuietOptions):
 
 @click.group(cls=Group)
 def cache() -> None:
-    """See and clear the cache of fetched packages.
+    """Show or clear the cache of downloaded packages.
 
-    Packages are kept by digest and verified at every read; the cache can be deleted at any time.
+    Packages are stored by digest and verified on every read. The cache can be deleted at any time.
 
     \b
     kcd-gen cache list
@@ -79,61 +81,61 @@ def cache() -> None:
 
 @command(DirOptions, name="dir")
 def dir_(options: DirOptions) -> int:
-    """Print the folder, which need not exist yet.
+    """Print the cache directory. It may not exist yet.
 
     \b
     du -sh "$(kcd-gen cache dir)"
     """
-    click.echo(str(options.folder()))
+    click.echo(str(options.directory()))
     return 0
 
 
 @command(ListOptions, name="list")
 def list_(options: ListOptions) -> int:
-    """List what is there: digest, size, last use, and the name of a package's manifest.
+    """List the cached blobs: digest, size, last use, and for manifests the package reference.
 
     \b
     kcd-gen cache list
     """
     findings = Problems()
-    with errors_into(findings):
+    with collect_errors(findings):
         for line in _list_lines(list(options.cache().blobs())):
             click.echo(line)
-    return say_problems(findings)
+    return print_problems(findings)
 
 
 @command(PruneOptions)
 def prune(options: PruneOptions) -> int:
-    """Remove what has not been used for a while.
+    """Remove blobs that were not used recently.
 
     \b
-    kcd-gen cache prune                   # what was not read for 30 days
+    kcd-gen cache prune                   # not read for 30 days
     kcd-gen cache prune --unused-for 0d   # everything
     """
     findings = Problems()
-    with errors_into(findings):
+    with collect_errors(findings):
         count, freed = options.cache().prune(_seconds(options.unused_for))
         if not options.quiet:
             click.echo(f"Removed {_blobs(count)}, {_size(freed)}")
-    return say_problems(findings)
+    return print_problems(findings)
 
 
 @command(VerifyOptions)
 def verify(options: VerifyOptions) -> int:
-    """Read everything and remove what is damaged; exit 1 if anything was.
+    """Verify all blobs and remove damaged ones; exit 1 if there were any.
 
     \b
     kcd-gen cache verify
     """
     findings = Problems()
     damaged: list[str] = []
-    with errors_into(findings):
+    with collect_errors(findings):
         damaged = options.cache().damaged()
         for digest in damaged:
-            click.echo(f"Removed {digest}, whose content was another")
+            click.echo(f"Removed {digest}: the content does not match the digest")
         if not damaged and not options.quiet:
-            click.echo("Every blob is what its name says")
-    return say_problems(findings) or (1 if damaged else 0)
+            click.echo("All blobs are valid")
+    return print_problems(findings) or (1 if damaged else 0)
 
 
 for _command in (dir_, list_, prune, verify):

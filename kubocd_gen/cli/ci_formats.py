@@ -1,4 +1,4 @@
-"""The problems of a build or of lint, and what --check finds, in the formats of CI systems."""
+"""Reports of problems and drift in the formats of CI systems."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kubocd_gen.files import hint_of, write_whole
 from kubocd_gen.files.paths import display_path
 from kubocd_gen.pipeline.build import Built
 
-_WORDS = {"created": "is missing", "updated": "is not what the sources compile to", "removed": "is too many"}
+_DRIFT = {"created": "is missing", "updated": "is out of date", "removed": "is obsolete"}
 _OF_RELEASE = re.compile(r"flux/([^/]+)/([^/]+)\.yaml|hr/([^/]+)/([^/]+)/.*")
 
 
@@ -28,15 +28,17 @@ def ci_report(
     built: Sequence[Built],
     problems: Sequence[Problem],
     *,
-    mending: str = "",
+    fix_command: str = "",
     failing: tuple[Severity, ...] = ("error",),
 ) -> Iterator[str]:
-    """The report in the format `kind`, as lines. Paths in messages begin at `root`. `mending` is the command that makes
-    the output current, where that is what was checked; `failing` are the severities by which a test of JUnit fails.
+    """Yield the lines of the report in the format `kind`.
+
+    Paths in `problems` are relative to `root`. `fix_command` is the command that updates the output; if it is empty,
+    drift is not reported. `failing` are the severities that make a JUnit test case fail.
     """
     findings = annotations_of(problems, root)
-    if mending:
-        findings += [finding for one in built for finding in _outdated(one, root, mending)]
+    if fix_command:
+        findings += [finding for one in built for finding in _outdated(one, root, fix_command)]
     match kind:
         case "github":
             yield from github_lines(findings)
@@ -51,31 +53,31 @@ def ci_report(
 
 
 def write_reports(
-    reports: Sequence[Report], root: Path, built: Sequence[Built], problems: Sequence[Problem], *, mending: str = ""
+    reports: Sequence[Report], root: Path, built: Sequence[Built], problems: Sequence[Problem], *, fix_command: str = ""
 ) -> Iterator[Problem]:
-    """Write the files of `--report`; an error for each that can't be."""
+    """Write the files of `--report`. Yield an error for each one that cannot be written."""
     for report in reports:
         path = report.path
-        text = "\n".join(ci_report(report.format, root, built, problems, mending=mending)) + "\n"
+        text = "\n".join(ci_report(report.format, root, built, problems, fix_command=fix_command)) + "\n"
         try:
             write_whole(path, text.encode("utf-8", "replace"), make=True)
         except OSError as error:
             yield Problem(
                 "unusable-file",
-                f"the report can't be written: {error.strerror or error}",
+                f"cannot write the report: {error.strerror or error}",
                 position=Position(display_path(path, Path.cwd())),
                 hint=hint_of(error),
             )
 
 
-def _outdated(built: Built, root: Path, mending: str) -> Iterator[Annotation]:
-    """A finding for each file of the output that is not what the sources compile to; records follow the files."""
+def _outdated(built: Built, root: Path, fix_command: str) -> Iterator[Annotation]:
+    """Yield an annotation for each output file that is out of date. Inventory files are left out."""
     for change in built.drift:
         if not change.is_record:
             path = display_path(built.cluster.output / change.path, Path.cwd())
-            message = printable(f"{path} {_WORDS[change.change]}")
+            message = printable(f"{path} {_DRIFT[change.change]}")
             release = None
             if found := _OF_RELEASE.fullmatch(change.path):
                 release = "/".join(part for part in found.groups() if part)
-            place = repository_path(path, root, checkout_top())
-            yield Annotation("error", "outdated-output", message, (f"run: {mending}",), place, release=release)
+            location = repository_path(path, root, checkout_top())
+            yield Annotation("error", "outdated-output", message, (f"run: {fix_command}",), location, release=release)

@@ -1,7 +1,7 @@
-"""Colours of what is printed. They decide nothing: without them every text is the same, byte for byte.
+"""Colours of the output. Without colours, the output is the same text.
 
-Text is made `printable` before it is painted, so that no source can colour, move or clear anything. Whether paint
-reaches the reader is decided here, once, and carried by click: `echo` takes it off again where nobody wants it.
+Text must be `printable` before it is coloured, so that source files cannot inject escape sequences. Whether to use
+colours is decided once per run; click strips the escape sequences if colours are off.
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ _STYLES: dict[str, dict[str, Any]] = {
 }
 
 
-def wanted(environment: Mapping[str, str]) -> bool | None:
-    """Whether the environment wants colours: never, always, or (None) where a terminal reads them.
+def color_setting(environment: Mapping[str, str]) -> bool | None:
+    """Return whether the environment turns colours on or off; None means that only a terminal gets colours.
 
-    https://no-color.org: any value that is not empty turns them off. https://force-color.org likewise on.
+    Any value of NO_COLOR that is not empty turns them off (https://no-color.org), and any such value of FORCE_COLOR
+    turns them on (https://force-color.org). NO_COLOR takes precedence.
     """
     if environment.get("NO_COLOR") or environment.get("TERM") == "dumb":
         return False
@@ -40,12 +41,12 @@ def wanted(environment: Mapping[str, str]) -> bool | None:
 
 
 def paint(style: str, text: str) -> str:
-    """`text`, which is printable already, in the style of what it is."""
+    """Return `text`, which must be printable, in a style of `_STYLES`."""
     return click.style(text, **_STYLES[style])
 
 
 def paint_difference(line: str) -> str:
-    """A line of a unified difference."""
+    """Return a line of a unified diff in its colour."""
     for start, style in (("--- ", "head"), ("+++ ", "head"), ("@@", "hint"), ("+", "added"), ("-", "removed")):
         if line.startswith(start):
             return paint(style, line)
@@ -53,7 +54,7 @@ def paint_difference(line: str) -> str:
 
 
 def paint_signed(line: str) -> str:
-    """A line of `diff` or `lock`, whose sign stands first after its indentation."""
+    """Return a line of `diff` or `lock` in the colour of the sign that it starts with after indentation."""
     signs = {"+ ": "added", "- ": "removed", "~ ": "changed", "! ": "error"}
     if line == "dangers:":
         return paint("error", line)
@@ -62,25 +63,25 @@ def paint_signed(line: str) -> str:
 
 
 def echo(line: str, *, err: bool = False) -> None:
-    """Print a painted line. click removes the paint next to a report that programs read: see `Options.for_machines`."""
+    """Print a coloured line. click strips colours if the command prints a report for programs."""
     click.echo(line, err=err)
 
 
-def choose(ctx: click.Context, value: bool) -> None:
-    """What `--no-color` does, before its command or behind it, and what is done without it."""
+def apply_no_color(ctx: click.Context, value: bool) -> None:
+    """Turn colours off if `--no-color` is given, before or after the command; otherwise ask the environment."""
     if value:
         ctx.color = False
     elif ctx.color is None:
-        ctx.color = wanted(os.environ)
+        ctx.color = color_setting(os.environ)
 
 
-def show(error: click.ClickException) -> None:
-    """Print what click found wrong with the flags, and the way to the help."""
-    said = io.StringIO()
-    error.show(said)
+def print_usage_error(error: click.ClickException) -> None:
+    """Print a usage error of click, with its hint to `--help`."""
+    message = io.StringIO()
+    error.show(message)
     context = getattr(error, "ctx", None)
-    color = context.color if context else wanted(os.environ)
-    for line in said.getvalue().splitlines():
+    color = context.color if context else color_setting(os.environ)
+    for line in message.getvalue().splitlines():
         text = printable(line)
         if text.startswith("Error: "):
             text = paint("error", "Error:") + text.removeprefix("Error:")

@@ -4,19 +4,19 @@ A class of options derives from `Options` and declares each flag once, as an ann
 
     @options
     class VendorOptions(ProjectOptions, JobsOptions):
-        prune: Annotated[bool, Flag("Remove what the lock does not name.")] = False
+        prune: Annotated[bool, Flag("Remove packages that are not in the lock file.")] = False
 
     @command(VendorOptions)
     def vendor(options: VendorOptions) -> int: ...
 
 The annotation decides what click accepts: `bool` is a switch, a `Literal` a choice, a `Path` a path, a tuple a flag
 that can be repeated. A field without a default is required. Every flag is also the variable `KCD_GEN_<NAME>`; for a
-repeatable flag it holds several values: paths are separated as in PATH, all others by white space.
+repeatable flag it holds several values: paths are separated as in PATH, other values by white space.
 
-Flags that several commands share are in groups, which the classes of commands inherit. `@options` makes a frozen
-dataclass with slots of the class of a command, while `@option_group` makes nothing of a group but a promise for the
-type checker: groups are never instantiated, a dataclass each would take 20 ms, and Python can't combine bases that have
-slots of their own. Help lists a command's own flags first, then those that it inherits, in the order of its bases.
+Flags that several commands share are in groups, which the classes of commands inherit. `@options` turns the class of a
+command into a frozen dataclass with slots. `@option_group` only informs the type checker: groups are never
+instantiated, making each a dataclass would take 20 ms, and Python cannot combine bases with slots of their own. Help
+lists a command's own flags first, then those that it inherits, in the order of its bases.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from typing import (
 import click
 from click.core import ParameterSource
 
-from kubocd_gen.cli import help_format as guiding
+from kubocd_gen.cli import help_format
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -53,24 +53,24 @@ Complete: TypeAlias = "Callable[[click.Context, click.Parameter, str], list[Comp
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Flag:
-    """How the value of a field is given on the command line.
+    """The metadata of a field that is a flag.
 
-    The parsers raise ValueError with the sentence that the user reads. Without a value they are not called, and the
-    field has its default.
+    Parsers raise ValueError with the message for the user. They are not called if the flag is absent; the field then
+    has its default.
 
     Args:
-        help: What `--help` says about it.
+        help: The help text.
         name: The flag, if it is not `--` and the name of the field.
-        short: Another one of a single letter, such as `-q`.
-        metavar: What stands for the value in the help.
-        type: What click makes of one value, if the annotation does not say it all.
-        parse: Makes the field's value of the word that was given.
-        parse_all: The same for a repeatable flag, of all the words.
-        complete: What a shell offers for the value.
-        variables: Variables that are looked at after `KCD_GEN_<NAME>`.
+        short: A short form, such as `-q`.
+        metavar: The placeholder of the value in the help.
+        type: The click type of one value, if it does not follow from the annotation.
+        parse: Converts the given string to the field's value.
+        parse_all: Converts all given strings of a repeatable flag to the field's value.
+        complete: Shell completion for the value.
+        variables: Environment variables that are read after `KCD_GEN_<NAME>`.
         show_default: Whether the help shows the default.
-        count: Whether the value is how often the flag is given.
-        eager: Called with the value while flags are still read, before those that are not eager.
+        count: Whether the value is the number of times that the flag is given.
+        eager: A callback that gets the value before flags that are not eager are parsed.
     """
 
     help: str
@@ -89,7 +89,7 @@ class Flag:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Argument:
-    """A field that is given by its place on the command line; a tuple takes all the words that are there."""
+    """The metadata of a field that is a positional argument; a tuple takes all remaining arguments."""
 
     metavar: str | None = None
     type: click.ParamType[Any, Any] | None = None
@@ -97,13 +97,13 @@ class Argument:
 
 
 class Options:
-    """The base of all classes of options; by itself, those of a command without flags."""
+    """The base class of all options. Used directly, the options of a command without flags."""
 
     __slots__ = ()
 
     @property
     def for_machines(self) -> bool:
-        """Whether the command prints a report that programs read; then nothing that it prints is coloured."""
+        """Whether the command prints a report for programs, which turns colours off."""
         return False
 
 
@@ -112,28 +112,28 @@ AnyOptions = TypeVar("AnyOptions", bound=Options)
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 def option_group(group: type[AnyOptions]) -> type[AnyOptions]:
-    """Mark a class whose fields are flags that several commands share. It needs `__slots__ = ()`."""
+    """Mark a class whose fields are flags that several commands share. The class needs `__slots__ = ()`."""
     return group
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 def options(options: type[AnyOptions]) -> type[AnyOptions]:
-    """Make a dataclass of the class of a command, with its own fields and those of all groups that it inherits.
+    """Turn the class of a command into a dataclass with its own fields and those of all groups that it inherits.
 
-    Its objects are immutable, have slots and take their values by name. Fields are in the order of the help.
+    The dataclass is frozen, with slots and keyword-only arguments. Fields are in the order of the help.
     """
     hints = get_type_hints(options, include_extras=True)
     options.__annotations__ = {name: hints[name] for name in _names(options)}
-    # Each method that a dataclass gets takes time at every start; nothing compares or prints options.
+    # Generating methods costs start-up time, and nothing compares or prints options.
     return dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)(options)
 
 
 class Option(click.Option):
-    """An option that takes no empty value: `--source "$UNSET"` must not mean the whole checkout."""
+    """An option that rejects an empty value, because `--source "$UNSET"` must not mean the whole checkout."""
 
     def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
         if value == "" or (isinstance(value, (list, tuple)) and "" in value):
-            raise click.BadParameter("it is empty", ctx, self)
+            raise click.BadParameter("the value is empty", ctx, self)
         return super().type_cast_value(ctx, value)
 
 
@@ -141,10 +141,13 @@ def command(
     options: type[AnyOptions],
     *,
     name: str | None = None,
-    help: str | None = None,  # noqa: A002 - as click calls it
+    help: str | None = None,  # noqa: A002 - the name that click uses
     short_help: str | None = None,
 ) -> Callable[[Callable[[AnyOptions], int]], click.Command]:
-    """Make a command of a function from its options to its exit code. Its docstring is the help unless `help` is."""
+    """Turn a function that takes options and returns an exit code into a command.
+
+    The help is `help`, or the function's docstring.
+    """
 
     def make(run: Callable[[AnyOptions], int]) -> click.Command:
         return click.Command(
@@ -158,14 +161,14 @@ def command(
     return make
 
 
-def group(options: type[AnyOptions]) -> Callable[[Callable[[AnyOptions], int]], guiding.Group]:
-    """Make a command that has others below it, and does something without them, too.
+def group(options: type[AnyOptions]) -> Callable[[Callable[[AnyOptions], int]], help_format.Group]:
+    """Turn a function into a command that has subcommands and can also be run without one.
 
-    Its flags don't count for the commands below it; they are refused before the name of one.
+    Its flags do not apply to the subcommands. A flag before the name of a subcommand is a usage error.
     """
 
-    def make(run: Callable[[AnyOptions], int]) -> guiding.Group:
-        return guiding.Group(
+    def make(run: Callable[[AnyOptions], int]) -> help_format.Group:
+        return help_format.Group(
             run.__name__,
             callback=_calling(options, run),
             params=parameters(options),
@@ -176,8 +179,8 @@ def group(options: type[AnyOptions]) -> Callable[[Callable[[AnyOptions], int]], 
     return make
 
 
-def given(options: type[AnyOptions], ctx: click.Context) -> AnyOptions:
-    """Return what is known of the options while a line is still being written; the rest has its defaults."""
+def partial_options(options: type[AnyOptions], ctx: click.Context) -> AnyOptions:
+    """Return the options of an incomplete command line, for shell completion; missing ones have their defaults."""
     known = {field.name for field in fields(options)}  # type: ignore[arg-type]  # each class of options is a dataclass
     return options(**{name: value for name, value in ctx.params.items() if name in known and value is not None})
 
@@ -185,8 +188,8 @@ def given(options: type[AnyOptions], ctx: click.Context) -> AnyOptions:
 def parameters(options: type[Options]) -> list[click.Parameter]:
     """Return click's parameters for a class of options: arguments, then flags in the order of the help.
 
-    Raises TypeError for a field without Flag or Argument, for a type that needs a parser and has none, and for a switch
-    that is not off by default.
+    Raises TypeError for a field without Flag or Argument, a type that needs a parser and has none, and a switch that is
+    on by default.
     """
     if options is Options:
         return []
@@ -205,7 +208,7 @@ def parameters(options: type[Options]) -> list[click.Parameter]:
 
 
 def _calling(options: type[AnyOptions], run: Callable[[AnyOptions], int]) -> Callable[..., int]:
-    """Return the callback of a click command. Only here do flags have names that are strings."""
+    """Return the callback of a click command, which converts click's keyword arguments to options."""
 
     def call(**values: Any) -> int:
         ctx = click.get_current_context()
@@ -221,15 +224,18 @@ def _calling(options: type[AnyOptions], run: Callable[[AnyOptions], int]) -> Cal
 
 
 def _refuse_before_subcommand(ctx: click.Context) -> None:
-    """Raise UsageError for a flag that is before the name of a subcommand, where it has no effect."""
+    """Raise UsageError for a flag before the name of a subcommand, where it would have no effect."""
     for parameter in ctx.command.params:
         if parameter.name in ctx.params and ctx.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE:
             flag = parameter.opts[0]
-            raise click.UsageError(f"{flag} stands before '{ctx.invoked_subcommand}'; its flags go behind it", ctx)
+            raise click.UsageError(f"{flag} must come after '{ctx.invoked_subcommand}'", ctx)
 
 
 def _names(options: type) -> Iterator[str]:
-    """Yield the fields: a class's own before those of its bases. One that is declared again keeps its position."""
+    """Yield the names of the fields, a class's own before those of its bases.
+
+    A field that a subclass redeclares keeps its position in the base class.
+    """
     declared = [inspect.get_annotations(one) for one in options.__mro__]
     for index, names in enumerate(declared):
         yield from (name for name in names if not any(name in later for later in declared[index + 1 :]))
@@ -240,7 +246,7 @@ def _option(field: Field[Any], kind: object, flag: Flag) -> click.Option:
     attributes: dict[str, Any] = {}
     if kind is bool:
         if field.default is not False:
-            raise TypeError(f"{field.name}: a switch is off unless it is given")
+            raise TypeError(f"{field.name}: a switch must be off by default")
         attributes["is_flag"] = True
     elif flag.count:
         attributes |= {"count": True, "type": flag.type, "default": 0}
@@ -275,7 +281,7 @@ def _argument(field: Field[Any], kind: object, argument: Argument) -> click.Argu
 
 
 def _type(field: Field[Any], kind: object, flag: Flag | None) -> click.ParamType[Any, Any]:
-    """Return what click makes of one value of the field."""
+    """Return the click type of one value of the field. Raises TypeError if there is none."""
     if flag and (flag.parse or flag.parse_all):
         return click.STRING
     if get_origin(kind) in (Union, UnionType):
@@ -283,16 +289,16 @@ def _type(field: Field[Any], kind: object, flag: Flag | None) -> click.ParamType
     if get_origin(kind) is tuple:
         kind, *_ = get_args(kind)
     if get_origin(kind) is Literal:
-        return guiding.Choice(get_args(kind))
+        return help_format.Choice(get_args(kind))
     if kind is str:
         return click.STRING
     if kind is Path:
         return click.Path(path_type=Path)
-    raise TypeError(f"{field.name}: no value of {kind} can be read without a parser")
+    raise TypeError(f"{field.name}: the type {kind} needs a parser")
 
 
 def _reading(field: Field[Any], flag: Flag) -> Callable[[click.Context, click.Parameter, Any], Any] | None:
-    """Return click's callback: it makes the field's value of what click has read, or reports what is wrong with it."""
+    """Return click's callback, which calls the flag's parser and reports its errors; None if the flag needs none."""
     parse: Callable[[Any], object] | None = flag.parse or flag.parse_all
 
     def read(ctx: click.Context, param: click.Parameter, value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Flags of every command, whether or not its file declares them."""
+"""The flags that every command has."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import click
 
-from kubocd_gen.cli.colours import choose
+from kubocd_gen.cli.colours import apply_no_color
 from kubocd_gen.cli.command import Flag, Options, options, parameters
 from kubocd_gen.cli.help_format import Context
 from kubocd_gen.cli.logs import Verbosity, log_to_stderr
@@ -14,7 +14,7 @@ from kubocd_gen.cli.logs import Verbosity, log_to_stderr
 
 @options
 class CommonOptions(Options):
-    """Read before a command runs, and not passed to it."""
+    """Flags that are handled before a command runs and not passed to it."""
 
     verbose: Annotated[
         int,
@@ -27,11 +27,11 @@ class CommonOptions(Options):
         ),
     ] = 0
     debug: Annotated[bool, Flag("Print tracebacks.")] = False
-    no_color: Annotated[bool, Flag("Print no colours.", eager=choose)] = False
+    no_color: Annotated[bool, Flag("Disable colours.", eager=apply_no_color)] = False
 
 
 def with_common_options(command: click.Command) -> click.Command:
-    """Return the command with the flags of every command, and with help that fits the terminal."""
+    """Add the common flags to `command` and its subcommands, and make the help fit the terminal. Return `command`."""
     command.context_class = Context
     present = {parameter.name for parameter in command.params}
     for parameter in parameters(CommonOptions):

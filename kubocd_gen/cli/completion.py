@@ -20,13 +20,13 @@ class CompletionOptions(Options):
 
 @command(CompletionOptions)
 def completion(options: CompletionOptions) -> int:
-    """Print the script that makes a shell complete commands, flags, clusters, Releases and packages.
+    """Print a script for shell completion of commands, flags, clusters, Releases and packages.
 
-    bash must be 4.4 or newer; that of macOS is 3.2, where zsh is the shell of the system.
+    bash must be 4.4 or newer. macOS ships bash 3.2; use zsh there.
 
     \b
     eval "$(kcd-gen completion bash)"                                           # in ~/.bashrc
-    eval "$(kcd-gen completion zsh)"                                            # in ~/.zshrc, behind compinit
+    eval "$(kcd-gen completion zsh)"                                            # in ~/.zshrc, after compinit
     kcd-gen completion fish > ~/.config/fish/completions/kcd-gen.fish
     """
     from click.shell_completion import get_completion_class
@@ -36,11 +36,14 @@ def completion(options: CompletionOptions) -> int:
 
     add_shells()
     found = get_completion_class(options.shell)
-    assert found is not None  # it is one of the choices
+    assert found is not None  # all choices are registered
     click.echo(found(cli, {}, "kcd-gen", _VARIABLE).source_template % _source_values())
     return 0
 
 
 def _source_values() -> dict[str, str]:
-    """What click fills in; not by its own `source()`, which looks for a bash to ask for its version."""
+    """Return the values of the script's placeholders.
+
+    click's own `source()` is not used, because it runs bash to get its version.
+    """
     return {"complete_func": "_kcd_gen_completion", "complete_var": _VARIABLE, "prog_name": "kcd-gen"}

@@ -9,7 +9,7 @@ from kubocd_gen.budget.watchdog import watched
 from kubocd_gen.cli.colours import echo, paint_signed
 from kubocd_gen.cli.command import Flag, command, options
 from kubocd_gen.cli.options import CompilingOptions, FormatOptions, ProjectOptions, QuietOptions
-from kubocd_gen.cli.problems import DIFFERENCE, errors_into, json_text, say_problems
+from kubocd_gen.cli.problems import DIFFERENCE, collect_errors, json_text, print_problems
 from kubocd_gen.cli.progress import progress
 from kubocd_gen.cli.tools import helm_of
 from kubocd_gen.diagnostics.problems import Problem, Problems
@@ -26,44 +26,44 @@ class DiffOptions(ProjectOptions, FormatOptions, QuietOptions, CompilingOptions)
     """`kcd-gen diff`."""
 
     ref: Annotated[
-        str | None, Flag("What to compare with: a commit, branch or tag. [default: see above]", metavar="REV")
+        str | None, Flag("The commit, branch or tag to compare with. [default: see above]", metavar="REV")
     ] = None
-    exit_code: Annotated[bool, Flag("Exit 3 where anything differs.")] = False
-    charts: Annotated[bool, Flag("Render the charts with helm, too, and compare their manifests.")] = False
+    exit_code: Annotated[bool, Flag("Exit 3 if anything differs.")] = False
+    charts: Annotated[bool, Flag("Also render the charts with helm and compare their manifests.")] = False
     format: Annotated[
         Literal["text", "markdown", "json", "html"],
-        Flag("What to print; markdown is for a comment on a pull request."),
+        Flag("The output format; markdown is for pull request comments."),
     ] = "text"
 
 
 @command(DiffOptions)
 def diff(options: DiffOptions) -> int:
-    """Show what a change does: what differs between a Git revision and the working tree, once both are compiled.
+    """Show what a change does: compile a Git revision and the working tree and compare the results.
 
-    Resources are compared by identity and value by value; dangerous changes are called out, and secrets are masked.
-    Without --ref it is the commit where the branch left origin's default branch (else main or master), which is HEAD
-    where nothing was committed since. Nothing is written; the output is read for suspended Releases only.
+    Resources are matched by identity and compared value by value. Dangerous changes are highlighted, and secrets are
+    masked. By default, the revision is the merge base of HEAD and origin's default branch (or main or master), which is
+    HEAD if nothing was committed since. Nothing is written, and the output is only read for suspended Releases.
 
     \b
-    kcd-gen diff                                       # this branch, and what is not committed yet
-    kcd-gen diff --ref v1.4.0 --cluster prod           # since a release, one cluster
-    kcd-gen diff --ref HEAD --exit-code --quiet        # in a script: does what I changed make a difference?
-    kcd-gen diff --ref origin/main --format markdown   # for a bot that comments on pull requests
-    kcd-gen diff --charts                              # with what the charts make of it
+    kcd-gen diff                                       # this branch and uncommitted changes
+    kcd-gen diff --ref v1.4.0 --cluster prod           # one cluster, since a tag
+    kcd-gen diff --ref HEAD --exit-code --quiet        # in a script: do my changes have an effect?
+    kcd-gen diff --ref origin/main --format markdown   # for a pull request comment
+    kcd-gen diff --charts                              # with the charts' manifests
     """
     findings = Problems()
     compared, seen = Compared(None, ()), None
-    with errors_into(findings):  # of Git, the project or helm: there is nothing to compare
+    with collect_errors(findings):  # errors of Git, the project or helm, without which nothing can be compared
         compared, seen = _compare(options)
     problems = [*findings, *compared.diagnostics]
-    if text := _printed(options, seen, problems):
+    if text := _report(options, seen, problems):
         echo(text.removesuffix("\n"))
-    code = say_problems(problems, quiet=options.quiet)
+    code = print_problems(problems, quiet=options.quiet)
     differs = compared.comparison is not None and bool(compared.comparison.releases)
     return code or (DIFFERENCE if options.exit_code and differs else 0)
 
 
-def _printed(options: DiffOptions, seen: View | None, problems: list[Problem]) -> str:
+def _report(options: DiffOptions, seen: View | None, problems: list[Problem]) -> str:
     if options.format == "json":
         return json_text(comparison_report(seen, problems))
     if seen is None or (options.quiet and options.format == "text"):

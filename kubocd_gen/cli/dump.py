@@ -20,9 +20,9 @@ from kubocd_gen.cli.options import (
     PackageOptions,
     ProgressOptions,
     ProjectFileOptions,
-    offered,
+    complete_names,
 )
-from kubocd_gen.cli.problems import errors_into, print_json, say_problems
+from kubocd_gen.cli.problems import collect_errors, print_json, print_problems
 from kubocd_gen.cli.progress import progress
 from kubocd_gen.cli.tables import table
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, printable
@@ -46,7 +46,7 @@ Files = Mapping[str, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """The package that an argument names: as it is read, as it is shown, and its files."""
+    """The package that an argument names: the parsed package, what to show of it, and its files by path."""
 
     package: Package
     contents: Contents
@@ -55,15 +55,15 @@ class Named:
 
 @option_group
 class FetchOptions(PackageOptions, OfflineOptions, AnswerOptions, ProgressOptions):
-    """Of a command whose argument names one package."""
+    """Options of a command whose argument names one package."""
 
     __slots__ = ()
 
-    package: Annotated[str, Argument("IMAGE|FILE", complete=offered("images"))]
+    package: Annotated[str, Argument("IMAGE|FILE", complete=complete_names("images"))]
     insecure: Annotated[bool, Flag("Pull over plain HTTP.")] = False
 
     def flags(self) -> Flags:
-        """Return what the flags say about the project, of which there need not be one."""
+        """Return the flags that affect the project, which may not exist."""
         return Flags(
             project=self.project if isinstance(self, ProjectFileOptions) else None,
             vendor=self.vendor,
@@ -84,7 +84,7 @@ class DumpOptions(FetchOptions, JsonOptions):
     output: Annotated[
         Path | None,
         Flag(
-            "Unpack into this folder: the package's files, and its charts below charts/. Nothing there is overwritten.",
+            "Unpack the package's files into this directory, and its charts into charts/. Never overwrites files.",
             metavar="DIR",
         ),
     ] = None
@@ -94,19 +94,19 @@ class DumpOptions(FetchOptions, JsonOptions):
 def dump(options: DumpOptions) -> int:
     """Show what is inside a package: parameters, contexts, modules, charts with their sizes, and the manifest.
 
-    IMAGE is a reference, looked for as a build here would look for it, or oci:LAYOUT:REFERENCE. FILE is a
-    manifest, before it is packaged, or the layer of an image (assembly.tgz).
+    IMAGE is a reference, found as by a build in this directory (lock file, vendor layout, cache, registry), or
+    oci:LAYOUT:REFERENCE. FILE is a package manifest, or the layer of a package image (assembly.tgz).
 
     \b
     kcd-gen dump quay.io/kubodoc/packages/podinfo:6.7.1-p01
-    kcd-gen dump quay.io/kubodoc/packages/podinfo:6.7.1-p01 --output podinfo    # its files, and the charts' own
+    kcd-gen dump quay.io/kubodoc/packages/podinfo:6.7.1-p01 --output podinfo    # also unpack it
     kcd-gen dump oci:vendor/packages:quay.io/kubodoc/packages/podinfo:6.7.1-p01
     kcd-gen dump packages/podinfo.yaml --format json
     """
     findings = Problems()
     found: Contents | None = None
     written: list[str] = []
-    with errors_into(findings):
+    with collect_errors(findings):
         named = read_named(options.package, options, findings)
         found = named.contents
         if options.output:
@@ -116,11 +116,11 @@ def dump(options: DumpOptions) -> int:
     elif found is not None:
         for line in _lines(found, written, options):
             click.echo(printable(line))
-    return say_problems(findings, quiet=options.quiet)
+    return print_problems(findings, quiet=options.quiet)
 
 
 def read_named(name: str, options: FetchOptions, findings: Problems) -> Named:
-    """The package of an image, a manifest or a layer, as `dump` takes them; warnings go to `findings`.
+    """Return the package of an image, a manifest or a layer, as `dump` accepts them. Warnings go to `findings`.
 
     Raises ProblemsError.
     """
@@ -136,18 +136,19 @@ def read_named(name: str, options: FetchOptions, findings: Problems) -> Named:
             is_archive = file.read(2) == _GZIP
         return _read_archive(path, _limits(options), allowed) if is_archive else _read_manifest(path, allowed)
     if name.startswith("oci:") and not name.startswith("oci://"):
-        folder, _, text = name.removeprefix("oci:").partition(":")
-        files = CheckoutFiles.of_named(Path(folder), allowed)
-        layout = OciLayout(Path(folder), limits=_limits(options), files=files)
+        directory, _, text = name.removeprefix("oci:").partition(":")
+        files = CheckoutFiles.of_named(Path(directory), allowed)
+        layout = OciLayout(Path(directory), limits=_limits(options), files=files)
         return _contents(_fetched(PackageSources(vendor=layout), parse_reference(text), findings))
     if path.suffix in (".yaml", ".yml", ".tgz") or path.is_dir():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise ProblemsError(Problem("missing-source", f"{name} {what}", hint="name a manifest, an archive or an image"))
+        reason = "is a directory" if path.is_dir() else "does not exist"
+        hint = "give a package manifest, a layer archive or an image reference"
+        raise ProblemsError(Problem("missing-source", f"'{name}' {reason}", hint=hint))
     return _contents(_fetch(parse_reference(name.removeprefix("oci://")), options, findings))
 
 
 def _fetch(reference: Reference, options: FetchOptions, findings: Problems) -> PackageImage:
-    """The image of a reference: locked, vendored, cached or pulled, as a build in this directory would take it."""
+    """Fetch an image as a build in this directory would: from the vendor layout, the cache or the registry."""
     from kubocd_gen.oci.access import Access
     from kubocd_gen.pipeline.packages import package_sources, project_lock
 
@@ -163,7 +164,7 @@ def _fetch(reference: Reference, options: FetchOptions, findings: Problems) -> P
 
 
 def _project(options: FetchOptions) -> Project:
-    """The project of the directory, if there is one, with the flags over it."""
+    """Return the project of the current directory with the flags applied, or an empty project if there is none."""
     from kubocd_gen.checkout.files import CheckoutFiles
     from kubocd_gen.model.project import Project
     from kubocd_gen.sources.project_file import load_project, with_flags
@@ -210,14 +211,14 @@ def _limits(options: FetchOptions) -> Limits:
 
 
 def _opened(path: Path, allow_outside: Sequence[Path]) -> BinaryIO:
-    """The file that the command line names. Raises ProblemsError."""
+    """Open a file that the command line names. Raises ProblemsError."""
     from kubocd_gen.checkout.files import CheckoutFiles
 
     try:
         return CheckoutFiles.of_named(path, allow_outside).open(path, str(path))
     except OSError as error:
-        what = f"the file can't be read: {error.strerror}"
-        raise ProblemsError(Problem("unreadable-source", what, position=Position(str(path)))) from error
+        message = f"cannot read the file: {error.strerror}"
+        raise ProblemsError(Problem("unreadable-source", message, position=Position(str(path)))) from error
 
 
 def _read_archive(path: Path, limits: Limits, allow_outside: Sequence[Path]) -> Named:
@@ -245,26 +246,26 @@ def _read_manifest(path: Path, allow_outside: Sequence[Path]) -> Named:
     return Named(authored.package, contents(authored.package, authored.fields), files)
 
 
-def _unpack(files: Files, folder: Path) -> list[str]:
+def _unpack(files: Files, directory: Path) -> list[str]:
     from kubocd_gen.archives.extraction import unpacked, write_files
 
     everything = unpacked(files)
-    write_files(folder, everything)
+    write_files(directory, everything)
     return sorted(everything)
 
 
-def _unpacked_lines(folder: Path, written: Sequence[str]) -> Iterator[str]:
+def _unpacked_lines(directory: Path, written: Sequence[str]) -> Iterator[str]:
     tops = sorted({"/".join(name.split("/")[:2]) for name in written})
-    yield from (f"Created {folder / top}" for top in tops)
+    yield from (f"Created {directory / top}" for top in tops)
 
 
 def _document(found: Contents | None, written: Sequence[str], problems: Sequence[Problem]) -> dict[str, Any]:
-    """The report, which schemas/kcd-gen/dump-v1alpha1.json describes."""
+    """Return the JSON report, described by schemas/kcd-gen/dump-v1alpha1.json."""
     return envelope("Dump", {"package": found.as_json() if found else None, "written": list(written)}, problems)
 
 
 def _lines(found: Contents, written: Sequence[str], options: DumpOptions) -> Iterator[str]:
-    """What is printed on standard output."""
+    """Yield the lines of standard output."""
     if options.output is None:
         yield from _text(found)
     elif not options.quiet:
@@ -281,12 +282,12 @@ def _text(found: Contents) -> Iterator[str]:
     for title, value in (("roles", found.roles), ("depends on", found.dependencies)):
         if value:
             yield f"{title}: {_inline(value)}"
-    yield from ("", "Parameters" if found.parameters else "Parameters: it takes none")
+    yield from ("", "Parameters" if found.parameters else "Parameters: none")
     yield from table(map(_row, found.parameters), titles=_VALUE, indent=2)
     if found.context is None:
-        yield from ("", "Context: any, unchecked")
+        yield from ("", "Context: not checked (no schema)")
     else:
-        yield from ("", "Context" if found.context else "Context: it needs none")
+        yield from ("", "Context" if found.context else "Context: none")
         yield from table(map(_row, found.context), titles=_VALUE, indent=2)
     yield from ("", "Modules")
     rows = [

@@ -1,4 +1,4 @@
-"""What click says of its own accord: help that fits the terminal, and what was meant by a word that it doesn't know."""
+"""Changes to click: help that fits narrow terminals, and suggestions for misspelt commands and choices."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NARROWEST = 20
 
 
 class _Formatter(click.HelpFormatter):
-    """Click's never takes less than 50 columns for prose, and 42 for a list."""
+    """A formatter for narrow terminals; click's own needs 50 columns for text and 42 for a list."""
 
     def __init__(self, width: int | None = None, max_width: int | None = None) -> None:
         columns = min(shutil.get_terminal_size().columns, max_width or 80)
@@ -30,7 +30,7 @@ class _Formatter(click.HelpFormatter):
 
 
 def _folded(text: str, columns: int, indentation: str) -> str:
-    """`--format [text|json]` over several lines where it is too long for one."""
+    """Return text such as `--format [text|json]`, broken into several lines if it is too long for one."""
     lines = [""]
     for part in text.replace(" ", " \0").replace("|", "|\0").split("\0"):
         if lines[-1] and len(lines[-1]) + len(part.rstrip()) > columns:
@@ -40,13 +40,13 @@ def _folded(text: str, columns: int, indentation: str) -> str:
 
 
 class Context(click.Context):
-    """Of every command."""
+    """The context of every command."""
 
     formatter_class = _Formatter
 
 
 class Group(click.Group):
-    """A command of commands, which says what may have been meant by one that it doesn't have."""
+    """A command with subcommands, which suggests a similar name for an unknown subcommand."""
 
     context_class = Context
 
@@ -56,21 +56,21 @@ class Group(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            raise click.UsageError(f"{error.message}{meant(args[0], self.list_commands(ctx))}", ctx) from error
+            raise click.UsageError(f"{error.message}{suggestion(args[0], self.list_commands(ctx))}", ctx) from error
 
 
 class Choice(_Choice):
-    """One of several words, likewise."""
+    """A choice of strings, which suggests a similar one for an unknown value."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         try:
             return super().convert(value, param, ctx)
         except click.BadParameter as error:
-            raise click.BadParameter(f"{error.message}{meant(str(value), self.choices)}", ctx, param) from error
+            raise click.BadParameter(f"{error.message}{suggestion(str(value), self.choices)}", ctx, param) from error
 
 
-def meant(word: str, known: Iterable[str]) -> str:
-    """The sentence that ends a usage error: `` Did you mean 'build'?``, or nothing where none comes near."""
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """Return the last sentence of a usage error, `` Did you mean 'build'?``, or an empty string if none is similar."""
     from kubocd_gen.diagnostics.problems import nearest
 
     return nearest(" Did you mean '{}'?", word, known) or ""

@@ -17,7 +17,7 @@ from kubocd_gen import __version__
 from kubocd_gen.cli.colours import echo, paint
 from kubocd_gen.cli.command import Flag, command, options
 from kubocd_gen.cli.options import CompilingOptions, JsonOptions, QuietOptions, SourceOptions
-from kubocd_gen.cli.problems import DIFFERENCE, errors_into, print_json, say_problems
+from kubocd_gen.cli.problems import DIFFERENCE, collect_errors, print_json, print_problems
 from kubocd_gen.cli.progress import Progress, progress
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, printable
 from kubocd_gen.diagnostics.text import envelope
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
     from kubocd_gen.server.image_build import Pin, Published
     from kubocd_gen.server.image_publication import ImageTarget, Way
 
-_WAYS: dict[Way, str] = {"copied": "copied", "mounted": "mounted", "there": "there already"}
+_TRANSFERS: dict[Way, str] = {"copied": "copied", "mounted": "mounted", "there": "already present"}
 
 
 @dataclass(slots=True)
 class _Outcome:
-    """How far it came. `there` is what the image's name stands for, known with --check."""
+    """The results so far. `current_digest` is the digest of the image at the target, known with `--check`."""
 
     cluster: str | None = None
     name: str | None = None
@@ -48,59 +48,61 @@ class _Outcome:
     image: ServerImage | None = None
     published: Published | None = None
     pin: Pin | None = None
-    there: str | None = None
+    current_digest: str | None = None
 
 
 @options
 class ImageOptions(SourceOptions, JsonOptions, QuietOptions, CompilingOptions):
     """`kcd-gen image`."""
 
-    base: Annotated[str, Flag("The image to put the charts on; oci:DIR[:NAME] for a layout's.", metavar="REF")]
-    push: Annotated[str | None, Flag("Where to push the image, as REGISTRY/REPOSITORY:TAG.", metavar="REF")] = None
+    base: Annotated[str, Flag("The base image; oci:DIR[:NAME] for an OCI image layout.", metavar="REF")]
+    push: Annotated[str | None, Flag("Push the image to this reference, REGISTRY/REPOSITORY:TAG.", metavar="REF")] = (
+        None
+    )
     output: Annotated[
         str | None,
         Flag(
-            "Write it into this OCI image layout, DIR or DIR:NAME, and push nothing.",
+            "Write the image to this OCI image layout, DIR or DIR:NAME, instead of pushing it.",
             metavar="LAYOUT",
             type=click.Path(readable=False),
         ),
     ] = None
-    check: Annotated[bool, Flag("Change nothing; exit 3 where the image is not what the sources compile to.")] = False
+    check: Annotated[bool, Flag("Write nothing; exit 3 if the image is out of date.")] = False
     platforms: Annotated[
         tuple[str, ...],
-        Flag("Of the base's, only this one; repeatable.", name="--platform", metavar="OS/ARCH"),
+        Flag("Build only for this platform of the base image; repeatable.", name="--platform", metavar="OS/ARCH"),
     ] = ()
-    no_nginx: Annotated[bool, Flag("The base serves by itself: add the charts alone, and change nothing else.")] = False
-    content_root: Annotated[str, Flag("With --no-nginx: where hr/ is.", metavar="DIR", show_default=True)] = (
-        CONTENT_ROOT
-    )
+    no_nginx: Annotated[bool, Flag("Add only the charts, without an nginx configuration.")] = False
+    content_root: Annotated[
+        str, Flag("With --no-nginx: the directory of hr/ in the image.", metavar="DIR", show_default=True)
+    ] = CONTENT_ROOT
     kustomization: Annotated[
         Path | None,
         Flag(
-            f"Where to write the digest. [default: {FOLDER}/kustomization.yaml in the cluster's output]",
+            f"The file to write the digest to. [default: {FOLDER}/kustomization.yaml in the cluster's output]",
             metavar="FILE",
         ),
     ] = None
-    insecure: Annotated[bool, Flag("Push over plain HTTP, and read a base in that registry so.")] = False
+    insecure: Annotated[bool, Flag("Use plain HTTP for the registry that is pushed to.")] = False
 
 
 @command(ImageOptions)
 def image(options: ImageOptions) -> int:
-    """Make the image of the server of the charts: a base image with nginx, the charts, and nginx's configuration.
+    """Build the container image of the chart server: a base image with nginx, the charts and nginx's configuration.
 
-    No container engine is needed. The same base and charts make the same image, byte for byte; of a base for several
-    platforms all are kept. Only what the registry lacks is pushed, and then the digest is written to the
-    kustomization.yaml that runs it, so that one commit moves releases and charts together.
+    No container engine is needed. The image is reproducible: the same base and charts give the same bytes. All
+    platforms of the base image are kept. Only missing blobs are pushed. Then the digest is written to the
+    kustomization.yaml that deploys the image, so that one commit updates releases and charts together.
 
     \b
     kcd-gen image --base docker.io/nginxinc/nginx-unprivileged:1.28-alpine@sha256:… \\
                   --push registry.example.com/platform/charts:prod
-    kcd-gen image --base oci:bases/nginx --output charts.oci     # no registry; skopeo and buildah read it
+    kcd-gen image --base oci:bases/nginx --output charts.oci     # to an OCI image layout, without a registry
     kcd-gen image --base … --push … --check                      # in CI: is the pushed image up to date?
     """
     findings = Problems()
     outcome = _Outcome()
-    with errors_into(findings):
+    with collect_errors(findings):
         _image(options, findings, outcome)
     differences = list(_differences(outcome)) if options.check else []
     if options.format == "json":
@@ -109,14 +111,14 @@ def image(options: ImageOptions) -> int:
         for line in [*differences, *_lines(outcome, differences, options)]:
             if differences or not options.quiet:
                 echo(paint("changed", printable(line)) if line in differences else printable(line))
-    return say_problems(findings, quiet=options.quiet) or (DIFFERENCE if differences else 0)
+    return print_problems(findings, quiet=options.quiet) or (DIFFERENCE if differences else 0)
 
 
 def _image(options: ImageOptions, findings: Problems, outcome: _Outcome) -> None:
     from kubocd_gen.oci.image_reference import parse_image
 
     if bool(options.push) == bool(options.output):
-        raise ProblemsError(Problem("usage", "say where the image goes: --push REF, or --output LAYOUT"))
+        raise ProblemsError(Problem("usage", "exactly one of --push REF and --output LAYOUT is required"))
     base_name = parse_image(options.base)
     project = _project(options)
     cluster = project.clusters[0]
@@ -146,8 +148,8 @@ def _image(options: ImageOptions, findings: Problems, outcome: _Outcome) -> None
                 files = None if options.kustomization else project.files
                 outcome.pin = plan_pin(path, repository, made.descriptor.digest, findings, files)
             if options.check:
-                there = target.current()
-                outcome.there = there.digest if there else None
+                current = target.current()
+                outcome.current_digest = current.digest if current else None
                 return
             outcome.published = publish(made, store, target, "pushed" if options.push else "written")
             if outcome.pin is not None:
@@ -159,28 +161,28 @@ def _image(options: ImageOptions, findings: Problems, outcome: _Outcome) -> None
 
 
 def _project(options: ImageOptions) -> Project:
-    """The project with the one cluster whose charts it is about. Raises ProblemsError."""
+    """Return the project with the one cluster whose charts go into the image. Raises ProblemsError."""
     from kubocd_gen.sources.project_file import load_project
 
-    # Nothing of the output of sources that flags name is read or written.
+    # Sources given by flags need an output, which is neither read nor written here.
     project = load_project(options.flags_without_output(Path.cwd() / "output"), Path.cwd())
     if len(project.clusters) > 1:
         names = ", ".join(cluster.name for cluster in project.clusters)
-        hint = f"choose it with --cluster: {names}"
-        raise ProblemsError(Problem("usage", "an image is of one cluster, and the project has several", hint=hint))
+        hint = f"choose one with --cluster: {names}"
+        raise ProblemsError(
+            Problem("usage", "an image is built for one cluster, but the project has several", hint=hint)
+        )
     return project
 
 
 def _content_root(options: ImageOptions) -> str:
     root = options.content_root
     if root != CONTENT_ROOT and not options.no_nginx:
-        raise ProblemsError(
-            Problem("usage", "--content-root is for --no-nginx: nginx's configuration says where hr/ is")
-        )
+        raise ProblemsError(Problem("usage", "--content-root requires --no-nginx"))
     parts = root.removesuffix("/").split("/")
     if parts[0] or len(parts) < 2 or not {"", ".", ".."}.isdisjoint(parts[1:]):
-        hint = f"such as {CONTENT_ROOT}"
-        raise ProblemsError(Problem("usage", f"--content-root '{root}' is no absolute path in an image", hint=hint))
+        hint = f"give a path such as {CONTENT_ROOT}"
+        raise ProblemsError(Problem("usage", f"--content-root '{root}' is not a normalized absolute path", hint=hint))
     return "/".join(parts)
 
 
@@ -202,7 +204,7 @@ def _store(base: RegistryImage | LayoutImage, registry: Registry, project: Proje
 def _target(
     base: RegistryImage | LayoutImage, registry: Registry, project: Project, line: Progress, options: ImageOptions
 ) -> tuple[ImageTarget, str]:
-    """Where the image goes, and its name there."""
+    """Return the target of the image and the image's name there."""
     from kubocd_gen.oci.access import Access
     from kubocd_gen.oci.image_reference import RegistryImage, split_layout
     from kubocd_gen.oci.layout_writer import LayoutWriter
@@ -211,14 +213,14 @@ def _target(
     from kubocd_gen.server.image_publication import LayoutTarget, RegistryTarget
 
     if options.output:
-        folder, name = split_layout(options.output)
+        directory, name = split_layout(options.output)
         name = name or IMAGE_NAME
-        return LayoutTarget(LayoutWriter(folder), name), f"oci:{folder}:{name}"
-    assert options.push is not None  # one of the two is given
+        return LayoutTarget(LayoutWriter(directory), name), f"oci:{directory}:{name}"
+    assert options.push is not None  # checked by the caller
     reference = parse_reference(options.push)
     origin = None
     if isinstance(base, RegistryImage) and base.reference.registry == reference.registry:
-        # What a mirror holds, the registry itself may not.
+        # A mirror can hold blobs that the registry itself lacks, which then cannot be mounted.
         origin = base.reference.repository if reference.registry not in project.mirrors else None
     target = RegistryTarget(
         registry,
@@ -233,7 +235,7 @@ def _target(
 
 
 def _known_name(base: RegistryImage | LayoutImage) -> str | None:
-    """What others may know the base as; None for a folder."""
+    """Return the base image's name for annotations; None for a layout, whose path is local."""
     from kubocd_gen.oci.image_reference import RegistryImage
 
     return base.name if isinstance(base, RegistryImage) else None
@@ -258,21 +260,21 @@ def _compiled(project: Project, line: Progress, options: ImageOptions, findings:
 
 
 def _kustomization(options: ImageOptions, project: Project) -> Path | None:
-    """The file that names the image; None where there is no output that it could lie in."""
+    """Return the kustomization that deploys the image; None if it would be in the output and there is none."""
     if options.kustomization:
         return options.kustomization
     return None if options.sources else project.clusters[0].output / FOLDER / "kustomization.yaml"
 
 
 def _differences(outcome: _Outcome) -> Iterator[str]:
-    """What --check has found."""
+    """Yield what `--check` has found to be out of date."""
     if outcome.image is None:
         return
     digest = outcome.image.descriptor.digest
     if outcome.pin is not None and not outcome.pin.is_current:
-        yield f"{display_path(outcome.pin.path, Path.cwd())} names another image than {outcome.name}@{digest}"
-    if outcome.there != digest:
-        yield f"{outcome.name} is {outcome.there or 'not there'}, and the sources compile to {digest}"
+        yield f"{display_path(outcome.pin.path, Path.cwd())} is out of date: it should name {outcome.name}@{digest}"
+    if outcome.current_digest != digest:
+        yield f"{outcome.name} is {outcome.current_digest or 'missing'}, expected {digest}"
 
 
 def _lines(outcome: _Outcome, differences: list[str], options: ImageOptions) -> Iterator[str]:
@@ -282,10 +284,10 @@ def _lines(outcome: _Outcome, differences: list[str], options: ImageOptions) -> 
     if differences:
         yield f"run: {shlex.join(['kcd-gen', *(word for word in sys.argv[1:] if word != '--check')])}"
     elif options.check:
-        yield f"{name} is what the sources compile to"
+        yield f"{name} is up to date"
     elif outcome.published is not None:
-        ways = Counter(one.way for one in outcome.published.transfers)
-        layers = ", ".join(f"{ways[way]} {said}" for way, said in _WAYS.items() if ways[way])
+        counts = Counter(one.way for one in outcome.published.transfers)
+        layers = ", ".join(f"{counts[way]} {label}" for way, label in _TRANSFERS.items() if counts[way])
         yield f"{outcome.published.change.capitalize()} {name}{f' (layers: {layers})' if layers else ''}"
         if outcome.pin is not None:
             change = "Unchanged" if outcome.pin.is_current else "Updated"
@@ -293,7 +295,7 @@ def _lines(outcome: _Outcome, differences: list[str], options: ImageOptions) -> 
 
 
 def _report(outcome: _Outcome, problems: list[Problem], differences: list[str]) -> dict[str, Any]:
-    """The report, which schemas/kcd-gen/image-v1alpha1.json describes."""
+    """Return the JSON report, described by schemas/kcd-gen/image-v1alpha1.json."""
     made, published, pin = outcome.image, outcome.published, outcome.pin
     failed = any(one.severity == "error" for one in problems)
     checked = "different" if differences else "unchanged"
@@ -304,7 +306,7 @@ def _report(outcome: _Outcome, problems: list[Problem], differences: list[str]) 
         "base": {"name": outcome.base, "digest": outcome.base_digest} if outcome.base else None,
         "name": outcome.name,
         "digest": made.descriptor.digest if made else None,
-        "there": outcome.there,
+        "there": outcome.current_digest,
         "platforms": [
             {"platform": one.label, "digest": one.descriptor.digest} for one in (made.platforms if made else ())
         ],

@@ -10,7 +10,7 @@ from kubocd_gen.cli.colours import echo, paint_difference
 from kubocd_gen.cli.command import Flag, group, options
 from kubocd_gen.cli.init_server import server
 from kubocd_gen.cli.options import PathOptions
-from kubocd_gen.cli.problems import errors_into, say_problems
+from kubocd_gen.cli.problems import collect_errors, print_problems
 from kubocd_gen.cli.scaffolds import ScaffoldOptions, check_image, exit_code, heading
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, printable
 from kubocd_gen.scaffolding.clusters import name_of
@@ -26,46 +26,46 @@ class InitOptions(ScaffoldOptions, PathOptions):
 
     ci: Annotated[
         Literal["github", "gitlab", "none"] | None,
-        Flag("Whose CI runs kcd-gen. [default: found by the repository's files and remote]"),
+        Flag("The CI system. [default: detected from the repository's files and remote]"),
     ] = None
     install_from: Annotated[
         str | None,
         Flag(
-            "Where hook and CI install kcd-gen from, pinned: git+URL@COMMIT, WHEEL-URL#sha256=DIGEST, or "
-            "'--index-url URL kcd-gen==VERSION'. Without it, neither is written.",
+            "Where the hook and CI install kcd-gen from, pinned: git+URL@COMMIT, WHEEL-URL#sha256=DIGEST, or "
+            "'--index-url URL kcd-gen==VERSION'. Without it, no hook and no CI file are written.",
             metavar="SOURCE",
         ),
     ] = None
-    no_server: Annotated[bool, Flag("Leave the server of the charts out: something else serves them.")] = False
+    no_server: Annotated[bool, Flag("Do not write the chart server's manifests.")] = False
     cluster_name: Annotated[
-        str, Flag("What to call a cluster to which no folder gives a name.", metavar="NAME", show_default=True)
+        str, Flag("The name of a cluster that cannot be named after a directory.", metavar="NAME", show_default=True)
     ] = "default"
 
 
 @group(InitOptions)
 def init(options: InitOptions) -> int:
-    """Write what a repository needs to use kcd-gen. The files are yours from then on.
+    """Write the files that a repository needs to use kcd-gen. From then on they are yours to edit.
 
-    Looks for Releases, Contexts and Configs in the Git checkout, for what Flux applies from it, and for its CI. Writes
-    the project file, pre-commit's hook, the CI's file, lines of .gitattributes, settings of VS Code, Flux's
-    Kustomizations, and what runs the server of the charts. A project file that is there is kept, and the rest is done
-    for it. Files that differ are shown and left alone, with exit code 3; --force replaces them.
+    Detects Releases, Contexts and Configs in the Git checkout, the directories that Flux applies, and the CI system.
+    Writes the project file, a pre-commit hook, the CI file, .gitattributes, VS Code settings, Flux Kustomizations, and
+    the manifests of the chart server. An existing project file is kept and used. For other existing files that differ,
+    the diff is shown, nothing is changed, and the exit code is 3; --force replaces them.
 
     \b
     kcd-gen init --dry-run
     kcd-gen init --image registry.example.com/platform/charts
-    kcd-gen init --install-from git+https://HOST/PATH@COMMIT     # with the hook and the CI's file
+    kcd-gen init --install-from git+https://HOST/PATH@COMMIT     # with hook and CI file
     """
     findings = Problems()
     beginning = None
-    with errors_into(findings):
+    with collect_errors(findings):
         check_image(options.image)
         source = install_source(options.install_from) if options.install_from else None
         wish = RepositoryWish(options.ci, options.image, not options.no_server, _cluster_name(options), source)
         beginning = plan_repository(Path.cwd(), wish, findings, options.allow_outside)
         if beginning and not options.dry_run:
             write(beginning.files, force=options.force)
-    if code := say_problems(findings, quiet=options.quiet):
+    if code := print_problems(findings, quiet=options.quiet):
         return code
     assert beginning is not None
     if not options.quiet:
@@ -80,8 +80,8 @@ init.add_command(server)
 def _cluster_name(options: InitOptions) -> str:
     name = options.cluster_name
     if name_of(name) != name:
-        hint = "lower-case letters, digits and inner '-', at most 40 characters"
-        raise ProblemsError(Problem("usage", f"--cluster-name '{name}' is not a name for a cluster", hint=hint))
+        hint = "use lower-case letters, digits and inner '-', at most 40 characters"
+        raise ProblemsError(Problem("usage", f"--cluster-name '{name}' is not a valid cluster name", hint=hint))
     return name
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 from kubocd_gen.cli.colours import echo, paint_difference
 from kubocd_gen.cli.command import Flag, command, options
 from kubocd_gen.cli.options import ClusterOptions, OutputOptions
-from kubocd_gen.cli.problems import errors_into, say_problems
+from kubocd_gen.cli.problems import collect_errors, print_problems
 from kubocd_gen.cli.scaffolds import ScaffoldOptions, check_image, exit_code, heading
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, printable
 from kubocd_gen.scaffolding.files import write
@@ -28,30 +28,30 @@ class ServerOptions(OutputOptions, ClusterOptions, ScaffoldOptions):
     flux_dir: Annotated[
         Path | None,
         Flag(
-            "The folder that Flux applies, for one cluster. [default: found by the Kustomizations in the checkout]",
+            "The directory that Flux applies, for one cluster. [default: detected from the Flux Kustomizations]",
             metavar="DIR",
         ),
     ] = None
     flux_source: Annotated[
         str | None,
         Flag(
-            "What Flux takes the checkout from, such as GitRepository/flux-system. [default: found likewise]",
+            "The Flux source of the checkout, such as GitRepository/flux-system. [default: detected likewise]",
             metavar="KIND/NAME",
         ),
     ] = None
-    flux_namespace: Annotated[str, Flag("Where source-controller runs.", metavar="NS", show_default=True)] = (
+    flux_namespace: Annotated[str, Flag("The namespace of source-controller.", metavar="NS", show_default=True)] = (
         FLUX_NAMESPACE
     )
-    containerfile: Annotated[bool, Flag("Also what buildah, podman or docker build the image from.")] = False
+    containerfile: Annotated[bool, Flag("Also write a Containerfile for buildah, podman or docker.")] = False
 
 
 @command(ServerOptions)
 def server(options: ServerOptions) -> int:
-    """Write what runs the server of the charts in each cluster, and has Flux apply it before the releases.
+    """Write the manifests of the chart server for each cluster, and make Flux apply them before the releases.
 
-    In the output's folder `server`: Kubernetes manifests, named after the cluster's repositoryURL. In the folder that
-    Flux applies: two Kustomizations. At the root of the checkout: lines of .sourceignore. Files that you have changed
-    are shown and left alone, with exit code 3; --force replaces them.
+    Writes Kubernetes manifests named after the cluster's repositoryURL into `server` in the output, two Kustomizations
+    into the directory that Flux applies, and lines into .sourceignore at the root of the checkout. For files that you
+    have changed, the diff is shown, nothing is changed, and the exit code is 3; --force replaces them.
 
     \b
     kcd-gen init server --image registry.example.com/platform/charts
@@ -59,11 +59,11 @@ def server(options: ServerOptions) -> int:
     """
     findings = Problems()
     scaffold = None
-    with errors_into(findings):
+    with collect_errors(findings):
         scaffold = _scaffold(options, findings)
         if scaffold and not options.dry_run:
             write(scaffold.files, force=options.force)
-    if code := say_problems(findings, quiet=options.quiet):
+    if code := print_problems(findings, quiet=options.quiet):
         return code
     assert scaffold is not None
     if not options.quiet:
@@ -75,18 +75,16 @@ def server(options: ServerOptions) -> int:
 def _scaffold(options: ServerOptions, findings: Problems) -> Scaffold | None:
     flags = options.flags()
     project = load_project(flags, Path.cwd())
-    # Names are chosen among those of all clusters, so that one that is done later finds its own.
+    # Names must be unique among all clusters, also among those that are set up later.
     whole = project if flags.sources else load_project(replace(flags, clusters=(), output=None), Path.cwd())
     if options.flux_dir and len(project.clusters) > 1:
-        raise ProblemsError(Problem("usage", "--flux-dir is one cluster's; choose it with --cluster"))
+        raise ProblemsError(Problem("usage", "--flux-dir requires a single cluster", hint="choose one with --cluster"))
     check_namespace("--flux-namespace", options.flux_namespace)
     check_image(options.image)
     source = parse_source(options.flux_source) if options.flux_source else None
     if options.flux_source and source is None:
-        hint = "it is KIND/NAME or KIND/NAMESPACE/NAME, such as GitRepository/flux-system"
-        raise ProblemsError(
-            Problem("usage", f"--flux-source '{options.flux_source}' names no source of Flux", hint=hint)
-        )
+        hint = "use KIND/NAME or KIND/NAMESPACE/NAME, such as GitRepository/flux-system"
+        raise ProblemsError(Problem("usage", f"--flux-source '{options.flux_source}' is not a Flux source", hint=hint))
     wish = Wish(options.image, options.flux_dir, source, options.flux_namespace, options.containerfile)
     return plan(whole, project.clusters, wish, findings)
 

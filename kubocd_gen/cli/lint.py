@@ -13,7 +13,7 @@ from kubocd_gen.cli.command import Flag, command, options
 from kubocd_gen.cli.help_format import Choice
 from kubocd_gen.cli.logs import Verbosity, log_to_stderr
 from kubocd_gen.cli.options import CIFormatOptions, CompilingOptions, SourceOptions, VerboseOptions
-from kubocd_gen.cli.problems import errors_into, json_text, say_problems
+from kubocd_gen.cli.problems import collect_errors, json_text, print_problems
 from kubocd_gen.cli.tools import Outcome, tools
 from kubocd_gen.diagnostics.problems import Problem, Problems, Severity, printable
 from kubocd_gen.diagnostics.text import distinct_problems, exit_code, problem_lines
@@ -32,13 +32,13 @@ class LintOptions(SourceOptions, CIFormatOptions, VerboseOptions, CompilingOptio
 
     ignore: Annotated[
         tuple[str, ...],
-        Flag("Do not tell of this; repeatable. An error is always told.", metavar="CODE", type=Choice(RULES)),
+        Flag("Do not report this code; repeatable. Errors are always reported.", metavar="CODE", type=Choice(RULES)),
     ] = ()
     quiet: Annotated[bool, Flag("Print errors and warnings only.", short="-q")] = False
     verbose: Annotated[
         int,
         Flag(
-            "Name every Release that was looked at, too, and log each operation; -vv: details.",
+            "Also list every checked Release, and log each operation; -vv: details.",
             short="-v",
             count=True,
             type=Verbosity(),
@@ -49,36 +49,36 @@ class LintOptions(SourceOptions, CIFormatOptions, VerboseOptions, CompilingOptio
 
 @command(LintOptions)
 def lint(options: LintOptions) -> int:
-    """Find what compiles here and now, and would not work everywhere, or not tomorrow.
+    """Find what compiles today but is not reproducible or not portable.
 
-    Compiles the sources as a build does, and looks at all of each template, also at what no rendering comes to today:
-    for functions of the clock, of chance, of DNS or of newer versions of helm. And for tags that move, and names that
-    are too long for Helm or Flux. What a build says of the sources is told, too; nothing is written, and no output
+    Compiles the sources as a build does and checks every template, including branches that are not rendered today, for
+    functions that use the clock, random numbers, DNS or newer versions of helm. Also finds moving tags, and names that
+    are too long for Helm or Flux. The problems that a build reports are included. Nothing is written, and no output is
     needed.
 
-    Exit codes: 0 where there is nothing, or only notes; 1 for errors and warnings.
+    Exit codes: 0 if there are at most notes, 1 if there are errors or warnings.
 
     \b
     kcd-gen lint                                       # every cluster of kcd-gen.yaml
     kcd-gen lint --source clusters/prod --vendor packages
-    kcd-gen lint --ignore literal-secret --quiet       # all but one rule, without notes
-    kcd-gen lint --format github                       # in CI: annotations of a pull request
+    kcd-gen lint --ignore literal-secret --quiet       # without one rule, and without notes
+    kcd-gen lint --format github                       # in CI: pull request annotations
     """
-    outcome = _attempt(options)
-    told = [one for one in outcome.problems if one.severity in _FAILING or not options.quiet]
-    for line in _lines(outcome, told, options):
+    outcome = _lint(options)
+    reported = [one for one in outcome.problems if one.severity in _FAILING or not options.quiet]
+    for line in _lines(outcome, reported, options):
         echo(line)
-    if options.format not in ("text", "github"):  # which have said it all
-        say_problems(told, name_clusters=len(outcome.built) > 1)
+    if options.format not in ("text", "github"):  # which already contain all problems
+        print_problems(reported, name_clusters=len(outcome.built) > 1)
     return exit_code(outcome.problems) or int(any(one.severity in _FAILING for one in outcome.problems))
 
 
-def _attempt(options: LintOptions) -> Outcome:
+def _lint(options: LintOptions) -> Outcome:
     findings = Problems()
     built: Sequence[Built] = ()
     version = None
-    flags = options.flags_without_output(Path(os.devnull))  # what is in an output is no source; here nothing is
-    with errors_into(findings):  # of the project or of helm: there is nothing to look at, or nothing with
+    flags = options.flags_without_output(Path(os.devnull))  # the output is excluded from the sources; lint has none
+    with collect_errors(findings):  # errors of the project or of helm, without which nothing can be checked
         project = load_project(flags, Path.cwd())
         with tools(options, project, findings, report_version=options.format == "json") as tool:
             built = run_lint(
@@ -88,29 +88,29 @@ def _attempt(options: LintOptions) -> Outcome:
     return Outcome(built, [*findings, *(one for cluster in built for one in cluster.diagnostics)], version)
 
 
-def _lines(outcome: Outcome, told: Sequence[Problem], options: LintOptions) -> Iterator[str]:
-    """What is printed on standard output."""
+def _lines(outcome: Outcome, reported: Sequence[Problem], options: LintOptions) -> Iterator[str]:
+    """Yield the lines of standard output."""
     built = outcome.built
     if options.format == "json":
         yield json_text(build_report(built, outcome.helm_version, outcome.problems, command="lint"))
     elif options.format != "text":
         from kubocd_gen.cli.ci_formats import ci_report
 
-        yield from ci_report(options.format, messages_root(options.flags()), built, told, failing=_FAILING)
+        yield from ci_report(options.format, messages_root(options.flags()), built, reported, failing=_FAILING)
     else:
-        yield from _text_lines(outcome, told, options)
+        yield from _text_lines(outcome, reported, options)
 
 
-def _text_lines(outcome: Outcome, told: Sequence[Problem], options: LintOptions) -> Iterator[str]:
+def _text_lines(outcome: Outcome, reported: Sequence[Problem], options: LintOptions) -> Iterator[str]:
     several = len(outcome.built) > 1
     if options.verbose:
         for cluster in outcome.built:
             for one in cluster.compilation.releases:
                 name = f"{cluster.cluster.name}: " if several else ""
-                yield printable(f"{name}{one.release.key}: package {one.release.image} looked at")
-    yield from problem_lines(told, name_clusters=several, paint=paint)
+                yield printable(f"{name}{one.release.key}: checked with package {one.release.image}")
+    yield from problem_lines(reported, name_clusters=several, paint=paint)
     if outcome.built and not options.quiet:
-        yield _summary(outcome.built, told)
+        yield _summary(outcome.built, reported)
 
 
 def _summary(built: Sequence[Built], problems: Sequence[Problem]) -> str:
@@ -121,4 +121,4 @@ def _summary(built: Sequence[Built], problems: Sequence[Problem]) -> str:
         for severity in ("error", "warning", "note")
         if (count := counts[severity])
     ]
-    return f"{releases} Release{'' if releases == 1 else 's'} looked at: {', '.join(found) or 'nothing found'}"
+    return f"{releases} Release{'' if releases == 1 else 's'} checked: {', '.join(found) or 'no problems found'}"

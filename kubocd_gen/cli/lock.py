@@ -10,8 +10,15 @@ from typing import Annotated, Any
 from kubocd_gen.checkout.files import LOCK
 from kubocd_gen.cli.colours import echo, paint_signed
 from kubocd_gen.cli.command import Argument, Flag, command, options
-from kubocd_gen.cli.options import JobsOptions, JsonOptions, ProgressOptions, ProjectOptions, QuietOptions, offered
-from kubocd_gen.cli.problems import DIFFERENCE, errors_into, print_json, say_problems
+from kubocd_gen.cli.options import (
+    JobsOptions,
+    JsonOptions,
+    ProgressOptions,
+    ProjectOptions,
+    QuietOptions,
+    complete_names,
+)
+from kubocd_gen.cli.problems import DIFFERENCE, collect_errors, print_json, print_problems
 from kubocd_gen.cli.progress import progress
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, printable
 from kubocd_gen.diagnostics.text import packages_report
@@ -38,38 +45,40 @@ from kubocd_gen.sources.project_file import load_project
 class LockOptions(ProjectOptions, JsonOptions, QuietOptions, JobsOptions, ProgressOptions):
     """`kcd-gen lock`."""
 
-    references: Annotated[tuple[str, ...], Argument("[REF]...", complete=offered("images"))] = ()
-    update: Annotated[bool, Flag("Move the tags named REF, or all, to what they stand for now.")] = False
-    check: Annotated[bool, Flag("Write nothing; exit 3 where this command would write.")] = False
-    allow_chart_change: Annotated[bool, Flag("Take a chart whose bytes changed under the same version.")] = False
-    verify: Annotated[bool, Flag("Check the signatures that Releases ask for, with the cosign binary.")] = False
+    references: Annotated[tuple[str, ...], Argument("[REF]...", complete=complete_names("images"))] = ()
+    update: Annotated[bool, Flag("Pin the tags REF, or all tags, to their current digests.")] = False
+    check: Annotated[bool, Flag("Write nothing; exit 3 if the lock file is out of date.")] = False
+    allow_chart_change: Annotated[bool, Flag("Accept a chart that changed without a new version.")] = False
+    verify: Annotated[bool, Flag("Verify the signatures that Releases require, with cosign.")] = False
     cosign: Annotated[str, Flag("The cosign binary.", metavar="PATH")] = "cosign"
     cosign_key: Annotated[
         str | None,
-        Flag("The public key where a Release's `verify` names a Secret that holds it.", metavar="KEY"),
+        Flag("The public key to use if a Release's `verify` refers to a Secret.", metavar="KEY"),
     ] = None
-    helm: Annotated[str | None, Flag("The helm binary whose version the lock records.", metavar="PATH")] = None
+    helm: Annotated[str | None, Flag("The helm binary whose version is recorded in the lock file.", metavar="PATH")] = (
+        None
+    )
 
 
 @command(LockOptions)
 def lock(options: LockOptions) -> int:
-    """Pin every package tag to the image that it stands for, in kcd-gen.lock.
+    """Pin every package tag to a digest in kcd-gen.lock.
 
-    Packages that are in the lock keep their pins; missing ones are added, and those that no Release asks for go. A
-    build then uses the pins, whatever the registry says.
+    Packages in the lock file keep their digests. Missing packages are added, and packages that no Release uses are
+    removed. Builds then use the digests from the lock file and do not look up tags.
 
     \b
-    kcd-gen lock                                # after a change of sources
-    kcd-gen lock --update                       # move all tags
+    kcd-gen lock                                # after changing sources
+    kcd-gen lock --update                       # update all tags
     kcd-gen lock --update redis quay.io/acme/packages/podinfo:6.7.1-p01
-    kcd-gen lock --check                        # in CI: is the lock up to date with the sources?
+    kcd-gen lock --check                        # in CI: is the lock file up to date?
     kcd-gen lock --check --update               # has a tag moved?
     """
     findings = Problems()
     outcome = Outcome()
-    with errors_into(findings):
+    with collect_errors(findings):
         if options.references and not options.update:
-            raise ProblemsError(Problem("usage", "REF names tags to move; give --update"))
+            raise ProblemsError(Problem("usage", "REF requires --update"))
         outcome = _lock(options, findings)
     if options.format == "json":
         print_json(packages_report("lock", _changes(outcome.moves), list(findings)))
@@ -77,12 +86,12 @@ def lock(options: LockOptions) -> int:
         command = "kcd-gen lock --update" if options.update else "kcd-gen lock"
         for line in _lines(outcome, check=options.check, command=command):
             echo(paint_signed(printable(line)))
-    return say_problems(findings, quiet=options.quiet) or (DIFFERENCE if options.check and outcome.changed else 0)
+    return print_problems(findings, quiet=options.quiet) or (DIFFERENCE if options.check and outcome.changed else 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What moves, helm's version in the lock and here, and whether the file is, or would be, another than before."""
+    """The changed pins, helm's version in the lock file and here, and whether the lock file changes."""
 
     moves: Sequence[Move] = ()
     old_helm: str | None = None
@@ -94,19 +103,19 @@ def _lock(options: LockOptions, findings: Problems) -> Outcome:
     project = load_project(options.flags(), Path.cwd())
     if project.locked:
         raise ProblemsError(
-            Problem("usage", "--locked takes the lock as it is; 'lock --check' tells whether it is complete")
+            Problem("usage", "--locked cannot be used with lock", hint="use --check to check the lock file")
         )
     old = project_lock(project) or Lock()
     helm = minor(helm_version(find_helm(options.helm)))
     with progress(wanted=not options.no_progress) as line:
-        wanted, whole = wanted_by(project, findings)
-        meant = chosen(wanted, options.references)
-        prune = whole and not options.clusters
+        wanted, is_complete = wanted_by(project, findings)
+        selected = chosen(wanted, options.references)
+        prune = is_complete and not options.clusters
         if options.check and not options.update:  # needs no registry
             moves = stale_packages(wanted, old, prune=prune)
             _verify(wanted, old.packages, project, options, findings)
             return Outcome(moves, old.helm, helm, bool(moves) or old.helm != helm or not project.lock_path.exists())
-        # A vendor layout is filled from the lock: it need not be there yet, and has nothing new to tell.
+        # The vendor layout is filled from the lock file: it may not exist yet, and it has no newer digests.
         if project.vendor and (not project.vendor.exists() or (options.update and not project.offline)):
             project = replace(project, vendor=None)
         packages = package_sources(project, line, lock=None, jobs=options.job_count)
@@ -115,7 +124,7 @@ def _lock(options: LockOptions, findings: Problems) -> Outcome:
             old,
             packages,
             findings,
-            update=lambda name: options.update and (not meant or name in meant),
+            update=lambda name: options.update and (not selected or name in selected),
             prune=prune,
             allow_chart_change=options.allow_chart_change,
         )
@@ -170,9 +179,9 @@ def _lines(outcome: Outcome, *, check: bool, command: str) -> Iterator[str]:
             yield f"{'Would move' if check else 'Moved'} {move.name} {_short(move.old)} → {_short(move.new)}"
             yield from _chart_lines(move.old, move.new)
     if outcome.old_helm is not None and outcome.old_helm != outcome.helm:
-        yield f"{'Would note' if check else 'Noted'} helm {outcome.helm}, was {outcome.old_helm}"
+        yield f"{'Would record' if check else 'Recorded'} helm {outcome.helm}, was {outcome.old_helm}"
     if check and outcome.changed:
-        yield f"{LOCK_FILE} is not up to date; run '{command}'"
+        yield f"{LOCK_FILE} is out of date; run '{command}'"
     elif not outcome.changed:
         yield f"{LOCK_FILE} is up to date"
 
@@ -186,7 +195,7 @@ def _chart_lines(old: Pin, new: Pin) -> Iterator[str]:
     for name, version in sorted(after - before):
         yield f"  + chart {name} {version}"
     for name, version in sorted(replaced):
-        yield f"  ! chart {name} {version} has other bytes; Flux won't roll it out"
+        yield f"  ! chart {name} {version} changed without a new version; Flux will not roll it out"
 
 
 def _short(pin: Pin) -> str:

@@ -1,4 +1,4 @@
-"""The log on standard error: one line for each operation at a border, with `-v`; details with `-vv`."""
+"""The log on standard error: with `-v` one line per request, process, read and write; with `-vv` details."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 
 class Verbosity(click.IntRange):
-    """How often `-v` was given. The variable KCD_GEN_VERBOSE can also hold a word, as that of a switch."""
+    """The number of `-v` flags. The variable KCD_GEN_VERBOSE also accepts booleans such as `true`, as for a switch."""
 
     def __init__(self) -> None:
         super().__init__(0)
@@ -23,7 +23,7 @@ class Verbosity(click.IntRange):
 
 
 def log_to_stderr(ctx: click.Context, verbosity: int) -> None:
-    """Log to standard error what kcd-gen does: operations from 1 on, details from 2 on."""
+    """Set up logging to standard error: operations if `verbosity` is at least 1, details if it is at least 2."""
     if not verbosity and "logging" not in sys.modules:
         return
     import logging
@@ -32,7 +32,7 @@ def log_to_stderr(ctx: click.Context, verbosity: int) -> None:
 
     class Formatter(logging.Formatter):
         def format(self, record: logging.LogRecord) -> str:
-            return printable(f"{record.levelname.lower()}: {record.getMessage()}")  # paths can hold anything
+            return printable(f"{record.levelname.lower()}: {record.getMessage()}")  # paths can contain any character
 
     logger = logging.getLogger("kubocd_gen")
     logger.handlers.clear()
@@ -44,6 +44,6 @@ def log_to_stderr(ctx: click.Context, verbosity: int) -> None:
 
 
 def is_logging() -> bool:
-    """Whether lines of the log go to standard error."""
+    """Return whether the log is written to standard error."""
     logging = sys.modules.get("logging")
     return logging is not None and bool(logging.getLogger("kubocd_gen").handlers)

@@ -12,7 +12,7 @@ from kubocd_gen.cli.colours import echo, paint
 from kubocd_gen.cli.command import Argument, command, options
 from kubocd_gen.cli.help_format import Group
 from kubocd_gen.cli.options import CompilingOptions, JsonOptions, ProjectOptions, QuietOptions
-from kubocd_gen.cli.problems import DIFFERENCE, errors_into, print_json, say_problems
+from kubocd_gen.cli.problems import DIFFERENCE, collect_errors, print_json, print_problems
 from kubocd_gen.cli.tools import tools
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError
 from kubocd_gen.migration.checks import Checked
@@ -30,7 +30,7 @@ _KUBOCD_NAMESPACE = "kubocd"
 
 @click.group(cls=Group)
 def migrate() -> None:
-    """Go from KuboCD's controller to Flux and kcd-gen, without installing anything anew.
+    """Migrate from the KuboCD controller to Flux and kcd-gen without reinstalling anything.
 
     \b
     kcd-gen migrate check dump.yaml
@@ -46,11 +46,11 @@ class CheckOptions(ProjectOptions, JsonOptions, QuietOptions, CompilingOptions):
 
 @command(CheckOptions)
 def check(options: CheckOptions) -> int:
-    """Say what stands between a running cluster and the compiled output, and the next command.
+    """Compare a dump of a running cluster with the compiled output, and print the next command.
 
-    FILE is what kubectl printed, YAML or JSON (which is read ten times as fast); - is standard input. No cluster is
-    talked to. Exit code 0: nothing is in the way of the command at the end; 3: it changes what the warnings say;
-    1: an error stops here.
+    FILE is the output of kubectl as YAML or JSON (which is read ten times as fast); - is standard input. No cluster is
+    contacted. Exit codes: 0 if the next command is safe, 3 if it changes what the warnings describe, 1 if there are
+    errors.
 
     \b
     kubectl get releases.kubocd.kubotal.io,helmreleases,helmrepositories,ocirepositories \\
@@ -60,20 +60,23 @@ def check(options: CheckOptions) -> int:
     """
     findings = Problems()
     checked: Checked | None = None
-    with errors_into(findings):
+    with collect_errors(findings):
         checked = _check(options, findings)
     if options.format == "json":
         print_json(migration_report(checked, list(findings)))
     elif checked is not None:
-        for line in text_lines(checked, _again(options.files), quiet=options.quiet, paint=paint):
+        for line in text_lines(checked, _repeat_command(options.files), quiet=options.quiet, paint=paint):
             echo(line)
-    code = say_problems(findings, quiet=True)  # what else the sources say, a build says
+    code = print_problems(findings, quiet=True)  # other warnings are reported by a build
     severities = {one.severity for one in checked.findings} if checked else set()
     return code or (1 if "error" in severities else DIFFERENCE if "warning" in severities else 0)
 
 
 def _check(options: CheckOptions, findings: Problems) -> Checked | None:
-    """None where the sources have errors, which are told: beside half of what compiles a dump says the wrong things."""
+    """Compare the dump with the compiled sources. Returns None if the sources have errors, which go to `findings`.
+
+    Compared with an incomplete compilation, the findings would be wrong.
+    """
     project = load_project(options.flags(), Path.cwd())
     cluster = _only_cluster(project)
     live = _live(options.files)
@@ -92,8 +95,8 @@ def _only_cluster(project: Project) -> Cluster:
     if len(project.clusters) == 1:
         return project.clusters[0]
     names = ", ".join(cluster.name for cluster in project.clusters)
-    hint = f"say which one it is: --cluster NAME; the project has: {names}"
-    raise ProblemsError(Problem("usage", "a dump is of one cluster, and the project has several", hint=hint))
+    hint = f"choose one with --cluster: {names}"
+    raise ProblemsError(Problem("usage", "a dump is of one cluster, but the project has several", hint=hint))
 
 
 def _live(files: tuple[str, ...]) -> Live:
@@ -106,19 +109,19 @@ def _bytes(name: str) -> bytes:
         with click.open_file(name, "rb") as file:
             data: bytes = file.read(MAX_BYTES + 1)
     except OSError as error:
-        what = f"the dump can't be read: {error.strerror}"
-        raise ProblemsError(Problem("bad-dump", what, position=Position(name))) from error
+        message = f"cannot read the dump: {error.strerror}"
+        raise ProblemsError(Problem("bad-dump", message, position=Position(name))) from error
     return data
 
 
-def _again(files: tuple[str, ...]) -> list[str]:
-    """The command that was given, with the dump that is yet to be made instead of those that were read."""
+def _repeat_command(files: tuple[str, ...]) -> list[str]:
+    """Return this command line for the next dump: with the name of the only dump, otherwise `live.json`."""
     named = [name for name in files if name != "-"]
     return ["kcd-gen", "migrate", "check", *_options(), named[0] if len(named) == 1 else "live.json"]
 
 
 def _options(without: str = "") -> list[str]:
-    """The flags that were given, as they were given, but for one; what is no flag's value is a dump."""
+    """Return the flags of this command line with their values, except the flag `without`."""
     valued = {name for one in check.params if isinstance(one, click.Option) and not one.is_flag for name in one.opts}
     kept: list[str] = []
     words = iter(sys.argv[sys.argv.index("check") + 1 :])
@@ -126,7 +129,7 @@ def _options(without: str = "") -> list[str]:
         if word == "--":
             break
         if word.startswith("-") and word != "-":
-            # Of `-qj 4` the last letter takes the value.
+            # In `-qj 4`, the value belongs to the last letter.
             takes = word in valued or (not word.startswith("--") and f"-{word[-1]}" in valued)
             value = [next(words, "")] if takes else []
             if without != word.partition("=")[0]:

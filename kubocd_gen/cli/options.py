@@ -1,4 +1,4 @@
-"""Groups of flags that several commands share."""
+"""Groups of flags that several commands share, and their parsers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import click
 
 from kubocd_gen.budget.limits import NAMES, parse_limit
 from kubocd_gen.cli.command import Complete, Flag, Options, option_group
-from kubocd_gen.cli.help_format import meant
+from kubocd_gen.cli.help_format import suggestion
 from kubocd_gen.cli.logs import Verbosity, log_to_stderr
 from kubocd_gen.model.project import Dependencies, Flags
 from kubocd_gen.sources.environment import is_secret_name, is_variable_name
@@ -28,14 +28,14 @@ _FILE: click.ParamType[Any, Any] = click.Path(path_type=Path, exists=True, dir_o
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A file to be written for a CI system."""
+    """A report file for a CI system."""
 
     format: ReportFormat
     path: Path
 
 
 def parse_hosts(words: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """Read `--resolve`: names with their addresses. Raises ValueError."""
+    """Parse `--resolve` into pairs of name and address. Raises ValueError."""
     hosts = []
     for word in words:
         name, separator, address = word.partition("=")
@@ -46,7 +46,7 @@ def parse_hosts(words: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
 
 
 def parse_limits(words: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
-    """Read `--limit`: names with their limits. Raises ValueError."""
+    """Parse `--limit` into pairs of name and value. Raises ValueError."""
     limits = []
     for word in words:
         name, separator, size = word.partition("=")
@@ -57,7 +57,7 @@ def parse_limits(words: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
 
 
 def parse_hosts_with_port(words: tuple[str, ...]) -> frozenset[str]:
-    """Read `--allow-plain-http-credentials`. Raises ValueError."""
+    """Parse `--allow-plain-http-credentials`. Raises ValueError."""
     for word in words:
         if not re.fullmatch(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?", word):
             raise ValueError(f"'{word}' is not HOST or HOST:PORT, such as registry.lan:5000")
@@ -68,70 +68,73 @@ _SWITCHES = frozenset({"true", "false", "1", "0", "yes", "no", "on", "off"})
 
 
 def parse_variables(words: tuple[str, ...]) -> frozenset[str]:
-    """Read `--expand-env`: names of variables, separated by commas. Raises ValueError."""
+    """Parse `--expand-env`, names of variables separated by commas. Raises ValueError."""
     names = [name for word in words for name in word.split(",") if name]
     for name in names:
         example = "--expand-env DOMAIN,REGION or KCD_GEN_EXPAND_ENV=DOMAIN,REGION"
         if name.lower() in _SWITCHES:
-            raise ValueError(f"'{name}' is not the name of a variable; list those to expand, as in {example}")
+            raise ValueError(f"'{name}' is not a variable name; list the variables to expand: {example}")
         if not is_variable_name(name):
-            raise ValueError(f"'{name}' is not the name of a variable; write {example}")
+            raise ValueError(f"'{name}' is not a variable name; use {example}")
         if is_secret_name(name):
-            said = f"'{name}' is never expanded: by its name it can hold a credential; use a variable of another name"
-            raise ValueError(said)
+            raise ValueError(f"'{name}' is never expanded because it can hold a credential; rename the variable")
     return frozenset(names)
 
 
 def parse_url(word: str) -> str:
-    """Read `--repository-url`. Raises ValueError."""
+    """Parse `--repository-url`. Raises ValueError."""
     if not re.fullmatch(r"https?://[^\s/]\S*", word):
         raise ValueError(f"'{word}' does not start with http:// or https:// and a host")
     return word
 
 
 def parse_reports(words: tuple[str, ...]) -> tuple[Report, ...]:
-    """Read `--report`. Raises ValueError."""
+    """Parse `--report`. Raises ValueError."""
     reports = []
     for word in words:
         name, _, path = word.partition("=")
         if name not in _REPORTS or not path or "\0" in path:
-            said = f"'{word}' is not FORMAT=FILE; the formats are {', '.join(_REPORTS)}."
-            raise ValueError(f"{said}{meant(name, _REPORTS)}")
+            message = f"'{word}' is not FORMAT=FILE; the formats are {', '.join(_REPORTS)}."
+            raise ValueError(f"{message}{suggestion(name, _REPORTS)}")
         reports.append(Report(_REPORTS[name], Path(path)))
     return tuple(reports)
 
 
-def offered(what: Literal["clusters", "releases", "images"]) -> Complete:
-    """Return the completion of a flag or argument that names clusters, Releases or packages of the project."""
+def complete_names(what: Literal["clusters", "releases", "images"]) -> Complete:
+    """Return the shell completion of a flag or argument that takes clusters, Releases or packages of the project."""
 
     def offer(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        from kubocd_gen.cli import shell_completion as completing
+        from kubocd_gen.cli import shell_completion
 
-        names = {"clusters": completing.clusters, "releases": completing.releases, "images": completing.images}
-        return completing.offering(names[what])(ctx, param, incomplete)
+        names = {
+            "clusters": shell_completion.clusters,
+            "releases": shell_completion.releases,
+            "images": shell_completion.images,
+        }
+        return shell_completion.completion_of(names[what])(ctx, param, incomplete)
 
     return offer
 
 
-def _offered_limits(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+def _complete_limits(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     return [f"{name}=" for name in NAMES if name.startswith(incomplete)]
 
 
-def _offered_variables(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+def _complete_variables(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     known = (name for name in os.environ if is_variable_name(name) and not is_secret_name(name))
     return sorted(name for name in known if name.startswith(incomplete))
 
 
 @option_group
 class PathOptions(Options):
-    """Of a command that follows paths of the checkout."""
+    """Options of a command that reads files of the checkout."""
 
     __slots__ = ()
 
     allow_outside: Annotated[
         tuple[Path, ...],
         Flag(
-            "Let paths of the project file, and symlinks, lead to this directory outside the checkout; repeatable.",
+            "Allow symlinks and paths in the project file to lead to this directory outside the checkout; repeatable.",
             metavar="DIR",
         ),
     ] = ()
@@ -139,27 +142,27 @@ class PathOptions(Options):
 
 @option_group
 class RegistryOptions(PathOptions):
-    """Of a command that talks to registries."""
+    """Options of a command that uses registries."""
 
     __slots__ = ()
 
     limits: Annotated[
         tuple[tuple[str, int], ...],
         Flag(
-            f"Move a guard against hostile packages, as in layer=512MiB; repeatable. There are: {', '.join(NAMES)}.",
+            f"Change a limit on packages, such as layer=512MiB; repeatable. The limits: {', '.join(NAMES)}.",
             name="--limit",
             metavar="NAME=VALUE",
             parse_all=parse_limits,
-            complete=_offered_limits,
+            complete=_complete_limits,
         ),
     ] = ()
     ca_file: Annotated[
-        Path | None, Flag("PEM certificates to trust besides the system's.", metavar="FILE", type=_FILE)
+        Path | None, Flag("PEM certificates to trust in addition to the system's.", metavar="FILE", type=_FILE)
     ] = None
     clear_text_hosts: Annotated[
         frozenset[str],
         Flag(
-            "Send credentials to this host over plain HTTP, too; repeatable. Whoever is on the way can read them.",
+            "Send credentials to this host over plain HTTP, where others can read them; repeatable.",
             name="--allow-plain-http-credentials",
             metavar="HOST[:PORT]",
             parse_all=parse_hosts_with_port,
@@ -169,35 +172,35 @@ class RegistryOptions(PathOptions):
 
 @option_group
 class PackageOptions(RegistryOptions):
-    """Of a command that reads packages."""
+    """Options of a command that reads packages."""
 
     __slots__ = ()
 
     vendor: Annotated[Path | None, Flag("An OCI image layout with package images.", metavar="DIR")] = None
-    cache_dir: Annotated[Path | None, Flag("Where fetched packages are kept.", metavar="DIR")] = None
+    cache_dir: Annotated[Path | None, Flag("The cache directory for downloaded packages.", metavar="DIR")] = None
 
 
 @option_group
 class OfflineOptions(Options):
-    """Of a command that can do without the network."""
+    """Options of a command that can run without the network."""
 
     __slots__ = ()
 
-    offline: Annotated[bool, Flag("Any need of the network is an error.")] = False
+    offline: Annotated[bool, Flag("Never use the network; fail if it is needed.")] = False
 
 
 @option_group
 class LockedOptions(Options):
-    """Of a command that can insist on the lock."""
+    """Options of a command that can require the lock file."""
 
     __slots__ = ()
 
-    locked: Annotated[bool, Flag("A package that is not in kcd-gen.lock is an error.")] = False
+    locked: Annotated[bool, Flag("Fail if a package is not in kcd-gen.lock.")] = False
 
 
 @option_group
 class ProjectFileOptions(Options):
-    """Of a command that reads the project file."""
+    """Options of a command that reads the project file."""
 
     __slots__ = ()
 
@@ -206,52 +209,62 @@ class ProjectFileOptions(Options):
 
 @option_group
 class OutputOptions(Options):
-    """Of a command that reads or writes the output."""
+    """Options of a command that reads or writes the output."""
 
     __slots__ = ()
 
-    output: Annotated[Path | None, Flag("Where flux/ and hr/ are written.", metavar="DIR")] = None
+    output: Annotated[Path | None, Flag("The output directory, for flux/ and hr/.", metavar="DIR")] = None
 
 
 @option_group
 class ClusterOptions(ProjectFileOptions, PackageOptions, LockedOptions):
-    """What the clusters of the project are, and what they are compiled with."""
+    """Options that define the clusters of the project and how they are compiled."""
 
     __slots__ = ()
 
     sources: Annotated[
         tuple[str, ...],
-        Flag("A file, directory or glob; repeatable.", name="--source", metavar="PATH", type=click.Path()),
+        Flag("A source file, directory or glob; repeatable.", name="--source", metavar="PATH", type=click.Path()),
     ] = ()
     clusters: Annotated[
         tuple[str, ...],
-        Flag("Only this cluster; repeatable.", name="--cluster", metavar="NAME", complete=offered("clusters")),
+        Flag(
+            "Select this cluster only; repeatable.",
+            name="--cluster",
+            metavar="NAME",
+            complete=complete_names("clusters"),
+        ),
     ] = ()
-    namespace: Annotated[str | None, Flag("The namespace of Releases and Contexts that name none.", metavar="NS")] = (
+    namespace: Annotated[str | None, Flag("The default namespace of Releases and Contexts.", metavar="NS")] = None
+    kubocd_namespace: Annotated[str | None, Flag("The namespace of Config resources.", metavar="NS")] = None
+    repository_url: Annotated[str | None, Flag("The URL at which hr/ is served.", metavar="URL", parse=parse_url)] = (
         None
     )
-    kubocd_namespace: Annotated[str | None, Flag("The namespace of Config resources.", metavar="NS")] = None
-    repository_url: Annotated[str | None, Flag("Where hr/ is served.", metavar="URL", parse=parse_url)] = None
     dependencies: Annotated[
         Dependencies | None,
-        Flag("Compile roles into dependsOn across Releases (the default), or leave them out."),
+        Flag("Compile roles into dependsOn between Releases (the default), or ignore them."),
     ] = None
     hosts: Annotated[
         tuple[tuple[str, str], ...],
-        Flag("An answer for resolveDNS; repeatable.", name="--resolve", metavar="NAME=ADDRESS", parse_all=parse_hosts),
+        Flag(
+            "The address that resolveDNS returns for a name; repeatable.",
+            name="--resolve",
+            metavar="NAME=ADDRESS",
+            parse_all=parse_hosts,
+        ),
     ] = ()
     expand_env: Annotated[
         frozenset[str],
         Flag(
-            "Replace ${NAME} in sources by this environment variable; repeatable. Credentials are never expanded.",
+            "Replace ${NAME} in sources with this environment variable; repeatable. Credentials are never expanded.",
             metavar="NAME[,NAME...]",
             parse_all=parse_variables,
-            complete=_offered_variables,
+            complete=_complete_variables,
         ),
     ] = frozenset()
 
     def flags(self) -> Flags:
-        """Return what the flags say about the project."""
+        """Return the flags that affect the project."""
         return Flags(
             project=self.project,
             sources=self.sources,
@@ -276,59 +289,59 @@ class ClusterOptions(ProjectFileOptions, PackageOptions, LockedOptions):
 
 @option_group
 class SourceOptions(ClusterOptions, OfflineOptions):
-    """Of a command that compiles the project, and whose own output, if any, is something else."""
+    """Options of a command that compiles the project without reading or writing its output."""
 
     __slots__ = ()
 
     def flags_without_output(self, unused: Path) -> Flags:
-        """Return the flags with `unused` as the output of sources that the command line names, which need one."""
+        """Return the flags with `unused` as the output if there are `--source` flags, which require an output."""
         flags = self.flags()
         return replace(flags, output=unused) if flags.sources else flags
 
 
 @option_group
 class ProjectOptions(OutputOptions, SourceOptions):
-    """Of a command that has to do with the project and its output."""
+    """Options of a command that uses the project and its output."""
 
     __slots__ = ()
 
 
 @option_group
 class WriteOptions(Options):
-    """Of a build: what is written in spite of problems."""
+    """Options of a build that writes in spite of problems."""
 
     __slots__ = ()
 
-    keep_going: Annotated[bool, Flag("Write the Releases that compile, though others fail.")] = False
+    keep_going: Annotated[bool, Flag("Write the Releases that compile even if others fail.")] = False
     allow_protected_removal: Annotated[
         tuple[str, ...],
         Flag(
-            "Let this protected Release vanish from the output; repeatable.",
+            "Allow removing this protected Release from the output; repeatable.",
             metavar="NAME",
-            complete=offered("releases"),
+            complete=complete_names("releases"),
         ),
     ] = ()
 
 
 @option_group
 class HelmOptions(Options):
-    """Of a command that runs helm."""
+    """Options of a command that runs helm."""
 
     __slots__ = ()
 
     helm: Annotated[
         str | None,
-        Flag("The helm binary to use, instead of the one installed beside kcd-gen.", metavar="PATH"),
+        Flag("The helm binary to use instead of the bundled one.", metavar="PATH"),
     ] = None
 
 
 @option_group
 class FormatOptions(Options):
-    """Of a command that prints text, or something for programs; subclasses name the formats."""
+    """Options of a command that prints text or a report for programs; subclasses define the formats."""
 
     __slots__ = ()
 
-    format: Annotated[str, Flag("What to print.")] = "text"
+    format: Annotated[str, Flag("The output format.")] = "text"
 
     @property
     def for_machines(self) -> bool:
@@ -337,35 +350,35 @@ class FormatOptions(Options):
 
 @option_group
 class JsonOptions(FormatOptions):
-    """Of a command that prints text or a JSON document."""
+    """Options of a command that prints text or a JSON document."""
 
     __slots__ = ()
 
-    format: Annotated[Literal["text", "json"], Flag("What to print.")] = "text"
+    format: Annotated[Literal["text", "json"], Flag("The output format.")] = "text"
 
 
 @option_group
 class CIFormatOptions(FormatOptions):
-    """Of a command that prints text, a JSON document, or a report for a CI system."""
+    """Options of a command that prints text, a JSON document or a report for a CI system."""
 
     __slots__ = ()
 
     format: Annotated[
         Literal["text", "json", "github", "sarif", "gitlab", "junit"],
-        Flag("What to print; those behind json are for CI systems."),
+        Flag("The output format; those after json are for CI systems."),
     ] = "text"
 
 
 @option_group
 class ReportOptions(CIFormatOptions):
-    """Of a command that also writes reports for CI systems to files."""
+    """Options of a command that also writes reports for CI systems to files."""
 
     __slots__ = ()
 
     reports: Annotated[
         tuple[Report, ...],
         Flag(
-            f"Write a report for a CI system to a file, too; repeatable. The formats: {', '.join(_REPORTS)}.",
+            f"Also write a report for a CI system to a file; repeatable. The formats: {', '.join(_REPORTS)}.",
             name="--report",
             metavar="FORMAT=FILE",
             parse_all=parse_reports,
@@ -375,24 +388,24 @@ class ReportOptions(CIFormatOptions):
 
 @option_group
 class JobsOptions(Options):
-    """Of a command that does several things at a time."""
+    """Options of a command that runs several jobs at a time."""
 
     __slots__ = ()
 
     jobs: Annotated[
         int | None,
-        Flag("How much to do at a time; the number of cores.", short="-j", type=click.IntRange(1, 64)),
+        Flag("The number of parallel jobs. [default: the number of cores]", short="-j", type=click.IntRange(1, 64)),
     ] = None
 
     @property
     def job_count(self) -> int:
-        """How much to do at a time."""
+        """Return the number of parallel jobs."""
         return self.jobs or os.cpu_count() or 1
 
 
 @option_group
 class QuietOptions(Options):
-    """Of a command that can be quiet."""
+    """Options of a command that can be quiet."""
 
     __slots__ = ()
 
@@ -401,23 +414,23 @@ class QuietOptions(Options):
 
 @option_group
 class AnswerOptions(QuietOptions):
-    """Of a command whose output is the answer to a question, which is printed in any case."""
+    """Options of a command whose output is printed even if it is quiet."""
 
     __slots__ = ()
 
-    quiet: Annotated[bool, Flag("Print the answer and errors only.", short="-q")] = False
+    quiet: Annotated[bool, Flag("Print only the result and errors.", short="-q")] = False
 
 
 @option_group
 class VerboseOptions(QuietOptions):
-    """Of a command that can also print more."""
+    """Options of a command that can also print more."""
 
     __slots__ = ()
 
     verbose: Annotated[
         int,
         Flag(
-            "Print what is unchanged, too, and log each operation with its duration; -vv: details.",
+            "Also print what is unchanged, and log each operation with its duration; -vv: details.",
             short="-v",
             count=True,
             type=Verbosity(),
@@ -428,24 +441,24 @@ class VerboseOptions(QuietOptions):
 
 @option_group
 class ProgressOptions(Options):
-    """Of a command that shows on a terminal what it waits for."""
+    """Options of a command that shows its progress on a terminal."""
 
     __slots__ = ()
 
-    no_progress: Annotated[bool, Flag("Show no line about what is waited for.")] = False
+    no_progress: Annotated[bool, Flag("Do not show progress.")] = False
 
 
 @option_group
 class CompilingOptions(HelmOptions, JobsOptions, ProgressOptions):
-    """Of a command that compiles, or otherwise gives helm something to render."""
+    """Options of a command that renders templates with helm."""
 
     __slots__ = ()
 
-    debug: Annotated[bool, Flag("Print tracebacks, and keep what helm is given in .kcd-gen-debug/.")] = False
+    debug: Annotated[bool, Flag("Print tracebacks, and keep the input of helm in .kcd-gen-debug/.")] = False
 
 
 @option_group
 class CommonBuildOptions(ProjectOptions, WriteOptions, VerboseOptions, CompilingOptions):
-    """Of `kcd-gen build`, and of `kcd-gen serve`, which builds with --watch."""
+    """Options of `kcd-gen build` and of `kcd-gen serve --watch`, which builds."""
 
     __slots__ = ()

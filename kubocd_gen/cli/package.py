@@ -12,7 +12,7 @@ import click
 
 from kubocd_gen.cli.command import Argument, Flag, command, options
 from kubocd_gen.cli.options import CompilingOptions, JsonOptions, OfflineOptions, QuietOptions, RegistryOptions
-from kubocd_gen.cli.problems import errors_into, print_json, say_problems
+from kubocd_gen.cli.problems import collect_errors, print_json, print_problems
 from kubocd_gen.cli.progress import progress
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError
 from kubocd_gen.diagnostics.text import packages_report
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 _NO_PREFIX = Problem(
     "usage",
-    "there is no prefix for the packages' references",
-    hint="give it with --repo-prefix quay.io/acme/packages, or in OCI_REPO_PREFIX",
+    "the repository prefix of the packages is missing",
+    hint="set it with --repo-prefix quay.io/acme/packages or OCI_REPO_PREFIX",
 )
 
 
@@ -39,7 +39,7 @@ class PackageCommandOptions(RegistryOptions, OfflineOptions, JsonOptions, QuietO
     repo_prefix: Annotated[
         str | None,
         Flag(
-            "What stands before a package's name in its reference, such as quay.io/acme/packages; or OCI_REPO_PREFIX.",
+            "The repository prefix of the packages, such as quay.io/acme/packages. [env var: OCI_REPO_PREFIX]",
             short="-r",
             variables=("OCI_REPO_PREFIX",),
             metavar="PREFIX",
@@ -47,33 +47,33 @@ class PackageCommandOptions(RegistryOptions, OfflineOptions, JsonOptions, QuietO
     ] = None
     output: Annotated[
         Path | None,
-        Flag("Write into this OCI image layout, made where there is none, and push nothing.", metavar="LAYOUT"),
+        Flag("Write to this OCI image layout instead of pushing; created if it does not exist.", metavar="LAYOUT"),
     ] = None
-    force: Annotated[bool, Flag("Move a tag that stands for another image.")] = False
+    force: Annotated[bool, Flag("Move a tag that already exists for another image.")] = False
     insecure: Annotated[bool, Flag("Push over plain HTTP.")] = False
-    offline: Annotated[bool, Flag("Any need of the network is an error: local charts and --output only.")] = False
+    offline: Annotated[bool, Flag("Never use the network: only local charts and --output.")] = False
 
 
 @command(PackageCommandOptions)
 def package(options: PackageCommandOptions) -> int:
-    """Assemble KuboCD package images from manifests, and push them to a registry.
+    """Build KuboCD package images from manifests and push them to a registry.
 
-    Every manifest is checked to the end, and every chart fetched, before anything is pushed; with an error anywhere
-    nothing is. The same manifests and charts make the same images, byte for byte: their time is SOURCE_DATE_EPOCH, else
-    that of the newest file in their charts. A tag that is there already, for another image, is not moved.
+    All manifests are checked and all charts fetched before anything is pushed. If there is any error, nothing is
+    pushed. Images are reproducible: the same manifests and charts give the same bytes. Their timestamp is
+    SOURCE_DATE_EPOCH, or that of the newest file in their charts. A tag that exists for another image is not moved.
 
     \b
     kcd-gen package podinfo.yaml --repo-prefix quay.io/acme/packages
-    kcd-gen package packages/*.yaml -r quay.io/acme/packages -j 4       # several at a time
+    kcd-gen package packages/*.yaml -r quay.io/acme/packages -j 4       # in parallel
     kcd-gen package podinfo.yaml -r quay.io/acme/packages --output vendor/packages
     kcd-gen package podinfo.yaml -r localhost:5000/dev --insecure --force
 
-    A module's chart comes from a Helm repository, an OCI registry, Git, or a folder. Credentials are those of pulling:
-    KCD_OCI_<HOST>_USER and KCD_OCI_<HOST>_SECRET (QUAY_IO for quay.io), else Docker's configuration.
+    The chart of a module comes from a Helm repository, an OCI registry, Git or a local directory. Credentials come from
+    KCD_OCI_<HOST>_USER and KCD_OCI_<HOST>_SECRET (QUAY_IO for quay.io), or from Docker's configuration.
     """
     findings = Problems()
     outcomes: list[Published] = []
-    with errors_into(findings):
+    with collect_errors(findings):
         outcomes = _package(options, findings)
     if options.format == "json":
         print_json(packages_report("package", [_entry(one) for one in outcomes], list(findings)))
@@ -81,7 +81,7 @@ def package(options: PackageCommandOptions) -> int:
         for one in outcomes:
             if one.change is not None and one.image is not None:
                 click.echo(f"{one.change.capitalize()} {one.reference} {one.image.digest}")
-    return say_problems(findings, quiet=options.quiet)
+    return print_problems(findings, quiet=options.quiet)
 
 
 def _package(options: PackageCommandOptions, findings: Problems) -> list[Published]:
@@ -153,7 +153,7 @@ def _transport(network: Network) -> Iterator[Transport]:
     try:
         yield transport
     finally:
-        transport.close()  # after Ctrl-C, what is under way ends at once
+        transport.close()  # aborts running transfers after Ctrl-C
 
 
 def _entry(one: Published) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""How a command ends: its problems on standard error, and the exit code that sums them up."""
+"""How a command ends: it prints its problems to standard error and returns an exit code."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from kubocd_gen.cli.colours import echo, paint
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError
 from kubocd_gen.diagnostics.text import exit_code, problem_lines
 
-DIFFERENCE = 3  # the exit code of a command that has found something else than what is wanted
+DIFFERENCE = 3  # the exit code of a check that has found a difference
 
 
 @contextmanager
-def errors_into(findings: Problems) -> Iterator[None]:
-    """Add an error that ends the block to `findings`, and go on after the block."""
+def collect_errors(findings: Problems) -> Iterator[None]:
+    """Add a ProblemsError that ends the block to `findings`, and continue after the block."""
     try:
         yield
     except ProblemsError as error:
@@ -26,17 +26,17 @@ def errors_into(findings: Problems) -> Iterator[None]:
 
 
 def json_text(document: Mapping[str, Any]) -> str:
-    """Return a report as it is printed. It is ASCII, whatever the sources hold."""
+    """Return a JSON report as it is printed. Characters that are not ASCII are escaped."""
     return json.dumps(document, indent=1)
 
 
 def print_json(document: Mapping[str, Any]) -> None:
-    """Print a report."""
+    """Print a JSON report."""
     click.echo(json_text(document))
 
 
-def say_problems(problems: Iterable[Problem], *, quiet: bool = False, name_clusters: bool = False) -> int:
-    """Print the problems, with `quiet` only errors. Returns the exit code, 0 without errors."""
+def print_problems(problems: Iterable[Problem], *, quiet: bool = False, name_clusters: bool = False) -> int:
+    """Print the problems, or only the errors if `quiet`. Return the exit code, which is 0 if there are no errors."""
     found = list(problems)
     shown = [one for one in found if one.severity == "error" or not quiet]
     for line in problem_lines(shown, name_clusters=name_clusters, paint=paint):

@@ -1,4 +1,4 @@
-"""One line on a terminal about what is waited for; nothing where nobody looks."""
+"""The progress line on a terminal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kubocd_gen.diagnostics.problems import printable
 
 
 class Progress:
-    """Writes each line over the one before, on standard error. Safe to use from several threads."""
+    """The progress line on standard error, which each call replaces. Thread-safe."""
 
     def __init__(self, *, shown: bool) -> None:
         self._shown = shown
@@ -27,12 +27,12 @@ class Progress:
             return
         with self._mutex:
             width = shutil.get_terminal_size().columns - 1
-            sys.stderr.write(f"\r{fitting(printable(line), width)}\x1b[K")
+            sys.stderr.write(f"\r{truncate(printable(line), width)}\x1b[K")
             sys.stderr.flush()
             self._visible = True
 
     def clear(self) -> None:
-        """Take the line away, and write no other."""
+        """Erase the line, and ignore later calls."""
         with self._mutex:
             self._shown = False
             if self._visible:
@@ -41,8 +41,8 @@ class Progress:
                 self._visible = False
 
 
-def fitting(text: str, columns: int) -> str:
-    """As much of `text` as a terminal shows in so many columns: wide characters take two, combining ones none."""
+def truncate(text: str, columns: int) -> str:
+    """Return the longest start of `text` that fits into `columns`; wide characters take two, combining ones none."""
     for index, character in enumerate(text):
         if not combining(character):
             columns -= 2 if east_asian_width(character) in "WF" else 1
@@ -53,7 +53,7 @@ def fitting(text: str, columns: int) -> str:
 
 @contextmanager
 def progress(*, wanted: bool) -> Iterator[Progress]:
-    """The line of a command, while it runs; not on a pipe, and not on a terminal that can't take a line back."""
+    """Show the progress line while a command runs, unless stderr is a pipe or a terminal that cannot erase a line."""
     line = Progress(shown=wanted and not is_logging() and sys.stderr.isatty() and os.environ.get("TERM") != "dumb")
     try:
         yield line

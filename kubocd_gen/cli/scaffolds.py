@@ -1,4 +1,4 @@
-"""What the `init` commands share."""
+"""Options and helpers that the `init` commands share."""
 
 from __future__ import annotations
 
@@ -17,29 +17,30 @@ _REPOSITORY = re.compile(r"[a-zA-Z0-9.-]+(?::[0-9]+)?(?:/[a-z0-9]+(?:[._-]+[a-z0
 
 @option_group
 class ScaffoldOptions(QuietOptions):
-    """Of a command that writes files which are the user's from then on."""
+    """Options of a command that writes files for the user to edit."""
 
     __slots__ = ()
 
     image: Annotated[
-        str | None, Flag("Where the server's image will be pushed, without a tag.", metavar="REPOSITORY")
+        str | None,
+        Flag("The repository that the server's image will be pushed to, without a tag.", metavar="REPOSITORY"),
     ] = None
-    force: Annotated[bool, Flag("Replace files that differ from what would be written.")] = False
-    dry_run: Annotated[bool, Flag("Write nothing; say what would be done.")] = False
+    force: Annotated[bool, Flag("Replace existing files that differ.")] = False
+    dry_run: Annotated[bool, Flag("Write nothing; print what would be done.")] = False
 
 
 def check_image(image: str | None) -> None:
-    """Raises ProblemsError `usage` where `--image` is not the name of a repository."""
+    """Raise ProblemsError `usage` if `--image` is not the name of a repository."""
     if image and not _REPOSITORY.fullmatch(image):
-        hint = "it is REGISTRY/REPOSITORY without a tag, such as registry.example.com/platform/charts"
-        raise ProblemsError(Problem("usage", f"--image '{image}' is not the name of a repository", hint=hint))
+        hint = "use REGISTRY/REPOSITORY without a tag, such as registry.example.com/platform/charts"
+        raise ProblemsError(Problem("usage", f"--image '{image}' is not a valid repository name", hint=hint))
 
 
 def heading(*, dry_run: bool) -> str:
-    """What stands above what is left to the user."""
+    """Return the heading of the list of next steps."""
     return "Next, without --dry-run:" if dry_run else "Next:"
 
 
 def exit_code(files: Iterable[ScaffoldFile], *, force: bool) -> int:
-    """3 where a file was left alone because somebody has changed it."""
+    """Return 3 if a file that differs was kept, otherwise 0."""
     return DIFFERENCE if any(file.change == "different" for file in files) and not force else 0

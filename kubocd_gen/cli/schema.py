@@ -22,7 +22,7 @@ from kubocd_gen.cli.options import (
     QuietOptions,
     SourceOptions,
 )
-from kubocd_gen.cli.problems import DIFFERENCE, errors_into, say_problems
+from kubocd_gen.cli.problems import DIFFERENCE, collect_errors, print_problems
 from kubocd_gen.cli.progress import progress
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, printable
 from kubocd_gen.editors.settings import SCHEMA_FILE
@@ -32,10 +32,10 @@ from kubocd_gen.files import hint_of, write_whole
 
 @click.group(cls=Group)
 def schema() -> None:
-    """Print a JSON Schema (draft 7), for editors and for whatever else checks YAML.
+    """Print a JSON Schema (draft 7) for editors and YAML validators.
 
-    The rules and descriptions of Releases, Contexts, Configs, package manifests, kcd-gen's own files and its reports;
-    of the parameters of one package; and of a project's sources, with the parameters of the packages that they use.
+    There are schemas for Releases, Contexts, Configs, package manifests, kcd-gen's own files and its reports; for the
+    parameters of one package; and for all sources of a project, including the parameters of the packages they use.
 
     \b
     kcd-gen schema release > release.json
@@ -46,14 +46,14 @@ def schema() -> None:
 
 def _document_command(kind: str) -> click.Command:
     shipped = document_schema(kind)
-    said = str(shipped["description"])
-    short = said.partition(". ")[0].partition(": ")[0].removesuffix(".") + "."
+    description = str(shipped["description"])
+    short = description.partition(". ")[0].partition(": ")[0].removesuffix(".") + "."
 
     def document(_: Options) -> int:
         click.echo(_text(shipped), nl=False)
         return 0
 
-    help_text = f"{said}\n\n\b\nkcd-gen schema {kind} > {kind}.json"
+    help_text = f"{description}\n\n\b\nkcd-gen schema {kind} > {kind}.json"
     return command(Options, name=kind, help=help_text, short_help=short)(document)
 
 
@@ -62,25 +62,25 @@ class ParametersOptions(FetchOptions, ProjectFileOptions, LockedOptions):
     """`kcd-gen schema parameters`."""
 
 
-@command(ParametersOptions, short_help="What Releases of one package may and must give.")
+@command(ParametersOptions, short_help="Print the schema of a package's parameters.")
 def parameters(options: ParametersOptions) -> int:
-    """What Releases of one package may and must give in `spec.parameters`.
+    """Print the schema of `spec.parameters` for Releases of one package.
 
-    IMAGE is a reference, looked for as a build here would look for it, or oci:LAYOUT:REFERENCE. FILE is a manifest,
-    before it is packaged, or the layer of an image. A schema that the package has as JSON Schema is printed as it is;
-    KuboCD's short form is translated as KuboCD translates it. Patterns are RE2. Defaults fill what is left out before
-    the schema is applied, and templates are rendered.
+    IMAGE is a reference, found as by a build in this directory (lock file, vendor layout, cache, registry), or
+    oci:LAYOUT:REFERENCE. FILE is a package manifest, or the layer of a package image. A JSON Schema is printed as it
+    is; KuboCD's short form is translated as KuboCD does. Patterns are RE2. A build renders templates and fills in
+    defaults before it validates.
 
     \b
     kcd-gen schema parameters quay.io/kubodoc/packages/podinfo:6.7.1-p01
-    kcd-gen schema parameters package/podinfo.yaml     # of a package that is being written
+    kcd-gen schema parameters package/podinfo.yaml     # of a local manifest
     """
     findings = Problems()
-    with errors_into(findings):
+    with collect_errors(findings):
         package = read_named(options.package, options, findings).package
         found = package.parameters_schema.schema
         click.echo(_text({"$schema": DIALECT, "title": f"The parameters of {package.label}"} | dict(found)), nl=False)
-    return say_problems(findings, quiet=options.quiet)
+    return print_problems(findings, quiet=options.quiet)
 
 
 @options
@@ -90,42 +90,46 @@ class SourcesOptions(SourceOptions, QuietOptions, JobsOptions, ProgressOptions):
     output: Annotated[
         str | None,
         Flag(
-            f"Write it into this file, such as {SCHEMA_FILE}, where it has changed.",
+            f"Write the schema to this file, such as {SCHEMA_FILE}, if it has changed.",
             metavar="FILE",
             type=click.Path(readable=False),
         ),
     ] = None
-    check: Annotated[bool, Flag("Write nothing; exit 3 where the file of --output is not current.")] = False
+    check: Annotated[bool, Flag("Write nothing; exit 3 if the file of --output is out of date.")] = False
 
 
-@command(SourcesOptions, short_help="One schema for all YAML files of the project, for editors.")
+@command(SourcesOptions, short_help="Print one schema for all YAML files of the project.")
 def sources(options: SourcesOptions) -> int:
-    """One schema for all YAML files of the project, made for editors.
+    """Print one schema for all YAML files of the project, for editors.
 
-    Releases, Contexts, Configs and kcd-gen.yaml are checked by their kind, other documents are accepted as they are.
-    The parameters of a Release are checked by the schema of its package, where the project's Releases use it: run the
-    command again when a Release takes another tag. The schema accepts all that a build accepts.
+    Releases, Contexts, Configs and kcd-gen.yaml are validated by kind; other documents are accepted. The parameters of
+    a Release are validated by the schema of its package if the project uses that package: run the command again after
+    changing a tag. The schema accepts everything that a build accepts.
 
     \b
     kcd-gen schema sources --output kcd-gen.schema.json            # commit it
     kcd-gen schema sources --output kcd-gen.schema.json --check    # in CI
     """
     findings = Problems()
-    current = True
-    said = None
-    with errors_into(findings):
+    is_current = True
+    message = None
+    with collect_errors(findings):
         if options.check and not options.output:
-            raise ProblemsError(Problem("usage", f"--check needs --output, the file to look at, such as {SCHEMA_FILE}"))
+            raise ProblemsError(
+                Problem(
+                    "usage", "--check requires --output", hint=f"give the file to check, such as --output {SCHEMA_FILE}"
+                )
+            )
         text = _sources(options, findings)
         if any(one.severity == "error" for one in findings):
-            pass  # what is missing would be missing in the editor, and there be taken for an error
+            pass  # an editor would report errors for what the schema lacks
         elif not options.output:
             click.echo(text, nl=False)
         else:
-            current, said = _keep(options.output, text, check=options.check)
-    if said and not options.quiet:
-        click.echo(printable(said))
-    return say_problems(findings, quiet=options.quiet) or (0 if current else DIFFERENCE)
+            is_current, message = _update(options.output, text, check=options.check)
+    if message and not options.quiet:
+        click.echo(printable(message))
+    return print_problems(findings, quiet=options.quiet) or (0 if is_current else DIFFERENCE)
 
 
 for _command in (*map(_document_command, kinds()), parameters, sources):
@@ -138,7 +142,7 @@ def _sources(options: SourcesOptions, findings: Problems) -> str:
     from kubocd_gen.pipeline.packages import package_sources, project_lock
     from kubocd_gen.sources.project_file import load_project
 
-    # Nothing of the output is read or written.
+    # Sources given by flags need an output, which is neither read nor written here.
     project = load_project(options.flags_without_output(Path.cwd() / "output"), Path.cwd(), outputs=False)
     with progress(wanted=not options.no_progress) as line:
         packages = package_sources(project, line, lock=project_lock(project), jobs=options.job_count)
@@ -148,33 +152,33 @@ def _sources(options: SourcesOptions, findings: Problems) -> str:
     return _text(sources_schema(known))
 
 
-def _keep(name: str, text: str, *, check: bool) -> tuple[bool, str]:
-    """Whether the file holds `text`, or does now, and what to say of it."""
+def _update(name: str, text: str, *, check: bool) -> tuple[bool, str]:
+    """Write `text` to the file if it differs and not `check`. Return whether it is up to date, and a message."""
     path = Path(name)
     data = text.encode()
     try:
         before = _present(path)
         if before == data:
-            return True, f"{name} is current"
+            return True, f"{name} is up to date"
         if check:
             words = [word for word in sys.argv[1:] if word != "--check"]
-            return False, f"{name} {'does not exist' if before is None else 'is not current'}; run: " + shlex.join(
-                ["kcd-gen", *words]
-            )
+            state = "does not exist" if before is None else "is out of date"
+            return False, f"{name} {state}; run: {shlex.join(['kcd-gen', *words])}"
         if before is not None and not _is_ours(before):
-            hint = "choose another name, or remove it first"
-            raise ProblemsError(Problem("unusable-file", f"{name} is there, and no schema of kcd-gen's", hint=hint))
+            hint = "choose another file, or remove this one"
+            message = f"refusing to overwrite '{name}': not created by kcd-gen"
+            raise ProblemsError(Problem("unusable-file", message, hint=hint))
         write_whole(path, data)
     except OSError as error:
-        message = f"cannot write {name}: {error.strerror}"
+        message = f"cannot write '{name}': {error.strerror}"
         raise ProblemsError(Problem("unwritable-schema", message, hint=hint_of(error))) from error
     return True, f"{'Created' if before is None else 'Updated'} {name}"
 
 
 def _present(path: Path) -> bytes | None:
-    """What is in the file; None where there is none.
+    """Return the content of the file; None if it does not exist.
 
-    Raises ProblemsError for a symlink of the checkout that leads out.
+    Raises ProblemsError for a symlink in the checkout that leads outside.
     """
     from kubocd_gen.checkout.files import SCHEMA, CheckoutFiles
 
@@ -196,4 +200,4 @@ def _is_ours(data: bytes) -> bool:
 
 
 def _text(document: Mapping[str, Any]) -> str:
-    return json.dumps(document, indent=1) + "\n"  # ASCII, whatever a package's descriptions hold
+    return json.dumps(document, indent=1) + "\n"  # characters that are not ASCII are escaped

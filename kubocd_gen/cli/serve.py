@@ -15,7 +15,7 @@ import click
 from kubocd_gen.checkout.files import CheckoutFiles
 from kubocd_gen.cli.command import Flag, command, options
 from kubocd_gen.cli.options import CommonBuildOptions
-from kubocd_gen.cli.problems import errors_into, say_problems
+from kubocd_gen.cli.problems import collect_errors, print_problems
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, printable
 from kubocd_gen.files.paths import display_path
 from kubocd_gen.model.project import Project
@@ -32,37 +32,37 @@ class ServeOptions(CommonBuildOptions):
     """`kcd-gen serve`."""
 
     host: Annotated[str, Flag("The address to listen on.", metavar="NAME", show_default=True)] = "127.0.0.1"
-    port: Annotated[
-        int, Flag("The port; 0 for any that is free.", type=click.IntRange(0, 65535), show_default=True)
-    ] = PORT
-    watch: Annotated[bool, Flag("Build first, and again whenever something changes that the build depends on.")] = False
+    port: Annotated[int, Flag("The port; 0 for any free port.", type=click.IntRange(0, 65535), show_default=True)] = (
+        PORT
+    )
+    watch: Annotated[bool, Flag("Build first, and again after each change of the input.")] = False
 
 
 @command(ServeOptions)
 def serve(options: ServeOptions) -> int:
     """Serve a cluster's output over HTTP, for development.
 
-    hr/ is served as the container in the cluster serves it, and / is a page that lists Releases and charts. Without
-    --watch nothing is built: neither helm nor packages are needed, and of the flags that a build has only --output,
-    --project and --cluster count.
+    hr/ is served as by the container in the cluster; / is a page that lists Releases and charts. Without --watch,
+    nothing is built: neither helm nor packages are needed, and of the build flags only --output, --project and
+    --cluster have an effect.
 
     \b
-    kcd-gen serve                               # the project's one cluster
-    kcd-gen serve --cluster staging --watch     # built now, and again after each change
-    kcd-gen serve --output deploy/prod --port 0 # a folder, on any free port
+    kcd-gen serve                               # the project's only cluster
+    kcd-gen serve --cluster staging --watch     # build now and after each change
+    kcd-gen serve --output deploy/prod --port 0 # a directory, on any free port
     """
     findings = Problems()
     try:
-        with errors_into(findings):
+        with collect_errors(findings):
             _serve(options, findings)
-    except KeyboardInterrupt:  # how a server is meant to end
-        click.echo("", err=True)  # behind the terminal's ^C
+    except KeyboardInterrupt:  # the usual way to stop a server
+        click.echo("", err=True)  # after the ^C that the terminal prints
         return 0
-    return say_problems(findings, quiet=options.quiet)
+    return print_problems(findings, quiet=options.quiet)
 
 
 def _serve(options: ServeOptions, findings: Problems) -> None:
-    from kubocd_gen.server import http  # 20 ms, as the modules below
+    from kubocd_gen.server import http  # takes 20 ms, as do the modules below
     from kubocd_gen.server.site import Site
 
     output = _output(options)
@@ -74,36 +74,36 @@ def _serve(options: ServeOptions, findings: Problems) -> None:
     def answer(request: http.Request) -> http.Response:
         try:
             return site.answer(request)
-        except Exception as error:  # noqa: BLE001 - the next request may fare better
-            from kubocd_gen.cli import say_defect
+        except Exception as error:  # noqa: BLE001 - the server must survive a failed request
+            from kubocd_gen.cli import report_defect
 
-            say_defect(error)
+            report_defect(error)
             return http.plain(500)
 
     def log(method: str, target: str, status: int) -> None:
         if not options.quiet and (target.startswith("/hr/") or (status >= 400 and target != "/favicon.ico")):
             click.echo(printable(f"{method} {target} {status}"), err=True)
 
-    _say(f"Serving {display_path(output, Path.cwd())} at http://{address}/ (Ctrl-C ends it)")
+    _print(f"Serving {display_path(output, Path.cwd())} at http://{address}/ (press Ctrl-C to stop)")
     if not only_here:
         findings.warning(_exposed(options.host))
-        say_problems(findings, quiet=options.quiet)
+        print_problems(findings, quiet=options.quiet)
     server.answer, server.log = answer, log
     threading.Thread(target=server.serve_forever, daemon=True).start()
     if options.watch:
         _build_on_change(options, site)
-    while True:  # a wait without end can miss a signal that comes just before it
+    while True:  # waiting without a timeout could miss a signal that arrives just before
         time.sleep(0.2)
 
 
 def _output(options: ServeOptions) -> Path:
-    """The folder to serve. Raises ProblemsError."""
+    """Return the directory to serve. Raises ProblemsError."""
     flags = options.flags()
     if options.watch:
         return _one_cluster(load_project(flags, Path.cwd())).clusters[0].output
     if flags.sources:
-        hint = "add --watch, or give --output alone"
-        raise ProblemsError(Problem("usage", "--source is for --watch; without it nothing is built", hint=hint))
+        hint = "add --watch, or give only --output"
+        raise ProblemsError(Problem("usage", "--source requires --watch", hint=hint))
     if flags.output is not None:
         CheckoutFiles.of_named(flags.output, flags.allow_outside)
     output = flags.output or _one_cluster(load_project(flags, Path.cwd())).clusters[0].output
@@ -111,9 +111,9 @@ def _output(options: ServeOptions) -> Path:
         raise ProblemsError(
             Problem(
                 "missing-output",
-                "the output to serve does not exist",
+                "the output directory does not exist",
                 position=Position(display_path(output, Path.cwd())),
-                hint="run 'kcd-gen build' first, or give --watch",
+                hint="run 'kcd-gen build' first, or add --watch",
             )
         )
     return output
@@ -122,8 +122,8 @@ def _output(options: ServeOptions) -> Path:
 def _one_cluster(project: Project) -> Project:
     names = [cluster.name for cluster in project.clusters]
     if len(names) > 1:
-        hint = f"choose it with --cluster: {', '.join(names)}"
-        raise ProblemsError(Problem("usage", "several clusters are there, and one is served", hint=hint))
+        hint = f"choose one with --cluster: {', '.join(names)}"
+        raise ProblemsError(Problem("usage", "only one cluster can be served, but the project has several", hint=hint))
     return project
 
 
@@ -137,8 +137,8 @@ def _server(host: str, port: int) -> Server:
         raise ProblemsError(
             Problem(
                 "unusable-address",
-                f"can't listen on port {port} of {host}: {reason}",
-                hint="choose a port with --port, or --port 0 for a free one; --host is an address of this machine",
+                f"cannot listen on {host}, port {port}: {reason}",
+                hint="use another --port, or --port 0 for any free port; --host must be an address of this machine",
             )
         ) from error
 
@@ -151,14 +151,14 @@ def _address(listening: socket.socket) -> str:
 def _exposed(host: str) -> Problem:
     return Problem(
         "exposed-address",
-        f"whoever reaches this machine at {host} can read the charts",
-        hint="this server is made for development, with neither TLS nor a login",
+        f"everyone who can reach {host} can read the charts",
+        hint="use this server for development only: it has no TLS and no authentication",
     )
 
 
 def _build_on_change(options: ServeOptions, site: Site) -> None:
-    """Build now and after each change, for ever."""
-    from kubocd_gen.cli.build import attempt
+    """Build now and after each change. Never returns."""
+    from kubocd_gen.cli.build import run_pipeline
     from kubocd_gen.pipeline.report import text_report
     from kubocd_gen.server.page import LastBuild
     from kubocd_gen.server.watch import Snapshot, Watched, changed, look, wait_for_change, watched
@@ -179,25 +179,25 @@ def _build_on_change(options: ServeOptions, site: Site) -> None:
 
     while True:
         seen = look(what)
-        outcome = attempt(options, load)
+        outcome = run_pipeline(options, load)
         lines = list(text_report(outcome.built, verbose=options.verbose > 0))
         if not options.quiet:
             for line in lines:
-                _say(line)
-        say_problems(outcome.problems, quiet=options.quiet)
+                _print(line)
+        print_problems(outcome.problems, quiet=options.quiet)
         errors = tuple(one for one in outcome.problems if one.severity == "error")
         site.built = LastBuild(time.time(), lines[-1] if lines else "", errors)
         after = wait_for_change(what, seen)
         if not options.quiet:
-            _say(f"{time.strftime('%H:%M:%S')} {_told(changed(seen, after))}")
+            _print(f"{time.strftime('%H:%M:%S')} {_changed_line(changed(seen, after))}")
 
 
-def _told(paths: list[str]) -> str:
+def _changed_line(paths: list[str]) -> str:
     first = display_path(Path(paths[0]), Path.cwd())
     more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
     return printable(f"{first}{more} changed")
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     click.echo(line)
     sys.stdout.flush()

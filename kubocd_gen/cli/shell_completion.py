@@ -1,6 +1,6 @@
-"""What a shell offers behind Tab, from the project's files alone: no helm, no package, no network.
+"""Shell completion from the project's files, without helm, packages or the network.
 
-Whatever is wrong with them is for a command to tell; a completion then offers nothing.
+If the files have errors, nothing is completed; the command will report the errors.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ Offer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 
 class Bash(BashComplete):
-    """Click's, for words that hold ':' or '=', which bash takes for words of their own.
+    """click's completion for bash, extended to words with ':' or '=', at which bash splits words.
 
-    Words are read from the line itself, and of an answer what bash keeps before the last such character is left out.
-    Behind `NAME=` there is no space.
+    Words are read from the command line itself. Completions omit what bash keeps before the last ':' or '='. After
+    `NAME=` no space is added.
     """
 
     source_template = BashComplete.source_template.replace(
@@ -43,32 +43,32 @@ class Bash(BashComplete):
         _, incomplete = self.get_completion_args()
         if item.value.startswith(incomplete):
             return f"{item.type},{item.value[self._kept :]}"
-        return f"{item.type},{item.value}"  # click has taken `--name=` off already
+        return f"{item.type},{item.value}"  # click has already removed `--name=`
 
 
 class Zsh(ZshComplete):
-    """Click's, without a space behind `NAME=`. fish leaves none there of its own accord."""
+    """click's completion for zsh, without a space after `NAME=`. fish adds none by itself."""
 
     source_template = ZshComplete.source_template.replace(
         "compadd -U -V unsorted -a completions",
-        "local -a behind; [[ $completions[1] == *= ]] && behind=(-S '')\n"
-        '        compadd "${(@)behind}" -U -V unsorted -a completions',
+        "local -a suffix; [[ $completions[1] == *= ]] && suffix=(-S '')\n"
+        '        compadd "${(@)suffix}" -U -V unsorted -a completions',
     )
 
 
 def add_shells() -> None:
-    """Make click answer bash and zsh by the classes above."""
+    """Register the classes above with click."""
     add_completion_class(Bash)
     add_completion_class(Zsh)
 
 
-def offering(names: Callable[[click.Context], Iterator[str]]) -> Offer:
-    """A `shell_complete` of an option: those of the names that begin as the word does, sorted."""
+def completion_of(names: Callable[[click.Context], Iterator[str]]) -> Offer:
+    """Return a `shell_complete` callback that offers the matching names, sorted."""
 
     def offer(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         try:
             found = sorted({name for name in names(ctx) if name.startswith(incomplete) and name.isprintable()})
-        except Exception:  # noqa: BLE001 - a traceback in the middle of a line that is being written helps nobody
+        except Exception:  # noqa: BLE001 - a traceback would garble the line being typed
             return []
         return [CompletionItem(name) for name in found]
 
@@ -76,18 +76,18 @@ def offering(names: Callable[[click.Context], Iterator[str]]) -> Offer:
 
 
 def clusters(ctx: click.Context) -> Iterator[str]:
-    """The clusters of the project file."""
+    """Return the names of the clusters in the project file."""
     from kubocd_gen.model.project import Flags
     from kubocd_gen.sources.project_file import load_project
 
-    options = _given(ctx)
+    options = _partial_options(ctx)
     flags = Flags(project=options.project, allow_outside=options.allow_outside)
     project = load_project(flags, Path.cwd(), outputs=False)
     return (cluster.name for cluster in project.clusters)
 
 
 def releases(ctx: click.Context) -> Iterator[str]:
-    """The project's Releases as `namespace/name`."""
+    """Yield the project's Releases as `namespace/name`."""
     from kubocd_gen.diagnostics.problems import Problems
     from kubocd_gen.pipeline import read_cluster
 
@@ -98,7 +98,7 @@ def releases(ctx: click.Context) -> Iterator[str]:
 
 
 def images(ctx: click.Context) -> Iterator[str]:
-    """The packages that the project's Releases ask for, as `registry/repository:tag`."""
+    """Return the packages of the project's Releases, as `registry/repository:tag`."""
     from kubocd_gen.diagnostics.problems import Problems
     from kubocd_gen.pipeline.lock import wanted_by
 
@@ -110,11 +110,11 @@ def _project(ctx: click.Context) -> Project:
     from kubocd_gen.model.project import Flags
     from kubocd_gen.sources.project_file import load_project
 
-    options = _given(ctx)
+    options = _partial_options(ctx)
     flags = Flags(
         project=options.project,
         sources=options.sources,
-        output=Path("output") if options.sources else None,  # of which nothing is read
+        output=Path("output") if options.sources else None,  # required with sources, but not read
         clusters=() if options.sources else options.clusters,
         namespace=options.namespace,
         offline=True,
@@ -123,13 +123,13 @@ def _project(ctx: click.Context) -> Project:
     return load_project(flags, Path.cwd(), outputs=False)
 
 
-def _given(ctx: click.Context) -> ClusterOptions:
-    """Return the project's flags that the line has so far; those that its command lacks have their defaults."""
-    from kubocd_gen.cli.command import given, options
+def _partial_options(ctx: click.Context) -> ClusterOptions:
+    """Return the project's flags on the incomplete command line; all others have their defaults."""
+    from kubocd_gen.cli.command import options, partial_options
     from kubocd_gen.cli.options import ClusterOptions
 
     @options
     class Given(ClusterOptions):
-        """The flags of a project, whatever the command."""
+        """The flags of a project, for any command."""
 
-    return given(Given, ctx)
+    return partial_options(Given, ctx)

@@ -1,4 +1,4 @@
-"""Columns of text, whole on a pipe and as wide as the terminal where somebody looks."""
+"""Tables of text that fit the terminal; on a pipe, cells are never cut."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from unicodedata import combining, east_asian_width
 
-from kubocd_gen.cli.progress import fitting
+from kubocd_gen.cli.progress import truncate
 from kubocd_gen.diagnostics.problems import printable
 
 _GAP = 2
-_LEAST = 6  # columns that every cell keeps, as far as the terminal has them
+_LEAST = 6  # the least width of a column that has longer cells
 
 
 def table(
@@ -22,10 +22,10 @@ def table(
     right: Iterable[int] = (),
     columns: int | None = None,
 ) -> Iterator[str]:
-    """The lines of a table, printable; none, not even `titles`, without rows. The columns in `right` end in a line.
+    """Yield the printable lines of a table; without rows, nothing, not even `titles`.
 
-    No line is longer than `columns`, the terminal's if None: the widest cells are cut first, and end in `…`. Where no
-    terminal is, nothing is cut.
+    The columns at the indexes `right` are right-aligned. No line is wider than `columns`, by default the terminal's:
+    the widest cells are cut first and end in `…`. Without a terminal, nothing is cut.
     """
     cells = [tuple(map(printable, row)) for row in rows]
     if not cells:
@@ -43,20 +43,20 @@ def table(
 
 
 def terminal_columns() -> int | None:
-    """How wide the terminal is that shows standard output; None where there is none."""
+    """Return the width of the terminal on standard output; None if it is not a terminal."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def cut(text: str, columns: int) -> str:
-    """`text` in so many columns, ending in `…` where that isn't all of it."""
-    return text if _width(text) <= columns else f"{fitting(text, columns - 1)}…"
+    """Return `text`, cut to `columns` and ending in `…` if it is longer."""
+    return text if _width(text) <= columns else f"{truncate(text, columns - 1)}…"
 
 
 def _shared(widths: Sequence[int], room: int) -> list[int]:
-    """The widths, of which the largest are lowered to a common one until they have room."""
+    """Return the widths with the largest ones lowered to a common maximum until they fit into `room`."""
     for most in range(max(widths), _LEAST, -1):
         if sum(min(width, most) for width in widths) <= room:
-            # What is left by lowering them all goes to the first that want it.
+            # Lowering all of them leaves spare columns, which go to the first cells that were cut.
             spare = room - sum(min(width, most) for width in widths)
             fitted = []
             for width in widths:

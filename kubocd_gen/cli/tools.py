@@ -1,4 +1,4 @@
-"""What a command compiles with: helm and the packages, as its flags and the project's lock say."""
+"""What a command compiles with: helm and the packages, by its flags and the project's lock file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from kubocd_gen.pipeline.packages import package_sources, project_lock
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """`version` waits for helm's, which is None where nobody needs to know it."""
+    """The tools of a compilation. `version` waits for helm's version and returns it, or None if it is not needed."""
 
     helm: Helm
     packages: PackageSources
@@ -37,7 +37,7 @@ class Tools:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What was compiled, every problem of it, and helm's version if it was asked for."""
+    """The compiled clusters, all problems, and helm's version if it was requested."""
 
     built: Sequence[Built]
     problems: Sequence[Problem]
@@ -45,9 +45,9 @@ class Outcome:
 
 
 def helm_of(options: CompilingOptions, budget: Budget) -> Helm:
-    """Helm as `--helm`, `--jobs` and `--debug` say. Raises ProblemsError."""
-    # Threads here start and await helm and read files. By default one gets its turn only every 5 ms while another
-    # computes, which adds up to more than a helm run.
+    """Return helm as set by `--helm`, `--jobs` and `--debug`. Raises ProblemsError."""
+    # Threads here start helm, wait for it and read files. With Python's default of 5 ms, the waits for another thread's
+    # computation add up to more than a helm run.
     sys.setswitchinterval(0.0005)
     debug_dir = Path(".kcd-gen-debug") if options.debug else None
     return Helm(find_helm(options.helm), jobs=options.job_count, budget=budget, debug_dir=debug_dir)
@@ -57,16 +57,16 @@ def helm_of(options: CompilingOptions, budget: Budget) -> Helm:
 def tools(
     options: CompilingOptions, project: Project, findings: Problems, *, report_version: bool = False
 ) -> Iterator[Tools]:
-    """The tools for `project`. What is to be known of registries and of helm's version is in `findings` at the end.
+    """Open the tools for `project`. On exit, warnings about registries and helm's version are added to `findings`.
 
-    With `report_version` helm is asked for its version even if the lock names none. Raises ProblemsError where there is
-    no helm, or another than the lock's under `--locked`.
+    With `report_version`, helm's version is determined even if the lock file has none. Raises ProblemsError if helm is
+    missing, or if `--locked` is given and helm's version differs from the lock file's.
     """
     lock = project_lock(project)
     helm = helm_of(options, project.budget)
-    with ThreadPoolExecutor(1) as beside, progress(wanted=not options.no_progress) as line, watched(project.budget):
-        # Asking helm for its version takes as long as a small build.
-        asked = beside.submit(helm_version, helm.binary) if report_version or (lock and lock.helm) else None
+    with ThreadPoolExecutor(1) as background, progress(wanted=not options.no_progress) as line, watched(project.budget):
+        # `helm version` takes as long as a small build, so it runs in the background.
+        asked = background.submit(helm_version, helm.binary) if report_version or (lock and lock.helm) else None
         if asked and project.locked and (problem := other_helm(lock, asked.result())):
             raise ProblemsError(problem)
         packages = package_sources(project, line, lock=lock, jobs=options.job_count)

@@ -9,7 +9,7 @@ import click
 
 from kubocd_gen.cli.command import Flag, command, options
 from kubocd_gen.cli.options import JobsOptions, ProgressOptions, ProjectOptions, QuietOptions
-from kubocd_gen.cli.problems import errors_into, say_problems
+from kubocd_gen.cli.problems import collect_errors, print_problems
 from kubocd_gen.cli.progress import progress
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, printable
 from kubocd_gen.model.project import LOCK_FILE
@@ -23,24 +23,24 @@ from kubocd_gen.sources.project_file import load_project
 class VendorOptions(ProjectOptions, QuietOptions, JobsOptions, ProgressOptions):
     """`kcd-gen vendor`."""
 
-    prune: Annotated[bool, Flag("Take away what the lock does not name.")] = False
+    prune: Annotated[bool, Flag("Remove packages that are not in the lock file.")] = False
 
 
 @command(VendorOptions)
 def vendor(options: VendorOptions) -> int:
     """Copy every package of kcd-gen.lock into the vendor layout.
 
-    The layout is an OCI image layout, which skopeo and others read and write. A build with lock and layout opens no
-    socket. What the layout has already is checked and kept.
+    It is an OCI image layout, which tools such as skopeo can read and write. With a lock file and a vendor layout, a
+    build needs no network. Packages that are already in the layout are verified and kept.
 
     \b
     kcd-gen vendor                                  # into `packages.vendor` of kcd-gen.yaml
     kcd-gen vendor --vendor vendor/packages
-    kcd-gen vendor --prune                          # and nothing else is left in it
+    kcd-gen vendor --prune                          # remove all other packages
     kcd-gen build --offline --locked
     """
     findings = Problems()
-    with errors_into(findings):
+    with collect_errors(findings):
         copied, removed, total = _vendor(options, findings)
         if not options.quiet:
             for verb, names in (("Vendored", copied), ("Removed", removed)):
@@ -48,22 +48,22 @@ def vendor(options: VendorOptions) -> int:
                     click.echo(printable(f"{verb} {name}"))
             if not any(one.severity == "error" for one in findings):
                 click.echo(f"{total} package{'' if total == 1 else 's'} in {options.vendor or 'the vendor layout'}")
-    return say_problems(findings, quiet=options.quiet)
+    return print_problems(findings, quiet=options.quiet)
 
 
 def _vendor(options: VendorOptions, findings: Problems) -> tuple[list[str], list[str], int]:
-    """The names of the packages that were copied, and of those removed, and how many the lock has."""
+    """Return the names of the copied and of the removed packages, and the number of packages in the lock file."""
     project = load_project(options.flags(), Path.cwd())
     layout = vendor_layout(project)
     if project.vendor is None or layout is None:
         hint = "set `packages.vendor` in kcd-gen.yaml, or give --vendor DIR"
-        raise ProblemsError(Problem("usage", "no vendor layout is named", hint=hint))
+        raise ProblemsError(Problem("usage", "no vendor layout is configured", hint=hint))
     lock = project_lock(project)
     if lock is None:
         raise ProblemsError(
             Problem(
                 "missing-lock",
-                f"there is no {LOCK_FILE}, and it says what is vendored",
+                f"{LOCK_FILE} does not exist",
                 hint="run 'kcd-gen lock' first",
             )
         )
@@ -72,12 +72,12 @@ def _vendor(options: VendorOptions, findings: Problems) -> tuple[list[str], list
         for move in stale_packages(wanted, lock, prune=False):
             hint = "run 'kcd-gen lock' first"
             findings.warning(Problem("not-locked", f"{move.name} is not in {LOCK_FILE}", hint=hint))
-        far = remote(project, line)
+        registries = remote(project, line)
         writer = LayoutWriter(project.vendor, str(layout.path))
         copied = vendor_packages(
-            lock, wanted, layout, writer, far, findings, limits=project.limits, jobs=options.job_count
+            lock, wanted, layout, writer, registries, findings, limits=project.limits, jobs=options.job_count
         )
-        for warning in far.warnings():
+        for warning in registries.warnings():
             findings.warning(warning)
     failed = any(one.severity == "error" for one in findings)
     removed, _ = writer.keep_only(lock.packages) if options.prune and not failed else ([], 0)

@@ -19,12 +19,12 @@ from kubocd_gen.helm.binary import find_helm, helm_version
 class VersionOptions(JsonOptions):
     """`kcd-gen version`."""
 
-    helm: Annotated[str | None, Flag("The helm binary to ask.", metavar="PATH")] = None
+    helm: Annotated[str | None, Flag("The helm binary to use.", metavar="PATH")] = None
 
 
 @command(VersionOptions)
 def version(options: VersionOptions) -> int:
-    """Say which kcd-gen, Python and helm are in use.
+    """Print the versions of kcd-gen, Python and helm in use.
 
     \b
     kcd-gen version

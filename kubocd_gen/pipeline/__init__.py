@@ -1,7 +1,8 @@
-"""From a Git checkout to Flux resources, one step after the other.
+"""The steps from a Git checkout to Flux resources.
 
-Each step takes what the step before it returned and adds nothing to it in place. Problems are collected in `Findings`
-rather than raised, so that one bad Release never hides the others; a step skips what an earlier step found broken.
+Each step takes the result of the previous step and does not modify it. Problems are collected in `Problems` rather than
+raised, so that a broken Release does not hide the problems of others; a Release that fails in one step is skipped by
+the next.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from kubocd_gen.pipeline.package_rendering import Texts, render_packages, templa
 from kubocd_gen.pipeline.parameter_rendering import render_parameters
 from kubocd_gen.pipeline.reproducibility import refuse_varying
 from kubocd_gen.pipeline.resolution import resolve, settings_of
-from kubocd_gen.pipeline.source_warnings import notice
+from kubocd_gen.pipeline.source_warnings import warn_of_likely_mistakes
 from kubocd_gen.sources.cluster_resources import ClusterResources, load_cluster_resources
 from kubocd_gen.sources.documents import read_resources
 
@@ -40,10 +41,10 @@ def compile_cluster(
     *,
     inspect: Inspect | None = None,
 ) -> Compilation:
-    """What `cluster`'s sources compile to, in memory, and which Releases fail; every problem goes to `findings`.
+    """Compile the sources of `cluster` and return the result, still in memory. All problems go to `findings`.
 
-    `inspect` is shown the Releases that have a package and a context, and the texts of their packages' templates, once
-    all are rendered.
+    After rendering, `inspect` is called with the Releases that have a package and a context, and with their packages'
+    templates.
     """
     try:
         return _compiled(project, cluster, packages, helm, findings, inspect)
@@ -64,10 +65,10 @@ def _compiled(
     if settings is None:
         return assemble(resources, Settings(), (), project, cluster, findings, complete=complete)
     resolved = resolve(resources, settings, packages, findings, project.budget)
-    notice(resources, settings, resolved, findings, complete=complete)
+    warn_of_likely_mistakes(resources, settings, resolved, findings, complete=complete)
     functions = Functions(settings.image_redirects, project.hosts)
-    with ThreadPoolExecutor(1) as beside:  # each is a walk through helm, and neither needs the other
-        texts = beside.submit(template_texts, resolved, helm)
+    with ThreadPoolExecutor(1) as background:  # two helm runs that do not depend on each other
+        texts = background.submit(template_texts, resolved, helm)
         parameters = render_parameters(resolved, functions, helm, findings)
         helm.prepare(written_templates(parameters))
     if project.locked:
@@ -81,9 +82,10 @@ def _compiled(
 def read_cluster(
     project: Project, cluster: Cluster, findings: Problems
 ) -> tuple[ClusterResources, Settings | None, bool]:
-    """The resources in `cluster`'s sources, its settings (None where a Config is invalid), and whether that is all.
+    """Read the sources of `cluster`.
 
-    A source that can't be read leaves it open which Releases there are.
+    Returns the resources, the settings (None if a Config is invalid), and whether the sources were read completely. If
+    a source cannot be read, there can be more Releases.
     """
     outputs = [other.output for other in project.clusters]
     sources = read_resources(
@@ -107,6 +109,6 @@ def read_cluster(
 def _no_releases(cluster: Cluster) -> Problem:
     return Problem(
         "no-releases",
-        f"the sources of the cluster '{cluster.name}' hold no Release",
-        hint=f"they are: {', '.join(cluster.sources)}",
+        f"the sources of cluster '{cluster.name}' contain no Release",
+        hint=f"check the sources of the cluster: {', '.join(cluster.sources)}",
     )

@@ -1,4 +1,4 @@
-"""The Flux resources of each Release, and the order between Releases."""
+"""The last step: the Flux resources of each Release, and `dependsOn` between Releases."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def assemble(
     *,
     complete: bool,
 ) -> Compilation:
-    """The compiled Releases of the cluster; everything that was found broken on the way is `failed`."""
+    """Assemble the Flux resources of all Releases. Releases that failed in an earlier step are in `failed`."""
     configs = sorted(resources.configs, key=lambda config: config.name)
     compiled: list[CompiledRelease] = []
     for one in rendered:
@@ -45,8 +45,8 @@ def assemble(
     compiled = _without_clashes(compiled, findings)
     if project.dependencies == "order":
         compiled = _ordered(resources, compiled, settings, findings)
-    good = {one.release.key for one in compiled}
-    broken = {release.key: release for release in resources.releases if release.key not in good}
+    compiled_keys = {one.release.key for one in compiled}
+    broken = {release.key: release for release in resources.releases if release.key not in compiled_keys}
     return Compilation(
         cluster=cluster,
         releases=tuple(compiled),
@@ -68,7 +68,7 @@ def _compile(
         pinned = package.digest if project.pin_digest else None
         documents.append(oci_repository(release, one.resolved.source, interval, protected=protected, digest=pinned))
     documents.append(helm_repository(release, cluster.repository_url, interval, digest, protected=protected))
-    # A suspended Release's HelmReleases are neither made nor changed, so that nothing can be wrong with them.
+    # The HelmReleases of a suspended Release are neither created nor changed, so their errors do not matter.
     specs = [] if release.suspended else helm_release_specs(release, package, one.package, settings, configs, interval)
     documents += [helm_release(release, name, spec, protected=protected) for name, spec in specs]
     return CompiledRelease(
@@ -81,7 +81,7 @@ def _compile(
 
 
 def _warn_of_unknown_overrides(one: Rendered, findings: Problems) -> None:
-    """KuboCD ignores an override of a module that the package does not have; most often its name is misspelt."""
+    """Warn of overrides of unknown modules. KuboCD ignores them, but most often the name is misspelt."""
     release, package = one.resolved.release, one.resolved.package
     known = [module.name for module in package.modules]
     for index, override in enumerate(release.overrides):
@@ -100,7 +100,7 @@ def _warn_of_unknown_overrides(one: Rendered, findings: Problems) -> None:
 
 
 def _warn_of_names(compiled: Sequence[CompiledRelease], findings: Problems) -> None:
-    """KuboCD makes a HelmRelease of any module name; the API server then refuses it."""
+    """Warn of invalid resource names. KuboCD accepts any module name; the API server rejects the HelmRelease."""
     for one in compiled:
         for document in one.documents:
             name = document["metadata"]["name"]
@@ -108,24 +108,24 @@ def _warn_of_names(compiled: Sequence[CompiledRelease], findings: Problems) -> N
                 findings.warning(
                     Problem(
                         "invalid-name",
-                        f"the {document['kind']} is named '{name}', which the API server refuses",
+                        f"{document['kind']} name '{name}' is invalid and will be rejected by the API server",
                         position=one.release.position("metadata", "name"),
-                        hint=f"the name is made of the Release's and that of a module of package "
-                        f"{one.rendered.resolved.package.label}: lower-case letters, digits, and '-' inside",
+                        hint="use only lower-case letters, digits and inner '-' in the names of the Release and of the "
+                        f"modules of package {one.rendered.resolved.package.label}",
                     ),
                     release=one.release.key,
                 )
 
 
 def _without_clashes(compiled: Sequence[CompiledRelease], findings: Problems) -> list[CompiledRelease]:
-    """The Releases without those that would make a resource of the same identity as another's."""
-    makers: dict[tuple[str, str, str], list[CompiledRelease]] = {}
+    """Return the Releases whose resources are unique; report the others as `duplicate-resource`."""
+    creators: dict[tuple[str, str, str], list[CompiledRelease]] = {}
     for one in compiled:
         for document in one.documents:
             metadata = document["metadata"]
-            makers.setdefault((document["kind"], metadata["namespace"], metadata["name"]), []).append(one)
+            creators.setdefault((document["kind"], metadata["namespace"], metadata["name"]), []).append(one)
     clashing: set[str] = set()
-    for (kind, namespace, name), several in makers.items():
+    for (kind, namespace, name), several in creators.items():
         if len(several) < 2:
             continue
         for one in several:
@@ -134,10 +134,10 @@ def _without_clashes(compiled: Sequence[CompiledRelease], findings: Problems) ->
             findings.error(
                 Problem(
                     "duplicate-resource",
-                    f"{one.release.key} would make the {kind} '{name}' in {namespace}, "
-                    f"and so would {' and '.join(others)}",
+                    f"{one.release.key} would create the {kind} '{name}' in {namespace}, "
+                    f"as would {' and '.join(others)}",
                     position=one.release.position("metadata", "name"),
-                    hint="rename one of the Releases, or put it into another namespace",
+                    hint="rename one of the Releases or move it to another namespace",
                 ),
                 release=one.release.key,
             )
@@ -147,21 +147,21 @@ def _without_clashes(compiled: Sequence[CompiledRelease], findings: Problems) ->
 def _ordered(
     resources: ClusterResources, compiled: Sequence[CompiledRelease], settings: Settings, findings: Problems
 ) -> list[CompiledRelease]:
-    """The Releases with `dependsOn` on the HelmReleases of the Releases whose roles they depend on."""
+    """Return the Releases with `dependsOn` on the HelmReleases that provide the roles they depend on."""
     parties, absent = [], dict[str, str]()
     for one in compiled:
         release = one.release
         provides = not release.suspended and any(module.enabled for module in one.rendered.package.modules)
         if not provides:
-            why = "is suspended" if release.suspended else "has no enabled module"
-            absent.update(dict.fromkeys(one.roles, f"{release.key} would provide it, but {why}"))
+            reason = "is suspended" if release.suspended else "has no enabled module"
+            absent.update(dict.fromkeys(one.roles, f"{release.key} would provide it, but {reason}"))
         needs = () if release.suspended else one.dependencies
         parties.append(Party(release.key, one.roles if provides else (), needs, partial(_dependency, release)))
-    good = {one.release.key for one in compiled}
+    compiled_keys = {one.release.key for one in compiled}
     for release in resources.releases:
-        if release.key not in good:
-            absent.update(dict.fromkeys(release.roles, f"{release.key} provides it, but has errors itself"))
-    unread = sorted({*resources.failed, *(release.key for release in resources.releases)} - good)
+        if release.key not in compiled_keys:
+            absent.update(dict.fromkeys(release.roles, f"{release.key} would provide it, but has errors"))
+    unread = sorted({*resources.failed, *(release.key for release in resources.releases)} - compiled_keys)
     order = order_by_roles(parties, settings.cluster_roles, absent, unread)
     for key, errors in order.errors.items():
         findings.error(errors, release=key)
@@ -177,7 +177,7 @@ def _ordered(
 
 
 def _dependency(release: Release, role: str) -> Position:
-    """Where the Release depends on the role; its package, where that brings the dependency in."""
+    """Return where the Release depends on the role, or its package if the package has the dependency."""
     if role in release.dependencies:
         return release.position("spec", "dependencies", release.dependencies.index(role))
     return release.position("spec", "package")

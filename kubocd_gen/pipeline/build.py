@@ -1,4 +1,4 @@
-"""`kcd-gen build`: compile every cluster of a project, and write what changed."""
+"""`kcd-gen build`: compile every cluster of a project and write what changed."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from kubocd_gen.pipeline.suspended import written_path
 
 _PRUNE_DISABLED = "kustomize.toolkit.fluxcd.io/prune: disabled"
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
-_FATE = {"updated": "overwrites it", "removed": "removes it"}
+_CONSEQUENCES = {"updated": "overwrites it", "removed": "removes it"}
 _CONFLICT = re.compile(rb"^<{7} ", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A cluster's compilation and the plan for its output; `plan` is None where nothing may be written."""
+    """The compilation of a cluster and the plan for its output, which is None if nothing may be written."""
 
     compilation: Compilation
     plan: Plan | None
     diagnostics: tuple[Problem, ...]
-    drift: tuple[FileChange, ...] = ()  # what --check is about: without hr/ where the project keeps that separate
+    drift: tuple[FileChange, ...] = ()  # what `--check` compares: without hr/ if `charts: separate`
 
     @property
     def cluster(self) -> Cluster:
@@ -57,11 +57,11 @@ def build(
     compare_kept: bool = False,
     waiting: Callable[[Path], None] | None = None,
 ) -> list[Built]:
-    """Compile all clusters, plan all outputs, and then write, unless `only_plan`; in the order of the project.
+    """Compile all clusters, plan all outputs, and write them unless `only_plan`. Return the clusters in project order.
 
-    A cluster with an error keeps its output as it is, and without `keep_going` so do all the others. With
-    `compare_kept` the HelmReleases of suspended Releases must be those of the revision where the branch began.
-    `waiting` is called with an output that another kcd-gen is writing, before that is waited for.
+    The output of a cluster with errors is not changed; without `keep_going`, neither are all others. With
+    `compare_kept`, the HelmReleases of suspended Releases must be the same as in the revision where the branch started.
+    `waiting` is called with the path of an output that another process is writing, before waiting for that process.
     """
 
     def prepare(cluster: Cluster) -> Built:
@@ -73,9 +73,9 @@ def build(
                 refuse_foreign_staging(cluster.output)
                 kept = read_kept(compilation, project, findings, compare=compare_kept)
                 plan = _plan(compilation, kept, project, allow_protected_removal)
-                _tell_of_edits(plan, project, findings)
+                _warn_of_edits(plan, project, findings)
                 if only_plan and is_interrupted(plan.root):
-                    findings.note(_interruption(plan, "a build was interrupted while it wrote, or is writing now"))
+                    findings.note(_interruption(plan, "a build was interrupted while writing, or is still writing"))
             except ProblemsError as error:
                 findings.error(error)
         compared = drift(plan, charts=project.charts == "output") if plan else ()
@@ -93,9 +93,9 @@ def build(
 
 
 def unknown_removals(built: Sequence[Built], names: Iterable[str]) -> Iterator[Problem]:
-    """A warning for each name to which a removal is allowed, and which no Release has or had.
+    """Yield a warning for each name in `--allow-protected-removal` that no Release has or had.
 
-    None where Releases may be there that are not known.
+    Yields nothing if not all Releases are known.
     """
     known: set[str] = set()
     for one in built:
@@ -107,34 +107,32 @@ def unknown_removals(built: Sequence[Built], names: Iterable[str]) -> Iterator[P
     for name in sorted(set(names) - known):
         yield Problem(
             "unknown-release",
-            f"--allow-protected-removal {name} names no Release, neither of the sources nor of the output",
+            f"--allow-protected-removal '{name}' matches no Release in the sources or the output",
             hint=nearest("did you mean '{}'?", name, known),
         )
 
 
 def is_current(built: Built) -> bool:
-    """Whether the output is what the sources compile to, and no build was interrupted while it wrote it."""
+    """Return whether the output is up to date and no build was interrupted while writing it."""
     return built.plan is not None and not built.drift and not is_interrupted(built.plan.root)
 
 
-def _tell_of_edits(plan: Plan, project: Project, findings: Problems) -> None:
+def _warn_of_edits(plan: Plan, project: Project, findings: Problems) -> None:
     for change in plan.changes:
         if change.edited:
             path = display_path(plan.root / change.path, project.root)
-            said = "was changed since kcd-gen wrote it"
-            hint = "change the sources instead; what stands there is in Git, if it was committed"
+            state = "was edited after kcd-gen wrote it"
+            hint = "change the sources instead; committed edits can be restored from Git"
             if _CONFLICT.search(change.before or b""):
-                said, hint = (
-                    "holds a merge conflict",
-                    "resolve those in the sources; what is compiled follows from them",
-                )
-            message = f"{path} {said}; a build {_FATE[change.change]}"
+                state = "contains a merge conflict"
+                hint = "resolve conflicts in the sources, then run 'kcd-gen build'"
+            message = f"the file {state}; a build {_CONSEQUENCES[change.change]}"
             findings.warning(Problem("edited-output", message, position=Position(path), hint=hint))
 
 
-def _interruption(plan: Plan, said: str) -> Problem:
+def _interruption(plan: Plan, state: str) -> Problem:
     position = Position(display_path(plan.root, Path.cwd()))
-    return Problem("interrupted-output", f"{said}; a build completes that first", position=position)
+    return Problem("interrupted-output", f"{state}; the next build completes it first", position=position)
 
 
 def _written(built: Built, waiting: Callable[[Path], None] | None) -> Built:
@@ -145,7 +143,7 @@ def _written(built: Built, waiting: Callable[[Path], None] | None) -> Built:
         root = built.plan.root
         written = write(built.plan, waiting=partial(waiting, root) if waiting else None)
         if written.completed_earlier:
-            findings.note(_interruption(written.plan, "an earlier build was interrupted while it wrote"))
+            findings.note(_interruption(written.plan, "an earlier build was interrupted while writing"))
         return replace(built, plan=written.plan, diagnostics=(*built.diagnostics, *findings))
     except ProblemsError as error:
         findings.error(error)
@@ -162,7 +160,7 @@ def _plan(
     root = compilation.cluster.output
     outputs = [_release_output(one, kept) for one in compilation.releases]
     outputs += [_kept_output(key) for key in compilation.failed if _is_path(key)]
-    # Of a Release with an impossible name it is not known what was written for it, so that nothing is removed.
+    # It is not known what was written for a Release with an invalid name, so nothing may be removed.
     complete = compilation.complete and all(map(_is_path, compilation.failed))
     project.budget.spend("output", sum(len(file.content) for one in outputs for file in one.files))
     plan = plan_output(root, outputs, _kustomization, complete=complete)
@@ -171,22 +169,22 @@ def _plan(
 
 
 def _kustomization(paths: Sequence[str]) -> Sequence[OutputFile]:
-    """`flux/kustomization.yaml` where these files lie in `flux/`."""
+    """Return `flux/kustomization.yaml` with these files in `flux/` as its resources."""
     kustomization: dict[str, Any] = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
         "resources": [path.removeprefix("flux/") for path in paths],
     }
     if not paths:
-        # `kustomize build` takes `resources: []`, but Flux writes the file anew before it builds, without its empty
-        # fields, and then it is refused («kustomization.yaml is empty»), so that nothing is pruned. Without the file
-        # Flux would scan the folder, which Git does not keep when it is empty. A name is the least that stays.
+        # `kustomize build` accepts `resources: []`, but Flux rewrites the file without empty fields before it builds,
+        # which then fails ("kustomization.yaml is empty"), and nothing is pruned. Without the file, Flux would scan the
+        # directory, but Git does not keep empty directories. So the file gets a field that Flux keeps.
         kustomization["metadata"] = {"name": "kcd-gen"}
     return [OutputFile(KUSTOMIZATION, emit_documents([kustomization]).encode())]
 
 
 def _is_path(key: str) -> bool:
-    """Whether a Release that was refused has a name under which something can have been written."""
+    """Return whether the key of a failed Release is valid, so that files can have been written for it."""
     return all(_NAME.fullmatch(part) for part in key.split("/")) and key.count("/") == 1
 
 
@@ -216,9 +214,9 @@ def _refuse_protected_removals(plan: Plan, project: Project, allowed: Collection
             errors.append(
                 Problem(
                     "protected-removal",
-                    f"the Release {key} is protected, and this build would remove it from the output",
+                    f"the Release {key} is protected, but this build would remove it from the output",
                     position=Position(display_path(plan.root / f"flux/{key}.yaml", project.root)),
-                    hint=f"give --allow-protected-removal {key} if that is meant",
+                    hint=f"to remove it, add --allow-protected-removal {key}",
                 )
             )
     if errors:

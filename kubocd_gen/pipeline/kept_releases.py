@@ -1,8 +1,8 @@
-"""What a build keeps of suspended Releases: the HelmReleases in the output, once they are known to be kcd-gen's.
+"""The HelmReleases of suspended Releases, which a build keeps in the output after it has verified them.
 
-Three things are asked of a written file: that it holds nothing but documents of its Release, that it is the file whose
-digest the inventory lists, and in a check that its HelmReleases are those of the revision where the branch began. A
-pull request can change the file and the inventory, but not that revision.
+A written file must contain only documents of its Release, and its digest must be the one in the inventory. In a check,
+its HelmReleases must also be those of the revision where the branch started. A pull request can change the file and the
+inventory, but not that revision.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ from kubocd_gen.pipeline.suspended import (
 KUSTOMIZATION = "flux/kustomization.yaml"
 
 Kept = tuple[Document, ...] | None
-"""The HelmReleases of a suspended Release; None if they can't be kept, which is an error."""
+"""The HelmReleases of a suspended Release; None if they cannot be kept, which is an error."""
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """An output, on disk or in a revision, of which the Flux files of suspended Releases are read.
+    """An output, on disk or in a Git revision, from which the Flux files of suspended Releases are read.
 
-    `read` returns the content of a file of the output, None if there is none. `display` is how messages begin its path.
-    Of the paths in `moving` it is not known what was written: a build was interrupted.
+    `read` returns the content of a file of the output, or None if it does not exist. `display` is the prefix of paths
+    in messages. `moving` are the paths that an interrupted build was writing, whose content is unknown.
     """
 
     read: Callable[[str], bytes | None]
@@ -53,18 +53,18 @@ class Written:
     moving: frozenset[str] = frozenset()
 
     def digest(self, release: Release) -> str | None:
-        """Return the SHA-256 of what was written for the Release, None if that is not known."""
+        """Return the recorded SHA-256 of the Release's file, None if it is not known."""
         record, path = record_path(release.namespace, release.name), written_path(release)
         return None if path in self.moving else parse_record(record, self.read(record) or b"").get(path)
 
     def helm_releases(self, release: Release) -> tuple[Document, ...] | None:
-        """Return the written HelmReleases; None if there is no file. Raises ProblemsError `suspended-output`."""
+        """Return the written HelmReleases, None if there is no file. Raises ProblemsError `suspended-output`."""
         path = written_path(release)
         data = self.read(path)
         return None if data is None else kept_helm_releases(data, f"{self.display}{path}", release)
 
     def recorded_helm_releases(self, release: Release) -> tuple[Document, ...]:
-        """The same, of the very file that was recorded when it was written; nothing if there is none."""
+        """Return the written HelmReleases after verifying the file's digest; nothing if there is no file."""
         found = self.helm_releases(release)
         path = written_path(release)
         check_record(self.read(path), self.digest(release), f"{self.display}{path}", release)
@@ -72,7 +72,7 @@ class Written:
 
 
 def on_disk(root: Path, relative_to: Path) -> Written:
-    """The output in `root`, as it is."""
+    """Return the output in `root` on disk."""
     tree = Tree(root)
 
     def read(path: str) -> bytes | None:
@@ -84,9 +84,9 @@ def on_disk(root: Path, relative_to: Path) -> Written:
     return Written(read, f"{display_path(root, relative_to)}/", interrupted_paths(root))
 
 
-def in_revision(checkout: Checkout, folder: str) -> Written:
-    """The output that a revision has in `folder`, a path from the repository's root."""
-    prefix = f"{folder}/" if folder not in ("", ".") else ""
+def in_revision(checkout: Checkout, directory: str) -> Written:
+    """Return the output in `directory`, relative to the repository's root, of a Git revision."""
+    prefix = f"{directory}/" if directory not in ("", ".") else ""
 
     def read(path: str) -> bytes | None:
         return checkout.read(f"{prefix}{path}", most=MAX_BYTES)
@@ -96,24 +96,24 @@ def in_revision(checkout: Checkout, folder: str) -> Written:
 
 @contextmanager
 def at_base(root: Path, *, offline: bool, budget: Budget) -> Iterator[Written]:
-    """The output in `root` as it was where the current branch of its repository began, while the context lasts.
+    """Yield the output in `root` as of the revision where the current branch started.
 
-    Raises ProblemsError if there is no such revision: no repository, no commit, or a clone that is too shallow.
+    Raises ProblemsError if there is no repository, no commit, or the clone is too shallow.
     """
-    there = next(path for path in (root, *root.absolute().parents) if path.is_dir())
-    repository = find_repository(there, offline=offline)
-    folder = Path(os.path.realpath(root)).relative_to(repository.top).as_posix()
-    if repository.ignored_by(f"{folder}/{KUSTOMIZATION}"):
+    existing = next(path for path in (root, *root.absolute().parents) if path.is_dir())
+    repository = find_repository(existing, offline=offline)
+    directory = Path(os.path.realpath(root)).relative_to(repository.top).as_posix()
+    if repository.ignored_by(f"{directory}/{KUSTOMIZATION}"):
         raise ProblemsError(Problem("no-repository", "Git ignores the output"))
-    nothing = Path(os.devnull)  # no file of the revision is written
+    nothing = Path(os.devnull)  # no file of the revision is checked out
     with open_revision(repository, repository.base(), nothing, budget) as checkout:
-        yield in_revision(checkout, folder)
+        yield in_revision(checkout, directory)
 
 
 def read_kept(compilation: Compilation, project: Project, findings: Problems, *, compare: bool) -> Mapping[str, Kept]:
-    """Return what is kept of each suspended Release, by its key. Problems are errors in `findings`.
+    """Return the kept HelmReleases of each suspended Release, by its key. Errors go to `findings`.
 
-    With `compare` the HelmReleases must be those of the revision where the branch began.
+    With `compare`, the HelmReleases must be those of the revision where the branch started.
     """
     suspended = [one.release for one in compilation.releases if one.release.suspended]
     if not suspended:
@@ -147,7 +147,7 @@ def _base(root: Path, project: Project, findings: Problems, close: ExitStack) ->
     try:
         return close.enter_context(at_base(root, offline=project.offline, budget=project.budget))
     except ProblemsError as error:
-        message = f"HelmReleases of suspended Releases are compared with .kcd-gen/ alone: {error.problem.message}"
+        message = f"HelmReleases of suspended Releases are only compared with .kcd-gen/: {error.problem.message}"
         position = Position(display_path(root, project.root))
         findings.note(Problem("suspended-output", message, position=position, hint=error.problem.hint))
         return None
@@ -156,12 +156,12 @@ def _base(root: Path, project: Project, findings: Problems, close: ExitStack) ->
 def _refuse_taken(
     found: tuple[Document, ...], release: Release, taken: dict[tuple[str, str], Release], written: Written
 ) -> None:
-    """Raise ProblemsError if another Release has a HelmRelease of the same name, and take the names."""
+    """Raise ProblemsError if another Release has a HelmRelease of the same name; add the names to `taken`."""
     for document in found:
         name = document["metadata"]["name"]
         other = taken.setdefault((release.namespace, name), release)
         if other is not release:
-            message = f"the HelmRelease '{name}' is one of {other.key}"
+            message = f"the HelmRelease '{name}' belongs to {other.key}"
             raise ProblemsError(refused(release, message, Position(f"{written.display}{written_path(release)}")))
 
 
@@ -170,10 +170,10 @@ def _refuse_changed(found: tuple[Document, ...], release: Release, base: Written
     path = written_path(release)
     before = base.recorded_helm_releases(release)
     for difference in differences(before, found):
-        revision, _, folder = base.display.partition(":")
+        revision, _, directory = base.display.partition(":")
         problem = refused(release, f"{difference} since {revision}", Position(f"{written.display}{path}"))
         hint = (
-            f"restore the file: git checkout {revision} -- {folder}{path}; "
-            "a change of the Release must be merged before it is suspended"
+            f"restore the file: git checkout {revision} -- {directory}{path}; "
+            "merge changes of a Release before suspending it"
         )
         raise ProblemsError(replace(problem, hint=hint))

@@ -1,7 +1,7 @@
-"""`kcd-gen lint`: what compiles here and now, and would not everywhere, or not tomorrow.
+"""`kcd-gen lint`: find what compiles today but is not reproducible or not portable.
 
-The sources are compiled as a build does it, so that all its errors and warnings are told, too. Nothing is written, and
-no output is looked at.
+The sources are compiled as in a build, so all of its errors and warnings are reported as well. The output is neither
+read nor written.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from kubocd_gen.pipeline.build import Built
 from kubocd_gen.pipeline.package_rendering import Texts
 from kubocd_gen.pipeline.packages import vendor_layout
 from kubocd_gen.pipeline.portability import Surroundings, template_problems
-from kubocd_gen.pipeline.template_sources import of_package, of_release, packages_of
+from kubocd_gen.pipeline.template_sources import package_templates, packages_of, release_templates
 
 RULES = (
     "dns-function",
@@ -39,13 +39,13 @@ RULES = (
     "variable-in-manifest",
     "varying-function",
 )
-"""The codes that may be ignored. They are warnings or notes; the same code as an error stays one."""
+"""The codes that can be ignored as warnings or notes. Errors with the same code are always reported."""
 
 _IN_TEMPLATES = ("template-error", "template-parse", "unsupported-function", "varying-function")
 _FLOATING = "canary dev devel develop edge head latest main master nightly snapshot stable"
-_HELM_NAME = 53  # of a Helm release, in characters
-_LOCK = "run 'kcd-gen lock' and commit what it writes"
-_LABEL = 63  # Flux writes a HelmRelease's name into a label
+_HELM_NAME = 53  # longest name of a Helm release, in characters
+_LOCK_HINT = f"run 'kcd-gen lock' and commit {LOCK_FILE}"
+_LABEL = 63  # longest label value, which Flux uses for a HelmRelease's name
 
 
 def lint(
@@ -57,7 +57,7 @@ def lint(
     jobs: int,
     ignore: Collection[str] = (),
 ) -> list[Built]:
-    """What was found in each cluster, in the order of the project; `ignore` are RULES that are not to be told."""
+    """Check each cluster. Return the clusters in project order, without problems whose codes are in `ignore`."""
     vendored = _vendored(project)
     surroundings = Surroundings(hosts=project.hosts, helm=lock.helm if lock else None)
 
@@ -73,8 +73,8 @@ def lint(
         for compiled in compilation.releases:
             for problem in _names(compiled):
                 findings.warning(problem, release=compiled.release.key)
-        told = tuple(one for one in findings if one.severity == "error" or one.code not in ignore)
-        return Built(compilation, None, told)
+        reported = tuple(one for one in findings if one.severity == "error" or one.code not in ignore)
+        return Built(compilation, None, reported)
 
     with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
         try:
@@ -85,7 +85,7 @@ def lint(
 
 
 def _vendored(project: Project) -> frozenset[str]:
-    """The packages in the vendor layout; what is wrong with that the compilation says."""
+    """Return the references in the vendor layout; none if it is broken, which the compilation reports."""
     layout = vendor_layout(project)
     try:
         return frozenset(layout.references()) if layout else frozenset()
@@ -96,84 +96,86 @@ def _vendored(project: Project) -> frozenset[str]:
 def _templates(
     resolved: Sequence[Resolved], texts: Mapping[str, Texts], surroundings: Surroundings, findings: Problems
 ) -> None:
-    """The problems in templates; one of a package is told once, and none in a line in which the compilation failed."""
+    """Report the problems in templates: those of a package once, and none at a line where the compilation failed."""
     failed = {(one.position.path, one.position.line) for one in findings if one.code in _IN_TEMPLATES and one.position}
 
-    def tell(severity: Severity, problem: Problem, release: str | None = None) -> None:
+    def report(severity: Severity, problem: Problem, release: str | None = None) -> None:
         position = problem.position
         if position is None or (position.path, position.line) not in failed:
             (findings.note if severity == "note" else findings.warning)(problem, release=release)
 
     for one in resolved:
-        for template in of_release(one.release):
+        for template in release_templates(one.release):
             for severity, problem in template_problems(template, surroundings):
-                tell(severity, problem, one.release.key)
+                report(severity, problem, one.release.key)
     for reference, package in packages_of(resolved).items():
-        for template in of_package(package, texts[reference]):
+        for template in package_templates(package, texts[reference]):
             for severity, problem in template_problems(template, surroundings):
-                tell(severity, problem)
+                report(severity, problem)
 
 
 def _tags(resolved: Sequence[Resolved], lock: Lock | None, vendored: Collection[str]) -> Iterator[Problem]:
-    """The packages that neither lock nor vendor layout ties to an image: each that a lock lacks, else their number.
+    """Yield problems of packages that neither the lock file nor the vendor layout ties to an image.
 
-    A tag that is there to be moved is told by itself.
+    With a lock file there is one for each missing package, without a lock file only one in all. Each tag with a name
+    such as `latest`, which is meant to move, is reported as well.
     """
     users: dict[str, Resolved] = {}  # the first Release of each package
     for one in resolved:
         users.setdefault(one.package.reference, one)
     loose = []
     for reference, one in users.items():
-        place = partial(one.release.position, "spec", "package", "tag")
+        position = partial(one.release.position, "spec", "package", "tag")
         pinned = lock is not None and reference in lock.packages
         if lock is not None and not pinned:
-            yield Problem("not-locked", f"package {reference} is not in {LOCK_FILE}", position=place(), hint=_LOCK)
+            yield Problem(
+                "not-locked", f"package {reference} is not in {LOCK_FILE}", position=position(), hint=_LOCK_HINT
+            )
         elif not pinned and reference not in vendored:
             loose.append(one)
         if not pinned and reference not in vendored and one.source.tag.lower() in _FLOATING.split():
             yield Problem(
                 "floating-tag",
-                f"the tag '{one.source.tag}' is there to be moved: another build may get another package",
-                position=place(),
-                hint=f"name a version, or let {LOCK_FILE} pin the image: kcd-gen lock",
+                f"the tag '{one.source.tag}' moves: each build can get a different package",
+                position=position(),
+                hint="use a version, or pin the digest with 'kcd-gen lock'",
             )
     if loose:
         first, others = loose[0], len(loose) - 1
-        also = f"; so it is with {others} other package{'' if others == 1 else 's'}" if others else ""
+        also = f" and of {others} other package{'' if others == 1 else 's'}" if others else ""
         yield Problem(
             "not-locked",
-            f"there is no {LOCK_FILE}: a build takes what the tag stands for at that time{also}",
+            f"{LOCK_FILE} does not exist, so each build looks up the tag of {first.package.reference}{also}",
             position=first.release.position("spec", "package", "tag"),
-            hint=_LOCK,
+            hint=_LOCK_HINT,
         )
 
 
 def _names(compiled: CompiledRelease) -> Iterator[Problem]:
-    """Names that Flux can't live with, and those that Helm will refuse once the module is deployed."""
+    """Yield problems of names that are too long for Flux, or that Helm will reject once the module is deployed."""
     release, package = compiled.release, compiled.rendered.resolved.package
     for module in compiled.rendered.package.modules:
         name = helm_release_name(release, module.name)
         position = release.position("metadata", "name")
-        deployed = module.enabled and not release.suspended  # then a build refuses it
+        deployed = module.enabled and not release.suspended  # in this case the build reports an error
         if len(name) > _LABEL:
             yield Problem(
                 "long-name",
-                f"the HelmRelease '{name}' has a name of {len(name)} characters, and Flux keeps silent about one over "
-                f"{_LABEL}",
+                f"the HelmRelease name '{name}' has {len(name)} characters, but Flux reports no status above {_LABEL}",
                 position=position,
-                hint=f"shorten the Release's name by {len(name) - _LABEL}, or the module's in package {package.label}",
+                hint=f"shorten the name of the Release, or of the module in {package.label}, by {len(name) - _LABEL}",
             )
         elif len(name) > _HELM_NAME and not (deployed or _names_itself(release, module)):
             then = "the Release is resumed" if release.suspended else f"the module '{module.name}' is enabled"
             yield Problem(
                 "long-name",
-                f"the name '{name}' has {len(name)} characters, and Helm takes {_HELM_NAME}: an error once {then}",
+                f"the name '{name}' has {len(name)} characters, but Helm accepts {_HELM_NAME}: an error once {then}",
                 position=position,
-                hint="shorten the Release's name, or set 'releaseName' in a specPatch",
+                hint="shorten the name of the Release, or set 'releaseName' in a specPatch",
             )
 
 
 def _names_itself(release: Release, module: RenderedModule) -> bool:
-    """Whether a patch sets the name of the Helm release."""
+    """Return whether a patch sets the name of the Helm release."""
     patches = [module.spec_patch, *(one.spec_patch for one in release.overrides if one.module == module.name)]
     return any(isinstance(patch, Mapping) and any(key.lower() == "releasename" for key in patch) for patch in patches)

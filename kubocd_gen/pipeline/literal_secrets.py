@@ -1,7 +1,7 @@
-"""Secrets that are written out in Git: in parameters and patches of Releases, in Contexts and in Configs.
+"""Warnings about secrets in Git: in parameters and patches of Releases, in Contexts and in Configs.
 
-A warning needs more than masking does: a name that leaves no doubt, or a value that looks like a secret. A template and
-a variable (`${NAME}`) are no literal value.
+The rules are stricter than those for masking, to avoid false alarms: the name must be unambiguous, or the value must
+look like a secret. Templates and variables (`${NAME}`) are not literal values.
 """
 
 from __future__ import annotations
@@ -20,9 +20,22 @@ from kubocd_gen.model.releases import Release
 from kubocd_gen.sources.cluster_resources import ClusterResources
 
 _LITERAL = ("value", "values", "literal", "plain", "plaintext", "data", "stringdata")
-_NOT_LITERAL = ("|", ">", "{", "[", "$", "<", "null", "true", "false", "~", "*", "&")  # in a text: what is computed
-_DEEPEST = 3  # texts in texts that are looked through
-_MOST = 1 << 20  # characters of texts that are parsed, in all sources together
+_NOT_LITERAL = (
+    "|",
+    ">",
+    "{",
+    "[",
+    "$",
+    "<",
+    "null",
+    "true",
+    "false",
+    "~",
+    "*",
+    "&",
+)  # values in YAML and JSON that are not plain scalars
+_DEEPEST = 3  # levels of documents in strings that are searched
+_MOST = 1 << 20  # characters of strings that are parsed, in all sources together
 
 
 @dataclass(slots=True)
@@ -30,17 +43,17 @@ class _Search:
     left: int = _MOST
 
     def paths(self, value: Any, path: Path = (), *, name: str = "", below: str = "", depth: int = 0) -> Iterator[Path]:
-        """Where a literal secret is. `below` is the name of a secret further up, if that says it of `value`.
+        """Yield the paths of literal secrets. `below` is the secret-like name of an ancestor that applies to `value`.
 
-        Lists hand the name on. Maps do to keys such as `value`: most others say where the secret is
-        (`{secretRef: …, key: …}`) or what it is like (`{length: …}`). What holds many secrets hands it on to all.
+        The name applies to the items of a list, and in a map to keys such as `value`: most other keys tell where the
+        secret is (`{secretRef: …, key: …}`) or describe it (`{length: …}`). A plural name applies to all keys.
         """
         if isinstance(value, Mapping):
             named = named_values(value)
             for key, item in value.items():
                 kind = cover(key, name)
-                handed = below if key.lower() in _LITERAL or _holds_many(below) else ""
-                secret = "" if kind == "reference" else key if kind else named.get(key, "") or handed
+                inherited = below if key.lower() in _LITERAL or _holds_many(below) else ""
+                secret = "" if kind == "reference" else key if kind else named.get(key, "") or inherited
                 yield from self.paths(item, (*path, key), name=key, below=secret, depth=depth)
         elif isinstance(value, list):
             for index, item in enumerate(value):
@@ -64,7 +77,7 @@ class _Search:
 
 
 def literal_secrets(resources: ClusterResources) -> Iterator[tuple[Problem, str | None]]:
-    """A warning for each literal secret, with the Release that it belongs to."""
+    """Yield a warning for each literal secret, and the key of its Release, or None."""
     search = _Search()
     for release in resources.releases:
         for problem in islice(_of_release(release, search), MOST):
@@ -81,7 +94,7 @@ def literal_secrets(resources: ClusterResources) -> Iterator[tuple[Problem, str 
 
 def _of_release(release: Release, search: _Search) -> Iterator[Problem]:
     for path in search.paths(release.parameters):
-        label = f"parameter '{dotted(path)}'" if path else "the text of 'spec.parameters'"
+        label = f"parameter '{dotted(path)}'" if path else "the string 'spec.parameters'"
         yield _problem(label, path, lambda *keys: release.position("spec", "parameters", *keys))
     for index, override in enumerate(release.overrides):
         for path in search.paths(override.spec_patch):
@@ -91,9 +104,9 @@ def _of_release(release: Release, search: _Search) -> Iterator[Problem]:
 
 
 def is_literal(name: str, value: str, below: str = "") -> bool:
-    """Whether a string under a secret's name is the secret; under a doubtful name it must look like one.
+    """Return whether the string `value` named `name` is a secret; under an ambiguous name it must look like one.
 
-    `below` is the name of the string itself, if that is another: below `passwords` all are passwords.
+    `below` is the string's own name if it differs: below `passwords`, all values are passwords.
     """
     if not value or "{{" in value or is_placeholder(value):
         return False
@@ -108,7 +121,7 @@ def is_literal(name: str, value: str, below: str = "") -> bool:
 
 
 def _holds_many(name: str) -> bool:
-    """Whether everything in a map of that name is a secret: `passwords`, `stringData`."""
+    """Return whether all values in a map of that name are secrets, such as `passwords` or `stringData`."""
     lower = name.lower()
     return lower.endswith(
         ("passwords", "passwds", "passphrases", "pwds", "tokens", "stringdata", "apikeys", "api_keys")
@@ -118,7 +131,7 @@ def _holds_many(name: str) -> bool:
 def _problem(label: str, path: Path, position: Callable[..., Position]) -> Problem:
     return Problem(
         "literal-secret",
-        f"{label} looks like a secret, and its value is written in Git",
+        f"{label} looks like a secret stored in Git",
         position=position(*path),
-        hint="it is copied into the HelmRelease's values; let the chart read it from a Kubernetes Secret",
+        hint="it ends up in the HelmRelease's values; let the chart read it from a Kubernetes Secret instead",
     )

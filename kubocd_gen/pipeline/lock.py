@@ -1,4 +1,4 @@
-"""`kcd-gen lock` and `kcd-gen vendor`: which packages a project's sources want, pinned, and copied."""
+"""`kcd-gen lock` and `kcd-gen vendor`: find, pin and copy the packages of a project."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _MINOR = re.compile(r"[0-9]+\.[0-9]+")
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A package that Releases ask for: how, from where in the sources, and how its signature is to be checked.
+    """A package that Releases use: the request, its first position in the sources, and how to verify its signature.
 
-    `verifications` are the distinct `verify` blocks of the Releases (or of the redirects of Config that stand in).
+    `verifications` are the distinct `verify` blocks of the Releases, or of the Config redirects that replace them.
     """
 
     request: PackageRequest
@@ -46,7 +46,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A package whose pin changes; None where it had none before, has none any more, or is not known."""
+    """A package whose pin changes. `old` or `new` is None if there is no such pin, or if it is not known."""
 
     name: str
     old: Pin | None
@@ -54,45 +54,45 @@ class Move:
 
 
 def wanted_by(project: Project, findings: Problems) -> tuple[list[Wanted], bool]:
-    """Every package of every cluster, by name, and whether the sources could be read to the last Release."""
+    """Return all packages of all clusters, sorted by name, and whether the sources were read completely."""
     found: dict[str, Wanted] = {}
-    whole = True
+    is_complete = True
     for cluster in project.clusters:
-        here = Problems(cluster.name)
-        resources, settings, complete = read_cluster(project, cluster, here)
-        for release, source, request in wanted_packages(resources.releases, settings, here) if settings else ():
+        problems = Problems(cluster.name)
+        resources, settings, complete = read_cluster(project, cluster, problems)
+        for release, source, request in wanted_packages(resources.releases, settings, problems) if settings else ():
             name = str(request.reference)
             known = found.get(name)
             blocks = known.verifications if known else ()
             block = source.fields.get("verify")
             if block is not None and block not in blocks:
                 blocks = (*blocks, block)
-            place = known.position if known else release.position("spec", "package", "tag")
-            found[name] = Wanted(known.request if known else request, place, blocks)
-        whole = whole and complete and not any(one.severity == "error" for one in here)
-        findings.take(here)
-    return [found[name] for name in sorted(found)], whole
+            position = known.position if known else release.position("spec", "package", "tag")
+            found[name] = Wanted(known.request if known else request, position, blocks)
+        is_complete = is_complete and complete and not any(one.severity == "error" for one in problems)
+        findings.take(problems)
+    return [found[name] for name in sorted(found)], is_complete
 
 
 def chosen(wanted: Sequence[Wanted], names: Iterable[str]) -> set[str]:
-    """The packages that a user means by `names`: a reference, its repository, or the repository's last part.
+    """Return the names of the packages that match `names`: a reference, a repository, or the last part of a repository.
 
-    Raises ProblemsError `unknown-package` for a name that fits none.
+    Raises ProblemsError `unknown-package` for a name that matches no package.
     """
-    meant = set()
+    selected = set()
     for name in names:
-        fitting = {one.name for one in wanted if name in _spellings(one.request.reference)}
-        if not fitting:
+        matching = {one.name for one in wanted if name in _spellings(one.request.reference)}
+        if not matching:
             known = {spelling for one in wanted for spelling in _spellings(one.request.reference)}
             raise ProblemsError(
                 Problem(
                     "unknown-package",
-                    f"no Release asks for a package '{name}'",
-                    hint=nearest("did you mean '{}'?", name, known) or f"{LOCK_FILE} lists those that are",
+                    f"no Release uses a package '{name}'",
+                    hint=nearest("did you mean '{}'?", name, known) or f"see {LOCK_FILE} for the packages in use",
                 )
             )
-        meant |= fitting
-    return meant
+        selected |= matching
+    return selected
 
 
 def lock_packages(
@@ -105,19 +105,19 @@ def lock_packages(
     prune: bool,
     allow_chart_change: bool = False,
 ) -> tuple[Mapping[str, Pin], list[Move]]:
-    """The pins of all `wanted`, and what moved against `old`; problems go to `findings`.
+    """Return the pins of all `wanted` packages and the changes since `old`. Problems go to `findings`.
 
-    A package that has a pin keeps it unless `update` says so of its name. With `prune`, pins that nobody wants go.
+    A package keeps its pin unless `update` returns True for its name. With `prune`, unused pins are removed.
     """
-    asked = [one for one in wanted if one.name not in old.packages or update(one.name)]
-    fetched = packages.fetch_all(one.request for one in asked)
+    requested = [one for one in wanted if one.name not in old.packages or update(one.name)]
+    fetched = packages.fetch_all(one.request for one in requested)
     fresh: dict[str, Pin] = {}
-    for one in asked:
-        got = fetched[one.request].package
-        if isinstance(got, ProblemsError):
-            findings.error(got.at(one.position))
+    for one in requested:
+        image = fetched[one.request].package
+        if isinstance(image, ProblemsError):
+            findings.error(image.at(one.position))
             continue
-        pin = _pin(got)
+        pin = _pin(image)
         before = old.packages.get(one.name)
         changed = changed_charts(before, pin) if before and not allow_chart_change else []
         for chart in changed:
@@ -134,7 +134,7 @@ def lock_packages(
 
 
 def stale_packages(wanted: Sequence[Wanted], lock: Lock, *, prune: bool) -> list[Move]:
-    """The packages that the lock lacks, which are not looked at, and with `prune` those in it that nobody wants."""
+    """Return the packages that the lock file lacks, without looking them up, and with `prune` its unused ones."""
     names = {one.name for one in wanted}
     stale = names ^ lock.packages.keys() if prune else names - lock.packages.keys()
     return [Move(name, lock.packages.get(name), None) for name in sorted(stale)]
@@ -143,7 +143,7 @@ def stale_packages(wanted: Sequence[Wanted], lock: Lock, *, prune: bool) -> list
 def verify_packages(
     wanted: Sequence[Wanted], pins: Mapping[str, Pin], cosign: Cosign, findings: Problems, *, jobs: int
 ) -> None:
-    """Check the signature of every pinned package whose Releases ask for it; problems go to `findings`."""
+    """Verify the signatures of all pinned packages whose Releases require it. Problems go to `findings`."""
     checks = [(one, block) for one in wanted if one.name in pins for block in one.verifications]
 
     def check(one: Wanted, block: Mapping[str, Any]) -> ProblemsError | None:
@@ -172,9 +172,9 @@ def vendor_packages(
     limits: Limits,
     jobs: int,
 ) -> list[str]:
-    """Copy every locked package into the layout; the names of those that it did not have so. Problems to `findings`.
+    """Copy every locked package into the vendor layout and return the names of those that were copied.
 
-    `layout` and `writer` are one folder, read and written.
+    `layout` and `writer` use the same directory. Problems go to `findings`.
     """
     access = {one.name: one.request.access for one in wanted}
     position = {one.name: one.position for one in wanted}
@@ -201,18 +201,18 @@ def vendor_packages(
 
 
 def other_helm(lock: Lock | None, version: str) -> Problem | None:
-    """The problem where another minor version of helm is in use than the lock was made with."""
+    """Return a problem if helm's minor version differs from the one in the lock file, otherwise None."""
     if lock is None or lock.helm is None or lock.helm == minor(version):
         return None
     return Problem(
         "other-helm",
-        f"{LOCK_FILE} was written with helm {lock.helm}, and this is helm {version}",
-        hint=f"another helm may print other bytes: use helm {lock.helm}, or run 'kcd-gen lock' and review what changes",
+        f"{LOCK_FILE} was written with helm {lock.helm}, but helm {version} is in use",
+        hint=f"use helm {lock.helm}, or run 'kcd-gen lock' and review the changes of the output",
     )
 
 
 def minor(version: str) -> str | None:
-    """`3.17` of `3.17.3`; None for a version of another shape."""
+    """Return the minor version, `3.17` for `3.17.3`; None if the version has another form."""
     found = _MINOR.match(version)
     return found.group() if found else None
 
@@ -224,20 +224,20 @@ def _vendor(
         limit = limits.manifest if descriptor.is_manifest else limits.layer
         try:
             layout.read_blob(descriptor, limit=limit)
-        except ProblemsError:  # missing, or damaged: the writer replaces it
+        except ProblemsError:  # missing or damaged: replace it
             writer.put_blob(blobs.read_blob(descriptor, limit=limit), descriptor.media_type)
             return True
         return False
 
     copied = copy(pin.manifest)
     config, layer = read_parts(reference, pin.manifest, layout, limits)
-    # The manifest is named last: who reads the layout meanwhile finds a whole image under a name, or no name.
+    # Tag the manifest last, so that concurrent readers of the layout never see an incomplete image.
     copied = copy(config) | copy(layer) | copied
     return writer.tag(reference, pin.manifest) or copied
 
 
 def _pin(image: PackageImage) -> Pin:
-    # Without annotations, such as a layer's title: the lock holds none, and a pin must equal what is read back.
+    # The lock file stores no annotations, such as a layer's title, and a pin must equal what is read back from it.
     manifest, layer = (replace(one, annotations={}) for one in (image.manifest, image.layer))
     return Pin(manifest, layer, indexed_charts(image.files))
 
@@ -245,10 +245,10 @@ def _pin(image: PackageImage) -> Pin:
 def _changed_chart(one: Wanted, chart: IndexedChart) -> Problem:
     return Problem(
         "changed-chart",
-        f"the new {one.name} holds other bytes as chart {chart.name} {chart.version} than the locked one",
+        f"the new {one.name} contains a different chart {chart.name} {chart.version} than the locked one",
         position=one.position,
-        hint="Flux would never roll it out; ask for a package whose chart has a version of its own, "
-        "or take it with --allow-chart-change",
+        hint="Flux does not roll out a chart with the same version; use a package whose chart has a new version, "
+        "or accept it with --allow-chart-change",
     )
 
 

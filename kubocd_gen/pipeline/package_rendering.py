@@ -1,4 +1,4 @@
-"""The second walk through helm: the templates of all packages, which need the Releases' parameters."""
+"""The second helm run: render the templates of all packages, which need the Releases' parameters."""
 
 from __future__ import annotations
 
@@ -22,14 +22,16 @@ def render_packages(
     helm: Helm,
     findings: Problems,
 ) -> list[Rendered]:
-    """The Releases whose package renders, and to what each field wants. All templates that fail are reported."""
+    """Render and check the packages of all Releases. Return the valid ones and report all templates that fail."""
     units = [_unit(one, texts[one.resolved.package.reference]) for one in releases]
     outcomes = helm.render(units, functions)
-    good = []
+    valid = []
     for one, unit, outcome in zip(releases, units, outcomes, strict=True):
         package = one.resolved.package
         templates = list(package.templates())
-        results = outcome[len(unit.templates) - len(templates) :]  # without the parameters, rendered once more
+        results = outcome[
+            len(unit.templates) - len(templates) :
+        ]  # without the parameters template, which is rendered again
         errors = [
             template_problem(package, label, source, result)
             for (label, source), result in zip(templates, results, strict=True)
@@ -43,18 +45,18 @@ def render_packages(
         try:
             read = read_rendered(package, rendered, helm.pool.budget)
             if not errors:
-                good.append(Rendered(one.resolved, one.parameters, read))
-        except BudgetExceededError as exhausted:
-            errors += at_release(exhausted, one.resolved.release).problems
-        except ProblemsError as several:
-            errors += several.problems
+                valid.append(Rendered(one.resolved, one.parameters, read))
+        except BudgetExceededError as error:
+            errors += at_release(error, one.resolved.release).problems
+        except ProblemsError as error:
+            errors += error.problems
         if errors:
             findings.error(ProblemsError(*errors), release=one.resolved.release.key)
-    return good
+    return valid
 
 
 def template_texts(releases: Sequence[Resolved], helm: Helm) -> Mapping[str, Texts]:
-    """The text of every template, by package and path: those given as trees are dumped as KuboCD dumps them."""
+    """Return the source text of every template, by package and path. YAML trees are dumped as KuboCD does."""
     packages = {resolved.package.reference: resolved.package for resolved in releases}
     trees = [
         (reference, source)
@@ -72,7 +74,7 @@ def template_texts(releases: Sequence[Resolved], helm: Helm) -> Mapping[str, Tex
 
 
 def written_templates(releases: Sequence[WithParameters]) -> Iterator[Template]:
-    """The templates of the Releases' packages that are given as texts, which are known before the others are dumped."""
+    """Yield the templates that are strings in the manifest; they are known before YAML trees are dumped."""
     for package in {one.resolved.package.reference: one.resolved.package for one in releases}.values():
         for _, source in package.templates():
             if source.tree is None:
@@ -86,7 +88,7 @@ def _template(package: Package, source: TemplateSource, text: str) -> Template:
 def _unit(one: WithParameters, texts: Texts) -> Unit:
     package = one.resolved.package
     templates = tuple(_template(package, source, texts[source.path]) for _, source in package.templates())
-    # The parameters template may have changed the context (`set`), which the package's templates then see.
+    # The parameters template can change the context with `set`, which affects the package's templates.
     again = (Template("", one.parameters_text),) if one.parameters_text and "{{" in one.parameters_text else ()
     return Unit(
         context=one.resolved.context,

@@ -1,4 +1,4 @@
-"""The places where a project's packages lie, as its project file and flags say."""
+"""The sources of a project's packages, by its project file and flags."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ Progress = Callable[[str], None]
 
 
 def project_lock(project: Project) -> Lock | None:
-    """The project's lock, None where it has none. Raises ProblemsError as `read_lock` does."""
+    """Return the project's lock file, None if there is none. Raises ProblemsError as `read_lock` does."""
     path = project.lock_path
     display = project.origin + display_path(path, project.root)
     if os.path.lexists(path):
-        project.files.require(path, display)  # a symlink that leads nowhere yet is one that `lock` would write through
+        project.files.require(path, display)  # also a dangling symlink, which `lock` would write through
     return read_lock(path, display, project.files) if path.exists() else None
 
 
 def vendor_layout(project: Project) -> OciLayout | None:
-    """The layout that the project vendors its packages in, whether or not it exists; None where it names none."""
+    """Return the project's vendor layout, which may not exist; None if none is configured."""
     if project.vendor is None:
         return None
     return OciLayout(project.vendor, display_path(project.vendor, project.root), project.limits, project.files)
 
 
 def network(project: Project, progress: Progress) -> Network:
-    """What the run can do on the network."""
+    """Return the network settings of the run."""
     return Network(
         project.offline,
         project.ca_file,
@@ -51,10 +51,10 @@ def network(project: Project, progress: Progress) -> Network:
 
 
 def remote(project: Project, progress: Progress) -> Remote:
-    """Registries and cache. Nothing is connected to, and no client imported, before something is asked for."""
+    """Return the registries and the cache. Connections and the client's import are deferred until the first request."""
 
     def connect() -> Registry:
-        from kubocd_gen.oci.registry import Registry  # not in a vendored build
+        from kubocd_gen.oci.registry import Registry  # imported late: a vendored build does not need it
 
         return Registry(network(project, progress))
 
@@ -62,7 +62,7 @@ def remote(project: Project, progress: Progress) -> Remote:
 
 
 def package_sources(project: Project, progress: Progress, *, lock: Lock | None, jobs: int) -> PackageSources:
-    """Where the project's commands get packages from."""
+    """Return the package sources: vendor layout, cache and registries, restricted by the lock file."""
     return PackageSources(
         vendor=vendor_layout(project),
         remote=remote(project, progress),

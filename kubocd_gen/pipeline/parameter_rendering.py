@@ -1,4 +1,4 @@
-"""The first walk through helm: the parameters of all Releases."""
+"""The first helm run: render the parameters of all Releases."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from kubocd_gen.model.compilation import Resolved, WithParameters, at_release
 from kubocd_gen.model.releases import Release
 from kubocd_gen.schema.package_schema import validate
 
-# How a message about a parameter goes on to name the package, where it would not be clear whose schema it speaks of.
+# The end of messages that would not name the package otherwise, by code.
 _OF_PACKAGE = {"unknown-parameter": " of {}", "missing-parameter": " by {}"}
 
 
 def render_parameters(
     releases: Sequence[Resolved], functions: Functions, helm: Helm, findings: Problems
 ) -> list[WithParameters]:
-    """The Releases whose parameters render to a map and fit the package's schema."""
+    """Render the parameters and validate them against the packages' schemas. Return the valid Releases."""
     texts = [parameters_text(resolved.release.parameters) for resolved in releases]
     units = [
         Unit(
@@ -36,15 +36,15 @@ def render_parameters(
         for resolved, text in zip(releases, texts, strict=True)
     ]
     outcomes = helm.render(units, functions)
-    good = []
+    valid = []
     for resolved, text, outcome in zip(releases, texts, outcomes, strict=True):
         try:
-            good.append(_with_parameters(resolved, text, outcome[0] if outcome else "", helm.pool.budget))
+            valid.append(_with_parameters(resolved, text, outcome[0] if outcome else "", helm.pool.budget))
         except BudgetExceededError as error:
             findings.error(at_release(error, resolved.release), release=resolved.release.key)
         except ProblemsError as errors:
             findings.error(errors, release=resolved.release.key)
-    return good
+    return valid
 
 
 def _with_parameters(
@@ -62,7 +62,7 @@ def _with_parameters(
         hint = _one_line_hint(release.parameters) or error.problem.hint
         raise ProblemsError(Problem("bad-parameters", error.problem.message, position=at, hint=hint)) from error
     parameters = merge(package.parameters_schema.defaults, given)
-    spend_values(parameters, budget)  # the package's defaults are in each Release's
+    spend_values(parameters, budget)  # each Release has its own copy of the package's defaults
     violations = validate(package.parameters_schema, parameters, budget)
     if violations:
         raise ProblemsError(
@@ -78,16 +78,16 @@ def _with_parameters(
 
 
 def _one_line_hint(parameters: Any) -> str | None:
-    """The way out for parameters that are a string, and not the template of several lines that alone can be one."""
+    """Return the hint for parameters that are a string of one line, which KuboCD rejects."""
     if not isinstance(parameters, str) or "\n" in parameters:
         return None
     if re.fullmatch(r"[\w-]+:[^\s/].*", parameters):
-        return "a space is missing behind the ':'"
-    return "parameters given as a string are a template; KuboCD takes only one with more than one line ('|')"
+        return "add a space after the ':'"
+    return "give a map, or a template of several lines ('|')"
 
 
 def _parameter_position(release: Release, path: Sequence[str | int]) -> Position:
-    """Where a parameter is given: in a map at its key, in a template at the one line that sets it."""
+    """Return the position of a parameter: its key in a map, or the line that sets it in a template."""
     if isinstance(release.parameters, str) and path and isinstance(path[-1], str):
         line = line_of_key(release.parameters, path[-1])
         if line is not None:
@@ -95,16 +95,16 @@ def _parameter_position(release: Release, path: Sequence[str | int]) -> Position
     return release.position("spec", "parameters", *path)
 
 
-def place_in_template(release: Release, line: int | None, column: int | None) -> Position:
-    """A place in the template that the parameters stand for: in that text itself, or of the parameter in a map."""
+def position_in_template(release: Release, line: int | None, column: int | None) -> Position:
+    """Return a position in the parameters template: in a string, or for a map, the key of the parameter."""
     if isinstance(release.parameters, str):
         return _position_in_text(release, line, column)
-    way = () if column is None else way_in_json(release.parameters, column - 1)
-    return release.position("spec", "parameters", *way)
+    keys = () if column is None else way_in_json(release.parameters, column - 1)
+    return release.position("spec", "parameters", *keys)
 
 
 def _position_in_text(release: Release, line: int | None, column: int | None = None) -> Position:
-    """The place of a line of the parameters that are given as a template."""
+    """Return the position of a line of parameters that are a template string."""
     resource = release.resource
     keys = (*resource.prefix, "spec", "parameters")
     return find_in_text(resource.file.text, resource.file.path, resource.document, keys, line, column)
@@ -114,7 +114,7 @@ def _parameters_problem(release: Release, failure: TemplateFailure) -> Problem:
     hint = None
     if not isinstance(release.parameters, str):
         if failure.code == "template-parse" and r'"\\"' in failure.message:
-            hint = "a map becomes JSON before it is rendered: inside '{{ }}' write `back quotes`, not \"double\" ones"
+            hint = "use `back quotes` inside '{{ }}': a map is converted to JSON before it is rendered"
         elif failure.code == "template-parse" and failure.message.startswith("bad character U+0022"):
-            hint = "its '}}' is missing"
-    return failure.problem("spec.parameters", place_in_template(release, failure.line, failure.column), hint)
+            hint = "add the missing '}}'"
+    return failure.problem("spec.parameters", position_in_template(release, failure.line, failure.column), hint)

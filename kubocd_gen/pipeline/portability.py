@@ -1,4 +1,4 @@
-"""What in a template depends on where and when it is rendered."""
+"""Checks for templates whose result depends on where and when they are rendered."""
 
 from __future__ import annotations
 
@@ -11,64 +11,64 @@ from kubocd_gen.diagnostics.problems import Problem, Severity
 from kubocd_gen.helm.calls import Call, calls, unordered_lists, whole_number_ranges
 from kubocd_gen.helm.functions import UNSUPPORTED
 from kubocd_gen.pipeline.reproducibility import MOST, varying_functions
-from kubocd_gen.pipeline.template_sources import Written
+from kubocd_gen.pipeline.template_sources import TemplateText
 
 _DNS = ("getHostByName", "resolveDNS")
-_NEW = {"sha512sum": (3, 16)}  # functions that the oldest helm, 3.14, does not have
-_WHOLE_NUMBERS = (3, 18)  # the first helm that was built with Go 1.24, whose `range` takes them
+_NEW = {"sha512sum": (3, 16)}  # functions that the oldest supported helm, 3.14, lacks
+_WHOLE_NUMBERS = (3, 18)  # the first helm built with Go 1.24, whose `range` accepts integers
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a project fixes: the answers to questions of DNS, and by its lock the minor version of helm, `3.17`."""
+    """What the project fixes: the addresses of hosts, and helm's minor version in the lock file, such as `3.17`."""
 
     hosts: Mapping[str, str] = field(default_factory=dict)
     helm: str | None = None
 
 
-def template_problems(template: Written, surroundings: Surroundings) -> Iterator[tuple[Severity, Problem]]:
-    """The first problems of a template with their severities, whether or not a rendering comes to them."""
+def template_problems(template: TemplateText, surroundings: Surroundings) -> Iterator[tuple[Severity, Problem]]:
+    """Yield the first problems of a template with their severities, also in branches that are not rendered."""
     for problem in varying_functions([template]):
         yield "warning", problem
     yield from islice(_problems(template, surroundings), MOST)
 
 
-def _problems(template: Written, surroundings: Surroundings) -> Iterator[tuple[Severity, Problem]]:
+def _problems(template: TemplateText, surroundings: Surroundings) -> Iterator[tuple[Severity, Problem]]:
     for call in calls(template.text):
         if call.name in _DNS:
             yield from _dns(template, call, surroundings.hosts)
         elif call.name == "lookup":
-            message = "'lookup' finds nothing: KuboCD gives packages no cluster to look into"
-            hint = "it works in charts; let a Context or a parameter bring the value, or let the chart look"
+            message = "'lookup' always returns nothing in packages"
+            hint = "take the value from a Context or a parameter, or use 'lookup' in the chart"
             yield "warning", _problem(template, call, message, "empty-lookup", hint)
         elif call.name in UNSUPPORTED:
-            message = f"'{call.name}' is not supported; what comes to it fails"
+            message = f"'{call.name}' is not supported; rendering it fails"
             yield "warning", _problem(template, call, message, "unsupported-function", UNSUPPORTED[call.name])
         elif call.name in _NEW and not _is_locked(surroundings.helm, _NEW[call.name]):
             yield "warning", _newer(template, call, f"'{call.name}'", _NEW[call.name], "")
     for call in whole_number_ranges(template.text):
         if not _is_locked(surroundings.helm, _WHOLE_NUMBERS):
-            other = "write 'range until N', which every helm takes; or "
-            yield "warning", _newer(template, call, "'range' over a whole number", _WHOLE_NUMBERS, other)
+            other = "use 'range until N', which works with every helm, or "
+            yield "warning", _newer(template, call, "'range' over an integer", _WHOLE_NUMBERS, other)
     for call in unordered_lists(template.text):
-        message = f"'{call.name}' comes in another order each time"
-        yield "warning", _problem(template, call, message, "unordered-list", "sort it first: | sortAlpha")
+        message = f"'{call.name}' returns its items in random order"
+        yield "warning", _problem(template, call, message, "unordered-list", "sort the result with '| sortAlpha'")
 
 
-def _dns(template: Written, call: Call, hosts: Mapping[str, str]) -> Iterator[tuple[Severity, Problem]]:
-    """A note, since somebody has to know; a warning of a name for which there is no answer."""
-    what = f"'{call.name}' asks no DNS: what stands in 'hosts' of kcd-gen.yaml is compiled in"
+def _dns(template: TemplateText, call: Call, hosts: Mapping[str, str]) -> Iterator[tuple[Severity, Problem]]:
+    """Yield a note for a DNS function, or a warning if `hosts` has no address of its name."""
+    message = f"'{call.name}' does not query DNS: addresses from 'hosts' in kcd-gen.yaml are compiled in"
     if call.text is None:
-        hint = "an address that changes is changed there; a name that is missing there is an error where it is met"
-        yield "note", _problem(template, call, what, "dns-function", hint)
+        hint = "keep 'hosts' up to date; a build reports an error for a missing name"
+        yield "note", _problem(template, call, message, "dns-function", hint)
     elif _is_address(call.text):
         return
     elif _is_known(call.text, hosts):
-        hint = "an address that changes is changed there"
-        yield "note", _problem(template, call, what, "dns-function", hint)
+        hint = "keep 'hosts' up to date"
+        yield "note", _problem(template, call, message, "dns-function", hint)
     else:
-        message = f"'{call.name}' asks no DNS, and 'hosts' of kcd-gen.yaml has no address of '{call.text}'"
-        hint = f"add it there, or give --resolve {call.text}=ADDRESS: what comes to it fails"
+        message = f"'{call.name}' does not query DNS, and 'hosts' in kcd-gen.yaml has no address of '{call.text}'"
+        hint = f"add the name to 'hosts', or use --resolve {call.text}=ADDRESS; otherwise rendering it fails"
         yield "warning", _problem(template, call, message, "dns-function", hint)
 
 
@@ -81,23 +81,23 @@ def _is_address(text: str) -> bool:
 
 
 def _is_known(name: str, hosts: Mapping[str, str]) -> bool:
-    """Whether `hosts` answers for the name: itself, or a domain above it that begins with a dot."""
+    """Return whether `hosts` contains the name, or a parent domain with a leading dot."""
     labels = name.lower().removesuffix(".").split(".")
     names = {".".join(labels), *("." + ".".join(labels[at:]) for at in range(len(labels)))}
     return any(known.lower().rstrip(".") in names for known in hosts)
 
 
 def _is_locked(helm: str | None, since: tuple[int, int]) -> bool:
-    """Whether the lock holds the project to a helm that is new enough; another one is told, or refused."""
+    """Return whether the lock file requires a version of helm that is new enough."""
     return helm is not None and tuple(int(part) for part in helm.split(".")[:2]) >= since
 
 
-def _newer(template: Written, call: Call, what: str, since: tuple[int, int], other: str) -> Problem:
+def _newer(template: TemplateText, call: Call, what: str, since: tuple[int, int], other: str) -> Problem:
     version = ".".join(map(str, since))
-    hint = f"{other}run 'kcd-gen lock' with such a helm, which holds the project to it"
+    hint = f"{other}run 'kcd-gen lock' with such a helm, to require it for the project"
     return _problem(template, call, f"{what} needs helm {version} or later", "helm-dependent", hint)
 
 
-def _problem(template: Written, call: Call, message: str, code: str, hint: str) -> Problem:
-    position = template.place(call.line, call.column)
+def _problem(template: TemplateText, call: Call, message: str, code: str, hint: str) -> Problem:
+    position = template.position(call.line, call.column)
     return Problem(code, f"{template.label}: {message}", position=position, hint=hint)

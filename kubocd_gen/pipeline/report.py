@@ -1,4 +1,4 @@
-"""What a build did, as the JSON report (`schemas/kcd-gen/report-v1alpha1.json`) and as lines of text."""
+"""The report of a build, as JSON (`schemas/kcd-gen/report-v1alpha1.json`) and as text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _VERBS = {"created": "Created", "updated": "Updated", "removed": "Removed", "unc
 def build_report(
     built: Sequence[Built], helm_version: str | None, diagnostics: Sequence[Problem], *, command: str = "build"
 ) -> dict[str, Any]:
-    """The report of a build, or of a command that compiles, JSON-like; `diagnostics` are those of all clusters."""
+    """Return the JSON report of a command that compiles. `diagnostics` are those of all clusters."""
     releases = [entry for one in built for entry in _releases(one)]
     counts = {change: sum(_files(one)[change] for one in built) for change in _VERBS}
     body = {
@@ -39,9 +39,9 @@ def build_report(
 
 
 def text_report(built: Sequence[Built], *, verbose: bool, written: bool = True) -> Iterator[str]:
-    """What was done, in the controller's words, a line each; with `verbose` what stayed as it was, too.
+    """Yield the lines of the text report, in the controller's words; with `verbose`, also unchanged resources.
 
-    Where nothing was `written`, what would have been.
+    If not `written`, the lines tell what would be done.
     """
     for one in built:
         if one.plan is None:
@@ -62,17 +62,17 @@ def _summary(one: Built, *, several: bool, written: bool) -> str:
     compilation, counts = one.compilation, _files(one)
     name = printable(f"{one.cluster.name}: ") if several else ""
     total = len(compilation.releases) + len(compilation.failed)
-    said = f"{name}{len(compilation.releases)} of {total} Release{'' if total == 1 else 's'} compiled"
+    compiled = f"{name}{len(compilation.releases)} of {total} Release{'' if total == 1 else 's'} compiled"
     if one.plan is None:
-        return f"{said}; nothing was written"
+        return f"{compiled}; nothing was written"
     changed = counts["created"] + counts["updated"]
     files = "1 file" if changed == 1 else f"{changed} files"
-    done = "written" if written else "would be written"
-    return f"{said}; {files} {done}, {counts['removed']} removed, {counts['unchanged']} unchanged"
+    verb = "written" if written else "would be written"
+    return f"{compiled}; {files} {verb}, {counts['removed']} removed, {counts['unchanged']} unchanged"
 
 
 def _files(one: Built) -> dict[str, int]:
-    """How many files of the output were created, updated, unchanged and removed, records of ownership aside."""
+    """Return the number of created, updated, unchanged and removed output files, without inventory files."""
     counts = dict.fromkeys(_VERBS, 0)
     for change in one.plan.changes if one.plan else ():
         if not change.is_record:

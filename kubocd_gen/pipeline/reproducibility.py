@@ -1,4 +1,4 @@
-"""`--locked` wants the same bytes tomorrow: no template may ask for the time or for chance."""
+"""Refuse templates that use the clock or random numbers, because `--locked` requires a reproducible output."""
 
 from __future__ import annotations
 
@@ -10,44 +10,44 @@ from kubocd_gen.helm.calls import calls
 from kubocd_gen.helm.functions import VARYING
 from kubocd_gen.model.compilation import WithParameters
 from kubocd_gen.pipeline.package_rendering import Texts
-from kubocd_gen.pipeline.template_sources import Written, of_package, of_release, packages_of
+from kubocd_gen.pipeline.template_sources import TemplateText, package_templates, packages_of, release_templates
 
-MOST = 100  # problems of one template that are told: for the place of each the whole text is read again
-_HINT = "let a Context or a parameter bring the value, or let the chart make it"
+MOST = 100  # problems reported per template; finding the position of each scans the whole text
+_HINT = "take the value from a Context or a parameter, or generate it in the chart"
 
 
 def refuse_varying(
     releases: Sequence[WithParameters], texts: Mapping[str, Texts], findings: Problems
 ) -> list[WithParameters]:
-    """The Releases whose templates give the same text at any time; the others' problems go to `findings`.
+    """Return the Releases whose templates are reproducible. The problems of the others go to `findings`.
 
-    A template is refused for what it holds, whether or not it comes to it: that may depend on a value of tomorrow.
+    Branches that are not rendered count as well, because other values could select them later.
     """
     packages = packages_of([one.resolved for one in releases])
     refused = ", which --locked does not allow"
     errors = {
-        reference: list(varying_functions(of_package(package, texts[reference]), refused))
+        reference: list(varying_functions(package_templates(package, texts[reference]), refused))
         for reference, package in packages.items()
     }
-    good = []
+    valid = []
     for one in releases:
         release = one.resolved.release
-        own = varying_functions(of_release(release), refused)
+        own = varying_functions(release_templates(release), refused)
         if found := [*own, *errors[one.resolved.package.reference]]:
             findings.error(ProblemsError(*found), release=release.key)
         else:
-            good.append(one)
-    return good
+            valid.append(one)
+    return valid
 
 
-def varying_functions(templates: Iterable[Written], refused: str = "") -> Iterator[Problem]:
-    """A problem for each call of a function of the clock or of chance; `refused` ends its sentence."""
+def varying_functions(templates: Iterable[TemplateText], refused: str = "") -> Iterator[Problem]:
+    """Yield a problem for each call of a function of the clock or of randomness. `refused` is appended to messages."""
     for template in templates:
         found = (call for call in calls(template.text) if call.name in VARYING)
         for call in islice(found, MOST):
             yield Problem(
                 "varying-function",
-                f"{template.label}: '{call.name}' gives another result each time{refused}",
-                position=template.place(call.line, call.column),
+                f"{template.label}: '{call.name}' returns a different result each time{refused}",
+                position=template.position(call.line, call.column),
                 hint=_HINT,
             )

@@ -1,4 +1,4 @@
-"""Each Release with its package and its context."""
+"""The step that finds the package and the context of each Release."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from kubocd_gen.sources.cluster_resources import ClusterResources
 
 
 def settings_of(resources: ClusterResources, findings: Problems) -> Settings | None:
-    """The cluster's Configs as one; None where one is invalid, which stops every Release."""
+    """Combine the cluster's Configs. Returns None if one is invalid, which is an error for every Release."""
     broken = list(resources.broken_configs)
     if not broken:
         try:
@@ -41,7 +41,7 @@ def settings_of(resources: ClusterResources, findings: Problems) -> Settings | N
 def resolve(
     resources: ClusterResources, settings: Settings, packages: PackageSources, findings: Problems, budget: Budget
 ) -> list[Resolved]:
-    """The Releases of `resources` whose package is there and whose context is whole and fits the package's schema."""
+    """Return the Releases that have a package and a valid context. The problems of the others go to `findings`."""
     trees = ContextTrees(resources.contexts, resources.broken_contexts, budget)
     configs = sorted(resources.configs, key=lambda config: config.name)
     found = find_packages(resources.releases, settings, packages, findings, budget)
@@ -67,16 +67,16 @@ def find_packages(
     findings: Problems,
     budget: Budget | None = None,
 ) -> Mapping[str, tuple[PackageSourceSpec, Package]]:
-    """The package of each Release, by the Release's key; what keeps others from theirs goes to `findings`."""
+    """Return the package of each Release by the Release's key. Problems go to `findings`."""
     wanted = wanted_packages(releases, settings, findings)
-    named: dict[PackageRequest, Release] = {}  # the first to ask for each package
+    named: dict[PackageRequest, Release] = {}  # the first Release that uses each package
     for release, _, request in wanted:
         named.setdefault(request, release)
     fetched = packages.fetch_all(named)
     read: dict[PackageRequest, Package | ProblemsError] = {}
     for request, release in named.items():
         package = _read(fetched[request].package, budget)
-        if isinstance(package, ProblemsError):  # shared with other clusters, whose Releases are in other files
+        if isinstance(package, ProblemsError):  # shared between clusters, so it has no position yet
             package = package.at(release.position("spec", "package", "tag"))
         read[request] = package
         for warning in fetched[request].warnings:
@@ -94,7 +94,7 @@ def find_packages(
 def wanted_packages(
     releases: Sequence[Release], settings: Settings, findings: Problems
 ) -> list[tuple[Release, PackageSourceSpec, PackageRequest]]:
-    """What each Release asks its registry for, after Config's redirects; a name that is none goes to `findings`."""
+    """Return the package request of each Release after Config's redirects. Invalid references go to `findings`."""
     wanted = []
     for release in releases:
         try:
@@ -108,7 +108,7 @@ def wanted_packages(
 
 
 def _access(fields: Mapping[str, Any]) -> Access:
-    """How the registry is asked, from Flux's fields. The cluster's Secrets are not at hand; messages name them."""
+    """Return the registry access from the OCIRepository fields. Secrets are not available; messages name them."""
     timeout = parse_duration(fields.get("timeout", "0s")) / 1e9
     secrets = ("secretRef", "certSecretRef", "proxySecretRef")
     return Access(
@@ -129,23 +129,24 @@ def _read(image: PackageImage | ProblemsError, budget: Budget | None) -> Package
 
 
 def _report_unnamed(resources: ClusterResources, trees: ContextTrees, findings: Problems) -> None:
-    """The problems of Contexts that no Release has met.
+    """Report the problems of Contexts that no Release uses.
 
-    The cluster refuses a malformed one; one without variables, or without its parents, it takes, and never uses.
+    The API server rejects malformed ones, so they are errors. It accepts those without variables or with missing
+    parents, so these are warnings.
     """
     known = {(one.code, one.position) for one in findings}
     for ref in sorted({*resources.broken_contexts, *(context.ref for context in resources.contexts)}):
         report = findings.error if ref in resources.broken_contexts else findings.warning
         try:
             trees.effective(ref, partial(Position, str(ref)))
-        except BudgetExceededError as exhausted:
-            findings.error(exhausted)
+        except BudgetExceededError as error:
+            findings.error(error)
             return
         except ProblemsError as errors:
-            for error in errors.problems:
-                if (error.code, error.position) not in known:
-                    report(error)
-                    known.add((error.code, error.position))
+            for problem in errors.problems:
+                if (problem.code, problem.position) not in known:
+                    report(problem)
+                    known.add((problem.code, problem.position))
 
 
 def _resolve(
@@ -157,16 +158,16 @@ def _resolve(
     configs: Sequence[Config],
     budget: Budget,
 ) -> Resolved:
-    refs, places = select_contexts(release, settings, trees, configs)
+    refs, positions = select_contexts(release, settings, trees, configs)
     schema = package.context_schema
-    context = trees.together(refs, places, schema.defaults if schema else {})
+    context = trees.together(refs, positions, schema.defaults if schema else {})
     if schema is not None:
         violations = validate(schema, context, budget)
         if violations:
             raise ProblemsError(
                 *(
                     violation.problem(
-                        f"the context does not fit package {package.label}: {violation.message}",
+                        f"the context does not match the schema of package {package.label}: {violation.message}",
                         trees.place(refs, violation.path) or release.position("spec", "contexts"),
                         _merged_from(refs),
                     )
@@ -178,5 +179,5 @@ def _resolve(
 
 def _merged_from(refs: Sequence[ContextRef]) -> str:
     if not refs:
-        return "the Release has no Context: name one in 'spec.contexts', or in 'defaultContexts' of a Config"
+        return "the Release has no Context: add one to 'spec.contexts', or to 'defaultContexts' of a Config"
     return f"the context is merged from the Context{'' if len(refs) == 1 else 's'} {', '.join(map(str, refs))}"

@@ -1,4 +1,4 @@
-"""What is allowed, and is probably not meant: warnings that stop nothing."""
+"""Warnings about sources that are valid but probably not intended."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from kubocd_gen.sources.cluster_resources import ClusterResources
 _VARIABLE = re.compile(r"(?<!\$)\$\{[A-Za-z0-9_]+\}")
 
 
-def notice(
+def warn_of_likely_mistakes(
     resources: ClusterResources, settings: Settings, resolved: Sequence[Resolved], findings: Problems, *, complete: bool
 ) -> None:
-    """Warn of Contexts that no one uses, literal secrets in the sources, and `${NAME}` in a package's manifest.
+    """Warn of unused Contexts, literal secrets in the sources, and `${NAME}` in a package's manifest.
 
-    `complete` is False where a source could not be read, and there may be Releases that are not known.
+    `complete` is False if a source could not be read, so that there can be more Releases.
     """
     packages = {one.package.reference: one.package for one in resolved}
     for package in packages.values():
@@ -31,37 +31,37 @@ def notice(
             findings.warning(warning)
     for warning, key in literal_secrets(resources):
         findings.warning(warning, release=key)
-    # A resource that can't be read, or is refused, may be the one that names a Context; a misspelt name may mean one.
+    # An invalid resource could be the one that uses a Context, and a misspelt name could refer to it.
     misspelt = any(one.code == "missing-context" for one in findings)
     if complete and resources.releases and not (resources.failed or resources.broken_contexts or misspelt):
         for context in _unused(resources, settings):
             findings.warning(
                 Problem(
                     "unused-context",
-                    f"the Context '{context.ref}' is named by no Release, Config or Context",
+                    f"the Context '{context.ref}' is not used by any Release, Config or Context",
                     position=context.position("metadata", "name"),
-                    hint="remove it, or name it in 'spec.contexts' of a Release or in 'defaultContexts' of a Config",
+                    hint="remove it, or add it to 'spec.contexts' of a Release or to 'defaultContexts' of a Config",
                 )
             )
 
 
 def _variables(package: Package) -> Iterator[Problem]:
-    """`${NAME}` in a pulled manifest: the controller would replace it from its own environment, kcd-gen never does."""
+    """Warn of `${NAME}` in a package's manifest, which only the controller expands, from its own environment."""
     for match in islice(_VARIABLE.finditer(package.text), MOST):
-        place = position_at(package.text, package.path, match.start())
+        position = position_at(package.text, package.path, match.start())
         yield Problem(
             "variable-in-manifest",
-            f"package {package.label} holds '{match[0]}', which is taken as text",
-            position=place,
-            hint="KuboCD's controller would replace it from its own environment",
+            f"'{match[0]}' in package {package.label} is not expanded",
+            position=position,
+            hint="rebuild the package with the value; the KuboCD controller would expand it from its own environment",
         )
 
 
 def _unused(resources: ClusterResources, settings: Settings) -> Iterator[Context]:
-    """The Contexts that nothing in the sources names, and that no namespace has as its default.
+    """Yield the Contexts that nothing in the sources names and that are not a namespace's default.
 
-    A default counts where every Release skips it, too: it is there for the next one. So does a Context's parent
-    whatever becomes of the child, or else the warning would be untrue.
+    Default Contexts count as used even if every Release skips them, because the next Release may use them. So do the
+    parents of unused Contexts, because something does name them.
     """
     named = set(settings.default_contexts)
     named.update(ref for release in resources.releases for ref in release.contexts)

@@ -1,10 +1,9 @@
-"""The HelmReleases of a suspended Release, read back from the output and kept.
+"""Read the HelmReleases of a suspended Release back from the output.
 
-While a Release is suspended its HelmReleases are not compiled: what an earlier build wrote stays. The written file
-comes with the checkout, so it is untrusted input: nothing of its text is copied. It is parsed, each document must be
-one that kcd-gen writes for this very Release, and what is kept is emitted from the parsed values. What the documents
-hold is compared with what was recorded when they were written (`check_record`) and with another revision
-(`differences`).
+While a Release is suspended, its HelmReleases are not compiled; those from an earlier build are kept. The written file
+comes from the checkout and is untrusted, so its text is never copied: it is parsed, each document must be one that
+kcd-gen writes for this Release, and the kept documents are emitted from the parsed values. The file is also compared
+with the inventory (`check_record`) and with another revision (`differences`).
 """
 
 from __future__ import annotations
@@ -25,10 +24,10 @@ from kubocd_gen.kube_yaml.reader import read_documents
 from kubocd_gen.model.releases import Release
 
 MAX_BYTES = 16 << 20
-"""The limit of a source file; a HelmRelease has at most 1.5 MiB in a cluster."""
+"""The limit of a written file, as of source files; a cluster accepts HelmReleases of at most 1.5 MiB."""
 
 MAX_DOCUMENTS = 200
-"""Documents of one file: two sources and a HelmRelease for each module."""
+"""The limit of documents in a file, which has two sources and a HelmRelease per module."""
 
 Document = Mapping[str, Any]
 
@@ -41,7 +40,7 @@ _PRUNE = "kustomize.toolkit.fluxcd.io/prune"
 
 
 class _RefusedError(Exception):
-    """What is wrong with a document, and the keys that lead there."""
+    """An invalid document, with the keys that lead to the error."""
 
     def __init__(self, message: str, *keys: str | int) -> None:
         super().__init__(message)
@@ -49,15 +48,15 @@ class _RefusedError(Exception):
 
 
 def written_path(release: Release) -> str:
-    """The path of the Release's Flux file, relative to the output."""
+    """Return the path of the Release's Flux file, relative to the output."""
     return f"flux/{release.namespace}/{release.name}.yaml"
 
 
 def kept_helm_releases(data: bytes, path: str, release: Release) -> tuple[Document, ...]:
-    """Return the HelmReleases that `data`, the written file of a suspended Release, holds.
+    """Return the HelmReleases in `data`, the written file of a suspended Release.
 
-    Raises ProblemsError `suspended-output` for a document that kcd-gen does not write for this Release, and for what is
-    not YAML in the reader's limits. The Release's OCIRepository and HelmRepository are passed over: they are compiled.
+    The Release's OCIRepository and HelmRepository are skipped because they are compiled. Raises ProblemsError
+    `suspended-output` for a document that kcd-gen does not write for this Release, and for invalid YAML.
     """
     if len(data) > MAX_BYTES:
         raise ProblemsError(refused(release, f"the file is larger than {MAX_BYTES >> 20} MiB", Position(path)))
@@ -77,7 +76,7 @@ def kept_helm_releases(data: bytes, path: str, release: Release) -> tuple[Docume
                 one = _checked(document.value, release)
                 identity = (one["kind"], one["metadata"]["name"])
                 if identity in found:
-                    raise _RefusedError(f"{identity[0]} {quoted(identity[1])} is there twice", "metadata", "name")
+                    raise _RefusedError(f"{identity[0]} {quoted(identity[1])} is duplicated", "metadata", "name")
             except _RefusedError as error:
                 keys = error.keys
                 position = find_position(text, path, number, keys) if keys else Position(path, document.line)
@@ -89,20 +88,21 @@ def kept_helm_releases(data: bytes, path: str, release: Release) -> tuple[Docume
 
 
 def check_record(data: bytes | None, digest: str | None, path: str, release: Release) -> None:
-    """Raise ProblemsError `suspended-output` if the written file is not the one whose SHA-256 was recorded.
+    """Raise ProblemsError `suspended-output` if the SHA-256 of the written file is not the recorded one.
 
-    `data` is None if there is no file, `digest` if it is not known what was written. Git can have changed line breaks.
+    `data` is None if there is no file, `digest` is None if it is not known. CRLF line breaks are accepted, because Git
+    can convert them.
     """
     if digest is None:
         return
     if data is None:
-        raise ProblemsError(refused(release, "the file was removed since kcd-gen wrote it", Position(path)))
+        raise ProblemsError(refused(release, "the file was removed after kcd-gen wrote it", Position(path)))
     if digest not in (_sha256(data), _sha256(data.replace(b"\r\n", b"\n"))):
-        raise ProblemsError(refused(release, "the file was changed since kcd-gen wrote it", Position(path)))
+        raise ProblemsError(refused(release, "the file was changed after kcd-gen wrote it", Position(path)))
 
 
 def differences(old: Sequence[Document], new: Sequence[Document]) -> Iterator[str]:
-    """What became of each HelmRelease between two versions of a written file, as predicates: `'web-main' differs`."""
+    """Yield a clause for each HelmRelease that differs: `HelmRelease 'web-main' was changed`."""
     before, after = ({one["metadata"]["name"]: one for one in side} for side in (old, new))
     for name in sorted({*before, *after}):
         if name not in before:
@@ -114,17 +114,17 @@ def differences(old: Sequence[Document], new: Sequence[Document]) -> Iterator[st
 
 
 def refused(release: Release, message: str, position: Position | None) -> Problem:
-    """The error for a written file whose HelmReleases can't be kept."""
+    """Return the error for a written file whose HelmReleases cannot be kept."""
     return Problem(
         "suspended-output",
-        f"the HelmReleases of the suspended Release {release.key} can't be kept: {message}",
+        f"cannot keep the HelmReleases of the suspended Release {release.key}: {message}",
         position=position,
-        hint="restore the file as kcd-gen wrote it: git checkout REVISION -- FILE; or remove 'suspended' and build",
+        hint="restore the file from Git (git checkout REVISION -- FILE), or remove 'suspended' and build",
     )
 
 
 def _checked(value: Any, release: Release) -> Document:
-    """Return the document as kcd-gen writes it: a HelmRelease whole, of a source its identity."""
+    """Return the document as kcd-gen writes it: a complete HelmRelease, or only the identity of a source."""
     if not isinstance(value, dict):
         raise _RefusedError("a document is not a map")
     api_version, kind = value.get("apiVersion"), value.get("kind")
@@ -133,27 +133,29 @@ def _checked(value: Any, release: Release) -> Document:
         raise _RefusedError("a document has no name in its metadata", "metadata")
     if kind in _SOURCE_KINDS and str(api_version).startswith(_SOURCE_GROUP):
         if (metadata.get("namespace"), name) != (release.namespace, f"kcd-{release.name}"):
-            raise _RefusedError(f"the {kind} {quoted(name)} is not one of this Release", "metadata", "name")
+            raise _RefusedError(f"the {kind} {quoted(name)} does not belong to this Release", "metadata", "name")
         return {"kind": kind, "metadata": {"name": name}}
     if (api_version, kind) != (_API_VERSION, "HelmRelease"):
-        raise _RefusedError(f"{quoted(kind)} of {quoted(api_version)} is not a HelmRelease of {_API_VERSION}", "kind")
+        raise _RefusedError(
+            f"expected a HelmRelease of {_API_VERSION}, not {quoted(kind)} of {quoted(api_version)}", "kind"
+        )
     if unknown := sorted(value.keys() - _FIELDS):
-        raise _RefusedError(f"kcd-gen writes no field {quoted(unknown[0])} there", unknown[0])
+        raise _RefusedError(f"unexpected field {quoted(unknown[0])}", unknown[0])
     if not _belongs(name, release):
-        message = f"the name {quoted(name)} is neither '{release.name}' nor '{release.name}-' and a module's name"
+        message = f"the name {quoted(name)} is neither '{release.name}' nor '{release.name}-MODULE'"
         raise _RefusedError(message, "metadata", "name")
     spec = _spec(value.get("spec"), release)
     annotations = metadata.get("annotations")
     protected = isinstance(annotations, dict) and annotations.get(_PRUNE) == "disabled"
-    whole = helm_release(release, name, spec, protected=protected)
-    for key in sorted({*metadata, *whole["metadata"]}):
-        if metadata.get(key) != whole["metadata"].get(key):
+    expected = helm_release(release, name, spec, protected=protected)
+    for key in sorted({*metadata, *expected["metadata"]}):
+        if metadata.get(key) != expected["metadata"].get(key):
             raise _RefusedError(f"metadata.{key} is not what kcd-gen writes for {release.key}", "metadata", key)
-    return whole
+    return expected
 
 
 def _belongs(name: str, release: Release) -> bool:
-    """Whether some version of the Release's package can have compiled to a HelmRelease of that name."""
+    """Return whether some version of the Release's package can produce a HelmRelease of that name."""
     of_release = name == release.name or name.startswith(f"{release.name}-")
     return of_release and len(name) <= 253 and _NAME.fullmatch(name) is not None
 
@@ -166,7 +168,7 @@ def _spec(spec: Any, release: Release) -> dict[str, Any]:
         raise _RefusedError(f"{dotted(('spec', *violation.path))} {violation.message}", "spec", *violation.path)
     source = {"kind": "HelmRepository", "name": f"kcd-{release.name}", "namespace": release.namespace}
     if "chart" not in typed or typed["chart"]["spec"]["sourceRef"] != source:
-        message = f"the chart does not come from the HelmRepository 'kcd-{release.name}' of the Release"
+        message = f"the chart does not come from the Release's HelmRepository 'kcd-{release.name}'"
         raise _RefusedError(message, "spec", "chart", "spec", "sourceRef")
     return typed
 

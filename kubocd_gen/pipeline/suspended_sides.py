@@ -1,4 +1,4 @@
-"""The suspended Releases of two compilations, with the HelmReleases that are written for them on each side."""
+"""Compare suspended Releases: add the written HelmReleases to both sides of a comparison."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def with_written(
     outputs: tuple[Written | None, Written | None],
     findings: Problems,
 ) -> tuple[Compilation | None, Compilation | None, frozenset[str]]:
-    """Return both sides with what is written for suspended Releases, and the Releases of which that is not known.
+    """Return both sides with the written HelmReleases of suspended Releases, and the Releases where these are unknown.
 
-    `outputs` are None if a side has no output that can be read. A Release that becomes suspended keeps what the old
-    side has written, whatever its sources compile to by now, so that is what its HelmReleases are compared with. What
-    the new side can't keep is an error in `findings`.
+    `outputs` are None for a side without a readable output. A Release that becomes suspended keeps the HelmReleases
+    that the old side has written, regardless of its sources, so the new side is compared with those. HelmReleases that
+    the new side cannot keep are an error in `findings`.
     """
     sides = [{one.release.key: one for one in side.releases} if side else {} for side in (old, new)]
     found: tuple[dict[str, Documents], dict[str, Documents]] = {}, {}
@@ -37,7 +37,7 @@ def with_written(
         if after is not None and after.release.suspended:
             second = _new(after, outputs[1], findings)
             if second is None and first is not None and outputs[0] is not None:
-                second = ()  # the file is gone
+                second = ()  # the file was removed
         if first is None or second is None:
             unknown.add(key)
             continue
@@ -49,7 +49,7 @@ def with_written(
 
 
 def _old(one: CompiledRelease, output: Written | None) -> Documents | None:
-    """What the old side has written; of a file that could not be kept, nothing."""
+    """Return the HelmReleases that the old side has written; none if its file is invalid; None if not known."""
     try:
         written = output.helm_releases(one.release) if output else None
     except ProblemsError as error:
@@ -70,7 +70,7 @@ def _new(one: CompiledRelease, output: Written | None, findings: Problems) -> Do
 
 
 def _with(compilation: Compilation | None, written: Mapping[str, Documents]) -> Compilation | None:
-    """The compilation with other HelmReleases for some Releases."""
+    """Return the compilation with the HelmReleases of some Releases replaced."""
     if compilation is None or not written:
         return compilation
     releases = tuple(

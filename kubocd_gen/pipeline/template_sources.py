@@ -1,4 +1,4 @@
-"""The templates of a compilation as they were written, each with its name in messages and the way to its places."""
+"""The template sources of a compilation, with their labels and positions for messages."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from kubocd_gen.model.compilation import Resolved
 from kubocd_gen.model.package import Package, TemplateSource
 from kubocd_gen.model.releases import Release
 from kubocd_gen.pipeline.package_rendering import Texts
-from kubocd_gen.pipeline.parameter_rendering import place_in_template
+from kubocd_gen.pipeline.parameter_rendering import position_in_template
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """A template. `label` begins messages about it; `place` is where a line and column of `text` were written."""
+class TemplateText:
+    """A template. Messages start with `label`; `position` maps a line and column of `text` to a position."""
 
     label: str
     text: str
-    place: Callable[[int, int], Position]
+    position: Callable[[int, int], Position]
 
 
-def of_release(release: Release) -> Iterator[Written]:
-    """The template that the Release's parameters are, where it has any."""
+def release_templates(release: Release) -> Iterator[TemplateText]:
+    """Yield the template of the Release's parameters, if there are any."""
     text = parameters_text(release.parameters)
     if text is not None:
-        yield Written("spec.parameters", text, partial(place_in_template, release))
+        yield TemplateText("spec.parameters", text, partial(position_in_template, release))
 
 
-def of_package(package: Package, texts: Texts) -> Iterator[Written]:
-    """The package's header and templates; `texts` are those of the templates by their path."""
+def package_templates(package: Package, texts: Texts) -> Iterator[TemplateText]:
+    """Yield the package's header and templates. `texts` are the sources of the templates by path."""
     header = TemplateSource(("templateHeader",))
     written = [("templateHeader", header, package.template_header)]
     written += [(label, source, texts[source.path]) for label, source in package.templates()]
     for label, source, text in written:
-        yield Written(f"package {package.label}, {label}", text, partial(package.template_position, source))
+        yield TemplateText(f"package {package.label}, {label}", text, partial(package.template_position, source))
 
 
 def packages_of(resolved: Sequence[Resolved]) -> Mapping[str, Package]:
-    """Each package of the Releases once, by its reference."""
+    """Return the distinct packages of the Releases by reference."""
     return {one.package.reference: one.package for one in resolved}

@@ -41,7 +41,7 @@ def git(folder: Path, *arguments: str) -> str:
 
 def test_what_was_just_built_is_current(web: Workspace) -> None:
     outcome = web.build("--check")
-    assert (outcome.exit, outcome.out, outcome.err) == (0, "output is what the sources compile to\n", "")
+    assert (outcome.exit, outcome.out, outcome.err) == (0, "output is up to date\n", "")
 
 
 def test_a_change_of_the_sources_is_shown_and_nothing_is_written(web: Workspace, snapshot: SnapshotAssertion) -> None:
@@ -75,7 +75,7 @@ def test_an_edit_by_hand_is_told_and_overwritten(web: Workspace, snapshot: Snaps
     assert web.build("--check").text == snapshot
     outcome = web.build()
     assert (outcome.exit, path.read_bytes()) == (0, compiled)
-    assert "warning[edited-output]: output/flux/default/web.yaml was changed since kcd-gen wrote it" in outcome.err
+    assert "output/flux/default/web.yaml: warning[edited-output]: " in outcome.err
 
 
 def test_an_edit_by_hand_of_what_is_to_go_is_told_too(web: Workspace) -> None:
@@ -153,7 +153,7 @@ def test_each_cluster_is_told_of(web: Workspace) -> None:
         "- {name: test, sources: [sources], output: test}\n"
     )
     lines = kcd_gen("build", "--check", "--offline", directory=web.root).out.splitlines()
-    assert lines[0] == "prod: output is what the sources compile to"
+    assert lines[0] == "prod: output is up to date"
     assert lines[-1].startswith("test: test: ")
 
 

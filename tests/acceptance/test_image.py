@@ -247,7 +247,7 @@ def test_a_push_sends_what_is_missing_and_writes_the_digest(registry: Running, w
     before = len(registry.requests())
     changed = image(workspace, *arguments)
     assert changed.exit == 0
-    assert "(layers: 1 copied, 4 there already)" in changed.out
+    assert "(layers: 1 copied, 4 already present)" in changed.out
     sent = [one for one in registry.requests()[before:] if one.startswith(("PUT", "POST"))]
     assert len([one for one in sent if "/blobs/uploads" in one]) == 2 * (1 + 2)  # a layer and two configs
     assert path.read_text().count("digest: sha256:") == 1
@@ -311,13 +311,13 @@ def test_check(registry: Running, workspace: Workspace) -> None:
 
     missing = check()
     assert missing.exit == 3
-    assert f"{name} is not there, and the sources compile to sha256:" in missing.out
-    assert "output/server/kustomization.yaml names another image" in missing.out
+    assert f"{name} is missing, expected sha256:" in missing.out
+    assert "output/server/kustomization.yaml is out of date" in missing.out
     assert f"run: kcd-gen image --base {base} --push {name} --insecure\n" in missing.out
     assert image(workspace, *arguments).exit == 0
     current = check()
     assert (current.exit, current.err) == (0, "")
-    assert "is what the sources compile to" in current.out
+    assert "is up to date" in current.out
     workspace.release("third")
     assert check().exit == 3
     assert image(workspace, *arguments).exit == 0
@@ -387,10 +387,13 @@ def test_a_kustomization_that_cannot_be_changed_is_told_before_anything_is_pushe
     ("arguments", "says"),
     [
         ((), "Missing option '--base'"),
-        (("--base", "oci:base:base"), "say where the image goes"),
-        (("--base", "oci:base:base", "--push", "a.b/c:1", "--output", "x"), "say where the image goes"),
-        (("--base", "oci:base:base", "--output", "x", "--content-root", "/a"), "--content-root is for --no-nginx"),
-        (("--base", "oci:base:base", "--output", "x", "--no-nginx", "--content-root", "/a/../b"), "no absolute path"),
+        (("--base", "oci:base:base"), "--push REF and --output LAYOUT"),
+        (("--base", "oci:base:base", "--push", "a.b/c:1", "--output", "x"), "--push REF and --output LAYOUT"),
+        (("--base", "oci:base:base", "--output", "x", "--content-root", "/a"), "--content-root requires --no-nginx"),
+        (
+            ("--base", "oci:base:base", "--output", "x", "--no-nginx", "--content-root", "/a/../b"),
+            "--content-root '/a/../b'",
+        ),
     ],
 )
 def test_flags_that_mean_nothing(workspace: Workspace, arguments: tuple[str, ...], says: str) -> None:
@@ -426,5 +429,5 @@ def test_several_clusters_want_a_choice(workspace: Workspace) -> None:
     base = single(workspace)
     outcome = image(workspace, "--base", base, "--output", "made")
     assert (outcome.exit, outcome.out) == (2, "")
-    assert "choose it with --cluster: prod, test" in outcome.err
+    assert "choose one with --cluster: prod, test" in outcome.err
     assert image(workspace, "--base", base, "--output", "made", "--cluster", "test").exit == 0

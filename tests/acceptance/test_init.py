@@ -684,9 +684,9 @@ def test_hostile_names_that_are_text(checkout: Repository) -> None:
     [
         (("--ci", "jenkins"), "'jenkins' is not one of"),
         (("--image", "registry.example.com/a:1"), "without a tag"),
-        (("--cluster-name", "../x"), "is not a name for a cluster"),
-        (("--dry-run", "server"), "its flags go behind it"),
-        (("--cluster-name", ""), "it is empty"),
+        (("--cluster-name", "../x"), "--cluster-name '../x'"),
+        (("--dry-run", "server"), "must come after 'server'"),
+        (("--cluster-name", ""), "value is empty"),
     ],
 )
 def test_flags_that_mean_nothing(checkout: Repository, flags: tuple[str, ...], says: str) -> None:

@@ -363,7 +363,7 @@ def test_an_output_outside_the_checkout_is_an_error(checkout: Checkout, tmp_path
     [
         (("--flux-source", "flux-system"), "KIND/NAME"),
         (("--flux-source", "Secret/x"), "KIND/NAME"),
-        (("--image", ""), "it is empty"),
+        (("--image", ""), "value is empty"),
         (("--image", "registry.example.com/a:1"), "without a tag"),
         (("--flux-namespace", "No"), "is not a name for a namespace"),
     ],

@@ -183,11 +183,11 @@ def test_quiet_verbose_and_ignored(workspace: Workspace) -> None:
     flags = ("--resolve", "a=10.0.0.1")
     quiet = lint(workspace, *flags, "--quiet")
     assert codes(quiet) == ["warning[varying-function]"]
-    assert "looked at" not in quiet.out
-    assert f"default/web: package {WEB} looked at\n" in lint(workspace, *flags, "--verbose").out
+    assert "checked" not in quiet.out
+    assert f"default/web: checked with package {WEB}\n" in lint(workspace, *flags, "--verbose").out
     ignored = lint(workspace, *flags, "--ignore", "varying-function")
     assert (ignored.exit, codes(ignored)) == (0, ["note[dns-function]"])
-    assert ignored.out.splitlines()[-1] == "1 Release looked at: 1 note"
+    assert ignored.out.splitlines()[-1] == "1 Release checked: 1 note"
     wrong = lint(workspace, "--ignore", "varying")
     assert wrong.exit == 2
 

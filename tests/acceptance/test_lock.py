@@ -100,7 +100,7 @@ def test_check_tells_what_the_lock_lacks_and_writes_nothing(web: Workspace) -> N
     outcome = lock(web, "--check")
     assert (outcome.exit, outcome.out) == (
         3,
-        f"Missing {OTHER}\nUnused {WEB}\nkcd-gen.lock is not up to date; run 'kcd-gen lock'\n",
+        f"Missing {OTHER}\nUnused {WEB}\nkcd-gen.lock is out of date; run 'kcd-gen lock'\n",
     )
     assert (web.root / LOCK).read_bytes() == before
 
@@ -135,7 +135,7 @@ def test_another_helm_makes_the_lock_stale_and_is_told(web: Workspace) -> None:
     path.write_text(re.sub("helm: .*", "helm: '3.0'", path.read_text()))
     checked = lock(web, "--check")
     assert checked.exit == 3
-    assert checked.out.startswith("Would note helm 3.")
+    assert checked.out.startswith("Would record helm 3.")
     assert lock(web).out.endswith(", was 3.0\n")
     assert lock(web, "--check").exit == 0
 
@@ -239,7 +239,7 @@ def test_the_cache_command_works_on_an_empty_cache(tmp_path: Path) -> None:
     assert kcd_gen("cache", "dir", directory=tmp_path).out == f"{tmp_path}/.cache/kcd-gen\n"
     assert kcd_gen("cache", "list", directory=tmp_path).out == "0 blobs, 0 B\n"
     assert kcd_gen("cache", "prune", directory=tmp_path).out == "Removed 0 blobs, 0 B\n"
-    assert kcd_gen("cache", "verify", directory=tmp_path).out == "Every blob is what its name says\n"
+    assert kcd_gen("cache", "verify", directory=tmp_path).out == "All blobs are valid\n"
     assert kcd_gen("cache", "prune", "--unused-for", "soon", directory=tmp_path).exit == 2
 
 
@@ -438,6 +438,6 @@ def test_a_problem_of_each_kind_is_told(
 ) -> None:
     outcome = provoke(web)
     text = outcome.text.replace(str(web.root), "<root>")
-    assert re.sub(r"this is helm \S+", "this is helm <version>", text) == snapshot
+    assert re.sub(r"helm \S+ is in use", "helm <version> is in use", text) == snapshot
     assert f"[{provoke.__name__.replace('_', '-')}]: " in outcome.err
     assert MANIFEST_TYPE not in outcome.err

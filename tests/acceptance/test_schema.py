@@ -191,7 +191,7 @@ def test_a_file_is_written_whole_and_only_when_it_changes(workspace: Workspace) 
     assert sources(workspace, "--output", FILE).out == f"Created {FILE}\n"
     path = workspace.root / FILE
     first, time = path.read_bytes(), path.stat().st_mtime_ns
-    assert sources(workspace, "--output", FILE).out == f"{FILE} is current\n"
+    assert sources(workspace, "--output", FILE).out == f"{FILE} is up to date\n"
     assert path.stat().st_mtime_ns == time
     assert sources(workspace).out.encode() == first
     workspace.package(WEB_MANIFEST.replace("replicas", "size"))
@@ -212,7 +212,7 @@ def test_check_tells_whether_the_file_is_current_and_writes_nothing(workspace: W
     before = (workspace.root / FILE).read_bytes()
     outcome = sources(workspace, "--output", FILE, "--check")
     assert (outcome.exit, (workspace.root / FILE).read_bytes()) == (3, before)
-    assert f"{FILE} is not current; run: " in outcome.out
+    assert f"{FILE} is out of date; run: " in outcome.out
     assert sources(workspace, "--check").exit == 2
 
 
@@ -230,7 +230,7 @@ def test_a_file_that_is_no_schema_of_kcd_gen_is_left_alone(workspace: Workspace)
         (workspace.root / "mine.json").write_text(content)
         outcome = sources(workspace, "--output", "mine.json")
         assert (outcome.exit, (workspace.root / "mine.json").read_text()) == (1, content)
-        assert "error[unusable-file]: mine.json is there" in outcome.err
+        assert "error[unusable-file]: refusing to overwrite 'mine.json'" in outcome.err
 
 
 def test_a_file_that_cannot_be_written_is_an_error(workspace: Workspace) -> None:
@@ -238,7 +238,7 @@ def test_a_file_that_cannot_be_written_is_an_error(workspace: Workspace) -> None
     for name in ("no/where.json", "sources"):
         outcome = sources(workspace, "--output", name)
         assert outcome.exit == 1
-        assert f"error[unwritable-schema]: cannot write {name}: " in outcome.err
+        assert f"error[unwritable-schema]: cannot write '{name}': " in outcome.err
 
 
 def test_the_schema_holds_nothing_of_the_machine(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def edit(workspace: Workspace, change: Edit, *, record: bool) -> None:
 
 
 def test_what_was_not_touched_is_current_and_no_difference(web: Workspace) -> None:
-    assert run(web, "build", "--check").text == "exit 0\noutput is what the sources compile to\n"
+    assert run(web, "build", "--check").text == "exit 0\noutput is up to date\n"
     assert run(web, "diff", "--exit-code").text == "exit 0\n"
 
 
@@ -90,7 +90,7 @@ def test_an_edit_that_is_a_helm_release_of_the_release_is_refused_and_shown(web:
         outcome = run(web, "build", *flags)
         assert outcome.exit == 1
         assert f"{FILE}: error[suspended-output]: " in outcome.err
-        assert "changed since kcd-gen wrote it" in outcome.err
+        assert "changed after kcd-gen wrote it" in outcome.err
     assert files_below(web.output) == edited
     outcome = run(web, "diff")
     assert shown in outcome.out
@@ -122,21 +122,21 @@ def test_another_resource_is_refused_at_its_place(web: Workspace, *, record: boo
         outcome = run(web, *command)
         assert outcome.exit == 1
         assert f"{FILE}:{line}:1: error[suspended-output]: " in outcome.err
-        assert "'ClusterRoleBinding' of 'rbac.authorization.k8s.io/v1' is not a HelmRelease" in outcome.err
+        assert "'ClusterRoleBinding' of 'rbac.authorization.k8s.io/v1'" in outcome.err
 
 
 def test_a_name_that_another_release_compiles_to_is_refused(web: Workspace) -> None:
     edit(web, lambda text: text + helm_release(text).replace("name: web-main", "name: web-shop-main"), record=True)
     outcome = run(web, "build")
     assert outcome.exit == 1
-    assert "the HelmRelease 'web-shop-main' is one of default/web-shop" in outcome.err
+    assert "the HelmRelease 'web-shop-main' belongs to default/web-shop" in outcome.err
 
 
 def test_a_file_that_was_removed_is_not_made_without_its_helm_releases(web: Workspace) -> None:
     (web.root / FILE).unlink()
     outcome = run(web, "build")
     assert (outcome.exit, (web.root / FILE).exists()) == (1, False)
-    assert "the file was removed since kcd-gen wrote it" in outcome.err
+    assert "the file was removed after kcd-gen wrote it" in outcome.err
     (web.output / ".kcd-gen/default/web.list").unlink()
     outcome = run(web, "build", "--check")
     assert outcome.exit == 1

@@ -19,7 +19,7 @@ import click
 import pytest
 
 from kubocd_gen.cli import cli
-from kubocd_gen.cli.progress import fitting
+from kubocd_gen.cli.progress import truncate
 from kubocd_gen.packages.cache import Cache
 from tests.support.workspace import Workspace, kcd_gen
 
@@ -135,9 +135,9 @@ def test_progress_stays_in_its_line(columns: int, tmp_path: Path) -> None:
 
 
 def test_wide_characters_take_two_columns() -> None:
-    assert fitting("ab漢字cd", 5) == "ab漢"
-    assert fitting("e\N{COMBINING ACUTE ACCENT}a", 1) == "e\N{COMBINING ACUTE ACCENT}"
-    assert fitting("漢", 1) == ""
+    assert truncate("ab漢字cd", 5) == "ab漢"
+    assert truncate("e\N{COMBINING ACUTE ACCENT}a", 1) == "e\N{COMBINING ACUTE ACCENT}"
+    assert truncate("漢", 1) == ""
 
 
 def test_what_the_encoding_lacks_is_escaped(workspace: Workspace) -> None:
@@ -312,7 +312,7 @@ modules:
 
 
 def columns_of(line: str) -> int:
-    return next(count for count in range(len(line) * 2 + 1) if fitting(line, count) == line)
+    return next(count for count in range(len(line) * 2 + 1) if truncate(line, count) == line)
 
 
 @pytest.mark.parametrize("columns", [40, 80])

@@ -93,7 +93,7 @@ def built(workspace: Workspace) -> Workspace:
 
 def test_the_first_line_says_where(built: Workspace) -> None:
     with serving(built.root, "--output", "output") as server:
-        assert server.out.read_text() == f"Serving output at http://127.0.0.1:{server.port}/ (Ctrl-C ends it)\n"
+        assert server.out.read_text() == f"Serving output at http://127.0.0.1:{server.port}/ (press Ctrl-C to stop)\n"
         assert server.err.read_text() == ""
         assert "entries:" in server.index()
         server.get("/hr/nothing")
@@ -150,7 +150,7 @@ def test_flags_that_lead_to_nothing(built: Workspace, tmp_path: Path) -> None:
     assert "nowhere: error[missing-output]" in text
     code, text = says("--source", "sources", "--output", "output")
     assert code == 2
-    assert "--source is for --watch" in text
+    assert "--source requires --watch" in text
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -163,7 +163,7 @@ def test_flags_that_lead_to_nothing(built: Workspace, tmp_path: Path) -> None:
     (built.root / "kcd-gen.yaml").write_text(head + clusters)
     code, text = says()
     assert code == 2
-    assert "choose it with --cluster: a, b" in text
+    assert "choose one with --cluster: a, b" in text
 
 
 def test_another_address_is_warned_of(built: Workspace) -> None:

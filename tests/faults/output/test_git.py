@@ -85,7 +85,7 @@ def test_branches_that_add_releases_in_one_place_conflict_in_the_list_alone(web:
     assert conflicts == ["output/flux/kustomization.yaml"]
     outcome = web.build("--check")
     assert outcome.exit == 3
-    assert "kustomization.yaml holds a merge conflict; a build overwrites it" in outcome.err
+    assert "contains a merge conflict; a build overwrites it" in outcome.err
     assert_mended(web)
 
 

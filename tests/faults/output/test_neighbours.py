@@ -50,7 +50,7 @@ def test_a_build_that_waits_for_another_says_so(tmp_path: Path, old: Platform, n
     fcntl.flock(other, fcntl.LOCK_EX)
     with start(root) as running:
         assert running.stderr is not None
-        assert running.stderr.readline() == "waiting for another kcd-gen that writes to out\n"
+        assert running.stderr.readline() == "waiting for another kcd-gen process that writes to out\n"
         assert files_below(root / "out") == old.output
         os.close(other)
         running.communicate()

@@ -166,7 +166,8 @@ def test_a_host_with_more_than_a_port_is_refused(word: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "said"), [("true", "list those to expand"), ("1X", "is not the name"), ("API_TOKEN", "never expanded")]
+    ("word", "said"),
+    [("true", "variables to expand"), ("1X", "is not a variable name"), ("API_TOKEN", "never expanded")],
 )
 def test_a_variable_that_is_not_expanded_is_refused(word: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):

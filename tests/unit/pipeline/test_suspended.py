@@ -232,7 +232,7 @@ def test_a_file_is_the_one_that_was_recorded() -> None:
     check_record(b"a\r\nb\r\n", digest, PATH, WEB)  # Git has changed the line breaks
     check_record(b"anything", None, PATH, WEB)  # it is not known what was written
     for other in (b"a\nc\n", b"", None):
-        with pytest.raises(ProblemsError, match="since kcd-gen wrote it"):
+        with pytest.raises(ProblemsError, match="after kcd-gen wrote it"):
             check_record(other, digest, PATH, WEB)
 
 
