@@ -34,8 +34,8 @@ def web(workspace: Workspace) -> Workspace:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ("build", "there is no kcd-gen.yaml here or in a directory above"),
-        ("build --source sources", "--source needs --output, the folder to write to"),
+        ("build", "no kcd-gen.yaml found in this directory or its parents"),
+        ("build --source sources", "--source requires --output, the directory to write to"),
         ("build --source sources --output output --cluster prod", "--source takes its place"),
         ("build --bogus", "--bogus"),
         ("lint --source sources --output output", "--output"),  # it writes nothing

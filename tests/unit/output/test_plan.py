@@ -148,7 +148,7 @@ def test_a_file_where_a_folder_belongs_is_in_the_way(tmp_path: Path, path: str) 
 
 def test_a_folder_where_a_file_belongs_is_in_the_way(tmp_path: Path) -> None:
     (tmp_path / "flux/default/web.yaml").mkdir(parents=True)
-    with pytest.raises(ProblemsError, match="web.yaml'") as caught:
+    with pytest.raises(ProblemsError, match=r"web\.yaml'") as caught:
         planned(tmp_path, release("web"))
     assert codes(caught.value) == {"foreign-file"}
     assert str(caught.value.problem.position) == f"{tmp_path}/flux/default/web.yaml"
