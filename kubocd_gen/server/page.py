@@ -27,7 +27,7 @@ _MOST_PROBLEMS = 50
 
 @dataclass(frozen=True, slots=True)
 class LastBuild:
-    """The result of the last build of `serve --watch`. `at` is in seconds since 1970; `errors` mean no output."""
+    """The result of the last `serve --watch` build; `at` is in seconds since 1970. With errors, nothing was written."""
 
     at: float
     summary: str
