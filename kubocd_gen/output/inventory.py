@@ -1,4 +1,4 @@
-"""The inventory of an output: the files that kcd-gen has written, as opposed to files of others.
+"""The inventory of an output: a list of the files that kcd-gen has written.
 
 The inventory has one record (file) per Release, `.kcd-gen/<namespace>/<release>.list`, because branches that change
 different Releases must merge without conflicts. A record has a line for each file of the Release, with its SHA-256 and
@@ -39,7 +39,7 @@ def record_path(namespace: str, name: str) -> str:
     return f"{RECORDS}/{namespace}/{name}{_SUFFIX}"
 
 
-def released(record: str) -> tuple[str, str]:
+def release_of(record: str) -> tuple[str, str]:
     """Return the namespace and name of the Release that `record` (not the shared one) belongs to."""
     _, namespace, name = record.removesuffix(_SUFFIX).split("/")
     return namespace, name
@@ -106,7 +106,7 @@ def may_list(record: str, path: str) -> bool:
         return path == _SHARED
     if not is_record(record):
         return False
-    namespace, name = released(record)
+    namespace, name = release_of(record)
     if path == f"flux/{namespace}/{name}.yaml":
         return True
     directory, _, file = path.rpartition("/")

@@ -21,7 +21,7 @@ from kubocd_gen.output.inventory import (
     read_records,
     record_content,
     record_path,
-    released,
+    release_of,
 )
 from kubocd_gen.output.journal import interrupted_paths
 from kubocd_gen.output.tree import Tree
@@ -128,7 +128,7 @@ class Plan:
         found = {}
         for record in flux:
             if record.startswith(f"{RECORDS}/") and record != SHARED_RECORD:
-                namespace, name = released(record)
+                namespace, name = release_of(record)
                 found[namespace, name] = flux.get(f"flux/{namespace}/{name}.yaml", b"").decode(errors="replace")
         return found
 

@@ -77,14 +77,14 @@ def find_syncs(root: Path, ignore: Sequence[Path] = ()) -> list[Sync]:
     return found
 
 
-def list_name(folder: Path) -> str | None:
+def list_name(directory: Path) -> str | None:
     """Return the name of the kustomization.yaml in a directory, or None, in which case Flux applies all files below."""
-    return next((name for name in _LISTS if (folder / name).is_file()), None)
+    return next((name for name in _LISTS if (directory / name).is_file()), None)
 
 
-def lies_below(path: str, folder: str) -> bool:
-    """Return whether `path` is `folder` or below it; both are relative to the same root, which is ""."""
-    return not folder or path == folder or path.startswith(f"{folder}/")
+def lies_below(path: str, directory: str) -> bool:
+    """Return whether `path` is `directory` or below it; both are relative to the same root, which is ""."""
+    return not directory or path == directory or path.startswith(f"{directory}/")
 
 
 def _syncs_of(path: Path, display: str, files: CheckoutFiles, budget: Budget) -> Iterator[Sync]:

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from kubocd_gen.package_data import scaffolds
 from kubocd_gen.server.layout import CONFIGURATION, CONTENT_ROOT, PORT, SCRATCH
 
-_FOLDER = str(PurePosixPath(CONFIGURATION).parent)
+_DIRECTORY = str(PurePosixPath(CONFIGURATION).parent)
 _LISTEN_IPV6 = "listen-ipv6.conf"  # next to nginx.conf
 # A path that exists if the kernel supports IPv6, and then resolves to `/`. nginx ignores an `include` with a wildcard
 # that matches nothing.
@@ -16,7 +16,7 @@ _IF_IPV6 = "/proc/sys/net/[i]pv6/../../../.."
 
 def configuration(*, port: int = PORT) -> dict[str, str]:
     """Return the configuration files of the server's image by their absolute paths."""
-    return {CONFIGURATION: nginx_conf(port=port), f"{_FOLDER}/{_LISTEN_IPV6}": listen_ipv6(port=port)}
+    return {CONFIGURATION: nginx_conf(port=port), f"{_DIRECTORY}/{_LISTEN_IPV6}": listen_ipv6(port=port)}
 
 
 def nginx_conf(
@@ -24,7 +24,7 @@ def nginx_conf(
     root: str = CONTENT_ROOT,
     port: int = PORT,
     scratch: str = SCRATCH,
-    folder: str = _FOLDER,
+    folder: str = _DIRECTORY,
     if_ipv6: str = _IF_IPV6,
 ) -> str:
     """Return nginx.conf for the read-only directory `root` with `hr/`; nginx writes only to `scratch`.

@@ -11,7 +11,7 @@ from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.server.flux_sync import FLUX_NAMESPACE, KINDS, Source, Sync, lies_below, list_name
 
-_FOLDER = "cluster"  # in the output, if no directory that Flux applies is known
+_DIRECTORY = "cluster"  # in the output, if no directory that Flux applies is known
 _FILE = "kcd-gen-kustomizations"
 _DEFAULT = Source("GitRepository", FLUX_NAMESPACE, FLUX_NAMESPACE)
 
@@ -49,13 +49,13 @@ def place(
     the output again as a part of such a directory.
     """
     found = {name: _sync(name, [one for one in syncs if one.is_root], folder, alone=alone) for name in outputs}
-    folders = {}
+    directories = {}
     for name, output in outputs.items():
         sync = found[name]
         if sync:
             _check_output(output, sync, root)
-        folders[name] = folder or (sync.path if sync else posixpath.join(output, _FOLDER))
-    return {name: _placement(name, folders, found[name], syncs, root, source, alone=alone) for name in outputs}
+        directories[name] = folder or (sync.path if sync else posixpath.join(output, _DIRECTORY))
+    return {name: _placement(name, directories, found[name], syncs, root, source, alone=alone) for name in outputs}
 
 
 def parse_source(text: str) -> Source | None:
@@ -67,7 +67,7 @@ def parse_source(text: str) -> Source | None:
 
 def _placement(
     cluster: str,
-    folders: Mapping[str, str],
+    directories: Mapping[str, str],
     sync: Sync | None,
     syncs: Sequence[Sync],
     root: Path,
@@ -75,11 +75,11 @@ def _placement(
     *,
     alone: bool,
 ) -> Placement:
-    folder = folders[cluster]
-    shared = list(folders.values()).count(folder) > 1
-    file = posixpath.join(folder, f"{_FILE}.yaml" if alone else f"{_FILE}-{cluster}.yaml")
+    directory = directories[cluster]
+    shared = list(directories.values()).count(directory) > 1
+    file = posixpath.join(directory, f"{_FILE}.yaml" if alone else f"{_FILE}-{cluster}.yaml")
     namespace = sync.namespace if sync else FLUX_NAMESPACE
-    others = [one for one in syncs if one.namespace == namespace and one.file != file and lies_below(one.file, folder)]
+    others = [one for one in syncs if one.namespace == namespace and one.file != file and lies_below(one.file, directory)]
     taken = {one.name for one in others}
     prefix = f"{cluster}-" if shared or taken & {"charts", "releases"} else ""
     return Placement(
@@ -89,7 +89,7 @@ def _placement(
         namespace=namespace,
         source=source or (sync.source if sync else _DEFAULT),
         sync=sync,
-        list_file=posixpath.join(folder, listed) if (listed := list_name(root / folder)) else None,
+        list_file=posixpath.join(directory, listed) if (listed := list_name(root / directory)) else None,
     )
 
 
@@ -104,10 +104,10 @@ def _check_output(output: str, sync: Sync, root: Path) -> None:
         )
 
 
-def _sync(cluster: str, roots: Sequence[Sync], folder: str | None, *, alone: bool) -> Sync | None:
+def _sync(cluster: str, roots: Sequence[Sync], directory: str | None, *, alone: bool) -> Sync | None:
     """Return the Kustomization that applies the cluster's Flux directory, or None if the checkout has none."""
-    if folder is not None:
-        parents = [one for one in roots if lies_below(folder, one.path)]
+    if directory is not None:
+        parents = [one for one in roots if lies_below(directory, one.path)]
         return max(parents, key=lambda one: len(one.path), default=None)
     found = [one for one in roots if cluster in one.path.split("/")] or (list(roots) if alone else [])
     paths = sorted({one.path for one in found})

@@ -64,7 +64,7 @@ def look(what: Watched) -> Snapshot:
     walk = source_walk(what.root, what.ignored, what.readable or CheckoutFiles.around(what.root), Budget(what.limits))
     try:
         for source in what.sources:
-            found.update(_of_source(walk, source, what.root))
+            found.update(_scan_source(walk, source, what.root))
     except BudgetExceededError:
         pass  # the build reports it
     for error in walk.errors:
@@ -72,7 +72,7 @@ def look(what: Watched) -> Snapshot:
     return found
 
 
-def _of_source(walk: DirectoryWalk, source: str, root: Path) -> Iterator[tuple[str, State]]:
+def _scan_source(walk: DirectoryWalk, source: str, root: Path) -> Iterator[tuple[str, State]]:
     path = root / source
     if os.path.lexists(path):
         matches = [path]
