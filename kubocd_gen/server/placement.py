@@ -79,8 +79,8 @@ def _placement(
     shared = list(directories.values()).count(directory) > 1
     file = posixpath.join(directory, f"{_FILE}.yaml" if alone else f"{_FILE}-{cluster}.yaml")
     namespace = sync.namespace if sync else FLUX_NAMESPACE
-    others = [one for one in syncs if one.namespace == namespace and one.file != file and lies_below(one.file, directory)]
-    taken = {one.name for one in others}
+    others = [one for one in syncs if one.namespace == namespace and one.file != file]
+    taken = {one.name for one in others if lies_below(one.file, directory)}
     prefix = f"{cluster}-" if shared or taken & {"charts", "releases"} else ""
     return Placement(
         file=file,

@@ -98,7 +98,7 @@ def test_without_a_source_the_job_says_what_to_set(run: Run, checkout: Path) -> 
     ran = run(checkout, "", {})
     assert ran.exit == 2
     first, *forms = ran.log.splitlines()
-    assert re.fullmatch(r"kcd-gen: set .*(install-from|INSTALL_FROM).* to one of these arguments of pip install:", first)
+    assert re.fullmatch(r"kcd-gen: set .*(install-from|INSTALL_FROM).* to one of these arguments.*:", first)
     assert len(forms) == 4
 
 
