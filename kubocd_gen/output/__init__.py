@@ -1,1 +1,1 @@
-"""The written side: YAML emitter, ownership, the plan of a write, and the atomic writer."""
+"""The output: its inventory, the plan of a write, and the atomic writer."""

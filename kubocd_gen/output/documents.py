@@ -1,8 +1,8 @@
-"""The documents of a written `flux/<namespace>/<release>.yaml`, told apart without reading their YAML, for reports.
+"""Split a written `flux/<namespace>/<release>.yaml` into documents without parsing its YAML, for reports.
 
-A written file may have been edited, merged or damaged by hand. It is only ever split at its `---` lines, which the
-emitter puts nowhere else at a line's start, and a document's identity is looked up in its text. So nothing in the file,
-however deep, aliased or broken, can stop a build or slow it down.
+A written file can have been edited, merged or damaged. It is split at its `---` lines, which the emitter writes only
+between documents, and the kind and name of a document are found with regular expressions. Therefore no content, however
+deeply nested, aliased or broken, can fail a build or slow it down.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _NAME = re.compile(r"^metadata:[ \t\r]*\n(?:[ \t\r].*\n)*?  name: *(\S+)[ \t\r]*
 
 @dataclass(frozen=True, slots=True)
 class ResourceChange:
-    """What a build does to one Kubernetes resource. `path` is relative to the output root."""
+    """A change that a build makes to one Kubernetes resource. `path` is relative to the output root."""
 
     kind: str
     name: str
@@ -29,10 +29,10 @@ class ResourceChange:
 
 
 def resource_changes(path: str, old: str | None, new: str | None) -> tuple[ResourceChange, ...]:
-    """What becomes of each resource when the text of `path` goes from `old` to `new`; None is no file.
+    """Return the change of each resource when the content of `path` goes from `old` to `new` (None: no file).
 
-    In the order of `new`, then the removed ones in the order of `old`. Where `old` holds documents that are not
-    recognised, it can't be said what was there before: everything new is `updated` and nothing is `removed`.
+    Resources of `new` come first in their order, followed by removed ones in the order of `old`. If a document of `old`
+    has no recognizable kind and name, its resources are unknown: all of `new` are `updated` and none is `removed`.
     """
     before, damaged = _resources(old or "")
     after, _ = _resources(new or "")
@@ -51,14 +51,14 @@ def resource_changes(path: str, old: str | None, new: str | None) -> tuple[Resou
 
 
 def _split(text: str) -> list[str]:
-    """The documents, each with its last line break; empty lines at the end may belong to a block and are kept."""
+    """Return the documents with their last line breaks. Trailing empty lines are kept: they can belong to a block."""
     if text and not text.endswith("\n"):
         text += "\n"
     return [document for document in _SEPARATOR.split(text) if document.strip()]
 
 
 def _resources(text: str) -> tuple[dict[tuple[str, str], str], bool]:
-    """Document texts by kind and name, and whether there are others."""
+    """Return the documents by kind and name, and whether there are documents without a kind and name."""
     found: dict[tuple[str, str], str] = {}
     damaged = False
     for document in _split(text):

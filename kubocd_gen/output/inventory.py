@@ -1,14 +1,14 @@
-"""What kcd-gen owns in an output folder: the record that tells its files from everyone else's.
+"""The inventory of an output: a list of the files that kcd-gen has written.
 
-Each Release has a record of its own, `.kcd-gen/<namespace>/<release>.list`, so that branches which change different
-Releases merge without conflict: a line for each file that was written for it, its SHA-256 and its path, sorted by path,
-as `sha256sum` has them. What a file was when it was written tells an edit by hand from a change of the sources. The
-record of the files that all Releases share has no digests: with one, branches that add different Releases would never
-merge without conflict.
+The inventory has one record (file) per Release, `.kcd-gen/<namespace>/<release>.list`, because branches that change
+different Releases must merge without conflicts. A record has a line for each file of the Release, with its SHA-256 and
+path in the format of `sha256sum`, sorted by path. The digest distinguishes a manual edit from a change of the sources.
+The record of the files shared by all Releases has no digests: with them, branches that add different Releases would
+always conflict.
 
-It is no YAML and no JSON because a merge may leave conflict marks in it: every line that is one of the Release's paths
-counts, whatever stands around it, and the next build writes the record anew. Of a path that is there with two digests,
-as after such a merge, it is not known what was written.
+The format is neither YAML nor JSON because a merge can leave conflict markers in it. Every line that is a path of the
+Release counts, whatever surrounds it, and the next build rewrites the record. If a path has two digests after such a
+merge, its written content is unknown.
 """
 
 from __future__ import annotations
@@ -24,39 +24,41 @@ SHARED_RECORD = f"{RECORDS}/shared.list"
 
 _SHARED = "flux/kustomization.yaml"
 _SUFFIX = ".list"
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")  # of Releases and namespaces; no capitals, so one is one file
+# Of Releases and namespaces. They have no capitals, so two names never share a file on a case-insensitive file system.
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 _CHART_FILE = re.compile(r"index\.yaml|[A-Za-z0-9_][A-Za-z0-9._+-]*\.tgz")
 _LARGEST = 16 << 20  # bytes of a record
 _LINE = re.compile(r"(?:(?P<digest>[0-9a-f]{64})  )?(?P<path>.+)")
 
-# The paths that a record lists, each with the SHA-256 of what was written, None where that is not known.
+# The paths listed in a record, each with the SHA-256 of the written content, or None if that is unknown.
 Record = Mapping[str, str | None]
 
 
 def record_path(namespace: str, name: str) -> str:
-    """Where the record of a Release lies, relative to the output root."""
+    """Return the path of a Release's record, relative to the output root."""
     return f"{RECORDS}/{namespace}/{name}{_SUFFIX}"
 
 
-def released(record: str) -> tuple[str, str]:
-    """The namespace and name of the Release that `record`, other than the shared one, is for."""
+def release_of(record: str) -> tuple[str, str]:
+    """Return the namespace and name of the Release that `record` (not the shared one) belongs to."""
     _, namespace, name = record.removesuffix(_SUFFIX).split("/")
     return namespace, name
 
 
 def record_content(listed: Record) -> bytes:
+    """Return the content of a record; the inverse of `parse_record`."""
     lines = (f"{digest}  {path}" if digest else path for path, digest in sorted(listed.items()))
     return "".join(f"{line}\n" for line in lines).encode()
 
 
 def read_records(tree: Tree) -> dict[str, Record]:
-    """What each record lists, by the record's own path."""
+    """Return all records of the inventory by their path."""
     found = {}
     if tree.file(SHARED_RECORD):
         found[SHARED_RECORD] = parse_record(SHARED_RECORD, tree.read(SHARED_RECORD))
     for namespace in tree.entries(RECORDS):
-        # The writer's staging folder starts with a dot, and other files are nobody's records; a link is looked at, to
-        # be refused.
+        # The writer's staging directory starts with a dot, and other files are not records. A symlink is not skipped:
+        # it must be refused.
         if namespace.name.startswith(".") or not (namespace.is_symlink or namespace.is_directory):
             continue
         for record in tree.entries(f"{RECORDS}/{namespace.name}"):
@@ -68,7 +70,7 @@ def read_records(tree: Tree) -> dict[str, Record]:
 
 @lru_cache(maxsize=64)
 def is_record(path: str) -> bool:
-    """Whether `path` is the record of a Release, whose name and namespace are such as Kubernetes takes."""
+    """Return whether `path` is the record of a Release with a valid Kubernetes name and namespace."""
     top, _, rest = path.partition("/")
     namespace, _, file = rest.partition("/")
     return (
@@ -77,7 +79,7 @@ def is_record(path: str) -> bool:
 
 
 def is_output_path(path: str) -> bool:
-    """Whether `path` is one of an output: a record, or what some record can speak for."""
+    """Return whether `path` can be a path of an output: a record, or a file that a record can list."""
     if path in (SHARED_RECORD, _SHARED) or is_record(path):
         return True
     top, _, rest = path.partition("/")
@@ -87,32 +89,32 @@ def is_output_path(path: str) -> bool:
 
 
 def is_unit(path: str) -> bool:
-    """Whether `path` is one that a write moves as a whole: a file of the output, or the chart folder of a Release."""
+    """Return whether a write moves `path` as a whole: a file of the output, or the chart directory of a Release."""
     if path.startswith("hr/"):
         return is_output_path(f"{path}/index.yaml")
     return is_output_path(path)
 
 
 def may_list(record: str, path: str) -> bool:
-    """Whether `path` is one that `record` can speak for.
+    """Return whether `record` can list `path`.
 
-    A record comes with the checkout and may have been edited. It never makes kcd-gen touch anything but the one Flux
-    file of its own Release and what a build writes into that Release's chart folder, or for the shared record
+    A record comes with the checkout and can have been edited. It must never make kcd-gen touch anything except the Flux
+    file of its own Release and the files that a build writes to that Release's chart directory; for the shared record,
     `flux/kustomization.yaml`.
     """
     if record == SHARED_RECORD:
         return path == _SHARED
     if not is_record(record):
         return False
-    namespace, name = released(record)
+    namespace, name = release_of(record)
     if path == f"flux/{namespace}/{name}.yaml":
         return True
-    folder, _, file = path.rpartition("/")
-    return folder == f"hr/{namespace}/{name}" and _CHART_FILE.fullmatch(file) is not None
+    directory, _, file = path.rpartition("/")
+    return directory == f"hr/{namespace}/{name}" and _CHART_FILE.fullmatch(file) is not None
 
 
 def parse_record(record: str, data: bytes) -> Record:
-    """What the content of a record lists."""
+    """Return the paths and digests that the content of `record` lists; other lines are ignored."""
     found: dict[str, str | None] = {}
     for line in data.decode(errors="replace").splitlines():
         match = _LINE.fullmatch(line)

@@ -1,22 +1,22 @@
-"""The moves of one write, so that they are all made or none: a staging directory, a journal, steps done and undone.
+"""Make the moves of a write atomic with a staging directory and a journal.
 
-Everything new is complete in the staging directory, on the same file system as its target, before the first move. The
-journal's appearance is the moment of decision: a write that dies before it has changed nothing, and one that is killed
-after it is completed by the next run, which makes the moves that are still to be made. A move that *fails* (a full
-disk, a permission) undoes the ones before it instead, with the old files that each step has set aside. So that even an
-undoing that is killed can be completed, what it takes out of place goes back to `new`.
+All new content is complete in the staging directory, on the same file system as its target, before the first move.
+Writing the journal commits the write. A write that is killed before this point has changed nothing; a write that is
+killed after it is completed by the next run, which makes the remaining moves. A move that *fails* (full disk, missing
+permission) rolls back the moves before it, with the old files that each step has kept. The rollback moves content back
+to `new`, so a rollback that is killed can be completed, too.
 
-A chart directory changes places with the one that is there, so that there always is one. Then `new` holds the old
-directory until it is set aside; the number of its inode tells which of them is new.
+A chart directory is exchanged with the existing one in one operation, so it exists at any time. Afterwards `new`
+holds the old directory until it is moved to `old`; the inode number identifies the new one.
 
     <output>/.kcd-gen/.staging/new/<index>    the file or chart directory that a step puts in place
-    <output>/.kcd-gen/.staging/old/<index>    what was there before
+    <output>/.kcd-gen/.staging/old/<index>    the content that it replaced
     <store>/staging.json                      {"output": …, "inode": of the staging directory}
     <store>/journal.json                      {"inode": …, "steps": […], "paths": [files that change]}
 
-What is in the output came with the checkout, so that a staging directory alone means nothing: it is replayed only by a
-journal in the store (see `journal_store`), where Git can't put one, and only what has the digest that the journal says.
-A staging directory that no store knows is never touched.
+The output is part of the checkout and is not trusted. A staging directory is replayed only if there is a journal for it
+in the store (see `journal_store`), where Git can't create files, and only content with the digest given in the journal.
+A staging directory without a store is never touched.
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ from kubocd_gen.files import Directory, SymlinkError, open_directory
 from kubocd_gen.output.inventory import RECORDS, is_output_path, is_unit
 from kubocd_gen.output.journal_store import JournalStore, make_store, stores
 from kubocd_gen.output.moves import NEW, OLD, STAGING, Step, is_sound, make_move, sync_parents, undo_move
-from kubocd_gen.output.tree import LARGEST_FILE, advice, place, refused_symlink
+from kubocd_gen.output.tree import LARGEST_FILE, advice, output_position, refused_symlink
 
 _IDENTITY = "staging.json"
 _JOURNAL = "journal.json"
 
 
 def is_interrupted(path: Path) -> bool:
-    """Whether there is a staging directory in the output: a write was killed, or is at work at this moment."""
+    """Return whether the output has a staging directory: a write was killed, or is running now."""
     try:
         with open_directory(path) as root:
             return root.status(STAGING) is not None
     except OSError:
-        return False  # who reads or writes the output says why
+        return False  # reading or writing the output reports the error
 
 
 def interrupted_paths(path: Path) -> frozenset[str]:
-    """The files that an interrupted write was moving: they are kcd-gen's although no inventory may list them yet."""
+    """Return the files of an interrupted write. They belong to kcd-gen even if the inventory does not list them yet."""
     try:
         with open_directory(path) as root:
             store = _store_of(root)
@@ -59,20 +59,20 @@ def interrupted_paths(path: Path) -> frozenset[str]:
 
 
 def refuse_foreign_staging(path: Path) -> None:
-    """Raise ProblemsError `foreign-staging` for a staging directory that no write of this user has left."""
+    """Raise ProblemsError `foreign-staging` if there is a staging directory that no write of this user has left."""
     try:
         with open_directory(path) as root:
             if root.status(STAGING) and not _store_of(root) and _is_filled(root) and not root.is_locked():
                 raise ProblemsError(_foreign_staging(root))
     except OSError:
-        return  # who reads or writes the output says why
+        return  # reading or writing the output reports the error
 
 
 def open_staging(root: Directory) -> JournalStore:
-    """Make the staging directory, which must not exist, and note that it is ours."""
+    """Create the staging directory, which must not exist, and record in the store that it is ours."""
     store = make_store(root.real)
     try:
-        store.remove(_JOURNAL)  # of a write whose staging directory is gone
+        store.remove(_JOURNAL)  # left by a write whose staging directory no longer exists
         root.make(RECORDS)
         root.make_one(STAGING)
     except BaseException:
@@ -83,9 +83,9 @@ def open_staging(root: Directory) -> JournalStore:
         status = root.status(STAGING)
         assert status is not None
         store.write(_IDENTITY, json.dumps({"output": str(root.real), "inode": status.st_ino}).encode(), durable=False)
-        for folder in (NEW, OLD):
-            root.make_one(folder)
-        # Should a killed write leave it behind in a checkout, Git does not offer it for a commit.
+        for directory in (NEW, OLD):
+            root.make_one(directory)
+        # Keeps Git from adding a staging directory that a killed write leaves in a checkout.
         root.create(f"{STAGING}/.gitignore", b"*\n")
     except BaseException:
         close_staging(root, store)
@@ -94,7 +94,7 @@ def open_staging(root: Directory) -> JournalStore:
 
 
 def commit(root: Directory, store: JournalStore, steps: Sequence[Step], paths: Iterable[str]) -> None:
-    """Decide: from here on the steps are to be made. Everything staged must be on disk already."""
+    """Write the journal, which commits the write. Everything that is staged must be on disk already."""
     status = root.status(STAGING)
     content = {
         "inode": status.st_ino if status else None,
@@ -106,9 +106,9 @@ def commit(root: Directory, store: JournalStore, steps: Sequence[Step], paths: I
 
 
 def carry_out(root: Directory, store: JournalStore, steps: Sequence[Step]) -> None:
-    """Make the moves in order and close the staging directory; a move that fails, or a Ctrl-C, undoes those before it.
+    """Make the moves in order and close the staging directory; roll back if a move fails or Ctrl-C is pressed.
 
-    Where that fails too the staging directory stays for the next run, and ProblemsError `interrupted-output` says so.
+    Raises ProblemsError `interrupted-output` if the rollback fails; the staging directory is kept for the next run.
     """
     started = 0
     try:
@@ -124,9 +124,9 @@ def carry_out(root: Directory, store: JournalStore, steps: Sequence[Step]) -> No
             raise ProblemsError(
                 Problem(
                     "interrupted-output",
-                    f"writing the output stopped half-way ({_reason(cause)}) and could not be undone: {_reason(error)}",
-                    position=failed_place(root.path, error),
-                    hint="run the build again: it completes the write",
+                    f"the write was interrupted ({_reason(cause)}) and can't be rolled back: {_reason(error)}",
+                    position=failure_position(root.path, error),
+                    hint="run the build again to complete the write",
                 )
             ) from cause
         close_staging(root, store)
@@ -135,10 +135,10 @@ def carry_out(root: Directory, store: JournalStore, steps: Sequence[Step]) -> No
 
 
 def complete(root: Directory) -> bool:
-    """Finish what a killed write left: make its remaining moves if it had decided, else forget it. True if it had.
+    """Finish a killed write: make its remaining moves if it was committed, otherwise discard it.
 
-    Raises ProblemsError `foreign-staging`, `broken-journal`, or `interrupted-output` for a move that fails; the next
-    run tries again.
+    Returns whether it was committed. Raises ProblemsError `foreign-staging`, `broken-journal`, or `interrupted-output`
+    for a move that fails; the next run tries again.
     """
     if root.status(STAGING) is None:
         return False
@@ -146,18 +146,18 @@ def complete(root: Directory) -> bool:
     if store is None:
         if _is_filled(root):
             raise ProblemsError(_foreign_staging(root))
-        for folder in (NEW, OLD, STAGING):  # killed before it was noted as ours, and there is nothing in it
-            root.remove_empty(folder)
+        for directory in (NEW, OLD, STAGING):  # empty: killed before it was recorded in the store
+            root.remove_empty(directory)
         return False
     steps = _read(root, store)[0]
     try:
-        # What was set aside before is not needed again: from here it goes only forward.
+        # There is no rollback from here, so the replaced content is not needed.
         root.remove(OLD)
         root.make_one(OLD)
         for index, step in enumerate(steps):
             if not is_sound(root, index, step):
-                what = f"what is staged for '{step.path}' is not what the journal was written for"
-                raise ProblemsError(_broken(root, store, what))
+                message = f"the staged content of '{step.path}' does not match the journal"
+                raise ProblemsError(_broken(root, store, message))
         for index, step in enumerate(steps):
             make_move(root, index, step)
         sync_parents(root, steps)
@@ -167,8 +167,8 @@ def complete(root: Directory) -> bool:
         raise ProblemsError(
             Problem(
                 "interrupted-output",
-                f"an earlier build was interrupted while it wrote, and that can't be completed: {_reason(error)}",
-                position=failed_place(root.path, error),
+                f"the write of an interrupted build can't be completed: {_reason(error)}",
+                position=failure_position(root.path, error),
                 hint=f"{advice(error)}; the next build completes the write",
             )
         ) from error
@@ -177,7 +177,7 @@ def complete(root: Directory) -> bool:
 
 
 def close_staging(root: Directory, store: JournalStore) -> None:
-    """Forget the write: without its journal the rest is refuse, whose removal may be interrupted at will."""
+    """Remove the journal, then the staging directory. Without a journal the rest is ignored, so this can be killed."""
     store.remove(_JOURNAL)
     with contextlib.suppress(OSError):
         root.remove(STAGING)
@@ -185,14 +185,14 @@ def close_staging(root: Directory, store: JournalStore) -> None:
     root.remove_empty(RECORDS)
 
 
-def failed_place(root: Path, error: OSError) -> Position:
-    """The file that the operating system complains of: where a move leads; the output for what is only staged."""
+def failure_position(root: Path, error: OSError) -> Position:
+    """Return the path to report for `error`: the target of a move, or the output for a path that is only staged."""
     path = Path(error.filename) if isinstance(error.filename, str) else root
-    return place(root if path.is_relative_to(root.absolute() / STAGING) else path)
+    return output_position(root if path.is_relative_to(root.absolute() / STAGING) else path)
 
 
 def _store_of(root: Directory) -> JournalStore | None:
-    """Return the store that knows the staging directory of this output as one that kcd-gen has made."""
+    """Return the store which has recorded that kcd-gen created the staging directory of this output, or None."""
     status = root.status(STAGING)
     if status is None or not stat.S_ISDIR(status.st_mode):
         return None
@@ -203,7 +203,10 @@ def _store_of(root: Directory) -> JournalStore | None:
 
 
 def _is_filled(root: Directory) -> bool:
-    """Whether the staging directory is something else, or holds more than empty directories, which Git can't carry."""
+    """Return whether the staging directory is not a directory, or holds more than empty directories.
+
+    Git can't transport empty directories, so these are always ours.
+    """
     try:
         inside = [(f"{STAGING}/{entry.name}", entry) for entry in root.entries(STAGING)]
         return any(path not in (NEW, OLD) or not entry.is_directory or root.entries(path) for path, entry in inside)
@@ -214,7 +217,10 @@ def _is_filled(root: Directory) -> bool:
 
 
 def _read(root: Directory, store: JournalStore) -> tuple[tuple[Step, ...], frozenset[str]]:
-    """The steps and paths of the journal, none if the write had not decided; nothing in it may lead elsewhere."""
+    """Return the steps and paths of the journal, both empty if the write was not committed.
+
+    Raises ProblemsError `broken-journal` if it can't be parsed or has a path that no build writes to.
+    """
     content = store.read(_JOURNAL, LARGEST_FILE)
     if content is None:
         return (), frozenset()
@@ -224,7 +230,7 @@ def _read(root: Directory, store: JournalStore) -> tuple[tuple[Step, ...], froze
         steps = tuple(_step(step) for step in data["steps"])
         paths = frozenset(str(path) for path in data["paths"])
         if staging is None or data["inode"] != staging.st_ino:
-            return (), frozenset()  # of an earlier write
+            return (), frozenset()  # the journal is of an earlier write
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise ProblemsError(_broken(root, store)) from None
     if not all(is_unit(step.path) for step in steps) or not all(map(is_output_path, paths)):
@@ -260,21 +266,21 @@ def _reason(error: BaseException) -> str:
 
 
 def _broken(
-    root: Directory, store: JournalStore, what: str = "the journal of an interrupted write is damaged"
+    root: Directory, store: JournalStore, message: str = "the journal of an interrupted write is damaged"
 ) -> Problem:
     return Problem(
         "broken-journal",
-        what,
-        position=place(store.directory.path / _JOURNAL),
-        hint=f"delete {place(root.path / STAGING)}, restore the output from Git, and build again",
+        message,
+        position=output_position(store.directory.path / _JOURNAL),
+        hint=f"delete {output_position(root.path / STAGING)}, restore the output from Git, and build again",
     )
 
 
 def _foreign_staging(root: Directory) -> Problem:
-    staging = place(root.path / STAGING)
+    staging = output_position(root.path / STAGING)
     return Problem(
         "foreign-staging",
-        "refusing to use a staging directory that no build on this machine has left behind",
+        "refusing to use a staging directory that was not created by a build on this machine",
         position=staging,
         hint=f"delete {staging}, also from Git if it is committed, and build again",
     )

@@ -1,9 +1,9 @@
-"""Where the journal of a write is kept: a directory that nobody can change by what a checkout holds.
+"""The directory in which the journal of a write is stored, outside of what a commit can contain.
 
-Git carries no path with a component `.git`, so the repository's own Git directory is such a place:
-`<git directory>/kcd-gen/<key>`, where the key is made of the output's path in the working tree. An output that is in no
-repository, or in one whose Git directory can't be written, has a place in the user's state directory,
-`$XDG_STATE_HOME/kcd-gen/<key>` (by default `~/.local/state`), where the key is made of the output's real path.
+Git refuses paths with a component `.git`, so the journal is stored in the repository's Git directory,
+`<git directory>/kcd-gen/<key>`, with a key derived from the output's path in the working tree. If the output is not in
+a repository, or its Git directory is not writable, the journal is stored in the user's state directory,
+`$XDG_STATE_HOME/kcd-gen/<key>` (default: `~/.local/state`), with a key derived from the output's real path.
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.files import Directory
 from kubocd_gen.files.location import checkout_top
 from kubocd_gen.files.walk import open_step
-from kubocd_gen.output.tree import place
+from kubocd_gen.output.tree import output_position
 
 _NAME = "kcd-gen"
 _LONGEST_POINTER = 8192  # bytes of a file `.git`
-_ELSEWHERE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.ENOENT, errno.ELOOP)
-_MADE_AGAIN = 10  # times that a directory is made which others remove because it is empty
+# Errors after which the next location is tried.
+_UNUSABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.ENOENT, errno.ELOOP)
+_ATTEMPTS = 10  # to create a directory that other processes remove because it is empty
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """A base directory of the user or of Git, and the key of one output there."""
+class _Location:
+    """A base directory (Git's or the user's) and the key of an output in it."""
 
     base: Path
     key: str
@@ -43,7 +44,7 @@ class _Place:
 
 
 class JournalStore:
-    """The directory of one output in a trusted place, open. Methods raise OSError."""
+    """The open directory of one output in a trusted location. Methods raise OSError."""
 
     def __init__(self, base: Directory, path: str, directory: Directory) -> None:
         self._base = base
@@ -51,106 +52,106 @@ class JournalStore:
         self.directory = directory
 
     def read(self, name: str, limit: int) -> bytes | None:
-        """Return a file's content, None if there is no such file."""
+        """Return the content of a file, or None if there is no such file."""
         try:
             return self.directory.read(name, limit)
         except FileNotFoundError:
             return None
 
     def write(self, name: str, data: bytes, *, durable: bool) -> None:
-        """Write a file whole; if `durable`, have it on the disk."""
+        """Write a file atomically; if `durable`, return only once it is on disk."""
         self.directory.write(name, data, durable=durable)
         if durable:
             self.directory.sync("")
 
     def remove(self, name: str) -> None:
-        """Remove a file, if it is there."""
+        """Remove a file if it exists."""
         with contextlib.suppress(FileNotFoundError):
             self.directory.remove_file(name)
-            with contextlib.suppress(OSError):  # it is gone; only a power failure could bring it back
+            with contextlib.suppress(OSError):  # the file is removed; only a power failure could restore it
                 self.directory.sync("")
 
     def discard(self) -> None:
-        """Remove the directory with all that is in it; it may be interrupted at will."""
+        """Remove the directory and its content. It is safe to kill this at any point."""
         with contextlib.suppress(OSError):
             self._base.remove(self._path)
             self._base.remove_empty(_NAME)
 
 
 def stores(output: Path) -> list[JournalStore]:
-    """Return the directories that exist for the output with this real path."""
+    """Return the existing stores of the output with this real path."""
     found = []
-    for one in _places(output):
+    for location in _locations(output):
         with contextlib.suppress(OSError):
-            base = _base(one)
-            directory = base.subdirectory(one.path)
+            base = _base(location)
+            directory = base.subdirectory(location.path)
             if _is_private(base.status(_NAME)) and _is_private(directory.status()):
-                found.append(JournalStore(base, one.path, directory))
+                found.append(JournalStore(base, location.path, directory))
     return found
 
 
 def make_store(output: Path) -> JournalStore:
-    """Make the directory for the output with this real path, in the first place that can be written.
+    """Create the store of the output with this real path, in the first location that is writable.
 
-    Raises ProblemsError `unwritable-state` if there is none, and OSError for a disk that is full or fails.
+    Raises ProblemsError `unwritable-state` if there is none, and OSError if the disk is full or fails.
     """
     refused: list[OSError] = []
-    for one in _places(output):
+    for location in _locations(output):
         try:
-            return _make(one)
+            return _make(location)
         except OSError as error:
-            if error.errno not in _ELSEWHERE:
+            if error.errno not in _UNUSABLE:
                 raise
             refused.append(error)
     raise ProblemsError(_unwritable(output, refused))
 
 
-def _places(output: Path) -> Iterator[_Place]:
+def _locations(output: Path) -> Iterator[_Location]:
     if found := _git_directory(output):
         top, git = found
-        yield _Place(git, _key(output.relative_to(top)))
+        yield _Location(git, _key(output.relative_to(top)))
     state = _state_directory()
     if state is None:
         return
     if not checkout_top(state):
-        yield _Place(state, _key(output), is_state=True)
-    elif found := _git_directory(state):  # a home that is a checkout, whose content may be anybody's
-        yield _Place(found[1], _key(output))
+        yield _Location(state, _key(output), is_state=True)
+    elif found := _git_directory(state):  # the home directory is a checkout, so its files are not trusted
+        yield _Location(found[1], _key(output))
 
 
-def _key(text: str | Path) -> str:
-    return hashlib.sha256(os.fsencode(text)).hexdigest()[:32]
+def _key(path: str | Path) -> str:
+    return hashlib.sha256(os.fsencode(path)).hexdigest()[:32]
 
 
-def _base(one: _Place) -> Directory:
-    return Directory(open_step(one.base), one.base, one.base)
+def _base(location: _Location) -> Directory:
+    return Directory(open_step(location.base), location.base, location.base)
 
 
-def _make(one: _Place) -> JournalStore:
-    if one.is_state:
-        one.base.mkdir(mode=0o700, parents=True, exist_ok=True)
-    base = _base(one)
-    for attempt in range(_MADE_AGAIN):
+def _make(location: _Location) -> JournalStore:
+    if location.is_state:
+        location.base.mkdir(mode=0o700, parents=True, exist_ok=True)
+    base = _base(location)
+    for attempt in range(_ATTEMPTS):
         try:
-            for path in (_NAME, one.path):
+            for path in (_NAME, location.path):
                 base.make(path, mode=0o700)
-            directory = base.subdirectory(one.path)
+            directory = base.subdirectory(location.path)
             if not (_is_private(base.status(_NAME)) and _is_private(directory.status())):
                 raise OSError(
-                    errno.EACCES, "it belongs to another user, or others can write it", f"{base.path}/{_NAME}"
+                    errno.EACCES, "it belongs to another user, or others can write to it", f"{base.path}/{_NAME}"
                 )
-            return JournalStore(base, one.path, directory)
-        except FileNotFoundError:  # another kcd-gen has removed an empty directory meanwhile
-            if attempt == _MADE_AGAIN - 1:
+            return JournalStore(base, location.path, directory)
+        except FileNotFoundError:  # another kcd-gen process removed the empty directory
+            if attempt == _ATTEMPTS - 1:
                 raise
     raise AssertionError
 
 
 def _git_directory(directory: Path) -> tuple[Path, Path] | None:
-    """Return the innermost working tree that holds `directory`, and its Git directory; None if none can be trusted.
+    """Return the innermost working tree that contains `directory`, and its Git directory; None if it is not trusted.
 
-    No git process is asked: what a checkout configures must not matter. Whoever owns a Git directory decides what is in
-    it, so it must be the user's, unless that is root, who runs as such in containers.
+    This does not run git, because the configuration of a checkout must have no influence. The owner of a Git directory
+    controls its content, so it must be the user (or anyone if the user is root, as in containers).
     """
     for above in (directory, *directory.parents):
         if os.path.lexists(above / ".git"):
@@ -163,9 +164,9 @@ def _git_directory(directory: Path) -> tuple[Path, Path] | None:
 
 
 def _resolved(git: Path) -> Path | None:
-    """Return the real path of the directory that `.git` is or names (worktrees, submodules).
+    """Return the real path of the directory that `.git` is or points to (worktrees, submodules).
 
-    None for one in a working tree, where its content could be committed.
+    Returns None if that is inside a working tree, where its content could be committed.
     """
     real = Path(os.path.realpath(git))
     if real.is_file():
@@ -181,9 +182,9 @@ def _resolved(git: Path) -> Path | None:
 
 
 def _state_directory() -> Path | None:
-    """Return the real path of the user's directory for state, None if there is no home."""
+    """Return the real path of the user's state directory, or None if there is no home directory."""
     given = os.environ.get("XDG_STATE_HOME", "")
-    if not given.startswith("/"):  # relative ones are to be ignored (XDG Base Directory Specification)
+    if not given.startswith("/"):  # the XDG Base Directory Specification says to ignore relative paths
         try:
             given = str(Path.home() / ".local/state")
         except RuntimeError:
@@ -201,10 +202,10 @@ def _is_private(status: os.stat_result | None) -> bool:
 
 
 def _unwritable(output: Path, refused: list[OSError]) -> Problem:
-    reason = "; ".join(f"{place(Path(str(one.filename)))}: {one.strerror}" for one in refused)
+    reason = "; ".join(f"{output_position(Path(str(error.filename)))}: {error.strerror}" for error in refused)
     return Problem(
         "unwritable-state",
-        f"no directory for the journal of a write can be used{f' ({reason})' if reason else ''}",
-        position=place(output),
-        hint="set XDG_STATE_HOME to a directory outside of the checkout that you alone can write",
+        f"no directory is available for the journal of the write{f' ({reason})' if reason else ''}",
+        position=output_position(output),
+        hint="set XDG_STATE_HOME to a directory outside the checkout to which only you can write",
     )

@@ -1,4 +1,4 @@
-"""The moves of one write: how one is made, undone, and checked before another run makes it."""
+"""Make, undo and verify the single moves of a write."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ OLD = f"{STAGING}/old"
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One move: what is staged under the step's index takes the place of `path`, or `path` is removed.
+    """One move: `path` is replaced by what is staged under the step's index, or removed.
 
-    `inode` is that of a staged directory. `digests` are the SHA-256 of what is staged: of a file by "", of the files of
-    a directory that change by their names.
+    `inode` is the inode number of a staged directory. `digests` are the SHA-256 of the staged content: for a file under
+    the key "", for a directory by the name of each file that changes.
     """
 
     path: str
@@ -32,7 +32,7 @@ class Step:
 
 
 def make_move(root: Directory, index: int, step: Step) -> None:
-    """Make a move, if it is not made yet, and set aside what was there. Raises OSError."""
+    """Make a move unless it was made already, and keep the replaced content in `old`. Raises OSError."""
     new, old = f"{NEW}/{index}", f"{OLD}/{index}"
     present = root.status(step.path)
     if not step.replace:
@@ -42,7 +42,7 @@ def make_move(root: Directory, index: int, step: Step) -> None:
         return
     fresh = root.status(new)
     if fresh is None:
-        return  # an interrupted write got this far
+        return  # already made by an interrupted write
     root.make(parent_of(step.path))
     if present is not None:
         if stat.S_ISDIR(fresh.st_mode):
@@ -51,13 +51,16 @@ def make_move(root: Directory, index: int, step: Step) -> None:
                 return
             root.rename(step.path, old)
         else:
-            # A file is replaced in one step, so its old self is kept under a second name.
+            # The rename below replaces the file atomically, so the old one is kept under a second name first.
             root.link_or_copy(step.path, old)
     root.rename(new, step.path)
 
 
 def undo_move(root: Directory, index: int, step: Step) -> None:
-    """Undo a move that was made in part or whole; what it had put in place is staged again. Raises OSError."""
+    """Undo a move that was made partly or completely, and move its content back to the staging directory.
+
+    Raises OSError.
+    """
     new, old = f"{NEW}/{index}", f"{OLD}/{index}"
     target, fresh, aside = root.status(step.path), root.status(new), root.status(old)
     arrived = step.inode is not None and target is not None and target.st_ino == step.inode
@@ -69,7 +72,7 @@ def undo_move(root: Directory, index: int, step: Step) -> None:
         root.rename(new, old)
         fresh, aside = None, root.status(old)
     if step.replace and fresh and target:
-        return  # this is the step that failed: what is there was not moved
+        return  # this is the step that failed: nothing was moved
     if aside:
         if step.replace and not fresh:
             if stat.S_ISDIR(aside.st_mode):
@@ -85,7 +88,7 @@ def undo_move(root: Directory, index: int, step: Step) -> None:
 
 
 def is_sound(root: Directory, index: int, step: Step) -> bool:
-    """Whether what is staged for a step, if the move is still to be made, is what it was written for."""
+    """Return whether the staged content of a step matches its digests; True if the move was made already."""
     new = f"{NEW}/{index}"
     fresh, present = root.status(new), root.status(step.path)
     if not step.replace or fresh is None or (present is not None and present.st_ino == step.inode):
@@ -100,7 +103,7 @@ def is_sound(root: Directory, index: int, step: Step) -> bool:
 
 
 def sync_parents(root: Directory, steps: Sequence[Step]) -> None:
-    """Have the names that the moves have changed on the disk. Raises OSError."""
+    """Sync the directories in which the moves changed entries. Raises OSError."""
     for parent in sorted({parent_of(step.path) for step in steps}):
         with contextlib.suppress(FileNotFoundError):
             root.sync(parent)

@@ -1,7 +1,7 @@
-"""What a build would change in an output folder, worked out in memory and without writing anything.
+"""Compute what a build would change in an output directory, without writing anything.
 
-A plan is read in four ways: `write` carries it out, `--check` asks whether it is clean, a diff shows its contents, and
-a report lists its resources.
+A plan has four uses: `write` carries it out, `--check` checks that it has no changes, a diff shows the changes, and a
+report lists the resources.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from kubocd_gen.output.inventory import (
     read_records,
     record_content,
     record_path,
-    released,
+    release_of,
 )
 from kubocd_gen.output.journal import interrupted_paths
 from kubocd_gen.output.tree import Tree
@@ -29,7 +29,7 @@ from kubocd_gen.output.tree import Tree
 
 @dataclass(frozen=True, slots=True)
 class OutputFile:
-    """A file as compiled. `path` is posix and relative to the output root, as in `flux/default/podinfo1.yaml`."""
+    """A compiled file. `path` is a POSIX path relative to the output root, such as `flux/default/podinfo1.yaml`."""
 
     path: str
     content: bytes
@@ -37,10 +37,9 @@ class OutputFile:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseOutput:
-    """All files of one Release: `flux/<namespace>/<name>.yaml` and what lies directly in `hr/<namespace>/<name>/`.
+    """All files of one Release: `flux/<namespace>/<name>.yaml` and the files in `hr/<namespace>/<name>/`.
 
-    `keep` says that what is already written stays, where `files` does not replace it: the Release failed, or it
-    is suspended.
+    If `keep` is set, existing files that are not in `files` are kept, because the Release failed or is suspended.
     """
 
     namespace: str
@@ -50,18 +49,19 @@ class ReleaseOutput:
 
     @property
     def record(self) -> str:
+        """The path of the Release's inventory record."""
         return record_path(self.namespace, self.name)
 
 
 SharedFiles = Callable[[Sequence[str]], Sequence[OutputFile]]
-"""What the files of no one Release, directly in `flux/`, are where these are all others in `flux/`, sorted by path."""
+"""Returns the files directly in `flux/`, which Releases share, given the sorted paths of all other files in `flux/`."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileChange:
-    """One file, its content on disk (None: not there) and the content that it gets (None: it is removed).
+    """A change of one file: `before` is its content on disk (None: missing), `after` the new one (None: removed).
 
-    `edited` says that what is on disk is not what kcd-gen wrote there: somebody has changed it since.
+    `edited` is set if the file was changed after kcd-gen wrote it.
     """
 
     path: str
@@ -72,15 +72,15 @@ class FileChange:
 
     @property
     def is_record(self) -> bool:
-        """Whether this is a record of ownership, which no one reads but kcd-gen."""
+        """Whether this file is part of the inventory, which only kcd-gen reads."""
         return self.path.startswith(f"{RECORDS}/")
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What becomes of every file that is kcd-gen's, records of ownership included, sorted by path.
+    """The change of every file that kcd-gen owns, including the inventory, sorted by path.
 
-    The inputs are kept, so that the plan can be made again when the output may have changed since.
+    The inputs are kept because the plan is computed again if the output can have changed.
     """
 
     root: Path
@@ -91,7 +91,7 @@ class Plan:
 
     @property
     def is_clean(self) -> bool:
-        """Whether the output is already what it should be."""
+        """Whether the output is up to date."""
         return all(change.change == "unchanged" for change in self.changes)
 
     @property
@@ -111,24 +111,24 @@ class Plan:
         return self._with("removed")
 
     def resources(self) -> dict[tuple[str, str], tuple[ResourceChange, ...]]:
-        """What becomes of each Release's resources, by its namespace and name; removed Releases are included."""
+        """Return the changes of each Release's resources by namespace and name, including removed Releases."""
         found = {}
         for change in self.changes:
-            folder, _, rest = change.path.partition("/")
+            top, _, rest = change.path.partition("/")
             namespace, _, file = rest.partition("/")
-            if folder == "flux" and file:
+            if top == "flux" and file:
                 found[namespace, file.removesuffix(".yaml")] = resource_changes(
                     change.path, _text(change.before), _text(change.after)
                 )
         return found
 
     def removed_releases(self) -> dict[tuple[str, str], str]:
-        """The Releases of an earlier build that are gone, by namespace and name, each with the Flux text that goes."""
+        """Return the removed Releases by namespace and name, each with the removed Flux YAML."""
         flux = {change.path: change.before or b"" for change in self.remove}
         found = {}
         for record in flux:
             if record.startswith(f"{RECORDS}/") and record != SHARED_RECORD:
-                namespace, name = released(record)
+                namespace, name = release_of(record)
                 found[namespace, name] = flux.get(f"flux/{namespace}/{name}.yaml", b"").decode(errors="replace")
         return found
 
@@ -137,13 +137,13 @@ class Plan:
 
 
 def plan_output(root: Path, releases: Sequence[ReleaseOutput], shared: SharedFiles, *, complete: bool) -> Plan:
-    """Compare what was compiled with what lies below `root`, which need not exist; nothing is written or locked.
+    """Compare the compiled files with the output at `root`, which can be missing. Nothing is written or locked.
 
-    `complete` is False when a source could not be read: then nothing is removed. A Release that is not in `releases`
-    any more loses its files, one with `keep` never does.
+    If `complete` is False (a source could not be read), nothing is removed. Otherwise the files of Releases that are
+    not in `releases` are removed; those of a Release with `keep` never are.
 
-    Raises ProblemsError `foreign-file` for a file in the way that kcd-gen did not write, and
-    what `Tree` raises for links and unreadable folders.
+    Raises ProblemsError `foreign-file` for a file that would be overwritten but was not written by kcd-gen, and the
+    errors of `Tree` for symlinks and unreadable directories.
     """
     tree = Tree(root)
     records = read_records(tree)
@@ -165,12 +165,12 @@ def plan_output(root: Path, releases: Sequence[ReleaseOutput], shared: SharedFil
     want(SHARED_RECORD, files, dict.fromkeys(file.path for file in files))
     written = {path: digest for record in records.values() for path, digest in record.items()}
     recorded = frozenset[str]().union(records, written)
-    # What shared files were when they were written follows from the other records, wherever those come from: a merge
-    # of branches that added Releases is no edit.
-    beside = _flux({path for record, paths in records.items() if record != SHARED_RECORD for path in paths})
-    written |= {file.path: _sha256(file.content) for file in shared(beside) if file.path in written}
+    # The written content of shared files is derived from the other records, because a merge of branches that added
+    # Releases does not count as an edit.
+    listed = _flux({path for record, paths in records.items() if record != SHARED_RECORD for path in paths})
+    written |= {file.path: _sha256(file.content) for file in shared(listed) if file.path in written}
     removable = recorded - wanted.keys() - kept if complete else frozenset[str]()
-    moving = interrupted_paths(root)  # of these it is not known which of two builds has written them
+    moving = interrupted_paths(root)  # it is unknown which of two builds wrote these
     known = {path: digest for path, digest in written.items() if path not in moving}
     changes = _compare(tree, wanted, removable, owned=recorded | moving, written=known)
     return Plan(root, tuple(releases), shared, complete, changes)
@@ -194,7 +194,7 @@ def _compare(
     tree: Tree, wanted: dict[str, bytes], removable: frozenset[str], *, owned: frozenset[str], written: Record
 ) -> tuple[FileChange, ...]:
     changes: list[FileChange] = []
-    errors: dict[tuple[str, str], Problem] = {}  # one link or folder in the way is the problem of many files
+    errors: dict[tuple[str, str], Problem] = {}  # a symlink or directory can block many files; report it once
     for path in sorted(wanted.keys() | removable):
         try:
             changes += _compare_one(tree, path, wanted.get(path), owned, written.get(path))
@@ -214,7 +214,7 @@ def _compare_one(
     if path not in owned and (after is None or status.st_size != len(after)):
         raise ProblemsError(_foreign(tree, path))
     before = tree.read(path)
-    if before == after:  # also where no record says so: merges and lost records are mended so
+    if before == after:  # accepted even without a record, which repairs the inventory after a merge or a deletion
         return [FileChange(path, "unchanged", after, after)]
     if path not in owned:
         raise ProblemsError(_foreign(tree, path))
@@ -224,14 +224,14 @@ def _compare_one(
 
 def _foreign(tree: Tree, path: str) -> Problem:
     error = tree.foreign(path)
-    if not tree.has_folder(RECORDS):
-        restore = f"where kcd-gen did write it, restore {RECORDS}/, which belongs in Git with the output"
+    if not tree.has_directory(RECORDS):
+        restore = f"if kcd-gen did create it, restore {RECORDS}/, which must be committed with the output"
         return replace(error, hint=f"{error.hint}; {restore}")
     return error
 
 
 def _flux(paths: Iterable[str]) -> Sequence[str]:
-    """The Releases' own among `paths`, in the order in which they are listed."""
+    """Return the Flux files of Releases among `paths`, sorted."""
     return sorted(path for path in paths if path.startswith("flux/") and path.count("/") == 2)
 
 

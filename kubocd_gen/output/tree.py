@@ -1,4 +1,4 @@
-"""The output folder as it is on disk: read without following links, and never changed from here."""
+"""Read the output directory without following symlinks. Nothing here writes."""
 
 from __future__ import annotations
 
@@ -12,62 +12,62 @@ from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.files import Directory, Entry, SymlinkError, open_directory
 from kubocd_gen.files.paths import display_path
 
-LARGEST_FILE = 1 << 30  # bytes: far above a chart that Flux takes
+LARGEST_FILE = 1 << 30  # bytes; far above the largest chart that Flux accepts
 
-_OPENED = 16  # folders kept open
+_OPENED = 16  # directories kept open
 _ADVICE = {
     **dict.fromkeys(
-        (errno.EACCES, errno.EPERM), "give the user who runs kcd-gen the right to it, or choose another output"
+        (errno.EACCES, errno.EPERM), "give the user who runs kcd-gen access to it, or choose another output"
     ),
-    errno.EROFS: "the disk can only be read; choose another output",
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room on the disk and build again"),
-    # overlayfs renames no folder that comes from a layer below
-    errno.EXDEV: "the output is in a layer of a container image; replace it by a copy (cp -a), or mount a volume there",
-    errno.ENOTDIR: "a file stands where a folder is needed; move it away, or choose another output",
-    errno.EISDIR: "a folder stands where a file is needed; move it away",
+    errno.EROFS: "choose another output; this file system is read-only",
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free disk space and build again"),
+    # overlayfs can't rename a directory of a lower layer
+    errno.EXDEV: "replace the output by a copy (cp -a), or mount a volume there; it is in a layer of a container image",
+    errno.ENOTDIR: "move away the file where a directory is needed, or choose another output",
+    errno.EISDIR: "move away the directory where a file is needed",
 }
 
 
-def place(path: Path) -> Position:
-    """A file or folder of the output, as messages name it."""
+def output_position(path: Path) -> Position:
+    """Return the position of a file or directory of the output for messages."""
     return Position(display_path(path, Path.cwd()))
 
 
 def advice(error: OSError) -> str:
-    """The way out of what the operating system says."""
-    return _ADVICE.get(error.errno or 0, "remove the cause and build again")
+    """Return a hint how to fix an error of the operating system."""
+    return _ADVICE.get(error.errno or 0, "fix the cause and build again")
 
 
 def refused_symlink(error: SymlinkError) -> Problem:
-    """The error for a symlink on the way to something in the output."""
+    """Return the problem for a symlink in a path of the output."""
     return Problem(
         "symlinked-output",
-        "this is a symbolic link; kcd-gen writes only where no link leads elsewhere",
-        position=place(Path(error.filename)),
-        hint="replace the link by what it points to, or set 'output' (--output) to the real folder",
+        "refusing to write through a symlink",
+        position=output_position(Path(error.filename)),
+        hint="replace the symlink by its target, or set 'output' (--output) to the real directory",
     )
 
 
 class Tree:
-    """Reads below an output root. Folders are looked at once, so an instance serves one plan or one write.
+    """Reads an output directory. The state of directories is cached, so use one instance per plan or write.
 
-    Every path is relative to the root and posix. Reading raises ProblemsError: `symlinked-output` where a link stands
-    in the path, `foreign-file` where a folder is expected and something else stands, `other-file-system` where a folder
-    is a mount of its own (files could not be moved into place there in one step), `unreadable-output` else.
+    Every path is a POSIX path relative to the root. Reading raises ProblemsError: `symlinked-output` for a symlink in
+    the path, `foreign-file` if a component of the path is not a directory, `other-file-system` if a directory is a
+    mount point (files can't be moved there atomically), `unreadable-output` otherwise.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._folders: dict[str, bool] = {}
-        self._opened: OrderedDict[str, Directory] = OrderedDict()  # the last ones, which are asked again soon
+        self._directories: dict[str, bool] = {}
+        self._opened: OrderedDict[str, Directory] = OrderedDict()  # least recently used first
         self._device: int | None = None
 
     def file(self, path: str) -> os.stat_result | None:
-        """Return the state of the regular file `path`, None if there is none.
+        """Return the state of the regular file `path`, or None if it does not exist.
 
         Raises ProblemsError `foreign-file` for a directory.
         """
-        if not self.has_folder(path.rpartition("/")[0]):
+        if not self.has_directory(path.rpartition("/")[0]):
             return None
         status = self._status(path)
         if status is None or stat.S_ISREG(status.st_mode):
@@ -75,40 +75,41 @@ class Tree:
         raise ProblemsError(self.foreign(path))
 
     def read(self, path: str, limit: int = LARGEST_FILE) -> bytes:
-        """The content of the regular file `path`, of at most `limit` bytes."""
-        folder, _, name = path.rpartition("/")
+        """Return the content of the regular file `path`, of at most `limit` bytes."""
+        directory, _, name = path.rpartition("/")
         try:
-            return self._directory(folder).read(name, limit)
+            return self._directory(directory).read(name, limit)
         except OSError as error:
             raise ProblemsError(self._unreadable(path, error)) from error
 
-    def entries(self, folder: str) -> list[Entry]:
-        """What lies in `folder`, sorted by name; nothing where it does not exist."""
-        if not self.has_folder(folder):
+    def entries(self, directory: str) -> list[Entry]:
+        """Return the entries of `directory` sorted by name, or an empty list if it does not exist."""
+        if not self.has_directory(directory):
             return []
         try:
-            return self._directory(folder).entries()
+            return self._directory(directory).entries()
         except OSError as error:
-            raise ProblemsError(self._unreadable(folder, error)) from error
+            raise ProblemsError(self._unreadable(directory, error)) from error
 
-    def has_folder(self, path: str) -> bool:
-        """Whether the folder `path` (the root: "") exists; also True tells that no link leads there."""
-        known = self._folders.get(path)
+    def has_directory(self, path: str) -> bool:
+        """Return whether the directory `path` (the root: "") exists; no component of its path is a symlink then."""
+        known = self._directories.get(path)
         if known is None:
-            known = self._folders[path] = self._look_at(path)
+            known = self._directories[path] = self._check_directory(path)
         return known
 
     def foreign(self, path: str) -> Problem:
-        """The error for something at `path` that kcd-gen did not write and that stands in its way."""
+        """Return the problem for a file or directory at `path` that was not created by kcd-gen."""
+        position = output_position(self.root / path)
         return Problem(
             "foreign-file",
-            "this is in the way: kcd-gen did not write it and leaves it alone",
-            position=place(self.root / path),
+            f"refusing to overwrite '{position}': not created by kcd-gen",
+            position=position,
             hint="move it out of the output, or delete it",
         )
 
-    def _look_at(self, path: str) -> bool:
-        if path and not self.has_folder(path.rpartition("/")[0]):
+    def _check_directory(self, path: str) -> bool:
+        if path and not self.has_directory(path.rpartition("/")[0]):
             return False
         status = self._status(path)
         if status is None:
@@ -121,17 +122,17 @@ class Tree:
             raise ProblemsError(
                 Problem(
                     "other-file-system",
-                    f"this is on another file system than {place(self.root)}, so no file can be moved there at once",
-                    position=place(self.root / path),
-                    hint="unmount it, or mount the whole output, so that all of it is on one file system",
+                    f"this directory is on another file system than the output '{output_position(self.root)}'",
+                    position=output_position(self.root / path),
+                    hint="unmount it, or mount the whole output; files can be moved only within one file system",
                 )
             )
         return True
 
     def _status(self, path: str) -> os.stat_result | None:
-        folder, _, name = path.rpartition("/")
+        directory, _, name = path.rpartition("/")
         try:
-            status = self._directory(folder).status(name) if path else self._root_status()
+            status = self._directory(directory).status(name) if path else self._root_status()
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -144,14 +145,14 @@ class Tree:
         try:
             return self._directory("").status()
         except NotADirectoryError:
-            return os.lstat(self.root)  # of a file in the output's place; raises where one is in that of a folder above
+            return os.lstat(self.root)  # the output is a file; raises if one of its parents is
 
     def _directory(self, path: str) -> Directory:
-        """The folder, open: not looked for again as long as it is one of the last that were asked for."""
+        """Return the open directory, from the cache of recently used ones if possible."""
         found = self._opened.get(path)
         if found is None:
-            above, _, name = path.rpartition("/")
-            found = self._directory(above).subdirectory(name) if path else open_directory(self.root)
+            parent, _, name = path.rpartition("/")
+            found = self._directory(parent).subdirectory(name) if path else open_directory(self.root)
             self._opened[path] = found
             if len(self._opened) > _OPENED:
                 self._opened.popitem(last=False)
@@ -165,6 +166,6 @@ class Tree:
         return Problem(
             "unreadable-output",
             f"the output can't be read: {error.strerror}",
-            position=place(self.root / path),
+            position=output_position(self.root / path),
             hint=advice(error),
         )

@@ -1,4 +1,4 @@
-"""Carry a plan out: all of it or nothing, one kcd-gen at a time."""
+"""Carry out a plan atomically, with one kcd-gen process at a time."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from kubocd_gen.processes.timing import timed
 
 _log = logging.getLogger(__name__)
 
-# fsync waits for the disk, not for the processor, and file systems commit many waiters at once.
+# fsync waits for the disk, not the CPU, and file systems commit many waiting threads at once.
 _WRITERS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What was done: the plan as carried out, and whether an interrupted earlier write was completed first."""
+    """The result of a write: the plan as carried out, and whether an interrupted earlier write was completed first."""
 
     plan: Plan
     completed_earlier: bool = False
 
 
 def write(plan: Plan, *, waiting: Callable[[], None] | None = None) -> Written:
-    """Make the output what the plan says; where it already is, nothing is touched, opened or locked.
+    """Write the changes of `plan` to the output; if there are none, nothing is touched, opened or locked.
 
-    All files appear or none: an error leaves contents and times as they were, and a write that is killed is completed
-    by the next. Another kcd-gen at work in this output is waited for, after a call of `waiting`. As it, or the
-    completion of a killed write, may change what the plan was made from, the plan is made again under the lock.
+    The write is atomic: an error leaves contents and times unchanged, and a killed write is completed by the next one.
+    If another kcd-gen process is writing to this output, `waiting` is called before waiting for it. That process, or
+    completing a killed write, can change the output, so the plan is computed again under the lock.
 
     Raises ProblemsError `unwritable-output`, what `plan_output` raises, and rarely `interrupted-output` or
     `broken-journal`.
@@ -58,15 +58,15 @@ def write(plan: Plan, *, waiting: Callable[[], None] | None = None) -> Written:
         raise ProblemsError(
             Problem(
                 "unwritable-output",
-                f"the output can't be written: {error.strerror or error}; it is as it was",
-                position=journal.failed_place(plan.root, error),
+                f"the output can't be written and is unchanged: {error.strerror or error}",
+                position=journal.failure_position(plan.root, error),
                 hint=advice(error),
             )
         ) from error
 
 
 def _log_changes(plan: Plan) -> int:
-    """Log each change that was made, and return their number."""
+    """Log each change and return their number."""
     changes = [change for change in plan.changes if change.change != "unchanged"]
     for change in changes:
         _log.debug("%s %s", change.change, change.path)
@@ -86,25 +86,25 @@ def _write(root: Directory, plan: Plan) -> None:
 
 
 def _stage(root: Directory, plan: Plan) -> list[Step]:
-    """Write everything new into the staging directory and return the moves, in the order in which they are made."""
+    """Write all new content to the staging directory and return the moves in order."""
     units: dict[str, list[FileChange]] = {}
     for change in plan.changes:
         if change.change != "unchanged":
-            # A chart folder is one unit: a reader never sees the index of one build beside the charts of another.
+            # A chart directory is one unit, so a reader never sees an index and charts of different builds together.
             unit = change.path.rpartition("/")[0] if change.path.startswith("hr/") else change.path
             units.setdefault(unit, []).append(change)
-    staying = {unit: _stays(root, unit, changes) for unit, changes in units.items()}
-    # Charts come before the resources that name them, and go after them.
-    order = sorted(units, key=lambda unit: (not staying[unit], unit.startswith("hr/") != staying[unit], unit))
+    remaining = {unit: _remains(root, unit, changes) for unit, changes in units.items()}
+    # Charts are added before the resources that refer to them, and removed after them.
+    order = sorted(units, key=lambda unit: (not remaining[unit], unit.startswith("hr/") != remaining[unit], unit))
     contents: list[tuple[str, bytes]] = []
     steps = []
     for index, unit in enumerate(order):
-        if not staying[unit]:
+        if not remaining[unit]:
             steps.append(Step(unit, replace=False))
             continue
         staged = f"{NEW}/{index}"
-        inode = _stage_folder(root, unit, units[unit], staged) if unit.startswith("hr/") else None
-        # The content of a file by "", that of a chart folder's files by their names.
+        inode = _stage_directory(root, unit, units[unit], staged) if unit.startswith("hr/") else None
+        # The key is "" for a file, and the name of each file in a chart directory.
         names = {change.path[len(unit) + 1 :]: change.after for change in units[unit] if change.after is not None}
         contents += ((f"{staged}/{name}" if name else staged, content) for name, content in names.items())
         digests = {name: hashlib.sha256(content).hexdigest() for name, content in names.items()}
@@ -116,16 +116,16 @@ def _stage(root: Directory, plan: Plan) -> list[Step]:
     return steps
 
 
-def _stays(root: Directory, unit: str, changes: list[FileChange]) -> bool:
-    """Whether anything is at `unit` when its changes are made: for a chart folder also what kcd-gen did not change."""
+def _remains(root: Directory, unit: str, changes: list[FileChange]) -> bool:
+    """Return whether `unit` exists after its changes. A chart directory also remains for files that do not change."""
     if any(change.after is not None for change in changes):
         return True
     touched = {change.path for change in changes}
     return unit not in touched and any(f"{unit}/{entry.name}" not in touched for entry in root.entries(unit))
 
 
-def _stage_folder(root: Directory, unit: str, changes: list[FileChange], staged: str) -> int:
-    """Make the chart folder of a step, with what stays in it under second names; returns its inode."""
+def _stage_directory(root: Directory, unit: str, changes: list[FileChange], staged: str) -> int:
+    """Create the chart directory of a step, with hard links to unchanged files, and return its inode."""
     present = root.status(unit)
     if present is not None and stat.S_ISDIR(present.st_mode):
         root.copy_tree(unit, staged, without={change.path.rpartition("/")[2] for change in changes})

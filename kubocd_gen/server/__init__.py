@@ -1,1 +1,1 @@
-"""What stands behind the HelmRepositories' URL: the server's container image, its configuration and manifests."""
+"""The server for the HelmRepositories' URL: its container image, configuration and manifests, and `kcd-gen serve`."""

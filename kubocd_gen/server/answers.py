@@ -1,8 +1,8 @@
-"""Which request gets what: the rules of the container's nginx.conf, and the page at `/`, which only development has.
+"""Answer requests by the rules of the container's nginx.conf, and with a page at `/`, which only development has.
 
-A repository's index or a chart is had by its path as kcd-gen writes it and by no other spelling of it; `.`, `..`, `//`,
-encoded characters, dot files and links lead to 404. Where RFC 9110 leaves a choice (several ranges, `If-None-Match`
-beside `If-Modified-Since`, the form of an ETag) it is nginx's.
+The index of a repository and its charts are served under the path that kcd-gen writes and under no other spelling of
+it: `.`, `..`, `//`, encoded characters, dot files and symlinks lead to 404. Where RFC 9110 leaves a choice (several
+ranges, `If-None-Match` with `If-Modified-Since`, the form of an ETag), this server does the same as nginx.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from email.utils import formatdate, parsedate_to_datetime
 from http import HTTPStatus
 from pathlib import Path
 
-from kubocd_gen.server.content import open_below, open_folder, open_root
+from kubocd_gen.server.content import open_below, open_directory, open_root
 from kubocd_gen.server.http import FilePart, Request, Response, plain
 
 CONTENT = re.compile(
@@ -24,24 +24,24 @@ CONTENT = re.compile(
     r"/(?P<file>index\.yaml|[A-Za-z0-9_](?:[A-Za-z0-9._+-]|%2[Bb])*\.tgz)(?:\?.*)?"
 )
 _RANGE = re.compile(r"([0-9]{0,18})-([0-9]{0,18})")
-_LEAST_GZIP = 20  # bytes; as nginx
+_LEAST_GZIP = 20  # bytes; the default of nginx
 _MOST_GZIP = 8 * 1024 * 1024
-_CACHE = ("Cache-Control", "no-cache")  # stored, but asked for again each time: an ETag answers with 304
+_CACHE = ("Cache-Control", "no-cache")  # clients store the response and revalidate it each time with its ETag
 
 Page = Callable[[Request], Response]
 
 
 def answer(request: Request, output: Path, page: Page) -> Response:
-    """What the request gets; `output` is the folder that holds `hr/`, and `page` answers at `/`."""
+    """Return the response to `request`; `output` is the directory that contains `hr/`, and `page` answers at `/`."""
     if request.method not in ("GET", "HEAD"):
-        return plain(405, ("Allow", "GET, HEAD"), text="only GET and HEAD")
+        return plain(405, ("Allow", "GET, HEAD"), text="only GET and HEAD are allowed")
     path = request.target.partition("?")[0]
     if path == "/":
         return page(request)
     if path == "/healthz":
         return plain(200, text="ok")
     if path == "/readyz":
-        return plain(200, text="ok") if has_charts(output) else plain(503, text="there is no hr/")
+        return plain(200, text="ok") if has_charts(output) else plain(503, text="hr/ not found")
     if found := CONTENT.fullmatch(request.target):
         name = re.sub("%2[Bb]", "+", found["file"])
         try:
@@ -61,16 +61,16 @@ def answer(request: Request, output: Path, page: Page) -> Response:
 
 
 def has_charts(output: Path) -> bool:
-    """Whether there is a folder `hr/` to serve."""
+    """Return whether there is a directory `hr/` to serve."""
     try:
-        with open_root(output) as root, open_folder(root, "hr"):
+        with open_root(output) as root, open_directory(root, "hr"):
             return True
     except OSError:
         return False
 
 
 def _file(request: Request, descriptor: int, *, is_yaml: bool) -> Response:
-    """The open file, the part of it that is asked for, or that it is as the client knows it."""
+    """Return the response for the open file: the file, the requested range of it, or a status such as 304."""
     status = os.fstat(descriptor)
     modified, size = int(status.st_mtime), status.st_size
     etag = f'"{modified:x}-{size:x}"'
@@ -79,9 +79,9 @@ def _file(request: Request, descriptor: int, *, is_yaml: bool) -> Response:
     if is_yaml:
         fields.append(("Vary", "Accept-Encoding"))
     whole = FilePart(descriptor, 0, size)
-    verdict = _condition(request.fields, etag, modified)
-    if verdict is not None:
-        return Response(verdict, (*fields, ("ETag", etag)))
+    unmet = _condition(request.fields, etag, modified)
+    if unmet is not None:
+        return Response(unmet, (*fields, ("ETag", etag)))
     if is_yaml and _LEAST_GZIP <= size <= _MOST_GZIP and _takes_gzip(request.fields.get("accept-encoding", "")):
         data = gzip.compress(os.pread(descriptor, size, 0), 6, mtime=0)
         return Response(200, (*fields, ("ETag", f"W/{etag}"), ("Content-Encoding", "gzip")), data)
@@ -100,22 +100,25 @@ def _file(request: Request, descriptor: int, *, is_yaml: bool) -> Response:
     return Response(206, tuple(fields), FilePart(descriptor, start, end - start))
 
 
-def _condition(given: Mapping[str, str], etag: str, modified: int) -> int | None:
-    """304 or 412 where a condition of the request says so. Of two that ask for a change both must see none."""
-    if "if-match" in given and not _names(given["if-match"], etag, weakly=False):
+def _condition(fields: Mapping[str, str], etag: str, modified: int) -> int | None:
+    """Return 304 or 412 if a condition of the request requires it, otherwise None.
+
+    If both `If-Modified-Since` and `If-None-Match` are given, 304 requires both, as in nginx.
+    """
+    if "if-match" in fields and not _names(fields["if-match"], etag, weakly=False):
         return HTTPStatus.PRECONDITION_FAILED
-    if "if-unmodified-since" in given and _seconds(given["if-unmodified-since"]) < modified:
+    if "if-unmodified-since" in fields and _seconds(fields["if-unmodified-since"]) < modified:
         return HTTPStatus.PRECONDITION_FAILED
-    seen = []
-    if "if-modified-since" in given:
-        seen.append(_seconds(given["if-modified-since"]) == modified)
-    if "if-none-match" in given:
-        seen.append(_names(given["if-none-match"], etag, weakly=True))
-    return HTTPStatus.NOT_MODIFIED if seen and all(seen) else None
+    unchanged = []
+    if "if-modified-since" in fields:
+        unchanged.append(_seconds(fields["if-modified-since"]) == modified)
+    if "if-none-match" in fields:
+        unchanged.append(_names(fields["if-none-match"], etag, weakly=True))
+    return HTTPStatus.NOT_MODIFIED if unchanged and all(unchanged) else None
 
 
 def _seconds(date: str) -> float:
-    """A date of HTTP in seconds since 1970; -1 for what is none."""
+    """Return an HTTP date in seconds since 1970, or -1 if it is invalid."""
     try:
         return parsedate_to_datetime(date).timestamp()
     except (ValueError, TypeError, OverflowError, IndexError):
@@ -140,7 +143,7 @@ def _takes_gzip(accepted: str) -> bool:
 
 
 def _bounds(wanted: str, size: int) -> tuple[int, int] | None:
-    """The range as start and end (behind the last byte); None where there are no such bytes."""
+    """Return the start and the end (exclusive) of the range in bytes, or None if it can't be satisfied."""
     match = _RANGE.fullmatch(wanted)
     if match is None or not (match[1] or match[2]):
         return None

@@ -1,4 +1,4 @@
-"""What an output offers: its Releases, their charts, and what is wrong with them. Nothing that is read is believed."""
+"""Read the catalog of an output: its Releases, their charts, and their problems. All files are untrusted."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from kubocd_gen.diagnostics.problems import ProblemsError, printable
 from kubocd_gen.kube_yaml.reader import read_document
 from kubocd_gen.packages.chart_index import OfferedChart, offered_charts
 from kubocd_gen.server.answers import CONTENT
-from kubocd_gen.server.content import files_in, folders_in, open_folder, open_root, read_file
+from kubocd_gen.server.content import directories_in, files_in, open_directory, open_root, read_file
 
-_MAX_INDEX = 16 * 1024 * 1024
-_MAX_RESOURCE = 64 * 1024  # of a Release's first resource, the OCIRepository
-_MOST_CHARTS = 50  # of a Release; its index has the others
-_LONGEST = 300  # characters of a text that a stranger wrote
+_MAX_INDEX = 16 * 1024 * 1024  # bytes
+_MAX_RESOURCE = 64 * 1024  # bytes of a Release's first resource, the OCIRepository
+_MOST_CHARTS = 50  # of a Release; the others are only counted
+_LONGEST = 300  # characters of an untrusted string
 
 Value = TypeVar("Value")
 State = tuple[int, int, int] | None
@@ -28,7 +28,7 @@ State = tuple[int, int, int] | None
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A version of a chart. `file` is the name of its archive where that can be fetched, `size` its bytes."""
+    """A version of a chart. `file` is the name of its archive, or "" if it can't be fetched; `size` is in bytes."""
 
     name: str
     version: str
@@ -42,7 +42,7 @@ class Chart:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A Release's repository. `package` is "" where the output does not say it; `more` counts charts left out."""
+    """The Helm repository of a Release. `package` is "" if it is unknown; `more` is the number of omitted charts."""
 
     namespace: str
     name: str
@@ -56,7 +56,7 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """An output's Releases, sorted, and when the newest of their files was written (0: there is none)."""
+    """The Releases of an output, sorted; `modified` is the time of their newest file (0 if there is none)."""
 
     releases: tuple[Release, ...] = ()
     problem: str = ""
@@ -67,14 +67,14 @@ class Catalog:
 
 
 class CatalogReader:
-    """Reads catalogs, and remembers of every file what it said for as long as it does not change."""
+    """Reads catalogs, and caches what it parses until the file changes."""
 
     def __init__(self) -> None:
         self._mutex = threading.Lock()
         self._known: dict[tuple[str, ...], tuple[State, Any]] = {}
 
     def read(self, output: Path) -> Catalog:
-        """What lies in `output` now. What can't be read is a problem of the catalog, not an error."""
+        """Return the catalog of `output`. Unreadable files are problems of the catalog, not errors."""
         with self._mutex:
             before, self._known = self._known, {}
             return self._read(output, before)
@@ -90,16 +90,16 @@ class CatalogReader:
 
         try:
             with open_root(output) as root:
-                places = {place: _folders(root, place) for place in ("hr", "flux")}
+                namespaces = {top: _namespaces(root, top) for top in ("hr", "flux")}
                 found = {
                     (namespace, name): _release(root, namespace, name, known)
-                    for namespace in places["hr"]
+                    for namespace in namespaces["hr"]
                     for name in _names(root, "hr", namespace)
                 }
-                for namespace in places["flux"]:
+                for namespace in namespaces["flux"]:
                     for name in _names(root, "flux", namespace):
                         if (namespace, name) not in found:
-                            missing = f"hr/{namespace}/{name} does not exist: the charts were not built, or not copied"
+                            missing = f"hr/{namespace}/{name} does not exist: the charts were not built or not copied"
                             found[namespace, name] = Release(namespace, name, problem=missing)
         except OSError as error:
             return Catalog(problem=f"the output can't be read: {error.strerror}")
@@ -109,21 +109,21 @@ class CatalogReader:
 Known = Callable[[tuple[str, ...], os.stat_result, Callable[[], Any]], Any]
 
 
-def _folders(root: int, place: str) -> list[str]:
+def _namespaces(root: int, top: str) -> list[str]:
     try:
-        with open_folder(root, place) as folder:
-            return folders_in(folder)
+        with open_directory(root, top) as directory:
+            return directories_in(directory)
     except OSError:
         return []
 
 
-def _names(root: int, place: str, namespace: str) -> list[str]:
-    """The Releases that have something in `place`: a folder in hr/, a file in flux/."""
+def _names(root: int, top: str, namespace: str) -> list[str]:
+    """Return the names of Releases in `top`: of the directories in hr/, of the files in flux/."""
     try:
-        with open_folder(root, place) as above, open_folder(above, namespace) as folder:
-            if place == "hr":
-                return folders_in(folder)
-            return [name.removesuffix(".yaml") for name in files_in(folder) if name.endswith(".yaml")]
+        with open_directory(root, top) as parent, open_directory(parent, namespace) as directory:
+            if top == "hr":
+                return directories_in(directory)
+            return [name.removesuffix(".yaml") for name in files_in(directory) if name.endswith(".yaml")]
     except OSError:
         return []
 
@@ -131,22 +131,22 @@ def _names(root: int, place: str, namespace: str) -> list[str]:
 def _release(root: int, namespace: str, name: str, known: Known) -> Release:
     with ExitStack() as stack:
         try:
-            folder = stack.enter_context(open_folder(root, "hr"))
+            directory = stack.enter_context(open_directory(root, "hr"))
             for part in (namespace, name):
-                folder = stack.enter_context(open_folder(folder, part))
-            files = files_in(folder)
+                directory = stack.enter_context(open_directory(directory, part))
+            files = files_in(directory)
         except OSError as error:
-            return Release(namespace, name, problem=f"the folder can't be read: {error.strerror}")
+            return Release(namespace, name, problem=f"the directory can't be read: {error.strerror}")
         modified = max((status.st_mtime for status in files.values()), default=0.0)
         package = _package(root, namespace, name, known)
         if not CONTENT.fullmatch(f"/hr/{namespace}/{name}/index.yaml"):
-            problem = "it has a name that Kubernetes does not know, and is not served"
+            problem = "the repository is not served because its name is not a valid Kubernetes name"
             return Release(namespace, name, package, problem=problem, modified=modified)
         if "index.yaml" not in files:
-            return Release(namespace, name, package, problem="there is no file index.yaml", modified=modified)
+            return Release(namespace, name, package, problem="index.yaml does not exist", modified=modified)
         index_status = files["index.yaml"]
         index: tuple[OfferedChart, ...] | str = known(
-            ("index", namespace, name), index_status, lambda: _index(folder, index_status.st_size)
+            ("index", namespace, name), index_status, lambda: _index(directory, index_status.st_size)
         )
     if isinstance(index, str):
         return Release(namespace, name, package, has_index=True, problem=index, modified=modified)
@@ -154,12 +154,12 @@ def _release(root: int, namespace: str, name: str, known: Known) -> Release:
     return Release(namespace, name, package, charts, len(index) - len(charts), True, modified=modified)
 
 
-def _index(folder: int, size: int) -> tuple[OfferedChart, ...] | str:
-    """The charts, or what is wrong with the index."""
+def _index(directory: int, size: int) -> tuple[OfferedChart, ...] | str:
+    """Return the charts of the index, or its problem."""
     if size > _MAX_INDEX:
         return f"index.yaml is larger than {_MAX_INDEX // 2**20} MiB"
     try:
-        return offered_charts(read_file(folder, "index.yaml", _MAX_INDEX))
+        return offered_charts(read_file(directory, "index.yaml", _MAX_INDEX))
     except OSError as error:
         return f"index.yaml can't be read: {error.strerror}"
     except ProblemsError as error:
@@ -170,9 +170,9 @@ def _chart(offered: OfferedChart, namespace: str, release: str, files: Mapping[s
     name = re.sub("%2[Bb]", "+", offered.url.removeprefix("./"))
     file, size, problem = "", 0, ""
     if not CONTENT.fullmatch(f"/hr/{namespace}/{release}/{name}"):
-        problem = f"its address is {_cut(offered.url) or 'missing'}, which is not served here"
+        problem = f"the chart's URL '{_cut(offered.url)}' is not served here" if offered.url else "the chart has no URL"
     elif name not in files:
-        problem = f"its archive {_cut(name)} does not exist"
+        problem = f"the chart archive '{_cut(name)}' does not exist"
     else:
         file, size = name, files[name].st_size
     date = re.match(r"\d{4}-\d{2}-\d{2}", offered.created)
@@ -189,21 +189,21 @@ def _chart(offered: OfferedChart, namespace: str, release: str, files: Mapping[s
 
 
 def _package(root: int, namespace: str, name: str, known: Known) -> str:
-    """The package image that the Release's OCIRepository names; "" where there is none, or none that can be read."""
+    """Return the package image of the Release's OCIRepository, or "" if there is none or it can't be read."""
     try:
-        with open_folder(root, "flux") as flux, open_folder(flux, namespace) as folder:
+        with open_directory(root, "flux") as flux, open_directory(flux, namespace) as directory:
             file = f"{name}.yaml"
-            status = os.stat(file, dir_fd=folder, follow_symlinks=False)
+            status = os.stat(file, dir_fd=directory, follow_symlinks=False)
             package: str = known(
-                ("flux", namespace, name), status, lambda: _image(read_file(folder, file, _MAX_RESOURCE))
+                ("flux", namespace, name), status, lambda: _image(read_file(directory, file, _MAX_RESOURCE))
             )
             return package
     except OSError:
         return ""
 
 
-def _image(text: bytes) -> str:
-    first = text.removeprefix(b"---\n").partition(b"\n---\n")[0]
+def _image(content: bytes) -> str:
+    first = content.removeprefix(b"---\n").partition(b"\n---\n")[0]
     if b"kind: OCIRepository" not in first:
         return ""
     try:
@@ -217,5 +217,5 @@ def _image(text: bytes) -> str:
 
 
 def _cut(text: str) -> str:
-    """A stranger's text on one line, and not more of it than a page can use."""
+    """Return an untrusted string on one line, truncated to `_LONGEST` characters."""
     return printable(text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…")

@@ -1,7 +1,7 @@
-"""How long a client of the development server can take: seconds for a head as a whole, and a rate for an answer.
+"""Limit the time of clients of the development server: a deadline for the request's head, a rate for the response.
 
-A timeout of a socket limits the wait for the next byte, so that who sends a byte every nine seconds would hold a
-thread for ever. Here the time for what is done as a whole is shared out among its steps.
+The timeout of a socket limits only the wait for the next byte, so a client that sends a byte every nine seconds could
+occupy a thread forever. Here the deadline is for the whole operation.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ SLOWEST = 4 * 1024  # bytes a second that a client must take
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Seconds for a head in total, and those before an answer must go at `slowest` bytes a second."""
+    """The limits: seconds for the whole head of a request, and for a response a time in seconds plus a rate.
+
+    A response can take `answer` seconds in addition to the time that it takes at `slowest` bytes per second.
+    """
 
     head: float = 10.0
     answer: float = 10.0
@@ -24,7 +27,7 @@ class Patience:
 
 
 class Incoming(io.RawIOBase):
-    """What a socket receives, until the deadline."""
+    """A stream of the bytes that a socket receives before a deadline."""
 
     def __init__(self, sock: socket.socket, seconds: float) -> None:
         super().__init__()
@@ -35,13 +38,13 @@ class Incoming(io.RawIOBase):
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        """Raises TimeoutError after the deadline."""
+        """Receive bytes. Raises TimeoutError after the deadline."""
         self._socket.settimeout(_left(self._end))
         return self._socket.recv_into(buffer)
 
 
 class Outgoing(io.BufferedIOBase):
-    """What a socket is to send. Each byte that a client has taken earns it time for others."""
+    """A stream of bytes that a socket sends. Each byte that the client receives extends its deadline."""
 
     _PIECE = 16 * 1024
 
@@ -54,7 +57,7 @@ class Outgoing(io.BufferedIOBase):
         return True
 
     def write(self, data: bytes) -> int:  # type: ignore[override]
-        """Send all of `data`. Raises TimeoutError where the client is too slow."""
+        """Send all of `data`. Raises TimeoutError if the client is too slow."""
         if self._end is None:
             self._end = time.monotonic() + self._patience.answer
         view, sent = memoryview(data), 0
@@ -62,7 +65,7 @@ class Outgoing(io.BufferedIOBase):
             self._socket.settimeout(_left(self._end))
             count = self._socket.send(view[sent : sent + self._PIECE])
             sent += count
-            latest = time.monotonic() + self._patience.answer  # a quick beginning buys no slow end
+            latest = time.monotonic() + self._patience.answer  # a fast start does not allow a slow end
             self._end = min(self._end + count / self._patience.slowest, latest)
         return sent
 

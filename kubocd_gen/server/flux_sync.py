@@ -1,4 +1,4 @@
-"""What Flux applies from a checkout, as the Kustomizations and FluxInstances in it say."""
+"""Find what Flux applies from a checkout, from the Kustomizations and FluxInstances in it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LISTS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The source object that a Kustomization takes its files from."""
+    """The source object of a Kustomization."""
 
     kind: str
     name: str
@@ -41,10 +41,10 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Sync:
-    """A Kustomization of Flux, as a file of the checkout declares it.
+    """A Flux Kustomization declared by a file of the checkout.
 
-    `path` is the folder that it applies and `file` where it stands, both relative to the checkout's root, which is "".
-    `is_root` says that it applies the folder in which it stands itself: what `flux bootstrap` makes.
+    `path` is the directory that it applies and `file` the file that declares it, both relative to the checkout's root,
+    which is "". `is_root` is set if `file` is in the directory that it applies, as created by `flux bootstrap`.
     """
 
     name: str
@@ -57,32 +57,34 @@ class Sync:
 
 
 def find_syncs(root: Path, ignore: Sequence[Path] = ()) -> list[Sync]:
-    """Every Kustomization of the checkout at `root`, sorted by file; folders of `ignore` and hidden ones left out.
+    """Return all Kustomizations of the checkout at `root` by file, except in `ignore` and hidden directories.
 
-    Links are not followed. What can't be read or is no YAML is passed over: it is not kcd-gen's to judge.
+    Symlinks are not followed. Unreadable files and invalid YAML are ignored because they are not kcd-gen's files.
     """
     ignored = {os.path.realpath(path) for path in ignore}
     files, budget = CheckoutFiles.around(root), Budget()
     found: list[Sync] = []
-    for folder, folders, names in real_directories(root, budget):
-        folders[:] = sorted(
-            name for name in folders if not name.startswith(".") and os.path.realpath(f"{folder}/{name}") not in ignored
+    for directory, subdirectories, names in real_directories(root, budget):
+        subdirectories[:] = sorted(
+            name
+            for name in subdirectories
+            if not name.startswith(".") and os.path.realpath(f"{directory}/{name}") not in ignored
         )
         for name in sorted(names):
-            path = folder / name
+            path = directory / name
             if name.endswith(_SUFFIXES) and not path.is_symlink():
                 found += _syncs_of(path, path.relative_to(root).as_posix(), files, budget)
     return found
 
 
-def list_name(folder: Path) -> str | None:
-    """The file that says what of the folder is applied; None where there is none, and Flux applies everything below."""
-    return next((name for name in _LISTS if (folder / name).is_file()), None)
+def list_name(directory: Path) -> str | None:
+    """Return the name of the kustomization.yaml in a directory, or None, in which case Flux applies all files below."""
+    return next((name for name in _LISTS if (directory / name).is_file()), None)
 
 
-def lies_below(path: str, folder: str) -> bool:
-    """Whether `path` is `folder` or below it; both relative to one root, which is ""."""
-    return not folder or path == folder or path.startswith(f"{folder}/")
+def lies_below(path: str, directory: str) -> bool:
+    """Return whether `path` is `directory` or below it; both are relative to the same root, which is ""."""
+    return not directory or path == directory or path.startswith(f"{directory}/")
 
 
 def _syncs_of(path: Path, display: str, files: CheckoutFiles, budget: Budget) -> Iterator[Sync]:
@@ -99,7 +101,7 @@ def _syncs_of(path: Path, display: str, files: CheckoutFiles, budget: Budget) ->
 
 
 def _sync(value: Mapping[str, Any], file: str) -> Sync | None:
-    """The Sync that a document declares; None for any other document, and for one with names that Flux would refuse."""
+    """Return the Sync that a document declares, or None for other documents and for names that Flux would refuse."""
     group, kind = _text(value, "apiVersion").partition("/")[0], _text(value, "kind")
     metadata, spec = _map(value, "metadata"), _map(value, "spec")
     namespace = _text(metadata, "namespace") or FLUX_NAMESPACE
@@ -109,7 +111,7 @@ def _sync(value: Mapping[str, Any], file: str) -> Sync | None:
         path, account = _applied(_text(spec, "path")), _text(spec, "serviceAccountName")
         is_root = lies_below(file, path)
     elif (group, kind) == (_INSTANCE_GROUP, "FluxInstance") and (sync := _map(spec, "sync")):
-        # Flux's operator makes source and Kustomization of it, both by this name.
+        # The Flux Operator creates a source and a Kustomization from it, both with this name.
         name = _text(sync, "name") or namespace
         source = Source(_text(sync, "kind"), name, namespace)
         path, is_root = _applied(_text(sync, "path")), True
@@ -123,7 +125,7 @@ def _sync(value: Mapping[str, Any], file: str) -> Sync | None:
 
 
 def _applied(path: str) -> str:
-    """`./clusters/prod/` as a path from the root, which it never leaves."""
+    """Return a path such as `./clusters/prod/` relative to the root, without leaving it."""
     return posixpath.normpath(f"/{path}").strip("/")
 
 

@@ -1,8 +1,8 @@
-"""HTTP for development, on the standard library's server: one request a connection, and what is odd is refused.
+"""A strict HTTP server for development, on the standard library's server, with one request per connection.
 
-The library reads a request; whether it is one that a server in earnest would answer is judged here. A body is never
-read, and a connection ends with its answer, so that nothing behind a request can be taken for another one. Clients that
-are slow, and more of them than there is room for, are hung up on.
+The library parses a request; this module refuses requests that a production server would refuse. A request body is
+never read and the connection is closed after the response, so nothing after a request can be interpreted as another
+request (request smuggling). Slow clients are disconnected, and the number of connections is limited.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from typing import Any
 
 from kubocd_gen.server.client_limits import Incoming, Outgoing, Patience
 
-MAX_LINE = 4096  # bytes of the first line, and of any other, as in the container's nginx.conf
+MAX_LINE = 4096  # bytes of the request line or a header field, as in the container's nginx.conf
 MAX_HEAD = 4 * MAX_LINE
 CONNECTIONS = 128  # at a time; each has a thread
-_BLOCK = 128 * 1024
-_LINGER = 0.5
+_BLOCK = 128 * 1024  # bytes
+_LINGER = 0.5  # seconds
 _HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request's head. Names of `fields` are in lower case; `target` is as it was sent, read as Latin-1."""
+    """The head of a request. Names of `fields` are in lower case; `target` is unchanged, decoded as Latin-1."""
 
     method: str
     target: str
@@ -42,7 +42,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class FilePart:
-    """`length` bytes from `start` of an open file, which whoever sends it closes."""
+    """The `length` bytes from `start` of an open file. Sending it closes the descriptor."""
 
     descriptor: int
     start: int
@@ -51,7 +51,7 @@ class FilePart:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer. `body` is left out of what is sent to HEAD, and its length told all the same."""
+    """A response. For HEAD, only the length of `body` is sent."""
 
     status: int
     fields: tuple[tuple[str, str], ...] = ()
@@ -63,19 +63,19 @@ Log = Callable[[str, str, int], None]
 
 
 def plain(status: int, *fields: tuple[str, str], text: str = "") -> Response:
-    """An answer of one line."""
-    said = text or f"{status} {HTTPStatus(status).phrase}"
+    """Return a plain-text response of one line."""
+    line = text or f"{status} {HTTPStatus(status).phrase}"
     more = (("Content-Type", "text/plain; charset=utf-8"), ("Cache-Control", "no-cache"))
-    return Response(status, (*more, *fields), f"{said}\n".encode())
+    return Response(status, (*more, *fields), f"{line}\n".encode())
 
 
 _BUSY = b"HTTP/1.0 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
 class Server(ThreadingHTTPServer):
-    """A listening server, a thread a connection. Port 0 is any that is free. Raises OSError.
+    """A listening server with one thread per connection. Port 0 selects a free port. Raises OSError.
 
-    Beyond `most` connections, further ones are answered with 503 and closed at once.
+    If there are `most` connections, further ones are answered with 503 and closed.
     """
 
     daemon_threads = True
@@ -91,11 +91,11 @@ class Server(ThreadingHTTPServer):
         super().__init__(address[:2], _Handler)  # type: ignore[arg-type]
 
     def server_bind(self) -> None:
-        """Without the library's question to the DNS for our name, which can take seconds."""
+        """Bind the socket without the library's reverse DNS lookup, which can take seconds."""
         TCPServer.server_bind(self)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Handle the connection in a thread of its own, where there is room for one more."""
+        """Handle the connection in a new thread, unless there are too many."""
         if not self._free.acquire(blocking=False):
             with contextlib.suppress(OSError):
                 request.setblocking(False)
@@ -104,35 +104,34 @@ class Server(ThreadingHTTPServer):
             return
         try:
             super().process_request(request, client_address)
-        except BaseException:  # there was no thread to be had
+        except BaseException:  # no thread could be started
             self._free.release()
             raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Handle the connection, and make room for another one."""
+        """Handle the connection, then allow another one."""
         try:
             super().process_request_thread(request, client_address)
         finally:
             self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that has gone is nobody's problem; what else goes wrong, `answer` tells."""
+        """Ignore the error: the client has disconnected. `answer` reports all other errors."""
 
 
 class _Handler(BaseHTTPRequestHandler):
     server: Server
 
     def setup(self) -> None:
-        """Read and write with deadlines."""
+        """Set up streams with deadlines."""
         self.connection = self.request
-        self.connection.setsockopt(
-            socket.SOL_SOCKET, socket.SO_SNDBUF, _BLOCK
-        )  # what it holds says nothing of a client
+        # Data in the send buffer does not show whether the client receives it, so keep the buffer small.
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BLOCK)
         self.rfile = io.BufferedReader(Incoming(self.connection, self.server.patience.head))
         self.wfile = Outgoing(self.connection, self.server.patience)
 
     def handle_one_request(self) -> None:
-        """Read a request, judge it, and answer."""
+        """Read a request, validate it, and send the response."""
         self.close_connection = True
         self.command, self.path = "?", "?"
         self.raw_requestline = self.rfile.readline(MAX_LINE + 1)
@@ -140,27 +139,27 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if len(self.raw_requestline) > MAX_LINE:
             self._send(plain(HTTPStatus.REQUEST_URI_TOO_LONG))
-        elif len(self.raw_requestline.split()) == 2:  # HTTP/0.9 has no head, for which the library would wait
+        elif len(self.raw_requestline.split()) == 2:  # HTTP/0.9 has no head, but the library would wait for one
             self._send(plain(HTTPStatus.BAD_REQUEST))
-        elif self.parse_request():  # else `send_error` has answered
-            target = self.raw_requestline.decode("latin-1").split(" ")[1]  # the library folds slashes in `path`
+        elif self.parse_request():  # otherwise `send_error` has sent the response
+            target = self.raw_requestline.decode("latin-1").split(" ")[1]  # the library merges slashes in `path`
             refused = self._refused(target)
             request = Request(self.command, target, {name.lower(): value for name, value in self.headers.items()})
             self._send(plain(refused) if refused else self.server.answer(request))
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """What the library could not read, refused without repeating it."""
+        """Refuse a request that the library can't parse, without repeating its content."""
         self._send(plain(code))
 
     def _refused(self, target: str) -> HTTPStatus | None:
-        """Why the request is not answered, though the library has read it."""
+        """Return the status with which a parsed request is refused, or None."""
         fields = self.headers.items()
         sizes = [len(name) + len(value) + 4 for name, value in fields]
         if max(sizes, default=0) > MAX_LINE or sum(sizes) > MAX_HEAD:
             return HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
         hosts = self.headers.get_all("Host", [])
-        odd = self.headers.defects or any(re.search(r"[\0\r\n]", value) for _, value in fields)
-        if odd or not re.fullmatch(r"[\x21-\xff]+", target) or self.request_version not in ("HTTP/1.0", "HTTP/1.1"):
+        bad = self.headers.defects or any(re.search(r"[\0\r\n]", value) for _, value in fields)
+        if bad or not re.fullmatch(r"[\x21-\xff]+", target) or self.request_version not in ("HTTP/1.0", "HTTP/1.1"):
             return HTTPStatus.BAD_REQUEST
         if len(hosts) > 1 or not _HOST.fullmatch("".join(hosts) or ("-" if self.request_version == "HTTP/1.0" else "")):
             return HTTPStatus.BAD_REQUEST
@@ -172,7 +171,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, response: Response) -> None:
         body = response.body
         self.server.log(self.command, self.path, response.status)
-        self.request_version = self.protocol_version  # to HTTP/0.9 the library would send no head
+        self.request_version = self.protocol_version  # for HTTP/0.9 the library would not send a head
         try:
             self.send_response_only(response.status)
             length = body.length if isinstance(body, FilePart) else len(body)
@@ -195,12 +194,12 @@ class _Handler(BaseHTTPRequestHandler):
         while sent < body.length:
             block = os.pread(body.descriptor, min(_BLOCK, body.length - sent), body.start + sent)
             if not block:
-                return  # it became shorter: the length was told, and only the end of the connection is honest
+                return  # the file was truncated, and closing the connection is the only way to report it
             self.wfile.write(block)
             sent += len(block)
 
     def finish(self) -> None:
-        """Take what is still on its way: else it is answered with a reset, which takes the answer away with it."""
+        """Drain the socket before closing it, because a reset for unread data can make the client lose the response."""
         with contextlib.suppress(OSError):
             super().finish()
             self.connection.shutdown(socket.SHUT_WR)

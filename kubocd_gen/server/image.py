@@ -1,7 +1,7 @@
-"""The server's image: a base and two layers, as a function without I/O.
+"""Compose the server's image from a base and two layers, without I/O.
 
-Nothing in it comes from the machine, the clock or Git: the image of one base and the same charts has one digest, and a
-commit that changes neither leaves it alone.
+The image is reproducible: nothing in it depends on the machine, the clock or Git. The same base and charts result in
+the same digest, and a commit that changes neither does not change the image.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from kubocd_gen.server.nginx import configuration
 
 _OURS = "org.opencontainers.image."
 _NO_CREATED = "1980-01-01T00:00:00Z"
-_OWN_FOLDER = 0o555
-_SRV = 0o755  # as every distribution has it; an engine that makes what is missing need not let others in
+_OWN_DIRECTORY = 0o555
+_SRV = 0o755  # as in distributions; a container engine could create a missing /srv without access for others
 _NGINX = ["nginx", "-e", "/dev/stderr", "-g", "daemon off;"]
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What the image is to be: `hr/` below `root`, and nginx's configuration unless the base serves by itself."""
+    """The parameters of the image: `hr/` is below `root`; `nginx` is False if the base has its own server."""
 
     cluster: str
-    base_name: str | None  # registry/repository:tag, None where it has none that others would know
+    base_name: str | None  # registry/repository:tag, or None if the base is not in a registry
     root: str = CONTENT_ROOT
     nginx: bool = True
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
@@ -38,7 +38,7 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class PlatformImage:
-    """One platform's image: its manifest with the config, and the base's layers that it needs."""
+    """The image for one platform: its manifest and config, and the layers of the base."""
 
     label: str
     manifest: bytes = field(repr=False)
@@ -52,7 +52,7 @@ class PlatformImage:
 
 @dataclass(frozen=True, slots=True)
 class ServerImage:
-    """The image: its platforms, and the index over them where the base has one."""
+    """The image: its platforms, and an index of them if the base has one."""
 
     platforms: tuple[PlatformImage, ...]
     index: bytes | None = field(repr=False)
@@ -60,20 +60,20 @@ class ServerImage:
 
     @property
     def descriptor(self) -> Descriptor:
-        """What its name is to stand for."""
+        """The descriptor that the image's tag refers to: of the index, or of the only manifest."""
         if self.index is None:
             return self.platforms[0].descriptor
         return Descriptor(INDEX_TYPE, sha256(self.index), len(self.index))
 
     @property
     def base_layers(self) -> tuple[Descriptor, ...]:
-        """The layers that have to be where the image is, each once; foreign ones are nowhere."""
+        """The layers of the base that must be in the target, each once, without foreign (non-distributable) layers."""
         layers = [layer for one in self.platforms for layer in one.base_layers if not layer.is_foreign]
         return tuple({layer.descriptor.digest: layer.descriptor for layer in layers}.values())
 
 
 def server_image(base: Base, served: Mapping[str, bytes], recipe: Recipe) -> ServerImage:
-    """The image that serves the files `served`, named `hr/<namespace>/<release>/<file>`."""
+    """Return the image that serves the files `served`, with names such as `hr/<namespace>/<release>/<file>`."""
     layers = [(_content_layer(served, recipe), f"the Helm repositories, below {recipe.root}")]
     if recipe.nginx:
         files = {path.lstrip("/"): text.encode() for path, text in configuration().items()}
@@ -97,15 +97,15 @@ def server_image(base: Base, served: Mapping[str, bytes], recipe: Recipe) -> Ser
 
 
 def _content_layer(served: Mapping[str, bytes], recipe: Recipe) -> Layer:
-    """`hr/` and all below it. What lies above it is the base's, but for the root that no base has."""
+    """Return the layer with `hr/`. Directories above it are part of the base, except the default root."""
     root = recipe.root.strip("/")
     files = {f"{root}/{path}": data for path, data in served.items()}
     top = PurePosixPath(root, "hr")
-    own = {str(folder) for path in files for folder in PurePosixPath(path).parents if folder.is_relative_to(top)}
-    folders = dict.fromkeys({*own, str(top)}, _OWN_FOLDER)
+    own = {str(parent) for path in files for parent in PurePosixPath(path).parents if parent.is_relative_to(top)}
+    directories = dict.fromkeys({*own, str(top)}, _OWN_DIRECTORY)
     if recipe.root == CONTENT_ROOT:
-        folders |= {root: _OWN_FOLDER, str(PurePosixPath(root).parent): _SRV}
-    return make_layer(files, folders)
+        directories |= {root: _OWN_DIRECTORY, str(PurePosixPath(root).parent): _SRV}
+    return make_layer(files, directories)
 
 
 def _extended(base: BaseImage, layers: Sequence[tuple[Layer, str]], recipe: Recipe) -> PlatformImage:
@@ -126,9 +126,10 @@ def _extended(base: BaseImage, layers: Sequence[tuple[Layer, str]], recipe: Reci
 def _config(
     base: BaseImage, layers: Sequence[tuple[Layer, str]], labels: Mapping[str, str], recipe: Recipe
 ) -> dict[str, Any]:
-    """The base's config with the layers, and how they are run.
+    """Return the config of the base with the added layers and the command of the server.
 
-    `created` is the base's: SOURCE_DATE_EPOCH is often a commit's time, and each commit would make another image.
+    `created` is that of the base. With SOURCE_DATE_EPOCH, often the time of a commit, each commit would change the
+    image.
     """
     config = dict(base.config)
     created = config.get("created")
@@ -138,9 +139,9 @@ def _config(
         "diff_ids": [*config["rootfs"]["diff_ids"], *(layer.descriptor.digest for layer, _ in layers)],
     }
     history = config.get("history") or []
-    # Readers refuse one that does not match the layers, so that a base's that is none gets no additions.
+    # Clients refuse a history that does not match the layers, so a mismatching one of the base is dropped.
     if sum(not (isinstance(one, dict) and one.get("empty_layer")) for one in history) == len(base.layers):
-        added = [{"created": created, "created_by": "kcd-gen image", "comment": what} for _, what in layers]
+        added = [{"created": created, "created_by": "kcd-gen image", "comment": comment} for _, comment in layers]
         config["history"] = [*history, *added]
     else:
         config.pop("history", None)
@@ -148,7 +149,7 @@ def _config(
     kept = {key: value for key, value in (run.get("Labels") or {}).items() if not key.startswith(_OURS)}
     run["Labels"] = {**kept, **labels}
     if recipe.nginx:
-        # What the base says of these is about how it would have run.
+        # These settings of the base are for its own command.
         for key in ("Cmd", "Healthcheck", "OnBuild", "Volumes", "ArgsEscaped"):
             run.pop(key, None)
         run |= {

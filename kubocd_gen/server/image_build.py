@@ -1,4 +1,4 @@
-"""`kcd-gen image`: put a cluster's charts on a base image, publish that, and write its digest where it runs."""
+"""Build the image of `kcd-gen image` from a cluster's charts and a base, publish it, and pin its digest."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Change = Literal["pushed", "written", "unchanged"]
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """A kustomization.yaml before and after the image's digest is in it."""
+    """The content of a kustomization.yaml before and after pinning the image's digest."""
 
     path: Path
     before: str
@@ -37,7 +37,7 @@ class Pin:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What became of an image. `transfers` are empty where it was there already."""
+    """The result of publishing an image. `transfers` is empty if the image existed already."""
 
     change: Change
     transfers: tuple[Transfer, ...]
@@ -51,25 +51,25 @@ def make_image(
     platforms: tuple[str, ...],
     findings: Problems,
 ) -> tuple[Base, ServerImage]:
-    """The base, without its layers, and the image that is made of it. What is worth knowing goes to `findings`.
+    """Return the base, without the content of its layers, and the image. Warnings and notes are added to `findings`.
 
-    Raises ProblemsError: what is wrong with the base.
+    Raises ProblemsError for an invalid or unreadable base.
     """
     read = read_base(base, str(base_name), platforms)
     if isinstance(base_name, RegistryImage) and base_name.digest is None:
         findings.warning(
             Problem(
                 "unpinned-base",
-                f"the base {base_name} is what its tag stands for now; another one makes another image",
-                hint=f"name it by digest, too: --base {base_name}@{read.top.digest}",
+                f"the base '{base_name}' is not pinned by digest, so the image changes when its tag moves",
+                hint=f"pin the digest: --base {base_name}@{read.top.digest}",
             )
         )
     attestations = [label for label, why in read.dropped if why == "attestation"]
     others = [label for label, why in read.dropped if why == "other"]
     if attestations:
-        findings.note(_dropped(f"{len(attestations)} attestations of the base", "they are about other digests"))
+        findings.note(_omitted(f"{len(attestations)} attestations of the base", "they apply to other digests"))
     if others:
-        findings.note(_dropped(", ".join(others), "only images for Linux get layers"))
+        findings.note(_omitted(", ".join(others), "only platforms of Linux are supported"))
     served = {name: data for one in compilation.releases for name, data in one.charts().items()}
     return read, server_image(read, served, recipe)
 
@@ -77,56 +77,56 @@ def make_image(
 def plan_pin(
     path: Path, repository: str | None, digest: str, findings: Problems, files: CheckoutFiles | None = None
 ) -> Pin | None:
-    """What the kustomization at `path` will say; None, and a note, where it has no entry for the image, or is missing.
+    """Return the new content of the kustomization at `path`, or None with a note if it is missing or has no entry.
 
-    It is one of `files`, or named by the command line.
+    Reading it is restricted to `files`; without them, it is a path that the command line names.
 
-    Raises ProblemsError: `outside-checkout`, and `bad-kustomization` where the entry can't be changed, before anything
-    is pushed.
+    Raises ProblemsError `outside-checkout`, and `bad-kustomization` if the entry can't be changed. Call this before
+    the image is pushed.
     """
     display = display_path(path, Path.cwd())
-    said = f"images: [{{name: {IMAGE_NAME}, newName: {repository}, digest: '{digest}'}}]"
+    entry = f"images: [{{name: {IMAGE_NAME}, newName: {repository}, digest: '{digest}'}}]"
     try:
         before = (files or CheckoutFiles.of_named(path)).read(path, display, CONFIGURATION).decode()
     except FileNotFoundError:
         findings.note(
             Problem(
                 "unpinned-image",
-                f"there is no {display}, so that the digest is written nowhere",
-                hint=f"'kcd-gen init server' makes one; in another one write {said}",
+                f"the digest is not pinned because '{display}' does not exist",
+                hint=f"create it with 'kcd-gen init server', or add to your own kustomization: {entry}",
             )
         )
         return None
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        reason = error.strerror if isinstance(error, OSError) else "not valid UTF-8"
         message = f"the kustomization can't be read: {reason}"
         raise ProblemsError(Problem("bad-kustomization", message, position=Position(display))) from error
     if read_pinned(before, display) is None:
-        what = f"it names no image {IMAGE_NAME}, so that the digest is written nowhere"
-        findings.note(Problem("unpinned-image", what, position=Position(display), hint=f"add {said}"))
+        message = f"the digest is not pinned because the kustomization has no image '{IMAGE_NAME}'"
+        findings.note(Problem("unpinned-image", message, position=Position(display), hint=f"add {entry}"))
         return None
     return Pin(path, before, with_pinned(before, display, repository, digest))
 
 
 def publish(image: ServerImage, base: BaseStore, target: ImageTarget, done: Change) -> Published:
-    """Put the image where it belongs, unless it is there. Raises ProblemsError."""
-    there = target.current()
-    if there is not None and there.digest == image.descriptor.digest:
+    """Publish the image to `target` unless it exists there; `done` is the change to report. Raises ProblemsError."""
+    current = target.current()
+    if current is not None and current.digest == image.descriptor.digest:
         return Published("unchanged", ())
     return Published(done, tuple(target.publish(image, base)))
 
 
 def write_pin(pin: Pin) -> None:
-    """Write the kustomization, where it changes. Raises ProblemsError."""
+    """Write the kustomization if it changes. Raises ProblemsError."""
     if pin.is_current:
         return
     try:
         write_whole(pin.path, pin.after.encode())
     except OSError as error:
         position = Position(display_path(pin.path, Path.cwd()))
-        what = f"the image is pushed, but its digest can't be written here: {error.strerror}"
-        raise ProblemsError(Problem("bad-kustomization", what, position=position, hint=hint_of(error))) from error
+        message = f"the image is pushed, but its digest can't be written to the kustomization: {error.strerror}"
+        raise ProblemsError(Problem("bad-kustomization", message, position=position, hint=hint_of(error))) from error
 
 
-def _dropped(what: str, why: str) -> Problem:
-    return Problem("base-part-left-out", f"left out: {what}; {why}")
+def _omitted(parts: str, reason: str) -> Problem:
+    return Problem("base-part-left-out", f"omitting {parts}: {reason}")

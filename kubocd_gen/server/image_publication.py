@@ -1,4 +1,4 @@
-"""Where the server's image goes: to a registry, or into an image layout; what is there already is not sent again."""
+"""Publish the server's image to a registry or an image layout. Existing blobs are not sent again."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ Write = Callable[[BinaryIO], None]
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """How a layer came to where the image is."""
+    """How a layer was transferred to the target."""
 
     descriptor: Descriptor
     way: Way
 
 
 class ImageTarget(Protocol):
-    """A place for the image."""
+    """A location to which the image is published."""
 
     def current(self) -> Descriptor | None:
-        """What the image's name stands for there now. Raises ProblemsError."""
+        """Return the descriptor that the image's name refers to now, or None. Raises ProblemsError."""
 
     def publish(self, image: ServerImage, base: BaseStore) -> list[Transfer]:
-        """Put the image there, and its name on it at last. Raises ProblemsError."""
+        """Publish the image, and update its name last. Raises ProblemsError."""
 
 
 @dataclass(frozen=True, slots=True)
 class RegistryTarget:
-    """The image goes to a registry.
+    """A tag in a registry.
 
-    `origin` is the base's repository where that is in the same registry, which then takes its layers over by itself.
-    Layers that have to travel pass through a nameless file in `scratch`.
+    `origin` is the base's repository if it is in the same registry, which can then mount its layers. Other layers are
+    copied through an unnamed temporary file in `scratch`.
     """
 
     registry: Registry
@@ -60,11 +60,11 @@ class RegistryTarget:
     jobs: int = 4
 
     def current(self) -> Descriptor | None:
-        """One HEAD request for the tag."""
+        """Look the tag up with one HEAD request."""
         return self.registry.has_manifest(self.reference, self.access)
 
     def publish(self, image: ServerImage, base: BaseStore) -> list[Transfer]:
-        """Layers, configs, manifests, index, tag: nobody ever pulls what is not all there."""
+        """Push layers, configs, manifests, index and tag in this order, so nobody can pull an incomplete image."""
         wanted: list[tuple[Descriptor, Write, bool]] = [
             (one, lambda file, one=one: base.copy(one, file), True)  # type: ignore[misc]
             for one in image.base_layers
@@ -74,7 +74,7 @@ class RegistryTarget:
         try:
             transfers = list(pool.map(lambda one: self._send(*one), wanted))
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)  # after Ctrl-C, nothing new is begun
+            pool.shutdown(wait=False, cancel_futures=True)  # after Ctrl-C, start nothing new
         for one in image.platforms:
             self.registry.push_blob(self.reference, one.config, self.access)
         for one in image.platforms:
@@ -92,7 +92,7 @@ class RegistryTarget:
             return Transfer(descriptor, "mounted")
         self.progress(f"copying {digest[:19]} ({descriptor.size / (1 << 20):.1f} MiB) to {self.reference}")
         with _temporary(self.scratch) as file:
-            with _room(self.scratch):
+            with _report_unwritable(self.scratch):
                 write(file)
                 file.flush()
             self.registry.push_file(self.reference, descriptor, file, self.access)
@@ -101,17 +101,17 @@ class RegistryTarget:
 
 @dataclass(frozen=True, slots=True)
 class LayoutTarget:
-    """The image goes into an image layout, under a name."""
+    """A name in an OCI image layout."""
 
     writer: LayoutWriter
     name: str
 
     def current(self) -> Descriptor | None:
-        """Out of the layout's index."""
+        """Look the name up in the layout's index."""
         return self.writer.named(self.name)
 
     def publish(self, image: ServerImage, base: BaseStore) -> list[Transfer]:
-        """Blobs, then the name."""
+        """Write the blobs, then the name."""
         wanted: list[tuple[Descriptor, Write]] = [
             (one, lambda file, one=one: base.copy(one, file))  # type: ignore[misc]
             for one in image.base_layers
@@ -131,24 +131,24 @@ class LayoutTarget:
 
 
 @contextmanager
-def _temporary(folder: Path) -> Iterator[BinaryIO]:
-    """A file that has no name, so that nothing is left of it however this ends."""
-    with _room(folder):
-        make_directory(folder, follow_last=True)
-        file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed below
+def _temporary(directory: Path) -> Iterator[BinaryIO]:
+    """Yield an unnamed temporary file, which is removed even if the process is killed."""
+    with _report_unwritable(directory):
+        make_directory(directory, follow_last=True)
+        file = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115 - closed below
     with file:
         yield file
 
 
 @contextmanager
-def _room(folder: Path) -> Iterator[None]:
+def _report_unwritable(directory: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise ProblemsError(
             Problem(
                 "unwritable-cache",
-                f"a layer can't be kept in {folder} while it is sent: {error.strerror or error}",
-                hint="choose another folder with --cache-dir",
+                f"a temporary copy of a layer can't be written to '{directory}': {error.strerror or error}",
+                hint="choose another directory with --cache-dir",
             )
         ) from error

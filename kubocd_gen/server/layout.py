@@ -1,11 +1,11 @@
-"""Names and places that the server's image, its configuration and its Kubernetes manifests must agree on."""
+"""Names and paths that the server's image, its configuration and its Kubernetes manifests share."""
 
 from __future__ import annotations
 
-PORT = 8080  # no capability is needed for it, unlike for 80
-USER = 65532  # of user and group in the container; only a number can be checked against runAsNonRoot
-CONTENT_ROOT = "/srv/kcd-gen"  # `hr/` lies directly below
+PORT = 8080  # unlike 80, this needs no capability
+USER = 65532  # user and group in the container; Kubernetes can check runAsNonRoot only for a number
+CONTENT_ROOT = "/srv/kcd-gen"  # the directory that contains `hr/`
 CONFIGURATION = "/etc/nginx/nginx.conf"
-SCRATCH = "/tmp"  # noqa: S108 - the one folder that the server writes to, in a container: an emptyDir
-IMAGE_NAME = "kcd-gen-charts"  # what the Deployment names, and kustomize's `images:` replaces
-FOLDER = "server"  # of the manifests, in a cluster's output
+SCRATCH = "/tmp"  # noqa: S108 - the only directory that the server writes to; an emptyDir in the Deployment
+IMAGE_NAME = "kcd-gen-charts"  # the image in the Deployment, replaced by `images:` in kustomization.yaml
+FOLDER = "server"  # the directory of the manifests in a cluster's output

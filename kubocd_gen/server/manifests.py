@@ -1,6 +1,6 @@
-"""The text of the server's Kubernetes manifests and of the Flux Kustomizations that apply it, from templates/server.
+"""Render the server's Kubernetes manifests and the Flux Kustomizations that apply them from templates/server.
 
-Everything that is filled in was checked before, or is quoted by the emitter's rules.
+All values were validated before, or are quoted by the YAML emitter.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _IMAGE_KEYS = ("newName", "newTag", "digest")
 
 
 def server_manifests(service: Service, *, image: Mapping[str, str], flux_namespace: str) -> dict[str, str]:
-    """The files of the folder `server`, by name. `image` is what `image_entry` returns."""
+    """Return the files of the directory `server` by name. `image` is a value of `image_entry`."""
     values = {
         "service": service,
         "image": image,
@@ -52,9 +52,9 @@ def flux_kustomizations(
     releases_path: str,
     service_account: str | None = None,
 ) -> str:
-    """The two Kustomizations, `charts` and `releases` being their names; paths are relative to the source's root.
+    """Return the two Kustomizations with the names `charts` and `releases`; paths are relative to the source's root.
 
-    Without `charts`, which applies the server, that of the releases alone.
+    Without `charts`, which applies the server, only the Kustomization of the releases is returned.
     """
     values = {
         "charts": charts,
@@ -69,9 +69,10 @@ def flux_kustomizations(
 
 
 def image_entry(written: str | None, repository: str | None) -> dict[str, str]:
-    """What kustomize is told about the server's image: what a kustomization.yaml, `written`, says already.
+    """Return the values of the server's image for `images:`, from an existing kustomization.yaml `written`.
 
-    With another `repository` that alone, because a digest belongs to the repository that it was pushed to.
+    If `repository` differs from the existing one, only `repository` is returned, because a digest is only valid for the
+    repository that it was pushed to.
     """
     entry = _entry(written) if written else {}
     if repository and entry.get("newName") != repository:

@@ -1,4 +1,4 @@
-"""The configuration of nginx that serves an output's charts, in the image and over a volume alike."""
+"""Render the nginx configuration that serves the charts of an output, from the image or from a volume."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from pathlib import PurePosixPath
 from kubocd_gen.package_data import scaffolds
 from kubocd_gen.server.layout import CONFIGURATION, CONTENT_ROOT, PORT, SCRATCH
 
-_FOLDER = str(PurePosixPath(CONFIGURATION).parent)
-_LISTEN_IPV6 = "listen-ipv6.conf"  # beside nginx.conf
-# A path that exists where the kernel knows IPv6, and is `/` then. nginx passes over an `include` that matches nothing
-# if there is a wildcard in it.
+_DIRECTORY = str(PurePosixPath(CONFIGURATION).parent)
+_LISTEN_IPV6 = "listen-ipv6.conf"  # next to nginx.conf
+# A path that exists if the kernel supports IPv6, and then resolves to `/`. nginx ignores an `include` with a wildcard
+# that matches nothing.
 _IF_IPV6 = "/proc/sys/net/[i]pv6/../../../.."
 
 
 def configuration(*, port: int = PORT) -> dict[str, str]:
-    """The files that the server's image needs, by their absolute paths."""
-    return {CONFIGURATION: nginx_conf(port=port), f"{_FOLDER}/{_LISTEN_IPV6}": listen_ipv6(port=port)}
+    """Return the configuration files of the server's image by their absolute paths."""
+    return {CONFIGURATION: nginx_conf(port=port), f"{_DIRECTORY}/{_LISTEN_IPV6}": listen_ipv6(port=port)}
 
 
 def nginx_conf(
@@ -24,12 +24,12 @@ def nginx_conf(
     root: str = CONTENT_ROOT,
     port: int = PORT,
     scratch: str = SCRATCH,
-    folder: str = _FOLDER,
+    folder: str = _DIRECTORY,
     if_ipv6: str = _IF_IPV6,
 ) -> str:
-    """nginx.conf for the folder `root` (with `hr/` in it), which is only read; what nginx writes goes to `scratch`.
+    """Return nginx.conf for the read-only directory `root` with `hr/`; nginx writes only to `scratch`.
 
-    In `folder` lies what `listen_ipv6` returns, as listen-ipv6.conf; without it nginx listens on IPv4 alone.
+    `folder` contains listen-ipv6.conf (see `listen_ipv6`); without this file nginx listens only on IPv4.
     """
     return (
         scaffolds("server")
@@ -39,5 +39,5 @@ def nginx_conf(
 
 
 def listen_ipv6(*, port: int = PORT) -> str:
-    """What nginx.conf includes where there is IPv6."""
+    """Return listen-ipv6.conf, which nginx.conf includes if IPv6 is available."""
     return f"listen [::]:{port};\n"

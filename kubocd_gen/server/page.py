@@ -1,4 +1,4 @@
-"""The page at `/`: what an output offers, as HTML that needs nothing else: no script, no style sheet, no address."""
+"""Render the page at `/`, the catalog of an output, as self-contained HTML without scripts or external resources."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MOST_PROBLEMS = 50
 
 @dataclass(frozen=True, slots=True)
 class LastBuild:
-    """How the last build of `serve --watch` ended, at a time in seconds since 1970; with errors nothing was written."""
+    """The result of the last `serve --watch` build; `at` is in seconds since 1970. With errors, nothing was written."""
 
     at: float
     summary: str
@@ -36,14 +36,14 @@ class LastBuild:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page, and the Content-Security-Policy that lets it have its own style and nothing else."""
+    """A page, and the Content-Security-Policy that allows its inline style and nothing else."""
 
     html: str
     policy: str
 
 
 def page(catalog: Catalog, *, name: str, host: str, query: str = "", built: LastBuild | None = None) -> Page:
-    """The page about the output `name`, for a reader who reached the server at `host`; `query` filters Releases."""
+    """Return the page about the output `name`; `host` is the server's host for URLs, `query` filters Releases."""
     query = query.strip()[:100]
     found = [one for one in catalog.releases if query.casefold() in _words(one)] if query else catalog.releases
     problems = list(_grouped(problem_lines(built.errors))) if built else []
@@ -59,7 +59,7 @@ def page(catalog: Catalog, *, name: str, host: str, query: str = "", built: Last
         query=printable(query),
         found=len(found),
         total=total,
-        empty="" if total else printable(catalog.problem or "There is no Release here"),
+        empty="" if total else printable(catalog.problem or "No Releases"),
         namespaces=[
             {"name": printable(namespace), "releases": [_release(one, host) for one in releases]}
             for namespace, releases in groupby(found, lambda one: one.namespace)
@@ -146,12 +146,12 @@ def _time(seconds: float) -> dict[str, str]:
 
 
 def _built(built: LastBuild) -> dict[str, Any]:
-    said = "The build failed at" if built.errors else "Built at"
-    return {"said": said, "at": _time(built.at), "summary": printable(built.summary)}
+    result = "Build failed at" if built.errors else "Built at"
+    return {"result": result, "at": _time(built.at), "summary": printable(built.summary)}
 
 
 def _grouped(lines: Iterator[str]) -> Iterator[Sequence[str]]:
-    """The lines of each problem: the first one, and the indented ones below it."""
+    """Yield the lines of each problem: the first one and the indented ones after it."""
     group: list[str] = []
     for line in lines:
         if group and not line.startswith(" "):

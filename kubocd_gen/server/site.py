@@ -1,4 +1,4 @@
-"""What `kcd-gen serve` answers with: the output as the container serves it, and the page about it."""
+"""The site of `kcd-gen serve`: the output as the container serves it, and a page about it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from kubocd_gen.server.catalog import CatalogReader
 from kubocd_gen.server.http import Request, Response, plain
 from kubocd_gen.server.page import LastBuild, page
 
-# Names that no stranger can give an address: not to be had in the public DNS.
+# Suffixes that can't be registered in the public DNS, so an attacker can't point them to this machine.
 _PRIVATE = (".localhost", ".svc", ".local", ".internal", ".test")
 
 
 class Site:
-    """The served output and how its last build ended; one thread may change them while others answer."""
+    """The served output and the result of its last build. One thread can change them while others answer requests."""
 
     def __init__(self, output: Path, *, address: str, only_here: bool) -> None:
         self.output = output
@@ -27,12 +27,12 @@ class Site:
         self._catalogs = CatalogReader()
 
     def answer(self, request: Request) -> Response:
-        """What a request gets."""
+        """Return the response to a request."""
         host = request.fields.get("host") or self._address
         if self._only_here and not _is_private(host):
-            # A web page that somebody looks at could else read the charts, by giving its own name our address.
-            said = f"this server is for its own machine, and {host} may be a name from elsewhere"
-            return plain(421, text=f"{said}; use http://{self._address}/, or serve with another --host")
+            # Prevents DNS rebinding: a web page could read the charts by resolving its own name to our address.
+            reason = f"refusing the host '{host}' because this server is only for this machine"
+            return plain(421, text=f"{reason}; use http://{self._address}/, or serve with another --host")
         return answer(request, self.output, self._page)
 
     def _page(self, request: Request) -> Response:
@@ -54,7 +54,7 @@ class Site:
 
 
 def _is_private(host: str) -> bool:
-    """Whether a Host field names this machine, or a place that the public DNS does not know."""
+    """Return whether a Host field is an IP address or a name that can't be in the public DNS."""
     name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
     if "." not in name or name.endswith(_PRIVATE):
         return True

@@ -1,8 +1,8 @@
-"""When to build again: the files that a build depends on, looked at again and again.
+"""Watch the files that a build depends on, by polling.
 
-Polling, because it sees what a notification of the system does not: network and container mounts, globs that match
-something new, folders that vanish and come back, files saved by renaming. A look at 10,000 files costs some 60 ms; the
-pause grows with it, so that looking takes a tenth of one core at most.
+Unlike file notifications, polling works on network and container mounts, for new matches of globs, for directories that
+are removed and created again, and for files saved by renaming. Scanning 10,000 files takes about 60 ms. The pause grows
+with this time, so watching uses at most a tenth of one core.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from kubocd_gen.checkout.files import CheckoutFiles
 from kubocd_gen.checkout.walk import DirectoryWalk, PatternError
 from kubocd_gen.model.project import Project
 
-_PAUSE = 0.3  # seconds between two looks
-_SHARE = 10  # of the time that a look takes, the least pause
-_REST = 0.15  # for which nothing may change before a build: `git checkout` and generators write file by file
-_LONGEST_REST = 3.0  # then there is a build in the midst of it, and another one after
+_PAUSE = 0.3  # seconds between two scans, at least
+_SHARE = 10  # the pause is at least this many times the duration of a scan
+_REST = 0.15  # seconds without changes before a build, because `git checkout` and generators write file by file
+_LONGEST_REST = 3.0  # seconds after which a build starts although files still change
 
 State = tuple[int, int, int, int] | None
 Snapshot = Mapping[str, State]
-"""What a file looked like, by path; None where it is not there."""
+"""The state of each file by path; None if it does not exist."""
 
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """What a build reads: single files, and sources as a project names them, without what lies in `ignored`."""
+    """The files that a build reads: single files, and sources as given in a project, except those in `ignored`."""
 
     files: tuple[Path, ...]
     root: Path
@@ -43,11 +43,11 @@ class Watched:
 
 
 def watched(project: Project, project_file: Path | None) -> Watched:
-    """What the builds of a project depend on; `project_file` is None where flags alone make it."""
+    """Return the files that the builds of a project read; `project_file` is None for a project given by flags."""
     files = [project.lock_path]
     if project_file:
         files.append(project_file)
-    if project.vendor:  # its blobs have their digests as names
+    if project.vendor:  # its blobs are named by their digest and never change
         files += [project.vendor / "index.json", project.vendor / "oci-layout"]
     if project.ca_file:
         files.append(project.ca_file)
@@ -57,14 +57,14 @@ def watched(project: Project, project_file: Path | None) -> Watched:
 
 
 def look(what: Watched) -> Snapshot:
-    """How it all looks now. Every file that discovery would find is in it, and every missing or unreadable place."""
+    """Return the current state of all files that discovery would find, and of missing or unreadable paths."""
     found: dict[str, State] = {}
     for file in what.files:
         found[str(file)] = _state(str(file))
     walk = source_walk(what.root, what.ignored, what.readable or CheckoutFiles.around(what.root), Budget(what.limits))
     try:
         for source in what.sources:
-            found.update(_of_source(walk, source, what.root))
+            found.update(_scan_source(walk, source, what.root))
     except BudgetExceededError:
         pass  # the build reports it
     for error in walk.errors:
@@ -72,39 +72,39 @@ def look(what: Watched) -> Snapshot:
     return found
 
 
-def _of_source(walk: DirectoryWalk, source: str, root: Path) -> Iterator[tuple[str, State]]:
-    place = root / source
-    if os.path.lexists(place):
-        matches = [place]
+def _scan_source(walk: DirectoryWalk, source: str, root: Path) -> Iterator[tuple[str, State]]:
+    path = root / source
+    if os.path.lexists(path):
+        matches = [path]
     else:
         try:
             matches = walk.matches(source, root)
         except PatternError:
             matches = []
-    for match in matches or [place]:
+    for match in matches or [path]:
         for _, file in walk.below(match):
             yield str(file), _state(str(file))
 
 
-def _state(place: str) -> State:
+def _state(path: str) -> State:
     try:
-        status = os.stat(place)  # noqa: PTH116
+        status = os.stat(path)  # noqa: PTH116
     except OSError:
         return None
     return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
 
 
 def wait_for_change(what: Watched, seen: Snapshot) -> Snapshot:
-    """How it looks once it differs from `seen` and has come to rest."""
+    """Wait until the files differ from `seen` and no longer change, and return their state."""
     while True:
         began = time.monotonic()
         now = look(what)
-        cost = time.monotonic() - began
+        duration = time.monotonic() - began
         if now != seen:
             now = _at_rest(what, now)
             if now != seen:
                 return now
-        time.sleep(max(_PAUSE, _SHARE * cost))
+        time.sleep(max(_PAUSE, _SHARE * duration))
 
 
 def _at_rest(what: Watched, now: Snapshot) -> Snapshot:
@@ -119,5 +119,5 @@ def _at_rest(what: Watched, now: Snapshot) -> Snapshot:
 
 
 def changed(before: Snapshot, after: Snapshot) -> list[str]:
-    """The paths that differ, sorted."""
+    """Return the sorted paths whose state differs."""
     return sorted(path for path in {*before, *after} if before.get(path) != after.get(path))

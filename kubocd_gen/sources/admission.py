@@ -1,4 +1,4 @@
-"""Resources as the API server and KuboCD's webhook let them in: checked, defaulted and groomed into records."""
+"""Validate, default and normalize resources as the API server and KuboCD's webhook do, and return them as records."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kubocd_gen.schema.durations import DurationError, normal_duration
 from kubocd_gen.schema.structural import admit
 
 API_VERSION = f"{KUBOCD_GROUP}/v1alpha1"
-_STATUS: dict[str, Any] = {  # what Go prints of the status of a Release that has none yet
+_STATUS: dict[str, Any] = {  # the status of a new Release, as Go's encoding/json prints it
     "dependencies": None,
     "missingDependency": "",
     "phase": "",
@@ -27,7 +27,7 @@ _STATUS: dict[str, Any] = {  # what Go prints of the status of a Release that ha
 
 
 def admit_release(resource: Resource, default_namespace: str) -> Release:
-    """The Release in `resource`. Raises ProblemsError with everything for which the cluster would refuse it."""
+    """Return the Release in `resource`. Raises ProblemsError with all reasons for which the cluster would refuse it."""
     namespace = resource.namespace or default_namespace
     spec, errors = _admit_spec(resource)
     package = _mapping(spec.get("package"))
@@ -36,9 +36,9 @@ def admit_release(resource: Resource, default_namespace: str) -> Release:
     for index, override in overrides:
         path = ("spec", "moduleOverrides", index)
         malformed += _normalise_durations(resource, override, path, ("interval", "timeout"))
-    # What is no duration at all does not match the CRD's pattern for some either; once is enough.
-    told = {error.position for error in malformed}
-    errors = [error for error in errors if error.code != "invalid-value" or error.position not in told] + malformed
+    # Some durations also have a pattern in the CRD. Report an invalid duration only once.
+    reported = {error.position for error in malformed}
+    errors = [error for error in errors if error.code != "invalid-value" or error.position not in reported] + malformed
     if errors:
         raise ProblemsError(*errors)
     contexts = tuple(_reference(item, namespace) for item in spec.get("contexts") or ())
@@ -64,7 +64,7 @@ def admit_release(resource: Resource, default_namespace: str) -> Release:
 
 
 def admit_context(resource: Resource, default_namespace: str) -> Context:
-    """The Context in `resource`. Raises ProblemsError with everything for which the cluster would refuse it."""
+    """Return the Context in `resource`. Raises ProblemsError with all reasons for which the cluster would refuse it."""
     namespace = resource.namespace or default_namespace
     spec, errors = _admit_spec(resource)
     if errors:
@@ -74,7 +74,7 @@ def admit_context(resource: Resource, default_namespace: str) -> Context:
 
 
 def admit_config(resource: Resource) -> Config:
-    """The Config in `resource`. Raises ProblemsError with everything that makes it invalid."""
+    """Return the Config in `resource`. Raises ProblemsError with everything that makes it invalid."""
     spec, errors = _admit_spec(resource)
     names = ("defaultHelmTimeout", "defaultHelmInterval", "defaultPackageInterval")
     errors += _normalise_durations(resource, spec, ("spec",), names)
@@ -87,7 +87,7 @@ def admit_config(resource: Resource) -> Config:
 
 
 def _admit_spec(resource: Resource) -> tuple[dict[str, Any], list[Problem]]:
-    """The `spec` as the API server would store it, and everything for which it would refuse the resource."""
+    """Return the `spec` as the API server would store it, and all reasons for which it would refuse the resource."""
     errors: list[Problem] = [fault.error.problem for fault in resource.faults]
     if resource.api_version != API_VERSION:
         return {}, [*errors, _unknown_version(resource)]
@@ -96,10 +96,10 @@ def _admit_spec(resource: Resource) -> tuple[dict[str, Any], list[Problem]]:
         errors.append(
             violation.problem(f"{dotted(violation.path)} {violation.message}", resource.position(*violation.path))
         )
-    # The CRDs leave it to others to miss these: the API server, and the controller.
-    for field, wanted in {"metadata": "metadata.name", "spec": "spec.package"}.items():
+    # The CRDs do not require these fields; the API server and the controller do.
+    for field, required in {"metadata": "metadata.name", "spec": "spec.package"}.items():
         if field not in value and (field == "metadata" or resource.kind == "Release"):
-            errors.append(Problem("missing-field", f"{wanted} is required", position=resource.position()))
+            errors.append(Problem("missing-field", f"{required} is required", position=resource.position()))
     return _mapping(value.get("spec")), errors
 
 
@@ -112,22 +112,22 @@ def _schema(kind: str) -> Mapping[str, Any]:
 def _unknown_version(resource: Resource) -> Problem:
     return Problem(
         "unknown-version",
-        f"there is no {resource.kind} in version {quoted(resource.api_version)}",
+        f"{quoted(resource.api_version)} is not a supported apiVersion of {resource.kind}",
         position=resource.position("apiVersion"),
-        hint=f"write 'apiVersion: {API_VERSION}'",
+        hint=f"use 'apiVersion: {API_VERSION}'",
     )
 
 
 def _normalise_durations(
     resource: Resource, mapping: dict[str, Any], path: Sequence[str | int], names: Sequence[str]
 ) -> list[Problem]:
-    """Rewrite the durations of `mapping` as Go prints them; the errors of those that are none."""
+    """Rewrite the durations of `mapping` in Go's canonical form, and return a problem for each invalid one."""
     errors = []
     for name in names:
-        text = mapping.get(name)
-        if isinstance(text, str):
+        duration = mapping.get(name)
+        if isinstance(duration, str):
             try:
-                mapping[name] = normal_duration(text)
+                mapping[name] = normal_duration(duration)
             except DurationError as error:
                 errors.append(
                     Problem(
@@ -141,7 +141,7 @@ def _normalise_durations(
 
 
 def _maps(value: Any) -> list[tuple[int, dict[str, Any]]]:
-    """The maps in what should be a list of maps, each with its index; others have been found to be wrong."""
+    """Return the maps in a list of maps with their index. Items of other types were reported by the schema check."""
     items = value if isinstance(value, list) else []
     return [(index, item) for index, item in enumerate(items) if isinstance(item, dict)]
 
@@ -171,9 +171,12 @@ def _release_model(
     contexts: Sequence[ContextRef],
     target_namespace: str,
 ) -> dict[str, Any]:
-    """The Release as Go's `encoding/json` prints it after grooming: empty optional fields gone, two always there."""
+    """Return the Release as Go's `encoding/json` prints it after KuboCD's grooming.
+
+    Empty optional fields are omitted; `debug` and `createNamespace` are always present.
+    """
     kept: dict[str, Callable[[Any], bool]] = {"parameters": lambda value: value is not None}
-    kept["protected"] = kept["parameters"]  # both are pointers in Go, so that only nil is empty
+    kept["protected"] = kept["parameters"]  # both are pointers in Go, so only nil is omitted as empty
     model = {key: value for key, value in spec.items() if kept.get(key, bool)(value)}
     model["package"] = _package_model(_mapping(spec.get("package")))
     model["targetNamespace"] = target_namespace

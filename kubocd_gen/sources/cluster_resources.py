@@ -1,4 +1,4 @@
-"""All of a cluster's KuboCD resources, admitted: what there is to compile, and what is broken."""
+"""Load the KuboCD resources of a cluster: the valid ones, and the problems of the others."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ Record = TypeVar("Record", Release, Context, Config)
 
 @dataclass(frozen=True, slots=True)
 class ClusterResources:
-    """A cluster's resources as records.
+    """The resources of a cluster as records.
 
-    `broken_configs` stop every Release, `broken_contexts` those that name one. `failed` are Releases that the
-    cluster would refuse, as `namespace/name`: what was written for them stays.
+    `broken_configs` fail every Release, `broken_contexts` the Releases that refer to them. `failed` are Releases that
+    the cluster would refuse, as `namespace/name`; their existing output is kept.
     """
 
     kubocd_namespace: str
@@ -41,16 +41,17 @@ class ClusterResources:
 def load_cluster_resources(
     sources: Sources, default_namespace: str, kubocd_namespace: str | None, findings: Problems
 ) -> ClusterResources:
-    """The KuboCD resources among those of `sources`, and those that the `kubocd-ctrl` chart makes of its values.
+    """Return the KuboCD resources of `sources`, and those that the `kubocd-ctrl` chart creates from its values.
 
-    The KuboCD namespace is the one given, else that of an installation of the chart, else `kubocd`. Problems of a
-    Release are reported; those of Contexts and Configs are kept for the Releases that they stop.
+    The KuboCD namespace is `kubocd_namespace` if given, otherwise that of an installation of the chart, otherwise
+    `kubocd`. Problems of Releases are added to `findings`; those of Contexts and Configs are returned, to be reported
+    for the Releases that they fail.
     """
     resources = sources.resources
     installations = find_installations(resources, findings)
     namespace = kubocd_namespace or _installed_namespace(installations, findings)
-    # Where it is an error that there are several, that theirs are not all read needs no word.
-    rivals = set() if kubocd_namespace else {installation.namespace for installation in installations}
+    # Several installations are an error already, so do not also warn about Configs in the other namespaces.
+    installed = set() if kubocd_namespace else {installation.namespace for installation in installations}
     ours = [resource for resource in resources if resource.group == KUBOCD_GROUP]
     ours += [resource for installation in installations for resource in installation.resources]
     failed: list[str] = []
@@ -62,12 +63,12 @@ def load_cluster_resources(
 
     for resource in ours:
         if resource.kind not in _KINDS:
-            problem, slip = _unknown_kind(resource)
-            if slip:
+            problem, is_error = _unknown_kind(resource)
+            if is_error:
                 release_failed(resource, ProblemsError(problem))
             else:
                 findings.warning(problem)
-        elif resource.kind == "Config" and resource.namespace not in {"", namespace, *rivals}:
+        elif resource.kind == "Config" and resource.namespace not in {"", namespace, *installed}:
             findings.warning(_ignored_config(resource, namespace))
 
     def of_kind(kind: str) -> list[Resource]:
@@ -117,7 +118,7 @@ def _admit(
     failed: Callable[[Resource, ProblemsError], object],
     default_namespace: str,
 ) -> list[Record]:
-    """The records of `resources`; those that are refused, or share their identity with another, go to `failed`."""
+    """Return the records of `resources`; call `failed` for those that are refused or have a duplicate name."""
     by_identity: dict[tuple[str, str], list[Resource]] = {}
     for resource in resources:
         by_identity.setdefault((resource.namespace or default_namespace, resource.name), []).append(resource)
@@ -138,50 +139,50 @@ def _admit(
 def _duplicate(first: Resource, second: Resource) -> Problem:
     return Problem(
         "duplicate-resource",
-        f"the {first.kind} {quoted(first.name)} is defined twice, here and in {first.position('metadata', 'name')}",
+        f"{first.kind} {quoted(first.name)} is already defined in {first.position('metadata', 'name')}",
         position=second.position("metadata", "name"),
         hint="rename or remove one of them, or give it another namespace",
     )
 
 
 def _installed_namespace(installations: Sequence[Installation], findings: Problems) -> str:
-    """The namespace in which the checkout installs KuboCD, `kubocd` where it does not say."""
-    said: dict[str, Installation] = {}
+    """Return the namespace in which the checkout installs KuboCD, or `kubocd` if there is none."""
+    named: dict[str, Installation] = {}
     for installation in installations:
         if installation.namespace:
-            said.setdefault(installation.namespace, installation)
-    if len(said) > 1:
-        first, second, *_ = said.values()
+            named.setdefault(installation.namespace, installation)
+    if len(named) > 1:
+        first, second, *_ = named.values()
         findings.error(
             Problem(
                 "ambiguous-installation",
-                f"KuboCD is installed twice, here in namespace '{second.namespace}' and in '{first.namespace}' by "
+                f"KuboCD is installed twice, in namespace '{second.namespace}' here and in '{first.namespace}' by "
                 f"{first.release.position('metadata', 'name')}",
                 position=second.release.position("metadata", "name"),
-                hint="say which one counts with 'kubocdNamespace' (--kubocd-namespace), or take the other out",
+                hint="choose one with 'kubocdNamespace' (--kubocd-namespace), or remove the other",
             )
         )
-    return next(iter(said), KUBOCD_NAMESPACE)
+    return next(iter(named), KUBOCD_NAMESPACE)
 
 
 def _ignored_config(resource: Resource, namespace: str) -> Problem:
-    here = quoted(resource.namespace)
+    actual = quoted(resource.namespace)
     return Problem(
         "ignored-config",
-        f"the Config {quoted(resource.name)} lies in {here}, but KuboCD reads those in '{namespace}'",
+        f"Config {quoted(resource.name)} is in namespace {actual}, but KuboCD reads only Configs in '{namespace}'",
         position=resource.position("metadata", "namespace"),
         hint=f"move it to '{namespace}', or set 'kubocdNamespace'",
     )
 
 
 def _unknown_kind(resource: Resource) -> tuple[Problem, bool]:
-    """The problem of an unknown kind, and whether it looks like a slip of the pen, which must not pass in silence."""
+    """Return the problem of an unknown kind, and whether it is an error because the kind seems to be misspelled."""
     position = resource.position("kind")
     if not resource.kind:
         return Problem("missing-field", "kind is required", position=position), True
     hint = nearest("did you mean '{}'?", resource.kind.capitalize(), _KINDS)
     if hint and resource.kind not in _LATER_KINDS:
-        return Problem("unknown-kind", f"there is no kind {quoted(resource.kind)}", position=position, hint=hint), True
-    message = f"the kind {quoted(resource.kind)} is not one of KuboCD v0.3, and is passed over"
-    hint = "those are Release, Context and Config"
+        return Problem("unknown-kind", f"unknown kind {quoted(resource.kind)}", position=position, hint=hint), True
+    message = f"ignoring the kind {quoted(resource.kind)}, which KuboCD v0.3 does not have"
+    hint = "use Release, Context or Config"
     return Problem("unknown-kind", message, position=position, hint=hint), False

@@ -1,4 +1,4 @@
-"""The documents of a checkout that kcd-gen cares about, with the way back to their place in a file."""
+"""Read the KuboCD and Flux resources of a checkout, with their location in the source files."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from kubocd_gen.sources.environment import expand_environment
 
 _log = logging.getLogger(__name__)
 
-WRITTEN = ("flux", "hr", "server")  # by kcd-gen, in an output
+WRITTEN = ("flux", "hr", "server")  # the directories that kcd-gen writes in an output
 KUBOCD_CHART = "kubocd-ctrl"
-# A Config can be carried by a HelmRelease whose chart is named in the OCIRepository of another file.
+# A HelmRelease can contain a Config, and the OCIRepository that names its chart can be in another file.
 _FLUX_MENTIONS = (b"helm.toolkit.fluxcd.io", b"source.toolkit.fluxcd.io")
 _GROUPS = (KUBOCD_GROUP, *(mention.decode() for mention in _FLUX_MENTIONS))
 _CONFIG = re.compile(r"""\bkind["']?\s*:\s*["']?Config\b""")
@@ -35,10 +35,10 @@ _KUBOCD_MENTIONS = (KUBOCD_GROUP.encode(), KUBOCD_CHART.encode())
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """The resources of KuboCD and Flux in a cluster's sources.
+    """The KuboCD and Flux resources in a cluster's sources.
 
-    `complete` is False where a file could not be read. `broken_configs` are problems of documents that are not YAML
-    and seem to hold a Config, or the chart that carries one.
+    `complete` is False if a file could not be read. `broken_configs` are the problems of documents with invalid YAML
+    that seem to contain a Config, or the chart with one in its values.
     """
 
     resources: tuple[Resource, ...]
@@ -58,16 +58,18 @@ def read_resources(
     files: CheckoutFiles | None = None,
     budget: Budget | None = None,
 ) -> Sources:
-    """What is in `sources`.
+    """Return the resources in `sources`; problems are added to `findings`.
 
-    What is not YAML is an error where it mentions KuboCD, and is passed over elsewhere. So are kcd-gen's folders in the
-    `outputs`, which may lie inside the sources. `places` are those of the sources in the project file; `origin` is put
-    before the names of files. `expand_env` are the environment variables for which `${NAME}` can stand; with none of
-    them it is text. Only `files` are read, by default those of the checkout of `root`.
+    Invalid YAML is an error in documents that mention KuboCD and ignored in others. kcd-gen's directories in `outputs`,
+    which can be inside the sources, are skipped. `places` are the positions of the sources in the project file;
+    `origin` is a prefix for the names of files. `expand_env` are the environment variables to expand in `${NAME}`; if
+    it is empty, nothing is expanded. Only `files` are read, by default those of the checkout that contains `root`.
+
+    Raises BudgetExceededError.
     """
     resources: list[Resource] = []
     configs: list[ProblemsError] = []
-    written = [output / folder for output in outputs for folder in WRITTEN]
+    written = [output / directory for output in outputs for directory in WRITTEN]
     files, budget = files or CheckoutFiles.around(root), budget or Budget()
     with timed(_log, f"read {', '.join(sources)}") as details:
         paths, unread = find_files(sources, root, written, places, files=files, budget=budget)
@@ -95,9 +97,9 @@ def read_resources(
 def _read_file(
     file: SourceFile, configs: list[ProblemsError], *, expand_env: Collection[str], budget: Budget | None
 ) -> tuple[list[Resource], list[ProblemsError]]:
-    """The resources of a file that can be read, and the errors of the documents that can't and may be KuboCD's.
+    """Return the resources of a file, and the errors of invalid documents that mention KuboCD.
 
-    Those that may be a Config are added to `configs`.
+    Errors of documents that can be a Config are also added to `configs`.
     """
     resources: list[Resource] = []
     errors: list[ProblemsError] = []
@@ -112,7 +114,7 @@ def _read_file(
                 errors.append(document.error)
                 _note_config(document.error, document.source, configs)
     except YamlError as error:
-        if ours:  # nothing after a syntax error can be read, and that may be anything
+        if ours:  # everything after a syntax error is unreadable and can be a KuboCD resource
             errors.append(error)
             _note_config(error, file.text, configs)
     return resources, errors
@@ -128,7 +130,7 @@ def _mentions_kubocd(text: str) -> bool:
 
 
 def _items(resource: Resource, value: Any) -> Iterator[Resource]:
-    """The resource, or the items of a List (which may hold Lists), each with its own faults."""
+    """Yield the resource, or the items of a List (recursively), each with its own faults."""
     if not isinstance(value, Mapping):
         return
     items = value.get("items")

@@ -1,8 +1,8 @@
-"""`${NAME}` in files from disk, replaced from the environment as the KuboCD command line does it.
+"""Expand `${NAME}` in files from environment variables, as the KuboCD command line does.
 
-Whoever writes the file chooses the name, and what replaces it is printed in diffs and pushed in packages. In CI the
-environment holds tokens; so a variable that can be one is never expanded, and in sources only the variables are that
-the user has listed.
+The author of a file chooses the names, and the values are printed in diffs and pushed in packages. In CI the
+environment contains tokens. Therefore a variable that can hold a credential is never expanded, and in sources only
+variables that the user has listed are.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 
 _VARIABLE = re.compile(r"(?<!\$)\$\{([A-Za-z0-9_]+)\}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-# What holds credentials in CI systems and clouds: by its beginning, by a word in it, by one of its parts, by its end.
+# Names of credentials in CI systems and clouds: by prefix, by a word in them, by one of their parts, by suffix.
 _SECRET = re.compile(
     r"(?:KCD_OCI|KCD_GEN|CI|ACTIONS|SSH|GPG)_"
     r"|.*(?:TOKEN|SECRET|PASSW|PASSPHRASE|CREDENTIAL|APIKEY|PRIVATE)"
@@ -25,22 +25,22 @@ _SECRET = re.compile(
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether a variable of that name can hold a credential; harmless ones of such names are taken for one, too."""
+    """Return whether a variable with this name can hold a credential. False positives are accepted."""
     return _SECRET.match(name) is not None
 
 
 def is_variable_name(text: str) -> bool:
-    """Whether a shell takes `text` for a variable's name."""
+    """Return whether `text` is a valid name for a shell variable."""
     return _NAME.fullmatch(text) is not None
 
 
 def expand_environment(
     text: str, path: str, environment: Mapping[str, str], allowed: Collection[str] | None = None
 ) -> str:
-    """`text` with each `${NAME}` replaced, in comments too; `$${NAME}`, `$NAME` and `${a-b}` stay as they are.
+    """Return `text` with each `${NAME}` expanded, also in comments; `$${NAME}`, `$NAME` and `${a-b}` are unchanged.
 
-    `allowed` are the names that can be expanded; None: all but those of credentials.
-    Raises ProblemsError with one error for each variable that is not allowed, unset or empty, at its place.
+    `allowed` are the names that can be expanded; None allows all except those of credentials.
+    Raises ProblemsError with one error for each variable that is not allowed, unset or empty, at its position.
     """
     errors = [
         error
@@ -56,18 +56,18 @@ def expand_environment(
 def _refusal(
     name: str, position: Position, environment: Mapping[str, str], allowed: Collection[str] | None
 ) -> Problem | None:
-    """Why the variable is not expanded; the same whether or not it is set, unless it is allowed."""
+    """Return why a variable is not expanded. Unless it is allowed, this does not reveal whether it is set."""
     if is_secret_name(name):
         return Problem(
             "secret-variable",
-            f"the environment variable '{name}' is not expanded: by its name it can hold a credential",
+            f"refusing to expand the environment variable '{name}': by its name it can hold a credential",
             position=position,
-            hint="write '$${…}' for the text itself; if the value is no secret, give the variable another name",
+            hint="write '$${…}' for a literal '${…}', or rename the variable if its value is not a secret",
         )
     if allowed is not None and name not in allowed:
         return Problem(
             "unlisted-variable",
-            f"the environment variable '{name}' is not expanded: it is not among those of --expand-env",
+            f"refusing to expand the environment variable '{name}': not listed in --expand-env",
             position=position,
             hint=f"if its value can be published, add --expand-env {name}",
         )
@@ -76,6 +76,6 @@ def _refusal(
             "unset-variable",
             f"the environment variable '{name}' is not set or is empty",
             position=position,
-            hint=f"set it, as with: export {name}=…",
+            hint=f"set it: export {name}=…",
         )
     return None

@@ -1,7 +1,7 @@
-"""Configs and Contexts that reach the cluster as values of the `kubocd-ctrl` Helm chart.
+"""Find the Configs and Contexts in the values of the `kubocd-ctrl` Helm chart.
 
-Most clusters have no Config file: a Flux HelmRelease installs KuboCD's controller and carries the Config and some
-Contexts in its values. What the chart makes of them depends on its version.
+Most clusters have no Config file: a Flux HelmRelease installs KuboCD's controller, with the Config and some Contexts in
+its values. The resources that the chart creates from them depend on its version.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from kubocd_gen.sources.documents import KUBOCD_CHART
 CONFIG_NAME = "conf01"
 _RETRY = {"strategy": {"name": "RetryOnFailure", "retryInterval": "1m0s"}}
 _REMEDIATE = {"strategy": {"name": "RemediateOnFailure"}, "remediation": {"retries": 10}}
-# The chart's own values since v0.3.0: facts of the chart, merged under what the user gives.
+# The chart's default values since v0.3.0, over which the user's values are merged.
 _CONTENT: Mapping[str, Any] = {
     "packageRedirects": [],
     "clusterRoles": [],
@@ -44,14 +44,15 @@ _VERSION = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
 _EXACT = re.compile(r"\s*=?\s*v?\d+\.\d+\.\d+(?:[-+][0-9A-Za-z.+-]+)?\s*")
 _ASSUMED = (0, 3, 0)
 
-_Given = TypeVar("_Given", dict[str, Any], list[Any])
+_Value = TypeVar("_Value", dict[str, Any], list[Any])
 
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """KuboCD's controller as the checkout installs it: its namespace (or empty), and what its chart makes there.
+    """An installation of KuboCD's controller: its HelmRelease, its namespace (or ""), and the resources of its chart.
 
-    `broken_config` is why the chart makes nothing although its values hold a Config: that Config counts as invalid.
+    If the chart can't be rendered although its values have a Config, `broken_config` is the reason, and the Config
+    counts as invalid.
     """
 
     release: Resource
@@ -61,7 +62,7 @@ class Installation:
 
 
 def find_installations(resources: Sequence[Resource], findings: Problems) -> list[Installation]:
-    """The installations of the `kubocd-ctrl` chart among `resources`, with the Configs and Contexts that they carry."""
+    """Return the installations of the `kubocd-ctrl` chart in `resources`, with the Configs and Contexts they create."""
     repositories = {
         (resource.namespace, resource.name): resource for resource in resources if resource.kind == "OCIRepository"
     }
@@ -76,25 +77,25 @@ def find_installations(resources: Sequence[Resource], findings: Problems) -> lis
             findings.warning(
                 Problem(
                     "assumed-chart-version",
-                    f"the version of the chart '{KUBOCD_CHART}' is not known, v0.3 is assumed",
+                    f"the version of the chart '{KUBOCD_CHART}' is unknown, assuming v0.3",
                     position=resource.position("spec", "chart" if "chart" in resource.spec else "chartRef"),
-                    hint="give the exact version in 'chart.spec.version', or in 'ref.tag' of the OCIRepository",
+                    hint="set an exact version in 'chart.spec.version', or in 'ref.tag' of the OCIRepository",
                 )
             )
         if resource.spec.get("valuesFrom"):
             findings.warning(
                 Problem(
                     "unread-values",
-                    f"'valuesFrom' of the chart '{KUBOCD_CHART}' is not read: what it holds is in the cluster",
+                    f"'valuesFrom' of the chart '{KUBOCD_CHART}' is ignored because its objects are in the cluster",
                     position=resource.position("spec", "valuesFrom"),
-                    hint="write the Config and the Contexts in 'values', or as resources",
+                    hint="move the Config and the Contexts to 'values', or write them as resources",
                 )
             )
         namespace = _text(resource.spec.get("targetNamespace")) or resource.namespace
         try:
             found.append(Installation(resource, namespace, tuple(_carried(resource, namespace, version or _ASSUMED))))
         except ProblemsError as error:
-            # Helm fails on the whole chart then, so that nothing of it reaches the cluster.
+            # Helm fails to render the whole chart then, so none of its resources reaches the cluster.
             findings.error(error)
             values = resource.spec.get("values")
             holds_config = not isinstance(values, Mapping) or "config" in values
@@ -105,7 +106,7 @@ def find_installations(resources: Sequence[Resource], findings: Problems) -> lis
 def _chart_version(
     resource: Resource, repositories: Mapping[tuple[str, str], Resource]
 ) -> tuple[bool, tuple[int, int, int] | None]:
-    """Whether the HelmRelease installs the chart, and its version where that is said exactly."""
+    """Return whether the HelmRelease installs the chart, and its version if an exact one is given."""
     chart = _mapping(_mapping(resource.spec.get("chart")).get("spec"))
     if chart:
         return chart.get("chart") == KUBOCD_CHART, _exact_version(chart.get("version"))
@@ -119,103 +120,105 @@ def _chart_version(
     return tail == KUBOCD_CHART, _exact_version(versions.get("semver") or versions.get("tag"))
 
 
-def _exact_version(text: Any) -> tuple[int, int, int] | None:
-    match = _VERSION.search(text) if isinstance(text, str) and _EXACT.fullmatch(text) else None
+def _exact_version(version: Any) -> tuple[int, int, int] | None:
+    match = _VERSION.search(version) if isinstance(version, str) and _EXACT.fullmatch(version) else None
     return (int(match[1]), int(match[2]), int(match[3] or 0)) if match else None
 
 
 def _carried(resource: Resource, namespace: str, version: tuple[int, int, int]) -> Iterator[Resource]:
-    values = _given(resource, resource.spec, dict, "spec", "values")
-    config = _given(resource, values, dict, "spec", "values", "config")
+    values = _value(resource, resource.spec, dict, "spec", "values")
+    config = _value(resource, values, dict, "spec", "values", "config")
     if config.get("enabled", True):
         yield _config(resource, config, namespace, version)
-    for index, item in enumerate(_given(resource, values, list, "spec", "values", "contexts")):
+    for index, item in enumerate(_value(resource, values, list, "spec", "values", "contexts")):
         yield _context(resource, _mapping(item), index)
 
 
-def _given(resource: Resource, above: Mapping[str, Any], kind: type[_Given], *place: str) -> _Given:
-    """The map or list that `above` holds under the last key of `place`, empty where there is none."""
-    value = above.get(place[-1])
+def _value(resource: Resource, parent: Mapping[str, Any], kind: type[_Value], *path: str) -> _Value:
+    """Return the map or list under the last key of `path` in `parent`, or an empty one. Raises ProblemsError."""
+    value = parent.get(path[-1])
     if value is None:
         return kind()
     if not isinstance(value, kind):
-        wanted = "map" if kind is dict else "list"
+        expected = "map" if kind is dict else "list"
         raise ProblemsError(
             Problem(
                 "invalid-type",
-                f"{dotted(place)} of the chart '{KUBOCD_CHART}' must be a {wanted}, not {described(value)}",
-                position=resource.position(*place),
+                f"{dotted(path)} of the chart '{KUBOCD_CHART}' must be a {expected}, not {described(value)}",
+                position=resource.position(*path),
             )
         )
     return value
 
 
 def _config(resource: Resource, config: Mapping[str, Any], namespace: str, version: tuple[int, int, int]) -> Resource:
-    place: tuple[str, ...] = ("spec", "values", "config")
+    path: tuple[str, ...] = ("spec", "values", "config")
     if version >= (0, 3, 0):
-        place = (*place, "content")
-        spec = _coalesce(_CONTENT, _given(resource, config, dict, *place))
+        path = (*path, "content")
+        spec = _coalesce(_CONTENT, _value(resource, config, dict, *path))
     else:
         spec = {name: config[name] for name in _V02_FIELDS if name in config}
         if version == (0, 2, 0) and config.get("defaultNamespaceContext"):
             spec["defaultNamespaceContexts"] = [config["defaultNamespaceContext"]]
     metadata = {"name": CONFIG_NAME} | ({"namespace": namespace} if namespace else {})
-    return _made(resource, "Config", metadata, spec, place)
+    return _created(resource, "Config", metadata, spec, path)
 
 
 def _context(resource: Resource, item: Mapping[str, Any], index: int) -> Resource:
-    place = ("spec", "values", "contexts", index)
+    path = ("spec", "values", "contexts", index)
     for name in ("name", "namespace"):
         if not item.get(name):
             raise ProblemsError(
                 Problem(
                     "missing-field",
-                    f"a context in the values of the chart '{KUBOCD_CHART}' has no {name}: Helm refuses the chart",
-                    position=resource.position(*place),
+                    f"{dotted((*path, name))} of the chart '{KUBOCD_CHART}' is required",
+                    position=resource.position(*path),
                 )
             )
     spec = {name: item[name] for name in ("protected", "parents", "context") if item.get(name) is not None}
     if item.get("description"):
-        spec["description"] = _unquoted(resource, str(item["description"]), (*place, "description"))
-    return _made(resource, "Context", {"name": item["name"], "namespace": item["namespace"]}, spec, place)
+        spec["description"] = _unquoted(resource, str(item["description"]), (*path, "description"))
+    return _created(resource, "Context", {"name": item["name"], "namespace": item["namespace"]}, spec, path)
 
 
-def _unquoted(resource: Resource, text: str, place: tuple[str | int, ...]) -> Any:
-    """The chart writes a description without quotes, so that it is read as YAML once more."""
+def _unquoted(resource: Resource, text: str, path: tuple[str | int, ...]) -> Any:
+    """Return a description parsed as YAML, because the chart's template inserts it without quotes."""
     try:
-        read = read_document(f"description: {text}\n", resource.file.path)
+        document = read_document(f"description: {text}\n", resource.file.path)
     except YamlError as error:
         raise ProblemsError(
             Problem(
                 "bad-yaml",
-                f"the chart '{KUBOCD_CHART}' writes this description without quotes, and then it is not YAML",
-                position=resource.position(*place),
-                hint="leave out ': ' and ' #', or quote it twice: \"'…'\"",
+                f"the chart '{KUBOCD_CHART}' inserts this description without quotes, which is not valid YAML",
+                position=resource.position(*path),
+                hint="remove ': ' and ' #', or quote it twice: \"'…'\"",
             )
         ) from error
-    return _mapping(read).get("description")
+    return _mapping(document).get("description")
 
 
-def _made(
+def _created(
     resource: Resource,
     kind: str,
     metadata: Mapping[str, Any],
     spec: Mapping[str, Any],
-    place: tuple[str | int, ...],
+    path: tuple[str | int, ...],
 ) -> Resource:
     value = {"apiVersion": "kubocd.kubotal.io/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec}
     prefix = resource.prefix
-    return Resource(resource.file, resource.document, value, (*prefix, *place), (*prefix, *place), resource.faults)
+    return Resource(resource.file, resource.document, value, (*prefix, *path), (*prefix, *path), resource.faults)
 
 
-def _coalesce(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Helm's merge of values onto a chart's own: maps deeply, a null takes the default away."""
-    merged = {key: value for key, value in defaults.items() if key not in given or given[key] is not None}
-    for key, value in given.items():
+def _coalesce(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge `values` over a chart's defaults as Helm does: maps are merged deeply, and null removes a default."""
+    merged = {key: value for key, value in defaults.items() if key not in values or values[key] is not None}
+    for key, value in values.items():
         if value is None and key in defaults:
             continue
-        below = defaults.get(key)
-        merged[key] = _coalesce(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+        default = defaults.get(key)
+        if isinstance(default, Mapping) and isinstance(value, Mapping):
+            value = _coalesce(default, value)
+        merged[key] = value
     return merged
 
 

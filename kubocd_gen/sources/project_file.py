@@ -1,4 +1,4 @@
-"""What is to be compiled: `kcd-gen.yaml` and the flags of a command, as one Project."""
+"""Load a Project from `kcd-gen.yaml` and the flags of a command."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _URL = re.compile(r"https?://\S+")
 
 
 def load_project(flags: Flags, directory: Path, *, outputs: bool = True) -> Project:
-    """The project file found from `directory` upward with the flags over it; with `sources`, from the flags alone.
+    """Return the project of the project file in `directory` or its parents, overridden by the flags.
 
-    Raises ProblemsError for a project file with problems, for flags that name nothing to compile, and for
-    paths that lead out of the checkout and that the flags do not allow. Without `outputs`, for a command that has
-    nothing to do with them, theirs are not looked at.
+    With `flags.sources` the project is made of the flags alone. Raises ProblemsError for an invalid project file, for
+    flags without anything to compile, and for paths outside of the checkout that the flags do not allow. Paths of
+    outputs are checked only with `outputs`.
     """
     project = read_project(flags, directory)
     check_paths(project, outputs=outputs)
@@ -36,13 +36,16 @@ def load_project(flags: Flags, directory: Path, *, outputs: bool = True) -> Proj
 
 
 def read_project(flags: Flags, directory: Path, files: CheckoutFiles | None = None) -> Project:
-    """The same without a look at where its paths lead. `files` are those of the project, if it is not the user's."""
+    """Return the project as `load_project` does, without checking its paths.
+
+    `files` are the files that the project can read; by default those of the checkout and those that the flags name.
+    """
     if flags.sources:
         if flags.output is None:
-            raise ProblemsError(Problem("usage", "--source needs --output, the folder to write to"))
+            raise ProblemsError(Problem("usage", "--source requires --output, the directory to write to"))
         if flags.clusters:
             raise ProblemsError(
-                Problem("usage", "--cluster chooses among those of a project file; --source takes its place")
+                Problem("usage", "--cluster can't be used with --source, which replaces the project file")
             )
         cluster = Cluster(ONLY_CLUSTER, flags.sources, flags.output)
         files = files or _files(flags, directory, directory)
@@ -54,27 +57,30 @@ def read_project(flags: Flags, directory: Path, files: CheckoutFiles | None = No
         project = replace(project, clusters=_chosen(project.clusters, flags.clusters))
     if flags.output is not None:
         if len(project.clusters) != 1:
-            raise ProblemsError(Problem("usage", "--output needs one cluster; choose it with --cluster"))
+            raise ProblemsError(Problem("usage", "--output requires exactly one cluster; select it with --cluster"))
         project = replace(project, clusters=(replace(project.clusters[0], output=flags.output, output_place=None),))
     return with_flags(project, flags)
 
 
 def project_path(flags: Flags, directory: Path) -> Path:
-    """The project file that the flags name, or that is found. Raises ProblemsError `missing-project`."""
+    """Return the project file given by the flags, or found in `directory` or its parents.
+
+    Raises ProblemsError `missing-project`.
+    """
     path = flags.project or _find(directory)
     if path is None:
         raise ProblemsError(
             Problem(
                 "missing-project",
-                f"there is no {PROJECT_FILE} here or in a directory above",
-                hint="give --source DIR --output DIR, or write a project file: 'kcd-gen init' does",
+                f"no {PROJECT_FILE} found in this directory or its parents",
+                hint="use --source DIR --output DIR, or create a project file with 'kcd-gen init'",
             )
         )
     return path
 
 
 def messages_root(flags: Flags) -> Path:
-    """Where paths in messages begin, as far as it is known without a project that can be read."""
+    """Return the directory to which paths in messages are relative, also for a project that can't be loaded."""
     try:
         return Path.cwd() if flags.sources else project_path(flags, Path.cwd()).absolute().parent
     except ProblemsError:
@@ -82,25 +88,27 @@ def messages_root(flags: Flags) -> Path:
 
 
 def _find(directory: Path) -> Path | None:
-    for folder in (directory, *directory.parents):
-        if (folder / PROJECT_FILE).is_file():
-            return folder / PROJECT_FILE
+    for candidate in (directory, *directory.parents):
+        if (candidate / PROJECT_FILE).is_file():
+            return candidate / PROJECT_FILE
     return None
 
 
 def with_flags(project: Project, flags: Flags) -> Project:
-    """The project as the flags change it. Raises ProblemsError `usage` for a value that can't be."""
+    """Return the project with the overrides of the flags. Raises ProblemsError `usage` for an invalid value."""
     check_namespace("--namespace", flags.namespace)
     check_namespace("--kubocd-namespace", flags.kubocd_namespace)
     if flags.repository_url is not None and not _URL.fullmatch(flags.repository_url):
-        hint = f"it is an address such as {REPOSITORY_URL}"
-        raise ProblemsError(Problem("usage", f"--repository-url '{flags.repository_url}' is not a URL", hint=hint))
-    given = {
+        hint = f"use a URL such as {REPOSITORY_URL}"
+        raise ProblemsError(
+            Problem("usage", f"'{flags.repository_url}' is not a valid URL for --repository-url", hint=hint)
+        )
+    overrides = {
         "namespace": flags.namespace,
         "kubocd_namespace": flags.kubocd_namespace,
         "repository_url": flags.repository_url,
     }
-    changes: Any = {name: value for name, value in given.items() if value is not None}
+    changes: Any = {name: value for name, value in overrides.items() if value is not None}
     if flags.repository_url is not None:
         changes["url_place"] = None
     limits = moved(project.limits, flags.limits)
@@ -123,25 +131,25 @@ def with_flags(project: Project, flags: Flags) -> Project:
 
 
 def check_namespace(flag: str, namespace: str | None) -> None:
-    """Raises ProblemsError `usage` where a flag gives what no namespace can be named."""
+    """Raise ProblemsError `usage` if the value of a flag is not a valid name for a namespace."""
     if namespace is not None and not _NAMESPACE.fullmatch(namespace):
-        hint = "lower-case letters, digits and inner '-', at most 63 characters"
-        raise ProblemsError(Problem("usage", f"{flag} '{namespace}' is not a name for a namespace", hint=hint))
+        hint = "use at most 63 lower-case letters, digits and '-', which can't be the first or last character"
+        raise ProblemsError(Problem("usage", f"'{namespace}' is not a valid namespace for {flag}", hint=hint))
 
 
 def _chosen(clusters: Sequence[Cluster], names: Sequence[str]) -> tuple[Cluster, ...]:
     known = [cluster.name for cluster in clusters]
     for name in names:
         if name not in known:
-            hint = nearest("did you mean '{}'?", name, known) or f"the project has: {', '.join(known)}"
+            hint = nearest("did you mean '{}'?", name, known) or f"use one of: {', '.join(known)}"
             raise ProblemsError(Problem("unknown-cluster", f"the project has no cluster '{name}'", hint=hint))
     return tuple(cluster for cluster in clusters if cluster.name in names)
 
 
 def _files(flags: Flags, directory: Path, root: Path) -> CheckoutFiles:
-    """The files of the checkout that `root` is in, and those that the command line names or allows.
+    """Return the files of the checkout that contains `root`, and those that the command line names or allows.
 
-    Raises ProblemsError `outside-checkout` as `CheckoutFiles.naming` does.
+    Raises ProblemsError `outside-checkout` like `CheckoutFiles.naming`.
     """
     if flags.project is None or flags.sources:
         files = CheckoutFiles.around(root, flags.allow_outside)
@@ -179,25 +187,25 @@ def _read(path: Path, files: CheckoutFiles, flags: Flags) -> Project:
     )
 
 
-def _limits(given: Mapping[str, int | str], flags: Mapping[str, int], text: str, display: str) -> Limits:
-    """The limits of a project file, which is part of what they guard against: it can't raise them at will."""
+def _limits(limits: Mapping[str, int | str], flags: Mapping[str, int], text: str, display: str) -> Limits:
+    """Return the limits of a project file. It is not trusted, so it can't raise them above `ceiling`."""
     changes, errors = {}, []
-    for name, value in given.items():
+    for name, value in limits.items():
         position = find_position(text, display, 0, ("packages", "limits", name))
         try:
             changes[name] = parse_limit(name, str(value))
         except ValueError as error:
-            said = str(error).partition(", not '")[0]  # the value is not repeated
-            errors.append(Problem("invalid-value", f"packages.limits: {said}", position=position))
+            reason = str(error).partition(", not '")[0]  # the position shows the value
+            errors.append(Problem("invalid-value", f"packages.limits: {reason}", position=position))
             continue
         highest = ceiling(name)
         if changes[name] > highest and name not in flags:
             errors.append(
                 Problem(
                     "invalid-value",
-                    f"packages.limits: the project file can't raise '{name}' over {worded(name, highest)}",
+                    f"packages.limits: the project file can't raise '{name}' above {worded(name, highest)}",
                     position=position,
-                    hint=f"if the packages can be trusted, give --limit {setting(name, highest, changes[name])}",
+                    hint=f"if you trust the packages, use --limit {setting(name, highest, changes[name])}",
                 )
             )
     if errors:
@@ -206,7 +214,7 @@ def _limits(given: Mapping[str, int | str], flags: Mapping[str, int], text: str,
 
 
 def _cluster(item: Mapping[str, Any], index: int, root: Path, text: str, display: str) -> Cluster:
-    where = ("clusters", index, "sources")
+    path = ("clusters", index, "sources")
     sources = enumerate(item["sources"])
     return Cluster(
         name=item["name"],
@@ -215,7 +223,7 @@ def _cluster(item: Mapping[str, Any], index: int, root: Path, text: str, display
         namespace=item["namespace"],
         kubocd_namespace=item.get("kubocdNamespace"),
         repository_url=item["repositoryURL"],
-        places={source: partial(find_position, text, display, 0, (*where, number)) for number, source in sources},
+        places={source: partial(find_position, text, display, 0, (*path, number)) for number, source in sources},
         url_place=partial(find_position, text, display, 0, ("clusters", index, "repositoryURL")),
         output_place=partial(find_position, text, display, 0, ("clusters", index, "output")),
     )
@@ -223,24 +231,24 @@ def _cluster(item: Mapping[str, Any], index: int, root: Path, text: str, display
 
 def _check_clusters(clusters: Sequence[Cluster], text: str, display: str) -> None:
     errors = []
-    rename = "rename one of them: '--cluster' chooses by name"
+    rename = "rename one of them, because '--cluster' selects by name"
 
     def error(message: str, code: str, *keys: str | int, hint: str | None = None) -> None:
         errors.append(Problem(code, message, position=find_position(text, display, 0, keys), hint=hint))
 
     if not clusters:
-        hint = "add 'clusters: [{name: …, sources: […], output: …}]', or give --source and --output"
+        hint = "add 'clusters: [{name: …, sources: […], output: …}]', or use --source and --output"
         error("the project has no clusters", "missing-field", hint=hint)
     first: dict[str, int] = {}
-    apart = DisjointDirectories()
+    outputs = DisjointDirectories()
     for index, cluster in enumerate(clusters):
         if first.setdefault(cluster.name, index) != index:
-            message = f"two clusters share the name '{cluster.name}'"
+            message = f"two clusters have the name '{cluster.name}'"
             error(message, "duplicate-cluster", "clusters", index, "name", hint=rename)
-        if (other := apart.add(cluster.name, cluster.output)) is not None:
+        if (other := outputs.add(cluster.name, cluster.output)) is not None:
             shown = display_path(cluster.output, Path.cwd())
-            message = f"the output '{shown}' and that of the cluster '{other}' lie in each other"
-            hint = "give each cluster a folder of its own"
+            message = f"the output '{shown}' overlaps the output of the cluster '{other}'"
+            hint = "give each cluster its own output directory"
             error(message, "duplicate-cluster", "clusters", index, "output", hint=hint)
     if errors:
         raise ProblemsError(*errors)

@@ -98,7 +98,7 @@ def test_without_a_source_the_job_says_what_to_set(run: Run, checkout: Path) -> 
     ran = run(checkout, "", {})
     assert ran.exit == 2
     first, *forms = ran.log.splitlines()
-    assert re.fullmatch(r"kcd-gen: set .*(install-from|INSTALL_FROM).* to what pip install gets, as one of:", first)
+    assert re.fullmatch(r"kcd-gen: set .*(install-from|INSTALL_FROM).* to one of these arguments.*:", first)
     assert len(forms) == 4
 
 
@@ -108,7 +108,7 @@ def test_the_action_without_the_files_of_its_repository_says_what_to_set(checkou
     shutil.copy(ROOT / "templates/ci/github-action.sh", action / "templates/ci")
     ran = github(checkout, "", {"GITHUB_ACTION_PATH": str(action)})
     assert ran.exit == 2
-    assert ran.log.startswith("::error title=kcd-gen::set the input install-from to what pip install gets")
+    assert ran.log.startswith("::error title=kcd-gen::set the input install-from to one of")
 
 
 @every_system

@@ -129,9 +129,7 @@ def test_what_the_project_has_is_offered(quickstart: LanguageServer) -> None:
 def test_what_a_field_is_about_is_told(quickstart: LanguageServer) -> None:
     parameter = quickstart.hover(RELEASE, TEXT.replace("fqdn", f"fq{CURSOR}dn"))
     assert "The host name under which the application is reached" in parameter
-    assert "How often Flux looks for the tag" in quickstart.hover(
-        RELEASE, TEXT.replace("interval", f"inter{CURSOR}val")
-    )
+    assert "How often Flux checks the tag" in quickstart.hover(RELEASE, TEXT.replace("interval", f"inter{CURSOR}val"))
 
 
 def test_a_json_schema_with_references_is_understood(workspace: Workspace) -> None:

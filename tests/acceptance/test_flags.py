@@ -34,9 +34,9 @@ def web(workspace: Workspace) -> Workspace:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ("build", "there is no kcd-gen.yaml here or in a directory above"),
-        ("build --source sources", "--source needs --output, the folder to write to"),
-        ("build --source sources --output output --cluster prod", "--source takes its place"),
+        ("build", "no kcd-gen.yaml found in this directory or its parents"),
+        ("build --source sources", "--source requires --output, the directory to write to"),
+        ("build --source sources --output output --cluster prod", "--cluster can't be used with --source"),
         ("build --bogus", "--bogus"),
         ("lint --source sources --output output", "--output"),  # it writes nothing
         ("init server --offline", "--offline"),  # it needs no network

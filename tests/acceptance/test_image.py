@@ -288,7 +288,7 @@ def test_a_tag_alone_is_warned_of(registry: Running, workspace: Workspace) -> No
     name, _, digest = base.partition("@")
     outcome = image(workspace, "--base", name, "--push", f"{registry.host}/warned/charts:1", "--insecure")
     assert outcome.exit == 0
-    assert f"warning[unpinned-base]: the base {name}" in outcome.err
+    assert f"warning[unpinned-base]: the base '{name}'" in outcome.err
     assert f"--base {name}@{digest}" in outcome.err
 
 

@@ -365,7 +365,7 @@ def test_an_output_outside_the_checkout_is_an_error(checkout: Checkout, tmp_path
         (("--flux-source", "Secret/x"), "KIND/NAME"),
         (("--image", ""), "value is empty"),
         (("--image", "registry.example.com/a:1"), "without a tag"),
-        (("--flux-namespace", "No"), "is not a name for a namespace"),
+        (("--flux-namespace", "No"), "'No' is not a valid namespace for --flux-namespace"),
     ],
 )
 def test_flags_that_mean_nothing(checkout: Checkout, flags: tuple[str, ...], says: str) -> None:

@@ -146,22 +146,27 @@ def test_a_cluster_is_chosen_by_its_name(load: LoadFile) -> None:
 @pytest.mark.parametrize(
     ("flags", "code", "message", "hint"),
     [
-        ({"sources": ("a",)}, "usage", "--source needs --output, the folder to write to", None),
+        ({"sources": ("a",)}, "usage", "--source requires --output", None),
         (
             {"sources": ("a",), "output": Path("b"), "clusters": ("prod",)},
             "usage",
-            "--cluster chooses among those",
+            "--cluster can't be used with --source",
             None,
         ),
         ({"clusters": ("prd",)}, "unknown-cluster", "the project has no cluster 'prd'", "did you mean 'prod'?"),
-        ({"clusters": ("x",)}, "unknown-cluster", "the project has no cluster 'x'", "the project has: prod, test"),
-        ({"output": Path("x")}, "usage", "--output needs one cluster; choose it with --cluster", None),
-        ({"namespace": "../x"}, "usage", "--namespace '../x' is not a name for a namespace", "lower-case letters"),
-        ({"namespace": ""}, "usage", "--namespace '' is not a name for a namespace", "lower-case letters"),
-        ({"namespace": "x" * 64}, "usage", "is not a name for a namespace", "at most 63"),
-        ({"namespace": "a\n"}, "usage", "is not a name for a namespace", "lower-case letters"),
-        ({"kubocd_namespace": "A"}, "usage", "--kubocd-namespace 'A' is not a name", "lower-case letters"),
-        ({"repository_url": "charts"}, "usage", "--repository-url 'charts' is not a URL", "such as http://"),
+        ({"clusters": ("x",)}, "unknown-cluster", "the project has no cluster 'x'", "prod, test"),
+        ({"output": Path("x")}, "usage", "--output requires exactly one cluster", None),
+        ({"namespace": "../x"}, "usage", "'../x' is not a valid namespace for --namespace", "lower-case letters"),
+        ({"namespace": ""}, "usage", "'' is not a valid namespace for --namespace", "lower-case letters"),
+        ({"namespace": "x" * 64}, "usage", "is not a valid namespace", "at most 63"),
+        ({"namespace": "a\n"}, "usage", "is not a valid namespace", "lower-case letters"),
+        (
+            {"kubocd_namespace": "A"},
+            "usage",
+            "'A' is not a valid namespace for --kubocd-namespace",
+            "lower-case letters",
+        ),
+        ({"repository_url": "charts"}, "usage", "'charts' is not a valid URL for --repository-url", "such as http://"),
     ],
 )
 def test_flags_that_make_no_sense_are_an_error_of_usage(
@@ -177,10 +182,8 @@ def test_flags_that_make_no_sense_are_an_error_of_usage(
 def test_no_project_file_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(ProblemsError) as caught:
         load_project(Flags(), tmp_path)
-    assert (caught.value.problem.code, caught.value.problem.message) == (
-        "missing-project",
-        "there is no kcd-gen.yaml here or in a directory above",
-    )
+    assert caught.value.problem.code == "missing-project"
+    assert "kcd-gen.yaml" in caught.value.problem.message
     assert "--source DIR --output DIR" in (caught.value.problem.hint or "")
 
 
@@ -225,13 +228,13 @@ def test_no_project_file_is_an_error_that_says_what_to_do(tmp_path: Path) -> Non
         (HEAD.replace("v1alpha1", "v2") + CLUSTER, ["kcd-gen.yaml:1:1 invalid-value apiVersion must be"]),
         (
             HEAD + CLUSTER + CLUSTER.removeprefix("clusters:\n").replace("deploy/prod", "deploy/other"),
-            ["kcd-gen.yaml:7:5 duplicate-cluster two clusters share the name 'prod'"],
+            ["kcd-gen.yaml:7:5 duplicate-cluster two clusters have the name 'prod'"],
         ),
         (
             TWO.replace("deploy/test", "deploy/prod/test"),
             [
-                "kcd-gen.yaml:9:5 duplicate-cluster the output 'deploy/prod/test' and that of the cluster 'prod' "
-                "lie in each other"
+                "kcd-gen.yaml:9:5 duplicate-cluster the output 'deploy/prod/test' overlaps the output of the cluster "
+                "'prod'"
             ],
         ),
         (TWO.replace("deploy/test", "deploy/x/../prod/."), ["kcd-gen.yaml:9:5 duplicate-cluster the output"]),

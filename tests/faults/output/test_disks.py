@@ -70,10 +70,9 @@ def test_a_disk_that_runs_full(tmp_path: Path, old: Platform, new: Platform, mou
         assert files_below(tmp_path / "out").keys() - {"ballast"} == new.output.keys()
         return
     assert spare < 400
-    assert (
-        "error[unwritable-output]: the output can't be written: No space left on device; it is as it was" in outcome.err
-    )
-    assert "make room on the disk and build again" in outcome.err
+    assert "error[unwritable-output]" in outcome.err
+    assert "No space left on device" in outcome.err
+    assert "free disk space" in outcome.err
     assert after == before
     (tmp_path / "out/ballast").unlink()
     assert build(root, "--output", str(tmp_path / "out")).exit == 0
@@ -88,7 +87,8 @@ def test_files_that_may_not_become_large(
     before = state(root / "out")
     ended = driver.run(root, (*BUILD, "--quiet"), limit=limit)  # what it prints goes to a file, too
     assert ended.code == 1, ended.said
-    assert "out: error[unwritable-output]: the output can't be written: File too large; it is as it was" in ended.said
+    assert "out: error[unwritable-output]" in ended.said
+    assert "File too large" in ended.said
     assert state(root / "out") == before
     assert build(root).exit == 0
 
@@ -99,10 +99,9 @@ def test_an_output_that_can_only_be_read(tmp_path: Path, old: Platform, new: Pla
     mount("-o", "remount,ro,bind", str(root / "out"))
     outcome = build(root)
     assert outcome.exit == 1
-    assert (
-        "error[unwritable-output]: the output can't be written: Read-only file system; it is as it was" in outcome.err
-    )
-    assert "the disk can only be read; choose another output" in outcome.err
+    assert "error[unwritable-output]" in outcome.err
+    assert "Read-only file system" in outcome.err
+    assert "choose another output; this file system is read-only" in outcome.err
     assert build(root, "--check").exit == 3
     assert files_below(root / "out") == old.output
     assert build(old.checkout(tmp_path / "other"), "--check", "--output", str(root / "out")).exit == 0
@@ -132,8 +131,9 @@ def test_no_right_to_one_folder(tmp_path: Path, old: Platform, new: Platform, fo
         assert outcome.exit == 0
         return
     assert outcome.exit == 1, outcome.text
-    assert "error[unwritable-output]: the output can't be written: Permission denied; it is as it was" in outcome.err
-    assert "give the user who runs kcd-gen the right to it" in outcome.err
+    assert "error[unwritable-output]" in outcome.err
+    assert "Permission denied" in outcome.err
+    assert "give the user who runs kcd-gen access" in outcome.err
     assert state(root / "out") == before
     assert build(root).exit == 0
     assert files_below(root / "out") == new.output
@@ -150,10 +150,8 @@ def test_a_file_that_can_t_be_moved_half_way(tmp_path: Path, old: Platform, new:
     finally:
         subprocess.run(["chattr", "-i", stubborn], check=True)
     assert outcome.exit == 1
-    assert (
-        "out/flux/apps/release9.yaml: error[unwritable-output]: the output can't be written: Operation not permitted"
-        in outcome.err
-    )
+    assert "out/flux/apps/release9.yaml: error[unwritable-output]" in outcome.err
+    assert "Operation not permitted" in outcome.err
     assert state(root / "out") == before
     assert build(root).exit == 0
     assert files_below(root / "out") == new.output
@@ -170,8 +168,9 @@ def test_an_output_in_a_layer_of_a_container_image(tmp_path: Path, old: Platform
     root = new.checkout(tmp_path / "new")
     outcome = build(root, "--output", str(layers[2]))
     assert outcome.exit == 1, outcome.text
-    assert "the output can't be written: Invalid cross-device link; it is as it was" in outcome.err
-    assert "replace it by a copy (cp -a)" in outcome.err
+    assert "error[unwritable-output]" in outcome.err
+    assert "Invalid cross-device link" in outcome.err
+    assert "by a copy (cp -a)" in outcome.err
     assert files_below(layers[2]) == old.output
     shutil.copytree(layers[2], root / "out")
     assert build(root).exit == 0

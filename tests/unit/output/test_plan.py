@@ -148,8 +148,9 @@ def test_a_file_where_a_folder_belongs_is_in_the_way(tmp_path: Path, path: str) 
 
 def test_a_folder_where_a_file_belongs_is_in_the_way(tmp_path: Path) -> None:
     (tmp_path / "flux/default/web.yaml").mkdir(parents=True)
-    with pytest.raises(ProblemsError, match="this is in the way") as caught:
+    with pytest.raises(ProblemsError, match=r"web\.yaml'") as caught:
         planned(tmp_path, release("web"))
+    assert codes(caught.value) == {"foreign-file"}
     assert str(caught.value.problem.position) == f"{tmp_path}/flux/default/web.yaml"
 
 
@@ -231,8 +232,9 @@ def test_a_path_outside_the_release_s_own_is_a_defect(tmp_path: Path, path: str)
 
 def test_an_output_that_is_a_file_is_in_the_way(tmp_path: Path) -> None:
     (tmp_path / "deploy").write_text("mine")
-    with pytest.raises(ProblemsError, match="this is in the way") as caught:
+    with pytest.raises(ProblemsError, match="deploy'") as caught:
         planned(tmp_path / "deploy", release("web"))
+    assert codes(caught.value) == {"foreign-file"}
     assert str(caught.value.problem.position) == f"{tmp_path}/deploy"
 
 
@@ -241,8 +243,9 @@ def test_a_place_in_the_output_is_named_from_the_current_directory(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "flux").write_text("mine")
-    with pytest.raises(ProblemsError, match="this is in the way") as caught:
+    with pytest.raises(ProblemsError, match="'flux'") as caught:
         planned(tmp_path, release("web"))
+    assert codes(caught.value) == {"foreign-file"}
     assert str(caught.value.problem.position) == "flux"
 
 

@@ -327,7 +327,7 @@ def test_an_output_with_no_room_for_its_folder_is_an_error_that_names_it(tmp_pat
     with pytest.raises(ProblemsError, match="the output can't be read: Not a directory") as caught:
         build(tmp_path / "a/deploy", *OLD)
     assert str(caught.value.problem.position) == f"{tmp_path}/a/deploy"
-    assert caught.value.problem.hint == "a file stands where a folder is needed; move it away, or choose another output"
+    assert "the file where a directory is needed" in (caught.value.problem.hint or "")
 
 
 def test_one_shared_file_is_enough(tmp_path: Path) -> None:

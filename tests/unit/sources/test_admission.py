@@ -139,19 +139,16 @@ def test_all_problems_of_a_release_are_reported(load: Load) -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "message"),
-    [
-        ("kubocd.kubotal.io/v1", "there is no Release in version 'kubocd.kubotal.io/v1'"),
-        ("kubocd.kubotal.io", "there is no Release in version 'kubocd.kubotal.io'"),
-        ("kubocd.kubotal.io/", "there is no Release in version 'kubocd.kubotal.io/'"),
-        ("kubocd.kubotal.io/v1alpha1/x", "there is no Release in version 'kubocd.kubotal.io/v1alpha1/x'"),
-    ],
+    "version",
+    ["kubocd.kubotal.io/v1", "kubocd.kubotal.io", "kubocd.kubotal.io/", "kubocd.kubotal.io/v1alpha1/x"],
 )
-def test_another_version_is_an_error_that_names_the_one_there_is(load: Load, version: str, message: str) -> None:
+def test_another_version_is_an_error_that_names_the_one_there_is(load: Load, version: str) -> None:
     problem = load(release().replace(API, version)).only()
-    assert (problem.code, problem.message) == ("unknown-version", message)
+    assert problem.code == "unknown-version"
+    assert f"'{version}'" in problem.message
+    assert "Release" in problem.message
     assert str(problem.position) == "f.yaml:1:1"
-    assert problem.hint == f"write 'apiVersion: {API}'"
+    assert f"'apiVersion: {API}'" in (problem.hint or "")
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,8 @@ def test_two_releases_of_one_name_are_an_error_that_names_both_files(load: Load,
     assert (loaded.cluster_resources.releases, loaded.cluster_resources.failed) == ((), ("default/web",))
     problem = loaded.only()
     assert (problem.code, problem.release) == ("duplicate-resource", "default/web")
-    assert problem.message == "the Release 'web' is defined twice, here and in 0.yaml:4:3"
+    assert "Release 'web'" in problem.message
+    assert "0.yaml:4:3" in problem.message
     assert str(problem.position) == "1.yaml:4:3"
 
 
@@ -48,7 +49,10 @@ def test_two_contexts_of_one_name_are_broken_for_those_who_name_it(load: Load) -
 def test_two_configs_of_one_name_stop_every_release(load: Load) -> None:
     loaded = load({"a.yaml": config(), "b.yaml": config("conf", "", "  namespace: kubocd\n")})
     (errors,) = loaded.cluster_resources.broken_configs
-    assert errors.problems[0].message == "the Config 'conf' is defined twice, here and in a.yaml:4:3"
+    (problem,) = errors.problems
+    assert problem.code == "duplicate-resource"
+    assert "Config 'conf'" in problem.message
+    assert "a.yaml:4:3" in problem.message
 
 
 def test_a_config_in_another_namespace_is_not_read_and_warned_about(load: Load) -> None:
@@ -57,7 +61,7 @@ def test_a_config_in_another_namespace_is_not_read_and_warned_about(load: Load) 
     assert loaded.cluster_resources.configs == ()
     problem = loaded.only()
     assert (problem.severity, problem.code, str(problem.position)) == ("warning", "ignored-config", "f.yaml:5:3")
-    assert problem.message == "the Config 'conf' lies in 'apps', but KuboCD reads those in 'kubocd'"
+    assert all(value in problem.message for value in ("'conf'", "'apps'", "'kubocd'"))
     chosen = load(text, kubocd_namespace="apps")
     assert (len(chosen.cluster_resources.configs), chosen.said) == (1, [])
 
@@ -80,7 +84,7 @@ def test_a_kind_of_another_kubocd_is_passed_over_with_a_warning(load: Load, kind
     loaded = load(release().replace("Release", kind))
     problem = loaded.only()
     assert (problem.severity, problem.code) == ("warning", "unknown-kind")
-    assert problem.message == f"the kind '{kind}' is not one of KuboCD v0.3, and is passed over"
+    assert f"'{kind}'" in problem.message
     assert loaded.cluster_resources.failed == ()
 
 
@@ -98,7 +102,8 @@ def test_a_kind_that_looks_misspelt_is_an_error_and_keeps_what_was_written(load:
     loaded = load(release().replace("Release", kind))
     problem = loaded.only()
     assert (problem.severity, problem.code, problem.hint) == ("error", "unknown-kind", hint)
-    assert (problem.message, str(problem.position)) == (f"there is no kind '{kind}'", "f.yaml:2:1")
+    assert f"'{kind}'" in problem.message
+    assert str(problem.position) == "f.yaml:2:1"
     assert loaded.cluster_resources.failed == ("default/web",)
 
 

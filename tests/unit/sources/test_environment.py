@@ -34,7 +34,7 @@ def test_every_variable_that_is_unset_or_empty_is_an_error_at_its_place() -> Non
         ("the environment variable 'EMPTY' is not set or is empty", Position("f.yaml", 2, 9)),
         ("the environment variable '2' is not set or is empty", Position("f.yaml", 3, 3)),
     ]
-    assert caught.value.problems[0].hint == "set it, as with: export NONE=…"
+    assert "export NONE=…" in (caught.value.problems[0].hint or "")
 
 
 @given(st.text())

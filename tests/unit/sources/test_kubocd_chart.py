@@ -201,15 +201,15 @@ def test_contexts_of_the_values_are_contexts(load: Load) -> None:
     [
         (
             "contexts: [{namespace: x}]",
-            "a context in the values of the chart 'kubocd-ctrl' has no name: Helm refuses the chart",
+            "spec.values.contexts[0].name of the chart 'kubocd-ctrl' is required",
             "f.yaml:8:16",
         ),
         (
             "contexts:\n- name: x",
-            "a context in the values of the chart 'kubocd-ctrl' has no namespace: Helm refuses the chart",
+            "spec.values.contexts[0].namespace of the chart 'kubocd-ctrl' is required",
             "f.yaml:9:7",
         ),
-        ("contexts: [x]", "a context in the values of the chart 'kubocd-ctrl' has no name", "f.yaml:8:16"),
+        ("contexts: [x]", "spec.values.contexts[0].name of the chart 'kubocd-ctrl' is required", "f.yaml:8:16"),
         (
             "contexts: {a: 1}",
             "spec.values.contexts of the chart 'kubocd-ctrl' must be a list, not a map",
@@ -224,7 +224,7 @@ def test_contexts_of_the_values_are_contexts(load: Load) -> None:
         ("[1]", "spec.values of the chart 'kubocd-ctrl' must be a map, not a list", "f.yaml:7:3"),
         (
             "contexts: [{name: a, namespace: b, description: 'c: d'}]",
-            "the chart 'kubocd-ctrl' writes this description without quotes, and then it is not YAML",
+            "the chart 'kubocd-ctrl' inserts this description",
             "f.yaml:8:40",
         ),
     ],
@@ -269,7 +269,7 @@ def test_two_installations_are_an_error_until_one_is_chosen(load: Load) -> None:
     }
     problem = load(files).only()
     assert (problem.severity, problem.code) == ("error", "ambiguous-installation")
-    assert problem.message == ("KuboCD is installed twice, here in namespace 'two' and in 'one' by a.yaml:3:12")
+    assert all(value in problem.message for value in ("'one'", "'two'", "a.yaml:3:12"))
     assert str(problem.position) == "b.yaml:3:12"
     chosen = load(files, kubocd_namespace="two")
     assert [one.position().path for one in chosen.cluster_resources.configs] == ["b.yaml"]
@@ -280,4 +280,5 @@ def test_two_installations_in_one_namespace_are_one_config_twice(load: Load) -> 
     loaded = load({"a.yaml": installation(V03), "b.yaml": installation(V03, name="second")})
     (errors,) = loaded.cluster_resources.broken_configs
     assert [error.code for error in errors.problems] == ["duplicate-resource"]
-    assert "the Config 'conf01' is defined twice, here and in a.yaml:9:7" in errors.problems[0].message
+    assert "Config 'conf01'" in errors.problems[0].message
+    assert "a.yaml:9:7" in errors.problems[0].message
