@@ -74,10 +74,9 @@ _SIZE = re.compile(r"([0-9]{1,15})(?:(Ki|Mi|Gi)B?)?")
 _TIME = re.compile(r"([0-9]{1,15})(s|m|h)?")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 _CLUSTER = {
-    "chart-archive": "Flux refuses it in the cluster, too, unless source-controller runs with --helm-chart-max-size;"
-    " then raise it here",
-    "chart": "Helm refuses it in the cluster, too; where that has been given a higher limit, raise it here",
-    "chart-file": "Helm refuses it in the cluster, too; where that has been given a higher limit, raise it here",
+    "chart-archive": "reduce the chart, or raise the limit if source-controller runs with a higher --helm-chart-max-size",
+    "chart": "reduce the chart, or raise the limit if Helm has a higher one in the cluster",
+    "chart-file": "reduce the file, or raise the limit if Helm has a higher one in the cluster",
 }
 
 
@@ -85,17 +84,17 @@ def parse_limit(name: str, text: str) -> int:
     """The value of the limit `name` as a user writes it: `512MiB`, `64Ki`, `2000`. Raises ValueError, a sentence."""
     if name not in NAMES:
         close = nearest("; did you mean '{}'?", name, NAMES)
-        raise ValueError(f"there is no limit '{name}'{close or ': there are ' + ', '.join(NAMES)}")
+        raise ValueError(f"the limit '{name}' does not exist{close or '; available limits: ' + ', '.join(NAMES)}")
     found = (_TIME if name in _TIMES else _SIZE).fullmatch(text)
     if name in _TIMES and not found:
-        raise ValueError(f"the limit '{name}' is a time, such as 90s or 2m, not '{text}'")
+        raise ValueError(f"the limit '{name}' must be a time such as 90s or 2m, not '{text}'")
     if name in _COUNTS and not (found and found[2] is None):
-        raise ValueError(f"the limit '{name}' is a number, such as 2000, not '{text}'")
+        raise ValueError(f"the limit '{name}' must be a number such as 2000, not '{text}'")
     if not found:
-        raise ValueError(f"the limit '{name}' is a size, such as 512MiB (KiB, MiB, GiB), not '{text}'")
+        raise ValueError(f"the limit '{name}' must be a size such as 512MiB (KiB, MiB, GiB), not '{text}'")
     units = _SECONDS if name in _TIMES else _UNITS
     if not (value := int(found[1]) * units[found[2] or ""]):
-        raise ValueError(f"the limit '{name}' can't be 0: nothing could be read")
+        raise ValueError(f"the limit '{name}' must be greater than 0")
     return min(value, 1 << 62)  # what a machine word holds
 
 
@@ -116,7 +115,7 @@ def over_limit(
 
     `needed` is the value with which it would be taken, if that is known; the hint says a limit that is high enough.
     """
-    advice = _CLUSTER.get(name, "if the package is to be trusted, raise it")
+    advice = _CLUSTER.get(name, "if you trust the package, raise the limit")
     return Problem(
         "package-limit",
         f"{what} than the limit of {worded(name, limit)}",

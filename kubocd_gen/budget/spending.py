@@ -16,19 +16,19 @@ from kubocd_gen.budget.limits import LIMITS, Limits, setting, worded
 from kubocd_gen.diagnostics.problems import RUN_LIMIT, Position, Problem, ProblemsError
 
 _WHAT = {
-    "cpu-time": "the run takes more time of the processor",
-    "memory": "the run takes more memory",
-    "helm-time": "helm ran for longer",
-    "rendered": "the templates print more",
-    "yaml-values": "the YAML holds more values, with its aliases expanded and its Contexts merged,",
-    "schema-steps": "validating values against their schemas takes more steps",
+    "cpu-time": "the run used more CPU time",
+    "memory": "the run used more memory",
+    "helm-time": "helm ran longer",
+    "rendered": "the templates rendered more",
+    "yaml-values": "the YAML has more values, with aliases expanded and Contexts merged,",
+    "schema-steps": "validating values against their schemas took more steps",
     "output": "the Flux resources and charts of all Releases are larger",
     "files": "the sources have more files and directories",
-    "source-bytes": "the sources hold more text",
+    "source-bytes": "the sources contain more",
     "fetched": "registries sent more",
     "network-time": "transfers took longer",
     "unpacked-total": "packages and charts unpack to more",
-    "package-memory": "the files of the packages are more",
+    "package-memory": "the files of the packages are larger",
 }
 
 
@@ -37,7 +37,7 @@ class BudgetExceededError(ProblemsError):
 
     def __init__(self, name: str, limit: int, position: Position | None = None) -> None:
         message = f"{_WHAT[name]} than this run's limit of {worded(name, limit)}"
-        hint = f"if the input can be trusted, raise it: --limit {setting(name, limit)}"
+        hint = f"if you trust the input, raise the limit: --limit {setting(name, limit)}"
         super().__init__(Problem(RUN_LIMIT, message, position, hint))
         self.name, self.limit = name, limit
 

@@ -84,7 +84,7 @@ def _missing(source: str, places: Places) -> Problem:
         "missing-source",
         f"the source '{source}' does not exist",
         position=places[source]() if source in places else None,
-        hint="a source is a file, a directory or a glob such as 'clusters/*/releases', relative to the project's root",
+        hint="use a file, a directory or a glob such as 'clusters/*/releases', relative to the project's root",
     )
 
 
@@ -93,7 +93,7 @@ def _bad_pattern(source: str, what: str, places: Places) -> Problem:
         "invalid-value",
         f"a source {what}",
         position=places[source]() if source in places else None,
-        hint="name the directories themselves: all files below them are read",
+        hint="list the directories instead: all files below them are read",
     )
 
 
@@ -130,7 +130,7 @@ def read_source(
         ) from error
     except OSError as error:
         if path.is_symlink() and error.errno in (errno.ENOENT, errno.ELOOP, errno.ENOTDIR):
-            message = "this is a link that leads nowhere"
+            message = "this symlink is broken"
             raise ProblemsError(Problem("unreadable-source", message, position=Position(display))) from error
         raise ProblemsError(_unreadable("the file can't be read", error, display)) from error
     is_utf_16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
@@ -146,7 +146,7 @@ def _too_large(size: int, display: str) -> Problem:
     what = "a source file" if size <= MAX_SCANNED_BYTES else "a file among the sources"
     return Problem(
         "unreadable-source",
-        f"the file is larger than {limit // 2**20} MiB, the limit of {what}",
+        f"the file is larger than {limit // 2**20} MiB, the limit for {what}",
         position=Position(display),
         hint="split it, or leave it out of the cluster's sources",
     )
@@ -170,9 +170,9 @@ def _read_at_rest(path: Path, display: str, files: CheckoutFiles) -> bytes:
     raise ProblemsError(
         Problem(
             "unreadable-source",
-            "the file changed each time that it was read",
+            "the file changed each time it was read",
             position=Position(display),
-            hint="build again when nothing writes to it any more",
+            hint="run again when no other process writes to it",
         )
     )
 
@@ -206,7 +206,7 @@ def _decoded(data: bytes, encoding: str, display: str) -> SourceFile:
         raise ProblemsError(
             Problem(
                 "unreadable-source",
-                f"the file is not {error.encoding.removesuffix('-sig').upper()} text",
+                f"the file is not valid {error.encoding.removesuffix('-sig').upper()}",
                 position=Position(display, before.count("\n") + 1, len(before) - before.rfind("\n")),
                 hint="save it as UTF-8",
             )

@@ -51,7 +51,7 @@ class TooLargeError(OSError):
 
     def __init__(self, kind: FileKind) -> None:
         size = f"{kind.limit // _MIB} MiB" if kind.limit % _MIB == 0 else f"{kind.limit // _KIB} KiB"
-        super().__init__(errno.EFBIG, f"it is larger than {size}, the limit of {kind.name}")
+        super().__init__(errno.EFBIG, f"it is larger than {size}, the limit for {kind.name}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ class CheckoutFiles:
         if in_git_directory(real):
             return Problem(
                 OUTSIDE,
-                f"{what} is in Git's own directory, '{real}'",
+                f"{what} is in Git's own directory '{real}'",
                 position=position,
                 hint="choose another path: kcd-gen neither reads nor writes there",
             )
@@ -169,7 +169,7 @@ class CheckoutFiles:
 
     def _require(self, real: Path, display: str) -> None:
         if not self.holds(real):
-            raise ProblemsError(self.refusal("this", real, Position(display)))
+            raise ProblemsError(self.refusal("the path", real, Position(display)))
 
     def _link_outside(self, path: Path) -> Path | None:
         """Return the symlink of the checkout by which `path` leaves these files; None if there is none."""
@@ -216,5 +216,5 @@ def _opened_path(descriptor: int, path: Path, status: os.stat_result) -> Path:
     except OSError:  # no Linux, or no /proc
         real = Path(os.path.realpath(path))
         if not os.path.samestat(real.lstat(), status):
-            raise OSError(errno.ESTALE, "it was replaced while it was opened") from None
+            raise OSError(errno.ESTALE, "it was replaced while being opened") from None
         return real

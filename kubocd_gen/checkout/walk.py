@@ -86,7 +86,7 @@ class DirectoryWalk:
         if len(pattern) > MAX_PATTERN:
             raise PatternError(f"is a glob of more than {MAX_PATTERN} characters")
         if parts.count("**") > _MAX_RECURSIVE:
-            raise PatternError(f"is a glob with more than {_MAX_RECURSIVE} times '**'")
+            raise PatternError(f"is a glob with more than {_MAX_RECURSIVE} '**' parts")
         base = Path("/") if pattern.startswith("/") else root
         search = _Search(self, parts, directories_only=pattern.endswith("/"))
         return sorted(set(search.run(base)), key=str)
@@ -110,10 +110,10 @@ class DirectoryWalk:
         if real in self.ignored:
             return []
         if not self.files.holds(Path(real)):
-            self._report(path, lambda position: self.files.refusal("this", Path(real), position))
+            self._report(path, lambda position: self.files.refusal("the path", Path(real), position))
             return []
         if depth > MAX_DEPTH:
-            self._unreadable(path, f"it is more than {MAX_DEPTH} directories deep")
+            self._unreadable(path, f"it is nested more than {MAX_DEPTH} directories deep")
             return []
         try:
             with os.scandir(real) as found:
@@ -157,7 +157,7 @@ class DirectoryWalk:
             self.errors.append(error(Position(display)))
 
 
-READ_HINT = "give the user who runs kcd-gen the right to read it, or leave it out of the cluster's sources"
+READ_HINT = "allow the user who runs kcd-gen to read it, or leave it out of the cluster's sources"
 
 
 @dataclass(slots=True)

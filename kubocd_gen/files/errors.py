@@ -19,9 +19,9 @@ def hint_of(error: OSError) -> str | None:
     """Return what to do where a symlink, or what is not a regular file, is in the way of a write; else None."""
     name = error.filename.removeprefix(f"{Path.cwd()}/") if isinstance(error.filename, str) else None
     if isinstance(error, SymlinkError):
-        return f"replace the symlink '{name}' by the file or directory itself, or name another path"
+        return f"replace the symlink '{name}' with the file or directory itself, or choose another path"
     if name and error.errno == errno.EINVAL:
-        return f"move '{name}' away, or name another path"
+        return f"move '{name}' away, or choose another path"
     return None
 
 
@@ -40,7 +40,7 @@ def refuse_component(part: str, path: str) -> None:
     if part in ("", ".", "..") or "/" in part or "\0" in part:
         raise OSError(errno.EINVAL, "not a path below the directory", path.replace("\0", "\\0"))
     if part.casefold() == ".git":
-        raise OSError(errno.EPERM, "refusing to touch Git's own directory", path)
+        raise OSError(errno.EPERM, "refusing to access Git's own directory", path)
 
 
 def name_error(error: OSError, descriptor: int, name: str, path: str) -> OSError:

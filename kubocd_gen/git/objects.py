@@ -91,7 +91,7 @@ class Objects:
         """The blob of an id. Raises UnreadableObjectError where it is none, or larger than `most`."""
         found = self.find(identity)
         if found is not None and found.kind != "blob":
-            raise UnreadableObjectError("is broken: it should be a file")
+            raise UnreadableObjectError("is corrupt: expected a file")
         if found is not None and found.size > most:
             self._close()  # its content is on the way
             raise UnreadableObjectError(
@@ -109,14 +109,14 @@ class Objects:
             if found is None:
                 raise UnreadableObjectError("is not in the repository")
             if found.kind != "tree":
-                raise UnreadableObjectError("is broken: it should be a folder")
+                raise UnreadableObjectError("is corrupt: expected a directory")
             if found.size > LARGEST_TREE:
                 self._close()
-                raise UnreadableObjectError(f"holds more names than the limit of {LARGEST_TREE // MIB} MiB takes")
+                raise UnreadableObjectError(f"has more entries than fit in the limit of {LARGEST_TREE // MIB} MiB")
             entries = _parse_tree(found.whole(), len(found.id) // 2)
             self._entries += len(entries)
             if self._entries > MOST_ENTRIES:
-                raise UnreadableObjectError(f"and those before hold more than the limit of {MOST_ENTRIES} entries")
+                raise UnreadableObjectError(f"exceeds the limit of {MOST_ENTRIES} entries for a revision")
             self._folders[identity] = entries
         return self._folders[identity]
 
@@ -129,7 +129,7 @@ class Objects:
             return Entry("folder", found.id)
         head = next(found.pieces, b"")[: len("tree ") + len(found.id)]  # it is the first line
         if not head.startswith(b"tree "):
-            raise UnreadableObjectError("is broken: it should be a commit")
+            raise UnreadableObjectError("is corrupt: expected a commit")
         return Entry("folder", head[len("tree ") :].decode("ascii", "replace"))
 
     def bring(self, identities: Sequence[str]) -> None:
@@ -193,5 +193,5 @@ def _parse_tree(data: bytes, width: int) -> dict[str, Entry]:
                 entries[name] = Entry(_KINDS[mode >> 12], identity.hex())
             at = end + 1 + width
     except (ValueError, KeyError):
-        raise UnreadableObjectError("is broken: Git could not read it either") from None
+        raise UnreadableObjectError("is corrupt: it is not a valid Git tree") from None
     return entries

@@ -33,8 +33,8 @@ _CPU = 40  # seconds of one process; what indexes the 250 MB of a large reposito
 LARGEST_FILE = 2 * GIB  # that a fetch can write
 _PIECE = 1 << 16
 _LIMITS = {
-    signal.SIGXCPU: f"it needs more than the limit of {_CPU} seconds of processor time",
-    signal.SIGXFSZ: f"it writes more than the limit of {LARGEST_FILE // GIB} GiB",
+    signal.SIGXCPU: f"it exceeded the limit of {_CPU} seconds of CPU time",
+    signal.SIGXFSZ: f"it exceeded the file size limit of {LARGEST_FILE // GIB} GiB",
 }
 # The limits hold before git starts, so that the programs that it starts have them, too. A system that lacks one ignores
 # it. Sizes are in KiB and blocks of 512 bytes.
@@ -59,7 +59,7 @@ class Done:
             if self.status == -number or f"died of signal {number:d}" in self.stderr:
                 return limit
         if "out of memory" in self.stderr.lower():
-            return f"it needs more than the limit of {_MEMORY // MIB} MiB of memory"
+            return f"it exceeded the memory limit of {_MEMORY // MIB} MiB"
         lines = [line.strip() for line in self.stderr.splitlines() if line.strip()]
         told = next((line for line in lines if line.startswith("fatal:")), lines[0] if lines else "")
         return told.removeprefix("fatal: ")[:300] or f"exit code {self.status}"
@@ -94,7 +94,7 @@ def started(setup: Setup, arguments: Sequence[str], folder: Path | None) -> Iter
 
     Raises ProblemsError `git-failed`, `git-missing`.
     """
-    binary = git_binary("a Git repository is to be read", "install git", setup.variables)
+    binary = git_binary("a Git repository is read", "install git", setup.variables)
     command = ["/bin/sh", "-c", _LIMITED, "git", *setup.command(binary, arguments)]
     _log.debug("git %s", without_user_info(" ".join(arguments)))  # credentials are not among the arguments
     with ExitStack() as stack:
@@ -144,7 +144,7 @@ class Talk:
                 else:
                     self._read(key)
             if len(self._taken) > most:
-                raise ProblemsError(self._failed(f"prints more than the limit of {most // MIB} MiB"))
+                raise ProblemsError(self._failed(f"printed more than the limit of {most // MIB} MiB"))
             watch()
         return bytes(self._taken)
 
@@ -153,7 +153,7 @@ class Talk:
         try:
             return self._process.wait(max(1.0, self.left))
         except subprocess.TimeoutExpired:
-            raise ProblemsError(self._failed(f"did not end within {self._seconds:g} seconds")) from None
+            raise ProblemsError(self._failed(f"did not finish within {self._seconds:g} seconds")) from None
 
     def ask(self, line: bytes) -> None:
         """Give it a short line. That it has ended is seen when the answer is read."""
@@ -163,7 +163,7 @@ class Talk:
         """What it prints up to the end of a line; None where it has ended instead."""
         while (end := self._taken.find(b"\n")) < 0:
             if len(self._taken) > _PIECE:
-                raise ProblemsError(self._failed("answers without an end"))
+                raise ProblemsError(self._failed("printed a line that is too long"))
             if not self._more():
                 return None
         line = bytes(self._taken[:end])
@@ -196,7 +196,7 @@ class Talk:
         ready = self._selector.select(max(0.0, min(longest, self.left)))
         self.left -= time.monotonic() - begun
         if self.left <= 0:
-            raise ProblemsError(self._failed(f"did not end within {self._seconds:g} seconds"))
+            raise ProblemsError(self._failed(f"did not finish within {self._seconds:g} seconds"))
         return [key for key, _ in ready]
 
     def _read(self, key: selectors.SelectorKey) -> None:

@@ -61,9 +61,7 @@ class Repository:
         head = self._commit("HEAD")
         if head is None:
             raise ProblemsError(
-                Problem(
-                    "unknown-revision", "the repository has no commit yet", hint="commit the sources before comparing"
-                )
+                Problem("unknown-revision", "the repository has no commits", hint="commit the sources before comparing")
             )
         commit: str | None = head
         for name in _UPSTREAM:
@@ -73,8 +71,8 @@ class Repository:
                     raise ProblemsError(
                         Problem(
                             "unknown-revision",
-                            f"HEAD and {name} have no commit in common",
-                            hint=_DEEPEN if self.is_shallow() else "name the revision to compare with: --ref REV",
+                            f"HEAD and '{name}' have no common commit",
+                            hint=_DEEPEN if self.is_shallow() else "pass the revision to compare with: --ref REV",
                         )
                     )
                 break
@@ -84,7 +82,7 @@ class Repository:
                     Problem(
                         "unknown-revision",
                         "the clone is shallow and has no branch to compare with",
-                        hint=f"{_DEEPEN}, or name a commit that it has: --ref REV",
+                        hint=f"{_DEEPEN}, or pass a commit that it has: --ref REV",
                     )
                 )
         assert commit is not None
@@ -123,7 +121,7 @@ class Repository:
         """The files that Git neither knows nor ignores, relative to `top`; in a hook, what is not in the commit."""
         done = self._ask("ls-files", "--others", "--exclude-standard", "-z", index=self._index())
         if done.status:
-            raise ProblemsError(Problem("git-failed", f"git could not list what it does not know: {done.said}"))
+            raise ProblemsError(Problem("git-failed", f"git failed to list untracked files: {done.said}"))
         return frozenset(_text(done.stdout).split("\0")) - {""}
 
     def has_commit(self, commit: str) -> bool:
@@ -137,7 +135,7 @@ class Repository:
         """
         done = self._ask("cat-file", "commit", commit)
         if done.status:
-            raise ProblemsError(Problem("git-failed", f"git could not read the commit {commit}: {done.said}"))
+            raise ProblemsError(Problem("git-failed", f"git failed to read the commit '{commit}': {done.said}"))
         head, _, _ = done.stdout.partition(b"\n\n")
         lines = _text(head).splitlines()
         return tuple(line.removeprefix("parent ") for line in lines if line.startswith("parent "))
@@ -153,7 +151,7 @@ class Repository:
         """
         done = self._fetch("origin", [commit], "--depth=1")
         if done.status:
-            raise ProblemsError(Problem("git-failed", f"git could not fetch the commit {commit}: {done.said}"))
+            raise ProblemsError(Problem("git-failed", f"git failed to fetch the commit '{commit}': {done.said}"))
 
     def objects(self) -> Objects:
         """A reader of the repository's objects. In a partial clone it fetches what is missing, unless `offline`."""
@@ -177,10 +175,8 @@ class Repository:
         """
         done = self._fetch(remote, identities, "--no-write-fetch-head", "--filter=blob:none", negotiation="noop")
         if done.status:
-            hint = "this is a partial clone, and lacks files of the revision; run 'git fetch --refetch'"
-            raise ProblemsError(
-                Problem("git-failed", f"git could not fetch what the clone lacks: {done.said}", hint=hint)
-            )
+            hint = "run 'git fetch --refetch': the partial clone lacks files of the revision"
+            raise ProblemsError(Problem("git-failed", f"git failed to fetch missing objects: {done.said}", hint=hint))
 
     def _fetch(self, remote: str, identities: Sequence[str], *options: str, negotiation: str = "") -> Done:
         settings = {"fetch.negotiationAlgorithm": negotiation} if negotiation else {}
@@ -226,20 +222,20 @@ class Repository:
 
     def _unknown(self, given: str) -> Problem:
         if self.is_shallow():
-            hint = f"the clone is shallow: {_DEEPEN}"
+            hint = f"{_DEEPEN}: the clone is shallow"
         else:
-            hint = "it is a commit, a branch such as origin/main, or a tag; 'git fetch' brings what the remote has"
-        return Problem("unknown-revision", f"Git knows no commit '{given}' here", hint=hint)
+            hint = "pass a commit, a tag, or a branch such as origin/main; run 'git fetch' to update the clone"
+        return Problem("unknown-revision", f"the revision '{given}' does not exist in this repository", hint=hint)
 
 
-_DEEPEN = "run 'git fetch --unshallow', or 'git fetch --depth=N origin BRANCH' to the depth that is needed"
+_DEEPEN = "run 'git fetch --unshallow', or 'git fetch --depth=N origin BRANCH' with a sufficient depth"
 
 
 def find_repository(directory: Path, *, offline: bool = False) -> Repository:
     """The repository whose working tree `directory` lies in. Raises ProblemsError `git-missing` and `no-repository`."""
-    git_binary("a Git revision is to be read", "install git: a revision is read with it")
+    git_binary("a Git revision is read", "install git")
     real = Path(os.path.realpath(directory))
-    hint = "run it in a Git checkout: what is compared with is a revision of it"
+    hint = "run the command in a Git checkout: it reads a revision from the repository"
     for folder in (real, *real.parents):
         found = repository_at(folder, offline=offline)
         if isinstance(found, Repository):
@@ -247,11 +243,11 @@ def find_repository(directory: Path, *, offline: bool = False) -> Repository:
                 return found
             break
         if found is not None and any(said in found.stderr for said in _OWNER):
-            hint = "the folder belongs to another user; run: git config --global --add safe.directory DIR"
+            hint = "run 'git config --global --add safe.directory DIR': the directory belongs to another user"
             break
         if found is not None and not (folder / ".git").is_dir():  # a worktree or submodule whose repository is gone
             break
-    raise ProblemsError(Problem("no-repository", f"{directory} is in no Git working tree", hint=hint))
+    raise ProblemsError(Problem("no-repository", f"'{directory}' is not in a Git working tree", hint=hint))
 
 
 def repository_at(folder: Path, *, offline: bool = False) -> Repository | Done | None:

@@ -157,14 +157,14 @@ class Checkout:
         here = os.path.realpath(top) == str(top)
         inner = repository_at(top, offline=self.repository.offline) if here else None
         if not isinstance(inner, Repository) or entry is None:
-            what = "this is a submodule that is not checked out here, so that its files can't be read"
+            what = "this submodule is not checked out"
             hint = "run 'git submodule update --init', or leave it out of the cluster's sources"
             raise ProblemsError(self.tree.refusal(path, what, hint))
         try:
             objects = self.close.enter_context(inner.objects())
             tree = CommitTree(objects, inner.revision(entry.id).commit)
         except (ProblemsError, UnreadableObjectError):
-            what = f"this is a submodule at the commit {entry.id[:12]}, which is not to be had here"
+            what = f"the commit {entry.id[:12]} of this submodule is not available"
             hint = f"run 'git -C {path} fetch origin {entry.id}', or leave it out of the cluster's sources"
             raise ProblemsError(self.tree.refusal(path, what, hint)) from None
         self.tree.trees[path] = tree
@@ -185,7 +185,9 @@ class Checkout:
                 self.size += found.size if found else 0
                 if self.size > _MOST:
                     what = f"the sources are larger than the limit of {_MOST // MIB} MiB"
-                    raise ProblemsError(self.tree.refusal("", what, "name fewer files in them"))
+                    raise ProblemsError(
+                        self.tree.refusal("", what, "reduce the number of files in the cluster's sources")
+                    )
                 self._write_one(name, found, place, optional)
 
     def _write_one(self, name: str, found: Found | None, place: str, optional: Collection[str]) -> None:
@@ -230,10 +232,10 @@ class Checkout:
         if data is None:
             return self.tree.refusal(path, "the file's content is not in the repository", "run 'git fetch --refetch'")
         if data.startswith(_ENCRYPTED):
-            hint = "leave it out of the cluster's sources: what is in it is in no revision that can be read"
+            hint = "leave it out of the cluster's sources: its content can't be read from a revision"
             return self.tree.refusal(path, "the file is encrypted with git-crypt", hint)
         hint = f"run 'git lfs fetch origin {name}', or leave it out of the cluster's sources"
-        return self.tree.refusal(path, "this is a pointer of Git LFS, and the file's content is not here", hint)
+        return self.tree.refusal(path, "this is a Git LFS pointer, and the file's content is not available", hint)
 
     def _link(self, links: Iterable[str]) -> None:
         for name in sorted(links):
@@ -243,9 +245,7 @@ class Checkout:
                 path.symlink_to(self.tree.target(name) or "")
             if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.folder)):
                 path.unlink()
-                raise ProblemsError(
-                    self.tree.refusal(name, "this is a link that leads out of the repository", LINK_HINT)
-                )
+                raise ProblemsError(self.tree.refusal(name, "this symlink leads out of the repository", LINK_HINT))
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from kubocd_gen.git.objects import Entry, Kind, UnreadableObjectError
 from kubocd_gen.git.repository import Revision
 from kubocd_gen.git.tree import CommitTree, OutsideRepositoryError, real_path
 
-LINK_HINT = "put the files themselves into the repository"
+LINK_HINT = "commit the files themselves instead of a symlink"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +56,9 @@ class RevisionTree:
         try:
             return real_path(path, self.target)
         except OutsideRepositoryError as error:
-            what = "this is a link that leads out of the repository, or in circles"
+            what = "this symlink leads out of the repository, or is part of a loop"
             if error.link is None:
-                what = "it leads out of the repository"
+                what = "the path leads out of the repository"
             raise ProblemsError(self.refusal(error.link or path, what, LINK_HINT)) from None
 
     def target(self, path: str) -> str | None:

@@ -124,11 +124,11 @@ def for_fetch(
 
 
 def git_binary(purpose: str, hint: str, environment: Mapping[str, str] | None = None) -> str:
-    """The path of git. Raises ProblemsError `git-missing`: «git was not found, and `purpose`»."""
+    """The path of git. Raises ProblemsError `git-missing`: "git was not found, but is needed because `purpose`"."""
     given = os.environ if environment is None else environment
     found = shutil.which("git", path=absolute_search_path(given))
     if found is None:
-        raise ProblemsError(Problem("git-missing", f"git was not found, and {purpose}", hint=hint))
+        raise ProblemsError(Problem("git-missing", f"git was not found, but is needed because {purpose}", hint=hint))
     return found
 
 

@@ -76,7 +76,9 @@ class CommitTree:
             prefix = f"{at}/" if at else ""
             longest = max((len(os.fsencode(name)) for name in names), default=0)
             if depth > _DEEPEST or longest > _LONGEST_NAME or len(os.fsencode(prefix)) + longest > _LONGEST:
-                raise UnreadableObjectError(f"holds paths beyond the limit of {_DEEPEST} folders or {_LONGEST} bytes")
+                raise UnreadableObjectError(
+                    f"contains paths over the limit of {_DEEPEST} directories or {_LONGEST} bytes"
+                )
             shown = names.items() if hidden else [one for one in names.items() if not one[0].startswith(".")]
             waiting += [(prefix + name, one, depth + 1) for name, one in sorted(shown, reverse=True)]
 

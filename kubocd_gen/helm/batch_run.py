@@ -29,7 +29,7 @@ _ALONE = 2.0
 # So many Releases in which one text ran into a limit are enough to know it: it is not tried in others. So many texts in
 # one Release are enough, too.
 PATIENCE = 4
-HELM_HINT = "'kcd-gen version' says which helm is in use; name another one with --helm (KCD_GEN_HELM)"
+HELM_HINT = "run 'kcd-gen version' to see which helm is used; choose another one with --helm (KCD_GEN_HELM)"
 
 
 @dataclass(slots=True)
@@ -130,7 +130,7 @@ class Runner:
         good: list[int] = []
         for number, (index, rewritten) in enumerate(job.templates):
             if len(found.stopped) >= PATIENCE:
-                found.outcomes[job.unit, index] = untried_error("texts of its Release")
+                found.outcomes[job.unit, index] = skipped_in_release()
                 continue
             others = [other for other, _ in job.templates if other not in good and other != index]
             chart = rendering_chart([job.without(others)], self.library, self.names)
@@ -169,28 +169,30 @@ class Runner:
     def _check_helm(self) -> None:
         run = self.run(yaml_chart([0]), _ALONE, False)
         if run.returncode != 0 or renderings(run.stdout) != ["0"]:
-            raise ProblemsError(Problem("helm-failed", f"helm does not work: {run.summary}", hint=HELM_HINT))
+            raise ProblemsError(
+                Problem("helm-failed", f"helm failed to render a test chart: {run.summary}", hint=HELM_HINT)
+            )
 
 
 def _failed(failure: RenderFailure, rewritten: Rewritten, template: Template) -> TemplateFailure:
     if TOO_LARGE in failure.detail:
-        return _too_large(f"more than {RENDERED_SIZE >> 20} MiB")
+        return _too_large(f"{RENDERED_SIZE >> 20} MiB")
     return render_error(failure, rewritten, template)
 
 
 def _limit_error(run: Run) -> TemplateFailure:
     if run.stopped == "timeout":
         return TemplateFailure(
-            "rendering took too long, and was stopped",
-            hint="a range over a very large number, or templates that call each other?",
+            "the rendering took too long and was stopped",
+            hint="check for a range over a very large number, or templates that call each other",
             code="template-timeout",
         )
     if run.stopped == "output":
-        return _too_large(f"more than {RENDERED_SIZE >> 20} MiB")
+        return _too_large(f"{RENDERED_SIZE >> 20} MiB")
     if run.out_of_memory:
-        return _too_large("more than helm can hold in memory", " or a map that was set into itself")
-    hint = "a map that was set into itself?" if "stack" in run.summary else None
-    return TemplateFailure(f"helm crashed while rendering it: {run.summary}", hint=hint)
+        return _too_large("helm can hold in memory", ", or a map that is set as a value of itself")
+    hint = "check for a map that is set as a value of itself" if "stack" in run.summary else None
+    return TemplateFailure(f"helm crashed while rendering the template: {run.summary}", hint=hint)
 
 
 def exhausted(budget: Budget) -> TemplateFailure:
@@ -202,12 +204,18 @@ def exhausted(budget: Budget) -> TemplateFailure:
     raise AssertionError("the budget is used up")
 
 
-def untried_error(where: str = "") -> TemplateFailure:
-    """For a template that ran into a limit in other Releases, or others beside it did, and is not tried here."""
-    said = f"{PATIENCE} {where} ran into a limit" if where else f"it ran into a limit in {PATIENCE} other Releases"
-    return TemplateFailure(f"it was not rendered: {said}", code="template-timeout")
+def skipped_in_release() -> TemplateFailure:
+    """Return the error of a template that is skipped because others of its Release exceeded a limit."""
+    message = f"the template was not rendered: {PATIENCE} templates of its Release exceeded a limit"
+    return TemplateFailure(message, code="template-timeout")
 
 
-def _too_large(what: str, cause: str = "") -> TemplateFailure:
-    hint = f"a range over a very large number{cause}?"
-    return TemplateFailure(f"it renders {what}", hint=hint, code="template-too-large")
+def skipped_in_run() -> TemplateFailure:
+    """Return the error of a template that is skipped because it exceeded a limit in other Releases."""
+    message = f"the template was not rendered: it exceeded a limit in {PATIENCE} other Releases"
+    return TemplateFailure(message, code="template-timeout")
+
+
+def _too_large(limit: str, cause: str = "") -> TemplateFailure:
+    hint = f"check for a range over a very large number{cause}"
+    return TemplateFailure(f"the output is larger than {limit}", hint=hint, code="template-too-large")

@@ -15,7 +15,7 @@ from typing import Any
 from kubocd_gen.budget.spending import Budget, BudgetExceededError
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.files import hint_of, make_directory
-from kubocd_gen.helm.batch_run import HELM_HINT, PATIENCE, Attempt, Outcome, Runner, exhausted, untried_error
+from kubocd_gen.helm.batch_run import HELM_HINT, PATIENCE, Attempt, Outcome, Runner, exhausted, skipped_in_run
 from kubocd_gen.helm.chart import Chart, Job, renderings, yaml_chart
 from kubocd_gen.helm.functions import library
 from kubocd_gen.helm.lexer import TooManyTokensError
@@ -107,7 +107,7 @@ class Helm:
             run = self._run(yaml_chart(others), _SECONDS)
             found = renderings(run.stdout) if run.returncode == 0 and run.stopped is None else []
             if len(found) != len(others):
-                raise ProblemsError(Problem("helm-failed", f"helm could not print YAML: {run.summary}", hint=HELM_HINT))
+                raise ProblemsError(Problem("helm-failed", f"helm failed to print YAML: {run.summary}", hint=HELM_HINT))
             texts = iter(found)
         return [f"{next(texts) if text is None else text}\n" for text in printed]
 
@@ -189,8 +189,8 @@ class Helm:
                 raise ProblemsError(
                     Problem(
                         "helm-failed",
-                        f"helm's input can't be written to {folder}: {error.strerror}",
-                        hint="make room there, or name another folder for temporary files in TMPDIR",
+                        f"helm's input could not be written to '{folder}': {error.strerror}",
+                        hint="free disk space there, or set TMPDIR to another directory",
                     )
                 ) from error
             try:
@@ -198,7 +198,7 @@ class Helm:
                 return self.pool.run(arguments, home, timeout, size=chart.size, whole=whole)
             except OSError as error:
                 raise ProblemsError(
-                    Problem("helm-failed", f"{self.binary} could not be started: {error.strerror}", hint=HELM_HINT)
+                    Problem("helm-failed", f"'{self.binary}' could not be started: {error.strerror}", hint=HELM_HINT)
                 ) from error
 
     @contextmanager
@@ -207,7 +207,7 @@ class Helm:
             try:
                 make_directory(self._debug_dir)
             except OSError as error:
-                message = f"helm's input can't be written to {self._debug_dir}: {error.strerror}"
+                message = f"helm's input could not be written to '{self._debug_dir}': {error.strerror}"
                 raise ProblemsError(Problem("helm-failed", message, hint=hint_of(error))) from error
             yield Path(tempfile.mkdtemp(prefix="helm-", dir=self._debug_dir)).absolute()
         else:
@@ -258,7 +258,7 @@ def _without_hopeless(
     rest = []
     for job in batch:
         indexes = [index for index, rewritten in job.templates if rewritten.path in hopeless]
-        outcomes.update({(job.unit, index): untried_error() for index in indexes})
+        outcomes.update({(job.unit, index): skipped_in_run() for index in indexes})
         job = job.without(indexes) if indexes else job
         if job.templates:
             rest.append(job)

@@ -51,9 +51,9 @@ VARYING = frozenset(_VARYING.split())
 
 # Functions that KuboCD knows and kcd-gen refuses where a template reaches them, and what to write instead.
 UNSUPPORTED = {
-    "include": 'KuboCD does not implement it; write {{ template "name" . }}, or repeat the text',
-    "tpl": "KuboCD does not implement it; write the template where its result is wanted",
-    "readFile": "a compile does not see the controller's files; put the text into a Context or a parameter",
+    "include": 'use {{ template "name" . }}, or repeat the content: KuboCD does not implement include',
+    "tpl": "write the template where its result is needed: KuboCD does not implement tpl",
+    "readFile": "put the content into a Context or a parameter: the controller's files are not available offline",
 }
 
 

@@ -54,12 +54,12 @@ def template(pool: HelmPool, installation: Installation) -> str:
                 run = pool.run(arguments, home, _SECONDS, whole=True)
         except OSError as error:
             raise ProblemsError(
-                Problem("helm-failed", f"{pool.binary} could not be started: {error.strerror}")
+                Problem("helm-failed", f"'{pool.binary}' could not be started: {error.strerror}")
             ) from error
     if run.stopped is not None or run.returncode != 0:
-        said = run.summary.replace(f"{folder}/", "")
-        raise ProblemsError(Problem("chart-failed", f"helm can't render the chart: {said[:500]}"))
+        message = run.summary.replace(f"{folder}/", "")
+        raise ProblemsError(Problem("chart-failed", f"helm failed to render the chart: {message[:500]}"))
     pool.budget.spend("rendered", len(run.stdout))
     if len(run.stdout) > _PRINTED:
-        raise ProblemsError(Problem("chart-failed", f"the chart renders to more than {_PRINTED >> 20} MiB"))
+        raise ProblemsError(Problem("chart-failed", f"the chart's output is larger than {_PRINTED >> 20} MiB"))
     return run.stdout.decode("utf-8", "replace")

@@ -29,21 +29,21 @@ _PARSE = re.compile(
     rf"Error: parse error (?:at|in) \(({CHART}/templates/_p/_[0-9a-f]+\.tpl)(?::(\d+))?[:\d]*\): (.*)", re.DOTALL
 )
 _LONG = 4_000  # characters of a message: Go repeats the action, which can have megabytes
-_MISSING = 'the value is missing; give it one, or a default: (default "x" .a.b)'
+_MISSING = 'set the missing value, or give it a default: (default "x" .a.b)'
 _REFUSAL_HINTS = {
-    "no address": "add it to 'hosts' in kcd-gen.yaml, or give it with --resolve",
-    "invalid image name": "write it with its registry, such as docker.io/library/nginx:1.27",
+    "no address": "add it to 'hosts' in kcd-gen.yaml, or pass it with --resolve",
+    "invalid image name": "include the registry, as in docker.io/library/nginx:1.27",
     "expected a string; found no value": _MISSING,
-    "expected the model": "the second argument of imageRedirect is $",
+    "expected the model": "pass $ as the second argument of imageRedirect",
 }
 _PARSE_HINTS = {
-    "bad character U+002D '-'": "a name with '-' is no field: write (index .x \"a-b\")",
-    "unclosed action": "its '}}' is missing, or a string in it goes on over the line's end",
-    "unclosed left paren": "a ')' is missing",
-    "unterminated quoted string": "a quotation mark is missing, or the string goes on over the line's end",
-    "unexpected {{end}}": "there is nothing for it to close: one {{ end }} too many, or an {{ if }} too few",
-    "unclosed comment": "a comment is written {{/* … */}}, without spaces",
-    "comment ends before closing delimiter": "a comment is written {{/* … */}}, without spaces",
+    "bad character U+002D '-'": "use (index .x \"a-b\") for a key that contains '-'",
+    "unclosed action": "add the missing '}}', or end the string on its line",
+    "unclosed left paren": "add the missing ')'",
+    "unterminated quoted string": "add the missing quotation mark, or end the string on its line",
+    "unexpected {{end}}": "remove this {{ end }}, or add the missing {{ if }} before it",
+    "unclosed comment": "write the comment as {{/* … */}}, without spaces between braces and asterisks",
+    "comment ends before closing delimiter": "write the comment as {{/* … */}}, without spaces between braces and asterisks",
 }
 _TRAILER = "Use --debug flag to render out invalid YAML"
 
@@ -130,7 +130,7 @@ def render_error(failure: RenderFailure, rewritten: Rewritten, template: Templat
         return error_at(template, offset, message, hint)
     if unsupported := functions.unsupported_call(names).search(inner[3]):
         name = unsupported[1]
-        message = f"{name} is not supported"
+        message = f"the function '{name}' is not supported"
         return error_at(template, offset, message, functions.UNSUPPORTED.get(name), code="unsupported-function")
     cause = re.match(r'(?>executing ".*?" at <)(.*?)>:\s+(.*)', inner[3], re.DOTALL)
     if cause is None:
@@ -154,7 +154,7 @@ def unsupported_calls(rewritten: Rewritten, template: Template) -> list[Template
         error_at(
             template,
             edit.anchor,
-            f"{call[1]} is not supported",
+            f"the function '{call[1]}' is not supported",
             functions.UNSUPPORTED[call[1]],
             code="unsupported-function",
         )
@@ -176,17 +176,19 @@ def _undefined_on(line: int, rewritten: Rewritten) -> str:
 def _hint(cause: str, expression: str) -> str | None:
     """The way out of a failure that Go tells as `cause` at `expression`."""
     if nil := re.fullmatch(r"nil pointer evaluating interface \{\}\.(\w+)", cause):
-        above, missing = _parent(expression, nil[1]), "a value on the way is missing"
+        above = _parent(expression, nil[1])
         if above is None:
-            return f"{missing}; parentheses allow that: (.a).b"
-        return f"'{above}' has no value; give it one, or allow that with parentheses: ({above}).{nil[1]}"
+            return "set the missing value, or allow it to be missing with parentheses: (.a).b"
+        return f"set '{above}', which has no value, or allow that with parentheses: ({above}).{nil[1]}"
     if field := re.fullmatch(r"can't evaluate field (\w+) in type interface \{\}", cause):
         above = _parent(expression, field[1])
-        return f"'{above}' is not a map" if above else "what stands before the field is not a map"
+        return (
+            f"check '{above}', which is not a map" if above else "check the value before the field, which is not a map"
+        )
     if cause.startswith("incompatible types for comparison"):
-        return "the model's numbers are floats: compare .x with 8080.0, or (int .x) with 8080"
+        return "compare .x with 8080.0, or (int .x) with 8080: the model's numbers are floats"
     if re.fullmatch(r'template ".*" not defined', cause):
-        return "a template finds only what its own text or the package's templateHeader defines"
+        return "define it in the template itself or in the package's templateHeader"
     if cause.endswith("; got interface {}") or cause.startswith("invalid value; expected"):
         return _MISSING
     return None

@@ -55,7 +55,7 @@ class Run:
     def summary(self) -> str:
         """The first line that helm complained with."""
         if self.stopped == "timeout":
-            return "it did not end in time"
+            return "it timed out"
         lines = self._complaints
         return lines[0].removeprefix("Error: ") if lines else f"exit code {self.returncode}"
 

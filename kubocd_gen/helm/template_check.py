@@ -17,7 +17,7 @@ from kubocd_gen.helm.unreadable import refusals, too_large_error
 
 def too_many_tokens() -> TemplateFailure:
     """For a template that is too long to be looked at."""
-    hint = "print long texts from the chart, or from a file in it"
+    hint = "move long content into the chart, or into a file in it"
     return TemplateFailure(f"the template has more than {MOST_TOKENS} tokens", hint=hint, code="template-too-large")
 
 
@@ -61,7 +61,7 @@ def check_templates(
             if isinstance(failure, ParseFailure) and rewritten.path == failure.path
         ]
         if not culprits or not isinstance(failure, ParseFailure):
-            raise ProblemsError(Problem("helm-failed", f"helm could not parse templates: {done.summary}"))
+            raise ProblemsError(Problem("helm-failed", f"helm failed to parse the templates: {done.summary}"))
         for index in culprits:
             found[index].append(parse_error(failure, waiting.pop(index), templates[index]))
     for index, rewritten in waiting.items():

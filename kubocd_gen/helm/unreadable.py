@@ -47,11 +47,11 @@ def _error(run: Callable[[Chart], Run], done: Run, rewritten: Rewritten, templat
         return error_at(
             template,
             start,
-            f"kcd-gen cannot read '{rewritten.source[start : min(end + 1, start + 80)]}', although helm accepts it",
-            "write it with ASCII characters outside of strings, and report it as a defect of kcd-gen",
+            f"kcd-gen can't parse '{rewritten.source[start : min(end + 1, start + 80)]}', but helm accepts it",
+            "use only ASCII characters outside of strings, and report this as a bug of kcd-gen",
             code="unreadable-template",
         )
     works = run(yaml_chart([0]))
     if works.returncode != 0 or renderings(works.stdout) != ["0"]:
-        raise ProblemsError(Problem("helm-failed", f"helm does not work: {works.summary}"))
-    return TemplateFailure(f"helm could not parse it: {done.summary}", code="template-parse")
+        raise ProblemsError(Problem("helm-failed", f"helm failed to render a test chart: {works.summary}"))
+    return TemplateFailure(f"helm failed to parse the template: {done.summary}", code="template-parse")

@@ -192,12 +192,12 @@ def _trust(context: ssl.SSLContext, path: Path, origin: str) -> None:
         raise ProblemsError(
             Problem(
                 "usage",
-                f"{origin} names {path}, which holds no certificates",
-                hint="give a file of certificates in PEM form, '-----BEGIN CERTIFICATE-----'",
+                f"'{path}', set by {origin}, contains no certificates",
+                hint="use a file of certificates in PEM format ('-----BEGIN CERTIFICATE-----')",
             )
         ) from None
     except OSError as error:
-        raise ProblemsError(Problem("usage", f"{origin} names {path}, which can't be read: {error.strerror}")) from None
+        raise ProblemsError(Problem("usage", f"'{path}', set by {origin}, can't be read: {error.strerror}")) from None
 
 
 def new_manager(proxy: str | None, size: int, context: ssl.SSLContext | None) -> urllib3.PoolManager:

@@ -120,13 +120,13 @@ class Host:
             if self._closed is not None:
                 raise _failed(self._closed, self._why)
             if wait >= OUTAGE - self._spent():
-                self._close(trouble, f"; given up after {self._spent():.0f} s")
+                self._close(trouble, f" (gave up after {self._spent():.0f} s)")
             elif tries >= TRIES and not trouble.reached and not self._answered:
-                self._close(trouble, f", in {tries} tries")
+                self._close(trouble, f" ({tries} attempts)")
             if self._closed is not None:
                 raise _failed(self._closed, self._why)
             if tries >= TRIES:
-                raise _failed(trouble, f", in {tries} tries")
+                raise _failed(trouble, f" ({tries} attempts)")
             if asked:
                 self._not_before = max(self._not_before, self._clock() + asked)
         return wait
@@ -141,5 +141,5 @@ class Host:
 def _failed(trouble: AttemptError, why: str) -> NetworkError:
     hint = trouble.hint
     if trouble.retry_after is not None and trouble.retry_after > RETRY_AFTER_LIMIT:
-        hint = f"it asks to be left alone for {trouble.retry_after:.0f} s; run again then"
+        hint = f"run again in {trouble.retry_after:.0f} s, as the host requests"
     return NetworkError(f"{trouble.text}{why}", code="registry-failed", hint=hint)

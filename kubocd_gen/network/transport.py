@@ -146,7 +146,7 @@ class Transport:
                         began = started if trouble.began is None else trouble.began
                         host.begin(self._clock() if trouble.broken else began)
                     wait = host.pause(trouble, tries, self._chance())
-                    self._say(f"{trouble.text}; try {tries + 1} follows in {wait:.1f} s")
+                    self._say(f"{trouble.text}; retrying in {wait:.1f} s (attempt {tries + 1})")
                     self._wait(wait, trouble.host)
                 else:
                     recovered = True
@@ -177,14 +177,14 @@ class Transport:
                 return answer
             target = follow(url, location)
             if exchange.method not in ("GET", "HEAD"):
-                raise no_registry(parts.netloc, f"redirects a {exchange.method} to {shown(public(target))}")
+                raise no_registry(parts.netloc, f"redirected a {exchange.method} request to {shown(public(target))}")
             there = split_url(target, url)
             if (parts.scheme, there.scheme) == ("https", "http"):
-                raise no_registry(parts.netloc, f"redirects from HTTPS to plain HTTP, to {there.netloc}")
+                raise no_registry(parts.netloc, f"redirected from HTTPS to plain HTTP at {there.netloc}")
             if (there.scheme, there.netloc) != (parts.scheme, parts.netloc):
                 headers.pop("Authorization", None)
             url = target
-        raise no_registry(urlsplit(exchange.url).netloc, f"redirects more than {REDIRECTS} times")
+        raise no_registry(urlsplit(exchange.url).netloc, f"redirected more than {REDIRECTS} times")
 
     def _hop(
         self, exchange: Exchange, url: str, parts: SplitResult, headers: Mapping[str, str]
@@ -250,21 +250,21 @@ class Transport:
             response.release_conn()
         if status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             asked = retry_after(headers.get("retry-after"), self._now())
-            hint = _BUSY if status == HTTPStatus.TOO_MANY_REQUESTS else _ILL
-            raise AttemptError(host, f"{host} answers {status_text(status)}", hint=hint, retry_after=asked)
+            hint = _BUSY if status == HTTPStatus.TOO_MANY_REQUESTS else _FAILING
+            raise AttemptError(host, f"{host} returned {status_text(status)}", hint=hint, retry_after=asked)
         if status in _MOVED and (location := headers.get("location")):
             return Answer(status, headers, b"", url), location
         if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and exchange.received:
             exchange.start_over()
             exchange.continues = False
-            raise AttemptError(host, f"{host} does not continue what broke off", broken=True)
+            raise AttemptError(host, f"{host} could not resume the download", broken=True)
         if status == HTTPStatus.PARTIAL_CONTENT:
             if not exchange.received:
-                raise no_registry(host, "answers with a part of what was asked for")
+                raise no_registry(host, "returned a partial response to a full request")
             if range_start(headers.get("content-range")) != len(exchange.received):
                 exchange.start_over()
                 exchange.continues = False
-                raise AttemptError(host, f"{host} continues at the wrong place", broken=True)
+                raise AttemptError(host, f"{host} resumed the download at the wrong offset", broken=True)
             status = HTTPStatus.OK
         elif status != HTTPStatus.OK:
             taken = bytearray()
@@ -289,14 +289,14 @@ class Transport:
 
         if length > exchange.limit or not drain(response, exchange.received, exchange.limit, came):
             error = AnswerTooLargeError(
-                f"{host} answers with more than {sized(exchange.limit)}", code="registry-failed", hint=NO_REGISTRY
+                f"{host} returned more than {sized(exchange.limit)}", code="registry-failed", hint=NO_REGISTRY
             )
             error.media_type = headers.get("content-type", "").lower()
             raise error
         closing = not declared and "chunked" not in headers.get("transfer-encoding", "").lower()
         if closing and len(exchange.received) < (1 if exchange.size is None else exchange.size):
             # The end of the connection was to be the end of the body, and it came too early, or within the head.
-            raise AttemptError(host, f"{host} breaks the connection off", broken=True)
+            raise AttemptError(host, f"{host} closed the connection unexpectedly", broken=True)
         return Answer(status, headers, bytes(exchange.received), url), None
 
     def _manager(self, scheme: str, proxy: str | None) -> PoolManager:
@@ -324,9 +324,9 @@ class Transport:
     def _check(self, host: Host) -> None:
         if self._network.offline:
             raise NetworkError(
-                f"{host.name} is needed, and the network is not to be used",
+                f"{host.name} is needed, but network access is disabled",
                 code="offline",
-                hint="leave --offline out, or vendor what is needed",
+                hint="remove --offline, or vendor the packages",
             )
         if self._closed.is_set():
             raise _interrupted()
@@ -347,8 +347,8 @@ class Transport:
             self._network.progress(line)
 
 
-_BUSY = "run again later; many registries allow more to those who log in"
-_ILL = "the registry is ill or overloaded: ask those who run it, or run again later"
+_BUSY = "run again later, or log in: many registries have higher limits for authenticated users"
+_FAILING = "run again later, or contact the registry's operator"
 
 
 def _since(began: float, trouble: AttemptError) -> AttemptError:
@@ -359,9 +359,11 @@ def _since(began: float, trouble: AttemptError) -> AttemptError:
 def _exhausted(host: str, error: BudgetExceededError) -> NetworkError:
     """What ends a run's transfers, with the host that was being asked."""
     return NetworkError(
-        f"{host} can't be waited for: {error.problem.message}", code=error.problem.code, hint=error.problem.hint
+        f"the transfer from {host} was stopped: {error.problem.message}",
+        code=error.problem.code,
+        hint=error.problem.hint,
     )
 
 
 def _interrupted() -> NetworkError:
-    return NetworkError("the network was shut down while it was in use", code="registry-failed")
+    return NetworkError("the transfer was interrupted", code="registry-failed")

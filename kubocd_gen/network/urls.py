@@ -9,7 +9,7 @@ from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.network.settings import NetworkError
 
 _LONGEST = 8 * 1024
-NO_REGISTRY = "what answers is no registry, or one that is not to be trusted; check the URL"
+NO_REGISTRY = "check the URL: the server does not behave like a registry"
 
 
 def follow(url: str, location: str) -> str:
@@ -28,7 +28,7 @@ def split_url(url: str, origin: str) -> SplitResult:
     except ValueError:
         usable = False
     if not usable or "@" in parts.netloc or len(url) > _LONGEST or not url.isprintable() or " " in url:
-        raise no_registry(_host(origin), f"leads to {shown(public(url))}, which is no address of HTTP")
+        raise no_registry(_host(origin), f"refers to {shown(public(url))}, which is not a valid HTTP URL")
     return parts
 
 
