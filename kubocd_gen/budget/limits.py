@@ -74,7 +74,7 @@ _SIZE = re.compile(r"([0-9]{1,15})(?:(Ki|Mi|Gi)B?)?")
 _TIME = re.compile(r"([0-9]{1,15})(s|m|h)?")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 _CLUSTER = {
-    "chart-archive": "reduce the chart, or raise the limit if source-controller runs with a higher --helm-chart-max-size",
+    "chart-archive": "reduce the chart, or raise the limit if source-controller has a higher --helm-chart-max-size",
     "chart": "reduce the chart, or raise the limit if Helm has a higher one in the cluster",
     "chart-file": "reduce the file, or raise the limit if Helm has a higher one in the cluster",
 }

@@ -12,7 +12,7 @@ from pathlib import Path
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.processes.children import running
 
-_INSTALL = "install Helm 3.14 or later (https://helm.sh/docs/intro/install) and add it to PATH, or set KCD_GEN_HELM to its path"
+_INSTALL = "install Helm 3.14 or later (https://helm.sh/docs/intro/install), or set KCD_GEN_HELM to the path of helm"
 
 
 def find_helm(explicit: str | None = None) -> Path:

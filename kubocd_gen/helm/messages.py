@@ -42,8 +42,8 @@ _PARSE_HINTS = {
     "unclosed left paren": "add the missing ')'",
     "unterminated quoted string": "add the missing quotation mark, or end the string on its line",
     "unexpected {{end}}": "remove this {{ end }}, or add the missing {{ if }} before it",
-    "unclosed comment": "write the comment as {{/* … */}}, without spaces between braces and asterisks",
-    "comment ends before closing delimiter": "write the comment as {{/* … */}}, without spaces between braces and asterisks",
+    "unclosed comment": "write the comment as {{/* … */}}, without spaces around the slashes",
+    "comment ends before closing delimiter": "write the comment as {{/* … */}}, without spaces around the slashes",
 }
 _TRAILER = "Use --debug flag to render out invalid YAML"
 

@@ -120,13 +120,13 @@ class Host:
             if self._closed is not None:
                 raise _failed(self._closed, self._why)
             if wait >= OUTAGE - self._spent():
-                self._close(trouble, f" (gave up after {self._spent():.0f} s)")
+                self._close(trouble, f"; gave up after {self._spent():.0f} s")
             elif tries >= TRIES and not trouble.reached and not self._answered:
-                self._close(trouble, f" ({tries} attempts)")
+                self._close(trouble, f", after {tries} attempts")
             if self._closed is not None:
                 raise _failed(self._closed, self._why)
             if tries >= TRIES:
-                raise _failed(trouble, f" ({tries} attempts)")
+                raise _failed(trouble, f", after {tries} attempts")
             if asked:
                 self._not_before = max(self._not_before, self._clock() + asked)
         return wait

@@ -476,7 +476,7 @@ def test_a_chart_that_fails_is_told_and_hides_nothing_else(web: Workspace) -> No
     assert outcome.exit == 1
     assert "~ default/other" in outcome.out
     assert (
-        "sources/default-web.yaml:3:12: error[chart-failed]: HelmRelease 'web-main': helm can't render the chart"
+        "sources/default-web.yaml:3:12: error[chart-failed]: HelmRelease 'web-main': helm failed to render the chart"
         in outcome.err
     )
     assert "too many" in outcome.err

@@ -176,7 +176,7 @@ BAD_TOKENS: list[tuple[str, Reply, str, str]] = [
     ("down", reply(503), "registry-failed", "HOST answers 503"),
     ("denied", reply(401), "registry-denied", "are wrong or may not read it"),
     ("forbidden", reply(403), "registry-denied", "are wrong or may not read it"),
-    ("moved", reply(307, fields={"Location": "file:///etc/passwd"}), "registry-failed", "no address of HTTP"),
+    ("moved", reply(307, fields={"Location": "file:///etc/passwd"}), "registry-failed", "not a valid HTTP URL"),
 ]
 
 

@@ -109,7 +109,7 @@ def test_folders_without_an_end_and_names_that_no_disk_takes(repository: Path, o
     deep = tree(repository, [(b"f", FILE, one)])
     for _ in range(200):
         deep = tree(repository, [(b"d", FOLDER, deep)])
-    assert "holds paths beyond the limit of 128 folders or 4000 bytes" in refusal(objects, deep)
+    assert "contains paths over the limit of 128 directories or 4000 bytes" in refusal(objects, deep)
     assert "beyond the limit" in refusal(objects, tree(repository, [(b"n" * 256, FILE, one)]))
     long = tree(repository, [(b"f", FILE, one)])
     for _ in range(20):
@@ -241,4 +241,4 @@ def test_a_server_that_does_not_give_is_an_error_with_its_reason(tmp_path: Path,
     with find_repository(partial).objects() as reader, pytest.raises(ProblemsError) as caught:
         reader.find(one)
     assert caught.value.problem.code == "git-failed"
-    assert "could not fetch what the clone lacks" in caught.value.problem.message
+    assert "failed to fetch missing objects" in caught.value.problem.message

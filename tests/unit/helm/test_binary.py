@@ -58,7 +58,7 @@ def test_the_version_has_no_v() -> None:
 def test_a_binary_that_is_no_helm_has_no_version() -> None:
     with pytest.raises(ProblemsError) as caught:
         helm_version(Path("/bin/false"))
-    assert caught.value.problem.message == "'/bin/false' did not tell its version: it ended with exit code 1"
+    assert caught.value.problem.message == "'/bin/false' did not report its version: it exited with code 1"
 
 
 def test_a_binary_of_another_machine_has_no_version(tmp_path: Path) -> None:
@@ -67,4 +67,4 @@ def test_a_binary_of_another_machine_has_no_version(tmp_path: Path) -> None:
     binary.chmod(0o755)
     with pytest.raises(ProblemsError) as caught:
         helm_version(binary)
-    assert caught.value.problem.message == f"'{binary}' did not tell its version: Exec format error"
+    assert caught.value.problem.message == f"'{binary}' did not report its version: Exec format error"

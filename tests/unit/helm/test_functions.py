@@ -180,9 +180,9 @@ def test_what_is_not_supported_is_refused_where_it_is_reached(render_all: Render
         '{{ if false }}{{ include "x" . }}{{ end }}ok',
     )
     assert [(error.message, error.code, error.line, error.column) for error in found[:3]] == [
-        ("include is not supported", "unsupported-function", 1, 4),
-        ("tpl is not supported", "unsupported-function", 2, 10),
-        ("readFile is not supported", "unsupported-function", 1, 10),
+        ("the function 'include' is not supported", "unsupported-function", 1, 4),
+        ("the function 'tpl' is not supported", "unsupported-function", 2, 10),
+        ("the function 'readFile' is not supported", "unsupported-function", 1, 10),
     ]
     assert all(error.hint for error in found[:3])
     assert found[3] == "ok"
