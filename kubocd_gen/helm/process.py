@@ -85,7 +85,7 @@ def run_helm(
     environment = {**_environment(home, memory), **(variables or {})}
     _log.debug("%s %s", binary, " ".join(arguments))
     with (
-        timed(_log, f"helm {arguments[0]}") as details,
+        timed(_log, " ".join(("helm", *arguments[:1]))) as details,
         running([str(binary), *arguments], environment, folder=home) as process,
     ):
         limit(process, "RLIMIT_DATA", memory)

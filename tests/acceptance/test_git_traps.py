@@ -96,8 +96,8 @@ def test_objects_that_no_checkout_could_have_are_named(project: Workspace) -> No
         deep = tree(store, [(b"d", "40000", deep)])
     for sources, said in (
         (tree(store, [(b"d", "40000", deep)]), "over the limit of 128 directories"),
-        (tree(store, [(b"d", "40000", blob(store, b"x"))]), "it should be a folder"),
-        (tree(store, [(b"x.yaml", "100644", deep)]), "it should be a file"),
+        (tree(store, [(b"d", "40000", blob(store, b"x"))]), "expected a directory"),
+        (tree(store, [(b"x.yaml", "100644", deep)]), "expected a file"),
         (tree(store, [(b"x", "120000", blob(store, b"a/" * 4_000))]), "is too long"),
     ):
         nested = tree(store, [(b"sources", "40000", sources)])

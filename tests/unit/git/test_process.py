@@ -31,11 +31,11 @@ def test_a_listing_without_an_end_is_broken_off(tmp_path: Path) -> None:
 
 def test_a_git_that_does_not_end_is_killed(tmp_path: Path) -> None:
     setup = instead_of_git(tmp_path, "exec sleep 600")
-    assert failure(setup, seconds=0.1) == "'git thing' did not end within 0.1 seconds"
+    assert failure(setup, seconds=0.1) == "'git thing' did not finish within 0.1 seconds"
     setup = instead_of_git(tmp_path, "exec >&- 2>&-\nexec sleep 600")  # it only looks as if it had ended
-    assert "did not end within" in failure(setup, seconds=0.1)
+    assert "did not finish within" in failure(setup, seconds=0.1)
     setup = instead_of_git(tmp_path, "while :; do echo x; sleep 0.01; done")
-    assert "did not end within" in failure(setup, seconds=0.2)
+    assert "did not finish within" in failure(setup, seconds=0.2)
 
 
 def test_complaints_without_an_end_are_not_kept(tmp_path: Path) -> None:

@@ -40,12 +40,12 @@ def test_a_relative_path_names_a_file_and_is_not_looked_up_on_the_path(
     assert find_helm("~/helm") == tmp_path / "here" / "helm"
     assert find_helm("helm") == tmp_path / "elsewhere" / "helm"
     (tmp_path / "here" / "helm").unlink()
-    with pytest.raises(ProblemsError, match=r"'\./helm' is not a helm binary"):
+    with pytest.raises(ProblemsError, match=r"'\./helm' is not an executable helm binary"):
         find_helm("./helm")
 
 
 def test_a_helm_that_is_named_and_not_there_is_an_error_that_says_how_to_get_one() -> None:
-    with pytest.raises(ProblemsError, match="'/nowhere/helm' is not a helm binary") as caught:
+    with pytest.raises(ProblemsError, match="'/nowhere/helm' is not an executable helm binary") as caught:
         find_helm("/nowhere/helm")
     assert caught.value.problem.code == "helm-missing"
     assert "https://helm.sh" in (caught.value.problem.hint or "")

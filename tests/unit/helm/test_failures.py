@@ -156,7 +156,7 @@ def test_an_error_in_the_header_says_so(render: Render) -> None:
         2,
         12,
         in_header=True,
-        hint="'.a' has no value; give it one, or allow that with parentheses: (.a).b",
+        hint="set '.a', which has no value, or allow that with parentheses: (.a).b",
     )
     assert render("a: 1", header="{{ if }}").in_header
     assert render(

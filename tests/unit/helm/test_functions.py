@@ -142,7 +142,7 @@ def test_what_only_looks_like_an_address_is_an_unknown_host(render: Render, text
 
 
 def test_an_unknown_host_is_an_error_that_says_where_to_add_it(render_all: Render) -> None:
-    hint = "add it to 'hosts' in kcd-gen.yaml, or give it with --resolve"
+    hint = "add it to 'hosts' in kcd-gen.yaml, or pass it with --resolve"
     names = ["nowhere.org", "example.community", "", "256.1.1.1"]
     assert render_all(*(f'{{{{ resolveDNS "{name}" }}}}' for name in names)) == [
         TemplateFailure(f"no address is known for the host '{name}'", 1, 4, hint=hint) for name in names

@@ -218,4 +218,4 @@ def test_a_file_that_cant_be_read_is_an_error(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(ProblemsError) as caught:
         read_source(tmp_path / "f.yaml", "f.yaml", MENTIONS)
     assert caught.value.problem.message == "the file can't be read: Permission denied"
-    assert "the right to read it" in (caught.value.problem.hint or "")
+    assert "to read it" in (caught.value.problem.hint or "")
