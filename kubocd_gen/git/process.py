@@ -99,7 +99,7 @@ def started(setup: Setup, arguments: Sequence[str], folder: Path | None) -> Iter
     _log.debug("git %s", without_user_info(" ".join(arguments)))  # credentials are not among the arguments
     with ExitStack() as stack:
         try:
-            process = stack.enter_context(running(command, setup.variables, folder=folder, talk=True))
+            process = stack.enter_context(running(command, setup.variables, directory=folder, talk=True))
         except OSError as error:
             raise ProblemsError(Problem("git-failed", f"git could not be started: {error.strerror}")) from error
         yield process

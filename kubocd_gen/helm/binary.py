@@ -1,4 +1,4 @@
-"""Finding the helm binary, and asking its version."""
+"""The helm binary: its path and its version."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ _INSTALL = "install Helm 3.14 or later (https://helm.sh/docs/intro/install), or 
 
 
 def find_helm(explicit: str | None = None) -> Path:
-    """The helm binary to run.
+    """Return the absolute path of the helm binary to run.
 
-    `explicit` is what the user asked for (the value of KCD_GEN_HELM or of a flag): a path, or a name on the PATH.
-    Without it, the binary that pip installed beside this Python is preferred to the one on the PATH, because the lock
-    of a virtual environment pins it. Raises ProblemsError `helm-missing`.
+    `explicit` is the user's choice (--helm or KCD_GEN_HELM): a path, or a name to look up on PATH. Without it, a
+    binary installed by pip next to this Python takes precedence over the one on PATH, because the lock file of the
+    virtual environment pins it. Raises ProblemsError `helm-missing`.
     """
     if explicit:
-        # Not Path.expanduser, which makes `./helm`, a file, into `helm`, a name to be looked up on the PATH.
+        # Path.expanduser would turn `./helm`, a file, into `helm`, a name to look up on PATH.
         found = shutil.which(os.path.expanduser(explicit))  # noqa: PTH111
         if found is None:
             raise ProblemsError(
                 Problem("helm-missing", f"'{explicit}' is not an executable helm binary", hint=_INSTALL)
             )
         return Path(found).absolute()
-    beside = (str(Path(sys.executable).parent), sysconfig.get_path("scripts"))
-    found = shutil.which("helm", path=os.pathsep.join(beside)) or shutil.which("helm")
+    directories = (str(Path(sys.executable).parent), sysconfig.get_path("scripts"))
+    found = shutil.which("helm", path=os.pathsep.join(directories)) or shutil.which("helm")
     if found is None:
         raise ProblemsError(
             Problem("helm-missing", "helm was not found, but is needed to render package templates", hint=_INSTALL)
@@ -40,9 +40,9 @@ def find_helm(explicit: str | None = None) -> Path:
 
 
 def helm_version(helm: Path) -> str:
-    """What `helm version` says, without its `v`: `3.17.3`.
+    """Return the version that `helm version` prints, without the leading `v`, such as `3.17.3`.
 
-    Raises ProblemsError `helm-missing` where it says nothing.
+    Raises ProblemsError `helm-missing` if the command fails.
     """
     try:
         with running([str(helm), "version", "--template", "{{.Version}}"]) as process:

@@ -1,4 +1,4 @@
-"""Texts that the lexer does not read to their end. They are never rendered: helm must refuse them, each by itself."""
+"""Templates with a lexical error. They are never rendered; helm parses each one alone to get its error message."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from kubocd_gen.helm.template import Template, TemplateFailure
 
 
 def refusals(run: Callable[[Chart], Run], texts: Sequence[tuple[Rewritten, Template]]) -> list[TemplateFailure]:
-    """The error of each text, in order: what helm says of it where there is nothing else in the chart.
+    """Return the error of each template in `texts`, in order: helm's error for a chart with only that template.
 
-    What helm does not refuse is an error all the same, because nobody knows what helm reads in it; so is what the
-    budget does not last for. Raises ProblemsError `helm-failed` when helm itself does not work.
+    A template that helm accepts is an error, too, because it is not known how helm reads it, and so is one that the
+    budget does not cover. Raises ProblemsError `helm-failed` if helm itself does not work.
     """
     runs: dict[str, Run] = {}
     errors = []
@@ -34,7 +34,7 @@ def refusals(run: Callable[[Chart], Run], texts: Sequence[tuple[Rewritten, Templ
 
 
 def too_large_error() -> TemplateFailure:
-    """For a template that no chart file can hold as it is, or with what replaces its functions."""
+    """Return the error of a template that does not fit in a chart file, as it is or after rewriting."""
     return TemplateFailure(f"the template is larger than {FILE_SIZE >> 20} MiB", code="template-too-large")
 
 
