@@ -34,7 +34,7 @@ def admitted(source: str, rewritten: Callable[[str], Rewritten]) -> Rewritten | 
 def check_templates(
     run: Callable[[Chart], Run], templates: Sequence[Template], names: Names
 ) -> list[list[TemplateFailure]]:
-    """Return each template's errors. helm stops at the first syntax error, so that template is left out of the next run.
+    """Return each template's errors. helm stops at the first syntax error: its template is left out of the next run.
 
     Raises ProblemsError `helm-failed` if helm fails without naming a template.
     """

@@ -1,4 +1,4 @@
-"""What stops an exchange, in words: from the exceptions of urllib3, http.client, ssl and the system."""
+"""Error messages for failed exchanges, from the exceptions of urllib3, http.client, ssl and the operating system."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ FAILURES = (
     urllib3_errors.HTTPError,
     http.client.HTTPException,
     OSError,
-    ValueError,  # of a host name or URL that no one can ask for
+    ValueError,  # for a host name or URL that can't be requested
 )
-_TALKS_NO_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "PACKET_LENGTH_TOO_LONG"}
+_NOT_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "PACKET_LENGTH_TOO_LONG"}
 
 
 def cause_of(error: Exception, host: str, proxy: str | None, timeout: float, *, connected: bool) -> AttemptError:
-    """The cause of `error` while talking to `host`; `connected`: the head of the answer had come."""
+    """Return the cause of `error` in an exchange with `host`; `connected` if the response's head has arrived."""
     chain = list(_chain(error))
     if isinstance(error, ExpiredError):
-        # Not `broken`, which would cost the host nothing: one that drips could do so five times for each request.
+        # Not `broken`, which would charge the host nothing: a server that drips could do so five times per request.
         return AttemptError(host, f"{host} did not finish its response in time", hint=_SLOW)
 
     def found(*kinds: type[BaseException]) -> BaseException | None:
@@ -67,7 +67,7 @@ def cause_of(error: Exception, host: str, proxy: str | None, timeout: float, *, 
     return AttemptError(host, f"{host}{through} closed the connection unexpectedly", hint=_REACH, broken=connected)
 
 
-# The request's own address has been looked at before, so that one which is none is the proxy's.
+# The request's own URL has been checked before, so an invalid location is the proxy's.
 _PROXY_FAILURES = (urllib3_errors.ProxyError, urllib3_errors.LocationValueError)
 _SLOW = f"run again later, or use a mirror: the host or the network sent less than {SLOWEST} bytes per second"
 _REACH = "check that the registry is running and can be reached from here, directly or through the proxy"
@@ -83,7 +83,7 @@ def _of_tls(error: ssl.SSLError, host: str) -> AttemptError:
         return AttemptError(
             host, f"the certificate of {host} is not valid: {error.verify_message}", hint=hint, passing=False
         )
-    if (error.reason or "") in _TALKS_NO_TLS:
+    if (error.reason or "") in _NOT_TLS:
         return AttemptError(
             host,
             f"{host} does not serve HTTPS",
@@ -108,7 +108,7 @@ def _of_proxy(chain: list[BaseException], host: str, proxy: str) -> AttemptError
 
 
 def _proxy_name(proxy: str) -> str:
-    """Its host: the rest of the address may be a password."""
+    """Return the proxy's host: the rest of the address can contain a password."""
     try:
         name = urlsplit(proxy if "://" in proxy else f"//{proxy}").netloc.rpartition("@")[2]
     except ValueError:
@@ -117,7 +117,7 @@ def _proxy_name(proxy: str) -> str:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """`error` and all that lies behind it: urllib3 keeps causes in `reason` or in arguments."""
+    """Yield `error` and its causes, which urllib3 also keeps in `reason` or in the arguments."""
     waiting, seen = [error], set()
     while waiting:
         one = waiting.pop(0)
@@ -125,5 +125,5 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
             continue
         seen.add(id(one))
         yield one
-        behind = (*one.args, getattr(one, "reason", None), one.__cause__, one.__context__)
-        waiting += [other for other in behind if isinstance(other, BaseException)]
+        causes = (*one.args, getattr(one, "reason", None), one.__cause__, one.__context__)
+        waiting += [other for other in causes if isinstance(other, BaseException)]
