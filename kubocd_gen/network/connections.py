@@ -201,7 +201,7 @@ def _trust(context: ssl.SSLContext, path: Path, origin: str) -> None:
 
 
 def new_manager(proxy: str | None, size: int, context: ssl.SSLContext | None) -> urllib3.PoolManager:
-    """Return the connection pools, with `size` connections per host. Raises LocationValueError for an invalid `proxy`."""
+    """Return pools of `size` connections per host. Raises LocationValueError if `proxy` is invalid."""
     manager: urllib3.PoolManager
     if proxy is None:
         manager = urllib3.PoolManager(_HOSTS, maxsize=size, ssl_context=context)
@@ -226,7 +226,7 @@ class _Head(http.client.HTTPResponse):
     """The head of a response."""
 
     def begin(self) -> None:
-        """Read the head. InvalidHeader is raised here because http.client then closes the connection; urllib3 doesn't."""
+        """Read the head. Raises InvalidHeader here, where http.client closes the connection; urllib3 would not."""
         super().begin()
         lengths = ",".join(self.headers.get_all("Content-Length", ())).split(",")
         if len({length.strip() for length in lengths}) > 1:
