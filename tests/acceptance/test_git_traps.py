@@ -121,7 +121,7 @@ def test_a_submodule_is_not_looked_for_behind_a_link(project: Workspace, tmp_pat
     (project.root / "sources/inner").symlink_to(other)
     outcome = diff(project, "x")
     assert outcome.exit == 1
-    assert "inner: error[unreadable-revision]: this is a submodule that is not checked out here" in outcome.err
+    assert "inner: error[unreadable-revision]: this submodule is not checked out" in outcome.err
 
 
 def test_a_pointer_of_git_lfs_is_not_followed_to_what_is_no_file(project: Workspace) -> None:
