@@ -176,7 +176,7 @@ def _hint(cause: str, expression: str) -> str | None:
         above = _parent(expression, nil[1])
         if above is None:
             return "set the missing value, or allow it to be missing with parentheses: (.a).b"
-        return f"set '{above}', which has no value, or allow that with parentheses: ({above}).{nil[1]}"
+        return f"set '{above}', or allow it to be missing with parentheses: ({above}).{nil[1]}"
     if field := re.fullmatch(r"can't evaluate field (\w+) in type interface \{\}", cause):
         above = _parent(expression, field[1])
         return (

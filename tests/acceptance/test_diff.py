@@ -313,10 +313,7 @@ def test_a_submodule_is_read_where_it_is_checked_out(web: Workspace, tmp_path: P
     shutil.rmtree(web.root / "sources/inner")
     outcome = diff(web, "--ref", "HEAD")
     assert outcome.exit == 1
-    assert (
-        "HEAD:sources/inner: error[unreadable-revision]: this submodule is not checked out"
-        in outcome.err
-    )
+    assert "HEAD:sources/inner: error[unreadable-revision]: this submodule is not checked out" in outcome.err
 
 
 def test_a_pointer_of_git_lfs_is_followed_or_refused(web: Workspace) -> None:

@@ -97,7 +97,9 @@ def test_name_servers_that_do_not_answer(client: NewClient, monkeypatch: pytest.
 
     monkeypatch.setattr(socket, "getaddrinfo", late)
     monkeypatch.setattr("kubocd_gen.network.transport.CONNECT_TIMEOUT", 0.05)
-    assert "the host HOST could not be resolved, after 5 attempts" in failure(client(), Reference("a.example", "p", "1"))
+    assert "the host HOST could not be resolved, after 5 attempts" in failure(
+        client(), Reference("a.example", "p", "1")
+    )
 
 
 @pytest.fixture

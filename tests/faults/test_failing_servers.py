@@ -292,7 +292,12 @@ NO_MANIFESTS: list[tuple[str, Reply, str, str]] = [
     ("an error of any shape", reply(400, b'{"errors": [{"message": ["x"]}]}'), "registry-failed", "400 (Bad Request)"),
     ("an error that says why", reply(400, b'{"errors": [{"message": "\\u001b[2J"}]}'), "registry-failed", r"'\x1b[2J'"),
     ("an error without end", endless(b"HTTP/1.1 418 T\r\n\r\n", b"x" * 65536), "registry-failed", "418"),
-    ("two lengths", raw(b"HTTP/1.1 200 OK\r\nContent-Length: 2, 3\r\n\r\n{}"), "registry-failed", "conflicting headers"),
+    (
+        "two lengths",
+        raw(b"HTTP/1.1 200 OK\r\nContent-Length: 2, 3\r\n\r\n{}"),
+        "registry-failed",
+        "conflicting headers",
+    ),
     (
         "two fields of lengths",
         raw(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}"),

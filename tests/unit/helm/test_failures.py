@@ -132,11 +132,11 @@ def test_no_error_is_told_behind_the_last_line(render: Render, text: str) -> Non
     [
         (
             "{{ .Context.a.b }}",
-            "set '.Context.a', which has no value, or allow that with parentheses: (.Context.a).b",
+            "set '.Context.a', or allow it to be missing with parentheses: (.Context.a).b",
         ),
         (
             "{{ $x := .Context }}{{ $x.a.b }}",
-            "set '$x.a', which has no value, or allow that with parentheses: ($x.a).b",
+            "set '$x.a', or allow it to be missing with parentheses: ($x.a).b",
         ),
         ("{{ .a.a.a }}", "set the missing value, or allow it to be missing with parentheses: (.a).b"),
         ('{{ $_ := set .Context "s" "x" }}{{ .Context.s.b }}', "check '.Context.s', which is not a map"),
@@ -156,7 +156,7 @@ def test_an_error_in_the_header_says_so(render: Render) -> None:
         2,
         12,
         in_header=True,
-        hint="set '.a', which has no value, or allow that with parentheses: (.a).b",
+        hint="set '.a', or allow it to be missing with parentheses: (.a).b",
     )
     assert render("a: 1", header="{{ if }}").in_header
     assert render(
@@ -318,7 +318,10 @@ def test_templates_that_call_themselves_for_ever_are_an_error(render_all: Render
 
 def test_a_map_that_contains_itself_is_an_error_before_it_fills_the_stack(render_all: Render) -> None:
     endless, good = render_all('{{ $_ := set .Context "self" .Context }}{{ . }}', "{{ 1 }}")
-    assert (endless.code, endless.message) == ("template-too-large", "the output is larger than helm can hold in memory")
+    assert (endless.code, endless.message) == (
+        "template-too-large",
+        "the output is larger than helm can hold in memory",
+    )
     assert good == "1"
 
 
