@@ -1,1 +1,1 @@
-"""What untrusted input can cost: the limits, what a run has spent, and a watchdog that measures it."""
+"""Limits on the resources that untrusted input can use: their values, what a run has used, and a watchdog."""

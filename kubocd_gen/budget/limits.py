@@ -1,9 +1,9 @@
-"""What untrusted input can cost: each limit with its reason, and the flag that changes it.
+"""The limits on untrusted input, each with its reason, and parsing of the flag that changes them.
 
-Whoever can push a package chooses what it unpacks to. A limit is far above what real packages need, and low enough that
-one of them can't exhaust the machine; a user who trusts a larger package raises it with `--limit NAME=VALUE`.
+The author of a package controls what it unpacks to. A limit is far above the needs of real packages, but low enough
+that a package can't exhaust the machine. Users who trust a larger package raise it with `--limit NAME=VALUE`.
 
-Some limits are for one package or chart, the others for a whole run: `budget.Budget` counts those.
+Some limits apply to one package or chart. The others apply to a whole run and are counted by `spending.Budget`.
 """
 
 from __future__ import annotations
@@ -19,39 +19,43 @@ KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bytes, unless the comment says otherwise. On the command line and in `kcd-gen.yaml` a name has '-' for '_'."""
+    """The limits, in bytes unless the comment says otherwise. On the command line and in `kcd-gen.yaml`, '_' is '-'."""
 
-    layer: int = 256 * MIB  # packed, and held in memory; the largest packages known are under 10 MiB
-    unpacked: int = 512 * MIB  # a layer, which is held in memory; likewise all charts of a package, which are not
-    members: int = 1000  # a count: headers of any kind in a layer, which holds four texts and a handful of charts
-    text: int = 5 * MIB  # a YAML file of a package: Helm takes no larger file in a chart, and these are smaller
-    extended_header: int = 16 * KIB  # times, owners and attributes of one member, or a long name
-    gzip_members: int = 10_000  # a count: parallel packers write a few; each costs time before it yields a byte
-    base_layer: int = 4 * GIB  # of a server image's base, packed: it passes through a file, and nothing unpacks it
-    manifest: int = 4 * MIB  # JSON about images: up to this size registries must take one (distribution specification)
-    token: int = 4 * MIB  # what a registry answers when it is asked for a token
-    chart_members: int = 50_000  # a count: headers in all charts of a package; each costs time, and large ones have 300
-    chart_archive: int = 10 * MIB  # a chart, packed: source-controller's --helm-chart-max-size
+    layer: int = 256 * MIB  # compressed, and held in memory; the largest known packages are under 10 MiB
+    unpacked: int = 512 * MIB  # a layer, held in memory; likewise all charts of a package, which are not
+    members: int = 1000  # a count: headers of any kind in a layer, which has four YAML files and a few charts
+    text: int = 5 * MIB  # a YAML file of a package; this is Helm's limit for a file of a chart
+    extended_header: int = 16 * KIB  # times, owners and attributes of a member, or a long name
+    gzip_members: int = 10_000  # a count: parallel compressors write a few; each costs time even if it is empty
+    base_layer: int = (
+        4 * GIB
+    )  # a layer of a server image's base, compressed: it is streamed to a file and never unpacked
+    manifest: int = 4 * MIB  # JSON about images; registries must support this size (distribution specification)
+    token: int = 4 * MIB  # a registry's response to a token request
+    chart_members: int = 50_000  # a count: headers in all charts of a package; each costs time; large charts have 300
+    chart_archive: int = 10 * MIB  # a chart, compressed: source-controller's --helm-chart-max-size
     chart: int = 100 * MIB  # a chart, unpacked: Helm's MaxDecompressedChartSize
     chart_file: int = 5 * MIB  # a file of a chart: Helm's MaxDecompressedFileSize (3.17.3 and newer), and Flux's
 
-    # For a whole run. A cluster of 1,000 Releases needs a fifth of the first two, and a tenth of the others.
-    cpu_time: int = 40  # seconds of a processor, for kcd-gen and helm together
+    # For a whole run. A cluster with 1,000 Releases needs a fifth of the first two limits and a tenth of the others.
+    cpu_time: int = 40  # seconds of CPU time, for kcd-gen and helm together
     memory: int = 800 * MIB  # resident, of all processes together
-    helm_time: int = 20  # seconds of a processor, for all helm processes together
-    rendered: int = 128 * MIB  # texts that templates print
-    yaml_values: int = 3_000_000  # a count: values in all YAML that is read, aliases expanded and Contexts merged
-    schema_steps: int = 3_000_000  # a count: keywords applied to a value, over all validations
-    output: int = 2 * GIB  # what is written: each Release has its own copy of its package's charts
-    files: int = 200_000  # a count: directory entries seen while sources are searched
-    source_bytes: int = 64 * MIB  # of sources that mention KuboCD or Flux, which are kept; others count a 32nd
+    helm_time: int = 20  # seconds of CPU time, for all helm processes together
+    rendered: int = 128 * MIB  # output of templates
+    yaml_values: int = 3_000_000  # a count: values in all YAML input, with aliases expanded and Contexts merged
+    schema_steps: int = 3_000_000  # a count: schema keywords applied to a value, in all validations
+    output: int = 2 * GIB  # written files: each Release has its own copy of its package's charts
+    files: int = 200_000  # a count: directory entries listed while searching for sources
+    source_bytes: int = (
+        64 * MIB
+    )  # source files that mention KuboCD or Flux, which are kept in memory; others count for 1/32
     fetched: int = 4 * GIB  # received from registries and chart repositories
-    network_time: int = 600  # seconds in which something is transferred, or waited for
-    unpacked_total: int = 8 * GIB  # unpacked from layers and charts; 4 KiB at least for each gzip part and tar header
-    package_memory: int = 256 * MIB  # the files of all packages, which are held in memory until the end
+    network_time: int = 600  # seconds during which a request is in progress
+    unpacked_total: int = 8 * GIB  # unpacked from layers and charts; at least 4 KiB for each gzip member and tar header
+    package_memory: int = 256 * MIB  # the files of all packages, which are kept in memory until the end
 
     def of(self, name: str) -> int:
-        """The limit that the command line calls `name`."""
+        """Return the limit whose name on the command line is `name`."""
         limit: int = getattr(self, _FIELDS[name])
         return limit
 
@@ -59,13 +63,13 @@ class Limits:
 LIMITS = Limits()
 _FIELDS = {field.name.replace("_", "-"): field.name for field in fields(Limits)}
 NAMES = tuple(_FIELDS)
-# The limits of a run. Only the user moves them, with --limit: the project file comes with the checkout that they guard
-# against.
+# The limits of a run. Only the user can change them, with --limit: the project file is part of the checkout that they
+# protect against.
 RUN_NAMES = (
     *("cpu-time", "memory", "helm-time", "rendered", "yaml-values", "schema-steps", "output", "files", "source-bytes"),
     *("fetched", "network-time", "unpacked-total", "package-memory"),
 )
-# What is held in memory, or fills a disk, as a whole is raised by less than the four times of the others.
+# Limits on what is held in memory or on disk as a whole can be raised less than the others, which can be quadrupled.
 _HELD = {"layer": 2 * LIMITS.layer, "unpacked": LIMITS.unpacked, "base-layer": LIMITS.base_layer}
 _COUNTS = frozenset({"members", "gzip-members", "chart-members", "yaml-values", "schema-steps", "files"})
 _TIMES = frozenset({"cpu-time", "helm-time", "network-time"})
@@ -74,49 +78,48 @@ _SIZE = re.compile(r"([0-9]{1,15})(?:(Ki|Mi|Gi)B?)?")
 _TIME = re.compile(r"([0-9]{1,15})(s|m|h)?")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 _CLUSTER = {
-    "chart-archive": "Flux refuses it in the cluster, too, unless source-controller runs with --helm-chart-max-size;"
-    " then raise it here",
-    "chart": "Helm refuses it in the cluster, too; where that has been given a higher limit, raise it here",
-    "chart-file": "Helm refuses it in the cluster, too; where that has been given a higher limit, raise it here",
+    "chart-archive": "reduce the chart, or raise the limit if source-controller has a higher --helm-chart-max-size",
+    "chart": "reduce the chart, or raise the limit if Helm has a higher one in the cluster",
+    "chart-file": "reduce the file, or raise the limit if Helm has a higher one in the cluster",
 }
 
 
 def parse_limit(name: str, text: str) -> int:
-    """The value of the limit `name` as a user writes it: `512MiB`, `64Ki`, `2000`. Raises ValueError, a sentence."""
+    """Parse a value of the limit `name`, such as `512MiB`, `64Ki` or `2000`. Raises ValueError with a user message."""
     if name not in NAMES:
         close = nearest("; did you mean '{}'?", name, NAMES)
-        raise ValueError(f"there is no limit '{name}'{close or ': there are ' + ', '.join(NAMES)}")
+        raise ValueError(f"the limit '{name}' does not exist{close or '; available limits: ' + ', '.join(NAMES)}")
     found = (_TIME if name in _TIMES else _SIZE).fullmatch(text)
     if name in _TIMES and not found:
-        raise ValueError(f"the limit '{name}' is a time, such as 90s or 2m, not '{text}'")
+        raise ValueError(f"the limit '{name}' must be a time such as 90s or 2m, not '{text}'")
     if name in _COUNTS and not (found and found[2] is None):
-        raise ValueError(f"the limit '{name}' is a number, such as 2000, not '{text}'")
+        raise ValueError(f"the limit '{name}' must be a number such as 2000, not '{text}'")
     if not found:
-        raise ValueError(f"the limit '{name}' is a size, such as 512MiB (KiB, MiB, GiB), not '{text}'")
+        raise ValueError(f"the limit '{name}' must be a size such as 512MiB (KiB, MiB, GiB), not '{text}'")
     units = _SECONDS if name in _TIMES else _UNITS
     if not (value := int(found[1]) * units[found[2] or ""]):
-        raise ValueError(f"the limit '{name}' can't be 0: nothing could be read")
-    return min(value, 1 << 62)  # what a machine word holds
+        raise ValueError(f"the limit '{name}' must be greater than 0")
+    return min(value, 1 << 62)  # fits in a machine word
 
 
 def ceiling(name: str) -> int:
-    """The highest value that the project file can give a limit: who opens a pull request writes that file, too."""
+    """Return the highest value that the project file, which a pull request can change, can set for a limit."""
     return _HELD.get(name, 4 * LIMITS.of(name))
 
 
 def moved(limits: Limits, changes: Mapping[str, int]) -> Limits:
-    """`limits` with other values for some, by their names on the command line."""
+    """Return `limits` with `changes`, by name on the command line."""
     return replace(limits, **{_FIELDS[name]: value for name, value in changes.items()})
 
 
 def over_limit(
     what: str, name: str, limit: int, *, needed: int | None = None, position: Position | None = None
 ) -> Problem:
-    """The error for what is beyond `limit`, which the command line calls `name`; `what` ends in «is larger» or alike.
+    """Return the error for input over `limit`, whose name is `name`. `what` is the message up to "than the limit".
 
-    `needed` is the value with which it would be taken, if that is known; the hint says a limit that is high enough.
+    `needed` is the value that would be sufficient, if known; the hint names a limit that is high enough.
     """
-    advice = _CLUSTER.get(name, "if the package is to be trusted, raise it")
+    advice = _CLUSTER.get(name, "if you trust the package, raise the limit")
     return Problem(
         "package-limit",
         f"{what} than the limit of {worded(name, limit)}",
@@ -126,7 +129,7 @@ def over_limit(
 
 
 def setting(name: str, limit: int, needed: int | None = None) -> str:
-    """The `NAME=VALUE` for `--limit` that doubles `limit` until `needed`, if that is known, is within it."""
+    """Return the `NAME=VALUE` for `--limit` that doubles `limit` at least once, until `needed` is within it."""
     enough = 2 * limit
     while needed is not None and enough < needed and enough < 1024 * GIB:
         enough *= 2
@@ -134,7 +137,7 @@ def setting(name: str, limit: int, needed: int | None = None) -> str:
 
 
 def worded(name: str, value: int) -> str:
-    """`value` of the limit `name` with its unit, as messages print it: `5 MiB`, `1000`, `40 seconds`."""
+    """Return `value` of the limit `name` with its unit, for messages: `5 MiB`, `1000`, `40 seconds`."""
     if name in _COUNTS:
         return str(value)
     if name in _TIMES:

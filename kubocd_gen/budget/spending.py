@@ -1,10 +1,11 @@
-"""What one run can spend on untrusted input: a single object that every room draws from.
+"""The budget of a run for untrusted input: one object that all parts of the run share.
 
-Limits for one package, file or template don't add up: sixty inputs below each of them still take the machine. So what
-costs time or memory is counted for the whole run as well, across clusters, revisions and threads.
+Limits for single packages, files or templates are not enough: sixty inputs just below a limit can still exhaust the
+machine. So operations that cost time or memory are also counted for the whole run, across clusters, revisions and
+threads.
 
-Counts of values and steps give the clearest errors, and can't be complete. `cpu-time` and `memory` are what they stand
-for: `watchdog` measures both, and exhausts the budget with them.
+Counts of values and steps give the clearest errors, but can't cover everything. So `watchdog` also measures `cpu-time`
+and `memory`, and exhausts the budget if one of them is exceeded.
 """
 
 from __future__ import annotations
@@ -16,42 +17,42 @@ from kubocd_gen.budget.limits import LIMITS, Limits, setting, worded
 from kubocd_gen.diagnostics.problems import RUN_LIMIT, Position, Problem, ProblemsError
 
 _WHAT = {
-    "cpu-time": "the run takes more time of the processor",
-    "memory": "the run takes more memory",
-    "helm-time": "helm ran for longer",
-    "rendered": "the templates print more",
-    "yaml-values": "the YAML holds more values, with its aliases expanded and its Contexts merged,",
-    "schema-steps": "validating values against their schemas takes more steps",
+    "cpu-time": "the run used more CPU time",
+    "memory": "the run used more memory",
+    "helm-time": "helm ran longer",
+    "rendered": "the templates rendered more",
+    "yaml-values": "the YAML has more values, with aliases expanded and Contexts merged,",
+    "schema-steps": "validating values against their schemas took more steps",
     "output": "the Flux resources and charts of all Releases are larger",
     "files": "the sources have more files and directories",
-    "source-bytes": "the sources hold more text",
+    "source-bytes": "the sources contain more",
     "fetched": "registries sent more",
     "network-time": "transfers took longer",
     "unpacked-total": "packages and charts unpack to more",
-    "package-memory": "the files of the packages are more",
+    "package-memory": "the files of the packages are larger",
 }
 
 
 class BudgetExceededError(ProblemsError):
-    """A run has used up one of its limits; `name` is that of the limit."""
+    """A run has exceeded one of its limits; `name` is the limit's name."""
 
     def __init__(self, name: str, limit: int, position: Position | None = None) -> None:
         message = f"{_WHAT[name]} than this run's limit of {worded(name, limit)}"
-        hint = f"if the input can be trusted, raise it: --limit {setting(name, limit)}"
+        hint = f"if you trust the input, raise the limit: --limit {setting(name, limit)}"
         super().__init__(Problem(RUN_LIMIT, message, position, hint))
         self.name, self.limit = name, limit
 
     def at(self, position: Position | None) -> BudgetExceededError:
-        """Return the error with `position`, unless it has one: the place at which the run has used up its budget."""
+        """Return the error with `position`, unless it has one: where the run has exceeded its limit."""
         return BudgetExceededError(self.name, self.limit, self.problem.position or position)
 
 
 class Budget:
-    """The counters of one run. Threads share it.
+    """The counters of a run, shared by its threads.
 
-    A resource is named as its limit is on the command line: `helm-time` (seconds), `rendered`, `source-bytes` and
-    `fetched` (bytes), `yaml-values`, `schema-steps` and `files` (counts). Once one is used up, every call that spends
-    anything raises: the run ends.
+    A resource has the name of its limit on the command line: `helm-time` (seconds), `rendered`, `source-bytes` and
+    `fetched` (bytes), `yaml-values`, `schema-steps` and `files` (counts). Once a resource is exhausted, every call that
+    spends any resource raises, which ends the run.
     """
 
     def __init__(self, limits: Limits = LIMITS) -> None:
@@ -61,7 +62,7 @@ class Budget:
         self._exhausted: str | None = None
 
     def spend(self, resource: str, amount: float, position: Position | None = None) -> None:
-        """Count `amount`. Raises BudgetExceededError where there was less left, and from then on at every call."""
+        """Count `amount`. Raises BudgetExceededError if less is left, and at every call from then on."""
         with self._lock:
             self._spent[resource] += amount
             if self._exhausted is None and self._spent[resource] > self.limits.of(resource):
@@ -69,12 +70,12 @@ class Budget:
         self.check(position)
 
     def check(self, position: Position | None = None) -> None:
-        """Raises BudgetExceededError where a resource is used up."""
+        """Raise BudgetExceededError if a resource is exhausted."""
         if self._exhausted is not None:
             raise BudgetExceededError(self._exhausted, self.limits.of(self._exhausted), position)
 
     def exhaust(self, resource: str) -> BudgetExceededError:
-        """Take `resource` for used up, as the one who measures it found; the error for it, or for what was before."""
+        """Mark a measured resource as exhausted; return the error, which names the resource exhausted first."""
         with self._lock:
             self._exhausted = self._exhausted or resource
         return BudgetExceededError(self._exhausted, self.limits.of(self._exhausted))
@@ -88,19 +89,19 @@ class Budget:
             return self._spent[resource]
 
     def left(self, resource: str) -> float:
-        """How much can still be spent; 0 where it, or anything else, is used up."""
+        """Return how much can still be spent; 0 if any resource is exhausted."""
         if self._exhausted is not None:
             return 0
         with self._lock:
             return max(0, self.limits.of(resource) - self._spent[resource])
 
     def meter(self, resource: str) -> Meter:
-        """What counts `resource` in a loop."""
+        """Return a counter of `resource` for a loop."""
         return Meter(self, resource)
 
 
 class Meter:
-    """Counts one resource in a loop of one thread: a lock for each step would take longer than the step."""
+    """A counter of one resource for a loop in one thread, where a lock for each step would be too slow."""
 
     __slots__ = ("_budget", "_count", "_resource")
 
@@ -112,12 +113,12 @@ class Meter:
         self._count = 0
 
     def __call__(self, amount: int = 1) -> None:
-        """Count `amount`. Raises BudgetExceededError, if not at once then within a thousand steps."""
+        """Count `amount`. Raises BudgetExceededError at the latest a thousand steps after the budget is exhausted."""
         self._count += amount
         if self._count >= self._OFTEN:
             self.settle()
 
     def settle(self, position: Position | None = None) -> None:
-        """Spend what was counted so far. Raises BudgetExceededError."""
+        """Spend the amount counted so far. Raises BudgetExceededError."""
         count, self._count = self._count, 0
         self._budget.spend(self._resource, count, position)

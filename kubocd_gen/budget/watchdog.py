@@ -1,8 +1,8 @@
-"""What a compilation really takes, measured while it runs: time of the processor, and memory of all its processes.
+"""A watchdog that measures the CPU time and the memory of a compilation and all its processes.
 
-The counts of a Budget are made where input is read, and can miss something; these two can't. What goes beyond exhausts
-the budget, so that the next one to spend from it reports that and the run ends as after any error. Where nobody spends
-in time, the process is ended from here.
+The counts of a Budget can miss something; these measurements can't. If one exceeds its limit, the budget is exhausted,
+so the next call that spends from it reports that, and the run ends like after any other error. If no such call is made
+in time, the watchdog ends the process.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from kubocd_gen.diagnostics.problems import printable
 from kubocd_gen.processes.children import end_at_once, programs
 
 _EVERY = 0.05  # seconds
-_GRACE = 5.0  # seconds until the run must have ended by itself
-_TOO_MUCH = 1.125  # times the memory limit: then there is no waiting
+_GRACE = 5.0  # seconds that the run has to end by itself
+_TOO_MUCH = 1.125  # times the memory limit, at which the process is ended immediately
 _PAGE = os.sysconf("SC_PAGESIZE")
 
 
 @contextlib.contextmanager
 def watched(budget: Budget) -> Iterator[None]:
-    """What runs inside takes no more than the budget's `cpu-time` and `memory`."""
+    """Limit the block to the budget's `cpu-time` and `memory`."""
     ended = threading.Event()
     watcher = threading.Thread(target=_watch, args=(budget, ended, _processor_time()), daemon=True)
     watcher.start()
@@ -37,24 +37,24 @@ def watched(budget: Budget) -> Iterator[None]:
 
 
 def resident(processes: list[int]) -> int:
-    """The memory, in bytes, that the processes and all that they have started hold; 0 where no system says it."""
+    """Return the resident memory of processes and their children in bytes; 0 if the system does not report it."""
     total, waiting, seen = 0, list(processes), set[int]()
     while waiting:
         process = waiting.pop()
         if process in seen:
             continue
         seen.add(process)
-        with contextlib.suppress(OSError, ValueError, IndexError):  # it has just ended
+        with contextlib.suppress(OSError, ValueError, IndexError):  # the process has just ended
             total += int(_read(f"/proc/{process}/statm").split()[1]) * _PAGE
-            if process != os.getpid():  # its own are `programs`
-                for thread in os.listdir(f"/proc/{process}/task"):  # noqa: PTH208 - ten times a Path's speed
+            if process != os.getpid():  # the children of kcd-gen are passed as `processes`
+                for thread in os.listdir(f"/proc/{process}/task"):  # noqa: PTH208 - ten times as fast as a Path
                     waiting += map(int, _read(f"/proc/{process}/task/{thread}/children").split())
     return total
 
 
 def _watch(budget: Budget, ended: threading.Event, since: float) -> None:
     limits = budget.limits
-    known: float | None = None  # when the budget was first seen to be used up
+    known: float | None = None  # when the budget was first found exhausted
     while not ended.wait(_EVERY):
         memory = resident([os.getpid(), *programs()])
         time_taken = _processor_time() - since + budget.spent("helm-time")

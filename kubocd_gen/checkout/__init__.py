@@ -1,1 +1,1 @@
-"""The files of a checkout: untrusted input, read only inside the checkout or where the user allowed it."""
+"""The files of a checkout. They are untrusted, and read only inside the checkout or where the user allowed it."""

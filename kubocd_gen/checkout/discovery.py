@@ -1,4 +1,4 @@
-"""Which files of a checkout are read: files, directories with all below them, and globs, in a stable order."""
+"""Finding and reading source files: files, directories (recursively) and globs, in a reproducible order."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from kubocd_gen.checkout.walk import READ_HINT, DirectoryWalk, PatternError
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 
 SUFFIXES = (".yaml", ".yml", ".json")
-"""What kubectl takes from a directory."""
+"""The suffixes of files that kubectl reads from a directory."""
 
 MAX_SOURCE_BYTES = 16 * 1024 * 1024
-"""A file of manifests; etcd takes objects of 1.5 MiB, so that this is a file of ten of the largest."""
+"""The maximum size of a source file: ten of the largest objects, because etcd stores at most 1.5 MiB."""
 
 MAX_SCANNED_BYTES = 256 * 1024 * 1024
-"""A larger file is not even searched for what would make it one of manifests."""
+"""The maximum size of a file that is searched for manifests."""
 
-_UNKEPT = 32  # times cheaper than a file that is kept is one that is only searched: it takes time, and no memory
+_UNKEPT = 32  # the factor by which a searched file costs less than one that is kept, which also takes memory
 
 
 _BLOCK = 1024 * 1024
 _ATTEMPTS = 3
-_SETTLED = 0.02  # seconds; several ticks of the clock that file systems take times from
+_SETTLED = 0.02  # seconds: several ticks of the file system clock
 
 
 def find_files(
@@ -42,20 +42,20 @@ def find_files(
     files: CheckoutFiles | None = None,
     budget: Budget | None = None,
 ) -> tuple[list[Path], list[Problem]]:
-    """The files that `sources` name, each once, sorted by path; and the sources and directories that can't be read.
+    """Return the files that `sources` name, without duplicates and sorted by path, and the errors.
 
-    A source is a file, a directory (read with all below it) or a glob, relative to `root`. Of a directory and a glob
-    the files that kubectl would read are taken. Hidden files and directories below a source, and the directories of
-    `ignore`, are passed over. A source that names nothing is an error, where `places` says that the
-    project file names it; so is a directory outside of `files`, by default the checkout of `root`.
+    A source is a file, a directory (read recursively) or a glob, relative to `root`. In directories and globs, only
+    files with kubectl's suffixes are read. Hidden files and directories below a source, and the directories in
+    `ignore`, are skipped. A source that matches nothing is an error, at its position in `places`; so is a directory
+    outside of `files`, which defaults to the checkout of `root`.
     """
     walk = source_walk(root, ignore, files or CheckoutFiles.around(root), budget or Budget())
-    found: dict[str, Path] = {}  # by real path, so that a link to a file of the tree does not read it twice
+    found: dict[str, Path] = {}  # by real path, so that a symlink does not make a file be read twice
     errors: list[Problem] = []
     for source in sources:
-        place = root / source
-        if os.path.lexists(place):
-            for real, file in walk.below(place):
+        path = root / source
+        if os.path.lexists(path):
+            for real, file in walk.below(path):
                 found.setdefault(real, file)
         else:
             try:
@@ -75,7 +75,7 @@ def find_files(
 
 
 def source_walk(root: Path, ignore: Sequence[Path], files: CheckoutFiles, budget: Budget) -> DirectoryWalk:
-    """The walk that finds sources below `root`."""
+    """Return the walk that finds sources below `root`."""
     return DirectoryWalk(files, budget, SUFFIXES, root, frozenset(os.path.realpath(path) for path in ignore))
 
 
@@ -84,7 +84,7 @@ def _missing(source: str, places: Places) -> Problem:
         "missing-source",
         f"the source '{source}' does not exist",
         position=places[source]() if source in places else None,
-        hint="a source is a file, a directory or a glob such as 'clusters/*/releases', relative to the project's root",
+        hint="use a file, a directory or a glob such as 'clusters/*/releases', relative to the project's root",
     )
 
 
@@ -93,7 +93,7 @@ def _bad_pattern(source: str, what: str, places: Places) -> Problem:
         "invalid-value",
         f"a source {what}",
         position=places[source]() if source in places else None,
-        hint="name the directories themselves: all files below them are read",
+        hint="list the directories instead: all files below them are read",
     )
 
 
@@ -109,10 +109,10 @@ def read_source(
     files: CheckoutFiles | None = None,
     budget: Budget | None = None,
 ) -> SourceFile | None:
-    """The text of a file that mentions one of `mentions`; None for any other, which is not looked at further.
+    """Return a file that contains one of `mentions`; None if it contains none of them.
 
-    Raises ProblemsError for a file that can't be read, is outside of `files` (by default its own checkout), is over the
-    size limit, or is not UTF-8 (or UTF-16 with its mark).
+    Raises ProblemsError for a file that can't be read, is outside of `files` (its own checkout by default), exceeds the
+    size limit, or is neither UTF-8 nor UTF-16 with a byte order mark.
     """
     files, budget = files or CheckoutFiles.around(path.parent), budget or Budget()
     try:
@@ -130,7 +130,7 @@ def read_source(
         ) from error
     except OSError as error:
         if path.is_symlink() and error.errno in (errno.ENOENT, errno.ELOOP, errno.ENOTDIR):
-            message = "this is a link that leads nowhere"
+            message = "this symlink is broken"
             raise ProblemsError(Problem("unreadable-source", message, position=Position(display))) from error
         raise ProblemsError(_unreadable("the file can't be read", error, display)) from error
     is_utf_16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
@@ -146,17 +146,17 @@ def _too_large(size: int, display: str) -> Problem:
     what = "a source file" if size <= MAX_SCANNED_BYTES else "a file among the sources"
     return Problem(
         "unreadable-source",
-        f"the file is larger than {limit // 2**20} MiB, the limit of {what}",
+        f"the file is larger than {limit // 2**20} MiB, the limit for {what}",
         position=Position(display),
         hint="split it, or leave it out of the cluster's sources",
     )
 
 
 def _read_at_rest(path: Path, display: str, files: CheckoutFiles) -> bytes:
-    """The content of a file that nobody writes meanwhile: half a file may well be YAML, of half the Releases.
+    """Return the content of a file that is not being written: half a file can be valid YAML with half the Releases.
 
-    Who writes has just emptied it, or is between two halves, so that a file that changed a moment ago is looked at
-    again a moment later.
+    A writer can have truncated the file or written only a part, so a file that changed just now is checked again after
+    a moment.
     """
     for _ in range(_ATTEMPTS):
         with files.open(path, display) as file:
@@ -170,9 +170,9 @@ def _read_at_rest(path: Path, display: str, files: CheckoutFiles) -> bytes:
     raise ProblemsError(
         Problem(
             "unreadable-source",
-            "the file changed each time that it was read",
+            "the file changed each time it was read",
             position=Position(display),
-            hint="build again when nothing writes to it any more",
+            hint="run again when no other process writes to it",
         )
     )
 
@@ -182,9 +182,9 @@ def _state(status: os.stat_result) -> tuple[int, int, int, int]:
 
 
 def _mentioned(file: BinaryIO, mentions: Sequence[bytes]) -> bool:
-    """Whether a large file mentions one of `mentions`, found without having it in memory.
+    """Return whether a large file contains one of `mentions`, without loading it into memory.
 
-    It is not mapped there, either: of a file that someone shortens meanwhile, that would end the process.
+    The file is not mapped into memory either: the process would be killed if another one truncated the file.
     """
     longest = max(map(len, mentions))
     tail = b""
@@ -206,7 +206,7 @@ def _decoded(data: bytes, encoding: str, display: str) -> SourceFile:
         raise ProblemsError(
             Problem(
                 "unreadable-source",
-                f"the file is not {error.encoding.removesuffix('-sig').upper()} text",
+                f"the file is not valid {error.encoding.removesuffix('-sig').upper()}",
                 position=Position(display, before.count("\n") + 1, len(before) - before.rfind("\n")),
                 hint="save it as UTF-8",
             )

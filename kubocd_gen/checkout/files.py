@@ -1,8 +1,8 @@
-"""The files that a checkout brings: read only inside of it, only if they are regular, and only up to a size.
+"""Reading the files of a checkout: only inside of it, only regular files, and only up to a size limit.
 
-The author of a pull request chooses where each path in a checkout leads: a symlink can lead to a file with credentials,
-a FIFO never ends, and a project file can name any directory. So every file of a project is opened here. The user, whose
-command line does not come with the checkout, allows what lies outside.
+The author of a pull request controls where each path in a checkout leads: a symlink can lead to a file with
+credentials, a FIFO never ends, and a project file can name any directory. So every file of a project is opened here.
+Only the user can allow paths outside of the checkout, on the command line.
 """
 
 from __future__ import annotations
@@ -21,45 +21,45 @@ from kubocd_gen.files.paths import checkout_root
 
 OUTSIDE = "outside-checkout"
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
-_LINKS = 40  # that one path can go through, as in Linux
+_LINKS = 40  # symlinks in one path, as in Linux
 _KIB, _MIB = 1 << 10, 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class FileKind:
-    """A kind of file with its size limit in bytes; `name` is how messages call one."""
+    """A kind of file with its size limit in bytes. `name` is its name in messages, with an article."""
 
     name: str
     limit: int
 
 
-PROJECT = FileKind("a project file", _MIB)  # a cluster takes some 200 bytes: this is 5,000 of them
-LOCK = FileKind("a lock", 4 * _MIB)  # a package takes some 400 bytes: this is 10,000 of them
-CONFIGURATION = FileKind("a configuration file", _MIB)  # of CI, editors, Git, kustomize: people write these
-SCHEMA = FileKind("a schema", 64 * _MIB)  # kcd-gen writes it, with the parameters of every package
+PROJECT = FileKind("a project file", _MIB)  # some 5,000 clusters
+LOCK = FileKind("a lock", 4 * _MIB)  # some 10,000 packages
+CONFIGURATION = FileKind("a configuration file", _MIB)  # of CI, editors, Git and kustomize, written by hand
+SCHEMA = FileKind("a schema", 64 * _MIB)  # generated, with the parameters of every package
 
 
 class NotRegularError(OSError):
-    """A directory, FIFO, device or socket where a file belongs."""
+    """A directory, FIFO, device or socket was found instead of a file."""
 
     def __init__(self) -> None:
         super().__init__(errno.EINVAL, "it is not a regular file")
 
 
 class TooLargeError(OSError):
-    """A file over the limit of its kind."""
+    """A file exceeds the size limit of its kind."""
 
     def __init__(self, kind: FileKind) -> None:
         size = f"{kind.limit // _MIB} MiB" if kind.limit % _MIB == 0 else f"{kind.limit // _KIB} KiB"
-        super().__init__(errno.EFBIG, f"it is larger than {size}, the limit of {kind.name}")
+        super().__init__(errno.EFBIG, f"it is larger than {size}, the limit for {kind.name}")
 
 
 @dataclass(frozen=True, slots=True)
 class CheckoutFiles:
-    """The files that a run can read: those of the checkout at `root`, and what the user allowed besides.
+    """The files that a run can read: those of the checkout at `root`, and those that the user allowed.
 
-    All paths are without symlinks. An allowed one is a directory with all below it, or a file. Git's own directory
-    (`.git`, which holds credentials in CI) is part of none of them.
+    All paths are real paths, without symlinks. Each of `allowed` is a file, or a directory with everything below it.
+    Git's own directory (`.git`, which holds credentials in CI) is always excluded.
     """
 
     root: Path
@@ -73,7 +73,7 @@ class CheckoutFiles:
 
     @classmethod
     def of_named(cls, path: Path, allowed: Iterable[Path] = ()) -> CheckoutFiles:
-        """Return the files of the checkout of a file or directory that the command line names, and that itself.
+        """Return the files of the checkout that contains `path`, which the command line names, and `path` itself.
 
         Raises ProblemsError as `naming` does.
         """
@@ -81,9 +81,9 @@ class CheckoutFiles:
         absolute = path.absolute()
         above = [one for one in (absolute, *absolute.parents) if os.path.lexists(one / ".git") and one != absolute]
         found = cls.around(path if is_directory else absolute.parent, allowed)
-        if not above and not os.path.lexists(found.root / ".git"):  # there is no checkout: its symlinks are the user's
+        if not above and not os.path.lexists(found.root / ".git"):  # not in a checkout: the symlinks are the user's own
             return replace(found, allowed=(*found.allowed, Path(os.path.realpath(path))))
-        for checkout in above:  # as the name has them, before any symlink is followed
+        for checkout in above:  # checkouts in the path as given, before symlinks are followed
             found = cls(Path(os.path.realpath(checkout)), found.allowed)
             found.naming(path)
         if above:
@@ -93,8 +93,8 @@ class CheckoutFiles:
     def naming(self, *paths: Path) -> CheckoutFiles:
         """Return these files and those at `paths`, which the command line names.
 
-        Raises ProblemsError `outside-checkout` if a symlink of the checkout leads one of them elsewhere: the user named
-        the symlink, and not where the checkout has it lead.
+        Raises ProblemsError `outside-checkout` if a symlink in the checkout leads outside: the user named the symlink,
+        but the checkout controls its target.
         """
         added = []
         for path in paths:
@@ -106,7 +106,7 @@ class CheckoutFiles:
         return replace(self, allowed=(*self.allowed, *added)) if added else self
 
     def holds(self, real: Path) -> bool:
-        """Whether a path without symlinks is one of these files, or could be."""
+        """Return whether a real path, which need not exist, is one of these files."""
         for root in (self.root, *self.allowed):
             if real.is_relative_to(root):
                 inside = real.relative_to(root).parts
@@ -114,15 +114,15 @@ class CheckoutFiles:
         return False
 
     def require(self, path: Path, display: str) -> None:
-        """Raise ProblemsError `outside-checkout` if `path`, which need not exist, leads to none of these files."""
+        """Raise ProblemsError `outside-checkout` if `path`, which need not exist, is not one of these files."""
         self._require(Path(os.path.realpath(path)), display)
 
     def refusal(self, what: str, real: Path, position: Position | None = None) -> Problem:
-        """Return the error for a path that leads to `real`, which is none of these files."""
+        """Return the error for a path that leads to `real`, which is not one of these files."""
         if in_git_directory(real):
             return Problem(
                 OUTSIDE,
-                f"{what} is in Git's own directory, '{real}'",
+                f"{what} is in Git's own directory '{real}'",
                 position=position,
                 hint="choose another path: kcd-gen neither reads nor writes there",
             )
@@ -134,18 +134,18 @@ class CheckoutFiles:
         return Problem(OUTSIDE, what, position=position, hint=hint)
 
     def open(self, path: Path, display: str) -> BufferedReader:
-        """Open a file, which messages call `display`, without waiting for anything.
+        """Open a file, whose name in messages is `display`, without blocking.
 
-        What was opened is checked, not what the path led to before. Raises ProblemsError `outside-checkout`, and
-        OSError (NotRegularError among others).
+        The opened file is checked, not the path, which can change meanwhile. Raises ProblemsError `outside-checkout`,
+        and OSError, including NotRegularError.
         """
         try:
-            _require_regular(os.stat(path))  # noqa: PTH116 - a device is not even opened
+            _require_regular(os.stat(path))  # noqa: PTH116 - before opening: opening a device can have effects
             descriptor = os.open(path, _FLAGS)
         except NotRegularError:
             raise
         except OSError:
-            self.require(path, display)  # what is wrong with a file elsewhere is not for its reader to know
+            self.require(path, display)  # don't reveal why a file outside can't be read
             raise
         try:
             status = os.fstat(descriptor)
@@ -169,10 +169,10 @@ class CheckoutFiles:
 
     def _require(self, real: Path, display: str) -> None:
         if not self.holds(real):
-            raise ProblemsError(self.refusal("this", real, Position(display)))
+            raise ProblemsError(self.refusal("the path", real, Position(display)))
 
     def _link_outside(self, path: Path) -> Path | None:
-        """Return the symlink of the checkout by which `path` leaves these files; None if there is none."""
+        """Return the symlink in the checkout through which `path` leaves these files; None if there is none."""
         at, links = Path("/"), 0
         left = [*reversed(path.absolute().parts[1:])]
         while left:
@@ -188,7 +188,7 @@ class CheckoutFiles:
                 continue
             links += 1
             if links > _LINKS:
-                return None  # opening it fails
+                return None  # opening the path fails
             if self.holds(below) and not self.holds(Path(os.path.realpath(below))):
                 return below
             if target.is_absolute():
@@ -198,7 +198,7 @@ class CheckoutFiles:
 
 
 def in_git_directory(real: Path) -> bool:
-    """Whether a path is `.git` or below it, in any spelling that some file system takes for that."""
+    """Return whether a path is `.git` or below it, in any case, because some file systems ignore case."""
     return any(part.casefold() == ".git" for part in real.parts)
 
 
@@ -210,11 +210,11 @@ def _require_regular(status: os.stat_result) -> None:
 
 
 def _opened_path(descriptor: int, path: Path, status: os.stat_result) -> Path:
-    """Return the path of an open file, without symlinks. Raises OSError if `path` leads to another file by now."""
+    """Return the real path of an open file. Raises OSError if `path` refers to another file by now."""
     try:
         return Path(os.readlink(f"/proc/self/fd/{descriptor}"))  # noqa: PTH115
-    except OSError:  # no Linux, or no /proc
+    except OSError:  # not Linux, or no /proc
         real = Path(os.path.realpath(path))
         if not os.path.samestat(real.lstat(), status):
-            raise OSError(errno.ESTALE, "it was replaced while it was opened") from None
+            raise OSError(errno.ESTALE, "it was replaced while being opened") from None
         return real

@@ -1,4 +1,4 @@
-"""A file of a checkout that was read, and where the project file names it."""
+"""A source file, and the position at which the project file names it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from kubocd_gen.diagnostics.problems import Position
 
 Places = Mapping[str, Callable[[], Position]]
-"""Where the project file names each source; found when a message needs it."""
+"""The positions of sources in the project file, computed only when a message needs them."""
 
 
 NOWHERE: Places = {}
@@ -16,7 +16,7 @@ NOWHERE: Places = {}
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A text file of the checkout. `path` is how messages name it: relative to the project's root if it lies below."""
+    """A text file of the checkout. `path` is its name in messages: relative to the project's root if it is below it."""
 
     path: str
     text: str

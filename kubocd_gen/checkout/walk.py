@@ -1,7 +1,7 @@
-"""What lies below directories and what globs match, at a cost that symlinks can't multiply.
+"""Walking directories and matching globs, at a cost that symlinks can't multiply.
 
-Symlinks are followed. Eight directories that link to each other have more paths than can ever be walked, so a real
-directory is listed once for each question that is asked of it, by whichever path comes first.
+Symlinks are followed. Eight directories with symlinks to each other have more paths than can ever be walked. So each
+real directory is listed only once per walk or pattern part, by the first path that reaches it.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ from kubocd_gen.diagnostics.problems import Position, Problem
 from kubocd_gen.files.paths import display_path
 
 MAX_DEPTH = 100
-"""Directories in each other, below a source. The deepest real checkouts have some 20."""
+"""The maximum depth of directories below a source. The deepest real checkouts have some 20."""
 
 MAX_PATTERN = 500
-"""Characters of a glob."""
+"""The maximum length of a glob in characters."""
 
-_MAX_RECURSIVE = 4  # '**' in a glob: each multiplies the questions that are asked of a directory
-_COUNTED_AT = 1000  # entries of one directory, which can hold millions
-_NO_TARGET = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)  # a symlink that leads nowhere
+_MAX_RECURSIVE = 4  # '**' in a glob: each multiplies the number of times that a directory is listed
+_COUNTED_AT = 1000  # entries after which they are counted, because a directory can have millions
+_NO_TARGET = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)  # a broken symlink
 
 _Identity = tuple[int, int]
 
 
 class PatternError(ValueError):
-    """A glob beyond the limits; the text ends the sentence about the source."""
+    """A glob exceeds a limit. The message is the rest of a sentence after "a source"."""
 
 
 @dataclass(slots=True)
 class DirectoryWalk:
-    """A walk through directories of a checkout. Hidden names are passed over, and the directories of `ignored`.
+    """A walk through directories of a checkout. Hidden names and the directories in `ignored` are skipped.
 
-    `suffixes` are those of the files that are taken. What can't be read, or is outside of `files`, is added to
-    `errors`. Every entry that is seen counts as one of the budget's files.
+    Only files with one of `suffixes` are found. Paths that can't be read, or are outside of `files`, are added to
+    `errors`. Every entry counts in the budget's `files`.
     """
 
     files: CheckoutFiles
@@ -55,9 +55,9 @@ class DirectoryWalk:
     _reported: set[str] = field(default_factory=set)
 
     def below(self, path: Path) -> Iterator[tuple[str, Path]]:
-        """Yield `path` if it is no directory, else the files below it in order, each with its path without symlinks.
+        """Yield the real path and the path of `path`, or, if it is a directory, of the files below it, in order.
 
-        A directory that this walk has yielded the files of is passed over.
+        Directories that this walk has already visited are skipped.
         """
         if not os.path.isdir(path):  # noqa: PTH112 - it raises nothing
             yield os.path.realpath(path), path
@@ -78,7 +78,7 @@ class DirectoryWalk:
                     waiting.append((at / entry.name, depth, real))
 
     def matches(self, pattern: str, root: Path) -> list[Path]:
-        """Return what a glob matches, in order, as `glob.glob` does with `recursive`; not yet what is below that.
+        """Return the paths that a glob matches, sorted, like `glob.glob` with `recursive`, but not files below these.
 
         Raises PatternError.
         """
@@ -86,17 +86,17 @@ class DirectoryWalk:
         if len(pattern) > MAX_PATTERN:
             raise PatternError(f"is a glob of more than {MAX_PATTERN} characters")
         if parts.count("**") > _MAX_RECURSIVE:
-            raise PatternError(f"is a glob with more than {_MAX_RECURSIVE} times '**'")
+            raise PatternError(f"is a glob with more than {_MAX_RECURSIVE} '**' parts")
         base = Path("/") if pattern.startswith("/") else root
         search = _Search(self, parts, directories_only=pattern.endswith("/"))
         return sorted(set(search.run(base)), key=str)
 
     def is_new(self, path: Path, seen: set[_Identity]) -> bool:
-        """Whether `seen` has the directory not yet, by whichever path; it has it then."""
+        """Return whether the directory is not yet in `seen`, by any path, and add it."""
         try:
             status = os.stat(path)  # noqa: PTH116
         except OSError as error:
-            # A path through many symlinks: the directory may be found by another.
+            # The path has too many symlinks; the directory can be reached by another path.
             if error.errno not in (*_NO_TARGET, errno.ENAMETOOLONG):
                 self._unreadable(path, error.strerror or str(error), denied=isinstance(error, PermissionError))
             return False
@@ -110,10 +110,10 @@ class DirectoryWalk:
         if real in self.ignored:
             return []
         if not self.files.holds(Path(real)):
-            self._report(path, lambda position: self.files.refusal("this", Path(real), position))
+            self._report(path, lambda position: self.files.refusal("the path", Path(real), position))
             return []
         if depth > MAX_DEPTH:
-            self._unreadable(path, f"it is more than {MAX_DEPTH} directories deep")
+            self._unreadable(path, f"it is nested more than {MAX_DEPTH} directories deep")
             return []
         try:
             with os.scandir(real) as found:
@@ -124,7 +124,7 @@ class DirectoryWalk:
         return sorted(kept, key=lambda entry: entry.name)
 
     def is_directory(self, entry: os.DirEntry[str], above: Path) -> bool:
-        """Whether an entry is a directory or a symlink that leads to one."""
+        """Return whether an entry is a directory or a symlink to one."""
         if not entry.is_symlink():
             return entry.is_dir()
         try:
@@ -135,7 +135,7 @@ class DirectoryWalk:
             return False
 
     def _counted(self, entries: Iterable[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
-        count = 1  # the directory itself: an empty one costs time, too
+        count = 1  # the directory itself: even an empty one costs time
         for entry in entries:
             yield entry
             count += 1
@@ -150,19 +150,19 @@ class DirectoryWalk:
         self._report(path, lambda at: Problem("unreadable-source", what, position=at, hint=hint))
 
     def _report(self, path: Path, error: Callable[[Position], Problem]) -> None:
-        """Add an error about a path, the first time that it is met."""
+        """Add an error about a path, only once per path."""
         display = display_path(path, self.display_root)
         if display not in self._reported:
             self._reported.add(display)
             self.errors.append(error(Position(display)))
 
 
-READ_HINT = "give the user who runs kcd-gen the right to read it, or leave it out of the cluster's sources"
+READ_HINT = "allow the user who runs kcd-gen to read it, or leave it out of the cluster's sources"
 
 
 @dataclass(slots=True)
 class _Search:
-    """One glob: each real directory is asked once for each part of the pattern."""
+    """The search for one glob. Each real directory is listed once for each part of the pattern."""
 
     walk: DirectoryWalk
     parts: Sequence[str]
@@ -170,7 +170,7 @@ class _Search:
 
     def run(self, base: Path) -> Iterator[Path]:
         asked: list[set[_Identity]] = [set() for _ in self.parts]
-        waiting = [(base, 0, 0)]  # a path, the part that is to be matched below it, and how deep it is
+        waiting = [(base, 0, 0)]  # path, index of the part to match below it, depth
         while waiting:
             at, index, depth = waiting.pop()
             if index == len(self.parts):
@@ -178,12 +178,12 @@ class _Search:
             elif self.walk.is_new(at, asked[index]):
                 part, last = self.parts[index], index + 1 == len(self.parts)
                 if part == "**" and last and not (self.directories_only and at == base):
-                    yield at  # with all below it, as the caller reads directories
+                    yield at  # includes everything below: the caller reads directories recursively
                 else:
                     waiting += self._below(at, index, depth)
 
     def _below(self, at: Path, index: int, depth: int) -> Iterator[tuple[Path, int, int]]:
-        """Yield where the search goes on, in the opposite order."""
+        """Yield the next steps of the search, in reverse order."""
         part, last = self.parts[index], index + 1 == len(self.parts)
         if part == "**":
             for entry in reversed(self.walk.entries(at, depth)):
@@ -205,13 +205,13 @@ class _Search:
 
 
 def real_directories(root: Path, budget: Budget) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """Yield the directories at and below `root` as `os.walk` does, without symlinks; a caller can take out names.
+    """Yield the directories at and below `root` like `os.walk`, without symlinks; callers can remove names.
 
-    Their entries count as the budget's files, and what is more than MAX_DEPTH deep is left out.
+    Entries count in the budget's `files`. Directories more than MAX_DEPTH deep are skipped.
     """
-    for folder, folders, names in os.walk(root):
-        path = Path(folder)
-        budget.spend("files", 1 + len(folders) + len(names))
+    for name, directories, files in os.walk(root):
+        path = Path(name)
+        budget.spend("files", 1 + len(directories) + len(files))
         if len(path.relative_to(root).parts) >= MAX_DEPTH:
-            folders.clear()
-        yield path, folders, names
+            directories.clear()
+        yield path, directories, files

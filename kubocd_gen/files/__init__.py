@@ -1,7 +1,7 @@
-"""Files and directories on disk, changed through open directories so that no symlink leads a write elsewhere.
+"""Files and directories on disk, changed through open directories, so that no symlink redirects a write.
 
-`open_directory` turns a path that a user or a project names into a `Directory`; everything below is done through that.
-`write_whole` is the short form for one file.
+`open_directory` opens a path that a user or a project names as a `Directory`, which has all operations on what is
+below. `write_whole` writes a single file.
 """
 
 from kubocd_gen.files.directory import Directory

@@ -1,4 +1,4 @@
-"""The one class through which kcd-gen changes what is below a directory that may be somebody else's: see `walk`."""
+"""The class through which kcd-gen changes files below a directory that can be untrusted; see `walk`."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from kubocd_gen.files.errors import SymlinkError, not_regular
 from kubocd_gen.files.exchange import exchange
 from kubocd_gen.files.walk import READ, OpenDirectory
 
-STAGED = ".kcd-gen-"  # how the names of files begin that are not whole yet
+STAGED = ".kcd-gen-"  # prefix of files that are not yet complete
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _CHUNK = 1 << 20
-_DEEPEST = 50  # directories in each other that are copied
+_DEEPEST = 50  # nested directories that are copied
 
 
 class Directory(OpenDirectory):
-    """An open directory that is written to. Nothing outside of it is changed, whatever symlinks are in it."""
+    """An open directory that can be written to. Symlinks in it never make a change outside of it."""
 
     def create(self, path: str, data: bytes, *, durable: bool = True) -> None:
-        """Write a file that does not exist yet; if `durable`, have it on the disk (fsync)."""
+        """Write a file that does not exist yet; if `durable`, flush it to disk (fsync)."""
         with self._above(path) as (above, name), os.fdopen(os.open(name, _CREATE, 0o666, dir_fd=above), "wb") as file:
             file.write(data)
             file.flush()
@@ -41,10 +41,10 @@ class Directory(OpenDirectory):
 
     @contextmanager
     def replacing(self, path: str, *, replace_symlink: bool = False, durable: bool = True) -> Iterator[BinaryIO]:
-        """A file to write to that takes the place of `path` at the end: readers see the old or the new, or neither.
+        """Open a new file that replaces `path` at the end of the block, in one step.
 
-        The mode of a file that is there is kept; what is not a regular file is refused. A symlink is, too, unless it is
-        to be replaced itself. If not `durable`, a power failure can leave an empty file.
+        The mode of an existing file is kept. Anything else than a regular file is refused, including a symlink unless
+        `replace_symlink`. If not `durable`, a power failure can leave an empty file.
         """
         with self._above(path) as (above, name):
             mode = self._mode_at(above, name, path, replace_symlink=replace_symlink)
@@ -64,7 +64,7 @@ class Directory(OpenDirectory):
                 raise
 
     def make(self, path: str, *, mode: int = 0o777) -> list[str]:
-        """Make the directory `path` and those above it; return the paths of those that were missing, from the top."""
+        """Create the directory `path` and its parents; return the paths of those that were missing, from the top."""
         parts = path.split("/")
         made = []
         for depth in range(1, len(parts) + 1):
@@ -73,33 +73,33 @@ class Directory(OpenDirectory):
                 with contextlib.suppress(FileExistsError):
                     self.make_one(at, mode=mode if depth == len(parts) else 0o777)
                     made.append(at)
-        with self.subdirectory(path):  # raises for what is no directory
+        with self.subdirectory(path):  # raises if it is not a directory
             return made
 
     def make_one(self, path: str, *, mode: int = 0o777) -> None:
-        """Make the directory `path`, which must not exist, in one that does."""
+        """Create the directory `path`, which must not exist, in an existing directory."""
         with self._above(path) as (above, name):
             os.mkdir(name, mode, dir_fd=above)
 
     def rename(self, source: str, target: str) -> None:
-        """Move an entry, a symlink itself; a file at `target` is replaced."""
+        """Move an entry, without following a symlink; a file at `target` is replaced."""
         with self._above(source) as (above, name), self._above(target) as (other, new):
             os.replace(name, new, src_dir_fd=above, dst_dir_fd=other)
 
     def exchange(self, one: str, other: str) -> bool:
-        """Have two entries change places in one step; returns False, with nothing done, where the system can't."""
+        """Exchange two entries in one step; return False, without any change, if the system can't."""
         with self._above(one) as first, self._above(other) as second:
             return exchange(first, second)
 
     def link_or_copy(self, source: str, target: str) -> None:
-        """Give a file a second name, a symlink too; copy it, with its times, where there are no hard links."""
+        """Create a hard link to a file or symlink, or a copy with its times if hard links are not supported."""
         with self._above(target) as (other, new), self._above(source) as (above, name):
             _link_or_copy(above, name, other, new)
 
     def copy_tree(self, source: str, target: str, without: Collection[str] = ()) -> None:
-        """Make the directory `target` with the files of `source` under second names, symlinks as they are.
+        """Create the directory `target` with hard links to the files of `source`; symlinks are kept as they are.
 
-        Entries of `source` itself that are in `without` are left out.
+        Top-level entries of `source` that are in `without` are left out.
         """
         if source.count("/") > _DEEPEST:
             raise OSError(errno.ENAMETOOLONG, "nested too deeply", self._name(source))
@@ -122,7 +122,7 @@ class Directory(OpenDirectory):
             os.utime(name, dir_fd=above, follow_symlinks=False)
 
     def remove_file(self, path: str) -> None:
-        """Remove a file, a symlink itself."""
+        """Remove a file, or a symlink itself."""
         with self._above(path) as (above, name):
             os.unlink(name, dir_fd=above)
 
@@ -132,7 +132,7 @@ class Directory(OpenDirectory):
             os.rmdir(name, dir_fd=above)
 
     def remove(self, path: str) -> None:
-        """Remove whatever is at `path`, a directory with all that is in it; no symlink in it is followed."""
+        """Remove the entry at `path`, a directory recursively, without following symlinks."""
         status = self.status(path)
         if status is None:
             return
@@ -146,24 +146,24 @@ class Directory(OpenDirectory):
                 os.unlink(name, dir_fd=above)
 
     def remove_empty(self, path: str) -> None:
-        """Remove the directory `path` and those above it, below this one, as far as they are empty."""
+        """Remove the directory `path` and its parents below this directory, as far as they are empty."""
         while path:
             try:
                 self.remove_directory(path)
             except FileNotFoundError:
-                pass  # the one above may be empty all the same
+                pass  # its parent can still be empty
             except OSError:
                 return
             path = path.rpartition("/")[0]
 
     def sync(self, *paths: str) -> None:
-        """Have the names in these directories on the disk, as fsync has a file's content."""
+        """Flush the entries of these directories to disk (fsync)."""
         for path in paths:
             with self.subdirectory(path) as directory:
                 os.fsync(directory.descriptor)
 
     def is_locked(self) -> bool:
-        """Whether another process holds this directory."""
+        """Return whether another process has locked this directory."""
         with self.subdirectory("") as again:
             try:
                 fcntl.flock(again.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -173,11 +173,11 @@ class Directory(OpenDirectory):
 
     @contextmanager
     def locked(self, waiting: Callable[[], None] | None = None) -> Iterator[None]:
-        """Hold this directory for this process alone; no lock file is left in a checkout.
+        """Lock this directory for the duration of the block, without a lock file.
 
-        Another process that holds it is waited for, after a call of `waiting`.
+        If another process has locked it, call `waiting` and wait for it.
         """
-        with self.subdirectory("") as again:  # a description of its own, which closing gives free
+        with self.subdirectory("") as again:  # a separate open file description, whose lock ends when it is closed
             try:
                 fcntl.flock(again.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -185,13 +185,13 @@ class Directory(OpenDirectory):
                     waiting()
                 fcntl.flock(again.descriptor, fcntl.LOCK_EX)
             except OSError as error:
-                # NFS lends no lock on a directory; what is renamed into place is whole all the same.
+                # NFS can't lock directories. Files are still complete, because they are renamed into place.
                 if error.errno not in (errno.EBADF, errno.ENOLCK, errno.ENOTSUP):
                     raise
             yield
 
     def _mode_at(self, above: int, name: str, path: str, *, replace_symlink: bool) -> int | None:
-        """The mode of the regular file that is to be replaced, None if there is none. Raises for anything else."""
+        """Return the mode of the regular file to replace; None if there is none. Raises OSError for anything else."""
         try:
             status = os.stat(name, dir_fd=above, follow_symlinks=False)
         except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What stops a walk below a directory, as the operating system's errors are raised: with number, sentence and file."""
+"""Errors of operations below a directory, with error number, message and file name like those of the system."""
 
 from __future__ import annotations
 
@@ -9,42 +9,42 @@ from pathlib import Path
 
 
 class SymlinkError(OSError):
-    """A component of a path is a symlink, and following it could lead anywhere."""
+    """A component of a path is a symlink, which is not followed because it could lead anywhere."""
 
     def __init__(self, path: str) -> None:
         super().__init__(errno.ELOOP, "refusing to follow a symlink", path)
 
 
 def hint_of(error: OSError) -> str | None:
-    """Return what to do where a symlink, or what is not a regular file, is in the way of a write; else None."""
+    """Return the hint for a write that failed because of a symlink or a non-regular file; None for other errors."""
     name = error.filename.removeprefix(f"{Path.cwd()}/") if isinstance(error.filename, str) else None
     if isinstance(error, SymlinkError):
-        return f"replace the symlink '{name}' by the file or directory itself, or name another path"
+        return f"replace the symlink '{name}' with the file or directory itself, or choose another path"
     if name and error.errno == errno.EINVAL:
-        return f"move '{name}' away, or name another path"
+        return f"move '{name}' away, or choose another path"
     return None
 
 
 def not_regular(path: str) -> OSError:
-    """The error for a FIFO, socket, device or directory at `path` where a regular file is needed."""
+    """Return the error for a FIFO, socket, device or directory at `path` instead of a regular file."""
     return OSError(errno.EINVAL, "not a regular file", path)
 
 
 def too_large(path: str, limit: int) -> OSError:
-    """The error for a file at `path` that is larger than `limit` bytes."""
+    """Return the error for a file at `path` that is larger than `limit` bytes."""
     return OSError(errno.EFBIG, f"larger than {limit} bytes", path)
 
 
 def refuse_component(part: str, path: str) -> None:
-    """Raise OSError for a path component that can't name an entry of a directory, or names Git's own directory."""
+    """Raise OSError for a path component that is not a valid name of an entry, or that is Git's own directory."""
     if part in ("", ".", "..") or "/" in part or "\0" in part:
         raise OSError(errno.EINVAL, "not a path below the directory", path.replace("\0", "\\0"))
     if part.casefold() == ".git":
-        raise OSError(errno.EPERM, "refusing to touch Git's own directory", path)
+        raise OSError(errno.EPERM, "refusing to access Git's own directory", path)
 
 
 def name_error(error: OSError, descriptor: int, name: str, path: str) -> OSError:
-    """Return `error`, about the entry `name` of an open directory, with its whole path; SymlinkError for a symlink."""
+    """Return `error`, about the entry `name` of an open directory, with the full path; for a symlink, SymlinkError."""
     if error.errno in (errno.ENOTDIR, errno.ELOOP) and _is_symlink(descriptor, name):
         return SymlinkError(path)
     error.filename, error.filename2 = path, None

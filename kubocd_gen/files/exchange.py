@@ -1,4 +1,4 @@
-"""Two directory entries that change places in one step, where the system can: no reader finds neither."""
+"""The exchange of two directory entries in one step, so that readers always find one of them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import errno
 import os
 import sys
 
-_NOT_HERE = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM)  # an old kernel, a file system, a sandbox
+_UNSUPPORTED = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM)  # an old kernel, a file system, a sandbox
 _IN_ONE_STEP = 2  # RENAME_EXCHANGE of Linux (renameat2(2)), and RENAME_SWAP of macOS (renameatx_np(2))
 
 
 def exchange(one: tuple[int, str], other: tuple[int, str]) -> bool:
     """Exchange two entries, each an open directory and a name in it. Symlinks are exchanged, not followed.
 
-    Returns False, with nothing done, where the system can't. Raises OSError.
+    Returns False, without any change, if the system does not support it. Raises OSError.
     """
     import ctypes
 
@@ -25,6 +25,6 @@ def exchange(one: tuple[int, str], other: tuple[int, str]) -> bool:
     if not call(one[0], os.fsencode(one[1]), other[0], os.fsencode(other[1]), _IN_ONE_STEP):
         return True
     number = ctypes.get_errno()
-    if number in _NOT_HERE:
+    if number in _UNSUPPORTED:
         return False
     raise OSError(number, os.strerror(number), one[1], None, other[1])

@@ -1,8 +1,8 @@
-"""Where a path leads that a user or a project file names, and from where on no symlink may be followed.
+"""Resolving a path that a user or a project file names, up to the point from which symlinks must not be followed.
 
-What is in a checkout came with it, symlinks included: a pull request can add one. What is outside belongs to the user,
-whose symlinks (`/tmp` on macOS, a home on another disk) are followed. A directory counts as the top of a checkout if it
-holds `.git` or a project file, or is the current directory; of several, the outermost counts.
+Symlinks inside a checkout are not followed, because a pull request can add them. Symlinks outside are the user's own
+(`/tmp` on macOS, a home directory on another disk) and are followed. A directory is the top of a checkout if it
+contains `.git` or a project file, or is the current directory; the outermost one counts.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ _FOLLOWED = 40  # symlinks on one path, as in Linux
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A real directory that exists, and the components that lead on from it, none of them a symlink when looked at."""
+    """An existing directory without symlinks, and the components below it, none of which was a symlink when checked."""
 
     anchor: Path
     parts: tuple[str, ...]
 
 
 def locate(path: Path, *, follow_last: bool = False) -> Location:
-    """Resolve `path`, which need not exist, as the kernel would, but for symlinks in a checkout.
+    """Resolve `path`, which need not exist, like the kernel, but without following symlinks in a checkout.
 
-    Raises SymlinkError for one of these, and for a symlink as the last component unless `follow_last`; OSError.
+    Raises SymlinkError for such a symlink, or if the last component is a symlink unless `follow_last`; and OSError.
     """
     current = Path.cwd()
     left = [*reversed((current / path).parts)]
@@ -43,24 +43,24 @@ def locate(path: Path, *, follow_last: bool = False) -> Location:
         if part == "..":
             done = done.parent
             continue
-        here = done / part
-        if not here.is_symlink():
-            done = here
+        component = done / part
+        if not component.is_symlink():
+            done = component
             continue
         if (not left and not follow_last) or checkout_top(done, current):
-            raise SymlinkError(str(here))
+            raise SymlinkError(str(component))
         followed += 1
         if followed > _FOLLOWED:
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
-        left += reversed(here.readlink().parts)
+        left += reversed(component.readlink().parts)
     anchor = checkout_top(done, current) or _existing(done)
     return Location(anchor, done.relative_to(anchor).parts)
 
 
 def checkout_top(directory: Path, current: Path | None = None) -> Path | None:
-    """Return the outermost directory above `directory`, or itself, that is the top of a checkout. Both are real paths.
+    """Return the outermost of `directory` and its parents that is the top of a checkout; None if there is none.
 
-    `current` counts as one, too.
+    Both arguments are real paths. `current` counts as the top of a checkout, too.
     """
     for above in reversed((directory, *directory.parents)):
         if above != _ROOT and (above == current or any(os.path.lexists(above / mark) for mark in _MARKS)):

@@ -1,4 +1,4 @@
-"""From a path that a user or a project file names to an open directory, or to one file written whole."""
+"""Opening a directory, or writing or reading a whole file, by a path that a user or a project file names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kubocd_gen.files.walk import open_step
 
 
 def open_directory(path: Path, *, follow_last: bool = False) -> Directory:
-    """Open the directory at `path`; see `location` for the symlinks that are followed on the way. Raises OSError."""
+    """Open the directory at `path`; see `location` for the symlinks that are followed. Raises OSError."""
     location = locate(path, follow_last=follow_last)
     with _anchor(location) as anchor:
         return anchor.subdirectory("/".join(location.parts), shown=path)
@@ -21,9 +21,9 @@ def open_directory(path: Path, *, follow_last: bool = False) -> Directory:
 
 @contextmanager
 def made_directory(path: Path, *, follow_last: bool = False, mode: int = 0o777) -> Iterator[Directory]:
-    """The directory at `path`, made with those above it if missing, and removed again if the body raises.
+    """Open the directory at `path`. It and its parents are created if missing, and removed again if the block raises.
 
-    `mode` is that of the last one. Raises OSError.
+    `mode` is the mode of the last directory. Raises OSError.
     """
     location = locate(path, follow_last=follow_last)
     with _anchor(location) as anchor:
@@ -40,16 +40,16 @@ def made_directory(path: Path, *, follow_last: bool = False, mode: int = 0o777) 
 
 
 def make_directory(path: Path, *, follow_last: bool = False, mode: int = 0o777) -> None:
-    """Make the directory at `path`, with those above it. Raises OSError, also for a symlink that is not followed."""
+    """Create the directory at `path` and its parents. Raises OSError, also for a symlink that is not followed."""
     with made_directory(path, follow_last=follow_last, mode=mode):
         pass
 
 
 def write_whole(path: Path, data: bytes, *, make: bool = False) -> None:
-    """Replace the file at `path`, or create it: a reader sees the old or the new content, never a part of one.
+    """Replace or create the file at `path` in one step: readers see the old or the new content, never a part.
 
-    The mode of a file that exists is kept. With `make`, missing directories are made. Raises OSError, and changes
-    nothing, also where `path` is a symlink or no regular file, or leads through a symlink of a checkout.
+    The mode of an existing file is kept. With `make`, missing directories are created. Raises OSError, without any
+    change, also if `path` is a symlink or not a regular file, or goes through a symlink in a checkout.
     """
     opened = made_directory if make else open_directory
     with opened(path.parent) as directory:
@@ -59,7 +59,7 @@ def write_whole(path: Path, data: bytes, *, make: bool = False) -> None:
 def read_whole(path: Path, limit: int = 256 << 20) -> bytes | None:
     """Return the content of the regular file at `path`, of at most `limit` bytes; None if there is none.
 
-    Raises OSError as `write_whole` does.
+    Raises OSError like `write_whole`.
     """
     try:
         with open_directory(path.parent) as directory:

@@ -1,4 +1,4 @@
-"""Paths as messages print them, the fixed part of a glob, and the Git working tree that a directory is in."""
+"""Paths for messages, the fixed part of a glob, and the Git working tree that contains a directory."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 
 
 def checkout_root(directory: Path) -> Path | None:
-    """Return the Git working tree that `directory` is in, without symlinks; None if it is in none."""
+    """Return the real path of the Git working tree that contains `directory`; None if there is none."""
     real = Path(os.path.realpath(directory))
     return next((one for one in (real, *real.parents) if os.path.lexists(one / ".git")), None)
 
 
 def fixed_part(source: str) -> str:
-    """Return a source up to its first part with a wildcard; "" if that is the first."""
+    """Return a source up to its first part with a wildcard; "" if that is the first part."""
     fixed: list[str] = []
     for part in source.split("/"):
         if glob.has_magic(part):
@@ -24,10 +24,10 @@ def fixed_part(source: str) -> str:
 
 
 def display_path(path: Path, root: Path) -> str:
-    """`path` as messages and reports name it: relative to `root`, else to the current directory, else absolute."""
+    """Return `path` for messages and reports: relative to `root`, else to the current directory, else absolute."""
     absolute = path.absolute()
     for base in (root.absolute(), Path.cwd()):
         if absolute.is_relative_to(base):
             absolute = absolute.relative_to(base)
             break
-    return os.fsencode(absolute.as_posix()).decode("utf-8", "replace")  # a name on disk can be any bytes
+    return os.fsencode(absolute.as_posix()).decode("utf-8", "replace")  # names on disk can contain any bytes

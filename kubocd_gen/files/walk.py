@@ -1,8 +1,8 @@
-"""A directory that is open: everything below it is reached component by component, and no symlink is followed.
+"""An open directory. Everything below it is reached component by component, without following symlinks.
 
-Each operation opens the directories on its way anew, with `O_NOFOLLOW`, and then acts on a name in the last of them. So
-a directory that is exchanged for a symlink, before the operation or during it, leads nowhere: the operation fails, or
-acts on the directory that was there.
+Each operation opens the directories in its path again, with `O_NOFOLLOW`, and then acts on a name in the last of them.
+So if a directory is replaced by a symlink, before or during the operation, the operation fails or acts on the original
+directory.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from typing import NamedTuple, Self
 
 from kubocd_gen.files.errors import name_error, not_regular, refuse_component, too_large
 
-READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a FIFO without a writer must not hold us up
+READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a FIFO must not block
 
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# A step on the way needs no right to read, where the system can open without it (Linux).
+# On Linux, directories in the path can be opened without read permission.
 _STEP = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Entry(NamedTuple):
-    """A name in a directory, and what it is; a symlink is not a directory, wherever it leads."""
+    """An entry of a directory. A symlink is not a directory, even if it leads to one."""
 
     name: str
     is_directory: bool
@@ -35,12 +35,12 @@ class Entry(NamedTuple):
 
 
 class OpenDirectory:
-    """A directory by its open descriptor, which is closed with this object: what is in it is read.
+    """An open directory for reading. Its descriptor is closed with this object.
 
-    Paths are relative to it and posix, `a/b`; "" is the directory itself where that makes sense. `..`, empty
-    components, absolute paths and `.git` are refused. `path` is how messages name the directory, `real` its path
-    without symlinks, `descriptor` for calls that take one. Every method raises OSError with the whole path as
-    `filename`: SymlinkError where a symlink is where a directory or a file is needed.
+    Paths are relative to it, with slashes (`a/b`); "" is the directory itself, if allowed. `..`, empty components,
+    absolute paths and `.git` are refused. `path` is the directory's name in messages, `real` its real path and
+    `descriptor` its file descriptor. Every method raises OSError with the full path as `filename`, and SymlinkError for
+    a symlink instead of a directory or file.
     """
 
     def __init__(self, descriptor: int, path: Path, real: Path) -> None:
@@ -56,12 +56,12 @@ class OpenDirectory:
         self._close()
 
     def subdirectory(self, path: str, shown: Path | None = None) -> Self:
-        """Open a directory below this one, or this one again; `shown` is how messages are to name it."""
+        """Open a directory below this one, or this one again; `shown` is its name in messages."""
         descriptor = self._open(_parts(path), _OPEN)
         return type(self)(descriptor, shown or self.path / path, self.real / path)
 
     def status(self, path: str = "") -> os.stat_result | None:
-        """Return the status of what is at `path`, of a symlink itself; None if nothing is."""
+        """Return the status of the entry at `path`, without following a symlink; None if it does not exist."""
         if not path:
             return os.fstat(self.descriptor)
         try:
@@ -76,7 +76,7 @@ class OpenDirectory:
             return None
 
     def entries(self, path: str = "") -> list[Entry]:
-        """Return what is in the directory `path`, sorted by name."""
+        """Return the entries of the directory `path`, sorted by name."""
         with self.subdirectory(path) as directory, os.scandir(directory.descriptor) as entries:
             found = [
                 Entry(one.name, one.is_dir(follow_symlinks=False), one.is_symlink(), one.is_file(follow_symlinks=False))
@@ -96,7 +96,7 @@ class OpenDirectory:
                 raise too_large(self._name(path), limit)
             data = b""
             while len(data) < size and (more := os.read(descriptor, size - len(data))):
-                data += more  # and no more than `size`, though the file may be growing
+                data += more  # at most `size`, even if the file is growing
             return data
         finally:
             os.close(descriptor)
@@ -105,7 +105,7 @@ class OpenDirectory:
         return str(self.path / path) if path else str(self.path)
 
     def _open(self, parts: tuple[str, ...], flags: int) -> int:
-        """A new descriptor of the directory that `parts` lead to."""
+        """Return a new descriptor of the directory at `parts`."""
         if not parts:
             return os.open(".", flags & ~os.O_NOFOLLOW, dir_fd=self.descriptor)
         above = self.descriptor
@@ -121,7 +121,7 @@ class OpenDirectory:
         return above
 
     def _open_file(self, path: str) -> tuple[int, int]:
-        """A descriptor of a regular file, and its size."""
+        """Return a descriptor of a regular file, and its size."""
         above, name = self._reach(path)
         try:
             descriptor = os.open(name, READ, dir_fd=above)
@@ -137,13 +137,13 @@ class OpenDirectory:
 
     @contextmanager
     def _above(self, path: str) -> Iterator[tuple[int, str]]:
-        """The descriptor of the directory that holds `path`, and the name there; errors get the whole path."""
+        """Yield the descriptor of the parent directory of `path`, and the name in it. Errors get the full path."""
         above, name = self._reach(path)
         try:
             yield above, name
         except OSError as error:
             if isinstance(error.filename, str) and error.filename.startswith("/"):
-                raise  # has its whole path already
+                raise  # already has its full path
             named = self._named(error, above, name, path)
             if named is error:
                 raise
@@ -152,7 +152,7 @@ class OpenDirectory:
             self._leave(above)
 
     def _reach(self, path: str) -> tuple[int, str]:
-        """The descriptor of the directory that holds `path`, to be left with `_leave`, and the name there."""
+        """Return the descriptor of the parent directory of `path`, to be closed with `_leave`, and the name in it."""
         if not path:
             refuse_component(path, path)
         *above, name = _parts(path)
@@ -167,7 +167,7 @@ class OpenDirectory:
 
 
 def open_step(path: Path) -> int:
-    """Open a directory as a place to start from, with no right to read it where the system can. Raises OSError."""
+    """Open a directory as a starting point, on Linux without read permission. Raises OSError."""
     return os.open(path, _STEP)
 
 

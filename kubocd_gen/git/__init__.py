@@ -1,1 +1,1 @@
-"""The one wrapper of the git binary: questions, the files of a commit, fetching a commit. Nothing else starts git."""
+"""The wrapper of the git binary: queries, the files of a commit, and fetching a commit. Nothing else runs git."""

@@ -1,7 +1,7 @@
-"""One commit of a remote repository into a store of its own, without a working tree.
+"""Fetching one commit of a remote repository into a new store, without a working tree.
 
-The server is not trusted. It gets an Authorization field only at the address that this is for, so git follows no
-redirect with one. What it sends stays packed, and has limits in time, memory and on disk.
+The server is not trusted. An Authorization field is sent only to the host that it is for, so git does not follow
+redirects with one. The received objects stay packed, and time, memory and disk space are limited.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from kubocd_gen.git.setup import Setup, for_fetch, for_own_store
 
 COMMIT = "refs/kcd-gen/fetched"
 _OPTIONS = ("--quiet", "--no-tags", "--no-recurse-submodules")
-_PROTOCOLS = ("https", "ssh", "file")  # what `url.….insteadOf` of the user makes of addresses, too
+_PROTOCOLS = ("https", "ssh", "file")  # also for URLs rewritten by the user's `url.….insteadOf`
 
 
 class FetchTooLargeError(Exception):
-    """What the server sends takes more bytes on disk than it may: `size`, so far."""
+    """The received objects exceed the limit on disk; `size` is their size so far, in bytes."""
 
     def __init__(self, size: int) -> None:
         super().__init__(size)
@@ -38,10 +38,10 @@ def fetch_commit(
     seconds: float = FETCH_SECONDS,
     most: int = LARGEST_FILE,
 ) -> Done:
-    """Fetch the commit of `ref` at `url` into the new store `store`, as `COMMIT`. The status is Git's.
+    """Fetch the commit of `ref` at `url` into the new store `store`, as `COMMIT`, and return Git's result.
 
-    `authorization` is the value of an Authorization field for the host of `url`; `most` is what the store can take on
-    disk, in bytes. Raises ProblemsError `git-failed` and `git-missing`, and FetchTooLargeError.
+    `authorization` is the value of an Authorization field for the host of `url`; `most` is the maximum size of the
+    store in bytes. Raises ProblemsError `git-failed` and `git-missing`, and FetchTooLargeError.
     """
     made = run(for_own_store(environment), "init", "--quiet", "--bare", "--template=", "--", str(store), name="init")
     if made.status:
@@ -59,7 +59,7 @@ def fetch_commit(
         )
 
     done = fetch("--depth=1")
-    if done.status and "shallow" in done.stderr:  # the dumb protocol has whole histories alone
+    if done.status and "shallow" in done.stderr:  # the dumb protocol supports only whole histories
         done = fetch()
     return done
 
@@ -67,29 +67,29 @@ def fetch_commit(
 def _setup(url: str, store: Path, environment: Mapping[str, str], authorization: str | None) -> Setup:
     parts = urlsplit(url)
     protocols = ("file",) if parts.scheme == "file" else _PROTOCOLS
-    if parts.scheme in ("http", "git"):  # never by a redirect, which would take a TLS connection away
+    if parts.scheme in ("http", "git"):  # only if the user chose it: a redirect must not disable TLS
         protocols = (*protocols, parts.scheme)
     settings, secrets = dict[str, str](), dict[str, str]()
     if parts.scheme in ("https", "http"):
         if authorization is not None:
             host = f"http.{parts.scheme}://{parts.netloc}/"
             secrets[f"{host}.extraHeader"] = f"Authorization: {authorization}"
-            if parts.scheme == "http":  # to the loopback, and not by way of a proxy
+            if parts.scheme == "http":  # sent only to loopback, so not through a proxy
                 secrets[f"{host}.proxy"] = ""
         if authorization is not None or _has_header(url, store, environment):
             settings["http.followRedirects"] = "false"
-            secrets[f"http.{url}.followRedirects"] = "false"  # stronger than the user's setting for this host
+            secrets[f"http.{url}.followRedirects"] = "false"  # takes precedence over the user's setting for this host
     return for_fetch(protocols, environment, settings=settings, secrets=secrets)
 
 
 def _has_header(url: str, store: Path, environment: Mapping[str, str]) -> bool:
-    """Whether the user's configuration sends a field of its own there, such as a token that a CI system has set."""
+    """Return whether the user's configuration adds a header for `url`, such as a token set by a CI system."""
     arguments = ("config", "--get-urlmatch", "http.extraHeader", url)
     return run(for_fetch((), environment), f"--git-dir={store}", *arguments, name="config").status == 0
 
 
 def store_size(store: Path) -> int:
-    """How many bytes the files of a store have; what it has fetched is packed as it was sent."""
+    """Return the size of a store's files in bytes."""
     return sum(_sizes(str(store)))
 
 
@@ -98,13 +98,13 @@ def _check_size(store: Path, most: int) -> None:
         raise FetchTooLargeError(size)
 
 
-def _sizes(folder: str) -> Iterator[int]:
+def _sizes(directory: str) -> Iterator[int]:
     try:
-        with os.scandir(folder) as entries:
+        with os.scandir(directory) as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
                     yield from _sizes(entry.path)
                 else:
                     yield entry.stat(follow_symlinks=False).st_size
-    except FileNotFoundError:  # git has moved it meanwhile
+    except FileNotFoundError:  # git has moved the file meanwhile
         return

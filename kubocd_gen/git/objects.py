@@ -1,6 +1,6 @@
-"""The objects of one store, read one after the other through `git cat-file --batch`, and the entries of its trees.
+"""The objects of a store, read one after another with `git cat-file --batch`, and the entries of its trees.
 
-No filter, attribute or line-ending setting has a part in it: blobs are the bytes that were committed.
+No filter, attribute or line-ending setting applies: blobs are the committed bytes.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from kubocd_gen.git.setup import Setup
 
 Kind = Literal["file", "link", "submodule", "folder"]
 
-_SECONDS = 60.0  # that one reader waits for git
-LARGEST_TREE = 32 * MIB  # one folder: half a million names
-MOST_ENTRIES = 500_000  # of all folders that are read, each counted once; the largest repositories known have as many
-LARGEST_LINK = 4096  # bytes of what a link says: Linux takes no longer path
+_SECONDS = 60.0  # the total time that a reader waits for git
+LARGEST_TREE = 32 * MIB  # one directory: half a million names
+MOST_ENTRIES = 500_000  # in all directories read; the largest known repositories have as many
+LARGEST_LINK = 4096  # bytes of a symlink's target: the maximum length of a path on Linux
 _KINDS: dict[int, Kind] = {0o10: "file", 0o12: "link", 0o16: "submodule", 0o04: "folder"}
 
 
 class UnreadableObjectError(Exception):
-    """An object is not what it has to be, or beyond a limit. The text continues «the folder …»."""
+    """An object has the wrong type or exceeds a limit. The message is the rest of a sentence after "this"."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a name in a folder stands for."""
+    """An entry of a tree."""
 
     kind: Kind
     id: str
@@ -40,7 +40,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An object, its content still to be read: `pieces`, before the next object is asked for."""
+    """An object whose content has not been read yet: `pieces` must be read before the next object is requested."""
 
     id: str
     kind: str
@@ -48,14 +48,14 @@ class Found:
     pieces: Iterator[bytes]
 
     def whole(self) -> bytes:
-        """All of the content."""
+        """Return the whole content."""
         return b"".join(self.pieces)
 
 
 class Objects:
-    """A reader of the store in the Git directory `store`; for one thread, and while its context lasts.
+    """A reader of the store in the Git directory `store`, usable by one thread within its context.
 
-    `fetch` is given the ids of what is missing in a partial clone, and brings it.
+    In a partial clone, `fetch` is called with the ids of missing objects and fetches them.
     """
 
     def __init__(self, store: Path, setup: Setup, fetch: Callable[[Sequence[str]], None] | None = None) -> None:
@@ -77,7 +77,7 @@ class Objects:
         self._close()
 
     def find(self, name: str) -> Found | None:
-        """The object of an id, or of what else Git resolves to one; None where the store does not have it.
+        """Return the object that `name` (an id, or any name that Git resolves) refers to; None if it does not exist.
 
         Raises ProblemsError `git-failed`.
         """
@@ -88,64 +88,64 @@ class Objects:
         return found
 
     def blob(self, identity: str, most: int) -> Found | None:
-        """The blob of an id. Raises UnreadableObjectError where it is none, or larger than `most`."""
+        """Return the blob with an id; None if missing. Raises UnreadableObjectError if it is over `most` bytes."""
         found = self.find(identity)
         if found is not None and found.kind != "blob":
-            raise UnreadableObjectError("is broken: it should be a file")
+            raise UnreadableObjectError("is corrupt: expected a file")
         if found is not None and found.size > most:
-            self._close()  # its content is on the way
+            self._close()  # discards its content
             raise UnreadableObjectError(
                 f"is larger than the limit of {most // MIB} MiB" if most >= MIB else "is too long"
             )
         return found
 
     def folder(self, identity: str) -> dict[str, Entry]:
-        """The names in the tree of an id, and what they stand for.
+        """Return the entries of the tree with an id, by name.
 
-        Names that Git never checks out, because they would lead elsewhere, are left out. Raises UnreadableObjectError.
+        Names that Git never checks out, such as `..`, are left out. Raises UnreadableObjectError.
         """
         if identity not in self._folders:
             found = self.find(identity)
             if found is None:
                 raise UnreadableObjectError("is not in the repository")
             if found.kind != "tree":
-                raise UnreadableObjectError("is broken: it should be a folder")
+                raise UnreadableObjectError("is corrupt: expected a directory")
             if found.size > LARGEST_TREE:
                 self._close()
-                raise UnreadableObjectError(f"holds more names than the limit of {LARGEST_TREE // MIB} MiB takes")
+                raise UnreadableObjectError(f"has more entries than fit in the limit of {LARGEST_TREE // MIB} MiB")
             entries = _parse_tree(found.whole(), len(found.id) // 2)
             self._entries += len(entries)
             if self._entries > MOST_ENTRIES:
-                raise UnreadableObjectError(f"and those before hold more than the limit of {MOST_ENTRIES} entries")
+                raise UnreadableObjectError(f"exceeds the limit of {MOST_ENTRIES} entries for a revision")
             self._folders[identity] = entries
         return self._folders[identity]
 
     def root(self, name: str) -> Entry:
-        """The root folder of a commit or tree. Raises UnreadableObjectError."""
+        """Return the root directory of a commit or tree. Raises UnreadableObjectError."""
         found = self.find(name)
         if found is None or found.kind not in ("commit", "tree"):
             raise UnreadableObjectError("is not in the repository")
         if found.kind == "tree":
             return Entry("folder", found.id)
-        head = next(found.pieces, b"")[: len("tree ") + len(found.id)]  # it is the first line
+        head = next(found.pieces, b"")[: len("tree ") + len(found.id)]  # the first line of a commit
         if not head.startswith(b"tree "):
-            raise UnreadableObjectError("is broken: it should be a commit")
+            raise UnreadableObjectError("is corrupt: expected a commit")
         return Entry("folder", head[len("tree ") :].decode("ascii", "replace"))
 
     def bring(self, identities: Sequence[str]) -> None:
-        """Fetch in one go what a partial clone lacks of these objects. Raises ProblemsError `git-failed`."""
+        """Fetch these objects, as far as a partial clone lacks them, at once. Raises ProblemsError `git-failed`."""
         if self._fetch is None or not identities:
             return
         given = "".join(f"{one}\n" for one in identities).encode("ascii")
         done = run(self._setup, *self._options, "cat-file", "--batch-check", "--buffer", name="cat-file", given=given)
         missing = [line.split()[0] for line in done.stdout.decode().splitlines() if line.endswith(" missing")]
-        if done.status:  # a Git that ends at the first that is missing
+        if done.status:  # some versions of Git stop at the first missing object
             missing = list(identities)
         if missing:
             self._fetch(missing)
 
     def _find(self, name: str) -> Found | None:
-        for _ in self._left:  # what nobody wanted of the object before
+        for _ in self._left:  # discards the unread rest of the previous object
             pass
         if self._talk is None:
             arguments = (*self._options, "cat-file", "--batch")
@@ -156,9 +156,9 @@ class Objects:
         line = talk.line()
         if line is None:
             self._close()
-            if "promisor remote" in talk.complaints:  # as git before 2.39.4 says that it is missing
+            if "promisor remote" in talk.messages:  # how git before 2.39.4 reports a missing object
                 return None
-            raise ProblemsError(Problem("git-failed", f"'git cat-file' failed: {Done(1, b'', talk.complaints).said}"))
+            raise ProblemsError(Problem("git-failed", f"'git cat-file' failed: {Done(1, b'', talk.messages).said}"))
         head = line.decode("ascii", "replace").split()
         if len(head) != 3 or not head[2].isdecimal():  # `NAME missing`
             return None
@@ -172,12 +172,12 @@ class Objects:
     @staticmethod
     def _content(talk: Talk, size: int) -> Iterator[bytes]:
         yield from talk.pieces(size)
-        for _ in talk.pieces(1):  # the end of the line
+        for _ in talk.pieces(1):  # the newline after the content
             pass
 
 
 def _parse_tree(data: bytes, width: int) -> dict[str, Entry]:
-    """The entries of a tree as Git stores it: mode, name, NUL, and an id of `width` bytes."""
+    """Return the entries of a tree in Git's format: mode, name, NUL, and an id of `width` bytes."""
     entries: dict[str, Entry] = {}
     at = 0
     try:
@@ -193,5 +193,5 @@ def _parse_tree(data: bytes, width: int) -> dict[str, Entry]:
                 entries[name] = Entry(_KINDS[mode >> 12], identity.hex())
             at = end + 1 + width
     except (ValueError, KeyError):
-        raise UnreadableObjectError("is broken: Git could not read it either") from None
+        raise UnreadableObjectError("is corrupt: it is not a valid Git tree") from None
     return entries

@@ -1,7 +1,7 @@
-"""One git process: what it prints is read as it comes, within limits of time, memory, disk and output.
+"""A git process whose output is read while it runs, with limits on time, memory, disk space and output.
 
-Ten objects can unfold to 10^9 names, and a pack of a megabyte to gigabytes. So no answer is waited for without an end,
-and none is held that is larger than what was asked for can be.
+Ten objects can expand to 10^9 names, and a pack of one megabyte to gigabytes. So every wait has a time limit, and no
+output is kept that is larger than a valid response.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from kubocd_gen.processes.timing import timed, without_user_info
 
 _log = logging.getLogger(__name__)
 
-SECONDS = 60.0  # for one question, and for all answers of a conversation; none of them needs more than the disk
+SECONDS = 60.0  # for one command, or for all responses of one process; all of them only read the disk
 OUTPUT = 64 * MIB  # a million file names
-_MESSAGES = 64 << 10  # stderr: some of it is the server's
-_MEMORY = 512 * MIB  # heap of one process: large files pass through, but a delta and its base are held
-_CPU = 40  # seconds of one process; what indexes the 250 MB of a large repository needs half of it
-LARGEST_FILE = 2 * GIB  # that a fetch can write
+_MESSAGES = 64 << 10  # stderr, which includes messages of the server
+_MEMORY = 512 * MIB  # heap of one process: large files are streamed, but a delta and its base are held in memory
+_CPU = 40  # seconds of one process; indexing a large repository of 250 MB needs half of it
+LARGEST_FILE = 2 * GIB  # the maximum size of a file that a fetch writes
 _PIECE = 1 << 16
 _LIMITS = {
-    signal.SIGXCPU: f"it needs more than the limit of {_CPU} seconds of processor time",
-    signal.SIGXFSZ: f"it writes more than the limit of {LARGEST_FILE // GIB} GiB",
+    signal.SIGXCPU: f"it exceeded the limit of {_CPU} seconds of CPU time",
+    signal.SIGXFSZ: f"it exceeded the file size limit of {LARGEST_FILE // GIB} GiB",
 }
-# The limits hold before git starts, so that the programs that it starts have them, too. A system that lacks one ignores
-# it. Sizes are in KiB and blocks of 512 bytes.
+# The limits are set before git starts, so that its child processes inherit them. Limits that the system lacks are
+# ignored. Sizes are in KiB (-d) and in blocks of 512 bytes (-f).
 _LIMITED = (
     f"for limit in '-d {_MEMORY >> 10}' '-f {LARGEST_FILE >> 9}' '-t {_CPU}' '-c 0'; do"
     ' ulimit $limit 2>/dev/null; done; exec "$@"'
@@ -46,7 +46,7 @@ _LIMITED = (
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A git process that ended by itself."""
+    """The result of a git process that ended by itself."""
 
     status: int
     stdout: bytes
@@ -54,59 +54,59 @@ class Done:
 
     @property
     def said(self) -> str:
-        """The line that it complained with, or the limit that ended it."""
+        """The first line of its error message, or the limit that ended it."""
         for number, limit in _LIMITS.items():
             if self.status == -number or f"died of signal {number:d}" in self.stderr:
                 return limit
         if "out of memory" in self.stderr.lower():
-            return f"it needs more than the limit of {_MEMORY // MIB} MiB of memory"
+            return f"it exceeded the memory limit of {_MEMORY // MIB} MiB"
         lines = [line.strip() for line in self.stderr.splitlines() if line.strip()]
-        told = next((line for line in lines if line.startswith("fatal:")), lines[0] if lines else "")
-        return told.removeprefix("fatal: ")[:300] or f"exit code {self.status}"
+        message = next((line for line in lines if line.startswith("fatal:")), lines[0] if lines else "")
+        return message.removeprefix("fatal: ")[:300] or f"exit code {self.status}"
 
 
 def run(
     setup: Setup,
     *arguments: str,
     name: str,
-    folder: Path | None = None,
+    directory: Path | None = None,
     given: bytes = b"",
     most: int = OUTPUT,
     seconds: float = SECONDS,
     watch: Callable[[], None] = lambda: None,
 ) -> Done:
-    """Run git until it ends; `given` is its input, and `name` its subcommand, for messages.
+    """Run git until it ends; `given` is its input, `name` its subcommand for messages.
 
-    `watch` is called some times a second, and ends the run by what it raises. Raises ProblemsError `git-failed` beyond
-    a limit, and `git-missing`.
+    `watch` is called several times a second; an exception from it ends the run. Raises ProblemsError `git-failed` if a
+    limit is exceeded, and `git-missing`.
     """
-    with timed(_log, f"git {name}") as details, started(setup, arguments, folder) as process:
+    with timed(_log, f"git {name}") as details, started(setup, arguments, directory) as process:
         talk = Talk(process, seconds, name)
         stdout = talk.all(given, most, watch)
-        done = Done(talk.status(), stdout, talk.complaints)
+        done = Done(talk.status(), stdout, talk.messages)
         details.append(f"exit code {done.status}, {len(stdout)} bytes")
         return done
 
 
 @contextmanager
-def started(setup: Setup, arguments: Sequence[str], folder: Path | None) -> Iterator[subprocess.Popen[bytes]]:
-    """A git process with its limits, for as long as the context lasts.
+def started(setup: Setup, arguments: Sequence[str], directory: Path | None) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a git process with limits, which runs for as long as the context lasts.
 
     Raises ProblemsError `git-failed`, `git-missing`.
     """
-    binary = git_binary("a Git repository is to be read", "install git", setup.variables)
+    binary = git_binary("a Git repository is read", "install git", setup.variables)
     command = ["/bin/sh", "-c", _LIMITED, "git", *setup.command(binary, arguments)]
     _log.debug("git %s", without_user_info(" ".join(arguments)))  # credentials are not among the arguments
     with ExitStack() as stack:
         try:
-            process = stack.enter_context(running(command, setup.variables, folder=folder, talk=True))
+            process = stack.enter_context(running(command, setup.variables, directory=directory, talk=True))
         except OSError as error:
             raise ProblemsError(Problem("git-failed", f"git could not be started: {error.strerror}")) from error
         yield process
 
 
 class Talk:
-    """The pipes of a git process. All the time that is waited for it together is `left`, in seconds."""
+    """The pipes of a git process. `left` is the total time in seconds that remains for waiting for it."""
 
     def __init__(self, process: subprocess.Popen[bytes], seconds: float, name: str) -> None:
         if process.stdin is None or process.stdout is None or process.stderr is None:
@@ -118,17 +118,17 @@ class Talk:
         self._in, self._out, self._err = process.stdin, process.stdout, process.stderr
         self._taken = bytearray()
         self._messages = bytearray()
-        self._selector = selectors.PollSelector()  # has no descriptor of its own to close
+        self._selector = selectors.PollSelector()  # unlike others, it has no descriptor that must be closed
         self._selector.register(self._out, selectors.EVENT_READ)
         self._selector.register(self._err, selectors.EVENT_READ)
 
     @property
-    def complaints(self) -> str:
-        """What it has printed to stderr, as far as it was read."""
+    def messages(self) -> str:
+        """What was read from its stderr so far."""
         return self._messages.decode("utf-8", "replace")
 
     def all(self, given: bytes, most: int, watch: Callable[[], None]) -> bytes:
-        """Give it `given`, and read until it closes both its outputs."""
+        """Write `given` to its input and return its output when it has closed stdout and stderr."""
         waiting = memoryview(given)
         if waiting:
             self._selector.register(self._in, selectors.EVENT_WRITE)
@@ -144,26 +144,26 @@ class Talk:
                 else:
                     self._read(key)
             if len(self._taken) > most:
-                raise ProblemsError(self._failed(f"prints more than the limit of {most // MIB} MiB"))
+                raise ProblemsError(self._failed(f"printed more than the limit of {most // MIB} MiB"))
             watch()
         return bytes(self._taken)
 
     def status(self) -> int:
-        """The exit status, once it has closed its outputs."""
+        """Return the exit status, after it has closed its outputs."""
         try:
             return self._process.wait(max(1.0, self.left))
         except subprocess.TimeoutExpired:
-            raise ProblemsError(self._failed(f"did not end within {self._seconds:g} seconds")) from None
+            raise ProblemsError(self._failed(f"did not finish within {self._seconds:g} seconds")) from None
 
     def ask(self, line: bytes) -> None:
-        """Give it a short line. That it has ended is seen when the answer is read."""
+        """Write a short line to its input. If it has ended, reading the response fails."""
         _write(self._in.fileno(), memoryview(line))
 
     def line(self) -> bytes | None:
-        """What it prints up to the end of a line; None where it has ended instead."""
+        """Return the next line of its output; None if it has ended."""
         while (end := self._taken.find(b"\n")) < 0:
             if len(self._taken) > _PIECE:
-                raise ProblemsError(self._failed("answers without an end"))
+                raise ProblemsError(self._failed("printed a line that is too long"))
             if not self._more():
                 return None
         line = bytes(self._taken[:end])
@@ -171,17 +171,17 @@ class Talk:
         return line
 
     def pieces(self, size: int) -> Iterator[bytes]:
-        """The next `size` bytes that it prints. Raises ProblemsError `git-failed` where it ends before."""
+        """Yield the next `size` bytes of its output. Raises ProblemsError `git-failed` if it ends before."""
         while size:
             if not self._taken and not self._more():
-                raise ProblemsError(self._failed(f"stopped: {Done(self.status(), b'', self.complaints).said}"))
+                raise ProblemsError(self._failed(f"stopped: {Done(self.status(), b'', self.messages).said}"))
             piece = bytes(self._taken[:size])
             del self._taken[: len(piece)]
             size -= len(piece)
             yield piece
 
     def _more(self) -> bool:
-        """Read more of what it prints; False where it has closed both its outputs."""
+        """Read more of its output; return False if it has closed stdout and stderr."""
         before = len(self._taken)
         while self._open() and len(self._taken) == before:
             for key in self._ready(self.left):
@@ -196,7 +196,7 @@ class Talk:
         ready = self._selector.select(max(0.0, min(longest, self.left)))
         self.left -= time.monotonic() - begun
         if self.left <= 0:
-            raise ProblemsError(self._failed(f"did not end within {self._seconds:g} seconds"))
+            raise ProblemsError(self._failed(f"did not finish within {self._seconds:g} seconds"))
         return [key for key, _ in ready]
 
     def _read(self, key: selectors.SelectorKey) -> None:
@@ -214,6 +214,6 @@ class Talk:
 
 def _write(descriptor: int, data: memoryview) -> int:
     try:
-        return os.write(descriptor, data[:4096])  # what a pipe takes at once, once it takes anything
+        return os.write(descriptor, data[:4096])  # a writable pipe accepts at least this many bytes without blocking
     except BrokenPipeError:
         return len(data)

@@ -1,7 +1,7 @@
-"""Git, asked about the repository that a project is in. It never touches the working tree or the index.
+"""Queries about the repository that a project is in. They never change the working tree or the index.
 
-Git would take a directory of the checkout that looks like a bare repository for one, and run what its configuration
-says. So the root is looked for here, by its `.git`, which no commit can contain, and Git is told where it is.
+Git would accept a directory of the checkout that looks like a bare repository, and run programs that its configuration
+names. So the root is found here by its `.git`, which no commit can contain, and passed to Git explicitly.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from kubocd_gen.git.setup import for_fetch, for_questions, git_binary
 
 FETCH_SECONDS = 300.0  # a shallow fetch of a large repository takes one minute
 NETWORK = ("https", "http", "ssh", "git", "file")
-_IGNORED = re.compile(r"(.*?):(\d+):([^!\t][^\t]*)\t")  # a pattern with `!` takes in what others leave out
+_IGNORED = re.compile(r"(.*?):(\d+):([^!\t][^\t]*)\t")  # not patterns with `!`, which include files again
 _UPSTREAM = ("origin/HEAD", "origin/main", "origin/master", "main", "master")
 _OWNER = ("dubious ownership", "is owned by someone else")
 
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """A commit. `name` is how messages call it: what the user gave, else the short form of its id."""
+    """A commit. `name` is its name in messages: the user's name for it, or its abbreviated id."""
 
     name: str
     commit: str
@@ -34,9 +34,9 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """A Git repository with a working tree, whose root is `top`. With `offline` nothing is fetched into it.
+    """A Git repository with a working tree whose root is `top`. If `offline`, nothing is fetched into it.
 
-    `store` is the Git directory of the working tree: `top/.git`, or what that leads to.
+    `store` is the Git directory of the working tree: `top/.git`, or the directory that it refers to.
     """
 
     top: Path
@@ -44,7 +44,7 @@ class Repository:
     offline: bool = False
 
     def revision(self, given: str) -> Revision:
-        """What the user calls `given`: a commit, branch, tag, or whatever else git resolves to a commit.
+        """Resolve `given`: a commit, branch, tag, or any other name that Git resolves to a commit.
 
         Raises ProblemsError `unknown-revision`.
         """
@@ -54,27 +54,25 @@ class Repository:
         return Revision(given, commit)
 
     def base(self) -> Revision:
-        """Where the current branch left the upstream's default branch; HEAD itself where that is not known.
+        """Return the commit at which the current branch forked from the upstream's default branch; HEAD if unknown.
 
-        Raises ProblemsError `unknown-revision` where there is no commit, or a shallow clone does not reach far enough.
+        Raises ProblemsError `unknown-revision` if there is no commit, or if a shallow clone does not reach far enough.
         """
         head = self._commit("HEAD")
         if head is None:
             raise ProblemsError(
-                Problem(
-                    "unknown-revision", "the repository has no commit yet", hint="commit the sources before comparing"
-                )
+                Problem("unknown-revision", "the repository has no commits", hint="commit the sources before comparing")
             )
         commit: str | None = head
         for name in _UPSTREAM:
             if (upstream := self._commit(name)) is not None:
-                commit = self._said("merge-base", "--end-of-options", upstream, head)
+                commit = self._first_line("merge-base", "--end-of-options", upstream, head)
                 if commit is None:
                     raise ProblemsError(
                         Problem(
                             "unknown-revision",
-                            f"HEAD and {name} have no commit in common",
-                            hint=_DEEPEN if self.is_shallow() else "name the revision to compare with: --ref REV",
+                            f"HEAD and '{name}' have no common commit",
+                            hint=_DEEPEN if self.is_shallow() else "pass the revision to compare with: --ref REV",
                         )
                     )
                 break
@@ -84,35 +82,37 @@ class Repository:
                     Problem(
                         "unknown-revision",
                         "the clone is shallow and has no branch to compare with",
-                        hint=f"{_DEEPEN}, or name a commit that it has: --ref REV",
+                        hint=f"{_DEEPEN}, or pass a commit that it has: --ref REV",
                     )
                 )
         assert commit is not None
-        return Revision(self._said("rev-parse", "--short", "--end-of-options", commit) or commit, commit)
+        return Revision(self._first_line("rev-parse", "--short", "--end-of-options", commit) or commit, commit)
 
     def is_shallow(self) -> bool:
-        """Whether commits before some depth were never fetched."""
-        return self._said("rev-parse", "--is-shallow-repository") == "true"
+        """Return whether the history of the clone is incomplete."""
+        return self._first_line("rev-parse", "--is-shallow-repository") == "true"
 
     def folder(self) -> Path:
-        """The folder that all working trees of the repository share, usually `.git`."""
-        return self.top / (self._said("rev-parse", "--git-common-dir") or ".git")
+        """Return the directory that all working trees of the repository share, usually `.git`."""
+        return self.top / (self._first_line("rev-parse", "--git-common-dir") or ".git")
 
     def remote(self) -> str | None:
-        """The URL from which `origin`, else the first remote, is fetched, as the user's configuration rewrites it."""
-        for name in ("origin", self._said("remote")):
-            if name and (url := self._said("remote", "get-url", "--", name)):
+        """Return the URL of `origin`, or else of the first remote, as the user's configuration rewrites it."""
+        for name in ("origin", self._first_line("remote")):
+            if name and (url := self._first_line("remote", "get-url", "--", name)):
                 return url
         return None
 
     def default_branch(self) -> str | None:
-        """The branch that the clone took from `origin` as its default, None where it does not know."""
-        name = self._said("symbolic-ref", "--quiet", "refs/remotes/origin/HEAD")
+        """Return the default branch of `origin`, as recorded in the clone; None if unknown."""
+        name = self._first_line("symbolic-ref", "--quiet", "refs/remotes/origin/HEAD")
         return name.removeprefix("refs/remotes/origin/") if name else None
 
     def ignored_by(self, path: str) -> tuple[str, int, str] | None:
-        """The file, line and pattern by which Git leaves out a path from `top`, which need not exist."""
-        said = self._said("check-ignore", "--verbose", "--", f"./{path}")  # no pattern, as `:(top)` is
+        """Return the file, line and pattern by which Git ignores a path below `top`; None if it does not."""
+        said = self._first_line(
+            "check-ignore", "--verbose", "--", f"./{path}"
+        )  # `./` because `:(top)` would be a pathspec
         found = _IGNORED.match(said) if said else None
         if found is None:
             return None
@@ -120,10 +120,10 @@ class Repository:
         return (str(file.relative_to(self.top) if file.is_relative_to(self.top) else file), int(found[2]), found[3])
 
     def untracked(self) -> frozenset[str]:
-        """The files that Git neither knows nor ignores, relative to `top`; in a hook, what is not in the commit."""
+        """Return files neither tracked nor ignored, relative to `top`; in a hook, files that are not in the commit."""
         done = self._ask("ls-files", "--others", "--exclude-standard", "-z", index=self._index())
         if done.status:
-            raise ProblemsError(Problem("git-failed", f"git could not list what it does not know: {done.said}"))
+            raise ProblemsError(Problem("git-failed", f"git failed to list untracked files: {done.said}"))
         return frozenset(_text(done.stdout).split("\0")) - {""}
 
     def has_commit(self, commit: str) -> bool:
@@ -131,76 +131,74 @@ class Repository:
         return self._commit(commit) is not None
 
     def parents(self, commit: str) -> tuple[str, ...]:
-        """Return the parents that the commit names, also those that a shallow clone lacks.
+        """Return the parents that the commit names, including those that a shallow clone lacks.
 
         Raises ProblemsError `git-failed`.
         """
         done = self._ask("cat-file", "commit", commit)
         if done.status:
-            raise ProblemsError(Problem("git-failed", f"git could not read the commit {commit}: {done.said}"))
+            raise ProblemsError(Problem("git-failed", f"git failed to read the commit '{commit}': {done.said}"))
         head, _, _ = done.stdout.partition(b"\n\n")
         lines = _text(head).splitlines()
         return tuple(line.removeprefix("parent ") for line in lines if line.startswith("parent "))
 
     def merge_base(self, one: str, other: str) -> str | None:
-        """Return the commit at which the histories of two commits part; None if the clone does not reach it."""
-        return self._said("merge-base", "--end-of-options", one, other)
+        """Return the merge base of two commits; None if the clone does not contain it."""
+        return self._first_line("merge-base", "--end-of-options", one, other)
 
     def fetch_commit(self, commit: str) -> None:
-        """Fetch one commit, without its history, from `origin`, also if `offline`.
+        """Fetch one commit, without its history, from `origin`, even if `offline`.
 
         Raises ProblemsError `git-failed`.
         """
         done = self._fetch("origin", [commit], "--depth=1")
         if done.status:
-            raise ProblemsError(Problem("git-failed", f"git could not fetch the commit {commit}: {done.said}"))
+            raise ProblemsError(Problem("git-failed", f"git failed to fetch the commit '{commit}': {done.said}"))
 
     def objects(self) -> Objects:
-        """A reader of the repository's objects. In a partial clone it fetches what is missing, unless `offline`."""
+        """Return a reader of the repository's objects. Unless `offline`, it fetches what a partial clone lacks."""
         remote = None if self.offline else self._promisor()
         fetch = None if remote is None else lambda identities: self._bring(remote, identities)
         return Objects(self.store, for_questions(), fetch)
 
     def _index(self) -> str | None:
-        """The index of the commit that a hook is run for; not that of another repository."""
+        """Return GIT_INDEX_FILE, the index of the commit that a hook runs for, unless it is another repository's."""
         given = os.environ.get("GIT_INDEX_FILE")
         if not given:
             return None
-        folder = Path(os.path.realpath(self.top / given)).parent
-        ours = folder.samefile(self.store) if folder.is_dir() else False
-        return given if ours or not (folder / "HEAD").exists() else None
+        directory = Path(os.path.realpath(self.top / given)).parent
+        ours = directory.samefile(self.store) if directory.is_dir() else False
+        return given if ours or not (directory / "HEAD").exists() else None
 
     def _bring(self, remote: str, identities: Sequence[str]) -> None:
-        """Fetch objects as Git itself would, one after the other, when it reads them.
+        """Fetch missing objects at once. Git itself would fetch them one by one when it reads them.
 
         Raises ProblemsError `git-failed`.
         """
         done = self._fetch(remote, identities, "--no-write-fetch-head", "--filter=blob:none", negotiation="noop")
         if done.status:
-            hint = "this is a partial clone, and lacks files of the revision; run 'git fetch --refetch'"
-            raise ProblemsError(
-                Problem("git-failed", f"git could not fetch what the clone lacks: {done.said}", hint=hint)
-            )
+            hint = "run 'git fetch --refetch': the partial clone lacks files of the revision"
+            raise ProblemsError(Problem("git-failed", f"git failed to fetch missing objects: {done.said}", hint=hint))
 
     def _fetch(self, remote: str, identities: Sequence[str], *options: str, negotiation: str = "") -> Done:
         settings = {"fetch.negotiationAlgorithm": negotiation} if negotiation else {}
-        carries = self._said("config", "--name-only", "--get-regexp", r"^http\.(.*\.)?extraheader$")
-        if carries:  # an Authorization field, as CI systems leave it there
+        carries = self._first_line("config", "--name-only", "--get-regexp", r"^http\.(.*\.)?extraheader$")
+        if carries:  # for example an Authorization field configured by a CI system
             settings["http.followRedirects"] = "false"
         return run(
             for_fetch(NETWORK, settings=settings),
             f"--git-dir={self.store}",
             *("fetch", "--quiet", "--no-tags", "--no-recurse-submodules", *options, "--stdin", "--", remote),
             name="fetch",
-            folder=self.top,
+            directory=self.top,
             given="".join(f"{one}\n" for one in identities).encode("ascii"),
             seconds=FETCH_SECONDS,
         )
 
     def _promisor(self) -> str | None:
-        """The remote that a partial clone fetches the rest from."""
-        said = self._ask("config", "--null", "--get-regexp", r"^(extensions\.partialclone|remote\..*\.promisor)$")
-        for entry in _text(said.stdout).split("\0"):
+        """Return the remote from which a partial clone fetches missing objects; None if the clone is not partial."""
+        done = self._ask("config", "--null", "--get-regexp", r"^(extensions\.partialclone|remote\..*\.promisor)$")
+        for entry in _text(done.stdout).split("\0"):
             key, _, value = entry.partition("\n")
             if key == "extensions.partialclone" and value:
                 return value
@@ -211,61 +209,61 @@ class Repository:
     def _commit(self, name: str) -> str | None:
         if not name.isprintable():
             return None
-        return self._said("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+        return self._first_line("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
 
-    def _said(self, *arguments: str) -> str | None:
+    def _first_line(self, *arguments: str) -> str | None:
         done = self._ask(*arguments)
-        # `rev-parse` repeats the mark that ends its options.
-        said = [line for line in _text(done.stdout).splitlines() if line and line != "--end-of-options"]
-        return said[0] if done.status == 0 and said else None
+        # `rev-parse` prints `--end-of-options`, too.
+        lines = [line for line in _text(done.stdout).splitlines() if line and line != "--end-of-options"]
+        return lines[0] if done.status == 0 and lines else None
 
     def _ask(self, *arguments: str, index: str | None = None) -> Done:
-        place = (f"--git-dir={self.store}", f"--work-tree={self.top}")
+        location = (f"--git-dir={self.store}", f"--work-tree={self.top}")
         setup = for_questions() if index is None else for_questions(GIT_INDEX_FILE=index)
-        return run(setup, *place, *arguments, name=arguments[0], folder=self.top)
+        return run(setup, *location, *arguments, name=arguments[0], directory=self.top)
 
     def _unknown(self, given: str) -> Problem:
         if self.is_shallow():
-            hint = f"the clone is shallow: {_DEEPEN}"
+            hint = f"{_DEEPEN}: the clone is shallow"
         else:
-            hint = "it is a commit, a branch such as origin/main, or a tag; 'git fetch' brings what the remote has"
-        return Problem("unknown-revision", f"Git knows no commit '{given}' here", hint=hint)
+            hint = "pass a commit, a tag, or a branch such as origin/main; run 'git fetch' to update the clone"
+        return Problem("unknown-revision", f"the revision '{given}' does not exist in this repository", hint=hint)
 
 
-_DEEPEN = "run 'git fetch --unshallow', or 'git fetch --depth=N origin BRANCH' to the depth that is needed"
+_DEEPEN = "run 'git fetch --unshallow', or 'git fetch --depth=N origin BRANCH' with a sufficient depth"
 
 
 def find_repository(directory: Path, *, offline: bool = False) -> Repository:
-    """The repository whose working tree `directory` lies in. Raises ProblemsError `git-missing` and `no-repository`."""
-    git_binary("a Git revision is to be read", "install git: a revision is read with it")
+    """Return the repository that `directory` is in. Raises ProblemsError `git-missing` and `no-repository`."""
+    git_binary("a Git revision is read", "install git")
     real = Path(os.path.realpath(directory))
-    hint = "run it in a Git checkout: what is compared with is a revision of it"
-    for folder in (real, *real.parents):
-        found = repository_at(folder, offline=offline)
+    hint = "run the command in a Git checkout: it reads a revision from the repository"
+    for parent in (real, *real.parents):
+        found = repository_at(parent, offline=offline)
         if isinstance(found, Repository):
             if real.is_relative_to(found.top):
                 return found
             break
-        if found is not None and any(said in found.stderr for said in _OWNER):
-            hint = "the folder belongs to another user; run: git config --global --add safe.directory DIR"
+        if found is not None and any(message in found.stderr for message in _OWNER):
+            hint = "run 'git config --global --add safe.directory DIR': the directory belongs to another user"
             break
-        if found is not None and not (folder / ".git").is_dir():  # a worktree or submodule whose repository is gone
+        if found is not None and not (parent / ".git").is_dir():  # a worktree or submodule without its repository
             break
-    raise ProblemsError(Problem("no-repository", f"{directory} is in no Git working tree", hint=hint))
+    raise ProblemsError(Problem("no-repository", f"'{directory}' is not in a Git working tree", hint=hint))
 
 
-def repository_at(folder: Path, *, offline: bool = False) -> Repository | Done | None:
-    """The repository whose `.git` is in `folder`, a path without links; None without one, and what Git says against it.
+def repository_at(directory: Path, *, offline: bool = False) -> Repository | Done | None:
+    """Return the repository whose `.git` is in `directory`, a path without symlinks; None if it has no `.git`.
 
-    Git is asked with `folder` as its directory, and may not look above: only when it finds a repository by itself does
-    it ask whose that is (`safe.directory`).
+    If Git refuses the repository, its result is returned. Git runs in `directory` and must not search its parents. It
+    has to find the repository by itself, because only then does it check the owner (`safe.directory`).
     """
-    if not os.path.lexists(folder / ".git"):
+    if not os.path.lexists(directory / ".git"):
         return None
-    setup = for_questions(GIT_CEILING_DIRECTORIES=str(folder.parent))
-    done = run(setup, "rev-parse", "--show-toplevel", "--absolute-git-dir", name="rev-parse", folder=folder)
+    setup = for_questions(GIT_CEILING_DIRECTORIES=str(directory.parent))
+    done = run(setup, "rev-parse", "--show-toplevel", "--absolute-git-dir", name="rev-parse", directory=directory)
     paths = _text(done.stdout).splitlines()
-    if done.status or len(paths) != 2 or paths[1] == str(folder):  # Git before 2.38 takes it for a bare repository
+    if done.status or len(paths) != 2 or paths[1] == str(directory):  # Git before 2.38 accepts it as a bare repository
         return done
     return Repository(Path(os.path.realpath(paths[0])), Path(paths[1]), offline)
 

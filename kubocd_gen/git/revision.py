@@ -1,7 +1,7 @@
-"""A revision's files as a folder of their own, only those that a project names, so that all else can read them.
+"""The files of a revision that a project names, written to a separate directory.
 
-Blobs are copied byte for byte: no filter, hook or line-ending setting of the user runs. Links are made last, after it
-is known that each stays inside the folder, so that nothing is ever written through one.
+Blobs are copied byte for byte: no filter, hook or line-ending setting of the user applies. Symlinks are created last,
+and each is checked to stay inside the directory, so nothing is ever written through one.
 """
 
 from __future__ import annotations
@@ -29,38 +29,38 @@ from kubocd_gen.git.tree import CommitTree
 _POINTER = re.compile(
     rb"version https://git-lfs\.github\.com/spec/v1\n(?:.*\n)*?oid sha256:([0-9a-f]{64})\nsize ([0-9]{1,15})\n"
 )
-_POINTER_SIZE = 1024  # a pointer is smaller, says the specification of Git LFS
+_POINTER_SIZE = 1024  # pointers are smaller (specification of Git LFS)
 _ENCRYPTED = b"\0GITCRYPT\0"
-_MOST = 1 << 30  # bytes of all files; sources are a thousandth of it
-_LARGEST = LIMITS.layer  # bytes of one: packages in a vendor layout are the largest that are read
+_MOST = 1 << 30  # bytes of all files; typical sources take a thousandth of it
+_LARGEST = LIMITS.layer  # bytes of one file; the largest are vendored packages
 _BLOBS = "blobs/sha256/"
 
 
 @dataclass(slots=True)
 class Checkout:
-    """The files of one revision that were asked for, in `folder`, at their paths from the repository's root."""
+    """The requested files of one revision, in `folder`, at their paths from the repository's root."""
 
     repository: Repository
     tree: RevisionTree
     folder: Path
     close: ExitStack
-    stores: dict[str, Repository] = field(default_factory=dict)  # with those of submodules, by their path
-    shared: dict[str, Path] = field(default_factory=dict)  # the folders of `stores`, where Git LFS keeps files
+    stores: dict[str, Repository] = field(default_factory=dict)  # including submodules, by path
+    shared: dict[str, Path] = field(default_factory=dict)  # the directories of `stores` in which Git LFS keeps files
     written: set[str] = field(default_factory=set)
     size: int = 0
 
     def has(self, path: str) -> bool:
-        """Whether a file is at `path` in the revision."""
+        """Return whether `path` is a file in the revision."""
         return self.tree.kind(self.tree.real(path)[0]) == "file"
 
     def exists(self, source: str) -> bool:
-        """Whether there is anything where `source`, a path or glob, would be looked for."""
+        """Return whether the path `source`, or the fixed part of the glob `source`, exists."""
         return self.tree.kind(self.tree.real(_fixed_part(source))[0]) is not None
 
     def read(self, path: str, *, most: int) -> bytes | None:
-        """Return the content of one file without writing it, None if the revision has no file there.
+        """Return the content of a file without writing it; None if the revision has no file at `path`.
 
-        Raises ProblemsError `unreadable-revision` for a file over `most` bytes, and for what can't be read as it was.
+        Raises ProblemsError `unreadable-revision` for a file over `most` bytes, or if its content is not available.
         """
         real, _ = self.tree.real(path)
         entry = self.tree.entry(real)
@@ -78,10 +78,10 @@ class Checkout:
         return content
 
     def take_sources(self, sources: Iterable[str]) -> None:
-        """Write what files, folders and globs stand for, with what their links lead to.
+        """Write the files, directories and globs in `sources`, and the targets of their symlinks.
 
-        Raises ProblemsError `unreadable-revision` for what can't be read as it was: submodules that are not here,
-        pointers of Git LFS without their content, encrypted files, and links that leave the repository.
+        Raises ProblemsError `unreadable-revision` for files whose content is not available: submodules that are not
+        checked out, Git LFS pointers without content, encrypted files, and symlinks that leave the repository.
         """
         files: dict[str, Entry] = {}
         links: set[str] = set()
@@ -92,9 +92,9 @@ class Checkout:
         self._link(links)
 
     def take_layout(self, path: str) -> bool:
-        """Write an OCI image layout; False where the revision has none there.
+        """Write an OCI image layout; return False if the revision has none at `path`.
 
-        Blobs that the working tree has, too, are linked to: whoever reads one compares it with its digest.
+        Blobs that are in the working tree are symlinked: readers verify their digest.
         """
         real, links = self.tree.real(path)
         if self.tree.kind(f"{real}/index.json".lstrip("/")) != "file":
@@ -102,12 +102,12 @@ class Checkout:
         files, blobs = {}, []
         for name, entry in self.tree.below(real):
             below = name[len(real) :].lstrip("/")
-            here = self.repository.top / name
-            if below.startswith(_BLOBS) and here.is_file():
-                link = self.folder / name
+            checked_out = self.repository.top / name
+            if below.startswith(_BLOBS) and checked_out.is_file():
+                symlink = self.folder / name
                 if name not in self.written:
-                    link.parent.mkdir(parents=True, exist_ok=True)
-                    link.symlink_to(here)
+                    symlink.parent.mkdir(parents=True, exist_ok=True)
+                    symlink.symlink_to(checked_out)
                     self.written.add(name)
             elif below.startswith(_BLOBS) or below in ("index.json", "oci-layout"):
                 files[name] = entry
@@ -122,7 +122,7 @@ class Checkout:
             at = waiting.pop()
             real, passed = self.tree.real(at)
             links.update(passed)
-            if inner := self._submodule_above(real):  # a source may be below a submodule
+            if inner := self._submodule_above(real):  # a source can be below a submodule
                 self._open(inner)
                 waiting.append(at)
                 continue
@@ -149,29 +149,29 @@ class Checkout:
         return None
 
     def _open(self, path: str) -> None:
-        """Put the files of the submodule at `path` in its place, from the repository that is checked out there."""
+        """Add the files of the submodule at `path`, from the repository checked out there."""
         if path in self.stores:
             return
         entry, top = self.tree.entry(path), self.repository.top / path
-        # The working tree is another than that of the revision: a link there would lead to any repository.
-        here = os.path.realpath(top) == str(top)
-        inner = repository_at(top, offline=self.repository.offline) if here else None
+        # The working tree can differ from the revision: a symlink there could lead to any repository.
+        is_real = os.path.realpath(top) == str(top)
+        inner = repository_at(top, offline=self.repository.offline) if is_real else None
         if not isinstance(inner, Repository) or entry is None:
-            what = "this is a submodule that is not checked out here, so that its files can't be read"
+            what = "this submodule is not checked out"
             hint = "run 'git submodule update --init', or leave it out of the cluster's sources"
             raise ProblemsError(self.tree.refusal(path, what, hint))
         try:
             objects = self.close.enter_context(inner.objects())
             tree = CommitTree(objects, inner.revision(entry.id).commit)
         except (ProblemsError, UnreadableObjectError):
-            what = f"this is a submodule at the commit {entry.id[:12]}, which is not to be had here"
+            what = f"the commit {entry.id[:12]} of this submodule is not available"
             hint = f"run 'git -C {path} fetch origin {entry.id}', or leave it out of the cluster's sources"
             raise ProblemsError(self.tree.refusal(path, what, hint)) from None
         self.tree.trees[path] = tree
         self.stores[path] = inner
 
     def _write(self, files: Mapping[str, Entry], optional: Collection[str]) -> None:
-        """Write `files`; those of `optional` are left out where they are pointers of Git LFS to what is not here."""
+        """Write `files`, leaving out those in `optional` that are Git LFS pointers without available content."""
         wanted = {name: entry for name, entry in files.items() if name not in self.written}
         by_place: dict[str, list[str]] = {}
         for name in wanted:
@@ -185,13 +185,15 @@ class Checkout:
                 self.size += found.size if found else 0
                 if self.size > _MOST:
                     what = f"the sources are larger than the limit of {_MOST // MIB} MiB"
-                    raise ProblemsError(self.tree.refusal("", what, "name fewer files in them"))
+                    raise ProblemsError(
+                        self.tree.refusal("", what, "reduce the number of files in the cluster's sources")
+                    )
                 self._write_one(name, found, place, optional)
 
     def _write_one(self, name: str, found: Found | None, place: str, optional: Collection[str]) -> None:
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        if found is not None and found.size > MIB:  # no pointer, and nothing to have in memory
+        if found is not None and found.size > MIB:  # too large for a pointer, and for memory
             with path.open("wb") as file:
                 file.writelines(found.pieces)
             with path.open("rb") as file:
@@ -209,7 +211,7 @@ class Checkout:
             self.written.add(name)
 
     def _content(self, path: str, data: bytes | None, place: str) -> bytes | None:
-        """What a checkout would have at `path`; None where that is not to be had."""
+        """Return the content that a checkout would have at `path`; None if it is not available."""
         if data is None or data.startswith(_ENCRYPTED):
             return None
         pointer = _POINTER.match(data) if len(data) < _POINTER_SIZE else None
@@ -230,10 +232,10 @@ class Checkout:
         if data is None:
             return self.tree.refusal(path, "the file's content is not in the repository", "run 'git fetch --refetch'")
         if data.startswith(_ENCRYPTED):
-            hint = "leave it out of the cluster's sources: what is in it is in no revision that can be read"
+            hint = "leave it out of the cluster's sources: its content can't be read from a revision"
             return self.tree.refusal(path, "the file is encrypted with git-crypt", hint)
         hint = f"run 'git lfs fetch origin {name}', or leave it out of the cluster's sources"
-        return self.tree.refusal(path, "this is a pointer of Git LFS, and the file's content is not here", hint)
+        return self.tree.refusal(path, "this is a Git LFS pointer, and the file's content is not available", hint)
 
     def _link(self, links: Iterable[str]) -> None:
         for name in sorted(links):
@@ -243,14 +245,12 @@ class Checkout:
                 path.symlink_to(self.tree.target(name) or "")
             if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.folder)):
                 path.unlink()
-                raise ProblemsError(
-                    self.tree.refusal(name, "this is a link that leads out of the repository", LINK_HINT)
-                )
+                raise ProblemsError(self.tree.refusal(name, "this symlink leads out of the repository", LINK_HINT))
 
 
 @contextmanager
 def open_revision(repository: Repository, revision: Revision, folder: Path, budget: Budget) -> Iterator[Checkout]:
-    """The revision with nothing written yet, to be written to `folder`. The folders that are walked are of `budget`.
+    """Open a revision whose files are written to `folder` on request. Directory entries are spent from `budget`.
 
     Raises ProblemsError `git-failed`, `unreadable-revision`.
     """
@@ -262,7 +262,7 @@ def open_revision(repository: Repository, revision: Revision, folder: Path, budg
 
 
 def _read(path: Path, size: int) -> bytes | None:
-    """The content of a regular file of that size; None of any other, and of what is no file."""
+    """Return the content of a regular file with exactly that size; None for anything else."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
     except OSError:
@@ -273,7 +273,7 @@ def _read(path: Path, size: int) -> bytes | None:
 
 
 def _fixed_part(source: str) -> str:
-    """A source without its first part with a wild card and all after it."""
+    """Return a source up to its first part with a wildcard."""
     fixed = []
     for part in source.split("/"):
         if glob.has_magic(part):

@@ -1,8 +1,8 @@
-"""What a git process is given: an environment by an allow-list, and settings that keep it from running anything else.
+"""The environment and settings of git processes: an allow-list of variables, and settings that disable other programs.
 
-Git runs programs that its configuration names (hooks, monitors, helpers of transports, filters), takes any directory
-that looks like a bare repository for one, and its environment can move everything that it reads. A pull request
-controls the files of the checkout, and a hook's caller the environment, so git gets neither: only what is listed here,
+Git runs programs that its configuration names (hooks, monitors, transport helpers, filters), accepts any directory
+that looks like a bare repository, and reads other locations if its environment says so. A pull request controls the
+files of the checkout, and the caller of a hook controls the environment. So git gets only the variables listed here,
 and the user's own configuration.
 """
 
@@ -16,15 +16,15 @@ from dataclasses import dataclass, field
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.processes.search_path import absolute_search_path
 
-# Where programs and the user's configuration are. SUDO_UID: with `sudo`, Git takes the caller's repositories for one's
-# own. GIT_TRACE…: for users who look into a failure. None of them says which repository is read: those are all that
-# `git rev-parse --local-env-vars` lists, and they are cleared.
+# Locations of programs and of the user's configuration. SUDO_UID: with `sudo`, Git also trusts repositories of the
+# caller. GIT_TRACE…: for troubleshooting. Variables that select the repository, which `git rev-parse --local-env-vars`
+# lists, are not passed.
 _ALWAYS = (
     *("PATH", "HOME", "XDG_CONFIG_HOME", "TMPDIR", "SUDO_UID"),
     *("GIT_EXEC_PATH", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM"),
     *("GIT_TRACE", "GIT_TRACE_CURL", "GIT_TRACE_PACKET"),
 )
-# How the network is reached, and what SSH and the credential helpers of a desktop need.
+# Network settings, and variables that SSH and desktop credential helpers need.
 _FOR_FETCHES = (
     *("http_proxy", "https_proxy", "all_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
     *("SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "GIT_SSL_CERT", "GIT_SSL_KEY"),
@@ -33,14 +33,14 @@ _FOR_FETCHES = (
     *("DBUS_SESSION_BUS_ADDRESS", "XDG_RUNTIME_DIR", "KRB5CCNAME", "KRB5_CONFIG"),
 )
 _SET = {
-    "LC_ALL": "C",  # messages are read
+    "LC_ALL": "C",  # messages are parsed
     "GIT_TERMINAL_PROMPT": "0",
-    "GIT_ASKPASS": "true",  # it asks nobody, not with core.askPass either
+    "GIT_ASKPASS": "true",  # never prompts; overrides core.askPass
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_NO_LAZY_FETCH": "1",
-    "GIT_NO_REPLACE_OBJECTS": "1",  # a commit is what its id says
+    "GIT_NO_REPLACE_OBJECTS": "1",  # objects must match their ids
 }
-# Of configuration in the environment (GIT_CONFIG_COUNT), by which CI systems and containers configure Git.
+# Allowed keys of configuration in the environment (GIT_CONFIG_COUNT), which CI systems and containers use.
 _SETTINGS = ("safe.directory", "url.")
 _FETCH_SETTINGS = (*_SETTINGS, "http.", "credential.", "core.sshcommand", "ssh.variant")
 
@@ -51,35 +51,35 @@ _QUIET = {
     "submodule.recurse": "false",
     "gc.auto": "0",
     "maintenance.auto": "false",
-    # The process has a limit of memory: large packs are mapped in pieces, large files pass through.
+    # Because memory is limited, large packs are mapped in pieces and large files are streamed.
     "core.packedGitWindowSize": "16m",
     "core.bigFileThreshold": "16m",
 }
 _QUESTIONS = {"protocol.allow": "never"}
 _FETCHES = {
     "fetch.recurseSubmodules": "false",
-    "fetch.uriProtocols": "",  # the server can't send the client elsewhere for the content …
-    "transfer.bundleURI": "false",  # … nor before it
-    "fetch.unpackLimit": "1",  # what was fetched stays packed: it takes the room on disk that it took on the line
+    "fetch.uriProtocols": "",  # the server can't redirect the client to another location …
+    "transfer.bundleURI": "false",  # … or to a bundle
+    "fetch.unpackLimit": "1",  # fetched objects stay packed
     "transfer.unpackLimit": "1",
     "fetch.writeCommitGraph": "false",
     "http.saveCookies": "false",
     "http.lowSpeedLimit": "1000",  # bytes a second, over …
-    "http.lowSpeedTime": "60",  # … so many seconds: a server may take its time before it sends, and then must send
+    "http.lowSpeedTime": "60",  # … this many seconds, because a server may need time before it sends data
     "credential.interactive": "false",
-    "pack.threads": "1",  # each takes memory
+    "pack.threads": "1",  # each thread needs memory
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """How one git process is run. `settings` are on its command line, `variables` all of its environment."""
+    """The setup of a git process. `settings` go on its command line; `variables` are its whole environment."""
 
     settings: Mapping[str, str]
     variables: Mapping[str, str] = field(repr=False)
 
     def command(self, binary: str, arguments: Sequence[str]) -> list[str]:
-        """The command line of git with `arguments`."""
+        """Return the command line of git with `arguments`."""
         return [
             binary,
             *(part for key, value in self.settings.items() for part in ("-c", f"{key}={value}")),
@@ -88,14 +88,14 @@ class Setup:
 
 
 def for_questions(environment: Mapping[str, str] | None = None, **variables: str) -> Setup:
-    """The setup of what reads a repository: nothing is fetched, nothing is run, nothing is written."""
+    """Return the setup for reading a repository: git fetches, runs and writes nothing."""
     given = os.environ if environment is None else environment
     passed = {**_passed(given, _ALWAYS), **_SET, **variables, "GIT_ALLOW_PROTOCOL": ""}
     return Setup(_QUIET | _QUESTIONS, passed | _configured(_entries(given, _SETTINGS)))
 
 
 def for_own_store(environment: Mapping[str, str] | None = None) -> Setup:
-    """The setup of questions about a store that kcd-gen has made itself: without the user's configuration, too."""
+    """Return the setup for reading a store that kcd-gen created, without the user's configuration."""
     given = os.environ if environment is None else environment
     nothing = {
         "HOME": os.devnull,
@@ -113,9 +113,9 @@ def for_fetch(
     settings: Mapping[str, str] | None = None,
     secrets: Mapping[str, str] | None = None,
 ) -> Setup:
-    """The setup of a fetch over some of Git's protocols; not `ext` and other helpers, which run what a URL says.
+    """Return the setup for a fetch over `protocols`. Remote helpers such as `ext`, which run programs, are disabled.
 
-    `settings` go to the command line and `secrets` to the environment, where other users of the machine don't see them.
+    `settings` go on the command line; `secrets` in the environment, where other users of the machine can't see them.
     """
     given = os.environ if environment is None else environment
     variables = _passed(given, (*_ALWAYS, *_FOR_FETCHES)) | _SET | {"GIT_ALLOW_PROTOCOL": ":".join(protocols)}
@@ -124,11 +124,11 @@ def for_fetch(
 
 
 def git_binary(purpose: str, hint: str, environment: Mapping[str, str] | None = None) -> str:
-    """The path of git. Raises ProblemsError `git-missing`: «git was not found, and `purpose`»."""
+    """Return the path of git. Raises ProblemsError `git-missing`; `purpose` is a clause that says why it is needed."""
     given = os.environ if environment is None else environment
     found = shutil.which("git", path=absolute_search_path(given))
     if found is None:
-        raise ProblemsError(Problem("git-missing", f"git was not found, and {purpose}", hint=hint))
+        raise ProblemsError(Problem("git-missing", f"git was not found, but is needed because {purpose}", hint=hint))
     return found
 
 
@@ -138,7 +138,7 @@ def _passed(environment: Mapping[str, str], names: Sequence[str]) -> dict[str, s
 
 
 def _entries(environment: Mapping[str, str], allowed: Sequence[str]) -> list[tuple[str, str]]:
-    """The settings in the environment whose names begin with one of `allowed`."""
+    """Return the settings in the environment whose keys begin with one of `allowed`."""
     count = environment.get("GIT_CONFIG_COUNT", "")
     found = []
     for number in range(min(int(count), 1000) if count.isascii() and count.isdecimal() else 0):

@@ -1,4 +1,4 @@
-"""The files of a commit, each folder read when somebody looks into it, and where the links among them lead."""
+"""The files of a commit, with directories read on demand, and the resolution of symlinks among them."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator
 
 from kubocd_gen.git.objects import LARGEST_LINK, Entry, Objects, UnreadableObjectError
 
-_LINKS = 40  # that one path may go through, as in Linux
-_DEEPEST = 128  # folders in each other
-_LONGEST = 4000  # bytes of a path: Linux takes 4096 with where it is put
+_LINKS = 40  # symlinks in one path, as in Linux
+_DEEPEST = 128  # nested directories
+_LONGEST = 4000  # bytes of a path: Linux accepts 4096, including the target directory
 _LONGEST_NAME = 255
 
 
 class OutsideRepositoryError(Exception):
-    """A path leaves the repository or goes in circles, by its `link`, or by its own `..` where that is None."""
+    """A path leaves the repository or is in a loop, because of the symlink `link`, or of its `..` if that is None."""
 
     def __init__(self, link: str | None) -> None:
         super().__init__(link)
@@ -23,16 +23,16 @@ class OutsideRepositoryError(Exception):
 
 
 class CommitTree:
-    """The files of one commit. Paths begin at its root, which is ""; they go through no links."""
+    """The files of one commit. Paths are relative to its root, which is "", and contain no symlinks."""
 
     def __init__(self, objects: Objects, commit: str) -> None:
-        """`commit` is the name of a commit or tree. Raises UnreadableObjectError."""
+        """Open `commit`, the name of a commit or tree. Raises UnreadableObjectError."""
         self.objects = objects
         self._root = objects.root(commit)
         self._links: dict[str, str] = {}
 
     def entry(self, path: str) -> Entry | None:
-        """What is at `path`; None where there is nothing. Raises UnreadableObjectError."""
+        """Return the entry at `path`; None if there is none. Raises UnreadableObjectError."""
         entry = self._root
         for part in path.split("/") if path else ():
             found = self.objects.folder(entry.id).get(part) if entry.kind == "folder" else None
@@ -42,12 +42,12 @@ class CommitTree:
         return entry
 
     def names(self, path: str) -> dict[str, Entry] | None:
-        """What is in the folder at `path`; None where no folder is. Raises UnreadableObjectError."""
+        """Return the entries of the directory at `path`; None for anything else. Raises UnreadableObjectError."""
         entry = self.entry(path)
         return self.objects.folder(entry.id) if entry and entry.kind == "folder" else None
 
     def target(self, path: str) -> str | None:
-        """What the link at `path` says; None where no link is. Raises UnreadableObjectError."""
+        """Return the target of the symlink at `path`; None if it is not a symlink. Raises UnreadableObjectError."""
         entry = self.entry(path)
         if entry is None or entry.kind != "link":
             return None
@@ -59,10 +59,10 @@ class CommitTree:
         return self._links[entry.id]
 
     def walk(self, path: str, count: Callable[[int], None], *, hidden: bool = True) -> Iterator[tuple[str, Entry]]:
-        """All but folders at `path` and below, in order; without `hidden`, no names below it that begin with a dot.
+        """Yield files and symlinks at and below `path`, in order; without `hidden`, no names with a leading dot.
 
-        `count` is called with the size of each folder.
-        A tree of ten objects can have 10^9 paths, so `count` has to raise at some. Raises UnreadableObjectError.
+        `count` is called with the number of entries of each directory. It must raise if there are too many: a tree of
+        ten objects can have 10^9 paths. Raises UnreadableObjectError.
         """
         start = self.entry(path)
         waiting = [(path, start, 0)] if start else []
@@ -76,15 +76,18 @@ class CommitTree:
             prefix = f"{at}/" if at else ""
             longest = max((len(os.fsencode(name)) for name in names), default=0)
             if depth > _DEEPEST or longest > _LONGEST_NAME or len(os.fsencode(prefix)) + longest > _LONGEST:
-                raise UnreadableObjectError(f"holds paths beyond the limit of {_DEEPEST} folders or {_LONGEST} bytes")
+                raise UnreadableObjectError(
+                    f"contains paths over the limit of {_DEEPEST} directories or {_LONGEST} bytes"
+                )
             shown = names.items() if hidden else [one for one in names.items() if not one[0].startswith(".")]
             waiting += [(prefix + name, one, depth + 1) for name, one in sorted(shown, reverse=True)]
 
 
 def real_path(path: str, target: Callable[[str], str | None]) -> tuple[str, list[str]]:
-    """`path` with every link on it resolved, and these links; it need not exist. Raises OutsideRepositoryError.
+    """Resolve all symlinks in `path`, which need not exist; return the result and these symlinks.
 
-    `target` says what the link at a path says, None where there is no link. Paths begin at the repository's root.
+    `target` returns the target of the symlink at a path, or None if it is not a symlink. Paths are relative to the
+    repository's root. Raises OutsideRepositoryError.
     """
     done: list[str] = []
     links: list[str] = []
@@ -93,7 +96,7 @@ def real_path(path: str, target: Callable[[str], str | None]) -> tuple[str, list
         part = left.pop()
         if part == ".":
             continue
-        if len(done) > _DEEPEST:  # nothing is there
+        if len(done) > _DEEPEST:  # no path is that deep
             raise OutsideRepositoryError(links[-1] if links else None)
         if part == "..":
             if not done:

@@ -1,1 +1,1 @@
-"""The only room that knows the helm binary: finding it, scratch charts, batches, error positions."""
+"""The helm binary: how it is found and run, the charts it renders in batches, and the positions of its errors."""

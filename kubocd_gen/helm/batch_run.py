@@ -1,4 +1,4 @@
-"""One helm run, and what it leaves to do: outcomes, renderings known to be good, and those to be tried again."""
+"""One helm run of a batch: its outcomes, the renderings known to succeed, and those to run again."""
 
 from __future__ import annotations
 
@@ -17,25 +17,27 @@ from kubocd_gen.helm.template import Template, TemplateFailure, Unit
 
 Outcome: TypeAlias = str | TemplateFailure
 
-# Seconds of the processor, of which helm's start takes a tenth. A batch gets the first of these and something for each
-# rendering, twenty times what it takes. Where it ran into a limit, each of its pieces gets less: the good ones need
-# little of it, and the one that is looked for takes it all, once for each division. Many pieces: a run of a good one is
-# cheaper than a division. In the end each template is tried alone.
+# Seconds of CPU time; starting helm takes about a tenth of a second. A batch gets _BATCH_TIME plus _RENDERING_TIME per
+# rendering, which is 20 times what a rendering needs. If it exceeds that, it is split into pieces with smaller limits:
+# good pieces need little time, and the failing one uses its whole limit once per split. There are many pieces because
+# running a good one is cheaper than splitting again. In the end each template runs alone.
 _BATCH_TIME = 3.0
 _RENDERING_TIME = 0.002
 _PIECE_TIME = 1.0
 _PIECES = 64
 _ALONE = 2.0
-# So many Releases in which one text ran into a limit are enough to know it: it is not tried in others. So many texts in
-# one Release are enough, too.
+# After a template has exceeded a limit in this many Releases, it is skipped in the others. Likewise, after this many
+# templates of one Release, its remaining templates are skipped.
 PATIENCE = 4
-HELM_HINT = "'kcd-gen version' says which helm is in use; name another one with --helm (KCD_GEN_HELM)"
+HELM_HINT = "run 'kcd-gen version' to see which helm is used; choose another one with --helm (KCD_GEN_HELM)"
 
 
 @dataclass(slots=True)
 class Attempt:
-    """What became of a batch. `good` rendered, but its texts are lost; `rest` is to be attempted, each within its
-    seconds. `stopped` are the chart files that ran into a limit.
+    """The result of running a batch.
+
+    `good` rendered, but helm did not print its output. `rest` must still be run, each batch within its number of
+    seconds. `stopped` lists the paths of the chart files that exceeded a limit.
     """
 
     outcomes: dict[tuple[int, int], Outcome] = field(default_factory=dict)
@@ -46,9 +48,9 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """Attempts batches of the renderings of `units`. It holds no state, so that threads may share it.
+    """Runs batches of the renderings of `units`. It is stateless, so threads can share it.
 
-    `run` takes a chart, the seconds that it may take, and whether it gets all the memory that there is for helm.
+    `run` takes a chart, a time limit in seconds, and whether the run gets all of helm's memory.
     """
 
     run: Callable[[Chart, float, bool], Run]
@@ -58,17 +60,17 @@ class Runner:
     budget: Budget
 
     def seconds(self, jobs: Sequence[Job], base: float = _BATCH_TIME) -> float:
-        """How long a batch may take. One that is too slow for that is divided, so that too little costs no outcome."""
+        """Return a batch's time limit in seconds. A batch over it is split, so a low limit changes no outcome."""
         return base + sum(len(job.templates) for job in jobs) * _RENDERING_TIME
 
     def attempt(self, jobs: list[Job], timeout: float) -> Attempt:
-        """Run helm on `jobs` for at most `timeout` seconds. Raises BudgetExceededError."""
+        """Run helm on `jobs` for at most `timeout` seconds of CPU time. Raises BudgetExceededError."""
         chart = rendering_chart(jobs, self.library, self.names)
         run = self.run(chart, timeout, False)
         if run.stopped is None and run.returncode == 0:
-            texts = renderings(run.stdout)
-            if len(texts) == len(chart.lines):
-                return Attempt(self._taken(chart, texts))
+            outputs = renderings(run.stdout)
+            if len(outputs) == len(chart.lines):
+                return Attempt(self._outcomes(chart, outputs))
         failure = read_failure(run.stderr, self.names) if run.stopped is None else None
         if isinstance(failure, ParseFailure):
             attempt = self._without_unparsable(jobs, failure, timeout)
@@ -103,7 +105,7 @@ class Runner:
         return Attempt({key: error}, good=jobs[:at], rest=[(rest, timeout)])
 
     def _in_pieces(self, jobs: list[Job], run: Run, timeout: float) -> Attempt:
-        """After a run that ended without naming a template."""
+        """Split `jobs` after a run that failed without naming a template."""
         if run.stopped is None and not run.out_of_memory:
             self._check_helm()
         if len(jobs) > 1:
@@ -111,7 +113,7 @@ class Runner:
             pieces = [jobs[start : start + size] for start in range(0, len(jobs), size)]
             return Attempt(rest=[(piece, self._piece_time(piece, timeout)) for piece in pieces])
         (job,) = jobs
-        if len(job.templates) == 1 and run.stopped == "timeout":  # it had the time of one alone
+        if len(job.templates) == 1 and run.stopped == "timeout":  # it already ran alone
             ((index, rewritten),) = job.templates
             return Attempt({(job.unit, index): _limit_error(run)}, stopped=[rewritten.path])
         return self._one_by_one(job)
@@ -122,15 +124,15 @@ class Runner:
         return min(timeout, self.seconds(jobs, _PIECE_TIME))
 
     def _one_by_one(self, job: Job) -> Attempt:
-        """A Release's templates, each behind the good ones before it, because those may have changed its model.
+        """Render a Release's templates one by one, each after the good ones before it: they can change the model.
 
-        One that runs into a limit has all memory, and its share of what time is left.
+        A template that runs out of memory is run again with all of helm's memory. Each gets its share of the time left.
         """
-        found = Attempt()
+        attempt = Attempt()
         good: list[int] = []
         for number, (index, rewritten) in enumerate(job.templates):
-            if len(found.stopped) >= PATIENCE:
-                found.outcomes[job.unit, index] = untried_error("texts of its Release")
+            if len(attempt.stopped) >= PATIENCE:
+                attempt.outcomes[job.unit, index] = skipped_in_release()
                 continue
             others = [other for other, _ in job.templates if other not in good and other != index]
             chart = rendering_chart([job.without(others)], self.library, self.names)
@@ -141,60 +143,64 @@ class Runner:
                 if run.stopped is None and run.out_of_memory:
                     run = self.run(chart, seconds, True)
             except BudgetExceededError:
-                found.outcomes.update({(job.unit, left): exhausted(self.budget) for left, _ in job.templates[number:]})
-                return found
-            texts = renderings(run.stdout) if run.stopped is None and run.returncode == 0 else []
-            if len(texts) == len(chart.lines):
+                attempt.outcomes.update(
+                    {(job.unit, left): exhausted(self.budget) for left, _ in job.templates[number:]}
+                )
+                return attempt
+            outputs = renderings(run.stdout) if run.stopped is None and run.returncode == 0 else []
+            if len(outputs) == len(chart.lines):
                 good.append(index)
-                found.outcomes.update(self._taken(chart, texts[-1:]))
+                attempt.outcomes.update(self._outcomes(chart, outputs[-1:]))
                 continue
             failure = read_failure(run.stderr, self.names) if run.stopped is None else None
             if isinstance(failure, RenderFailure):
                 template = self.units[job.unit].templates[index]
-                found.outcomes[job.unit, index] = _failed(failure, rewritten, template)
+                attempt.outcomes[job.unit, index] = _failed(failure, rewritten, template)
             elif isinstance(failure, ParseFailure):
                 template = self.units[job.unit].templates[index]
-                found.outcomes[job.unit, index] = parse_error(failure, rewritten, template)
+                attempt.outcomes[job.unit, index] = parse_error(failure, rewritten, template)
             else:
-                found.outcomes[job.unit, index] = _limit_error(run)
-                found.stopped.append(rewritten.path)
-        return found
+                attempt.outcomes[job.unit, index] = _limit_error(run)
+                attempt.stopped.append(rewritten.path)
+        return attempt
 
-    def _taken(self, chart: Chart, texts: Sequence[str]) -> dict[tuple[int, int], Outcome]:
-        """The outcomes of a chart's last lines, which are spent from the budget."""
-        self.budget.spend("rendered", sum(map(len, texts)))
-        keys = list(chart.lines.values())[len(chart.lines) - len(texts) :]
-        return dict(zip(keys, texts, strict=True))
+    def _outcomes(self, chart: Chart, outputs: Sequence[str]) -> dict[tuple[int, int], Outcome]:
+        """Return the outcomes of a chart's last lines and count their size in the budget."""
+        self.budget.spend("rendered", sum(map(len, outputs)))
+        keys = list(chart.lines.values())[len(chart.lines) - len(outputs) :]
+        return dict(zip(keys, outputs, strict=True))
 
     def _check_helm(self) -> None:
         run = self.run(yaml_chart([0]), _ALONE, False)
         if run.returncode != 0 or renderings(run.stdout) != ["0"]:
-            raise ProblemsError(Problem("helm-failed", f"helm does not work: {run.summary}", hint=HELM_HINT))
+            raise ProblemsError(
+                Problem("helm-failed", f"helm failed to render a test chart: {run.summary}", hint=HELM_HINT)
+            )
 
 
 def _failed(failure: RenderFailure, rewritten: Rewritten, template: Template) -> TemplateFailure:
     if TOO_LARGE in failure.detail:
-        return _too_large(f"more than {RENDERED_SIZE >> 20} MiB")
+        return _too_large(f"{RENDERED_SIZE >> 20} MiB")
     return render_error(failure, rewritten, template)
 
 
 def _limit_error(run: Run) -> TemplateFailure:
     if run.stopped == "timeout":
         return TemplateFailure(
-            "rendering took too long, and was stopped",
-            hint="a range over a very large number, or templates that call each other?",
+            "the rendering took too long and was stopped",
+            hint="check for a range over a very large number, or templates that call each other",
             code="template-timeout",
         )
     if run.stopped == "output":
-        return _too_large(f"more than {RENDERED_SIZE >> 20} MiB")
+        return _too_large(f"{RENDERED_SIZE >> 20} MiB")
     if run.out_of_memory:
-        return _too_large("more than helm can hold in memory", " or a map that was set into itself")
-    hint = "a map that was set into itself?" if "stack" in run.summary else None
-    return TemplateFailure(f"helm crashed while rendering it: {run.summary}", hint=hint)
+        return _too_large("helm can hold in memory", ", or a map that is set as a value of itself")
+    hint = "check for a map that is set as a value of itself" if "stack" in run.summary else None
+    return TemplateFailure(f"helm crashed while rendering the template: {run.summary}", hint=hint)
 
 
 def exhausted(budget: Budget) -> TemplateFailure:
-    """For a template that was not rendered because the run has used up a limit."""
+    """Return the error of a template that is not rendered because the run has exhausted its budget."""
     try:
         budget.check()
     except BudgetExceededError as error:
@@ -202,12 +208,18 @@ def exhausted(budget: Budget) -> TemplateFailure:
     raise AssertionError("the budget is used up")
 
 
-def untried_error(where: str = "") -> TemplateFailure:
-    """For a template that ran into a limit in other Releases, or others beside it did, and is not tried here."""
-    said = f"{PATIENCE} {where} ran into a limit" if where else f"it ran into a limit in {PATIENCE} other Releases"
-    return TemplateFailure(f"it was not rendered: {said}", code="template-timeout")
+def skipped_in_release() -> TemplateFailure:
+    """Return the error of a template that is skipped because others of its Release exceeded a limit."""
+    message = f"the template was not rendered: {PATIENCE} templates of its Release exceeded a limit"
+    return TemplateFailure(message, code="template-timeout")
 
 
-def _too_large(what: str, cause: str = "") -> TemplateFailure:
-    hint = f"a range over a very large number{cause}?"
-    return TemplateFailure(f"it renders {what}", hint=hint, code="template-too-large")
+def skipped_in_run() -> TemplateFailure:
+    """Return the error of a template that is skipped because it exceeded a limit in other Releases."""
+    message = f"the template was not rendered: it exceeded a limit in {PATIENCE} other Releases"
+    return TemplateFailure(message, code="template-timeout")
+
+
+def _too_large(limit: str, cause: str = "") -> TemplateFailure:
+    hint = f"check for a range over a very large number{cause}"
+    return TemplateFailure(f"the output is larger than {limit}", hint=hint, code="template-too-large")

@@ -1,4 +1,4 @@
-"""Finding the helm binary, and asking its version."""
+"""The helm binary: its path and its version."""
 
 from __future__ import annotations
 
@@ -12,59 +12,57 @@ from pathlib import Path
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.processes.children import running
 
-_INSTALL = (
-    "install Helm 3.14 or later (https://helm.sh/docs/intro/install) and put it on the PATH, or name it in KCD_GEN_HELM"
-)
+_INSTALL = "install Helm 3.14 or later (https://helm.sh/docs/intro/install), or set KCD_GEN_HELM to the path of helm"
 
 
 def find_helm(explicit: str | None = None) -> Path:
-    """The helm binary to run.
+    """Return the absolute path of the helm binary to run.
 
-    `explicit` is what the user asked for (the value of KCD_GEN_HELM or of a flag): a path, or a name on the PATH.
-    Without it, the binary that pip installed beside this Python is preferred to the one on the PATH, because the lock
-    of a virtual environment pins it. Raises ProblemsError `helm-missing`.
+    `explicit` is the user's choice (--helm or KCD_GEN_HELM): a path, or a name to look up on PATH. Without it, a
+    binary installed by pip next to this Python takes precedence over the one on PATH, because the lock file of the
+    virtual environment pins it. Raises ProblemsError `helm-missing`.
     """
     if explicit:
-        # Not Path.expanduser, which makes `./helm`, a file, into `helm`, a name to be looked up on the PATH.
+        # Path.expanduser would turn `./helm`, a file, into `helm`, a name to look up on PATH.
         found = shutil.which(os.path.expanduser(explicit))  # noqa: PTH111
         if found is None:
             raise ProblemsError(
-                Problem("helm-missing", f"'{explicit}' is not a helm binary that can be run", hint=_INSTALL)
+                Problem("helm-missing", f"'{explicit}' is not an executable helm binary", hint=_INSTALL)
             )
         return Path(found).absolute()
-    beside = (str(Path(sys.executable).parent), sysconfig.get_path("scripts"))
-    found = shutil.which("helm", path=os.pathsep.join(beside)) or shutil.which("helm")
+    directories = (str(Path(sys.executable).parent), sysconfig.get_path("scripts"))
+    found = shutil.which("helm", path=os.pathsep.join(directories)) or shutil.which("helm")
     if found is None:
         raise ProblemsError(
-            Problem("helm-missing", "helm was not found, and package templates are rendered by it", hint=_INSTALL)
+            Problem("helm-missing", "helm was not found, but is needed to render package templates", hint=_INSTALL)
         )
     return Path(found).absolute()
 
 
 def helm_version(helm: Path) -> str:
-    """What `helm version` says, without its `v`: `3.17.3`.
+    """Return the version that `helm version` prints, without the leading `v`, such as `3.17.3`.
 
-    Raises ProblemsError `helm-missing` where it says nothing.
+    Raises ProblemsError `helm-missing` if the command fails.
     """
     try:
         with running([str(helm), "version", "--template", "{{.Version}}"]) as process:
-            said, complaints = (data.decode("utf-8", "replace") for data in process.communicate(timeout=30))
+            version, messages = (data.decode("utf-8", "replace") for data in process.communicate(timeout=30))
         if process.returncode:
-            raise subprocess.CalledProcessError(process.returncode, "helm", stderr=complaints)
+            raise subprocess.CalledProcessError(process.returncode, "helm", stderr=messages)
     except (OSError, subprocess.SubprocessError) as error:
         raise ProblemsError(
-            Problem("helm-missing", f"'{helm}' did not tell its version: {_why(error)}", hint=_INSTALL)
+            Problem("helm-missing", f"'{helm}' did not report its version: {_reason(error)}", hint=_INSTALL)
         ) from error
-    return said.strip().removeprefix("v")
+    return version.strip().removeprefix("v")
 
 
-def _why(error: OSError | subprocess.SubprocessError) -> str:
+def _reason(error: OSError | subprocess.SubprocessError) -> str:
     match error:
         case subprocess.TimeoutExpired():
-            return f"it was still running after {error.timeout:g} seconds"
+            return f"it did not finish within {error.timeout:g} seconds"
         case subprocess.CalledProcessError():
-            said = next((line.strip() for line in (error.stderr or "").splitlines() if line.strip()), "")
-            return f"it ended with exit code {error.returncode}{f' ({said})' if said else ''}"
+            message = next((line.strip() for line in (error.stderr or "").splitlines() if line.strip()), "")
+            return f"it exited with code {error.returncode}{f' ({message})' if message else ''}"
         case OSError():
             return error.strerror or "it could not be started"
         case _:

@@ -1,4 +1,4 @@
-"""Which functions a template names, and where: what can be said of it before it is rendered."""
+"""The function calls in a template and their positions, found without rendering it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from dataclasses import dataclass
 
 from kubocd_gen.helm.lexer import Action, Kind, Token, TooManyTokensError, actions
 
-# Functions that answer a whole number, which `range` takes from Go 1.24 on. Sprig's `ceil`, `floor` and `round` do not.
+# Functions that return an integer, which `range` accepts from Go 1.24 on. Sprig's `ceil` and `floor` return floats.
 _WHOLE = "add add1 atoi biggest div int int64 len max min mod mul randInt sub toDecimal"
-# What prints the items of a list in the order in which they come. `first` and `last` are left alone: they stand where
-# a map has one key.
+# Functions whose output depends on the order of a list. `first` and `last` are left out: they are used on maps that
+# have a single key.
 _IN_ORDER = """
     cat join mustToJson mustToPrettyJson mustToRawJson print printf println quote squote toJson toPrettyJson toRawJson
     toString toStrings toYaml
 """
-_LONG = 1_000  # tokens of an action, beyond which its parentheses are not followed: the time grows with the square
+_LONG = 1_000  # tokens; parentheses of longer actions are not followed, because that takes quadratic time
 _BEGINS = (Kind.LEFT_PAREN, Kind.PIPE, Kind.ASSIGN, Kind.KEYWORD)
 
 
@@ -24,7 +24,7 @@ _BEGINS = (Kind.LEFT_PAREN, Kind.PIPE, Kind.ASSIGN, Kind.KEYWORD)
 class Call:
     """A function, or the keyword `range`, in a template. `line` and `column` count from 1, columns in characters.
 
-    `text` is its argument where that is a literal string.
+    `text` is the argument if it is a literal string.
     """
 
     name: str
@@ -34,41 +34,41 @@ class Call:
 
 
 def calls(template: str) -> Iterator[Call]:
-    """Every function that the template names, in order, whether or not a rendering comes to it."""
-    place = _Places(template)
+    """Yield every function that the template names, in order, whether or not a rendering reaches it."""
+    position = _Positions(template)
     for _, words in _actions(template):
         for index, token in enumerate(words):
             if token.kind is Kind.IDENTIFIER:
-                yield Call(token.text, *place(token), _argument(words, index))
+                yield Call(token.text, *position(token), _argument(words, index))
 
 
 def whole_number_ranges(template: str) -> Iterator[Call]:
-    """Each `range` over what is certainly a whole number."""
-    place = _Places(template)
+    """Yield each `range` over a value that is certainly an integer."""
+    position = _Positions(template)
     for action, words in _actions(template):
         if action.keyword == "range" and len(words) <= _LONG and _is_whole(_after_declaration(words[1:])):
-            yield Call(words[0].text, *place(words[0]))
+            yield Call(words[0].text, *position(words[0]))
 
 
 def unordered_lists(template: str) -> Iterator[Call]:
-    """Each `keys` and `values` whose result is printed as it comes, in Go's random order of maps."""
-    place = _Places(template)
+    """Yield each `keys` and `values` whose result is printed unsorted, in Go's random map order."""
+    position = _Positions(template)
     for _, words in _actions(template):
         if len(words) > _LONG or any(word.text == "sortAlpha" for word in words):
             continue
         for index, word in enumerate(words):
             if word.kind is Kind.IDENTIFIER and word.text in ("keys", "values") and _is_printed(words, index):
-                yield Call(word.text, *place(word))
+                yield Call(word.text, *position(word))
 
 
-class _Places:
-    """Line and column of tokens that come in order, so that the text is read once, however many there are."""
+class _Positions:
+    """Lines and columns of tokens that are passed in order, so the template is scanned only once."""
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._seen = 0  # up to where lines are counted
+        self._seen = 0  # offset up to which lines are counted
         self._line = 1
-        self._start = 0  # of the line
+        self._start = 0  # offset of the current line
 
     def __call__(self, token: Token) -> tuple[int, int]:
         lines = self._text.count("\n", self._seen, token.start)
@@ -80,15 +80,15 @@ class _Places:
 
 
 def _actions(template: str) -> Iterator[tuple[Action, list[Token]]]:
-    """The actions, each with its tokens but white space."""
+    """Yield the actions, each with its tokens without white space."""
     if "{{" in template:
-        with suppress(TooManyTokensError):  # which is an error of its own, once it is to be rendered
+        with suppress(TooManyTokensError):  # reported when the template is rendered or checked
             for action in actions(template):
                 yield action, [token for token in action.tokens if token.kind is not Kind.SPACE]
 
 
 def _argument(tokens: Sequence[Token], index: int) -> str | None:
-    """The literal string that the function at `index` is given, behind it or through a pipe."""
+    """Return the literal string passed to the function at `index`, as first argument or through a pipe."""
     if index + 1 < len(tokens) and (found := _literal(tokens[index + 1])) is not None:
         return found
     if index >= 2 and tokens[index - 1].kind is Kind.PIPE and (index == 2 or tokens[index - 3].kind in _BEGINS):
@@ -97,20 +97,20 @@ def _argument(tokens: Sequence[Token], index: int) -> str | None:
 
 
 def _literal(token: Token) -> str | None:
-    """The value of a string; None of one with escapes, which is not worth to be understood, and of other tokens."""
+    """Return the value of a string token; None if it has escapes, or for other tokens."""
     if token.kind is Kind.RAW_STRING or (token.kind is Kind.STRING and "\\" not in token.text):
         return token.text[1:-1]
     return None
 
 
 def _after_declaration(tokens: Sequence[Token]) -> Sequence[Token]:
-    """The pipeline behind `$i, $x :=`."""
+    """Return the pipeline after `$i, $x :=`."""
     at = next((index for index, token in enumerate(tokens) if token.kind is Kind.ASSIGN), -1)
     return tokens[at + 1 :]
 
 
 def _is_whole(pipeline: Sequence[Token]) -> bool:
-    """Whether the pipeline is a number without fraction or exponent, or ends in a function that answers one."""
+    """Return whether the pipeline is an integer literal or ends in a function that returns an integer."""
     last = _last_command(pipeline)
     while last and last[0].kind is Kind.LEFT_PAREN and _closing(last, 0) == len(last) - 1:
         last = _last_command(last[1:-1])
@@ -131,7 +131,7 @@ def _last_command(pipeline: Sequence[Token]) -> Sequence[Token]:
 
 
 def _is_printed(tokens: Sequence[Token], index: int) -> bool:
-    """Whether what the function at `index` answers goes to a function that prints, or is printed itself."""
+    """Return whether the result of the function at `index` is printed, directly or by another function."""
     if index and tokens[index - 1].kind not in _BEGINS:
         return False  # an argument, not a call
     opening = _opening(tokens, index)
@@ -144,12 +144,12 @@ def _is_printed(tokens: Sequence[Token], index: int) -> bool:
     if opening is None:
         return not any(token.kind in (Kind.ASSIGN, Kind.KEYWORD) for token in tokens)
     if end + 1 < len(tokens) and tokens[end + 1].kind is Kind.FIELD and tokens[end + 1].start == tokens[end].end:
-        return False  # a field of it, which a list does not have
+        return False  # a field access, which fails for a list
     return _takes_in_order(tokens, opening)
 
 
 def _takes_in_order(tokens: Sequence[Token], opening: int) -> bool:
-    """Whether the parenthesis at `opening` is an argument of a function that prints."""
+    """Return whether the parenthesis at `opening` is an argument of a function that prints lists in order."""
     depth = 0
     for at in range(opening - 1, -1, -1):
         depth += (tokens[at].kind is Kind.RIGHT_PAREN) - (tokens[at].kind is Kind.LEFT_PAREN)
@@ -162,7 +162,7 @@ def _takes_in_order(tokens: Sequence[Token], opening: int) -> bool:
 
 
 def _opening(tokens: Sequence[Token], index: int) -> int | None:
-    """The parenthesis that the token at `index` stands in."""
+    """Return the index of the parenthesis around the token at `index`; None if there is none."""
     depth = 0
     for at in range(index - 1, -1, -1):
         depth += (tokens[at].kind is Kind.RIGHT_PAREN) - (tokens[at].kind is Kind.LEFT_PAREN)
@@ -172,7 +172,7 @@ def _opening(tokens: Sequence[Token], index: int) -> int | None:
 
 
 def _closing(tokens: Sequence[Token], opening: int) -> int:
-    """The end of the parenthesis at `opening`; the end of the tokens where it is left open."""
+    """Return the index that closes the parenthesis at `opening`; the number of tokens if nothing closes it."""
     depth = 0
     for at in range(opening, len(tokens)):
         depth += (tokens[at].kind is Kind.LEFT_PAREN) - (tokens[at].kind is Kind.RIGHT_PAREN)

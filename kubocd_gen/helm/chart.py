@@ -1,8 +1,8 @@
-"""A scratch chart: models as chart files, templates as partials, one document that prints every rendering in base64.
+"""A temporary chart: models as chart files, templates as partials, and a document that prints each output in base64.
 
-helm's own way to give values to a chart would read them as YAML, which changes numbers and nulls; a chart file that a
-template reads with `.Files.Get` and `fromJson` arrives as KuboCD's models do. The output is one YAML document of
-comments, so that helm's reading of what it rendered costs nothing, and no text can be taken for another's.
+Values passed to helm the usual way are read as YAML, which changes numbers and nulls. A chart file that a template
+reads with `.Files.Get` and `fromJson` arrives as KuboCD's models do. The output is one YAML document of comments: helm
+parses it at no cost, and outputs can't be confused with each other.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Any
 from kubocd_gen.helm.names import CHART, Names
 from kubocd_gen.helm.rewrite import Rewritten
 
-# helm refuses a chart file over 5 MiB; longer data is cut, and put together again by the document.
+# helm refuses chart files over 5 MiB. Longer data is split, and joined again by the document.
 FILE_SIZE = 4 << 20
-# A text of this size is no YAML for a HelmRelease: the API server refuses an object of 3 MiB.
+# Larger output can't be part of a HelmRelease: the API server refuses objects over 3 MiB.
 RENDERED_SIZE = 4 << 20
 TOO_LARGE = "kcd-rendered-too-much"
 _SIZED = f'{{{{ if gt (len $t) {RENDERED_SIZE} }}}}{{{{ fail "{TOO_LARGE}" }}}}{{{{ end }}}}'
@@ -27,7 +27,7 @@ _SIZED = f'{{{{ if gt (len $t) {RENDERED_SIZE} }}}}{{{{ fail "{TOO_LARGE}" }}}}{
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a chart renders for one Unit: some of its templates, in order. `context` and `model` are JSON in ASCII."""
+    """The templates of one Unit that a chart renders, in order. `context` and `model` are ASCII JSON."""
 
     unit: int
     context: str
@@ -45,32 +45,31 @@ class Job:
 
 @dataclass(slots=True)
 class Chart:
-    """The files of a scratch chart by their path, and the (unit, template) that each line of the document renders."""
+    """The files of a temporary chart by path, and the (unit, template) that each line of the document renders."""
 
     files: dict[str, str] = field(default_factory=dict)
     lines: dict[int, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
-        """How much helm has to read, in characters."""
+        """The number of characters that helm has to read."""
         return sum(map(len, self.files.values()))
 
-    def write(self, folder: Path) -> None:
+    def write(self, directory: Path) -> None:
         for name, content in self.files.items():
-            path = folder / name
+            path = directory / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content.encode())
 
 
 def rendering_chart(jobs: Sequence[Job], library: str, names: Names) -> Chart:
-    """The chart that renders `jobs`, with the functions that `library` defines. Equal contexts are one file, parsed
-    once.
+    """Return a chart that renders `jobs`, with the partials in `library`. Equal contexts are one file, parsed once.
 
-    No template sees another Release: `.` and `$` are its own model, all other names have a nonce, and a Release that
-    can change its Context gets a copy. Only readable texts are taken.
+    Templates of different Releases are isolated: `.` and `$` are the Release's own model, all other names have a nonce,
+    and a Release that can change its Context gets a copy. All templates must be readable.
     """
     if not all(template.readable for job in jobs for _, template in job.templates):
-        raise AssertionError("a text that the lexer does not understand is never rendered beside others")
+        raise AssertionError("unreadable templates must not share a chart with others")
     chart = _chart()
     chart.files[names.library] = library
     models = f"[{','.join(job.model for job in jobs)}]"
@@ -84,12 +83,12 @@ def rendering_chart(jobs: Sequence[Job], library: str, names: Names) -> Chart:
             document.append(_read(f"$context{number}", stored[number]))
         context = f"$context{number}"
         if job.mutates:
-            # What a template changes in the Context, no other Release may see: this one gets its own.
+            # A copy: other Releases must not see what a template changes in the Context.
             document.append(_read("$context", stored[number]))
             context = "$context"
         document.append(f'{{{{ $model := index $models {index} }}}}{{{{ $_ := set $model "Context" {context} }}}}')
         if job.image_redirector:
-            # Any pointer will do, but not one for all: what it points to can be changed (`.ImageRedirector.Scan`).
+            # Any pointer works, but not a shared one: templates can change its target (`.ImageRedirector.Scan`).
             document.append('{{ $_ := set $model "ImageRedirector" (semver "0.0.0") }}')
         for key, template in job.templates:
             chart.files[template.path.removeprefix(f"{CHART}/")] = template.text
@@ -100,14 +99,14 @@ def rendering_chart(jobs: Sequence[Job], library: str, names: Names) -> Chart:
 
 
 def parsing_chart(templates: Sequence[Rewritten]) -> Chart:
-    """The chart that makes helm parse `templates` and render none of them."""
+    """Return a chart that makes helm parse `templates` without rendering them."""
     chart = _chart()
     chart.files |= {template.path.removeprefix(f"{CHART}/"): template.text for template in templates}
     return chart
 
 
 def yaml_chart(values: Sequence[Any]) -> Chart:
-    """The chart that prints each of `values` as helm's `toYaml` does."""
+    """Return a chart that prints each of `values` with helm's `toYaml`."""
     chart = _chart()
     document = [_read("$values", _store(chart, "data/values", json.dumps(list(values), allow_nan=False)))]
     document += (f"# {{{{ index $values {index} | toYaml | b64enc }}}}" for index in range(len(values)))
@@ -116,12 +115,12 @@ def yaml_chart(values: Sequence[Any]) -> Chart:
 
 
 def fits(text: str) -> bool:
-    """Whether a chart file may hold `text`."""
+    """Return whether `text` fits in one chart file."""
     return len(text) * 4 <= FILE_SIZE or len(text.encode("utf-8", "replace")) <= FILE_SIZE
 
 
 def renderings(output: bytes) -> list[str]:
-    """The texts that the document printed, in order."""
+    """Return the outputs that the document printed, in order."""
     return [
         base64.b64decode(line[1:].strip()).decode("utf-8", "replace")
         for line in output.split(b"\n")
@@ -134,8 +133,8 @@ def _chart() -> Chart:
 
 
 def _store(chart: Chart, name: str, data: str) -> list[str]:
-    """Put `data`, JSON in ASCII, into chart files; their names."""
-    data = f'{{"v":{data}}}'  # fromJson reads a map, nothing else
+    """Add `data`, ASCII JSON, to the chart as one or more files and return their names."""
+    data = f'{{"v":{data}}}'  # fromJson accepts only maps
     names: list[str] = []
     for start in range(0, len(data), FILE_SIZE):
         names.append(f"{name}-{len(names)}.json")
@@ -144,6 +143,6 @@ def _store(chart: Chart, name: str, data: str) -> list[str]:
 
 
 def _read(variable: str, names: Sequence[str]) -> str:
-    """The action that reads what `_store` put into files of these names."""
+    """Return the template action that reads the data `_store` put into these files."""
     text = " ".join(f'($.Files.Get "{name}")' for name in names)
     return f'{{{{ {variable} := index (print {text} | fromJson) "v" }}}}'

@@ -1,4 +1,4 @@
-"""The commands of an action: what stands between its pipes and parentheses."""
+"""The commands of a template action: the parts between its pipes and parentheses."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ TAKES_NAME = frozenset({"define", "block", "template"})
 
 @dataclass(slots=True)
 class Word:
-    """An operand: one term with the fields that follow it without a space, `.a.b`, `$x.y`, `(…).z`, `"s"`, `upper`.
+    """An operand: one term and the fields directly after it, such as `.a.b`, `$x.y`, `(…).z`, `"s"` or `upper`.
 
-    `position` is where Go says that it is: the second term of a chain, the first token inside a parenthesis.
+    `position` is the offset that Go reports: the second term of a chain, or the first token inside a parenthesis.
     """
 
     start: int
     end: int
     position: int
-    function: str | None = None  # the name, where the word begins with one
+    function: str | None = None  # its name, if the word begins with one
     chained: bool = False
 
 
 @dataclass(slots=True)
 class Command:
-    """A function or a value and its arguments. `piped`: another value comes in as the last argument."""
+    """A function or value and its arguments. If `piped`, another value is passed as the last argument."""
 
     piped: bool = False
     words: list[Word] = field(default_factory=list)
@@ -37,10 +37,10 @@ class Command:
 
 
 def commands(tokens: tuple[Token, ...]) -> Iterator[Command]:
-    """The commands of an action's pipelines, inner ones before the one that they are an argument of.
+    """Yield the commands of an action's pipelines, inner commands before the command that they are an argument of.
 
-    Keywords and the names that `define`, `block` and `template` take are no part of a command. It works on any tokens:
-    where Go would refuse them, each function must still be found, or Go complains of its name instead.
+    Keywords and the names after `define`, `block` and `template` are not part of a command. Any tokens are accepted:
+    in an action that Go refuses, every function must still be found, or Go would report the wrong name.
     """
     current = Command()
     outer: list[Command] = []
@@ -53,13 +53,13 @@ def commands(tokens: tuple[Token, ...]) -> Iterator[Command]:
                 yield current
             current = Command(piped=True)
         elif token.kind in (Kind.ASSIGN, Kind.KEYWORD):
-            if current.words:  # declared variables, or what Go refuses
+            if current.words:  # declared variables, or a syntax error
                 yield current
             current = Command()
             named = token.text in TAKES_NAME
         elif named:
             if token.kind not in (Kind.STRING, Kind.RAW_STRING):
-                break  # Go refuses it
+                break  # a syntax error
             named = False
         elif token.kind is Kind.RIGHT_PAREN:
             if current.words:
@@ -80,6 +80,6 @@ def commands(tokens: tuple[Token, ...]) -> Iterator[Command]:
             if token.kind is Kind.LEFT_PAREN:
                 outer.append(current)
                 current = Command()
-    for command in (current, *reversed(outer)):  # parentheses are left open only where Go refuses the text
+    for command in (current, *reversed(outer)):  # a parenthesis stays open only after a syntax error
         if command.words:
             yield command

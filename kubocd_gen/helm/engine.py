@@ -1,4 +1,4 @@
-"""Rendering in batches: as few helm processes as there can be, and every failure named."""
+"""The template engine: renders templates in batches, with few helm processes, and reports each failure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 from kubocd_gen.budget.spending import Budget, BudgetExceededError
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.files import hint_of, make_directory
-from kubocd_gen.helm.batch_run import HELM_HINT, PATIENCE, Attempt, Outcome, Runner, exhausted, untried_error
+from kubocd_gen.helm.batch_run import HELM_HINT, PATIENCE, Attempt, Outcome, Runner, exhausted, skipped_in_run
 from kubocd_gen.helm.chart import Chart, Job, renderings, yaml_chart
 from kubocd_gen.helm.functions import library
 from kubocd_gen.helm.lexer import TooManyTokensError
@@ -29,21 +29,20 @@ from kubocd_gen.helm.template_check import admitted, check_templates
 from kubocd_gen.helm.unreadable import refusals
 from kubocd_gen.processes.children import scratch
 
-# Below this many renderings, a second process costs more than it saves.
+# With fewer renderings, a second process costs more time than it saves.
 _WORTH_A_PROCESS = 400
-# JSON takes up to thirty times its size in helm's memory, which all processes share.
+# Characters. In helm's memory, which all processes share, JSON takes up to 30 times its size.
 _BATCH_DATA = 4 << 20
-_SECONDS = 30.0  # of the processor, for printing or parsing all that there is
-# A text that no reader of YAML takes for anything else, short enough for a line, so that Go prints it as it is.
+_SECONDS = 30.0  # CPU time for printing or parsing everything at once
+# A string that Go's YAML printer writes unquoted and on one line, and that every YAML parser reads as a string.
 _WORD = re.compile(r"(?!(?:y|n|yes|no|on|off|true|false|null|nan|inf)$)[A-Za-z][A-Za-z0-9_-]{0,40}", re.IGNORECASE)
 
 
 class Helm:
-    """The helm binary as a template engine that answers what KuboCD's would.
+    """A template engine that gives KuboCD's results with the helm binary.
 
-    `jobs` is how many helm processes may run at once, where there is memory for them; what they render does not depend
-    on it. All spend from `budget`. Scratch charts are removed, unless `debug_dir` is given: then they are made there
-    and stay.
+    `jobs` is the maximum number of helm processes at a time, if memory allows; it does not affect the output. All of
+    them spend from `budget`. Temporary charts are removed, or kept in `debug_dir` if it is given.
     """
 
     def __init__(
@@ -59,12 +58,11 @@ class Helm:
         return self.pool.binary
 
     def render(self, units: Sequence[Unit], functions: Functions) -> list[list[Outcome]]:
-        """The rendered text of each Unit's templates, or why there is none, in order. `<no value>` is removed from the
-        texts.
+        """Return the output or the failure of each Unit's templates, in order. `<no value>` is removed from outputs.
 
-        A template that fails is left out, with whatever it had changed in the model, and the others are rendered as if
-        it were not there; so are those for which the budget does not last. Raises ProblemsError `helm-failed` when helm
-        itself does not work; never for a template's fault.
+        A template that fails does not affect the others: they are rendered as if it did not exist, without its changes
+        to the model. Templates that the budget does not cover fail, too. Raises ProblemsError `helm-failed` if helm
+        itself does not work, never because of a template.
         """
         outcomes: dict[tuple[int, int], Outcome] = {}
         jobs: list[Job] = []
@@ -99,7 +97,7 @@ class Helm:
         ]
 
     def to_yaml(self, values: Sequence[Any]) -> list[str]:
-        """Each JSON-like value as helm's `toYaml` prints it, with the newline at its end that KuboCD's dump has."""
+        """Return each JSON-like value as helm's `toYaml` prints it, plus the final newline that KuboCD's dump has."""
         printed = [_words_as_yaml(value) for value in values]
         others = [value for value, text in zip(values, printed, strict=True) if text is None]
         texts: Iterator[str] = iter(())
@@ -107,19 +105,19 @@ class Helm:
             run = self._run(yaml_chart(others), _SECONDS)
             found = renderings(run.stdout) if run.returncode == 0 and run.stopped is None else []
             if len(found) != len(others):
-                raise ProblemsError(Problem("helm-failed", f"helm could not print YAML: {run.summary}", hint=HELM_HINT))
+                raise ProblemsError(Problem("helm-failed", f"helm failed to print YAML: {run.summary}", hint=HELM_HINT))
             texts = iter(found)
         return [f"{next(texts) if text is None else text}\n" for text in printed]
 
     def check(self, templates: Sequence[Template]) -> list[list[TemplateFailure]]:
-        """What is wrong with each template whatever it is rendered with; nothing is rendered.
+        """Return the errors of each template that do not depend on a model. Nothing is rendered.
 
-        Raises ProblemsError `helm-failed` when helm itself does not work.
+        Raises ProblemsError `helm-failed` if helm itself does not work.
         """
         return check_templates(lambda chart: self._run(chart, _SECONDS), templates, self._names)
 
     def prepare(self, templates: Iterable[Template]) -> None:
-        """Do what `render` does with a template before it runs helm, ahead of time: while another run is waited for."""
+        """Rewrite templates for `render` ahead of time, while another helm run is in progress."""
         for template in templates:
             if "{{" in template.source:
                 with suppress(TooManyTokensError, BudgetExceededError):
@@ -135,18 +133,18 @@ class Helm:
             return exhausted(self.pool.budget)
 
     def _rewrite(self, source: str) -> Rewritten:
-        # Two phases of a compile render the same texts, and Releases of one package share theirs.
+        # Two phases of a compilation render the same templates, and Releases of one package share theirs.
         if source not in self._rewritten:
             self.pool.budget.check()
             self._rewritten[source] = rewrite(source, self._names)
         return self._rewritten[source]
 
     def _settle(self, runner: Runner, jobs: Sequence[Job]) -> dict[tuple[int, int], Outcome]:
-        """Attempt batches until every rendering has its outcome.
+        """Run batches until every rendering has an outcome.
 
-        helm stops at the first failure, and says nothing of what it rendered before. So the template that failed is
-        taken out, what stood behind it is attempted again, and what stood before it, known to be good, waits for a run
-        at the end or for a process that has nothing else to do.
+        helm stops at the first failure and does not print what it rendered before. So the failed template is removed,
+        the templates after it are run again, and those before it, which are known to succeed, are rendered at the end
+        or when a process is idle.
         """
         outcomes: dict[tuple[int, int], Outcome] = {}
         queue = [(batch, runner.seconds(batch)) for batch in _batches(jobs, self.pool.jobs)]
@@ -180,25 +178,25 @@ class Helm:
         return outcomes
 
     def _run(self, chart: Chart, timeout: float, whole: bool = False) -> Run:
-        with self._scratch() as folder:
-            home = folder / "home"
+        with self._scratch() as directory:
+            home = directory / "home"
             try:
-                chart.write(folder / "chart")
+                chart.write(directory / "chart")
                 home.mkdir()
             except OSError as error:
                 raise ProblemsError(
                     Problem(
                         "helm-failed",
-                        f"helm's input can't be written to {folder}: {error.strerror}",
-                        hint="make room there, or name another folder for temporary files in TMPDIR",
+                        f"helm's input could not be written to '{directory}': {error.strerror}",
+                        hint="free disk space there, or set TMPDIR to another directory",
                     )
                 ) from error
             try:
-                arguments = ["template", "kcd", str(folder / "chart")]
+                arguments = ["template", "kcd", str(directory / "chart")]
                 return self.pool.run(arguments, home, timeout, size=chart.size, whole=whole)
             except OSError as error:
                 raise ProblemsError(
-                    Problem("helm-failed", f"{self.binary} could not be started: {error.strerror}", hint=HELM_HINT)
+                    Problem("helm-failed", f"'{self.binary}' could not be started: {error.strerror}", hint=HELM_HINT)
                 ) from error
 
     @contextmanager
@@ -207,12 +205,12 @@ class Helm:
             try:
                 make_directory(self._debug_dir)
             except OSError as error:
-                message = f"helm's input can't be written to {self._debug_dir}: {error.strerror}"
+                message = f"helm's input could not be written to '{self._debug_dir}': {error.strerror}"
                 raise ProblemsError(Problem("helm-failed", message, hint=hint_of(error))) from error
             yield Path(tempfile.mkdtemp(prefix="helm-", dir=self._debug_dir)).absolute()
         else:
-            with scratch("kcd-gen-helm-") as folder:
-                yield folder
+            with scratch("kcd-gen-helm-") as directory:
+                yield directory
 
 
 def _untried(batch: Sequence[Job], budget: Budget) -> dict[tuple[int, int], Outcome]:
@@ -220,9 +218,9 @@ def _untried(batch: Sequence[Job], budget: Budget) -> dict[tuple[int, int], Outc
 
 
 def _words_as_yaml(value: Any) -> str | None:
-    """A list of plain words as YAML; None for any other value, which helm must print.
+    """Return a list of plain words as YAML; None for any other value, which helm must print.
 
-    Most trees of most packages are such lists, of roles and of modules: without the others a helm run is saved.
+    Roles and dependencies of most packages are such lists. If all values are, no helm run is needed.
     """
     if not isinstance(value, list) or not all(isinstance(item, str) and _WORD.fullmatch(item) for item in value):
         return None
@@ -230,9 +228,7 @@ def _words_as_yaml(value: Any) -> str | None:
 
 
 def _batches(jobs: Sequence[Job], processes: int) -> list[list[Job]]:
-    """`jobs` in runs of neighbours: one for each process where that pays, more where the data would be too much for
-    one.
-    """
+    """Split `jobs` into consecutive batches: one per process if that saves time, more if a batch has too much data."""
     total = sum(len(job.templates) for job in jobs)
     share = -(-total // max(1, min(processes, total // _WORTH_A_PROCESS)))
     batches: list[list[Job]] = []
@@ -253,12 +249,12 @@ def _batches(jobs: Sequence[Job], processes: int) -> list[list[Job]]:
 def _without_hopeless(
     batch: Sequence[Job], stopped: Mapping[str, int], outcomes: dict[tuple[int, int], Outcome]
 ) -> list[Job]:
-    """`batch` without the templates that ran into a limit often enough, whose outcome is noted."""
+    """Return `batch` without the templates that exceeded a limit too often, and add their outcomes."""
     hopeless = {path for path, count in stopped.items() if count >= PATIENCE}
     rest = []
     for job in batch:
         indexes = [index for index, rewritten in job.templates if rewritten.path in hopeless]
-        outcomes.update({(job.unit, index): untried_error() for index in indexes})
+        outcomes.update({(job.unit, index): skipped_in_run() for index in indexes})
         job = job.without(indexes) if indexes else job
         if job.templates:
             rest.append(job)
@@ -266,5 +262,5 @@ def _without_hopeless(
 
 
 def _strip(text: str) -> str:
-    """Without what Go prints for a missing value, as KuboCD does it."""
+    """Remove what Go prints for missing values, as KuboCD does."""
     return text.replace("<no value>", "")

@@ -1,4 +1,4 @@
-"""The template functions of KuboCD: which there are, and those that helm does not have or answers otherwise."""
+"""KuboCD's template functions: their names, and replacements for those that helm lacks or implements differently."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from kubocd_gen.helm.names import Names
 from kubocd_gen.helm.template import Functions
 
-# KuboCD v0.3: Go's own, Sprig's (v3.3) without `env` and `expandenv`, Helm's data functions, and four of its own. A
-# name that is not here is undefined in KuboCD, whatever the helm in use has (`toYamlPretty`, `fromToml`, `mustToYaml`).
+# KuboCD v0.3: Go's built-in functions, Sprig v3.3 without `env` and `expandenv`, Helm's data functions, and four of its
+# own. All other names are undefined in KuboCD, even if helm has them (`toYamlPretty`, `fromToml`, `mustToYaml`).
 _GO = "and call eq ge gt html index js le len lt ne not or print printf println slice urlquery"
 _HELM = "fromJson fromJsonArray fromYaml fromYamlArray include lookup required toJson toToml toYaml tpl"
 KUBOCD = ("getHostByName", "imageRedirect", "readFile", "resolveDNS")
@@ -35,48 +35,48 @@ _SPRIG = """
 """
 KNOWN = frozenset(f"{_GO} {_HELM} {_SPRIG}".split()) | {*KUBOCD}
 
-# Sprig's functions that change the map that they are given: all others of KNOWN make new values. They are looked for in
-# the characters of a text, by what can be next to a function's name in Go, so that no lexer's mistake can hide one.
+# Sprig's functions that modify their argument; all others of KNOWN return new values. They are searched for in the raw
+# template, delimited by what Go allows next to a function name, so that a lexer bug can't hide one.
 MUTATING_WORD = re.compile(
     r"(?<![-+.$0-9A-Za-z_])(?:set|unset|merge|mergeOverwrite|mustMerge|mustMergeOverwrite)(?=[ \t\r\n.,|:()}]|\Z)"
 )
 
-# Sprig's functions of the clock and of chance. `encryptAES` and the hashes of passwords are salted; `keys` and `values`
-# come in Go's random order of maps, but most often go on to `sortAlpha`, which makes up for it.
+# Sprig's functions that depend on time or randomness. `encryptAES` and password hashes are salted. `keys` and `values`
+# return Go's random map order, but are not listed because most templates pass them to `sortAlpha`.
 _VARYING = """
     ago bcrypt encryptAES genCA genCAWithKey genPrivateKey genSelfSignedCert genSelfSignedCertWithKey genSignedCert
     genSignedCertWithKey htpasswd now randAlpha randAlphaNum randAscii randBytes randInt randNumeric shuffle uuidv4
 """
 VARYING = frozenset(_VARYING.split())
 
-# Functions that KuboCD knows and kcd-gen refuses where a template reaches them, and what to write instead.
+# Functions that KuboCD knows and kcd-gen refuses when a rendering reaches them, with the hint for each.
 UNSUPPORTED = {
-    "include": 'KuboCD does not implement it; write {{ template "name" . }}, or repeat the text',
-    "tpl": "KuboCD does not implement it; write the template where its result is wanted",
-    "readFile": "a compile does not see the controller's files; put the text into a Context or a parameter",
+    "include": 'use {{ template "name" . }}, or repeat the content: KuboCD does not implement include',
+    "tpl": "write the template where its result is needed: KuboCD does not implement tpl",
+    "readFile": "put the content into a Context or a parameter: the controller's files are not available offline",
 }
 
 
 def refusal(names: Names) -> re.Pattern[str]:
-    """How the partials below refuse: they include a name that nobody has, and helm's message repeats it.
+    """Return the pattern of an error raised by the partials below: they include an undefined name, which helm prints.
 
-    Its parts are the number of the argument at fault (0: the call itself) and the message in base64. `fail` would lose
+    The groups are the number of the invalid argument (0: the call itself) and the message in base64. `fail` would lose
     the position.
     """
     return re.compile(rf"{names.mark('error')} (\d) ((?:[\w+/]{{4}})*(?:[\w+/]{{2}}==|[\w+/]{{3}}=)?)\.", re.ASCII)
 
 
 def unsupported_call(names: Names) -> re.Pattern[str]:
-    """How a call of a function in UNSUPPORTED is rewritten, and what helm says of it."""
+    """Return the pattern of the name that replaces a call of a function in UNSUPPORTED, and that helm prints."""
     return re.compile(rf"{names.mark('unsupported')} (\w+)", re.ASCII)
 
 
 def library(functions: Functions, names: Names) -> str:
-    """The partials that answer `imageRedirect`, `resolveDNS` and `getHostByName`, as the text of a chart file.
+    """Return a chart file with the partials that implement `imageRedirect`, `resolveDNS` and `getHostByName`.
 
-    `resolveDNS` and `getHostByName` are given their arguments as a list and print the answer. `imageRedirect` is given
-    a map with its arguments in `a`, leaves the answer there in `r` and prints that key: what `include` returns is text,
-    and the types would not survive it.
+    `resolveDNS` and `getHostByName` take their arguments as a list and print the result. `imageRedirect` takes a map
+    with its arguments in `a`, stores the result in `r` and prints that key: `include` returns a string, which would
+    lose the types.
     """
     redirects = [
         {
@@ -93,15 +93,15 @@ def library(functions: Functions, names: Names) -> str:
 
 
 def _go_string(value: Iterable[object]) -> str:
-    # JSON with nothing but ASCII in it needs no other escapes than these to stand in a Go string.
+    # ASCII JSON needs no other escapes in a Go string.
     return '"' + json.dumps(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-# `kcd/address` prints an IP address as Go's `net.IP` does, which is what `resolveDNS` answers; for a name, nothing.
+# `kcd/address` prints an IP address as Go's `net.IP` does, which is what `resolveDNS` returns, and nothing for a name.
 #
-# How KuboCD reads an image's name: `oci://` is dropped, the rest split at each ':'. One part has no tag; of two, the
-# second is the tag where the first has a '/', and belongs to `host:port/repository` where it has one itself; of three,
-# the last is the tag.
+# KuboCD parses an image name by removing `oci://` and splitting it at each ':'. One part has no tag. Of two parts,
+# the second is the tag if the first contains a '/'; if the second contains one, both are `host:port/repository`. Of
+# three parts, the last is the tag.
 _LIBRARY = """
 {{- define "kcd/error" -}}
   {{- include (printf "kcd-error %d %s." (index . 0) (index . 1 | b64enc)) . -}}

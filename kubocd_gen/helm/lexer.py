@@ -1,13 +1,13 @@
-"""The lexer of Go's text/template, exactly: `text/template/parse/lex.go`, in Go 1.21 (helm 3.14) to 1.26 (helm 4).
+"""The lexer of Go's text/template: an exact port of `text/template/parse/lex.go`, Go 1.21 (helm 3.14) to 1.26 (helm 4).
 
-What is rewritten here shares a helm process with texts of other packages, so a token that Go reads and this lexer does
-not would be a hole. Two rules keep it closed:
+Rewritten templates share a helm process with templates of other packages, so a token that Go sees and this lexer misses
+would be a security hole. Two rules prevent that:
 
-- Nothing depends on Python's idea of text. Space is four characters, digits are ten, and every character from U+0080 on
-  is a letter. Go asks its own tables of Unicode, which change with its version, and refuses the text at such a
-  character that is neither letter nor digit. So a name ends here where it ends in Go, or Go refuses the text.
-- Where Go's lexer refuses a text, this one stops. The action is `broken`, and the text must not be rendered with
-  others: `Rewritten.readable` is False.
+- Nothing depends on Python's Unicode tables. There are four space characters and ten digits, and every character from
+  U+0080 on is a letter. Go uses its own Unicode tables, which change between versions, and refuses the template at such
+  a character if it is neither a letter nor a digit. So a name ends here where it ends in Go, or Go refuses it.
+- Where Go's lexer refuses the template, this one stops. The action is `broken`, and the template must not be rendered
+  with others: `Rewritten.readable` is False.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Kind(Enum):
     VARIABLE = auto()  # $x, and $ alone
 
 
-class Token(NamedTuple):  # of which a text can have a million
+class Token(NamedTuple):  # a tuple because there can be many
     """`text[start:end]`, offsets in characters."""
 
     kind: Kind
@@ -48,9 +48,10 @@ class Token(NamedTuple):  # of which a text can have a million
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What is between `{{` and `}}`, comments excepted. `start` is the offset of `{{`, `end` the one after `}}`;
-    `trims` is True for `-}}`. An action or comment that Go's lexer refuses is the last: it is `broken`, and has the
-    tokens before the mistake.
+    """The part between `{{` and `}}`, except comments. `start` is the offset of `{{`, `end` the offset after `}}`.
+
+    `trims` is True for `-}}`. An action or comment that Go's lexer refuses is the last one: it is `broken` and has the
+    tokens before the error.
     """
 
     tokens: tuple[Token, ...]
@@ -61,7 +62,7 @@ class Action:
 
     @property
     def keyword(self) -> str | None:
-        """The keyword that the action begins with: `if`, `end`, …"""
+        """The keyword at the start of the action, such as `if` or `end`; None if there is none."""
         first = next((token for token in self.tokens if token.kind is not Kind.SPACE), None)
         return first.text if first is not None and first.kind is Kind.KEYWORD else None
 
@@ -74,11 +75,11 @@ _WORDS = {
     ),
 }
 
-# lexIdentifier, lexFieldOrVariable: a run of letters, and then what atTerminator takes, or Go refuses it.
+# lexIdentifier, lexFieldOrVariable: letters, then a character that atTerminator accepts; otherwise Go reports an error.
 _LETTER = r"[0-9A-Za-z_\x80-\U0010ffff]"
 _CLOSING = r"[ \t\r\n]-\}\}|\}\}"
 _NAME_END = r"(?=[ \t\r\n.,|:()]|\}\}|\Z)"
-# scanNumber. It never goes back, and takes what no number is: `+`, `0x`, `1_`. Go's parser refuses these.
+# scanNumber. It never backtracks and accepts `+`, `0x` and `1_`, which Go's parser refuses later.
 _SCAN = rf"""
     (?>[+-]?(?>
         0[xX][0-9A-Fa-f_]*(?:\.[0-9A-Fa-f_]*)?(?:[pP][+-]?[0-9_]*)?
@@ -111,15 +112,15 @@ _RIGHT = re.compile(_CLOSING)
 
 
 MOST_TOKENS = 100_000
-"""Of a template. The longest that are known have some thousands."""
+"""The maximum number of tokens in a template. The longest known templates have some thousands."""
 
 
 class TooManyTokensError(Exception):
-    """A template has more than MOST_TOKENS: what is made of them would fill memory."""
+    """A template has more than MOST_TOKENS tokens, which could exhaust memory."""
 
 
 def actions(text: str) -> Iterator[Action]:
-    """The actions of a template, in order, up to where Go's lexer would refuse the text. Raises TooManyTokensError."""
+    """Yield the actions of a template in order, up to the first lexical error. Raises TooManyTokensError."""
     position = tokens = 0
     while (opening := text.find("{{", position)) >= 0:
         position = opening + 2
@@ -132,7 +133,7 @@ def actions(text: str) -> Iterator[Action]:
             position = right.end()
             continue
         if text[position : position + 1] == "-" and text[position + 1 : position + 2] in tuple(" \t\r\n"):
-            position += 1  # the space after the trim marker is one more space inside
+            position += 1  # like Go, treat the space after the trim marker as part of the action
         action = _action(text, opening, position)
         tokens += len(action.tokens) + 1
         if tokens > MOST_TOKENS:
@@ -144,7 +145,7 @@ def actions(text: str) -> Iterator[Action]:
 
 
 def unclosed(text: str) -> Action | None:
-    """The innermost `if`, `range`, `with`, `define` or `block` that no `end` closes; None where all are closed."""
+    """Return the innermost `if`, `range`, `with`, `define` or `block` without an `end`; None if all are closed."""
     inside: list[Action] = []
     for action in actions(text):
         if action.keyword in ("if", "range", "with", "define", "block"):

@@ -1,4 +1,4 @@
-"""Where in a user's template Go's line, column or words point to."""
+"""Positions in a user's template, from the line, column or message that Go reports."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NAMED = (Kind.IDENTIFIER, Kind.VARIABLE, Kind.OTHER)  # tokens that Go's parser
 def error_at(
     template: Template, offset: int, message: str, hint: str | None = None, code: str = "template-error"
 ) -> TemplateFailure:
-    """An error at an offset in the template's source, as a line and column of its text or of its header."""
+    """Return an error at an offset in the template's source, with the line and column in its text or header."""
     in_header = offset < len(template.header)
     text = template.header if in_header else template.text
     offset -= 0 if in_header else len(template.header)
@@ -34,7 +34,7 @@ def error_at(
 
 
 def offset_of(rewritten: Rewritten, line: int, column: int) -> int:
-    """The character of the source that Go means with a line from 1 and a column in bytes from 0."""
+    """Return the offset in the source, in characters, for Go's line (from 1) and column (in bytes, from 0)."""
     start = 0
     for _ in range(line - 1):
         start = rewritten.text.find("\n", start) + 1
@@ -51,8 +51,9 @@ class Line(NamedTuple):
 
 
 def line_of(template: Template, line: int) -> Line:
-    """A line of the source as a line of the text or of the header. They can share one, which is then whose it likely
-    is.
+    """Convert a line of the source to a line of the text or of the header.
+
+    The last line of the header can be the first of the text; it then counts as the header's if only that has an action.
     """
     above = template.header.count("\n")
     header_end = template.header.rpartition("\n")[2]
@@ -64,9 +65,9 @@ def line_of(template: Template, line: int) -> Line:
 
 
 def stopped_at(source: str, line: int, message: str) -> int | None:
-    """The offset of what Go's parser stopped at, of which it says the line alone; None where that is not sure.
+    """Return the offset at which Go's parser stopped, given the line that it reports; None if that is not certain.
 
-    It is the first token that the message names, the action that Go can't read to its end, or the only one.
+    It is the first token that the message names, the action with the lexical error, or the only action on the line.
     """
     lines = source.split("\n")
     start = sum(len(one) + 1 for one in lines[: line - 1])
@@ -88,5 +89,5 @@ def stopped_at(source: str, line: int, message: str) -> int | None:
 
 
 def _holds(action: Action, character: str) -> bool:
-    """Whether `character` is in a name of the action, where Go can refuse it."""
+    """Return whether `character` is part of a name in the action, where Go can refuse it."""
     return any(character in token.text for token in action.tokens if token.kind in (*_NAMED, Kind.FIELD))

@@ -1,4 +1,4 @@
-"""What a chart renders to: `helm template`, with the values of a HelmRelease."""
+"""The manifests that a chart renders to: `helm template` with the values of a HelmRelease."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from kubocd_gen.helm.pool import HelmPool
 from kubocd_gen.kube_yaml.emitter import emit_documents
 from kubocd_gen.processes.children import scratch
 
-_SECONDS = 10.0  # of the processor; the largest charts take one
-_USUAL = 0.3  # of these are not counted: there is a run for each HelmRelease, and a cluster has thousands
-_PRINTED = 2 * RENDERED_SIZE  # Kubernetes keeps a Helm release in a Secret, which takes 1 MiB, packed
+_SECONDS = 10.0  # CPU time; the largest charts take one second
+_USUAL = 0.3  # seconds of each run that the budget does not count, because a cluster can have thousands of runs
+_PRINTED = 2 * RENDERED_SIZE  # Helm stores a release, compressed, in a Secret of at most 1 MiB
 
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """A chart archive and all that its rendering depends on."""
+    """A chart archive and everything that its rendering depends on."""
 
     archive: bytes = field(repr=False)
     release_name: str
@@ -29,12 +29,12 @@ class Installation:
 
 
 def template(pool: HelmPool, installation: Installation) -> str:
-    """The manifests, as one YAML text.
+    """Render a chart and return its manifests as one YAML stream.
 
-    Raises ProblemsError `chart-failed` with what helm says, and BudgetExceededError.
+    Raises ProblemsError `chart-failed` with helm's message, and BudgetExceededError.
     """
-    with scratch("kcd-gen-chart-") as folder:
-        chart, values, home = (folder / name for name in ("chart.tgz", "values.yaml", "home"))
+    with scratch("kcd-gen-chart-") as directory:
+        chart, values, home = (directory / name for name in ("chart.tgz", "values.yaml", "home"))
         chart.write_bytes(installation.archive)
         values.write_text(emit_documents([installation.values]), encoding="utf-8")
         home.mkdir()
@@ -54,12 +54,12 @@ def template(pool: HelmPool, installation: Installation) -> str:
                 run = pool.run(arguments, home, _SECONDS, whole=True)
         except OSError as error:
             raise ProblemsError(
-                Problem("helm-failed", f"{pool.binary} could not be started: {error.strerror}")
+                Problem("helm-failed", f"'{pool.binary}' could not be started: {error.strerror}")
             ) from error
     if run.stopped is not None or run.returncode != 0:
-        said = run.summary.replace(f"{folder}/", "")
-        raise ProblemsError(Problem("chart-failed", f"helm can't render the chart: {said[:500]}"))
+        message = run.summary.replace(f"{directory}/", "")
+        raise ProblemsError(Problem("chart-failed", f"helm failed to render the chart: {message[:500]}"))
     pool.budget.spend("rendered", len(run.stdout))
     if len(run.stdout) > _PRINTED:
-        raise ProblemsError(Problem("chart-failed", f"the chart renders to more than {_PRINTED >> 20} MiB"))
+        raise ProblemsError(Problem("chart-failed", f"the chart's output is larger than {_PRINTED >> 20} MiB"))
     return run.stdout.decode("utf-8", "replace")

@@ -1,14 +1,13 @@
-"""From what helm says to what the user reads: which rendering failed, why, and where in the user's own text.
+"""Translation of helm's error messages: which rendering failed, why, and at which position in the user's template.
 
-helm 3 prints the chain of errors as Go joins it, on one line; helm 3.18 and 4 print most of them in several lines. Both
-begin with where the document called the partial, and end with where the partial failed:
+helm 3 prints Go's error chain on one line; helm 3.18 and 4 print most errors on several lines. Both begin with the
+position at which the document called the partial, and end with the position at which the partial failed:
 
     Error: template: kcd/templates/out.yaml:7:5: executing "…" at <include …>: error calling include: template:
     kcd/templates/_p/_1f.tpl:1:14: executing "…" at <.a.b.c>: nil pointer evaluating interface {}.b
 
-`fail` and `required` are reported as `execution error at (kcd/templates/out.yaml:7:5): …` with no more than their
-message, a text that does not parse as `parse error at (kcd/templates/_p/_1f.tpl:1): …`, cut to what is behind its last
-colon.
+`fail` and `required` are reported as `execution error at (kcd/templates/out.yaml:7:5): …` with only their message. A
+syntax error is reported as `parse error at (kcd/templates/_p/_1f.tpl:1): …`, cut to the part after its last colon.
 """
 
 from __future__ import annotations
@@ -28,29 +27,29 @@ from kubocd_gen.helm.template import Template, TemplateFailure
 _PARSE = re.compile(
     rf"Error: parse error (?:at|in) \(({CHART}/templates/_p/_[0-9a-f]+\.tpl)(?::(\d+))?[:\d]*\): (.*)", re.DOTALL
 )
-_LONG = 4_000  # characters of a message: Go repeats the action, which can have megabytes
-_MISSING = 'the value is missing; give it one, or a default: (default "x" .a.b)'
+_LONG = 4_000  # characters of a message: Go quotes the action, which can be several megabytes
+_MISSING = 'set the missing value, or give it a default: (default "x" .a.b)'
 _REFUSAL_HINTS = {
-    "no address": "add it to 'hosts' in kcd-gen.yaml, or give it with --resolve",
-    "invalid image name": "write it with its registry, such as docker.io/library/nginx:1.27",
+    "no address": "add it to 'hosts' in kcd-gen.yaml, or pass it with --resolve",
+    "invalid image name": "include the registry, as in docker.io/library/nginx:1.27",
     "expected a string; found no value": _MISSING,
-    "expected the model": "the second argument of imageRedirect is $",
+    "expected the model": "pass $ as the second argument of imageRedirect",
 }
 _PARSE_HINTS = {
-    "bad character U+002D '-'": "a name with '-' is no field: write (index .x \"a-b\")",
-    "unclosed action": "its '}}' is missing, or a string in it goes on over the line's end",
-    "unclosed left paren": "a ')' is missing",
-    "unterminated quoted string": "a quotation mark is missing, or the string goes on over the line's end",
-    "unexpected {{end}}": "there is nothing for it to close: one {{ end }} too many, or an {{ if }} too few",
-    "unclosed comment": "a comment is written {{/* … */}}, without spaces",
-    "comment ends before closing delimiter": "a comment is written {{/* … */}}, without spaces",
+    "bad character U+002D '-'": "use (index .x \"a-b\") for a key that contains '-'",
+    "unclosed action": "add the missing '}}', or end the string on its line",
+    "unclosed left paren": "add the missing ')'",
+    "unterminated quoted string": "add the missing quotation mark, or end the string on its line",
+    "unexpected {{end}}": "remove this {{ end }}, or add the missing {{ if }} before it",
+    "unclosed comment": "write the comment as {{/* … */}}, without spaces around the slashes",
+    "comment ends before closing delimiter": "write the comment as {{/* … */}}, without spaces around the slashes",
 }
 _TRAILER = "Use --debug flag to render out invalid YAML"
 
 
 @dataclass(frozen=True, slots=True)
 class ParseFailure:
-    """The chart file `path` does not parse, which stops everything before anything is rendered."""
+    """The chart file `path` has a syntax error. Nothing was rendered."""
 
     path: str
     line: int
@@ -59,16 +58,14 @@ class ParseFailure:
 
 @dataclass(frozen=True, slots=True)
 class RenderFailure:
-    """The rendering on this line of the document failed, the ones above it did not. `detail` is the rest of helm's
-    message.
-    """
+    """The rendering on this line of the document failed; those above succeeded. `detail` is the rest of the message."""
 
     line: int
     detail: str
 
 
 def read_failure(stderr: str, names: Names) -> ParseFailure | RenderFailure | None:
-    """What helm's message blames; None where it blames nothing, as after a crash."""
+    """Return the failure that helm's message reports; None if it names no template, such as after a crash."""
     start = stderr.find("Error: ")
     message = stderr[start:].rstrip().removesuffix(_TRAILER).rstrip() if start >= 0 else ""
     if match := _PARSE.match(message):
@@ -82,20 +79,20 @@ def read_failure(stderr: str, names: Names) -> ParseFailure | RenderFailure | No
 
 
 def parse_error(failure: ParseFailure, rewritten: Rewritten, template: Template) -> TemplateFailure:
-    """The error of a template that does not parse."""
+    """Return the error of a template with a syntax error."""
     undefined = rewritten.names.undefined
     message = failure.detail.replace(rewritten.path, "").replace(undefined, "")
     if (cut := f'"{undefined[:10]}"...') in message:
         message = message.replace(cut, f'"{_undefined_on(failure.line, rewritten)}"')
     hint = None
     if re.match(r"[\"'0-9+.]", message):
-        message = f"malformed number or character {message}"  # helm cut Go's own words off
+        message = f"malformed number or character {message}"  # helm cut this part off Go's message
     elif message.startswith("U+"):
         message = f"unrecognized character in action {message}"
     elif match := re.fullmatch(r'function "(.*)" not defined', message):
         hint = nearest("did you mean '{}'?", match[1], functions.KNOWN - functions.UNSUPPORTED.keys())
     hint = hint or next((advice for words, advice in _PARSE_HINTS.items() if words in message), None)
-    # An end that comes too early is told where it was expected from: the end itself can lie behind the last line.
+    # A missing `end` is reported at the action that needs it: Go's position can be after the last line.
     if message == "unexpected EOF" and (opened := unclosed(rewritten.source)) is not None:
         message = f"{{{{ {opened.keyword} }}}} has no {{{{ end }}}}"
         return error_at(template, opened.start, message, code="template-parse")
@@ -111,10 +108,10 @@ def parse_error(failure: ParseFailure, rewritten: Rewritten, template: Template)
 
 
 def render_error(failure: RenderFailure, rewritten: Rewritten, template: Template) -> TemplateFailure:
-    """The error of a template that failed while it was rendered."""
+    """Return the error of a template that failed during rendering."""
     names = rewritten.names
     if marked := re.search(rf"(?:^:\s*|HELM_ERR_START){names.mark('at')}@(\d+)@", failure.detail):
-        # Before 3.17, helm did not cut a message of several lines out of the chain.
+        # Before 3.17, helm did not remove a multi-line message from the chain.
         return error_at(template, int(marked[1]), failure.detail[marked.end() :].removesuffix("HELM_ERR_END").strip())
     inner = re.search(rf"{re.escape(rewritten.path)}:(\d+):(\d+):?\s+(.*)", failure.detail, re.DOTALL)
     if inner is None:
@@ -130,31 +127,31 @@ def render_error(failure: RenderFailure, rewritten: Rewritten, template: Templat
         return error_at(template, offset, message, hint)
     if unsupported := functions.unsupported_call(names).search(inner[3]):
         name = unsupported[1]
-        message = f"{name} is not supported"
+        message = f"the function '{name}' is not supported"
         return error_at(template, offset, message, functions.UNSUPPORTED.get(name), code="unsupported-function")
     cause = re.match(r'(?>executing ".*?" at <)(.*?)>:\s+(.*)', inner[3], re.DOTALL)
     if cause is None:
         return error_at(template, offset, _sentence(inner[3]))
     text = re.sub(r"^error calling \w+:\s+", "", cause[2])
-    message = _own_words(f"{text} at <{cause[1]}>", names)
+    message = _restored(f"{text} at <{cause[1]}>", names)
     return error_at(template, offset, message, _hint(text, cause[1]))
 
 
 def presentable(error: TemplateFailure, names: Names) -> TemplateFailure:
-    """`error` with no name of kcd-gen's own in its message, and not longer than anybody reads."""
+    """Return `error` without kcd-gen's internal names in its message, cut to a readable length."""
     message = names.hidden(error.message)
     return replace(error, message=message if len(message) <= _LONG else f"{message[:_LONG]}…")
 
 
 def unsupported_calls(rewritten: Rewritten, template: Template) -> list[TemplateFailure]:
-    """An error for each call, wherever it stands, of a function that kcd-gen refuses once a rendering reaches it."""
+    """Return an error for each call of an unsupported function, whether or not a rendering reaches it."""
     call_of = functions.unsupported_call(rewritten.names)
     calls = ((edit, call_of.search(edit.text)) for edit in rewritten.edits)
     return [
         error_at(
             template,
             edit.anchor,
-            f"{call[1]} is not supported",
+            f"the function '{call[1]}' is not supported",
             functions.UNSUPPORTED[call[1]],
             code="unsupported-function",
         )
@@ -164,7 +161,7 @@ def unsupported_calls(rewritten: Rewritten, template: Template) -> list[Template
 
 
 def _undefined_on(line: int, rewritten: Rewritten) -> str:
-    """The first name on a line that got the prefix of an undefined function."""
+    """Return the first undefined function on or after a line."""
     lines = rewritten.source.split("\n")
     start = sum(len(one) + 1 for one in lines[: line - 1])
     for edit in rewritten.edits:
@@ -174,26 +171,28 @@ def _undefined_on(line: int, rewritten: Rewritten) -> str:
 
 
 def _hint(cause: str, expression: str) -> str | None:
-    """The way out of a failure that Go tells as `cause` at `expression`."""
+    """Return the hint for a failure that Go reports as `cause` at `expression`; None if there is none."""
     if nil := re.fullmatch(r"nil pointer evaluating interface \{\}\.(\w+)", cause):
-        above, missing = _parent(expression, nil[1]), "a value on the way is missing"
+        above = _parent(expression, nil[1])
         if above is None:
-            return f"{missing}; parentheses allow that: (.a).b"
-        return f"'{above}' has no value; give it one, or allow that with parentheses: ({above}).{nil[1]}"
+            return "set the missing value, or allow it to be missing with parentheses: (.a).b"
+        return f"set '{above}', or allow it to be missing with parentheses: ({above}).{nil[1]}"
     if field := re.fullmatch(r"can't evaluate field (\w+) in type interface \{\}", cause):
         above = _parent(expression, field[1])
-        return f"'{above}' is not a map" if above else "what stands before the field is not a map"
+        return (
+            f"check '{above}', which is not a map" if above else "check the value before the field, which is not a map"
+        )
     if cause.startswith("incompatible types for comparison"):
-        return "the model's numbers are floats: compare .x with 8080.0, or (int .x) with 8080"
+        return "compare .x with 8080.0, or (int .x) with 8080: the model's numbers are floats"
     if re.fullmatch(r'template ".*" not defined', cause):
-        return "a template finds only what its own text or the package's templateHeader defines"
+        return "define it in the template itself or in the package's templateHeader"
     if cause.endswith("; got interface {}") or cause.startswith("invalid value; expected"):
         return _MISSING
     return None
 
 
 def _parent(expression: str, field: str) -> str | None:
-    """What stands before `field` in a chain such as `.a.b.c`; None where that is not sure."""
+    """Return the part before `field` in a chain such as `.a.b.c`; None if it is not certain."""
     if not re.fullmatch(r"\$?\w*(?:\.\w+)+", expression):
         return None
     parts = expression.split(".")
@@ -201,17 +200,17 @@ def _parent(expression: str, field: str) -> str | None:
     return above or None
 
 
-def _own_words(message: str, names: Names) -> str:
-    """`message` with the user's functions where it shows what they were rewritten to."""
+def _restored(message: str, names: Names) -> str:
+    """Return `message` with the user's functions instead of the calls that they were rewritten to."""
     message = names.hidden(message)[:_LONG]
-    names = Names("")  # the names of what is left
+    names = Names("")  # names without the nonce, as they are in the message now
     holder, mark, partial = re.escape(names.holder), rf'"{names.mark("at")}@\d+@"', rf'"{names.partial("")}(\w+)"'
     message = re.sub(rf'\(?regexReplaceAllLiteral "\$" {mark}(?: \|)? ?', "", message)
     answer = rf' \| (?:set {holder} "a" \| )?include {partial}(?: \| get {holder})?'
     changed = 1
     while changed:  # inner calls first
         message, changed = re.subn(rf"\blist((?:(?!\blist\b).)*?){answer}", r"\2\1", message, flags=re.DOTALL)
-    # Go points at the last argument that it evaluated, which may be one of those that were put in.
+    # Go points at the last argument that it evaluated, which can be an inserted one.
     message = re.sub(rf" at <{mark}>", " at <fail>", message)
     return re.sub(rf" at <(?:{partial}|{holder})>", lambda match: f" at <{match[1] or 'imageRedirect'}>", message)
 

@@ -1,4 +1,4 @@
-"""The helm processes of a run: never more at once than fit into memory together, and all on one budget."""
+"""The helm processes of a run: as many at a time as fit in memory, all with one budget."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from pathlib import Path
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.helm.process import Run, run_helm
 
-# helm starts in 64 MiB, and takes up to thirty times the size of its input.
+# helm needs 64 MiB to start, and up to 30 times the size of its input.
 _LEAST = 144 << 20
 _TIMES_INPUT = 30
-_PART = 0.55  # of the run's memory, for all helm processes; the rest is for what they print, and for kcd-gen itself
+_PART = 0.55  # of the run's memory, for all helm processes; the rest is for their output and kcd-gen itself
 
 
 class HelmPool:
-    """Runs `binary`, at most `jobs` processes at once. All who run helm in one compilation share the pool."""
+    """Runs `binary`, at most `jobs` processes at a time. One pool is shared by a whole compilation."""
 
     def __init__(self, binary: Path, *, jobs: int = 2, budget: Budget | None = None) -> None:
-        self.binary = binary.absolute()  # helm runs in a scratch folder
+        self.binary = binary.absolute()  # helm runs in a temporary directory
         self.jobs = max(1, jobs)
         self.budget = budget or Budget()
         self.memory = max(_LEAST, int(self.budget.limits.memory * _PART))
@@ -40,11 +40,10 @@ class HelmPool:
         free: float = 0.0,
         variables: Mapping[str, str] | None = None,
     ) -> Run:
-        """One run, once there is room for it.
+        """Run helm as soon as enough memory is free.
 
-        `size` is that of its input, in bytes; `whole` gives it all memory. The seconds up to `free` are not counted.
-
-        Raises OSError where helm can't be started, and BudgetExceededError.
+        `size` is the size of its input in bytes; `whole` gives it all memory. The first `free` seconds of CPU time are
+        not counted in the budget. Raises OSError if helm can't be started, and BudgetExceededError.
         """
         wanted = self.memory if whole else min(self.memory, _LEAST + _TIMES_INPUT * size)
         with self._room(wanted):
@@ -61,13 +60,13 @@ class HelmPool:
 
     @contextmanager
     def _room(self, wanted: int) -> Iterator[None]:
-        """`wanted` bytes, in the order in which they were asked for: one who wants all of them gets them, too."""
+        """Reserve `wanted` bytes, first come first served, so a run that needs all memory is not starved."""
         turn = object()
         with self._changed:
             self._waiting.append(turn)
             try:
                 while self._waiting[0] is not turn or self._free < wanted or self._running >= self.jobs:
-                    self._changed.wait(0.5)  # at times, so that a signal is noticed
+                    self._changed.wait(0.5)  # with a timeout, so that signals are handled
             finally:
                 self._waiting.remove(turn)
                 self._changed.notify_all()
@@ -83,7 +82,7 @@ class HelmPool:
 
 
 def _after(free: float, budget: Budget) -> Callable[[float], None]:
-    """What spends the seconds that a run takes once it has had the first `free` of them."""
+    """Return a function that spends a run's seconds from `budget`, except for the first `free` seconds."""
     left = free
 
     def spend(seconds: float) -> None:

@@ -1,7 +1,7 @@
-"""One run of helm: a clean environment, limits on time, memory and output, and nothing of the user's in reach.
+"""One run of helm, with a clean environment, limits on time, memory and output, and no access to the user's files.
 
-Time is that of the processor, where the system says how much a program has had: on a busy machine an honest run takes
-long and a template without end takes as much as anywhere. What all runs take together is spent from the budget.
+Time is CPU time, if the system reports it: on a busy machine, a normal run takes longer, but needs no more CPU time.
+The CPU time of all runs is spent from the budget.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from kubocd_gen.processes.timing import timed
 
 _log = logging.getLogger(__name__)
 
-# A thousand Releases print 20 MB, in two batches. What is beyond is a template out of hand, and held in memory here.
+# A thousand Releases print 20 MB, in two batches. More is a runaway template, whose output would be held in memory.
 OUTPUT = 48 << 20
-_MESSAGES = 64 << 10  # stderr: enough for the beginning of a Go crash's stack, and for what a template says with `fail`
+_MESSAGES = 64 << 10  # stderr: enough for the start of a Go stack trace, and for the message of `fail`
 _SPACES = re.compile(r"(\s{20})\s+")
-_LOOK = 0.05  # seconds between two looks at the time that helm has taken
-_WAIT = 4.0  # times the time that helm may take, and _STUCK seconds: so long it is waited for on a busy machine
+_LOOK = 0.05  # seconds between two checks of helm's CPU time
+_WAIT = 4.0  # on a busy machine, helm may run for this factor times its CPU time limit, plus _STUCK seconds
 _STUCK = 20.0
 _TICKS = os.sysconf("SC_CLK_TCK")
 _SAYS_TIME = Path("/proc/self/stat").exists()
 
-_LATEST = 10  # seconds of the processor after which the system ends a helm that kcd-gen should have ended
+_LATEST = 10  # seconds of CPU time over the limit, after which the system kills helm if kcd-gen has not
 
 Stop = Literal["timeout", "output"]
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What helm did. `stopped` names the limit that ended it, None where it ended by itself."""
+    """The result of a helm run. `stopped` is the limit that ended it; None if it ended by itself."""
 
     returncode: int
     stdout: bytes
@@ -49,19 +49,19 @@ class Run:
 
     @property
     def out_of_memory(self) -> bool:
-        return any("out of memory" in line or "cannot allocate memory" in line for line in self._complaints)
+        return any("out of memory" in line or "cannot allocate memory" in line for line in self._errors)
 
     @property
     def summary(self) -> str:
-        """The first line that helm complained with."""
+        """The first line of helm's error message, or how it ended."""
         if self.stopped == "timeout":
-            return "it did not end in time"
-        lines = self._complaints
+            return "it timed out"
+        lines = self._errors
         return lines[0].removeprefix("Error: ") if lines else f"exit code {self.returncode}"
 
     @property
-    def _complaints(self) -> list[str]:
-        # Some builds of helm 3 log at every start that a library could not reserve 4 GiB of addresses: it needs none.
+    def _errors(self) -> list[str]:
+        # At every start, some builds of helm 3 log that a library could not reserve 4 GiB, which it does not need.
         return [line for line in self.stderr.splitlines() if line.strip() and "Starlark failed to allocate" not in line]
 
 
@@ -75,43 +75,43 @@ def run_helm(
     spend: Callable[[float], None] | None = None,
     variables: Mapping[str, str] | None = None,
 ) -> Run:
-    """Run helm in `home`, an existing scratch folder that it takes for the user's.
+    """Run helm in `home`, an existing temporary directory that becomes its home directory.
 
-    `memory` is in bytes. `timeout` is in seconds of the processor, and `spend` is called with those that it takes,
-    while it does; without it `timeout` is by the clock: a helm that waits for a server takes none. `variables` are set
-    over its environment, which has nothing of the user's. Raises OSError where it can't be started, and what `spend`
-    raises.
+    `memory` is in bytes. `timeout` is in seconds of CPU time, and `spend` is called during the run with the CPU time
+    used since its last call. Without `spend`, `timeout` is wall-clock time, because a helm that waits for a server
+    uses no CPU time. `variables` are added to the environment, which contains none of the user's variables. Raises
+    OSError if helm can't be started, and what `spend` raises.
     """
     environment = {**_environment(home, memory), **(variables or {})}
     _log.debug("%s %s", binary, " ".join(arguments))
     with (
-        timed(_log, " ".join(["helm", *arguments[:1]])) as details,
-        running([str(binary), *arguments], environment, folder=home) as process,
+        timed(_log, " ".join(("helm", *arguments[:1]))) as details,
+        running([str(binary), *arguments], environment, directory=home) as process,
     ):
         limit(process, "RLIMIT_DATA", memory)
-        # For the case that kcd-gen is killed, and nobody is left to end it.
+        # If kcd-gen is killed, the system still ends helm.
         limit(process, "RLIMIT_CPU", math.ceil(timeout) + _LATEST)
         stdout, stderr, stopped = _read(process, timeout, spend)
         details.append(stopped or f"exit code {process.returncode}, {len(stdout)} bytes")
-    said = _SPACES.sub(r"\1", stderr.decode("utf-8", "replace"))
-    return Run(process.returncode, stdout, said, stopped)
+    message = _SPACES.sub(r"\1", stderr.decode("utf-8", "replace"))
+    return Run(process.returncode, stdout, message, stopped)
 
 
 def _environment(home: Path, memory: int) -> dict[str, str]:
-    folder = str(home)
+    directory = str(home)
     return {
-        "HOME": folder,
-        "TMPDIR": folder,
+        "HOME": directory,
+        "TMPDIR": directory,
         "TZ": "UTC",
-        # A run lives for a moment: Go's collector, by default busy from 4 MiB on, takes a fifth of it. Near the limit
-        # of memory it works as always.
+        # Runs are short, and Go's garbage collector, which starts at 4 MiB by default, takes a fifth of the time. Near
+        # GOMEMLIMIT it works as usual.
         "GOGC": "400",
         "GOMEMLIMIT": str(memory * 3 // 4),
-        "HELM_CACHE_HOME": f"{folder}/cache",
-        "HELM_CONFIG_HOME": f"{folder}/config",
-        "HELM_DATA_HOME": f"{folder}/data",
-        "HELM_PLUGINS": f"{folder}/plugins",
-        "KUBECONFIG": f"{folder}/kubeconfig",
+        "HELM_CACHE_HOME": f"{directory}/cache",
+        "HELM_CONFIG_HOME": f"{directory}/config",
+        "HELM_DATA_HOME": f"{directory}/data",
+        "HELM_PLUGINS": f"{directory}/plugins",
+        "KUBECONFIG": f"{directory}/kubeconfig",
     }
 
 
@@ -152,7 +152,7 @@ def _read(
 
 
 class _Clock:
-    """The seconds of the processor that a program has had; those since its start where the system does not say it."""
+    """The CPU time of a process in seconds; wall-clock time since its start if the system does not report it."""
 
     def __init__(self, process: int, spend: Callable[[float], None] | None) -> None:
         self._path = f"/proc/{process}/stat"
@@ -162,7 +162,7 @@ class _Clock:
         self._taken = 0.0
 
     def look(self, *, last: bool = False) -> float:
-        """The seconds so far, to some hundredths but for the `last` time. Those since the last look are spent."""
+        """Return the seconds so far, at most _LOOK / 2 old unless `last`, and spend those since the previous call."""
         now = time.monotonic() - self._started
         if now - self._looked < _LOOK / 2 and not last:
             return self._taken

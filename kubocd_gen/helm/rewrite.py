@@ -1,18 +1,18 @@
-"""A package's template made fit for a chart that it shares with strangers, and the way back for positions.
+"""Rewriting of a package's template so that it can share a chart with other packages, and mapping of positions back.
 
 A chart file is the template itself, with these differences:
 
-- names of `define`, `block` and `template` begin with the file's own path, so that no text sees or replaces what
-another defines;
-  the empty name is KuboCD's name of a text itself, and the bare path is that name here;
-- functions that helm lacks, or answers otherwise than KuboCD, are calls of partials (see `functions`);
-- functions that helm has and KuboCD lacks get a name that nobody has, so that helm refuses them in Go's own words;
-- the messages of `fail` and `required` begin with where they stand, because helm reports them without a position.
+- Names after `define`, `block` and `template` begin with the file's own path, so no template sees or replaces what
+  another defines. In KuboCD the empty name is the template itself; here that is the bare path.
+- Functions that helm lacks, or implements differently from KuboCD, become calls of partials (see `functions`).
+- Functions that helm has and KuboCD lacks get an undefined name, so that helm refuses them with Go's own message.
+- Messages of `fail` and `required` begin with their position, because helm reports them without one.
 
-No change adds a line, and `Rewritten.source_offset` takes the widths off, so that messages point into the user's text.
+No change adds a line, and `Rewritten.source_offset` subtracts inserted characters, so messages point into the user's
+template.
 
-A text that the lexer does not read to its end is rewritten up to there, for helm's message, and is not `readable`: it
-must never be rendered (see `refusals`).
+A template with a lexical error is rewritten up to the error, which gives helm's message for it. It is not `readable`
+and must never be rendered (see `refusals`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """`source[start:end]` became `text`. A position inside `text` belongs to `anchor`, an offset in the source."""
+    """A replacement of `source[start:end]` by `text`. Positions in `text` map to `anchor`, an offset in the source."""
 
     start: int
     end: int
@@ -40,7 +40,7 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Rewritten:
-    """A chart file, and what is needed to speak of the text that it was made from. Offsets count characters."""
+    """A chart file, and what maps its positions to the original template. Offsets count characters."""
 
     names: Names
     path: str  # as helm names it in messages
@@ -48,11 +48,11 @@ class Rewritten:
     text: str
     edits: tuple[Edit, ...]
     arguments: dict[int, tuple[int, ...]]  # offset of a rewritten call → positions of its arguments
-    readable: bool  # the lexer read it to its end, so that helm sees nothing in it that was not rewritten
-    mutates: bool  # can name a function that changes maps
+    readable: bool  # the lexer read it to its end, so everything that helm sees was rewritten
+    mutates: bool  # it can call a function that modifies maps
 
     def source_offset(self, offset: int) -> int:
-        """Where in `source` the character at `offset` of `text` comes from."""
+        """Return the offset in `source` of the character at `offset` in `text`."""
         shift = 0
         for edit in self.edits:
             start = edit.start + shift
@@ -65,14 +65,14 @@ class Rewritten:
 
 
 def rewrite(source: str, names: Names) -> Rewritten:
-    """The chart file for `source`, a template behind its header."""
-    source = _SURROGATE.sub("\ufffd", source)  # as Go reads what UTF-8 cannot say
+    """Return the chart file for `source`, a template preceded by its header."""
+    source = _SURROGATE.sub("\ufffd", source)  # as Go decodes bytes that are not UTF-8
     return _Rewriter(source, names, names.text(source)).rewritten()
 
 
 @dataclass(slots=True)
 class _Body:
-    """A template's own list of nodes: the text itself, or what a `define` or `block` holds. Variables end with it."""
+    """The scope of variables: the template itself, or the content of a `define` or `block`."""
 
     start: int
     trims: bool  # white space at its start is dropped
@@ -90,10 +90,10 @@ class _Rewriter:
 
     def rewritten(self) -> Rewritten:
         if self.source.startswith("\ufeff"):
-            self._insert(0, "{{/**/}}", 0)  # helm takes a byte order mark off a file
+            self._insert(0, "{{/**/}}", 0)  # otherwise helm removes the byte order mark
         main = _Body(0, trims=False)
         bodies = [main]
-        inside = [main]  # the body in which what comes next stands, one more for each `end` that is to come
+        inside = [main]  # the bodies around the current position: one more than the `end`s to come
         for action in actions(self.source):
             keyword = action.keyword
             body = inside[-1]
@@ -109,12 +109,12 @@ class _Rewriter:
             elif keyword == "end" and len(inside) > 1:
                 inside.pop()
         for body in bodies:
-            # Only where it is needed: an empty `define` may be defined again, one with an action in it may not.
+            # Only if needed: an empty `define` can be redefined, one with an action in it can't.
             if body.holder:
                 self._insert(
                     body.start, f"{{{{ {self.names.holder} := dict {'-' if body.trims else ''}}}}}", body.start
                 )
-        # Insertions at one offset keep their order, and come before the replacement of what stands there.
+        # Insertions at one offset keep their order, and precede the replacement of the text there.
         edits = tuple(sorted(self.edits, key=lambda edit: (edit.start, edit.end)))
         return Rewritten(
             self.names,
@@ -124,7 +124,7 @@ class _Rewriter:
             edits,
             self.arguments,
             self.readable,
-            # Asked of the characters, not of the tokens: a word that Go takes for such a function is certainly one.
+            # Searched in the raw template, not in the tokens, so that a lexer bug can't hide a call.
             functions.MUTATING_WORD.search(self.source) is not None,
         )
 
@@ -136,7 +136,7 @@ class _Rewriter:
                 if name is not None and name.kind in (Kind.STRING, Kind.RAW_STRING):
                     self._insert(name.start + 1, self.path, name.start)
                 else:
-                    self.readable = False  # Go refuses it
+                    self.readable = False  # a syntax error
 
     def _command(self, command: Command, body: _Body, *, broken: bool) -> None:
         for index, word in enumerate(command.words):
@@ -147,11 +147,13 @@ class _Rewriter:
             # A name that is an argument, or has fields, is called without arguments.
             calls = index == 0 and not word.chained
             if name not in functions.KNOWN:
-                # helm has no function with other characters; where they are no letters, it says so.
+                # helm has no function with other characters, so it refuses the name anyway.
                 if name.isascii():
                     self._insert(word.start, self.names.undefined, word.start)
             elif broken and name in functions.KUBOCD:
-                self._replace(word.start, end, "list", word.start)  # known to Go, which then finds the mistake
+                self._replace(
+                    word.start, end, "list", word.start
+                )  # a function that helm knows, so that it reports the syntax error instead
             elif name in functions.UNSUPPORTED:
                 call = f'call "{self.names.mark("unsupported")} {name}"'
                 self._replace(word.start, end, call if calls else f"({call})", word.start)
@@ -162,20 +164,20 @@ class _Rewriter:
 
     def _lookup(self, name: str, start: int, command: Command | None, body: _Body) -> None:
         end = start + len(name)
-        answer = f' | include "{self.names.partial(name)}"'
+        call = f' | include "{self.names.partial(name)}"'
         if name == "imageRedirect":
             body.holder = True
-            answer = f' | set {self.names.holder} "a"{answer} | get {self.names.holder}'
+            call = f' | set {self.names.holder} "a"{call} | get {self.names.holder}'
         if command is None:
-            self._replace(start, end, f"(list{answer})", start)
+            self._replace(start, end, f"(list{call})", start)
             return
         self.arguments[start] = tuple(word.position for word in command.words[1:])
         self._replace(start, end, "list", start)
-        self._insert(command.end, answer, start)
+        self._insert(command.end, call, start)
 
     def _mark_message(self, command: Command) -> None:
-        # The replacement of an empty match at the end of the mark: the message behind it, with the type still checked
-        # as a string's and the position of a wrong one unchanged.
+        # Appends the message to the mark by replacing the empty match at its end. The function still checks that the
+        # message is a string, and an error keeps its position.
         start = command.words[0].start
         mark = f'regexReplaceAllLiteral "$" "{self.names.mark("at")}@{start}@" '
         if len(command.words) > 1:

@@ -1,4 +1,4 @@
-"""What is rendered, and what a rendering that failed says."""
+"""Templates to render, their models, and the failure of a rendering."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from kubocd_gen.diagnostics.problems import Position, Problem
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A template of a package, behind the package's `templateHeader`: what is parsed is `header + text`, with nothing
-    between.
-    """
+    """A template of a package, preceded by the package's `templateHeader`: `header + text` is parsed as a whole."""
 
     header: str
     text: str
@@ -27,9 +25,9 @@ class Template:
 class Unit:
     """The templates of one Release, rendered in order on one mutable model.
 
-    The model is `model` with `Context` set to `context` and, unless `image_redirector` is False, `ImageRedirector` to a
-    pointer. `context` is shared between Units by identity: each distinct object goes to helm once. No Unit sees what
-    another changed.
+    The model is `model` with `Context` set to `context` and, unless `image_redirector` is False, `ImageRedirector` set
+    to a pointer. Units that have the same `context` object share it: each distinct object is passed to helm once. No
+    Unit sees another's changes.
     """
 
     context: Mapping[str, Any]
@@ -40,9 +38,7 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class ImageRedirect:
-    """A Config's `imageRedirects` entry. `image_pull_secrets` is None where none are given, which templates see as a
-    nil list.
-    """
+    """An entry of a Config's `imageRedirects`. If not set, `image_pull_secrets` is None, a nil list in templates."""
 
     old_prefix: str
     new_prefix: str
@@ -52,9 +48,9 @@ class ImageRedirect:
 
 @dataclass(frozen=True, slots=True)
 class Functions:
-    """What the functions that reach outside answer with: `imageRedirect`, and `resolveDNS` and `getHostByName`.
+    """The data that `imageRedirect`, `resolveDNS` and `getHostByName` return.
 
-    `hosts` maps a host name to its address; a name with a leading dot stands for the domain and all names below it.
+    `hosts` maps host names to addresses; a name with a leading dot is a domain with all names below it.
     """
 
     image_redirects: tuple[ImageRedirect, ...] = ()
@@ -63,10 +59,10 @@ class Functions:
 
 @dataclass(frozen=True, slots=True)
 class TemplateFailure:
-    """Why a template has no output.
+    """The reason why a template has no output.
 
-    `line` and `column` count from 1, columns in characters, in the Template's `text`, or in its `header` when
-    `in_header`. What does not parse has a column only where that is sure, what is stopped by a limit has neither.
+    `line` and `column` count from 1, columns in characters, in the Template's `text`, or in its `header` if
+    `in_header`. A syntax error has a column only if it is certain; a template stopped by a limit has neither.
     """
 
     message: str
@@ -77,5 +73,5 @@ class TemplateFailure:
     code: str = "template-error"
 
     def problem(self, label: str, position: Position, hint: str | None = None) -> Problem:
-        """Return it as a problem of the template `label`, which is at `position`; `hint` replaces its own."""
+        """Return a problem of the template `label`, which is at `position`; `hint` replaces the failure's own hint."""
         return Problem(self.code, f"{label}: {self.message}", position, hint or self.hint)

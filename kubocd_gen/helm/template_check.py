@@ -1,4 +1,4 @@
-"""Templates checked without a model: do they parse, and do they call what kcd-gen refuses?"""
+"""Checks of templates without a model: syntax errors and calls of unsupported functions."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from kubocd_gen.helm.unreadable import refusals, too_large_error
 
 
 def too_many_tokens() -> TemplateFailure:
-    """For a template that is too long to be looked at."""
-    hint = "print long texts from the chart, or from a file in it"
+    """Return the error of a template with too many tokens."""
+    hint = "move long content into the chart, or into a file in it"
     return TemplateFailure(f"the template has more than {MOST_TOKENS} tokens", hint=hint, code="template-too-large")
 
 
 def admitted(source: str, rewritten: Callable[[str], Rewritten]) -> Rewritten | TemplateFailure:
-    """What `rewritten` makes of `source`, or why no chart takes it."""
+    """Return the result of `rewritten` for `source`, or the error if no chart can hold it."""
     try:
         if fits(source) and fits((made := rewritten(source)).text):
             return made
@@ -34,9 +34,9 @@ def admitted(source: str, rewritten: Callable[[str], Rewritten]) -> Rewritten | 
 def check_templates(
     run: Callable[[Chart], Run], templates: Sequence[Template], names: Names
 ) -> list[list[TemplateFailure]]:
-    """The errors of each template. helm stops at the first that does not parse, which is taken out for the next run.
+    """Return each template's errors. helm stops at the first syntax error: its template is left out of the next run.
 
-    Raises ProblemsError `helm-failed` where helm blames no template.
+    Raises ProblemsError `helm-failed` if helm fails without naming a template.
     """
     found: list[list[TemplateFailure]] = [[] for _ in templates]
     waiting: dict[int, Rewritten] = {}
@@ -61,7 +61,7 @@ def check_templates(
             if isinstance(failure, ParseFailure) and rewritten.path == failure.path
         ]
         if not culprits or not isinstance(failure, ParseFailure):
-            raise ProblemsError(Problem("helm-failed", f"helm could not parse templates: {done.summary}"))
+            raise ProblemsError(Problem("helm-failed", f"helm failed to parse the templates: {done.summary}"))
         for index in culprits:
             found[index].append(parse_error(failure, waiting.pop(index), templates[index]))
     for index, rewritten in waiting.items():

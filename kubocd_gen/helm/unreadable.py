@@ -1,4 +1,4 @@
-"""Texts that the lexer does not read to their end. They are never rendered: helm must refuse them, each by itself."""
+"""Templates with a lexical error. They are never rendered; helm parses each one alone to get its error message."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from kubocd_gen.helm.template import Template, TemplateFailure
 
 
 def refusals(run: Callable[[Chart], Run], texts: Sequence[tuple[Rewritten, Template]]) -> list[TemplateFailure]:
-    """The error of each text, in order: what helm says of it where there is nothing else in the chart.
+    """Return the error of each template in `texts`, in order: helm's error for a chart with only that template.
 
-    What helm does not refuse is an error all the same, because nobody knows what helm reads in it; so is what the
-    budget does not last for. Raises ProblemsError `helm-failed` when helm itself does not work.
+    A template that helm accepts is an error, too, because it is not known how helm reads it, and so is one that the
+    budget does not cover. Raises ProblemsError `helm-failed` if helm itself does not work.
     """
     runs: dict[str, Run] = {}
     errors = []
@@ -34,7 +34,7 @@ def refusals(run: Callable[[Chart], Run], texts: Sequence[tuple[Rewritten, Templ
 
 
 def too_large_error() -> TemplateFailure:
-    """For a template that no chart file can hold as it is, or with what replaces its functions."""
+    """Return the error of a template that does not fit in a chart file, as it is or after rewriting."""
     return TemplateFailure(f"the template is larger than {FILE_SIZE >> 20} MiB", code="template-too-large")
 
 
@@ -47,11 +47,11 @@ def _error(run: Callable[[Chart], Run], done: Run, rewritten: Rewritten, templat
         return error_at(
             template,
             start,
-            f"kcd-gen cannot read '{rewritten.source[start : min(end + 1, start + 80)]}', although helm accepts it",
-            "write it with ASCII characters outside of strings, and report it as a defect of kcd-gen",
+            f"kcd-gen can't parse '{rewritten.source[start : min(end + 1, start + 80)]}', but helm accepts it",
+            "use only ASCII characters outside of strings, and report this as a bug of kcd-gen",
             code="unreadable-template",
         )
     works = run(yaml_chart([0]))
     if works.returncode != 0 or renderings(works.stdout) != ["0"]:
-        raise ProblemsError(Problem("helm-failed", f"helm does not work: {works.summary}"))
-    return TemplateFailure(f"helm could not parse it: {done.summary}", code="template-parse")
+        raise ProblemsError(Problem("helm-failed", f"helm failed to render a test chart: {works.summary}"))
+    return TemplateFailure(f"helm failed to parse the template: {done.summary}", code="template-parse")

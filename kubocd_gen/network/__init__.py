@@ -1,1 +1,1 @@
-"""HTTP as kcd-gen speaks it: the only room that opens a socket. Imported when something must be fetched."""
+"""The HTTP client. Nothing else opens a socket. It is imported only if something must be fetched."""

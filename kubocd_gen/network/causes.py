@@ -1,4 +1,4 @@
-"""What stops an exchange, in words: from the exceptions of urllib3, http.client, ssl and the system."""
+"""Error messages for failed exchanges, from the exceptions of urllib3, http.client, ssl and the operating system."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ FAILURES = (
     urllib3_errors.HTTPError,
     http.client.HTTPException,
     OSError,
-    ValueError,  # of a host name or URL that no one can ask for
+    ValueError,  # for a host name or URL that can't be requested
 )
-_TALKS_NO_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "PACKET_LENGTH_TOO_LONG"}
+_NOT_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "PACKET_LENGTH_TOO_LONG"}
 
 
 def cause_of(error: Exception, host: str, proxy: str | None, timeout: float, *, connected: bool) -> AttemptError:
-    """The cause of `error` while talking to `host`; `connected`: the head of the answer had come."""
+    """Return the cause of `error` in an exchange with `host`; `connected` if the response's head has arrived."""
     chain = list(_chain(error))
     if isinstance(error, ExpiredError):
-        # Not `broken`, which would cost the host nothing: one that drips could do so five times for each request.
-        return AttemptError(host, f"{host} does not finish its answer in time", hint=_SLOW)
+        # Not `broken`, which would charge the host nothing: a server that drips could do so five times per request.
+        return AttemptError(host, f"{host} did not finish its response in time", hint=_SLOW)
 
     def found(*kinds: type[BaseException]) -> BaseException | None:
         return next((one for one in chain if isinstance(one, kinds)), None)
 
     if proxy and found(*_PROXY_FAILURES):
         return _of_proxy(chain, host, proxy)
-    behind = f" (behind the proxy {_proxy_name(proxy)})" if proxy else ""
+    through = f" (through the proxy {_proxy_name(proxy)})" if proxy else ""
     if found(urllib3_errors.InvalidHeader):
-        return AttemptError(host, f"{host} answers with headers that contradict each other", passing=False)
+        return AttemptError(host, f"{host} sent conflicting headers", passing=False)
     if found(urllib3_errors.LocationValueError):
-        return AttemptError(host, f"{host} can't be asked: that is no address or header of HTTP", passing=False)
+        return AttemptError(host, f"the request to {host} has an invalid host name or header", passing=False)
     refusal = found(ssl.SSLError)
     if isinstance(refusal, ssl.SSLError) and not isinstance(refusal, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
         return _of_tls(refusal, host)
@@ -50,74 +50,74 @@ def cause_of(error: Exception, host: str, proxy: str | None, timeout: float, *, 
         again = isinstance(unknown, socket.gaierror) and unknown.errno == socket.EAI_AGAIN
         return AttemptError(
             host,
-            f"the name of {host} can't be looked up" if again else f"there is no host {host}",
-            hint="check the network" if again else "check the URL of the package, and the network's name servers",
+            f"the host {host} could not be resolved" if again else f"the host {host} does not exist",
+            hint="check the network connection" if again else "check the URL of the package and the DNS servers",
             passing=again,
             reached=False,
         )
     if found(ConnectionRefusedError):
-        return AttemptError(host, f"{host} refuses connections", hint=_REACH, reached=False)
+        return AttemptError(host, f"{host} refused the connection", hint=_REACH, reached=False)
     if found(urllib3_errors.NewConnectionError):
         system = next((one for one in chain if isinstance(one, OSError) and one.strerror), None)
         reason = f": {system.strerror}" if system else ""
         reason = f" within {CONNECT_TIMEOUT:.0f} s" if found(TimeoutError) else reason
-        return AttemptError(host, f"{host} can't be connected to{reason}", hint=_REACH, reached=False)
+        return AttemptError(host, f"{host} could not be reached{reason}", hint=_REACH, reached=False)
     if found(urllib3_errors.ReadTimeoutError, TimeoutError):
-        return AttemptError(host, f"{host}{behind} is silent for {timeout:.0f} s", hint=_REACH, broken=connected)
-    return AttemptError(host, f"{host}{behind} breaks the connection off", hint=_REACH, broken=connected)
+        return AttemptError(host, f"{host}{through} sent no data for {timeout:.0f} s", hint=_REACH, broken=connected)
+    return AttemptError(host, f"{host}{through} closed the connection unexpectedly", hint=_REACH, broken=connected)
 
 
-# The request's own address has been looked at before, so that one which is none is the proxy's.
+# The request's own URL has been checked before, so an invalid location is the proxy's.
 _PROXY_FAILURES = (urllib3_errors.ProxyError, urllib3_errors.LocationValueError)
-_SLOW = f"the network or the host sends less than {SLOWEST} bytes a second: run again later, or take a mirror"
-_REACH = "check that the registry is up, and that the network and its proxy lead to it"
+_SLOW = f"run again later, or use a mirror: the host or the network sent less than {SLOWEST} bytes per second"
+_REACH = "check that the registry is running and can be reached from here, directly or through the proxy"
 
 
 def _of_tls(error: ssl.SSLError, host: str) -> AttemptError:
     if isinstance(error, ssl.SSLCertVerificationError):
-        hint = "give the certificate of the authority that signed it with --ca-file FILE"
+        hint = "pass the CA certificate that signed it with --ca-file FILE"
         if "ostname" in error.verify_message or "IP address" in error.verify_message:
-            hint = "check the URL: the host has a certificate of another name"
+            hint = "check the URL: the certificate is for another host name"
         elif "expired" in error.verify_message:
-            hint = "the host needs a new certificate, or the clock of this machine is wrong"
+            hint = "renew the host's certificate, or check the clock of this machine"
         return AttemptError(
-            host, f"the certificate of {host} is refused: {error.verify_message}", hint=hint, passing=False
+            host, f"the certificate of {host} is not valid: {error.verify_message}", hint=hint, passing=False
         )
-    if (error.reason or "") in _TALKS_NO_TLS:
+    if (error.reason or "") in _NOT_TLS:
         return AttemptError(
             host,
-            f"{host} does not speak HTTPS",
-            hint="if it speaks plain HTTP, say so with 'insecure: true' in the Release's package",
+            f"{host} does not serve HTTPS",
+            hint="if it serves plain HTTP, set 'insecure: true' in the Release's package",
             passing=False,
         )
-    reason = (error.reason or "it is broken off").lower().replace("_", " ")
-    return AttemptError(host, f"{host} and kcd-gen find no common TLS: {reason}", passing=False)
+    reason = (error.reason or "the connection was closed").lower().replace("_", " ")
+    return AttemptError(host, f"the TLS handshake with {host} failed: {reason}", passing=False)
 
 
 def _of_proxy(chain: list[BaseException], host: str, proxy: str) -> AttemptError:
     deepest = next((one for one in reversed(chain) if isinstance(one, OSError) and one.args), None)
-    reason = str(deepest.strerror or deepest.args[0]) if deepest is not None else "it is no address of a proxy"
+    reason = str(deepest.strerror or deepest.args[0]) if deepest is not None else "the proxy's address is not valid"
     denied = reason.startswith("Tunnel connection failed: 4")
     return AttemptError(
         host,
-        f"the proxy {_proxy_name(proxy)} does not lead to {host}: {shown(reason)}",
-        hint="check the variables HTTPS_PROXY, HTTP_PROXY and NO_PROXY",
+        f"the proxy {_proxy_name(proxy)} could not connect to {host}: {shown(reason)}",
+        hint="check the environment variables HTTPS_PROXY, HTTP_PROXY and NO_PROXY",
         passing=deepest is not None and not denied,
         reached=False,
     )
 
 
 def _proxy_name(proxy: str) -> str:
-    """Its host: the rest of the address may be a password."""
+    """Return the proxy's host: the rest of the address can contain a password."""
     try:
         name = urlsplit(proxy if "://" in proxy else f"//{proxy}").netloc.rpartition("@")[2]
     except ValueError:
         name = ""
-    return shown(name) if name else "of the environment"
+    return shown(name) if name else "from the environment"
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """`error` and all that lies behind it: urllib3 keeps causes in `reason` or in arguments."""
+    """Yield `error` and its causes, which urllib3 also keeps in `reason` or in the arguments."""
     waiting, seen = [error], set()
     while waiting:
         one = waiting.pop(0)
@@ -125,5 +125,5 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
             continue
         seen.add(id(one))
         yield one
-        behind = (*one.args, getattr(one, "reason", None), one.__cause__, one.__context__)
-        waiting += [other for other in behind if isinstance(other, BaseException)]
+        causes = (*one.args, getattr(one, "reason", None), one.__cause__, one.__context__)
+        waiting += [other for other in causes if isinstance(other, BaseException)]

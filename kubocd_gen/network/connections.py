@@ -1,10 +1,10 @@
-"""Connections with urllib3: time limits that hold, certificates, and one set of pools for each proxy.
+"""Connections with urllib3: strict time limits, certificates, and a set of connection pools for each proxy.
 
-urllib3's timeouts limit the wait for the next byte, and connecting to each address of a name: a server that sends a
-byte a minute, or a name with six dead addresses, would hold a build as long as it likes. Here a `Deadline` limits
-connecting and the exchange as a whole.
+urllib3's timeouts limit the wait for the next byte and for each address of a host name. A server that sends one byte a
+minute, or a name with six dead addresses, could block a build for as long as it likes. Here, a `Deadline` limits the
+time to connect and the exchange as a whole.
 
-This module imports urllib3, which takes 50 ms; it is imported only if there is something to send.
+This module imports urllib3, which takes 50 ms, so it is imported only before a request.
 """
 
 from __future__ import annotations
@@ -38,26 +38,26 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_STEP = 0.25  # seconds: how long a wait goes on after `close`
-_SHARE = 2.0  # seconds that each address of a name gets at least, while there is time
+_STEP = 0.25  # seconds that a wait can last after `close`
+_SHARE = 2.0  # minimum of seconds for each address of a name, within the time limit
 _BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
-_HOSTS = 32  # whose idle connections are kept
+_HOSTS = 32  # the number of hosts whose idle connections are kept
 
-logging.getLogger("urllib3").setLevel(logging.CRITICAL)  # its lines contain whole URLs, which can be signed
+logging.getLogger("urllib3").setLevel(logging.CRITICAL)  # it logs whole URLs, which can contain signatures
 
 
 class ExpiredError(Exception):
-    """The deadline has passed, or the run ends. Not an OSError: http.client and urllib3 let it through unchanged."""
+    """The deadline has passed, or the run ends. It is not an OSError, so http.client and urllib3 don't catch it."""
 
 
 class Deadline:
-    """When the exchange of this thread ends, even if bytes arrive all the time.
+    """The time limit of this thread's exchange, which applies even if bytes keep arriving.
 
-    A timeout of a socket starts again with every `recv`, and http.client calls `recv` until a line, a head or a chunk
-    is complete. So every wait of a socket below goes through `wait`, which takes short steps and checks the deadline
-    and `ended` between them. That needs no thread that watches, and it ends a wait on Ctrl-C as well.
+    A socket's timeout starts again with every `recv`, and http.client calls `recv` until a line, a head or a chunk is
+    complete. So every wait of the sockets below goes through `wait`, which waits in short steps and checks the deadline
+    and `ended` in between. This needs no watchdog thread, and also ends a wait on Ctrl-C.
 
-    The deadline moves with `begin` and `extend`, but never beyond `most` seconds from now.
+    `begin` and `extend` move the deadline, but never to more than `most` seconds after its creation.
     """
 
     def __init__(self, seconds: float, most: float, ended: Callable[[], bool]) -> None:
@@ -65,7 +65,7 @@ class Deadline:
         self._last = now + most
         self._end = min(now + seconds, self._last)
         self._ended = ended
-        self._silent = False  # nothing has come since `begin`
+        self._silent = False  # no data has arrived since `begin`
 
     def __enter__(self) -> Self:
         self._token: Token[Deadline] = _DEADLINE.set(self)
@@ -75,19 +75,19 @@ class Deadline:
         _DEADLINE.reset(self._token)
 
     def begin(self, window: float) -> None:
-        """Give what follows, the body, `window` seconds."""
+        """Set the deadline for the start of the body to `window` seconds from now."""
         self._end = min(time.monotonic() + window, self._last)
         self._silent = True
 
     def extend(self, seconds: float, window: float) -> None:
-        """Move the deadline by what bytes have earned, to no later than `window` seconds from now.
+        """Move the deadline by `seconds`, which received bytes have earned, to at most `window` seconds from now.
 
-        So a quick beginning buys no slow end: what counts is the rate over the last `window` seconds.
+        A fast start therefore does not allow a slow end: what counts is the rate over the last `window` seconds.
         """
         self._end = min(self._end + seconds, time.monotonic() + window, self._last)
 
     def wait(self, limit: float | None, attempt: Callable[[float], T]) -> T:
-        """Return what `attempt` returns, which gets the seconds that it can wait, until it raises no TimeoutError.
+        """Call `attempt` with the seconds that it can wait until it raises no TimeoutError, and return its result.
 
         Raises TimeoutError after `limit` seconds, and ExpiredError.
         """
@@ -104,7 +104,7 @@ class Deadline:
             except TimeoutError as error:
                 if error.errno is None:
                     continue
-                raise  # of the system, which has given the connection up
+                raise  # from the operating system: the connection has timed out
             self._silent = False
             return result
 
@@ -113,7 +113,7 @@ _DEADLINE: ContextVar[Deadline] = ContextVar("deadline")
 
 
 class _Socket(socket.socket):
-    """A socket whose waits keep to the deadline; its own timeout, which urllib3 sets, limits each of them."""
+    """A socket whose waits respect the deadline. Its own timeout, which urllib3 sets, limits each wait."""
 
     def connect(self, address: Any) -> None:
         limit = self.gettimeout()
@@ -158,20 +158,20 @@ class _Socket(socket.socket):
 
 
 class _TLSSocket(_Socket, ssl.SSLSocket):
-    """The same for TLS. OpenSSL goes on where a step has ended, in a handshake and within a record, too."""
+    """A TLS socket whose waits respect the deadline. OpenSSL can resume a handshake or a record after a timeout."""
 
     def do_handshake(self, block: bool = False) -> None:
         try:
             self._timed(lambda: super(_Socket, self).do_handshake(block))
-        except ExpiredError:  # other exceptions close it in ssl.py
+        except ExpiredError:  # ssl.py closes the socket on other exceptions
             self.close()
             raise
 
 
 def tls_context(ca_file: Path | None, environment: Mapping[str, str]) -> ssl.SSLContext:
-    """What TLS trusts: the system's certificates, those that a variable names, and those of `ca_file`.
+    """Return a context that trusts the system's certificates, those that a variable names, and those in `ca_file`.
 
-    Raises ProblemsError `usage` if `ca_file` or a variable leads to no certificates.
+    Raises ProblemsError `usage` if `ca_file` or the variable's file contains no certificates.
     """
     context = ssl.create_default_context()
     context.sslsocket_class = _TLSSocket
@@ -192,16 +192,16 @@ def _trust(context: ssl.SSLContext, path: Path, origin: str) -> None:
         raise ProblemsError(
             Problem(
                 "usage",
-                f"{origin} names {path}, which holds no certificates",
-                hint="give a file of certificates in PEM form, '-----BEGIN CERTIFICATE-----'",
+                f"'{path}', set by {origin}, contains no certificates",
+                hint="use a file of certificates in PEM format ('-----BEGIN CERTIFICATE-----')",
             )
         ) from None
     except OSError as error:
-        raise ProblemsError(Problem("usage", f"{origin} names {path}, which can't be read: {error.strerror}")) from None
+        raise ProblemsError(Problem("usage", f"'{path}', set by {origin}, can't be read: {error.strerror}")) from None
 
 
 def new_manager(proxy: str | None, size: int, context: ssl.SSLContext | None) -> urllib3.PoolManager:
-    """The pools for each host, of `size` connections, directly or through a proxy. Raises LocationValueError."""
+    """Return pools of `size` connections per host. Raises LocationValueError if `proxy` is invalid."""
     manager: urllib3.PoolManager
     if proxy is None:
         manager = urllib3.PoolManager(_HOSTS, maxsize=size, ssl_context=context)
@@ -223,10 +223,10 @@ def new_manager(proxy: str | None, size: int, context: ssl.SSLContext | None) ->
 
 
 class _Head(http.client.HTTPResponse):
-    """The head of an answer."""
+    """The head of a response."""
 
     def begin(self) -> None:
-        """Read it. Raises InvalidHeader here, where http.client closes what urllib3 would leave to the collector."""
+        """Read the head. Raises InvalidHeader here, where http.client closes the connection; urllib3 would not."""
         super().begin()
         lengths = ",".join(self.headers.get_all("Content-Length", ())).split(",")
         if len({length.strip() for length in lengths}) > 1:
@@ -234,12 +234,12 @@ class _Head(http.client.HTTPResponse):
 
 
 class _Connection(HTTPConnection):
-    """Connects within `timeout` altogether."""
+    """A connection that is established within `timeout` seconds, for all addresses together."""
 
     response_class = _Head
 
     def _new_conn(self) -> socket.socket:
-        # urllib3's own SOCKS support overrides the same method.
+        # urllib3's SOCKS support overrides the same method.
         try:
             sock = _connect(self._dns_host, self.port or self.default_port, self.timeout or float("inf"))
         except OSError as error:
@@ -262,7 +262,7 @@ class _TLSPool(urllib3.HTTPSConnectionPool):
 
 
 def _connect(host: str, port: int, limit: float) -> socket.socket:
-    """A connection to the first address that takes one, within `limit` seconds for all. Raises OSError."""
+    """Connect to the first address that accepts, within `limit` seconds for all addresses. Raises OSError."""
     until = time.monotonic() + limit
     addresses = _addresses(host, port, limit)
     failure: OSError = OSError("the name has no address")
@@ -287,7 +287,7 @@ def _connect(host: str, port: int, limit: float) -> socket.socket:
 
 
 def _addresses(host: str, port: int, limit: float) -> list[Any]:
-    """What getaddrinfo returns. It has no time limit, so a thread asks, which is left behind after `limit` seconds."""
+    """Return the result of getaddrinfo. It can't time out, so it runs in a thread, abandoned after `limit` seconds."""
     answers: queue.SimpleQueue[list[Any] | OSError] = queue.SimpleQueue()
 
     def ask() -> None:

@@ -1,4 +1,4 @@
-"""One HTTP request and its answer, over all the tries that it takes."""
+"""An HTTP request and its response, over all attempts."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from kubocd_gen.network.settings import NetworkError
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
-SLOWEST = 1024  # bytes a second: who sends less, on an average over the longest silence that is allowed, is given up
+SLOWEST = 1024  # bytes per second, on average over the longest allowed silence; slower servers are given up
 MIB = 1024 * 1024
 _CHUNK = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An HTTP answer, read to its end. Header names are in lower case; the body is never decoded."""
+    """An HTTP response that was read completely. Header names are in lower case; the body is never decoded."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
-    url: str = field(repr=False)  # after redirects; may carry a signature, so it is not for messages
+    url: str = field(repr=False)  # after redirects; can contain a signature, so it must not be printed
 
 
 class Spool:
-    """An answer's body on its way to a file, with its digest: what may be large is never held in memory."""
+    """A response body that is written to a file while its digest is computed, so it is never held in memory."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -43,7 +43,7 @@ class Spool:
         """Append `chunk`, as a bytearray does."""
         try:
             self._file.write(chunk)
-        except OSError as error:  # else it would look like a failure of the network
+        except OSError as error:  # otherwise it would be reported as a network failure
             raise SpoolError(error) from error
         self._hash.update(chunk)
         self._length += len(chunk)
@@ -52,19 +52,19 @@ class Spool:
         return b""
 
     def clear(self) -> None:
-        """Start anew."""
+        """Discard what was written."""
         self._file.seek(0)
         self._file.truncate()
         self._length, self._hash = 0, hashlib.sha256()
 
     @property
     def digest(self) -> str:
-        """Of what has come so far."""
+        """The digest of the bytes received so far."""
         return f"sha256:{self._hash.hexdigest()}"
 
 
 class SpoolError(Exception):
-    """The file of a Spool could not be written; `cause` says why."""
+    """The file of a Spool could not be written; `cause` is the reason."""
 
     def __init__(self, cause: OSError) -> None:
         super().__init__(str(cause))
@@ -72,7 +72,7 @@ class SpoolError(Exception):
 
 
 class FileBody:
-    """A request's body out of a file, from its beginning at every try."""
+    """A request body that is read from a file, from the beginning for each attempt."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         self._file, self._size = file, size
@@ -81,11 +81,11 @@ class FileBody:
         return self._size
 
     def read(self, size: int = -1) -> bytes:
-        """The next bytes, for who sends them."""
+        """Return the next bytes to send."""
         return self._file.read(size)
 
     def rewind(self) -> None:
-        """Begin anew."""
+        """Go back to the beginning of the file."""
         self._file.seek(0)
 
 
@@ -93,14 +93,14 @@ Body = bytes | FileBody
 
 
 class AnswerTooLargeError(NetworkError):
-    """The answer is longer than the caller takes; `media_type` is what it says of itself."""
+    """The response is larger than the caller's limit; `media_type` is its Content-Type."""
 
     media_type = ""
 
 
 @dataclass(slots=True)
 class Exchange:
-    """One request and what has come of it so far, over all its tries."""
+    """A request and what has been received for it so far, over all its attempts."""
 
     method: str
     url: str
@@ -108,11 +108,11 @@ class Exchange:
     data: Body | None
     limit: int
     timeout: float
-    size: int | None = None  # None: not known
-    small: bool = True  # JSON of some kilobytes: it must have come, to its end, within the longest silence allowed
+    size: int | None = None  # None if unknown
+    small: bool = True  # some kilobytes of JSON: it must arrive completely within the longest allowed silence
     received: bytearray | Spool = field(default_factory=bytearray)
     etag: str | None = None
-    continues: bool = True  # whether a part may be asked for
+    continues: bool = True  # whether a range can be requested
     tries: int = 0
     fetched: int = 0  # bytes of bodies, for the log
 
@@ -122,10 +122,10 @@ class Exchange:
 
 
 def next_fields(exchange: Exchange, headers: Mapping[str, str]) -> dict[str, str]:
-    """The header fields of the next try, which asks for the rest where something has come that may be continued."""
+    """Return the header fields of the next attempt, which requests only the rest if the download can be resumed."""
     fields = {
         "Accept": "*/*",
-        # Bodies are taken as they come. Nothing that is compressed on the way can then burst on arrival.
+        # Bodies are never decompressed, so a small response can't expand to a huge one.
         "Accept-Encoding": "identity",
         "User-Agent": f"kcd-gen/{__version__}",
         **headers,
@@ -143,7 +143,7 @@ def next_fields(exchange: Exchange, headers: Mapping[str, str]) -> dict[str, str
 
 
 def drain(response: BaseHTTPResponse, taken: bytearray | Spool, limit: int, came: Callable[[int], None]) -> bool:
-    """Append the body to `taken`; False where it grows over `limit`. `came` gets the length of each part."""
+    """Append the body to `taken`; return False if it exceeds `limit`. `came` is called with each chunk's length."""
     for chunk in response.stream(_CHUNK, decode_content=False):
         taken.extend(chunk)
         came(len(chunk))
@@ -153,7 +153,7 @@ def drain(response: BaseHTTPResponse, taken: bytearray | Spool, limit: int, came
 
 
 def status_text(status: int) -> str:
-    """A status with its name, for messages."""
+    """Return a status with its name, for messages."""
     try:
         return f"{status} ({HTTPStatus(status).phrase})"
     except ValueError:
@@ -161,5 +161,5 @@ def status_text(status: int) -> str:
 
 
 def sized(limit: int) -> str:
-    """A number of bytes, for messages."""
+    """Return a number of bytes with its unit, for messages."""
     return f"{limit // MIB} MiB" if limit >= MIB and limit % MIB == 0 else f"{limit} bytes"

@@ -1,9 +1,9 @@
-"""What a run knows about a host: its four connections, and how long it may keep a build waiting.
+"""The state of a host during a run: its four connections, and how long it can delay the build.
 
-A dead registry must cost a build seconds, not seconds for each of its packages. So the requests of a run share one
-account a host. Time is charged while at least one request that has failed is neither answered nor given up; when a
-request gets through after all, the time since the last charge is forgiven, so that a registry that throttles but serves
-is never given up. When the account is empty the host is closed: whatever else would ask it fails at once, for the same
+An unavailable registry must delay a build by seconds, not by seconds for each package. So all requests of a run to a
+host share one time account. Time is charged while at least one failed request is neither answered nor given up. When a
+failed request succeeds later, the time since the last charge is forgiven, so a registry that throttles but responds is
+never given up. When the account is empty, the host is closed: all further requests fail immediately, with the same
 cause.
 """
 
@@ -16,21 +16,21 @@ from kubocd_gen.network.settings import NetworkError
 
 CONNECTIONS = 4
 TRIES = 5
-# Full jitter: a random part of 1, 2, 4, 8 s. 7.5 s on average for the five tries of one request, 15 s at most.
+# Full jitter: a random part of 1, 2, 4, 8 s. 7.5 s on average for the five attempts of a request, 15 s at most.
 BACKOFF, BACKOFF_LIMIT = 1.0, 8.0
-RETRY_AFTER_LIMIT = 10.0  # a host that wants to be left alone for longer is asked again after this, or given up
-# With connecting limited to what is left, a host that swallows connections is closed after exactly this; one that
-# answers errors, too. A request that is under way then gets LAST_WAIT at most: 25 s + 10 s stay below the 40 s that a
-# build may lose to a registry, with 5 s for all the rest.
+RETRY_AFTER_LIMIT = 10.0  # a longer Retry-After is cut to this
+# The time account of a host, in seconds. Connecting is limited to the time left, so a host that drops connections, or
+# that returns errors, is closed after exactly this time. A request in progress then gets at most LAST_WAIT. 25 s + 10 s
+# are within the 40 s that a registry can delay a build, with 5 s to spare.
 OUTAGE = 25.0
 LAST_WAIT = 10.0
 
 
 class AttemptError(Exception):
-    """An attempt that came to nothing. `text` is a sentence about the host without its end.
+    """A failed attempt of a request. `text` is a message that starts with the host, without a full stop.
 
-    `passing`: worth another try. `reached`: the host has answered, however badly. `broken`: while the answer's body was
-    read. `retry_after`: seconds for which the host asks to be left alone.
+    `passing`: the failure may be temporary. `reached`: the host has responded, even with an error. `broken`: it failed
+    while the body was read. `retry_after`: the host's Retry-After in seconds.
     """
 
     def __init__(
@@ -46,56 +46,58 @@ class AttemptError(Exception):
     ) -> None:
         super().__init__(text)
         self.host, self.text, self.hint = host, text, hint
-        self.began: float | None = None  # when the host was asked, which may be long after a slot was waited for
+        self.began: float | None = (
+            None  # when the request was sent; waiting for a free connection can take long before that
+        )
         self.passing, self.reached, self.broken, self.retry_after = passing, reached, broken, retry_after
 
 
 class Host:
-    """One host and port; safe to use from several threads."""
+    """A host and port. Thread-safe."""
 
     def __init__(self, name: str, clock: Callable[[], float]) -> None:
         self.name = name
         self.slots = threading.BoundedSemaphore(CONNECTIONS)
         self._clock = clock
         self._lock = threading.Lock()
-        self._waiting = 0  # requests that have failed and are still tried
-        self._since = 0.0  # up to when time has been charged or forgiven
+        self._waiting = 0  # requests that have failed and are being retried
+        self._since = 0.0  # the time up to which the account is settled
         self._charged = 0.0
         self._closed: AttemptError | None = None
-        self._why = ""
+        self._suffix = ""
         self._answered = False
         self._not_before = 0.0
 
     def check(self) -> None:
-        """Raises NetworkError where the host is closed."""
+        """Raise NetworkError if the host is closed."""
         with self._lock:
             if self._closed is not None:
-                raise _failed(self._closed, self._why)
+                raise _failed(self._closed, self._suffix)
 
     def answered(self) -> None:
-        """The host has sent an answer, be it an error: it is there."""
+        """Record that the host has sent a response, even an error."""
         with self._lock:
             self._answered = True
 
     def left(self) -> float | None:
-        """Seconds of the account while a request waits for the host, None while none does."""
+        """Return the seconds left in the account; None if no failed request is waiting."""
         with self._lock:
             return max(0.0, OUTAGE - self._spent()) if self._waiting else None
 
     def hold(self) -> float:
-        """Seconds for which the host has asked to be left alone."""
+        """Return the seconds to wait because of the host's Retry-After."""
         with self._lock:
             return max(0.0, self._not_before - self._clock())
 
     def begin(self, since: float) -> None:
-        """A request has failed for the first time, in an attempt that began at `since`."""
+        """Record that a request has failed for the first time, in an attempt that began at `since`."""
         with self._lock:
             if self._waiting == 0:
                 self._since = max(self._since, since)
             self._waiting += 1
 
     def end(self, *, recovered: bool) -> None:
-        """That request was answered after all, or is given up."""
+        """Record that a failed request has succeeded, or is given up."""
         with self._lock:
             now = self._clock()
             if not recovered:
@@ -104,42 +106,42 @@ class Host:
             self._waiting -= 1
 
     def earn(self, seconds: float) -> None:
-        """Bytes of a request that had failed come again: what they are worth is not charged."""
+        """Reduce the charged time by `seconds` because a failed request is receiving data again."""
         with self._lock:
             if self._waiting:
                 self._since = min(self._clock(), self._since + seconds)
 
     def pause(self, trouble: AttemptError, tries: int, chance: float) -> float:
-        """How many seconds to wait after `tries` tries; `chance` is random, from 0 to 1.
+        """Return the seconds to wait after `tries` attempts; `chance` is a random number from 0 to 1.
 
-        Raises NetworkError where there is to be no further try, and closes the host where it is the host's fault.
+        Raises NetworkError if there must be no further attempt, and closes the host if it is unavailable.
         """
         asked = min(trouble.retry_after or 0.0, RETRY_AFTER_LIMIT)
         wait = max(asked, chance * min(BACKOFF_LIMIT, BACKOFF * 2.0 ** (tries - 1)))
         with self._lock:
             if self._closed is not None:
-                raise _failed(self._closed, self._why)
+                raise _failed(self._closed, self._suffix)
             if wait >= OUTAGE - self._spent():
-                self._close(trouble, f"; given up after {self._spent():.0f} s")
+                self._close(trouble, f"; gave up after {self._spent():.0f} s")
             elif tries >= TRIES and not trouble.reached and not self._answered:
-                self._close(trouble, f", in {tries} tries")
+                self._close(trouble, f", after {tries} attempts")
             if self._closed is not None:
-                raise _failed(self._closed, self._why)
+                raise _failed(self._closed, self._suffix)
             if tries >= TRIES:
-                raise _failed(trouble, f", in {tries} tries")
+                raise _failed(trouble, f", after {tries} attempts")
             if asked:
                 self._not_before = max(self._not_before, self._clock() + asked)
         return wait
 
-    def _close(self, trouble: AttemptError, why: str) -> None:
-        self._closed, self._why = trouble, why
+    def _close(self, trouble: AttemptError, suffix: str) -> None:
+        self._closed, self._suffix = trouble, suffix
 
     def _spent(self) -> float:
         return self._charged + (self._clock() - self._since if self._waiting else 0.0)
 
 
-def _failed(trouble: AttemptError, why: str) -> NetworkError:
+def _failed(trouble: AttemptError, suffix: str) -> NetworkError:
     hint = trouble.hint
     if trouble.retry_after is not None and trouble.retry_after > RETRY_AFTER_LIMIT:
-        hint = f"it asks to be left alone for {trouble.retry_after:.0f} s; run again then"
-    return NetworkError(f"{trouble.text}{why}", code="registry-failed", hint=hint)
+        hint = f"run again in {trouble.retry_after:.0f} s, as the host requests"
+    return NetworkError(f"{trouble.text}{suffix}", code="registry-failed", hint=hint)

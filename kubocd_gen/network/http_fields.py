@@ -1,4 +1,4 @@
-"""Header fields that strangers wrote, read without trust: Retry-After, Content-Range, ETag, WWW-Authenticate."""
+"""Parsers for untrusted header fields: Retry-After, Content-Range, ETag and WWW-Authenticate."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from email.utils import parsedate_to_datetime
 
 _RANGE = re.compile(r"bytes ([0-9]{1,15})-([0-9]{1,15})/([0-9]{1,15}|\*)")
 _STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]{0,256}"')
-_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - RFC 9110's word for a word
-# Either a parameter, its value quoted or bare (which some proxies write, though URLs must be quoted), or a scheme.
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - `token` of RFC 9110
+# Either a scheme, or a parameter with a quoted or bare value. Some proxies leave URLs unquoted, against RFC 9110.
 _PART = re.compile(
     rf'(?P<name>{_TOKEN})[ \t]*=[ \t]*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<bare>[^\s,"]+))|(?P<scheme>{_TOKEN})'
 )
@@ -18,16 +18,16 @@ _PART = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """One way to log in that a server offers; scheme and parameter names are in lower case."""
+    """An authentication method that a server offers; scheme and parameter names are in lower case."""
 
     scheme: str
     parameters: Mapping[str, str]
 
 
 def parse_challenges(text: str) -> list[Challenge]:
-    """The challenges of a WWW-Authenticate field (RFC 9110, 11.6.1), several in one, in their order.
+    """Return the challenges of a WWW-Authenticate field (RFC 9110, 11.6.1), in order.
 
-    What is no challenge is passed over: the field decides only which question is asked next.
+    Invalid parts are ignored, because the field only decides which request is sent next.
     """
     challenges: list[Challenge] = []
     parameters: dict[str, str] = {}
@@ -43,7 +43,7 @@ def parse_challenges(text: str) -> list[Challenge]:
 
 
 def retry_after(text: str | None, now: float) -> float | None:
-    """Seconds from a Retry-After field, a number or a date; `now` is the time of day in seconds since 1970."""
+    """Return the seconds of a Retry-After field, a number or a date. `now` is in seconds since 1970."""
     if not text:
         return None
     if re.fullmatch(r"[0-9]{1,9}", text.strip()):
@@ -55,13 +55,13 @@ def retry_after(text: str | None, now: float) -> float | None:
 
 
 def range_start(text: str | None) -> int | None:
-    """Where the part that a Content-Range field describes begins, None where it describes none."""
+    """Return the offset at which a Content-Range begins; None if it is invalid or does not reach the end."""
     match = _RANGE.fullmatch(text or "")
     if match is None or int(match[2]) < int(match[1]) or (match[3] != "*" and int(match[3]) != int(match[2]) + 1):
-        return None  # not a part that reaches to the end
+        return None
     return int(match[1])
 
 
 def strong_etag(text: str | None) -> str | None:
-    """The field, where it is a validator that can guard a range (RFC 9110, 13.1.5)."""
+    """Return the field if it is a strong ETag, which If-Range requires (RFC 9110, 13.1.5); otherwise None."""
     return text if text and _STRONG_ETAG.fullmatch(text) else None

@@ -1,4 +1,4 @@
-"""The proxy for a URL, from the environment."""
+"""The proxy to use for a URL, from the environment."""
 
 from __future__ import annotations
 
@@ -30,5 +30,5 @@ def _in_network(host: str, networks: str) -> bool:
             if address in ipaddress.ip_network(network.strip(), strict=False):
                 return True
         except ValueError:
-            continue  # a name
+            continue  # a host name
     return False

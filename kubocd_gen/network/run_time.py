@@ -1,7 +1,7 @@
-"""How long a run can wait for the network: one deadline for all its transfers, retries and redirects together.
+"""The network time of a run: one limit for all its transfers, retries and redirects together.
 
-Limits for one answer don't add up: a hundred hosts that drip each stay below theirs. Counted is the time in which at
-least one request is under way; what helm and the disk take in between is not the network's.
+Limits for single responses are not enough: a hundred slow hosts can each stay below theirs. The limit counts the time
+during which at least one request is in progress, but not the time of helm and the disk in between.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ RESOURCE = "network-time"
 
 
 class RunTime:
-    """A context manager around each request; safe to use from several threads, and within itself."""
+    """A context manager around each request. Thread-safe and reentrant."""
 
     def __init__(self, budget: Budget, clock: Callable[[], float]) -> None:
         self._budget, self._clock = budget, clock
@@ -37,17 +37,17 @@ class RunTime:
         with self._lock:
             self._under_way -= 1
             if self._under_way == 0:
-                with suppress(BudgetExceededError):  # what has come in time is used; the next request is refused
+                with suppress(BudgetExceededError):  # a response that arrived in time is used; the next request fails
                     self._budget.spend(RESOURCE, self._clock() - self._since)
 
     def left(self) -> float:
-        """Seconds until the deadline, 0 if it has passed."""
+        """Return the seconds left; 0 if the limit is reached."""
         with self._lock:
             waited = self._clock() - self._since if self._under_way else 0.0
         return max(0.0, self._budget.left(RESOURCE) - waited)
 
     def error(self) -> BudgetExceededError:
-        """The error for a deadline that has passed, or for what ended the run before."""
+        """Return the error for the exceeded limit, or for the limit that ended the run before."""
         limit = self._budget.limits.of(RESOURCE)
         try:
             self._budget.spend(RESOURCE, limit + 1)

@@ -1,7 +1,7 @@
-"""HTTP as kcd-gen speaks it, to registries and Helm repositories: nothing that a server does can hold or hurt a build.
+"""The HTTP transport to registries and Helm repositories. No server can block a build or exhaust the machine.
 
-urllib3 carries the bytes. Tries, redirects, limits and the resumption of broken downloads are here, because their rules
-are ours: urllib3 is told to do none of it.
+urllib3 transfers the bytes. Retries, redirects, limits and the resumption of interrupted downloads are implemented
+here, with kcd-gen's own rules, and disabled in urllib3.
 """
 
 from __future__ import annotations
@@ -45,15 +45,15 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 REDIRECTS = 5
-_MESSAGE = 64 * 1024  # bytes of an error's body that are looked at
+_MESSAGE = 64 * 1024  # bytes of an error response's body that are read
 _PASSING = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 _MOVED = {301, 302, 303, 307, 308}
 
 
 class Transport:
-    """The connections of a run; safe to use from several threads.
+    """The connections of a run. Thread-safe.
 
-    `clock` counts seconds, `now` is the time of day, `sleep` waits and `chance` gives a number from 0 to 1: for tests.
+    Tests replace `clock` (monotonic seconds), `now` (seconds since 1970), `sleep` and `chance` (random, from 0 to 1).
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Transport:
         self._environment = os.environ if environment is None else environment
         self._lock = threading.Lock()
         self._hosts: dict[str, Host] = {}
-        self._managers: dict[tuple[bool, str | None], PoolManager] = {}  # by whether they know TLS, and by proxy
+        self._managers: dict[tuple[bool, str | None], PoolManager] = {}  # by whether they use TLS, and by proxy
         self._run = RunTime(network.budget, clock)
 
     def request(
@@ -89,14 +89,14 @@ class Transport:
         into: Spool | None = None,
         large: bool = False,
     ) -> Answer:
-        """The final answer, whatever its status, after redirects and after up to five tries where failure may pass.
+        """Return the final response, whatever its status, after redirects and up to five attempts.
 
-        `limit` is the body's in bytes, `timeout` the longest silence in seconds. `size` is the length that the body
-        must have, in place of `limit`, given by who checks a digest: a body that broke off may then be continued though
-        the server gives no ETag. Without `size` an answer is taken for a small one, which must come within `timeout` as
-        a whole, unless it can be `large`. The body of a 200 goes `into` a Spool where one is given, and is empty in the
-        answer. Credentials in `headers` stay with the host of `url`. Raises NetworkError: `registry-failed`, `offline`,
-        `run-limit`, and AnswerTooLargeError.
+        `limit` is the body's maximum size in bytes, `timeout` the longest time without data in seconds. `size` is the
+        body's exact length, which replaces `limit`. It is passed by callers that verify a digest, so an interrupted
+        download can be resumed even if the server sends no ETag. Without `size`, the response must arrive completely
+        within `timeout`, unless it can be `large`. The body of a 200 is written `into` a Spool, if given, and is empty
+        in the response. Credentials in `headers` are sent only to the host of `url`. Raises NetworkError
+        (`registry-failed`, `offline`, `run-limit`) and AnswerTooLargeError.
         """
         received = bytearray() if into is None else into
         most, small = limit if size is None else size, size is None and not large
@@ -113,7 +113,7 @@ class Transport:
         limit: int = LIMITS.manifest,
         timeout: float | None = None,
     ) -> Answer:
-        """One try of `request`, for the steps of what is tried as a whole by `retrying`.
+        """Make one attempt of `request`, as a step of an operation that `retrying` repeats as a whole.
 
         Raises AttemptError as well.
         """
@@ -121,7 +121,7 @@ class Transport:
             return self._attempt(Exchange(method, url, headers or {}, data, limit, timeout or READ_TIMEOUT))
 
     def retrying(self, attempt: Callable[[], T]) -> T:
-        """What `attempt` returns, which is tried anew while it raises a AttemptError that may pass.
+        """Call `attempt` again while it raises an AttemptError that may be temporary, and return its result.
 
         Raises NetworkError.
         """
@@ -146,7 +146,7 @@ class Transport:
                         began = started if trouble.began is None else trouble.began
                         host.begin(self._clock() if trouble.broken else began)
                     wait = host.pause(trouble, tries, self._chance())
-                    self._say(f"{trouble.text}; try {tries + 1} follows in {wait:.1f} s")
+                    self._report(f"{trouble.text}; retrying in {wait:.1f} s (attempt {tries + 1})")
                     self._wait(wait, trouble.host)
                 else:
                     recovered = True
@@ -156,18 +156,18 @@ class Transport:
                 host.end(recovered=recovered)
 
     def may_send_credentials(self, url: str) -> bool:
-        """Whether a request to `url` can carry credentials; see `Network`."""
+        """Return whether a request to `url` can carry credentials; see `Network`."""
         return self._network.may_send_credentials(url)
 
     def close(self) -> None:
-        """Break off what is under way and open nothing more; waiting threads end with a NetworkError at once."""
+        """Abort transfers and refuse new ones. Waiting threads get a NetworkError immediately."""
         self._closed.set()
         with self._lock:
             for manager in self._managers.values():
                 manager.clear()
 
     def _attempt(self, exchange: Exchange) -> Answer:
-        """One try: the request, and what it is redirected to."""
+        """Make one attempt: send the request and follow redirects."""
         url, headers = exchange.url, dict(exchange.headers)
         exchange.tries += 1
         for _ in range(REDIRECTS + 1):
@@ -177,19 +177,19 @@ class Transport:
                 return answer
             target = follow(url, location)
             if exchange.method not in ("GET", "HEAD"):
-                raise no_registry(parts.netloc, f"redirects a {exchange.method} to {shown(public(target))}")
-            there = split_url(target, url)
-            if (parts.scheme, there.scheme) == ("https", "http"):
-                raise no_registry(parts.netloc, f"redirects from HTTPS to plain HTTP, to {there.netloc}")
-            if (there.scheme, there.netloc) != (parts.scheme, parts.netloc):
+                raise no_registry(parts.netloc, f"redirected a {exchange.method} request to {shown(public(target))}")
+            destination = split_url(target, url)
+            if (parts.scheme, destination.scheme) == ("https", "http"):
+                raise no_registry(parts.netloc, f"redirected from HTTPS to plain HTTP at {destination.netloc}")
+            if (destination.scheme, destination.netloc) != (parts.scheme, parts.netloc):
                 headers.pop("Authorization", None)
             url = target
-        raise no_registry(urlsplit(exchange.url).netloc, f"redirects more than {REDIRECTS} times")
+        raise no_registry(urlsplit(exchange.url).netloc, f"redirected more than {REDIRECTS} times")
 
     def _hop(
         self, exchange: Exchange, url: str, parts: SplitResult, headers: Mapping[str, str]
     ) -> tuple[Answer, str | None]:
-        """The answer of one host, and where it redirects to."""
+        """Return one host's response and the location that it redirects to, if any."""
         from urllib3.util import Timeout
 
         from kubocd_gen.network.causes import FAILURES, cause_of
@@ -202,10 +202,10 @@ class Transport:
             self._check(host)
             began = self._clock()
             left, connect, silence = host.left(), CONNECT_TIMEOUT, exchange.timeout
-            if left is not None:  # it has failed and not answered since: it gets no more than it has left
+            if left is not None:  # requests are failing: limit this one to the time left
                 connect, silence = min(connect, max(1.0, left)), min(silence, max(LAST_WAIT, left))
             proxy = proxy_for(url)
-            connected, status, exchange.fetched = False, "no answer", 0
+            connected, status, exchange.fetched = False, "no response", 0
             most = connect + silence + len(exchange.data or b"") / SLOWEST
             with Deadline(most, self._run.left(), self._closed.is_set) as deadline:
                 try:
@@ -235,7 +235,7 @@ class Transport:
                         raise _interrupted() from None
                     if not self._run.left():
                         raise _exhausted(host.name, self._run.error()) from None
-                    # In no variable here: with its traceback it would keep what failed, a socket too, alive.
+                    # Not assigned to a variable: its traceback would keep the failed socket alive.
                     raise _since(began, cause_of(error, parts.netloc, proxy, silence, connected=connected)) from None
                 finally:
                     seconds, asked = self._clock() - began, (exchange.method, public(url))
@@ -246,25 +246,25 @@ class Transport:
     ) -> tuple[Answer, str | None]:
         status = response.status
         headers = {name.lower(): response.headers[name] for name in response.headers}
-        if exchange.method == "HEAD":  # no body follows: the connection is free for the next request
+        if exchange.method == "HEAD":  # no body follows, so the connection can be reused
             response.release_conn()
         if status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             asked = retry_after(headers.get("retry-after"), self._now())
-            hint = _BUSY if status == HTTPStatus.TOO_MANY_REQUESTS else _ILL
-            raise AttemptError(host, f"{host} answers {status_text(status)}", hint=hint, retry_after=asked)
+            hint = _BUSY if status == HTTPStatus.TOO_MANY_REQUESTS else _FAILING
+            raise AttemptError(host, f"{host} returned {status_text(status)}", hint=hint, retry_after=asked)
         if status in _MOVED and (location := headers.get("location")):
             return Answer(status, headers, b"", url), location
         if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and exchange.received:
             exchange.start_over()
             exchange.continues = False
-            raise AttemptError(host, f"{host} does not continue what broke off", broken=True)
+            raise AttemptError(host, f"{host} could not resume the download", broken=True)
         if status == HTTPStatus.PARTIAL_CONTENT:
             if not exchange.received:
-                raise no_registry(host, "answers with a part of what was asked for")
+                raise no_registry(host, "returned a partial response to a full request")
             if range_start(headers.get("content-range")) != len(exchange.received):
                 exchange.start_over()
                 exchange.continues = False
-                raise AttemptError(host, f"{host} continues at the wrong place", broken=True)
+                raise AttemptError(host, f"{host} resumed the download at the wrong offset", broken=True)
             status = HTTPStatus.OK
         elif status != HTTPStatus.OK:
             taken = bytearray()
@@ -289,14 +289,14 @@ class Transport:
 
         if length > exchange.limit or not drain(response, exchange.received, exchange.limit, came):
             error = AnswerTooLargeError(
-                f"{host} answers with more than {sized(exchange.limit)}", code="registry-failed", hint=NO_REGISTRY
+                f"{host} returned more than {sized(exchange.limit)}", code="registry-failed", hint=NO_REGISTRY
             )
             error.media_type = headers.get("content-type", "").lower()
             raise error
         closing = not declared and "chunked" not in headers.get("transfer-encoding", "").lower()
         if closing and len(exchange.received) < (1 if exchange.size is None else exchange.size):
-            # The end of the connection was to be the end of the body, and it came too early, or within the head.
-            raise AttemptError(host, f"{host} breaks the connection off", broken=True)
+            # Only the end of the connection marks the end of the body, and it came too early.
+            raise AttemptError(host, f"{host} closed the connection unexpectedly", broken=True)
         return Answer(status, headers, bytes(exchange.received), url), None
 
     def _manager(self, scheme: str, proxy: str | None) -> PoolManager:
@@ -305,7 +305,7 @@ class Transport:
         tls = scheme == "https" or (proxy or "").lower().startswith("https:")
         with self._lock:
             if (tls, proxy) not in self._managers:
-                # Only for TLS: reading all that is trusted takes 50 ms.
+                # Only for TLS, because loading the certificates takes 50 ms.
                 context = tls_context(self._network.ca_file, self._environment) if tls else None
                 self._managers[tls, proxy] = new_manager(proxy, CONNECTIONS, context)
             return self._managers[tls, proxy]
@@ -324,9 +324,9 @@ class Transport:
     def _check(self, host: Host) -> None:
         if self._network.offline:
             raise NetworkError(
-                f"{host.name} is needed, and the network is not to be used",
+                f"{host.name} is needed, but network access is disabled",
                 code="offline",
-                hint="leave --offline out, or vendor what is needed",
+                hint="remove --offline, or vendor the packages",
             )
         if self._closed.is_set():
             raise _interrupted()
@@ -342,13 +342,13 @@ class Transport:
         if self._closed.is_set():
             raise _interrupted()
 
-    def _say(self, line: str) -> None:
+    def _report(self, line: str) -> None:
         with self._lock:
             self._network.progress(line)
 
 
-_BUSY = "run again later; many registries allow more to those who log in"
-_ILL = "the registry is ill or overloaded: ask those who run it, or run again later"
+_BUSY = "run again later, or log in: many registries have higher limits for authenticated users"
+_FAILING = "run again later, or contact the registry's operator"
 
 
 def _since(began: float, trouble: AttemptError) -> AttemptError:
@@ -357,11 +357,13 @@ def _since(began: float, trouble: AttemptError) -> AttemptError:
 
 
 def _exhausted(host: str, error: BudgetExceededError) -> NetworkError:
-    """What ends a run's transfers, with the host that was being asked."""
+    """Return the error that ends a run's transfers, with the current host."""
     return NetworkError(
-        f"{host} can't be waited for: {error.problem.message}", code=error.problem.code, hint=error.problem.hint
+        f"the transfer from {host} was stopped: {error.problem.message}",
+        code=error.problem.code,
+        hint=error.problem.hint,
     )
 
 
 def _interrupted() -> NetworkError:
-    return NetworkError("the network was shut down while it was in use", code="registry-failed")
+    return NetworkError("the transfer was interrupted", code="registry-failed")

@@ -1,4 +1,4 @@
-"""Addresses that strangers name: where they lead, and whether one goes there."""
+"""Untrusted URLs from responses: resolving and checking them, and removing secrets from them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.network.settings import NetworkError
 
 _LONGEST = 8 * 1024
-NO_REGISTRY = "what answers is no registry, or one that is not to be trusted; check the URL"
+NO_REGISTRY = "check the URL: the server does not behave like a registry"
 
 
 def follow(url: str, location: str) -> str:
-    """Where a Location field of the answer from `url` leads, which is not yet checked."""
+    """Return the URL that a Location field in a response from `url` refers to. It is not checked."""
     try:
         return urljoin(url, location)
     except ValueError:
@@ -21,24 +21,24 @@ def follow(url: str, location: str) -> str:
 
 
 def split_url(url: str, origin: str) -> SplitResult:
-    """The parts of a URL that may be asked. Raises NetworkError; `origin` led there."""
+    """Split a URL that is about to be requested, which `origin` referred to. Raises NetworkError if it is invalid."""
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         usable = False
     if not usable or "@" in parts.netloc or len(url) > _LONGEST or not url.isprintable() or " " in url:
-        raise no_registry(_host(origin), f"leads to {shown(public(url))}, which is no address of HTTP")
+        raise no_registry(_host(origin), f"refers to {shown(public(url))}, which is not a valid HTTP URL")
     return parts
 
 
 def public(url: str) -> str:
-    """A URL for messages: without what may be a password or a signature."""
+    """Return a URL for messages, without its user information and query, which can be secret."""
     return re.sub(r"//[^/]*@", "//…@", url.partition("?")[0])
 
 
 def no_registry(host: str, what: str) -> NetworkError:
-    """The error for what a registry never does; `what` follows the host's name."""
+    """Return the error for behaviour that no registry has; `what` follows the host's name in the message."""
     return NetworkError(f"{host} {what}", code="registry-failed", hint=NO_REGISTRY)
 
 

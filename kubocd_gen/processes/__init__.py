@@ -1,1 +1,1 @@
-"""Child processes that end with kcd-gen, and work that several threads share."""
+"""Child processes that end with kcd-gen, and calls that threads share."""

@@ -1,12 +1,12 @@
-"""The programs that kcd-gen runs (helm, git, cosign, credential helpers): they end when it does, and not later.
+"""The programs that kcd-gen runs (helm, git, cosign, credential helpers). They end when kcd-gen does.
 
-Each runs in a session of its own, so that what it starts can be ended with it; a terminal's Ctrl-C does not reach it
-there, nor would `kill` or a CI that cancels a job. So whoever ends kcd-gen ends them all, and the threads that wait for
-them are free.
+Each program runs in its own session, so it can be killed together with its children. Signals from a terminal (Ctrl-C),
+from `kill` or from a cancelled CI job don't reach it there, so kcd-gen kills all programs when it is interrupted. That
+also unblocks the threads that wait for them.
 
-A signal raises an exception in the main thread, which cleans up on its way. Other threads hear of it when they start a
-program, and one that computes does not: after GRACE the process ends without them. What is written is written so that
-it can end anywhere (`output.journal`), and scratch folders are removed here.
+A signal raises an exception in the main thread, which cleans up. Other threads notice it when they start a program. A
+thread that only computes does not: after GRACE the process exits without it. Output is written in a way that allows an
+exit at any time (`output.journal`), and temporary directories are removed here.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-GRACE = 0.6  # seconds for the threads to end after a signal
+GRACE = 0.6  # seconds that threads have to end after a signal
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _running: set[subprocess.Popen[bytes]] = set()
 _scratch: set[Path] = set()
 _interrupted = threading.Event()
-_making = threading.Lock()  # held while a scratch directory is made
+_making = threading.Lock()  # held while a scratch directory is created
 
 
 @contextlib.contextmanager
@@ -37,19 +37,19 @@ def running(
     command: Sequence[str],
     environment: Mapping[str, str] | None = None,
     *,
-    folder: Path | None = None,
+    directory: Path | None = None,
     talk: bool = False,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """The program `command`, its output in pipes, its input a pipe where we `talk` to it. Raises OSError.
+    """Run the program `command` in `directory`, with pipes for its output and, with `talk`, for its input.
 
-    Whoever leaves the block before it has ended kills it, with all that it has started. Once kcd-gen is interrupted it
-    starts no other: KeyboardInterrupt, in any thread.
+    Leaving the block kills the program, if it is still running, together with its children. Raises OSError, and, after
+    kcd-gen was interrupted, KeyboardInterrupt in any thread.
     """
     if _interrupted.is_set():
         raise KeyboardInterrupt
     with subprocess.Popen(
         command,
-        cwd=folder,
+        cwd=directory,
         env=None if environment is None else dict(environment),
         stdin=subprocess.PIPE if talk else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -65,17 +65,17 @@ def running(
 
 
 def limit(process: subprocess.Popen[bytes], name: str, most: int) -> None:
-    """Give a running program a limit of `resource`, such as RLIMIT_AS in bytes; on Linux, elsewhere there is no way."""
+    """Set a resource limit of a running program, such as RLIMIT_AS in bytes. Has no effect on systems except Linux."""
     if sys.platform == "linux":
         import resource
 
-        with contextlib.suppress(OSError, ValueError):  # it has ended already, or runs under a lower one
+        with contextlib.suppress(OSError, ValueError):  # it has already ended, or has a lower limit
             resource.prlimit(process.pid, getattr(resource, name), (most, most))
 
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """What runs inside ends, with its programs, on Ctrl-C (KeyboardInterrupt), SIGTERM and SIGHUP (SystemExit)."""
+    """End the block and its programs on Ctrl-C (KeyboardInterrupt), SIGTERM and SIGHUP (SystemExit)."""
     _interrupted.clear()
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -83,7 +83,7 @@ def interruptible() -> Iterator[None]:
     before = {}
     for number in _INTERRUPTS:
         handler = signal.getsignal(number)
-        if handler in (signal.default_int_handler, signal.SIG_DFL):  # `nohup` has the signal ignored: so be it
+        if handler in (signal.default_int_handler, signal.SIG_DFL):  # not if `nohup` has the signal ignored
             before[number] = signal.signal(number, _interrupt)
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
@@ -94,8 +94,8 @@ def interruptible() -> Iterator[None]:
         yield
     except BaseException as error:
         if before and _interrupted.is_set():
-            # Everything is cleaned up in this thread. Others are not waited for: after a signal within `join`, Python
-            # takes a thread that runs for one that has ended, and would stop it anywhere.
+            # This thread has cleaned up. Do not wait for the others: after a signal in `join`, Python treats a running
+            # thread as ended, and would stop it at any point.
             for stream in (sys.stdout, sys.stderr):
                 with contextlib.suppress(OSError, ValueError):
                     stream.flush()
@@ -113,35 +113,35 @@ def interruptible() -> Iterator[None]:
 
 @contextlib.contextmanager
 def scratch(prefix: str) -> Iterator[Path]:
-    """A folder for temporary files, removed at the end, however kcd-gen ends."""
-    folder = Path(tempfile.gettempdir(), prefix + os.urandom(8).hex()).absolute()
+    """Create a directory for temporary files and remove it at the end of the block, or when kcd-gen is interrupted."""
+    directory = Path(tempfile.gettempdir(), prefix + os.urandom(8).hex()).absolute()
     with _making:
         if _interrupted.is_set():
             raise KeyboardInterrupt
-        _scratch.add(folder)  # before it exists: kcd-gen can end between any two lines, and removes what is registered
-        folder.mkdir(mode=0o700)
+        _scratch.add(directory)  # before it exists, because kcd-gen can end at any point
+        directory.mkdir(mode=0o700)
     try:
-        yield folder
+        yield directory
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        _scratch.discard(folder)
+        shutil.rmtree(directory, ignore_errors=True)
+        _scratch.discard(directory)
 
 
 def programs() -> list[int]:
-    """The process IDs of the programs that run now."""
+    """Return the process IDs of the running programs."""
     return [process.pid for process in list(_running)]
 
 
 def end_at_once(code: int, *lines: str) -> NoReturn:
-    """End kcd-gen from any thread, its programs first, with `lines` on standard error. Nothing is waited for."""
+    """Kill all programs, print `lines` to stderr and exit immediately. Can be called from any thread."""
     _interrupted.set()
-    if _making.acquire(timeout=GRACE):  # from here on none is made
+    if _making.acquire(timeout=GRACE):  # from now on none is created
         _making.release()
     for _ in range(3):  # a thread may be about to start another, or to write another file
         for process in list(_running):
             _kill(process)
-        for folder in list(_scratch):
-            shutil.rmtree(folder, ignore_errors=True)
+        for directory in list(_scratch):
+            shutil.rmtree(directory, ignore_errors=True)
     with contextlib.suppress(OSError):
         os.write(2, "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace"))
     os._exit(code)
@@ -149,7 +149,7 @@ def end_at_once(code: int, *lines: str) -> NoReturn:
 
 def _interrupt(number: int, _frame: FrameType | None) -> None:
     code = 128 + number
-    if _interrupted.is_set():  # asked for a second time
+    if _interrupted.is_set():  # the second signal
         end_at_once(code)
     _interrupted.set()
     for process in list(_running):
@@ -160,7 +160,7 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
 
 
 def _end_late(reader: int, numbers: Collection[int], over: threading.Event) -> None:
-    """End kcd-gen GRACE after a signal, if the main thread has not done it: it can miss one as it begins to wait."""
+    """End kcd-gen GRACE seconds after a signal if the main thread does not: it can miss one when it starts to wait."""
     with open(reader, "rb", buffering=0) as signals:
         while number := signals.read(1):
             if number[0] in numbers:
@@ -172,5 +172,5 @@ def _end_late(reader: int, numbers: Collection[int], over: threading.Event) -> N
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
     if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # it has just ended
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # it has already ended
             os.killpg(process.pid, signal.SIGKILL)

@@ -1,6 +1,6 @@
-"""Programs are found in absolute directories only: no checkout can put its own git or helm in front of the user's.
+"""The search path for programs: only absolute directories, so that a checkout can't provide its own git or helm.
 
-Go's programs, helm and kubectl among them, do the same: https://go.dev/blog/path-security.
+Go programs such as helm and kubectl do the same: https://go.dev/blog/path-security.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from collections.abc import Mapping
 
 
 def absolute_search_path(environment: Mapping[str, str]) -> str:
-    """Return PATH without what depends on the current directory: `.`, `node_modules/.bin` and empty entries."""
+    """Return PATH without relative entries such as `.`, `node_modules/.bin` and empty ones."""
     entries = environment.get("PATH", os.defpath).split(os.pathsep)
-    return os.pathsep.join(entry for entry in entries if os.path.isabs(entry))  # noqa: PTH117 - a string of PATH
+    return os.pathsep.join(entry for entry in entries if os.path.isabs(entry))  # noqa: PTH117 - strings
 
 
 def drop_relative_entries() -> None:
-    """Remove from this process's PATH what depends on the current directory."""
-    # An empty PATH would be the current directory again.
+    """Remove relative entries from this process's PATH."""
+    # An empty PATH would mean the current directory.
     os.environ["PATH"] = absolute_search_path(os.environ) or os.defpath

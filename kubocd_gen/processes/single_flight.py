@@ -1,4 +1,4 @@
-"""One call at a time for the same key: threads that ask for a value while another makes it wait, and share it."""
+"""One call at a time per key: threads that need a value while another thread computes it wait for it and share it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ Value = TypeVar("Value")
 
 
 class SingleFlight(Generic[Key, Value]):
-    """Values by key. With `keep` each is made once in the object's life, otherwise only kept while a thread waits.
+    """Values by key. With `keep`, each value is computed only once; otherwise it is shared only with waiting threads.
 
-    An exception is shared like a value.
+    Exceptions are shared like values.
     """
 
     def __init__(self, *, keep: bool) -> None:
@@ -23,10 +23,10 @@ class SingleFlight(Generic[Key, Value]):
         self._calls: dict[Key, tuple[Hashable, Future[Value]]] = {}
 
     def get(self, key: Key, make: Callable[[], Value], *, origin: Hashable = None) -> Value:
-        """Return what `make` returns, or the `make` of the first thread that asked for `key`. Raises what it raises.
+        """Return the result of `make`, or of the thread that is already computing `key`. Raises what `make` raises.
 
-        An exception is shared only with callers of the same `origin`: a blob that one registry refuses, another can
-        have. They try again, one after the other.
+        An exception is shared only with callers that have the same `origin`, because another registry can have a blob
+        that this one refuses. The other callers try again, one after another.
         """
         while True:
             with self._lock:
@@ -45,7 +45,7 @@ class SingleFlight(Generic[Key, Value]):
         except BaseException as error:
             self._end(key)
             mine.set_exception(error)
-            del mine  # it holds the error, whose traceback holds this frame
+            del mine  # breaks a reference cycle: it refers to the error, whose traceback refers to this frame
             raise
         self._end(key)
         mine.set_result(value)

@@ -1,4 +1,4 @@
-"""One line of the log for one operation at a border: a git or helm process, a write, the reading of a cluster."""
+"""One log line per operation, with its duration: a git or helm process, a write, or the reading of a cluster."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _USER_INFO = re.compile(r"(?<=://)[^/@\s]*@")
 
 @contextmanager
 def timed(log: logging.Logger, operation: str) -> Iterator[list[str]]:
-    """Log `operation` and the seconds that the block takes, at level INFO, also if it raises.
+    """Log `operation` and the duration of the block in seconds, at level INFO, also if the block raises.
 
-    What is appended to the yielded list follows the operation: counts that are known at the end.
+    Strings appended to the yielded list are logged after the operation, for example counts known only at the end.
     """
     details: list[str] = []
     began = time.monotonic()
@@ -28,7 +28,7 @@ def timed(log: logging.Logger, operation: str) -> Iterator[list[str]]:
 
 
 def without_user_info(text: str) -> str:
-    """Return `text` without what is before the `@` in its URLs: a password can be there.
+    """Return `text` without the user information in its URLs, which can contain a password.
 
     >>> without_user_info("clone https://me:secret@git.example.com/x")
     'clone https://git.example.com/x'

@@ -105,7 +105,7 @@ def test_what_never_ends_is_not_waited_for(web: Workspace, name: str, kind: str)
 def test_a_file_over_its_limit_is_refused(web: Workspace, name: str, size: str) -> None:
     with (web.root / name).open("ab") as file:
         file.truncate((8 << 20) + 1)
-    assert f"it is larger than {size}, the limit of a " in run(web, "build", "--offline").err
+    assert f"it is larger than {size}, the limit for a " in run(web, "build", "--offline").err
 
 
 COMMANDS = (
@@ -269,7 +269,7 @@ def test_more_text_than_a_run_takes_is_an_error(web: Workspace) -> None:
     for one in range(4):
         web.source(f"big{one}.yaml", "# kubocd.kubotal.io" + "x" * 1000 + "\n")
     outcome = run(web, "build", "--offline", "--limit", "source-bytes=4000")
-    assert "error[run-limit]: the sources hold more text than this run's limit of 4000 bytes" in outcome.err
+    assert "error[run-limit]: the sources contain more than this run's limit of 4000 bytes" in outcome.err
     assert outcome.err.count("run-limit") == 1
 
 

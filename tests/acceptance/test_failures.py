@@ -266,7 +266,7 @@ def test_of_several_clusters_a_problem_says_in_which_it_was_met(workspace: Works
     outcome = _failed(kcd_gen("build", directory=workspace.root))
     assert outcome.err == (
         "kcd-gen.yaml:5:35: error[missing-source]: the source 'nowhere' does not exist\n"
-        "    a source is a file, a directory or a glob such as 'clusters/*/releases', relative to the project's root\n"
+        "    use a file, a directory or a glob such as 'clusters/*/releases', relative to the project's root\n"
         "    in the cluster prod\n"
         "sources/default-web.yaml:6:16: error[unknown-parameter]: parameter 'x' is not in the schema of web:1.0.0\n"
         "    known parameters: host, replicas\n"

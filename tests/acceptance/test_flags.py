@@ -47,9 +47,9 @@ def web(workspace: Workspace) -> Workspace:
         ("build --repository-url charts.example.com", "does not start with http:// or https:// and a host"),
         ("build --resolve ldap.example.com", "'ldap.example.com' is not NAME=ADDRESS"),
         ("build --limit layer", "'layer' is not NAME=VALUE, such as layer=512MiB"),
-        ("build --limit layr=1MiB", "there is no limit 'layr'; did you mean 'layer'?"),
-        ("build --limit layer=1MB", "the limit 'layer' is a size, such as 512MiB (KiB, MiB, GiB), not '1MB'"),
-        ("build --limit members=1Ki", "the limit 'members' is a number, such as 2000, not '1Ki'"),
+        ("build --limit layr=1MiB", "the limit 'layr' does not exist; did you mean 'layer'?"),
+        ("build --limit layer=1MB", "the limit 'layer' must be a size such as 512MiB (KiB, MiB, GiB), not '1MB'"),
+        ("build --limit members=1Ki", "the limit 'members' must be a number such as 2000, not '1Ki'"),
         ("build --project nowhere.yaml", "nowhere.yaml"),
         ("biuld", "build"),
     ],
@@ -81,10 +81,10 @@ def test_a_limit_is_moved_by_a_flag_or_its_variable(web: Workspace) -> None:
     low = web.build("--limit", "text=100", "--limit", "members=3")
     assert low.exit == 1
     assert "error[package-limit]" in low.err
-    assert "    if the package is to be trusted, raise it: --limit text=" in low.err
+    assert "    if you trust the package, raise the limit: --limit text=" in low.err
     lower = web.build(environment={"KCD_GEN_LIMIT": "text=1MiB members=3"})
     assert "has more members than the limit of 3" in lower.err
-    assert "    if the package is to be trusted, raise it: --limit members=6\n" in lower.err
+    assert "    if you trust the package, raise the limit: --limit members=6\n" in lower.err
     assert web.build("--limit", "members=6", environment={"KCD_GEN_LIMIT": "members=3"}).exit == 0
 
 

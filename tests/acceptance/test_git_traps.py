@@ -95,9 +95,9 @@ def test_objects_that_no_checkout_could_have_are_named(project: Workspace) -> No
     for _ in range(200):
         deep = tree(store, [(b"d", "40000", deep)])
     for sources, said in (
-        (tree(store, [(b"d", "40000", deep)]), "beyond the limit of 128 folders"),
-        (tree(store, [(b"d", "40000", blob(store, b"x"))]), "it should be a folder"),
-        (tree(store, [(b"x.yaml", "100644", deep)]), "it should be a file"),
+        (tree(store, [(b"d", "40000", deep)]), "over the limit of 128 directories"),
+        (tree(store, [(b"d", "40000", blob(store, b"x"))]), "expected a directory"),
+        (tree(store, [(b"x.yaml", "100644", deep)]), "expected a file"),
         (tree(store, [(b"x", "120000", blob(store, b"a/" * 4_000))]), "is too long"),
     ):
         nested = tree(store, [(b"sources", "40000", sources)])
@@ -121,7 +121,7 @@ def test_a_submodule_is_not_looked_for_behind_a_link(project: Workspace, tmp_pat
     (project.root / "sources/inner").symlink_to(other)
     outcome = diff(project, "x")
     assert outcome.exit == 1
-    assert "inner: error[unreadable-revision]: this is a submodule that is not checked out here" in outcome.err
+    assert "inner: error[unreadable-revision]: this submodule is not checked out" in outcome.err
 
 
 def test_a_pointer_of_git_lfs_is_not_followed_to_what_is_no_file(project: Workspace) -> None:
@@ -131,7 +131,7 @@ def test_a_pointer_of_git_lfs_is_not_followed_to_what_is_no_file(project: Worksp
     commit_all(top(project))
     path.unlink()
     path.symlink_to("/dev/zero")
-    assert "this is a pointer of Git LFS, and the file's content is not here" in diff(project, "HEAD").err
+    assert "this is a Git LFS pointer, and the file's content is not available" in diff(project, "HEAD").err
 
 
 def test_every_command_runs_git_by_the_one_wrapper(project: Workspace, tmp_path: Path) -> None:

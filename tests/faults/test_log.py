@@ -61,7 +61,7 @@ def test_a_token_dialogue_leaves_no_secret_in_the_log(
         f"{start} GET {server.url}{AT_BLOB}: 401, 0 bytes, TIME",
         f"{start} {method} {server.url}/token: 200, 25 bytes, TIME",
         f"{start} GET {server.url}{AT_BLOB}: 307, 0 bytes, TIME",
-        f"{start} GET {other.url}/store: no answer, 0 bytes, TIME",
+        f"{start} GET {other.url}/store: no response, 0 bytes, TIME",
         f"{start} GET {server.url}{AT_BLOB}: 307, 0 bytes, TIME",
         f"{start} GET {other.url}/store: 200, 400 bytes, TIME",
     ]

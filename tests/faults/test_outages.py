@@ -61,7 +61,7 @@ def refused(_world: World, _host: Host) -> str:
 def swallowed(world: World, host: Host) -> str:
     left = host.left()
     world.sleep(CONNECT_TIMEOUT if left is None else min(CONNECT_TIMEOUT, max(1.0, left)))
-    raise AttemptError("r.example", "r.example can't be connected to", reached=False)
+    raise AttemptError("r.example", "r.example could not be reached", reached=False)
 
 
 def failing(world: World, host: Host) -> str:
@@ -183,7 +183,7 @@ def test_a_closed_host_is_not_asked_and_says_why(server: FaultServer, client: Ne
         with pytest.raises(NetworkError) as caught:
             one.registry.read_manifest(named(server, f"1.0.{number}"), None, PLAIN)
         messages.add(caught.value.problem.message)
-    assert f"{server.host} breaks the connection off; given up after 22 s" in messages
+    assert f"{server.host} closed the connection unexpectedly; gave up after 22 s" in messages
     assert len(server.asked) < 3 * TRIES
     assert len(one.said) == len(one.time.slept)
 
@@ -204,7 +204,7 @@ def test_what_refuses_connections_is_closed_after_one_request(client: NewClient)
     for _ in range(PACKAGES):
         with pytest.raises(NetworkError) as caught:
             one.registry.resolve(reference, PLAIN)
-        assert caught.value.problem.message == f"{reference.registry} refuses connections, in 5 tries"
+        assert caught.value.problem.message == f"{reference.registry} refused the connection, after 5 attempts"
     assert one.time.slept == [1, 2, 4, 8]
 
 

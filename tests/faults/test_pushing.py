@@ -91,7 +91,7 @@ def test_credentials_stay(server: FaultServer, other: FaultServer, client: NewCl
         (404, "missing-package", "HOST does not have blob DIGEST of p (404)"),
         (413, "registry-failed", "HOST answers 413"),
         (200, "registry-failed", "HOST answers 200 (OK) for blob DIGEST of p"),
-        (307, "registry-failed", "HOST redirects a POST"),
+        (307, "registry-failed", "HOST redirected a POST"),
     ],
 )
 def test_refusals(status: int, code: str, text: str, server: FaultServer, client: NewClient) -> None:

@@ -134,7 +134,7 @@ def test_a_private_authority_is_trusted_when_it_is_given(trusted: Running, tmp_p
     assert known.resolve(reference, Access()).media_type == MANIFEST_TYPE
 
     error = refusal("registry-failed", client().registry.resolve, reference, Access())
-    assert f"the certificate of {trusted.host} is refused" in error.message
+    assert f"the certificate of {trusted.host} is not valid" in error.message
     assert "--ca-file" in str(error.hint)
     error = refusal("registry-failed", client().registry.resolve, reference, PLAIN)
     assert "leave 'insecure' out" in str(error.hint)
@@ -142,7 +142,7 @@ def test_a_private_authority_is_trusted_when_it_is_given(trusted: Running, tmp_p
 
 def test_plain_http_is_never_a_fall_back(plain: Running, client: NewClient) -> None:
     error = refusal("registry-failed", client().registry.resolve, Reference(plain.host, "p", "1"), Access())
-    assert error.message == f"{plain.host} does not speak HTTPS"
+    assert error.message == f"{plain.host} does not serve HTTPS"
     assert "insecure: true" in str(error.hint)
 
 

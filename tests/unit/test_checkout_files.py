@@ -116,7 +116,7 @@ def test_a_file_over_the_limit_of_its_kind_is_refused(checkout: Path) -> None:
     (checkout / "big").write_bytes(b"x" * 2048)
     assert len(CheckoutFiles.around(checkout).read(checkout / "big", "big", SMALL)) == 2048
     (checkout / "big").write_bytes(b"x" * 2049)
-    with pytest.raises(TooLargeError, match="it is larger than 2 KiB, the limit of a test's file"):
+    with pytest.raises(TooLargeError, match="it is larger than 2 KiB, the limit for a test's file"):
         CheckoutFiles.around(checkout).read(checkout / "big", "big", SMALL)
 
 

@@ -75,17 +75,6 @@ def test_a_problem_is_placed_in_a_copy() -> None:
     assert here.at(Position("c.yaml")).problem.position == Position("a.yaml")
 
 
-def test_of_a_file_a_number_of_problems_is_kept() -> None:
-    findings = Problems("prod")
-    for line in range(1, MOST + 8):
-        findings.warning(Problem("a", "one", Position("f.yaml", line)))
-    found = list(findings)
-    assert len(found) == MOST + 1
-    (more,) = (one for one in found if one.code == "more-problems")
-    assert (more.severity, more.position, more.cluster) == ("warning", Position("f.yaml"), "prod")
-    assert "7 more" in more.message
-
-
 def test_one_problem_of_two_releases_is_two_findings() -> None:
     findings = Problems()
     for release in ("a/x", "a/y", "a/x"):

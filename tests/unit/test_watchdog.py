@@ -34,11 +34,11 @@ with scratch("watchdog-test-") as folder, running(["sleep", "600"]) as child:
 @pytest.mark.parametrize(
     ("limits", "step", "name"),
     [
-        ('"cpu-time": 1', "sum(range(1000))", "takes more time of the processor than this run's limit of 1 seconds"),
+        ('"cpu-time": 1', "sum(range(1000))", "used more CPU time than this run's limit of 1 seconds"),
         (
             '"memory": 200 << 20',
             "held.append(bytearray(1 << 20))",
-            "takes more memory than this run's limit of 200 MiB",
+            "used more memory than this run's limit of 200 MiB",
         ),
     ],
 )

@@ -26,16 +26,16 @@ def test_a_listing_without_an_end_is_broken_off(tmp_path: Path) -> None:
     git(tmp_path, "init", "--quiet")
     bomb = tree_bomb(tmp_path, 9)  # some 100 GB of listing
     message = failure(for_questions(), f"--git-dir={tmp_path}/.git", "ls-tree", "-r", bomb)
-    assert message == "'git thing' prints more than the limit of 1 MiB"
+    assert message == "'git thing' printed more than the limit of 1 MiB"
 
 
 def test_a_git_that_does_not_end_is_killed(tmp_path: Path) -> None:
     setup = instead_of_git(tmp_path, "exec sleep 600")
-    assert failure(setup, seconds=0.1) == "'git thing' did not end within 0.1 seconds"
+    assert failure(setup, seconds=0.1) == "'git thing' did not finish within 0.1 seconds"
     setup = instead_of_git(tmp_path, "exec >&- 2>&-\nexec sleep 600")  # it only looks as if it had ended
-    assert "did not end within" in failure(setup, seconds=0.1)
+    assert "did not finish within" in failure(setup, seconds=0.1)
     setup = instead_of_git(tmp_path, "while :; do echo x; sleep 0.01; done")
-    assert "did not end within" in failure(setup, seconds=0.2)
+    assert "did not finish within" in failure(setup, seconds=0.2)
 
 
 def test_complaints_without_an_end_are_not_kept(tmp_path: Path) -> None:
@@ -62,8 +62,8 @@ def test_a_limit_is_named_as_the_reason() -> None:
     def said(status: int, stderr: str = "") -> str:
         return Done(status, b"", stderr).said
 
-    assert said(-signal.SIGXCPU) == "it needs more than the limit of 40 seconds of processor time"
-    assert said(128, "error: index-pack died of signal 25\nfatal: x") == "it writes more than the limit of 2 GiB"
-    assert said(128, "fatal: Out of memory, malloc failed") == "it needs more than the limit of 512 MiB of memory"
+    assert said(-signal.SIGXCPU) == "it exceeded the limit of 40 seconds of CPU time"
+    assert said(128, "error: index-pack died of signal 25\nfatal: x") == "it exceeded the file size limit of 2 GiB"
+    assert said(128, "fatal: Out of memory, malloc failed") == "it exceeded the memory limit of 512 MiB"
     assert said(128, "warning: a\nfatal: b\n") == "b"
     assert said(1) == "exit code 1"

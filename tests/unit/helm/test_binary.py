@@ -40,12 +40,12 @@ def test_a_relative_path_names_a_file_and_is_not_looked_up_on_the_path(
     assert find_helm("~/helm") == tmp_path / "here" / "helm"
     assert find_helm("helm") == tmp_path / "elsewhere" / "helm"
     (tmp_path / "here" / "helm").unlink()
-    with pytest.raises(ProblemsError, match=r"'\./helm' is not a helm binary"):
+    with pytest.raises(ProblemsError, match=r"'\./helm' is not an executable helm binary"):
         find_helm("./helm")
 
 
 def test_a_helm_that_is_named_and_not_there_is_an_error_that_says_how_to_get_one() -> None:
-    with pytest.raises(ProblemsError, match="'/nowhere/helm' is not a helm binary") as caught:
+    with pytest.raises(ProblemsError, match="'/nowhere/helm' is not an executable helm binary") as caught:
         find_helm("/nowhere/helm")
     assert caught.value.problem.code == "helm-missing"
     assert "https://helm.sh" in (caught.value.problem.hint or "")
@@ -58,7 +58,7 @@ def test_the_version_has_no_v() -> None:
 def test_a_binary_that_is_no_helm_has_no_version() -> None:
     with pytest.raises(ProblemsError) as caught:
         helm_version(Path("/bin/false"))
-    assert caught.value.problem.message == "'/bin/false' did not tell its version: it ended with exit code 1"
+    assert caught.value.problem.message == "'/bin/false' did not report its version: it exited with code 1"
 
 
 def test_a_binary_of_another_machine_has_no_version(tmp_path: Path) -> None:
@@ -67,4 +67,4 @@ def test_a_binary_of_another_machine_has_no_version(tmp_path: Path) -> None:
     binary.chmod(0o755)
     with pytest.raises(ProblemsError) as caught:
         helm_version(binary)
-    assert caught.value.problem.message == f"'{binary}' did not tell its version: Exec format error"
+    assert caught.value.problem.message == f"'{binary}' did not report its version: Exec format error"

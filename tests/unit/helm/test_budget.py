@@ -57,7 +57,7 @@ def test_once_the_time_is_used_up_helm_is_not_started_again() -> None:
     engine.pool.budget.exhaust("helm-time")
     (found,) = engine.render(units(["{{ 1 }}"]), Functions())[0]
     assert isinstance(found, TemplateFailure)
-    assert (found.code, found.message) == ("run-limit", "helm ran for longer than this run's limit of 20 seconds")
+    assert (found.code, found.message) == ("run-limit", "helm ran longer than this run's limit of 20 seconds")
     with pytest.raises(BudgetExceededError):
         engine.to_yaml([{"a": 1}])
     assert engine.pool.budget.spent("helm-time") == 0

@@ -42,8 +42,8 @@ def test_functions_that_are_refused_are_found_where_nothing_reaches_them(helm: H
     text = '{{ if false }}\n  {{ readFile "x" }}{{ end }}{{ tpl "a" . }}'
     (errors,) = helm.check([Template("", text)])
     assert [(one.code, one.line, one.column, one.message) for one in errors] == [
-        ("unsupported-function", 2, 6, "readFile is not supported"),
-        ("unsupported-function", 2, 33, "tpl is not supported"),
+        ("unsupported-function", 2, 6, "the function 'readFile' is not supported"),
+        ("unsupported-function", 2, 33, "the function 'tpl' is not supported"),
     ]
 
 

@@ -132,17 +132,17 @@ def test_no_error_is_told_behind_the_last_line(render: Render, text: str) -> Non
     [
         (
             "{{ .Context.a.b }}",
-            "'.Context.a' has no value; give it one, or allow that with parentheses: (.Context.a).b",
+            "set '.Context.a', or allow it to be missing with parentheses: (.Context.a).b",
         ),
         (
             "{{ $x := .Context }}{{ $x.a.b }}",
-            "'$x.a' has no value; give it one, or allow that with parentheses: ($x.a).b",
+            "set '$x.a', or allow it to be missing with parentheses: ($x.a).b",
         ),
-        ("{{ .a.a.a }}", "a value on the way is missing; parentheses allow that: (.a).b"),
-        ('{{ $_ := set .Context "s" "x" }}{{ .Context.s.b }}', "'.Context.s' is not a map"),
-        ("{{ upper .Context.x }}", 'the value is missing; give it one, or a default: (default "x" .a.b)'),
-        ("{{ .Context.a-b }}", "a name with '-' is no field: write (index .x \"a-b\")"),
-        ("{{ eq 1 1.0 }}", "the model's numbers are floats: compare .x with 8080.0, or (int .x) with 8080"),
+        ("{{ .a.a.a }}", "set the missing value, or allow it to be missing with parentheses: (.a).b"),
+        ('{{ $_ := set .Context "s" "x" }}{{ .Context.s.b }}', "check '.Context.s', which is not a map"),
+        ("{{ upper .Context.x }}", 'set the missing value, or give it a default: (default "x" .a.b)'),
+        ("{{ .Context.a-b }}", "use (index .x \"a-b\") for a key that contains '-'"),
+        ("{{ eq 1 1.0 }}", "compare .x with 8080.0, or (int .x) with 8080: the model's numbers are floats"),
     ],
 )
 def test_the_way_out_is_in_words_of_the_template(render: Render, text: str, hint: str) -> None:
@@ -156,7 +156,7 @@ def test_an_error_in_the_header_says_so(render: Render) -> None:
         2,
         12,
         in_header=True,
-        hint="'.a' has no value; give it one, or allow that with parentheses: (.a).b",
+        hint="set '.a', or allow it to be missing with parentheses: (.a).b",
     )
     assert render("a: 1", header="{{ if }}").in_header
     assert render(
@@ -271,7 +271,7 @@ def test_a_text_that_does_not_end_in_several_releases_is_not_tried_in_all() -> N
     errors = [outcome for outcome in rendered if isinstance(outcome, TemplateFailure)]
     assert len(errors) == 12
     assert {error.code for error in errors} == {"template-timeout"}
-    untried = "it was not rendered: it ran into a limit in 4 other Releases"
+    untried = "the template was not rendered: it exceeded a limit in 4 other Releases"
     assert sum(error.message == untried for error in errors) >= 6
 
 
@@ -282,7 +282,7 @@ def test_a_release_with_many_texts_that_do_not_end_leaves_time_for_others() -> N
     found, (good,) = helm.render([Unit({}, {}, endless), *units(["{{ 1 }}"])], Functions())
     errors = [outcome for outcome in found if isinstance(outcome, TemplateFailure)]
     assert [error.code for error in errors] == ["template-timeout"] * 10
-    untried = "it was not rendered: 4 texts of its Release ran into a limit"
+    untried = "the template was not rendered: 4 templates of its Release exceeded a limit"
     assert [error.message for error in errors].count(untried) == 6
     assert good == "1"
     assert not helm.pool.budget.exhausted
@@ -318,7 +318,10 @@ def test_templates_that_call_themselves_for_ever_are_an_error(render_all: Render
 
 def test_a_map_that_contains_itself_is_an_error_before_it_fills_the_stack(render_all: Render) -> None:
     endless, good = render_all('{{ $_ := set .Context "self" .Context }}{{ . }}', "{{ 1 }}")
-    assert (endless.code, endless.message) == ("template-too-large", "it renders more than helm can hold in memory")
+    assert (endless.code, endless.message) == (
+        "template-too-large",
+        "the output is larger than helm can hold in memory",
+    )
     assert good == "1"
 
 

@@ -142,7 +142,7 @@ def test_what_only_looks_like_an_address_is_an_unknown_host(render: Render, text
 
 
 def test_an_unknown_host_is_an_error_that_says_where_to_add_it(render_all: Render) -> None:
-    hint = "add it to 'hosts' in kcd-gen.yaml, or give it with --resolve"
+    hint = "add it to 'hosts' in kcd-gen.yaml, or pass it with --resolve"
     names = ["nowhere.org", "example.community", "", "256.1.1.1"]
     assert render_all(*(f'{{{{ resolveDNS "{name}" }}}}' for name in names)) == [
         TemplateFailure(f"no address is known for the host '{name}'", 1, 4, hint=hint) for name in names
@@ -180,9 +180,9 @@ def test_what_is_not_supported_is_refused_where_it_is_reached(render_all: Render
         '{{ if false }}{{ include "x" . }}{{ end }}ok',
     )
     assert [(error.message, error.code, error.line, error.column) for error in found[:3]] == [
-        ("include is not supported", "unsupported-function", 1, 4),
-        ("tpl is not supported", "unsupported-function", 2, 10),
-        ("readFile is not supported", "unsupported-function", 1, 10),
+        ("the function 'include' is not supported", "unsupported-function", 1, 4),
+        ("the function 'tpl' is not supported", "unsupported-function", 2, 10),
+        ("the function 'readFile' is not supported", "unsupported-function", 1, 10),
     ]
     assert all(error.hint for error in found[:3])
     assert found[3] == "ok"

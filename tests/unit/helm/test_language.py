@@ -64,7 +64,7 @@ def test_no_template_sees_or_replaces_what_another_text_defines(render_all: Rend
         '{{ template "x" }}',
     )
     assert (mine, other) == ("mine", "other")
-    hint = "a template finds only what its own text or the package's templateHeader defines"
+    hint = "define it in the template itself or in the package's templateHeader"
     assert stranger == TemplateFailure('template "x" not defined at <{{template "x"}}>', 1, 13, hint=hint)
 
 

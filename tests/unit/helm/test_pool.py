@@ -84,7 +84,7 @@ def test_the_time_of_all_runs_comes_from_one_budget() -> None:
     errors = [outcome for outcome in outcomes if isinstance(outcome, TemplateFailure)]
     assert len(errors) == 30
     assert {error.code for error in errors} == {"run-limit"}
-    assert {error.hint for error in errors} == {"if the input can be trusted, raise it: --limit helm-time=2"}
+    assert {error.hint for error in errors} == {"if you trust the input, raise the limit: --limit helm-time=2"}
 
 
 def test_what_templates_print_is_counted_for_all_of_them() -> None:

@@ -62,10 +62,10 @@ def test_what_helm_does_not_refuse_is_an_error_of_kcd_gen(tmp_path: Path) -> Non
     binary.chmod(0o755)
     text = Template("{{ 1 }}\n", "a\n {{ 1x }} more")
     expected = TemplateFailure(
-        "kcd-gen cannot read '{{ 1', although helm accepts it",
+        "kcd-gen can't parse '{{ 1', but helm accepts it",
         2,
         2,
-        hint="write it with ASCII characters outside of strings, and report it as a defect of kcd-gen",
+        hint="use only ASCII characters outside of strings, and report this as a bug of kcd-gen",
         code="unreadable-template",
     )
     helm = Helm(binary)

@@ -388,7 +388,7 @@ def test_an_archive_beyond_a_limit_is_refused_by_that_limit(trick: str) -> None:
     error = refusal(data, limits)
     assert error.code == "package-limit"
     assert said(error) == sentence
-    assert error.hint == f"if the package is to be trusted, raise it: {flag}"
+    assert error.hint == f"if you trust the package, raise the limit: {flag}"
 
 
 @pytest.mark.parametrize(

@@ -290,7 +290,7 @@ def test_all_charts_of_a_package_together_have_a_limit() -> None:
     with pytest.raises(ProblemsError, match=r"the chart 'p-7\.tgz' unpacks to more than the limit of 25 KiB") as caught:
         check_chart_archives(charts, describe="x.io/p:1", position=None, limits=Limits(unpacked=25 * 1024))
     assert caught.value.problem.code == "package-limit"
-    assert caught.value.problem.hint == "if the package is to be trusted, raise it: --limit unpacked=50KiB"
+    assert caught.value.problem.hint == "if you trust the package, raise the limit: --limit unpacked=50KiB"
 
 
 def test_the_members_of_all_charts_of_a_package_together_have_a_limit() -> None:

@@ -123,13 +123,13 @@ def test_a_layer_over_the_limit_is_refused_before_it_is_read(write_one: WriteOne
     layer = {"mediaType": CONTENT_TYPE, "digest": sha256(LAYER), "size": 300 << 20}
     error = refusal(write_one(layers=[layer]), "package-limit")
     assert error.message == f"blob {sha256(LAYER)} is larger than the limit of 256 MiB"
-    assert error.hint == "if the package is to be trusted, raise it: --limit layer=512MiB"
+    assert error.hint == "if you trust the package, raise the limit: --limit layer=512MiB"
 
 
 def test_a_manifest_over_the_limit_is_refused_before_it_is_read(write_one: WriteOne) -> None:
     error = refusal(write_one(entry={"size": 5 << 20}), "package-limit")
     assert error.message.endswith("is larger than the limit of 4 MiB")
-    assert error.hint == "if the package is to be trusted, raise it: --limit manifest=8MiB"
+    assert error.hint == "if you trust the package, raise the limit: --limit manifest=8MiB"
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,7 @@ def test_an_index_over_its_limit_is_not_read(write_one: WriteOne) -> None:
     (folder / "index.json").write_text(" " * (4 << 20) + "{}")
     error = refusal(lambda: resolve(folder), "package-limit")
     assert error.message == f"{folder}/index.json is larger than the limit of 4 MiB"
-    assert error.hint == "if the package is to be trusted, raise it: --limit manifest=8MiB"
+    assert error.hint == "if you trust the package, raise the limit: --limit manifest=8MiB"
     with pytest.raises(ProblemsError, match="has no list of manifests"):
         OciLayout(folder, limits=Limits(manifest=8 << 20)).resolve(WANTED)
 
@@ -236,13 +236,13 @@ def test_a_blob_over_its_limit_is_not_read(tmp_path: Path) -> None:
     descriptor = Descriptor("text/plain", "sha256:" + "0" * 64, 1 << 40)
     error = refusal(lambda: OciLayout(tmp_path).read_blob(descriptor), "package-limit")
     assert error.message == f"blob {descriptor.digest} is larger than the limit of 256 MiB"
-    assert error.hint == "if the package is to be trusted, raise it: --limit layer=1024GiB"
+    assert error.hint == "if you trust the package, raise the limit: --limit layer=1024GiB"
 
 
 def test_a_manifest_has_a_limit_of_its_own(tmp_path: Path) -> None:
     descriptor = Descriptor(MANIFEST_TYPE, "sha256:" + "0" * 64, 1 << 23)
     error = refusal(lambda: OciLayout(tmp_path).read_blob(descriptor, limit=4 << 20), "package-limit")
-    assert error.hint == "if the package is to be trusted, raise it: --limit manifest=8MiB"
+    assert error.hint == "if you trust the package, raise the limit: --limit manifest=8MiB"
 
 
 def test_a_file_over_its_limit_is_not_read_whatever_its_descriptor_says(tmp_path: Path) -> None:
@@ -250,7 +250,7 @@ def test_a_file_over_its_limit_is_not_read_whatever_its_descriptor_says(tmp_path
     os.truncate(only_blob(tmp_path, descriptor), 1 << 30)
     error = refusal(lambda: OciLayout(tmp_path).read_blob(descriptor), "package-limit")
     assert "is larger than the limit of 256 MiB" in error.message
-    assert error.hint == "if the package is to be trusted, raise it: --limit layer=1GiB"
+    assert error.hint == "if you trust the package, raise the limit: --limit layer=1GiB"
 
 
 def test_a_blob_may_be_a_symbolic_link_to_the_right_bytes(tmp_path: Path) -> None:

@@ -93,5 +93,5 @@ def test_a_helm_that_does_not_work_stops_everything(tmp_path: Path) -> None:
     broken.write_text("#!/bin/sh\nexit 1\n")
     broken.chmod(0o755)
     order = Order([tmp_path / "a.yaml"], "x.io/p", None, move_tags=False, environment={})
-    with pytest.raises(ProblemsError, match="helm could not parse templates"):
+    with pytest.raises(ProblemsError, match="helm failed to parse the templates"):
         package(order, Shelf(), cast("Charts", OneChart()), Helm(broken), Problems())
