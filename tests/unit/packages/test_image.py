@@ -85,11 +85,11 @@ def test_a_descriptor_of_another_kind_of_manifest_is_named_for_what_it_is(
         ({"config": {**EMPTY, "mediaType": "application/vnd.oci.image.config.v1+json"}}, "is a container image"),
         ({"config": {**EMPTY, "mediaType": "text/x-config"}}, "is an image with a config of type 'text/x-config'"),
         ({"config": None}, "the config of registry.example.com/p:1.0.0 is not a descriptor"),
-        ({"layers": None}, "is an image with no list of layers"),
+        ({"layers": None}, "is an image without layers"),
         ({"layers": []}, "is an image with 0 layers"),
         ({"layers": [{**EMPTY, "mediaType": CONTENT_TYPE}] * 2}, "is an image with 2 layers"),
         ({"layers": ["x"]}, "the layer of registry.example.com/p:1.0.0 is not a descriptor"),
-        ({"layers": {}}, "is an image with no list of layers"),
+        ({"layers": {}}, "is an image without layers"),
         ({"layers": [{**EMPTY, "mediaType": CONTENT_TYPE}] * 1001}, "is an image with 1001 layers"),
         ({"config": {**EMPTY, "mediaType": "\x1b[2J"}}, r"is an image with a config of type '\x1b[2J'"),
         (
@@ -177,12 +177,12 @@ def test_a_config_is_not_read_at_all(write_one: WriteOne) -> None:
 def test_a_package_without_one_of_its_files_is_refused(write_one: WriteOne, name: str) -> None:
     files = {file: data for file, data in FILES.items() if file != name}
     error = refusal(write_one(gzipped(tarred(files))), "bad-archive")
-    assert error.message == f"the archive of {REFERENCE} has no {name}"
+    assert error.message == f"the archive of {REFERENCE} lacks {name}"
 
 
 def test_every_missing_file_is_named(write_one: WriteOne) -> None:
     error = refusal(write_one(gzipped(tarred({"p-1.0.0.tgz": CHART}))), "bad-archive")
-    assert error.message.endswith("has no original.yaml and no status.yaml and no index.yaml")
+    assert error.message.endswith("lacks original.yaml and status.yaml and index.yaml")
 
 
 def test_a_package_needs_no_groomed_manifest(write_one: WriteOne) -> None:
