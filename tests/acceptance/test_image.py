@@ -173,7 +173,7 @@ def test_platforms_are_chosen(workspace: Workspace) -> None:
     missing = image(workspace, "--base", base, "--output", "made", "--platform", "linux/s390x")
     assert missing.exit == 1
     assert "error[missing-platform]" in missing.err
-    assert "it has: linux/amd64, linux/arm64/v8" in missing.err
+    assert "available platforms: linux/amd64, linux/arm64/v8" in missing.err
 
 
 def test_docker_s_types_become_oci_s_and_the_layers_stay(workspace: Workspace) -> None:
@@ -403,8 +403,8 @@ def test_flags_that_mean_nothing(workspace: Workspace, arguments: tuple[str, ...
 @pytest.mark.parametrize(
     ("base", "says"),
     [
-        ("nginx", "Docker Hub's is: docker.io/library/nginx"),
-        ("nginxinc/nginx:1", "Docker Hub's is: docker.io/nginxinc/nginx:1"),
+        ("nginx", "for Docker Hub, use docker.io/library/nginx"),
+        ("nginxinc/nginx:1", "for Docker Hub, use docker.io/nginxinc/nginx:1"),
         ("docker.io/library/nginx", "neither a tag nor a digest"),
         ("docker.io/library/nginx@sha256:123", "has no digest of the form"),
         ("oci:", "has no folder"),

@@ -86,7 +86,7 @@ def test_credentials_stay(server: FaultServer, other: FaultServer, client: NewCl
 @pytest.mark.parametrize(
     ("status", "code", "text"),
     [
-        (401, "registry-denied", "HOST refuses to take blob DIGEST of p (401): it takes pushes only after a login"),
+        (401, "registry-denied", "HOST refuses to take blob DIGEST of p (401): a push requires a login"),
         (403, "registry-denied", "HOST refuses to take blob DIGEST of p (403)"),
         (404, "missing-package", "HOST does not have blob DIGEST of p (404)"),
         (413, "registry-failed", "HOST answers 413"),

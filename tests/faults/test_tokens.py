@@ -174,8 +174,8 @@ BAD_TOKENS: list[tuple[str, Reply, str, str]] = [
     ("not found", reply(404), "registry-failed", "answers with 404"),
     ("bad request", reply(400, b'{"token": "hunter2"}'), "registry-failed", "answers with 400"),
     ("down", reply(503), "registry-failed", "HOST answers 503"),
-    ("denied", reply(401), "registry-denied", "are wrong or may not read it"),
-    ("forbidden", reply(403), "registry-denied", "are wrong or may not read it"),
+    ("denied", reply(401), "registry-denied", "are wrong, or lack the permission to read it"),
+    ("forbidden", reply(403), "registry-denied", "are wrong, or lack the permission to read it"),
     ("moved", reply(307, fields={"Location": "file:///etc/passwd"}), "registry-failed", "no address of HTTP"),
 ]
 

@@ -97,7 +97,7 @@ def test_variables_without_a_host_are_for_the_one_that_is_named(tmp_path: Path) 
     nobody = store(tmp_path, **old)
     assert nobody.find(HOST) is None
     assert [one.message for one in nobody.warnings()] == [
-        "KCD_OCI_USER and KCD_OCI_SECRET are deprecated, and not used: nothing says which host they are for"
+        "KCD_OCI_USER and KCD_OCI_SECRET are deprecated and are ignored, because KCD_OCI_HOST is not set"
     ]
     one = store(tmp_path, **old, KCD_OCI_HOST=HOST)
     assert found(one) == ("old", "2")
@@ -276,13 +276,13 @@ def test_a_helper_that_knows_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("script", "text"),
     [
-        ("echo 'the vault is locked' >&2; exit 3", "docker-credential-x fails with status 3: 'the vault is locked'"),
+        ("echo 'the vault is locked' >&2; exit 3", "docker-credential-x failed with status 3: 'the vault is locked'"),
         ("printf '\\033[2J'; exit 1", r"\x1b[2J"),
-        ("exit 1", "docker-credential-x fails with status 1 --"),
-        ("echo s3cret", "docker-credential-x answers without a user and secret"),
-        ("echo '[]'", "docker-credential-x answers without a user and secret"),
-        ("""echo '{"Username": 1, "Secret": "s3cret"}'""", "docker-credential-x answers without a user and secret"),
-        ("printf '\\377'", "docker-credential-x answers without a user and secret"),
+        ("exit 1", "docker-credential-x failed with status 1 --"),
+        ("echo s3cret", "docker-credential-x returned no user and secret"),
+        ("echo '[]'", "docker-credential-x returned no user and secret"),
+        ("""echo '{"Username": 1, "Secret": "s3cret"}'""", "docker-credential-x returned no user and secret"),
+        ("printf '\\377'", "docker-credential-x returned no user and secret"),
     ],
 )
 def test_a_helper_that_fails_is_named(script: str, text: str, tmp_path: Path) -> None:
@@ -308,7 +308,7 @@ def test_a_helper_that_can_t_be_run_is_named(tmp_path: Path) -> None:
 def test_a_helper_that_hangs_is_ended_with_all_that_it_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(credentials, "HELPER_TIMEOUT", 1.0)
     helper(tmp_path, "x", f"sleep 600 & echo $! $$ >'{tmp_path}/started'; sleep 600")
-    assert "docker-credential-x does not end within" in failure(store(tmp_path, {"credsStore": "x"}))
+    assert "docker-credential-x did not finish within" in failure(store(tmp_path, {"credsStore": "x"}))
     started = [int(number) for number in (tmp_path / "started").read_text().split()]
     assert len(started) == 2
     assert gone(started)

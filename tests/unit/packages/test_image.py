@@ -96,19 +96,19 @@ def test_a_descriptor_of_another_kind_of_manifest_is_named_for_what_it_is(
             {"config": {**EMPTY, "mediaType": "application/vnd.oci.empty.v1+json"}},
             "a config of type 'application/vnd.oci",
         ),
-        ({"config": {"mediaType": CONFIG_TYPE}}, "the config of registry.example.com/p:1.0.0 has no digest"),
-        ({"layers": [{**EMPTY, "mediaType": CONTENT_TYPE, "size": -1}]}, "has no size in bytes"),
-        ({"layers": [{**EMPTY, "mediaType": CONTENT_TYPE, "size": "2"}]}, "has no size in bytes"),
+        ({"config": {"mediaType": CONFIG_TYPE}}, "the config of registry.example.com/p:1.0.0 has no valid digest"),
+        ({"layers": [{**EMPTY, "mediaType": CONTENT_TYPE, "size": -1}]}, "has no valid size"),
+        ({"layers": [{**EMPTY, "mediaType": CONTENT_TYPE, "size": "2"}]}, "has no valid size"),
         (
             {"layers": [{**EMPTY, "mediaType": CONTENT_TYPE, "digest": "sha512:" + "0" * 128}]},
-            "has no digest of the form",
+            "has no valid digest",
         ),
         ({"layers": [{**EMPTY, "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip"}]}, "with a layer of type"),
         ({"layers": [{**EMPTY, "mediaType": f"{CONTENT_TYPE}; charset=x"}]}, "with a layer of type"),
         ({"mediaType": "application/vnd.docker.distribution.manifest.list.v2+json"}, "is a Docker manifest list"),
         ({"mediaType": None}, "is of the media type 'None'"),
         ({"layers": [{**EMPTY, "mediaType": "text/plain"}]}, "is an image with a layer of type 'text/plain'"),
-        ({"layers": [{**EMPTY, "mediaType": CONTENT_TYPE, "digest": "sha256:../x"}]}, "has no digest of the form"),
+        ({"layers": [{**EMPTY, "mediaType": CONTENT_TYPE, "digest": "sha256:../x"}]}, "has no valid digest"),
     ],
 )
 def test_an_image_that_is_no_package_is_named_for_what_it_is(
@@ -156,7 +156,7 @@ def test_embedded_data_and_other_addresses_are_not_used(write_one: WriteOne) -> 
 
 @pytest.mark.parametrize(
     ("size", "sentence"),
-    [(len(LAYER) - 1, f"is {len(LAYER)} bytes long; its descriptor says {len(LAYER) - 1}"), (0, "descriptor says 0")],
+    [(len(LAYER) - 1, f"is {len(LAYER)} bytes long; its descriptor says {len(LAYER) - 1}"), (0, "its descriptor has 0")],
 )
 def test_a_layer_of_another_length_is_refused(write_one: WriteOne, size: int, sentence: str) -> None:
     layer = {"mediaType": CONTENT_TYPE, "digest": sha256(LAYER), "size": size}

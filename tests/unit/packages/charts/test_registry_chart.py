@@ -57,7 +57,7 @@ def test_a_chart_that_is_not_there(charts: Charts, registry: Running) -> None:
     ("source", "said"),
     [
         ({"oci": {"repository": "oci://x.io/web", "tag": "1"}}, "starts with a scheme"),
-        ({"oci": {"repository": "x.io/web", "tag": "a b"}}, "where a tag belongs"),
+        ({"oci": {"repository": "x.io/web", "tag": "a b"}}, "invalid tag"),
         ({"helmRepository": {"url": "oci://x.io/c", "chart": "web", "version": "1.0.0"}}, "'oci://x.io/c'"),
         ({"helmRepository": {"url": "x.io", "chart": "web", "version": "1.0.0"}}, "is not a valid URL"),
         ({"helmRepository": {"url": "https://x.io:y", "chart": "web", "version": "1.0.0"}}, "is not a valid URL"),
