@@ -56,9 +56,11 @@ def unexpected(endpoint: Endpoint, name: str, answer: Answer, wanted: str) -> Ne
     media_type = answer.headers.get("content-type", "")
     if "html" in media_type.lower():
         return web_page(endpoint, name, wanted)
-    kind = f"with the content type {shown(media_type)}" if media_type else "without a content type"
+    received = f"content type {shown(media_type)}" if media_type else "no content type"
     return NetworkError(
-        f"{endpoint} returned a response {kind} for {name}, not {wanted}", code="registry-failed", hint=_CHECK_URL
+        f"{endpoint} returned an unexpected response for {name}: expected {wanted}, received {received}",
+        code="registry-failed",
+        hint=_CHECK_URL,
     )
 
 

@@ -117,10 +117,10 @@ def test_a_private_registry_wants_a_login(private: Running, tmp_path: Path, clie
 
     access = Access(insecure=True, secrets=("secretRef regcred",))
     error = refusal("registry-denied", client().registry.resolve, reference, access)
-    assert error.message == f"{private.host} refuses p:{TAG} (401): the image is private or does not exist"
+    assert error.message == f"{private.host} denied access to p:{TAG} (401): the image is private or does not exist"
     assert error.hint == (
         f"check the URL, or log in: docker login {private.host}, or set KCD_OCI_{host}_USER and KCD_OCI_{host}_SECRET"
-        "; secretRef regcred of the cluster is not read locally"
+        "; kcd-gen does not read secretRef regcred from the cluster"
     )
     wrong = {**ours, f"KCD_OCI_{host}_SECRET": "hunter2"}
     error = refusal("registry-denied", client(environment=wrong).registry.resolve, reference, PLAIN)

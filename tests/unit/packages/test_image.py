@@ -156,7 +156,7 @@ def test_embedded_data_and_other_addresses_are_not_used(write_one: WriteOne) -> 
 
 @pytest.mark.parametrize(
     ("size", "sentence"),
-    [(len(LAYER) - 1, f"is {len(LAYER)} bytes long; its descriptor says {len(LAYER) - 1}"), (0, "its descriptor has 0")],
+    [(len(LAYER) - 1, f"has {len(LAYER)} bytes, but its descriptor has {len(LAYER) - 1}"), (0, "its descriptor has 0")],
 )
 def test_a_layer_of_another_length_is_refused(write_one: WriteOne, size: int, sentence: str) -> None:
     layer = {"mediaType": CONTENT_TYPE, "digest": sha256(LAYER), "size": size}
