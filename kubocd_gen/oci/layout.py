@@ -104,7 +104,7 @@ class OciLayout:
             raise ProblemsError(
                 Problem(
                     "corrupt-blob",
-                    f"the content of the blob has the digest {actual}",
+                    f"the content of the blob does not match its digest: it has {actual}",
                     position=position,
                     # skopeo does not overwrite existing blobs, so the file must be deleted first.
                     hint=f"delete the file, then {_VENDOR}",

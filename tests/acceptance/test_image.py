@@ -406,10 +406,10 @@ def test_flags_that_mean_nothing(workspace: Workspace, arguments: tuple[str, ...
         ("nginx", "for Docker Hub, use docker.io/library/nginx"),
         ("nginxinc/nginx:1", "for Docker Hub, use docker.io/nginxinc/nginx:1"),
         ("docker.io/library/nginx", "neither a tag nor a digest"),
-        ("docker.io/library/nginx@sha256:123", "has no digest of the form"),
-        ("oci:", "has no folder"),
+        ("docker.io/library/nginx@sha256:123", "has no valid digest"),
+        ("oci:", "has no directory"),
         ("oci:nowhere", "nowhere"),
-        ("oci:base:other", "it has: base"),
+        ("oci:base:other", "available images: base"),
     ],
 )
 def test_bases_that_are_none(workspace: Workspace, base: str, says: str) -> None:

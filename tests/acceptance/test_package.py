@@ -228,7 +228,7 @@ def test_the_same_again_is_unchanged_and_another_is_refused(author: Author) -> N
     assert ok(author.run(name)).startswith("Unchanged ")
     author.manifest(more="protected: true\n")
     said = refused(author.run(name), "tag-exists")
-    assert f"{PREFIX}/demo:1.0.0 is in the layout layout already, as {digest}" in said
+    assert f"{PREFIX}/demo:1.0.0 already exists in the layout layout with the digest {digest}" in said
     assert author.image().digest == digest
     assert ok(author.run(name, "--force")).startswith("Written ")
     assert author.image().digest != digest
@@ -244,7 +244,7 @@ def test_a_registry_gets_the_package_once(author: Author, registry: Running) -> 
     assert ok(author.run(name, "--insecure", prefix=prefix)) == pushed.replace("Pushed", "Unchanged")
     author.manifest(name="once", more="protected: true\n")
     said = refused(author.run(name, "--insecure", prefix=prefix), "tag-exists")
-    assert f"{reference} is in the registry already" in said
+    assert f"{reference} already exists in the registry" in said
     assert ok(author.run(name, "--insecure", "--force", prefix=prefix)) != pushed
     where = f"oci:{author.root}/pulled:{reference}"
     skopeo("copy", "--src-tls-verify=false", f"docker://{reference}", where, home=author.root)
