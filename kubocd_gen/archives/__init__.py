@@ -1,1 +1,1 @@
-"""Archives: bounded reading of tar and gzip, reproducible packing, and charts."""
+"""Archives: reading tar and gzip within limits, reproducible packing, and Helm charts."""

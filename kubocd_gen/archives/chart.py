@@ -1,4 +1,4 @@
-"""A Helm chart's archive: read under limits, its metadata as helm would index it, and archives of kcd-gen's own."""
+"""Helm chart archives: read them within limits, extract the metadata for a repository index, and repack them."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from kubocd_gen.diagnostics.wording import described
 from kubocd_gen.kube_yaml.reader import first_document
 from kubocd_gen.kube_yaml.scalars import number_text
 
-# A package's archive takes flat names alone, and helm refuses a name with a slash (chart.Metadata.Validate).
+# A package's archive allows flat names only, and helm refuses a name with a slash (chart.Metadata.Validate).
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
-# What Masterminds/semver takes, helm's reader of versions: `v1`, `1.2`, `1.2.3-rc.1+build` …
+# What Masterminds/semver, helm's version parser, accepts: `v1`, `1.2`, `1.2.3-rc.1+build` …
 _IDENTIFIERS = r"[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*"
 _VERSION = re.compile(rf"v?(\d+)(?:\.(\d+))?(?:\.(\d+))?(?:-({_IDENTIFIERS}))?(?:\+({_IDENTIFIERS}))?", re.ASCII)
 _LONGEST_VERSION = 128
-_LATEST = 253402300799  # the last second that a timestamp of four digits of a year can say
+_LATEST = 253402300799  # 9999-12-31T23:59:59Z, the latest timestamp with a four-digit year
 
 _STRING, _STRINGS, _BOOLEAN, _ANY = "string", ["string"], "boolean", "any"
-# helm's chart.Metadata: helm and Flux refuse an index with a field that it does not have.
+# The fields of helm's chart.Metadata: helm and Flux refuse an index with any other field.
 _METADATA: Mapping[str, Any] = {
     **dict.fromkeys(("apiVersion", "appVersion", "condition", "description", "home", "icon", "kubeVersion"), _STRING),
     **dict.fromkeys(("name", "tags", "type", "version"), _STRING),
@@ -47,13 +47,13 @@ _METADATA: Mapping[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A chart that can be published. `metadata` holds the fields of Chart.yaml that helm knows."""
+    """A chart that can be published. `metadata` contains the fields of Chart.yaml that helm knows."""
 
     name: str
     version: str
     archive: bytes = field(repr=False)
     metadata: Mapping[str, Any] = field(repr=False, hash=False)
-    time: int  # of its newest file, in seconds since 1970
+    time: int  # modification time of its newest file, in seconds since 1970
 
     @property
     def file_name(self) -> str:
@@ -65,7 +65,10 @@ class Chart:
 
 
 def read_chart(archive: bytes, *, describe: str, limits: Limits = LIMITS) -> Chart:
-    """The chart in `archive`. Raises ProblemsError `bad-chart`, its sentence about `describe`, for anything else."""
+    """Read the chart in `archive`; messages call it `describe`.
+
+    Raises ProblemsError: `bad-chart` if it is not a valid chart, `package-limit` if it exceeds `limits`.
+    """
     members = read_chart_archive(archive, describe=describe, limits=limits)
     name, version, metadata = read_metadata(chart_yaml(members), describe=describe)
     newest = min(max(0, *(member.time for member in members)), _LATEST)
@@ -73,7 +76,7 @@ def read_chart(archive: bytes, *, describe: str, limits: Limits = LIMITS) -> Cha
 
 
 def repacked(archive: bytes, *, describe: str, limits: Limits = LIMITS) -> Chart:
-    """The chart of an archive that was packed just now, packed again so that the bytes depend on the files alone."""
+    """Repack a chart archive with fixed timestamps and owners, so its bytes depend only on its files."""
     members = read_chart_archive(archive, describe=describe, limits=limits)
     name, version, metadata = read_metadata(chart_yaml(members), describe=describe)
     files = {member.path: member.data for member in sorted(members, key=lambda member: member.path.split("/"))}
@@ -81,12 +84,15 @@ def repacked(archive: bytes, *, describe: str, limits: Limits = LIMITS) -> Chart
 
 
 def chart_yaml(members: list[Member]) -> bytes | None:
-    """The Chart.yaml of the chart itself: helm takes the first folder of each path off."""
+    """Return the top-level Chart.yaml; like helm, ignore the first directory of each path."""
     return next((one.data for one in members if one.path.partition("/")[2] == "Chart.yaml"), None)
 
 
 def read_metadata(text: bytes | None, *, describe: str) -> tuple[str, str, Mapping[str, Any]]:
-    """Name, version and metadata of a Chart.yaml, read as leniently as helm reads it."""
+    """Return the name, version and metadata of a Chart.yaml, parsed as leniently as helm does.
+
+    Raises ProblemsError `bad-chart`.
+    """
 
     def bad(what: str, hint: str | None = None) -> Problem:
         return Problem("bad-chart", f"{describe} {what}", hint=hint)
@@ -96,12 +102,12 @@ def read_metadata(text: bytes | None, *, describe: str) -> tuple[str, str, Mappi
     try:
         value = first_document(text.decode("utf-8-sig"), "Chart.yaml", exact_integers=True).value
     except UnicodeDecodeError:
-        raise ProblemsError(bad("has a Chart.yaml that is not UTF-8 text")) from None
+        raise ProblemsError(bad("has a Chart.yaml that is not valid UTF-8")) from None
     except ProblemsError as error:
         where = (
-            f" in line {error.problem.position.line}" if error.problem.position and error.problem.position.line else ""
+            f" on line {error.problem.position.line}" if error.problem.position and error.problem.position.line else ""
         )
-        raise ProblemsError(bad(f"has a Chart.yaml that cannot be read: {error.problem.message}{where}")) from None
+        raise ProblemsError(bad(f"has an invalid Chart.yaml: {error.problem.message}{where}")) from None
     if not isinstance(value, dict):
         raise ProblemsError(bad("has a Chart.yaml that is not a map"))
     try:
@@ -110,21 +116,21 @@ def read_metadata(text: bytes | None, *, describe: str) -> tuple[str, str, Mappi
         raise ProblemsError(bad(f"has a Chart.yaml whose {error}")) from None
     name, version = metadata.get("name", ""), metadata.get("version", "")
     if not _NAME.fullmatch(name):
-        raise ProblemsError(bad(f"has the name {shown(name)} in its Chart.yaml, which is no chart's"))
+        raise ProblemsError(bad(f"has an invalid chart name in its Chart.yaml: {shown(name)}"))
     if not is_version(version):
         raise ProblemsError(
-            bad(f"has the version {shown(version)} in its Chart.yaml", "helm takes versions such as 1.2.3 or v1.2.3")
+            bad(f"has an invalid version in its Chart.yaml: {shown(version)}", "use a version such as 1.2.3 or v1.2.3")
         )
     return name, version, metadata
 
 
 def is_version(text: str) -> bool:
-    """Whether helm takes `text` for a version."""
+    """Return whether helm accepts `text` as a version."""
     return len(text) <= _LONGEST_VERSION and _VERSION.fullmatch(text) is not None
 
 
 def same_version(one: str, other: str) -> bool:
-    """Whether helm takes two texts for one version: `v1.2` and `1.2.0` are, other builds (`+…`) are not."""
+    """Return whether helm treats two versions as equal: `v1.2` and `1.2.0` are, different builds (`+…`) are not."""
     first, second = (_VERSION.fullmatch(text) for text in (one, other))
     if first is None or second is None:
         return one == other
@@ -137,7 +143,10 @@ def _parts(match: re.Match[str]) -> tuple[int, int, int, str, str]:
 
 
 def _typed(value: Any, shape: Any, where: str) -> Any:
-    """`value` as Go reads it into `shape`; unknown fields and nulls go. Raises TypeError, the end of a sentence."""
+    """Convert `value` to `shape` as Go's decoder does; unknown fields and nulls are dropped.
+
+    Raises TypeError with the end of a sentence.
+    """
     if shape == _ANY:
         return value
     if isinstance(shape, list):
@@ -160,5 +169,5 @@ def _typed(value: Any, shape: Any, where: str) -> Any:
             return "true" if value else "false"
         if isinstance(value, int | float):
             return number_text(value)
-        raise TypeError(f"'{where}' is {described(value)}, not a text")
+        raise TypeError(f"'{where}' is {described(value)}, not a string")
     return value

@@ -1,7 +1,7 @@
-"""A chart archive inside a package: will Helm, in the cluster, load it?
+"""Check that Helm can load a chart archive of a package.
 
-The archive is served byte for byte as it is, and nothing of it is kept here. It is read as Helm's loader
-(`LoadArchiveFiles`, 3.17.3) reads it, so that what that refuses fails in a pull request and not in the cluster.
+The archive is served byte for byte, so nothing is changed here. It is read the way Helm's loader (`LoadArchiveFiles`,
+3.17.3) reads it: a chart that Helm refuses then fails in a pull request and not in the cluster.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from functools import partial
 
 from kubocd_gen.archives.tar_stream import (
     BLOCK,
+    DIRECTORY,
     EXTENDED,
     EXTENDED_FOR_ALL,
-    FOLDER,
     HEADER_ONLY,
     LONG_LINK,
     LONG_NAME,
@@ -32,15 +32,15 @@ from kubocd_gen.budget.limits import Limits
 from kubocd_gen.budget.spending import Budget as RunBudget
 from kubocd_gen.diagnostics.quoting import shown
 
-# Helm loads these as charts of their own; a name that starts with '_' or '.' it passes over.
+# Helm loads these as subcharts; it ignores names that start with '_' or '.'.
 _SUBCHART = re.compile(r"(?:charts/[^/_.][^/]*/)*charts/[^/_.][^/]*\.tgz")
 _DRIVE = re.compile(r"[A-Za-z]:/")
-_DEEPEST = 16  # charts in charts; an archive can hold itself, and Helm would unpack it for ever
+_DEEPEST = 16  # levels of subcharts; an archive can contain itself, and Helm would unpack it forever
 
 
 @dataclass(slots=True)
 class Budget:
-    """What the charts of a package can still cost together; each that is read takes from it, and from the run."""
+    """The remaining limits for all charts of a package together; unpacked bytes also count for the run."""
 
     unpacked: int
     members: int
@@ -48,7 +48,7 @@ class Budget:
 
     @classmethod
     def of(cls, limits: Limits, run: RunBudget | None = None) -> Budget:
-        """That of a package of which nothing has been read."""
+        """Return the full budget of a package."""
         return cls(limits.unpacked, limits.chart_members, partial((run or RunBudget(limits)).spend, "unpacked-total"))
 
     def take(self, size: int) -> None:
@@ -59,11 +59,11 @@ class Budget:
 
 
 def check_chart_archive(data: bytes, limits: Limits, budget: Budget) -> bytes:
-    """See that Helm will load the chart, and the charts in it; return its Chart.yaml.
+    """Check that Helm can load the chart and its subcharts, and return its Chart.yaml.
 
-    A chart in it is checked when it is met: one way through the charts is held in memory, not all of them. Raises
-    OverLimitError beyond `limits` or `budget`; BadArchiveError for all else that Helm refuses, and for sparse files,
-    which no chart holds.
+    Subcharts are checked depth first, so only one branch of them is in memory at a time. Raises OverLimitError if the
+    chart exceeds `limits` or `budget`, and BadArchiveError for anything else that Helm refuses and for sparse files,
+    which charts do not contain.
     """
     open_ = [(_check(data, limits, budget), "")]
     while True:
@@ -81,12 +81,12 @@ def check_chart_archive(data: bytes, limits: Limits, budget: Budget) -> bytes:
         except BadArchiveError as bad:
             raise BadArchiveError(f"{within}{bad}") from None
         if len(open_) > _DEEPEST:
-            raise BadArchiveError(f"holds charts in charts, more than {_DEEPEST} deep")
-        open_.append((_check(inner, limits, budget), f"holds {shown(path)}, which "))
+            raise BadArchiveError(f"nests subcharts more than {_DEEPEST} levels deep")
+        open_.append((_check(inner, limits, budget), f"contains {shown(path)}, which "))
 
 
 def _check(data: bytes, limits: Limits, budget: Budget) -> Generator[tuple[str, bytes], None, bytes]:
-    """Yield the archives in the archive that Helm takes for charts, with their paths; return its Chart.yaml."""
+    """Yield the archive's subcharts with their paths; return its Chart.yaml."""
     most, name = min((limits.chart, "chart"), (budget.unpacked, "unpacked"))
     stream = Stream(data, most, name, limits.gzip_members, budget.spend)
     counted = 0
@@ -101,45 +101,45 @@ def _check(data: bytes, limits: Limits, budget: Budget) -> Generator[tuple[str, 
             continue
         full, long_name = long_name or header.name, None
         if header.kind == SPARSE:
-            raise BadArchiveError(f"holds {shown(full)}, which is a sparse file")
+            raise BadArchiveError(f"contains {shown(full)}, which is a sparse file")
         size = 0 if header.kind in HEADER_ONLY else header.size
         if size > limits.chart_file:
-            raise OverLimitError(f"holds {shown(full)}, which is larger", "chart-file", size)
+            raise OverLimitError(f"contains {shown(full)}, which is larger", "chart-file", size)
         content = stream.content(header, shown(full)) if size else b""
-        if header.kind == FOLDER or (header.kind == b"\0" and full.endswith("/")):
+        if header.kind == DIRECTORY or (header.kind == b"\0" and full.endswith("/")):
             continue
         path = _path(full)
         if path == "Chart.yaml":
-            if chart_yaml is not None:  # of two Helm takes the last, field by field
-                raise BadArchiveError("holds Chart.yaml twice")
+            if chart_yaml is not None:  # Helm would merge the fields of the two
+                raise BadArchiveError("contains Chart.yaml twice")
             chart_yaml = content
         if _SUBCHART.fullmatch(path):
             budget.take(stream.unpacked - counted)
             counted = stream.unpacked
             yield path, content
-    if any(stream.read(BLOCK, "its end mark")):
-        raise BadArchiveError("goes on after its end")
+    if any(stream.read(BLOCK, "its end-of-archive marker")):
+        raise BadArchiveError("has data after the end of the archive")
     if chart_yaml is None:
-        raise BadArchiveError("has no Chart.yaml in its folder")
+        raise BadArchiveError("has no Chart.yaml in its top directory")
     budget.take(stream.unpacked - counted)
     return chart_yaml
 
 
 def _path(full: str) -> str:
-    """The name below the chart's folder, as Helm reads it. Raises BadArchiveError where Helm refuses it."""
+    """Return the path below the chart's directory, as Helm reads it. Raises BadArchiveError if Helm refuses it."""
     delimiter = "\\" if "\\" in full else "/"
     top, _, below = full.partition(delimiter)
     below = below.replace(delimiter, "/")
     path = posixpath.normpath(below)
     if top == "Chart.yaml":
-        raise BadArchiveError("has its Chart.yaml outside of a folder")
+        raise BadArchiveError("has its Chart.yaml at the root, not in a directory")
     if path == "." or below.startswith("/") or path.startswith("..") or _DRIVE.match(path):
-        raise BadArchiveError(f"holds {shown(full)}, which is not in the chart's folder")
+        raise BadArchiveError(f"contains {shown(full)}, which is not in the chart's directory")
     return path
 
 
 def _long_name(stream: Stream, header: Header, limits: Limits) -> str | None:
-    """The next member's name, where an extended header or GNU's long name gives it."""
+    """Return the next member's name if an extended header or a GNU long name sets it."""
     if header.size > limits.extended_header:
         raise OverLimitError("has an extended header that is larger", "extended-header", header.size)
     block = stream.content(header, "an extended header")
@@ -151,7 +151,7 @@ def _long_name(stream: Stream, header: Header, limits: Limits) -> str | None:
     for key, value in records(block):
         if header.kind == EXTENDED and key == "path":
             name = value
-        # Helm's reader would go by a size of its own, and take a sparse file for what it is when it is filled up.
+        # Helm would use this size instead of the header's, and expand a sparse file.
         elif key == "size" or key.startswith("GNU.sparse."):
-            raise BadArchiveError(f"has an extended header with {shown(key)}, which a chart has no use for")
+            raise BadArchiveError(f"has an extended header with {shown(key)}, which is not allowed in a chart")
     return name

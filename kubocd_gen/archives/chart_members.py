@@ -1,4 +1,4 @@
-"""The files of a chart's archive, for who takes them out or packs them again: each path stays where it is put."""
+"""The files of a chart archive, with paths that are safe to extract."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kubocd_gen.archives.tar_stream import (
+    DIRECTORY,
     EXTENDED,
     EXTENDED_FOR_ALL,
-    FOLDER,
     KINDS,
     LONG_NAME,
     REGULAR,
@@ -23,13 +23,13 @@ from kubocd_gen.budget.limits import LIMITS, Limits, over_limit
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
 
-_DEEPEST = 64  # folders in each other
-_LONGEST_NAME = 255  # file systems take no longer one
+_DEEPEST = 64  # nested directories
+_LONGEST_NAME = 255  # bytes; the maximum of common file systems
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A regular file in an archive. `path` is relative, its parts are names; `time` is in seconds since 1970."""
+    """A regular file in an archive. `path` is relative and has no `.` or `..`; `time` is in seconds since 1970."""
 
     path: str
     time: int
@@ -37,10 +37,10 @@ class Member:
 
 
 def read_chart_archive(data: bytes, *, describe: str, limits: Limits = LIMITS) -> list[Member]:
-    """The files of a Helm chart's archive in its order; folders are passed over.
+    """Return the files of a chart archive in archive order, without directories; messages call it `describe`.
 
-    Raises ProblemsError, its sentence about `describe`: `bad-chart` for a path that leaves the archive, links and
-    devices, and for bytes that are no gzip'd tar; `package-limit` beyond `limits`.
+    Raises ProblemsError: `bad-chart` for paths outside the archive, links, devices, and data that is not a gzip'd tar;
+    `package-limit` if the archive exceeds `limits`.
     """
     try:
         return list(_members(data, limits))
@@ -53,7 +53,7 @@ def read_chart_archive(data: bytes, *, describe: str, limits: Limits = LIMITS) -
 
 
 def is_plain_path(path: str) -> bool:
-    """Whether a relative path stays where it is put, on every system: no empty part, no `..`, no backslash or drive."""
+    """Return whether a relative path is safe to extract on every system: no empty part, `..`, backslash or drive."""
     return (
         path.isprintable()
         and "\\" not in path
@@ -67,7 +67,7 @@ def _members(data: bytes, limits: Limits) -> Iterator[Member]:
         raise OverLimitError("is larger", "chart-archive", len(data))
     stream = Stream(data, limits.chart, "chart", limits.gzip_members, spend=lambda _size: None)
     seen: set[str] = set()
-    path: str | None = None  # the next member's name, where a header before it gives it
+    path: str | None = None  # the next member's name, if an extended header sets it
     for count, header in enumerate(stream.headers(), 1):
         if count > limits.chart_members:
             raise OverLimitError("has more members", "chart-members")
@@ -75,14 +75,14 @@ def _members(data: bytes, limits: Limits) -> Iterator[Member]:
             path = _long_name(stream, header, limits) or path
             continue
         name, path = path or header.name, None
-        if header.kind == FOLDER:
+        if header.kind == DIRECTORY:
             continue
         relative = _relative(header, name)
         if relative in seen:
-            raise BadArchiveError(f"holds {shown(relative)} twice")
+            raise BadArchiveError(f"contains {shown(relative)} twice")
         seen.add(relative)
         if header.size > limits.chart_file:
-            raise OverLimitError(f"holds {shown(relative)}, which is larger", "chart-file", header.size)
+            raise OverLimitError(f"contains {shown(relative)}, which is larger", "chart-file", header.size)
         yield Member(relative, header.time, stream.content(header, shown(relative)))
     stream.expect_padding()
     if not seen:
@@ -90,7 +90,7 @@ def _members(data: bytes, limits: Limits) -> Iterator[Member]:
 
 
 def _long_name(stream: Stream, header: Header, limits: Limits) -> str | None:
-    """The next member's name, where an extended header or GNU's long name gives it."""
+    """Return the next member's name if an extended header or a GNU long name sets it."""
     if header.size > limits.extended_header:
         raise OverLimitError("has an extended header that is larger", "extended-header", header.size)
     block = stream.content(header, "an extended header")
@@ -102,9 +102,9 @@ def _long_name(stream: Stream, header: Header, limits: Limits) -> str | None:
 def _relative(header: Header, name: str) -> str:
     if header.kind not in REGULAR:
         kind = KINDS.get(header.kind) or f"of the unknown type {shown(header.kind.decode('latin-1'))}"
-        raise BadArchiveError(f"holds {shown(name)}, which is {kind}; a chart holds regular files only")
+        raise BadArchiveError(f"contains {shown(name)}, which is {kind}; a chart can contain only regular files")
     relative = name.removeprefix("./")
     parts = relative.split("/")
     if not is_plain_path(relative) or len(parts) > _DEEPEST or max(map(len, parts)) > _LONGEST_NAME:
-        raise BadArchiveError(f"holds {shown(name)}, a path that no chart has")
+        raise BadArchiveError(f"contains the invalid path {shown(name)}")
     return relative

@@ -1,4 +1,4 @@
-"""A package's files on disk: nothing outside the folder, and nothing over what is there."""
+"""Extract a package to disk: never outside the target directory, and never over existing files."""
 
 from __future__ import annotations
 
@@ -10,55 +10,59 @@ from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.files import SymlinkError, hint_of, made_directory
 
-_NAMED = 3  # files that a message names
+_LISTED = 3  # files that a message lists
 
 
 def unpacked(files: Mapping[str, bytes]) -> dict[str, bytes]:
-    """The files of a package with those of its charts, each in `charts/<name>-<version>/`. Raises ProblemsError."""
+    """Return the files of a package, with each chart also unpacked to `charts/<name>-<version>/`.
+
+    Raises ProblemsError.
+    """
     found = dict(files)
     for name, data in files.items():
         if not name.endswith(".tgz"):
             continue
-        folder = f"charts/{name.removesuffix('.tgz')}"
+        directory = f"charts/{name.removesuffix('.tgz')}"
         for member in read_chart_archive(data, describe=f"the chart {name}"):
-            # As helm does it: the first folder is the chart's own.
+            # Like helm, drop the first directory: it is the chart's own.
             inner = member.path.partition("/")[2] or member.path
-            found.setdefault(f"{folder}/{inner}", member.data)
+            found.setdefault(f"{directory}/{inner}", member.data)
     return found
 
 
-def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write `files` below `folder`, which is made.
+def write_files(target: Path, files: Mapping[str, bytes]) -> None:
+    """Write `files` below the directory `target`, which is created.
 
-    Raises ProblemsError where any is there already: then none is written.
+    Writes nothing and raises ProblemsError if any of the files exists already.
     """
     for name in files:
         if not is_plain_path(name):
-            raise ProblemsError(Problem("bad-archive", f"{shown(name)} is no path below a folder"))
+            raise ProblemsError(Problem("bad-archive", f"{shown(name)} is not a valid relative path"))
     try:
-        with made_directory(folder) as directory:
-            there = [str(folder / name) for name in files if directory.status(name) is not None]
-            if there:
-                raise ProblemsError(_existing(there, folder))
+        with made_directory(target) as directory:
+            existing = [str(target / name) for name in files if directory.status(name) is not None]
+            if existing:
+                raise ProblemsError(_file_exists(existing, target))
             for name, data in files.items():
                 if parent := name.rpartition("/")[0]:
                     directory.make(parent)
                 directory.create(name, data, durable=False)
     except SymlinkError as error:
-        message = f"refusing to write to {folder} through a symlink"
+        message = f"refusing to write to {target} through a symlink"
         raise ProblemsError(
-            Problem("symlinked-output", message, position=Position(str(folder)), hint=hint_of(error))
+            Problem("symlinked-output", message, position=Position(str(target)), hint=hint_of(error))
         ) from error
     except OSError as error:
-        message = f"cannot write to {folder}: {error.strerror} ({error.filename})"
+        message = f"cannot write to {target}: {error.strerror} ({error.filename})"
         raise ProblemsError(Problem("unwritable-output", message)) from error
 
 
-def _existing(there: list[str], folder: Path) -> Problem:
-    more = f" and {len(there) - _NAMED} more" if len(there) > _NAMED else ""
+def _file_exists(existing: list[str], target: Path) -> Problem:
+    more = f" and {len(existing) - _LISTED} more" if len(existing) > _LISTED else ""
+    verb = "already exists" if len(existing) == 1 else "already exist"
     return Problem(
         "foreign-file",
-        f"{', '.join(map(shown, there[:_NAMED]))}{more} {'exists' if len(there) == 1 else 'exist'} already",
-        position=Position(str(folder)),
-        hint="name a new or empty folder",
+        f"{', '.join(map(shown, existing[:_LISTED]))}{more} {verb}",
+        position=Position(str(target)),
+        hint="choose a new or empty directory",
     )

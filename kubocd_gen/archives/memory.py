@@ -1,4 +1,4 @@
-"""Memory for packed layers: as many at a time as fit, whatever the number of threads."""
+"""A limit on the memory that packed layers use at the same time, whatever the number of threads."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from contextlib import contextmanager
 
 from kubocd_gen.budget.limits import MIB
 
-CAPACITY = 64 * MIB  # six of the largest packages known; one that is larger than this is alone
+CAPACITY = 64 * MIB  # six of the largest known packages; a larger layer is read alone
 
 
 class Room:
-    """Room for `capacity` bytes; safe to use from several threads."""
+    """A semaphore for `capacity` bytes; safe to use from several threads."""
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._capacity = capacity
@@ -21,7 +21,7 @@ class Room:
 
     @contextmanager
     def taken(self, size: int) -> Iterator[None]:
-        """Take `size` bytes as soon as they are free, and give them back at the end of the block."""
+        """Wait until `size` bytes are free, and hold them for the duration of the block."""
         share = min(size, self._capacity)
         with self._changed:
             self._changed.wait_for(lambda: self._taken + share <= self._capacity)

@@ -1,4 +1,4 @@
-"""Archives whose bytes depend on their content alone: no owner, no clock, no umask, no order of a folder."""
+"""Reproducible archives: their bytes depend only on their content, not on owner, clock, umask or directory order."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from collections.abc import Mapping
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 
 NO_TIME = 315532800
-"""1980-01-01: the time of what has none. It is the earliest that every archive format can say."""
+"""1980-01-01, used for files without a time: the earliest date that every archive format supports."""
 
-# RFC 1952: magic, deflate, no flags, no time, no extra flags, an unknown system.
+# RFC 1952: magic, deflate, no flags, no time, no extra flags, unknown operating system.
 _GZIP_HEADER = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
 _LONGEST_STORED = 0xFFFF
 
 
 def tarred(files: Mapping[str, bytes], time: int = NO_TIME) -> bytes:
-    """A tar of regular files in the order given, each with mode 0644 and the time `time` (seconds since 1970)."""
+    """Pack regular files into a tar, in the given order, with mode 0644 and the time `time` (seconds since 1970)."""
     packed = io.BytesIO()
-    # pax, but plain ustar for every name of up to 100 ASCII characters.
+    # pax; tarfile writes plain ustar for names of up to 100 ASCII characters.
     with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for name, data in files.items():
             info = tarfile.TarInfo(name)
@@ -31,7 +31,10 @@ def tarred(files: Mapping[str, bytes], time: int = NO_TIME) -> bytes:
 
 
 def stored(data: bytes) -> bytes:
-    """`data` as gzip without compression: zlib and its relatives compress differently, and charts are compressed."""
+    """Wrap `data` in gzip without compression.
+
+    The output of zlib implementations differs, and charts, the bulk of a package, are compressed already.
+    """
     starts = range(0, len(data), _LONGEST_STORED) if data else (0,)
     blocks: list[bytes] = []
     for start in starts:
@@ -42,7 +45,7 @@ def stored(data: bytes) -> bytes:
 
 
 def compressed(data: bytes) -> bytes:
-    """`data` as gzip. The same zlib gives the same bytes; another implementation of it may compress otherwise."""
+    """Compress `data` with gzip. The same zlib returns the same bytes; other implementations can differ."""
     deflate = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     return b"".join((_GZIP_HEADER, deflate.compress(data), deflate.flush(), _trailer(data)))
 
@@ -52,7 +55,10 @@ def _trailer(data: bytes) -> bytes:
 
 
 def source_date(environment: Mapping[str, str]) -> int | None:
-    """The time that SOURCE_DATE_EPOCH gives a build, in seconds since 1970 (reproducible-builds.org); None without."""
+    """Return SOURCE_DATE_EPOCH in seconds since 1970 (reproducible-builds.org), or None if it is not set.
+
+    Raises ProblemsError `usage`.
+    """
     given = environment.get("SOURCE_DATE_EPOCH")
     if not given:
         return None
@@ -60,8 +66,8 @@ def source_date(environment: Mapping[str, str]) -> int | None:
         raise ProblemsError(
             Problem(
                 "usage",
-                f"SOURCE_DATE_EPOCH is '{given}', not a number of seconds",
-                hint="set it as with: export SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)",
+                f"SOURCE_DATE_EPOCH must be a number of seconds, not '{given}'",
+                hint="set it with: export SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)",
             )
         )
     return int(given)

@@ -1,8 +1,8 @@
-"""A gzip'd tar as a stream of headers and contents, read in memory, counted, and never extracted.
+"""Read a gzip'd tar as a stream of headers and contents, in memory, within limits, without extracting it.
 
-Python's `tarfile` is not used: its walk through an archive follows links, extended headers and offsets that nobody here
-has a use for, has hung or run away on hostile ones, and reads numbers (`1_0`, `0o7`) that others refuse. Two readers
-that see different files in one archive are what an attacker looks for.
+Python's `tarfile` is not used: it follows links, extended headers and offsets that are not needed here, has hung or
+used unbounded time on malicious archives, and accepts numbers (`1_0`, `0o7`) that other readers refuse. An attacker
+can exploit two readers that see different files in one archive.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from kubocd_gen.diagnostics.quoting import shown
 
 BLOCK = 512
 _PIECE = 64 * 1024
-_LEAST = 4096  # bytes that a header, or a part of gzip data, counts for in a run: it takes as long to read as they do
+_LEAST = 4096  # bytes that a header or a part of gzip data counts for at least: it takes that much time to read
 
-# The kinds of members (POSIX ustar and pax; GNU's letters from its manual).
+# Member types (POSIX ustar and pax; the GNU types are from its manual).
 REGULAR = (b"0", b"\0")
-LINK, FOLDER, SPARSE = b"2", b"5", b"S"
+SYMLINK, DIRECTORY, SPARSE = b"2", b"5", b"S"
 EXTENDED, EXTENDED_FOR_ALL = b"x", b"g"
 LONG_NAME, LONG_LINK = b"L", b"K"
 KINDS = {
     b"1": "a hard link",
-    LINK: "a symbolic link",
+    SYMLINK: "a symlink",
     b"3": "a device",
     b"4": "a device",
     b"6": "a FIFO",
-    FOLDER: "a folder",
+    DIRECTORY: "a directory",
     SPARSE: "a sparse file",
-    LONG_NAME: "an over-long name",
-    LONG_LINK: "an over-long link",
+    LONG_NAME: "a GNU long name",
+    LONG_LINK: "a GNU long link name",
 }
-HEADER_ONLY = (b"1", LINK, b"3", b"4", FOLDER, b"6")  # no content follows, whatever size is said
+HEADER_ONLY = (b"1", SYMLINK, b"3", b"4", DIRECTORY, b"6")  # no content follows, whatever the size field says
 _OCTAL = re.compile(rb"[0-7]*")
 
 
@@ -42,11 +42,11 @@ Spend = Callable[[int], None]
 
 
 class BadArchiveError(Exception):
-    """What is wrong with an archive, as the end of a sentence that begins with its name."""
+    """A defect of an archive, as the end of a sentence that begins with the archive's name."""
 
 
 class OverLimitError(BadArchiveError):
-    """The archive is beyond the limit `name`; the sentence ends in «larger» or «more …», before «than the limit»."""
+    """An archive that exceeds the limit `name`; its text ends in "larger" or "more …", to precede "than the limit"."""
 
     def __init__(self, what: str, name: str, needed: int | None = None) -> None:
         super().__init__(what)
@@ -56,19 +56,19 @@ class OverLimitError(BadArchiveError):
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A member's header block. What is not UTF-8 in a name stands there as surrogates, for the message."""
+    """A member's header block. Bytes of the name that are not UTF-8 are kept as surrogates, for messages."""
 
     name: str
     kind: bytes
     size: int  # never negative
-    time: int = 0  # seconds since 1970; 0 where it is no number
+    time: int = 0  # seconds since 1970; 0 if it is not a number
 
 
 class Stream:
-    """The unpacked bytes of gzip'd data, counted, so that a small archive can't become a large one unnoticed.
+    """The unpacked bytes of gzip'd data, counted to detect decompression bombs.
 
-    At most `most` bytes are unpacked, the limit that is called `name`; `members` is the limit of gzip members. `spend`
-    counts for the run, and raises what it likes.
+    At most `most` bytes are unpacked, which is the limit called `name`; `members` is the limit of gzip members. `spend`
+    counts the bytes for the run, and can raise any exception.
     """
 
     def __init__(self, data: bytes, most: int, name: str, members: int, spend: Spend) -> None:
@@ -80,7 +80,7 @@ class Stream:
         self.unpacked = 0
 
     def headers(self) -> Iterator[Header]:
-        """The headers up to the end mark or the end; the content of each is to be read before the next is asked for."""
+        """Yield the headers up to the end of the archive; read the content of each before requesting the next."""
         while block := self.read(BLOCK, "its last header"):
             if block.count(0) == BLOCK:
                 return
@@ -88,7 +88,10 @@ class Stream:
             yield _decode(block)
 
     def content(self, header: Header, what: str) -> bytes:
-        """The content of the member whose header was read last; `what` names it in an error."""
+        """Return the content of the member whose header was read last; messages call it `what`.
+
+        Raises BadArchiveError.
+        """
         content = self.read(header.size, what)
         padding = -header.size % BLOCK
         if len(content) < header.size or len(self.read(padding, what)) < padding:
@@ -96,7 +99,7 @@ class Stream:
         return content
 
     def skip(self, header: Header, what: str) -> None:
-        """Pass over the content of the member whose header was read last, a part at a time."""
+        """Skip the content of the member whose header was read last, in parts. Raises BadArchiveError."""
         left = header.size
         while left:
             part = min(left, _PIECE)
@@ -105,9 +108,9 @@ class Stream:
             left -= part
 
     def read(self, size: int, what: str) -> bytes:
-        """`size` bytes, or none at the archive's end.
+        """Return `size` bytes, or none at the end of the archive.
 
-        Raises BadArchiveError where the end or the limit comes in between.
+        Raises BadArchiveError if the archive ends or the limit is reached within these bytes.
         """
         if size > self._left:
             raise OverLimitError("unpacks to more", self._name)
@@ -122,10 +125,13 @@ class Stream:
         return taken
 
     def expect_padding(self) -> None:
-        """Read what is left, which lets gzip check its sum; tar fills its last record with zeros, nothing else."""
+        """Read to the end, which makes gzip check its checksum. Only the zeros of tar's last record can follow.
+
+        Raises BadArchiveError.
+        """
         while block := self._buffer or next(self._pieces, None):
             if block.count(0) < len(block):
-                raise BadArchiveError("goes on after its end")
+                raise BadArchiveError("has data after the end of the archive")
             if len(block) > self._left:
                 raise OverLimitError("unpacks to more", self._name)
             self._count(block)
@@ -137,7 +143,10 @@ class Stream:
 
 
 def records(block: bytes) -> Iterator[tuple[str, str]]:
-    """The `<length> <key>=<value>` lines of an extended header (POSIX, pax Interchange Format)."""
+    """Yield the `<length> <key>=<value>` lines of an extended header (POSIX, pax Interchange Format).
+
+    Raises BadArchiveError.
+    """
     start = 0
     while start < len(block):
         space = block.find(b" ", start, start + 8)
@@ -145,29 +154,30 @@ def records(block: bytes) -> Iterator[tuple[str, str]]:
         end = start + int(digits) if digits.isdigit() else 0
         key, equals, value = block[space + 1 : end - 1].partition(b"=")
         if not key or not equals or block[end - 1 : end] != b"\n":
-            raise BadArchiveError("has an extended header that cannot be read")
+            raise BadArchiveError("has an invalid extended header")
         yield key.decode("utf-8", "surrogateescape"), value.decode("utf-8", "surrogateescape")
         start = end
 
 
 def extended_path(header: Header, block: bytes, owner: str) -> str | None:
-    """The name that a pax header gives the next member; times, owners and comments are nobody's business here.
+    """Return the name that a pax header gives the next member, or None; times, owners and comments are ignored.
 
-    Records that would make the member another one than its own header says are refused: `owner` has no use for them.
+    Raises BadArchiveError for records that contradict the member's own header, such as its size; messages call what
+    the archive contains `owner`.
     """
     path = None
     for key, value in records(block):
         if key == "path" and header.kind == EXTENDED:
             path = value
         elif key in ("path", "linkpath", "size", "hdrcharset") or key.startswith("GNU."):
-            raise BadArchiveError(f"has an extended header with {shown(key)}, which {owner} has no use for")
+            raise BadArchiveError(f"has an extended header with {shown(key)}, which is not allowed in {owner}")
     return path
 
 
 def _decode(block: bytes) -> Header:
     rest = block[:148] + b" " * 8 + block[156:]
     wrong = sum(rest) - (_number(block[148:156]) or 0)
-    # Some old writers added the bytes up as signed ones.
+    # Some old writers summed signed bytes.
     if wrong and wrong != 256 * sum(byte > 127 for byte in rest):
         raise BadArchiveError("is not a tar archive: a header has a wrong checksum")
     name = _text(block[:100])
@@ -175,7 +185,7 @@ def _decode(block: bytes) -> Header:
         name = f"{prefix}/{name}"
     kind, size = block[156:157], _number(block[124:136])
     if size is None:
-        raise BadArchiveError("is not a tar archive: a header has a size that is no number")
+        raise BadArchiveError("is not a tar archive: the size in a header is not a number")
     if size < 0:
         raise BadArchiveError("has a header with a negative size")
     return Header(name, kind, size, _number(block[136:148]) or 0)
@@ -186,7 +196,7 @@ def _text(field: bytes) -> str:
 
 
 def _number(field: bytes) -> int | None:
-    """An octal number, or GNU's binary one, which has the highest bit set; None where it is neither."""
+    """Parse an octal number, or GNU's binary one, which has the highest bit set; return None if it is neither."""
     if field[0] & 0x80:
         bits = 8 * len(field) - 1
         value = int.from_bytes(field, "big") & ((1 << bits) - 1)
@@ -196,21 +206,21 @@ def _number(field: bytes) -> int | None:
 
 
 def _gunzip(data: bytes, members: int, spend: Spend) -> Iterator[bytes]:
-    """The content of one or more gzip members in pieces of up to 64 KiB."""
+    """Yield the content of one or more gzip members in pieces of up to 64 KiB."""
     view, start = memoryview(data), 0
     for _ in range(members):
         first, member = start, zlib.decompressobj(wbits=31)
         while not member.eof:
             packed = view[start : start + _PIECE]
             if not packed:
-                raise BadArchiveError("is cut short: its gzip data has no end")
+                raise BadArchiveError("is truncated: its gzip data has no end")
             try:
                 piece = member.decompress(packed, _PIECE)
             except zlib.error as error:
                 if start > first:
                     raise BadArchiveError(f"is damaged near byte {start}: {str(error).rpartition(': ')[2]}") from None
                 raise BadArchiveError(
-                    "goes on after the end of its gzip data" if first else "is not gzip data"
+                    "has data after the end of its gzip data" if first else "is not gzip data"
                 ) from None
             spend(max(_LEAST, len(piece)))
             start += len(packed) - len(member.unconsumed_tail) - len(member.unused_data)
@@ -218,4 +228,4 @@ def _gunzip(data: bytes, members: int, spend: Spend) -> Iterator[bytes]:
                 yield piece
         if start == len(data):
             return
-    raise OverLimitError("is made of more gzip members", "gzip-members")
+    raise OverLimitError("has more gzip members", "gzip-members")

@@ -1,4 +1,4 @@
-"""What a resource says about the way to its registry."""
+"""How to access the registry of a resource."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How a Release, a redirect of Config or a package's module says that its registry is spoken to."""
+    """The registry settings of a Release, of a redirect in Config, or of a package's module."""
 
-    insecure: bool = False  # plain HTTP, as Flux's `insecure`; never a fall-back
-    timeout: float | None = None  # seconds to wait for an answer; None: the client's READ_TIMEOUT
-    provider: str = "generic"  # generic | aws | azure | gcp: whose credential helper to recommend
-    secrets: tuple[str, ...] = ()  # the cluster's Secrets that Flux would use, "secretRef regcred": for messages only
+    insecure: bool = False  # use plain HTTP, like Flux's `insecure`; never a fallback
+    timeout: float | None = None  # seconds to wait for a response; None: the client's READ_TIMEOUT
+    provider: str = "generic"  # generic | aws | azure | gcp: determines the credential helper in hints
+    secrets: tuple[str, ...] = ()  # Secrets in the cluster that Flux uses, "secretRef regcred"; only for messages

@@ -1,7 +1,7 @@
-"""A base image, read up to its layers: what is to be extended, a platform at a time.
+"""Read the manifests and configs of a base image, which kcd-gen extends for each platform.
 
-What is read comes from strangers. It has to be an image as the OCI image specification or Docker's schema 2 says, of
-exactly the digests that it names; what it says beyond that is passed on as JSON, or left out.
+The input is untrusted. It must be an image by the OCI image specification or Docker's schema 2, with matching digests;
+additional fields are copied as JSON or dropped.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from kubocd_gen.oci.descriptors import (
     parse_object,
 )
 
-MOST_PLATFORMS = 64  # of a base; the official images have up to 12, and each costs two requests
-MOST_LAYERS = 120  # of a base: container engines mount at most 127 or 128, and two are added
+MOST_PLATFORMS = 64  # official images have up to 12; each needs two requests
+MOST_LAYERS = 120  # container engines mount at most 127 or 128 layers, and kcd-gen adds two
 _ATTESTATION = "vnd.docker.reference.type"
 _UNKNOWN = "unknown"
 _DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
@@ -50,20 +50,20 @@ Dropped = Literal["attestation", "other"]
 
 @dataclass(frozen=True, slots=True)
 class BaseLayer:
-    """A layer as it is handed on: its OCI descriptor, and as JSON with what else the base says of it."""
+    """A layer of the base: its OCI descriptor, and the descriptor's JSON with URLs and annotations."""
 
     descriptor: Descriptor
     json: Mapping[str, Any] = field(hash=False)
 
     @property
     def is_foreign(self) -> bool:
-        """Whether registries do not take it, and whoever pulls gets it from its `urls`."""
+        """Whether the layer is not in registries, and is pulled from its `urls`."""
         return self.descriptor.media_type.startswith(_FOREIGN)
 
 
 @dataclass(frozen=True, slots=True)
 class BaseImage:
-    """The image of one platform. `platform` is the index entry's, None where the base is a single image."""
+    """The image of one platform. `platform` is from the index entry; None if the base is not an index."""
 
     manifest: Descriptor
     layers: tuple[BaseLayer, ...]
@@ -72,13 +72,13 @@ class BaseImage:
 
     @property
     def label(self) -> str:
-        """`linux/arm64/v8`"""
+        """The platform, such as `linux/arm64/v8`."""
         return platform_label(self.config if self.platform is None else self.platform)
 
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """A base image. `dropped` are the platforms or digests of an index's entries that are not extended, and why."""
+    """A base image. `dropped` are the index entries that are not extended: platform or digest, and the reason."""
 
     top: Descriptor
     images: tuple[BaseImage, ...]
@@ -90,10 +90,12 @@ class Base:
 
 
 def read_base(store: BaseStore, name: str, platforms: Sequence[str] = ()) -> Base:
-    """The base that messages call `name`; of an index, `platforms` (`os/arch[/variant]`), or all.
+    """Read the manifests and configs, but not the layers, of a base; messages call it `name`.
 
-    Manifests and configs are read, layers are not. Raises ProblemsError `bad-base` for what is no container image for
-    Linux, `missing-platform`, and what `store` raises.
+    If the base is an index, only `platforms` (`os/arch[/variant]`) are read, or all if there are none.
+
+    Raises ProblemsError: `bad-base` if it is not a container image for Linux, `missing-platform`, and what `store`
+    raises.
     """
     top = store.top()
     reader = _Reader(store, name)
@@ -101,7 +103,13 @@ def read_base(store: BaseStore, name: str, platforms: Sequence[str] = ()) -> Bas
         return reader.index(top, platforms)
     image = reader.image(top, None)
     if image is None:
-        raise ProblemsError(reader.bad("is no container image", store.position(top), "its config is of another type"))
+        raise ProblemsError(
+            reader.bad(
+                "is not a container image",
+                store.position(top),
+                "check the reference: the config has an unknown media type",
+            )
+        )
     if platforms and not any(_matches(image.config, wanted) for wanted in platforms):
         raise ProblemsError(_missing_platform(name, platforms[0], [image.label]))
     return Base(top, (image,))
@@ -131,13 +139,13 @@ class _Reader:
         entries = self.parsed(top, "the index").get("manifests")
         if not isinstance(entries, list) or not entries:
             raise ProblemsError(self.bad("is an index without images", position))
-        if len(entries) > 2 * MOST_PLATFORMS:  # every image may have an attestation
+        if len(entries) > 2 * MOST_PLATFORMS:  # each image can have an attestation
             raise ProblemsError(
-                self.bad(f"is an index of {len(entries)} entries, more than {2 * MOST_PLATFORMS}", position)
+                self.bad(f"is an index with {len(entries)} entries, more than {2 * MOST_PLATFORMS}", position)
             )
         images: list[BaseImage] = []
         dropped: list[tuple[str, Dropped]] = []
-        there: list[str] = []
+        available: list[str] = []
         for entry in entries:
             descriptor = self.descriptor(entry, "an entry of the index", position)
             platform = self.platform(entry, position)
@@ -148,12 +156,14 @@ class _Reader:
             if descriptor.media_type not in (MANIFEST_TYPE, DOCKER_MANIFEST_TYPE) or platform.get("os") != "linux":
                 dropped.append((label, "other"))
                 continue
-            there.append(label)
+            available.append(label)
             if platforms and not any(_matches(platform, wanted) for wanted in platforms):
                 continue
             if len(images) == MOST_PLATFORMS:
                 raise ProblemsError(
-                    self.bad(f"has images for more than {MOST_PLATFORMS} platforms", position, "choose: --platform")
+                    self.bad(
+                        f"has images for more than {MOST_PLATFORMS} platforms", position, "select some: --platform"
+                    )
                 )
             image = self.image(descriptor, platform)
             if image is None:
@@ -162,29 +172,31 @@ class _Reader:
                 images.append(image)
         for wanted in platforms:
             if not any(_matches(image.platform or {}, wanted) for image in images):
-                raise ProblemsError(_missing_platform(self.name, wanted, there))
+                raise ProblemsError(_missing_platform(self.name, wanted, available))
         if not images:
             raise ProblemsError(self.bad("has no image for Linux", position))
         return Base(top, tuple(images), tuple(dropped))
 
     def platform(self, entry: Any, position: Position | None) -> dict[str, Any]:
-        """The entry's platform, {} where it names none."""
+        """Return the entry's platform, or {} if it has none."""
         platform = entry.get("platform")
         if platform is None:
             return {}
         if not isinstance(platform, dict) or not all(_is_name(platform.get(key)) for key in ("os", "architecture")):
-            raise ProblemsError(self.bad("has an entry whose platform has no os and architecture", position))
+            raise ProblemsError(self.bad("has an index entry whose platform has no os and architecture", position))
         if "variant" in platform and not _is_name(platform["variant"]):
-            raise ProblemsError(self.bad("has an entry whose platform has a variant that is none", position))
+            raise ProblemsError(self.bad("has an index entry whose platform has an invalid variant", position))
         return platform
 
     def image(self, descriptor: Descriptor, platform: Mapping[str, Any] | None) -> BaseImage | None:
-        """The image of a manifest, None where it is something else than a container image."""
+        """Read the image of a manifest; return None if it is not a container image."""
         position = self.store.position(descriptor)
         manifest = self.parsed(descriptor, "the manifest")
         if manifest.get("mediaType", descriptor.media_type) != descriptor.media_type or "manifests" in manifest:
             raise ProblemsError(
-                self.bad("has a manifest of two types", position, "two readers could take it for two images")
+                self.bad(
+                    "has a manifest with conflicting media types", position, "do not use it: clients could disagree"
+                )
             )
         config = self.descriptor(manifest.get("config"), "the config", position)
         if config.media_type not in _CONFIGS:
@@ -193,8 +205,8 @@ class _Reader:
         if not isinstance(layers, list):
             raise ProblemsError(self.bad("has a manifest without a list of layers", position))
         if len(layers) > MOST_LAYERS:
-            hint = f"container engines mount some 127; the base may have {MOST_LAYERS}"
-            raise ProblemsError(self.bad(f"has {len(layers)} layers", position, hint))
+            hint = "use a base with fewer layers; container engines mount at most 127"
+            raise ProblemsError(self.bad(f"has {len(layers)} layers, more than {MOST_LAYERS}", position, hint))
         parsed = self.parsed(config, "the config")
         self.check_config(parsed, len(layers), platform, self.store.position(config))
         return BaseImage(descriptor, tuple(self.layer(one, position) for one in layers), parsed, platform)
@@ -203,7 +215,7 @@ class _Reader:
         descriptor = self.descriptor(value, "a layer", position)
         media_type = _DOCKER_LAYERS.get(descriptor.media_type, descriptor.media_type)
         if media_type not in _LAYERS:
-            raise ProblemsError(self.bad(f"has a layer of the type {shown(descriptor.media_type)}", position))
+            raise ProblemsError(self.bad(f"has a layer of the unknown type {shown(descriptor.media_type)}", position))
         return BaseLayer(
             Descriptor(media_type, descriptor.digest, descriptor.size),
             {**{key: value[key] for key in ("urls", "annotations") if value.get(key)}}
@@ -216,44 +228,42 @@ class _Reader:
         if not all(_is_name(config.get(key)) for key in ("os", "architecture")):
             raise ProblemsError(self.bad("has a config without os and architecture", position))
         if config["os"] != "linux":
-            raise ProblemsError(
-                self.bad(f"is an image for {shown(config['os'])}", position, "kcd-gen adds layers for Linux")
-            )
+            raise ProblemsError(self.bad(f"is an image for {shown(config['os'])}", position, "use an image for Linux"))
         if platform and (platform["os"], platform["architecture"]) != (config["os"], config["architecture"]):
-            what = f"names an image {platform_label(platform)} that is for {platform_label(config)}"
+            what = f"lists an image as {platform_label(platform)}, but its config has {platform_label(config)}"
             raise ProblemsError(self.bad(what, position))
         rootfs = config.get("rootfs")
         ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) and rootfs.get("type") == "layers" else None
         if not isinstance(ids, list) or not all(isinstance(one, str) and _DIFF_ID.fullmatch(one) for one in ids):
-            raise ProblemsError(self.bad("has a config without the digests of its layers", position))
+            raise ProblemsError(self.bad("has a config without valid layer digests (rootfs.diff_ids)", position))
         if len(ids) != layers:
-            raise ProblemsError(self.bad(f"has {layers} layers, and a config that says {len(ids)}", position))
-        for key, kind in (("config", dict), ("history", list)):
+            raise ProblemsError(self.bad(f"has {layers} layers, but its config lists {len(ids)}", position))
+        for key, kind, type_name in (("config", dict, "an object"), ("history", list, "a list")):
             if not isinstance(config.get(key) or kind(), kind):
-                raise ProblemsError(self.bad(f"has a config whose '{key}' is something else", position))
+                raise ProblemsError(self.bad(f"has a config whose '{key}' is not {type_name}", position))
         labels = (config.get("config") or {}).get("Labels") or {}
         if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
             raise ProblemsError(self.bad("has a config whose labels are not strings", position))
 
 
 def platform_label(platform: Mapping[str, Any]) -> str:
-    """`os/architecture[/variant]`, as container tools write it."""
+    """Return `os/architecture[/variant]`."""
     parts = (platform.get("os"), platform.get("architecture"), platform.get("variant"))
     return "/".join(str(part) for part in parts if part)
 
 
 def _matches(platform: Mapping[str, Any], wanted: str) -> bool:
-    """Whether it is the platform; one that is wanted without a variant is any."""
+    """Return whether `platform` is `wanted`; without a variant, `wanted` matches any."""
     parts = (platform.get("os"), platform.get("architecture"), platform.get("variant"))
     given = wanted.split("/")
     return tuple(given) == parts[: len(given)]
 
 
-def _missing_platform(name: str, wanted: str, there: Sequence[str]) -> Problem:
+def _missing_platform(name: str, wanted: str, available: Sequence[str]) -> Problem:
     return Problem(
         "missing-platform",
         f"the base {name} has no image for {shown(wanted)}",
-        hint=f"it has: {', '.join(there)}" if there else None,
+        hint=f"available platforms: {', '.join(available)}" if available else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""Where the blobs of a base image come from: a registry, or an image layout."""
+"""Access to the blobs of a base image, in a registry or an image layout."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from kubocd_gen.oci.registry import Registry
 
 
 class BaseStore(Protocol):
-    """The blobs of one image, all verified. Every method raises ProblemsError for what is missing or damaged."""
+    """The blobs of one image, all verified. All methods raise ProblemsError if a blob is missing or damaged."""
 
     def top(self) -> Descriptor:
-        """What the image's name stands for: a manifest or an index."""
+        """Return the manifest or index that the image's name refers to."""
 
     def read(self, descriptor: Descriptor) -> bytes:
-        """A manifest, index or config; they are small."""
+        """Read a manifest, index or config into memory."""
 
     def copy(self, descriptor: Descriptor, file: BinaryIO) -> None:
-        """Write a layer to an empty file, a part at a time. Raises OSError where the file can't be written."""
+        """Write a layer to an empty file, in parts. Raises OSError if the file can't be written."""
 
     def position(self, descriptor: Descriptor) -> Position | None:
-        """Where the blob lies, for messages; None where it has no path."""
+        """Return the blob's file, for messages, or None if it has none."""
 
 
 class RegistryStore:
@@ -37,13 +37,13 @@ class RegistryStore:
         self._top: tuple[Descriptor, bytes] | None = None
 
     def top(self) -> Descriptor:
-        """One request, which brings the manifest, too."""
+        """Return the manifest or index that the image's name refers to; its content is read in the same request."""
         if self._top is None:
             self._top = self._registry.read_manifest(self._image.reference, self._image.digest, self._access)
         return self._top[0]
 
     def read(self, descriptor: Descriptor) -> bytes:
-        """Manifests are asked for by digest; a registry serves them elsewhere than blobs."""
+        """Read a manifest, index or config; registries serve the first two from another URL than blobs."""
         if self._top is not None and self._top[0].digest == descriptor.digest:
             return self._top[1]
         if not descriptor.is_manifest:
@@ -51,17 +51,17 @@ class RegistryStore:
             return self._registry.read_blob(reference, descriptor, self._access, limit=self._limits.manifest)
         _, data = self._registry.read_manifest(self._image.reference, descriptor.digest, self._access)
         if len(data) != descriptor.size:
-            message = f"manifest {descriptor.digest} of {self._image} is {len(data)} bytes long, not {descriptor.size}"
+            message = f"manifest {descriptor.digest} of {self._image} has {len(data)} bytes, not {descriptor.size}"
             raise ProblemsError(Problem("corrupt-blob", message))
         return data
 
     def copy(self, descriptor: Descriptor, file: BinaryIO) -> None:
-        """What breaks off is continued."""
+        """Download a layer to an empty file; an interrupted download is resumed."""
         limit = self._limits.base_layer
         self._registry.fetch_blob(self._image.reference, descriptor, file, self._access, limit=limit)
 
     def position(self, descriptor: Descriptor) -> None:
-        """Messages name the image."""
+        """Return None: messages contain the name of the image."""
 
 
 class LayoutStore:
@@ -71,26 +71,26 @@ class LayoutStore:
         self._layout, self._image, self._limits = layout, image, limits
 
     def top(self) -> Descriptor:
-        """The layout's index is read once."""
+        """Return the manifest or index that the image's name refers to. Raises ProblemsError `missing-package`."""
         found = self._layout.find(self._image.name)
         if found is None:
             names = ", ".join(self._layout.references())
-            what = f"no image {self._image.name}" if self._image.name else "no image"
+            what = f"no image '{self._image.name}'" if self._image.name else "no image"
             raise ProblemsError(
                 Problem(
                     "missing-package",
                     f"the layout {self._layout.path} has {what}",
-                    hint=f"it has: {names}" if names else None,
+                    hint=f"available images: {names}" if names else None,
                 )
             )
         return found
 
     def read(self, descriptor: Descriptor) -> bytes:
-        """All blobs are alike here."""
+        """Read a manifest, index or config."""
         return self._layout.read_blob(descriptor, limit=self._limits.manifest)
 
     def copy(self, descriptor: Descriptor, file: BinaryIO) -> None:
-        """Its size is the descriptor's, or it is refused."""
+        """Write a layer to an empty file. Raises ProblemsError `package-limit` if it exceeds the limit."""
         if descriptor.size > (limit := self._limits.base_layer):
             what = f"blob {descriptor.digest} is larger"
             at = self.position(descriptor)
@@ -98,5 +98,5 @@ class LayoutStore:
         self._layout.copy_blob(descriptor, file)
 
     def position(self, descriptor: Descriptor) -> Position:
-        """The file."""
+        """Return the blob's file."""
         return self._layout.position(descriptor)

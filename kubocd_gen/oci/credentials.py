@@ -1,7 +1,7 @@
-"""Who we are to a registry: KuboCD's variables, then the files and helpers of Docker and Podman.
+"""Find the credentials for a registry: in KuboCD's variables, then in the files and helpers of Docker and Podman.
 
-oras-py reads Docker's file, too, but not from $DOCKER_CONFIG, nor with keys that carry a scheme or path; it goes on
-without credentials when a helper fails, waits for a helper for ever, and does not know identity tokens. Hence our own.
+oras-py also reads Docker's file, but it ignores $DOCKER_CONFIG, keys with a scheme or path, and identity tokens; it
+continues without credentials if a helper fails, and has no timeout for helpers.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from kubocd_gen.oci.descriptors import parse_object
 from kubocd_gen.oci.endpoints import DOCKER_HUB
 from kubocd_gen.processes.children import running
 
-HELPER_TIMEOUT = 30.0  # seconds; those of clouds ask over the network, some of them through a program of Python
+HELPER_TIMEOUT = 30.0  # seconds; the helpers of cloud providers make requests, and some start Python
 _HELPER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-# Docker's key for its Hub since the days of its first API, and what stands in files for it.
+# The key of Docker Hub in Docker's config.json, from the first version of its API, and the names it can have there.
 _HUB_KEY = "https://index.docker.io/v1/"
 _HUB_NAMES = {DOCKER_HUB, "index.docker.io", "registry-1.docker.io"}
-# The hosts that a variable's name is read as, one for each name: addresses, and ASCII names without '-' and '_' whose
-# last label has a letter (else it could be a port).
+# The hosts that a variable's name can stand for without ambiguity: addresses, and ASCII names without '-' and '_' whose
+# last label has a letter (otherwise it could be a port).
 _PLAIN_HOST = re.compile(
     r"(?:\[[0-9a-f:]+\]|[0-9]{1,3}(?:\.[0-9]{1,3}){3}|(?:[a-z0-9]+\.)*[0-9]*[a-z][a-z0-9]*)(?::[0-9]{1,5})?"
 )
@@ -41,37 +41,37 @@ _NOT_FOUND = ("credentials not found", "no credentials server URL", "no credenti
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A user and secret, or a token; `source` is where they come from, for messages."""
+    """A user and secret, or a token. `source` is where they were found, for messages."""
 
     source: str
     user: str = ""
     secret: str = field(default="", repr=False)
-    identity_token: str = field(default="", repr=False)  # a refresh token of OAuth2, as Azure's registries give
-    registry_token: str = field(default="", repr=False)  # a bearer token as it is
+    identity_token: str = field(default="", repr=False)  # an OAuth2 refresh token, as Azure's registries issue
+    registry_token: str = field(default="", repr=False)  # a bearer token, sent unchanged
 
     def basic(self) -> str:
-        """The value of an Authorization field of HTTP's basic authentication (RFC 7617)."""
+        """Return the value of the Authorization header for HTTP basic authentication (RFC 7617)."""
         return "Basic " + base64.b64encode(f"{self.user}:{self.secret}".encode()).decode()
 
 
 def variable(registry: str) -> str:
-    """The name that KuboCD derives from a host for its variables, without their ends `_USER` and `_SECRET`."""
+    """Return the prefix of KuboCD's variables for a host, to which `_USER` and `_SECRET` are added."""
     return "KCD_OCI_" + re.sub(r"[^A-Z0-9]", "_", registry.upper())
 
 
 def plain_http_advice(host: str) -> str:
-    """The hint for a host that refuses a request over plain HTTP, which carried no credentials for that reason."""
-    return f"use HTTPS; or let credentials be sent over plain HTTP with --allow-plain-http-credentials {host}"
+    """Return the hint for a host that refused a request over plain HTTP, which is sent without credentials."""
+    return f"use HTTPS, or allow credentials over plain HTTP with --allow-plain-http-credentials {host}"
 
 
 class CredentialStore:
-    """The credentials of a run: each registry's are looked up once, when it asks for them.
+    """The credentials of a run; they are looked up once per registry, when the registry requires them.
 
-    A name of a variable can stand for several hosts, and whoever writes the sources chooses the host: `a.b.com` and
-    `a-b.com` have two owners and one `KCD_OCI_A_B_COM`. So a `_` in a name is read as a dot, or as the colon before a
-    port; for any other host `KCD_OCI_<NAME>_HOST` must name it. So no name is ever used for two hosts.
+    A variable's name can stand for several hosts, and the author of the sources chooses the host: `a.b.com` and
+    `a-b.com` have different owners, but the same `KCD_OCI_A_B_COM`. Therefore a `_` in a name means a dot, or the colon
+    before a port; any other host must be set in `KCD_OCI_<NAME>_HOST`. No variable is used for two hosts.
 
-    `environment` is os.environ but for tests.
+    `environment` is os.environ except in tests.
     """
 
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
@@ -79,17 +79,17 @@ class CredentialStore:
         self._lock = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
         self._found: dict[str, Credentials | ProblemsError | None] = {}
-        self._deprecated: str | None = None  # what is wrong with the variables that name no host
+        self._deprecated: str | None = None  # the end of the warning about variables without a host, if they are set
 
     def find(self, registry: str) -> Credentials | None:
-        """What is there for the host `registry`, None where there is nothing. Raises ProblemsError `bad-credentials`.
+        """Return the credentials for the host `registry`, or None. Raises ProblemsError `bad-credentials`.
 
-        Ask `Network.may_send_credentials` first: the look-up can run a credential helper.
+        Call `Network.may_send_credentials` first, because this can run a credential helper.
         """
         registry = _lower(registry)
         with self._lock:
             lock = self._locks.setdefault(registry, threading.Lock())
-        with lock:  # one helper a registry at a time, but not one registry after the other
+        with lock:  # one lock per registry: helpers for different registries run in parallel
             if registry not in self._found:
                 try:
                     self._found[registry] = self._look_up(registry)
@@ -101,20 +101,20 @@ class CredentialStore:
         return found
 
     def known(self, registry: str) -> Credentials | None:
-        """What `find` has found before; nothing is looked up."""
+        """Return what `find` returned before; nothing is looked up."""
         found = self._found.get(_lower(registry))
         return found if isinstance(found, Credentials) else None
 
     def warnings(self) -> tuple[Problem, ...]:
-        """A warning if the variables without a host are set and were looked at."""
+        """Return a warning if the variables without a host are set and were read."""
         if self._deprecated is None:
             return ()
         return (
             Problem(
                 "deprecated-variable",
                 f"KCD_OCI_USER and KCD_OCI_SECRET are deprecated{self._deprecated}",
-                hint="put the host into their names, as in KCD_OCI_QUAY_IO_USER and KCD_OCI_QUAY_IO_SECRET;"
-                " or name the one host that they are for, as in KCD_OCI_HOST=quay.io",
+                hint="add the host to their names, as in KCD_OCI_QUAY_IO_USER and KCD_OCI_QUAY_IO_SECRET,"
+                " or set the host, as in KCD_OCI_HOST=quay.io",
             ),
         )
 
@@ -123,7 +123,7 @@ class CredentialStore:
             return found
         if (found := self._from_variables("KCD_OCI")) is not None:
             host = self._environment.get("KCD_OCI_HOST")
-            self._deprecated = "" if host else ", and not used: nothing says which host they are for"
+            self._deprecated = "" if host else " and are ignored, because KCD_OCI_HOST is not set"
             if host and _is_named(registry, host):
                 return found
         for path in self._files():
@@ -132,14 +132,14 @@ class CredentialStore:
         return None
 
     def _is_for(self, registry: str) -> bool:
-        """Whether the variables of the host's name are for this host. Raises ProblemsError if nothing says so."""
+        """Return whether the variables with the host's name are for it. Raises ProblemsError if that is ambiguous."""
         name = variable(registry)
         if host := self._environment.get(f"{name}_HOST"):
             return _is_named(registry, host)
         if not _PLAIN_HOST.fullmatch(registry):
             raise _bad(
-                f"{name}_USER is read as that of {_reading(name)}, and {shown(registry)} would have the same name",
-                f"if it is for {shown(registry)}, set {name}_HOST to that",
+                f"{name}_USER is for the host {_reading(name)}, but {shown(registry)} has the same variable name",
+                f"if it is for {shown(registry)}, set {name}_HOST to this host",
             )
         return True
 
@@ -149,26 +149,26 @@ class CredentialStore:
             return None
         if not user or not secret:
             given, missing = ("USER", "SECRET") if user else ("SECRET", "USER")
-            raise _bad(f"{prefix}_{given} is set, but not {prefix}_{missing}", "set both, or neither")
+            raise _bad(f"{prefix}_{given} is set, but not {prefix}_{missing}", "set both or neither")
         return Credentials(f"{prefix}_USER", user, secret)
 
     def _files(self) -> Iterator[Path]:
-        """Docker's file, then the two places of Podman's."""
+        """Yield the path of Docker's file, then the two paths of Podman's."""
         home = self._environment.get("HOME")
-        folder = self._environment.get("DOCKER_CONFIG") or (f"{home}/.docker" if home else None)
-        if folder:
-            yield Path(folder) / "config.json"
+        directory = self._environment.get("DOCKER_CONFIG") or (f"{home}/.docker" if home else None)
+        if directory:
+            yield Path(directory) / "config.json"
         if file := self._environment.get("REGISTRY_AUTH_FILE"):
             yield Path(file)
-        if folder := self._environment.get("XDG_RUNTIME_DIR"):
-            yield Path(folder) / "containers/auth.json"
+        if directory := self._environment.get("XDG_RUNTIME_DIR"):
+            yield Path(directory) / "containers/auth.json"
 
     def _from_config(self, config: Mapping[str, Any], path: Path, registry: str) -> Credentials | None:
-        """A helper for this registry, an entry in the file, then the helper for all; as specific as they are."""
+        """Try the helper for this registry, then the entry in the file, then the helper for all registries."""
         server = _HUB_KEY if registry == DOCKER_HUB else registry
         if helper := _entry(_mapping(config, "credHelpers", path), registry):
             if not isinstance(helper, str):
-                raise _bad(f"{path} has something else than the name of a helper for {registry}", _SYNTAX)
+                raise _bad(f"the credential helper for {registry} in {path} is not a string", _SYNTAX)
             if found := self._from_helper(helper, server, path):
                 return found
         entry = _entry(_mapping(config, "auths", path), registry)
@@ -180,22 +180,22 @@ class CredentialStore:
     def _from_helper(self, name: str, server: str, path: Path) -> Credentials | None:
         program = f"docker-credential-{name}"
         if not _HELPER.fullmatch(name):
-            raise _bad(f"{path} names {shown(name)}, which is no name of a credential helper", _SYNTAX)
+            raise _bad(f"{path} has an invalid credential helper: {shown(name)}", _SYNTAX)
         status, output = _run(program, server, path, self._environment)
         if status != 0:
-            said = output.decode("utf-8", "replace").strip()
-            if any(text in said for text in _NOT_FOUND):
+            message = output.decode("utf-8", "replace").strip()
+            if any(text in message for text in _NOT_FOUND):
                 return None
-            # What a helper prints when it fails is meant for people; what it prints when it works is a secret.
-            reason = f": {shown(said)}" if said else ""
-            raise _bad(f"the credential helper {program} fails with status {status}{reason}", _try(program, server))
+            # The output of a failing helper is a message for users; that of a successful one is a secret.
+            reason = f": {shown(message)}" if message else ""
+            raise _bad(f"the credential helper {program} failed with status {status}{reason}", _try(program, server))
         try:
             answer = json.loads(output)
             user, secret = answer["Username"], answer["Secret"]
         except (ValueError, TypeError, KeyError, RecursionError):
             user = secret = None
         if not isinstance(user, str) or not isinstance(secret, str):
-            raise _bad(f"the credential helper {program} answers without a user and secret", _try(program, server))
+            raise _bad(f"the credential helper {program} returned no user and secret", _try(program, server))
         if not secret:
             return None
         if user == "<token>":
@@ -204,36 +204,36 @@ class CredentialStore:
 
 
 def _reading(name: str) -> str:
-    """The host that a variable's name is read as."""
+    """Return the host that a variable's name stands for."""
     dotted = name.removeprefix("KCD_OCI_").strip("_").replace("_", ".").lower()
     ported = re.sub(r"\.([0-9]{1,5})\Z", r":\1", dotted)
     return ported if _PLAIN_HOST.fullmatch(ported) else dotted
 
 
 def _lower(host: str) -> str:
-    """Without case, which hosts do not have. Some letters become ASCII in lower case: those stay what they are."""
+    """Return the host in lower case if it is ASCII; some other letters, such as U+212A, would become ASCII."""
     return host.lower() if host.isascii() else host
 
 
 def _is_named(registry: str, host: str) -> bool:
-    """Whether a variable's `host`, as a user writes it, is this registry."""
+    """Return whether `host`, the value of a variable, is this registry."""
     name = host.strip().lower().removeprefix("https://").rstrip("/")
     return name in (_HUB_NAMES if registry == DOCKER_HUB else {registry})
 
 
 def _run(program: str, server: str, path: Path, environment: Mapping[str, str]) -> tuple[int, bytes]:
-    """A helper's exit status, and its output, or where it fails what it says. Raises ProblemsError."""
+    """Return a helper's exit status and output, including its errors if it failed. Raises ProblemsError."""
     try:
         with running([program, "get"], environment, talk=True) as process:
             output, errors = process.communicate(server.encode(), timeout=HELPER_TIMEOUT)
     except subprocess.TimeoutExpired:
         hint = f"{_try(program, server)}; it may be waiting for a password or a browser"
-        raise _bad(f"the credential helper {program} does not end within {HELPER_TIMEOUT:.0f} s", hint) from None
+        raise _bad(f"the credential helper {program} did not finish within {HELPER_TIMEOUT:.0f} s", hint) from None
     except FileNotFoundError:
-        hint = f"install it, or take it out of {path}"
-        raise _bad(f"the credential helper {program} that {path} names is not installed", hint) from None
+        hint = f"install it, or remove it from {path}"
+        raise _bad(f"the credential helper {program} in {path} is not installed", hint) from None
     except OSError as error:
-        raise _bad(f"the credential helper {program} can't be run: {error.strerror}", _try(program, server)) from None
+        raise _bad(f"cannot run the credential helper {program}: {error.strerror}", _try(program, server)) from None
     return process.returncode, output if process.returncode == 0 else output + errors
 
 
@@ -241,11 +241,11 @@ def _read_config(path: Path) -> dict[str, Any] | None:
     try:
         data = path.read_bytes() if path.is_file() else None
     except OSError as error:
-        raise _bad(f"{path} can't be read: {error.strerror}", "let its owner run kcd-gen") from None
+        raise _bad(f"cannot read {path}: {error.strerror}", "run kcd-gen as its owner") from None
     if data is None:
         return None
     if len(data) > LIMITS.manifest:
-        raise _bad(f"{path} is too large for a file of credentials", _SYNTAX)
+        raise _bad(f"{path} is too large for a credentials file", _SYNTAX)
     try:
         return parse_object(data, what=str(path), code="bad-credentials", position=None)
     except ProblemsError as error:
@@ -255,12 +255,12 @@ def _read_config(path: Path) -> dict[str, Any] | None:
 def _mapping(config: Mapping[str, Any], key: str, path: Path) -> dict[str, Any]:
     value = config.get(key) or {}
     if not isinstance(value, dict):
-        raise _bad(f"{path} has something else than a map in '{key}'", _SYNTAX)
+        raise _bad(f"'{key}' in {path} is not an object", _SYNTAX)
     return value
 
 
 def _entry(entries: Mapping[str, Any], registry: str) -> Any:
-    """The entry for a host. Keys are hosts, or with a scheme, and a path of an API, as old clients wrote them."""
+    """Return the entry for a host. Old clients wrote keys with a scheme, and with the path of an API."""
     if registry in entries:
         return entries[registry]
     names = _HUB_NAMES if registry == DOCKER_HUB else {registry}
@@ -269,32 +269,32 @@ def _entry(entries: Mapping[str, Any], registry: str) -> Any:
 
 def _key_host(key: str) -> str | None:
     host, _, path = key.lower().removeprefix("https://").removeprefix("http://").partition("/")
-    return host if path.strip("/") in ("", "v1", "v2") else None  # Podman's keys for one repository are not for all
+    return host if path.strip("/") in ("", "v1", "v2") else None  # other paths are Podman's keys for one repository
 
 
 def _from_entry(entry: Mapping[str, Any], path: Path, registry: str) -> Credentials | None:
-    texts = {name: value for name, value in entry.items() if isinstance(value, str)}
-    user, secret = texts.get("username", ""), texts.get("password", "")
-    if encoded := texts.get("auth"):
+    fields = {name: value for name, value in entry.items() if isinstance(value, str)}
+    user, secret = fields.get("username", ""), fields.get("password", "")
+    if encoded := fields.get("auth"):
         try:
             user, colon, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
         except (binascii.Error, ValueError):
             colon = ""
         if not colon:
-            # `from None`, and without the text: it is a secret, though a broken one.
+            # Neither the value nor the cause is shown, because it is a secret.
             raise _bad(f"the entry for {registry} in {path} is not 'user:password' in base64", _SYNTAX) from None
         secret = secret.strip("\0")
-    identity, token = texts.get("identitytoken", ""), texts.get("registrytoken", "")
+    identity, token = fields.get("identitytoken", ""), fields.get("registrytoken", "")
     if not (identity or token or (user and secret)):
         return None
     return Credentials(str(path), user, secret, identity, token)
 
 
-_SYNTAX = "'docker login' writes the file as it has to be"
+_SYNTAX = "run 'docker login' to write a valid file"
 
 
 def _try(program: str, server: str) -> str:
-    return f"try it: echo {server} | {program} get"
+    return f"run the helper to see its error: echo {server} | {program} get"
 
 
 def _bad(message: str, hint: str) -> NetworkError:

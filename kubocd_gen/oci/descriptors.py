@@ -1,4 +1,4 @@
-"""The pieces of the OCI image specification that a package is made of: media types, descriptors, JSON, digests."""
+"""The parts of the OCI image specification that kcd-gen uses: media types, descriptors, JSON and digests."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Descriptor:
-    """What a blob is, by content: `digest` is always `sha256:` and 64 hexadecimal digits, so it is safe in a path."""
+    """An OCI descriptor. `digest` is always `sha256:` and 64 hexadecimal digits, which is safe in a path."""
 
     media_type: str
     digest: str
@@ -42,72 +42,72 @@ class Descriptor:
 
     @property
     def is_manifest(self) -> bool:
-        """Whether a registry serves it as a manifest; everything else is a blob to it."""
+        """Whether registries serve it as a manifest and not as a blob."""
         return self.media_type in (MANIFEST_TYPE, INDEX_TYPE, DOCKER_MANIFEST_TYPE, DOCKER_LIST_TYPE)
 
 
 def sha256(data: bytes) -> str:
-    """The digest of `data` as OCI writes it."""
+    """Return the digest of `data` in OCI's format."""
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 def parse_object(data: bytes, *, what: str, code: str, position: Position | None) -> dict[str, Any]:
-    """The JSON object that `data` is. Raises ProblemsError `code` for anything else; `what` opens its sentence."""
+    """Parse the JSON object `data`. Raises ProblemsError `code`; messages call the data `what`."""
     try:
         value = json.loads(data.decode("utf-8"), object_pairs_hook=_object, parse_constant=_no_constant)
     except UnicodeDecodeError:
-        raise ProblemsError(Problem(code, f"{what} is not UTF-8 text", position=position)) from None
+        raise ProblemsError(Problem(code, f"{what} is not valid UTF-8", position=position)) from None
     except RecursionError:
         raise ProblemsError(Problem(code, f"{what} is nested too deeply", position=position)) from None
     except json.JSONDecodeError as error:
         at = Position(position.path, error.lineno, error.colno) if position else None
-        raise ProblemsError(Problem(code, f"{what} is not JSON: {error.msg}", position=at)) from None
+        raise ProblemsError(Problem(code, f"{what} is not valid JSON: {error.msg}", position=at)) from None
     except _InvalidError as bad:
         raise ProblemsError(Problem(code, f"{what} {bad}", position=position)) from None
-    except ValueError:  # the one other complaint: an integer of more digits than Python reads
-        raise ProblemsError(Problem(code, f"{what} holds a number that is too long", position=position)) from None
+    except ValueError:  # the only other cause: an integer with more digits than Python accepts
+        raise ProblemsError(Problem(code, f"{what} contains a number that is too long", position=position)) from None
     if not isinstance(value, dict):
         raise ProblemsError(Problem(code, f"{what} is not a JSON object", position=position))
     return value
 
 
 class _InvalidError(Exception):
-    """What is wrong with the JSON, as the end of a sentence."""
+    """A defect of the JSON, as the end of a sentence."""
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # Two readers may take different ones of two equal keys, so that one of them checks what the other uses.
+    # Parsers disagree on which of two equal keys is used, so one could check what another does not use.
     value = dict(pairs)
     if len(value) < len(pairs):
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise _InvalidError(f"has the key {shown(key)} twice in one object")
+                raise _InvalidError(f"has the duplicate key {shown(key)}")
             seen.add(key)
     return value
 
 
 def _no_constant(name: str) -> None:
-    raise _InvalidError(f"holds {name}, which is not JSON")
+    raise _InvalidError(f"contains {name}, which is not valid JSON")
 
 
 def check_schema_version(
     image: Mapping[str, Any], *, what: str, code: str, position: Position | None, hint: str | None = None
 ) -> None:
-    """See that a manifest or index is of schema version 2, as the specification wants. Raises ProblemsError `code`.
+    """Check that a manifest or index has schema version 2, which the specification requires.
 
-    Another version has other fields: two readers could see two images in it.
+    Other versions have other fields, so clients could see different images. Raises ProblemsError `code`.
     """
     version = image.get("schemaVersion")
     if type(version) is not int or version != 2:
-        said = (
+        found = (
             f"the schemaVersion {shown(json.dumps(version)[:100])}" if "schemaVersion" in image else "no schemaVersion"
         )
-        raise ProblemsError(Problem(code, f"{what} has {said}; it must be 2", position=position, hint=hint))
+        raise ProblemsError(Problem(code, f"{what} has {found}; it must be 2", position=position, hint=hint))
 
 
 def parse_descriptor(value: object, *, what: str, code: str, position: Position | None) -> Descriptor:
-    """A descriptor from JSON. Raises ProblemsError `code` where it is none; `what` names it in the sentence."""
+    """Parse a descriptor from JSON. Raises ProblemsError `code`; messages call it `what`."""
 
     def bad(text: str) -> Problem:
         return Problem(code, f"{what} {text}", position=position)
@@ -119,10 +119,10 @@ def parse_descriptor(value: object, *, what: str, code: str, position: Position 
     if not isinstance(media_type, str) or not media_type:
         raise ProblemsError(bad("has no media type"))
     if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
-        given = f", but {shown(digest)}" if isinstance(digest, str) else ""
-        raise ProblemsError(bad(f"has no digest of the form 'sha256:' and 64 hexadecimal digits{given}"))
+        given = f": {shown(digest)}" if isinstance(digest, str) else ""
+        raise ProblemsError(bad(f"has no valid digest ('sha256:' and 64 hexadecimal digits){given}"))
     if type(size) is not int or size < 0:
-        raise ProblemsError(bad("has no size in bytes"))
+        raise ProblemsError(bad("has no valid size"))
     if not isinstance(annotations, dict) or not all(isinstance(text, str) for text in annotations.values()):
         raise ProblemsError(bad("has annotations that are not strings"))
     return Descriptor(media_type, digest, size, annotations)

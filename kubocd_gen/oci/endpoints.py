@@ -1,4 +1,4 @@
-"""Where a registry is: its host, how it is spoken to, and the mirror that stands in for it."""
+"""The endpoint of a registry: its host and scheme, or those of its mirror."""
 
 from __future__ import annotations
 
@@ -22,36 +22,37 @@ _DOCKER_HUB_SERVER = "registry-1.docker.io"  # docker.io itself is a web site
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where the images of one repository are asked for. `registry` is the host that credentials are looked up for."""
+    """The endpoint of one repository. `registry` is the host that credentials are looked up for."""
 
     registry: str
-    scheme: str  # https, or http where somebody said so
+    scheme: str  # https, or http if it is set explicitly
     host: str  # with port
     repository: str
     mirror_of: str | None = None
 
     def url(self) -> str:
-        """The address below which the repository's are."""
+        """Return the base URL of the repository."""
         return f"{self.scheme}://{self.host}/v2/{self.repository}"
 
     def manifest_url(self, name: str) -> str:
-        """The address of the manifest with that tag or digest, as the distribution specification defines it."""
+        """Return the URL of the manifest with a tag or digest, as defined by the distribution specification."""
         return f"{self.scheme}://{self._container().manifest_url(name)}"
 
     def blob_url(self, digest: str) -> str:
-        """The address of a blob."""
+        """Return the URL of a blob."""
         return f"{self.scheme}://{self._container().get_blob_url(digest)}"
 
     def uploads_url(self) -> str:
-        """The address that opens an upload."""
+        """Return the URL that starts an upload."""
         return f"{self.scheme}://{self._container().upload_blob_url()}"
 
     def _container(self) -> Container:
-        """What oras-py reads in the repository's name, but for hosts: a single name is one for KuboCD and Flux."""
-        from oras.container import Container  # not in a vendored build
+        """Return oras-py's view of the repository, with our host."""
+        from oras.container import Container  # slow to import, and not needed for vendored packages
 
         container = Container(f"{self.host}/{self.repository}")
-        if container.registry != self.host:  # without dot and colon it is a namespace of Docker Hub for oras-py
+        # For oras-py, a host without dot and colon is a namespace of Docker Hub; for KuboCD and Flux it is a host.
+        if container.registry != self.host:
             container.registry, container.namespace = self.host, self.repository.rpartition("/")[0]
         return container
 
@@ -60,10 +61,10 @@ class Endpoint:
 
 
 def find_endpoint(reference: Reference, access: Access, mirrors: Mapping[str, str]) -> Endpoint:
-    """The place that serves `reference`: its own registry, or the mirror alone where its host has one.
+    """Return the endpoint for `reference`: its registry, or the registry's mirror.
 
-    A mirror takes the registry's place; the registry is not asked when the mirror lacks something, because a project
-    with mirrors may not be allowed, or able, to ask it. Raises ProblemsError `invalid-value` for a mirror that is none.
+    A mirror replaces the registry: there is no fallback to the registry, because a project with mirrors might not be
+    allowed, or able, to access it. Raises ProblemsError `invalid-value` if a mirror is not valid.
     """
     registry, repository = reference.registry.lower(), reference.repository
     if registry in (DOCKER_HUB, "index.docker.io", _DOCKER_HUB_SERVER):
@@ -76,8 +77,8 @@ def find_endpoint(reference: Reference, access: Access, mirrors: Mapping[str, st
             raise ProblemsError(
                 Problem(
                     "invalid-value",
-                    f"the mirror {shown(mirror)} of {registry} is no place for images",
-                    hint="write it as 'mirror.example.com/quay', or 'http://localhost:5000/quay' for plain HTTP",
+                    f"the mirror {shown(mirror)} of {registry} is not valid",
+                    hint="use the form 'mirror.example.com/quay', or 'http://localhost:5000/quay' for plain HTTP",
                 )
             )
         host, path = match["host"].lower(), match["path"].strip("/")

@@ -1,4 +1,4 @@
-"""How a user names a container image: in a registry by tag, digest or both, or in an image layout."""
+"""Parse the name of a container image on the command line: in a registry, by tag or digest, or in an image layout."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _LAYOUT = "oci:"
 
 @dataclass(frozen=True, slots=True)
 class RegistryImage:
-    """An image in a registry. Without a digest it is what the tag stands for; the tag is empty where none is given."""
+    """An image in a registry, by tag, digest or both. The tag of `reference` is empty if there is none."""
 
     reference: Reference
     digest: str | None
 
     @property
     def name(self) -> str:
-        """Without the digest: `docker.io/library/nginx:1.28`."""
+        """The name without the digest: `docker.io/library/nginx:1.28`."""
         return str(self.reference).removesuffix(":")
 
     def __str__(self) -> str:
@@ -32,7 +32,7 @@ class RegistryImage:
 
 @dataclass(frozen=True, slots=True)
 class LayoutImage:
-    """An image in a layout, by its name there; None is the only one."""
+    """An image in a layout. Without a name, the layout must have exactly one image."""
 
     folder: Path
     name: str | None
@@ -42,35 +42,40 @@ class LayoutImage:
 
 
 def parse_image(text: str) -> RegistryImage | LayoutImage:
-    """`registry/repository[:tag][@sha256:…]`, or `oci:DIR[:NAME]` as skopeo writes it. Raises ProblemsError."""
+    """Parse `registry/repository[:tag][@sha256:…]`, or `oci:DIR[:NAME]` like skopeo.
+
+    Raises ProblemsError `bad-reference`.
+    """
     if text.startswith(_LAYOUT):
-        folder, name = split_layout(text.removeprefix(_LAYOUT))
-        return LayoutImage(folder, name)
+        directory, name = split_layout(text.removeprefix(_LAYOUT))
+        return LayoutImage(directory, name)
     named, at, digest = text.removeprefix("docker://").partition("@")
     if at and not _DIGEST.fullmatch(digest):
-        raise ProblemsError(_bad(text, "has no digest of the form 'sha256:' and 64 hexadecimal digits behind '@'"))
+        raise ProblemsError(_bad(text, "has no valid digest ('sha256:' and 64 hexadecimal digits) after '@'"))
     first, slash, rest = named.partition("/")
     if not slash or not ("." in first or ":" in first or first == "localhost"):
         full = f"docker.io/{named}" if slash else f"docker.io/library/{named}"
-        raise ProblemsError(_bad(text, "does not say the registry", hint=f"Docker Hub's is: {full}"))
+        raise ProblemsError(_bad(text, "has no registry", hint=f"for Docker Hub, use {full}"))
     if ":" in rest.rpartition("/")[2]:
         return RegistryImage(parse_reference(named), digest or None)
     if not at:
         raise ProblemsError(
-            _bad(text, "has neither a tag nor a digest", hint="what 'latest' would be is another image tomorrow")
+            _bad(
+                text, "has neither a tag nor a digest", hint="add a tag; there is no default, because 'latest' changes"
+            )
         )
     found = parse_reference(f"{named}:digest")
     return RegistryImage(Reference(found.registry, found.repository, ""), digest)
 
 
 def split_layout(text: str) -> tuple[Path, str | None]:
-    """`DIR[:NAME]`, where the first colon ends the folder, as skopeo has it."""
-    folder, _, name = text.partition(":")
-    if not folder:
+    """Split `DIR[:NAME]` at the first colon, like skopeo. Raises ProblemsError `bad-reference`."""
+    directory, _, name = text.partition(":")
+    if not directory:
         raise ProblemsError(
-            Problem("bad-reference", f"image layout {shown(text)} has no folder", hint="write DIR or DIR:NAME")
+            Problem("bad-reference", f"image layout {shown(text)} has no directory", hint="use DIR or DIR:NAME")
         )
-    return Path(folder), name or None
+    return Path(directory), name or None
 
 
 def _bad(text: str, what: str, hint: str | None = None) -> Problem:

@@ -1,8 +1,8 @@
-"""Layers of container images: tars whose bytes follow from the files in them alone.
+"""Build reproducible layers of container images: tars whose bytes depend only on their files.
 
-They are not compressed. Charts are already, and zlib's many relatives do not agree on bytes; a Python's `tarfile` does
-not agree with the next one's, either, so that the headers are written here (POSIX.1-1988 ustar, with a POSIX.1-2001
-record for names that ustar has no place for).
+Layers are not compressed: charts are compressed already, and the output of zlib implementations differs. The output of
+Python's `tarfile` differs between versions, so the headers are written here (POSIX.1-1988 ustar, with a POSIX.1-2001
+record for names that are too long for ustar).
 """
 
 from __future__ import annotations
@@ -21,37 +21,37 @@ EARLIEST, LATEST = NO_TIME, 1577836800  # 1980-01-01 and 2020-01-01
 _BLOCK = 512
 _LONGEST_NAME = 100  # bytes
 _HEADER = struct.Struct("100s8s8s8s12s12s8sc100s6s2s32s32s8s8s155s12x")
-_FILE, _LINK, _FOLDER, _EXTENDED = b"0", b"1", b"5", b"x"
+_FILE, _HARD_LINK, _DIRECTORY, _EXTENDED = b"0", b"1", b"5", b"x"
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A layer, in pieces that are the files themselves: nothing is held twice. Its digest is its diff ID, too."""
+    """An uncompressed layer, in pieces that share the memory of the files. Its digest is also its diff ID."""
 
     descriptor: Descriptor
     pieces: tuple[bytes, ...] = field(repr=False)
 
     def write_to(self, file: BinaryIO) -> None:
-        """The layer's bytes. Raises OSError."""
+        """Write the layer to `file`. Raises OSError."""
         file.writelines(self.pieces)
 
 
-def make_layer(files: Mapping[str, bytes], folders: Mapping[str, int]) -> Layer:
-    """The layer with `files`, by their path from the root without the first slash, and `folders` with their modes.
+def make_layer(files: Mapping[str, bytes], directories: Mapping[str, int]) -> Layer:
+    """Build a layer of `files` and `directories` (with their modes), by absolute path without the leading slash.
 
-    A folder that is not among `folders` gets no entry: one would override what the base says about it. All belongs to
-    root. Of several files with the same bytes the first is in the layer and the others are hard links to it.
+    Parent directories that are not in `directories` get no entry, because it would override the one of the base image.
+    Everything is owned by root. Files with equal content are hard links to the first of them.
     """
     pieces: list[bytes] = []
     first: dict[bytes, str] = {}
-    for path in sorted({*files, *folders}):
-        if path in folders:
-            pieces.append(_entry(f"{path}/", folders[path], _FOLDER, NO_TIME))
+    for path in sorted({*files, *directories}):
+        if path in directories:
+            pieces.append(_entry(f"{path}/", directories[path], _DIRECTORY, NO_TIME))
             continue
         data = files[path]
         same = first.setdefault(hashlib.sha256(data).digest(), path)
         if same != path:
-            pieces.append(_entry(path, FILE_MODE, _LINK, file_time(data), link=same))
+            pieces.append(_entry(path, FILE_MODE, _HARD_LINK, file_time(data), link=same))
             continue
         pieces += (_entry(path, FILE_MODE, _FILE, file_time(data), size=len(data)), data, bytes(-len(data) % _BLOCK))
     pieces.append(bytes(2 * _BLOCK))
@@ -63,17 +63,17 @@ def make_layer(files: Mapping[str, bytes], folders: Mapping[str, int]) -> Layer:
 
 
 def file_time(data: bytes) -> int:
-    """The time of a file in a layer, in seconds since 1970: a moment between 1980 and 2020 drawn from its content.
+    """Return the time of a file in a layer: a value between 1980 and 2020, in seconds since 1970, from its hash.
 
-    nginx makes ETag and Last-Modified of time and size. Were the time the same for all, an index.yaml that changes
-    without changing its length would keep both, and who has the old one would never get the new. Drawn from the
-    content, they change when it does and not otherwise: one change in a thousand million goes unseen.
+    nginx derives ETag and Last-Modified from time and size. With a constant time, an index.yaml that changes without
+    changing its length would keep both, and clients would keep using their cached copy. A time from the hash changes
+    if and only if the content does, with a probability of collision of 1 in 10^9.
     """
     return EARLIEST + int.from_bytes(hashlib.sha256(data).digest()[:8]) % (LATEST - EARLIEST)
 
 
 def _entry(name: str, mode: int, kind: bytes, time: int, *, size: int = 0, link: str = "") -> bytes:
-    """A member's header, preceded by that of its long names where it has any."""
+    """Return a member's header, preceded by an extended header if its names are long."""
     named = (("path", name.encode()), ("linkpath", link.encode()))
     records = b"".join(_record(key, value) for key, value in named if len(value) > _LONGEST_NAME)
     before = b""
@@ -84,7 +84,7 @@ def _entry(name: str, mode: int, kind: bytes, time: int, *, size: int = 0, link:
 
 
 def _record(key: str, value: bytes) -> bytes:
-    """`<length> <key>=<value>\\n`, where the length counts itself."""
+    """Return `<length> <key>=<value>\\n`, where the length includes its own digits."""
     rest = b" %s=%s\n" % (key.encode(), value)
     length = len(rest)
     while length != len(rest) + len(str(length)):
@@ -100,7 +100,7 @@ def _header(name: bytes, mode: int, kind: bytes, time: int, size: int, link: byt
         b"%07o" % 0,  # group
         b"%011o" % size,
         b"%011o" % time,
-        b" " * 8,  # the sum of all bytes is counted with blanks in its place
+        b" " * 8,  # the checksum is computed with blanks in its own field
         kind,
         link[:_LONGEST_NAME],
         b"ustar",

@@ -1,7 +1,7 @@
-"""OCI image layouts: packages in a folder, as `skopeo copy docker://REF oci:DIR:REF` writes them.
+"""Read OCI image layouts: packages in a directory, as `skopeo copy docker://REF oci:DIR:REF` writes them.
 
-The format is that of the OCI image specification: `oci-layout`, `index.json`, `blobs/sha256/<digest>`. A layout may
-come out of Git or a download, so nothing in it is believed before its digest is checked, and no path is taken from it.
+The format is defined by the OCI image specification: `oci-layout`, `index.json`, `blobs/sha256/<digest>`. A layout is
+untrusted, so all blobs are verified by digest, and no path is taken from it.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from kubocd_gen.oci.descriptors import (
 )
 from kubocd_gen.oci.reference import Reference
 
-# BuildKit lists its attestations beside the images that they are about.
+# BuildKit adds attestations to an index next to the images.
 _ATTESTATION = "vnd.docker.reference.type"
 _CHUNK = 1 << 20
-_VENDOR = "vendor the package again, with 'kcd-gen vendor' or 'skopeo copy'"
+_VENDOR = "vendor the package again with 'kcd-gen vendor' or 'skopeo copy'"
 
 
 class OciLayout:
-    """An image layout folder, opened at the first question and read once; safe to ask from several threads.
+    """An image layout directory, read once when it is used first; safe to use from several threads.
 
-    `name` is how messages and positions call the folder, by default its path as it is given; `limits` are for what
-    the layout reads for itself. Only `files` are read; by default the command line names the folder.
+    Messages and positions call the directory `name` (default: `path`). `limits` apply to the layout's own JSON files.
+    Only `files` are read; by default the directory counts as a command-line argument.
     """
 
     def __init__(
@@ -47,26 +47,26 @@ class OciLayout:
         self._limits = limits
         self._files = files or CheckoutFiles.of_named(path)
         self.path = Path(name or path)
-        self._index: list[object] | None = None  # its entries, not yet parsed
-        self._named: dict[str, list[object]] | None = None  # those with a reference name
+        self._index: list[object] | None = None  # the entries, not yet parsed
+        self._named: dict[str, list[object]] | None = None  # the entries with a reference name
 
     def references(self) -> tuple[str, ...]:
-        """The names that the layout gives its images, sorted."""
+        """Return the names of the layout's images, sorted."""
         return tuple(sorted(self._images()))
 
     def resolve(self, reference: Reference) -> Descriptor | None:
-        """The manifest that the layout names `reference`, None if it names none so.
+        """Return the manifest with the name `reference`, or None.
 
-        An image index stands for the one manifest that it holds. Raises ProblemsError: `bad-layout` where the layout is
-        not as the specification says, `ambiguous-package` where the name stands for two images.
+        If it is an image index, the only manifest in it is returned. Raises ProblemsError: `bad-layout` if the layout
+        is not valid, `ambiguous-package` if several images have the name.
         """
         descriptor = self.find(str(reference))
         return None if descriptor is None else self._only_manifest(reference, descriptor)
 
     def find(self, name: str | None) -> Descriptor | None:
-        """What the layout calls `name`, an index too, or the only one that it holds where `name` is None.
+        """Return the manifest or index called `name`, or the only one in the layout if `name` is None; None if missing.
 
-        Raises ProblemsError: `bad-layout`, and `ambiguous-package` where that is not one.
+        Raises ProblemsError: `bad-layout`, and `ambiguous-package` if there are several.
         """
         position = self._at("index.json")
         entries = self._entries() if name is None else self._images().get(name, [])
@@ -77,20 +77,20 @@ class OciLayout:
             raise ProblemsError(
                 Problem(
                     "ambiguous-package",
-                    f"{what} stands for {len(found)} images: {', '.join(sorted(found))}",
+                    f"'{what}' matches {len(found)} images: {', '.join(sorted(found))}",
                     position=position,
-                    hint="remove the entries of index.json that are out of date"
+                    hint="remove the outdated entries from index.json"
                     if name or not names
-                    else f"name one of them behind a colon: {names}",
+                    else f"append the name of an image after a colon: {names}",
                 )
             )
         return next(iter(found.values()), None)
 
     def read_blob(self, descriptor: Descriptor, *, limit: int = LIMITS.layer) -> bytes:
-        """The blob's bytes, verified.
+        """Return the blob with digest and size verified.
 
-        Raises ProblemsError: `corrupt-blob` where the file is missing or not what `descriptor` says, `package-limit`
-        where it is over `limit` bytes, `bad-layout` where it is no regular file.
+        Raises ProblemsError: `corrupt-blob` if the file is missing or does not match `descriptor`, `package-limit` if
+        it exceeds `limit` bytes, `bad-layout` if it is not a regular file.
         """
         position = self.position(descriptor)
         name = "manifest" if descriptor.is_manifest else "layer"
@@ -104,9 +104,9 @@ class OciLayout:
             raise ProblemsError(
                 Problem(
                     "corrupt-blob",
-                    f"the blob has the digest {actual}, not the one that it is named by",
+                    f"the content of the blob does not match its digest: it has {actual}",
                     position=position,
-                    # skopeo does not write a blob whose file is there already, so it would repair nothing.
+                    # skopeo does not overwrite existing blobs, so the file must be deleted first.
                     hint=f"delete the file, then {_VENDOR}",
                 )
             )
@@ -114,7 +114,7 @@ class OciLayout:
             raise ProblemsError(
                 Problem(
                     "corrupt-blob",
-                    f"the blob is {len(data)} bytes long; its descriptor says {descriptor.size}",
+                    f"the blob has {len(data)} bytes, but its descriptor has {descriptor.size}",
                     position=position,
                     hint=_VENDOR,
                 )
@@ -122,9 +122,9 @@ class OciLayout:
         return data
 
     def copy_blob(self, descriptor: Descriptor, file: BinaryIO) -> None:
-        """Write the blob to `file`, verified, a part at a time.
+        """Write the blob to `file` in parts, and verify it.
 
-        Raises ProblemsError, and OSError where `file` can't be.
+        Raises ProblemsError, and OSError if `file` can't be written.
         """
         position = self.position(descriptor)
         digest, length = hashlib.sha256(), 0
@@ -134,7 +134,7 @@ class OciLayout:
             raise ProblemsError(Problem("bad-layout", "the blob is not a regular file", position=position)) from None
         except OSError as error:
             raise ProblemsError(
-                Problem("corrupt-blob", f"the blob can't be read: {error.strerror}", position=position)
+                Problem("corrupt-blob", f"cannot read the blob: {error.strerror}", position=position)
             ) from None
         with source:
             while length <= descriptor.size and (chunk := source.read(_CHUNK)):
@@ -143,22 +143,22 @@ class OciLayout:
                 file.write(chunk)
         if length != descriptor.size or f"sha256:{digest.hexdigest()}" != descriptor.digest:
             raise ProblemsError(
-                Problem("corrupt-blob", "the blob is not what its digest and size say", position=position)
+                Problem("corrupt-blob", "the blob does not match its digest and size", position=position)
             )
 
     def has(self, descriptor: Descriptor) -> bool:
-        """Whether a file of that digest is there, whatever it holds."""
+        """Return whether a file with that digest exists; its content is not verified."""
         return (self._folder / _blob(descriptor)).is_file()
 
     def position(self, descriptor: Descriptor) -> Position:
-        """The blob's file, for messages."""
+        """Return the blob's file, for messages."""
         return self._at(_blob(descriptor))
 
     def _images(self) -> dict[str, list[object]]:
         if self._named is None:
             named: dict[str, list[object]] = {}
             for entry in self._entries():
-                # An entry without a name, or not of the right form, is in nobody's way until somebody asks for it.
+                # Entries without a name or with an invalid form are ignored unless they are requested.
                 annotations = entry.get("annotations") if isinstance(entry, dict) else None
                 name = annotations.get(REF_NAME) if isinstance(annotations, dict) else None
                 if isinstance(name, str):
@@ -177,9 +177,9 @@ class OciLayout:
             raise ProblemsError(
                 Problem(
                     "bad-layout",
-                    f"{self.path} is an image layout of an unknown version",
+                    f"the image layout '{self.path}' has an unsupported version",
                     position=self._at("oci-layout"),
-                    hint='kcd-gen reads {"imageLayoutVersion": "1.0.0"}',
+                    hint='write a layout with {"imageLayoutVersion": "1.0.0"}',
                 )
             )
         index, position = self._read_json("index.json"), self._at("index.json")
@@ -202,7 +202,7 @@ class OciLayout:
             raise ProblemsError(
                 Problem(
                     "bad-layout",
-                    f"{what} holds {len(usable)} image manifests; a KuboCD package is exactly one",
+                    f"{what} contains {len(usable)} image manifests; a KuboCD package has exactly one",
                     position=position,
                 )
             )
@@ -215,22 +215,22 @@ class OciLayout:
             raise ProblemsError(
                 Problem(
                     "bad-layout",
-                    f"{self.path} is not an OCI image layout: it has no {name}",
+                    f"'{self.path}' is not an OCI image layout: it has no {name}",
                     position=position,
-                    hint="'skopeo copy docker://REF oci:DIR:REF' and 'kcd-gen vendor' make one",
+                    hint="create one with 'kcd-gen vendor' or 'skopeo copy docker://REF oci:DIR:REF'",
                 )
             )
         return parse_object(data, what=name, code="bad-layout", position=position)
 
     def _read_regular(self, path: Path, name: str, limit: int) -> bytes | None:
-        """The bytes of a regular file, or of one that a symbolic link leads to; None where there is no file.
+        """Return the content of a regular file, also through a symlink, or None if there is no file.
 
-        Raises ProblemsError: `package-limit` where it is over `limit` bytes, the limit called `name`; `bad-layout`;
+        Raises ProblemsError: `package-limit` if it exceeds `limit` bytes, the limit called `name`; `bad-layout`;
         `outside-checkout`.
         """
 
         def bad(what: str) -> Problem:
-            return Problem("bad-layout", f"{path} {what}", position=Position(str(path)))
+            return Problem("bad-layout", what, position=Position(str(path)))
 
         try:
             with self._files.open(path, str(path)) as file:
@@ -239,13 +239,13 @@ class OciLayout:
                     raise ProblemsError(
                         over_limit(f"{path} is larger", name, limit, needed=size, position=Position(str(path)))
                     )
-                return file.read(size)  # and no more, though the file may be growing
+                return file.read(size)  # not more, even if the file is growing
         except NotRegularError:
-            raise ProblemsError(bad("is not a regular file")) from None
+            raise ProblemsError(bad(f"'{path}' is not a regular file")) from None
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            raise ProblemsError(bad(f"cannot be read: {error.strerror}")) from None
+            raise ProblemsError(bad(f"cannot read '{path}': {error.strerror}")) from None
 
     def _at(self, name: str) -> Position:
         return Position(str(self.path / name))
@@ -256,7 +256,7 @@ def _blob(descriptor: Descriptor) -> str:
 
 
 def _manifests(index: dict[str, object], what: str, position: Position) -> list[object]:
-    if "schemaVersion" in index:  # some writers leave it out of an index, and nothing else can be meant then
+    if "schemaVersion" in index:  # some tools omit it in an index
         check_schema_version(index, what=what, code="bad-layout", position=position)
     manifests = index.get("manifests")
     if not isinstance(manifests, list):

@@ -1,8 +1,8 @@
-"""Writing OCI image layouts: blobs under their digests, and names in `index.json`.
+"""Write OCI image layouts: blobs by digest, and names in `index.json`.
 
-A layout may be a project's vendor folder, read by others while it is written, kept in Git, and written by two commands
-at a time: a file appears complete or not at all, and what other tools have put into the index stays there. It may have
-come with a checkout, too: no symlink in it is followed, and nothing is removed but blobs.
+A layout can be a project's vendor directory, kept in Git, and read and written by several processes at the same time.
+Files are therefore replaced atomically, and entries of other tools are kept. Because the layout can be in an untrusted
+checkout, no symlink in it is followed, and only blobs are deleted.
 """
 
 from __future__ import annotations
@@ -24,18 +24,17 @@ from kubocd_gen.oci.layout import OciLayout
 from kubocd_gen.oci.reference import Reference
 
 _MARKER = b'{"imageLayoutVersion":"1.0.0"}'
-# What the layout specification gives a folder; others in it (a README, a .gitattributes) are nobody's business.
+# The files of the layout specification. Other files in the directory, such as a README, are ignored.
 _PARTS = ("oci-layout", "index.json", "blobs")
 _BLOBS = "blobs/sha256"
 _BLOB = re.compile(r"[0-9a-f]{64}")
 
 
 class LayoutWriter:
-    """An image layout folder that is made or extended; safe to use from several threads and processes.
+    """An image layout directory to create or extend; safe to use from several threads and processes.
 
-    The folder is made by the first blob or name. `name` is how messages call it, by default its path. Every method
-    raises ProblemsError: `bad-layout` where the folder is something else, `unwritable-layout` where it can't be
-    written.
+    The directory is created with the first blob or name. Messages call it `name` (default: `path`). All methods raise
+    ProblemsError: `bad-layout` if the directory is not a layout, `unwritable-layout` if it can't be written.
     """
 
     def __init__(self, path: Path, name: str | None = None) -> None:
@@ -43,9 +42,9 @@ class LayoutWriter:
         self._name = name or str(path)
 
     def put_blob(self, data: bytes, media_type: str) -> Descriptor:
-        """The descriptor of `data`, once it lies in the layout under its digest.
+        """Store `data` as a blob and return its descriptor.
 
-        A blob that is there is read, and replaced where it is not what its name says: skopeo would leave it.
+        An existing blob is verified, and replaced if it is damaged.
         """
         descriptor = Descriptor(media_type, sha256(data), len(data))
         with self._writing() as layout:
@@ -55,7 +54,7 @@ class LayoutWriter:
         return descriptor
 
     def take_blob(self, descriptor: Descriptor, fill: Callable[[BinaryIO], None]) -> bool:
-        """Have the blob in the layout, which `fill` writes to a file, verified; whether that was needed."""
+        """Store a blob unless it exists; `fill` writes it to a file and verifies it. Return whether it was written."""
         with self._writing() as layout:
             if _is_whole(layout, descriptor):
                 return False
@@ -65,18 +64,18 @@ class LayoutWriter:
         return True
 
     def tagged(self, reference: Reference) -> Descriptor | None:
-        """What the layout calls `reference`; None where it names none so, or is not there yet."""
+        """Return the manifest with the name `reference`, or None; also None if the layout does not exist."""
         return OciLayout(self.path, self._name).resolve(reference) if self._is_there() else None
 
     def named(self, name: str) -> Descriptor | None:
-        """What the layout calls so, an index of images, too; None where it has no such name, or is not there yet."""
+        """Return the manifest or image index called `name`, or None; also None if the layout does not exist."""
         return OciLayout(self.path, self._name).find(name) if self._is_there() else None
 
     def tag(self, reference: Reference | str, descriptor: Descriptor, *, move: bool = True) -> bool:
-        """Name a manifest that is in the layout; whether that changed anything.
+        """Add a name for a manifest in the layout; return whether the index changed.
 
-        With `move` a name that stands for another manifest is moved to this one; without, it is the ProblemsError
-        `tag-exists`. Entries of other names, and keys of the index that kcd-gen does not know, stay as they are.
+        With `move`, a name of another manifest is moved to this one; without it, ProblemsError `tag-exists` is raised.
+        Other entries, and unknown keys of the index, are kept.
         """
         with self._writing() as layout:
             self._make(layout)
@@ -90,21 +89,21 @@ class LayoutWriter:
                 if not move and digests - {descriptor.digest}:
                     raise ProblemsError(tag_exists(reference, self.describe(), min(map(str, digests)), descriptor))
                 entry = _entry(reference, descriptor)
-                place = entries.index(ours[0]) if ours else _place(entries, str(reference))
-                rest = [one for one in entries[place:] if one not in ours]
-                index["manifests"] = [*entries[:place], entry, *rest]
+                at = entries.index(ours[0]) if ours else _insertion_index(entries, str(reference))
+                rest = [one for one in entries[at:] if one not in ours]
+                index["manifests"] = [*entries[:at], entry, *rest]
                 layout.write("index.json", _text(index))
                 return True
 
     def describe(self) -> str:
-        """The layout, as messages call it."""
+        """Return the layout's name for messages."""
         return f"the layout {self._name}"
 
     def keep_only(self, names: Collection[str]) -> tuple[list[str], int]:
-        """Take away every image of another name, and the blobs that no image needs: those names, and how many blobs.
+        """Remove all other named images, and unused blobs; return the removed names and the number of removed blobs.
 
-        Images without a name, which other tools write, stay. Raises ProblemsError also where a manifest can't be read:
-        what it needs is not known then, and nothing is taken away.
+        Images without a name, which other tools write, are kept. If a manifest can't be read, its blobs are unknown:
+        then nothing is removed, and ProblemsError is raised.
         """
         with self._writing() as layout, layout.locked():
             index = self._index(layout)
@@ -138,16 +137,16 @@ class LayoutWriter:
             raise ProblemsError(
                 Problem(
                     "bad-layout",
-                    f"{self._name} is a folder with other files, not an OCI image layout",
+                    f"'{self._name}' contains other files and is not an OCI image layout",
                     position=Position(self._name),
-                    hint="name a new or empty folder, or one that kcd-gen or 'skopeo copy … oci:DIR:REF' has made",
+                    hint="choose a new or empty directory, or an existing image layout",
                 )
             )
         layout.make(_BLOBS)
         with layout.locked():
             if layout.status("index.json") is None:
                 layout.write("index.json", _text({"schemaVersion": 2, "manifests": []}))
-            layout.write("oci-layout", _MARKER)  # last: with it the folder is a layout
+            layout.write("oci-layout", _MARKER)  # last, because it makes the directory a layout
 
     def _index(self, layout: Directory) -> dict[str, Any]:
         position = Position(f"{self._name}/index.json")
@@ -165,7 +164,7 @@ class LayoutWriter:
 
     @contextmanager
     def _writing(self) -> Iterator[Directory]:
-        """The layout's folder, open; made if it is missing."""
+        """Open the layout's directory, which is created if it is missing. Raises ProblemsError for OSError."""
         try:
             with made_directory(self.path) as layout:
                 yield layout
@@ -179,34 +178,34 @@ class LayoutWriter:
                 )
             ) from error
         except OSError as error:
-            place = f" ({error.filename})" if error.filename else ""
+            file = f" ({error.filename})" if error.filename else ""
             raise ProblemsError(
                 Problem(
-                    "unwritable-layout", f"cannot write to the layout {self._name}: {error.strerror or error}{place}"
+                    "unwritable-layout", f"cannot write to the layout {self._name}: {error.strerror or error}{file}"
                 )
             ) from error
 
 
 def tag_exists(reference: Reference | str, where: str, digest: str, descriptor: Descriptor) -> Problem:
-    """The error for a name that stands for something else already."""
+    """Return the error for a name that another manifest has already."""
     return Problem(
         "tag-exists",
-        f"{reference} is in {where} already, as {digest}; this package is {descriptor.digest}",
-        hint="raise the tag in the manifest, or move the tag with --force; locks then no longer agree with it",
+        f"{reference} already exists in {where} with the digest {digest}; this package has {descriptor.digest}",
+        hint="change the tag in the manifest, or move the tag with --force, which makes existing locks outdated",
     )
 
 
 def _needed(entries: list[Any], layout: OciLayout, position: Position) -> set[str]:
-    """The digests, in hexadecimal, of all blobs that the images of `entries` are made of."""
+    """Return the hexadecimal digests of all blobs of the images in `entries`. Raises ProblemsError."""
     found: set[str] = set()
     waiting = list(entries)
     while waiting:
         what = f"an entry of {position}"
         descriptor = parse_descriptor(waiting.pop(), what=what, code="bad-layout", position=position)
         if descriptor.is_manifest and descriptor.hex not in found:
-            place = layout.position(descriptor)
+            file = layout.position(descriptor)
             data = layout.read_blob(descriptor, limit=LIMITS.manifest)
-            manifest = parse_object(data, what=str(place), code="bad-layout", position=place)
+            manifest = parse_object(data, what=str(file), code="bad-layout", position=file)
             waiting += [manifest["config"]] if "config" in manifest else []
             waiting += [part for key in ("layers", "manifests") for part in manifest.get(key) or ()]
         found.add(descriptor.hex)
@@ -228,8 +227,8 @@ def _named(entry: Any) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def _place(entries: list[Any], name: str) -> int:
-    """Where a new name goes so that a sorted index stays sorted, whoever comes first."""
+def _insertion_index(entries: list[Any], name: str) -> int:
+    """Return where to insert a new name to keep a sorted index sorted."""
     return next((at for at, entry in enumerate(entries) if (_named(entry) or "") > name), len(entries))
 
 
@@ -242,7 +241,7 @@ def _text(index: dict[str, Any]) -> bytes:
 
 
 def _is_whole(layout: Directory, descriptor: Descriptor) -> bool:
-    """Is the blob a regular file with the content that its digest says?"""
+    """Return whether the blob is a regular file whose content matches its digest."""
     status = layout.status(_blob(descriptor))
     if status is None or not stat.S_ISREG(status.st_mode) or status.st_size != descriptor.size:
         return False

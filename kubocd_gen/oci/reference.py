@@ -1,4 +1,4 @@
-"""Image references: `registry/repository:tag`, as a Release and a vendor layout write them."""
+"""Image references as in Releases and vendor layouts: `registry/repository:tag`."""
 
 from __future__ import annotations
 
@@ -8,24 +8,23 @@ from dataclasses import dataclass
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
 
-# A host name as registries have them in practice (underscores included, which Docker networks allow), an IPv4 or a
-# bracketed IPv6 address, then a port.
+# A host name (with underscores, which Docker networks allow), an IPv4 address or a bracketed IPv6 address, and a port.
 _REGISTRY = re.compile(
     r"(?:[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?)*|\[[0-9A-Fa-f:]+\])"
     r"(?::[0-9]{1,5})?"
 )
 _COMPONENT = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
-_FORM = "a package is named like quay.io/kubodoc/packages/podinfo:6.7.1-p01"
-_LONGEST_NAME = 255  # registry, slash and repository: the limit of most clients, says the distribution specification
+_FORM = "use the form registry/repository:tag, such as quay.io/kubodoc/packages/podinfo:6.7.1-p01"
+_LONGEST_NAME = 255  # characters of registry, slash and repository: the common limit, by the distribution specification
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Reference:
-    """A package image by its tag; `str()` gives the text that it was parsed from."""
+    """An image reference with a tag; `str()` returns the string that it was parsed from."""
 
     registry: str  # host[:port], as written
-    repository: str  # one or more components, as in "kubodoc/packages/podinfo"
+    repository: str  # one or more components, such as "kubodoc/packages/podinfo"
     tag: str
 
     def __str__(self) -> str:
@@ -33,51 +32,45 @@ class Reference:
 
 
 def parse_reference(text: str) -> Reference:
-    """The parts of a full reference, such as `quay.io/kubodoc/packages/podinfo:6.7.1-p01`.
+    """Parse a full reference, such as `quay.io/kubodoc/packages/podinfo:6.7.1-p01`.
 
-    What comes before the first slash is the registry, whatever it looks like: KuboCD and Flux know no default one.
-    Repository and tag follow the grammar of the OCI distribution specification. Raises ProblemsError `bad-reference`.
+    The part before the first slash is always the registry, because KuboCD and Flux have no default registry. Repository
+    and tag follow the grammar of the OCI distribution specification. Raises ProblemsError `bad-reference`.
     """
     registry, slash, path = text.partition("/")
     if "://" in text:
         raise ProblemsError(
-            _bad(text, "starts with a scheme", hint="write it without: 'registry/repository', tag apart")
+            _bad(text, "starts with a scheme", hint="remove the scheme: 'registry/repository', with the tag in 'tag'")
         )
     if "${" in text:
         raise ProblemsError(
-            _bad(text, "holds a variable", hint="--expand-env puts variables of the environment into sources")
+            _bad(text, "contains a variable", hint="use --expand-env to expand environment variables in sources")
         )
     if not slash:
-        raise ProblemsError(_bad(text, "names no repository", hint=_FORM))
+        raise ProblemsError(_bad(text, "has no repository", hint=_FORM))
     if "@" in text:
-        raise ProblemsError(
-            _bad(text, "holds a digest", hint="packages are named by tag; kcd-gen.lock pins the digest")
-        )
+        raise ProblemsError(_bad(text, "contains a digest", hint="use a tag; kcd-gen.lock pins its digest"))
     repository, colon, tag = path.partition(":")
     if not _REGISTRY.fullmatch(registry):
-        raise ProblemsError(_bad(text, f"has {shown(registry)} where a registry's host name belongs", hint=_FORM))
+        raise ProblemsError(_bad(text, f"has an invalid registry host: {shown(registry)}", hint=_FORM))
     if not colon:
         raise ProblemsError(_bad(text, "has no tag", hint=_FORM))
     for component in repository.split("/"):
         if not _COMPONENT.fullmatch(component):
             lower = "; it must be lower case" if _COMPONENT.fullmatch(component.lower()) else ""
             raise ProblemsError(
-                _bad(text, f"has {shown(component)} in its repository, which no registry serves{lower}", hint=_FORM)
+                _bad(text, f"has an invalid repository component: {shown(component)}{lower}", hint=_FORM)
             )
     if len(registry) + 1 + len(repository) > _LONGEST_NAME:
-        raise ProblemsError(
-            _bad(text, f"is longer than the {_LONGEST_NAME} characters that registries take before the tag")
-        )
+        raise ProblemsError(_bad(text, f"has more than {_LONGEST_NAME} characters before the tag"))
     if ":" in tag:
-        raise ProblemsError(
-            _bad(text, "has two tags", hint="the tag belongs into 'tag' alone, not behind the repository, too")
-        )
+        raise ProblemsError(_bad(text, "has two tags", hint="set the tag only in 'tag', not after the repository"))
     if not _TAG.fullmatch(tag):
         raise ProblemsError(
             _bad(
                 text,
-                f"has {shown(tag)} where a tag belongs",
-                hint="a tag is up to 128 letters, digits, '_', '.' and '-', and starts with none of the last two",
+                f"has an invalid tag: {shown(tag)}",
+                hint="use up to 128 letters, digits, '_', '.' and '-'; the first character can't be '.' or '-'",
             )
         )
     return Reference(registry, repository, tag)

@@ -1,4 +1,4 @@
-"""OCI registries: the distribution specification's manifests and blobs, read and pushed, nothing believed unchecked."""
+"""Read and push manifests and blobs in OCI registries (distribution specification); all content is verified."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ Send = Callable[..., Answer]
 
 
 class Registry:
-    """OCI registries, spoken to over HTTP; safe to use from several threads.
+    """A client for OCI registries; safe to use from several threads.
 
-    Every method may raise NetworkError: `missing-package` (404), `registry-denied` (401 and 403), `registry-failed`,
-    `bad-credentials`, `offline`; and ProblemsError `corrupt-blob` for what is not what its digest says. `transport` and
-    `store` are given where the run has them already.
+    All methods can raise NetworkError: `missing-package` (404), `registry-denied` (401 and 403), `registry-failed`,
+    `bad-credentials`, `offline`; and ProblemsError `corrupt-blob` if content does not match its digest. `transport` and
+    `store` are shared with other clients of the run.
     """
 
     def __init__(
@@ -59,13 +59,13 @@ class Registry:
         self._manifests: SingleFlight[str, tuple[Descriptor, bytes]] = SingleFlight(keep=False)
 
     def resolve(self, reference: Reference, access: Access) -> Descriptor:
-        """The manifest that the tag stands for: one HEAD, or a GET where the answer to that says too little."""
+        """Return the manifest that the tag points to, with a HEAD request, or a GET if its response is incomplete."""
         found = self._resolve(reference, access, PULL)
         LOG.info("resolved %s to %s", reference, found.digest)
         return found
 
     def read_manifest(self, reference: Reference, digest: str | None, access: Access) -> tuple[Descriptor, bytes]:
-        """The manifest of that digest, or of the tag where `digest` is None; verified, and at most 4 MiB."""
+        """Read and verify the manifest with `digest`, or with the reference's tag if it is None; at most 4 MiB."""
         endpoint = self._endpoint(reference, access)
         if digest is None:
             return self._read_manifest(endpoint, reference, None, access)
@@ -74,7 +74,7 @@ class Registry:
         )
 
     def read_blob(self, reference: Reference, descriptor: Descriptor, access: Access, *, limit: int) -> bytes:
-        """The blob, verified. What broke off is continued; what is over `limit` bytes is not asked for."""
+        """Read and verify a blob; an interrupted download is resumed. A blob over `limit` bytes is not requested."""
         endpoint = self._endpoint(reference, access)
         if descriptor.size > limit:
             what = f"blob {descriptor.digest} of {reference} is larger"
@@ -88,10 +88,9 @@ class Registry:
     def fetch_blob(
         self, reference: Reference, descriptor: Descriptor, file: BinaryIO, access: Access, *, limit: int
     ) -> None:
-        """Write the blob to `file`, which is empty, and verify it; no more than a part of it is held in memory.
+        """Write the blob to `file`, which must be empty, in parts, and verify it; an interrupted download is resumed.
 
-        What broke off is continued. Where this raises, `file` may hold anything. Raises OSError where it can't be
-        written.
+        Raises OSError if `file` can't be written. If this raises, the content of `file` is undefined.
         """
         endpoint = self._endpoint(reference, access)
         if descriptor.size > limit:
@@ -103,7 +102,7 @@ class Registry:
             raise error.cause from None
 
     def has_manifest(self, reference: Reference, access: Access) -> Descriptor | None:
-        """What the tag stands for, None where the registry does not have it; for those who are about to push."""
+        """Return the manifest that the tag points to, or None, with the permissions for a push."""
         try:
             return self._resolve(reference, access, PUSH)
         except NetworkError as error:
@@ -112,29 +111,29 @@ class Registry:
             raise
 
     def push_blob(self, reference: Reference, data: bytes, access: Access) -> Descriptor:
-        """Upload `data` where the repository does not have it yet; a part that fails is tried again as a whole."""
+        """Upload `data` unless the repository has it; a failed upload is repeated from its start."""
         descriptor = Descriptor(_BYTES, sha256(data), len(data))
         if not self.has_blob(reference, descriptor.digest, access):
             self._push(reference, descriptor.digest, data, access)
         return descriptor
 
     def push_file(self, reference: Reference, descriptor: Descriptor, file: BinaryIO, access: Access) -> None:
-        """Upload the blob that `file` holds, a part at a time."""
+        """Upload the blob in `file`, in parts."""
         self._push(reference, descriptor.digest, FileBody(file, descriptor.size), access)
 
     def has_blob(self, reference: Reference, digest: str, access: Access) -> bool:
-        """Whether the repository has the blob; for those who are about to push."""
+        """Return whether the repository has the blob, with the permissions for a push."""
         endpoint = self._endpoint(reference, access)
-        there = self._ask("HEAD", endpoint, endpoint.blob_url(digest), access, PUSH)
-        if there.status not in (HTTPStatus.OK, HTTPStatus.NOT_FOUND):
-            raise self._refusal(there, endpoint, f"blob {digest} of {endpoint.repository}", access, "push")
-        return there.status == HTTPStatus.OK
+        answer = self._ask("HEAD", endpoint, endpoint.blob_url(digest), access, PUSH)
+        if answer.status not in (HTTPStatus.OK, HTTPStatus.NOT_FOUND):
+            raise self._refusal(answer, endpoint, f"blob {digest} of {endpoint.repository}", access, "push")
+        return answer.status == HTTPStatus.OK
 
     def mount_blob(self, reference: Reference, digest: str, origin: str, access: Access) -> bool:
-        """Whether the registry has taken the blob over from its repository `origin`.
+        """Mount a blob from the repository `origin` of the same registry; return whether that succeeded.
 
-        It need not: it may lack the blob there, or the right to read it, or not know how. Then it has opened an upload
-        instead, which it forgets in time, and the blob is to be pushed.
+        Registries can refuse: if the blob is missing, the user can't read it, or mounting is not supported. They then
+        start an upload, which expires, and the caller must push the blob.
         """
         endpoint = self._endpoint(reference, access)
         url = f"{endpoint.uploads_url()}?mount={digest}&from={quote(origin, safe='')}"
@@ -147,9 +146,9 @@ class Registry:
     def push_manifest(
         self, reference: Reference, data: bytes, media_type: str, access: Access, *, tagged: bool = True
     ) -> Descriptor:
-        """Upload the manifest `data` under the reference's tag, which it takes from what had it.
+        """Upload the manifest `data` with the reference's tag, which is moved if it exists.
 
-        One that is not to be `tagged` is there by its digest alone, for an index that follows.
+        If `tagged` is false, the manifest is pushed only by its digest, for an index.
         """
         endpoint = self._endpoint(reference, access)
         digest = sha256(data)
@@ -158,26 +157,26 @@ class Registry:
         name = f"{endpoint.repository}:{reference.tag}" if tagged else f"{endpoint.repository}@{digest}"
         if answer.status != HTTPStatus.CREATED:
             raise self._refusal(answer, endpoint, name, access, "push")
-        said = answer.headers.get("docker-content-digest", digest)
-        if said != digest:
-            raise ProblemsError(corrupt(f"{endpoint} has taken {name} as {shown(said)}, not as {digest}"))
+        stored = answer.headers.get("docker-content-digest", digest)
+        if stored != digest:
+            raise ProblemsError(corrupt(f"{endpoint} stored {name} with the digest {shown(stored)}, not {digest}"))
         LOG.info("pushed the manifest %s as %s", digest, name)
         return Descriptor(media_type, digest, len(data))
 
     def warnings(self) -> tuple[Problem, ...]:
-        """What the user should know though nothing failed: deprecated variables that were used."""
+        """Return the warnings about credentials, such as deprecated variables."""
         return self.store.warnings()
 
     def close(self) -> None:
-        """Break off what is under way: for Ctrl-C, before threads are waited for, and at the end."""
+        """Abort the running requests; call it before waiting for threads, and at the end of the run."""
         self._transport.close()
 
     def _endpoint(self, reference: Reference, access: Access) -> Endpoint:
         if self._network.offline:
             raise NetworkError(
-                f"{reference} would have to come from the network, which is not to be used",
+                f"cannot access the registry of {reference} with --offline",
                 code="offline",
-                hint="vendor it while there is a network, or leave --offline out",
+                hint="vendor the package first, or run the command without --offline",
             )
         return find_endpoint(reference, access, self._network.mirrors)
 
@@ -214,15 +213,15 @@ class Registry:
         if answer.status != HTTPStatus.OK:
             raise self._refusal(answer, endpoint, name, access, "read")
         if answer.headers.get("content-encoding", "identity") != "identity":
-            raise unexpected(endpoint, name, answer, "a manifest as it was pushed, but compressed")
+            raise unexpected(endpoint, name, answer, "an uncompressed manifest")
         actual = sha256(answer.body)
-        said = answer.headers.get("docker-content-digest", actual)
+        declared = answer.headers.get("docker-content-digest", actual)
         media_type = _manifest_type(endpoint, name, answer)
         if digest is not None and actual != digest:
-            raise ProblemsError(corrupt(f"{endpoint} gives a manifest of the digest {actual} for {name}"))
-        if said.startswith("sha256:") and said != actual:
+            raise ProblemsError(corrupt(f"{endpoint} returned a manifest with the digest {actual} for {name}"))
+        if declared.startswith("sha256:") and declared != actual:
             raise ProblemsError(
-                corrupt(f"{endpoint} says that {name} has the digest {shown(said)}, but it has {actual}")
+                corrupt(f"{endpoint} returned {name} with the digest {actual}, but declared {shown(declared)}")
             )
         LOG.info("read the manifest of %s, %d bytes", name, len(answer.body))
         return Descriptor(media_type, actual, len(answer.body)), answer.body
@@ -242,7 +241,9 @@ class Registry:
         except AnswerTooLargeError as error:
             if "html" in error.media_type:
                 raise web_page(endpoint, name, "the blob") from None
-            raise ProblemsError(corrupt(f"{endpoint} gives more than the {descriptor.size} bytes of {name}")) from None
+            raise ProblemsError(
+                corrupt(f"{endpoint} returned more than the {descriptor.size} bytes of {name}")
+            ) from None
         if answer.status != HTTPStatus.OK:
             raise self._refusal(answer, endpoint, name, access, "read")
         actual, length = (sha256(answer.body), len(answer.body)) if into is None else (into.digest, len(into))
@@ -252,8 +253,8 @@ class Registry:
         if "html" in _media_type(answer):
             raise unexpected(endpoint, name, answer, "the blob")
         if length != descriptor.size:
-            raise ProblemsError(corrupt(f"{endpoint} gives {length} of the {descriptor.size} bytes of {name}"))
-        raise ProblemsError(corrupt(f"{endpoint} gives something of the digest {actual} for {name}"))
+            raise ProblemsError(corrupt(f"{endpoint} returned {length} of the {descriptor.size} bytes of {name}"))
+        raise ProblemsError(corrupt(f"{endpoint} returned content with the digest {actual} for {name}"))
 
     def _push(self, reference: Reference, digest: str, data: Body, access: Access) -> None:
         endpoint = self._endpoint(reference, access)
@@ -262,7 +263,7 @@ class Registry:
         LOG.info("pushed %s, %d bytes", name, len(data))
 
     def _upload(self, endpoint: Endpoint, name: str, digest: str, data: Body, access: Access) -> None:
-        """One try of the two steps of a monolithic upload."""
+        """Attempt a monolithic upload, which has two steps, once."""
         send = self._transport.attempt
         begun = self._ask("POST", endpoint, endpoint.uploads_url(), access, PUSH, data=b"", send=send)
         location = begun.headers.get("location", "")
@@ -272,13 +273,13 @@ class Registry:
         parts, own = split_url(url, begun.url), urlsplit(begun.url)
         if own.scheme == "https" and parts.scheme != "https":
             raise NetworkError(
-                f"{endpoint} wants {name} to be sent over plain HTTP", code="registry-failed", hint="check the registry"
+                f"{endpoint} requests {name} over plain HTTP", code="registry-failed", hint="check the registry's setup"
             )
         url += ("&" if parts.query else "?") + f"digest={digest}"
         headers = {"Content-Type": _BYTES}
         if (parts.scheme, parts.netloc) == (own.scheme, own.netloc):
             done = self._ask("PUT", endpoint, url, access, PUSH, headers=headers, data=data, send=send)
-        else:  # a store beside the registry, which knows us by the address that we were given
+        else:  # separate storage, which is authorized by the URL itself
             done = send("PUT", url, headers=headers, data=data, timeout=access.timeout)
         if done.status != HTTPStatus.CREATED:
             raise self._refusal(done, endpoint, name, access, "push")
@@ -298,7 +299,7 @@ class Registry:
         into: Spool | None = None,
         send: Send | None = None,
     ) -> Answer:
-        """The answer to a question, logged in where the registry wants that."""
+        """Send a request, with a login if the registry requires one, and return the response."""
         scope = f"repository:{endpoint.repository}:{actions}"
         field = self._tokens.known(endpoint, scope)
 
@@ -312,7 +313,7 @@ class Registry:
 
         answer = sent()
         if answer.status == HTTPStatus.UNAUTHORIZED:
-            # Once: the token that we had has ended, or there was none. One that was made just now is no better anew.
+            # Retry once: there was no token, or it has expired. A second new token would not help.
             newer = self._tokens.answer(endpoint, scope, answer, field, access.timeout)
             if newer is not None:
                 field = newer
@@ -320,7 +321,7 @@ class Registry:
         return answer
 
     def _refusal(self, answer: Answer, endpoint: Endpoint, name: str, access: Access, verb: str) -> NetworkError:
-        # Not `find`: no helper has to run only for the wording of a message.
+        # `known` and not `find`, to run no credential helper only for a message.
         clear_text = not self._network.may_send_credentials(endpoint.url())
         known = None if clear_text else self.store.known(endpoint.registry)
         return refusal(answer, endpoint, name, access, known, verb, clear_text=clear_text)
@@ -331,20 +332,20 @@ def _media_type(answer: Answer) -> str:
 
 
 def _manifest_type(endpoint: Endpoint, name: str, answer: Answer) -> str:
-    """What the manifest is, by its header and by itself, which must not differ. Raises NetworkError."""
-    said = _media_type(answer)
+    """Return the manifest's media type, which must be the same in header and body. Raises NetworkError."""
+    declared = _media_type(answer)
     try:
         inner = parse_object(answer.body, what=name, code="registry-failed", position=None).get("mediaType")
     except ProblemsError:
         raise unexpected(endpoint, name, answer, "a manifest") from None
-    if said in ("", "application/json", "text/plain") and isinstance(inner, str):
-        said = inner  # from a registry of plain files
-    if said not in _MANIFESTS:
+    if declared in ("", "application/json", "text/plain") and isinstance(inner, str):
+        declared = inner  # from a web server with static files
+    if declared not in _MANIFESTS:
         raise unexpected(endpoint, name, answer, "a manifest")
-    if inner is not None and inner != said:
+    if inner is not None and inner != declared:
         raise NetworkError(
-            f"{endpoint} answers for {name} with a manifest of two types: {said} and {shown(str(inner))}",
+            f"{endpoint} returned {name} with conflicting media types: {declared} and {shown(str(inner))}",
             code="registry-failed",
-            hint="do not use it: two readers could take it for two images",
+            hint="do not use it: clients could read it as different images",
         )
-    return said
+    return declared

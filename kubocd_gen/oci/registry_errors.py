@@ -1,4 +1,4 @@
-"""What a registry's answer means when it is not what was asked for: the likely cause, and the way out."""
+"""Translate unexpected responses of a registry to errors with the likely cause and a hint."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from kubocd_gen.oci.credentials import Credentials, plain_http_advice, variable
 from kubocd_gen.oci.endpoints import Endpoint
 
 _HELPERS = {
-    "aws": 'install docker-credential-ecr-login and name it in "credHelpers": {{"{0}": "ecr-login"}} of Docker\'s'
-    " config.json",
-    "azure": "log in with 'az acr login --name {1}', or install docker-credential-acr-env and name it in"
-    ' "credHelpers": {{"{0}": "acr-env"}} of Docker\'s config.json',
-    "gcp": "let docker-credential-gcloud log in: 'gcloud auth configure-docker {0}'",
+    "aws": 'install docker-credential-ecr-login and add "credHelpers": {{"{0}": "ecr-login"}} to Docker\'s config.json',
+    "azure": "log in with 'az acr login --name {1}', or install docker-credential-acr-env and add"
+    ' "credHelpers": {{"{0}": "acr-env"}} to Docker\'s config.json',
+    "gcp": "configure docker-credential-gcloud with 'gcloud auth configure-docker {0}'",
 }
+_CHECK_URL = "check the URL: the server might not be a registry"
 
 
 def refusal(
@@ -32,53 +32,53 @@ def refusal(
     *,
     clear_text: bool = False,
 ) -> NetworkError:
-    """The error for an answer of another status than was hoped for.
+    """Return the error for a response with an error status.
 
-    `name` is what was asked for, `repository:tag` or a digest in it; `verb` says what was wanted, «read» or «push».
-    `clear_text`: over plain HTTP, so that no credentials were sent.
+    `name` is the requested object, `repository:tag` or a digest in it; `verb` is "read" or "push". `clear_text` means
+    that the request was sent over plain HTTP, and therefore without credentials.
     """
     if answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         return _denied(answer, endpoint, name, access, credentials, verb, clear_text=clear_text)
     if answer.status == HTTPStatus.NOT_FOUND:
         return _missing(endpoint, name, credentials)
-    said = _said(answer)
-    hint = "check the URL: what answers may be no registry"
-    if answer.status == HTTPStatus.BAD_REQUEST and "HTTPS server" in (said or answer.body.decode("latin-1")):
-        hint = "the registry speaks HTTPS: leave 'insecure' out of the Release's package"
-    reason = f": {shown(said)}" if said else ""
+    message = _message(answer)
+    hint = _CHECK_URL
+    if answer.status == HTTPStatus.BAD_REQUEST and "HTTPS server" in (message or answer.body.decode("latin-1")):
+        hint = "remove 'insecure' from the Release's package: the registry requires HTTPS"
+    reason = f": {shown(message)}" if message else ""
     return NetworkError(
-        f"{endpoint} answers {status_text(answer.status)} for {name}{reason}", code="registry-failed", hint=hint
+        f"{endpoint} returned {status_text(answer.status)} for {name}{reason}", code="registry-failed", hint=hint
     )
 
 
 def unexpected(endpoint: Endpoint, name: str, answer: Answer, wanted: str) -> NetworkError:
-    """The error for an answer that has the right status and not `wanted` in it."""
+    """Return the error for a successful response whose content is not `wanted`."""
     media_type = answer.headers.get("content-type", "")
     if "html" in media_type.lower():
         return web_page(endpoint, name, wanted)
-    kind = f"of the type {shown(media_type)}" if media_type else "without a type"
+    received = f"content type {shown(media_type)}" if media_type else "no content type"
     return NetworkError(
-        f"{endpoint} answers for {name} with something {kind}, not with {wanted}",
+        f"{endpoint} returned an unexpected response for {name}: expected {wanted}, received {received}",
         code="registry-failed",
-        hint="check the URL: what answers may be no registry",
+        hint=_CHECK_URL,
     )
 
 
 def web_page(endpoint: Endpoint, name: str, wanted: str) -> NetworkError:
-    """The error for a page that is meant for people."""
+    """Return the error for a web page."""
     return NetworkError(
-        f"{endpoint} answers for {name} with a web page, not with {wanted}",
+        f"{endpoint} returned a web page for {name}, not {wanted}",
         code="registry-failed",
-        hint="a proxy or a login page may answer in the registry's place, or the URL is none of a registry",
+        hint="check the URL, and whether a proxy or a login page responds instead of the registry",
     )
 
 
 def corrupt(message: str) -> Problem:
-    """The error for content that is not what its digest or descriptor says."""
+    """Return the error for content that does not match its digest or descriptor."""
     return Problem(
         "corrupt-blob",
         message,
-        hint="the registry, or what lies between, gives other bytes than were pushed; do not use them",
+        hint="do not use this image: the registry or a proxy does not return the pushed content",
     )
 
 
@@ -96,21 +96,21 @@ def _denied(
     start = variable(registry)
     log_in = f"docker login {registry}, or set {start}_USER and {start}_SECRET"
     if credentials is None:
-        cause = "the image is private or does not exist" if verb == "read" else "it takes pushes only after a login"
+        cause = "the image is private or does not exist" if verb == "read" else "a push requires a login"
         helper = _HELPERS.get(access.provider)
-        way = helper.format(registry, registry.partition(".")[0]) if helper else f"log in: {log_in}"
-        hint = f"check the URL, or {way}"
+        login_advice = helper.format(registry, registry.partition(".")[0]) if helper else f"log in: {log_in}"
+        hint = f"check the URL, or {login_advice}"
         if clear_text:
             cause = f"{cause}, and credentials are not sent over plain HTTP"
             hint = plain_http_advice(endpoint.host)
     else:
-        cause = f"the credentials from {credentials.source} are wrong or may not {verb} it"
+        cause = f"the credentials from {credentials.source} are wrong, or lack the permission to {verb} it"
         hint = f"check the URL, or log in again: {log_in}"
     if access.secrets:
         listed = " and ".join(access.secrets)
-        hint += f"; {listed} of the cluster {'is' if len(access.secrets) == 1 else 'are'} not read locally"
-    refused = f"{endpoint} refuses {name}" if verb == "read" else f"{endpoint} refuses to take {name}"
-    return NetworkError(f"{refused} ({answer.status}): {cause}", code="registry-denied", hint=hint)
+        hint += f"; kcd-gen does not read {listed} from the cluster"
+    denied = f"{endpoint} denied access to {name}" if verb == "read" else f"{endpoint} denied the push of {name}"
+    return NetworkError(f"{denied} ({answer.status}): {cause}", code="registry-denied", hint=hint)
 
 
 def _missing(endpoint: Endpoint, name: str, credentials: Credentials | None) -> NetworkError:
@@ -118,12 +118,12 @@ def _missing(endpoint: Endpoint, name: str, credentials: Credentials | None) -> 
     return NetworkError(
         f"{endpoint} does not have {name} (404)",
         code="missing-package",
-        hint=f"check the URL: repository and tag{private}",
+        hint=f"check repository and tag{private}",
     )
 
 
-def _said(answer: Answer) -> str | None:
-    """The first message of the distribution specification's errors."""
+def _message(answer: Answer) -> str | None:
+    """Return the first message in the error format of the distribution specification, or None."""
     try:
         message = json.loads(answer.body)["errors"][0]["message"]
     except (ValueError, LookupError, TypeError, RecursionError):

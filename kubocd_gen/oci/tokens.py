@@ -1,7 +1,7 @@
-"""The answer to «401»: HTTP's basic authentication, or the token dialogue of the distribution's registries.
+"""Authenticate after a 401 response, with HTTP basic authentication or the token protocol of the distribution registry.
 
-oras-py has backends for both, which are not used: they ask through a session of `requests`, without time limits, read
-challenges with quoted values alone, send credentials to any realm, never renew a token, and share it between scopes.
+oras-py's implementations of both are not used: they have no timeouts, parse only challenges with quoted values, send
+credentials to any realm, never renew tokens, and share them between scopes.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from kubocd_gen.oci.credentials import Credentials, CredentialStore
 from kubocd_gen.oci.descriptors import parse_object
 from kubocd_gen.oci.endpoints import Endpoint
 
-LIFETIME = 60.0  # seconds of a token that does not say; the specification of the dialogue says so
-_LONGEST_LIFETIME = 3600.0
-_EARLY = 5.0  # seconds before its end, a token is not used any more: it has a way to go
+LIFETIME = 60.0  # seconds; the default of the token protocol
+_LONGEST_LIFETIME = 3600.0  # seconds
+_EARLY = 5.0  # seconds; a token is renewed this long before it expires, because the request takes time
 _ANY = ""  # no scope
-_TOKEN = re.compile(r"[\x21-\x7e]{1,65536}")  # what may stand in a header field
+_TOKEN = re.compile(r"[\x21-\x7e]{1,65536}")  # the characters that are safe in a header
 
 
 class Tokens:
-    """The Authorization fields of a run, by host and scope; safe to use from several threads."""
+    """The Authorization headers of a run, by host and scope; safe to use from several threads."""
 
     def __init__(
         self,
@@ -45,10 +45,10 @@ class Tokens:
         self._transport, self._store, self._limit, self._clock = transport, store, limit, clock
         self._lock = threading.Lock()
         self._locks: dict[tuple[str, str], threading.Lock] = {}
-        self._fields: dict[tuple[str, str], tuple[str, float]] = {}  # and until when they are good
+        self._fields: dict[tuple[str, str], tuple[str, float]] = {}  # header and expiry time
 
     def known(self, endpoint: Endpoint, scope: str) -> str | None:
-        """The field that is good for now, without asking anybody."""
+        """Return a valid header if there is one, without a request."""
         for key in (_key(endpoint, scope), _key(endpoint, _ANY)):
             field, end = self._fields.get(key, ("", 0.0))
             if field and self._clock() < end:
@@ -58,21 +58,21 @@ class Tokens:
     def answer(
         self, endpoint: Endpoint, scope: str, refusal: Answer, refused: str | None, timeout: float | None
     ) -> str | None:
-        """The field with which to ask again after `refusal`, None where there is nothing more to show.
+        """Return the header to repeat a request with after `refusal`, or None if there are no other credentials.
 
-        `refused` is the field that the refused request carried. Raises ProblemsError where the dialogue itself fails.
+        `refused` is the header of the refused request. Raises ProblemsError if the token protocol fails.
         """
         key = _key(endpoint, scope)
         with self._lock:
             lock = self._locks.setdefault(key, threading.Lock())
-        with lock:  # who waits here takes what the first has got
+        with lock:  # waiting threads use the header of the first one
             known = self.known(endpoint, scope)
             if known is not None and known != refused:
                 return known
             field, lifetime = self._new(endpoint, scope, refusal, timeout)
             if field is None or field == refused:
                 return None
-            # A password is good for all of the host: with it, each further repository costs one request, not two.
+            # A password is valid for the whole host; reuse it, so that other repositories need no second request.
             key = _key(endpoint, _ANY) if field.startswith("Basic ") else key
             self._fields[key] = field, self._clock() + lifetime
             return field
@@ -89,7 +89,7 @@ class Tokens:
         if bearer is not None and (bearer.get("realm") or "basic" not in offered):
             realm = _checked_realm(bearer.get("realm", ""), endpoint)
             if not self._transport.may_send_credentials(realm):
-                credentials = None  # whoever is on the way could read them
+                credentials = None  # they could be read in transit
             wanted = bearer.get("scope") or scope
             if "push" in scope and "push" not in wanted:
                 wanted = scope
@@ -98,9 +98,9 @@ class Tokens:
             return credentials.basic(), float("inf")
         if not offered:
             raise NetworkError(
-                f"{endpoint.host} wants a login and does not say how (401 without WWW-Authenticate)",
+                f"{endpoint.host} returned 401 without a WWW-Authenticate header",
                 code="registry-denied",
-                hint="what answers may be no registry; check the URL",
+                hint="check the URL: the server might not be a registry",
             )
         return None, 0.0
 
@@ -119,7 +119,7 @@ class Tokens:
                     method, url, headers=headers, data=data, limit=self._limit, timeout=timeout
                 )
             except AnswerTooLargeError:
-                what = f"the answer of the token service {urlsplit(realm).netloc} of {endpoint} is larger"
+                what = f"the response of the token service {urlsplit(realm).netloc} of {endpoint} is larger"
                 raise ProblemsError(over_limit(what, "token", self._limit)) from None
             return _read_token_answer(answer, urlsplit(realm).netloc, endpoint)
 
@@ -144,40 +144,43 @@ class Tokens:
             return None, 0.0
         token = given.get("token") or given.get("access_token")
         if not isinstance(token, str):
-            raise _no_token(urlsplit(realm).netloc, endpoint, "without a token")
+            raise _no_token(urlsplit(realm).netloc, endpoint, "no token")
         lifetime = given.get("expires_in")
         if isinstance(lifetime, bool) or not isinstance(lifetime, (int, float)) or not lifetime > 0:
             lifetime = LIFETIME
         usable = _usable(token, urlsplit(realm).netloc, "token")
-        who = "nobody" if credentials is None else credentials.source
-        LOG.info("got a token of %s for %s, as %s", urlsplit(realm).netloc, scope, who)
+        identity = "anonymous" if credentials is None else credentials.source
+        LOG.info("got a token from %s for %s, as %s", urlsplit(realm).netloc, scope, identity)
         return f"Bearer {usable}", max(0.0, min(lifetime, _LONGEST_LIFETIME) - _EARLY)
 
 
 class _RefusedError(Exception):
-    """The token server gives no token to such as us."""
+    """The token service refused the credentials, or anonymous access."""
 
 
 def _read_token_answer(answer: Answer, host: str, endpoint: Endpoint) -> dict[str, Any]:
     if answer.status in (401, 403):
         raise _RefusedError
     if answer.status != 200:
-        raise _no_token(host, endpoint, f"with {answer.status}")
+        raise _no_token(host, endpoint, str(answer.status))
     if answer.headers.get("content-encoding", "identity") != "identity":
-        raise _no_token(host, endpoint, "in a compressed form that was not asked for")
+        raise _no_token(host, endpoint, "a compressed response, which was not requested")
     try:
-        return parse_object(answer.body, what="the answer", code="registry-failed", position=None)
+        return parse_object(answer.body, what="the response", code="registry-failed", position=None)
     except ProblemsError:
-        raise _no_token(host, endpoint, "with something else than JSON") from None
+        raise _no_token(host, endpoint, "a response that is not valid JSON") from None
 
 
 def _checked_realm(realm: str, endpoint: Endpoint) -> str:
-    """The address for tokens, where it may be trusted with credentials: over HTTPS, or the registry itself."""
+    """Return the token service's URL if it is safe to send credentials to: it uses HTTPS, or is the registry itself.
+
+    Raises NetworkError.
+    """
     if not realm:
         raise NetworkError(
-            f"{endpoint.host} wants a token and does not say whose (WWW-Authenticate without realm)",
+            f"{endpoint.host} requires a token, but its WWW-Authenticate header has no realm",
             code="registry-failed",
-            hint="what answers may be no registry; check the URL",
+            hint="check the URL: the server might not be a registry",
         )
     try:
         parts, own = urlsplit(realm), urlsplit(endpoint.url())
@@ -187,24 +190,24 @@ def _checked_realm(realm: str, endpoint: Endpoint) -> str:
         usable = False
     if not usable or '"' in realm or "@" in parts.netloc or not realm.isprintable():
         raise NetworkError(
-            f"{endpoint.host} sends us for a token to {shown(public(realm))}, which is neither HTTPS nor itself",
+            f"{endpoint.host} has an unsafe token service: {shown(public(realm))} is neither HTTPS nor the registry",
             code="registry-failed",
-            hint="credentials are not sent there; check the URL, or how the registry is set up",
+            hint="check the URL and the registry's setup; no credentials were sent to the token service",
         )
     return realm
 
 
 def _usable(token: str, host: str, what: str) -> str:
     if not _TOKEN.fullmatch(token):
-        raise NetworkError(f"the {what} for {host} is none that HTTP can carry", code="registry-failed")
+        raise NetworkError(f"the {what} for {host} contains characters that are not allowed", code="registry-failed")
     return token
 
 
 def _no_token(host: str, endpoint: Endpoint, what: str) -> NetworkError:
     return NetworkError(
-        f"the token service {host} of {endpoint} answers {what}",
+        f"the token service {host} of {endpoint} returned {what}",
         code="registry-failed",
-        hint="check the URL; the service may be broken, or something between may answer in its place",
+        hint="check the URL, and whether a proxy responds instead of the token service",
     )
 
 

@@ -1,1 +1,1 @@
-"""Reference to package: where images are found, how they are read and verified, and the manifest inside."""
+"""Packages: find, fetch and verify their images, and read their manifests."""

@@ -1,7 +1,6 @@
-"""The content layer of a package: a gzip'd tar of flat files.
+"""The content layer of a package: a gzip'd tar of files without directories.
 
-Whoever can push a package can write any bytes here, so the reader accepts what KuboCD's packager makes and refuses the
-rest.
+Anyone who can push a package controls these bytes, so the reader accepts only what KuboCD's packager writes.
 """
 
 from __future__ import annotations
@@ -12,9 +11,9 @@ from collections.abc import Mapping
 from functools import partial
 
 from kubocd_gen.archives.tar_stream import (
+    DIRECTORY,
     EXTENDED,
     EXTENDED_FOR_ALL,
-    FOLDER,
     KINDS,
     REGULAR,
     BadArchiveError,
@@ -29,9 +28,9 @@ from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
 
 _TEXTS = frozenset({"original.yaml", "groomed.yaml", "index.yaml", "status.yaml"})
-# Chart names and SemVer versions are ASCII; no hidden file, and nothing that a command would take for a flag.
+# Chart names and SemVer versions are ASCII. Hidden files and names that look like a flag are excluded.
 _CHART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*\.tgz")
-_LONGEST_NAME = 255  # file systems take no longer one
+_LONGEST_NAME = 255  # characters; the maximum of common file systems
 
 
 def read_package_archive(
@@ -42,12 +41,13 @@ def read_package_archive(
     limits: Limits = LIMITS,
     budget: Budget | None = None,
 ) -> dict[str, bytes]:
-    """The files of a package's content layer by name, in the archive's order.
+    """Return the files of a package's content layer by name, in archive order; messages call it `describe`.
 
-    Names are flat: `original.yaml`, `groomed.yaml`, `index.yaml`, `status.yaml` and chart archives `*.tgz`; a `./` in
-    front is dropped. Raises ProblemsError, its sentence about "the archive of `describe`": `bad-archive` for any other
-    member and for bytes that are no gzip'd tar, `package-limit` beyond `limits`, `run-limit` beyond `budget`, which
-    counts the files until `release` gives them back.
+    The only names are `original.yaml`, `groomed.yaml`, `index.yaml`, `status.yaml` and chart archives `*.tgz`; a
+    leading `./` is dropped. `budget` counts the memory of the files until `release` is called.
+
+    Raises ProblemsError: `bad-archive` for any other member and for data that is not a gzip'd tar, `package-limit` if
+    the archive exceeds `limits`, `run-limit` if it exceeds `budget`.
     """
     what = f"the archive of {describe}"
     run = budget or Budget(limits)
@@ -68,14 +68,14 @@ def read_package_archive(
 
 
 def release(files: Mapping[str, bytes], budget: Budget) -> None:
-    """Give the memory of `files` back to the run: they are not a package after all."""
+    """Return the memory of `files` to the budget, because they are discarded."""
     budget.spend("package-memory", -sum(map(len, files.values())))
 
 
 class _Memory:
-    """What the files of one archive take of the run's memory."""
+    """The share of the run's memory that the files of one archive use."""
 
-    _lock = threading.Lock()  # of all archives: what one finds left, no other takes
+    _lock = threading.Lock()  # shared by all archives, because `take` checks and then spends
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
@@ -84,17 +84,17 @@ class _Memory:
     def take(self, size: int) -> None:
         """Count `size` bytes.
 
-        Raises OverLimitError: a package that does not fit is refused alone, and the run goes on.
+        Raises OverLimitError if they do not fit; only this package is refused, and the run continues.
         """
         with self._lock:
             if size > self._budget.left("package-memory"):
                 self._budget.spend("package-memory", 0)  # raises if the run has ended for another reason
-                raise OverLimitError("brings the files of this run's packages to more", "package-memory")
+                raise OverLimitError("makes the total size of all packages larger", "package-memory")
             self._budget.spend("package-memory", size)
         self._taken += size
 
     def release(self) -> None:
-        """Give it all back."""
+        """Return all memory that was taken."""
         self._budget.spend("package-memory", -self._taken)
 
 
@@ -104,7 +104,7 @@ def _files(data: bytes, limits: Limits, budget: Budget, memory: _Memory) -> dict
     stream = Stream(data, limits.unpacked, "unpacked", limits.gzip_members, partial(budget.spend, "unpacked-total"))
     files: dict[str, bytes] = {}
     seen: set[str] = set()
-    path: str | None = None  # the next member's name, where an extended header gives it
+    path: str | None = None  # the next member's name, if an extended header sets it
     for count, header in enumerate(stream.headers(), 1):
         if count > limits.members:
             raise OverLimitError("has more members", "members")
@@ -114,19 +114,19 @@ def _files(data: bytes, limits: Limits, budget: Budget, memory: _Memory) -> dict
             path = extended_path(header, stream.content(header, "an extended header"), "a package") or path
             continue
         name, path = path or header.name, None
-        if header.kind == FOLDER and name in (".", "./") and header.size == 0:
+        if header.kind == DIRECTORY and name in (".", "./") and header.size == 0:
             continue
         flat = _flat_name(header, name)
-        # Names that differ in case alone would be one file on a Mac.
+        # Names that differ only in case would be the same file on macOS.
         if flat.lower() in seen:
-            raise BadArchiveError(f"holds {shown(flat)} twice")
+            raise BadArchiveError(f"contains {shown(flat)} twice")
         seen.add(flat.lower())
         limit, most = ("text", limits.text) if flat in _TEXTS else ("unpacked", limits.unpacked)
         if header.size > most:
-            raise OverLimitError(f"holds {shown(flat)}, which is larger", limit, header.size)
-        if flat not in _TEXTS and header.size > limits.chart_archive:  # Flux would refuse it: it is not held in memory
+            raise OverLimitError(f"contains {shown(flat)}, which is larger", limit, header.size)
+        if flat not in _TEXTS and header.size > limits.chart_archive:  # Flux would refuse it, so don't load it
             stream.skip(header, shown(flat))
-            raise OverLimitError(f"holds {shown(flat)}, which is larger", "chart-archive", header.size)
+            raise OverLimitError(f"contains {shown(flat)}, which is larger", "chart-archive", header.size)
         memory.take(header.size)
         files[flat] = stream.content(header, shown(flat))
     stream.expect_padding()
@@ -136,17 +136,17 @@ def _files(data: bytes, limits: Limits, budget: Budget, memory: _Memory) -> dict
 
 
 def is_package_file(name: str) -> bool:
-    """Whether a package may hold a file of this name."""
+    """Return whether a package can contain a file with this name."""
     return len(name) <= _LONGEST_NAME and (name in _TEXTS or _CHART.fullmatch(name) is not None)
 
 
 def _flat_name(header: Header, name: str) -> str:
     if header.kind not in REGULAR:
         kind = KINDS.get(header.kind) or f"of the unknown type {shown(header.kind.decode('latin-1'))}"
-        raise BadArchiveError(f"holds {shown(name)}, which is {kind}; a package holds regular files only")
+        raise BadArchiveError(f"contains {shown(name)}, which is {kind}; a package can contain only regular files")
     flat = name.removeprefix("./")
     if len(flat) > _LONGEST_NAME:
-        raise BadArchiveError(f"holds {shown(flat)}, a name of more than {_LONGEST_NAME} characters")
+        raise BadArchiveError(f"contains {shown(flat)}, whose name is longer than {_LONGEST_NAME} characters")
     if flat not in _TEXTS and not _CHART.fullmatch(flat):
-        raise BadArchiveError(f"holds {shown(name)}, which is no file of a KuboCD package")
+        raise BadArchiveError(f"contains {shown(name)}, which is not a file of a KuboCD package")
     return flat

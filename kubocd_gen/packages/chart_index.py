@@ -1,4 +1,4 @@
-"""The charts inside a package: does the Helm repository index speak of them as they are, and will Helm load them?"""
+"""Check the charts in a package: the repository index must match them, and Helm must be able to load them."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError, ne
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.kube_yaml.errors import too_deep
 
-# helm writes some five levels and thirty values a chart. Deep nesting crashes the C composer; many values cost memory.
+# helm writes about 5 levels and 30 values per chart. Deep nesting crashes libyaml's composer; many values cost memory.
 _DEEPEST = 64
 _MOST_VALUES = 100_000
-_OFTEN = 100  # values after which they are counted for the run
+_OFTEN = 100  # report the number of values to the budget after this many
 _TOO_DEEP = f"index.yaml is nested more than {_DEEPEST} levels deep"
 
-_AGAIN = "package it again with 'kubocd package'"
+_AGAIN = "rebuild the package with 'kubocd package'"
 
 
 class _InvalidError(Exception):
-    """What is wrong with the index, as the end of a sentence that begins with the package's name."""
+    """A defect of the index, as the end of a sentence that begins with the package's name."""
 
     def __init__(self, what: str, *, code: str = "bad-index", hint: str | None = None) -> None:
         super().__init__(what)
@@ -37,7 +37,7 @@ class _InvalidError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class CheckedCharts:
-    """The charts of a package: the archives where `index.yaml` offers a name and version; their Chart.yaml."""
+    """The charts of a package: archives by chart name and version in `index.yaml`, and Chart.yaml by archive."""
 
     archives: Mapping[tuple[str, str], tuple[str, ...]]
     chart_yamls: Mapping[str, bytes]
@@ -51,11 +51,12 @@ def check_charts(
     limits: Limits = LIMITS,
     budget: Budget | None = None,
 ) -> CheckedCharts:
-    """Compare the chart archives in `files` with `index.yaml` beside them, and see that Helm will load them.
+    """Compare the chart archives in `files` with their `index.yaml`, and check that Helm can load them.
 
-    Every archive that the index names must be there, and have the SHA-256 that the index gives, if it gives one: Flux
-    finds and checks the charts by it. An archive that the index leaves out is fine. Raises ProblemsError `bad-index`,
-    `corrupt-chart` or `package-limit`, whose sentence begins with `describe`; and `run-limit` beyond `budget`.
+    Every archive in the index must exist and match the index's SHA-256, if there is one, because Flux checks it. An
+    archive that is not in the index is accepted. Messages call the package `describe`.
+
+    Raises ProblemsError: `bad-index`, `corrupt-chart`, `package-limit`, and `run-limit` if `budget` is exceeded.
     """
     run = budget or Budget(limits)
     charts = {name: data for name, data in files.items() if name.endswith(".tgz")}
@@ -75,14 +76,14 @@ def check_chart_archives(
     limits: Limits,
     budget: Budget | None = None,
 ) -> dict[str, bytes]:
-    """See that Helm will load each chart, and return its Chart.yaml.
+    """Check that Helm can load each chart, and return the Chart.yaml by archive.
 
-    Raises ProblemsError `corrupt-chart` or a limit's.
+    Raises ProblemsError: `corrupt-chart`, `package-limit` or `run-limit`.
     """
     left = chart_archive.Budget.of(limits, budget)
     found = {}
     for name, data in charts.items():
-        what = f"{describe}: the chart {shown(name)}"
+        what = f"{describe}: chart {shown(name)}"
         if len(data) > limits.chart_archive:
             raise ProblemsError(
                 over_limit(
@@ -101,16 +102,16 @@ def check_chart_archives(
                     "corrupt-chart",
                     f"{what} {bad}",
                     position=position,
-                    hint="Helm in the cluster would not load it; package it again with 'helm package'",
+                    hint="Helm cannot load this chart; package it again with 'helm package'",
                 )
             ) from None
     return found
 
 
 def lookalike(fields: Mapping[str, Any], known: tuple[str, ...]) -> str | None:
-    """A key that Go's JSON reader takes for one of the `known` fields, though it is another.
+    """Return a key that is not in `known` but that Go's JSON decoder treats as one of these fields, or None.
 
-    It compares without case, and folds some other letters, too: U+017F is an `s` to it.
+    Go compares keys with Unicode case folding: U+017F, for example, equals `s`.
     """
     return next((key for key in fields if key not in known and str(key).casefold() in known), None)
 
@@ -123,29 +124,29 @@ def _check(index: Mapping[str, Any], charts: Mapping[str, bytes]) -> dict[tuple[
         chart = " ".join(shown(part) for part in key if part)
         first = known.setdefault(key, entry)
         if any(first.get(field) != entry.get(field) for field in ("urls", "digest")):
-            raise _InvalidError(f"index.yaml has the chart {chart} twice, and the two differ")
+            raise _InvalidError(f"index.yaml has two different entries for chart {chart}")
         if (name := _given(entry.get("name"))) not in (None, key[0]):
-            raise _InvalidError(f"index.yaml has the chart {shown(str(name))} under the name {shown(key[0])}")
+            raise _InvalidError(f"index.yaml lists chart {shown(str(name))} under the name {shown(key[0])}")
         expected = _given(entry.get("digest"))
         for url in _urls(chart, entry):
             name = url.removeprefix("./")
             archives[key] = (*archives.get(key, ()), name)
             if "/" in name:
                 raise _InvalidError(
-                    f"index.yaml has the chart {chart} at {shown(url)}, which is not in the package",
+                    f"index.yaml has the URL {shown(url)} for chart {chart}, which is not in the package",
                     hint=f"{_AGAIN}, which writes relative URLs",
                 )
             if name not in digests:
                 raise _InvalidError(
-                    f"index.yaml names the chart archive {shown(name)}, which is not in the package",
+                    f"index.yaml lists the chart archive {shown(name)}, which is not in the package",
                     code="corrupt-chart",
-                    hint=nearest("the package has '{}'; package it again with 'kubocd package'", name, digests),
+                    hint=nearest("the package has '{}'; rebuild it with 'kubocd package'", name, digests),
                 )
             if expected is not None and str(expected).removeprefix("sha256:").lower() != digests[name]:
                 raise _InvalidError(
-                    f"the chart {name} has the digest {digests[name]}; index.yaml says {shown(str(expected))}",
+                    f"chart '{name}' has the digest {digests[name]}, but index.yaml has {shown(str(expected))}",
                     code="corrupt-chart",
-                    hint="the package was changed after it was built, or its build was broken: package it again",
+                    hint="the package was modified after it was built, or its build failed; rebuild it",
                 )
     return archives
 
@@ -153,15 +154,15 @@ def _check(index: Mapping[str, Any], charts: Mapping[str, bytes]) -> dict[tuple[
 def _load(text: bytes, budget: Budget | None = None) -> dict[str, Any]:
     try:
         _guard(text, budget or Budget())
-        # Every scalar as the string that stands there: only names and digests are read.
+        # CBaseLoader keeps scalars as strings, so a version such as 1.10 is not read as a number.
         index = yaml.load(text, Loader=yaml.CBaseLoader)  # noqa: S506 -- makes strings, lists and dicts, nothing else
     except yaml.MarkedYAMLError as error:
         if too_deep(error):
             raise _InvalidError(_TOO_DEEP) from None
-        where = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise _InvalidError(f"index.yaml is not YAML: {error.problem}{where}") from None
+        where = f" on line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise _InvalidError(f"index.yaml is not valid YAML: {error.problem}{where}") from None
     except (yaml.YAMLError, UnicodeError):
-        raise _InvalidError("index.yaml is not YAML: it holds characters that are not allowed") from None
+        raise _InvalidError("index.yaml is not valid YAML: it contains characters that are not allowed") from None
     if not isinstance(index, dict):
         raise _InvalidError("index.yaml is not a Helm repository index")
     _refuse_lookalikes(index, ("entries",))
@@ -170,21 +171,24 @@ def _load(text: bytes, budget: Budget | None = None) -> dict[str, Any]:
 
 def _refuse_lookalikes(fields: Mapping[str, Any], known: tuple[str, ...]) -> None:
     if (key := lookalike(fields, known)) is not None:
-        raise _InvalidError(f"index.yaml has the field {shown(key)}, which Helm would take for another")
+        raise _InvalidError(f"index.yaml has the field {shown(key)}, which Helm would read as another field")
 
 
 def _guard(text: bytes, budget: Budget) -> None:
-    """Walk through the events of `text`, which costs no memory, before anything is made of it."""
-    open_: list[set[str] | None] = []  # the keys of each map around the event, None for a list
-    is_key: list[bool] = []  # whether the next node in it is a key
+    """Check the YAML events of `text` before it is loaded; events need no memory.
+
+    Raises _InvalidError.
+    """
+    open_: list[set[str] | None] = []  # the keys of each enclosing map, None for a list
+    is_key: list[bool] = []  # for each of them: whether the next node is a key
     events = yaml.parse(text, Loader=yaml.CBaseLoader)
     for count, event in enumerate(events):
         if count % _OFTEN == 0:
             budget.spend("yaml-values", _OFTEN)
         if count > _MOST_VALUES:
-            raise _InvalidError(f"index.yaml holds more than {_MOST_VALUES} values")
+            raise _InvalidError(f"index.yaml contains more than {_MOST_VALUES} values")
         if isinstance(event, yaml.AliasEvent):
-            raise _InvalidError("index.yaml uses an alias, which helm never writes")
+            raise _InvalidError("index.yaml uses a YAML alias, which is not supported")
         if isinstance(event, yaml.CollectionEndEvent):
             open_.pop()
             is_key.pop()
@@ -193,11 +197,9 @@ def _guard(text: bytes, budget: Budget) -> None:
         if is_key:
             if isinstance(event, yaml.ScalarEvent) and is_key[-1] and (keys := open_[-1]) is not None:
                 if event.value == "<<" and event.implicit[0]:
-                    raise _InvalidError("index.yaml uses a merge key, which helm never writes")
+                    raise _InvalidError("index.yaml uses a YAML merge key, which is not supported")
                 if event.value in keys:
-                    raise _InvalidError(
-                        f"index.yaml has the key {shown(event.value)} twice in one map, which Flux refuses"
-                    )
+                    raise _InvalidError(f"index.yaml has the duplicate key {shown(event.value)}, which Flux refuses")
                 keys.add(event.value)
             is_key[-1] = open_[-1] is not None and not is_key[-1]
         if isinstance(event, yaml.CollectionStartEvent):
@@ -208,16 +210,16 @@ def _guard(text: bytes, budget: Budget) -> None:
 
 
 def _entries(index: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], Mapping[str, Any]]]:
-    """Each version of each chart, with its name and version."""
+    """Yield name and version, and the entry, of each version of each chart. Raises _InvalidError."""
     charts = _given(index.get("entries")) or {}
     if not isinstance(charts, dict):
         raise _InvalidError("index.yaml has no map of charts")
     for name, value in charts.items():
         if "/" in name or name in (".", ".."):
-            raise _InvalidError(f"index.yaml has a chart of the name {shown(name)}, which Helm passes over")
+            raise _InvalidError(f"index.yaml has the chart name {shown(name)}, which Helm ignores")
         versions = _given(value) or []
         if not isinstance(versions, list) or not all(isinstance(entry, dict) for entry in versions):
-            raise _InvalidError(f"index.yaml has no list of versions for the chart {shown(name)}")
+            raise _InvalidError(f"index.yaml has no list of versions for chart {shown(name)}")
         for entry in versions:
             _refuse_lookalikes(entry, ("name", "version", "urls", "digest"))
             yield (name, str(_given(entry.get("version")) or "")), entry
@@ -226,18 +228,18 @@ def _entries(index: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], Mappin
 def _urls(chart: str, entry: Mapping[str, Any]) -> list[str]:
     urls = _given(entry.get("urls")) or []
     if not isinstance(urls, list) or not all(isinstance(url, str) for url in urls):
-        raise _InvalidError(f"index.yaml gives the chart {chart} URLs that are not a list of strings")
+        raise _InvalidError(f"index.yaml has URLs for chart {chart} that are not a list of strings")
     return urls
 
 
 def _given(value: object) -> object:
-    """`value`, or None where YAML has a null, which the loader gives as the text that stands there."""
+    """Return `value`, or None if it is a YAML null, which CBaseLoader returns as a string."""
     return None if value in ("", "~", "null") else value
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class IndexedChart:
-    """A chart as `index.yaml` offers it; `sha256` is of the archive's bytes, in hexadecimal."""
+    """A chart in `index.yaml`; `sha256` is the hexadecimal digest of the archive."""
 
     name: str
     version: str
@@ -245,7 +247,7 @@ class IndexedChart:
 
 
 def indexed_charts(files: Mapping[str, bytes]) -> tuple[IndexedChart, ...]:
-    """The charts that the index of `files` offers, sorted. The files must have passed `check_charts`."""
+    """Return the charts in the index of `files`, sorted. The files must have passed `check_charts`."""
     charts: Any = _given(_load(files["index.yaml"]).get("entries")) or {}
     found = set()
     for name, value in charts.items():
@@ -259,7 +261,7 @@ def indexed_charts(files: Mapping[str, bytes]) -> tuple[IndexedChart, ...]:
 
 @dataclass(frozen=True, slots=True)
 class OfferedChart:
-    """A version of a chart, in the words of an `index.yaml` that nobody has checked; "" for what it does not say."""
+    """A chart version as listed in an `index.yaml`, unverified; "" for missing fields."""
 
     name: str
     version: str
@@ -270,7 +272,7 @@ class OfferedChart:
 
 
 def offered_charts(text: bytes) -> tuple[OfferedChart, ...]:
-    """What an index offers, in its order. Raises ProblemsError `bad-index` where it can't be read."""
+    """Return the chart versions in an index, in its order. Raises ProblemsError `bad-index` if it is not valid."""
     try:
         return tuple(
             OfferedChart(

@@ -1,4 +1,4 @@
-"""What is inside a package, for people and scripts that want to know: values a user may set, modules, charts, sizes."""
+"""Summarise a package for `kcd-gen dump`: the values that users can set, modules, charts and sizes."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 from kubocd_gen.model.package import Package, TemplateSource
 from kubocd_gen.oci.descriptors import sha256
 
-_DEEPEST = 12  # levels of a schema that are shown: one that refers to itself has no end
+_DEEPEST = 12  # levels of a schema that are shown; a recursive schema has no end
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A parameter or a value of the context. `default` is JSON, "" where there is none."""
+    """A parameter or a value of the context. `default` is JSON, or "" if there is none."""
 
-    name: str  # dotted; `[]` stands for an item of a list
+    name: str  # dotted path; `[]` means an item of a list
     type: str
     default: str
     required: bool
@@ -26,7 +26,7 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """A package, as `kcd-gen dump` shows it. Templates are given as their texts."""
+    """A package as `kcd-gen dump` shows it. Templates are not rendered."""
 
     name: str
     tag: str
@@ -38,21 +38,21 @@ class Contents:
     roles: Any
     dependencies: Any
     parameters: tuple[Value, ...]
-    context: tuple[Value, ...] | None  # None: any context is taken
+    context: tuple[Value, ...] | None  # None: any context is accepted
     modules: tuple[Mapping[str, Any], ...]
     charts: tuple[Mapping[str, Any], ...]
     files: tuple[Mapping[str, Any], ...]
     manifest: str
 
     def as_json(self) -> dict[str, Any]:
-        """The same, JSON-like."""
+        """Return the contents as JSON-compatible values."""
         return asdict(self)
 
 
 def contents(
     package: Package, fields: Mapping[str, Any], *, reference: str | None = None, size: int | None = None
 ) -> Contents:
-    """The contents of a package; `fields` are those of its manifest. It has no charts where its image is not made."""
+    """Return the contents of a package; `fields` are those of its manifest. Without an image there are no charts."""
     archives = {name: data for name, data in package.files.items() if name.endswith(".tgz")}
     schema = package.context_schema
     return Contents(
@@ -87,7 +87,7 @@ def contents(
 
 
 def schema_values(schema: Mapping[str, Any], prefix: str = "", depth: int = 0) -> Iterator[Value]:
-    """Each property of an object's JSON Schema and, below it, its own; in the order of the schema."""
+    """Yield each property of an object's JSON Schema, followed by its nested properties, in the schema's order."""
     properties = schema.get("properties")
     if not isinstance(properties, dict) or depth > _DEEPEST:
         return
@@ -121,7 +121,7 @@ def _type(node: Mapping[str, Any]) -> str:
 
 
 def _template(source: TemplateSource) -> Any:
-    """The tree or the text of a template; an empty list for the text of one."""
+    """Return the tree or the text of a template; an empty list if the text is one."""
     if source.tree is not None:
         return source.tree
     return [] if source.text == "[]" else source.text

@@ -1,4 +1,4 @@
-"""Signatures of package images, checked by the cosign binary as Flux's source-controller checks them."""
+"""Verify the signatures of package images with the cosign binary, by the rules of Flux's source-controller."""
 
 from __future__ import annotations
 
@@ -18,57 +18,58 @@ from kubocd_gen.oci.endpoints import find_endpoint
 from kubocd_gen.oci.reference import Reference
 from kubocd_gen.processes.children import running, scratch
 
-_PATIENCE = 120  # seconds: cosign asks the registry and, without a key, the transparency log
-_INSTALL = "install it (https://docs.sigstore.dev/cosign/system_config/installation), or name it with --cosign PATH"
+_TIMEOUT = 120  # seconds; cosign contacts the registry and, without a key, the transparency log
+_INSTALL = "install it (https://docs.sigstore.dev/cosign/system_config/installation), or set its path with --cosign"
 
 
 @dataclass(frozen=True, slots=True)
 class Cosign:
-    """How signatures are checked: the binary, and the public key for Releases whose `verify` names a Secret."""
+    """How to verify signatures: the binary, and the public key for Releases whose `verify` refers to a Secret."""
 
     binary: str = "cosign"
-    key: str | None = None  # a file, or what else `cosign verify --key` takes
+    key: str | None = None  # a file, or any other value that `cosign verify --key` accepts
     network: Network = field(default_factory=Network)
 
 
 def verify_signature(
     reference: Reference, digest: str, verify: Mapping[str, Any], cosign: Cosign, access: Access
 ) -> None:
-    """Check that the image is signed as `verify`, a block of a Release's package, asks for.
+    """Check that the image has a signature that satisfies `verify`, a block of a Release's package.
 
-    The signature is read where the image is: a mirror takes the registry's place. With several identities in
-    `matchOIDCIdentity` one that fits is enough, with none any signer will do: Flux's rules. Raises ProblemsError:
-    `bad-signature`, `unknown-key` where a Secret holds the key and none is given, `missing-cosign`,
-    `unsupported-verification` for another provider than cosign, `offline`.
+    The signature is read from the image's registry or its mirror. As in Flux, one matching identity of
+    `matchOIDCIdentity` is sufficient, and without identities any signer is accepted.
+
+    Raises ProblemsError: `bad-signature`, `unknown-key` if the key is in a Secret and no key is given,
+    `missing-cosign`, `unsupported-verification` for a provider other than cosign, `offline`.
     """
     provider = verify.get("provider", "cosign")
     if provider != "cosign":
         raise ProblemsError(
             Problem(
                 "unsupported-verification",
-                f"{reference} is to be verified with {shown(str(provider))}, and kcd-gen knows cosign only",
+                f"cannot verify {reference} with {shown(str(provider))}: kcd-gen supports only cosign",
                 hint="lock it without --verify; Flux verifies it in the cluster",
             )
         )
     binary = shutil.which(cosign.binary)
     if binary is None:
         raise ProblemsError(
-            Problem("missing-cosign", f"there is no {cosign.binary} to verify {reference} with", hint=_INSTALL)
+            Problem("missing-cosign", f"cannot verify {reference}: '{cosign.binary}' not found", hint=_INSTALL)
         )
     if cosign.network.offline:
         raise NetworkError(
-            f"the signature of {reference} would have to come from its registry, and --offline lets none be asked",
+            f"cannot verify the signature of {reference} with --offline: it is in the registry",
             code="offline",
-            hint="verify it where the registry can be reached",
+            hint="run the command without --offline",
         )
-    place = find_endpoint(reference, access, cosign.network.mirrors)
-    image = f"{place.registry}/{place.repository}@{digest}"
+    endpoint = find_endpoint(reference, access, cosign.network.mirrors)
+    image = f"{endpoint.registry}/{endpoint.repository}@{digest}"
     common = [binary, "verify", "--output", "json"]
-    common += ["--allow-http-registry"] if place.scheme == "http" else []
+    common += ["--allow-http-registry"] if endpoint.scheme == "http" else []
     ca_file = cosign.network.ca_file
     common += ["--registry-cacert", str(ca_file)] if ca_file else []
     failures = []
-    with _environment(anonymous=not cosign.network.may_send_credentials(place.url())) as environment:
+    with _environment(anonymous=not cosign.network.may_send_credentials(endpoint.url())) as environment:
         for signer in _signers(reference, verify, cosign):
             problem = _run([*common, *signer, image], environment)
             if problem is None:
@@ -77,24 +78,24 @@ def verify_signature(
     raise ProblemsError(
         Problem(
             "bad-signature",
-            f"{reference} ({digest}) is not known to be signed as its Release asks: {failures[-1]}",
-            hint="do not deploy it before that is clear",
+            f"the signature of {reference} ({digest}) could not be verified: {failures[-1]}",
+            hint="do not deploy this package until the cause is known",
         )
     )
 
 
 def _signers(reference: Reference, verify: Mapping[str, Any], cosign: Cosign) -> Sequence[list[str]]:
-    """The flags for each signer who will do."""
+    """Return the cosign flags for each accepted signer. Raises ProblemsError `unknown-key`."""
     if "secretRef" in verify:
         if cosign.key is None:
             raise ProblemsError(
                 Problem(
                     "unknown-key",
                     f"the key to verify {reference} is in the cluster's Secret {shown(verify['secretRef']['name'])}",
-                    hint="give the public key with --cosign-key FILE",
+                    hint="pass the public key with --cosign-key FILE",
                 )
             )
-        # As Flux: who holds the key need not have told the transparency log.
+        # Like Flux: a signature made with a key does not have to be in the transparency log.
         return [["--key", cosign.key, "--insecure-ignore-tlog=true"]]
     identities = verify.get("matchOIDCIdentity") or [{"issuer": ".*", "subject": ".*"}]
     return [
@@ -108,28 +109,28 @@ def _signers(reference: Reference, verify: Mapping[str, Any], cosign: Cosign) ->
 
 @contextmanager
 def _environment(*, anonymous: bool) -> Iterator[Mapping[str, str] | None]:
-    """The variables that cosign runs with; `anonymous`: so that it finds no credentials of Docker or Podman."""
+    """Yield the environment for cosign (None: unchanged); if `anonymous`, without credentials of Docker or Podman."""
     if not anonymous:
         yield None
         return
-    places = ("REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR")
-    variables = {name: value for name, value in os.environ.items() if name not in places}
+    credential_paths = ("REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR")
+    variables = {name: value for name, value in os.environ.items() if name not in credential_paths}
     with scratch("kcd-gen-cosign-") as empty:
         yield variables | {"DOCKER_CONFIG": str(empty)}
 
 
 def _run(arguments: Sequence[str], environment: Mapping[str, str] | None) -> str | None:
-    """What cosign complains of, as the end of a sentence; None where the signature is good."""
+    """Run cosign and return its error as the end of a sentence, or None if the signature is valid."""
     try:
         with running(arguments, environment) as process:
-            _, errors = process.communicate(timeout=_PATIENCE)
+            _, errors = process.communicate(timeout=_TIMEOUT)
     except subprocess.TimeoutExpired:
-        return f"cosign took longer than {_PATIENCE} seconds"
+        return f"cosign took longer than {_TIMEOUT} seconds"
     except OSError as error:
-        return f"cosign can't be run: {error.strerror}"
+        return f"cannot run cosign: {error.strerror}"
     if process.returncode == 0:
         return None
     lines = [line.strip() for line in errors.decode("utf-8", "replace").splitlines() if line.strip()]
-    # Its last words are a bare "error during command execution: …" or the cause itself.
-    said = next((line for line in reversed(lines) if line.lower().startswith("error:")), lines[-1] if lines else "")
-    return said.removeprefix("Error: ").removeprefix("error: ") or f"cosign exited with {process.returncode}"
+    # The last line can be a generic "error during command execution: …", so prefer a line that starts with "error:".
+    message = next((line for line in reversed(lines) if line.lower().startswith("error:")), lines[-1] if lines else "")
+    return message.removeprefix("Error: ").removeprefix("error: ") or f"cosign exited with {process.returncode}"

@@ -1,4 +1,4 @@
-"""A package image: its manifest, its one layer, and the checks between a blob store and the rest of kcd-gen."""
+"""Read a package image from a blob store, and verify its manifest, its layer and its charts."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _CONFIGS = {
 
 @dataclass(frozen=True, slots=True)
 class PackageImage:
-    """A package as it lies in a layout, cache or registry, verified down to the digests of its charts."""
+    """A package from a layout, cache or registry, verified down to the digests of its charts."""
 
     reference: str  # registry/repository:tag
     manifest: Descriptor
@@ -53,18 +53,18 @@ class PackageImage:
 
     @property
     def digest(self) -> str:
-        """The image manifest's, by which the package is pinned."""
+        """The digest of the image manifest, which pins the package."""
         return self.manifest.digest
 
 
 class BlobStore(Protocol):
-    """Where an image's blobs come from: a layout, the cache, a registry."""
+    """The blobs of an image: an image layout, or the cache and a registry."""
 
     def read_blob(self, descriptor: Descriptor, *, limit: int = ...) -> bytes:
-        """The blob, its digest and size verified. Raises ProblemsError, also where it is over `limit` bytes."""
+        """Return the blob with digest and size verified. Raises ProblemsError, also if it exceeds `limit` bytes."""
 
     def position(self, descriptor: Descriptor) -> Position | None:
-        """The blob's file, None where there is no file to name."""
+        """Return the blob's file, or None if it is not a file."""
 
 
 def read_image(
@@ -75,11 +75,11 @@ def read_image(
     budget: Budget | None = None,
     room: Room | None = None,
 ) -> PackageImage:
-    """The package whose manifest `descriptor` names. `room` is where its packed layer waits to be unpacked.
+    """Read the package with the manifest `descriptor`; `room` limits the memory for packed layers.
 
-    Raises ProblemsError: `not-a-package` where the image is something else, `bad-archive`, `bad-index` or
-    `corrupt-chart` where the package is not as KuboCD's packager makes it, `package-limit` beyond `limits`, `run-limit`
-    beyond `budget`, and what `store` raises.
+    Raises ProblemsError: `not-a-package` for other images; `bad-archive`, `bad-index`, `bad-package` or `corrupt-chart`
+    if the package is not valid; `package-limit` if it exceeds `limits`; `run-limit` if it exceeds `budget`; and what
+    `store` raises.
     """
     run = budget or Budget(limits)
     _, layer = read_parts(reference, descriptor, store, limits)
@@ -104,15 +104,15 @@ def check_files(
     limits: Limits = LIMITS,
     budget: Budget | None = None,
 ) -> None:
-    """See that a layer's files make a package.
+    """Check that a layer's files are a valid package; messages call it `describe`.
 
-    Raises ProblemsError `bad-archive`, `bad-index`, `bad-package`, `corrupt-chart`, `package-limit` beyond `limits`,
-    and `run-limit` beyond `budget`.
+    Raises ProblemsError: `bad-archive`, `bad-index`, `bad-package`, `corrupt-chart`, `package-limit` if `limits` are
+    exceeded, `run-limit` if `budget` is.
     """
     run = budget or Budget(limits)
     if missing := [name for name in _REQUIRED if name not in files]:
         raise ProblemsError(
-            Problem("bad-archive", f"the archive of {describe} has no {' and no '.join(missing)}", position=position)
+            Problem("bad-archive", f"the archive of {describe} lacks {' and '.join(missing)}", position=position)
         )
     charts = check_charts(files, describe=describe, position=position, limits=limits, budget=run)
     check_module_charts(files[STATUS], charts, describe=describe, position=position, budget=run)
@@ -121,9 +121,9 @@ def check_files(
 def read_parts(
     reference: Reference, descriptor: Descriptor, store: BlobStore, limits: Limits = LIMITS
 ) -> tuple[Descriptor, Descriptor]:
-    """Config and content layer of the image whose manifest `descriptor` names; only the manifest is read.
+    """Return the descriptors of config and content layer of an image; only its manifest is read.
 
-    Raises ProblemsError `not-a-package` where they are not what KuboCD's packager writes, and what `store` raises.
+    Raises ProblemsError: `not-a-package` if they are not those of a KuboCD package, and what `store` raises.
     """
     position = store.position(descriptor)
 
@@ -132,7 +132,7 @@ def read_parts(
             "not-a-package",
             f"{reference} is {what}, not a KuboCD package",
             position=position,
-            hint=hint or "'spec.package' of a Release names an image that 'kubocd package' has made",
+            hint=hint or "set 'spec.package' of the Release to an image that was built with 'kubocd package'",
         )
 
     if descriptor.media_type != MANIFEST_TYPE:
@@ -144,7 +144,7 @@ def read_parts(
         store.read_blob(descriptor, limit=limits.manifest), what=what, code="not-a-package", position=position
     )
     check_schema_version(manifest, what=what, code="not-a-package", position=position)
-    # The manifest may leave its media type out; the descriptor has said it.
+    # The media type is optional in the manifest, and required in the descriptor.
     media_type = str(manifest.get("mediaType", MANIFEST_TYPE))
     if media_type != MANIFEST_TYPE:
         raise ProblemsError(other(_MANIFESTS.get(media_type) or f"of the media type {shown(media_type)}"))
@@ -155,8 +155,8 @@ def read_parts(
         )
     layers = manifest.get("layers")
     if not isinstance(layers, list) or len(layers) != 1:
-        count = len(layers) if isinstance(layers, list) else "no list of"
-        raise ProblemsError(other(f"an image with {count} layers", hint="a KuboCD package has exactly one layer"))
+        kind = f"an image with {len(layers)} layers" if isinstance(layers, list) else "an image without layers"
+        raise ProblemsError(other(kind, hint="a KuboCD package has exactly one layer"))
     layer = _part(layers[0], f"the layer of {reference}", position)
     if layer.media_type != CONTENT_TYPE:
         raise ProblemsError(other(f"an image with a layer of type {shown(layer.media_type)}"))

@@ -1,7 +1,7 @@
-"""`kcd-gen.lock`: the image that each package's tag stood for when it was locked.
+"""`kcd-gen.lock`: the image digest of each package when it was locked.
 
-One block a package, sorted, so that branches that lock different packages merge without conflict. `kcd-gen lock` alone
-writes it; every other command reads it.
+The file has one block per package, sorted, so branches that lock different packages merge without conflict. Only
+`kcd-gen lock` writes it; all other commands read it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _HEAD = "# Written by 'kcd-gen lock'. Do not edit; commit it with the sources.\n
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """What a tag stood for: the image's manifest, its content layer, and the charts in it, sorted."""
+    """The image that a tag pointed to: its manifest, its content layer, and the charts in it, sorted."""
 
     manifest: Descriptor
     layer: Descriptor
@@ -34,16 +34,16 @@ class Pin:
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """The pins by reference, `registry/repository:tag`; `helm` is the minor version of helm, such as `3.17`."""
+    """The pins by reference (`registry/repository:tag`); `helm` is the minor version of helm, such as `3.17`."""
 
     packages: Mapping[str, Pin] = field(default_factory=dict)
     helm: str | None = None
 
 
 def read_lock(path: Path, display: str, files: CheckoutFiles | None = None) -> Lock:
-    """The lock that `path` holds, read as one of `files`, by default those of its own checkout.
+    """Read the lock file `path`, which must be one of `files` (default: those of its checkout).
 
-    Raises ProblemsError: `bad-lock`, `outside-checkout`, and those of YAML and schema.
+    Raises ProblemsError: `bad-lock`, `outside-checkout`, and the errors of YAML and schema.
     """
     files = files or CheckoutFiles.around(path.parent)
     try:
@@ -51,22 +51,22 @@ def read_lock(path: Path, display: str, files: CheckoutFiles | None = None) -> L
         _refuse_conflicts(text, path, display)
         admitted = admit_own_text(text, display, what="the lock", schema_name="lock-v1alpha1")
     except ProblemsError as errors:
-        raise ProblemsError(*(replace(one, hint=one.hint or _way_out(path)) for one in errors.problems)) from None
+        raise ProblemsError(*(replace(one, hint=one.hint or _repair_hint(path)) for one in errors.problems)) from None
     problems = []
     for name in admitted["packages"]:
         try:
             parse_reference(name)
         except ProblemsError as error:
             position = find_position(text, display, 0, ("packages", name))
-            message = "a key of packages is not a reference such as registry.example.com/redis:1.0.0"
-            problems.append(Problem(error.problem.code, message, position=position, hint=_way_out(path)))
+            message = "a key of 'packages' is not an image reference such as registry.example.com/redis:1.0.0"
+            problems.append(Problem(error.problem.code, message, position=position, hint=_repair_hint(path)))
     if problems:
         raise ProblemsError(*problems)
     return Lock({name: _pin(block) for name, block in admitted["packages"].items()}, admitted.get("helm"))
 
 
 def lock_text(lock: Lock) -> str:
-    """The file's text; the same for the same lock, whatever order it was made in."""
+    """Return the file's content, which does not depend on the order of `lock.packages`."""
     document: dict[str, Any] = {"apiVersion": "kcd-gen/v1alpha1", "kind": "Lock"}
     if lock.helm is not None:
         document["helm"] = lock.helm
@@ -75,21 +75,21 @@ def lock_text(lock: Lock) -> str:
 
 
 def changed_charts(old: Pin, new: Pin) -> list[IndexedChart]:
-    """The charts of `new` that `old` has in the same version with other bytes, which Flux would never roll out."""
+    """Return the charts of `new` that differ from those of the same version in `old`: Flux would not roll them out."""
     known = {(chart.name, chart.version): chart.sha256 for chart in old.charts}
     return [chart for chart in new.charts if known.get((chart.name, chart.version), chart.sha256) != chart.sha256]
 
 
 def _refuse_conflicts(text: str, path: Path, display: str) -> None:
-    """Raise ProblemsError `bad-lock` if Git left both sides of a conflict in the file."""
+    """Raise ProblemsError `bad-lock` if the file has Git conflict markers."""
     number = next((number for number, line in enumerate(text.splitlines(), 1) if line.startswith("<<<<<<< ")), None)
     if number is not None:
         raise ProblemsError(
             Problem(
                 "bad-lock",
-                "the lock holds the two sides of a merge conflict",
+                "the lock has an unresolved merge conflict",
                 position=Position(display, number, 1),
-                hint=f"take one side with 'git checkout --ours {path.name}'; then 'kcd-gen lock' adds what it lacks",
+                hint=f"run 'git checkout --ours {path.name}', then 'kcd-gen lock' to add the missing packages",
             )
         )
 
@@ -114,5 +114,5 @@ def _block(pin: Pin) -> dict[str, Any]:
     }
 
 
-def _way_out(path: Path) -> str:
-    return f"settle it in Git, or delete {path.name} and run 'kcd-gen lock' to pin every package anew"
+def _repair_hint(path: Path) -> str:
+    return f"restore {path.name} from Git, or delete it and run 'kcd-gen lock' to pin all packages again"

@@ -1,4 +1,4 @@
-"""The package's manifest (`original.yaml`) and `status.yaml`, read as strictly as KuboCD's packager reads them."""
+"""Read a package's manifest (`original.yaml`) and `status.yaml` as strictly as KuboCD's packager does."""
 
 from __future__ import annotations
 
@@ -21,48 +21,48 @@ from kubocd_gen.schema.package_schema import PackageSchema, PackageSchemaError, 
 from kubocd_gen.schema.structural import admit, canonical_fields
 
 MANIFEST = "original.yaml"
-_REBUILD = "package it again with 'kubocd package'"
+_REBUILD = "rebuild the package with 'kubocd package'"
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _TARGET_NAMESPACE = "{{.Release.spec.targetNamespace}}"
 
 
 def manifest_path(reference: str) -> str:
-    """How positions name the manifest of a package."""
+    """Return the path of a package's manifest for positions in messages."""
     return f"oci://{reference}/{MANIFEST}"
 
 
 def read_package(image: PackageImage, budget: Budget | None = None) -> Package:
-    """The package in `image`. Raises ProblemsError with every problem of its manifest, each with its line."""
+    """Read the package in `image`. Raises ProblemsError with all problems of its manifest, each with its line."""
     return read_files(image.files, manifest_path(image.reference), image.reference, image.digest, budget)
 
 
 def read_files(
     files: Mapping[str, bytes], path: str, reference: str, digest: str = "", budget: Budget | None = None
 ) -> Package:
-    """The package that the files of a layer make; `path` is how messages name its manifest. Raises ProblemsError."""
+    """Read the package from the files of its layer; messages call its manifest `path`. Raises ProblemsError."""
     try:
         text = files[MANIFEST].decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ProblemsError(
-            Problem("bad-package", "the manifest is not UTF-8 text", position=Position(path))
+            Problem("bad-package", "the manifest is not valid UTF-8", position=Position(path))
         ) from error
     reader = _reader(text, path, _REBUILD, budget)
     return reader.package(reference, digest, files, reader.charts(files))
 
 
 def read_manifest(text: str, path: str) -> tuple[Package, Mapping[str, Any]]:
-    """The package that a manifest describes before it has charts, and its fields as KuboCD's types read them.
+    """Return the package of a manifest, still without charts, and the manifest's fields as KuboCD's types read them.
 
-    `path` is the file. Raises ProblemsError with every problem of the manifest, each with its line.
+    `path` is the file. Raises ProblemsError with all problems of the manifest, each with its line.
     """
     reader = _reader(text, path)
     return reader.package("", "", {}, {}), reader.manifest
 
 
-def _reader(text: str, path: str, way_out: str | None = None, budget: Budget | None = None) -> _Reader:
+def _reader(text: str, path: str, hint: str | None = None, budget: Budget | None = None) -> _Reader:
     document = first_document(text, path, exact_integers=True, budget=budget)
     if document.value is None:
-        raise ProblemsError(Problem("bad-package", "the manifest is empty", position=Position(path), hint=way_out))
+        raise ProblemsError(Problem("bad-package", "the manifest is empty", position=Position(path), hint=hint))
     return _Reader(text, path, document, budget)
 
 
@@ -73,7 +73,7 @@ def _schema() -> Mapping[str, Any]:
 
 
 class _Reader:
-    """One manifest under reading, with the problems found so far."""
+    """The reader of one manifest, with the problems found so far."""
 
     def __init__(self, text: str, path: str, document: Document, budget: Budget | None) -> None:
         self.text = text
@@ -109,9 +109,9 @@ class _Reader:
                 self.error(f"{field} must be set", field)
         if name and not _NAME.fullmatch(name):
             self.error(
-                f"{quoted(name)} is not a name for a package",
+                f"{quoted(name)} is not a valid package name",
                 "name",
-                hint="a name is lower-case letters, digits, and '-' inside",
+                hint="use lower-case letters, digits and '-', and start and end with a letter or digit",
             )
         modules = self.modules(manifest.get("modules") or [])
         schemas = manifest.get("schema") or {}
@@ -121,7 +121,7 @@ class _Reader:
         dependencies = self.tree(manifest.get("dependencies"), "[]", "dependencies")
         if self.errors:
             raise ProblemsError(*self.errors)
-        assert parameters is not None  # only that of a context may be absent
+        assert parameters is not None  # only the schema of the context is optional
         return Package(
             reference=reference or f"{name}:{tag}",
             digest=digest,
@@ -190,7 +190,10 @@ class _Reader:
         )
 
     def tree(self, value: Any, absent: str | None, *path: str | int) -> TemplateSource:
-        """A template that may be given as a tree. `absent` is the text of none; None means: renders to nothing."""
+        """Return the template in `value`, a string or a tree.
+
+        `absent` is the text if the field is missing; None means that the template renders to nothing.
+        """
         if value is None:
             return TemplateSource(path, absent or "", header=absent is not None)
         if isinstance(value, str):
@@ -204,8 +207,8 @@ class _Reader:
         kinds = ("helmRepository", "oci", "git", "local")
         given = [kind for kind in kinds if source.get(kind) is not None]
         if len(given) != 1:
-            found = f"found {' and '.join(given)}" if given else "there is none"
-            self.error(f"module {quoted(module)}: source must be exactly one of {', '.join(kinds)}; {found}", *at)
+            found = " and ".join(given) or "none"
+            self.error(f"module {quoted(module)}: source must have exactly one of {', '.join(kinds)}, not {found}", *at)
             return
         kind = given[0]
         required = {"helmRepository": ("url", "chart", "version"), "oci": ("repository", "tag"), "git": ("url", "path")}
@@ -213,10 +216,10 @@ class _Reader:
             if not source[kind].get(field):
                 self.error(f"module {quoted(module)}: source.{kind}.{field} must be set", *at, kind, field)
         if kind == "git" and bool(source[kind].get("branch")) == bool(source[kind].get("tag")):
-            self.error(f"module {quoted(module)}: source.git takes a branch or a tag, exactly one of them", *at, kind)
+            self.error(f"module {quoted(module)}: source.git must have either a branch or a tag", *at, kind)
 
     def charts(self, files: Mapping[str, bytes]) -> Mapping[str, ChartRef]:
-        """`status.yaml`: the chart that the packager found for each module."""
+        """Return the chart of each module, which the packager records in `status.yaml`."""
         path = f"{self.path.removesuffix(MANIFEST)}{STATUS}"
         found, errors = read_status(files[STATUS], path, self.budget)
         self.errors += errors
@@ -224,22 +227,22 @@ class _Reader:
 
 
 def missing_chart(package: Package, module: str) -> Problem:
-    """The error for an enabled module that `status.yaml` does not know."""
+    """Return the error for an enabled module that is not in `status.yaml`."""
     return Problem(
         "bad-package",
         f"package {package.label} has no chart for module '{module}'",
         position=package.position("modules"),
         hint=nearest("did you mean '{}'?", module, package.charts)
-        or f"'status.yaml' has no 'chartByModule' of this name; {_REBUILD}",
+        or f"'chartByModule' in 'status.yaml' lacks this module; {_REBUILD}",
     )
 
 
 def _strings(value: Any, rules: Mapping[str, Any]) -> Any:
-    """Numbers and booleans as strings where the schema wants strings, as sigs.k8s.io/yaml does for typed fields."""
+    """Convert numbers and booleans to strings where the schema requires strings, like sigs.k8s.io/yaml."""
     if isinstance(value, dict):
         fields, others = rules.get("properties", {}), rules.get("additionalProperties", {})
         if others.get("type") == "string":
-            value = {key: "" if item is None else item for key, item in value.items()}  # Go's zero of the map's values
+            value = {key: "" if item is None else item for key, item in value.items()}  # Go's zero value
         return {key: _strings(item, fields.get(key, others)) for key, item in value.items()}
     if isinstance(value, list):
         return [_strings(item, rules.get("items", {})) for item in value]

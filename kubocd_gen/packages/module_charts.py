@@ -1,7 +1,7 @@
-"""The charts that a package's modules deploy: `status.yaml` names them, and the package must hold them.
+"""Check the charts of a package's modules: those named in `status.yaml` must be in the package.
 
-What is compiled names chart and version only. So each pair must be one that `index.yaml` offers, at an archive that is
-that chart by its own Chart.yaml: else a reviewer reads one name, and Flux installs another chart.
+The compiled output has only chart name and version. Each pair must therefore be in `index.yaml`, and the Chart.yaml of
+its archive must agree; otherwise a reviewer would see one name and Flux would install another chart.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from kubocd_gen.model.package import ChartRef
 from kubocd_gen.packages.chart_index import CheckedCharts, lookalike
 
 STATUS = "status.yaml"
-# Of `helm create`, and of Metadata.Validate, which takes only a name that is its own last part.
+# The names that `helm create` accepts, without those that chart.Metadata.Validate refuses.
 _CHART_NAME = re.compile(r"(?!\.{1,2}\Z)[a-zA-Z0-9._-]{1,250}")
-_AGAIN = "package it again with 'kubocd package'"
+_AGAIN = "rebuild the package with 'kubocd package'"
 
 
 def read_status(text: bytes, path: str, budget: Budget | None) -> tuple[dict[str, ChartRef], list[Problem]]:
-    """The chart that the packager found for each module, and what is wrong with the others; `path` names the file.
+    """Return the chart of each module in `status.yaml`, and the problems of the other modules; `path` is the file.
 
-    At most `MOST` errors are kept. Raises ProblemsError if the file is not YAML.
+    There are at most `MOST` problems. Raises ProblemsError if the file is not valid YAML.
     """
     source = text.decode("utf-8", "replace")
     document = first_document(source, path, exact_integers=True, budget=budget)
@@ -52,11 +52,11 @@ def read_status(text: bytes, path: str, budget: Budget | None) -> tuple[dict[str
 def check_module_charts(
     status: bytes, charts: CheckedCharts, *, describe: str, position: Position | None, budget: Budget
 ) -> None:
-    """See that each module's chart is in the package under its name and version.
+    """Check that each module's chart is in the package with its name and version.
 
-    Raises ProblemsError `bad-package`, `bad-index` or `corrupt-chart`, with the package, the module and the file.
+    Raises ProblemsError: `bad-package`, `bad-index` or `corrupt-chart`, with the package, the module and the file.
     """
-    modules, _ = read_status(status, STATUS, budget)  # what it can't say is reported with the rest of the manifest
+    modules, _ = read_status(status, STATUS, budget)  # `read_files` reports the problems of status.yaml itself
     known: dict[str, tuple[str, str]] = {}
     for module, chart in modules.items():
         try:
@@ -67,7 +67,7 @@ def check_module_charts(
 
 
 class _InvalidError(Exception):
-    """What is wrong with a module's chart, as the end of a sentence that begins with package and module."""
+    """A defect of a module's chart, as the end of a sentence that begins with package and module."""
 
     def __init__(self, what: str, code: str, hint: str | None = None) -> None:
         super().__init__(what)
@@ -75,25 +75,23 @@ class _InvalidError(Exception):
 
 
 class _UnreadableError(Exception):
-    """What is wrong with a Chart.yaml, as the end of a sentence."""
+    """A defect of a Chart.yaml, as the end of a sentence."""
 
 
 def _check(chart: ChartRef, charts: CheckedCharts, known: dict[str, tuple[str, str]], budget: Budget) -> None:
-    """`known` holds name and version of the archives that were read before."""
+    """Check one module's chart; `known` caches name and version by archive. Raises _InvalidError."""
     label = f"{shown(chart.name)} {shown(chart.version)}"
     if not _CHART_NAME.fullmatch(chart.name):
-        hint = "Helm takes up to 250 letters, digits, '.', '_' and '-'"
-        raise _InvalidError(
-            f"has in {STATUS} the chart {shown(chart.name)}, which is not a valid name", "bad-package", hint
-        )
+        hint = "use up to 250 letters, digits, '.', '_' and '-'"
+        raise _InvalidError(f"has an invalid chart name in {STATUS}: {shown(chart.name)}", "bad-package", hint)
     if not is_version(chart.version):
-        hint = "Helm takes versions such as 1.2.3"
-        raise _InvalidError(f"has in {STATUS} the chart {label}, which is not a valid version", "bad-package", hint)
+        hint = "use a version such as 1.2.3"
+        raise _InvalidError(f"has an invalid chart version in {STATUS}: {label}", "bad-package", hint)
     archives = charts.archives.get((chart.name, chart.version))
     if not archives:
         offered = [" ".join(key) for key in charts.archives]
         near = nearest("index.yaml has '{}'; " + _AGAIN, f"{chart.name} {chart.version}", offered)
-        raise _InvalidError(f"has in {STATUS} the chart {label}, which index.yaml does not have", "bad-index", near)
+        raise _InvalidError(f"has the chart {label} in {STATUS}, which is not in index.yaml", "bad-index", near)
     for archive in archives:
         if archive not in known:
             try:
@@ -103,25 +101,25 @@ def _check(chart: ChartRef, charts: CheckedCharts, known: dict[str, tuple[str, s
                 raise _InvalidError(what, "corrupt-chart") from None
         if known[archive] != (chart.name, chart.version):
             actual = " ".join(map(shown, known[archive]))
-            what = f"has in {STATUS} the chart {label}; the Chart.yaml of {shown(archive)} says {actual}"
+            what = f"has the chart {label} in {STATUS}, but {shown(archive)} contains {actual}"
             raise _InvalidError(what, "corrupt-chart")
 
 
 def _identity(text: bytes, budget: Budget) -> tuple[str, str]:
-    """Name and version of a Chart.yaml, as Helm reads them. Raises _UnreadableError."""
+    """Return name and version of a Chart.yaml, as Helm reads them. Raises _UnreadableError."""
     try:
         budget.spend("yaml-values", text.count(b"\n"))
         value = first_document(text.decode("utf-8-sig"), "Chart.yaml", exact_integers=True, budget=budget).value
     except UnicodeDecodeError:
-        raise _UnreadableError("is not UTF-8 text") from None
+        raise _UnreadableError("is not valid UTF-8") from None
     except ProblemsError as error:
         if error.problem.code == "run-limit":
             raise
-        raise _UnreadableError(f"can't be read: {error.problem.message}") from None
+        raise _UnreadableError(f"is not valid: {error.problem.message}") from None
     if not isinstance(value, dict):
         raise _UnreadableError("is not a map")
     if (key := lookalike(value, ("name", "version"))) is not None:
-        raise _UnreadableError(f"has the field {shown(key)}, which Helm would take for another")
+        raise _UnreadableError(f"has the field {shown(key)}, which Helm would read as another field")
     name, version = (as_text(value.get(key)) for key in ("name", "version"))
     if not isinstance(name, str) or not isinstance(version, str):
         raise _UnreadableError("has no name and version")
@@ -129,7 +127,7 @@ def _identity(text: bytes, budget: Budget) -> tuple[str, str]:
 
 
 def as_text(value: Any) -> Any:
-    """A number or boolean as the text that sigs.k8s.io/yaml makes of it for a field that is a string."""
+    """Convert a number or boolean to a string as sigs.k8s.io/yaml does for string fields; return others unchanged."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return number_text(value) if type_name(value) == "number" else value

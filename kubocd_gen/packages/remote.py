@@ -1,4 +1,4 @@
-"""Packages from registries, through the cache: what is there by digest is not asked for again."""
+"""Packages from registries, through the cache: blobs in the cache are not downloaded again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Remote:
-    """The registries, and the cache in front of them. The client is made when something has to be asked for."""
+    """The registries and their cache. The registry client is created when it is needed first."""
 
     def __init__(self, connect: Callable[[], Registry], cache: Cache | None) -> None:
         self._connect = connect
@@ -32,43 +32,43 @@ class Remote:
 
     @property
     def registry(self) -> Registry:
-        """The one client of the run: connections, tokens and what is under way are counted in it."""
-        with self._lock:  # functools.cached_property would make one a thread
+        """The only client of the run; it has the connections, tokens and running requests."""
+        with self._lock:  # functools.cached_property could create several
             if self._registry is None:
                 self._registry = self._connect()
-                if self._closed:  # while the client was imported
+                if self._closed:  # `close` was called while the client was imported
                     self._registry.close()
             return self._registry
 
     def resolve(self, reference: Reference, access: Access) -> Descriptor:
-        """The manifest that the tag stands for now: one small request. Raises ProblemsError as `Registry.resolve` does.
+        """Return the manifest that the tag points to, with one small request. Raises like `Registry.resolve`.
 
-        A tag is asked for once a run, however patient the Releases that name it are: it could move meanwhile.
+        Each tag is resolved once per run, whatever the timeouts of its Releases, because it could move during the run.
         """
-        way = Access(insecure=access.insecure)
-        return self._tags.get((reference, way), lambda: self.registry.resolve(reference, access))
+        key = Access(insecure=access.insecure)
+        return self._tags.get((reference, key), lambda: self.registry.resolve(reference, access))
 
     def close(self) -> None:
-        """Break off what is under way, and begin nothing more."""
+        """Abort the running requests, and refuse new ones."""
         with self._lock:
             self._closed = True
             if self._registry is not None:
                 self._registry.close()
 
     def warnings(self) -> tuple[Problem, ...]:
-        """What the user should know though nothing failed, once each."""
-        said = self._registry.warnings() if self._registry is not None else ()
+        """Return the warnings of registry and cache, each once."""
+        warnings = self._registry.warnings() if self._registry is not None else ()
         trouble = self.cache.trouble if self.cache else None
-        return (*said, trouble) if trouble else said
+        return (*warnings, trouble) if trouble else warnings
 
     def blobs(self, reference: Reference, access: Access) -> RemoteBlobs:
-        """The blobs of the image that `reference` names."""
+        """Return the blobs of the image `reference`."""
         return RemoteBlobs(self, reference, access)
 
 
 @dataclass(slots=True)
 class RemoteBlobs:
-    """A BlobStore over cache and registry, for one image. `asked` tells whether the registry had to be."""
+    """A BlobStore of cache and registry for one image. `asked` is true if a blob was requested from the registry."""
 
     remote: Remote
     reference: Reference
@@ -76,20 +76,19 @@ class RemoteBlobs:
     asked: bool = False
 
     def read_blob(self, descriptor: Descriptor, *, limit: int = LIMITS.layer) -> bytes:
-        """The blob, its digest and size verified. Raises ProblemsError, also where it is over `limit` bytes."""
+        """Return the blob with digest and size verified. Raises ProblemsError, also if it exceeds `limit` bytes."""
         cache = self.remote.cache
         if cache is not None and descriptor.size <= limit and (data := cache.read(descriptor)) is not None:
             return data
         self.asked = True
         if descriptor.is_manifest:
             _, data = self.remote.registry.read_manifest(self.reference, descriptor.digest, self.access)
-            if len(data) != descriptor.size:  # a digest alone is asked for: the size is what the lock says
-                what = f"the manifest of {self.reference} is {len(data)} bytes long"
+            if len(data) != descriptor.size:  # the request has only the digest; the size comes from the lock
                 raise ProblemsError(
                     Problem(
                         "corrupt-blob",
-                        f"{what}; its descriptor says {descriptor.size}",
-                        hint=f"where the lock was edited, pin it anew: kcd-gen lock --update {self.reference}",
+                        f"the manifest of {self.reference} has {len(data)} bytes, not {descriptor.size}",
+                        hint=f"if the lock was edited, pin the package again: kcd-gen lock --update {self.reference}",
                     )
                 )
         else:
@@ -101,10 +100,10 @@ class RemoteBlobs:
         return data
 
     def has(self, *descriptors: Descriptor) -> bool:
-        """Whether the cache seems to have all of them, so that no registry need be asked."""
+        """Return whether the cache has files for all of them; their content is not verified."""
         cache = self.remote.cache
         return cache is not None and all(map(cache.has, descriptors))
 
     def position(self, descriptor: Descriptor) -> Position | None:
-        """None: a message about a pulled image names its reference."""
+        """Return None: messages about a pulled image contain its reference."""
         return None

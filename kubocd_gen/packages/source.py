@@ -1,4 +1,4 @@
-"""Where packages come from: pinned by the lock, out of the vendor layout, the cache or a registry."""
+"""Fetch packages, pinned by the lock, from the vendor layout, the cache or a registry."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["Fetched", "PackageImage", "PackageRequest", "PackageSources"]
 
 @dataclass(frozen=True, slots=True)
 class PackageRequest:
-    """A package that is wanted, and how its registry may be asked for it."""
+    """A package to fetch, and how to access its registry."""
 
     reference: Reference
     access: Access = field(default_factory=Access)
@@ -32,20 +32,20 @@ class PackageRequest:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What became of a request: the verified package or the problem, and what is worth a warning."""
+    """The outcome of a request: the verified package or the problem, and warnings."""
 
     package: PackageImage | ProblemsError
     warnings: tuple[Problem, ...] = ()
 
 
 class PackageSources:
-    """The places of a project, in order: the vendor layout, then cache and registry.
+    """The package sources of a project, in order: the vendor layout, then cache and registry.
 
-    A package that is in the lock is the one that the lock says, wherever it lies. One that is not is the one that its
-    tag stands for: in the vendor layout, else in the registry; without `remote` only there. A package that is damaged
-    in the vendor layout is not taken from the registry: the user vendored it for a reason.
+    A locked package is found by its digest, in any source. For other packages the tag is resolved in the vendor layout
+    or, if it is not there, in the registry; without `remote` only the vendor layout is used. If a package in the vendor
+    layout is damaged, that is an error: it is not replaced with the registry's copy, because the user vendored it.
 
-    Each request is answered once, whoever asks how often, from any thread.
+    Each request is executed once per run; safe to use from several threads.
     """
 
     def __init__(
@@ -62,9 +62,9 @@ class PackageSources:
     ) -> None:
         self._vendor = vendor
         self._remote = remote
-        self._offline = offline  # the remote's cache may be read, its registries must not be asked
+        self._offline = offline  # use the remote's cache, but not its registries
         self._lock = lock or Lock()
-        self._locked = locked  # what the lock does not know is an error
+        self._locked = locked  # packages that are not in the lock are errors
         self._limits = limits
         self._budget = budget or Budget(limits)
         self._room = Room()
@@ -72,7 +72,7 @@ class PackageSources:
         self._answers: SingleFlight[PackageRequest, Fetched] = SingleFlight(keep=True)
 
     def fetch_all(self, requests: Iterable[PackageRequest]) -> dict[PackageRequest, Fetched]:
-        """The outcome of each distinct request, in the order of the input, whatever was there first."""
+        """Return the outcome of each distinct request, in the order of the input."""
         from concurrent.futures import ThreadPoolExecutor  # 10 ms to import
 
         distinct = list(dict.fromkeys(requests))
@@ -80,15 +80,15 @@ class PackageSources:
             try:
                 return dict(zip(distinct, pool.map(self._answer, distinct), strict=True))
             except BaseException:
-                self.close()  # the pool waits for its threads
+                self.close()  # because leaving the pool waits for its threads
                 raise
 
     def warnings(self) -> tuple[Problem, ...]:
-        """What the user should know of the way to the packages, though nothing failed."""
+        """Return the warnings of cache and registries."""
         return self._remote.warnings() if self._remote else ()
 
     def close(self) -> None:
-        """Break off what is under way, so that its threads end."""
+        """Abort the running requests, so their threads end."""
         if self._remote:
             self._remote.close()
 
@@ -117,35 +117,35 @@ class PackageSources:
 
     def _pinned(self, request: PackageRequest, pin: Pin, warnings: list[Problem]) -> PackageImage:
         reference = request.reference
-        places: list[BlobStore] = []
+        stores: list[BlobStore] = []
         if self._vendor is not None:
             named = self._vendor.resolve(reference)
             if named is not None and named.digest != pin.manifest.digest:
-                place = f"in {self._vendor.path}"
-                hint = f"vendor it again, with 'kcd-gen vendor', or move the lock: kcd-gen lock --update {reference}"
-                warnings.append(_moved(reference, pin, named, place, hint))
+                location = f"in {self._vendor.path}"
+                hint = f"run 'kcd-gen vendor' to vendor it again, or 'kcd-gen lock --update {reference}'"
+                warnings.append(_moved(reference, pin, named, location, hint))
             if self._vendor.has(pin.manifest):
-                places.append(self._vendor)
-        far: RemoteBlobs | None = None
-        if not places:
+                stores.append(self._vendor)
+        remote: RemoteBlobs | None = None
+        if not stores:
             if self._remote is None:
                 raise ProblemsError(self._missing(reference, pin))
-            far = self._remote.blobs(reference, request.access)
-            if self._offline and not far.has(pin.manifest, pin.layer):
+            remote = self._remote.blobs(reference, request.access)
+            if self._offline and not remote.has(pin.manifest, pin.layer):
                 raise ProblemsError(self._missing(reference, pin))
-            places.append(far)
-        image = self._read(reference, pin.manifest, places[0])
+            stores.append(remote)
+        image = self._read(reference, pin.manifest, stores[0])
         if (image.layer.digest, image.layer.size) != (pin.layer.digest, pin.layer.size):
             raise ProblemsError(
                 Problem(
                     "bad-lock",
-                    f"{LOCK_FILE} gives {reference} the layer {pin.layer.digest} of {pin.layer.size} bytes; "
-                    f"its manifest has {image.layer.digest} of {image.layer.size}",
-                    hint=f"pin it anew: kcd-gen lock --update {reference}",
+                    f"{LOCK_FILE} has the layer {pin.layer.digest} ({pin.layer.size} bytes) for {reference}, "
+                    f"but its manifest has {image.layer.digest} ({image.layer.size} bytes)",
+                    hint=f"pin it again: kcd-gen lock --update {reference}",
                 )
             )
-        # Only when the registry had to be asked anyway: a build that has everything asks nobody.
-        if far is not None and far.asked and self._remote is not None:
+        # Only if the registry was contacted anyway: a build that finds everything locally makes no requests.
+        if remote is not None and remote.asked and self._remote is not None:
             warnings += self._moved_meanwhile(self._remote, request, pin)
         return image
 
@@ -153,19 +153,19 @@ class PackageSources:
         reference = request.reference
         try:
             now = remote.resolve(reference, request.access)
-        except ProblemsError as error:  # the locked image is there: the build does not need the tag
+        except ProblemsError as error:  # the build has the locked image, and does not need the tag
             if error.problem.code != "missing-package":
                 return []
             return [
                 Problem(
                     "moved-tag",
-                    f"{reference} is gone at {reference.registry}; {LOCK_FILE} has {pin.manifest.digest}",
-                    hint="this build uses the locked one; vendor it before it is deleted, too: kcd-gen vendor",
+                    f"{reference} no longer exists at {reference.registry}; {LOCK_FILE} has {pin.manifest.digest}",
+                    hint="this build uses the locked image; run 'kcd-gen vendor' before it is deleted, too",
                 )
             ]
         if now.digest == pin.manifest.digest:
             return []
-        hint = f"this build uses the locked one; to take the new one: kcd-gen lock --update {reference}"
+        hint = f"this build uses the locked image; to use the new one, run 'kcd-gen lock --update {reference}'"
         return [_moved(reference, pin, now, f"at {reference.registry}", hint)]
 
     def _read(self, reference: Reference, manifest: Descriptor, store: BlobStore) -> PackageImage:
@@ -177,34 +177,34 @@ class PackageSources:
             raise ProblemsError(*(_named(one, reference) for one in error.problems)) from None
 
     def _missing(self, reference: Reference, pin: Pin | None = None) -> Problem:
-        places = [f"the vendor layout {self._vendor.path}"] if self._vendor else []
+        locations = [f"the vendor layout {self._vendor.path}"] if self._vendor else []
         if pin is not None:
             what = f"package {reference}, locked to {pin.manifest.digest},"
-            places += ["the cache"]
+            locations += ["the cache"]
         else:
             what = f"package {reference}"
-        where = f"is not in {' or '.join(places)}" if places else "is neither vendored nor locked"
+        where = f"is not in {' or '.join(locations)}" if locations else "is neither vendored nor locked"
         return Problem(
             "missing-package",
-            f"{what} {where}{', and --offline lets no registry be asked' if self._offline else ''}",
+            f"{what} {where}{', and --offline forbids access to its registry' if self._offline else ''}",
             hint=self._advice(reference, pin),
         )
 
     def _advice(self, reference: Reference, pin: Pin | None) -> str:
         if pin is not None:
-            return "run 'kcd-gen vendor' where the registry can be reached"
+            return "run 'kcd-gen vendor' on a machine that can reach the registry"
         known = self._vendor.references() if self._vendor else ()
         near = nearest("did you mean '{}'?", str(reference), [name for name in known if _alike(reference, name)])
         if near:
             return near
-        folder = self._vendor.path if self._vendor else "packages"
-        return f"vendor it: skopeo copy docker://{reference} oci:{folder}:{reference}"
+        directory = self._vendor.path if self._vendor else "packages"
+        return f"vendor it: skopeo copy docker://{reference} oci:{directory}:{reference}"
 
 
-def _moved(reference: Reference, pin: Pin, now: Descriptor, place: str, hint: str) -> Problem:
+def _moved(reference: Reference, pin: Pin, now: Descriptor, location: str, hint: str) -> Problem:
     return Problem(
         "moved-tag",
-        f"{reference} is now {now.digest} {place}; {LOCK_FILE} has {pin.manifest.digest}",
+        f"{reference} is now {now.digest} {location}; {LOCK_FILE} has {pin.manifest.digest}",
         hint=hint,
     )
 
@@ -212,18 +212,18 @@ def _moved(reference: Reference, pin: Pin, now: Descriptor, place: str, hint: st
 def _not_locked(reference: Reference) -> Problem:
     return Problem(
         "not-locked",
-        f"package {reference} is not in {LOCK_FILE}, and --locked takes no other",
-        hint="run 'kcd-gen lock' and commit what it writes",
+        f"package {reference} is not in {LOCK_FILE}, which --locked requires",
+        hint=f"run 'kcd-gen lock' and commit {LOCK_FILE}",
     )
 
 
 def _alike(reference: Reference, name: str) -> bool:
-    """Is `name` worth a comparison, letter by letter? One mistake leaves the repository or the tag as it was."""
+    """Return whether `name` has the same repository or tag, and is therefore a candidate for a suggestion."""
     return name.startswith(f"{reference.registry}/{reference.repository}:") or name.endswith(f":{reference.tag}")
 
 
 def _named(problem: Problem, reference: Reference) -> Problem:
-    """Return the problem with the package in its message: a blob has only its digest there."""
+    """Return the problem with the package in its message; messages about a blob have only its digest."""
     if str(reference) in problem.message:
         return problem
     return replace(problem, message=f"package {reference}: {problem.message}")

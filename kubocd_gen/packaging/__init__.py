@@ -1,1 +1,1 @@
-"""Making packages: charts from their sources, assembly and publishing. A build never imports this."""
+"""Make packages: fetch charts, assemble images, publish them. A build never imports this package."""

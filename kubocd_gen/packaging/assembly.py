@@ -1,7 +1,8 @@
-"""A package image from a manifest and its charts, as KuboCD's packager makes it but with the same bytes every time.
+"""Assemble a package image from a manifest and its charts, as KuboCD's packager does, but reproducibly.
 
-The layer is a gzip'd tar of flat files: the manifest as it is and groomed, the modules' charts by name, a Helm
-repository's index, and the charts. Nothing in it depends on the machine, the clock, or an order of events.
+The layer is a gzip'd tar of files without directories: the manifest, as written and groomed, the chart of each module,
+a Helm repository index, and the chart archives. Nothing in it depends on the machine, the clock, or the order in which
+charts were fetched.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _CREATED = "org.opencontainers.image.created"
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
-    """A package's image: its three blobs, and what is in it for a report."""
+    """A package image: its three blobs, and its files and charts for reports."""
 
     name: str
     tag: str
@@ -52,11 +53,12 @@ class Assembled:
 def assemble(
     authored: Authored, charts: Sequence[Chart], source_date: int | None, limits: Limits = LIMITS
 ) -> Assembled:
-    """The image of a package whose modules have `charts`, in their order.
+    """Assemble the image of a package; `charts` are those of its modules, in the order of the modules.
 
-    Its time is `source_date` (SOURCE_DATE_EPOCH), else that of the newest file in a chart. Raises ProblemsError
-    `chart-conflict` where two modules want different charts of one name and version, `bad-chart` or `bad-archive` for
-    what a package can't hold.
+    The image's time is `source_date` (SOURCE_DATE_EPOCH) or, if it is None, that of the newest file in a chart.
+
+    Raises ProblemsError: `chart-conflict` if two modules use different charts with the same name and version,
+    `bad-chart` or `bad-archive` if a package can't contain a file.
     """
     package = authored.package
     by_file = _by_file(authored, charts)
@@ -79,7 +81,7 @@ def assemble(
     archives = {name: chart.archive for name, chart in sorted(by_file.items())}
     files = {**{name: text.encode("utf-8") for name, text in texts.items()}, **archives}
     layer = stored(tarred(files, time))
-    # What is published can be read: the limits of a package's archive are those of its reader.
+    # Publish only packages that the reader accepts, within the same limits.
     check_files(
         read_package_archive(layer, describe=package.label, position=package.position("modules"), limits=limits),
         describe=package.label,
@@ -99,30 +101,30 @@ def assemble(
 
 
 def _by_file(authored: Authored, charts: Sequence[Chart]) -> dict[str, Chart]:
-    """The charts by their file's name, one for all the modules that share it."""
+    """Return the charts by file name; modules can share a chart. Raises ProblemsError."""
     found: dict[str, tuple[str, Chart]] = {}
     for index, (module, chart) in enumerate(zip(authored.package.modules, charts, strict=True)):
         position = authored.source_position(index)
         if not is_package_file(chart.file_name):
-            message = f"the chart {chart.label} has a name that no file of a package has"
+            message = f"chart '{chart.label}' has a name that is not allowed in a package"
             raise ProblemsError(Problem("bad-chart", message, position=position))
-        # Names that differ in case alone would be one file on a Mac.
+        # Names that differ only in case would be the same file on macOS.
         key = chart.file_name.lower()
-        other, there = found.setdefault(key, (module.name, chart))
-        if there.archive != chart.archive:
+        other, existing = found.setdefault(key, (module.name, chart))
+        if existing.archive != chart.archive:
             raise ProblemsError(
                 Problem(
                     "chart-conflict",
-                    f"modules '{other}' and '{module.name}' want different charts, both {chart.label}",
+                    f"modules '{other}' and '{module.name}' use different charts that are both '{chart.label}'",
                     position=position,
-                    hint="a package holds one chart of a name and version; give one of them another version",
+                    hint="change the version of one of them; name and version of a chart must be unique in a package",
                 )
             )
     return {chart.file_name: chart for _, chart in found.values()}
 
 
 def _index(charts: Any, created: str) -> dict[str, Any]:
-    """A Helm repository index whose URLs are the files beside it."""
+    """Return a Helm repository index with relative URLs."""
     entries: dict[str, list[dict[str, Any]]] = {}
     for chart in sorted(charts, key=lambda chart: (chart.name, chart.version)):
         entry = {
@@ -131,14 +133,14 @@ def _index(charts: Any, created: str) -> dict[str, Any]:
             "digest": hashlib.sha256(chart.archive).hexdigest(),
             "urls": [chart.file_name],
         }
-        # helm takes an entry without one for the first version of the format.
+        # helm treats a chart without an apiVersion as v1.
         entry.setdefault("apiVersion", "v1")
         entries.setdefault(chart.name, []).append(dict(sorted(entry.items())))
     return {"apiVersion": "v1", "entries": entries, "generated": created}
 
 
 def as_yaml(value: Mapping[str, Any]) -> str:
-    """One document as the files of a package have it."""
+    """Return `value` as a YAML document without the `---` line."""
     return emit_documents([value]).removeprefix("---\n")
 
 

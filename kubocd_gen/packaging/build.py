@@ -1,7 +1,7 @@
-"""Manifests to package images: read, check, fetch charts, assemble, publish. What one step finds stops all the next.
+"""Build and publish package images from manifests: read, check, fetch charts, assemble, publish.
 
-Every manifest is taken as far as it goes, so that all problems are told at once; but nothing is published as long as
-one of them has an error.
+Each manifest is processed as far as possible, to report all problems at once. If any manifest has an error, nothing is
+published.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What became of a manifest. `image` is None where it has an error, `change` where nothing was published."""
+    """The outcome for a manifest. `image` is None if it has an error, `change` is None if it was not published."""
 
     path: str
     reference: Reference | None = None
@@ -43,7 +43,7 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is to be packaged: the files, the prefix of their references, and when they count as made."""
+    """What to package: manifests, the prefix of their references, and the time of the images (SOURCE_DATE_EPOCH)."""
 
     files: Sequence[Path]
     prefix: str
@@ -52,13 +52,13 @@ class Order:
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
     limits: Limits = LIMITS
     jobs: int = 8
-    allow_outside: Sequence[Path] = ()  # where manifests can take local charts from, besides their checkouts
+    allow_outside: Sequence[Path] = ()  # directories outside the checkout where local charts are allowed
 
 
 def package(order: Order, target: Target, charts: Charts, helm: Helm, findings: Problems) -> list[Published]:
-    """The outcome of each manifest, in the order given. Problems go to `findings`; with an error nothing is published.
+    """Build and publish the packages, and return the outcome of each manifest, in the order given.
 
-    Raises ProblemsError where helm does not work.
+    Problems are added to `findings`; if one is an error, nothing is published. Raises ProblemsError if helm can't run.
     """
     paths = [display_path(file, Path.cwd()) for file in order.files]
     authored = _each(
@@ -84,12 +84,12 @@ def package(order: Order, target: Target, charts: Charts, helm: Helm, findings: 
 
 def _publish(outcomes: Sequence[Published], target: Target, order: Order, findings: Problems) -> list[Published]:
     ready = [(one.reference, one.image) for one in outcomes if one.reference and one.image]
-    there = _each(lambda one: check_tag(target, one[0], one[1], move=order.move_tags), ready, order.jobs, findings)
-    if None in there:
+    published = _each(lambda one: check_tag(target, one[0], one[1], move=order.move_tags), ready, order.jobs, findings)
+    if None in published:
         return list(outcomes)
     changes = _each(
         lambda one: "unchanged" if one[1] else target.publish(*one[0], move=order.move_tags),
-        zip(ready, there, strict=True),
+        zip(ready, published, strict=True),
         order.jobs,
         findings,
     )
@@ -99,7 +99,7 @@ def _publish(outcomes: Sequence[Published], target: Target, order: Order, findin
 
 
 def _each(make: Callable[[One], Made], items: Iterable[One], jobs: int, findings: Problems) -> list[Made | None]:
-    """`make` of each, some at a time, None where it raised; problems in the order of the items."""
+    """Call `make` for each item on up to `jobs` threads; None if it raised. Problems are in the order of the items."""
 
     def outcome(item: One) -> Made | ProblemsError:
         try:
@@ -117,7 +117,7 @@ def _each(make: Callable[[One], Made], items: Iterable[One], jobs: int, findings
             else:
                 made.append(result)
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)  # after Ctrl-C, nothing new is begun
+        pool.shutdown(wait=False, cancel_futures=True)  # start nothing new after Ctrl-C
     return made
 
 
@@ -134,7 +134,7 @@ def _references(authored: Sequence[Authored | None], prefix: str, findings: Prob
             findings.error(
                 Problem(
                     "duplicate-package",
-                    f"two manifests make the package {one.package.label}",
+                    f"two manifests define the package '{one.package.label}'",
                     position=one.package.position("tag"),
                 )
             )
@@ -143,7 +143,7 @@ def _references(authored: Sequence[Authored | None], prefix: str, findings: Prob
 
 
 def _check_templates(authored: Sequence[Authored], helm: Helm, findings: Problems) -> None:
-    """All templates parsed by one run of helm or, with errors, by one more for each."""
+    """Parse all templates with one run of helm or, if there are errors, with one more run for each."""
     named = [(one.package, *pair) for one in authored for pair in one.package.templates()]
     trees = [source.tree for _, _, source in named if source.tree is not None]
     dumped = iter(helm.to_yaml(trees) if trees else ())
@@ -157,7 +157,7 @@ def _check_templates(authored: Sequence[Authored], helm: Helm, findings: Problem
     for (package_, label, source), errors in zip(named, helm.check(templates), strict=True):
         for error in errors:
             problem = template_problem(package_, label, source, error)
-            if error.code == "unsupported-function":  # KuboCD's controller knows it
+            if error.code == "unsupported-function":  # KuboCD's controller supports it
                 findings.warning(problem)
             else:
                 findings.error(problem)
@@ -166,7 +166,7 @@ def _check_templates(authored: Sequence[Authored], helm: Helm, findings: Problem
 def _fetch_all(
     authored: Sequence[Authored | None], charts: Charts, jobs: int, findings: Problems
 ) -> list[list[Chart] | None]:
-    """The charts of each manifest's modules, None where one of them is not to be had."""
+    """Return the charts of each manifest's modules, None if one of them can't be fetched."""
     wanted = [(one, index) for one in authored if one is not None for index in range(len(one.sources))]
 
     def fetch(one: tuple[Authored, int]) -> Packed:
@@ -190,5 +190,5 @@ def _fetch_all(
 
 
 def _moved(error: ProblemsError, position: Position) -> ProblemsError:
-    """Return the error at a place in a manifest; its own place, in a registry or a chart, is in its message."""
+    """Return the error with a position in the manifest; its message contains the location in a registry or chart."""
     return ProblemsError(*(replace(problem, position=position) for problem in error.problems))

@@ -1,4 +1,4 @@
-"""A package's manifest on its author's disk: read as KuboCD's packager reads it, and groomed as it grooms it."""
+"""Read and groom the source file of a package manifest as KuboCD's packager does."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _TEMPLATED_LISTS = ("roles", "dependencies")
 
 @dataclass(frozen=True, slots=True)
 class Authored:
-    """A manifest from disk. `package` has no charts yet; `sources` say, module by module, where they come from.
+    """A manifest from disk. `package` has no charts yet; `sources` has the chart source of each module.
 
-    `text` is the manifest with the variables of the environment in it, as it is published in `original.yaml`.
+    `text` is the manifest with environment variables expanded, as published in `original.yaml`.
     """
 
     path: str
@@ -34,23 +34,23 @@ class Authored:
     sources: tuple[ChartSource, ...]
 
     def source_position(self, module: int) -> Position:
-        """The place of a module's source."""
+        """Return the position of a module's source."""
         return self.package.position("modules", module, "source")
 
 
 def read_authored(
     file: Path, display: str, environment: Mapping[str, str], allow_outside: Iterable[Path] = ()
 ) -> Authored:
-    """The manifest in `file`, which the command line names and messages call `display`.
+    """Read the manifest in `file`, a command-line argument that messages call `display`.
 
-    Local charts are those of its checkout and of `allow_outside`. Raises ProblemsError with every problem that can be
-    told without its charts.
+    Local charts must be in its checkout or in `allow_outside`. Raises ProblemsError with all problems that can be found
+    without fetching charts.
     """
     try:
         files = manifest_files(file, allow_outside)
         source = read_source(file, display, (b"",), files)
     except ProblemsError as error:
-        hint = error.problem.hint or "name a package's manifest"
+        hint = error.problem.hint or "pass the manifest of a package"
         raise ProblemsError(
             Problem(error.problem.code, error.problem.message, position=error.problem.position, hint=hint)
         ) from None
@@ -70,17 +70,18 @@ def read_authored(
 
 
 def manifest_files(file: Path, allow_outside: Iterable[Path]) -> CheckoutFiles:
-    """The files that a manifest can take its charts from: those of its checkout.
+    """Return the files that a manifest's local charts can use: those of its checkout.
 
-    Without Git that is the current directory, if the manifest is in it. Raises ProblemsError `outside-checkout`.
+    Without Git that is the current directory if the manifest is in it, otherwise the manifest's directory. Raises
+    ProblemsError `outside-checkout`.
     """
-    here, folder = Path.cwd(), Path(os.path.realpath(file.parent))
-    inside = checkout_root(folder) is None and folder.is_relative_to(here)
-    return CheckoutFiles.around(here if inside else folder, allow_outside).naming(file)
+    current, directory = Path.cwd(), Path(os.path.realpath(file.parent))
+    inside = checkout_root(directory) is None and directory.is_relative_to(current)
+    return CheckoutFiles.around(current if inside else directory, allow_outside).naming(file)
 
 
 def groomed(authored: Authored) -> dict[str, Any]:
-    """The manifest with its defaults and its schemas as JSON Schema: `groomed.yaml` and the image's config."""
+    """Return the manifest with its defaults, and its schemas as JSON Schema: `groomed.yaml` and the image's config."""
     package, fields = authored.package, authored.fields
     schemas = {"parameters": package.parameters_schema.schema}
     if package.context_schema is not None:
@@ -104,12 +105,12 @@ def groomed(authored: Authored) -> dict[str, Any]:
 
 
 def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Without what stands there and says nothing, which Go leaves out when it writes it again."""
+    """Return the fields without empty values, which Go's `omitempty` drops."""
     return {key: value for key, value in fields.items() if value not in (None, "", {}, [])}
 
 
 def _sorted(value: Any) -> Any:
-    """`value` with the keys of every map in order."""
+    """Return `value` with the keys of all maps sorted."""
     if isinstance(value, Mapping):
         return {key: _sorted(value[key]) for key in sorted(value)}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""Where package images go: to a registry, or into an OCI image layout."""
+"""Publish package images to a registry or an OCI image layout."""
 
 from __future__ import annotations
 
@@ -16,55 +16,55 @@ Change = Literal["pushed", "written", "unchanged"]
 
 
 class Target(Protocol):
-    """A place for package images; safe to use from several threads."""
+    """A destination for package images; safe to use from several threads."""
 
     def tagged(self, reference: Reference) -> Descriptor | None:
-        """What the tag stands for there now. Raises ProblemsError."""
+        """Return the manifest that the tag points to, or None. Raises ProblemsError."""
 
     def publish(self, reference: Reference, image: Assembled, *, move: bool) -> Change:
-        """Put the image there under the tag, which is not moved unless `move`. Raises ProblemsError."""
+        """Publish the image with the tag; an existing tag is moved only if `move`. Raises ProblemsError."""
 
     def describe(self) -> str:
-        """The place, as it stands in «X is in … already»."""
+        """Return the name of the destination for messages, as in "X already exists in …"."""
 
 
 class RegistryTarget:
-    """Packages go to the registry that their reference names."""
+    """The registry in each package's reference."""
 
     def __init__(self, registry: Registry, *, insecure: bool) -> None:
         self._registry = registry
         self._access = Access(insecure=insecure)
 
     def tagged(self, reference: Reference) -> Descriptor | None:
-        """What the registry has under the tag."""
+        """Return the manifest that the tag points to, or None. Raises ProblemsError."""
         return self._registry.has_manifest(reference, self._access)
 
     def publish(self, reference: Reference, image: Assembled, *, move: bool) -> Change:
-        """Push what the registry lacks: blobs, then the manifest, so that nobody ever pulls half an image."""
-        if not move and (there := self.tagged(reference)) is not None and there.digest != image.digest:
-            raise ProblemsError(tag_exists(reference, self.describe(), there.digest, image.descriptor))
+        """Push the missing blobs, then the manifest, so that a pulled image is always complete."""
+        if not move and (existing := self.tagged(reference)) is not None and existing.digest != image.digest:
+            raise ProblemsError(tag_exists(reference, self.describe(), existing.digest, image.descriptor))
         self._registry.push_blob(reference, image.config, self._access)
         self._registry.push_blob(reference, image.layer, self._access)
         self._registry.push_manifest(reference, image.manifest, MANIFEST_TYPE, self._access)
         return "pushed"
 
     def describe(self) -> str:
-        """Registries are told apart by the reference."""
+        """Return "the registry"; its host is in the reference."""
         return "the registry"
 
 
 class LayoutTarget:
-    """Packages go into an image layout, under their full reference."""
+    """An OCI image layout, where images are named by their full reference."""
 
     def __init__(self, writer: LayoutWriter) -> None:
         self._writer = writer
 
     def tagged(self, reference: Reference) -> Descriptor | None:
-        """What the layout calls so."""
+        """Return the manifest with this name in the layout, or None. Raises ProblemsError."""
         return self._writer.tagged(reference)
 
     def publish(self, reference: Reference, image: Assembled, *, move: bool) -> Change:
-        """Write the blobs, then name the manifest."""
+        """Write the blobs, then add the name of the manifest to the index."""
         self._writer.put_blob(image.config, CONFIG_TYPE)
         self._writer.put_blob(image.layer, CONTENT_TYPE)
         self._writer.put_blob(image.manifest, MANIFEST_TYPE)
@@ -72,15 +72,18 @@ class LayoutTarget:
         return "written"
 
     def describe(self) -> str:
-        """The layout's folder."""
+        """Return the layout's directory."""
         return self._writer.describe()
 
 
 def check_tag(target: Target, reference: Reference, image: Assembled, *, move: bool) -> bool:
-    """Whether the image is there already. Raises ProblemsError `tag-exists` where another is, unless `move`."""
-    there = target.tagged(reference)
-    if there is None or there.digest == image.digest:
-        return there is not None
+    """Return whether the image is published already.
+
+    Raises ProblemsError `tag-exists` if the tag points to another image, unless `move`.
+    """
+    existing = target.tagged(reference)
+    if existing is None or existing.digest == image.digest:
+        return existing is not None
     if not move:
-        raise ProblemsError(tag_exists(reference, target.describe(), there.digest, image.descriptor))
+        raise ProblemsError(tag_exists(reference, target.describe(), existing.digest, image.descriptor))
     return False

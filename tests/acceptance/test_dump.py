@@ -173,7 +173,7 @@ def test_a_manifest_is_unpacked_as_it_is_groomed(folder: Path) -> None:
 def test_nothing_is_overwritten(folder: Path) -> None:
     write_files(folder / "out", {"status.yaml": b"mine"})
     said = dump(folder, "assembly.tgz", "--output", "out")
-    assert "error[foreign-file]: 'out/status.yaml' exists already" in said.err
+    assert "error[foreign-file]: 'out/status.yaml' already exists" in said.err
     assert said.exit == 1
     assert files_below(folder / "out") == {"status.yaml": b"mine"}
 

@@ -173,7 +173,7 @@ def test_platforms_are_chosen(workspace: Workspace) -> None:
     missing = image(workspace, "--base", base, "--output", "made", "--platform", "linux/s390x")
     assert missing.exit == 1
     assert "error[missing-platform]" in missing.err
-    assert "it has: linux/amd64, linux/arm64/v8" in missing.err
+    assert "available platforms: linux/amd64, linux/arm64/v8" in missing.err
 
 
 def test_docker_s_types_become_oci_s_and_the_layers_stay(workspace: Workspace) -> None:
@@ -406,13 +406,13 @@ def test_flags_that_mean_nothing(workspace: Workspace, arguments: tuple[str, ...
 @pytest.mark.parametrize(
     ("base", "says"),
     [
-        ("nginx", "Docker Hub's is: docker.io/library/nginx"),
-        ("nginxinc/nginx:1", "Docker Hub's is: docker.io/nginxinc/nginx:1"),
+        ("nginx", "for Docker Hub, use docker.io/library/nginx"),
+        ("nginxinc/nginx:1", "for Docker Hub, use docker.io/nginxinc/nginx:1"),
         ("docker.io/library/nginx", "neither a tag nor a digest"),
-        ("docker.io/library/nginx@sha256:123", "has no digest of the form"),
-        ("oci:", "has no folder"),
+        ("docker.io/library/nginx@sha256:123", "has no valid digest"),
+        ("oci:", "has no directory"),
         ("oci:nowhere", "nowhere"),
-        ("oci:base:other", "it has: base"),
+        ("oci:base:other", "available images: base"),
     ],
 )
 def test_bases_that_are_none(workspace: Workspace, base: str, says: str) -> None:

@@ -228,7 +228,7 @@ def test_the_same_again_is_unchanged_and_another_is_refused(author: Author) -> N
     assert ok(author.run(name)).startswith("Unchanged ")
     author.manifest(more="protected: true\n")
     said = refused(author.run(name), "tag-exists")
-    assert f"{PREFIX}/demo:1.0.0 is in the layout layout already, as {digest}" in said
+    assert f"{PREFIX}/demo:1.0.0 already exists in the layout layout with the digest {digest}" in said
     assert author.image().digest == digest
     assert ok(author.run(name, "--force")).startswith("Written ")
     assert author.image().digest != digest
@@ -244,7 +244,7 @@ def test_a_registry_gets_the_package_once(author: Author, registry: Running) -> 
     assert ok(author.run(name, "--insecure", prefix=prefix)) == pushed.replace("Pushed", "Unchanged")
     author.manifest(name="once", more="protected: true\n")
     said = refused(author.run(name, "--insecure", prefix=prefix), "tag-exists")
-    assert f"{reference} is in the registry already" in said
+    assert f"{reference} already exists in the registry" in said
     assert ok(author.run(name, "--insecure", "--force", prefix=prefix)) != pushed
     where = f"oci:{author.root}/pulled:{reference}"
     skopeo("copy", "--src-tls-verify=false", f"docker://{reference}", where, home=author.root)
@@ -296,7 +296,7 @@ def test_all_problems_are_told_at_once_and_nothing_is_written(author: Author) ->
         "bad.yaml:7:1: error[unknown-field]: foo is not a known field",
         "bad.yaml:8:1: error[invalid-type]",
         "missing.yaml: error[unreadable-source]",
-        "no-chart.yaml:6:3: error[missing-chart]: the chart charts/none is not a folder",
+        "no-chart.yaml:6:3: error[missing-chart]: the chart charts/none is not a directory",
         "schema.yaml:7:36: error[invalid-package-schema]",
         "template.yaml:7:14: error[template-parse]: package template:1.0.0, description: missing value for if",
         'template.yaml:8:1: error[template-parse]: package template:1.0.0, roles: function "nope" not defined',
@@ -310,7 +310,9 @@ def test_two_manifests_of_one_package_are_an_error(author: Author) -> None:
     author.chart()
     one = author.manifest()
     (author.root / "other.yaml").write_text((author.root / one).read_text())
-    assert "two manifests make the package demo:1.0.0" in refused(author.run(one, "other.yaml"), "duplicate-package")
+    assert "two manifests define the package 'demo:1.0.0'" in refused(
+        author.run(one, "other.yaml"), "duplicate-package"
+    )
 
 
 def test_two_modules_share_a_chart_and_never_two_of_one_name(author: Author) -> None:
@@ -322,9 +324,8 @@ def test_two_modules_share_a_chart_and_never_two_of_one_name(author: Author) -> 
     assert [file for file in author.image().files if file.endswith(".tgz")] == ["web-1.0.0.tgz"]
     author.chart("charts/other", chart_files(description="another"))
     said = refused(author.run(name), "chart-conflict")
-    assert (
-        "demo.yaml:8:3: error[chart-conflict]: modules 'main' and 'other' want different charts, both web 1.0.0" in said
-    )
+    message = "modules 'main' and 'other' use different charts that are both 'web 1.0.0'"
+    assert f"demo.yaml:8:3: error[chart-conflict]: {message}" in said
 
 
 def test_a_function_that_kcd_gen_refuses_is_a_warning(author: Author) -> None:
@@ -386,7 +387,7 @@ def test_a_helm_repository_is_opened_with_the_variables_of_its_host_alone(tmp_pa
 def test_a_manifest_that_holds_a_secret_is_refused(author: Author) -> None:
     source = "{helmRepository: {url: 'https://me:${LOGIN}@charts.example.com', chart: web, version: 1.0.0}}"
     said = refused(author.run(author.manifest(source), LOGIN="s3cr3t"), "bad-package")
-    assert "source.helmRepository.url of 'https://charts.example.com' holds credentials" in said
+    assert "source.helmRepository.url contains credentials for 'https://charts.example.com'" in said
     assert "s3cr3t" not in said
 
 

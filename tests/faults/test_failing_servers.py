@@ -212,16 +212,16 @@ def test_a_part_that_nobody_asked_for_is_refused(server: FaultServer, client: Ne
 
 
 LIES: list[tuple[str, Reply, str]] = [
-    ("other bytes", reply(200, BLOB[:-1] + b"!"), "gives something of the digest"),
+    ("other bytes", reply(200, BLOB[:-1] + b"!"), "returned content with the digest"),
     ("fewer bytes", reply(200, BLOB[:-9]), "of the 512000 bytes of blob"),
-    ("more bytes", reply(200, BLOB + b"!"), "gives more than the 512000 bytes"),
-    ("more bytes than it says", reply(200, BLOB + b"!", length=3), "gives 3 of the 512000 bytes"),
+    ("more bytes", reply(200, BLOB + b"!"), "returned more than the 512000 bytes"),
+    ("more bytes than it says", reply(200, BLOB + b"!", length=3), "returned 3 of the 512000 bytes"),
     (
         "more bytes in chunks",
         endless(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"4\r\nabcd\r\n" * 1000),
-        "gives more than the 512000 bytes",
+        "returned more than the 512000 bytes",
     ),
-    ("more bytes to the end", endless(b"HTTP/1.1 200 OK\r\n\r\n", b"y" * 65536), "gives more than the 512000 bytes"),
+    ("more bytes to the end", endless(b"HTTP/1.1 200 OK\r\n\r\n", b"y" * 65536), "returned more than the 512000 bytes"),
     ("packed", reply(200, gzip.compress(BLOB), {"Content-Encoding": "gzip"}), "of the 512000 bytes of blob"),
 ]
 
@@ -229,7 +229,7 @@ LIES: list[tuple[str, Reply, str]] = [
 @pytest.mark.parametrize("size", [9, len(BLOB) + 9])
 def test_a_login_page_is_no_blob(size: int, server: FaultServer, client: NewClient) -> None:
     server.script(AT_BLOB, reply(200, b"<" * size, {"Content-Type": "text/html"}))
-    assert "with a web page, not with the blob" in blob_failure(client(), server)
+    assert "returned a web page for blob" in blob_failure(client(), server)
 
 
 @pytest.mark.parametrize(("lie", "text"), [one[1:] for one in LIES], ids=[one[0] for one in LIES])
@@ -251,30 +251,35 @@ NO_MANIFESTS: list[tuple[str, Reply, str, str]] = [
         "a web page",
         reply(200, HTML, {"Content-Type": "text/html; charset=utf-8"}),
         "registry-failed",
-        "with a web page",
+        "returned a web page",
     ),
-    ("another type", reply(200, MANIFEST, {"Content-Type": "image/png"}), "registry-failed", "of the type 'image/png'"),
-    ("no type", reply(200, b"{}"), "registry-failed", "without a type"),
-    ("no JSON", reply(200, b"{", OF_MANIFEST), "registry-failed", "not with a manifest"),
-    ("deep JSON", reply(200, b"[" * 100_000, OF_MANIFEST), "registry-failed", "not with a manifest"),
+    (
+        "another type",
+        reply(200, MANIFEST, {"Content-Type": "image/png"}),
+        "registry-failed",
+        "received content type 'image/png'",
+    ),
+    ("no type", reply(200, b"{}"), "registry-failed", "received no content type"),
+    ("no JSON", reply(200, b"{", OF_MANIFEST), "registry-failed", "expected a manifest"),
+    ("deep JSON", reply(200, b"[" * 100_000, OF_MANIFEST), "registry-failed", "expected a manifest"),
     (
         "two types",
         reply(200, b'{"mediaType": "application/vnd.oci.image.index.v1+json"}', OF_MANIFEST),
         "registry-failed",
-        "a manifest of two types",
+        "conflicting media types",
     ),
     ("a type to act on terminals", reply(200, b"", {"Content-Type": "a\x1b[2Jb"}), "registry-failed", r"'a\x1b[2Jb'"),
     (
         "another digest",
         reply(200, MANIFEST, {**OF_MANIFEST, "Docker-Content-Digest": "sha256:" + "0" * 64}),
         "corrupt-blob",
-        "but it has sha256:",
+        "the digest sha256:",
     ),
     (
         "packed",
         reply(200, gzip.compress(MANIFEST), {**OF_MANIFEST, "Content-Encoding": "gzip"}),
         "registry-failed",
-        "but compressed",
+        "expected an uncompressed manifest",
     ),
     ("too long", reply(200, b" " * (LIMITS.manifest + 1), OF_MANIFEST), "package-limit", "than the limit of 4 MiB"),
     (
@@ -326,7 +331,7 @@ def test_a_manifest_asked_for_by_digest_has_it(server: FaultServer, client: NewC
     server.script(f"GET /v2/p/manifests/{wanted}", reply(200, MANIFEST, OF_MANIFEST))
     with pytest.raises(ProblemsError) as caught:
         read_manifest(client(), server, wanted)
-    assert "gives a manifest of the digest" in told(caught.value.problem, server, "corrupt-blob")
+    assert "returned a manifest with the digest" in told(caught.value.problem, server, "corrupt-blob")
 
 
 @pytest.mark.parametrize(
@@ -516,7 +521,7 @@ def test_credentials_do_not_follow(server: FaultServer, other: FaultServer, clie
         ("http://127.0.0.1/\x1b[2J", r"\x1b[2J"),
         ("http://a b/", "not a valid HTTP URL"),
         ("/v2/p/manifests/1.0.0", "redirected more than 5 times"),
-        ("", "answers 307"),
+        ("", "returned 307"),
     ],
 )
 def test_redirects_are_bounded(location: str, text: str, server: FaultServer, client: NewClient) -> None:
@@ -546,7 +551,7 @@ def test_https_is_not_left(
 
 def test_offline_nothing_is_asked(server: FaultServer, client: NewClient) -> None:
     text = failure(client(network=Network(offline=True)), server, "offline")
-    assert text.startswith("HOST/p:1.0.0 would have to come from the network")
+    assert text.startswith("cannot access the registry of HOST/p:1.0.0 with --offline")
     with pytest.raises(NetworkError, match="is disabled"):
         client(network=Network(offline=True)).transport.request("GET", server.url)
     assert server.asked == []

@@ -66,7 +66,7 @@ def test_a_token_dialogue_leaves_no_secret_in_the_log(
         f"{start} GET {other.url}/store: 200, 400 bytes, TIME",
     ]
     assert [line.partition(" INFO ")[2] for line in lines if " INFO " in line] == [
-        f"got a token of {server.host} for repository:p:pull, as {tmp_path}/config.json",
+        f"got a token from {server.host} for repository:p:pull, as {tmp_path}/config.json",
         f"read blob {LAYER.digest} of p, 400 bytes",
     ]
 

@@ -117,14 +117,14 @@ def test_a_private_registry_wants_a_login(private: Running, tmp_path: Path, clie
 
     access = Access(insecure=True, secrets=("secretRef regcred",))
     error = refusal("registry-denied", client().registry.resolve, reference, access)
-    assert error.message == f"{private.host} refuses p:{TAG} (401): the image is private or does not exist"
+    assert error.message == f"{private.host} denied access to p:{TAG} (401): the image is private or does not exist"
     assert error.hint == (
         f"check the URL, or log in: docker login {private.host}, or set KCD_OCI_{host}_USER and KCD_OCI_{host}_SECRET"
-        "; secretRef regcred of the cluster is not read locally"
+        "; kcd-gen does not read secretRef regcred from the cluster"
     )
     wrong = {**ours, f"KCD_OCI_{host}_SECRET": "hunter2"}
     error = refusal("registry-denied", client(environment=wrong).registry.resolve, reference, PLAIN)
-    assert f"the credentials from KCD_OCI_{host}_USER are wrong or may not read it" in error.message
+    assert f"the credentials from KCD_OCI_{host}_USER are wrong, or lack the permission to read it" in error.message
     assert "hunter2" not in f"{error.message}{error.hint}{error!r}"
 
 
@@ -137,7 +137,7 @@ def test_a_private_authority_is_trusted_when_it_is_given(trusted: Running, tmp_p
     assert f"the certificate of {trusted.host} is not valid" in error.message
     assert "--ca-file" in str(error.hint)
     error = refusal("registry-failed", client().registry.resolve, reference, PLAIN)
-    assert "leave 'insecure' out" in str(error.hint)
+    assert "remove 'insecure'" in str(error.hint)
 
 
 def test_plain_http_is_never_a_fall_back(plain: Running, client: NewClient) -> None:

@@ -106,7 +106,7 @@ def test_an_ended_token_is_renewed_once(server: FaultServer, client: NewClient) 
     server.script("GET /v2/p/manifests/1.0.0", guarded("two", challenge=challenge))
     read(one, server)
     server.script("GET /v2/p/manifests/1.0.0", guarded("none", challenge=challenge))
-    assert "HOST refuses p:1.0.0 (401): the image is private or does not exist" in failure(
+    assert "HOST denied access to p:1.0.0 (401): the image is private or does not exist" in failure(
         one, server, "registry-denied"
     )
     assert [asked.partition("?")[0] for asked in server.paths()].count("GET /token") == 3
@@ -159,23 +159,28 @@ def test_pushes_ask_for_both_scopes(server: FaultServer, client: NewClient) -> N
 
 
 BAD_TOKENS: list[tuple[str, Reply, str, str]] = [
-    ("no token", reply(200, b"{}"), "registry-failed", "without a token"),
-    ("null", reply(200, b'{"token": null}'), "registry-failed", "without a token"),
-    ("a list", reply(200, b"[]"), "registry-failed", "something else than JSON"),
-    ("a web page", reply(200, b"<html>"), "registry-failed", "something else than JSON"),
-    ("no text", reply(200, b"\xff\xfe"), "registry-failed", "something else than JSON"),
-    ("deep", reply(200, b"[" * 100_000), "registry-failed", "something else than JSON"),
-    ("a line break", reply(200, b'{"token": "hunter2\\r\\nX: y"}'), "registry-failed", "none that HTTP can carry"),
-    ("letters", reply(200, '{"token": "hunter2é"}'.encode()), "registry-failed", "none that HTTP can carry"),
-    ("empty", reply(200, b'{"token": ""}'), "registry-failed", "without a token"),
+    ("no token", reply(200, b"{}"), "registry-failed", "returned no token"),
+    ("null", reply(200, b'{"token": null}'), "registry-failed", "returned no token"),
+    ("a list", reply(200, b"[]"), "registry-failed", "not valid JSON"),
+    ("a web page", reply(200, b"<html>"), "registry-failed", "not valid JSON"),
+    ("no text", reply(200, b"\xff\xfe"), "registry-failed", "not valid JSON"),
+    ("deep", reply(200, b"[" * 100_000), "registry-failed", "not valid JSON"),
+    (
+        "a line break",
+        reply(200, b'{"token": "hunter2\\r\\nX: y"}'),
+        "registry-failed",
+        "characters that are not allowed",
+    ),
+    ("letters", reply(200, '{"token": "hunter2é"}'.encode()), "registry-failed", "characters that are not allowed"),
+    ("empty", reply(200, b'{"token": ""}'), "registry-failed", "returned no token"),
     ("packed", reply(200, b"x", {"Content-Encoding": "gzip"}), "registry-failed", "compressed"),
     ("too long", reply(200, b" " * (4 << 20) + b"{}"), "package-limit", "--limit token=8MiB"),
     ("endless", endless(b"HTTP/1.1 200 OK\r\n\r\n", b" " * 65536), "package-limit", "--limit token=8MiB"),
-    ("not found", reply(404), "registry-failed", "answers with 404"),
-    ("bad request", reply(400, b'{"token": "hunter2"}'), "registry-failed", "answers with 400"),
+    ("not found", reply(404), "registry-failed", "returned 404"),
+    ("bad request", reply(400, b'{"token": "hunter2"}'), "registry-failed", "returned 400"),
     ("down", reply(503), "registry-failed", "HOST returned 503"),
-    ("denied", reply(401), "registry-denied", "are wrong or may not read it"),
-    ("forbidden", reply(403), "registry-denied", "are wrong or may not read it"),
+    ("denied", reply(401), "registry-denied", "are wrong, or lack the permission to read it"),
+    ("forbidden", reply(403), "registry-denied", "are wrong, or lack the permission to read it"),
     ("moved", reply(307, fields={"Location": "file:///etc/passwd"}), "registry-failed", "not a valid HTTP URL"),
 ]
 
@@ -188,23 +193,23 @@ def test_bad_tokens(bad: Reply, code: str, text: str, server: FaultServer, clien
 
 
 BAD_CHALLENGES = [
-    ("", "registry-denied", "does not say how"),
-    (", ,", "registry-denied", "does not say how"),
-    ("Negotiate", "registry-denied", "HOST refuses p:1.0.0"),
-    ("Bearer", "registry-failed", "without realm"),
-    ('Bearer service="s"', "registry-failed", "without realm"),
-    ('Bearer realm="unclosed', "registry-failed", "without realm"),
-    ('Bearer realm="file:///etc/passwd"', "registry-failed", "neither HTTPS nor itself"),
-    ('Bearer realm="http://thief.example/token"', "registry-failed", "neither HTTPS nor itself"),
-    ('Bearer realm="/token"', "registry-failed", "neither HTTPS nor itself"),
-    ('Bearer realm="https://"', "registry-failed", "neither HTTPS nor itself"),
-    ('Bearer realm="https://[::1/"', "registry-failed", "neither HTTPS nor itself"),
-    ('Bearer realm="https://a:b@c.example/"', "registry-failed", "neither HTTPS nor itself"),
-    ('Bearer realm="https://c.example/\\"x"', "registry-failed", "neither HTTPS nor itself"),
+    ("", "registry-denied", "without a WWW-Authenticate header"),
+    (", ,", "registry-denied", "without a WWW-Authenticate header"),
+    ("Negotiate", "registry-denied", "HOST denied access to p:1.0.0"),
+    ("Bearer", "registry-failed", "has no realm"),
+    ('Bearer service="s"', "registry-failed", "has no realm"),
+    ('Bearer realm="unclosed', "registry-failed", "has no realm"),
+    ('Bearer realm="file:///etc/passwd"', "registry-failed", "neither HTTPS nor the registry"),
+    ('Bearer realm="http://thief.example/token"', "registry-failed", "neither HTTPS nor the registry"),
+    ('Bearer realm="/token"', "registry-failed", "neither HTTPS nor the registry"),
+    ('Bearer realm="https://"', "registry-failed", "neither HTTPS nor the registry"),
+    ('Bearer realm="https://[::1/"', "registry-failed", "neither HTTPS nor the registry"),
+    ('Bearer realm="https://a:b@c.example/"', "registry-failed", "neither HTTPS nor the registry"),
+    ('Bearer realm="https://c.example/\\"x"', "registry-failed", "neither HTTPS nor the registry"),
     ('Bearer realm="http://x/\x1b[2J"', "registry-failed", r"\x1b[2J"),
-    ("Bearer " + "a=b," * 10_000, "registry-failed", "without realm"),
-    ("=" * 60_000, "registry-denied", "does not say how"),
-    ('"' * 60_000, "registry-denied", "does not say how"),
+    ("Bearer " + "a=b," * 10_000, "registry-failed", "has no realm"),
+    ("=" * 60_000, "registry-denied", "without a WWW-Authenticate header"),
+    ('"' * 60_000, "registry-denied", "without a WWW-Authenticate header"),
     ('Bearer realm="' + "\\" * 60_000, "registry-failed", ""),
 ]
 
@@ -249,7 +254,7 @@ def test_a_registry_over_https_sends_nobody_to_plain_http(
         "GET /v2/p/manifests/1.0.0", guarded("abc", challenge=f'Bearer realm="http://{tls_server.host}/token"')
     )
     one = client(environment=ours(tls_server), network=Network(ca_file=authority.certificate))
-    assert "neither HTTPS nor itself" in failure(one, tls_server, "registry-failed", Access())
+    assert "neither HTTPS nor the registry" in failure(one, tls_server, "registry-failed", Access())
 
 
 @pytest.mark.parametrize(

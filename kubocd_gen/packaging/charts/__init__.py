@@ -1,1 +1,1 @@
-"""Charts for packages: from Helm repositories, registries, Git and directories, as reproducible archives."""
+"""Fetch charts for packages from Helm repositories, registries, Git and directories, as reproducible archives."""

@@ -1,4 +1,4 @@
-"""A module's chart from wherever it comes; what several modules want is fetched once."""
+"""Fetch a module's chart from its source; each source is fetched once per run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from kubocd_gen.processes.single_flight import SingleFlight
 
 
 class Charts:
-    """The charts of a run; safe to use from several threads. Errors have no position: they are the same for all."""
+    """The charts of a run; safe to use from several threads. Errors have no position, because modules share them."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Charts:
         self._commits: SingleFlight[tuple[str, str], GitTree] = SingleFlight(keep=True)
 
     def fetch(self, source: ChartSource) -> Packed:
-        """The chart of `source`. Raises ProblemsError without a position."""
+        """Fetch the chart of `source`. Raises ProblemsError without a position."""
         return self._packed.get(source, lambda: self._fetch(source))
 
     def _fetch(self, source: ChartSource) -> Packed:
@@ -55,14 +55,14 @@ class Charts:
         if isinstance(source, RegistryChart):
             return Packed(fetch_from_registry(source, self._registry, self._network.limits))
         packer = Packer(self._helm, self._network, self._credentials)
-        with tempfile.TemporaryDirectory(dir=self._scratch) as folder:  # noqa: TID251 - in a scratch directory
+        with tempfile.TemporaryDirectory(dir=self._scratch) as directory:  # noqa: TID251 - in a scratch directory
             if isinstance(source, GitChart):
                 tree = self._commits.get((source.url, source.ref), lambda: self._commit(source))
                 describe = f"the chart {source.path or '.'} of {source.url}"
                 keep = chart_files(source.extra_prefixes)
-                return packer.pack(tree, source.path, Path(folder), describe=describe, keep=keep)
+                return packer.pack(tree, source.path, Path(directory), describe=describe, keep=keep)
             local, path = local_tree(source)
-            return packer.pack(local, path, Path(folder), describe=f"the chart {source.path}")
+            return packer.pack(local, path, Path(directory), describe=f"the chart {source.path}")
 
     def _commit(self, source: GitChart) -> GitTree:
         return self._git.fetch(source, Path(tempfile.mkdtemp(dir=self._scratch)) / "store")
@@ -72,7 +72,7 @@ class Charts:
 
 
 def open_charts(network: Network, transport: Transport, registry: Registry, helm: Path, scratch: Path) -> Charts:
-    """The charts of a run, with the credentials of its registries; `scratch` is an empty folder to work in."""
+    """Return the charts of a run, with the credentials of its registries; `scratch` is an empty working directory."""
 
     def credentials(host: str) -> tuple[str, str] | None:
         found = registry.store.find(host)
@@ -82,10 +82,10 @@ def open_charts(network: Network, transport: Transport, registry: Registry, helm
 
 
 def local_tree(source: LocalChart) -> tuple[LocalTree, str]:
-    """The folders on disk that a local chart may use, and the path of its own.
+    """Return the directories that a local chart can use, and the chart's own directory.
 
-    Raises ProblemsError: `missing-chart` where there is no folder with a Chart.yaml, `bad-chart` where the way to it is
-    a link out of the manifest's folder, `outside-checkout` where it is not in the manifest's checkout.
+    Raises ProblemsError: `missing-chart` if it is not a directory with a Chart.yaml, `bad-chart` if its path follows a
+    symlink out of the manifest's directory, `outside-checkout` if it is not in the manifest's checkout.
     """
     base = Path(os.path.realpath(source.folder))
     path = Path(os.path.normpath(base / source.path))
@@ -95,14 +95,14 @@ def local_tree(source: LocalChart) -> tuple[LocalTree, str]:
         raise ProblemsError(
             Problem(
                 "bad-chart",
-                f"{describe} is a link to {shown(str(real))}, outside of the manifest's folder",
-                hint="write the path of the folder itself",
+                f"{describe} is a symlink to {shown(str(real))}, outside the manifest's directory",
+                hint="use the path of the directory itself",
             )
         )
     if source.files is not None and not source.files.holds(real):
         raise ProblemsError(source.files.refusal(f"{describe}, a path of the manifest,", real))
     if not (real / "Chart.yaml").is_file():
-        what = "has no Chart.yaml" if real.is_dir() else "is not a folder"
-        hint = "source.local.path leads from the manifest to the folder with Chart.yaml"
+        what = "has no Chart.yaml" if real.is_dir() else "is not a directory"
+        hint = "set source.local.path to the chart's directory, relative to the manifest"
         raise ProblemsError(Problem("missing-chart", f"{describe} {what}", hint=hint))
     return LocalTree(describe, (base, real)), str(real)

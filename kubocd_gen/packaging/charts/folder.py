@@ -1,7 +1,7 @@
-"""Charts from folders: copied, completed with their dependencies, packed by helm, packed again without clock.
+"""Pack charts from directories: copy them, fetch their dependencies, pack them with helm, repack them reproducibly.
 
-helm does what only helm does: it reads `.helmignore`, resolves ranges of dependencies, and says what is no chart. It
-works on a copy, so that nothing is ever written beside the user's files.
+helm applies `.helmignore`, resolves version ranges of dependencies, and validates the chart. It works on a copy, so
+nothing is written to the user's directories.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from kubocd_gen.network.settings import Network, NetworkError
 from kubocd_gen.packaging.charts.downloads import Credentials
 from kubocd_gen.packaging.charts.trees import Keep, Tree, everything
 
-_BUILD_SECONDS = 300.0  # helm fetches the index of each repository, and the charts
+_BUILD_SECONDS = 300.0  # helm downloads the index of each repository, and the charts
 _PACKAGE_SECONDS = 60.0
-_DEEPEST = 10  # charts that depend on charts of other folders
+_DEEPEST = 10  # levels of `file://` dependencies
 _EXACT = re.compile(r"v?\d+\.\d+\.\d+[0-9A-Za-z.+-]*")
-# What helm's run needs of the user's environment to reach the network.
+# The environment variables that helm needs to access the network.
 _NETWORK_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 _CERTIFICATE_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 _HELPERS = ("PATH", "DOCKER_CONFIG")
 _CHART_FILES = frozenset(
     {"Chart.yaml", "Chart.lock", "values.yaml", "values.schema.json", "LICENSE", "README.md", ".helmignore"}
-    | {"requirements.yaml", "requirements.lock"}  # of charts of the first API version
+    | {"requirements.yaml", "requirements.lock"}  # charts with apiVersion v1
 )
-_CHART_FOLDERS = ("templates/", "charts/", "crds/")
+_CHART_DIRECTORIES = ("templates/", "charts/", "crds/")
 
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """A chart of a folder, and what its author should know though nothing failed."""
+    """A packed chart, and warnings for its author."""
 
     chart: Chart
     warnings: tuple[str, ...] = ()
@@ -51,24 +51,27 @@ class Packed:
 
 @dataclass(frozen=True, slots=True)
 class Packer:
-    """Packs folders with helm."""
+    """Packs chart directories with helm."""
 
     helm: Path
     network: Network
     credentials: Credentials
 
     def pack(self, tree: Tree, path: str, scratch: Path, *, describe: str, keep: Keep = everything) -> Packed:
-        """The chart in the folder `path` of `tree`; `scratch` is an empty folder to work in. Raises ProblemsError."""
+        """Pack the chart in the directory `path` of `tree`; messages call it `describe`.
+
+        `scratch` is an empty working directory; `keep` selects the files. Raises ProblemsError.
+        """
         work = _Work(self, tree, scratch, describe)
         work.prepare(path, keep, 0)
         (scratch / "home").mkdir(exist_ok=True)
         (scratch / "packed").mkdir()
-        arguments = ["package", "--destination", str(scratch / "packed"), "--", str(work.place(path))]
+        arguments = ["package", "--destination", str(scratch / "packed"), "--", str(work.copy_of(path))]
         run = self._run(arguments, scratch, _PACKAGE_SECONDS)
         archives = list((scratch / "packed").iterdir())
         if run.stopped or run.returncode or len(archives) != 1:
-            said = run.summary.replace(str(work.place(path)), path)
-            raise ProblemsError(Problem("bad-chart", f"{describe} is not a chart that helm packs: {said}"))
+            message = run.summary.replace(str(work.copy_of(path)), path)
+            raise ProblemsError(Problem("bad-chart", f"helm cannot package {describe}: {message}"))
         return Packed(
             repacked(archives[0].read_bytes(), describe=describe, limits=self.network.limits), tuple(work.warnings)
         )
@@ -77,10 +80,10 @@ class Packer:
         try:
             return run_helm(self.helm, arguments, scratch / "home", timeout, variables=variables)
         except OSError as error:
-            raise ProblemsError(Problem("helm-failed", f"helm could not be started: {error}")) from error
+            raise ProblemsError(Problem("helm-failed", f"cannot start helm: {error}")) from error
 
     def build_dependencies(self, chart: Path, scratch: Path, dependencies: list[Mapping[str, Any]]) -> Run:
-        """Let helm fetch what Chart.yaml and its lock ask for, with the credentials that kcd-gen would use itself."""
+        """Run `helm dependency build` with the credentials that kcd-gen uses. Raises ProblemsError `helm-failed`."""
         home = scratch / "home"
         home.mkdir(exist_ok=True)
         urls = sorted({str(one.get("repository") or "") for one in dependencies})
@@ -108,7 +111,7 @@ class Packer:
         return self._run(["dependency", "build", "--", str(chart)], scratch, _BUILD_SECONDS, **variables)
 
     def _credentials(self, repository: SplitResult) -> tuple[str, str] | None:
-        """What helm gets for a repository; it speaks to registries over HTTPS alone."""
+        """Return the credentials that helm gets for a repository, or None; helm uses only HTTPS for registries."""
         scheme = "https" if repository.scheme == "oci" else repository.scheme
         if not self.network.may_send_credentials(repository._replace(scheme=scheme).geturl()):
             return None
@@ -116,7 +119,7 @@ class Packer:
 
 
 class _Work:
-    """One chart under preparation, and the charts of other folders that it depends on."""
+    """The copies of one chart and of the charts in other directories that it depends on."""
 
     def __init__(self, packer: Packer, tree: Tree, scratch: Path, describe: str) -> None:
         self.packer = packer
@@ -125,64 +128,64 @@ class _Work:
         self.describe = describe
         self.warnings: list[str] = []
 
-    def place(self, path: str) -> Path:
-        """Where the folder `path` of the tree is copied: `file://../other` leads from one copy to another."""
+    def copy_of(self, path: str) -> Path:
+        """Return where the directory `path` is copied to; `file://../other` must work between the copies."""
         return self.scratch / "tree" / path.strip("/")
 
     def prepare(self, path: str, keep: Keep, depth: int) -> None:
-        target = self.place(path)
+        target = self.copy_of(path)
         if (target / "Chart.yaml").exists():
             return
         if depth > _DEEPEST:
             raise ProblemsError(
-                Problem("bad-chart", f"{self.describe} depends on charts of more than {_DEEPEST} folders")
+                Problem("bad-chart", f"{self.describe} has more than {_DEEPEST} levels of file:// dependencies")
             )
         self.tree.copy(path, target, keep)
         dependencies = _dependencies(target, self.describe)
         missing = [one for one in dependencies if not _has(target, str(one.get("name")))]
         if not missing:
             return
-        for one in dependencies:  # helm builds them all anew, those that are there, too
+        for one in dependencies:  # helm rebuilds all of them, not only the missing ones
             repository = str(one.get("repository") or "")
             if repository.startswith("file://"):
-                self.prepare(self._beside(path, repository), everything, depth + 1)
+                self.prepare(self._neighbour(path, repository), everything, depth + 1)
         self._build(target, dependencies, missing)
 
-    def _beside(self, path: str, repository: str) -> str:
-        """The folder of the tree that `file://…` leads to from `path`; in the copy it must not lead out of the tree."""
+    def _neighbour(self, path: str, repository: str) -> str:
+        """Resolve `file://…` relative to `path`. Raises ProblemsError if it leaves the tree, and so the copy."""
         relative = repository.removeprefix("file://")
         other = posixpath.normpath(posixpath.join(path.strip("/"), relative))
         if relative.startswith("/") or other.split("/")[0] == "..":
-            what = f"{self.describe} depends on {shown(repository)}, which is not beside it"
-            raise ProblemsError(Problem("bad-chart", what, hint="write it relative, as in file://../common"))
+            what = f"{self.describe} depends on {shown(repository)}, which is outside its source"
+            raise ProblemsError(Problem("bad-chart", what, hint="use a relative path, such as file://../common"))
         return f"/{other}" if path.startswith("/") else other
 
     def _build(self, target: Path, dependencies: list[Mapping[str, Any]], missing: list[Mapping[str, Any]]) -> None:
         names = ", ".join(shown(str(one.get("name"))) for one in missing)
         remote = [one for one in dependencies if not str(one.get("repository") or "").startswith("file://")]
         if remote and self.packer.network.offline:
-            what = f"{self.describe} lacks its dependencies {names}, but --offline forbids to fetch them"
-            raise NetworkError(what, code="offline", hint="run 'helm dependency build' in the folder first")
+            what = f"cannot download the dependencies {names} of {self.describe} with --offline"
+            raise NetworkError(what, code="offline", hint="run 'helm dependency build' in the chart's directory first")
         locks = [target / "Chart.lock", target / "requirements.lock"]
         locked = any(lock.exists() for lock in locks)
         ranges = [one for one in remote if not _EXACT.fullmatch(str(one.get("version") or ""))]
         if ranges and not locked:
             names_of_ranges = ", ".join(shown(str(one.get("name"))) for one in ranges)
             self.warnings.append(
-                f"{self.describe} has no Chart.lock, and takes whatever version of {names_of_ranges} fits"
+                f"{self.describe} has no Chart.lock, so the newest matching version of {names_of_ranges} is used"
             )
         run = self.packer.build_dependencies(target, self.scratch, dependencies)
         if run.stopped or run.returncode:
-            said = run.summary.replace(str(self.scratch), "")
-            what = f"the dependencies {names} of {self.describe} were not to be had: {said}"
+            message = run.summary.replace(str(self.scratch), "")
+            what = f"cannot build the dependencies {names} of {self.describe}: {message}"
             raise NetworkError(what, code="missing-chart", exit_code=4 if remote else 1)
         for lock in locks:
-            if not locked and lock.exists():  # helm has just written it, with the time of the clock
+            if not locked and lock.exists():  # written by helm with the current time, which is not reproducible
                 lock.write_text(re.sub(r"(?m)^generated:.*$", 'generated: "1980-01-01T00:00:00Z"', lock.read_text()))
 
 
 def _dependencies(chart: Path, describe: str) -> list[Mapping[str, Any]]:
-    """What the chart in a copied folder depends on, by Chart.yaml or, of the first API version, requirements.yaml."""
+    """Return the dependencies in the chart's Chart.yaml and, for apiVersion v1, in requirements.yaml."""
     text = (chart / "Chart.yaml").read_bytes() if (chart / "Chart.yaml").is_file() else None
     _, _, metadata = read_metadata(text, describe=describe)
     found = list(metadata.get("dependencies") or ())
@@ -195,24 +198,24 @@ def _dependencies(chart: Path, describe: str) -> list[Mapping[str, Any]]:
 
 
 def _has(chart: Path, name: str) -> bool:
-    """Is the chart `name` among those in `charts/`, as a folder or an archive?"""
-    folder = chart / "charts"
-    if (folder / name / "Chart.yaml").is_file():
+    """Return whether `charts/` contains the chart `name`, as a directory or an archive."""
+    directory = chart / "charts"
+    if (directory / name / "Chart.yaml").is_file():
         return True
-    archives = (path.name for path in folder.glob("*.tgz")) if folder.is_dir() else ()
+    archives = (path.name for path in directory.glob("*.tgz")) if directory.is_dir() else ()
     return any(re.fullmatch(rf"{re.escape(name)}-v?\d.*\.tgz", archive) for archive in archives)
 
 
 def chart_files(extra_prefixes: tuple[str, ...]) -> Keep:
-    """What KuboCD takes of a chart in Git: what Helm's documentation lists, and what a prefix begins."""
+    """Return the filter that KuboCD applies to a chart in Git: Helm's documented files, and those with a prefix."""
 
     def keep(path: str) -> bool:
-        return path in _CHART_FILES or path.startswith(_CHART_FOLDERS) or f"/{path}".startswith(extra_prefixes)
+        return path in _CHART_FILES or path.startswith(_CHART_DIRECTORIES) or f"/{path}".startswith(extra_prefixes)
 
     return keep
 
 
 def _write_private(path: Path, value: object) -> None:
-    """A file, in JSON, that nobody else can read."""
+    """Write a JSON file that only the user can read."""
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:  # noqa: PTH123
         json.dump(value, file)

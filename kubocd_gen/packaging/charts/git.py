@@ -1,7 +1,7 @@
-"""Charts in Git: one commit is fetched, and its files are taken from the object store.
+"""Charts from Git: fetch one commit, and read its files from the object store.
 
-There is no working tree: no filter, hook, attribute or line-ending setting of the user changes a byte, and no link is
-ever made on disk.
+There is no working tree, so the user's filters, hooks, attributes and line-ending settings have no effect, and no
+symlink is created on disk.
 """
 
 from __future__ import annotations
@@ -32,18 +32,21 @@ from kubocd_gen.network.settings import Network, NetworkError
 from kubocd_gen.oci.credentials import variable
 from kubocd_gen.packaging.charts.downloads import Credentials
 from kubocd_gen.packaging.charts.sources import GitChart
-from kubocd_gen.packaging.charts.trees import LINK, Budget, Keep
+from kubocd_gen.packaging.charts.trees import SYMLINK, Budget, Keep
 
 
 @dataclass(frozen=True, slots=True)
 class GitTree:
-    """The files of a commit, in a store of its own; safe to use from several threads."""
+    """The files of a commit in its own object store; safe to use from several threads."""
 
     describe: str
     store: Path
 
     def copy(self, path: str, target: Path, keep: Keep) -> None:
-        """Copy a folder, links followed inside the repository. Raises ProblemsError `missing-chart` or `bad-chart`."""
+        """Copy a directory and follow symlinks inside the repository.
+
+        Raises ProblemsError: `missing-chart` or `bad-chart`.
+        """
         with self._readable(path), Objects(self.store, for_own_store()) as objects:
             tree = CommitTree(objects, f"{COMMIT}^{{tree}}")
             _Copy(self.describe, tree, keep, Budget(f"{path or '.'} of {self.describe}")).take(path, target)
@@ -53,13 +56,13 @@ class GitTree:
         try:
             yield
         except UnreadableObjectError as error:
-            what = f"{self.describe} holds {shown(path or '.')}, which {error}"
+            what = f"{self.describe} contains {shown(path or '.')}, which {error}"
             raise ProblemsError(Problem("bad-chart", what)) from None
 
 
 @dataclass(frozen=True, slots=True)
 class _Copy:
-    """One folder of a commit on its way to the disk. Everything that is looked at is taken off the budget."""
+    """A copy of one directory of a commit. Every entry that is read counts for the budget."""
 
     describe: str
     tree: CommitTree
@@ -73,35 +76,38 @@ class _Copy:
             raise ProblemsError(
                 Problem(
                     "missing-chart",
-                    f"{self.describe} has no folder {shown(path)}",
-                    hint="source.git.path leads from the repository's root to the folder with Chart.yaml",
+                    f"{self.describe} has no directory {shown(path)}",
+                    hint="set source.git.path to the chart's directory, relative to the root of the repository",
                 )
             )
-        self._folder(real, target, "", ())
+        self._directory(real, target, "", ())
         for file, name, entry in self.wanted:
             self._file(entry, file, name)
 
-    def _folder(self, folder: str, target: Path, prefix: str, above: tuple[str, ...]) -> None:
-        if folder in above:
-            raise ProblemsError(Problem("bad-chart", f"{self.describe} holds {shown(folder)}, a link into itself"))
-        names = self.tree.names(folder) or {}
+    def _directory(self, directory: str, target: Path, prefix: str, above: tuple[str, ...]) -> None:
+        if directory in above:
+            raise ProblemsError(
+                Problem("bad-chart", f"{self.describe} contains {shown(directory)}, a symlink to its own parent")
+            )
+        names = self.tree.names(directory) or {}
         self.budget.look(len(names), len(above))
         for name in sorted(names):
             if not is_plain_path(name):
                 raise ProblemsError(
-                    Problem("bad-chart", f"{self.describe} holds {shown(name)}, a name that no chart has")
+                    Problem("bad-chart", f"{self.describe} contains the invalid file name {shown(name)}")
                 )
-            path, found = posixpath.join(folder, name), names.get(name)
+            path, found = posixpath.join(directory, name), names.get(name)
             if found and found.kind == "link":
-                self.budget.look(LINK, len(above))
+                self.budget.look(SYMLINK, len(above))
                 path = self._real(path, prefix + name)
                 found = self.tree.entry(path)
             if found and found.kind == "folder":
-                self._folder(path, target / name, f"{prefix}{name}/", (*above, folder))
+                self._directory(path, target / name, f"{prefix}{name}/", (*above, directory))
             elif self.keep(prefix + name):
                 if found is None or found.kind != "file":
-                    what = "a submodule, which is not fetched" if found else "a link that leads nowhere"
-                    raise ProblemsError(Problem("bad-chart", f"{self.describe} holds {shown(prefix + name)}, {what}"))
+                    what = "a submodule, which is not supported" if found else "a broken symlink"
+                    message = f"{self.describe} contains {shown(prefix + name)}, {what}"
+                    raise ProblemsError(Problem("bad-chart", message))
                 self.budget.take(0)
                 self.wanted.append((target / name, prefix + name, found))
 
@@ -115,29 +121,29 @@ class _Copy:
             file.writelines(blob.pieces)
 
     def _real(self, path: str, name: str) -> str:
-        """`path` with every link on it resolved. Raises ProblemsError where it leaves the repository."""
+        """Return `path` with all symlinks resolved. Raises ProblemsError if it leaves the repository."""
         try:
             return real_path(path, self.tree.target)[0]
         except OutsideRepositoryError:
-            what = f"{self.describe} holds {shown(name)}, a link that leaves the repository"
-            raise ProblemsError(Problem("bad-chart", what, hint="put the file itself into the chart")) from None
+            what = f"{self.describe} contains {shown(name)}, a symlink to a path outside the repository"
+            raise ProblemsError(Problem("bad-chart", what, hint="replace the symlink with the file")) from None
 
 
 @dataclass(slots=True)
 class Git:
-    """Git repositories that charts come from, within the time that the run can take for the network."""
+    """The Git repositories of a run, fetched within the run's limits."""
 
     network: Network
     credentials: Credentials
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
-    begun: float | None = None  # when the first was fetched
+    begun: float | None = None  # when the first fetch started, by time.monotonic()
 
     def fetch(self, source: GitChart, store: Path) -> GitTree:
-        """The commit at a branch or tag, in the new object store `store`. Raises ProblemsError."""
+        """Fetch the commit of a branch or tag into the new object store `store`. Raises ProblemsError."""
         git_binary("a chart comes from Git", "install git; only charts with source.git need it")
         describe = f"the Git repository {source.url}"
         if self.network.offline and urlsplit(source.url).scheme != "file":
-            raise NetworkError(f"{describe} would be fetched, but --offline forbids it", code="offline")
+            raise NetworkError(f"cannot fetch {describe} with --offline", code="offline")
         environment = dict(self.environment)
         if self.network.ca_file is not None:
             environment["GIT_SSL_CAINFO"] = str(self.network.ca_file)
@@ -154,24 +160,19 @@ class Git:
                 most=min(LARGEST_FILE, int(budget.left("fetched"))),
             )
         except FetchTooLargeError as error:
-            budget.spend("fetched", error.size)  # this is the error where the limit is the run's
+            budget.spend("fetched", error.size)  # raises if the run's limit was reached
             what = f"it is larger than the limit of {LARGEST_FILE // GIB} GiB"
-            raise NetworkError(f"{describe} cannot be fetched: {what}", code="git-failed") from None
+            raise NetworkError(f"cannot fetch {describe}: {what}", code="git-failed") from None
         except ProblemsError as error:
             self._left()
-            raise NetworkError(
-                f"{describe} cannot be fetched: {error.problem.message}", code=error.problem.code
-            ) from None
+            raise NetworkError(f"cannot fetch {describe}: {error.problem.message}", code=error.problem.code) from None
         budget.spend("fetched", store_size(store))
         if done.status:
             raise _fetch_error(source, describe, done, allowed=self.network.may_send_credentials(source.url))
         return GitTree(f"{source.ref.split('/', 2)[2]} of {describe}", store)
 
     def _left(self) -> float:
-        """The seconds until the last transfer of the run must have ended.
-
-        Raises BudgetExceededError when it is late.
-        """
+        """Return the seconds that the run has left for transfers. Raises BudgetExceededError if there are none."""
         now = time.monotonic()
         if self.begun is None:
             self.begun = now
@@ -181,30 +182,30 @@ class Git:
         return max(1.0, limit - (now - self.begun))
 
     def _login(self, url: str) -> str | None:
-        """The Authorization field for a URL, None where there is none that may be sent."""
+        """Return the Authorization header for a URL, or None if no credentials can be sent."""
         if not self.network.may_send_credentials(url):
             return None
         parts = urlsplit(url)
         found = self.credentials(parts.netloc)
-        token = self.environment.get("GITHUB_TOKEN")  # as KuboCD's packager has it, but for GitHub alone
+        token = self.environment.get("GITHUB_TOKEN")  # like KuboCD's packager, but only for github.com
         if parts.netloc.lower() == "github.com" and token:
             found = "git", token
         return f"Basic {base64.b64encode(':'.join(found).encode()).decode()}" if found else None
 
 
 def _fetch_error(source: GitChart, describe: str, done: Done, *, allowed: bool) -> ProblemsError:
-    said, url = done.stderr, urlsplit(source.url)
+    output, url = done.stderr, urlsplit(source.url)
     kind, name = ("branch" if source.ref.startswith("refs/heads/") else "tag"), source.ref.split("/", 2)[2]
-    if "couldn't find remote ref" in said:
+    if "couldn't find remote ref" in output:
         return ProblemsError(Problem("missing-chart", f"{describe} has no {kind} {shown(name)}"))
     hint = None
-    if any(denied in said for denied in ("could not read Username", "Authentication failed", "Permission denied")):
+    if any(denied in output for denied in ("could not read Username", "Authentication failed", "Permission denied")):
         login = variable(url.netloc)
-        hint = "let git log in by itself: a credential helper, or an SSH key"
+        hint = "configure a credential helper for git, or an SSH key"
         if allowed:
-            hint = f"set {login}_USER and {login}_SECRET, or a credential helper of git"
+            hint = f"set {login}_USER and {login}_SECRET, or configure a credential helper for git"
         elif url.scheme == "http":
-            hint = "write https:// in source.git.url: credentials are not sent over plain HTTP"
-    elif re.search(r"returned error: 30\d", said):
-        hint = "write in source.git.url where it redirects to: credentials are not sent on, so no redirect is followed"
-    return NetworkError(f"{describe} cannot be fetched: {done.said}", code="git-failed", hint=hint)
+            hint = "use https:// in source.git.url: credentials are not sent over plain HTTP"
+    elif re.search(r"returned error: 30\d", output):
+        hint = "set source.git.url to the target of the redirect: redirects are not followed, to protect credentials"
+    return NetworkError(f"cannot fetch {describe}: {done.said}", code="git-failed", hint=hint)

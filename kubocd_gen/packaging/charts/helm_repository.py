@@ -1,4 +1,4 @@
-"""Charts of Helm repositories: `index.yaml`, once a repository, then the archive that it names."""
+"""Charts from Helm repositories: fetch `index.yaml`, once per repository, then the chart archive."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from kubocd_gen.packaging.charts.sources import HelmRepositoryChart
 from kubocd_gen.processes.single_flight import SingleFlight
 
 FetchFromRegistry = Callable[[str], Chart]
-"""The chart at `registry/repository:tag`: some indexes name their archives by `oci://` URLs."""
+"""Fetch the chart at `registry/repository:tag`; some indexes list archives by `oci://` URL."""
 
 
 class HelmRepositories:
-    """Helm repositories over HTTP; each index is fetched once a run."""
+    """The Helm repositories of a run; each index is downloaded once."""
 
     def __init__(self, downloads: Downloads, from_registry: FetchFromRegistry, limits: Limits = LIMITS) -> None:
         self._limits = limits
@@ -37,9 +37,9 @@ class HelmRepositories:
         self._indexes: SingleFlight[str, bytes] = SingleFlight(keep=True)
 
     def fetch(self, source: HelmRepositoryChart) -> Chart:
-        """The chart, byte for byte as the repository has it.
+        """Fetch the chart; its archive is not changed.
 
-        Raises ProblemsError: `missing-chart`, `bad-index`, `bad-chart`, `corrupt-chart`, and those of the network.
+        Raises ProblemsError: `missing-chart`, `bad-index`, `bad-chart`, `corrupt-chart`, and network errors.
         """
         what = f"the index of {source.url}"
         index_url = resolve_url(source.url, "index.yaml")
@@ -61,19 +61,19 @@ class HelmRepositories:
                 raise ProblemsError(
                     Problem(
                         "corrupt-chart",
-                        f"{describe} has the digest {actual}; the repository's index says {entry.digest}",
-                        hint="the repository is wrong about its own chart: ask those who publish it",
+                        f"{describe} has the digest {actual}, but the repository's index has {entry.digest}",
+                        hint="report this to the maintainers of the repository",
                     )
                 )
             chart = read_chart(archive, describe=describe, limits=self._limits)
         if chart.name != source.chart or not same_version(chart.version, source.version):
-            message = f"{describe} is the chart {shown(chart.label)}, says its Chart.yaml"
+            message = f"{describe} contains another chart: {shown(chart.label)}"
             raise ProblemsError(Problem("bad-chart", message))
         return chart
 
 
 def resolve_url(repository: str, url: str) -> str:
-    """An index's URL of an archive: relative to the repository, whose query (a token, say) it inherits, or absolute."""
+    """Resolve an archive's URL in an index; a relative one inherits the query of the repository, such as a token."""
     base = urlsplit(repository)
     joined = urlsplit(urljoin(urlunsplit(base._replace(path=f"{base.path.rstrip('/')}/", query="")), url))
     if not urlsplit(url).scheme and not joined.query:
@@ -84,7 +84,7 @@ def resolve_url(repository: str, url: str) -> str:
 def _check_scheme(url: str, describe: str) -> None:
     parts = urlsplit(url)
     if parts.scheme not in ("https", "http") or not parts.hostname or not url.isprintable() or "@" in parts.netloc:
-        message = f"{describe} is at {shown(url)}, says the index, which is no address to fetch from"
+        message = f"the index has an invalid URL for {describe}: {shown(url)}"
         raise ProblemsError(Problem("bad-index", message))
 
 
@@ -108,11 +108,11 @@ def _entry(index: bytes, source: HelmRepositoryChart) -> Entry:
         raise ProblemsError(
             Problem(
                 "missing-chart",
-                f"the repository {source.url} has no chart {shown(source.chart)} of version {shown(source.version)}",
-                hint=close or (f"the newest that it lists is {versions[0]}" if versions else None),
+                f"the repository {source.url} has no version {shown(source.version)} of chart {shown(source.chart)}",
+                hint=close or (f"the first version in its index is {versions[0]}" if versions else None),
             )
         )
     if not entry.urls:
-        message = f"the index of {source.url} says nowhere to fetch {source.chart} {source.version} from"
+        message = f"the index of {source.url} has no URL for chart {source.chart} {source.version}"
         raise ProblemsError(Problem("bad-index", message))
     return entry

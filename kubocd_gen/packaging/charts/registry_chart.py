@@ -1,4 +1,4 @@
-"""Charts in OCI registries, as `helm push` writes them."""
+"""Charts from OCI registries, as `helm push` writes them."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _OLD_CONTENT_TYPE = "application/tar+gzip"  # helm before 3.7
 
 
 def fetch_from_registry(source: RegistryChart, registry: Registry, limits: Limits = LIMITS) -> Chart:
-    """The chart, byte for byte as the registry has it; a provenance file beside it is left there.
+    """Fetch the chart; its archive is not changed, and a provenance file is ignored.
 
-    Raises ProblemsError: `bad-chart` where the image is something else, and those of the registry.
+    Raises ProblemsError: `bad-chart` if the image is not a Helm chart, and the errors of the registry.
     """
     reference = source.reference
     access = Access(insecure=source.insecure)
@@ -30,8 +30,8 @@ def fetch_from_registry(source: RegistryChart, registry: Registry, limits: Limit
     config = manifest.get("config")
     kind = config.get("mediaType") if isinstance(config, dict) else None
     if descriptor.media_type != MANIFEST_TYPE or kind != CHART_CONFIG_TYPE:
-        package = ", but a KuboCD package" if kind == CONFIG_TYPE else f", but has a config of type {shown(str(kind))}"
-        raise ProblemsError(Problem("bad-chart", f"{reference} is not a Helm chart{package}"))
+        actual = "it is a KuboCD package" if kind == CONFIG_TYPE else f"its config has the type {shown(str(kind))}"
+        raise ProblemsError(Problem("bad-chart", f"{reference} is not a Helm chart: {actual}"))
     layers = manifest.get("layers")
     parts = [
         parse_descriptor(layer, what=f"a layer of {reference}", code="bad-chart", position=None)
@@ -39,7 +39,7 @@ def fetch_from_registry(source: RegistryChart, registry: Registry, limits: Limit
     ]
     contents = [part for part in parts if part.media_type in (CHART_CONTENT_TYPE, _OLD_CONTENT_TYPE)]
     if len(contents) != 1:
-        message = f"{reference} has {len(contents)} layers with a chart, not one"
+        message = f"{reference} must have exactly one chart layer, not {len(contents)}"
         raise ProblemsError(Problem("bad-chart", message))
     archive = registry.read_blob(reference, contents[0], access, limit=limits.layer)
     return read_chart(archive, describe=f"the chart {reference}", limits=limits)

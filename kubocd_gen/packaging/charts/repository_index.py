@@ -1,4 +1,4 @@
-"""One chart's versions in the index of a Helm repository, which may list ten thousand of others."""
+"""Find one chart's versions in the index of a Helm repository, which can list ten thousand others."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ import yaml
 from kubocd_gen.archives.chart import same_version
 from kubocd_gen.kube_yaml.errors import too_deep
 
-INDEX_LIMIT = 64 << 20  # bytes; the largest public ones are some 25 MiB
+INDEX_LIMIT = 64 << 20  # bytes; the largest public indexes are about 25 MiB
 _DEEPEST = 64
 _TOO_DEEP = f"is nested more than {_DEEPEST} levels deep"
-# Some thirty values a version: a chart with 3,000 of them still fits.
+# With about 30 values per version, a chart can have more than 6,000 versions.
 _MOST_VALUES = 200_000
-# Of a whole index, where the part about one chart could not be told by its indentation.
+# For a whole index, if the part about one chart can't be found by its indentation.
 _MOST_IN_ALL = 5_000_000
 
 
 class BadIndexError(Exception):
-    """What is wrong with an index, as the end of a sentence that begins with its URL."""
+    """A defect of an index, as the end of a sentence that begins with its URL."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A version of a chart, as the index lists it."""
+    """A version of a chart in an index."""
 
     version: str
     urls: tuple[str, ...]
@@ -36,7 +36,7 @@ class Entry:
 
 
 def chart_entries(index: bytes, chart: str) -> Sequence[Entry] | None:
-    """The versions of `chart` in the order of `index`, YAML or JSON; None where it does not list the chart.
+    """Return the versions of `chart` in the order of `index` (YAML or JSON), or None if the chart is not in it.
 
     Raises BadIndexError.
     """
@@ -49,13 +49,13 @@ def chart_entries(index: bytes, chart: str) -> Sequence[Entry] | None:
 
 
 def chart_names(index: bytes) -> list[str]:
-    """Names that look like those of charts in a YAML index, for a suggestion."""
+    """Return strings that look like chart names in a YAML index, for suggestions."""
     names = re.findall(rb"^  ([A-Za-z0-9_][A-Za-z0-9._-]*):[ \t]*\r?$", index, re.MULTILINE)
     return [name.decode() for name in names]
 
 
 def find_version(entries: Sequence[Entry], version: str) -> Entry | None:
-    """The entry of just this version, else of the same one in other words (`v1.2` for `1.2.0`), as helm does."""
+    """Return the entry of exactly this version or, like helm, of an equal one (`v1.2` for `1.2.0`); None if missing."""
     return next((one for one in entries if one.version == version), None) or next(
         (one for one in entries if same_version(one.version, version)), None
     )
@@ -76,15 +76,15 @@ def _versions(index: bytes, chart: str) -> Any:
         try:
             return _listed(json.loads(index), chart)
         except (ValueError, RecursionError) as error:
-            raise BadIndexError(f"is not JSON: {error}") from None
+            raise BadIndexError(f"is not valid JSON: {error}") from None
     part = _part(index, chart)
     if part is not None:
         try:
             return _load(part, _MOST_VALUES)[chart]
         except (BadIndexError, KeyError):
-            pass  # not laid out as it looked: read it all
+            pass  # not formatted as expected: read the whole index
     elif re.search(rb"^entries:[ \t]*\r?\n  [^\s#-]", index, re.MULTILINE) and chart.encode() not in index:
-        return None  # helm's own layout, without the chart
+        return None  # formatted by helm, and without the chart
     return _listed(_load(index, _MOST_IN_ALL), chart)
 
 
@@ -96,7 +96,7 @@ def _listed(index: Any, chart: str) -> Any:
 
 
 def _part(index: bytes, chart: str) -> bytes | None:
-    """The lines about one chart where helm has laid the index out: two spaces in front of its name."""
+    """Return the lines about one chart if the index is formatted by helm: its name is indented by two spaces."""
     entries = re.search(rb"^entries:[ \t]*\r?$", index, re.MULTILINE)
     if entries is None:
         return None
@@ -110,14 +110,14 @@ def _part(index: bytes, chart: str) -> bytes | None:
 
 
 def _load(text: bytes, most: int) -> dict[str, Any]:
-    """The map in `text`, every scalar as the string that stands there."""
+    """Return the map in `text`, with all scalars as strings. Raises BadIndexError."""
     depth = 0
     try:
         for count, event in enumerate(yaml.parse(text, Loader=yaml.CBaseLoader)):
             if count > most:
-                raise BadIndexError(f"holds more than {most} values")
+                raise BadIndexError(f"contains more than {most} values")
             if isinstance(event, yaml.AliasEvent):
-                raise BadIndexError("uses an alias, which helm never writes")
+                raise BadIndexError("uses a YAML alias, which is not supported")
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > _DEEPEST:
                 raise BadIndexError(_TOO_DEEP)
@@ -125,10 +125,10 @@ def _load(text: bytes, most: int) -> dict[str, Any]:
     except yaml.MarkedYAMLError as error:
         if too_deep(error):
             raise BadIndexError(_TOO_DEEP) from None
-        where = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise BadIndexError(f"is not YAML: {error.problem}{where}") from None
+        where = f" on line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise BadIndexError(f"is not valid YAML: {error.problem}{where}") from None
     except (yaml.YAMLError, UnicodeError, TypeError):  # TypeError: a list as a key
-        raise BadIndexError("is not YAML") from None
+        raise BadIndexError("is not valid YAML") from None
     if not isinstance(loaded, dict):
         raise BadIndexError("is not a Helm repository index")
     return loaded

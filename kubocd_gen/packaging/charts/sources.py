@@ -1,4 +1,4 @@
-"""Where a module's chart comes from, as the manifest says it, checked before anything is asked for."""
+"""Read and check the chart source of a module before anything is fetched."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.oci.reference import Reference, parse_reference
 
-_WAY_OUT = "set KCD_OCI_<HOST>_USER and KCD_OCI_<HOST>_SECRET instead; the manifest is published with the package"
-# git check-ref-format, and nothing that would end a refspec or be a pattern in one.
+_CREDENTIALS = "set KCD_OCI_<HOST>_USER and KCD_OCI_<HOST>_SECRET instead; the manifest is published with the package"
+# The rules of git check-ref-format, without characters that are special in a refspec.
 _REF = re.compile(
     r"(?!-)(?!.*(?:\.\.|//|@\{|\.lock(?:/|$)|/\.|/$|\.$))[^\x00-\x20\x7f~^:?*\[\\+/.][^\x00-\x20\x7f~^:?*\[\\]*"
 )
@@ -26,7 +26,7 @@ _SCP_LIKE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*@[A-Za-z0-9][A-Za-z0-9.-]*:[
 
 @dataclass(frozen=True, slots=True)
 class HelmRepositoryChart:
-    """A chart of a Helm repository. `url` has no slash at its end."""
+    """A chart in a Helm repository. `url` has no trailing slash."""
 
     url: str
     chart: str
@@ -43,7 +43,7 @@ class RegistryChart:
 
 @dataclass(frozen=True, slots=True)
 class GitChart:
-    """A chart in a Git repository: `ref` is `refs/heads/…` or `refs/tags/…`, `path` is relative to the root."""
+    """A chart in a Git repository. `ref` is `refs/heads/…` or `refs/tags/…`; `path` is relative to the root."""
 
     url: str
     ref: str
@@ -53,29 +53,28 @@ class GitChart:
 
 @dataclass(frozen=True, slots=True)
 class LocalChart:
-    """A chart's folder, as written in a manifest of `folder`, and the files that it has to be among."""
+    """A chart in a directory: `path` is relative to the manifest's directory `folder`, and must be among `files`."""
 
     folder: Path
     path: str
-    files: CheckoutFiles | None = None  # None: the caller has looked at the path
+    files: CheckoutFiles | None = None  # None: the caller has checked the path
 
 
 ChartSource: TypeAlias = HelmRepositoryChart | RegistryChart | GitChart | LocalChart
 
 
 def source_kind(source: Mapping[str, Any]) -> str:
-    """Which of the four kinds of source is given."""
+    """Return which of the four kinds of source is set."""
     return next(kind for kind in ("helmRepository", "oci", "git", "local") if source.get(kind) is not None)
 
 
 def chart_source(
     source: Mapping[str, Any], folder: Path, position: Position, files: CheckoutFiles | None = None
 ) -> ChartSource:
-    """The one source of a module that `read_manifest` has found complete; `folder` is the manifest's.
+    """Return the source of a module, which `read_manifest` has validated; `folder` is the manifest's directory.
 
-    A local chart must be among `files`.
-
-    Raises ProblemsError `bad-package` or `bad-reference` for what could never be fetched.
+    A local chart must be among `files`. Raises ProblemsError `bad-package` or `bad-reference` if the source is not
+    valid.
     """
     kind = source_kind(source)
     given: Mapping[str, Any] = source[kind]
@@ -86,7 +85,7 @@ def chart_source(
     if kind == "helmRepository":
         return _helm_repository(given, bad)
     if kind == "oci":
-        tag = str(given["tag"]).replace("+", "_")  # as helm names the tag of a version with a build
+        tag = str(given["tag"]).replace("+", "_")  # like `helm push`, because a tag can't contain "+"
         try:
             reference = parse_reference(f"{given['repository']}:{tag}")
         except ProblemsError as error:
@@ -96,21 +95,22 @@ def chart_source(
         return RegistryChart(reference, bool(given.get("insecure")))
     if kind == "git":
         return _git(given, bad)
-    path = given.get("path") or "."  # KuboCD asks for none: it is the manifest's own folder then
+    path = given.get("path") or "."  # optional in KuboCD; the default is the manifest's directory
     if "\0" in path:
-        raise ProblemsError(bad(f"source.local.path {shown(path)} is not a path"))
+        raise ProblemsError(bad(f"source.local.path is not a valid path: {shown(path)}"))
     return LocalChart(folder, path, files)
 
 
 def _helm_repository(given: Mapping[str, Any], bad: Any) -> HelmRepositoryChart:
     url, version = given["url"], given["version"]
     if str(url).startswith("oci://"):
-        hint = f"write: oci: {{repository: {url.removeprefix('oci://').rstrip('/')}/{given['chart']}, tag: {version}}}"
-        raise ProblemsError(bad(f"source.helmRepository.url {shown(url)} is a registry", hint))
+        repository = f"{url.removeprefix('oci://').rstrip('/')}/{given['chart']}"
+        hint = f"use source.oci instead: oci: {{repository: {repository}, tag: {version}}}"
+        raise ProblemsError(bad(f"source.helmRepository.url is an OCI registry: {shown(url)}", hint))
     _check_url(url, "source.helmRepository.url", ("https", "http"), bad)
     if not is_version(version):
-        hint = "kcd-gen takes one exact version, so that the same manifest makes the same package tomorrow"
-        raise ProblemsError(bad(f"source.helmRepository.version {shown(version)} is not a version", hint))
+        hint = "use an exact version: a range would make the package not reproducible"
+        raise ProblemsError(bad(f"source.helmRepository.version is not a valid version: {shown(version)}", hint))
     return HelmRepositoryChart(url.rstrip("/"), given["chart"], version)
 
 
@@ -120,17 +120,20 @@ def _git(given: Mapping[str, Any], bad: Any) -> GitChart:
         _check_url(url, "source.git.url", _GIT_SCHEMES, bad)
     name = str(given.get("branch") or given.get("tag"))
     if not _REF.fullmatch(name):
-        raise ProblemsError(bad(f"source.git has {shown(name)}, which is no name of a branch or tag"))
+        raise ProblemsError(bad(f"source.git has an invalid branch or tag: {shown(name)}"))
     parts = [part for part in given["path"].split("/") if part not in ("", ".")]
     if ".." in parts or ".git" in parts or "\0" in given["path"]:
         raise ProblemsError(
-            bad(f"source.git.path {shown(given['path'])} leaves the repository", "it is relative to its root")
+            bad(
+                f"source.git.path leaves the repository: {shown(given['path'])}",
+                "use a path relative to the root of the repository",
+            )
         )
     prefixes = tuple(given.get("extraFilePrefixes") or ())
     for prefix in prefixes:
         if not prefix.startswith("/"):
             raise ProblemsError(
-                bad(f"source.git.extraFilePrefixes has {shown(prefix)}, which matches nothing", f"write '/{prefix}'")
+                bad(f"source.git.extraFilePrefixes has {shown(prefix)}, which matches no file", f"use '/{prefix}'")
             )
     return GitChart(url, f"refs/{'heads' if given.get('branch') else 'tags'}/{name}", "/".join(parts), prefixes)
 
@@ -146,8 +149,10 @@ def _check_url(url: str, field: str, schemes: tuple[str, ...], bad: Any) -> None
         host_is_fine = True
     if not url.isprintable() or " " in url or not port_is_fine or not host_is_fine or parts.scheme not in schemes:
         raise ProblemsError(
-            bad(f"{field} {shown(url)} is not a URL that a chart can come from", f"it starts with {schemes[0]}://")
+            bad(
+                f"{field} is not a valid URL for a chart: {shown(url)}", f"use a URL such as {schemes[0]}://example.com"
+            )
         )
     if parts.password is not None or (parts.username and parts.scheme in ("https", "http")):
         public = url.replace(parts.netloc, parts.netloc.rpartition("@")[2])
-        raise ProblemsError(bad(f"{field} of {shown(public)} holds credentials", _WAY_OUT))
+        raise ProblemsError(bad(f"{field} contains credentials for {shown(public)}", _CREDENTIALS))

@@ -1,4 +1,4 @@
-"""Chart folders to copy from: on disk or in a Git commit, with links that lead out of where a chart may come from."""
+"""Copy chart directories from disk or from a Git commit; symlinks can lead outside the allowed directories."""
 
 from __future__ import annotations
 
@@ -15,84 +15,86 @@ from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.oci.descriptors import MIB
 
-LINK = 100  # entries that a link counts for: it can show a whole folder again
-_DEEPEST = 64  # folders in each other, as in a chart's archive
+SYMLINK = 100  # the number of entries that a symlink counts for, because it can repeat a whole directory
+_DEEPEST = 64  # nested directories, as in a chart archive
 Keep = Callable[[str], bool]
-"""Whether a file belongs to the chart, by its path below the chart's folder."""
+"""Return whether a file belongs to the chart, by its path relative to the chart's directory."""
 
 
 class Tree(Protocol):
-    """Where chart folders are. Paths are those of `root()` and relative ones from there, normalised."""
+    """A source of chart directories. Paths are normalised."""
 
     def copy(self, path: str, target: Path, keep: Keep) -> None:
-        """Copy the folder at `path`, links followed, to `target`, which is not there yet. Raises ProblemsError."""
+        """Copy the directory `path` to `target`, which does not exist, and follow symlinks. Raises ProblemsError."""
 
 
 @dataclass(slots=True)
 class Budget:
-    """What a chart's folder may hold; every copied file is taken off."""
+    """The remaining limits for a chart's directory."""
 
     describe: str
     files: int = LIMITS.chart_members
     bytes: int = field(default=LIMITS.chart)
-    entries: int = LIMITS.files  # files or folders that are looked at
+    entries: int = LIMITS.files  # files and directories that are listed
 
     def look(self, entries: int, depth: int) -> None:
-        """Raises ProblemsError `bad-chart` where the folder has too many entries, or folders in each other."""
+        """Count `entries`. Raises ProblemsError `bad-chart` if there are too many, or nested too deeply."""
         self.entries -= entries
         if self.entries < 0 or depth > _DEEPEST:
             raise ProblemsError(
                 Problem(
                     "bad-chart",
-                    f"{self.describe} holds more than {LIMITS.files} entries, or {_DEEPEST} folders in each other",
-                    hint="is it a chart's folder? name the one that holds Chart.yaml",
+                    f"{self.describe} contains more than {LIMITS.files} entries, or {_DEEPEST} nested directories",
+                    hint="check the path; it must be the directory with Chart.yaml",
                 )
             )
 
     def take(self, size: int, files: int = 1) -> None:
-        """Raises ProblemsError `bad-chart` where the folder holds too much."""
+        """Count a file of `size` bytes. Raises ProblemsError `bad-chart` if the directory is too large."""
         self.files -= files
         self.bytes -= size
         if self.files < 0 or self.bytes < 0:
             raise ProblemsError(
                 Problem(
                     "bad-chart",
-                    f"{self.describe} holds more than {LIMITS.chart_members} files or {LIMITS.chart // MIB} MiB",
-                    hint="is it a chart's folder? name the one that holds Chart.yaml",
+                    f"{self.describe} contains more than {LIMITS.chart_members} files or {LIMITS.chart // MIB} MiB",
+                    hint="check the path; it must be the directory with Chart.yaml",
                 )
             )
 
 
 @dataclass(frozen=True, slots=True)
 class LocalTree:
-    """Folders on disk. A link may lead to where it likes below the `roots`, and nowhere else."""
+    """Directories on disk. Symlinks can lead to any path below the `roots`, and nowhere else."""
 
     describe: str
-    roots: tuple[Path, ...]  # without links
+    roots: tuple[Path, ...]  # with symlinks resolved
 
     def copy(self, path: str, target: Path, keep: Keep) -> None:
-        """Copy a folder with its links followed. `.git` is left out.
+        """Copy a directory, without `.git`, and follow its symlinks.
 
-        Raises ProblemsError `missing-chart`, `bad-chart`.
+        Raises ProblemsError: `missing-chart` or `bad-chart`.
         """
-        folder = Path(path)
+        directory = Path(path)
         try:
-            self._check_link(folder, path)  # the way to it, too
-            inside = replace(self, roots=(*self.roots, Path(os.path.realpath(folder))))
-            inside.copy_into(folder, target, "", keep, Budget(self.describe), ())
+            self._check_symlink(directory, path)  # its parents can be symlinks, too
+            inside = replace(self, roots=(*self.roots, Path(os.path.realpath(directory))))
+            inside.copy_into(directory, target, "", keep, Budget(self.describe), ())
         except OSError as error:
-            what = f"{self.describe} cannot be read: {error.strerror} ({error.filename})"
+            what = f"cannot read {self.describe}: {error.strerror} ({error.filename})"
             raise ProblemsError(Problem("missing-chart", what)) from error
 
     def copy_into(
-        self, folder: Path, target: Path, prefix: str, keep: Keep, budget: Budget, above: tuple[str, ...]
+        self, directory: Path, target: Path, prefix: str, keep: Keep, budget: Budget, above: tuple[str, ...]
     ) -> None:
-        """Copy one folder of those that `copy` copies; `above` are those that it lies in, without links."""
-        real = os.path.realpath(folder)
+        """Copy one directory recursively; `above` are its parents in the tree, with symlinks resolved."""
+        real = os.path.realpath(directory)
         if real in above:
-            raise ProblemsError(Problem("bad-chart", f"{self.describe} holds {shown(prefix)}, a link into itself"))
+            raise ProblemsError(
+                Problem("bad-chart", f"{self.describe} contains {shown(prefix)}, a symlink to its own parent")
+            )
         target.mkdir(parents=True, exist_ok=True)
-        with os.scandir(folder) as found:
+        with os.scandir(directory) as found:
             entries = sorted(found, key=lambda entry: entry.name)
         budget.look(len(entries), len(above))
         for entry in entries:
@@ -101,36 +103,36 @@ class LocalTree:
                 continue
             if not is_plain_path(name):
                 raise ProblemsError(
-                    Problem("bad-chart", f"{self.describe} holds {shown(name)}, a name that no chart has")
+                    Problem("bad-chart", f"{self.describe} contains the invalid file name {shown(name)}")
                 )
             if entry.is_symlink():
-                budget.look(LINK, len(above))
-                self._check_link(Path(entry.path), name)
+                budget.look(SYMLINK, len(above))
+                self._check_symlink(Path(entry.path), name)
             if entry.is_dir():
                 self.copy_into(Path(entry.path), target / entry.name, f"{name}/", keep, budget, (*above, real))
             elif keep(name):
                 self._copy_file(Path(entry.path), target / entry.name, name, budget)
 
     def _copy_file(self, source: Path, target: Path, name: str, budget: Budget) -> None:
-        # Opening a FIFO would otherwise wait for somebody to write to it.
+        # Without O_NONBLOCK, opening a FIFO would wait for a writer.
         descriptor = os.open(source, os.O_RDONLY | os.O_NONBLOCK)
         with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise ProblemsError(
-                    Problem("bad-chart", f"{self.describe} holds {shown(name)}, which is no regular file")
+                    Problem("bad-chart", f"{self.describe} contains {shown(name)}, which is not a regular file")
                 )
             budget.take(status.st_size)
-            target.write_bytes(file.read(status.st_size))  # and no more, though the file can be growing
+            target.write_bytes(file.read(status.st_size))  # not more, even if the file is growing
 
-    def _check_link(self, link: Path, name: str) -> None:
-        real = Path(os.path.realpath(link))
-        if real != link and not any(real.is_relative_to(root) for root in self.roots):
+    def _check_symlink(self, path: Path, name: str) -> None:
+        real = Path(os.path.realpath(path))
+        if real != path and not any(real.is_relative_to(root) for root in self.roots):
             raise ProblemsError(
                 Problem(
                     "bad-chart",
-                    f"{self.describe} holds {shown(name)}, a link to {shown(str(real))}, which is not the chart's",
-                    hint="put the file itself into the chart: what a package holds can be read by whoever pulls it",
+                    f"{self.describe} contains {shown(name)}, a symlink to {shown(str(real))}, outside the chart",
+                    hint="replace the symlink with the file; anyone who can pull the package can read it",
                 )
             )
 

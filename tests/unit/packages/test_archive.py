@@ -119,27 +119,27 @@ def test_a_file_of_any_other_name_is_refused(trick: str) -> None:
     name, quoted = NAMES[trick]
     error = refusal(gzipped(tar(member(name, b"x"))))
     assert error.code == "bad-archive"
-    assert said(error) == f"holds {quoted}, which is no file of a KuboCD package"
+    assert said(error) == f"contains {quoted}, which is not a file of a KuboCD package"
 
 
 @pytest.mark.parametrize("trick", [trick for trick, (name, _) in NAMES.items() if name])  # a path record is not empty
 def test_a_name_from_an_extended_header_is_no_freer(trick: str) -> None:
     name, quoted = NAMES[trick]
     error = refusal(gzipped(tar(extended({"path": name}), CHART)))
-    assert said(error) == f"holds {quoted}, which is no file of a KuboCD package"
+    assert said(error) == f"contains {quoted}, which is not a file of a KuboCD package"
 
 
 # One row a trick: a kind of member, and what it is called.
 MEMBERS = {
-    "symbolic link": (tarfile.SYMTYPE, "a symbolic link"),
+    "symbolic link": (tarfile.SYMTYPE, "a symlink"),
     "hard link": (tarfile.LNKTYPE, "a hard link"),
     "character device": (tarfile.CHRTYPE, "a device"),
     "block device": (tarfile.BLKTYPE, "a device"),
     "FIFO": (tarfile.FIFOTYPE, "a FIFO"),
     "contiguous file": (tarfile.CONTTYPE, "of the unknown type '7'"),
     "sparse file of GNU": (tarfile.GNUTYPE_SPARSE, "a sparse file"),
-    "long name of GNU": (tarfile.GNUTYPE_LONGNAME, "an over-long name"),
-    "long link of GNU": (tarfile.GNUTYPE_LONGLINK, "an over-long link"),
+    "long name of GNU": (tarfile.GNUTYPE_LONGNAME, "a GNU long name"),
+    "long link of GNU": (tarfile.GNUTYPE_LONGLINK, "a GNU long link name"),
     "volume label of GNU": (b"V", "of the unknown type 'V'"),
     "continued file of GNU": (b"M", "of the unknown type 'M'"),
     "list of a folder of GNU": (b"D", "of the unknown type 'D'"),
@@ -154,15 +154,15 @@ def test_a_member_that_is_no_regular_file_is_refused(trick: str) -> None:
     kind, words = MEMBERS[trick]
     error = refusal(gzipped(tar(member("original.yaml", kind=kind, link="/etc/passwd"))))
     assert error.code == "bad-archive"
-    assert said(error) == f"holds 'original.yaml', which is {words}; a package holds regular files only"
+    assert said(error) == f"contains 'original.yaml', which is {words}; a package can contain only regular files"
 
 
 CUT = "ends in the middle of 'p-1.0.0.tgz'"
-UNREADABLE = "has an extended header that cannot be read"
+UNREADABLE = "has an invalid extended header"
 
 
 def useless(key: str) -> str:
-    return f"has an extended header with '{key}', which a package has no use for"
+    return f"has an extended header with '{key}', which is not allowed in a package"
 
 
 def pax(block: bytes, size: int | None = None) -> bytes:
@@ -173,7 +173,7 @@ def pax(block: bytes, size: int | None = None) -> bytes:
 TARS = {
     "sparse file": (
         tar(sparse()),
-        "holds 'podinfo-6.7.1.tgz', which is a sparse file; a package holds regular files only",
+        "contains 'podinfo-6.7.1.tgz', which is a sparse file; a package can contain only regular files",
     ),
     "sparse file in pax": (tar(extended({"GNU.sparse.major": "1"}), CHART), useless("GNU.sparse.major")),
     "sparse name in pax": (tar(extended({"GNU.sparse.name": "../x"}), CHART), useless("GNU.sparse.name")),
@@ -193,36 +193,39 @@ TARS = {
     "pax without a key": (pax(b"5 =b\n"), UNREADABLE),
     "folder": (
         tar(member("charts", kind=tarfile.DIRTYPE)),
-        "holds 'charts/', which is a folder; a package holds regular files only",
+        "contains 'charts/', which is a directory; a package can contain only regular files",
     ),
     "folder by another name": (
         tar(extended({"path": "a/"}), member("./", kind=tarfile.DIRTYPE)),
-        "holds 'a/', which is a folder; a package holds regular files only",
+        "contains 'a/', which is a directory; a package can contain only regular files",
     ),
     "name of 256 bytes": (
         tar(extended({"path": "p" * 252 + ".tgz"}), CHART),
-        f"holds '{'p' * 200}…', a name of more than 255 characters",
+        f"contains '{'p' * 200}…', whose name is longer than 255 characters",
     ),
     "long name of GNU": (
         tar(member("././@LongLink", b"p" * 300 + b"\0", kind=tarfile.GNUTYPE_LONGNAME), CHART),
-        "holds '././@LongLink', which is an over-long name; a package holds regular files only",
+        "contains '././@LongLink', which is a GNU long name; a package can contain only regular files",
     ),
-    "twice": (tar(CHART, CHART), "holds 'p-1.0.0.tgz' twice"),
-    "twice, once with a dot": (tar(CHART, member("./p-1.0.0.tgz", b"x")), "holds 'p-1.0.0.tgz' twice"),
-    "twice, once in pax": (tar(CHART, extended({"path": "p-1.0.0.tgz"}), member("q.tgz")), "holds 'p-1.0.0.tgz' twice"),
-    "twice on a Mac": (tar(CHART, member("P-1.0.0.tgz", b"x")), "holds 'P-1.0.0.tgz' twice"),
+    "twice": (tar(CHART, CHART), "contains 'p-1.0.0.tgz' twice"),
+    "twice, once with a dot": (tar(CHART, member("./p-1.0.0.tgz", b"x")), "contains 'p-1.0.0.tgz' twice"),
+    "twice, once in pax": (
+        tar(CHART, extended({"path": "p-1.0.0.tgz"}), member("q.tgz")),
+        "contains 'p-1.0.0.tgz' twice",
+    ),
+    "twice on a Mac": (tar(CHART, member("P-1.0.0.tgz", b"x")), "contains 'P-1.0.0.tgz' twice"),
     "negative size": (tar(member("p-1.0.0.tgz", size=-512)), "has a header with a negative size"),
     "size with an underscore": (
         tar(patched(CHART, 124, b"0000000_005\0")),
-        "is not a tar archive: a header has a size that is no number",
+        "is not a tar archive: the size in a header is not a number",
     ),
     "size in Python's octal": (
         tar(patched(CHART, 124, b"0o000000005\0")),
-        "is not a tar archive: a header has a size that is no number",
+        "is not a tar archive: the size in a header is not a number",
     ),
     "size of eights": (
         tar(patched(CHART, 124, b"00000000008\0")),
-        "is not a tar archive: a header has a size that is no number",
+        "is not a tar archive: the size in a header is not a number",
     ),
     "size that is not there": (tar(member("p-1.0.0.tgz", size=400 * MIB)), CUT),
     "cut in a member": (CHART[:700], CUT),
@@ -237,10 +240,10 @@ TARS = {
     ),
     "name in the prefix": (
         tar(patched(patched(CHART, 257, b"ustar\x0000"), 345, b"../../etc")),
-        "holds '../../etc/p-1.0.0.tgz', which is no file of a KuboCD package",
+        "contains '../../etc/p-1.0.0.tgz', which is not a file of a KuboCD package",
     ),
-    "second archive after the first": (tar(CHART) + tar(member("q-1.tgz")), "goes on after its end"),
-    "garbage after the end": (tar(CHART) + b"garbage", "goes on after its end"),
+    "second archive after the first": (tar(CHART) + tar(member("q-1.tgz")), "has data after the end of the archive"),
+    "garbage after the end": (tar(CHART) + b"garbage", "has data after the end of the archive"),
     "zeros alone": (bytes(10240), "is empty"),
     "nothing": (b"", "is empty"),
     "folder alone": (tar(member("./", kind=tarfile.DIRTYPE)), "is empty"),
@@ -257,24 +260,24 @@ def test_a_crooked_tar_is_refused(trick: str) -> None:
 
 # One row a trick: gzip data, and the sentence that refuses it.
 GZIPS = {
-    "nothing": (b"", "is cut short: its gzip data has no end"),
+    "nothing": (b"", "is truncated: its gzip data has no end"),
     "text": (b"hello, world", "is not gzip data"),
     "no gzip at all": (tarred(FILES), "is not gzip data"),
     "zlib": (zlib.compress(tarred(FILES)), "is not gzip data"),
     "unknown method": (b"\x1f\x8b\x07" + gzipped(tarred(FILES))[3:], "is not gzip data"),
     "reserved flags": (gzip_header(flags=0xE0), "is not gzip data"),
-    "cut in its sum": (gzipped(tarred(FILES))[:-4], "is cut short: its gzip data has no end"),
-    "cut early": (gzipped(tarred(FILES))[:40], "is cut short: its gzip data has no end"),
-    "garbage after it": (gzipped(tarred(FILES)) + b"garbage", "goes on after the end of its gzip data"),
-    "zeros after it": (gzipped(tarred(FILES)) + bytes(512), "goes on after the end of its gzip data"),
-    "half a member after it": (gzipped(tarred(FILES)) + b"\x1f", "is cut short: its gzip data has no end"),
+    "cut in its sum": (gzipped(tarred(FILES))[:-4], "is truncated: its gzip data has no end"),
+    "cut early": (gzipped(tarred(FILES))[:40], "is truncated: its gzip data has no end"),
+    "garbage after it": (gzipped(tarred(FILES)) + b"garbage", "has data after the end of its gzip data"),
+    "zeros after it": (gzipped(tarred(FILES)) + bytes(512), "has data after the end of its gzip data"),
+    "half a member after it": (gzipped(tarred(FILES)) + b"\x1f", "is truncated: its gzip data has no end"),
     "wrong sum": (
         gzipped(tarred(FILES) + bytes(70_000))[:-8] + bytes(8),
         "is damaged near byte 65536: incorrect data check",
     ),
     "endless name in its header": (
         b"\x1f\x8b\x08\x08\0\0\0\0\0\xff" + b"x" * 300_000,
-        "is cut short: its gzip data has no end",
+        "is truncated: its gzip data has no end",
     ),
 }
 
@@ -334,19 +337,19 @@ BEYOND = {
     "text": (
         gzipped(tar(member("original.yaml", size=6 * MIB))),
         Limits(),
-        "holds 'original.yaml', which is larger than the limit of 5 MiB",
+        "contains 'original.yaml', which is larger than the limit of 5 MiB",
         "--limit text=10MiB",
     ),
     "one member that says it is large": (
         gzipped(tar(member("p-1.0.0.tgz", size=1 << 62))),
         Limits(),
-        "holds 'p-1.0.0.tgz', which is larger than the limit of 512 MiB",
+        "contains 'p-1.0.0.tgz', which is larger than the limit of 512 MiB",
         "--limit unpacked=1024GiB",
     ),
     "one member": (
         bomb(9000),
         Limits(unpacked=4096),
-        "holds 'q-1.tgz', which is larger than the limit of 4 KiB",
+        "contains 'q-1.tgz', which is larger than the limit of 4 KiB",
         "--limit unpacked=16KiB",
     ),
     "all members": (
@@ -376,7 +379,7 @@ BEYOND = {
     "gzip members": (
         gzipped(b"") * 50,
         Limits(gzip_members=20),
-        "is made of more gzip members than the limit of 20",
+        "has more gzip members than the limit of 20",
         "--limit gzip-members=40",
     ),
 }

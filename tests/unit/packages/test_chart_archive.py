@@ -46,14 +46,14 @@ def helm_takes(chart: bytes, folder: Path) -> bool:
 def refusal(chart: bytes, limits: Limits = LIMITS) -> Problem:
     with pytest.raises(ProblemsError) as caught:
         check_chart_archives({"p-1.0.0.tgz": chart}, describe="x.io/p:1", position=PLACE, limits=limits)
-    assert caught.value.problem.message.startswith("x.io/p:1: the chart 'p-1.0.0.tgz' ")
+    assert caught.value.problem.message.startswith("x.io/p:1: chart 'p-1.0.0.tgz' ")
     assert caught.value.problem.message.isprintable()
     assert caught.value.problem.position == PLACE
     return caught.value.problem
 
 
 def said(error: Problem) -> str:
-    return error.message.removeprefix("x.io/p:1: the chart 'p-1.0.0.tgz' ")
+    return error.message.removeprefix("x.io/p:1: chart 'p-1.0.0.tgz' ")
 
 
 def beside(*members: bytes) -> bytes:
@@ -102,22 +102,28 @@ def test_a_chart_that_helm_takes_is_taken(chart: bytes, tmp_path: Path) -> None:
 
 
 def outside(name: str) -> str:
-    return f"holds '{name}', which is not in the chart's folder"
+    return f"contains '{name}', which is not in the chart's directory"
 
 
 # One row a trick: a chart, and the sentence that refuses it. Helm refuses each of them, too.
 REFUSED = {
     "text": (b"a chart", "is not gzip data"),
-    "nothing": (b"", "is cut short: its gzip data has no end"),
+    "nothing": (b"", "is truncated: its gzip data has no end"),
     "plain tar": (tar(YAML), "is not gzip data"),
     "zlib": (zlib.compress(tar(YAML)), "is not gzip data"),
-    "cut": (GOOD[:300], "is cut short: its gzip data has no end"),
+    "cut": (GOOD[:300], "is truncated: its gzip data has no end"),
     "damaged": (GOOD[:10] + b"\xff" + GOOD[11:], "is not gzip data"),
-    "empty": (gzipped(tar()), "has no Chart.yaml in its folder"),
-    "no Chart.yaml": (gzipped(tar(member("p/a", b"x"))), "has no Chart.yaml in its folder"),
-    "Chart.yaml too deep": (gzipped(tar(member("p/a/Chart.yaml", META))), "has no Chart.yaml in its folder"),
-    "Chart.yaml outside": (gzipped(tar(member("Chart.yaml", META))), "has its Chart.yaml outside of a folder"),
-    "Chart.yaml for a folder": (beside(member("Chart.yaml/a", b"x")), "has its Chart.yaml outside of a folder"),
+    "empty": (gzipped(tar()), "has no Chart.yaml in its top directory"),
+    "no Chart.yaml": (gzipped(tar(member("p/a", b"x"))), "has no Chart.yaml in its top directory"),
+    "Chart.yaml too deep": (gzipped(tar(member("p/a/Chart.yaml", META))), "has no Chart.yaml in its top directory"),
+    "Chart.yaml outside": (
+        gzipped(tar(member("Chart.yaml", META))),
+        "has its Chart.yaml at the root, not in a directory",
+    ),
+    "Chart.yaml for a folder": (
+        beside(member("Chart.yaml/a", b"x")),
+        "has its Chart.yaml at the root, not in a directory",
+    ),
     "file without a folder": (beside(member("a", b"x")), outside("a")),
     "folder alone": (beside(member("p/.", b"x")), outside("p/.")),
     "no name": (beside(member("", b"x")), outside("")),
@@ -136,16 +142,16 @@ REFUSED = {
         gzipped(tar(YAML[:300] + b"!" + YAML[301:])),
         "is not a tar archive: a header has a wrong checksum",
     ),
-    "garbage in the end mark": (gzipped(YAML + bytes(512) + b"x" * 512), "goes on after its end"),
+    "garbage in the end mark": (gzipped(YAML + bytes(512) + b"x" * 512), "has data after the end of the archive"),
     "negative size": (beside(member("p/a", size=-512)), "has a header with a negative size"),
     "size that is no number": (
         beside(patched(member("p/a"), 124, b"0000000_005\0")),
-        "is not a tar archive: a header has a size that is no number",
+        "is not a tar archive: the size in a header is not a number",
     ),
     "sizes beyond the end": (beside(member("p/a", size=4 * MIB)), "ends in the middle of 'p/a'"),
     "pax that cannot be read": (
         beside(member("pax", b"99 a=b\n", kind=tarfile.XHDTYPE), member("p/a")),
-        "has an extended header that cannot be read",
+        "has an invalid extended header",
     ),
     "link whose size hides what follows": (
         beside(member("p/a", b"x" * 512, kind=tarfile.SYMTYPE)),
@@ -155,10 +161,10 @@ REFUSED = {
         beside(member("p/a", member("p/../x", b"x") * 2, kind=tarfile.DIRTYPE)),
         outside("p/../x"),
     ),
-    "no chart in it": (beside(member("p/charts/q.tgz", META)), "holds 'charts/q.tgz', which is not gzip data"),
+    "no chart in it": (beside(member("p/charts/q.tgz", META)), "contains 'charts/q.tgz', which is not gzip data"),
     "no chart in a chart in it": (
         beside(member("p/charts/q.tgz", beside(member("p/charts/r.tgz", gzipped(tar()))))),
-        "holds 'charts/r.tgz', which has no Chart.yaml in its folder",
+        "contains 'charts/r.tgz', which has no Chart.yaml in its top directory",
     ),
 }
 
@@ -169,20 +175,20 @@ def test_a_chart_that_helm_refuses_is_refused(trick: str, tmp_path: Path) -> Non
     error = refusal(chart)
     assert error.code == "corrupt-chart"
     assert said(error) == sentence
-    assert error.hint == "Helm in the cluster would not load it; package it again with 'helm package'"
+    assert error.hint == "Helm cannot load this chart; package it again with 'helm package'"
     assert not helm_takes(chart, tmp_path)
 
 
 # What Helm may take and kcd-gen does not: no chart has it, and readers do not agree on it.
 STRANGE = {
-    "sparse file": (beside(sparse()), "holds 'podinfo-6.7.1.tgz', which is a sparse file"),
+    "sparse file": (beside(sparse()), "contains 'podinfo-6.7.1.tgz', which is a sparse file"),
     "sparse file in pax": (
         beside(extended({"GNU.sparse.major": "1"}), member("p/a")),
-        "has an extended header with 'GNU.sparse.major', which a chart has no use for",
+        "has an extended header with 'GNU.sparse.major', which is not allowed in a chart",
     ),
     "size in pax": (
         beside(extended({"size": "1"}), member("p/a")),
-        "has an extended header with 'size', which a chart has no use for",
+        "has an extended header with 'size', which is not allowed in a chart",
     ),
 }
 
@@ -204,7 +210,7 @@ def nested(depth: int) -> bytes:
 
 def test_charts_in_charts_are_followed_so_far_and_no_further() -> None:
     assert check(nested(16)).unpacked < LIMITS.unpacked - 16 * len(tar(YAML))
-    assert said(refusal(nested(17))) == "holds charts in charts, more than 16 deep"
+    assert said(refusal(nested(17))) == "nests subcharts more than 16 levels deep"
 
 
 def zeros(*sizes: int) -> bytes:
@@ -216,7 +222,7 @@ def test_helm_s_limit_on_a_file_is_kept(tmp_path: Path) -> None:
     chart = zeros(5 * MIB + 1)
     error = refusal(chart)
     assert error.code == "package-limit"
-    assert said(error) == "holds 'p/0', which is larger than the limit of 5 MiB"
+    assert said(error) == "contains 'p/0', which is larger than the limit of 5 MiB"
     assert error.hint is not None
     assert error.hint.endswith(": --limit chart-file=10MiB")
     assert not helm_takes(chart, tmp_path)
@@ -252,7 +258,7 @@ BEYOND = {
     "a file that says it is large": (
         beside(member("p/a", size=1 << 40)),
         Limits(),
-        "holds 'p/a', which is larger than the limit of 5 MiB",
+        "contains 'p/a', which is larger than the limit of 5 MiB",
         "chart-file=1280GiB",
     ),
     "extended header": (
@@ -264,7 +270,7 @@ BEYOND = {
     "gzip members": (
         gzipped(b"") * 50,
         Limits(gzip_members=20),
-        "is made of more gzip members than the limit of 20",
+        "has more gzip members than the limit of 20",
         "gzip-members=40",
     ),
 }
@@ -282,12 +288,12 @@ def test_a_chart_beyond_a_limit_is_refused_by_that_limit(trick: str) -> None:
 
 def test_a_chart_in_a_chart_has_the_same_limits() -> None:
     error = refusal(beside(member("p/charts/q.tgz", zeros(6 * MIB))))
-    assert said(error) == "holds 'charts/q.tgz', which holds 'p/0', which is larger than the limit of 5 MiB"
+    assert said(error) == "contains 'charts/q.tgz', which contains 'p/0', which is larger than the limit of 5 MiB"
 
 
 def test_all_charts_of_a_package_together_have_a_limit() -> None:
     charts = {f"p-{number}.tgz": zeros(1000) for number in range(9)}
-    with pytest.raises(ProblemsError, match=r"the chart 'p-7\.tgz' unpacks to more than the limit of 25 KiB") as caught:
+    with pytest.raises(ProblemsError, match=r"chart 'p-7\.tgz' unpacks to more than the limit of 25 KiB") as caught:
         check_chart_archives(charts, describe="x.io/p:1", position=None, limits=Limits(unpacked=25 * 1024))
     assert caught.value.problem.code == "package-limit"
     assert caught.value.problem.hint == "if you trust the package, raise the limit: --limit unpacked=50KiB"
@@ -296,7 +302,7 @@ def test_all_charts_of_a_package_together_have_a_limit() -> None:
 def test_the_members_of_all_charts_of_a_package_together_have_a_limit() -> None:
     charts = {f"p-{number}.tgz": zeros(1, 1) for number in range(9)}
     with pytest.raises(
-        ProblemsError, match=r"the chart 'p-3\.tgz' brings the members of the package's charts to more than"
+        ProblemsError, match=r"chart 'p-3\.tgz' brings the members of the package's charts to more than"
     ):
         check_chart_archives(charts, describe="x.io/p:1", position=None, limits=Limits(chart_members=10))
 

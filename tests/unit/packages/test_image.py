@@ -85,30 +85,30 @@ def test_a_descriptor_of_another_kind_of_manifest_is_named_for_what_it_is(
         ({"config": {**EMPTY, "mediaType": "application/vnd.oci.image.config.v1+json"}}, "is a container image"),
         ({"config": {**EMPTY, "mediaType": "text/x-config"}}, "is an image with a config of type 'text/x-config'"),
         ({"config": None}, "the config of registry.example.com/p:1.0.0 is not a descriptor"),
-        ({"layers": None}, "is an image with no list of layers"),
+        ({"layers": None}, "is an image without layers"),
         ({"layers": []}, "is an image with 0 layers"),
         ({"layers": [{**EMPTY, "mediaType": CONTENT_TYPE}] * 2}, "is an image with 2 layers"),
         ({"layers": ["x"]}, "the layer of registry.example.com/p:1.0.0 is not a descriptor"),
-        ({"layers": {}}, "is an image with no list of layers"),
+        ({"layers": {}}, "is an image without layers"),
         ({"layers": [{**EMPTY, "mediaType": CONTENT_TYPE}] * 1001}, "is an image with 1001 layers"),
         ({"config": {**EMPTY, "mediaType": "\x1b[2J"}}, r"is an image with a config of type '\x1b[2J'"),
         (
             {"config": {**EMPTY, "mediaType": "application/vnd.oci.empty.v1+json"}},
             "a config of type 'application/vnd.oci",
         ),
-        ({"config": {"mediaType": CONFIG_TYPE}}, "the config of registry.example.com/p:1.0.0 has no digest"),
-        ({"layers": [{**EMPTY, "mediaType": CONTENT_TYPE, "size": -1}]}, "has no size in bytes"),
-        ({"layers": [{**EMPTY, "mediaType": CONTENT_TYPE, "size": "2"}]}, "has no size in bytes"),
+        ({"config": {"mediaType": CONFIG_TYPE}}, "the config of registry.example.com/p:1.0.0 has no valid digest"),
+        ({"layers": [{**EMPTY, "mediaType": CONTENT_TYPE, "size": -1}]}, "has no valid size"),
+        ({"layers": [{**EMPTY, "mediaType": CONTENT_TYPE, "size": "2"}]}, "has no valid size"),
         (
             {"layers": [{**EMPTY, "mediaType": CONTENT_TYPE, "digest": "sha512:" + "0" * 128}]},
-            "has no digest of the form",
+            "has no valid digest",
         ),
         ({"layers": [{**EMPTY, "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip"}]}, "with a layer of type"),
         ({"layers": [{**EMPTY, "mediaType": f"{CONTENT_TYPE}; charset=x"}]}, "with a layer of type"),
         ({"mediaType": "application/vnd.docker.distribution.manifest.list.v2+json"}, "is a Docker manifest list"),
         ({"mediaType": None}, "is of the media type 'None'"),
         ({"layers": [{**EMPTY, "mediaType": "text/plain"}]}, "is an image with a layer of type 'text/plain'"),
-        ({"layers": [{**EMPTY, "mediaType": CONTENT_TYPE, "digest": "sha256:../x"}]}, "has no digest of the form"),
+        ({"layers": [{**EMPTY, "mediaType": CONTENT_TYPE, "digest": "sha256:../x"}]}, "has no valid digest"),
     ],
 )
 def test_an_image_that_is_no_package_is_named_for_what_it_is(
@@ -156,7 +156,7 @@ def test_embedded_data_and_other_addresses_are_not_used(write_one: WriteOne) -> 
 
 @pytest.mark.parametrize(
     ("size", "sentence"),
-    [(len(LAYER) - 1, f"is {len(LAYER)} bytes long; its descriptor says {len(LAYER) - 1}"), (0, "descriptor says 0")],
+    [(len(LAYER) - 1, f"has {len(LAYER)} bytes, but its descriptor has {len(LAYER) - 1}"), (0, "its descriptor has 0")],
 )
 def test_a_layer_of_another_length_is_refused(write_one: WriteOne, size: int, sentence: str) -> None:
     layer = {"mediaType": CONTENT_TYPE, "digest": sha256(LAYER), "size": size}
@@ -177,12 +177,12 @@ def test_a_config_is_not_read_at_all(write_one: WriteOne) -> None:
 def test_a_package_without_one_of_its_files_is_refused(write_one: WriteOne, name: str) -> None:
     files = {file: data for file, data in FILES.items() if file != name}
     error = refusal(write_one(gzipped(tarred(files))), "bad-archive")
-    assert error.message == f"the archive of {REFERENCE} has no {name}"
+    assert error.message == f"the archive of {REFERENCE} lacks {name}"
 
 
 def test_every_missing_file_is_named(write_one: WriteOne) -> None:
     error = refusal(write_one(gzipped(tarred({"p-1.0.0.tgz": CHART}))), "bad-archive")
-    assert error.message.endswith("has no original.yaml and no status.yaml and no index.yaml")
+    assert error.message.endswith("lacks original.yaml and status.yaml and index.yaml")
 
 
 def test_a_package_needs_no_groomed_manifest(write_one: WriteOne) -> None:

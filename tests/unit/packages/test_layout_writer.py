@@ -73,7 +73,7 @@ def test_a_tag_is_moved_only_when_asked(tmp_path: Path) -> None:
     first = put_image(writer)
     writer.tag(ONE, first)
     message = refusal("tag-exists", writer=writer, move=False)
-    assert message.startswith(f"{ONE} is in the layout vendor already, as {first.digest}")
+    assert message.startswith(f"{ONE} already exists in the layout vendor with the digest {first.digest}")
     assert (tagged := writer.tagged(ONE)) and tagged.digest == first.digest
     other = put_image(writer, b"other")
     assert writer.tag(ONE, other)
@@ -126,7 +126,7 @@ def test_a_blob_that_is_a_link_is_replaced_and_not_followed(tmp_path: Path) -> N
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    assert "is a folder with other files" in refusal("bad-layout", writer=LayoutWriter(tmp_path))
+    assert "contains other files" in refusal("bad-layout", writer=LayoutWriter(tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 

@@ -13,7 +13,7 @@ from tests.support.images import package_image
 REFERENCE = "registry.example.com/web:1.0.0"
 PATH = f"oci://{REFERENCE}/original.yaml"
 STATUS = "chartByModule: {main: {name: web, version: 1.2.3}}\n"
-AGAIN = "package it again with 'kubocd package'"
+AGAIN = "rebuild the package with 'kubocd package'"
 HEAD = "apiVersion: v1alpha1\nname: web\ntag: 1.0.0\n"
 MODULE = "modules:\n  - name: main\n    source: {local: {path: chart}}\n"
 
@@ -144,12 +144,12 @@ REFUSED = [
     (HEAD + "x: {~: 1}\n", ["4:5 bad-yaml a key must be a string, not null"]),
     (HEAD.replace("v1alpha1", "v1") + MODULE, ["1:1 bad-package apiVersion must be 'v1alpha1', not 'v1'"]),
     (HEAD + "type: Other\n" + MODULE, ["4:1 bad-package type must be 'Package', not 'Other'"]),
-    (HEAD.replace("web", "Web") + MODULE, ["2:1 bad-package 'Web' is not a name for a package"]),
-    (HEAD.replace("web", "../x") + MODULE, ["2:1 bad-package '../x' is not a name for a package"]),
-    (HEAD.replace("web", "a.b") + MODULE, ["2:1 bad-package 'a.b' is not a name for a package"]),
+    (HEAD.replace("web", "Web") + MODULE, ["2:1 bad-package 'Web' is not a valid package name"]),
+    (HEAD.replace("web", "../x") + MODULE, ["2:1 bad-package '../x' is not a valid package name"]),
+    (HEAD.replace("web", "a.b") + MODULE, ["2:1 bad-package 'a.b' is not a valid package name"]),
     (
         HEAD.replace("web", '"a\\n"') + MODULE,
-        ["2:1 bad-package 'a\\n' is not a name for a package"],
+        ["2:1 bad-package 'a\\n' is not a valid package name"],
     ),
     (HEAD.replace("tag: 1.0.0", "tag:") + MODULE, ["3:1 bad-package tag must be set"]),
     (HEAD, ["1:1 bad-package a package must have at least one module"]),
@@ -173,14 +173,14 @@ def test_a_manifest_that_kubocd_refuses_is_an_error_with_its_line(manifest: str,
 
 
 SOURCES = [
-    ("{}", "source must be exactly one of helmRepository, oci, git, local; there is none"),
-    ("{local: {path: a}, oci: {repository: r, tag: t}}", "source must be exactly one of"),
+    ("{}", "source must have exactly one of helmRepository, oci, git, local, not none"),
+    ("{local: {path: a}, oci: {repository: r, tag: t}}", "source must have exactly one of"),
     ("{helmRepository: {url: u, chart: c}}", "source.helmRepository.version must be set"),
     ("{helmRepository: {url: u, version: v}}", "source.helmRepository.chart must be set"),
     ("{helmRepository: {chart: c, version: v}}", "source.helmRepository.url must be set"),
     ("{oci: {repository: r}}", "source.oci.tag must be set"),
-    ("{git: {url: u, path: p}}", "source.git takes a branch or a tag, exactly one of them"),
-    ("{git: {url: u, path: p, branch: b, tag: t}}", "source.git takes a branch or a tag, exactly one of them"),
+    ("{git: {url: u, path: p}}", "source.git must have either a branch or a tag"),
+    ("{git: {url: u, path: p, branch: b, tag: t}}", "source.git must have either a branch or a tag"),
     ("{git: {path: p, branch: b}}", "source.git.url must be set"),
 ]
 
@@ -243,7 +243,7 @@ def test_a_manifest_may_have_any_line_end_and_a_mark(data: bytes) -> None:
 
 def test_a_manifest_that_is_no_utf_8_is_refused() -> None:
     (problem,) = refused(b"name: caf\xe9\n")
-    assert problem == f"{PATH} bad-package the manifest is not UTF-8 text"
+    assert problem == f"{PATH} bad-package the manifest is not valid UTF-8"
 
 
 @pytest.mark.parametrize(
@@ -275,7 +275,7 @@ def test_a_module_without_a_chart_is_an_error_only_when_it_is_deployed(status: s
     assert error.message == "package web:1.0.0 has no chart for module 'main'"
     assert (error.position, error.hint) == (
         Position(PATH, 4, 1),
-        f"'status.yaml' has no 'chartByModule' of this name; {AGAIN}",
+        f"'chartByModule' in 'status.yaml' lacks this module; {AGAIN}",
     )
 
 

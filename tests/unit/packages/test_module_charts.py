@@ -84,7 +84,7 @@ def test_a_name_that_helm_refuses(name: str) -> None:
     if name in ("a/b", ".", ".."):  # the index's own check refuses these before
         assert code == "bad-index"
     else:
-        assert (code, "not a valid name" in message) == ("bad-package", True)
+        assert (code, "invalid chart name" in message) == ("bad-package", True)
 
 
 @pytest.mark.parametrize("version", ["1.0.0/../x", "latest", "1.0.0 "])

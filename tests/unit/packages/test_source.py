@@ -120,7 +120,7 @@ def test_a_locked_package_is_what_the_lock_says_wherever_its_tag_has_gone(places
     (warning,) = one.warnings
     assert warning.code == "moved-tag"
     assert moved.digest in warning.message
-    assert warning.hint == f"this build uses the locked one; to take the new one: kcd-gen lock --update {ONE}"
+    assert warning.hint == f"this build uses the locked image; to use the new one, run 'kcd-gen lock --update {ONE}'"
 
 
 def test_a_vendor_layout_that_is_behind_the_lock_is_warned_of_and_passed_over(places: Places) -> None:
@@ -142,7 +142,7 @@ def test_a_vendored_and_locked_package_needs_neither_cache_nor_registry(places: 
 def test_locked_takes_nothing_that_is_not_in_the_lock(places: Places) -> None:
     places.vendor(one=LAYER)
     problem = places.problem(ONE, locked=True)
-    assert (problem.code, problem.hint) == ("not-locked", "run 'kcd-gen lock' and commit what it writes")
+    assert (problem.code, problem.hint) == ("not-locked", "run 'kcd-gen lock' and commit kcd-gen.lock")
 
 
 def test_a_lock_whose_layer_is_not_its_manifest_s_is_refused(places: Places) -> None:
@@ -217,7 +217,7 @@ def test_offline_a_missing_package_s_error_says_where_it_was_looked_for(places: 
     problem = places.problem("x.io/q:9", offline=True)
     assert problem.code == "missing-package"
     assert problem.message == (
-        "package x.io/q:9 is not in the vendor layout vendor, and --offline lets no registry be asked"
+        "package x.io/q:9 is not in the vendor layout vendor, and --offline forbids access to its registry"
     )
     assert problem.hint == "vendor it: skopeo copy docker://x.io/q:9 oci:vendor:x.io/q:9"
 
@@ -230,7 +230,9 @@ def test_offline_the_nearest_vendored_reference_is_suggested(places: Places) -> 
 
 def test_offline_without_a_vendor_layout_the_error_says_so(places: Places) -> None:
     problem = places.problem(ONE, offline=True)
-    assert problem.message == (f"package {ONE} is neither vendored nor locked, and --offline lets no registry be asked")
+    assert problem.message == (
+        f"package {ONE} is neither vendored nor locked, and --offline forbids access to its registry"
+    )
 
 
 def test_offline_a_locked_package_that_is_nowhere_is_to_be_vendored(places: Places) -> None:
@@ -240,7 +242,7 @@ def test_offline_a_locked_package_that_is_nowhere_is_to_be_vendored(places: Plac
     problem = places.problem(ONE, lock=lock, offline=True)
     assert problem.code == "missing-package"
     assert f"locked to {lock.packages[ONE].manifest.digest}, is not in the cache" in problem.message
-    assert problem.hint == "run 'kcd-gen vendor' where the registry can be reached"
+    assert problem.hint == "run 'kcd-gen vendor' on a machine that can reach the registry"
 
 
 def test_a_broken_layout_is_one_error_a_package_not_a_crash(places: Places) -> None:
@@ -258,7 +260,7 @@ def test_a_tag_that_is_gone_stops_no_build_that_has_it_locked(places: Places) ->
     (one,) = places.fetch(ONE, lock=lock)
     assert isinstance(one.package, PackageImage)
     assert [warning.code for warning in one.warnings] == ["moved-tag"]
-    assert "is gone" in one.warnings[0].message
+    assert "no longer exists" in one.warnings[0].message
 
 
 @pytest.mark.parametrize("part", ["manifest", "layer"])

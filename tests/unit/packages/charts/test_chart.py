@@ -56,18 +56,18 @@ unknown: {a: b}
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("name: a/b\nversion: 1.0.0", "has the name 'a/b' in its Chart.yaml"),
-        ("name: ../x\nversion: 1.0.0", "has the name '../x'"),
-        ("name: -x\nversion: 1.0.0", "has the name '-x'"),
-        ("name: web\nversion: latest", "has the version 'latest'"),
-        ("name: web\nversion: 1.0.0/../x", "has the version '1.0.0/../x'"),
-        ("name: web", "has the version ''"),
-        ("name: [web]\nversion: 1.0.0", "has a Chart.yaml whose 'name' is a list, not a text"),
+        ("name: a/b\nversion: 1.0.0", "'a/b'"),
+        ("name: ../x\nversion: 1.0.0", "'../x'"),
+        ("name: -x\nversion: 1.0.0", "'-x'"),
+        ("name: web\nversion: latest", "'latest'"),
+        ("name: web\nversion: 1.0.0/../x", "'1.0.0/../x'"),
+        ("name: web", "''"),
+        ("name: [web]\nversion: 1.0.0", "has a Chart.yaml whose 'name' is a list, not a string"),
         ("name: web\nversion: 1.0.0\nkeywords: a", "whose 'keywords' is a string"),
         ("name: web\nversion: 1.0.0\nmaintainers: [a]", "whose 'maintainers' is a string"),
         ("name: web\nversion: 1.0.0\ndeprecated: maybe", "whose 'deprecated' is a string"),
         ("- a", "has a Chart.yaml that is not a map"),
-        ("a: b: c", "has a Chart.yaml that cannot be read"),
+        ("a: b: c", "has an invalid Chart.yaml"),
     ],
 )
 def test_a_chart_yaml_that_helm_would_not_take_is_refused(text: str, said: str) -> None:
@@ -75,18 +75,18 @@ def test_a_chart_yaml_that_helm_would_not_take_is_refused(text: str, said: str) 
 
 
 def test_a_chart_yaml_of_other_bytes_is_refused() -> None:
-    assert "not UTF-8" in said_of(chart_archive({"web/Chart.yaml": b"\xff"}))
+    assert "not valid UTF-8" in said_of(chart_archive({"web/Chart.yaml": b"\xff"}))
     assert "has no Chart.yaml" in said_of(chart_archive({"web/charts/db/Chart.yaml": b"name: db"}))
 
 
 @pytest.mark.parametrize(
     ("member", "said"),
     [
-        (hostile.member("web/../../etc/passwd"), "a path that no chart has"),
-        (hostile.member("/etc/passwd"), "a path that no chart has"),
-        (hostile.member("web\\..\\x"), "a path that no chart has"),
-        (hostile.member("C:/x"), "a path that no chart has"),
-        (hostile.member("web/a", kind=tarfile.SYMTYPE, link="/etc/passwd"), "which is a symbolic link"),
+        (hostile.member("web/../../etc/passwd"), "invalid path"),
+        (hostile.member("/etc/passwd"), "invalid path"),
+        (hostile.member("web\\..\\x"), "invalid path"),
+        (hostile.member("C:/x"), "invalid path"),
+        (hostile.member("web/a", kind=tarfile.SYMTYPE, link="/etc/passwd"), "which is a symlink"),
         (hostile.member("web/a", kind=tarfile.LNKTYPE, link="web/b"), "which is a hard link"),
         (hostile.member("web/a", kind=tarfile.FIFOTYPE), "which is a FIFO"),
         (hostile.member("web/a") + hostile.member("web/a"), "twice"),

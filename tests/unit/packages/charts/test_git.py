@@ -94,12 +94,12 @@ def test_links_that_leave_the_repository_are_refused(charts: Charts, checkout: P
     (checkout / "charts/web/templates/x.yaml").symlink_to(target)
     commit_all(checkout)
     error = refusal(lambda: charts.fetch(wanted(checkout)), "bad-chart")
-    assert error.message.endswith("holds 'templates/x.yaml', a link that leaves the repository")
+    assert error.message.endswith("contains 'templates/x.yaml', a symlink to a path outside the repository")
 
 
 def test_links_in_a_circle_and_to_nowhere_are_refused(charts: Charts, checkout: Path) -> None:
     link = checkout / "charts/web/templates/x"
-    for target, said in (("x", "leaves"), ("..", "into itself"), ("nowhere", "leads nowhere")):
+    for target, said in (("x", "outside the repository"), ("..", "its own parent"), ("nowhere", "broken")):
         link.unlink(missing_ok=True)
         link.symlink_to(target)
         commit_all(checkout)
@@ -113,7 +113,7 @@ def test_what_a_repository_does_not_have(charts: Charts, checkout: Path) -> None
     missing = refusal(lambda: charts.fetch(wanted(checkout, ref="refs/heads/nope")), "missing-chart")
     assert missing.message == f"the Git repository file://{checkout} has no branch 'nope'"
     missing = refusal(lambda: charts.fetch(wanted(checkout, "charts/nope")), "missing-chart")
-    assert "has no folder 'charts/nope'" in missing.message
+    assert "has no directory 'charts/nope'" in missing.message
     missing = refusal(lambda: charts.fetch(wanted(checkout, "charts")), "bad-chart")
     assert "has no Chart.yaml" in missing.message
 
@@ -146,7 +146,7 @@ def test_a_chart_that_unfolds_without_an_end_is_refused(charts: Charts, tmp_path
         entries = [(b"Chart.yaml", "100644", metadata), (name, "40000", tree_bomb(tmp_path, 9))]
         commit_tree(tmp_path, tree(tmp_path, entries), branch)
         error = refusal(lambda ref=f"refs/heads/{branch}": charts.fetch(wanted(tmp_path, "", ref)), "bad-chart")  # type: ignore[misc]
-        assert "holds more than" in error.message
+        assert "contains more than" in error.message
 
 
 def test_links_that_show_a_folder_many_times_are_refused(charts: Charts, tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_links_that_show_a_folder_many_times_are_refused(charts: Charts, tmp_pat
     commit_all(folder)
     (folder / "d12").mkdir()
     for source in (wanted(folder, ""), LocalChart(folder, ".")):
-        assert "holds more than" in refusal(lambda source=source: charts.fetch(source), "bad-chart").message  # type: ignore[misc]
+        assert "contains more than" in refusal(lambda source=source: charts.fetch(source), "bad-chart").message  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def test_an_image_that_is_no_chart_is_refused(charts: Charts, registry: Running,
     where = (f"oci:{tmp_path}/layout:{reference}", f"docker://{reference}")
     skopeo("copy", "--dest-tls-verify=false", *where, home=tmp_path)
     error = refusal(lambda: charts.fetch(RegistryChart(reference, insecure=True)), "bad-chart")
-    assert error.message == f"{reference} is not a Helm chart, but a KuboCD package"
+    assert error.message == f"{reference} is not a Helm chart: it is a KuboCD package"
 
 
 def test_a_chart_that_is_not_there(charts: Charts, registry: Running) -> None:
@@ -57,13 +57,13 @@ def test_a_chart_that_is_not_there(charts: Charts, registry: Running) -> None:
     ("source", "said"),
     [
         ({"oci": {"repository": "oci://x.io/web", "tag": "1"}}, "starts with a scheme"),
-        ({"oci": {"repository": "x.io/web", "tag": "a b"}}, "where a tag belongs"),
-        ({"helmRepository": {"url": "oci://x.io/c", "chart": "web", "version": "1.0.0"}}, "is a registry"),
-        ({"helmRepository": {"url": "x.io", "chart": "web", "version": "1.0.0"}}, "is not a URL"),
-        ({"helmRepository": {"url": "https://x.io:y", "chart": "web", "version": "1.0.0"}}, "is not a URL"),
-        ({"helmRepository": {"url": "https://x.io", "chart": "web", "version": "^1"}}, "is not a version"),
-        ({"helmRepository": {"url": "https://a:b@x.io", "chart": "web", "version": "1.0.0"}}, "holds credentials"),
-        ({"local": {"path": "a\0b"}}, "is not a path"),
+        ({"oci": {"repository": "x.io/web", "tag": "a b"}}, "invalid tag"),
+        ({"helmRepository": {"url": "oci://x.io/c", "chart": "web", "version": "1.0.0"}}, "'oci://x.io/c'"),
+        ({"helmRepository": {"url": "x.io", "chart": "web", "version": "1.0.0"}}, "is not a valid URL"),
+        ({"helmRepository": {"url": "https://x.io:y", "chart": "web", "version": "1.0.0"}}, "is not a valid URL"),
+        ({"helmRepository": {"url": "https://x.io", "chart": "web", "version": "^1"}}, "is not a valid version"),
+        ({"helmRepository": {"url": "https://a:b@x.io", "chart": "web", "version": "1.0.0"}}, "contains credentials"),
+        ({"local": {"path": "a\0b"}}, "is not a valid path"),
     ],
 )
 def test_a_source_that_could_never_be_fetched(source: dict[str, dict[str, str]], said: str) -> None:
