@@ -62,8 +62,9 @@ def health_findings(situation: Situation) -> Iterator[Finding]:
 
 def _kustomization(one: LiveObject) -> Iterator[Finding]:
     if one.spec.get("suspend") is True:
-        message = "is suspended: Flux applies nothing until the commands of steps 2 and 3 resume it"
-        yield _finding("warning", "kustomization-suspended", one, message, "if it is suspended in Git, resume it there")
+        suspended = "is suspended: Flux applies nothing until the commands of steps 2 and 3 resume it"
+        hint = "if it is suspended in Git, resume it there"
+        yield _finding("warning", "kustomization-suspended", one, suspended, hint)
     elif message := _not_ready(one):
         yield _finding(
             "warning",
