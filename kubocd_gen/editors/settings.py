@@ -36,19 +36,19 @@ def source_globs(sources: Iterable[str]) -> list[str]:
     return list(globs)
 
 
-def schema_mapping(sources: Iterable[str], *, folder: str = "") -> dict[str, list[str]]:
+def schema_mapping(sources: Iterable[str], *, directory: str = "") -> dict[str, list[str]]:
     """Return the value of `yaml.schemas`: the schema file and the globs that it applies to.
 
-    All are relative to the workspace's root. `folder` is the directory of kcd-gen.yaml relative to that root, without
+    All are relative to the workspace's root. `directory` is that of kcd-gen.yaml relative to that root, without
     a leading or trailing slash.
     """
-    below = f"{folder}/" if folder else ""
+    below = f"{directory}/" if directory else ""
     return {f"./{below}{SCHEMA_FILE}": [f"{below}{glob}" for glob in (PROJECT_FILE, *source_globs(sources))]}
 
 
-def vscode_settings(sources: Iterable[str], *, folder: str = "") -> dict[str, Any]:
+def vscode_settings(sources: Iterable[str], *, directory: str = "") -> dict[str, Any]:
     """Return the content of `.vscode/settings.json` for the extension "YAML" by Red Hat."""
-    return {"yaml.schemas": schema_mapping(sources, folder=folder)}
+    return {"yaml.schemas": schema_mapping(sources, directory=directory)}
 
 
 def vscode_extensions() -> dict[str, Any]:
@@ -56,18 +56,18 @@ def vscode_extensions() -> dict[str, Any]:
     return {"recommendations": [VSCODE_EXTENSION]}
 
 
-def helix_languages(sources: Iterable[str], *, folder: str = "") -> str:
+def helix_languages(sources: Iterable[str], *, directory: str = "") -> str:
     """Return the content of `.helix/languages.toml`."""
     lines = ["[language-server.yaml-language-server.config.yaml.schemas]"]
-    for schema, globs in schema_mapping(sources, folder=folder).items():
+    for schema, globs in schema_mapping(sources, directory=directory).items():
         lines.append(f"{_quoted(schema)} = [{', '.join(map(_quoted, globs))}]")
     return "\n".join(lines) + "\n"
 
 
-def neovim_settings(sources: Iterable[str], *, folder: str = "") -> str:
+def neovim_settings(sources: Iterable[str], *, directory: str = "") -> str:
     """Return the content of `.nvim.lua` (Neovim 0.11 or newer, with `exrc`), which also works in `init.lua`."""
     lines = ["vim.lsp.config('yamlls', { settings = { yaml = { schemas = {"]
-    for schema, globs in schema_mapping(sources, folder=folder).items():
+    for schema, globs in schema_mapping(sources, directory=directory).items():
         lines.append(f"  [{_quoted(schema)}] = {{ {', '.join(map(_quoted, globs))} }},")
     return "\n".join([*lines, "} } } })"]) + "\n"
 

@@ -401,7 +401,7 @@ def workflows() -> Iterator[tuple[str, str]]:
     template = scaffolds("init").get_template("github.yaml.j2")
     source = install_source(INSTALL_FROM)
     for name, action in (("action", f"platform/kcd-gen@{source.commit}"), ("no-action", None)):
-        yield f"init-{name}", template.render(source=source, action=action, branches=["main"], folder="a b")
+        yield f"init-{name}", template.render(source=source, action=action, branches=["main"], directory="a b")
 
 
 def test_the_workflows_that_users_get_have_the_rights_that_they_need(tmp_path: Path) -> None:
