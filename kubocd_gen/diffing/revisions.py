@@ -73,8 +73,8 @@ def both_sides(flags: Flags, directory: Path, ref: str | None) -> Iterator[tuple
     repository = find_repository(now.root, offline=flags.offline)
     revision = repository.base() if ref is None else repository.revision(ref)
     with (
-        tempfile.TemporaryDirectory(prefix="kcd-gen-revision-") as folder,
-        open_revision(repository, revision, Path(os.path.realpath(folder)), now.budget) as checkout,
+        tempfile.TemporaryDirectory(prefix="kcd-gen-revision-") as temporary,
+        open_revision(repository, revision, Path(os.path.realpath(temporary)), now.budget) as checkout,
     ):
         try:
             old = _old_side(checkout, flags, directory, path, now)
@@ -238,9 +238,9 @@ def _output_in_revision(checkout: Checkout, cluster: Cluster) -> Written | None:
     output = Path(os.path.normpath(cluster.output))
     if not output.is_relative_to(checkout.folder):
         return None
-    folder = output.relative_to(checkout.folder).as_posix()
-    real, _ = checkout.tree.real(f"{folder}/flux")
-    return in_revision(checkout, folder) if checkout.tree.kind(real) == "folder" else None
+    directory = output.relative_to(checkout.folder).as_posix()
+    real, _ = checkout.tree.real(f"{directory}/flux")
+    return in_revision(checkout, directory) if checkout.tree.kind(real) == "folder" else None
 
 
 def _locate(top: Path, directory: Path, source: str) -> tuple[str, bool]:
@@ -356,7 +356,7 @@ def _have_same_sources(old: Side, cluster: Cluster, new: Side, other: Cluster) -
 
 def _files(project: Project, cluster: Cluster) -> list[tuple[str, str]] | None:
     """Return the paths and digests of the files of a cluster, or None if a file can't be read."""
-    ignored = [one.output / folder for one in project.clusters for folder in WRITTEN]
+    ignored = [one.output / directory for one in project.clusters for directory in WRITTEN]
     files, errors = find_files(cluster.sources, project.root, ignored, files=project.files, budget=project.budget)
     found = [(display_path(path, project.root), _digest(project, path)) for path in files]
     return None if errors or any(digest is None for _, digest in found) else [(one, str(two)) for one, two in found]

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from kubocd_gen.migration.controller import controller_findings, controllers
-from kubocd_gen.migration.findings import Finding, Situation, grouped, index
+from kubocd_gen.migration.findings import Finding, Situation, index, merge_equal
 from kubocd_gen.migration.health import health_findings
 from kubocd_gen.migration.live import Live
 from kubocd_gen.migration.owners import manager_findings, owner_findings
-from kubocd_gen.migration.presence import is_ours, presence_findings
+from kubocd_gen.migration.presence import is_applied, presence_findings
 from kubocd_gen.migration.releases import release_findings
 from kubocd_gen.migration.specs import field_findings, target_findings
 from kubocd_gen.migration.steps import Step, next_step
@@ -42,13 +42,13 @@ def check(
     `build` is the command that creates the compiled output; the step that publishes the output prints it.
     """
     situation = index(live, compilation)
-    findings = grouped(_all(situation))
+    findings = merge_equal(_all(situation))
     return Checked(
         cluster=compilation.cluster.name,
         releases=len(live.releases),
         live=len(live.flux),
         compiled=len(situation.documents),
-        applied=sum(is_ours(live.flux[identity]) for identity in situation.documents if identity in live.flux),
+        applied=sum(is_applied(live.flux[identity]) for identity in situation.documents if identity in live.flux),
         findings=tuple(findings),
         step=next_step(situation, findings, kubocd_namespace, build),
     )
@@ -68,7 +68,7 @@ def _all(situation: Situation) -> Iterator[Finding]:
 
 def _dump_findings(situation: Situation) -> Iterator[Finding]:
     live = situation.live
-    for one in live.twice:
+    for one in live.duplicates:
         yield Finding(
             "note", "dumped-twice", one.kind, (one.key,), "is in the dump in two states; the newer one is used"
         )

@@ -7,7 +7,7 @@ from typing import Any
 
 from kubocd_gen.migration.findings import Finding, Situation
 from kubocd_gen.migration.live import KUBOCD, Live, LiveObject
-from kubocd_gen.migration.presence import is_ours
+from kubocd_gen.migration.presence import is_applied
 
 WEBHOOKS = ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration")
 
@@ -26,7 +26,7 @@ def is_running(one: LiveObject) -> bool:
 
 def webhooks(live: Live) -> list[LiveObject]:
     """Return the webhook configurations that have rules for KuboCD's API group."""
-    return [one for one in live.of_kind(*WEBHOOKS) if any(_is_kubocds(hook) for hook in one.webhooks)]
+    return [one for one in live.of_kind(*WEBHOOKS) if any(_is_for_kubocd(hook) for hook in one.webhooks)]
 
 
 def crds(live: Live) -> list[str] | None:
@@ -45,7 +45,7 @@ def own_chart(document: Mapping[str, Any]) -> str | None:
 
 def controller_findings(situation: Situation) -> Iterator[Finding]:
     """Yield findings about a running controller, webhooks, and Releases that install KuboCD itself."""
-    applied = any(is_ours(one) for one in situation.live.flux.values())
+    applied = any(is_applied(one) for one in situation.live.flux.values())
     running = [one for one in controllers(situation.live) if is_running(one)]
     for one in running:
         if applied:
@@ -97,7 +97,7 @@ def _commands(one: LiveObject) -> list[str]:
     return found
 
 
-def _is_kubocds(hook: Mapping[str, Any]) -> bool:
+def _is_for_kubocd(hook: Mapping[str, Any]) -> bool:
     rules = hook.get("rules")
     groups = [rule.get("apiGroups") for rule in rules if isinstance(rule, Mapping)] if isinstance(rules, list) else []
     return any(KUBOCD in one for one in groups if isinstance(one, list))

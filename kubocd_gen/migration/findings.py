@@ -63,7 +63,7 @@ def index(live: Live, compilation: Compilation) -> Situation:
     return Situation(live, compilation, documents, {one.release.key: one for one in compilation.releases}, dict(owned))
 
 
-def grouped(findings: Iterable[Finding]) -> list[Finding]:
+def merge_equal(findings: Iterable[Finding]) -> list[Finding]:
     """Merge findings that differ only in their objects; sort by severity, errors last, otherwise keep the order."""
     groups: dict[Finding, list[str]] = {}
     for one in findings:

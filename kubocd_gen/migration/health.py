@@ -10,7 +10,7 @@ from kubocd_gen.diagnostics.problems import Severity
 from kubocd_gen.diagnostics.wording import quoted
 from kubocd_gen.migration.findings import Finding, Situation
 from kubocd_gen.migration.live import Live, LiveObject
-from kubocd_gen.migration.presence import is_ours
+from kubocd_gen.migration.presence import is_applied
 
 _LONGEST_MESSAGE = 500  # characters; the cause is often at the end of a controller's message
 DEFAULT = ("flux-system", "releases")
@@ -39,7 +39,7 @@ def health_findings(situation: Situation) -> Iterator[Finding]:
             ours.add(one.kustomization)
         if one.kind == "HelmRelease":
             yield from _helm_release(one)
-        elif one.kind == "HelmRepository" and is_ours(one) and (message := _not_ready(one)):
+        elif one.kind == "HelmRepository" and is_applied(one) and (message := _not_ready(one)):
             # Until Flux applies it, it is not ready because the controller, which served the charts, is stopped.
             hint = "check the chart server of step 2; installed charts keep running, but none can be downloaded"
             yield _finding("warning", "not-ready", one, f"is not ready: {message}", hint)

@@ -106,17 +106,17 @@ class Live:
 
     `kinds` are the kinds in the dumps: whether the cluster has objects of another kind is unknown. `left_by` are
     Kustomizations that no longer exist but whose labels are still on an object; these labels are removed from the
-    record, because Flux no longer applies the object. `twice` are objects that the dumps contain in two states; the
-    newer state is used, or the later one if their versions can't be compared. `passed_over` counts ignored objects.
+    record, because Flux no longer applies the object. `duplicates` are objects that the dumps contain in two states;
+    the newer state is used, or the later one if their versions can't be compared. `ignored` counts other objects.
     """
 
     flux: Mapping[Identity, LiveObject]
     releases: Mapping[str, LiveObject]
     others: tuple[LiveObject, ...]
     kinds: frozenset[str]
-    passed_over: int
+    ignored: int
     left_by: Mapping[Identity, tuple[str, str]]
-    twice: tuple[LiveObject, ...]
+    duplicates: tuple[LiveObject, ...]
 
     def of_kind(self, *kinds: str) -> list[LiveObject]:
         """Return the objects of `kinds`, which must not be Release or one of the kinds in `flux`."""
@@ -126,18 +126,18 @@ class Live:
 def live_cluster(objects: Iterable[Raw]) -> Live:
     """Convert the objects of dumps. Raises ProblemsError `bad-dump` for an object that no API server would return."""
     found: dict[Identity, LiveObject] = {}
-    twice: dict[Identity, LiveObject] = {}
-    passed_over = 0
+    duplicates: dict[Identity, LiveObject] = {}
+    ignored = 0
     for raw in objects:
         api_version, kind = raw.get("apiVersion"), raw.get("kind")
         group = api_version.partition("/")[0] if isinstance(api_version, str) else ""
         if not isinstance(kind, str) or (kind, group) not in _KINDS:
-            passed_over += 1
+            ignored += 1
             continue
         one = _object(kind, raw)
         other = found.get(one.identity)
         if other is not None and other.version != one.version:
-            twice[one.identity] = one
+            duplicates[one.identity] = one
             if one.version.isdigit() and other.version.isdigit() and int(one.version) < int(other.version):
                 continue
         found[one.identity] = one
@@ -151,9 +151,9 @@ def live_cluster(objects: Iterable[Raw]) -> Live:
         releases={one.key: one for one in found.values() if one.kind == "Release"},
         others=tuple(one for one in found.values() if one.kind not in (*FLUX_KINDS, "Release")),
         kinds=frozenset(one.kind for one in found.values()),
-        passed_over=passed_over,
+        ignored=ignored,
         left_by=left_by,
-        twice=tuple(twice.values()),
+        duplicates=tuple(duplicates.values()),
     )
 
 

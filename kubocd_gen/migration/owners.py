@@ -8,7 +8,7 @@ from kubocd_gen.diagnostics.wording import quoted
 from kubocd_gen.migration.findings import Finding, Situation
 from kubocd_gen.migration.live import LiveObject, Owner
 from kubocd_gen.migration.managers import is_flux, is_taken_over, needs_transfer, paths_besides
-from kubocd_gen.migration.presence import is_ours
+from kubocd_gen.migration.presence import is_applied
 from kubocd_gen.migration.specs import with_defaults
 
 _LISTED = 6  # fields of a manager that a message lists
@@ -72,7 +72,7 @@ def manager_findings(situation: Situation) -> Iterator[Finding]:
                 "create the dump again with --show-managed-fields",
             )
             continue
-        if is_ours(one) and not any(is_flux(manager) and "f:spec" in manager.fields for manager in one.managers):
+        if is_applied(one) and not any(is_flux(manager) and "f:spec" in manager.fields for manager in one.managers):
             yield Finding(
                 "warning",
                 "emptied-fields",

@@ -15,13 +15,13 @@ CONTROLLER = "kubocd"
 """The field manager of KuboCD's controller, which is the name of its binary."""
 
 
-def is_ours(one: LiveObject) -> bool:
+def is_applied(one: LiveObject) -> bool:
     """Return whether Flux has applied a resource that kcd-gen compiled to the object."""
     label, value = MANAGED_BY
     return one.kustomization is not None and one.labels.get(label) == value
 
 
-def is_kubocds(one: LiveObject) -> bool:
+def is_created_by_kubocd(one: LiveObject) -> bool:
     """Return whether KuboCD's controller created the object or wrote to it."""
     managers = [manager.name for manager in one.managers or ()]
     return one.release_owner is not None or CONTROLLER in managers
@@ -30,7 +30,12 @@ def is_kubocds(one: LiveObject) -> bool:
 def is_leftover(situation: Situation, one: LiveObject) -> bool:
     """Return whether the object is a source of KuboCD that no Release owns and that is not in Git."""
     is_source = one.kind in ("OCIRepository", "HelmRepository") and one.name.startswith("kcd-")
-    return is_source and one.identity not in situation.documents and one.release_owner is None and is_kubocds(one)
+    return (
+        is_source
+        and one.identity not in situation.documents
+        and one.release_owner is None
+        and is_created_by_kubocd(one)
+    )
 
 
 def presence_findings(situation: Situation) -> Iterator[Finding]:
@@ -101,7 +106,7 @@ def _repository(situation: Situation, one: LiveObject) -> LiveObject | None:
 
 def _on_both_sides(one: LiveObject) -> Iterator[Finding]:
     by = one.kustomization
-    if by and not is_ours(one):
+    if by and not is_applied(one):
         yield Finding(
             "error",
             "other-kustomization",
@@ -111,7 +116,12 @@ def _on_both_sides(one: LiveObject) -> Iterator[Finding]:
             "changing it",
             f"annotate it with {_PRUNE}: disabled, then remove it from that Kustomization",
         )
-    elif not by and one.managers is not None and not is_kubocds(one) and one.labels.get(MANAGED_BY[0]) != MANAGED_BY[1]:
+    elif (
+        not by
+        and one.managers is not None
+        and not is_created_by_kubocd(one)
+        and one.labels.get(MANAGED_BY[0]) != MANAGED_BY[1]
+    ):
         names = ", ".join(sorted({manager.name for manager in one.managers})) or "none"
         yield Finding(
             "error",

@@ -18,7 +18,7 @@ from kubocd_gen.migration.health import DEFAULT, waited_for
 from kubocd_gen.migration.live import FLUX_KINDS, LiveObject, Manager
 from kubocd_gen.migration.managers import is_taken_over, needs_transfer
 from kubocd_gen.migration.owners import dead_owner
-from kubocd_gen.migration.presence import is_leftover, is_ours
+from kubocd_gen.migration.presence import is_applied, is_leftover
 from kubocd_gen.migration.releases import owned_by
 
 
@@ -54,7 +54,7 @@ def next_step(situation: Situation, findings: Iterable[Finding], kubocd_namespac
     if rescue := _rescue(situation, errors, kubocd_namespace):
         return rescue
     ours = [one for identity in situation.documents if (one := live.flux.get(identity))]
-    applied = [one for one in ours if is_ours(one)]
+    applied = [one for one in ours if is_applied(one)]
     if "both-running" in errors:
         return _stop(situation, kubocd_namespace)
     if errors:
