@@ -1,1 +1,1 @@
-"""How the documentation becomes a site: what MkDocs is told beyond mkdocs.yml."""
+"""The documentation site: hooks and Markdown extensions for MkDocs, in addition to mkdocs.yml."""

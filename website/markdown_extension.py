@@ -1,4 +1,4 @@
-"""Python-Markdown, told where links lead and which rows of tables can be linked to."""
+"""An extension of Python-Markdown that rewrites links, and adds anchors to the rows of reference tables."""
 
 from __future__ import annotations
 
@@ -13,29 +13,31 @@ from markdown import Markdown
 from markdown.extensions import Extension
 from markdown.treeprocessors import Treeprocessor
 
-# The first column of such a table names things that other pages, messages and people link to.
-NAMING = ("code", "option, and its variable", "field")
+# Headings of the first column of tables whose rows get anchors.
+NAMING = ("code", "option, variable", "field")
 _VARIABLE = "KCD_"
-_WORD = 36  # characters that fit into a line of a telephone
+_WORD = 36  # characters that fit into a line on a phone
 
 
 class SiteExtension(Extension):
-    """`page` is the one that is read, by its path below docs/.
+    """The extension. `page` is the path of the current page below docs/.
 
-    `copies` says what else of the repository is where on the site, and `made` which page is made of which directory.
-    `repository` is the address of the repository, empty if it is published nowhere.
+    `copies` maps files of the repository to their paths on the site, and `generated` maps directories of the repository
+    to the pages that are generated from them. `repository` is the URL of the repository, empty if it is not published.
     """
 
-    def __init__(self, root: Path, copies: Mapping[str, str], made: Mapping[str, str], repository: str = "") -> None:
+    def __init__(
+        self, root: Path, copies: Mapping[str, str], generated: Mapping[str, str], repository: str = ""
+    ) -> None:
         super().__init__()
         self.root = root
         self.copies = copies
-        self.made = made
+        self.generated = generated
         self.repository = repository
         self.page = ""
 
-    def extendMarkdown(self, md: Markdown) -> None:  # noqa: N802 - Markdown's name
-        """Come after what is inside of lines is read (20), and before MkDocs looks at anchors (5) and links (0)."""
+    def extendMarkdown(self, md: Markdown) -> None:  # noqa: N802 - defined by Markdown
+        """Register the processors between Markdown's inline processor (20) and MkDocs's anchors (5) and links (0)."""
         md.treeprocessors.register(_Links(self), "kcd-gen-links", 8)
         md.treeprocessors.register(_Anchors(md), "kcd-gen-anchors", 7)
         md.treeprocessors.register(_Words(md), "kcd-gen-words", 7)
@@ -48,28 +50,28 @@ class _Links(Treeprocessor):
 
     def run(self, root: Element) -> None:
         for link in root.iter("a"):
-            led = self._led(link.get("href") or "")
-            if led is None:
+            target = self._target(link.get("href") or "")
+            if target is None:
                 link.tag = "span"
                 del link.attrib["href"]
             else:
-                link.set("href", led)
+                link.set("href", target)
 
-    def _led(self, url: str) -> str | None:
-        """Where a link leads on the site; one that leads nowhere stays, for MkDocs to complain of.
+    def _target(self, url: str) -> str | None:
+        """Return the target of a link on the site; broken links stay unchanged, because MkDocs reports them.
 
-        Returns None for a file of a repository without an address.
+        Returns None for a file of the repository if that is not published.
         """
         scheme, host, path, query, fragment = urlsplit(url)
         if scheme or host or not path or path.startswith("/"):
             return url
         page = self.site.page
         copies = self.site.copies
-        here = next((source for source, copy in copies.items() if copy == page), f"docs/{page}")
-        target = posixpath.normpath(posixpath.join(posixpath.dirname(here), path))
-        there = self.site.made.get(target) or copies.get(target, target.removeprefix("docs/"))
-        if there != target or target in copies:
-            return urlunsplit(("", "", self._relative(there), query, fragment))
+        source = next((source for source, copy in copies.items() if copy == page), f"docs/{page}")
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(source), path))
+        on_site = self.site.generated.get(target) or copies.get(target, target.removeprefix("docs/"))
+        if on_site != target or target in copies:
+            return urlunsplit(("", "", self._relative(on_site), query, fragment))
         if target.startswith("../") or not (self.site.root / target).exists():
             return url
         if not self.site.repository:
@@ -84,10 +86,10 @@ class _Links(Treeprocessor):
 
 
 class _Anchors(Treeprocessor):
-    """`id`s for what tables name: errors/#unknown-parameter."""
+    """Adds `id`s to the names in reference tables, for links such as errors/#unknown-parameter."""
 
     def run(self, root: Element) -> None:
-        taken = {element.get("id") for element in root.iter()}
+        used = {element.get("id") for element in root.iter()}
         for table in root.iter("table"):
             heading = table.find("thead/tr/th")
             if heading is None or "".join(heading.itertext()).strip() not in NAMING:
@@ -95,14 +97,14 @@ class _Anchors(Treeprocessor):
             for cell in table.iterfind("tbody/tr/td[1]"):
                 for code in cell.findall("code"):
                     name = "".join(code.itertext())
-                    # Of two commands on one page that have an option, the first is linked to.
-                    if name not in taken and not name.startswith(_VARIABLE):
-                        taken.add(name)
+                    # If two commands on a page have the same option, the link leads to the first.
+                    if name not in used and not name.startswith(_VARIABLE):
+                        used.add(name)
                         _make_target(cell, code, name)
 
 
 def _make_target(cell: Element, code: Element, name: str) -> None:
-    """Put the code into a link to itself."""
+    """Wrap the code in a link to itself."""
     link = Element("a", {"id": name, "href": f"#{name}", "class": "kcd-name"})
     link.tail, code.tail = code.tail, None
     cell[list(cell).index(code)] = link
@@ -110,7 +112,7 @@ def _make_target(cell: Element, code: Element, name: str) -> None:
 
 
 class _Words(Treeprocessor):
-    """`--offline` is one word: browsers would break it behind its dashes."""
+    """Prevents line breaks in words such as `--offline`, which browsers would break after the dashes."""
 
     def run(self, root: Element) -> None:
         for code in root.iter("code"):

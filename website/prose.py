@@ -1,4 +1,4 @@
-"""Texts of the code as Markdown."""
+"""Convert help texts and descriptions in the code to Markdown."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import re
 
 
 def prose(text: str) -> str:
-    """A text of one line, for a paragraph or a table: what it does not mean to say is escaped, and options are code."""
+    """Return `text` as one line of Markdown: special characters are escaped, and options become code.
+
+    Raises ValueError for an unbalanced backtick.
+    """
     pieces = " ".join(text.split()).split("`")
     if len(pieces) % 2 == 0:
-        raise ValueError(f"a backquote is not closed: {text}")
-    for at in range(0, len(pieces), 2):  # between them stands what is code already
-        plain = re.sub(r"([\\*<|\[])", r"\\\1", pieces[at])
-        pieces[at] = re.sub(r"(?<![\w-])(--[a-z][a-z-]*[a-z])", r"`\1`", plain)
-    for at in range(1, len(pieces), 2):
-        pieces[at] = pieces[at].replace("|", r"\|")
+        raise ValueError(f"unbalanced backtick: '{text}'")
+    for index in range(0, len(pieces), 2):  # the pieces in between are code already
+        plain = re.sub(r"([\\*<|\[])", r"\\\1", pieces[index])
+        pieces[index] = re.sub(r"(?<![\w-])(--[a-z][a-z-]*[a-z])", r"`\1`", plain)
+    for index in range(1, len(pieces), 2):
+        pieces[index] = pieces[index].replace("|", r"\|")
     return "`".join(pieces)

@@ -1,4 +1,4 @@
-"""The pages of the files that people write and programs read, from their JSON Schemas."""
+"""Generate the reference pages of files and reports from their JSON Schemas."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from kubocd_gen.editors.shipped import document_schema, kinds
 from kubocd_gen.package_data import schema
 from website.prose import prose
 
-FOLDER = "reference/files"
-# Title of each page, and where there is more to read, by the name of the kind; in this order.
+DIRECTORY = "reference/files"
+# Title and guide of each page by the kind of document, in the order of the navigation.
 PAGES = {
     "project": ("kcd-gen.yaml", ""),
     "lock": ("kcd-gen.lock", "lock.md"),
@@ -25,55 +25,58 @@ PAGES = {
     "image": ("Image", "image.md"),
     "migration": ("Migration", "migration.md"),
 }
-# Of Kubernetes' metadata, what people write.
+# Fields of Kubernetes metadata that users write.
 _METADATA = ("name", "namespace", "labels", "annotations")
 _PLURALS = {"string": "strings", "integer": "integers", "object": "maps", "array": "lists", "boolean": "booleans"}
 
 
 def schema_files() -> dict[str, str]:
-    """The schemas as `kcd-gen schema` prints them, by their paths on the site, which their `$id`s say."""
-    return {f"schemas/{place}.json": json.dumps(document_schema(kind), indent=1) for kind, place in kinds().items()}
+    """Return the schemas as `kcd-gen schema` prints them, by the paths on the site that their `$id`s contain."""
+    return {f"schemas/{path}.json": json.dumps(document_schema(kind), indent=1) for kind, path in kinds().items()}
 
 
 def schema_pages() -> dict[str, str]:
-    """The Markdown of each page by its path: an overview, and one a schema. A schema without a page is a mistake."""
-    if lacking := kinds().keys() ^ PAGES.keys():
-        raise ValueError(f"website/schemas.py and schemas/ differ in: {', '.join(sorted(lacking))}")
-    pages = {f"{FOLDER}/{kind}.md": "\n".join(_page(kind, *PAGES[kind])) for kind in PAGES}
-    index = ["# Files and reports\n", "Made from the JSON Schemas that kcd-gen itself checks with.\n"]
-    index.append("| file | what it is |\n|---|---|")
+    """Return the Markdown of each page by path: an overview, and a page for each schema.
+
+    Raises ValueError if a schema has no page, or a page no schema.
+    """
+    if difference := kinds().keys() ^ PAGES.keys():
+        raise ValueError(f"PAGES of website/schemas.py and schemas/ differ in: {', '.join(sorted(difference))}")
+    pages = {f"{DIRECTORY}/{kind}.md": "\n".join(_page(kind, *PAGES[kind])) for kind in PAGES}
+    index = ["# Files and reports\n", "This reference is generated from the JSON Schemas that kcd-gen uses.\n"]
+    index.append("| file | description |\n|---|---|")
     for kind, (title, _) in PAGES.items():
         index.append(f"| [{title}]({kind}.md) | {prose(document_schema(kind)['description'])} |")
-    return {f"{FOLDER}/index.md": "\n".join(index), **pages}
+    return {f"{DIRECTORY}/index.md": "\n".join(index), **pages}
 
 
 def _page(kind: str, title: str, guide: str) -> Iterator[str]:
-    place = kinds()[kind]
-    stored = schema(place)
-    rules = stored.get("schema", stored)  # a structural schema stands beside its group and kind
+    file = kinds()[kind]
+    stored = schema(file)
+    rules = stored.get("schema", stored)  # the file of a structural schema also has its group and kind
     yield f"# {title}\n\n{prose(rules['description'])}\n"
-    more = f" There is more in [{guide.removesuffix('.md')}](../../{guide})." if guide else ""
-    yield f"For editors and other programs: [its schema](../../schemas/{place}.json).{more}\n"
-    yield "| field | type | what it is |\n|---|---|---|"
+    more = f" See also [{guide.removesuffix('.md')}](../../{guide})." if guide else ""
+    yield f"Editors and other programs can use the [JSON Schema](../../schemas/{file}.json).{more}\n"
+    yield "| field | type | description |\n|---|---|---|"
     for path, field, required in _fields(rules, "", rules):
-        said = [prose(_about(field)), "Required." if required else ""]
-        said.append(f"The default is `{json.dumps(field['default'])}`." if "default" in field else "")
-        yield f"| `{path}` | {_type(field)} | {' '.join(filter(None, said))} |"
+        sentences = [prose(_about(field)), "Required." if required else ""]
+        sentences.append(f"The default is `{json.dumps(field['default'])}`." if "default" in field else "")
+        yield f"| `{path}` | {_type(field)} | {' '.join(filter(None, sentences))} |"
 
 
 def _fields(
     schema: Mapping[str, Any], path: str, root: Mapping[str, Any]
 ) -> Iterator[tuple[str, Mapping[str, Any], bool]]:
-    """Each field below `path` as its path, its schema and whether it must be there; parents before children."""
+    """Yield the path and schema of each field below `path`, and whether it is required; parents before children."""
     for inner in _variants(schema, root):
         required = inner.get("required", ())
         for name, stored in inner.get("properties", {}).items():
             if path == "metadata" and name not in _METADATA:
                 continue
             field = _resolved(stored, root)
-            here = f"{path}.{name}" if path else name
-            yield here, field, name in required
-            yield from _fields(field, here, root)
+            child = f"{path}.{name}" if path else name
+            yield child, field, name in required
+            yield from _fields(field, child, root)
         if isinstance(items := inner.get("items"), Mapping):
             yield from _fields(_resolved(items, root), f"{path}[]", root)
         if isinstance(values := inner.get("additionalProperties"), Mapping):
@@ -81,13 +84,13 @@ def _fields(
 
 
 def _variants(schema: Mapping[str, Any], root: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The schema itself, and what its alternatives say in addition."""
+    """Return the schema and its alternatives, which can define additional fields."""
     alternatives = [*schema.get("anyOf", ()), *schema.get("oneOf", ()), *schema.get("allOf", ())]
     return [schema, *(_resolved(one, root) for one in alternatives)]
 
 
 def _resolved(schema: Any, root: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What a `$ref` stands for, with what stands beside it; `true`, which takes anything, as a schema without rules."""
+    """Resolve a `$ref` and merge its sibling keywords; return `true`, which accepts anything, as an empty schema."""
     if not isinstance(schema, Mapping):
         return {}
     if "$ref" not in schema:
@@ -99,7 +102,7 @@ def _resolved(schema: Any, root: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _type(field: Mapping[str, Any]) -> str:
-    """`string`, `list of strings`, `"order" or "ignore"`."""
+    """Return the type of a field, such as `string`, `list of strings`, `"order" or "ignore"`."""
     if "const" in field:
         return f"`{json.dumps(field['const'])}`"
     if "enum" in field:
@@ -117,13 +120,13 @@ def _type(field: Mapping[str, Any]) -> str:
     return "anything" if field.get("x-kubernetes-preserve-unknown-fields") else ""
 
 
-def _many(what: str, inside: object) -> str:
-    inner = inside.get("type") if isinstance(inside, Mapping) else None
-    return f"{what} of {_PLURALS[inner]}" if isinstance(inner, str) else what
+def _many(collection: str, items: object) -> str:
+    inner = items.get("type") if isinstance(items, Mapping) else None
+    return f"{collection} of {_PLURALS[inner]}" if isinstance(inner, str) else collection
 
 
 def _about(field: Mapping[str, Any]) -> str:
-    """The field's description, else that of what it is a list or map of."""
+    """Return the field's description, or that of the items of a list or map."""
     for rules in (field, field.get("items"), field.get("additionalProperties")):
         if isinstance(rules, Mapping) and "description" in rules:
             return str(rules["description"])

@@ -12,45 +12,48 @@ _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 def github_base(repository: Repository, environment: Mapping[str, str]) -> str | None:
-    """Return the base commit by BASE_SHA and HEAD_SHA, the two sides of the pull request.
+    """Return the base commit, from BASE_SHA and HEAD_SHA of the pull request; None if BASE_SHA is not set.
 
-    GitHub checks out a merge of both sides: what the pull request changes is what differs from its first parent. A
-    shallow clone knows only the name of that parent. Raises ProblemsError `git-failed`.
+    GitHub checks out a merge of both commits, and the pull request changes what differs from its first parent. A
+    shallow clone does not contain that parent, so it is fetched. Raises ProblemsError `git-failed` or
+    `unknown-revision`.
     """
-    base = _given(environment, "BASE_SHA")
+    base = _commit(environment, "BASE_SHA")
     if base is None:
         return None
     parents = repository.parents("HEAD")
     if len(parents) == 2 and parents[1] == environment.get("HEAD_SHA"):
         base = parents[0]
-    _fetched(repository, base)
+    _fetch_if_missing(repository, base)
     return repository.merge_base(base, "HEAD") or base
 
 
 def gitlab_base(repository: Repository, environment: Mapping[str, str]) -> str | None:
-    """Return the base commit by GitLab's variables; None outside of a merge request.
+    """Return the base commit, from GitLab's variables; None outside of a merge request.
 
-    A pipeline of merged results has both sides checked out. Any other has the branch, which is compared with the commit
-    at which it left the target branch. Raises ProblemsError `git-failed`.
+    A merged results pipeline checks out a merge of both branches, which is compared with the target branch. Others
+    check out the source branch, which is compared with the merge base. Raises ProblemsError `git-failed` or
+    `unknown-revision`.
     """
-    base = _given(environment, "CI_MERGE_REQUEST_TARGET_BRANCH_SHA", "CI_MERGE_REQUEST_DIFF_BASE_SHA")
+    base = _commit(environment, "CI_MERGE_REQUEST_TARGET_BRANCH_SHA", "CI_MERGE_REQUEST_DIFF_BASE_SHA")
     if base is not None:
-        _fetched(repository, base)
+        _fetch_if_missing(repository, base)
     return base
 
 
 BASES: dict[str, Callable[[Repository, Mapping[str, str]], str | None]] = {"github": github_base, "gitlab": gitlab_base}
 
 
-def _given(environment: Mapping[str, str], *names: str) -> str | None:
+def _commit(environment: Mapping[str, str], *names: str) -> str | None:
+    """Return the commit in the first of the variables `names` that is set."""
     for name in names:
         if value := environment.get(name):
             if not _COMMIT.fullmatch(value):
-                raise ProblemsError(Problem("unknown-revision", f"{name} is '{value}', not the id of a commit"))
+                raise ProblemsError(Problem("unknown-revision", f"{name} is not a valid commit ID: '{value}'"))
             return value
     return None
 
 
-def _fetched(repository: Repository, commit: str) -> None:
+def _fetch_if_missing(repository: Repository, commit: str) -> None:
     if not repository.has_commit(commit):
         repository.fetch_commit(commit)

@@ -1,10 +1,10 @@
 """`kcd-gen-ci`, for the scripts of the GitHub Action and the GitLab component.
 
-    kcd-gen-ci base github|gitlab           print the commit to compare with, nothing outside of a merge request
-    kcd-gen-ci comment github|gitlab FILE   comment with the content of FILE
+    kcd-gen-ci base github|gitlab           print the commit to compare with; nothing outside of a merge request
+    kcd-gen-ci comment github|gitlab FILE   create or update the comment with the content of FILE
 
-An empty FILE reports that nothing differs, a missing one that the change is unknown. A comment that fails is a warning,
-never a failure: the log has everything that the run found.
+An empty FILE means that nothing changes, a missing FILE that the diff failed. If commenting fails, the command prints a
+warning and exits with 0, because the log has all results.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _USAGE = "usage: kcd-gen-ci base github|gitlab\n       kcd-gen-ci comment github
 
 
 def main() -> None:
-    """The console script. Exit codes: 0 done, 1 no base commit, 2 usage."""
+    """Run the console script. Exit codes: 0 success, 1 the base commit is not available, 2 usage error."""
     drop_relative_entries()
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:
-    """Run the command with these arguments and return its exit code."""
+    """Run the command with `arguments` and return its exit code."""
     match arguments:
         case ["base", "github" | "gitlab" as kind]:
             return _base(kind)
@@ -48,7 +48,7 @@ def run(arguments: list[str]) -> int:
 
 def _base(kind: str) -> int:
     try:
-        # Offline: git must fetch nothing by itself. Only the base commit is fetched, if it is missing.
+        # Offline, because git must not fetch objects on demand; only a missing base commit is fetched.
         base = BASES[kind](find_repository(Path.cwd(), offline=True), os.environ)
     except ProblemsError as error:
         sys.stderr.write(f"error: {printable(error.problem.message)}\n")
@@ -60,13 +60,13 @@ def _base(kind: str) -> int:
 
 def _comment(kind: str, file: Path) -> None:
     try:
-        said = file.read_text(encoding="utf-8", errors="replace") if file.exists() else None
+        text = file.read_text(encoding="utf-8", errors="replace") if file.exists() else None
         mark = marker(os.environ.get("KCD_GEN_COMMENT_NAME", "").strip())
         thread = _THREADS[kind](os.environ)
-        done = put_comment(thread, mark, comment_body(said, mark), create=bool(said and said.strip()))
-        sys.stdout.write(f"{done}\n")
+        outcome = put_comment(thread, mark, comment_body(text, mark), create=bool(text and text.strip()))
+        sys.stdout.write(f"{outcome}\n")
     except CommentError as error:
-        message = f"no comment was made: {error}"
+        message = f"could not comment: {error}"
         if kind == "github":
             sys.stdout.writelines(f"{line}\n" for line in github_lines([Annotation("warning", "comment", message)]))
         else:

@@ -1,4 +1,4 @@
-"""One comment, found again by its first line: a comment of HTML, which readers don't see."""
+"""One comment per project, identified by its first line, an HTML comment that is not displayed."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-LIMIT = 65_536  # characters, of GitHub; GitLab takes a million
-_NOTHING = "### What this change does\n\nNothing: what the sources compile to is what it was before.\n"
-_UNKNOWN = "### What this change does\n\nThat can't be told: one side of it could not be compiled. The log says why.\n"
+LIMIT = 65_536  # characters; GitHub's limit (GitLab's is a million)
+_NOTHING = "### What this change does\n\nThis change does not affect the compiled output.\n"
+_UNKNOWN = (
+    "### What this change does\n\nUnknown: the sources could not be compiled before or after the change. See the log.\n"
+)
 
 
 class CommentError(Exception):
-    """The comment can't be made; the text says why, without a secret."""
+    """Commenting failed; the message gives the reason and contains no secrets."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comment:
-    """A comment that is there. `is_ours`: nobody from outside can have written it."""
+    """An existing comment. `is_ours` is false if its author could be an outsider, whose comment must not be updated."""
 
     id: int
     body: str
@@ -29,37 +31,40 @@ class Thread(Protocol):
     """The comments of one pull or merge request. Each method raises CommentError."""
 
     def comments(self) -> Iterator[Comment]:
-        """All comments, the oldest first."""
+        """Yield all comments, oldest first."""
 
     def create(self, body: str) -> None:
         """Add a comment."""
 
     def update(self, id_: int, body: str) -> None:
-        """Replace the text of a comment."""
+        """Replace the body of a comment."""
 
 
 def marker(name: str) -> str:
-    """The first line of the comment that is called `name`: of several projects in a repository each has its own."""
+    """Return the first line of the comment called `name`; each project in a repository has its own comment."""
     return f"<!-- kcd-gen diff {hashlib.sha256(name.encode('utf-8', 'surrogateescape')).hexdigest()[:16]} -->"
 
 
-def comment_body(said: str | None, mark: str) -> str:
-    """The whole comment; `said` is what diff printed, None where it failed. Raises CommentError for one too long."""
-    body = f"{mark}\n{_UNKNOWN if said is None else said if said.strip() else _NOTHING}"
+def comment_body(text: str | None, mark: str) -> str:
+    """Return the whole comment; `text` is the output of diff, None if it failed. Raises CommentError if too long."""
+    body = f"{mark}\n{_UNKNOWN if text is None else text if text.strip() else _NOTHING}"
     if len(body) > LIMIT:
-        raise CommentError(f"it would have {len(body)} characters, and GitHub takes {LIMIT}")
+        raise CommentError(f"the comment has {len(body)} characters, which exceeds GitHub's limit of {LIMIT}")
     return body
 
 
 def put_comment(thread: Thread, mark: str, body: str, *, create: bool) -> str:
-    """Say `body` in the comment with the mark, in a new one where there is none and `create`. Returns what was done."""
+    """Update the comment that begins with `mark`; if there is none, create it if `create` is set.
+
+    Returns what was done, for the log. Raises CommentError.
+    """
     for one in thread.comments():
         if one.is_ours and one.body.startswith(mark):
             if one.body.replace("\r\n", "\n").rstrip() == body.rstrip():
-                return "the comment says it already"
+                return "the comment is up to date"
             thread.update(one.id, body)
-            return "the comment was updated"
+            return "updated the comment"
     if not create:
-        return "there is nothing to comment on"
+        return "nothing to comment on"
     thread.create(body)
-    return "a comment was made"
+    return "created a comment"

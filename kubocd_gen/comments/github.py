@@ -20,8 +20,8 @@ class _PullRequest:
 
     def comments(self) -> Iterator[Comment]:
         for item in self.api.pages(f"/repos/{self.repository}/issues/{self.number}/comments"):
-            user = item["user"] if isinstance(item.get("user"), dict) else {}  # null of an account that is gone
-            # Whoever can see a public repository can write a comment that begins as ours does. Bots act with a token.
+            user = item["user"] if isinstance(item.get("user"), dict) else {}  # null for a deleted account
+            # In a public repository, anyone can write a comment that begins with our mark. Bots act with a token.
             ours = user.get("type") == "Bot" or item.get("author_association") in _INSIDERS
             yield Comment(item["id"], str(item.get("body") or ""), ours)
 
@@ -33,14 +33,15 @@ class _PullRequest:
 
 
 def github_thread(environment: Mapping[str, str]) -> _PullRequest:
-    """From GITHUB_API_URL, GITHUB_REPOSITORY and, of the action, GITHUB_TOKEN and PULL_REQUEST.
+    """Return the pull request that the variables of the run and the action identify.
 
-    Raises CommentError where they do not say where a comment would go.
+    These are GITHUB_API_URL and GITHUB_REPOSITORY, and the action's GITHUB_TOKEN and PULL_REQUEST. Raises CommentError
+    if one of them is missing or invalid.
     """
     repository, number = environment.get("GITHUB_REPOSITORY", ""), environment.get("PULL_REQUEST", "")
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository) or not re.fullmatch(r"[0-9]+", number):
-        raise CommentError("this is no run for a pull request")
+        raise CommentError("this run is not for a pull request")
     if not environment.get("GITHUB_TOKEN"):
-        raise CommentError("there is no token")
+        raise CommentError("GITHUB_TOKEN is not set")
     base = environment.get("GITHUB_API_URL") or "https://api.github.com"
     return _PullRequest(Api(base, environment["GITHUB_TOKEN"]), repository, number)

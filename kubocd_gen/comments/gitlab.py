@@ -18,7 +18,7 @@ class _MergeRequest:
     def comments(self) -> Iterator[Comment]:
         me = self.api.call("GET", "/user")
         if not (isinstance(me, dict) and isinstance(me.get("id"), int)):
-            raise CommentError("GitLab does not say whose the token is")
+            raise CommentError("GitLab did not return the user of the token")
         for item in self.api.pages(f"{self.path}?sort=asc&order_by=created_at"):
             author = item["author"] if isinstance(item.get("author"), dict) else {}
             yield Comment(item["id"], str(item.get("body") or ""), author.get("id") == me["id"])
@@ -31,15 +31,16 @@ class _MergeRequest:
 
 
 def gitlab_thread(environment: Mapping[str, str]) -> _MergeRequest:
-    """From CI_API_V4_URL, CI_MERGE_REQUEST_PROJECT_ID, CI_MERGE_REQUEST_IID and KCD_GEN_COMMENT_TOKEN.
+    """Return the merge request that the variables of the pipeline identify.
 
-    Raises CommentError where they do not say where a note would go.
+    These are CI_API_V4_URL, CI_MERGE_REQUEST_PROJECT_ID, CI_MERGE_REQUEST_IID and KCD_GEN_COMMENT_TOKEN. Raises
+    CommentError if one of them is missing or invalid.
     """
     project, number = environment.get("CI_MERGE_REQUEST_PROJECT_ID", ""), environment.get("CI_MERGE_REQUEST_IID", "")
     if not (re.fullmatch(r"[0-9]+", project) and re.fullmatch(r"[0-9]+", number)):
-        raise CommentError("this is no pipeline of a merge request")
+        raise CommentError("this is not a merge request pipeline")
     if not environment.get("KCD_GEN_COMMENT_TOKEN"):
-        raise CommentError("there is no token")
+        raise CommentError("KCD_GEN_COMMENT_TOKEN is not set")
     base = environment.get("CI_API_V4_URL") or "https://gitlab.com/api/v4"
     return _MergeRequest(
         Api(base, environment["KCD_GEN_COMMENT_TOKEN"]), f"/projects/{project}/merge_requests/{number}/notes"

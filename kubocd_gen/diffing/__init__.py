@@ -1,1 +1,1 @@
-"""Two compilations, and what differs between them as text, Markdown, JSON and HTML."""
+"""Compare two compilations, and render the differences as text, Markdown, JSON and HTML."""

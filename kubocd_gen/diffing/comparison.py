@@ -1,4 +1,4 @@
-"""Two compilations, Release by Release and resource by resource."""
+"""Compare two compilations by Release and resource."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kubocd_gen.diffing.records import Danger, ReleaseDifference, ResourceDiffer
 from kubocd_gen.model.compilation import Compilation, CompiledRelease
 
 Identity = tuple[str, str, str]  # kind, namespace, name
-# It is the digest of a package's index, so that it differs where the package does, and tells nobody anything.
+# The digest of the package's index: it differs whenever the package does, so it is not worth showing.
 _DERIVED = ("metadata", "annotations", "reconcile.fluxcd.io/requestedAt")
 _ORDER = ("OCIRepository", "HelmRepository", "HelmRelease")
 
@@ -25,10 +25,11 @@ def compare_clusters(
     masks: Masks,
     unknown: Collection[str] = (),
 ) -> list[ReleaseDifference]:
-    """The Releases of a cluster that differ, by namespace and name; None is a cluster that is not there.
+    """Return the Releases of a cluster that differ, sorted by namespace and name.
 
-    `manifests` are what differs in what the charts of each Release render to, by its key. Of the Releases in `unknown`
-    the HelmReleases are left out: they are suspended, and it is not known what was written for them.
+    `old` or `new` is None if the cluster does not exist on that side. `manifests` are the differences between the
+    rendered charts, by `namespace/name` of the Release. HelmReleases of the Releases in `unknown` are omitted, because
+    these are suspended and their previous output is unknown.
     """
     before, after = (_releases(one) for one in (old, new))
     found = []
@@ -41,7 +42,7 @@ def compare_clusters(
 
 
 def helm_releases(one: CompiledRelease | None) -> dict[str, Mapping[str, Any]]:
-    """The HelmReleases of a Release by name."""
+    """Return the HelmReleases of a Release by name."""
     documents = one.documents if one else ()
     return {document["metadata"]["name"]: document for document in documents if document["kind"] == "HelmRelease"}
 
@@ -91,7 +92,7 @@ def _compare(
 def _pairs(
     old: CompiledRelease | None, new: CompiledRelease | None
 ) -> Iterator[tuple[Identity, Mapping[str, Any] | None, Mapping[str, Any] | None]]:
-    """The resources of both sides by identity, in the order in which they are written."""
+    """Yield the resources of both sides by identity, in the order of the output files."""
     sides = [_resources(one) for one in (old, new)]
     for identity in sorted({*sides[0], *sides[1]}, key=lambda one: (_ORDER.index(one[0]), one[1:])):
         yield identity, sides[0].get(identity), sides[1].get(identity)

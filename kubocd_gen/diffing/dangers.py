@@ -1,4 +1,4 @@
-"""Changes that may cost data or a service, found in what differs between two Releases."""
+"""Find changes of a Release that can cause data loss or an outage."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)([KMGTPE]i?|k)?")
 _POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5, "E": 6}
 _VERSION = re.compile(r"v?(\d+)\.(\d+)\.(\d+)")
 
-Found = tuple[str, str]  # code and sentence
+Found = tuple[str, str]  # code and message
 
 
 def release_dangers(old: Side | None, new: Side | None) -> Iterator[Found]:
-    """What is dangerous about a Release as a whole."""
+    """Yield the dangers of changes to a Release as a whole."""
     if old is not None and old.protected and new is None:
-        yield "protected-release-removed", "the Release is protected, and is removed"
+        yield "protected-release-removed", "the Release is protected, but is removed"
     if old is not None and new is not None and old.protected and not new.protected:
         yield "protection-removed", "the Release is no longer protected"
 
@@ -32,46 +32,54 @@ def release_dangers(old: Side | None, new: Side | None) -> Iterator[Found]:
 def helm_release_dangers(
     name: str, namespace: str, old: Mapping[str, Any], new: Mapping[str, Any], changed: tuple[Change, ...]
 ) -> Iterator[Found]:
-    """What is dangerous about the change of a HelmRelease's `spec`; `changed` are the values that differ."""
-    where = f"HelmRelease {name}"
+    """Yield the dangers of changes to a HelmRelease's `spec`; `changed` are the values that differ."""
+    subject = f"HelmRelease {name}"
     for code, field, default, meaning in (
-        ("release-name-changed", "releaseName", name, "Flux uninstalls the chart and installs it anew"),
-        ("target-namespace-changed", "targetNamespace", namespace, "Flux uninstalls the chart and installs it there"),
+        ("release-name-changed", "releaseName", name, "Flux uninstalls the chart and installs it again"),
+        (
+            "target-namespace-changed",
+            "targetNamespace",
+            namespace,
+            "Flux uninstalls the chart and installs it in the new namespace",
+        ),
         (
             "storage-namespace-changed",
             "storageNamespace",
             namespace,
-            "Flux uninstalls the chart and installs it anew",
+            "Flux uninstalls the chart and installs it again",
         ),
     ):
         before, after = old.get(field) or default, new.get(field) or default
         if before != after:
-            yield code, f"{where}: {field} goes from '{before}' to '{after}'; {meaning}"
-    yield from _chart_dangers(where, _chart(old), _chart(new))
+            yield code, f"{subject}: {field} changes from '{before}' to '{after}'; {meaning}"
+    yield from _chart_dangers(subject, _chart(old), _chart(new))
     for phase in ("install", "upgrade"):
         before, after = (_field(one.get(phase), "crds", "skipCRDs") for one in (old, new))
         if before != after:
-            effect = "" if phase == "install" else ": an upgrade may replace CRDs, or leave old ones behind"
-            yield "crds-policy-changed", f"{where}: {phase}.crds goes from {before} to {after}{effect}"
+            effect = "" if phase == "install" else "; an upgrade can replace CRDs or keep outdated ones"
+            yield "crds-policy-changed", f"{subject}: {phase}.crds changes from {before} to {after}{effect}"
     for change in changed:
-        yield from _storage_dangers(where, change)
+        yield from _storage_dangers(subject, change)
 
 
 def kept_dangers(name: str, status: Status, document: Mapping[str, Any]) -> Iterator[Found]:
-    """A HelmRelease of a suspended Release that differs: it is kept as written, so the output itself was changed."""
+    """Yield the danger of a HelmRelease of a suspended Release that differs.
+
+    A build keeps these HelmReleases, so the output itself was edited.
+    """
     chart = " ".join(_chart(document["spec"])).strip()
     yield (
         "suspended-output-changed",
-        f"HelmRelease {name} (chart {chart}) was {status} in the output: no source of the suspended Release makes it",
+        f"HelmRelease {name} (chart {chart}) was {status} in the output, although its Release is suspended",
     )
 
 
-def _chart_dangers(where: str, old: tuple[str, str], new: tuple[str, str]) -> Iterator[Found]:
+def _chart_dangers(subject: str, old: tuple[str, str], new: tuple[str, str]) -> Iterator[Found]:
     (chart, before), (other, after) = old, new
     if chart != other:
         yield (
             "chart-changed",
-            f"{where}: another chart, '{other}' instead of '{chart}', upgrades what that one installed",
+            f"{subject}: the chart changes from '{chart}' to '{other}', which upgrades the installed release",
         )
         return
     first, second = (_VERSION.match(version) for version in (before, after))
@@ -79,12 +87,15 @@ def _chart_dangers(where: str, old: tuple[str, str], new: tuple[str, str]) -> It
         return
     numbers = [tuple(map(int, one.groups())) for one in (first, second)]
     if numbers[0][0] != numbers[1][0]:
-        yield "chart-major-version", f"{where}: chart {chart} goes from {before} to {after}, another major version"
+        yield (
+            "chart-major-version",
+            f"{subject}: the major version of the chart '{chart}' changes, from {before} to {after}",
+        )
     elif numbers[1] < numbers[0]:
-        yield "chart-downgraded", f"{where}: chart {chart} goes back from {before} to {after}"
+        yield "chart-downgraded", f"{subject}: the chart '{chart}' is downgraded from {before} to {after}"
 
 
-def _storage_dangers(where: str, change: Change) -> Iterator[Found]:
+def _storage_dangers(subject: str, change: Change) -> Iterator[Found]:
     if change.path[:2] != ("spec", "values"):
         return
     path = path_text(change.path[2:])
@@ -93,14 +104,14 @@ def _storage_dangers(where: str, change: Change) -> Iterator[Found]:
     if any(_STORAGE.search(step) for step in steps):
         yield (
             "storage-changed",
-            f"{where}: '{path}' changes; of a volume that exists Kubernetes refuses that, or another one is made",
+            f"{subject}: '{path}' changes; Kubernetes rejects this for an existing volume, or creates another volume",
         )
     elif change.path[-1] in ("size", "storage"):
         first, second = _bytes(change.old), _bytes(change.new)
         if first is not None and second is not None and second < first:
             yield (
                 "volume-shrinks",
-                f"{where}: '{path}' shrinks from {change.old} to {change.new}; no volume can do that",
+                f"{subject}: '{path}' shrinks from {change.old} to {change.new}, which volumes do not support",
             )
 
 
@@ -120,10 +131,10 @@ def _chart(spec: Mapping[str, Any]) -> tuple[str, str]:
 
 def _field(value: Any, *names: str) -> str:
     fields = _map(value)
-    said = [
+    values = [
         f"{name}: {fields[name]}" if index else str(fields[name]) for index, name in enumerate(names) if name in fields
     ]
-    return f"'{', '.join(said)}'" if said else "the default"
+    return f"'{', '.join(values)}'" if values else "the default"
 
 
 def _map(value: Any) -> Mapping[str, Any]:

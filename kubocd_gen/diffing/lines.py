@@ -1,4 +1,4 @@
-"""A comparison as lines that every format shows: what each Release, resource and value says about itself."""
+"""Convert a comparison to the lines that all output formats share."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from kubocd_gen.diffing.shared_changes import Repeat, repeats
 from kubocd_gen.kube_yaml.quoting import number, string
 
 _WIDTH = 160  # characters of a value that are shown
-_BEFORE = 40  # of these, before the first difference
-_LINES = 2_000  # of a text that is compared line by line
+_BEFORE = 40  # of these, shown before the first difference
+_LINES = 2_000  # longer strings are not compared line by line
 
-# What a Release's own line says already: the tag of its package, and the charts of its HelmReleases.
-_TOLD = {
+# Fields that the lines of the Release already show: the tag of its package, and the charts of its HelmReleases.
+_SHOWN_BY_RELEASE = {
     ("spec", "ref", "tag"),
     ("spec", "ref", "digest"),
     ("spec", "chart", "spec", "chart"),
@@ -30,7 +30,7 @@ _HEAD = (("apiVersion",), ("kind",), ("metadata",))
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of a difference: `sign` is `+`, `-` or a space. `text` is printable, and one line."""
+    """A line of a difference. `sign` is `+`, `-` or a space; `text` is a single line of printable characters."""
 
     sign: str
     text: str
@@ -38,7 +38,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class ResourceView:
-    """A resource with the lines that are its own; `repeated` values of it are told elsewhere."""
+    """A resource with its own lines. `repeated` counts its changes that are shown as shared changes."""
 
     resource: ResourceDifference
     lines: tuple[Line, ...]
@@ -47,21 +47,21 @@ class ResourceView:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseView:
-    """A Release with what is to be said of it besides what it has in common with others."""
+    """A Release without the changes that it shares with others."""
 
     release: ReleaseDifference
     facts: tuple[Line, ...]
     resources: tuple[ResourceView, ...]
 
     @property
-    def is_told(self) -> bool:
-        """Whether nothing is left to say."""
+    def is_shared(self) -> bool:
+        """Whether the shared changes already show everything about the Release."""
         return not self.facts and not any(one.lines or one.resource.status != "changed" for one in self.resources)
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The whole, in reading order."""
+    """The whole comparison, in the order in which it is displayed."""
 
     comparison: Comparison
     repeats: tuple[Repeat, ...]
@@ -69,16 +69,19 @@ class View:
 
 
 def view(comparison: Comparison) -> View:
-    """The comparison with what repeats itself told once."""
+    """Return the comparison with shared changes separated from those of single Releases."""
     found = repeats(comparison)
-    told = {id(place.change) for repeat in found for place in repeat.places}
-    return View(comparison, tuple(found), tuple(_release(one, told) for one in comparison.releases))
+    shared = {id(occurrence.change) for repeat in found for occurrence in repeat.occurrences}
+    return View(comparison, tuple(found), tuple(_release(one, shared) for one in comparison.releases))
 
 
 def headline(comparison: Comparison) -> str:
-    """`17 of 24 Releases change, 1 is added, 1 is removed; 42 values differ; 2 dangers`, without what is none."""
+    """Return a summary such as `17 of 24 Releases change, 1 is added; 42 values differ; 2 dangers`.
+
+    Counts of zero are omitted.
+    """
     changed, values, dangers = comparison.count("changed"), comparison.values, len(comparison.dangers)
-    said = (
+    releases = (
         [f"{changed} of {plural(comparison.totals[0], 'Release')} change{'s' if changed == 1 else ''}"]
         if changed
         else []
@@ -86,50 +89,50 @@ def headline(comparison: Comparison) -> str:
     statuses: tuple[Status, ...] = ("added", "removed")
     for status in statuses:
         if count := comparison.count(status):
-            noun = "" if said else " Release" if count == 1 else " Releases"
-            said.append(f"{count}{noun} {'is' if count == 1 else 'are'} {status}")
-    parts = [", ".join(said)]
+            noun = "" if releases else " Release" if count == 1 else " Releases"
+            releases.append(f"{count}{noun} {'is' if count == 1 else 'are'} {status}")
+    parts = [", ".join(releases)]
     parts += [f"{plural(values, 'value')} differ{'s' if values == 1 else ''}"] if values else []
     parts += [plural(dangers, "danger")] if dangers else []
     return "; ".join(parts)
 
 
 def plural(count: int, word: str) -> str:
-    """`1 value`, `2 values`."""
+    """Return the count with the noun in the right number: `1 value`, `2 values`."""
     return f"{count} {word}{'' if count == 1 else 's'}"
 
 
 def release_name(release: ReleaseDifference, comparison: Comparison) -> str:
-    """`namespace/name`, after its cluster where there are several."""
+    """Return `namespace/name`, preceded by the cluster if the comparison has several."""
     several = len(comparison.clusters) > 1
     return printable(f"{release.cluster}: {release.key}" if several else release.key)
 
 
 def repeat_title(repeat: Repeat) -> str:
-    """`12 values in 7 Releases`."""
-    return f"{plural(len(repeat.places), 'value')} in {plural(len(repeat.releases), 'Release')}"
+    """Return a title such as `12 values in 7 Releases`."""
+    return f"{plural(len(repeat.occurrences), 'value')} in {plural(len(repeat.releases), 'Release')}"
 
 
 def repeat_lines(repeat: Repeat) -> list[Line]:
-    """What goes and what comes."""
+    """Return the removed and added lines of a shared change."""
     if repeat.path is None:
         return _one_line("", repeat.old, repeat.new)
     return list(change_lines(Change((repeat.path,), repeat.old, repeat.new), repeat.path))
 
 
-def repeat_places(repeat: Repeat, comparison: Comparison) -> Iterator[tuple[str, str]]:
-    """Each Release of it, and the paths in its resources."""
+def repeat_occurrences(repeat: Repeat, comparison: Comparison) -> Iterator[tuple[str, str]]:
+    """Yield the name of each Release with the shared change, and the paths of the changed values."""
     by_release: dict[int, dict[str, list[str]]] = {}
-    for place in repeat.places:
-        paths = by_release.setdefault(id(place.release), {}).setdefault(_short(place.resource), [])
-        paths.append(path_text(place.change.path).removeprefix("spec."))
+    for occurrence in repeat.occurrences:
+        paths = by_release.setdefault(id(occurrence.release), {}).setdefault(_short(occurrence.resource), [])
+        paths.append(path_text(occurrence.change.path).removeprefix("spec."))
     for release in repeat.releases:
-        said = [f"{name} {', '.join(paths)}" for name, paths in by_release[id(release)].items()]
-        yield release_name(release, comparison), printable("; ".join(said))
+        resources = [f"{name} {', '.join(paths)}" for name, paths in by_release[id(release)].items()]
+        yield release_name(release, comparison), printable("; ".join(resources))
 
 
 def change_lines(change: Change, name: str | None = None) -> Iterator[Line]:
-    """A value that differs, as what goes and what comes; a text of several lines by its lines."""
+    """Yield the removed and added lines of a changed value; multiline strings are compared line by line."""
     path = path_text(change.path) if name is None else name
     old, new = change.old, change.new
     if isinstance(old, str) and isinstance(new, str) and "\n" in old + new:
@@ -159,13 +162,13 @@ def change_lines(change: Change, name: str | None = None) -> Iterator[Line]:
                 yield Line(sign, f"{printable(text)}: {_cut(_scalar(scalar), 0)}")
 
 
-def _release(release: ReleaseDifference, told: set[int]) -> ReleaseView:
+def _release(release: ReleaseDifference, shared: set[int]) -> ReleaseView:
     resources = []
     for resource in release.resources:
         lines: list[Line] = []
-        own = [change for change in resource.changes if id(change) not in told]
+        own = [change for change in resource.changes if id(change) not in shared]
         for change in own:
-            if resource.rendered_by is not None or change.path not in _TOLD:
+            if resource.rendered_by is not None or change.path not in _SHOWN_BY_RELEASE:
                 lines += change_lines(change)
         if resource.value is not None:
             lines = list(_whole(resource))
@@ -203,13 +206,13 @@ def _pair(old: str, new: str) -> Iterator[Line]:
 
 
 def _whole(resource: ResourceDifference) -> Iterator[Line]:
-    """The values of a resource that came, without what follows from its name; of one that went the name is enough."""
+    """Yield the values of an added resource, except those that are derived from its name; nothing for a removed one."""
     if resource.status == "removed" or resource.kind in ("OCIRepository", "HelmRepository"):
         return
-    named: dict[Path, str] = {("spec", "releaseName"): resource.name, ("spec", "targetNamespace"): resource.namespace}
+    derived: dict[Path, str] = {("spec", "releaseName"): resource.name, ("spec", "targetNamespace"): resource.namespace}
     for path, scalar in leaves(resource.value, ()):
         head = path[:1] in _HEAD or (not resource.rendered_by and (path[:2] == ("spec", "chart")))
-        if not head and (resource.rendered_by or named.get(path) != scalar):
+        if not head and (resource.rendered_by or derived.get(path) != scalar):
             yield Line("+", f"{printable(path_text(path))}: {_cut(_scalar(scalar), 0)}")
 
 
@@ -217,7 +220,7 @@ def _one_line(start: str, old: Any, new: Any) -> list[Line]:
     texts = [None if one is ABSENT else _scalar(one) for one in (old, new)]
     first, second = (text or "" for text in texts)
     differs = next((index for index, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), 0)
-    note = " (another one)" if first == second else ""
+    note = " (a different value)" if first == second else ""  # masked, so they look the same
     return [
         Line(sign, f"{printable(start)}{_cut(text, differs)}{note if sign == '+' else ''}")
         for sign, text in zip("-+", texts, strict=True)
@@ -226,7 +229,7 @@ def _one_line(start: str, old: Any, new: Any) -> list[Line]:
 
 
 def _cut(text: str, differs: int) -> str:
-    """So much of a long text that what differs is seen."""
+    """Shorten a long string to the part with the first difference, which is at the index `differs`."""
     if len(text) <= _WIDTH:
         return text
     start = max(0, min(differs - _BEFORE, len(text) - _WIDTH))
@@ -235,7 +238,7 @@ def _cut(text: str, differs: int) -> str:
 
 
 def _scalar(value: Any) -> str:
-    """As YAML has it, on one line, and printable."""
+    """Return the value as a single line of printable YAML."""
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     if isinstance(value, (int, float)):
@@ -254,5 +257,5 @@ def _short(resource: ResourceDifference) -> str:
 
 
 def signed(lines: Sequence[Line], indent: str = "") -> list[str]:
-    """Lines as text."""
+    """Return the lines with their signs as strings."""
     return [f"{indent}{line.sign} {line.text}".rstrip() for line in lines]

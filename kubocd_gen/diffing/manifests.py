@@ -1,4 +1,4 @@
-"""What the charts of two compilations render to, compared: `kcd-gen diff --charts`."""
+"""Compare the rendered charts of two compilations, for `kcd-gen diff --charts`."""
 
 from __future__ import annotations
 
@@ -28,9 +28,10 @@ def compare_manifests(
     findings: tuple[Problems, Problems],
     masks: Masks,
 ) -> dict[str, list[ResourceDifference]]:
-    """The resources of charts that differ, by Release. Only charts are rendered of which anything else differs.
+    """Return the resources of charts that differ, by the key of the Release.
 
-    A chart that helm can't render is an error in the findings of its side, and is not compared.
+    A chart is only rendered if its archive, values or other inputs differ. If helm can't render a chart, it is not
+    compared, and an error is added to the `findings` of that side.
     """
     before, after = (
         {one.release.key: one for one in compilation.releases} if compilation else {} for compilation in (old, new)
@@ -55,7 +56,10 @@ def compare_manifests(
 
 
 def _on_hold(old: CompiledRelease | None, new: CompiledRelease | None) -> bool:
-    """Whether a side has HelmReleases of an earlier build: the charts that they name may not be in the package."""
+    """Return whether a side is suspended.
+
+    Its HelmReleases are from an earlier build then, and its package does not necessarily contain their charts.
+    """
     return any(one is not None and one.release.suspended for one in (old, new))
 
 
@@ -92,7 +96,7 @@ def _manifests(helm: HelmPool, one: CompiledRelease | None, name: str, findings:
                 error.problem.code,
                 f"HelmRelease '{name}': {error.problem.message}",
                 position=one.release.position("metadata", "name"),
-                hint=error.problem.hint or "its manifests are not compared; without --charts its values are",
+                hint=error.problem.hint or "omit --charts to compare only its values",
             ),
             release=one.release.key,
         )
@@ -104,7 +108,7 @@ def _read(text: str, name: str, namespace: str, budget: Budget) -> Manifests:
     for document in read_documents(text, name, budget=budget):
         if document.error is not None:
             raise ProblemsError(
-                Problem("chart-failed", f"its chart renders to no YAML: {document.error.problem.message}")
+                Problem("chart-failed", f"the rendered chart is not valid YAML: {document.error.problem.message}")
             )
         for resource in _items(document.value):
             metadata = resource.get("metadata")

@@ -1,7 +1,7 @@
-"""A comparison as a comment on a pull request: Markdown that GitHub and GitLab fold, and that never grows too long.
+"""Render a comparison as Markdown for a comment on a pull request, with collapsible sections and a limited length.
 
-Everything that comes from sources stands in code, in a fence or span longer than any run of back quotes in it, or in
-HTML with its characters escaped: it can't end the code, make a link, mention anybody or hide a line.
+All strings from sources are in code blocks or spans, with fences longer than any run of backticks in them, or escaped
+in HTML. Therefore they can't end the code, create a link, mention a user or hide a line.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from kubocd_gen.diffing.lines import (
     plural,
     release_name,
     repeat_lines,
-    repeat_places,
+    repeat_occurrences,
     repeat_title,
 )
 
 LIMIT = 65_000
-"""Bytes, and so characters: GitHub takes 65,536 characters in a comment."""
+"""The maximum length in bytes, and therefore in characters: GitHub's limit for a comment is 65,536 characters."""
 
-_RESERVED = 400  # bytes for what is said where the text is cut
+_RESERVED = 400  # bytes for the note at the end of a truncated comment
 _LINES = 60  # of one Release
-_PLACES = 60  # Releases that share a change, and dangers
-_TABLE = 150  # rows, of which
-_UNFOLDED = 10  # are seen at once
+_LISTED = 60  # Releases with a shared change, and dangers
+_TABLE = 150  # rows
+_UNFOLDED = 10  # a table with more rows is collapsed
 _CAUTION = "⚠️"
 
 
 def markdown(view: View, *, limit: int = LIMIT) -> str:
-    """The comment; the empty text where nothing differs."""
+    """Return the comment; an empty string if nothing differs."""
     comparison = view.comparison
     if not comparison.releases:
         return ""
@@ -43,15 +43,15 @@ def markdown(view: View, *, limit: int = LIMIT) -> str:
     if comparison.dangers:
         blocks.append(_dangers(view))
     parts = [_repeat(view, index) for index in range(len(view.repeats))]
-    own = [one for one in view.releases if not one.is_told]
+    own = [one for one in view.releases if not one.is_shared]
     parts += [_release(one, view) for one in own]
     text = "\n".join(blocks)
     if len(text.encode()) > limit - _RESERVED:
         text = text.encode()[: limit - _RESERVED].decode("utf-8", "ignore").rpartition("\n")[0] + "\n"
     for index, part in enumerate(parts):
         if len(text.encode()) + len(part.encode()) + 1 > limit - _RESERVED:
-            left = parts[index:]
-            return f"{text}\n… and {plural(len(left), 'section')} more; `kcd-gen diff` shows all of them.\n"
+            remaining = parts[index:]
+            return f"{text}\n… and {plural(len(remaining), 'section')} more; run `kcd-gen diff` to see all of them.\n"
         text = f"{text}\n{part}"
     return text
 
@@ -64,11 +64,13 @@ def _head(view: View) -> str:
 
 
 def _table(view: View) -> str:
-    """Each Release with something of its own in a line, and how many there are besides."""
-    own = [one for one in view.releases if not one.is_told]
+    """Return a table of the Releases with changes of their own, and the number of the others."""
+    own = [one for one in view.releases if not one.is_shared]
     rows = [_row(one, view) for one in own]
     others = len(view.releases) - len(own)
-    shared = f"{plural(others, 'Release')} change{'s' if others == 1 else ''} only in what several have in common.\n"
+    shared = (
+        f"{plural(others, 'Release')} only {'has' if others == 1 else 'have'} changes that several Releases share.\n"
+    )
     if not rows:
         return shared
     head = "| Release | | package | values | dangers |\n|---|---|---|---:|---|\n"
@@ -98,21 +100,21 @@ def _dangers(view: View) -> str:
     dangers = view.comparison.dangers
     several = len(view.comparison.clusters) > 1
     lines = []
-    for danger in dangers[:_PLACES]:
+    for danger in dangers[:_LISTED]:
         release = f"{danger.cluster}: {danger.release}" if several else danger.release
         lines.append(f"- {_code(release)}: {_code(danger.message)} ({danger.code})")
-    if len(dangers) > _PLACES:
-        lines.append(f"- … and {len(dangers) - _PLACES} more")
+    if len(dangers) > _LISTED:
+        lines.append(f"- … and {len(dangers) - _LISTED} more")
     return f"#### {_CAUTION} {plural(len(dangers), 'danger')}\n\n" + "\n".join(lines) + "\n"
 
 
 def _repeat(view: View, index: int) -> str:
     repeat = view.repeats[index]
     lines = repeat_lines(repeat)
-    places = list(repeat_places(repeat, view.comparison))
-    shown = [f"{name}: {paths}" for name, paths in places[:_PLACES]]
-    if len(places) > _PLACES:
-        shown.append(f"… and {plural(len(places) - _PLACES, 'Release')} more")
+    occurrences = list(repeat_occurrences(repeat, view.comparison))
+    shown = [f"{name}: {paths}" for name, paths in occurrences[:_LISTED]]
+    if len(occurrences) > _LISTED:
+        shown.append(f"… and {plural(len(occurrences) - _LISTED, 'Release')} more")
     title = f"{repeat_title(repeat)}: {' → '.join(_inline(line.text) for line in lines[:2])}"
     return _folded(title, [_fence(lines, "diff"), "In:", "", _fenced(shown, "")])
 
@@ -131,7 +133,7 @@ def _release(one: ReleaseView, view: View) -> str:
     if len(lines) > _LINES:
         parts.append(f"… and {plural(len(lines) - _LINES, 'line')} more\n")
     if repeated:
-        parts.append(f"And {plural(repeated, 'value')} told above.\n")
+        parts.append(f"{plural(repeated, 'more value')} in the shared changes above.\n")
     return _folded(title, parts)
 
 
@@ -140,7 +142,7 @@ def _indented(line: Line) -> Line:
 
 
 def _folded(summary: str, parts: Sequence[str]) -> str:
-    """A block that unfolds. `summary` is HTML."""
+    """Return a collapsed section. `summary` is HTML."""
     return f"<details><summary>{summary}</summary>\n\n" + "\n".join(parts) + "\n</details>\n"
 
 
@@ -154,15 +156,15 @@ def _fenced(lines: Sequence[str], language: str) -> str:
 
 
 def _code(text: str) -> str:
-    """A code span."""
+    """Return a code span."""
     shown = printable(text)
-    quotes = "`" * (_longest_run([shown]) + 1)
-    pad = " " if shown.startswith("`") or shown.endswith("`") or len(quotes) > 1 else ""
-    return f"{quotes}{pad}{shown}{pad}{quotes}"
+    backticks = "`" * (_longest_run([shown]) + 1)
+    pad = " " if shown.startswith("`") or shown.endswith("`") or len(backticks) > 1 else ""
+    return f"{backticks}{pad}{shown}{pad}{backticks}"
 
 
 def _inline(text: str) -> str:
-    """Code as HTML, cut where it is long."""
+    """Return an HTML code element, shortened to 80 characters."""
     shown = text if len(text) <= 80 else f"{text[:80]}…"
     return f"<code>{html.escape(printable(shown))}</code>"
 

@@ -1,4 +1,4 @@
-"""A comparison as one HTML page that needs nothing else: no script, no style sheet, no address."""
+"""Render a comparison as a self-contained HTML page, without scripts or external resources."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from kubocd_gen.diffing.lines import (
     headline,
     release_name,
     repeat_lines,
-    repeat_places,
+    repeat_occurrences,
     repeat_title,
 )
 from kubocd_gen.package_data import template_folder
 
 
 def page(view: View) -> str:
-    """The page, also where nothing differs."""
+    """Return the page, even if nothing differs."""
     import jinja2  # 50 ms
 
     environment = jinja2.Environment(
@@ -27,7 +27,7 @@ def page(view: View) -> str:
     )
     comparison = view.comparison
     return environment.get_template("diff.html.j2").render(
-        headline=headline(comparison) if comparison.releases else "Nothing differs",
+        headline=headline(comparison) if comparison.releases else "No differences",
         revision=printable(comparison.revision),
         commit=comparison.commit[:12],
         dangers=[
@@ -38,7 +38,7 @@ def page(view: View) -> str:
             {
                 "title": repeat_title(one),
                 "lines": repeat_lines(one),
-                "places": list(repeat_places(one, comparison)),
+                "occurrences": list(repeat_occurrences(one, comparison)),
             }
             for one in view.repeats
         ],
@@ -54,7 +54,7 @@ def page(view: View) -> str:
                     if item.lines or item.resource.status != "changed"
                 ],
                 "repeated": sum(item.repeated for item in one.resources),
-                "told": one.is_told,
+                "is_shared": one.is_shared,
             }
             for one in view.releases
         ],

@@ -1,4 +1,4 @@
-"""What differs between two compilations, as data. Values are as they may be shown: secrets are masked."""
+"""The differences between two compilations as data. Secret values are already masked."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Status = Literal["added", "removed", "changed"]
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """A Release as it is on one side. `charts` are `name version` by HelmRelease."""
+    """A Release on one side. `charts` maps each HelmRelease to the `name version` of its chart."""
 
     package: str
     digest: str
@@ -24,9 +24,10 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class ResourceDifference:
-    """A Kubernetes resource that differs. `rendered_by` is the HelmRelease of whose chart it comes, None for Flux's.
+    """A Kubernetes resource that differs.
 
-    `value` is the whole resource where it was added or removed.
+    `rendered_by` is the HelmRelease whose chart contains the resource, None for Flux resources. `value` is the whole
+    resource if it was added or removed, otherwise None.
     """
 
     kind: str
@@ -39,13 +40,13 @@ class ResourceDifference:
 
     @property
     def label(self) -> str:
-        """`HelmRelease podinfo1-main`, and for what a chart makes also where."""
+        """The kind and name, such as `HelmRelease podinfo1-main`; for a resource of a chart also its namespace."""
         return f"{self.kind} {self.namespace}/{self.name}" if self.rendered_by else f"{self.kind} {self.name}"
 
 
 @dataclass(frozen=True, slots=True)
 class Danger:
-    """A change that may cost data or a service; `code` is kebab-case and stable."""
+    """A change that can cause data loss or an outage; `code` is kebab-case and stable."""
 
     code: str
     message: str
@@ -55,7 +56,7 @@ class Danger:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseDifference:
-    """A Release that differs; `old` is None where it was added, `new` where it was removed."""
+    """A Release that differs; `old` is None if it was added, `new` is None if it was removed."""
 
     cluster: str
     namespace: str
@@ -76,9 +77,10 @@ class ReleaseDifference:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """All that differs. `revision` is what the working tree is compared with, `commit` its id.
+    """All differences between a revision and the working tree. `commit` is the full commit ID of `revision`.
 
-    `totals` are how many Releases each side has; `releases` are those that differ, by cluster, namespace and name.
+    `totals` are the numbers of Releases on each side; `releases` are those that differ, sorted by cluster, namespace
+    and name.
     """
 
     revision: str
@@ -92,11 +94,12 @@ class Comparison:
         return tuple(danger for release in self.releases for danger in release.dangers)
 
     def count(self, status: Status) -> int:
+        """Return the number of Releases with that status."""
         return sum(release.status == status for release in self.releases)
 
     @property
     def values(self) -> int:
-        """How many values of resources that stay differ."""
+        """The number of values that differ in resources that exist on both sides."""
         return sum(len(resource.changes) for release in self.releases for resource in release.resources)
 
     @property

@@ -1,4 +1,4 @@
-"""A comparison as one JSON document, which `schemas/kcd-gen/comparison-v1alpha1.json` describes."""
+"""Render a comparison as a JSON document, described by `schemas/kcd-gen/comparison-v1alpha1.json`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kubocd_gen.diffing.shared_changes import Repeat
 
 
 def comparison_report(view: View | None, diagnostics: Sequence[Problem]) -> dict[str, Any]:
-    """The report, JSON-like; without a `view` there was nothing to compare, and `diagnostics` say why."""
+    """Return the report as JSON-like data. `view` is None if errors in `diagnostics` prevented the comparison."""
     comparison = view.comparison if view else None
     body = {
         "version": {"kcd-gen": __version__},
@@ -80,7 +80,7 @@ def _change(change: Change) -> dict[str, Any]:
 
 
 def _values(old: Any, new: Any) -> dict[str, Any]:
-    """Only the one that is there: null is a value."""
+    """Return the old and new value, omitting an absent one, because null is a value."""
     return {name: value for name, value in (("old", old), ("new", new)) if value is not ABSENT}
 
 
@@ -88,7 +88,7 @@ def _repeat(repeat: Repeat) -> dict[str, Any]:
     return {
         "path": repeat.path,
         **_values(repeat.old, repeat.new),
-        "values": len(repeat.places),
+        "values": len(repeat.occurrences),
         "releases": [{"cluster": one.cluster, "namespace": one.namespace, "name": one.name} for one in repeat.releases],
     }
 

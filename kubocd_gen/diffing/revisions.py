@@ -1,4 +1,4 @@
-"""`kcd-gen diff`: a Git revision and the working tree, both compiled, and compared."""
+"""Compile a Git revision and the working tree, and compare them, for `kcd-gen diff`."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ from kubocd_gen.sources.documents import WRITTEN
 from kubocd_gen.sources.project_file import load_project, project_path, read_project
 from kubocd_gen.sources.project_paths import check_paths
 
-_UNREAD = Path("output")  # where flags name no output: it is neither read nor written
+_UNREAD = Path("output")  # a placeholder if no output is given by flags; it is neither read nor written
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """A project as it is on one side, with its lock; `output` is what is written of a cluster, None if not known."""
+    """A project on one side, with its lock. `output` returns the written output of a cluster, None if unknown."""
 
     project: Project
     lock: Lock | None
@@ -50,7 +50,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """The comparison, None where a side does not compile; errors of both sides, and warnings that the old one lacks."""
+    """The comparison, or None if a side does not compile; errors of both sides, and warnings that are new."""
 
     comparison: Comparison | None
     diagnostics: tuple[Problem, ...]
@@ -58,9 +58,10 @@ class Compared:
 
 @contextmanager
 def both_sides(flags: Flags, directory: Path, ref: str | None) -> Iterator[tuple[Revision, Side | None, Side]]:
-    """The revision, the project as it was there (None where there was none) and as it is, while the context lasts.
+    """Yield the revision, the project in that revision (None if it has none) and the project in the working tree.
 
-    Raises ProblemsError of Git, and of project files and locks; those of the revision name it.
+    The files of the revision are in a temporary directory, which is deleted when the context ends. Raises ProblemsError
+    for errors of Git, project files and locks; problems in files of the revision name the revision.
     """
     unread = bool(flags.sources) and flags.output is None
     if flags.sources:
@@ -72,13 +73,13 @@ def both_sides(flags: Flags, directory: Path, ref: str | None) -> Iterator[tuple
     repository = find_repository(now.root, offline=flags.offline)
     revision = repository.base() if ref is None else repository.revision(ref)
     with (
-        scratch("kcd-gen-revision-") as folder,
-        open_revision(repository, revision, Path(os.path.realpath(folder)), now.budget) as checkout,
+        scratch("kcd-gen-revision-") as temporary,
+        open_revision(repository, revision, Path(os.path.realpath(temporary)), now.budget) as checkout,
     ):
         try:
             old = _old_side(checkout, flags, directory, path, now)
             if old is not None:
-                old = replace(old, project=replace(old.project, budget=now.budget))  # both sides are one run
+                old = replace(old, project=replace(old.project, budget=now.budget))  # both sides share one budget
                 old = replace(old, output=_no_output) if unread else old
         except ProblemsError as error:
             raise ProblemsError(*(_name_revision(one, checkout) for one in error.problems)) from error
@@ -95,20 +96,22 @@ def compare(
     jobs: int,
     charts: bool = False,
 ) -> Compared:
-    """Compile both sides and compare them, with `charts` the manifests that the charts render to, too.
+    """Compile both sides and compare them; with `charts`, also compare the manifests that the charts render to.
 
-    A cluster whose inputs are the same on both sides is compiled once.
+    A cluster with the same inputs on both sides is compiled only once.
     """
     packages = package_sources(new.project, progress, lock=new.lock, jobs=jobs)
-    alike = old is not None and _packages_alike(old, new)
-    others = packages if old is None or alike else package_sources(old.project, progress, lock=old.lock, jobs=jobs)
+    same_packages = old is not None and _have_same_packages(old, new)
+    others = (
+        packages if old is None or same_packages else package_sources(old.project, progress, lock=old.lock, jobs=jobs)
+    )
     clusters = {cluster.name: cluster for cluster in new.project.clusters}
     before = {cluster.name: cluster for cluster in old.project.clusters} if old else {}
     names = list(dict.fromkeys([*before, *clusters]))
     found = {name: (Problems(name), Problems(name)) for name in names}
 
-    def compiled(side: Side, cluster: Cluster, places: PackageSources, findings: Problems) -> Compilation:
-        return compile_cluster(side.project, cluster, places, helm, findings)
+    def compiled(side: Side, cluster: Cluster, sources: PackageSources, findings: Problems) -> Compilation:
+        return compile_cluster(side.project, cluster, sources, helm, findings)
 
     sides: dict[str, list[Future[Compilation] | None]] = {}
     with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
@@ -118,14 +121,18 @@ def compare(
                 if name in clusters:
                     second = pool.submit(compiled, new, clusters[name], packages, found[name][1])
                 if old and name in before:
-                    if name in clusters and alike and _sources_alike(old, before[name], new, clusters[name]):
+                    if (
+                        name in clusters
+                        and same_packages
+                        and _have_same_sources(old, before[name], new, clusters[name])
+                    ):
                         first = second
                     else:
                         first = pool.submit(compiled, old, before[name], others, found[name][0])
                 sides[name] = [first, second]
             results = {name: [one.result() if one else None for one in both] for name, both in sides.items()}
         except BaseException:
-            packages.close()  # the pool waits for its threads
+            packages.close()  # ends pending requests, because leaving the pool waits for its threads
             others.close()
             raise
     findings = Problems()
@@ -135,11 +142,11 @@ def compare(
     comparison = None
     if not any(_errors(one) for both in found.values() for one in both):
         comparison = _compared(revision, results, unknown, found, helm.pool if charts else None)
-    for before_it, after_it in found.values():
-        known = {_essence(one) for one in before_it}
-        findings.take(_placed(one, revision) for one in before_it if one.severity == "error")
-        same = sides[str(after_it.cluster)][0] is sides[str(after_it.cluster)][1]
-        findings.take(one for one in after_it if one.severity == "error" or not (same or _essence(one) in known))
+    for old_problems, new_problems in found.values():
+        known = {_essence(one) for one in old_problems}
+        findings.take(_located(one, revision) for one in old_problems if one.severity == "error")
+        same = sides[str(new_problems.cluster)][0] is sides[str(new_problems.cluster)][1]
+        findings.take(one for one in new_problems if one.severity == "error" or not (same or _essence(one) in known))
     return Compared(comparison, tuple(findings))
 
 
@@ -149,7 +156,7 @@ def _add_written(
     new: Side,
     found: Mapping[str, tuple[Problems, Problems]],
 ) -> dict[str, Collection[str]]:
-    """Put into `results` what is written for suspended Releases; return those of which it is not known, by cluster."""
+    """Add the written output of suspended Releases to `results`; return those whose output is unknown, by cluster."""
     sides = [{cluster.name: cluster for cluster in side.project.clusters} if side else {} for side in (old, new)]
     unknown: dict[str, Collection[str]] = {}
     for name, both in results.items():
@@ -186,16 +193,16 @@ def _old_side(checkout: Checkout, flags: Flags, directory: Path, path: Path | No
     start = _inside(top, path.parent if path else directory, "the project")
     root = checkout.folder / start
     root.mkdir(parents=True, exist_ok=True)
-    # Blobs of vendored packages are read where the working tree has them.
+    # Blobs of vendored packages are read from the working tree.
     files = CheckoutFiles(checkout.folder, (*now.files.allowed, top))
     if path is None:
-        placed = [_place_of(top, directory, source) for source in flags.sources]
-        # What is not there yet holds no Release; the other side says whether the flag is a mistake.
+        placed = [_locate(top, directory, source) for source in flags.sources]
+        # A source can be missing in the revision; if the flag is wrong, the working tree's side reports it.
         inside = [source for source, elsewhere in placed if not elsewhere and checkout.exists(source)]
         if not inside:
             return None
         sources = (*(os.path.relpath(one or ".", start or ".") for one in inside), *_elsewhere(placed))
-        output = os.path.relpath(directory / (flags.output or _UNREAD), top)  # what is in it is no source
+        output = os.path.relpath(directory / (flags.output or _UNREAD), top)  # excluded from the sources
         old = read_project(replace(flags, sources=sources, output=checkout.folder / output), root, files)
     else:
         file = f"{start}/{path.name}".lstrip("/")
@@ -206,14 +213,14 @@ def _old_side(checkout: Checkout, flags: Flags, directory: Path, path: Path | No
         chosen = [one for one in old.clusters if not flags.clusters or one.name in flags.clusters]
         inside, clusters = [], []
         for cluster in chosen:
-            placed = [_place_of(top, top / start, source) for source in cluster.sources]
+            placed = [_locate(top, top / start, source) for source in cluster.sources]
             inside += [source for source, elsewhere in placed if not elsewhere]
             clusters.append(_with_sources(cluster, placed, start))
         old = replace(old, clusters=tuple(clusters))
     origin = f"{checkout.tree.revision.name}:{start}{'/' if start else ''}"
     old = replace(old, origin=origin, vendor=_old_vendor(checkout, old, directory))
     lock = f"{start}/{old.lock_path.name}".lstrip("/")
-    check_paths(old, outputs=False)  # its outputs are not written
+    check_paths(old, outputs=False)  # nothing is written to its outputs
     checkout.take_sources([*inside, *([lock] if checkout.has(lock) else [])])
     return Side(old, project_lock(old), partial(_output_in_revision, checkout))
 
@@ -227,20 +234,20 @@ def _output_on_disk(project: Project, cluster: Cluster) -> Written | None:
 
 
 def _output_in_revision(checkout: Checkout, cluster: Cluster) -> Written | None:
-    """The output as the revision has it; None if that has none, or the output is not in the repository."""
+    """Return the output in the revision, or None if it has none or the output is outside the repository."""
     output = Path(os.path.normpath(cluster.output))
     if not output.is_relative_to(checkout.folder):
         return None
-    folder = output.relative_to(checkout.folder).as_posix()
-    real, _ = checkout.tree.real(f"{folder}/flux")
-    return in_revision(checkout, folder) if checkout.tree.kind(real) == "folder" else None
+    directory = output.relative_to(checkout.folder).as_posix()
+    real, _ = checkout.tree.real(f"{directory}/flux")
+    return in_revision(checkout, directory) if checkout.tree.kind(real) == "folder" else None
 
 
-def _place_of(top: Path, directory: Path, source: str) -> tuple[str, bool]:
-    """A source from the repository's root, and False; or, of one that is elsewhere, its absolute path, and True.
+def _locate(top: Path, directory: Path, source: str) -> tuple[str, bool]:
+    """Return a source relative to the repository's root and False, or its absolute path and True if it is outside.
 
-    No revision has the latter, so that both sides read it as it is, if the user allows that. Raises ProblemsError
-    `no-repository` where the repository would be a part of it.
+    A source outside the repository is not part of any revision, so both sides read its current files, if the user
+    allows that. Raises ProblemsError `no-repository` if the source contains the repository.
     """
     path = Path(os.path.normpath(directory / source))
     holds_repository = top.is_relative_to(os.path.realpath(directory / fixed_part(source)))
@@ -254,24 +261,24 @@ def _elsewhere(placed: Iterable[tuple[str, bool]]) -> Iterator[str]:
 
 
 def _with_sources(cluster: Cluster, placed: Sequence[tuple[str, bool]], start: str) -> Cluster:
-    """A cluster of the revision whose sources are found from the folder that the revision is written to."""
-    named = [one if elsewhere else os.path.relpath(one or ".", start or ".") for one, elsewhere in placed]
-    pairs = list(zip(cluster.sources, named, strict=True))
+    """Return a cluster of the revision with sources relative to the directory that has the revision's files."""
+    sources = [one if elsewhere else os.path.relpath(one or ".", start or ".") for one, elsewhere in placed]
+    pairs = list(zip(cluster.sources, sources, strict=True))
     if all(os.path.normpath(before) == after for before, after in pairs):
-        return cluster  # as it was written: both sides are compared by it
+        return cluster  # unchanged, because the clusters of both sides are compared for equality
     places = {after: cluster.places[before] for before, after in pairs}
-    return replace(cluster, sources=tuple(named), places=places)
+    return replace(cluster, sources=tuple(sources), places=places)
 
 
 def _old_vendor(checkout: Checkout, old: Project, directory: Path) -> Path | None:
-    """The vendor layout as it was; that of the working tree where it is not committed, or lies elsewhere."""
+    """Return the vendor layout of the revision, or of the working tree if it is not committed or is outside."""
     if old.vendor is None:
         return None
     vendor = directory / old.vendor
     top, base = checkout.repository.top, checkout.folder
     if not Path(os.path.normpath(vendor)).is_relative_to(base):
         base = top
-        if vendor.is_relative_to(old.root):  # by `..`, from where the project file is in the working tree
+        if vendor.is_relative_to(old.root):  # it has `..` components, relative to the project file
             vendor = top / old.root.relative_to(checkout.folder) / vendor.relative_to(old.root)
     real = _resolved(vendor)
     if not real.is_relative_to(base):
@@ -281,12 +288,15 @@ def _old_vendor(checkout: Checkout, old: Project, directory: Path) -> Path | Non
 
 
 def _resolved(path: Path) -> Path:
-    """`path` with the links above its last part followed."""
+    """Resolve the symlinks in `path`, except in its last component."""
     return Path(os.path.normpath(Path(os.path.realpath(path.parent)) / path.name))
 
 
 def _inside(top: Path, path: Path, what: str) -> str:
-    """`path` from the repository's root, "" for that itself. Its last part may be a link or a wild card."""
+    """Return `path` relative to the repository's root, "" for the root. Its last component can be a symlink or a glob.
+
+    Raises ProblemsError `no-repository` for a path outside the repository; `what` is the subject of the message.
+    """
     fixed = os.path.normpath(path)
     if not Path(fixed).is_relative_to(top):
         fixed = os.path.join(os.path.realpath(os.path.dirname(fixed)), os.path.basename(fixed))  # noqa: PTH118, PTH119, PTH120
@@ -294,8 +304,8 @@ def _inside(top: Path, path: Path, what: str) -> str:
         raise ProblemsError(
             Problem(
                 "no-repository",
-                f"{what} lies outside of the Git repository {top}, so that no revision has it",
-                hint="put it into the repository, or compare a project that has it there",
+                f"{what} is outside the Git repository '{top}'",
+                hint="move it into the repository, or compare a project inside a repository",
             )
         )
     inside = os.path.relpath(fixed, top)
@@ -314,8 +324,8 @@ def _name_revision(problem: Problem, checkout: Checkout) -> Problem:
     return replace(problem, message=shown(problem.message), hint=hint, position=position)
 
 
-def _placed(one: Problem, revision: Revision) -> Problem:
-    """A problem of the old side that names its place; one without a place gets the revision."""
+def _located(one: Problem, revision: Revision) -> Problem:
+    """Return a problem of the old side with a position: the revision if it has none."""
     return one if one.position else replace(one, position=Position(revision.name))
 
 
@@ -327,8 +337,8 @@ def _essence(one: Problem) -> tuple[Any, ...]:
     return one.severity, one.code, one.message, one.release
 
 
-def _packages_alike(old: Side, new: Side) -> bool:
-    """Whether both sides are given the same package for the same reference."""
+def _have_same_packages(old: Side, new: Side) -> bool:
+    """Return whether both sides get the same package for the same reference."""
     projects = [replace(side.project, root=Path(), clusters=(), vendor=None, origin="") for side in (old, new)]
     index = [
         _digest(side.project, side.project.vendor / "index.json") if side.project.vendor else "" for side in (old, new)
@@ -336,8 +346,8 @@ def _packages_alike(old: Side, new: Side) -> bool:
     return projects[0] == projects[1] and old.lock == new.lock and index[0] == index[1]
 
 
-def _sources_alike(old: Side, cluster: Cluster, new: Side, other: Cluster) -> bool:
-    """Whether a cluster is compiled from the same files, with the same settings."""
+def _have_same_sources(old: Side, cluster: Cluster, new: Side, other: Cluster) -> bool:
+    """Return whether a cluster is compiled from the same files with the same settings."""
     if replace(cluster, output=Path()) != replace(other, output=Path()):
         return False
     files = [_files(side.project, one) for side, one in ((old, cluster), (new, other))]
@@ -345,8 +355,8 @@ def _sources_alike(old: Side, cluster: Cluster, new: Side, other: Cluster) -> bo
 
 
 def _files(project: Project, cluster: Cluster) -> list[tuple[str, str]] | None:
-    """What a cluster is compiled from: names and digests; None where something can't be read."""
-    ignored = [one.output / folder for one in project.clusters for folder in WRITTEN]
+    """Return the paths and digests of the files of a cluster, or None if a file can't be read."""
+    ignored = [one.output / directory for one in project.clusters for directory in WRITTEN]
     files, errors = find_files(cluster.sources, project.root, ignored, files=project.files, budget=project.budget)
     found = [(display_path(path, project.root), _digest(project, path)) for path in files]
     return None if errors or any(digest is None for _, digest in found) else [(one, str(two)) for one, two in found]

@@ -1,4 +1,4 @@
-"""A comparison for a terminal."""
+"""Render a comparison as text for a terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kubocd_gen.diffing.lines import (
     headline,
     release_name,
     repeat_lines,
-    repeat_places,
+    repeat_occurrences,
     repeat_title,
     signed,
 )
@@ -20,18 +20,18 @@ _SIGNS = {"added": "+", "removed": "-", "changed": "~"}
 
 
 def text_lines(view: View) -> Iterator[str]:
-    """Nothing where nothing differs. Dangers and the sum stand last, nearest to the prompt."""
+    """Yield the lines of the report; none if nothing differs. Dangers and the summary come last, next to the prompt."""
     comparison = view.comparison
     if not comparison.releases:
         return
     for repeat in view.repeats:
         yield f"{repeat_title(repeat)}:"
         yield from signed(repeat_lines(repeat), "  ")
-        for name, paths in repeat_places(repeat, comparison):
+        for name, paths in repeat_occurrences(repeat, comparison):
             yield f"    {name}: {paths}"
         yield ""
     for one in view.releases:
-        if not one.is_told:
+        if not one.is_shared:
             yield from _release(one, view)
             yield ""
     if comparison.dangers:

@@ -1,1 +1,1 @@
-"""JSON Schemas for people who write YAML: what an editor completes, explains and checks while they type."""
+"""JSON Schemas and settings for editors, which use them to complete, explain and check YAML."""

@@ -1,9 +1,9 @@
-"""A package's parameters as an editor checks them: what a user writes, before defaults and templates fill it.
+"""The schema with which an editor checks a package's parameters, before defaults are merged and templates rendered.
 
-The build validates `spec.parameters` after its templates are rendered and the schema's defaults lie below. An editor
-sees the text as it is written. Its schema therefore accepts a template wherever the rendered text could be valid (a
-template in a map always gives a text: KuboCD renders the map as JSON), asks for what no default gives, and leaves to
-the build what it could only guess. It accepts all that a build accepts.
+A build validates `spec.parameters` after rendering its templates and merging in the schema's defaults. An editor only
+sees the source. Its schema therefore accepts a template wherever the rendered string can be valid (a template in a map
+always renders to a string, because KuboCD renders the map as JSON), requires only values without a default, and does
+not check what depends on rendering. It accepts everything that a build accepts.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from kubocd_gen.schema.package_schema import PackageSchema
 Schema = dict[str, Any]
 
 TEMPLATE = r"\{\{"
-"""What a text with a template in it matches."""
+"""A pattern that matches strings with a template."""
 
-_NAMED = ("title", "description", "default")
-_COUNTED = ("minItems", "maxItems", "uniqueItems", "maxProperties")
+_ANNOTATIONS = ("title", "description", "default")
+_COUNTS = ("minItems", "maxItems", "uniqueItems", "maxProperties")
 _NUMERIC = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
-_KEPT = (*_NAMED, *_COUNTED, *_NUMERIC)
-# They judge the merged value as a whole, so that where defaults are merged in, the written one says nothing.
+_KEPT = (*_ANNOTATIONS, *_COUNTS, *_NUMERIC)
+# These apply to the merged value as a whole, so they can't be checked where defaults are merged in.
 _WHOLE = (
     "anyOf",
     "oneOf",
@@ -46,7 +46,7 @@ _OF_MAPS = {"properties", "required", "additionalProperties", "patternProperties
 
 @dataclass(frozen=True, slots=True)
 class ParametersSchema:
-    """The schema of `spec.parameters`; those that its `$ref`s lead to, by name; whether it may be left out."""
+    """The schema of `spec.parameters`, the definitions of its `$ref`s, and whether parameters are required."""
 
     schema: Schema
     definitions: Mapping[str, Schema]
@@ -54,16 +54,16 @@ class ParametersSchema:
 
 
 def parameters_schema(package: PackageSchema, pointer: Callable[[str], str]) -> ParametersSchema:
-    """What an editor checks a package's parameters by.
+    """Return the schema with which an editor checks a package's parameters.
 
-    `pointer` gives the `$ref` to a definition of a name, wherever the caller puts the definitions.
+    `pointer` returns the `$ref` to the definition of a name; the caller decides where the definitions are.
     """
     names = _names(package.compiled.references)
     writer = _Writer(package.compiled, {absolute: pointer(name) for absolute, name in names.items()})
     required = writer.is_missing(package.compiled.schema, package.defaults)
     schema = writer.merged(package.compiled.schema, package.defaults)
-    absent = ["string"] if required else ["string", "null"]  # a text is a template of the whole map
-    if set(schema) <= {*_NAMED, "type", *_OF_MAPS}:
+    absent = ["string"] if required else ["string", "null"]  # a string is a template of the whole map
+    if set(schema) <= {*_ANNOTATIONS, "type", *_OF_MAPS}:
         schema = {**schema, "type": ["object", *absent]}
     else:
         schema = {"if": {"type": absent}, "else": schema}
@@ -72,7 +72,7 @@ def parameters_schema(package: PackageSchema, pointer: Callable[[str], str]) -> 
 
 
 def _names(references: Iterable[str]) -> dict[str, str]:
-    """A name for each reference, of characters that need no escape in a `$ref`."""
+    """Return a name for each reference, with characters that need no escaping in a `$ref`."""
     names: dict[str, str] = {}
     for absolute in references:
         plain = "".join(one if one.isascii() and (one.isalnum() or one in "-_.") else "-" for one in absolute)
@@ -89,7 +89,7 @@ class _Writer:
     pointers: Mapping[str, str]  # absolute `$ref` → the editor's
 
     def merged(self, node: Mapping[str, Any], defaults: Any) -> Any:
-        """The schema of a value below which `defaults` are laid, None for none."""
+        """Return the schema of a value into which `defaults` are merged; None means that there are none."""
         if not isinstance(defaults, dict) or not defaults:
             return self.written(node)
         kept = {keyword: value for keyword, value in node.items() if keyword not in ("$ref", "allOf", *_WHOLE)}
@@ -108,7 +108,7 @@ class _Writer:
         return schema | ({"allOf": parts} if parts else {})
 
     def is_missing(self, node: Mapping[str, Any], defaults: Any) -> bool:
-        """Whether defaults alone are not enough."""
+        """Return whether the defaults alone are not valid."""
         try:
             spend = Budget().meter("schema-steps")
             return bool(errors_of(CompiledSchema(dict(node), self.package.references), defaults, spend))
@@ -116,7 +116,7 @@ class _Writer:
             return False
 
     def written(self, node: Mapping[str, Any]) -> Any:
-        """The schema of a value as it is written, or a boolean for all or none."""
+        """Return the schema of a value as it is in the source, or a boolean that accepts everything or nothing."""
         if NEVER in node:
             return False
         if "$ref" in node:
@@ -132,7 +132,7 @@ class _Writer:
         self.of_lists(node, schema)
         rules = [*_text_rules(node), *self.alternatives(node)]
         if len(rules) == 1 and isinstance(rules[0], dict) and not rules[0].keys() & schema.keys():
-            return schema | rules[0]  # reads better than a list of one
+            return schema | rules[0]  # more readable than a list with one item
         return schema | ({"allOf": rules} if rules else {})
 
     def of_maps(self, node: Mapping[str, Any], schema: Schema) -> None:
@@ -145,7 +145,7 @@ class _Writer:
         patterns = {}
         for pattern, child in node.get("patternProperties", {}).items():
             if (translated := portable(pattern)) is None:
-                others = True  # a name that it would have let in must not be refused
+                others = True  # a name that this pattern would accept must not be rejected
             else:
                 patterns[translated] = self.written(child)
         if others is not True:
@@ -166,7 +166,10 @@ class _Writer:
                 schema[keyword] = value if isinstance(value, bool) else self.written(value)
 
     def alternatives(self, node: Mapping[str, Any]) -> Iterable[Any]:
-        """The keywords that combine schemas. What accepts more than before must not make another part accept less."""
+        """Yield the keywords that combine schemas.
+
+        A part that accepts templates in addition must not make the whole accept less, as under `not` or `oneOf`.
+        """
         for part in node.get("allOf", ()):
             yield self.written(part)
         for keyword in ("anyOf", "oneOf"):
@@ -187,7 +190,7 @@ class _Writer:
             }
 
     def is_exact(self, node: Mapping[str, Any]) -> bool:
-        """Whether the editor's schema accepts what the package's does, and no template more."""
+        """Return whether the editor's schema accepts exactly what the package's does, and no templates in addition."""
         stack: list[Any] = [node]
         seen: set[str] = set()
         while stack:
@@ -212,11 +215,14 @@ _EXACT = frozenset(
 ) | {"allOf", "anyOf", "enum", "const", NEVER}
 
 
-_LONGEST = 1000  # characters; engines have limits of their own for what is repeated
+_LONGEST = 1000  # characters; regular expression engines limit the count of a repetition
 
 
 def _text_rules(node: Mapping[str, Any]) -> Iterable[Schema]:
-    """The rules for texts, each with a way out for templates. Formats are Go's, which editors know otherwise."""
+    """Yield the rules for strings, each with an alternative for templates.
+
+    `format` is omitted, because Go's formats differ from those of editors.
+    """
     if "pattern" in node and (pattern := portable(node["pattern"])) is not None:
         yield {"pattern": f"{pattern}|{TEMPLATE}", "patternErrorMessage": f"must match {node['pattern']}"}
     if "minLength" in node or "maxLength" in node:

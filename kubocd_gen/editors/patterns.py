@@ -1,7 +1,7 @@
-"""Regular expressions of RE2 in the words that the engines of editors share: JavaScript's, Java's, Python's.
+"""Translate regular expressions from RE2 to the syntax that the engines of JavaScript, Java and Python share.
 
-KuboCD's patterns are RE2. An editor's engine knows most of it, reads some of it differently, and may fail on the rest.
-What is translated means the same everywhere; a pattern that has no such translation is left to the build.
+KuboCD's patterns are RE2. The engine of an editor supports most of its syntax, interprets some of it differently, and
+can fail on the rest. A translated pattern has the same meaning in all engines; others are only checked by the build.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _POSIX = {
 }
 _CLASSES = {"d": "0-9", "w": "0-9A-Za-z_", "s": _SPACE}
 _CLASS_ESCAPES = tuple(f"\\{letter}" for letter in _CLASSES)
-_SAME = "tnfr"  # control characters that every engine writes so
+_SAME = "tnfr"  # control characters with the same escape in all engines
 _ANCHORS = {"A": "^", "z": "$"}
 _SYNTAX = r"\^$.|?*+()[]{}"
 _SYNTAX_INSIDE = r"\^[]-|"  # of a class
@@ -30,8 +30,8 @@ _GROUP = re.compile(r"\((?:\?:|\?P?<[A-Za-z_][A-Za-z0-9_]*>)?")
 
 
 def portable(pattern: str) -> str | None:
-    """The pattern for any engine, None where there is none. `pattern` is one that RE2 takes."""
-    if "&&" in pattern or "~~" in pattern:  # operators on classes in some engines
+    """Translate `pattern`, which must be valid RE2. Returns None if there is no portable translation."""
+    if "&&" in pattern or "~~" in pattern:  # operators on character classes in some engines
         return None
     try:
         return _Translator(pattern).whole()
@@ -40,11 +40,14 @@ def portable(pattern: str) -> str | None:
 
 
 class _UnknownPatternError(Exception):
-    """Something that engines read differently, or not at all."""
+    """Syntax that engines interpret differently or do not support."""
 
 
 class _Translator:
-    """One walk along a pattern. Groups lose their names and `.` its exception, which is `\\n` in RE2 alone."""
+    """A single pass over a pattern.
+
+    Groups lose their names, and `.` becomes a class: RE2 excludes only `\\n` from it, other engines more line breaks.
+    """
 
     def __init__(self, pattern: str) -> None:
         self.pattern = pattern
@@ -55,7 +58,7 @@ class _Translator:
         while self.at < len(self.pattern):
             repeated = _QUANTIFIER.match(self.pattern, self.at)
             if repeated and parts[-1] in _ANCHORS.values():
-                raise _UnknownPatternError  # an anchor is not to be repeated but in RE2
+                raise _UnknownPatternError  # only RE2 accepts a repeated anchor
             parts.append(self.piece())
         return "".join(parts)
 
@@ -70,7 +73,7 @@ class _Translator:
         if found := _QUANTIFIER.match(self.pattern, self.at):
             self.at = found.end()
             if _QUANTIFIER.match(self.pattern, self.at) or self.pattern.startswith("+", self.at):
-                raise _UnknownPatternError  # RE2 takes `a**`; to others it is an error, or possessive
+                raise _UnknownPatternError  # RE2 accepts `a**`; in other engines it is an error or possessive
             return found[0]
         if found := _GROUP.match(self.pattern, self.at):
             if self.pattern.startswith("(?", self.at) and not found[0].startswith("(?"):
@@ -103,7 +106,7 @@ class _Translator:
             is_class = self.pattern[self.at : self.at + 2] in _CLASS_ESCAPES
             parts.append(self.member())
             if (
-                not is_class  # after which `-` is itself
+                not is_class  # after a class, `-` is a literal
                 and self.pattern.startswith("-", self.at)
                 and self.pattern[self.at + 1 : self.at + 2] not in ("", "]")
             ):
@@ -111,7 +114,7 @@ class _Translator:
         return "".join([*parts, self.take()])
 
     def member(self) -> str:
-        """One character of a class, or a class in it."""
+        """Translate one member of a bracket expression: a character or a class."""
         if self.pattern.startswith("\\", self.at):
             return self.escape(inside=True)
         return _literal(self.take(), _SYNTAX_INSIDE)
@@ -131,11 +134,11 @@ class _Translator:
             self.at = found.end()
             return f"\\x{found[0].lower()}"
         if not character.isascii() or character.isalnum() or character == "_":
-            raise _UnknownPatternError  # \b counts other letters elsewhere, \p is spelled otherwise, and so on
+            raise _UnknownPatternError  # for example, \b depends on the engine's letters, and the syntax of \p differs
         return _literal(character, _SYNTAX_INSIDE if inside else _SYNTAX)
 
 
 def _literal(character: str, syntax: str) -> str:
     if ord(character) > 0xFFFF:
-        raise _UnknownPatternError  # two characters to some
+        raise _UnknownPatternError  # two characters (a surrogate pair) in some engines
     return f"\\{character}" if character in syntax else character

@@ -1,4 +1,4 @@
-"""`kcd-gen schema sources`: what a project's sources have, for the schema that editors check them by."""
+"""Collect the packages and names of a project for `kcd-gen schema sources`."""
 
 from __future__ import annotations
 
@@ -14,33 +14,36 @@ from kubocd_gen.pipeline.resolution import find_packages
 
 
 def known_to(project: Project, packages: PackageSources, findings: Problems) -> Known:
-    """The packages that the Releases of all clusters ask for, and the names in the sources; problems to `findings`."""
+    """Return the packages that the Releases of all clusters use, and the names in the sources.
+
+    Problems are added to `findings`.
+    """
     found: dict[tuple[str, str], dict[str, Package]] = {}  # by digest
     contexts: set[tuple[str, str]] = set()
     roles: set[str] = set()
     strategies: set[str] = set()
     for cluster in project.clusters:
-        here = Problems(cluster.name)
-        resources, settings, _ = read_cluster(project, cluster, here)
+        problems = Problems(cluster.name)
+        resources, settings, _ = read_cluster(project, cluster, problems)
         contexts.update((context.ref.namespace, context.ref.name) for context in resources.contexts)
         if settings is not None:
             strategies.update(settings.strategies)
             roles |= settings.cluster_roles
-            resolved = find_packages(resources.releases, settings, packages, here)
+            resolved = find_packages(resources.releases, settings, packages, problems)
             for release in resources.releases:
                 roles.update(release.roles)
                 if release.key in resolved:
                     _, package = resolved[release.key]
                     name = release.package["repository"], release.package["tag"]
                     found.setdefault(name, {})[package.digest] = package
-                    roles.update(_written_roles(package.roles))
-        findings.take(here)
-    several = {name: [of_name[digest] for digest in sorted(of_name)] for name, of_name in found.items()}
-    return Known(several, contexts, roles, strategies)
+                    roles.update(_literal_roles(package.roles))
+        findings.take(problems)
+    by_name = {name: [by_digest[digest] for digest in sorted(by_digest)] for name, by_digest in found.items()}
+    return Known(by_name, contexts, roles, strategies)
 
 
-def _written_roles(roles: TemplateSource) -> Iterator[str]:
-    """The roles that a package names without the help of a template."""
+def _literal_roles(roles: TemplateSource) -> Iterator[str]:
+    """Yield the roles of a package that contain no template."""
     for role in roles.tree if isinstance(roles.tree, list) else ():
         if isinstance(role, str) and "{{" not in role:
             yield role

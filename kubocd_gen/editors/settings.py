@@ -1,4 +1,4 @@
-"""What makes editors use the schemas: comments in files, and settings of a workspace."""
+"""Editor settings that select the schemas: modelines in files and settings of a workspace."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import Any
 from kubocd_gen.model.project import PROJECT_FILE
 
 SCHEMA_FILE = "kcd-gen.schema.json"
-"""The schema of a project's sources and of kcd-gen.yaml, beside which it lies."""
+"""The schema of a project's sources and of kcd-gen.yaml, in the same directory as kcd-gen.yaml."""
 
 VSCODE_EXTENSION = "redhat.vscode-yaml"
 _SUFFIXES = ("yaml", "yml")
 
 
 def modeline(schema: str = SCHEMA_FILE) -> str:
-    """The comment that names a file's schema, by a path relative to the file.
+    """Return the comment that selects a file's schema, by a path relative to the file.
 
-    yaml-language-server, which is behind most editors, looks for it in the head of each document.
+    yaml-language-server, which most editors use, reads it at the beginning of each document.
     """
     return f"# yaml-language-server: $schema={schema}"
 
 
 def source_globs(sources: Iterable[str]) -> list[str]:
-    """Globs of the YAML files that `sources` of kcd-gen.yaml stand for, which are files, directories or globs."""
+    """Return globs that match the YAML files of `sources` in kcd-gen.yaml, which are files, directories or globs."""
     globs: dict[str, None] = {}
     for source in sources:
         path = source.removeprefix("./").rstrip("/") or "."
@@ -36,41 +36,42 @@ def source_globs(sources: Iterable[str]) -> list[str]:
     return list(globs)
 
 
-def schema_mapping(sources: Iterable[str], *, folder: str = "") -> dict[str, list[str]]:
-    """The schema file and the files that it is for, relative to the workspace's root: `yaml.schemas` of all editors.
+def schema_mapping(sources: Iterable[str], *, directory: str = "") -> dict[str, list[str]]:
+    """Return the value of `yaml.schemas`: the schema file and the globs that it applies to.
 
-    `folder` is where kcd-gen.yaml lies below that root, without a slash at its ends.
+    All are relative to the workspace's root. `directory` is that of kcd-gen.yaml relative to that root, without
+    a leading or trailing slash.
     """
-    below = f"{folder}/" if folder else ""
+    below = f"{directory}/" if directory else ""
     return {f"./{below}{SCHEMA_FILE}": [f"{below}{glob}" for glob in (PROJECT_FILE, *source_globs(sources))]}
 
 
-def vscode_settings(sources: Iterable[str], *, folder: str = "") -> dict[str, Any]:
-    """The content of `.vscode/settings.json`, for the extension «YAML» by Red Hat."""
-    return {"yaml.schemas": schema_mapping(sources, folder=folder)}
+def vscode_settings(sources: Iterable[str], *, directory: str = "") -> dict[str, Any]:
+    """Return the content of `.vscode/settings.json` for the extension "YAML" by Red Hat."""
+    return {"yaml.schemas": schema_mapping(sources, directory=directory)}
 
 
 def vscode_extensions() -> dict[str, Any]:
-    """The content of `.vscode/extensions.json`, with which VS Code offers that extension."""
+    """Return the content of `.vscode/extensions.json`, with which VS Code recommends the extension."""
     return {"recommendations": [VSCODE_EXTENSION]}
 
 
-def helix_languages(sources: Iterable[str], *, folder: str = "") -> str:
-    """The content of `.helix/languages.toml`."""
+def helix_languages(sources: Iterable[str], *, directory: str = "") -> str:
+    """Return the content of `.helix/languages.toml`."""
     lines = ["[language-server.yaml-language-server.config.yaml.schemas]"]
-    for schema, globs in schema_mapping(sources, folder=folder).items():
+    for schema, globs in schema_mapping(sources, directory=directory).items():
         lines.append(f"{_quoted(schema)} = [{', '.join(map(_quoted, globs))}]")
     return "\n".join(lines) + "\n"
 
 
-def neovim_settings(sources: Iterable[str], *, folder: str = "") -> str:
-    """The content of `.nvim.lua` (Neovim 0.11 or newer, with `exrc`), or a part of `init.lua`."""
+def neovim_settings(sources: Iterable[str], *, directory: str = "") -> str:
+    """Return the content of `.nvim.lua` (Neovim 0.11 or newer, with `exrc`), which also works in `init.lua`."""
     lines = ["vim.lsp.config('yamlls', { settings = { yaml = { schemas = {"]
-    for schema, globs in schema_mapping(sources, folder=folder).items():
+    for schema, globs in schema_mapping(sources, directory=directory).items():
         lines.append(f"  [{_quoted(schema)}] = {{ {', '.join(map(_quoted, globs))} }},")
     return "\n".join([*lines, "} } } })"]) + "\n"
 
 
 def _quoted(text: str) -> str:
-    """A string of JSON, TOML and Lua alike."""
+    """Return a string literal that is valid in JSON, TOML and Lua."""
     return json.dumps(text, ensure_ascii=False)

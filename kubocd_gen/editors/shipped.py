@@ -1,8 +1,8 @@
-"""The schemas of `schemas/` as documents of their own, in JSON Schema draft 7, which editors read best.
+"""Convert the schemas of `schemas/` to standalone documents in JSON Schema draft 7, which editors support best.
 
-A resource's schema there is structural: its rules are what the API server and kcd-gen hold the resource to, in their
-order and words. What only an editor has use for stands beside them under `x-kcd-gen-editor`, as keywords of draft 7:
-rules that a build applies elsewhere, such as that of durations. `description` explains a field to both.
+The schema of a resource is structural: it has the rules that the API server and kcd-gen check, in their order and with
+their messages. The key `x-kcd-gen-editor` adds keywords of draft 7 that only editors use, for rules that a build checks
+elsewhere, such as the format of durations. Both use `description`.
 """
 
 from __future__ import annotations
@@ -33,37 +33,34 @@ _KEPT = (
 
 
 def kinds() -> dict[str, str]:
-    """Where the schema of each kind of document lies below `schemas/`, by the kind's name: `release`, `project` …"""
-    places = (*schema_names("kubocd"), *schema_names("kcd-gen"))
-    return {place.rpartition("/")[2].rpartition("-")[0]: place for place in sorted(places)}
+    """Return the path below `schemas/` of the schema of each kind of document, such as `release` or `project`."""
+    paths = (*schema_names("kubocd"), *schema_names("kcd-gen"))
+    return {path.rpartition("/")[2].rpartition("-")[0]: path for path in sorted(paths)}
 
 
 def document_schema(kind: str) -> Schema:
-    """The whole schema of one kind of document, with its `$id`.
-
-    Raises ProblemsError `usage` for another name.
-    """
+    """Return the schema of one kind of document, with its `$id`. Raises ProblemsError `usage` for an unknown kind."""
     known = kinds()
     if kind not in known:
-        hint = nearest("did you mean '{}'?", kind, known) or f"there are: {', '.join(known)}"
-        raise ProblemsError(Problem("usage", f"there is no schema '{kind}'", hint=hint))
+        hint = nearest("did you mean '{}'?", kind, known) or f"use one of: {', '.join(known)}"
+        raise ProblemsError(Problem("usage", f"unknown schema '{kind}'", hint=hint))
     shipped = schema(known[kind])
     head = {"$schema": DIALECT, "$id": schema_url(kind)}
-    if "schema" not in shipped:  # of a report: it is written in draft 7
+    if "schema" not in shipped:  # the schema of a report, which is already in draft 7
         return head | {keyword: value for keyword, value in shipped.items() if keyword not in head}
     return head | {"title": shipped["kind"]} | resource_schema(known[kind])
 
 
 def schema_url(kind: str) -> str:
-    """The schema's `$id`: an identifier, and the future address of the schema. Nothing is there yet."""
+    """Return the schema's `$id`: an identifier and the planned URL of the schema, which is not published yet."""
     return f"{SITE}/schemas/{kinds()[kind]}.json"
 
 
-def resource_schema(place: str) -> Schema:
-    """The schema of a resource or file of kcd-gen's, for a document of exactly that kind."""
-    shipped = schema(place)
+def resource_schema(path: str) -> Schema:
+    """Return the schema of a resource or of a file of kcd-gen, from `path` below `schemas/`."""
+    shipped = schema(path)
     node = _node(shipped["schema"])
-    if "kind" in node["properties"]:  # which the manifest of a package has none of
+    if "kind" in node["properties"]:  # a package manifest has no kind
         for name, value in {"apiVersion": f"{shipped['group']}/{shipped['version']}", "kind": shipped["kind"]}.items():
             node["properties"][name] |= {"type": "string", "enum": [value]}
         node["required"] = list(dict.fromkeys(["apiVersion", "kind", *node["required"]]))
@@ -81,8 +78,8 @@ def _node(structural: Mapping[str, Any]) -> Schema:
     if "pattern" in structural:
         node["pattern"] = structural["pattern"]
         if structural["pattern"] in PATTERNS:
-            wanted, hint = PATTERNS[structural["pattern"]]
-            node["patternErrorMessage"] = f"must be {wanted}; {hint}"
+            expected, hint = PATTERNS[structural["pattern"]]
+            node["patternErrorMessage"] = f"must be {expected}; {hint}"
     others = structural.get("additionalProperties")
     if "properties" in structural:
         required = [name for name in structural.get("required", ()) if "default" not in structural["properties"][name]]
@@ -100,7 +97,7 @@ def _node(structural: Mapping[str, Any]) -> Schema:
 
 
 def _field(structural: Mapping[str, Any], *, required: bool) -> Schema:
-    """A property; where it may be absent it may also be null, which the API server takes for absent."""
+    """Return the schema of a property; an optional property accepts null, which the API server treats as absent."""
     node = _node(structural)
     types = node.get("type", [])
     if types and not required and "type" not in structural.get(_OWN, {}):

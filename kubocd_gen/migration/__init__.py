@@ -1,1 +1,1 @@
-"""What stands between a cluster that KuboCD's controller runs and the compiled output, read out of a dump of it."""
+"""Migration from KuboCD's controller to Flux: compare a dump of the cluster with the compiled output."""

@@ -1,4 +1,4 @@
-"""All checks of a dump against a compilation, and the step that follows."""
+"""Run every check of a dump against a compilation, and determine the next step."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from kubocd_gen.migration.controller import controller_findings, controllers
-from kubocd_gen.migration.findings import Finding, Situation, grouped, situation
+from kubocd_gen.migration.findings import Finding, Situation, index, merge_equal
 from kubocd_gen.migration.health import health_findings
 from kubocd_gen.migration.live import Live
 from kubocd_gen.migration.owners import manager_findings, owner_findings
-from kubocd_gen.migration.presence import is_ours, presence_findings
+from kubocd_gen.migration.presence import is_applied, presence_findings
 from kubocd_gen.migration.releases import release_findings
 from kubocd_gen.migration.specs import field_findings, target_findings
 from kubocd_gen.migration.steps import Step, next_step
@@ -19,7 +19,11 @@ from kubocd_gen.model.compilation import Compilation
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What a dump says. `applied` of the `compiled` resources are Flux's already."""
+    """The result of a check.
+
+    `releases` and `live` count the Releases and Flux objects in the dump; `applied` counts those of the `compiled`
+    resources that Flux applies already.
+    """
 
     cluster: str
     releases: int
@@ -33,46 +37,49 @@ class Checked:
 def check(
     live: Live, compilation: Compilation, kubocd_namespace: str, build: Sequence[str] = ("kcd-gen", "build")
 ) -> Checked:
-    """`build` is the command that makes the compilation, for the step that publishes it."""
-    it = situation(live, compilation)
-    findings = grouped(_all(it))
+    """Compare the dump with the compilation.
+
+    `build` is the command that creates the compiled output; the step that publishes the output prints it.
+    """
+    situation = index(live, compilation)
+    findings = merge_equal(_all(situation))
     return Checked(
         cluster=compilation.cluster.name,
         releases=len(live.releases),
         live=len(live.flux),
-        compiled=len(it.documents),
-        applied=sum(is_ours(live.flux[identity]) for identity in it.documents if identity in live.flux),
+        compiled=len(situation.documents),
+        applied=sum(is_applied(live.flux[identity]) for identity in situation.documents if identity in live.flux),
         findings=tuple(findings),
-        step=next_step(it, findings, kubocd_namespace, build),
+        step=next_step(situation, findings, kubocd_namespace, build),
     )
 
 
-def _all(it: Situation) -> Iterator[Finding]:
-    yield from _dump_findings(it)
-    yield from release_findings(it)
-    yield from presence_findings(it)
-    yield from manager_findings(it)
-    yield from owner_findings(it)
-    yield from controller_findings(it)
-    yield from health_findings(it)
-    yield from field_findings(it)
-    yield from target_findings(it)
+def _all(situation: Situation) -> Iterator[Finding]:
+    yield from _dump_findings(situation)
+    yield from release_findings(situation)
+    yield from presence_findings(situation)
+    yield from manager_findings(situation)
+    yield from owner_findings(situation)
+    yield from controller_findings(situation)
+    yield from health_findings(situation)
+    yield from field_findings(situation)
+    yield from target_findings(situation)
 
 
-def _dump_findings(it: Situation) -> Iterator[Finding]:
-    live = it.live
-    for one in live.twice:
+def _dump_findings(situation: Situation) -> Iterator[Finding]:
+    live = situation.live
+    for one in live.duplicates:
         yield Finding(
-            "note", "dumped-twice", one.kind, (one.key,), "is in the dump in two states; the newer one counts"
+            "note", "dumped-twice", one.kind, (one.key,), "is in the dump in two states; the newer one is used"
         )
-    if it.documents and not any(identity in live.flux for identity in it.documents):
+    if situation.documents and not any(identity in live.flux for identity in situation.documents):
         yield Finding(
             "error",
             "other-cluster",
             "dump",
             (),
-            f"holds none of the {len(it.documents)} compiled resources",
-            "is it of another cluster (kubectl's context, --cluster), or of one namespace (-A)?",
+            f"contains none of the {len(situation.documents)} compiled resources",
+            "check that it is a dump of the right cluster (kubectl's context, --cluster) and of all namespaces (-A)",
         )
     owned = [one for one in live.flux.values() if one.release_owner]
     if owned and not live.releases:
@@ -81,19 +88,24 @@ def _dump_findings(it: Situation) -> Iterator[Finding]:
             "releases-missing",
             "dump",
             (),
-            "holds objects that Releases own, and no Release",
-            "dump the Releases, too; if the cluster has none, take the ownerReferences away at once",
+            "contains objects that are owned by Releases, but no Release",
+            "include the Releases in the dump; if the cluster has none, remove the ownerReferences immediately",
         )
     for kind in ("HelmRelease", "HelmRepository"):
-        if kind not in live.kinds and any(identity[0] == kind for identity in it.documents) and live.kinds:
+        if kind not in live.kinds and any(identity[0] == kind for identity in situation.documents) and live.kinds:
             yield Finding(
-                "warning", "kind-missing", "dump", (), f"holds no {kind}", "was it left out of kubectl's list, or -A?"
+                "warning",
+                "kind-missing",
+                "dump",
+                (),
+                f"contains no {kind}",
+                "check that the kubectl command lists this kind, and uses -A",
             )
     if live.releases and not controllers(live):
         if "Deployment" in live.kinds:
-            message = "holds Deployments, and none that runs KuboCD's controller: it is taken to be gone"
-            hint = "are they of all namespaces (-A)?"
+            message = "contains Deployments, but none that runs KuboCD's controller: it is assumed to be uninstalled"
+            hint = "check that the dump contains the Deployments of all namespaces (-A)"
         else:
-            message = "holds no Deployments, so that it is not known whether KuboCD's controller runs"
-            hint = "dump Deployments and webhook configurations, too"
+            message = "contains no Deployments, so it is unknown whether KuboCD's controller runs"
+            hint = "include Deployments and webhook configurations in the dump"
         yield Finding("note", "controller-unknown", "dump", (), message, hint)

@@ -1,4 +1,4 @@
-"""The commands that are printed to be pasted. Every name in them has been checked, and is quoted all the same."""
+"""The shell commands that `migrate check` prints. All names in them are validated, and quoted nevertheless."""
 
 from __future__ import annotations
 
@@ -23,44 +23,45 @@ _OURS = (
 )
 _PRINTED = "-A -o json --show-managed-fields"
 DUMP = f"kubectl get releases.kubocd.kubotal.io,{_FLUX},{_OURS} {_PRINTED}"
-"""All that a check can use while KuboCD's CRDs are there."""
+"""Dump everything that a check uses, while KuboCD's CRDs exist."""
 DUMP_AFTER = f"kubectl get {_FLUX},{_OURS},customresourcedefinitions {_PRINTED}"
-"""The same once there are no Releases: asked for a kind that does not exist, kubectl prints nothing at all."""
+"""Dump the same after the CRDs are deleted: kubectl prints no objects at all if one of the kinds does not exist."""
 BACKUP = (
     "kubectl get releases.kubocd.kubotal.io,contexts.kubocd.kubotal.io,configs.kubocd.kubotal.io,"
     f"{_FLUX} -A -o yaml > before-kcd-gen-$(date +%s).yaml"
 )
-"""A file of its own each time: a copy of what is left later must not take the place of the first one."""
+"""Save a copy. Each run writes a new file, so a later, incomplete copy never overwrites the first one."""
 DELETE_CRDS = (
-    # What a dump does not show (of one namespace, or without Releases) would go with the CRD, and all that it owns.
+    # Deleting a CRD deletes all Releases and what they own, including those that an incomplete dump does not contain.
     "left=$(kubectl get crd releases.kubocd.kubotal.io --ignore-not-found -o name)",
     'test -z "$left" || left=$(kubectl get releases.kubocd.kubotal.io -A -o name)',
-    'test -z "$left" || { echo "nothing deleted: Releases are left, and take what they own along" >&2; exit 1; }',
+    'test -z "$left" || { echo "nothing deleted: Releases still exist, and own Flux objects" >&2; exit 1; }',
     "kubectl delete crd --ignore-not-found "
     + " ".join(f"{name}.kubocd.kubotal.io" for name in ("releases", "contexts", "configs")),
 )
 
 
 def scale_down(deployments: Iterable[tuple[str, str]]) -> Iterator[str]:
-    """For namespace and name of each."""
+    """Yield a command for each Deployment, given as namespace and name."""
     for namespace, name in deployments:
         yield f"kubectl -n {shlex.quote(namespace)} scale deployment {shlex.quote(name)} --replicas=0"
 
 
 def delete_webhooks(configurations: Iterable[LiveObject]) -> Iterator[str]:
+    """Yield a command for each webhook configuration."""
     for one in configurations:
         yield f"kubectl delete {one.kind.lower()} {shlex.quote(one.name)}"
 
 
-def cure(kinds: Sequence[str], managers: Sequence[str], *, plain: bool) -> list[str]:
-    """Give the fields of `managers` to managers that kustomize-controller takes over.
+def transfer_fields(kinds: Sequence[str], managers: Sequence[str], *, plain: bool) -> list[str]:
+    """Return commands that rename `managers` to field managers whose fields kustomize-controller takes over.
 
-    That is the name `kubectl` where it is one manager, which was measured. Of several each needs a name of its own, or
-    the API server keeps the fields of one only; kustomize-controller goes by the beginning `kubectl`.
+    With `plain`, the new name is `kubectl`, which was tested on a cluster. Otherwise each manager gets its own name,
+    because the API server would keep the fields of only one; kustomize-controller matches the prefix `kubectl`.
     """
     name = '"kubectl"' if plain else '"kubectl-\\(.manager)"'
     chosen = f"IN(.manager; {', '.join(map(json.dumps, managers))})"
-    # `?`: of an object whose managedFields somebody has emptied there are none.
+    # `?`: an object has no managedFields if they were emptied.
     program = (
         f".items |= map(select(any(.metadata.managedFields[]?; {chosen})))"
         f" | (.items[].metadata.managedFields[] | select({chosen})) |= (.manager = {name})"
@@ -77,9 +78,10 @@ def cure(kinds: Sequence[str], managers: Sequence[str], *, plain: bool) -> list[
 def reconcile(
     kustomizations: Iterable[tuple[str, str]], suspended: Container[tuple[str, str]] = frozenset()
 ) -> Iterator[str]:
-    """Have Flux look again, and wait until it has: a Kustomization stays Ready while it does not.
+    """Request a reconciliation of each Kustomization, and wait until it is handled.
 
-    One that is suspended is resumed; else one would wait in vain.
+    Waiting for Ready is not enough, because a Kustomization stays ready until the reconciliation starts. Suspended
+    Kustomizations are resumed first; they would never handle the request.
     """
     for namespace, name in kustomizations:
         of, object_ = shlex.quote(namespace), _kustomization(name)
@@ -95,7 +97,7 @@ def reconcile(
 def publish(
     build: Sequence[str], output: str, kustomization: tuple[str, str], suspended: Container[tuple[str, str]]
 ) -> Iterator[str]:
-    """Put what the command `build` makes into Git, and wait until Flux has applied that commit."""
+    """Commit and push the output of the command `build`, and wait until Flux has applied that commit."""
     of, object_ = shlex.quote(kustomization[0]), _kustomization(kustomization[1])
     revision = '"$(git rev-parse --abbrev-ref HEAD)@sha1:$(git rev-parse HEAD)"'
     yield shlex.join(build)
@@ -109,22 +111,23 @@ def publish(
 
 
 def remove_owners(objects: Iterable[LiveObject]) -> Iterator[str]:
-    """A loop for each kind and namespace."""
+    """Remove the ownerReferences of the objects, with a loop for each kind and namespace."""
     patch = shlex.quote('[{"op":"remove","path":"/metadata/ownerReferences"}]')
-    for kind, namespace, names in _by_place(objects):
+    for kind, namespace, names in _by_namespace(objects):
         yield f"for name in {names}; do"
         yield f'  kubectl -n {namespace} patch {_PLURAL[kind]} "$name" --type=json -p {patch}'
         yield "done"
 
 
 def delete_releases(releases: Iterable[LiveObject]) -> Iterator[str]:
-    """`--cascade=orphan` is a second belt: nothing is owned by a Release any more.
+    """Delete the Releases after removing KuboCD's finalizer.
 
-    KuboCD's finalizer goes before, not after: the belt is a finalizer itself, which the garbage collector takes away
-    once it has taken the owner from what is left, and to empty the list then would open it.
+    The Releases no longer own anything at this point; `--cascade=orphan` is an additional safeguard. KuboCD's finalizer
+    must be removed before the deletion and not after it: the safeguard is also a finalizer, which the garbage collector
+    removes once it has removed the remaining owner references. Emptying the list of finalizers would defeat it.
     """
     patch = shlex.quote('{"metadata":{"finalizers":null}}')
-    for _, namespace, names in _by_place(releases):
+    for _, namespace, names in _by_namespace(releases):
         yield f"for name in {names}; do"
         yield f'  kubectl -n {namespace} patch releases.kubocd.kubotal.io "$name" --type=merge -p {patch}'
         yield f'  kubectl -n {namespace} delete releases.kubocd.kubotal.io "$name" --ignore-not-found --cascade=orphan'
@@ -132,12 +135,13 @@ def delete_releases(releases: Iterable[LiveObject]) -> Iterator[str]:
 
 
 def delete(objects: Iterable[LiveObject]) -> Iterator[str]:
-    for kind, namespace, names in _by_place(objects):
+    """Yield a command for each kind and namespace."""
+    for kind, namespace, names in _by_namespace(objects):
         yield f"kubectl -n {namespace} delete {_PLURAL[kind]} {names}"
 
 
 def default_controller(namespace: str) -> list[tuple[str, str]]:
-    """What the chart `kubocd-ctrl` names its Deployment, installed under its own name."""
+    """Return the Deployment of the chart `kubocd-ctrl` if the Helm release has the chart's name."""
     return [(namespace, f"{CONTROLLER}-ctrl-controller")]
 
 
@@ -146,7 +150,8 @@ _OF_KUBOCD = (
     ' | "\\(.kind | ascii_downcase)/\\(.metadata.name)"'
 )
 FIND_WEBHOOKS = (
-    # One by one: of a pipe only the last program's failure counts. And xargs, since zsh does not split "$found".
+    # Separate commands, because the exit code of a pipe is that of its last program; xargs, because zsh does not split
+    # "$found" into words.
     "found=$(kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations -o json)",
     f"found=$(printf '%s' \"$found\" | jq -r {shlex.quote(_OF_KUBOCD)})",
     'test -z "$found" || printf \'%s\\n\' "$found" | xargs kubectl delete',
@@ -162,9 +167,9 @@ def _kustomization(name: str) -> str:
     return f"kustomizations.kustomize.toolkit.fluxcd.io/{shlex.quote(name)}"
 
 
-def _by_place(objects: Iterable[LiveObject]) -> Iterator[tuple[str, str, str]]:
-    places: dict[tuple[str, str], list[str]] = defaultdict(list)
+def _by_namespace(objects: Iterable[LiveObject]) -> Iterator[tuple[str, str, str]]:
+    groups: dict[tuple[str, str], list[str]] = defaultdict(list)
     for one in objects:
-        places[one.kind, one.namespace].append(shlex.quote(one.name))
-    for (kind, namespace), names in sorted(places.items()):
+        groups[one.kind, one.namespace].append(shlex.quote(one.name))
+    for (kind, namespace), names in sorted(groups.items()):
         yield kind, shlex.quote(namespace), " ".join(sorted(names))

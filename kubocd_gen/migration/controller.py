@@ -1,4 +1,4 @@
-"""KuboCD itself in the cluster: its controller, its webhook, its CRDs."""
+"""Checks of KuboCD itself in the cluster: its controller, its webhook and its CRDs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from kubocd_gen.migration.findings import Finding, Situation
 from kubocd_gen.migration.live import KUBOCD, Live, LiveObject
-from kubocd_gen.migration.presence import is_ours
+from kubocd_gen.migration.presence import is_applied
 
 WEBHOOKS = ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration")
 
@@ -15,37 +15,38 @@ _CHARTS = ("kubocd-ctrl", "kubocd-wh")
 
 
 def controllers(live: Live) -> list[LiveObject]:
-    """Deployments that run `kubocd controller`."""
+    """Return the Deployments that run `kubocd controller`."""
     return [one for one in live.of_kind("Deployment") if "controller" in _commands(one)]
 
 
 def is_running(one: LiveObject) -> bool:
-    """One replica is the API server's default."""
+    """Return whether the Deployment has replicas; the API server's default is one."""
     return bool(one.spec.get("replicas", 1) != 0)
 
 
 def webhooks(live: Live) -> list[LiveObject]:
-    """Configurations that send KuboCD's kinds somewhere."""
-    return [one for one in live.of_kind(*WEBHOOKS) if any(_is_kubocds(hook) for hook in one.webhooks)]
+    """Return the webhook configurations that have rules for KuboCD's API group."""
+    return [one for one in live.of_kind(*WEBHOOKS) if any(_is_for_kubocd(hook) for hook in one.webhooks)]
 
 
 def crds(live: Live) -> list[str] | None:
-    """KuboCD's CRDs; None where it is not known, because the dump has no CRD at all."""
+    """Return the names of KuboCD's CRDs, or None if the dump contains no CRDs of any group."""
     known = live.of_kind("CustomResourceDefinition")
     return sorted(one.name for one in known if one.name.endswith(f".{KUBOCD}")) if known else None
 
 
 def own_chart(document: Mapping[str, Any]) -> str | None:
-    """Which of KuboCD's own charts a compiled resource installs."""
+    """Return the name of KuboCD's own chart that a compiled resource installs, or None."""
     if document["kind"] != "HelmRelease":
         return None
     chart: str = document["spec"]["chart"]["spec"]["chart"]
     return chart if chart in _CHARTS else None
 
 
-def controller_findings(it: Situation) -> Iterator[Finding]:
-    applied = any(is_ours(one) for one in it.live.flux.values())
-    running = [one for one in controllers(it.live) if is_running(one)]
+def controller_findings(situation: Situation) -> Iterator[Finding]:
+    """Yield findings about a running controller, webhooks, and Releases that install KuboCD itself."""
+    applied = any(is_applied(one) for one in situation.live.flux.values())
+    running = [one for one in controllers(situation.live) if is_running(one)]
     for one in running:
         if applied:
             yield Finding(
@@ -53,32 +54,33 @@ def controller_findings(it: Situation) -> Iterator[Finding]:
                 "both-running",
                 "Deployment",
                 (one.key,),
-                "runs KuboCD's controller while Flux applies what is in Git: each undoes the other, by Helm upgrades",
-                "scale it to 0; the command is below",
+                "runs KuboCD's controller while Flux applies the output: each reverts the other's changes, with Helm "
+                "upgrades",
+                "scale it to 0 with the command below",
             )
-    for identity, document in it.documents.items():
+    for identity, document in situation.documents.items():
         if (chart := own_chart(document)) is not None:
             yield Finding(
                 "warning",
                 "kubocd-compiled",
                 "HelmRelease",
                 ("/".join(identity[1:]),),
-                f"installs KuboCD itself (the chart {chart}), and Flux would hold on to it",
-                "remove its Release, from the cluster too, while the controller runs; later, not before step 7",
+                f"installs KuboCD itself (the chart '{chart}'), and Flux would keep it installed",
+                "remove its Release from Git and from the cluster while the controller runs, or in step 7",
             )
-    if it.live.releases:
-        for one in webhooks(it.live):
+    if situation.live.releases:
+        for one in webhooks(situation.live):
             yield Finding(
                 "note",
                 "webhook",
                 one.kind,
                 (one.key,),
-                "sends Releases to KuboCD's webhook: without that one, they can neither be changed nor deleted",
+                "sends Releases to KuboCD's webhook: if the webhook is down, they can be neither changed nor deleted",
             )
 
 
 def _commands(one: LiveObject) -> list[str]:
-    """The subcommands of `kubocd` that its containers run."""
+    """Return the subcommands of `kubocd` that the containers of a Deployment run."""
     pod: Any = one.spec.get("template")
     for step in ("spec", "containers"):
         pod = pod.get(step) if isinstance(pod, Mapping) else None
@@ -95,7 +97,7 @@ def _commands(one: LiveObject) -> list[str]:
     return found
 
 
-def _is_kubocds(hook: Mapping[str, Any]) -> bool:
+def _is_for_kubocd(hook: Mapping[str, Any]) -> bool:
     rules = hook.get("rules")
     groups = [rule.get("apiGroups") for rule in rules if isinstance(rule, Mapping)] if isinstance(rules, list) else []
     return any(KUBOCD in one for one in groups if isinstance(one, list))

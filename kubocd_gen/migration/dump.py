@@ -1,4 +1,4 @@
-"""What `kubectl get … -o yaml` (or json) printed, as the objects in it; and what was pasted instead of that."""
+"""Read a dump, which is the output of `kubectl get … -o yaml` (or json), and recognize what is not a dump."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kubocd_gen.kube_yaml.errors import YamlError
 from kubocd_gen.kube_yaml.reader import read_documents
 
 MAX_BYTES = 512 * 1024 * 1024
-"""1,000 Releases with managedFields are some 40 MB of YAML, or 100 MB of JSON."""
+"""The largest dump that is read. 1,000 Releases with managedFields are about 40 MB of YAML or 100 MB of JSON."""
 
 _KUBECTL = re.compile(
     r"^(?:error: |Error from server|Unable to connect to the server|The connection to the server|No resources found)",
@@ -22,41 +22,41 @@ _TABLE = re.compile(r"^(?:NAMESPACE +)?NAME +[A-Z]")
 # kubectl sorts the fields of a List: its kind comes after the items.
 _LIST = re.compile(r"apiVersion: v1\r?\nitems:")
 _LIST_END = re.compile(r"^kind: List\b", re.MULTILINE)
-_CUT = "its end is missing, where kubectl says `kind: List`"
-_CUT_HINT = "was it cut off? what is not in it would count as not in the cluster"
+_TRUNCATED = "it ends before the line 'kind: List'"
+_TRUNCATED_HINT = "create the dump again: objects that are not in it would count as missing from the cluster"
 _SPACE = re.compile(r"\s*")
-_ASK = "print it with: kubectl get … -A -o json --show-managed-fields"
+_DUMP_HINT = "create the dump with: kubectl get … -A -o json --show-managed-fields"
 
 Raw = Mapping[str, Any]
 
 
 def read_dump(data: bytes, path: str) -> list[Raw]:
-    """The objects of a dump, those of Lists one by one. Raises ProblemsError `bad-dump` or YamlError.
+    """Return the objects of a dump, including the items of Lists. Raises ProblemsError `bad-dump` or YamlError.
 
-    Where kubectl was asked for managedFields, an object that has none has an empty list of them.
+    If any object has managedFields, the others get an empty list, because kubectl omits empty lists.
     """
     if len(data) > MAX_BYTES:
         raise ProblemsError(
-            _bad(f"it is larger than {MAX_BYTES // 2**20} MiB", path, "dump fewer kinds, or namespace by namespace")
+            _bad(f"it is larger than {MAX_BYTES // 2**20} MiB", path, "dump fewer kinds, or one namespace at a time")
         )
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ProblemsError(
-            _bad("it is no UTF-8 text", path, "PowerShell's '>' writes UTF-16; save it as UTF-8")
+            _bad("it is not valid UTF-8", path, "save it as UTF-8; PowerShell's '>' writes UTF-16")
         ) from error
     if not text.strip():
         raise ProblemsError(
             _bad(
                 "it is empty",
                 path,
-                "kubectl prints its errors on the terminal and nothing else; leave out kinds that it does not know",
+                "look for kubectl's error on the terminal, and omit kinds that the cluster does not have",
             )
         )
     if _TABLE.match(text):
-        raise ProblemsError(_bad("it is the table that kubectl prints for people", path, _ASK))
-    if said := _KUBECTL.match(text):  # `error: …` would be YAML
-        raise ProblemsError(_said(text, said, path))
+        raise ProblemsError(_bad("it is a table, kubectl's default output format", path, _DUMP_HINT))
+    if message := _KUBECTL.match(text):  # `error: …` is valid YAML
+        raise ProblemsError(_kubectl_problem(text, message, path))
     documents = _json(text, path) if text.lstrip()[0] in "{[" else _yaml(text, path)
     objects = [one for document in documents for one in _objects(document, text, path, {})]
     return list(map(_with_managers, objects)) if any(map(_has_managers, objects)) else objects
@@ -67,7 +67,7 @@ def _has_managers(one: Raw) -> bool:
 
 
 def _with_managers(one: Raw) -> Raw:
-    """An empty list of them is what kubectl leaves out."""
+    """Return the object with the empty list of managedFields that kubectl omits."""
     metadata = one.get("metadata")
     if not isinstance(metadata, Mapping):
         return one
@@ -82,10 +82,10 @@ def _yaml(text: str, path: str) -> Iterator[Any]:
             if document.value is not None:
                 yield document.value
     except YamlError as error:
-        if said := _KUBECTL.search(text):
-            raise ProblemsError(_said(text, said, path)) from error
+        if message := _KUBECTL.search(text):
+            raise ProblemsError(_kubectl_problem(text, message, path)) from error
         if _LIST.match(text) and not _LIST_END.search(text):
-            raise ProblemsError(_bad(_CUT, path, _CUT_HINT)) from error
+            raise ProblemsError(_bad(_TRUNCATED, path, _TRUNCATED_HINT)) from error
         raise
 
 
@@ -96,14 +96,16 @@ def _json(text: str, path: str) -> Iterator[Any]:
             value, at = decoder.raw_decode(text, at)
             yield value
     except RecursionError as error:
-        raise ProblemsError(_bad("it is nested too deeply", path, _ASK)) from error
+        raise ProblemsError(_bad("it is nested too deeply", path, _DUMP_HINT)) from error
     except ValueError as error:
-        if said := _KUBECTL.search(text):
-            raise ProblemsError(_said(text, said, path)) from error
-        where = Position(path, error.lineno, error.colno) if isinstance(error, json.JSONDecodeError) else Position(path)
-        what = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-        hint = "was it cut off, or did '2>&1' put kubectl's messages into it?"
-        raise ProblemsError(Problem("bad-dump", f"this is not JSON: {what}", position=where, hint=hint)) from error
+        if message := _KUBECTL.search(text):
+            raise ProblemsError(_kubectl_problem(text, message, path)) from error
+        position, reason = Position(path), str(error)
+        if isinstance(error, json.JSONDecodeError):
+            position, reason = Position(path, error.lineno, error.colno), error.msg
+        hint = "check that it is complete, and contains no messages of kubectl (do not use '2>&1')"
+        problem = Problem("bad-dump", f"the dump is not valid JSON: {reason}", position=position, hint=hint)
+        raise ProblemsError(problem) from error
 
 
 def _end_of_space(text: str, at: int) -> int:
@@ -112,32 +114,34 @@ def _end_of_space(text: str, at: int) -> int:
 
 
 def _refuse(name: str) -> None:
-    raise ValueError(f"{name} is no number")
+    raise ValueError(f"'{name}' is not a valid number")
 
 
 def _objects(document: Any, text: str, path: str, inherited: Raw) -> Iterator[Raw]:
     if not isinstance(document, Mapping):
-        if said := _KUBECTL.search(text):
-            raise ProblemsError(_said(text, said, path))
-        raise ProblemsError(_bad("it holds no Kubernetes objects", path, _ASK))
+        if message := _KUBECTL.search(text):
+            raise ProblemsError(_kubectl_problem(text, message, path))
+        raise ProblemsError(_bad("it contains no Kubernetes objects", path, _DUMP_HINT))
     kind, items = document.get("kind"), document.get("items")
     if isinstance(items, list) and kind is None:
-        raise ProblemsError(_bad(_CUT, path, _CUT_HINT))
+        raise ProblemsError(_bad(_TRUNCATED, path, _TRUNCATED_HINT))
     if isinstance(items, list) and isinstance(kind, str) and kind.endswith("List"):
-        # The API's own lists name the kind of their items once.
-        named = {"apiVersion": document.get("apiVersion"), "kind": kind.removesuffix("List")}
+        # In a typed list of the API, such as DeploymentList, the items have neither apiVersion nor kind.
+        item_type = {"apiVersion": document.get("apiVersion"), "kind": kind.removesuffix("List")}
         for item in items:
-            yield from _objects(item, text, path, named if named["kind"] else {})
+            yield from _objects(item, text, path, item_type if item_type["kind"] else {})
     else:
         yield {**inherited, **document}
 
 
-def _said(text: str, said: re.Match[str], path: str) -> Problem:
-    line = text[said.start() : said.start() + 200].splitlines()[0]
-    number = text.count("\n", 0, said.start()) + 1
-    hint = "a kind that the cluster does not have is left out of the command; '2>/dev/null' keeps messages out"
-    return Problem("bad-dump", f"kubectl says in it: {line}", position=Position(path, number), hint=hint)
+def _kubectl_problem(text: str, message: re.Match[str], path: str) -> Problem:
+    line = text[message.start() : message.start() + 200].splitlines()[0]
+    number = text.count("\n", 0, message.start()) + 1
+    hint = "omit kinds that the cluster does not have; discard messages with '2>/dev/null'"
+    return Problem(
+        "bad-dump", f"the dump contains a message of kubectl: {line}", position=Position(path, number), hint=hint
+    )
 
 
-def _bad(what: str, path: str, hint: str) -> Problem:
-    return Problem("bad-dump", f"this is no dump of a cluster: {what}", position=Position(path), hint=hint)
+def _bad(reason: str, path: str, hint: str) -> Problem:
+    return Problem("bad-dump", f"this is not a dump of a cluster: {reason}", position=Position(path), hint=hint)

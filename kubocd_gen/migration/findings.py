@@ -1,4 +1,4 @@
-"""What a check has found, as data, and the same thing in many objects told once."""
+"""The findings of a check as data; equal findings about several objects are merged."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from kubocd_gen.model.compilation import Compilation, CompiledRelease
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A fact about `objects` (`namespace/name`) of one `kind`. `message` is a predicate that follows them.
+    """A fact about `objects` (`namespace/name`) of one `kind`.
 
-    An error stops the migration where it is, a warning is to be agreed with before going on, a note is good to know.
-    `details` say for each object what the message says for all of them in short.
+    `message` is a predicate, printed after the objects as its subject. An error blocks the migration, a warning must be
+    accepted before continuing, a note is for information. `details` pairs each object with its own values if the
+    message only summarizes them.
     """
 
     severity: Severity
@@ -31,10 +32,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """The cluster beside what compiles.
+    """The cluster and the compilation that it is compared with.
 
-    `documents` are the compiled resources, by identity; `owned` the live objects, by namespace and name of their
-    Release.
+    `documents` are the compiled resources by identity; `in_git` are the compiled Releases by `namespace/name`; `owned`
+    are the live objects by the namespace and name of the Release that owns them.
     """
 
     live: Live
@@ -44,10 +45,12 @@ class Situation:
     owned: Mapping[tuple[str, str], list[LiveObject]]
 
     def release_of(self, namespace: str, name: str) -> CompiledRelease | None:
+        """Return the compiled Release of that name, or None."""
         return self.in_git.get(f"{namespace}/{name}")
 
 
-def situation(live: Live, compilation: Compilation) -> Situation:
+def index(live: Live, compilation: Compilation) -> Situation:
+    """Index the dump and the compilation for the checks."""
     documents = {
         (document["kind"], document["metadata"]["namespace"], document["metadata"]["name"]): document
         for one in compilation.releases
@@ -60,8 +63,8 @@ def situation(live: Live, compilation: Compilation) -> Situation:
     return Situation(live, compilation, documents, {one.release.key: one for one in compilation.releases}, dict(owned))
 
 
-def grouped(findings: Iterable[Finding]) -> list[Finding]:
-    """The findings, with those that differ in their objects alone made one; errors last, else as they were found."""
+def merge_equal(findings: Iterable[Finding]) -> list[Finding]:
+    """Merge findings that differ only in their objects; sort by severity, errors last, otherwise keep the order."""
     groups: dict[Finding, list[str]] = {}
     for one in findings:
         groups.setdefault(replace(one, objects=()), []).extend(one.objects)

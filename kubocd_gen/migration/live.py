@@ -1,4 +1,4 @@
-"""The objects of a dump as records: what raw mappings become once, at the edge."""
+"""Typed records of the objects in a dump; nothing else in this package reads raw mappings of objects."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KUBOCD = "kubocd.kubotal.io"
 FLUX_KINDS = ("OCIRepository", "HelmRepository", "HelmRelease")
 _SOURCE, _HELM = "source.toolkit.fluxcd.io", "helm.toolkit.fluxcd.io"
 _KUSTOMIZE = "kustomize.toolkit.fluxcd.io"
-# What is looked at; other kinds are passed over.
+# Kinds that the checks use; others are ignored.
 _KINDS = {
     ("OCIRepository", _SOURCE),
     ("HelmRepository", _SOURCE),
@@ -51,7 +51,7 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Manager:
-    """An entry of managedFields. `fields` is FieldsV1: maps of `f:<field>`, empty where a value is owned whole."""
+    """An entry of managedFields. `fields` is FieldsV1: nested maps of `f:<field>`; an empty map owns a whole value."""
 
     name: str
     operation: str
@@ -61,7 +61,7 @@ class Manager:
 
 @dataclass(frozen=True, slots=True)
 class LiveObject:
-    """An object as it is in the cluster. `managers` is None where the dump has no managedFields."""
+    """An object in the cluster. `managers` is None if the dump has no managedFields."""
 
     kind: str
     namespace: str
@@ -88,12 +88,12 @@ class LiveObject:
 
     @property
     def release_owner(self) -> Owner | None:
-        """The Release that owns it."""
+        """The first owner that is a Release, or None."""
         return next((owner for owner in self.owners if owner.is_release), None)
 
     @property
     def kustomization(self) -> tuple[str, str] | None:
-        """Namespace and name of the Flux Kustomization that applied it last."""
+        """The namespace and name of the Flux Kustomization that applied the object, or None without valid labels."""
         name, namespace = (self.labels.get(f"{_KUSTOMIZE}/{field}") for field in ("name", "namespace"))
         if not (isinstance(name, str) and isinstance(namespace, str) and _is_name(name) and _is_name(namespace)):
             return None
@@ -102,42 +102,42 @@ class LiveObject:
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """What the dumps hold. `flux` are the objects of KuboCD's three Flux kinds, by identity.
+    """The objects in the dumps. `flux` are the objects of the three Flux kinds that KuboCD creates, by identity.
 
-    `kinds` are the kinds that were met: of one that was not, it is not known whether the cluster has any.
-    `left_by` are Kustomizations that are gone and whose labels objects have kept: those are taken off, since they would
-    say that Flux applies the object. `twice` are objects that were met in two states, of which the newer or later is
-    taken.
+    `kinds` are the kinds in the dumps: whether the cluster has objects of another kind is unknown. `left_by` are
+    Kustomizations that no longer exist but whose labels are still on an object; these labels are removed from the
+    record, because Flux no longer applies the object. `duplicates` are objects that the dumps contain in two states;
+    the newer state is used, or the later one if their versions can't be compared. `ignored` counts other objects.
     """
 
     flux: Mapping[Identity, LiveObject]
     releases: Mapping[str, LiveObject]
     others: tuple[LiveObject, ...]
     kinds: frozenset[str]
-    passed_over: int
+    ignored: int
     left_by: Mapping[Identity, tuple[str, str]]
-    twice: tuple[LiveObject, ...]
+    duplicates: tuple[LiveObject, ...]
 
     def of_kind(self, *kinds: str) -> list[LiveObject]:
-        """Objects besides those of Flux's three kinds and Releases."""
+        """Return the objects of `kinds`, which must not be Release or one of the kinds in `flux`."""
         return [one for one in self.others if one.kind in kinds]
 
 
 def live_cluster(objects: Iterable[Raw]) -> Live:
-    """Raises ProblemsError `bad-dump` for an object that no API server has printed."""
+    """Convert the objects of dumps. Raises ProblemsError `bad-dump` for an object that no API server would return."""
     found: dict[Identity, LiveObject] = {}
-    twice: dict[Identity, LiveObject] = {}
-    passed_over = 0
+    duplicates: dict[Identity, LiveObject] = {}
+    ignored = 0
     for raw in objects:
         api_version, kind = raw.get("apiVersion"), raw.get("kind")
         group = api_version.partition("/")[0] if isinstance(api_version, str) else ""
         if not isinstance(kind, str) or (kind, group) not in _KINDS:
-            passed_over += 1
+            ignored += 1
             continue
         one = _object(kind, raw)
         other = found.get(one.identity)
         if other is not None and other.version != one.version:
-            twice[one.identity] = one
+            duplicates[one.identity] = one
             if one.version.isdigit() and other.version.isdigit() and int(one.version) < int(other.version):
                 continue
         found[one.identity] = one
@@ -151,30 +151,31 @@ def live_cluster(objects: Iterable[Raw]) -> Live:
         releases={one.key: one for one in found.values() if one.kind == "Release"},
         others=tuple(one for one in found.values() if one.kind not in (*FLUX_KINDS, "Release")),
         kinds=frozenset(one.kind for one in found.values()),
-        passed_over=passed_over,
+        ignored=ignored,
         left_by=left_by,
-        twice=tuple(twice.values()),
+        duplicates=tuple(duplicates.values()),
     )
 
 
 def _left_by(found: Mapping[Identity, LiveObject]) -> dict[Identity, tuple[str, str]]:
-    """The Kustomizations that objects name and that are not there; without any it is not known which there are."""
-    there = {(one.namespace, one.name) for one in found.values() if one.kind == "Kustomization"}
-    named = {identity: one.kustomization for identity, one in found.items()}
-    return {identity: by for identity, by in named.items() if by and there and by not in there}
+    """Return Kustomizations in labels of objects that do not exist; empty if the dump contains no Kustomizations."""
+    existing = {(one.namespace, one.name) for one in found.values() if one.kind == "Kustomization"}
+    appliers = {identity: one.kustomization for identity, one in found.items()}
+    return {identity: by for identity, by in appliers.items() if by and existing and by not in existing}
 
 
 def _object(kind: str, raw: Raw) -> LiveObject:
     metadata = _map(raw.get("metadata"))
     name, namespace = metadata.get("name"), metadata.get("namespace", "")
-    for text in (name, *((namespace,) if namespace else ())):
-        if not _is_name(text):
-            # It would stand in commands that are printed to be pasted.
-            hint = "the dump must be as kubectl printed it"
-            raise ProblemsError(Problem("bad-dump", f"a {kind} in the dump is named {quoted(text)}", hint=hint))
+    for value in (name, *((namespace,) if namespace else ())):
+        if not _is_name(value):
+            # Names become part of the commands that users paste into a shell.
+            hint = "use the unmodified output of kubectl"
+            message = f"a {kind} in the dump has the invalid name or namespace {quoted(value)}"
+            raise ProblemsError(Problem("bad-dump", message, hint=hint))
     spec = _map(raw.get("spec"))
     if _is_deep(spec) or _is_deep(metadata):
-        raise ProblemsError(Problem("bad-dump", f"{kind} {name} is nested more than {MAX_DEPTH} deep"))
+        raise ProblemsError(Problem("bad-dump", f"{kind} '{name}' is nested more than {MAX_DEPTH} levels deep"))
     managed = metadata.get("managedFields")
     return LiveObject(
         kind=kind,

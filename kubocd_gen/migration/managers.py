@@ -1,7 +1,7 @@
-"""Field managers: who owns which field of a live object, and what becomes of them when Flux applies it.
+"""Field managers: which manager owns which field of a live object, and what happens to it when Flux applies the object.
 
-FieldsV1 is explained in the Kubernetes document «Server-Side Apply». What kustomize-controller does with the managers
-of others was read in its source and in fluxcd/pkg/ssa, and tried for `kubectl`; see docs/migration.md.
+FieldsV1 is described in the Kubernetes documentation, "Server-Side Apply". How kustomize-controller treats the fields
+of other managers was read in its source code and in fluxcd/pkg/ssa, and tested for `kubectl`; see docs/migration.md.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ FLUX = "kustomize-controller"
 
 
 def is_taken_over(manager: Manager) -> bool:
-    """Whether kustomize-controller makes the fields of `manager` its own when it applies, and drops what Git lacks.
+    """Return whether kustomize-controller takes over the fields of `manager`, and removes those that Git does not have.
 
-    It goes by the beginning of the name: `kubectl-edit` and `kubectl-client-side-apply` are taken over, too.
+    It compares the prefix of the name, so this includes `kubectl-edit` and `kubectl-client-side-apply`.
     """
     if manager.subresource:
         return False
@@ -27,14 +27,14 @@ def is_taken_over(manager: Manager) -> bool:
 
 
 def is_flux(manager: Manager) -> bool:
-    """Whether it is kustomize-controller, whose fields follow Git."""
+    """Return whether the manager is kustomize-controller, whose fields follow Git."""
     return manager.name == FLUX and not manager.subresource
 
 
-def needs_cure(manager: Manager) -> bool:
-    """Whether it keeps fields of the spec, or the owner, although Git does not have them.
+def needs_transfer(manager: Manager) -> bool:
+    """Return whether the manager keeps fields of the spec, or ownerReferences, that Git does not have.
 
-    Finalizers and status are those of controllers at work, which own nothing else.
+    Managers that own only finalizers or the status are controllers, which keep working after the migration.
     """
     if manager.subresource or is_flux(manager) or is_taken_over(manager):
         return False
@@ -43,14 +43,14 @@ def needs_cure(manager: Manager) -> bool:
 
 
 def kept_by(one: LiveObject, path: Sequence[Any]) -> list[str]:
-    """The names of the managers who own the value at `path` and are not taken over, sorted."""
-    return sorted({manager.name for manager in one.managers or () if needs_cure(manager) and _owns(manager, path)})
+    """Return the sorted names of the managers that own the value at `path` and are not taken over by Flux."""
+    return sorted({manager.name for manager in one.managers or () if needs_transfer(manager) and _owns(manager, path)})
 
 
 def paths_besides(manager: Manager, document: Mapping[str, Any]) -> Iterator[str]:
-    """The outermost fields of spec and metadata that it owns and `document` does not have, finalizers left out.
+    """Yield the outermost fields of spec and metadata that the manager owns and `document` does not have.
 
-    They are `metadata.ownerReferences`, `spec.install`, `spec.values.replicas` …
+    For example `metadata.ownerReferences`, `spec.install`, `spec.values.replicas`. Finalizers are omitted.
     """
     for top in ("metadata", "spec"):
         for path in _besides(manager.fields.get(f"f:{top}"), document[top], (top,)):
@@ -74,9 +74,9 @@ def _owns(manager: Manager, path: Sequence[Any]) -> bool:
     node: Any = manager.fields
     for step in path:
         if not isinstance(node, Mapping) or not node:
-            break  # owned whole, with all below it
+            break  # an empty map owns the whole value
         if not isinstance(step, str):
-            break  # lists of these kinds are owned whole
+            break  # the lists of these kinds are atomic
         if f"f:{step}" not in node:
             return False
         node = node[f"f:{step}"]

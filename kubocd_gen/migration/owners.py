@@ -1,4 +1,4 @@
-"""ownerReferences and field managers: what makes the garbage collector, or a field that nobody wants, stay on."""
+"""Checks of ownerReferences, which the garbage collector acts on, and of field managers, which keep fields."""
 
 from __future__ import annotations
 
@@ -7,59 +7,59 @@ from collections.abc import Iterator
 from kubocd_gen.diagnostics.wording import quoted
 from kubocd_gen.migration.findings import Finding, Situation
 from kubocd_gen.migration.live import LiveObject, Owner
-from kubocd_gen.migration.managers import is_flux, is_taken_over, needs_cure, paths_besides
-from kubocd_gen.migration.presence import is_ours
+from kubocd_gen.migration.managers import is_flux, is_taken_over, needs_transfer, paths_besides
+from kubocd_gen.migration.presence import is_applied
 from kubocd_gen.migration.specs import with_defaults
 
-_LISTED = 6  # fields of a manager that are named
-_AND = {True: ", and Flux uninstalls the chart", False: ""}
-_GONE = {"HelmRelease": "uninstalled"}
+_LISTED = 6  # fields of a manager that a message lists
 
 
-def dead_owner(it: Situation, one: LiveObject) -> Owner | None:
-    """The Release that the object is owned by and that does not exist (any more, or under that uid)."""
+def dead_owner(situation: Situation, one: LiveObject) -> Owner | None:
+    """Return the Release that owns the object but does not exist (any more, or with that UID), or None."""
     owner = one.release_owner
-    if owner is None or "Release" not in it.live.kinds:
+    if owner is None or "Release" not in situation.live.kinds:
         return None
-    release = it.live.releases.get(f"{one.namespace}/{owner.name}")
+    release = situation.live.releases.get(f"{one.namespace}/{owner.name}")
     return owner if release is None or (release.uid and owner.uid and release.uid != owner.uid) else None
 
 
-def owner_findings(it: Situation) -> Iterator[Finding]:
-    """Objects whose Release is gone, which the garbage collector is about to remove, and those whose Release lives."""
-    for one in it.live.flux.values():
+def owner_findings(situation: Situation) -> Iterator[Finding]:
+    """Yield findings about owned objects; the garbage collector is about to delete those whose Release is gone."""
+    for one in situation.live.flux.values():
         owner = one.release_owner
         if owner is None:
             continue
-        if dead_owner(it, one):
-            release = it.live.releases.get(f"{one.namespace}/{owner.name}")
+        if dead_owner(situation, one):
+            release = situation.live.releases.get(f"{one.namespace}/{owner.name}")
             what = (
-                "is owned by an earlier Release of that name (another uid)"
+                "is owned by an earlier Release of the same name (with another UID)"
                 if release
-                else "is owned by a Release that is not there"
+                else "is owned by a Release that does not exist"
             )
+            uninstalls = ", and Flux uninstalls the chart" if one.kind == "HelmRelease" else ""
             yield Finding(
                 "error",
                 "dead-owner",
                 one.kind,
                 (one.key,),
-                f"{what}: the garbage collector acts within seconds{_AND[one.kind == 'HelmRelease']}",
-                "stop here, and take the ownerReferences away at once; the command is below",
+                f"{what}: the garbage collector deletes it within seconds{uninstalls}",
+                "stop here, and remove the ownerReferences immediately with the command below",
             )
-        elif "Release" in it.live.kinds:
+        elif "Release" in situation.live.kinds:
+            deleted = "uninstalled" if one.kind == "HelmRelease" else "deleted"
             yield Finding(
                 "note",
                 "owned",
                 one.kind,
                 (one.key,),
-                f"is owned by a Release, and would be {_GONE.get(one.kind, 'deleted')} with it",
+                f"is owned by a Release, and would be {deleted} with it",
             )
 
 
-def manager_findings(it: Situation) -> Iterator[Finding]:
-    """Managers other than Flux on objects that are in Git, each with what it owns."""
-    for identity, document in it.documents.items():
-        one = it.live.flux.get(identity)
+def manager_findings(situation: Situation) -> Iterator[Finding]:
+    """Yield findings about field managers other than Flux on objects that are in Git."""
+    for identity, document in situation.documents.items():
+        one = situation.live.flux.get(identity)
         if one is None:
             continue
         if one.managers is None:
@@ -68,31 +68,32 @@ def manager_findings(it: Situation) -> Iterator[Finding]:
                 "no-managed-fields",
                 one.kind,
                 (one.key,),
-                "has no managedFields in the dump, so that nobody can say who keeps which field",
-                "dump again with --show-managed-fields",
+                "has no managedFields in the dump, so it is unknown which manager owns which field",
+                "create the dump again with --show-managed-fields",
             )
             continue
-        if is_ours(one) and not any(is_flux(manager) and "f:spec" in manager.fields for manager in one.managers):
+        if is_applied(one) and not any(is_flux(manager) and "f:spec" in manager.fields for manager in one.managers):
             yield Finding(
                 "warning",
                 "emptied-fields",
                 one.kind,
                 (one.key,),
-                "is applied by Flux, which owns no field of it: managedFields were emptied; what Git lacks stays until "
-                "the next change in Git, which then may cost two Helm upgrades",
-                "put into Git what is to stay, and change nothing else in the same commit",
+                "is applied by Flux, which owns none of its fields because managedFields were emptied; extra fields "
+                "stay until the next change in Git, which can cause two Helm upgrades",
+                "add the fields to keep to Git, and change nothing else in the same commit",
             )
         for manager in one.managers:
-            if needs_cure(manager):
+            if needs_transfer(manager):
                 paths = list(paths_besides(manager, with_defaults(document)))
                 more = f" and {len(paths) - _LISTED} more" if len(paths) > _LISTED else ""
-                gone = f", which takes {', '.join(paths[:_LISTED])}{more} away" if paths else ""
+                removed = f" and removes {', '.join(paths[:_LISTED])}{more}" if paths else ""
                 yield Finding(
                     "note",
                     "co-owner",
                     one.kind,
                     (one.key,),
-                    f"is co-owned by {quoted(manager.name)} ({manager.operation}) until the cure (step 3){gone}",
+                    f"is co-owned by {quoted(manager.name)} ({manager.operation}) until step 3 transfers the fields to "
+                    f"Flux{removed}",
                 )
             elif is_taken_over(manager) and "f:spec" in manager.fields and manager.name.startswith("kubectl"):
                 yield Finding(
@@ -100,5 +101,5 @@ def manager_findings(it: Situation) -> Iterator[Finding]:
                     "edited-by-hand",
                     one.kind,
                     (one.key,),
-                    f"has fields of {quoted(manager.name)}, which Flux takes over by itself when it reconciles",
+                    f"has fields of {quoted(manager.name)}, which Flux takes over at its next reconciliation",
                 )

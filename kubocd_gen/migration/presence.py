@@ -1,4 +1,4 @@
-"""Which objects are on one side only, and whose those are that are on both."""
+"""Checks of objects that exist only in the cluster or only in Git, and of who applies those that exist in both."""
 
 from __future__ import annotations
 
@@ -12,76 +12,83 @@ from kubocd_gen.migration.live import LiveObject
 _KUSTOMIZE = "kustomize.toolkit.fluxcd.io"
 _PRUNE = f"{_KUSTOMIZE}/prune"
 CONTROLLER = "kubocd"
-"""What KuboCD's controller is called in managedFields: the name of its binary."""
+"""The field manager of KuboCD's controller, which is the name of its binary."""
 
 
-def is_ours(one: LiveObject) -> bool:
-    """Whether what kcd-gen compiled was applied to it."""
+def is_applied(one: LiveObject) -> bool:
+    """Return whether Flux has applied a resource that kcd-gen compiled to the object."""
     label, value = MANAGED_BY
     return one.kustomization is not None and one.labels.get(label) == value
 
 
-def is_kubocds(one: LiveObject) -> bool:
-    """Whether KuboCD's controller has made it, or written to it."""
+def is_created_by_kubocd(one: LiveObject) -> bool:
+    """Return whether KuboCD's controller created the object or wrote to it."""
     managers = [manager.name for manager in one.managers or ()]
     return one.release_owner is not None or CONTROLLER in managers
 
 
-def is_leftover(it: Situation, one: LiveObject) -> bool:
-    """Whether nobody needs it: KuboCD's, in no Release's hands, and not in Git."""
+def is_leftover(situation: Situation, one: LiveObject) -> bool:
+    """Return whether the object is a source of KuboCD that no Release owns and that is not in Git."""
     is_source = one.kind in ("OCIRepository", "HelmRepository") and one.name.startswith("kcd-")
-    return is_source and one.identity not in it.documents and one.release_owner is None and is_kubocds(one)
+    return (
+        is_source
+        and one.identity not in situation.documents
+        and one.release_owner is None
+        and is_created_by_kubocd(one)
+    )
 
 
-def presence_findings(it: Situation) -> Iterator[Finding]:
-    for identity in it.documents:
+def presence_findings(situation: Situation) -> Iterator[Finding]:
+    """Yield findings about missing, left-over and foreign objects."""
+    for identity in situation.documents:
         kind, namespace, name = identity
-        if identity not in it.live.flux:
+        if identity not in situation.live.flux:
             is_chart = kind == "HelmRelease"
             yield Finding(
                 "warning" if is_chart else "note",
                 "not-live",
                 kind,
                 (f"{namespace}/{name}",),
-                "is in Git and not in the cluster; Flux installs the chart"
+                "is in Git but not in the cluster; Flux will install the chart"
                 if is_chart
-                else "is in Git and not in the cluster; Flux makes what is missing",
-                "does the dump have all namespaces (-A)?" if is_chart else None,
+                else "is in Git but not in the cluster; Flux will create it",
+                "check that the dump contains all namespaces (-A)" if is_chart else None,
             )
-    for identity, one in it.live.flux.items():
-        if by := it.live.left_by.get(identity):
+    for identity, one in situation.live.flux.items():
+        if by := situation.live.left_by.get(identity):
             yield Finding(
                 "note",
                 "left-by-flux",
                 one.kind,
                 (one.key,),
-                f"has labels of the Kustomization {quoted('/'.join(by))}, which is gone: Flux applies it no more",
+                f"has labels of the Kustomization {quoted('/'.join(by))}, which does not exist: Flux no longer applies "
+                "the object",
             )
         if one.deleting:
             yield Finding("error", "object-deleting", one.kind, (one.key,), "is being deleted")
-        if identity in it.documents:
+        if identity in situation.documents:
             yield from _on_both_sides(one)
-            if _is_kept(one) and (source := _repository(it, one)) and not _is_kept(source):
+            if _is_kept(one) and (source := _repository(situation, one)) and not _is_kept(source):
                 yield Finding(
                     "warning",
                     "half-kept",
                     one.kind,
                     (one.key,),
-                    f"says {_PRUNE}: disabled, and its HelmRepository {source.name} does not: Flux may prune that",
-                    "annotate both, or neither",
+                    f"has {_PRUNE}: disabled, but its HelmRepository '{source.name}' does not, so Flux can prune that",
+                    "annotate both or neither",
                 )
-        elif is_leftover(it, one):
-            yield Finding("note", "leftover", one.kind, (one.key,), "is KuboCD's, and nothing needs it any more")
+        elif is_leftover(situation, one):
+            yield Finding("note", "leftover", one.kind, (one.key,), "was created by KuboCD and is no longer needed")
         elif one.kind == "HelmRelease" and (owner := one.release_owner):
-            release = it.release_of(one.namespace, owner.name)
+            release = situation.release_of(one.namespace, owner.name)
             if release and not release.release.suspended:
                 yield Finding(
                     "warning",
                     "not-compiled",
                     one.kind,
                     (one.key,),
-                    "is owned by a Release in Git that no longer makes it: Flux will not know it",
-                    "remove it while the controller runs if its chart is to go; otherwise it stays, in nobody's hands",
+                    "is owned by a Release in Git that no longer compiles to it: Flux will not manage it",
+                    "remove it while the controller runs to uninstall its chart; otherwise it stays unmanaged",
                 )
 
 
@@ -89,34 +96,40 @@ def _is_kept(one: LiveObject) -> bool:
     return "disabled" in (one.annotations.get(_PRUNE), one.labels.get(_PRUNE))
 
 
-def _repository(it: Situation, one: LiveObject) -> LiveObject | None:
-    """The HelmRepository that its compiled resource names."""
+def _repository(situation: Situation, one: LiveObject) -> LiveObject | None:
+    """Return the live source that the compiled HelmRelease references; None for other kinds or if it is missing."""
     if one.kind != "HelmRelease":
         return None
-    source = it.documents[one.identity]["spec"]["chart"]["spec"]["sourceRef"]
-    return it.live.flux.get((source["kind"], source.get("namespace") or one.namespace, source["name"]))
+    source = situation.documents[one.identity]["spec"]["chart"]["spec"]["sourceRef"]
+    return situation.live.flux.get((source["kind"], source.get("namespace") or one.namespace, source["name"]))
 
 
 def _on_both_sides(one: LiveObject) -> Iterator[Finding]:
     by = one.kustomization
-    if by and not is_ours(one):
+    if by and not is_applied(one):
         yield Finding(
             "error",
             "other-kustomization",
             one.kind,
             (one.key,),
-            f"is applied by the Kustomization {quoted('/'.join(by))}, not from kcd-gen's output: the two would fight",
-            "take it out of that Kustomization (annotated kustomize.toolkit.fluxcd.io/prune: disabled) before",
+            f"is applied by the Kustomization {quoted('/'.join(by))}, but not from kcd-gen's output: both would keep "
+            "changing it",
+            f"annotate it with {_PRUNE}: disabled, then remove it from that Kustomization",
         )
-    elif not by and one.managers is not None and not is_kubocds(one) and one.labels.get(MANAGED_BY[0]) != MANAGED_BY[1]:
-        names = ", ".join(sorted({manager.name for manager in one.managers})) or "nobody"
+    elif (
+        not by
+        and one.managers is not None
+        and not is_created_by_kubocd(one)
+        and one.labels.get(MANAGED_BY[0]) != MANAGED_BY[1]
+    ):
+        names = ", ".join(sorted({manager.name for manager in one.managers})) or "none"
         yield Finding(
             "error",
             "foreign-object",
             one.kind,
             (one.key,),
-            f"was not made by KuboCD (its managers: {names}), and Flux would take it over",
-            "rename the Release, or remove what else makes it",
+            f"was not created by KuboCD (field managers: {names}), and Flux would take it over",
+            "rename the Release, or remove the object from whatever creates it",
         )
     for name, refused in (("ssa", ("Merge", "IfNotPresent", "Ignore")), ("reconcile", ("disabled",))):
         value = one.annotations.get(f"{_KUSTOMIZE}/{name}", one.labels.get(f"{_KUSTOMIZE}/{name}"))
@@ -126,6 +139,6 @@ def _on_both_sides(one: LiveObject) -> Iterator[Finding]:
                 "exempt-from-flux",
                 one.kind,
                 (one.key,),
-                f"says {_KUSTOMIZE}/{name}: {value}, so that Flux leaves it, or the fields of others in it, alone",
-                "remove that annotation",
+                f"has {_KUSTOMIZE}/{name}: {value}, so Flux ignores it, or the fields that other managers own",
+                "remove that annotation or label",
             )

@@ -1,4 +1,4 @@
-"""KuboCD's Releases in the cluster: being deleted, suspended, in error, or not in Git."""
+"""Checks of the Releases in the cluster: being deleted, suspended, failing, or not in Git."""
 
 from __future__ import annotations
 
@@ -10,64 +10,67 @@ from kubocd_gen.migration.findings import Finding, Situation
 from kubocd_gen.migration.live import LiveObject
 
 
-def owned_by(it: Situation, release: LiveObject) -> list[LiveObject]:
-    """The Flux objects in the cluster that go when the Release goes."""
-    return it.owned.get((release.namespace, release.name), [])
+def owned_by(situation: Situation, release: LiveObject) -> list[LiveObject]:
+    """Return the Flux objects that the Release owns, which are deleted with it."""
+    return situation.owned.get((release.namespace, release.name), [])
 
 
-def release_findings(it: Situation) -> Iterator[Finding]:
-    for key, live in it.live.releases.items():
-        compiled, owned = it.in_git.get(key), owned_by(it, live)
+def release_findings(situation: Situation) -> Iterator[Finding]:
+    """Yield findings about the Releases in the cluster."""
+    for key, live in situation.live.releases.items():
+        compiled, owned = situation.in_git.get(key), owned_by(situation, live)
 
-        def told(severity: Severity, code: str, message: str, hint: str | None = None, key: str = key) -> Finding:
+        def finding(severity: Severity, code: str, message: str, hint: str | None = None, key: str = key) -> Finding:
             return Finding(severity, code, "Release", (key,), message, hint)
 
         if live.deleting and owned:
-            yield told(
+            yield finding(
                 "error",
                 "release-deleting",
-                "is being deleted, and the finalizer alone holds what is owned: once that goes, all is uninstalled",
-                "leave the finalizer, stop the controller, and take the ownerReferences away; the command is below",
+                "is being deleted, and only its finalizer protects what it owns: without it, everything is uninstalled",
+                "keep the finalizer, stop the controller, and remove the ownerReferences with the command below",
             )
         elif live.deleting:
-            yield told("note", "release-deleting", "is being deleted, and owns nothing any more")
+            yield finding("note", "release-deleting", "is being deleted and owns nothing")
         if compiled is None:
-            yield told(
+            yield finding(
                 "warning",
                 "release-not-in-git",
-                "is not among the sources, and would be left behind; whoever deletes it later deletes what it owns",
+                "is not in the sources and will not be migrated; deleting it later deletes what it owns",
                 "add it to the sources, or remove it while the controller runs",
             )
         elif compiled.release.suspended:
-            yield told(
+            yield finding(
                 "note",
                 "release-suspended",
-                "is suspended in Git, so that its HelmReleases are not compiled: they stay, in nobody's hands",
+                "is suspended in Git, so its HelmReleases are not compiled: they stay unmanaged",
             )
         if by := live.kustomization:
-            yield told(
+            yield finding(
                 "note",
                 "release-applied",
-                f"is applied by the Kustomization {quoted('/'.join(by))}, which makes it again when it is deleted",
-                "take it out of what that applies in step 5, not before the cure; in Git it stays, for kcd-gen",
+                f"is applied by the Kustomization {quoted('/'.join(by))}, which creates it again after it is deleted",
+                "exclude it from that Kustomization in step 5, not before step 3, but keep it in Git for kcd-gen",
             )
         if live.spec.get("protected") is True:
-            yield told("note", "release-protected", "is protected: KuboCD's webhook refuses to delete it while it runs")
+            yield finding(
+                "note", "release-protected", "is protected: KuboCD's webhook rejects its deletion while it runs"
+            )
         if live.status.get("phase") == "ERROR":
-            yield told("warning", "release-failing", "is in phase ERROR: what is live may not be what it asks for")
+            yield finding("warning", "release-failing", "is in phase ERROR: the live objects can differ from it")
         if compiled and not compiled.release.suspended and live.spec.get("suspended") is True:
-            yield told(
+            yield finding(
                 "warning",
                 "release-suspended",
-                "is suspended in the cluster and not in Git, so that Flux goes on with its HelmReleases",
+                "is suspended in the cluster but not in Git, so Flux resumes its HelmReleases",
             )
         image = live.spec.get("package")
         if compiled and isinstance(image, dict):
-            there = f"{image.get('repository')}:{image.get('tag')}"
-            if there != compiled.release.image:
-                yield told(
+            live_image = f"{image.get('repository')}:{image.get('tag')}"
+            if live_image != compiled.release.image:
+                yield finding(
                     "warning",
                     "other-package",
-                    f"has the package {quoted(there)} in the cluster and {quoted(compiled.release.image)} in Git",
-                    "bring both to one state while the controller runs, so that nothing changes with the migration",
+                    f"has the package {quoted(live_image)} in the cluster and {quoted(compiled.release.image)} in Git",
+                    "bring both to the same state while the controller runs, so the migration changes nothing",
                 )

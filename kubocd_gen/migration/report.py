@@ -1,4 +1,4 @@
-"""What a dump says as one JSON document, which `schemas/kcd-gen/migration-v1alpha1.json` describes."""
+"""The result of a check as a JSON document, described by `schemas/kcd-gen/migration-v1alpha1.json`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kubocd_gen.migration.checks import Checked
 
 
 def migration_report(checked: Checked | None, diagnostics: Sequence[Problem]) -> dict[str, Any]:
-    """JSON-like; without `checked` there was nothing to check, and `diagnostics` say why."""
+    """Return the report as JSON-like data. `checked` is None if `diagnostics` prevented the check."""
     body = {
         "version": {"kcd-gen": __version__},
         "cluster": checked.cluster if checked else None,

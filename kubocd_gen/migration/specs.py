@@ -1,4 +1,4 @@
-"""The fields of live objects beside those of the compiled ones: what would go, change or come, and what that costs."""
+"""Compare the specs of live and compiled objects: removed, changed and added fields, and what this causes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SCHEMAS = {
     "HelmRepository": "helmrepository-v1",
     "HelmRelease": "helmrelease-v2",
 }
-# What helm-controller compares with the release that is there: its values, chart version and what it does to manifests.
+# Fields that cause a Helm upgrade: helm-controller compares them with the installed release.
 _UPGRADING = (
     ("spec", "values"),
     ("spec", "valuesFrom"),
@@ -30,21 +30,24 @@ _UPGRADING = (
     ("spec", "postRenderers"),
     ("spec", "commonMetadata"),
 )
-# What makes it uninstall the release and install another; told by `targets`.
+# Fields that cause Flux to uninstall the Helm release and install another; `target_findings` reports them.
 _TARGET = (
     ("spec", "releaseName"),
     ("spec", "targetNamespace"),
     ("spec", "storageNamespace"),
     ("spec", "chart", "spec", "chart"),
 )
-_FEW = 3  # different values of one field that are told one by one
+_FEW = 3  # if a field has more different values, the message only counts them
 
 Effect = Literal["upgrade", "resumes", "none"]
 
 
 @dataclass(frozen=True, slots=True)
 class _Field:
-    """One change at one place of objects of one kind; `kept_by` are the managers that keep what is only live."""
+    """A change of one field of one kind.
+
+    `kept_by` are the managers that keep a field that is only in the cluster; None if the dump has no managedFields.
+    """
 
     kind: str
     path: str
@@ -53,70 +56,70 @@ class _Field:
     kept_by: tuple[str, ...] | None
 
 
-def field_findings(it: Situation) -> Iterator[Finding]:
-    """The values that differ, the same one in many objects together."""
+def field_findings(situation: Situation) -> Iterator[Finding]:
+    """Yield a finding for each changed field; objects with the same change are reported together."""
     fields: dict[_Field, list[tuple[str, str]]] = defaultdict(list)
-    for identity, document in it.documents.items():
-        live = it.live.flux.get(identity)
+    for identity, document in situation.documents.items():
+        live = situation.live.flux.get(identity)
         if live is None:
             continue
         for change in _changes(live, document):
             for one in _outermost(change):
                 fields[_field(live, one)].append((live.key, _words(one)))
-    for field, places in fields.items():
-        severity, message, hint = _told(field)
+    for field, occurrences in fields.items():
+        severity, message, hint = _description(field)
         values: dict[str, list[str]] = defaultdict(list)
-        for key, words in places:
+        for key, words in occurrences:
             values[words].append(key)
         if len(values) <= _FEW:
             for words, keys in values.items():
-                said = f"{field.path} {message} ({words})"
-                yield Finding(severity, f"field-{field.direction}", field.kind, tuple(keys), said, hint)
+                text = f"{field.path} {message} ({words})"
+                yield Finding(severity, f"field-{field.direction}", field.kind, tuple(keys), text, hint)
         else:
-            said = f"{field.path} {message} ({len(values)} different values; --format json has them)"
-            objects = tuple(key for key, _ in places)
-            yield Finding(severity, f"field-{field.direction}", field.kind, objects, said, hint, tuple(places))
+            text = f"{field.path} {message} ({len(values)} different values; --format json lists them)"
+            objects = tuple(key for key, _ in occurrences)
+            yield Finding(severity, f"field-{field.direction}", field.kind, objects, text, hint, tuple(occurrences))
 
 
-def target_findings(it: Situation) -> Iterator[Finding]:
-    """HelmReleases that Flux would uninstall and install anew: its target is no longer the one of the Helm release.
+def target_findings(situation: Situation) -> Iterator[Finding]:
+    """Yield HelmReleases that Flux would uninstall and install again, because their target changes.
 
-    What was installed is in `status.history`; helm-controller compares with that (its `ReleaseTargetChanged`). What the
-    live spec asks for may be on its way.
+    helm-controller compares the target with `status.history` (its `ReleaseTargetChanged`). The live spec is compared
+    as well, because helm-controller may not have processed it yet.
     """
-    for identity, document in it.documents.items():
-        live = it.live.flux.get(identity)
+    for identity, document in situation.documents.items():
+        live = situation.live.flux.get(identity)
         if live is None or live.kind != "HelmRelease":
             continue
-        asked, after = _spec_target(live.spec, live), _spec_target(document["spec"], live)
+        requested, after = _spec_target(live.spec, live), _spec_target(document["spec"], live)
         installed = _installed(live)
         for name, new in after.items():
-            old = next((one for one in (installed.get(name, new), asked[name]) if one != new), None)
+            old = next((one for one in (installed.get(name, new), requested[name]) if one != new), None)
             if old is not None:
                 yield Finding(
                     "error",
                     "would-reinstall",
                     "HelmRelease",
                     (live.key,),
-                    f"{name} goes from {quoted(old)} to {quoted(new)}, so that Flux uninstalls the chart and "
-                    "installs it anew: what it stored may be lost",
-                    "keep what is live, with a specPatch in the Release's moduleOverrides or in the package",
+                    f"{name} changes from {quoted(old)} to {quoted(new)}, so Flux uninstalls the chart and installs it "
+                    "again: stored data can be lost",
+                    "keep the live value with a specPatch in the Release's moduleOverrides or in the package",
                 )
 
 
 def _changes(live: LiveObject, document: Mapping[str, Any]) -> Iterator[Change]:
     name = _SCHEMAS[live.kind]
     both = [_comparable(name, spec, live) for spec in (live.spec, document["spec"])]
-    waits = [sorted(map(_waited_for, _list(one.pop("dependsOn", None)))) for one in both]
-    if waits[0] != waits[1]:
-        yield Change(("spec", "dependsOn"), *(", ".join(one) or ABSENT for one in waits))
+    dependencies = [sorted(map(_dependency, _list(one.pop("dependsOn", None)))) for one in both]
+    if dependencies[0] != dependencies[1]:
+        yield Change(("spec", "dependsOn"), *(", ".join(one) or ABSENT for one in dependencies))
     for change in changes(both[0], both[1], ("spec",)):
         if live.kind != "HelmRelease" or not any(change.path[: len(path)] == path for path in _TARGET):
             yield change
 
 
 def with_defaults(document: Mapping[str, Any]) -> dict[str, Any]:
-    """A compiled resource as the API server keeps it: with the CRD's defaults in its spec."""
+    """Return a compiled resource as the API server stores it: with the CRD's defaults in its spec."""
     return {**document, "spec": normal_spec(_SCHEMAS[document["kind"]], document["spec"])}
 
 
@@ -124,7 +127,7 @@ def _comparable(name: str, spec: Mapping[str, Any], live: LiveObject) -> dict[st
     normal = normal_spec(name, spec)
     if live.kind == "HelmRelease":
         for field, empty in (("values", {}), ("targetNamespace", live.namespace)):
-            if normal.get(field) == empty:  # as if it were not there
+            if normal.get(field) == empty:  # equivalent to a missing field
                 del normal[field]
         for item in _list(normal.get("dependsOn")):
             if isinstance(item, dict):
@@ -132,12 +135,12 @@ def _comparable(name: str, spec: Mapping[str, Any], live: LiveObject) -> dict[st
     return normal
 
 
-def _waited_for(item: Any) -> str:
+def _dependency(item: Any) -> str:
     return f"{item.get('namespace')}/{item.get('name')}" if isinstance(item, Mapping) else ""
 
 
 def _outermost(change: Change) -> Iterator[Change]:
-    """A map that is on one side only, by its values, so that the same value is told alike wherever it was found."""
+    """Split a map that is only on one side into its values, so equal values are merged wherever they occur."""
     for side, other in ((change.old, change.new), (change.new, change.old)):
         if other is ABSENT and isinstance(side, Mapping) and side:
             for path, value in leaves(side, change.path):
@@ -159,27 +162,29 @@ def _field(live: LiveObject, change: Change) -> _Field:
             effect = "resumes"
     in_list = any(not isinstance(step, str) for step in change.path)
     kept: tuple[str, ...] | None = ()
-    if direction == "goes" and not in_list:  # a list that Git has replaces the live one
+    if direction == "goes" and not in_list:  # a list in Git replaces the whole live list
         kept = None if live.managers is None else tuple(kept_by(live, change.path))
     return _Field(live.kind, path_text(change.path), direction, effect, kept)
 
 
-def _told(field: _Field) -> tuple[Any, str, str | None]:
-    cost = {"upgrade": ", which is a Helm upgrade", "resumes": ", and Flux goes on with the HelmRelease", "none": ""}
+def _description(field: _Field) -> tuple[Any, str, str | None]:
+    """Return the severity, message and hint of a finding about the field."""
+    effect = {"upgrade": ", which causes a Helm upgrade", "resumes": ", and Flux resumes the HelmRelease", "none": ""}
     severity = "note" if field.effect == "none" else "warning"
     hint = None
     if field.direction == "goes":
         if field.kept_by is None:
-            when = "is only in the cluster; it goes unless another manager keeps it"
+            message = "is only in the cluster; Flux removes it unless another manager owns it"
         elif field.kept_by:
-            keepers = " and ".join(map(quoted, field.kept_by))
-            when = f"is only in the cluster; {keepers} keeps it until the cure, then it goes"
+            owners = " and ".join(map(quoted, field.kept_by))
+            message = f"is only in the cluster, owned by {owners}; step 3 removes it"
         else:
-            when = "is only in the cluster; it goes when Flux applies what is in Git"
-        hint = "to keep it, put it into Git" if field.effect != "none" else None
-        return severity, when + cost[field.effect], hint
-    verb = "differs; Flux sets what is in Git" if field.direction == "changes" else "is only in Git; Flux sets it"
-    return severity, verb + cost[field.effect], hint
+            message = "is only in the cluster; Flux removes it when it applies the output"
+        hint = "add it to Git to keep it" if field.effect != "none" else None
+        return severity, message + effect[field.effect], hint
+    changes = field.direction == "changes"
+    message = "differs; Flux sets the value in Git" if changes else "is only in Git; Flux adds it"
+    return severity, message + effect[field.effect], hint
 
 
 def _list(value: Any) -> list[Any]:
@@ -194,20 +199,20 @@ def _words(change: Change) -> str:
 
 
 def _installed(live: LiveObject) -> dict[str, str]:
-    """Where the chart is installed, as far as the status says so."""
+    """Return the target of the installed Helm release, with the fields that the status contains."""
     history = live.status.get("history")
     latest = history[0] if isinstance(history, list) and history and isinstance(history[0], Mapping) else {}
-    told = {
+    target = {
         "releaseName": latest.get("name"),
         "targetNamespace": latest.get("namespace"),
         "storageNamespace": live.status.get("storageNamespace"),
         "chart": latest.get("chartName"),
     }
-    return {name: value for name, value in told.items() if isinstance(value, str) and value}
+    return {name: value for name, value in target.items() if isinstance(value, str) and value}
 
 
 def _spec_target(spec: Mapping[str, Any], live: LiveObject) -> dict[str, str]:
-    """By Flux's defaults, which its API document gives for each field."""
+    """Return the target of a HelmRelease, with the defaults that Flux's API reference documents for each field."""
     namespace = spec.get("targetNamespace") or live.namespace
     chart = spec.get("chart")
     template = chart.get("spec") if isinstance(chart, Mapping) else None

@@ -1,6 +1,6 @@
-"""Where a cluster stands on the way from KuboCD's controller to Flux alone, and the next command.
+"""Determine the current step of a migration and its commands.
 
-The order is the one that was run in full on real controllers; docs/migration.md says what goes wrong in another one.
+The order of the steps was tested with real controllers; docs/migration.md describes what goes wrong in another order.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from kubocd_gen.migration.controller import controllers, crds, is_running, own_c
 from kubocd_gen.migration.findings import Finding, Situation
 from kubocd_gen.migration.health import DEFAULT, waited_for
 from kubocd_gen.migration.live import FLUX_KINDS, LiveObject, Manager
-from kubocd_gen.migration.managers import is_taken_over, needs_cure
+from kubocd_gen.migration.managers import is_taken_over, needs_transfer
 from kubocd_gen.migration.owners import dead_owner
-from kubocd_gen.migration.presence import is_leftover, is_ours
+from kubocd_gen.migration.presence import is_applied, is_leftover
 from kubocd_gen.migration.releases import owned_by
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What to do next. `lines` are for a shell, of which each needs the one before; `dump` is how to look again after.
+    """The next step. `lines` are shell commands; with `stops`, each requires the success of those before.
 
-    `number` is that of the chapter in docs/migration.md, None where it is none of them.
+    `number` is the section of docs/migration.md, or None. `dump` is the command that creates the next dump, or None.
     """
 
     name: str
@@ -38,94 +38,98 @@ class Step:
 
     @property
     def script(self) -> tuple[str, ...]:
-        """The lines to be pasted as one, in a shell of its own: the first that fails is the last, if it `stops`."""
+        """The lines to paste; several run in a subshell, which exits at the first failure if `stops` is set."""
         if len(self.lines) < 2:
             return self.lines
         return ("(set -e" if self.stops else "(", *(f"  {line}" for line in self.lines), ")")
 
 
-def next_step(it: Situation, findings: Iterable[Finding], kubocd_namespace: str, build: Sequence[str]) -> Step:
-    """The step to take from here; with an error among `findings` the way out of that, where it is a command.
+def next_step(situation: Situation, findings: Iterable[Finding], kubocd_namespace: str, build: Sequence[str]) -> Step:
+    """Return the next step; if `findings` contains errors, the step that fixes them.
 
-    `build` is the command that compiles what was compared.
+    `build` is the command that compiles the output.
     """
-    live = it.live
+    live = situation.live
     errors = {one.code for one in findings if one.severity == "error"}
-    if rescue := _rescue(it, errors, kubocd_namespace):
+    if rescue := _rescue(situation, errors, kubocd_namespace):
         return rescue
-    ours = [one for identity in it.documents if (one := live.flux.get(identity))]
-    applied = [one for one in ours if is_ours(one)]
+    ours = [one for identity in situation.documents if (one := live.flux.get(identity))]
+    applied = [one for one in ours if is_applied(one)]
     if "both-running" in errors:
-        return _stop(it, kubocd_namespace)
+        return _stop(situation, kubocd_namespace)
     if errors:
-        return Step("settle", None, "settle the errors above first; nothing else is safe before", ())
+        return Step("settle", None, "fix the errors above first; no other step is safe before that", ())
     if any(one.managers is None for one in ours):
-        return Step(
-            "dump", None, "dump again with --show-managed-fields: without them it is not known who keeps what", ()
-        )
-    released = [one for key, one in live.releases.items() if key in it.in_git]
+        title = "create the dump again with --show-managed-fields, which shows the owners of the fields"
+        return Step("dump", None, title, ())
+    released = [one for key, one in live.releases.items() if key in situation.in_git]
     if released and (webhooks(live) or any(map(is_running, controllers(live)))):
-        return _stop(it, kubocd_namespace)
-    if len(applied) < len(it.documents):
+        return _stop(situation, kubocd_namespace)
+    if len(applied) < len(situation.documents):
         if released and not applied and "Deployment" not in live.kinds:
-            return _stop(it, kubocd_namespace)
-        return _apply(it, applied, build)
-    managers = sorted({manager.name for one in ours for manager in one.managers or () if needs_cure(manager)})
+            return _stop(situation, kubocd_namespace)
+        return _apply(situation, applied, build)
+    managers = sorted({manager.name for one in ours for manager in one.managers or () if needs_transfer(manager)})
     if managers:
-        return _cure(it, ours, managers)
+        return _transfer_fields(situation, ours, managers)
     if pending := [one for one in ours if any(map(_awaits_flux, one.managers or ()))]:
-        lines = tuple(commands.reconcile(_kustomizations(pending), _suspended(it)))
-        return Step("cure", 3, "Flux has not taken over yet what it was given; have it reconcile", lines)
+        lines = tuple(commands.reconcile(_kustomizations(pending), _suspended(situation)))
+        return Step("cure", 3, "request a reconciliation, in which Flux takes over the transferred fields", lines)
     owned = [
         one
         for release in released
-        for one in owned_by(it, release)
-        if one.kind != "OCIRepository" or one.identity in it.documents
+        for one in owned_by(situation, release)
+        if one.kind != "OCIRepository" or one.identity in situation.documents
     ]
     if owned:
         return Step(
             "release-owners",
             4,
-            "these still belong to their Release, and would go with it; take the ownerReferences away",
+            "remove the remaining ownerReferences: these objects would be deleted with their Release",
             tuple(commands.remove_owners(owned)),
         )
     if released:
-        title = "delete the Releases, which own nothing any more"
+        title = "delete the Releases, which no longer own anything"
         if appliers := ", ".join("/".join(one) for one in _kustomizations(released)):
-            title = f"first take the Releases out of what {appliers} applies, which would make them again; then {title}"
+            title = f"first exclude the Releases from {appliers}, which would create them again, then {title}"
         return Step("delete-releases", 5, title, tuple(commands.delete_releases(released)))
-    return _clean_up(it, ours, kubocd_namespace, build)
+    return _clean_up(situation, ours, kubocd_namespace, build)
 
 
-def _rescue(it: Situation, errors: set[str], kubocd_namespace: str) -> Step | None:
+def _rescue(situation: Situation, errors: set[str], kubocd_namespace: str) -> Step | None:
     endangered = [
-        *(one for one in it.live.flux.values() if dead_owner(it, one)),
-        *(one for release in it.live.releases.values() if release.deleting for one in owned_by(it, release)),
+        *(one for one in situation.live.flux.values() if dead_owner(situation, one)),
+        *(
+            one
+            for release in situation.live.releases.values()
+            if release.deleting
+            for one in owned_by(situation, release)
+        ),
     ]
     endangered = list({one.identity: one for one in endangered}.values())
     if not endangered or not errors & {"dead-owner", "release-deleting"}:
         return None
-    stop = commands.scale_down(_running(it) or commands.default_controller(kubocd_namespace))
+    stop = commands.scale_down(_running(situation) or commands.default_controller(kubocd_namespace))
     return Step(
         "rescue",
         None,
-        "at once: stop the controller, and take the ownerReferences away before the garbage collector acts on them",
+        "immediately stop the controller and remove the ownerReferences before the garbage collector acts on them",
         (*stop, *commands.remove_owners(endangered)),
-        stops=False,  # one that is gone already must not keep the others from being saved
+        stops=False,  # an object that is gone already must not prevent the rescue of the others
     )
 
 
-def _stop(it: Situation, kubocd_namespace: str) -> Step:
-    known = controllers(it.live)
+def _stop(situation: Situation, kubocd_namespace: str) -> Step:
+    known = controllers(situation.live)
     deployments = (
         [(one.namespace, one.name) for one in known] if known else commands.default_controller(kubocd_namespace)
     )
-    found = webhooks(it.live)
-    seen = any(it.live.of_kind("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"))
+    found = webhooks(situation.live)
+    seen = any(situation.live.of_kind("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"))
     hooks = list(commands.delete_webhooks(found)) if seen else list(commands.FIND_WEBHOOKS)
-    title = "keep a copy, stop the controller, and take its webhooks away"
-    if "Deployment" not in it.live.kinds:
-        title += " (where that is done, look again at once: this dump has no Deployments, and cannot say so)"
+    title = "keep a copy, stop the controller, and delete its webhook configurations"
+    if "Deployment" not in situation.live.kinds:
+        title += " (if you have done this already, create a dump that includes Deployments)"
     return Step(
         "stop-controller",
         1,
@@ -134,86 +138,90 @@ def _stop(it: Situation, kubocd_namespace: str) -> Step:
     )
 
 
-def _running(it: Situation) -> list[tuple[str, str]]:
-    return [(one.namespace, one.name) for one in controllers(it.live)]
+def _running(situation: Situation) -> list[tuple[str, str]]:
+    return [(one.namespace, one.name) for one in controllers(situation.live)]
 
 
-def _apply(it: Situation, applied: Sequence[LiveObject], build: Sequence[str]) -> Step:
+def _apply(situation: Situation, applied: Sequence[LiveObject], build: Sequence[str]) -> Step:
     if applied:
-        title = "not everything that compiles is applied yet: commit what is missing, and have Flux apply it"
+        title = "commit the compiled resources that are not applied yet, and wait until Flux has applied them"
     else:
         title = (
-            "serve the charts, put the output into Git, with what kcd-gen init server writes (its Kustomizations and "
-            ".sourceignore, too), and wait until Flux has applied the commit"
+            "serve the charts, commit the output and the files of kcd-gen init server (including its Kustomizations "
+            "and .sourceignore), and wait until Flux has applied the commit"
         )
-    return Step("apply", 2, title, _published(it, applied, build))
+    return Step("apply", 2, title, _published(situation, applied, build))
 
 
-def _published(it: Situation, applied: Sequence[LiveObject], build: Sequence[str]) -> tuple[str, ...]:
-    known, suspended = _kustomizations(applied), _suspended(it)
+def _published(situation: Situation, applied: Sequence[LiveObject], build: Sequence[str]) -> tuple[str, ...]:
+    known, suspended = _kustomizations(applied), _suspended(situation)
     first = known[0] if known else DEFAULT
-    output = display_path(it.compilation.cluster.output, Path.cwd())
+    output = display_path(situation.compilation.cluster.output, Path.cwd())
     published = commands.publish(build, output, first, suspended)
-    # The commit may have been there already, and something in the cluster not.
+    # If the commit was applied before, an object can still be missing in the cluster, so request a reconciliation.
     return (*published, *commands.reconcile(known, suspended - {first}))
 
 
-def _cure(it: Situation, ours: Sequence[LiveObject], managers: Sequence[str]) -> Step:
-    touched = [one for one in ours if any(needs_cure(manager) for manager in one.managers or ())]
-    kinds = [kind for kind in reversed(FLUX_KINDS) if any(one.kind == kind for one in touched)]
-    taken = any(manager.name == "kubectl" for one in touched for manager in one.managers or ())
-    cure = commands.cure(kinds, managers, plain=len(managers) == 1 and not taken)
+def _transfer_fields(situation: Situation, ours: Sequence[LiveObject], managers: Sequence[str]) -> Step:
+    affected = [one for one in ours if any(needs_transfer(manager) for manager in one.managers or ())]
+    kinds = [kind for kind in reversed(FLUX_KINDS) if any(one.kind == kind for one in affected)]
+    is_taken = any(manager.name == "kubectl" for one in affected for manager in one.managers or ())
+    transfer = commands.transfer_fields(kinds, managers, plain=len(managers) == 1 and not is_taken)
     return Step(
         "cure",
         3,
-        "give the old managers' fields to Flux: what Git does not have goes, the ownerReferences too",
-        (*cure, *commands.reconcile(_kustomizations(ours), _suspended(it))),
+        "transfer the old managers' fields to Flux, and remove the fields and ownerReferences that are not in Git",
+        (*transfer, *commands.reconcile(_kustomizations(ours), _suspended(situation))),
     )
 
 
 def _awaits_flux(manager: Manager) -> bool:
-    """Whether it is a manager that the next reconcile takes over, with the owner that it set."""
+    """Return whether Flux's next reconciliation takes over the manager, which owns ownerReferences."""
     metadata = manager.fields.get("f:metadata")
     return is_taken_over(manager) and isinstance(metadata, dict) and "f:ownerReferences" in metadata
 
 
-def _suspended(it: Situation) -> set[tuple[str, str]]:
-    return {(one.namespace, one.name) for one in it.live.of_kind("Kustomization") if one.spec.get("suspend") is True}
+def _suspended(situation: Situation) -> set[tuple[str, str]]:
+    return {
+        (one.namespace, one.name) for one in situation.live.of_kind("Kustomization") if one.spec.get("suspend") is True
+    }
 
 
 def _kustomizations(objects: Sequence[LiveObject]) -> list[tuple[str, str]]:
     return sorted({one.kustomization for one in objects if one.kustomization})
 
 
-def _clean_up(it: Situation, ours: Sequence[LiveObject], kubocd_namespace: str, build: Sequence[str]) -> Step:
-    live = it.live
-    left = [one for one in live.flux.values() if is_leftover(it, one)]
+def _clean_up(situation: Situation, ours: Sequence[LiveObject], kubocd_namespace: str, build: Sequence[str]) -> Step:
+    live = situation.live
+    left = [one for one in live.flux.values() if is_leftover(situation, one)]
     known = crds(live)
     if live.releases:
-        title = (
-            "Releases that are not in Git keep KuboCD's CRDs in use: add them to the sources, or keep the controller"
-        )
+        title = "add the remaining Releases to the sources, or keep the controller: they need KuboCD's CRDs"
         return Step("settle", None, title, ())
     if left or known is None or known or live.of_kind("Context", "Config"):
         lines = (*commands.delete(left), *commands.DELETE_CRDS)
         return Step(
-            "delete-crds", 6, "delete KuboCD's CRDs, and what nothing needs any more", lines, commands.DUMP_AFTER
+            "delete-crds",
+            6,
+            "delete KuboCD's CRDs and the objects that are no longer needed",
+            lines,
+            commands.DUMP_AFTER,
         )
     if rest := controllers(live) or webhooks(live):
-        where = shlex.quote(rest[0].namespace or kubocd_namespace)
-        # With the chart goes a Service that the server of step 2 may have taken the name of.
+        namespace = shlex.quote(rest[0].namespace or kubocd_namespace)
+        # Helm deletes the Service of the old chart server by name, which can be that of the server of step 2.
         servers = sorted({key for one in ours for key in waited_for(live, one.kustomization)})
         lines = (
-            f"helm -n {where} list --filter kubocd",
-            f"helm -n {where} uninstall kubocd-ctrl",
-            *commands.reconcile(servers, _suspended(it)),
+            f"helm -n {namespace} list --filter kubocd",
+            f"helm -n {namespace} uninstall kubocd-ctrl",
+            *commands.reconcile(servers, _suspended(situation)),
         )
-        title = "uninstall KuboCD's controller and webhook the way they were installed, be it helm or Git"
+        title = "uninstall KuboCD's controller and webhook in the way they were installed (with helm or from Git)"
         return Step("remove-controller", 7, title, lines, commands.DUMP_AFTER)
-    if any(map(own_chart, it.documents.values())):
-        title = "take the Release of KuboCD's own chart out of the sources; Flux uninstalls what leaves Git"
-        return Step("remove-controller", 7, title, _published(it, ours, build), commands.DUMP_AFTER)
+    if any(map(own_chart, situation.documents.values())):
+        title = "remove the Release of KuboCD's own chart from the sources; Flux then uninstalls it"
+        return Step("remove-controller", 7, title, _published(situation, ours, build), commands.DUMP_AFTER)
     if "Deployment" not in live.kinds:
-        title = "dump again with Deployments: without them it is not known whether KuboCD's controller is left"
+        title = "create the dump again with Deployments, which show whether KuboCD's controller is still installed"
         return Step("dump", None, title, (), commands.DUMP_AFTER)
-    return Step("done", None, "done: Flux holds everything that Git has, and nothing of KuboCD is left", (), None)
+    return Step("done", None, "done: Flux manages every compiled resource, and KuboCD is uninstalled", (), None)

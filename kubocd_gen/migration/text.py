@@ -1,4 +1,4 @@
-"""What a dump says, for a terminal: the findings, where one stands, and the command."""
+"""The result of a check as text: the findings, a summary, and the next command."""
 
 from __future__ import annotations
 
@@ -10,15 +10,27 @@ from kubocd_gen.diagnostics.text import plain
 from kubocd_gen.migration.checks import Checked
 from kubocd_gen.migration.findings import Finding
 
-_NAMED = 5
-_VERBS = {"is": "are", "has": "have", "was": "were", "runs": "run", "says": "say", "uninstalls": "uninstall"}
+_LISTED = 5  # objects of a finding
+_VERBS = {
+    "is": "are",
+    "has": "have",
+    "was": "were",
+    "depends": "depend",
+    "installs": "install",
+    "runs": "run",
+    "sends": "send",
+    "uninstalls": "uninstall",
+}
 _PLURAL = {"OCIRepository": "OCIRepositories", "HelmRepository": "HelmRepositories"}
 
 
 def text_lines(
     checked: Checked, again: Sequence[str], *, quiet: bool, paint: Callable[[str, str], str] = plain
 ) -> Iterator[str]:
-    """`again` is the command that checks the next dump, whose file it ends with; with `quiet` errors alone."""
+    """Yield the lines of the report; with `quiet`, only errors.
+
+    `again` is the command that checks the next dump; its last argument is the dump's file.
+    """
     for one in checked.findings:
         if one.severity == "error" or not quiet:
             yield from _finding(one, paint)
@@ -35,7 +47,7 @@ def text_lines(
     number = f" (step {step.number} of 7)" if step.number else ""
     yield f"next{number}: {step.title}"
     yield from (f"    {printable(line)}" for line in step.script)
-    yield "then look again:"
+    yield "then check again:"
     yield f"    {step.dump} > {shlex.quote(again[-1])}"
     yield printable(f"    {shlex.join(again)}")
 
@@ -44,34 +56,35 @@ def _headline(checked: Checked) -> str:
     counts = {
         severity: sum(one.severity == severity for one in checked.findings) for severity in ("error", "warning", "note")
     }
-    said = (
+    total = (
         ", ".join(f"{count} {word}{'' if count == 1 else 's'}" for word, count in counts.items() if count)
-        or "nothing to mind"
+        or "no findings"
     )
     return (
         f"{checked.cluster}: {checked.applied} of {checked.compiled} compiled resources are applied by Flux; "
-        f"{checked.releases} Release{'' if checked.releases == 1 else 's'} in the cluster; {said}"
+        f"{checked.releases} Release{'' if checked.releases == 1 else 's'} in the cluster; {total}"
     )
 
 
 def _finding(one: Finding, paint: Callable[[str, str], str]) -> Iterator[str]:
     count = len(one.objects)
     if count == 0:
-        who = f"the {one.kind}"
+        subject = f"the {one.kind}"
     elif count == 1:
-        who = f"{one.kind} {one.objects[0]}"
+        subject = f"{one.kind} {one.objects[0]}"
     else:
-        who = f"{count} {_PLURAL.get(one.kind, one.kind + 's')}"
+        subject = f"{count} {_PLURAL.get(one.kind, one.kind + 's')}"
     separator = ":" if one.code.startswith("field-") or one.code == "would-reinstall" else ""
-    said = printable(f"{who}{separator} {_in_plural(one.message) if count > 1 else one.message}")
-    yield f"{paint(one.severity, one.severity)}[{paint('code', printable(one.code))}]: {said}"
+    sentence = printable(f"{subject}{separator} {_in_plural(one.message) if count > 1 else one.message}")
+    yield f"{paint(one.severity, one.severity)}[{paint('code', printable(one.code))}]: {sentence}"
     if count > 1:
-        more = f" and {count - _NAMED} more" if count > _NAMED else ""
-        yield printable(f"    {', '.join(one.objects[:_NAMED])}{more}")
+        more = f" and {count - _LISTED} more" if count > _LISTED else ""
+        yield printable(f"    {', '.join(one.objects[:_LISTED])}{more}")
     if one.hint:
         yield paint("hint", printable(f"    {one.hint}"))
 
 
 def _in_plural(message: str) -> str:
+    """Return the predicate `message` for a subject in the plural."""
     verb, _, rest = message.partition(" ")
     return f"{_VERBS.get(verb, verb)} {rest}"

@@ -1,1 +1,1 @@
-"""Files to begin with, which are the user's from then on: what a checkout has, what is added to it, and how."""
+"""Scaffolding for `kcd-gen init`: inspect a checkout, and plan and write files that the user owns from then on."""

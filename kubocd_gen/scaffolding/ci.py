@@ -1,4 +1,4 @@
-"""The files that have others run kcd-gen: pre-commit on a commit, GitHub or GitLab on what is pushed."""
+"""Files that run kcd-gen automatically: the pre-commit configuration, and workflows of GitHub or GitLab."""
 
 from __future__ import annotations
 
@@ -16,70 +16,69 @@ from kubocd_gen.scaffolding.installation import InstallSource
 from kubocd_gen.scaffolding.yaml_lists import scalars, with_item
 
 HOOKS_FILE = ".pre-commit-config.yaml"
-_OURS = "kcd-gen"
-_HOOKS_HEADING = "# `pre-commit install`, once in each clone: a commit then carries what its sources compile to.\n"
-_GITLAB_HEADING = (
-    "# Checks that the output is what the sources compile to, and tells merge requests what they change.\n"
-)
+_NAME = "kcd-gen"
+_HOOKS_HEADING = "# Run `pre-commit install` once in each clone: the hook keeps the output up to date in each commit.\n"
+_GITLAB_HEADING = "# Checks that the output is up to date, and comments on merge requests with their changes.\n"
 
 
-def hook(root: Path, folder: str, source: InstallSource | None) -> Iterator[ScaffoldFile | Addition]:
-    """pre-commit's configuration with kcd-gen's hook. `folder` is the project's, relative to `root`, or empty.
+def hook(root: Path, directory: str, source: InstallSource | None) -> Iterator[ScaffoldFile | Addition]:
+    """Yield the pre-commit configuration with kcd-gen's hook.
 
-    Without a source, only a configuration that runs kcd-gen already. Raises ProblemsError `unusable-file`, as all
-    functions here do.
+    `directory` is the project's directory relative to `root`, or empty. If `source` is None, only an existing
+    configuration that runs kcd-gen is returned. Like all functions here, it raises ProblemsError `unusable-file`.
     """
     path = root / HOOKS_FILE
     if source is None:
         yield from _unchanged(path, root)
         return
-    yield _with_item(path, root, "repos", _rendered("pre-commit-item", folder, source=source), _HOOKS_HEADING)
+    yield _with_item(path, root, "repos", _rendered("pre-commit-item", directory, source=source), _HOOKS_HEADING)
 
 
 def ci_files(
-    hosting: Hosting, ci: CiSystem, root: Path, folder: str, source: InstallSource | None
+    hosting: Hosting, ci: CiSystem, root: Path, directory: str, source: InstallSource | None
 ) -> Iterator[ScaffoldFile | Addition]:
-    """The CI's files that run kcd-gen; where another of its files does that already, this one.
+    """Yield the CI files that run kcd-gen, or another existing workflow that runs it already.
 
-    Without a source, only files that run kcd-gen already.
+    If `source` is None, only existing files that run kcd-gen are returned.
     """
     if ci == "gitlab":
-        yield from _gitlab_files(root, folder, source)
+        yield from _gitlab_files(root, directory, source)
         return
     path = root / GITHUB_WORKFLOWS / "kcd-gen.yaml"
     for other in _other_workflows(path):
-        if (data := _small_file(other, root)) and _names_us(data.decode("utf-8", "replace")):
+        if (data := _small_file(other, root)) and _mentions_kcd_gen(data.decode("utf-8", "replace")):
             yield ScaffoldFile(other, data, data)
             return
     if source is None:
         yield from _unchanged(path, root)
         return
-    text = _rendered("github", folder, source=source, branches=hosting.branches, action=source.action(hosting.host))
+    text = _rendered("github", directory, source=source, branches=hosting.branches, action=source.action(hosting.host))
     yield ScaffoldFile(path, text.encode(), present(path, root))
 
 
-def _gitlab_files(root: Path, folder: str, source: InstallSource | None) -> Iterator[ScaffoldFile | Addition]:
-    """The pipeline, and the component that it includes: a file of this repository, for no server has it for all."""
-    there = _unchanged(root / GITLAB_FILE, root)
+def _gitlab_files(root: Path, directory: str, source: InstallSource | None) -> Iterator[ScaffoldFile | Addition]:
+    """Yield the pipeline and the component that it includes, a local file because the component is not published."""
+    existing = _unchanged(root / GITLAB_FILE, root)
     if source is None:
-        yield from there
+        yield from existing
         return
-    item = _rendered("gitlab-item", folder, source=source, component=f"/{GITLAB_COMPONENT}")
+    item = _rendered("gitlab-item", directory, source=source, component=f"/{GITLAB_COMPONENT}")
     yield _with_item(root / GITLAB_FILE, root, "include", item, _GITLAB_HEADING)
-    if all(GITLAB_COMPONENT.encode() in file.after for file in there):
+    if all(GITLAB_COMPONENT.encode() in file.after for file in existing):
         path = root / GITLAB_COMPONENT
         yield ScaffoldFile(path, (template_folder() / "kcd-gen/template.yml").read_bytes(), present(path, root))
 
 
 def _unchanged(path: Path, root: Path) -> list[ScaffoldFile]:
-    """The file as it is, if it runs kcd-gen."""
+    """Return the existing file unchanged if it runs kcd-gen."""
     before = present(path, root)
-    return [ScaffoldFile(path, before, before)] if before and _names_us(before.decode("utf-8", "replace")) else []
+    runs = before is not None and _mentions_kcd_gen(before.decode("utf-8", "replace"))
+    return [ScaffoldFile(path, before, before)] if before and runs else []
 
 
-def _rendered(name: str, folder: str, **words: Any) -> str:
+def _rendered(name: str, directory: str, **variables: Any) -> str:
     template = scaffolds("init").get_template(f"{name}.yaml.j2")
-    return template.render(folder=folder, project=PROJECT_FILE, lock=LOCK_FILE, **words)
+    return template.render(directory=directory, project=PROJECT_FILE, lock=LOCK_FILE, **variables)
 
 
 def _with_item(path: Path, root: Path, key: str, item: str, heading: str) -> ScaffoldFile | Addition:
@@ -92,12 +91,12 @@ def _with_item(path: Path, root: Path, key: str, item: str, heading: str) -> Sca
             text = before.decode()
         except UnicodeDecodeError:
             return by_hand
-        after = text if _names_us(text) else with_item(text, key, item)
+        after = text if _mentions_kcd_gen(text) else with_item(text, key, item)
     return by_hand if after is None else ScaffoldFile(path, after.encode(), before, is_shared=True)
 
 
-def _names_us(text: str) -> bool:
-    return any(_OURS in one for one in scalars(text))
+def _mentions_kcd_gen(text: str) -> bool:
+    return any(_NAME in one for one in scalars(text))
 
 
 def _other_workflows(ours: Path) -> Iterator[Path]:
@@ -106,7 +105,7 @@ def _other_workflows(ours: Path) -> Iterator[Path]:
 
 
 def _small_file(path: Path, root: Path) -> bytes | None:
-    """The content of a regular file of the checkout; None for anything else, and for what is too large."""
+    """Return the content of a regular file of the checkout; None for anything else and for files that are too large."""
     try:
         return CheckoutFiles(root).read(path, str(path), CONFIGURATION)
     except (OSError, ProblemsError):

@@ -1,7 +1,7 @@
-"""Which clusters a checkout holds, and which of its folders belong to each: functions over paths, without I/O.
+"""Determine the clusters of a checkout, and which of its directories belong to each: pure functions of paths.
 
-Paths are relative to the checkout's root, posix. Flux says it best: a cluster is a folder in which a Kustomization
-applies itself, and what that applies leads on. Where Flux says nothing, `clusters/<name>` does.
+Paths are posix paths relative to the checkout's root. A cluster is a directory with a Flux Kustomization that applies
+itself, together with everything that this applies in turn. Without Kustomizations, each `clusters/<name>` is a cluster.
 """
 
 from __future__ import annotations
@@ -13,61 +13,63 @@ from dataclasses import dataclass
 from kubocd_gen.server.flux_sync import Sync, lies_below
 
 _CLUSTERS = "clusters"
-_LONGEST_NAME = 40  # Kustomizations and files are called after it
+_LONGEST_NAME = 40  # characters; names of Kustomizations and files contain it
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterFiles:
-    """A cluster, the files that are to be compiled for it, and the folders that are its own."""
+    """A cluster, the source files to compile for it, and the directories that belong to it alone."""
 
     name: str
-    folders: frozenset[str]
+    directories: frozenset[str]
     files: frozenset[str]
 
 
 def find_clusters(files: Iterable[str], syncs: Sequence[Sync], default: str) -> list[ClusterFiles]:
-    """The clusters whose resources lie in `files`, sorted by name; at least one, if need be called `default`.
+    """Return the clusters with resources in `files`, sorted by name; if there are none, one called `default`.
 
-    Files that belong to no cluster belong to all. Without files, the clusters are those that Flux knows.
+    Files that belong to no cluster belong to all. Without files, return the clusters that Flux applies.
     """
     every = frozenset(files)
-    flux = {_cluster_folder(sync.path) or sync.path for sync in syncs if sync.is_root and sync.path}
-    folders = sorted(flux | {folder for file in every if (folder := _cluster_folder(file))})
-    applied = {folder: _applied(folder, syncs) for folder in folders}
-    own = {folder: _below(applied[folder], every) for folder in folders}
+    flux = {_cluster_directory(sync.path) or sync.path for sync in syncs if sync.is_root and sync.path}
+    directories = sorted(flux | {directory for file in every if (directory := _cluster_directory(file))})
+    applied = {directory: _applied(directory, syncs) for directory in directories}
+    own = {directory: _below(applied[directory], every) for directory in directories}
     if any(own.values()):
-        own = {folder: found for folder, found in own.items() if found}
+        own = {directory: found for directory, found in own.items() if found}
     if not own:
         return [ClusterFiles(default, frozenset(), every)]
     shared = every.difference(*own.values())
     names = _names(list(own), default)
     return sorted(
-        (ClusterFiles(names[folder], applied[folder], found | shared) for folder, found in own.items()),
+        (ClusterFiles(names[directory], applied[directory], found | shared) for directory, found in own.items()),
         key=lambda cluster: cluster.name,
     )
 
 
 def sources_of(cluster: ClusterFiles, files: Iterable[str]) -> list[str]:
-    """The fewest folders and files that hold the cluster's files and none that are another's, sorted.
+    """Return the smallest set of directories and files with the cluster's files and no other cluster's, sorted.
 
-    `files` are those of all clusters. A folder is taken whole, so that what comes into it later is read, too. A file
-    `.` is one that can't be named: the whole checkout is the source then.
+    `files` are those of all clusters. Directories are preferred, so files that are added later are read, too. The file
+    `.` stands for a name that a project file can't contain; the whole checkout is the source then.
     """
     if "." in cluster.files:
         return ["."]
-    folders = {folder for folder in cluster.folders if any(lies_below(file, folder) for file in cluster.files)}
-    found = [one for one in folders if not any(one != other and lies_below(one, other) for other in folders)]
-    own = _below(cluster.folders, cluster.files)
+    directories = {
+        directory for directory in cluster.directories if any(lies_below(file, directory) for file in cluster.files)
+    }
+    found = [one for one in directories if not any(one != other and lies_below(one, other) for other in directories)]
+    own = _below(cluster.directories, cluster.files)
     return sorted(found + _cover("", cluster.files - own, frozenset(files) - own))
 
 
 def name_of(text: str) -> str:
-    """`text` as a name that fits wherever a cluster's name goes: files, Kustomizations, the command line; or empty."""
+    """Convert `text` to a valid cluster name for files, Kustomizations and the command line; it can be empty."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:_LONGEST_NAME].rstrip("-")
 
 
-def _cluster_folder(path: str) -> str | None:
-    """`clusters/<name>` on the way to `path`, with what is above it; None where there is none."""
+def _cluster_directory(path: str) -> str | None:
+    """Return the parent of `path` that ends with `clusters/<name>`, or None."""
     parts = path.split("/")
     for index, part in enumerate(parts[:-1]):
         if part == _CLUSTERS and (index + 2 < len(parts) or "." not in parts[index + 1]):
@@ -75,40 +77,40 @@ def _cluster_folder(path: str) -> str | None:
     return None
 
 
-def _applied(folder: str, syncs: Sequence[Sync]) -> frozenset[str]:
-    """The folder, and those that the Kustomizations in it apply, and those that the ones there apply in turn."""
-    applied = {folder}
-    left = list(syncs)
-    while found := [one for one in left if any(lies_below(one.file, path) for path in applied)]:
+def _applied(directory: str, syncs: Sequence[Sync]) -> frozenset[str]:
+    """Return the directory and all directories that the Kustomizations in it apply, recursively."""
+    applied = {directory}
+    remaining = list(syncs)
+    while found := [one for one in remaining if any(lies_below(one.file, path) for path in applied)]:
         applied |= {one.path for one in found if one.path}
-        left = [one for one in left if one not in found]
+        remaining = [one for one in remaining if one not in found]
     return frozenset(applied)
 
 
-def _below(folders: Iterable[str], files: frozenset[str]) -> frozenset[str]:
-    return frozenset(file for file in files if any(lies_below(file, folder) for folder in folders))
+def _below(directories: Iterable[str], files: frozenset[str]) -> frozenset[str]:
+    return frozenset(file for file in files if any(lies_below(file, directory) for directory in directories))
 
 
-def _names(folders: Sequence[str], default: str) -> dict[str, str]:
-    """A name for each folder: its own, where that is enough to tell them apart, else that of its whole path."""
-    short = [name_of(folder.rpartition("/")[2]) for folder in folders]
+def _names(directories: Sequence[str], default: str) -> dict[str, str]:
+    """Return a unique name for each directory: its last component if that is unique, otherwise its whole path."""
+    short = [name_of(directory.rpartition("/")[2]) for directory in directories]
     names: dict[str, str] = {}
-    for folder, name in zip(folders, short, strict=True):
-        wanted = (name if short.count(name) == 1 else name_of(folder)) or default
-        tries = (wanted, *(f"{wanted}-{number}" for number in range(2, len(folders) + 2)))
-        names[folder] = next(one for one in tries if one not in names.values())
+    for directory, name in zip(directories, short, strict=True):
+        preferred = (name if short.count(name) == 1 else name_of(directory)) or default
+        candidates = (preferred, *(f"{preferred}-{number}" for number in range(2, len(directories) + 2)))
+        names[directory] = next(one for one in candidates if one not in names.values())
     return names
 
 
-def _cover(folder: str, wanted: frozenset[str], files: frozenset[str]) -> list[str]:
-    """Folders below `folder`, and files, that hold the `wanted` of `files` and no other."""
-    here = {file for file in files if lies_below(file, folder)}
-    if not here & wanted:
+def _cover(directory: str, wanted: frozenset[str], files: frozenset[str]) -> list[str]:
+    """Return the directories below `directory` and the files that contain the `wanted` of `files` and no others."""
+    below = {file for file in files if lies_below(file, directory)}
+    if not below & wanted:
         return []
-    if folder and here <= wanted:
-        return [folder]
-    depth = len(folder) + 1 if folder else 0
+    if directory and below <= wanted:
+        return [directory]
+    depth = len(directory) + 1 if directory else 0
     found = []
-    for part in sorted({file[depth:].partition("/")[0] for file in here}):
-        found += _cover(f"{folder}/{part}".lstrip("/"), wanted, files)
+    for part in sorted({file[depth:].partition("/")[0] for file in below}):
+        found += _cover(f"{directory}/{part}".lstrip("/"), wanted, files)
     return found

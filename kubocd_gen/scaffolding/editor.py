@@ -1,4 +1,4 @@
-"""The settings of VS Code, written where there are none. Other editors' are in the documentation."""
+"""The VS Code settings, written if the checkout has none. The documentation describes other editors."""
 
 from __future__ import annotations
 
@@ -9,19 +9,22 @@ from pathlib import Path
 from kubocd_gen.editors.settings import SCHEMA_FILE, VSCODE_EXTENSION, vscode_extensions, vscode_settings
 from kubocd_gen.scaffolding.files import Addition, ScaffoldFile, present
 
-EDITOR_FOLDER = ".vscode"
+EDITOR_DIRECTORY = ".vscode"
 
 
-def editor_files(root: Path, folder: str, sources: Iterable[str]) -> Iterator[ScaffoldFile | Addition]:
-    """`folder` is the project's, relative to the checkout at `root`. Raises ProblemsError `unusable-file`."""
+def editor_files(root: Path, directory: str, sources: Iterable[str]) -> Iterator[ScaffoldFile | Addition]:
+    """Yield the settings and extension files, or additions to existing ones.
+
+    `directory` is the project's directory relative to the checkout at `root`. Raises ProblemsError `unusable-file`.
+    """
     for name, content, mention in (
-        ("settings.json", vscode_settings(sources, folder=folder), SCHEMA_FILE),
+        ("settings.json", vscode_settings(sources, directory=directory), SCHEMA_FILE),
         ("extensions.json", vscode_extensions(), VSCODE_EXTENSION),
     ):
-        path = root / EDITOR_FOLDER / name
+        path = root / EDITOR_DIRECTORY / name
         before = present(path, root)
         text = json.dumps(content, indent=2) + "\n"
         if before is None or mention.encode() in before:
             yield ScaffoldFile(path, text.encode() if before is None else before, before)
         else:
-            yield Addition(path, "in its braces", "\n".join(text.splitlines()[1:-1]) + "\n")
+            yield Addition(path, "inside the braces", "\n".join(text.splitlines()[1:-1]) + "\n")

@@ -1,4 +1,4 @@
-"""Files that are the user's once they are written: planned in memory, compared with what is there, written whole."""
+"""Files that the user owns once written: planned in memory, compared with existing files, written atomically."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ Change = Literal["created", "updated", "unchanged", "different"]
 
 @dataclass(frozen=True, slots=True)
 class ScaffoldFile:
-    """A file as it is to be, and as it is (None: not there). With `is_shared` it is added to, never replaced."""
+    """The planned and the existing content of a file; `before` is None if it does not exist.
+
+    If `is_shared`, the file has other content as well, and lines are added to it; it is never replaced.
+    """
 
     path: Path
     after: bytes
@@ -36,7 +39,7 @@ class ScaffoldFile:
 
 @dataclass(frozen=True, slots=True)
 class Addition:
-    """Lines for a file that is somebody's, and not written in a way to which kcd-gen could add them."""
+    """Lines that the user must add to an existing file, because kcd-gen can't edit its format safely."""
 
     path: Path
     where: str
@@ -44,7 +47,10 @@ class Addition:
 
 
 def write(files: Iterable[ScaffoldFile], *, force: bool) -> None:
-    """Write what is new or added to, and with `force` what is different. Raises ProblemsError; each file is whole."""
+    """Write new and extended files, and with `force` those that differ; each file is written atomically.
+
+    Raises ProblemsError after trying all files.
+    """
     errors = []
     for file in files:
         if file.change == "unchanged" or (file.change == "different" and not force):
@@ -58,17 +64,17 @@ def write(files: Iterable[ScaffoldFile], *, force: bool) -> None:
 
 
 def present(path: Path, root: Path) -> bytes | None:
-    """What is at `path`, None where nothing is.
+    """Return the content of the file at `path`, or None if it does not exist.
 
-    Raises ProblemsError for what is no file, or lies elsewhere by a link.
+    Raises ProblemsError `unusable-file` if it can't be read, is not a file, or a symlink leads out of the checkout.
     """
     if path.is_symlink() or not Path(os.path.realpath(path.parent)).is_relative_to(root):
         raise ProblemsError(
             Problem(
                 "unusable-file",
-                "this is a link, and what it leads to is not for kcd-gen to write",
+                "refusing to write to a symlink",
                 position=Position(display_path(path, Path.cwd())),
-                hint="put a file in its place, or take it away",
+                hint="replace the symlink by a file, or remove it",
             )
         )
     try:
@@ -80,21 +86,21 @@ def present(path: Path, root: Path) -> bytes | None:
 
 
 def path_below(path: Path, root: Path) -> str:
-    """`path` relative to the checkout, posix, "" for the checkout itself. Raises ProblemsError `outside-checkout`."""
+    """Return the posix path relative to the checkout, "" for its root. Raises ProblemsError `outside-checkout`."""
     real = Path(os.path.realpath(path))
     if not real.is_relative_to(root):
         raise ProblemsError(
             Problem(
                 "outside-checkout",
-                f"{display_path(path, Path.cwd())} is not in the checkout {root}",
-                hint="Flux applies directories of one checkout; put the output and Flux's directory into the project's",
+                f"'{display_path(path, Path.cwd())}' is outside the checkout '{root}'",
+                hint="move the output and Flux's directory into the project's checkout, from which Flux applies them",
             )
         )
     relative = real.relative_to(root).as_posix()
     return "" if relative == "." else relative
 
 
-def _unusable(path: Path, what: str, error: OSError) -> Problem:
+def _unusable(path: Path, failure: str, error: OSError) -> Problem:
     position = Position(display_path(path, Path.cwd()))
-    message = f"the file {what}: {error.strerror or error}"
+    message = f"the file {failure}: {error.strerror or error}"
     return Problem("unusable-file", message, position=position, hint=hint_of(error))

@@ -1,4 +1,4 @@
-"""Which CI a repository has, judged by its own files and then by where it is cloned from."""
+"""Detect the CI system of a repository from its files and its remote."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ GITLAB_COMPONENT = ".gitlab/kcd-gen.yml"
 GITHUB_WORKFLOWS = ".github/workflows"
 
 _SCP_LIKE = re.compile(r"(?:[^@/:]+@)?([^/:]+):(?!//)")  # git@github.com:owner/name.git
-_BRANCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")  # what is no pattern to GitHub
+_BRANCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")  # names without the characters of GitHub's patterns
 
 
 @dataclass(frozen=True, slots=True)
 class Hosting:
-    """The CI, None where nothing says which; what says so; the remote's host; and the branches that CI builds.
+    """The hosting of a repository.
 
-    `repository` is None where git is missing, or refuses the folder.
+    `ci` is the CI system, None if it is unknown; `reason` is how it was detected; `host` is the remote's host, and
+    `branches` are the branches that CI builds. `repository` is None if git is missing or refuses the directory.
     """
 
     ci: CiSystem | None
@@ -35,7 +36,7 @@ class Hosting:
 
 
 def find_hosting(root: Path) -> Hosting:
-    """How the checkout at `root` is hosted. Without git, or with a Git that refuses the folder, by its files alone."""
+    """Return the hosting of the checkout at `root`, from its files alone if git is missing or refuses the directory."""
     repository = remote = branch = None
     try:
         repository = find_repository(root, offline=True)
@@ -47,14 +48,14 @@ def find_hosting(root: Path) -> Hosting:
     ci = ci_of(host) if host else None
     reason = f"the remote at {host}" if ci else None
     files: dict[CiSystem, str] = {"github": GITHUB_WORKFLOWS, "gitlab": GITLAB_FILE}
-    there = [one for one, path in files.items() if (root / path).exists()]
-    if there and (len(there) == 1 or ci is None):
-        ci, reason = there[0], files[there[0]]
+    existing = [one for one, path in files.items() if (root / path).exists()]
+    if existing and (len(existing) == 1 or ci is None):
+        ci, reason = existing[0], files[existing[0]]
     return Hosting(ci, reason, host, branches, repository)
 
 
 def host_of(remote: str) -> str | None:
-    """The host of a remote's URL, in lower case, without user and port; None of a folder."""
+    """Return the host of a remote's URL in lower case, without user and port; None for a directory."""
     if found := _SCP_LIKE.match(remote):
         return found[1].lower()
     try:
@@ -64,6 +65,6 @@ def host_of(remote: str) -> str | None:
 
 
 def ci_of(host: str) -> CiSystem | None:
-    """The CI of a host by its name: `github.com`, `gitlab.example.com`."""
+    """Return the CI system of a host by its name, such as `github.com` or `gitlab.example.com`; None if unknown."""
     labels = host.split(".")
     return "github" if "github" in labels else "gitlab" if "gitlab" in labels else None

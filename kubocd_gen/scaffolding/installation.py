@@ -1,4 +1,4 @@
-"""Where hooks and CI install kcd-gen from: it is in no public index, so whoever sets them up names a source, pinned."""
+"""The source from which hooks and CI install kcd-gen: the user selects a pinned one, as no public index has kcd-gen."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 
-# The scripts in `templates/` check the same, and take requirements with hashes as well: a file of the CI's machine.
+# The scripts in `templates/` check the same forms, and also accept a requirements file with hashes.
 _GIT = re.compile(r"git\+((?:https|ssh)://[^ ]+)@([0-9a-f]{40})")
 _OTHERS = re.compile(r"https://[^ ]+[.]whl#sha256=[0-9a-f]{64}|--index-url https://[^ ]+ kcd-gen==[^ ]+")
 _OWNER_AND_NAME = re.compile(r"/([\w-]+/[\w.-]+?)(?:\.git)?/?", re.ASCII)
@@ -17,9 +17,9 @@ _GITHUB = "github.com"
 
 @dataclass(frozen=True, slots=True)
 class InstallSource:
-    """What `pip install` gets: one argument, or `--index-url URL kcd-gen==VERSION`.
+    """The arguments of `pip install`: one argument, or `--index-url URL kcd-gen==VERSION`.
 
-    `repository` and `commit` (40 hexadecimal digits) are those of a Git URL, None of other sources.
+    `repository` and `commit` (40 hexadecimal digits) are set for a Git URL, None otherwise.
     """
 
     text: str

@@ -1,4 +1,4 @@
-"""Lines of Git's pattern files (`.gitattributes`, `.sourceignore`), which are added to a file that may have others."""
+"""Add lines to files of Git patterns (`.gitattributes`, `.sourceignore`) that can have other lines."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _SPECIAL = re.compile(r"[\\*?\[\]]")
 
 
 def literal(path: str) -> str:
-    """`path` as a pattern that matches it alone, whatever characters its names have."""
+    """Return a pattern that matches only `path`, with special characters escaped."""
     return _SPECIAL.sub(lambda found: chr(92) + found.group(), path)
 
 
 def pattern_file(root: Path, name: str, lines: Sequence[str], heading: str) -> ScaffoldFile:
-    """The file `name` of the checkout at `root` with `lines` in it. Raises ProblemsError `unusable-file`."""
+    """Plan the file `name` of the checkout at `root` with `lines` in it. Raises ProblemsError `unusable-file`."""
     before = present(root / name, root)
     text = before.decode("utf-8", "surrogateescape") if before else None
     after = with_lines(text, lines, heading).encode("utf-8", "surrogateescape")
@@ -25,9 +25,9 @@ def pattern_file(root: Path, name: str, lines: Sequence[str], heading: str) -> S
 
 
 def with_lines(text: str | None, lines: Sequence[str], heading: str) -> str:
-    """The file's text with those of `lines` at its end that it lacks, below `heading`; unchanged where it has them all.
+    """Return the text of a file with the missing `lines` appended below `heading`; unchanged if none is missing.
 
-    At the end, because of lines that match one path the last one counts.
+    They are appended, because the last line that matches a path takes precedence.
     """
     present = {line.rstrip() for line in (text or "").splitlines()}
     missing = [line for line in lines if line not in present]

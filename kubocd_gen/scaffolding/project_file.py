@@ -1,4 +1,4 @@
-"""The project file for a checkout that has none, made of what is found there."""
+"""Create the project file for a checkout that has none, from its contents."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from kubocd_gen.scaffolding.checkout import Contents
 from kubocd_gen.scaffolding.clusters import ClusterFiles, find_clusters, sources_of
 from kubocd_gen.server.flux_sync import Sync, lies_below, list_name
 
-_OUTPUTS = ("deploy", "compiled", "kcd-gen")  # the first that nobody else has in use
-_SOURCES = ("clusters", "kubocd")  # likewise, for a cluster without any resource yet
+_OUTPUTS = ("deploy", "compiled", "kcd-gen")  # the first that is not in use
+_SOURCES = ("clusters", "kubocd")  # likewise, for a cluster without resources
 
 
 def found_project(root: Path, contents: Contents, syncs: Sequence[Sync], default: str) -> Project:
-    """The project of the checkout at `root`. A cluster to which nothing gives a name is called `default`."""
+    """Return the project for the checkout at `root`. A cluster without a name is called `default`."""
     clusters = find_clusters(contents.kinds, syncs, default)
     alone = len(clusters) == 1
     return Project(
@@ -35,7 +35,7 @@ def found_project(root: Path, contents: Contents, syncs: Sequence[Sync], default
 
 
 def project_text(project: Project, modeline: str) -> str:
-    """The text of kcd-gen.yaml; `modeline` tells editors which schema it has."""
+    """Return the content of kcd-gen.yaml; `modeline` is the comment that selects its schema in editors."""
     clusters = [
         {
             "name": one.name,
@@ -53,14 +53,14 @@ def project_text(project: Project, modeline: str) -> str:
 def _sources(cluster: ClusterFiles, root: Path, contents: Contents, syncs: Sequence[Sync]) -> list[str]:
     if cluster.files:
         return sources_of(cluster, contents.kinds)
-    # Where Flux applies a folder as a whole, it would hand the Releases to a cluster that does not know their kind.
+    # If Flux applies a whole directory, it would apply the Releases in it to a cluster without KuboCD's CRDs.
     applied = [one.path for one in syncs if not list_name(root / one.path)]
-    folders = [f"{parent}/{cluster.name}" for parent in _SOURCES]
-    return [next((one for one in folders if not any(lies_below(one, path) for path in applied)), folders[-1])]
+    directories = [f"{parent}/{cluster.name}" for parent in _SOURCES]
+    return [next((one for one in directories if not any(lies_below(one, path) for path in applied)), directories[-1])]
 
 
 def _output(cluster: str, root: Path, contents: Contents, *, alone: bool) -> str:
-    """The folder that a build has written already, else one that is free."""
+    """Return the directory of an existing output, otherwise an unused one."""
     if alone and len(contents.outputs) == 1 and contents.outputs[0] != ".":
         return contents.outputs[0]
     for parent in _OUTPUTS:

@@ -1,4 +1,4 @@
-"""The files that `kcd-gen init` writes for a checkout, planned in memory: the project, and all that works with it."""
+"""Plan the files that `kcd-gen init` writes for a checkout: the project file and the files of its integrations."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kubocd_gen.package_data import scaffolds
 from kubocd_gen.scaffolding import attributes
 from kubocd_gen.scaffolding.checkout import Contents, find_contents
 from kubocd_gen.scaffolding.ci import HOOKS_FILE, ci_files, hook
-from kubocd_gen.scaffolding.editor import EDITOR_FOLDER, editor_files
+from kubocd_gen.scaffolding.editor import EDITOR_DIRECTORY, editor_files
 from kubocd_gen.scaffolding.files import Addition, ScaffoldFile, path_below, present
 from kubocd_gen.scaffolding.hosting import GITHUB_WORKFLOWS, GITLAB_FILE, CiSystem, Hosting, find_hosting
 from kubocd_gen.scaffolding.installation import InstallSource
@@ -35,9 +35,9 @@ EXAMPLE = "releases.yaml"
 
 @dataclass(frozen=True, slots=True)
 class RepositoryWish:
-    """What the user says. `cluster_name` is for a cluster to which nothing else gives a name.
+    """The options of `kcd-gen init`. `cluster_name` is used for a cluster without a name of its own.
 
-    Without `install_from`, neither hook nor CI is written.
+    Without `install_from`, neither the hook nor the CI file is written.
     """
 
     ci: CiSystem | Literal["none"] | None = None
@@ -49,12 +49,12 @@ class RepositoryWish:
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """What was found in a checkout, and what is to be written there.
+    """The contents of a checkout, and the files to write.
 
-    `contents` is None where there was a project file, which then says it all. `placements` are those of Flux's
-    Kustomizations by cluster, without those whose place is not known; `served` names the clusters whose charts a
-    server in the cluster has. With `needs_source`, the hook or the CI's file is missing, because nothing says where
-    they are to install kcd-gen from.
+    `contents` is None if a project file exists, which defines everything. `placements` are the locations of Flux's
+    Kustomizations by cluster, without clusters whose location is unknown; `served` are the clusters whose charts are
+    served in the cluster. `needs_source` is set if the hook or the CI file is missing, because the source from which to
+    install kcd-gen is unknown.
     """
 
     root: Path
@@ -71,37 +71,40 @@ class Beginning:
 
     @property
     def examples(self) -> tuple[Path, ...]:
-        """The files that show how a Release is written."""
+        """The new files with an example of a Release."""
         return tuple(file.path for file in self.files if file.path.name == EXAMPLE and file.before is None)
 
 
 def plan_repository(
-    directory: Path, wish: RepositoryWish, findings: Problems, allow_outside: tuple[Path, ...] = ()
+    directory: Path, request: RepositoryWish, findings: Problems, allow_outside: tuple[Path, ...] = ()
 ) -> Beginning | None:
-    """The files for the checkout of `directory`; None where there were errors, all of which are in `findings`.
+    """Plan the files for the checkout of `directory`; returns None after errors, which are added to `findings`.
 
-    Raises ProblemsError `no-repository` outside of a checkout, and what `load_project` does of a project file that is
-    there.
+    Raises ProblemsError `no-repository` outside a checkout, and the errors of `load_project` for an existing project.
     """
     root = checkout_root(directory)
     if root is None:
-        hint = "make it one with 'git init': what kcd-gen writes is reviewed, and applied, from there"
-        raise ProblemsError(Problem("no-repository", f"{directory} is in no Git working tree", hint=hint))
-    project, contents = _project(directory, root, wish.cluster_name, allow_outside)
+        hint = "run 'git init' first, because Flux applies the files from a Git repository"
+        raise ProblemsError(Problem("no-repository", f"'{directory}' is not in a Git working tree", hint=hint))
+    project, contents = _project(directory, root, request.cluster_name, allow_outside)
     syncs = tuple(find_syncs(root, [cluster.output for cluster in project.clusters]))
     hosting = find_hosting(root)
-    ci = hosting.ci if wish.ci is None else None if wish.ci == "none" else wish.ci
+    ci = hosting.ci if request.ci is None else None if request.ci == "none" else request.ci
     if (paths := _paths(project, root, findings)) is None:
         return None
-    folder, outputs = paths
+    project_directory, outputs = paths
     sources = list(dict.fromkeys(source for cluster in project.clusters for source in cluster.sources))
     parts: list[ScaffoldFile | Addition] = []
     makers: tuple[Callable[[], Iterable[ScaffoldFile | Addition]], ...] = (
         lambda: _of_project(directory, project, root, is_new=contents is not None),
-        lambda: hook(root, folder, wish.install_from),
-        lambda: ci_files(hosting, ci, root, folder, wish.install_from) if ci else [],
+        lambda: hook(root, project_directory, request.install_from),
+        lambda: ci_files(hosting, ci, root, project_directory, request.install_from) if ci else [],
         lambda: [pattern_file(root, attributes.NAME, _attribute_lines(project, root), attributes.HEADING)],
-        lambda: [] if _ignored(hosting, f"{EDITOR_FOLDER}/settings.json") else editor_files(root, folder, sources),
+        lambda: (
+            []
+            if _ignored(hosting, f"{EDITOR_DIRECTORY}/settings.json")
+            else editor_files(root, project_directory, sources)
+        ),
     )
     for make in makers:
         try:
@@ -110,12 +113,12 @@ def plan_repository(
             findings.error(error)
     for output in outputs.values():
         _warn_of_ignored(hosting, output, findings)
-    served = frozenset(one.name for one in project.clusters if wish.with_server and is_service(one.repository_url))
+    served = frozenset(one.name for one in project.clusters if request.with_server and is_service(one.repository_url))
     placed = _placed(project, outputs, syncs, root, findings)
     flux = None
     if placed:
         others = frozenset(one.name for one in placed) - served
-        flux = plan(project, placed, Wish(image=wish.image, without_server=others), findings)
+        flux = plan(project, placed, Wish(image=request.image, without_server=others), findings)
     if any(one.severity == "error" for one in findings):
         return None
     parts += flux.files if flux else ()
@@ -130,12 +133,12 @@ def plan_repository(
         additions=tuple(one for one in parts if isinstance(one, Addition)),
         placements=flux.placements if flux else {},
         served=served,
-        needs_source=wish.install_from is None and not _runs_kcd_gen(parts, root, ci),
+        needs_source=request.install_from is None and not _runs_kcd_gen(parts, root, ci),
     )
 
 
 def _runs_kcd_gen(parts: Sequence[ScaffoldFile | Addition], root: Path, ci: CiSystem | None) -> bool:
-    """Whether both the hook and the CI, if there is one, have a file among `parts`."""
+    """Return whether `parts` contains the file of the hook and, if there is a CI system, its file."""
     paths = {part.path for part in parts}
     ours = {"github": root / GITHUB_WORKFLOWS, "gitlab": root / GITLAB_FILE}
     return root / HOOKS_FILE in paths and (ci is None or any(path.is_relative_to(ours[ci]) for path in paths))
@@ -144,7 +147,7 @@ def _runs_kcd_gen(parts: Sequence[ScaffoldFile | Addition], root: Path, ci: CiSy
 def _project(
     directory: Path, root: Path, cluster_name: str, allow_outside: tuple[Path, ...]
 ) -> tuple[Project, Contents | None]:
-    """The project that there is, or the one that the contents of the checkout, which come with it, make."""
+    """Return the existing project and None, or a new project and the contents of the checkout that it is based on."""
     if _project_file(directory, root):
         return load_project(Flags(allow_outside=allow_outside), directory), None
     contents = find_contents(root)
@@ -153,7 +156,7 @@ def _project(
 
 
 def _project_file(directory: Path, root: Path) -> Path | None:
-    """The project file that commands find, as long as it lies in the checkout."""
+    """Return the project file that commands find from `directory`, if it is inside the checkout."""
     try:
         path = project_path(Flags(), directory)
     except ProblemsError:
@@ -162,7 +165,7 @@ def _project_file(directory: Path, root: Path) -> Path | None:
 
 
 def _paths(project: Project, root: Path, findings: Problems) -> tuple[str, dict[str, str]] | None:
-    """The project's folder and the clusters' outputs, relative to the checkout; None where one lies elsewhere."""
+    """Return the project's directory and the outputs by cluster, relative to the checkout; None if one is outside."""
     try:
         outputs = {cluster.name: path_below(cluster.output, root) for cluster in project.clusters}
         return path_below(project.root, root), outputs
@@ -172,10 +175,10 @@ def _paths(project: Project, root: Path, findings: Problems) -> tuple[str, dict[
 
 
 def _of_project(directory: Path, project: Project, root: Path, *, is_new: bool) -> Iterator[ScaffoldFile]:
-    """The project file; and for a cluster without resources, a file that shows how a Release is written."""
+    """Yield the project file and, for a cluster without resources, a file with an example of a Release."""
     if path := None if is_new else _project_file(directory, root):
-        there = project.files.read(path, display_path(path, Path.cwd()), PROJECT)
-        yield ScaffoldFile(path, there, there)
+        existing = project.files.read(path, display_path(path, Path.cwd()), PROJECT)
+        yield ScaffoldFile(path, existing, existing)
         return
     text = project_text(project, modeline())
     yield ScaffoldFile(root / PROJECT_FILE, text.encode(), present(root / PROJECT_FILE, root))
@@ -193,7 +196,7 @@ def _attribute_lines(project: Project, root: Path) -> list[str]:
     ]
     vendor = Path(os.path.realpath(project.vendor)) if project.vendor else None
     if vendor and vendor.is_relative_to(root):
-        lines.append(attributes.line_for_folder(path_below(vendor, root)))
+        lines.append(attributes.line_for_directory(path_below(vendor, root)))
     return [*lines, attributes.line_for_file(path_below(project.root / SCHEMA_FILE, root))]
 
 
@@ -202,17 +205,17 @@ def _ignored(hosting: Hosting, path: str) -> tuple[str, int, str] | None:
 
 
 def _warn_of_ignored(hosting: Hosting, output: str, findings: Problems) -> None:
-    """Whether Git would leave out what a build writes: a check in CI would then find it missing."""
+    """Warn if Git ignores files that a build writes, because a check in CI would miss them."""
     for example in ("flux/default/web.yaml", "hr/default/web/web-1.0.0.tgz", ".kcd-gen/default/web.list"):
         path = f"{output}/{example}".lstrip("/")
-        if said := _ignored(hosting, path):
-            file, line, pattern = said
+        if match := _ignored(hosting, path):
+            file, line, pattern = match
             findings.warning(
                 Problem(
                     "ignored-output",
-                    f"{shown(pattern)} has Git leave out what a build writes, such as {path}",
+                    f"the pattern {shown(pattern)} makes Git ignore files that a build writes, such as '{path}'",
                     position=Position(file, line, 1),
-                    hint=f"take the line away, or let '!/{output}/**' stand at the end of .gitignore",
+                    hint=f"remove the line, or add '!/{output}/**' at the end of .gitignore",
                 )
             )
             return
@@ -221,7 +224,7 @@ def _warn_of_ignored(hosting: Hosting, output: str, findings: Problems) -> None:
 def _placed(
     project: Project, outputs: Mapping[str, str], syncs: Sequence[Sync], root: Path, findings: Problems
 ) -> list[Cluster]:
-    """The clusters for which it is known where Flux's Kustomizations go. That it is not is a warning."""
+    """Return the clusters for which the location of Flux's Kustomizations is known; warn about the others."""
     placed = []
     for cluster in project.clusters:
         try:
@@ -230,12 +233,12 @@ def _placed(
             if error.problem.code == "ambiguous-flux-folder":
                 findings.warning(error)
                 continue
-        placed.append(cluster)  # of any other error, the plan for all of them tells
+        placed.append(cluster)  # other errors are reported by the plan for all clusters
     return placed
 
 
 def is_service(url: str) -> bool:
-    """Whether a repositoryURL is a Service's, so that a server for it can be written."""
+    """Return whether a repositoryURL is the URL of a Service, for which a chart server can be written."""
     try:
         service_of(url)
     except ProblemsError:

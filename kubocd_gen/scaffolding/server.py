@@ -1,6 +1,6 @@
-"""The files that `kcd-gen init server` writes for the clusters of a project, planned in memory and then written.
+"""Plan the files that `kcd-gen init server` writes for the clusters of a project.
 
-They are the user's from then on: one that was changed since is shown and left alone.
+The user owns them from then on: a file that was changed is shown and not replaced.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from kubocd_gen.files.paths import checkout_root
 from kubocd_gen.model.project import Cluster, Project
 from kubocd_gen.scaffolding.files import ScaffoldFile, path_below, present
 from kubocd_gen.scaffolding.pattern_lines import pattern_file
-from kubocd_gen.scaffolding.source_ignore import HEADING, ignored_folder
+from kubocd_gen.scaffolding.source_ignore import HEADING, ignored_directory
 from kubocd_gen.scaffolding.source_ignore import NAME as SOURCE_IGNORE
 from kubocd_gen.server.containerfile import containerfile
 from kubocd_gen.server.flux_sync import Source, find_syncs
@@ -25,14 +25,15 @@ from kubocd_gen.server.nginx import configuration
 from kubocd_gen.server.placement import Placement, place
 from kubocd_gen.server.service import service_of
 
-_RECORDS = ".kcd-gen"
+_INVENTORY = ".kcd-gen"
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What the user says of the scaffold. `folder` is Flux's, `image` the repository of the server's image.
+    """The options of `kcd-gen init server`.
 
-    `without_server` names the clusters whose charts something else serves: Flux applies their releases alone.
+    `folder` is the directory for Flux's Kustomizations, `image` the repository of the server's image. `without_server`
+    are the clusters whose charts something else serves; Flux applies only their releases.
     """
 
     image: str | None = None
@@ -45,32 +46,34 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Scaffold:
-    """Everything for the clusters that were asked for; `placements` by the cluster's name."""
+    """The planned files of the selected clusters; `placements` are by the name of the cluster."""
 
     root: Path
     files: tuple[ScaffoldFile, ...]
     placements: dict[str, Placement]
 
 
-def plan(project: Project, clusters: Sequence[Cluster], wish: Wish, findings: Problems) -> Scaffold | None:
-    """The files for `clusters`; None where there were errors, all of which are in `findings`."""
+def plan(project: Project, clusters: Sequence[Cluster], request: Wish, findings: Problems) -> Scaffold | None:
+    """Plan the files for `clusters`; returns None after errors, which are added to `findings`."""
     root = checkout_root(project.root) or Path(os.path.realpath(project.root))
     try:
         outputs = {cluster.name: path_below(cluster.output, root) for cluster in clusters}
-        folder = None if wish.folder is None else path_below(wish.folder, root)
+        folder = None if request.folder is None else path_below(request.folder, root)
         syncs = find_syncs(root, [cluster.output for cluster in project.clusters])
         alone = len(project.clusters) == 1
-        placements = place(outputs, syncs, root, alone=alone, folder=folder, source=wish.source)
+        placements = place(outputs, syncs, root, alone=alone, folder=folder, source=request.source)
     except ProblemsError as error:
         findings.error(error)
         return None
     wanted: dict[str, str] = {}
     for cluster in clusters:
         try:
-            wanted |= _of_cluster(cluster, outputs[cluster.name], placements[cluster.name], root, wish)
+            wanted |= _of_cluster(cluster, outputs[cluster.name], placements[cluster.name], root, request)
         except ProblemsError as error:
             findings.error(error)
-    ignored = [ignored_folder(f"{one}/{name}".lstrip("/")) for one in outputs.values() for name in ("hr", _RECORDS)]
+    ignored = [
+        ignored_directory(f"{one}/{name}".lstrip("/")) for one in outputs.values() for name in ("hr", _INVENTORY)
+    ]
     files = []
     for name, text in wanted.items():
         try:
@@ -86,9 +89,9 @@ def plan(project: Project, clusters: Sequence[Cluster], wish: Wish, findings: Pr
     return Scaffold(root, tuple(files), placements)
 
 
-def _of_cluster(cluster: Cluster, output: str, placement: Placement, root: Path, wish: Wish) -> dict[str, str]:
-    """The texts of a cluster's files by their paths, relative to `root`."""
-    has_server = cluster.name not in wish.without_server
+def _of_cluster(cluster: Cluster, output: str, placement: Placement, root: Path, request: Wish) -> dict[str, str]:
+    """Return the content of a cluster's files by path relative to `root`."""
+    has_server = cluster.name not in request.without_server
     server = str(PurePosixPath(output, FOLDER))
     kustomizations = flux_kustomizations(
         charts=placement.charts if has_server else None,
@@ -103,11 +106,11 @@ def _of_cluster(cluster: Cluster, output: str, placement: Placement, root: Path,
         return {placement.file: kustomizations}
     service = service_of(cluster.repository_url, cluster.url_place() if cluster.url_place else None)
     written = present(root / server / KUSTOMIZATION, root)
-    image = image_entry(written.decode("utf-8", "replace") if written else None, wish.image)
-    manifests = server_manifests(service, image=image, flux_namespace=wish.flux_namespace)
+    image = image_entry(written.decode("utf-8", "replace") if written else None, request.image)
+    manifests = server_manifests(service, image=image, flux_namespace=request.flux_namespace)
     texts = {f"{server}/{name}": text for name, text in manifests.items()}
     texts[placement.file] = kustomizations
-    if wish.with_containerfile:
+    if request.with_containerfile:
         texts[f"{server}/Containerfile"] = containerfile()
         texts |= {f"{server}/{PurePosixPath(path).name}": text for path, text in configuration().items()}
     return texts

@@ -1,7 +1,7 @@
-"""`.sourceignore`: what Flux leaves out of the artifact that it makes of a checkout.
+"""Lines for `.sourceignore`: files that Flux excludes from the artifact of a checkout.
 
-Its lines are those of `.gitignore`, and a line that begins with `/` counts from the folder that holds the file. What
-Flux leaves out by itself (`.git/`, pictures, `*.zip`, `*.tar.gz`, files of CI) stays left out.
+The syntax is that of `.gitignore`; a line with a leading `/` is relative to the directory of the file. Flux's default
+exclusions (`.git/`, images, `*.zip`, `*.tar.gz`, CI files) still apply.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from kubocd_gen.scaffolding.pattern_lines import literal
 
 NAME = ".sourceignore"
 HEADING = (
-    "# Charts and records of kcd-gen: the server's image carries the charts, and nothing in the cluster reads the rest."
+    "# Charts, which are in the image of the chart server, and kcd-gen's inventory, which the cluster does not need."
 )
 
 
-def ignored_folder(path: str) -> str:
-    """The line for a folder, `path` being relative to the file's own."""
+def ignored_directory(path: str) -> str:
+    """Return the line for a directory; `path` is relative to the directory of `.sourceignore`."""
     return f"/{literal(path).replace(' ', chr(92) + ' ')}/"

@@ -129,7 +129,7 @@ def test_the_workflow_of_init_without_a_copy_on_github(form: Form, tmp_path: Pat
         named = install_source(source.install_from)
         assert named.action("github.com") is None
         template = scaffolds("init").get_template("github.yaml.j2")
-        text = template.render(source=named, action=None, branches=["main"], folder="")
+        text = template.render(source=named, action=None, branches=["main"], directory="")
         (job,) = yaml.safe_load(text)["jobs"].values()
         install, _checkout, check = job["steps"]
         environment = {"RUNNER_TEMP": str(tmp_path), **source.variables}

@@ -65,7 +65,7 @@ def test_a_pull_request_that_is_built_passes_and_is_commented_on(origin: Path, t
         job = pull_request(origin, tmp_path, api=server.url)
         code, steps = job.run()
     assert (code, steps["build"].log) == (0, "")
-    assert "a comment was made" in steps["comment"].log
+    assert "created a comment" in steps["comment"].log
     sent = server.asked[-1]
     body = json.loads(sent.body)["body"]
     assert sent.headers["authorization"] == "Bearer s3cret"
@@ -89,8 +89,8 @@ def test_our_comment_is_replaced_and_nobody_elses(origin: Path, tmp_path: Path) 
         (origin / "note.txt").write_text("nothing that compiles")
         code, steps = pull_request(origin, tmp_path, api=server.url).run()
     assert code == 0
-    assert "the comment was updated" in steps["comment"].log
-    assert "Nothing: what the sources compile to" in json.loads(server.asked[-1].body)["body"]
+    assert "updated the comment" in steps["comment"].log
+    assert "does not affect the compiled output" in json.loads(server.asked[-1].body)["body"]
 
 
 def test_a_token_without_the_right_is_a_warning(origin: Path, tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_token_without_the_right_is_a_warning(origin: Path, tmp_path: Path) ->
     assert (code, steps["build"].exit, steps["comment"].exit) == (3, 3, 0)  # drift alone
     assert server.asked[-1].method == "POST"
     (warning,) = [line for line in steps["comment"].log.splitlines() if line.startswith("::warning")]
-    assert "the token may not have the right to comment" in warning
+    assert "check that the token has permission to comment" in warning
     assert not re.search("^::error", steps["comment"].log, re.MULTILINE)
 
 
@@ -116,7 +116,7 @@ def test_an_api_that_fails_is_a_warning_and_no_comment_is_made_twice(origin: Pat
         code, steps = pull_request(origin, tmp_path, api=server.url).run()
     assert code == 0
     assert server.paths().count(f"POST {COMMENTS}") == 1
-    assert "::warning title=kcd-gen%3A comment::no comment was made: " in steps["comment"].log
+    assert "::warning title=kcd-gen%3A comment::could not comment: " in steps["comment"].log
 
 
 def test_drift_is_annotated_and_reported(origin: Path, tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_hostile_names_are_text(origin: Path, tmp_path: Path) -> None:
     assert runner_commands(steps["comment"].log) == []
     commands = runner_commands(steps["diff"].log)
     assert commands == ["::warning title=kcd-gen::can't compare the change: one of its two sides does not compile"]
-    assert "That can't be told" in json.loads(server.asked[-1].body)["body"]
+    assert "could not be compiled" in json.loads(server.asked[-1].body)["body"]
     assert not list(tmp_path.rglob("pwned*"))
 
 
@@ -234,7 +234,7 @@ def test_gitlab_updates_its_own_note(origin: Path) -> None:
         server.script(f"PUT {NOTES}/2", reply(200, b"{}"))
         ran = run_component(origin, merge_request(origin, server.url))
     assert ran.exit == 0
-    assert "the comment was updated" in ran.log
+    assert "updated the comment" in ran.log
     assert reports(origin)[0] == []
 
 
@@ -401,7 +401,7 @@ def workflows() -> Iterator[tuple[str, str]]:
     template = scaffolds("init").get_template("github.yaml.j2")
     source = install_source(INSTALL_FROM)
     for name, action in (("action", f"platform/kcd-gen@{source.commit}"), ("no-action", None)):
-        yield f"init-{name}", template.render(source=source, action=action, branches=["main"], folder="a b")
+        yield f"init-{name}", template.render(source=source, action=action, branches=["main"], directory="a b")
 
 
 def test_the_workflows_that_users_get_have_the_rights_that_they_need(tmp_path: Path) -> None:

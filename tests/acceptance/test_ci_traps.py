@@ -74,7 +74,7 @@ def test_the_github_action(trapped: Trapped, tmp_path: Path) -> None:
         code, steps = job.run()
     assert trapped.traps.sprung() == []
     assert (code, steps["build"].log) == (0, ""), steps
-    assert "a comment was made" in steps["comment"].log, steps
+    assert "created a comment" in steps["comment"].log, steps
     assert "shop.ingress" in json.loads(server.asked[-1].body)["body"]
     assert [name for name, step in steps.items() if "s3cret" in step.log] == []
 
@@ -92,7 +92,7 @@ def test_the_gitlab_component(trapped: Trapped) -> None:
         ran = run_component(origin, environment, install=True, **inputs)
     assert trapped.traps.sprung() == []
     assert ran.exit == 0, ran.log
-    assert "a comment was made" in ran.log
+    assert "created a comment" in ran.log
     assert "shop.ingress" in (origin / ".kcd-gen-ci/diff.md").read_text()
 
 

@@ -62,7 +62,7 @@ def test_equal_revisions_print_nothing_and_are_compiled_once(web: Workspace) -> 
             assert (outcome.exit, outcome.text) == (0, "exit 0\n\n".replace("\n\n", "\n"))
     assert compiled.call_count == 2  # of two runs
     assert report(diff(web, "--format", "json"))["releases"] == []
-    assert "Nothing differs" in diff(web, "--format", "html").out
+    assert "No differences" in diff(web, "--format", "html").out
 
 
 def test_a_change_that_compiles_to_the_same_is_no_difference(web: Workspace) -> None:
@@ -151,7 +151,7 @@ def test_dangers_are_called_out(web: Workspace) -> None:
         "target-namespace-changed",
     ]
     text = diff(web).out
-    assert "default/kept: the Release is protected, and is removed [protected-release-removed]" in text
+    assert "default/kept: the Release is protected, but is removed [protected-release-removed]" in text
     assert text.endswith("; 5 dangers\n")
 
 
@@ -381,7 +381,7 @@ def test_a_project_outside_of_git_is_told_so(workspace: Workspace) -> None:
 def test_sources_outside_of_the_repository_have_no_revision(web: Workspace) -> None:
     outcome = kcd_gen("diff", "--source", "..", "--vendor", "packages", directory=web.root)
     assert outcome.exit == 1
-    assert "error[no-repository]: the source '..' lies outside of the Git repository" in outcome.err
+    assert "error[no-repository]: the source '..' is outside the Git repository" in outcome.err
 
 
 def test_globs_and_absolute_sources(web: Workspace) -> None:
@@ -542,7 +542,7 @@ def test_markdown_stays_below_the_limit_and_says_what_was_cut(fleet: Path) -> No
     outcome = of_fleet(fleet, "--format", "markdown")
     assert outcome.exit == 0
     assert len(outcome.out) < LIMIT
-    assert re.search(r"… and \d+ sections more; `kcd-gen diff` shows all of them\.\n$", outcome.out)
+    assert re.search(r"… and \d+ sections more; run `kcd-gen diff` to see all of them\.\n$", outcome.out)
 
 
 def test_two_runs_print_the_same_and_helm_is_shared(fleet: Path) -> None:

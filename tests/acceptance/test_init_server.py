@@ -224,7 +224,7 @@ def test_flux_is_found_in_the_checkout(checkout: Checkout, name: str) -> None:
         jsonschema.Draft7Validator(SCHEMA).validate(one)
         assert one["spec"]["sourceRef"] == {"kind": kind, "name": source}
     assert ("kubectl apply -f" in outcome.out) == (name == "nothing of Flux")
-    assert ("list kcd-gen-kustomizations.yaml in kustomization.yaml" in outcome.out) == ("listed" in name)
+    assert ("add kcd-gen-kustomizations.yaml to kustomization.yaml" in outcome.out) == ("listed" in name)
 
 
 def test_a_project_in_a_folder_of_the_checkout(checkout: Checkout) -> None:

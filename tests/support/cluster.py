@@ -129,8 +129,8 @@ def taken_over(document: Mapping[str, Any], live: Object) -> Object:
     return live
 
 
-def cured(live: Object) -> Object:
-    """After the cure: neither KuboCD's manager nor its owner."""
+def transferred(live: Object) -> Object:
+    """After the transfer of fields: neither KuboCD's manager nor its owner."""
     meta = live["metadata"]
     meta["managedFields"] = [one for one in meta["managedFields"] if one["manager"] != "kubocd"]
     meta.pop("ownerReferences", None)

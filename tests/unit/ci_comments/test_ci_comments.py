@@ -39,7 +39,7 @@ def test_whose_a_comment_is() -> None:
 
 def test_what_is_no_comment_is_passed_over() -> None:
     assert [one.body for one in found([None, {}, {"id": "x"}, {"id": 2, "body": None, "user": 3}])] == [""]
-    with pytest.raises(CommentError, match="no list"):
+    with pytest.raises(CommentError, match="not a list"):
         found({})
 
 
@@ -86,4 +86,4 @@ def test_wrong_arguments_print_the_usage(capsys: pytest.CaptureFixture[str], wor
 def test_on_gitlab_a_warning_is_a_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CI_MERGE_REQUEST_IID", raising=False)
     assert run(["comment", "gitlab", "nowhere"]) == 0
-    assert capsys.readouterr().err == "warning: no comment was made: this is no pipeline of a merge request\n"
+    assert capsys.readouterr().err == "warning: could not comment: this is not a merge request pipeline\n"

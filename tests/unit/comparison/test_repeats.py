@@ -27,7 +27,7 @@ def found(*pairs: tuple[Mapping[str, Any], Mapping[str, Any]]) -> list[tuple[str
         for number, (old, new) in enumerate(pairs)
     ]
     comparison = Comparison("main", "0" * 40, (3, 3), tuple(releases), False)
-    return [(one.path, one.old, one.new, len(one.places)) for one in repeats(comparison)]
+    return [(one.path, one.old, one.new, len(one.occurrences)) for one in repeats(comparison)]
 
 
 def hosts(old: str, new: str, *templates: str) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:

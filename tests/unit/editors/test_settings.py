@@ -32,7 +32,7 @@ def test_a_source_as_globs(source: str, globs: list[str]) -> None:
 
 
 def test_the_project_may_lie_below_the_root_of_the_workspace() -> None:
-    assert vscode_settings(["cluster"], folder="platform") == {
+    assert vscode_settings(["cluster"], directory="platform") == {
         "yaml.schemas": {
             "./platform/kcd-gen.schema.json": [
                 "platform/kcd-gen.yaml",

@@ -55,11 +55,11 @@ class Scene:
         live = [cluster.taken_over(document, cluster.by_kubocd(document)) for document in self.documents]
         return [*self.releases(), *live, cluster.kubocd_deployment(0), cluster.kustomization()]
 
-    def cured(self) -> list[Object]:
-        return [cluster.cured(one) if one["kind"] in FLUX_KINDS else one for one in self.applied()]
+    def transferred(self) -> list[Object]:
+        return [cluster.transferred(one) if one["kind"] in FLUX_KINDS else one for one in self.applied()]
 
     def without_releases(self) -> list[Object]:
-        return [one for one in self.cured() if one["kind"] != "Release"]
+        return [one for one in self.transferred() if one["kind"] != "Release"]
 
     def check(self, objects: Sequence[Object]) -> Checked:
         return check(live_cluster(objects), self.compilation, "kubocd")

@@ -20,7 +20,7 @@ CLEAN: list[tuple[str, Callable[[Scene], list[Object]], str, int | None]] = [
     ("as KuboCD runs it", Scene.kubocd, "stop-controller", 1),
     ("stopped", Scene.stopped, "apply", 2),
     ("applied", Scene.applied, "cure", 3),
-    ("cured", Scene.cured, "delete-releases", 5),
+    ("transferred", Scene.transferred, "delete-releases", 5),
     ("without Releases", Scene.without_releases, "delete-crds", 6),
 ]
 
@@ -63,7 +63,7 @@ def test_the_controller_and_its_webhooks_are_named_as_they_are(scene: Scene) -> 
     assert "kubectl delete validatingwebhookconfiguration kubocd-wh-webhook" in lines
     assert lines[0].startswith("kubectl get releases.kubocd.kubotal.io,contexts")
     assert lines[0].endswith("-A -o yaml > before-kcd-gen-$(date +%s).yaml"), "the first copy stays"
-    assert "where that is done" not in scene.check(objects).step.title
+    assert "a dump that includes Deployments" not in scene.check(objects).step.title
 
 
 def test_without_deployments_the_controller_is_taken_to_run_until_flux_has_applied(scene: Scene) -> None:
@@ -71,14 +71,14 @@ def test_without_deployments_the_controller_is_taken_to_run_until_flux_has_appli
     checked = scene.check(bare)
     assert checked.step.name == "stop-controller"
     assert "controller-unknown" in {one.code for one in checked.findings}
-    assert "where that is done, look again at once" in checked.step.title
+    assert "a dump that includes Deployments" in checked.step.title
     assert "kubectl -n kubocd scale deployment kubocd-ctrl-controller --replicas=0" in checked.step.lines
     assert "jq" in checked.step.lines[-2]
     assert scene.check([one for one in scene.applied() if one["kind"] != "Deployment"]).step.name == "cure"
 
 
 def test_webhooks_go_before_any_release_does(scene: Scene) -> None:
-    checked = scene.check([*scene.cured(), cluster.webhook("MutatingWebhookConfiguration")])
+    checked = scene.check([*scene.transferred(), cluster.webhook("MutatingWebhookConfiguration")])
     assert checked.step.name == "stop-controller"
     assert "kubectl delete mutatingwebhookconfiguration kubocd-wh-webhook" in checked.step.lines
 
@@ -147,7 +147,7 @@ def test_no_crd_is_deleted_under_a_release(
         [shell, "-c", script], env={"PATH": f"{tmp_path}:{os.environ['PATH']}"}, capture_output=True, text=True
     )
     assert (done.returncode == 0) is deletes
-    assert ("Releases are left" in done.stderr) is not deletes
+    assert ("Releases still exist" in done.stderr) is not deletes
     assert (tmp_path / "called").exists() is deletes
 
 
@@ -163,13 +163,13 @@ def test_after_the_renaming_flux_must_reconcile(scene: Scene) -> None:
 
 
 def renamed(scene: Scene, objects: list[Object]) -> dict[str, set[str]]:
-    """What the cure's own jq program makes of the managers, by object."""
+    """Run the jq program of step 3, and return the resulting managers by object."""
     lines = scene.check(objects).step.lines
     program("jq", "jq")
-    cure = next(line for line in lines if line.strip().startswith("jq ")).strip().removesuffix(" |")
+    transfer = next(line for line in lines if line.strip().startswith("jq ")).strip().removesuffix(" |")
     listed = {"items": [one for one in objects if one["kind"] == "HelmRelease"]}
     done = subprocess.run(
-        ["sh", "-c", cure], input=json.dumps(listed), capture_output=True, text=True, check=True
+        ["sh", "-c", transfer], input=json.dumps(listed), capture_output=True, text=True, check=True
     )  # the program as it would be pasted, quoting and all
     return {
         one["metadata"]["name"]: {entry["manager"] for entry in one["metadata"]["managedFields"]}
@@ -177,9 +177,9 @@ def renamed(scene: Scene, objects: list[Object]) -> dict[str, set[str]]:
     }
 
 
-def test_the_cure_renames_the_manager_that_was_measured(scene: Scene) -> None:
+def test_the_transfer_renames_the_manager_that_was_measured(scene: Scene) -> None:
     objects = scene.applied()
-    cluster.cured(found(objects, "HelmRelease", "api-main"))
+    cluster.transferred(found(objects, "HelmRelease", "api-main"))
     assert renamed(scene, objects) == {
         name: {"kubectl", "helm-controller", "kustomize-controller"} for name in ("shop-main", "web-main")
     }
@@ -202,7 +202,7 @@ def test_a_manager_named_kubectl_keeps_its_fields(scene: Scene) -> None:
     assert {"kubectl", "kubectl-kubocd"} < renamed(scene, objects)["web-main"]
 
 
-def test_the_cure_names_the_kinds_that_need_it_and_reconciles(scene: Scene) -> None:
+def test_the_transfer_names_the_kinds_that_need_it_and_reconciles(scene: Scene) -> None:
     lines = scene.check(scene.applied()).step.lines
     assert lines[0] == "for kind in helmreleases helmrepositories ocirepositories; do"
     assert lines[-3].startswith("kubectl -n flux-system annotate kustomizations.kustomize.toolkit.fluxcd.io/releases ")
@@ -210,7 +210,7 @@ def test_the_cure_names_the_kinds_that_need_it_and_reconciles(scene: Scene) -> N
 
 
 def test_every_release_is_deleted_by_name_with_the_second_belt(scene: Scene) -> None:
-    lines = scene.check(scene.cured()).step.lines
+    lines = scene.check(scene.transferred()).step.lines
     assert lines[0] == "for name in api shop web; do"
     assert '{"metadata":{"finalizers":null}}' in lines[1]
     assert "--cascade=orphan" in lines[2], "after it, the patch would take the garbage collector's finalizer away"
@@ -218,7 +218,7 @@ def test_every_release_is_deleted_by_name_with_the_second_belt(scene: Scene) -> 
 
 def test_leftovers_go_with_the_crds(scene: Scene) -> None:
     objects = scene.without_releases()
-    stale = cluster.cured(cluster.by_kubocd(scene.documents[0]))
+    stale = cluster.transferred(cluster.by_kubocd(scene.documents[0]))
     stale["metadata"]["name"] = "kcd-old"
     stale["metadata"]["managedFields"] = [cluster.manager("kubocd", {"f:spec": {}})]
     checked = scene.check([*objects, stale])
@@ -227,12 +227,12 @@ def test_leftovers_go_with_the_crds(scene: Scene) -> None:
 
 
 def test_releases_that_flux_applies_leave_that_first(scene: Scene) -> None:
-    objects = scene.cured()
-    assert "take the Releases out" not in scene.check(objects).step.title
+    objects = scene.transferred()
+    assert "flux-system/releases" not in scene.check(objects).step.title
     found(objects, "Release", "web")["metadata"]["labels"] = dict(cluster.KUSTOMIZATION)
     step = scene.check(objects).step
     assert step.name == "delete-releases"
-    assert step.title.startswith("first take the Releases out of what flux-system/releases applies")
+    assert step.title.startswith("first exclude the Releases from flux-system/releases")
 
 
 def test_only_the_output_is_committed(scene: Scene) -> None:
@@ -252,7 +252,7 @@ def test_an_object_without_managers_does_not_stop_the_cure_of_the_others(scene: 
 
 @pytest.mark.parametrize(
     "made",
-    [Scene.kubocd, Scene.stopped, Scene.applied, Scene.cured, Scene.without_releases],
+    [Scene.kubocd, Scene.stopped, Scene.applied, Scene.transferred, Scene.without_releases],
     ids=lambda one: one.__name__,
 )
 def test_what_is_printed_is_a_script_that_ends_with_the_first_failure(

@@ -99,7 +99,7 @@ def foreign(objects: list[Object]) -> None:
 
 
 def orphaned(objects: list[Object]) -> None:
-    """An owner that the cure did not take away: somebody else set it."""
+    """An owner that the transfer of fields did not remove, because another manager set it."""
     owner = cluster.by_kubocd(
         {
             "kind": "HelmRelease",
@@ -159,7 +159,12 @@ def other_release(objects: list[Object]) -> None:
 INSTALL = {"install": {"remediation": {"retries": 3}}}
 TRAPS = {
     "a field that KuboCD left behind": Trap(
-        "field-goes", "note", Scene.applied, extra({"maxHistory": 3}), "'kubocd' keeps it until the cure", "cure"
+        "field-goes",
+        "note",
+        Scene.applied,
+        extra({"maxHistory": 3}),
+        "spec.maxHistory is only in the cluster, owned by 'kubocd'",
+        "cure",
     ),
     "a value that KuboCD left behind": Trap(
         "field-goes", "warning", Scene.applied, extra({"values": {"old": 1}}), "Helm upgrade (1)", "cure"
@@ -169,7 +174,7 @@ TRAPS = {
         "warning",
         Scene.stopped,
         extra({"values": {"old": 1}}, by="kubectl-edit"),
-        "it goes when Flux applies what is in Git, which is a Helm upgrade",
+        "spec.values.old is only in the cluster; Flux removes it",
         "apply",
     ),
     "an edit by hand is named": Trap(
@@ -177,7 +182,7 @@ TRAPS = {
         "note",
         Scene.stopped,
         extra({"timeout": "9m"}, by="kubectl-edit"),
-        "'kubectl-edit', which Flux takes over by itself",
+        "'kubectl-edit'",
         "apply",
     ),
     "a value that differs": Trap(
@@ -185,7 +190,7 @@ TRAPS = {
         "warning",
         Scene.stopped,
         edit("HelmRelease", "web-main", "spec", "values", "replicas", value=5),
-        "spec.values.replicas differs; Flux sets what is in Git, which is a Helm upgrade (5 becomes 2)",
+        "(5 becomes 2)",
         "apply",
     ),
     "a chart version that differs": Trap(
@@ -201,7 +206,7 @@ TRAPS = {
         "note",
         Scene.stopped,
         edit("HelmRelease", "web-main", "spec", "interval", value="11m"),
-        "Flux sets what is in Git ('11m0s' becomes '30m0s')",
+        "('11m0s' becomes '30m0s')",
         "apply",
     ),
     "another server, which is no upgrade": Trap(
@@ -217,7 +222,7 @@ TRAPS = {
         "warning",
         Scene.stopped,
         drop("HelmRelease", "web-main", "spec", "values", "replicas"),
-        "spec.values.replicas is only in Git; Flux sets it, which is a Helm upgrade (2)",
+        "spec.values.replicas is only in Git",
         "apply",
     ),
     "a HelmRelease that somebody suspended": Trap(
@@ -225,7 +230,7 @@ TRAPS = {
         "warning",
         Scene.stopped,
         extra({"suspend": True}, by="kubectl-patch"),
-        "Flux goes on with the HelmRelease",
+        "Flux resumes the HelmRelease",
         "apply",
     ),
     "another release name": Trap(
@@ -241,7 +246,7 @@ TRAPS = {
         "error",
         Scene.stopped,
         lambda objects: found(objects, "HelmRelease", "web-main")["status"]["history"][0].update(name="web"),
-        "releaseName goes from 'web' to 'web-main'",
+        "releaseName changes from 'web' to 'web-main'",
         "settle",
     ),
     "another target namespace": Trap(
@@ -249,7 +254,7 @@ TRAPS = {
         "error",
         Scene.stopped,
         lambda objects: found(objects, "HelmRelease", "web-main")["status"]["history"][0].update(namespace="apps"),
-        "targetNamespace goes from 'apps' to 'default'",
+        "targetNamespace changes from 'apps' to 'default'",
         "settle",
     ),
     "another storage namespace": Trap(
@@ -257,7 +262,7 @@ TRAPS = {
         "error",
         Scene.stopped,
         edit("HelmRelease", "web-main", "status", "storageNamespace", value="flux-system"),
-        "storageNamespace goes from 'flux-system' to 'default'",
+        "storageNamespace changes from 'flux-system' to 'default'",
         "settle",
     ),
     "another chart": Trap(
@@ -265,7 +270,7 @@ TRAPS = {
         "error",
         Scene.stopped,
         lambda objects: found(objects, "HelmRelease", "web-main")["status"]["history"][0].update(chartName="nginx"),
-        "chart goes from 'nginx' to 'main'",
+        "chart changes from 'nginx' to 'main'",
         "settle",
     ),
     "co-ownership, which shows nowhere": Trap(
@@ -273,15 +278,15 @@ TRAPS = {
         "note",
         Scene.applied,
         lambda objects: None,
-        "is co-owned by 'kubocd' (Update) until the cure (step 3), which takes metadata.ownerReferences away",
+        "is co-owned by 'kubocd' (Update) until step 3",
         "cure",
     ),
     "another manager than KuboCD's": Trap(
         "co-owner",
         "note",
-        Scene.cured,
+        Scene.transferred,
         extra({"timeout": "9m"}, by="argocd-controller", operation="Apply"),
-        "is co-owned by 'argocd-controller' (Apply) until the cure (step 3)",
+        "'argocd-controller' (Apply)",
         "cure",
     ),
     "a dump without managedFields": Trap(
@@ -289,21 +294,21 @@ TRAPS = {
         "warning",
         Scene.applied,
         everything("HelmRelease", lambda one: one["metadata"].pop("managedFields")),
-        "nobody can say who keeps which field",
+        "has no managedFields",
         "dump",
     ),
-    "managedFields that were emptied, which is no cure": Trap(
+    "managedFields that were emptied, which transfers nothing": Trap(
         "emptied-fields",
         "warning",
-        Scene.cured,
+        Scene.transferred,
         edit("HelmRelease", "web-main", "metadata", "managedFields", value=[]),
-        "is applied by Flux, which owns no field of it",
+        "managedFields were emptied",
         "delete-releases",
     ),
     "managedFields that were emptied, and a status since": Trap(
         "emptied-fields",
         "warning",
-        Scene.cured,
+        Scene.transferred,
         edit(
             *("HelmRelease", "web-main", "metadata", "managedFields"),
             value=[cluster.manager("helm-controller", {"f:status": {}}, subresource="status")],
@@ -311,27 +316,29 @@ TRAPS = {
         "managedFields were emptied",
         "delete-releases",
     ),
-    "owners before the cure": Trap(
+    "owners before the transfer": Trap(
         "owned", "note", Scene.applied, lambda objects: None, "and would be uninstalled with it", "cure"
     ),
-    "owners after the cure": Trap("owned", "note", Scene.cured, orphaned, "is owned by a Release", "release-owners"),
+    "owners after the transfer": Trap(
+        "owned", "note", Scene.transferred, orphaned, "is owned by a Release", "release-owners"
+    ),
     "a Release restored from a backup": Trap(
         "dead-owner",
         "error",
         Scene.applied,
         edit("Release", "web", "metadata", "uid", value="another"),
-        "owned by an earlier Release of that name (another uid): the garbage collector",
+        "an earlier Release of the same name",
         "rescue",
     ),
     "a Release that is gone": Trap(
-        "dead-owner", "error", Scene.applied, without_release("web"), "owned by a Release that is not there", "rescue"
+        "dead-owner", "error", Scene.applied, without_release("web"), "owned by a Release that does not exist", "rescue"
     ),
     "a dump without Releases": Trap(
         "releases-missing",
         "error",
         Scene.applied,
         without("Release"),
-        "holds objects that Releases own, and no Release",
+        "no Release",
         "settle",
     ),
     "a Release that hangs": Trap(
@@ -339,11 +346,11 @@ TRAPS = {
         "error",
         Scene.applied,
         deleting("Release", "web"),
-        "the finalizer alone holds what is owned",
+        "only its finalizer protects",
         "rescue",
     ),
     "a Release that goes and owns nothing": Trap(
-        "release-deleting", "note", Scene.cured, deleting("Release", "web"), "owns nothing", "delete-releases"
+        "release-deleting", "note", Scene.transferred, deleting("Release", "web"), "owns nothing", "delete-releases"
     ),
     "a HelmRelease that is being deleted": Trap(
         "object-deleting", "error", Scene.applied, deleting("HelmRelease", "web-main"), "is being deleted", "settle"
@@ -353,7 +360,7 @@ TRAPS = {
         "note",
         Scene.stopped,
         edit("Release", "web", "metadata", "labels", value=cluster.KUSTOMIZATION),
-        "makes it again when it is deleted",
+        "'flux-system/releases', which creates it again",
         "apply",
     ),
     "a protected Release": Trap(
@@ -361,7 +368,7 @@ TRAPS = {
         "note",
         Scene.stopped,
         edit("Release", "web", "spec", "protected", value=True),
-        "KuboCD's webhook refuses to delete it",
+        "is protected",
         "apply",
     ),
     "a Release in error": Trap(
@@ -377,11 +384,11 @@ TRAPS = {
         "warning",
         Scene.stopped,
         edit("Release", "web", "spec", "suspended", value=True),
-        "Flux goes on with its HelmReleases",
+        "Flux resumes its HelmReleases",
         "apply",
     ),
     "a Release that is not in Git": Trap(
-        "release-not-in-git", "warning", Scene.stopped, other_release, "is not among the sources", "apply"
+        "release-not-in-git", "warning", Scene.stopped, other_release, "is not in the sources", "apply"
     ),
     "another package than in Git": Trap(
         "other-package",
@@ -396,7 +403,7 @@ TRAPS = {
         "warning",
         Scene.stopped,
         lambda objects: objects.remove(found(objects, "HelmRelease", "web-main")),
-        "Flux installs the chart",
+        "Flux will install the chart",
         "apply",
     ),
     "a HelmRelease that its Release no longer makes": Trap(
@@ -404,18 +411,18 @@ TRAPS = {
         "warning",
         Scene.applied,
         one_more("HelmRelease", "web-old", "web-main"),
-        "Flux will not know it",
+        "no longer compiles to it",
         "cure",
     ),
     "a name that somebody else has": Trap(
-        "foreign-object", "error", Scene.stopped, foreign, "was not made by KuboCD (its managers: argocd", "settle"
+        "foreign-object", "error", Scene.stopped, foreign, "(field managers: argocd-controller)", "settle"
     ),
     "another Kustomization": Trap(
         "other-kustomization",
         "error",
         Scene.stopped,
         edit("HelmRelease", "web-main", "metadata", "labels", value={**cluster.KUSTOMIZATION}),
-        "'flux-system/releases', not from kcd-gen's output: the two would fight",
+        "'flux-system/releases', but not from kcd-gen's output",
         "settle",
     ),
     "an object that Flux is told to leave alone": Trap(
@@ -423,7 +430,7 @@ TRAPS = {
         "warning",
         Scene.stopped,
         edit("HelmRelease", "web-main", "metadata", "annotations", value={"kustomize.toolkit.fluxcd.io/ssa": "Merge"}),
-        "says kustomize.toolkit.fluxcd.io/ssa: Merge",
+        "kustomize.toolkit.fluxcd.io/ssa: Merge",
         "apply",
     ),
     "what nobody needs any more": Trap(
@@ -431,7 +438,7 @@ TRAPS = {
         "note",
         Scene.without_releases,
         lambda objects: objects.append(one_of("OCIRepository", "kcd-old", [cluster.manager("kubocd", {})])),
-        "nothing needs it",
+        "no longer needed",
         "delete-crds",
     ),
     "a HelmRelease that fails": Trap(
@@ -457,7 +464,7 @@ TRAPS = {
         ),
         "Failed to install after 1 attempt(s)",
         "cure",
-        "reconcile.fluxcd.io/resetAt, both of the same new value",
+        "reconcile.fluxcd.io/resetAt",
     ),
     "Git before the chart server": Trap(
         "not-ready",
@@ -468,7 +475,7 @@ TRAPS = {
         ),
         "no 'main' chart with version matching",
         "cure",
-        "annotate its HelmRepository with a new reconcile.fluxcd.io/requestedAt",
+        "reconcile.fluxcd.io/requestedAt of its HelmRepository",
     ),
     "no chart server": Trap(
         "not-ready",
@@ -477,7 +484,7 @@ TRAPS = {
         failing("HelmRepository", "kcd-web", "failed to fetch index: connection refused"),
         "connection refused",
         "cure",
-        "is the chart server of step 2 up?",
+        "chart server of step 2",
     ),
     "index.yaml among what Flux applies": Trap(
         "not-ready",
@@ -486,14 +493,14 @@ TRAPS = {
         failing("Kustomization", "releases", "failed to decode Kubernetes YAML from /hr/index.yaml: missing kind"),
         "missing kind",
         "apply",
-        "spec.path must be the flux folder of the output",
+        "spec.path",
     ),
     "labels of a Kustomization that is gone": Trap(
         "left-by-flux",
         "note",
         Scene.applied,
         edit("Kustomization", "releases", "metadata", "name", value="flux-system"),
-        "'flux-system/releases', which is gone",
+        "'flux-system/releases', which does not exist",
         "apply",
     ),
     "charts and releases of two sources": Trap(
@@ -501,7 +508,7 @@ TRAPS = {
         "warning",
         Scene.applied,
         charts_from("charts"),
-        "waits for 'flux-system/charts', which has another source",
+        "depends on 'flux-system/charts'",
         "cure",
     ),
     "a HelmRelease that Flux keeps without its HelmRepository": Trap(
@@ -512,7 +519,7 @@ TRAPS = {
             *("HelmRelease", "web-main", "metadata", "annotations"),
             value={"kustomize.toolkit.fluxcd.io/prune": "disabled"},
         ),
-        "its HelmRepository kcd-web does not",
+        "its HelmRepository 'kcd-web' does not",
         "cure",
     ),
     "the CRDs before the Releases": Trap(
@@ -520,7 +527,7 @@ TRAPS = {
         "error",
         Scene.applied,
         everything("Release", lambda one: one["metadata"].update(deletionTimestamp="2026-01-01T00:00:00Z")),
-        "the finalizer alone holds what is owned",
+        "only its finalizer protects",
         "rescue",
     ),
     "a chart that was never installed": Trap(
@@ -536,7 +543,7 @@ TRAPS = {
         "warning",
         Scene.applied,
         edit("Kustomization", "releases", "spec", "suspend", value=True),
-        "until it is resumed",
+        "is suspended",
         "cure",
     ),
     "a Kustomization that takes all with it": Trap(
@@ -544,7 +551,7 @@ TRAPS = {
         "note",
         Scene.applied,
         drop("Kustomization", "releases", "spec", "deletionPolicy"),
-        "'deletionPolicy: Orphan' keeps it",
+        "'deletionPolicy: Orphan'",
         "cure",
     ),
     "controller and Flux at once": Trap(
@@ -560,7 +567,7 @@ TRAPS = {
         "note",
         Scene.stopped,
         lambda objects: objects.append(cluster.webhook()),
-        "they can neither be changed nor deleted",
+        "KuboCD's webhook",
         "stop-controller",
     ),
     "nothing about the controller": Trap(
@@ -568,18 +575,18 @@ TRAPS = {
         "note",
         Scene.applied,
         without("Deployment"),
-        "holds no Deployments, so that it is not known whether KuboCD's controller runs",
+        "contains no Deployments",
         "cure",
     ),
     "nothing about the controller, and nothing is applied yet": Trap(
-        "controller-unknown", "note", Scene.stopped, without("Deployment"), "holds no Deployments", "stop-controller"
+        "controller-unknown", "note", Scene.stopped, without("Deployment"), "contains no Deployments", "stop-controller"
     ),
     "a controller that was uninstalled": Trap(
         "controller-unknown",
         "note",
         Scene.stopped,
         edit("Deployment", "kubocd-ctrl-controller", "spec", "template", value={}),
-        "none that runs KuboCD's controller: it is taken to be gone",
+        "none that runs KuboCD's controller",
         "apply",
     ),
     "the dump of another cluster": Trap(
@@ -587,23 +594,21 @@ TRAPS = {
         "error",
         Scene.stopped,
         lambda objects: [one["metadata"].update(namespace="elsewhere") for one in objects],
-        "holds none of the 9 compiled resources",
+        "contains none of the 9 compiled resources",
         "settle",
     ),
     "a dump with nothing in it": Trap(
-        "other-cluster", "error", Scene.stopped, list.clear, "holds none of the 9 compiled resources", "settle"
+        "other-cluster", "error", Scene.stopped, list.clear, "contains none of the 9 compiled resources", "settle"
     ),
     "no HelmRepositories": Trap(
         "kind-missing",
         "warning",
         Scene.applied,
         without("HelmRepository"),
-        "holds no HelmRepository",
+        "contains no HelmRepository",
         "apply",
     ),
-    "one object in two dumps": Trap(
-        "dumped-twice", "note", Scene.applied, old_state, "in two states; the newer one counts", "cure"
-    ),
+    "one object in two dumps": Trap("dumped-twice", "note", Scene.applied, old_state, "in two states", "cure"),
 }
 
 
@@ -651,7 +656,7 @@ def test_what_is_the_same_in_many_objects_is_told_once(scene: Scene) -> None:
 
 def test_a_default_of_the_api_server_is_not_taken_away(scene: Scene) -> None:
     told = [one for one in scene.check(scene.stopped()).findings if one.code == "co-owner"]
-    assert {one.message.partition(", which ")[2] for one in told} == {"takes metadata.ownerReferences away"}
+    assert {one.message.partition(" and removes ")[2] for one in told} == {"metadata.ownerReferences"}
 
 
 def test_what_means_the_same_is_no_difference(scene: Scene) -> None:
@@ -685,7 +690,7 @@ def test_the_rescue_stops_the_controller_and_names_what_is_in_danger(scene: Scen
 
 
 def test_after_the_way_back_the_controller_runs_alone(scene: Scene) -> None:
-    objects = scene.cured()
+    objects = scene.transferred()
     found(objects, "Kustomization", "releases")["metadata"]["name"] = "flux-system"
     found(objects, "Deployment", "kubocd-ctrl-controller")["spec"]["replicas"] = 1
     checked = scene.check(objects)
@@ -703,7 +708,8 @@ def test_no_hint_of_a_reset_for_what_only_waits(scene: Scene) -> None:
     objects = scene.applied()
     failing("HelmRelease", "web-main", "dependencies do not meet ready condition")(objects)
     (told,) = (one for one in scene.check(objects).findings if one.code == "not-ready")
-    assert told.hint == "mend it while the controller runs, so that causes stay apart"
+    assert told.hint is not None
+    assert "resetAt" not in told.hint
 
 
 def test_kubocds_own_charts_do_not_belong_in_git(scene: Scene, tmp_path: Path) -> None:
@@ -714,11 +720,11 @@ def test_kubocds_own_charts_do_not_belong_in_git(scene: Scene, tmp_path: Path) -
     gone = [one for one in own.without_releases() if one["kind"] != "Deployment"]
     last = own.check([*gone, cluster.crd("helmreleases.helm.toolkit.fluxcd.io")]).step
     assert (last.name, last.lines[0]) == ("remove-controller", "kcd-gen build")
-    assert "out of the sources" in last.title
+    assert "the Release of KuboCD's own chart" in last.title
 
 
 def test_releases_of_others_are_left_alone(scene: Scene) -> None:
-    objects = scene.cured()
+    objects = scene.transferred()
     other_release(objects)
     assert "for name in api shop web; do" in scene.check(objects).step.lines
     left = [one for one in objects if one["kind"] != "Release" or one["metadata"]["name"] == "gone"]
@@ -729,7 +735,7 @@ def test_a_suspended_release_keeps_its_helm_releases_and_their_owner_is_taken_aw
     scene: Scene, tmp_path: Path
 ) -> None:
     suspended = compiled(tmp_path, "suspended: true")
-    objects = suspended.cured()
+    objects = suspended.transferred()
     asleep = cluster.by_kubocd(next(one for one in scene.documents if one["metadata"]["name"] == "web-main"))
     found(objects, "Release", "web")["spec"]["suspended"] = True
     checked = suspended.check([*objects, asleep])
@@ -740,5 +746,5 @@ def test_a_suspended_release_keeps_its_helm_releases_and_their_owner_is_taken_aw
 
 def test_flux_kinds_are_all_that_is_compared(scene: Scene) -> None:
     strange = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "x"}, "data": {"password": "aHVudGVyMg=="}}
-    assert scene.check([*scene.cured(), strange]) == scene.check(scene.cured())
+    assert scene.check([*scene.transferred(), strange]) == scene.check(scene.transferred())
     assert {one["kind"] for one in scene.documents} == set(FLUX_KINDS)
