@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
-from kubocd_gen.cli.options import Report
+from kubocd_gen.cli.option_values import Report
 from kubocd_gen.diagnostics.annotations import Annotation, annotations_of, checkout_top, repository_path
 from kubocd_gen.diagnostics.github import github_lines
 from kubocd_gen.diagnostics.gitlab import gitlab_report

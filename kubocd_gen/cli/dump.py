@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 import click
 
 from kubocd_gen.cli.command import Argument, Flag, command, option_group, options
+from kubocd_gen.cli.option_values import complete_names
 from kubocd_gen.cli.options import (
     AnswerOptions,
     JsonOptions,
@@ -20,7 +21,6 @@ from kubocd_gen.cli.options import (
     PackageOptions,
     ProgressOptions,
     ProjectFileOptions,
-    complete_names,
 )
 from kubocd_gen.cli.problems import collect_errors, print_json, print_problems
 from kubocd_gen.cli.progress import progress

@@ -10,14 +10,8 @@ from typing import Annotated, Any
 from kubocd_gen.checkout.files import LOCK
 from kubocd_gen.cli.colours import echo, paint_signed
 from kubocd_gen.cli.command import Argument, Flag, command, options
-from kubocd_gen.cli.options import (
-    JobsOptions,
-    JsonOptions,
-    ProgressOptions,
-    ProjectOptions,
-    QuietOptions,
-    complete_names,
-)
+from kubocd_gen.cli.option_values import complete_names
+from kubocd_gen.cli.options import JobsOptions, JsonOptions, ProgressOptions, ProjectOptions, QuietOptions
 from kubocd_gen.cli.problems import DIFFERENCE, collect_errors, print_json, print_problems
 from kubocd_gen.cli.progress import progress
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, printable

@@ -1,128 +1,33 @@
-"""Groups of flags that several commands share, and their parsers."""
+"""Groups of flags that several commands share."""
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import click
 
-from kubocd_gen.budget.limits import NAMES, parse_limit
-from kubocd_gen.cli.command import Complete, Flag, Options, option_group
-from kubocd_gen.cli.help_format import suggestion
+from kubocd_gen.budget.limits import NAMES
+from kubocd_gen.cli.command import Flag, Options, option_group
 from kubocd_gen.cli.logs import Verbosity, log_to_stderr
+from kubocd_gen.cli.option_values import (
+    REPORTS,
+    Report,
+    complete_limits,
+    complete_names,
+    complete_variables,
+    parse_hosts,
+    parse_hosts_with_port,
+    parse_limits,
+    parse_reports,
+    parse_url,
+    parse_variables,
+)
 from kubocd_gen.model.project import Dependencies, Flags
-from kubocd_gen.sources.environment import is_secret_name, is_variable_name
 
-if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
-
-ReportFormat = Literal["sarif", "gitlab", "junit"]
-_REPORTS: Mapping[str, ReportFormat] = {name: name for name in get_args(ReportFormat)}
 _FILE: click.ParamType[Any, Any] = click.Path(path_type=Path, exists=True, dir_okay=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """A report file for a CI system."""
-
-    format: ReportFormat
-    path: Path
-
-
-def parse_hosts(words: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """Parse `--resolve` into pairs of name and address. Raises ValueError."""
-    hosts = []
-    for word in words:
-        name, separator, address = word.partition("=")
-        if not (name and separator and address):
-            raise ValueError(f"'{word}' is not NAME=ADDRESS, such as ldap.example.com=10.1.2.3")
-        hosts.append((name, address))
-    return tuple(hosts)
-
-
-def parse_limits(words: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
-    """Parse `--limit` into pairs of name and value. Raises ValueError."""
-    limits = []
-    for word in words:
-        name, separator, size = word.partition("=")
-        if not (name and separator and size):
-            raise ValueError(f"'{word}' is not NAME=VALUE, such as layer=512MiB")
-        limits.append((name, parse_limit(name, size)))
-    return tuple(limits)
-
-
-def parse_hosts_with_port(words: tuple[str, ...]) -> frozenset[str]:
-    """Parse `--allow-plain-http-credentials`. Raises ValueError."""
-    for word in words:
-        if not re.fullmatch(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?", word):
-            raise ValueError(f"'{word}' is not HOST or HOST:PORT, such as registry.lan:5000")
-    return frozenset(words)
-
-
-_SWITCHES = frozenset({"true", "false", "1", "0", "yes", "no", "on", "off"})
-
-
-def parse_variables(words: tuple[str, ...]) -> frozenset[str]:
-    """Parse `--expand-env`, names of variables separated by commas. Raises ValueError."""
-    names = [name for word in words for name in word.split(",") if name]
-    for name in names:
-        example = "--expand-env DOMAIN,REGION or KCD_GEN_EXPAND_ENV=DOMAIN,REGION"
-        if name.lower() in _SWITCHES:
-            raise ValueError(f"'{name}' is not a variable name; list the variables to expand: {example}")
-        if not is_variable_name(name):
-            raise ValueError(f"'{name}' is not a variable name; use {example}")
-        if is_secret_name(name):
-            raise ValueError(f"'{name}' is never expanded because it can hold a credential; rename the variable")
-    return frozenset(names)
-
-
-def parse_url(word: str) -> str:
-    """Parse `--repository-url`. Raises ValueError."""
-    if not re.fullmatch(r"https?://[^\s/]\S*", word):
-        raise ValueError(f"'{word}' does not start with http:// or https:// and a host")
-    return word
-
-
-def parse_reports(words: tuple[str, ...]) -> tuple[Report, ...]:
-    """Parse `--report`. Raises ValueError."""
-    reports = []
-    for word in words:
-        name, _, path = word.partition("=")
-        if name not in _REPORTS or not path or "\0" in path:
-            message = f"'{word}' is not FORMAT=FILE; the formats are {', '.join(_REPORTS)}."
-            raise ValueError(f"{message}{suggestion(name, _REPORTS)}")
-        reports.append(Report(_REPORTS[name], Path(path)))
-    return tuple(reports)
-
-
-def complete_names(what: Literal["clusters", "releases", "images"]) -> Complete:
-    """Return the shell completion of a flag or argument that takes clusters, Releases or packages of the project."""
-
-    def offer(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        from kubocd_gen.cli import shell_completion
-
-        names = {
-            "clusters": shell_completion.clusters,
-            "releases": shell_completion.releases,
-            "images": shell_completion.images,
-        }
-        return shell_completion.completion_of(names[what])(ctx, param, incomplete)
-
-    return offer
-
-
-def _complete_limits(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    return [f"{name}=" for name in NAMES if name.startswith(incomplete)]
-
-
-def _complete_variables(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    known = (name for name in os.environ if is_variable_name(name) and not is_secret_name(name))
-    return sorted(name for name in known if name.startswith(incomplete))
 
 
 @option_group
@@ -153,7 +58,7 @@ class RegistryOptions(PathOptions):
             name="--limit",
             metavar="NAME=VALUE",
             parse_all=parse_limits,
-            complete=_complete_limits,
+            complete=complete_limits,
         ),
     ] = ()
     ca_file: Annotated[
@@ -259,7 +164,7 @@ class ClusterOptions(ProjectFileOptions, PackageOptions, LockedOptions):
             "Replace ${NAME} in sources with this environment variable; repeatable. Credentials are never expanded.",
             metavar="NAME[,NAME...]",
             parse_all=parse_variables,
-            complete=_complete_variables,
+            complete=complete_variables,
         ),
     ] = frozenset()
 
@@ -378,7 +283,7 @@ class ReportOptions(CIFormatOptions):
     reports: Annotated[
         tuple[Report, ...],
         Flag(
-            f"Also write a report for a CI system to a file; repeatable. The formats: {', '.join(_REPORTS)}.",
+            f"Also write a report for a CI system to a file; repeatable. The formats: {', '.join(REPORTS)}.",
             name="--report",
             metavar="FORMAT=FILE",
             parse_all=parse_reports,

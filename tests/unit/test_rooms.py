@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -27,3 +29,8 @@ def test_an_import_upward_is_found(tmp_path: Path) -> None:
     done = lint(config)
     assert done.returncode == 1
     assert "kubocd_gen.budget is not allowed to import kubocd_gen.diagnostics" in done.stdout
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "kubocd_gen").rglob("*.py")), ids=lambda path: path.stem)
+def test_a_module_has_one_idea(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400

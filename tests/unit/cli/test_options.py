@@ -15,7 +15,7 @@ from kubocd_gen.cli.command import Argument, Flag, Options
 from kubocd_gen.cli.image import ImageOptions
 from kubocd_gen.cli.init_server import ServerOptions
 from kubocd_gen.cli.lint import LintOptions
-from kubocd_gen.cli.options import (
+from kubocd_gen.cli.option_values import (
     Report,
     parse_hosts,
     parse_hosts_with_port,

@@ -1,0 +1,124 @@
+"""Values of flags: how they are read from the command line, and what a shell completes."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+import click
+
+from kubocd_gen.budget.limits import NAMES, parse_limit
+from kubocd_gen.cli.command import Complete
+from kubocd_gen.cli.help_format import suggestion
+from kubocd_gen.sources.environment import is_secret_name, is_variable_name
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+ReportFormat = Literal["sarif", "gitlab", "junit"]
+
+
+REPORTS: Mapping[str, ReportFormat] = {name: name for name in get_args(ReportFormat)}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A report file for a CI system."""
+
+    format: ReportFormat
+    path: Path
+
+
+def parse_hosts(words: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Parse `--resolve` into pairs of name and address. Raises ValueError."""
+    hosts = []
+    for word in words:
+        name, separator, address = word.partition("=")
+        if not (name and separator and address):
+            raise ValueError(f"'{word}' is not NAME=ADDRESS, such as ldap.example.com=10.1.2.3")
+        hosts.append((name, address))
+    return tuple(hosts)
+
+
+def parse_limits(words: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
+    """Parse `--limit` into pairs of name and value. Raises ValueError."""
+    limits = []
+    for word in words:
+        name, separator, size = word.partition("=")
+        if not (name and separator and size):
+            raise ValueError(f"'{word}' is not NAME=VALUE, such as layer=512MiB")
+        limits.append((name, parse_limit(name, size)))
+    return tuple(limits)
+
+
+def parse_hosts_with_port(words: tuple[str, ...]) -> frozenset[str]:
+    """Parse `--allow-plain-http-credentials`. Raises ValueError."""
+    for word in words:
+        if not re.fullmatch(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?", word):
+            raise ValueError(f"'{word}' is not HOST or HOST:PORT, such as registry.lan:5000")
+    return frozenset(words)
+
+
+_SWITCHES = frozenset({"true", "false", "1", "0", "yes", "no", "on", "off"})
+
+
+def parse_variables(words: tuple[str, ...]) -> frozenset[str]:
+    """Parse `--expand-env`, names of variables separated by commas. Raises ValueError."""
+    names = [name for word in words for name in word.split(",") if name]
+    for name in names:
+        example = "--expand-env DOMAIN,REGION or KCD_GEN_EXPAND_ENV=DOMAIN,REGION"
+        if name.lower() in _SWITCHES:
+            raise ValueError(f"'{name}' is not a variable name; list the variables to expand: {example}")
+        if not is_variable_name(name):
+            raise ValueError(f"'{name}' is not a variable name; use {example}")
+        if is_secret_name(name):
+            raise ValueError(f"'{name}' is never expanded because it can hold a credential; rename the variable")
+    return frozenset(names)
+
+
+def parse_url(word: str) -> str:
+    """Parse `--repository-url`. Raises ValueError."""
+    if not re.fullmatch(r"https?://[^\s/]\S*", word):
+        raise ValueError(f"'{word}' does not start with http:// or https:// and a host")
+    return word
+
+
+def parse_reports(words: tuple[str, ...]) -> tuple[Report, ...]:
+    """Parse `--report`. Raises ValueError."""
+    reports = []
+    for word in words:
+        name, _, path = word.partition("=")
+        if name not in REPORTS or not path or "\0" in path:
+            message = f"'{word}' is not FORMAT=FILE; the formats are {', '.join(REPORTS)}."
+            raise ValueError(f"{message}{suggestion(name, REPORTS)}")
+        reports.append(Report(REPORTS[name], Path(path)))
+    return tuple(reports)
+
+
+def complete_names(what: Literal["clusters", "releases", "images"]) -> Complete:
+    """Return the shell completion of a flag or argument that takes clusters, Releases or packages of the project."""
+
+    def offer(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from kubocd_gen.cli import shell_completion
+
+        names = {
+            "clusters": shell_completion.clusters,
+            "releases": shell_completion.releases,
+            "images": shell_completion.images,
+        }
+        return shell_completion.completion_of(names[what])(ctx, param, incomplete)
+
+    return offer
+
+
+def complete_limits(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    return [f"{name}=" for name in NAMES if name.startswith(incomplete)]
+
+
+def complete_variables(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    known = (name for name in os.environ if is_variable_name(name) and not is_secret_name(name))
+    return sorted(name for name in known if name.startswith(incomplete))
