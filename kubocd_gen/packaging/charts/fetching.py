@@ -87,7 +87,7 @@ def local_tree(source: LocalChart) -> tuple[LocalTree, str]:
     Raises ProblemsError: `missing-chart` if it is not a directory with a Chart.yaml, `bad-chart` if its path follows a
     symlink out of the manifest's directory, `outside-checkout` if it is not in the manifest's checkout.
     """
-    base = Path(os.path.realpath(source.folder))
+    base = Path(os.path.realpath(source.directory))
     path = Path(os.path.normpath(base / source.path))
     real = Path(os.path.realpath(path))
     describe = f"the chart {source.path}"

@@ -53,9 +53,9 @@ class GitChart:
 
 @dataclass(frozen=True, slots=True)
 class LocalChart:
-    """A chart in a directory: `path` is relative to the manifest's directory `folder`, and must be among `files`."""
+    """A chart in a directory: `path` is relative to the manifest's `directory`, and must be among `files`."""
 
-    folder: Path
+    directory: Path
     path: str
     files: CheckoutFiles | None = None  # None: the caller has checked the path
 
@@ -69,9 +69,9 @@ def source_kind(source: Mapping[str, Any]) -> str:
 
 
 def chart_source(
-    source: Mapping[str, Any], folder: Path, position: Position, files: CheckoutFiles | None = None
+    source: Mapping[str, Any], directory: Path, position: Position, files: CheckoutFiles | None = None
 ) -> ChartSource:
-    """Return the source of a module, which `read_manifest` has validated; `folder` is the manifest's directory.
+    """Return the source of a module, which `read_manifest` has validated; `directory` is the manifest's directory.
 
     A local chart must be among `files`. Raises ProblemsError `bad-package` or `bad-reference` if the source is not
     valid.
@@ -98,7 +98,7 @@ def chart_source(
     path = given.get("path") or "."  # optional in KuboCD; the default is the manifest's directory
     if "\0" in path:
         raise ProblemsError(bad(f"source.local.path is not a valid path: {shown(path)}"))
-    return LocalChart(folder, path, files)
+    return LocalChart(directory, path, files)
 
 
 def _helm_repository(given: Mapping[str, Any], bad: Any) -> HelmRepositoryChart:

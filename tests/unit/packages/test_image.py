@@ -166,7 +166,7 @@ def test_a_layer_of_another_length_is_refused(write_one: WriteOne, size: int, se
 def test_a_layer_of_another_digest_is_refused(write_one: WriteOne) -> None:
     folder = write_one()
     (folder / "blobs" / "sha256" / sha256(LAYER).removeprefix("sha256:")).write_bytes(LAYER + b"x")
-    assert "has the digest" in refusal(folder, "corrupt-blob").message
+    assert sha256(LAYER + b"x") in refusal(folder, "corrupt-blob").message
 
 
 def test_a_config_is_not_read_at_all(write_one: WriteOne) -> None:
