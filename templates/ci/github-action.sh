@@ -82,7 +82,7 @@ install() {
   (
     cd "$home"
     if ! "$interpreter" -I -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
-      echo "::error title=kcd-gen::Python 3.11 or newer is needed: put actions/setup-python before this action"
+      echo "::error title=kcd-gen::Python 3.11 or newer is required: run actions/setup-python before this action"
       exit 1
     fi
     "$interpreter" -I -m venv --clear "$venv"
@@ -96,7 +96,7 @@ install() {
 }
 
 build() {
-  local words=(build) further status=0 said
+  local words=(build) further status=0 result
   read -r -d '' -a further <<<"$ARGS" || true
   words+=(${further[@]+"${further[@]}"} --format github)
   [ "$CHECK" != true ] || words+=(--check)
@@ -104,13 +104,13 @@ build() {
   errors_as_text "$venv/bin/kcd-gen" "${words[@]}" || status=$?
   echo "exit-code=$status" >>"$GITHUB_OUTPUT"
   case $status in
-    0) [ "$CHECK" = true ] && said='the output is what the sources compile to' || said='the output was built' ;;
-    3) said='**the output is not what the sources compile to**; build, and commit the result' ;;
-    1) said='**there are errors** in the sources or packages' ;;
-    4) said='**the network failed**, or a registry' ;;
-    *) said="**it failed** with exit code $status; the log says why" ;;
+    0) [ "$CHECK" = true ] && result='the output is up to date' || result='the output was built' ;;
+    3) result='**the output is out of date**; run kcd-gen build, and commit the result' ;;
+    1) result='**the sources or packages have errors**' ;;
+    4) result='**the network or a registry failed**' ;;
+    *) result="**the build failed** with exit code $status; see the log" ;;
   esac
-  printf 'kcd-gen: %s.\n\n' "$said" >>"$GITHUB_STEP_SUMMARY"
+  printf 'kcd-gen: %s.\n\n' "$result" >>"$GITHUB_STEP_SUMMARY"
   return "$status"
 }
 
@@ -118,12 +118,12 @@ diff() {
   local base file=$home/diff.md
   rm -f "$file"
   if ! errors_as_text to_file "$home/base" "$venv/bin/kcd-gen-ci" base github; then
-    echo "::warning title=kcd-gen::what the change does can't be told: the commit before it can't be read or fetched"
+    echo "::warning title=kcd-gen::could not determine what this change does: the base commit is not available"
     return
   fi
   base=$(cat "$home/base")
   if ! errors_as_text to_file "$file" "$venv/bin/kcd-gen" diff --ref "$base" --format markdown; then
-    echo "::warning title=kcd-gen::what the change does can't be told: one side of it does not compile"
+    echo "::warning title=kcd-gen::could not determine what this change does: the sources before or after it do not compile"
     rm -f "$file"
     return
   fi
