@@ -78,7 +78,7 @@ def presence_findings(situation: Situation) -> Iterator[Finding]:
                     "annotate both or neither",
                 )
         elif is_leftover(situation, one):
-            yield Finding("note", "leftover", one.kind, (one.key,), "was created by KuboCD and is no longer needed")
+            yield Finding("note", "leftover", one.kind, (one.key,), "is no longer needed (created by KuboCD)")
         elif one.kind == "HelmRelease" and (owner := one.release_owner):
             release = situation.release_of(one.namespace, owner.name)
             if release and not release.release.suspended:

@@ -31,7 +31,7 @@ def release_findings(situation: Situation) -> Iterator[Finding]:
                 "keep the finalizer, stop the controller, and remove the ownerReferences with the command below",
             )
         elif live.deleting:
-            yield finding("note", "release-deleting", "is being deleted and owns nothing")
+            yield finding("note", "release-deleting", "is being deleted (without owned objects)")
         if compiled is None:
             yield finding(
                 "warning",

@@ -1,6 +1,6 @@
 """Determine the current step of a migration and its commands.
 
-The order of the steps was tested with real controllers; docs/migration.md describes what goes wrong in another order.
+The order of the steps was tested with real Flux controllers; docs/migration.md describes the problems of another order.
 """
 
 from __future__ import annotations

@@ -240,7 +240,7 @@ def test_only_the_output_is_committed(scene: Scene) -> None:
     assert [line for line in lines if line.startswith("git add")] == [f"git add {scene.compilation.cluster.output}"]
 
 
-def test_an_object_without_managers_does_not_stop_the_cure_of_the_others(scene: Scene) -> None:
+def test_an_object_without_managers_does_not_stop_the_transfer_of_the_others(scene: Scene) -> None:
     objects = scene.applied()
     del found(objects, "HelmRelease", "web-main")["metadata"]["managedFields"]
     listed = read_dump(json.dumps({"kind": "List", "apiVersion": "v1", "items": objects}).encode(), "live.json")

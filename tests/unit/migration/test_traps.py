@@ -350,7 +350,12 @@ TRAPS = {
         "rescue",
     ),
     "a Release that goes and owns nothing": Trap(
-        "release-deleting", "note", Scene.transferred, deleting("Release", "web"), "owns nothing", "delete-releases"
+        "release-deleting",
+        "note",
+        Scene.transferred,
+        deleting("Release", "web"),
+        "without owned objects",
+        "delete-releases",
     ),
     "a HelmRelease that is being deleted": Trap(
         "object-deleting", "error", Scene.applied, deleting("HelmRelease", "web-main"), "is being deleted", "settle"
