@@ -155,9 +155,7 @@ def read_parts(
         )
     layers = manifest.get("layers")
     if not isinstance(layers, list) or len(layers) != 1:
-        kind = (
-            f"an image with {len(layers)} layers" if isinstance(layers, list) else "an image without layers"
-        )
+        kind = f"an image with {len(layers)} layers" if isinstance(layers, list) else "an image without layers"
         raise ProblemsError(other(kind, hint="a KuboCD package has exactly one layer"))
     layer = _part(layers[0], f"the layer of {reference}", position)
     if layer.media_type != CONTENT_TYPE:
