@@ -24,7 +24,7 @@ from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
 
 _DEEPEST = 64  # nested directories
-_LONGEST_NAME = 255  # bytes; the maximum of common file systems
+_LONGEST_NAME = 255  # characters; the maximum of common file systems
 
 
 @dataclass(frozen=True, slots=True)
