@@ -78,7 +78,8 @@ def test_limits_without_a_project_file_are_those_of_the_flags(tmp_path: Path) ->
 def test_each_wrong_limit_of_a_project_file_is_told_with_its_place(load: LoadFile) -> None:
     head = HEAD + CLUSTER + "packages:\n  limits:\n"
     assert said(load, head + "    layer: big\n    members: 0\n    text: 5MiB\n") == [
-        "kcd-gen.yaml:9:5 invalid-value packages.limits: the limit 'layer' must be a size such as 512MiB (KiB, MiB, GiB)",
+        "kcd-gen.yaml:9:5 invalid-value packages.limits: "
+        "the limit 'layer' must be a size such as 512MiB (KiB, MiB, GiB)",
         "kcd-gen.yaml:10:5 invalid-value packages.limits: the limit 'members' must be greater than 0",
     ]
     assert said(load, head + "    layr: 1MiB\n") == [
