@@ -65,7 +65,7 @@ class Objects:
         self._stack = ExitStack()
         self._talk: Talk | None = None
         self._left: Iterator[bytes] = iter(())
-        self._folders: dict[str, dict[str, Entry]] = {}
+        self._directories: dict[str, dict[str, Entry]] = {}
         self._entries = 0
 
     def __enter__(self) -> Self:
@@ -99,12 +99,12 @@ class Objects:
             )
         return found
 
-    def folder(self, identity: str) -> dict[str, Entry]:
+    def directory(self, identity: str) -> dict[str, Entry]:
         """Return the entries of the tree with an id, by name.
 
         Names that Git never checks out, such as `..`, are left out. Raises UnreadableObjectError.
         """
-        if identity not in self._folders:
+        if identity not in self._directories:
             found = self.find(identity)
             if found is None:
                 raise UnreadableObjectError("is not in the repository")
@@ -117,8 +117,8 @@ class Objects:
             self._entries += len(entries)
             if self._entries > MOST_ENTRIES:
                 raise UnreadableObjectError(f"exceeds the limit of {MOST_ENTRIES} entries for a revision")
-            self._folders[identity] = entries
-        return self._folders[identity]
+            self._directories[identity] = entries
+        return self._directories[identity]
 
     def root(self, name: str) -> Entry:
         """Return the root directory of a commit or tree. Raises UnreadableObjectError."""

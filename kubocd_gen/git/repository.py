@@ -92,7 +92,7 @@ class Repository:
         """Return whether the history of the clone is incomplete."""
         return self._first_line("rev-parse", "--is-shallow-repository") == "true"
 
-    def folder(self) -> Path:
+    def common_directory(self) -> Path:
         """Return the directory that all working trees of the repository share, usually `.git`."""
         return self.top / (self._first_line("rev-parse", "--git-common-dir") or ".git")
 
@@ -110,10 +110,9 @@ class Repository:
 
     def ignored_by(self, path: str) -> tuple[str, int, str] | None:
         """Return the file, line and pattern by which Git ignores a path below `top`; None if it does not."""
-        said = self._first_line(
-            "check-ignore", "--verbose", "--", f"./{path}"
-        )  # `./` because `:(top)` would be a pathspec
-        found = _IGNORED.match(said) if said else None
+        # `./` because `:(top)` would be a pathspec.
+        line = self._first_line("check-ignore", "--verbose", "--", f"./{path}")
+        found = _IGNORED.match(line) if line else None
         if found is None:
             return None
         file = Path(found[1])

@@ -66,13 +66,13 @@ class Checkout:
         entry = self.tree.entry(real)
         if entry is None or entry.kind != "file":
             return None
-        place = self.tree.tree(real)[0]
-        objects = self.tree.trees[place].objects
+        location = self.tree.tree(real)[0]
+        objects = self.tree.trees[location].objects
         objects.bring([entry.id])
         with self.tree.readable(path):
             found = objects.blob(entry.id, most)
         data = found.whole() if found else None
-        content = self._content(real, data, place)
+        content = self._content(real, data, location)
         if content is None:
             raise ProblemsError(self._refused(path, data))
         return content
@@ -173,11 +173,11 @@ class Checkout:
     def _write(self, files: Mapping[str, Entry], optional: Collection[str]) -> None:
         """Write `files`, leaving out those in `optional` that are Git LFS pointers without available content."""
         wanted = {name: entry for name, entry in files.items() if name not in self.written}
-        by_place: dict[str, list[str]] = {}
+        by_location: dict[str, list[str]] = {}
         for name in wanted:
-            by_place.setdefault(self.tree.tree(name)[0], []).append(name)
-        for place, names in by_place.items():
-            objects = self.tree.trees[place].objects
+            by_location.setdefault(self.tree.tree(name)[0], []).append(name)
+        for location, names in by_location.items():
+            objects = self.tree.trees[location].objects
             objects.bring([wanted[name].id for name in names])
             for name in names:
                 with self.tree.readable(name):
@@ -188,9 +188,9 @@ class Checkout:
                     raise ProblemsError(
                         self.tree.refusal("", what, "reduce the number of files in the cluster's sources")
                     )
-                self._write_one(name, found, place, optional)
+                self._write_one(name, found, location, optional)
 
-    def _write_one(self, name: str, found: Found | None, place: str, optional: Collection[str]) -> None:
+    def _write_one(self, name: str, found: Found | None, location: str, optional: Collection[str]) -> None:
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         if found is not None and found.size > MIB:  # too large for a pointer, and for memory
@@ -203,14 +203,14 @@ class Checkout:
             self.written.add(name)
             return
         data = found.whole() if found else None
-        content = self._content(name, data, place)
+        content = self._content(name, data, location)
         if content is None and name not in optional:
             raise ProblemsError(self._refused(name, data))
         if content is not None:
             path.write_bytes(content)
             self.written.add(name)
 
-    def _content(self, path: str, data: bytes | None, place: str) -> bytes | None:
+    def _content(self, path: str, data: bytes | None, location: str) -> bytes | None:
         """Return the content that a checkout would have at `path`; None if it is not available."""
         if data is None or data.startswith(_ENCRYPTED):
             return None
@@ -218,9 +218,9 @@ class Checkout:
         if pointer is None:
             return data
         identity, size = pointer[1].decode("ascii"), int(pointer[2])
-        if place not in self.shared:
-            self.shared[place] = self.stores[place].folder()
-        kept = self.shared[place] / "lfs/objects" / identity[:2] / identity[2:4] / identity
+        if location not in self.shared:
+            self.shared[location] = self.stores[location].common_directory()
+        kept = self.shared[location] / "lfs/objects" / identity[:2] / identity[2:4] / identity
         for file in (kept, self.repository.top / path):
             content = _read(file, size)
             if content is not None and hashlib.sha256(content).hexdigest() == identity:

@@ -35,7 +35,7 @@ class CommitTree:
         """Return the entry at `path`; None if there is none. Raises UnreadableObjectError."""
         entry = self._root
         for part in path.split("/") if path else ():
-            found = self.objects.folder(entry.id).get(part) if entry.kind == "folder" else None
+            found = self.objects.directory(entry.id).get(part) if entry.kind == "folder" else None
             if found is None:
                 return None
             entry = found
@@ -44,7 +44,7 @@ class CommitTree:
     def names(self, path: str) -> dict[str, Entry] | None:
         """Return the entries of the directory at `path`; None for anything else. Raises UnreadableObjectError."""
         entry = self.entry(path)
-        return self.objects.folder(entry.id) if entry and entry.kind == "folder" else None
+        return self.objects.directory(entry.id) if entry and entry.kind == "folder" else None
 
     def target(self, path: str) -> str | None:
         """Return the target of the symlink at `path`; None if it is not a symlink. Raises UnreadableObjectError."""
@@ -71,7 +71,7 @@ class CommitTree:
             if entry.kind != "folder":
                 yield at, entry
                 continue
-            names = self.objects.folder(entry.id)
+            names = self.objects.directory(entry.id)
             count(len(names))
             prefix = f"{at}/" if at else ""
             longest = max((len(os.fsencode(name)) for name in names), default=0)

@@ -109,7 +109,7 @@ def test_worktrees_and_submodules_are_repositories(checkout: Path, tmp_path: Pat
     (tree / "c").write_text("")
     commit_all(tree)
     found = find_repository(tree / "a/b")
-    assert (found.top, found.folder()) == (tree, checkout / ".git")
+    assert (found.top, found.common_directory()) == (tree, checkout / ".git")
     assert found.revision("HEAD").commit != find_repository(checkout).revision("HEAD").commit
     git(checkout, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", f"file://{tree}", "sub")
     found = find_repository(checkout / "sub/a")
