@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from kubocd_gen.diagnostics.problems import ProblemsError
-from tests.acceptance.test_init import Repository
 from tests.support.charts import chart_files, commit_all, git, write_files
+from tests.support.init_checkouts import Repository
 from tests.support.workspace import WEB, Outcome, Workspace, files_below, kcd_gen
 
 SECRET = "hunter2hunter2"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from tests.acceptance.test_init_server import Checkout
+from tests.support.init_checkouts import Checkout
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/deploying.md").read_text(encoding="utf-8")
 

@@ -12,6 +12,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from tests.support import hostile
 from tests.support.images import gzipped, write_layout
+from tests.support.kubocd_resources import config, context, invalid_config, unknown_parameter
 from tests.support.workspace import (
     WEB,
     WEB_MANIFEST,
@@ -49,10 +50,6 @@ def missing_field(workspace: Workspace) -> None:
           package: {repository: registry.example.com/demo/web}
         """,
     )
-
-
-def unknown_parameter(workspace: Workspace) -> None:
-    workspace.release("web", "parameters:\n  replicaz: 2")
 
 
 def parameter_of_another_type(workspace: Workspace) -> None:
@@ -178,12 +175,6 @@ def unmet_role(workspace: Workspace) -> None:
 def dependency_cycle(workspace: Workspace) -> None:
     workspace.release("a", "roles: [first]\ndependencies: [second]")
     workspace.release("b", "roles: [second]\ndependencies: [first]")
-
-
-def invalid_config(workspace: Workspace) -> None:
-    workspace.source("config.yaml", config("defaultHelmTimeout: soon"))
-    for name in "abcde":
-        workspace.release(name)
 
 
 def two_default_strategies(workspace: Workspace) -> None:
@@ -419,18 +410,3 @@ def test_a_problem_is_told_with_its_place_and_nothing_is_written(
     assert outcome.exit == 1
     assert "\x1b" not in outcome.err
     assert files_below(workspace.output) == before
-
-
-def context(name: str, variables: str, *, parent: str | None = None) -> str:
-    parents = f"  parents:\n    - name: {parent}\n" if parent else ""
-    return (
-        "apiVersion: kubocd.kubotal.io/v1alpha1\nkind: Context\n"
-        f"metadata: {{name: {name}, namespace: default}}\nspec:\n{parents}  context: {variables}\n"
-    )
-
-
-def config(spec: str) -> str:
-    return (
-        "apiVersion: kubocd.kubotal.io/v1alpha1\nkind: Config\n"
-        f"metadata: {{name: conf, namespace: kubocd}}\nspec:\n  {spec}\n"
-    )

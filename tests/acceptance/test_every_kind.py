@@ -19,7 +19,6 @@ from kubocd_gen.oci.descriptors import REF_NAME
 from kubocd_gen.output.journal import open_staging
 from kubocd_gen.output.moves import NEW, STAGING
 from kubocd_gen.packages.archive import read_package_archive
-from tests.acceptance.test_errors import config, context
 from tests.support.charts import commit_all, git
 from tests.support.images import (
     chart_archive,
@@ -31,6 +30,7 @@ from tests.support.images import (
     write_index,
     write_layout,
 )
+from tests.support.kubocd_resources import config, context, installation
 from tests.support.workspace import (
     WEB,
     WEB_MANIFEST,
@@ -92,15 +92,6 @@ IN_UNIT_TESTS = {
 }
 """Codes that guard the writer against values that no reader before it lets in, and those of other commands than `build`
 and of the registry client."""
-
-
-def installation(namespace: str, *, version: str = "v0.3.1", more: str = "") -> str:
-    """A HelmRelease of the `kubocd-ctrl` chart."""
-    return (
-        "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\n"
-        f"metadata: {{name: kubocd, namespace: {namespace}}}\n"
-        f"spec:\n  chart: {{spec: {{chart: kubocd-ctrl, version: '{version}'}}}}\n{more}"
-    )
 
 
 def ambiguous_installation(workspace: Workspace) -> Outcome:

@@ -13,9 +13,8 @@ from syrupy.assertion import SnapshotAssertion
 
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.pipeline import build as building
-from tests.acceptance.test_errors import config, context, invalid_config, unknown_parameter
-from tests.acceptance.test_every_kind import installation
 from tests.support.images import write_layout
+from tests.support.kubocd_resources import config, context, installation, invalid_config, unknown_parameter
 from tests.support.workspace import (
     WEB,
     WEB_MANIFEST,

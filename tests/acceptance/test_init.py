@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,59 +14,19 @@ import pytest
 import yaml
 from syrupy.assertion import SnapshotAssertion
 
-from tests.acceptance.test_init_server import ROOT, SCHEMA, Checkout, sync
+from tests.support.init_checkouts import BOOTSTRAP, COMMIT, COPY, ROOT, SCHEMA, SOURCE, Repository, python, sync
 from tests.support.quickstart import QUICKSTART, write_packages
-from tests.support.workspace import Outcome, kcd_gen
+from tests.support.workspace import kcd_gen
 
 GITHUB, GITLAB = "git@github.com:acme/platform.git", "https://gitlab.com/acme/platform.git"
 WORKFLOW, PIPELINE, HOOKS = ".github/workflows/kcd-gen.yaml", ".gitlab-ci.yml", ".pre-commit-config.yaml"
-COPY, COMMIT = "https://github.com/platform/kcd-gen", "0123456789abcdef0123456789abcdef01234567"
-SOURCE = f"git+{COPY}@{COMMIT}"
 COMPONENT = ".gitlab/kcd-gen.yml"
-BOOTSTRAP = "clusters/prod/flux-system/gotk-sync.yaml"
 OUR_HOOKS = {one["id"]: one for one in yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text(encoding="utf-8"))}
-
-
-class Repository(Checkout):
-    """A Git checkout with nothing in it."""
-
-    def __init__(self, root: Path, remote: str | None = None) -> None:
-        self.root = root
-        subprocess.run(["git", "init", "--quiet", str(root)], check=True)
-        if remote:
-            self.git("remote", "add", "origin", remote)
-
-    def git(self, *arguments: str) -> str:
-        return subprocess.run(
-            ["git", *arguments], cwd=self.root, check=True, stdout=subprocess.PIPE, encoding="utf-8"
-        ).stdout
-
-    def init(self, *arguments: str, folder: str = ".", source: str = SOURCE) -> Outcome:
-        environment = {"KCD_GEN_INSTALL_FROM": source} if source else {}
-        return kcd_gen("init", *arguments, directory=self.root / folder, environment=environment)
-
-    def resource(self, name: str, kind: str = "Release", namespace: str = "default") -> None:
-        metadata = f"{{name: {Path(name).stem}, namespace: {namespace}}}"
-        self.write(name, f"apiVersion: kubocd.kubotal.io/v1alpha1\nkind: {kind}\nmetadata: {metadata}\nspec: {{}}\n")
-
-    def clusters(self) -> dict[str, Mapping[str, object]]:
-        return {one["name"]: one for one in self.documents("kcd-gen.yaml")[0]["clusters"]}
-
-    def state(self) -> dict[str, tuple[bytes, int]]:
-        return {name: ((self.root / name).read_bytes(), (self.root / name).stat().st_mtime_ns) for name in self.files()}
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Repository:
     return Repository(tmp_path / "checkout", GITHUB)
-
-
-def python(module: str, *arguments: str, folder: Path) -> None:
-    """Run the program of an installed package; it has to be content."""
-    done = subprocess.run(
-        [sys.executable, "-m", module, *arguments], cwd=folder, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def rejected(module: str, *arguments: str, folder: Path) -> None:

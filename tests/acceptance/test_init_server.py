@@ -2,72 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import kubernetes_validate
 import pytest
-import yaml
 from syrupy.assertion import SnapshotAssertion
 
 from kubocd_gen.server.layout import IMAGE_NAME
+from tests.support.init_checkouts import SCHEMA, Checkout, sync
 from tests.support.pod_security import violations
-from tests.support.workspace import Outcome, Workspace, kcd_gen
+from tests.support.workspace import Workspace, kcd_gen
 
-ROOT = Path(__file__).resolve().parents[2]
 # `sleep` in preStop is in the schemas from 1.30 on, which is also the oldest that today's Flux takes.
 KUBERNETES = ("1.30", "1.32", "1.34", "1.37")
 FLUX, FILE = "flux-system", "kcd-gen-kustomizations.yaml"
-SCHEMA = json.loads((ROOT / "tests/support/flux-kustomization-v1.json").read_text(encoding="utf-8"))["schema"]
 SERVER = "deploy/prod/server"
 BOOTSTRAP = "clusters/prod/flux-system/gotk-sync.yaml"
 PLACED = "clusters/prod/kcd-gen-kustomizations.yaml"
-
-
-def sync(path: str, name: str = "flux-system", kind: str = "GitRepository", more: str = "") -> str:
-    """A Kustomization as `flux bootstrap` writes it."""
-    return (
-        "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\n"
-        f"metadata: {{name: {name}, namespace: flux-system}}\n"
-        f"spec: {{interval: 10m, path: {path}, prune: true, sourceRef: {{kind: {kind}, name: {name}}}{more}}}\n"
-    )
-
-
-class Checkout:
-    """A Git checkout with a project."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        subprocess.run(["git", "init", "--quiet", str(root)], check=True)
-        self.write(BOOTSTRAP, sync("./clusters/prod"))
-        self.project("- {name: prod, sources: [sources], output: deploy/prod}\n")
-
-    def write(self, name: str, text: str) -> Path:
-        path = self.root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-        return path
-
-    def project(self, clusters: str, folder: str = ".") -> None:
-        head = "apiVersion: kcd-gen/v1alpha1\nkind: Project\npackages: {vendor: packages}\nclusters:\n"
-        self.write(f"{folder}/kcd-gen.yaml", head + clusters)
-
-    def init(self, *arguments: str, folder: str = ".") -> Outcome:
-        return kcd_gen("init", "server", *arguments, directory=self.root / folder)
-
-    def read(self, name: str) -> str:
-        return (self.root / name).read_text(encoding="utf-8")
-
-    def documents(self, name: str) -> list[Any]:
-        return list(yaml.safe_load_all(self.read(name)))
-
-    def files(self) -> set[str]:
-        found = (path for path in self.root.rglob("*") if path.is_file() and ".git" not in path.parts)
-        return {path.relative_to(self.root).as_posix() for path in found}
 
 
 @pytest.fixture

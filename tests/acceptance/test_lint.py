@@ -15,8 +15,8 @@ from syrupy.assertion import SnapshotAssertion
 
 from kubocd_gen.package_data import schema
 from kubocd_gen.pipeline.lint import RULES
-from tests.acceptance.test_registry import push, release
 from tests.support.registry import run_registry
+from tests.support.registry_packages import push, release
 from tests.support.workspace import WEB, WEB_MANIFEST, Outcome, Workspace, files_below, kcd_gen
 
 ROOT = Path(__file__).resolve().parents[2]

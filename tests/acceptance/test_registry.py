@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.images import write_layout
 from tests.support.registry import Running, run_registry, skopeo
-from tests.support.workspace import WEB_MANIFEST, Outcome, Workspace, files_below, kcd_gen, package_content, status_of
+from tests.support.registry_packages import push, release
+from tests.support.workspace import WEB_MANIFEST, Outcome, Workspace, files_below, kcd_gen
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = 24
@@ -23,31 +23,6 @@ PACKAGES = 24
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     with run_registry(tmp_path_factory.mktemp("registry")) as running:
         yield running
-
-
-def push(
-    registry: Running, workspace: Workspace, repository: str, tag: str = "1.0.0", manifest: str = WEB_MANIFEST
-) -> str:
-    """A package in the registry, by skopeo. Returns its reference."""
-    reference = f"{registry.host}/{repository}:{tag}"
-    folder = workspace.root / "pushed"
-    write_layout(folder, {"made": package_content(manifest, status_of(manifest))})
-    skopeo("copy", "--dest-tls-verify=false", f"oci:{folder}:made", f"docker://{reference}", home=workspace.root)
-    shutil.rmtree(folder)
-    return reference
-
-
-def release(workspace: Workspace, name: str, reference: str) -> None:
-    repository, _, tag = reference.rpartition(":")
-    workspace.source(
-        f"{name}.yaml",
-        f"""\
-        apiVersion: kubocd.kubotal.io/v1alpha1
-        kind: Release
-        metadata: {{name: {name}, namespace: default}}
-        spec: {{package: {{repository: '{repository}', tag: {tag}, insecure: true}}}}
-        """,
-    )
 
 
 def run(workspace: Workspace, command: str) -> Outcome:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.acceptance.test_errors import config, context
+from tests.support.kubocd_resources import config, context
 from tests.support.workspace import WEB, WEB_MANIFEST, Outcome, Workspace, files_below, helm_releases
 
 REFERENCE = "registry.example.com/demo/{}:1.0.0"

@@ -11,7 +11,7 @@ import pytest
 from jsonschema import Draft7Validator
 
 from kubocd_gen.editors.shipped import document_schema, kinds
-from tests.acceptance.test_errors import config, context
+from tests.support.kubocd_resources import config, context
 from tests.support.quickstart import QUICKSTART, REFERENCE
 from tests.support.workspace import WEB, WEB_MANIFEST, Outcome, Workspace, kcd_gen
 

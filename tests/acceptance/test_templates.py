@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from tests.acceptance.test_errors import context
+from tests.support.kubocd_resources import context
 from tests.support.workspace import WEB_MANIFEST, Workspace, files_below, helm_releases
 
 BAD = {
