@@ -106,5 +106,5 @@ def test_the_build_that_completes_another_says_so(
     root = new.checkout(tmp_path / "killed", old)
     killed(driver, root, point=points * 2 // 3)
     assert "note[interrupted-output]: a build was interrupted" in build(root, "--check").err
-    assert "note[interrupted-output]: an earlier build was interrupted while it wrote" in build(root).err
+    assert "note[interrupted-output]: an earlier build was interrupted while writing" in build(root).err
     assert "interrupted" not in build(root).err

@@ -168,7 +168,7 @@ def test_charts_that_differ_in_case_alone_are_refused(workspace: Workspace) -> N
     workspace.release("web")
     outcome = workspace.build()
     assert outcome.exit == 1
-    assert "holds 'Web-1.0.0.tgz' twice" in outcome.err
+    assert "contains 'Web-1.0.0.tgz' twice" in outcome.err
     assert not workspace.output.exists()
 
 
