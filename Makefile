@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 DEMO ?= .demo
+WORKERS ?= $$($(bin)/python -c 'import os; print(2 * (os.cpu_count() or 1))')  # tests wait for servers half of the time
 
 bin := $(VENV)/bin
 installed := $(VENV)/.installed
@@ -29,7 +30,7 @@ demo: $(installed) ## Compile fixtures/quickstart into .demo/output and show wha
 # servers are left out where there are none and none can be installed.
 test: $(installed) ## Run the tests that are not slow; ALL=1 runs every test and searches further, as CI does
 	@tests/servers.sh || { echo "the tests that need them are left out" >&2; export WITHOUT_SERVERS=1; }; \
-	$(if $(ALL),THOROUGH_TESTS=1) $(bin)/python -m pytest -n auto --dist worksteal $(if $(ALL),,-m 'not slow') $(PYTEST_ARGS)
+	$(if $(ALL),THOROUGH_TESTS=1) $(bin)/python -m pytest -n $(WORKERS) --dist worksteal $(if $(ALL),,-m 'not slow') $(PYTEST_ARGS)
 
 coverage: ## After `make test PYTEST_ARGS="--cov=kubocd_gen --cov-branch"`: 95 % of each room that compiles
 	@for room in sources compiler helm schema kube_yaml; do \

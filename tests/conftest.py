@@ -18,7 +18,7 @@ from tests.support.thorough import THOROUGH
 # A slow or busy machine is no failure, and a change is judged by what it changes, not by luck.
 by_hand = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("by-hand", by_hand)
-settings.register_profile("ci", by_hand, max_examples=400, derandomize=True, print_blob=True)
+settings.register_profile("ci", by_hand, max_examples=200, derandomize=True, print_blob=True)
 settings.register_profile("long", by_hand, max_examples=20_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if THOROUGH else "by-hand"))
 

@@ -164,7 +164,6 @@ def _end_late(reader: int, numbers: Collection[int], over: threading.Event) -> N
     with open(reader, "rb", buffering=0) as signals:
         while number := signals.read(1):
             if number[0] in numbers:
-                _interrupted.set()
                 if over.wait(GRACE):
                     return
                 end_at_once(128 + number[0], *(["interrupted"] if number[0] == signal.SIGINT else []))

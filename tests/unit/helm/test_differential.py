@@ -23,7 +23,7 @@ from kubocd_gen.helm.rewrite import rewrite
 from tests.support.thorough import count
 from tests.unit.helm.hostile import Hostile
 
-TEXTS = int(os.environ.get("FUZZ_TEXTS") or count(200, 1000))
+TEXTS = int(os.environ.get("FUZZ_TEXTS") or count(200, 500))
 BATCH = 200
 CHART = "apiVersion: v2\nname: kcd\nversion: 0.0.0\n"
 NAMES = Names("0123456789abcdef01234567")

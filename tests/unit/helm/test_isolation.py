@@ -19,7 +19,7 @@ from tests.support.thorough import count
 from tests.unit.helm.conftest import FUNCTIONS
 from tests.unit.helm.hostile import Hostile
 
-TEXTS = int(os.environ.get("FUZZ_TEXTS") or count(10, 100))
+TEXTS = int(os.environ.get("FUZZ_TEXTS") or count(10, 50))
 BATCH = 50
 
 # One object for all, as Releases of a cluster share a Context.
