@@ -30,6 +30,8 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Register the Markdown extension, and add the generated pages to the navigation."""
     SITE.repository = (config.repo_url or "").rstrip("/")
     config.markdown_extensions.append(SITE)  # type: ignore[arg-type]  # Markdown also accepts instances
+    if not config.repo_url:  # nobody has published this copy: there is nothing to edit pages at
+        config.edit_uri = ""
     assert config.nav is not None
     config.nav = _expand(config.nav, list(GENERATED))
     return config
