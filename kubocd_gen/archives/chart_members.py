@@ -20,7 +20,7 @@ from kubocd_gen.archives.tar_stream import (
     extended_path,
 )
 from kubocd_gen.budget.limits import LIMITS, Limits, over_limit
-from kubocd_gen.diagnostics.problems import Problem, ProblemsError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
 
 _DEEPEST = 64  # nested directories
@@ -49,7 +49,7 @@ def read_chart_archive(data: bytes, *, describe: str, limits: Limits = LIMITS) -
             over_limit(f"{describe} {over}", over.name, limits.of(over.name), needed=over.needed)
         ) from None
     except BadArchiveError as bad:
-        raise ProblemsError(Problem("bad-chart", f"{describe} {bad}")) from None
+        raise ProblemsError.of("bad-chart", f"{describe} {bad}") from None
 
 
 def is_plain_path(path: str) -> bool:

@@ -37,7 +37,7 @@ def write_files(target: Path, files: Mapping[str, bytes]) -> None:
     """
     for name in files:
         if not is_plain_path(name):
-            raise ProblemsError(Problem("bad-archive", f"{shown(name)} is not a valid relative path"))
+            raise ProblemsError.of("bad-archive", f"{shown(name)} is not a valid relative path")
     try:
         with made_directory(target) as directory:
             existing = [str(target / name) for name in files if directory.status(name) is not None]
@@ -49,12 +49,12 @@ def write_files(target: Path, files: Mapping[str, bytes]) -> None:
                 directory.create(name, data, durable=False)
     except SymlinkError as error:
         message = f"refusing to write to {target} through a symlink"
-        raise ProblemsError(
-            Problem("symlinked-output", message, position=Position(str(target)), hint=hint_of(error))
+        raise ProblemsError.of(
+            "symlinked-output", message, position=Position(str(target)), hint=hint_of(error)
         ) from error
     except OSError as error:
         message = f"cannot write to {target}: {error.strerror} ({error.filename})"
-        raise ProblemsError(Problem("unwritable-output", message)) from error
+        raise ProblemsError.of("unwritable-output", message) from error
 
 
 def _file_exists(existing: list[str], target: Path) -> Problem:

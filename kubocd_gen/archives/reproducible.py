@@ -8,7 +8,7 @@ import tarfile
 import zlib
 from collections.abc import Mapping
 
-from kubocd_gen.diagnostics.problems import Problem, ProblemsError
+from kubocd_gen.diagnostics.problems import ProblemsError
 
 NO_TIME = 315532800
 """1980-01-01, used for files without a time: the earliest date that every archive format supports."""
@@ -63,11 +63,9 @@ def source_date(environment: Mapping[str, str]) -> int | None:
     if not given:
         return None
     if not (given.isascii() and given.isdigit() and len(given) <= 11):
-        raise ProblemsError(
-            Problem(
-                "usage",
-                f"SOURCE_DATE_EPOCH must be a number of seconds, not '{given}'",
-                hint="set it with: export SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)",
-            )
+        raise ProblemsError.of(
+            "usage",
+            f"SOURCE_DATE_EPOCH must be a number of seconds, not '{given}'",
+            hint="set it with: export SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)",
         )
     return int(given)

@@ -125,13 +125,11 @@ def read_source(
             raise ProblemsError(_too_large(size, display))
         data = _read_at_rest(path, display, files)
     except NotRegularError as error:
-        raise ProblemsError(
-            Problem("unreadable-source", "this is not a regular file", position=Position(display))
-        ) from error
+        raise ProblemsError.of("unreadable-source", "this is not a regular file", position=Position(display)) from error
     except OSError as error:
         if path.is_symlink() and error.errno in (errno.ENOENT, errno.ELOOP, errno.ENOTDIR):
             message = "this symlink is broken"
-            raise ProblemsError(Problem("unreadable-source", message, position=Position(display))) from error
+            raise ProblemsError.of("unreadable-source", message, position=Position(display)) from error
         raise ProblemsError(_unreadable("the file can't be read", error, display)) from error
     is_utf_16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     kept = is_utf_16 or any(mention in data for mention in mentions)
@@ -167,13 +165,11 @@ def _read_at_rest(path: Path, display: str, files: CheckoutFiles) -> bytes:
             time.sleep(_SETTLED - age)
         if _state(path.stat()) == before and len(data) == before[0]:
             return data
-    raise ProblemsError(
-        Problem(
-            "unreadable-source",
-            "the file changed each time it was read",
-            position=Position(display),
-            hint="run again when no other process writes to it",
-        )
+    raise ProblemsError.of(
+        "unreadable-source",
+        "the file changed each time it was read",
+        position=Position(display),
+        hint="run again when no other process writes to it",
     )
 
 
@@ -203,11 +199,9 @@ def _decoded(data: bytes, encoding: str, display: str) -> SourceFile:
         return SourceFile(display, data.decode(encoding))
     except UnicodeDecodeError as error:
         before = data[: error.start].decode(encoding, "ignore")
-        raise ProblemsError(
-            Problem(
-                "unreadable-source",
-                f"the file is not valid {error.encoding.removesuffix('-sig').upper()}",
-                position=Position(display, before.count("\n") + 1, len(before) - before.rfind("\n")),
-                hint="save it as UTF-8",
-            )
+        raise ProblemsError.of(
+            "unreadable-source",
+            f"the file is not valid {error.encoding.removesuffix('-sig').upper()}",
+            position=Position(display, before.count("\n") + 1, len(before) - before.rfind("\n")),
+            hint="save it as UTF-8",
         ) from error

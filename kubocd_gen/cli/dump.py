@@ -143,7 +143,7 @@ def read_named(name: str, options: FetchOptions, findings: Problems) -> Named:
     if path.suffix in (".yaml", ".yml", ".tgz") or path.is_dir():
         reason = "is a directory" if path.is_dir() else "does not exist"
         hint = "give a package manifest, a layer archive or an image reference"
-        raise ProblemsError(Problem("missing-source", f"'{name}' {reason}", hint=hint))
+        raise ProblemsError.of("missing-source", f"'{name}' {reason}", hint=hint)
     return _contents(_fetch(parse_reference(name.removeprefix("oci://")), options, findings))
 
 
@@ -218,7 +218,7 @@ def _opened(path: Path, allow_outside: Sequence[Path]) -> BinaryIO:
         return CheckoutFiles.of_named(path, allow_outside).open(path, str(path))
     except OSError as error:
         message = f"cannot read the file: {error.strerror}"
-        raise ProblemsError(Problem("unreadable-source", message, position=Position(str(path)))) from error
+        raise ProblemsError.of("unreadable-source", message, position=Position(str(path))) from error
 
 
 def _read_archive(path: Path, limits: Limits, allow_outside: Sequence[Path]) -> Named:

@@ -118,7 +118,7 @@ def _image(options: ImageOptions, findings: Problems, outcome: _Outcome) -> None
     from kubocd_gen.oci.image_reference import parse_image
 
     if bool(options.push) == bool(options.output):
-        raise ProblemsError(Problem("usage", "exactly one of --push REF and --output LAYOUT is required"))
+        raise ProblemsError.of("usage", "exactly one of --push REF and --output LAYOUT is required")
     base_name = parse_image(options.base)
     project = _project(options)
     cluster = project.clusters[0]
@@ -169,20 +169,18 @@ def _project(options: ImageOptions) -> Project:
     if len(project.clusters) > 1:
         names = ", ".join(cluster.name for cluster in project.clusters)
         hint = f"choose one with --cluster: {names}"
-        raise ProblemsError(
-            Problem("usage", "an image is built for one cluster, but the project has several", hint=hint)
-        )
+        raise ProblemsError.of("usage", "an image is built for one cluster, but the project has several", hint=hint)
     return project
 
 
 def _content_root(options: ImageOptions) -> str:
     root = options.content_root
     if root != CONTENT_ROOT and not options.no_nginx:
-        raise ProblemsError(Problem("usage", "--content-root requires --no-nginx"))
+        raise ProblemsError.of("usage", "--content-root requires --no-nginx")
     parts = root.removesuffix("/").split("/")
     if parts[0] or len(parts) < 2 or not {"", ".", ".."}.isdisjoint(parts[1:]):
         hint = f"give a path such as {CONTENT_ROOT}"
-        raise ProblemsError(Problem("usage", f"--content-root '{root}' is not a normalized absolute path", hint=hint))
+        raise ProblemsError.of("usage", f"--content-root '{root}' is not a normalized absolute path", hint=hint)
     return "/".join(parts)
 
 

@@ -12,7 +12,7 @@ from kubocd_gen.cli.init_server import server
 from kubocd_gen.cli.options import PathOptions
 from kubocd_gen.cli.problems import collect_errors, print_problems
 from kubocd_gen.cli.scaffolds import ScaffoldOptions, check_image, exit_code, heading
-from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, printable
+from kubocd_gen.diagnostics.problems import Problems, ProblemsError, printable
 from kubocd_gen.scaffolding.clusters import name_of
 from kubocd_gen.scaffolding.files import write
 from kubocd_gen.scaffolding.installation import install_source
@@ -81,7 +81,7 @@ def _cluster_name(options: InitOptions) -> str:
     name = options.cluster_name
     if name_of(name) != name:
         hint = "use lower-case letters, digits and inner '-', at most 40 characters"
-        raise ProblemsError(Problem("usage", f"--cluster-name '{name}' is not a valid cluster name", hint=hint))
+        raise ProblemsError.of("usage", f"--cluster-name '{name}' is not a valid cluster name", hint=hint)
     return name
 
 

@@ -12,7 +12,7 @@ from kubocd_gen.cli.command import Flag, command, options
 from kubocd_gen.cli.options import ClusterOptions, OutputOptions
 from kubocd_gen.cli.problems import collect_errors, print_problems
 from kubocd_gen.cli.scaffolds import ScaffoldOptions, check_image, exit_code, heading
-from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, printable
+from kubocd_gen.diagnostics.problems import Problems, ProblemsError, printable
 from kubocd_gen.scaffolding.files import write
 from kubocd_gen.scaffolding.report import apply_steps, file_lines, image_step, list_steps
 from kubocd_gen.scaffolding.server import Scaffold, Wish, plan
@@ -78,13 +78,13 @@ def _scaffold(options: ServerOptions, findings: Problems) -> Scaffold | None:
     # Names must be unique among all clusters, also among those that are set up later.
     whole = project if flags.sources else load_project(replace(flags, clusters=(), output=None), Path.cwd())
     if options.flux_dir and len(project.clusters) > 1:
-        raise ProblemsError(Problem("usage", "--flux-dir requires a single cluster", hint="choose one with --cluster"))
+        raise ProblemsError.of("usage", "--flux-dir requires a single cluster", hint="choose one with --cluster")
     check_namespace("--flux-namespace", options.flux_namespace)
     check_image(options.image)
     source = parse_source(options.flux_source) if options.flux_source else None
     if options.flux_source and source is None:
         hint = "use KIND/NAME or KIND/NAMESPACE/NAME, such as GitRepository/flux-system"
-        raise ProblemsError(Problem("usage", f"--flux-source '{options.flux_source}' is not a Flux source", hint=hint))
+        raise ProblemsError.of("usage", f"--flux-source '{options.flux_source}' is not a Flux source", hint=hint)
     wish = Wish(options.image, options.flux_dir, source, options.flux_namespace, options.containerfile)
     return plan(whole, project.clusters, wish, findings)
 

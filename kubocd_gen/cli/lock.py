@@ -14,7 +14,7 @@ from kubocd_gen.cli.option_values import complete_names
 from kubocd_gen.cli.options import JobsOptions, JsonOptions, ProgressOptions, ProjectOptions, QuietOptions
 from kubocd_gen.cli.problems import DIFFERENCE, collect_errors, print_json, print_problems
 from kubocd_gen.cli.progress import progress
-from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, printable
+from kubocd_gen.diagnostics.problems import Problems, ProblemsError, printable
 from kubocd_gen.diagnostics.text import packages_report
 from kubocd_gen.files import hint_of, write_whole
 from kubocd_gen.helm.binary import find_helm, helm_version
@@ -72,7 +72,7 @@ def lock(options: LockOptions) -> int:
     outcome = Outcome()
     with collect_errors(findings):
         if options.references and not options.update:
-            raise ProblemsError(Problem("usage", "REF requires --update"))
+            raise ProblemsError.of("usage", "REF requires --update")
         outcome = _lock(options, findings)
     if options.format == "json":
         print_json(packages_report("lock", _changes(outcome.moves), list(findings)))
@@ -96,9 +96,7 @@ class Outcome:
 def _lock(options: LockOptions, findings: Problems) -> Outcome:
     project = load_project(options.flags(), Path.cwd())
     if project.locked:
-        raise ProblemsError(
-            Problem("usage", "--locked cannot be used with lock", hint="use --check to check the lock file")
-        )
+        raise ProblemsError.of("usage", "--locked cannot be used with lock", hint="use --check to check the lock file")
     old = project_lock(project) or Lock()
     helm = minor(helm_version(find_helm(options.helm)))
     with progress(wanted=not options.no_progress) as line:
@@ -156,7 +154,7 @@ def _write(project: Project, text: bytes) -> None:
         write_whole(project.lock_path, text)
     except OSError as error:
         message = f"cannot write {project.lock_path}: {error.strerror}"
-        raise ProblemsError(Problem("unwritable-lock", message, hint=hint_of(error))) from error
+        raise ProblemsError.of("unwritable-lock", message, hint=hint_of(error)) from error
 
 
 def _failed(findings: Problems) -> bool:

@@ -14,7 +14,7 @@ from kubocd_gen.cli.help_format import Group
 from kubocd_gen.cli.options import CompilingOptions, JsonOptions, ProjectOptions, QuietOptions
 from kubocd_gen.cli.problems import DIFFERENCE, collect_errors, print_json, print_problems
 from kubocd_gen.cli.tools import tools
-from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError
+from kubocd_gen.diagnostics.problems import Position, Problems, ProblemsError
 from kubocd_gen.migration.checks import Checked
 from kubocd_gen.migration.checks import check as check_dump
 from kubocd_gen.migration.dump import MAX_BYTES, read_dump
@@ -96,7 +96,7 @@ def _only_cluster(project: Project) -> Cluster:
         return project.clusters[0]
     names = ", ".join(cluster.name for cluster in project.clusters)
     hint = f"choose one with --cluster: {names}"
-    raise ProblemsError(Problem("usage", "a dump is of one cluster, but the project has several", hint=hint))
+    raise ProblemsError.of("usage", "a dump is of one cluster, but the project has several", hint=hint)
 
 
 def _live(files: tuple[str, ...]) -> Live:
@@ -110,7 +110,7 @@ def _bytes(name: str) -> bytes:
             data: bytes = file.read(MAX_BYTES + 1)
     except OSError as error:
         message = f"cannot read the dump: {error.strerror}"
-        raise ProblemsError(Problem("bad-dump", message, position=Position(name))) from error
+        raise ProblemsError.of("bad-dump", message, position=Position(name)) from error
     return data
 
 

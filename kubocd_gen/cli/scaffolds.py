@@ -9,7 +9,7 @@ from typing import Annotated
 from kubocd_gen.cli.command import Flag, option_group
 from kubocd_gen.cli.options import QuietOptions
 from kubocd_gen.cli.problems import DIFFERENCE
-from kubocd_gen.diagnostics.problems import Problem, ProblemsError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.scaffolding.files import ScaffoldFile
 
 _REPOSITORY = re.compile(r"[a-zA-Z0-9.-]+(?::[0-9]+)?(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)+")
@@ -33,7 +33,7 @@ def check_image(image: str | None) -> None:
     """Raise ProblemsError `usage` if `--image` is not the name of a repository."""
     if image and not _REPOSITORY.fullmatch(image):
         hint = "use REGISTRY/REPOSITORY without a tag, such as registry.example.com/platform/charts"
-        raise ProblemsError(Problem("usage", f"--image '{image}' is not a valid repository name", hint=hint))
+        raise ProblemsError.of("usage", f"--image '{image}' is not a valid repository name", hint=hint)
 
 
 def heading(*, dry_run: bool) -> str:

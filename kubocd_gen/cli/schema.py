@@ -24,7 +24,7 @@ from kubocd_gen.cli.options import (
 )
 from kubocd_gen.cli.problems import DIFFERENCE, collect_errors, print_problems
 from kubocd_gen.cli.progress import progress
-from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, printable
+from kubocd_gen.diagnostics.problems import Problems, ProblemsError, printable
 from kubocd_gen.editors.settings import SCHEMA_FILE
 from kubocd_gen.editors.shipped import DIALECT, document_schema, kinds
 from kubocd_gen.files import hint_of, write_whole
@@ -115,10 +115,8 @@ def sources(options: SourcesOptions) -> int:
     message = None
     with collect_errors(findings):
         if options.check and not options.output:
-            raise ProblemsError(
-                Problem(
-                    "usage", "--check requires --output", hint=f"give the file to check, such as --output {SCHEMA_FILE}"
-                )
+            raise ProblemsError.of(
+                "usage", "--check requires --output", hint=f"give the file to check, such as --output {SCHEMA_FILE}"
             )
         text = _sources(options, findings)
         if any(one.severity == "error" for one in findings):
@@ -167,11 +165,11 @@ def _update(name: str, text: str, *, check: bool) -> tuple[bool, str]:
         if before is not None and not _is_ours(before):
             hint = "choose another file, or remove this one"
             message = f"refusing to overwrite '{name}': not created by kcd-gen"
-            raise ProblemsError(Problem("unusable-file", message, hint=hint))
+            raise ProblemsError.of("unusable-file", message, hint=hint)
         write_whole(path, data)
     except OSError as error:
         message = f"cannot write '{name}': {error.strerror}"
-        raise ProblemsError(Problem("unwritable-schema", message, hint=hint_of(error))) from error
+        raise ProblemsError.of("unwritable-schema", message, hint=hint_of(error)) from error
     return True, f"{'Created' if before is None else 'Updated'} {name}"
 
 

@@ -103,18 +103,16 @@ def _output(options: ServeOptions) -> Path:
         return _one_cluster(load_project(flags, Path.cwd())).clusters[0].output
     if flags.sources:
         hint = "add --watch, or give only --output"
-        raise ProblemsError(Problem("usage", "--source requires --watch", hint=hint))
+        raise ProblemsError.of("usage", "--source requires --watch", hint=hint)
     if flags.output is not None:
         CheckoutFiles.of_named(flags.output, flags.allow_outside)
     output = flags.output or _one_cluster(load_project(flags, Path.cwd())).clusters[0].output
     if not output.is_dir():
-        raise ProblemsError(
-            Problem(
-                "missing-output",
-                "the output directory does not exist",
-                position=Position(display_path(output, Path.cwd())),
-                hint="run 'kcd-gen build' first, or add --watch",
-            )
+        raise ProblemsError.of(
+            "missing-output",
+            "the output directory does not exist",
+            position=Position(display_path(output, Path.cwd())),
+            hint="run 'kcd-gen build' first, or add --watch",
         )
     return output
 
@@ -123,7 +121,7 @@ def _one_cluster(project: Project) -> Project:
     names = [cluster.name for cluster in project.clusters]
     if len(names) > 1:
         hint = f"choose one with --cluster: {', '.join(names)}"
-        raise ProblemsError(Problem("usage", "only one cluster can be served, but the project has several", hint=hint))
+        raise ProblemsError.of("usage", "only one cluster can be served, but the project has several", hint=hint)
     return project
 
 
@@ -134,12 +132,10 @@ def _server(host: str, port: int) -> Server:
         return Server(host, port)
     except (OSError, UnicodeError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise ProblemsError(
-            Problem(
-                "unusable-address",
-                f"cannot listen on {host}, port {port}: {reason}",
-                hint="use another --port, or --port 0 for any free port; --host must be an address of this machine",
-            )
+        raise ProblemsError.of(
+            "unusable-address",
+            f"cannot listen on {host}, port {port}: {reason}",
+            hint="use another --port, or --port 0 for any free port; --host must be an address of this machine",
         ) from error
 
 

@@ -57,16 +57,10 @@ def _vendor(options: VendorOptions, findings: Problems) -> tuple[list[str], list
     layout = vendor_layout(project)
     if project.vendor is None or layout is None:
         hint = "set `packages.vendor` in kcd-gen.yaml, or give --vendor DIR"
-        raise ProblemsError(Problem("usage", "no vendor layout is configured", hint=hint))
+        raise ProblemsError.of("usage", "no vendor layout is configured", hint=hint)
     lock = project_lock(project)
     if lock is None:
-        raise ProblemsError(
-            Problem(
-                "missing-lock",
-                f"{LOCK_FILE} does not exist",
-                hint="run 'kcd-gen lock' first",
-            )
-        )
+        raise ProblemsError.of("missing-lock", f"{LOCK_FILE} does not exist", hint="run 'kcd-gen lock' first")
     with progress(wanted=not options.no_progress) as line:
         wanted, _ = wanted_by(project, findings)
         for move in stale_packages(wanted, lock, prune=False):

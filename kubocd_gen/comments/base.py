@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from kubocd_gen.diagnostics.problems import Problem, ProblemsError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.git.repository import Repository
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -49,7 +49,7 @@ def _commit(environment: Mapping[str, str], *names: str) -> str | None:
     for name in names:
         if value := environment.get(name):
             if not _COMMIT.fullmatch(value):
-                raise ProblemsError(Problem("unknown-revision", f"{name} is not a valid commit ID: '{value}'"))
+                raise ProblemsError.of("unknown-revision", f"{name} is not a valid commit ID: '{value}'")
             return value
     return None
 

@@ -83,21 +83,14 @@ class ContextTrees:
             raise ProblemsError(self._missing(ref, locate()))
         if ref in chain:
             loop = " -> ".join(str(one) for one in (*chain[chain.index(ref) :], ref))
-            raise ProblemsError(
-                Problem(
-                    "context-cycle",
-                    f"the Context '{ref}' inherits from itself: {loop}",
-                    position=locate(),
-                    hint=_CYCLE,
-                )
+            raise ProblemsError.of(
+                "context-cycle", f"the Context '{ref}' inherits from itself: {loop}", position=locate(), hint=_CYCLE
             )
         if len(chain) > _DEEPEST:
-            raise ProblemsError(
-                Problem(
-                    "invalid-context",
-                    f"the Context '{chain[0]}' has more than {_DEEPEST} levels of parents",
-                    position=locate(),
-                )
+            raise ProblemsError.of(
+                "invalid-context",
+                f"the Context '{chain[0]}' has more than {_DEEPEST} levels of parents",
+                position=locate(),
             )
         try:
             merged: Mapping[str, Any] = {}
@@ -119,13 +112,11 @@ class ContextTrees:
         if isinstance(context.context, Mapping):
             return context.context
         what = "has no 'context'" if context.context is None else "has a 'context' that is not a map"
-        raise ProblemsError(
-            Problem(
-                "invalid-context",
-                f"the Context '{context.ref}' {what}, and KuboCD cannot use it",
-                position=context.position("spec", "context"),
-                hint="set 'context: {}' if the Context has no variables of its own",
-            )
+        raise ProblemsError.of(
+            "invalid-context",
+            f"the Context '{context.ref}' {what}, and KuboCD cannot use it",
+            position=context.position("spec", "context"),
+            hint="set 'context: {}' if the Context has no variables of its own",
         )
 
     def _missing(self, ref: ContextRef, position: Position) -> Problem:

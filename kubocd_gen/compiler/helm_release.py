@@ -179,20 +179,18 @@ def _without_strategy(spec: dict[str, Any]) -> dict[str, Any]:
 def _override(release: Release, module: str) -> tuple[int, ModuleOverride] | None:
     found = [(index, item) for index, item in enumerate(release.overrides) if item.module == module]
     if len(found) > 1:
-        raise ProblemsError(
-            Problem(
-                "duplicate-override",
-                f"module '{module}' has two overrides",
-                position=release.position("spec", "moduleOverrides", found[1][0]),
-                hint="merge them into one",
-            )
+        raise ProblemsError.of(
+            "duplicate-override",
+            f"module '{module}' has two overrides",
+            position=release.position("spec", "moduleOverrides", found[1][0]),
+            hint="merge them into one",
         )
     return found[0] if found else None
 
 
 def _map(value: Any, what: str, locate: Callable[[], Position]) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise ProblemsError(Problem("invalid-type", f"{what} must be a map, not {described(value)}", position=locate()))
+        raise ProblemsError.of("invalid-type", f"{what} must be a map, not {described(value)}", position=locate())
     return value
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kubocd_gen.compiler.settings import Settings
-from kubocd_gen.diagnostics.problems import Problem, ProblemsError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.model.compilation import PackageSourceSpec
 from kubocd_gen.model.releases import Release
 
@@ -49,13 +49,11 @@ def package_source(release: Release, settings: Settings) -> PackageSourceSpec:
         repository, tag = split_image(image)
     except ValueError as error:
         redirected = f"a package redirect turns '{release.image}' into '{image}', which is not a valid image name"
-        raise ProblemsError(
-            Problem(
-                "bad-reference",
-                str(error) if image == release.image else redirected,
-                position=release.position("spec", "package", "repository"),
-                hint="use 'REGISTRY/REPOSITORY' and a tag",
-            )
+        raise ProblemsError.of(
+            "bad-reference",
+            str(error) if image == release.image else redirected,
+            position=release.position("spec", "package", "repository"),
+            hint="use 'REGISTRY/REPOSITORY' and a tag",
         ) from error
     return PackageSourceSpec(repository, tag, fields)
 

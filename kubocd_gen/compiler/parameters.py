@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kubocd_gen.budget.spending import Budget
-from kubocd_gen.diagnostics.problems import Problem, ProblemsError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.kube_yaml.errors import YamlError
 from kubocd_gen.kube_yaml.reader import read_document
 
@@ -74,8 +74,8 @@ def parse_map(text: str, what: str, budget: Budget | None = None) -> Mapping[str
         return {}
     if not isinstance(value, dict):
         kind = "a list" if isinstance(value, list) else "a string" if isinstance(value, str) else "a scalar"
-        raise ProblemsError(
-            Problem("bad-rendering", f"{what} must render to a map, but renders to {kind}", hint=rendered_hint(text))
+        raise ProblemsError.of(
+            "bad-rendering", f"{what} must render to a map, but renders to {kind}", hint=rendered_hint(text)
         )
     return value
 
@@ -90,12 +90,10 @@ def parse_rendered(text: str, what: str, *, exact_integers: bool = False, budget
     except YamlError as error:
         line = error.problem.position.line if error.problem.position else None
         shown = rendered_hint(text, line)
-        raise ProblemsError(
-            Problem(
-                "bad-rendering",
-                f"{what} does not render to valid YAML: {error.problem.message.removeprefix('invalid YAML: ')}",
-                hint=f"{error.problem.hint}; {shown}" if error.problem.hint else shown,
-            )
+        raise ProblemsError.of(
+            "bad-rendering",
+            f"{what} does not render to valid YAML: {error.problem.message.removeprefix('invalid YAML: ')}",
+            hint=f"{error.problem.hint}; {shown}" if error.problem.hint else shown,
         ) from error
 
 

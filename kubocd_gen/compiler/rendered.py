@@ -130,18 +130,16 @@ def _duration(text: str, what: str) -> str | None:
     try:
         return normal_duration(trimmed)
     except DurationError as error:
-        raise ProblemsError(Problem("invalid-duration", f"{what} {error}", hint=error.hint)) from error
+        raise ProblemsError.of("invalid-duration", f"{what} {error}", hint=error.hint) from error
 
 
 def _boolean(text: str, what: str) -> bool:
     trimmed = text.strip()
     if trimmed not in _TRUE + _FALSE:
-        raise ProblemsError(
-            Problem(
-                "bad-rendering",
-                f"{what} must render to true or false, but renders to {quoted(trimmed) if trimmed else 'nothing'}",
-                hint=f"use one of {', '.join(_TRUE + _FALSE)}",
-            )
+        raise ProblemsError.of(
+            "bad-rendering",
+            f"{what} must render to true or false, but renders to {quoted(trimmed) if trimmed else 'nothing'}",
+            hint=f"use one of {', '.join(_TRUE + _FALSE)}",
         )
     return trimmed in _TRUE
 
@@ -152,18 +150,14 @@ def _names(text: str, what: str, budget: Budget | None) -> tuple[str, ...]:
     if value is None:
         return ()
     if not isinstance(value, list):
-        raise ProblemsError(
-            Problem("bad-rendering", f"{what} must render to a list of names", hint=rendered_hint(text))
-        )
+        raise ProblemsError.of("bad-rendering", f"{what} must render to a list of names", hint=rendered_hint(text))
     names = []
     for item in value:
         if isinstance(item, (dict, list)):
-            raise ProblemsError(
-                Problem(
-                    "bad-rendering",
-                    f"{what} must render to a list of names, but an item is a map or a list",
-                    hint=rendered_hint(text),
-                )
+            raise ProblemsError.of(
+                "bad-rendering",
+                f"{what} must render to a list of names, but an item is a map or a list",
+                hint=rendered_hint(text),
             )
         if isinstance(item, bool):
             names.append("true" if item else "false")

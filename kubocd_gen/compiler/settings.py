@@ -99,13 +99,11 @@ def _default_strategy(configs: Sequence[Config], strategies: Mapping[str, Any]) 
     for config in configs:
         own = config.spec.get("defaultOnFailureStrategy") or ""
         if name and own and own != name:
-            raise ProblemsError(
-                Problem(
-                    "config-conflict",
-                    f"two Configs set different default failure strategies, '{name}' and '{own}'",
-                    position=config.position("spec", "defaultOnFailureStrategy"),
-                    hint="set 'defaultOnFailureStrategy' in only one of them",
-                )
+            raise ProblemsError.of(
+                "config-conflict",
+                f"two Configs set different default failure strategies, '{name}' and '{own}'",
+                position=config.position("spec", "defaultOnFailureStrategy"),
+                hint="set 'defaultOnFailureStrategy' in only one of them",
             )
         name = own or name
         if own and strategies.get(own) is None:

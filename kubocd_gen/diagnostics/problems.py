@@ -69,6 +69,20 @@ class ProblemsError(Exception):
         super().__init__("; ".join(problem.message for problem in problems))
         self.problems = problems
 
+    @classmethod
+    def of(
+        cls,
+        code: str,
+        message: str,
+        position: Position | None = None,
+        hint: str | None = None,
+        *,
+        release: str | None = None,
+        exit_code: int = 1,
+    ) -> ProblemsError:
+        """Return the error of one problem, with its fields."""
+        return ProblemsError(Problem(code, message, position, hint, release=release, exit_code=exit_code))
+
     @property
     def problem(self) -> Problem:
         """The first problem, which is usually the only one."""

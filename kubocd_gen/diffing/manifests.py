@@ -107,8 +107,8 @@ def _read(text: str, name: str, namespace: str, budget: Budget) -> Manifests:
     found: dict[Identity, Mapping[str, Any]] = {}
     for document in read_documents(text, name, budget=budget):
         if document.error is not None:
-            raise ProblemsError(
-                Problem("chart-failed", f"the rendered chart is not valid YAML: {document.error.problem.message}")
+            raise ProblemsError.of(
+                "chart-failed", f"the rendered chart is not valid YAML: {document.error.problem.message}"
             )
         for resource in _items(document.value):
             metadata = resource.get("metadata")

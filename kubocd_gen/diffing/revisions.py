@@ -301,12 +301,10 @@ def _inside(top: Path, path: Path, what: str) -> str:
     if not Path(fixed).is_relative_to(top):
         fixed = os.path.join(os.path.realpath(os.path.dirname(fixed)), os.path.basename(fixed))  # noqa: PTH118, PTH119, PTH120
     if not Path(fixed).is_relative_to(top):
-        raise ProblemsError(
-            Problem(
-                "no-repository",
-                f"{what} is outside the Git repository '{top}'",
-                hint="move it into the repository, or compare a project inside a repository",
-            )
+        raise ProblemsError.of(
+            "no-repository",
+            f"{what} is outside the Git repository '{top}'",
+            hint="move it into the repository, or compare a project inside a repository",
         )
     inside = os.path.relpath(fixed, top)
     return "" if inside == "." else inside

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kubocd_gen.diagnostics.problems import Problem, ProblemsError, nearest
+from kubocd_gen.diagnostics.problems import ProblemsError, nearest
 from kubocd_gen.package_data import SITE, schema, schema_names
 from kubocd_gen.schema.structural import PATTERNS
 
@@ -43,7 +43,7 @@ def document_schema(kind: str) -> Schema:
     known = kinds()
     if kind not in known:
         hint = nearest("did you mean '{}'?", kind, known) or f"use one of: {', '.join(known)}"
-        raise ProblemsError(Problem("usage", f"unknown schema '{kind}'", hint=hint))
+        raise ProblemsError.of("usage", f"unknown schema '{kind}'", hint=hint)
     shipped = schema(known[kind])
     head = {"$schema": DIALECT, "$id": schema_url(kind)}
     if "schema" not in shipped:  # the schema of a report, which is already in draft 7

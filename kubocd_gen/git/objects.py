@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 from kubocd_gen.budget.limits import MIB
-from kubocd_gen.diagnostics.problems import Problem, ProblemsError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.git.process import Done, Talk, run, started
 from kubocd_gen.git.setup import Setup
 
@@ -158,7 +158,7 @@ class Objects:
             self._close()
             if "promisor remote" in talk.messages:  # how git before 2.39.4 reports a missing object
                 return None
-            raise ProblemsError(Problem("git-failed", f"'git cat-file' failed: {Done(1, b'', talk.messages).said}"))
+            raise ProblemsError.of("git-failed", f"'git cat-file' failed: {Done(1, b'', talk.messages).said}")
         head = line.decode("ascii", "replace").split()
         if len(head) != 3 or not head[2].isdecimal():  # `NAME missing`
             return None

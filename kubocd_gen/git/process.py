@@ -101,7 +101,7 @@ def started(setup: Setup, arguments: Sequence[str], directory: Path | None) -> I
         try:
             process = stack.enter_context(running(command, setup.variables, directory=directory, talk=True))
         except OSError as error:
-            raise ProblemsError(Problem("git-failed", f"git could not be started: {error.strerror}")) from error
+            raise ProblemsError.of("git-failed", f"git could not be started: {error.strerror}") from error
         yield process
 
 

@@ -60,30 +60,26 @@ class Repository:
         """
         head = self._commit("HEAD")
         if head is None:
-            raise ProblemsError(
-                Problem("unknown-revision", "the repository has no commits", hint="commit the sources before comparing")
+            raise ProblemsError.of(
+                "unknown-revision", "the repository has no commits", hint="commit the sources before comparing"
             )
         commit: str | None = head
         for name in _UPSTREAM:
             if (upstream := self._commit(name)) is not None:
                 commit = self._first_line("merge-base", "--end-of-options", upstream, head)
                 if commit is None:
-                    raise ProblemsError(
-                        Problem(
-                            "unknown-revision",
-                            f"HEAD and '{name}' have no common commit",
-                            hint=_DEEPEN if self.is_shallow() else "pass the revision to compare with: --ref REV",
-                        )
+                    raise ProblemsError.of(
+                        "unknown-revision",
+                        f"HEAD and '{name}' have no common commit",
+                        hint=_DEEPEN if self.is_shallow() else "pass the revision to compare with: --ref REV",
                     )
                 break
         else:
             if self.is_shallow():
-                raise ProblemsError(
-                    Problem(
-                        "unknown-revision",
-                        "the clone is shallow and has no branch to compare with",
-                        hint=f"{_DEEPEN}, or pass a commit that it has: --ref REV",
-                    )
+                raise ProblemsError.of(
+                    "unknown-revision",
+                    "the clone is shallow and has no branch to compare with",
+                    hint=f"{_DEEPEN}, or pass a commit that it has: --ref REV",
                 )
         assert commit is not None
         return Revision(self._first_line("rev-parse", "--short", "--end-of-options", commit) or commit, commit)
@@ -122,7 +118,7 @@ class Repository:
         """Return files neither tracked nor ignored, relative to `top`; in a hook, files that are not in the commit."""
         done = self._ask("ls-files", "--others", "--exclude-standard", "-z", index=self._index())
         if done.status:
-            raise ProblemsError(Problem("git-failed", f"git failed to list untracked files: {done.said}"))
+            raise ProblemsError.of("git-failed", f"git failed to list untracked files: {done.said}")
         return frozenset(_text(done.stdout).split("\0")) - {""}
 
     def has_commit(self, commit: str) -> bool:
@@ -136,7 +132,7 @@ class Repository:
         """
         done = self._ask("cat-file", "commit", commit)
         if done.status:
-            raise ProblemsError(Problem("git-failed", f"git failed to read the commit '{commit}': {done.said}"))
+            raise ProblemsError.of("git-failed", f"git failed to read the commit '{commit}': {done.said}")
         head, _, _ = done.stdout.partition(b"\n\n")
         lines = _text(head).splitlines()
         return tuple(line.removeprefix("parent ") for line in lines if line.startswith("parent "))
@@ -152,7 +148,7 @@ class Repository:
         """
         done = self._fetch("origin", [commit], "--depth=1")
         if done.status:
-            raise ProblemsError(Problem("git-failed", f"git failed to fetch the commit '{commit}': {done.said}"))
+            raise ProblemsError.of("git-failed", f"git failed to fetch the commit '{commit}': {done.said}")
 
     def objects(self) -> Objects:
         """Return a reader of the repository's objects. Unless `offline`, it fetches what a partial clone lacks."""
@@ -177,7 +173,7 @@ class Repository:
         done = self._fetch(remote, identities, "--no-write-fetch-head", "--filter=blob:none", negotiation="noop")
         if done.status:
             hint = "run 'git fetch --refetch': the partial clone lacks files of the revision"
-            raise ProblemsError(Problem("git-failed", f"git failed to fetch missing objects: {done.said}", hint=hint))
+            raise ProblemsError.of("git-failed", f"git failed to fetch missing objects: {done.said}", hint=hint)
 
     def _fetch(self, remote: str, identities: Sequence[str], *options: str, negotiation: str = "") -> Done:
         settings = {"fetch.negotiationAlgorithm": negotiation} if negotiation else {}
@@ -248,7 +244,7 @@ def find_repository(directory: Path, *, offline: bool = False) -> Repository:
             break
         if found is not None and not (parent / ".git").is_dir():  # a worktree or submodule without its repository
             break
-    raise ProblemsError(Problem("no-repository", f"'{directory}' is not in a Git working tree", hint=hint))
+    raise ProblemsError.of("no-repository", f"'{directory}' is not in a Git working tree", hint=hint)
 
 
 def repository_at(directory: Path, *, offline: bool = False) -> Repository | Done | None:

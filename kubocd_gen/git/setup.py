@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from kubocd_gen.diagnostics.problems import Problem, ProblemsError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.processes.search_path import absolute_search_path
 
 # Locations of programs and of the user's configuration. SUDO_UID: with `sudo`, Git also trusts repositories of the
@@ -128,7 +128,7 @@ def git_binary(purpose: str, hint: str, environment: Mapping[str, str] | None = 
     given = os.environ if environment is None else environment
     found = shutil.which("git", path=absolute_search_path(given))
     if found is None:
-        raise ProblemsError(Problem("git-missing", f"git was not found, but is needed because {purpose}", hint=hint))
+        raise ProblemsError.of("git-missing", f"git was not found, but is needed because {purpose}", hint=hint)
     return found
 
 

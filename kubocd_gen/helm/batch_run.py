@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from kubocd_gen.budget.spending import Budget, BudgetExceededError
-from kubocd_gen.diagnostics.problems import Problem, ProblemsError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.helm.chart import RENDERED_SIZE, TOO_LARGE, Chart, Job, rendering_chart, renderings, yaml_chart
 from kubocd_gen.helm.messages import ParseFailure, RenderFailure, parse_error, read_failure, render_error
 from kubocd_gen.helm.names import Names
@@ -173,9 +173,7 @@ class Runner:
     def _check_helm(self) -> None:
         run = self.run(yaml_chart([0]), _ALONE, False)
         if run.returncode != 0 or renderings(run.stdout) != ["0"]:
-            raise ProblemsError(
-                Problem("helm-failed", f"helm failed to render a test chart: {run.summary}", hint=HELM_HINT)
-            )
+            raise ProblemsError.of("helm-failed", f"helm failed to render a test chart: {run.summary}", hint=HELM_HINT)
 
 
 def _failed(failure: RenderFailure, rewritten: Rewritten, template: Template) -> TemplateFailure:

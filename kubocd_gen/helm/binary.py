@@ -9,7 +9,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from kubocd_gen.diagnostics.problems import Problem, ProblemsError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.processes.children import running
 
 _INSTALL = "install Helm 3.14 or later (https://helm.sh/docs/intro/install), or set KCD_GEN_HELM to the path of helm"
@@ -26,15 +26,13 @@ def find_helm(explicit: str | None = None) -> Path:
         # Path.expanduser would turn `./helm`, a file, into `helm`, a name to look up on PATH.
         found = shutil.which(os.path.expanduser(explicit))  # noqa: PTH111
         if found is None:
-            raise ProblemsError(
-                Problem("helm-missing", f"'{explicit}' is not an executable helm binary", hint=_INSTALL)
-            )
+            raise ProblemsError.of("helm-missing", f"'{explicit}' is not an executable helm binary", hint=_INSTALL)
         return Path(found).absolute()
     directories = (str(Path(sys.executable).parent), sysconfig.get_path("scripts"))
     found = shutil.which("helm", path=os.pathsep.join(directories)) or shutil.which("helm")
     if found is None:
-        raise ProblemsError(
-            Problem("helm-missing", "helm was not found, but is needed to render package templates", hint=_INSTALL)
+        raise ProblemsError.of(
+            "helm-missing", "helm was not found, but is needed to render package templates", hint=_INSTALL
         )
     return Path(found).absolute()
 
@@ -50,8 +48,8 @@ def helm_version(helm: Path) -> str:
         if process.returncode:
             raise subprocess.CalledProcessError(process.returncode, "helm", stderr=messages)
     except (OSError, subprocess.SubprocessError) as error:
-        raise ProblemsError(
-            Problem("helm-missing", f"'{helm}' did not report its version: {_reason(error)}", hint=_INSTALL)
+        raise ProblemsError.of(
+            "helm-missing", f"'{helm}' did not report its version: {_reason(error)}", hint=_INSTALL
         ) from error
     return version.strip().removeprefix("v")
 

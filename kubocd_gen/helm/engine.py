@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kubocd_gen.budget.spending import Budget, BudgetExceededError
-from kubocd_gen.diagnostics.problems import Problem, ProblemsError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.files import hint_of, make_directory
 from kubocd_gen.helm.batch_run import HELM_HINT, PATIENCE, Attempt, Outcome, Runner, exhausted, skipped_in_run
 from kubocd_gen.helm.chart import Chart, Job, renderings, yaml_chart
@@ -105,7 +105,7 @@ class Helm:
             run = self._run(yaml_chart(others), _SECONDS)
             found = renderings(run.stdout) if run.returncode == 0 and run.stopped is None else []
             if len(found) != len(others):
-                raise ProblemsError(Problem("helm-failed", f"helm failed to print YAML: {run.summary}", hint=HELM_HINT))
+                raise ProblemsError.of("helm-failed", f"helm failed to print YAML: {run.summary}", hint=HELM_HINT)
             texts = iter(found)
         return [f"{next(texts) if text is None else text}\n" for text in printed]
 
@@ -184,19 +184,17 @@ class Helm:
                 chart.write(directory / "chart")
                 home.mkdir()
             except OSError as error:
-                raise ProblemsError(
-                    Problem(
-                        "helm-failed",
-                        f"helm's input could not be written to '{directory}': {error.strerror}",
-                        hint="free disk space there, or set TMPDIR to another directory",
-                    )
+                raise ProblemsError.of(
+                    "helm-failed",
+                    f"helm's input could not be written to '{directory}': {error.strerror}",
+                    hint="free disk space there, or set TMPDIR to another directory",
                 ) from error
             try:
                 arguments = ["template", "kcd", str(directory / "chart")]
                 return self.pool.run(arguments, home, timeout, size=chart.size, whole=whole)
             except OSError as error:
-                raise ProblemsError(
-                    Problem("helm-failed", f"'{self.binary}' could not be started: {error.strerror}", hint=HELM_HINT)
+                raise ProblemsError.of(
+                    "helm-failed", f"'{self.binary}' could not be started: {error.strerror}", hint=HELM_HINT
                 ) from error
 
     @contextmanager
@@ -206,7 +204,7 @@ class Helm:
                 make_directory(self._debug_dir)
             except OSError as error:
                 message = f"helm's input could not be written to '{self._debug_dir}': {error.strerror}"
-                raise ProblemsError(Problem("helm-failed", message, hint=hint_of(error))) from error
+                raise ProblemsError.of("helm-failed", message, hint=hint_of(error)) from error
             yield Path(tempfile.mkdtemp(prefix="helm-", dir=self._debug_dir)).absolute()
         else:
             with scratch("kcd-gen-helm-") as directory:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from kubocd_gen.diagnostics.problems import Problem, ProblemsError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.helm.chart import RENDERED_SIZE
 from kubocd_gen.helm.pool import HelmPool
 from kubocd_gen.kube_yaml.emitter import emit_documents
@@ -53,13 +53,11 @@ def template(pool: HelmPool, installation: Installation) -> str:
             if run.stopped is None and run.out_of_memory:
                 run = pool.run(arguments, home, _SECONDS, whole=True)
         except OSError as error:
-            raise ProblemsError(
-                Problem("helm-failed", f"'{pool.binary}' could not be started: {error.strerror}")
-            ) from error
+            raise ProblemsError.of("helm-failed", f"'{pool.binary}' could not be started: {error.strerror}") from error
     if run.stopped is not None or run.returncode != 0:
         message = run.summary.replace(f"{directory}/", "")
-        raise ProblemsError(Problem("chart-failed", f"helm failed to render the chart: {message[:500]}"))
+        raise ProblemsError.of("chart-failed", f"helm failed to render the chart: {message[:500]}")
     pool.budget.spend("rendered", len(run.stdout))
     if len(run.stdout) > _PRINTED:
-        raise ProblemsError(Problem("chart-failed", f"the chart's output is larger than {_PRINTED >> 20} MiB"))
+        raise ProblemsError.of("chart-failed", f"the chart's output is larger than {_PRINTED >> 20} MiB")
     return run.stdout.decode("utf-8", "replace")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from kubocd_gen.diagnostics.problems import Problem, ProblemsError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.helm.chart import Chart, fits, parsing_chart
 from kubocd_gen.helm.lexer import MOST_TOKENS, TooManyTokensError
 from kubocd_gen.helm.messages import ParseFailure, parse_error, presentable, read_failure, unsupported_calls
@@ -61,7 +61,7 @@ def check_templates(
             if isinstance(failure, ParseFailure) and rewritten.path == failure.path
         ]
         if not culprits or not isinstance(failure, ParseFailure):
-            raise ProblemsError(Problem("helm-failed", f"helm failed to parse the templates: {done.summary}"))
+            raise ProblemsError.of("helm-failed", f"helm failed to parse the templates: {done.summary}")
         for index in culprits:
             found[index].append(parse_error(failure, waiting.pop(index), templates[index]))
     for index, rewritten in waiting.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from kubocd_gen.budget.spending import BudgetExceededError
-from kubocd_gen.diagnostics.problems import Problem, ProblemsError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.helm.chart import FILE_SIZE, Chart, parsing_chart, renderings, yaml_chart
 from kubocd_gen.helm.lexer import actions
 from kubocd_gen.helm.locations import error_at
@@ -53,5 +53,5 @@ def _error(run: Callable[[Chart], Run], done: Run, rewritten: Rewritten, templat
         )
     works = run(yaml_chart([0]))
     if works.returncode != 0 or renderings(works.stdout) != ["0"]:
-        raise ProblemsError(Problem("helm-failed", f"helm failed to render a test chart: {works.summary}"))
+        raise ProblemsError.of("helm-failed", f"helm failed to render a test chart: {works.summary}")
     return TemplateFailure(f"helm failed to parse the template: {done.summary}", code="template-parse")

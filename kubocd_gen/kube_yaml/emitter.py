@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kubocd_gen.diagnostics.problems import Problem, ProblemsError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.kube_yaml.quoting import LONGEST_SIMPLE_KEY, block, number, string
 
 # Far deeper than any resource, and far from Python's recursion limit (at most two calls a level).
@@ -28,8 +28,8 @@ def emit_documents(documents: Sequence[Mapping[str, Any]]) -> str:
         try:
             _node(document, "", out)
         except ProblemsError as error:
-            raise ProblemsError(
-                Problem(error.problem.code, f"{_title(document)}: {error.problem.message}", hint=error.problem.hint)
+            raise ProblemsError.of(
+                error.problem.code, f"{_title(document)}: {error.problem.message}", hint=error.problem.hint
             ) from None
     return "".join(out)
 
@@ -49,7 +49,7 @@ def _node(value: Any, indent: str, out: list[str]) -> None:
 
 def _mapping(mapping: Mapping[str, Any], indent: str, out: list[str]) -> None:
     if len(indent) > 2 * _DEEPEST:
-        raise ProblemsError(Problem("too-deep", f"a value is nested more than {_DEEPEST} levels deep"))
+        raise ProblemsError.of("too-deep", f"a value is nested more than {_DEEPEST} levels deep")
     deeper = indent + "  "
     start = ""
     for key, value in mapping.items():
@@ -71,7 +71,7 @@ def _mapping(mapping: Mapping[str, Any], indent: str, out: list[str]) -> None:
 
 def _sequence(items: Sequence[Any], indent: str, out: list[str]) -> None:
     if len(indent) > 2 * _DEEPEST:
-        raise ProblemsError(Problem("too-deep", f"a value is nested more than {_DEEPEST} levels deep"))
+        raise ProblemsError.of("too-deep", f"a value is nested more than {_DEEPEST} levels deep")
     start = "- "
     for item in items:
         out.append(start)

@@ -10,7 +10,7 @@ import math
 import re
 from decimal import Decimal
 
-from kubocd_gen.diagnostics.problems import Problem, ProblemsError
+from kubocd_gen.diagnostics.problems import ProblemsError
 
 # A reader needs the ':' of a key on the same line and within 1024 characters (YAML 1.2, 7.4.2).
 LONGEST_SIMPLE_KEY = 1000
@@ -97,7 +97,7 @@ def number(value: float) -> str:
         except OverflowError:
             value = math.inf
     if not math.isfinite(value):
-        raise ProblemsError(Problem("not-finite", "a Kubernetes resource cannot contain an infinite number or NaN"))
+        raise ProblemsError.of("not-finite", "a Kubernetes resource cannot contain an infinite number or NaN")
     if value == 0:
         return "-0.0" if math.copysign(1, value) < 0 else "0"
     shortest = repr(value)
@@ -130,5 +130,5 @@ _ESCAPES = _Escapes()
 
 def _escaped(code: int) -> str:
     if 0xD800 <= code <= 0xDFFF:
-        raise ProblemsError(Problem("not-unicode", f"a string contains the lone surrogate U+{code:04X}"))
+        raise ProblemsError.of("not-unicode", f"a string contains the lone surrogate U+{code:04X}")
     return f"\\x{code:02X}" if code <= 0xFF else f"\\u{code:04X}" if code <= 0xFFFF else f"\\U{code:08X}"

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kubocd_gen.diagnostics.problems import Problem, ProblemsError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.diagnostics.wording import quoted
 from kubocd_gen.kube_yaml.reader import MAX_DEPTH
 from kubocd_gen.migration.dump import Raw
@@ -172,10 +172,10 @@ def _object(kind: str, raw: Raw) -> LiveObject:
             # Names become part of the commands that users paste into a shell.
             hint = "use the unmodified output of kubectl"
             message = f"a {kind} in the dump has the invalid name or namespace {quoted(value)}"
-            raise ProblemsError(Problem("bad-dump", message, hint=hint))
+            raise ProblemsError.of("bad-dump", message, hint=hint)
     spec = _map(raw.get("spec"))
     if _is_deep(spec) or _is_deep(metadata):
-        raise ProblemsError(Problem("bad-dump", f"{kind} '{name}' is nested more than {MAX_DEPTH} levels deep"))
+        raise ProblemsError.of("bad-dump", f"{kind} '{name}' is nested more than {MAX_DEPTH} levels deep")
     managed = metadata.get("managedFields")
     return LiveObject(
         kind=kind,

@@ -31,7 +31,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import InvalidHeader, LocationValueError, NewConnectionError
 from urllib3.util import parse_url, wait_for_write
 
-from kubocd_gen.diagnostics.problems import Problem, ProblemsError
+from kubocd_gen.diagnostics.problems import ProblemsError
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
@@ -189,15 +189,13 @@ def _trust(context: ssl.SSLContext, path: Path, origin: str) -> None:
         directory = path if path.is_dir() else None
         context.load_verify_locations(None if directory else path, directory)
     except ssl.SSLError:
-        raise ProblemsError(
-            Problem(
-                "usage",
-                f"'{path}', set by {origin}, contains no certificates",
-                hint="use a file of certificates in PEM format ('-----BEGIN CERTIFICATE-----')",
-            )
+        raise ProblemsError.of(
+            "usage",
+            f"'{path}', set by {origin}, contains no certificates",
+            hint="use a file of certificates in PEM format ('-----BEGIN CERTIFICATE-----')",
         ) from None
     except OSError as error:
-        raise ProblemsError(Problem("usage", f"'{path}', set by {origin}, can't be read: {error.strerror}")) from None
+        raise ProblemsError.of("usage", f"'{path}', set by {origin}, can't be read: {error.strerror}") from None
 
 
 def new_manager(proxy: str | None, size: int, context: ssl.SSLContext | None) -> urllib3.PoolManager:

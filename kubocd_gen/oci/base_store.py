@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import BinaryIO, Protocol
 
 from kubocd_gen.budget.limits import Limits, over_limit
-from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
+from kubocd_gen.diagnostics.problems import Position, ProblemsError
 from kubocd_gen.oci.access import Access
 from kubocd_gen.oci.descriptors import Descriptor
 from kubocd_gen.oci.image_reference import LayoutImage, RegistryImage
@@ -52,7 +52,7 @@ class RegistryStore:
         _, data = self._registry.read_manifest(self._image.reference, descriptor.digest, self._access)
         if len(data) != descriptor.size:
             message = f"manifest {descriptor.digest} of {self._image} has {len(data)} bytes, not {descriptor.size}"
-            raise ProblemsError(Problem("corrupt-blob", message))
+            raise ProblemsError.of("corrupt-blob", message)
         return data
 
     def copy(self, descriptor: Descriptor, file: BinaryIO) -> None:
@@ -76,12 +76,10 @@ class LayoutStore:
         if found is None:
             names = ", ".join(self._layout.references())
             what = f"no image '{self._image.name}'" if self._image.name else "no image"
-            raise ProblemsError(
-                Problem(
-                    "missing-package",
-                    f"the layout {self._layout.path} has {what}",
-                    hint=f"available images: {names}" if names else None,
-                )
+            raise ProblemsError.of(
+                "missing-package",
+                f"the layout {self._layout.path} has {what}",
+                hint=f"available images: {names}" if names else None,
             )
         return found
 

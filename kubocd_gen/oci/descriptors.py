@@ -56,18 +56,18 @@ def parse_object(data: bytes, *, what: str, code: str, position: Position | None
     try:
         value = json.loads(data.decode("utf-8"), object_pairs_hook=_object, parse_constant=_no_constant)
     except UnicodeDecodeError:
-        raise ProblemsError(Problem(code, f"{what} is not valid UTF-8", position=position)) from None
+        raise ProblemsError.of(code, f"{what} is not valid UTF-8", position=position) from None
     except RecursionError:
-        raise ProblemsError(Problem(code, f"{what} is nested too deeply", position=position)) from None
+        raise ProblemsError.of(code, f"{what} is nested too deeply", position=position) from None
     except json.JSONDecodeError as error:
         at = Position(position.path, error.lineno, error.colno) if position else None
-        raise ProblemsError(Problem(code, f"{what} is not valid JSON: {error.msg}", position=at)) from None
+        raise ProblemsError.of(code, f"{what} is not valid JSON: {error.msg}", position=at) from None
     except _InvalidError as bad:
-        raise ProblemsError(Problem(code, f"{what} {bad}", position=position)) from None
+        raise ProblemsError.of(code, f"{what} {bad}", position=position) from None
     except ValueError:  # the only other cause: an integer with more digits than Python accepts
-        raise ProblemsError(Problem(code, f"{what} contains a number that is too long", position=position)) from None
+        raise ProblemsError.of(code, f"{what} contains a number that is too long", position=position) from None
     if not isinstance(value, dict):
-        raise ProblemsError(Problem(code, f"{what} is not a JSON object", position=position))
+        raise ProblemsError.of(code, f"{what} is not a JSON object", position=position)
     return value
 
 
@@ -103,7 +103,7 @@ def check_schema_version(
         found = (
             f"the schemaVersion {shown(json.dumps(version)[:100])}" if "schemaVersion" in image else "no schemaVersion"
         )
-        raise ProblemsError(Problem(code, f"{what} has {found}; it must be 2", position=position, hint=hint))
+        raise ProblemsError.of(code, f"{what} has {found}; it must be 2", position=position, hint=hint)
 
 
 def parse_descriptor(value: object, *, what: str, code: str, position: Position | None) -> Descriptor:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kubocd_gen.diagnostics.problems import Problem, ProblemsError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.oci.access import Access
 from kubocd_gen.oci.reference import Reference
@@ -74,12 +74,10 @@ def find_endpoint(reference: Reference, access: Access, mirrors: Mapping[str, st
     if mirror is not None:
         match = _MIRROR.fullmatch(mirror)
         if match is None:
-            raise ProblemsError(
-                Problem(
-                    "invalid-value",
-                    f"the mirror {shown(mirror)} of {registry} is not valid",
-                    hint="use the form 'mirror.example.com/quay', or 'http://localhost:5000/quay' for plain HTTP",
-                )
+            raise ProblemsError.of(
+                "invalid-value",
+                f"the mirror {shown(mirror)} of {registry} is not valid",
+                hint="use the form 'mirror.example.com/quay', or 'http://localhost:5000/quay' for plain HTTP",
             )
         host, path = match["host"].lower(), match["path"].strip("/")
         repository = f"{path}/{repository}" if path else repository

@@ -72,8 +72,8 @@ def split_layout(text: str) -> tuple[Path, str | None]:
     """Split `DIR[:NAME]` at the first colon, like skopeo. Raises ProblemsError `bad-reference`."""
     directory, _, name = text.partition(":")
     if not directory:
-        raise ProblemsError(
-            Problem("bad-reference", f"image layout {shown(text)} has no directory", hint="use DIR or DIR:NAME")
+        raise ProblemsError.of(
+            "bad-reference", f"image layout {shown(text)} has no directory", hint="use DIR or DIR:NAME"
         )
     return Path(directory), name or None
 

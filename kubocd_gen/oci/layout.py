@@ -74,15 +74,13 @@ class OciLayout:
         found = {descriptor.digest: descriptor for descriptor in _descriptors(entries, f"entry {what}", position)}
         if len(found) > 1:
             names = ", ".join(self.references())
-            raise ProblemsError(
-                Problem(
-                    "ambiguous-package",
-                    f"'{what}' matches {len(found)} images: {', '.join(sorted(found))}",
-                    position=position,
-                    hint="remove the outdated entries from index.json"
-                    if name or not names
-                    else f"append the name of an image after a colon: {names}",
-                )
+            raise ProblemsError.of(
+                "ambiguous-package",
+                f"'{what}' matches {len(found)} images: {', '.join(sorted(found))}",
+                position=position,
+                hint="remove the outdated entries from index.json"
+                if name or not names
+                else f"append the name of an image after a colon: {names}",
             )
         return next(iter(found.values()), None)
 
@@ -99,25 +97,21 @@ class OciLayout:
             raise ProblemsError(over_limit(what, name, limit, needed=descriptor.size, position=position))
         data = self._read_regular(self._folder / _blob(descriptor), name, limit)
         if data is None:
-            raise ProblemsError(Problem("corrupt-blob", "the blob is missing", position=position, hint=_VENDOR))
+            raise ProblemsError.of("corrupt-blob", "the blob is missing", position=position, hint=_VENDOR)
         if (actual := sha256(data)) != descriptor.digest:
-            raise ProblemsError(
-                Problem(
-                    "corrupt-blob",
-                    f"the content of the blob does not match its digest: it has {actual}",
-                    position=position,
-                    # skopeo does not overwrite existing blobs, so the file must be deleted first.
-                    hint=f"delete the file, then {_VENDOR}",
-                )
+            raise ProblemsError.of(
+                "corrupt-blob",
+                f"the content of the blob does not match its digest: it has {actual}",
+                position=position,
+                # skopeo does not overwrite existing blobs, so the file must be deleted first.
+                hint=f"delete the file, then {_VENDOR}",
             )
         if len(data) != descriptor.size:
-            raise ProblemsError(
-                Problem(
-                    "corrupt-blob",
-                    f"the blob has {len(data)} bytes, but its descriptor has {descriptor.size}",
-                    position=position,
-                    hint=_VENDOR,
-                )
+            raise ProblemsError.of(
+                "corrupt-blob",
+                f"the blob has {len(data)} bytes, but its descriptor has {descriptor.size}",
+                position=position,
+                hint=_VENDOR,
             )
         return data
 
@@ -131,10 +125,10 @@ class OciLayout:
         try:
             source = self._files.open(self._folder / _blob(descriptor), str(position.path))
         except NotRegularError:
-            raise ProblemsError(Problem("bad-layout", "the blob is not a regular file", position=position)) from None
+            raise ProblemsError.of("bad-layout", "the blob is not a regular file", position=position) from None
         except OSError as error:
-            raise ProblemsError(
-                Problem("corrupt-blob", f"cannot read the blob: {error.strerror}", position=position)
+            raise ProblemsError.of(
+                "corrupt-blob", f"cannot read the blob: {error.strerror}", position=position
             ) from None
         with source:
             while length <= descriptor.size and (chunk := source.read(_CHUNK)):
@@ -142,9 +136,7 @@ class OciLayout:
                 length += len(chunk)
                 file.write(chunk)
         if length != descriptor.size or f"sha256:{digest.hexdigest()}" != descriptor.digest:
-            raise ProblemsError(
-                Problem("corrupt-blob", "the blob does not match its digest and size", position=position)
-            )
+            raise ProblemsError.of("corrupt-blob", "the blob does not match its digest and size", position=position)
 
     def has(self, descriptor: Descriptor) -> bool:
         """Return whether a file with that digest exists; its content is not verified."""
@@ -174,13 +166,11 @@ class OciLayout:
     def _read_index(self) -> list[object]:
         marker = self._read_json("oci-layout")
         if not str(marker.get("imageLayoutVersion")).startswith("1."):
-            raise ProblemsError(
-                Problem(
-                    "bad-layout",
-                    f"the image layout '{self.path}' has an unsupported version",
-                    position=self._at("oci-layout"),
-                    hint='write a layout with {"imageLayoutVersion": "1.0.0"}',
-                )
+            raise ProblemsError.of(
+                "bad-layout",
+                f"the image layout '{self.path}' has an unsupported version",
+                position=self._at("oci-layout"),
+                hint='write a layout with {"imageLayoutVersion": "1.0.0"}',
             )
         index, position = self._read_json("index.json"), self._at("index.json")
         return _manifests(index, "index.json", position)
@@ -199,12 +189,10 @@ class OciLayout:
             if inner.media_type == MANIFEST_TYPE and _ATTESTATION not in inner.annotations
         ]
         if len(usable) != 1:
-            raise ProblemsError(
-                Problem(
-                    "bad-layout",
-                    f"{what} contains {len(usable)} image manifests; a KuboCD package has exactly one",
-                    position=position,
-                )
+            raise ProblemsError.of(
+                "bad-layout",
+                f"{what} contains {len(usable)} image manifests; a KuboCD package has exactly one",
+                position=position,
             )
         return usable[0]
 
@@ -212,13 +200,11 @@ class OciLayout:
         position = self._at(name)
         data = self._read_regular(self._folder / name, "manifest", self._limits.manifest)
         if data is None:
-            raise ProblemsError(
-                Problem(
-                    "bad-layout",
-                    f"'{self.path}' is not an OCI image layout: it has no {name}",
-                    position=position,
-                    hint="create one with 'kcd-gen vendor' or 'skopeo copy docker://REF oci:DIR:REF'",
-                )
+            raise ProblemsError.of(
+                "bad-layout",
+                f"'{self.path}' is not an OCI image layout: it has no {name}",
+                position=position,
+                hint="create one with 'kcd-gen vendor' or 'skopeo copy docker://REF oci:DIR:REF'",
             )
         return parse_object(data, what=name, code="bad-layout", position=position)
 
@@ -260,7 +246,7 @@ def _manifests(index: dict[str, object], what: str, position: Position) -> list[
         check_schema_version(index, what=what, code="bad-layout", position=position)
     manifests = index.get("manifests")
     if not isinstance(manifests, list):
-        raise ProblemsError(Problem("bad-layout", f"{what} has no list of manifests", position=position))
+        raise ProblemsError.of("bad-layout", f"{what} has no list of manifests", position=position)
     return manifests
 
 

@@ -134,13 +134,11 @@ class LayoutWriter:
             return
         present = {entry.name for entry in layout.entries()}
         if "blobs" not in present and any(not name.startswith(".") for name in present):
-            raise ProblemsError(
-                Problem(
-                    "bad-layout",
-                    f"'{self._name}' contains other files and is not an OCI image layout",
-                    position=Position(self._name),
-                    hint="choose a new or empty directory, or an existing image layout",
-                )
+            raise ProblemsError.of(
+                "bad-layout",
+                f"'{self._name}' contains other files and is not an OCI image layout",
+                position=Position(self._name),
+                hint="choose a new or empty directory, or an existing image layout",
             )
         layout.make(_BLOBS)
         with layout.locked():
@@ -159,7 +157,7 @@ class LayoutWriter:
         data = layout.read("index.json", LIMITS.manifest)
         index = parse_object(data, what="index.json", code="bad-layout", position=position)
         if not isinstance(index.get("manifests"), list):
-            raise ProblemsError(Problem("bad-layout", "index.json has no list of manifests", position=position))
+            raise ProblemsError.of("bad-layout", "index.json has no list of manifests", position=position)
         return index
 
     @contextmanager
@@ -169,20 +167,16 @@ class LayoutWriter:
             with made_directory(self.path) as layout:
                 yield layout
         except SymlinkError as error:
-            raise ProblemsError(
-                Problem(
-                    "bad-layout",
-                    f"refusing to write to the layout {self._name} through a symlink",
-                    position=Position(self._name),
-                    hint=hint_of(error),
-                )
+            raise ProblemsError.of(
+                "bad-layout",
+                f"refusing to write to the layout {self._name} through a symlink",
+                position=Position(self._name),
+                hint=hint_of(error),
             ) from error
         except OSError as error:
             file = f" ({error.filename})" if error.filename else ""
-            raise ProblemsError(
-                Problem(
-                    "unwritable-layout", f"cannot write to the layout {self._name}: {error.strerror or error}{file}"
-                )
+            raise ProblemsError.of(
+                "unwritable-layout", f"cannot write to the layout {self._name}: {error.strerror or error}{file}"
             ) from error
 
 

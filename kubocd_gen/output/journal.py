@@ -121,13 +121,11 @@ def carry_out(root: Directory, store: JournalStore, steps: Sequence[Step]) -> No
             for index, step in reversed(list(enumerate(steps[:started]))):
                 undo_move(root, index, step)
         except OSError as error:
-            raise ProblemsError(
-                Problem(
-                    "interrupted-output",
-                    f"the write was interrupted ({_reason(cause)}) and can't be rolled back: {_reason(error)}",
-                    position=failure_position(root.path, error),
-                    hint="run the build again to complete the write",
-                )
+            raise ProblemsError.of(
+                "interrupted-output",
+                f"the write was interrupted ({_reason(cause)}) and can't be rolled back: {_reason(error)}",
+                position=failure_position(root.path, error),
+                hint="run the build again to complete the write",
             ) from cause
         close_staging(root, store)
         raise
@@ -164,13 +162,11 @@ def complete(root: Directory) -> bool:
     except SymlinkError as error:
         raise ProblemsError(refused_symlink(error)) from error
     except OSError as error:
-        raise ProblemsError(
-            Problem(
-                "interrupted-output",
-                f"the write of an interrupted build can't be completed: {_reason(error)}",
-                position=failure_position(root.path, error),
-                hint=f"{advice(error)}; the next build completes the write",
-            )
+        raise ProblemsError.of(
+            "interrupted-output",
+            f"the write of an interrupted build can't be completed: {_reason(error)}",
+            position=failure_position(root.path, error),
+            hint=f"{advice(error)}; the next build completes the write",
         ) from error
     close_staging(root, store)
     return bool(steps)

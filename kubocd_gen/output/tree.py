@@ -119,13 +119,11 @@ class Tree:
         if self._device is None:
             self._device = status.st_dev
         if status.st_dev != self._device:
-            raise ProblemsError(
-                Problem(
-                    "other-file-system",
-                    f"this directory is on another file system than the output '{output_position(self.root)}'",
-                    position=output_position(self.root / path),
-                    hint="unmount it, or mount the whole output; files can be moved only within one file system",
-                )
+            raise ProblemsError.of(
+                "other-file-system",
+                f"this directory is on another file system than the output '{output_position(self.root)}'",
+                position=output_position(self.root / path),
+                hint="unmount it, or mount the whole output; files can be moved only within one file system",
             )
         return True
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from kubocd_gen.diagnostics.problems import Problem, ProblemsError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.files import Directory, SymlinkError, made_directory
 from kubocd_gen.output import journal
 from kubocd_gen.output.moves import NEW, Step
@@ -55,13 +55,11 @@ def write(plan: Plan, *, waiting: Callable[[], None] | None = None) -> Written:
     except SymlinkError as error:
         raise ProblemsError(refused_symlink(error)) from error
     except OSError as error:
-        raise ProblemsError(
-            Problem(
-                "unwritable-output",
-                f"the output can't be written and is unchanged: {error.strerror or error}",
-                position=journal.failure_position(plan.root, error),
-                hint=advice(error),
-            )
+        raise ProblemsError.of(
+            "unwritable-output",
+            f"the output can't be written and is unchanged: {error.strerror or error}",
+            position=journal.failure_position(plan.root, error),
+            hint=advice(error),
         ) from error
 
 

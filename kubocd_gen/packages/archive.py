@@ -24,7 +24,7 @@ from kubocd_gen.archives.tar_stream import (
 )
 from kubocd_gen.budget.limits import LIMITS, Limits, over_limit
 from kubocd_gen.budget.spending import Budget
-from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
+from kubocd_gen.diagnostics.problems import Position, ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
 
 _TEXTS = frozenset({"original.yaml", "groomed.yaml", "index.yaml", "status.yaml"})
@@ -61,7 +61,7 @@ def read_package_archive(
         ) from None
     except BadArchiveError as bad:
         memory.release()
-        raise ProblemsError(Problem("bad-archive", f"{what} {bad}", position=position)) from None
+        raise ProblemsError.of("bad-archive", f"{what} {bad}", position=position) from None
     except BaseException:
         memory.release()
         raise

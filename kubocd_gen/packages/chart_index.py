@@ -13,7 +13,7 @@ from kubocd_gen.archives import chart_archive
 from kubocd_gen.archives.tar_stream import BadArchiveError, OverLimitError
 from kubocd_gen.budget.limits import LIMITS, Limits, over_limit
 from kubocd_gen.budget.spending import Budget
-from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError, nearest
+from kubocd_gen.diagnostics.problems import Position, ProblemsError, nearest
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.kube_yaml.errors import too_deep
 
@@ -63,7 +63,7 @@ def check_charts(
     try:
         archives = _check(_load(files["index.yaml"], run), charts)
     except _InvalidError as bad:
-        raise ProblemsError(Problem(bad.code, f"{describe}: {bad}", position=position, hint=bad.hint)) from None
+        raise ProblemsError.of(bad.code, f"{describe}: {bad}", position=position, hint=bad.hint) from None
     checked = check_chart_archives(charts, describe=describe, position=position, limits=limits, budget=run)
     return CheckedCharts(archives, checked)
 
@@ -97,13 +97,11 @@ def check_chart_archives(
                 over_limit(f"{what} {over}", over.name, limits.of(over.name), needed=over.needed, position=position)
             ) from None
         except BadArchiveError as bad:
-            raise ProblemsError(
-                Problem(
-                    "corrupt-chart",
-                    f"{what} {bad}",
-                    position=position,
-                    hint="Helm cannot load this chart; package it again with 'helm package'",
-                )
+            raise ProblemsError.of(
+                "corrupt-chart",
+                f"{what} {bad}",
+                position=position,
+                hint="Helm cannot load this chart; package it again with 'helm package'",
             ) from None
     return found
 
@@ -286,7 +284,7 @@ def offered_charts(text: bytes) -> tuple[OfferedChart, ...]:
             for (name, version), entry in _entries(_load(text))
         )
     except _InvalidError as bad:
-        raise ProblemsError(Problem(bad.code, str(bad))) from None
+        raise ProblemsError.of(bad.code, str(bad)) from None
 
 
 def _text(entry: Mapping[str, Any], key: str) -> str:

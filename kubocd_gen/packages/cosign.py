@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from kubocd_gen.diagnostics.problems import Problem, ProblemsError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.network.settings import Network, NetworkError
 from kubocd_gen.oci.access import Access
@@ -44,17 +44,15 @@ def verify_signature(
     """
     provider = verify.get("provider", "cosign")
     if provider != "cosign":
-        raise ProblemsError(
-            Problem(
-                "unsupported-verification",
-                f"cannot verify {reference} with {shown(str(provider))}: kcd-gen supports only cosign",
-                hint="lock it without --verify; Flux verifies it in the cluster",
-            )
+        raise ProblemsError.of(
+            "unsupported-verification",
+            f"cannot verify {reference} with {shown(str(provider))}: kcd-gen supports only cosign",
+            hint="lock it without --verify; Flux verifies it in the cluster",
         )
     binary = shutil.which(cosign.binary)
     if binary is None:
-        raise ProblemsError(
-            Problem("missing-cosign", f"cannot verify {reference}: '{cosign.binary}' not found", hint=_INSTALL)
+        raise ProblemsError.of(
+            "missing-cosign", f"cannot verify {reference}: '{cosign.binary}' not found", hint=_INSTALL
         )
     if cosign.network.offline:
         raise NetworkError(
@@ -75,12 +73,10 @@ def verify_signature(
             if problem is None:
                 return
             failures.append(problem)
-    raise ProblemsError(
-        Problem(
-            "bad-signature",
-            f"the signature of {reference} ({digest}) could not be verified: {failures[-1]}",
-            hint="do not deploy this package until the cause is known",
-        )
+    raise ProblemsError.of(
+        "bad-signature",
+        f"the signature of {reference} ({digest}) could not be verified: {failures[-1]}",
+        hint="do not deploy this package until the cause is known",
     )
 
 
@@ -88,12 +84,10 @@ def _signers(reference: Reference, verify: Mapping[str, Any], cosign: Cosign) ->
     """Return the cosign flags for each accepted signer. Raises ProblemsError `unknown-key`."""
     if "secretRef" in verify:
         if cosign.key is None:
-            raise ProblemsError(
-                Problem(
-                    "unknown-key",
-                    f"the key to verify {reference} is in the cluster's Secret {shown(verify['secretRef']['name'])}",
-                    hint="pass the public key with --cosign-key FILE",
-                )
+            raise ProblemsError.of(
+                "unknown-key",
+                f"the key to verify {reference} is in the cluster's Secret {shown(verify['secretRef']['name'])}",
+                hint="pass the public key with --cosign-key FILE",
             )
         # Like Flux: a signature made with a key does not have to be in the transparency log.
         return [["--key", cosign.key, "--insecure-ignore-tlog=true"]]

@@ -111,8 +111,8 @@ def check_files(
     """
     run = budget or Budget(limits)
     if missing := [name for name in _REQUIRED if name not in files]:
-        raise ProblemsError(
-            Problem("bad-archive", f"the archive of {describe} lacks {' and '.join(missing)}", position=position)
+        raise ProblemsError.of(
+            "bad-archive", f"the archive of {describe} lacks {' and '.join(missing)}", position=position
         )
     charts = check_charts(files, describe=describe, position=position, limits=limits, budget=run)
     check_module_charts(files[STATUS], charts, describe=describe, position=position, budget=run)

@@ -84,13 +84,11 @@ def _refuse_conflicts(text: str, path: Path, display: str) -> None:
     """Raise ProblemsError `bad-lock` if the file has Git conflict markers."""
     number = next((number for number, line in enumerate(text.splitlines(), 1) if line.startswith("<<<<<<< ")), None)
     if number is not None:
-        raise ProblemsError(
-            Problem(
-                "bad-lock",
-                "the lock has an unresolved merge conflict",
-                position=Position(display, number, 1),
-                hint=f"run 'git checkout --ours {path.name}', then 'kcd-gen lock' to add the missing packages",
-            )
+        raise ProblemsError.of(
+            "bad-lock",
+            "the lock has an unresolved merge conflict",
+            position=Position(display, number, 1),
+            hint=f"run 'git checkout --ours {path.name}', then 'kcd-gen lock' to add the missing packages",
         )
 
 

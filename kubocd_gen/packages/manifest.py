@@ -43,9 +43,7 @@ def read_files(
     try:
         text = files[MANIFEST].decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ProblemsError(
-            Problem("bad-package", "the manifest is not valid UTF-8", position=Position(path))
-        ) from error
+        raise ProblemsError.of("bad-package", "the manifest is not valid UTF-8", position=Position(path)) from error
     reader = _reader(text, path, _REBUILD, budget)
     return reader.package(reference, digest, files, reader.charts(files))
 
@@ -62,7 +60,7 @@ def read_manifest(text: str, path: str) -> tuple[Package, Mapping[str, Any]]:
 def _reader(text: str, path: str, hint: str | None = None, budget: Budget | None = None) -> _Reader:
     document = first_document(text, path, exact_integers=True, budget=budget)
     if document.value is None:
-        raise ProblemsError(Problem("bad-package", "the manifest is empty", position=Position(path), hint=hint))
+        raise ProblemsError.of("bad-package", "the manifest is empty", position=Position(path), hint=hint)
     return _Reader(text, path, document, budget)
 
 

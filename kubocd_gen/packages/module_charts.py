@@ -63,7 +63,7 @@ def check_module_charts(
             _check(chart, charts, known, budget)
         except _InvalidError as bad:
             message = f"{describe}: module {quoted(module)} {bad}"
-            raise ProblemsError(Problem(bad.code, message, position=position, hint=bad.hint)) from None
+            raise ProblemsError.of(bad.code, message, position=position, hint=bad.hint) from None
 
 
 class _InvalidError(Exception):

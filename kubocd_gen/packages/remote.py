@@ -84,12 +84,10 @@ class RemoteBlobs:
         if descriptor.is_manifest:
             _, data = self.remote.registry.read_manifest(self.reference, descriptor.digest, self.access)
             if len(data) != descriptor.size:  # the request has only the digest; the size comes from the lock
-                raise ProblemsError(
-                    Problem(
-                        "corrupt-blob",
-                        f"the manifest of {self.reference} has {len(data)} bytes, not {descriptor.size}",
-                        hint=f"if the lock was edited, pin the package again: kcd-gen lock --update {self.reference}",
-                    )
+                raise ProblemsError.of(
+                    "corrupt-blob",
+                    f"the manifest of {self.reference} has {len(data)} bytes, not {descriptor.size}",
+                    hint=f"if the lock was edited, pin the package again: kcd-gen lock --update {self.reference}",
                 )
         else:
             data = self.remote.registry.read_blob(self.reference, descriptor, self.access, limit=limit)

@@ -136,13 +136,11 @@ class PackageSources:
             stores.append(remote)
         image = self._read(reference, pin.manifest, stores[0])
         if (image.layer.digest, image.layer.size) != (pin.layer.digest, pin.layer.size):
-            raise ProblemsError(
-                Problem(
-                    "bad-lock",
-                    f"{LOCK_FILE} has the layer {pin.layer.digest} ({pin.layer.size} bytes) for {reference}, "
-                    f"but its manifest has {image.layer.digest} ({image.layer.size} bytes)",
-                    hint=f"pin it again: kcd-gen lock --update {reference}",
-                )
+            raise ProblemsError.of(
+                "bad-lock",
+                f"{LOCK_FILE} has the layer {pin.layer.digest} ({pin.layer.size} bytes) for {reference}, "
+                f"but its manifest has {image.layer.digest} ({image.layer.size} bytes)",
+                hint=f"pin it again: kcd-gen lock --update {reference}",
             )
         # Only if the registry was contacted anyway: a build that finds everything locally makes no requests.
         if remote is not None and remote.asked and self._remote is not None:

@@ -17,7 +17,7 @@ from typing import Any
 from kubocd_gen.archives.chart import Chart
 from kubocd_gen.archives.reproducible import stored, tarred
 from kubocd_gen.budget.limits import LIMITS, Limits
-from kubocd_gen.diagnostics.problems import Problem, ProblemsError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.kube_yaml.emitter import emit_documents
 from kubocd_gen.oci.descriptors import CONFIG_TYPE, CONTENT_TYPE, MANIFEST_TYPE, Descriptor, sha256
 from kubocd_gen.packages.archive import is_package_file, read_package_archive
@@ -107,18 +107,16 @@ def _by_file(authored: Authored, charts: Sequence[Chart]) -> dict[str, Chart]:
         position = authored.source_position(index)
         if not is_package_file(chart.file_name):
             message = f"chart '{chart.label}' has a name that is not allowed in a package"
-            raise ProblemsError(Problem("bad-chart", message, position=position))
+            raise ProblemsError.of("bad-chart", message, position=position)
         # Names that differ only in case would be the same file on macOS.
         key = chart.file_name.lower()
         other, existing = found.setdefault(key, (module.name, chart))
         if existing.archive != chart.archive:
-            raise ProblemsError(
-                Problem(
-                    "chart-conflict",
-                    f"modules '{other}' and '{module.name}' use different charts that are both '{chart.label}'",
-                    position=position,
-                    hint="change the version of one of them; name and version of a chart must be unique in a package",
-                )
+            raise ProblemsError.of(
+                "chart-conflict",
+                f"modules '{other}' and '{module.name}' use different charts that are both '{chart.label}'",
+                position=position,
+                hint="change the version of one of them; name and version of a chart must be unique in a package",
             )
     return {chart.file_name: chart for _, chart in found.values()}
 

@@ -51,8 +51,8 @@ def read_authored(
         source = read_source(file, display, (b"",), files)
     except ProblemsError as error:
         hint = error.problem.hint or "pass the manifest of a package"
-        raise ProblemsError(
-            Problem(error.problem.code, error.problem.message, position=error.problem.position, hint=hint)
+        raise ProblemsError.of(
+            error.problem.code, error.problem.message, position=error.problem.position, hint=hint
         ) from None
     text = expand_environment(source.text if source else "", display, environment)
     package, fields = read_manifest(text, display)

@@ -104,7 +104,7 @@ def at_base(root: Path, *, offline: bool, budget: Budget) -> Iterator[Written]:
     repository = find_repository(existing, offline=offline)
     directory = Path(os.path.realpath(root)).relative_to(repository.top).as_posix()
     if repository.ignored_by(f"{directory}/{KUSTOMIZATION}"):
-        raise ProblemsError(Problem("no-repository", "Git ignores the output"))
+        raise ProblemsError.of("no-repository", "Git ignores the output")
     nothing = Path(os.devnull)  # no file of the revision is checked out
     with open_revision(repository, repository.base(), nothing, budget) as checkout:
         yield in_revision(checkout, directory)

@@ -84,12 +84,10 @@ def chosen(wanted: Sequence[Wanted], names: Iterable[str]) -> set[str]:
         matching = {one.name for one in wanted if name in _spellings(one.request.reference)}
         if not matching:
             known = {spelling for one in wanted for spelling in _spellings(one.request.reference)}
-            raise ProblemsError(
-                Problem(
-                    "unknown-package",
-                    f"no Release uses a package '{name}'",
-                    hint=nearest("did you mean '{}'?", name, known) or f"see {LOCK_FILE} for the packages in use",
-                )
+            raise ProblemsError.of(
+                "unknown-package",
+                f"no Release uses a package '{name}'",
+                hint=nearest("did you mean '{}'?", name, known) or f"see {LOCK_FILE} for the packages in use",
             )
         selected |= matching
     return selected

@@ -60,7 +60,7 @@ def _with_parameters(
     except ProblemsError as error:
         at = release.position("spec", "parameters")
         hint = _one_line_hint(release.parameters) or error.problem.hint
-        raise ProblemsError(Problem("bad-parameters", error.problem.message, position=at, hint=hint)) from error
+        raise ProblemsError.of("bad-parameters", error.problem.message, position=at, hint=hint) from error
     parameters = merge(package.parameters_schema.defaults, given)
     spend_values(parameters, budget)  # each Release has its own copy of the package's defaults
     violations = validate(package.parameters_schema, parameters, budget)

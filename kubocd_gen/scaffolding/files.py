@@ -69,13 +69,11 @@ def present(path: Path, root: Path) -> bytes | None:
     Raises ProblemsError `unusable-file` if it can't be read, is not a file, or a symlink leads out of the checkout.
     """
     if path.is_symlink() or not Path(os.path.realpath(path.parent)).is_relative_to(root):
-        raise ProblemsError(
-            Problem(
-                "unusable-file",
-                "refusing to write to a symlink",
-                position=Position(display_path(path, Path.cwd())),
-                hint="replace the symlink by a file, or remove it",
-            )
+        raise ProblemsError.of(
+            "unusable-file",
+            "refusing to write to a symlink",
+            position=Position(display_path(path, Path.cwd())),
+            hint="replace the symlink by a file, or remove it",
         )
     try:
         return CheckoutFiles(root).read(path, display_path(path, Path.cwd()), CONFIGURATION)
@@ -89,12 +87,10 @@ def path_below(path: Path, root: Path) -> str:
     """Return the posix path relative to the checkout, "" for its root. Raises ProblemsError `outside-checkout`."""
     real = Path(os.path.realpath(path))
     if not real.is_relative_to(root):
-        raise ProblemsError(
-            Problem(
-                "outside-checkout",
-                f"'{display_path(path, Path.cwd())}' is outside the checkout '{root}'",
-                hint="move the output and Flux's directory into the project's checkout, from which Flux applies them",
-            )
+        raise ProblemsError.of(
+            "outside-checkout",
+            f"'{display_path(path, Path.cwd())}' is outside the checkout '{root}'",
+            hint="move the output and Flux's directory into the project's checkout, from which Flux applies them",
         )
     relative = real.relative_to(root).as_posix()
     return "" if relative == "." else relative

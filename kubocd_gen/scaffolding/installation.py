@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from kubocd_gen.diagnostics.problems import Problem, ProblemsError
+from kubocd_gen.diagnostics.problems import ProblemsError
 
 # The scripts in `templates/` check the same forms, and also accept a requirements file with hashes.
 _GIT = re.compile(r"git\+((?:https|ssh)://[^ ]+)@([0-9a-f]{40})")
@@ -49,11 +49,9 @@ def install_source(text: str) -> InstallSource:
         return InstallSource(text, found[1], found[2])
     if _OTHERS.fullmatch(text):
         return InstallSource(text)
-    raise ProblemsError(
-        Problem(
-            "usage",
-            f"--install-from '{text}' does not pin a version of kcd-gen",
-            hint="use git+https://HOST/PATH@COMMIT with all 40 digits, https://HOST/NAME.whl#sha256=DIGEST, "
-            "or '--index-url URL kcd-gen==VERSION'",
-        )
+    raise ProblemsError.of(
+        "usage",
+        f"--install-from '{text}' does not pin a version of kcd-gen",
+        hint="use git+https://HOST/PATH@COMMIT with all 40 digits, https://HOST/NAME.whl#sha256=DIGEST, "
+        "or '--index-url URL kcd-gen==VERSION'",
     )

@@ -85,7 +85,7 @@ def plan_repository(
     root = checkout_root(directory)
     if root is None:
         hint = "run 'git init' first, because Flux applies the files from a Git repository"
-        raise ProblemsError(Problem("no-repository", f"'{directory}' is not in a Git working tree", hint=hint))
+        raise ProblemsError.of("no-repository", f"'{directory}' is not in a Git working tree", hint=hint)
     project, contents = _project(directory, root, request.cluster_name, allow_outside)
     syncs = tuple(find_syncs(root, [cluster.output for cluster in project.clusters]))
     hosting = find_hosting(root)

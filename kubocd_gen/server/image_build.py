@@ -100,7 +100,7 @@ def plan_pin(
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not valid UTF-8"
         message = f"the kustomization can't be read: {reason}"
-        raise ProblemsError(Problem("bad-kustomization", message, position=Position(display))) from error
+        raise ProblemsError.of("bad-kustomization", message, position=Position(display)) from error
     if read_pinned(before, display) is None:
         message = f"the digest is not pinned because the kustomization has no image '{IMAGE_NAME}'"
         findings.note(Problem("unpinned-image", message, position=Position(display), hint=f"add {entry}"))
@@ -125,7 +125,7 @@ def write_pin(pin: Pin) -> None:
     except OSError as error:
         position = Position(display_path(pin.path, Path.cwd()))
         message = f"the image is pushed, but its digest can't be written to the kustomization: {error.strerror}"
-        raise ProblemsError(Problem("bad-kustomization", message, position=position, hint=hint_of(error))) from error
+        raise ProblemsError.of("bad-kustomization", message, position=position, hint=hint_of(error)) from error
 
 
 def _omitted(parts: str, reason: str) -> Problem:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
 
-from kubocd_gen.diagnostics.problems import Problem, ProblemsError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.files import make_directory
 from kubocd_gen.oci.access import Access
 from kubocd_gen.oci.base_store import BaseStore
@@ -145,10 +145,8 @@ def _report_unwritable(directory: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ProblemsError(
-            Problem(
-                "unwritable-cache",
-                f"a temporary copy of a layer can't be written to '{directory}': {error.strerror or error}",
-                hint="choose another directory with --cache-dir",
-            )
+        raise ProblemsError.of(
+            "unwritable-cache",
+            f"a temporary copy of a layer can't be written to '{directory}': {error.strerror or error}",
+            hint="choose another directory with --cache-dir",
         ) from error

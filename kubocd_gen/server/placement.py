@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kubocd_gen.diagnostics.problems import Problem, ProblemsError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.server.flux_sync import FLUX_NAMESPACE, KINDS, Source, Sync, lies_below, list_name
 
@@ -95,12 +95,10 @@ def _placement(
 
 def _check_output(output: str, sync: Sync, root: Path) -> None:
     if lies_below(output, sync.path) and not list_name(root / sync.path):
-        raise ProblemsError(
-            Problem(
-                "applied-output",
-                f"Flux applies the output {shown(output)} as a part of {shown(sync.path or '.')}, see {sync.file}",
-                hint="move the output; its index.yaml files fail Flux's build, and the rest would be applied twice",
-            )
+        raise ProblemsError.of(
+            "applied-output",
+            f"Flux applies the output {shown(output)} as a part of {shown(sync.path or '.')}, see {sync.file}",
+            hint="move the output; its index.yaml files fail Flux's build, and the rest would be applied twice",
         )
 
 
@@ -113,11 +111,9 @@ def _sync(cluster: str, roots: Sequence[Sync], directory: str | None, *, alone: 
     paths = sorted({one.path for one in found})
     if len(paths) > 1:
         candidates = ", ".join(shown(path or ".") for path in paths)
-        raise ProblemsError(
-            Problem(
-                "ambiguous-flux-folder",
-                f"several directories can be the Flux directory of the cluster {shown(cluster)}: {candidates}",
-                hint=f"choose one, for example: --cluster {cluster} --flux-dir {paths[0] or '.'}",
-            )
+        raise ProblemsError.of(
+            "ambiguous-flux-folder",
+            f"several directories can be the Flux directory of the cluster {shown(cluster)}: {candidates}",
+            hint=f"choose one, for example: --cluster {cluster} --flux-dir {paths[0] or '.'}",
         )
     return found[0] if found else None

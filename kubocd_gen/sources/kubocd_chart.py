@@ -141,12 +141,10 @@ def _value(resource: Resource, parent: Mapping[str, Any], kind: type[_Value], *p
         return kind()
     if not isinstance(value, kind):
         expected = "map" if kind is dict else "list"
-        raise ProblemsError(
-            Problem(
-                "invalid-type",
-                f"{dotted(path)} of the chart '{KUBOCD_CHART}' must be a {expected}, not {described(value)}",
-                position=resource.position(*path),
-            )
+        raise ProblemsError.of(
+            "invalid-type",
+            f"{dotted(path)} of the chart '{KUBOCD_CHART}' must be a {expected}, not {described(value)}",
+            position=resource.position(*path),
         )
     return value
 
@@ -168,12 +166,10 @@ def _context(resource: Resource, item: Mapping[str, Any], index: int) -> Resourc
     path = ("spec", "values", "contexts", index)
     for name in ("name", "namespace"):
         if not item.get(name):
-            raise ProblemsError(
-                Problem(
-                    "missing-field",
-                    f"{dotted((*path, name))} of the chart '{KUBOCD_CHART}' is required",
-                    position=resource.position(*path),
-                )
+            raise ProblemsError.of(
+                "missing-field",
+                f"{dotted((*path, name))} of the chart '{KUBOCD_CHART}' is required",
+                position=resource.position(*path),
             )
     spec = {name: item[name] for name in ("protected", "parents", "context") if item.get(name) is not None}
     if item.get("description"):
@@ -186,13 +182,11 @@ def _unquoted(resource: Resource, text: str, path: tuple[str | int, ...]) -> Any
     try:
         document = read_document(f"description: {text}\n", resource.file.path)
     except YamlError as error:
-        raise ProblemsError(
-            Problem(
-                "bad-yaml",
-                f"the chart '{KUBOCD_CHART}' inserts this description without quotes, which is not valid YAML",
-                position=resource.position(*path),
-                hint="remove ': ' and ' #', or quote it twice: \"'…'\"",
-            )
+        raise ProblemsError.of(
+            "bad-yaml",
+            f"the chart '{KUBOCD_CHART}' inserts this description without quotes, which is not valid YAML",
+            position=resource.position(*path),
+            hint="remove ': ' and ' #', or quote it twice: \"'…'\"",
         ) from error
     return _mapping(document).get("description")
 

@@ -42,11 +42,9 @@ def read_project(flags: Flags, directory: Path, files: CheckoutFiles | None = No
     """
     if flags.sources:
         if flags.output is None:
-            raise ProblemsError(Problem("usage", "--source requires --output, the directory to write to"))
+            raise ProblemsError.of("usage", "--source requires --output, the directory to write to")
         if flags.clusters:
-            raise ProblemsError(
-                Problem("usage", "--cluster can't be used with --source, which replaces the project file")
-            )
+            raise ProblemsError.of("usage", "--cluster can't be used with --source, which replaces the project file")
         cluster = Cluster(ONLY_CLUSTER, flags.sources, flags.output)
         files = files or _files(flags, directory, directory)
         return with_flags(Project(directory, (cluster,), files=files), flags)
@@ -57,7 +55,7 @@ def read_project(flags: Flags, directory: Path, files: CheckoutFiles | None = No
         project = replace(project, clusters=_chosen(project.clusters, flags.clusters))
     if flags.output is not None:
         if len(project.clusters) != 1:
-            raise ProblemsError(Problem("usage", "--output requires exactly one cluster; select it with --cluster"))
+            raise ProblemsError.of("usage", "--output requires exactly one cluster; select it with --cluster")
         project = replace(project, clusters=(replace(project.clusters[0], output=flags.output, output_place=None),))
     return with_flags(project, flags)
 
@@ -69,12 +67,10 @@ def project_path(flags: Flags, directory: Path) -> Path:
     """
     path = flags.project or _find(directory)
     if path is None:
-        raise ProblemsError(
-            Problem(
-                "missing-project",
-                f"no {PROJECT_FILE} found in this directory or its parents",
-                hint="use --source DIR --output DIR, or create a project file with 'kcd-gen init'",
-            )
+        raise ProblemsError.of(
+            "missing-project",
+            f"no {PROJECT_FILE} found in this directory or its parents",
+            hint="use --source DIR --output DIR, or create a project file with 'kcd-gen init'",
         )
     return path
 
@@ -100,9 +96,7 @@ def with_flags(project: Project, flags: Flags) -> Project:
     check_namespace("--kubocd-namespace", flags.kubocd_namespace)
     if flags.repository_url is not None and not _URL.fullmatch(flags.repository_url):
         hint = f"use a URL such as {REPOSITORY_URL}"
-        raise ProblemsError(
-            Problem("usage", f"'{flags.repository_url}' is not a valid URL for --repository-url", hint=hint)
-        )
+        raise ProblemsError.of("usage", f"'{flags.repository_url}' is not a valid URL for --repository-url", hint=hint)
     overrides = {
         "namespace": flags.namespace,
         "kubocd_namespace": flags.kubocd_namespace,
@@ -134,7 +128,7 @@ def check_namespace(flag: str, namespace: str | None) -> None:
     """Raise ProblemsError `usage` if the value of a flag is not a valid name for a namespace."""
     if namespace is not None and not _NAMESPACE.fullmatch(namespace):
         hint = "use at most 63 lower-case letters, digits and '-', which can't be the first or last character"
-        raise ProblemsError(Problem("usage", f"'{namespace}' is not a valid namespace for {flag}", hint=hint))
+        raise ProblemsError.of("usage", f"'{namespace}' is not a valid namespace for {flag}", hint=hint)
 
 
 def _chosen(clusters: Sequence[Cluster], names: Sequence[str]) -> tuple[Cluster, ...]:
@@ -142,7 +136,7 @@ def _chosen(clusters: Sequence[Cluster], names: Sequence[str]) -> tuple[Cluster,
     for name in names:
         if name not in known:
             hint = nearest("did you mean '{}'?", name, known) or f"use one of: {', '.join(known)}"
-            raise ProblemsError(Problem("unknown-cluster", f"the project has no cluster '{name}'", hint=hint))
+            raise ProblemsError.of("unknown-cluster", f"the project has no cluster '{name}'", hint=hint)
     return tuple(cluster for cluster in clusters if cluster.name in names)
 
 

@@ -22,7 +22,7 @@ from typing import Any
 import yaml
 
 from kubocd_gen.archives.chart import Chart, read_chart
-from kubocd_gen.diagnostics.problems import Problem, ProblemsError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.oci.layout import OciLayout
 from kubocd_gen.oci.layout_writer import LayoutWriter
 from kubocd_gen.oci.reference import parse_reference
@@ -80,7 +80,7 @@ def _authored(package: Path, theirs: Any) -> tuple[Any, list[Chart]]:
     charts = []
     for module in authored.package.modules:
         if module.name not in status:
-            raise ProblemsError(Problem("left-out", "the case leaves the module out of status.yaml"))
+            raise ProblemsError.of("left-out", "the case leaves the module out of status.yaml")
         chart = status[module.name]
         archive = theirs.chart_archive(chart["name"], str(chart["version"]))
         charts.append(read_chart(archive, describe="a stand-in"))

@@ -69,7 +69,7 @@ def test_problems_of_one_file_beyond_the_limit_are_counted() -> None:
 
 def test_a_problem_is_placed_in_a_copy() -> None:
     """Clusters share what was fetched once, and each names its own file."""
-    shared = ProblemsError(Problem("missing-package", "it is missing"))
+    shared = ProblemsError.of("missing-package", "it is missing")
     here, there = shared.at(Position("a.yaml")), shared.at(Position("b.yaml"))
     assert [one.problem.position for one in (shared, here, there)] == [None, Position("a.yaml"), Position("b.yaml")]
     assert here.at(Position("c.yaml")).problem.position == Position("a.yaml")

@@ -6,7 +6,7 @@ import base64
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from kubocd_gen.diagnostics.problems import Problem, ProblemsError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.network.settings import NetworkError
 from kubocd_gen.network.transport import Transport
@@ -49,5 +49,5 @@ class Downloads:
         if answer.status in (401, 403):
             raise NetworkError(f"{message}{reason}", code="registry-denied", hint=hint)
         if answer.status in (404, 410):
-            raise ProblemsError(Problem("missing-chart", message, hint="check the URL"))
+            raise ProblemsError.of("missing-chart", message, hint="check the URL")
         raise NetworkError(message, code="registry-failed")

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from kubocd_gen.archives.chart import Chart
-from kubocd_gen.diagnostics.problems import Problem, ProblemsError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.network.settings import Network
 from kubocd_gen.network.transport import Transport
@@ -92,17 +92,15 @@ def local_tree(source: LocalChart) -> tuple[LocalTree, str]:
     real = Path(os.path.realpath(path))
     describe = f"the chart {source.path}"
     if real != path and not real.is_relative_to(base):
-        raise ProblemsError(
-            Problem(
-                "bad-chart",
-                f"{describe} is a symlink to {shown(str(real))}, outside the manifest's directory",
-                hint="use the path of the directory itself",
-            )
+        raise ProblemsError.of(
+            "bad-chart",
+            f"{describe} is a symlink to {shown(str(real))}, outside the manifest's directory",
+            hint="use the path of the directory itself",
         )
     if source.files is not None and not source.files.holds(real):
         raise ProblemsError(source.files.refusal(f"{describe}, a path of the manifest,", real))
     if not (real / "Chart.yaml").is_file():
         what = "has no Chart.yaml" if real.is_dir() else "is not a directory"
         hint = "set source.local.path to the chart's directory, relative to the manifest"
-        raise ProblemsError(Problem("missing-chart", f"{describe} {what}", hint=hint))
+        raise ProblemsError.of("missing-chart", f"{describe} {what}", hint=hint)
     return LocalTree(describe, (base, real)), str(real)

@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from kubocd_gen.archives.chart import Chart, read_metadata, repacked
-from kubocd_gen.diagnostics.problems import Problem, ProblemsError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.helm.process import Run, run_helm
 from kubocd_gen.kube_yaml.reader import first_document
@@ -71,7 +71,7 @@ class Packer:
         archives = list((scratch / "packed").iterdir())
         if run.stopped or run.returncode or len(archives) != 1:
             message = run.summary.replace(str(work.copy_of(path)), path)
-            raise ProblemsError(Problem("bad-chart", f"helm cannot package {describe}: {message}"))
+            raise ProblemsError.of("bad-chart", f"helm cannot package {describe}: {message}")
         return Packed(
             repacked(archives[0].read_bytes(), describe=describe, limits=self.network.limits), tuple(work.warnings)
         )
@@ -80,7 +80,7 @@ class Packer:
         try:
             return run_helm(self.helm, arguments, scratch / "home", timeout, variables=variables)
         except OSError as error:
-            raise ProblemsError(Problem("helm-failed", f"cannot start helm: {error}")) from error
+            raise ProblemsError.of("helm-failed", f"cannot start helm: {error}") from error
 
     def build_dependencies(self, chart: Path, scratch: Path, dependencies: list[Mapping[str, Any]]) -> Run:
         """Run `helm dependency build` with the credentials that kcd-gen uses. Raises ProblemsError `helm-failed`."""
@@ -137,8 +137,8 @@ class _Work:
         if (target / "Chart.yaml").exists():
             return
         if depth > _DEEPEST:
-            raise ProblemsError(
-                Problem("bad-chart", f"{self.describe} has more than {_DEEPEST} levels of file:// dependencies")
+            raise ProblemsError.of(
+                "bad-chart", f"{self.describe} has more than {_DEEPEST} levels of file:// dependencies"
             )
         self.tree.copy(path, target, keep)
         dependencies = _dependencies(target, self.describe)
@@ -157,7 +157,7 @@ class _Work:
         other = posixpath.normpath(posixpath.join(path.strip("/"), relative))
         if relative.startswith("/") or other.split("/")[0] == "..":
             what = f"{self.describe} depends on {shown(repository)}, which is outside its source"
-            raise ProblemsError(Problem("bad-chart", what, hint="use a relative path, such as file://../common"))
+            raise ProblemsError.of("bad-chart", what, hint="use a relative path, such as file://../common")
         return f"/{other}" if path.startswith("/") else other
 
     def _build(self, target: Path, dependencies: list[Mapping[str, Any]], missing: list[Mapping[str, Any]]) -> None:

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from kubocd_gen.archives.chart_members import is_plain_path
 from kubocd_gen.budget.limits import GIB, LIMITS
 from kubocd_gen.budget.spending import BudgetExceededError
-from kubocd_gen.diagnostics.problems import Problem, ProblemsError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.git.fetch import COMMIT, FetchTooLargeError, fetch_commit, store_size
 from kubocd_gen.git.objects import Entry, Objects, UnreadableObjectError
@@ -57,7 +57,7 @@ class GitTree:
             yield
         except UnreadableObjectError as error:
             what = f"{self.describe} contains {shown(path or '.')}, which {error}"
-            raise ProblemsError(Problem("bad-chart", what)) from None
+            raise ProblemsError.of("bad-chart", what) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +73,10 @@ class _Copy:
     def take(self, path: str, target: Path) -> None:
         real = self._real(path, path)
         if self.tree.names(real) is None:
-            raise ProblemsError(
-                Problem(
-                    "missing-chart",
-                    f"{self.describe} has no directory {shown(path)}",
-                    hint="set source.git.path to the chart's directory, relative to the root of the repository",
-                )
+            raise ProblemsError.of(
+                "missing-chart",
+                f"{self.describe} has no directory {shown(path)}",
+                hint="set source.git.path to the chart's directory, relative to the root of the repository",
             )
         self._directory(real, target, "", ())
         for file, name, entry in self.wanted:
@@ -86,16 +84,14 @@ class _Copy:
 
     def _directory(self, directory: str, target: Path, prefix: str, above: tuple[str, ...]) -> None:
         if directory in above:
-            raise ProblemsError(
-                Problem("bad-chart", f"{self.describe} contains {shown(directory)}, a symlink to its own parent")
+            raise ProblemsError.of(
+                "bad-chart", f"{self.describe} contains {shown(directory)}, a symlink to its own parent"
             )
         names = self.tree.names(directory) or {}
         self.budget.look(len(names), len(above))
         for name in sorted(names):
             if not is_plain_path(name):
-                raise ProblemsError(
-                    Problem("bad-chart", f"{self.describe} contains the invalid file name {shown(name)}")
-                )
+                raise ProblemsError.of("bad-chart", f"{self.describe} contains the invalid file name {shown(name)}")
             path, found = posixpath.join(directory, name), names.get(name)
             if found and found.kind == "link":
                 self.budget.look(SYMLINK, len(above))
@@ -107,7 +103,7 @@ class _Copy:
                 if found is None or found.kind != "file":
                     what = "a submodule, which is not supported" if found else "a broken symlink"
                     message = f"{self.describe} contains {shown(prefix + name)}, {what}"
-                    raise ProblemsError(Problem("bad-chart", message))
+                    raise ProblemsError.of("bad-chart", message)
                 self.budget.take(0)
                 self.wanted.append((target / name, prefix + name, found))
 
@@ -126,7 +122,7 @@ class _Copy:
             return real_path(path, self.tree.target)[0]
         except OutsideRepositoryError:
             what = f"{self.describe} contains {shown(name)}, a symlink to a path outside the repository"
-            raise ProblemsError(Problem("bad-chart", what, hint="replace the symlink with the file")) from None
+            raise ProblemsError.of("bad-chart", what, hint="replace the symlink with the file") from None
 
 
 @dataclass(slots=True)
@@ -197,7 +193,7 @@ def _fetch_error(source: GitChart, describe: str, done: Done, *, allowed: bool) 
     output, url = done.stderr, urlsplit(source.url)
     kind, name = ("branch" if source.ref.startswith("refs/heads/") else "tag"), source.ref.split("/", 2)[2]
     if "couldn't find remote ref" in output:
-        return ProblemsError(Problem("missing-chart", f"{describe} has no {kind} {shown(name)}"))
+        return ProblemsError.of("missing-chart", f"{describe} has no {kind} {shown(name)}")
     hint = None
     if any(denied in output for denied in ("could not read Username", "Authentication failed", "Permission denied")):
         login = variable(url.netloc)

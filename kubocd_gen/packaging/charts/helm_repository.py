@@ -8,7 +8,7 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from kubocd_gen.archives.chart import Chart, is_version, read_chart, same_version
 from kubocd_gen.budget.limits import LIMITS, Limits, over_limit
-from kubocd_gen.diagnostics.problems import Problem, ProblemsError, nearest
+from kubocd_gen.diagnostics.problems import ProblemsError, nearest
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.network.exchange import AnswerTooLargeError
 from kubocd_gen.packaging.charts.downloads import Downloads
@@ -58,17 +58,15 @@ class HelmRepositories:
                 raise ProblemsError(over_limit(f"{describe} is larger", "chart-archive", most)) from None
             actual = hashlib.sha256(archive).hexdigest()
             if entry.digest is not None and entry.digest != actual:
-                raise ProblemsError(
-                    Problem(
-                        "corrupt-chart",
-                        f"{describe} has the digest {actual}, but the repository's index has {entry.digest}",
-                        hint="report this to the maintainers of the repository",
-                    )
+                raise ProblemsError.of(
+                    "corrupt-chart",
+                    f"{describe} has the digest {actual}, but the repository's index has {entry.digest}",
+                    hint="report this to the maintainers of the repository",
                 )
             chart = read_chart(archive, describe=describe, limits=self._limits)
         if chart.name != source.chart or not same_version(chart.version, source.version):
             message = f"{describe} contains another chart: {shown(chart.label)}"
-            raise ProblemsError(Problem("bad-chart", message))
+            raise ProblemsError.of("bad-chart", message)
         return chart
 
 
@@ -85,34 +83,30 @@ def _check_scheme(url: str, describe: str) -> None:
     parts = urlsplit(url)
     if parts.scheme not in ("https", "http") or not parts.hostname or not url.isprintable() or "@" in parts.netloc:
         message = f"the index has an invalid URL for {describe}: {shown(url)}"
-        raise ProblemsError(Problem("bad-index", message))
+        raise ProblemsError.of("bad-index", message)
 
 
 def _entry(index: bytes, source: HelmRepositoryChart) -> Entry:
     try:
         entries = chart_entries(index, source.chart)
     except BadIndexError as error:
-        raise ProblemsError(Problem("bad-index", f"the index of {source.url} {error}")) from None
+        raise ProblemsError.of("bad-index", f"the index of {source.url} {error}") from None
     if not entries:
-        raise ProblemsError(
-            Problem(
-                "missing-chart",
-                f"the repository {source.url} has no chart {shown(source.chart)}",
-                hint=nearest("did you mean '{}'?", source.chart, chart_names(index)),
-            )
+        raise ProblemsError.of(
+            "missing-chart",
+            f"the repository {source.url} has no chart {shown(source.chart)}",
+            hint=nearest("did you mean '{}'?", source.chart, chart_names(index)),
         )
     entry = find_version(entries, source.version)
     if entry is None:
         versions = [one.version for one in entries if is_version(one.version)]
         close = nearest("did you mean '{}'?", source.version, versions)
-        raise ProblemsError(
-            Problem(
-                "missing-chart",
-                f"the repository {source.url} has no version {shown(source.version)} of chart {shown(source.chart)}",
-                hint=close or (f"the first version in its index is {versions[0]}" if versions else None),
-            )
+        raise ProblemsError.of(
+            "missing-chart",
+            f"the repository {source.url} has no version {shown(source.version)} of chart {shown(source.chart)}",
+            hint=close or (f"the first version in its index is {versions[0]}" if versions else None),
         )
     if not entry.urls:
         message = f"the index of {source.url} has no URL for chart {source.chart} {source.version}"
-        raise ProblemsError(Problem("bad-index", message))
+        raise ProblemsError.of("bad-index", message)
     return entry

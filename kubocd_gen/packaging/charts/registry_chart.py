@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kubocd_gen.archives.chart import Chart, read_chart
 from kubocd_gen.budget.limits import LIMITS, Limits
-from kubocd_gen.diagnostics.problems import Problem, ProblemsError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.oci.access import Access
 from kubocd_gen.oci.descriptors import CONFIG_TYPE, MANIFEST_TYPE, check_schema_version, parse_descriptor, parse_object
@@ -31,7 +31,7 @@ def fetch_from_registry(source: RegistryChart, registry: Registry, limits: Limit
     kind = config.get("mediaType") if isinstance(config, dict) else None
     if descriptor.media_type != MANIFEST_TYPE or kind != CHART_CONFIG_TYPE:
         actual = "it is a KuboCD package" if kind == CONFIG_TYPE else f"its config has the type {shown(str(kind))}"
-        raise ProblemsError(Problem("bad-chart", f"{reference} is not a Helm chart: {actual}"))
+        raise ProblemsError.of("bad-chart", f"{reference} is not a Helm chart: {actual}")
     layers = manifest.get("layers")
     parts = [
         parse_descriptor(layer, what=f"a layer of {reference}", code="bad-chart", position=None)
@@ -40,6 +40,6 @@ def fetch_from_registry(source: RegistryChart, registry: Registry, limits: Limit
     contents = [part for part in parts if part.media_type in (CHART_CONTENT_TYPE, _OLD_CONTENT_TYPE)]
     if len(contents) != 1:
         message = f"{reference} must have exactly one chart layer, not {len(contents)}"
-        raise ProblemsError(Problem("bad-chart", message))
+        raise ProblemsError.of("bad-chart", message)
     archive = registry.read_blob(reference, contents[0], access, limit=limits.layer)
     return read_chart(archive, describe=f"the chart {reference}", limits=limits)

@@ -89,8 +89,8 @@ def chart_source(
         try:
             reference = parse_reference(f"{given['repository']}:{tag}")
         except ProblemsError as error:
-            raise ProblemsError(
-                Problem(error.problem.code, error.problem.message, position=position, hint=error.problem.hint)
+            raise ProblemsError.of(
+                error.problem.code, error.problem.message, position=position, hint=error.problem.hint
             ) from None
         return RegistryChart(reference, bool(given.get("insecure")))
     if kind == "git":

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from kubocd_gen.archives.chart_members import is_plain_path
 from kubocd_gen.budget.limits import LIMITS
-from kubocd_gen.diagnostics.problems import Problem, ProblemsError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.oci.descriptors import MIB
 
@@ -41,12 +41,10 @@ class Budget:
         """Count `entries`. Raises ProblemsError `bad-chart` if there are too many, or nested too deeply."""
         self.entries -= entries
         if self.entries < 0 or depth > _DEEPEST:
-            raise ProblemsError(
-                Problem(
-                    "bad-chart",
-                    f"{self.describe} contains more than {LIMITS.files} entries, or {_DEEPEST} nested directories",
-                    hint="check the path; it must be the directory with Chart.yaml",
-                )
+            raise ProblemsError.of(
+                "bad-chart",
+                f"{self.describe} contains more than {LIMITS.files} entries, or {_DEEPEST} nested directories",
+                hint="check the path; it must be the directory with Chart.yaml",
             )
 
     def take(self, size: int, files: int = 1) -> None:
@@ -54,12 +52,10 @@ class Budget:
         self.files -= files
         self.bytes -= size
         if self.files < 0 or self.bytes < 0:
-            raise ProblemsError(
-                Problem(
-                    "bad-chart",
-                    f"{self.describe} contains more than {LIMITS.chart_members} files or {LIMITS.chart // MIB} MiB",
-                    hint="check the path; it must be the directory with Chart.yaml",
-                )
+            raise ProblemsError.of(
+                "bad-chart",
+                f"{self.describe} contains more than {LIMITS.chart_members} files or {LIMITS.chart // MIB} MiB",
+                hint="check the path; it must be the directory with Chart.yaml",
             )
 
 
@@ -82,7 +78,7 @@ class LocalTree:
             inside.copy_into(directory, target, "", keep, Budget(self.describe), ())
         except OSError as error:
             what = f"cannot read {self.describe}: {error.strerror} ({error.filename})"
-            raise ProblemsError(Problem("missing-chart", what)) from error
+            raise ProblemsError.of("missing-chart", what) from error
 
     def copy_into(
         self, directory: Path, target: Path, prefix: str, keep: Keep, budget: Budget, above: tuple[str, ...]
@@ -90,8 +86,8 @@ class LocalTree:
         """Copy one directory recursively; `above` are its parents in the tree, with symlinks resolved."""
         real = os.path.realpath(directory)
         if real in above:
-            raise ProblemsError(
-                Problem("bad-chart", f"{self.describe} contains {shown(prefix)}, a symlink to its own parent")
+            raise ProblemsError.of(
+                "bad-chart", f"{self.describe} contains {shown(prefix)}, a symlink to its own parent"
             )
         target.mkdir(parents=True, exist_ok=True)
         with os.scandir(directory) as found:
@@ -102,9 +98,7 @@ class LocalTree:
             if entry.name == ".git":
                 continue
             if not is_plain_path(name):
-                raise ProblemsError(
-                    Problem("bad-chart", f"{self.describe} contains the invalid file name {shown(name)}")
-                )
+                raise ProblemsError.of("bad-chart", f"{self.describe} contains the invalid file name {shown(name)}")
             if entry.is_symlink():
                 budget.look(SYMLINK, len(above))
                 self._check_symlink(Path(entry.path), name)
@@ -119,8 +113,8 @@ class LocalTree:
         with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                raise ProblemsError(
-                    Problem("bad-chart", f"{self.describe} contains {shown(name)}, which is not a regular file")
+                raise ProblemsError.of(
+                    "bad-chart", f"{self.describe} contains {shown(name)}, which is not a regular file"
                 )
             budget.take(status.st_size)
             target.write_bytes(file.read(status.st_size))  # not more, even if the file is growing
@@ -128,12 +122,10 @@ class LocalTree:
     def _check_symlink(self, path: Path, name: str) -> None:
         real = Path(os.path.realpath(path))
         if real != path and not any(real.is_relative_to(root) for root in self.roots):
-            raise ProblemsError(
-                Problem(
-                    "bad-chart",
-                    f"{self.describe} contains {shown(name)}, a symlink to {shown(str(real))}, outside the chart",
-                    hint="replace the symlink with the file; anyone who can pull the package can read it",
-                )
+            raise ProblemsError.of(
+                "bad-chart",
+                f"{self.describe} contains {shown(name)}, a symlink to {shown(str(real))}, outside the chart",
+                hint="replace the symlink with the file; anyone who can pull the package can read it",
             )
 
 

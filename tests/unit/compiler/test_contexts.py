@@ -122,7 +122,7 @@ def test_an_empty_map_of_variables_is_fine() -> None:
 
 
 def test_who_names_a_context_that_the_cluster_refuses_gets_its_problems() -> None:
-    refused = ProblemsError(Problem("unknown-field", "spec.foo is not a known field"))
+    refused = ProblemsError.of("unknown-field", "spec.foo is not a known field")
     trees = ContextTrees([context("child", {}, "bad")], {ContextRef("default", "bad"): refused})
     with pytest.raises(ProblemsError) as found:
         trees.effective(ContextRef("default", "child"), lambda: HERE)
