@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from email.utils import formatdate, parsedate_to_datetime
 from http import HTTPStatus
 from pathlib import Path
+from typing import Literal
 
 from kubocd_gen.server.content import open_below, open_directory, open_root
 from kubocd_gen.server.http import FilePart, Request, Response, plain
@@ -23,7 +24,7 @@ CONTENT = re.compile(
     r"/hr/(?P<namespace>[a-z0-9][a-z0-9.-]*)/(?P<release>[a-z0-9][a-z0-9.-]*)"
     r"/(?P<file>index\.yaml|[A-Za-z0-9_](?:[A-Za-z0-9._+-]|%2[Bb])*\.tgz)(?:\?.*)?"
 )
-_RANGE = re.compile(r"([0-9]{0,18})-([0-9]{0,18})")
+_RANGE = re.compile(r" *(?:([0-9]{1,18}) *- *([0-9]{0,18})|-([0-9]{1,18})) *")
 _LEAST_GZIP = 20  # bytes; the default of nginx
 _MOST_GZIP = 8 * 1024 * 1024
 _CACHE = ("Cache-Control", "no-cache")  # clients store the response and revalidate it each time with its ETag
@@ -78,23 +79,21 @@ def _file(request: Request, descriptor: int, *, is_yaml: bool) -> Response:
     fields.append(("Last-Modified", formatdate(modified, usegmt=True)))
     if is_yaml:
         fields.append(("Vary", "Accept-Encoding"))
-    whole = FilePart(descriptor, 0, size)
     unmet = _condition(request.fields, etag, modified)
-    if unmet is not None:
+    if unmet == HTTPStatus.NOT_MODIFIED:
         return Response(unmet, (*fields, ("ETag", etag)))
+    if unmet is not None:
+        return plain(unmet)
     if is_yaml and _LEAST_GZIP <= size <= _MOST_GZIP and _takes_gzip(request.fields.get("accept-encoding", "")):
         data = gzip.compress(os.pread(descriptor, size, 0), 6, mtime=0)
         return Response(200, (*fields, ("ETag", f"W/{etag}"), ("Content-Encoding", "gzip")), data)
     fields += [("ETag", etag), ("Accept-Ranges", "bytes")]
-    wanted = request.fields.get("range", "")
-    if not wanted.startswith("bytes=") or not _same_version(request.fields.get("if-range"), etag, fields[2][1]):
-        return Response(200, tuple(fields), whole)
-    ranges = wanted.removeprefix("bytes=").split(",")
-    if len(ranges) > 1:
-        return Response(200, tuple(fields), whole)
-    bounds = _bounds(ranges[0].strip(), size)
+    may_be_part = _same_version(request.fields.get("if-range"), etag, modified)
+    bounds = _bounds(request.fields.get("range", ""), size) if may_be_part else "all"
     if bounds is None:
         return plain(416, ("Content-Range", f"bytes */{size}"))
+    if bounds == "all":
+        return Response(200, tuple(fields), FilePart(descriptor, 0, size))
     start, end = bounds
     fields.append(("Content-Range", f"bytes {start}-{end - 1}/{size}"))
     return Response(206, tuple(fields), FilePart(descriptor, start, end - start))
@@ -130,8 +129,9 @@ def _names(tags: str, etag: str, *, weakly: bool) -> bool:
     return any(tag == "*" or (tag.removeprefix("W/") if weakly else tag) == etag for tag in listed)
 
 
-def _same_version(condition: str | None, etag: str, modified: str) -> bool:
-    return condition is None or condition in (etag, modified)
+def _same_version(condition: str | None, etag: str, modified: int) -> bool:
+    """Return whether `If-Range` allows a range: a client must not combine the bytes of two versions."""
+    return condition is None or condition == etag or _seconds(condition) == modified
 
 
 def _takes_gzip(accepted: str) -> bool:
@@ -142,13 +142,23 @@ def _takes_gzip(accepted: str) -> bool:
     return False
 
 
-def _bounds(wanted: str, size: int) -> tuple[int, int] | None:
-    """Return the start and the end (exclusive) of the range in bytes, or None if it can't be satisfied."""
-    match = _RANGE.fullmatch(wanted)
-    if match is None or not (match[1] or match[2]):
-        return None
-    if not match[1]:
-        start, end = max(0, size - int(match[2])), size
-    else:
-        start, end = int(match[1]), min(size, int(match[2]) + 1) if match[2] else size
-    return (start, end) if start < end else None
+def _bounds(wanted: str, size: int) -> tuple[int, int] | Literal["all"] | None:
+    """Return the start and the end (exclusive) of a Range field in bytes, or None if it can't be satisfied.
+
+    As in nginx with `max_ranges 1`, another unit, or more than one range that can be satisfied, is answered with all.
+    """
+    if wanted[:6].lower() != "bytes=" or not wanted[6:]:
+        return "all"
+    found: tuple[int, int] | None = None
+    for item in wanted[6:].split(","):
+        match = _RANGE.fullmatch(item)
+        if match is None:
+            return None
+        first, last, suffix = match.groups()
+        start = int(first) if first else max(0, size - int(suffix))
+        end = min(size, int(last) + 1) if last else size
+        if start < end and found is None:
+            found = start, end
+        elif start < end or start == 0:
+            return "all"
+    return found

@@ -19,7 +19,6 @@ from kubocd_gen.server import http
 from kubocd_gen.server.client_limits import Outgoing, Patience
 from kubocd_gen.server.site import Site
 from tests.support.requests import (
-    CHART,
     CHART_PATH,
     INDEX,
     INDEX_PATH,
@@ -69,39 +68,6 @@ def test_a_request_of_the_table(port: int, sent: Request) -> None:
 def test_the_gzipped_index_is_the_index(port: int) -> None:
     assert gzip.decompress(ask(port, request(INDEX_PATH, "Accept-Encoding: br;q=1.0, gzip;q=0.8")).body) == INDEX
     assert ask(port, request(INDEX_PATH, "Accept-Encoding: gzip;q=0, br")).body == INDEX
-
-
-@pytest.mark.parametrize(
-    ("condition", "status"),
-    [
-        ("If-None-Match: {etag}", 304),
-        ("If-None-Match: W/{etag}", 304),
-        ('If-None-Match: "other", {etag}', 304),
-        ("If-None-Match: *", 304),
-        ('If-None-Match: "other"', 200),
-        ("If-Modified-Since: Tue, 14 Nov 2023 22:13:20 GMT", 304),
-        ("If-Modified-Since: Tue, 14 Nov 2023 22:13:19 GMT", 200),
-        ("If-Modified-Since: yesterday", 200),
-        ("If-Match: {etag}", 200),
-        ('If-Match: "other"', 412),
-        ("If-Unmodified-Since: Tue, 14 Nov 2023 22:13:21 GMT", 200),
-        ("If-Unmodified-Since: Tue, 14 Nov 2023 22:13:19 GMT", 412),
-        ("If-Unmodified-Since: yesterday", 412),
-    ],
-)
-def test_a_condition_is_judged(port: int, condition: str, status: int) -> None:
-    etag = ask(port, request(CHART_PATH)).header("etag")
-    assert etag == f'"{1_700_000_000:x}-{len(CHART):x}"'  # as nginx makes it
-    answer = ask(port, request(CHART_PATH, condition.format(etag=etag)))
-    assert (answer.status, answer.body == CHART) == (status, status == 200)
-    if status == 304:
-        assert (answer.header("etag"), answer.header("content-length")) == (etag, None)
-
-
-def test_a_part_is_sent_of_the_version_that_the_client_has(port: int) -> None:
-    etag = ask(port, request(CHART_PATH)).header("etag")
-    assert ask(port, request(CHART_PATH, "Range: bytes=0-3", f"If-Range: {etag}")).status == 206
-    assert ask(port, request(CHART_PATH, "Range: bytes=0-3", 'If-Range: "other"')).status == 200
 
 
 def test_the_page_is_at_the_root_alone(port: int) -> None:

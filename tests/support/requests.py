@@ -32,6 +32,7 @@ def write_content(folder: Path) -> Path:
         f"output{INDEX_PATH}": INDEX,
         f"output{CHART_PATH}": CHART,
         "output/hr/default/web/web-1.0.0+build.1.tgz": CHART,
+        "output/hr/default/web/empty-1.0.0.tgz": b"",
         "output/hr/default/web/.secret.tgz": SECRET,
         "output/hr/default/web/.index.yaml": SECRET,
         "output/hr/default/web/README.md": SECRET,
@@ -177,29 +178,6 @@ def _served() -> Iterator[Request]:
         yield Request(f"HEAD {path}", request(path, method="HEAD"), (200,), headers, b"")
     yield Request("HEAD nothing", request("/hr/nothing", method="HEAD"), (404,), _REFUSED, b"")
 
-    for value, (first, last) in {
-        "bytes=0-3": (0, 3),
-        "bytes=-4": (len(CHART) - 4, len(CHART) - 1),
-        "bytes=4-": (4, len(CHART) - 1),
-        "bytes=4-999999": (4, len(CHART) - 1),
-    }.items():
-        headers = {
-            **_TGZ,
-            "content-length": str(last - first + 1),
-            "content-range": f"bytes {first}-{last}/{len(CHART)}",
-        }
-        yield Request(
-            f"range {value}", request(CHART_PATH, f"Range: {value}"), (206,), headers, CHART[first : last + 1]
-        )
-    beyond = {"content-range": rf"bytes \*/{len(CHART)}"}
-    for value in ("bytes=999999-", "bytes=999999-1000000"):
-        yield Request(f"range {value}", request(CHART_PATH, f"Range: {value}"), (416,), beyond)
-    many = "Range: bytes=" + ",".join("0-" for _ in range(200))
-    yield Request("200 ranges", request(CHART_PATH, many), (200, 416), body=None)
-    yield Request("two ranges", request(CHART_PATH, "Range: bytes=0-1,4-5"), (200,), _TGZ, CHART)
-    for value in ("bytes=5-2", "bytes=a-b", "bytes", "lines=0-3", "bytes=99999999999999999999999-"):
-        yield Request(f"range {value}", request(CHART_PATH, f"Range: {value}"), (200, 416))
-
     zipped = {
         **_YAML,
         "content-encoding": "gzip",
@@ -212,6 +190,90 @@ def _served() -> Iterator[Request]:
     for path in ("/healthz", "/readyz"):
         yield Request(path, request(path), (200,), {"x-content-type-options": "nosniff", "cache-control": "no-cache"})
         yield Request(f"HEAD {path}", request(path, method="HEAD"), (200,), body=b"")
+
+
+_TAG = f'"{1_700_000_000:x}-{len(CHART):x}"'  # as nginx makes it
+_BEFORE, _AT, _AFTER = (f"Tue, 14 Nov 2023 22:13:{second} GMT" for second in (19, 20, 21))
+_CONDITIONS: Mapping[int, tuple[tuple[str, ...], ...]] = {
+    200: (
+        *(('If-None-Match: "other"',), (f"If-None-Match: {_TAG[1:-1]}",), ("If-None-Match:",)),
+        *((f"If-Modified-Since: {_BEFORE}",), (f"If-Modified-Since: {_AFTER}",), ("If-Modified-Since: yesterday",)),
+        *((f"If-Match: {_TAG}",), (f'If-Match: "other", {_TAG}',), ("If-Match: *",)),
+        *((f"If-Unmodified-Since: {_AT}",), (f"If-Unmodified-Since: {_AFTER}",)),
+        (f"If-None-Match: {_TAG}", f"If-Modified-Since: {_BEFORE}"),
+        ('If-None-Match: "other"', f"If-Modified-Since: {_AT}"),
+        (f"If-Match: {_TAG}", 'If-None-Match: "other"'),
+        (f"If-Match: {_TAG}", f"If-Unmodified-Since: {_AT}"),
+    ),
+    304: (
+        *((f"If-None-Match: {tag}",) for tag in (_TAG, f"W/{_TAG}", "*", f'"other", {_TAG}', f'{_TAG}, "other"')),
+        (f'If-None-Match: "a,b", {_TAG}',),
+        *((f"If-Modified-Since: {date}",) for date in (_AT, "Tuesday, 14-Nov-23 22:13:20 GMT")),
+        ("If-Modified-Since: Tue Nov 14 22:13:20 2023",),
+        (f"If-None-Match: {_TAG}", f"If-Modified-Since: {_AT}"),
+        (f"If-Match: {_TAG}", f"If-None-Match: {_TAG}"),
+    ),
+    412: (
+        *(('If-Match: "other"',), (f"If-Match: W/{_TAG}",), (f"If-Match: {_TAG[1:-1]}",)),
+        *((f"If-Unmodified-Since: {_BEFORE}",), ("If-Unmodified-Since: yesterday",)),
+        ('If-Match: "other"', f"If-None-Match: {_TAG}"),
+        (f"If-Match: {_TAG}", f"If-Unmodified-Since: {_BEFORE}"),
+        ('If-Match: "other"', f"If-Unmodified-Since: {_AT}"),
+    ),
+}
+_LAST = len(CHART) - 1
+_RANGES: Mapping[tuple[int, int] | int, tuple[str, ...]] = {
+    (0, 3): ("bytes=0-3", "bytes= 0 - 3 ", "Bytes=0-3", f"bytes=0-3,{_LAST + 1}-", f"bytes={_LAST + 1}-,0-3"),
+    (4, _LAST): ("bytes=4-", "bytes=4-999999", f"bytes=-{len(CHART) - 4}"),
+    (_LAST, _LAST): (f"bytes={_LAST}-", "bytes=-1"),
+    (0, _LAST): ("bytes=0-", "bytes=-999999", "bytes=5-2,0-"),
+    200: (
+        *("lines=0-3", "bytes", "bytes=", "bytes =0-3", "bytes=0-1,4-5", "bytes=4-5,0-1", "bytes=0-1,4-5,x"),
+        "bytes=" + ",".join("0-" for _ in range(200)),
+    ),
+    416: (
+        *(f"bytes={_LAST + 1}-", "bytes=999999-", "bytes=999999-1000000", "bytes=5-2", "bytes=-0", "bytes=a-b"),
+        *("bytes=0-1,", "bytes=,0-1", "bytes=0-3-5", "bytes=--4", "bytes=+1-3", "bytes=1_0-20", "bytes=\xb2-"),
+        *(f"bytes={9 * 10**22}-", f"bytes=0-{9 * 10**22}", f"bytes=-{9 * 10**22}"),
+    ),
+}
+
+
+def _conditional() -> Iterator[Request]:
+    """Conditions and ranges, where RFC 9110 leaves a choice to the server, and where libraries differ from nginx."""
+    for status, conditions in _CONDITIONS.items():
+        for lines in conditions:
+            etag = {"etag": _TAG, "content-range": None, **({"content-length": None} if status == 304 else {})}
+            headers = {**_REFUSED, "etag": None} if status == 412 else etag
+            body = {200: CHART, 304: b""}.get(status)
+            yield Request(f"{status} {', '.join(lines)}", request(CHART_PATH, *lines), (status,), headers, body)
+            # A condition is judged before the range.
+            ranged = (206 if status == 200 else status,)
+            yield Request(f"range {', '.join(lines)}", request(CHART_PATH, "Range: bytes=0-3", *lines), ranged)
+    for expected, values in _RANGES.items():
+        for value in values:
+            name, sent = f"range {value[:40]}", request(CHART_PATH, f"Range: {value}")
+            if isinstance(expected, tuple):
+                first, last = expected
+                length, part = last - first + 1, f"bytes {first}-{last}/{len(CHART)}"
+                headers = {**_TGZ, "content-length": str(length), "content-range": part}
+                yield Request(name, sent, (206,), headers, CHART[first : last + 1])
+                yield Request(f"HEAD {name}", sent.replace(b"GET", b"HEAD", 1), (206,), headers, b"")
+            elif expected == 200:
+                yield Request(name, sent, (200,), _TGZ, CHART)
+            else:
+                yield Request(name, sent, (416,), {"content-range": rf"bytes \*/{len(CHART)}"})
+    # Bytes of two versions must not become one file.
+    versions: dict[int, tuple[str, ...]] = {206: (_TAG, _AT, "Tuesday, 14-Nov-23 22:13:20 GMT")}
+    versions[200] = (f"W/{_TAG}", '"other"', _TAG[1:-1], "*", _BEFORE, _AFTER, "yesterday", "")
+    for status, validators in versions.items():
+        for value in validators:
+            sent = request(CHART_PATH, "Range: bytes=0-3", f"If-Range: {value}")
+            yield Request(f"If-Range: {value}", sent, (status,), {}, CHART[:4] if status == 206 else CHART)
+    empty = {"content-length": "0", "content-range": None}
+    yield Request("range of nothing", request("/hr/default/web/empty-1.0.0.tgz", "Range: bytes=0-"), (200,), empty, b"")
+    both = ("Accept-Encoding: gzip", "Range: bytes=0-3")
+    yield Request("range of gzip", request(INDEX_PATH, *both), (200,), {"content-encoding": "gzip"})
 
 
 _UP = (  # one step up, as the parsers of twenty years have read it
@@ -325,7 +387,8 @@ def _protocol() -> Iterator[Request]:
         yield Request(f"smuggled: {name}", "\r\n".join(head).encode() + b"\r\n\r\n" + body, bad)
 
 
-SERVED = tuple(_served())  # 2xx, and 416
+SERVED = tuple(_served())  # 2xx
+CONDITIONAL = tuple(_conditional())  # by a condition or a range
 REFUSED = tuple(_refused())  # by what is asked for
 PROTOCOL = tuple(_protocol())  # by how it is asked for
-REQUESTS = (*SERVED, *REFUSED, *PROTOCOL)
+REQUESTS = (*SERVED, *CONDITIONAL, *REFUSED, *PROTOCOL)
