@@ -42,7 +42,7 @@ class DirectoryWalk:
     """A walk through directories of a checkout. Hidden names and the directories in `ignored` are skipped.
 
     Only files with one of `suffixes` are found. Paths that can't be read, or are outside of `files`, are added to
-    `errors`. Every entry counts in the budget's `files`.
+    `errors`. Every entry counts in the budget's `files`. `listed` has the real paths of the directories that were read.
     """
 
     files: CheckoutFiles
@@ -51,6 +51,7 @@ class DirectoryWalk:
     display_root: Path
     ignored: frozenset[str] = frozenset()
     errors: list[Problem] = field(default_factory=list)
+    listed: set[str] = field(default_factory=set)
     _walked: set[_Identity] = field(default_factory=set)
     _reported: set[str] = field(default_factory=set)
 
@@ -115,6 +116,7 @@ class DirectoryWalk:
         if depth > MAX_DEPTH:
             self._unreadable(path, f"it is nested more than {MAX_DEPTH} directories deep")
             return []
+        self.listed.add(real)
         try:
             with os.scandir(real) as found:
                 kept = [entry for entry in self._counted(found) if hidden or not entry.name.startswith(".")]

@@ -119,6 +119,16 @@ def test_it_ends_at_once(built: Workspace, number: signal.Signals, code: int) ->
         assert "Traceback" not in server.err.read_text()
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 143)])
+def test_it_ends_at_once_while_it_waits_for_a_change(built: Workspace, number: signal.Signals, code: int) -> None:
+    with serving(built.root, *WATCH) as server:
+        until(lambda: "compiled;" in server.out.read_text())
+        time.sleep(0.5)  # for the system to be asked; without, it would end all the same
+        server.process.send_signal(number)
+        assert server.process.wait(5) == code
+        assert "Traceback" not in server.err.read_text()
+
+
 def test_helm_takes_every_chart(tmp_path: Path) -> None:
     fixture = ROOT / "fixtures/quickstart"
     arguments = ("--source", str(fixture / "cluster"), "--vendor", str(fixture / "packages"), "--output", "out")
