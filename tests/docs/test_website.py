@@ -9,11 +9,14 @@ from pathlib import Path
 import pytest
 from markdown import Markdown
 from markdown_it import MarkdownIt
+from mkdocs.config import load_config
+from mkdocs.structure.files import File
+from mkdocs.structure.pages import Page
 
 from tests.support.sessions import ROOT, all_pages
-from tests.support.site import REPO_URL, build_site
+from tests.support.site import REPO_URL, SITE_URL, build_site
 from website import schemas
-from website.hooks import COPIES, SOURCES
+from website.hooks import COPIES, SOURCES, on_config
 from website.markdown_extension import SiteExtension
 from website.prose import prose
 
@@ -57,6 +60,21 @@ def test_of_a_repository_without_an_address_files_are_named_and_not_linked_to() 
     assert read("index.md", "[a](../LICENSE) [b](diff.md)", repository="") == (
         '<p><span>a</span> <a href="diff.md">b</a></p>'
     )
+
+
+@pytest.mark.parametrize(
+    ("repository", "link"),
+    [(REPO_URL, f"{REPO_URL}/edit/main/docs/how-to/gitlab.md"), ("", None)],
+    ids=["published", "not"],
+)
+def test_a_page_has_an_edit_link_only_if_the_repository_has_an_address(
+    repository: str, link: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SITE_URL", SITE_URL)
+    monkeypatch.setenv("REPO_URL", repository)
+    config = on_config(load_config(str(ROOT / "mkdocs.yml")))
+    written = File("how-to/gitlab.md", config.docs_dir, config.site_dir, use_directory_urls=True)
+    assert Page(None, written, config).edit_url == link
 
 
 def test_what_is_printed_and_written_names_pages_that_are_there() -> None:
