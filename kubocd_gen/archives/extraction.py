@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from kubocd_gen.archives.chart_members import is_plain_path, read_chart_archive
-from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
-from kubocd_gen.diagnostics.quoting import shown
+from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError, shown
 from kubocd_gen.files import SymlinkError, hint_of, made_directory
 
 _LISTED = 3  # files that a message lists

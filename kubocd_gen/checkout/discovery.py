@@ -6,13 +6,13 @@ import codecs
 import errno
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.checkout.files import CheckoutFiles, NotRegularError
-from kubocd_gen.checkout.source_files import NOWHERE, Places, SourceFile
 from kubocd_gen.checkout.walk import READ_HINT, DirectoryWalk, PatternError
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 
@@ -26,11 +26,22 @@ MAX_SCANNED_BYTES = 256 * 1024 * 1024
 """The maximum size of a file that is searched for manifests."""
 
 _UNKEPT = 32  # the factor by which a searched file costs less than one that is kept, which also takes memory
-
-
 _BLOCK = 1024 * 1024
 _ATTEMPTS = 3
 _SETTLED = 0.02  # seconds: several ticks of the file system clock
+
+Places = Mapping[str, Callable[[], Position]]
+"""The positions of sources in the project file, computed only when a message needs them."""
+
+NOWHERE: Places = {}
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A text file of the checkout. `path` is its name in messages: relative to the project's root if it is below it."""
+
+    path: str
+    text: str
 
 
 def find_files(

@@ -4,10 +4,15 @@
 below. `write_whole` writes a single file.
 """
 
-from kubocd_gen.files.directory import Directory
-from kubocd_gen.files.errors import SymlinkError, hint_of
-from kubocd_gen.files.named import made_directory, make_directory, open_directory, read_whole, write_whole
-from kubocd_gen.files.walk import Entry
+from kubocd_gen.files.directory import (
+    Directory,
+    made_directory,
+    make_directory,
+    open_directory,
+    read_whole,
+    write_whole,
+)
+from kubocd_gen.files.walk import Entry, SymlinkError, hint_of
 
 __all__ = [
     "Directory",

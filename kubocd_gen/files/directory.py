@@ -8,13 +8,14 @@ import fcntl
 import os
 import shutil
 import stat
+import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import BinaryIO
 
-from kubocd_gen.files.errors import SymlinkError, not_regular
-from kubocd_gen.files.exchange import exchange
-from kubocd_gen.files.walk import READ, OpenDirectory
+from kubocd_gen.files.paths import Location, locate
+from kubocd_gen.files.walk import READ, OpenDirectory, SymlinkError, not_regular, open_step
 
 STAGED = ".kcd-gen-"  # prefix of files that are not yet complete
 
@@ -221,3 +222,87 @@ def _link_or_copy(above: int, name: str, other: int, new: str) -> None:
             os.fchmod(copy.fileno(), stat.S_IMODE(status.st_mode))
             copy.flush()
             os.utime(copy.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+_UNSUPPORTED = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM)  # an old kernel, a file system, a sandbox
+_IN_ONE_STEP = 2  # RENAME_EXCHANGE of Linux (renameat2(2)), and RENAME_SWAP of macOS (renameatx_np(2))
+
+
+def exchange(one: tuple[int, str], other: tuple[int, str]) -> bool:
+    """Exchange two entries, each an open directory and a name in it. Symlinks are exchanged, not followed.
+
+    Returns False, without any change, if the system does not support it. Raises OSError.
+    """
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    try:
+        call = libc.renameatx_np if sys.platform == "darwin" else libc.renameat2
+    except AttributeError:  # a libc without it
+        return False
+    if not call(one[0], os.fsencode(one[1]), other[0], os.fsencode(other[1]), _IN_ONE_STEP):
+        return True
+    number = ctypes.get_errno()
+    if number in _UNSUPPORTED:
+        return False
+    raise OSError(number, os.strerror(number), one[1], None, other[1])
+
+
+def open_directory(path: Path, *, follow_last: bool = False) -> Directory:
+    """Open the directory at `path`; see `location` for the symlinks that are followed. Raises OSError."""
+    location = locate(path, follow_last=follow_last)
+    with _anchor(location) as anchor:
+        return anchor.subdirectory("/".join(location.parts), shown=path)
+
+
+@contextmanager
+def made_directory(path: Path, *, follow_last: bool = False, mode: int = 0o777) -> Iterator[Directory]:
+    """Open the directory at `path`. It and its parents are created if missing, and removed again if the block raises.
+
+    `mode` is the mode of the last directory. Raises OSError.
+    """
+    location = locate(path, follow_last=follow_last)
+    with _anchor(location) as anchor:
+        below = "/".join(location.parts)
+        made = anchor.make(below, mode=mode) if below else []
+        try:
+            with anchor.subdirectory(below, shown=path) as directory:
+                yield directory
+        except BaseException:
+            for one in reversed(made):
+                with contextlib.suppress(OSError):
+                    anchor.remove_directory(one)
+            raise
+
+
+def make_directory(path: Path, *, follow_last: bool = False, mode: int = 0o777) -> None:
+    """Create the directory at `path` and its parents. Raises OSError, also for a symlink that is not followed."""
+    with made_directory(path, follow_last=follow_last, mode=mode):
+        pass
+
+
+def write_whole(path: Path, data: bytes, *, make: bool = False) -> None:
+    """Replace or create the file at `path` in one step: readers see the old or the new content, never a part.
+
+    The mode of an existing file is kept. With `make`, missing directories are created. Raises OSError, without any
+    change, also if `path` is a symlink or not a regular file, or goes through a symlink in a checkout.
+    """
+    opened = made_directory if make else open_directory
+    with opened(path.parent) as directory:
+        directory.write(path.name, data)
+
+
+def read_whole(path: Path, limit: int = 256 << 20) -> bytes | None:
+    """Return the content of the regular file at `path`, of at most `limit` bytes; None if there is none.
+
+    Raises OSError like `write_whole`.
+    """
+    try:
+        with open_directory(path.parent) as directory:
+            return directory.read(path.name, limit)
+    except FileNotFoundError:
+        return None
+
+
+def _anchor(location: Location) -> Directory:
+    return Directory(open_step(location.anchor), location.anchor, location.anchor)

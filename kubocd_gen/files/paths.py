@@ -1,10 +1,23 @@
-"""Paths for messages, the fixed part of a glob, and the Git working tree that contains a directory."""
+"""Paths as strings in messages and sources, and their resolution up to where symlinks must not be followed.
+
+Symlinks inside a checkout are not followed, because a pull request can add them. Symlinks outside are the user's own
+(`/tmp` on macOS, a home directory on another disk) and are followed. A directory is the top of a checkout if it
+contains `.git` or a project file, or is the current directory; the outermost one counts.
+"""
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
+from dataclasses import dataclass
 from pathlib import Path
+
+from kubocd_gen.files.walk import SymlinkError
+
+_MARKS = (".git", "kcd-gen.yaml")
+_ROOT = Path("/")
+_FOLLOWED = 40  # symlinks on one path, as in Linux
 
 
 def checkout_root(directory: Path) -> Path | None:
@@ -31,3 +44,56 @@ def display_path(path: Path, root: Path) -> str:
             absolute = absolute.relative_to(base)
             break
     return os.fsencode(absolute.as_posix()).decode("utf-8", "replace")  # names on disk can contain any bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """An existing directory without symlinks, and the components below it, none of which was a symlink when checked."""
+
+    anchor: Path
+    parts: tuple[str, ...]
+
+
+def locate(path: Path, *, follow_last: bool = False) -> Location:
+    """Resolve `path`, which need not exist, like the kernel, but without following symlinks in a checkout.
+
+    Raises SymlinkError for such a symlink, or if the last component is a symlink unless `follow_last`; and OSError.
+    """
+    current = Path.cwd()
+    left = [*reversed((current / path).parts)]
+    done, followed = _ROOT, 0
+    while left:
+        part = left.pop()
+        if part == "/":
+            done = _ROOT
+            continue
+        if part == "..":
+            done = done.parent
+            continue
+        component = done / part
+        if not component.is_symlink():
+            done = component
+            continue
+        if (not left and not follow_last) or checkout_top(done, current):
+            raise SymlinkError(str(component))
+        followed += 1
+        if followed > _FOLLOWED:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+        left += reversed(component.readlink().parts)
+    anchor = checkout_top(done, current) or _existing(done)
+    return Location(anchor, done.relative_to(anchor).parts)
+
+
+def checkout_top(directory: Path, current: Path | None = None) -> Path | None:
+    """Return the outermost of `directory` and its parents that is the top of a checkout; None if there is none.
+
+    Both arguments are real paths. `current` counts as the top of a checkout, too.
+    """
+    for above in reversed((directory, *directory.parents)):
+        if above != _ROOT and (above == current or any(os.path.lexists(above / mark) for mark in _MARKS)):
+            return above
+    return None
+
+
+def _existing(directory: Path) -> Path:
+    return next(above for above in (directory, *directory.parents) if os.path.lexists(above))

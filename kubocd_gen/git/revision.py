@@ -23,8 +23,7 @@ from kubocd_gen.checkout.discovery import SUFFIXES
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.git.objects import Entry, Found, UnreadableObjectError
 from kubocd_gen.git.repository import Repository, Revision, repository_at
-from kubocd_gen.git.revision_tree import LINK_HINT, RevisionTree
-from kubocd_gen.git.tree import CommitTree
+from kubocd_gen.git.tree import LINK_HINT, CommitTree, RevisionTree
 
 _POINTER = re.compile(
     rb"version https://git-lfs\.github\.com/spec/v1\n(?:.*\n)*?oid sha256:([0-9a-f]{64})\nsize ([0-9]{1,15})\n"

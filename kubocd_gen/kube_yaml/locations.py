@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from kubocd_gen.diagnostics.problems import Position
-from kubocd_gen.kube_yaml.events import events
+from kubocd_gen.kube_yaml.parser import events
 from kubocd_gen.kube_yaml.reader import MAX_DEPTH, is_merge, key_text, scalar_value
 
 Path = Sequence[str | int]

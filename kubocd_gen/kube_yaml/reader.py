@@ -18,8 +18,7 @@ import yaml
 from kubocd_gen.budget.spending import Budget, BudgetExceededError, Meter
 from kubocd_gen.diagnostics.problems import Position
 from kubocd_gen.diagnostics.wording import quoted
-from kubocd_gen.kube_yaml.errors import YamlError, position_at, syntax_error, too_deep
-from kubocd_gen.kube_yaml.events import events
+from kubocd_gen.kube_yaml.parser import YamlError, events, position_at, syntax_error, too_deep
 from kubocd_gen.kube_yaml.scalars import float64, number_text, resolve_plain, resolve_tagged
 
 MAX_DEPTH = 100

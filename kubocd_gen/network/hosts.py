@@ -1,4 +1,4 @@
-"""The state of a host during a run: its four connections, and how long it can delay the build.
+"""The state of a host during a run: its four connections, and how long it, and the network as a whole, can delay it.
 
 An unavailable registry must delay a build by seconds, not by seconds for each package. So all requests of a run to a
 host share one time account. Time is charged while at least one failed request is neither answered nor given up. When a
@@ -11,7 +11,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from typing import Self
 
+from kubocd_gen.budget.spending import Budget, BudgetExceededError
 from kubocd_gen.network.settings import NetworkError
 
 CONNECTIONS = 4
@@ -24,6 +27,7 @@ RETRY_AFTER_LIMIT = 10.0  # a longer Retry-After is cut to this
 # are within the 40 s that a registry can delay a build, with 5 s to spare.
 OUTAGE = 25.0
 LAST_WAIT = 10.0
+_NETWORK_TIME = "network-time"
 
 
 class AttemptError(Exception):
@@ -46,9 +50,7 @@ class AttemptError(Exception):
     ) -> None:
         super().__init__(text)
         self.host, self.text, self.hint = host, text, hint
-        self.began: float | None = (
-            None  # when the request was sent; waiting for a free connection can take long before that
-        )
+        self.began: float | None = None  # when the request was sent, which can be long after it was first tried
         self.passing, self.reached, self.broken, self.retry_after = passing, reached, broken, retry_after
 
 
@@ -145,3 +147,41 @@ def _failed(trouble: AttemptError, suffix: str) -> NetworkError:
     if trouble.retry_after is not None and trouble.retry_after > RETRY_AFTER_LIMIT:
         hint = f"run again in {trouble.retry_after:.0f} s, as the host requests"
     return NetworkError(f"{trouble.text}{suffix}", code="registry-failed", hint=hint)
+
+
+class RunTime:
+    """The network time of a run: a context manager around each request. Thread-safe and reentrant.
+
+    Limits for single responses are not enough: a hundred slow hosts can each stay below theirs. This one counts the
+    time during which at least one request is in progress, but not the time of helm and the disk in between.
+    """
+
+    def __init__(self, budget: Budget, clock: Callable[[], float]) -> None:
+        self._budget, self._clock = budget, clock
+        self._lock = threading.Lock()
+        self._under_way = 0
+        self._since = 0.0
+
+    def __enter__(self) -> Self:
+        with self._lock:
+            if self._under_way == 0:
+                self._since = self._clock()
+            self._under_way += 1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._under_way -= 1
+            if self._under_way == 0:
+                with suppress(BudgetExceededError):  # a response that arrived in time is used; the next request fails
+                    self._budget.spend(_NETWORK_TIME, self._clock() - self._since)
+
+    def left(self) -> float:
+        """Return the seconds left; 0 if the limit is reached."""
+        with self._lock:
+            waited = self._clock() - self._since if self._under_way else 0.0
+        return max(0.0, self._budget.left(_NETWORK_TIME) - waited)
+
+    def error(self) -> BudgetExceededError:
+        """Return the error for the exceeded limit, or for the limit that ended the run before."""
+        return self._budget.exhaust(_NETWORK_TIME)

@@ -17,8 +17,10 @@ from urllib.parse import SplitResult, urlsplit
 
 from kubocd_gen.budget.limits import LIMITS
 from kubocd_gen.budget.spending import BudgetExceededError
-from kubocd_gen.diagnostics.quoting import shown
+from kubocd_gen.diagnostics.problems import shown
+from kubocd_gen.network.connections import proxy_for
 from kubocd_gen.network.exchange import (
+    NO_REGISTRY,
     SLOWEST,
     Answer,
     AnswerTooLargeError,
@@ -26,16 +28,19 @@ from kubocd_gen.network.exchange import (
     Exchange,
     Spool,
     drain,
+    follow,
     next_fields,
+    no_registry,
+    public,
+    range_start,
+    retry_after,
     sized,
+    split_url,
     status_text,
+    strong_etag,
 )
-from kubocd_gen.network.hosts import CONNECTIONS, LAST_WAIT, AttemptError, Host
-from kubocd_gen.network.http_fields import range_start, retry_after, strong_etag
-from kubocd_gen.network.proxies import proxy_for
-from kubocd_gen.network.run_time import RunTime
+from kubocd_gen.network.hosts import CONNECTIONS, LAST_WAIT, AttemptError, Host, RunTime
 from kubocd_gen.network.settings import CONNECT_TIMEOUT, LOG, READ_TIMEOUT, Network, NetworkError
-from kubocd_gen.network.urls import NO_REGISTRY, follow, no_registry, public, split_url
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, PoolManager

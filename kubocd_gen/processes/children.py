@@ -173,3 +173,15 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError, PermissionError):  # it has already ended
             os.killpg(process.pid, signal.SIGKILL)
+
+
+def absolute_search_path(environment: Mapping[str, str]) -> str:
+    """Return PATH without relative entries such as `.`, `node_modules/.bin` and empty ones."""
+    entries = environment.get("PATH", os.defpath).split(os.pathsep)
+    return os.pathsep.join(entry for entry in entries if os.path.isabs(entry))  # noqa: PTH117 - strings
+
+
+def drop_relative_entries() -> None:
+    """Remove relative entries from this process's PATH."""
+    # An empty PATH would mean the current directory.
+    os.environ["PATH"] = absolute_search_path(os.environ) or os.defpath

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kubocd_gen.processes.search_path import drop_relative_entries
+from kubocd_gen.processes.children import drop_relative_entries
 
 
 @pytest.mark.parametrize(

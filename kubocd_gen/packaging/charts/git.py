@@ -20,8 +20,7 @@ from urllib.parse import urlsplit
 from kubocd_gen.archives.chart_members import is_plain_path
 from kubocd_gen.budget.limits import GIB, LIMITS
 from kubocd_gen.budget.spending import BudgetExceededError
-from kubocd_gen.diagnostics.problems import ProblemsError
-from kubocd_gen.diagnostics.quoting import shown
+from kubocd_gen.diagnostics.problems import ProblemsError, shown
 from kubocd_gen.git.fetch import COMMIT, FetchTooLargeError, fetch_commit, store_size
 from kubocd_gen.git.objects import Entry, Objects, UnreadableObjectError
 from kubocd_gen.git.process import LARGEST_FILE, Done

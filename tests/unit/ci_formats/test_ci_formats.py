@@ -11,11 +11,8 @@ import jsonschema
 import pytest
 
 from kubocd_gen.diagnostics.annotations import Annotation, annotations_of, fingerprints, repository_path
-from kubocd_gen.diagnostics.github import github_lines
-from kubocd_gen.diagnostics.gitlab import gitlab_report
-from kubocd_gen.diagnostics.junit import junit_report
+from kubocd_gen.diagnostics.ci_formats import github_lines, gitlab_report, junit_report, sarif_report
 from kubocd_gen.diagnostics.problems import Position, Problem
-from kubocd_gen.diagnostics.sarif import sarif_report
 
 # The schema of the OASIS standard, as it is published with it.
 SARIF = json.loads((Path(__file__).parents[2] / "support/sarif-schema-2.1.0.json").read_text())

@@ -6,8 +6,8 @@ import pytest
 
 from kubocd_gen.diagnostics.problems import Position
 from kubocd_gen.kube_yaml import locations as positions
-from kubocd_gen.kube_yaml.events import events
 from kubocd_gen.kube_yaml.locations import find_in_text, find_position
+from kubocd_gen.kube_yaml.parser import events
 
 TEXT = """\
 # first

@@ -8,9 +8,8 @@ from kubocd_gen.budget.limits import LIMITS, moved
 from kubocd_gen.budget.spending import Budget, BudgetExceededError
 from kubocd_gen.diagnostics.problems import Position
 from kubocd_gen.kube_yaml import locations as positions
-from kubocd_gen.kube_yaml.errors import YamlError
-from kubocd_gen.kube_yaml.events import events
 from kubocd_gen.kube_yaml.locations import find_position
+from kubocd_gen.kube_yaml.parser import YamlError, events
 from kubocd_gen.kube_yaml.reader import MAX_EXPANSION, read_document, read_documents
 
 TENFOLD = "a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\n"
