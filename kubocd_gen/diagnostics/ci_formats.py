@@ -1,4 +1,4 @@
-"""SARIF 2.1.0 (OASIS), the format of GitHub code scanning, Azure DevOps and editors."""
+"""The reports of CI systems: workflow commands of GitHub, SARIF, the Code Quality report of GitLab, and JUnit XML."""
 
 from __future__ import annotations
 
@@ -12,11 +12,20 @@ from kubocd_gen import __version__
 from kubocd_gen.diagnostics.annotations import Annotation, fingerprints
 from kubocd_gen.diagnostics.problems import Severity, printable
 
-_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+_SARIF_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+_GITHUB_COMMANDS = {"error": "error", "warning": "warning", "note": "notice"}
+_GITHUB_DATA = {"%": "%25", "\r": "%0D", "\n": "%0A"}
+_GITHUB_PROPERTY = {**_GITHUB_DATA, ":": "%3A", ",": "%2C"}
+_GITLAB_SEVERITIES = {"error": "major", "warning": "minor", "note": "info"}
+_NO_FILE = "kcd-gen.yaml"  # GitLab drops an entry without a path
+PROJECT = "project"  # the case for problems that do not belong to a single Release
 
 
 def sarif_report(findings: Sequence[Annotation]) -> str:
-    """Return one run with all findings as JSON; an empty `results` reports that there are no problems."""
+    """Return one run of SARIF 2.1.0 (OASIS) as JSON; an empty `results` reports that there are no problems.
+
+    GitHub code scanning, Azure DevOps and editors read it.
+    """
     codes = sorted({finding.code for finding in findings})
     driver = {"name": "kcd-gen", "semanticVersion": __version__, "rules": [{"id": code} for code in codes]}
     run = {
@@ -27,7 +36,7 @@ def sarif_report(findings: Sequence[Annotation]) -> str:
             for finding, fingerprint in zip(findings, fingerprints(findings), strict=True)
         ],
     }
-    return json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, indent=1)
+    return json.dumps({"$schema": _SARIF_SCHEMA, "version": "2.1.0", "runs": [run]}, indent=1)
 
 
 def _result(finding: Annotation, rule: int, fingerprint: str) -> dict[str, Any]:
@@ -48,13 +57,8 @@ def _result(finding: Annotation, rule: int, fingerprint: str) -> dict[str, Any]:
     return result
 
 
-_COMMANDS = {"error": "error", "warning": "warning", "note": "notice"}
-_DATA = {"%": "%25", "\r": "%0D", "\n": "%0A"}
-_PROPERTY = {**_DATA, ":": "%3A", ",": "%2C"}
-
-
 def github_lines(findings: Sequence[Annotation]) -> Iterator[str]:
-    """Yield a line `::error file=…,line=…,col=…,title=…::…` for each finding."""
+    """Yield a workflow command `::error file=…,line=…,col=…,title=…::…` of GitHub Actions for each finding."""
     for finding in findings:
         properties = {
             "file": finding.path,
@@ -62,26 +66,24 @@ def github_lines(findings: Sequence[Annotation]) -> Iterator[str]:
             "col": finding.column,
             "title": f"kcd-gen: {finding.code}",
         }
-        arguments = ",".join(f"{name}={_escaped(str(value), _PROPERTY)}" for name, value in properties.items() if value)
-        yield f"::{_COMMANDS[finding.severity]} {arguments}::{_escaped(finding.text, _DATA)}"
+        arguments = ",".join(
+            f"{name}={_escaped(str(value), _GITHUB_PROPERTY)}" for name, value in properties.items() if value
+        )
+        yield f"::{_GITHUB_COMMANDS[finding.severity]} {arguments}::{_escaped(finding.text, _GITHUB_DATA)}"
 
 
 def _escaped(text: str, escapes: dict[str, str]) -> str:
     return "".join(escapes.get(character, character) for character in text)
 
 
-_SEVERITIES = {"error": "major", "warning": "minor", "note": "info"}
-_NO_FILE = "kcd-gen.yaml"  # GitLab drops an entry without a path
-
-
 def gitlab_report(findings: Sequence[Annotation]) -> str:
-    """Return the report as JSON, an empty list if there are no findings."""
+    """Return the Code Quality report of GitLab, a JSON list, which a merge request shows next to the lines."""
     entries = [
         {
             "description": finding.text,
             "check_name": finding.code,
             "fingerprint": fingerprint,
-            "severity": _SEVERITIES[finding.severity],
+            "severity": _GITLAB_SEVERITIES[finding.severity],
             "location": {"path": finding.path or _NO_FILE, "lines": {"begin": finding.line or 1}},
         }
         for finding, fingerprint in zip(findings, fingerprints(findings), strict=True)
@@ -89,11 +91,11 @@ def gitlab_report(findings: Sequence[Annotation]) -> str:
     return json.dumps(entries, indent=1)
 
 
-PROJECT = "project"  # the case for problems that do not belong to a single Release
-
-
 def junit_report(cases: Iterable[str], findings: Sequence[Annotation], failing: Sequence[Severity] = ("error",)) -> str:
-    """Return the report. `cases` are the keys of the Releases; problems of the severities `failing` fail a case."""
+    """Return JUnit XML, which CI systems show as test results: a case for each Release, and one for the project.
+
+    `cases` are the keys of the Releases. Problems of the severities `failing` fail a case.
+    """
     by_case: dict[str, list[Annotation]] = {name: [] for name in (PROJECT, *cases)}
     for finding in findings:
         by_case.setdefault(finding.release or PROJECT, []).append(finding)

@@ -1,4 +1,8 @@
-"""The class through which kcd-gen changes files below a directory that can be untrusted; see `walk`."""
+"""Directories and files that are changed through open directories, so that no symlink redirects a write; see `walk`.
+
+`open_directory` opens a path that a user or a project names as a `Directory`, which has all operations on what is
+below. `write_whole` writes a single file.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from kubocd_gen.files.paths import Location, locate
+from kubocd_gen.files.paths import locate
 from kubocd_gen.files.walk import READ, OpenDirectory, SymlinkError, not_regular, open_step
 
 STAGED = ".kcd-gen-"  # prefix of files that are not yet complete
@@ -22,6 +26,8 @@ STAGED = ".kcd-gen-"  # prefix of files that are not yet complete
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _CHUNK = 1 << 20
 _DEEPEST = 50  # nested directories that are copied
+_UNSUPPORTED = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM)  # an old kernel, a file system, a sandbox
+_IN_ONE_STEP = 2  # RENAME_EXCHANGE of Linux (renameat2(2)), and RENAME_SWAP of macOS (renameatx_np(2))
 
 
 class Directory(OpenDirectory):
@@ -224,10 +230,6 @@ def _link_or_copy(above: int, name: str, other: int, new: str) -> None:
             os.utime(copy.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
-_UNSUPPORTED = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM)  # an old kernel, a file system, a sandbox
-_IN_ONE_STEP = 2  # RENAME_EXCHANGE of Linux (renameat2(2)), and RENAME_SWAP of macOS (renameatx_np(2))
-
-
 def exchange(one: tuple[int, str], other: tuple[int, str]) -> bool:
     """Exchange two entries, each an open directory and a name in it. Symlinks are exchanged, not followed.
 
@@ -249,10 +251,10 @@ def exchange(one: tuple[int, str], other: tuple[int, str]) -> bool:
 
 
 def open_directory(path: Path, *, follow_last: bool = False) -> Directory:
-    """Open the directory at `path`; see `location` for the symlinks that are followed. Raises OSError."""
-    location = locate(path, follow_last=follow_last)
-    with _anchor(location) as anchor:
-        return anchor.subdirectory("/".join(location.parts), shown=path)
+    """Open the directory at `path`; see `paths` for the symlinks that are followed. Raises OSError."""
+    anchor, below = _located(path, follow_last)
+    with anchor:
+        return anchor.subdirectory(below, shown=path)
 
 
 @contextmanager
@@ -261,9 +263,8 @@ def made_directory(path: Path, *, follow_last: bool = False, mode: int = 0o777) 
 
     `mode` is the mode of the last directory. Raises OSError.
     """
-    location = locate(path, follow_last=follow_last)
-    with _anchor(location) as anchor:
-        below = "/".join(location.parts)
+    anchor, below = _located(path, follow_last)
+    with anchor:
         made = anchor.make(below, mode=mode) if below else []
         try:
             with anchor.subdirectory(below, shown=path) as directory:
@@ -304,5 +305,7 @@ def read_whole(path: Path, limit: int = 256 << 20) -> bytes | None:
         return None
 
 
-def _anchor(location: Location) -> Directory:
-    return Directory(open_step(location.anchor), location.anchor, location.anchor)
+def _located(path: Path, follow_last: bool) -> tuple[Directory, str]:
+    """Open the directory from which symlinks are not followed; return it and the path below it."""
+    anchor, below = locate(path, follow_last=follow_last)
+    return Directory(open_step(anchor), anchor, anchor), below

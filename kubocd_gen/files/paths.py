@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import glob
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 from kubocd_gen.files.walk import SymlinkError
@@ -37,7 +36,7 @@ def fixed_part(source: str) -> str:
 
 
 def display_path(path: Path, root: Path) -> str:
-    """Return `path` for messages and reports: relative to `root`, else to the current directory, else absolute."""
+    """Return `path` for messages and reports: relative to `root` or the current directory, or absolute."""
     absolute = path.absolute()
     for base in (root.absolute(), Path.cwd()):
         if absolute.is_relative_to(base):
@@ -46,17 +45,10 @@ def display_path(path: Path, root: Path) -> str:
     return os.fsencode(absolute.as_posix()).decode("utf-8", "replace")  # names on disk can contain any bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
-    """An existing directory without symlinks, and the components below it, none of which was a symlink when checked."""
-
-    anchor: Path
-    parts: tuple[str, ...]
-
-
-def locate(path: Path, *, follow_last: bool = False) -> Location:
+def locate(path: Path, *, follow_last: bool = False) -> tuple[Path, str]:
     """Resolve `path`, which need not exist, like the kernel, but without following symlinks in a checkout.
 
+    Returns an existing directory without symlinks, and the path below it, which had no symlink when it was checked.
     Raises SymlinkError for such a symlink, or if the last component is a symlink unless `follow_last`; and OSError.
     """
     current = Path.cwd()
@@ -80,8 +72,8 @@ def locate(path: Path, *, follow_last: bool = False) -> Location:
         if followed > _FOLLOWED:
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
         left += reversed(component.readlink().parts)
-    anchor = checkout_top(done, current) or _existing(done)
-    return Location(anchor, done.relative_to(anchor).parts)
+    anchor = checkout_top(done, current) or next(one for one in (done, *done.parents) if os.path.lexists(one))
+    return anchor, "/".join(done.relative_to(anchor).parts)
 
 
 def checkout_top(directory: Path, current: Path | None = None) -> Path | None:
@@ -93,7 +85,3 @@ def checkout_top(directory: Path, current: Path | None = None) -> Path | None:
         if above != _ROOT and (above == current or any(os.path.lexists(above / mark) for mark in _MARKS)):
             return above
     return None
-
-
-def _existing(directory: Path) -> Path:
-    return next(above for above in (directory, *directory.parents) if os.path.lexists(above))

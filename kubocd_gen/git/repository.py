@@ -66,7 +66,7 @@ class Repository:
         commit: str | None = head
         for name in _UPSTREAM:
             if (upstream := self._commit(name)) is not None:
-                commit = self._first_line("merge-base", "--end-of-options", upstream, head)
+                commit = self.merge_base(upstream, head)
                 if commit is None:
                     raise ProblemsError.of(
                         "unknown-revision",

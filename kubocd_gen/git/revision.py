@@ -6,7 +6,6 @@ and each is checked to stay inside the directory, so nothing is ever written thr
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import os
 import posixpath
@@ -21,6 +20,7 @@ from kubocd_gen.budget.limits import LIMITS, MIB
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.checkout.discovery import SUFFIXES
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
+from kubocd_gen.files.paths import fixed_part
 from kubocd_gen.git.objects import Entry, Found, UnreadableObjectError
 from kubocd_gen.git.repository import Repository, Revision, repository_at
 from kubocd_gen.git.tree import LINK_HINT, CommitTree, RevisionTree
@@ -37,11 +37,11 @@ _BLOBS = "blobs/sha256/"
 
 @dataclass(slots=True)
 class Checkout:
-    """The requested files of one revision, in `folder`, at their paths from the repository's root."""
+    """The requested files of one revision, in `directory`, at their paths from the repository's root."""
 
     repository: Repository
     tree: RevisionTree
-    folder: Path
+    directory: Path
     close: ExitStack
     stores: dict[str, Repository] = field(default_factory=dict)  # including submodules, by path
     shared: dict[str, Path] = field(default_factory=dict)  # the directories of `stores` in which Git LFS keeps files
@@ -54,7 +54,7 @@ class Checkout:
 
     def exists(self, source: str) -> bool:
         """Return whether the path `source`, or the fixed part of the glob `source`, exists."""
-        return self.tree.kind(self.tree.real(_fixed_part(source))[0]) is not None
+        return self.tree.kind(self.tree.real(fixed_part(source))[0]) is not None
 
     def read(self, path: str, *, most: int) -> bytes | None:
         """Return the content of a file without writing it; None if the revision has no file at `path`.
@@ -85,7 +85,7 @@ class Checkout:
         files: dict[str, Entry] = {}
         links: set[str] = set()
         for source in sources:
-            fixed = _fixed_part(source)
+            fixed = fixed_part(source)
             self._collect(fixed, files, links, hidden=fixed != source)
         self._write(files, optional=())
         self._link(links)
@@ -103,7 +103,7 @@ class Checkout:
             below = name[len(real) :].lstrip("/")
             checked_out = self.repository.top / name
             if below.startswith(_BLOBS) and checked_out.is_file():
-                symlink = self.folder / name
+                symlink = self.directory / name
                 if name not in self.written:
                     symlink.parent.mkdir(parents=True, exist_ok=True)
                     symlink.symlink_to(checked_out)
@@ -130,7 +130,7 @@ class Checkout:
             seen.add(real)
             submodules = []
             for name, entry in self.tree.below(real, hidden=hidden):
-                if entry.kind == "link":
+                if entry.kind == "symlink":
                     waiting.append(name)
                 elif entry.kind == "submodule":
                     submodules.append(name)
@@ -190,7 +190,7 @@ class Checkout:
                 self._write_one(name, found, location, optional)
 
     def _write_one(self, name: str, found: Found | None, location: str, optional: Collection[str]) -> None:
-        path = self.folder / name
+        path = self.directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         if found is not None and found.size > MIB:  # too large for a pointer, and for memory
             with path.open("wb") as file:
@@ -238,18 +238,18 @@ class Checkout:
 
     def _link(self, links: Iterable[str]) -> None:
         for name in sorted(links):
-            path = self.folder / name
+            path = self.directory / name
             if not os.path.lexists(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.symlink_to(self.tree.target(name) or "")
-            if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.folder)):
+            if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.directory)):
                 path.unlink()
                 raise ProblemsError(self.tree.refusal(name, "this symlink leads out of the repository", LINK_HINT))
 
 
 @contextmanager
-def open_revision(repository: Repository, revision: Revision, folder: Path, budget: Budget) -> Iterator[Checkout]:
-    """Open a revision whose files are written to `folder` on request. Directory entries are spent from `budget`.
+def open_revision(repository: Repository, revision: Revision, directory: Path, budget: Budget) -> Iterator[Checkout]:
+    """Open a revision whose files are written to `directory` on request. Directory entries are spent from `budget`.
 
     Raises ProblemsError `git-failed`, `unreadable-revision`.
     """
@@ -257,7 +257,7 @@ def open_revision(repository: Repository, revision: Revision, folder: Path, budg
         tree = RevisionTree(revision, lambda entries: budget.spend("files", entries))
         with tree.readable(""):
             tree.trees[""] = CommitTree(close.enter_context(repository.objects()), revision.commit)
-        yield Checkout(repository, tree, folder, close, {"": repository})
+        yield Checkout(repository, tree, directory, close, {"": repository})
 
 
 def _read(path: Path, size: int) -> bytes | None:
@@ -269,13 +269,3 @@ def _read(path: Path, size: int) -> bytes | None:
     with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor
         status = os.fstat(descriptor)
         return file.read() if stat.S_ISREG(status.st_mode) and status.st_size == size <= _LARGEST else None
-
-
-def _fixed_part(source: str) -> str:
-    """Return a source up to its first part with a wildcard."""
-    fixed = []
-    for part in source.split("/"):
-        if glob.has_magic(part):
-            break
-        fixed.append(part)
-    return "/".join(fixed)

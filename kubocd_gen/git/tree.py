@@ -1,4 +1,4 @@
-"""The files of a commit, with directories read on demand, and the resolution of symlinks among them."""
+"""The files of a commit and of its submodules, with directories read on demand and symlinks resolved."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
-from kubocd_gen.git.objects import LARGEST_LINK, Entry, Kind, Objects, UnreadableObjectError
+from kubocd_gen.git.objects import LARGEST_SYMLINK, Entry, Kind, Objects, UnreadableObjectError
 from kubocd_gen.git.repository import Revision
 
 _LINKS = 40  # symlinks in one path, as in Linux
 _DEEPEST = 128  # nested directories
 _LONGEST = 4000  # bytes of a path: Linux accepts 4096, including the target directory
 _LONGEST_NAME = 255
+
+LINK_HINT = "commit the files themselves instead of a symlink"
 
 
 class OutsideRepositoryError(Exception):
@@ -39,7 +41,7 @@ class CommitTree:
         """Return the entry at `path`; None if there is none. Raises UnreadableObjectError."""
         entry = self._root
         for part in path.split("/") if path else ():
-            found = self.objects.directory(entry.id).get(part) if entry.kind == "folder" else None
+            found = self.objects.directory(entry.id).get(part) if entry.kind == "directory" else None
             if found is None:
                 return None
             entry = found
@@ -48,15 +50,15 @@ class CommitTree:
     def names(self, path: str) -> dict[str, Entry] | None:
         """Return the entries of the directory at `path`; None for anything else. Raises UnreadableObjectError."""
         entry = self.entry(path)
-        return self.objects.directory(entry.id) if entry and entry.kind == "folder" else None
+        return self.objects.directory(entry.id) if entry and entry.kind == "directory" else None
 
     def target(self, path: str) -> str | None:
         """Return the target of the symlink at `path`; None if it is not a symlink. Raises UnreadableObjectError."""
         entry = self.entry(path)
-        if entry is None or entry.kind != "link":
+        if entry is None or entry.kind != "symlink":
             return None
         if entry.id not in self._links:
-            found = self.objects.blob(entry.id, LARGEST_LINK)
+            found = self.objects.blob(entry.id, LARGEST_SYMLINK)
             if found is None:
                 raise UnreadableObjectError("is not in the repository")
             self._links[entry.id] = found.whole().decode("utf-8", "surrogateescape")
@@ -72,7 +74,7 @@ class CommitTree:
         waiting = [(path, start, 0)] if start else []
         while waiting:
             at, entry, depth = waiting.pop()
-            if entry.kind != "folder":
+            if entry.kind != "directory":
                 yield at, entry
                 continue
             names = self.objects.directory(entry.id)
@@ -117,9 +119,6 @@ def real_path(path: str, target: Callable[[str], str | None]) -> tuple[str, list
             raise OutsideRepositoryError(at)
         left += [part for part in reversed(to.split("/")) if part]
     return "/".join(done), links
-
-
-LINK_HINT = "commit the files themselves instead of a symlink"
 
 
 @dataclass(frozen=True, slots=True)

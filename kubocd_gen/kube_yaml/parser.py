@@ -1,4 +1,7 @@
-"""Parse YAML into libyaml's events, with the colons that Go's YAML readers accept and libyaml rejects."""
+"""libyaml as the parser: its events, with the colons that Go's YAML readers accept, and its errors.
+
+Errors get positions and hints for people who write YAML.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,38 @@ from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MOST_COLONS = 30  # rejected colons of a text; each costs another parse of the text before it
 _MOST_REPEATED = 100_000  # events that are parsed again, for all colons together
+
+# Parts of libyaml's messages, and how to fix the cause.
+_HINTS = {
+    "did not find expected node content": "add the missing value or closing bracket",
+    "mapping values are not allowed": "quote the value if it contains ': ', or fix the indentation",
+    "cannot start any token": "quote a value that starts with this character",
+    "did not find expected ',' or": "add the missing comma or closing bracket, or quote the string",
+    "did not find expected alphabetic": "quote a string that starts with '&' or '*'",
+    "found unexpected ':'": "quote the string",
+    "unknown escape character": "double the backslash, or use single quotes",
+    "did not find expected key": "fix the indentation, or quote the string",
+    "did not find expected '-' indicator": "fix the indentation, or add the missing '-'",
+    "could not find expected ':'": "write 'key: value', or indent the line if it continues a string",
+    "found unexpected end of stream": "add the missing quotation mark",
+    "control characters are not allowed": 'use an escape in double quotes, such as "\\x07"',
+}
+
+# libyaml's names of the parts of a document, and those of people who write YAML.
+_PARTS = {
+    "a flow sequence": "a list in brackets",
+    "a flow mapping": "a map in braces",
+    "a block mapping": "a map",
+    "a block collection": "a list",
+    "a plain scalar": "an unquoted string",
+    "a quoted scalar": "a quoted string",
+    "a block scalar": "a string after '|' or '>'",
+    "a simple key": "a key",
+    "a flow node": "a value",
+    "a block node": "a value",
+}
+
+_CONFLICT = ("<<<<<<<", "=======", ">>>>>>>")  # conflict markers of Git
 
 
 def events(text: str) -> Iterator[Any]:
@@ -42,40 +77,6 @@ def events(text: str) -> Iterator[Any]:
             if index < 0 or not colon or attempt == _MOST_COLONS or repeated + yielded > _MOST_REPEATED:
                 raise
             source = f"{source[:index]}{colon}{source[index + 1 :]}"
-
-
-# Parts of libyaml's messages, and how to fix the cause.
-_HINTS = {
-    "did not find expected node content": "add the missing value or closing bracket",
-    "mapping values are not allowed": "quote the value if it contains ': ', or fix the indentation",
-    "cannot start any token": "quote a value that starts with this character",
-    "did not find expected ',' or": "add the missing comma or closing bracket, or quote the string",
-    "did not find expected alphabetic": "quote a string that starts with '&' or '*'",
-    "found unexpected ':'": "quote the string",
-    "unknown escape character": "double the backslash, or use single quotes",
-    "did not find expected key": "fix the indentation, or quote the string",
-    "did not find expected '-' indicator": "fix the indentation, or add the missing '-'",
-    "could not find expected ':'": "write 'key: value', or indent the line if it continues a string",
-    "found unexpected end of stream": "add the missing quotation mark",
-    "control characters are not allowed": 'use an escape in double quotes, such as "\\x07"',
-}
-
-
-# libyaml's names of the parts of a document, and those of people who write YAML.
-_PARTS = {
-    "a flow sequence": "a list in brackets",
-    "a flow mapping": "a map in braces",
-    "a block mapping": "a map",
-    "a block collection": "a list",
-    "a plain scalar": "an unquoted string",
-    "a quoted scalar": "a quoted string",
-    "a block scalar": "a string after '|' or '>'",
-    "a simple key": "a key",
-    "a flow node": "a value",
-    "a block node": "a value",
-}
-
-_CONFLICT = ("<<<<<<<", "=======", ">>>>>>>")  # conflict markers of Git
 
 
 def too_deep(error: Exception) -> Any:

@@ -18,7 +18,6 @@ from urllib.parse import SplitResult, urlsplit
 from kubocd_gen.budget.limits import LIMITS
 from kubocd_gen.budget.spending import BudgetExceededError
 from kubocd_gen.diagnostics.problems import shown
-from kubocd_gen.network.connections import proxy_for
 from kubocd_gen.network.exchange import (
     NO_REGISTRY,
     SLOWEST,
@@ -198,7 +197,7 @@ class Transport:
         from urllib3.util import Timeout
 
         from kubocd_gen.network.causes import FAILURES, cause_of
-        from kubocd_gen.network.connections import Deadline
+        from kubocd_gen.network.connections import Deadline, proxy_for
 
         host = self._host(parts.netloc)
         self._check(host)

@@ -7,6 +7,9 @@ also unblocks the threads that wait for them.
 A signal raises an exception in the main thread, which cleans up. Other threads notice it when they start a program. A
 thread that only computes does not: after GRACE the process exits without it. Output is written in a way that allows an
 exit at any time (`output.journal`), and temporary directories are removed here.
+
+Programs are found only in absolute directories of PATH, so that a checkout can't provide its own git or helm. Go
+programs such as helm and kubectl do the same: https://go.dev/blog/path-security.
 """
 
 from __future__ import annotations

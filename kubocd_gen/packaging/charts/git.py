@@ -92,11 +92,11 @@ class _Copy:
             if not is_plain_path(name):
                 raise ProblemsError.of("bad-chart", f"{self.describe} contains the invalid file name {shown(name)}")
             path, found = posixpath.join(directory, name), names.get(name)
-            if found and found.kind == "link":
+            if found and found.kind == "symlink":
                 self.budget.look(SYMLINK, len(above))
                 path = self._real(path, prefix + name)
                 found = self.tree.entry(path)
-            if found and found.kind == "folder":
+            if found and found.kind == "directory":
                 self._directory(path, target / name, f"{prefix}{name}/", (*above, directory))
             elif self.keep(prefix + name):
                 if found is None or found.kind != "file":
