@@ -50,7 +50,7 @@ class AttemptError(Exception):
     ) -> None:
         super().__init__(text)
         self.host, self.text, self.hint = host, text, hint
-        self.began: float | None = None  # when the request was sent, which can be long after it was first tried
+        self.began: float | None = None  # when it was sent; waiting for a free connection can take long before that
         self.passing, self.reached, self.broken, self.retry_after = passing, reached, broken, retry_after
 
 
@@ -65,8 +65,7 @@ class Host:
         self._waiting = 0  # requests that have failed and are being retried
         self._since = 0.0  # the time up to which the account is settled
         self._charged = 0.0
-        self._closed: AttemptError | None = None
-        self._suffix = ""
+        self._closed: tuple[AttemptError, str] | None = None  # the cause, and the end of the message
         self._answered = False
         self._not_before = 0.0
 
@@ -74,7 +73,7 @@ class Host:
         """Raise NetworkError if the host is closed."""
         with self._lock:
             if self._closed is not None:
-                raise _failed(self._closed, self._suffix)
+                raise _failed(*self._closed)
 
     def answered(self) -> None:
         """Record that the host has sent a response, even an error."""
@@ -121,22 +120,17 @@ class Host:
         asked = min(trouble.retry_after or 0.0, RETRY_AFTER_LIMIT)
         wait = max(asked, chance * min(BACKOFF_LIMIT, BACKOFF * 2.0 ** (tries - 1)))
         with self._lock:
+            if self._closed is None and wait >= OUTAGE - self._spent():
+                self._closed = trouble, f"; gave up after {self._spent():.0f} s"
+            elif self._closed is None and tries >= TRIES and not trouble.reached and not self._answered:
+                self._closed = trouble, f", after {tries} attempts"
             if self._closed is not None:
-                raise _failed(self._closed, self._suffix)
-            if wait >= OUTAGE - self._spent():
-                self._close(trouble, f"; gave up after {self._spent():.0f} s")
-            elif tries >= TRIES and not trouble.reached and not self._answered:
-                self._close(trouble, f", after {tries} attempts")
-            if self._closed is not None:
-                raise _failed(self._closed, self._suffix)
+                raise _failed(*self._closed)
             if tries >= TRIES:
                 raise _failed(trouble, f", after {tries} attempts")
             if asked:
                 self._not_before = max(self._not_before, self._clock() + asked)
         return wait
-
-    def _close(self, trouble: AttemptError, suffix: str) -> None:
-        self._closed, self._suffix = trouble, suffix
 
     def _spent(self) -> float:
         return self._charged + (self._clock() - self._since if self._waiting else 0.0)

@@ -52,6 +52,8 @@ REDIRECTS = 5
 _MESSAGE = 64 * 1024  # bytes of an error response's body that are read
 _PASSING = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 _MOVED = {301, 302, 303, 307, 308}
+_BUSY = "run again later, or log in: many registries have higher limits for authenticated users"
+_FAILING = "run again later, or contact the registry's operator"
 
 
 class Transport:
@@ -292,9 +294,8 @@ class Transport:
                 self._host(host).earn(seconds)
 
         if length > exchange.limit or not drain(response, exchange.received, exchange.limit, came):
-            error = AnswerTooLargeError(
-                f"{host} returned more than {sized(exchange.limit)}", code="registry-failed", hint=NO_REGISTRY
-            )
+            message = f"{host} returned more than {sized(exchange.limit)}"
+            error = AnswerTooLargeError(message, code="registry-failed", hint=NO_REGISTRY)
             error.media_type = headers.get("content-type", "").lower()
             raise error
         closing = not declared and "chunked" not in headers.get("transfer-encoding", "").lower()
@@ -327,11 +328,8 @@ class Transport:
 
     def _check(self, host: Host) -> None:
         if self._network.offline:
-            raise NetworkError(
-                f"{host.name} is needed, but network access is disabled",
-                code="offline",
-                hint="remove --offline, or vendor the packages",
-            )
+            message = f"{host.name} is needed, but network access is disabled"
+            raise NetworkError(message, code="offline", hint="remove --offline, or vendor the packages")
         if self._closed.is_set():
             raise _interrupted()
         host.check()
@@ -351,10 +349,6 @@ class Transport:
             self._network.progress(line)
 
 
-_BUSY = "run again later, or log in: many registries have higher limits for authenticated users"
-_FAILING = "run again later, or contact the registry's operator"
-
-
 def _since(began: float, trouble: AttemptError) -> AttemptError:
     trouble.began = began
     return trouble
@@ -362,11 +356,9 @@ def _since(began: float, trouble: AttemptError) -> AttemptError:
 
 def _exhausted(host: str, error: BudgetExceededError) -> NetworkError:
     """Return the error that ends a run's transfers, with the current host."""
-    return NetworkError(
-        f"the transfer from {host} was stopped: {error.problem.message}",
-        code=error.problem.code,
-        hint=error.problem.hint,
-    )
+    problem = error.problem
+    message = f"the transfer from {host} was stopped: {problem.message}"
+    return NetworkError(message, code=problem.code, hint=problem.hint)
 
 
 def _interrupted() -> NetworkError:
