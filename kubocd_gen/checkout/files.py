@@ -12,17 +12,17 @@ import os
 import shlex
 import stat
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from io import BufferedReader
 from pathlib import Path
 
 from kubocd_gen.budget.limits import KIB, MIB
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
-from kubocd_gen.files.paths import checkout_root
+from kubocd_gen.files.paths import checkout_root, resolve
 
 OUTSIDE = "outside-checkout"
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
-_LINKS = 40  # symlinks in one path, as in Linux
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +98,8 @@ class CheckoutFiles:
         """
         added = []
         for path in paths:
-            if (link := self._link_outside(path)) is not None:
-                raise ProblemsError(self.refusal(f"the symlink '{link}'", Path(os.path.realpath(link))))
+            if (symlink := self._symlink_outside(path)) is not None:
+                raise ProblemsError(self.refusal(f"the symlink '{symlink}'", Path(os.path.realpath(symlink))))
             real = Path(os.path.realpath(path))
             if not self.holds(real):
                 added.append(real)
@@ -166,30 +166,13 @@ class CheckoutFiles:
         if not self.holds(real):
             raise ProblemsError(self.refusal("the path", real, Position(display)))
 
-    def _link_outside(self, path: Path) -> Path | None:
+    def _symlink_outside(self, path: Path) -> Path | None:
         """Return the symlink in the checkout through which `path` leaves these files; None if there is none."""
-        at, links = Path("/"), 0
-        left = [*reversed(path.absolute().parts[1:])]
-        while left:
-            part = left.pop()
-            if part == "..":
-                at = at.parent
-                continue
-            below = at / part
-            try:
-                target = Path(os.readlink(below))  # noqa: PTH115 - it raises for what is not a symlink
-            except OSError:
-                at = below
-                continue
-            links += 1
-            if links > _LINKS:
-                return None  # opening the path fails
-            if self.holds(below) and not self.holds(Path(os.path.realpath(below))):
-                return below
-            if target.is_absolute():
-                at = Path("/")
-            left += [*reversed(target.parts[1:] if target.is_absolute() else target.parts)]
-        return None
+        symlinks: list[Path] = []
+        with suppress(OSError):  # opening the path fails, too
+            resolve(path.absolute(), lambda symlink, _: symlinks.append(symlink))
+        leaving = (one for one in symlinks if self.holds(one) and not self.holds(Path(os.path.realpath(one))))
+        return next(leaving, None)
 
 
 def in_git_directory(path: Path) -> bool:

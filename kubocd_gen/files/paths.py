@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import glob
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from kubocd_gen.files.walk import SymlinkError
@@ -45,35 +46,45 @@ def display_path(path: Path, root: Path) -> str:
     return os.fsencode(absolute.as_posix()).decode("utf-8", "replace")  # names on disk can contain any bytes
 
 
+def resolve(path: Path, passed: Callable[[Path, bool], None]) -> Path:
+    """Resolve the absolute `path`, which need not exist, like the kernel; each component is read only once.
+
+    `passed` is called with each symlink before it is followed, and with whether it is the last component. Raises
+    OSError for too many symlinks.
+    """
+    left = [*reversed(path.parts)]
+    done, followed = _ROOT, 0
+    while left:
+        part = left.pop()
+        below = done.parent if part == ".." else done / part
+        try:
+            target = below.readlink()
+        except OSError:  # not a symlink
+            done = below
+            continue
+        passed(below, not left)
+        followed += 1
+        if followed > _FOLLOWED:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+        left += reversed(target.parts)
+    return done
+
+
 def locate(path: Path, *, follow_last: bool = False) -> tuple[Path, str]:
-    """Resolve `path`, which need not exist, like the kernel, but without following symlinks in a checkout.
+    """Resolve `path` without following symlinks in a checkout.
 
     Returns an existing directory without symlinks, and the path below it, which had no symlink when it was checked.
     Raises SymlinkError for such a symlink, or if the last component is a symlink unless `follow_last`; and OSError.
     """
     current = Path.cwd()
-    left = [*reversed((current / path).parts)]
-    done, followed = _ROOT, 0
-    while left:
-        part = left.pop()
-        if part == "/":
-            done = _ROOT
-            continue
-        if part == "..":
-            done = done.parent
-            continue
-        component = done / part
-        if not component.is_symlink():
-            done = component
-            continue
-        if (not left and not follow_last) or checkout_top(done, current):
-            raise SymlinkError(str(component))
-        followed += 1
-        if followed > _FOLLOWED:
-            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
-        left += reversed(component.readlink().parts)
-    anchor = checkout_top(done, current) or next(one for one in (done, *done.parents) if os.path.lexists(one))
-    return anchor, "/".join(done.relative_to(anchor).parts)
+
+    def refuse(symlink: Path, is_last: bool) -> None:
+        if (is_last and not follow_last) or checkout_top(symlink.parent, current):
+            raise SymlinkError(str(symlink))
+
+    real = resolve(current / path, refuse)
+    anchor = checkout_top(real, current) or next(one for one in (real, *real.parents) if os.path.lexists(one))
+    return anchor, "/".join(real.relative_to(anchor).parts)
 
 
 def checkout_top(directory: Path, current: Path | None = None) -> Path | None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import KW_ONLY, dataclass
 from typing import Self
 
 from kubocd_gen.budget.spending import Budget, BudgetExceededError
@@ -30,28 +31,19 @@ LAST_WAIT = 10.0
 _NETWORK_TIME = "network-time"
 
 
+@dataclass(eq=False)
 class AttemptError(Exception):
-    """A failed attempt of a request. `text` is a message that starts with the host, without a full stop.
+    """A failed attempt of a request. `text` is a message that starts with the host, without a full stop."""
 
-    `passing`: the failure may be temporary. `reached`: the host has responded, even with an error. `broken`: it failed
-    while the body was read. `retry_after`: the host's Retry-After in seconds.
-    """
-
-    def __init__(
-        self,
-        host: str,
-        text: str,
-        *,
-        hint: str | None = None,
-        passing: bool = True,
-        reached: bool = True,
-        broken: bool = False,
-        retry_after: float | None = None,
-    ) -> None:
-        super().__init__(text)
-        self.host, self.text, self.hint = host, text, hint
-        self.began: float | None = None  # when it was sent; waiting for a free connection can take long before that
-        self.passing, self.reached, self.broken, self.retry_after = passing, reached, broken, retry_after
+    host: str
+    text: str
+    _: KW_ONLY
+    hint: str | None = None
+    passing: bool = True  # the failure may be temporary
+    reached: bool = True  # the host has responded, even with an error
+    broken: bool = False  # it failed while the body was read
+    retry_after: float | None = None  # the host's Retry-After in seconds
+    began: float | None = None  # when the request was sent; waiting for a free connection can take long before that
 
 
 class Host:
