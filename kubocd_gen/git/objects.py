@@ -129,7 +129,7 @@ class Objects:
             raise UnreadableObjectError("is corrupt: expected a commit")
         return Entry("directory", head[len("tree ") :].decode("ascii", "replace"))
 
-    def bring(self, identities: Sequence[str]) -> None:
+    def fetch_missing(self, identities: Sequence[str]) -> None:
         """Fetch these objects, as far as a partial clone lacks them, at once. Raises ProblemsError `git-failed`."""
         if self._fetch is None or not identities:
             return
@@ -146,8 +146,7 @@ class Objects:
             pass
         if self._talk is None:
             arguments = (*self._options, "cat-file", "--batch")
-            process = self._stack.enter_context(started(self._setup, arguments, None))
-            self._talk = Talk(process, _SECONDS, "cat-file")
+            self._talk = self._stack.enter_context(started(self._setup, arguments, "cat-file", _SECONDS))
         talk = self._talk
         talk.ask(f"{name}\n".encode("ascii"))
         line = talk.line()
@@ -155,7 +154,7 @@ class Objects:
             self._close()
             if "promisor remote" in talk.messages:  # how git before 2.39.4 reports a missing object
                 return None
-            raise ProblemsError.of("git-failed", f"'git cat-file' failed: {Done(1, b'', talk.messages).said}")
+            raise ProblemsError.of("git-failed", f"'git cat-file' failed: {Done(1, b'', talk.messages).reason}")
         head = line.decode("ascii", "replace").split()
         if len(head) != 3 or not head[2].isdecimal():  # `NAME missing`
             return None

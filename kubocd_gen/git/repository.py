@@ -115,7 +115,7 @@ class Repository:
         """Return files neither tracked nor ignored, relative to `top`; in a hook, files that are not in the commit."""
         done = self._ask("ls-files", "--others", "--exclude-standard", "-z", index=self._index())
         if done.status:
-            raise ProblemsError.of("git-failed", f"git failed to list untracked files: {done.said}")
+            raise ProblemsError.of("git-failed", f"git failed to list untracked files: {done.reason}")
         return frozenset(_text(done.stdout).split("\0")) - {""}
 
     def has_commit(self, commit: str) -> bool:
@@ -129,7 +129,7 @@ class Repository:
         """
         done = self._ask("cat-file", "commit", commit)
         if done.status:
-            raise ProblemsError.of("git-failed", f"git failed to read the commit '{commit}': {done.said}")
+            raise ProblemsError.of("git-failed", f"git failed to read the commit '{commit}': {done.reason}")
         head, _, _ = done.stdout.partition(b"\n\n")
         lines = _text(head).splitlines()
         return tuple(line.removeprefix("parent ") for line in lines if line.startswith("parent "))
@@ -145,12 +145,12 @@ class Repository:
         """
         done = self._fetch("origin", [commit], "--depth=1")
         if done.status:
-            raise ProblemsError.of("git-failed", f"git failed to fetch the commit '{commit}': {done.said}")
+            raise ProblemsError.of("git-failed", f"git failed to fetch the commit '{commit}': {done.reason}")
 
     def objects(self) -> Objects:
         """Return a reader of the repository's objects. Unless `offline`, it fetches what a partial clone lacks."""
         remote = None if self.offline else self._promisor()
-        fetch = None if remote is None else lambda identities: self._bring(remote, identities)
+        fetch = None if remote is None else lambda identities: self._fetch_missing(remote, identities)
         return Objects(self.store, for_questions(), fetch)
 
     def _index(self) -> str | None:
@@ -162,7 +162,7 @@ class Repository:
         ours = directory.samefile(self.store) if directory.is_dir() else False
         return given if ours or not (directory / "HEAD").exists() else None
 
-    def _bring(self, remote: str, identities: Sequence[str]) -> None:
+    def _fetch_missing(self, remote: str, identities: Sequence[str]) -> None:
         """Fetch missing objects at once. Git itself would fetch them one by one when it reads them.
 
         Raises ProblemsError `git-failed`.
@@ -170,7 +170,7 @@ class Repository:
         done = self._fetch(remote, identities, "--no-write-fetch-head", "--filter=blob:none", negotiation="noop")
         if done.status:
             hint = "run 'git fetch --refetch': the partial clone lacks files of the revision"
-            raise ProblemsError.of("git-failed", f"git failed to fetch missing objects: {done.said}", hint=hint)
+            raise ProblemsError.of("git-failed", f"git failed to fetch missing objects: {done.reason}", hint=hint)
 
     def _fetch(self, remote: str, identities: Sequence[str], *options: str, negotiation: str = "") -> Done:
         settings = {"fetch.negotiationAlgorithm": negotiation} if negotiation else {}

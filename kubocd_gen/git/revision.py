@@ -19,7 +19,7 @@ from pathlib import Path
 from kubocd_gen.budget.limits import LIMITS, MIB
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.checkout.discovery import SUFFIXES
-from kubocd_gen.diagnostics.problems import Problem, ProblemsError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.files.paths import fixed_part
 from kubocd_gen.git.objects import Entry, Found, UnreadableObjectError
 from kubocd_gen.git.repository import Repository, Revision, repository_at
@@ -65,15 +65,14 @@ class Checkout:
         entry = self.tree.entry(real)
         if entry is None or entry.kind != "file":
             return None
-        location = self.tree.tree(real)[0]
-        objects = self.tree.trees[location].objects
-        objects.bring([entry.id])
+        location, tree = self.tree.tree(real)
+        tree.objects.fetch_missing([entry.id])
         with self.tree.readable(path):
-            found = objects.blob(entry.id, most)
+            found = tree.objects.blob(entry.id, most)
         data = found.whole() if found else None
         content = self._content(real, data, location)
         if content is None:
-            raise ProblemsError(self._refused(path, data))
+            raise self._refused(path, data)
         return content
 
     def take_sources(self, sources: Iterable[str]) -> None:
@@ -158,14 +157,14 @@ class Checkout:
         if not isinstance(inner, Repository) or entry is None:
             what = "this submodule is not checked out"
             hint = "run 'git submodule update --init', or leave it out of the cluster's sources"
-            raise ProblemsError(self.tree.refusal(path, what, hint))
+            raise self.tree.refusal(path, what, hint)
         try:
             objects = self.close.enter_context(inner.objects())
             tree = CommitTree(objects, inner.revision(entry.id).commit)
         except (ProblemsError, UnreadableObjectError):
             what = f"the commit {entry.id[:12]} of this submodule is not available"
             hint = f"run 'git -C {path} fetch origin {entry.id}', or leave it out of the cluster's sources"
-            raise ProblemsError(self.tree.refusal(path, what, hint)) from None
+            raise self.tree.refusal(path, what, hint) from None
         self.tree.trees[path] = tree
         self.stores[path] = inner
 
@@ -177,16 +176,14 @@ class Checkout:
             by_location.setdefault(self.tree.tree(name)[0], []).append(name)
         for location, names in by_location.items():
             objects = self.tree.trees[location].objects
-            objects.bring([wanted[name].id for name in names])
+            objects.fetch_missing([wanted[name].id for name in names])
             for name in names:
                 with self.tree.readable(name):
                     found = objects.blob(wanted[name].id, _LARGEST)
                 self.size += found.size if found else 0
                 if self.size > _MOST:
                     what = f"the sources are larger than the limit of {_MOST // MIB} MiB"
-                    raise ProblemsError(
-                        self.tree.refusal("", what, "reduce the number of files in the cluster's sources")
-                    )
+                    raise self.tree.refusal("", what, "reduce the number of files in the cluster's sources")
                 self._write_one(name, found, location, optional)
 
     def _write_one(self, name: str, found: Found | None, location: str, optional: Collection[str]) -> None:
@@ -198,13 +195,13 @@ class Checkout:
             with path.open("rb") as file:
                 head = file.read(len(_ENCRYPTED))
             if head == _ENCRYPTED:
-                raise ProblemsError(self._refused(name, head))
+                raise self._refused(name, head)
             self.written.add(name)
             return
         data = found.whole() if found else None
         content = self._content(name, data, location)
         if content is None and name not in optional:
-            raise ProblemsError(self._refused(name, data))
+            raise self._refused(name, data)
         if content is not None:
             path.write_bytes(content)
             self.written.add(name)
@@ -226,7 +223,7 @@ class Checkout:
                 return content
         return None
 
-    def _refused(self, path: str, data: bytes | None) -> Problem:
+    def _refused(self, path: str, data: bytes | None) -> ProblemsError:
         name = self.tree.revision.name
         if data is None:
             return self.tree.refusal(path, "the file's content is not in the repository", "run 'git fetch --refetch'")
@@ -244,7 +241,7 @@ class Checkout:
                 path.symlink_to(self.tree.target(name) or "")
             if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.directory)):
                 path.unlink()
-                raise ProblemsError(self.tree.refusal(name, "this symlink leads out of the repository", LINK_HINT))
+                raise self.tree.refusal(name, "this symlink leads out of the repository", LINK_HINT)
 
 
 @contextmanager

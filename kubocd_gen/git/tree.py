@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
+from kubocd_gen.diagnostics.problems import Position, ProblemsError
 from kubocd_gen.git.objects import LARGEST_SYMLINK, Entry, Kind, Objects, UnreadableObjectError
 from kubocd_gen.git.repository import Revision
 
@@ -166,7 +166,7 @@ class RevisionTree:
             what = "this symlink leads out of the repository, or is part of a loop"
             if error.link is None:
                 what = "the path leads out of the repository"
-            raise ProblemsError(self.refusal(error.link or path, what, LINK_HINT)) from None
+            raise self.refusal(error.link or path, what, LINK_HINT) from None
 
     def target(self, path: str) -> str | None:
         """Return the target of the symlink at `path`; None if it is not a symlink."""
@@ -180,9 +180,8 @@ class RevisionTree:
         try:
             yield
         except UnreadableObjectError as error:
-            raise ProblemsError(self.refusal(path, f"this {error}", "leave it out of the cluster's sources")) from None
+            raise self.refusal(path, f"this {error}", "leave it out of the cluster's sources") from None
 
-    def refusal(self, path: str, what: str, hint: str) -> Problem:
-        """Return the problem of a path in the revision that can't be read."""
-        position = Position(f"{self.revision.name}:{path}")
-        return Problem("unreadable-revision", what, position=position, hint=hint)
+    def refusal(self, path: str, what: str, hint: str) -> ProblemsError:
+        """Return the error for a path in the revision that can't be read."""
+        return ProblemsError.of("unreadable-revision", what, Position(f"{self.revision.name}:{path}"), hint)

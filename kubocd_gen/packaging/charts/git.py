@@ -203,4 +203,4 @@ def _fetch_error(source: GitChart, describe: str, done: Done, *, allowed: bool) 
             hint = "use https:// in source.git.url: credentials are not sent over plain HTTP"
     elif re.search(r"returned error: 30\d", output):
         hint = "set source.git.url to the target of the redirect: redirects are not followed, to protect credentials"
-    return NetworkError(f"cannot fetch {describe}: {done.said}", code="git-failed", hint=hint)
+    return NetworkError(f"cannot fetch {describe}: {done.reason}", code="git-failed", hint=hint)
