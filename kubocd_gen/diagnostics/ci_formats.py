@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from kubocd_gen import __version__
 from kubocd_gen.diagnostics.annotations import Annotation, fingerprints
-from kubocd_gen.diagnostics.problems import Severity, printable
+from kubocd_gen.diagnostics.problems import Position, Severity, printable
 
 _SARIF_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _GITHUB_COMMANDS = {"error": "error", "warning": "warning", "note": "notice"}
@@ -21,93 +21,92 @@ _NO_FILE = "kcd-gen.yaml"  # GitLab drops an entry without a path
 PROJECT = "project"  # the case for problems that do not belong to a single Release
 
 
-def sarif_report(findings: Sequence[Annotation]) -> str:
+def sarif_report(annotations: Sequence[Annotation]) -> str:
     """Return one run of SARIF 2.1.0 (OASIS) as JSON; an empty `results` reports that there are no problems.
 
     GitHub code scanning, Azure DevOps and editors read it.
     """
-    codes = sorted({finding.code for finding in findings})
+    codes = sorted({annotation.code for annotation in annotations})
     driver = {"name": "kcd-gen", "semanticVersion": __version__, "rules": [{"id": code} for code in codes]}
     run = {
         "tool": {"driver": driver},
         "columnKind": "unicodeCodePoints",
         "results": [
-            _result(finding, codes.index(finding.code), fingerprint)
-            for finding, fingerprint in zip(findings, fingerprints(findings), strict=True)
+            _result(annotation, codes.index(annotation.code), fingerprint)
+            for annotation, fingerprint in zip(annotations, fingerprints(annotations), strict=True)
         ],
     }
     return json.dumps({"$schema": _SARIF_SCHEMA, "version": "2.1.0", "runs": [run]}, indent=1)
 
 
-def _result(finding: Annotation, rule: int, fingerprint: str) -> dict[str, Any]:
+def _result(annotation: Annotation, rule: int, fingerprint: str) -> dict[str, Any]:
     result: dict[str, Any] = {
-        "ruleId": finding.code,
+        "ruleId": annotation.code,
         "ruleIndex": rule,
-        "level": finding.severity,
-        "message": {"text": finding.text},
+        "level": annotation.severity,
+        "message": {"text": annotation.text},
         "partialFingerprints": {"kcdGen/v1": fingerprint},
     }
-    if finding.path:
-        location: dict[str, Any] = {"artifactLocation": {"uri": quote(finding.path), "uriBaseId": "%SRCROOT%"}}
-        if finding.line:
-            location["region"] = {"startLine": finding.line} | (
-                {"startColumn": finding.column} if finding.column else {}
-            )
+    if annotation.path:
+        uri = quote(annotation.path, errors="surrogateescape")  # names on disk can contain any bytes
+        location: dict[str, Any] = {"artifactLocation": {"uri": uri, "uriBaseId": "%SRCROOT%"}}
+        if annotation.line:
+            column = {"startColumn": annotation.column} if annotation.column else {}
+            location["region"] = {"startLine": annotation.line, **column}
         result["locations"] = [{"physicalLocation": location}]
     return result
 
 
-def github_lines(findings: Sequence[Annotation]) -> Iterator[str]:
-    """Yield a workflow command `::error file=…,line=…,col=…,title=…::…` of GitHub Actions for each finding."""
-    for finding in findings:
+def github_lines(annotations: Sequence[Annotation]) -> Iterator[str]:
+    """Yield a workflow command `::error file=…,line=…,col=…,title=…::…` of GitHub Actions for each annotation."""
+    for annotation in annotations:
         properties = {
-            "file": finding.path,
-            "line": finding.line,
-            "col": finding.column,
-            "title": f"kcd-gen: {finding.code}",
+            "file": annotation.path,
+            "line": annotation.line,
+            "col": annotation.column,
+            "title": f"kcd-gen: {annotation.code}",
         }
-        arguments = ",".join(
-            f"{name}={_escaped(str(value), _GITHUB_PROPERTY)}" for name, value in properties.items() if value
-        )
-        yield f"::{_GITHUB_COMMANDS[finding.severity]} {arguments}::{_escaped(finding.text, _GITHUB_DATA)}"
+        given = ((name, str(value)) for name, value in properties.items() if value)
+        arguments = ",".join(f"{name}={_escaped(value, _GITHUB_PROPERTY)}" for name, value in given)
+        yield f"::{_GITHUB_COMMANDS[annotation.severity]} {arguments}::{_escaped(annotation.text, _GITHUB_DATA)}"
 
 
 def _escaped(text: str, escapes: dict[str, str]) -> str:
     return "".join(escapes.get(character, character) for character in text)
 
 
-def gitlab_report(findings: Sequence[Annotation]) -> str:
+def gitlab_report(annotations: Sequence[Annotation]) -> str:
     """Return the Code Quality report of GitLab, a JSON list, which a merge request shows next to the lines."""
     entries = [
         {
-            "description": finding.text,
-            "check_name": finding.code,
+            "description": annotation.text,
+            "check_name": annotation.code,
             "fingerprint": fingerprint,
-            "severity": _GITLAB_SEVERITIES[finding.severity],
-            "location": {"path": finding.path or _NO_FILE, "lines": {"begin": finding.line or 1}},
+            "severity": _GITLAB_SEVERITIES[annotation.severity],
+            "location": {"path": annotation.path or _NO_FILE, "lines": {"begin": annotation.line or 1}},
         }
-        for finding, fingerprint in zip(findings, fingerprints(findings), strict=True)
+        for annotation, fingerprint in zip(annotations, fingerprints(annotations), strict=True)
     ]
     return json.dumps(entries, indent=1)
 
 
-def junit_report(cases: Iterable[str], findings: Sequence[Annotation], failing: Sequence[Severity] = ("error",)) -> str:
+def junit_report(cases: Iterable[str], annotations: Sequence[Annotation], failing: Sequence[Severity]) -> str:
     """Return JUnit XML, which CI systems show as test results: a case for each Release, and one for the project.
 
     `cases` are the keys of the Releases. Problems of the severities `failing` fail a case.
     """
     by_case: dict[str, list[Annotation]] = {name: [] for name in (PROJECT, *cases)}
-    for finding in findings:
-        by_case.setdefault(finding.release or PROJECT, []).append(finding)
-    failed = sum(any(finding.severity in failing for finding in found) for found in by_case.values())
+    for annotation in annotations:
+        by_case.setdefault(annotation.release or PROJECT, []).append(annotation)
+    failed = sum(any(one.severity in failing for one in found) for found in by_case.values())
     counts = {"tests": str(len(by_case)), "failures": str(failed), "errors": "0"}
     suites = ElementTree.Element("testsuites", {"name": "kcd-gen", **counts})
     suite = ElementTree.SubElement(suites, "testsuite", {"name": "kcd-gen", "skipped": "0", **counts})
     for name, found in by_case.items():
         # XML cannot contain most control characters, which an untrusted name or path can.
         case = ElementTree.SubElement(suite, "testcase", {"classname": "kcd-gen", "name": printable(name)})
-        errors = [finding for finding in found if finding.severity in failing]
-        others = [finding for finding in found if finding.severity not in failing]
+        errors = [one for one in found if one.severity in failing]
+        others = [one for one in found if one.severity not in failing]
         if errors:
             attributes = {"message": errors[0].message, "type": errors[0].code}
             ElementTree.SubElement(case, "failure", attributes).text = "\n".join(map(_line, errors))
@@ -117,9 +116,7 @@ def junit_report(cases: Iterable[str], findings: Sequence[Annotation], failing: 
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(suites, encoding="unicode") + "\n"
 
 
-def _line(finding: Annotation) -> str:
-    position = printable(
-        ":".join(str(part) for part in (finding.path, finding.line, finding.column) if part is not None)
-    )
-    details = "".join(f"\n    {text}" for text in finding.details)
-    return f"{position + ': ' if position else ''}{finding.severity}[{finding.code}]: {finding.message}{details}"
+def _line(one: Annotation) -> str:
+    position = f"{printable(str(Position(one.path, one.line, one.column)))}: " if one.path else ""
+    details = "".join(f"\n    {text}" for text in one.details)
+    return f"{position}{one.severity}[{one.code}]: {one.message}{details}"

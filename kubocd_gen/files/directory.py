@@ -54,13 +54,19 @@ class Directory(OpenDirectory):
         `replace_symlink`. If not `durable`, a power failure can leave an empty file.
         """
         with self._above(path) as (above, name):
-            mode = self._mode_at(above, name, path, replace_symlink=replace_symlink)
+            status = self.status(path)
+            if status is not None and not stat.S_ISREG(status.st_mode):
+                if not stat.S_ISLNK(status.st_mode):
+                    raise not_regular(self._name(path))
+                if not replace_symlink:
+                    raise SymlinkError(self._name(path))
+                status = None
             staged = f"{STAGED}{os.urandom(8).hex()}"
             try:
                 with os.fdopen(os.open(staged, _CREATE, 0o666, dir_fd=above), "wb") as file:
                     yield file
-                    if mode is not None:
-                        os.fchmod(file.fileno(), mode)
+                    if status is not None:
+                        os.fchmod(file.fileno(), stat.S_IMODE(status.st_mode))
                     file.flush()
                     if durable:
                         os.fsync(file.fileno())
@@ -196,20 +202,6 @@ class Directory(OpenDirectory):
                 if error.errno not in (errno.EBADF, errno.ENOLCK, errno.ENOTSUP):
                     raise
             yield
-
-    def _mode_at(self, above: int, name: str, path: str, *, replace_symlink: bool) -> int | None:
-        """Return the mode of the regular file to replace; None if there is none. Raises OSError for anything else."""
-        try:
-            status = os.stat(name, dir_fd=above, follow_symlinks=False)
-        except FileNotFoundError:
-            return None
-        if stat.S_ISLNK(status.st_mode):
-            if replace_symlink:
-                return None
-            raise SymlinkError(self._name(path))
-        if not stat.S_ISREG(status.st_mode):
-            raise not_regular(self._name(path))
-        return stat.S_IMODE(status.st_mode)
 
 
 def _link_or_copy(above: int, name: str, other: int, new: str) -> None:

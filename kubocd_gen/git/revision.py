@@ -265,4 +265,4 @@ def _read(path: Path, size: int) -> bytes | None:
         return None
     with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor
         status = os.fstat(descriptor)
-        return file.read() if stat.S_ISREG(status.st_mode) and status.st_size == size <= _LARGEST else None
+        return file.read(size) if stat.S_ISREG(status.st_mode) and status.st_size == size <= _LARGEST else None
