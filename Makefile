@@ -6,6 +6,8 @@ VENV ?= .venv
 DEMO ?= .demo
 WORKERS ?= $$($(bin)/python -c 'import os; print(2 * (os.cpu_count() or 1))')  # tests wait for servers half of the time
 
+unexport PYTHONDONTWRITEBYTECODE  # or each of the tests' processes would compile what it imports
+
 bin := $(VENV)/bin
 installed := $(VENV)/.installed
 

@@ -121,6 +121,7 @@ def test_requirements_of_the_checkout_are_refused(run: Run, checkout: Path) -> N
         assert "names a requirements file in the checkout" in ran.log
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["git", "wheel", "index"])
 def test_the_workflow_of_init_without_a_copy_on_github(form: Form, tmp_path: Path) -> None:
     workspace = tmp_path / "workspace"
@@ -143,6 +144,7 @@ def test_the_workflow_of_init_without_a_copy_on_github(form: Form, tmp_path: Pat
     assert drift.log.startswith("::error file=deploy/flux/default/podinfo1.yaml,title=kcd-gen%3A outdated-output::")
 
 
+@pytest.mark.slow
 def test_a_wheel_with_another_hash_is_refused(checkout: Path) -> None:
     with installation("wheel", checkout.parent / "source") as source:
         address = source.install_from.partition("#")[0]
@@ -151,6 +153,7 @@ def test_a_wheel_with_another_hash_is_refused(checkout: Path) -> None:
     assert "THESE PACKAGES DO NOT MATCH THE HASHES" in ran.log
 
 
+@pytest.mark.slow
 def test_requirements_without_a_hash_are_refused(checkout: Path) -> None:
     with installation("requirements", checkout.parent / "source") as source:
         file = Path(source.install_from.rpartition(" ")[2])
