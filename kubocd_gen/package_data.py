@@ -44,7 +44,7 @@ def scaffolds(folder: str) -> jinja2.Environment:
     """
     import jinja2  # 50 ms
 
-    from kubocd_gen.kube_yaml.quoting import string
+    from kubocd_gen.kube_yaml.emitter import string
 
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(template_folder() / folder),

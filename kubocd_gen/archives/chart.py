@@ -10,8 +10,7 @@ from typing import Any
 from kubocd_gen.archives.chart_members import Member, read_chart_archive
 from kubocd_gen.archives.reproducible import NO_TIME, compressed, tarred
 from kubocd_gen.budget.limits import LIMITS, Limits
-from kubocd_gen.diagnostics.problems import Problem, ProblemsError
-from kubocd_gen.diagnostics.quoting import shown
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError, shown
 from kubocd_gen.diagnostics.wording import described
 from kubocd_gen.kube_yaml.reader import first_document
 from kubocd_gen.kube_yaml.scalars import number_text

@@ -30,7 +30,7 @@ from kubocd_gen.archives.tar_stream import (
 )
 from kubocd_gen.budget.limits import Limits
 from kubocd_gen.budget.spending import Budget as RunBudget
-from kubocd_gen.diagnostics.quoting import shown
+from kubocd_gen.diagnostics.problems import shown
 
 # Helm loads these as subcharts; it ignores names that start with '_' or '.'.
 _SUBCHART = re.compile(r"(?:charts/[^/_.][^/]*/)*charts/[^/_.][^/]*\.tgz")

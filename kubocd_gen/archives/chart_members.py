@@ -20,8 +20,7 @@ from kubocd_gen.archives.tar_stream import (
     extended_path,
 )
 from kubocd_gen.budget.limits import LIMITS, Limits, over_limit
-from kubocd_gen.diagnostics.problems import ProblemsError
-from kubocd_gen.diagnostics.quoting import shown
+from kubocd_gen.diagnostics.problems import ProblemsError, shown
 
 _DEEPEST = 64  # nested directories
 _LONGEST_NAME = 255  # characters; the maximum of common file systems

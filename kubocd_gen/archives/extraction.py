@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from kubocd_gen.archives.chart_members import is_plain_path, read_chart_archive
-from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
-from kubocd_gen.diagnostics.quoting import shown
-from kubocd_gen.files import SymlinkError, hint_of, made_directory
+from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError, shown
+from kubocd_gen.files.directory import made_directory
+from kubocd_gen.files.walk import SymlinkError, hint_of
 
 _LISTED = 3  # files that a message lists
 

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from kubocd_gen.diagnostics.quoting import shown
+from kubocd_gen.diagnostics.problems import shown
 
 BLOCK = 512
 _PIECE = 64 * 1024

@@ -27,9 +27,7 @@ class Limits:
     text: int = 5 * MIB  # a YAML file of a package; this is Helm's limit for a file of a chart
     extended_header: int = 16 * KIB  # times, owners and attributes of a member, or a long name
     gzip_members: int = 10_000  # a count: parallel compressors write a few; each costs time even if it is empty
-    base_layer: int = (
-        4 * GIB
-    )  # a layer of a server image's base, compressed: it is streamed to a file and never unpacked
+    base_layer: int = 4 * GIB  # a layer of a server image's base, compressed: streamed to a file and never unpacked
     manifest: int = 4 * MIB  # JSON about images; registries must support this size (distribution specification)
     token: int = 4 * MIB  # a registry's response to a token request
     chart_members: int = 50_000  # a count: headers in all charts of a package; each costs time; large charts have 300
@@ -46,9 +44,7 @@ class Limits:
     schema_steps: int = 3_000_000  # a count: schema keywords applied to a value, in all validations
     output: int = 2 * GIB  # written files: each Release has its own copy of its package's charts
     files: int = 200_000  # a count: directory entries listed while searching for sources
-    source_bytes: int = (
-        64 * MIB
-    )  # source files that mention KuboCD or Flux, which are kept in memory; others count for 1/32
+    source_bytes: int = 64 * MIB  # source files that mention KuboCD or Flux and stay in memory; others count for 1/32
     fetched: int = 4 * GIB  # received from registries and chart repositories
     network_time: int = 600  # seconds during which a request is in progress
     unpacked_total: int = 8 * GIB  # unpacked from layers and charts; at least 4 KiB for each gzip member and tar header
@@ -56,24 +52,18 @@ class Limits:
 
     def of(self, name: str) -> int:
         """Return the limit whose name on the command line is `name`."""
-        limit: int = getattr(self, _FIELDS[name])
+        limit: int = getattr(self, name.replace("-", "_"))
         return limit
 
 
 LIMITS = Limits()
-_FIELDS = {field.name.replace("_", "-"): field.name for field in fields(Limits)}
-NAMES = tuple(_FIELDS)
-# The limits of a run. Only the user can change them, with --limit: the project file is part of the checkout that they
-# protect against.
-RUN_NAMES = (
-    *("cpu-time", "memory", "helm-time", "rendered", "yaml-values", "schema-steps", "output", "files", "source-bytes"),
-    *("fetched", "network-time", "unpacked-total", "package-memory"),
-)
+NAMES = tuple(field.name.replace("_", "-") for field in fields(Limits))
 # Limits on what is held in memory or on disk as a whole can be raised less than the others, which can be quadrupled.
 _HELD = {"layer": 2 * LIMITS.layer, "unpacked": LIMITS.unpacked, "base-layer": LIMITS.base_layer}
 _COUNTS = frozenset({"members", "gzip-members", "chart-members", "yaml-values", "schema-steps", "files"})
 _TIMES = frozenset({"cpu-time", "helm-time", "network-time"})
 _UNITS = {"": 1, "Ki": KIB, "Mi": MIB, "Gi": GIB}
+_WORDS = ((GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB"), (1, "bytes"))
 _SIZE = re.compile(r"([0-9]{1,15})(?:(Ki|Mi|Gi)B?)?")
 _TIME = re.compile(r"([0-9]{1,15})(s|m|h)?")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
@@ -109,7 +99,7 @@ def ceiling(name: str) -> int:
 
 def moved(limits: Limits, changes: Mapping[str, int]) -> Limits:
     """Return `limits` with `changes`, by name on the command line."""
-    return replace(limits, **{_FIELDS[name]: value for name, value in changes.items()})
+    return replace(limits, **{name.replace("-", "_"): value for name, value in changes.items()})
 
 
 def over_limit(
@@ -144,6 +134,3 @@ def worded(name: str, value: int) -> str:
         return f"{value} seconds"
     size, unit = next((size, unit) for size, unit in _WORDS if value % size == 0)
     return f"{value // size} {unit}"
-
-
-_WORDS = ((GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB"), (1, "bytes"))

@@ -16,7 +16,9 @@ from collections import defaultdict
 from kubocd_gen.budget.limits import LIMITS, Limits, setting, worded
 from kubocd_gen.diagnostics.problems import RUN_LIMIT, Position, Problem, ProblemsError
 
-_WHAT = {
+# The limits of a run, and the start of the message for each. Only the user can change them, with --limit: the project
+# file is part of the checkout that they protect against.
+RUN_LIMITS = {
     "cpu-time": "the run used more CPU time",
     "memory": "the run used more memory",
     "helm-time": "helm ran longer",
@@ -37,7 +39,7 @@ class BudgetExceededError(ProblemsError):
     """A run has exceeded one of its limits; `name` is the limit's name."""
 
     def __init__(self, name: str, limit: int, position: Position | None = None) -> None:
-        message = f"{_WHAT[name]} than this run's limit of {worded(name, limit)}"
+        message = f"{RUN_LIMITS[name]} than this run's limit of {worded(name, limit)}"
         hint = f"if you trust the input, raise the limit: --limit {setting(name, limit)}"
         super().__init__(Problem(RUN_LIMIT, message, position, hint))
         self.name, self.limit = name, limit

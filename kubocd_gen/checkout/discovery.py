@@ -3,34 +3,45 @@
 from __future__ import annotations
 
 import codecs
-import errno
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from kubocd_gen.budget.limits import MIB
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.checkout.files import CheckoutFiles, NotRegularError
-from kubocd_gen.checkout.source_files import NOWHERE, Places, SourceFile
-from kubocd_gen.checkout.walk import READ_HINT, DirectoryWalk, PatternError
+from kubocd_gen.checkout.walk import NO_TARGET, READ_HINT, DirectoryWalk, PatternError
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 
 SUFFIXES = (".yaml", ".yml", ".json")
 """The suffixes of files that kubectl reads from a directory."""
 
-MAX_SOURCE_BYTES = 16 * 1024 * 1024
+MAX_SOURCE_BYTES = 16 * MIB
 """The maximum size of a source file: ten of the largest objects, because etcd stores at most 1.5 MiB."""
 
-MAX_SCANNED_BYTES = 256 * 1024 * 1024
+MAX_SCANNED_BYTES = 256 * MIB
 """The maximum size of a file that is searched for manifests."""
 
 _UNKEPT = 32  # the factor by which a searched file costs less than one that is kept, which also takes memory
-
-
-_BLOCK = 1024 * 1024
+_BLOCK = MIB
 _ATTEMPTS = 3
 _SETTLED = 0.02  # seconds: several ticks of the file system clock
+
+Places = Mapping[str, Callable[[], Position]]
+"""The positions of sources in the project file, computed only when a message needs them."""
+
+NOWHERE: Places = {}
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A text file of the checkout. `path` is its name in messages: relative to the project's root if it is below it."""
+
+    path: str
+    text: str
 
 
 def find_files(
@@ -49,8 +60,12 @@ def find_files(
     `ignore`, are skipped. A source that matches nothing is an error, at its position in `places`; so is a directory
     outside of `files`, which defaults to the checkout of `root`.
     """
+
+    def position_of(source: str) -> Position | None:
+        return places[source]() if source in places else None
+
     walk = source_walk(root, ignore, files or CheckoutFiles.around(root), budget or Budget())
-    found: dict[str, Path] = {}  # by real path, so that a symlink does not make a file be read twice
+    found: dict[str, Path] = {}  # by real path: a symlink does not make a file be read twice
     errors: list[Problem] = []
     for source in sources:
         path = root / source
@@ -61,10 +76,13 @@ def find_files(
             try:
                 matches = walk.matches(source, root)
             except PatternError as error:
-                errors.append(_bad_pattern(source, str(error), places))
+                hint = "list the directories instead: all files below them are read"
+                errors.append(Problem("invalid-value", f"a source {error}", position_of(source), hint))
                 continue
             if not matches and not walk.errors:
-                errors.append(_missing(source, places))
+                hint = "use a file, a directory or a glob such as 'clusters/*/releases', relative to the project's root"
+                message = f"the source '{source}' does not exist"
+                errors.append(Problem("missing-source", message, position_of(source), hint))
             for match in matches:
                 for real, file in walk.below(match):
                     if file.name.endswith(SUFFIXES):
@@ -77,29 +95,6 @@ def find_files(
 def source_walk(root: Path, ignore: Sequence[Path], files: CheckoutFiles, budget: Budget) -> DirectoryWalk:
     """Return the walk that finds sources below `root`."""
     return DirectoryWalk(files, budget, SUFFIXES, root, frozenset(os.path.realpath(path) for path in ignore))
-
-
-def _missing(source: str, places: Places) -> Problem:
-    return Problem(
-        "missing-source",
-        f"the source '{source}' does not exist",
-        position=places[source]() if source in places else None,
-        hint="use a file, a directory or a glob such as 'clusters/*/releases', relative to the project's root",
-    )
-
-
-def _bad_pattern(source: str, what: str, places: Places) -> Problem:
-    return Problem(
-        "invalid-value",
-        f"a source {what}",
-        position=places[source]() if source in places else None,
-        hint="list the directories instead: all files below them are read",
-    )
-
-
-def _unreadable(what: str, error: OSError, display: str) -> Problem:
-    hint = READ_HINT if isinstance(error, PermissionError) else None
-    return Problem("unreadable-source", f"{what}: {error.strerror}", position=Position(display), hint=hint)
 
 
 def read_source(
@@ -122,15 +117,20 @@ def read_source(
             with files.open(path, display) as file:
                 if size <= MAX_SCANNED_BYTES and not _mentioned(file, mentions):
                     return None
-            raise ProblemsError(_too_large(size, display))
+            is_source = size <= MAX_SCANNED_BYTES
+            limit, kind = (
+                (MAX_SOURCE_BYTES, "a source file") if is_source else (MAX_SCANNED_BYTES, "a file among the sources")
+            )
+            message = f"the file is larger than {limit // MIB} MiB, the limit for {kind}"
+            raise _unreadable(display, message, "split it, or leave it out of the cluster's sources")
         data = _read_at_rest(path, display, files)
     except NotRegularError as error:
-        raise ProblemsError.of("unreadable-source", "this is not a regular file", position=Position(display)) from error
+        raise _unreadable(display, "this is not a regular file") from error
     except OSError as error:
-        if path.is_symlink() and error.errno in (errno.ENOENT, errno.ELOOP, errno.ENOTDIR):
-            message = "this symlink is broken"
-            raise ProblemsError.of("unreadable-source", message, position=Position(display)) from error
-        raise ProblemsError(_unreadable("the file can't be read", error, display)) from error
+        if path.is_symlink() and error.errno in NO_TARGET:
+            raise _unreadable(display, "this symlink is broken") from error
+        hint = READ_HINT if isinstance(error, PermissionError) else None
+        raise _unreadable(display, f"the file can't be read: {error.strerror}", hint) from error
     is_utf_16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     kept = is_utf_16 or any(mention in data for mention in mentions)
     budget.spend("source-bytes", len(data) if kept else len(data) / _UNKEPT, Position(display))
@@ -139,15 +139,8 @@ def read_source(
     return _decoded(data, "utf-16" if is_utf_16 else "utf-8-sig", display)
 
 
-def _too_large(size: int, display: str) -> Problem:
-    limit = MAX_SOURCE_BYTES if size <= MAX_SCANNED_BYTES else MAX_SCANNED_BYTES
-    what = "a source file" if size <= MAX_SCANNED_BYTES else "a file among the sources"
-    return Problem(
-        "unreadable-source",
-        f"the file is larger than {limit // 2**20} MiB, the limit for {what}",
-        position=Position(display),
-        hint="split it, or leave it out of the cluster's sources",
-    )
+def _unreadable(display: str, message: str, hint: str | None = None) -> ProblemsError:
+    return ProblemsError.of("unreadable-source", message, Position(display), hint)
 
 
 def _read_at_rest(path: Path, display: str, files: CheckoutFiles) -> bytes:
@@ -165,12 +158,8 @@ def _read_at_rest(path: Path, display: str, files: CheckoutFiles) -> bytes:
             time.sleep(_SETTLED - age)
         if _state(path.stat()) == before and len(data) == before[0]:
             return data
-    raise ProblemsError.of(
-        "unreadable-source",
-        "the file changed each time it was read",
-        position=Position(display),
-        hint="run again when no other process writes to it",
-    )
+    hint = "run again when no other process writes to it"
+    raise _unreadable(display, "the file changed each time it was read", hint)
 
 
 def _state(status: os.stat_result) -> tuple[int, int, int, int]:

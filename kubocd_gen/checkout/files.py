@@ -12,17 +12,17 @@ import os
 import shlex
 import stat
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from io import BufferedReader
 from pathlib import Path
 
+from kubocd_gen.budget.limits import KIB, MIB
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
-from kubocd_gen.files.paths import checkout_root
+from kubocd_gen.files.paths import checkout_root, resolve
 
 OUTSIDE = "outside-checkout"
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
-_LINKS = 40  # symlinks in one path, as in Linux
-_KIB, _MIB = 1 << 10, 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,10 @@ class FileKind:
     limit: int
 
 
-PROJECT = FileKind("a project file", _MIB)  # some 5,000 clusters
-LOCK = FileKind("a lock", 4 * _MIB)  # some 10,000 packages
-CONFIGURATION = FileKind("a configuration file", _MIB)  # of CI, editors, Git and kustomize, written by hand
-SCHEMA = FileKind("a schema", 64 * _MIB)  # generated, with the parameters of every package
+PROJECT = FileKind("a project file", MIB)  # some 5,000 clusters
+LOCK = FileKind("a lock", 4 * MIB)  # some 10,000 packages
+CONFIGURATION = FileKind("a configuration file", MIB)  # of CI, editors, Git and kustomize, written by hand
+SCHEMA = FileKind("a schema", 64 * MIB)  # generated, with the parameters of every package
 
 
 class NotRegularError(OSError):
@@ -50,7 +50,7 @@ class TooLargeError(OSError):
     """A file exceeds the size limit of its kind."""
 
     def __init__(self, kind: FileKind) -> None:
-        size = f"{kind.limit // _MIB} MiB" if kind.limit % _MIB == 0 else f"{kind.limit // _KIB} KiB"
+        size = f"{kind.limit // MIB} MiB" if kind.limit % MIB == 0 else f"{kind.limit // KIB} KiB"
         super().__init__(errno.EFBIG, f"it is larger than {size}, the limit for {kind.name}")
 
 
@@ -98,8 +98,8 @@ class CheckoutFiles:
         """
         added = []
         for path in paths:
-            if (link := self._link_outside(path)) is not None:
-                raise ProblemsError(self.refusal(f"the symlink '{link}'", Path(os.path.realpath(link))))
+            if (symlink := self._symlink_outside(path)) is not None:
+                raise ProblemsError(self.refusal(f"the symlink '{symlink}'", Path(os.path.realpath(symlink))))
             real = Path(os.path.realpath(path))
             if not self.holds(real):
                 added.append(real)
@@ -109,8 +109,7 @@ class CheckoutFiles:
         """Return whether a real path, which need not exist, is one of these files."""
         for root in (self.root, *self.allowed):
             if real.is_relative_to(root):
-                inside = real.relative_to(root).parts
-                return not (inside and inside[0].casefold() == ".git")
+                return not in_git_directory(real.relative_to(root))
         return False
 
     def require(self, path: Path, display: str) -> None:
@@ -120,12 +119,8 @@ class CheckoutFiles:
     def refusal(self, what: str, real: Path, position: Position | None = None) -> Problem:
         """Return the error for a path that leads to `real`, which is not one of these files."""
         if in_git_directory(real):
-            return Problem(
-                OUTSIDE,
-                f"{what} is in Git's own directory '{real}'",
-                position=position,
-                hint="choose another path: kcd-gen neither reads nor writes there",
-            )
+            hint = "choose another path: kcd-gen neither reads nor writes there"
+            return Problem(OUTSIDE, f"{what} is in Git's own directory '{real}'", position, hint)
         hint = "move it into the checkout"
         if os.path.isdir(real) or os.path.isfile(real) or not os.path.lexists(real):  # noqa: PTH112, PTH113
             directory = real.parent if os.path.isfile(real) else real  # noqa: PTH113 - these raise nothing
@@ -171,35 +166,18 @@ class CheckoutFiles:
         if not self.holds(real):
             raise ProblemsError(self.refusal("the path", real, Position(display)))
 
-    def _link_outside(self, path: Path) -> Path | None:
+    def _symlink_outside(self, path: Path) -> Path | None:
         """Return the symlink in the checkout through which `path` leaves these files; None if there is none."""
-        at, links = Path("/"), 0
-        left = [*reversed(path.absolute().parts[1:])]
-        while left:
-            part = left.pop()
-            if part == "..":
-                at = at.parent
-                continue
-            below = at / part
-            try:
-                target = Path(os.readlink(below))  # noqa: PTH115 - it raises for what is not a symlink
-            except OSError:
-                at = below
-                continue
-            links += 1
-            if links > _LINKS:
-                return None  # opening the path fails
-            if self.holds(below) and not self.holds(Path(os.path.realpath(below))):
-                return below
-            if target.is_absolute():
-                at = Path("/")
-            left += [*reversed(target.parts[1:] if target.is_absolute() else target.parts)]
-        return None
+        symlinks: list[Path] = []
+        with suppress(OSError):  # opening the path fails, too
+            resolve(path.absolute(), lambda symlink, _: symlinks.append(symlink))
+        leaving = (one for one in symlinks if self.holds(one) and not self.holds(Path(os.path.realpath(one))))
+        return next(leaving, None)
 
 
-def in_git_directory(real: Path) -> bool:
+def in_git_directory(path: Path) -> bool:
     """Return whether a path is `.git` or below it, in any case, because some file systems ignore case."""
-    return any(part.casefold() == ".git" for part in real.parts)
+    return any(part.casefold() == ".git" for part in path.parts)
 
 
 def _require_regular(status: os.stat_result) -> None:

@@ -6,19 +6,23 @@ real directory is listed only once per walk or pattern part, by the first path t
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import field
+from kubocd_gen.budget.spending import Budget
+from kubocd_gen.checkout.files import CheckoutFiles
+from kubocd_gen.diagnostics.problems import Position
+from kubocd_gen.diagnostics.problems import Problem
+from kubocd_gen.files.paths import display_path
+from pathlib import Path
 import errno
 import fnmatch
 import glob
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-
-from kubocd_gen.budget.spending import Budget
-from kubocd_gen.checkout.files import CheckoutFiles
-from kubocd_gen.diagnostics.problems import Position, Problem
-from kubocd_gen.files.paths import display_path
 
 MAX_DEPTH = 100
 """The maximum depth of directories below a source. The deepest real checkouts have some 20."""
@@ -28,7 +32,8 @@ MAX_PATTERN = 500
 
 _MAX_RECURSIVE = 4  # '**' in a glob: each multiplies the number of times that a directory is listed
 _COUNTED_AT = 1000  # entries after which they are counted, because a directory can have millions
-_NO_TARGET = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)  # a broken symlink
+READ_HINT = "allow the user who runs kcd-gen to read it, or leave it out of the cluster's sources"
+NO_TARGET = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)  # a broken symlink
 
 _Identity = tuple[int, int]
 
@@ -98,8 +103,8 @@ class DirectoryWalk:
             status = os.stat(path)  # noqa: PTH116
         except OSError as error:
             # The path has too many symlinks; the directory can be reached by another path.
-            if error.errno not in (*_NO_TARGET, errno.ENAMETOOLONG):
-                self._unreadable(path, error.strerror or str(error), denied=isinstance(error, PermissionError))
+            if error.errno not in (*NO_TARGET, errno.ENAMETOOLONG):
+                self._unreadable(path, error)
             return False
         known = len(seen)
         seen.add((status.st_dev, status.st_ino))
@@ -121,7 +126,7 @@ class DirectoryWalk:
             with os.scandir(real) as found:
                 kept = [entry for entry in self._counted(found) if hidden or not entry.name.startswith(".")]
         except OSError as error:
-            self._unreadable(path, error.strerror or str(error), denied=isinstance(error, PermissionError))
+            self._unreadable(path, error)
             return []
         return sorted(kept, key=lambda entry: entry.name)
 
@@ -132,8 +137,8 @@ class DirectoryWalk:
         try:
             return entry.is_dir()
         except OSError as error:
-            if error.errno not in _NO_TARGET:
-                self._unreadable(above / entry.name, error.strerror or str(error))
+            if error.errno not in NO_TARGET:
+                self._unreadable(above / entry.name, error)
             return False
 
     def _counted(self, entries: Iterable[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
@@ -146,10 +151,11 @@ class DirectoryWalk:
                 count = 0
         self.budget.spend("files", count)
 
-    def _unreadable(self, path: Path, reason: str, *, denied: bool = False) -> None:
-        hint = READ_HINT if denied else None
-        what = f"the directory can't be read: {reason}"
-        self._report(path, lambda at: Problem("unreadable-source", what, position=at, hint=hint))
+    def _unreadable(self, path: Path, reason: OSError | str) -> None:
+        hint = READ_HINT if isinstance(reason, PermissionError) else None
+        text = (reason.strerror or str(reason)) if isinstance(reason, OSError) else reason
+        what = f"the directory can't be read: {text}"
+        self._report(path, lambda position: Problem("unreadable-source", what, position, hint))
 
     def _report(self, path: Path, error: Callable[[Position], Problem]) -> None:
         """Add an error about a path, only once per path."""
@@ -157,9 +163,6 @@ class DirectoryWalk:
         if display not in self._reported:
             self._reported.add(display)
             self.errors.append(error(Position(display)))
-
-
-READ_HINT = "allow the user who runs kcd-gen to read it, or leave it out of the cluster's sources"
 
 
 @dataclass(slots=True)

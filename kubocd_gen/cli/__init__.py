@@ -12,8 +12,7 @@ import click
 
 from kubocd_gen import __version__
 from kubocd_gen.cli.help_format import Group
-from kubocd_gen.processes.children import interruptible
-from kubocd_gen.processes.search_path import drop_relative_entries
+from kubocd_gen.processes.children import drop_relative_entries, interruptible
 
 _COMMANDS = {
     "build": "Compile Releases into Flux resources and static Helm repositories.",

@@ -9,13 +9,11 @@ from typing import Literal
 
 from kubocd_gen.cli.option_values import Report
 from kubocd_gen.diagnostics.annotations import Annotation, annotations_of, checkout_top, repository_path
-from kubocd_gen.diagnostics.github import github_lines
-from kubocd_gen.diagnostics.gitlab import gitlab_report
-from kubocd_gen.diagnostics.junit import junit_report
+from kubocd_gen.diagnostics.ci_formats import github_lines, gitlab_report, junit_report, sarif_report
 from kubocd_gen.diagnostics.problems import Position, Problem, Severity, printable
-from kubocd_gen.diagnostics.sarif import sarif_report
-from kubocd_gen.files import hint_of, write_whole
+from kubocd_gen.files.directory import write_whole
 from kubocd_gen.files.paths import display_path
+from kubocd_gen.files.walk import hint_of
 from kubocd_gen.pipeline.build import Built
 
 _DRIFT = {"created": "is missing", "updated": "is out of date", "removed": "is obsolete"}

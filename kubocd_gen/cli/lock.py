@@ -16,7 +16,8 @@ from kubocd_gen.cli.problems import DIFFERENCE, collect_errors, print_json, prin
 from kubocd_gen.cli.progress import progress
 from kubocd_gen.diagnostics.problems import Problems, ProblemsError, printable
 from kubocd_gen.diagnostics.text import packages_report
-from kubocd_gen.files import hint_of, write_whole
+from kubocd_gen.files.directory import write_whole
+from kubocd_gen.files.walk import hint_of
 from kubocd_gen.helm.binary import find_helm, helm_version
 from kubocd_gen.model.project import LOCK_FILE, Project
 from kubocd_gen.packages.cosign import Cosign

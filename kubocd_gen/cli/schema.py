@@ -27,7 +27,8 @@ from kubocd_gen.cli.progress import progress
 from kubocd_gen.diagnostics.problems import Problems, ProblemsError, printable
 from kubocd_gen.editors.settings import SCHEMA_FILE
 from kubocd_gen.editors.shipped import DIALECT, document_schema, kinds
-from kubocd_gen.files import hint_of, write_whole
+from kubocd_gen.files.directory import write_whole
+from kubocd_gen.files.walk import hint_of
 
 
 @click.group(cls=Group)

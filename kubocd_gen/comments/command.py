@@ -19,10 +19,10 @@ from kubocd_gen.comments.comment import CommentError, Thread, comment_body, mark
 from kubocd_gen.comments.github import github_thread
 from kubocd_gen.comments.gitlab import gitlab_thread
 from kubocd_gen.diagnostics.annotations import Annotation
-from kubocd_gen.diagnostics.github import github_lines
+from kubocd_gen.diagnostics.ci_formats import github_lines
 from kubocd_gen.diagnostics.problems import ProblemsError, printable
 from kubocd_gen.git.repository import find_repository
-from kubocd_gen.processes.search_path import drop_relative_entries
+from kubocd_gen.processes.children import drop_relative_entries
 
 _THREADS: dict[str, Callable[[Mapping[str, str]], Thread]] = {"github": github_thread, "gitlab": gitlab_thread}
 _USAGE = "usage: kcd-gen-ci base github|gitlab\n       kcd-gen-ci comment github|gitlab FILE\n"

@@ -9,7 +9,7 @@ from typing import Any
 
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.diagnostics.problems import ProblemsError
-from kubocd_gen.kube_yaml.errors import YamlError
+from kubocd_gen.kube_yaml.parser import YamlError
 from kubocd_gen.kube_yaml.reader import read_document
 
 

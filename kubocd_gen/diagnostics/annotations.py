@@ -48,14 +48,15 @@ def checkout_top() -> Path:
     return checkout_root(Path.cwd()) or Path(os.path.realpath(Path.cwd()))
 
 
-def fingerprints(findings: Sequence[Annotation]) -> list[str]:
-    """Return a unique hexadecimal fingerprint of each finding, without its line because a moved problem is not new."""
+def fingerprints(annotations: Sequence[Annotation]) -> list[str]:
+    """Return a unique hexadecimal fingerprint of each annotation, without its line: a moved problem is not new."""
     seen: Counter[tuple[str, ...]] = Counter()
     digests = []
-    for finding in findings:
-        identity = (finding.code, finding.path or "", finding.release or "", finding.message)
+    for annotation in annotations:
+        identity = (annotation.code, annotation.path or "", annotation.release or "", annotation.message)
         seen[identity] += 1
-        digests.append(hashlib.sha256("\0".join((*identity, str(seen[identity]))).encode()).hexdigest())
+        text = "\0".join((*identity, str(seen[identity])))
+        digests.append(hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest())
     return digests
 
 

@@ -166,3 +166,12 @@ def nearest(sentence: str, name: str, known: Iterable[str]) -> str | None:
     candidates = [one for one in islice(known, _MOST_NAMES) if len(one) <= _LONGEST]
     close = difflib.get_close_matches(name[:_LONGEST], candidates, n=1, cutoff=0.6)
     return sentence.format(close[0]) if close else None
+
+
+_LONGEST = 200  # characters; a longer name is an attack or a mistake, and its start shows which
+
+
+def shown(text: str) -> str:
+    """Return `text` in single quotes, with escapes for unprintable characters, and truncated if it is very long."""
+    shortened = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    return f"'{printable(shortened)}'"

@@ -12,7 +12,7 @@ from kubocd_gen.compiler.value_changes import ABSENT, Change, Path, leaves, path
 from kubocd_gen.diagnostics.problems import printable
 from kubocd_gen.diffing.records import Comparison, ReleaseDifference, ResourceDifference, Status
 from kubocd_gen.diffing.shared_changes import Repeat, repeats
-from kubocd_gen.kube_yaml.quoting import number, string
+from kubocd_gen.kube_yaml.emitter import number, string
 
 _WIDTH = 160  # characters of a value that are shown
 _BEFORE = 40  # of these, shown before the first difference

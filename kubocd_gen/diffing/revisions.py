@@ -191,10 +191,10 @@ def _compared(
 def _old_side(checkout: Checkout, flags: Flags, directory: Path, path: Path | None, now: Project) -> Side | None:
     top = checkout.repository.top
     start = _inside(top, path.parent if path else directory, "the project")
-    root = checkout.folder / start
+    root = checkout.directory / start
     root.mkdir(parents=True, exist_ok=True)
     # Blobs of vendored packages are read from the working tree.
-    files = CheckoutFiles(checkout.folder, (*now.files.allowed, top))
+    files = CheckoutFiles(checkout.directory, (*now.files.allowed, top))
     if path is None:
         placed = [_locate(top, directory, source) for source in flags.sources]
         # A source can be missing in the revision; if the flag is wrong, the working tree's side reports it.
@@ -203,13 +203,13 @@ def _old_side(checkout: Checkout, flags: Flags, directory: Path, path: Path | No
             return None
         sources = (*(os.path.relpath(one or ".", start or ".") for one in inside), *_elsewhere(placed))
         output = os.path.relpath(directory / (flags.output or _UNREAD), top)  # excluded from the sources
-        old = read_project(replace(flags, sources=sources, output=checkout.folder / output), root, files)
+        old = read_project(replace(flags, sources=sources, output=checkout.directory / output), root, files)
     else:
         file = f"{start}/{path.name}".lstrip("/")
         if not checkout.has(file):
             return None
         checkout.take_sources([file])
-        old = read_project(replace(flags, project=checkout.folder / file, clusters=(), output=None), root, files)
+        old = read_project(replace(flags, project=checkout.directory / file, clusters=(), output=None), root, files)
         chosen = [one for one in old.clusters if not flags.clusters or one.name in flags.clusters]
         inside, clusters = [], []
         for cluster in chosen:
@@ -236,11 +236,11 @@ def _output_on_disk(project: Project, cluster: Cluster) -> Written | None:
 def _output_in_revision(checkout: Checkout, cluster: Cluster) -> Written | None:
     """Return the output in the revision, or None if it has none or the output is outside the repository."""
     output = Path(os.path.normpath(cluster.output))
-    if not output.is_relative_to(checkout.folder):
+    if not output.is_relative_to(checkout.directory):
         return None
-    directory = output.relative_to(checkout.folder).as_posix()
+    directory = output.relative_to(checkout.directory).as_posix()
     real, _ = checkout.tree.real(f"{directory}/flux")
-    return in_revision(checkout, directory) if checkout.tree.kind(real) == "folder" else None
+    return in_revision(checkout, directory) if checkout.tree.kind(real) == "directory" else None
 
 
 def _locate(top: Path, directory: Path, source: str) -> tuple[str, bool]:
@@ -275,16 +275,16 @@ def _old_vendor(checkout: Checkout, old: Project, directory: Path) -> Path | Non
     if old.vendor is None:
         return None
     vendor = directory / old.vendor
-    top, base = checkout.repository.top, checkout.folder
+    top, base = checkout.repository.top, checkout.directory
     if not Path(os.path.normpath(vendor)).is_relative_to(base):
         base = top
         if vendor.is_relative_to(old.root):  # it has `..` components, relative to the project file
-            vendor = top / old.root.relative_to(checkout.folder) / vendor.relative_to(old.root)
+            vendor = top / old.root.relative_to(checkout.directory) / vendor.relative_to(old.root)
     real = _resolved(vendor)
     if not real.is_relative_to(base):
         return vendor
     inside = real.relative_to(base).as_posix()
-    return checkout.folder / inside if checkout.take_layout(inside) else top / inside
+    return checkout.directory / inside if checkout.take_layout(inside) else top / inside
 
 
 def _resolved(path: Path) -> Path:
@@ -315,7 +315,7 @@ def _name_revision(problem: Problem, checkout: Checkout) -> Problem:
     name = checkout.tree.revision.name
 
     def shown(text: str) -> str:
-        return text.replace(f"{checkout.folder}/", f"{name}:").replace(str(checkout.folder), name)
+        return text.replace(f"{checkout.directory}/", f"{name}:").replace(str(checkout.directory), name)
 
     position = problem.position and replace(problem.position, path=shown(problem.position.path))
     hint = problem.hint and shown(problem.hint)

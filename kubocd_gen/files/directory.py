@@ -1,4 +1,8 @@
-"""The class through which kcd-gen changes files below a directory that can be untrusted; see `walk`."""
+"""Directories and files that are changed through open directories, so that no symlink redirects a write; see `walk`.
+
+`open_directory` opens a path that a user or a project names as a `Directory`, which has all operations on what is
+below. `write_whole` writes a single file.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +12,22 @@ import fcntl
 import os
 import shutil
 import stat
+import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import BinaryIO
 
-from kubocd_gen.files.errors import SymlinkError, not_regular
-from kubocd_gen.files.exchange import exchange
-from kubocd_gen.files.walk import READ, OpenDirectory
+from kubocd_gen.files.paths import locate
+from kubocd_gen.files.walk import READ, OpenDirectory, SymlinkError, not_regular, open_step
 
 STAGED = ".kcd-gen-"  # prefix of files that are not yet complete
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _CHUNK = 1 << 20
 _DEEPEST = 50  # nested directories that are copied
+_UNSUPPORTED = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM)  # an old kernel, a file system, a sandbox
+_IN_ONE_STEP = 2  # RENAME_EXCHANGE of Linux (renameat2(2)), and RENAME_SWAP of macOS (renameatx_np(2))
 
 
 class Directory(OpenDirectory):
@@ -47,13 +54,19 @@ class Directory(OpenDirectory):
         `replace_symlink`. If not `durable`, a power failure can leave an empty file.
         """
         with self._above(path) as (above, name):
-            mode = self._mode_at(above, name, path, replace_symlink=replace_symlink)
+            status = self.status(path)
+            if status is not None and not stat.S_ISREG(status.st_mode):
+                if not stat.S_ISLNK(status.st_mode):
+                    raise not_regular(self._name(path))
+                if not replace_symlink:
+                    raise SymlinkError(self._name(path))
+                status = None
             staged = f"{STAGED}{os.urandom(8).hex()}"
             try:
                 with os.fdopen(os.open(staged, _CREATE, 0o666, dir_fd=above), "wb") as file:
                     yield file
-                    if mode is not None:
-                        os.fchmod(file.fileno(), mode)
+                    if status is not None:
+                        os.fchmod(file.fileno(), stat.S_IMODE(status.st_mode))
                     file.flush()
                     if durable:
                         os.fsync(file.fileno())
@@ -190,20 +203,6 @@ class Directory(OpenDirectory):
                     raise
             yield
 
-    def _mode_at(self, above: int, name: str, path: str, *, replace_symlink: bool) -> int | None:
-        """Return the mode of the regular file to replace; None if there is none. Raises OSError for anything else."""
-        try:
-            status = os.stat(name, dir_fd=above, follow_symlinks=False)
-        except FileNotFoundError:
-            return None
-        if stat.S_ISLNK(status.st_mode):
-            if replace_symlink:
-                return None
-            raise SymlinkError(self._name(path))
-        if not stat.S_ISREG(status.st_mode):
-            raise not_regular(self._name(path))
-        return stat.S_IMODE(status.st_mode)
-
 
 def _link_or_copy(above: int, name: str, other: int, new: str) -> None:
     try:
@@ -221,3 +220,84 @@ def _link_or_copy(above: int, name: str, other: int, new: str) -> None:
             os.fchmod(copy.fileno(), stat.S_IMODE(status.st_mode))
             copy.flush()
             os.utime(copy.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def exchange(one: tuple[int, str], other: tuple[int, str]) -> bool:
+    """Exchange two entries, each an open directory and a name in it. Symlinks are exchanged, not followed.
+
+    Returns False, without any change, if the system does not support it. Raises OSError.
+    """
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    try:
+        call = libc.renameatx_np if sys.platform == "darwin" else libc.renameat2
+    except AttributeError:  # a libc without it
+        return False
+    if not call(one[0], os.fsencode(one[1]), other[0], os.fsencode(other[1]), _IN_ONE_STEP):
+        return True
+    number = ctypes.get_errno()
+    if number in _UNSUPPORTED:
+        return False
+    raise OSError(number, os.strerror(number), one[1], None, other[1])
+
+
+def open_directory(path: Path, *, follow_last: bool = False) -> Directory:
+    """Open the directory at `path`; see `paths` for the symlinks that are followed. Raises OSError."""
+    anchor, below = _located(path, follow_last)
+    with anchor:
+        return anchor.subdirectory(below, shown=path)
+
+
+@contextmanager
+def made_directory(path: Path, *, follow_last: bool = False, mode: int = 0o777) -> Iterator[Directory]:
+    """Open the directory at `path`. It and its parents are created if missing, and removed again if the block raises.
+
+    `mode` is the mode of the last directory. Raises OSError.
+    """
+    anchor, below = _located(path, follow_last)
+    with anchor:
+        made = anchor.make(below, mode=mode) if below else []
+        try:
+            with anchor.subdirectory(below, shown=path) as directory:
+                yield directory
+        except BaseException:
+            for one in reversed(made):
+                with contextlib.suppress(OSError):
+                    anchor.remove_directory(one)
+            raise
+
+
+def make_directory(path: Path, *, follow_last: bool = False, mode: int = 0o777) -> None:
+    """Create the directory at `path` and its parents. Raises OSError, also for a symlink that is not followed."""
+    with made_directory(path, follow_last=follow_last, mode=mode):
+        pass
+
+
+def write_whole(path: Path, data: bytes, *, make: bool = False) -> None:
+    """Replace or create the file at `path` in one step: readers see the old or the new content, never a part.
+
+    The mode of an existing file is kept. With `make`, missing directories are created. Raises OSError, without any
+    change, also if `path` is a symlink or not a regular file, or goes through a symlink in a checkout.
+    """
+    opened = made_directory if make else open_directory
+    with opened(path.parent) as directory:
+        directory.write(path.name, data)
+
+
+def read_whole(path: Path, limit: int = 256 << 20) -> bytes | None:
+    """Return the content of the regular file at `path`, of at most `limit` bytes; None if there is none.
+
+    Raises OSError like `write_whole`.
+    """
+    try:
+        with open_directory(path.parent) as directory:
+            return directory.read(path.name, limit)
+    except FileNotFoundError:
+        return None
+
+
+def _located(path: Path, follow_last: bool) -> tuple[Directory, str]:
+    """Open the directory from which symlinks are not followed; return it and the path below it."""
+    anchor, below = locate(path, follow_last=follow_last)
+    return Directory(open_step(anchor), anchor, anchor), below

@@ -7,22 +7,38 @@ directory.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 from typing import NamedTuple, Self
-
-from kubocd_gen.files.errors import name_error, not_regular, refuse_component, too_large
 
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a FIFO must not block
 
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # On Linux, directories in the path can be opened without read permission.
 _STEP = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class SymlinkError(OSError):
+    """A component of a path is a symlink, which is not followed because it could lead anywhere."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(errno.ELOOP, "refusing to follow a symlink", path)
+
+
+def hint_of(error: OSError) -> str | None:
+    """Return the hint for a write that failed because of a symlink or a non-regular file; None for other errors."""
+    name = error.filename.removeprefix(f"{Path.cwd()}/") if isinstance(error.filename, str) else None
+    if isinstance(error, SymlinkError):
+        return f"replace the symlink '{name}' with the file or directory itself, or choose another path"
+    if name and error.errno == errno.EINVAL:
+        return f"move '{name}' away, or choose another path"
+    return None
 
 
 class Entry(NamedTuple):
@@ -57,7 +73,7 @@ class OpenDirectory:
 
     def subdirectory(self, path: str, shown: Path | None = None) -> Self:
         """Open a directory below this one, or this one again; `shown` is its name in messages."""
-        descriptor = self._open(_parts(path), _OPEN)
+        descriptor = self._open(_components(path) if path else [], _OPEN)
         return type(self)(descriptor, shown or self.path / path, self.real / path)
 
     def status(self, path: str = "") -> os.stat_result | None:
@@ -65,13 +81,8 @@ class OpenDirectory:
         if not path:
             return os.fstat(self.descriptor)
         try:
-            above, name = self._reach(path)
-            try:
+            with self._above(path) as (above, name):
                 return os.stat(name, dir_fd=above, follow_symlinks=False)
-            except OSError as error:
-                raise self._named(error, above, name, path) from None
-            finally:
-                self._leave(above)
         except FileNotFoundError:
             return None
 
@@ -86,25 +97,25 @@ class OpenDirectory:
 
     def open_file(self, path: str) -> BufferedReader:
         """Open a regular file for reading."""
-        return os.fdopen(self._open_file(path)[0], "rb")
+        with self._above(path) as (above, name):
+            descriptor = os.open(name, READ, dir_fd=above)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise not_regular(self._name(path))
+        return os.fdopen(descriptor, "rb")
 
     def read(self, path: str, limit: int) -> bytes:
         """Return the content of a regular file of at most `limit` bytes."""
-        descriptor, size = self._open_file(path)
-        try:
+        with self.open_file(path) as file:
+            size = os.fstat(file.fileno()).st_size
             if size > limit:
-                raise too_large(self._name(path), limit)
-            data = b""
-            while len(data) < size and (more := os.read(descriptor, size - len(data))):
-                data += more  # at most `size`, even if the file is growing
-            return data
-        finally:
-            os.close(descriptor)
+                raise OSError(errno.EFBIG, f"larger than {limit} bytes", self._name(path))
+            return file.read(size)  # not more, even if the file is growing
 
     def _name(self, path: str) -> str:
         return str(self.path / path) if path else str(self.path)
 
-    def _open(self, parts: tuple[str, ...], flags: int) -> int:
+    def _open(self, parts: list[str], flags: int) -> int:
         """Return a new descriptor of the directory at `parts`."""
         if not parts:
             return os.open(".", flags & ~os.O_NOFOLLOW, dir_fd=self.descriptor)
@@ -113,57 +124,27 @@ class OpenDirectory:
             try:
                 below = os.open(part, flags if depth == len(parts) else _STEP, dir_fd=above)
             except OSError as error:
-                raise name_error(error, above, part, self._name("/".join(parts[:depth]))) from None
+                raise _named(error, above, part, self._name("/".join(parts[:depth]))) from None
             finally:
                 if above != self.descriptor:
                     os.close(above)
             above = below
         return above
 
-    def _open_file(self, path: str) -> tuple[int, int]:
-        """Return a descriptor of a regular file, and its size."""
-        above, name = self._reach(path)
-        try:
-            descriptor = os.open(name, READ, dir_fd=above)
-        except OSError as error:
-            raise self._named(error, above, name, path) from None
-        finally:
-            self._leave(above)
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            os.close(descriptor)
-            raise not_regular(self._name(path))
-        return descriptor, status.st_size
-
     @contextmanager
     def _above(self, path: str) -> Iterator[tuple[int, str]]:
         """Yield the descriptor of the parent directory of `path`, and the name in it. Errors get the full path."""
-        above, name = self._reach(path)
+        *parents, name = _components(path)
+        above = self._open(parents, _STEP) if parents else self.descriptor
         try:
             yield above, name
         except OSError as error:
             if isinstance(error.filename, str) and error.filename.startswith("/"):
                 raise  # already has its full path
-            named = self._named(error, above, name, path)
-            if named is error:
-                raise
-            raise named from None
+            raise _named(error, above, name, self._name(path)) from None
         finally:
-            self._leave(above)
-
-    def _reach(self, path: str) -> tuple[int, str]:
-        """Return the descriptor of the parent directory of `path`, to be closed with `_leave`, and the name in it."""
-        if not path:
-            refuse_component(path, path)
-        *above, name = _parts(path)
-        return (self._open(tuple(above), _STEP) if above else self.descriptor), name
-
-    def _leave(self, descriptor: int) -> None:
-        if descriptor != self.descriptor:
-            os.close(descriptor)
-
-    def _named(self, error: OSError, descriptor: int, name: str, path: str) -> OSError:
-        return name_error(error, descriptor, name, self._name(path))
+            if above != self.descriptor:
+                os.close(above)
 
 
 def open_step(path: Path) -> int:
@@ -171,8 +152,27 @@ def open_step(path: Path) -> int:
     return os.open(path, _STEP)
 
 
-def _parts(path: str) -> tuple[str, ...]:
-    parts = tuple(path.split("/")) if path else ()
+def not_regular(path: str) -> OSError:
+    """Return the error for a FIFO, socket, device or directory at `path` instead of a regular file."""
+    return OSError(errno.EINVAL, "not a regular file", path)
+
+
+def _components(path: str) -> list[str]:
+    """Split `path`. Raises OSError for a component that is not a valid name, or that is Git's own directory."""
+    parts = path.split("/")
     for part in parts:
-        refuse_component(part, path)
+        if part in ("", ".", "..") or "\0" in part:
+            raise OSError(errno.EINVAL, "not a path below the directory", path.replace("\0", "\\0"))
+        if part.casefold() == ".git":
+            raise OSError(errno.EPERM, "refusing to access Git's own directory", path)
     return parts
+
+
+def _named(error: OSError, descriptor: int, name: str, path: str) -> OSError:
+    """Return `error`, about the entry `name` of an open directory, with the full path; for a symlink, SymlinkError."""
+    if error.errno in (errno.ENOTDIR, errno.ELOOP):
+        with suppress(OSError):
+            if stat.S_ISLNK(os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_mode):
+                return SymlinkError(path)
+    error.filename, error.filename2 = path, None
+    return error

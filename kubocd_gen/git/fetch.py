@@ -7,7 +7,8 @@ redirects with one. The received objects stay packed, and time, memory and disk 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -90,21 +91,14 @@ def _has_header(url: str, store: Path, environment: Mapping[str, str]) -> bool:
 
 def store_size(store: Path) -> int:
     """Return the size of a store's files in bytes."""
-    return sum(_sizes(str(store)))
+    size = 0
+    for directory, _, names in os.walk(store):
+        for name in names:
+            with suppress(FileNotFoundError):  # git has moved the file meanwhile
+                size += Path(directory, name).lstat().st_size
+    return size
 
 
 def _check_size(store: Path, most: int) -> None:
     if (size := store_size(store)) > most:
         raise FetchTooLargeError(size)
-
-
-def _sizes(directory: str) -> Iterator[int]:
-    try:
-        with os.scandir(directory) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    yield from _sizes(entry.path)
-                else:
-                    yield entry.stat(follow_symlinks=False).st_size
-    except FileNotFoundError:  # git has moved the file meanwhile
-        return

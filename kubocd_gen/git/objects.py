@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Literal, Self
 
 from kubocd_gen.budget.limits import MIB
@@ -17,13 +16,13 @@ from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.git.process import Done, Talk, run, started
 from kubocd_gen.git.setup import Setup
 
-Kind = Literal["file", "link", "submodule", "folder"]
+Kind = Literal["file", "symlink", "submodule", "directory"]
 
 _SECONDS = 60.0  # the total time that a reader waits for git
 LARGEST_TREE = 32 * MIB  # one directory: half a million names
 MOST_ENTRIES = 500_000  # in all directories read; the largest known repositories have as many
-LARGEST_LINK = 4096  # bytes of a symlink's target: the maximum length of a path on Linux
-_KINDS: dict[int, Kind] = {0o10: "file", 0o12: "link", 0o16: "submodule", 0o04: "folder"}
+LARGEST_SYMLINK = 4096  # bytes of a symlink's target: the maximum length of a path on Linux
+_KINDS: dict[int, Kind] = {0o10: "file", 0o12: "symlink", 0o16: "submodule", 0o04: "directory"}
 
 
 class UnreadableObjectError(Exception):
@@ -71,9 +70,7 @@ class Objects:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._close()
 
     def find(self, name: str) -> Found | None:
@@ -126,13 +123,13 @@ class Objects:
         if found is None or found.kind not in ("commit", "tree"):
             raise UnreadableObjectError("is not in the repository")
         if found.kind == "tree":
-            return Entry("folder", found.id)
+            return Entry("directory", found.id)
         head = next(found.pieces, b"")[: len("tree ") + len(found.id)]  # the first line of a commit
         if not head.startswith(b"tree "):
             raise UnreadableObjectError("is corrupt: expected a commit")
-        return Entry("folder", head[len("tree ") :].decode("ascii", "replace"))
+        return Entry("directory", head[len("tree ") :].decode("ascii", "replace"))
 
-    def bring(self, identities: Sequence[str]) -> None:
+    def fetch_missing(self, identities: Sequence[str]) -> None:
         """Fetch these objects, as far as a partial clone lacks them, at once. Raises ProblemsError `git-failed`."""
         if self._fetch is None or not identities:
             return
@@ -149,8 +146,7 @@ class Objects:
             pass
         if self._talk is None:
             arguments = (*self._options, "cat-file", "--batch")
-            process = self._stack.enter_context(started(self._setup, arguments, None))
-            self._talk = Talk(process, _SECONDS, "cat-file")
+            self._talk = self._stack.enter_context(started(self._setup, arguments, "cat-file", _SECONDS))
         talk = self._talk
         talk.ask(f"{name}\n".encode("ascii"))
         line = talk.line()
@@ -158,7 +154,7 @@ class Objects:
             self._close()
             if "promisor remote" in talk.messages:  # how git before 2.39.4 reports a missing object
                 return None
-            raise ProblemsError.of("git-failed", f"'git cat-file' failed: {Done(1, b'', talk.messages).said}")
+            raise ProblemsError.of("git-failed", f"'git cat-file' failed: {Done(1, b'', talk.messages).reason}")
         head = line.decode("ascii", "replace").split()
         if len(head) != 3 or not head[2].isdecimal():  # `NAME missing`
             return None

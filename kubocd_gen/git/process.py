@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kubocd_gen.budget.limits import GIB, MIB
-from kubocd_gen.diagnostics.problems import Problem, ProblemsError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.git.setup import Setup, git_binary
 from kubocd_gen.processes.children import running
 from kubocd_gen.processes.timing import timed, without_user_info
@@ -53,7 +53,7 @@ class Done:
     stderr: str
 
     @property
-    def said(self) -> str:
+    def reason(self) -> str:
         """The first line of its error message, or the limit that ended it."""
         for number, limit in _LIMITS.items():
             if self.status == -number or f"died of signal {number:d}" in self.stderr:
@@ -80,8 +80,7 @@ def run(
     `watch` is called several times a second; an exception from it ends the run. Raises ProblemsError `git-failed` if a
     limit is exceeded, and `git-missing`.
     """
-    with timed(_log, f"git {name}") as details, started(setup, arguments, directory) as process:
-        talk = Talk(process, seconds, name)
+    with timed(_log, f"git {name}") as details, started(setup, arguments, name, seconds, directory) as talk:
         stdout = talk.all(given, most, watch)
         done = Done(talk.status(), stdout, talk.messages)
         details.append(f"exit code {done.status}, {len(stdout)} bytes")
@@ -89,8 +88,10 @@ def run(
 
 
 @contextmanager
-def started(setup: Setup, arguments: Sequence[str], directory: Path | None) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a git process with limits, which runs for as long as the context lasts.
+def started(
+    setup: Setup, arguments: Sequence[str], name: str, seconds: float, directory: Path | None = None
+) -> Iterator[Talk]:
+    """Start a git process with limits, which runs for as long as the context lasts; see `run` and `Talk`.
 
     Raises ProblemsError `git-failed`, `git-missing`.
     """
@@ -102,7 +103,7 @@ def started(setup: Setup, arguments: Sequence[str], directory: Path | None) -> I
             process = stack.enter_context(running(command, setup.variables, directory=directory, talk=True))
         except OSError as error:
             raise ProblemsError.of("git-failed", f"git could not be started: {error.strerror}") from error
-        yield process
+        yield Talk(process, seconds, name)
 
 
 class Talk:
@@ -144,7 +145,7 @@ class Talk:
                 else:
                     self._read(key)
             if len(self._taken) > most:
-                raise ProblemsError(self._failed(f"printed more than the limit of {most // MIB} MiB"))
+                raise self._failed(f"printed more than the limit of {most // MIB} MiB")
             watch()
         return bytes(self._taken)
 
@@ -153,7 +154,7 @@ class Talk:
         try:
             return self._process.wait(max(1.0, self.left))
         except subprocess.TimeoutExpired:
-            raise ProblemsError(self._failed(f"did not finish within {self._seconds:g} seconds")) from None
+            raise self._failed(f"did not finish within {self._seconds:g} seconds") from None
 
     def ask(self, line: bytes) -> None:
         """Write a short line to its input. If it has ended, reading the response fails."""
@@ -163,7 +164,7 @@ class Talk:
         """Return the next line of its output; None if it has ended."""
         while (end := self._taken.find(b"\n")) < 0:
             if len(self._taken) > _PIECE:
-                raise ProblemsError(self._failed("printed a line that is too long"))
+                raise self._failed("printed a line that is too long")
             if not self._more():
                 return None
         line = bytes(self._taken[:end])
@@ -174,7 +175,7 @@ class Talk:
         """Yield the next `size` bytes of its output. Raises ProblemsError `git-failed` if it ends before."""
         while size:
             if not self._taken and not self._more():
-                raise ProblemsError(self._failed(f"stopped: {Done(self.status(), b'', self.messages).said}"))
+                raise self._failed(f"stopped: {Done(self.status(), b'', self.messages).reason}")
             piece = bytes(self._taken[:size])
             del self._taken[: len(piece)]
             size -= len(piece)
@@ -196,7 +197,7 @@ class Talk:
         ready = self._selector.select(max(0.0, min(longest, self.left)))
         self.left -= time.monotonic() - begun
         if self.left <= 0:
-            raise ProblemsError(self._failed(f"did not finish within {self._seconds:g} seconds"))
+            raise self._failed(f"did not finish within {self._seconds:g} seconds")
         return [key for key, _ in ready]
 
     def _read(self, key: selectors.SelectorKey) -> None:
@@ -208,8 +209,8 @@ class Talk:
         elif len(self._messages) < _MESSAGES:
             self._messages += data
 
-    def _failed(self, what: str) -> Problem:
-        return Problem("git-failed", f"'git {self._name}' {what}")
+    def _failed(self, what: str) -> ProblemsError:
+        return ProblemsError.of("git-failed", f"'git {self._name}' {what}")
 
 
 def _write(descriptor: int, data: memoryview) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kubocd_gen.diagnostics.problems import Problem, ProblemsError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.git.objects import Objects
 from kubocd_gen.git.process import Done, run
 from kubocd_gen.git.setup import for_fetch, for_questions, git_binary
@@ -21,6 +21,7 @@ FETCH_SECONDS = 300.0  # a shallow fetch of a large repository takes one minute
 NETWORK = ("https", "http", "ssh", "git", "file")
 _IGNORED = re.compile(r"(.*?):(\d+):([^!\t][^\t]*)\t")  # not patterns with `!`, which include files again
 _UPSTREAM = ("origin/HEAD", "origin/main", "origin/master", "main", "master")
+_DEEPEN = "run 'git fetch --unshallow', or 'git fetch --depth=N origin BRANCH' with a sufficient depth"
 _OWNER = ("dubious ownership", "is owned by someone else")
 
 
@@ -50,7 +51,11 @@ class Repository:
         """
         commit = self._commit(given)
         if commit is None:
-            raise ProblemsError(self._unknown(given))
+            hint = "pass a commit, a tag, or a branch such as origin/main; run 'git fetch' to update the clone"
+            if self.is_shallow():
+                hint = f"{_DEEPEN}: the clone is shallow"
+            message = f"the revision '{given}' does not exist in this repository"
+            raise ProblemsError.of("unknown-revision", message, hint=hint)
         return Revision(given, commit)
 
     def base(self) -> Revision:
@@ -60,28 +65,20 @@ class Repository:
         """
         head = self._commit("HEAD")
         if head is None:
-            raise ProblemsError.of(
-                "unknown-revision", "the repository has no commits", hint="commit the sources before comparing"
-            )
-        commit: str | None = head
-        for name in _UPSTREAM:
-            if (upstream := self._commit(name)) is not None:
-                commit = self._first_line("merge-base", "--end-of-options", upstream, head)
-                if commit is None:
-                    raise ProblemsError.of(
-                        "unknown-revision",
-                        f"HEAD and '{name}' have no common commit",
-                        hint=_DEEPEN if self.is_shallow() else "pass the revision to compare with: --ref REV",
-                    )
-                break
-        else:
-            if self.is_shallow():
-                raise ProblemsError.of(
-                    "unknown-revision",
-                    "the clone is shallow and has no branch to compare with",
-                    hint=f"{_DEEPEN}, or pass a commit that it has: --ref REV",
-                )
-        assert commit is not None
+            hint = "commit the sources before comparing"
+            raise ProblemsError.of("unknown-revision", "the repository has no commits", hint=hint)
+        commit = head
+        upstream = next((name for name in _UPSTREAM if self._commit(name)), None)
+        if upstream is not None:
+            fork = self.merge_base(upstream, head)
+            if fork is None:
+                hint = _DEEPEN if self.is_shallow() else "pass the revision to compare with: --ref REV"
+                raise ProblemsError.of("unknown-revision", f"HEAD and '{upstream}' have no common commit", hint=hint)
+            commit = fork
+        elif self.is_shallow():
+            hint = f"{_DEEPEN}, or pass a commit that it has: --ref REV"
+            message = "the clone is shallow and has no branch to compare with"
+            raise ProblemsError.of("unknown-revision", message, hint=hint)
         return Revision(self._first_line("rev-parse", "--short", "--end-of-options", commit) or commit, commit)
 
     def is_shallow(self) -> bool:
@@ -118,7 +115,7 @@ class Repository:
         """Return files neither tracked nor ignored, relative to `top`; in a hook, files that are not in the commit."""
         done = self._ask("ls-files", "--others", "--exclude-standard", "-z", index=self._index())
         if done.status:
-            raise ProblemsError.of("git-failed", f"git failed to list untracked files: {done.said}")
+            raise ProblemsError.of("git-failed", f"git failed to list untracked files: {done.reason}")
         return frozenset(_text(done.stdout).split("\0")) - {""}
 
     def has_commit(self, commit: str) -> bool:
@@ -132,7 +129,7 @@ class Repository:
         """
         done = self._ask("cat-file", "commit", commit)
         if done.status:
-            raise ProblemsError.of("git-failed", f"git failed to read the commit '{commit}': {done.said}")
+            raise ProblemsError.of("git-failed", f"git failed to read the commit '{commit}': {done.reason}")
         head, _, _ = done.stdout.partition(b"\n\n")
         lines = _text(head).splitlines()
         return tuple(line.removeprefix("parent ") for line in lines if line.startswith("parent "))
@@ -148,12 +145,12 @@ class Repository:
         """
         done = self._fetch("origin", [commit], "--depth=1")
         if done.status:
-            raise ProblemsError.of("git-failed", f"git failed to fetch the commit '{commit}': {done.said}")
+            raise ProblemsError.of("git-failed", f"git failed to fetch the commit '{commit}': {done.reason}")
 
     def objects(self) -> Objects:
         """Return a reader of the repository's objects. Unless `offline`, it fetches what a partial clone lacks."""
         remote = None if self.offline else self._promisor()
-        fetch = None if remote is None else lambda identities: self._bring(remote, identities)
+        fetch = None if remote is None else lambda identities: self._fetch_missing(remote, identities)
         return Objects(self.store, for_questions(), fetch)
 
     def _index(self) -> str | None:
@@ -165,7 +162,7 @@ class Repository:
         ours = directory.samefile(self.store) if directory.is_dir() else False
         return given if ours or not (directory / "HEAD").exists() else None
 
-    def _bring(self, remote: str, identities: Sequence[str]) -> None:
+    def _fetch_missing(self, remote: str, identities: Sequence[str]) -> None:
         """Fetch missing objects at once. Git itself would fetch them one by one when it reads them.
 
         Raises ProblemsError `git-failed`.
@@ -173,7 +170,7 @@ class Repository:
         done = self._fetch(remote, identities, "--no-write-fetch-head", "--filter=blob:none", negotiation="noop")
         if done.status:
             hint = "run 'git fetch --refetch': the partial clone lacks files of the revision"
-            raise ProblemsError.of("git-failed", f"git failed to fetch missing objects: {done.said}", hint=hint)
+            raise ProblemsError.of("git-failed", f"git failed to fetch missing objects: {done.reason}", hint=hint)
 
     def _fetch(self, remote: str, identities: Sequence[str], *options: str, negotiation: str = "") -> Done:
         settings = {"fetch.negotiationAlgorithm": negotiation} if negotiation else {}
@@ -216,16 +213,6 @@ class Repository:
         location = (f"--git-dir={self.store}", f"--work-tree={self.top}")
         setup = for_questions() if index is None else for_questions(GIT_INDEX_FILE=index)
         return run(setup, *location, *arguments, name=arguments[0], directory=self.top)
-
-    def _unknown(self, given: str) -> Problem:
-        if self.is_shallow():
-            hint = f"{_DEEPEN}: the clone is shallow"
-        else:
-            hint = "pass a commit, a tag, or a branch such as origin/main; run 'git fetch' to update the clone"
-        return Problem("unknown-revision", f"the revision '{given}' does not exist in this repository", hint=hint)
-
-
-_DEEPEN = "run 'git fetch --unshallow', or 'git fetch --depth=N origin BRANCH' with a sufficient depth"
 
 
 def find_repository(directory: Path, *, offline: bool = False) -> Repository:

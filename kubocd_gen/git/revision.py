@@ -6,7 +6,6 @@ and each is checked to stay inside the directory, so nothing is ever written thr
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import os
 import posixpath
@@ -20,11 +19,11 @@ from pathlib import Path
 from kubocd_gen.budget.limits import LIMITS, MIB
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.checkout.discovery import SUFFIXES
-from kubocd_gen.diagnostics.problems import Problem, ProblemsError
+from kubocd_gen.diagnostics.problems import ProblemsError
+from kubocd_gen.files.paths import fixed_part
 from kubocd_gen.git.objects import Entry, Found, UnreadableObjectError
 from kubocd_gen.git.repository import Repository, Revision, repository_at
-from kubocd_gen.git.revision_tree import LINK_HINT, RevisionTree
-from kubocd_gen.git.tree import CommitTree
+from kubocd_gen.git.tree import LINK_HINT, CommitTree, RevisionTree
 
 _POINTER = re.compile(
     rb"version https://git-lfs\.github\.com/spec/v1\n(?:.*\n)*?oid sha256:([0-9a-f]{64})\nsize ([0-9]{1,15})\n"
@@ -38,11 +37,11 @@ _BLOBS = "blobs/sha256/"
 
 @dataclass(slots=True)
 class Checkout:
-    """The requested files of one revision, in `folder`, at their paths from the repository's root."""
+    """The requested files of one revision, in `directory`, at their paths from the repository's root."""
 
     repository: Repository
     tree: RevisionTree
-    folder: Path
+    directory: Path
     close: ExitStack
     stores: dict[str, Repository] = field(default_factory=dict)  # including submodules, by path
     shared: dict[str, Path] = field(default_factory=dict)  # the directories of `stores` in which Git LFS keeps files
@@ -55,7 +54,7 @@ class Checkout:
 
     def exists(self, source: str) -> bool:
         """Return whether the path `source`, or the fixed part of the glob `source`, exists."""
-        return self.tree.kind(self.tree.real(_fixed_part(source))[0]) is not None
+        return self.tree.kind(self.tree.real(fixed_part(source))[0]) is not None
 
     def read(self, path: str, *, most: int) -> bytes | None:
         """Return the content of a file without writing it; None if the revision has no file at `path`.
@@ -66,15 +65,14 @@ class Checkout:
         entry = self.tree.entry(real)
         if entry is None or entry.kind != "file":
             return None
-        location = self.tree.tree(real)[0]
-        objects = self.tree.trees[location].objects
-        objects.bring([entry.id])
+        location, tree = self.tree.tree(real)
+        tree.objects.fetch_missing([entry.id])
         with self.tree.readable(path):
-            found = objects.blob(entry.id, most)
+            found = tree.objects.blob(entry.id, most)
         data = found.whole() if found else None
         content = self._content(real, data, location)
         if content is None:
-            raise ProblemsError(self._refused(path, data))
+            raise self._refused(path, data)
         return content
 
     def take_sources(self, sources: Iterable[str]) -> None:
@@ -86,7 +84,7 @@ class Checkout:
         files: dict[str, Entry] = {}
         links: set[str] = set()
         for source in sources:
-            fixed = _fixed_part(source)
+            fixed = fixed_part(source)
             self._collect(fixed, files, links, hidden=fixed != source)
         self._write(files, optional=())
         self._link(links)
@@ -104,7 +102,7 @@ class Checkout:
             below = name[len(real) :].lstrip("/")
             checked_out = self.repository.top / name
             if below.startswith(_BLOBS) and checked_out.is_file():
-                symlink = self.folder / name
+                symlink = self.directory / name
                 if name not in self.written:
                     symlink.parent.mkdir(parents=True, exist_ok=True)
                     symlink.symlink_to(checked_out)
@@ -131,7 +129,7 @@ class Checkout:
             seen.add(real)
             submodules = []
             for name, entry in self.tree.below(real, hidden=hidden):
-                if entry.kind == "link":
+                if entry.kind == "symlink":
                     waiting.append(name)
                 elif entry.kind == "submodule":
                     submodules.append(name)
@@ -159,14 +157,14 @@ class Checkout:
         if not isinstance(inner, Repository) or entry is None:
             what = "this submodule is not checked out"
             hint = "run 'git submodule update --init', or leave it out of the cluster's sources"
-            raise ProblemsError(self.tree.refusal(path, what, hint))
+            raise self.tree.refusal(path, what, hint)
         try:
             objects = self.close.enter_context(inner.objects())
             tree = CommitTree(objects, inner.revision(entry.id).commit)
         except (ProblemsError, UnreadableObjectError):
             what = f"the commit {entry.id[:12]} of this submodule is not available"
             hint = f"run 'git -C {path} fetch origin {entry.id}', or leave it out of the cluster's sources"
-            raise ProblemsError(self.tree.refusal(path, what, hint)) from None
+            raise self.tree.refusal(path, what, hint) from None
         self.tree.trees[path] = tree
         self.stores[path] = inner
 
@@ -178,20 +176,18 @@ class Checkout:
             by_location.setdefault(self.tree.tree(name)[0], []).append(name)
         for location, names in by_location.items():
             objects = self.tree.trees[location].objects
-            objects.bring([wanted[name].id for name in names])
+            objects.fetch_missing([wanted[name].id for name in names])
             for name in names:
                 with self.tree.readable(name):
                     found = objects.blob(wanted[name].id, _LARGEST)
                 self.size += found.size if found else 0
                 if self.size > _MOST:
                     what = f"the sources are larger than the limit of {_MOST // MIB} MiB"
-                    raise ProblemsError(
-                        self.tree.refusal("", what, "reduce the number of files in the cluster's sources")
-                    )
+                    raise self.tree.refusal("", what, "reduce the number of files in the cluster's sources")
                 self._write_one(name, found, location, optional)
 
     def _write_one(self, name: str, found: Found | None, location: str, optional: Collection[str]) -> None:
-        path = self.folder / name
+        path = self.directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         if found is not None and found.size > MIB:  # too large for a pointer, and for memory
             with path.open("wb") as file:
@@ -199,13 +195,13 @@ class Checkout:
             with path.open("rb") as file:
                 head = file.read(len(_ENCRYPTED))
             if head == _ENCRYPTED:
-                raise ProblemsError(self._refused(name, head))
+                raise self._refused(name, head)
             self.written.add(name)
             return
         data = found.whole() if found else None
         content = self._content(name, data, location)
         if content is None and name not in optional:
-            raise ProblemsError(self._refused(name, data))
+            raise self._refused(name, data)
         if content is not None:
             path.write_bytes(content)
             self.written.add(name)
@@ -227,7 +223,7 @@ class Checkout:
                 return content
         return None
 
-    def _refused(self, path: str, data: bytes | None) -> Problem:
+    def _refused(self, path: str, data: bytes | None) -> ProblemsError:
         name = self.tree.revision.name
         if data is None:
             return self.tree.refusal(path, "the file's content is not in the repository", "run 'git fetch --refetch'")
@@ -239,18 +235,18 @@ class Checkout:
 
     def _link(self, links: Iterable[str]) -> None:
         for name in sorted(links):
-            path = self.folder / name
+            path = self.directory / name
             if not os.path.lexists(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.symlink_to(self.tree.target(name) or "")
-            if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.folder)):
+            if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.directory)):
                 path.unlink()
-                raise ProblemsError(self.tree.refusal(name, "this symlink leads out of the repository", LINK_HINT))
+                raise self.tree.refusal(name, "this symlink leads out of the repository", LINK_HINT)
 
 
 @contextmanager
-def open_revision(repository: Repository, revision: Revision, folder: Path, budget: Budget) -> Iterator[Checkout]:
-    """Open a revision whose files are written to `folder` on request. Directory entries are spent from `budget`.
+def open_revision(repository: Repository, revision: Revision, directory: Path, budget: Budget) -> Iterator[Checkout]:
+    """Open a revision whose files are written to `directory` on request. Directory entries are spent from `budget`.
 
     Raises ProblemsError `git-failed`, `unreadable-revision`.
     """
@@ -258,7 +254,7 @@ def open_revision(repository: Repository, revision: Revision, folder: Path, budg
         tree = RevisionTree(revision, lambda entries: budget.spend("files", entries))
         with tree.readable(""):
             tree.trees[""] = CommitTree(close.enter_context(repository.objects()), revision.commit)
-        yield Checkout(repository, tree, folder, close, {"": repository})
+        yield Checkout(repository, tree, directory, close, {"": repository})
 
 
 def _read(path: Path, size: int) -> bytes | None:
@@ -269,14 +265,4 @@ def _read(path: Path, size: int) -> bytes | None:
         return None
     with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor
         status = os.fstat(descriptor)
-        return file.read() if stat.S_ISREG(status.st_mode) and status.st_size == size <= _LARGEST else None
-
-
-def _fixed_part(source: str) -> str:
-    """Return a source up to its first part with a wildcard."""
-    fixed = []
-    for part in source.split("/"):
-        if glob.has_magic(part):
-            break
-        fixed.append(part)
-    return "/".join(fixed)
+        return file.read(size) if stat.S_ISREG(status.st_mode) and status.st_size == size <= _LARGEST else None

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kubocd_gen.diagnostics.problems import ProblemsError
-from kubocd_gen.processes.search_path import absolute_search_path
+from kubocd_gen.processes.children import absolute_search_path
 
 # Locations of programs and of the user's configuration. SUDO_UID: with `sudo`, Git also trusts repositories of the
 # caller. GIT_TRACE…: for troubleshooting. Variables that select the repository, which `git rev-parse --local-env-vars`

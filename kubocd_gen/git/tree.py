@@ -1,17 +1,23 @@
-"""The files of a commit, with directories read on demand, and the resolution of symlinks among them."""
+"""The files of a commit and of its submodules, with directories read on demand and symlinks resolved."""
 
 from __future__ import annotations
 
 import os
 import posixpath
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
-from kubocd_gen.git.objects import LARGEST_LINK, Entry, Objects, UnreadableObjectError
+from kubocd_gen.diagnostics.problems import Position, ProblemsError
+from kubocd_gen.git.objects import LARGEST_SYMLINK, Entry, Kind, Objects, UnreadableObjectError
+from kubocd_gen.git.repository import Revision
 
 _LINKS = 40  # symlinks in one path, as in Linux
 _DEEPEST = 128  # nested directories
 _LONGEST = 4000  # bytes of a path: Linux accepts 4096, including the target directory
 _LONGEST_NAME = 255
+
+LINK_HINT = "commit the files themselves instead of a symlink"
 
 
 class OutsideRepositoryError(Exception):
@@ -35,7 +41,7 @@ class CommitTree:
         """Return the entry at `path`; None if there is none. Raises UnreadableObjectError."""
         entry = self._root
         for part in path.split("/") if path else ():
-            found = self.objects.directory(entry.id).get(part) if entry.kind == "folder" else None
+            found = self.objects.directory(entry.id).get(part) if entry.kind == "directory" else None
             if found is None:
                 return None
             entry = found
@@ -44,15 +50,15 @@ class CommitTree:
     def names(self, path: str) -> dict[str, Entry] | None:
         """Return the entries of the directory at `path`; None for anything else. Raises UnreadableObjectError."""
         entry = self.entry(path)
-        return self.objects.directory(entry.id) if entry and entry.kind == "folder" else None
+        return self.objects.directory(entry.id) if entry and entry.kind == "directory" else None
 
     def target(self, path: str) -> str | None:
         """Return the target of the symlink at `path`; None if it is not a symlink. Raises UnreadableObjectError."""
         entry = self.entry(path)
-        if entry is None or entry.kind != "link":
+        if entry is None or entry.kind != "symlink":
             return None
         if entry.id not in self._links:
-            found = self.objects.blob(entry.id, LARGEST_LINK)
+            found = self.objects.blob(entry.id, LARGEST_SYMLINK)
             if found is None:
                 raise UnreadableObjectError("is not in the repository")
             self._links[entry.id] = found.whole().decode("utf-8", "surrogateescape")
@@ -68,7 +74,7 @@ class CommitTree:
         waiting = [(path, start, 0)] if start else []
         while waiting:
             at, entry, depth = waiting.pop()
-            if entry.kind != "folder":
+            if entry.kind != "directory":
                 yield at, entry
                 continue
             names = self.objects.directory(entry.id)
@@ -113,3 +119,69 @@ def real_path(path: str, target: Callable[[str], str | None]) -> tuple[str, list
             raise OutsideRepositoryError(at)
         left += [part for part in reversed(to.split("/")) if part]
     return "/".join(done), links
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionTree:
+    """A commit's entries by path from the repository's root. `trees` has its own tree at "", and its submodules'.
+
+    `count` is called with the number of entries of each walked directory and raises if there are too many. All methods
+    raise ProblemsError `unreadable-revision`.
+    """
+
+    revision: Revision
+    count: Callable[[int], None]
+    trees: dict[str, CommitTree] = field(default_factory=dict)
+
+    def tree(self, path: str) -> tuple[str, CommitTree]:
+        """Return the location of the tree that contains `path`, and the tree."""
+        above = [one for one in self.trees if not one or path == one or path.startswith(f"{one}/")]
+        location = max(above, key=len)
+        return location, self.trees[location]
+
+    def entry(self, path: str) -> Entry | None:
+        """Return the entry at `path`, which contains no symlinks; None if there is none."""
+        location, tree = self.tree(path)
+        with self.readable(path):
+            return tree.entry(path[len(location) :].lstrip("/"))
+
+    def kind(self, path: str) -> Kind | None:
+        """Return the kind of the entry at `path`, which contains no symlinks; None if there is none."""
+        entry = self.entry(path)
+        return entry.kind if entry else None
+
+    def below(self, path: str, *, hidden: bool = True) -> Iterator[tuple[str, Entry]]:
+        """Yield the entry at `path`, or those below that directory; without `hidden`, no names with a leading dot."""
+        location, tree = self.tree(path)
+        prefix = f"{location}/" if location else ""
+        with self.readable(path):
+            for name, entry in tree.walk(path[len(location) :].lstrip("/"), self.count, hidden=hidden):
+                yield f"{prefix}{name}", entry
+
+    def real(self, path: str) -> tuple[str, list[str]]:
+        """Resolve all symlinks in `path`, which need not exist; return the result and these symlinks."""
+        try:
+            return real_path(path, self.target)
+        except OutsideRepositoryError as error:
+            what = "this symlink leads out of the repository, or is part of a loop"
+            if error.link is None:
+                what = "the path leads out of the repository"
+            raise self.refusal(error.link or path, what, LINK_HINT) from None
+
+    def target(self, path: str) -> str | None:
+        """Return the target of the symlink at `path`; None if it is not a symlink."""
+        location, tree = self.tree(path)
+        with self.readable(path):
+            return tree.target(path[len(location) :].lstrip("/"))
+
+    @contextmanager
+    def readable(self, path: str) -> Iterator[None]:
+        """Raise an UnreadableObjectError from the block as a problem at `path`."""
+        try:
+            yield
+        except UnreadableObjectError as error:
+            raise self.refusal(path, f"this {error}", "leave it out of the cluster's sources") from None
+
+    def refusal(self, path: str, what: str, hint: str) -> ProblemsError:
+        """Return the error for a path in the revision that can't be read."""
+        return ProblemsError.of("unreadable-revision", what, Position(f"{self.revision.name}:{path}"), hint)

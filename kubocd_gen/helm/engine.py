@@ -14,7 +14,8 @@ from typing import Any
 
 from kubocd_gen.budget.spending import Budget, BudgetExceededError
 from kubocd_gen.diagnostics.problems import ProblemsError
-from kubocd_gen.files import hint_of, make_directory
+from kubocd_gen.files.directory import make_directory
+from kubocd_gen.files.walk import hint_of
 from kubocd_gen.helm.batch_run import HELM_HINT, PATIENCE, Attempt, Outcome, Runner, exhausted, skipped_in_run
 from kubocd_gen.helm.chart import Chart, Job, renderings, yaml_chart
 from kubocd_gen.helm.functions import library

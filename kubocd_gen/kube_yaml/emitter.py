@@ -1,15 +1,55 @@
-"""Emit Kubernetes resources as YAML: block style, indented like the output of kubectl and flux."""
+"""Emit Kubernetes resources as YAML: block style, indented like the output of kubectl and flux.
+
+Scalars are quoted so that every reader between Git and the cluster reads the same value. The readers are
+sigs.k8s.io/yaml (goyaml v2, YAML 1.1), yaml.v3 and kustomize's kyaml (mostly YAML 1.2), all in Go. A string is quoted
+if one of them, or a strict reader of either specification, would read another value.
+"""
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 from kubocd_gen.diagnostics.problems import ProblemsError
-from kubocd_gen.kube_yaml.quoting import LONGEST_SIMPLE_KEY, block, number, string
 
-# Far deeper than any resource, and far from Python's recursion limit (at most two calls a level).
+# A reader needs the ':' of a key on the same line and within 1024 characters (YAML 1.2, 7.4.2).
+_LONGEST_SIMPLE_KEY = 1000
+
+# Booleans, nulls, infinities, the merge key and the value key of YAML 1.1. Matched in lower case: this also quotes some
+# spellings that no reader resolves ("nO"), but is easier to compare with the readers' tables.
+_RESERVED = frozenset(
+    ["", "~", "null", "true", "false", "y", "n", "yes", "no", "on", "off", "<<", "="]
+    + [sign + name for sign in ("", "+", "-") for name in (".inf", ".nan")]
+)
+
+# Without underscores, which goyaml removes before it parses a number: decimal and octal integers, floats, 0x, 0o, 0b,
+# and the base-60 numbers of YAML 1.1.
+_NUMBER = re.compile(
+    r"[-+]?(?:(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]*+)(?:[eE][-+]?[0-9]*+)?|0[xXoObB][-+]?[0-9a-fA-F]*+|[0-9]++(?::[0-9]++)++(?:\.[0-9]*+)?)"
+)
+_TIMESTAMP = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt \t].*)?")
+
+# Characters that must be escaped: those that readers reject or treat as a line break, and bidirectional overrides, with
+# which a line looks different in review.
+_HIDDEN = r"[^\t\n\x20-\x7e\xa0-\u2027\u202f-\u2065\u206a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+_HIDDEN_ASCII = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_SHORT_ESCAPES = {'"': '\\"', "\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
+_KNOWN_CHARACTERS = 10_000  # whose escapes are cached
+
+_ITEM_OR_MARK = ("- ", "---", "...")  # the start of a list item, and the markers of documents
+_INDICATORS = tuple(" ?:,[]{}#&*!|>'\"%@`")
+
+# Strings that are unsafe in a literal block: spaces at the end of a line (editors strip them), a tab or spaces that
+# readers would take for indentation, or no content.
+_UNFIT_FOR_BLOCK = re.compile(r"[ \t](?:\n|\Z)|(?:\A|\n)\t|\A\n* |\A\n*\Z")
+
+# Far deeper than any resource, and far from Python's recursion limit (one call a level).
 _DEEPEST = 200
+_COLLECTIONS = (dict, list, tuple, Mapping)  # a dict is found faster than by its abstract class
 
 
 def emit_documents(documents: Sequence[Mapping[str, Any]]) -> str:
@@ -28,9 +68,8 @@ def emit_documents(documents: Sequence[Mapping[str, Any]]) -> str:
         try:
             _node(document, "", out)
         except ProblemsError as error:
-            raise ProblemsError.of(
-                error.problem.code, f"{_title(document)}: {error.problem.message}", hint=error.problem.hint
-            ) from None
+            message = f"{_title(document)}: {error.problem.message}"
+            raise ProblemsError(replace(error.problem, message=message)) from None
     return "".join(out)
 
 
@@ -39,51 +78,34 @@ def _node(value: Any, indent: str, out: list[str]) -> None:
     if isinstance(value, str):
         # The lines of a block must be indented deeper than the parent collection, and the cursor already is.
         out.append(block(value, indent) or string(value) + "\n")
-    elif isinstance(value, Mapping):
-        _mapping(value, indent, out) if value else out.append("{}\n")
-    elif isinstance(value, list | tuple):
-        _sequence(value, indent, out) if value else out.append("[]\n")
-    else:
+    elif not isinstance(value, _COLLECTIONS):
         out.append(_constant(value))
-
-
-def _mapping(mapping: Mapping[str, Any], indent: str, out: list[str]) -> None:
-    if len(indent) > 2 * _DEEPEST:
+    elif not value:
+        out.append("{}\n" if isinstance(value, Mapping) else "[]\n")
+    elif len(indent) > 2 * _DEEPEST:
         raise ProblemsError.of("too-deep", f"a value is nested more than {_DEEPEST} levels deep")
-    deeper = indent + "  "
-    start = ""
-    for key, value in mapping.items():
-        out.append(start + _key(key, indent))
-        start = indent
-        if isinstance(value, str):
-            out.append(" " + (block(value, deeper) or string(value) + "\n"))
-        elif isinstance(value, Mapping) and value:
-            out.append("\n" + deeper)
-            _mapping(value, deeper, out)
-        elif isinstance(value, list | tuple) and value:
+    elif isinstance(value, Mapping):
+        start = ""
+        for key, item in value.items():
+            is_nested = not isinstance(item, str) and bool(item) and isinstance(item, _COLLECTIONS)
             # The dashes of a list are not indented below their key, as in kubectl's output.
-            out.append("\n" + indent)
-            _sequence(value, indent, out)
-        else:
-            out.append(" ")
-            _node(value, deeper, out)
-
-
-def _sequence(items: Sequence[Any], indent: str, out: list[str]) -> None:
-    if len(indent) > 2 * _DEEPEST:
-        raise ProblemsError.of("too-deep", f"a value is nested more than {_DEEPEST} levels deep")
-    start = "- "
-    for item in items:
-        out.append(start)
-        start = indent + "- "
-        _node(item, indent + "  ", out)
+            below = indent if is_nested and not isinstance(item, Mapping) else indent + "  "
+            out.append(start + _key(key, indent) + ("\n" + below if is_nested else " "))
+            start = indent
+            _node(item, below, out)
+    else:
+        start = "- "
+        for item in value:
+            out.append(start)
+            start = indent + "- "
+            _node(item, indent + "  ", out)
 
 
 def _key(key: str, indent: str) -> str:
     if not isinstance(key, str):
         raise TypeError(f"a key must be a string, not {key!r}")
     text = string(key)
-    return f"{text}:" if len(text) <= LONGEST_SIMPLE_KEY else f"? {text}\n{indent}:"
+    return f"{text}:" if len(text) <= _LONGEST_SIMPLE_KEY else f"? {text}\n{indent}:"
 
 
 def _constant(value: Any) -> str:
@@ -100,3 +122,93 @@ def _title(document: Mapping[str, Any]) -> str:
     metadata = document.get("metadata")
     name = metadata.get("name") if isinstance(metadata, Mapping) else None
     return f"{document.get('kind') or 'a document'} {ascii(name) if name else 'without a name'}"
+
+
+def string(text: str) -> str:
+    """Return `text` as a scalar on one line: plain if safe, otherwise in single quotes or, with escapes, double quotes.
+
+    Raises ProblemsError `not-unicode` for a lone surrogate, which UTF-8 cannot encode.
+    """
+    if "\t" in text or "\n" in text or _has_hidden(text):
+        return f'"{text.translate(_ESCAPES)}"'
+    if _is_plain(text) and text.lower() not in _RESERVED and not _reads_as_number(text):
+        return text
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _is_plain(text: str) -> bool:
+    # Not one pattern: repeated alternatives take a hundred bytes of memory for each character.
+    if not text or text == "-" or text.startswith(_ITEM_OR_MARK) or text.startswith(_INDICATORS):
+        return False
+    return ": " not in text and " #" not in text and not text.endswith((":", " "))
+
+
+def _has_hidden(text: str) -> bool:
+    # The large class takes 4 ms to compile, and almost all strings are ASCII. `re` caches compiled patterns.
+    return bool(_HIDDEN_ASCII.search(text) if text.isascii() else re.search(_HIDDEN, text))
+
+
+def block(text: str, indent: str) -> str | None:
+    """Return `text` as a literal block with `indent` before each line, from `|` to the last line break.
+
+    Returns None if `text` has only one line or a block would not preserve it.
+    """
+    if "\n" not in text or _UNFIT_FOR_BLOCK.search(text) or _has_hidden(text):
+        return None
+    body = text.rstrip("\n")
+    extra = len(text) - len(body)
+    chomping = "-" if extra == 0 else "" if extra == 1 else "+"
+    lines = [indent + line if line else "" for line in body.split("\n")]
+    return f"|{chomping}\n" + "\n".join(lines) + "\n" * max(extra, 1)
+
+
+def number(value: float) -> str:
+    """Return `value` as Go prints a JSON number, with two differences that YAML 1.1 requires.
+
+    An exponent follows a mantissa with a dot (`1.0e+21`: a strict YAML 1.1 reader reads `1e+21` as a string), and minus
+    zero is `-0.0` (`-0` is the integer). An integer of more than 64 bits is printed as the float64 that readers make of
+    it. Raises ProblemsError `not-finite` for an infinite number or NaN.
+    """
+    if isinstance(value, int):
+        if -(2**63) <= value < 2**64:
+            return str(value)
+        try:
+            value = float(value)
+        except OverflowError:
+            value = math.inf
+    if not math.isfinite(value):
+        raise ProblemsError.of("not-finite", "a Kubernetes resource cannot contain an infinite number or NaN")
+    if value == 0:
+        return "-0.0" if math.copysign(1, value) < 0 else "0"
+    shortest = repr(value)
+    if 1e-6 <= abs(value) < 1e21:
+        return format(Decimal(shortest), "f").removesuffix(".0")
+    mantissa, exponent = shortest.split("e")
+    return f"{mantissa if '.' in mantissa else mantissa + '.0'}e{exponent}"
+
+
+def _reads_as_number(text: str) -> bool:
+    if text[0] not in "0123456789+-.":
+        return False
+    return bool(_NUMBER.fullmatch(text.replace("_", "")) or _TIMESTAMP.fullmatch(text))
+
+
+class _Escapes(dict[int, str]):
+    """The table for `str.translate` that escapes characters in double quotes."""
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        hidden = _HIDDEN_ASCII.match(character) if code < 0x80 else re.match(_HIDDEN, character)
+        text = _SHORT_ESCAPES.get(character) or (_escaped(code) if hidden else character)
+        if len(self) < _KNOWN_CHARACTERS:
+            self[code] = text
+        return text
+
+
+_ESCAPES = _Escapes()
+
+
+def _escaped(code: int) -> str:
+    if 0xD800 <= code <= 0xDFFF:
+        raise ProblemsError.of("not-unicode", f"a string contains the lone surrogate U+{code:04X}")
+    return f"\\x{code:02X}" if code <= 0xFF else f"\\u{code:04X}" if code <= 0xFFFF else f"\\U{code:08X}"

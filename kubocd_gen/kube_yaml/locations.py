@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 
 from kubocd_gen.diagnostics.problems import Position
-from kubocd_gen.kube_yaml.events import events
+from kubocd_gen.kube_yaml.parser import events
 from kubocd_gen.kube_yaml.reader import MAX_DEPTH, is_merge, key_text, scalar_value
 
 Path = Sequence[str | int]
@@ -76,24 +77,14 @@ class _Node:
     def is_text(self) -> bool:
         return type(self.event) is yaml.ScalarEvent
 
-    def entries(self) -> list[tuple[Any, _Node, _Node]]:
-        """Return the mark, key and value of each entry of a map."""
-        keys, values = self.children[::2], self.children[1::2]
-        return [(mark, key, value) for (mark, key), (_, value) in zip(keys, values, strict=False)]
 
-    def key(self) -> str | None:
-        """Return the key that the reader makes of the node, or None if it cannot be a key."""
-        if not self.is_text:
-            return None
-        try:
-            return key_text(scalar_value(self.event))
-        except ValueError:
-            return None
+_recent: dict[str, tuple[tuple[_Node, ...], int]] = {}  # roots and number of nodes by text, the last used text last
+_lock = threading.Lock()
 
 
 def _trail(text: str, document: int, keys: Path) -> list[tuple[Any, _Node]]:
     """Return the marks and nodes from the root to the value at `keys`, as far as they exist."""
-    roots = _cache.roots(text)
+    roots = _roots(text)
     if not 0 <= document < len(roots):
         return []
     trail = [(roots[document].event.start_mark, roots[document])]
@@ -105,25 +96,16 @@ def _trail(text: str, document: int, keys: Path) -> list[tuple[Any, _Node]]:
     return trail
 
 
-class _RootCache:
-    """A cache of the most recently parsed texts, because several messages are often about one file."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._roots: dict[str, tuple[tuple[_Node, ...], int]] = {}
-
-    def roots(self, text: str) -> tuple[_Node, ...]:
-        with self._lock:
-            cached = self._roots.pop(text, None)
-        cached = cached or _parsed(text)
-        with self._lock:
-            self._roots[text] = cached
-            while sum(size for _, size in self._roots.values()) > _MOST_KEPT and len(self._roots) > 1:
-                self._roots.pop(next(iter(self._roots)))
-        return cached[0]
-
-
-_cache = _RootCache()
+def _roots(text: str) -> tuple[_Node, ...]:
+    """Return the roots of the documents of `text`, cached because several messages are often about one file."""
+    with _lock:
+        cached = _recent.pop(text, None)
+    cached = cached or _parsed(text)
+    with _lock:
+        _recent[text] = cached
+        while sum(size for _, size in _recent.values()) > _MOST_KEPT and len(_recent) > 1:
+            _recent.pop(next(iter(_recent)))
+    return cached[0]
 
 
 def _parsed(text: str) -> tuple[tuple[_Node, ...], int]:
@@ -178,18 +160,22 @@ def _entries(node: _Node) -> dict[str, tuple[Any, _Node]]:
     if node.found is not None:
         return node.found
     node.found = {}
-    pending: list[_Node | tuple[Any, _Node, _Node]] = [node]
+    pending: list[_Node | tuple[tuple[Any, _Node], tuple[Any, _Node]]] = [node]
     seen: set[int] = set()
     while pending:
         item = pending.pop()
         if isinstance(item, _Node):
             if item.is_map and id(item) not in seen:
                 seen.add(id(item))
-                pending += item.entries()
+                pending += zip(item.children[::2], item.children[1::2], strict=False)
             continue
-        mark, key, value = item
-        if key.is_text and is_merge(key.event):
+        (mark, key), (_, value) = item
+        if not key.is_text:
+            continue
+        if is_merge(key.event):
             pending += [value] if value.is_map else [part for _, part in reversed(value.children)]
-        elif (text := key.key()) is not None:
-            node.found.setdefault(text, (mark, value))
+            continue
+        with suppress(ValueError):  # the reader does not accept the key
+            if (text := key_text(scalar_value(key.event))) is not None:
+                node.found.setdefault(text, (mark, value))
     return node.found

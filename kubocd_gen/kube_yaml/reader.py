@@ -18,8 +18,7 @@ import yaml
 from kubocd_gen.budget.spending import Budget, BudgetExceededError, Meter
 from kubocd_gen.diagnostics.problems import Position
 from kubocd_gen.diagnostics.wording import quoted
-from kubocd_gen.kube_yaml.errors import YamlError, position_at, syntax_error, too_deep
-from kubocd_gen.kube_yaml.events import events
+from kubocd_gen.kube_yaml.parser import YamlError, events, position_at, syntax_error, too_deep
 from kubocd_gen.kube_yaml.scalars import float64, number_text, resolve_plain, resolve_tagged
 
 MAX_DEPTH = 100
@@ -35,6 +34,9 @@ _MAX_FAULTS = 100  # faults of a document that are reported
 _INFINITE = {"+Inf": ".inf", "-Inf": "-.inf", "NaN": ".nan"}  # as keys, with all numbers outside the range of float32
 _MERGE_TAG = "tag:yaml.org,2002:merge"
 _INNER_MARK = re.compile("[\n\r\x85\u2028\u2029]\ufeff")  # a mark inside the text, which libyaml skips
+_JOINED = "start the second document with '---', or remove one of the keys"
+_TWICE = "remove or rename one of the keys"
+_TEMPLATE = "quote a value that starts with '{' or '[' if it is a template or a string"
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 
@@ -213,7 +215,8 @@ class _Builder:
 
     def start(self, value: dict[str, Any] | list[Any], event: Any) -> None:
         if self.frames and isinstance(self.frames[-1].value, dict) and self.frames[-1].key is None:
-            raise self.error("a key must be a string, not a map or a list", event, hint=_braces_hint(event))
+            hint = _TEMPLATE if event.flow_style else None
+            raise self.error("a key must be a string, not a map or a list", event, hint=hint)
         if event.anchor:
             self.anchors[event.anchor] = None
         self.frames.append(_Frame(value, event))
@@ -331,11 +334,3 @@ class _Builder:
     def error(self, message: str, event: Any, code: str = "bad-yaml", hint: str | None = None) -> YamlError:
         mark = event.start_mark
         return YamlError(message, code=code, position=Position(self.path, mark.line + 1, mark.column + 1), hint=hint)
-
-
-def _braces_hint(event: Any) -> str | None:
-    return "quote a value that starts with '{' or '[' if it is a template or a string" if event.flow_style else None
-
-
-_JOINED = "start the second document with '---', or remove one of the keys"
-_TWICE = "remove or rename one of the keys"

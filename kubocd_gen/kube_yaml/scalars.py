@@ -127,13 +127,12 @@ def number_text(number: float) -> str:
     """
     if isinstance(number, int) and -(2**63) <= number < 2**64:
         return str(number)
-    try:
-        (single,) = struct.unpack("f", struct.pack("f", number))
-    except OverflowError:
-        single = math.copysign(math.inf, number)
+    single = math.copysign(_float32(abs(number)), number)
     if not math.isfinite(single):
         return "NaN" if math.isnan(single) else "+Inf" if single > 0 else "-Inf"
-    shortest = next(text for text in (f"{single:.{digits}g}" for digits in range(1, 10)) if _float32(text) == single)
+    shortest = next(
+        text for text in (f"{single:.{digits}g}" for digits in range(1, 10)) if _float32(float(text)) == single
+    )
     sign, digits, exponent = Decimal(shortest).normalize().as_tuple()
     assert isinstance(exponent, int)
     magnitude = len(digits) + exponent - 1 if any(digits) else 0
@@ -144,9 +143,9 @@ def number_text(number: float) -> str:
     return f"{'-' if sign else ''}{text[0]}{fraction}e{'-' if magnitude < 0 else '+'}{abs(magnitude):02d}"
 
 
-def _float32(text: str) -> float:
+def _float32(number: float) -> float:
     try:
-        (single,) = struct.unpack("f", struct.pack("f", float(text)))
+        (single,) = struct.unpack("f", struct.pack("f", number))
     except OverflowError:
-        return math.inf  # the largest float32, rounded up
+        return math.inf
     return float(single)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
-from kubocd_gen.kube_yaml.errors import YamlError
+from kubocd_gen.kube_yaml.parser import YamlError
 from kubocd_gen.kube_yaml.reader import read_documents
 
 MAX_BYTES = 512 * 1024 * 1024

@@ -9,8 +9,8 @@ from typing import Literal
 
 from kubocd_gen.budget.limits import LIMITS, Limits
 from kubocd_gen.budget.spending import Budget
+from kubocd_gen.checkout.discovery import Places
 from kubocd_gen.checkout.files import CheckoutFiles
-from kubocd_gen.checkout.source_files import Places
 from kubocd_gen.diagnostics.problems import Position
 
 LOCK_FILE = "kcd-gen.lock"

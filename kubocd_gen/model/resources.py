@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kubocd_gen.checkout.source_files import SourceFile
+from kubocd_gen.checkout.discovery import SourceFile
 from kubocd_gen.diagnostics.problems import Position
 from kubocd_gen.kube_yaml.locations import find_position
 from kubocd_gen.kube_yaml.reader import Fault

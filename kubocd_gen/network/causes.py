@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import urllib3.exceptions as urllib3_errors
 
-from kubocd_gen.diagnostics.quoting import shown
+from kubocd_gen.diagnostics.problems import shown
 from kubocd_gen.network.connections import ExpiredError
 from kubocd_gen.network.exchange import SLOWEST
 from kubocd_gen.network.hosts import AttemptError

@@ -1,22 +1,36 @@
-"""An HTTP request and its response, over all attempts."""
+"""An HTTP request and its response over all attempts, and the parsing of its untrusted header fields and URLs."""
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, BinaryIO
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 from kubocd_gen import __version__
+from kubocd_gen.budget.limits import MIB
+from kubocd_gen.diagnostics.problems import shown
 from kubocd_gen.network.settings import NetworkError
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
 SLOWEST = 1024  # bytes per second, on average over the longest allowed silence; slower servers are given up
-MIB = 1024 * 1024
+NO_REGISTRY = "check the URL: the server does not behave like a registry"
 _CHUNK = 64 * 1024
+_LONGEST_URL = 8 * 1024
+
+_RANGE = re.compile(r"bytes ([0-9]{1,15})-([0-9]{1,15})/([0-9]{1,15}|\*)")
+_STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]{0,256}"')
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - `token` of RFC 9110
+# Either a scheme, or a parameter with a quoted or bare value. Some proxies leave URLs unquoted, against RFC 9110.
+_PART = re.compile(
+    rf'(?P<name>{_TOKEN})[ \t]*=[ \t]*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<bare>[^\s,"]+))|(?P<scheme>{_TOKEN})'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +131,7 @@ class Exchange:
     fetched: int = 0  # bytes of bodies, for the log
 
     def start_over(self) -> None:
+        """Discard what was received."""
         self.received.clear()
         self.etag = None
 
@@ -163,3 +178,91 @@ def status_text(status: int) -> str:
 def sized(limit: int) -> str:
     """Return a number of bytes with its unit, for messages."""
     return f"{limit // MIB} MiB" if limit >= MIB and limit % MIB == 0 else f"{limit} bytes"
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """An authentication method that a server offers; scheme and parameter names are in lower case."""
+
+    scheme: str
+    parameters: Mapping[str, str]
+
+
+def parse_challenges(text: str) -> list[Challenge]:
+    """Return the challenges of a WWW-Authenticate field (RFC 9110, 11.6.1), in order.
+
+    Invalid parts are ignored, because the field only decides which request is sent next.
+    """
+    challenges: list[Challenge] = []
+    parameters: dict[str, str] = {}
+    for part in _PART.finditer(text):
+        if part["scheme"] is not None:
+            parameters = {}
+            challenges.append(Challenge(part["scheme"].lower(), parameters))
+        elif challenges:
+            quoted = part["quoted"]
+            value = part["bare"] if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
+            parameters.setdefault(part["name"].lower(), value)
+    return challenges
+
+
+def retry_after(text: str | None, now: float) -> float | None:
+    """Return the seconds of a Retry-After field, a number or a date. `now` is in seconds since 1970."""
+    if not text:
+        return None
+    if re.fullmatch(r"[0-9]{1,9}", text.strip()):
+        return float(text)
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - now)
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+
+
+def range_start(text: str | None) -> int | None:
+    """Return the offset at which a Content-Range begins; None if it is invalid or does not reach the end."""
+    match = _RANGE.fullmatch(text or "")
+    if match is None or int(match[2]) < int(match[1]) or (match[3] != "*" and int(match[3]) != int(match[2]) + 1):
+        return None
+    return int(match[1])
+
+
+def strong_etag(text: str | None) -> str | None:
+    """Return the field if it is a strong ETag, which If-Range requires (RFC 9110, 13.1.5); otherwise None."""
+    return text if text and _STRONG_ETAG.fullmatch(text) else None
+
+
+def follow(url: str, location: str) -> str:
+    """Return the URL that a Location field in a response from `url` refers to. It is not checked."""
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        return location
+
+
+def split_url(url: str, origin: str) -> SplitResult:
+    """Split a URL that is about to be requested, which `origin` referred to. Raises NetworkError if it is invalid."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or "@" in parts.netloc or len(url) > _LONGEST_URL or not url.isprintable() or " " in url:
+        raise no_registry(_host(origin), f"refers to {shown(public(url))}, which is not a valid HTTP URL")
+    return parts
+
+
+def public(url: str) -> str:
+    """Return a URL for messages, without its user information and query, which can be secret."""
+    return re.sub(r"//[^/]*@", "//…@", url.partition("?")[0])
+
+
+def no_registry(host: str, what: str) -> NetworkError:
+    """Return the error for behaviour that no registry has; `what` follows the host's name in the message."""
+    return NetworkError(f"{host} {what}", code="registry-failed", hint=NO_REGISTRY)
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).netloc.rpartition("@")[2] or "the address"
+    except ValueError:
+        return "the address"

@@ -1,4 +1,4 @@
-"""The state of a host during a run: its four connections, and how long it can delay the build.
+"""The state of a host during a run: its four connections, and how long it, and the network as a whole, can delay it.
 
 An unavailable registry must delay a build by seconds, not by seconds for each package. So all requests of a run to a
 host share one time account. Time is charged while at least one failed request is neither answered nor given up. When a
@@ -11,7 +11,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import KW_ONLY, dataclass
+from typing import Self
 
+from kubocd_gen.budget.spending import Budget, BudgetExceededError
 from kubocd_gen.network.settings import NetworkError
 
 CONNECTIONS = 4
@@ -24,32 +28,22 @@ RETRY_AFTER_LIMIT = 10.0  # a longer Retry-After is cut to this
 # are within the 40 s that a registry can delay a build, with 5 s to spare.
 OUTAGE = 25.0
 LAST_WAIT = 10.0
+_NETWORK_TIME = "network-time"
 
 
+@dataclass(eq=False)
 class AttemptError(Exception):
-    """A failed attempt of a request. `text` is a message that starts with the host, without a full stop.
+    """A failed attempt of a request. `text` is a message that starts with the host, without a full stop."""
 
-    `passing`: the failure may be temporary. `reached`: the host has responded, even with an error. `broken`: it failed
-    while the body was read. `retry_after`: the host's Retry-After in seconds.
-    """
-
-    def __init__(
-        self,
-        host: str,
-        text: str,
-        *,
-        hint: str | None = None,
-        passing: bool = True,
-        reached: bool = True,
-        broken: bool = False,
-        retry_after: float | None = None,
-    ) -> None:
-        super().__init__(text)
-        self.host, self.text, self.hint = host, text, hint
-        self.began: float | None = (
-            None  # when the request was sent; waiting for a free connection can take long before that
-        )
-        self.passing, self.reached, self.broken, self.retry_after = passing, reached, broken, retry_after
+    host: str
+    text: str
+    _: KW_ONLY
+    hint: str | None = None
+    passing: bool = True  # the failure may be temporary
+    reached: bool = True  # the host has responded, even with an error
+    broken: bool = False  # it failed while the body was read
+    retry_after: float | None = None  # the host's Retry-After in seconds
+    began: float | None = None  # when the request was sent; waiting for a free connection can take long before that
 
 
 class Host:
@@ -63,8 +57,7 @@ class Host:
         self._waiting = 0  # requests that have failed and are being retried
         self._since = 0.0  # the time up to which the account is settled
         self._charged = 0.0
-        self._closed: AttemptError | None = None
-        self._suffix = ""
+        self._closed: tuple[AttemptError, str] | None = None  # the cause, and the end of the message
         self._answered = False
         self._not_before = 0.0
 
@@ -72,7 +65,7 @@ class Host:
         """Raise NetworkError if the host is closed."""
         with self._lock:
             if self._closed is not None:
-                raise _failed(self._closed, self._suffix)
+                raise _failed(*self._closed)
 
     def answered(self) -> None:
         """Record that the host has sent a response, even an error."""
@@ -119,22 +112,17 @@ class Host:
         asked = min(trouble.retry_after or 0.0, RETRY_AFTER_LIMIT)
         wait = max(asked, chance * min(BACKOFF_LIMIT, BACKOFF * 2.0 ** (tries - 1)))
         with self._lock:
+            if self._closed is None and wait >= OUTAGE - self._spent():
+                self._closed = trouble, f"; gave up after {self._spent():.0f} s"
+            elif self._closed is None and tries >= TRIES and not trouble.reached and not self._answered:
+                self._closed = trouble, f", after {tries} attempts"
             if self._closed is not None:
-                raise _failed(self._closed, self._suffix)
-            if wait >= OUTAGE - self._spent():
-                self._close(trouble, f"; gave up after {self._spent():.0f} s")
-            elif tries >= TRIES and not trouble.reached and not self._answered:
-                self._close(trouble, f", after {tries} attempts")
-            if self._closed is not None:
-                raise _failed(self._closed, self._suffix)
+                raise _failed(*self._closed)
             if tries >= TRIES:
                 raise _failed(trouble, f", after {tries} attempts")
             if asked:
                 self._not_before = max(self._not_before, self._clock() + asked)
         return wait
-
-    def _close(self, trouble: AttemptError, suffix: str) -> None:
-        self._closed, self._suffix = trouble, suffix
 
     def _spent(self) -> float:
         return self._charged + (self._clock() - self._since if self._waiting else 0.0)
@@ -145,3 +133,41 @@ def _failed(trouble: AttemptError, suffix: str) -> NetworkError:
     if trouble.retry_after is not None and trouble.retry_after > RETRY_AFTER_LIMIT:
         hint = f"run again in {trouble.retry_after:.0f} s, as the host requests"
     return NetworkError(f"{trouble.text}{suffix}", code="registry-failed", hint=hint)
+
+
+class RunTime:
+    """The network time of a run: a context manager around each request. Thread-safe and reentrant.
+
+    Limits for single responses are not enough: a hundred slow hosts can each stay below theirs. This one counts the
+    time during which at least one request is in progress, but not the time of helm and the disk in between.
+    """
+
+    def __init__(self, budget: Budget, clock: Callable[[], float]) -> None:
+        self._budget, self._clock = budget, clock
+        self._lock = threading.Lock()
+        self._under_way = 0
+        self._since = 0.0
+
+    def __enter__(self) -> Self:
+        with self._lock:
+            if self._under_way == 0:
+                self._since = self._clock()
+            self._under_way += 1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._under_way -= 1
+            if self._under_way == 0:
+                with suppress(BudgetExceededError):  # a response that arrived in time is used; the next request fails
+                    self._budget.spend(_NETWORK_TIME, self._clock() - self._since)
+
+    def left(self) -> float:
+        """Return the seconds left; 0 if the limit is reached."""
+        with self._lock:
+            waited = self._clock() - self._since if self._under_way else 0.0
+        return max(0.0, self._budget.left(_NETWORK_TIME) - waited)
+
+    def error(self) -> BudgetExceededError:
+        """Return the error for the exceeded limit, or for the limit that ended the run before."""
+        return self._budget.exhaust(_NETWORK_TIME)

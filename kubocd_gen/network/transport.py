@@ -17,8 +17,9 @@ from urllib.parse import SplitResult, urlsplit
 
 from kubocd_gen.budget.limits import LIMITS
 from kubocd_gen.budget.spending import BudgetExceededError
-from kubocd_gen.diagnostics.quoting import shown
+from kubocd_gen.diagnostics.problems import shown
 from kubocd_gen.network.exchange import (
+    NO_REGISTRY,
     SLOWEST,
     Answer,
     AnswerTooLargeError,
@@ -26,16 +27,19 @@ from kubocd_gen.network.exchange import (
     Exchange,
     Spool,
     drain,
+    follow,
     next_fields,
+    no_registry,
+    public,
+    range_start,
+    retry_after,
     sized,
+    split_url,
     status_text,
+    strong_etag,
 )
-from kubocd_gen.network.hosts import CONNECTIONS, LAST_WAIT, AttemptError, Host
-from kubocd_gen.network.http_fields import range_start, retry_after, strong_etag
-from kubocd_gen.network.proxies import proxy_for
-from kubocd_gen.network.run_time import RunTime
+from kubocd_gen.network.hosts import CONNECTIONS, LAST_WAIT, AttemptError, Host, RunTime
 from kubocd_gen.network.settings import CONNECT_TIMEOUT, LOG, READ_TIMEOUT, Network, NetworkError
-from kubocd_gen.network.urls import NO_REGISTRY, follow, no_registry, public, split_url
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, PoolManager
@@ -48,6 +52,8 @@ REDIRECTS = 5
 _MESSAGE = 64 * 1024  # bytes of an error response's body that are read
 _PASSING = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 _MOVED = {301, 302, 303, 307, 308}
+_BUSY = "run again later, or log in: many registries have higher limits for authenticated users"
+_FAILING = "run again later, or contact the registry's operator"
 
 
 class Transport:
@@ -193,7 +199,7 @@ class Transport:
         from urllib3.util import Timeout
 
         from kubocd_gen.network.causes import FAILURES, cause_of
-        from kubocd_gen.network.connections import Deadline
+        from kubocd_gen.network.connections import Deadline, proxy_for
 
         host = self._host(parts.netloc)
         self._check(host)
@@ -288,9 +294,8 @@ class Transport:
                 self._host(host).earn(seconds)
 
         if length > exchange.limit or not drain(response, exchange.received, exchange.limit, came):
-            error = AnswerTooLargeError(
-                f"{host} returned more than {sized(exchange.limit)}", code="registry-failed", hint=NO_REGISTRY
-            )
+            message = f"{host} returned more than {sized(exchange.limit)}"
+            error = AnswerTooLargeError(message, code="registry-failed", hint=NO_REGISTRY)
             error.media_type = headers.get("content-type", "").lower()
             raise error
         closing = not declared and "chunked" not in headers.get("transfer-encoding", "").lower()
@@ -323,11 +328,8 @@ class Transport:
 
     def _check(self, host: Host) -> None:
         if self._network.offline:
-            raise NetworkError(
-                f"{host.name} is needed, but network access is disabled",
-                code="offline",
-                hint="remove --offline, or vendor the packages",
-            )
+            message = f"{host.name} is needed, but network access is disabled"
+            raise NetworkError(message, code="offline", hint="remove --offline, or vendor the packages")
         if self._closed.is_set():
             raise _interrupted()
         host.check()
@@ -347,10 +349,6 @@ class Transport:
             self._network.progress(line)
 
 
-_BUSY = "run again later, or log in: many registries have higher limits for authenticated users"
-_FAILING = "run again later, or contact the registry's operator"
-
-
 def _since(began: float, trouble: AttemptError) -> AttemptError:
     trouble.began = began
     return trouble
@@ -358,11 +356,9 @@ def _since(began: float, trouble: AttemptError) -> AttemptError:
 
 def _exhausted(host: str, error: BudgetExceededError) -> NetworkError:
     """Return the error that ends a run's transfers, with the current host."""
-    return NetworkError(
-        f"the transfer from {host} was stopped: {error.problem.message}",
-        code=error.problem.code,
-        hint=error.problem.hint,
-    )
+    problem = error.problem
+    message = f"the transfer from {host} was stopped: {problem.message}"
+    return NetworkError(message, code=problem.code, hint=problem.hint)
 
 
 def _interrupted() -> NetworkError:

@@ -19,8 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from kubocd_gen.budget.limits import LIMITS
-from kubocd_gen.diagnostics.problems import Problem, ProblemsError
-from kubocd_gen.diagnostics.quoting import shown
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError, shown
 from kubocd_gen.network.settings import NetworkError
 from kubocd_gen.oci.descriptors import parse_object
 from kubocd_gen.oci.endpoints import DOCKER_HUB

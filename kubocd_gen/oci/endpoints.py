@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kubocd_gen.diagnostics.problems import ProblemsError
-from kubocd_gen.diagnostics.quoting import shown
+from kubocd_gen.diagnostics.problems import ProblemsError, shown
 from kubocd_gen.oci.access import Access
 from kubocd_gen.oci.reference import Reference
 

@@ -6,8 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from kubocd_gen.diagnostics.problems import Problem, ProblemsError
-from kubocd_gen.diagnostics.quoting import shown
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError, shown
 from kubocd_gen.oci.reference import Reference, parse_reference
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")

@@ -18,7 +18,8 @@ from typing import Any, BinaryIO
 
 from kubocd_gen.budget.limits import LIMITS, over_limit
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
-from kubocd_gen.files import Directory, SymlinkError, hint_of, made_directory
+from kubocd_gen.files.directory import Directory, made_directory
+from kubocd_gen.files.walk import SymlinkError, hint_of
 from kubocd_gen.oci.descriptors import REF_NAME, Descriptor, parse_descriptor, parse_object, sha256
 from kubocd_gen.oci.layout import OciLayout
 from kubocd_gen.oci.reference import Reference

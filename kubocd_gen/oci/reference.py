@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from kubocd_gen.diagnostics.problems import Problem, ProblemsError
-from kubocd_gen.diagnostics.quoting import shown
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError, shown
 
 # A host name (with underscores, which Docker networks allow), an IPv4 address or a bracketed IPv6 address, and a port.
 _REGISTRY = re.compile(

@@ -9,12 +9,19 @@ from typing import BinaryIO
 from urllib.parse import quote, urlsplit
 
 from kubocd_gen.budget.limits import over_limit
-from kubocd_gen.diagnostics.problems import Problem, ProblemsError
-from kubocd_gen.diagnostics.quoting import shown
-from kubocd_gen.network.exchange import Answer, AnswerTooLargeError, Body, FileBody, Spool, SpoolError
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError, shown
+from kubocd_gen.network.exchange import (
+    Answer,
+    AnswerTooLargeError,
+    Body,
+    FileBody,
+    Spool,
+    SpoolError,
+    follow,
+    split_url,
+)
 from kubocd_gen.network.settings import LOG, Network, NetworkError
 from kubocd_gen.network.transport import Transport
-from kubocd_gen.network.urls import follow, split_url
 from kubocd_gen.oci.access import Access
 from kubocd_gen.oci.credentials import CredentialStore
 from kubocd_gen.oci.descriptors import (

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from http import HTTPStatus
 
-from kubocd_gen.diagnostics.problems import Problem
-from kubocd_gen.diagnostics.quoting import shown
+from kubocd_gen.diagnostics.problems import Problem, shown
 from kubocd_gen.network.exchange import Answer, status_text
 from kubocd_gen.network.settings import NetworkError
 from kubocd_gen.oci.access import Access

@@ -14,13 +14,10 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from kubocd_gen.budget.limits import LIMITS, over_limit
-from kubocd_gen.diagnostics.problems import ProblemsError
-from kubocd_gen.diagnostics.quoting import shown
-from kubocd_gen.network.exchange import Answer, AnswerTooLargeError
-from kubocd_gen.network.http_fields import parse_challenges
+from kubocd_gen.diagnostics.problems import ProblemsError, shown
+from kubocd_gen.network.exchange import Answer, AnswerTooLargeError, parse_challenges, public
 from kubocd_gen.network.settings import LOG, NetworkError
 from kubocd_gen.network.transport import Transport
-from kubocd_gen.network.urls import public
 from kubocd_gen.oci.credentials import Credentials, CredentialStore
 from kubocd_gen.oci.descriptors import parse_object
 from kubocd_gen.oci.endpoints import Endpoint

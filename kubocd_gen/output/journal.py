@@ -29,7 +29,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
-from kubocd_gen.files import Directory, SymlinkError, open_directory
+from kubocd_gen.files.directory import Directory, open_directory
+from kubocd_gen.files.walk import SymlinkError
 from kubocd_gen.output.inventory import RECORDS, is_output_path, is_unit
 from kubocd_gen.output.journal_store import JournalStore, make_store, stores
 from kubocd_gen.output.moves import NEW, OLD, STAGING, Step, is_sound, make_move, sync_parents, undo_move

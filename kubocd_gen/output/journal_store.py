@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
-from kubocd_gen.files import Directory
-from kubocd_gen.files.location import checkout_top
+from kubocd_gen.files.directory import Directory
+from kubocd_gen.files.paths import checkout_top
 from kubocd_gen.files.walk import open_step
 from kubocd_gen.output.tree import output_position
 

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from kubocd_gen.files import Directory
+from kubocd_gen.files.directory import Directory
 from kubocd_gen.output.inventory import RECORDS
 from kubocd_gen.output.tree import LARGEST_FILE
 

@@ -9,8 +9,9 @@ from collections import OrderedDict
 from pathlib import Path
 
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
-from kubocd_gen.files import Directory, Entry, SymlinkError, open_directory
+from kubocd_gen.files.directory import Directory, open_directory
 from kubocd_gen.files.paths import display_path
+from kubocd_gen.files.walk import Entry, SymlinkError
 
 LARGEST_FILE = 1 << 30  # bytes; far above the largest chart that Flux accepts
 

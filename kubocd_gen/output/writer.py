@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from kubocd_gen.diagnostics.problems import ProblemsError
-from kubocd_gen.files import Directory, SymlinkError, made_directory
+from kubocd_gen.files.directory import Directory, made_directory
+from kubocd_gen.files.walk import SymlinkError
 from kubocd_gen.output import journal
 from kubocd_gen.output.moves import NEW, Step
 from kubocd_gen.output.plan import FileChange, Plan, plan_output

@@ -24,8 +24,7 @@ from kubocd_gen.archives.tar_stream import (
 )
 from kubocd_gen.budget.limits import LIMITS, Limits, over_limit
 from kubocd_gen.budget.spending import Budget
-from kubocd_gen.diagnostics.problems import Position, ProblemsError
-from kubocd_gen.diagnostics.quoting import shown
+from kubocd_gen.diagnostics.problems import Position, ProblemsError, shown
 
 _TEXTS = frozenset({"original.yaml", "groomed.yaml", "index.yaml", "status.yaml"})
 # Chart names and SemVer versions are ASCII. Hidden files and names that look like a flag are excluded.

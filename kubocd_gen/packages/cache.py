@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
-from kubocd_gen.files import Directory, Entry, made_directory, open_directory
-from kubocd_gen.files.directory import STAGED
+from kubocd_gen.files.directory import STAGED, Directory, made_directory, open_directory
+from kubocd_gen.files.walk import Entry
 from kubocd_gen.oci.descriptors import Descriptor, sha256
 
 _BLOB = re.compile(r"[0-9a-f]{64}")

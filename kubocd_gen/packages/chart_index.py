@@ -13,9 +13,8 @@ from kubocd_gen.archives import chart_archive
 from kubocd_gen.archives.tar_stream import BadArchiveError, OverLimitError
 from kubocd_gen.budget.limits import LIMITS, Limits, over_limit
 from kubocd_gen.budget.spending import Budget
-from kubocd_gen.diagnostics.problems import Position, ProblemsError, nearest
-from kubocd_gen.diagnostics.quoting import shown
-from kubocd_gen.kube_yaml.errors import too_deep
+from kubocd_gen.diagnostics.problems import Position, ProblemsError, nearest, shown
+from kubocd_gen.kube_yaml.parser import too_deep
 
 # helm writes about 5 levels and 30 values per chart. Deep nesting crashes libyaml's composer; many values cost memory.
 _DEEPEST = 64

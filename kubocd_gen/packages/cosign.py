@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from kubocd_gen.diagnostics.problems import ProblemsError
-from kubocd_gen.diagnostics.quoting import shown
+from kubocd_gen.diagnostics.problems import ProblemsError, shown
 from kubocd_gen.network.settings import Network, NetworkError
 from kubocd_gen.oci.access import Access
 from kubocd_gen.oci.endpoints import find_endpoint

@@ -9,8 +9,7 @@ from typing import Any, Protocol
 from kubocd_gen.archives.memory import Room
 from kubocd_gen.budget.limits import LIMITS, Limits
 from kubocd_gen.budget.spending import Budget
-from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
-from kubocd_gen.diagnostics.quoting import shown
+from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError, shown
 from kubocd_gen.oci.descriptors import (
     CONFIG_TYPE,
     CONTENT_TYPE,

@@ -11,8 +11,7 @@ from typing import Any
 
 from kubocd_gen.archives.chart import is_version
 from kubocd_gen.budget.spending import Budget
-from kubocd_gen.diagnostics.problems import MOST, Position, Problem, ProblemsError, nearest
-from kubocd_gen.diagnostics.quoting import shown
+from kubocd_gen.diagnostics.problems import MOST, Position, Problem, ProblemsError, nearest, shown
 from kubocd_gen.diagnostics.wording import quoted, type_name
 from kubocd_gen.kube_yaml.locations import find_position
 from kubocd_gen.kube_yaml.reader import first_document

@@ -8,7 +8,7 @@ from itertools import islice
 
 from kubocd_gen.compiler.settings import Settings
 from kubocd_gen.diagnostics.problems import MOST, Problem, Problems
-from kubocd_gen.kube_yaml.errors import position_at
+from kubocd_gen.kube_yaml.parser import position_at
 from kubocd_gen.model.compilation import Resolved
 from kubocd_gen.model.package import Package
 from kubocd_gen.model.releases import Context

@@ -18,8 +18,8 @@ from kubocd_gen.compiler.typed import typed_spec
 from kubocd_gen.compiler.value_changes import same
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.diagnostics.wording import dotted, quoted
-from kubocd_gen.kube_yaml.errors import YamlError
 from kubocd_gen.kube_yaml.locations import find_position
+from kubocd_gen.kube_yaml.parser import YamlError
 from kubocd_gen.kube_yaml.reader import read_documents
 from kubocd_gen.model.releases import Release
 

@@ -7,6 +7,9 @@ also unblocks the threads that wait for them.
 A signal raises an exception in the main thread, which cleans up. Other threads notice it when they start a program. A
 thread that only computes does not: after GRACE the process exits without it. Output is written in a way that allows an
 exit at any time (`output.journal`), and temporary directories are removed here.
+
+Programs are found only in absolute directories of PATH, so that a checkout can't provide its own git or helm. Go
+programs such as helm and kubectl do the same: https://go.dev/blog/path-security.
 """
 
 from __future__ import annotations
@@ -173,3 +176,15 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError, PermissionError):  # it has already ended
             os.killpg(process.pid, signal.SIGKILL)
+
+
+def absolute_search_path(environment: Mapping[str, str]) -> str:
+    """Return PATH without relative entries such as `.`, `node_modules/.bin` and empty ones."""
+    entries = environment.get("PATH", os.defpath).split(os.pathsep)
+    return os.pathsep.join(entry for entry in entries if os.path.isabs(entry))  # noqa: PTH117 - strings
+
+
+def drop_relative_entries() -> None:
+    """Remove relative entries from this process's PATH."""
+    # An empty PATH would mean the current directory.
+    os.environ["PATH"] = absolute_search_path(os.environ) or os.defpath

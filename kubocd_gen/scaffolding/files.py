@@ -10,8 +10,9 @@ from typing import Literal
 
 from kubocd_gen.checkout.files import CONFIGURATION, CheckoutFiles
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
-from kubocd_gen.files import hint_of, write_whole
+from kubocd_gen.files.directory import write_whole
 from kubocd_gen.files.paths import display_path
+from kubocd_gen.files.walk import hint_of
 
 Change = Literal["created", "updated", "unchanged", "different"]
 

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from kubocd_gen.checkout.files import PROJECT
-from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError
-from kubocd_gen.diagnostics.quoting import shown
+from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, shown
 from kubocd_gen.editors.settings import SCHEMA_FILE, modeline
 from kubocd_gen.files.paths import checkout_root, display_path
 from kubocd_gen.model.project import PROJECT_FILE, Cluster, Flags, Project

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from kubocd_gen.kube_yaml.events import events
+from kubocd_gen.kube_yaml.parser import events
 
 _LARGEST = 1024 * 1024  # characters; a configuration file has some thousand
 _HEAD = 3  # events before the first key of a file (stream, document and mapping start), and after the last value

@@ -14,8 +14,8 @@ from typing import Any
 from kubocd_gen.checkout.files import CheckoutFiles, FileKind
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.diagnostics.wording import dotted
-from kubocd_gen.kube_yaml.errors import YamlError
 from kubocd_gen.kube_yaml.locations import find_position
+from kubocd_gen.kube_yaml.parser import YamlError
 from kubocd_gen.kube_yaml.reader import read_document
 from kubocd_gen.package_data import schema
 from kubocd_gen.schema.structural import Violation, admit

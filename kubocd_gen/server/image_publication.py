@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
 
 from kubocd_gen.diagnostics.problems import ProblemsError
-from kubocd_gen.files import make_directory
+from kubocd_gen.files.directory import make_directory
 from kubocd_gen.oci.access import Access
 from kubocd_gen.oci.base_store import BaseStore
 from kubocd_gen.oci.descriptors import IMAGE_CONFIG_TYPE, MANIFEST_TYPE, Descriptor

@@ -6,8 +6,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
-from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
-from kubocd_gen.diagnostics.quoting import shown
+from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError, shown
 from kubocd_gen.package_data import page
 
 _PORT = 80  # of a URL without a port

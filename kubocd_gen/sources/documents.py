@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from kubocd_gen.budget.spending import Budget, BudgetExceededError
-from kubocd_gen.checkout.discovery import find_files, read_source
+from kubocd_gen.checkout.discovery import NOWHERE, Places, SourceFile, find_files, read_source
 from kubocd_gen.checkout.files import CheckoutFiles
-from kubocd_gen.checkout.source_files import NOWHERE, Places, SourceFile
 from kubocd_gen.diagnostics.problems import Problems, ProblemsError
 from kubocd_gen.files.paths import display_path
-from kubocd_gen.kube_yaml.errors import YamlError
+from kubocd_gen.kube_yaml.parser import YamlError
 from kubocd_gen.kube_yaml.reader import read_documents
 from kubocd_gen.model.resources import KUBOCD_GROUP, Resource
 from kubocd_gen.processes.timing import timed

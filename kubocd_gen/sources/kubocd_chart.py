@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError
 from kubocd_gen.diagnostics.wording import described, dotted
-from kubocd_gen.kube_yaml.errors import YamlError
+from kubocd_gen.kube_yaml.parser import YamlError
 from kubocd_gen.kube_yaml.reader import read_document
 from kubocd_gen.model.resources import Resource
 from kubocd_gen.sources.documents import KUBOCD_CHART

@@ -14,7 +14,7 @@ from unittest import mock
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from kubocd_gen.files import open_directory
+from kubocd_gen.files.directory import open_directory
 from kubocd_gen.oci.descriptors import REF_NAME
 from kubocd_gen.output.journal import open_staging
 from kubocd_gen.output.moves import NEW, STAGING

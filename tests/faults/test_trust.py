@@ -11,7 +11,7 @@ import pytest
 from kubocd_gen.budget.limits import LIMITS, moved
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.diagnostics.problems import ProblemsError
-from kubocd_gen.network.run_time import RunTime
+from kubocd_gen.network.hosts import RunTime
 from kubocd_gen.network.settings import Network
 from kubocd_gen.oci import credentials
 from kubocd_gen.oci.credentials import variable

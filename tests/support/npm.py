@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from kubocd_gen.files import open_directory
+from kubocd_gen.files.directory import open_directory
 from tests.support.registry import program, skip_without_servers
 
 

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
-from kubocd_gen.checkout.source_files import SourceFile
+from kubocd_gen.checkout.discovery import SourceFile
 from kubocd_gen.kube_yaml.emitter import emit_documents
 from kubocd_gen.kube_yaml.reader import read_document
 from kubocd_gen.model.package import Package

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from kubocd_gen.budget.limits import LIMITS, NAMES, RUN_NAMES, ceiling
+from kubocd_gen.budget.limits import LIMITS, NAMES, ceiling
+from kubocd_gen.budget.spending import RUN_LIMITS
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.model.project import Flags, Project
 from kubocd_gen.sources.project_file import load_project
@@ -241,7 +242,7 @@ def test_a_project_file_can_name_only_so_many_clusters(load: Load, tmp_path: Pat
         load_project(Flags(), path.parent)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in RUN_NAMES])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in RUN_LIMITS])
 def test_a_project_file_raises_a_limit_up_to_its_ceiling(load: Load, tmp_path: Path, name: str) -> None:
     load()
     path = tmp_path / "co/apps/kcd-gen.yaml"

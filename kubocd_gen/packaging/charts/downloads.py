@@ -6,8 +6,7 @@ import base64
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from kubocd_gen.diagnostics.problems import ProblemsError
-from kubocd_gen.diagnostics.quoting import shown
+from kubocd_gen.diagnostics.problems import ProblemsError, shown
 from kubocd_gen.network.settings import NetworkError
 from kubocd_gen.network.transport import Transport
 from kubocd_gen.oci.credentials import plain_http_advice, variable

@@ -7,8 +7,7 @@ import tempfile
 from pathlib import Path
 
 from kubocd_gen.archives.chart import Chart
-from kubocd_gen.diagnostics.problems import ProblemsError
-from kubocd_gen.diagnostics.quoting import shown
+from kubocd_gen.diagnostics.problems import ProblemsError, shown
 from kubocd_gen.network.settings import Network
 from kubocd_gen.network.transport import Transport
 from kubocd_gen.oci.reference import parse_reference

@@ -18,8 +18,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from kubocd_gen.archives.chart import Chart, read_metadata, repacked
-from kubocd_gen.diagnostics.problems import ProblemsError
-from kubocd_gen.diagnostics.quoting import shown
+from kubocd_gen.diagnostics.problems import ProblemsError, shown
 from kubocd_gen.helm.process import Run, run_helm
 from kubocd_gen.kube_yaml.reader import first_document
 from kubocd_gen.network.settings import Network, NetworkError

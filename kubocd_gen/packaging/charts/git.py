@@ -20,8 +20,7 @@ from urllib.parse import urlsplit
 from kubocd_gen.archives.chart_members import is_plain_path
 from kubocd_gen.budget.limits import GIB, LIMITS
 from kubocd_gen.budget.spending import BudgetExceededError
-from kubocd_gen.diagnostics.problems import ProblemsError
-from kubocd_gen.diagnostics.quoting import shown
+from kubocd_gen.diagnostics.problems import ProblemsError, shown
 from kubocd_gen.git.fetch import COMMIT, FetchTooLargeError, fetch_commit, store_size
 from kubocd_gen.git.objects import Entry, Objects, UnreadableObjectError
 from kubocd_gen.git.process import LARGEST_FILE, Done
@@ -93,11 +92,11 @@ class _Copy:
             if not is_plain_path(name):
                 raise ProblemsError.of("bad-chart", f"{self.describe} contains the invalid file name {shown(name)}")
             path, found = posixpath.join(directory, name), names.get(name)
-            if found and found.kind == "link":
+            if found and found.kind == "symlink":
                 self.budget.look(SYMLINK, len(above))
                 path = self._real(path, prefix + name)
                 found = self.tree.entry(path)
-            if found and found.kind == "folder":
+            if found and found.kind == "directory":
                 self._directory(path, target / name, f"{prefix}{name}/", (*above, directory))
             elif self.keep(prefix + name):
                 if found is None or found.kind != "file":
@@ -204,4 +203,4 @@ def _fetch_error(source: GitChart, describe: str, done: Done, *, allowed: bool) 
             hint = "use https:// in source.git.url: credentials are not sent over plain HTTP"
     elif re.search(r"returned error: 30\d", output):
         hint = "set source.git.url to the target of the redirect: redirects are not followed, to protect credentials"
-    return NetworkError(f"cannot fetch {describe}: {done.said}", code="git-failed", hint=hint)
+    return NetworkError(f"cannot fetch {describe}: {done.reason}", code="git-failed", hint=hint)

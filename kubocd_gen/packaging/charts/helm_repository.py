@@ -8,8 +8,7 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from kubocd_gen.archives.chart import Chart, is_version, read_chart, same_version
 from kubocd_gen.budget.limits import LIMITS, Limits, over_limit
-from kubocd_gen.diagnostics.problems import ProblemsError, nearest
-from kubocd_gen.diagnostics.quoting import shown
+from kubocd_gen.diagnostics.problems import ProblemsError, nearest, shown
 from kubocd_gen.network.exchange import AnswerTooLargeError
 from kubocd_gen.packaging.charts.downloads import Downloads
 from kubocd_gen.packaging.charts.repository_index import (

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from kubocd_gen.archives.chart import same_version
-from kubocd_gen.kube_yaml.errors import too_deep
+from kubocd_gen.kube_yaml.parser import too_deep
 
 INDEX_LIMIT = 64 << 20  # bytes; the largest public indexes are about 25 MiB
 _DEEPEST = 64

@@ -11,8 +11,7 @@ from urllib.parse import urlsplit
 
 from kubocd_gen.archives.chart import is_version
 from kubocd_gen.checkout.files import CheckoutFiles
-from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
-from kubocd_gen.diagnostics.quoting import shown
+from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError, shown
 from kubocd_gen.oci.reference import Reference, parse_reference
 
 _CREDENTIALS = "set KCD_OCI_<HOST>_USER and KCD_OCI_<HOST>_SECRET instead; the manifest is published with the package"

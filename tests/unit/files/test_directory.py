@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from kubocd_gen.files import Directory, SymlinkError, open_directory
+from kubocd_gen.files.directory import Directory, open_directory
+from kubocd_gen.files.walk import SymlinkError
 from tests.support.attackers import Attacker, state
 
 OPERATIONS: dict[str, Callable[[Directory], object]] = {

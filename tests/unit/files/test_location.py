@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from kubocd_gen.files import SymlinkError, make_directory, open_directory, read_whole, write_whole
+from kubocd_gen.files.directory import make_directory, open_directory, read_whole, write_whole
+from kubocd_gen.files.walk import SymlinkError
 
 
 @pytest.fixture(params=[".git", "kcd-gen.yaml", "the current directory"])

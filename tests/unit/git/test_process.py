@@ -60,7 +60,7 @@ def test_what_git_starts_has_its_limits(tmp_path: Path) -> None:
 
 def test_a_limit_is_named_as_the_reason() -> None:
     def said(status: int, stderr: str = "") -> str:
-        return Done(status, b"", stderr).said
+        return Done(status, b"", stderr).reason
 
     assert said(-signal.SIGXCPU) == "it exceeded the limit of 40 seconds of CPU time"
     assert said(128, "error: index-pack died of signal 25\nfatal: x") == "it exceeded the file size limit of 2 GiB"

@@ -181,7 +181,7 @@ def test_an_older_git_that_dies_of_what_is_missing_is_understood(tmp_path: Path)
     asked: list[str] = []
     with Objects(tmp_path, setup, asked.extend) as reader:
         assert reader.find("1" * 40) is None
-        reader.bring(["2" * 40])
+        reader.fetch_missing(["2" * 40])
     assert asked == ["1" * 40, "2" * 40]
 
 
@@ -208,8 +208,8 @@ def test_what_a_partial_clone_lacks_is_fetched_in_one_go(
         read = CommitTree(reader, "HEAD~1")
         ids = [entry.id for _, entry in read.walk("sources", Counter(99))]
         assert len(ids) == 50
-        reader.bring(ids)
-        reader.bring(ids)  # and then there is nothing to bring
+        reader.fetch_missing(ids)
+        reader.fetch_missing(ids)  # and then there is nothing to fetch
         contents = [found.whole() for one in ids if (found := reader.blob(one, 10)) is not None]
     assert len(contents) == 50
     lines = [line for line in (tmp_path / "trace").read_text().splitlines() if "built-in: git fetch" in line]
@@ -219,7 +219,7 @@ def test_what_a_partial_clone_lacks_is_fetched_in_one_go(
 def test_offline_nothing_is_fetched_and_without_asking_one_is(partial: Path) -> None:
     one = git(partial, "rev-parse", "HEAD~1:sources/f1.yaml").strip()
     with find_repository(partial, offline=True).objects() as reader:
-        reader.bring([one])
+        reader.fetch_missing([one])
         assert reader.blob(one, 10) is None
     with find_repository(partial).objects() as reader:
         found = reader.blob(one, 10)

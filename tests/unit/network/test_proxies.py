@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kubocd_gen.network.proxies import proxy_for
+from kubocd_gen.network.connections import proxy_for
 
 PROXY = "http://proxy.example:3128"
 

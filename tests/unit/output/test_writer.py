@@ -15,7 +15,7 @@ import pytest
 
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.files import directory
-from kubocd_gen.files.exchange import exchange
+from kubocd_gen.files.directory import exchange
 from kubocd_gen.output import moves
 from kubocd_gen.output.plan import OutputFile, ReleaseOutput, plan_output
 from kubocd_gen.output.writer import write

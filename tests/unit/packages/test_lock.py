@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubocd_gen.diagnostics.problems import ProblemsError
-from kubocd_gen.files import SymlinkError, write_whole
+from kubocd_gen.files.directory import write_whole
+from kubocd_gen.files.walk import SymlinkError
 from kubocd_gen.oci.descriptors import CONTENT_TYPE, MANIFEST_TYPE, Descriptor
 from kubocd_gen.packages.chart_index import IndexedChart
 from kubocd_gen.packages.lock import Lock, Pin, changed_charts, lock_text, read_lock

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from kubocd_gen.diagnostics.quoting import shown
+from kubocd_gen.diagnostics.problems import shown
 
 
 @pytest.mark.parametrize(

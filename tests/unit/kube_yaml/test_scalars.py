@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubocd_gen.kube_yaml.errors import YamlError
+from kubocd_gen.kube_yaml.parser import YamlError
 from kubocd_gen.kube_yaml.reader import read_document
 from kubocd_gen.kube_yaml.scalars import float64, number_text, resolve_plain, resolve_tagged
 

@@ -9,7 +9,7 @@ import pytest
 from kubocd_gen.budget.limits import LIMITS, moved
 from kubocd_gen.budget.spending import Budget, BudgetExceededError
 from kubocd_gen.diagnostics.problems import Position
-from kubocd_gen.kube_yaml.errors import YamlError
+from kubocd_gen.kube_yaml.parser import YamlError
 from kubocd_gen.kube_yaml.reader import MAX_DEPTH, MAX_EXPANSION, read_document, read_documents
 from tests.support.processor import processor_limit
 

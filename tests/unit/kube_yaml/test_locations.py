@@ -5,9 +5,9 @@ from unittest import mock
 import pytest
 
 from kubocd_gen.diagnostics.problems import Position
-from kubocd_gen.kube_yaml import locations as positions
-from kubocd_gen.kube_yaml.events import events
+from kubocd_gen.kube_yaml import locations
 from kubocd_gen.kube_yaml.locations import find_in_text, find_position
+from kubocd_gen.kube_yaml.parser import events
 
 TEXT = """\
 # first
@@ -156,7 +156,21 @@ def test_a_line_of_a_literal_block_is_a_line_of_the_file(
 
 def test_a_file_of_many_documents_is_parsed_once_for_all_its_places() -> None:
     text = "---\n".join(f"a:\n  b: {number}\n" for number in range(2000))
-    with mock.patch.object(positions, "events", wraps=events) as parsed:
+    with mock.patch.object(locations, "events", wraps=events) as parsed:
         for number in range(2000):
             assert find_position(text, "f.yaml", number, ("a", "b")).line == 3 * number + 2
     assert parsed.call_count == 1
+
+
+def test_positions_in_a_huge_file_are_found_as_far_as_they_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locations, "_MOST_NODES", 100)
+    text = "a:\n" + "".join(f"  k{number}: 1\n" for number in range(1000))
+    assert find_position(text, "a.yaml", 0, ("a", "k3")) == Position("a.yaml", 5, 3)
+    assert find_position(text, "a.yaml", 0, ("a", "k900")) == Position("a.yaml", 1, 1)
+
+
+def test_the_nodes_of_few_files_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locations, "_MOST_KEPT", 50)
+    for number in range(100):
+        find_position(f"a: {number}\n", "a.yaml", 0, ("a",))
+    assert len(locations._recent) <= 20

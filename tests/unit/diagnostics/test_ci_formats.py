@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 import re
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
 import pytest
 
 from kubocd_gen.diagnostics.annotations import Annotation, annotations_of, fingerprints, repository_path
-from kubocd_gen.diagnostics.github import github_lines
-from kubocd_gen.diagnostics.gitlab import gitlab_report
-from kubocd_gen.diagnostics.junit import junit_report
+from kubocd_gen.diagnostics.ci_formats import github_lines, gitlab_report, junit_report, sarif_report
 from kubocd_gen.diagnostics.problems import Position, Problem
-from kubocd_gen.diagnostics.sarif import sarif_report
 
 # The schema of the OASIS standard, as it is published with it.
 SARIF = json.loads((Path(__file__).parents[2] / "support/sarif-schema-2.1.0.json").read_text())
@@ -92,6 +90,13 @@ def test_sarif_says_places_as_addresses_below_the_repository() -> None:
     assert results[2]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "a%20b/%C3%BC%2C%25%3Ac.yaml"
 
 
+def test_a_path_that_is_not_valid_unicode_is_reported_by_its_bytes() -> None:
+    annotation = replace(UNKNOWN, path="caf\udce9/a.yaml")
+    (result,) = json.loads(sarif_report([annotation]))["runs"][0]["results"]
+    assert result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "caf%E9/a.yaml"
+    assert len(fingerprints([annotation])) == 1
+
+
 def test_gitlab_gets_what_it_needs_of_each_problem() -> None:
     assert json.loads(gitlab_report([])) == []
     entries = json.loads(gitlab_report(ALL))
@@ -107,13 +112,13 @@ def test_gitlab_gets_what_it_needs_of_each_problem() -> None:
 
 
 def test_a_problem_that_moves_to_another_line_is_the_same_and_two_at_once_are_two() -> None:
-    moved = Annotation(**{name: getattr(UNKNOWN, name) for name in UNKNOWN.__slots__} | {"line": 99})
+    moved = replace(UNKNOWN, line=99)
     assert fingerprints([UNKNOWN]) == fingerprints([moved])
     assert len({*fingerprints([UNKNOWN, moved, WARNING])}) == 3
 
 
 def test_junit_has_a_case_for_each_release_and_one_for_the_project() -> None:
-    suite = xml(junit_report(["default/redis1", "default/web"], ALL)).find("testsuite")
+    suite = xml(junit_report(["default/redis1", "default/web"], ALL, ["error"])).find("testsuite")
     assert suite is not None
     assert suite.attrib["tests"] == "3"
     assert suite.attrib["failures"] == "2"
@@ -132,7 +137,7 @@ def test_junit_has_a_case_for_each_release_and_one_for_the_project() -> None:
 
 def test_junit_stays_xml_whatever_a_message_holds() -> None:
     hostile = Problem("bad-yaml", "a\x00\x0b\ud800]]><x>&'\"", position=Position("x"))
-    suite = xml(junit_report([], annotations_of([hostile], Path.cwd())))
+    suite = xml(junit_report([], annotations_of([hostile], Path.cwd()), ["error"]))
     assert "]]><x>&" in "".join(suite.itertext())
 
 

@@ -6,11 +6,7 @@ import pytest
 
 from kubocd_gen.budget.limits import LIMITS, moved
 from kubocd_gen.budget.spending import Budget, BudgetExceededError
-from kubocd_gen.diagnostics.problems import Position
-from kubocd_gen.kube_yaml import locations as positions
-from kubocd_gen.kube_yaml.errors import YamlError
-from kubocd_gen.kube_yaml.events import events
-from kubocd_gen.kube_yaml.locations import find_position
+from kubocd_gen.kube_yaml.parser import YamlError, events
 from kubocd_gen.kube_yaml.reader import MAX_EXPANSION, read_document, read_documents
 
 TENFOLD = "a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\n"
@@ -56,17 +52,3 @@ def test_a_text_is_not_parsed_again_and_again_for_its_colons() -> None:
     for _ in events(f"[{'x,' * 500}{'a:,' * 29}]\n"):
         taken += 1
     assert taken > 500
-
-
-def test_places_of_a_huge_file_are_found_as_far_as_they_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(positions, "_MOST_NODES", 100)
-    text = "a:\n" + "".join(f"  k{number}: 1\n" for number in range(1000))
-    assert find_position(text, "a.yaml", 0, ("a", "k3")) == Position("a.yaml", 5, 3)
-    assert find_position(text, "a.yaml", 0, ("a", "k900")) == Position("a.yaml", 1, 1)
-
-
-def test_the_nodes_of_few_files_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(positions, "_MOST_KEPT", 50)
-    for number in range(100):
-        find_position(f"a: {number}\n", "a.yaml", 0, ("a",))
-    assert len(positions._cache._roots) <= 20

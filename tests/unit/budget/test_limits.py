@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from kubocd_gen.budget.limits import LIMITS, NAMES, RUN_NAMES, Limits, moved, over_limit, parse_limit
+from kubocd_gen.budget.limits import LIMITS, NAMES, Limits, moved, over_limit, parse_limit
+from kubocd_gen.budget.spending import RUN_LIMITS
 from kubocd_gen.diagnostics.problems import Position
 from kubocd_gen.package_data import schema
 
@@ -104,4 +105,4 @@ def test_without_a_need_the_flag_doubles_the_limit() -> None:
 
 def test_the_project_file_sets_the_limits_of_packages_and_not_those_of_the_run() -> None:
     properties = schema("kcd-gen/project-v1alpha1")["schema"]["properties"]["packages"]["properties"]
-    assert sorted(properties["limits"]["properties"]) == sorted(set(NAMES) - set(RUN_NAMES))
+    assert sorted(properties["limits"]["properties"]) == sorted(set(NAMES) - set(RUN_LIMITS))

@@ -33,13 +33,13 @@ def test_several_errors_are_all_named() -> None:
 
 
 def test_problems_come_in_reading_order_without_repeats() -> None:
-    findings = Problems("prod")
+    problems = Problems("prod")
     one, two = Problem("a", "one", hint="h", position=Position("f", 1)), Problem("b", "two")
-    findings.error(two)
-    findings.error(ProblemsError(one, two))
-    findings.warning(one, release="default/web")
-    findings.note(two)
-    assert list(findings) == [
+    problems.error(two)
+    problems.error(ProblemsError(one, two))
+    problems.warning(one, release="default/web")
+    problems.note(two)
+    assert list(problems) == [
         Problem("b", "two", severity="note", cluster="prod"),
         Problem("a", "one", Position("f", 1), "h", "warning", "default/web", "prod"),
         Problem("b", "two", cluster="prod"),
@@ -50,21 +50,21 @@ def test_problems_come_in_reading_order_without_repeats() -> None:
 def test_the_order_of_problems_does_not_depend_on_who_finds_one_first() -> None:
     found = [Problem("b", "x", Position("f", 2)), Problem("a", "y", Position("f", 2)), Problem("c", "z", Position("e"))]
     for order in permutations(found):
-        findings = Problems()
+        problems = Problems()
         for one in order:
-            findings.error(one)
-        assert [one.code for one in findings] == ["c", "a", "b"]
+            problems.error(one)
+        assert [one.code for one in problems] == ["c", "a", "b"]
 
 
 def test_problems_of_one_file_beyond_the_limit_are_counted() -> None:
-    findings = Problems("prod")
+    problems = Problems("prod")
     for line in range(1, MOST + 3):
-        findings.error(Problem("x", "wrong", Position("a.yaml", line)))
-    findings.error(Problem("x", "wrong", Position("b.yaml", 1)))
-    (more,) = [one for one in findings if one.code == "more-problems"]
+        problems.error(Problem("x", "wrong", Position("a.yaml", line)))
+    problems.error(Problem("x", "wrong", Position("b.yaml", 1)))
+    (more,) = [one for one in problems if one.code == "more-problems"]
     assert (more.position, more.severity, more.cluster) == (Position("a.yaml"), "error", "prod")
     assert more.message.startswith("2 more errors ")
-    assert len([one for one in findings if one.code == "x"]) == MOST + 1
+    assert len([one for one in problems if one.code == "x"]) == MOST + 1
 
 
 def test_a_problem_is_placed_in_a_copy() -> None:
@@ -75,17 +75,17 @@ def test_a_problem_is_placed_in_a_copy() -> None:
     assert here.at(Position("c.yaml")).problem.position == Position("a.yaml")
 
 
-def test_one_problem_of_two_releases_is_two_findings() -> None:
-    findings = Problems()
+def test_one_problem_of_two_releases_is_two_problems() -> None:
+    problems = Problems()
     for release in ("a/x", "a/y", "a/x"):
-        findings.error(Problem("a", "one"), release=release)
-    assert [one.release for one in findings] == ["a/x", "a/y"]
+        problems.error(Problem("a", "one"), release=release)
+    assert [one.release for one in problems] == ["a/x", "a/y"]
 
 
-def test_a_finding_keeps_the_exit_code_of_its_error() -> None:
-    findings = Problems()
-    findings.error(Problem("network", "no answer", exit_code=4))
-    assert [one.exit_code for one in findings] == [4]
+def test_a_problem_keeps_the_exit_code_of_its_error() -> None:
+    problems = Problems()
+    problems.error(Problem("network", "no answer", exit_code=4))
+    assert [one.exit_code for one in problems] == [4]
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ def test_the_hint_is_what_allows_it(checkout: Path, tmp_path: Path) -> None:
     assert error.hint.endswith(f"--allow-outside {tmp_path}")
 
 
-@pytest.mark.parametrize("name", [".git/config", ".git", ".GIT/config"])
+@pytest.mark.parametrize("name", [".git/config", ".git", ".GIT/config", "apps/module/.git/config"])
 def test_the_git_directory_is_no_part_of_the_checkout(checkout: Path, name: str) -> None:
     files = CheckoutFiles.around(checkout, [checkout, checkout.parent])
     assert not files.holds(checkout / name)

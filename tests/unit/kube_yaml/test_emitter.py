@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.kube_yaml.emitter import emit_documents
-from tests.unit.output.readers import READERS, read
+from tests.support.yaml_readers import READERS, read
 
 # A busy machine is no reason to fail.
 

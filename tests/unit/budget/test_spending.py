@@ -4,8 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from kubocd_gen.budget.limits import LIMITS, RUN_NAMES, moved, parse_limit
-from kubocd_gen.budget.spending import Budget, BudgetExceededError
+from kubocd_gen.budget.limits import LIMITS, moved, parse_limit
+from kubocd_gen.budget.spending import RUN_LIMITS, Budget, BudgetExceededError
 from kubocd_gen.diagnostics.problems import Position
 
 
@@ -20,7 +20,7 @@ def test_many_small_amounts_exhaust_a_budget_as_a_large_one_does() -> None:
         budget.spend("files", 0)
 
 
-@pytest.mark.parametrize("name", RUN_NAMES)
+@pytest.mark.parametrize("name", RUN_LIMITS)
 def test_the_error_names_the_limit_and_how_to_raise_it(name: str) -> None:
     with pytest.raises(BudgetExceededError) as caught:
         Budget().spend(name, LIMITS.of(name) + 1, Position("a.yaml"))

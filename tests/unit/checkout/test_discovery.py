@@ -14,7 +14,7 @@ from kubocd_gen.files.paths import display_path
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     for name in (
-        *("a/one.yaml", "a/two.yml", "a/three.json", "a/README.md", "a/deep/er/four.yaml", "a/.git/five.yaml"),
+        *("a/one.yaml", "a/two.yml", "a/three.json", "a/README.md", "a/deep/er/four.yaml", "a/.hidden/five.yaml"),
         *("a/.six.yaml", "a/dir.yaml/seven.yaml", "b/[x]/eight.yaml", "b/nine.txt"),
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -38,8 +38,8 @@ A = ["a/deep/er/four.yaml", "a/dir.yaml/seven.yaml", "a/one.yaml", "a/three.json
         (["a/"], A),
         (["a/one.yaml"], ["a/one.yaml"]),
         (["b/nine.txt"], ["b/nine.txt"]),
-        (["a/.git/five.yaml"], ["a/.git/five.yaml"]),
-        (["a/.git"], ["a/.git/five.yaml"]),
+        (["a/.hidden/five.yaml"], ["a/.hidden/five.yaml"]),
+        (["a/.hidden"], ["a/.hidden/five.yaml"]),
         (["a/*.yaml"], ["a/dir.yaml/seven.yaml", "a/one.yaml"]),
         (["a/*"], A),
         (["**/*.yml"], ["a/two.yml"]),
