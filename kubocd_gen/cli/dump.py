@@ -222,15 +222,17 @@ def _opened(path: Path, allow_outside: Sequence[Path]) -> BinaryIO:
 
 
 def _read_archive(path: Path, limits: Limits, allow_outside: Sequence[Path]) -> Named:
-    from kubocd_gen.packages.archive import read_package_archive
+    from kubocd_gen.budget.spending import Budget
+    from kubocd_gen.packages.archive import Subject, read_package_archive
     from kubocd_gen.packages.contents import contents
     from kubocd_gen.packages.image import check_files
     from kubocd_gen.packages.manifest import read_files, read_manifest
 
     with _opened(path, allow_outside) as file:
         data = file.read(limits.layer + 1)
-    files = read_package_archive(data, describe=str(path), limits=limits)
-    check_files(files, describe=str(path), limits=limits)
+    subject = Subject(str(path), limits=limits, budget=Budget(limits))
+    files = read_package_archive(data, subject)
+    check_files(files, subject)
     package = read_files(files, f"{path}/original.yaml", str(path))
     _, fields = read_manifest(package.text, f"{path}/original.yaml")
     return Named(package, contents(package, fields, size=sum(map(len, files.values()))), files)
@@ -247,7 +249,7 @@ def _read_manifest(path: Path, allow_outside: Sequence[Path]) -> Named:
 
 
 def _unpack(files: Files, directory: Path) -> list[str]:
-    from kubocd_gen.archives.extraction import unpacked, write_files
+    from kubocd_gen.archives.chart_members import unpacked, write_files
 
     everything = unpacked(files)
     write_files(directory, everything)

@@ -9,13 +9,13 @@ from typing import Any
 
 import yaml
 
-from kubocd_gen.archives import chart_archive
-from kubocd_gen.archives.tar_stream import BadArchiveError, OverLimitError
-from kubocd_gen.budget.limits import LIMITS, Limits, over_limit
+from kubocd_gen.archives.chart_archive import ChartBudget, check_chart_archive
+from kubocd_gen.archives.tar_stream import OverLimitError, archive_errors
 from kubocd_gen.budget.spending import Budget
-from kubocd_gen.diagnostics.problems import Position, ProblemsError, nearest
+from kubocd_gen.diagnostics.problems import ProblemsError, nearest
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.kube_yaml.errors import too_deep
+from kubocd_gen.packages.archive import Subject
 
 # helm writes about 5 levels and 30 values per chart. Deep nesting crashes libyaml's composer; many values cost memory.
 _DEEPEST = 64
@@ -43,66 +43,36 @@ class CheckedCharts:
     chart_yamls: Mapping[str, bytes]
 
 
-def check_charts(
-    files: Mapping[str, bytes],
-    *,
-    describe: str,
-    position: Position | None = None,
-    limits: Limits = LIMITS,
-    budget: Budget | None = None,
-) -> CheckedCharts:
+def check_charts(files: Mapping[str, bytes], package: Subject) -> CheckedCharts:
     """Compare the chart archives in `files` with their `index.yaml`, and check that Helm can load them.
 
     Every archive in the index must exist and match the index's SHA-256, if there is one, because Flux checks it. An
-    archive that is not in the index is accepted. Messages call the package `describe`.
+    archive that is not in the index is accepted.
 
-    Raises ProblemsError: `bad-index`, `corrupt-chart`, `package-limit`, and `run-limit` if `budget` is exceeded.
+    Raises ProblemsError: `bad-index`, `corrupt-chart`, `package-limit`, and `run-limit` if the budget is exceeded.
     """
-    run = budget or Budget(limits)
     charts = {name: data for name, data in files.items() if name.endswith(".tgz")}
     try:
-        archives = _check(_load(files["index.yaml"], run), charts)
+        archives = _check(_load(files["index.yaml"], package.budget), charts)
     except _InvalidError as bad:
-        raise ProblemsError.of(bad.code, f"{describe}: {bad}", position=position, hint=bad.hint) from None
-    checked = check_chart_archives(charts, describe=describe, position=position, limits=limits, budget=run)
-    return CheckedCharts(archives, checked)
+        raise ProblemsError.of(bad.code, f"{package.name}: {bad}", package.position, bad.hint) from None
+    return CheckedCharts(archives, check_chart_archives(charts, package))
 
 
-def check_chart_archives(
-    charts: Mapping[str, bytes],
-    *,
-    describe: str,
-    position: Position | None,
-    limits: Limits,
-    budget: Budget | None = None,
-) -> dict[str, bytes]:
+def check_chart_archives(charts: Mapping[str, bytes], package: Subject) -> dict[str, bytes]:
     """Check that Helm can load each chart, and return the Chart.yaml by archive.
 
     Raises ProblemsError: `corrupt-chart`, `package-limit` or `run-limit`.
     """
-    left = chart_archive.Budget.of(limits, budget)
+    limits, left = package.limits, ChartBudget(package.limits, package.budget)
+    hint = "Helm cannot load this chart; package it again with 'helm package'"
     found = {}
     for name, data in charts.items():
-        what = f"{describe}: chart {shown(name)}"
-        if len(data) > limits.chart_archive:
-            raise ProblemsError(
-                over_limit(
-                    f"{what} is larger", "chart-archive", limits.chart_archive, needed=len(data), position=position
-                )
-            )
-        try:
-            found[name] = chart_archive.check_chart_archive(data, limits, left)
-        except OverLimitError as over:
-            raise ProblemsError(
-                over_limit(f"{what} {over}", over.name, limits.of(over.name), needed=over.needed, position=position)
-            ) from None
-        except BadArchiveError as bad:
-            raise ProblemsError.of(
-                "corrupt-chart",
-                f"{what} {bad}",
-                position=position,
-                hint="Helm cannot load this chart; package it again with 'helm package'",
-            ) from None
+        what = f"{package.name}: chart {shown(name)}"
+        with archive_errors(what, "corrupt-chart", limits, package.position, hint):
+            if len(data) > limits.chart_archive:
+                raise OverLimitError("is larger", "chart-archive", len(data))
+            found[name] = check_chart_archive(data, left)
     return found
 
 

@@ -15,8 +15,8 @@ from kubocd_gen.kube_yaml.reader import Document, first_document
 from kubocd_gen.kube_yaml.scalars import float64
 from kubocd_gen.model.package import ChartRef, Module, Package, TemplateSource
 from kubocd_gen.package_data import schema
+from kubocd_gen.packages.image import PackageImage
 from kubocd_gen.packages.module_charts import STATUS, as_text, read_status
-from kubocd_gen.packages.source import PackageImage
 from kubocd_gen.schema.package_schema import PackageSchema, PackageSchemaError, Role, load_schema, sentence
 from kubocd_gen.schema.structural import admit, canonical_fields
 

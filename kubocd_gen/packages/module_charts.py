@@ -11,13 +11,14 @@ from typing import Any
 
 from kubocd_gen.archives.chart import is_version
 from kubocd_gen.budget.spending import Budget
-from kubocd_gen.diagnostics.problems import MOST, Position, Problem, ProblemsError, nearest
+from kubocd_gen.diagnostics.problems import MOST, Problem, ProblemsError, nearest
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.diagnostics.wording import quoted, type_name
 from kubocd_gen.kube_yaml.locations import find_position
 from kubocd_gen.kube_yaml.reader import first_document
 from kubocd_gen.kube_yaml.scalars import number_text
 from kubocd_gen.model.package import ChartRef
+from kubocd_gen.packages.archive import Subject
 from kubocd_gen.packages.chart_index import CheckedCharts, lookalike
 
 STATUS = "status.yaml"
@@ -49,21 +50,19 @@ def read_status(text: bytes, path: str, budget: Budget | None) -> tuple[dict[str
     return found, errors
 
 
-def check_module_charts(
-    status: bytes, charts: CheckedCharts, *, describe: str, position: Position | None, budget: Budget
-) -> None:
+def check_module_charts(status: bytes, charts: CheckedCharts, package: Subject) -> None:
     """Check that each module's chart is in the package with its name and version.
 
     Raises ProblemsError: `bad-package`, `bad-index` or `corrupt-chart`, with the package, the module and the file.
     """
-    modules, _ = read_status(status, STATUS, budget)  # `read_files` reports the problems of status.yaml itself
+    modules, _ = read_status(status, STATUS, package.budget)  # `read_files` reports the problems of status.yaml itself
     known: dict[str, tuple[str, str]] = {}
     for module, chart in modules.items():
         try:
-            _check(chart, charts, known, budget)
+            _check(chart, charts, known, package.budget)
         except _InvalidError as bad:
-            message = f"{describe}: module {quoted(module)} {bad}"
-            raise ProblemsError.of(bad.code, message, position=position, hint=bad.hint) from None
+            message = f"{package.name}: module {quoted(module)} {bad}"
+            raise ProblemsError.of(bad.code, message, package.position, bad.hint) from None
 
 
 class _InvalidError(Exception):

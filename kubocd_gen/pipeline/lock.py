@@ -18,10 +18,10 @@ from kubocd_gen.oci.layout_writer import LayoutWriter
 from kubocd_gen.oci.reference import Reference, parse_reference
 from kubocd_gen.packages.chart_index import IndexedChart, indexed_charts
 from kubocd_gen.packages.cosign import Cosign, verify_signature
-from kubocd_gen.packages.image import read_parts
+from kubocd_gen.packages.image import PackageImage, read_parts
 from kubocd_gen.packages.lock import Lock, Pin, changed_charts
 from kubocd_gen.packages.remote import Remote, RemoteBlobs
-from kubocd_gen.packages.source import PackageImage, PackageRequest, PackageSources
+from kubocd_gen.packages.source import PackageRequest, PackageSources
 from kubocd_gen.pipeline import read_cluster
 from kubocd_gen.pipeline.resolution import wanted_packages
 

@@ -16,8 +16,9 @@ from kubocd_gen.model.package import Package
 from kubocd_gen.model.releases import Config, ContextRef, Release
 from kubocd_gen.oci.access import Access
 from kubocd_gen.oci.reference import parse_reference
+from kubocd_gen.packages.image import PackageImage
 from kubocd_gen.packages.manifest import read_package
-from kubocd_gen.packages.source import PackageImage, PackageRequest, PackageSources
+from kubocd_gen.packages.source import PackageRequest, PackageSources
 from kubocd_gen.schema.durations import parse_duration
 from kubocd_gen.schema.package_schema import validate
 from kubocd_gen.sources.cluster_resources import ClusterResources

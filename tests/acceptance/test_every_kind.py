@@ -18,7 +18,7 @@ from kubocd_gen.files import open_directory
 from kubocd_gen.oci.descriptors import REF_NAME
 from kubocd_gen.output.journal import open_staging
 from kubocd_gen.output.moves import NEW, STAGING
-from kubocd_gen.packages.archive import read_package_archive
+from kubocd_gen.packages.archive import Subject, read_package_archive
 from tests.support.charts import commit_all, git
 from tests.support.images import (
     chart_archive,
@@ -473,7 +473,7 @@ def project(workspace: Workspace, text: str, *flags: str) -> Outcome:
 
 def web_files() -> Mapping[str, bytes]:
     """What the package `WEB` holds."""
-    return read_package_archive(package_content(WEB_MANIFEST, status_of(WEB_MANIFEST)), describe="web")
+    return read_package_archive(package_content(WEB_MANIFEST, status_of(WEB_MANIFEST)), Subject("web"))
 
 
 def with_files(workspace: Workspace, changed: Mapping[str, bytes], command: str = "build", *flags: str) -> Outcome:

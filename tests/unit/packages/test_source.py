@@ -16,9 +16,10 @@ from kubocd_gen.oci.layout import OciLayout
 from kubocd_gen.oci.reference import Reference, parse_reference
 from kubocd_gen.packages.cache import Cache
 from kubocd_gen.packages.chart_index import indexed_charts
+from kubocd_gen.packages.image import PackageImage
 from kubocd_gen.packages.lock import Lock, Pin
 from kubocd_gen.packages.remote import Remote
-from kubocd_gen.packages.source import Fetched, PackageImage, PackageRequest, PackageSources
+from kubocd_gen.packages.source import Fetched, PackageRequest, PackageSources
 from tests.support.images import package_layer, write_layout
 from tests.support.registries import MemoryRegistry
 from tests.unit.packages.conftest import CHART, LAYER, REFERENCE
