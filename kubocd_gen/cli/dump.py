@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from kubocd_gen.budget.limits import Limits
     from kubocd_gen.model.package import Package
     from kubocd_gen.model.project import Project
-    from kubocd_gen.oci.access import Access
+    from kubocd_gen.oci.endpoints import Access
     from kubocd_gen.oci.reference import Reference
     from kubocd_gen.packages.contents import Contents, Value
     from kubocd_gen.packages.image import PackageImage
@@ -149,7 +149,7 @@ def read_named(name: str, options: FetchOptions, findings: Problems) -> Named:
 
 def _fetch(reference: Reference, options: FetchOptions, findings: Problems) -> PackageImage:
     """Fetch an image as a build in this directory would: from the vendor layout, the cache or the registry."""
-    from kubocd_gen.oci.access import Access
+    from kubocd_gen.oci.endpoints import Access
     from kubocd_gen.pipeline.packages import package_sources, project_lock
 
     project = _project(options)
@@ -182,7 +182,7 @@ def _project(options: FetchOptions) -> Project:
 def _fetched(
     sources: PackageSources, reference: Reference, findings: Problems, access: Access | None = None
 ) -> PackageImage:
-    from kubocd_gen.oci.access import Access
+    from kubocd_gen.oci.endpoints import Access
     from kubocd_gen.packages.source import PackageRequest
 
     request = PackageRequest(reference, access or Access())

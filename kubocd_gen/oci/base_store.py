@@ -6,10 +6,10 @@ from typing import BinaryIO, Protocol
 
 from kubocd_gen.budget.limits import Limits, over_limit
 from kubocd_gen.diagnostics.problems import Position, ProblemsError
-from kubocd_gen.oci.access import Access
 from kubocd_gen.oci.descriptors import Descriptor
-from kubocd_gen.oci.image_reference import LayoutImage, RegistryImage
+from kubocd_gen.oci.endpoints import Access
 from kubocd_gen.oci.layout import OciLayout
+from kubocd_gen.oci.reference import LayoutImage, RegistryImage
 from kubocd_gen.oci.registry import Registry
 
 

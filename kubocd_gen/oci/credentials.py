@@ -239,11 +239,12 @@ def _run(program: str, server: str, path: Path, environment: Mapping[str, str]) 
 
 def _read_config(path: Path) -> dict[str, Any] | None:
     try:
-        data = path.read_bytes() if path.is_file() else None
+        if not path.is_file():
+            return None
+        with path.open("rb") as file:
+            data = file.read(LIMITS.manifest + 1)
     except OSError as error:
         raise _bad(f"cannot read {path}: {error.strerror}", "run kcd-gen as its owner") from None
-    if data is None:
-        return None
     if len(data) > LIMITS.manifest:
         raise _bad(f"{path} is too large for a credentials file", _SYNTAX)
     try:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
+from kubocd_gen.diagnostics.problems import Position, ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
@@ -22,9 +22,7 @@ CONFIG_TYPE = "application/vnd.kubotal.kubocd.package.config.v1alpha1+json"
 CONTENT_TYPE = "application/vnd.kubotal.kubocd.package.content.v1.tar+gzip"
 REF_NAME = "org.opencontainers.image.ref.name"
 
-MIB = 1024 * 1024
-
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,22 +51,25 @@ def sha256(data: bytes) -> str:
 
 def parse_object(data: bytes, *, what: str, code: str, position: Position | None) -> dict[str, Any]:
     """Parse the JSON object `data`. Raises ProblemsError `code`; messages call the data `what`."""
+    at = position
     try:
         value = json.loads(data.decode("utf-8"), object_pairs_hook=_object, parse_constant=_no_constant)
     except UnicodeDecodeError:
-        raise ProblemsError.of(code, f"{what} is not valid UTF-8", position=position) from None
+        defect = "is not valid UTF-8"
     except RecursionError:
-        raise ProblemsError.of(code, f"{what} is nested too deeply", position=position) from None
+        defect = "is nested too deeply"
     except json.JSONDecodeError as error:
         at = Position(position.path, error.lineno, error.colno) if position else None
-        raise ProblemsError.of(code, f"{what} is not valid JSON: {error.msg}", position=at) from None
-    except _InvalidError as bad:
-        raise ProblemsError.of(code, f"{what} {bad}", position=position) from None
+        defect = f"is not valid JSON: {error.msg}"
+    except _InvalidError as error:
+        defect = str(error)
     except ValueError:  # the only other cause: an integer with more digits than Python accepts
-        raise ProblemsError.of(code, f"{what} contains a number that is too long", position=position) from None
-    if not isinstance(value, dict):
-        raise ProblemsError.of(code, f"{what} is not a JSON object", position=position)
-    return value
+        defect = "contains a number that is too long"
+    else:
+        if isinstance(value, dict):
+            return value
+        defect = "is not a JSON object"
+    raise ProblemsError.of(code, f"{what} {defect}", at)
 
 
 class _InvalidError(Exception):
@@ -109,20 +110,20 @@ def check_schema_version(
 def parse_descriptor(value: object, *, what: str, code: str, position: Position | None) -> Descriptor:
     """Parse a descriptor from JSON. Raises ProblemsError `code`; messages call it `what`."""
 
-    def bad(text: str) -> Problem:
-        return Problem(code, f"{what} {text}", position=position)
+    def bad(text: str) -> ProblemsError:
+        return ProblemsError.of(code, f"{what} {text}", position)
 
     if not isinstance(value, dict):
-        raise ProblemsError(bad("is not a descriptor"))
+        raise bad("is not a descriptor")
     media_type, digest, size = value.get("mediaType"), value.get("digest"), value.get("size")
     annotations = value.get("annotations") or {}
     if not isinstance(media_type, str) or not media_type:
-        raise ProblemsError(bad("has no media type"))
-    if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
+        raise bad("has no media type")
+    if not isinstance(digest, str) or not DIGEST.fullmatch(digest):
         given = f": {shown(digest)}" if isinstance(digest, str) else ""
-        raise ProblemsError(bad(f"has no valid digest ('sha256:' and 64 hexadecimal digits){given}"))
+        raise bad(f"has no valid digest ('sha256:' and 64 hexadecimal digits){given}")
     if type(size) is not int or size < 0:
-        raise ProblemsError(bad("has no valid size"))
+        raise bad("has no valid size")
     if not isinstance(annotations, dict) or not all(isinstance(text, str) for text in annotations.values()):
-        raise ProblemsError(bad("has annotations that are not strings"))
+        raise bad("has annotations that are not strings")
     return Descriptor(media_type, digest, size, annotations)

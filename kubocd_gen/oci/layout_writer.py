@@ -20,7 +20,7 @@ from kubocd_gen.budget.limits import LIMITS, over_limit
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.files import Directory, SymlinkError, hint_of, made_directory
 from kubocd_gen.oci.descriptors import REF_NAME, Descriptor, parse_descriptor, parse_object, sha256
-from kubocd_gen.oci.layout import OciLayout
+from kubocd_gen.oci.layout import OciLayout, blob_path, reference_name
 from kubocd_gen.oci.reference import Reference
 
 _MARKER = b'{"imageLayoutVersion":"1.0.0"}'
@@ -50,7 +50,7 @@ class LayoutWriter:
         with self._writing() as layout:
             if not _is_whole(layout, descriptor):
                 self._make(layout)
-                layout.write(_blob(descriptor), data, replace_symlink=True)
+                layout.write(blob_path(descriptor), data, replace_symlink=True)
         return descriptor
 
     def take_blob(self, descriptor: Descriptor, fill: Callable[[BinaryIO], None]) -> bool:
@@ -59,7 +59,7 @@ class LayoutWriter:
             if _is_whole(layout, descriptor):
                 return False
             self._make(layout)
-            with layout.replacing(_blob(descriptor), replace_symlink=True) as file:
+            with layout.replacing(blob_path(descriptor), replace_symlink=True) as file:
                 fill(file)
         return True
 
@@ -82,7 +82,7 @@ class LayoutWriter:
             with layout.locked():
                 index = self._index(layout)
                 entries: list[Any] = index["manifests"]
-                ours = [entry for entry in entries if _named(entry) == str(reference)]
+                ours = [entry for entry in entries if reference_name(entry) == str(reference)]
                 digests = {entry.get("digest") for entry in ours}
                 if digests == {descriptor.digest} and len(ours) == 1:
                     return False
@@ -107,8 +107,8 @@ class LayoutWriter:
         """
         with self._writing() as layout, layout.locked():
             index = self._index(layout)
-            kept = [entry for entry in index["manifests"] if _named(entry) is None or _named(entry) in names]
-            gone = sorted({str(_named(entry)) for entry in index["manifests"] if entry not in kept})
+            kept = [entry for entry in index["manifests"] if reference_name(entry) in (None, *names)]
+            gone = sorted({str(reference_name(entry)) for entry in index["manifests"] if entry not in kept})
             needed = _needed(kept, OciLayout(self.path, self._name), Position(f"{self._name}/index.json"))
             if gone:
                 index["manifests"] = kept
@@ -215,19 +215,9 @@ def _entry(reference: Reference | str, descriptor: Descriptor) -> dict[str, Any]
     }
 
 
-def _named(entry: Any) -> str | None:
-    annotations = entry.get("annotations") if isinstance(entry, dict) else None
-    name = annotations.get(REF_NAME) if isinstance(annotations, dict) else None
-    return name if isinstance(name, str) else None
-
-
 def _insertion_index(entries: list[Any], name: str) -> int:
     """Return where to insert a new name to keep a sorted index sorted."""
-    return next((at for at, entry in enumerate(entries) if (_named(entry) or "") > name), len(entries))
-
-
-def _blob(descriptor: Descriptor) -> str:
-    return f"{_BLOBS}/{descriptor.hex}"
+    return next((at for at, entry in enumerate(entries) if (reference_name(entry) or "") > name), len(entries))
 
 
 def _text(index: dict[str, Any]) -> bytes:
@@ -236,8 +226,8 @@ def _text(index: dict[str, Any]) -> bytes:
 
 def _is_whole(layout: Directory, descriptor: Descriptor) -> bool:
     """Return whether the blob is a regular file whose content matches its digest."""
-    status = layout.status(_blob(descriptor))
+    status = layout.status(blob_path(descriptor))
     if status is None or not stat.S_ISREG(status.st_mode) or status.st_size != descriptor.size:
         return False
-    with layout.open_file(_blob(descriptor)) as file:
+    with layout.open_file(blob_path(descriptor)) as file:
         return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}" == descriptor.digest

@@ -15,9 +15,9 @@ from kubocd_gen.network.exchange import Answer, AnswerTooLargeError, Body, FileB
 from kubocd_gen.network.settings import LOG, Network, NetworkError
 from kubocd_gen.network.transport import Transport
 from kubocd_gen.network.urls import follow, split_url
-from kubocd_gen.oci.access import Access
 from kubocd_gen.oci.credentials import CredentialStore
 from kubocd_gen.oci.descriptors import (
+    DIGEST,
     DOCKER_LIST_TYPE,
     DOCKER_MANIFEST_TYPE,
     INDEX_TYPE,
@@ -26,14 +26,13 @@ from kubocd_gen.oci.descriptors import (
     parse_object,
     sha256,
 )
-from kubocd_gen.oci.endpoints import Endpoint, find_endpoint
+from kubocd_gen.oci.endpoints import Access, Endpoint, find_endpoint
 from kubocd_gen.oci.reference import Reference
 from kubocd_gen.oci.registry_errors import corrupt, refusal, unexpected, web_page
 from kubocd_gen.oci.tokens import Tokens
 from kubocd_gen.processes.single_flight import SingleFlight
 
 _MANIFESTS = (MANIFEST_TYPE, INDEX_TYPE, DOCKER_MANIFEST_TYPE, DOCKER_LIST_TYPE)
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _BYTES = "application/octet-stream"
 PULL, PUSH = "pull", "pull,push"
 
@@ -159,7 +158,7 @@ class Registry:
             raise self._refusal(answer, endpoint, name, access, "push")
         stored = answer.headers.get("docker-content-digest", digest)
         if stored != digest:
-            raise ProblemsError(corrupt(f"{endpoint} stored {name} with the digest {shown(stored)}, not {digest}"))
+            raise corrupt(f"{endpoint} stored {name} with the digest {shown(stored)}, not {digest}")
         LOG.info("pushed the manifest %s as %s", digest, name)
         return Descriptor(media_type, digest, len(data))
 
@@ -190,7 +189,7 @@ class Registry:
             size = answer.headers.get("content-length", "")
             if "html" in media_type:
                 raise unexpected(endpoint, name, answer, "a manifest")
-            if media_type in _MANIFESTS and _DIGEST.fullmatch(digest) and re.fullmatch(r"[0-9]{1,9}", size):
+            if media_type in _MANIFESTS and DIGEST.fullmatch(digest) and re.fullmatch(r"[0-9]{1,9}", size):
                 return Descriptor(media_type, digest, int(size))
         elif answer.status not in (HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.BAD_REQUEST):
             raise self._refusal(answer, endpoint, name, access, "read")
@@ -218,11 +217,9 @@ class Registry:
         declared = answer.headers.get("docker-content-digest", actual)
         media_type = _manifest_type(endpoint, name, answer)
         if digest is not None and actual != digest:
-            raise ProblemsError(corrupt(f"{endpoint} returned a manifest with the digest {actual} for {name}"))
+            raise corrupt(f"{endpoint} returned a manifest with the digest {actual} for {name}")
         if declared.startswith("sha256:") and declared != actual:
-            raise ProblemsError(
-                corrupt(f"{endpoint} returned {name} with the digest {actual}, but declared {shown(declared)}")
-            )
+            raise corrupt(f"{endpoint} returned {name} with the digest {actual}, but declared {shown(declared)}")
         LOG.info("read the manifest of %s, %d bytes", name, len(answer.body))
         return Descriptor(media_type, actual, len(answer.body)), answer.body
 
@@ -241,9 +238,7 @@ class Registry:
         except AnswerTooLargeError as error:
             if "html" in error.media_type:
                 raise web_page(endpoint, name, "the blob") from None
-            raise ProblemsError(
-                corrupt(f"{endpoint} returned more than the {descriptor.size} bytes of {name}")
-            ) from None
+            raise corrupt(f"{endpoint} returned more than the {descriptor.size} bytes of {name}") from None
         if answer.status != HTTPStatus.OK:
             raise self._refusal(answer, endpoint, name, access, "read")
         actual, length = (sha256(answer.body), len(answer.body)) if into is None else (into.digest, len(into))
@@ -253,8 +248,8 @@ class Registry:
         if "html" in _media_type(answer):
             raise unexpected(endpoint, name, answer, "the blob")
         if length != descriptor.size:
-            raise ProblemsError(corrupt(f"{endpoint} returned {length} of the {descriptor.size} bytes of {name}"))
-        raise ProblemsError(corrupt(f"{endpoint} returned content with the digest {actual} for {name}"))
+            raise corrupt(f"{endpoint} returned {length} of the {descriptor.size} bytes of {name}")
+        raise corrupt(f"{endpoint} returned content with the digest {actual} for {name}")
 
     def _push(self, reference: Reference, digest: str, data: Body, access: Access) -> None:
         endpoint = self._endpoint(reference, access)

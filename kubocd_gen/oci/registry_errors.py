@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from http import HTTPStatus
 
-from kubocd_gen.diagnostics.problems import Problem
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.network.exchange import Answer, status_text
 from kubocd_gen.network.settings import NetworkError
-from kubocd_gen.oci.access import Access
 from kubocd_gen.oci.credentials import Credentials, plain_http_advice, variable
-from kubocd_gen.oci.endpoints import Endpoint
+from kubocd_gen.oci.endpoints import Access, Endpoint
 
 _HELPERS = {
     "aws": 'install docker-credential-ecr-login and add "credHelpers": {{"{0}": "ecr-login"}} to Docker\'s config.json',
@@ -73,13 +72,10 @@ def web_page(endpoint: Endpoint, name: str, wanted: str) -> NetworkError:
     )
 
 
-def corrupt(message: str) -> Problem:
+def corrupt(message: str) -> ProblemsError:
     """Return the error for content that does not match its digest or descriptor."""
-    return Problem(
-        "corrupt-blob",
-        message,
-        hint="do not use this image: the registry or a proxy does not return the pushed content",
-    )
+    hint = "do not use this image: the registry or a proxy does not return the pushed content"
+    return ProblemsError.of("corrupt-blob", message, hint=hint)
 
 
 def _denied(

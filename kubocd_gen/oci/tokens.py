@@ -84,7 +84,7 @@ class Tokens:
         if self._transport.may_send_credentials(endpoint.url()):
             credentials = self._store.find(endpoint.registry)
         if credentials is not None and credentials.registry_token:
-            return f"Bearer {_usable(credentials.registry_token, endpoint.host, 'token')}", _LONGEST_LIFETIME
+            return f"Bearer {_usable(credentials.registry_token, endpoint.host)}", _LONGEST_LIFETIME
         bearer = offered.get("bearer")
         if bearer is not None and (bearer.get("realm") or "basic" not in offered):
             realm = _checked_realm(bearer.get("realm", ""), endpoint)
@@ -148,7 +148,7 @@ class Tokens:
         lifetime = given.get("expires_in")
         if isinstance(lifetime, bool) or not isinstance(lifetime, (int, float)) or not lifetime > 0:
             lifetime = LIFETIME
-        usable = _usable(token, urlsplit(realm).netloc, "token")
+        usable = _usable(token, urlsplit(realm).netloc)
         identity = "anonymous" if credentials is None else credentials.source
         LOG.info("got a token from %s for %s, as %s", urlsplit(realm).netloc, scope, identity)
         return f"Bearer {usable}", max(0.0, min(lifetime, _LONGEST_LIFETIME) - _EARLY)
@@ -197,9 +197,9 @@ def _checked_realm(realm: str, endpoint: Endpoint) -> str:
     return realm
 
 
-def _usable(token: str, host: str, what: str) -> str:
+def _usable(token: str, host: str) -> str:
     if not _TOKEN.fullmatch(token):
-        raise NetworkError(f"the {what} for {host} contains characters that are not allowed", code="registry-failed")
+        raise NetworkError(f"the token for {host} contains characters that are not allowed", code="registry-failed")
     return token
 
 

@@ -9,8 +9,8 @@ from kubocd_gen.budget.limits import LIMITS, Limits
 from kubocd_gen.budget.spending import Budget, BudgetExceededError
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError, nearest
 from kubocd_gen.model.project import LOCK_FILE
-from kubocd_gen.oci.access import Access
 from kubocd_gen.oci.descriptors import Descriptor
+from kubocd_gen.oci.endpoints import Access
 from kubocd_gen.oci.layout import OciLayout
 from kubocd_gen.oci.reference import Reference
 from kubocd_gen.packages.archive import LayerMemory

@@ -11,8 +11,8 @@ from typing import Any
 from kubocd_gen.budget.limits import Limits
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, nearest
 from kubocd_gen.model.project import LOCK_FILE, Project
-from kubocd_gen.oci.access import Access
 from kubocd_gen.oci.descriptors import Descriptor
+from kubocd_gen.oci.endpoints import Access
 from kubocd_gen.oci.layout import OciLayout
 from kubocd_gen.oci.layout_writer import LayoutWriter
 from kubocd_gen.oci.reference import Reference, parse_reference

@@ -14,7 +14,7 @@ from kubocd_gen.diagnostics.problems import Position, Problems, ProblemsError
 from kubocd_gen.model.compilation import PackageSourceSpec, Resolved, at_release
 from kubocd_gen.model.package import Package
 from kubocd_gen.model.releases import Config, ContextRef, Release
-from kubocd_gen.oci.access import Access
+from kubocd_gen.oci.endpoints import Access
 from kubocd_gen.oci.reference import parse_reference
 from kubocd_gen.packages.image import PackageImage
 from kubocd_gen.packages.manifest import read_package

@@ -11,8 +11,8 @@ import pytest
 
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.network.settings import Network
-from kubocd_gen.oci.access import Access
 from kubocd_gen.oci.descriptors import CONFIG_TYPE, CONTENT_TYPE, MANIFEST_TYPE, parse_descriptor, sha256
+from kubocd_gen.oci.endpoints import Access
 from kubocd_gen.oci.reference import Reference
 from tests.faults.conftest import PLAIN, NewClient
 from tests.support.images import write_layout

@@ -6,8 +6,8 @@ from kubocd_gen.archives.chart import Chart, read_chart
 from kubocd_gen.budget.limits import LIMITS, Limits
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
-from kubocd_gen.oci.access import Access
 from kubocd_gen.oci.descriptors import CONFIG_TYPE, MANIFEST_TYPE, check_schema_version, parse_descriptor, parse_object
+from kubocd_gen.oci.endpoints import Access
 from kubocd_gen.oci.registry import Registry
 from kubocd_gen.packaging.charts.sources import RegistryChart
 

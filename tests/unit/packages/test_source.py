@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
-from kubocd_gen.oci.access import Access
 from kubocd_gen.oci.descriptors import Descriptor
+from kubocd_gen.oci.endpoints import Access
 from kubocd_gen.oci.layout import OciLayout
 from kubocd_gen.oci.reference import Reference, parse_reference
 from kubocd_gen.packages.cache import Cache
