@@ -13,7 +13,7 @@ from kubocd_gen.compiler.settings import Settings, combine_configs
 from kubocd_gen.diagnostics.problems import Position, Problems, ProblemsError
 from kubocd_gen.model.compilation import PackageSourceSpec, Resolved, at_release
 from kubocd_gen.model.package import Package
-from kubocd_gen.model.releases import Config, ContextRef, Release
+from kubocd_gen.model.resources import Config, ContextRef, Release
 from kubocd_gen.oci.endpoints import Access
 from kubocd_gen.oci.reference import parse_reference
 from kubocd_gen.packages.image import PackageImage
