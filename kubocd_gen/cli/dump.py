@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
@@ -263,7 +263,7 @@ def _unpacked_lines(directory: Path, written: Sequence[str]) -> Iterator[str]:
 
 def _document(found: Contents | None, written: Sequence[str], problems: Sequence[Problem]) -> dict[str, Any]:
     """Return the JSON report, described by schemas/kcd-gen/dump-v1alpha1.json."""
-    return envelope("Dump", {"package": found.as_json() if found else None, "written": list(written)}, problems)
+    return envelope("Dump", {"package": asdict(found) if found else None, "written": list(written)}, problems)
 
 
 def _lines(found: Contents, written: Sequence[str], options: DumpOptions) -> Iterator[str]:

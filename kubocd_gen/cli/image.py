@@ -206,7 +206,7 @@ def _target(
     from kubocd_gen.oci.endpoints import Access
     from kubocd_gen.oci.layout_writer import LayoutWriter
     from kubocd_gen.oci.reference import RegistryImage, parse_reference, split_layout
-    from kubocd_gen.packages.cache import cache_folder
+    from kubocd_gen.packages.cache import cache_directory
     from kubocd_gen.server.image_publication import LayoutTarget, RegistryTarget
 
     if options.output:
@@ -223,7 +223,7 @@ def _target(
         registry,
         reference,
         Access(insecure=options.insecure),
-        cache_folder(os.environ, project.cache),
+        cache_directory(os.environ, project.cache),
         origin,
         line,
         options.jobs or 4,

@@ -39,7 +39,10 @@ def refusal(
     if answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         return _denied(answer, endpoint, name, access, credentials, verb, clear_text=clear_text)
     if answer.status == HTTPStatus.NOT_FOUND:
-        return _missing(endpoint, name, credentials)
+        private = ", or log in if the image is private" if credentials is None else ""
+        return NetworkError(
+            f"{endpoint} does not have {name} (404)", code="missing-package", hint=f"check repository and tag{private}"
+        )
     message = _message(answer)
     hint = _CHECK_URL
     if answer.status == HTTPStatus.BAD_REQUEST and "HTTPS server" in (message or answer.body.decode("latin-1")):
@@ -107,15 +110,6 @@ def _denied(
         hint += f"; kcd-gen does not read {listed} from the cluster"
     denied = f"{endpoint} denied access to {name}" if verb == "read" else f"{endpoint} denied the push of {name}"
     return NetworkError(f"{denied} ({answer.status}): {cause}", code="registry-denied", hint=hint)
-
-
-def _missing(endpoint: Endpoint, name: str, credentials: Credentials | None) -> NetworkError:
-    private = ", or log in if the image is private" if credentials is None else ""
-    return NetworkError(
-        f"{endpoint} does not have {name} (404)",
-        code="missing-package",
-        hint=f"check repository and tag{private}",
-    )
 
 
 def _message(answer: Answer) -> str | None:

@@ -44,7 +44,7 @@ class CachedBlob:
     references: tuple[str, ...]  # for a manifest: the references it was fetched by
 
 
-def cache_folder(environment: Mapping[str, str], given: Path | None = None) -> Path:
+def cache_directory(environment: Mapping[str, str], given: Path | None = None) -> Path:
     """Return the cache directory: `given`, or `kcd-gen` in the platform's cache directory.
 
     Without a home directory it is in the directory for temporary files. That is safe: every blob is verified.
@@ -63,21 +63,9 @@ def cache_folder(environment: Mapping[str, str], given: Path | None = None) -> P
 class Cache:
     """A cache directory, which does not have to exist. The cache is optional: reading and storing never raise."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._unwritable: str | None = None
-
-    @property
-    def trouble(self) -> Problem | None:
-        """The warning that a blob could not be stored, or None."""
-        return self._not_writable(self._unwritable) if self._unwritable is not None else None
-
-    def _not_writable(self, reason: str) -> Problem:
-        return Problem(
-            "unwritable-cache",
-            f"cannot write to the cache '{self.folder}': {reason}",
-            hint="packages will be downloaded again next time; choose another directory with --cache-dir",
-        )
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.trouble: Problem | None = None  # the warning that a blob could not be stored
 
     def has(self, descriptor: Descriptor) -> bool:
         """Return whether a blob of that digest and size exists; its content is not verified."""
@@ -161,8 +149,7 @@ class Cache:
                     with contextlib.suppress(FileNotFoundError):
                         directory.remove_file(path)
                 except OSError as error:
-                    self._unwritable = error.strerror or str(error)
-                    raise ProblemsError(self._not_writable(self._unwritable)) from error
+                    raise ProblemsError(self._unwritable(error)) from error
             count, freed = count + 1, freed + blob.size
         for path in self._temporary(directory):
             status = directory.status(path)
@@ -171,15 +158,15 @@ class Cache:
         return count, freed
 
     def _write(self, path: str, data: bytes) -> None:
-        if self._unwritable is not None:
+        if self.trouble is not None:
             return
         try:
             # Other users must not read private packages.
-            with made_directory(self.folder, follow_last=True, mode=0o700) as directory:
+            with made_directory(self.directory, follow_last=True, mode=0o700) as directory:
                 directory.make(path.rpartition("/")[0])
                 directory.write(path, data, replace_symlink=True, durable=False)
         except OSError as error:
-            self._unwritable = error.strerror or str(error)
+            self.trouble = self._unwritable(error)
 
     def _references(self, digest: str) -> list[str]:
         try:
@@ -189,7 +176,7 @@ class Cache:
             return []
 
     def _opened(self) -> Directory:
-        return open_directory(self.folder, follow_last=True)
+        return open_directory(self.directory, follow_last=True)
 
     def _existing(self) -> Directory | None:
         try:
@@ -222,10 +209,17 @@ class Cache:
         except OSError as error:
             raise ProblemsError(self._unreadable(error)) from error
 
+    def _unwritable(self, error: OSError) -> Problem:
+        return Problem(
+            "unwritable-cache",
+            f"cannot write to the cache '{self.directory}': {error.strerror or error}",
+            hint="packages will be downloaded again next time; choose another directory with --cache-dir",
+        )
+
     def _unreadable(self, error: OSError) -> Problem:
         return Problem(
             "unreadable-cache",
-            f"cannot read the cache '{self.folder}': {error.strerror}",
+            f"cannot read the cache '{self.directory}': {error.strerror}",
             hint="choose another directory with --cache-dir",
         )
 
