@@ -15,7 +15,7 @@ from kubocd_gen.oci.reference import Reference
 from kubocd_gen.packages.archive import Subject
 from kubocd_gen.packages.image import check_files, read_parts
 from tests.support.images import chart_archive
-from tests.unit.packages.conftest import REFERENCE, WriteOne
+from tests.support.packages import REFERENCE, WriteOne
 
 
 def chart(name: str = "web", version: str = "1.0.0", text: str | None = None) -> bytes:

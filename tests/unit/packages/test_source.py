@@ -21,8 +21,8 @@ from kubocd_gen.packages.lock import Lock, Pin
 from kubocd_gen.packages.remote import Remote
 from kubocd_gen.packages.source import Fetched, PackageRequest, PackageSources
 from tests.support.images import package_layer, write_layout
+from tests.support.packages import CHART, LAYER, REFERENCE
 from tests.support.registries import MemoryRegistry
-from tests.unit.packages.conftest import CHART, LAYER, REFERENCE
 
 ONE, TWO, THREE = (f"x.io/p:{tag}" for tag in (1, 2, 3))
 OTHER = package_layer("name: other\n", "{}\n", {"p-1.0.0.tgz": CHART})

@@ -15,7 +15,7 @@ from kubocd_gen.oci.layout import OciLayout
 from kubocd_gen.oci.layout_writer import LayoutWriter
 from kubocd_gen.oci.reference import Reference, parse_reference
 from tests.support.images import write_layout
-from tests.unit.packages.conftest import LAYER
+from tests.support.packages import LAYER
 
 ONE = parse_reference("registry.example.com/p:1.0.0")
 TWO = parse_reference("registry.example.com/p:2.0.0")
@@ -146,7 +146,7 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
 def test_many_writers_lose_nothing(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path\n"
-        "from tests.unit.packages.test_layout_writer import *\n"
+        "from tests.unit.oci.test_layout_writer import *\n"
         "writer = LayoutWriter(Path(sys.argv[1]))\n"
         "for tag in range(20):\n"
         "    writer.tag(parse_reference(f'x.io/p{sys.argv[2]}:{tag}'), put_image(writer, f'{tag}'.encode()))\n"
