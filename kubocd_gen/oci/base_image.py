@@ -23,9 +23,7 @@ from kubocd_gen.oci.descriptors import (
     LAYER_TYPE,
     MANIFEST_TYPE,
     Descriptor,
-    check_schema_version,
-    parse_descriptor,
-    parse_object,
+    JsonSource,
 )
 
 MOST_PLATFORMS = 64  # official images have up to 12; each needs two requests
@@ -121,16 +119,19 @@ class _Reader:
     def bad(self, what: str, position: Position | None, hint: str | None = None) -> ProblemsError:
         return ProblemsError.of("bad-base", f"the base {self.name} {what}", position, hint)
 
+    def source(self, what: str, position: Position | None) -> JsonSource:
+        return JsonSource(f"{what} of the base {self.name}", "bad-base", position)
+
     def parsed(self, descriptor: Descriptor, what: str) -> dict[str, Any]:
-        text = f"{what} of the base {self.name}"
-        position = self.store.position(descriptor)
-        found = parse_object(self.store.read(descriptor), what=text, code="bad-base", position=position)
+        source = self.source(what, self.store.position(descriptor))
+        found = source.read(self.store.read(descriptor))
         if descriptor.is_manifest:
-            check_schema_version(found, what=text, code="bad-base", position=position)
+            source.check_schema_version(found)
         return found
 
     def descriptor(self, value: object, what: str, position: Position | None) -> Descriptor:
-        return parse_descriptor(value, what=f"{what} of the base {self.name}", code="bad-base", position=position)
+        source = self.source(what, position)
+        return source.descriptor(value, source.what)
 
     def index(self, top: Descriptor, platforms: Sequence[str]) -> Base:
         position = self.store.position(top)

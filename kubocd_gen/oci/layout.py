@@ -21,9 +21,7 @@ from kubocd_gen.oci.descriptors import (
     MANIFEST_TYPE,
     REF_NAME,
     Descriptor,
-    check_schema_version,
-    parse_descriptor,
-    parse_object,
+    JsonSource,
     sha256,
 )
 from kubocd_gen.oci.reference import Reference
@@ -67,16 +65,17 @@ class OciLayout:
 
         Raises ProblemsError: `bad-layout`, and `ambiguous-package` if there are several.
         """
-        position = self._at("index.json")
+        source = self._json_source("index.json")
         entries = self._entries if name is None else self._images.get(name, [])
         what = self.path if name is None else name
-        found = {descriptor.digest: descriptor for descriptor in _descriptors(entries, f"entry {what}", position)}
+        descriptors = [source.descriptor(entry, f"entry {what}") for entry in entries]
+        found = {descriptor.digest: descriptor for descriptor in descriptors}
         if len(found) > 1:
             names = ", ".join(self.references())
             raise ProblemsError.of(
                 "ambiguous-package",
                 f"'{what}' matches {len(found)} images: {', '.join(sorted(found))}",
-                position=position,
+                position=source.position,
                 hint="remove the outdated entries from index.json"
                 if name or not names
                 else f"append the name of an image after a colon: {names}",
@@ -163,40 +162,32 @@ class OciLayout:
                 position=self._at("oci-layout"),
                 hint='write a layout with {"imageLayoutVersion": "1.0.0"}',
             )
-        return _manifests(self._read_json("index.json"), "index.json", self._at("index.json"))
+        return _manifests(self._read_json("index.json"), self._json_source("index.json"))
 
     def _only_manifest(self, reference: Reference, descriptor: Descriptor) -> Descriptor:
         if descriptor.media_type not in (INDEX_TYPE, DOCKER_LIST_TYPE):
             return descriptor
-        position = self.position(descriptor)
-        what = f"the image index of {reference}"
-        index = parse_object(
-            self.read_blob(descriptor, limit=self._limits.manifest), what=what, code="bad-layout", position=position
-        )
-        usable = [
-            inner
-            for inner in _descriptors(_manifests(index, what, position), f"an entry of {what}", position)
-            if inner.media_type == MANIFEST_TYPE and _ATTESTATION not in inner.annotations
-        ]
+        source = JsonSource(f"the image index of {reference}", "bad-layout", self.position(descriptor))
+        index = source.read(self.read_blob(descriptor, limit=self._limits.manifest))
+        inner = [source.descriptor(entry, f"an entry of {source.what}") for entry in _manifests(index, source)]
+        usable = [one for one in inner if one.media_type == MANIFEST_TYPE and _ATTESTATION not in one.annotations]
         if len(usable) != 1:
-            raise ProblemsError.of(
-                "bad-layout",
-                f"{what} contains {len(usable)} image manifests; a KuboCD package has exactly one",
-                position=position,
-            )
+            raise source.error(f"contains {len(usable)} image manifests; a KuboCD package has exactly one")
         return usable[0]
 
+    def _json_source(self, name: str) -> JsonSource:
+        return JsonSource(name, "bad-layout", self._at(name))
+
     def _read_json(self, name: str) -> dict[str, object]:
-        position = self._at(name)
         data = self._read_regular(self._directory / name, "manifest", self._limits.manifest)
         if data is None:
             raise ProblemsError.of(
                 "bad-layout",
                 f"'{self.path}' is not an OCI image layout: it has no {name}",
-                position=position,
+                position=self._at(name),
                 hint="create one with 'kcd-gen vendor' or 'skopeo copy docker://REF oci:DIR:REF'",
             )
-        return parse_object(data, what=name, code="bad-layout", position=position)
+        return self._json_source(name).read(data)
 
     def _read_regular(self, path: Path, name: str, limit: int) -> bytes | None:
         """Return the content of a regular file, also through a symlink, or None if there is no file.
@@ -234,14 +225,10 @@ def blob_path(descriptor: Descriptor) -> str:
     return f"blobs/sha256/{descriptor.hex}"
 
 
-def _manifests(index: dict[str, object], what: str, position: Position) -> list[object]:
+def _manifests(index: dict[str, object], source: JsonSource) -> list[object]:
     if "schemaVersion" in index:  # some tools omit it in an index
-        check_schema_version(index, what=what, code="bad-layout", position=position)
+        source.check_schema_version(index)
     manifests = index.get("manifests")
     if not isinstance(manifests, list):
-        raise ProblemsError.of("bad-layout", f"{what} has no list of manifests", position=position)
+        raise source.error("has no list of manifests")
     return manifests
-
-
-def _descriptors(entries: list[object], what: str, position: Position) -> list[Descriptor]:
-    return [parse_descriptor(entry, what=what, code="bad-layout", position=position) for entry in entries]

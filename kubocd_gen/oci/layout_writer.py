@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 from kubocd_gen.budget.limits import LIMITS, over_limit
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.files import Directory, SymlinkError, hint_of, made_directory
-from kubocd_gen.oci.descriptors import REF_NAME, Descriptor, parse_descriptor, parse_object, sha256
+from kubocd_gen.oci.descriptors import REF_NAME, Descriptor, JsonSource, sha256
 from kubocd_gen.oci.layout import OciLayout, blob_path, reference_name
 from kubocd_gen.oci.reference import Reference
 
@@ -83,11 +83,13 @@ class LayoutWriter:
                 index = self._index(layout)
                 entries: list[Any] = index["manifests"]
                 ours = [entry for entry in entries if reference_name(entry) == str(reference)]
-                digests = {entry.get("digest") for entry in ours}
+                digests = {str(entry.get("digest")) for entry in ours}
                 if digests == {descriptor.digest} and len(ours) == 1:
                     return False
                 if not move and digests - {descriptor.digest}:
-                    raise ProblemsError(tag_exists(reference, self.describe(), min(map(str, digests)), descriptor))
+                    raise ProblemsError(
+                        tag_exists(reference, self.describe(), min(digests - {descriptor.digest}), descriptor)
+                    )
                 entry = _entry(reference, descriptor)
                 at = entries.index(ours[0]) if ours else _insertion_index(entries, str(reference))
                 rest = [one for one in entries[at:] if one not in ours]
@@ -154,10 +156,10 @@ class LayoutWriter:
             raise ProblemsError(
                 over_limit(f"{position} is larger", "manifest", LIMITS.manifest, needed=size, position=position)
             )
-        data = layout.read("index.json", LIMITS.manifest)
-        index = parse_object(data, what="index.json", code="bad-layout", position=position)
+        source = JsonSource("index.json", "bad-layout", position)
+        index = source.read(layout.read("index.json", LIMITS.manifest))
         if not isinstance(index.get("manifests"), list):
-            raise ProblemsError.of("bad-layout", "index.json has no list of manifests", position=position)
+            raise source.error("has no list of manifests")
         return index
 
     @contextmanager
@@ -193,15 +195,18 @@ def _needed(entries: list[Any], layout: OciLayout, position: Position) -> set[st
     """Return the hexadecimal digests of all blobs of the images in `entries`. Raises ProblemsError."""
     found: set[str] = set()
     waiting = list(entries)
+    index = JsonSource(str(position), "bad-layout", position)
     while waiting:
-        what = f"an entry of {position}"
-        descriptor = parse_descriptor(waiting.pop(), what=what, code="bad-layout", position=position)
+        descriptor = index.descriptor(waiting.pop(), f"an entry of {position}")
         if descriptor.is_manifest and descriptor.hex not in found:
             file = layout.position(descriptor)
-            data = layout.read_blob(descriptor, limit=LIMITS.manifest)
-            manifest = parse_object(data, what=str(file), code="bad-layout", position=file)
+            source = JsonSource(str(file), "bad-layout", file)
+            manifest = source.read(layout.read_blob(descriptor, limit=LIMITS.manifest))
             waiting += [manifest["config"]] if "config" in manifest else []
-            waiting += [part for key in ("layers", "manifests") for part in manifest.get(key) or ()]
+            for key in ("layers", "manifests"):
+                if not isinstance(parts := manifest.get(key) or [], list):
+                    raise source.error(f"has '{key}' that are not a list")
+                waiting += parts
         found.add(descriptor.hex)
     return found
 

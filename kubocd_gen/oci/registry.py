@@ -23,7 +23,7 @@ from kubocd_gen.oci.descriptors import (
     INDEX_TYPE,
     MANIFEST_TYPE,
     Descriptor,
-    parse_object,
+    JsonSource,
     sha256,
 )
 from kubocd_gen.oci.endpoints import Access, Endpoint, find_endpoint
@@ -330,7 +330,7 @@ def _manifest_type(endpoint: Endpoint, name: str, answer: Answer) -> str:
     """Return the manifest's media type, which must be the same in header and body. Raises NetworkError."""
     declared = _media_type(answer)
     try:
-        inner = parse_object(answer.body, what=name, code="registry-failed", position=None).get("mediaType")
+        inner = JsonSource(name, "registry-failed").read(answer.body).get("mediaType")
     except ProblemsError:
         raise unexpected(endpoint, name, answer, "a manifest") from None
     if declared in ("", "application/json", "text/plain") and isinstance(inner, str):

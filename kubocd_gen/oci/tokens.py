@@ -22,7 +22,7 @@ from kubocd_gen.network.settings import LOG, NetworkError
 from kubocd_gen.network.transport import Transport
 from kubocd_gen.network.urls import public
 from kubocd_gen.oci.credentials import Credentials, CredentialStore
-from kubocd_gen.oci.descriptors import parse_object
+from kubocd_gen.oci.descriptors import JsonSource
 from kubocd_gen.oci.endpoints import Endpoint
 
 LIFETIME = 60.0  # seconds; the default of the token protocol
@@ -166,7 +166,7 @@ def _read_token_answer(answer: Answer, host: str, endpoint: Endpoint) -> dict[st
     if answer.headers.get("content-encoding", "identity") != "identity":
         raise _no_token(host, endpoint, "a compressed response, which was not requested")
     try:
-        return parse_object(answer.body, what="the response", code="registry-failed", position=None)
+        return JsonSource("the response", "registry-failed").read(answer.body)
     except ProblemsError:
         raise _no_token(host, endpoint, "a response that is not valid JSON") from None
 

@@ -26,12 +26,12 @@ from kubocd_gen.files import Directory, Entry, made_directory, open_directory
 from kubocd_gen.files.directory import STAGED
 from kubocd_gen.oci.descriptors import Descriptor, sha256
 
-_BLOB = re.compile(r"[0-9a-f]{64}")
 _DAY = 24 * 60 * 60
 _ABANDONED = 60 * 60  # seconds: a temporary file of this age was left by a process that was killed
 _TEMPORARY = (STAGED, "incoming-")  # earlier versions of kcd-gen wrote `incoming-`
 _NAMES_SIZE = 1 << 20  # bytes: the maximum for the references of one manifest
 _BLOBS, _NAMES = "blobs/sha256", "names"
+_BLOB = re.compile(rf"{_BLOBS}/([0-9a-f]{{2}})/\1[0-9a-f]{{62}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class Cache:
     def blobs(self) -> Iterator[CachedBlob]:
         """Yield all blobs, ordered by digest. Raises ProblemsError `unreadable-cache` if they can't be listed."""
         if directory := self._existing():
-            for path in self._files(directory):
+            for path in self._blobs(directory):
                 if status := directory.status(path):  # None if it was pruned in the meantime
                     digest = _digest(path)
                     yield CachedBlob(digest, status.st_size, status.st_mtime, tuple(self._references(digest)))
@@ -119,7 +119,7 @@ class Cache:
         """
         found: list[str] = []
         if directory := self._existing():
-            for path in self._files(directory):
+            for path in self._blobs(directory):
                 try:
                     with directory.open_file(path) as file:
                         sound = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}" == _digest(path)
@@ -151,8 +151,8 @@ class Cache:
                 except OSError as error:
                     raise ProblemsError(self._unwritable(error)) from error
             count, freed = count + 1, freed + blob.size
-        for path in self._temporary(directory):
-            status = directory.status(path)
+        for path, entry in self._files(directory, _NAMES):
+            status = directory.status(path) if entry.is_file and entry.name.startswith(_TEMPORARY) else None
             if status and now - status.st_mtime > _ABANDONED:
                 _remove(directory, path)
         return count, freed
@@ -186,20 +186,15 @@ class Cache:
         except OSError as error:
             raise ProblemsError(self._unreadable(error)) from error
 
-    def _files(self, directory: Directory) -> Iterator[str]:
-        for part in self._entries(directory, _BLOBS):
-            for file in self._entries(directory, f"{_BLOBS}/{part.name}") if part.is_directory else ():
-                if _BLOB.fullmatch(file.name) and part.name == file.name[:2]:
-                    yield f"{_BLOBS}/{part.name}/{file.name}"
+    def _blobs(self, directory: Directory) -> Iterator[str]:
+        return (path for path, _ in self._files(directory) if _BLOB.fullmatch(path))
 
-    def _temporary(self, directory: Directory) -> list[str]:
-        parts = (part.name for part in self._entries(directory, _BLOBS) if part.is_directory)
-        return [
-            f"{one}/{file.name}"
-            for one in (_NAMES, *(f"{_BLOBS}/{part}" for part in parts))
-            for file in self._entries(directory, one)
-            if file.is_file and file.name.startswith(_TEMPORARY)
-        ]
+    def _files(self, directory: Directory, *others: str) -> Iterator[tuple[str, Entry]]:
+        """Yield the path and entry of each file in the directories of blobs and in `others`."""
+        parts = [f"{_BLOBS}/{part.name}" for part in self._entries(directory, _BLOBS) if part.is_directory]
+        for part in (*parts, *others):
+            for entry in self._entries(directory, part):
+                yield f"{part}/{entry.name}", entry
 
     def _entries(self, directory: Directory, path: str) -> list[Entry]:
         try:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
 
 from kubocd_gen.budget.limits import LIMITS, Limits
 from kubocd_gen.budget.spending import Budget
-from kubocd_gen.diagnostics.problems import Position, ProblemsError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.oci.descriptors import (
     CONFIG_TYPE,
@@ -18,14 +17,14 @@ from kubocd_gen.oci.descriptors import (
     INDEX_TYPE,
     MANIFEST_TYPE,
     Descriptor,
-    check_schema_version,
-    parse_descriptor,
-    parse_object,
+    JsonSource,
 )
+from kubocd_gen.oci.layout import OciLayout
 from kubocd_gen.oci.reference import Reference
 from kubocd_gen.packages.archive import LayerMemory, Subject, read_package_archive, release
 from kubocd_gen.packages.chart_index import check_charts
 from kubocd_gen.packages.module_charts import STATUS, check_module_charts
+from kubocd_gen.packages.remote import RemoteBlobs
 
 _REQUIRED = ("original.yaml", "status.yaml", "index.yaml")
 _MANIFESTS = {
@@ -41,6 +40,9 @@ _CONFIGS = {
 }
 
 
+BlobStore = OciLayout | RemoteBlobs
+
+
 @dataclass(frozen=True, slots=True)
 class PackageImage:
     """A package from a layout, cache or registry, verified down to the digests of its charts."""
@@ -54,16 +56,6 @@ class PackageImage:
     def digest(self) -> str:
         """The digest of the image manifest, which pins the package."""
         return self.manifest.digest
-
-
-class BlobStore(Protocol):
-    """The blobs of an image: an image layout, or the cache and a registry."""
-
-    def read_blob(self, descriptor: Descriptor, *, limit: int = ...) -> bytes:
-        """Return the blob with digest and size verified. Raises ProblemsError, also if it exceeds `limit` bytes."""
-
-    def position(self, descriptor: Descriptor) -> Position | None:
-        """Return the blob's file, or None if it is not a file."""
 
 
 def read_image(
@@ -121,28 +113,23 @@ def read_parts(
             hint=hint or "set 'spec.package' of the Release to an image that was built with 'kubocd package'",
         )
 
-    def part(value: Any, name: str) -> Descriptor:
-        return parse_descriptor(value, what=f"the {name} of {reference}", code="not-a-package", position=position)
-
     if descriptor.media_type != MANIFEST_TYPE:
         raise other(_MANIFESTS.get(descriptor.media_type) or f"of the media type {shown(descriptor.media_type)}")
-    what = f"the manifest of {reference}"
-    manifest = parse_object(
-        store.read_blob(descriptor, limit=limits.manifest), what=what, code="not-a-package", position=position
-    )
-    check_schema_version(manifest, what=what, code="not-a-package", position=position)
+    source = JsonSource(f"the manifest of {reference}", "not-a-package", position)
+    manifest = source.read(store.read_blob(descriptor, limit=limits.manifest))
+    source.check_schema_version(manifest)
     # The media type is optional in the manifest, and required in the descriptor.
     media_type = str(manifest.get("mediaType", MANIFEST_TYPE))
     if media_type != MANIFEST_TYPE:
         raise other(_MANIFESTS.get(media_type) or f"of the media type {shown(media_type)}")
-    config = part(manifest.get("config"), "config")
+    config = source.descriptor(manifest.get("config"), f"the config of {reference}")
     if config.media_type != CONFIG_TYPE:
         raise other(_CONFIGS.get(config.media_type) or f"an image with a config of type {shown(config.media_type)}")
     layers = manifest.get("layers")
     if not isinstance(layers, list) or len(layers) != 1:
         kind = f"an image with {len(layers)} layers" if isinstance(layers, list) else "an image without layers"
         raise other(kind, hint="a KuboCD package has exactly one layer")
-    layer = part(layers[0], "layer")
+    layer = source.descriptor(layers[0], f"the layer of {reference}")
     if layer.media_type != CONTENT_TYPE:
         raise other(f"an image with a layer of type {shown(layer.media_type)}")
     return config, layer

@@ -177,3 +177,23 @@ def test_keep_only_leaves_images_without_a_name_and_refuses_to_guess(tmp_path: P
     with pytest.raises(ProblemsError):
         LayoutWriter(tmp_path).keep_only([])
     assert {path.name for path in stray.parent.iterdir()} == before
+
+
+def test_keep_only_refuses_a_manifest_whose_layers_are_not_a_list(tmp_path: Path) -> None:
+    writer = LayoutWriter(tmp_path)
+    manifest = {"schemaVersion": 2, "mediaType": MANIFEST_TYPE, "layers": 5}
+    writer.tag(ONE, writer.put_blob(json.dumps(manifest).encode(), MANIFEST_TYPE))
+    with pytest.raises(ProblemsError) as caught:
+        writer.keep_only([str(ONE)])
+    assert caught.value.problem.code == "bad-layout"
+
+
+def test_an_entry_whose_digest_is_not_a_string_is_replaced(tmp_path: Path) -> None:
+    writer = LayoutWriter(tmp_path)
+    image = put_image(writer)
+    writer.tag(ONE, image)
+    index = json.loads((tmp_path / "index.json").read_text())
+    index["manifests"][0]["digest"] = []
+    (tmp_path / "index.json").write_text(json.dumps(index))
+    assert writer.tag(ONE, image)
+    assert (tagged := writer.tagged(ONE)) and tagged.digest == image.digest
