@@ -91,7 +91,7 @@ def _check(data: bytes, budget: ChartBudget) -> Generator[tuple[str, bytes], Non
     for header in stream.headers():
         budget.members -= 1
         if budget.members < 0:
-            raise OverLimitError("brings the members of the package's charts to more", "chart-members")
+            raise OverLimitError("makes the number of members in all charts of the package larger", "chart-members")
         if header.kind in (EXTENDED, EXTENDED_FOR_ALL, LONG_NAME, LONG_LINK):
             long_name = stream.long_name(header, limits.extended_header, _REFUSED, "a chart") or long_name
             continue

@@ -90,8 +90,14 @@ class LayoutWriter:
                     raise ProblemsError(
                         tag_exists(reference, self.describe(), min(digests - {descriptor.digest}), descriptor)
                     )
-                entry = _entry(reference, descriptor)
-                at = entries.index(ours[0]) if ours else _insertion_index(entries, str(reference))
+                entry = {
+                    "mediaType": descriptor.media_type,
+                    "digest": descriptor.digest,
+                    "size": descriptor.size,
+                    "annotations": {REF_NAME: str(reference)},
+                }
+                later = (at for at, one in enumerate(entries) if (reference_name(one) or "") > str(reference))
+                at = entries.index(ours[0]) if ours else next(later, len(entries))  # keeps a sorted index sorted
                 rest = [one for one in entries[at:] if one not in ours]
                 index["manifests"] = [*entries[:at], entry, *rest]
                 layout.write("index.json", _text(index))
@@ -150,14 +156,12 @@ class LayoutWriter:
 
     def _index(self, layout: Directory) -> dict[str, Any]:
         position = Position(f"{self._name}/index.json")
-        status = layout.status("index.json")
-        if status is not None and stat.S_ISREG(status.st_mode) and status.st_size > LIMITS.manifest:
-            size = status.st_size
-            raise ProblemsError(
-                over_limit(f"{position} is larger", "manifest", LIMITS.manifest, needed=size, position=position)
-            )
+        status, most = layout.status("index.json"), LIMITS.manifest
+        if status is not None and stat.S_ISREG(status.st_mode) and (size := status.st_size) > most:
+            what = f"{position} is larger"
+            raise ProblemsError(over_limit(what, "manifest", most, needed=size, position=position))
         source = JsonSource("index.json", "bad-layout", position)
-        index = source.read(layout.read("index.json", LIMITS.manifest))
+        index = source.read(layout.read("index.json", most))
         if not isinstance(index.get("manifests"), list):
             raise source.error("has no list of manifests")
         return index
@@ -209,20 +213,6 @@ def _needed(entries: list[Any], layout: OciLayout, position: Position) -> set[st
                 waiting += parts
         found.add(descriptor.hex)
     return found
-
-
-def _entry(reference: Reference | str, descriptor: Descriptor) -> dict[str, Any]:
-    return {
-        "mediaType": descriptor.media_type,
-        "digest": descriptor.digest,
-        "size": descriptor.size,
-        "annotations": {REF_NAME: str(reference)},
-    }
-
-
-def _insertion_index(entries: list[Any], name: str) -> int:
-    """Return where to insert a new name to keep a sorted index sorted."""
-    return next((at for at, entry in enumerate(entries) if (reference_name(entry) or "") > name), len(entries))
 
 
 def _text(index: dict[str, Any]) -> bytes:

@@ -75,9 +75,7 @@ class Registry:
     def read_blob(self, reference: Reference, descriptor: Descriptor, access: Access, *, limit: int) -> bytes:
         """Read and verify a blob; an interrupted download is resumed. A blob over `limit` bytes is not requested."""
         endpoint = self._endpoint(reference, access)
-        if descriptor.size > limit:
-            what = f"blob {descriptor.digest} of {reference} is larger"
-            raise ProblemsError(over_limit(what, "layer", limit, needed=descriptor.size))
+        _refuse_larger(reference, descriptor, "layer", limit)
         return self._blobs.get(
             (descriptor.digest, descriptor.size),
             lambda: self._read_blob(endpoint, reference, descriptor, access),
@@ -92,9 +90,7 @@ class Registry:
         Raises OSError if `file` can't be written. If this raises, the content of `file` is undefined.
         """
         endpoint = self._endpoint(reference, access)
-        if descriptor.size > limit:
-            what = f"blob {descriptor.digest} of {reference} is larger"
-            raise ProblemsError(over_limit(what, "base-layer", limit, needed=descriptor.size))
+        _refuse_larger(reference, descriptor, "base-layer", limit)
         try:
             self._read_blob(endpoint, reference, descriptor, access, Spool(file))
         except SpoolError as error:
@@ -320,6 +316,12 @@ class Registry:
         clear_text = not self._network.may_send_credentials(endpoint.url())
         known = None if clear_text else self.store.known(endpoint.registry)
         return refusal(answer, endpoint, name, access, known, verb, clear_text=clear_text)
+
+
+def _refuse_larger(reference: Reference, descriptor: Descriptor, name: str, limit: int) -> None:
+    if descriptor.size > limit:
+        what = f"blob {descriptor.digest} of {reference} is larger"
+        raise ProblemsError(over_limit(what, name, limit, needed=descriptor.size))
 
 
 def _media_type(answer: Answer) -> str:

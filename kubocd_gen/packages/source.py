@@ -100,7 +100,11 @@ class PackageSources:
             if pin is not None:
                 return Fetched(self._pinned(request, pin, warnings), tuple(warnings))
             if self._locked:
-                raise ProblemsError(_not_locked(request.reference))
+                raise ProblemsError.of(
+                    "not-locked",
+                    f"package {request.reference} is not in {LOCK_FILE}, which --locked requires",
+                    hint=f"run 'kcd-gen lock' and commit {LOCK_FILE}",
+                )
             return Fetched(self._by_tag(request))
         except ProblemsError as error:
             return Fetched(error, tuple(warnings))
@@ -202,14 +206,6 @@ def _moved(reference: Reference, pin: Pin, now: Descriptor, location: str, hint:
         "moved-tag",
         f"{reference} is now {now.digest} {location}; {LOCK_FILE} has {pin.manifest.digest}",
         hint=hint,
-    )
-
-
-def _not_locked(reference: Reference) -> Problem:
-    return Problem(
-        "not-locked",
-        f"package {reference} is not in {LOCK_FILE}, which --locked requires",
-        hint=f"run 'kcd-gen lock' and commit {LOCK_FILE}",
     )
 
 

@@ -254,7 +254,7 @@ BEYOND = {
     "too many headers": (
         gzip.compress(tar(*[member("p/a")] * 50_001)),
         Limits(),
-        "brings the members of the package's charts to more than the limit of 50000",
+        "makes the number of members in all charts of the package larger than the limit of 50000",
         "chart-members=100000",
     ),
     "a file that says it is large": (
@@ -304,7 +304,7 @@ def test_all_charts_of_a_package_together_have_a_limit() -> None:
 def test_the_members_of_all_charts_of_a_package_together_have_a_limit() -> None:
     charts = {f"p-{number}.tgz": zeros(1, 1) for number in range(9)}
     with pytest.raises(
-        ProblemsError, match=r"chart 'p-3\.tgz' brings the members of the package's charts to more than"
+        ProblemsError, match=r"chart 'p-3\.tgz' makes the number of members in all charts of the package larger than"
     ):
         check_chart_archives(charts, Subject("x.io/p:1", limits=Limits(chart_members=10)))
 
