@@ -49,7 +49,7 @@ ROOT = HERE.parents[1]
 IN_UNIT_TESTS = {
     "ambiguous-flux-folder": "../acceptance/test_init_server.py::test_a_cluster_whose_folder_is_not_known_is_an_error",
     "applied-output": "../acceptance/test_init_server.py::test_an_output_that_flux_applies_as_a_whole_is_an_error",
-    "bad-base": "packages/test_base_image.py::test_what_is_no_base_is_refused",
+    "bad-base": "oci/test_base_image.py::test_what_is_no_base_is_refused",
     "bad-chart": "packages/charts/test_chart.py::test_an_archive_that_could_do_harm_is_refused",
     "bad-credentials": "network/test_credentials.py::test_a_helper_that_fails_is_named",
     "bad-dump": "../acceptance/test_migrate.py::test_what_is_no_dump_is_told",
