@@ -10,7 +10,7 @@ from typing import Any
 from kubocd_gen.archives.chart_members import Member, read_chart_archive
 from kubocd_gen.archives.reproducible import NO_TIME, compressed, tarred
 from kubocd_gen.budget.limits import LIMITS, Limits
-from kubocd_gen.diagnostics.problems import Problem, ProblemsError, shown
+from kubocd_gen.diagnostics.problems import ProblemsError, shown
 from kubocd_gen.diagnostics.wording import described
 from kubocd_gen.kube_yaml.reader import first_document
 from kubocd_gen.kube_yaml.scalars import number_text
@@ -93,32 +93,31 @@ def read_metadata(text: bytes | None, *, describe: str) -> tuple[str, str, Mappi
     Raises ProblemsError `bad-chart`.
     """
 
-    def bad(what: str, hint: str | None = None) -> Problem:
-        return Problem("bad-chart", f"{describe} {what}", hint=hint)
+    def bad(what: str, hint: str | None = None) -> ProblemsError:
+        return ProblemsError.of("bad-chart", f"{describe} {what}", hint=hint)
 
     if text is None:
-        raise ProblemsError(bad("has no Chart.yaml"))
+        raise bad("has no Chart.yaml")
     try:
         value = first_document(text.decode("utf-8-sig"), "Chart.yaml", exact_integers=True).value
     except UnicodeDecodeError:
-        raise ProblemsError(bad("has a Chart.yaml that is not valid UTF-8")) from None
+        raise bad("has a Chart.yaml that is not valid UTF-8") from None
     except ProblemsError as error:
-        where = (
-            f" on line {error.problem.position.line}" if error.problem.position and error.problem.position.line else ""
-        )
-        raise ProblemsError(bad(f"has an invalid Chart.yaml: {error.problem.message}{where}")) from None
+        position = error.problem.position
+        where = f" on line {position.line}" if position and position.line else ""
+        raise bad(f"has an invalid Chart.yaml: {error.problem.message}{where}") from None
     if not isinstance(value, dict):
-        raise ProblemsError(bad("has a Chart.yaml that is not a map"))
+        raise bad("has a Chart.yaml that is not a map")
     try:
         metadata: Mapping[str, Any] = _typed(value, _METADATA, "")
     except TypeError as error:
-        raise ProblemsError(bad(f"has a Chart.yaml whose {error}")) from None
+        raise bad(f"has a Chart.yaml whose {error}") from None
     name, version = metadata.get("name", ""), metadata.get("version", "")
     if not _NAME.fullmatch(name):
-        raise ProblemsError(bad(f"has an invalid chart name in its Chart.yaml: {shown(name)}"))
+        raise bad(f"has an invalid chart name in its Chart.yaml: {shown(name)}")
     if not is_version(version):
-        raise ProblemsError(
-            bad(f"has an invalid version in its Chart.yaml: {shown(version)}", "use a version such as 1.2.3 or v1.2.3")
+        raise bad(
+            f"has an invalid version in its Chart.yaml: {shown(version)}", "use a version such as 1.2.3 or v1.2.3"
         )
     return name, version, metadata
 
@@ -164,9 +163,14 @@ def _typed(value: Any, shape: Any, where: str) -> Any:
     if shape == _BOOLEAN and not isinstance(value, bool):
         raise TypeError(f"'{where}' is {described(value)}, not true or false")
     if shape == _STRING and not isinstance(value, str):
-        if isinstance(value, bool):
-            return "true" if value else "false"
-        if isinstance(value, int | float):
-            return number_text(value)
+        if isinstance(text := as_text(value), str):
+            return text
         raise TypeError(f"'{where}' is {described(value)}, not a string")
     return value
+
+
+def as_text(value: Any) -> Any:
+    """Convert a number or boolean to a string as sigs.k8s.io/yaml does for string fields; return others unchanged."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return number_text(value) if isinstance(value, int | float) else value

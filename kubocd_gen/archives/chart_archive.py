@@ -9,7 +9,6 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Generator
-from dataclasses import dataclass
 from functools import partial
 
 from kubocd_gen.archives.tar_stream import (
@@ -22,34 +21,30 @@ from kubocd_gen.archives.tar_stream import (
     LONG_NAME,
     SPARSE,
     BadArchiveError,
-    Header,
     OverLimitError,
     Spend,
     Stream,
-    records,
 )
 from kubocd_gen.budget.limits import Limits
-from kubocd_gen.budget.spending import Budget as RunBudget
+from kubocd_gen.budget.spending import Budget
 from kubocd_gen.diagnostics.problems import shown
 
 # Helm loads these as subcharts; it ignores names that start with '_' or '.'.
 _SUBCHART = re.compile(r"(?:charts/[^/_.][^/]*/)*charts/[^/_.][^/]*\.tgz")
+# Helm would use this size instead of the header's, and expand a sparse file.
+_REFUSED = re.compile(r"(?s)size|GNU\.sparse\..*")
 _DRIVE = re.compile(r"[A-Za-z]:/")
 _DEEPEST = 16  # levels of subcharts; an archive can contain itself, and Helm would unpack it forever
 
 
-@dataclass(slots=True)
-class Budget:
-    """The remaining limits for all charts of a package together; unpacked bytes also count for the run."""
+class ChartBudget:
+    """What is left of the limits for all charts of a package together; unpacked bytes also count for the run."""
 
-    unpacked: int
-    members: int
-    spend: Spend
-
-    @classmethod
-    def of(cls, limits: Limits, run: RunBudget | None = None) -> Budget:
-        """Return the full budget of a package."""
-        return cls(limits.unpacked, limits.chart_members, partial((run or RunBudget(limits)).spend, "unpacked-total"))
+    def __init__(self, limits: Limits, run: Budget) -> None:
+        self.limits = limits
+        self.unpacked = limits.unpacked
+        self.members = limits.chart_members
+        self.spend: Spend = partial(run.spend, "unpacked-total")
 
     def take(self, size: int) -> None:
         """Count `size` unpacked bytes. Raises OverLimitError."""
@@ -58,14 +53,14 @@ class Budget:
             raise OverLimitError("unpacks to more", "unpacked")
 
 
-def check_chart_archive(data: bytes, limits: Limits, budget: Budget) -> bytes:
+def check_chart_archive(data: bytes, budget: ChartBudget) -> bytes:
     """Check that Helm can load the chart and its subcharts, and return its Chart.yaml.
 
     Subcharts are checked depth first, so only one branch of them is in memory at a time. Raises OverLimitError if the
-    chart exceeds `limits` or `budget`, and BadArchiveError for anything else that Helm refuses and for sparse files,
+    chart exceeds `budget`, and BadArchiveError for anything else that Helm refuses and for sparse files,
     which charts do not contain.
     """
-    open_ = [(_check(data, limits, budget), "")]
+    open_ = [(_check(data, budget), "")]
     while True:
         chart, within = open_[-1]
         try:
@@ -82,11 +77,12 @@ def check_chart_archive(data: bytes, limits: Limits, budget: Budget) -> bytes:
             raise BadArchiveError(f"{within}{bad}") from None
         if len(open_) > _DEEPEST:
             raise BadArchiveError(f"nests subcharts more than {_DEEPEST} levels deep")
-        open_.append((_check(inner, limits, budget), f"contains {shown(path)}, which "))
+        open_.append((_check(inner, budget), f"contains {shown(path)}, which "))
 
 
-def _check(data: bytes, limits: Limits, budget: Budget) -> Generator[tuple[str, bytes], None, bytes]:
+def _check(data: bytes, budget: ChartBudget) -> Generator[tuple[str, bytes], None, bytes]:
     """Yield the archive's subcharts with their paths; return its Chart.yaml."""
+    limits = budget.limits
     most, name = min((limits.chart, "chart"), (budget.unpacked, "unpacked"))
     stream = Stream(data, most, name, limits.gzip_members, budget.spend)
     counted = 0
@@ -95,9 +91,9 @@ def _check(data: bytes, limits: Limits, budget: Budget) -> Generator[tuple[str, 
     for header in stream.headers():
         budget.members -= 1
         if budget.members < 0:
-            raise OverLimitError("brings the members of the package's charts to more", "chart-members")
+            raise OverLimitError("makes the number of members in all charts of the package larger", "chart-members")
         if header.kind in (EXTENDED, EXTENDED_FOR_ALL, LONG_NAME, LONG_LINK):
-            long_name = _long_name(stream, header, limits) or long_name
+            long_name = stream.long_name(header, limits.extended_header, _REFUSED, "a chart") or long_name
             continue
         full, long_name = long_name or header.name, None
         if header.kind == SPARSE:
@@ -136,22 +132,3 @@ def _path(full: str) -> str:
     if path == "." or below.startswith("/") or path.startswith("..") or _DRIVE.match(path):
         raise BadArchiveError(f"contains {shown(full)}, which is not in the chart's directory")
     return path
-
-
-def _long_name(stream: Stream, header: Header, limits: Limits) -> str | None:
-    """Return the next member's name if an extended header or a GNU long name sets it."""
-    if header.size > limits.extended_header:
-        raise OverLimitError("has an extended header that is larger", "extended-header", header.size)
-    block = stream.content(header, "an extended header")
-    if header.kind == LONG_NAME:
-        return block.partition(b"\0")[0].decode("utf-8", "surrogateescape")
-    if header.kind == LONG_LINK:
-        return None
-    name = None
-    for key, value in records(block):
-        if header.kind == EXTENDED and key == "path":
-            name = value
-        # Helm would use this size instead of the header's, and expand a sparse file.
-        elif key == "size" or key.startswith("GNU.sparse."):
-            raise BadArchiveError(f"has an extended header with {shown(key)}, which is not allowed in a chart")
-    return name

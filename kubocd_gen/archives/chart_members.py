@@ -1,29 +1,32 @@
-"""The files of a chart archive, with paths that are safe to extract."""
+"""The files of a chart archive, with paths that are safe to extract; extraction never overwrites a file."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from kubocd_gen.archives.tar_stream import (
+    CONTRADICTIONS,
     DIRECTORY,
     EXTENDED,
     EXTENDED_FOR_ALL,
-    KINDS,
     LONG_NAME,
-    REGULAR,
     BadArchiveError,
     Header,
     OverLimitError,
     Stream,
-    extended_path,
+    archive_errors,
 )
-from kubocd_gen.budget.limits import LIMITS, Limits, over_limit
-from kubocd_gen.diagnostics.problems import ProblemsError, shown
+from kubocd_gen.budget.limits import LIMITS, Limits
+from kubocd_gen.diagnostics.problems import Position, ProblemsError, shown
+from kubocd_gen.files.directory import made_directory
+from kubocd_gen.files.walk import SymlinkError, hint_of
 
 _DEEPEST = 64  # nested directories
 _LONGEST_NAME = 255  # characters; the maximum of common file systems
+_LISTED = 3  # files that a message lists
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +44,8 @@ def read_chart_archive(data: bytes, *, describe: str, limits: Limits = LIMITS) -
     Raises ProblemsError: `bad-chart` for paths outside the archive, links, devices, and data that is not a gzip'd tar;
     `package-limit` if the archive exceeds `limits`.
     """
-    try:
+    with archive_errors(describe, "bad-chart", limits):
         return list(_members(data, limits))
-    except OverLimitError as over:
-        raise ProblemsError(
-            over_limit(f"{describe} {over}", over.name, limits.of(over.name), needed=over.needed)
-        ) from None
-    except BadArchiveError as bad:
-        raise ProblemsError.of("bad-chart", f"{describe} {bad}") from None
 
 
 def is_plain_path(path: str) -> bool:
@@ -71,7 +68,7 @@ def _members(data: bytes, limits: Limits) -> Iterator[Member]:
         if count > limits.chart_members:
             raise OverLimitError("has more members", "chart-members")
         if header.kind in (EXTENDED, EXTENDED_FOR_ALL, LONG_NAME):
-            path = _long_name(stream, header, limits) or path
+            path = stream.long_name(header, limits.extended_header, CONTRADICTIONS, "a chart") or path
             continue
         name, path = path or header.name, None
         if header.kind == DIRECTORY:
@@ -88,22 +85,61 @@ def _members(data: bytes, limits: Limits) -> Iterator[Member]:
         raise BadArchiveError("is empty")
 
 
-def _long_name(stream: Stream, header: Header, limits: Limits) -> str | None:
-    """Return the next member's name if an extended header or a GNU long name sets it."""
-    if header.size > limits.extended_header:
-        raise OverLimitError("has an extended header that is larger", "extended-header", header.size)
-    block = stream.content(header, "an extended header")
-    if header.kind == LONG_NAME:
-        return block.partition(b"\0")[0].decode("utf-8", "surrogateescape")
-    return extended_path(header, block, "a chart")
-
-
 def _relative(header: Header, name: str) -> str:
-    if header.kind not in REGULAR:
-        kind = KINDS.get(header.kind) or f"of the unknown type {shown(header.kind.decode('latin-1'))}"
-        raise BadArchiveError(f"contains {shown(name)}, which is {kind}; a chart can contain only regular files")
+    header.expect_file(name, "a chart")
     relative = name.removeprefix("./")
     parts = relative.split("/")
     if not is_plain_path(relative) or len(parts) > _DEEPEST or max(map(len, parts)) > _LONGEST_NAME:
         raise BadArchiveError(f"contains the invalid path {shown(name)}")
     return relative
+
+
+def unpacked(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Return the files of a package, with each chart also unpacked to `charts/<name>-<version>/`.
+
+    Raises ProblemsError.
+    """
+    found = dict(files)
+    for name, data in files.items():
+        if not name.endswith(".tgz"):
+            continue
+        directory = f"charts/{name.removesuffix('.tgz')}"
+        for member in read_chart_archive(data, describe=f"the chart {name}"):
+            # Like helm, drop the first directory: it is the chart's own.
+            inner = member.path.partition("/")[2] or member.path
+            found.setdefault(f"{directory}/{inner}", member.data)
+    return found
+
+
+def write_files(target: Path, files: Mapping[str, bytes]) -> None:
+    """Write `files` below the directory `target`, which is created.
+
+    Writes nothing and raises ProblemsError if any of the files exists already.
+    """
+    for name in files:
+        if not is_plain_path(name):
+            raise ProblemsError.of("bad-archive", f"{shown(name)} is not a valid relative path")
+    try:
+        with made_directory(target) as directory:
+            existing = [shown(str(target / name)) for name in files if directory.status(name) is not None]
+            if existing:
+                more = f" and {len(existing) - _LISTED} more" if len(existing) > _LISTED else ""
+                verb = "already exists" if len(existing) == 1 else "already exist"
+                raise ProblemsError.of(
+                    "foreign-file",
+                    f"{', '.join(existing[:_LISTED])}{more} {verb}",
+                    position=Position(str(target)),
+                    hint="choose a new or empty directory",
+                )
+            for name, data in files.items():
+                if parent := name.rpartition("/")[0]:
+                    directory.make(parent)
+                directory.create(name, data, durable=False)
+    except SymlinkError as error:
+        message = f"refusing to write to {target} through a symlink"
+        raise ProblemsError.of(
+            "symlinked-output", message, position=Position(str(target)), hint=hint_of(error)
+        ) from error
+    except OSError as error:
+        message = f"cannot write to {target}: {error.strerror} ({error.filename})"
+        raise ProblemsError.of("unwritable-output", message) from error

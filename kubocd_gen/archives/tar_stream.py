@@ -10,22 +10,25 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from kubocd_gen.diagnostics.problems import shown
+from kubocd_gen.budget.limits import Limits, over_limit
+from kubocd_gen.diagnostics.problems import Position, ProblemsError, shown
 
 BLOCK = 512
 _PIECE = 64 * 1024
 _LEAST = 4096  # bytes that a header or a part of gzip data counts for at least: it takes that much time to read
 
 # Member types (POSIX ustar and pax; the GNU types are from its manual).
-REGULAR = (b"0", b"\0")
-SYMLINK, DIRECTORY, SPARSE = b"2", b"5", b"S"
+_REGULAR = (b"0", b"\0")
+DIRECTORY, SPARSE = b"5", b"S"
 EXTENDED, EXTENDED_FOR_ALL = b"x", b"g"
 LONG_NAME, LONG_LINK = b"L", b"K"
-KINDS = {
+HEADER_ONLY = (b"1", b"2", b"3", b"4", DIRECTORY, b"6")  # no content follows, whatever the size field says
+_KINDS = {
     b"1": "a hard link",
-    SYMLINK: "a symlink",
+    b"2": "a symlink",
     b"3": "a device",
     b"4": "a device",
     b"6": "a FIFO",
@@ -34,9 +37,9 @@ KINDS = {
     LONG_NAME: "a GNU long name",
     LONG_LINK: "a GNU long link name",
 }
-HEADER_ONLY = (b"1", SYMLINK, b"3", b"4", DIRECTORY, b"6")  # no content follows, whatever the size field says
 _OCTAL = re.compile(rb"[0-7]*")
-
+# Records of an extended header that contradict the member's own header, such as its size.
+CONTRADICTIONS = re.compile(r"(?s)path|linkpath|size|hdrcharset|GNU\..*")
 
 Spend = Callable[[int], None]
 
@@ -54,6 +57,22 @@ class OverLimitError(BadArchiveError):
         self.needed = needed
 
 
+@contextmanager
+def archive_errors(
+    what: str, code: str, limits: Limits, position: Position | None = None, hint: str | None = None
+) -> Iterator[None]:
+    """Convert the errors of an archive, which messages call `what`, to ProblemsError: `package-limit` or `code`."""
+    try:
+        yield
+    except OverLimitError as over:
+        limit = limits.of(over.name)
+        raise ProblemsError(
+            over_limit(f"{what} {over}", over.name, limit, needed=over.needed, position=position)
+        ) from None
+    except BadArchiveError as bad:
+        raise ProblemsError.of(code, f"{what} {bad}", position, hint) from None
+
+
 @dataclass(frozen=True, slots=True)
 class Header:
     """A member's header block. Bytes of the name that are not UTF-8 are kept as surrogates, for messages."""
@@ -62,6 +81,12 @@ class Header:
     kind: bytes
     size: int  # never negative
     time: int = 0  # seconds since 1970; 0 if it is not a number
+
+    def expect_file(self, name: str, owner: str) -> None:
+        """Raise BadArchiveError if this is not a regular file. `owner` is what the archive contains: "a chart"."""
+        if self.kind not in _REGULAR:
+            kind = _KINDS.get(self.kind) or f"of the unknown type {shown(self.kind.decode('latin-1'))}"
+            raise BadArchiveError(f"contains {shown(name)}, which is {kind}; {owner} can contain only regular files")
 
 
 class Stream:
@@ -97,6 +122,25 @@ class Stream:
         if len(content) < header.size or len(self.read(padding, what)) < padding:
             raise BadArchiveError(f"ends in the middle of {what}")
         return content
+
+    def long_name(self, header: Header, limit: int, refused: re.Pattern[str], owner: str) -> str | None:
+        """Return the next member's name if the extended header or GNU long name `header` sets it, otherwise None.
+
+        Times, owners and comments are ignored. Raises BadArchiveError for records whose keys match `refused`, and
+        OverLimitError over `limit` bytes; messages call the archive's type `owner`.
+        """
+        if header.size > limit:
+            raise OverLimitError("has an extended header that is larger", "extended-header", header.size)
+        block = self.content(header, "an extended header")
+        if header.kind in (LONG_NAME, LONG_LINK):
+            return _text(block) if header.kind == LONG_NAME else None
+        path = None
+        for key, value in _records(block):
+            if key == "path" and header.kind == EXTENDED:
+                path = value
+            elif refused.fullmatch(key):
+                raise BadArchiveError(f"has an extended header with {shown(key)}, which is not allowed in {owner}")
+        return path
 
     def skip(self, header: Header, what: str) -> None:
         """Skip the content of the member whose header was read last, in parts. Raises BadArchiveError."""
@@ -142,7 +186,7 @@ class Stream:
         self.unpacked += len(block)
 
 
-def records(block: bytes) -> Iterator[tuple[str, str]]:
+def _records(block: bytes) -> Iterator[tuple[str, str]]:
     """Yield the `<length> <key>=<value>` lines of an extended header (POSIX, pax Interchange Format).
 
     Raises BadArchiveError.
@@ -157,21 +201,6 @@ def records(block: bytes) -> Iterator[tuple[str, str]]:
             raise BadArchiveError("has an invalid extended header")
         yield key.decode("utf-8", "surrogateescape"), value.decode("utf-8", "surrogateescape")
         start = end
-
-
-def extended_path(header: Header, block: bytes, owner: str) -> str | None:
-    """Return the name that a pax header gives the next member, or None; times, owners and comments are ignored.
-
-    Raises BadArchiveError for records that contradict the member's own header, such as its size; messages call what
-    the archive contains `owner`.
-    """
-    path = None
-    for key, value in records(block):
-        if key == "path" and header.kind == EXTENDED:
-            path = value
-        elif key in ("path", "linkpath", "size", "hdrcharset") or key.startswith("GNU."):
-            raise BadArchiveError(f"has an extended header with {shown(key)}, which is not allowed in {owner}")
-    return path
 
 
 def _decode(block: bytes) -> Header:

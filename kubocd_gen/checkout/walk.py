@@ -6,23 +6,19 @@ real directory is listed only once per walk or pattern part, by the first path t
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from collections.abc import Iterable
-from collections.abc import Iterator
-from collections.abc import Sequence
-from dataclasses import dataclass
-from dataclasses import field
-from kubocd_gen.budget.spending import Budget
-from kubocd_gen.checkout.files import CheckoutFiles
-from kubocd_gen.diagnostics.problems import Position
-from kubocd_gen.diagnostics.problems import Problem
-from kubocd_gen.files.paths import display_path
-from pathlib import Path
 import errno
 import fnmatch
 import glob
 import os
 import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kubocd_gen.budget.spending import Budget
+from kubocd_gen.checkout.files import CheckoutFiles
+from kubocd_gen.diagnostics.problems import Position, Problem
+from kubocd_gen.files.paths import display_path
 
 MAX_DEPTH = 100
 """The maximum depth of directories below a source. The deepest real checkouts have some 20."""

@@ -17,7 +17,7 @@ from kubocd_gen.cli.options import QuietOptions
 from kubocd_gen.cli.problems import collect_errors, print_problems
 from kubocd_gen.cli.tables import table
 from kubocd_gen.diagnostics.problems import Problems
-from kubocd_gen.packages.cache import Cache, CachedBlob, cache_folder
+from kubocd_gen.packages.cache import Cache, CachedBlob, cache_directory
 
 _DAY = 24 * 60 * 60
 _AGE = re.compile(r"([0-9]+)([hdw])")
@@ -36,7 +36,7 @@ class CacheOptions(Options):
 
     def directory(self) -> Path:
         """Return the cache directory, which may not exist yet."""
-        return cache_folder(os.environ, self.cache_dir)
+        return cache_directory(os.environ, self.cache_dir)
 
     def cache(self) -> Cache:
         return Cache(self.directory())

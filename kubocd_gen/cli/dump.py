@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from kubocd_gen.budget.limits import Limits
     from kubocd_gen.model.package import Package
     from kubocd_gen.model.project import Project
-    from kubocd_gen.oci.access import Access
+    from kubocd_gen.oci.endpoints import Access
     from kubocd_gen.oci.reference import Reference
     from kubocd_gen.packages.contents import Contents, Value
     from kubocd_gen.packages.image import PackageImage
@@ -149,7 +149,7 @@ def read_named(name: str, options: FetchOptions, findings: Problems) -> Named:
 
 def _fetch(reference: Reference, options: FetchOptions, findings: Problems) -> PackageImage:
     """Fetch an image as a build in this directory would: from the vendor layout, the cache or the registry."""
-    from kubocd_gen.oci.access import Access
+    from kubocd_gen.oci.endpoints import Access
     from kubocd_gen.pipeline.packages import package_sources, project_lock
 
     project = _project(options)
@@ -182,7 +182,7 @@ def _project(options: FetchOptions) -> Project:
 def _fetched(
     sources: PackageSources, reference: Reference, findings: Problems, access: Access | None = None
 ) -> PackageImage:
-    from kubocd_gen.oci.access import Access
+    from kubocd_gen.oci.endpoints import Access
     from kubocd_gen.packages.source import PackageRequest
 
     request = PackageRequest(reference, access or Access())
@@ -222,15 +222,17 @@ def _opened(path: Path, allow_outside: Sequence[Path]) -> BinaryIO:
 
 
 def _read_archive(path: Path, limits: Limits, allow_outside: Sequence[Path]) -> Named:
-    from kubocd_gen.packages.archive import read_package_archive
+    from kubocd_gen.budget.spending import Budget
+    from kubocd_gen.packages.archive import Subject, read_package_archive
     from kubocd_gen.packages.contents import contents
     from kubocd_gen.packages.image import check_files
     from kubocd_gen.packages.manifest import read_files, read_manifest
 
     with _opened(path, allow_outside) as file:
         data = file.read(limits.layer + 1)
-    files = read_package_archive(data, describe=str(path), limits=limits)
-    check_files(files, describe=str(path), limits=limits)
+    subject = Subject(str(path), limits=limits, budget=Budget(limits))
+    files = read_package_archive(data, subject)
+    check_files(files, subject)
     package = read_files(files, f"{path}/original.yaml", str(path))
     _, fields = read_manifest(package.text, f"{path}/original.yaml")
     return Named(package, contents(package, fields, size=sum(map(len, files.values()))), files)
@@ -247,7 +249,7 @@ def _read_manifest(path: Path, allow_outside: Sequence[Path]) -> Named:
 
 
 def _unpack(files: Files, directory: Path) -> list[str]:
-    from kubocd_gen.archives.extraction import unpacked, write_files
+    from kubocd_gen.archives.chart_members import unpacked, write_files
 
     everything = unpacked(files)
     write_files(directory, everything)
@@ -261,7 +263,7 @@ def _unpacked_lines(directory: Path, written: Sequence[str]) -> Iterator[str]:
 
 def _document(found: Contents | None, written: Sequence[str], problems: Sequence[Problem]) -> dict[str, Any]:
     """Return the JSON report, described by schemas/kcd-gen/dump-v1alpha1.json."""
-    return envelope("Dump", {"package": found.as_json() if found else None, "written": list(written)}, problems)
+    return envelope("Dump", {"package": asdict(found) if found else None, "written": list(written)}, problems)
 
 
 def _lines(found: Contents, written: Sequence[str], options: DumpOptions) -> Iterator[str]:

@@ -27,7 +27,7 @@ from kubocd_gen.server.layout import CONTENT_ROOT, FOLDER, IMAGE_NAME
 if TYPE_CHECKING:
     from kubocd_gen.model.project import Project
     from kubocd_gen.oci.base_store import BaseStore
-    from kubocd_gen.oci.image_reference import LayoutImage, RegistryImage
+    from kubocd_gen.oci.reference import LayoutImage, RegistryImage
     from kubocd_gen.oci.registry import Registry
     from kubocd_gen.pipeline import Compilation
     from kubocd_gen.server.image import ServerImage
@@ -115,7 +115,7 @@ def image(options: ImageOptions) -> int:
 
 
 def _image(options: ImageOptions, findings: Problems, outcome: _Outcome) -> None:
-    from kubocd_gen.oci.image_reference import parse_image
+    from kubocd_gen.oci.reference import parse_image
 
     if bool(options.push) == bool(options.output):
         raise ProblemsError.of("usage", "exactly one of --push REF and --output LAYOUT is required")
@@ -186,14 +186,14 @@ def _content_root(options: ImageOptions) -> str:
 
 def _store(base: RegistryImage | LayoutImage, registry: Registry, project: Project, options: ImageOptions) -> BaseStore:
     from kubocd_gen.checkout.files import CheckoutFiles
-    from kubocd_gen.oci.access import Access
     from kubocd_gen.oci.base_store import LayoutStore, RegistryStore
-    from kubocd_gen.oci.image_reference import LayoutImage
+    from kubocd_gen.oci.endpoints import Access
     from kubocd_gen.oci.layout import OciLayout
+    from kubocd_gen.oci.reference import LayoutImage
 
     if isinstance(base, LayoutImage):
-        files = CheckoutFiles.of_named(base.folder, project.files.allowed)
-        layout = OciLayout(base.folder, display_path(base.folder, Path.cwd()), project.limits, files)
+        files = CheckoutFiles.of_named(base.directory, project.files.allowed)
+        layout = OciLayout(base.directory, display_path(base.directory, Path.cwd()), project.limits, files)
         return LayoutStore(layout, base, project.limits)
     insecure = options.insecure and str(options.push).partition("/")[0] == base.reference.registry
     return RegistryStore(registry, base, Access(insecure=insecure), project.limits)
@@ -203,11 +203,10 @@ def _target(
     base: RegistryImage | LayoutImage, registry: Registry, project: Project, line: Progress, options: ImageOptions
 ) -> tuple[ImageTarget, str]:
     """Return the target of the image and the image's name there."""
-    from kubocd_gen.oci.access import Access
-    from kubocd_gen.oci.image_reference import RegistryImage, split_layout
+    from kubocd_gen.oci.endpoints import Access
     from kubocd_gen.oci.layout_writer import LayoutWriter
-    from kubocd_gen.oci.reference import parse_reference
-    from kubocd_gen.packages.cache import cache_folder
+    from kubocd_gen.oci.reference import RegistryImage, parse_reference, split_layout
+    from kubocd_gen.packages.cache import cache_directory
     from kubocd_gen.server.image_publication import LayoutTarget, RegistryTarget
 
     if options.output:
@@ -224,7 +223,7 @@ def _target(
         registry,
         reference,
         Access(insecure=options.insecure),
-        cache_folder(os.environ, project.cache),
+        cache_directory(os.environ, project.cache),
         origin,
         line,
         options.jobs or 4,
@@ -234,7 +233,7 @@ def _target(
 
 def _known_name(base: RegistryImage | LayoutImage) -> str | None:
     """Return the base image's name for annotations; None for a layout, whose path is local."""
-    from kubocd_gen.oci.image_reference import RegistryImage
+    from kubocd_gen.oci.reference import RegistryImage
 
     return base.name if isinstance(base, RegistryImage) else None
 

@@ -12,7 +12,7 @@ from kubocd_gen.compiler.parameters import go_json
 from kubocd_gen.compiler.settings import Settings, default_context_position
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError, nearest
 from kubocd_gen.diagnostics.wording import known_names
-from kubocd_gen.model.releases import Config, Context, ContextRef, Release
+from kubocd_gen.model.resources import Config, Context, ContextRef, Release
 
 Locate: TypeAlias = Callable[[], Position]  # called only when a message needs the position: it parses the file again
 

@@ -9,7 +9,7 @@ from kubocd_gen.compiler.typed import typed_spec
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.diagnostics.wording import dotted
 from kubocd_gen.model.compilation import PackageSourceSpec
-from kubocd_gen.model.releases import Release
+from kubocd_gen.model.resources import Release
 
 MANAGED_BY = ("app.kubernetes.io/managed-by", "kcd-gen")
 """The label, as name and value, of every compiled resource."""

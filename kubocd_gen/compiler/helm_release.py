@@ -14,7 +14,7 @@ from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.diagnostics.wording import described, dotted
 from kubocd_gen.model.compilation import RenderedModule, RenderedPackage
 from kubocd_gen.model.package import Package
-from kubocd_gen.model.releases import Config, ModuleOverride, Release
+from kubocd_gen.model.resources import Config, ModuleOverride, Release
 from kubocd_gen.packages.manifest import missing_chart
 from kubocd_gen.schema.structural import Violation
 

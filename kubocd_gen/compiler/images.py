@@ -8,7 +8,7 @@ from typing import Any
 from kubocd_gen.compiler.settings import Settings
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.model.compilation import PackageSourceSpec
-from kubocd_gen.model.releases import Release
+from kubocd_gen.model.resources import Release
 
 
 def split_image(image: str) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError, nearest
 from kubocd_gen.helm.template import ImageRedirect
-from kubocd_gen.model.releases import Config, ContextRef
+from kubocd_gen.model.resources import Config, ContextRef
 
 
 @dataclass(frozen=True, slots=True)

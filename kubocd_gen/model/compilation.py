@@ -9,7 +9,7 @@ from typing import Any
 from kubocd_gen.budget.spending import BudgetExceededError
 from kubocd_gen.model.package import Package
 from kubocd_gen.model.project import Cluster
-from kubocd_gen.model.releases import ContextRef, Release
+from kubocd_gen.model.resources import ContextRef, Release
 
 
 def at_release(error: BudgetExceededError, release: Release) -> BudgetExceededError:

@@ -1,4 +1,4 @@
-"""A Kubernetes resource of a source file."""
+"""The resources of source files, and those of KuboCD as data classes."""
 
 from __future__ import annotations
 
@@ -73,6 +73,91 @@ class Resource:
         else:
             path = (*self.prefix, *(keys if self.spec_prefix is None else ()))
         return find_position(self.file.text, self.file.path, self.document, path)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ContextRef:
+    """A reference to a Context. `namespace` is never empty: the referrer sets the default."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}:{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A resource of KuboCD, built once from the admitted values of its source file."""
+
+    resource: Resource
+
+    def position(self, *keys: str | int) -> Position:
+        """Return the position of the value at `keys`, like `Resource.position`."""
+        return self.resource.position(*keys)
+
+
+@dataclass(frozen=True, slots=True)
+class Context(Admitted):
+    """A tree of shared variables. `context` is None if the resource has none; such a Context cannot be used."""
+
+    ref: ContextRef
+    parents: tuple[ContextRef, ...]
+    context: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Config(Admitted):
+    """Global defaults. `spec` is the admitted value, with `defaultContexts` normalized."""
+
+    name: str
+    spec: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleOverride:
+    """The overrides of a Release for one module. Durations are as Go prints them; `spec_patch` is None if absent."""
+
+    module: str
+    spec_patch: Any
+    on_failure_strategy: str
+    timeout: str | None
+    interval: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Release(Admitted):
+    """One deployment of one package, normalized.
+
+    `package` is the admitted `spec.package` (repository, tag and the fields for Flux, durations as Go prints them).
+    `model` is the whole object as Go serializes it, which templates get as `.Release`.
+    """
+
+    namespace: str
+    name: str
+    description: str
+    package: Mapping[str, Any]
+    contexts: tuple[ContextRef, ...]
+    parameters: Any
+    overrides: tuple[ModuleOverride, ...]
+    roles: tuple[str, ...]
+    dependencies: tuple[str, ...]
+    target_namespace: str
+    create_namespace: bool
+    skip_default_context: bool
+    suspended: bool
+    protected: bool | None
+    model: Mapping[str, Any]
+
+    @property
+    def key(self) -> str:
+        """`namespace/name`, the name in messages and reports."""
+        return f"{self.namespace}/{self.name}"
+
+    @property
+    def image(self) -> str:
+        """The package image before redirects, `repository:tag`."""
+        return f"{self.package['repository']}:{self.package['tag']}"
 
 
 def _string(value: Any) -> str:

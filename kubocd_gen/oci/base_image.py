@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError, shown
+from kubocd_gen.diagnostics.problems import Position, ProblemsError, shown
 from kubocd_gen.oci.base_store import BaseStore
 from kubocd_gen.oci.descriptors import (
+    DIGEST,
     DOCKER_LIST_TYPE,
     DOCKER_MANIFEST_TYPE,
     IMAGE_CONFIG_TYPE,
@@ -21,9 +22,7 @@ from kubocd_gen.oci.descriptors import (
     LAYER_TYPE,
     MANIFEST_TYPE,
     Descriptor,
-    check_schema_version,
-    parse_descriptor,
-    parse_object,
+    JsonSource,
 )
 
 MOST_PLATFORMS = 64  # official images have up to 12; each needs two requests
@@ -41,7 +40,6 @@ _DOCKER_LAYERS = {
     "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip": f"{_FOREIGN}+gzip",
 }
 _LAYERS = {f"{kind}{packed}" for kind in (LAYER_TYPE, _FOREIGN) for packed in ("", "+gzip", "+zstd")}
-_DIFF_ID = re.compile(r"sha256:[0-9a-f]{64}")
 _NAMED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 Dropped = Literal["attestation", "other"]
@@ -102,15 +100,13 @@ def read_base(store: BaseStore, name: str, platforms: Sequence[str] = ()) -> Bas
         return reader.index(top, platforms)
     image = reader.image(top, None)
     if image is None:
-        raise ProblemsError(
-            reader.bad(
-                "is not a container image",
-                store.position(top),
-                "check the reference: the config has an unknown media type",
-            )
+        raise reader.bad(
+            "is not a container image",
+            store.position(top),
+            "check the reference: the config has an unknown media type",
         )
     if platforms and not any(_matches(image.config, wanted) for wanted in platforms):
-        raise ProblemsError(_missing_platform(name, platforms[0], [image.label]))
+        raise _missing_platform(name, platforms[0], [image.label])
     return Base(top, (image,))
 
 
@@ -119,29 +115,30 @@ class _Reader:
     store: BaseStore
     name: str
 
-    def bad(self, what: str, position: Position | None, hint: str | None = None) -> Problem:
-        return Problem("bad-base", f"the base {self.name} {what}", position=position, hint=hint)
+    def bad(self, what: str, position: Position | None, hint: str | None = None) -> ProblemsError:
+        return ProblemsError.of("bad-base", f"the base {self.name} {what}", position, hint)
+
+    def source(self, what: str, position: Position | None) -> JsonSource:
+        return JsonSource(f"{what} of the base {self.name}", "bad-base", position)
 
     def parsed(self, descriptor: Descriptor, what: str) -> dict[str, Any]:
-        text = f"{what} of the base {self.name}"
-        position = self.store.position(descriptor)
-        found = parse_object(self.store.read(descriptor), what=text, code="bad-base", position=position)
+        source = self.source(what, self.store.position(descriptor))
+        found = source.read(self.store.read(descriptor))
         if descriptor.is_manifest:
-            check_schema_version(found, what=text, code="bad-base", position=position)
+            source.check_schema_version(found)
         return found
 
     def descriptor(self, value: object, what: str, position: Position | None) -> Descriptor:
-        return parse_descriptor(value, what=f"{what} of the base {self.name}", code="bad-base", position=position)
+        source = self.source(what, position)
+        return source.descriptor(value, source.what)
 
     def index(self, top: Descriptor, platforms: Sequence[str]) -> Base:
         position = self.store.position(top)
         entries = self.parsed(top, "the index").get("manifests")
         if not isinstance(entries, list) or not entries:
-            raise ProblemsError(self.bad("is an index without images", position))
+            raise self.bad("is an index without images", position)
         if len(entries) > 2 * MOST_PLATFORMS:  # each image can have an attestation
-            raise ProblemsError(
-                self.bad(f"is an index with {len(entries)} entries, more than {2 * MOST_PLATFORMS}", position)
-            )
+            raise self.bad(f"is an index with {len(entries)} entries, more than {2 * MOST_PLATFORMS}", position)
         images: list[BaseImage] = []
         dropped: list[tuple[str, Dropped]] = []
         available: list[str] = []
@@ -159,10 +156,8 @@ class _Reader:
             if platforms and not any(_matches(platform, wanted) for wanted in platforms):
                 continue
             if len(images) == MOST_PLATFORMS:
-                raise ProblemsError(
-                    self.bad(
-                        f"has images for more than {MOST_PLATFORMS} platforms", position, "select some: --platform"
-                    )
+                raise self.bad(
+                    f"has images for more than {MOST_PLATFORMS} platforms", position, "select some: --platform"
                 )
             image = self.image(descriptor, platform)
             if image is None:
@@ -171,9 +166,9 @@ class _Reader:
                 images.append(image)
         for wanted in platforms:
             if not any(_matches(image.platform or {}, wanted) for image in images):
-                raise ProblemsError(_missing_platform(self.name, wanted, available))
+                raise _missing_platform(self.name, wanted, available)
         if not images:
-            raise ProblemsError(self.bad("has no image for Linux", position))
+            raise self.bad("has no image for Linux", position)
         return Base(top, tuple(images), tuple(dropped))
 
     def platform(self, entry: Any, position: Position | None) -> dict[str, Any]:
@@ -182,9 +177,9 @@ class _Reader:
         if platform is None:
             return {}
         if not isinstance(platform, dict) or not all(_is_name(platform.get(key)) for key in ("os", "architecture")):
-            raise ProblemsError(self.bad("has an index entry whose platform has no os and architecture", position))
+            raise self.bad("has an index entry whose platform has no os and architecture", position)
         if "variant" in platform and not _is_name(platform["variant"]):
-            raise ProblemsError(self.bad("has an index entry whose platform has an invalid variant", position))
+            raise self.bad("has an index entry whose platform has an invalid variant", position)
         return platform
 
     def image(self, descriptor: Descriptor, platform: Mapping[str, Any] | None) -> BaseImage | None:
@@ -192,20 +187,18 @@ class _Reader:
         position = self.store.position(descriptor)
         manifest = self.parsed(descriptor, "the manifest")
         if manifest.get("mediaType", descriptor.media_type) != descriptor.media_type or "manifests" in manifest:
-            raise ProblemsError(
-                self.bad(
-                    "has a manifest with conflicting media types", position, "do not use it: clients could disagree"
-                )
+            raise self.bad(
+                "has a manifest with conflicting media types", position, "do not use it: clients could disagree"
             )
         config = self.descriptor(manifest.get("config"), "the config", position)
         if config.media_type not in _CONFIGS:
             return None
         layers = manifest.get("layers")
         if not isinstance(layers, list):
-            raise ProblemsError(self.bad("has a manifest without a list of layers", position))
+            raise self.bad("has a manifest without a list of layers", position)
         if len(layers) > MOST_LAYERS:
             hint = "use a base with fewer layers; container engines mount at most 127"
-            raise ProblemsError(self.bad(f"has {len(layers)} layers, more than {MOST_LAYERS}", position, hint))
+            raise self.bad(f"has {len(layers)} layers, more than {MOST_LAYERS}", position, hint)
         parsed = self.parsed(config, "the config")
         self.check_config(parsed, len(layers), platform, self.store.position(config))
         return BaseImage(descriptor, tuple(self.layer(one, position) for one in layers), parsed, platform)
@@ -214,7 +207,7 @@ class _Reader:
         descriptor = self.descriptor(value, "a layer", position)
         media_type = _DOCKER_LAYERS.get(descriptor.media_type, descriptor.media_type)
         if media_type not in _LAYERS:
-            raise ProblemsError(self.bad(f"has a layer of the unknown type {shown(descriptor.media_type)}", position))
+            raise self.bad(f"has a layer of the unknown type {shown(descriptor.media_type)}", position)
         return BaseLayer(
             Descriptor(media_type, descriptor.digest, descriptor.size),
             {**{key: value[key] for key in ("urls", "annotations") if value.get(key)}}
@@ -225,24 +218,24 @@ class _Reader:
         self, config: dict[str, Any], layers: int, platform: Mapping[str, Any] | None, position: Position | None
     ) -> None:
         if not all(_is_name(config.get(key)) for key in ("os", "architecture")):
-            raise ProblemsError(self.bad("has a config without os and architecture", position))
+            raise self.bad("has a config without os and architecture", position)
         if config["os"] != "linux":
-            raise ProblemsError(self.bad(f"is an image for {shown(config['os'])}", position, "use an image for Linux"))
+            raise self.bad(f"is an image for {shown(config['os'])}", position, "use an image for Linux")
         if platform and (platform["os"], platform["architecture"]) != (config["os"], config["architecture"]):
             what = f"lists an image as {platform_label(platform)}, but its config has {platform_label(config)}"
-            raise ProblemsError(self.bad(what, position))
+            raise self.bad(what, position)
         rootfs = config.get("rootfs")
         ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) and rootfs.get("type") == "layers" else None
-        if not isinstance(ids, list) or not all(isinstance(one, str) and _DIFF_ID.fullmatch(one) for one in ids):
-            raise ProblemsError(self.bad("has a config without valid layer digests (rootfs.diff_ids)", position))
+        if not isinstance(ids, list) or not all(isinstance(one, str) and DIGEST.fullmatch(one) for one in ids):
+            raise self.bad("has a config without valid layer digests (rootfs.diff_ids)", position)
         if len(ids) != layers:
-            raise ProblemsError(self.bad(f"has {layers} layers, but its config lists {len(ids)}", position))
+            raise self.bad(f"has {layers} layers, but its config lists {len(ids)}", position)
         for key, kind, type_name in (("config", dict, "an object"), ("history", list, "a list")):
             if not isinstance(config.get(key) or kind(), kind):
-                raise ProblemsError(self.bad(f"has a config whose '{key}' is not {type_name}", position))
+                raise self.bad(f"has a config whose '{key}' is not {type_name}", position)
         labels = (config.get("config") or {}).get("Labels") or {}
         if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
-            raise ProblemsError(self.bad("has a config whose labels are not strings", position))
+            raise self.bad("has a config whose labels are not strings", position)
 
 
 def platform_label(platform: Mapping[str, Any]) -> str:
@@ -258,8 +251,8 @@ def _matches(platform: Mapping[str, Any], wanted: str) -> bool:
     return tuple(given) == parts[: len(given)]
 
 
-def _missing_platform(name: str, wanted: str, available: Sequence[str]) -> Problem:
-    return Problem(
+def _missing_platform(name: str, wanted: str, available: Sequence[str]) -> ProblemsError:
+    return ProblemsError.of(
         "missing-platform",
         f"the base {name} has no image for {shown(wanted)}",
         hint=f"available platforms: {', '.join(available)}" if available else None,

@@ -1,32 +1,19 @@
-"""Access to the blobs of a base image, in a registry or an image layout."""
+"""Access to the blobs of a base image, in a registry or an image layout.
+
+All blobs are verified: every method raises ProblemsError if a blob is missing or damaged.
+"""
 
 from __future__ import annotations
 
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 from kubocd_gen.budget.limits import Limits, over_limit
 from kubocd_gen.diagnostics.problems import Position, ProblemsError
-from kubocd_gen.oci.access import Access
 from kubocd_gen.oci.descriptors import Descriptor
-from kubocd_gen.oci.image_reference import LayoutImage, RegistryImage
+from kubocd_gen.oci.endpoints import Access
 from kubocd_gen.oci.layout import OciLayout
+from kubocd_gen.oci.reference import LayoutImage, RegistryImage
 from kubocd_gen.oci.registry import Registry
-
-
-class BaseStore(Protocol):
-    """The blobs of one image, all verified. All methods raise ProblemsError if a blob is missing or damaged."""
-
-    def top(self) -> Descriptor:
-        """Return the manifest or index that the image's name refers to."""
-
-    def read(self, descriptor: Descriptor) -> bytes:
-        """Read a manifest, index or config into memory."""
-
-    def copy(self, descriptor: Descriptor, file: BinaryIO) -> None:
-        """Write a layer to an empty file, in parts. Raises OSError if the file can't be written."""
-
-    def position(self, descriptor: Descriptor) -> Position | None:
-        """Return the blob's file, for messages, or None if it has none."""
 
 
 class RegistryStore:
@@ -56,7 +43,7 @@ class RegistryStore:
         return data
 
     def copy(self, descriptor: Descriptor, file: BinaryIO) -> None:
-        """Download a layer to an empty file; an interrupted download is resumed."""
+        """Download a layer to an empty file; an interrupted download is resumed. Raises OSError if writing fails."""
         limit = self._limits.base_layer
         self._registry.fetch_blob(self._image.reference, descriptor, file, self._access, limit=limit)
 
@@ -98,3 +85,6 @@ class LayoutStore:
     def position(self, descriptor: Descriptor) -> Position:
         """Return the blob's file."""
         return self._layout.position(descriptor)
+
+
+BaseStore = RegistryStore | LayoutStore

@@ -12,7 +12,6 @@ import json
 import os
 import re
 import subprocess
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,9 +20,10 @@ from typing import Any
 from kubocd_gen.budget.limits import LIMITS
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError, shown
 from kubocd_gen.network.settings import NetworkError
-from kubocd_gen.oci.descriptors import parse_object
+from kubocd_gen.oci.descriptors import JsonSource
 from kubocd_gen.oci.endpoints import DOCKER_HUB
 from kubocd_gen.processes.children import running
+from kubocd_gen.processes.single_flight import SingleFlight
 
 HELPER_TIMEOUT = 30.0  # seconds; the helpers of cloud providers make requests, and some start Python
 _HELPER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -75,9 +75,8 @@ class CredentialStore:
 
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
         self._environment = os.environ if environment is None else environment
-        self._lock = threading.Lock()
-        self._locks: dict[str, threading.Lock] = {}
-        self._found: dict[str, Credentials | ProblemsError | None] = {}
+        self._lookups: SingleFlight[str, Credentials | None] = SingleFlight(keep=True)
+        self._found: dict[str, Credentials] = {}
         self._deprecated: str | None = None  # the end of the warning about variables without a host, if they are set
 
     def find(self, registry: str) -> Credentials | None:
@@ -85,24 +84,15 @@ class CredentialStore:
 
         Call `Network.may_send_credentials` first, because this can run a credential helper.
         """
-        registry = _lower(registry)
-        with self._lock:
-            lock = self._locks.setdefault(registry, threading.Lock())
-        with lock:  # one lock per registry: helpers for different registries run in parallel
-            if registry not in self._found:
-                try:
-                    self._found[registry] = self._look_up(registry)
-                except ProblemsError as error:
-                    self._found[registry] = error
-            found = self._found[registry]
-        if isinstance(found, ProblemsError):
-            raise found
+        host = _lower(registry)
+        found = self._lookups.get(host, lambda: self._look_up(host))
+        if found is not None:
+            self._found[host] = found
         return found
 
     def known(self, registry: str) -> Credentials | None:
         """Return what `find` returned before; nothing is looked up."""
-        found = self._found.get(_lower(registry))
-        return found if isinstance(found, Credentials) else None
+        return self._found.get(_lower(registry))
 
     def warnings(self) -> tuple[Problem, ...]:
         """Return a warning if the variables without a host are set and were read."""
@@ -238,15 +228,16 @@ def _run(program: str, server: str, path: Path, environment: Mapping[str, str]) 
 
 def _read_config(path: Path) -> dict[str, Any] | None:
     try:
-        data = path.read_bytes() if path.is_file() else None
+        if not path.is_file():
+            return None
+        with path.open("rb") as file:
+            data = file.read(LIMITS.manifest + 1)
     except OSError as error:
         raise _bad(f"cannot read {path}: {error.strerror}", "run kcd-gen as its owner") from None
-    if data is None:
-        return None
     if len(data) > LIMITS.manifest:
         raise _bad(f"{path} is too large for a credentials file", _SYNTAX)
     try:
-        return parse_object(data, what=str(path), code="bad-credentials", position=None)
+        return JsonSource(str(path), "bad-credentials").read(data)
     except ProblemsError as error:
         raise _bad(error.problem.message, _SYNTAX) from None
 

@@ -6,10 +6,10 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError, shown
+from kubocd_gen.diagnostics.problems import Position, ProblemsError, shown
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
@@ -21,9 +21,7 @@ CONFIG_TYPE = "application/vnd.kubotal.kubocd.package.config.v1alpha1+json"
 CONTENT_TYPE = "application/vnd.kubotal.kubocd.package.content.v1.tar+gzip"
 REF_NAME = "org.opencontainers.image.ref.name"
 
-MIB = 1024 * 1024
-
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,24 +48,64 @@ def sha256(data: bytes) -> str:
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
-def parse_object(data: bytes, *, what: str, code: str, position: Position | None) -> dict[str, Any]:
-    """Parse the JSON object `data`. Raises ProblemsError `code`; messages call the data `what`."""
-    try:
-        value = json.loads(data.decode("utf-8"), object_pairs_hook=_object, parse_constant=_no_constant)
-    except UnicodeDecodeError:
-        raise ProblemsError.of(code, f"{what} is not valid UTF-8", position=position) from None
-    except RecursionError:
-        raise ProblemsError.of(code, f"{what} is nested too deeply", position=position) from None
-    except json.JSONDecodeError as error:
-        at = Position(position.path, error.lineno, error.colno) if position else None
-        raise ProblemsError.of(code, f"{what} is not valid JSON: {error.msg}", position=at) from None
-    except _InvalidError as bad:
-        raise ProblemsError.of(code, f"{what} {bad}", position=position) from None
-    except ValueError:  # the only other cause: an integer with more digits than Python accepts
-        raise ProblemsError.of(code, f"{what} contains a number that is too long", position=position) from None
-    if not isinstance(value, dict):
-        raise ProblemsError.of(code, f"{what} is not a JSON object", position=position)
-    return value
+@dataclass(frozen=True, slots=True)
+class JsonSource:
+    """Untrusted JSON about an image: what messages call it, the code of its problems, and its position."""
+
+    what: str
+    code: str
+    position: Position | None = None
+
+    def error(self, defect: str) -> ProblemsError:
+        """Return the error for a defect, which is the end of a sentence."""
+        return ProblemsError.of(self.code, f"{self.what} {defect}", self.position)
+
+    def read(self, data: bytes) -> dict[str, Any]:
+        """Parse a JSON object. Raises ProblemsError, also for a duplicate key."""
+        try:
+            value = json.loads(data.decode("utf-8"), object_pairs_hook=_object, parse_constant=_no_constant)
+        except UnicodeDecodeError:
+            raise self.error("is not valid UTF-8") from None
+        except RecursionError:
+            raise self.error("is nested too deeply") from None
+        except json.JSONDecodeError as error:
+            at = Position(self.position.path, error.lineno, error.colno) if self.position else None
+            raise replace(self, position=at).error(f"is not valid JSON: {error.msg}") from None
+        except _InvalidError as bad:
+            raise self.error(str(bad)) from None
+        except ValueError:  # the only other cause: an integer with more digits than Python accepts
+            raise self.error("contains a number that is too long") from None
+        if not isinstance(value, dict):
+            raise self.error("is not a JSON object")
+        return value
+
+    def check_schema_version(self, image: Mapping[str, Any]) -> None:
+        """Check that a manifest or index has schema version 2, which the specification requires.
+
+        Other versions have other fields, so clients could see different images. Raises ProblemsError.
+        """
+        version = image.get("schemaVersion")
+        if type(version) is not int or version != 2:
+            given = f"the schemaVersion {shown(json.dumps(version)[:100])}"
+            raise self.error(f"has {given if 'schemaVersion' in image else 'no schemaVersion'}; it must be 2")
+
+    def descriptor(self, value: object, what: str) -> Descriptor:
+        """Parse a descriptor in the JSON. Raises ProblemsError; messages call it `what`."""
+        source = replace(self, what=what)
+        if not isinstance(value, dict):
+            raise source.error("is not a descriptor")
+        media_type, digest, size = value.get("mediaType"), value.get("digest"), value.get("size")
+        annotations = value.get("annotations") or {}
+        if not isinstance(media_type, str) or not media_type:
+            raise source.error("has no media type")
+        if not isinstance(digest, str) or not DIGEST.fullmatch(digest):
+            given = f": {shown(digest)}" if isinstance(digest, str) else ""
+            raise source.error(f"has no valid digest ('sha256:' and 64 hexadecimal digits){given}")
+        if type(size) is not int or size < 0:
+            raise source.error("has no valid size")
+        if not isinstance(annotations, dict) or not all(isinstance(text, str) for text in annotations.values()):
+            raise source.error("has annotations that are not strings")
+        return Descriptor(media_type, digest, size, annotations)
 
 
 class _InvalidError(Exception):
@@ -76,52 +114,13 @@ class _InvalidError(Exception):
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     # Parsers disagree on which of two equal keys is used, so one could check what another does not use.
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        seen: set[str] = set()
-        for key, _ in pairs:
-            if key in seen:
-                raise _InvalidError(f"has the duplicate key {shown(key)}")
-            seen.add(key)
+    value: dict[str, Any] = {}
+    for key, item in pairs:
+        if key in value:
+            raise _InvalidError(f"has the duplicate key {shown(key)}")
+        value[key] = item
     return value
 
 
 def _no_constant(name: str) -> None:
     raise _InvalidError(f"contains {name}, which is not valid JSON")
-
-
-def check_schema_version(
-    image: Mapping[str, Any], *, what: str, code: str, position: Position | None, hint: str | None = None
-) -> None:
-    """Check that a manifest or index has schema version 2, which the specification requires.
-
-    Other versions have other fields, so clients could see different images. Raises ProblemsError `code`.
-    """
-    version = image.get("schemaVersion")
-    if type(version) is not int or version != 2:
-        found = (
-            f"the schemaVersion {shown(json.dumps(version)[:100])}" if "schemaVersion" in image else "no schemaVersion"
-        )
-        raise ProblemsError.of(code, f"{what} has {found}; it must be 2", position=position, hint=hint)
-
-
-def parse_descriptor(value: object, *, what: str, code: str, position: Position | None) -> Descriptor:
-    """Parse a descriptor from JSON. Raises ProblemsError `code`; messages call it `what`."""
-
-    def bad(text: str) -> Problem:
-        return Problem(code, f"{what} {text}", position=position)
-
-    if not isinstance(value, dict):
-        raise ProblemsError(bad("is not a descriptor"))
-    media_type, digest, size = value.get("mediaType"), value.get("digest"), value.get("size")
-    annotations = value.get("annotations") or {}
-    if not isinstance(media_type, str) or not media_type:
-        raise ProblemsError(bad("has no media type"))
-    if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
-        given = f": {shown(digest)}" if isinstance(digest, str) else ""
-        raise ProblemsError(bad(f"has no valid digest ('sha256:' and 64 hexadecimal digits){given}"))
-    if type(size) is not int or size < 0:
-        raise ProblemsError(bad("has no valid size"))
-    if not isinstance(annotations, dict) or not all(isinstance(text, str) for text in annotations.values()):
-        raise ProblemsError(bad("has annotations that are not strings"))
-    return Descriptor(media_type, digest, size, annotations)

@@ -1,4 +1,4 @@
-"""The endpoint of a registry: its host and scheme, or those of its mirror."""
+"""The endpoint of a registry: its host and scheme, or those of its mirror, and how to access it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kubocd_gen.diagnostics.problems import ProblemsError, shown
-from kubocd_gen.oci.access import Access
 from kubocd_gen.oci.reference import Reference
 
 if TYPE_CHECKING:
@@ -17,6 +16,16 @@ if TYPE_CHECKING:
 _MIRROR = re.compile(r"(?:(?P<scheme>https?)://)?(?P<host>[A-Za-z0-9._\-\[\]:]+)(?P<path>(?:/[A-Za-z0-9._\-]+)*)/?")
 DOCKER_HUB = "docker.io"
 _DOCKER_HUB_SERVER = "registry-1.docker.io"  # docker.io itself is a web site
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """The registry settings of a Release, of a redirect in Config, or of a package's module."""
+
+    insecure: bool = False  # use plain HTTP, like Flux's `insecure`; never a fallback
+    timeout: float | None = None  # seconds to wait for a response; None: the client's READ_TIMEOUT
+    provider: str = "generic"  # generic | aws | azure | gcp: determines the credential helper in hints
+    secrets: tuple[str, ...] = ()  # Secrets in the cluster that Flux uses, "secretRef regcred"; only for messages
 
 
 @dataclass(frozen=True, slots=True)

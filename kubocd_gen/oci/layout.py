@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import os
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
 from kubocd_gen.budget.limits import LIMITS, Limits, over_limit
 from kubocd_gen.checkout.files import CheckoutFiles, NotRegularError
-from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
+from kubocd_gen.diagnostics.problems import Position, ProblemsError
 from kubocd_gen.oci.descriptors import (
     DOCKER_LIST_TYPE,
     INDEX_TYPE,
     MANIFEST_TYPE,
     REF_NAME,
     Descriptor,
-    check_schema_version,
-    parse_descriptor,
-    parse_object,
+    JsonSource,
     sha256,
 )
 from kubocd_gen.oci.reference import Reference
@@ -43,16 +42,14 @@ class OciLayout:
     def __init__(
         self, path: Path, name: str | None = None, limits: Limits = LIMITS, files: CheckoutFiles | None = None
     ) -> None:
-        self._folder = path
+        self._directory = path
         self._limits = limits
         self._files = files or CheckoutFiles.of_named(path)
         self.path = Path(name or path)
-        self._index: list[object] | None = None  # the entries, not yet parsed
-        self._named: dict[str, list[object]] | None = None  # the entries with a reference name
 
     def references(self) -> tuple[str, ...]:
         """Return the names of the layout's images, sorted."""
-        return tuple(sorted(self._images()))
+        return tuple(sorted(self._images))
 
     def resolve(self, reference: Reference) -> Descriptor | None:
         """Return the manifest with the name `reference`, or None.
@@ -68,16 +65,17 @@ class OciLayout:
 
         Raises ProblemsError: `bad-layout`, and `ambiguous-package` if there are several.
         """
-        position = self._at("index.json")
-        entries = self._entries() if name is None else self._images().get(name, [])
+        source = self._json_source("index.json")
+        entries = self._entries if name is None else self._images.get(name, [])
         what = self.path if name is None else name
-        found = {descriptor.digest: descriptor for descriptor in _descriptors(entries, f"entry {what}", position)}
+        descriptors = [source.descriptor(entry, f"entry {what}") for entry in entries]
+        found = {descriptor.digest: descriptor for descriptor in descriptors}
         if len(found) > 1:
             names = ", ".join(self.references())
             raise ProblemsError.of(
                 "ambiguous-package",
                 f"'{what}' matches {len(found)} images: {', '.join(sorted(found))}",
-                position=position,
+                position=source.position,
                 hint="remove the outdated entries from index.json"
                 if name or not names
                 else f"append the name of an image after a colon: {names}",
@@ -95,7 +93,7 @@ class OciLayout:
         if descriptor.size > limit:
             what = f"blob {descriptor.digest} is larger"
             raise ProblemsError(over_limit(what, name, limit, needed=descriptor.size, position=position))
-        data = self._read_regular(self._folder / _blob(descriptor), name, limit)
+        data = self._read_regular(self._directory / blob_path(descriptor), name, limit)
         if data is None:
             raise ProblemsError.of("corrupt-blob", "the blob is missing", position=position, hint=_VENDOR)
         if (actual := sha256(data)) != descriptor.digest:
@@ -123,13 +121,11 @@ class OciLayout:
         position = self.position(descriptor)
         digest, length = hashlib.sha256(), 0
         try:
-            source = self._files.open(self._folder / _blob(descriptor), str(position.path))
+            source = self._files.open(self._directory / blob_path(descriptor), str(position.path))
         except NotRegularError:
             raise ProblemsError.of("bad-layout", "the blob is not a regular file", position=position) from None
         except OSError as error:
-            raise ProblemsError.of(
-                "corrupt-blob", f"cannot read the blob: {error.strerror}", position=position
-            ) from None
+            raise ProblemsError.of("corrupt-blob", f"cannot read the blob: {error.strerror}", position) from None
         with source:
             while length <= descriptor.size and (chunk := source.read(_CHUNK)):
                 digest.update(chunk)
@@ -140,30 +136,24 @@ class OciLayout:
 
     def has(self, descriptor: Descriptor) -> bool:
         """Return whether a file with that digest exists; its content is not verified."""
-        return (self._folder / _blob(descriptor)).is_file()
+        return (self._directory / blob_path(descriptor)).is_file()
 
     def position(self, descriptor: Descriptor) -> Position:
         """Return the blob's file, for messages."""
-        return self._at(_blob(descriptor))
+        return self._at(blob_path(descriptor))
 
+    @cached_property
     def _images(self) -> dict[str, list[object]]:
-        if self._named is None:
-            named: dict[str, list[object]] = {}
-            for entry in self._entries():
-                # Entries without a name or with an invalid form are ignored unless they are requested.
-                annotations = entry.get("annotations") if isinstance(entry, dict) else None
-                name = annotations.get(REF_NAME) if isinstance(annotations, dict) else None
-                if isinstance(name, str):
-                    named.setdefault(name, []).append(entry)
-            self._named = named
-        return self._named
+        """The entries with a reference name. Others are ignored unless they are requested."""
+        named: dict[str, list[object]] = {}
+        for entry in self._entries:
+            if (name := reference_name(entry)) is not None:
+                named.setdefault(name, []).append(entry)
+        return named
 
+    @cached_property
     def _entries(self) -> list[object]:
-        if self._index is None:
-            self._index = self._read_index()
-        return self._index
-
-    def _read_index(self) -> list[object]:
+        """The entries of the index, not yet parsed."""
         marker = self._read_json("oci-layout")
         if not str(marker.get("imageLayoutVersion")).startswith("1."):
             raise ProblemsError.of(
@@ -172,41 +162,32 @@ class OciLayout:
                 position=self._at("oci-layout"),
                 hint='write a layout with {"imageLayoutVersion": "1.0.0"}',
             )
-        index, position = self._read_json("index.json"), self._at("index.json")
-        return _manifests(index, "index.json", position)
+        return _manifests(self._read_json("index.json"), self._json_source("index.json"))
 
     def _only_manifest(self, reference: Reference, descriptor: Descriptor) -> Descriptor:
         if descriptor.media_type not in (INDEX_TYPE, DOCKER_LIST_TYPE):
             return descriptor
-        position = self.position(descriptor)
-        what = f"the image index of {reference}"
-        index = parse_object(
-            self.read_blob(descriptor, limit=self._limits.manifest), what=what, code="bad-layout", position=position
-        )
-        usable = [
-            inner
-            for inner in _descriptors(_manifests(index, what, position), f"an entry of {what}", position)
-            if inner.media_type == MANIFEST_TYPE and _ATTESTATION not in inner.annotations
-        ]
+        source = JsonSource(f"the image index of {reference}", "bad-layout", self.position(descriptor))
+        index = source.read(self.read_blob(descriptor, limit=self._limits.manifest))
+        inner = [source.descriptor(entry, f"an entry of {source.what}") for entry in _manifests(index, source)]
+        usable = [one for one in inner if one.media_type == MANIFEST_TYPE and _ATTESTATION not in one.annotations]
         if len(usable) != 1:
-            raise ProblemsError.of(
-                "bad-layout",
-                f"{what} contains {len(usable)} image manifests; a KuboCD package has exactly one",
-                position=position,
-            )
+            raise source.error(f"contains {len(usable)} image manifests; a KuboCD package has exactly one")
         return usable[0]
 
+    def _json_source(self, name: str) -> JsonSource:
+        return JsonSource(name, "bad-layout", self._at(name))
+
     def _read_json(self, name: str) -> dict[str, object]:
-        position = self._at(name)
-        data = self._read_regular(self._folder / name, "manifest", self._limits.manifest)
+        data = self._read_regular(self._directory / name, "manifest", self._limits.manifest)
         if data is None:
             raise ProblemsError.of(
                 "bad-layout",
                 f"'{self.path}' is not an OCI image layout: it has no {name}",
-                position=position,
+                position=self._at(name),
                 hint="create one with 'kcd-gen vendor' or 'skopeo copy docker://REF oci:DIR:REF'",
             )
-        return parse_object(data, what=name, code="bad-layout", position=position)
+        return self._json_source(name).read(data)
 
     def _read_regular(self, path: Path, name: str, limit: int) -> bytes | None:
         """Return the content of a regular file, also through a symlink, or None if there is no file.
@@ -214,41 +195,40 @@ class OciLayout:
         Raises ProblemsError: `package-limit` if it exceeds `limit` bytes, the limit called `name`; `bad-layout`;
         `outside-checkout`.
         """
-
-        def bad(what: str) -> Problem:
-            return Problem("bad-layout", what, position=Position(str(path)))
-
+        at = Position(str(path))
         try:
             with self._files.open(path, str(path)) as file:
                 size = os.fstat(file.fileno()).st_size
                 if size > limit:
-                    raise ProblemsError(
-                        over_limit(f"{path} is larger", name, limit, needed=size, position=Position(str(path)))
-                    )
+                    raise ProblemsError(over_limit(f"{path} is larger", name, limit, needed=size, position=at))
                 return file.read(size)  # not more, even if the file is growing
         except NotRegularError:
-            raise ProblemsError(bad(f"'{path}' is not a regular file")) from None
+            raise ProblemsError.of("bad-layout", f"'{path}' is not a regular file", at) from None
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            raise ProblemsError(bad(f"cannot read '{path}': {error.strerror}")) from None
+            raise ProblemsError.of("bad-layout", f"cannot read '{path}': {error.strerror}", at) from None
 
     def _at(self, name: str) -> Position:
         return Position(str(self.path / name))
 
 
-def _blob(descriptor: Descriptor) -> str:
+def reference_name(entry: object) -> str | None:
+    """Return the reference name of an index entry, or None if it has none or an invalid form."""
+    annotations = entry.get("annotations") if isinstance(entry, dict) else None
+    name = annotations.get(REF_NAME) if isinstance(annotations, dict) else None
+    return name if isinstance(name, str) else None
+
+
+def blob_path(descriptor: Descriptor) -> str:
+    """Return the path of a blob in a layout."""
     return f"blobs/sha256/{descriptor.hex}"
 
 
-def _manifests(index: dict[str, object], what: str, position: Position) -> list[object]:
+def _manifests(index: dict[str, object], source: JsonSource) -> list[object]:
     if "schemaVersion" in index:  # some tools omit it in an index
-        check_schema_version(index, what=what, code="bad-layout", position=position)
+        source.check_schema_version(index)
     manifests = index.get("manifests")
     if not isinstance(manifests, list):
-        raise ProblemsError.of("bad-layout", f"{what} has no list of manifests", position=position)
+        raise source.error("has no list of manifests")
     return manifests
-
-
-def _descriptors(entries: list[object], what: str, position: Position) -> list[Descriptor]:
-    return [parse_descriptor(entry, what=what, code="bad-layout", position=position) for entry in entries]

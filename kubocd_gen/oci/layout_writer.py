@@ -20,8 +20,8 @@ from kubocd_gen.budget.limits import LIMITS, over_limit
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.files.directory import Directory, made_directory
 from kubocd_gen.files.walk import SymlinkError, hint_of
-from kubocd_gen.oci.descriptors import REF_NAME, Descriptor, parse_descriptor, parse_object, sha256
-from kubocd_gen.oci.layout import OciLayout
+from kubocd_gen.oci.descriptors import REF_NAME, Descriptor, JsonSource, sha256
+from kubocd_gen.oci.layout import OciLayout, blob_path, reference_name
 from kubocd_gen.oci.reference import Reference
 
 _MARKER = b'{"imageLayoutVersion":"1.0.0"}'
@@ -51,7 +51,7 @@ class LayoutWriter:
         with self._writing() as layout:
             if not _is_whole(layout, descriptor):
                 self._make(layout)
-                layout.write(_blob(descriptor), data, replace_symlink=True)
+                layout.write(blob_path(descriptor), data, replace_symlink=True)
         return descriptor
 
     def take_blob(self, descriptor: Descriptor, fill: Callable[[BinaryIO], None]) -> bool:
@@ -60,7 +60,7 @@ class LayoutWriter:
             if _is_whole(layout, descriptor):
                 return False
             self._make(layout)
-            with layout.replacing(_blob(descriptor), replace_symlink=True) as file:
+            with layout.replacing(blob_path(descriptor), replace_symlink=True) as file:
                 fill(file)
         return True
 
@@ -83,14 +83,22 @@ class LayoutWriter:
             with layout.locked():
                 index = self._index(layout)
                 entries: list[Any] = index["manifests"]
-                ours = [entry for entry in entries if _named(entry) == str(reference)]
-                digests = {entry.get("digest") for entry in ours}
+                ours = [entry for entry in entries if reference_name(entry) == str(reference)]
+                digests = {str(entry.get("digest")) for entry in ours}
                 if digests == {descriptor.digest} and len(ours) == 1:
                     return False
                 if not move and digests - {descriptor.digest}:
-                    raise ProblemsError(tag_exists(reference, self.describe(), min(map(str, digests)), descriptor))
-                entry = _entry(reference, descriptor)
-                at = entries.index(ours[0]) if ours else _insertion_index(entries, str(reference))
+                    raise ProblemsError(
+                        tag_exists(reference, self.describe(), min(digests - {descriptor.digest}), descriptor)
+                    )
+                entry = {
+                    "mediaType": descriptor.media_type,
+                    "digest": descriptor.digest,
+                    "size": descriptor.size,
+                    "annotations": {REF_NAME: str(reference)},
+                }
+                later = (at for at, one in enumerate(entries) if (reference_name(one) or "") > str(reference))
+                at = entries.index(ours[0]) if ours else next(later, len(entries))  # keeps a sorted index sorted
                 rest = [one for one in entries[at:] if one not in ours]
                 index["manifests"] = [*entries[:at], entry, *rest]
                 layout.write("index.json", _text(index))
@@ -108,8 +116,8 @@ class LayoutWriter:
         """
         with self._writing() as layout, layout.locked():
             index = self._index(layout)
-            kept = [entry for entry in index["manifests"] if _named(entry) is None or _named(entry) in names]
-            gone = sorted({str(_named(entry)) for entry in index["manifests"] if entry not in kept})
+            kept = [entry for entry in index["manifests"] if reference_name(entry) in (None, *names)]
+            gone = sorted({str(reference_name(entry)) for entry in index["manifests"] if entry not in kept})
             needed = _needed(kept, OciLayout(self.path, self._name), Position(f"{self._name}/index.json"))
             if gone:
                 index["manifests"] = kept
@@ -149,16 +157,14 @@ class LayoutWriter:
 
     def _index(self, layout: Directory) -> dict[str, Any]:
         position = Position(f"{self._name}/index.json")
-        status = layout.status("index.json")
-        if status is not None and stat.S_ISREG(status.st_mode) and status.st_size > LIMITS.manifest:
-            size = status.st_size
-            raise ProblemsError(
-                over_limit(f"{position} is larger", "manifest", LIMITS.manifest, needed=size, position=position)
-            )
-        data = layout.read("index.json", LIMITS.manifest)
-        index = parse_object(data, what="index.json", code="bad-layout", position=position)
+        status, most = layout.status("index.json"), LIMITS.manifest
+        if status is not None and stat.S_ISREG(status.st_mode) and (size := status.st_size) > most:
+            what = f"{position} is larger"
+            raise ProblemsError(over_limit(what, "manifest", most, needed=size, position=position))
+        source = JsonSource("index.json", "bad-layout", position)
+        index = source.read(layout.read("index.json", most))
         if not isinstance(index.get("manifests"), list):
-            raise ProblemsError.of("bad-layout", "index.json has no list of manifests", position=position)
+            raise source.error("has no list of manifests")
         return index
 
     @contextmanager
@@ -194,41 +200,20 @@ def _needed(entries: list[Any], layout: OciLayout, position: Position) -> set[st
     """Return the hexadecimal digests of all blobs of the images in `entries`. Raises ProblemsError."""
     found: set[str] = set()
     waiting = list(entries)
+    index = JsonSource(str(position), "bad-layout", position)
     while waiting:
-        what = f"an entry of {position}"
-        descriptor = parse_descriptor(waiting.pop(), what=what, code="bad-layout", position=position)
+        descriptor = index.descriptor(waiting.pop(), f"an entry of {position}")
         if descriptor.is_manifest and descriptor.hex not in found:
             file = layout.position(descriptor)
-            data = layout.read_blob(descriptor, limit=LIMITS.manifest)
-            manifest = parse_object(data, what=str(file), code="bad-layout", position=file)
+            source = JsonSource(str(file), "bad-layout", file)
+            manifest = source.read(layout.read_blob(descriptor, limit=LIMITS.manifest))
             waiting += [manifest["config"]] if "config" in manifest else []
-            waiting += [part for key in ("layers", "manifests") for part in manifest.get(key) or ()]
+            for key in ("layers", "manifests"):
+                if not isinstance(parts := manifest.get(key) or [], list):
+                    raise source.error(f"has '{key}' that are not a list")
+                waiting += parts
         found.add(descriptor.hex)
     return found
-
-
-def _entry(reference: Reference | str, descriptor: Descriptor) -> dict[str, Any]:
-    return {
-        "mediaType": descriptor.media_type,
-        "digest": descriptor.digest,
-        "size": descriptor.size,
-        "annotations": {REF_NAME: str(reference)},
-    }
-
-
-def _named(entry: Any) -> str | None:
-    annotations = entry.get("annotations") if isinstance(entry, dict) else None
-    name = annotations.get(REF_NAME) if isinstance(annotations, dict) else None
-    return name if isinstance(name, str) else None
-
-
-def _insertion_index(entries: list[Any], name: str) -> int:
-    """Return where to insert a new name to keep a sorted index sorted."""
-    return next((at for at, entry in enumerate(entries) if (_named(entry) or "") > name), len(entries))
-
-
-def _blob(descriptor: Descriptor) -> str:
-    return f"{_BLOBS}/{descriptor.hex}"
 
 
 def _text(index: dict[str, Any]) -> bytes:
@@ -237,8 +222,8 @@ def _text(index: dict[str, Any]) -> bytes:
 
 def _is_whole(layout: Directory, descriptor: Descriptor) -> bool:
     """Return whether the blob is a regular file whose content matches its digest."""
-    status = layout.status(_blob(descriptor))
+    status = layout.status(blob_path(descriptor))
     if status is None or not stat.S_ISREG(status.st_mode) or status.st_size != descriptor.size:
         return False
-    with layout.open_file(_blob(descriptor)) as file:
+    with layout.open_file(blob_path(descriptor)) as file:
         return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}" == descriptor.digest

@@ -1,11 +1,13 @@
-"""Image references as in Releases and vendor layouts: `registry/repository:tag`."""
+"""Image references: `registry/repository:tag` in Releases and vendor layouts, and other forms on the command line."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
-from kubocd_gen.diagnostics.problems import Problem, ProblemsError, shown
+from kubocd_gen.diagnostics.problems import ProblemsError, shown
+from kubocd_gen.oci.descriptors import DIGEST
 
 # A host name (with underscores, which Docker networks allow), an IPv4 address or a bracketed IPv6 address, and a port.
 _REGISTRY = re.compile(
@@ -14,6 +16,7 @@ _REGISTRY = re.compile(
 )
 _COMPONENT = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_LAYOUT = "oci:"
 _FORM = "use the form registry/repository:tag, such as quay.io/kubodoc/packages/podinfo:6.7.1-p01"
 _LONGEST_NAME = 255  # characters of registry, slash and repository: the common limit, by the distribution specification
 
@@ -30,6 +33,33 @@ class Reference:
         return f"{self.registry}/{self.repository}:{self.tag}"
 
 
+@dataclass(frozen=True, slots=True)
+class RegistryImage:
+    """An image in a registry, by tag, digest or both. The tag of `reference` is empty if there is none."""
+
+    reference: Reference
+    digest: str | None
+
+    @property
+    def name(self) -> str:
+        """The name without the digest: `docker.io/library/nginx:1.28`."""
+        return str(self.reference).removesuffix(":")
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.digest}" if self.digest else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class LayoutImage:
+    """An image in a layout. Without a name, the layout must have exactly one image."""
+
+    directory: Path
+    name: str | None
+
+    def __str__(self) -> str:
+        return f"{_LAYOUT}{self.directory}" + (f":{self.name}" if self.name else "")
+
+
 def parse_reference(text: str) -> Reference:
     """Parse a full reference, such as `quay.io/kubodoc/packages/podinfo:6.7.1-p01`.
 
@@ -38,42 +68,67 @@ def parse_reference(text: str) -> Reference:
     """
     registry, slash, path = text.partition("/")
     if "://" in text:
-        raise ProblemsError(
-            _bad(text, "starts with a scheme", hint="remove the scheme: 'registry/repository', with the tag in 'tag'")
-        )
+        raise _bad(text, "starts with a scheme", hint="remove the scheme: 'registry/repository', with the tag in 'tag'")
     if "${" in text:
-        raise ProblemsError(
-            _bad(text, "contains a variable", hint="use --expand-env to expand environment variables in sources")
-        )
+        raise _bad(text, "contains a variable", hint="use --expand-env to expand environment variables in sources")
     if not slash:
-        raise ProblemsError(_bad(text, "has no repository", hint=_FORM))
+        raise _bad(text, "has no repository", hint=_FORM)
     if "@" in text:
-        raise ProblemsError(_bad(text, "contains a digest", hint="use a tag; kcd-gen.lock pins its digest"))
+        raise _bad(text, "contains a digest", hint="use a tag; kcd-gen.lock pins its digest")
     repository, colon, tag = path.partition(":")
     if not _REGISTRY.fullmatch(registry):
-        raise ProblemsError(_bad(text, f"has an invalid registry host: {shown(registry)}", hint=_FORM))
+        raise _bad(text, f"has an invalid registry host: {shown(registry)}", hint=_FORM)
     if not colon:
-        raise ProblemsError(_bad(text, "has no tag", hint=_FORM))
+        raise _bad(text, "has no tag", hint=_FORM)
     for component in repository.split("/"):
         if not _COMPONENT.fullmatch(component):
             lower = "; it must be lower case" if _COMPONENT.fullmatch(component.lower()) else ""
-            raise ProblemsError(
-                _bad(text, f"has an invalid repository component: {shown(component)}{lower}", hint=_FORM)
-            )
+            raise _bad(text, f"has an invalid repository component: {shown(component)}{lower}", hint=_FORM)
     if len(registry) + 1 + len(repository) > _LONGEST_NAME:
-        raise ProblemsError(_bad(text, f"has more than {_LONGEST_NAME} characters before the tag"))
+        raise _bad(text, f"has more than {_LONGEST_NAME} characters before the tag")
     if ":" in tag:
-        raise ProblemsError(_bad(text, "has two tags", hint="set the tag only in 'tag', not after the repository"))
+        raise _bad(text, "has two tags", hint="set the tag only in 'tag', not after the repository")
     if not _TAG.fullmatch(tag):
-        raise ProblemsError(
-            _bad(
-                text,
-                f"has an invalid tag: {shown(tag)}",
-                hint="use up to 128 letters, digits, '_', '.' and '-'; the first character can't be '.' or '-'",
-            )
+        raise _bad(
+            text,
+            f"has an invalid tag: {shown(tag)}",
+            hint="use up to 128 letters, digits, '_', '.' and '-'; the first character can't be '.' or '-'",
         )
     return Reference(registry, repository, tag)
 
 
-def _bad(text: str, what: str, hint: str | None = None) -> Problem:
-    return Problem("bad-reference", f"image reference {shown(text)} {what}", hint=hint)
+def parse_image(text: str) -> RegistryImage | LayoutImage:
+    """Parse `registry/repository[:tag][@sha256:…]`, or `oci:DIR[:NAME]` like skopeo.
+
+    Raises ProblemsError `bad-reference`.
+    """
+    if text.startswith(_LAYOUT):
+        directory, name = split_layout(text.removeprefix(_LAYOUT))
+        return LayoutImage(directory, name)
+    named, at, digest = text.removeprefix("docker://").partition("@")
+    if at and not DIGEST.fullmatch(digest):
+        raise _bad(text, "has no valid digest ('sha256:' and 64 hexadecimal digits) after '@'")
+    first, slash, rest = named.partition("/")
+    if not slash or not ("." in first or ":" in first or first == "localhost"):
+        full = f"docker.io/{named}" if slash else f"docker.io/library/{named}"
+        raise _bad(text, "has no registry", hint=f"for Docker Hub, use {full}")
+    if ":" in rest.rpartition("/")[2]:
+        return RegistryImage(parse_reference(named), digest or None)
+    if not at:
+        hint = "add a tag; there is no default, because 'latest' changes"
+        raise _bad(text, "has neither a tag nor a digest", hint)
+    found = parse_reference(f"{named}:digest")
+    return RegistryImage(Reference(found.registry, found.repository, ""), digest)
+
+
+def split_layout(text: str) -> tuple[Path, str | None]:
+    """Split `DIR[:NAME]` at the first colon, like skopeo. Raises ProblemsError `bad-reference`."""
+    directory, _, name = text.partition(":")
+    if not directory:
+        message = f"image layout {shown(text)} has no directory"
+        raise ProblemsError.of("bad-reference", message, hint="use DIR or DIR:NAME")
+    return Path(directory), name or None
+
+
+def _bad(text: str, what: str, hint: str | None = None) -> ProblemsError:
+    return ProblemsError.of("bad-reference", f"image reference {shown(text)} {what}", hint=hint)

@@ -22,25 +22,24 @@ from kubocd_gen.network.exchange import (
 )
 from kubocd_gen.network.settings import LOG, Network, NetworkError
 from kubocd_gen.network.transport import Transport
-from kubocd_gen.oci.access import Access
 from kubocd_gen.oci.credentials import CredentialStore
 from kubocd_gen.oci.descriptors import (
+    DIGEST,
     DOCKER_LIST_TYPE,
     DOCKER_MANIFEST_TYPE,
     INDEX_TYPE,
     MANIFEST_TYPE,
     Descriptor,
-    parse_object,
+    JsonSource,
     sha256,
 )
-from kubocd_gen.oci.endpoints import Endpoint, find_endpoint
+from kubocd_gen.oci.endpoints import Access, Endpoint, find_endpoint
 from kubocd_gen.oci.reference import Reference
 from kubocd_gen.oci.registry_errors import corrupt, refusal, unexpected, web_page
 from kubocd_gen.oci.tokens import Tokens
 from kubocd_gen.processes.single_flight import SingleFlight
 
 _MANIFESTS = (MANIFEST_TYPE, INDEX_TYPE, DOCKER_MANIFEST_TYPE, DOCKER_LIST_TYPE)
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _BYTES = "application/octet-stream"
 PULL, PUSH = "pull", "pull,push"
 
@@ -83,9 +82,7 @@ class Registry:
     def read_blob(self, reference: Reference, descriptor: Descriptor, access: Access, *, limit: int) -> bytes:
         """Read and verify a blob; an interrupted download is resumed. A blob over `limit` bytes is not requested."""
         endpoint = self._endpoint(reference, access)
-        if descriptor.size > limit:
-            what = f"blob {descriptor.digest} of {reference} is larger"
-            raise ProblemsError(over_limit(what, "layer", limit, needed=descriptor.size))
+        _refuse_larger(reference, descriptor, "layer", limit)
         return self._blobs.get(
             (descriptor.digest, descriptor.size),
             lambda: self._read_blob(endpoint, reference, descriptor, access),
@@ -100,9 +97,7 @@ class Registry:
         Raises OSError if `file` can't be written. If this raises, the content of `file` is undefined.
         """
         endpoint = self._endpoint(reference, access)
-        if descriptor.size > limit:
-            what = f"blob {descriptor.digest} of {reference} is larger"
-            raise ProblemsError(over_limit(what, "base-layer", limit, needed=descriptor.size))
+        _refuse_larger(reference, descriptor, "base-layer", limit)
         try:
             self._read_blob(endpoint, reference, descriptor, access, Spool(file))
         except SpoolError as error:
@@ -166,7 +161,7 @@ class Registry:
             raise self._refusal(answer, endpoint, name, access, "push")
         stored = answer.headers.get("docker-content-digest", digest)
         if stored != digest:
-            raise ProblemsError(corrupt(f"{endpoint} stored {name} with the digest {shown(stored)}, not {digest}"))
+            raise corrupt(f"{endpoint} stored {name} with the digest {shown(stored)}, not {digest}")
         LOG.info("pushed the manifest %s as %s", digest, name)
         return Descriptor(media_type, digest, len(data))
 
@@ -197,7 +192,7 @@ class Registry:
             size = answer.headers.get("content-length", "")
             if "html" in media_type:
                 raise unexpected(endpoint, name, answer, "a manifest")
-            if media_type in _MANIFESTS and _DIGEST.fullmatch(digest) and re.fullmatch(r"[0-9]{1,9}", size):
+            if media_type in _MANIFESTS and DIGEST.fullmatch(digest) and re.fullmatch(r"[0-9]{1,9}", size):
                 return Descriptor(media_type, digest, int(size))
         elif answer.status not in (HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.BAD_REQUEST):
             raise self._refusal(answer, endpoint, name, access, "read")
@@ -225,11 +220,9 @@ class Registry:
         declared = answer.headers.get("docker-content-digest", actual)
         media_type = _manifest_type(endpoint, name, answer)
         if digest is not None and actual != digest:
-            raise ProblemsError(corrupt(f"{endpoint} returned a manifest with the digest {actual} for {name}"))
+            raise corrupt(f"{endpoint} returned a manifest with the digest {actual} for {name}")
         if declared.startswith("sha256:") and declared != actual:
-            raise ProblemsError(
-                corrupt(f"{endpoint} returned {name} with the digest {actual}, but declared {shown(declared)}")
-            )
+            raise corrupt(f"{endpoint} returned {name} with the digest {actual}, but declared {shown(declared)}")
         LOG.info("read the manifest of %s, %d bytes", name, len(answer.body))
         return Descriptor(media_type, actual, len(answer.body)), answer.body
 
@@ -248,9 +241,7 @@ class Registry:
         except AnswerTooLargeError as error:
             if "html" in error.media_type:
                 raise web_page(endpoint, name, "the blob") from None
-            raise ProblemsError(
-                corrupt(f"{endpoint} returned more than the {descriptor.size} bytes of {name}")
-            ) from None
+            raise corrupt(f"{endpoint} returned more than the {descriptor.size} bytes of {name}") from None
         if answer.status != HTTPStatus.OK:
             raise self._refusal(answer, endpoint, name, access, "read")
         actual, length = (sha256(answer.body), len(answer.body)) if into is None else (into.digest, len(into))
@@ -260,8 +251,8 @@ class Registry:
         if "html" in _media_type(answer):
             raise unexpected(endpoint, name, answer, "the blob")
         if length != descriptor.size:
-            raise ProblemsError(corrupt(f"{endpoint} returned {length} of the {descriptor.size} bytes of {name}"))
-        raise ProblemsError(corrupt(f"{endpoint} returned content with the digest {actual} for {name}"))
+            raise corrupt(f"{endpoint} returned {length} of the {descriptor.size} bytes of {name}")
+        raise corrupt(f"{endpoint} returned content with the digest {actual} for {name}")
 
     def _push(self, reference: Reference, digest: str, data: Body, access: Access) -> None:
         endpoint = self._endpoint(reference, access)
@@ -334,6 +325,12 @@ class Registry:
         return refusal(answer, endpoint, name, access, known, verb, clear_text=clear_text)
 
 
+def _refuse_larger(reference: Reference, descriptor: Descriptor, name: str, limit: int) -> None:
+    if descriptor.size > limit:
+        what = f"blob {descriptor.digest} of {reference} is larger"
+        raise ProblemsError(over_limit(what, name, limit, needed=descriptor.size))
+
+
 def _media_type(answer: Answer) -> str:
     return answer.headers.get("content-type", "").partition(";")[0].strip().lower()
 
@@ -342,7 +339,7 @@ def _manifest_type(endpoint: Endpoint, name: str, answer: Answer) -> str:
     """Return the manifest's media type, which must be the same in header and body. Raises NetworkError."""
     declared = _media_type(answer)
     try:
-        inner = parse_object(answer.body, what=name, code="registry-failed", position=None).get("mediaType")
+        inner = JsonSource(name, "registry-failed").read(answer.body).get("mediaType")
     except ProblemsError:
         raise unexpected(endpoint, name, answer, "a manifest") from None
     if declared in ("", "application/json", "text/plain") and isinstance(inner, str):

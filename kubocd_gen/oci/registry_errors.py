@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from http import HTTPStatus
 
-from kubocd_gen.diagnostics.problems import Problem, shown
+from kubocd_gen.diagnostics.problems import ProblemsError, shown
 from kubocd_gen.network.exchange import Answer, status_text
 from kubocd_gen.network.settings import NetworkError
-from kubocd_gen.oci.access import Access
 from kubocd_gen.oci.credentials import Credentials, plain_http_advice, variable
-from kubocd_gen.oci.endpoints import Endpoint
+from kubocd_gen.oci.endpoints import Access, Endpoint
 
 _HELPERS = {
     "aws": 'install docker-credential-ecr-login and add "credHelpers": {{"{0}": "ecr-login"}} to Docker\'s config.json',
@@ -39,7 +38,10 @@ def refusal(
     if answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         return _denied(answer, endpoint, name, access, credentials, verb, clear_text=clear_text)
     if answer.status == HTTPStatus.NOT_FOUND:
-        return _missing(endpoint, name, credentials)
+        private = ", or log in if the image is private" if credentials is None else ""
+        return NetworkError(
+            f"{endpoint} does not have {name} (404)", code="missing-package", hint=f"check repository and tag{private}"
+        )
     message = _message(answer)
     hint = _CHECK_URL
     if answer.status == HTTPStatus.BAD_REQUEST and "HTTPS server" in (message or answer.body.decode("latin-1")):
@@ -72,13 +74,10 @@ def web_page(endpoint: Endpoint, name: str, wanted: str) -> NetworkError:
     )
 
 
-def corrupt(message: str) -> Problem:
+def corrupt(message: str) -> ProblemsError:
     """Return the error for content that does not match its digest or descriptor."""
-    return Problem(
-        "corrupt-blob",
-        message,
-        hint="do not use this image: the registry or a proxy does not return the pushed content",
-    )
+    hint = "do not use this image: the registry or a proxy does not return the pushed content"
+    return ProblemsError.of("corrupt-blob", message, hint=hint)
 
 
 def _denied(
@@ -110,15 +109,6 @@ def _denied(
         hint += f"; kcd-gen does not read {listed} from the cluster"
     denied = f"{endpoint} denied access to {name}" if verb == "read" else f"{endpoint} denied the push of {name}"
     return NetworkError(f"{denied} ({answer.status}): {cause}", code="registry-denied", hint=hint)
-
-
-def _missing(endpoint: Endpoint, name: str, credentials: Credentials | None) -> NetworkError:
-    private = ", or log in if the image is private" if credentials is None else ""
-    return NetworkError(
-        f"{endpoint} does not have {name} (404)",
-        code="missing-package",
-        hint=f"check repository and tag{private}",
-    )
 
 
 def _message(answer: Answer) -> str | None:

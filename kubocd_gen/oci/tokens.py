@@ -19,7 +19,7 @@ from kubocd_gen.network.exchange import Answer, AnswerTooLargeError, parse_chall
 from kubocd_gen.network.settings import LOG, NetworkError
 from kubocd_gen.network.transport import Transport
 from kubocd_gen.oci.credentials import Credentials, CredentialStore
-from kubocd_gen.oci.descriptors import parse_object
+from kubocd_gen.oci.descriptors import JsonSource
 from kubocd_gen.oci.endpoints import Endpoint
 
 LIFETIME = 60.0  # seconds; the default of the token protocol
@@ -81,7 +81,7 @@ class Tokens:
         if self._transport.may_send_credentials(endpoint.url()):
             credentials = self._store.find(endpoint.registry)
         if credentials is not None and credentials.registry_token:
-            return f"Bearer {_usable(credentials.registry_token, endpoint.host, 'token')}", _LONGEST_LIFETIME
+            return f"Bearer {_usable(credentials.registry_token, endpoint.host)}", _LONGEST_LIFETIME
         bearer = offered.get("bearer")
         if bearer is not None and (bearer.get("realm") or "basic" not in offered):
             realm = _checked_realm(bearer.get("realm", ""), endpoint)
@@ -145,7 +145,7 @@ class Tokens:
         lifetime = given.get("expires_in")
         if isinstance(lifetime, bool) or not isinstance(lifetime, (int, float)) or not lifetime > 0:
             lifetime = LIFETIME
-        usable = _usable(token, urlsplit(realm).netloc, "token")
+        usable = _usable(token, urlsplit(realm).netloc)
         identity = "anonymous" if credentials is None else credentials.source
         LOG.info("got a token from %s for %s, as %s", urlsplit(realm).netloc, scope, identity)
         return f"Bearer {usable}", max(0.0, min(lifetime, _LONGEST_LIFETIME) - _EARLY)
@@ -163,7 +163,7 @@ def _read_token_answer(answer: Answer, host: str, endpoint: Endpoint) -> dict[st
     if answer.headers.get("content-encoding", "identity") != "identity":
         raise _no_token(host, endpoint, "a compressed response, which was not requested")
     try:
-        return parse_object(answer.body, what="the response", code="registry-failed", position=None)
+        return JsonSource("the response", "registry-failed").read(answer.body)
     except ProblemsError:
         raise _no_token(host, endpoint, "a response that is not valid JSON") from None
 
@@ -194,9 +194,9 @@ def _checked_realm(realm: str, endpoint: Endpoint) -> str:
     return realm
 
 
-def _usable(token: str, host: str, what: str) -> str:
+def _usable(token: str, host: str) -> str:
     if not _TOKEN.fullmatch(token):
-        raise NetworkError(f"the {what} for {host} contains characters that are not allowed", code="registry-failed")
+        raise NetworkError(f"the token for {host} contains characters that are not allowed", code="registry-failed")
     return token
 
 

@@ -7,60 +7,59 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 
 from kubocd_gen.archives.tar_stream import (
+    CONTRADICTIONS,
     DIRECTORY,
     EXTENDED,
     EXTENDED_FOR_ALL,
-    KINDS,
-    REGULAR,
     BadArchiveError,
     Header,
     OverLimitError,
     Stream,
-    extended_path,
+    archive_errors,
 )
-from kubocd_gen.budget.limits import LIMITS, Limits, over_limit
+from kubocd_gen.budget.limits import LIMITS, MIB, Limits
 from kubocd_gen.budget.spending import Budget
-from kubocd_gen.diagnostics.problems import Position, ProblemsError, shown
+from kubocd_gen.diagnostics.problems import Position, shown
 
 _TEXTS = frozenset({"original.yaml", "groomed.yaml", "index.yaml", "status.yaml"})
 # Chart names and SemVer versions are ASCII. Hidden files and names that look like a flag are excluded.
 _CHART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*\.tgz")
 _LONGEST_NAME = 255  # characters; the maximum of common file systems
+_LAYER_MEMORY = 64 * MIB  # six of the largest known packages; a larger layer is read alone
 
 
-def read_package_archive(
-    data: bytes,
-    *,
-    describe: str,
-    position: Position | None = None,
-    limits: Limits = LIMITS,
-    budget: Budget | None = None,
-) -> dict[str, bytes]:
-    """Return the files of a package's content layer by name, in archive order; messages call it `describe`.
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """An untrusted package: its name and position in messages, and the limits that it must not exceed.
+
+    `budget` is that of the run. It counts the memory of the package's files until `release` is called.
+    """
+
+    name: str
+    position: Position | None = None
+    limits: Limits = LIMITS
+    budget: Budget = field(default_factory=Budget)
+
+
+def read_package_archive(data: bytes, package: Subject) -> dict[str, bytes]:
+    """Return the files of a package's content layer by name, in archive order.
 
     The only names are `original.yaml`, `groomed.yaml`, `index.yaml`, `status.yaml` and chart archives `*.tgz`; a
-    leading `./` is dropped. `budget` counts the memory of the files until `release` is called.
+    leading `./` is dropped.
 
     Raises ProblemsError: `bad-archive` for any other member and for data that is not a gzip'd tar, `package-limit` if
-    the archive exceeds `limits`, `run-limit` if it exceeds `budget`.
+    the archive exceeds the package's limits, `run-limit` if it exceeds the budget.
     """
-    what = f"the archive of {describe}"
-    run = budget or Budget(limits)
-    memory = _Memory(run)
+    memory = _Memory(package.budget)
     try:
-        return _files(data, limits, run, memory)
-    except OverLimitError as over:
-        memory.release()
-        raise ProblemsError(
-            over_limit(f"{what} {over}", over.name, limits.of(over.name), needed=over.needed, position=position)
-        ) from None
-    except BadArchiveError as bad:
-        memory.release()
-        raise ProblemsError.of("bad-archive", f"{what} {bad}", position=position) from None
+        with archive_errors(f"the archive of {package.name}", "bad-archive", package.limits, package.position):
+            return _files(data, package.limits, package.budget, memory)
     except BaseException:
         memory.release()
         raise
@@ -97,6 +96,29 @@ class _Memory:
         self._budget.spend("package-memory", -self._taken)
 
 
+class LayerMemory:
+    """The memory that packed layers use at the same time, whatever the number of threads: a semaphore for bytes."""
+
+    def __init__(self, capacity: int = _LAYER_MEMORY) -> None:
+        self._capacity = capacity
+        self._taken = 0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def taken(self, size: int) -> Iterator[None]:
+        """Wait until `size` bytes are free, and hold them for the duration of the block."""
+        share = min(size, self._capacity)
+        with self._changed:
+            self._changed.wait_for(lambda: self._taken + share <= self._capacity)
+            self._taken += share
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._taken -= share
+                self._changed.notify_all()
+
+
 def _files(data: bytes, limits: Limits, budget: Budget, memory: _Memory) -> dict[str, bytes]:
     if len(data) > limits.layer:
         raise OverLimitError("is larger", "layer", len(data))
@@ -108,9 +130,7 @@ def _files(data: bytes, limits: Limits, budget: Budget, memory: _Memory) -> dict
         if count > limits.members:
             raise OverLimitError("has more members", "members")
         if header.kind in (EXTENDED, EXTENDED_FOR_ALL):
-            if header.size > limits.extended_header:
-                raise OverLimitError("has an extended header that is larger", "extended-header", header.size)
-            path = extended_path(header, stream.content(header, "an extended header"), "a package") or path
+            path = stream.long_name(header, limits.extended_header, CONTRADICTIONS, "a package") or path
             continue
         name, path = path or header.name, None
         if header.kind == DIRECTORY and name in (".", "./") and header.size == 0:
@@ -140,9 +160,7 @@ def is_package_file(name: str) -> bool:
 
 
 def _flat_name(header: Header, name: str) -> str:
-    if header.kind not in REGULAR:
-        kind = KINDS.get(header.kind) or f"of the unknown type {shown(header.kind.decode('latin-1'))}"
-        raise BadArchiveError(f"contains {shown(name)}, which is {kind}; a package can contain only regular files")
+    header.expect_file(name, "a package")
     flat = name.removeprefix("./")
     if len(flat) > _LONGEST_NAME:
         raise BadArchiveError(f"contains {shown(flat)}, whose name is longer than {_LONGEST_NAME} characters")

@@ -26,12 +26,12 @@ from kubocd_gen.files.directory import STAGED, Directory, made_directory, open_d
 from kubocd_gen.files.walk import Entry
 from kubocd_gen.oci.descriptors import Descriptor, sha256
 
-_BLOB = re.compile(r"[0-9a-f]{64}")
 _DAY = 24 * 60 * 60
 _ABANDONED = 60 * 60  # seconds: a temporary file of this age was left by a process that was killed
 _TEMPORARY = (STAGED, "incoming-")  # earlier versions of kcd-gen wrote `incoming-`
 _NAMES_SIZE = 1 << 20  # bytes: the maximum for the references of one manifest
 _BLOBS, _NAMES = "blobs/sha256", "names"
+_BLOB = re.compile(rf"{_BLOBS}/([0-9a-f]{{2}})/\1[0-9a-f]{{62}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class CachedBlob:
     references: tuple[str, ...]  # for a manifest: the references it was fetched by
 
 
-def cache_folder(environment: Mapping[str, str], given: Path | None = None) -> Path:
+def cache_directory(environment: Mapping[str, str], given: Path | None = None) -> Path:
     """Return the cache directory: `given`, or `kcd-gen` in the platform's cache directory.
 
     Without a home directory it is in the directory for temporary files. That is safe: every blob is verified.
@@ -63,21 +63,9 @@ def cache_folder(environment: Mapping[str, str], given: Path | None = None) -> P
 class Cache:
     """A cache directory, which does not have to exist. The cache is optional: reading and storing never raise."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._unwritable: str | None = None
-
-    @property
-    def trouble(self) -> Problem | None:
-        """The warning that a blob could not be stored, or None."""
-        return self._not_writable(self._unwritable) if self._unwritable is not None else None
-
-    def _not_writable(self, reason: str) -> Problem:
-        return Problem(
-            "unwritable-cache",
-            f"cannot write to the cache '{self.folder}': {reason}",
-            hint="packages will be downloaded again next time; choose another directory with --cache-dir",
-        )
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.trouble: Problem | None = None  # the warning that a blob could not be stored
 
     def has(self, descriptor: Descriptor) -> bool:
         """Return whether a blob of that digest and size exists; its content is not verified."""
@@ -119,7 +107,7 @@ class Cache:
     def blobs(self) -> Iterator[CachedBlob]:
         """Yield all blobs, ordered by digest. Raises ProblemsError `unreadable-cache` if they can't be listed."""
         if directory := self._existing():
-            for path in self._files(directory):
+            for path in self._blobs(directory):
                 if status := directory.status(path):  # None if it was pruned in the meantime
                     digest = _digest(path)
                     yield CachedBlob(digest, status.st_size, status.st_mtime, tuple(self._references(digest)))
@@ -131,7 +119,7 @@ class Cache:
         """
         found: list[str] = []
         if directory := self._existing():
-            for path in self._files(directory):
+            for path in self._blobs(directory):
                 try:
                     with directory.open_file(path) as file:
                         sound = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}" == _digest(path)
@@ -161,25 +149,24 @@ class Cache:
                     with contextlib.suppress(FileNotFoundError):
                         directory.remove_file(path)
                 except OSError as error:
-                    self._unwritable = error.strerror or str(error)
-                    raise ProblemsError(self._not_writable(self._unwritable)) from error
+                    raise ProblemsError(self._unwritable(error)) from error
             count, freed = count + 1, freed + blob.size
-        for path in self._temporary(directory):
-            status = directory.status(path)
+        for path, entry in self._files(directory, _NAMES):
+            status = directory.status(path) if entry.is_file and entry.name.startswith(_TEMPORARY) else None
             if status and now - status.st_mtime > _ABANDONED:
                 _remove(directory, path)
         return count, freed
 
     def _write(self, path: str, data: bytes) -> None:
-        if self._unwritable is not None:
+        if self.trouble is not None:
             return
         try:
             # Other users must not read private packages.
-            with made_directory(self.folder, follow_last=True, mode=0o700) as directory:
+            with made_directory(self.directory, follow_last=True, mode=0o700) as directory:
                 directory.make(path.rpartition("/")[0])
                 directory.write(path, data, replace_symlink=True, durable=False)
         except OSError as error:
-            self._unwritable = error.strerror or str(error)
+            self.trouble = self._unwritable(error)
 
     def _references(self, digest: str) -> list[str]:
         try:
@@ -189,7 +176,7 @@ class Cache:
             return []
 
     def _opened(self) -> Directory:
-        return open_directory(self.folder, follow_last=True)
+        return open_directory(self.directory, follow_last=True)
 
     def _existing(self) -> Directory | None:
         try:
@@ -199,20 +186,15 @@ class Cache:
         except OSError as error:
             raise ProblemsError(self._unreadable(error)) from error
 
-    def _files(self, directory: Directory) -> Iterator[str]:
-        for part in self._entries(directory, _BLOBS):
-            for file in self._entries(directory, f"{_BLOBS}/{part.name}") if part.is_directory else ():
-                if _BLOB.fullmatch(file.name) and part.name == file.name[:2]:
-                    yield f"{_BLOBS}/{part.name}/{file.name}"
+    def _blobs(self, directory: Directory) -> Iterator[str]:
+        return (path for path, _ in self._files(directory) if _BLOB.fullmatch(path))
 
-    def _temporary(self, directory: Directory) -> list[str]:
-        parts = (part.name for part in self._entries(directory, _BLOBS) if part.is_directory)
-        return [
-            f"{one}/{file.name}"
-            for one in (_NAMES, *(f"{_BLOBS}/{part}" for part in parts))
-            for file in self._entries(directory, one)
-            if file.is_file and file.name.startswith(_TEMPORARY)
-        ]
+    def _files(self, directory: Directory, *others: str) -> Iterator[tuple[str, Entry]]:
+        """Yield the path and entry of each file in the directories of blobs and in `others`."""
+        parts = [f"{_BLOBS}/{part.name}" for part in self._entries(directory, _BLOBS) if part.is_directory]
+        for part in (*parts, *others):
+            for entry in self._entries(directory, part):
+                yield f"{part}/{entry.name}", entry
 
     def _entries(self, directory: Directory, path: str) -> list[Entry]:
         try:
@@ -222,10 +204,17 @@ class Cache:
         except OSError as error:
             raise ProblemsError(self._unreadable(error)) from error
 
+    def _unwritable(self, error: OSError) -> Problem:
+        return Problem(
+            "unwritable-cache",
+            f"cannot write to the cache '{self.directory}': {error.strerror or error}",
+            hint="packages will be downloaded again next time; choose another directory with --cache-dir",
+        )
+
     def _unreadable(self, error: OSError) -> Problem:
         return Problem(
             "unreadable-cache",
-            f"cannot read the cache '{self.folder}': {error.strerror}",
+            f"cannot read the cache '{self.directory}': {error.strerror}",
             hint="choose another directory with --cache-dir",
         )
 

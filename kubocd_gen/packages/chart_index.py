@@ -9,12 +9,12 @@ from typing import Any
 
 import yaml
 
-from kubocd_gen.archives import chart_archive
-from kubocd_gen.archives.tar_stream import BadArchiveError, OverLimitError
-from kubocd_gen.budget.limits import LIMITS, Limits, over_limit
+from kubocd_gen.archives.chart_archive import ChartBudget, check_chart_archive
+from kubocd_gen.archives.tar_stream import OverLimitError, archive_errors
 from kubocd_gen.budget.spending import Budget
-from kubocd_gen.diagnostics.problems import Position, ProblemsError, nearest, shown
+from kubocd_gen.diagnostics.problems import ProblemsError, nearest, shown
 from kubocd_gen.kube_yaml.parser import too_deep
+from kubocd_gen.packages.archive import Subject
 
 # helm writes about 5 levels and 30 values per chart. Deep nesting crashes libyaml's composer; many values cost memory.
 _DEEPEST = 64
@@ -22,16 +22,16 @@ _MOST_VALUES = 100_000
 _OFTEN = 100  # report the number of values to the budget after this many
 _TOO_DEEP = f"index.yaml is nested more than {_DEEPEST} levels deep"
 
-_AGAIN = "rebuild the package with 'kubocd package'"
+REBUILD = "rebuild the package with 'kubocd package'"
 
 
-class _InvalidError(Exception):
-    """A defect of the index, as the end of a sentence that begins with the package's name."""
+class InvalidError(Exception):
+    """A defect of the index or of a chart, as the end of a sentence that begins with the package's name."""
 
-    def __init__(self, what: str, *, code: str = "bad-index", hint: str | None = None) -> None:
+    def __init__(self, what: str, code: str = "bad-index", hint: str | None = None) -> None:
         super().__init__(what)
         self.code = code
-        self.hint = hint or _AGAIN
+        self.hint = hint or REBUILD
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,66 +42,36 @@ class CheckedCharts:
     chart_yamls: Mapping[str, bytes]
 
 
-def check_charts(
-    files: Mapping[str, bytes],
-    *,
-    describe: str,
-    position: Position | None = None,
-    limits: Limits = LIMITS,
-    budget: Budget | None = None,
-) -> CheckedCharts:
+def check_charts(files: Mapping[str, bytes], package: Subject) -> CheckedCharts:
     """Compare the chart archives in `files` with their `index.yaml`, and check that Helm can load them.
 
     Every archive in the index must exist and match the index's SHA-256, if there is one, because Flux checks it. An
-    archive that is not in the index is accepted. Messages call the package `describe`.
+    archive that is not in the index is accepted.
 
-    Raises ProblemsError: `bad-index`, `corrupt-chart`, `package-limit`, and `run-limit` if `budget` is exceeded.
+    Raises ProblemsError: `bad-index`, `corrupt-chart`, `package-limit`, and `run-limit` if the budget is exceeded.
     """
-    run = budget or Budget(limits)
     charts = {name: data for name, data in files.items() if name.endswith(".tgz")}
     try:
-        archives = _check(_load(files["index.yaml"], run), charts)
-    except _InvalidError as bad:
-        raise ProblemsError.of(bad.code, f"{describe}: {bad}", position=position, hint=bad.hint) from None
-    checked = check_chart_archives(charts, describe=describe, position=position, limits=limits, budget=run)
-    return CheckedCharts(archives, checked)
+        archives = _check(_load(files["index.yaml"], package.budget), charts)
+    except InvalidError as bad:
+        raise ProblemsError.of(bad.code, f"{package.name}: {bad}", package.position, bad.hint) from None
+    return CheckedCharts(archives, check_chart_archives(charts, package))
 
 
-def check_chart_archives(
-    charts: Mapping[str, bytes],
-    *,
-    describe: str,
-    position: Position | None,
-    limits: Limits,
-    budget: Budget | None = None,
-) -> dict[str, bytes]:
+def check_chart_archives(charts: Mapping[str, bytes], package: Subject) -> dict[str, bytes]:
     """Check that Helm can load each chart, and return the Chart.yaml by archive.
 
     Raises ProblemsError: `corrupt-chart`, `package-limit` or `run-limit`.
     """
-    left = chart_archive.Budget.of(limits, budget)
+    limits, left = package.limits, ChartBudget(package.limits, package.budget)
+    hint = "Helm cannot load this chart; package it again with 'helm package'"
     found = {}
     for name, data in charts.items():
-        what = f"{describe}: chart {shown(name)}"
-        if len(data) > limits.chart_archive:
-            raise ProblemsError(
-                over_limit(
-                    f"{what} is larger", "chart-archive", limits.chart_archive, needed=len(data), position=position
-                )
-            )
-        try:
-            found[name] = chart_archive.check_chart_archive(data, limits, left)
-        except OverLimitError as over:
-            raise ProblemsError(
-                over_limit(f"{what} {over}", over.name, limits.of(over.name), needed=over.needed, position=position)
-            ) from None
-        except BadArchiveError as bad:
-            raise ProblemsError.of(
-                "corrupt-chart",
-                f"{what} {bad}",
-                position=position,
-                hint="Helm cannot load this chart; package it again with 'helm package'",
-            ) from None
+        what = f"{package.name}: chart {shown(name)}"
+        with archive_errors(what, "corrupt-chart", limits, package.position, hint):
+            if len(data) > limits.chart_archive:
+                raise OverLimitError("is larger", "chart-archive", len(data))
+            found[name] = check_chart_archive(data, left)
     return found
 
 
@@ -121,28 +91,28 @@ def _check(index: Mapping[str, Any], charts: Mapping[str, bytes]) -> dict[tuple[
         chart = " ".join(shown(part) for part in key if part)
         first = known.setdefault(key, entry)
         if any(first.get(field) != entry.get(field) for field in ("urls", "digest")):
-            raise _InvalidError(f"index.yaml has two different entries for chart {chart}")
+            raise InvalidError(f"index.yaml has two different entries for chart {chart}")
         if (name := _given(entry.get("name"))) not in (None, key[0]):
-            raise _InvalidError(f"index.yaml lists chart {shown(str(name))} under the name {shown(key[0])}")
+            raise InvalidError(f"index.yaml lists chart {shown(str(name))} under the name {shown(key[0])}")
         expected = _given(entry.get("digest"))
         for url in _urls(chart, entry):
             name = url.removeprefix("./")
             archives[key] = (*archives.get(key, ()), name)
             if "/" in name:
-                raise _InvalidError(
+                raise InvalidError(
                     f"index.yaml has the URL {shown(url)} for chart {chart}, which is not in the package",
-                    hint=f"{_AGAIN}, which writes relative URLs",
+                    hint=f"{REBUILD}, which writes relative URLs",
                 )
             if name not in digests:
-                raise _InvalidError(
+                raise InvalidError(
                     f"index.yaml lists the chart archive {shown(name)}, which is not in the package",
-                    code="corrupt-chart",
+                    "corrupt-chart",
                     hint=nearest("the package has '{}'; rebuild it with 'kubocd package'", name, digests),
                 )
             if expected is not None and str(expected).removeprefix("sha256:").lower() != digests[name]:
-                raise _InvalidError(
+                raise InvalidError(
                     f"chart '{name}' has the digest {digests[name]}, but index.yaml has {shown(str(expected))}",
-                    code="corrupt-chart",
+                    "corrupt-chart",
                     hint="the package was modified after it was built, or its build failed; rebuild it",
                 )
     return archives
@@ -155,26 +125,26 @@ def _load(text: bytes, budget: Budget | None = None) -> dict[str, Any]:
         index = yaml.load(text, Loader=yaml.CBaseLoader)  # noqa: S506 -- makes strings, lists and dicts, nothing else
     except yaml.MarkedYAMLError as error:
         if too_deep(error):
-            raise _InvalidError(_TOO_DEEP) from None
+            raise InvalidError(_TOO_DEEP) from None
         where = f" on line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise _InvalidError(f"index.yaml is not valid YAML: {error.problem}{where}") from None
+        raise InvalidError(f"index.yaml is not valid YAML: {error.problem}{where}") from None
     except (yaml.YAMLError, UnicodeError):
-        raise _InvalidError("index.yaml is not valid YAML: it contains characters that are not allowed") from None
+        raise InvalidError("index.yaml is not valid YAML: it contains characters that are not allowed") from None
     if not isinstance(index, dict):
-        raise _InvalidError("index.yaml is not a Helm repository index")
+        raise InvalidError("index.yaml is not a Helm repository index")
     _refuse_lookalikes(index, ("entries",))
     return index
 
 
 def _refuse_lookalikes(fields: Mapping[str, Any], known: tuple[str, ...]) -> None:
     if (key := lookalike(fields, known)) is not None:
-        raise _InvalidError(f"index.yaml has the field {shown(key)}, which Helm would read as another field")
+        raise InvalidError(f"index.yaml has the field {shown(key)}, which Helm would read as another field")
 
 
 def _guard(text: bytes, budget: Budget) -> None:
     """Check the YAML events of `text` before it is loaded; events need no memory.
 
-    Raises _InvalidError.
+    Raises InvalidError.
     """
     open_: list[set[str] | None] = []  # the keys of each enclosing map, None for a list
     is_key: list[bool] = []  # for each of them: whether the next node is a key
@@ -183,9 +153,9 @@ def _guard(text: bytes, budget: Budget) -> None:
         if count % _OFTEN == 0:
             budget.spend("yaml-values", _OFTEN)
         if count > _MOST_VALUES:
-            raise _InvalidError(f"index.yaml contains more than {_MOST_VALUES} values")
+            raise InvalidError(f"index.yaml contains more than {_MOST_VALUES} values")
         if isinstance(event, yaml.AliasEvent):
-            raise _InvalidError("index.yaml uses a YAML alias, which is not supported")
+            raise InvalidError("index.yaml uses a YAML alias, which is not supported")
         if isinstance(event, yaml.CollectionEndEvent):
             open_.pop()
             is_key.pop()
@@ -194,29 +164,29 @@ def _guard(text: bytes, budget: Budget) -> None:
         if is_key:
             if isinstance(event, yaml.ScalarEvent) and is_key[-1] and (keys := open_[-1]) is not None:
                 if event.value == "<<" and event.implicit[0]:
-                    raise _InvalidError("index.yaml uses a YAML merge key, which is not supported")
+                    raise InvalidError("index.yaml uses a YAML merge key, which is not supported")
                 if event.value in keys:
-                    raise _InvalidError(f"index.yaml has the duplicate key {shown(event.value)}, which Flux refuses")
+                    raise InvalidError(f"index.yaml has the duplicate key {shown(event.value)}, which Flux refuses")
                 keys.add(event.value)
             is_key[-1] = open_[-1] is not None and not is_key[-1]
         if isinstance(event, yaml.CollectionStartEvent):
             open_.append(set() if isinstance(event, yaml.MappingStartEvent) else None)
             is_key.append(isinstance(event, yaml.MappingStartEvent))
         if len(open_) > _DEEPEST:
-            raise _InvalidError(_TOO_DEEP)
+            raise InvalidError(_TOO_DEEP)
 
 
 def _entries(index: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], Mapping[str, Any]]]:
-    """Yield name and version, and the entry, of each version of each chart. Raises _InvalidError."""
+    """Yield name and version, and the entry, of each version of each chart. Raises InvalidError."""
     charts = _given(index.get("entries")) or {}
     if not isinstance(charts, dict):
-        raise _InvalidError("index.yaml has no map of charts")
+        raise InvalidError("index.yaml has no map of charts")
     for name, value in charts.items():
         if "/" in name or name in (".", ".."):
-            raise _InvalidError(f"index.yaml has the chart name {shown(name)}, which Helm ignores")
+            raise InvalidError(f"index.yaml has the chart name {shown(name)}, which Helm ignores")
         versions = _given(value) or []
         if not isinstance(versions, list) or not all(isinstance(entry, dict) for entry in versions):
-            raise _InvalidError(f"index.yaml has no list of versions for chart {shown(name)}")
+            raise InvalidError(f"index.yaml has no list of versions for chart {shown(name)}")
         for entry in versions:
             _refuse_lookalikes(entry, ("name", "version", "urls", "digest"))
             yield (name, str(_given(entry.get("version")) or "")), entry
@@ -225,7 +195,7 @@ def _entries(index: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], Mappin
 def _urls(chart: str, entry: Mapping[str, Any]) -> list[str]:
     urls = _given(entry.get("urls")) or []
     if not isinstance(urls, list) or not all(isinstance(url, str) for url in urls):
-        raise _InvalidError(f"index.yaml has URLs for chart {chart} that are not a list of strings")
+        raise InvalidError(f"index.yaml has URLs for chart {chart} that are not a list of strings")
     return urls
 
 
@@ -282,7 +252,7 @@ def offered_charts(text: bytes) -> tuple[OfferedChart, ...]:
             )
             for (name, version), entry in _entries(_load(text))
         )
-    except _InvalidError as bad:
+    except InvalidError as bad:
         raise ProblemsError.of(bad.code, str(bad)) from None
 
 

@@ -44,10 +44,6 @@ class Contents:
     files: tuple[Mapping[str, Any], ...]
     manifest: str
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the contents as JSON-compatible values."""
-        return asdict(self)
-
 
 def contents(
     package: Package, fields: Mapping[str, Any], *, reference: str | None = None, size: int | None = None
@@ -71,7 +67,7 @@ def contents(
             {
                 "name": module.name,
                 "chart": asdict(package.charts[module.name]) if module.name in package.charts else None,
-                "source": _only(read.get("source") or {}),
+                "source": {kind: value for kind, value in (read.get("source") or {}).items() if value is not None},
                 "enabled": module.enabled.text,
                 "targetNamespace": module.target_namespace.text,
                 "dependsOn": _template(module.depends_on),
@@ -125,7 +121,3 @@ def _template(source: TemplateSource) -> Any:
     if source.tree is not None:
         return source.tree
     return [] if source.text == "[]" else source.text
-
-
-def _only(source: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {key: value for key, value in source.items() if value is not None}

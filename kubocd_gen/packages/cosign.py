@@ -12,8 +12,7 @@ from typing import Any
 
 from kubocd_gen.diagnostics.problems import ProblemsError, shown
 from kubocd_gen.network.settings import Network, NetworkError
-from kubocd_gen.oci.access import Access
-from kubocd_gen.oci.endpoints import find_endpoint
+from kubocd_gen.oci.endpoints import Access, find_endpoint
 from kubocd_gen.oci.reference import Reference
 from kubocd_gen.processes.children import running, scratch
 

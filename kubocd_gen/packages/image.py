@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
 
-from kubocd_gen.archives.memory import Room
 from kubocd_gen.budget.limits import LIMITS, Limits
 from kubocd_gen.budget.spending import Budget
-from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError, shown
+from kubocd_gen.diagnostics.problems import ProblemsError, shown
 from kubocd_gen.oci.descriptors import (
     CONFIG_TYPE,
     CONTENT_TYPE,
@@ -18,14 +16,14 @@ from kubocd_gen.oci.descriptors import (
     INDEX_TYPE,
     MANIFEST_TYPE,
     Descriptor,
-    check_schema_version,
-    parse_descriptor,
-    parse_object,
+    JsonSource,
 )
+from kubocd_gen.oci.layout import OciLayout
 from kubocd_gen.oci.reference import Reference
-from kubocd_gen.packages.archive import read_package_archive, release
+from kubocd_gen.packages.archive import LayerMemory, Subject, read_package_archive, release
 from kubocd_gen.packages.chart_index import check_charts
 from kubocd_gen.packages.module_charts import STATUS, check_module_charts
+from kubocd_gen.packages.remote import RemoteBlobs
 
 _REQUIRED = ("original.yaml", "status.yaml", "index.yaml")
 _MANIFESTS = {
@@ -39,6 +37,9 @@ _CONFIGS = {
     "application/vnd.oci.image.config.v1+json": "a container image",
     "application/vnd.docker.container.image.v1+json": "a Docker image",
 }
+
+
+BlobStore = OciLayout | RemoteBlobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,65 +57,42 @@ class PackageImage:
         return self.manifest.digest
 
 
-class BlobStore(Protocol):
-    """The blobs of an image: an image layout, or the cache and a registry."""
-
-    def read_blob(self, descriptor: Descriptor, *, limit: int = ...) -> bytes:
-        """Return the blob with digest and size verified. Raises ProblemsError, also if it exceeds `limit` bytes."""
-
-    def position(self, descriptor: Descriptor) -> Position | None:
-        """Return the blob's file, or None if it is not a file."""
-
-
 def read_image(
     reference: Reference,
     descriptor: Descriptor,
     store: BlobStore,
     limits: Limits = LIMITS,
     budget: Budget | None = None,
-    room: Room | None = None,
+    memory: LayerMemory | None = None,
 ) -> PackageImage:
-    """Read the package with the manifest `descriptor`; `room` limits the memory for packed layers.
+    """Read the package with the manifest `descriptor`; `memory` limits that of packed layers.
 
     Raises ProblemsError: `not-a-package` for other images; `bad-archive`, `bad-index`, `bad-package` or `corrupt-chart`
     if the package is not valid; `package-limit` if it exceeds `limits`; `run-limit` if it exceeds `budget`; and what
     `store` raises.
     """
-    run = budget or Budget(limits)
     _, layer = read_parts(reference, descriptor, store, limits)
-    position = store.position(layer)
-    with (room or Room()).taken(min(layer.size, limits.layer)):
-        data = store.read_blob(layer, limit=limits.layer)
-        files = read_package_archive(data, describe=str(reference), position=position, limits=limits, budget=run)
-        del data
+    package = Subject(str(reference), store.position(layer), limits, budget or Budget(limits))
+    with (memory or LayerMemory()).taken(min(layer.size, limits.layer)):
+        files = read_package_archive(store.read_blob(layer, limit=limits.layer), package)
     try:
-        check_files(files, describe=str(reference), position=position, limits=limits, budget=run)
+        check_files(files, package)
     except BaseException:
-        release(files, run)
+        release(files, package.budget)
         raise
     return PackageImage(str(reference), descriptor, layer, files)
 
 
-def check_files(
-    files: Mapping[str, bytes],
-    *,
-    describe: str,
-    position: Position | None = None,
-    limits: Limits = LIMITS,
-    budget: Budget | None = None,
-) -> None:
-    """Check that a layer's files are a valid package; messages call it `describe`.
+def check_files(files: Mapping[str, bytes], package: Subject) -> None:
+    """Check that a layer's files are a valid package.
 
-    Raises ProblemsError: `bad-archive`, `bad-index`, `bad-package`, `corrupt-chart`, `package-limit` if `limits` are
-    exceeded, `run-limit` if `budget` is.
+    Raises ProblemsError: `bad-archive`, `bad-index`, `bad-package`, `corrupt-chart`, `package-limit` if the limits are
+    exceeded, `run-limit` if the budget is.
     """
-    run = budget or Budget(limits)
     if missing := [name for name in _REQUIRED if name not in files]:
-        raise ProblemsError.of(
-            "bad-archive", f"the archive of {describe} lacks {' and '.join(missing)}", position=position
-        )
-    charts = check_charts(files, describe=describe, position=position, limits=limits, budget=run)
-    check_module_charts(files[STATUS], charts, describe=describe, position=position, budget=run)
+        message = f"the archive of {package.name} lacks {' and '.join(missing)}"
+        raise ProblemsError.of("bad-archive", message, package.position)
+    check_module_charts(files[STATUS], check_charts(files, package), package)
 
 
 def read_parts(
@@ -126,8 +104,8 @@ def read_parts(
     """
     position = store.position(descriptor)
 
-    def other(what: str, hint: str | None = None) -> Problem:
-        return Problem(
+    def other(what: str, hint: str | None = None) -> ProblemsError:
+        return ProblemsError.of(
             "not-a-package",
             f"{reference} is {what}, not a KuboCD package",
             position=position,
@@ -135,32 +113,22 @@ def read_parts(
         )
 
     if descriptor.media_type != MANIFEST_TYPE:
-        raise ProblemsError(
-            other(_MANIFESTS.get(descriptor.media_type) or f"of the media type {shown(descriptor.media_type)}")
-        )
-    what = f"the manifest of {reference}"
-    manifest = parse_object(
-        store.read_blob(descriptor, limit=limits.manifest), what=what, code="not-a-package", position=position
-    )
-    check_schema_version(manifest, what=what, code="not-a-package", position=position)
+        raise other(_MANIFESTS.get(descriptor.media_type) or f"of the media type {shown(descriptor.media_type)}")
+    source = JsonSource(f"the manifest of {reference}", "not-a-package", position)
+    manifest = source.read(store.read_blob(descriptor, limit=limits.manifest))
+    source.check_schema_version(manifest)
     # The media type is optional in the manifest, and required in the descriptor.
     media_type = str(manifest.get("mediaType", MANIFEST_TYPE))
     if media_type != MANIFEST_TYPE:
-        raise ProblemsError(other(_MANIFESTS.get(media_type) or f"of the media type {shown(media_type)}"))
-    config = _part(manifest.get("config"), f"the config of {reference}", position)
+        raise other(_MANIFESTS.get(media_type) or f"of the media type {shown(media_type)}")
+    config = source.descriptor(manifest.get("config"), f"the config of {reference}")
     if config.media_type != CONFIG_TYPE:
-        raise ProblemsError(
-            other(_CONFIGS.get(config.media_type) or f"an image with a config of type {shown(config.media_type)}")
-        )
+        raise other(_CONFIGS.get(config.media_type) or f"an image with a config of type {shown(config.media_type)}")
     layers = manifest.get("layers")
     if not isinstance(layers, list) or len(layers) != 1:
         kind = f"an image with {len(layers)} layers" if isinstance(layers, list) else "an image without layers"
-        raise ProblemsError(other(kind, hint="a KuboCD package has exactly one layer"))
-    layer = _part(layers[0], f"the layer of {reference}", position)
+        raise other(kind, hint="a KuboCD package has exactly one layer")
+    layer = source.descriptor(layers[0], f"the layer of {reference}")
     if layer.media_type != CONTENT_TYPE:
-        raise ProblemsError(other(f"an image with a layer of type {shown(layer.media_type)}"))
+        raise other(f"an image with a layer of type {shown(layer.media_type)}")
     return config, layer
-
-
-def _part(value: Any, what: str, position: Position | None) -> Descriptor:
-    return parse_descriptor(value, what=what, code="not-a-package", position=position)

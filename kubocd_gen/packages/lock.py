@@ -7,7 +7,7 @@ The file has one block per package, sorted, so branches that lock different pack
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -93,11 +93,10 @@ def _refuse_conflicts(text: str, path: Path, display: str) -> None:
 
 
 def _pin(block: Mapping[str, Any]) -> Pin:
-    charts = (IndexedChart(chart["name"], chart["version"], chart["sha256"]) for chart in block["charts"])
     return Pin(
         manifest=Descriptor(MANIFEST_TYPE, block["digest"], block["size"]),
         layer=Descriptor(CONTENT_TYPE, block["layer"]["digest"], block["layer"]["size"]),
-        charts=tuple(sorted(charts)),
+        charts=tuple(sorted(IndexedChart(**chart) for chart in block["charts"])),
     )
 
 
@@ -106,9 +105,7 @@ def _block(pin: Pin) -> dict[str, Any]:
         "digest": pin.manifest.digest,
         "size": pin.manifest.size,
         "layer": {"digest": pin.layer.digest, "size": pin.layer.size},
-        "charts": [
-            {"name": chart.name, "version": chart.version, "sha256": chart.sha256} for chart in sorted(pin.charts)
-        ],
+        "charts": [asdict(chart) for chart in sorted(pin.charts)],
     }
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
+from kubocd_gen.archives.chart import as_text
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.diagnostics.problems import MOST, Position, Problem, ProblemsError, nearest
 from kubocd_gen.diagnostics.wording import dotted, quoted, type_name
@@ -15,13 +16,13 @@ from kubocd_gen.kube_yaml.reader import Document, first_document
 from kubocd_gen.kube_yaml.scalars import float64
 from kubocd_gen.model.package import ChartRef, Module, Package, TemplateSource
 from kubocd_gen.package_data import schema
-from kubocd_gen.packages.module_charts import STATUS, as_text, read_status
-from kubocd_gen.packages.source import PackageImage
+from kubocd_gen.packages.chart_index import REBUILD
+from kubocd_gen.packages.image import PackageImage
+from kubocd_gen.packages.module_charts import STATUS, read_status
 from kubocd_gen.schema.package_schema import PackageSchema, PackageSchemaError, Role, load_schema, sentence
 from kubocd_gen.schema.structural import admit, canonical_fields
 
 MANIFEST = "original.yaml"
-_REBUILD = "rebuild the package with 'kubocd package'"
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _TARGET_NAMESPACE = "{{.Release.spec.targetNamespace}}"
 
@@ -44,7 +45,7 @@ def read_files(
         text = files[MANIFEST].decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ProblemsError.of("bad-package", "the manifest is not valid UTF-8", position=Position(path)) from error
-    reader = _reader(text, path, _REBUILD, budget)
+    reader = _reader(text, path, REBUILD, budget)
     return reader.package(reference, digest, files, reader.charts(files))
 
 
@@ -64,10 +65,9 @@ def _reader(text: str, path: str, hint: str | None = None, budget: Budget | None
     return _Reader(text, path, document, budget)
 
 
-@lru_cache(maxsize=1)
-def _schema() -> Mapping[str, Any]:
-    loaded: Mapping[str, Any] = schema("kubocd/package-v1alpha1")["schema"]
-    return loaded
+@cache
+def _schema() -> Any:
+    return schema("kubocd/package-v1alpha1")["schema"]
 
 
 class _Reader:
@@ -106,11 +106,8 @@ class _Reader:
             if not value:
                 self.error(f"{field} must be set", field)
         if name and not _NAME.fullmatch(name):
-            self.error(
-                f"{quoted(name)} is not a valid package name",
-                "name",
-                hint="use lower-case letters, digits and '-', and start and end with a letter or digit",
-            )
+            hint = "use lower-case letters, digits and '-', and start and end with a letter or digit"
+            self.error(f"{quoted(name)} is not a valid package name", "name", hint=hint)
         modules = self.modules(manifest.get("modules") or [])
         schemas = manifest.get("schema") or {}
         parameters = self.schema(schemas, "parameters")
@@ -231,7 +228,7 @@ def missing_chart(package: Package, module: str) -> Problem:
         f"package {package.label} has no chart for module '{module}'",
         position=package.position("modules"),
         hint=nearest("did you mean '{}'?", module, package.charts)
-        or f"'chartByModule' in 'status.yaml' lacks this module; {_REBUILD}",
+        or f"'chartByModule' in 'status.yaml' lacks this module; {REBUILD}",
     )
 
 

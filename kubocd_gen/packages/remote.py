@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from kubocd_gen.budget.limits import LIMITS
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
-from kubocd_gen.oci.access import Access
 from kubocd_gen.oci.descriptors import Descriptor
+from kubocd_gen.oci.endpoints import Access
 from kubocd_gen.oci.reference import Reference
 from kubocd_gen.packages.cache import Cache
 from kubocd_gen.processes.single_flight import SingleFlight

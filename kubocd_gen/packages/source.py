@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from kubocd_gen.archives.memory import Room
 from kubocd_gen.budget.limits import LIMITS, Limits
 from kubocd_gen.budget.spending import Budget, BudgetExceededError
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError, nearest
 from kubocd_gen.model.project import LOCK_FILE
-from kubocd_gen.oci.access import Access
 from kubocd_gen.oci.descriptors import Descriptor
+from kubocd_gen.oci.endpoints import Access
 from kubocd_gen.oci.layout import OciLayout
 from kubocd_gen.oci.reference import Reference
+from kubocd_gen.packages.archive import LayerMemory
 from kubocd_gen.packages.image import BlobStore, PackageImage, read_image
 from kubocd_gen.packages.lock import Lock, Pin
 from kubocd_gen.packages.remote import Remote, RemoteBlobs
 from kubocd_gen.processes.single_flight import SingleFlight
-
-__all__ = ["Fetched", "PackageImage", "PackageRequest", "PackageSources"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +65,7 @@ class PackageSources:
         self._locked = locked  # packages that are not in the lock are errors
         self._limits = limits
         self._budget = budget or Budget(limits)
-        self._room = Room()
+        self._memory = LayerMemory()
         self._jobs = jobs  # threads
         self._answers: SingleFlight[PackageRequest, Fetched] = SingleFlight(keep=True)
 
@@ -102,7 +100,11 @@ class PackageSources:
             if pin is not None:
                 return Fetched(self._pinned(request, pin, warnings), tuple(warnings))
             if self._locked:
-                raise ProblemsError(_not_locked(request.reference))
+                raise ProblemsError.of(
+                    "not-locked",
+                    f"package {request.reference} is not in {LOCK_FILE}, which --locked requires",
+                    hint=f"run 'kcd-gen lock' and commit {LOCK_FILE}",
+                )
             return Fetched(self._by_tag(request))
         except ProblemsError as error:
             return Fetched(error, tuple(warnings))
@@ -168,7 +170,7 @@ class PackageSources:
 
     def _read(self, reference: Reference, manifest: Descriptor, store: BlobStore) -> PackageImage:
         try:
-            return read_image(reference, manifest, store, self._limits, self._budget, self._room)
+            return read_image(reference, manifest, store, self._limits, self._budget, self._memory)
         except ProblemsError as error:
             if isinstance(error, BudgetExceededError):
                 raise
@@ -204,14 +206,6 @@ def _moved(reference: Reference, pin: Pin, now: Descriptor, location: str, hint:
         "moved-tag",
         f"{reference} is now {now.digest} {location}; {LOCK_FILE} has {pin.manifest.digest}",
         hint=hint,
-    )
-
-
-def _not_locked(reference: Reference) -> Problem:
-    return Problem(
-        "not-locked",
-        f"package {reference} is not in {LOCK_FILE}, which --locked requires",
-        hint=f"run 'kcd-gen lock' and commit {LOCK_FILE}",
     )
 
 

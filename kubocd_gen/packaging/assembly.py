@@ -17,10 +17,11 @@ from typing import Any
 from kubocd_gen.archives.chart import Chart
 from kubocd_gen.archives.reproducible import stored, tarred
 from kubocd_gen.budget.limits import LIMITS, Limits
+from kubocd_gen.budget.spending import Budget
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.kube_yaml.emitter import emit_documents
 from kubocd_gen.oci.descriptors import CONFIG_TYPE, CONTENT_TYPE, MANIFEST_TYPE, Descriptor, sha256
-from kubocd_gen.packages.archive import is_package_file, read_package_archive
+from kubocd_gen.packages.archive import Subject, is_package_file, read_package_archive
 from kubocd_gen.packages.image import check_files
 from kubocd_gen.packaging.manifest_file import Authored, groomed
 
@@ -82,12 +83,8 @@ def assemble(
     files = {**{name: text.encode("utf-8") for name, text in texts.items()}, **archives}
     layer = stored(tarred(files, time))
     # Publish only packages that the reader accepts, within the same limits.
-    check_files(
-        read_package_archive(layer, describe=package.label, position=package.position("modules"), limits=limits),
-        describe=package.label,
-        position=package.position("modules"),
-        limits=limits,
-    )
+    subject = Subject(package.label, package.position("modules"), limits, Budget(limits))
+    check_files(read_package_archive(layer, subject), subject)
     config = json.dumps(full, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
     manifest = {
         "schemaVersion": 2,

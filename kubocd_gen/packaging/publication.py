@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Literal, Protocol
 
 from kubocd_gen.diagnostics.problems import ProblemsError
-from kubocd_gen.oci.access import Access
 from kubocd_gen.oci.descriptors import CONFIG_TYPE, CONTENT_TYPE, MANIFEST_TYPE, Descriptor
+from kubocd_gen.oci.endpoints import Access
 from kubocd_gen.oci.layout_writer import LayoutWriter, tag_exists
 from kubocd_gen.oci.reference import Reference
 from kubocd_gen.oci.registry import Registry

@@ -16,7 +16,7 @@ from kubocd_gen.compiler.settings import Settings
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, nearest
 from kubocd_gen.model.compilation import Compilation, CompiledRelease, Rendered
 from kubocd_gen.model.project import Cluster, Project
-from kubocd_gen.model.releases import Config, Release
+from kubocd_gen.model.resources import Config, Release
 from kubocd_gen.sources.cluster_resources import ClusterResources
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")

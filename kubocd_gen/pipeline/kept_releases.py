@@ -20,7 +20,7 @@ from kubocd_gen.git.repository import find_repository
 from kubocd_gen.git.revision import Checkout, open_revision
 from kubocd_gen.model.compilation import Compilation
 from kubocd_gen.model.project import Project
-from kubocd_gen.model.releases import Release
+from kubocd_gen.model.resources import Release
 from kubocd_gen.output.inventory import parse_record, record_path
 from kubocd_gen.output.journal import interrupted_paths
 from kubocd_gen.output.tree import Tree

@@ -15,7 +15,7 @@ from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, Se
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.model.compilation import CompiledRelease, RenderedModule, Resolved
 from kubocd_gen.model.project import LOCK_FILE, Cluster, Project
-from kubocd_gen.model.releases import Release
+from kubocd_gen.model.resources import Release
 from kubocd_gen.packages.lock import Lock
 from kubocd_gen.packages.source import PackageSources
 from kubocd_gen.pipeline import compile_cluster

@@ -16,7 +16,7 @@ from kubocd_gen.compiler.secret_shapes import is_login, is_placeholder, is_plain
 from kubocd_gen.compiler.secrets import assignments, follows_flag, named_values, parsed_text
 from kubocd_gen.diagnostics.problems import MOST, Position, Problem
 from kubocd_gen.diagnostics.wording import Path, dotted
-from kubocd_gen.model.releases import Release
+from kubocd_gen.model.resources import Release
 from kubocd_gen.sources.cluster_resources import ClusterResources
 
 _LITERAL = ("value", "values", "literal", "plain", "plaintext", "data", "stringdata")

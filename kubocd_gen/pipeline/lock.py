@@ -11,17 +11,17 @@ from typing import Any
 from kubocd_gen.budget.limits import Limits
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, nearest
 from kubocd_gen.model.project import LOCK_FILE, Project
-from kubocd_gen.oci.access import Access
 from kubocd_gen.oci.descriptors import Descriptor
+from kubocd_gen.oci.endpoints import Access
 from kubocd_gen.oci.layout import OciLayout
 from kubocd_gen.oci.layout_writer import LayoutWriter
 from kubocd_gen.oci.reference import Reference, parse_reference
 from kubocd_gen.packages.chart_index import IndexedChart, indexed_charts
 from kubocd_gen.packages.cosign import Cosign, verify_signature
-from kubocd_gen.packages.image import read_parts
+from kubocd_gen.packages.image import PackageImage, read_parts
 from kubocd_gen.packages.lock import Lock, Pin, changed_charts
 from kubocd_gen.packages.remote import Remote, RemoteBlobs
-from kubocd_gen.packages.source import PackageImage, PackageRequest, PackageSources
+from kubocd_gen.packages.source import PackageRequest, PackageSources
 from kubocd_gen.pipeline import read_cluster
 from kubocd_gen.pipeline.resolution import wanted_packages
 

@@ -10,7 +10,7 @@ from kubocd_gen.files.paths import display_path
 from kubocd_gen.model.project import Project
 from kubocd_gen.network.settings import Network
 from kubocd_gen.oci.layout import OciLayout
-from kubocd_gen.packages.cache import Cache, cache_folder
+from kubocd_gen.packages.cache import Cache, cache_directory
 from kubocd_gen.packages.lock import Lock, read_lock
 from kubocd_gen.packages.remote import Remote
 from kubocd_gen.packages.source import PackageSources
@@ -58,7 +58,7 @@ def remote(project: Project, progress: Progress) -> Remote:
 
         return Registry(network(project, progress))
 
-    return Remote(connect, Cache(cache_folder(os.environ, project.cache)))
+    return Remote(connect, Cache(cache_directory(os.environ, project.cache)))
 
 
 def package_sources(project: Project, progress: Progress, *, lock: Lock | None, jobs: int) -> PackageSources:

@@ -14,7 +14,7 @@ from kubocd_gen.helm.engine import Helm
 from kubocd_gen.helm.template import Functions, Template, TemplateFailure, Unit
 from kubocd_gen.kube_yaml.locations import find_in_text
 from kubocd_gen.model.compilation import Resolved, WithParameters, at_release
-from kubocd_gen.model.releases import Release
+from kubocd_gen.model.resources import Release
 from kubocd_gen.schema.package_schema import validate
 
 # The end of messages that would not name the package otherwise, by code.

@@ -13,11 +13,12 @@ from kubocd_gen.compiler.settings import Settings, combine_configs
 from kubocd_gen.diagnostics.problems import Position, Problems, ProblemsError
 from kubocd_gen.model.compilation import PackageSourceSpec, Resolved, at_release
 from kubocd_gen.model.package import Package
-from kubocd_gen.model.releases import Config, ContextRef, Release
-from kubocd_gen.oci.access import Access
+from kubocd_gen.model.resources import Config, ContextRef, Release
+from kubocd_gen.oci.endpoints import Access
 from kubocd_gen.oci.reference import parse_reference
+from kubocd_gen.packages.image import PackageImage
 from kubocd_gen.packages.manifest import read_package
-from kubocd_gen.packages.source import PackageImage, PackageRequest, PackageSources
+from kubocd_gen.packages.source import PackageRequest, PackageSources
 from kubocd_gen.schema.durations import parse_duration
 from kubocd_gen.schema.package_schema import validate
 from kubocd_gen.sources.cluster_resources import ClusterResources

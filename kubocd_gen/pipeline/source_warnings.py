@@ -11,7 +11,7 @@ from kubocd_gen.diagnostics.problems import MOST, Problem, Problems
 from kubocd_gen.kube_yaml.parser import position_at
 from kubocd_gen.model.compilation import Resolved
 from kubocd_gen.model.package import Package
-from kubocd_gen.model.releases import Context
+from kubocd_gen.model.resources import Context
 from kubocd_gen.pipeline.literal_secrets import literal_secrets
 from kubocd_gen.sources.cluster_resources import ClusterResources
 

@@ -21,7 +21,7 @@ from kubocd_gen.diagnostics.wording import dotted, quoted
 from kubocd_gen.kube_yaml.locations import find_position
 from kubocd_gen.kube_yaml.parser import YamlError
 from kubocd_gen.kube_yaml.reader import read_documents
-from kubocd_gen.model.releases import Release
+from kubocd_gen.model.resources import Release
 
 MAX_BYTES = 16 << 20
 """The limit of a written file, as of source files; a cluster accepts HelmReleases of at most 1.5 MiB."""

@@ -10,7 +10,7 @@ from kubocd_gen.compiler.parameters import parameters_text
 from kubocd_gen.diagnostics.problems import Position
 from kubocd_gen.model.compilation import Resolved
 from kubocd_gen.model.package import Package, TemplateSource
-from kubocd_gen.model.releases import Release
+from kubocd_gen.model.resources import Release
 from kubocd_gen.pipeline.package_rendering import Texts
 from kubocd_gen.pipeline.parameter_rendering import position_in_template
 

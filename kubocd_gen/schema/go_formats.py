@@ -31,7 +31,6 @@ class PatternError(ValueError):
 _ONE_BYTE = r"(?s)(?:\A|[^\\])(?:\\\\)*\\C"
 _LITERAL = r"(?s)(?<!\\)((?:\\\\)*)\\Q.*?(?:\\E|\Z)"
 
-
 _MOST_INSTRUCTIONS = 500_000  # of all cached patterns, a hundred bytes each
 
 
@@ -85,7 +84,6 @@ def _compiled(pattern: str) -> Matcher:
 _CLOCK = r"(?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})(?:[.,][0-9]+)?"
 _ZONE = r"(?:Z|[+-](?P<zone_hour>[0-9]{2}):(?P<zone_minute>[0-9]{2}))"
 _DAY = r"(?P<year>[0-9]{4})-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})"
-_DATE = _DAY
 _TIME = f"{_CLOCK}{_ZONE}?"
 _DATE_TIME = f"{_DAY}T{_CLOCK}{_ZONE}"
 # Inclusive. Go accepts an offset of 24 hours and 60 minutes.
@@ -93,7 +91,7 @@ _CLOCK_LIMITS = {"hour": 23, "minute": 59, "second": 59, "zone_hour": 24, "zone_
 
 
 def _is_date(text: str) -> bool:
-    found = re.fullmatch(_DATE, text)
+    found = re.fullmatch(_DAY, text)
     return found is not None and _on_calendar(found)
 
 
@@ -172,14 +170,6 @@ def _is_ip(text: str, separator: str) -> bool:
     return True
 
 
-def _is_ipv4(text: str) -> bool:
-    return _is_ip(text, ".")
-
-
-def _is_ipv6(text: str) -> bool:
-    return _is_ip(text, ":")
-
-
 _SCHEME = r"(?s)(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*):(?P<rest>.*)"
 # Possessive, because repeated alternatives take a hundred bytes of memory for each character.
 _ESCAPES = r"(?s)(?:[^%]++|%[0-9a-fA-F]{2})*+"
@@ -220,7 +210,9 @@ def _is_authority(text: str) -> bool:
         address, bracket, port = host.rpartition("]")
         ip, percent, zone = address[1:].partition("%25")
         zoned = zone != "" if percent else True
-        return bool(bracket) and re.fullmatch(_PORT, port) is not None and address[0] == "[" and zoned and _is_ipv6(ip)
+        return (
+            bool(bracket) and re.fullmatch(_PORT, port) is not None and address[0] == "[" and zoned and _is_ip(ip, ":")
+        )
     colon = host.rfind(":")
     return (colon < 0 or re.fullmatch(_PORT, host[colon:]) is not None) and re.fullmatch(_HOST, host) is not None
 
@@ -260,8 +252,8 @@ FORMATS: Mapping[str, Callable[[str], bool]] = {
     "email": _is_email,
     "hostname": _is_hostname,
     "idn-email": _is_email,
-    "ipv4": _is_ipv4,
-    "ipv6": _is_ipv6,
+    "ipv4": lambda text: _is_ip(text, "."),
+    "ipv6": lambda text: _is_ip(text, ":"),
     "iri": _is_uri,
     "iri-reference": _is_uri_reference,
     "json-pointer": _whole(_POINTER),

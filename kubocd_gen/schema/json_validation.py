@@ -9,6 +9,7 @@ which most are.
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from itertools import islice
@@ -26,7 +27,7 @@ from kubocd_gen.diagnostics.wording import (
     quoted,
     type_mismatch,
 )
-from kubocd_gen.schema.go_formats import FORMATS, Matcher, compile_pattern, search_cost
+from kubocd_gen.schema.go_formats import FORMATS, compile_pattern, search_cost
 from kubocd_gen.schema.json_schema import NEVER, CompiledSchema
 from kubocd_gen.schema.references import Schema
 
@@ -81,42 +82,43 @@ def _plain_enum(value: Any, allowed: list[Any], schema: Mapping[str, Any], spend
 
 
 def _plain_pattern(value: Any, pattern: str, schema: Mapping[str, Any], spend: Meter) -> bool:
-    return isinstance(value, str) and _is_found(compile_pattern(pattern), value, spend)
-
-
-def _is_found(pattern: Matcher, text: str, spend: Meter) -> bool:
-    spend(search_cost(pattern, text))
-    return bool(pattern.search(text))
+    if not isinstance(value, str):
+        return False
+    compiled = compile_pattern(pattern)
+    spend(search_cost(compiled, value))
+    return compiled.search(value) is not None
 
 
 PlainCheck = Callable[[Any, Any, Mapping[str, Any], Meter], bool]
-Plain = Callable[[Any, Any], bool]
 
 
-def _cheap(check: Plain) -> PlainCheck:
-    """Adapt a check whose cost does not depend on the size of the value."""
-    return lambda value, limit, schema, spend: check(value, limit)
+def _sized(kind: type[str | list[Any]], holds: Callable[[int, int], bool]) -> PlainCheck:
+    """Return a check of the length of a string or list. Like the next one, it costs no more for a larger value."""
+    return lambda value, limit, schema, spend: isinstance(value, kind) and holds(len(value), limit)
+
+
+def _number(holds: Callable[[float, float], bool]) -> PlainCheck:
+    """Return a check of a number."""
+    return lambda value, limit, schema, spend: has_type(value, "number") and holds(value, limit)
 
 
 _PLAIN: Mapping[str, PlainCheck] = {
-    "title": _cheap(lambda value, limit: True),
-    "description": _cheap(lambda value, limit: True),
-    "default": _cheap(lambda value, limit: True),
-    "type": _cheap(lambda value, types: any(has_type(value, name) for name in types)),
+    **dict.fromkeys(("title", "description", "default"), lambda value, limit, schema, spend: True),
+    "type": lambda value, types, schema, spend: any(has_type(value, name) for name in types),
     "properties": _plain_properties,
     "additionalProperties": _plain_additional,
     "required": _plain_required,
     "items": _plain_items,
     "enum": _plain_enum,
-    "minLength": _cheap(lambda value, limit: isinstance(value, str) and len(value) >= limit),
-    "maxLength": _cheap(lambda value, limit: isinstance(value, str) and len(value) <= limit),
-    "minItems": _cheap(lambda value, limit: isinstance(value, list) and len(value) >= limit),
-    "maxItems": _cheap(lambda value, limit: isinstance(value, list) and len(value) <= limit),
-    "minimum": _cheap(lambda value, limit: has_type(value, "number") and value >= limit),
-    "maximum": _cheap(lambda value, limit: has_type(value, "number") and value <= limit),
-    "exclusiveMinimum": _cheap(lambda value, limit: has_type(value, "number") and value > limit),
-    "exclusiveMaximum": _cheap(lambda value, limit: has_type(value, "number") and value < limit),
-    "multipleOf": _cheap(lambda value, step: has_type(value, "number") and _is_multiple(value, step)),
+    "minLength": _sized(str, operator.ge),
+    "maxLength": _sized(str, operator.le),
+    "minItems": _sized(list, operator.ge),
+    "maxItems": _sized(list, operator.le),
+    "minimum": _number(operator.ge),
+    "maximum": _number(operator.le),
+    "exclusiveMinimum": _number(operator.gt),
+    "exclusiveMaximum": _number(operator.lt),
+    "multipleOf": _number(lambda value, step: _is_multiple(value, step)),
     "pattern": _plain_pattern,
 }
 
@@ -156,7 +158,7 @@ Keyword = Callable[[Any, Any, Any, Any], Any]
 
 def _counted(name: str, check: Keyword, spend: Meter) -> Keyword:
     """Wrap the check of a keyword: count its cost before it runs, and then the errors that it finds."""
-    cost = _COSTS.get(name, _constant)
+    cost = _COSTS.get(name, lambda wanted, value, schema: 1)
 
     def counted(validator: Any, wanted: Any, value: Any, schema: Any) -> Iterator[ValidationError]:
         spend(cost(wanted, value, schema))
@@ -168,10 +170,6 @@ def _counted(name: str, check: Keyword, spend: Meter) -> Keyword:
 
 
 Cost = Callable[[Any, Any, Any], int]
-
-
-def _constant(wanted: Any, value: Any, schema: Any) -> int:
-    return 1
 
 
 def _length(value: Any) -> int:
@@ -338,17 +336,12 @@ def _keywords() -> dict[str, Any]:
             if before != index:
                 yield ValidationError(f"must be unique, but repeats item {before}: {quoted(item)}", path=[index])
 
-    def multiple_of(validator: Any, step: float, value: Any, schema: Any) -> Iterator[ValidationError]:
-        if has_type(value, "number") and not _is_multiple(value, step):
-            yield ValidationError(f"must be a multiple of {quoted(step)}, not {quoted(value)}")
+    def number(holds: Callable[[Any, Any], bool], words: str) -> Keyword:
+        def check(validator: Any, limit: float, value: Any, schema: Any) -> Iterator[ValidationError]:
+            if has_type(value, "number") and not holds(value, limit):
+                yield ValidationError(f"must be {words} {quoted(limit)}, not {quoted(value)}")
 
-    def exclusive_minimum(validator: Any, limit: float, value: Any, schema: Any) -> Iterator[ValidationError]:
-        if has_type(value, "number") and value <= limit:
-            yield ValidationError(f"must be greater than {quoted(limit)}, not {quoted(value)}")
-
-    def exclusive_maximum(validator: Any, limit: float, value: Any, schema: Any) -> Iterator[ValidationError]:
-        if has_type(value, "number") and value >= limit:
-            yield ValidationError(f"must be less than {quoted(limit)}, not {quoted(value)}")
+        return check
 
     def format_(validator: Any, name: str, value: Any, schema: Any) -> Iterator[ValidationError]:
         # gojsonschema also applies formats to numbers, and no number has a format.
@@ -365,9 +358,9 @@ def _keywords() -> dict[str, Any]:
         "propertyNames": property_names,
         "dependencies": dependencies,
         "uniqueItems": unique_items,
-        "multipleOf": multiple_of,
-        "exclusiveMinimum": exclusive_minimum,
-        "exclusiveMaximum": exclusive_maximum,
+        "multipleOf": number(_is_multiple, "a multiple of"),
+        "exclusiveMinimum": number(operator.gt, "greater than"),
+        "exclusiveMaximum": number(operator.lt, "less than"),
         "format": format_,
     }
     return {keyword: Draft7Validator.VALIDATORS[keyword] for keyword in _LIBRARY_KEYWORDS} | own

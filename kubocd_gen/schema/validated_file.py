@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from kubocd_gen.checkout.files import CheckoutFiles, FileKind
-from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
+from kubocd_gen.diagnostics.problems import Position, ProblemsError
 from kubocd_gen.diagnostics.wording import dotted
 from kubocd_gen.kube_yaml.locations import find_position
 from kubocd_gen.kube_yaml.parser import YamlError
@@ -30,31 +31,29 @@ def read_own_text(path: Path, display: str, files: CheckoutFiles, kind: FileKind
 
     Raises ProblemsError: `code` if the file cannot be read, and `outside-checkout`.
     """
+    position = Position(display)
     try:
         return files.read(path, display, kind).decode("utf-8")
     except OSError as error:
-        raise ProblemsError(_unreadable(what, error.strerror or str(error), code, display)) from error
+        raise ProblemsError.of(code, f"cannot read {what}: {error.strerror or error}", position) from error
     except UnicodeDecodeError as error:
-        raise ProblemsError(_unreadable(what, "it is not valid UTF-8", code, display, "save it as UTF-8")) from error
+        message = f"cannot read {what}: it is not valid UTF-8"
+        raise ProblemsError.of(code, message, position, "save it as UTF-8") from error
 
 
 def admit_own_text(text: str, display: str, *, what: str, schema_name: str) -> Mapping[str, Any]:
     """Return the values in `text`, with the schema's defaults.
 
-    Raises YamlError, and ProblemsError for violations of the schema, each with its position in the file.
+    Raises ProblemsError: the first error of the YAML, or all violations of the schema, each with its position.
     """
     try:
         value = read_document(text, display, strict=True)
     except YamlError as error:
         if (quoted := _QUOTED.search(error.problem.message)) and not _is_harmless(quoted[1], error.problem.code):
-            problem = error.problem
-            message = _QUOTED.sub("'…'", problem.message)
-            raise YamlError(message, code=problem.code, position=problem.position, hint=problem.hint) from None
+            raise ProblemsError(replace(error.problem, message=_QUOTED.sub("'…'", error.problem.message))) from None
         raise
-    admitted: Mapping[str, Any]
-    admitted, violations = admit(
-        {} if value is None else value, schema(f"kcd-gen/{schema_name}")["schema"], quote_values=False
-    )
+    rules = schema(f"kcd-gen/{schema_name}")["schema"]
+    admitted, violations = admit({} if value is None else value, rules, quote_values=False)
     if violations:
         raise ProblemsError(
             *(
@@ -62,6 +61,7 @@ def admit_own_text(text: str, display: str, *, what: str, schema_name: str) -> M
                 for one in violations[:_MOST]
             )
         )
+    assert isinstance(admitted, Mapping)
     return admitted
 
 
@@ -76,7 +76,3 @@ def _subject(violation: Violation, what: str) -> str:
 def _is_harmless(quoted: str, code: str) -> bool:
     """Return whether a quotation in a YAML error contains no content: only a YAML indicator or a field name."""
     return len(quoted) <= 2 or (code == "duplicate-key" and _WORD.fullmatch(quoted) is not None)
-
-
-def _unreadable(what: str, reason: str, code: str, display: str, hint: str | None = None) -> Problem:
-    return Problem(code, f"cannot read {what}: {reason}", position=Position(display), hint=hint)

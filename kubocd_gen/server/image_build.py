@@ -14,7 +14,7 @@ from kubocd_gen.files.walk import hint_of
 from kubocd_gen.model.compilation import Compilation
 from kubocd_gen.oci.base_image import Base, read_base
 from kubocd_gen.oci.base_store import BaseStore
-from kubocd_gen.oci.image_reference import LayoutImage, RegistryImage
+from kubocd_gen.oci.reference import LayoutImage, RegistryImage
 from kubocd_gen.server.image import Recipe, ServerImage, server_image
 from kubocd_gen.server.image_publication import ImageTarget, Transfer
 from kubocd_gen.server.kustomization import read_pinned, with_pinned

@@ -12,9 +12,9 @@ from typing import BinaryIO, Literal, Protocol
 
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.files.directory import make_directory
-from kubocd_gen.oci.access import Access
 from kubocd_gen.oci.base_store import BaseStore
 from kubocd_gen.oci.descriptors import IMAGE_CONFIG_TYPE, MANIFEST_TYPE, Descriptor
+from kubocd_gen.oci.endpoints import Access
 from kubocd_gen.oci.layout_writer import LayoutWriter
 from kubocd_gen.oci.reference import Reference
 from kubocd_gen.oci.registry import Registry

@@ -8,8 +8,7 @@ from typing import Any
 
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.diagnostics.wording import dotted, quoted
-from kubocd_gen.model.releases import Config, Context, ContextRef, ModuleOverride, Release
-from kubocd_gen.model.resources import KUBOCD_GROUP, Resource
+from kubocd_gen.model.resources import KUBOCD_GROUP, Config, Context, ContextRef, ModuleOverride, Release, Resource
 from kubocd_gen.package_data import schema
 from kubocd_gen.schema.durations import DurationError, normal_duration
 from kubocd_gen.schema.structural import admit

@@ -8,8 +8,7 @@ from typing import TypeVar
 
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, nearest
 from kubocd_gen.diagnostics.wording import quoted
-from kubocd_gen.model.releases import Config, Context, ContextRef, Release
-from kubocd_gen.model.resources import KUBOCD_GROUP, Resource
+from kubocd_gen.model.resources import KUBOCD_GROUP, Config, Context, ContextRef, Release, Resource
 from kubocd_gen.sources.admission import admit_config, admit_context, admit_release
 from kubocd_gen.sources.documents import Sources
 from kubocd_gen.sources.kubocd_chart import Installation, find_installations

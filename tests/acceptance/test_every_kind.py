@@ -18,7 +18,7 @@ from kubocd_gen.files.directory import open_directory
 from kubocd_gen.oci.descriptors import REF_NAME
 from kubocd_gen.output.journal import open_staging
 from kubocd_gen.output.moves import NEW, STAGING
-from kubocd_gen.packages.archive import read_package_archive
+from kubocd_gen.packages.archive import Subject, read_package_archive
 from tests.support.charts import commit_all, git
 from tests.support.images import (
     chart_archive,
@@ -49,14 +49,14 @@ ROOT = HERE.parents[1]
 IN_UNIT_TESTS = {
     "ambiguous-flux-folder": "../acceptance/test_init_server.py::test_a_cluster_whose_folder_is_not_known_is_an_error",
     "applied-output": "../acceptance/test_init_server.py::test_an_output_that_flux_applies_as_a_whole_is_an_error",
-    "bad-base": "packages/test_base_image.py::test_what_is_no_base_is_refused",
-    "bad-chart": "packages/charts/test_chart.py::test_an_archive_that_could_do_harm_is_refused",
-    "bad-credentials": "network/test_credentials.py::test_a_helper_that_fails_is_named",
+    "bad-base": "oci/test_base_image.py::test_what_is_no_base_is_refused",
+    "bad-chart": "archives/test_chart.py::test_an_archive_that_could_do_harm_is_refused",
+    "bad-credentials": "oci/test_credentials.py::test_a_helper_that_fails_is_named",
     "bad-dump": "../acceptance/test_migrate.py::test_what_is_no_dump_is_told",
     "bad-kustomization": "server/test_kustomization.py::test_what_is_written_oddly_is_left_to_its_owner",
     "base-part-left-out": "../acceptance/test_image.py::test_every_platform_is_kept",
     "chart-conflict": "../acceptance/test_package.py::test_two_modules_share_a_chart_and_never_two_of_one_name",
-    "deprecated-variable": "network/test_credentials.py::test_the_order",
+    "deprecated-variable": "oci/test_credentials.py::test_the_order",
     "duplicate-package": "../acceptance/test_package.py::test_two_manifests_of_one_package_are_an_error",
     "more-problems": "test_diagnostics.py::test_problems_of_one_file_beyond_the_limit_are_counted",
     "unreadable-template": "helm/test_refusals.py::test_what_helm_does_not_refuse_is_an_error_of_kcd_gen",
@@ -80,14 +80,14 @@ IN_UNIT_TESTS = {
     "outside-checkout": "../acceptance/test_init_server.py::test_an_output_outside_the_checkout_is_an_error",
     "registry-denied": "../faults/test_registry.py::test_a_private_registry_wants_a_login",
     "registry-failed": "../faults/test_failing_servers.py::test_five_tries_are_all",
-    "tag-exists": "packages/test_layout_writer.py::test_a_tag_is_moved_only_when_asked",
+    "tag-exists": "oci/test_layout_writer.py::test_a_tag_is_moved_only_when_asked",
     "too-deep": "output/test_yaml_emitter.py::test_a_value_nested_very_deeply_is_written_or_an_error_but_no_crash",
     "unlocked-dependency": "packages/charts/test_folder.py::test_dependencies_are_fetched_into_a_copy",
     "unusable-file": "../acceptance/test_init_server.py::test_links_are_not_written_through",
     "unpinned-base": "../acceptance/test_image.py::test_a_tag_alone_is_warned_of",
     "unpinned-image": "../acceptance/test_image.py::test_a_base_elsewhere_travels",
     "unusable-address": "../server/test_serve.py::test_flags_that_lead_to_nothing",
-    "unwritable-layout": "packages/test_layout_writer.py::test_a_folder_that_cannot_be_made_is_an_error",
+    "unwritable-layout": "oci/test_layout_writer.py::test_a_folder_that_cannot_be_made_is_an_error",
     "unwritable-schema": "../acceptance/test_schema.py::test_a_file_that_cannot_be_written_is_an_error",
 }
 """Codes that guard the writer against values that no reader before it lets in, and those of other commands than `build`
@@ -473,7 +473,7 @@ def project(workspace: Workspace, text: str, *flags: str) -> Outcome:
 
 def web_files() -> Mapping[str, bytes]:
     """What the package `WEB` holds."""
-    return read_package_archive(package_content(WEB_MANIFEST, status_of(WEB_MANIFEST)), describe="web")
+    return read_package_archive(package_content(WEB_MANIFEST, status_of(WEB_MANIFEST)), Subject("web"))
 
 
 def with_files(workspace: Workspace, changed: Mapping[str, bytes], command: str = "build", *flags: str) -> Outcome:

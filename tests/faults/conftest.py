@@ -12,8 +12,8 @@ import pytest
 
 from kubocd_gen.network.settings import Network
 from kubocd_gen.network.transport import Transport
-from kubocd_gen.oci.access import Access
 from kubocd_gen.oci.credentials import CredentialStore
+from kubocd_gen.oci.endpoints import Access
 from kubocd_gen.oci.reference import Reference
 from kubocd_gen.oci.registry import Registry
 from tests.support.fault_server import FaultServer

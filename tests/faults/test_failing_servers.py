@@ -15,8 +15,8 @@ import pytest
 from kubocd_gen.budget.limits import LIMITS
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.network.settings import Network, NetworkError
-from kubocd_gen.oci.access import Access
 from kubocd_gen.oci.descriptors import CONTENT_TYPE, MANIFEST_TYPE, Descriptor, sha256
+from kubocd_gen.oci.endpoints import Access
 from tests.faults.conftest import PLAIN, Client, NewClient, named
 from tests.support.fault_server import FaultServer, Reply, endless, hang_up, ranged, raw, reply, silent
 from tests.support.registry import CertificateAuthority

@@ -10,8 +10,8 @@ import time
 import pytest
 
 from kubocd_gen.diagnostics.problems import ProblemsError
-from kubocd_gen.oci.access import Access
 from kubocd_gen.oci.descriptors import MANIFEST_TYPE, sha256
+from kubocd_gen.oci.endpoints import Access
 from tests.faults.conftest import PLAIN, Client, NewClient, named
 from tests.support.fault_server import FaultServer, hang_up, reply
 

@@ -11,8 +11,8 @@ import pytest
 
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.network.settings import Network
-from kubocd_gen.oci.access import Access
-from kubocd_gen.oci.descriptors import CONFIG_TYPE, CONTENT_TYPE, MANIFEST_TYPE, parse_descriptor, sha256
+from kubocd_gen.oci.descriptors import CONFIG_TYPE, CONTENT_TYPE, MANIFEST_TYPE, JsonSource, sha256
+from kubocd_gen.oci.endpoints import Access
 from kubocd_gen.oci.reference import Reference
 from tests.faults.conftest import PLAIN, NewClient
 from tests.support.images import write_layout
@@ -80,7 +80,7 @@ def test_what_skopeo_pushed_is_read(plain: Running, tmp_path: Path, client: NewC
     assert sha256(data) == found.digest
     assert registry.read_manifest(reference, None, PLAIN)[0] == descriptor
     layer = json.loads(data)["layers"][0]
-    blob = parse_descriptor(layer, what="layer", code="x", position=None)
+    blob = JsonSource("manifest", "x").descriptor(layer, "layer")
     assert registry.read_blob(reference, blob, PLAIN, limit=1 << 20) == LAYER
 
 

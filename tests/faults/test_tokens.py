@@ -14,9 +14,9 @@ import pytest
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.network.exchange import Answer
 from kubocd_gen.network.settings import Network
-from kubocd_gen.oci.access import Access
 from kubocd_gen.oci.credentials import Credentials
 from kubocd_gen.oci.descriptors import MANIFEST_TYPE
+from kubocd_gen.oci.endpoints import Access
 from kubocd_gen.oci.reference import Reference
 from tests.faults.conftest import PLAIN, Client, NewClient, named
 from tests.support.fault_server import Asked, FaultServer, Handler, Reply, endless, reply

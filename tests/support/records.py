@@ -10,8 +10,7 @@ from kubocd_gen.checkout.discovery import SourceFile
 from kubocd_gen.kube_yaml.emitter import emit_documents
 from kubocd_gen.kube_yaml.reader import read_document
 from kubocd_gen.model.package import Package
-from kubocd_gen.model.releases import Config, Context, Release
-from kubocd_gen.model.resources import Resource
+from kubocd_gen.model.resources import Config, Context, Release, Resource
 from kubocd_gen.packages.manifest import read_package
 from kubocd_gen.sources.admission import admit_config, admit_context, admit_release
 from tests.support.images import package_image

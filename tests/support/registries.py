@@ -8,8 +8,8 @@ from typing import Any, cast
 
 from kubocd_gen.diagnostics.problems import Problem
 from kubocd_gen.network.settings import NetworkError
-from kubocd_gen.oci.access import Access
 from kubocd_gen.oci.descriptors import CONFIG_TYPE, CONTENT_TYPE, MANIFEST_TYPE, Descriptor, sha256
+from kubocd_gen.oci.endpoints import Access
 from kubocd_gen.oci.reference import Reference
 from kubocd_gen.oci.registry import Registry
 

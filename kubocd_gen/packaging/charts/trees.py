@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Protocol
 
 from kubocd_gen.archives.chart_members import is_plain_path
-from kubocd_gen.budget.limits import LIMITS
+from kubocd_gen.budget.limits import LIMITS, MIB
 from kubocd_gen.diagnostics.problems import ProblemsError, shown
-from kubocd_gen.oci.descriptors import MIB
 
 SYMLINK = 100  # the number of entries that a symlink counts for, because it can repeat a whole directory
 _DEEPEST = 64  # nested directories, as in a chart archive

@@ -12,7 +12,7 @@ from kubocd_gen.budget.spending import Budget, BudgetExceededError
 from kubocd_gen.compiler.contexts import ContextTrees, select_contexts
 from kubocd_gen.compiler.settings import combine_configs
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
-from kubocd_gen.model.releases import Config, Context, ContextRef, Release
+from kubocd_gen.model.resources import Config, Context, ContextRef, Release
 from tests.support.records import config, context, release
 
 HERE = Position("here")

@@ -6,7 +6,7 @@ import pytest
 
 from kubocd_gen.compiler.settings import Settings, combine_configs, default_context_position, strategy_position
 from kubocd_gen.diagnostics.problems import ProblemsError
-from kubocd_gen.model.releases import Config, ContextRef
+from kubocd_gen.model.resources import Config, ContextRef
 from tests.support.records import config
 
 

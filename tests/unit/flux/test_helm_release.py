@@ -12,7 +12,7 @@ from kubocd_gen.compiler.helm_release import helm_release_specs
 from kubocd_gen.compiler.settings import combine_configs
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.model.compilation import RenderedModule, RenderedPackage
-from kubocd_gen.model.releases import Config, Release
+from kubocd_gen.model.resources import Config, Release
 from tests.support.records import config, package, release
 
 _MANIFEST = """\

@@ -10,7 +10,7 @@ from kubocd_gen.compiler.flux_objects import add_depends_on, helm_release, helm_
 from kubocd_gen.compiler.images import package_source
 from kubocd_gen.compiler.settings import Settings
 from kubocd_gen.diagnostics.problems import ProblemsError
-from kubocd_gen.model.releases import Release
+from kubocd_gen.model.resources import Release
 from tests.support.records import release
 
 

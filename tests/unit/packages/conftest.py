@@ -1,30 +1,3 @@
-from __future__ import annotations
+from tests.support.packages import write_one
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
-import pytest
-
-from kubocd_gen.oci.descriptors import REF_NAME
-from tests.support.images import chart_archive, package_layer, write_image, write_index
-
-REFERENCE = "registry.example.com/p:1.0.0"
-CHART = chart_archive({"p/Chart.yaml": b"apiVersion: v2\nname: p\nversion: 1.0.0\n"})
-LAYER = package_layer("name: p\n", "{}\n", {"p-1.0.0.tgz": CHART})
-
-# (layer, changes to the manifest, annotations of the entry) -> the layout's folder
-WriteOne = Callable[..., Path]
-
-
-@pytest.fixture
-def write_one(tmp_path: Path) -> WriteOne:
-    """Write a layout of one package, named REFERENCE."""
-
-    def write(layer: bytes = LAYER, *, entry: dict[str, Any] | None = None, **changes: Any) -> Path:
-        folder = tmp_path / "layout"
-        descriptor = {**write_image(folder, layer, **changes), "annotations": {REF_NAME: REFERENCE}, **(entry or {})}
-        write_index(folder, [descriptor])
-        return folder
-
-    return write
+__all__ = ["write_one"]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from kubocd_gen.budget.limits import Limits
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
-from kubocd_gen.packages.archive import read_package_archive
+from kubocd_gen.packages.archive import Subject, read_package_archive
 from tests.support.hostile import extended, gzip_header, member, patched, sparse, tar, with_paths
 from tests.support.images import gzipped, tarred
 
@@ -22,12 +22,12 @@ MIB = 1 << 20
 
 
 def read(data: bytes, limits: Limits | None = None) -> dict[str, bytes]:
-    return read_package_archive(data, describe="x.io/p:1", limits=limits or Limits())
+    return read_package_archive(data, Subject("x.io/p:1", limits=limits or Limits()))
 
 
 def refusal(data: bytes, limits: Limits | None = None) -> Problem:
     with pytest.raises(ProblemsError) as caught:
-        read_package_archive(data, describe="x.io/p:1", position=PLACE, limits=limits or Limits())
+        read_package_archive(data, Subject("x.io/p:1", PLACE, limits or Limits()))
     assert caught.value.problem.message.startswith("the archive of x.io/p:1 ")
     assert caught.value.problem.message.isprintable()
     assert caught.value.problem.position == PLACE

@@ -10,7 +10,7 @@ import pytest
 
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.oci.descriptors import CONTENT_TYPE, MANIFEST_TYPE, Descriptor, sha256
-from kubocd_gen.packages.cache import Cache, cache_folder
+from kubocd_gen.packages.cache import Cache, cache_directory
 
 DATA = b"a layer"
 BLOB = Descriptor(CONTENT_TYPE, sha256(DATA), len(DATA))
@@ -22,7 +22,7 @@ def cache(tmp_path: Path) -> Cache:
 
 
 def path_of(cache: Cache, descriptor: Descriptor = BLOB) -> Path:
-    return cache.folder / "blobs" / "sha256" / descriptor.hex[:2] / descriptor.hex
+    return cache.directory / "blobs" / "sha256" / descriptor.hex[:2] / descriptor.hex
 
 
 def test_what_is_stored_is_read_again(cache: Cache) -> None:
@@ -50,7 +50,7 @@ def test_a_folder_in_a_blob_s_place_is_no_blob(cache: Cache) -> None:
 
 def test_the_cache_is_the_user_s_alone(cache: Cache) -> None:
     cache.store(DATA, BLOB.digest)
-    assert cache.folder.stat().st_mode & 0o077 == 0
+    assert cache.directory.stat().st_mode & 0o077 == 0
 
 
 def test_a_cache_that_can_t_be_written_is_one_warning_and_no_harm(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_a_full_disk_leaves_nothing_half_written(cache: Cache, monkeypatch: pyte
 
     monkeypatch.setattr(os, "replace", full)
     cache.store(DATA, BLOB.digest)
-    assert [path for path in cache.folder.rglob("*") if path.is_file()] == []
+    assert [path for path in cache.directory.rglob("*") if path.is_file()] == []
     assert cache.trouble is not None
 
 
@@ -81,7 +81,7 @@ def test_an_interrupted_write_leaves_nothing_behind(cache: Cache, monkeypatch: p
     monkeypatch.setattr(os, "replace", interrupted)
     with pytest.raises(KeyboardInterrupt):
         cache.store(DATA, BLOB.digest)
-    assert [path for path in cache.folder.rglob("*") if path.is_file()] == []
+    assert [path for path in cache.directory.rglob("*") if path.is_file()] == []
 
 
 def test_many_writers_of_one_blob_do_not_disturb_each_other(cache: Cache) -> None:
@@ -91,8 +91,8 @@ def test_many_writers_of_one_blob_do_not_disturb_each_other(cache: Cache) -> Non
 
     def work() -> None:
         for _ in range(10):
-            Cache(cache.folder).store(large, blob.digest)
-            seen.append(Cache(cache.folder).read(blob))
+            Cache(cache.directory).store(large, blob.digest)
+            seen.append(Cache(cache.directory).read(blob))
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
@@ -100,7 +100,7 @@ def test_many_writers_of_one_blob_do_not_disturb_each_other(cache: Cache) -> Non
     for thread in threads:
         thread.join()
     assert seen == [large] * 40
-    assert [path.name for path in cache.folder.rglob("*") if path.is_file()] == [blob.hex]
+    assert [path.name for path in cache.directory.rglob("*") if path.is_file()] == [blob.hex]
 
 
 def test_a_manifest_is_listed_with_the_names_under_which_it_was_fetched(cache: Cache) -> None:
@@ -128,7 +128,7 @@ def test_prune_removes_what_was_not_read_for_so_long(cache: Cache) -> None:
     assert cache.prune(500) == (1, len(DATA))
     assert cache.read(BLOB) is None
     assert cache.read(Descriptor(MANIFEST_TYPE, sha256(other), len(other))) == other
-    assert [path.name for path in (cache.folder / "names").iterdir()] == [sha256(other).removeprefix("sha256:")]
+    assert [path.name for path in (cache.directory / "names").iterdir()] == [sha256(other).removeprefix("sha256:")]
     assert cache.prune(0) == (1, len(other))
 
 
@@ -162,7 +162,7 @@ def test_a_cache_that_does_not_exist_is_empty(cache: Cache) -> None:
     assert list(cache.blobs()) == []
     assert cache.damaged() == []
     assert cache.prune(0) == (0, 0)
-    assert not cache.folder.exists()
+    assert not cache.directory.exists()
 
 
 def test_what_can_t_be_removed_is_told(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,12 +177,12 @@ def test_what_can_t_be_removed_is_told(cache: Cache, monkeypatch: pytest.MonkeyP
 
 
 def test_the_folder_is_the_system_s_or_the_one_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert cache_folder({"XDG_CACHE_HOME": "/caches"}) == Path("/caches/kcd-gen")
-    assert cache_folder({"XDG_CACHE_HOME": "/caches"}, Path("mine")) == Path("mine")
+    assert cache_directory({"XDG_CACHE_HOME": "/caches"}) == Path("/caches/kcd-gen")
+    assert cache_directory({"XDG_CACHE_HOME": "/caches"}, Path("mine")) == Path("mine")
     monkeypatch.setattr("sys.platform", "linux")
-    assert cache_folder({"HOME": "/home/ada", "XDG_CACHE_HOME": ""}) == Path("/home/ada/.cache/kcd-gen")
+    assert cache_directory({"HOME": "/home/ada", "XDG_CACHE_HOME": ""}) == Path("/home/ada/.cache/kcd-gen")
     monkeypatch.setattr("sys.platform", "darwin")
-    assert cache_folder({"HOME": "/Users/ada"}) == Path("/Users/ada/Library/Caches/kcd-gen")
+    assert cache_directory({"HOME": "/Users/ada"}) == Path("/Users/ada/Library/Caches/kcd-gen")
 
 
 def test_a_user_without_a_home_has_a_cache_among_the_temporary_files(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,7 +190,7 @@ def test_a_user_without_a_home_has_a_cache_among_the_temporary_files(monkeypatch
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.setattr(Path, "home", nowhere)
-    assert cache_folder({}).parent == Path(tempfile.gettempdir())
+    assert cache_directory({}).parent == Path(tempfile.gettempdir())
 
 
 def test_prune_leaves_what_another_process_is_writing(cache: Cache) -> None:

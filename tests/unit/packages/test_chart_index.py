@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubocd_gen.diagnostics.problems import ProblemsError
+from kubocd_gen.packages.archive import Subject
 from kubocd_gen.packages.chart_index import check_charts
 from tests.support.images import chart_archive
 
@@ -34,7 +35,7 @@ def named(name: str) -> str:
 
 def check(text: str | bytes) -> None:
     data = text if isinstance(text, bytes) else text.encode()
-    check_charts({"index.yaml": data, "p-1.0.0.tgz": CHART}, describe="x.io/p:1")
+    check_charts({"index.yaml": data, "p-1.0.0.tgz": CHART}, Subject("x.io/p:1"))
 
 
 @pytest.mark.parametrize(
@@ -126,7 +127,7 @@ def test_an_index_that_does_not_is_refused(text: str | bytes, code: str, sentenc
 
 def test_an_archive_that_the_index_leaves_out_is_fine() -> None:
     files = {"index.yaml": index().encode(), "p-1.0.0.tgz": CHART, "q-1.0.0.tgz": CHART}
-    check_charts(files, describe="x.io/p:1")
+    check_charts(files, Subject("x.io/p:1"))
 
 
 def test_the_archive_that_was_perhaps_meant_is_suggested() -> None:

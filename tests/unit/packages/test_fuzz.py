@@ -18,8 +18,8 @@ from kubocd_gen.oci.layout import OciLayout
 from kubocd_gen.oci.reference import parse_reference
 from kubocd_gen.packages.image import read_image
 from tests.support.images import gzipped, package_layer, tarred, write_blob, write_image, write_index
+from tests.support.packages import CHART, REFERENCE
 from tests.support.processor import processor_limit
-from tests.unit.packages.conftest import CHART, REFERENCE
 
 LIMITS = Limits(layer=1 << 20, unpacked=1 << 20, members=50, gzip_members=50, chart=1 << 18)
 FILES = {

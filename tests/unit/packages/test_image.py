@@ -12,7 +12,7 @@ from kubocd_gen.oci.layout import OciLayout
 from kubocd_gen.oci.reference import parse_reference
 from kubocd_gen.packages.image import PackageImage, read_image
 from tests.support.images import chart_index, gzipped, tarred
-from tests.unit.packages.conftest import CHART, LAYER, REFERENCE, WriteOne
+from tests.support.packages import CHART, LAYER, REFERENCE, WriteOne
 
 EMPTY = {"digest": sha256(b"{}"), "size": 2}
 FILES = {

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 import yaml
 
-from kubocd_gen.budget.spending import Budget
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.oci.descriptors import MANIFEST_TYPE
 from kubocd_gen.oci.layout import OciLayout
 from kubocd_gen.oci.reference import Reference
+from kubocd_gen.packages.archive import Subject
 from kubocd_gen.packages.image import check_files, read_parts
 from tests.support.images import chart_archive
-from tests.unit.packages.conftest import REFERENCE, WriteOne
+from tests.support.packages import REFERENCE, WriteOne
 
 
 def chart(name: str = "web", version: str = "1.0.0", text: str | None = None) -> bytes:
@@ -37,7 +37,7 @@ def package(module: Any, archive: bytes, *, name: str = "web", version: str = "1
 
 def refused(files: dict[str, bytes]) -> tuple[str, str]:
     with pytest.raises(ProblemsError) as caught:
-        check_files(files, describe="x.io/p:1", budget=Budget())
+        check_files(files, Subject("x.io/p:1"))
     assert caught.value.problem.message.isprintable()
     return str(caught.value.problem.code), caught.value.problem.message
 
@@ -46,7 +46,7 @@ WEB = {"name": "web", "version": "1.0.0"}
 
 
 def test_a_chart_that_is_what_all_say_is_accepted() -> None:
-    check_files(package(WEB, chart()), describe="x.io/p:1")
+    check_files(package(WEB, chart()), Subject("x.io/p:1"))
 
 
 @pytest.mark.parametrize(

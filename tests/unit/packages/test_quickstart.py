@@ -9,7 +9,8 @@ from pathlib import Path
 
 from kubocd_gen.oci.layout import OciLayout
 from kubocd_gen.oci.reference import parse_reference
-from kubocd_gen.packages.source import PackageImage, PackageRequest, PackageSources
+from kubocd_gen.packages.image import PackageImage
+from kubocd_gen.packages.source import PackageRequest, PackageSources
 from tests.support.quickstart import QUICKSTART, REFERENCE, write_packages
 
 # The helm of the virtual environment where there is one, as kcd-gen itself looks for it.

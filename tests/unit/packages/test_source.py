@@ -10,18 +10,19 @@ from typing import Any
 import pytest
 
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
-from kubocd_gen.oci.access import Access
 from kubocd_gen.oci.descriptors import Descriptor
+from kubocd_gen.oci.endpoints import Access
 from kubocd_gen.oci.layout import OciLayout
 from kubocd_gen.oci.reference import Reference, parse_reference
 from kubocd_gen.packages.cache import Cache
 from kubocd_gen.packages.chart_index import indexed_charts
+from kubocd_gen.packages.image import PackageImage
 from kubocd_gen.packages.lock import Lock, Pin
 from kubocd_gen.packages.remote import Remote
-from kubocd_gen.packages.source import Fetched, PackageImage, PackageRequest, PackageSources
+from kubocd_gen.packages.source import Fetched, PackageRequest, PackageSources
 from tests.support.images import package_layer, write_layout
+from tests.support.packages import CHART, LAYER, REFERENCE
 from tests.support.registries import MemoryRegistry
-from tests.unit.packages.conftest import CHART, LAYER, REFERENCE
 
 ONE, TWO, THREE = (f"x.io/p:{tag}" for tag in (1, 2, 3))
 OTHER = package_layer("name: other\n", "{}\n", {"p-1.0.0.tgz": CHART})

@@ -13,7 +13,7 @@ from kubocd_gen.compiler.images import package_source
 from kubocd_gen.compiler.settings import Settings, combine_configs
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError
 from kubocd_gen.model.compilation import Resolved
-from kubocd_gen.model.releases import Context, ContextRef, Release
+from kubocd_gen.model.resources import Context, ContextRef, Release
 from kubocd_gen.pipeline.source_warnings import warn_of_likely_mistakes
 from kubocd_gen.sources.cluster_resources import ClusterResources
 from tests.support.records import config, context, package, release

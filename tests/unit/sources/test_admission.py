@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from kubocd_gen.model.releases import ContextRef, Release
+from kubocd_gen.model.resources import ContextRef, Release
 from tests.unit.sources.conftest import API, Load, config, context, release
 
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.helm.binary import find_helm
 from kubocd_gen.network.settings import Network
 from kubocd_gen.network.transport import Transport
@@ -29,12 +28,3 @@ def charts(tmp_path: Path) -> Iterator[Charts]:
     registry = Registry(network, transport, CredentialStore({}))
     yield Charts(network, transport, registry, CREDENTIALS.get, find_helm(), scratch)
     transport.close()
-
-
-def refusal(ask: Callable[[], object], code: str) -> Problem:
-    with pytest.raises(ProblemsError) as caught:
-        ask()
-    assert caught.value.problem.code == code, caught.value.problem.message
-    assert caught.value.problem.message.isprintable()
-    assert caught.value.problem.position is None
-    return caught.value.problem

@@ -10,8 +10,8 @@ from kubocd_gen.archives.chart_members import read_chart_archive
 from kubocd_gen.packaging.charts.fetching import Charts
 from kubocd_gen.packaging.charts.sources import LocalChart
 from tests.support.charts import archive, chart_files, serve, write_files, write_repository
+from tests.support.problems import refusal
 from tests.support.workspace import files_below
-from tests.unit.packages.charts.conftest import refusal
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from kubocd_gen.packaging.charts.fetching import Charts
 from kubocd_gen.packaging.charts.sources import GitChart, LocalChart, chart_source
 from tests.support.charts import chart_files, commit_all, git, git_repository, write_files
 from tests.support.git_traps import blob, commit_tree, tree, tree_bomb
-from tests.unit.packages.charts.conftest import refusal
+from tests.support.problems import refusal
 
 MORE = {"README.md": b"r", "ci/values.yaml": b"{}", "files/a": b"a", "files.txt": b"f", "notes.txt": b"n"}
 

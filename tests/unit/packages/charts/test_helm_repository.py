@@ -13,8 +13,8 @@ from kubocd_gen.packaging.charts.helm_repository import resolve_url
 from kubocd_gen.packaging.charts.repository_index import BadIndexError, chart_entries, chart_names, find_version
 from kubocd_gen.packaging.charts.sources import HelmRepositoryChart
 from tests.support.charts import Static, archive, serve, write_files, write_repository
+from tests.support.problems import refusal
 from tests.unit.packages.charts import conftest
-from tests.unit.packages.charts.conftest import refusal
 
 WEB = archive()
 

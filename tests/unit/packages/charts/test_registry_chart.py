@@ -13,9 +13,9 @@ from kubocd_gen.packaging.charts.fetching import Charts
 from kubocd_gen.packaging.charts.sources import HelmRepositoryChart, LocalChart, RegistryChart, chart_source
 from tests.support.charts import archive
 from tests.support.images import write_layout
+from tests.support.packages import LAYER
+from tests.support.problems import refusal
 from tests.support.registry import Running, run_registry, skopeo
-from tests.unit.packages.charts.conftest import refusal
-from tests.unit.packages.conftest import LAYER
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from kubocd_gen.diagnostics.problems import ProblemsError
-from kubocd_gen.oci.access import Access
-from kubocd_gen.oci.endpoints import find_endpoint
+from kubocd_gen.oci.endpoints import Access, find_endpoint
 from kubocd_gen.oci.reference import Reference
 
 

@@ -14,11 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubocd_gen.archives.chart_archive import Budget, check_chart_archive
+from kubocd_gen.archives.chart_archive import ChartBudget, check_chart_archive
 from kubocd_gen.archives.tar_stream import BadArchiveError, OverLimitError
 from kubocd_gen.budget.limits import LIMITS, Limits
+from kubocd_gen.budget.spending import Budget
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.helm.binary import find_helm
+from kubocd_gen.packages.archive import Subject
 from kubocd_gen.packages.chart_index import check_chart_archives
 from tests.support.hostile import extended, gzip_header, member, patched, sparse, tar, with_paths
 from tests.support.images import chart_archive, gzipped, tarred
@@ -30,10 +32,10 @@ GOOD = gzipped(tar(YAML))
 PLACE = Position("vendor/blobs/sha256/00")
 
 
-def check(chart: bytes, limits: Limits = LIMITS) -> Budget:
+def check(chart: bytes, limits: Limits = LIMITS) -> ChartBudget:
     """What the chart leaves of a package's budget."""
-    budget = Budget.of(limits)
-    check_chart_archive(chart, limits, budget)
+    budget = ChartBudget(limits, Budget(limits))
+    check_chart_archive(chart, budget)
     return budget
 
 
@@ -45,7 +47,7 @@ def helm_takes(chart: bytes, folder: Path) -> bool:
 
 def refusal(chart: bytes, limits: Limits = LIMITS) -> Problem:
     with pytest.raises(ProblemsError) as caught:
-        check_chart_archives({"p-1.0.0.tgz": chart}, describe="x.io/p:1", position=PLACE, limits=limits)
+        check_chart_archives({"p-1.0.0.tgz": chart}, Subject("x.io/p:1", PLACE, limits))
     assert caught.value.problem.message.startswith("x.io/p:1: chart 'p-1.0.0.tgz' ")
     assert caught.value.problem.message.isprintable()
     assert caught.value.problem.position == PLACE
@@ -97,7 +99,7 @@ PACKED = {
 
 @pytest.mark.parametrize("chart", PACKED.values(), ids=PACKED)
 def test_a_chart_that_helm_takes_is_taken(chart: bytes, tmp_path: Path) -> None:
-    check_chart_archives({"p-1.0.0.tgz": chart}, describe="x.io/p:1", position=None, limits=LIMITS)
+    check_chart_archives({"p-1.0.0.tgz": chart}, Subject("x.io/p:1"))
     assert helm_takes(chart, tmp_path)
 
 
@@ -252,7 +254,7 @@ BEYOND = {
     "too many headers": (
         gzip.compress(tar(*[member("p/a")] * 50_001)),
         Limits(),
-        "brings the members of the package's charts to more than the limit of 50000",
+        "makes the number of members in all charts of the package larger than the limit of 50000",
         "chart-members=100000",
     ),
     "a file that says it is large": (
@@ -294,7 +296,7 @@ def test_a_chart_in_a_chart_has_the_same_limits() -> None:
 def test_all_charts_of_a_package_together_have_a_limit() -> None:
     charts = {f"p-{number}.tgz": zeros(1000) for number in range(9)}
     with pytest.raises(ProblemsError, match=r"chart 'p-7\.tgz' unpacks to more than the limit of 25 KiB") as caught:
-        check_chart_archives(charts, describe="x.io/p:1", position=None, limits=Limits(unpacked=25 * 1024))
+        check_chart_archives(charts, Subject("x.io/p:1", limits=Limits(unpacked=25 * 1024)))
     assert caught.value.problem.code == "package-limit"
     assert caught.value.problem.hint == "if you trust the package, raise the limit: --limit unpacked=50KiB"
 
@@ -302,9 +304,9 @@ def test_all_charts_of_a_package_together_have_a_limit() -> None:
 def test_the_members_of_all_charts_of_a_package_together_have_a_limit() -> None:
     charts = {f"p-{number}.tgz": zeros(1, 1) for number in range(9)}
     with pytest.raises(
-        ProblemsError, match=r"chart 'p-3\.tgz' brings the members of the package's charts to more than"
+        ProblemsError, match=r"chart 'p-3\.tgz' makes the number of members in all charts of the package larger than"
     ):
-        check_chart_archives(charts, describe="x.io/p:1", position=None, limits=Limits(chart_members=10))
+        check_chart_archives(charts, Subject("x.io/p:1", limits=Limits(chart_members=10)))
 
 
 def test_charts_in_charts_count_together() -> None:

@@ -12,8 +12,8 @@ from kubocd_gen.budget.limits import LIMITS
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.oci.base_image import MOST_LAYERS, Base, read_base
 from kubocd_gen.oci.base_store import LayoutStore
-from kubocd_gen.oci.image_reference import LayoutImage, parse_image
 from kubocd_gen.oci.layout import OciLayout
+from kubocd_gen.oci.reference import LayoutImage, parse_image
 from tests.support.bases import BaseMaker, Json
 
 Make = Callable[[BaseMaker], Json]

@@ -15,7 +15,7 @@ from kubocd_gen.oci.layout import OciLayout
 from kubocd_gen.oci.layout_writer import LayoutWriter
 from kubocd_gen.oci.reference import Reference, parse_reference
 from tests.support.images import write_layout
-from tests.unit.packages.conftest import LAYER
+from tests.support.packages import LAYER
 
 ONE = parse_reference("registry.example.com/p:1.0.0")
 TWO = parse_reference("registry.example.com/p:2.0.0")
@@ -146,7 +146,7 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
 def test_many_writers_lose_nothing(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path\n"
-        "from tests.unit.packages.test_layout_writer import *\n"
+        "from tests.unit.oci.test_layout_writer import *\n"
         "writer = LayoutWriter(Path(sys.argv[1]))\n"
         "for tag in range(20):\n"
         "    writer.tag(parse_reference(f'x.io/p{sys.argv[2]}:{tag}'), put_image(writer, f'{tag}'.encode()))\n"
@@ -177,3 +177,23 @@ def test_keep_only_leaves_images_without_a_name_and_refuses_to_guess(tmp_path: P
     with pytest.raises(ProblemsError):
         LayoutWriter(tmp_path).keep_only([])
     assert {path.name for path in stray.parent.iterdir()} == before
+
+
+def test_keep_only_refuses_a_manifest_whose_layers_are_not_a_list(tmp_path: Path) -> None:
+    writer = LayoutWriter(tmp_path)
+    manifest = {"schemaVersion": 2, "mediaType": MANIFEST_TYPE, "layers": 5}
+    writer.tag(ONE, writer.put_blob(json.dumps(manifest).encode(), MANIFEST_TYPE))
+    with pytest.raises(ProblemsError) as caught:
+        writer.keep_only([str(ONE)])
+    assert caught.value.problem.code == "bad-layout"
+
+
+def test_an_entry_whose_digest_is_not_a_string_is_replaced(tmp_path: Path) -> None:
+    writer = LayoutWriter(tmp_path)
+    image = put_image(writer)
+    writer.tag(ONE, image)
+    index = json.loads((tmp_path / "index.json").read_text())
+    index["manifests"][0]["digest"] = []
+    (tmp_path / "index.json").write_text(json.dumps(index))
+    assert writer.tag(ONE, image)
+    assert (tagged := writer.tagged(ONE)) and tagged.digest == image.digest

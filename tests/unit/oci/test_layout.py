@@ -14,7 +14,7 @@ from kubocd_gen.oci.descriptors import INDEX_TYPE, MANIFEST_TYPE, REF_NAME, Desc
 from kubocd_gen.oci.layout import OciLayout
 from kubocd_gen.oci.reference import parse_reference
 from tests.support.images import write_blob, write_image, write_index, write_layout
-from tests.unit.packages.conftest import LAYER, REFERENCE, WriteOne
+from tests.support.packages import LAYER, REFERENCE, WriteOne
 
 WANTED = parse_reference(REFERENCE)
 
