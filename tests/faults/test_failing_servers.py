@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -390,7 +391,8 @@ def test_a_server_that_drips_is_given_up(
     monkeypatch.setattr("kubocd_gen.network.transport.CONNECT_TIMEOUT", 0.05)
     server.script(AT_TAG, drip)
     text = failure(client(), server, access=Access(insecure=True, timeout=0.05))
-    assert "did not finish its response in time" in text or "closed the connection" in text
+    # Without a deadline it would not end. On a busy machine, a pause of the server can be as long as silence.
+    assert re.search("did not finish its response in time|closed the connection|sent no data", text)
     assert len(server.asked) <= 5
 
 
