@@ -17,7 +17,7 @@ from kubocd_gen.cli.progress import progress
 from kubocd_gen.diagnostics.problems import Problems, ProblemsError, printable
 from kubocd_gen.diagnostics.text import packages_report
 from kubocd_gen.files import hint_of, write_whole
-from kubocd_gen.helm.binary import find_helm, helm_version
+from kubocd_gen.helm.process import find_helm, helm_version
 from kubocd_gen.model.project import LOCK_FILE, Project
 from kubocd_gen.packages.cosign import Cosign
 from kubocd_gen.packages.lock import Lock, Pin, changed_charts, lock_text

@@ -23,7 +23,7 @@ from kubocd_gen.files.paths import display_path, fixed_part
 from kubocd_gen.git.repository import Revision, find_repository
 from kubocd_gen.git.revision import Checkout, open_revision
 from kubocd_gen.helm.engine import Helm
-from kubocd_gen.helm.pool import HelmPool
+from kubocd_gen.helm.process import HelmPool
 from kubocd_gen.model.project import Cluster, Flags, Project
 from kubocd_gen.packages.lock import Lock
 from kubocd_gen.packages.source import PackageSources

@@ -9,8 +9,8 @@ import pytest
 
 from kubocd_gen.budget.limits import LIMITS, moved
 from kubocd_gen.budget.spending import Budget
-from kubocd_gen.helm.binary import find_helm
 from kubocd_gen.helm.engine import Helm
+from kubocd_gen.helm.process import find_helm
 from kubocd_gen.helm.template import Functions, ImageRedirect, Template, TemplateFailure, Unit
 
 Outcome = str | TemplateFailure

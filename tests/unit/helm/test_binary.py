@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kubocd_gen.diagnostics.problems import ProblemsError
-from kubocd_gen.helm.binary import find_helm, helm_version
+from kubocd_gen.helm.process import find_helm, helm_version
 
 
 def test_the_helm_beside_this_python_is_taken_before_the_one_on_the_path(

@@ -14,9 +14,8 @@ import pytest
 from kubocd_gen.budget.limits import LIMITS, moved
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.diagnostics.problems import ProblemsError
-from kubocd_gen.helm.binary import find_helm
 from kubocd_gen.helm.engine import Helm
-from kubocd_gen.helm.process import Run
+from kubocd_gen.helm.process import Run, find_helm
 from kubocd_gen.helm.template import Functions, Template, TemplateFailure, Unit
 
 Render = Callable[..., Any]
@@ -344,6 +343,13 @@ def test_a_full_disk_is_no_defect(helm: Helm, monkeypatch: pytest.MonkeyPatch) -
         helm.render(units(["{{ 1 }}"]), Functions())
     assert caught.value.problem.code == "helm-failed"
     assert "No space left on device" in caught.value.problem.message
+
+
+def test_a_missing_directory_for_temporary_files_is_no_defect(helm: Helm, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", "/nowhere")
+    with pytest.raises(ProblemsError, match="helm's input could not be written to '/nowhere'") as caught:
+        helm.render(units(["{{ 1 }}"]), Functions())
+    assert caught.value.problem.code == "helm-failed"
 
 
 @pytest.mark.parametrize("script", ["exit 1", "echo broken >&2; exit 3", "kill -9 $$", "echo hello"])

@@ -11,11 +11,9 @@ import pytest
 
 from kubocd_gen.budget.limits import LIMITS, moved
 from kubocd_gen.budget.spending import Budget, BudgetExceededError
-from kubocd_gen.helm import pool
-from kubocd_gen.helm.binary import find_helm
+from kubocd_gen.helm import process
 from kubocd_gen.helm.engine import Helm
-from kubocd_gen.helm.pool import HelmPool
-from kubocd_gen.helm.process import Run
+from kubocd_gen.helm.process import HelmPool, Run, find_helm
 from kubocd_gen.helm.template import Functions, Template, TemplateFailure, Unit
 
 LOOP = "{{ range until 50000 }}{{ range until 50000 }}{{ end }}{{ end }}"
@@ -42,7 +40,7 @@ class Runs:
 @pytest.fixture
 def runs(monkeypatch: pytest.MonkeyPatch) -> Runs:
     found = Runs()
-    monkeypatch.setattr(pool, "run_helm", found)
+    monkeypatch.setattr(process, "run_helm", found)
     return found
 
 

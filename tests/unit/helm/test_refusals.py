@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from kubocd_gen.diagnostics.problems import ProblemsError
-from kubocd_gen.helm.binary import find_helm
 from kubocd_gen.helm.chart import Job, rendering_chart
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.helm.names import Names
+from kubocd_gen.helm.process import find_helm
 from kubocd_gen.helm.rewrite import rewrite
 from kubocd_gen.helm.template import Functions, Template, TemplateFailure, Unit
 
