@@ -61,7 +61,7 @@ class Installation:
     broken_config: ProblemsError | None = None
 
 
-def find_installations(resources: Sequence[Resource], findings: Problems) -> list[Installation]:
+def find_installations(resources: Sequence[Resource], problems: Problems) -> list[Installation]:
     """Return the installations of the `kubocd-ctrl` chart in `resources`, with the Configs and Contexts they create."""
     repositories = {
         (resource.namespace, resource.name): resource for resource in resources if resource.kind == "OCIRepository"
@@ -74,7 +74,7 @@ def find_installations(resources: Sequence[Resource], findings: Problems) -> lis
         if not installs:
             continue
         if version is None:
-            findings.warning(
+            problems.warning(
                 Problem(
                     "assumed-chart-version",
                     f"the version of the chart '{KUBOCD_CHART}' is unknown, assuming v0.3",
@@ -83,7 +83,7 @@ def find_installations(resources: Sequence[Resource], findings: Problems) -> lis
                 )
             )
         if resource.spec.get("valuesFrom"):
-            findings.warning(
+            problems.warning(
                 Problem(
                     "unread-values",
                     f"'valuesFrom' of the chart '{KUBOCD_CHART}' is ignored because its objects are in the cluster",
@@ -96,7 +96,7 @@ def find_installations(resources: Sequence[Resource], findings: Problems) -> lis
             found.append(Installation(resource, namespace, tuple(_carried(resource, namespace, version or _ASSUMED))))
         except ProblemsError as error:
             # Helm fails to render the whole chart then, so none of its resources reaches the cluster.
-            findings.error(error)
+            problems.error(error)
             values = resource.spec.get("values")
             holds_config = not isinstance(values, Mapping) or "config" in values
             found.append(Installation(resource, namespace, (), error if holds_config else None))
