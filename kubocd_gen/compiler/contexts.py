@@ -7,9 +7,8 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from kubocd_gen.budget.spending import Budget
-from kubocd_gen.compiler.merge import merge, spend_values
-from kubocd_gen.compiler.parameters import go_json
 from kubocd_gen.compiler.settings import Settings, default_context_position
+from kubocd_gen.compiler.values import go_json, merge, spend_values
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError, nearest
 from kubocd_gen.diagnostics.wording import known_names
 from kubocd_gen.model.releases import Config, Context, ContextRef, Release

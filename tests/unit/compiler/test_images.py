@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from kubocd_gen.compiler.images import package_interval, package_source, split_image
-from kubocd_gen.compiler.settings import Settings
+from kubocd_gen.compiler.settings import Settings, package_interval, package_source, split_image
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.model.compilation import PackageSourceSpec
 from tests.support.records import release

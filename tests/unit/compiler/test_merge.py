@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as some
 
-from kubocd_gen.compiler.merge import merge, strip_empty
+from kubocd_gen.compiler.values import merge, strip_empty
 
 _SCALARS = (
     some.none() | some.booleans() | some.integers() | some.floats(allow_nan=False) | some.sampled_from(["", "a", "é"])

@@ -6,14 +6,7 @@ from typing import Any
 
 import pytest
 
-from kubocd_gen.compiler.parameters import (
-    go_json,
-    line_of_key,
-    parameters_text,
-    parse_map,
-    rendered_hint,
-    way_in_json,
-)
+from kubocd_gen.compiler.values import go_json, line_of_key, parameters_text, parse_map, rendered_hint, way_in_json
 from kubocd_gen.diagnostics.problems import ProblemsError
 
 

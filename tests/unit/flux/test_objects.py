@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from kubocd_gen.compiler.flux_objects import add_depends_on, helm_release, helm_repository, oci_repository
-from kubocd_gen.compiler.images import package_source
-from kubocd_gen.compiler.settings import Settings
+from kubocd_gen.compiler.settings import Settings, package_source
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.model.releases import Release
 from tests.support.records import release

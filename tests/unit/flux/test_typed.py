@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kubocd_gen.compiler.typed import typed_spec
+from kubocd_gen.compiler.flux_objects import typed_spec
 from kubocd_gen.schema.structural import Violation
 
 BASE: Mapping[str, Any] = {
