@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from kubocd_gen.helm.names import Names
 from kubocd_gen.helm.process import find_helm
 from kubocd_gen.helm.rewrite import rewrite
 from kubocd_gen.helm.template import Functions, Template, TemplateFailure, Unit
+from tests.support.templates import units
 
 UNREADABLE = [
     "{{ 1x }}",
@@ -24,10 +24,6 @@ UNREADABLE = [
     "{{ define x }}{{ end }}",
     "{{ if define `a` }}",
 ]
-
-
-def units(texts: Sequence[str], header: str = "") -> list[Unit]:
-    return [Unit({}, {}, (Template(header, text),)) for text in texts]
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.output.plan import OutputFile, ReleaseOutput, plan_output
-from tests.unit.output.outputs import build, codes, contents, failed, kustomization, planned, release, times
+from tests.support.outputs import build, codes, contents, failed, kustomization, planned, release, times
 
 
 def paths(changes: object) -> set[str]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.sources.conftest import Load
+from tests.support.source_resources import Load
 
 REPOSITORY = """\
 apiVersion: source.toolkit.fluxcd.io/v1
