@@ -61,13 +61,13 @@ class ContextTrees:
             self._merged[key] = merged
         return self._merged[key]
 
-    def place(self, refs: Sequence[ContextRef], path: Sequence[str | int]) -> Position | None:
+    def position_of(self, refs: Sequence[ContextRef], path: Sequence[str | int]) -> Position | None:
         """Return the position of the value at `path` in the last of `refs`, or of their parents, that contains it."""
         for ref in reversed(refs):
             context = self._contexts[ref]
             if _holds(context.context, path):
                 return context.position("spec", "context", *path)
-            inherited = self.place(context.parents, path)
+            inherited = self.position_of(context.parents, path)
             if inherited is not None:
                 return inherited
         return None

@@ -58,8 +58,7 @@ _ANY_ASSIGNED = re.compile(
 _WORD = re.compile(r"[A-Za-z_.][A-Za-z0-9_.-]{2,127}")
 _QUOTED = re.compile(r"""(['"])(?:(?!\1).)*\1""")
 _SCHEMED = re.compile(rf"(?i:{'|'.join(sorted(_SCHEMES))})[ \t]+{MASK}")
-_SECTION_LINE = re.compile(r"^[ \t]*\[{1,2}(?P<name>[^\[\]\n]+)\]{1,2}[ \t]*$", re.MULTILINE)
-_SECTION = re.compile(r"[ \t]*\[{1,2}(?P<name>[^\[\]]+)\]{1,2}[ \t]*")
+_SECTION = re.compile(r"^[ \t]*\[{1,2}(?P<name>[^\[\]\n]+)\]{1,2}[ \t]*$", re.MULTILINE)
 _BLOCK = re.compile(r"(?:[|>][-+0-9]{0,2}(?:[ \t]+#.*)?)?")  # the value is on the lines below
 
 
@@ -196,7 +195,7 @@ def _mentions(text: str) -> bool:
     if (
         _SECRET_KIND.search(text)
         or _ESCAPED.search(text)
-        or any(cover(found["name"]) == "all" for found in _SECTION_LINE.finditer(text))
+        or any(cover(found["name"]) == "all" for found in _SECTION.finditer(text))
     ):
         return True
     patterns = (_ANY_ASSIGNED, _FLAGGED, _ELEMENT, _SPACED, _QUOTED_WORD)

@@ -167,7 +167,7 @@ def _resolve(
                 *(
                     violation.problem(
                         f"the context does not match the schema of package {package.label}: {violation.message}",
-                        trees.place(refs, violation.path) or release.position("spec", "contexts"),
+                        trees.position_of(refs, violation.path) or release.position("spec", "contexts"),
                         _merged_from(refs),
                     )
                     for violation in violations

@@ -40,8 +40,7 @@ _CONTENT: Mapping[str, Any] = {
     ],
 }
 _V02_FIELDS = ("packageRedirects", "imageRedirects", "clusterRoles", "defaultContexts", "defaultNamespaceContexts")
-_VERSION = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
-_EXACT = re.compile(r"\s*=?\s*v?\d+\.\d+\.\d+(?:[-+][0-9A-Za-z.+-]+)?\s*")
+_EXACT = re.compile(r"\s*=?\s*v?([0-9]{1,9})\.([0-9]{1,9})\.([0-9]{1,9})(?:[-+][0-9A-Za-z.+-]+)?\s*")
 _ASSUMED = (0, 3, 0)
 
 _Value = TypeVar("_Value", dict[str, Any], list[Any])
@@ -121,8 +120,8 @@ def _chart_version(
 
 
 def _exact_version(version: Any) -> tuple[int, int, int] | None:
-    match = _VERSION.search(version) if isinstance(version, str) and _EXACT.fullmatch(version) else None
-    return (int(match[1]), int(match[2]), int(match[3] or 0)) if match else None
+    match = _EXACT.fullmatch(version) if isinstance(version, str) else None
+    return (int(match[1]), int(match[2]), int(match[3])) if match else None
 
 
 def _carried(resource: Resource, namespace: str, version: tuple[int, int, int]) -> Iterator[Resource]:
