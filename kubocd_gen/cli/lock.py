@@ -18,7 +18,7 @@ from kubocd_gen.diagnostics.problems import Problems, ProblemsError, printable
 from kubocd_gen.diagnostics.text import packages_report
 from kubocd_gen.files.directory import write_whole
 from kubocd_gen.files.walk import hint_of
-from kubocd_gen.helm.binary import find_helm, helm_version
+from kubocd_gen.helm.process import find_helm, helm_version
 from kubocd_gen.model.project import LOCK_FILE, Project
 from kubocd_gen.packages.cosign import Cosign
 from kubocd_gen.packages.lock import Lock, Pin, changed_charts, lock_text

@@ -88,8 +88,8 @@ def _package(options: PackageCommandOptions, findings: Problems) -> list[Publish
     from kubocd_gen.archives.reproducible import source_date
     from kubocd_gen.budget.limits import LIMITS, moved
     from kubocd_gen.budget.spending import Budget
-    from kubocd_gen.helm.binary import find_helm
     from kubocd_gen.helm.engine import Helm
+    from kubocd_gen.helm.process import find_helm
     from kubocd_gen.oci.layout_writer import LayoutWriter
     from kubocd_gen.oci.registry import Registry
     from kubocd_gen.packaging.build import Order

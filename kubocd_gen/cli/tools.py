@@ -14,8 +14,8 @@ from kubocd_gen.budget.watchdog import watched
 from kubocd_gen.cli.options import CompilingOptions
 from kubocd_gen.cli.progress import Progress, progress
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError
-from kubocd_gen.helm.binary import find_helm, helm_version
 from kubocd_gen.helm.engine import Helm
+from kubocd_gen.helm.process import find_helm, helm_version
 from kubocd_gen.model.project import Project
 from kubocd_gen.packages.lock import Lock
 from kubocd_gen.packages.source import PackageSources
@@ -66,7 +66,7 @@ def tools(
     helm = helm_of(options, project.budget)
     with ThreadPoolExecutor(1) as background, progress(wanted=not options.no_progress) as line, watched(project.budget):
         # `helm version` takes as long as a small build, so it runs in the background.
-        asked = background.submit(helm_version, helm.binary) if report_version or (lock and lock.helm) else None
+        asked = background.submit(helm_version, helm.pool.binary) if report_version or (lock and lock.helm) else None
         if asked and project.locked and (problem := other_helm(lock, asked.result())):
             raise ProblemsError(problem)
         packages = package_sources(project, line, lock=lock, jobs=options.job_count)

@@ -12,7 +12,7 @@ from kubocd_gen.cli.command import Flag, command, options
 from kubocd_gen.cli.options import JsonOptions
 from kubocd_gen.cli.problems import print_json
 from kubocd_gen.diagnostics.problems import ProblemsError
-from kubocd_gen.helm.binary import find_helm, helm_version
+from kubocd_gen.helm.process import find_helm, helm_version
 
 
 @options

@@ -7,9 +7,8 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from kubocd_gen.budget.spending import Budget
-from kubocd_gen.compiler.merge import merge, spend_values
-from kubocd_gen.compiler.parameters import go_json
 from kubocd_gen.compiler.settings import Settings, default_context_position
+from kubocd_gen.compiler.values import go_json, merge, spend_values
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError, nearest
 from kubocd_gen.diagnostics.wording import known_names
 from kubocd_gen.model.resources import Config, Context, ContextRef, Release
@@ -62,13 +61,13 @@ class ContextTrees:
             self._merged[key] = merged
         return self._merged[key]
 
-    def place(self, refs: Sequence[ContextRef], path: Sequence[str | int]) -> Position | None:
+    def position_of(self, refs: Sequence[ContextRef], path: Sequence[str | int]) -> Position | None:
         """Return the position of the value at `path` in the last of `refs`, or of their parents, that contains it."""
         for ref in reversed(refs):
             context = self._contexts[ref]
             if _holds(context.context, path):
                 return context.position("spec", "context", *path)
-            inherited = self.place(context.parents, path)
+            inherited = self.position_of(context.parents, path)
             if inherited is not None:
                 return inherited
         return None

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
 
-from kubocd_gen.compiler.merge import merge
+from kubocd_gen.compiler.flux_objects import typed_spec
 from kubocd_gen.compiler.settings import Settings, strategy_position, undefined_strategy
-from kubocd_gen.compiler.typed import typed_spec
+from kubocd_gen.compiler.values import merge
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.diagnostics.wording import described, dotted
 from kubocd_gen.model.compilation import RenderedModule, RenderedPackage
@@ -204,12 +204,7 @@ def _checked(release: Release, name: str, layers: Sequence[Step]) -> dict[str, A
     return typed
 
 
-def _as_problem(
-    release: Release,
-    name: str,
-    violation: Violation,
-    layers: Sequence[Step],
-) -> Problem:
+def _as_problem(release: Release, name: str, violation: Violation, layers: Sequence[Step]) -> Problem:
     """Return the violation as a problem at the topmost layer that contains the value or, if it is missing, its parent.
 
     A `releaseName` that no patch sets is reported at the name of the Release.
@@ -226,12 +221,12 @@ def _as_problem(
         position, origin = source.position(violation.path), source.origin
     field = dotted(violation.path) or "the spec" if origin else dotted(("spec", *violation.path))
     subject = origin or f"HelmRelease '{name}'"
-    hint = violation.hint
-    if not violation.path and hint is None:
+    hint = None
+    if not violation.path:
         hint = "remove 'chart' and 'chartRef' from the patch; KuboCD sets 'chart' to the chart in the package"
-    if violation.path == ("releaseName",) and hint is None:
+    elif violation.path == ("releaseName",):
         hint = "shorten the name of the Release, or set 'releaseName' in a specPatch"
-    return Problem(violation.code, f"{subject}: {field} {violation.message}", position=position, hint=hint)
+    return violation.problem(f"{subject}: {field} {violation.message}", position, hint)
 
 
 def _holds(tree: Any, path: tuple[str | int, ...]) -> bool:

@@ -36,19 +36,6 @@ class Order:
     notes: Mapping[str, tuple[Problem, ...]]
 
 
-def _cycle(party: Party, role: str, path: Sequence[str]) -> Problem:
-    """Return the problem of Releases that would wait for each other forever.
-
-    `path` is the chain of dependencies from the provider back to `party`.
-    """
-    return Problem(
-        "dependency-cycle",
-        f"the role '{role}' closes a dependency cycle: {' -> '.join((party.key, *path))}",
-        position=party.locate(role),
-        hint="remove one of the dependencies; otherwise each Release waits for the next one and none starts",
-    )
-
-
 def order_by_roles(
     parties: Sequence[Party], cluster_roles: frozenset[str], absent: Mapping[str, str], unread: Sequence[str] = ()
 ) -> Order:
@@ -61,14 +48,14 @@ def order_by_roles(
     `absent` maps each role that a Release would provide but does not, to the reason. `unread` are the keys of Releases
     with errors, whose roles are unknown.
     """
-    remaining = {party.key: party for party in parties}
+    remaining = {party.key: party for party in sorted(parties, key=lambda party: party.key.split("/"))}
     errors: dict[str, ProblemsError] = {}
     reasons = dict(absent)
     cycles: dict[str, list[Problem]] = {}  # by each role whose provider is in the cycle
     members: dict[Problem, frozenset[str]] = {}  # the Releases of each cycle
     while True:
         graph, failed, notes = _choose_providers(
-            sorted(remaining.values(), key=_sort_key), cluster_roles, reasons, cycles, members, unread
+            list(remaining.values()), cluster_roles, reasons, cycles, members, unread
         )
         if not failed:
             return Order({key: tuple(sorted(found)) for key, found in graph.items()}, errors, notes)
@@ -77,10 +64,6 @@ def order_by_roles(
             for role in remaining.pop(key).roles:
                 reasons.setdefault(role, f"{key} provides it, but has errors")
                 cycles.setdefault(role, []).extend(one for one in problems.problems if one in members)
-
-
-def _sort_key(party: Party) -> tuple[str, ...]:
-    return tuple(party.key.split("/"))
 
 
 def _choose_providers(
@@ -115,14 +98,24 @@ def _choose_providers(
         chosen = next((key for key in providers if not _path(graph, key, party.key)), None)
         if chosen is None:
             path = _path(graph, providers[0], party.key)
-            cycle = _cycle(party, role, path)
+            cycle = Problem(
+                "dependency-cycle",
+                f"the role '{role}' closes a dependency cycle: {' -> '.join((party.key, *path))}",
+                position=party.locate(role),
+                hint="remove one of the dependencies; otherwise each Release waits for the next one and none starts",
+            )
             members[cycle] = frozenset(path)
             problems.setdefault(party.key, []).append(cycle)
             continue
         graph[party.key].add(chosen)
         others = [key for key in providers if key != chosen]
         if others:
-            notes[party.key] = (*notes.get(party.key, ()), _several_providers(party, role, chosen, others))
+            message = (
+                f"{party.key} waits for {chosen}, which provides the role '{role}'; {', '.join(others)} "
+                f"provide{'s' if len(others) == 1 else ''} it too"
+            )
+            note = Problem("several-providers", message, position=party.locate(role))
+            notes[party.key] = (*notes.get(party.key, ()), note)
     return graph, {key: ProblemsError(*found) for key, found in problems.items()}, notes
 
 
@@ -168,13 +161,4 @@ def _unmet(
         f"{party.key} depends on the role '{role}', which no Release or Config provides",
         position=party.locate(role),
         hint=hint,
-    )
-
-
-def _several_providers(party: Party, role: str, chosen: str, others: Sequence[str]) -> Problem:
-    return Problem(
-        "several-providers",
-        f"{party.key} waits for {chosen}, which provides the role '{role}'; {', '.join(others)} "
-        f"provide{'s' if len(others) == 1 else ''} it too",
-        position=party.locate(role),
     )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from typing import Any
 
 from kubocd_gen.budget.spending import Budget, BudgetExceededError
-from kubocd_gen.compiler.merge import strip_empty
-from kubocd_gen.compiler.parameters import parse_map, parse_rendered, rendered_hint
+from kubocd_gen.compiler.values import parse_map, parse_rendered, rendered_hint, strip_empty
 from kubocd_gen.diagnostics.problems import MOST, Problem, ProblemsError, nearest
 from kubocd_gen.diagnostics.wording import quoted
 from kubocd_gen.kube_yaml.scalars import number_text
@@ -44,37 +44,25 @@ def read_rendered(
                 errors.append(_printing_header(package))
             else:
                 position = package.template_position(template, None)
-                errors.append(
-                    Problem(error.problem.code, error.problem.message, position=position, hint=error.problem.hint)
-                )
+                errors.append(replace(error.problem, position=position))
             return default
 
     def module(item: Module) -> RenderedModule:
-        fields: dict[str, tuple[Callable[[str, str], Any], Any]] = {
-            "values": (partial(_map, budget=budget), {}),
-            "specPatch": (partial(_map, budget=budget), {}),
-            "timeout": (_duration, None),
-            "interval": (_duration, None),
-            "targetNamespace": (_trimmed, ""),
-            "enabled": (_boolean, True),
-            "dependsOn": (names, ()),
-            "onFailureStrategy": (_trimmed, ""),
+        fields: dict[str, tuple[str, Callable[[str, str], Any], Any]] = {
+            "values": ("values", partial(_map, budget=budget), {}),
+            "specPatch": ("spec_patch", partial(_map, budget=budget), {}),
+            "timeout": ("timeout", _duration, None),
+            "interval": ("interval", _duration, None),
+            "targetNamespace": ("target_namespace", _trimmed, ""),
+            "enabled": ("enabled", _boolean, True),
+            "dependsOn": ("depends_on", names, ()),
+            "onFailureStrategy": ("on_failure_strategy", _trimmed, ""),
         }
-        found = {
-            field: read(f"module '{item.name}', {field}", template, *fields[field])
-            for field, template in item.templates()
-        }
-        return RenderedModule(
-            name=item.name,
-            values=found["values"],
-            spec_patch=found["specPatch"],
-            timeout=found["timeout"],
-            interval=found["interval"],
-            target_namespace=found["targetNamespace"],
-            enabled=found["enabled"],
-            depends_on=found["dependsOn"],
-            on_failure_strategy=found["onFailureStrategy"],
-        )
+        found = {}
+        for field, template in item.templates():
+            attribute, parse, default = fields[field]
+            found[attribute] = read(f"module '{item.name}', {field}", template, parse, default)
+        return RenderedModule(item.name, **found)
 
     rendered = RenderedPackage(
         usage={key: texts.get(template.path, "") for key, template in package.usage.items()},

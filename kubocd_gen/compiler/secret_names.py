@@ -114,19 +114,19 @@ def cover(name: str, parent: str = "") -> Cover:
     last, before = words[-1], words[:-1]
     if last == "key":
         return _cover_key(name, before, _words(parent))
-    if last == "token" and whole[-1] == "tokens":
-        return "" if _COUNTS.intersection(before) else "strings"
     if last == "token":
-        return "" if _COUNTS.intersection(before) else "all"
+        return "" if _COUNTS.intersection(before) else "strings" if whole[-1] == "tokens" else "all"
     if last in _SCALARS:
         return "scalar"
-    if last in _PASSWORDS or last in _CREDENTIALS or last == "secret":
-        return "all"
-    if words[-2:] == ("kube", "config"):
-        return "all"
-    if last.endswith("pass") and last not in _NOT_PASS:
-        return "all"
-    if last.endswith(_ENDINGS) or last.removesuffix("s").endswith(_ENDINGS):
+    if (
+        last in _PASSWORDS
+        or last in _CREDENTIALS
+        or last == "secret"
+        or words[-2:] == ("kube", "config")
+        or (last.endswith("pass") and last not in _NOT_PASS)
+        or last.endswith(_ENDINGS)
+        or last.removesuffix("s").endswith(_ENDINGS)
+    ):
         return "all"
     for index, word in enumerate(whole[:-1]):
         if word in _PASSWORDS and not _ABOUT.intersection(whole[index + 1 :]):

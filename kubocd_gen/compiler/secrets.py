@@ -13,13 +13,11 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from kubocd_gen.compiler.secret_names import cover, is_hidden, looks_secret
+from kubocd_gen.compiler.secret_names import cover, is_hidden
 from kubocd_gen.compiler.secret_shapes import MASK, is_placeholder, is_plain, masked_shapes
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.kube_yaml.emitter import emit_documents
 from kubocd_gen.kube_yaml.reader import read_documents
-
-__all__ = ["MASK", "Masks", "is_hidden", "looks_secret", "masked", "masked_text"]
 
 _LABELS = frozenset({"name", "key", "variable", "parameter", "param", "option", "header", "field", "property", "id"})
 _VALUES = frozenset({"value", "values", "val", "data", "content", "default", "defaultvalue", "literal", "stringvalue"})
@@ -60,8 +58,7 @@ _ANY_ASSIGNED = re.compile(
 _WORD = re.compile(r"[A-Za-z_.][A-Za-z0-9_.-]{2,127}")
 _QUOTED = re.compile(r"""(['"])(?:(?!\1).)*\1""")
 _SCHEMED = re.compile(rf"(?i:{'|'.join(sorted(_SCHEMES))})[ \t]+{MASK}")
-_SECTION_LINE = re.compile(r"^[ \t]*\[{1,2}(?P<name>[^\[\]\n]+)\]{1,2}[ \t]*$", re.MULTILINE)
-_SECTION = re.compile(r"[ \t]*\[{1,2}(?P<name>[^\[\]]+)\]{1,2}[ \t]*")
+_SECTION = re.compile(r"^[ \t]*\[{1,2}(?P<name>[^\[\]\n]+)\]{1,2}[ \t]*$", re.MULTILINE)
 _BLOCK = re.compile(r"(?:[|>][-+0-9]{0,2}(?:[ \t]+#.*)?)?")  # the value is on the lines below
 
 
@@ -149,16 +146,6 @@ class Masks:
         return MASK
 
 
-def masked(value: Any, *, hidden: bool = False) -> Any:
-    """Return one value masked by `Masks.value`."""
-    return Masks().value(value, hidden=hidden)
-
-
-def masked_text(text: str) -> str:
-    """Return one string masked by `Masks.text`."""
-    return Masks().text(text)
-
-
 def hides(key: str, *values: Any, hidden: bool, parent: str, named: Mapping[str, str] | None = None) -> bool:
     """Return whether scalars in a field `key` are hidden; `hidden` is the answer for the map that contains it.
 
@@ -208,7 +195,7 @@ def _mentions(text: str) -> bool:
     if (
         _SECRET_KIND.search(text)
         or _ESCAPED.search(text)
-        or any(cover(found["name"]) == "all" for found in _SECTION_LINE.finditer(text))
+        or any(cover(found["name"]) == "all" for found in _SECTION.finditer(text))
     ):
         return True
     patterns = (_ANY_ASSIGNED, _FLAGGED, _ELEMENT, _SPACED, _QUOTED_WORD)
@@ -227,8 +214,10 @@ def _inline(text: str, *, quoted: bool = False) -> str:
     parts, at = [], 0
     for head in _ASSIGNED.finditer(text):  # only heads: in `failed: password=x`, one is the value of another
         found = _VALUE.match(text, head.end()) if head.start() >= at else None
-        if found is None or not _is_hidden_text(head["name"], found[0]) or _is_masked_scheme(text, found):
+        if found is None or not _is_hidden_text(head["name"], found[0]):
             continue
+        if found[0].lower() in _SCHEMES and text.startswith(MASK, found.end() + 1):
+            continue  # an authorization scheme whose credentials are masked already
         parts += [text[at : head.end()], _mask(found[0], quoted=quoted)]
         at = found.end()
     text = "".join((*parts, text[at:]))
@@ -244,11 +233,6 @@ def _inline(text: str, *, quoted: bool = False) -> str:
 
     text = _ELEMENT.sub(replaced, _FLAGGED.sub(replaced, text))
     return _QUOTED_WORD.sub(replaced_word, _SPACED.sub(replaced_word, text))
-
-
-def _is_masked_scheme(text: str, found: re.Match[str]) -> bool:
-    """Return whether the value is an authorization scheme whose credentials are masked already."""
-    return found[0].lower() in _SCHEMES and text.startswith(MASK, found.end() + 1)
 
 
 def _by_line(text: str, *, quoted: bool = False) -> str | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from kubocd_gen.compiler.secrets import Masks, follows_flag, hides, named_values
+from kubocd_gen.diagnostics.wording import comparable
 
 _LONGEST = 2_000  # items of a list that are matched with each other: the time grows with the square
 _MOST_PAIRS = 2_500  # pairs of equal items of two lists: difflib can visit all of them for each item
@@ -117,13 +118,7 @@ class _Comparing:
 
 def same(old: Any, new: Any) -> bool:
     """Return whether two values are equal in JSON: 1 and 1.0 are equal, 1 and true are not."""
-    if isinstance(old, bool) or isinstance(new, bool):
-        return old is new
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        return old.keys() == new.keys() and all(same(old[key], new[key]) for key in old)
-    if isinstance(old, list) and isinstance(new, list):
-        return len(old) == len(new) and all(map(same, old, new))
-    return bool(old == new)
+    return comparable(old) == comparable(new)
 
 
 def leaves(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:

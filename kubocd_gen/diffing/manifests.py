@@ -13,7 +13,7 @@ from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError
 from kubocd_gen.diffing.comparison import helm_releases
 from kubocd_gen.diffing.records import ResourceDifference, Status
 from kubocd_gen.helm.manifests import Installation, template
-from kubocd_gen.helm.pool import HelmPool
+from kubocd_gen.helm.process import HelmPool
 from kubocd_gen.kube_yaml.reader import read_documents
 from kubocd_gen.model.compilation import Compilation, CompiledRelease
 

@@ -23,7 +23,7 @@ from kubocd_gen.files.paths import display_path, fixed_part
 from kubocd_gen.git.repository import Revision, find_repository
 from kubocd_gen.git.revision import Checkout, open_revision
 from kubocd_gen.helm.engine import Helm
-from kubocd_gen.helm.pool import HelmPool
+from kubocd_gen.helm.process import HelmPool
 from kubocd_gen.model.project import Cluster, Flags, Project
 from kubocd_gen.packages.lock import Lock
 from kubocd_gen.packages.source import PackageSources
@@ -33,8 +33,7 @@ from kubocd_gen.pipeline.packages import Progress, package_sources, project_lock
 from kubocd_gen.pipeline.suspended_sides import with_written
 from kubocd_gen.processes.children import scratch
 from kubocd_gen.sources.documents import WRITTEN
-from kubocd_gen.sources.project_file import load_project, project_path, read_project
-from kubocd_gen.sources.project_paths import check_paths
+from kubocd_gen.sources.project_file import check_paths, load_project, project_path, read_project
 
 _UNREAD = Path("output")  # a placeholder if no output is given by flags; it is neither read nor written
 

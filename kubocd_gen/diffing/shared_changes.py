@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kubocd_gen.compiler.secrets import MASK
+from kubocd_gen.compiler.secret_shapes import MASK
 from kubocd_gen.compiler.value_changes import ABSENT, Change, path_text
 from kubocd_gen.diffing.records import Comparison, ReleaseDifference, ResourceDifference
 

@@ -7,13 +7,11 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from kubocd_gen.budget.spending import Budget, BudgetExceededError
-from kubocd_gen.diagnostics.problems import ProblemsError
-from kubocd_gen.helm.chart import RENDERED_SIZE, TOO_LARGE, Chart, Job, rendering_chart, renderings, yaml_chart
-from kubocd_gen.helm.messages import ParseFailure, RenderFailure, parse_error, read_failure, render_error
+from kubocd_gen.helm.chart import TEST_CHART, Chart, Job, check_helm, rendering_chart, renderings
+from kubocd_gen.helm.messages import TOO_LARGE_TO_STORE, HelmError, failure_of, read_error, too_large
 from kubocd_gen.helm.names import Names
 from kubocd_gen.helm.process import Run
-from kubocd_gen.helm.rewrite import Rewritten
-from kubocd_gen.helm.template import Template, TemplateFailure, Unit
+from kubocd_gen.helm.template import TemplateFailure, Unit
 
 Outcome: TypeAlias = str | TemplateFailure
 
@@ -29,7 +27,6 @@ _ALONE = 2.0
 # After a template has exceeded a limit in this many Releases, it is skipped in the others. Likewise, after this many
 # templates of one Release, its remaining templates are skipped.
 PATIENCE = 4
-HELM_HINT = "run 'kcd-gen version' to see which helm is used; choose another one with --helm (KCD_GEN_HELM)"
 
 
 @dataclass(slots=True)
@@ -65,49 +62,47 @@ class Runner:
 
     def attempt(self, jobs: list[Job], timeout: float) -> Attempt:
         """Run helm on `jobs` for at most `timeout` seconds of CPU time. Raises BudgetExceededError."""
+        self.budget.check()
         chart = rendering_chart(jobs, self.library, self.names)
         run = self.run(chart, timeout, False)
-        if run.stopped is None and run.returncode == 0:
-            outputs = renderings(run.stdout)
-            if len(outputs) == len(chart.lines):
-                return Attempt(self._outcomes(chart, outputs))
-        failure = read_failure(run.stderr, self.names) if run.stopped is None else None
-        if isinstance(failure, ParseFailure):
-            attempt = self._without_unparsable(jobs, failure, timeout)
-        elif isinstance(failure, RenderFailure) and failure.line in chart.lines:
-            attempt = self._without_failed(jobs, chart.lines[failure.line], failure, timeout)
+        if (outputs := renderings(run, len(chart.lines))) is not None:
+            return Attempt(self._outcomes(chart, outputs))
+        error = read_error(run, self.names)
+        if error is not None and error.path is not None:
+            attempt = self._without_unparsable(jobs, error, timeout)
+        elif error is not None and error.line in chart.lines:
+            attempt = self._without_failed(jobs, chart.lines[error.line], error, timeout)
         else:
             attempt = self._in_pieces(jobs, run, timeout)
         attempt.rest = [(batch, seconds) for batch, seconds in attempt.rest if batch]
         return attempt
 
-    def _without_unparsable(self, jobs: list[Job], failure: ParseFailure, timeout: float) -> Attempt:
+    def _without_unparsable(self, jobs: list[Job], error: HelmError, timeout: float) -> Attempt:
         attempt = Attempt()
         rest: list[Job] = []
         for job in jobs:
-            culprits = [one for one in job.templates if one[1].path == failure.path]
-            for index, rewritten in culprits:
+            culprits = {index: rewritten for index, rewritten in job.templates if rewritten.path == error.path}
+            for index, rewritten in culprits.items():
                 template = self.units[job.unit].templates[index]
-                attempt.outcomes[job.unit, index] = parse_error(failure, rewritten, template)
-            remaining = job.without([index for index, _ in culprits])
+                attempt.outcomes[job.unit, index] = failure_of(error, rewritten, template)
+            remaining = job.without(culprits)
             if remaining.templates:
                 rest.append(remaining)
         attempt.rest.append((rest, timeout))
         return attempt
 
-    def _without_failed(self, jobs: list[Job], key: tuple[int, int], failure: RenderFailure, timeout: float) -> Attempt:
+    def _without_failed(self, jobs: list[Job], key: tuple[int, int], error: HelmError, timeout: float) -> Attempt:
         unit, index = key
         at = next(number for number, job in enumerate(jobs) if job.unit == unit)
-        rewritten = dict(jobs[at].templates)[index]
-        error = _failed(failure, rewritten, self.units[unit].templates[index])
+        failure = failure_of(error, dict(jobs[at].templates)[index], self.units[unit].templates[index])
         remaining = jobs[at].without([index])
         rest = [remaining, *jobs[at + 1 :]] if remaining.templates else jobs[at + 1 :]
-        return Attempt({key: error}, good=jobs[:at], rest=[(rest, timeout)])
+        return Attempt({key: failure}, good=jobs[:at], rest=[(rest, timeout)])
 
     def _in_pieces(self, jobs: list[Job], run: Run, timeout: float) -> Attempt:
         """Split `jobs` after a run that failed without naming a template."""
         if run.stopped is None and not run.out_of_memory:
-            self._check_helm()
+            check_helm(self.run(TEST_CHART, _ALONE, False))
         if len(jobs) > 1:
             size = -(-len(jobs) // _PIECES)
             pieces = [jobs[start : start + size] for start in range(0, len(jobs), size)]
@@ -132,7 +127,8 @@ class Runner:
         good: list[int] = []
         for number, (index, rewritten) in enumerate(job.templates):
             if len(attempt.stopped) >= PATIENCE:
-                attempt.outcomes[job.unit, index] = skipped_in_release()
+                message = f"the template was not rendered: {PATIENCE} templates of its Release exceeded a limit"
+                attempt.outcomes[job.unit, index] = TemplateFailure(message, code="template-timeout")
                 continue
             others = [other for other, _ in job.templates if other not in good and other != index]
             chart = rendering_chart([job.without(others)], self.library, self.names)
@@ -140,25 +136,18 @@ class Runner:
             seconds = max(_PIECE_TIME, min(_ALONE, share))
             try:
                 run = self.run(chart, seconds, False)
-                if run.stopped is None and run.out_of_memory:
+                if run.out_of_memory:
                     run = self.run(chart, seconds, True)
-            except BudgetExceededError:
-                attempt.outcomes.update(
-                    {(job.unit, left): exhausted(self.budget) for left, _ in job.templates[number:]}
-                )
+            except BudgetExceededError as exceeded:
+                failure = TemplateFailure.of(exceeded)
+                attempt.outcomes.update({(job.unit, left): failure for left, _ in job.templates[number:]})
                 return attempt
-            outputs = renderings(run.stdout) if run.stopped is None and run.returncode == 0 else []
-            if len(outputs) == len(chart.lines):
+            if (outputs := renderings(run, len(chart.lines))) is not None:
                 good.append(index)
                 attempt.outcomes.update(self._outcomes(chart, outputs[-1:]))
-                continue
-            failure = read_failure(run.stderr, self.names) if run.stopped is None else None
-            if isinstance(failure, RenderFailure):
+            elif error := read_error(run, self.names):
                 template = self.units[job.unit].templates[index]
-                attempt.outcomes[job.unit, index] = _failed(failure, rewritten, template)
-            elif isinstance(failure, ParseFailure):
-                template = self.units[job.unit].templates[index]
-                attempt.outcomes[job.unit, index] = parse_error(failure, rewritten, template)
+                attempt.outcomes[job.unit, index] = failure_of(error, rewritten, template)
             else:
                 attempt.outcomes[job.unit, index] = _limit_error(run)
                 attempt.stopped.append(rewritten.path)
@@ -170,17 +159,6 @@ class Runner:
         keys = list(chart.lines.values())[len(chart.lines) - len(outputs) :]
         return dict(zip(keys, outputs, strict=True))
 
-    def _check_helm(self) -> None:
-        run = self.run(yaml_chart([0]), _ALONE, False)
-        if run.returncode != 0 or renderings(run.stdout) != ["0"]:
-            raise ProblemsError.of("helm-failed", f"helm failed to render a test chart: {run.summary}", hint=HELM_HINT)
-
-
-def _failed(failure: RenderFailure, rewritten: Rewritten, template: Template) -> TemplateFailure:
-    if TOO_LARGE in failure.detail:
-        return _too_large(f"{RENDERED_SIZE >> 20} MiB")
-    return render_error(failure, rewritten, template)
-
 
 def _limit_error(run: Run) -> TemplateFailure:
     if run.stopped == "timeout":
@@ -190,34 +168,8 @@ def _limit_error(run: Run) -> TemplateFailure:
             code="template-timeout",
         )
     if run.stopped == "output":
-        return _too_large(f"{RENDERED_SIZE >> 20} MiB")
+        return too_large(TOO_LARGE_TO_STORE)
     if run.out_of_memory:
-        return _too_large("helm can hold in memory", ", or a map that is set as a value of itself")
+        return too_large("helm can hold in memory", ", or a map that is set as a value of itself")
     hint = "check for a map that is set as a value of itself" if "stack" in run.summary else None
     return TemplateFailure(f"helm crashed while rendering the template: {run.summary}", hint=hint)
-
-
-def exhausted(budget: Budget) -> TemplateFailure:
-    """Return the error of a template that is not rendered because the run has exhausted its budget."""
-    try:
-        budget.check()
-    except BudgetExceededError as error:
-        return TemplateFailure(error.problem.message, hint=error.problem.hint, code=error.problem.code)
-    raise AssertionError("the budget is used up")
-
-
-def skipped_in_release() -> TemplateFailure:
-    """Return the error of a template that is skipped because others of its Release exceeded a limit."""
-    message = f"the template was not rendered: {PATIENCE} templates of its Release exceeded a limit"
-    return TemplateFailure(message, code="template-timeout")
-
-
-def skipped_in_run() -> TemplateFailure:
-    """Return the error of a template that is skipped because it exceeded a limit in other Releases."""
-    message = f"the template was not rendered: it exceeded a limit in {PATIENCE} other Releases"
-    return TemplateFailure(message, code="template-timeout")
-
-
-def _too_large(limit: str, cause: str = "") -> TemplateFailure:
-    hint = f"check for a range over a very large number{cause}"
-    return TemplateFailure(f"the output is larger than {limit}", hint=hint, code="template-too-large")

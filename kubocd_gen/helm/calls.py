@@ -46,7 +46,8 @@ def whole_number_ranges(template: str) -> Iterator[Call]:
     """Yield each `range` over a value that is certainly an integer."""
     position = _Positions(template)
     for action, words in _actions(template):
-        if action.keyword == "range" and len(words) <= _LONG and _is_whole(_after_declaration(words[1:])):
+        pipeline = 1 + next((index for index, word in enumerate(words) if word.kind is Kind.ASSIGN), 0)  # after `$x :=`
+        if action.keyword == "range" and len(words) <= _LONG and _is_whole(words[pipeline:]):
             yield Call(words[0].text, *position(words[0]))
 
 
@@ -103,12 +104,6 @@ def _literal(token: Token) -> str | None:
     return None
 
 
-def _after_declaration(tokens: Sequence[Token]) -> Sequence[Token]:
-    """Return the pipeline after `$i, $x :=`."""
-    at = next((index for index, token in enumerate(tokens) if token.kind is Kind.ASSIGN), -1)
-    return tokens[at + 1 :]
-
-
 def _is_whole(pipeline: Sequence[Token]) -> bool:
     """Return whether the pipeline is an integer literal or ends in a function that returns an integer."""
     last = _last_command(pipeline)
@@ -121,10 +116,14 @@ def _is_whole(pipeline: Sequence[Token]) -> bool:
     return last[0].kind is Kind.IDENTIFIER and last[0].text in _WHOLE.split()
 
 
+def _depth(token: Token) -> int:
+    return (token.kind is Kind.LEFT_PAREN) - (token.kind is Kind.RIGHT_PAREN)
+
+
 def _last_command(pipeline: Sequence[Token]) -> Sequence[Token]:
     depth, start = 0, 0
     for index, token in enumerate(pipeline):
-        depth += (token.kind is Kind.LEFT_PAREN) - (token.kind is Kind.RIGHT_PAREN)
+        depth += _depth(token)
         if token.kind is Kind.PIPE and depth == 0:
             start = index + 1
     return pipeline[start:]
@@ -138,7 +137,7 @@ def _is_printed(tokens: Sequence[Token], index: int) -> bool:
     end = len(tokens) if opening is None else _closing(tokens, opening)
     depth = 0
     for at in range(index, end):
-        depth += (tokens[at].kind is Kind.LEFT_PAREN) - (tokens[at].kind is Kind.RIGHT_PAREN)
+        depth += _depth(tokens[at])
         if tokens[at].kind is Kind.PIPE and depth == 0:
             return at + 1 < end and tokens[at + 1].text in _IN_ORDER.split()
     if opening is None:
@@ -152,9 +151,8 @@ def _takes_in_order(tokens: Sequence[Token], opening: int) -> bool:
     """Return whether the parenthesis at `opening` is an argument of a function that prints lists in order."""
     depth = 0
     for at in range(opening - 1, -1, -1):
-        depth += (tokens[at].kind is Kind.RIGHT_PAREN) - (tokens[at].kind is Kind.LEFT_PAREN)
-        begins = at == 0 or tokens[at - 1].kind in _BEGINS
-        if depth == 0 and begins:
+        depth -= _depth(tokens[at])
+        if depth == 0 and (at == 0 or tokens[at - 1].kind in _BEGINS):
             return tokens[at].kind is Kind.IDENTIFIER and tokens[at].text in _IN_ORDER.split()
         if depth < 0:
             return False
@@ -165,8 +163,8 @@ def _opening(tokens: Sequence[Token], index: int) -> int | None:
     """Return the index of the parenthesis around the token at `index`; None if there is none."""
     depth = 0
     for at in range(index - 1, -1, -1):
-        depth += (tokens[at].kind is Kind.RIGHT_PAREN) - (tokens[at].kind is Kind.LEFT_PAREN)
-        if depth < 0:
+        depth += _depth(tokens[at])
+        if depth > 0:
             return at
     return None
 
@@ -175,7 +173,7 @@ def _closing(tokens: Sequence[Token], opening: int) -> int:
     """Return the index that closes the parenthesis at `opening`; the number of tokens if nothing closes it."""
     depth = 0
     for at in range(opening, len(tokens)):
-        depth += (tokens[at].kind is Kind.LEFT_PAREN) - (tokens[at].kind is Kind.RIGHT_PAREN)
+        depth += _depth(tokens[at])
         if depth == 0:
             return at
     return len(tokens)

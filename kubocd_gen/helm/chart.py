@@ -14,7 +14,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.helm.names import CHART, Names
+from kubocd_gen.helm.process import HELM_HINT, Run
 from kubocd_gen.helm.rewrite import Rewritten
 
 # helm refuses chart files over 5 MiB. Longer data is split, and joined again by the document.
@@ -119,13 +121,20 @@ def fits(text: str) -> bool:
     return len(text) * 4 <= FILE_SIZE or len(text.encode("utf-8", "replace")) <= FILE_SIZE
 
 
-def renderings(output: bytes) -> list[str]:
-    """Return the outputs that the document printed, in order."""
-    return [
+def renderings(run: Run, count: int) -> list[str] | None:
+    """Return the outputs that the document printed, in order; None if helm failed or did not print `count` of them."""
+    found = [
         base64.b64decode(line[1:].strip()).decode("utf-8", "replace")
-        for line in output.split(b"\n")
+        for line in (run.stdout.split(b"\n") if run.succeeded else ())
         if line.startswith(b"#") and not line.startswith(b"# Source: ")
     ]
+    return found if run.succeeded and len(found) == count else None
+
+
+def check_helm(run: Run) -> None:
+    """Raise ProblemsError `helm-failed` unless `run` rendered TEST_CHART: helm itself does not work."""
+    if renderings(run, 1) != ["0"]:
+        raise ProblemsError.of("helm-failed", f"helm failed to render a test chart: {run.summary}", hint=HELM_HINT)
 
 
 def _chart() -> Chart:
@@ -146,3 +155,6 @@ def _read(variable: str, names: Sequence[str]) -> str:
     """Return the template action that reads the data `_store` put into these files."""
     text = " ".join(f'($.Files.Get "{name}")' for name in names)
     return f'{{{{ {variable} := index (print {text} | fromJson) "v" }}}}'
+
+
+TEST_CHART = yaml_chart([0])

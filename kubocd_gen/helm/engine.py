@@ -8,26 +8,23 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 from kubocd_gen.budget.spending import Budget, BudgetExceededError
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.files.directory import make_directory
-from kubocd_gen.files.walk import hint_of
-from kubocd_gen.helm.batch_run import HELM_HINT, PATIENCE, Attempt, Outcome, Runner, exhausted, skipped_in_run
+from kubocd_gen.helm.batch_run import PATIENCE, Attempt, Outcome, Runner
 from kubocd_gen.helm.chart import Chart, Job, renderings, yaml_chart
 from kubocd_gen.helm.functions import library
 from kubocd_gen.helm.lexer import TooManyTokensError
 from kubocd_gen.helm.messages import presentable
 from kubocd_gen.helm.names import Names
-from kubocd_gen.helm.pool import HelmPool
-from kubocd_gen.helm.process import Run
+from kubocd_gen.helm.process import HELM_HINT, HelmPool, Run, unwritable_input
 from kubocd_gen.helm.rewrite import Rewritten, rewrite
 from kubocd_gen.helm.template import Functions, Template, TemplateFailure, Unit
-from kubocd_gen.helm.template_check import admitted, check_templates
-from kubocd_gen.helm.unreadable import refusals
+from kubocd_gen.helm.template_check import admitted, check_templates, refusals
 from kubocd_gen.processes.children import scratch
 
 # With fewer renderings, a second process costs more time than it saves.
@@ -54,10 +51,6 @@ class Helm:
         self._names = Names()
         self._rewritten: dict[str, Rewritten] = {}
 
-    @property
-    def binary(self) -> Path:
-        return self.pool.binary
-
     def render(self, units: Sequence[Unit], functions: Functions) -> list[list[Outcome]]:
         """Return the output or the failure of each Unit's templates, in order. `<no value>` is removed from outputs.
 
@@ -74,7 +67,7 @@ class Helm:
             for index, template in enumerate(unit.templates):
                 source = template.source
                 if "{{" not in source:
-                    outcomes[number, index] = _strip(source)
+                    outcomes[number, index] = source
                 elif isinstance(made := self._admitted(source), TemplateFailure):
                     outcomes[number, index] = made
                 elif made.readable:
@@ -104,8 +97,7 @@ class Helm:
         texts: Iterator[str] = iter(())
         if others:
             run = self._run(yaml_chart(others), _SECONDS)
-            found = renderings(run.stdout) if run.returncode == 0 and run.stopped is None else []
-            if len(found) != len(others):
+            if (found := renderings(run, len(others))) is None:
                 raise ProblemsError.of("helm-failed", f"helm failed to print YAML: {run.summary}", hint=HELM_HINT)
             texts = iter(found)
         return [f"{next(texts) if text is None else text}\n" for text in printed]
@@ -125,13 +117,15 @@ class Helm:
                     self._rewrite(template.source)
 
     def _presentable(self, outcome: Outcome) -> Outcome:
-        return presentable(outcome, self._names) if isinstance(outcome, TemplateFailure) else _strip(outcome)
+        if isinstance(outcome, TemplateFailure):
+            return presentable(outcome, self._names)
+        return outcome.replace("<no value>", "")  # Go prints it for missing values, and KuboCD removes it
 
     def _admitted(self, source: str) -> Rewritten | TemplateFailure:
         try:
             return admitted(source, self._rewrite)
-        except BudgetExceededError:
-            return exhausted(self.pool.budget)
+        except BudgetExceededError as error:
+            return TemplateFailure.of(error)
 
     def _rewrite(self, source: str) -> Rewritten:
         # Two phases of a compilation render the same templates, and Releases of one package share theirs.
@@ -159,9 +153,7 @@ class Helm:
                 while queue and len(running) < self.pool.jobs:
                     batch, seconds = queue.pop()
                     batch = _without_hopeless(batch, stopped, outcomes)
-                    if batch and self.pool.budget.exhausted:
-                        outcomes.update(_untried(batch, self.pool.budget))
-                    elif batch:
+                    if batch:
                         running[pool.submit(runner.attempt, batch, seconds)] = batch
                 if not running:
                     continue
@@ -169,8 +161,9 @@ class Helm:
                     batch = running.pop(future)
                     try:
                         attempt = future.result()
-                    except BudgetExceededError:
-                        outcomes.update(_untried(batch, self.pool.budget))
+                    except BudgetExceededError as error:
+                        failure = TemplateFailure.of(error)
+                        outcomes.update({(job.unit, index): failure for job in batch for index, _ in job.templates})
                         continue
                     outcomes.update(attempt.outcomes)
                     good.extend(attempt.good)
@@ -179,41 +172,19 @@ class Helm:
         return outcomes
 
     def _run(self, chart: Chart, timeout: float, whole: bool = False) -> Run:
-        with self._scratch() as directory:
-            home = directory / "home"
+        with ExitStack() as stack:
             try:
+                if self._debug_dir is None:
+                    directory = stack.enter_context(scratch("kcd-gen-helm-"))
+                else:
+                    make_directory(self._debug_dir)
+                    directory = Path(tempfile.mkdtemp(prefix="helm-", dir=self._debug_dir)).absolute()
                 chart.write(directory / "chart")
-                home.mkdir()
+                (directory / "home").mkdir()
             except OSError as error:
-                raise ProblemsError.of(
-                    "helm-failed",
-                    f"helm's input could not be written to '{directory}': {error.strerror}",
-                    hint="free disk space there, or set TMPDIR to another directory",
-                ) from error
-            try:
-                arguments = ["template", "kcd", str(directory / "chart")]
-                return self.pool.run(arguments, home, timeout, size=chart.size, whole=whole)
-            except OSError as error:
-                raise ProblemsError.of(
-                    "helm-failed", f"'{self.binary}' could not be started: {error.strerror}", hint=HELM_HINT
-                ) from error
-
-    @contextmanager
-    def _scratch(self) -> Iterator[Path]:
-        if self._debug_dir is not None:
-            try:
-                make_directory(self._debug_dir)
-            except OSError as error:
-                message = f"helm's input could not be written to '{self._debug_dir}': {error.strerror}"
-                raise ProblemsError.of("helm-failed", message, hint=hint_of(error)) from error
-            yield Path(tempfile.mkdtemp(prefix="helm-", dir=self._debug_dir)).absolute()
-        else:
-            with scratch("kcd-gen-helm-") as directory:
-                yield directory
-
-
-def _untried(batch: Sequence[Job], budget: Budget) -> dict[tuple[int, int], Outcome]:
-    return {(job.unit, index): exhausted(budget) for job in batch for index, _ in job.templates}
+                raise unwritable_input(error, self._debug_dir) from error
+            arguments = ["template", "kcd", str(directory / "chart")]
+            return self.pool.run(arguments, directory / "home", timeout, size=chart.size, whole=whole)
 
 
 def _words_as_yaml(value: Any) -> str | None:
@@ -249,17 +220,14 @@ def _without_hopeless(
     batch: Sequence[Job], stopped: Mapping[str, int], outcomes: dict[tuple[int, int], Outcome]
 ) -> list[Job]:
     """Return `batch` without the templates that exceeded a limit too often, and add their outcomes."""
+    message = f"the template was not rendered: it exceeded a limit in {PATIENCE} other Releases"
+    failure = TemplateFailure(message, code="template-timeout")
     hopeless = {path for path, count in stopped.items() if count >= PATIENCE}
     rest = []
     for job in batch:
         indexes = [index for index, rewritten in job.templates if rewritten.path in hopeless]
-        outcomes.update({(job.unit, index): skipped_in_run() for index in indexes})
+        outcomes.update({(job.unit, index): failure for index in indexes})
         job = job.without(indexes) if indexes else job
         if job.templates:
             rest.append(job)
     return rest
-
-
-def _strip(text: str) -> str:
-    """Remove what Go prints for missing values, as KuboCD does."""
-    return text.replace("<no value>", "")

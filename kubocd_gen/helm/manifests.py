@@ -8,7 +8,7 @@ from typing import Any
 
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.helm.chart import RENDERED_SIZE
-from kubocd_gen.helm.pool import HelmPool
+from kubocd_gen.helm.process import HelmPool, unwritable_input
 from kubocd_gen.kube_yaml.emitter import emit_documents
 from kubocd_gen.processes.children import scratch
 
@@ -33,28 +33,18 @@ def template(pool: HelmPool, installation: Installation) -> str:
 
     Raises ProblemsError `chart-failed` with helm's message, and BudgetExceededError.
     """
-    with scratch("kcd-gen-chart-") as directory:
-        chart, values, home = (directory / name for name in ("chart.tgz", "values.yaml", "home"))
-        chart.write_bytes(installation.archive)
-        values.write_text(emit_documents([installation.values]), encoding="utf-8")
-        home.mkdir()
-        arguments = [
-            "template",
-            installation.release_name,
-            str(chart),
-            "--namespace",
-            installation.namespace,
-            "--values",
-            str(values),
-            *(["--include-crds"] if installation.crds else []),
-        ]
-        try:
-            run = pool.run(arguments, home, _SECONDS, free=_USUAL)
-            if run.stopped is None and run.out_of_memory:
-                run = pool.run(arguments, home, _SECONDS, whole=True)
-        except OSError as error:
-            raise ProblemsError.of("helm-failed", f"'{pool.binary}' could not be started: {error.strerror}") from error
-    if run.stopped is not None or run.returncode != 0:
+    arguments = ["template", installation.release_name, "chart.tgz", "--namespace", installation.namespace]
+    arguments += ["--values", "values.yaml", *(["--include-crds"] if installation.crds else [])]
+    try:
+        with scratch("kcd-gen-chart-") as directory:
+            (directory / "chart.tgz").write_bytes(installation.archive)
+            (directory / "values.yaml").write_text(emit_documents([installation.values]), encoding="utf-8")
+            run = pool.run(arguments, directory, _SECONDS, free=_USUAL)
+            if run.out_of_memory:
+                run = pool.run(arguments, directory, _SECONDS, whole=True)
+    except OSError as error:
+        raise unwritable_input(error) from error
+    if not run.succeeded:
         message = run.summary.replace(f"{directory}/", "")
         raise ProblemsError.of("chart-failed", f"helm failed to render the chart: {message[:500]}")
     pool.budget.spend("rendered", len(run.stdout))

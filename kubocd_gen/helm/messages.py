@@ -15,12 +15,14 @@ from __future__ import annotations
 import base64
 import re
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
 from kubocd_gen.diagnostics.problems import nearest
 from kubocd_gen.helm import functions
-from kubocd_gen.helm.lexer import unclosed
-from kubocd_gen.helm.locations import error_at, line_of, offset_of, stopped_at
+from kubocd_gen.helm.chart import RENDERED_SIZE, TOO_LARGE
+from kubocd_gen.helm.lexer import Action, Kind, actions, unclosed
 from kubocd_gen.helm.names import CHART, Names
+from kubocd_gen.helm.process import Run
 from kubocd_gen.helm.rewrite import Rewritten
 from kubocd_gen.helm.template import Template, TemplateFailure
 
@@ -45,41 +47,52 @@ _PARSE_HINTS = {
     "comment ends before closing delimiter": "write the comment as {{/* … */}}, without spaces around the slashes",
 }
 _TRAILER = "Use --debug flag to render out invalid YAML"
+_QUOTED = re.compile(r'"(?:[^"\\\n]|\\.)*"')
+_CHARACTER = re.compile(r"(?:bad character|unrecognized character in action:?) U\+([0-9A-F]+)")
+_NAMED = (Kind.IDENTIFIER, Kind.VARIABLE, Kind.OTHER)  # tokens that Go's parser refuses by their text
 
 
 @dataclass(frozen=True, slots=True)
-class ParseFailure:
-    """The chart file `path` has a syntax error. Nothing was rendered."""
+class HelmError:
+    """The failure that helm reports: a syntax error on `line` of the chart file `path`, and nothing was rendered.
 
-    path: str
+    If `path` is None, the rendering on `line` of the document failed.
+    """
+
+    path: str | None
     line: int
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class RenderFailure:
-    """The rendering on this line of the document failed; those above succeeded. `detail` is the rest of the message."""
-
-    line: int
-    detail: str
-
-
-def read_failure(stderr: str, names: Names) -> ParseFailure | RenderFailure | None:
+def read_error(run: Run, names: Names) -> HelmError | None:
     """Return the failure that helm's message reports; None if it names no template, such as after a crash."""
-    start = stderr.find("Error: ")
-    message = stderr[start:].rstrip().removesuffix(_TRAILER).rstrip() if start >= 0 else ""
+    start = run.stderr.find("Error: ")
+    if run.stopped is not None or start < 0:
+        return None
+    message = run.stderr[start:].rstrip().removesuffix(_TRAILER).rstrip()
     if match := _PARSE.match(message):
-        return ParseFailure(match[1], int(match[2] or 1), match[3])
+        return HelmError(match[1], int(match[2] or 1), match[3])
     document = re.escape(f"{CHART}/{names.document}")
-    if match := re.match(
-        rf"Error: (?:template: |execution error at \(|){document}:(\d+)(?::\d+)?\)?(.*)", message, re.DOTALL
-    ):
-        return RenderFailure(int(match[1]), match[2])
-    return None
+    pattern = rf"Error: (?:template: |execution error at \(|){document}:(\d+)(?::\d+)?\)?(.*)"
+    match = re.match(pattern, message, re.DOTALL)
+    return HelmError(None, int(match[1]), match[2]) if match else None
 
 
-def parse_error(failure: ParseFailure, rewritten: Rewritten, template: Template) -> TemplateFailure:
-    """Return the error of a template with a syntax error."""
+def failure_of(error: HelmError, rewritten: Rewritten, template: Template) -> TemplateFailure:
+    """Return the failure of `template`, which helm reports as `error`."""
+    return _render_error(error, rewritten, template) if error.path is None else _parse_error(error, rewritten, template)
+
+
+def too_large(limit: str, cause: str = "") -> TemplateFailure:
+    """Return the failure of a template whose output is larger than `limit`."""
+    hint = f"check for a range over a very large number{cause}"
+    return TemplateFailure(f"the output is larger than {limit}", hint=hint, code="template-too-large")
+
+
+TOO_LARGE_TO_STORE = f"{RENDERED_SIZE >> 20} MiB"
+
+
+def _parse_error(failure: HelmError, rewritten: Rewritten, template: Template) -> TemplateFailure:
     undefined = rewritten.names.undefined
     message = failure.detail.replace(rewritten.path, "").replace(undefined, "")
     if (cut := f'"{undefined[:10]}"...') in message:
@@ -100,15 +113,16 @@ def parse_error(failure: ParseFailure, rewritten: Rewritten, template: Template)
     if started:
         message = message[: started.start()]
     line = int(started[1]) if started else failure.line
-    offset = stopped_at(rewritten.source, line, message)
+    offset = _stopped_at(rewritten.source, line, message)
     if offset is not None:
         return error_at(template, offset, message, hint, code="template-parse")
-    where = line_of(template, line)
-    return TemplateFailure(message, where.line, None, where.in_header, hint, code="template-parse")
+    line, in_header = _line_of(template, line)
+    return TemplateFailure(message, line, None, in_header, hint, code="template-parse")
 
 
-def render_error(failure: RenderFailure, rewritten: Rewritten, template: Template) -> TemplateFailure:
-    """Return the error of a template that failed during rendering."""
+def _render_error(failure: HelmError, rewritten: Rewritten, template: Template) -> TemplateFailure:
+    if TOO_LARGE in failure.detail:
+        return too_large(TOO_LARGE_TO_STORE)
     names = rewritten.names
     if marked := re.search(rf"(?:^:\s*|HELM_ERR_START){names.mark('at')}@(\d+)@", failure.detail):
         # Before 3.17, helm did not remove a multi-line message from the chain.
@@ -116,7 +130,7 @@ def render_error(failure: RenderFailure, rewritten: Rewritten, template: Templat
     inner = re.search(rf"{re.escape(rewritten.path)}:(\d+):(\d+):?\s+(.*)", failure.detail, re.DOTALL)
     if inner is None:
         return TemplateFailure(_sentence(failure.detail))
-    offset = offset_of(rewritten, int(inner[1]), int(inner[2]))
+    offset = _offset_of(rewritten, int(inner[1]), int(inner[2]))
     if refused := functions.refusal(names).search(inner[3]):
         argument = int(refused[1])
         if argument:
@@ -162,8 +176,7 @@ def unsupported_calls(rewritten: Rewritten, template: Template) -> list[Template
 
 def _undefined_on(line: int, rewritten: Rewritten) -> str:
     """Return the first undefined function on or after a line."""
-    lines = rewritten.source.split("\n")
-    start = sum(len(one) + 1 for one in lines[: line - 1])
+    start, _ = _span(rewritten.source, line)
     for edit in rewritten.edits:
         if edit.text == rewritten.names.undefined and edit.start >= start:
             return rewritten.source[edit.start :].split(maxsplit=1)[0]
@@ -217,3 +230,69 @@ def _restored(message: str, names: Names) -> str:
 
 def _sentence(message: str) -> str:
     return " ".join(message.strip(" :\n").split())
+
+
+def error_at(
+    template: Template, offset: int, message: str, hint: str | None = None, code: str = "template-error"
+) -> TemplateFailure:
+    """Return an error at an offset in the template's source, with the line and column in its text or header."""
+    in_header = offset < len(template.header)
+    text = template.header if in_header else template.text
+    offset -= 0 if in_header else len(template.header)
+    line, column = text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)
+    return TemplateFailure(message, line, column, in_header, hint, code)
+
+
+def _span(text: str, line: int) -> tuple[int, int]:
+    """Return the offsets of the start and the end of a line, counted from 1."""
+    start = sum(len(one) + 1 for one in text.split("\n")[: line - 1])
+    end = text.find("\n", start)
+    return start, end if end >= 0 else len(text)
+
+
+def _offset_of(rewritten: Rewritten, line: int, column: int) -> int:
+    """Return the offset in the source, in characters, for Go's line (from 1) and column (in bytes, from 0)."""
+    start, end = _span(rewritten.text, line)
+    before = rewritten.text[start:end].encode()[:column].decode("utf-8", "ignore")
+    return rewritten.source_offset(start + len(before))
+
+
+def _line_of(template: Template, line: int) -> tuple[int, bool]:
+    """Convert a line of the source to a line of the text or of the header, and return whether it is in the header.
+
+    The last line of the header can be the first of the text; it then counts as the header's if only that has an action.
+    """
+    above = template.header.count("\n")
+    header_end = template.header.rpartition("\n")[2]
+    shared_by_header = "{{" in header_end and "{{" not in template.text.partition("\n")[0]
+    if line <= above or (line == above + 1 and shared_by_header):
+        return line, True
+    lines = template.text.count("\n") + (not template.text.endswith("\n"))
+    return min(line - above, max(lines, 1)), False
+
+
+def _stopped_at(source: str, line: int, message: str) -> int | None:
+    """Return the offset at which Go's parser stopped, given the line that it reports; None if that is not certain.
+
+    It is the first token that the message names, the action with the lexical error, or the only action on the line.
+    """
+    start, end = _span(source, line)
+    begun = takewhile(lambda action: action.start < end, actions(source))
+    here = [action for action in begun if action.end > start]
+    if quoted := _QUOTED.search(message):
+        word = re.sub(r"\\(.)", r"\1", quoted[0][1:-1])
+        for action in here:
+            for token in action.tokens:
+                if token.kind in _NAMED and token.text == word:
+                    return token.start
+    if character := _CHARACTER.match(message):
+        refused = chr(int(character[1], 16))
+        here = [action for action in here if action.broken or _holds(action, refused)][:1]
+    if here and (here[-1].broken or len(here) == 1):
+        return here[-1].start
+    return None
+
+
+def _holds(action: Action, character: str) -> bool:
+    """Return whether `character` is part of a name in the action, where Go can refuse it."""
+    return any(character in token.text for token in action.tokens if token.kind in (*_NAMED, Kind.FIELD))

@@ -1,7 +1,7 @@
-"""One run of helm, with a clean environment, limits on time, memory and output, and no access to the user's files.
+"""The helm binary, and its runs: with a clean environment, limits, and no access to the user's files.
 
-Time is CPU time, if the system reports it: on a busy machine, a normal run takes longer, but needs no more CPU time.
-The CPU time of all runs is spent from the budget.
+A run is limited in time, memory and output. Time is CPU time, if the system reports it: on a busy machine, a normal run
+takes longer, but needs no more CPU time. The CPU time of all runs is spent from the budget.
 """
 
 from __future__ import annotations
@@ -11,17 +11,30 @@ import math
 import os
 import re
 import selectors
+import shutil
 import subprocess
+import sys
+import sysconfig
+import tempfile
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from kubocd_gen.budget.spending import Budget
+from kubocd_gen.diagnostics.problems import ProblemsError
+from kubocd_gen.files.walk import hint_of
 from kubocd_gen.processes.children import limit, running
 from kubocd_gen.processes.timing import timed
 
 _log = logging.getLogger(__name__)
+
+_INSTALL = "install Helm 3.14 or later (https://helm.sh/docs/intro/install), or set KCD_GEN_HELM to the path of helm"
+HELM_HINT = "run 'kcd-gen version' to see which helm is used; choose another one with --helm (KCD_GEN_HELM)"
+_VERSION = 30  # seconds until `helm version` has printed its version
 
 # A thousand Releases print 20 MB, in two batches. More is a runaway template, whose output would be held in memory.
 OUTPUT = 48 << 20
@@ -32,10 +45,64 @@ _WAIT = 4.0  # on a busy machine, helm may run for this factor times its CPU tim
 _STUCK = 20.0
 _TICKS = os.sysconf("SC_CLK_TCK")
 _SAYS_TIME = Path("/proc/self/stat").exists()
-
 _LATEST = 10  # seconds of CPU time over the limit, after which the system kills helm if kcd-gen has not
+# helm needs 64 MiB to start, and up to 30 times the size of its input.
+_LEAST = 144 << 20
+_TIMES_INPUT = 30
+_PART = 0.55  # of the run's memory, for all helm processes; the rest is for their output and kcd-gen itself
 
 Stop = Literal["timeout", "output"]
+
+
+def find_helm(explicit: str | None = None) -> Path:
+    """Return the absolute path of the helm binary to run.
+
+    `explicit` is the user's choice (--helm or KCD_GEN_HELM): a path, or a name to look up on PATH. Without it, a
+    binary installed by pip next to this Python takes precedence over the one on PATH, because the lock file of the
+    virtual environment pins it. Raises ProblemsError `helm-missing`.
+    """
+    if explicit:
+        # Path.expanduser would turn `./helm`, a file, into `helm`, a name to look up on PATH.
+        found = shutil.which(os.path.expanduser(explicit))  # noqa: PTH111
+        if found is None:
+            raise ProblemsError.of("helm-missing", f"'{explicit}' is not an executable helm binary", hint=_INSTALL)
+        return Path(found).absolute()
+    directories = (str(Path(sys.executable).parent), sysconfig.get_path("scripts"))
+    found = shutil.which("helm", path=os.pathsep.join(directories)) or shutil.which("helm")
+    if found is None:
+        raise ProblemsError.of(
+            "helm-missing", "helm was not found, but is needed to render package templates", hint=_INSTALL
+        )
+    return Path(found).absolute()
+
+
+def helm_version(helm: Path) -> str:
+    """Return the version that `helm version` prints, without the leading `v`, such as `3.17.3`.
+
+    Raises ProblemsError `helm-missing` if the command fails.
+    """
+    try:
+        with running([str(helm), "version", "--template", "{{.Version}}"]) as process:
+            version, messages = (data.decode("utf-8", "replace") for data in process.communicate(timeout=_VERSION))
+        if process.returncode == 0:
+            return version.strip().removeprefix("v")
+        message = next((line.strip() for line in messages.splitlines() if line.strip()), "")
+        reason = f"it exited with code {process.returncode}{f' ({message})' if message else ''}"
+    except subprocess.TimeoutExpired:
+        reason = f"it did not finish within {_VERSION} seconds"
+    except OSError as error:
+        reason = error.strerror or "it could not be started"
+    raise ProblemsError.of("helm-missing", f"'{helm}' did not report its version: {reason}", hint=_INSTALL)
+
+
+def unwritable_input(error: OSError, directory: Path | None = None) -> ProblemsError:
+    """Return the error of a run whose input can't be written to `directory`, by default that for temporary files."""
+    where = directory or tempfile.tempdir or "$TMPDIR"
+    return ProblemsError.of(
+        "helm-failed",
+        f"helm's input could not be written to '{where}': {error.strerror}",
+        hint=hint_of(error) if directory else "free disk space there, or set TMPDIR to another directory",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +115,15 @@ class Run:
     stopped: Stop | None
 
     @property
+    def succeeded(self) -> bool:
+        return self.stopped is None and self.returncode == 0
+
+    @property
     def out_of_memory(self) -> bool:
-        return any("out of memory" in line or "cannot allocate memory" in line for line in self._errors)
+        """Whether helm ended by itself because it could not get more memory."""
+        return self.stopped is None and any(
+            "out of memory" in line or "cannot allocate memory" in line for line in self._errors
+        )
 
     @property
     def summary(self) -> str:
@@ -80,19 +154,24 @@ def run_helm(
     `memory` is in bytes. `timeout` is in seconds of CPU time, and `spend` is called during the run with the CPU time
     used since its last call. Without `spend`, `timeout` is wall-clock time, because a helm that waits for a server
     uses no CPU time. `variables` are added to the environment, which contains none of the user's variables. Raises
-    OSError if helm can't be started, and what `spend` raises.
+    ProblemsError `helm-failed` if helm can't be started, and what `spend` raises.
     """
     environment = {**_environment(home, memory), **(variables or {})}
     _log.debug("%s %s", binary, " ".join(arguments))
-    with (
-        timed(_log, " ".join(("helm", *arguments[:1]))) as details,
-        running([str(binary), *arguments], environment, directory=home) as process,
-    ):
-        limit(process, "RLIMIT_DATA", memory)
-        # If kcd-gen is killed, the system still ends helm.
-        limit(process, "RLIMIT_CPU", math.ceil(timeout) + _LATEST)
-        stdout, stderr, stopped = _read(process, timeout, spend)
-        details.append(stopped or f"exit code {process.returncode}, {len(stdout)} bytes")
+    try:
+        with (
+            timed(_log, " ".join(("helm", *arguments[:1]))) as details,
+            running([str(binary), *arguments], environment, directory=home) as process,
+        ):
+            limit(process, "RLIMIT_DATA", memory)
+            # If kcd-gen is killed, the system still ends helm.
+            limit(process, "RLIMIT_CPU", math.ceil(timeout) + _LATEST)
+            stdout, stderr, stopped = _read(process, timeout, spend)
+            details.append(stopped or f"exit code {process.returncode}, {len(stdout)} bytes")
+    except OSError as error:
+        raise ProblemsError.of(
+            "helm-failed", f"'{binary}' could not be started: {error.strerror}", hint=HELM_HINT
+        ) from error
     message = _SPACES.sub(r"\1", stderr.decode("utf-8", "replace"))
     return Run(process.returncode, stdout, message, stopped)
 
@@ -176,3 +255,66 @@ class _Clock:
         if self._spend:
             self._spend(self._taken - spent)
         return self._taken
+
+
+class HelmPool:
+    """Runs `binary`, at most `jobs` processes at a time. One pool is shared by a whole compilation."""
+
+    def __init__(self, binary: Path, *, jobs: int = 2, budget: Budget | None = None) -> None:
+        self.binary = binary.absolute()  # helm runs in a temporary directory
+        self.jobs = max(1, jobs)
+        self.budget = budget or Budget()
+        self.memory = max(_LEAST, int(self.budget.limits.memory * _PART))
+        self._free = self.memory
+        self._running = 0
+        self._waiting: list[object] = []
+        self._changed = threading.Condition()
+
+    def run(
+        self,
+        arguments: Sequence[str],
+        home: Path,
+        timeout: float,
+        *,
+        size: int = 0,
+        whole: bool = False,
+        free: float = 0.0,
+    ) -> Run:
+        """Run helm as soon as enough memory is free.
+
+        `size` is the size of its input in bytes; `whole` gives it all memory. The first `free` seconds of CPU time are
+        not counted in the budget. Raises ProblemsError `helm-failed` if helm can't be started, and BudgetExceededError.
+        """
+        left = free
+
+        def spend(seconds: float) -> None:
+            nonlocal left
+            counted, left = max(0.0, seconds - left), max(0.0, left - seconds)
+            self.budget.spend("helm-time", counted)
+
+        wanted = self.memory if whole else min(self.memory, _LEAST + _TIMES_INPUT * size)
+        with self._room(wanted):
+            self.budget.check()
+            return run_helm(self.binary, arguments, home, timeout, memory=wanted, spend=spend)
+
+    @contextmanager
+    def _room(self, wanted: int) -> Iterator[None]:
+        """Reserve `wanted` bytes, first come first served, so a run that needs all memory is not starved."""
+        turn = object()
+        with self._changed:
+            self._waiting.append(turn)
+            try:
+                while self._waiting[0] is not turn or self._free < wanted or self._running >= self.jobs:
+                    self._changed.wait(0.5)  # with a timeout, so that signals are handled
+            finally:
+                self._waiting.remove(turn)
+                self._changed.notify_all()
+            self._free -= wanted
+            self._running += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += wanted
+                self._running -= 1
+                self._changed.notify_all()

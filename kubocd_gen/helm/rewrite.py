@@ -18,13 +18,14 @@ and must never be rendered (see `refusals`).
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from kubocd_gen.helm import functions
-from kubocd_gen.helm.commands import TAKES_NAME, Command, commands
-from kubocd_gen.helm.lexer import Action, Kind, actions
+from kubocd_gen.helm.lexer import Action, Kind, Token, actions
 from kubocd_gen.helm.names import Names
 
+_TAKES_NAME = frozenset({"define", "block", "template"})
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -90,14 +91,14 @@ class _Rewriter:
 
     def rewritten(self) -> Rewritten:
         if self.source.startswith("\ufeff"):
-            self._insert(0, "{{/**/}}", 0)  # otherwise helm removes the byte order mark
+            self._insert(0, "{{/**/}}")  # otherwise helm removes the byte order mark
         main = _Body(0, trims=False)
         bodies = [main]
         inside = [main]  # the bodies around the current position: one more than the `end`s to come
         for action in actions(self.source):
             keyword = action.keyword
             body = inside[-1]
-            for command in commands(action.tokens):
+            for command in _commands(action.tokens):
                 self._command(command, body, broken=action.broken)
             self._name(action)
             self.readable &= not action.broken
@@ -111,9 +112,7 @@ class _Rewriter:
         for body in bodies:
             # Only if needed: an empty `define` can be redefined, one with an action in it can't.
             if body.holder:
-                self._insert(
-                    body.start, f"{{{{ {self.names.holder} := dict {'-' if body.trims else ''}}}}}", body.start
-                )
+                self._insert(body.start, f"{{{{ {self.names.holder} := dict {'-' if body.trims else ''}}}}}")
         # Insertions at one offset keep their order, and precede the replacement of the text there.
         edits = tuple(sorted(self.edits, key=lambda edit: (edit.start, edit.end)))
         return Rewritten(
@@ -131,14 +130,14 @@ class _Rewriter:
     def _name(self, action: Action) -> None:
         tokens = [token for token in action.tokens if token.kind is not Kind.SPACE]
         for index, token in enumerate(tokens):
-            if token.kind is Kind.KEYWORD and token.text in TAKES_NAME:
+            if token.kind is Kind.KEYWORD and token.text in _TAKES_NAME:
                 name = tokens[index + 1] if index == 0 and len(tokens) > 1 else None
                 if name is not None and name.kind in (Kind.STRING, Kind.RAW_STRING):
                     self._insert(name.start + 1, self.path, name.start)
                 else:
                     self.readable = False  # a syntax error
 
-    def _command(self, command: Command, body: _Body, *, broken: bool) -> None:
+    def _command(self, command: _Command, body: _Body, *, broken: bool) -> None:
         for index, word in enumerate(command.words):
             name = word.function
             if name is None:
@@ -149,49 +148,48 @@ class _Rewriter:
             if name not in functions.KNOWN:
                 # helm has no function with other characters, so it refuses the name anyway.
                 if name.isascii():
-                    self._insert(word.start, self.names.undefined, word.start)
+                    self._insert(word.start, self.names.undefined)
             elif broken and name in functions.KUBOCD:
-                self._replace(
-                    word.start, end, "list", word.start
-                )  # a function that helm knows, so that it reports the syntax error instead
+                # A function that helm knows, so that it reports the syntax error instead.
+                self._replace(word.start, end, "list")
             elif name in functions.UNSUPPORTED:
                 call = f'call "{self.names.mark("unsupported")} {name}"'
-                self._replace(word.start, end, call if calls else f"({call})", word.start)
+                self._replace(word.start, end, call if calls else f"({call})")
             elif name in ("imageRedirect", "resolveDNS", "getHostByName"):
                 self._lookup(name, word.start, command if calls else None, body)
             elif name in ("fail", "required") and calls:
                 self._mark_message(command)
 
-    def _lookup(self, name: str, start: int, command: Command | None, body: _Body) -> None:
+    def _lookup(self, name: str, start: int, command: _Command | None, body: _Body) -> None:
         end = start + len(name)
         call = f' | include "{self.names.partial(name)}"'
         if name == "imageRedirect":
             body.holder = True
             call = f' | set {self.names.holder} "a"{call} | get {self.names.holder}'
         if command is None:
-            self._replace(start, end, f"(list{call})", start)
+            self._replace(start, end, f"(list{call})")
             return
         self.arguments[start] = tuple(word.position for word in command.words[1:])
-        self._replace(start, end, "list", start)
+        self._replace(start, end, "list")
         self._insert(command.end, call, start)
 
-    def _mark_message(self, command: Command) -> None:
+    def _mark_message(self, command: _Command) -> None:
         # Appends the message to the mark by replacing the empty match at its end. The function still checks that the
         # message is a string, and an error keeps its position.
         start = command.words[0].start
         mark = f'regexReplaceAllLiteral "$" "{self.names.mark("at")}@{start}@" '
         if len(command.words) > 1:
             message = command.words[1]
-            self._insert(message.start, f"({mark}", message.start)
+            self._insert(message.start, f"({mark}")
             self._insert(message.end, ")", message.start)
         elif command.piped:
-            self._insert(start, f"{mark}| ", start)
+            self._insert(start, f"{mark}| ")
 
-    def _insert(self, at: int, text: str, anchor: int) -> None:
-        self.edits.append(Edit(at, at, text, anchor))
+    def _insert(self, at: int, text: str, anchor: int | None = None) -> None:
+        self.edits.append(Edit(at, at, text, at if anchor is None else anchor))
 
-    def _replace(self, start: int, end: int, text: str, anchor: int) -> None:
-        self.edits.append(Edit(start, end, text, anchor))
+    def _replace(self, start: int, end: int, text: str) -> None:
+        self.edits.append(Edit(start, end, text, start))
 
 
 def _apply(source: str, edits: tuple[Edit, ...]) -> str:
@@ -201,3 +199,78 @@ def _apply(source: str, edits: tuple[Edit, ...]) -> str:
         parts += (source[position : edit.start], edit.text)
         position = edit.end
     return "".join((*parts, source[position:]))
+
+
+@dataclass(slots=True)
+class _Word:
+    """An operand: one term and the fields directly after it, such as `.a.b`, `$x.y`, `(…).z`, `"s"` or `upper`.
+
+    `position` is the offset that Go reports: the second term of a chain, or the first token inside a parenthesis.
+    """
+
+    start: int
+    end: int
+    position: int
+    function: str | None = None  # its name, if the word begins with one
+    chained: bool = False
+
+
+@dataclass(slots=True)
+class _Command:
+    """A function or value and its arguments. If `piped`, another value is passed as the last argument."""
+
+    piped: bool = False
+    words: list[_Word] = field(default_factory=list)
+
+    @property
+    def end(self) -> int:
+        return self.words[-1].end
+
+
+def _commands(tokens: tuple[Token, ...]) -> Iterator[_Command]:
+    """Yield the commands of an action's pipelines, inner commands before the command that they are an argument of.
+
+    Keywords and the names after `define`, `block` and `template` are not part of a command. Any tokens are accepted:
+    in an action that Go refuses, every function must still be found, or Go would report the wrong name.
+    """
+    current = _Command()
+    outer: list[_Command] = []
+    named = False  # the next string is a template's name
+    for token in tokens:
+        if token.kind is Kind.SPACE:
+            continue
+        if token.kind is Kind.PIPE:
+            if current.words:
+                yield current
+            current = _Command(piped=True)
+        elif token.kind in (Kind.ASSIGN, Kind.KEYWORD):
+            if current.words:  # declared variables, or a syntax error
+                yield current
+            current = _Command()
+            named = token.text in _TAKES_NAME
+        elif named:
+            if token.kind not in (Kind.STRING, Kind.RAW_STRING):
+                break  # a syntax error
+            named = False
+        elif token.kind is Kind.RIGHT_PAREN:
+            if current.words:
+                yield current
+            current = outer.pop()
+            current.words[-1].end = token.end
+        else:
+            last = current.words[-1] if current.words else None
+            if last is not None and token.kind is Kind.FIELD and token.start == last.end:
+                last.position = last.position if last.chained else token.start
+                last.chained = True
+                last.end = token.end
+                continue
+            function = token.text if token.kind is Kind.IDENTIFIER else None
+            if outer and not current.words and outer[-1].words[-1].position == outer[-1].words[-1].start:
+                outer[-1].words[-1].position = token.start
+            current.words.append(_Word(token.start, token.end, token.start, function))
+            if token.kind is Kind.LEFT_PAREN:
+                outer.append(current)
+                current = _Command()
+    for command in (current, *reversed(outer)):  # a parenthesis stays open only after a syntax error
+        if command.words:
+            yield command

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from kubocd_gen.diagnostics.problems import Position, Problem
+from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,11 @@ class TemplateFailure:
     in_header: bool = False
     hint: str | None = None
     code: str = "template-error"
+
+    @classmethod
+    def of(cls, error: ProblemsError) -> TemplateFailure:
+        """Return the failure of a template that was not rendered because of `error`."""
+        return cls(error.problem.message, hint=error.problem.hint, code=error.problem.code)
 
     def problem(self, label: str, position: Position, hint: str | None = None) -> Problem:
         """Return a problem of the template `label`, which is at `position`; `hint` replaces the failure's own hint."""

@@ -1,24 +1,18 @@
-"""Checks of templates without a model: syntax errors and calls of unsupported functions."""
+"""Checks of templates without a model: their size, syntax errors, and calls of unsupported functions."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from kubocd_gen.budget.spending import BudgetExceededError
 from kubocd_gen.diagnostics.problems import ProblemsError
-from kubocd_gen.helm.chart import Chart, fits, parsing_chart
-from kubocd_gen.helm.lexer import MOST_TOKENS, TooManyTokensError
-from kubocd_gen.helm.messages import ParseFailure, parse_error, presentable, read_failure, unsupported_calls
+from kubocd_gen.helm.chart import FILE_SIZE, TEST_CHART, Chart, check_helm, fits, parsing_chart
+from kubocd_gen.helm.lexer import MOST_TOKENS, TooManyTokensError, actions
+from kubocd_gen.helm.messages import error_at, failure_of, presentable, read_error, unsupported_calls
 from kubocd_gen.helm.names import Names
 from kubocd_gen.helm.process import Run
 from kubocd_gen.helm.rewrite import Rewritten, rewrite
 from kubocd_gen.helm.template import Template, TemplateFailure
-from kubocd_gen.helm.unreadable import refusals, too_large_error
-
-
-def too_many_tokens() -> TemplateFailure:
-    """Return the error of a template with too many tokens."""
-    hint = "move long content into the chart, or into a file in it"
-    return TemplateFailure(f"the template has more than {MOST_TOKENS} tokens", hint=hint, code="template-too-large")
 
 
 def admitted(source: str, rewritten: Callable[[str], Rewritten]) -> Rewritten | TemplateFailure:
@@ -27,8 +21,44 @@ def admitted(source: str, rewritten: Callable[[str], Rewritten]) -> Rewritten | 
         if fits(source) and fits((made := rewritten(source)).text):
             return made
     except TooManyTokensError:
-        return too_many_tokens()
-    return too_large_error()
+        hint = "move long content into the chart, or into a file in it"
+        return TemplateFailure(f"the template has more than {MOST_TOKENS} tokens", hint=hint, code="template-too-large")
+    return TemplateFailure(f"the template is larger than {FILE_SIZE >> 20} MiB", code="template-too-large")
+
+
+def refusals(run: Callable[[Chart], Run], texts: Sequence[tuple[Rewritten, Template]]) -> list[TemplateFailure]:
+    """Return the error of each template with a lexical error, in order: helm's error for a chart with only that one.
+
+    Such templates are never rendered. One that helm accepts is an error, too, because it is not known how helm reads
+    it, and so is one that the budget does not cover. Raises ProblemsError `helm-failed` if helm itself does not work.
+    """
+    runs: dict[str, Run] = {}
+    errors = []
+    for rewritten, template in texts:
+        try:
+            if rewritten.path not in runs:
+                runs[rewritten.path] = run(parsing_chart([rewritten]))
+            errors.append(_refusal(run, runs[rewritten.path], rewritten, template))
+        except BudgetExceededError as error:
+            errors.append(TemplateFailure.of(error))
+    return errors
+
+
+def _refusal(run: Callable[[Chart], Run], done: Run, rewritten: Rewritten, template: Template) -> TemplateFailure:
+    error = read_error(done, rewritten.names)
+    if error is not None and error.path == rewritten.path:
+        return failure_of(error, rewritten, template)
+    if done.succeeded:
+        start, end = next(((one.start, one.end) for one in actions(rewritten.source) if one.broken), (0, 0))
+        return error_at(
+            template,
+            start,
+            f"kcd-gen can't parse '{rewritten.source[start : min(end + 1, start + 80)]}', but helm accepts it",
+            "use only ASCII characters outside of strings, and report this as a bug of kcd-gen",
+            code="unreadable-template",
+        )
+    check_helm(run(TEST_CHART))
+    return TemplateFailure(f"helm failed to parse the template: {done.summary}", code="template-parse")
 
 
 def check_templates(
@@ -52,18 +82,14 @@ def check_templates(
         found[index].append(error)
     while waiting:
         done = run(parsing_chart(list(waiting.values())))
-        if done.stopped is None and done.returncode == 0:
+        if done.succeeded:
             break
-        failure = read_failure(done.stderr, names) if done.stopped is None else None
-        culprits = [
-            index
-            for index, rewritten in waiting.items()
-            if isinstance(failure, ParseFailure) and rewritten.path == failure.path
-        ]
-        if not culprits or not isinstance(failure, ParseFailure):
+        reported = read_error(done, names)
+        culprits = [index for index, rewritten in waiting.items() if reported and rewritten.path == reported.path]
+        if reported is None or not culprits:
             raise ProblemsError.of("helm-failed", f"helm failed to parse the templates: {done.summary}")
         for index in culprits:
-            found[index].append(parse_error(failure, waiting.pop(index), templates[index]))
+            found[index].append(failure_of(reported, waiting.pop(index), templates[index]))
     for index, rewritten in waiting.items():
         found[index] += unsupported_calls(rewritten, templates[index])
     return [[presentable(error, names) for error in errors] for errors in found]

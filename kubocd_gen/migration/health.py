@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from kubocd_gen.compiler.secrets import masked_text
+from kubocd_gen.compiler.secrets import Masks
 from kubocd_gen.diagnostics.problems import Severity
 from kubocd_gen.diagnostics.wording import quoted
 from kubocd_gen.migration.findings import Finding, Situation
@@ -111,7 +111,7 @@ def _not_ready(one: LiveObject) -> str | None:
     """Return the quoted message of the condition Ready if it is not True; None if it is True or missing."""
     for condition in _conditions(one):
         if condition.get("type") == "Ready" and condition.get("status") != "True":
-            message = " ".join(masked_text(str(condition.get("message", ""))).split())
+            message = " ".join(Masks().text(str(condition.get("message", ""))).split())
             return f"'{message[:_LONGEST_MESSAGE]}…'" if len(message) > _LONGEST_MESSAGE else f"'{message}'"
     return None
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from kubocd_gen.compiler.typed import normal_spec
+from kubocd_gen.compiler.flux_objects import normal_spec
 from kubocd_gen.compiler.value_changes import ABSENT, Change, changes, leaves, path_text
 from kubocd_gen.diagnostics.wording import quoted
 from kubocd_gen.migration.findings import Finding, Situation

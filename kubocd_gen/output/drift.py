@@ -17,11 +17,7 @@ _VERBS = {"created": "missing", "updated": "different", "removed": "unexpected"}
 
 def drift(plan: Plan, *, charts: bool) -> tuple[FileChange, ...]:
     """Return the changes that a build would make, including the inventory; without `charts`, excluding `hr/`."""
-    return tuple(
-        change
-        for change in plan.changes
-        if change.change != "unchanged" and (charts or not change.path.startswith("hr/"))
-    )
+    return tuple(change for change in plan.pending if charts or not change.path.startswith("hr/"))
 
 
 def drift_lines(changes: Sequence[FileChange], directory: str, *, full: bool) -> Iterator[str]:

@@ -55,7 +55,7 @@ def read_records(tree: Tree) -> dict[str, Record]:
     """Return all records of the inventory by their path."""
     found = {}
     if tree.file(SHARED_RECORD):
-        found[SHARED_RECORD] = parse_record(SHARED_RECORD, tree.read(SHARED_RECORD))
+        found[SHARED_RECORD] = parse_record(SHARED_RECORD, tree.read(SHARED_RECORD, _LARGEST))
     for namespace in tree.entries(RECORDS):
         # The writer's staging directory starts with a dot, and other files are not records. A symlink is not skipped:
         # it must be refused.

@@ -28,45 +28,40 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
+from kubocd_gen.diagnostics.problems import Position, ProblemsError
 from kubocd_gen.files.directory import Directory, open_directory
-from kubocd_gen.files.walk import SymlinkError
 from kubocd_gen.output.inventory import RECORDS, is_output_path, is_unit
 from kubocd_gen.output.journal_store import JournalStore, make_store, stores
 from kubocd_gen.output.moves import NEW, OLD, STAGING, Step, is_sound, make_move, sync_parents, undo_move
-from kubocd_gen.output.tree import LARGEST_FILE, advice, output_position, refused_symlink
+from kubocd_gen.output.tree import LARGEST_FILE, output_error, output_position
 
 _IDENTITY = "staging.json"
 _JOURNAL = "journal.json"
 
 
+# Reading or writing the output reports the error that the three functions below ignore.
+
+
 def is_interrupted(path: Path) -> bool:
     """Return whether the output has a staging directory: a write was killed, or is running now."""
-    try:
-        with open_directory(path) as root:
-            return root.status(STAGING) is not None
-    except OSError:
-        return False  # reading or writing the output reports the error
+    with contextlib.suppress(OSError), open_directory(path) as root:
+        return root.status(STAGING) is not None
+    return False
 
 
 def interrupted_paths(path: Path) -> frozenset[str]:
     """Return the files of an interrupted write. They belong to kcd-gen even if the inventory does not list them yet."""
-    try:
-        with open_directory(path) as root:
-            store = _store_of(root)
-            return _read(root, store)[1] if store else frozenset()
-    except OSError:
-        return frozenset()
+    with contextlib.suppress(OSError), open_directory(path) as root:
+        if store := _store_of(root):
+            return _read(root, store)[1]
+    return frozenset()
 
 
 def refuse_foreign_staging(path: Path) -> None:
     """Raise ProblemsError `foreign-staging` if there is a staging directory that no write of this user has left."""
-    try:
-        with open_directory(path) as root:
-            if root.status(STAGING) and not _store_of(root) and _is_filled(root) and not root.is_locked():
-                raise ProblemsError(_foreign_staging(root))
-    except OSError:
-        return  # reading or writing the output reports the error
+    with contextlib.suppress(OSError), open_directory(path) as root:
+        if root.status(STAGING) and not _store_of(root) and _is_filled(root) and not root.is_locked():
+            raise _foreign_staging(root)
 
 
 def open_staging(root: Directory) -> JournalStore:
@@ -144,7 +139,7 @@ def complete(root: Directory) -> bool:
     store = _store_of(root)
     if store is None:
         if _is_filled(root):
-            raise ProblemsError(_foreign_staging(root))
+            raise _foreign_staging(root)
         for directory in (NEW, OLD, STAGING):  # empty: killed before it was recorded in the store
             root.remove_empty(directory)
         return False
@@ -155,19 +150,15 @@ def complete(root: Directory) -> bool:
         root.make_one(OLD)
         for index, step in enumerate(steps):
             if not is_sound(root, index, step):
-                message = f"the staged content of '{step.path}' does not match the journal"
-                raise ProblemsError(_broken(root, store, message))
+                raise _broken(root, store, f"the staged content of '{step.path}' does not match the journal")
         for index, step in enumerate(steps):
             make_move(root, index, step)
         sync_parents(root, steps)
-    except SymlinkError as error:
-        raise ProblemsError(refused_symlink(error)) from error
     except OSError as error:
-        raise ProblemsError.of(
-            "interrupted-output",
-            f"the write of an interrupted build can't be completed: {_reason(error)}",
-            position=failure_position(root.path, error),
-            hint=f"{advice(error)}; the next build completes the write",
+        message = "the write of an interrupted build can't be completed"
+        position = failure_position(root.path, error)
+        raise output_error(
+            "interrupted-output", message, error, position, "; the next build completes the write"
         ) from error
     close_staging(root, store)
     return bool(steps)
@@ -229,9 +220,9 @@ def _read(root: Directory, store: JournalStore) -> tuple[tuple[Step, ...], froze
         if staging is None or data["inode"] != staging.st_ino:
             return (), frozenset()  # the journal is of an earlier write
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        raise ProblemsError(_broken(root, store)) from None
+        raise _broken(root, store) from None
     if not all(is_unit(step.path) for step in steps) or not all(map(is_output_path, paths)):
-        raise ProblemsError(_broken(root, store))
+        raise _broken(root, store)
     return steps, paths
 
 
@@ -264,8 +255,8 @@ def _reason(error: BaseException) -> str:
 
 def _broken(
     root: Directory, store: JournalStore, message: str = "the journal of an interrupted write is damaged"
-) -> Problem:
-    return Problem(
+) -> ProblemsError:
+    return ProblemsError.of(
         "broken-journal",
         message,
         position=output_position(store.directory.path / _JOURNAL),
@@ -273,9 +264,9 @@ def _broken(
     )
 
 
-def _foreign_staging(root: Directory) -> Problem:
+def _foreign_staging(root: Directory) -> ProblemsError:
     staging = output_position(root.path / STAGING)
-    return Problem(
+    return ProblemsError.of(
         "foreign-staging",
         "refusing to use a staging directory that was not created by a build on this machine",
         position=staging,

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from kubocd_gen.diagnostics.problems import Problem, ProblemsError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.files.directory import Directory
 from kubocd_gen.files.paths import checkout_top
 from kubocd_gen.files.walk import open_step
@@ -103,7 +103,13 @@ def make_store(output: Path) -> JournalStore:
             if error.errno not in _UNUSABLE:
                 raise
             refused.append(error)
-    raise ProblemsError(_unwritable(output, refused))
+    reason = "; ".join(f"{output_position(Path(str(error.filename)))}: {error.strerror}" for error in refused)
+    raise ProblemsError.of(
+        "unwritable-state",
+        f"no directory is available for the journal of the write{f' ({reason})' if reason else ''}",
+        position=output_position(output),
+        hint="set XDG_STATE_HOME to a directory outside the checkout to which only you can write",
+    )
 
 
 def _locations(output: Path) -> Iterator[_Location]:
@@ -198,14 +204,4 @@ def _is_private(status: os.stat_result | None) -> bool:
         and stat.S_ISDIR(status.st_mode)
         and status.st_uid == os.geteuid()
         and not status.st_mode & 0o022
-    )
-
-
-def _unwritable(output: Path, refused: list[OSError]) -> Problem:
-    reason = "; ".join(f"{output_position(Path(str(error.filename)))}: {error.strerror}" for error in refused)
-    return Problem(
-        "unwritable-state",
-        f"no directory is available for the journal of the write{f' ({reason})' if reason else ''}",
-        position=output_position(output),
-        hint="set XDG_STATE_HOME to a directory outside the checkout to which only you can write",
     )

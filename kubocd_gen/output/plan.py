@@ -7,12 +7,13 @@ report lists the resources.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
-from kubocd_gen.output.documents import Change, ResourceChange, resource_changes
 from kubocd_gen.output.inventory import (
     RECORDS,
     SHARED_RECORD,
@@ -25,6 +26,12 @@ from kubocd_gen.output.inventory import (
 )
 from kubocd_gen.output.journal import interrupted_paths
 from kubocd_gen.output.tree import Tree
+
+Change = Literal["created", "updated", "unchanged", "removed"]
+
+_SEPARATOR = re.compile(r"^---(?:[ \t].*)?\r?$\n?", re.MULTILINE)
+_KIND = re.compile(r"^kind: *(\S+)[ \t\r]*$", re.MULTILINE)
+_NAME = re.compile(r"^metadata:[ \t\r]*\n(?:[ \t\r].*\n)*?  name: *(\S+)[ \t\r]*$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +84,16 @@ class FileChange:
 
 
 @dataclass(frozen=True, slots=True)
+class ResourceChange:
+    """A change that a build makes to one Kubernetes resource. `path` is relative to the output root."""
+
+    kind: str
+    name: str
+    path: str
+    change: Change
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The change of every file that kcd-gen owns, including the inventory, sorted by path.
 
@@ -90,25 +107,17 @@ class Plan:
     changes: tuple[FileChange, ...]
 
     @property
+    def pending(self) -> tuple[FileChange, ...]:
+        """The changes that a write makes."""
+        return tuple(change for change in self.changes if change.change != "unchanged")
+
+    @property
     def is_clean(self) -> bool:
         """Whether the output is up to date."""
-        return all(change.change == "unchanged" for change in self.changes)
+        return not self.pending
 
-    @property
-    def create(self) -> tuple[FileChange, ...]:
-        return self._with("created")
-
-    @property
-    def update(self) -> tuple[FileChange, ...]:
-        return self._with("updated")
-
-    @property
-    def unchanged(self) -> tuple[FileChange, ...]:
-        return self._with("unchanged")
-
-    @property
-    def remove(self) -> tuple[FileChange, ...]:
-        return self._with("removed")
+    def with_change(self, kind: Change) -> tuple[FileChange, ...]:
+        return tuple(change for change in self.changes if change.change == kind)
 
     def resources(self) -> dict[tuple[str, str], tuple[ResourceChange, ...]]:
         """Return the changes of each Release's resources by namespace and name, including removed Releases."""
@@ -117,23 +126,19 @@ class Plan:
             top, _, rest = change.path.partition("/")
             namespace, _, file = rest.partition("/")
             if top == "flux" and file:
-                found[namespace, file.removesuffix(".yaml")] = resource_changes(
-                    change.path, _text(change.before), _text(change.after)
-                )
+                release = namespace, file.removesuffix(".yaml")
+                found[release] = resource_changes(change.path, change.before, change.after)
         return found
 
     def removed_releases(self) -> dict[tuple[str, str], str]:
         """Return the removed Releases by namespace and name, each with the removed Flux YAML."""
-        flux = {change.path: change.before or b"" for change in self.remove}
+        flux = {change.path: change.before or b"" for change in self.with_change("removed")}
         found = {}
         for record in flux:
             if record.startswith(f"{RECORDS}/") and record != SHARED_RECORD:
                 namespace, name = release_of(record)
                 found[namespace, name] = flux.get(f"flux/{namespace}/{name}.yaml", b"").decode(errors="replace")
         return found
-
-    def _with(self, kind: Change) -> tuple[FileChange, ...]:
-        return tuple(change for change in self.changes if change.change == kind)
 
 
 def plan_output(root: Path, releases: Sequence[ReleaseOutput], shared: SharedFiles, *, complete: bool) -> Plan:
@@ -239,5 +244,48 @@ def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _text(content: bytes | None) -> str | None:
-    return None if content is None else content.decode(errors="replace")
+def resource_changes(path: str, old: bytes | None, new: bytes | None) -> tuple[ResourceChange, ...]:
+    """Return the change of each resource when the content of `path` goes from `old` to `new` (None: no file).
+
+    Resources of `new` come first in their order, followed by removed ones in the order of `old`. If a document of `old`
+    has no recognizable kind and name, its resources are unknown: all of `new` are `updated` and none is `removed`.
+    """
+    before, damaged = _resources(old)
+    after, _ = _resources(new)
+    missing: Change = "updated" if damaged else "created"
+    changes = [
+        ResourceChange(
+            *identity,
+            path,
+            missing if identity not in before else "unchanged" if before[identity] == text else "updated",
+        )
+        for identity, text in after.items()
+    ]
+    if not damaged:
+        changes += [ResourceChange(*identity, path, "removed") for identity in before if identity not in after]
+    return tuple(changes)
+
+
+def _resources(content: bytes | None) -> tuple[dict[tuple[str, str], str], bool]:
+    """Return the documents of a Flux file by kind and name, and whether there are documents without a kind and name.
+
+    The YAML is not parsed. A written file can have been edited, merged or damaged: it is split at its `---` lines,
+    which the emitter writes only between documents, and kind and name are found with regular expressions. Therefore no
+    content, however deeply nested, aliased or broken, can fail a build or slow it down.
+    """
+    text = (content or b"").decode(errors="replace")
+    if text and not text.endswith("\n"):
+        text += "\n"
+    found: dict[tuple[str, str], str] = {}
+    damaged = False
+    for document in _SEPARATOR.split(text):  # with trailing empty lines, which can belong to a block
+        kind, name = _KIND.search(document), _NAME.search(document)
+        if kind and name:
+            found[_unquoted(kind[1]), _unquoted(name[1])] = document
+        else:
+            damaged |= bool(document.strip())
+    return found, damaged
+
+
+def _unquoted(scalar: str) -> str:
+    return scalar[1:-1] if len(scalar) > 1 and scalar[0] == scalar[-1] and scalar[0] in "'\"" else scalar

@@ -34,19 +34,17 @@ def output_position(path: Path) -> Position:
     return Position(display_path(path, Path.cwd()))
 
 
-def advice(error: OSError) -> str:
-    """Return a hint how to fix an error of the operating system."""
-    return _ADVICE.get(error.errno or 0, "fix the cause and build again")
-
-
-def refused_symlink(error: SymlinkError) -> Problem:
-    """Return the problem for a symlink in a path of the output."""
-    return Problem(
-        "symlinked-output",
-        "refusing to write through a symlink",
-        position=output_position(Path(error.filename)),
-        hint="replace the symlink by its target, or set 'output' (--output) to the real directory",
-    )
+def output_error(code: str, message: str, error: OSError, position: Position, then: str = "") -> ProblemsError:
+    """Return the error for an operation on the output that failed with `error`; `then` is added to the hint."""
+    if isinstance(error, SymlinkError):
+        return ProblemsError.of(
+            "symlinked-output",
+            "refusing to write through a symlink",
+            output_position(Path(error.filename)),
+            "replace the symlink by its target, or set 'output' (--output) to the real directory",
+        )
+    advice = _ADVICE.get(error.errno or 0, "fix the cause and build again")
+    return ProblemsError.of(code, f"{message}: {error.strerror or error}", position, f"{advice}{then}")
 
 
 class Tree:
@@ -81,7 +79,7 @@ class Tree:
         try:
             return self._directory(directory).read(name, limit)
         except OSError as error:
-            raise ProblemsError(self._unreadable(path, error)) from error
+            raise self._unreadable(path, error) from error
 
     def entries(self, directory: str) -> list[Entry]:
         """Return the entries of `directory` sorted by name, or an empty list if it does not exist."""
@@ -90,7 +88,7 @@ class Tree:
         try:
             return self._directory(directory).entries()
         except OSError as error:
-            raise ProblemsError(self._unreadable(directory, error)) from error
+            raise self._unreadable(directory, error) from error
 
     def has_directory(self, path: str) -> bool:
         """Return whether the directory `path` (the root: "") exists; no component of its path is a symlink then."""
@@ -135,9 +133,9 @@ class Tree:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise ProblemsError(self._unreadable(path, error)) from error
+            raise self._unreadable(path, error) from error
         if status and stat.S_ISLNK(status.st_mode):
-            raise ProblemsError(refused_symlink(SymlinkError(str(self.root / path))))
+            raise self._unreadable(path, SymlinkError(str(self.root / path)))
         return status
 
     def _root_status(self) -> os.stat_result | None:
@@ -159,12 +157,6 @@ class Tree:
             self._opened.move_to_end(path)
         return found
 
-    def _unreadable(self, path: str, error: OSError) -> Problem:
-        if isinstance(error, SymlinkError):
-            return refused_symlink(error)
-        return Problem(
-            "unreadable-output",
-            f"the output can't be read: {error.strerror}",
-            position=output_position(self.root / path),
-            hint=advice(error),
-        )
+    def _unreadable(self, path: str, error: OSError) -> ProblemsError:
+        position = output_position(self.root / path)
+        return output_error("unreadable-output", "the output can't be read", error, position)

@@ -5,17 +5,15 @@ from __future__ import annotations
 import hashlib
 import logging
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.files.directory import Directory, made_directory
-from kubocd_gen.files.walk import SymlinkError
 from kubocd_gen.output import journal
 from kubocd_gen.output.moves import NEW, Step
 from kubocd_gen.output.plan import FileChange, Plan, plan_output
-from kubocd_gen.output.tree import advice, refused_symlink
+from kubocd_gen.output.tree import output_error
 from kubocd_gen.processes.timing import timed
 
 _log = logging.getLogger(__name__)
@@ -50,49 +48,35 @@ def write(plan: Plan, *, waiting: Callable[[], None] | None = None) -> Written:
             plan = plan_output(plan.root, plan.releases, plan.shared, complete=plan.complete)
             if not plan.is_clean:
                 with timed(_log, f"write {plan.root}") as details:
-                    _write(root, plan)
-                    details.append(f"files: {_log_changes(plan)}")
+                    _write(root, plan.pending)
+                    for change in plan.pending:
+                        _log.debug("%s %s", change.change, change.path)
+                    details.append(f"files: {len(plan.pending)}")
             return Written(plan, completed)
-    except SymlinkError as error:
-        raise ProblemsError(refused_symlink(error)) from error
     except OSError as error:
-        raise ProblemsError.of(
-            "unwritable-output",
-            f"the output can't be written and is unchanged: {error.strerror or error}",
-            position=journal.failure_position(plan.root, error),
-            hint=advice(error),
-        ) from error
+        message = "the output can't be written and is unchanged"
+        raise output_error("unwritable-output", message, error, journal.failure_position(plan.root, error)) from error
 
 
-def _log_changes(plan: Plan) -> int:
-    """Log each change and return their number."""
-    changes = [change for change in plan.changes if change.change != "unchanged"]
-    for change in changes:
-        _log.debug("%s %s", change.change, change.path)
-    return len(changes)
-
-
-def _write(root: Directory, plan: Plan) -> None:
+def _write(root: Directory, changes: Sequence[FileChange]) -> None:
     store = journal.open_staging(root)
     try:
-        steps = _stage(root, plan)
-        changed = (change.path for change in plan.changes if change.change != "unchanged")
-        journal.commit(root, store, steps, changed)
+        steps = _stage(root, changes)
+        journal.commit(root, store, steps, (change.path for change in changes))
     except BaseException:
         journal.close_staging(root, store)
         raise
     journal.carry_out(root, store, steps)
 
 
-def _stage(root: Directory, plan: Plan) -> list[Step]:
+def _stage(root: Directory, changes: Sequence[FileChange]) -> list[Step]:
     """Write all new content to the staging directory and return the moves in order."""
     units: dict[str, list[FileChange]] = {}
-    for change in plan.changes:
-        if change.change != "unchanged":
-            # A chart directory is one unit, so a reader never sees an index and charts of different builds together.
-            unit = change.path.rpartition("/")[0] if change.path.startswith("hr/") else change.path
-            units.setdefault(unit, []).append(change)
-    remaining = {unit: _remains(root, unit, changes) for unit, changes in units.items()}
+    for change in changes:
+        # A chart directory is one unit, so a reader never sees an index and charts of different builds together.
+        unit = change.path.rpartition("/")[0] if change.path.startswith("hr/") else change.path
+        units.setdefault(unit, []).append(change)
+    remaining = {unit: _remains(root, unit, several) for unit, several in units.items()}
     # Charts are added before the resources that refer to them, and removed after them.
     order = sorted(units, key=lambda unit: (not remaining[unit], unit.startswith("hr/") != remaining[unit], unit))
     contents: list[tuple[str, bytes]] = []

@@ -10,9 +10,8 @@ from typing import Any
 
 from kubocd_gen.compiler.flux_objects import add_depends_on, helm_release, helm_repository, oci_repository
 from kubocd_gen.compiler.helm_release import helm_release_specs
-from kubocd_gen.compiler.images import package_interval
 from kubocd_gen.compiler.ordering import Party, order_by_roles
-from kubocd_gen.compiler.settings import Settings
+from kubocd_gen.compiler.settings import Settings, package_interval
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, nearest
 from kubocd_gen.model.compilation import Compilation, CompiledRelease, Rendered
 from kubocd_gen.model.project import Cluster, Project

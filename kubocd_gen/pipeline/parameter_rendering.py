@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kubocd_gen.budget.spending import Budget, BudgetExceededError
-from kubocd_gen.compiler.merge import merge, spend_values
-from kubocd_gen.compiler.parameters import line_of_key, parameters_text, parse_map, way_in_json
+from kubocd_gen.compiler.values import line_of_key, merge, parameters_text, parse_map, spend_values, way_in_json
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.helm.template import Functions, Template, TemplateFailure, Unit

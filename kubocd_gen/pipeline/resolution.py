@@ -8,8 +8,7 @@ from typing import Any
 
 from kubocd_gen.budget.spending import Budget, BudgetExceededError
 from kubocd_gen.compiler.contexts import ContextTrees, select_contexts
-from kubocd_gen.compiler.images import package_source
-from kubocd_gen.compiler.settings import Settings, combine_configs
+from kubocd_gen.compiler.settings import Settings, combine_configs, package_source
 from kubocd_gen.diagnostics.problems import Position, Problems, ProblemsError
 from kubocd_gen.model.compilation import PackageSourceSpec, Resolved, at_release
 from kubocd_gen.model.package import Package
@@ -169,7 +168,7 @@ def _resolve(
                 *(
                     violation.problem(
                         f"the context does not match the schema of package {package.label}: {violation.message}",
-                        trees.place(refs, violation.path) or release.position("spec", "contexts"),
+                        trees.position_of(refs, violation.path) or release.position("spec", "contexts"),
                         _merged_from(refs),
                     )
                     for violation in violations

@@ -13,8 +13,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from kubocd_gen.compiler.flux_objects import helm_release
-from kubocd_gen.compiler.typed import typed_spec
+from kubocd_gen.compiler.flux_objects import helm_release, typed_spec
 from kubocd_gen.compiler.value_changes import same
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.diagnostics.wording import dotted, quoted

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from kubocd_gen.compiler.parameters import parameters_text
+from kubocd_gen.compiler.values import parameters_text
 from kubocd_gen.diagnostics.problems import Position
 from kubocd_gen.model.compilation import Resolved
 from kubocd_gen.model.package import Package, TemplateSource

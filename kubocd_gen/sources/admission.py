@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -31,10 +31,10 @@ def admit_release(resource: Resource, default_namespace: str) -> Release:
     spec, errors = _admit_spec(resource)
     package = _mapping(spec.get("package"))
     overrides = _maps(spec.get("moduleOverrides"))
-    malformed = _normalise_durations(resource, package, ("spec", "package"), ("interval", "timeout"))
+    malformed = _normalize_durations(resource, package, ("spec", "package"), ("interval", "timeout"))
     for index, override in overrides:
         path = ("spec", "moduleOverrides", index)
-        malformed += _normalise_durations(resource, override, path, ("interval", "timeout"))
+        malformed += _normalize_durations(resource, override, path, ("interval", "timeout"))
     # Some durations also have a pattern in the CRD. Report an invalid duration only once.
     reported = {error.position for error in malformed}
     errors = [error for error in errors if error.code != "invalid-value" or error.position not in reported] + malformed
@@ -76,10 +76,10 @@ def admit_config(resource: Resource) -> Config:
     """Return the Config in `resource`. Raises ProblemsError with everything that makes it invalid."""
     spec, errors = _admit_spec(resource)
     names = ("defaultHelmTimeout", "defaultHelmInterval", "defaultPackageInterval")
-    errors += _normalise_durations(resource, spec, ("spec",), names)
+    errors += _normalize_durations(resource, spec, ("spec",), names)
     for index, redirect in _maps(spec.get("packageRedirects")):
         path = ("spec", "packageRedirects", index)
-        errors += _normalise_durations(resource, redirect, path, ("interval", "timeout"))
+        errors += _normalize_durations(resource, redirect, path, ("interval", "timeout"))
     if errors:
         raise ProblemsError(*errors)
     return Config(resource, resource.name, spec)
@@ -89,12 +89,11 @@ def _admit_spec(resource: Resource) -> tuple[dict[str, Any], list[Problem]]:
     """Return the `spec` as the API server would store it, and all reasons for which it would refuse the resource."""
     errors: list[Problem] = [fault.error.problem for fault in resource.faults]
     if resource.api_version != API_VERSION:
-        return {}, [*errors, _unknown_version(resource)]
+        message = f"{quoted(resource.api_version)} is not a supported apiVersion of {resource.kind}"
+        hint = f"use 'apiVersion: {API_VERSION}'"
+        return {}, [*errors, Problem("unknown-version", message, resource.position("apiVersion"), hint)]
     value, violations = admit(resource.value, _schema(resource.kind))
-    for violation in violations:
-        errors.append(
-            violation.problem(f"{dotted(violation.path)} {violation.message}", resource.position(*violation.path))
-        )
+    errors += [one.problem(f"{dotted(one.path)} {one.message}", resource.position(*one.path)) for one in violations]
     # The CRDs do not require these fields; the API server and the controller do.
     for field, required in {"metadata": "metadata.name", "spec": "spec.package"}.items():
         if field not in value and (field == "metadata" or resource.kind == "Release"):
@@ -108,16 +107,7 @@ def _schema(kind: str) -> Mapping[str, Any]:
     return loaded
 
 
-def _unknown_version(resource: Resource) -> Problem:
-    return Problem(
-        "unknown-version",
-        f"{quoted(resource.api_version)} is not a supported apiVersion of {resource.kind}",
-        position=resource.position("apiVersion"),
-        hint=f"use 'apiVersion: {API_VERSION}'",
-    )
-
-
-def _normalise_durations(
+def _normalize_durations(
     resource: Resource, mapping: dict[str, Any], path: Sequence[str | int], names: Sequence[str]
 ) -> list[Problem]:
     """Rewrite the durations of `mapping` in Go's canonical form, and return a problem for each invalid one."""
@@ -128,14 +118,8 @@ def _normalise_durations(
             try:
                 mapping[name] = normal_duration(duration)
             except DurationError as error:
-                errors.append(
-                    Problem(
-                        "invalid-duration",
-                        f"{dotted((*path, name))} {error}",
-                        position=resource.position(*path, name),
-                        hint=error.hint,
-                    )
-                )
+                message = f"{dotted((*path, name))} {error}"
+                errors.append(Problem("invalid-duration", message, resource.position(*path, name), error.hint))
     return errors
 
 
@@ -174,9 +158,8 @@ def _release_model(
 
     Empty optional fields are omitted; `debug` and `createNamespace` are always present.
     """
-    kept: dict[str, Callable[[Any], bool]] = {"parameters": lambda value: value is not None}
-    kept["protected"] = kept["parameters"]  # both are pointers in Go, so only nil is omitted as empty
-    model = {key: value for key, value in spec.items() if kept.get(key, bool)(value)}
+    pointers = ("parameters", "protected")  # of which Go omits only nil as empty
+    model = {key: value for key, value in spec.items() if (value is not None if key in pointers else value)}
     model["package"] = _package_model(_mapping(spec.get("package")))
     model["targetNamespace"] = target_namespace
     model["createNamespace"] = bool(spec.get("createNamespace"))

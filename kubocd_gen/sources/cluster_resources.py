@@ -38,17 +38,17 @@ class ClusterResources:
 
 
 def load_cluster_resources(
-    sources: Sources, default_namespace: str, kubocd_namespace: str | None, findings: Problems
+    sources: Sources, default_namespace: str, kubocd_namespace: str | None, problems: Problems
 ) -> ClusterResources:
     """Return the KuboCD resources of `sources`, and those that the `kubocd-ctrl` chart creates from its values.
 
     The KuboCD namespace is `kubocd_namespace` if given, otherwise that of an installation of the chart, otherwise
-    `kubocd`. Problems of Releases are added to `findings`; those of Contexts and Configs are returned, to be reported
+    `kubocd`. Problems of Releases are added to `problems`; those of Contexts and Configs are returned, to be reported
     for the Releases that they fail.
     """
     resources = sources.resources
-    installations = find_installations(resources, findings)
-    namespace = kubocd_namespace or _installed_namespace(installations, findings)
+    installations = find_installations(resources, problems)
+    namespace = kubocd_namespace or _installed_namespace(installations, problems)
     # Several installations are an error already, so do not also warn about Configs in the other namespaces.
     installed = set() if kubocd_namespace else {installation.namespace for installation in installations}
     ours = [resource for resource in resources if resource.group == KUBOCD_GROUP]
@@ -58,17 +58,17 @@ def load_cluster_resources(
     def release_failed(resource: Resource, errors: ProblemsError) -> None:
         key = f"{resource.namespace or default_namespace}/{resource.name}"
         failed.append(key)
-        findings.error(errors, release=key if resource.name else None)
+        problems.error(errors, release=key if resource.name else None)
 
     for resource in ours:
         if resource.kind not in _KINDS:
-            problem, is_error = _unknown_kind(resource)
-            if is_error:
+            problem = _unknown_kind(resource)
+            if problem.severity == "error":
                 release_failed(resource, ProblemsError(problem))
             else:
-                findings.warning(problem)
+                problems.warning(problem)
         elif resource.kind == "Config" and resource.namespace not in {"", namespace, *installed}:
-            findings.warning(_ignored_config(resource, namespace))
+            problems.warning(_ignored_config(resource, namespace))
 
     def of_kind(kind: str) -> list[Resource]:
         return [resource for resource in ours if resource.kind == kind]
@@ -144,7 +144,7 @@ def _duplicate(first: Resource, second: Resource) -> Problem:
     )
 
 
-def _installed_namespace(installations: Sequence[Installation], findings: Problems) -> str:
+def _installed_namespace(installations: Sequence[Installation], problems: Problems) -> str:
     """Return the namespace in which the checkout installs KuboCD, or `kubocd` if there is none."""
     named: dict[str, Installation] = {}
     for installation in installations:
@@ -152,7 +152,7 @@ def _installed_namespace(installations: Sequence[Installation], findings: Proble
             named.setdefault(installation.namespace, installation)
     if len(named) > 1:
         first, second, *_ = named.values()
-        findings.error(
+        problems.error(
             Problem(
                 "ambiguous-installation",
                 f"KuboCD is installed twice, in namespace '{second.namespace}' here and in '{first.namespace}' by "
@@ -174,14 +174,13 @@ def _ignored_config(resource: Resource, namespace: str) -> Problem:
     )
 
 
-def _unknown_kind(resource: Resource) -> tuple[Problem, bool]:
-    """Return the problem of an unknown kind, and whether it is an error because the kind seems to be misspelled."""
+def _unknown_kind(resource: Resource) -> Problem:
+    """Return the problem of an unknown kind: an error if the kind seems to be misspelled, otherwise a warning."""
     position = resource.position("kind")
     if not resource.kind:
-        return Problem("missing-field", "kind is required", position=position), True
+        return Problem("missing-field", "kind is required", position)
     hint = nearest("did you mean '{}'?", resource.kind.capitalize(), _KINDS)
     if hint and resource.kind not in _LATER_KINDS:
-        return Problem("unknown-kind", f"unknown kind {quoted(resource.kind)}", position=position, hint=hint), True
+        return Problem("unknown-kind", f"unknown kind {quoted(resource.kind)}", position, hint)
     message = f"ignoring the kind {quoted(resource.kind)}, which KuboCD v0.3 does not have"
-    hint = "use Release, Context or Config"
-    return Problem("unknown-kind", message, position=position, hint=hint), False
+    return Problem("unknown-kind", message, position, "use Release, Context or Config", severity="warning")

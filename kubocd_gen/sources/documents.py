@@ -49,7 +49,7 @@ def read_resources(
     sources: Sequence[str],
     root: Path,
     outputs: Sequence[Path],
-    findings: Problems,
+    problems: Problems,
     *,
     places: Places = NOWHERE,
     origin: str = "",
@@ -57,7 +57,7 @@ def read_resources(
     files: CheckoutFiles | None = None,
     budget: Budget | None = None,
 ) -> Sources:
-    """Return the resources in `sources`; problems are added to `findings`.
+    """Return the resources in `sources`; errors are added to `problems`.
 
     Invalid YAML is an error in documents that mention KuboCD and ignored in others. kcd-gen's directories in `outputs`,
     which can be inside the sources, are skipped. `places` are the positions of the sources in the project file;
@@ -67,41 +67,42 @@ def read_resources(
     Raises BudgetExceededError.
     """
     resources: list[Resource] = []
-    configs: list[ProblemsError] = []
+    broken_configs: list[ProblemsError] = []
     written = [output / directory for output in outputs for directory in WRITTEN]
     files, budget = files or CheckoutFiles.around(root), budget or Budget()
     with timed(_log, f"read {', '.join(sources)}") as details:
         paths, unread = find_files(sources, root, written, places, files=files, budget=budget)
         for error in unread:
-            findings.error(error)
+            problems.error(error)
         complete = not unread
         for path in paths:
             display = origin + display_path(path, root)
             _log.debug("read %s", display)
+            errors: list[ProblemsError] = []
             try:
-                file = read_source(path, display, (*_KUBOCD_MENTIONS, *_FLUX_MENTIONS), files, budget)
-                found, errors = _read_file(file, configs, expand_env=expand_env, budget=budget) if file else ([], [])
+                if file := read_source(path, display, (*_KUBOCD_MENTIONS, *_FLUX_MENTIONS), files, budget):
+                    found, errors = _read_file(file, broken_configs, expand_env, budget)
+                    resources += found
             except BudgetExceededError:
                 raise
             except ProblemsError as error:
-                found, errors = [], [error]
-            resources += found
-            for problem in errors:
+                errors = [error]
+            for one in errors:
                 complete = False
-                findings.error(problem)
+                problems.error(one)
         details.append(f"files: {len(paths)}, resources: {len(resources)}")
-    return Sources(tuple(resources), complete, tuple(configs))
+    return Sources(tuple(resources), complete, tuple(broken_configs))
 
 
 def _read_file(
-    file: SourceFile, configs: list[ProblemsError], *, expand_env: Collection[str], budget: Budget | None
+    file: SourceFile, broken_configs: list[ProblemsError], expand_env: Collection[str], budget: Budget
 ) -> tuple[list[Resource], list[ProblemsError]]:
     """Return the resources of a file, and the errors of invalid documents that mention KuboCD.
 
-    Errors of documents that can be a Config are also added to `configs`.
+    Errors of documents that can be a Config are also added to `broken_configs`.
     """
     resources: list[Resource] = []
-    errors: list[ProblemsError] = []
+    broken: list[tuple[ProblemsError, str]] = []  # with the text that can't be read
     ours = _mentions_kubocd(file.text)
     if expand_env and ours:
         file = SourceFile(file.path, expand_environment(file.text, file.path, os.environ, expand_env))
@@ -110,18 +111,12 @@ def _read_file(
             if document.error is None:
                 resources += _items(Resource(file, number, document.value, faults=document.faults), document.value)
             elif _mentions_kubocd(document.source):
-                errors.append(document.error)
-                _note_config(document.error, document.source, configs)
+                broken.append((document.error, document.source))
     except YamlError as error:
         if ours:  # everything after a syntax error is unreadable and can be a KuboCD resource
-            errors.append(error)
-            _note_config(error, file.text, configs)
-    return resources, errors
-
-
-def _note_config(error: YamlError, text: str, configs: list[ProblemsError]) -> None:
-    if KUBOCD_CHART in text or _CONFIG.search(text):
-        configs.append(error)
+            broken.append((error, file.text))
+    broken_configs += [error for error, text in broken if KUBOCD_CHART in text or _CONFIG.search(text)]
+    return resources, [error for error, _ in broken]
 
 
 def _mentions_kubocd(text: str) -> bool:

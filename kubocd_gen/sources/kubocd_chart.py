@@ -40,8 +40,7 @@ _CONTENT: Mapping[str, Any] = {
     ],
 }
 _V02_FIELDS = ("packageRedirects", "imageRedirects", "clusterRoles", "defaultContexts", "defaultNamespaceContexts")
-_VERSION = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
-_EXACT = re.compile(r"\s*=?\s*v?\d+\.\d+\.\d+(?:[-+][0-9A-Za-z.+-]+)?\s*")
+_EXACT = re.compile(r"\s*=?\s*v?([0-9]{1,9})\.([0-9]{1,9})\.([0-9]{1,9})(?:[-+][0-9A-Za-z.+-]+)?\s*")
 _ASSUMED = (0, 3, 0)
 
 _Value = TypeVar("_Value", dict[str, Any], list[Any])
@@ -61,7 +60,7 @@ class Installation:
     broken_config: ProblemsError | None = None
 
 
-def find_installations(resources: Sequence[Resource], findings: Problems) -> list[Installation]:
+def find_installations(resources: Sequence[Resource], problems: Problems) -> list[Installation]:
     """Return the installations of the `kubocd-ctrl` chart in `resources`, with the Configs and Contexts they create."""
     repositories = {
         (resource.namespace, resource.name): resource for resource in resources if resource.kind == "OCIRepository"
@@ -74,7 +73,7 @@ def find_installations(resources: Sequence[Resource], findings: Problems) -> lis
         if not installs:
             continue
         if version is None:
-            findings.warning(
+            problems.warning(
                 Problem(
                     "assumed-chart-version",
                     f"the version of the chart '{KUBOCD_CHART}' is unknown, assuming v0.3",
@@ -83,7 +82,7 @@ def find_installations(resources: Sequence[Resource], findings: Problems) -> lis
                 )
             )
         if resource.spec.get("valuesFrom"):
-            findings.warning(
+            problems.warning(
                 Problem(
                     "unread-values",
                     f"'valuesFrom' of the chart '{KUBOCD_CHART}' is ignored because its objects are in the cluster",
@@ -96,7 +95,7 @@ def find_installations(resources: Sequence[Resource], findings: Problems) -> lis
             found.append(Installation(resource, namespace, tuple(_carried(resource, namespace, version or _ASSUMED))))
         except ProblemsError as error:
             # Helm fails to render the whole chart then, so none of its resources reaches the cluster.
-            findings.error(error)
+            problems.error(error)
             values = resource.spec.get("values")
             holds_config = not isinstance(values, Mapping) or "config" in values
             found.append(Installation(resource, namespace, (), error if holds_config else None))
@@ -121,8 +120,8 @@ def _chart_version(
 
 
 def _exact_version(version: Any) -> tuple[int, int, int] | None:
-    match = _VERSION.search(version) if isinstance(version, str) and _EXACT.fullmatch(version) else None
-    return (int(match[1]), int(match[2]), int(match[3] or 0)) if match else None
+    match = _EXACT.fullmatch(version) if isinstance(version, str) else None
+    return (int(match[1]), int(match[2]), int(match[3])) if match else None
 
 
 def _carried(resource: Resource, namespace: str, version: tuple[int, int, int]) -> Iterator[Resource]:

@@ -1,26 +1,34 @@
-"""Load a Project from `kcd-gen.yaml` and the flags of a command."""
+"""Load a Project from `kcd-gen.yaml` and the flags of a command, and check its paths.
+
+The paths of a project must be inside the checkout or allowed by the user, and must not overlap.
+"""
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from kubocd_gen.budget.limits import LIMITS, Limits, ceiling, moved, parse_limit, setting, worded
 from kubocd_gen.budget.spending import Budget
-from kubocd_gen.checkout.files import PROJECT, CheckoutFiles
-from kubocd_gen.diagnostics.problems import Problem, ProblemsError, nearest
+from kubocd_gen.checkout.files import PROJECT, CheckoutFiles, in_git_directory
+from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError, nearest
 from kubocd_gen.files.paths import display_path, fixed_part
 from kubocd_gen.kube_yaml.locations import find_position
-from kubocd_gen.model.project import ONLY_CLUSTER, PROJECT_FILE, REPOSITORY_URL, Cluster, Flags, Project
+from kubocd_gen.model.project import ONLY_CLUSTER, PROJECT_FILE, REPOSITORY_URL, Cluster, Flags, Place, Project
 from kubocd_gen.schema.validated_file import admit_own_text, read_own_text
-from kubocd_gen.sources.project_paths import DisjointDirectories, check_paths
 
 _NAMESPACE = re.compile(r"(?=.{1,63}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _URL = re.compile(r"https?://\S+")
+_WRITTEN = ("flux", "hr", ".kcd-gen")  # directories of an output in which a build changes and removes files
+
+Locate: TypeAlias = Callable[
+    [tuple[str | int, ...]], Position
+]  # the position of the value at a path of the project file
 
 
 def load_project(flags: Flags, directory: Path, *, outputs: bool = True) -> Project:
@@ -65,7 +73,8 @@ def project_path(flags: Flags, directory: Path) -> Path:
 
     Raises ProblemsError `missing-project`.
     """
-    path = flags.project or _find(directory)
+    candidates = (above / PROJECT_FILE for above in (directory, *directory.parents))
+    path = flags.project or next((one for one in candidates if one.is_file()), None)
     if path is None:
         raise ProblemsError.of(
             "missing-project",
@@ -81,13 +90,6 @@ def messages_root(flags: Flags) -> Path:
         return Path.cwd() if flags.sources else project_path(flags, Path.cwd()).absolute().parent
     except ProblemsError:
         return Path.cwd()
-
-
-def _find(directory: Path) -> Path | None:
-    for candidate in (directory, *directory.parents):
-        if (candidate / PROJECT_FILE).is_file():
-            return candidate / PROJECT_FILE
-    return None
 
 
 def with_flags(project: Project, flags: Flags) -> Project:
@@ -159,10 +161,9 @@ def _read(path: Path, files: CheckoutFiles, flags: Flags) -> Project:
     text = read_own_text(path, display, files, PROJECT, what=what, code="bad-project")
     admitted = admit_own_text(text, display, what=what, schema_name="project-v1alpha1")
     root = path.absolute().parent
-    clusters = tuple(
-        _cluster(item, index, root, text, display) for index, item in enumerate(admitted.get("clusters", ()))
-    )
-    _check_clusters(clusters, text, display)
+    locate = partial(find_position, text, display, 0)
+    clusters = tuple(_cluster(item, index, root, locate) for index, item in enumerate(admitted.get("clusters", ())))
+    _check_clusters(clusters, locate)
     packages = admitted.get("packages", {})
     vendor = packages.get("vendor")
     return Project(
@@ -170,45 +171,40 @@ def _read(path: Path, files: CheckoutFiles, flags: Flags) -> Project:
         clusters=clusters,
         vendor=root / vendor if vendor else None,
         mirrors=packages.get("mirrors", {}),
-        limits=_limits(packages.get("limits", {}), flags.limits, text, display),
+        limits=_limits(packages.get("limits", {}), flags.limits, locate),
         dependencies=admitted["dependencies"],
         charts=admitted["charts"],
         emit_oci_repository=admitted["emitOCIRepository"],
         hosts=admitted.get("hosts", {}),
         pin_digest=admitted["pinDigest"],
         files=files,
-        vendor_place=partial(find_position, text, display, 0, ("packages", "vendor")),
+        vendor_place=partial(locate, ("packages", "vendor")),
     )
 
 
-def _limits(limits: Mapping[str, int | str], flags: Mapping[str, int], text: str, display: str) -> Limits:
+def _limits(limits: Mapping[str, int | str], flags: Mapping[str, int], locate: Locate) -> Limits:
     """Return the limits of a project file. It is not trusted, so it can't raise them above `ceiling`."""
     changes, errors = {}, []
     for name, value in limits.items():
-        position = find_position(text, display, 0, ("packages", "limits", name))
+        position = locate(("packages", "limits", name))
         try:
             changes[name] = parse_limit(name, str(value))
         except ValueError as error:
             reason = str(error).partition(", not '")[0]  # the position shows the value
-            errors.append(Problem("invalid-value", f"packages.limits: {reason}", position=position))
+            errors.append(Problem("invalid-value", f"packages.limits: {reason}", position))
             continue
         highest = ceiling(name)
         if changes[name] > highest and name not in flags:
-            errors.append(
-                Problem(
-                    "invalid-value",
-                    f"packages.limits: the project file can't raise '{name}' above {worded(name, highest)}",
-                    position=position,
-                    hint=f"if you trust the packages, use --limit {setting(name, highest, changes[name])}",
-                )
-            )
+            message = f"packages.limits: the project file can't raise '{name}' above {worded(name, highest)}"
+            hint = f"if you trust the packages, use --limit {setting(name, highest, changes[name])}"
+            errors.append(Problem("invalid-value", message, position, hint))
     if errors:
         raise ProblemsError(*errors)
     return moved(LIMITS, changes)
 
 
-def _cluster(item: Mapping[str, Any], index: int, root: Path, text: str, display: str) -> Cluster:
-    path = ("clusters", index, "sources")
+def _cluster(item: Mapping[str, Any], index: int, root: Path, locate: Locate) -> Cluster:
+    path = ("clusters", index)
     sources = enumerate(item["sources"])
     return Cluster(
         name=item["name"],
@@ -217,32 +213,116 @@ def _cluster(item: Mapping[str, Any], index: int, root: Path, text: str, display
         namespace=item["namespace"],
         kubocd_namespace=item.get("kubocdNamespace"),
         repository_url=item["repositoryURL"],
-        places={source: partial(find_position, text, display, 0, (*path, number)) for number, source in sources},
-        url_place=partial(find_position, text, display, 0, ("clusters", index, "repositoryURL")),
-        output_place=partial(find_position, text, display, 0, ("clusters", index, "output")),
+        places={source: partial(locate, (*path, "sources", number)) for number, source in sources},
+        url_place=partial(locate, (*path, "repositoryURL")),
+        output_place=partial(locate, (*path, "output")),
     )
 
 
-def _check_clusters(clusters: Sequence[Cluster], text: str, display: str) -> None:
+def _check_clusters(clusters: Sequence[Cluster], locate: Locate) -> None:
     errors = []
-    rename = "rename one of them, because '--cluster' selects by name"
-
-    def error(message: str, code: str, *keys: str | int, hint: str | None = None) -> None:
-        errors.append(Problem(code, message, position=find_position(text, display, 0, keys), hint=hint))
-
     if not clusters:
         hint = "add 'clusters: [{name: …, sources: […], output: …}]', or use --source and --output"
-        error("the project has no clusters", "missing-field", hint=hint)
+        errors.append(Problem("missing-field", "the project has no clusters", locate(()), hint))
     first: dict[str, int] = {}
     outputs = DisjointDirectories()
     for index, cluster in enumerate(clusters):
         if first.setdefault(cluster.name, index) != index:
             message = f"two clusters have the name '{cluster.name}'"
-            error(message, "duplicate-cluster", "clusters", index, "name", hint=rename)
+            hint = "rename one of them, because '--cluster' selects by name"
+            errors.append(Problem("duplicate-cluster", message, locate(("clusters", index, "name")), hint))
         if (other := outputs.add(cluster.name, cluster.output)) is not None:
-            shown = display_path(cluster.output, Path.cwd())
-            message = f"the output '{shown}' overlaps the output of the cluster '{other}'"
+            message = f"the output '{_shown(cluster.output)}' overlaps the output of the cluster '{other}'"
             hint = "give each cluster its own output directory"
-            error(message, "duplicate-cluster", "clusters", index, "output", hint=hint)
+            errors.append(Problem("duplicate-cluster", message, locate(("clusters", index, "output")), hint))
     if errors:
         raise ProblemsError(*errors)
+
+
+def _shown(path: Path) -> str:
+    return display_path(path, Path.cwd())
+
+
+def check_paths(project: Project, *, outputs: bool = True) -> None:
+    """Check the sources and vendor directory of a project, and its outputs if `outputs` is set.
+
+    Raises ProblemsError with `outside-checkout` and `overlapping-paths`, each at its line of the project file.
+    """
+    errors = [error for cluster in project.clusters for error in _check_sources(project, cluster)]
+    if outputs:
+        for cluster in project.clusters:
+            name = f"the output '{_shown(cluster.output)}'"
+            errors += _check_directory(project, name, cluster.output, cluster.output_place)
+            errors += _check_overlaps(project, cluster)
+    if project.vendor is not None:
+        name = f"the vendor directory '{_shown(project.vendor)}'"
+        errors += _check_directory(project, name, project.vendor, project.vendor_place)
+    if errors:
+        raise ProblemsError(*errors)
+
+
+class DisjointDirectories:
+    """Directories of which none contains another one, also on a case-insensitive file system."""
+
+    def __init__(self) -> None:
+        self._names: dict[Path, str] = {}
+        self._parents: dict[Path, str] = {}  # each parent of a directory, with the name of the directory
+
+    def add(self, name: str, path: Path) -> str | None:
+        """Add a directory. Return the name of an earlier one that it overlaps, or None.
+
+        The time does not depend on the number of directories: a malicious project file can have thousands.
+        """
+        real = Path(os.path.realpath(path).casefold())
+        other = next((self._names[one] for one in (real, *real.parents) if one in self._names), self._parents.get(real))
+        self._names.setdefault(real, name)
+        for parent in real.parents:
+            self._parents.setdefault(parent, name)
+        return other
+
+
+def _check_sources(project: Project, cluster: Cluster) -> Iterator[Problem]:
+    for source in cluster.sources:
+        real = Path(os.path.realpath(project.root / fixed_part(source)))
+        if not project.files.holds(real):
+            yield project.files.refusal(f"the source '{source}'", real, _at(cluster.places.get(source)))
+
+
+def _check_directory(project: Project, name: str, path: Path, place: Place) -> Iterator[Problem]:
+    """Yield the problem of a directory that kcd-gen writes to. A Git directory is never allowed."""
+    real = Path(os.path.realpath(path))
+    root = project.files.root
+    inside = real.relative_to(root) if real.is_relative_to(root) else real
+    if in_git_directory(inside) or not project.files.holds(real):
+        yield project.files.refusal(name, real, _at(place))
+
+
+def _check_overlaps(project: Project, cluster: Cluster) -> Iterator[Problem]:
+    """Yield the problems of a vendor directory or source in which a build of the cluster would write files."""
+    written = [cluster.output / name for name in _WRITTEN]
+    if project.vendor is not None and any(_overlap(project.vendor, one) for one in written):
+        yield _overlapping(f"the vendor directory '{_shown(project.vendor)}' overlaps", cluster, project.vendor_place)
+    real_written = [os.path.realpath(one) for one in written]
+    for source in cluster.sources:
+        real = Path(os.path.realpath(project.root / fixed_part(source)))
+        if any(real.is_relative_to(one) for one in real_written):
+            yield _overlapping(f"the source '{source}' is part of", cluster, cluster.places.get(source))
+
+
+def _overlap(one: Path, other: Path) -> bool:
+    directories = DisjointDirectories()
+    directories.add("", one)
+    return directories.add("", other) is not None
+
+
+def _overlapping(subject: str, cluster: Cluster, place: Place) -> Problem:
+    return Problem(
+        "overlapping-paths",
+        f"{subject} the output '{_shown(cluster.output)}', where a build replaces and removes files",
+        position=_at(place),
+        hint="use separate directories",
+    )
+
+
+def _at(place: Place) -> Position | None:
+    return place() if place else None

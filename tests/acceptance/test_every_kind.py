@@ -62,7 +62,7 @@ IN_UNIT_TESTS = {
     "unreadable-template": "helm/test_refusals.py::test_what_helm_does_not_refuse_is_an_error_of_kcd_gen",
     "suspended-output": "pipeline/test_suspended.py::test_a_file_that_no_build_writes_is_refused",
     "run-limit": "../faults/test_trust.py::test_what_registries_send_is_counted",
-    "overlapping-paths": "test_project_paths.py::test_what_is_read_may_not_be_where_a_build_removes_files",
+    "overlapping-paths": "sources/test_project_paths.py::test_what_is_read_may_not_be_where_a_build_removes_files",
     "secret-variable": "sources/test_environment.py::test_a_credential_is_never_expanded",
     "unlisted-variable": "sources/test_documents.py::test_only_the_listed_variables_are_expanded",
     "exposed-address": "../server/test_serve.py::test_another_address_is_warned_of",

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from kubocd_gen.helm.binary import find_helm
+from kubocd_gen.helm.process import find_helm
 from kubocd_gen.oci.layout import OciLayout
 from kubocd_gen.oci.reference import parse_reference
 from kubocd_gen.packages.image import PackageImage, read_image

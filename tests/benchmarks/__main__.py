@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from kubocd_gen.helm.binary import find_helm
+from kubocd_gen.helm.process import find_helm
 from tests.benchmarks.fleet import write_cluster
 from tests.support.charts import commit_all, git
 

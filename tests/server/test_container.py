@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kubocd_gen.helm.binary import find_helm
+from kubocd_gen.helm.process import find_helm
 from kubocd_gen.oci.layer import file_time
 from kubocd_gen.server.containerfile import BASE, containerfile
 from kubocd_gen.server.layout import CONFIGURATION, CONTENT_ROOT, USER

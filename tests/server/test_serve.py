@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from kubocd_gen.helm.binary import find_helm
+from kubocd_gen.helm.process import find_helm
 from tests.support.requests import Answer, ask
 from tests.support.workspace import Workspace, kcd_gen
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from kubocd_gen import __version__
-from kubocd_gen.helm.binary import find_helm
+from kubocd_gen.helm.process import find_helm
 from tests.support.charts import commit_all, git
 from tests.support.ci_systems import ROOT
 from tests.support.fault_server import FaultServer, reply

@@ -76,10 +76,7 @@ class Packer:
         )
 
     def _run(self, arguments: list[str], scratch: Path, timeout: float, **variables: str) -> Run:
-        try:
-            return run_helm(self.helm, arguments, scratch / "home", timeout, variables=variables)
-        except OSError as error:
-            raise ProblemsError.of("helm-failed", f"cannot start helm: {error}") from error
+        return run_helm(self.helm, arguments, scratch / "home", timeout, variables=variables)
 
     def build_dependencies(self, chart: Path, scratch: Path, dependencies: list[Mapping[str, Any]]) -> Run:
         """Run `helm dependency build` with the credentials that kcd-gen uses. Raises ProblemsError `helm-failed`."""

@@ -19,7 +19,7 @@ from kubocd_gen.archives.tar_stream import BadArchiveError, OverLimitError
 from kubocd_gen.budget.limits import LIMITS, Limits
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
-from kubocd_gen.helm.binary import find_helm
+from kubocd_gen.helm.process import find_helm
 from kubocd_gen.packages.archive import Subject
 from kubocd_gen.packages.chart_index import check_chart_archives
 from tests.support.hostile import extended, gzip_header, member, patched, sparse, tar, with_paths

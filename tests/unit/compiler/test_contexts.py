@@ -205,15 +205,15 @@ def test_a_value_is_found_in_the_last_context_that_holds_it() -> None:
     trees = ContextTrees(ALL, {})
     refs = [ContextRef("kubocd", "cluster"), ContextRef("infra", "site")]
     for path, file in ((("who",), "site.yaml"), (("cluster",), "cluster.yaml")):
-        place = trees.place(refs, path)
+        place = trees.position_of(refs, path)
         assert place is not None
         assert place.path == file
-    assert trees.place(refs, ("nowhere",)) is None
+    assert trees.position_of(refs, ("nowhere",)) is None
 
 
 def test_a_value_that_is_inherited_is_found_in_the_parent_that_won() -> None:
     family = (context("one", {"a": [1, 2]}), context("two", {"a": [3, None]}), context("own", {"b": 1}, "one", "two"))
-    place = ContextTrees(family, {}).place([ContextRef("default", "own")], ("a", 1))
+    place = ContextTrees(family, {}).position_of([ContextRef("default", "own")], ("a", 1))
     assert place is not None
     assert place.path == "two.yaml"
 

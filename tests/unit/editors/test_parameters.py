@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 
-from kubocd_gen.compiler.merge import merge
+from kubocd_gen.compiler.values import merge
 from kubocd_gen.editors.parameters import parameters_schema
 from kubocd_gen.schema.package_schema import PackageSchema, PackageSchemaError, load_schema, validate
 

@@ -9,24 +9,12 @@ import pytest
 
 from kubocd_gen.budget.limits import LIMITS, moved
 from kubocd_gen.budget.spending import Budget
-from kubocd_gen.helm.binary import find_helm
 from kubocd_gen.helm.engine import Helm
-from kubocd_gen.helm.template import Functions, ImageRedirect, Template, TemplateFailure, Unit
+from kubocd_gen.helm.process import find_helm
+from kubocd_gen.helm.template import Functions, Template, TemplateFailure, Unit
+from tests.support.hostile_templates import FUNCTIONS
 
 Outcome = str | TemplateFailure
-
-FUNCTIONS = Functions(
-    image_redirects=(
-        ImageRedirect("docker.io/", "mirror.local:5000/hub/", "Always", ("s1", "s2")),
-        ImageRedirect("quay.io/", "", "", None),
-    ),
-    hosts={
-        "a.example.com": "10.0.0.1",
-        ".w.example.com": "10.0.0.2",
-        ".example.com": "10.0.0.3",
-        "V6.Example.Org": "fd00::1",
-    },
-)
 
 
 @pytest.fixture(scope="session")

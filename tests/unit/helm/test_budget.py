@@ -13,14 +13,12 @@ import pytest
 
 from kubocd_gen.budget.limits import LIMITS, moved
 from kubocd_gen.budget.spending import Budget, BudgetExceededError
-from kubocd_gen.helm.binary import find_helm
 from kubocd_gen.helm.chart import Chart
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.helm.lexer import MOST_TOKENS
-from kubocd_gen.helm.pool import HelmPool
-from kubocd_gen.helm.process import Run
+from kubocd_gen.helm.process import HelmPool, Run, find_helm
 from kubocd_gen.helm.template import Functions, Template, TemplateFailure, Unit
-from tests.unit.helm.test_failures import LOOP, units
+from tests.support.templates import LOOP, units
 
 
 class Counted(Helm):

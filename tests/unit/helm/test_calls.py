@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from kubocd_gen.helm.binary import find_helm, helm_version
 from kubocd_gen.helm.calls import calls, unordered_lists, whole_number_ranges
+from kubocd_gen.helm.process import find_helm, helm_version
 
 NEW_RANGES = ["3", "$i := int `3`", "$i, $e := `3` | int", "(len `abc`)", "((int64 3.0))", "add 1 2"]
 OLD_RANGES = [

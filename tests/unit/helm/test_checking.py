@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from kubocd_gen.diagnostics.problems import ProblemsError
-from kubocd_gen.helm.binary import find_helm
 from kubocd_gen.helm.engine import Helm
+from kubocd_gen.helm.process import find_helm
 from kubocd_gen.helm.template import Template
 
 

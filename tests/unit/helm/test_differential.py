@@ -16,12 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from kubocd_gen.helm.binary import find_helm
 from kubocd_gen.helm.lexer import Action, Kind, Token, actions
 from kubocd_gen.helm.names import Names
+from kubocd_gen.helm.process import find_helm
 from kubocd_gen.helm.rewrite import rewrite
+from tests.support.hostile_templates import Hostile
 from tests.support.thorough import count
-from tests.unit.helm.hostile import Hostile
 
 TEXTS = int(os.environ.get("FUZZ_TEXTS") or count(200, 500))
 BATCH = 200

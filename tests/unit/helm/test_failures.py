@@ -14,16 +14,12 @@ import pytest
 from kubocd_gen.budget.limits import LIMITS, moved
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.diagnostics.problems import ProblemsError
-from kubocd_gen.helm.binary import find_helm
 from kubocd_gen.helm.engine import Helm
-from kubocd_gen.helm.process import Run
+from kubocd_gen.helm.process import Run, find_helm
 from kubocd_gen.helm.template import Functions, Template, TemplateFailure, Unit
+from tests.support.templates import LOOP, units
 
 Render = Callable[..., Any]
-
-
-def units(texts: list[str], header: str = "") -> list[Unit]:
-    return [Unit({}, {}, (Template(header, text),)) for text in texts]
 
 
 @pytest.mark.parametrize(
@@ -247,9 +243,6 @@ def test_results_do_not_depend_on_the_number_of_processes() -> None:
     assert sum(isinstance(outcome, TemplateFailure) for (outcome,) in one) == 3
 
 
-LOOP = "{{ range until 60000 }}{{ range until 60000 }}{{ end }}{{ end }}"
-
-
 @pytest.mark.usefixtures("impatient")
 def test_a_template_that_does_not_end_is_stopped_and_named() -> None:
     helm = Helm(find_helm())
@@ -344,6 +337,13 @@ def test_a_full_disk_is_no_defect(helm: Helm, monkeypatch: pytest.MonkeyPatch) -
         helm.render(units(["{{ 1 }}"]), Functions())
     assert caught.value.problem.code == "helm-failed"
     assert "No space left on device" in caught.value.problem.message
+
+
+def test_a_missing_directory_for_temporary_files_is_no_defect(helm: Helm, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", "/nowhere")
+    with pytest.raises(ProblemsError, match="helm's input could not be written to '/nowhere'") as caught:
+        helm.render(units(["{{ 1 }}"]), Functions())
+    assert caught.value.problem.code == "helm-failed"
 
 
 @pytest.mark.parametrize("script", ["exit 1", "echo broken >&2; exit 3", "kill -9 $$", "echo hello"])

@@ -12,12 +12,11 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kubocd_gen.helm.binary import find_helm
 from kubocd_gen.helm.engine import Helm
+from kubocd_gen.helm.process import find_helm
 from kubocd_gen.helm.template import Template, TemplateFailure, Unit
+from tests.support.hostile_templates import FUNCTIONS, Hostile
 from tests.support.thorough import count
-from tests.unit.helm.conftest import FUNCTIONS
-from tests.unit.helm.hostile import Hostile
 
 TEXTS = int(os.environ.get("FUZZ_TEXTS") or count(10, 50))
 BATCH = 50

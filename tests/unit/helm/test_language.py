@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kubocd_gen.helm.binary import find_helm
 from kubocd_gen.helm.engine import Helm
+from kubocd_gen.helm.process import find_helm
 from kubocd_gen.helm.template import Functions, Template, TemplateFailure, Unit
 
 Render = Callable[..., Any]

@@ -1,8 +1,86 @@
+"""The helm binary, and its runs: what they see, how long they last, and how many there are at once."""
+
 from __future__ import annotations
 
+import re
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
-from kubocd_gen.helm.process import run_helm
+import pytest
+
+from kubocd_gen.budget.limits import LIMITS, moved
+from kubocd_gen.budget.spending import Budget, BudgetExceededError
+from kubocd_gen.diagnostics.problems import ProblemsError
+from kubocd_gen.helm import process
+from kubocd_gen.helm.engine import Helm
+from kubocd_gen.helm.process import HelmPool, Run, find_helm, helm_version, run_helm
+from kubocd_gen.helm.template import Functions, Template, TemplateFailure, Unit
+from tests.support.templates import LOOP
+
+
+def test_the_helm_beside_this_python_is_taken_before_the_one_on_the_path(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for folder in ("venv", "elsewhere"):
+        binary = tmp_path / folder / "helm"
+        binary.parent.mkdir()
+        binary.write_text("#!/bin/sh\n")
+        binary.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "venv" / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path / "elsewhere"))
+    assert find_helm() == tmp_path / "venv" / "helm"
+    assert find_helm(str(tmp_path / "elsewhere" / "helm")) == tmp_path / "elsewhere" / "helm"
+
+
+def test_a_relative_path_names_a_file_and_is_not_looked_up_on_the_path(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for folder in ("here", "here/sub", "elsewhere"):
+        binary = tmp_path / folder / "helm"
+        binary.parent.mkdir(exist_ok=True)
+        binary.write_text("#!/bin/sh\n")
+        binary.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "elsewhere"))
+    monkeypatch.setenv("HOME", str(tmp_path / "here"))
+    monkeypatch.chdir(tmp_path / "here")
+    assert find_helm("./helm") == tmp_path / "here" / "helm"
+    assert find_helm("sub/helm") == tmp_path / "here" / "sub" / "helm"
+    assert find_helm("~/helm") == tmp_path / "here" / "helm"
+    assert find_helm("helm") == tmp_path / "elsewhere" / "helm"
+    (tmp_path / "here" / "helm").unlink()
+    with pytest.raises(ProblemsError, match=r"'\./helm' is not an executable helm binary"):
+        find_helm("./helm")
+
+
+def test_a_helm_that_is_named_and_not_there_is_an_error_that_says_how_to_get_one() -> None:
+    with pytest.raises(ProblemsError, match="'/nowhere/helm' is not an executable helm binary") as caught:
+        find_helm("/nowhere/helm")
+    assert caught.value.problem.code == "helm-missing"
+    assert "https://helm.sh" in (caught.value.problem.hint or "")
+
+
+def test_the_version_has_no_v() -> None:
+    assert re.fullmatch(r"\d+\.\d+.*", helm_version(find_helm()))
+
+
+def test_a_binary_that_is_no_helm_has_no_version() -> None:
+    with pytest.raises(ProblemsError) as caught:
+        helm_version(Path("/bin/false"))
+    assert caught.value.problem.message == "'/bin/false' did not report its version: it exited with code 1"
+
+
+def test_a_binary_of_another_machine_has_no_version(tmp_path: Path) -> None:
+    binary = tmp_path / "helm"
+    binary.write_bytes(b"\x00\x01")
+    binary.chmod(0o755)
+    with pytest.raises(ProblemsError) as caught:
+        helm_version(binary)
+    assert caught.value.problem.message == f"'{binary}' did not report its version: Exec format error"
 
 
 def test_a_helm_that_nobody_ends_is_ended_by_the_system(tmp_path: Path) -> None:
@@ -10,3 +88,76 @@ def test_a_helm_that_nobody_ends_is_ended_by_the_system(tmp_path: Path) -> None:
     helm.write_text("#!/bin/sh\nwhile [ $(ulimit -t) = unlimited ]; do :; done\nulimit -t\n")
     helm.chmod(0o755)
     assert int(run_helm(helm, [], tmp_path, 5.0).stdout) == 15
+
+
+class Runs:
+    """In place of helm: what runs at once, and the memory that it was given."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.now: list[int] = []
+        self.most = self.most_memory = 0
+
+    def __call__(self, binary: Path, arguments: Sequence[str], home: Path, timeout: float, **given: Any) -> Run:
+        with self.lock:
+            self.now.append(given["memory"])
+            self.most, self.most_memory = max(self.most, len(self.now)), max(self.most_memory, sum(self.now))
+        time.sleep(0.005)
+        with self.lock:
+            self.now.remove(given["memory"])
+        return Run(0, b"", "", None)
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> Runs:
+    found = Runs()
+    monkeypatch.setattr(process, "run_helm", found)
+    return found
+
+
+def in_threads(helm: HelmPool, **how: Any) -> None:
+    with ThreadPoolExecutor(12) as threads:
+        list(threads.map(lambda _: helm.run([], Path(), 1, **how), range(24)))
+
+
+def test_all_who_share_a_pool_run_no_more_than_its_processes(runs: Runs, tmp_path: Path) -> None:
+    in_threads(HelmPool(tmp_path, jobs=2))
+    assert runs.most <= 2
+
+
+@pytest.mark.parametrize("size", [0, 1 << 20, 100 << 20])
+def test_no_more_run_at_once_than_fit_into_memory(runs: Runs, tmp_path: Path, size: int) -> None:
+    helm = HelmPool(tmp_path, jobs=12)
+    in_threads(helm, size=size)
+    assert 0 < runs.most_memory <= helm.memory < LIMITS.memory
+
+
+def test_one_that_gets_all_memory_runs_alone(runs: Runs, tmp_path: Path) -> None:
+    in_threads(HelmPool(tmp_path, jobs=12), whole=True)
+    assert runs.most == 1
+
+
+def test_nothing_is_started_once_the_budget_is_used_up(runs: Runs, tmp_path: Path) -> None:
+    budget = Budget()
+    budget.exhaust("memory")
+    with pytest.raises(BudgetExceededError):
+        HelmPool(tmp_path, budget=budget).run([], tmp_path, 1)
+    assert runs.most == 0
+
+
+def test_the_time_of_all_runs_comes_from_one_budget() -> None:
+    budget = Budget(moved(LIMITS, {"helm-time": 1}))
+    texts = [f"{LOOP}{number}" for number in range(30)]
+    units = [Unit({}, {}, (Template("", text),)) for text in texts]
+    outcomes = [outcome for (outcome,) in Helm(find_helm(), budget=budget).render(units, Functions())]
+    errors = [outcome for outcome in outcomes if isinstance(outcome, TemplateFailure)]
+    assert len(errors) == 30
+    assert {error.code for error in errors} == {"run-limit"}
+    assert {error.hint for error in errors} == {"if you trust the input, raise the limit: --limit helm-time=2"}
+
+
+def test_what_templates_print_is_counted_for_all_of_them() -> None:
+    budget = Budget(moved(LIMITS, {"rendered": 1000}))
+    units = [Unit({}, {}, (Template("", f"{{{{ repeat 90 `x` }}}}{number}"),)) for number in range(20)]
+    outcomes = [outcome for (outcome,) in Helm(find_helm(), budget=budget).render(units, Functions())]
+    assert {outcome.code for outcome in outcomes if isinstance(outcome, TemplateFailure)} == {"run-limit"}

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from kubocd_gen.diagnostics.problems import ProblemsError
-from kubocd_gen.helm.binary import find_helm
 from kubocd_gen.helm.chart import Job, rendering_chart
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.helm.names import Names
+from kubocd_gen.helm.process import find_helm
 from kubocd_gen.helm.rewrite import rewrite
 from kubocd_gen.helm.template import Functions, Template, TemplateFailure, Unit
+from tests.support.templates import units
 
 UNREADABLE = [
     "{{ 1x }}",
@@ -24,10 +24,6 @@ UNREADABLE = [
     "{{ define x }}{{ end }}",
     "{{ if define `a` }}",
 ]
-
-
-def units(texts: Sequence[str], header: str = "") -> list[Unit]:
-    return [Unit({}, {}, (Template(header, text),)) for text in texts]
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from kubocd_gen.diagnostics.problems import Problems
-from kubocd_gen.helm.binary import find_helm
 from kubocd_gen.helm.engine import Helm
+from kubocd_gen.helm.process import find_helm
 from kubocd_gen.migration.checks import Checked, check
 from kubocd_gen.migration.live import FLUX_KINDS, live_cluster
 from kubocd_gen.model.compilation import Compilation

@@ -13,9 +13,9 @@ import pytest
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.output import moves
 from tests.support.attackers import Attacker, state
+from tests.support.output_faults import NEW, OLD, build_new
+from tests.support.outputs import build, codes, contents, planned
 from tests.support.thorough import count
-from tests.unit.output.faults import NEW, OLD, build_new
-from tests.unit.output.outputs import build, codes, contents, planned
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.output.inventory import SHARED_RECORD, is_output_path, is_unit, may_list, read_records, record_content
 from kubocd_gen.output.tree import Tree
 
@@ -81,6 +82,16 @@ def test_a_record_never_speaks_for_anything_else(tmp_path: Path, record: str, pa
     (tmp_path / record).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / record).write_text(f"{path}\n")
     assert path not in {listed for paths in read_records(Tree(tmp_path)).values() for listed in paths}
+
+
+@pytest.mark.parametrize("record", [RECORD, SHARED_RECORD])
+def test_a_record_has_a_limit(tmp_path: Path, record: str) -> None:
+    (tmp_path / record).parent.mkdir(parents=True)
+    with (tmp_path / record).open("wb") as file:
+        file.truncate((16 << 20) + 1)
+    with pytest.raises(ProblemsError) as caught:
+        read_records(Tree(tmp_path))
+    assert caught.value.problem.code == "unreadable-output"
 
 
 def test_the_paths_of_an_output_and_what_of_them_is_moved_as_a_whole() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.output.plan import OutputFile, ReleaseOutput, plan_output
-from tests.unit.output.outputs import build, codes, contents, failed, kustomization, planned, release, times
+from tests.support.outputs import build, codes, contents, failed, kustomization, planned, release, times
 
 
 def paths(changes: object) -> set[str]:
@@ -20,7 +20,7 @@ def paths(changes: object) -> set[str]:
 def test_a_first_plan_creates_everything_and_writes_nothing(tmp_path: Path) -> None:
     plan = planned(tmp_path / "deploy", release("web"))
     assert not plan.is_clean
-    assert paths(plan.create) == {
+    assert paths(plan.with_change("created")) == {
         ".kcd-gen/default/web.list",
         ".kcd-gen/shared.list",
         "flux/default/web.yaml",
@@ -34,7 +34,9 @@ def test_a_first_plan_creates_everything_and_writes_nothing(tmp_path: Path) -> N
 
 def test_a_plan_holds_what_was_and_what_will_be(tmp_path: Path) -> None:
     build(tmp_path, release("web"))
-    change, record = sorted(planned(tmp_path, release("web", replicas=2)).update, key=lambda one: one.is_record)
+    change, record = sorted(
+        planned(tmp_path, release("web", replicas=2)).with_change("updated"), key=lambda one: one.is_record
+    )
     assert record.is_record
     assert change.path == "flux/default/web.yaml"
     assert b"replicas: 1" in (change.before or b"")
@@ -45,19 +47,19 @@ def test_the_same_sources_need_no_change(tmp_path: Path) -> None:
     build(tmp_path, release("web"), release("db"))
     plan = planned(tmp_path, release("web"), release("db"))
     assert plan.is_clean
-    assert len(plan.unchanged) == 12
+    assert len(plan.with_change("unchanged")) == 12
 
 
 def test_an_edited_file_is_compiled_again(tmp_path: Path) -> None:
     build(tmp_path, release("web"))
     (tmp_path / "flux/default/web.yaml").write_text("edited")
-    assert paths(planned(tmp_path, release("web")).update) == {"flux/default/web.yaml"}
+    assert paths(planned(tmp_path, release("web")).with_change("updated")) == {"flux/default/web.yaml"}
 
 
 def test_a_release_that_is_gone_loses_its_files(tmp_path: Path) -> None:
     build(tmp_path, release("web"), release("db"))
     plan = planned(tmp_path, release("web"))
-    assert paths(plan.remove) == {
+    assert paths(plan.with_change("removed")) == {
         ".kcd-gen/default/db.list",
         "flux/default/db.yaml",
         "hr/default/db/chart-1.0.0.tgz",
@@ -71,7 +73,9 @@ def test_a_release_that_is_gone_loses_its_files(tmp_path: Path) -> None:
 
 def test_an_old_chart_goes_when_the_version_changes(tmp_path: Path) -> None:
     build(tmp_path, release("web"))
-    assert paths(planned(tmp_path, release("web", version="2.0.0")).remove) == {"hr/default/web/chart-1.0.0.tgz"}
+    assert paths(planned(tmp_path, release("web", version="2.0.0")).with_change("removed")) == {
+        "hr/default/web/chart-1.0.0.tgz"
+    }
 
 
 def test_a_failed_release_keeps_what_is_written(tmp_path: Path) -> None:
@@ -95,11 +99,11 @@ def test_a_suspended_release_replaces_files_and_keeps_the_rest(tmp_path: Path) -
 def test_an_unread_source_blocks_every_removal(tmp_path: Path) -> None:
     build(tmp_path, release("web"), release("db"))
     plan = planned(tmp_path, release("web", version="2.0.0"), complete=False)
-    assert plan.remove == ()
-    assert "flux/kustomization.yaml" in paths(plan.unchanged)
+    assert plan.with_change("removed") == ()
+    assert "flux/kustomization.yaml" in paths(plan.with_change("unchanged"))
     # What stays is still owned, so the next complete build removes it.
     build(tmp_path, release("web", version="2.0.0"), complete=False)
-    assert "flux/default/db.yaml" in paths(planned(tmp_path, release("web")).remove)
+    assert "flux/default/db.yaml" in paths(planned(tmp_path, release("web")).with_change("removed"))
 
 
 @pytest.mark.parametrize("path", ["flux/default/web.yaml", "hr/default/web/index.yaml", "flux/kustomization.yaml"])
@@ -118,7 +122,7 @@ def test_a_file_that_kcd_gen_did_not_write_is_never_replaced(tmp_path: Path, pat
 def test_of_lost_records_only_what_differs_is_in_the_way(tmp_path: Path, long: bool) -> None:
     build(tmp_path, release("web"), release("db"))
     shutil.rmtree(tmp_path / ".kcd-gen")
-    assert len(paths(planned(tmp_path, release("web"), release("db")).create)) == 3  # the records
+    assert len(paths(planned(tmp_path, release("web"), release("db")).with_change("created"))) == 3  # the records
     index = tmp_path / "hr/default/web/index.yaml"
     index.write_bytes(bytes(len(index.read_bytes())) if long else b"")
     with pytest.raises(ProblemsError) as caught:
@@ -190,7 +194,7 @@ def test_a_record_makes_kcd_gen_touch_nothing_but_its_own_release_s_files(tmp_pa
         f"{outside}\n../precious\nflux/../../precious\nflux/default/mine.yaml\nhr/default/web/../../../../precious\n"
         "hr/default/web/\nhr/default/web\n.\n\n.git/config\n<<<<<<< HEAD\nflux/default/web.yaml\n=======\n"
     )
-    assert paths(planned(tmp_path / "deploy").remove) == {
+    assert paths(planned(tmp_path / "deploy").with_change("removed")) == {
         ".kcd-gen/default/web.list",
         ".kcd-gen/shared.list",
         "flux/default/web.yaml",

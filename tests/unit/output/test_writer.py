@@ -19,9 +19,9 @@ from kubocd_gen.files.directory import exchange
 from kubocd_gen.output import moves
 from kubocd_gen.output.plan import OutputFile, ReleaseOutput, plan_output
 from kubocd_gen.output.writer import write
+from tests.support.output_faults import EXCHANGE, NEW, OLD, build_new
+from tests.support.outputs import build, contents, planned, times
 from tests.support.thorough import count
-from tests.unit.output.faults import EXCHANGE, NEW, OLD, build_new
-from tests.unit.output.outputs import build, contents, planned, times
 
 
 def written(root: Path, *releases: Any) -> dict[str, bytes]:

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from kubocd_gen.compiler.images import package_source
-from kubocd_gen.compiler.settings import Settings, combine_configs
+from kubocd_gen.compiler.settings import Settings, combine_configs, package_source
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError
 from kubocd_gen.model.compilation import Resolved
 from kubocd_gen.model.resources import Context, ContextRef, Release

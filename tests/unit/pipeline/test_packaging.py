@@ -7,8 +7,8 @@ import pytest
 
 from kubocd_gen.archives.chart import read_chart
 from kubocd_gen.diagnostics.problems import Problems, ProblemsError
-from kubocd_gen.helm.binary import find_helm
 from kubocd_gen.helm.engine import Helm
+from kubocd_gen.helm.process import find_helm
 from kubocd_gen.network.settings import NetworkError
 from kubocd_gen.oci.descriptors import MANIFEST_TYPE, Descriptor
 from kubocd_gen.oci.reference import Reference

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubocd_gen.compiler.flux_objects import helm_release
-from kubocd_gen.compiler.typed import typed_spec
+from kubocd_gen.compiler.flux_objects import helm_release, typed_spec
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.kube_yaml.emitter import emit_documents
 from kubocd_gen.kube_yaml.reader import read_documents

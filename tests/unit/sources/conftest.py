@@ -1,40 +1,15 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from kubocd_gen.diagnostics.problems import Problem, Problems
-from kubocd_gen.model.resources import Resource
-from kubocd_gen.sources.cluster_resources import ClusterResources, load_cluster_resources
+from kubocd_gen.diagnostics.problems import Problems
+from kubocd_gen.sources.cluster_resources import load_cluster_resources
 from kubocd_gen.sources.documents import read_resources
-
-API = "kubocd.kubotal.io/v1alpha1"
-
-
-@dataclass(frozen=True)
-class Checkout:
-    """What came of a folder of sources."""
-
-    resources: list[Resource]
-    complete: bool
-    cluster_resources: ClusterResources
-    found: list[Problem]
-
-    @property
-    def said(self) -> list[str]:
-        """The problems as `place: severity[code]: message`."""
-        return [f"{one.position or '-'}: {one.severity}[{one.code}]: {one.message}" for one in self.found]
-
-    def only(self) -> Problem:
-        (one,) = self.found
-        return one
-
-
-Load = Callable[..., Checkout]
+from tests.support.source_resources import Checkout, Load
 
 
 @pytest.fixture
@@ -55,31 +30,11 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             data = textwrap.dedent(content).encode() if isinstance(content, str) else content
             (tmp_path / name).write_bytes(data)
-        findings = Problems("prod")
+        problems = Problems("prod")
         read = read_resources(
-            sources, tmp_path, [tmp_path / output for output in outputs], findings, expand_env=expand_env
+            sources, tmp_path, [tmp_path / output for output in outputs], problems, expand_env=expand_env
         )
-        cluster_resources = load_cluster_resources(read, namespace, kubocd_namespace, findings)
-        return Checkout(list(read.resources), read.complete, cluster_resources, list(findings))
+        cluster_resources = load_cluster_resources(read, namespace, kubocd_namespace, problems)
+        return Checkout(list(read.resources), read.complete, cluster_resources, list(problems))
 
     return run
-
-
-def release(name: str = "web", extra: str = "", metadata: str = "") -> str:
-    """A Release as text; `extra` are further lines of its spec, `metadata` of its metadata."""
-    package = "package:\n  repository: registry.example.com/web\n  tag: 1.0.0\n"
-    return _resource("Release", name, package + textwrap.dedent(extra), metadata)
-
-
-def context(name: str = "base", extra: str = "context: {a: 1}\n", metadata: str = "") -> str:
-    return _resource("Context", name, textwrap.dedent(extra), metadata)
-
-
-def config(name: str = "conf", extra: str = "", metadata: str = "") -> str:
-    return _resource("Config", name, textwrap.dedent(extra) or "clusterRoles: []\n", metadata)
-
-
-def _resource(kind: str, name: str, spec: str, metadata: str) -> str:
-    below = textwrap.indent(textwrap.dedent(metadata), "  ")
-    head = f"apiVersion: {API}\nkind: {kind}\nmetadata:\n  name: {name}\n{below}"
-    return f"{head}spec:\n{textwrap.indent(spec, '  ').rstrip()}\n"

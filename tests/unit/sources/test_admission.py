@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from kubocd_gen.model.resources import ContextRef, Release
-from tests.unit.sources.conftest import API, Load, config, context, release
+from tests.support.source_resources import API, Load, config, context, release
 
 
 def admitted(load: Load, extra: str = "", metadata: str = "") -> Release:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.sources.conftest import API, Load, config, context, release
+from tests.support.source_resources import API, Load, config, context, release
 
 
 def test_releases_come_in_the_order_of_their_names(load: Load) -> None:

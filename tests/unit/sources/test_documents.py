@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from kubocd_gen.diagnostics.problems import Position
-from tests.unit.sources.conftest import API, Load, context, release
+from tests.support.source_resources import API, Load, context, release
 
 CONFIG_MAP = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n"
 

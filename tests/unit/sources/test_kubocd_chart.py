@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.sources.conftest import Load
+from tests.support.source_resources import Load
 
 REPOSITORY = """\
 apiVersion: source.toolkit.fluxcd.io/v1
@@ -109,7 +109,10 @@ def test_the_version_of_a_chartref_is_that_of_its_oci_repository(
     assert loaded.cluster_resources.configs[0].spec.get("defaultHelmTimeout") == helm_timeout
 
 
-@pytest.mark.parametrize("version", ["0.3.x", "'>=0.2.0 <0.3.0'", "'*'", "'~0.2'", "'0.2'", "''", "5"])
+@pytest.mark.parametrize(
+    "version",
+    ["0.3.x", "'>=0.2.0 <0.3.0'", "'*'", "'~0.2'", "'0.2'", "''", "5", pytest.param(f"{'9' * 5000}.0.0", id="long")],
+)
 def test_a_range_or_no_version_counts_as_v03_with_a_warning(load: Load, version: str) -> None:
     loaded = load(installation(V03, version=version))
     assert loaded.cluster_resources.configs[0].spec["defaultHelmTimeout"] == "4m0s"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kubocd_gen.helm.binary import find_helm
+from kubocd_gen.helm.process import find_helm
 from kubocd_gen.network.settings import Network
 from kubocd_gen.network.transport import Transport
 from kubocd_gen.oci.credentials import CredentialStore

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kubocd_gen.diagnostics.problems import Position, ProblemsError
-from kubocd_gen.helm.binary import find_helm
+from kubocd_gen.helm.process import find_helm
 from kubocd_gen.oci.reference import parse_reference
 from kubocd_gen.packaging.charts.fetching import Charts
 from kubocd_gen.packaging.charts.sources import HelmRepositoryChart, LocalChart, RegistryChart, chart_source

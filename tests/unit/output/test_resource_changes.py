@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from kubocd_gen.kube_yaml.emitter import emit_documents
-from kubocd_gen.output.documents import resource_changes
+from kubocd_gen.output.plan import resource_changes
 
 PATH = "flux/default/web.yaml"
 
@@ -23,7 +23,8 @@ def text(**replicas: int) -> str:
 
 
 def changes(old: str | None, new: str | None) -> dict[str, str]:
-    return {f"{one.kind} {one.name}": one.change for one in resource_changes(PATH, old, new)}
+    before, after = (None if text is None else text.encode() for text in (old, new))
+    return {f"{one.kind} {one.name}": one.change for one in resource_changes(PATH, before, after)}
 
 
 def test_resources_are_compared_by_kind_and_name() -> None:

@@ -12,12 +12,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubocd_gen.compiler import secrets
-from kubocd_gen.compiler.secret_names import cover
-from kubocd_gen.compiler.secrets import MASK, Masks, is_hidden, looks_secret, masked, masked_text
+from kubocd_gen.compiler.secret_names import cover, is_hidden, looks_secret
+from kubocd_gen.compiler.secret_shapes import MASK
+from kubocd_gen.compiler.secrets import Masks
 from kubocd_gen.compiler.value_changes import ABSENT, changes
 
 SECRET = "hunter2-Tiger"
 PEM = f"-----BEGIN RSA PRIVATE KEY-----\n{SECRET}\nMIIE{SECRET}==\n-----END RSA PRIVATE KEY-----\n"
+
+
+def masked(value: Any) -> Any:
+    return Masks().value(value)
+
+
+def masked_text(text: str) -> str:
+    return Masks().text(text)
 
 
 def encoded(text: str) -> str:

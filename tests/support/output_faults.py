@@ -1,7 +1,7 @@
 """A build in a process of its own, under a real fault.
 
-`python -m tests.unit.output.faults` takes a line of JSON for each build and gives one back. It forks for each, so that
-Python starts and imports once. Nothing that starts a thread may run before: a fork takes none along.
+`python -m tests.support.output_faults` reads a line of JSON for each build and prints one. It forks for each build, so
+Python starts and imports once. Nothing that starts a thread can run before, because a fork copies no threads.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from kubocd_gen.files import directory
-from tests.unit.output import outputs
-from tests.unit.output.outputs import release
+from tests.support import outputs
+from tests.support.outputs import release
 
 OLD = (release("web"), release("gone"), release("same"))
 NEW = (release("web", version="2.0.0", replicas=2), release("new"), release("same"))
@@ -49,14 +49,14 @@ def build_new(root: Path, fault: str, number: int) -> Ended:
 
 @cache
 def _server() -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.unit.output.faults"]
+    command = [sys.executable, "-m", "tests.support.output_faults"]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     atexit.register(process.communicate)
     return process
 
 
 def _serve() -> None:
-    from tests.unit.output.faults import _build  # by the module's own name, under which the faults are
+    from tests.support.output_faults import _build  # by the module's own name, under which the faults are
 
     os.fsync = lambda fd: None  # what a process has written outlives it; only a power cut would lose it
     for line in sys.stdin:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubocd_gen.compiler.secrets import MASK
+from kubocd_gen.compiler.secret_shapes import MASK
 from kubocd_gen.compiler.value_changes import ABSENT, Change, Named, changes, leaves, path_text, same
 
 JSON: st.SearchStrategy[Any] = st.recursive(

@@ -7,6 +7,22 @@ import sys
 import unicodedata
 from collections.abc import Sequence
 
+from kubocd_gen.helm.template import Functions, ImageRedirect
+
+FUNCTIONS = Functions(
+    image_redirects=(
+        ImageRedirect("docker.io/", "mirror.local:5000/hub/", "Always", ("s1", "s2")),
+        ImageRedirect("quay.io/", "", "", None),
+    ),
+    hosts={
+        "a.example.com": "10.0.0.1",
+        ".w.example.com": "10.0.0.2",
+        ".example.com": "10.0.0.3",
+        "V6.Example.Org": "fd00::1",
+    },
+)
+
+
 # Letters and digits to every Go; to Python 3.11, which has Unicode 14, the first ones are not even assigned.
 _LETTERS = (
     "\U00011f04\U00011f50\U0001df25\U0001e4f0\U000323af" * 3 + "é\u0661\uff11\U0001d7ce\u00aa\u01c5\u02b0\u02c6ßaxZ_1"
