@@ -19,8 +19,7 @@ from kubocd_gen.migration.checks import Checked
 from kubocd_gen.migration.checks import check as check_dump
 from kubocd_gen.migration.dump import MAX_BYTES, read_dump
 from kubocd_gen.migration.live import Live, live_cluster
-from kubocd_gen.migration.report import migration_report
-from kubocd_gen.migration.text import text_lines
+from kubocd_gen.migration.report import migration_report, text_lines
 from kubocd_gen.model.project import Cluster, Project
 from kubocd_gen.pipeline import compile_cluster
 from kubocd_gen.sources.project_file import load_project
