@@ -12,9 +12,10 @@ from typing import Annotated, Any
 import click
 
 from kubocd_gen.cli.command import Flag, Options, command, options
-from kubocd_gen.cli.dump import FetchOptions, read_named
+from kubocd_gen.cli.console import DIFFERENCE, print_problems
 from kubocd_gen.cli.help_format import Group
 from kubocd_gen.cli.options import (
+    FetchOptions,
     JobsOptions,
     LockedOptions,
     ProgressOptions,
@@ -22,9 +23,8 @@ from kubocd_gen.cli.options import (
     QuietOptions,
     SourceOptions,
 )
-from kubocd_gen.cli.problems import DIFFERENCE, collect_errors, print_problems
-from kubocd_gen.cli.progress import progress
-from kubocd_gen.diagnostics.problems import Problems, ProblemsError, printable
+from kubocd_gen.cli.terminal import progress
+from kubocd_gen.diagnostics.problems import Problems, ProblemsError, has_errors, printable
 from kubocd_gen.editors.settings import SCHEMA_FILE
 from kubocd_gen.editors.shipped import DIALECT, document_schema, kinds
 from kubocd_gen.files import hint_of, write_whole
@@ -75,12 +75,14 @@ def parameters(options: ParametersOptions) -> int:
     kcd-gen schema parameters quay.io/kubodoc/packages/podinfo:6.7.1-p01
     kcd-gen schema parameters package/podinfo.yaml     # of a local manifest
     """
-    findings = Problems()
-    with collect_errors(findings):
-        package = read_named(options.package, options, findings).package
+    from kubocd_gen.cli.named_package import read_named
+
+    problems = Problems()
+    with problems.collect():
+        package = read_named(options.package, options, problems).package
         found = package.parameters_schema.schema
         click.echo(_text({"$schema": DIALECT, "title": f"The parameters of {package.label}"} | dict(found)), nl=False)
-    return print_problems(findings, quiet=options.quiet)
+    return print_problems(problems, quiet=options.quiet)
 
 
 @options
@@ -110,16 +112,16 @@ def sources(options: SourcesOptions) -> int:
     kcd-gen schema sources --output kcd-gen.schema.json            # commit it
     kcd-gen schema sources --output kcd-gen.schema.json --check    # in CI
     """
-    findings = Problems()
+    problems = Problems()
     is_current = True
     message = None
-    with collect_errors(findings):
+    with problems.collect():
         if options.check and not options.output:
             raise ProblemsError.of(
                 "usage", "--check requires --output", hint=f"give the file to check, such as --output {SCHEMA_FILE}"
             )
-        text = _sources(options, findings)
-        if any(one.severity == "error" for one in findings):
+        text = _sources(options, problems)
+        if has_errors(problems):
             pass  # an editor would report errors for what the schema lacks
         elif not options.output:
             click.echo(text, nl=False)
@@ -127,14 +129,14 @@ def sources(options: SourcesOptions) -> int:
             is_current, message = _update(options.output, text, check=options.check)
     if message and not options.quiet:
         click.echo(printable(message))
-    return print_problems(findings, quiet=options.quiet) or (0 if is_current else DIFFERENCE)
+    return print_problems(problems, quiet=options.quiet) or (0 if is_current else DIFFERENCE)
 
 
 for _command in (*map(_document_command, kinds()), parameters, sources):
     schema.add_command(_command)
 
 
-def _sources(options: SourcesOptions, findings: Problems) -> str:
+def _sources(options: SourcesOptions, problems: Problems) -> str:
     from kubocd_gen.editors.project_schema import known_to
     from kubocd_gen.editors.sources import sources_schema
     from kubocd_gen.pipeline.packages import package_sources, project_lock
@@ -144,9 +146,9 @@ def _sources(options: SourcesOptions, findings: Problems) -> str:
     project = load_project(options.flags_without_output(Path.cwd() / "output"), Path.cwd(), outputs=False)
     with progress(wanted=not options.no_progress) as line:
         packages = package_sources(project, line, lock=project_lock(project), jobs=options.job_count)
-        known = known_to(project, packages, findings)
+        known = known_to(project, packages, problems)
         for warning in packages.warnings():
-            findings.warning(warning)
+            problems.warning(warning)
     return _text(sources_schema(known))
 
 

@@ -40,9 +40,9 @@ class Contents:
     @property
     def vendor(self) -> str | None:
         """The layout for packages: the only one, or the one at the usual path; otherwise None."""
-        return (
-            self.layouts[0] if len(self.layouts) == 1 else next((x for x in self.layouts if x == _USUAL_LAYOUT), None)
-        )
+        if len(self.layouts) == 1:
+            return self.layouts[0]
+        return _USUAL_LAYOUT if _USUAL_LAYOUT in self.layouts else None
 
     def counted(self, files: Iterable[str]) -> Counter[str]:
         """Return the number of resources of each kind in `files`."""
@@ -61,14 +61,11 @@ def find_contents(root: Path) -> Contents:
     resources = read_resources(["."], root, [root / output for output in outputs], ignored).resources
     installations = find_installations(resources, ignored)
     kinds: dict[str, Counter[str]] = {}
-    for kind, resource in (*_of_kubocd(resources), *_of_chart(resources, installations)):
+    of_kubocd = [(one.kind, one) for one in resources if one.group == KUBOCD_GROUP and one.kind in KINDS]
+    for kind, resource in (*of_kubocd, *_of_chart(resources, installations)):
         path = _existing(resource.file.path, root)
         kinds.setdefault(path, Counter())[kind] += 1
     return Contents(kinds, _namespaces(resources, installations, root), outputs, layouts, projects)
-
-
-def _of_kubocd(resources: Sequence[Resource]) -> list[tuple[str, Resource]]:
-    return [(one.kind, one) for one in resources if one.group == KUBOCD_GROUP and one.kind in KINDS]
 
 
 def _of_chart(resources: Sequence[Resource], installations: Sequence[Installation]) -> list[tuple[str, Resource]]:
