@@ -315,20 +315,16 @@ def _reading(field: Field[Any], flag: Flag) -> Callable[[click.Context, click.Pa
     return read if parse or flag.eager else None
 
 
+def verbose_flag(help_text: str) -> Flag:
+    """Return the flag `-v`, which sets up the log."""
+    return Flag(help_text, short="-v", count=True, type=Verbosity(), eager=log_to_stderr)
+
+
 @options
 class CommonOptions(Options):
     """Flags that are handled before a command runs and not passed to it."""
 
-    verbose: Annotated[
-        int,
-        Flag(
-            "Log each operation with its duration; -vv: details.",
-            short="-v",
-            count=True,
-            type=Verbosity(),
-            eager=log_to_stderr,
-        ),
-    ] = 0
+    verbose: Annotated[int, verbose_flag("Log each operation with its duration; -vv: details.")] = 0
     debug: Annotated[bool, Flag("Print tracebacks.")] = False
     no_color: Annotated[bool, Flag("Disable colours.", eager=apply_no_color)] = False
 

@@ -12,10 +12,10 @@ import click
 from kubocd_gen.archives.extraction import unpacked, write_files
 from kubocd_gen.cli.command import Flag, command, options
 from kubocd_gen.cli.console import print_json, print_problems
-from kubocd_gen.cli.named_package import Files, read_named
+from kubocd_gen.cli.named_package import read_named
 from kubocd_gen.cli.options import FetchOptions, JsonOptions
 from kubocd_gen.cli.terminal import table
-from kubocd_gen.diagnostics.problems import Problem, Problems, printable
+from kubocd_gen.diagnostics.problems import Problems, printable
 from kubocd_gen.diagnostics.text import envelope
 from kubocd_gen.packages.contents import Contents, Value
 
@@ -55,29 +55,16 @@ def dump(options: DumpOptions) -> int:
         named = read_named(options.package, options, problems)
         found = named.contents
         if options.output:
-            written = _unpack(named.files, options.output)
+            files = unpacked(named.files)
+            write_files(options.output, files)
+            written = sorted(files)
     if options.format == "json":
-        print_json(_document(found, written, list(problems)))
+        document = {"package": found.as_json() if found else None, "written": written}
+        print_json(envelope("Dump", document, list(problems)))
     elif found is not None:
         for line in _lines(found, written, options):
             click.echo(printable(line))
     return print_problems(problems, quiet=options.quiet)
-
-
-def _unpack(files: Files, directory: Path) -> list[str]:
-    everything = unpacked(files)
-    write_files(directory, everything)
-    return sorted(everything)
-
-
-def _unpacked_lines(directory: Path, written: Sequence[str]) -> Iterator[str]:
-    tops = sorted({"/".join(name.split("/")[:2]) for name in written})
-    yield from (f"Created {directory / top}" for top in tops)
-
-
-def _document(found: Contents | None, written: Sequence[str], problems: Sequence[Problem]) -> dict[str, Any]:
-    """Return the JSON report, described by schemas/kcd-gen/dump-v1alpha1.json."""
-    return envelope("Dump", {"package": found.as_json() if found else None, "written": list(written)}, problems)
 
 
 def _lines(found: Contents, written: Sequence[str], options: DumpOptions) -> Iterator[str]:
@@ -85,7 +72,8 @@ def _lines(found: Contents, written: Sequence[str], options: DumpOptions) -> Ite
     if options.output is None:
         yield from _text(found)
     elif not options.quiet:
-        yield from _unpacked_lines(options.output, written)
+        tops = sorted({"/".join(name.split("/")[:2]) for name in written})
+        yield from (f"Created {options.output / top}" for top in tops)
 
 
 def _text(found: Contents) -> Iterator[str]:

@@ -133,9 +133,9 @@ def _image(options: ImageOptions, problems: Problems, outcome: _Outcome) -> None
         try:
             store = _store(base_name, registry, project, options)
             target, outcome.name = _target(base_name, registry, project, tool.line, options)
-            recipe = Recipe(
-                cluster.name, _known_name(base_name), root=_content_root(options), nginx=not options.no_nginx
-            )
+            # A layout has no name for annotations: its path is local.
+            name = base_name.name if isinstance(base_name, RegistryImage) else None
+            recipe = Recipe(cluster.name, name, root=_content_root(options), nginx=not options.no_nginx)
             compilation = compile_cluster(project, cluster, tool.packages, tool.helm, problems)
             if has_errors(problems):
                 return
@@ -203,11 +203,6 @@ def _target(
         options.jobs or 4,
     )
     return target, str(reference)
-
-
-def _known_name(base: RegistryImage | LayoutImage) -> str | None:
-    """Return the base image's name for annotations; None for a layout, whose path is local."""
-    return base.name if isinstance(base, RegistryImage) else None
 
 
 def _kustomization(options: ImageOptions, cluster: Cluster) -> Path | None:

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
-from kubocd_gen.cli.command import Flag, command, options
-from kubocd_gen.cli.console import Verbosity, echo, json_text, log_to_stderr, paint, print_problems
+from kubocd_gen.cli.command import Flag, command, options, verbose_flag
+from kubocd_gen.cli.console import echo, json_text, paint, print_problems
 from kubocd_gen.cli.help_format import Choice
 from kubocd_gen.cli.options import CIFormatOptions, CompilingOptions, SourceOptions, VerboseOptions
 from kubocd_gen.cli.tools import Outcome, tools
@@ -33,16 +33,7 @@ class LintOptions(SourceOptions, CIFormatOptions, VerboseOptions, CompilingOptio
         Flag("Do not report this code; repeatable. Errors are always reported.", metavar="CODE", type=Choice(RULES)),
     ] = ()
     quiet: Annotated[bool, Flag("Print errors and warnings only.", short="-q")] = False
-    verbose: Annotated[
-        int,
-        Flag(
-            "Also list every checked Release, and log each operation; -vv: details.",
-            short="-v",
-            count=True,
-            type=Verbosity(),
-            eager=log_to_stderr,
-        ),
-    ] = 0
+    verbose: Annotated[int, verbose_flag("Also list every checked Release, and log each operation; -vv: details.")] = 0
 
 
 @command(LintOptions)

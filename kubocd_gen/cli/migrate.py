@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +18,7 @@ from kubocd_gen.diagnostics.problems import Position, Problems, ProblemsError, h
 from kubocd_gen.migration.checks import Checked
 from kubocd_gen.migration.checks import check as check_dump
 from kubocd_gen.migration.dump import MAX_BYTES, read_dump
-from kubocd_gen.migration.live import Live, live_cluster
+from kubocd_gen.migration.live import live_cluster
 from kubocd_gen.migration.report import migration_report, text_lines
 from kubocd_gen.pipeline import compile_cluster
 from kubocd_gen.sources.project_file import load_project
@@ -76,7 +77,8 @@ def _check(options: CheckOptions, problems: Problems) -> Checked | None:
     """
     project = load_project(options.flags(), Path.cwd())
     cluster = only_cluster(project, "a dump is of one cluster, but the project has several")
-    live = _live(options.files)
+    dumps = [read_dump(_bytes(name), "standard input" if name == "-" else name) for name in options.files]
+    live = live_cluster(chain.from_iterable(dumps))
     with tools(options, project, problems, report_version=options.format == "json") as tool:
         compilation = compile_cluster(project, cluster, tool.packages, tool.helm, problems)
     if has_errors(problems):
@@ -86,11 +88,6 @@ def _check(options: CheckOptions, problems: Problems) -> Checked | None:
 
 
 migrate.add_command(check)
-
-
-def _live(files: tuple[str, ...]) -> Live:
-    objects = [one for name in files for one in read_dump(_bytes(name), "standard input" if name == "-" else name)]
-    return live_cluster(objects)
 
 
 def _bytes(name: str) -> bytes:

@@ -21,7 +21,7 @@ from kubocd_gen.oci.reference import Reference, parse_reference
 from kubocd_gen.packages.archive import read_package_archive
 from kubocd_gen.packages.contents import Contents, contents
 from kubocd_gen.packages.image import PackageImage, check_files
-from kubocd_gen.packages.manifest import manifest_path, read_files, read_manifest, read_package
+from kubocd_gen.packages.manifest import manifest_path, read_files, read_manifest
 from kubocd_gen.packages.source import PackageRequest, PackageSources
 from kubocd_gen.packaging.assembly import as_yaml
 from kubocd_gen.packaging.manifest_file import groomed, read_authored
@@ -47,21 +47,22 @@ def read_named(name: str, options: FetchOptions, problems: Problems) -> Named:
     Raises ProblemsError.
     """
     path = Path(name)
-    allowed = options.allow_outside
-    if path.is_file():
+    allowed, limits = options.allow_outside, moved(LIMITS, dict(options.limits))
+    is_directory = os.path.isdir(path)  # noqa: PTH112 - raises nothing for a reference that is too long for a path
+    if os.path.isfile(path):  # noqa: PTH113 - likewise
         with _opened(path, allowed) as file:
             is_archive = file.read(2) == _GZIP
-        return _read_archive(path, _limits(options), allowed) if is_archive else _read_manifest(path, allowed)
+        return _read_archive(path, limits, allowed) if is_archive else _read_manifest(path, allowed)
     if name.startswith("oci:") and not name.startswith("oci://"):
         directory, _, text = name.removeprefix("oci:").partition(":")
         files = CheckoutFiles.of_named(Path(directory), allowed)
-        layout = OciLayout(Path(directory), limits=_limits(options), files=files)
-        return _contents(_fetched(PackageSources(vendor=layout), parse_reference(text), problems))
-    if path.suffix in (".yaml", ".yml", ".tgz") or path.is_dir():
-        reason = "is a directory" if path.is_dir() else "does not exist"
+        layout = OciLayout(Path(directory), limits=limits, files=files)
+        return _of_image(_fetched(PackageSources(vendor=layout), parse_reference(text), problems))
+    if path.suffix in (".yaml", ".yml", ".tgz") or is_directory:
+        reason = "is a directory" if is_directory else "does not exist"
         hint = "give a package manifest, a layer archive or an image reference"
         raise ProblemsError.of("missing-source", f"'{name}' {reason}", hint=hint)
-    return _contents(_fetch(parse_reference(name.removeprefix("oci://")), options, problems))
+    return _of_image(_fetch(parse_reference(name.removeprefix("oci://")), options, problems))
 
 
 def _fetch(reference: Reference, options: FetchOptions, problems: Problems) -> PackageImage:
@@ -101,15 +102,16 @@ def _fetched(
     return fetched.package
 
 
-def _contents(image: PackageImage) -> Named:
-    package = read_package(image)
-    _, fields = read_manifest(package.text, manifest_path(image.reference))
-    size = sum(map(len, image.files.values()))
-    return Named(package, contents(package, fields, reference=image.reference, size=size), image.files)
+def _of_image(image: PackageImage) -> Named:
+    return _of_files(image.files, manifest_path(image.reference), image.reference, image.digest)
 
 
-def _limits(options: FetchOptions) -> Limits:
-    return moved(LIMITS, dict(options.limits))
+def _of_files(files: Files, path: str, reference: str, digest: str = "") -> Named:
+    """Read the files of an image, or of a layer if there is no digest; messages call the manifest `path`."""
+    package = read_files(files, path, reference, digest)
+    _, fields = read_manifest(package.text, path)
+    size = sum(map(len, files.values()))
+    return Named(package, contents(package, fields, reference=reference if digest else None, size=size), files)
 
 
 def _opened(path: Path, allow_outside: Sequence[Path]) -> BinaryIO:
@@ -126,9 +128,7 @@ def _read_archive(path: Path, limits: Limits, allow_outside: Sequence[Path]) -> 
         data = file.read(limits.layer + 1)
     files = read_package_archive(data, describe=str(path), limits=limits)
     check_files(files, describe=str(path), limits=limits)
-    package = read_files(files, f"{path}/original.yaml", str(path))
-    _, fields = read_manifest(package.text, f"{path}/original.yaml")
-    return Named(package, contents(package, fields, size=sum(map(len, files.values()))), files)
+    return _of_files(files, f"{path}/original.yaml", str(path))
 
 
 def _read_manifest(path: Path, allow_outside: Sequence[Path]) -> Named:

@@ -10,8 +10,7 @@ from typing import Annotated, Any, Literal
 import click
 
 from kubocd_gen.budget.limits import NAMES
-from kubocd_gen.cli.command import Argument, Flag, Options, option_group
-from kubocd_gen.cli.console import Verbosity, log_to_stderr
+from kubocd_gen.cli.command import Argument, Flag, Options, option_group, verbose_flag
 from kubocd_gen.cli.option_values import (
     REPORTS,
     Report,
@@ -212,16 +211,6 @@ class WriteOptions(Options):
 
 
 @option_group
-class HelmOptions(Options):
-    """Options of a command that runs helm."""
-
-    helm: Annotated[
-        str | None,
-        Flag("The helm binary to use instead of the bundled one.", metavar="PATH"),
-    ] = None
-
-
-@option_group
 class FormatOptions(Options):
     """Options of a command that prints text or a report for programs; subclasses define the formats."""
 
@@ -287,25 +276,12 @@ class QuietOptions(Options):
 
 
 @option_group
-class AnswerOptions(QuietOptions):
-    """Options of a command whose output is printed even if it is quiet."""
-
-    quiet: Annotated[bool, Flag("Print only the result and errors.", short="-q")] = False
-
-
-@option_group
 class VerboseOptions(QuietOptions):
     """Options of a command that can also print more."""
 
     verbose: Annotated[
         int,
-        Flag(
-            "Also print what is unchanged, and log each operation with its duration; -vv: details.",
-            short="-v",
-            count=True,
-            type=Verbosity(),
-            eager=log_to_stderr,
-        ),
+        verbose_flag("Also print what is unchanged, and log each operation with its duration; -vv: details."),
     ] = 0
 
 
@@ -317,10 +293,11 @@ class ProgressOptions(Options):
 
 
 @option_group
-class CompilingOptions(HelmOptions, JobsOptions, ProgressOptions):
+class CompilingOptions(JobsOptions, ProgressOptions):
     """Options of a command that renders templates with helm."""
 
     debug: Annotated[bool, Flag("Print tracebacks, and keep the input of helm in .kcd-gen-debug/.")] = False
+    helm: Annotated[str | None, Flag("The helm binary to use instead of the bundled one.", metavar="PATH")] = None
 
 
 @option_group
@@ -329,8 +306,9 @@ class CommonBuildOptions(ProjectOptions, WriteOptions, VerboseOptions, Compiling
 
 
 @option_group
-class FetchOptions(PackageOptions, OfflineOptions, AnswerOptions, ProgressOptions):
+class FetchOptions(PackageOptions, OfflineOptions, QuietOptions, ProgressOptions):
     """Options of a command whose argument names one package."""
 
     package: Annotated[str, Argument("IMAGE|FILE", complete=complete_names("images"))]
     insecure: Annotated[bool, Flag("Pull over plain HTTP.")] = False
+    quiet: Annotated[bool, Flag("Print only the result and errors.", short="-q")] = False

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import click
 
 from kubocd_gen.cli.command import Flag, Options, command, options
-from kubocd_gen.cli.console import DIFFERENCE, print_problems
+from kubocd_gen.cli.console import DIFFERENCE, json_text, print_json, print_problems
 from kubocd_gen.cli.help_format import Group
 from kubocd_gen.cli.options import (
     FetchOptions,
@@ -50,7 +49,7 @@ def _document_command(kind: str) -> click.Command:
     short = description.partition(". ")[0].partition(": ")[0].removesuffix(".") + "."
 
     def document(_: Options) -> int:
-        click.echo(_text(shipped), nl=False)
+        print_json(shipped)
         return 0
 
     help_text = f"{description}\n\n\b\nkcd-gen schema {kind} > {kind}.json"
@@ -81,7 +80,7 @@ def parameters(options: ParametersOptions) -> int:
     with problems.collect():
         package = read_named(options.package, options, problems).package
         found = package.parameters_schema.schema
-        click.echo(_text({"$schema": DIALECT, "title": f"The parameters of {package.label}"} | dict(found)), nl=False)
+        print_json({"$schema": DIALECT, "title": f"The parameters of {package.label}"} | dict(found))
     return print_problems(problems, quiet=options.quiet)
 
 
@@ -149,7 +148,7 @@ def _sources(options: SourcesOptions, problems: Problems) -> str:
         known = known_to(project, packages, problems)
         for warning in packages.warnings():
             problems.warning(warning)
-    return _text(sources_schema(known))
+    return json_text(sources_schema(known)) + "\n"
 
 
 def _update(name: str, text: str, *, check: bool) -> tuple[bool, str]:
@@ -197,7 +196,3 @@ def _is_ours(data: bytes) -> bool:
     except (ValueError, RecursionError):
         return False
     return isinstance(found, dict) and found.get("title") == TITLE
-
-
-def _text(document: Mapping[str, Any]) -> str:
-    return json.dumps(document, indent=1) + "\n"  # characters that are not ASCII are escaped
