@@ -20,7 +20,7 @@ from kubocd_gen.helm.lexer import MOST_TOKENS
 from kubocd_gen.helm.pool import HelmPool
 from kubocd_gen.helm.process import Run
 from kubocd_gen.helm.template import Functions, Template, TemplateFailure, Unit
-from tests.unit.helm.test_failures import LOOP, units
+from tests.support.templates import LOOP, units
 
 
 class Counted(Helm):

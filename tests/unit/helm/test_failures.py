@@ -18,12 +18,9 @@ from kubocd_gen.helm.binary import find_helm
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.helm.process import Run
 from kubocd_gen.helm.template import Functions, Template, TemplateFailure, Unit
+from tests.support.templates import LOOP, units
 
 Render = Callable[..., Any]
-
-
-def units(texts: list[str], header: str = "") -> list[Unit]:
-    return [Unit({}, {}, (Template(header, text),)) for text in texts]
 
 
 @pytest.mark.parametrize(
@@ -245,9 +242,6 @@ def test_results_do_not_depend_on_the_number_of_processes() -> None:
     one, three = (Helm(find_helm(), jobs=jobs).render(units(texts), Functions()) for jobs in (1, 3))
     assert one == three
     assert sum(isinstance(outcome, TemplateFailure) for (outcome,) in one) == 3
-
-
-LOOP = "{{ range until 60000 }}{{ range until 60000 }}{{ end }}{{ end }}"
 
 
 @pytest.mark.usefixtures("impatient")
