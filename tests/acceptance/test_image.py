@@ -450,3 +450,13 @@ def test_the_air_gap_of_the_page(workspace: Workspace) -> None:
 def test_every_flag_of_the_page_exists(command: str, tmp_path: Path) -> None:
     told = kcd_gen("image", "--help", directory=tmp_path).out
     assert set(re.findall(r"--[a-z-]+", command)) <= set(re.findall(r"--[a-z-]+", told))
+
+
+def test_another_helm_than_in_the_lock_is_reported(workspace: Workspace) -> None:
+    assert kcd_gen("lock", directory=workspace.root).exit == 0
+    lock = workspace.root / "kcd-gen.lock"
+    lock.write_text(re.sub("helm: .*", "helm: '3.0'", lock.read_text()))
+    run = ("--base", single(workspace), "--output", "charts.oci")
+    assert "warning[other-helm]" in image(workspace, *run).err
+    locked = image(workspace, *run, "--locked")
+    assert (locked.exit, "error[other-helm]" in locked.err) == (1, True)
