@@ -110,7 +110,7 @@ def _package(options: PackageCommandOptions, problems: Problems) -> list[Publish
     )
     with (
         progress(wanted=not options.no_progress) as line,
-        scratch("kcd-gen-package-") as folder,
+        scratch("kcd-gen-package-") as directory,
         _transport(network := _network(options, limits, line)) as transport,
     ):
         registry = Registry(network, transport)
@@ -119,7 +119,7 @@ def _package(options: PackageCommandOptions, problems: Problems) -> list[Publish
             if options.output
             else RegistryTarget(registry, insecure=options.insecure)
         )
-        charts = open_charts(network, transport, registry, binary, folder)
+        charts = open_charts(network, transport, registry, binary, directory)
         outcomes = run(order, target, charts, helm, problems)
         for warning in registry.warnings():
             problems.warning(warning)
