@@ -20,7 +20,7 @@ from kubocd_gen.diagnostics.problems import Problems
 from kubocd_gen.packages.cache import Cache, CachedBlob, cache_folder
 
 _DAY = 24 * 60 * 60
-_AGE = re.compile(r"([0-9]+)([hdw])")
+_AGE = re.compile(r"([0-9]{1,9})([hdw])")
 _SECONDS = {"h": 60 * 60, "d": _DAY, "w": 7 * _DAY}
 
 

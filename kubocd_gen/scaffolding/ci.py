@@ -123,12 +123,11 @@ def install_source(text: str) -> InstallSource:
         return InstallSource(text, found[1], found[2])
     if _OTHERS.fullmatch(text):
         return InstallSource(text)
-    raise ProblemsError.of(
-        "usage",
-        f"--install-from '{text}' does not pin a version of kcd-gen",
-        hint="use git+https://HOST/PATH@COMMIT with all 40 digits, https://HOST/NAME.whl#sha256=DIGEST, "
-        "or '--index-url URL kcd-gen==VERSION'",
+    hint = (
+        "use git+https://HOST/PATH@COMMIT with all 40 digits, https://HOST/NAME.whl#sha256=DIGEST, "
+        "or '--index-url URL kcd-gen==VERSION'"
     )
+    raise ProblemsError.of("usage", f"--install-from '{text}' does not pin a version of kcd-gen", hint=hint)
 
 
 def hook(root: Path, directory: str, source: InstallSource | None) -> Iterator[ScaffoldFile | Addition]:

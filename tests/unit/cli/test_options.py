@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import pytest
+from click.testing import CliRunner
 
 from kubocd_gen.cli.build import BuildOptions
+from kubocd_gen.cli.cache import cache
 from kubocd_gen.cli.command import Argument, Flag, Options
 from kubocd_gen.cli.image import ImageOptions
 from kubocd_gen.cli.init import ServerOptions
@@ -157,3 +159,9 @@ def test_a_url_without_scheme_or_host_is_refused(word: str) -> None:
 def test_a_report_without_format_or_file_is_refused(word: str) -> None:
     with pytest.raises(ValueError, match="is not FORMAT=FILE"):
         parse_reports((word,))
+
+
+@pytest.mark.parametrize("age", ["30", "d", "1y", "-1d", f"{'9' * 400}d", f"{'9' * 5000}d"])
+def test_an_age_of_another_form_is_a_usage_error(age: str, tmp_path: Path) -> None:
+    result = CliRunner().invoke(cache, ["prune", "--cache-dir", str(tmp_path), f"--unused-for={age}"])
+    assert (result.exit_code, "is not an age such as" in result.output) == (2, True)
