@@ -43,7 +43,7 @@ class _Commands(Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        from kubocd_gen.cli.common_options import with_common_options
+        from kubocd_gen.cli.command import with_common_options
 
         command: click.Command = getattr(import_module(f"kubocd_gen.cli.{cmd_name}"), cmd_name)
         return with_common_options(command)
@@ -54,7 +54,7 @@ class _Commands(Group):
 
 
 def _no_color(ctx: click.Context, param: click.Parameter, value: bool) -> None:
-    from kubocd_gen.cli.colours import apply_no_color  # imported late: `--version` does not need it
+    from kubocd_gen.cli.console import apply_no_color  # imported late: `--version` does not need it
 
     apply_no_color(ctx, value)
 
@@ -94,7 +94,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # escape what the terminal's encoding lacks
             stream.reconfigure(errors="backslashreplace")
     if "_KCD_GEN_COMPLETE" in os.environ:
-        from kubocd_gen.cli.shell_completion import add_shells
+        from kubocd_gen.cli.completion import add_shells
 
         add_shells()
     try:
@@ -103,7 +103,7 @@ def main() -> None:
     except click.exceptions.Exit as exit_:
         sys.exit(exit_.exit_code)
     except click.ClickException as error:
-        from kubocd_gen.cli.colours import print_usage_error
+        from kubocd_gen.cli.console import print_usage_error
 
         print_usage_error(error)
         sys.exit(error.exit_code)

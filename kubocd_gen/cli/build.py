@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -11,12 +12,11 @@ from typing import Annotated
 
 import click
 
-from kubocd_gen.cli.colours import echo, paint_difference
 from kubocd_gen.cli.command import Flag, command, options
+from kubocd_gen.cli.console import DIFFERENCE, echo, json_text, paint_difference, print_problems
 from kubocd_gen.cli.options import CommonBuildOptions, ReportOptions
-from kubocd_gen.cli.problems import DIFFERENCE, collect_errors, json_text, print_problems
 from kubocd_gen.cli.tools import Outcome, tools
-from kubocd_gen.diagnostics.problems import Problems, printable
+from kubocd_gen.diagnostics.problems import Problems, ProblemsError, has_errors, printable
 from kubocd_gen.diagnostics.text import exit_code
 from kubocd_gen.files.paths import display_path
 from kubocd_gen.model.project import Project
@@ -79,9 +79,7 @@ def build(options: BuildOptions) -> int:
     else:
         code = print_problems(outcome.problems, quiet=options.quiet, name_clusters=len(outcome.built) > 1)
     if not code and options.fail_on_change:
-        from kubocd_gen.cli.uncommitted import missing_from_commit
-
-        for line in missing_from_commit(root, outcome.built, written=not options.only_plan):
+        for line in _missing_from_commit(root, outcome.built, written=not options.only_plan):
             click.echo(line, err=True)
             code = DIFFERENCE
     return code or (DIFFERENCE if options.check and not all(map(is_current, outcome.built)) else 0)
@@ -108,7 +106,7 @@ def _lines(outcome: Outcome, options: BuildOptions, root: Path, fix_command: str
         from kubocd_gen.cli.ci_formats import ci_report
 
         yield from ci_report(options.format, root, built, problems, fix_command=fix_command)
-    elif options.check and not any(one.severity == "error" for one in problems):
+    elif options.check and not has_errors(problems):
         yield from _drift(built, full=options.full_diff, quiet=options.quiet)
     elif not options.quiet:
         yield from text_report(built, verbose=options.verbose > 0, written=not options.only_plan)
@@ -127,10 +125,10 @@ def _drift(built: Sequence[Built], *, full: bool, quiet: bool) -> Iterator[str]:
         if not quiet:
             for line in drift_lines(changes, output, full=full):
                 yield paint_difference(printable(line))
-        findings = [drift_summary(changes)] if changes else []
+        notices = [drift_summary(changes)] if changes else []
         if is_interrupted(one.cluster.output):
-            findings.append("an earlier build was interrupted")
-        yield printable(f"{name}{output}: {'; '.join(findings)}; run: {_fix_command()}")
+            notices.append("an earlier build was interrupted")
+        yield printable(f"{name}{output}: {'; '.join(notices)}; run: {_fix_command()}")
 
 
 def _fix_command() -> str:
@@ -141,6 +139,36 @@ def _fix_command() -> str:
             at = words.index(name)
             del words[at : at + 2]
     return shlex.join(["kcd-gen", *(word for word in words if not word.startswith(("--format=", "--report=")))])
+
+
+def _missing_from_commit(root: Path, built: Sequence[Built], *, written: bool) -> Iterator[str]:
+    """Yield what to do so that the commit contains the output and its Releases; nothing if it does.
+
+    Paths of sources are relative to `root`. `written` tells whether the build has written its plan. Files that Git
+    ignores or that are outside the repository do not count. Without Git, only what the build has changed counts.
+    """
+    from kubocd_gen.diagnostics.annotations import repository_path
+    from kubocd_gen.git.repository import find_repository
+
+    try:
+        repository = find_repository(Path.cwd())
+    except ProblemsError:
+        top, untracked = Path.cwd(), frozenset[str]()
+    else:
+        top, untracked = repository.top, repository.untracked()
+    outputs, sources = [], set[str]()
+    for one in built:
+        output = Path(os.path.realpath(one.cluster.output))
+        plan = one.plan.changes if one.plan and output.is_relative_to(top) else ()
+        below = output.relative_to(top).as_posix() if plan else ""
+        if (written and one.drift) or any(f"{below}/{change.path}".removeprefix("./") in untracked for change in plan):
+            outputs.append(display_path(one.cluster.output, Path.cwd()))
+        files = {release.release.resource.file.path for release in one.compilation.releases} if untracked else ()
+        sources.update(path for path in files if repository_path(path, root, top) in untracked)
+    if outputs:
+        yield printable(f"add the output to the commit: {shlex.join(['git', 'add', *outputs])}")
+    for path in sorted(sources):
+        yield printable(f"{path} is a source but not tracked by Git: add it, or move it out of the sources")
 
 
 def run_pipeline(
@@ -156,12 +184,12 @@ def run_pipeline(
     With `only_plan`, nothing is written. With `compare_kept`, the HelmReleases of suspended Releases are compared with
     the base revision. With `report_version`, helm's version is determined even if the lock file does not need it.
     """
-    findings = Problems()  # of the whole run; each cluster has its own in `built`
+    problems = Problems()  # of the whole run; each cluster has its own in `built`
     built: Sequence[Built] = ()
     version = None
-    with collect_errors(findings):
+    with problems.collect():
         project = load()
-        with tools(options, project, findings, report_version=report_version) as tool:
+        with tools(options, project, problems, report_version=report_version) as tool:
 
             def waiting(output: Path) -> None:
                 tool.line.clear()
@@ -182,6 +210,6 @@ def run_pipeline(
             )
         if not options.clusters:  # the Release can be in a cluster that was not built
             for warning in unknown_removals(compiled, options.allow_protected_removal):
-                findings.warning(warning)
+                problems.warning(warning)
         built, version = compiled, tool.version()
-    return Outcome(built, [*findings, *(diagnostic for one in built for diagnostic in one.diagnostics)], version)
+    return Outcome(built, [*problems, *(diagnostic for one in built for diagnostic in one.diagnostics)], version)

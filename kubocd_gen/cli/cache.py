@@ -12,23 +12,21 @@ from typing import Annotated
 import click
 
 from kubocd_gen.cli.command import Flag, Options, command, option_group, options
+from kubocd_gen.cli.console import print_problems
 from kubocd_gen.cli.help_format import Group
 from kubocd_gen.cli.options import QuietOptions
-from kubocd_gen.cli.problems import collect_errors, print_problems
-from kubocd_gen.cli.tables import table
+from kubocd_gen.cli.terminal import table
 from kubocd_gen.diagnostics.problems import Problems
 from kubocd_gen.packages.cache import Cache, CachedBlob, cache_directory
 
 _DAY = 24 * 60 * 60
-_AGE = re.compile(r"([0-9]+)([hdw])")
+_AGE = re.compile(r"([0-9]{1,9})([hdw])")
 _SECONDS = {"h": 60 * 60, "d": _DAY, "w": 7 * _DAY}
 
 
 @option_group
 class CacheOptions(Options):
     """Options of every `cache` command."""
-
-    __slots__ = ()
 
     cache_dir: Annotated[
         Path | None, Flag("The cache directory.", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
@@ -43,13 +41,8 @@ class CacheOptions(Options):
 
 
 @options
-class DirOptions(CacheOptions):
-    """`kcd-gen cache dir`."""
-
-
-@options
-class ListOptions(CacheOptions):
-    """`kcd-gen cache list`."""
+class LookOptions(CacheOptions):
+    """`kcd-gen cache dir` and `kcd-gen cache list`."""
 
 
 @options
@@ -79,8 +72,8 @@ def cache() -> None:
     """
 
 
-@command(DirOptions, name="dir")
-def dir_(options: DirOptions) -> int:
+@command(LookOptions, name="dir")
+def dir_(options: LookOptions) -> int:
     """Print the cache directory. It may not exist yet.
 
     \b
@@ -90,18 +83,18 @@ def dir_(options: DirOptions) -> int:
     return 0
 
 
-@command(ListOptions, name="list")
-def list_(options: ListOptions) -> int:
+@command(LookOptions, name="list")
+def list_(options: LookOptions) -> int:
     """List the cached blobs: digest, size, last use, and for manifests the package reference.
 
     \b
     kcd-gen cache list
     """
-    findings = Problems()
-    with collect_errors(findings):
+    problems = Problems()
+    with problems.collect():
         for line in _list_lines(list(options.cache().blobs())):
             click.echo(line)
-    return print_problems(findings)
+    return print_problems(problems)
 
 
 @command(PruneOptions)
@@ -112,12 +105,12 @@ def prune(options: PruneOptions) -> int:
     kcd-gen cache prune                   # not read for 30 days
     kcd-gen cache prune --unused-for 0d   # everything
     """
-    findings = Problems()
-    with collect_errors(findings):
+    problems = Problems()
+    with problems.collect():
         count, freed = options.cache().prune(_seconds(options.unused_for))
         if not options.quiet:
             click.echo(f"Removed {_blobs(count)}, {_size(freed)}")
-    return print_problems(findings)
+    return print_problems(problems)
 
 
 @command(VerifyOptions)
@@ -127,15 +120,15 @@ def verify(options: VerifyOptions) -> int:
     \b
     kcd-gen cache verify
     """
-    findings = Problems()
+    problems = Problems()
     damaged: list[str] = []
-    with collect_errors(findings):
+    with problems.collect():
         damaged = options.cache().damaged()
         for digest in damaged:
             click.echo(f"Removed {digest}: the content does not match the digest")
         if not damaged and not options.quiet:
             click.echo("All blobs are valid")
-    return print_problems(findings) or (1 if damaged else 0)
+    return print_problems(problems) or (1 if damaged else 0)
 
 
 for _command in (dir_, list_, prune, verify):

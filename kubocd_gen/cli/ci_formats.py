@@ -34,20 +34,20 @@ def ci_report(
     Paths in `problems` are relative to `root`. `fix_command` is the command that updates the output; if it is empty,
     drift is not reported. `failing` are the severities that make a JUnit test case fail.
     """
-    findings = annotations_of(problems, root)
+    annotations = annotations_of(problems, root)
     if fix_command:
-        findings += [finding for one in built for finding in _outdated(one, root, fix_command)]
+        annotations += [annotation for one in built for annotation in _outdated(one, root, fix_command)]
     match kind:
         case "github":
-            yield from github_lines(findings)
+            yield from github_lines(annotations)
         case "sarif":
-            yield sarif_report(findings)
+            yield sarif_report(annotations)
         case "gitlab":
-            yield gitlab_report(findings)
+            yield gitlab_report(annotations)
         case "junit":
             compiled = [one.release.key for cluster in built for one in cluster.compilation.releases]
             failed = [key for cluster in built for key in cluster.compilation.failed]
-            yield junit_report(sorted({*compiled, *failed}), findings, failing).removesuffix("\n")
+            yield junit_report(sorted({*compiled, *failed}), annotations, failing).removesuffix("\n")
 
 
 def write_reports(

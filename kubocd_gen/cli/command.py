@@ -14,9 +14,9 @@ that can be repeated. A field without a default is required. Every flag is also 
 repeatable flag it holds several values: paths are separated as in PATH, other values by white space.
 
 Flags that several commands share are in groups, which the classes of commands inherit. `@options` turns the class of a
-command into a frozen dataclass with slots. `@option_group` only informs the type checker: groups are never
-instantiated, making each a dataclass would take 20 ms, and Python cannot combine bases with slots of their own. Help
-lists a command's own flags first, then those that it inherits, in the order of its bases.
+command into a frozen dataclass. `@option_group` only informs the type checker: groups are never instantiated, and
+making each a dataclass would take 20 ms. Help lists a command's own flags first, then those that it inherits, in the
+order of its bases.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ import click
 from click.core import ParameterSource
 
 from kubocd_gen.cli import help_format
+from kubocd_gen.cli.console import Verbosity, apply_no_color, log_to_stderr
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -99,8 +100,6 @@ class Argument:
 class Options:
     """The base class of all options. Used directly, the options of a command without flags."""
 
-    __slots__ = ()
-
     @property
     def for_machines(self) -> bool:
         """Whether the command prints a report for programs, which turns colours off."""
@@ -112,7 +111,7 @@ AnyOptions = TypeVar("AnyOptions", bound=Options)
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 def option_group(group: type[AnyOptions]) -> type[AnyOptions]:
-    """Mark a class whose fields are flags that several commands share. The class needs `__slots__ = ()`."""
+    """Mark a class whose fields are flags that several commands share."""
     return group
 
 
@@ -120,12 +119,12 @@ def option_group(group: type[AnyOptions]) -> type[AnyOptions]:
 def options(options: type[AnyOptions]) -> type[AnyOptions]:
     """Turn the class of a command into a dataclass with its own fields and those of all groups that it inherits.
 
-    The dataclass is frozen, with slots and keyword-only arguments. Fields are in the order of the help.
+    The dataclass is frozen, with keyword-only arguments. Fields are in the order of the help.
     """
     hints = get_type_hints(options, include_extras=True)
     options.__annotations__ = {name: hints[name] for name in _names(options)}
     # Generating methods costs start-up time, and nothing compares or prints options.
-    return dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)(options)
+    return dataclass(frozen=True, kw_only=True, eq=False, repr=False)(options)
 
 
 class Option(click.Option):
@@ -314,3 +313,31 @@ def _reading(field: Field[Any], flag: Flag) -> Callable[[click.Context, click.Pa
             raise click.BadParameter(str(error), ctx, param) from None
 
     return read if parse or flag.eager else None
+
+
+def verbose_flag(help_text: str) -> Flag:
+    """Return the flag `-v`, which sets up the log."""
+    return Flag(help_text, short="-v", count=True, type=Verbosity(), eager=log_to_stderr)
+
+
+@options
+class CommonOptions(Options):
+    """Flags that are handled before a command runs and not passed to it."""
+
+    verbose: Annotated[int, verbose_flag("Log each operation with its duration; -vv: details.")] = 0
+    debug: Annotated[bool, Flag("Print tracebacks.")] = False
+    no_color: Annotated[bool, Flag("Disable colours.", eager=apply_no_color)] = False
+
+
+def with_common_options(command: click.Command) -> click.Command:
+    """Add the common flags to `command` and its subcommands, and make the help fit the terminal. Return `command`."""
+    command.context_class = help_format.Context
+    present = {parameter.name for parameter in command.params}
+    for parameter in parameters(CommonOptions):
+        if parameter.name not in present:
+            parameter.expose_value = False
+            command.params.append(parameter)
+    if isinstance(command, click.Group):
+        for inner in command.commands.values():
+            with_common_options(inner)
+    return command

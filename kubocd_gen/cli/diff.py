@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from kubocd_gen.budget.watchdog import watched
-from kubocd_gen.cli.colours import echo, paint_signed
 from kubocd_gen.cli.command import Flag, command, options
+from kubocd_gen.cli.console import DIFFERENCE, echo, json_text, paint_signed, print_problems
 from kubocd_gen.cli.options import CompilingOptions, FormatOptions, ProjectOptions, QuietOptions
-from kubocd_gen.cli.problems import DIFFERENCE, collect_errors, json_text, print_problems
-from kubocd_gen.cli.progress import progress
+from kubocd_gen.cli.terminal import progress
 from kubocd_gen.cli.tools import helm_of
 from kubocd_gen.diagnostics.problems import Problem, Problems
 from kubocd_gen.diffing.lines import View, view
@@ -51,14 +50,14 @@ def diff(options: DiffOptions) -> int:
     kcd-gen diff --ref origin/main --format markdown   # for a pull request comment
     kcd-gen diff --charts                              # with the charts' manifests
     """
-    findings = Problems()
+    problems = Problems()
     compared, seen = Compared(None, ()), None
-    with collect_errors(findings):  # errors of Git, the project or helm, without which nothing can be compared
+    with problems.collect():  # errors of Git, the project or helm, without which nothing can be compared
         compared, seen = _compare(options)
-    problems = [*findings, *compared.diagnostics]
-    if text := _report(options, seen, problems):
+    every = [*problems, *compared.diagnostics]
+    if text := _report(options, seen, every):
         echo(text.removesuffix("\n"))
-    code = print_problems(problems, quiet=options.quiet)
+    code = print_problems(every, quiet=options.quiet)
     differs = compared.comparison is not None and bool(compared.comparison.releases)
     return code or (DIFFERENCE if options.exit_code and differs else 0)
 

@@ -9,30 +9,35 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import click
 
 from kubocd_gen import __version__
-from kubocd_gen.cli.colours import echo, paint
+from kubocd_gen.checkout.files import CheckoutFiles
 from kubocd_gen.cli.command import Flag, command, options
+from kubocd_gen.cli.console import DIFFERENCE, echo, paint, print_json, print_problems
 from kubocd_gen.cli.options import CompilingOptions, JsonOptions, QuietOptions, SourceOptions
-from kubocd_gen.cli.problems import DIFFERENCE, collect_errors, print_json, print_problems
-from kubocd_gen.cli.progress import Progress, progress
-from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, printable
+from kubocd_gen.cli.terminal import Progress
+from kubocd_gen.cli.tools import only_cluster, tools
+from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, has_errors, printable
 from kubocd_gen.diagnostics.text import envelope
 from kubocd_gen.files.paths import display_path
+from kubocd_gen.model.project import Cluster, Project
+from kubocd_gen.oci.base_store import BaseStore, LayoutStore, RegistryStore
+from kubocd_gen.oci.endpoints import Access
+from kubocd_gen.oci.layout import OciLayout
+from kubocd_gen.oci.layout_writer import LayoutWriter
+from kubocd_gen.oci.reference import LayoutImage, RegistryImage, parse_image, parse_reference, split_layout
+from kubocd_gen.oci.registry import Registry
+from kubocd_gen.packages.cache import cache_directory
+from kubocd_gen.pipeline import compile_cluster
+from kubocd_gen.pipeline.packages import network
+from kubocd_gen.server.image import Recipe, ServerImage
+from kubocd_gen.server.image_build import Pin, Published, make_image, plan_pin, publish, write_pin
+from kubocd_gen.server.image_publication import ImageTarget, LayoutTarget, RegistryTarget, Way
 from kubocd_gen.server.layout import CONTENT_ROOT, FOLDER, IMAGE_NAME
-
-if TYPE_CHECKING:
-    from kubocd_gen.model.project import Project
-    from kubocd_gen.oci.base_store import BaseStore
-    from kubocd_gen.oci.reference import LayoutImage, RegistryImage
-    from kubocd_gen.oci.registry import Registry
-    from kubocd_gen.pipeline import Compilation
-    from kubocd_gen.server.image import ServerImage
-    from kubocd_gen.server.image_build import Pin, Published
-    from kubocd_gen.server.image_publication import ImageTarget, Way
+from kubocd_gen.sources.project_file import load_project
 
 _TRANSFERS: dict[Way, str] = {"copied": "copied", "mounted": "mounted", "there": "already present"}
 
@@ -100,53 +105,46 @@ def image(options: ImageOptions) -> int:
     kcd-gen image --base oci:bases/nginx --output charts.oci     # to an OCI image layout, without a registry
     kcd-gen image --base … --push … --check                      # in CI: is the pushed image up to date?
     """
-    findings = Problems()
+    problems = Problems()
     outcome = _Outcome()
-    with collect_errors(findings):
-        _image(options, findings, outcome)
+    with problems.collect():
+        _image(options, problems, outcome)
     differences = list(_differences(outcome)) if options.check else []
     if options.format == "json":
-        print_json(_report(outcome, list(findings), differences))
-    elif not any(one.severity == "error" for one in findings):
+        print_json(_report(outcome, list(problems), differences))
+    elif not has_errors(problems):
         for line in [*differences, *_lines(outcome, differences, options)]:
             if differences or not options.quiet:
                 echo(paint("changed", printable(line)) if line in differences else printable(line))
-    return print_problems(findings, quiet=options.quiet) or (DIFFERENCE if differences else 0)
+    return print_problems(problems, quiet=options.quiet) or (DIFFERENCE if differences else 0)
 
 
-def _image(options: ImageOptions, findings: Problems, outcome: _Outcome) -> None:
-    from kubocd_gen.oci.reference import parse_image
-
+def _image(options: ImageOptions, problems: Problems, outcome: _Outcome) -> None:
     if bool(options.push) == bool(options.output):
         raise ProblemsError.of("usage", "exactly one of --push REF and --output LAYOUT is required")
     base_name = parse_image(options.base)
-    project = _project(options)
-    cluster = project.clusters[0]
+    # Sources given by flags need an output, which is neither read nor written here.
+    project = load_project(options.flags_without_output(Path.cwd() / "output"), Path.cwd())
+    cluster = only_cluster(project, "an image is built for one cluster, but the project has several")
     outcome.cluster, outcome.base = cluster.name, str(base_name)
-    with progress(wanted=not options.no_progress) as line:
-        from kubocd_gen.oci.registry import Registry
-        from kubocd_gen.pipeline.packages import network
-        from kubocd_gen.server.image import Recipe
-        from kubocd_gen.server.image_build import make_image, plan_pin, publish, write_pin
-
-        registry = Registry(network(project, line))
+    with tools(options, project, problems) as tool:
+        registry = Registry(network(project, tool.line))
         try:
             store = _store(base_name, registry, project, options)
-            target, outcome.name = _target(base_name, registry, project, line, options)
-            recipe = Recipe(
-                cluster.name, _known_name(base_name), root=_content_root(options), nginx=not options.no_nginx
-            )
-            compilation = _compiled(project, line, options, findings)
-            if any(one.severity == "error" for one in findings):
+            target, outcome.name = _target(base_name, registry, project, tool.line, options)
+            # A layout has no name for annotations: its path is local.
+            name = base_name.name if isinstance(base_name, RegistryImage) else None
+            recipe = Recipe(cluster.name, name, root=_content_root(options), nginx=not options.no_nginx)
+            compilation = compile_cluster(project, cluster, tool.packages, tool.helm, problems)
+            if has_errors(problems):
                 return
-            platforms = tuple(options.platforms)
-            read, made = make_image(compilation, base_name, store, recipe, platforms, findings)
+            read, made = make_image(compilation, base_name, store, recipe, options.platforms, problems)
             outcome.base_digest, outcome.image = read.top.digest, made
-            path = _kustomization(options, project)
+            path = _kustomization(options, cluster)
             if path is not None and options.push:
                 repository = str(outcome.name).rpartition(":")[0]
                 files = None if options.kustomization else project.files
-                outcome.pin = plan_pin(path, repository, made.descriptor.digest, findings, files)
+                outcome.pin = plan_pin(path, repository, made.descriptor.digest, problems, files)
             if options.check:
                 current = target.current()
                 outcome.current_digest = current.digest if current else None
@@ -155,22 +153,9 @@ def _image(options: ImageOptions, findings: Problems, outcome: _Outcome) -> None
             if outcome.pin is not None:
                 write_pin(outcome.pin)
             for warning in registry.warnings():
-                findings.warning(warning)
+                problems.warning(warning)
         finally:
             registry.close()
-
-
-def _project(options: ImageOptions) -> Project:
-    """Return the project with the one cluster whose charts go into the image. Raises ProblemsError."""
-    from kubocd_gen.sources.project_file import load_project
-
-    # Sources given by flags need an output, which is neither read nor written here.
-    project = load_project(options.flags_without_output(Path.cwd() / "output"), Path.cwd())
-    if len(project.clusters) > 1:
-        names = ", ".join(cluster.name for cluster in project.clusters)
-        hint = f"choose one with --cluster: {names}"
-        raise ProblemsError.of("usage", "an image is built for one cluster, but the project has several", hint=hint)
-    return project
 
 
 def _content_root(options: ImageOptions) -> str:
@@ -185,12 +170,6 @@ def _content_root(options: ImageOptions) -> str:
 
 
 def _store(base: RegistryImage | LayoutImage, registry: Registry, project: Project, options: ImageOptions) -> BaseStore:
-    from kubocd_gen.checkout.files import CheckoutFiles
-    from kubocd_gen.oci.base_store import LayoutStore, RegistryStore
-    from kubocd_gen.oci.endpoints import Access
-    from kubocd_gen.oci.layout import OciLayout
-    from kubocd_gen.oci.reference import LayoutImage
-
     if isinstance(base, LayoutImage):
         files = CheckoutFiles.of_named(base.directory, project.files.allowed)
         layout = OciLayout(base.directory, display_path(base.directory, Path.cwd()), project.limits, files)
@@ -203,12 +182,6 @@ def _target(
     base: RegistryImage | LayoutImage, registry: Registry, project: Project, line: Progress, options: ImageOptions
 ) -> tuple[ImageTarget, str]:
     """Return the target of the image and the image's name there."""
-    from kubocd_gen.oci.endpoints import Access
-    from kubocd_gen.oci.layout_writer import LayoutWriter
-    from kubocd_gen.oci.reference import RegistryImage, parse_reference, split_layout
-    from kubocd_gen.packages.cache import cache_directory
-    from kubocd_gen.server.image_publication import LayoutTarget, RegistryTarget
-
     if options.output:
         directory, name = split_layout(options.output)
         name = name or IMAGE_NAME
@@ -231,36 +204,11 @@ def _target(
     return target, str(reference)
 
 
-def _known_name(base: RegistryImage | LayoutImage) -> str | None:
-    """Return the base image's name for annotations; None for a layout, whose path is local."""
-    from kubocd_gen.oci.reference import RegistryImage
-
-    return base.name if isinstance(base, RegistryImage) else None
-
-
-def _compiled(project: Project, line: Progress, options: ImageOptions, findings: Problems) -> Compilation:
-    from kubocd_gen.budget.watchdog import watched
-    from kubocd_gen.cli.tools import helm_of
-    from kubocd_gen.pipeline import compile_cluster
-    from kubocd_gen.pipeline.packages import package_sources, project_lock
-
-    helm = helm_of(options, project.budget)
-    packages = package_sources(project, line, lock=project_lock(project), jobs=options.job_count)
-    try:
-        with watched(project.budget):
-            compilation = compile_cluster(project, project.clusters[0], packages, helm, findings)
-        for warning in packages.warnings():
-            findings.warning(warning)
-        return compilation
-    finally:
-        packages.close()
-
-
-def _kustomization(options: ImageOptions, project: Project) -> Path | None:
+def _kustomization(options: ImageOptions, cluster: Cluster) -> Path | None:
     """Return the kustomization that deploys the image; None if it would be in the output and there is none."""
     if options.kustomization:
         return options.kustomization
-    return None if options.sources else project.clusters[0].output / FOLDER / "kustomization.yaml"
+    return None if options.sources else cluster.output / FOLDER / "kustomization.yaml"
 
 
 def _differences(outcome: _Outcome) -> Iterator[str]:
@@ -294,7 +242,7 @@ def _lines(outcome: _Outcome, differences: list[str], options: ImageOptions) -> 
 def _report(outcome: _Outcome, problems: list[Problem], differences: list[str]) -> dict[str, Any]:
     """Return the JSON report, described by schemas/kcd-gen/image-v1alpha1.json."""
     made, published, pin = outcome.image, outcome.published, outcome.pin
-    failed = any(one.severity == "error" for one in problems)
+    failed = has_errors(problems)
     checked = "different" if differences else "unchanged"
     body = {
         "version": {"kcd-gen": __version__},

@@ -1,23 +1,73 @@
-"""`kcd-gen init`."""
+"""`kcd-gen init` and `kcd-gen init server`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
-from kubocd_gen.cli.colours import echo, paint_difference
-from kubocd_gen.cli.command import Flag, group, options
-from kubocd_gen.cli.init_server import server
-from kubocd_gen.cli.options import PathOptions
-from kubocd_gen.cli.problems import collect_errors, print_problems
-from kubocd_gen.cli.scaffolds import ScaffoldOptions, check_image, exit_code, heading
+from kubocd_gen.cli.command import Flag, command, group, option_group, options
+from kubocd_gen.cli.console import DIFFERENCE, echo, paint_difference, print_problems
+from kubocd_gen.cli.options import ClusterOptions, OutputOptions, PathOptions, QuietOptions
 from kubocd_gen.diagnostics.problems import Problems, ProblemsError, printable
+from kubocd_gen.scaffolding.ci import install_source
 from kubocd_gen.scaffolding.clusters import name_of
 from kubocd_gen.scaffolding.files import write
-from kubocd_gen.scaffolding.installation import install_source
-from kubocd_gen.scaffolding.report import file_lines, found_lines, next_lines
-from kubocd_gen.scaffolding.repository import Beginning, RepositoryWish, plan_repository
+from kubocd_gen.scaffolding.report import apply_steps, file_lines, found_lines, image_step, list_steps, next_lines
+from kubocd_gen.scaffolding.repository import RepositoryPlan, RepositoryRequest, plan_repository
+from kubocd_gen.scaffolding.server import ServerPlan, ServerRequest, plan_server
+from kubocd_gen.server.flux_sync import FLUX_NAMESPACE
+from kubocd_gen.server.placement import parse_source
+from kubocd_gen.sources.project_file import check_namespace, load_project
+
+AnyPlan = TypeVar("AnyPlan", RepositoryPlan, ServerPlan)
+_REPOSITORY = re.compile(r"[a-zA-Z0-9.-]+(?::[0-9]+)?(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)+")
+
+
+@option_group
+class ScaffoldOptions(QuietOptions):
+    """Options of a command that writes files for the user to edit."""
+
+    image: Annotated[
+        str | None,
+        Flag("The repository that the server's image will be pushed to, without a tag.", metavar="REPOSITORY"),
+    ] = None
+    force: Annotated[bool, Flag("Replace existing files that differ.")] = False
+    dry_run: Annotated[bool, Flag("Write nothing; print what would be done.")] = False
+
+
+def _check_image(image: str | None) -> None:
+    """Raise ProblemsError `usage` if `--image` is not the name of a repository."""
+    if image and not _REPOSITORY.fullmatch(image):
+        hint = "use REGISTRY/REPOSITORY without a tag, such as registry.example.com/platform/charts"
+        raise ProblemsError.of("usage", f"--image '{image}' is not a valid repository name", hint=hint)
+
+
+def _run(
+    options: ScaffoldOptions,
+    plan: Callable[[Problems], AnyPlan | None],
+    report: Callable[[AnyPlan], Iterator[str]],
+) -> int:
+    """Write the files that `plan` returns, and print the report. Return the exit code: 3 if a file was kept."""
+    problems = Problems()
+    planned = None
+    with problems.collect():
+        planned = plan(problems)
+        if planned and not options.dry_run:
+            write(planned.files, force=options.force)
+    if code := print_problems(problems, quiet=options.quiet):
+        return code
+    assert planned is not None
+    if not options.quiet:
+        for line in report(planned):
+            echo(paint_difference(printable(line)))
+    return DIFFERENCE if any(file.change == "different" for file in planned.files) and not options.force else 0
+
+
+def _heading(options: ScaffoldOptions) -> str:
+    return "Next, without --dry-run:" if options.dry_run else "Next:"
 
 
 @options
@@ -56,25 +106,15 @@ def init(options: InitOptions) -> int:
     kcd-gen init --image registry.example.com/platform/charts
     kcd-gen init --install-from git+https://HOST/PATH@COMMIT     # with hook and CI file
     """
-    findings = Problems()
-    beginning = None
-    with collect_errors(findings):
-        check_image(options.image)
+
+    def plan(problems: Problems) -> RepositoryPlan | None:
+        _check_image(options.image)
         source = install_source(options.install_from) if options.install_from else None
-        wish = RepositoryWish(options.ci, options.image, not options.no_server, _cluster_name(options), source)
-        beginning = plan_repository(Path.cwd(), wish, findings, options.allow_outside)
-        if beginning and not options.dry_run:
-            write(beginning.files, force=options.force)
-    if code := print_problems(findings, quiet=options.quiet):
-        return code
-    assert beginning is not None
-    if not options.quiet:
-        for line in _report(beginning, options):
-            echo(paint_difference(printable(line)))
-    return exit_code(beginning.files, force=options.force)
+        with_server, name = not options.no_server, _cluster_name(options)
+        request = RepositoryRequest(options.ci, options.image, with_server, name, source)
+        return plan_repository(Path.cwd(), request, problems, options.allow_outside)
 
-
-init.add_command(server)
+    return _run(options, plan, lambda planned: _init_report(planned, options))
 
 
 def _cluster_name(options: InitOptions) -> str:
@@ -85,11 +125,82 @@ def _cluster_name(options: InitOptions) -> str:
     return name
 
 
-def _report(beginning: Beginning, options: InitOptions) -> Iterator[str]:
+def _init_report(planned: RepositoryPlan, options: InitOptions) -> Iterator[str]:
     yield "Found:"
-    yield from (f"  {line}" for line in found_lines(beginning))
+    yield from (f"  {line}" for line in found_lines(planned))
     yield ""
-    yield from file_lines(beginning.files, force=options.force, dry_run=options.dry_run)
+    yield from file_lines(planned.files, force=options.force, dry_run=options.dry_run)
     yield ""
-    yield heading(dry_run=options.dry_run)
-    yield from (f"  {line}" for line in next_lines(beginning, image=options.image))
+    yield _heading(options)
+    yield from (f"  {line}" for line in next_lines(planned, image=options.image))
+
+
+@options
+class ServerOptions(OutputOptions, ClusterOptions, ScaffoldOptions):
+    """`kcd-gen init server`."""
+
+    flux_dir: Annotated[
+        Path | None,
+        Flag(
+            "The directory that Flux applies, for one cluster. [default: detected from the Flux Kustomizations]",
+            metavar="DIR",
+        ),
+    ] = None
+    flux_source: Annotated[
+        str | None,
+        Flag(
+            "The Flux source of the checkout, such as GitRepository/flux-system. [default: detected likewise]",
+            metavar="KIND/NAME",
+        ),
+    ] = None
+    flux_namespace: Annotated[str, Flag("The namespace of source-controller.", metavar="NS", show_default=True)] = (
+        FLUX_NAMESPACE
+    )
+    containerfile: Annotated[bool, Flag("Also write a Containerfile for buildah, podman or docker.")] = False
+
+
+@command(ServerOptions)
+def server(options: ServerOptions) -> int:
+    """Write the manifests of the chart server for each cluster, and make Flux apply them before the releases.
+
+    Writes Kubernetes manifests named after the cluster's repositoryURL into `server` in the output, two Kustomizations
+    into the directory that Flux applies, and lines into .sourceignore at the root of the checkout. For files that you
+    have changed, the diff is shown, nothing is changed, and the exit code is 3; --force replaces them.
+
+    \b
+    kcd-gen init server --image registry.example.com/platform/charts
+    kcd-gen init server --cluster prod --flux-dir clusters/prod --dry-run
+    """
+    return _run(options, lambda problems: _plan(options, problems), lambda planned: _server_report(planned, options))
+
+
+init.add_command(server)
+
+
+def _plan(options: ServerOptions, problems: Problems) -> ServerPlan | None:
+    flags = options.flags()
+    project = load_project(flags, Path.cwd())
+    # Names must be unique among all clusters, also among those that are set up later.
+    whole = project if flags.sources else load_project(replace(flags, clusters=(), output=None), Path.cwd())
+    if options.flux_dir and len(project.clusters) > 1:
+        raise ProblemsError.of("usage", "--flux-dir requires a single cluster", hint="choose one with --cluster")
+    check_namespace("--flux-namespace", options.flux_namespace)
+    _check_image(options.image)
+    source = parse_source(options.flux_source) if options.flux_source else None
+    if options.flux_source and source is None:
+        hint = "use KIND/NAME or KIND/NAMESPACE/NAME, such as GitRepository/flux-system"
+        raise ProblemsError.of("usage", f"--flux-source '{options.flux_source}' is not a Flux source", hint=hint)
+    request = ServerRequest(options.image, options.flux_dir, source, options.flux_namespace, options.containerfile)
+    return plan_server(whole, project.clusters, request, problems)
+
+
+def _server_report(planned: ServerPlan, options: ServerOptions) -> Iterator[str]:
+    yield from file_lines(planned.files, force=options.force, dry_run=options.dry_run)
+    yield ""
+    yield _heading(options)
+    for placement in planned.placements.values():
+        yield from (f"  {line}" for line in list_steps(placement, planned.root))
+        yield from (f"  {line}; see --flux-dir" for line in apply_steps(placement, planned.root))
+    yield "  kcd-gen build"
+    yield f"  {image_step(options.image, one_cluster=len(planned.placements) == 1)}"
+    yield "  git add -A, git commit, git push"

@@ -8,12 +8,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
-from kubocd_gen.cli.colours import echo, paint
-from kubocd_gen.cli.command import Flag, command, options
+from kubocd_gen.cli.command import Flag, command, options, verbose_flag
+from kubocd_gen.cli.console import echo, json_text, paint, print_problems
 from kubocd_gen.cli.help_format import Choice
-from kubocd_gen.cli.logs import Verbosity, log_to_stderr
 from kubocd_gen.cli.options import CIFormatOptions, CompilingOptions, SourceOptions, VerboseOptions
-from kubocd_gen.cli.problems import collect_errors, json_text, print_problems
 from kubocd_gen.cli.tools import Outcome, tools
 from kubocd_gen.diagnostics.problems import Problem, Problems, Severity, printable
 from kubocd_gen.diagnostics.text import distinct_problems, exit_code, problem_lines
@@ -35,16 +33,7 @@ class LintOptions(SourceOptions, CIFormatOptions, VerboseOptions, CompilingOptio
         Flag("Do not report this code; repeatable. Errors are always reported.", metavar="CODE", type=Choice(RULES)),
     ] = ()
     quiet: Annotated[bool, Flag("Print errors and warnings only.", short="-q")] = False
-    verbose: Annotated[
-        int,
-        Flag(
-            "Also list every checked Release, and log each operation; -vv: details.",
-            short="-v",
-            count=True,
-            type=Verbosity(),
-            eager=log_to_stderr,
-        ),
-    ] = 0
+    verbose: Annotated[int, verbose_flag("Also list every checked Release, and log each operation; -vv: details.")] = 0
 
 
 @command(LintOptions)
@@ -74,18 +63,18 @@ def lint(options: LintOptions) -> int:
 
 
 def _lint(options: LintOptions) -> Outcome:
-    findings = Problems()
+    problems = Problems()
     built: Sequence[Built] = ()
     version = None
     flags = options.flags_without_output(Path(os.devnull))  # the output is excluded from the sources; lint has none
-    with collect_errors(findings):  # errors of the project or of helm, without which nothing can be checked
+    with problems.collect():  # errors of the project or of helm, without which nothing can be checked
         project = load_project(flags, Path.cwd())
-        with tools(options, project, findings, report_version=options.format == "json") as tool:
+        with tools(options, project, problems, report_version=options.format == "json") as tool:
             built = run_lint(
                 project, tool.packages, tool.helm, lock=tool.lock, jobs=options.job_count, ignore=options.ignore
             )
         version = tool.version()
-    return Outcome(built, [*findings, *(one for cluster in built for one in cluster.diagnostics)], version)
+    return Outcome(built, [*problems, *(one for cluster in built for one in cluster.diagnostics)], version)
 
 
 def _lines(outcome: Outcome, reported: Sequence[Problem], options: LintOptions) -> Iterator[str]:

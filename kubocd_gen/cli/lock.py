@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from kubocd_gen.checkout.files import LOCK
-from kubocd_gen.cli.colours import echo, paint_signed
 from kubocd_gen.cli.command import Argument, Flag, command, options
+from kubocd_gen.cli.console import DIFFERENCE, echo, paint_signed, print_json, print_problems
 from kubocd_gen.cli.option_values import complete_names
 from kubocd_gen.cli.options import JobsOptions, JsonOptions, ProgressOptions, ProjectOptions, QuietOptions
-from kubocd_gen.cli.problems import DIFFERENCE, collect_errors, print_json, print_problems
-from kubocd_gen.cli.progress import progress
-from kubocd_gen.diagnostics.problems import Problems, ProblemsError, printable
+from kubocd_gen.cli.terminal import progress
+from kubocd_gen.diagnostics.problems import Problems, ProblemsError, has_errors, printable
 from kubocd_gen.diagnostics.text import packages_report
 from kubocd_gen.files.directory import write_whole
 from kubocd_gen.files.walk import hint_of
@@ -69,19 +68,19 @@ def lock(options: LockOptions) -> int:
     kcd-gen lock --check                        # in CI: is the lock file up to date?
     kcd-gen lock --check --update               # has a tag moved?
     """
-    findings = Problems()
+    problems = Problems()
     outcome = Outcome()
-    with collect_errors(findings):
+    with problems.collect():
         if options.references and not options.update:
             raise ProblemsError.of("usage", "REF requires --update")
-        outcome = _lock(options, findings)
+        outcome = _lock(options, problems)
     if options.format == "json":
-        print_json(packages_report("lock", _changes(outcome.moves), list(findings)))
-    elif not _failed(findings) and not options.quiet:
+        print_json(packages_report("lock", _changes(outcome.moves), list(problems)))
+    elif not has_errors(problems) and not options.quiet:
         command = "kcd-gen lock --update" if options.update else "kcd-gen lock"
         for line in _lines(outcome, check=options.check, command=command):
             echo(paint_signed(printable(line)))
-    return print_problems(findings, quiet=options.quiet) or (DIFFERENCE if options.check and outcome.changed else 0)
+    return print_problems(problems, quiet=options.quiet) or (DIFFERENCE if options.check and outcome.changed else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,19 +93,19 @@ class Outcome:
     changed: bool = False
 
 
-def _lock(options: LockOptions, findings: Problems) -> Outcome:
+def _lock(options: LockOptions, problems: Problems) -> Outcome:
     project = load_project(options.flags(), Path.cwd())
     if project.locked:
         raise ProblemsError.of("usage", "--locked cannot be used with lock", hint="use --check to check the lock file")
     old = project_lock(project) or Lock()
     helm = minor(helm_version(find_helm(options.helm)))
     with progress(wanted=not options.no_progress) as line:
-        wanted, is_complete = wanted_by(project, findings)
+        wanted, is_complete = wanted_by(project, problems)
         selected = chosen(wanted, options.references)
         prune = is_complete and not options.clusters
         if options.check and not options.update:  # needs no registry
             moves = stale_packages(wanted, old, prune=prune)
-            _verify(wanted, old.packages, project, options, findings)
+            _verify(wanted, old.packages, project, options, problems)
             return Outcome(moves, old.helm, helm, bool(moves) or old.helm != helm or not project.lock_path.exists())
         # The vendor layout is filled from the lock file: it may not exist yet, and it has no newer digests.
         if project.vendor and (not project.vendor.exists() or (options.update and not project.offline)):
@@ -116,17 +115,17 @@ def _lock(options: LockOptions, findings: Problems) -> Outcome:
             wanted,
             old,
             packages,
-            findings,
+            problems,
             update=lambda name: options.update and (not selected or name in selected),
             prune=prune,
             allow_chart_change=options.allow_chart_change,
         )
         for warning in packages.warnings():
-            findings.warning(warning)
-        _verify(wanted, pins, project, options, findings)
+            problems.warning(warning)
+        _verify(wanted, pins, project, options, problems)
     text = lock_text(Lock(pins, helm)).encode()
     changed = not _holds(project, text)
-    if changed and not options.check and not _failed(findings):
+    if changed and not options.check and not has_errors(problems):
         _write(project, text)
     return Outcome(moves, old.helm, helm, changed)
 
@@ -136,11 +135,11 @@ def _verify(
     pins: Mapping[str, Pin],
     project: Project,
     options: LockOptions,
-    findings: Problems,
+    problems: Problems,
 ) -> None:
-    if options.verify and not _failed(findings):
+    if options.verify and not has_errors(problems):
         cosign = Cosign(options.cosign, options.cosign_key, network(project, lambda _line: None))
-        verify_packages(wanted, pins, cosign, findings, jobs=options.job_count)
+        verify_packages(wanted, pins, cosign, problems, jobs=options.job_count)
 
 
 def _holds(project: Project, text: bytes) -> bool:
@@ -156,10 +155,6 @@ def _write(project: Project, text: bytes) -> None:
     except OSError as error:
         message = f"cannot write {project.lock_path}: {error.strerror}"
         raise ProblemsError.of("unwritable-lock", message, hint=hint_of(error)) from error
-
-
-def _failed(findings: Problems) -> bool:
-    return any(one.severity == "error" for one in findings)
 
 
 def _lines(outcome: Outcome, *, check: bool, command: str) -> Iterator[str]:

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import sys
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
 import click
 
-from kubocd_gen.cli.colours import echo, paint
 from kubocd_gen.cli.command import Argument, command, options
+from kubocd_gen.cli.console import DIFFERENCE, echo, paint, print_json, print_problems
 from kubocd_gen.cli.help_format import Group
 from kubocd_gen.cli.options import CompilingOptions, JsonOptions, ProjectOptions, QuietOptions
-from kubocd_gen.cli.problems import DIFFERENCE, collect_errors, print_json, print_problems
-from kubocd_gen.cli.tools import tools
-from kubocd_gen.diagnostics.problems import Position, Problems, ProblemsError
+from kubocd_gen.cli.tools import only_cluster, tools
+from kubocd_gen.diagnostics.problems import Position, Problems, ProblemsError, has_errors
 from kubocd_gen.migration.checks import Checked
 from kubocd_gen.migration.checks import check as check_dump
 from kubocd_gen.migration.dump import MAX_BYTES, read_dump
-from kubocd_gen.migration.live import Live, live_cluster
-from kubocd_gen.migration.report import migration_report
-from kubocd_gen.migration.text import text_lines
-from kubocd_gen.model.project import Cluster, Project
+from kubocd_gen.migration.live import live_cluster
+from kubocd_gen.migration.report import migration_report, text_lines
 from kubocd_gen.pipeline import compile_cluster
 from kubocd_gen.sources.project_file import load_project
 
@@ -58,50 +56,38 @@ def check(options: CheckOptions) -> int:
     kcd-gen migrate check live.json
     kcd-gen migrate check --cluster prod live.json more.yaml
     """
-    findings = Problems()
+    problems = Problems()
     checked: Checked | None = None
-    with collect_errors(findings):
-        checked = _check(options, findings)
+    with problems.collect():
+        checked = _check(options, problems)
     if options.format == "json":
-        print_json(migration_report(checked, list(findings)))
+        print_json(migration_report(checked, list(problems)))
     elif checked is not None:
         for line in text_lines(checked, _repeat_command(options.files), quiet=options.quiet, paint=paint):
             echo(line)
-    code = print_problems(findings, quiet=True)  # other warnings are reported by a build
+    code = print_problems(problems, quiet=True)  # other warnings are reported by a build
     severities = {one.severity for one in checked.findings} if checked else set()
     return code or (1 if "error" in severities else DIFFERENCE if "warning" in severities else 0)
 
 
-def _check(options: CheckOptions, findings: Problems) -> Checked | None:
-    """Compare the dump with the compiled sources. Returns None if the sources have errors, which go to `findings`.
+def _check(options: CheckOptions, problems: Problems) -> Checked | None:
+    """Compare the dump with the compiled sources. Returns None if the sources have errors, which go to `problems`.
 
-    Compared with an incomplete compilation, the findings would be wrong.
+    Compared with an incomplete compilation, the problems would be wrong.
     """
     project = load_project(options.flags(), Path.cwd())
-    cluster = _only_cluster(project)
-    live = _live(options.files)
-    with tools(options, project, findings, report_version=options.format == "json") as tool:
-        compilation = compile_cluster(project, cluster, tool.packages, tool.helm, findings)
-    if any(one.severity == "error" for one in findings):
+    cluster = only_cluster(project, "a dump is of one cluster, but the project has several")
+    dumps = [read_dump(_bytes(name), "standard input" if name == "-" else name) for name in options.files]
+    live = live_cluster(chain.from_iterable(dumps))
+    with tools(options, project, problems, report_version=options.format == "json") as tool:
+        compilation = compile_cluster(project, cluster, tool.packages, tool.helm, problems)
+    if has_errors(problems):
         return None
     build = ["kcd-gen", "build", *_options(without="--format")]
     return check_dump(live, compilation, cluster.kubocd_namespace or _KUBOCD_NAMESPACE, build)
 
 
 migrate.add_command(check)
-
-
-def _only_cluster(project: Project) -> Cluster:
-    if len(project.clusters) == 1:
-        return project.clusters[0]
-    names = ", ".join(cluster.name for cluster in project.clusters)
-    hint = f"choose one with --cluster: {names}"
-    raise ProblemsError.of("usage", "a dump is of one cluster, but the project has several", hint=hint)
-
-
-def _live(files: tuple[str, ...]) -> Live:
-    objects = [one for name in files for one in read_dump(_bytes(name), "standard input" if name == "-" else name)]
-    return live_cluster(objects)
 
 
 def _bytes(name: str) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 ReportFormat = Literal["sarif", "gitlab", "junit"]
-
-
 REPORTS: Mapping[str, ReportFormat] = {name: name for name in get_args(ReportFormat)}
+_SWITCHES = frozenset({"true", "false", "1", "0", "yes", "no", "on", "off"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,24 +34,21 @@ class Report:
 
 def parse_hosts(words: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     """Parse `--resolve` into pairs of name and address. Raises ValueError."""
-    hosts = []
-    for word in words:
-        name, separator, address = word.partition("=")
-        if not (name and separator and address):
-            raise ValueError(f"'{word}' is not NAME=ADDRESS, such as ldap.example.com=10.1.2.3")
-        hosts.append((name, address))
-    return tuple(hosts)
+    return tuple(_pairs(words, "NAME=ADDRESS, such as ldap.example.com=10.1.2.3"))
 
 
 def parse_limits(words: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
     """Parse `--limit` into pairs of name and value. Raises ValueError."""
-    limits = []
+    pairs = _pairs(words, "NAME=VALUE, such as layer=512MiB")
+    return tuple((name, parse_limit(name, size)) for name, size in pairs)
+
+
+def _pairs(words: tuple[str, ...], form: str) -> Iterator[tuple[str, str]]:
     for word in words:
-        name, separator, size = word.partition("=")
-        if not (name and separator and size):
-            raise ValueError(f"'{word}' is not NAME=VALUE, such as layer=512MiB")
-        limits.append((name, parse_limit(name, size)))
-    return tuple(limits)
+        name, _, value = word.partition("=")
+        if not (name and value):
+            raise ValueError(f"'{word}' is not {form}")
+        yield name, value
 
 
 def parse_hosts_with_port(words: tuple[str, ...]) -> frozenset[str]:
@@ -61,9 +57,6 @@ def parse_hosts_with_port(words: tuple[str, ...]) -> frozenset[str]:
         if not re.fullmatch(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?", word):
             raise ValueError(f"'{word}' is not HOST or HOST:PORT, such as registry.lan:5000")
     return frozenset(words)
-
-
-_SWITCHES = frozenset({"true", "false", "1", "0", "yes", "no", "on", "off"})
 
 
 def parse_variables(words: tuple[str, ...]) -> frozenset[str]:
@@ -103,14 +96,9 @@ def complete_names(what: Literal["clusters", "releases", "images"]) -> Complete:
     """Return the shell completion of a flag or argument that takes clusters, Releases or packages of the project."""
 
     def offer(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        from kubocd_gen.cli import shell_completion
+        from kubocd_gen.cli.completion import offered
 
-        names = {
-            "clusters": shell_completion.clusters,
-            "releases": shell_completion.releases,
-            "images": shell_completion.images,
-        }
-        return shell_completion.completion_of(names[what])(ctx, param, incomplete)
+        return offered(what, ctx, incomplete)
 
     return offer
 

@@ -10,8 +10,7 @@ from typing import Annotated, Any, Literal
 import click
 
 from kubocd_gen.budget.limits import NAMES
-from kubocd_gen.cli.command import Flag, Options, option_group
-from kubocd_gen.cli.logs import Verbosity, log_to_stderr
+from kubocd_gen.cli.command import Argument, Flag, Options, option_group, verbose_flag
 from kubocd_gen.cli.option_values import (
     REPORTS,
     Report,
@@ -34,8 +33,6 @@ _FILE: click.ParamType[Any, Any] = click.Path(path_type=Path, exists=True, dir_o
 class PathOptions(Options):
     """Options of a command that reads files of the checkout."""
 
-    __slots__ = ()
-
     allow_outside: Annotated[
         tuple[Path, ...],
         Flag(
@@ -48,8 +45,6 @@ class PathOptions(Options):
 @option_group
 class RegistryOptions(PathOptions):
     """Options of a command that uses registries."""
-
-    __slots__ = ()
 
     limits: Annotated[
         tuple[tuple[str, int], ...],
@@ -79,17 +74,27 @@ class RegistryOptions(PathOptions):
 class PackageOptions(RegistryOptions):
     """Options of a command that reads packages."""
 
-    __slots__ = ()
-
     vendor: Annotated[Path | None, Flag("An OCI image layout with package images.", metavar="DIR")] = None
     cache_dir: Annotated[Path | None, Flag("The cache directory for downloaded packages.", metavar="DIR")] = None
+
+    def flags(self) -> Flags:
+        """Return the flags that affect the project."""
+        return Flags(
+            project=self.project if isinstance(self, ProjectFileOptions) else None,
+            vendor=self.vendor,
+            allow_outside=self.allow_outside,
+            limits=dict(self.limits),
+            offline=isinstance(self, OfflineOptions) and self.offline,
+            locked=isinstance(self, LockedOptions) and self.locked,
+            ca_file=self.ca_file,
+            cache=self.cache_dir,
+            clear_text_hosts=self.clear_text_hosts,
+        )
 
 
 @option_group
 class OfflineOptions(Options):
     """Options of a command that can run without the network."""
-
-    __slots__ = ()
 
     offline: Annotated[bool, Flag("Never use the network; fail if it is needed.")] = False
 
@@ -98,16 +103,12 @@ class OfflineOptions(Options):
 class LockedOptions(Options):
     """Options of a command that can require the lock file."""
 
-    __slots__ = ()
-
     locked: Annotated[bool, Flag("Fail if a package is not in kcd-gen.lock.")] = False
 
 
 @option_group
 class ProjectFileOptions(Options):
     """Options of a command that reads the project file."""
-
-    __slots__ = ()
 
     project: Annotated[Path | None, Flag("The project file.", type=_FILE)] = None
 
@@ -116,16 +117,12 @@ class ProjectFileOptions(Options):
 class OutputOptions(Options):
     """Options of a command that reads or writes the output."""
 
-    __slots__ = ()
-
     output: Annotated[Path | None, Flag("The output directory, for flux/ and hr/.", metavar="DIR")] = None
 
 
 @option_group
 class ClusterOptions(ProjectFileOptions, PackageOptions, LockedOptions):
     """Options that define the clusters of the project and how they are compiled."""
-
-    __slots__ = ()
 
     sources: Annotated[
         tuple[str, ...],
@@ -169,34 +166,23 @@ class ClusterOptions(ProjectFileOptions, PackageOptions, LockedOptions):
     ] = frozenset()
 
     def flags(self) -> Flags:
-        """Return the flags that affect the project."""
-        return Flags(
-            project=self.project,
+        return replace(
+            super().flags(),
             sources=self.sources,
             output=self.output if isinstance(self, OutputOptions) else None,
             clusters=self.clusters,
-            vendor=self.vendor,
-            allow_outside=self.allow_outside,
             namespace=self.namespace,
             kubocd_namespace=self.kubocd_namespace,
             repository_url=self.repository_url,
             dependencies=self.dependencies,
             hosts=dict(self.hosts),
-            limits=dict(self.limits),
-            offline=isinstance(self, OfflineOptions) and self.offline,
-            locked=self.locked,
-            ca_file=self.ca_file,
-            cache=self.cache_dir,
             expand_env=self.expand_env,
-            clear_text_hosts=self.clear_text_hosts,
         )
 
 
 @option_group
 class SourceOptions(ClusterOptions, OfflineOptions):
     """Options of a command that compiles the project without reading or writing its output."""
-
-    __slots__ = ()
 
     def flags_without_output(self, unused: Path) -> Flags:
         """Return the flags with `unused` as the output if there are `--source` flags, which require an output."""
@@ -208,14 +194,10 @@ class SourceOptions(ClusterOptions, OfflineOptions):
 class ProjectOptions(OutputOptions, SourceOptions):
     """Options of a command that uses the project and its output."""
 
-    __slots__ = ()
-
 
 @option_group
 class WriteOptions(Options):
     """Options of a build that writes in spite of problems."""
-
-    __slots__ = ()
 
     keep_going: Annotated[bool, Flag("Write the Releases that compile even if others fail.")] = False
     allow_protected_removal: Annotated[
@@ -229,22 +211,8 @@ class WriteOptions(Options):
 
 
 @option_group
-class HelmOptions(Options):
-    """Options of a command that runs helm."""
-
-    __slots__ = ()
-
-    helm: Annotated[
-        str | None,
-        Flag("The helm binary to use instead of the bundled one.", metavar="PATH"),
-    ] = None
-
-
-@option_group
 class FormatOptions(Options):
     """Options of a command that prints text or a report for programs; subclasses define the formats."""
-
-    __slots__ = ()
 
     format: Annotated[str, Flag("The output format.")] = "text"
 
@@ -257,16 +225,12 @@ class FormatOptions(Options):
 class JsonOptions(FormatOptions):
     """Options of a command that prints text or a JSON document."""
 
-    __slots__ = ()
-
     format: Annotated[Literal["text", "json"], Flag("The output format.")] = "text"
 
 
 @option_group
 class CIFormatOptions(FormatOptions):
     """Options of a command that prints text, a JSON document or a report for a CI system."""
-
-    __slots__ = ()
 
     format: Annotated[
         Literal["text", "json", "github", "sarif", "gitlab", "junit"],
@@ -277,8 +241,6 @@ class CIFormatOptions(FormatOptions):
 @option_group
 class ReportOptions(CIFormatOptions):
     """Options of a command that also writes reports for CI systems to files."""
-
-    __slots__ = ()
 
     reports: Annotated[
         tuple[Report, ...],
@@ -295,8 +257,6 @@ class ReportOptions(CIFormatOptions):
 class JobsOptions(Options):
     """Options of a command that runs several jobs at a time."""
 
-    __slots__ = ()
-
     jobs: Annotated[
         int | None,
         Flag("The number of parallel jobs. [default: the number of cores]", short="-j", type=click.IntRange(1, 64)),
@@ -312,35 +272,16 @@ class JobsOptions(Options):
 class QuietOptions(Options):
     """Options of a command that can be quiet."""
 
-    __slots__ = ()
-
     quiet: Annotated[bool, Flag("Print errors only.", short="-q")] = False
-
-
-@option_group
-class AnswerOptions(QuietOptions):
-    """Options of a command whose output is printed even if it is quiet."""
-
-    __slots__ = ()
-
-    quiet: Annotated[bool, Flag("Print only the result and errors.", short="-q")] = False
 
 
 @option_group
 class VerboseOptions(QuietOptions):
     """Options of a command that can also print more."""
 
-    __slots__ = ()
-
     verbose: Annotated[
         int,
-        Flag(
-            "Also print what is unchanged, and log each operation with its duration; -vv: details.",
-            short="-v",
-            count=True,
-            type=Verbosity(),
-            eager=log_to_stderr,
-        ),
+        verbose_flag("Also print what is unchanged, and log each operation with its duration; -vv: details."),
     ] = 0
 
 
@@ -348,22 +289,26 @@ class VerboseOptions(QuietOptions):
 class ProgressOptions(Options):
     """Options of a command that shows its progress on a terminal."""
 
-    __slots__ = ()
-
     no_progress: Annotated[bool, Flag("Do not show progress.")] = False
 
 
 @option_group
-class CompilingOptions(HelmOptions, JobsOptions, ProgressOptions):
+class CompilingOptions(JobsOptions, ProgressOptions):
     """Options of a command that renders templates with helm."""
 
-    __slots__ = ()
-
     debug: Annotated[bool, Flag("Print tracebacks, and keep the input of helm in .kcd-gen-debug/.")] = False
+    helm: Annotated[str | None, Flag("The helm binary to use instead of the bundled one.", metavar="PATH")] = None
 
 
 @option_group
 class CommonBuildOptions(ProjectOptions, WriteOptions, VerboseOptions, CompilingOptions):
     """Options of `kcd-gen build` and of `kcd-gen serve --watch`, which builds."""
 
-    __slots__ = ()
+
+@option_group
+class FetchOptions(PackageOptions, OfflineOptions, QuietOptions, ProgressOptions):
+    """Options of a command whose argument names one package."""
+
+    package: Annotated[str, Argument("IMAGE|FILE", complete=complete_names("images"))]
+    insecure: Annotated[bool, Flag("Pull over plain HTTP.")] = False
+    quiet: Annotated[bool, Flag("Print only the result and errors.", short="-q")] = False

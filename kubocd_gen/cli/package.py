@@ -6,23 +6,30 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import click
 
+from kubocd_gen.archives.reproducible import source_date
+from kubocd_gen.budget.limits import LIMITS, Limits, moved
+from kubocd_gen.budget.spending import Budget
 from kubocd_gen.cli.command import Argument, Flag, command, options
+from kubocd_gen.cli.console import print_json, print_problems
 from kubocd_gen.cli.options import CompilingOptions, JsonOptions, OfflineOptions, QuietOptions, RegistryOptions
-from kubocd_gen.cli.problems import collect_errors, print_json, print_problems
-from kubocd_gen.cli.progress import progress
+from kubocd_gen.cli.terminal import progress
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError
 from kubocd_gen.diagnostics.text import packages_report
+from kubocd_gen.helm.engine import Helm
+from kubocd_gen.helm.process import find_helm
+from kubocd_gen.network.settings import Network
+from kubocd_gen.network.transport import Transport
+from kubocd_gen.oci.layout_writer import LayoutWriter
+from kubocd_gen.oci.registry import Registry
+from kubocd_gen.packaging.build import Order, Published
+from kubocd_gen.packaging.build import package as run
+from kubocd_gen.packaging.charts.fetching import open_charts
+from kubocd_gen.packaging.publication import LayoutTarget, RegistryTarget
 from kubocd_gen.processes.children import scratch
-
-if TYPE_CHECKING:
-    from kubocd_gen.budget.limits import Limits
-    from kubocd_gen.network.settings import Network
-    from kubocd_gen.network.transport import Transport
-    from kubocd_gen.packaging.build import Published
 
 _NO_PREFIX = Problem(
     "usage",
@@ -71,32 +78,20 @@ def package(options: PackageCommandOptions) -> int:
     The chart of a module comes from a Helm repository, an OCI registry, Git or a local directory. Credentials come from
     KCD_OCI_<HOST>_USER and KCD_OCI_<HOST>_SECRET (QUAY_IO for quay.io), or from Docker's configuration.
     """
-    findings = Problems()
+    problems = Problems()
     outcomes: list[Published] = []
-    with collect_errors(findings):
-        outcomes = _package(options, findings)
+    with problems.collect():
+        outcomes = _package(options, problems)
     if options.format == "json":
-        print_json(packages_report("package", [_entry(one) for one in outcomes], list(findings)))
+        print_json(packages_report("package", [_entry(one) for one in outcomes], list(problems)))
     elif not options.quiet:
         for one in outcomes:
             if one.change is not None and one.image is not None:
                 click.echo(f"{one.change.capitalize()} {one.reference} {one.image.digest}")
-    return print_problems(findings, quiet=options.quiet)
+    return print_problems(problems, quiet=options.quiet)
 
 
-def _package(options: PackageCommandOptions, findings: Problems) -> list[Published]:
-    from kubocd_gen.archives.reproducible import source_date
-    from kubocd_gen.budget.limits import LIMITS, moved
-    from kubocd_gen.budget.spending import Budget
-    from kubocd_gen.helm.engine import Helm
-    from kubocd_gen.helm.process import find_helm
-    from kubocd_gen.oci.layout_writer import LayoutWriter
-    from kubocd_gen.oci.registry import Registry
-    from kubocd_gen.packaging.build import Order
-    from kubocd_gen.packaging.build import package as run
-    from kubocd_gen.packaging.charts.fetching import open_charts
-    from kubocd_gen.packaging.publication import LayoutTarget, RegistryTarget
-
+def _package(options: PackageCommandOptions, problems: Problems) -> list[Published]:
     if not options.repo_prefix:
         raise ProblemsError(_NO_PREFIX)
     binary = find_helm(options.helm)
@@ -115,7 +110,7 @@ def _package(options: PackageCommandOptions, findings: Problems) -> list[Publish
     )
     with (
         progress(wanted=not options.no_progress) as line,
-        scratch("kcd-gen-package-") as folder,
+        scratch("kcd-gen-package-") as directory,
         _transport(network := _network(options, limits, line)) as transport,
     ):
         registry = Registry(network, transport)
@@ -124,17 +119,14 @@ def _package(options: PackageCommandOptions, findings: Problems) -> list[Publish
             if options.output
             else RegistryTarget(registry, insecure=options.insecure)
         )
-        charts = open_charts(network, transport, registry, binary, folder)
-        outcomes = run(order, target, charts, helm, findings)
+        charts = open_charts(network, transport, registry, binary, directory)
+        outcomes = run(order, target, charts, helm, problems)
         for warning in registry.warnings():
-            findings.warning(warning)
+            problems.warning(warning)
         return outcomes
 
 
 def _network(options: PackageCommandOptions, limits: Limits, line: Callable[[str], None]) -> Network:
-    from kubocd_gen.budget.spending import Budget
-    from kubocd_gen.network.settings import Network
-
     return Network(
         options.offline,
         options.ca_file,
@@ -147,8 +139,6 @@ def _network(options: PackageCommandOptions, limits: Limits, line: Callable[[str
 
 @contextmanager
 def _transport(network: Network) -> Iterator[Transport]:
-    from kubocd_gen.network.transport import Transport
-
     transport = Transport(network)
     try:
         yield transport

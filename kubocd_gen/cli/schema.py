@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import click
 
 from kubocd_gen.cli.command import Flag, Options, command, options
-from kubocd_gen.cli.dump import FetchOptions, read_named
+from kubocd_gen.cli.console import DIFFERENCE, json_text, print_json, print_problems
 from kubocd_gen.cli.help_format import Group
 from kubocd_gen.cli.options import (
+    FetchOptions,
     JobsOptions,
     LockedOptions,
     ProgressOptions,
@@ -22,9 +22,8 @@ from kubocd_gen.cli.options import (
     QuietOptions,
     SourceOptions,
 )
-from kubocd_gen.cli.problems import DIFFERENCE, collect_errors, print_problems
-from kubocd_gen.cli.progress import progress
-from kubocd_gen.diagnostics.problems import Problems, ProblemsError, printable
+from kubocd_gen.cli.terminal import progress
+from kubocd_gen.diagnostics.problems import Problems, ProblemsError, has_errors, printable
 from kubocd_gen.editors.settings import SCHEMA_FILE
 from kubocd_gen.editors.shipped import DIALECT, document_schema, kinds
 from kubocd_gen.files.directory import write_whole
@@ -51,7 +50,7 @@ def _document_command(kind: str) -> click.Command:
     short = description.partition(". ")[0].partition(": ")[0].removesuffix(".") + "."
 
     def document(_: Options) -> int:
-        click.echo(_text(shipped), nl=False)
+        print_json(shipped)
         return 0
 
     help_text = f"{description}\n\n\b\nkcd-gen schema {kind} > {kind}.json"
@@ -76,12 +75,14 @@ def parameters(options: ParametersOptions) -> int:
     kcd-gen schema parameters quay.io/kubodoc/packages/podinfo:6.7.1-p01
     kcd-gen schema parameters package/podinfo.yaml     # of a local manifest
     """
-    findings = Problems()
-    with collect_errors(findings):
-        package = read_named(options.package, options, findings).package
+    from kubocd_gen.cli.named_package import read_named
+
+    problems = Problems()
+    with problems.collect():
+        package = read_named(options.package, options, problems).package
         found = package.parameters_schema.schema
-        click.echo(_text({"$schema": DIALECT, "title": f"The parameters of {package.label}"} | dict(found)), nl=False)
-    return print_problems(findings, quiet=options.quiet)
+        print_json({"$schema": DIALECT, "title": f"The parameters of {package.label}"} | dict(found))
+    return print_problems(problems, quiet=options.quiet)
 
 
 @options
@@ -111,16 +112,16 @@ def sources(options: SourcesOptions) -> int:
     kcd-gen schema sources --output kcd-gen.schema.json            # commit it
     kcd-gen schema sources --output kcd-gen.schema.json --check    # in CI
     """
-    findings = Problems()
+    problems = Problems()
     is_current = True
     message = None
-    with collect_errors(findings):
+    with problems.collect():
         if options.check and not options.output:
             raise ProblemsError.of(
                 "usage", "--check requires --output", hint=f"give the file to check, such as --output {SCHEMA_FILE}"
             )
-        text = _sources(options, findings)
-        if any(one.severity == "error" for one in findings):
+        text = _sources(options, problems)
+        if has_errors(problems):
             pass  # an editor would report errors for what the schema lacks
         elif not options.output:
             click.echo(text, nl=False)
@@ -128,14 +129,14 @@ def sources(options: SourcesOptions) -> int:
             is_current, message = _update(options.output, text, check=options.check)
     if message and not options.quiet:
         click.echo(printable(message))
-    return print_problems(findings, quiet=options.quiet) or (0 if is_current else DIFFERENCE)
+    return print_problems(problems, quiet=options.quiet) or (0 if is_current else DIFFERENCE)
 
 
 for _command in (*map(_document_command, kinds()), parameters, sources):
     schema.add_command(_command)
 
 
-def _sources(options: SourcesOptions, findings: Problems) -> str:
+def _sources(options: SourcesOptions, problems: Problems) -> str:
     from kubocd_gen.editors.project_schema import known_to
     from kubocd_gen.editors.sources import sources_schema
     from kubocd_gen.pipeline.packages import package_sources, project_lock
@@ -145,10 +146,10 @@ def _sources(options: SourcesOptions, findings: Problems) -> str:
     project = load_project(options.flags_without_output(Path.cwd() / "output"), Path.cwd(), outputs=False)
     with progress(wanted=not options.no_progress) as line:
         packages = package_sources(project, line, lock=project_lock(project), jobs=options.job_count)
-        known = known_to(project, packages, findings)
+        known = known_to(project, packages, problems)
         for warning in packages.warnings():
-            findings.warning(warning)
-    return _text(sources_schema(known))
+            problems.warning(warning)
+    return json_text(sources_schema(known)) + "\n"
 
 
 def _update(name: str, text: str, *, check: bool) -> tuple[bool, str]:
@@ -196,7 +197,3 @@ def _is_ours(data: bytes) -> bool:
     except (ValueError, RecursionError):
         return False
     return isinstance(found, dict) and found.get("title") == TITLE
-
-
-def _text(document: Mapping[str, Any]) -> str:
-    return json.dumps(document, indent=1) + "\n"  # characters that are not ASCII are escaped

@@ -14,8 +14,8 @@ import click
 
 from kubocd_gen.checkout.files import CheckoutFiles
 from kubocd_gen.cli.command import Flag, command, options
+from kubocd_gen.cli.console import print_problems
 from kubocd_gen.cli.options import CommonBuildOptions
-from kubocd_gen.cli.problems import collect_errors, print_problems
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, printable
 from kubocd_gen.files.paths import display_path
 from kubocd_gen.model.project import Project
@@ -53,7 +53,7 @@ def serve(options: ServeOptions) -> int:
     """
     findings = Problems()
     try:
-        with collect_errors(findings):
+        with findings.collect():
             _serve(options, findings)
     except KeyboardInterrupt:  # the usual way to stop a server
         click.echo("", err=True)  # after the ^C that the terminal prints

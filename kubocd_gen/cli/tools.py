@@ -12,11 +12,11 @@ from pathlib import Path
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.budget.watchdog import watched
 from kubocd_gen.cli.options import CompilingOptions
-from kubocd_gen.cli.progress import Progress, progress
+from kubocd_gen.cli.terminal import Progress, progress
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.helm.process import find_helm, helm_version
-from kubocd_gen.model.project import Project
+from kubocd_gen.model.project import Cluster, Project
 from kubocd_gen.packages.lock import Lock
 from kubocd_gen.packages.source import PackageSources
 from kubocd_gen.pipeline.build import Built
@@ -44,6 +44,14 @@ class Outcome:
     helm_version: str | None
 
 
+def only_cluster(project: Project, message: str) -> Cluster:
+    """Return the cluster of a project that has one. Raises ProblemsError `usage` with `message` if it has several."""
+    if len(project.clusters) > 1:
+        names = ", ".join(cluster.name for cluster in project.clusters)
+        raise ProblemsError.of("usage", message, hint=f"choose one with --cluster: {names}")
+    return project.clusters[0]
+
+
 def helm_of(options: CompilingOptions, budget: Budget) -> Helm:
     """Return helm as set by `--helm`, `--jobs` and `--debug`. Raises ProblemsError."""
     # Threads here start helm, wait for it and read files. With Python's default of 5 ms, the waits for another thread's
@@ -55,9 +63,9 @@ def helm_of(options: CompilingOptions, budget: Budget) -> Helm:
 
 @contextmanager
 def tools(
-    options: CompilingOptions, project: Project, findings: Problems, *, report_version: bool = False
+    options: CompilingOptions, project: Project, problems: Problems, *, report_version: bool = False
 ) -> Iterator[Tools]:
-    """Open the tools for `project`. On exit, warnings about registries and helm's version are added to `findings`.
+    """Open the tools for `project`. On exit, warnings about registries and helm's version are added to `problems`.
 
     With `report_version`, helm's version is determined even if the lock file has none. Raises ProblemsError if helm is
     missing, or if `--locked` is given and helm's version differs from the lock file's.
@@ -73,8 +81,8 @@ def tools(
         try:
             yield Tools(helm, packages, lock, line, lambda: asked.result() if asked else None)
             for warning in packages.warnings():
-                findings.warning(warning)
+                problems.warning(warning)
             if asked and (problem := other_helm(lock, asked.result())):
-                findings.warning(problem)
+                problems.warning(problem)
         finally:
             packages.close()

@@ -8,10 +8,10 @@ from typing import Annotated
 import click
 
 from kubocd_gen.cli.command import Flag, command, options
+from kubocd_gen.cli.console import print_problems
 from kubocd_gen.cli.options import JobsOptions, ProgressOptions, ProjectOptions, QuietOptions
-from kubocd_gen.cli.problems import collect_errors, print_problems
-from kubocd_gen.cli.progress import progress
-from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, printable
+from kubocd_gen.cli.terminal import progress
+from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, has_errors, printable
 from kubocd_gen.model.project import LOCK_FILE
 from kubocd_gen.oci.layout_writer import LayoutWriter
 from kubocd_gen.pipeline.lock import stale_packages, vendor_packages, wanted_by
@@ -39,19 +39,19 @@ def vendor(options: VendorOptions) -> int:
     kcd-gen vendor --prune                          # remove all other packages
     kcd-gen build --offline --locked
     """
-    findings = Problems()
-    with collect_errors(findings):
-        copied, removed, total = _vendor(options, findings)
+    problems = Problems()
+    with problems.collect():
+        copied, removed, total = _vendor(options, problems)
         if not options.quiet:
             for verb, names in (("Vendored", copied), ("Removed", removed)):
                 for name in names:
                     click.echo(printable(f"{verb} {name}"))
-            if not any(one.severity == "error" for one in findings):
+            if not has_errors(problems):
                 click.echo(f"{total} package{'' if total == 1 else 's'} in {options.vendor or 'the vendor layout'}")
-    return print_problems(findings, quiet=options.quiet)
+    return print_problems(problems, quiet=options.quiet)
 
 
-def _vendor(options: VendorOptions, findings: Problems) -> tuple[list[str], list[str], int]:
+def _vendor(options: VendorOptions, problems: Problems) -> tuple[list[str], list[str], int]:
     """Return the names of the copied and of the removed packages, and the number of packages in the lock file."""
     project = load_project(options.flags(), Path.cwd())
     layout = vendor_layout(project)
@@ -62,17 +62,17 @@ def _vendor(options: VendorOptions, findings: Problems) -> tuple[list[str], list
     if lock is None:
         raise ProblemsError.of("missing-lock", f"{LOCK_FILE} does not exist", hint="run 'kcd-gen lock' first")
     with progress(wanted=not options.no_progress) as line:
-        wanted, _ = wanted_by(project, findings)
+        wanted, _ = wanted_by(project, problems)
         for move in stale_packages(wanted, lock, prune=False):
             hint = "run 'kcd-gen lock' first"
-            findings.warning(Problem("not-locked", f"{move.name} is not in {LOCK_FILE}", hint=hint))
+            problems.warning(Problem("not-locked", f"{move.name} is not in {LOCK_FILE}", hint=hint))
         registries = remote(project, line)
         writer = LayoutWriter(project.vendor, str(layout.path))
         copied = vendor_packages(
-            lock, wanted, layout, writer, registries, findings, limits=project.limits, jobs=options.job_count
+            lock, wanted, layout, writer, registries, problems, limits=project.limits, jobs=options.job_count
         )
         for warning in registries.warnings():
-            findings.warning(warning)
-    failed = any(one.severity == "error" for one in findings)
+            problems.warning(warning)
+    failed = has_errors(problems)
     removed, _ = writer.keep_only(lock.packages) if options.prune and not failed else ([], 0)
     return copied, removed, len(lock.packages)

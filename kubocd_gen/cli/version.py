@@ -9,9 +9,9 @@ import click
 
 from kubocd_gen import __version__
 from kubocd_gen.cli.command import Flag, command, options
+from kubocd_gen.cli.console import print_json, print_problems
 from kubocd_gen.cli.options import JsonOptions
-from kubocd_gen.cli.problems import print_json
-from kubocd_gen.diagnostics.problems import ProblemsError
+from kubocd_gen.diagnostics.problems import Problems
 from kubocd_gen.helm.process import find_helm, helm_version
 
 
@@ -30,23 +30,20 @@ def version(options: VersionOptions) -> int:
     kcd-gen version
     kcd-gen version --format json
     """
-    found: dict[str, str | None] = {"kcd-gen": __version__, "python": platform.python_version()}
-    problem = None
-    try:
+    found: dict[str, str | None] = {
+        "kcd-gen": __version__,
+        "python": platform.python_version(),
+        "helm": None,
+        "helmPath": None,
+    }
+    problems = Problems()
+    with problems.collect():
         binary = find_helm(options.helm)
         found |= {"helm": helm_version(binary), "helmPath": str(binary)}
-    except ProblemsError as error:
-        problem = error
-        found |= {"helm": None, "helmPath": None}
     if options.format == "json":
         print_json(found)
     else:
         click.echo(f"kcd-gen {__version__}")
         click.echo(f"Python {found['python']}")
         click.echo(f"helm {found['helm']} ({found['helmPath']})" if found["helm"] else "helm not found")
-    if problem is not None:
-        click.echo(f"error[{problem.problem.code}]: {problem.problem.message}", err=True)
-        if problem.problem.hint:
-            click.echo(f"    {problem.problem.hint}", err=True)
-        return 1
-    return 0
+    return print_problems(problems)

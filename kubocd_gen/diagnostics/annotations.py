@@ -19,7 +19,7 @@ class Annotation:
     """A problem for a CI system.
 
     `path` is relative to the repository's root, or None if the problem is not in a file of the repository; `message`
-    then starts with the position. `details` are the hint and the Releases that the problem stops, one line each.
+    then starts with the position. `details` are the hint and the Releases that fail because of it, one line each.
     """
 
     severity: Severity
@@ -79,7 +79,7 @@ def _annotation(merged: MergedProblem, root: Path, top: Path) -> Annotation:
         severity=problem.severity,
         code=problem.code,
         message=printable(message),
-        details=tuple(printable(text) for text in (problem.hint, merged.stops) if text),
+        details=tuple(printable(text) for text in (problem.hint, merged.affects) if text),
         path=path,
         line=position.line if path else None,
         column=position.column if path else None,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Literal
@@ -129,6 +130,14 @@ class Problems:
         """Add each problem as a note, like `error`."""
         self._add("note", error, release)
 
+    @contextmanager
+    def collect(self) -> Iterator[None]:
+        """Add a ProblemsError that ends the block, and continue after the block."""
+        try:
+            yield
+        except ProblemsError as error:
+            self.error(error)
+
     def take(self, others: Iterable[Problem]) -> None:
         """Add problems unchanged, with the cluster in which they were found."""
         self._found.update(dict.fromkeys(others))
@@ -144,6 +153,11 @@ class Problems:
             self._counts[source] += 1
             if self._counts[source] <= MOST:
                 self._found[problem] = None
+
+
+def has_errors(problems: Iterable[Problem]) -> bool:
+    """Return whether a problem is an error, not a warning or a note."""
+    return any(problem.severity == "error" for problem in problems)
 
 
 def reading_order(problem: Problem) -> tuple[Any, ...]:

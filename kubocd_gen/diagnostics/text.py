@@ -22,14 +22,14 @@ class MergedProblem:
     clusters: tuple[str, ...]
 
     @property
-    def stops(self) -> str | None:
-        """The Releases that the problem stops, as `stops a, b, c and 4 more`; None if the position already shows it."""
+    def affects(self) -> str | None:
+        """The Releases that fail, as `affects a, b, c and 4 more`; None if the position already shows it."""
         problem, count = self.problem, len(self.releases)
         elsewhere = problem.position is None or problem.position.path.startswith("oci://")
         if problem.severity != "error" or not (count > 1 or (count and elsewhere)):
             return None
         more = f" and {count - _NAMED} more" if count > _NAMED else ""
-        return f"stops {', '.join(self.releases[:_NAMED])}{more}"
+        return f"affects {', '.join(self.releases[:_NAMED])}{more}"
 
 
 def distinct_problems(problems: Sequence[Problem]) -> list[MergedProblem]:
@@ -66,7 +66,7 @@ def problem_lines(
         position = paint("place", printable(f"{problem.position}:")) + " " if problem.position else ""
         kind = paint(problem.severity, problem.severity)
         yield f"{position}{kind}[{paint('code', printable(problem.code))}]: {printable(problem.message)}"
-        for more in (problem.hint, merged.stops):
+        for more in (problem.hint, merged.affects):
             if more:
                 yield paint("hint", printable(f"    {more}"))
         if merged.clusters and name_clusters:

@@ -8,7 +8,6 @@ from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Sequence
 
 from kubocd_gen.migration.live import LiveObject
-from kubocd_gen.migration.presence import CONTROLLER
 
 _PLURAL = {
     "OCIRepository": "ocirepositories",
@@ -138,11 +137,6 @@ def delete(objects: Iterable[LiveObject]) -> Iterator[str]:
     """Yield a command for each kind and namespace."""
     for kind, namespace, names in _by_namespace(objects):
         yield f"kubectl -n {namespace} delete {_PLURAL[kind]} {names}"
-
-
-def default_controller(namespace: str) -> list[tuple[str, str]]:
-    """Return the Deployment of the chart `kubocd-ctrl` if the Helm release has the chart's name."""
-    return [(namespace, f"{CONTROLLER}-ctrl-controller")]
 
 
 _OF_KUBOCD = (

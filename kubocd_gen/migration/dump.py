@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
+from kubocd_gen.diagnostics.problems import Position, ProblemsError
 from kubocd_gen.kube_yaml.parser import YamlError
 from kubocd_gen.kube_yaml.reader import read_documents
 
@@ -36,27 +36,18 @@ def read_dump(data: bytes, path: str) -> list[Raw]:
     If any object has managedFields, the others get an empty list, because kubectl omits empty lists.
     """
     if len(data) > MAX_BYTES:
-        raise ProblemsError(
-            _bad(f"it is larger than {MAX_BYTES // 2**20} MiB", path, "dump fewer kinds, or one namespace at a time")
-        )
+        hint = "dump fewer kinds, or one namespace at a time"
+        raise _bad(f"it is larger than {MAX_BYTES // 2**20} MiB", path, hint)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ProblemsError(
-            _bad("it is not valid UTF-8", path, "save it as UTF-8; PowerShell's '>' writes UTF-16")
-        ) from error
+        raise _bad("it is not valid UTF-8", path, "save it as UTF-8; PowerShell's '>' writes UTF-16") from error
     if not text.strip():
-        raise ProblemsError(
-            _bad(
-                "it is empty",
-                path,
-                "look for kubectl's error on the terminal, and omit kinds that the cluster does not have",
-            )
-        )
+        hint = "look for kubectl's error on the terminal, and omit kinds that the cluster does not have"
+        raise _bad("it is empty", path, hint)
     if _TABLE.match(text):
-        raise ProblemsError(_bad("it is a table, kubectl's default output format", path, _DUMP_HINT))
-    if message := _KUBECTL.match(text):  # `error: …` is valid YAML
-        raise ProblemsError(_kubectl_problem(text, message, path))
+        raise _bad("it is a table, kubectl's default output format", path, _DUMP_HINT)
+    _refuse_message(_KUBECTL.match(text), path)  # `error: …` is valid YAML
     documents = _json(text, path) if text.lstrip()[0] in "{[" else _yaml(text, path)
     objects = [one for document in documents for one in _objects(document, text, path, {})]
     return list(map(_with_managers, objects)) if any(map(_has_managers, objects)) else objects
@@ -82,10 +73,9 @@ def _yaml(text: str, path: str) -> Iterator[Any]:
             if document.value is not None:
                 yield document.value
     except YamlError as error:
-        if message := _KUBECTL.search(text):
-            raise ProblemsError(_kubectl_problem(text, message, path)) from error
+        _refuse_message(_KUBECTL.search(text), path)
         if _LIST.match(text) and not _LIST_END.search(text):
-            raise ProblemsError(_bad(_TRUNCATED, path, _TRUNCATED_HINT)) from error
+            raise _bad(_TRUNCATED, path, _TRUNCATED_HINT) from error
         raise
 
 
@@ -96,16 +86,14 @@ def _json(text: str, path: str) -> Iterator[Any]:
             value, at = decoder.raw_decode(text, at)
             yield value
     except RecursionError as error:
-        raise ProblemsError(_bad("it is nested too deeply", path, _DUMP_HINT)) from error
+        raise _bad("it is nested too deeply", path, _DUMP_HINT) from error
     except ValueError as error:
-        if message := _KUBECTL.search(text):
-            raise ProblemsError(_kubectl_problem(text, message, path)) from error
+        _refuse_message(_KUBECTL.search(text), path)
         position, reason = Position(path), str(error)
         if isinstance(error, json.JSONDecodeError):
             position, reason = Position(path, error.lineno, error.colno), error.msg
         hint = "check that it is complete, and contains no messages of kubectl (do not use '2>&1')"
-        problem = Problem("bad-dump", f"the dump is not valid JSON: {reason}", position=position, hint=hint)
-        raise ProblemsError(problem) from error
+        raise ProblemsError.of("bad-dump", f"the dump is not valid JSON: {reason}", position, hint) from error
 
 
 def _end_of_space(text: str, at: int) -> int:
@@ -119,12 +107,11 @@ def _refuse(name: str) -> None:
 
 def _objects(document: Any, text: str, path: str, inherited: Raw) -> Iterator[Raw]:
     if not isinstance(document, Mapping):
-        if message := _KUBECTL.search(text):
-            raise ProblemsError(_kubectl_problem(text, message, path))
-        raise ProblemsError(_bad("it contains no Kubernetes objects", path, _DUMP_HINT))
+        _refuse_message(_KUBECTL.search(text), path)
+        raise _bad("it contains no Kubernetes objects", path, _DUMP_HINT)
     kind, items = document.get("kind"), document.get("items")
     if isinstance(items, list) and kind is None:
-        raise ProblemsError(_bad(_TRUNCATED, path, _TRUNCATED_HINT))
+        raise _bad(_TRUNCATED, path, _TRUNCATED_HINT)
     if isinstance(items, list) and isinstance(kind, str) and kind.endswith("List"):
         # In a typed list of the API, such as DeploymentList, the items have neither apiVersion nor kind.
         item_type = {"apiVersion": document.get("apiVersion"), "kind": kind.removesuffix("List")}
@@ -134,14 +121,15 @@ def _objects(document: Any, text: str, path: str, inherited: Raw) -> Iterator[Ra
         yield {**inherited, **document}
 
 
-def _kubectl_problem(text: str, message: re.Match[str], path: str) -> Problem:
-    line = text[message.start() : message.start() + 200].splitlines()[0]
-    number = text.count("\n", 0, message.start()) + 1
-    hint = "omit kinds that the cluster does not have; discard messages with '2>/dev/null'"
-    return Problem(
-        "bad-dump", f"the dump contains a message of kubectl: {line}", position=Position(path, number), hint=hint
-    )
+def _refuse_message(message: re.Match[str] | None, path: str) -> None:
+    """Raise ProblemsError if a message of kubectl was found in the dump."""
+    if message:
+        text, start = message.string, message.start()
+        line = text[start : start + 200].splitlines()[0]
+        position = Position(path, text.count("\n", 0, start) + 1)
+        hint = "omit kinds that the cluster does not have; discard messages with '2>/dev/null'"
+        raise ProblemsError.of("bad-dump", f"the dump contains a message of kubectl: {line}", position, hint)
 
 
-def _bad(reason: str, path: str, hint: str) -> Problem:
-    return Problem("bad-dump", f"this is not a dump of a cluster: {reason}", position=Position(path), hint=hint)
+def _bad(reason: str, path: str, hint: str) -> ProblemsError:
+    return ProblemsError.of("bad-dump", f"this is not a dump of a cluster: {reason}", Position(path), hint)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from kubocd_gen.diagnostics.problems import Severity
-from kubocd_gen.migration.live import Identity, Live, LiveObject
+from kubocd_gen.migration.live import Identity, Live, LiveObject, Owner
 from kubocd_gen.model.compilation import Compilation, CompiledRelease
 
 
@@ -16,9 +16,10 @@ from kubocd_gen.model.compilation import Compilation, CompiledRelease
 class Finding:
     """A fact about `objects` (`namespace/name`) of one `kind`.
 
-    `message` is a predicate, printed after the objects as its subject. An error blocks the migration, a warning must be
-    accepted before continuing, a note is for information. `details` pairs each object with its own values if the
-    message only summarizes them.
+    It is not a Problem, which has a position in a source and a whole sentence: `message` is a predicate, printed after
+    the objects as its subject, because many objects share it. An error blocks the migration, a warning must be accepted
+    before continuing, a note is for information. `details` pairs each object with its own values if the message only
+    summarizes them.
     """
 
     severity: Severity
@@ -29,24 +30,45 @@ class Finding:
     hint: str | None = None
     details: tuple[tuple[str, str], ...] = ()
 
+    @classmethod
+    def of(cls, severity: Severity, code: str, one: LiveObject, message: str, hint: str | None = None) -> Finding:
+        """Return a finding about one object."""
+        return Finding(severity, code, one.kind, (one.key,), message, hint)
+
 
 @dataclass(frozen=True, slots=True)
 class Situation:
     """The cluster and the compilation that it is compared with.
 
-    `documents` are the compiled resources by identity; `in_git` are the compiled Releases by `namespace/name`; `owned`
-    are the live objects by the namespace and name of the Release that owns them.
+    `documents` are the compiled resources by identity; `in_git` are the compiled Releases, and `owned` the live objects
+    that a Release owns, both by the Release's `namespace/name`.
     """
 
     live: Live
     compilation: Compilation
     documents: Mapping[Identity, Mapping[str, Any]]
     in_git: Mapping[str, CompiledRelease]
-    owned: Mapping[tuple[str, str], list[LiveObject]]
+    owned: Mapping[str, list[LiveObject]]
 
-    def release_of(self, namespace: str, name: str) -> CompiledRelease | None:
-        """Return the compiled Release of that name, or None."""
-        return self.in_git.get(f"{namespace}/{name}")
+    def pairs(self) -> Iterator[tuple[LiveObject, Mapping[str, Any]]]:
+        """Yield each live object that is in Git, with the compiled resource."""
+        for identity, document in self.documents.items():
+            if one := self.live.flux.get(identity):
+                yield one, document
+
+    def dead_owner(self, one: LiveObject) -> Owner | None:
+        """Return the Release that owns the object but does not exist (any more, or with that UID), or None."""
+        owner = one.release_owner
+        if owner is None or "Release" not in self.live.kinds:
+            return None
+        release = self.live.releases.get(f"{one.namespace}/{owner.name}")
+        return owner if release is None or (release.uid and owner.uid and release.uid != owner.uid) else None
+
+    def is_leftover(self, one: LiveObject) -> bool:
+        """Return whether the object is a source of KuboCD that no Release owns and that is not in Git."""
+        is_source = one.kind in ("OCIRepository", "HelmRepository") and one.name.startswith("kcd-")
+        unused = one.identity not in self.documents and one.release_owner is None
+        return is_source and unused and one.is_created_by_kubocd
 
 
 def index(live: Live, compilation: Compilation) -> Situation:
@@ -56,10 +78,10 @@ def index(live: Live, compilation: Compilation) -> Situation:
         for one in compilation.releases
         for document in one.documents
     }
-    owned: dict[tuple[str, str], list[LiveObject]] = defaultdict(list)
+    owned: dict[str, list[LiveObject]] = defaultdict(list)
     for one in live.flux.values():
         if owner := one.release_owner:
-            owned[one.namespace, owner.name].append(one)
+            owned[f"{one.namespace}/{owner.name}"].append(one)
     return Situation(live, compilation, documents, {one.release.key: one for one in compilation.releases}, dict(owned))
 
 

@@ -1,4 +1,4 @@
-"""Typed records of the objects in a dump; nothing else in this package reads raw mappings of objects."""
+"""Typed records of the objects in a dump; no other module of this room reads an object's raw metadata."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from kubocd_gen.compiler.flux_objects import MANAGED_BY
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.diagnostics.wording import quoted
 from kubocd_gen.kube_yaml.reader import MAX_DEPTH
@@ -14,8 +15,10 @@ from kubocd_gen.migration.dump import Raw
 
 KUBOCD = "kubocd.kubotal.io"
 FLUX_KINDS = ("OCIRepository", "HelmRepository", "HelmRelease")
+CONTROLLER = "kubocd"
+"""The field manager of KuboCD's controller, which is the name of its binary."""
+KUSTOMIZE = "kustomize.toolkit.fluxcd.io"
 _SOURCE, _HELM = "source.toolkit.fluxcd.io", "helm.toolkit.fluxcd.io"
-_KUSTOMIZE = "kustomize.toolkit.fluxcd.io"
 # Kinds that the checks use; others are ignored.
 _KINDS = {
     ("OCIRepository", _SOURCE),
@@ -24,7 +27,7 @@ _KINDS = {
     ("Release", KUBOCD),
     ("Context", KUBOCD),
     ("Config", KUBOCD),
-    ("Kustomization", _KUSTOMIZE),
+    ("Kustomization", KUSTOMIZE),
     ("Deployment", "apps"),
     ("ValidatingWebhookConfiguration", "admissionregistration.k8s.io"),
     ("MutatingWebhookConfiguration", "admissionregistration.k8s.io"),
@@ -71,7 +74,6 @@ class LiveObject:
     labels: Mapping[str, Any]
     annotations: Mapping[str, Any]
     owners: tuple[Owner, ...]
-    finalizers: tuple[str, ...]
     deleting: bool
     managers: tuple[Manager, ...] | None
     spec: Mapping[str, Any]
@@ -94,10 +96,21 @@ class LiveObject:
     @property
     def kustomization(self) -> tuple[str, str] | None:
         """The namespace and name of the Flux Kustomization that applied the object, or None without valid labels."""
-        name, namespace = (self.labels.get(f"{_KUSTOMIZE}/{field}") for field in ("name", "namespace"))
+        name, namespace = (self.labels.get(f"{KUSTOMIZE}/{field}") for field in ("name", "namespace"))
         if not (isinstance(name, str) and isinstance(namespace, str) and _is_name(name) and _is_name(namespace)):
             return None
         return namespace, name
+
+    @property
+    def is_applied(self) -> bool:
+        """Whether Flux has applied a resource that kcd-gen compiled to the object."""
+        label, value = MANAGED_BY
+        return self.kustomization is not None and self.labels.get(label) == value
+
+    @property
+    def is_created_by_kubocd(self) -> bool:
+        """Whether KuboCD's controller created the object or wrote to it."""
+        return self.release_owner is not None or any(one.name == CONTROLLER for one in self.managers or ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +120,13 @@ class Live:
     `kinds` are the kinds in the dumps: whether the cluster has objects of another kind is unknown. `left_by` are
     Kustomizations that no longer exist but whose labels are still on an object; these labels are removed from the
     record, because Flux no longer applies the object. `duplicates` are objects that the dumps contain in two states;
-    the newer state is used, or the later one if their versions can't be compared. `ignored` counts other objects.
+    the newer state is used, or the later one if their versions can't be compared.
     """
 
     flux: Mapping[Identity, LiveObject]
     releases: Mapping[str, LiveObject]
     others: tuple[LiveObject, ...]
     kinds: frozenset[str]
-    ignored: int
     left_by: Mapping[Identity, tuple[str, str]]
     duplicates: tuple[LiveObject, ...]
 
@@ -127,34 +139,37 @@ def live_cluster(objects: Iterable[Raw]) -> Live:
     """Convert the objects of dumps. Raises ProblemsError `bad-dump` for an object that no API server would return."""
     found: dict[Identity, LiveObject] = {}
     duplicates: dict[Identity, LiveObject] = {}
-    ignored = 0
     for raw in objects:
         api_version, kind = raw.get("apiVersion"), raw.get("kind")
         group = api_version.partition("/")[0] if isinstance(api_version, str) else ""
         if not isinstance(kind, str) or (kind, group) not in _KINDS:
-            ignored += 1
             continue
         one = _object(kind, raw)
         other = found.get(one.identity)
         if other is not None and other.version != one.version:
             duplicates[one.identity] = one
-            if one.version.isdigit() and other.version.isdigit() and int(one.version) < int(other.version):
+            if _is_older(one.version, other.version):
                 continue
         found[one.identity] = one
     left_by = _left_by(found)
     for identity in left_by:
         one = found[identity]
-        kept = {name: value for name, value in one.labels.items() if not str(name).startswith(f"{_KUSTOMIZE}/name")}
+        kept = {name: value for name, value in one.labels.items() if not name.startswith(f"{KUSTOMIZE}/name")}
         found[identity] = replace(one, labels=kept)
     return Live(
         flux={identity: one for identity, one in found.items() if one.kind in FLUX_KINDS},
         releases={one.key: one for one in found.values() if one.kind == "Release"},
         others=tuple(one for one in found.values() if one.kind not in (*FLUX_KINDS, "Release")),
         kinds=frozenset(one.kind for one in found.values()),
-        ignored=ignored,
         left_by=left_by,
         duplicates=tuple(duplicates.values()),
     )
+
+
+def _is_older(version: str, other: str) -> bool:
+    """Return whether a resourceVersion is lower than another; false if they are not decimal numbers of 64 bits."""
+    both = (version, other)
+    return all(one.isascii() and one.isdecimal() and len(one) < 20 for one in both) and int(version) < int(other)
 
 
 def _left_by(found: Mapping[Identity, LiveObject]) -> dict[Identity, tuple[str, str]]:
@@ -165,7 +180,7 @@ def _left_by(found: Mapping[Identity, LiveObject]) -> dict[Identity, tuple[str, 
 
 
 def _object(kind: str, raw: Raw) -> LiveObject:
-    metadata = _map(raw.get("metadata"))
+    metadata = mapping(raw.get("metadata"))
     name, namespace = metadata.get("name"), metadata.get("namespace", "")
     for value in (name, *((namespace,) if namespace else ())):
         if not _is_name(value):
@@ -173,7 +188,7 @@ def _object(kind: str, raw: Raw) -> LiveObject:
             hint = "use the unmodified output of kubectl"
             message = f"a {kind} in the dump has the invalid name or namespace {quoted(value)}"
             raise ProblemsError.of("bad-dump", message, hint=hint)
-    spec = _map(raw.get("spec"))
+    spec = mapping(raw.get("spec"))
     if _is_deep(spec) or _is_deep(metadata):
         raise ProblemsError.of("bad-dump", f"{kind} '{name}' is nested more than {MAX_DEPTH} levels deep")
     managed = metadata.get("managedFields")
@@ -183,15 +198,14 @@ def _object(kind: str, raw: Raw) -> LiveObject:
         name=_text(name),
         uid=_text(metadata.get("uid")),
         version=_text(metadata.get("resourceVersion")),
-        labels=_map(metadata.get("labels")),
-        annotations=_map(metadata.get("annotations")),
-        owners=tuple(_owner(one) for one in _maps(metadata.get("ownerReferences"))),
-        finalizers=tuple(filter(None, map(_text, _list(metadata.get("finalizers"))))),
+        labels=mapping(metadata.get("labels")),
+        annotations=mapping(metadata.get("annotations")),
+        owners=tuple(_owner(one) for one in maps(metadata.get("ownerReferences"))),
         deleting=bool(metadata.get("deletionTimestamp")),
-        managers=tuple(_manager(one) for one in _maps(managed)) if isinstance(managed, list) else None,
+        managers=tuple(_manager(one) for one in maps(managed)) if isinstance(managed, list) else None,
         spec=spec,
-        status=_map(raw.get("status")),
-        webhooks=tuple(_maps(raw.get("webhooks"))),
+        status=mapping(raw.get("status")),
+        webhooks=tuple(maps(raw.get("webhooks"))),
     )
 
 
@@ -201,9 +215,8 @@ def _owner(one: Raw) -> Owner:
 
 
 def _manager(one: Raw) -> Manager:
-    return Manager(
-        _text(one.get("manager")), _text(one.get("operation")), _text(one.get("subresource")), _map(one.get("fieldsV1"))
-    )
+    name, operation, subresource = (_text(one.get(field)) for field in ("manager", "operation", "subresource"))
+    return Manager(name, operation, subresource, mapping(one.get("fieldsV1")))
 
 
 def _is_name(value: Any) -> bool:
@@ -228,13 +241,16 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _list(value: Any) -> list[Any]:
+def items(value: Any) -> list[Any]:
+    """Return the value if it is a list, otherwise an empty list."""
     return value if isinstance(value, list) else []
 
 
-def _map(value: Any) -> Mapping[str, Any]:
+def mapping(value: Any) -> Mapping[str, Any]:
+    """Return the value if it is a mapping, otherwise an empty mapping."""
     return value if isinstance(value, Mapping) else {}
 
 
-def _maps(value: Any) -> list[Mapping[str, Any]]:
-    return [one for one in _list(value) if isinstance(one, Mapping)]
+def maps(value: Any) -> list[Mapping[str, Any]]:
+    """Return the mappings in the value if it is a list, otherwise an empty list."""
+    return [one for one in items(value) if isinstance(one, Mapping)]

@@ -11,14 +11,9 @@ from kubocd_gen.compiler.flux_objects import normal_spec
 from kubocd_gen.compiler.value_changes import ABSENT, Change, changes, leaves, path_text
 from kubocd_gen.diagnostics.wording import quoted
 from kubocd_gen.migration.findings import Finding, Situation
-from kubocd_gen.migration.live import LiveObject
-from kubocd_gen.migration.managers import kept_by
+from kubocd_gen.migration.live import LiveObject, items, mapping
+from kubocd_gen.migration.owners import SCHEMAS, kept_by
 
-_SCHEMAS = {
-    "OCIRepository": "ocirepository-v1",
-    "HelmRepository": "helmrepository-v1",
-    "HelmRelease": "helmrelease-v2",
-}
 # Fields that cause a Helm upgrade: helm-controller compares them with the installed release.
 _UPGRADING = (
     ("spec", "values"),
@@ -59,10 +54,7 @@ class _Field:
 def field_findings(situation: Situation) -> Iterator[Finding]:
     """Yield a finding for each changed field; objects with the same change are reported together."""
     fields: dict[_Field, list[tuple[str, str]]] = defaultdict(list)
-    for identity, document in situation.documents.items():
-        live = situation.live.flux.get(identity)
-        if live is None:
-            continue
+    for live, document in situation.pairs():
         for change in _changes(live, document):
             for one in _outermost(change):
                 fields[_field(live, one)].append((live.key, _words(one)))
@@ -87,20 +79,18 @@ def target_findings(situation: Situation) -> Iterator[Finding]:
     helm-controller compares the target with `status.history` (its `ReleaseTargetChanged`). The live spec is compared
     as well, because helm-controller may not have processed it yet.
     """
-    for identity, document in situation.documents.items():
-        live = situation.live.flux.get(identity)
-        if live is None or live.kind != "HelmRelease":
+    for live, document in situation.pairs():
+        if live.kind != "HelmRelease":
             continue
         requested, after = _spec_target(live.spec, live), _spec_target(document["spec"], live)
         installed = _installed(live)
         for name, new in after.items():
             old = next((one for one in (installed.get(name, new), requested[name]) if one != new), None)
             if old is not None:
-                yield Finding(
+                yield Finding.of(
                     "error",
                     "would-reinstall",
-                    "HelmRelease",
-                    (live.key,),
+                    live,
                     f"{name} changes from {quoted(old)} to {quoted(new)}, so Flux uninstalls the chart and installs it "
                     "again: stored data can be lost",
                     "keep the live value with a specPatch in the Release's moduleOverrides or in the package",
@@ -108,19 +98,14 @@ def target_findings(situation: Situation) -> Iterator[Finding]:
 
 
 def _changes(live: LiveObject, document: Mapping[str, Any]) -> Iterator[Change]:
-    name = _SCHEMAS[live.kind]
+    name = SCHEMAS[live.kind]
     both = [_comparable(name, spec, live) for spec in (live.spec, document["spec"])]
-    dependencies = [sorted(map(_dependency, _list(one.pop("dependsOn", None)))) for one in both]
+    dependencies = [sorted(map(_dependency, items(one.pop("dependsOn", None)))) for one in both]
     if dependencies[0] != dependencies[1]:
         yield Change(("spec", "dependsOn"), *(", ".join(one) or ABSENT for one in dependencies))
     for change in changes(both[0], both[1], ("spec",)):
         if live.kind != "HelmRelease" or not any(change.path[: len(path)] == path for path in _TARGET):
             yield change
-
-
-def with_defaults(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a compiled resource as the API server stores it: with the CRD's defaults in its spec."""
-    return {**document, "spec": normal_spec(_SCHEMAS[document["kind"]], document["spec"])}
 
 
 def _comparable(name: str, spec: Mapping[str, Any], live: LiveObject) -> dict[str, Any]:
@@ -129,7 +114,7 @@ def _comparable(name: str, spec: Mapping[str, Any], live: LiveObject) -> dict[st
         for field, empty in (("values", {}), ("targetNamespace", live.namespace)):
             if normal.get(field) == empty:  # equivalent to a missing field
                 del normal[field]
-        for item in _list(normal.get("dependsOn")):
+        for item in items(normal.get("dependsOn")):
             if isinstance(item, dict):
                 item.setdefault("namespace", live.namespace)
     return normal
@@ -170,8 +155,7 @@ def _field(live: LiveObject, change: Change) -> _Field:
 def _description(field: _Field) -> tuple[Any, str, str | None]:
     """Return the severity, message and hint of a finding about the field."""
     effect = {"upgrade": ", which causes a Helm upgrade", "resumes": ", and Flux resumes the HelmRelease", "none": ""}
-    severity = "note" if field.effect == "none" else "warning"
-    hint = None
+    severity, hint = ("note", None) if field.effect == "none" else ("warning", "add it to Git to keep it")
     if field.direction == "goes":
         if field.kept_by is None:
             message = "is only in the cluster; Flux removes it unless another manager owns it"
@@ -180,15 +164,10 @@ def _description(field: _Field) -> tuple[Any, str, str | None]:
             message = f"is only in the cluster, owned by {owners}; step 3 removes it"
         else:
             message = "is only in the cluster; Flux removes it when it applies the output"
-        hint = "add it to Git to keep it" if field.effect != "none" else None
         return severity, message + effect[field.effect], hint
     changes = field.direction == "changes"
     message = "differs; Flux sets the value in Git" if changes else "is only in Git; Flux adds it"
-    return severity, message + effect[field.effect], hint
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
+    return severity, message + effect[field.effect], None
 
 
 def _words(change: Change) -> str:
@@ -200,8 +179,7 @@ def _words(change: Change) -> str:
 
 def _installed(live: LiveObject) -> dict[str, str]:
     """Return the target of the installed Helm release, with the fields that the status contains."""
-    history = live.status.get("history")
-    latest = history[0] if isinstance(history, list) and history and isinstance(history[0], Mapping) else {}
+    latest = mapping(next(iter(items(live.status.get("history"))), None))
     target = {
         "releaseName": latest.get("name"),
         "targetNamespace": latest.get("namespace"),
@@ -214,13 +192,11 @@ def _installed(live: LiveObject) -> dict[str, str]:
 def _spec_target(spec: Mapping[str, Any], live: LiveObject) -> dict[str, str]:
     """Return the target of a HelmRelease, with the defaults that Flux's API reference documents for each field."""
     namespace = spec.get("targetNamespace") or live.namespace
-    chart = spec.get("chart")
-    template = chart.get("spec") if isinstance(chart, Mapping) else None
-    name = template.get("chart") if isinstance(template, Mapping) else ""
+    chart = mapping(mapping(spec.get("chart")).get("spec")).get("chart", "")
     default = f"{namespace}-{live.name}" if spec.get("targetNamespace") else live.name
     return {
         "releaseName": str(spec.get("releaseName") or default),
         "targetNamespace": str(namespace),
         "storageNamespace": str(spec.get("storageNamespace") or live.namespace),
-        "chart": str(name),
+        "chart": str(chart),
     }

@@ -12,14 +12,11 @@ from pathlib import Path
 
 from kubocd_gen.files.paths import display_path
 from kubocd_gen.migration import commands
-from kubocd_gen.migration.controller import controllers, crds, is_running, own_chart, webhooks
 from kubocd_gen.migration.findings import Finding, Situation
-from kubocd_gen.migration.health import DEFAULT, waited_for
-from kubocd_gen.migration.live import FLUX_KINDS, LiveObject, Manager
-from kubocd_gen.migration.managers import is_taken_over, needs_transfer
-from kubocd_gen.migration.owners import dead_owner
-from kubocd_gen.migration.presence import is_applied, is_leftover
-from kubocd_gen.migration.releases import owned_by
+from kubocd_gen.migration.flux import DEFAULT, waited_for
+from kubocd_gen.migration.kubocd import WEBHOOKS, controllers, crds, is_running, own_chart, webhooks
+from kubocd_gen.migration.live import CONTROLLER, FLUX_KINDS, LiveObject, Manager
+from kubocd_gen.migration.owners import has_owner_references, is_taken_over, needs_transfer
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +50,12 @@ def next_step(situation: Situation, findings: Iterable[Finding], kubocd_namespac
     errors = {one.code for one in findings if one.severity == "error"}
     if rescue := _rescue(situation, errors, kubocd_namespace):
         return rescue
-    ours = [one for identity in situation.documents if (one := live.flux.get(identity))]
-    applied = [one for one in ours if is_applied(one)]
+    ours = [one for one, _ in situation.pairs()]
+    applied = [one for one in ours if one.is_applied]
     if "both-running" in errors:
         return _stop(situation, kubocd_namespace)
     if errors:
-        return Step("settle", None, "fix the errors above first; no other step is safe before that", ())
+        return Step("resolve", None, "fix the errors above first; no other step is safe before that", ())
     if any(one.managers is None for one in ours):
         title = "create the dump again with --show-managed-fields, which shows the owners of the fields"
         return Step("dump", None, title, ())
@@ -74,20 +71,18 @@ def next_step(situation: Situation, findings: Iterable[Finding], kubocd_namespac
         return _transfer_fields(situation, ours, managers)
     if pending := [one for one in ours if any(map(_awaits_flux, one.managers or ()))]:
         lines = tuple(commands.reconcile(_kustomizations(pending), _suspended(situation)))
-        return Step("cure", 3, "request a reconciliation, in which Flux takes over the transferred fields", lines)
+        return Step(
+            "transfer-fields", 3, "request a reconciliation, in which Flux takes over the transferred fields", lines
+        )
     owned = [
         one
         for release in released
-        for one in owned_by(situation, release)
+        for one in situation.owned.get(release.key, ())
         if one.kind != "OCIRepository" or one.identity in situation.documents
     ]
     if owned:
-        return Step(
-            "release-owners",
-            4,
-            "remove the remaining ownerReferences: these objects would be deleted with their Release",
-            tuple(commands.remove_owners(owned)),
-        )
+        title = "remove the remaining ownerReferences: these objects would be deleted with their Release"
+        return Step("remove-owners", 4, title, tuple(commands.remove_owners(owned)))
     if released:
         title = "delete the Releases, which no longer own anything"
         if appliers := ", ".join("/".join(one) for one in _kustomizations(released)):
@@ -97,19 +92,13 @@ def next_step(situation: Situation, findings: Iterable[Finding], kubocd_namespac
 
 
 def _rescue(situation: Situation, errors: set[str], kubocd_namespace: str) -> Step | None:
-    endangered = [
-        *(one for one in situation.live.flux.values() if dead_owner(situation, one)),
-        *(
-            one
-            for release in situation.live.releases.values()
-            if release.deleting
-            for one in owned_by(situation, release)
-        ),
-    ]
-    endangered = list({one.identity: one for one in endangered}.values())
+    endangered = [one for one in situation.live.flux.values() if situation.dead_owner(one)]
+    for release in situation.live.releases.values():
+        if release.deleting:
+            endangered += (one for one in situation.owned.get(release.key, ()) if one not in endangered)
     if not endangered or not errors & {"dead-owner", "release-deleting"}:
         return None
-    stop = commands.scale_down(_running(situation) or commands.default_controller(kubocd_namespace))
+    stop = commands.scale_down(_controllers(situation, kubocd_namespace))
     return Step(
         "rescue",
         None,
@@ -120,26 +109,22 @@ def _rescue(situation: Situation, errors: set[str], kubocd_namespace: str) -> St
 
 
 def _stop(situation: Situation, kubocd_namespace: str) -> Step:
-    known = controllers(situation.live)
-    deployments = (
-        [(one.namespace, one.name) for one in known] if known else commands.default_controller(kubocd_namespace)
-    )
-    found = webhooks(situation.live)
-    seen = any(situation.live.of_kind("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"))
-    hooks = list(commands.delete_webhooks(found)) if seen else list(commands.FIND_WEBHOOKS)
+    seen = any(situation.live.of_kind(*WEBHOOKS))
+    hooks = commands.delete_webhooks(webhooks(situation.live)) if seen else commands.FIND_WEBHOOKS
     title = "keep a copy, stop the controller, and delete its webhook configurations"
     if "Deployment" not in situation.live.kinds:
         title += " (if you have done this already, create a dump that includes Deployments)"
-    return Step(
-        "stop-controller",
-        1,
-        title,
-        (commands.BACKUP, *commands.scale_down(deployments), *hooks),
-    )
+    stop = commands.scale_down(_controllers(situation, kubocd_namespace))
+    return Step("stop-controller", 1, title, (commands.BACKUP, *stop, *hooks))
 
 
-def _running(situation: Situation) -> list[tuple[str, str]]:
-    return [(one.namespace, one.name) for one in controllers(situation.live)]
+def _controllers(situation: Situation, kubocd_namespace: str) -> list[tuple[str, str]]:
+    """Return the namespaces and names of the controller's Deployments.
+
+    If the dump has none, return the Deployment of the chart `kubocd-ctrl` whose Helm release has the chart's name.
+    """
+    known = [(one.namespace, one.name) for one in controllers(situation.live)]
+    return known or [(kubocd_namespace, f"{CONTROLLER}-ctrl-controller")]
 
 
 def _apply(situation: Situation, applied: Sequence[LiveObject], build: Sequence[str]) -> Step:
@@ -167,18 +152,15 @@ def _transfer_fields(situation: Situation, ours: Sequence[LiveObject], managers:
     kinds = [kind for kind in reversed(FLUX_KINDS) if any(one.kind == kind for one in affected)]
     is_taken = any(manager.name == "kubectl" for one in affected for manager in one.managers or ())
     transfer = commands.transfer_fields(kinds, managers, plain=len(managers) == 1 and not is_taken)
+    title = "transfer the old managers' fields to Flux, and remove the fields and ownerReferences that are not in Git"
     return Step(
-        "cure",
-        3,
-        "transfer the old managers' fields to Flux, and remove the fields and ownerReferences that are not in Git",
-        (*transfer, *commands.reconcile(_kustomizations(ours), _suspended(situation))),
+        "transfer-fields", 3, title, (*transfer, *commands.reconcile(_kustomizations(ours), _suspended(situation)))
     )
 
 
 def _awaits_flux(manager: Manager) -> bool:
     """Return whether Flux's next reconciliation takes over the manager, which owns ownerReferences."""
-    metadata = manager.fields.get("f:metadata")
-    return is_taken_over(manager) and isinstance(metadata, dict) and "f:ownerReferences" in metadata
+    return is_taken_over(manager) and has_owner_references(manager)
 
 
 def _suspended(situation: Situation) -> set[tuple[str, str]]:
@@ -193,20 +175,15 @@ def _kustomizations(objects: Sequence[LiveObject]) -> list[tuple[str, str]]:
 
 def _clean_up(situation: Situation, ours: Sequence[LiveObject], kubocd_namespace: str, build: Sequence[str]) -> Step:
     live = situation.live
-    left = [one for one in live.flux.values() if is_leftover(situation, one)]
+    left = [one for one in live.flux.values() if situation.is_leftover(one)]
     known = crds(live)
     if live.releases:
         title = "add the remaining Releases to the sources, or keep the controller: they need KuboCD's CRDs"
-        return Step("settle", None, title, ())
+        return Step("resolve", None, title, ())
     if left or known is None or known or live.of_kind("Context", "Config"):
+        title = "delete KuboCD's CRDs and the objects that are no longer needed"
         lines = (*commands.delete(left), *commands.DELETE_CRDS)
-        return Step(
-            "delete-crds",
-            6,
-            "delete KuboCD's CRDs and the objects that are no longer needed",
-            lines,
-            commands.DUMP_AFTER,
-        )
+        return Step("delete-crds", 6, title, lines, commands.DUMP_AFTER)
     if rest := controllers(live) or webhooks(live):
         namespace = shlex.quote(rest[0].namespace or kubocd_namespace)
         # Helm deletes the Service of the old chart server by name, which can be that of the server of step 2.

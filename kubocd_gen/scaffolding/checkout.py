@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,7 @@ class Contents:
     """
 
     kinds: Mapping[str, Counter[str]]
-    namespaces: Mapping[str, frozenset[str]]
+    namespaces: Mapping[str, set[str]]
     outputs: tuple[str, ...]
     layouts: tuple[str, ...]
     projects: tuple[str, ...]
@@ -40,9 +40,9 @@ class Contents:
     @property
     def vendor(self) -> str | None:
         """The layout for packages: the only one, or the one at the usual path; otherwise None."""
-        return (
-            self.layouts[0] if len(self.layouts) == 1 else next((x for x in self.layouts if x == _USUAL_LAYOUT), None)
-        )
+        if len(self.layouts) == 1:
+            return self.layouts[0]
+        return _USUAL_LAYOUT if _USUAL_LAYOUT in self.layouts else None
 
     def counted(self, files: Iterable[str]) -> Counter[str]:
         """Return the number of resources of each kind in `files`."""
@@ -50,7 +50,7 @@ class Contents:
 
     def namespace(self, files: Iterable[str]) -> str | None:
         """Return KuboCD's namespace if `files` define exactly one, otherwise None."""
-        found = frozenset[str]().union(*(self.namespaces.get(file, frozenset()) for file in files))
+        found = set[str]().union(*(self.namespaces.get(file, ()) for file in files))
         return next(iter(found)) if len(found) == 1 else None
 
 
@@ -60,15 +60,11 @@ def find_contents(root: Path) -> Contents:
     ignored = Problems()
     resources = read_resources(["."], root, [root / output for output in outputs], ignored).resources
     installations = find_installations(resources, ignored)
-    kinds: dict[str, Counter[str]] = {}
-    for kind, resource in (*_of_kubocd(resources), *_of_chart(resources, installations)):
-        path = _existing(resource.file.path, root)
-        kinds.setdefault(path, Counter())[kind] += 1
+    kinds: dict[str, Counter[str]] = defaultdict(Counter)
+    of_kubocd = [(one.kind, one) for one in resources if one.group == KUBOCD_GROUP and one.kind in KINDS]
+    for kind, resource in (*of_kubocd, *_of_chart(resources, installations)):
+        kinds[_existing(resource.file.path, root)][kind] += 1
     return Contents(kinds, _namespaces(resources, installations, root), outputs, layouts, projects)
-
-
-def _of_kubocd(resources: Sequence[Resource]) -> list[tuple[str, Resource]]:
-    return [(one.kind, one) for one in resources if one.group == KUBOCD_GROUP and one.kind in KINDS]
 
 
 def _of_chart(resources: Sequence[Resource], installations: Sequence[Installation]) -> list[tuple[str, Resource]]:
@@ -80,16 +76,15 @@ def _of_chart(resources: Sequence[Resource], installations: Sequence[Installatio
 
 def _namespaces(
     resources: Sequence[Resource], installations: Sequence[Installation], root: Path
-) -> dict[str, frozenset[str]]:
+) -> Mapping[str, set[str]]:
     """Return KuboCD's namespaces by file, from its installations or, if there are none, from the Configs."""
     sources = [(each.release, each.namespace) for each in installations] or [
         (one, one.namespace) for one in resources if one.group == KUBOCD_GROUP and one.kind == "Config"
     ]
-    found: dict[str, frozenset[str]] = {}
+    found: dict[str, set[str]] = defaultdict(set)
     for resource, namespace in sources:
         if namespace:
-            path = _existing(resource.file.path, root)
-            found[path] = found.get(path, frozenset()) | {namespace}
+            found[_existing(resource.file.path, root)].add(namespace)
     return found
 
 

@@ -1,24 +1,133 @@
-"""Files that run kcd-gen automatically: the pre-commit configuration, and workflows of GitHub or GitLab."""
+"""Run kcd-gen automatically: the CI system of a repository, the source of the installation, and the files.
+
+The files are the pre-commit configuration, and workflows of GitHub or GitLab.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from kubocd_gen.checkout.files import CONFIGURATION, CheckoutFiles
 from kubocd_gen.diagnostics.problems import ProblemsError
+from kubocd_gen.git.repository import Repository, find_repository
 from kubocd_gen.model.project import LOCK_FILE, PROJECT_FILE
 from kubocd_gen.package_data import scaffolds, template_folder
 from kubocd_gen.scaffolding.files import Addition, ScaffoldFile, present
-from kubocd_gen.scaffolding.hosting import GITHUB_WORKFLOWS, GITLAB_COMPONENT, GITLAB_FILE, CiSystem, Hosting
-from kubocd_gen.scaffolding.installation import InstallSource
 from kubocd_gen.scaffolding.yaml_lists import scalars, with_item
 
+CiSystem = Literal["github", "gitlab"]
+GITLAB_FILE = ".gitlab-ci.yml"
+GITLAB_COMPONENT = ".gitlab/kcd-gen.yml"
+GITHUB_WORKFLOWS = ".github/workflows"
+
+_SCP_LIKE = re.compile(r"(?:[^@/:]+@)?([^/:]+):(?!//)")  # git@github.com:owner/name.git
+_BRANCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")  # names without the characters of GitHub's patterns
+# The scripts in `templates/` check the same forms, and also accept a requirements file with hashes.
+_GIT = re.compile(r"git\+((?:https|ssh)://[^ ]+)@([0-9a-f]{40})")
+_OTHERS = re.compile(r"https://[^ ]+[.]whl#sha256=[0-9a-f]{64}|--index-url https://[^ ]+ kcd-gen==[^ ]+")
+_OWNER_AND_NAME = re.compile(r"/([\w-]+/[\w.-]+?)(?:\.git)?/?", re.ASCII)
+_GITHUB = "github.com"
 HOOKS_FILE = ".pre-commit-config.yaml"
 _NAME = "kcd-gen"
 _HOOKS_HEADING = "# Run `pre-commit install` once in each clone: the hook keeps the output up to date in each commit.\n"
 _GITLAB_HEADING = "# Checks that the output is up to date, and comments on merge requests with their changes.\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Hosting:
+    """The hosting of a repository.
+
+    `ci` is the CI system, None if it is unknown; `reason` is how it was detected; `host` is the remote's host, and
+    `branches` are the branches that CI builds. `repository` is None if git is missing or refuses the directory.
+    """
+
+    ci: CiSystem | None
+    reason: str | None
+    host: str | None
+    branches: tuple[str, ...]
+    repository: Repository | None
+
+
+def find_hosting(root: Path) -> Hosting:
+    """Return the hosting of the checkout at `root`, from its files alone if git is missing or refuses the directory."""
+    repository = remote = branch = None
+    try:
+        repository = find_repository(root, offline=True)
+        remote, branch = repository.remote(), repository.default_branch()
+    except ProblemsError:
+        pass
+    host = host_of(remote) if remote else None
+    branches = (branch,) if branch and _BRANCH.fullmatch(branch) else ("main", "master")
+    ci = ci_of(host) if host else None
+    reason = f"the remote at {host}" if ci else None
+    files: dict[CiSystem, str] = {"github": GITHUB_WORKFLOWS, "gitlab": GITLAB_FILE}
+    existing = [one for one, path in files.items() if (root / path).exists()]
+    if existing and (len(existing) == 1 or ci is None):
+        ci, reason = existing[0], files[existing[0]]
+    return Hosting(ci, reason, host, branches, repository)
+
+
+def host_of(remote: str) -> str | None:
+    """Return the host of a remote's URL in lower case, without user and port; None for a directory."""
+    if found := _SCP_LIKE.match(remote):
+        return found[1].lower()
+    try:
+        return urlsplit(remote).hostname
+    except ValueError:
+        return None
+
+
+def ci_of(host: str) -> CiSystem | None:
+    """Return the CI system of a host by its name, such as `github.com` or `gitlab.example.com`; None if unknown."""
+    labels = host.split(".")
+    return "github" if "github" in labels else "gitlab" if "gitlab" in labels else None
+
+
+@dataclass(frozen=True, slots=True)
+class InstallSource:
+    """The arguments of `pip install`: one argument, or `--index-url URL kcd-gen==VERSION`.
+
+    `repository` and `commit` (40 hexadecimal digits) are set for a Git URL, None otherwise.
+    """
+
+    text: str
+    repository: str | None = None
+    commit: str | None = None
+
+    @property
+    def words(self) -> list[str]:
+        """The arguments for pip."""
+        return self.text.split(" ")
+
+    def action(self, host: str | None) -> str | None:
+        """Return `OWNER/NAME@COMMIT` for `uses` in a workflow of a repository on `host`.
+
+        Returns None if the source is not a repository on GitHub, or on the same GitHub Enterprise Server.
+        """
+        if self.repository is None:
+            return None
+        parts = urlsplit(self.repository)
+        named = _OWNER_AND_NAME.fullmatch(parts.path)
+        return f"{named[1]}@{self.commit}" if named and parts.hostname in (_GITHUB, host) else None
+
+
+def install_source(text: str) -> InstallSource:
+    """Parse the value of `--install-from`. Raises ProblemsError `usage` for anything that is not pinned."""
+    if found := _GIT.fullmatch(text):
+        return InstallSource(text, found[1], found[2])
+    if _OTHERS.fullmatch(text):
+        return InstallSource(text)
+    hint = (
+        "use git+https://HOST/PATH@COMMIT with all 40 digits, https://HOST/NAME.whl#sha256=DIGEST, "
+        "or '--index-url URL kcd-gen==VERSION'"
+    )
+    raise ProblemsError.of("usage", f"--install-from '{text}' does not pin a version of kcd-gen", hint=hint)
 
 
 def hook(root: Path, directory: str, source: InstallSource | None) -> Iterator[ScaffoldFile | Addition]:
@@ -100,7 +209,7 @@ def _mentions_kcd_gen(text: str) -> bool:
 
 
 def _other_workflows(ours: Path) -> Iterator[Path]:
-    if ours.parent.is_dir():
+    with suppress(OSError):
         yield from sorted(path for path in ours.parent.iterdir() if path.suffix in (".yaml", ".yml") and path != ours)
 
 

@@ -59,7 +59,8 @@ def write(files: Iterable[ScaffoldFile], *, force: bool) -> None:
         try:
             write_whole(file.path, file.after, make=True)
         except OSError as error:
-            errors.append(_unusable(file.path, "can't be written", error))
+            message = f"the file can't be written: {error.strerror or error}"
+            errors.append(_unusable(file.path, message, hint_of(error)))
     if errors:
         raise ProblemsError(*errors)
 
@@ -70,34 +71,27 @@ def present(path: Path, root: Path) -> bytes | None:
     Raises ProblemsError `unusable-file` if it can't be read, is not a file, or a symlink leads out of the checkout.
     """
     if path.is_symlink() or not Path(os.path.realpath(path.parent)).is_relative_to(root):
-        raise ProblemsError.of(
-            "unusable-file",
-            "refusing to write to a symlink",
-            position=Position(display_path(path, Path.cwd())),
-            hint="replace the symlink by a file, or remove it",
-        )
+        hint = "replace the symlink by a file, or remove it"
+        raise ProblemsError(_unusable(path, "refusing to write to a symlink", hint))
     try:
         return CheckoutFiles(root).read(path, display_path(path, Path.cwd()), CONFIGURATION)
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise ProblemsError(_unusable(path, "can't be read", error)) from error
+        message = f"the file can't be read: {error.strerror or error}"
+        raise ProblemsError(_unusable(path, message, hint_of(error))) from error
 
 
 def path_below(path: Path, root: Path) -> str:
     """Return the posix path relative to the checkout, "" for its root. Raises ProblemsError `outside-checkout`."""
     real = Path(os.path.realpath(path))
     if not real.is_relative_to(root):
-        raise ProblemsError.of(
-            "outside-checkout",
-            f"'{display_path(path, Path.cwd())}' is outside the checkout '{root}'",
-            hint="move the output and Flux's directory into the project's checkout, from which Flux applies them",
-        )
+        message = f"'{display_path(path, Path.cwd())}' is outside the checkout '{root}'"
+        hint = "move the output and Flux's directory into the project's checkout, from which Flux applies them"
+        raise ProblemsError.of("outside-checkout", message, hint=hint)
     relative = real.relative_to(root).as_posix()
     return "" if relative == "." else relative
 
 
-def _unusable(path: Path, failure: str, error: OSError) -> Problem:
-    position = Position(display_path(path, Path.cwd()))
-    message = f"the file {failure}: {error.strerror or error}"
-    return Problem("unusable-file", message, position=position, hint=hint_of(error))
+def _unusable(path: Path, message: str, hint: str | None) -> Problem:
+    return Problem("unusable-file", message, Position(display_path(path, Path.cwd())), hint)

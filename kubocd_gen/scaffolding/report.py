@@ -13,7 +13,7 @@ from kubocd_gen.output.drift import difference
 from kubocd_gen.package_data import page
 from kubocd_gen.scaffolding.checkout import KINDS
 from kubocd_gen.scaffolding.files import ScaffoldFile
-from kubocd_gen.scaffolding.repository import Beginning, is_service
+from kubocd_gen.scaffolding.repository import RepositoryPlan, is_service
 from kubocd_gen.server.flux_sync import lies_below
 from kubocd_gen.server.placement import Placement
 from kubocd_gen.sources.documents import KUBOCD_CHART
@@ -22,9 +22,9 @@ _LISTED = 6  # items of a list that are shown
 _NAMES = {"github": "GitHub", "gitlab": "GitLab"}
 
 
-def found_lines(beginning: Beginning) -> Iterator[str]:
+def found_lines(planned: RepositoryPlan) -> Iterator[str]:
     """Yield what was found in the checkout."""
-    project, contents, hosting = beginning.project, beginning.contents, beginning.hosting
+    project, contents, hosting = planned.project, planned.contents, planned.hosting
     if contents is None:
         names = _listed([cluster.name for cluster in project.clusters])
         yield f"a project with the cluster{'s' if len(project.clusters) > 1 else ''} {names}"
@@ -39,7 +39,7 @@ def found_lines(beginning: Beginning) -> Iterator[str]:
         yield f"another project in {directory}, independent of this one"
     if contents and contents.vendor:
         yield f"packages in {contents.vendor}"
-    applied = sorted({f"{one.path or '.'}, from {one.source}" for one in beginning.syncs if one.is_root})
+    applied = sorted({f"{one.path or '.'}, from {one.source}" for one in planned.syncs if one.is_root})
     yield from (f"Flux applies {one}" for one in applied[:_LISTED])
     if not applied:
         yield "no directories that Flux applies"
@@ -48,7 +48,7 @@ def found_lines(beginning: Beginning) -> Iterator[str]:
             yield f"{cluster.name}: charts are served at {cluster.repository_url}, which is not a Service"
     if hosting.ci:
         yield f"CI system {_NAMES[hosting.ci]}, from {hosting.reason}"
-    elif not beginning.ci:
+    elif not planned.ci:
         yield "no CI system"
 
 
@@ -70,33 +70,33 @@ def file_lines(files: Iterable[ScaffoldFile], *, force: bool, dry_run: bool) -> 
         yield f"{action} {path}"
 
 
-def next_lines(beginning: Beginning, *, image: str | None) -> Iterator[str]:
+def next_lines(planned: RepositoryPlan, *, image: str | None) -> Iterator[str]:
     """Yield the next steps for the user, in order."""
-    for addition in beginning.additions:
+    for addition in planned.additions:
         yield f"add to {display_path(addition.path, Path.cwd())}, {addition.where}:"
         yield from (f"    {line}" for line in addition.text.splitlines())
-    if directories := _applied_sources(beginning):
+    if directories := _applied_sources(planned):
         yield f"read {page('migration')}: Flux also applies the Releases in {_listed(directories)} for a controller"
-    for example in beginning.examples:
+    for example in planned.examples:
         yield f"write your first Release; see the example in {display_path(example, Path.cwd())}"
-    if not (beginning.project.root / LOCK_FILE).exists():
+    if not (planned.project.root / LOCK_FILE).exists():
         yield "kcd-gen lock   # pin every package tag to a digest"
     yield "kcd-gen build"
-    schema = shlex.quote(display_path(beginning.project.root / SCHEMA_FILE, Path.cwd()))
+    schema = shlex.quote(display_path(planned.project.root / SCHEMA_FILE, Path.cwd()))
     yield f"kcd-gen schema sources --output {schema}   # for editors"
-    if beginning.served:
-        yield image_step(image, one_cluster=len(beginning.project.clusters) == 1)
-    if beginning.needs_source:
+    if planned.served:
+        yield image_step(image, one_cluster=len(planned.project.clusters) == 1)
+    if planned.needs_source:
         yield "kcd-gen init --install-from git+URL@COMMIT   # add the missing hook or CI file"
     else:
         yield "pre-commit install   # once in each clone, after pip install pre-commit"
-    if not beginning.ci and not beginning.hosting.ci:
+    if not planned.ci and not planned.hosting.ci:
         yield "kcd-gen init --ci github   # or gitlab, if you use one of them"
-    for placement in beginning.placements.values():
-        yield from list_steps(placement, beginning.root)
+    for placement in planned.placements.values():
+        yield from list_steps(placement, planned.root)
     yield "git add -A, git commit, git push"
-    for placement in beginning.placements.values():
-        yield from apply_steps(placement, beginning.root)
+    for placement in planned.placements.values():
+        yield from apply_steps(placement, planned.root)
 
 
 def list_steps(placement: Placement, root: Path) -> Iterator[str]:
@@ -118,12 +118,12 @@ def image_step(image: str | None, *, one_cluster: bool) -> str:
     return f"kcd-gen image{selection} --base BASE --push {image or 'REPOSITORY'}:TAG   # for BASE see {page('image')}"
 
 
-def _applied_sources(beginning: Beginning) -> list[str]:
+def _applied_sources(planned: RepositoryPlan) -> list[str]:
     """Return the directories that Flux applies and that contain sources with resources."""
-    if not beginning.contents or not beginning.contents.kinds:
+    if not planned.contents or not planned.contents.kinds:
         return []
-    sources = [source for cluster in beginning.project.clusters for source in cluster.sources]
-    paths = {one.path for one in beginning.syncs if any(lies_below(source, one.path) for source in sources)}
+    sources = [source for cluster in planned.project.clusters for source in cluster.sources]
+    paths = {one.path for one in planned.syncs if any(lies_below(source, one.path) for source in sources)}
     return sorted(path or "." for path in paths)
 
 

@@ -2,38 +2,53 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from kubocd_gen.checkout.files import PROJECT
-from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, shown
-from kubocd_gen.editors.settings import SCHEMA_FILE, modeline
+from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, has_errors, shown
+from kubocd_gen.editors.settings import SCHEMA_FILE, VSCODE_EXTENSION, modeline, vscode_extensions, vscode_settings
 from kubocd_gen.files.paths import checkout_root, display_path
 from kubocd_gen.model.project import PROJECT_FILE, Cluster, Flags, Project
 from kubocd_gen.package_data import scaffolds
-from kubocd_gen.scaffolding import attributes
 from kubocd_gen.scaffolding.checkout import Contents, find_contents
-from kubocd_gen.scaffolding.ci import HOOKS_FILE, ci_files, hook
-from kubocd_gen.scaffolding.editor import EDITOR_DIRECTORY, editor_files
+from kubocd_gen.scaffolding.ci import (
+    GITHUB_WORKFLOWS,
+    GITLAB_FILE,
+    HOOKS_FILE,
+    CiSystem,
+    Hosting,
+    InstallSource,
+    ci_files,
+    find_hosting,
+    hook,
+)
+from kubocd_gen.scaffolding.clusters import found_project, project_text
 from kubocd_gen.scaffolding.files import Addition, ScaffoldFile, path_below, present
-from kubocd_gen.scaffolding.hosting import GITHUB_WORKFLOWS, GITLAB_FILE, CiSystem, Hosting, find_hosting
-from kubocd_gen.scaffolding.installation import InstallSource
-from kubocd_gen.scaffolding.pattern_lines import pattern_file
-from kubocd_gen.scaffolding.project_file import found_project, project_text
-from kubocd_gen.scaffolding.server import Wish, plan
+from kubocd_gen.scaffolding.patterns import (
+    ATTRIBUTES,
+    ATTRIBUTES_HEADING,
+    line_for_directory,
+    line_for_file,
+    lines_for_output,
+    pattern_file,
+)
+from kubocd_gen.scaffolding.server import ServerRequest, plan_server
 from kubocd_gen.server.flux_sync import Sync, find_syncs
 from kubocd_gen.server.placement import Placement, place
 from kubocd_gen.server.service import service_of
 from kubocd_gen.sources.project_file import load_project, project_path
 
 EXAMPLE = "releases.yaml"
+_EDITOR = ".vscode"
 
 
 @dataclass(frozen=True, slots=True)
-class RepositoryWish:
+class RepositoryRequest:
     """The options of `kcd-gen init`. `cluster_name` is used for a cluster without a name of its own.
 
     Without `install_from`, neither the hook nor the CI file is written.
@@ -47,7 +62,7 @@ class RepositoryWish:
 
 
 @dataclass(frozen=True, slots=True)
-class Beginning:
+class RepositoryPlan:
     """The contents of a checkout, and the files to write.
 
     `contents` is None if a project file exists, which defines everything. `placements` are the locations of Flux's
@@ -75,11 +90,12 @@ class Beginning:
 
 
 def plan_repository(
-    directory: Path, request: RepositoryWish, findings: Problems, allow_outside: tuple[Path, ...] = ()
-) -> Beginning | None:
-    """Plan the files for the checkout of `directory`; returns None after errors, which are added to `findings`.
+    directory: Path, request: RepositoryRequest, problems: Problems, allow_outside: tuple[Path, ...] = ()
+) -> RepositoryPlan | None:
+    """Plan the files for the checkout of `directory`; returns None after errors, which are added to `problems`.
 
-    Raises ProblemsError `no-repository` outside a checkout, and the errors of `load_project` for an existing project.
+    Raises ProblemsError `no-repository` outside a checkout, and the errors of `load_project` for an existing project,
+    of paths outside the checkout, and of the location of Flux's Kustomizations.
     """
     root = checkout_root(directory)
     if root is None:
@@ -89,39 +105,33 @@ def plan_repository(
     syncs = tuple(find_syncs(root, [cluster.output for cluster in project.clusters]))
     hosting = find_hosting(root)
     ci = hosting.ci if request.ci is None else None if request.ci == "none" else request.ci
-    if (paths := _paths(project, root, findings)) is None:
-        return None
-    project_directory, outputs = paths
-    sources = list(dict.fromkeys(source for cluster in project.clusters for source in cluster.sources))
+    outputs = {cluster.name: path_below(cluster.output, root) for cluster in project.clusters}
+    project_directory = path_below(project.root, root)
     parts: list[ScaffoldFile | Addition] = []
-    makers: tuple[Callable[[], Iterable[ScaffoldFile | Addition]], ...] = (
-        lambda: _of_project(directory, project, root, is_new=contents is not None),
-        lambda: hook(root, project_directory, request.install_from),
-        lambda: ci_files(hosting, ci, root, project_directory, request.install_from) if ci else [],
-        lambda: [pattern_file(root, attributes.NAME, _attribute_lines(project, root), attributes.HEADING)],
-        lambda: (
-            []
-            if _ignored(hosting, f"{EDITOR_DIRECTORY}/settings.json")
-            else editor_files(root, project_directory, sources)
-        ),
-    )
-    for make in makers:
-        try:
-            parts.extend(make())
-        except ProblemsError as error:
-            findings.error(error)
+    with problems.collect():
+        parts += _of_project(directory, project, root, is_new=contents is not None)
+    with problems.collect():
+        parts += hook(root, project_directory, request.install_from)
+    with problems.collect():
+        parts += ci_files(hosting, ci, root, project_directory, request.install_from) if ci else ()
+    with problems.collect():
+        parts.append(pattern_file(root, ATTRIBUTES, _attribute_lines(project, root), ATTRIBUTES_HEADING))
+    if not _ignored(hosting, f"{_EDITOR}/settings.json"):
+        sources = list(dict.fromkeys(source for cluster in project.clusters for source in cluster.sources))
+        with problems.collect():
+            parts += _editor_files(root, project_directory, sources)
     for output in outputs.values():
-        _warn_of_ignored(hosting, output, findings)
+        _warn_of_ignored(hosting, output, problems)
     served = frozenset(one.name for one in project.clusters if request.with_server and is_service(one.repository_url))
-    placed = _placed(project, outputs, syncs, root, findings)
+    placed = _placed(project, outputs, syncs, root, problems)
     flux = None
     if placed:
         others = frozenset(one.name for one in placed) - served
-        flux = plan(project, placed, Wish(image=request.image, without_server=others), findings)
-    if any(one.severity == "error" for one in findings):
+        flux = plan_server(project, placed, ServerRequest(image=request.image, without_server=others), problems)
+    if has_errors(problems):
         return None
     parts += flux.files if flux else ()
-    return Beginning(
+    return RepositoryPlan(
         root=root,
         project=project,
         contents=contents,
@@ -163,16 +173,6 @@ def _project_file(directory: Path, root: Path) -> Path | None:
     return path if Path(os.path.realpath(path.parent)).is_relative_to(root) else None
 
 
-def _paths(project: Project, root: Path, findings: Problems) -> tuple[str, dict[str, str]] | None:
-    """Return the project's directory and the outputs by cluster, relative to the checkout; None if one is outside."""
-    try:
-        outputs = {cluster.name: path_below(cluster.output, root) for cluster in project.clusters}
-        return path_below(project.root, root), outputs
-    except ProblemsError as error:
-        findings.error(error)
-        return None
-
-
 def _of_project(directory: Path, project: Project, root: Path, *, is_new: bool) -> Iterator[ScaffoldFile]:
     """Yield the project file and, for a cluster without resources, a file with an example of a Release."""
     if path := None if is_new else _project_file(directory, root):
@@ -189,27 +189,43 @@ def _of_project(directory: Path, project: Project, root: Path, *, is_new: bool) 
             yield ScaffoldFile(path, text.encode(), present(path, root))
 
 
+def _editor_files(root: Path, directory: str, sources: Iterable[str]) -> Iterator[ScaffoldFile | Addition]:
+    """Yield the settings and extensions of VS Code, or additions to existing files. For other editors see the docs.
+
+    `directory` is the project's directory relative to the checkout at `root`. Raises ProblemsError `unusable-file`.
+    """
+    for name, content, mention in (
+        ("settings.json", vscode_settings(sources, directory=directory), SCHEMA_FILE),
+        ("extensions.json", vscode_extensions(), VSCODE_EXTENSION),
+    ):
+        path = root / _EDITOR / name
+        before = present(path, root)
+        text = json.dumps(content, indent=2) + "\n"
+        if before is None or mention.encode() in before:
+            yield ScaffoldFile(path, text.encode() if before is None else before, before)
+        else:
+            yield Addition(path, "inside the braces", "\n".join(text.splitlines()[1:-1]) + "\n")
+
+
 def _attribute_lines(project: Project, root: Path) -> list[str]:
-    lines = [
-        line for cluster in project.clusters for line in attributes.lines_for_output(path_below(cluster.output, root))
-    ]
+    lines = [line for cluster in project.clusters for line in lines_for_output(path_below(cluster.output, root))]
     vendor = Path(os.path.realpath(project.vendor)) if project.vendor else None
     if vendor and vendor.is_relative_to(root):
-        lines.append(attributes.line_for_directory(path_below(vendor, root)))
-    return [*lines, attributes.line_for_file(path_below(project.root / SCHEMA_FILE, root))]
+        lines.append(line_for_directory(path_below(vendor, root)))
+    return [*lines, line_for_file(path_below(project.root / SCHEMA_FILE, root))]
 
 
 def _ignored(hosting: Hosting, path: str) -> tuple[str, int, str] | None:
     return hosting.repository.ignored_by(path) if hosting.repository else None
 
 
-def _warn_of_ignored(hosting: Hosting, output: str, findings: Problems) -> None:
+def _warn_of_ignored(hosting: Hosting, output: str, problems: Problems) -> None:
     """Warn if Git ignores files that a build writes, because a check in CI would miss them."""
     for example in ("flux/default/web.yaml", "hr/default/web/web-1.0.0.tgz", ".kcd-gen/default/web.list"):
         path = f"{output}/{example}".lstrip("/")
         if match := _ignored(hosting, path):
             file, line, pattern = match
-            findings.warning(
+            problems.warning(
                 Problem(
                     "ignored-output",
                     f"the pattern {shown(pattern)} makes Git ignore files that a build writes, such as '{path}'",
@@ -221,7 +237,7 @@ def _warn_of_ignored(hosting: Hosting, output: str, findings: Problems) -> None:
 
 
 def _placed(
-    project: Project, outputs: Mapping[str, str], syncs: Sequence[Sync], root: Path, findings: Problems
+    project: Project, outputs: Mapping[str, str], syncs: Sequence[Sync], root: Path, problems: Problems
 ) -> list[Cluster]:
     """Return the clusters for which the location of Flux's Kustomizations is known; warn about the others."""
     placed = []
@@ -230,7 +246,7 @@ def _placed(
             place({cluster.name: outputs[cluster.name]}, syncs, root, alone=len(project.clusters) == 1)
         except ProblemsError as error:
             if error.problem.code == "ambiguous-flux-folder":
-                findings.warning(error)
+                problems.warning(error)
                 continue
         placed.append(cluster)  # other errors are reported by the plan for all clusters
     return placed

@@ -10,13 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from kubocd_gen.diagnostics.problems import Problems, ProblemsError
+from kubocd_gen.diagnostics.problems import Problems, has_errors
 from kubocd_gen.files.paths import checkout_root
 from kubocd_gen.model.project import Cluster, Project
 from kubocd_gen.scaffolding.files import ScaffoldFile, path_below, present
-from kubocd_gen.scaffolding.pattern_lines import pattern_file
-from kubocd_gen.scaffolding.source_ignore import HEADING, ignored_directory
-from kubocd_gen.scaffolding.source_ignore import NAME as SOURCE_IGNORE
+from kubocd_gen.scaffolding.patterns import (
+    SOURCE_IGNORE,
+    SOURCE_IGNORE_HEADING,
+    ignored_directory,
+    pattern_file,
+)
 from kubocd_gen.server.containerfile import containerfile
 from kubocd_gen.server.flux_sync import Source, find_syncs
 from kubocd_gen.server.layout import FOLDER
@@ -25,19 +28,17 @@ from kubocd_gen.server.nginx import configuration
 from kubocd_gen.server.placement import Placement, place
 from kubocd_gen.server.service import service_of
 
-_INVENTORY = ".kcd-gen"
-
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class ServerRequest:
     """The options of `kcd-gen init server`.
 
-    `folder` is the directory for Flux's Kustomizations, `image` the repository of the server's image. `without_server`
+    `directory` is for Flux's Kustomizations, `image` the repository of the server's image. `without_server`
     are the clusters whose charts something else serves; Flux applies only their releases.
     """
 
     image: str | None = None
-    folder: Path | None = None
+    directory: Path | None = None
     source: Source | None = None
     flux_namespace: str = "flux-system"
     with_containerfile: bool = False
@@ -45,7 +46,7 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Scaffold:
+class ServerPlan:
     """The planned files of the selected clusters; `placements` are by the name of the cluster."""
 
     root: Path
@@ -53,43 +54,38 @@ class Scaffold:
     placements: dict[str, Placement]
 
 
-def plan(project: Project, clusters: Sequence[Cluster], request: Wish, findings: Problems) -> Scaffold | None:
-    """Plan the files for `clusters`; returns None after errors, which are added to `findings`."""
+def plan_server(
+    project: Project, clusters: Sequence[Cluster], request: ServerRequest, problems: Problems
+) -> ServerPlan | None:
+    """Plan the files for `clusters`; returns None after errors, which are added to `problems`.
+
+    Raises ProblemsError if the location of Flux's Kustomizations is unknown, or a path is outside the checkout.
+    """
     root = checkout_root(project.root) or Path(os.path.realpath(project.root))
-    try:
-        outputs = {cluster.name: path_below(cluster.output, root) for cluster in clusters}
-        folder = None if request.folder is None else path_below(request.folder, root)
-        syncs = find_syncs(root, [cluster.output for cluster in project.clusters])
-        alone = len(project.clusters) == 1
-        placements = place(outputs, syncs, root, alone=alone, folder=folder, source=request.source)
-    except ProblemsError as error:
-        findings.error(error)
-        return None
+    outputs = {cluster.name: path_below(cluster.output, root) for cluster in clusters}
+    directory = None if request.directory is None else path_below(request.directory, root)
+    syncs = find_syncs(root, [cluster.output for cluster in project.clusters])
+    alone = len(project.clusters) == 1
+    placements = place(outputs, syncs, root, alone=alone, folder=directory, source=request.source)
     wanted: dict[str, str] = {}
     for cluster in clusters:
-        try:
+        with problems.collect():
             wanted |= _of_cluster(cluster, outputs[cluster.name], placements[cluster.name], root, request)
-        except ProblemsError as error:
-            findings.error(error)
-    ignored = [
-        ignored_directory(f"{one}/{name}".lstrip("/")) for one in outputs.values() for name in ("hr", _INVENTORY)
-    ]
     files = []
     for name, text in wanted.items():
-        try:
+        with problems.collect():
             files.append(ScaffoldFile(root / name, text.encode(), present(root / name, root)))
-        except ProblemsError as error:
-            findings.error(error)
-    try:
-        files.append(pattern_file(root, SOURCE_IGNORE, ignored, HEADING))
-    except ProblemsError as error:
-        findings.error(error)
-    if any(one.severity == "error" for one in findings):
-        return None
-    return Scaffold(root, tuple(files), placements)
+    ignored = [
+        ignored_directory(f"{one}/{name}".lstrip("/")) for one in outputs.values() for name in ("hr", ".kcd-gen")
+    ]
+    with problems.collect():
+        files.append(pattern_file(root, SOURCE_IGNORE, ignored, SOURCE_IGNORE_HEADING))
+    return None if has_errors(problems) else ServerPlan(root, tuple(files), placements)
 
 
-def _of_cluster(cluster: Cluster, output: str, placement: Placement, root: Path, request: Wish) -> dict[str, str]:
+def _of_cluster(
+    cluster: Cluster, output: str, placement: Placement, root: Path, request: ServerRequest
+) -> dict[str, str]:
     """Return the content of a cluster's files by path relative to `root`."""
     has_server = cluster.name not in request.without_server
     server = str(PurePosixPath(output, FOLDER))

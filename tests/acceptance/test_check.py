@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from pathlib import Path
 
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
+from tests.support.charts import git
 from tests.support.workspace import WEB, WEB_MANIFEST, Workspace, files_below, kcd_gen
 
 RESOURCES = "flux/default/web.yaml"
@@ -23,20 +22,6 @@ def web(workspace: Workspace) -> Workspace:
     workspace.release("other")
     assert workspace.build().exit == 0
     return workspace
-
-
-def git(folder: Path, *arguments: str) -> str:
-    identity = {
-        "GIT_AUTHOR_NAME": "a",
-        "GIT_AUTHOR_EMAIL": "a@b",
-        "GIT_COMMITTER_NAME": "a",
-        "GIT_COMMITTER_EMAIL": "a@b",
-    }
-    clean = {"HOME": str(folder), "GIT_CONFIG_NOSYSTEM": "1", "PATH": os.environ["PATH"]}
-    done = subprocess.run(
-        ["git", *arguments], cwd=folder, env={**clean, **identity}, capture_output=True, text=True, check=True
-    )
-    return done.stdout
 
 
 def test_what_was_just_built_is_current(web: Workspace) -> None:

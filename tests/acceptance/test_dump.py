@@ -206,6 +206,7 @@ def test_a_chart_that_would_leave_the_folder_is_refused(folder: Path) -> None:
         ("none.yaml", "error[missing-source]: 'none.yaml' does not exist"),
         ("layout", "error[missing-source]: 'layout' is a directory"),
         ("nope", "error[bad-reference]"),
+        ("a" * 300, "error[bad-reference]"),
         (f"oci:layout:{SHOP}1", "error[missing-package]"),
         ("oci:nowhere:x.io/a:1", "error[bad-layout]"),
     ],

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.test_check import git
+from tests.support.charts import git
 from tests.support.workspace import Outcome, Workspace, kcd_gen
 
 ADD = "add the output to the commit: git add output\n"

@@ -224,7 +224,7 @@ def test_a_problem_elsewhere_is_one_line_in_text_and_one_diagnostic_a_release_in
     )
     outcome = web.build("--format", "json")
     assert outcome.err.count("error[") == 1
-    assert "    stops default/app, default/web\n" in outcome.err
+    assert "    affects default/app, default/web\n" in outcome.err
     found = [(one["release"], one["path"], one["line"]) for one in report_of(outcome)["diagnostics"]]
     assert found == [("default/app", "sources/config.yaml", 4), ("default/web", "sources/config.yaml", 4)]
 

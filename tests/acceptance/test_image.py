@@ -25,6 +25,8 @@ from tests.support.workspace import Outcome, Workspace, kcd_gen
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = json.loads((ROOT / "schemas/kcd-gen/image-v1alpha1.json").read_text(encoding="utf-8"))
+PAGE = (ROOT / "docs/image.md").read_text(encoding="utf-8")
+DOCUMENTED = re.findall(r"^    (kcd-gen image .*)$", PAGE, re.MULTILINE)
 KUSTOMIZATION = """\
 # mine
 resources: [deployment.yaml]
@@ -431,3 +433,30 @@ def test_several_clusters_want_a_choice(workspace: Workspace) -> None:
     assert (outcome.exit, outcome.out) == (2, "")
     assert "choose one with --cluster: prod, test" in outcome.err
     assert image(workspace, "--base", base, "--output", "made", "--cluster", "test").exit == 0
+
+
+def test_the_air_gap_of_the_page(workspace: Workspace) -> None:
+    assert "kcd-gen image --base oci:bases/nginx:1.28 --output charts.oci --offline" in DOCUMENTED
+    single(workspace)
+    (workspace.root / "bases").mkdir()
+    (workspace.root / "base").rename(workspace.root / "bases/nginx")
+    index = workspace.root / "bases/nginx/index.json"
+    index.write_text(index.read_text().replace('"base"', '"1.28"'))
+    outcome = image(workspace, "--base", "oci:bases/nginx:1.28", "--output", "charts.oci", "--offline")
+    assert outcome.exit == 0, outcome
+
+
+@pytest.mark.parametrize("command", DOCUMENTED)
+def test_every_flag_of_the_page_exists(command: str, tmp_path: Path) -> None:
+    told = kcd_gen("image", "--help", directory=tmp_path).out
+    assert set(re.findall(r"--[a-z-]+", command)) <= set(re.findall(r"--[a-z-]+", told))
+
+
+def test_another_helm_than_in_the_lock_is_reported(workspace: Workspace) -> None:
+    assert kcd_gen("lock", directory=workspace.root).exit == 0
+    lock = workspace.root / "kcd-gen.lock"
+    lock.write_text(re.sub("helm: .*", "helm: '3.0'", lock.read_text()))
+    run = ("--base", single(workspace), "--output", "charts.oci")
+    assert "warning[other-helm]" in image(workspace, *run).err
+    locked = image(workspace, *run, "--locked")
+    assert (locked.exit, "error[other-helm]" in locked.err) == (1, True)

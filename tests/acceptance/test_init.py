@@ -14,12 +14,25 @@ import pytest
 import yaml
 from syrupy.assertion import SnapshotAssertion
 
-from tests.support.init_checkouts import BOOTSTRAP, COMMIT, COPY, ROOT, SCHEMA, SOURCE, Repository, python, sync
+from tests.support.init_checkouts import (
+    BOOTSTRAP,
+    COMMIT,
+    COPY,
+    GITHUB,
+    GITLAB,
+    HOOKS,
+    PIPELINE,
+    ROOT,
+    SCHEMA,
+    SOURCE,
+    WORKFLOW,
+    Repository,
+    python,
+    sync,
+)
 from tests.support.quickstart import QUICKSTART, write_packages
 from tests.support.workspace import kcd_gen
 
-GITHUB, GITLAB = "git@github.com:acme/platform.git", "https://gitlab.com/acme/platform.git"
-WORKFLOW, PIPELINE, HOOKS = ".github/workflows/kcd-gen.yaml", ".gitlab-ci.yml", ".pre-commit-config.yaml"
 COMPONENT = ".gitlab/kcd-gen.yml"
 OUR_HOOKS = {one["id"]: one for one in yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text(encoding="utf-8"))}
 

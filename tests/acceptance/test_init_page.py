@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.test_init import GITHUB, GITLAB, HOOKS
-from tests.support.init_checkouts import BOOTSTRAP, Repository, python, sync
+from tests.support.init_checkouts import BOOTSTRAP, GITHUB, GITLAB, HOOKS, Repository, python, sync
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/init.md").read_text(encoding="utf-8")
 

@@ -17,7 +17,7 @@ import jsonschema
 import pytest
 
 from kubocd_gen.migration.commands import DUMP
-from kubocd_gen.migration.health import DEFAULT
+from kubocd_gen.migration.flux import DEFAULT
 from kubocd_gen.package_data import schema
 from tests.support import cluster
 from tests.support.cluster import Object, dumped
@@ -98,7 +98,7 @@ def test_the_report_is_as_its_schema_says(workspace: Workspace, objects: list[Ob
     validator = jsonschema.Draft7Validator(schema("kcd-gen/migration-v1alpha1"))
     report = json.loads(migrate_check(workspace, "live.json", "--format", "json").out)
     validator.validate(report)
-    assert (report["next"]["step"], report["summary"]["applied"]) == ("cure", 3)
+    assert (report["next"]["step"], report["summary"]["applied"]) == ("transfer-fields", 3)
     (workspace.root / "live.json").write_text("")
     failed = migrate_check(workspace, "live.json", "--format", "json")
     validator.validate(json.loads(failed.out))

@@ -19,7 +19,7 @@ import click
 import pytest
 
 from kubocd_gen.cli import cli
-from kubocd_gen.cli.progress import truncate
+from kubocd_gen.cli.terminal import truncate
 from kubocd_gen.packages.cache import Cache
 from tests.support.workspace import Workspace, kcd_gen
 
@@ -127,7 +127,7 @@ def test_a_source_paints_nothing(workspace: Workspace) -> None:
 
 @pytest.mark.parametrize("columns", [10, 40])
 def test_progress_stays_in_its_line(columns: int, tmp_path: Path) -> None:
-    told = "from kubocd_gen.cli.progress import progress\nwith progress(wanted=True) as line: line('漢' * 60)"
+    told = "from kubocd_gen.cli.terminal import progress\nwith progress(wanted=True) as line: line('漢' * 60)"
     seen = on_terminal("-c", told, directory=tmp_path, columns=columns, program=sys.executable)
     shown, after = re.fullmatch(r"\r(漢+)\x1b\[K(.*)", seen).groups()  # type: ignore[union-attr]
     assert len(shown) == (columns - 1) // 2

@@ -16,7 +16,7 @@ from kubocd_gen.network.settings import Network
 from kubocd_gen.oci import credentials
 from kubocd_gen.oci.credentials import variable
 from kubocd_gen.oci.reference import Reference
-from tests.faults.conftest import PLAIN, NewClient, named
+from tests.faults.conftest import PLAIN, Client, NewClient, named
 from tests.support.fault_server import FaultServer, Reply, endless, reply
 from tests.support.workspace import Workspace, kcd_gen
 
@@ -146,12 +146,18 @@ def test_an_answer_that_drips_ends_with_the_run_s_deadline(drip: Reply, server: 
     """Nothing is wrong with the answer but that it does not end: its own limits would let it go on."""
     server.script("HEAD /v2/p/manifests/1.0.0", reply(405))
     server.script("GET /v2/p/manifests/1.0.0", drip)
-    limits = moved(LIMITS, {"network-time": 2})
+    reach_deadline(server, client, 2)
+
+
+def reach_deadline(server: FaultServer, client: NewClient, seconds: int) -> Client:
+    """Resolve a reference until the time of the run for the network is over; the client that did so."""
+    limits = moved(LIMITS, {"network-time": seconds})
     one = client(network=Network(limits=limits, budget=Budget(limits)))
     with pytest.raises(ProblemsError) as caught:
         one.registry.resolve(named(server), PLAIN)
     assert caught.value.problem.code == "run-limit"
     assert "--limit network-time=" in str(caught.value.problem.hint)
+    return one
 
 
 class Clock:
@@ -182,12 +188,7 @@ def test_the_run_has_one_deadline_for_all_transfers() -> None:
 def test_hosts_that_fail_in_turn_share_the_deadline(server: FaultServer, client: NewClient) -> None:
     """Each host is within its own time; all together are not."""
     server.script("HEAD /v2/p/manifests/1.0.0", reply(503, fields={"Retry-After": "9"}))
-    limits = moved(LIMITS, {"network-time": 5})
-    one = client(network=Network(limits=limits, budget=Budget(limits)))
-    with pytest.raises(ProblemsError) as caught:
-        one.registry.resolve(named(server), PLAIN)
-    assert caught.value.problem.code == "run-limit"
-    assert "--limit network-time=" in str(caught.value.problem.hint)
+    one = reach_deadline(server, client, 5)
     asked = len(server.asked)
     with pytest.raises(ProblemsError) as caught:  # the run is over: nobody else is asked
         one.registry.resolve(Reference(server.host, "other", "1"), PLAIN)

@@ -63,6 +63,8 @@ class Checkout:
 
 COPY, COMMIT = "https://github.com/platform/kcd-gen", "0123456789abcdef0123456789abcdef01234567"
 SOURCE = f"git+{COPY}@{COMMIT}"
+GITHUB, GITLAB = "git@github.com:acme/platform.git", "https://gitlab.com/acme/platform.git"
+WORKFLOW, PIPELINE, HOOKS = ".github/workflows/kcd-gen.yaml", ".gitlab-ci.yml", ".pre-commit-config.yaml"
 
 
 BOOTSTRAP = "clusters/prod/flux-system/gotk-sync.yaml"

@@ -36,16 +36,12 @@ def parse_pairs(words: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
 
 @option_group
 class Shared(Options):
-    __slots__ = ()
-
     output: Annotated[Path | None, Flag("Where it goes.", metavar="DIR")] = None
     quiet: Annotated[bool, Flag("Print errors only.", short="-q")] = False
 
 
 @option_group
 class MoreShared(Options):
-    __slots__ = ()
-
     names: Annotated[tuple[str, ...], Flag("Only this; repeatable.", name="--name")] = ()
     sources: Annotated[tuple[str, ...], Flag("A path; repeatable.", name="--source", type=click.Path())] = ()
 
@@ -157,9 +153,8 @@ def test_help_lists_a_commands_own_flags_first_and_then_the_groups_in_the_order_
     assert "default: 4" not in said
 
 
-def test_options_have_slots_and_do_not_change() -> None:
+def test_options_do_not_change() -> None:
     made = Cook(dish="soup", pot="p")
-    assert not hasattr(made, "__dict__")
     with pytest.raises(FrozenInstanceError):
         made.pot = "q"  # type: ignore[misc]
 
@@ -207,8 +202,6 @@ def test_what_is_given_so_far_has_the_values_of_a_line_that_is_not_complete() ->
 
 @option_group
 class Printing(Options):
-    __slots__ = ()
-
     machine: Annotated[bool, Flag("Print a report.")] = False
 
     @property

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import pytest
+from click.testing import CliRunner
 
 from kubocd_gen.cli.build import BuildOptions
+from kubocd_gen.cli.cache import cache
 from kubocd_gen.cli.command import Argument, Flag, Options
 from kubocd_gen.cli.image import ImageOptions
-from kubocd_gen.cli.init_server import ServerOptions
+from kubocd_gen.cli.init import ServerOptions
 from kubocd_gen.cli.lint import LintOptions
 from kubocd_gen.cli.option_values import (
     Report,
@@ -75,54 +77,27 @@ def test_a_parser_returns_what_its_field_holds(name: str) -> None:
                 assert metadata.parse_all(()) == default, field
 
 
-@pytest.mark.parametrize("name", sorted(ALL))
-def test_options_have_slots_only(name: str) -> None:
-    made = ALL[name](**{field: "x" for field, (_, _, default) in flags(ALL[name]).items() if default is MISSING})
-    assert not hasattr(made, "__dict__")
-
-
 def test_options_are_the_flags_of_a_project() -> None:
-    made = BuildOptions(
-        project=Path("p"),
-        sources=("s",),
-        output=Path("o"),
-        clusters=("c",),
-        vendor=Path("v"),
-        limits=(("layer", 1), ("layer", 2)),
-        namespace="n",
-        kubocd_namespace="k",
-        repository_url="http://u",
-        dependencies="ignore",
-        hosts=(("a", "1"), ("b", "2")),
-        offline=True,
-        locked=True,
-        ca_file=Path("f"),
-        cache_dir=Path("d"),
-        expand_env=frozenset({"E"}),
-        clear_text_hosts=frozenset({"h"}),
-        allow_outside=(Path("x"),),
-    )
-    flags = made.flags()
-    assert flags == Flags(
-        project=Path("p"),
-        sources=("s",),
-        output=Path("o"),
-        clusters=("c",),
-        vendor=Path("v"),
-        limits={"layer": 2},
-        namespace="n",
-        kubocd_namespace="k",
-        repository_url="http://u",
-        dependencies="ignore",
-        hosts={"a": "1", "b": "2"},
-        offline=True,
-        locked=True,
-        ca_file=Path("f"),
-        cache=Path("d"),
-        expand_env=frozenset({"E"}),
-        clear_text_hosts=frozenset({"h"}),
-        allow_outside=(Path("x"),),
-    )
+    same: dict[str, Any] = {
+        "project": Path("p"),
+        "sources": ("s",),
+        "output": Path("o"),
+        "clusters": ("c",),
+        "vendor": Path("v"),
+        "namespace": "n",
+        "kubocd_namespace": "k",
+        "repository_url": "http://u",
+        "dependencies": "ignore",
+        "offline": True,
+        "locked": True,
+        "ca_file": Path("f"),
+        "expand_env": frozenset({"E"}),
+        "clear_text_hosts": frozenset({"h"}),
+        "allow_outside": (Path("x"),),
+    }
+    hosts, limits = (("a", "1"), ("b", "2")), (("layer", 1), ("layer", 2))
+    flags = BuildOptions(**same, hosts=hosts, limits=limits, cache_dir=Path("d")).flags()
+    assert flags == Flags(**same, hosts=dict(hosts), limits={"layer": 2}, cache=Path("d"))
     empty = Flags()
     forgotten = [field.name for field in fields(Flags) if getattr(flags, field.name) == getattr(empty, field.name)]
     assert forgotten == []
@@ -184,3 +159,9 @@ def test_a_url_without_scheme_or_host_is_refused(word: str) -> None:
 def test_a_report_without_format_or_file_is_refused(word: str) -> None:
     with pytest.raises(ValueError, match="is not FORMAT=FILE"):
         parse_reports((word,))
+
+
+@pytest.mark.parametrize("age", ["30", "d", "1y", "-1d", f"{'9' * 400}d", f"{'9' * 5000}d"])
+def test_an_age_of_another_form_is_a_usage_error(age: str, tmp_path: Path) -> None:
+    result = CliRunner().invoke(cache, ["prune", "--cache-dir", str(tmp_path), f"--unused-for={age}"])
+    assert (result.exit_code, "is not an age such as" in result.output) == (2, True)

@@ -28,7 +28,7 @@ UNKNOWN = Annotation(
     7,
     "default/redis1",
 )
-NOWHERE = Annotation("error", "missing-package", "oci://quay.io/a/b:1: it is gone", ("stops a/b, c/d",))
+NOWHERE = Annotation("error", "missing-package", "oci://quay.io/a/b:1: it is gone", ("affects a/b, c/d",))
 WARNING = Annotation("warning", "unused-context", "no one names it", path="a b/ü,%:c.yaml", release="default/redis1")
 NOTE = Annotation("note", "provider-chosen", "the first of two", path="a.yaml", line=3)
 ALL = [UNKNOWN, NOWHERE, WARNING, NOTE]
@@ -172,6 +172,6 @@ def test_a_problem_that_stops_many_releases_is_told_once() -> None:
             "error",
             "bad-package",
             "oci://quay.io/a/b:1//values.yaml:3: it is bad",
-            ("mend it", "stops default/r0, default/r1, default/r2 and 2 more"),
+            ("mend it", "affects default/r0, default/r1, default/r2 and 2 more"),
         )
     ]

@@ -13,13 +13,13 @@ import pytest
 from kubocd_gen.migration.dump import read_dump
 from tests.support import cluster
 from tests.support.cluster import Object
+from tests.support.migration import Scene, found
 from tests.support.registry import program
-from tests.unit.migration.conftest import Scene, found
 
 CLEAN: list[tuple[str, Callable[[Scene], list[Object]], str, int | None]] = [
     ("as KuboCD runs it", Scene.kubocd, "stop-controller", 1),
     ("stopped", Scene.stopped, "apply", 2),
-    ("applied", Scene.applied, "cure", 3),
+    ("applied", Scene.applied, "transfer-fields", 3),
     ("transferred", Scene.transferred, "delete-releases", 5),
     ("without Releases", Scene.without_releases, "delete-crds", 6),
 ]
@@ -74,7 +74,7 @@ def test_without_deployments_the_controller_is_taken_to_run_until_flux_has_appli
     assert "a dump that includes Deployments" in checked.step.title
     assert "kubectl -n kubocd scale deployment kubocd-ctrl-controller --replicas=0" in checked.step.lines
     assert "jq" in checked.step.lines[-2]
-    assert scene.check([one for one in scene.applied() if one["kind"] != "Deployment"]).step.name == "cure"
+    assert scene.check([one for one in scene.applied() if one["kind"] != "Deployment"]).step.name == "transfer-fields"
 
 
 def test_webhooks_go_before_any_release_does(scene: Scene) -> None:
@@ -158,7 +158,7 @@ def test_after_the_renaming_flux_must_reconcile(scene: Scene) -> None:
             if entry["manager"] == "kubocd":
                 entry["manager"] = "kubectl"
     step = scene.check(objects).step
-    assert step.name == "cure"
+    assert step.name == "transfer-fields"
     assert [line.split()[3] for line in step.lines[1:]] == ["annotate", "wait", "wait"]
 
 
@@ -245,7 +245,7 @@ def test_an_object_without_managers_does_not_stop_the_transfer_of_the_others(sce
     del found(objects, "HelmRelease", "web-main")["metadata"]["managedFields"]
     listed = read_dump(json.dumps({"kind": "List", "apiVersion": "v1", "items": objects}).encode(), "live.json")
     checked = scene.check(list(map(dict, listed)))
-    assert checked.step.name == "cure"
+    assert checked.step.name == "transfer-fields"
     assert ("emptied-fields", ("default/web-main",)) in [(one.code, one.objects) for one in checked.findings]
     assert "kubectl" in renamed(scene, list(map(dict, listed)))["shop-main"]
 
@@ -274,7 +274,7 @@ def test_what_is_printed_is_a_script_that_ends_with_the_first_failure(
         )
         assert done.stdout == "behind\n", "it runs in a shell of its own"
         # A pipe begins all its programs at once.
-        assert len(called.read_text().splitlines()) == (2 if step.name == "cure" else 1)
+        assert len(called.read_text().splitlines()) == (2 if step.name == "transfer-fields" else 1)
 
 
 @pytest.mark.parametrize("shell", ["bash", "sh"])

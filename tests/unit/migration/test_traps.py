@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from kubocd_gen.migration.live import FLUX_KINDS
+from kubocd_gen.migration.live import FLUX_KINDS, live_cluster
 from tests.support import cluster
 from tests.support.cluster import Object
-from tests.unit.migration.conftest import Scene, compiled, found
+from tests.support.migration import Scene, compiled, found
 
 ROOT = Path(__file__).resolve().parents[3]
 Change = Callable[[list[Object]], object]
@@ -164,10 +164,10 @@ TRAPS = {
         Scene.applied,
         extra({"maxHistory": 3}),
         "spec.maxHistory is only in the cluster, owned by 'kubocd'",
-        "cure",
+        "transfer-fields",
     ),
     "a value that KuboCD left behind": Trap(
-        "field-goes", "warning", Scene.applied, extra({"values": {"old": 1}}), "Helm upgrade (1)", "cure"
+        "field-goes", "warning", Scene.applied, extra({"values": {"old": 1}}), "Helm upgrade (1)", "transfer-fields"
     ),
     "an edit by hand, which Flux takes away by itself": Trap(
         "field-goes",
@@ -239,7 +239,7 @@ TRAPS = {
         Scene.stopped,
         edit("HelmRelease", "web-main", "spec", "releaseName", value="web"),
         "",
-        "settle",
+        "resolve",
     ),
     "what was installed has another name": Trap(
         "would-reinstall",
@@ -247,7 +247,7 @@ TRAPS = {
         Scene.stopped,
         lambda objects: found(objects, "HelmRelease", "web-main")["status"]["history"][0].update(name="web"),
         "releaseName changes from 'web' to 'web-main'",
-        "settle",
+        "resolve",
     ),
     "another target namespace": Trap(
         "would-reinstall",
@@ -255,7 +255,7 @@ TRAPS = {
         Scene.stopped,
         lambda objects: found(objects, "HelmRelease", "web-main")["status"]["history"][0].update(namespace="apps"),
         "targetNamespace changes from 'apps' to 'default'",
-        "settle",
+        "resolve",
     ),
     "another storage namespace": Trap(
         "would-reinstall",
@@ -263,7 +263,7 @@ TRAPS = {
         Scene.stopped,
         edit("HelmRelease", "web-main", "status", "storageNamespace", value="flux-system"),
         "storageNamespace changes from 'flux-system' to 'default'",
-        "settle",
+        "resolve",
     ),
     "another chart": Trap(
         "would-reinstall",
@@ -271,7 +271,7 @@ TRAPS = {
         Scene.stopped,
         lambda objects: found(objects, "HelmRelease", "web-main")["status"]["history"][0].update(chartName="nginx"),
         "chart changes from 'nginx' to 'main'",
-        "settle",
+        "resolve",
     ),
     "co-ownership, which shows nowhere": Trap(
         "co-owner",
@@ -279,7 +279,7 @@ TRAPS = {
         Scene.applied,
         lambda objects: None,
         "is co-owned by 'kubocd' (Update) until step 3",
-        "cure",
+        "transfer-fields",
     ),
     "another manager than KuboCD's": Trap(
         "co-owner",
@@ -287,7 +287,7 @@ TRAPS = {
         Scene.transferred,
         extra({"timeout": "9m"}, by="argocd-controller", operation="Apply"),
         "'argocd-controller' (Apply)",
-        "cure",
+        "transfer-fields",
     ),
     "a dump without managedFields": Trap(
         "no-managed-fields",
@@ -317,10 +317,10 @@ TRAPS = {
         "delete-releases",
     ),
     "owners before the transfer": Trap(
-        "owned", "note", Scene.applied, lambda objects: None, "and would be uninstalled with it", "cure"
+        "owned", "note", Scene.applied, lambda objects: None, "and would be uninstalled with it", "transfer-fields"
     ),
     "owners after the transfer": Trap(
-        "owned", "note", Scene.transferred, orphaned, "is owned by a Release", "release-owners"
+        "owned", "note", Scene.transferred, orphaned, "is owned by a Release", "remove-owners"
     ),
     "a Release restored from a backup": Trap(
         "dead-owner",
@@ -339,7 +339,7 @@ TRAPS = {
         Scene.applied,
         without("Release"),
         "no Release",
-        "settle",
+        "resolve",
     ),
     "a Release that hangs": Trap(
         "release-deleting",
@@ -358,7 +358,7 @@ TRAPS = {
         "delete-releases",
     ),
     "a HelmRelease that is being deleted": Trap(
-        "object-deleting", "error", Scene.applied, deleting("HelmRelease", "web-main"), "is being deleted", "settle"
+        "object-deleting", "error", Scene.applied, deleting("HelmRelease", "web-main"), "is being deleted", "resolve"
     ),
     "a Release that Flux applies": Trap(
         "release-applied",
@@ -417,10 +417,10 @@ TRAPS = {
         Scene.applied,
         one_more("HelmRelease", "web-old", "web-main"),
         "no longer compiles to it",
-        "cure",
+        "transfer-fields",
     ),
     "a name that somebody else has": Trap(
-        "foreign-object", "error", Scene.stopped, foreign, "(field managers: argocd-controller)", "settle"
+        "foreign-object", "error", Scene.stopped, foreign, "(field managers: argocd-controller)", "resolve"
     ),
     "another Kustomization": Trap(
         "other-kustomization",
@@ -428,7 +428,7 @@ TRAPS = {
         Scene.stopped,
         edit("HelmRelease", "web-main", "metadata", "labels", value={**cluster.KUSTOMIZATION}),
         "'flux-system/releases', but not from kcd-gen's output",
-        "settle",
+        "resolve",
     ),
     "an object that Flux is told to leave alone": Trap(
         "exempt-from-flux",
@@ -468,7 +468,7 @@ TRAPS = {
             "HelmRelease", "web-main", 'Failed to install after 1 attempt(s): namespaces "apps" not found', stalled=True
         ),
         "Failed to install after 1 attempt(s)",
-        "cure",
+        "transfer-fields",
         "reconcile.fluxcd.io/resetAt",
     ),
     "Git before the chart server": Trap(
@@ -479,7 +479,7 @@ TRAPS = {
             "HelmRelease", "web-main", "no 'main' chart with version matching '1.0.0' found", reason="SourceNotReady"
         ),
         "no 'main' chart with version matching",
-        "cure",
+        "transfer-fields",
         "reconcile.fluxcd.io/requestedAt of its HelmRepository",
     ),
     "no chart server": Trap(
@@ -488,7 +488,7 @@ TRAPS = {
         Scene.applied,
         failing("HelmRepository", "kcd-web", "failed to fetch index: connection refused"),
         "connection refused",
-        "cure",
+        "transfer-fields",
         "chart server of step 2",
     ),
     "index.yaml among what Flux applies": Trap(
@@ -514,7 +514,7 @@ TRAPS = {
         Scene.applied,
         charts_from("charts"),
         "depends on 'flux-system/charts'",
-        "cure",
+        "transfer-fields",
     ),
     "a HelmRelease that Flux keeps without its HelmRepository": Trap(
         "half-kept",
@@ -525,7 +525,7 @@ TRAPS = {
             value={"kustomize.toolkit.fluxcd.io/prune": "disabled"},
         ),
         "its HelmRepository 'kcd-web' does not",
-        "cure",
+        "transfer-fields",
     ),
     "the CRDs before the Releases": Trap(
         "release-deleting",
@@ -549,7 +549,7 @@ TRAPS = {
         Scene.applied,
         edit("Kustomization", "releases", "spec", "suspend", value=True),
         "is suspended",
-        "cure",
+        "transfer-fields",
     ),
     "a Kustomization that takes all with it": Trap(
         "pruning",
@@ -557,7 +557,7 @@ TRAPS = {
         Scene.applied,
         drop("Kustomization", "releases", "spec", "deletionPolicy"),
         "'deletionPolicy: Orphan'",
-        "cure",
+        "transfer-fields",
     ),
     "controller and Flux at once": Trap(
         "both-running",
@@ -581,7 +581,7 @@ TRAPS = {
         Scene.applied,
         without("Deployment"),
         "contains no Deployments",
-        "cure",
+        "transfer-fields",
     ),
     "nothing about the controller, and nothing is applied yet": Trap(
         "controller-unknown", "note", Scene.stopped, without("Deployment"), "contains no Deployments", "stop-controller"
@@ -600,10 +600,10 @@ TRAPS = {
         Scene.stopped,
         lambda objects: [one["metadata"].update(namespace="elsewhere") for one in objects],
         "contains none of the 9 compiled resources",
-        "settle",
+        "resolve",
     ),
     "a dump with nothing in it": Trap(
-        "other-cluster", "error", Scene.stopped, list.clear, "contains none of the 9 compiled resources", "settle"
+        "other-cluster", "error", Scene.stopped, list.clear, "contains none of the 9 compiled resources", "resolve"
     ),
     "no HelmRepositories": Trap(
         "kind-missing",
@@ -613,7 +613,9 @@ TRAPS = {
         "contains no HelmRepository",
         "apply",
     ),
-    "one object in two dumps": Trap("dumped-twice", "note", Scene.applied, old_state, "in two states", "cure"),
+    "one object in two dumps": Trap(
+        "dumped-twice", "note", Scene.applied, old_state, "in two states", "transfer-fields"
+    ),
 }
 
 
@@ -733,7 +735,7 @@ def test_releases_of_others_are_left_alone(scene: Scene) -> None:
     other_release(objects)
     assert "for name in api shop web; do" in scene.check(objects).step.lines
     left = [one for one in objects if one["kind"] != "Release" or one["metadata"]["name"] == "gone"]
-    assert scene.check(left).step.name == "settle"
+    assert scene.check(left).step.name == "resolve"
 
 
 def test_a_suspended_release_keeps_its_helm_releases_and_their_owner_is_taken_away(
@@ -746,10 +748,20 @@ def test_a_suspended_release_keeps_its_helm_releases_and_their_owner_is_taken_aw
     checked = suspended.check([*objects, asleep])
     assert {one.code for one in checked.findings} == {"release-suspended", "owned"}
     assert {one.severity for one in checked.findings} == {"note"}
-    assert (checked.step.name, checked.step.lines[0]) == ("release-owners", "for name in web-main; do")
+    assert (checked.step.name, checked.step.lines[0]) == ("remove-owners", "for name in web-main; do")
 
 
 def test_flux_kinds_are_all_that_is_compared(scene: Scene) -> None:
     strange = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "x"}, "data": {"password": "aHVudGVyMg=="}}
     assert scene.check([*scene.transferred(), strange]) == scene.check(scene.transferred())
     assert {one["kind"] for one in scene.documents} == set(FLUX_KINDS)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "used"),
+    [("9", "10", "10"), ("10", "9", "10"), ("²", "3", "3"), ("9" * 5000, "3", "3"), ("", "x", "x")],
+)
+def test_the_newer_of_two_states_is_used_or_the_later_one(first: str, second: str, used: str) -> None:
+    one: Object = {"apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "HelmRepository", "metadata": {"name": "web"}}
+    states = [{**one, "metadata": {"name": "web", "resourceVersion": version}} for version in (first, second)]
+    assert [each.version for each in live_cluster(states).flux.values()] == [used]

@@ -1,4 +1,4 @@
-"""The commit to compare with, in the clones that GitHub and GitLab make."""
+"""`kcd-gen-ci`: the commit to compare with in the clones that GitHub and GitLab make, and failures to comment."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kubocd_gen.comments.base import github_base, gitlab_base
+from kubocd_gen.comments.command import github_base, gitlab_base, run
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.git.repository import find_repository
 from tests.support.charts import commit_all, git
@@ -80,3 +80,22 @@ def test_what_is_no_commit_is_never_fetched(origin: Path, value: str) -> None:
         with pytest.raises(ProblemsError) as raised:
             base(repository, given)
         assert raised.value.problem.code == ("git-failed" if value == MISSING else "unknown-revision")
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["comment", "bitbucket", "file"], ["comment", "github"], ["base", "github", "x"]]
+)
+def test_wrong_arguments_print_the_usage(capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
+    assert run(words) == 2
+    assert "kcd-gen-ci comment github|gitlab FILE" in capsys.readouterr().err
+
+
+def test_on_gitlab_a_warning_is_a_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CI_MERGE_REQUEST_IID", raising=False)
+    assert run(["comment", "gitlab", "nowhere"]) == 0
+    assert capsys.readouterr().err == "warning: could not comment: this is not a merge request pipeline\n"
+
+
+def test_a_file_that_cannot_be_read_is_a_warning(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert run(["comment", "github", str(tmp_path)]) == 0
+    assert "could not comment: cannot read" in capsys.readouterr().out

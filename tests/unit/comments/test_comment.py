@@ -7,10 +7,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from kubocd_gen.comments.command import run
-from kubocd_gen.comments.comment import Comment, CommentError
-from kubocd_gen.comments.github import github_thread
-from kubocd_gen.comments.gitlab import gitlab_thread
+from kubocd_gen.comments.comment import Comment, CommentError, github_thread, gitlab_thread
 from tests.support.fault_server import FaultServer, reply
 
 GITHUB = {"GITHUB_REPOSITORY": "acme/platform", "PULL_REQUEST": "7", "GITHUB_TOKEN": "s3cret"}
@@ -43,7 +40,7 @@ def test_what_is_no_comment_is_passed_over() -> None:
         found({})
 
 
-@pytest.mark.parametrize("body", [b"null", b"{}", b"[]", b"<html>", b'{"id": "5"}'])
+@pytest.mark.parametrize("body", [b"null", b"{}", b"[]", b"<html>", b'{"id": "5"}', b"[" * 100_000])
 def test_a_user_of_no_known_form_is_an_error(body: bytes) -> None:
     with FaultServer() as server:
         server.script("GET /user", reply(200, body))
@@ -73,17 +70,3 @@ def test_the_token_goes_nowhere_else() -> None:
 def test_without_a_place_or_a_token_nothing_is_sent(environment: Mapping[str, str]) -> None:
     with pytest.raises(CommentError):
         github_thread(environment)
-
-
-@pytest.mark.parametrize(
-    "words", [[], ["comment", "bitbucket", "file"], ["comment", "github"], ["base", "github", "x"]]
-)
-def test_wrong_arguments_print_the_usage(capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
-    assert run(words) == 2
-    assert "kcd-gen-ci comment github|gitlab FILE" in capsys.readouterr().err
-
-
-def test_on_gitlab_a_warning_is_a_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("CI_MERGE_REQUEST_IID", raising=False)
-    assert run(["comment", "gitlab", "nowhere"]) == 0
-    assert capsys.readouterr().err == "warning: could not comment: this is not a merge request pipeline\n"
