@@ -92,10 +92,9 @@ def _package(options: PackageCommandOptions, findings: Problems) -> list[Publish
     from kubocd_gen.helm.engine import Helm
     from kubocd_gen.oci.layout_writer import LayoutWriter
     from kubocd_gen.oci.registry import Registry
-    from kubocd_gen.packaging.build import Order
+    from kubocd_gen.packaging.build import LayoutTarget, Order, RegistryTarget
     from kubocd_gen.packaging.build import package as run
-    from kubocd_gen.packaging.charts.fetching import open_charts
-    from kubocd_gen.packaging.publication import LayoutTarget, RegistryTarget
+    from kubocd_gen.packaging.charts import open_charts
 
     if not options.repo_prefix:
         raise ProblemsError(_NO_PREFIX)

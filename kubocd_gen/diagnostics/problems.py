@@ -146,6 +146,11 @@ class Problems:
                 self._found[problem] = None
 
 
+def has_errors(problems: Iterable[Problem]) -> bool:
+    """Return whether a problem is an error, not a warning or a note."""
+    return any(problem.severity == "error" for problem in problems)
+
+
 def reading_order(problem: Problem) -> tuple[Any, ...]:
     """Return the sort key of a problem: errors last, problems of one file together and in the order of its lines."""
     position = problem.position

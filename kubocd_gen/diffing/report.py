@@ -1,17 +1,116 @@
-"""Render a comparison as a JSON document, described by `schemas/kcd-gen/comparison-v1alpha1.json`."""
+"""Render a comparison as text for a terminal, as an HTML page, and as JSON.
+
+The JSON is described by `schemas/kcd-gen/comparison-v1alpha1.json`. The page is self-contained, without scripts or
+external resources.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from kubocd_gen import __version__
 from kubocd_gen.compiler.value_changes import ABSENT, Change, path_text
-from kubocd_gen.diagnostics.problems import Problem
+from kubocd_gen.diagnostics.problems import Problem, printable
 from kubocd_gen.diagnostics.text import envelope
-from kubocd_gen.diffing.lines import View
+from kubocd_gen.diffing.lines import (
+    ReleaseView,
+    View,
+    headline,
+    release_name,
+    repeat_lines,
+    repeat_occurrences,
+    repeat_title,
+    signed,
+)
 from kubocd_gen.diffing.records import Comparison, Danger, ReleaseDifference, ResourceDifference, Side
 from kubocd_gen.diffing.shared_changes import Repeat
+from kubocd_gen.package_data import template_folder
+
+_SIGNS = {"added": "+", "removed": "-", "changed": "~"}
+
+
+def text_lines(view: View) -> Iterator[str]:
+    """Yield the lines of the report; none if nothing differs. Dangers and the summary come last, next to the prompt."""
+    comparison = view.comparison
+    if not comparison.releases:
+        return
+    for repeat in view.repeats:
+        yield f"{repeat_title(repeat)}:"
+        yield from signed(repeat_lines(repeat), "  ")
+        for name, paths in repeat_occurrences(repeat, comparison):
+            yield f"    {name}: {paths}"
+        yield ""
+    for one in view.releases:
+        if not one.is_shared:
+            yield from _release(one, view)
+            yield ""
+    if comparison.dangers:
+        yield "dangers:"
+        several = len(comparison.clusters) > 1
+        for danger in comparison.dangers:
+            cluster = f"{danger.cluster}: " if several else ""
+            yield printable(f"  {cluster}{danger.release}: {danger.message} [{danger.code}]")
+        yield ""
+    yield printable(f"compared with {comparison.revision}: {headline(comparison)}")
+
+
+def _release(one: ReleaseView, view: View) -> Iterator[str]:
+    release = one.release
+    yield f"{_SIGNS[release.status]} {release_name(release, view.comparison)}"
+    yield from signed(one.facts, "    ")
+    for resource in one.resources:
+        if not resource.lines and (resource.repeated or resource.resource.status == "changed"):
+            continue
+        yield printable(f"  {_SIGNS[resource.resource.status]} {resource.resource.label}")
+        yield from signed(resource.lines, "    ")
+
+
+def page(view: View) -> str:
+    """Return the page, even if nothing differs."""
+    import jinja2  # 50 ms
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(template_folder()),
+        undefined=jinja2.StrictUndefined,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    comparison = view.comparison
+    return environment.get_template("diff.html.j2").render(
+        headline=headline(comparison) if comparison.releases else "No differences",
+        revision=printable(comparison.revision),
+        commit=comparison.commit[:12],
+        dangers=[
+            {"release": printable(one.release), "message": printable(one.message), "code": one.code}
+            for one in comparison.dangers
+        ],
+        repeats=[
+            {
+                "title": repeat_title(one),
+                "lines": repeat_lines(one),
+                "occurrences": list(repeat_occurrences(one, comparison)),
+            }
+            for one in view.repeats
+        ],
+        releases=[
+            {
+                "name": release_name(one.release, comparison),
+                "status": one.release.status,
+                "package": printable(side.package) if (side := one.release.new or one.release.old) else "",
+                "facts": one.facts,
+                "resources": [
+                    {"label": printable(item.resource.label), "status": item.resource.status, "lines": item.lines}
+                    for item in one.resources
+                    if item.lines or item.resource.status != "changed"
+                ],
+                "repeated": sum(item.repeated for item in one.resources),
+                "is_shared": one.is_shared,
+            }
+            for one in view.releases
+        ],
+    )
 
 
 def comparison_report(view: View | None, diagnostics: Sequence[Problem]) -> dict[str, Any]:

@@ -16,8 +16,7 @@ from kubocd_gen.checkout.discovery import find_files
 from kubocd_gen.checkout.files import CheckoutFiles
 from kubocd_gen.compiler.secrets import Masks
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError
-from kubocd_gen.diffing.comparison import compare_clusters
-from kubocd_gen.diffing.manifests import compare_manifests
+from kubocd_gen.diffing.comparison import compare_clusters, compare_manifests, with_written
 from kubocd_gen.diffing.records import Comparison
 from kubocd_gen.files.paths import display_path, fixed_part
 from kubocd_gen.git.repository import Revision, find_repository
@@ -28,9 +27,8 @@ from kubocd_gen.model.project import Cluster, Flags, Project
 from kubocd_gen.packages.lock import Lock
 from kubocd_gen.packages.source import PackageSources
 from kubocd_gen.pipeline import Compilation, compile_cluster
-from kubocd_gen.pipeline.kept_releases import Written, in_revision, on_disk
 from kubocd_gen.pipeline.packages import Progress, package_sources, project_lock
-from kubocd_gen.pipeline.suspended_sides import with_written
+from kubocd_gen.pipeline.suspended import Written, in_revision, on_disk
 from kubocd_gen.processes.children import scratch
 from kubocd_gen.sources.documents import WRITTEN
 from kubocd_gen.sources.project_file import load_project, project_path, read_project

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from kubocd_gen.files.paths import display_path
@@ -19,6 +20,17 @@ if TYPE_CHECKING:
     from kubocd_gen.oci.registry import Registry
 
 Progress = Callable[[str], None]
+
+
+@contextmanager
+def closing_on_error(*sources: PackageSources | Remote) -> Iterator[None]:
+    """End the requests of all sources if the block raises, because leaving a pool waits for its threads."""
+    try:
+        yield
+    except BaseException:
+        for one in sources:
+            one.close()
+        raise
 
 
 def project_lock(project: Project) -> Lock | None:

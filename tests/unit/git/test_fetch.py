@@ -14,8 +14,8 @@ from kubocd_gen.budget.spending import Budget
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.git.fetch import FetchTooLargeError, fetch_commit
 from kubocd_gen.network.settings import Network
-from kubocd_gen.packaging.charts.git import Git
-from kubocd_gen.packaging.charts.sources import GitChart
+from kubocd_gen.packaging.git import Git
+from kubocd_gen.packaging.manifest_file import GitChart
 from tests.support.charts import chart_files, git, git_repository, serve
 from tests.support.fault_server import FaultServer, reply
 from tests.support.git_traps import RecordingGit, look_like_a_repository

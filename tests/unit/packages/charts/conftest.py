@@ -11,9 +11,9 @@ from kubocd_gen.network.settings import Network
 from kubocd_gen.network.transport import Transport
 from kubocd_gen.oci.credentials import CredentialStore
 from kubocd_gen.oci.registry import Registry
-from kubocd_gen.packaging.charts.fetching import Charts
-from kubocd_gen.packaging.charts.folder import Packed
-from kubocd_gen.packaging.charts.sources import ChartSource
+from kubocd_gen.packaging.charts import Charts
+from kubocd_gen.packaging.directory import Packed
+from kubocd_gen.packaging.manifest_file import ChartSource
 
 CREDENTIALS = {"charts.example.com": ("alice", "secret")}
 Fetch = Callable[[ChartSource], Packed]

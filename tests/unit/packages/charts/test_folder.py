@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from kubocd_gen.archives.chart_members import read_chart_archive
-from kubocd_gen.packaging.charts.fetching import Charts
-from kubocd_gen.packaging.charts.sources import LocalChart
+from kubocd_gen.packaging.charts import Charts
+from kubocd_gen.packaging.manifest_file import LocalChart
 from tests.support.charts import archive, chart_files, serve, write_files, write_repository
 from tests.support.workspace import files_below
 from tests.unit.packages.charts.conftest import refusal

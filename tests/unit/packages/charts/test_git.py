@@ -7,8 +7,8 @@ import pytest
 
 from kubocd_gen.archives.chart_members import read_chart_archive
 from kubocd_gen.diagnostics.problems import Position, ProblemsError
-from kubocd_gen.packaging.charts.fetching import Charts
-from kubocd_gen.packaging.charts.sources import GitChart, LocalChart, chart_source
+from kubocd_gen.packaging.charts import Charts
+from kubocd_gen.packaging.manifest_file import GitChart, LocalChart, chart_source
 from tests.support.charts import chart_files, commit_all, git, git_repository, write_files
 from tests.support.git_traps import blob, commit_tree, tree, tree_bomb
 from tests.unit.packages.charts.conftest import refusal

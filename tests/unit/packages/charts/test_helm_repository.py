@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kubocd_gen.packaging.charts.fetching import Charts
-from kubocd_gen.packaging.charts.helm_repository import resolve_url
-from kubocd_gen.packaging.charts.repository_index import BadIndexError, chart_entries, chart_names, find_version
-from kubocd_gen.packaging.charts.sources import HelmRepositoryChart
+from kubocd_gen.packaging.charts import Charts
+from kubocd_gen.packaging.helm_repository import BadIndexError, chart_entries, chart_names, find_version, resolve_url
+from kubocd_gen.packaging.manifest_file import HelmRepositoryChart
 from tests.support.charts import Static, archive, serve, write_files, write_repository
 from tests.unit.packages.charts import conftest
 from tests.unit.packages.charts.conftest import refusal

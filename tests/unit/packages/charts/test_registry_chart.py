@@ -9,8 +9,8 @@ import pytest
 from kubocd_gen.diagnostics.problems import Position, ProblemsError
 from kubocd_gen.helm.binary import find_helm
 from kubocd_gen.oci.reference import parse_reference
-from kubocd_gen.packaging.charts.fetching import Charts
-from kubocd_gen.packaging.charts.sources import HelmRepositoryChart, LocalChart, RegistryChart, chart_source
+from kubocd_gen.packaging.charts import Charts
+from kubocd_gen.packaging.manifest_file import HelmRepositoryChart, LocalChart, RegistryChart, chart_source
 from tests.support.charts import archive
 from tests.support.images import write_layout
 from tests.support.registry import Running, run_registry, skopeo

@@ -30,9 +30,9 @@ from kubocd_gen.git.setup import for_own_store, git_binary
 from kubocd_gen.git.tree import CommitTree, OutsideRepositoryError, real_path
 from kubocd_gen.network.settings import Network, NetworkError
 from kubocd_gen.oci.credentials import variable
-from kubocd_gen.packaging.charts.downloads import Credentials
-from kubocd_gen.packaging.charts.sources import GitChart
-from kubocd_gen.packaging.charts.trees import SYMLINK, Budget, Keep
+from kubocd_gen.packaging.directory import SYMLINK, Budget, Keep
+from kubocd_gen.packaging.helm_repository import Credentials
+from kubocd_gen.packaging.manifest_file import GitChart
 
 
 @dataclass(frozen=True, slots=True)

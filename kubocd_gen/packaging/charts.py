@@ -1,4 +1,4 @@
-"""Fetch a module's chart from its source; each source is fetched once per run."""
+"""Fetch the charts of modules as reproducible archives; each source is fetched once per run."""
 
 from __future__ import annotations
 
@@ -6,21 +6,25 @@ import os
 import tempfile
 from pathlib import Path
 
-from kubocd_gen.archives.chart import Chart
+from kubocd_gen.archives.chart import Chart, read_chart
+from kubocd_gen.budget.limits import LIMITS, Limits
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.network.settings import Network
 from kubocd_gen.network.transport import Transport
+from kubocd_gen.oci.access import Access
+from kubocd_gen.oci.descriptors import CONFIG_TYPE, MANIFEST_TYPE, check_schema_version, parse_descriptor, parse_object
 from kubocd_gen.oci.reference import parse_reference
 from kubocd_gen.oci.registry import Registry
-from kubocd_gen.packaging.charts.downloads import Credentials, Downloads
-from kubocd_gen.packaging.charts.folder import Packed, Packer, chart_files
-from kubocd_gen.packaging.charts.git import Git, GitTree
-from kubocd_gen.packaging.charts.helm_repository import HelmRepositories
-from kubocd_gen.packaging.charts.registry_chart import fetch_from_registry
-from kubocd_gen.packaging.charts.sources import ChartSource, GitChart, HelmRepositoryChart, LocalChart, RegistryChart
-from kubocd_gen.packaging.charts.trees import LocalTree
+from kubocd_gen.packaging.directory import LocalTree, Packed, Packer, chart_files
+from kubocd_gen.packaging.git import Git, GitTree
+from kubocd_gen.packaging.helm_repository import Credentials, Downloads, HelmRepositories
+from kubocd_gen.packaging.manifest_file import ChartSource, GitChart, HelmRepositoryChart, LocalChart, RegistryChart
 from kubocd_gen.processes.single_flight import SingleFlight
+
+CHART_CONFIG_TYPE = "application/vnd.cncf.helm.config.v1+json"
+CHART_CONTENT_TYPE = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
+_OLD_CONTENT_TYPE = "application/tar+gzip"  # helm before 3.7
 
 
 class Charts:
@@ -104,3 +108,32 @@ def local_tree(source: LocalChart) -> tuple[LocalTree, str]:
         hint = "set source.local.path to the chart's directory, relative to the manifest"
         raise ProblemsError.of("missing-chart", f"{describe} {what}", hint=hint)
     return LocalTree(describe, (base, real)), str(real)
+
+
+def fetch_from_registry(source: RegistryChart, registry: Registry, limits: Limits = LIMITS) -> Chart:
+    """Fetch the chart; its archive is not changed, and a provenance file is ignored.
+
+    Raises ProblemsError: `bad-chart` if the image is not a Helm chart, and the errors of the registry.
+    """
+    reference = source.reference
+    access = Access(insecure=source.insecure)
+    descriptor, data = registry.read_manifest(reference, None, access)
+    what = f"the manifest of {reference}"
+    manifest = parse_object(data, what=what, code="bad-chart", position=None)
+    check_schema_version(manifest, what=what, code="bad-chart", position=None)
+    config = manifest.get("config")
+    kind = config.get("mediaType") if isinstance(config, dict) else None
+    if descriptor.media_type != MANIFEST_TYPE or kind != CHART_CONFIG_TYPE:
+        actual = "it is a KuboCD package" if kind == CONFIG_TYPE else f"its config has the type {shown(str(kind))}"
+        raise ProblemsError.of("bad-chart", f"{reference} is not a Helm chart: {actual}")
+    layers = manifest.get("layers")
+    parts = [
+        parse_descriptor(layer, what=f"a layer of {reference}", code="bad-chart", position=None)
+        for layer in (layers if isinstance(layers, list) else [])
+    ]
+    contents = [part for part in parts if part.media_type in (CHART_CONTENT_TYPE, _OLD_CONTENT_TYPE)]
+    if len(contents) != 1:
+        message = f"{reference} must have exactly one chart layer, not {len(contents)}"
+        raise ProblemsError.of("bad-chart", message)
+    archive = registry.read_blob(reference, contents[0], access, limit=limits.layer)
+    return read_chart(archive, describe=f"the chart {reference}", limits=limits)
