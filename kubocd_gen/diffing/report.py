@@ -7,10 +7,11 @@ external resources.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from kubocd_gen import __version__
-from kubocd_gen.compiler.value_changes import ABSENT, Change, path_text
+from kubocd_gen.compiler.value_changes import ABSENT, path_text
 from kubocd_gen.diagnostics.problems import Problem, printable
 from kubocd_gen.diagnostics.text import envelope
 from kubocd_gen.diffing.lines import (
@@ -23,7 +24,7 @@ from kubocd_gen.diffing.lines import (
     repeat_title,
     signed,
 )
-from kubocd_gen.diffing.records import Comparison, Danger, ReleaseDifference, ResourceDifference, Side
+from kubocd_gen.diffing.records import Comparison, ReleaseDifference, ResourceDifference
 from kubocd_gen.diffing.shared_changes import Repeat
 from kubocd_gen.package_data import template_folder
 
@@ -60,14 +61,13 @@ def _release(one: ReleaseView, view: View) -> Iterator[str]:
     yield f"{_SIGNS[release.status]} {release_name(release, view.comparison)}"
     yield from signed(one.facts, "    ")
     for resource in one.resources:
-        if not resource.lines and (resource.repeated or resource.resource.status == "changed"):
-            continue
-        yield printable(f"  {_SIGNS[resource.resource.status]} {resource.resource.label}")
-        yield from signed(resource.lines, "    ")
+        if resource.is_shown:
+            yield printable(f"  {_SIGNS[resource.resource.status]} {resource.resource.label}")
+            yield from signed(resource.lines, "    ")
 
 
 def page(view: View) -> str:
-    """Return the page, even if nothing differs."""
+    """Return the HTML page, even if nothing differs."""
     import jinja2  # 50 ms
 
     environment = jinja2.Environment(
@@ -77,39 +77,16 @@ def page(view: View) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["printable"] = printable
     comparison = view.comparison
     return environment.get_template("diff.html.j2").render(
+        view=view,
+        comparison=comparison,
         headline=headline(comparison) if comparison.releases else "No differences",
-        revision=printable(comparison.revision),
-        commit=comparison.commit[:12],
-        dangers=[
-            {"release": printable(one.release), "message": printable(one.message), "code": one.code}
-            for one in comparison.dangers
-        ],
-        repeats=[
-            {
-                "title": repeat_title(one),
-                "lines": repeat_lines(one),
-                "occurrences": list(repeat_occurrences(one, comparison)),
-            }
-            for one in view.repeats
-        ],
-        releases=[
-            {
-                "name": release_name(one.release, comparison),
-                "status": one.release.status,
-                "package": printable(side.package) if (side := one.release.new or one.release.old) else "",
-                "facts": one.facts,
-                "resources": [
-                    {"label": printable(item.resource.label), "status": item.resource.status, "lines": item.lines}
-                    for item in one.resources
-                    if item.lines or item.resource.status != "changed"
-                ],
-                "repeated": sum(item.repeated for item in one.resources),
-                "is_shared": one.is_shared,
-            }
-            for one in view.releases
-        ],
+        release_name=release_name,
+        repeat_title=repeat_title,
+        repeat_lines=repeat_lines,
+        repeat_occurrences=repeat_occurrences,
     )
 
 
@@ -121,7 +98,7 @@ def comparison_report(view: View | None, diagnostics: Sequence[Problem]) -> dict
         "revision": {"name": comparison.revision, "commit": comparison.commit} if comparison else None,
         "charts": comparison.charts if comparison else False,
         "summary": _summary(comparison) if comparison else None,
-        "releases": [_release(one) for one in comparison.releases] if comparison else [],
+        "releases": [_release_report(one) for one in comparison.releases] if comparison else [],
         "repeats": [_repeat(one) for one in view.repeats] if view else [],
     }
     return envelope("Comparison", body, diagnostics)
@@ -137,45 +114,32 @@ def _summary(comparison: Comparison) -> dict[str, int]:
     }
 
 
-def _release(release: ReleaseDifference) -> dict[str, Any]:
+def _release_report(release: ReleaseDifference) -> dict[str, Any]:
     return {
-        "cluster": release.cluster,
-        "namespace": release.namespace,
-        "name": release.name,
+        **_identity(release),
         "status": release.status,
-        "old": _side(release.old),
-        "new": _side(release.new),
+        "old": asdict(release.old) if release.old else None,
+        "new": asdict(release.new) if release.new else None,
         "resources": [_resource(one) for one in release.resources],
-        "dangers": [_danger(one) for one in release.dangers],
+        "dangers": [{"code": one.code, "message": one.message} for one in release.dangers],
     }
 
 
-def _side(side: Side | None) -> dict[str, Any] | None:
-    if side is None:
-        return None
-    return {
-        "package": side.package,
-        "digest": side.digest,
-        "protected": side.protected,
-        "suspended": side.suspended,
-        "charts": dict(side.charts),
-    }
+def _identity(release: ReleaseDifference) -> dict[str, str]:
+    return {"cluster": release.cluster, "namespace": release.namespace, "name": release.name}
 
 
 def _resource(resource: ResourceDifference) -> dict[str, Any]:
+    changes = [{"path": path_text(one.path), **_values(one.old, one.new)} for one in resource.changes]
     return {
         "kind": resource.kind,
         "namespace": resource.namespace,
         "name": resource.name,
         "status": resource.status,
         "renderedBy": resource.rendered_by,
-        "changes": [_change(one) for one in resource.changes],
+        "changes": changes,
         "value": resource.value,
     }
-
-
-def _change(change: Change) -> dict[str, Any]:
-    return {"path": path_text(change.path), **_values(change.old, change.new)}
 
 
 def _values(old: Any, new: Any) -> dict[str, Any]:
@@ -188,9 +152,5 @@ def _repeat(repeat: Repeat) -> dict[str, Any]:
         "path": repeat.path,
         **_values(repeat.old, repeat.new),
         "values": len(repeat.occurrences),
-        "releases": [{"cluster": one.cluster, "namespace": one.namespace, "name": one.name} for one in repeat.releases],
+        "releases": [_identity(one) for one in repeat.releases],
     }
-
-
-def _danger(danger: Danger) -> dict[str, Any]:
-    return {"code": danger.code, "message": danger.message}
