@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
 
@@ -16,10 +15,10 @@ from kubocd_gen.oci.access import Access
 from kubocd_gen.oci.descriptors import CONFIG_TYPE, MANIFEST_TYPE, check_schema_version, parse_descriptor, parse_object
 from kubocd_gen.oci.reference import parse_reference
 from kubocd_gen.oci.registry import Registry
-from kubocd_gen.packaging.directory import LocalTree, Packed, Packer, chart_files
+from kubocd_gen.packaging.directory import Packed, Packer, Tree, chart_files, everything, local_tree
 from kubocd_gen.packaging.git import Git, GitTree
-from kubocd_gen.packaging.helm_repository import Credentials, Downloads, HelmRepositories
-from kubocd_gen.packaging.manifest_file import ChartSource, GitChart, HelmRepositoryChart, LocalChart, RegistryChart
+from kubocd_gen.packaging.helm_repository import Credentials, HelmRepositories
+from kubocd_gen.packaging.manifest_file import ChartSource, GitChart, HelmRepositoryChart, RegistryChart
 from kubocd_gen.processes.single_flight import SingleFlight
 
 CHART_CONFIG_TYPE = "application/vnd.cncf.helm.config.v1+json"
@@ -45,7 +44,7 @@ class Charts:
         self._helm = helm
         self._scratch = scratch
         self._git = Git(network, credentials)
-        self._repositories = HelmRepositories(Downloads(transport, credentials), self._from_registry, network.limits)
+        self._repositories = HelmRepositories(transport, credentials, self._from_registry, network.limits)
         self._packed: SingleFlight[ChartSource, Packed] = SingleFlight(keep=True)
         self._commits: SingleFlight[tuple[str, str], GitTree] = SingleFlight(keep=True)
 
@@ -58,15 +57,20 @@ class Charts:
             return Packed(self._repositories.fetch(source))
         if isinstance(source, RegistryChart):
             return Packed(fetch_from_registry(source, self._registry, self._network.limits))
-        packer = Packer(self._helm, self._network, self._credentials)
+        tree: Tree
+        if isinstance(source, GitChart):
+            tree = self._commits.get((source.url, source.ref), lambda: self._commit(source))
+            path, keep, describe = (
+                source.path,
+                chart_files(source.extra_prefixes),
+                f"the chart {source.path or '.'} of {source.url}",
+            )
+        else:
+            tree, path = local_tree(source)
+            keep, describe = everything, f"the chart {source.path}"
         with tempfile.TemporaryDirectory(dir=self._scratch) as directory:  # noqa: TID251 - in a scratch directory
-            if isinstance(source, GitChart):
-                tree = self._commits.get((source.url, source.ref), lambda: self._commit(source))
-                describe = f"the chart {source.path or '.'} of {source.url}"
-                keep = chart_files(source.extra_prefixes)
-                return packer.pack(tree, source.path, Path(directory), describe=describe, keep=keep)
-            local, path = local_tree(source)
-            return packer.pack(local, path, Path(directory), describe=f"the chart {source.path}")
+            packer = Packer(self._helm, self._network, self._credentials, tree, Path(directory), describe)
+            return packer.pack(path, keep)
 
     def _commit(self, source: GitChart) -> GitTree:
         return self._git.fetch(source, Path(tempfile.mkdtemp(dir=self._scratch)) / "store")
@@ -83,31 +87,6 @@ def open_charts(network: Network, transport: Transport, registry: Registry, helm
         return (found.user, found.secret) if found and found.secret else None
 
     return Charts(network, transport, registry, credentials, helm, scratch)
-
-
-def local_tree(source: LocalChart) -> tuple[LocalTree, str]:
-    """Return the directories that a local chart can use, and the chart's own directory.
-
-    Raises ProblemsError: `missing-chart` if it is not a directory with a Chart.yaml, `bad-chart` if its path follows a
-    symlink out of the manifest's directory, `outside-checkout` if it is not in the manifest's checkout.
-    """
-    base = Path(os.path.realpath(source.directory))
-    path = Path(os.path.normpath(base / source.path))
-    real = Path(os.path.realpath(path))
-    describe = f"the chart {source.path}"
-    if real != path and not real.is_relative_to(base):
-        raise ProblemsError.of(
-            "bad-chart",
-            f"{describe} is a symlink to {shown(str(real))}, outside the manifest's directory",
-            hint="use the path of the directory itself",
-        )
-    if source.files is not None and not source.files.holds(real):
-        raise ProblemsError(source.files.refusal(f"{describe}, a path of the manifest,", real))
-    if not (real / "Chart.yaml").is_file():
-        what = "has no Chart.yaml" if real.is_dir() else "is not a directory"
-        hint = "set source.local.path to the chart's directory, relative to the manifest"
-        raise ProblemsError.of("missing-chart", f"{describe} {what}", hint=hint)
-    return LocalTree(describe, (base, real)), str(real)
 
 
 def fetch_from_registry(source: RegistryChart, registry: Registry, limits: Limits = LIMITS) -> Chart:

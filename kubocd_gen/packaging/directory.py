@@ -20,7 +20,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from kubocd_gen.archives.chart import Chart, read_metadata, repacked
 from kubocd_gen.archives.chart_members import is_plain_path
-from kubocd_gen.budget.limits import LIMITS
+from kubocd_gen.budget.limits import Limits
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.helm.process import Run, run_helm
@@ -28,6 +28,7 @@ from kubocd_gen.kube_yaml.reader import first_document
 from kubocd_gen.network.settings import Network, NetworkError
 from kubocd_gen.oci.descriptors import MIB
 from kubocd_gen.packaging.helm_repository import Credentials
+from kubocd_gen.packaging.manifest_file import LocalChart
 
 SYMLINK = 100  # the number of entries that a symlink counts for, because it can repeat a whole directory
 _DEEPEST = 64  # nested directories, as in a chart archive
@@ -35,12 +36,13 @@ Keep = Callable[[str], bool]
 """Return whether a file belongs to the chart, by its path relative to the chart's directory."""
 _BUILD_SECONDS = 300.0  # helm downloads the index of each repository, and the charts
 _PACKAGE_SECONDS = 60.0
-_DEEPEST = 10  # levels of `file://` dependencies
+_DEEPEST_DEPENDENCIES = 10  # levels of `file://` dependencies
 _EXACT = re.compile(r"v?\d+\.\d+\.\d+[0-9A-Za-z.+-]*")
 # The environment variables that helm needs to access the network.
-_NETWORK_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
-_CERTIFICATE_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
-_HELPERS = ("PATH", "DOCKER_CONFIG")
+_VARIABLES = (
+    *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "PATH", "DOCKER_CONFIG"),
+)
 _CHART_FILES = frozenset(
     {"Chart.yaml", "Chart.lock", "values.yaml", "values.schema.json", "LICENSE", "README.md", ".helmignore"}
     | {"requirements.yaml", "requirements.lock"}  # charts with apiVersion v1
@@ -51,39 +53,35 @@ _CHART_DIRECTORIES = ("templates/", "charts/", "crds/")
 class Tree(Protocol):
     """A source of chart directories. Paths are normalised."""
 
-    def copy(self, path: str, target: Path, keep: Keep) -> None:
+    def copy(self, path: str, target: Path, keep: Keep, limits: Limits) -> None:
         """Copy the directory `path` to `target`, which does not exist, and follow symlinks. Raises ProblemsError."""
 
 
-@dataclass(slots=True)
 class Budget:
-    """The remaining limits for a chart's directory."""
+    """What is left of the limits for a chart's directory."""
 
-    describe: str
-    files: int = LIMITS.chart_members
-    bytes: int = field(default=LIMITS.chart)
-    entries: int = LIMITS.files  # files and directories that are listed
+    def __init__(self, describe: str, limits: Limits) -> None:
+        self.describe = describe
+        self.limits = limits
+        self.files, self.bytes = limits.chart_members, limits.chart
+        self.entries = limits.files  # files and directories that are listed
 
     def look(self, entries: int, depth: int) -> None:
         """Count `entries`. Raises ProblemsError `bad-chart` if there are too many, or nested too deeply."""
         self.entries -= entries
         if self.entries < 0 or depth > _DEEPEST:
-            raise ProblemsError.of(
-                "bad-chart",
-                f"{self.describe} contains more than {LIMITS.files} entries, or {_DEEPEST} nested directories",
-                hint="check the path; it must be the directory with Chart.yaml",
-            )
+            raise self._exceeded(f"{self.limits.files} entries, or {_DEEPEST} nested directories")
 
     def take(self, size: int, files: int = 1) -> None:
         """Count a file of `size` bytes. Raises ProblemsError `bad-chart` if the directory is too large."""
         self.files -= files
         self.bytes -= size
         if self.files < 0 or self.bytes < 0:
-            raise ProblemsError.of(
-                "bad-chart",
-                f"{self.describe} contains more than {LIMITS.chart_members} files or {LIMITS.chart // MIB} MiB",
-                hint="check the path; it must be the directory with Chart.yaml",
-            )
+            raise self._exceeded(f"{self.limits.chart_members} files or {self.limits.chart // MIB} MiB")
+
+    def _exceeded(self, limits: str) -> ProblemsError:
+        hint = "check the path; it must be the directory with Chart.yaml"
+        return ProblemsError.of("bad-chart", f"{self.describe} contains more than {limits}", hint=hint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +91,7 @@ class LocalTree:
     describe: str
     roots: tuple[Path, ...]  # with symlinks resolved
 
-    def copy(self, path: str, target: Path, keep: Keep) -> None:
+    def copy(self, path: str, target: Path, keep: Keep, limits: Limits) -> None:
         """Copy a directory, without `.git`, and follow its symlinks.
 
         Raises ProblemsError: `missing-chart` or `bad-chart`.
@@ -102,7 +100,7 @@ class LocalTree:
         try:
             self._check_symlink(directory, path)  # its parents can be symlinks, too
             inside = replace(self, roots=(*self.roots, Path(os.path.realpath(directory))))
-            inside.copy_into(directory, target, "", keep, Budget(self.describe), ())
+            inside.copy_into(directory, target, "", keep, Budget(self.describe, limits), ())
         except OSError as error:
             what = f"cannot read {self.describe}: {error.strerror} ({error.filename})"
             raise ProblemsError.of("missing-chart", what) from error
@@ -113,9 +111,8 @@ class LocalTree:
         """Copy one directory recursively; `above` are its parents in the tree, with symlinks resolved."""
         real = os.path.realpath(directory)
         if real in above:
-            raise ProblemsError.of(
-                "bad-chart", f"{self.describe} contains {shown(prefix)}, a symlink to its own parent"
-            )
+            what = f"{self.describe} contains {shown(prefix)}, a symlink to its own parent"
+            raise ProblemsError.of("bad-chart", what)
         target.mkdir(parents=True, exist_ok=True)
         with os.scandir(directory) as found:
             entries = sorted(found, key=lambda entry: entry.name)
@@ -140,9 +137,8 @@ class LocalTree:
         with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                raise ProblemsError.of(
-                    "bad-chart", f"{self.describe} contains {shown(name)}, which is not a regular file"
-                )
+                what = f"{self.describe} contains {shown(name)}, which is not a regular file"
+                raise ProblemsError.of("bad-chart", what)
             budget.take(status.st_size)
             target.write_bytes(file.read(status.st_size))  # not more, even if the file is growing
 
@@ -154,6 +150,31 @@ class LocalTree:
                 f"{self.describe} contains {shown(name)}, a symlink to {shown(str(real))}, outside the chart",
                 hint="replace the symlink with the file; anyone who can pull the package can read it",
             )
+
+
+def local_tree(source: LocalChart) -> tuple[LocalTree, str]:
+    """Return the directories that a local chart can use, and the chart's own directory.
+
+    Raises ProblemsError: `missing-chart` if it is not a directory with a Chart.yaml, `bad-chart` if its path follows a
+    symlink out of the manifest's directory, `outside-checkout` if it is not in the manifest's checkout.
+    """
+    base = Path(os.path.realpath(source.directory))
+    path = Path(os.path.normpath(base / source.path))
+    real = Path(os.path.realpath(path))
+    describe = f"the chart {source.path}"
+    if real != path and not real.is_relative_to(base):
+        raise ProblemsError.of(
+            "bad-chart",
+            f"{describe} is a symlink to {shown(str(real))}, outside the manifest's directory",
+            hint="use the path of the directory itself",
+        )
+    if source.files is not None and not source.files.holds(real):
+        raise ProblemsError(source.files.refusal(f"{describe}, a path of the manifest,", real))
+    if not (real / "Chart.yaml").is_file():
+        what = "has no Chart.yaml" if real.is_dir() else "is not a directory"
+        hint = "set source.local.path to the chart's directory, relative to the manifest"
+        raise ProblemsError.of("missing-chart", f"{describe} {what}", hint=hint)
+    return LocalTree(describe, (base, real)), str(real)
 
 
 def everything(_path: str) -> bool:
@@ -169,84 +190,33 @@ class Packed:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Packer:
-    """Packs chart directories with helm."""
+    """Packs one chart of `tree` with helm, with copies of the charts in other directories that it depends on.
+
+    Messages call the chart `describe`. `scratch` is an empty working directory.
+    """
 
     helm: Path
     network: Network
     credentials: Credentials
+    tree: Tree
+    scratch: Path
+    describe: str
+    warnings: list[str] = field(default_factory=list)
 
-    def pack(self, tree: Tree, path: str, scratch: Path, *, describe: str, keep: Keep = everything) -> Packed:
-        """Pack the chart in the directory `path` of `tree`; messages call it `describe`.
-
-        `scratch` is an empty working directory; `keep` selects the files. Raises ProblemsError.
-        """
-        work = _Work(self, tree, scratch, describe)
-        work.prepare(path, keep, 0)
-        (scratch / "home").mkdir(exist_ok=True)
-        (scratch / "packed").mkdir()
-        arguments = ["package", "--destination", str(scratch / "packed"), "--", str(work.copy_of(path))]
-        run = self._run(arguments, scratch, _PACKAGE_SECONDS)
-        archives = list((scratch / "packed").iterdir())
+    def pack(self, path: str, keep: Keep = everything) -> Packed:
+        """Pack the chart in the directory `path`; `keep` selects its files. Raises ProblemsError."""
+        target, packed = self.copy_of(path), self.scratch / "packed"
+        self.prepare(path, keep, 0)
+        packed.mkdir()
+        run = self._run(["package", "--destination", str(packed), "--", str(target)], _PACKAGE_SECONDS)
+        archives = list(packed.iterdir())
         if run.stopped or run.returncode or len(archives) != 1:
-            message = run.summary.replace(str(work.copy_of(path)), path)
-            raise ProblemsError.of("bad-chart", f"helm cannot package {describe}: {message}")
-        return Packed(
-            repacked(archives[0].read_bytes(), describe=describe, limits=self.network.limits), tuple(work.warnings)
-        )
-
-    def _run(self, arguments: list[str], scratch: Path, timeout: float, **variables: str) -> Run:
-        try:
-            return run_helm(self.helm, arguments, scratch / "home", timeout, variables=variables)
-        except OSError as error:
-            raise ProblemsError.of("helm-failed", f"cannot start helm: {error}") from error
-
-    def build_dependencies(self, chart: Path, scratch: Path, dependencies: list[Mapping[str, Any]]) -> Run:
-        """Run `helm dependency build` with the credentials that kcd-gen uses. Raises ProblemsError `helm-failed`."""
-        home = scratch / "home"
-        home.mkdir(exist_ok=True)
-        urls = sorted({str(one.get("repository") or "") for one in dependencies})
-        entries = []
-        auths = {}
-        for number, url in enumerate(urls):
-            parts = urlsplit(url)
-            found = self._credentials(parts)
-            if parts.scheme in ("http", "https"):
-                user, secret = found or ("", "")
-                entry = {"name": f"kcd{number}", "url": url, "username": user, "password": secret}
-                entry["caFile"] = str(self.network.ca_file or "")
-                entries.append(entry)
-            elif parts.scheme == "oci" and found:
-                auths[parts.netloc] = {"auth": b64encode(":".join(found).encode()).decode()}
-        _write_private(home / "repositories.yaml", {"apiVersion": "", "repositories": entries})
-        _write_private(home / "registry.json", {"auths": auths})
-        names = (*_NETWORK_VARIABLES, *_CERTIFICATE_VARIABLES, *_HELPERS)
-        variables = {name: os.environ[name] for name in names if name in os.environ}
-        if self.network.ca_file is not None:
-            variables["SSL_CERT_FILE"] = str(self.network.ca_file)
-        variables["HELM_REPOSITORY_CONFIG"] = str(home / "repositories.yaml")
-        variables["HELM_REGISTRY_CONFIG"] = str(home / "registry.json")
-        self.network.progress(f"fetching the dependencies of {chart.name}")
-        return self._run(["dependency", "build", "--", str(chart)], scratch, _BUILD_SECONDS, **variables)
-
-    def _credentials(self, repository: SplitResult) -> tuple[str, str] | None:
-        """Return the credentials that helm gets for a repository, or None; helm uses only HTTPS for registries."""
-        scheme = "https" if repository.scheme == "oci" else repository.scheme
-        if not self.network.may_send_credentials(repository._replace(scheme=scheme).geturl()):
-            return None
-        return self.credentials(repository.netloc)
-
-
-class _Work:
-    """The copies of one chart and of the charts in other directories that it depends on."""
-
-    def __init__(self, packer: Packer, tree: Tree, scratch: Path, describe: str) -> None:
-        self.packer = packer
-        self.tree = tree
-        self.scratch = scratch
-        self.describe = describe
-        self.warnings: list[str] = []
+            message = run.summary.replace(str(target), path)
+            raise ProblemsError.of("bad-chart", f"helm cannot package {self.describe}: {message}")
+        chart = repacked(archives[0].read_bytes(), describe=self.describe, limits=self.network.limits)
+        return Packed(chart, tuple(self.warnings))
 
     def copy_of(self, path: str) -> Path:
         """Return where the directory `path` is copied to; `file://../other` must work between the copies."""
@@ -256,11 +226,10 @@ class _Work:
         target = self.copy_of(path)
         if (target / "Chart.yaml").exists():
             return
-        if depth > _DEEPEST:
-            raise ProblemsError.of(
-                "bad-chart", f"{self.describe} has more than {_DEEPEST} levels of file:// dependencies"
-            )
-        self.tree.copy(path, target, keep)
+        if depth > _DEEPEST_DEPENDENCIES:
+            what = f"{self.describe} has more than {_DEEPEST_DEPENDENCIES} levels of file:// dependencies"
+            raise ProblemsError.of("bad-chart", what)
+        self.tree.copy(path, target, keep, self.network.limits)
         dependencies = _dependencies(target, self.describe)
         missing = [one for one in dependencies if not _has(target, str(one.get("name")))]
         if not missing:
@@ -283,18 +252,18 @@ class _Work:
     def _build(self, target: Path, dependencies: list[Mapping[str, Any]], missing: list[Mapping[str, Any]]) -> None:
         names = ", ".join(shown(str(one.get("name"))) for one in missing)
         remote = [one for one in dependencies if not str(one.get("repository") or "").startswith("file://")]
-        if remote and self.packer.network.offline:
+        if remote and self.network.offline:
             what = f"cannot download the dependencies {names} of {self.describe} with --offline"
             raise NetworkError(what, code="offline", hint="run 'helm dependency build' in the chart's directory first")
         locks = [target / "Chart.lock", target / "requirements.lock"]
         locked = any(lock.exists() for lock in locks)
         ranges = [one for one in remote if not _EXACT.fullmatch(str(one.get("version") or ""))]
         if ranges and not locked:
-            names_of_ranges = ", ".join(shown(str(one.get("name"))) for one in ranges)
+            newest = ", ".join(shown(str(one.get("name"))) for one in ranges)
             self.warnings.append(
-                f"{self.describe} has no Chart.lock, so the newest matching version of {names_of_ranges} is used"
+                f"{self.describe} has no Chart.lock, so the newest matching version of {newest} is used"
             )
-        run = self.packer.build_dependencies(target, self.scratch, dependencies)
+        run = self._build_dependencies(target, dependencies)
         if run.stopped or run.returncode:
             message = run.summary.replace(str(self.scratch), "")
             what = f"cannot build the dependencies {names} of {self.describe}: {message}"
@@ -302,6 +271,53 @@ class _Work:
         for lock in locks:
             if not locked and lock.exists():  # written by helm with the current time, which is not reproducible
                 lock.write_text(re.sub(r"(?m)^generated:.*$", 'generated: "1980-01-01T00:00:00Z"', lock.read_text()))
+
+    def _build_dependencies(self, chart: Path, dependencies: list[Mapping[str, Any]]) -> Run:
+        """Run `helm dependency build` with the credentials that kcd-gen uses. Raises ProblemsError `helm-failed`."""
+        home = self._home()
+        entries = []
+        auths = {}
+        for number, url in enumerate(sorted({str(one.get("repository") or "") for one in dependencies})):
+            parts = urlsplit(url)
+            found = self._credentials(parts)
+            if parts.scheme in ("http", "https"):
+                user, secret = found or ("", "")
+                entry = {"name": f"kcd{number}", "url": url, "username": user, "password": secret}
+                entry["caFile"] = str(self.network.ca_file or "")
+                entries.append(entry)
+            elif parts.scheme == "oci" and found:
+                auths[parts.netloc] = {"auth": b64encode(":".join(found).encode()).decode()}
+        variables = {name: os.environ[name] for name in _VARIABLES if name in os.environ}
+        if self.network.ca_file is not None:
+            variables["SSL_CERT_FILE"] = str(self.network.ca_file)
+        for variable, name, content in (
+            ("HELM_REPOSITORY_CONFIG", "repositories.yaml", {"apiVersion": "", "repositories": entries}),
+            ("HELM_REGISTRY_CONFIG", "registry.json", {"auths": auths}),
+        ):
+            variables[variable] = str(home / name)
+            with open(home / name, "w", encoding="utf-8", opener=_private) as file:  # noqa: PTH123 - an opener
+                json.dump(content, file)
+        self.network.progress(f"fetching the dependencies of {chart.name}")
+        return self._run(["dependency", "build", "--", str(chart)], _BUILD_SECONDS, **variables)
+
+    def _credentials(self, repository: SplitResult) -> tuple[str, str] | None:
+        """Return the credentials that helm gets for a repository, or None; helm uses only HTTPS for registries."""
+        scheme = "https" if repository.scheme == "oci" else repository.scheme
+        if not self.network.may_send_credentials(repository._replace(scheme=scheme).geturl()):
+            return None
+        return self.credentials(repository.netloc)
+
+    def _home(self) -> Path:
+        """Return the directory of helm's settings."""
+        home = self.scratch / "home"
+        home.mkdir(exist_ok=True)
+        return home
+
+    def _run(self, arguments: list[str], timeout: float, **variables: str) -> Run:
+        try:
+            return run_helm(self.helm, arguments, self._home(), timeout, variables=variables)
+        except OSError as error:
+            raise ProblemsError.of("helm-failed", f"cannot start helm: {error}") from error
 
 
 def _dependencies(chart: Path, describe: str) -> list[Mapping[str, Any]]:
@@ -335,7 +351,6 @@ def chart_files(extra_prefixes: tuple[str, ...]) -> Keep:
     return keep
 
 
-def _write_private(path: Path, value: object) -> None:
-    """Write a JSON file that only the user can read."""
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:  # noqa: PTH123
-        json.dump(value, file)
+def _private(path: str, flags: int) -> int:
+    """Open a file that only the user can read."""
+    return os.open(path, flags, 0o600)

@@ -11,14 +11,13 @@ import os
 import posixpath
 import re
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from kubocd_gen.archives.chart_members import is_plain_path
-from kubocd_gen.budget.limits import GIB, LIMITS
+from kubocd_gen.budget.limits import GIB, Limits
 from kubocd_gen.budget.spending import BudgetExceededError
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.diagnostics.quoting import shown
@@ -42,19 +41,15 @@ class GitTree:
     describe: str
     store: Path
 
-    def copy(self, path: str, target: Path, keep: Keep) -> None:
+    def copy(self, path: str, target: Path, keep: Keep, limits: Limits) -> None:
         """Copy a directory and follow symlinks inside the repository.
 
         Raises ProblemsError: `missing-chart` or `bad-chart`.
         """
-        with self._readable(path), Objects(self.store, for_own_store()) as objects:
-            tree = CommitTree(objects, f"{COMMIT}^{{tree}}")
-            _Copy(self.describe, tree, keep, Budget(f"{path or '.'} of {self.describe}")).take(path, target)
-
-    @contextmanager
-    def _readable(self, path: str) -> Iterator[None]:
+        budget = Budget(f"{path or '.'} of {self.describe}", limits)
         try:
-            yield
+            with Objects(self.store, for_own_store()) as objects:
+                _Copy(self.describe, CommitTree(objects, f"{COMMIT}^{{tree}}"), keep, budget).take(path, target)
         except UnreadableObjectError as error:
             what = f"{self.describe} contains {shown(path or '.')}, which {error}"
             raise ProblemsError.of("bad-chart", what) from None
@@ -84,9 +79,8 @@ class _Copy:
 
     def _directory(self, directory: str, target: Path, prefix: str, above: tuple[str, ...]) -> None:
         if directory in above:
-            raise ProblemsError.of(
-                "bad-chart", f"{self.describe} contains {shown(directory)}, a symlink to its own parent"
-            )
+            what = f"{self.describe} contains {shown(directory)}, a symlink to its own parent"
+            raise ProblemsError.of("bad-chart", what)
         names = self.tree.names(directory) or {}
         self.budget.look(len(names), len(above))
         for name in sorted(names):
@@ -108,7 +102,7 @@ class _Copy:
                 self.wanted.append((target / name, prefix + name, found))
 
     def _file(self, found: Entry, target: Path, name: str) -> None:
-        blob = self.tree.objects.blob(found.id, LIMITS.chart)
+        blob = self.tree.objects.blob(found.id, self.budget.limits.chart)
         if blob is None:
             raise UnreadableObjectError(f"lacks the content of {shown(name)}")
         self.budget.take(blob.size, files=0)

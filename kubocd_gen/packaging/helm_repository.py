@@ -14,7 +14,7 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 import yaml
 
 from kubocd_gen.archives.chart import Chart, is_version, read_chart, same_version
-from kubocd_gen.budget.limits import LIMITS, Limits, over_limit
+from kubocd_gen.budget.limits import Limits, over_limit
 from kubocd_gen.diagnostics.problems import ProblemsError, nearest
 from kubocd_gen.diagnostics.quoting import shown
 from kubocd_gen.kube_yaml.errors import too_deep
@@ -29,7 +29,7 @@ FetchFromRegistry = Callable[[str], Chart]
 """Fetch the chart at `registry/repository:tag`; some indexes list archives by `oci://` URL."""
 Credentials = Callable[[str], tuple[str, str] | None]
 """Return user and password for a host (`charts.example.com`, with the port of the URL), or None."""
-INDEX_LIMIT = 64 << 20  # bytes; the largest public indexes are about 25 MiB
+_INDEX_LIMIT = 64 << 20  # bytes; the largest public indexes are about 25 MiB
 _DEEPEST = 64
 _TOO_DEEP = f"is nested more than {_DEEPEST} levels deep"
 # With about 30 values per version, a chart can have more than 6,000 versions.
@@ -41,10 +41,13 @@ _MOST_IN_ALL = 5_000_000
 class HelmRepositories:
     """The Helm repositories of a run; each index is downloaded once."""
 
-    def __init__(self, downloads: Downloads, from_registry: FetchFromRegistry, limits: Limits = LIMITS) -> None:
-        self._limits = limits
-        self._downloads = downloads
+    def __init__(
+        self, transport: Transport, credentials: Credentials, from_registry: FetchFromRegistry, limits: Limits
+    ) -> None:
+        self._transport = transport
+        self._credentials = credentials
         self._from_registry = from_registry
+        self._limits = limits
         self._indexes: SingleFlight[str, bytes] = SingleFlight(keep=True)
 
     def fetch(self, source: HelmRepositoryChart) -> Chart:
@@ -54,17 +57,18 @@ class HelmRepositories:
         """
         what = f"the index of {source.url}"
         index_url = resolve_url(source.url, "index.yaml")
-        index = self._indexes.get(source.url, lambda: self._downloads.get(index_url, what=what, limit=INDEX_LIMIT))
+        index = self._indexes.get(source.url, lambda: self._download(index_url, what, _INDEX_LIMIT))
         entry = _entry(index, source)
         url = resolve_url(source.url, entry.urls[0])
         describe = f"chart {source.chart} {source.version} of {source.url}"
         if url.startswith("oci://"):
             chart = self._from_registry(url.removeprefix("oci://"))
         else:
-            _check_scheme(url, describe)
+            if not _is_download(url):
+                raise ProblemsError.of("bad-index", f"the index has an invalid URL for {describe}: {shown(url)}")
             most = self._limits.chart_archive
             try:
-                archive = self._downloads.get(url, what=describe, limit=most)
+                archive = self._download(url, describe, most)
             except AnswerTooLargeError:
                 raise ProblemsError(over_limit(f"{describe} is larger", "chart-archive", most)) from None
             actual = hashlib.sha256(archive).hexdigest()
@@ -80,6 +84,34 @@ class HelmRepositories:
             raise ProblemsError.of("bad-chart", message)
         return chart
 
+    def _download(self, url: str, what: str, limit: int) -> bytes:
+        """Download the file at `url`; messages call it `what`. Credentials are sent only if the server requires them.
+
+        Raises ProblemsError: `missing-chart` if there is no such file, `registry-denied`, `registry-failed`, and what
+        the transport raises.
+        """
+        host = urlsplit(url).netloc
+        answer = self._transport.request("GET", url, limit=limit, large=True)
+        refused = answer.status in (401, 403)
+        reason = ""
+        hint = f"set {variable(host)}_USER and {variable(host)}_SECRET, or log in with 'docker login'"
+        if refused and not self._transport.may_send_credentials(url):
+            reason = "; credentials are not sent over plain HTTP"
+            hint = plain_http_advice(host)
+        elif refused and (credentials := self._credentials(host)):
+            plain = ":".join(credentials).encode()
+            headers = {"Authorization": f"Basic {base64.b64encode(plain).decode()}"}
+            answer = self._transport.request("GET", url, headers=headers, limit=limit, large=True)
+            hint = "check the credentials for this host; the server does not accept them for this file"
+        if answer.status == 200:
+            return answer.body
+        message = f"cannot download {what}: {shown(url)} returned {answer.status}"
+        if answer.status in (401, 403):
+            raise NetworkError(f"{message}{reason}", code="registry-denied", hint=hint)
+        if answer.status in (404, 410):
+            raise ProblemsError.of("missing-chart", message, hint="check the URL")
+        raise NetworkError(message, code="registry-failed")
+
 
 def resolve_url(repository: str, url: str) -> str:
     """Resolve an archive's URL in an index; a relative one inherits the query of the repository, such as a token."""
@@ -90,11 +122,9 @@ def resolve_url(repository: str, url: str) -> str:
     return urlunsplit(joined)
 
 
-def _check_scheme(url: str, describe: str) -> None:
+def _is_download(url: str) -> bool:
     parts = urlsplit(url)
-    if parts.scheme not in ("https", "http") or not parts.hostname or not url.isprintable() or "@" in parts.netloc:
-        message = f"the index has an invalid URL for {describe}: {shown(url)}"
-        raise ProblemsError.of("bad-index", message)
+    return parts.scheme in ("https", "http") and bool(parts.hostname) and url.isprintable() and "@" not in parts.netloc
 
 
 def _entry(index: bytes, source: HelmRepositoryChart) -> Entry:
@@ -123,43 +153,6 @@ def _entry(index: bytes, source: HelmRepositoryChart) -> Entry:
     return entry
 
 
-class Downloads:
-    """The HTTP downloads of a run; safe to use from several threads."""
-
-    def __init__(self, transport: Transport, credentials: Credentials) -> None:
-        self._transport = transport
-        self._credentials = credentials
-
-    def get(self, url: str, *, what: str, limit: int) -> bytes:
-        """Download the file at `url`; messages call it `what`. Credentials are sent only if the server requires them.
-
-        Raises ProblemsError: `missing-chart` if there is no such file, `registry-denied`, `registry-failed`, and what
-        the transport raises.
-        """
-        host = urlsplit(url).netloc
-        answer = self._transport.request("GET", url, limit=limit, large=True)
-        refused = answer.status in (401, 403)
-        reason = ""
-        if refused and not self._transport.may_send_credentials(url):
-            reason = "; credentials are not sent over plain HTTP"
-            hint = plain_http_advice(host)
-        elif refused and (credentials := self._credentials(host)):
-            plain = ":".join(credentials).encode()
-            headers = {"Authorization": f"Basic {base64.b64encode(plain).decode()}"}
-            answer = self._transport.request("GET", url, headers=headers, limit=limit, large=True)
-            hint = "check the credentials for this host; the server does not accept them for this file"
-        else:
-            hint = f"set {variable(host)}_USER and {variable(host)}_SECRET, or log in with 'docker login'"
-        if answer.status == 200:
-            return answer.body
-        message = f"cannot download {what}: {shown(url)} returned {answer.status}"
-        if answer.status in (401, 403):
-            raise NetworkError(f"{message}{reason}", code="registry-denied", hint=hint)
-        if answer.status in (404, 410):
-            raise ProblemsError.of("missing-chart", message, hint="check the URL")
-        raise NetworkError(message, code="registry-failed")
-
-
 class BadIndexError(Exception):
     """A defect of an index, as the end of a sentence that begins with its URL."""
 
@@ -183,7 +176,7 @@ def chart_entries(index: bytes, chart: str) -> Sequence[Entry] | None:
         return None
     if not isinstance(versions, list):
         raise BadIndexError(f"has no list of versions for '{chart}'")
-    return [_entry(version) for version in versions if isinstance(version, dict)]
+    return [_read_entry(version) for version in versions if isinstance(version, dict)]
 
 
 def chart_names(index: bytes) -> list[str]:
@@ -199,7 +192,7 @@ def find_version(entries: Sequence[Entry], version: str) -> Entry | None:
     )
 
 
-def _entry(version: Mapping[str, Any]) -> Entry:
+def _read_entry(version: Mapping[str, Any]) -> Entry:
     urls = version.get("urls")
     digest = str(version.get("digest") or "").removeprefix("sha256:").lower()
     return Entry(

@@ -164,16 +164,17 @@ def written_templates(releases: Sequence[WithParameters]) -> Iterator[Template]:
     for package in packages_of([one.resolved for one in releases]).values():
         for _, source in package.templates():
             if source.tree is None:
-                yield _template(package, source, source.text)
+                yield template_of(package, source, source.text)
 
 
-def _template(package: Package, source: TemplateSource, text: str) -> Template:
+def template_of(package: Package, source: TemplateSource, text: str) -> Template:
+    """Return a template of a package with its header; `text` is its source text."""
     return Template(package.template_header if source.header else "", text)
 
 
 def _unit(one: WithParameters, texts: Texts) -> Unit:
     package = one.resolved.package
-    templates = tuple(_template(package, source, texts[source.path]) for _, source in package.templates())
+    templates = tuple(template_of(package, source, texts[source.path]) for _, source in package.templates())
     # The parameters template can change the context with `set`, which affects the package's templates.
     again = (Template("", one.parameters_text),) if one.parameters_text and "{{" in one.parameters_text else ()
     return Unit(
