@@ -295,7 +295,7 @@ class Packer:
             ("HELM_REGISTRY_CONFIG", "registry.json", {"auths": auths}),
         ):
             variables[variable] = str(home / name)
-            with open(home / name, "w", encoding="utf-8", opener=_private) as file:  # noqa: PTH123 - an opener
+            with open(home / name, "w", encoding="utf-8", opener=_private) as file:
                 json.dump(content, file)
         self.network.progress(f"fetching the dependencies of {chart.name}")
         return self._run(["dependency", "build", "--", str(chart)], _BUILD_SECONDS, **variables)

@@ -59,13 +59,18 @@ class HelmRepositories:
         index_url = resolve_url(source.url, "index.yaml")
         index = self._indexes.get(source.url, lambda: self._download(index_url, what, _INDEX_LIMIT))
         entry = _entry(index, source)
-        url = resolve_url(source.url, entry.urls[0])
+        url = entry.urls[0]
         describe = f"chart {source.chart} {source.version} of {source.url}"
+        try:
+            url = resolve_url(source.url, url)
+            is_valid = url.startswith("oci://") or _is_download(url)
+        except ValueError:  # such as an IPv6 address without its bracket
+            is_valid = False
+        if not is_valid:
+            raise ProblemsError.of("bad-index", f"the index has an invalid URL for {describe}: {shown(url)}")
         if url.startswith("oci://"):
             chart = self._from_registry(url.removeprefix("oci://"))
         else:
-            if not _is_download(url):
-                raise ProblemsError.of("bad-index", f"the index has an invalid URL for {describe}: {shown(url)}")
             most = self._limits.chart_archive
             try:
                 archive = self._download(url, describe, most)

@@ -47,7 +47,9 @@ RULES = (
 """The codes that can be ignored as warnings or notes. Errors with the same code are always reported."""
 
 _IN_TEMPLATES = ("template-error", "template-parse", "unsupported-function", "varying-function")
-_FLOATING = "canary dev devel develop edge head latest main master nightly snapshot stable".split()
+_FLOATING = frozenset(
+    ("canary", "dev", "devel", "develop", "edge", "head", "latest", "main", "master", "nightly", "snapshot", "stable")
+)
 _HELM_NAME = 53  # longest name of a Helm release, in characters
 _LOCK_HINT = f"run 'kcd-gen lock' and commit {LOCK_FILE}"
 _LABEL = 63  # longest label value, which Flux uses for a HelmRelease's name

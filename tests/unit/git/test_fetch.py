@@ -136,7 +136,7 @@ def test_a_repository_that_wants_a_login_is_fetched(tmp_path: Path, monkeypatch:
         logins = {static.host: ("alice", "s3cret")}
         source = GitChart(f"{static.url}/r.git", "refs/heads/main", "")
         found = Git(Network(), logins.get, dict(os.environ)).fetch(source, tmp_path / "store")
-        found.copy("", tmp_path / "copy", lambda _: True)
+        found.copy("", tmp_path / "copy", lambda _: True, LIMITS)
         said = fetch(source.url, tmp_path / "other")
         assert "_USER and KCD_OCI_127_0_0_1_" in said
     assert (tmp_path / "copy/Chart.yaml").read_bytes() == chart_files()["Chart.yaml"]

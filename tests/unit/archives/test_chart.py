@@ -11,7 +11,7 @@ from kubocd_gen.archives.reproducible import NO_TIME, compressed, stored, tarred
 from kubocd_gen.budget.limits import Limits
 from tests.support import hostile
 from tests.support.images import chart_archive, gzipped
-from tests.unit.packages.charts.conftest import refusal
+from tests.support.refusals import refusal
 
 
 def chart(chart_yaml: str, **files: bytes) -> bytes:
