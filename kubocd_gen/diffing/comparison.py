@@ -258,7 +258,7 @@ def _manifests(
     if one is None or installation is None:
         return {}
     try:
-        return _read(template(helm, installation), name, installation.namespace, helm.budget)
+        return read_manifests(template(helm, installation), name, installation.namespace, helm.budget)
     except ProblemsError as error:
         problem = replace(
             error.problem,
@@ -270,7 +270,8 @@ def _manifests(
         return None
 
 
-def _read(text: str, name: str, namespace: str, budget: Budget) -> Manifests:
+def read_manifests(text: str, name: str, namespace: str, budget: Budget) -> Manifests:
+    """Return the resources in `text`, what the chart of the HelmRelease `name` renders to in `namespace`."""
     found: dict[tuple[str, Identity, int], Document] = {}
     counts: Counter[tuple[str, Identity]] = Counter()
     for document in read_documents(text, name, budget=budget):

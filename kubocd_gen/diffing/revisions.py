@@ -192,12 +192,12 @@ def _old_side(checkout: Checkout, flags: Flags, directory: Path, path: Path | No
     # Blobs of vendored packages are read from the working tree.
     files = CheckoutFiles(checkout.folder, (*now.files.allowed, top))
     if path is None:
-        placed = [_locate(top, directory, source) for source in flags.sources]
+        located = [_locate(top, directory, source) for source in flags.sources]
         # A source can be missing in the revision; if the flag is wrong, the working tree's side reports it.
-        inside = [source for source, elsewhere in placed if not elsewhere and checkout.exists(source)]
+        inside = [source for source, elsewhere in located if not elsewhere and checkout.exists(source)]
         if not inside:
             return None
-        outside = [source for source, elsewhere in placed if elsewhere]
+        outside = [source for source, elsewhere in located if elsewhere]
         sources = (*(os.path.relpath(one or ".", start or ".") for one in inside), *outside)
         output = os.path.relpath(directory / (flags.output or _UNREAD), top)  # excluded from the sources
         old = read_project(replace(flags, sources=sources, output=checkout.folder / output), root, files)
@@ -210,9 +210,9 @@ def _old_side(checkout: Checkout, flags: Flags, directory: Path, path: Path | No
         chosen = [one for one in old.clusters if not flags.clusters or one.name in flags.clusters]
         inside, clusters = [], []
         for cluster in chosen:
-            placed = [_locate(top, top / start, source) for source in cluster.sources]
-            inside += [source for source, elsewhere in placed if not elsewhere]
-            clusters.append(_with_sources(cluster, placed, start))
+            located = [_locate(top, top / start, source) for source in cluster.sources]
+            inside += [source for source, elsewhere in located if not elsewhere]
+            clusters.append(_with_sources(cluster, located, start))
         old = replace(old, clusters=tuple(clusters))
     origin = f"{checkout.tree.revision.name}:{start}{'/' if start else ''}"
     old = replace(old, origin=origin, vendor=_old_vendor(checkout, old, directory))
@@ -253,9 +253,9 @@ def _locate(top: Path, directory: Path, source: str) -> tuple[str, bool]:
     return str(path), True
 
 
-def _with_sources(cluster: Cluster, placed: Sequence[tuple[str, bool]], start: str) -> Cluster:
+def _with_sources(cluster: Cluster, located: Sequence[tuple[str, bool]], start: str) -> Cluster:
     """Return a cluster of the revision with sources relative to the directory that has the revision's files."""
-    sources = [one if elsewhere else os.path.relpath(one or ".", start or ".") for one, elsewhere in placed]
+    sources = [one if elsewhere else os.path.relpath(one or ".", start or ".") for one, elsewhere in located]
     pairs = list(zip(cluster.sources, sources, strict=True))
     if all(os.path.normpath(before) == after for before, after in pairs):
         return cluster  # unchanged, because the clusters of both sides are compared for equality

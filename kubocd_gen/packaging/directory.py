@@ -84,6 +84,11 @@ class Budget:
         return ProblemsError.of("bad-chart", f"{self.describe} contains more than {limits}", hint=hint)
 
 
+def contains(describe: str, name: str, what: str, hint: str | None = None) -> ProblemsError:
+    """Return the error for a file that cannot be in a chart: `what` it is."""
+    return ProblemsError.of("bad-chart", f"{describe} contains {shown(name)}, {what}", hint=hint)
+
+
 @dataclass(frozen=True, slots=True)
 class LocalTree:
     """Directories on disk. Symlinks can lead to any path below the `roots`, and nowhere else."""
@@ -111,8 +116,7 @@ class LocalTree:
         """Copy one directory recursively; `above` are its parents in the tree, with symlinks resolved."""
         real = os.path.realpath(directory)
         if real in above:
-            what = f"{self.describe} contains {shown(prefix)}, a symlink to its own parent"
-            raise ProblemsError.of("bad-chart", what)
+            raise contains(self.describe, prefix, "a symlink to its own parent")
         target.mkdir(parents=True, exist_ok=True)
         with os.scandir(directory) as found:
             entries = sorted(found, key=lambda entry: entry.name)
@@ -137,19 +141,16 @@ class LocalTree:
         with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                what = f"{self.describe} contains {shown(name)}, which is not a regular file"
-                raise ProblemsError.of("bad-chart", what)
+                raise contains(self.describe, name, "which is not a regular file")
             budget.take(status.st_size)
             target.write_bytes(file.read(status.st_size))  # not more, even if the file is growing
 
     def _check_symlink(self, path: Path, name: str) -> None:
         real = Path(os.path.realpath(path))
         if real != path and not any(real.is_relative_to(root) for root in self.roots):
-            raise ProblemsError.of(
-                "bad-chart",
-                f"{self.describe} contains {shown(name)}, a symlink to {shown(str(real))}, outside the chart",
-                hint="replace the symlink with the file; anyone who can pull the package can read it",
-            )
+            what = f"a symlink to {shown(str(real))}, outside the chart"
+            hint = "replace the symlink with the file; anyone who can pull the package can read it"
+            raise contains(self.describe, name, what, hint)
 
 
 def local_tree(source: LocalChart) -> tuple[LocalTree, str]:

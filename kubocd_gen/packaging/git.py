@@ -29,7 +29,7 @@ from kubocd_gen.git.setup import for_own_store, git_binary
 from kubocd_gen.git.tree import CommitTree, OutsideRepositoryError, real_path
 from kubocd_gen.network.settings import Network, NetworkError
 from kubocd_gen.oci.credentials import variable
-from kubocd_gen.packaging.directory import SYMLINK, Budget, Keep
+from kubocd_gen.packaging.directory import SYMLINK, Budget, Keep, contains
 from kubocd_gen.packaging.helm_repository import Credentials
 from kubocd_gen.packaging.manifest_file import GitChart
 
@@ -51,8 +51,7 @@ class GitTree:
             with Objects(self.store, for_own_store()) as objects:
                 _Copy(self.describe, CommitTree(objects, f"{COMMIT}^{{tree}}"), keep, budget).take(path, target)
         except UnreadableObjectError as error:
-            what = f"{self.describe} contains {shown(path or '.')}, which {error}"
-            raise ProblemsError.of("bad-chart", what) from None
+            raise contains(self.describe, path or ".", f"which {error}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +78,7 @@ class _Copy:
 
     def _directory(self, directory: str, target: Path, prefix: str, above: tuple[str, ...]) -> None:
         if directory in above:
-            what = f"{self.describe} contains {shown(directory)}, a symlink to its own parent"
-            raise ProblemsError.of("bad-chart", what)
+            raise contains(self.describe, directory, "a symlink to its own parent")
         names = self.tree.names(directory) or {}
         self.budget.look(len(names), len(above))
         for name in sorted(names):
@@ -96,8 +94,7 @@ class _Copy:
             elif self.keep(prefix + name):
                 if found is None or found.kind != "file":
                     what = "a submodule, which is not supported" if found else "a broken symlink"
-                    message = f"{self.describe} contains {shown(prefix + name)}, {what}"
-                    raise ProblemsError.of("bad-chart", message)
+                    raise contains(self.describe, prefix + name, what)
                 self.budget.take(0)
                 self.wanted.append((target / name, prefix + name, found))
 
@@ -115,8 +112,8 @@ class _Copy:
         try:
             return real_path(path, self.tree.target)[0]
         except OutsideRepositoryError:
-            what = f"{self.describe} contains {shown(name)}, a symlink to a path outside the repository"
-            raise ProblemsError.of("bad-chart", what, hint="replace the symlink with the file") from None
+            what, hint = "a symlink to a path outside the repository", "replace the symlink with the file"
+            raise contains(self.describe, name, what, hint) from None
 
 
 @dataclass(slots=True)
