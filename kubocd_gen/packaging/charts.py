@@ -60,11 +60,8 @@ class Charts:
         tree: Tree
         if isinstance(source, GitChart):
             tree = self._commits.get((source.url, source.ref), lambda: self._commit(source))
-            path, keep, describe = (
-                source.path,
-                chart_files(source.extra_prefixes),
-                f"the chart {source.path or '.'} of {source.url}",
-            )
+            path, keep = source.path, chart_files(source.extra_prefixes)
+            describe = f"the chart {path or '.'} of {source.url}"
         else:
             tree, path = local_tree(source)
             keep, describe = everything, f"the chart {source.path}"

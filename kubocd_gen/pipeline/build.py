@@ -33,7 +33,7 @@ _CONFLICT = re.compile(rb"^<{7} ", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """The compilation of a cluster and the plan for its output, which is None if nothing may be written."""
+    """The compilation of a cluster and the plan for its output, which is None if nothing can be written."""
 
     compilation: Compilation
     plan: Plan | None
@@ -75,7 +75,9 @@ def build(
                 plan = _plan(compilation, kept, project, allow_protected_removal)
                 _warn_of_edits(plan, project, problems)
                 if only_plan and is_interrupted(plan.root):
-                    problems.note(_interruption(plan, "a build was interrupted while writing, or is still writing"))
+                    problems.note(
+                        _interruption(plan, project, "a build was interrupted while writing, or is still writing")
+                    )
             except ProblemsError as error:
                 problems.error(error)
         compared = drift(plan, charts=project.charts == "output") if plan else ()
@@ -85,7 +87,7 @@ def build(
         prepared = list(pool.map(prepare, project.clusters))
     if not keep_going and any(has_errors(built.diagnostics) for built in prepared):
         return [Built(built.compilation, None, built.diagnostics) for built in prepared]
-    return prepared if only_plan else [_written(built, waiting) for built in prepared]
+    return prepared if only_plan else [_written(built, project, waiting) for built in prepared]
 
 
 def unknown_removals(built: Sequence[Built], names: Iterable[str]) -> Iterator[Problem]:
@@ -101,11 +103,8 @@ def unknown_removals(built: Sequence[Built], names: Iterable[str]) -> Iterator[P
         keys += ["/".join(key) for key in one.plan.removed_releases()]
         known.update(keys, (key.partition("/")[2] for key in keys))
     for name in sorted(set(names) - known):
-        yield Problem(
-            "unknown-release",
-            f"--allow-protected-removal '{name}' matches no Release in the sources or the output",
-            hint=nearest("did you mean '{}'?", name, known),
-        )
+        message = f"--allow-protected-removal '{name}' matches no Release in the sources or the output"
+        yield Problem("unknown-release", message, hint=nearest("did you mean '{}'?", name, known))
 
 
 def is_current(built: Built) -> bool:
@@ -126,12 +125,12 @@ def _warn_of_edits(plan: Plan, project: Project, problems: Problems) -> None:
             problems.warning(Problem("edited-output", message, position=Position(path), hint=hint))
 
 
-def _interruption(plan: Plan, state: str) -> Problem:
-    position = Position(display_path(plan.root, Path.cwd()))
+def _interruption(plan: Plan, project: Project, state: str) -> Problem:
+    position = Position(display_path(plan.root, project.root))
     return Problem("interrupted-output", f"{state}; the next build completes it first", position=position)
 
 
-def _written(built: Built, waiting: Callable[[Path], None] | None) -> Built:
+def _written(built: Built, project: Project, waiting: Callable[[Path], None] | None) -> Built:
     if built.plan is None:
         return built
     problems = Problems(built.cluster.name)
@@ -139,7 +138,7 @@ def _written(built: Built, waiting: Callable[[Path], None] | None) -> Built:
         root = built.plan.root
         written = write(built.plan, waiting=partial(waiting, root) if waiting else None)
         if written.completed_earlier:
-            problems.note(_interruption(written.plan, "an earlier build was interrupted while writing"))
+            problems.note(_interruption(written.plan, project, "an earlier build was interrupted while writing"))
         return replace(built, plan=written.plan, diagnostics=(*built.diagnostics, *problems))
     except ProblemsError as error:
         problems.error(error)
@@ -152,7 +151,7 @@ def _plan(
     root = compilation.cluster.output
     outputs = [_release_output(one, kept) for one in compilation.releases]
     outputs += [_kept_output(key) for key in compilation.failed if _is_path(key)]
-    # It is not known what was written for a Release with an invalid name, so nothing may be removed.
+    # It is not known what was written for a Release with an invalid name, so nothing can be removed.
     complete = compilation.complete and all(map(_is_path, compilation.failed))
     project.budget.spend("output", sum(len(file.content) for one in outputs for file in one.files))
     plan = plan_output(root, outputs, _kustomization, complete=complete)

@@ -43,7 +43,7 @@ def project_lock(project: Project) -> Lock | None:
 
 
 def vendor_layout(project: Project) -> OciLayout | None:
-    """Return the project's vendor layout, which may not exist; None if none is configured."""
+    """Return the project's vendor layout, even if it does not exist; None if none is configured."""
     if project.vendor is None:
         return None
     return OciLayout(project.vendor, display_path(project.vendor, project.root), project.limits, project.files)
