@@ -14,10 +14,8 @@ from kubocd_gen.cli.tools import helm_of
 from kubocd_gen.diagnostics.problems import Problem, Problems
 from kubocd_gen.diffing.lines import View, view
 from kubocd_gen.diffing.markdown import markdown
-from kubocd_gen.diffing.page import page
-from kubocd_gen.diffing.report import comparison_report
+from kubocd_gen.diffing.report import comparison_report, page, text_lines
 from kubocd_gen.diffing.revisions import Compared, both_sides, compare
-from kubocd_gen.diffing.text import text_lines
 
 
 @options

@@ -25,10 +25,9 @@ from kubocd_gen.network.settings import Network
 from kubocd_gen.network.transport import Transport
 from kubocd_gen.oci.layout_writer import LayoutWriter
 from kubocd_gen.oci.registry import Registry
-from kubocd_gen.packaging.build import Order, Published
+from kubocd_gen.packaging.build import LayoutTarget, Order, Published, RegistryTarget
 from kubocd_gen.packaging.build import package as run
-from kubocd_gen.packaging.charts.fetching import open_charts
-from kubocd_gen.packaging.publication import LayoutTarget, RegistryTarget
+from kubocd_gen.packaging.charts import open_charts
 from kubocd_gen.processes.children import scratch
 
 _NO_PREFIX = Problem(

@@ -137,8 +137,7 @@ for _command in (*map(_document_command, kinds()), parameters, sources):
 
 
 def _sources(options: SourcesOptions, problems: Problems) -> str:
-    from kubocd_gen.editors.project_schema import known_to
-    from kubocd_gen.editors.sources import sources_schema
+    from kubocd_gen.editors.sources import known_to, sources_schema
     from kubocd_gen.pipeline.packages import package_sources, project_lock
     from kubocd_gen.sources.project_file import load_project
 

@@ -1,17 +1,29 @@
-"""Compare two compilations by Release and resource."""
+"""Compare two compilations by Release and resource, and with `--charts` also what their charts render to."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
+from kubocd_gen.budget.spending import Budget
 from kubocd_gen.compiler.secrets import Masks
 from kubocd_gen.compiler.value_changes import changes
+from kubocd_gen.diagnostics.problems import Problems, ProblemsError
 from kubocd_gen.diffing.dangers import helm_release_dangers, kept_dangers, release_dangers
-from kubocd_gen.diffing.records import Danger, ReleaseDifference, ResourceDifference, Side
+from kubocd_gen.diffing.records import Danger, ReleaseDifference, ResourceDifference, Side, Status
+from kubocd_gen.helm.manifests import Installation, template
+from kubocd_gen.helm.process import HelmPool
+from kubocd_gen.kube_yaml.reader import read_documents
 from kubocd_gen.model.compilation import Compilation, CompiledRelease
+from kubocd_gen.pipeline.suspended import Written
 
+Document = Mapping[str, Any]
+Documents = Sequence[Document]
 Identity = tuple[str, str, str]  # kind, namespace, name
+Manifests = Mapping[tuple[str, Identity, int], Document]  # by API group, identity, and number if there are several
 # The digest of the package's index: it differs whenever the package does, so it is not worth showing.
 _DERIVED = ("metadata", "annotations", "reconcile.fluxcd.io/requestedAt")
 _ORDER = ("OCIRepository", "HelmRepository", "HelmRelease")
@@ -31,7 +43,7 @@ def compare_clusters(
     rendered charts, by `namespace/name` of the Release. HelmReleases of the Releases in `unknown` are omitted, because
     these are suspended and their previous output is unknown.
     """
-    before, after = (_releases(one) for one in (old, new))
+    before, after = _releases(old), _releases(new)
     found = []
     for key in sorted({*before, *after}, key=lambda one: one.split("/")):
         known = key not in unknown
@@ -39,12 +51,6 @@ def compare_clusters(
         if one is not None:
             found.append(one)
     return found
-
-
-def helm_releases(one: CompiledRelease | None) -> dict[str, Mapping[str, Any]]:
-    """Return the HelmReleases of a Release by name."""
-    documents = one.documents if one else ()
-    return {document["metadata"]["name"]: document for document in documents if document["kind"] == "HelmRelease"}
 
 
 def _releases(compilation: Compilation | None) -> dict[str, CompiledRelease]:
@@ -64,64 +70,233 @@ def _compare(
     before, after = _side(old), _side(new)
     dangers = list(release_dangers(before, after))
     resources = []
-    for identity, first, second in _pairs(old, new):
-        if identity[0] == "HelmRelease" and not known:
+    sides = [_resources(one) for one in (old, new)]
+    for identity in sorted({*sides[0], *sides[1]}, key=lambda one: (_ORDER.index(one[0]), one[1:])):
+        kind, namespace, name = identity
+        if kind == "HelmRelease" and not known:
             continue
-        difference = _resource(identity, first, second, masks)
+        first, second = (side.get(identity) for side in sides)
+        difference = _difference(identity, first, second, masks)
         if difference is None:
             continue
         resources.append(difference)
-        if after is not None and after.suspended and identity[0] == "HelmRelease":
-            dangers += kept_dangers(identity[2], difference.status, first or second or {})
-        if first is not None and second is not None and identity[0] == "HelmRelease":
-            dangers += helm_release_dangers(identity[2], identity[1], first["spec"], second["spec"], difference.changes)
+        if after is not None and after.suspended and kind == "HelmRelease":
+            dangers += kept_dangers(name, difference.status, first or second or {})
+        if first is not None and second is not None and kind == "HelmRelease":
+            dangers += helm_release_dangers(name, namespace, first["spec"], second["spec"], difference.changes)
     if before == after and not resources and not manifests:
         return None
     namespace, _, name = key.partition("/")
-    return ReleaseDifference(
-        cluster,
-        namespace,
-        name,
-        before,
-        after,
-        (*resources, *manifests),
-        tuple(Danger(code, message, cluster, key) for code, message in dict.fromkeys(dangers)),
-    )
+    found = tuple(Danger(code, message, cluster, key) for code, message in dict.fromkeys(dangers))
+    return ReleaseDifference(cluster, namespace, name, before, after, (*resources, *manifests), found)
 
 
-def _pairs(
-    old: CompiledRelease | None, new: CompiledRelease | None
-) -> Iterator[tuple[Identity, Mapping[str, Any] | None, Mapping[str, Any] | None]]:
-    """Yield the resources of both sides by identity, in the order of the output files."""
-    sides = [_resources(one) for one in (old, new)]
-    for identity in sorted({*sides[0], *sides[1]}, key=lambda one: (_ORDER.index(one[0]), one[1:])):
-        yield identity, sides[0].get(identity), sides[1].get(identity)
-
-
-def _resources(one: CompiledRelease | None) -> dict[Identity, Mapping[str, Any]]:
+def _resources(one: CompiledRelease | None) -> dict[Identity, Document]:
     return {
         (document["kind"], document["metadata"]["namespace"], document["metadata"]["name"]): document
         for document in (one.documents if one else ())
     }
 
 
-def _resource(
-    identity: Identity, old: Mapping[str, Any] | None, new: Mapping[str, Any] | None, masks: Masks
+def _difference(
+    identity: Identity, old: Document | None, new: Document | None, masks: Masks, rendered_by: str | None = None
 ) -> ResourceDifference | None:
     if old is None or new is None:
+        status: Status = "added" if old is None else "removed"
         whole = masks.value(new if old is None else old)
-        return ResourceDifference(*identity, "added" if old is None else "removed", value=whole)
-    found = tuple(one for one in changes(old, new, masks=masks) if one.path != _DERIVED)
-    return ResourceDifference(*identity, "changed", found) if found else None
+        return ResourceDifference(*identity, status, rendered_by=rendered_by, value=whole)
+    found = tuple(one for one in changes(old, new, masks=masks) if rendered_by or one.path != _DERIVED)
+    return ResourceDifference(*identity, "changed", found, rendered_by) if found else None
 
 
 def _side(one: CompiledRelease | None) -> Side | None:
     if one is None:
         return None
     charts = {}
-    for name, document in helm_releases(one).items():
+    for document in one.helm_releases:
         chart = document["spec"].get("chart", {}).get("spec", {})
-        charts[name] = f"{chart.get('chart', '')} {chart.get('version', '')}".strip()
-    release = one.release
+        charts[document["metadata"]["name"]] = f"{chart.get('chart', '')} {chart.get('version', '')}".strip()
     package = one.rendered.resolved.package
-    return Side(release.image, package.digest, one.protected, release.suspended, charts)
+    return Side(one.release.image, package.digest, one.protected, one.release.suspended, charts)
+
+
+def _is_suspended(*sides: CompiledRelease | None) -> bool:
+    """Return whether the Release is suspended on a side.
+
+    The HelmReleases of this side are from an earlier build then, and its package does not necessarily contain their
+    charts.
+    """
+    return any(one is not None and one.release.suspended for one in sides)
+
+
+def with_written(
+    old: Compilation | None,
+    new: Compilation | None,
+    outputs: tuple[Written | None, Written | None],
+    problems: Problems,
+) -> tuple[Compilation | None, Compilation | None, frozenset[str]]:
+    """Return both sides with the written HelmReleases of suspended Releases, and the Releases where these are unknown.
+
+    `outputs` are None for a side without a readable output. A Release that becomes suspended keeps the HelmReleases
+    that the old side has written, regardless of its sources, so the new side is compared with those. HelmReleases that
+    the new side cannot keep are an error in `problems`.
+    """
+    sides = [_releases(side) for side in (old, new)]
+    found: tuple[dict[str, Documents], dict[str, Documents]] = {}, {}
+    unknown = set[str]()
+    for key in sorted({*sides[0], *sides[1]}):
+        before, after = sides[0].get(key), sides[1].get(key)
+        if not _is_suspended(before, after):
+            continue
+        first = _old(before, outputs[0]) if before else ()
+        second: Documents | None = ()
+        if after is not None and after.release.suspended:
+            second = _new(after, outputs[1], problems)
+            if second is None and first is not None and outputs[0] is not None:
+                second = ()  # the file was removed
+        if first is None or second is None:
+            unknown.add(key)
+            continue
+        if before is not None:
+            found[0][key] = first
+        if after is not None and after.release.suspended:
+            found[1][key] = second
+    return _with(old, found[0]), _with(new, found[1]), frozenset(unknown)
+
+
+def _old(one: CompiledRelease, output: Written | None) -> Documents | None:
+    """Return the HelmReleases that the old side has written; none if its file is invalid; None if not known."""
+    try:
+        written = output.helm_releases(one.release) if output else None
+    except ProblemsError as error:
+        if error.problem.code != "suspended-output":
+            raise
+        return ()
+    if written is None and not one.release.suspended:
+        return one.helm_releases
+    return () if written is None and output else written
+
+
+def _new(one: CompiledRelease, output: Written | None, problems: Problems) -> Documents | None:
+    try:
+        return output.helm_releases(one.release) if output else None
+    except ProblemsError as error:
+        problems.error(error, release=one.release.key)
+        return None
+
+
+def _with(compilation: Compilation | None, written: Mapping[str, Documents]) -> Compilation | None:
+    """Return the compilation with the HelmReleases of some Releases replaced."""
+    if compilation is None or not written:
+        return compilation
+    return replace(compilation, releases=tuple(_keeping(one, written) for one in compilation.releases))
+
+
+def _keeping(one: CompiledRelease, written: Mapping[str, Documents]) -> CompiledRelease:
+    if one.release.key not in written:
+        return one
+    sources = (document for document in one.documents if document["kind"] != "HelmRelease")
+    return replace(one, documents=(*sources, *written[one.release.key]))
+
+
+def compare_manifests(
+    old: Compilation | None,
+    new: Compilation | None,
+    helm: HelmPool,
+    problems: tuple[Problems, Problems],
+    masks: Masks,
+) -> dict[str, list[ResourceDifference]]:
+    """Return the resources of charts that differ, by the key of the Release.
+
+    A chart is only rendered if its archive, values or other inputs differ. If helm can't render a chart, it is not
+    compared, and an error is added to the `problems` of that side.
+    """
+    before, after = _releases(old), _releases(new)
+    pairs = []
+    for key in sorted({*before, *after}):
+        both = (before.get(key), after.get(key))
+        names = {document["metadata"]["name"] for one in both if one for document in one.helm_releases}
+        for name in () if _is_suspended(*both) else sorted(names):
+            installations = [_installation(one, name) for one in both]
+            if installations[0] != installations[1]:
+                pairs.append((key, name, list(zip(both, installations, problems, strict=True))))
+    with ThreadPoolExecutor(max_workers=helm.jobs) as pool:
+        sides = [[pool.submit(_manifests, helm, name, *side) for side in both] for _, name, both in pairs]
+        rendered = [[one.result() for one in futures] for futures in sides]
+    found: dict[str, list[ResourceDifference]] = {}
+    for (key, name, _), (first, second) in zip(pairs, rendered, strict=True):
+        if first is None or second is None:
+            continue
+        for identity in sorted({*first, *second}):
+            difference = _difference(identity[1], first.get(identity), second.get(identity), masks, name)
+            if difference is not None:
+                found.setdefault(key, []).append(difference)
+    return found
+
+
+def _installation(one: CompiledRelease | None, name: str) -> Installation | None:
+    """Return what the HelmRelease `name` of a Release installs, None if it does not exist."""
+    documents = [document for document in (one.helm_releases if one else ()) if document["metadata"]["name"] == name]
+    if one is None or not documents:
+        return None
+    spec = documents[0]["spec"]
+    chart = spec["chart"]["spec"]
+    install = spec.get("install") or {}
+    return Installation(
+        archive=one.rendered.resolved.package.files.get(f"{chart['chart']}-{chart.get('version')}.tgz", b""),
+        release_name=spec.get("releaseName") or name,
+        namespace=spec.get("targetNamespace") or documents[0]["metadata"]["namespace"],
+        values=spec.get("values") or {},
+        crds=install.get("crds") != "Skip" and not install.get("skipCRDs"),
+    )
+
+
+def _manifests(
+    helm: HelmPool, name: str, one: CompiledRelease | None, installation: Installation | None, problems: Problems
+) -> Manifests | None:
+    """Return what a chart renders to, None if helm can't render it, which is an error in `problems`."""
+    if one is None or installation is None:
+        return {}
+    try:
+        return read_manifests(template(helm, installation), name, installation.namespace, helm.budget)
+    except ProblemsError as error:
+        problem = replace(
+            error.problem,
+            message=f"HelmRelease '{name}': {error.problem.message}",
+            position=one.release.position("metadata", "name"),
+            hint=error.problem.hint or "omit --charts to compare only its values",
+        )
+        problems.error(problem, release=one.release.key)
+        return None
+
+
+def read_manifests(text: str, name: str, namespace: str, budget: Budget) -> Manifests:
+    """Return the resources in `text`, what the chart of the HelmRelease `name` renders to in `namespace`."""
+    found: dict[tuple[str, Identity, int], Document] = {}
+    counts: Counter[tuple[str, Identity]] = Counter()
+    for document in read_documents(text, name, budget=budget):
+        if document.error is not None:
+            message = f"the rendered chart is not valid YAML: {document.error.problem.message}"
+            raise ProblemsError.of("chart-failed", message)
+        for resource in _items(document.value):
+            metadata = resource.get("metadata")
+            metadata = metadata if isinstance(metadata, Mapping) else {}
+            group, slash, _ = str(resource.get("apiVersion", "")).partition("/")
+            identity = (
+                str(resource.get("kind", "")),
+                str(metadata.get("namespace") or namespace),
+                str(metadata.get("name") or metadata.get("generateName") or ""),
+            )
+            key = (group if slash else "", identity)
+            found[*key, counts[key]] = resource
+            counts[key] += 1
+    return found
+
+
+def _items(value: Any) -> Sequence[Mapping[str, Any]]:
+    if not isinstance(value, Mapping):
+        return ()
+    items = value.get("items")
+    if value.get("kind") == "List" and isinstance(items, list):
+        return [item for item in items if isinstance(item, Mapping)]
+    return [value]

@@ -34,23 +34,14 @@ def helm_release_dangers(
 ) -> Iterator[Found]:
     """Yield the dangers of changes to a HelmRelease's `spec`; `changed` are the values that differ."""
     subject = f"HelmRelease {name}"
-    for code, field, default, meaning in (
-        ("release-name-changed", "releaseName", name, "Flux uninstalls the chart and installs it again"),
-        (
-            "target-namespace-changed",
-            "targetNamespace",
-            namespace,
-            "Flux uninstalls the chart and installs it in the new namespace",
-        ),
-        (
-            "storage-namespace-changed",
-            "storageNamespace",
-            namespace,
-            "Flux uninstalls the chart and installs it again",
-        ),
+    for code, field, default, where in (
+        ("release-name-changed", "releaseName", name, "again"),
+        ("target-namespace-changed", "targetNamespace", namespace, "in the new namespace"),
+        ("storage-namespace-changed", "storageNamespace", namespace, "again"),
     ):
         before, after = old.get(field) or default, new.get(field) or default
         if before != after:
+            meaning = f"Flux uninstalls the chart and installs it {where}"
             yield code, f"{subject}: {field} changes from '{before}' to '{after}'; {meaning}"
     yield from _chart_dangers(subject, _chart(old), _chart(new))
     for phase in ("install", "upgrade"):
@@ -68,29 +59,23 @@ def kept_dangers(name: str, status: Status, document: Mapping[str, Any]) -> Iter
     A build keeps these HelmReleases, so the output itself was edited.
     """
     chart = " ".join(_chart(document["spec"])).strip()
-    yield (
-        "suspended-output-changed",
-        f"HelmRelease {name} (chart {chart}) was {status} in the output, although its Release is suspended",
-    )
+    message = f"HelmRelease {name} (chart {chart}) was {status} in the output, although its Release is suspended"
+    yield "suspended-output-changed", message
 
 
 def _chart_dangers(subject: str, old: tuple[str, str], new: tuple[str, str]) -> Iterator[Found]:
     (chart, before), (other, after) = old, new
     if chart != other:
-        yield (
-            "chart-changed",
-            f"{subject}: the chart changes from '{chart}' to '{other}', which upgrades the installed release",
-        )
+        message = f"{subject}: the chart changes from '{chart}' to '{other}', which upgrades the installed release"
+        yield "chart-changed", message
         return
     first, second = (_VERSION.match(version) for version in (before, after))
     if first is None or second is None:
         return
     numbers = [tuple(map(int, one.groups())) for one in (first, second)]
     if numbers[0][0] != numbers[1][0]:
-        yield (
-            "chart-major-version",
-            f"{subject}: the major version of the chart '{chart}' changes, from {before} to {after}",
-        )
+        message = f"{subject}: the major version of the chart '{chart}' changes, from {before} to {after}"
+        yield "chart-major-version", message
     elif numbers[1] < numbers[0]:
         yield "chart-downgraded", f"{subject}: the chart '{chart}' is downgraded from {before} to {after}"
 
@@ -102,17 +87,13 @@ def _storage_dangers(subject: str, change: Change) -> Iterator[Found]:
     below = [dict(leaves(value, change.path)) for value in (change.old, change.new)]
     steps = {step for leaf in (*below[0], *below[1]) for step in leaf if isinstance(step, str)}
     if any(_STORAGE.search(step) for step in steps):
-        yield (
-            "storage-changed",
-            f"{subject}: '{path}' changes; Kubernetes rejects this for an existing volume, or creates another volume",
-        )
+        effect = "Kubernetes rejects this for an existing volume, or creates another volume"
+        yield "storage-changed", f"{subject}: '{path}' changes; {effect}"
     elif change.path[-1] in ("size", "storage"):
         first, second = _bytes(change.old), _bytes(change.new)
         if first is not None and second is not None and second < first:
-            yield (
-                "volume-shrinks",
-                f"{subject}: '{path}' shrinks from {change.old} to {change.new}, which volumes do not support",
-            )
+            message = f"{subject}: '{path}' shrinks from {change.old} to {change.new}, which volumes do not support"
+            yield "volume-shrinks", message
 
 
 def _bytes(value: Any) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +45,11 @@ class ResourceView:
     lines: tuple[Line, ...]
     repeated: int
 
+    @property
+    def is_shown(self) -> bool:
+        """Whether the resource has anything that the shared changes do not show."""
+        return bool(self.lines) or self.resource.status != "changed"
+
 
 @dataclass(frozen=True, slots=True)
 class ReleaseView:
@@ -56,7 +62,12 @@ class ReleaseView:
     @property
     def is_shared(self) -> bool:
         """Whether the shared changes already show everything about the Release."""
-        return not self.facts and not any(one.lines or one.resource.status != "changed" for one in self.resources)
+        return not self.facts and not any(one.is_shown for one in self.resources)
+
+    @property
+    def repeated(self) -> int:
+        """The number of its changes that are shown as shared changes."""
+        return sum(one.repeated for one in self.resources)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +92,14 @@ def headline(comparison: Comparison) -> str:
     Counts of zero are omitted.
     """
     changed, values, dangers = comparison.count("changed"), comparison.values, len(comparison.dangers)
-    releases = (
-        [f"{changed} of {plural(comparison.totals[0], 'Release')} change{'s' if changed == 1 else ''}"]
-        if changed
-        else []
-    )
+    releases = []
+    if changed:
+        releases.append(f"{changed} of {plural(comparison.totals[0], 'Release')} change{'s' if changed == 1 else ''}")
     statuses: tuple[Status, ...] = ("added", "removed")
     for status in statuses:
         if count := comparison.count(status):
-            noun = "" if releases else " Release" if count == 1 else " Releases"
-            releases.append(f"{count}{noun} {'is' if count == 1 else 'are'} {status}")
+            number = str(count) if releases else plural(count, "Release")
+            releases.append(f"{number} {'is' if count == 1 else 'are'} {status}")
     parts = [", ".join(releases)]
     parts += [f"{plural(values, 'value')} differ{'s' if values == 1 else ''}"] if values else []
     parts += [plural(dangers, "danger")] if dangers else []
@@ -154,44 +163,39 @@ def change_lines(change: Change, name: str | None = None) -> Iterator[Line]:
     for sign, value in (("-", old), ("+", new)):
         if value is not ABSENT:
             for leaf, scalar in leaves(value, () if name else change.path):
-                text = (
-                    path_text(leaf)
-                    if not name
-                    else f"{path}{'.' if leaf and isinstance(leaf[0], str) else ''}{path_text(leaf)}"
-                )
+                text = path_text(leaf)
+                if name:
+                    text = f"{path}{'.' if leaf and isinstance(leaf[0], str) else ''}{text}"
                 yield Line(sign, f"{printable(text)}: {_cut(_scalar(scalar), 0)}")
 
 
 def _release(release: ReleaseDifference, shared: set[int]) -> ReleaseView:
     resources = []
     for resource in release.resources:
-        lines: list[Line] = []
+        lines = list(_whole(resource))
         own = [change for change in resource.changes if id(change) not in shared]
         for change in own:
             if resource.rendered_by is not None or change.path not in _SHOWN_BY_RELEASE:
                 lines += change_lines(change)
-        if resource.value is not None:
-            lines = list(_whole(resource))
         resources.append(ResourceView(resource, tuple(lines), len(resource.changes) - len(own)))
     return ReleaseView(release, tuple(_facts(release)), tuple(resources))
 
 
 def _facts(release: ReleaseDifference) -> Iterator[Line]:
     old, new = release.old, release.new
-    charts = [one.charts if one else {} for one in (old, new)]
     if old is None or new is None:
-        sign, side = ("+", new) if old is None else ("-", old)
-        if side is not None:
-            yield Line(sign, printable(f"package {side.package}"))
-            for name, chart in side.charts.items():
-                yield Line(sign, printable(f"chart {chart} ({name})"))
+        for sign, side in (("-", old), ("+", new)):
+            if side is not None:
+                yield Line(sign, printable(f"package {side.package}"))
+                for name, chart in side.charts.items():
+                    yield Line(sign, printable(f"chart {chart} ({name})"))
         return
     if old.package != new.package:
         yield from _pair(f"package {old.package}", f"package {new.package}")
     elif old.digest != new.digest:
         yield from _pair(f"package {old.package} ({old.digest[:19]})", f"package {new.package} ({new.digest[:19]})")
-    for name in sorted({*charts[0], *charts[1]}):
-        first, second = (one.get(name) for one in charts)
+    for name in sorted(old.charts.keys() & new.charts.keys()):
+        first, second = old.charts[name], new.charts[name]
         if first and second and first != second:
             yield from _pair(f"chart {first} ({name})", f"chart {second} ({name})")
     for word in ("protected", "suspended"):
@@ -206,8 +210,8 @@ def _pair(old: str, new: str) -> Iterator[Line]:
 
 
 def _whole(resource: ResourceDifference) -> Iterator[Line]:
-    """Yield the values of an added resource, except those that are derived from its name; nothing for a removed one."""
-    if resource.status == "removed" or resource.kind in ("OCIRepository", "HelmRepository"):
+    """Yield the values of an added resource, except those that are derived from its name; nothing for others."""
+    if resource.status != "added" or resource.kind in ("OCIRepository", "HelmRepository"):
         return
     derived: dict[Path, str] = {("spec", "releaseName"): resource.name, ("spec", "targetNamespace"): resource.namespace}
     for path, scalar in leaves(resource.value, ()):
@@ -240,7 +244,7 @@ def _cut(text: str, differs: int) -> str:
 def _scalar(value: Any) -> str:
     """Return the value as a single line of printable YAML."""
     if isinstance(value, bool) or value is None:
-        return {True: "true", False: "false", None: "null"}[value]
+        return json.dumps(value)
     if isinstance(value, (int, float)):
         return number(value)
     if isinstance(value, str):

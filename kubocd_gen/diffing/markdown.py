@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from kubocd_gen.diagnostics.problems import printable
 from kubocd_gen.diffing.lines import (
@@ -22,6 +22,7 @@ from kubocd_gen.diffing.lines import (
     repeat_occurrences,
     repeat_title,
 )
+from kubocd_gen.diffing.shared_changes import Repeat
 
 LIMIT = 65_000
 """The maximum length in bytes, and therefore in characters: GitHub's limit for a comment is 65,536 characters."""
@@ -39,19 +40,18 @@ def markdown(view: View, *, limit: int = LIMIT) -> str:
     comparison = view.comparison
     if not comparison.releases:
         return ""
-    blocks = [_head(view), _table(view)]
+    parts = [_repeat(one, view) for one in view.repeats]
+    parts += [_release(one, view) for one in view.releases if not one.is_shared]
+    text = f"{_head(view)}\n{_table(view)}"
     if comparison.dangers:
-        blocks.append(_dangers(view))
-    parts = [_repeat(view, index) for index in range(len(view.repeats))]
-    own = [one for one in view.releases if not one.is_shared]
-    parts += [_release(one, view) for one in own]
-    text = "\n".join(blocks)
+        text += f"\n{_dangers(view)}"
     if len(text.encode()) > limit - _RESERVED:
         text = text.encode()[: limit - _RESERVED].decode("utf-8", "ignore").rpartition("\n")[0] + "\n"
     for index, part in enumerate(parts):
         if len(text.encode()) + len(part.encode()) + 1 > limit - _RESERVED:
-            remaining = parts[index:]
-            return f"{text}\n… and {plural(len(remaining), 'section')} more; run `kcd-gen diff` to see all of them.\n"
+            return (
+                f"{text}\n… and {plural(len(parts) - index, 'section')} more; run `kcd-gen diff` to see all of them.\n"
+            )
         text = f"{text}\n{part}"
     return text
 
@@ -108,37 +108,32 @@ def _dangers(view: View) -> str:
     return f"#### {_CAUTION} {plural(len(dangers), 'danger')}\n\n" + "\n".join(lines) + "\n"
 
 
-def _repeat(view: View, index: int) -> str:
-    repeat = view.repeats[index]
+def _repeat(repeat: Repeat, view: View) -> str:
     lines = repeat_lines(repeat)
     occurrences = list(repeat_occurrences(repeat, view.comparison))
     shown = [f"{name}: {paths}" for name, paths in occurrences[:_LISTED]]
     if len(occurrences) > _LISTED:
         shown.append(f"… and {plural(len(occurrences) - _LISTED, 'Release')} more")
     title = f"{repeat_title(repeat)}: {' → '.join(_inline(line.text) for line in lines[:2])}"
-    return _folded(title, [_fence(lines, "diff"), "In:", "", _fenced(shown, "")])
+    return _folded(title, [_fence(lines), "In:", "", _fenced(shown)])
 
 
 def _release(one: ReleaseView, view: View) -> str:
     release = one.release
     lines = list(one.facts)
-    repeated = sum(resource.repeated for resource in one.resources)
     for resource in one.resources:
-        if resource.lines or resource.resource.status != "changed":
+        if resource.is_shown:
             sign = {"added": "+", "removed": "-", "changed": " "}[resource.resource.status]
-            lines += [Line(sign, printable(resource.resource.label)), *(_indented(line) for line in resource.lines)]
+            lines.append(Line(sign, printable(resource.resource.label)))
+            lines += [Line(line.sign, f"  {line.text}") for line in resource.lines]
     count = sum(line.sign != " " for line in lines)
     title = f"{_inline(release_name(release, view.comparison))} {release.status}, {plural(count, 'line')}"
-    parts = [_fence(lines[:_LINES], "diff")]
+    parts = [_fence(lines[:_LINES])]
     if len(lines) > _LINES:
         parts.append(f"… and {plural(len(lines) - _LINES, 'line')} more\n")
-    if repeated:
-        parts.append(f"{plural(repeated, 'more value')} in the shared changes above.\n")
+    if one.repeated:
+        parts.append(f"{plural(one.repeated, 'more value')} in the shared changes above.\n")
     return _folded(title, parts)
-
-
-def _indented(line: Line) -> Line:
-    return Line(line.sign, f"  {line.text}")
 
 
 def _folded(summary: str, parts: Sequence[str]) -> str:
@@ -146,11 +141,11 @@ def _folded(summary: str, parts: Sequence[str]) -> str:
     return f"<details><summary>{summary}</summary>\n\n" + "\n".join(parts) + "\n</details>\n"
 
 
-def _fence(lines: Sequence[Line], language: str) -> str:
-    return _fenced([f"{line.sign} {line.text}" for line in lines], language)
+def _fence(lines: Sequence[Line]) -> str:
+    return _fenced([f"{line.sign} {line.text}" for line in lines], "diff")
 
 
-def _fenced(lines: Sequence[str], language: str) -> str:
+def _fenced(lines: Sequence[str], language: str = "") -> str:
     fence = "`" * max(3, _longest_run(lines) + 1)
     return "\n".join((f"{fence}{language}", *lines, fence, ""))
 
@@ -170,5 +165,4 @@ def _inline(text: str) -> str:
 
 
 def _longest_run(lines: Sequence[str]) -> int:
-    runs: Iterator[int] = (len(run) for line in lines for run in re.findall("`+", line))
-    return max(runs, default=0)
+    return max((len(run) for line in lines for run in re.findall("`+", line)), default=0)

@@ -1,17 +1,93 @@
-"""Render a comparison as a JSON document, described by `schemas/kcd-gen/comparison-v1alpha1.json`."""
+"""Render a comparison as text for a terminal, as an HTML page, and as JSON.
+
+The JSON is described by `schemas/kcd-gen/comparison-v1alpha1.json`. The page is self-contained, without scripts or
+external resources.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from kubocd_gen import __version__
-from kubocd_gen.compiler.value_changes import ABSENT, Change, path_text
-from kubocd_gen.diagnostics.problems import Problem
+from kubocd_gen.compiler.value_changes import ABSENT, path_text
+from kubocd_gen.diagnostics.problems import Problem, printable
 from kubocd_gen.diagnostics.text import envelope
-from kubocd_gen.diffing.lines import View
-from kubocd_gen.diffing.records import Comparison, Danger, ReleaseDifference, ResourceDifference, Side
+from kubocd_gen.diffing.lines import (
+    ReleaseView,
+    View,
+    headline,
+    release_name,
+    repeat_lines,
+    repeat_occurrences,
+    repeat_title,
+    signed,
+)
+from kubocd_gen.diffing.records import Comparison, ReleaseDifference, ResourceDifference
 from kubocd_gen.diffing.shared_changes import Repeat
+from kubocd_gen.package_data import template_folder
+
+_SIGNS = {"added": "+", "removed": "-", "changed": "~"}
+
+
+def text_lines(view: View) -> Iterator[str]:
+    """Yield the lines of the report; none if nothing differs. Dangers and the summary come last, next to the prompt."""
+    comparison = view.comparison
+    if not comparison.releases:
+        return
+    for repeat in view.repeats:
+        yield f"{repeat_title(repeat)}:"
+        yield from signed(repeat_lines(repeat), "  ")
+        for name, paths in repeat_occurrences(repeat, comparison):
+            yield f"    {name}: {paths}"
+        yield ""
+    for one in view.releases:
+        if not one.is_shared:
+            yield from _release(one, view)
+            yield ""
+    if comparison.dangers:
+        yield "dangers:"
+        several = len(comparison.clusters) > 1
+        for danger in comparison.dangers:
+            cluster = f"{danger.cluster}: " if several else ""
+            yield printable(f"  {cluster}{danger.release}: {danger.message} [{danger.code}]")
+        yield ""
+    yield printable(f"compared with {comparison.revision}: {headline(comparison)}")
+
+
+def _release(one: ReleaseView, view: View) -> Iterator[str]:
+    release = one.release
+    yield f"{_SIGNS[release.status]} {release_name(release, view.comparison)}"
+    yield from signed(one.facts, "    ")
+    for resource in one.resources:
+        if resource.is_shown:
+            yield printable(f"  {_SIGNS[resource.resource.status]} {resource.resource.label}")
+            yield from signed(resource.lines, "    ")
+
+
+def page(view: View) -> str:
+    """Return the HTML page, even if nothing differs."""
+    import jinja2  # 50 ms
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(template_folder()),
+        undefined=jinja2.StrictUndefined,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["printable"] = printable
+    comparison = view.comparison
+    return environment.get_template("diff.html.j2").render(
+        view=view,
+        comparison=comparison,
+        headline=headline(comparison) if comparison.releases else "No differences",
+        release_name=release_name,
+        repeat_title=repeat_title,
+        repeat_lines=repeat_lines,
+        repeat_occurrences=repeat_occurrences,
+    )
 
 
 def comparison_report(view: View | None, diagnostics: Sequence[Problem]) -> dict[str, Any]:
@@ -22,7 +98,7 @@ def comparison_report(view: View | None, diagnostics: Sequence[Problem]) -> dict
         "revision": {"name": comparison.revision, "commit": comparison.commit} if comparison else None,
         "charts": comparison.charts if comparison else False,
         "summary": _summary(comparison) if comparison else None,
-        "releases": [_release(one) for one in comparison.releases] if comparison else [],
+        "releases": [_release_report(one) for one in comparison.releases] if comparison else [],
         "repeats": [_repeat(one) for one in view.repeats] if view else [],
     }
     return envelope("Comparison", body, diagnostics)
@@ -38,45 +114,32 @@ def _summary(comparison: Comparison) -> dict[str, int]:
     }
 
 
-def _release(release: ReleaseDifference) -> dict[str, Any]:
+def _release_report(release: ReleaseDifference) -> dict[str, Any]:
     return {
-        "cluster": release.cluster,
-        "namespace": release.namespace,
-        "name": release.name,
+        **_identity(release),
         "status": release.status,
-        "old": _side(release.old),
-        "new": _side(release.new),
+        "old": asdict(release.old) if release.old else None,
+        "new": asdict(release.new) if release.new else None,
         "resources": [_resource(one) for one in release.resources],
-        "dangers": [_danger(one) for one in release.dangers],
+        "dangers": [{"code": one.code, "message": one.message} for one in release.dangers],
     }
 
 
-def _side(side: Side | None) -> dict[str, Any] | None:
-    if side is None:
-        return None
-    return {
-        "package": side.package,
-        "digest": side.digest,
-        "protected": side.protected,
-        "suspended": side.suspended,
-        "charts": dict(side.charts),
-    }
+def _identity(release: ReleaseDifference) -> dict[str, str]:
+    return {"cluster": release.cluster, "namespace": release.namespace, "name": release.name}
 
 
 def _resource(resource: ResourceDifference) -> dict[str, Any]:
+    changes = [{"path": path_text(one.path), **_values(one.old, one.new)} for one in resource.changes]
     return {
         "kind": resource.kind,
         "namespace": resource.namespace,
         "name": resource.name,
         "status": resource.status,
         "renderedBy": resource.rendered_by,
-        "changes": [_change(one) for one in resource.changes],
+        "changes": changes,
         "value": resource.value,
     }
-
-
-def _change(change: Change) -> dict[str, Any]:
-    return {"path": path_text(change.path), **_values(change.old, change.new)}
 
 
 def _values(old: Any, new: Any) -> dict[str, Any]:
@@ -89,9 +152,5 @@ def _repeat(repeat: Repeat) -> dict[str, Any]:
         "path": repeat.path,
         **_values(repeat.old, repeat.new),
         "values": len(repeat.occurrences),
-        "releases": [{"cluster": one.cluster, "namespace": one.namespace, "name": one.name} for one in repeat.releases],
+        "releases": [_identity(one) for one in repeat.releases],
     }
-
-
-def _danger(danger: Danger) -> dict[str, Any]:
-    return {"code": danger.code, "message": danger.message}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,9 +15,8 @@ from typing import Any
 from kubocd_gen.checkout.discovery import find_files
 from kubocd_gen.checkout.files import CheckoutFiles
 from kubocd_gen.compiler.secrets import Masks
-from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError
-from kubocd_gen.diffing.comparison import compare_clusters
-from kubocd_gen.diffing.manifests import compare_manifests
+from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, has_errors
+from kubocd_gen.diffing.comparison import compare_clusters, compare_manifests, with_written
 from kubocd_gen.diffing.records import Comparison
 from kubocd_gen.files.paths import display_path, fixed_part
 from kubocd_gen.git.repository import Revision, find_repository
@@ -28,9 +27,8 @@ from kubocd_gen.model.project import Cluster, Flags, Project
 from kubocd_gen.packages.lock import Lock
 from kubocd_gen.packages.source import PackageSources
 from kubocd_gen.pipeline import Compilation, compile_cluster
-from kubocd_gen.pipeline.kept_releases import Written, in_revision, on_disk
-from kubocd_gen.pipeline.packages import Progress, package_sources, project_lock
-from kubocd_gen.pipeline.suspended_sides import with_written
+from kubocd_gen.pipeline.packages import Progress, closing_on_error, package_sources, project_lock
+from kubocd_gen.pipeline.suspended import Written, in_revision, on_disk
 from kubocd_gen.processes.children import scratch
 from kubocd_gen.sources.documents import WRITTEN
 from kubocd_gen.sources.project_file import check_paths, load_project, project_path, read_project
@@ -109,44 +107,42 @@ def compare(
     names = list(dict.fromkeys([*before, *clusters]))
     found = {name: (Problems(name), Problems(name)) for name in names}
 
-    def compiled(side: Side, cluster: Cluster, sources: PackageSources, findings: Problems) -> Compilation:
-        return compile_cluster(side.project, cluster, sources, helm, findings)
-
     sides: dict[str, list[Future[Compilation] | None]] = {}
-    with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
-        try:
-            for name in names:
-                first = second = None
-                if name in clusters:
-                    second = pool.submit(compiled, new, clusters[name], packages, found[name][1])
-                if old and name in before:
-                    if (
-                        name in clusters
-                        and same_packages
-                        and _have_same_sources(old, before[name], new, clusters[name])
-                    ):
-                        first = second
-                    else:
-                        first = pool.submit(compiled, old, before[name], others, found[name][0])
-                sides[name] = [first, second]
-            results = {name: [one.result() if one else None for one in both] for name, both in sides.items()}
-        except BaseException:
-            packages.close()  # ends pending requests, because leaving the pool waits for its threads
-            others.close()
-            raise
-    findings = Problems()
-    for warning in dict.fromkeys([*packages.warnings(), *(others.warnings() if others is not packages else ())]):
-        findings.warning(warning)
+    with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool, closing_on_error(packages, others):
+
+        def compiled(side: Side, cluster: Cluster, sources: PackageSources, into: Problems) -> Future[Compilation]:
+            return pool.submit(compile_cluster, side.project, cluster, sources, helm, into)
+
+        for name in names:
+            first = second = None
+            if name in clusters:
+                second = compiled(new, clusters[name], packages, found[name][1])
+            if old and name in before:
+                both = name in clusters and same_packages
+                if both and _have_same_sources(old, before[name], new, clusters[name]):
+                    first = second
+                else:
+                    first = compiled(old, before[name], others, found[name][0])
+            sides[name] = [first, second]
+        results = {name: [one.result() if one else None for one in pair] for name, pair in sides.items()}
+    problems = Problems()
+    for warning in dict.fromkeys([*packages.warnings(), *others.warnings()]):
+        problems.warning(warning)
     unknown = _add_written(results, old, new, found)
     comparison = None
-    if not any(_errors(one) for both in found.values() for one in both):
+    if not any(has_errors(one) for pair in found.values() for one in pair):
         comparison = _compared(revision, results, unknown, found, helm.pool if charts else None)
     for old_problems, new_problems in found.values():
         known = {_essence(one) for one in old_problems}
-        findings.take(_located(one, revision) for one in old_problems if one.severity == "error")
-        same = sides[str(new_problems.cluster)][0] is sides[str(new_problems.cluster)][1]
-        findings.take(one for one in new_problems if one.severity == "error" or not (same or _essence(one) in known))
-    return Compared(comparison, tuple(findings))
+        # A problem without a position is shown at the revision.
+        problems.take(one.at(Position(revision.name)) for one in old_problems if one.severity == "error")
+        first, second = sides[str(new_problems.cluster)]
+        problems.take(
+            one
+            for one in new_problems
+            if one.severity == "error" or (first is not second and _essence(one) not in known)
+        )
+    return Compared(comparison, tuple(problems))
 
 
 def _add_written(
@@ -195,12 +191,13 @@ def _old_side(checkout: Checkout, flags: Flags, directory: Path, path: Path | No
     # Blobs of vendored packages are read from the working tree.
     files = CheckoutFiles(checkout.directory, (*now.files.allowed, top))
     if path is None:
-        placed = [_locate(top, directory, source) for source in flags.sources]
+        located = [_locate(top, directory, source) for source in flags.sources]
         # A source can be missing in the revision; if the flag is wrong, the working tree's side reports it.
-        inside = [source for source, elsewhere in placed if not elsewhere and checkout.exists(source)]
+        inside = [source for source, elsewhere in located if not elsewhere and checkout.exists(source)]
         if not inside:
             return None
-        sources = (*(os.path.relpath(one or ".", start or ".") for one in inside), *_elsewhere(placed))
+        outside = [source for source, elsewhere in located if elsewhere]
+        sources = (*(os.path.relpath(one or ".", start or ".") for one in inside), *outside)
         output = os.path.relpath(directory / (flags.output or _UNREAD), top)  # excluded from the sources
         old = read_project(replace(flags, sources=sources, output=checkout.directory / output), root, files)
     else:
@@ -212,9 +209,9 @@ def _old_side(checkout: Checkout, flags: Flags, directory: Path, path: Path | No
         chosen = [one for one in old.clusters if not flags.clusters or one.name in flags.clusters]
         inside, clusters = [], []
         for cluster in chosen:
-            placed = [_locate(top, top / start, source) for source in cluster.sources]
-            inside += [source for source, elsewhere in placed if not elsewhere]
-            clusters.append(_with_sources(cluster, placed, start))
+            located = [_locate(top, top / start, source) for source in cluster.sources]
+            inside += [source for source, elsewhere in located if not elsewhere]
+            clusters.append(_with_sources(cluster, located, start))
         old = replace(old, clusters=tuple(clusters))
     origin = f"{checkout.tree.revision.name}:{start}{'/' if start else ''}"
     old = replace(old, origin=origin, vendor=_old_vendor(checkout, old, directory))
@@ -255,13 +252,9 @@ def _locate(top: Path, directory: Path, source: str) -> tuple[str, bool]:
     return str(path), True
 
 
-def _elsewhere(placed: Iterable[tuple[str, bool]]) -> Iterator[str]:
-    return (source for source, elsewhere in placed if elsewhere)
-
-
-def _with_sources(cluster: Cluster, placed: Sequence[tuple[str, bool]], start: str) -> Cluster:
+def _with_sources(cluster: Cluster, located: Sequence[tuple[str, bool]], start: str) -> Cluster:
     """Return a cluster of the revision with sources relative to the directory that has the revision's files."""
-    sources = [one if elsewhere else os.path.relpath(one or ".", start or ".") for one, elsewhere in placed]
+    sources = [one if elsewhere else os.path.relpath(one or ".", start or ".") for one, elsewhere in located]
     pairs = list(zip(cluster.sources, sources, strict=True))
     if all(os.path.normpath(before) == after for before, after in pairs):
         return cluster  # unchanged, because the clusters of both sides are compared for equality
@@ -321,26 +314,19 @@ def _name_revision(problem: Problem, checkout: Checkout) -> Problem:
     return replace(problem, message=shown(problem.message), hint=hint, position=position)
 
 
-def _located(one: Problem, revision: Revision) -> Problem:
-    """Return a problem of the old side with a position: the revision if it has none."""
-    return one if one.position else replace(one, position=Position(revision.name))
-
-
-def _errors(findings: Problems) -> bool:
-    return any(one.severity == "error" for one in findings)
-
-
 def _essence(one: Problem) -> tuple[Any, ...]:
     return one.severity, one.code, one.message, one.release
 
 
 def _have_same_packages(old: Side, new: Side) -> bool:
     """Return whether both sides get the same package for the same reference."""
-    projects = [replace(side.project, root=Path(), clusters=(), vendor=None, origin="") for side in (old, new)]
-    index = [
-        _digest(side.project, side.project.vendor / "index.json") if side.project.vendor else "" for side in (old, new)
-    ]
-    return projects[0] == projects[1] and old.lock == new.lock and index[0] == index[1]
+
+    def inputs(side: Side) -> tuple[Project, Lock | None, str | None]:
+        vendor = side.project.vendor
+        index = _digest(side.project, vendor / "index.json") if vendor else ""
+        return replace(side.project, root=Path(), clusters=(), vendor=None, origin=""), side.lock, index
+
+    return inputs(old) == inputs(new)
 
 
 def _have_same_sources(old: Side, cluster: Cluster, new: Side, other: Cluster) -> bool:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from kubocd_gen.compiler.secret_shapes import MASK
@@ -79,7 +80,8 @@ def repeats(comparison: Comparison) -> list[Repeat]:
         taken = [occurrence for occurrence in left if _explains(candidate, occurrence.change)]
         if _count(taken) >= _FEWEST:
             found.append(Repeat(None, candidate.old, candidate.new, tuple(taken)))
-            left = _without(left, taken)
+            gone = {id(occurrence) for occurrence in taken}
+            left = [occurrence for occurrence in left if id(occurrence) not in gone]
     equal: dict[tuple[str, str, str, str], list[Occurrence]] = {}
     for occurrence in left:
         change = occurrence.change
@@ -111,7 +113,7 @@ def _candidates(occurrences: Iterable[Occurrence]) -> Iterator[Repeat]:
 
 
 def _first(occurrences: Iterable[Occurrence]) -> Iterator[Occurrence]:
-    """Yield the places until the total length of their strings exceeds the limit."""
+    """Yield the occurrences until the total length of their strings exceeds the limit."""
     size = 0
     for occurrence in occurrences:
         size += sum(len(text) for text in (occurrence.change.old, occurrence.change.new) if isinstance(text, str))
@@ -147,8 +149,8 @@ def _common(group: Sequence[_Edit]) -> Repeat:
         left.pop(0)
     while right and not right[-1].isalnum():
         right.pop()
-    texts = ["".join((*left, *part, *right)) for part in (one.old, one.new)]
-    return Repeat(None, texts[0], texts[1], tuple(edit.occurrence for edit in group))
+    old, new = ("".join((*left, *part, *right)) for part in (one.old, one.new))
+    return Repeat(None, old, new, tuple(edit.occurrence for edit in group))
 
 
 def _explains(candidate: Repeat, change: Change) -> bool:
@@ -159,21 +161,11 @@ def _explains(candidate: Repeat, change: Change) -> bool:
 
 def _shared(one: Tokens, other: Tokens) -> int:
     """Return the length of the common prefix."""
-    count = 0
-    for first, second in zip(one, other, strict=False):
-        if first != second:
-            break
-        count += 1
-    return count
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 def _count(occurrences: Iterable[Occurrence]) -> int:
     return len({id(occurrence.release) for occurrence in occurrences})
-
-
-def _without(occurrences: Iterable[Occurrence], taken: Iterable[Occurrence]) -> list[Occurrence]:
-    gone = {id(occurrence) for occurrence in taken}
-    return [occurrence for occurrence in occurrences if id(occurrence) not in gone]
 
 
 def _text(value: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -36,42 +35,17 @@ def source_globs(sources: Iterable[str]) -> list[str]:
     return list(globs)
 
 
-def schema_mapping(sources: Iterable[str], *, directory: str = "") -> dict[str, list[str]]:
-    """Return the value of `yaml.schemas`: the schema file and the globs that it applies to.
+def vscode_settings(sources: Iterable[str], *, directory: str = "") -> dict[str, Any]:
+    """Return the content of `.vscode/settings.json` for the extension "YAML" by Red Hat.
 
-    All are relative to the workspace's root. `directory` is that of kcd-gen.yaml relative to that root, without
-    a leading or trailing slash.
+    It maps the schema file to the globs that it applies to, all relative to the workspace's root. `directory` is that
+    of kcd-gen.yaml relative to that root, without a leading or trailing slash.
     """
     below = f"{directory}/" if directory else ""
-    return {f"./{below}{SCHEMA_FILE}": [f"{below}{glob}" for glob in (PROJECT_FILE, *source_globs(sources))]}
-
-
-def vscode_settings(sources: Iterable[str], *, directory: str = "") -> dict[str, Any]:
-    """Return the content of `.vscode/settings.json` for the extension "YAML" by Red Hat."""
-    return {"yaml.schemas": schema_mapping(sources, directory=directory)}
+    globs = [f"{below}{glob}" for glob in (PROJECT_FILE, *source_globs(sources))]
+    return {"yaml.schemas": {f"./{below}{SCHEMA_FILE}": globs}}
 
 
 def vscode_extensions() -> dict[str, Any]:
     """Return the content of `.vscode/extensions.json`, with which VS Code recommends the extension."""
     return {"recommendations": [VSCODE_EXTENSION]}
-
-
-def helix_languages(sources: Iterable[str], *, directory: str = "") -> str:
-    """Return the content of `.helix/languages.toml`."""
-    lines = ["[language-server.yaml-language-server.config.yaml.schemas]"]
-    for schema, globs in schema_mapping(sources, directory=directory).items():
-        lines.append(f"{_quoted(schema)} = [{', '.join(map(_quoted, globs))}]")
-    return "\n".join(lines) + "\n"
-
-
-def neovim_settings(sources: Iterable[str], *, directory: str = "") -> str:
-    """Return the content of `.nvim.lua` (Neovim 0.11 or newer, with `exrc`), which also works in `init.lua`."""
-    lines = ["vim.lsp.config('yamlls', { settings = { yaml = { schemas = {"]
-    for schema, globs in schema_mapping(sources, directory=directory).items():
-        lines.append(f"  [{_quoted(schema)}] = {{ {', '.join(map(_quoted, globs))} }},")
-    return "\n".join([*lines, "} } } })"]) + "\n"
-
-
-def _quoted(text: str) -> str:
-    """Return a string literal that is valid in JSON, TOML and Lua."""
-    return json.dumps(text, ensure_ascii=False)

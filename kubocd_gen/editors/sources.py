@@ -7,10 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from kubocd_gen.diagnostics.problems import Problems
 from kubocd_gen.editors.parameters import parameters_schema
 from kubocd_gen.editors.shipped import DIALECT, resource_schema
 from kubocd_gen.model.package import Package
+from kubocd_gen.model.project import Project
 from kubocd_gen.model.resources import KUBOCD_GROUP
+from kubocd_gen.packages.source import PackageSources
+from kubocd_gen.pipeline import read_cluster
+from kubocd_gen.pipeline.resolution import find_packages
 
 Schema = dict[str, Any]
 
@@ -52,23 +57,16 @@ def sources_schema(known: Known) -> Schema:
     _suggest(definitions, known)
     rules = []
     for (repository, tag), packages in sorted(known.packages.items()):
-        names = {}
-        for package in packages:
+        choices = []
+        for package in sorted(packages, key=lambda one: one.digest):
             name = f"{repository}:{tag}" if len(packages) == 1 else f"{repository}:{tag}@{package.digest}"
-            names[name] = _package(package, _pointer(name))
-        definitions |= {name: names[name] for name in sorted(names)}
-        choices = [{"$ref": _pointer(name)} for name in sorted(names)]
+            definitions[name] = _package(package, _pointer(name))
+            choices.append({"$ref": _pointer(name)})
+        used = {"repository": {"const": repository}, "tag": {"const": tag}}
+        package_used = {"required": ["repository", "tag"], "properties": used}
         rules.append(
             {
-                "if": {
-                    "required": ["package"],
-                    "properties": {
-                        "package": {
-                            "required": ["repository", "tag"],
-                            "properties": {"repository": {"const": repository}, "tag": {"const": tag}},
-                        }
-                    },
-                },
+                "if": {"required": ["package"], "properties": {"package": package_used}},
                 "then": choices[0] if len(choices) == 1 else {"anyOf": choices},
             }
         )
@@ -87,10 +85,8 @@ def sources_schema(known: Known) -> Schema:
 def _document() -> Schema:
     def when(api_version: Schema, kind: str, then: Schema) -> Schema:
         properties = {"apiVersion": api_version, "kind": {"const": kind}}
-        return {
-            "if": {"type": "object", "required": ["apiVersion", "kind"], "properties": properties},
-            "then": then,
-        }
+        condition = {"type": "object", "required": ["apiVersion", "kind"], "properties": properties}
+        return {"if": condition, "then": then}
 
     group = {"type": "string", "pattern": _GROUP}
     kinds = {"enum": [*_KINDS, *_LATER_KINDS]}
@@ -154,3 +150,32 @@ def _suggest(definitions: Mapping[str, Schema], known: Known) -> None:
     for node, values in suggestions:
         if values:
             node["examples"] = values
+
+
+def known_to(project: Project, packages: PackageSources, problems: Problems) -> Known:
+    """Return the packages that the Releases of all clusters use, and the names in the sources.
+
+    Problems are added to `problems`.
+    """
+    found: dict[tuple[str, str], dict[str, Package]] = {}  # by digest
+    contexts: set[tuple[str, str]] = set()
+    roles: set[str] = set()
+    strategies: set[str] = set()
+    for cluster in project.clusters:
+        of_cluster = Problems(cluster.name)
+        resources, settings, _ = read_cluster(project, cluster, of_cluster)
+        contexts.update((context.ref.namespace, context.ref.name) for context in resources.contexts)
+        if settings is not None:
+            strategies.update(settings.strategies)
+            roles.update(settings.cluster_roles, *(release.roles for release in resources.releases))
+            resolved = find_packages(resources.releases, settings, packages, of_cluster)
+            for release in resources.releases:
+                if release.key in resolved:
+                    _, package = resolved[release.key]
+                    name = release.package["repository"], release.package["tag"]
+                    found.setdefault(name, {})[package.digest] = package
+                    listed = package.roles.tree if isinstance(package.roles.tree, list) else ()
+                    roles.update(role for role in listed if isinstance(role, str) and "{{" not in role)
+        problems.take(of_cluster)
+    by_name = {name: list(by_digest.values()) for name, by_digest in found.items()}
+    return Known(by_name, contexts, roles, strategies)

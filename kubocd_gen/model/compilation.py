@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from kubocd_gen.budget.spending import BudgetExceededError
+from kubocd_gen.diagnostics.problems import Problems, ProblemsError
 from kubocd_gen.model.package import Package
 from kubocd_gen.model.project import Cluster
 from kubocd_gen.model.resources import ContextRef, Release
 
 
-def at_release(error: BudgetExceededError, release: Release) -> BudgetExceededError:
-    """Return the error with the position of the Release that exhausted the budget, unless it has a position already."""
-    return error.at(release.position("metadata", "name"))
+@contextmanager
+def collecting(problems: Problems, release: Release) -> Iterator[None]:
+    """Add the ProblemsError that the block raises to `problems`, as errors of the Release.
+
+    An exhausted limit of the run is reported at the Release that exhausted it, unless it has a position already.
+    """
+    try:
+        yield
+    except BudgetExceededError as error:
+        problems.error(error.at(release.position("metadata", "name")), release=release.key)
+    except ProblemsError as error:
+        problems.error(error, release=release.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +109,11 @@ class CompiledRelease:
     def release(self) -> Release:
         """The Release that was compiled."""
         return self.rendered.resolved.release
+
+    @property
+    def helm_releases(self) -> tuple[Mapping[str, Any], ...]:
+        """Its documents that are HelmReleases."""
+        return tuple(document for document in self.documents if document["kind"] == "HelmRelease")
 
     def charts(self) -> dict[str, bytes]:
         """Return the files of its Helm repository by `hr/<namespace>/<release>/<file>`: index and archives, sorted."""

@@ -79,8 +79,8 @@ def assemble(
         "index.yaml": as_yaml(_index(by_file.values(), created)),
         "status.yaml": as_yaml(status),
     }
-    archives = {name: chart.archive for name, chart in sorted(by_file.items())}
-    files = {**{name: text.encode("utf-8") for name, text in texts.items()}, **archives}
+    files = {name: text.encode("utf-8") for name, text in texts.items()}
+    files |= {name: chart.archive for name, chart in sorted(by_file.items())}
     layer = stored(tarred(files, time))
     # Publish only packages that the reader accepts, within the same limits.
     subject = Subject(package.label, package.position("modules"), limits, Budget(limits))
@@ -89,8 +89,8 @@ def assemble(
     manifest = {
         "schemaVersion": 2,
         "mediaType": MANIFEST_TYPE,
-        "config": _described(config, CONFIG_TYPE, "manifest.json"),
-        "layers": [_described(layer, CONTENT_TYPE, "assembly.tgz")],
+        "config": _descriptor(config, CONFIG_TYPE, "manifest.json"),
+        "layers": [_descriptor(layer, CONTENT_TYPE, "assembly.tgz")],
         "annotations": {_CREATED: created, _TITLE: package.name, _VERSION: package.tag},
     }
     data = json.dumps(manifest, separators=(",", ":")).encode()
@@ -139,10 +139,5 @@ def as_yaml(value: Mapping[str, Any]) -> str:
     return emit_documents([value]).removeprefix("---\n")
 
 
-def _described(data: bytes, media_type: str, title: str) -> dict[str, Any]:
-    return {
-        "mediaType": media_type,
-        "digest": sha256(data),
-        "size": len(data),
-        "annotations": {_TITLE: title},
-    }
+def _descriptor(data: bytes, media_type: str, title: str) -> dict[str, Any]:
+    return {"mediaType": media_type, "digest": sha256(data), "size": len(data), "annotations": {_TITLE: title}}

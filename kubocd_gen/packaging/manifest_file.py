@@ -1,23 +1,149 @@
-"""Read and groom the source file of a package manifest as KuboCD's packager does."""
+"""Read and groom the source file of a package manifest as KuboCD's packager does, and check its chart sources."""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
 
+from kubocd_gen.archives.chart import is_version
 from kubocd_gen.checkout.discovery import read_source
 from kubocd_gen.checkout.files import CheckoutFiles
-from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
+from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError, shown
 from kubocd_gen.files.paths import checkout_root
 from kubocd_gen.model.package import Package
+from kubocd_gen.oci.reference import Reference, parse_reference
 from kubocd_gen.packages.manifest import read_manifest
-from kubocd_gen.packaging.charts.sources import ChartSource, chart_source, source_kind
 from kubocd_gen.sources.environment import expand_environment
 
-_TEMPLATED_LISTS = ("roles", "dependencies")
+_CREDENTIALS = "set KCD_OCI_<HOST>_USER and KCD_OCI_<HOST>_SECRET instead; the manifest is published with the package"
+# The rules of git check-ref-format, without characters that are special in a refspec.
+_REF = re.compile(
+    r"(?!-)(?!.*(?:\.\.|//|@\{|\.lock(?:/|$)|/\.|/$|\.$))[^\x00-\x20\x7f~^:?*\[\\+/.][^\x00-\x20\x7f~^:?*\[\\]*"
+)
+_GIT_SCHEMES = ("https", "http", "ssh", "git", "file")
+_SCP_LIKE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*@[A-Za-z0-9][A-Za-z0-9.-]*:[^:].*")  # git@github.com:org/repo
+
+
+@dataclass(frozen=True, slots=True)
+class HelmRepositoryChart:
+    """A chart in a Helm repository. `url` has no trailing slash."""
+
+    url: str
+    chart: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryChart:
+    """A chart in an OCI registry."""
+
+    reference: Reference
+    insecure: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GitChart:
+    """A chart in a Git repository. `ref` is `refs/heads/…` or `refs/tags/…`; `path` is relative to the root."""
+
+    url: str
+    ref: str
+    path: str
+    extra_prefixes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LocalChart:
+    """A chart in a directory: `path` is relative to the manifest's `directory`, and must be among `files`."""
+
+    directory: Path
+    path: str
+    files: CheckoutFiles | None = None  # None: the caller has checked the path
+
+
+ChartSource: TypeAlias = HelmRepositoryChart | RegistryChart | GitChart | LocalChart
+
+
+def source_kind(source: Mapping[str, Any]) -> str:
+    """Return which of the four kinds of source is set."""
+    return next(kind for kind in ("helmRepository", "oci", "git", "local") if source.get(kind) is not None)
+
+
+def chart_source(source: Mapping[str, Any], directory: Path, files: CheckoutFiles | None = None) -> ChartSource:
+    """Return the source of a module, which `read_manifest` has validated; `directory` is the manifest's directory.
+
+    A local chart must be among `files`. Raises ProblemsError `bad-package` or `bad-reference`, without a position, if
+    the source is not valid.
+    """
+    kind = source_kind(source)
+    given: Mapping[str, Any] = source[kind]
+    if kind == "helmRepository":
+        return _helm_repository(given)
+    if kind == "oci":
+        tag = str(given["tag"]).replace("+", "_")  # like `helm push`, because a tag can't contain "+"
+        return RegistryChart(parse_reference(f"{given['repository']}:{tag}"), bool(given.get("insecure")))
+    if kind == "git":
+        return _git(given)
+    path = given.get("path") or "."  # optional in KuboCD; the default is the manifest's directory
+    if "\0" in path:
+        raise _bad(f"source.local.path is not a valid path: {shown(path)}")
+    return LocalChart(directory, path, files)
+
+
+def _bad(message: str, hint: str | None = None) -> ProblemsError:
+    return ProblemsError.of("bad-package", message, hint=hint)
+
+
+def _helm_repository(given: Mapping[str, Any]) -> HelmRepositoryChart:
+    url, version = given["url"], given["version"]
+    if str(url).startswith("oci://"):
+        repository = f"{url.removeprefix('oci://').rstrip('/')}/{given['chart']}"
+        hint = f"use source.oci instead: oci: {{repository: {repository}, tag: {version}}}"
+        raise _bad(f"source.helmRepository.url is an OCI registry: {shown(url)}", hint)
+    _check_url(url, "source.helmRepository.url", ("https", "http"))
+    if not is_version(version):
+        hint = "use an exact version: a range would make the package not reproducible"
+        raise _bad(f"source.helmRepository.version is not a valid version: {shown(version)}", hint)
+    return HelmRepositoryChart(url.rstrip("/"), given["chart"], version)
+
+
+def _git(given: Mapping[str, Any]) -> GitChart:
+    url, path = given["url"], given["path"]
+    if not _SCP_LIKE.fullmatch(url):
+        _check_url(url, "source.git.url", _GIT_SCHEMES)
+    name = str(given.get("branch") or given.get("tag"))
+    if not _REF.fullmatch(name):
+        raise _bad(f"source.git has an invalid branch or tag: {shown(name)}")
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    if ".." in parts or ".git" in parts or "\0" in path:
+        hint = "use a path relative to the root of the repository"
+        raise _bad(f"source.git.path leaves the repository: {shown(path)}", hint)
+    prefixes = tuple(given.get("extraFilePrefixes") or ())
+    for prefix in prefixes:
+        if not prefix.startswith("/"):
+            message = f"source.git.extraFilePrefixes has {shown(prefix)}, which matches no file"
+            raise _bad(message, f"use '/{prefix}'")
+    return GitChart(url, f"refs/{'heads' if given.get('branch') else 'tags'}/{name}", "/".join(parts), prefixes)
+
+
+def _check_url(url: str, field: str, schemes: tuple[str, ...]) -> None:
+    try:
+        parts = urlsplit(url)
+        port_is_fine = parts.port is None or parts.port > 0
+    except ValueError:
+        parts, port_is_fine = urlsplit(""), False
+    host = parts.hostname or ""
+    host_is_fine = parts.scheme == "file" or (host != "" and not host.startswith("-"))
+    if not url.isprintable() or " " in url or not port_is_fine or not host_is_fine or parts.scheme not in schemes:
+        hint = f"use a URL such as {schemes[0]}://example.com"
+        raise _bad(f"{field} is not a valid URL for a chart: {shown(url)}", hint)
+    if parts.password is not None or (parts.username and parts.scheme in ("https", "http")):
+        public = url.replace(parts.netloc, parts.netloc.rpartition("@")[2])
+        raise _bad(f"{field} contains credentials for {shown(public)}", _CREDENTIALS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +177,7 @@ def read_authored(
         source = read_source(file, display, (b"",), files)
     except ProblemsError as error:
         hint = error.problem.hint or "pass the manifest of a package"
-        raise ProblemsError.of(
-            error.problem.code, error.problem.message, position=error.problem.position, hint=hint
-        ) from None
+        raise ProblemsError(replace(error.problem, hint=hint)) from None
     text = expand_environment(source.text if source else "", display, environment)
     package, fields = read_manifest(text, display)
     problems: list[Problem] = []
@@ -61,9 +185,9 @@ def read_authored(
     for index, module in enumerate(fields["modules"]):
         position = package.position("modules", index, "source", source_kind(module["source"]))
         try:
-            sources.append(chart_source(module["source"], file.parent, position, files))
+            sources.append(chart_source(module["source"], file.parent, files))
         except ProblemsError as error:
-            problems += error.problems
+            problems += error.at(position).problems
     if problems:
         raise ProblemsError(*problems)
     return Authored(display, text, package, fields, tuple(sources))
@@ -98,7 +222,7 @@ def groomed(authored: Authored) -> dict[str, Any]:
         }
         for module, read in zip(fields["modules"], package.modules, strict=True)
     ]
-    lists = {name: fields.get(name) or [] for name in _TEMPLATED_LISTS}
+    lists = {name: fields.get(name) or [] for name in ("roles", "dependencies")}
     filled = {"type": "Package", "protected": package.protected, "schema": schemas, "modules": modules}
     result: dict[str, Any] = _sorted({**_given(fields), **filled, **lists})
     return result

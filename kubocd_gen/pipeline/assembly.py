@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from kubocd_gen.compiler.flux_objects import add_depends_on, helm_release, helm_repository, oci_repository
 from kubocd_gen.compiler.helm_release import helm_release_specs
 from kubocd_gen.compiler.ordering import Party, order_by_roles
 from kubocd_gen.compiler.settings import Settings, package_interval
-from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, nearest
-from kubocd_gen.model.compilation import Compilation, CompiledRelease, Rendered
+from kubocd_gen.diagnostics.problems import Position, Problem, Problems, nearest
+from kubocd_gen.model.compilation import Compilation, CompiledRelease, Rendered, collecting
 from kubocd_gen.model.project import Cluster, Project
 from kubocd_gen.model.resources import Config, Release
 from kubocd_gen.sources.cluster_resources import ClusterResources
@@ -27,7 +27,7 @@ def assemble(
     rendered: Sequence[Rendered],
     project: Project,
     cluster: Cluster,
-    findings: Problems,
+    problems: Problems,
     *,
     complete: bool,
 ) -> Compilation:
@@ -35,15 +35,13 @@ def assemble(
     configs = sorted(resources.configs, key=lambda config: config.name)
     compiled: list[CompiledRelease] = []
     for one in rendered:
-        _warn_of_unknown_overrides(one, findings)
-        try:
+        _warn_of_unknown_overrides(one, problems)
+        with collecting(problems, one.resolved.release):
             compiled.append(_compile(one, settings, configs, cluster, project))
-        except ProblemsError as errors:
-            findings.error(errors, release=one.resolved.release.key)
-    _warn_of_names(compiled, findings)
-    compiled = _without_clashes(compiled, findings)
+    _warn_of_names(compiled, problems)
+    compiled = _without_clashes(compiled, problems)
     if project.dependencies == "order":
-        compiled = _ordered(resources, compiled, settings, findings)
+        compiled = _ordered(resources, compiled, settings, problems)
     compiled_keys = {one.release.key for one in compiled}
     broken = {release.key: release for release in resources.releases if release.key not in compiled_keys}
     return Compilation(
@@ -79,44 +77,37 @@ def _compile(
     )
 
 
-def _warn_of_unknown_overrides(one: Rendered, findings: Problems) -> None:
+def _warn_of_unknown_overrides(one: Rendered, problems: Problems) -> None:
     """Warn of overrides of unknown modules. KuboCD ignores them, but most often the name is misspelt."""
     release, package = one.resolved.release, one.resolved.package
     known = [module.name for module in package.modules]
     for index, override in enumerate(release.overrides):
         if override.module not in known:
-            findings.warning(
-                Problem(
-                    "unknown-module-override",
-                    f"the override of module '{override.module}' has no effect: "
-                    f"package {package.label} has no such module",
-                    position=release.position("spec", "moduleOverrides", index, "module"),
-                    hint=nearest("did you mean '{}'?", override.module, known)
-                    or f"its modules are: {', '.join(known)}",
-                ),
-                release=release.key,
+            message = (
+                f"the override of module '{override.module}' has no effect: package {package.label} has no such module"
             )
+            position = release.position("spec", "moduleOverrides", index, "module")
+            close = nearest("did you mean '{}'?", override.module, known)
+            hint = close or f"its modules are: {', '.join(known)}"
+            problems.warning(Problem("unknown-module-override", message, position, hint), release=release.key)
 
 
-def _warn_of_names(compiled: Sequence[CompiledRelease], findings: Problems) -> None:
+def _warn_of_names(compiled: Sequence[CompiledRelease], problems: Problems) -> None:
     """Warn of invalid resource names. KuboCD accepts any module name; the API server rejects the HelmRelease."""
     for one in compiled:
         for document in one.documents:
             name = document["metadata"]["name"]
             if not _NAME.fullmatch(name):
-                findings.warning(
-                    Problem(
-                        "invalid-name",
-                        f"{document['kind']} name '{name}' is invalid and will be rejected by the API server",
-                        position=one.release.position("metadata", "name"),
-                        hint="use only lower-case letters, digits and inner '-' in the names of the Release and of the "
-                        f"modules of package {one.rendered.resolved.package.label}",
-                    ),
-                    release=one.release.key,
+                message = f"{document['kind']} name '{name}' is invalid and will be rejected by the API server"
+                hint = (
+                    "use only lower-case letters, digits and inner '-' in the names of the Release and of the "
+                    f"modules of package {one.rendered.resolved.package.label}"
                 )
+                position = one.release.position("metadata", "name")
+                problems.warning(Problem("invalid-name", message, position, hint), release=one.release.key)
 
 
-def _without_clashes(compiled: Sequence[CompiledRelease], findings: Problems) -> list[CompiledRelease]:
+def _without_clashes(compiled: Sequence[CompiledRelease], problems: Problems) -> list[CompiledRelease]:
     """Return the Releases whose resources are unique; report the others as `duplicate-resource`."""
     creators: dict[tuple[str, str, str], list[CompiledRelease]] = {}
     for one in compiled:
@@ -130,21 +121,17 @@ def _without_clashes(compiled: Sequence[CompiledRelease], findings: Problems) ->
         for one in several:
             clashing.add(one.release.key)
             others = [str(other.release.position("metadata", "name")) for other in several if other is not one]
-            findings.error(
-                Problem(
-                    "duplicate-resource",
-                    f"{one.release.key} would create the {kind} '{name}' in {namespace}, "
-                    f"as would {' and '.join(others)}",
-                    position=one.release.position("metadata", "name"),
-                    hint="rename one of the Releases or move it to another namespace",
-                ),
-                release=one.release.key,
+            message = (
+                f"{one.release.key} would create the {kind} '{name}' in {namespace}, as would {' and '.join(others)}"
             )
+            hint = "rename one of the Releases or move it to another namespace"
+            position = one.release.position("metadata", "name")
+            problems.error(Problem("duplicate-resource", message, position, hint), release=one.release.key)
     return [one for one in compiled if one.release.key not in clashing]
 
 
 def _ordered(
-    resources: ClusterResources, compiled: Sequence[CompiledRelease], settings: Settings, findings: Problems
+    resources: ClusterResources, compiled: Sequence[CompiledRelease], settings: Settings, problems: Problems
 ) -> list[CompiledRelease]:
     """Return the Releases with `dependsOn` on the HelmReleases that provide the roles they depend on."""
     parties, absent = [], dict[str, str]()
@@ -163,11 +150,16 @@ def _ordered(
     unread = sorted({*resources.failed, *(release.key for release in resources.releases)} - compiled_keys)
     order = order_by_roles(parties, settings.cluster_roles, absent, unread)
     for key, errors in order.errors.items():
-        findings.error(errors, release=key)
+        problems.error(errors, release=key)
     for key, notes in order.notes.items():
         for note in notes:
-            findings.note(note, release=key)
-    names = {one.release.key: _helm_releases(one) for one in compiled}
+            problems.note(note, release=key)
+    names = {
+        one.release.key: [
+            {field: document["metadata"][field] for field in ("name", "namespace")} for document in one.helm_releases
+        ]
+        for one in compiled
+    }
     return [
         _depending(one, [name for key in order.providers[one.release.key] for name in names[key]])
         for one in compiled
@@ -182,17 +174,9 @@ def _dependency(release: Release, role: str) -> Position:
     return release.position("spec", "package")
 
 
-def _helm_releases(one: CompiledRelease) -> list[dict[str, str]]:
-    return [
-        {"name": document["metadata"]["name"], "namespace": document["metadata"]["namespace"]}
-        for document in one.documents
-        if document["kind"] == "HelmRelease"
-    ]
-
-
 def _depending(one: CompiledRelease, others: Sequence[Mapping[str, str]]) -> CompiledRelease:
-    documents: list[Mapping[str, Any]] = [
+    documents = (
         add_depends_on(document, others) if document["kind"] == "HelmRelease" else document
         for document in one.documents
-    ]
-    return CompiledRelease(one.rendered, one.roles, one.dependencies, one.protected, tuple(documents))
+    )
+    return replace(one, documents=tuple(documents))

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, nearest
+from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, has_errors, nearest
 from kubocd_gen.files.paths import display_path
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.kube_yaml.emitter import emit_documents
@@ -22,8 +22,8 @@ from kubocd_gen.output.plan import FileChange, OutputFile, Plan, ReleaseOutput, 
 from kubocd_gen.output.writer import write
 from kubocd_gen.packages.source import PackageSources
 from kubocd_gen.pipeline import Compilation, compile_cluster
-from kubocd_gen.pipeline.kept_releases import KUSTOMIZATION, Kept, read_kept
-from kubocd_gen.pipeline.suspended import written_path
+from kubocd_gen.pipeline.packages import closing_on_error
+from kubocd_gen.pipeline.suspended import KUSTOMIZATION, Kept, read_kept, written_path
 
 _PRUNE_DISABLED = "kustomize.toolkit.fluxcd.io/prune: disabled"
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
@@ -33,7 +33,7 @@ _CONFLICT = re.compile(rb"^<{7} ", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """The compilation of a cluster and the plan for its output, which is None if nothing may be written."""
+    """The compilation of a cluster and the plan for its output, which is None if nothing can be written."""
 
     compilation: Compilation
     plan: Plan | None
@@ -65,31 +65,29 @@ def build(
     """
 
     def prepare(cluster: Cluster) -> Built:
-        findings = Problems(cluster.name)
-        compilation = compile_cluster(project, cluster, packages, helm, findings)
+        problems = Problems(cluster.name)
+        compilation = compile_cluster(project, cluster, packages, helm, problems)
         plan = None
-        if keep_going or not _has_errors(findings):
+        if keep_going or not has_errors(problems):
             try:
                 refuse_foreign_staging(cluster.output)
-                kept = read_kept(compilation, project, findings, compare=compare_kept)
+                kept = read_kept(compilation, project, problems, compare=compare_kept)
                 plan = _plan(compilation, kept, project, allow_protected_removal)
-                _warn_of_edits(plan, project, findings)
+                _warn_of_edits(plan, project, problems)
                 if only_plan and is_interrupted(plan.root):
-                    findings.note(_interruption(plan, "a build was interrupted while writing, or is still writing"))
+                    problems.note(
+                        _interruption(plan, project, "a build was interrupted while writing, or is still writing")
+                    )
             except ProblemsError as error:
-                findings.error(error)
+                problems.error(error)
         compared = drift(plan, charts=project.charts == "output") if plan else ()
-        return Built(compilation, plan, tuple(findings), compared)
+        return Built(compilation, plan, tuple(problems), compared)
 
-    with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
-        try:
-            prepared = list(pool.map(prepare, project.clusters))
-        except BaseException:
-            packages.close()  # the pool waits for its threads
-            raise
-    if not keep_going and any(_has_errors(built.diagnostics) for built in prepared):
+    with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool, closing_on_error(packages):
+        prepared = list(pool.map(prepare, project.clusters))
+    if not keep_going and any(has_errors(built.diagnostics) for built in prepared):
         return [Built(built.compilation, None, built.diagnostics) for built in prepared]
-    return prepared if only_plan else [_written(built, waiting) for built in prepared]
+    return prepared if only_plan else [_written(built, project, waiting) for built in prepared]
 
 
 def unknown_removals(built: Sequence[Built], names: Iterable[str]) -> Iterator[Problem]:
@@ -105,11 +103,8 @@ def unknown_removals(built: Sequence[Built], names: Iterable[str]) -> Iterator[P
         keys += ["/".join(key) for key in one.plan.removed_releases()]
         known.update(keys, (key.partition("/")[2] for key in keys))
     for name in sorted(set(names) - known):
-        yield Problem(
-            "unknown-release",
-            f"--allow-protected-removal '{name}' matches no Release in the sources or the output",
-            hint=nearest("did you mean '{}'?", name, known),
-        )
+        message = f"--allow-protected-removal '{name}' matches no Release in the sources or the output"
+        yield Problem("unknown-release", message, hint=nearest("did you mean '{}'?", name, known))
 
 
 def is_current(built: Built) -> bool:
@@ -117,7 +112,7 @@ def is_current(built: Built) -> bool:
     return built.plan is not None and not built.drift and not is_interrupted(built.plan.root)
 
 
-def _warn_of_edits(plan: Plan, project: Project, findings: Problems) -> None:
+def _warn_of_edits(plan: Plan, project: Project, problems: Problems) -> None:
     for change in plan.changes:
         if change.edited:
             path = display_path(plan.root / change.path, project.root)
@@ -127,31 +122,27 @@ def _warn_of_edits(plan: Plan, project: Project, findings: Problems) -> None:
                 state = "contains a merge conflict"
                 hint = "resolve conflicts in the sources, then run 'kcd-gen build'"
             message = f"the file {state}; a build {_CONSEQUENCES[change.change]}"
-            findings.warning(Problem("edited-output", message, position=Position(path), hint=hint))
+            problems.warning(Problem("edited-output", message, position=Position(path), hint=hint))
 
 
-def _interruption(plan: Plan, state: str) -> Problem:
-    position = Position(display_path(plan.root, Path.cwd()))
+def _interruption(plan: Plan, project: Project, state: str) -> Problem:
+    position = Position(display_path(plan.root, project.root))
     return Problem("interrupted-output", f"{state}; the next build completes it first", position=position)
 
 
-def _written(built: Built, waiting: Callable[[Path], None] | None) -> Built:
+def _written(built: Built, project: Project, waiting: Callable[[Path], None] | None) -> Built:
     if built.plan is None:
         return built
-    findings = Problems(built.cluster.name)
+    problems = Problems(built.cluster.name)
     try:
         root = built.plan.root
         written = write(built.plan, waiting=partial(waiting, root) if waiting else None)
         if written.completed_earlier:
-            findings.note(_interruption(written.plan, "an earlier build was interrupted while writing"))
-        return replace(built, plan=written.plan, diagnostics=(*built.diagnostics, *findings))
+            problems.note(_interruption(written.plan, project, "an earlier build was interrupted while writing"))
+        return replace(built, plan=written.plan, diagnostics=(*built.diagnostics, *problems))
     except ProblemsError as error:
-        findings.error(error)
-    return Built(built.compilation, None, (*built.diagnostics, *findings))
-
-
-def _has_errors(diagnostics: Problems | Sequence[Problem]) -> bool:
-    return any(diagnostic.severity == "error" for diagnostic in diagnostics)
+        problems.error(error)
+    return Built(built.compilation, None, (*built.diagnostics, *problems))
 
 
 def _plan(
@@ -160,7 +151,7 @@ def _plan(
     root = compilation.cluster.output
     outputs = [_release_output(one, kept) for one in compilation.releases]
     outputs += [_kept_output(key) for key in compilation.failed if _is_path(key)]
-    # It is not known what was written for a Release with an invalid name, so nothing may be removed.
+    # It is not known what was written for a Release with an invalid name, so nothing can be removed.
     complete = compilation.complete and all(map(_is_path, compilation.failed))
     project.budget.spend("output", sum(len(file.content) for one in outputs for file in one.files))
     plan = plan_output(root, outputs, _kustomization, complete=complete)
@@ -211,13 +202,9 @@ def _refuse_protected_removals(plan: Plan, project: Project, allowed: Collection
     for (namespace, name), text in sorted(plan.removed_releases().items()):
         key = f"{namespace}/{name}"
         if _PRUNE_DISABLED in text and not {key, name}.intersection(allowed):
-            errors.append(
-                Problem(
-                    "protected-removal",
-                    f"the Release {key} is protected, but this build would remove it from the output",
-                    position=Position(display_path(plan.root / f"flux/{key}.yaml", project.root)),
-                    hint=f"to remove it, add --allow-protected-removal {key}",
-                )
-            )
+            message = f"the Release {key} is protected, but this build would remove it from the output"
+            position = Position(display_path(plan.root / f"flux/{key}.yaml", project.root))
+            hint = f"to remove it, add --allow-protected-removal {key}"
+            errors.append(Problem("protected-removal", message, position, hint))
     if errors:
         raise ProblemsError(*errors)

@@ -6,12 +6,12 @@ read nor written.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from kubocd_gen.compiler.helm_release import helm_release_name
-from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, Severity
+from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.model.compilation import CompiledRelease, RenderedModule, Resolved
 from kubocd_gen.model.project import LOCK_FILE, Cluster, Project
@@ -20,10 +20,15 @@ from kubocd_gen.packages.lock import Lock
 from kubocd_gen.packages.source import PackageSources
 from kubocd_gen.pipeline import compile_cluster
 from kubocd_gen.pipeline.build import Built
-from kubocd_gen.pipeline.package_rendering import Texts
-from kubocd_gen.pipeline.packages import vendor_layout
-from kubocd_gen.pipeline.portability import Surroundings, template_problems
-from kubocd_gen.pipeline.template_sources import package_templates, packages_of, release_templates
+from kubocd_gen.pipeline.packages import closing_on_error, vendor_layout
+from kubocd_gen.pipeline.portability import (
+    Surroundings,
+    TemplateText,
+    package_templates,
+    release_templates,
+    template_problems,
+)
+from kubocd_gen.pipeline.rendering import Texts, packages_of
 
 RULES = (
     "dns-function",
@@ -42,7 +47,9 @@ RULES = (
 """The codes that can be ignored as warnings or notes. Errors with the same code are always reported."""
 
 _IN_TEMPLATES = ("template-error", "template-parse", "unsupported-function", "varying-function")
-_FLOATING = "canary dev devel develop edge head latest main master nightly snapshot stable"
+_FLOATING = frozenset(
+    ("canary", "dev", "devel", "develop", "edge", "head", "latest", "main", "master", "nightly", "snapshot", "stable")
+)
 _HELM_NAME = 53  # longest name of a Helm release, in characters
 _LOCK_HINT = f"run 'kcd-gen lock' and commit {LOCK_FILE}"
 _LABEL = 63  # longest label value, which Flux uses for a HelmRelease's name
@@ -62,26 +69,22 @@ def lint(
     surroundings = Surroundings(hosts=project.hosts, helm=lock.helm if lock else None)
 
     def linted(cluster: Cluster) -> Built:
-        findings = Problems(cluster.name)
+        problems = Problems(cluster.name)
 
-        def inspect(resolved: Sequence[Resolved], texts: Mapping[str, Texts], findings: Problems) -> None:
-            _templates(resolved, texts, surroundings, findings)
+        def inspect(resolved: Sequence[Resolved], texts: Mapping[str, Texts]) -> None:
+            _templates(resolved, texts, surroundings, problems)
             for problem in _tags(resolved, lock, vendored):
-                findings.warning(problem)
+                problems.warning(problem)
 
-        compilation = compile_cluster(project, cluster, packages, helm, findings, inspect=inspect)
+        compilation = compile_cluster(project, cluster, packages, helm, problems, inspect=inspect)
         for compiled in compilation.releases:
             for problem in _names(compiled):
-                findings.warning(problem, release=compiled.release.key)
-        reported = tuple(one for one in findings if one.severity == "error" or one.code not in ignore)
+                problems.warning(problem, release=compiled.release.key)
+        reported = tuple(one for one in problems if one.severity == "error" or one.code not in ignore)
         return Built(compilation, None, reported)
 
-    with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
-        try:
-            return list(pool.map(linted, project.clusters))
-        except BaseException:
-            packages.close()  # the pool waits for its threads
-            raise
+    with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool, closing_on_error(packages):
+        return list(pool.map(linted, project.clusters))
 
 
 def _vendored(project: Project) -> frozenset[str]:
@@ -94,24 +97,22 @@ def _vendored(project: Project) -> frozenset[str]:
 
 
 def _templates(
-    resolved: Sequence[Resolved], texts: Mapping[str, Texts], surroundings: Surroundings, findings: Problems
+    resolved: Sequence[Resolved], texts: Mapping[str, Texts], surroundings: Surroundings, problems: Problems
 ) -> None:
     """Report the problems in templates: those of a package once, and none at a line where the compilation failed."""
-    failed = {(one.position.path, one.position.line) for one in findings if one.code in _IN_TEMPLATES and one.position}
+    failed = {(one.position.path, one.position.line) for one in problems if one.code in _IN_TEMPLATES and one.position}
 
-    def report(severity: Severity, problem: Problem, release: str | None = None) -> None:
-        position = problem.position
-        if position is None or (position.path, position.line) not in failed:
-            (findings.note if severity == "note" else findings.warning)(problem, release=release)
+    def check(templates: Iterable[TemplateText], release: str | None = None) -> None:
+        for template in templates:
+            for problem in template_problems(template, surroundings):
+                position = problem.position
+                if position is None or (position.path, position.line) not in failed:
+                    (problems.note if problem.severity == "note" else problems.warning)(problem, release=release)
 
     for one in resolved:
-        for template in release_templates(one.release):
-            for severity, problem in template_problems(template, surroundings):
-                report(severity, problem, one.release.key)
+        check(release_templates(one.release), one.release.key)
     for reference, package in packages_of(resolved).items():
-        for template in package_templates(package, texts[reference]):
-            for severity, problem in template_problems(template, surroundings):
-                report(severity, problem)
+        check(package_templates(package, texts[reference]))
 
 
 def _tags(resolved: Sequence[Resolved], lock: Lock | None, vendored: Collection[str]) -> Iterator[Problem]:
@@ -133,7 +134,7 @@ def _tags(resolved: Sequence[Resolved], lock: Lock | None, vendored: Collection[
             )
         elif not pinned and reference not in vendored:
             loose.append(one)
-        if not pinned and reference not in vendored and one.source.tag.lower() in _FLOATING.split():
+        if not pinned and reference not in vendored and one.source.tag.lower() in _FLOATING:
             yield Problem(
                 "floating-tag",
                 f"the tag '{one.source.tag}' moves: each build can get a different package",

@@ -9,20 +9,21 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kubocd_gen.budget.limits import Limits
-from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, nearest
+from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, has_errors, nearest
 from kubocd_gen.model.project import LOCK_FILE, Project
 from kubocd_gen.oci.descriptors import Descriptor
 from kubocd_gen.oci.endpoints import Access
 from kubocd_gen.oci.layout import OciLayout
 from kubocd_gen.oci.layout_writer import LayoutWriter
 from kubocd_gen.oci.reference import Reference, parse_reference
-from kubocd_gen.packages.chart_index import IndexedChart, indexed_charts
+from kubocd_gen.packages.chart_index import indexed_charts
 from kubocd_gen.packages.cosign import Cosign, verify_signature
 from kubocd_gen.packages.image import PackageImage, read_parts
 from kubocd_gen.packages.lock import Lock, Pin, changed_charts
 from kubocd_gen.packages.remote import Remote, RemoteBlobs
 from kubocd_gen.packages.source import PackageRequest, PackageSources
 from kubocd_gen.pipeline import read_cluster
+from kubocd_gen.pipeline.packages import closing_on_error
 from kubocd_gen.pipeline.resolution import wanted_packages
 
 _MINOR = re.compile(r"[0-9]+\.[0-9]+")
@@ -53,24 +54,23 @@ class Move:
     new: Pin | None
 
 
-def wanted_by(project: Project, findings: Problems) -> tuple[list[Wanted], bool]:
+def wanted_by(project: Project, problems: Problems) -> tuple[list[Wanted], bool]:
     """Return all packages of all clusters, sorted by name, and whether the sources were read completely."""
     found: dict[str, Wanted] = {}
     is_complete = True
     for cluster in project.clusters:
-        problems = Problems(cluster.name)
-        resources, settings, complete = read_cluster(project, cluster, problems)
-        for release, source, request in wanted_packages(resources.releases, settings, problems) if settings else ():
+        cluster_problems = Problems(cluster.name)
+        resources, settings, complete = read_cluster(project, cluster, cluster_problems)
+        wanted = wanted_packages(resources.releases, settings, cluster_problems) if settings else ()
+        for release, source, request in wanted:
             name = str(request.reference)
-            known = found.get(name)
-            blocks = known.verifications if known else ()
+            known = found.get(name) or Wanted(request, release.position("spec", "package", "tag"))
             block = source.fields.get("verify")
-            if block is not None and block not in blocks:
-                blocks = (*blocks, block)
-            position = known.position if known else release.position("spec", "package", "tag")
-            found[name] = Wanted(known.request if known else request, position, blocks)
-        is_complete = is_complete and complete and not any(one.severity == "error" for one in problems)
-        findings.take(problems)
+            if block is not None and block not in known.verifications:
+                known = replace(known, verifications=(*known.verifications, block))
+            found[name] = known
+        is_complete = is_complete and complete and not has_errors(cluster_problems)
+        problems.take(cluster_problems)
     return [found[name] for name in sorted(found)], is_complete
 
 
@@ -79,11 +79,12 @@ def chosen(wanted: Sequence[Wanted], names: Iterable[str]) -> set[str]:
 
     Raises ProblemsError `unknown-package` for a name that matches no package.
     """
+    spellings = {one.name: _spellings(one.request.reference) for one in wanted}
     selected = set()
     for name in names:
-        matching = {one.name for one in wanted if name in _spellings(one.request.reference)}
+        matching = {one for one, spelled in spellings.items() if name in spelled}
         if not matching:
-            known = {spelling for one in wanted for spelling in _spellings(one.request.reference)}
+            known = {spelling for spelled in spellings.values() for spelling in spelled}
             raise ProblemsError.of(
                 "unknown-package",
                 f"no Release uses a package '{name}'",
@@ -97,13 +98,13 @@ def lock_packages(
     wanted: Sequence[Wanted],
     old: Lock,
     packages: PackageSources,
-    findings: Problems,
+    problems: Problems,
     *,
     update: Callable[[str], bool],
     prune: bool,
     allow_chart_change: bool = False,
 ) -> tuple[Mapping[str, Pin], list[Move]]:
-    """Return the pins of all `wanted` packages and the changes since `old`. Problems go to `findings`.
+    """Return the pins of all `wanted` packages and the changes since `old`. Problems go to `problems`.
 
     A package keeps its pin unless `update` returns True for its name. With `prune`, unused pins are removed.
     """
@@ -113,13 +114,17 @@ def lock_packages(
     for one in requested:
         image = fetched[one.request].package
         if isinstance(image, ProblemsError):
-            findings.error(image.at(one.position))
+            problems.error(image.at(one.position))
             continue
         pin = _pin(image)
         before = old.packages.get(one.name)
-        changed = changed_charts(before, pin) if before and not allow_chart_change else []
-        for chart in changed:
-            findings.error(_changed_chart(one, chart))
+        for chart in changed_charts(before, pin) if before and not allow_chart_change else ():
+            message = f"the new {one.name} contains a different chart {chart.name} {chart.version} than the locked one"
+            hint = (
+                "Flux does not roll out a chart with the same version; use a package whose chart has a new version, "
+                "or accept it with --allow-chart-change"
+            )
+            problems.error(Problem("changed-chart", message, one.position, hint))
         fresh[one.name] = pin
     names = {one.name for one in wanted}
     pins = {name: pin for name, pin in old.packages.items() if name in names or not prune} | fresh
@@ -139,16 +144,15 @@ def stale_packages(wanted: Sequence[Wanted], lock: Lock, *, prune: bool) -> list
 
 
 def verify_packages(
-    wanted: Sequence[Wanted], pins: Mapping[str, Pin], cosign: Cosign, findings: Problems, *, jobs: int
+    wanted: Sequence[Wanted], pins: Mapping[str, Pin], cosign: Cosign, problems: Problems, *, jobs: int
 ) -> None:
-    """Verify the signatures of all pinned packages whose Releases require it. Problems go to `findings`."""
+    """Verify the signatures of all pinned packages whose Releases require it. Problems go to `problems`."""
     checks = [(one, block) for one in wanted if one.name in pins for block in one.verifications]
 
     def check(one: Wanted, block: Mapping[str, Any]) -> ProblemsError | None:
         request = one.request
         try:
-            digest = pins[one.name].manifest.digest
-            verify_signature(request.reference, digest, block, cosign, request.access)
+            verify_signature(request.reference, pins[one.name].manifest.digest, block, cosign, request.access)
         except ProblemsError as error:
             return error.at(one.position)
         return None
@@ -156,7 +160,7 @@ def verify_packages(
     with ThreadPoolExecutor(max_workers=max(1, min(jobs, len(checks)))) as pool:
         for error in pool.map(lambda pair: check(*pair), checks):
             if error is not None:
-                findings.error(error)
+                problems.error(error)
 
 
 def vendor_packages(
@@ -165,14 +169,14 @@ def vendor_packages(
     layout: OciLayout,
     writer: LayoutWriter,
     remote: Remote,
-    findings: Problems,
+    problems: Problems,
     *,
     limits: Limits,
     jobs: int,
 ) -> list[str]:
     """Copy every locked package into the vendor layout and return the names of those that were copied.
 
-    `layout` and `writer` use the same directory. Problems go to `findings`.
+    `layout` and `writer` use the same directory. Problems go to `problems`.
     """
     access = {one.name: one.request.access for one in wanted}
     position = {one.name: one.position for one in wanted}
@@ -186,15 +190,11 @@ def vendor_packages(
             return error.at(position.get(name))
 
     names = sorted(lock.packages)
-    with ThreadPoolExecutor(max_workers=max(1, min(jobs, len(names)))) as pool:
-        try:
-            outcomes = list(pool.map(copy, names))
-        except BaseException:
-            remote.close()
-            raise
+    with ThreadPoolExecutor(max_workers=max(1, min(jobs, len(names)))) as pool, closing_on_error(remote):
+        outcomes = list(pool.map(copy, names))
     for outcome in outcomes:
         if isinstance(outcome, ProblemsError):
-            findings.error(outcome)
+            problems.error(outcome)
     return [name for name, outcome in zip(names, outcomes, strict=True) if outcome is True]
 
 
@@ -238,16 +238,6 @@ def _pin(image: PackageImage) -> Pin:
     # The lock file stores no annotations, such as a layer's title, and a pin must equal what is read back from it.
     manifest, layer = (replace(one, annotations={}) for one in (image.manifest, image.layer))
     return Pin(manifest, layer, indexed_charts(image.files))
-
-
-def _changed_chart(one: Wanted, chart: IndexedChart) -> Problem:
-    return Problem(
-        "changed-chart",
-        f"the new {one.name} contains a different chart {chart.name} {chart.version} than the locked one",
-        position=one.position,
-        hint="Flux does not roll out a chart with the same version; use a package whose chart has a new version, "
-        "or accept it with --allow-chart-change",
-    )
 
 
 def _spellings(reference: Reference) -> tuple[str, str, str]:

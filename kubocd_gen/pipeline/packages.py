@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from kubocd_gen.files.paths import display_path
@@ -21,6 +22,17 @@ if TYPE_CHECKING:
 Progress = Callable[[str], None]
 
 
+@contextmanager
+def closing_on_error(*sources: PackageSources | Remote) -> Iterator[None]:
+    """End the requests of all sources if the block raises, because leaving a pool waits for its threads."""
+    try:
+        yield
+    except BaseException:
+        for one in sources:
+            one.close()
+        raise
+
+
 def project_lock(project: Project) -> Lock | None:
     """Return the project's lock file, None if there is none. Raises ProblemsError as `read_lock` does."""
     path = project.lock_path
@@ -31,7 +43,7 @@ def project_lock(project: Project) -> Lock | None:
 
 
 def vendor_layout(project: Project) -> OciLayout | None:
-    """Return the project's vendor layout, which may not exist; None if none is configured."""
+    """Return the project's vendor layout, even if it does not exist; None if none is configured."""
     if project.vendor is None:
         return None
     return OciLayout(project.vendor, display_path(project.vendor, project.root), project.limits, project.files)

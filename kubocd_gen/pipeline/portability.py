@@ -3,19 +3,38 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 
-from kubocd_gen.diagnostics.problems import Problem, Severity
+from kubocd_gen.compiler.values import parameters_text
+from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, Severity
 from kubocd_gen.helm.calls import Call, calls, unordered_lists, whole_number_ranges
-from kubocd_gen.helm.functions import UNSUPPORTED
-from kubocd_gen.pipeline.reproducibility import MOST, varying_functions
-from kubocd_gen.pipeline.template_sources import TemplateText
+from kubocd_gen.helm.functions import UNSUPPORTED, VARYING
+from kubocd_gen.model.compilation import WithParameters
+from kubocd_gen.model.package import Package, TemplateSource
+from kubocd_gen.model.resources import Release
+from kubocd_gen.pipeline.rendering import Texts, packages_of, position_in_template
 
+_MOST = 100  # problems reported per template; finding the position of each scans the whole text
 _DNS = ("getHostByName", "resolveDNS")
 _NEW = {"sha512sum": (3, 16)}  # functions that the oldest supported helm, 3.14, lacks
 _WHOLE_NUMBERS = (3, 18)  # the first helm built with Go 1.24, whose `range` accepts integers
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateText:
+    """A template. Messages start with `label`; `position` maps a line and column of `text` to a position."""
+
+    label: str
+    text: str
+    position: Callable[[int, int], Position]
+
+    def problem(self, call: Call, message: str, code: str, hint: str, severity: Severity = "warning") -> Problem:
+        """Return a problem at a call in the template."""
+        position = self.position(call.line, call.column)
+        return Problem(code, f"{self.label}: {message}", position, hint, severity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,51 +44,107 @@ class Surroundings:
     hosts: Mapping[str, str] = field(default_factory=dict)
     helm: str | None = None
 
+    def has_helm(self, since: tuple[int, int]) -> bool:
+        """Return whether the lock file requires a version of helm that is new enough."""
+        return self.helm is not None and tuple(int(part) for part in self.helm.split(".")[:2]) >= since
 
-def template_problems(template: TemplateText, surroundings: Surroundings) -> Iterator[tuple[Severity, Problem]]:
-    """Yield the first problems of a template with their severities, also in branches that are not rendered."""
-    for problem in varying_functions([template]):
-        yield "warning", problem
-    yield from islice(_problems(template, surroundings), MOST)
+    def has_host(self, name: str) -> bool:
+        """Return whether `hosts` contains the name, or a parent domain with a leading dot."""
+        labels = name.lower().removesuffix(".").split(".")
+        names = {".".join(labels), *("." + ".".join(labels[at:]) for at in range(len(labels)))}
+        return any(known.lower().rstrip(".") in names for known in self.hosts)
 
 
-def _problems(template: TemplateText, surroundings: Surroundings) -> Iterator[tuple[Severity, Problem]]:
+def release_templates(release: Release) -> Iterator[TemplateText]:
+    """Yield the template of the Release's parameters, if there are any."""
+    text = parameters_text(release.parameters)
+    if text is not None:
+        yield TemplateText("spec.parameters", text, partial(position_in_template, release))
+
+
+def package_templates(package: Package, texts: Texts) -> Iterator[TemplateText]:
+    """Yield the package's header and templates. `texts` are the sources of the templates by path."""
+    header = TemplateSource(("templateHeader",))
+    written = [("templateHeader", header, package.template_header)]
+    written += [(label, source, texts[source.path]) for label, source in package.templates()]
+    for label, source, text in written:
+        yield TemplateText(f"package {package.label}, {label}", text, partial(package.template_position, source))
+
+
+def refuse_varying(
+    releases: Sequence[WithParameters], texts: Mapping[str, Texts], problems: Problems
+) -> list[WithParameters]:
+    """Return the Releases whose templates are reproducible, as `--locked` requires; report the others.
+
+    Branches that are not rendered count as well, because other values could select them later.
+    """
+    refused = ", which --locked does not allow"
+    errors = {
+        reference: list(_varying_functions(package_templates(package, texts[reference]), refused))
+        for reference, package in packages_of([one.resolved for one in releases]).items()
+    }
+    valid = []
+    for one in releases:
+        release = one.resolved.release
+        own = _varying_functions(release_templates(release), refused)
+        if found := [*own, *errors[one.resolved.package.reference]]:
+            problems.error(ProblemsError(*found), release=release.key)
+        else:
+            valid.append(one)
+    return valid
+
+
+def template_problems(template: TemplateText, surroundings: Surroundings) -> Iterator[Problem]:
+    """Yield the first problems of a template, warnings and notes, also in branches that are not rendered."""
+    yield from _varying_functions([template])
+    yield from islice(_unportable_calls(template, surroundings), _MOST)
+
+
+def _varying_functions(templates: Iterable[TemplateText], refused: str = "") -> Iterator[Problem]:
+    """Yield a problem for each call of a function of the clock or of randomness. `refused` is appended to messages."""
+    hint = "take the value from a Context or a parameter, or generate it in the chart"
+    for template in templates:
+        for call in islice((one for one in calls(template.text) if one.name in VARYING), _MOST):
+            message = f"'{call.name}' returns a different result each time{refused}"
+            yield template.problem(call, message, "varying-function", hint)
+
+
+def _unportable_calls(template: TemplateText, surroundings: Surroundings) -> Iterator[Problem]:
     for call in calls(template.text):
         if call.name in _DNS:
-            yield from _dns(template, call, surroundings.hosts)
+            yield from _dns(template, call, surroundings)
         elif call.name == "lookup":
             message = "'lookup' always returns nothing in packages"
             hint = "take the value from a Context or a parameter, or use 'lookup' in the chart"
-            yield "warning", _problem(template, call, message, "empty-lookup", hint)
+            yield template.problem(call, message, "empty-lookup", hint)
         elif call.name in UNSUPPORTED:
             message = f"'{call.name}' is not supported; rendering it fails"
-            yield "warning", _problem(template, call, message, "unsupported-function", UNSUPPORTED[call.name])
-        elif call.name in _NEW and not _is_locked(surroundings.helm, _NEW[call.name]):
-            yield "warning", _newer(template, call, f"'{call.name}'", _NEW[call.name], "")
-    for call in whole_number_ranges(template.text):
-        if not _is_locked(surroundings.helm, _WHOLE_NUMBERS):
+            yield template.problem(call, message, "unsupported-function", UNSUPPORTED[call.name])
+        elif call.name in _NEW and not surroundings.has_helm(_NEW[call.name]):
+            yield _newer(template, call, f"'{call.name}'", _NEW[call.name], "")
+    if not surroundings.has_helm(_WHOLE_NUMBERS):
+        for call in whole_number_ranges(template.text):
             other = "use 'range until N', which works with every helm, or "
-            yield "warning", _newer(template, call, "'range' over an integer", _WHOLE_NUMBERS, other)
+            yield _newer(template, call, "'range' over an integer", _WHOLE_NUMBERS, other)
     for call in unordered_lists(template.text):
         message = f"'{call.name}' returns its items in random order"
-        yield "warning", _problem(template, call, message, "unordered-list", "sort the result with '| sortAlpha'")
+        yield template.problem(call, message, "unordered-list", "sort the result with '| sortAlpha'")
 
 
-def _dns(template: TemplateText, call: Call, hosts: Mapping[str, str]) -> Iterator[tuple[Severity, Problem]]:
-    """Yield a note for a DNS function, or a warning if `hosts` has no address of its name."""
+def _dns(template: TemplateText, call: Call, surroundings: Surroundings) -> Iterator[Problem]:
+    """Yield a note for a DNS function, or a warning if the project has no address of its name."""
+    name, hint = call.text, "keep 'hosts' up to date"
+    severity: Severity = "note"
     message = f"'{call.name}' does not query DNS: addresses from 'hosts' in kcd-gen.yaml are compiled in"
-    if call.text is None:
+    if name is None:
         hint = "keep 'hosts' up to date; a build reports an error for a missing name"
-        yield "note", _problem(template, call, message, "dns-function", hint)
-    elif _is_address(call.text):
+    elif _is_address(name):
         return
-    elif _is_known(call.text, hosts):
-        hint = "keep 'hosts' up to date"
-        yield "note", _problem(template, call, message, "dns-function", hint)
-    else:
-        message = f"'{call.name}' does not query DNS, and 'hosts' in kcd-gen.yaml has no address of '{call.text}'"
-        hint = f"add the name to 'hosts', or use --resolve {call.text}=ADDRESS; otherwise rendering it fails"
-        yield "warning", _problem(template, call, message, "dns-function", hint)
+    elif not surroundings.has_host(name):
+        message = f"'{call.name}' does not query DNS, and 'hosts' in kcd-gen.yaml has no address of '{name}'"
+        hint = f"add the name to 'hosts', or use --resolve {name}=ADDRESS; otherwise rendering it fails"
+        severity = "warning"
+    yield template.problem(call, message, "dns-function", hint, severity)
 
 
 def _is_address(text: str) -> bool:
@@ -80,24 +155,7 @@ def _is_address(text: str) -> bool:
     return True
 
 
-def _is_known(name: str, hosts: Mapping[str, str]) -> bool:
-    """Return whether `hosts` contains the name, or a parent domain with a leading dot."""
-    labels = name.lower().removesuffix(".").split(".")
-    names = {".".join(labels), *("." + ".".join(labels[at:]) for at in range(len(labels)))}
-    return any(known.lower().rstrip(".") in names for known in hosts)
-
-
-def _is_locked(helm: str | None, since: tuple[int, int]) -> bool:
-    """Return whether the lock file requires a version of helm that is new enough."""
-    return helm is not None and tuple(int(part) for part in helm.split(".")[:2]) >= since
-
-
 def _newer(template: TemplateText, call: Call, what: str, since: tuple[int, int], other: str) -> Problem:
     version = ".".join(map(str, since))
     hint = f"{other}run 'kcd-gen lock' with such a helm, to require it for the project"
-    return _problem(template, call, f"{what} needs helm {version} or later", "helm-dependent", hint)
-
-
-def _problem(template: TemplateText, call: Call, message: str, code: str, hint: str) -> Problem:
-    position = template.position(call.line, call.column)
-    return Problem(code, f"{template.label}: {message}", position=position, hint=hint)
+    return template.problem(call, f"{what} needs helm {version} or later", "helm-dependent", hint)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from kubocd_gen import __version__
@@ -41,7 +42,7 @@ def build_report(
 def text_report(built: Sequence[Built], *, verbose: bool, written: bool = True) -> Iterator[str]:
     """Yield the lines of the text report, in the controller's words; with `verbose`, also unchanged resources.
 
-    If not `written`, the lines tell what would be done.
+    If not `written`, the lines show what a build would do.
     """
     for one in built:
         if one.plan is None:
@@ -80,49 +81,42 @@ def _files(one: Built) -> dict[str, int]:
     return counts
 
 
-def _releases(one: Built) -> list[dict[str, Any]]:
+def _releases(one: Built) -> Iterator[dict[str, Any]]:
+    """Yield the entries of the Releases of a cluster, also of those that were removed, sorted by key."""
     changes = one.plan.resources() if one.plan else {}
-    name = one.cluster.name
-    entries = {
-        compiled.release.key: _compiled(
-            name, compiled, changes.get((compiled.release.namespace, compiled.release.name))
-        )
-        for compiled in one.compilation.releases
-    }
+    found = {compiled.release.key: _compiled(compiled, changes) for compiled in one.compilation.releases}
     for key in one.compilation.failed:
-        entries[key] = _failed(name, key, one.compilation.broken.get(key))
-    for (namespace, release), removed in changes.items():
-        if f"{namespace}/{release}" not in entries:
-            entry = _entry(name, namespace, release, "removed")
-            entries[f"{namespace}/{release}"] = entry | {"resources": _resources(removed)}
-    return [entries[key] for key in sorted(entries, key=lambda key: key.split("/"))]
+        found[key] = {"status": "failed"} | _broken(one.compilation.broken.get(key))
+    for (namespace, name), removed in changes.items():
+        found.setdefault(f"{namespace}/{name}", {"status": "removed", "resources": _resources(removed)})
+    for key in sorted(found, key=lambda key: key.split("/")):
+        namespace, _, name = key.partition("/")
+        defaults: dict[str, Any] = {
+            "cluster": one.cluster.name,
+            "namespace": namespace,
+            "name": name,
+            "status": None,
+            "package": None,
+            "digest": None,
+            "resources": [],
+            "description": "",
+            "contexts": [],
+            "roles": [],
+            "dependencies": [],
+            "usage": {},
+            "protected": False,
+            "suspended": False,
+        }
+        yield defaults | found[key]
 
 
-def _entry(cluster: str, namespace: str, name: str, status: str) -> dict[str, Any]:
-    return {
-        "cluster": cluster,
-        "namespace": namespace,
-        "name": name,
-        "status": status,
-        "package": None,
-        "digest": None,
-        "resources": [],
-        "description": "",
-        "contexts": [],
-        "roles": [],
-        "dependencies": [],
-        "usage": {},
-        "protected": False,
-        "suspended": False,
-    }
-
-
-def _compiled(cluster: str, one: CompiledRelease, changes: Sequence[ResourceChange] | None) -> dict[str, Any]:
+def _compiled(one: CompiledRelease, changes: Mapping[tuple[str, str], Sequence[ResourceChange]]) -> dict[str, Any]:
     release, resolved = one.release, one.rendered.resolved
-    return _entry(cluster, release.namespace, release.name, "suspended" if release.suspended else "compiled") | {
+    return {
+        "status": "suspended" if release.suspended else "compiled",
         "package": release.image,
         "digest": resolved.package.digest,
-        "resources": _resources(changes or ()),
+        "resources": _resources(changes.get((release.namespace, release.name), ())),
         "description": release.description or one.rendered.package.description,
         "contexts": [str(ref) for ref in resolved.contexts],
         "roles": list(one.roles),
@@ -133,12 +127,11 @@ def _compiled(cluster: str, one: CompiledRelease, changes: Sequence[ResourceChan
     }
 
 
-def _failed(cluster: str, key: str, release: Release | None) -> dict[str, Any]:
-    namespace, _, name = key.partition("/")
-    entry = _entry(cluster, namespace, name, "failed")
+def _broken(release: Release | None) -> dict[str, Any]:
+    """Return what is known of a Release that failed; None is one that was not admitted."""
     if release is None:
-        return entry
-    return entry | {
+        return {}
+    return {
         "package": release.image,
         "description": release.description,
         "roles": sorted({*release.roles}),
@@ -148,7 +141,5 @@ def _failed(cluster: str, key: str, release: Release | None) -> dict[str, Any]:
     }
 
 
-def _resources(changes: Sequence[ResourceChange]) -> list[dict[str, Any]]:
-    return [
-        {"kind": change.kind, "name": change.name, "path": change.path, "change": change.change} for change in changes
-    ]
+def _resources(changes: Sequence[ResourceChange]) -> list[dict[str, str]]:
+    return [asdict(change) for change in changes]

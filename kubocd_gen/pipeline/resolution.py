@@ -10,7 +10,7 @@ from kubocd_gen.budget.spending import Budget, BudgetExceededError
 from kubocd_gen.compiler.contexts import ContextTrees, select_contexts
 from kubocd_gen.compiler.settings import Settings, combine_configs, package_source
 from kubocd_gen.diagnostics.problems import Position, Problems, ProblemsError
-from kubocd_gen.model.compilation import PackageSourceSpec, Resolved, at_release
+from kubocd_gen.model.compilation import PackageSourceSpec, Resolved, collecting
 from kubocd_gen.model.package import Package
 from kubocd_gen.model.resources import Config, ContextRef, Release
 from kubocd_gen.oci.endpoints import Access
@@ -23,7 +23,7 @@ from kubocd_gen.schema.package_schema import validate
 from kubocd_gen.sources.cluster_resources import ClusterResources
 
 
-def settings_of(resources: ClusterResources, findings: Problems) -> Settings | None:
+def settings_of(resources: ClusterResources, problems: Problems) -> Settings | None:
     """Combine the cluster's Configs. Returns None if one is invalid, which is an error for every Release."""
     broken = list(resources.broken_configs)
     if not broken:
@@ -32,31 +32,26 @@ def settings_of(resources: ClusterResources, findings: Problems) -> Settings | N
         except ProblemsError as errors:
             broken.append(errors)
     for one in broken:
-        findings.error(one)
+        problems.error(one)
         for release in resources.releases:
-            findings.error(one, release=release.key)
+            problems.error(one, release=release.key)
     return None
 
 
 def resolve(
-    resources: ClusterResources, settings: Settings, packages: PackageSources, findings: Problems, budget: Budget
+    resources: ClusterResources, settings: Settings, packages: PackageSources, problems: Problems, budget: Budget
 ) -> list[Resolved]:
-    """Return the Releases that have a package and a valid context. The problems of the others go to `findings`."""
+    """Return the Releases that have a package and a valid context. The problems of the others go to `problems`."""
     trees = ContextTrees(resources.contexts, resources.broken_contexts, budget)
     configs = sorted(resources.configs, key=lambda config: config.name)
-    found = find_packages(resources.releases, settings, packages, findings, budget)
+    found = find_packages(resources.releases, settings, packages, problems, budget)
     resolved = []
     for release in resources.releases:
         if release.key not in found:
             continue
-        source, package = found[release.key]
-        try:
-            resolved.append(_resolve(release, source, package, settings, trees, configs, budget))
-        except BudgetExceededError as error:
-            findings.error(at_release(error, release), release=release.key)
-        except ProblemsError as errors:
-            findings.error(errors, release=release.key)
-    _report_unnamed(resources, trees, findings)
+        with collecting(problems, release):
+            resolved.append(_resolve(release, *found[release.key], settings, trees, configs, budget))
+    _report_unnamed(resources, trees, problems)
     return resolved
 
 
@@ -64,44 +59,44 @@ def find_packages(
     releases: Sequence[Release],
     settings: Settings,
     packages: PackageSources,
-    findings: Problems,
+    problems: Problems,
     budget: Budget | None = None,
 ) -> Mapping[str, tuple[PackageSourceSpec, Package]]:
-    """Return the package of each Release by the Release's key. Problems go to `findings`."""
-    wanted = wanted_packages(releases, settings, findings)
+    """Return the package of each Release by the Release's key. Problems go to `problems`."""
+    wanted = wanted_packages(releases, settings, problems)
     named: dict[PackageRequest, Release] = {}  # the first Release that uses each package
     for release, _, request in wanted:
         named.setdefault(request, release)
     fetched = packages.fetch_all(named)
     read: dict[PackageRequest, Package | ProblemsError] = {}
     for request, release in named.items():
+        position = release.position("spec", "package", "tag")
         package = _read(fetched[request].package, budget)
-        if isinstance(package, ProblemsError):  # shared between clusters, so it has no position yet
-            package = package.at(release.position("spec", "package", "tag"))
-        read[request] = package
+        # Problems are shared between clusters, so they have no position yet.
+        read[request] = package.at(position) if isinstance(package, ProblemsError) else package
         for warning in fetched[request].warnings:
-            findings.warning(warning.at(release.position("spec", "package", "tag")))
+            problems.warning(warning.at(position))
     found = {}
     for release, source, request in wanted:
         package = read[request]
         if isinstance(package, ProblemsError):
-            findings.error(package, release=release.key)
+            problems.error(package, release=release.key)
         else:
             found[release.key] = source, package
     return found
 
 
 def wanted_packages(
-    releases: Sequence[Release], settings: Settings, findings: Problems
+    releases: Sequence[Release], settings: Settings, problems: Problems
 ) -> list[tuple[Release, PackageSourceSpec, PackageRequest]]:
-    """Return the package request of each Release after Config's redirects. Invalid references go to `findings`."""
+    """Return the package request of each Release after Config's redirects. Invalid references go to `problems`."""
     wanted = []
     for release in releases:
         try:
             source = package_source(release, settings)
             reference = parse_reference(f"{source.repository}:{source.tag}")
         except ProblemsError as error:
-            findings.error(error.at(release.position("spec", "package", "repository")), release=release.key)
+            problems.error(error.at(release.position("spec", "package", "repository")), release=release.key)
         else:
             wanted.append((release, source, PackageRequest(reference, _access(source.fields))))
     return wanted
@@ -128,19 +123,19 @@ def _read(image: PackageImage | ProblemsError, budget: Budget | None) -> Package
         return errors
 
 
-def _report_unnamed(resources: ClusterResources, trees: ContextTrees, findings: Problems) -> None:
+def _report_unnamed(resources: ClusterResources, trees: ContextTrees, problems: Problems) -> None:
     """Report the problems of Contexts that no Release uses.
 
     The API server rejects malformed ones, so they are errors. It accepts those without variables or with missing
     parents, so these are warnings.
     """
-    known = {(one.code, one.position) for one in findings}
+    known = {(one.code, one.position) for one in problems}
     for ref in sorted({*resources.broken_contexts, *(context.ref for context in resources.contexts)}):
-        report = findings.error if ref in resources.broken_contexts else findings.warning
+        report = problems.error if ref in resources.broken_contexts else problems.warning
         try:
             trees.effective(ref, partial(Position, str(ref)))
         except BudgetExceededError as error:
-            findings.error(error)
+            problems.error(error)
             return
         except ProblemsError as errors:
             for problem in errors.problems:
@@ -162,18 +157,16 @@ def _resolve(
     schema = package.context_schema
     context = trees.together(refs, positions, schema.defaults if schema else {})
     if schema is not None:
-        violations = validate(schema, context, budget)
-        if violations:
-            raise ProblemsError(
-                *(
-                    violation.problem(
-                        f"the context does not match the schema of package {package.label}: {violation.message}",
-                        trees.position_of(refs, violation.path) or release.position("spec", "contexts"),
-                        _merged_from(refs),
-                    )
-                    for violation in violations
-                )
+        found = [
+            violation.problem(
+                f"the context does not match the schema of package {package.label}: {violation.message}",
+                trees.position_of(refs, violation.path) or release.position("spec", "contexts"),
+                _merged_from(refs),
             )
+            for violation in validate(schema, context, budget)
+        ]
+        if found:
+            raise ProblemsError(*found)
     return Resolved(release, package, source, refs, context)
 
 

@@ -1,26 +1,39 @@
-"""Read the HelmReleases of a suspended Release back from the output.
+"""The HelmReleases of suspended Releases, which a build keeps in the output after it has verified them.
 
 While a Release is suspended, its HelmReleases are not compiled; those from an earlier build are kept. The written file
 comes from the checkout and is untrusted, so its text is never copied: it is parsed, each document must be one that
-kcd-gen writes for this Release, and the kept documents are emitted from the parsed values. The file is also compared
-with the inventory (`check_record`) and with another revision (`differences`).
+kcd-gen writes for this Release, and the kept documents are emitted from the parsed values. The digest of the file must
+be the one in the inventory. In a check, its HelmReleases must also be those of the revision where the branch started: a
+pull request can change the file and the inventory, but not that revision.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from kubocd_gen.compiler.flux_objects import helm_release, typed_spec
 from kubocd_gen.compiler.value_changes import same
-from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
+from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError
 from kubocd_gen.diagnostics.wording import dotted, quoted
+from kubocd_gen.files.paths import display_path
+from kubocd_gen.git.repository import find_repository
+from kubocd_gen.git.revision import Checkout, open_revision
 from kubocd_gen.kube_yaml.locations import find_position
 from kubocd_gen.kube_yaml.parser import YamlError
 from kubocd_gen.kube_yaml.reader import read_documents
+from kubocd_gen.model.compilation import Compilation, collecting
+from kubocd_gen.model.project import Project
 from kubocd_gen.model.resources import Release
+from kubocd_gen.output.inventory import parse_record, record_path
+from kubocd_gen.output.journal import interrupted_paths
+from kubocd_gen.output.tree import Tree
 
 MAX_BYTES = 16 << 20
 """The limit of a written file, as of source files; a cluster accepts HelmReleases of at most 1.5 MiB."""
@@ -36,6 +49,10 @@ _SOURCE_KINDS = ("OCIRepository", "HelmRepository")
 _SOURCE_GROUP = "source.toolkit.fluxcd.io/"
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _PRUNE = "kustomize.toolkit.fluxcd.io/prune"
+KUSTOMIZATION = "flux/kustomization.yaml"
+
+Kept = tuple[Document, ...] | None
+"""The HelmReleases of a suspended Release; None if they cannot be kept, which is an error."""
 
 
 class _RefusedError(Exception):
@@ -58,17 +75,17 @@ def kept_helm_releases(data: bytes, path: str, release: Release) -> tuple[Docume
     `suspended-output` for a document that kcd-gen does not write for this Release, and for invalid YAML.
     """
     if len(data) > MAX_BYTES:
-        raise ProblemsError(refused(release, f"the file is larger than {MAX_BYTES >> 20} MiB", Position(path)))
+        raise _refused(release, f"the file is larger than {MAX_BYTES >> 20} MiB", Position(path))
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise ProblemsError(refused(release, "the file is not UTF-8", Position(path, line))) from None
+        raise _refused(release, "the file is not UTF-8", Position(path, line)) from None
     found: dict[tuple[str, str], Document] = {}
     try:
         for number, document in enumerate(read_documents(text, path)):
             if problem := document.error or next((fault.error for fault in document.faults), None):
-                raise ProblemsError(refused(release, problem.problem.message, problem.problem.position))
+                raise _refused(release, problem.problem.message, problem.problem.position)
             try:
                 if number >= MAX_DOCUMENTS:
                     raise _RefusedError(f"the file holds more than {MAX_DOCUMENTS} documents")
@@ -79,10 +96,10 @@ def kept_helm_releases(data: bytes, path: str, release: Release) -> tuple[Docume
             except _RefusedError as error:
                 keys = error.keys
                 position = find_position(text, path, number, keys) if keys else Position(path, document.line)
-                raise ProblemsError(refused(release, str(error), position)) from None
+                raise _refused(release, str(error), position) from None
             found[identity] = one
     except YamlError as error:
-        raise ProblemsError(refused(release, error.problem.message, error.problem.position)) from error
+        raise _refused(release, error.problem.message, error.problem.position) from error
     return tuple(one for (kind, _), one in found.items() if kind == "HelmRelease")
 
 
@@ -95,9 +112,9 @@ def check_record(data: bytes | None, digest: str | None, path: str, release: Rel
     if digest is None:
         return
     if data is None:
-        raise ProblemsError(refused(release, "the file was removed after kcd-gen wrote it", Position(path)))
-    if digest not in (_sha256(data), _sha256(data.replace(b"\r\n", b"\n"))):
-        raise ProblemsError(refused(release, "the file was changed after kcd-gen wrote it", Position(path)))
+        raise _refused(release, "the file was removed after kcd-gen wrote it", Position(path))
+    if digest not in (hashlib.sha256(one).hexdigest() for one in (data, data.replace(b"\r\n", b"\n"))):
+        raise _refused(release, "the file was changed after kcd-gen wrote it", Position(path))
 
 
 def differences(old: Sequence[Document], new: Sequence[Document]) -> Iterator[str]:
@@ -112,13 +129,13 @@ def differences(old: Sequence[Document], new: Sequence[Document]) -> Iterator[st
             yield f"HelmRelease {quoted(name)} was changed"
 
 
-def refused(release: Release, message: str, position: Position | None) -> Problem:
+def _refused(release: Release, message: str, position: Position | None, hint: str | None = None) -> ProblemsError:
     """Return the error for a written file whose HelmReleases cannot be kept."""
-    return Problem(
+    return ProblemsError.of(
         "suspended-output",
         f"cannot keep the HelmReleases of the suspended Release {release.key}: {message}",
-        position=position,
-        hint="restore the file from Git (git checkout REVISION -- FILE), or remove 'suspended' and build",
+        position,
+        hint or "restore the file from Git (git checkout REVISION -- FILE), or remove 'suspended' and build",
     )
 
 
@@ -172,5 +189,127 @@ def _spec(spec: Any, release: Release) -> dict[str, Any]:
     return typed
 
 
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
+@dataclass(frozen=True, slots=True)
+class Written:
+    """An output, on disk or in a Git revision, from which the Flux files of suspended Releases are read.
+
+    `read` returns the content of a file of the output, or None if it does not exist. `display` is the prefix of paths
+    in messages. `moving` are the paths that an interrupted build was writing, whose content is unknown.
+    """
+
+    read: Callable[[str], bytes | None]
+    display: str
+    moving: frozenset[str] = frozenset()
+
+    def helm_releases(self, release: Release) -> tuple[Document, ...] | None:
+        """Return the written HelmReleases, None if there is no file. Raises ProblemsError `suspended-output`."""
+        path = written_path(release)
+        data = self.read(path)
+        return None if data is None else kept_helm_releases(data, f"{self.display}{path}", release)
+
+    def recorded_helm_releases(self, release: Release) -> tuple[Document, ...]:
+        """Return the written HelmReleases after verifying the file's digest; nothing if there is no file."""
+        record, path = record_path(release.namespace, release.name), written_path(release)
+        data = self.read(path)  # once, because the file that is verified must be the one that is kept
+        found = () if data is None else kept_helm_releases(data, f"{self.display}{path}", release)
+        if path not in self.moving:
+            digest = parse_record(record, self.read(record) or b"").get(path)
+            check_record(data, digest, f"{self.display}{path}", release)
+        return found
+
+
+def on_disk(root: Path, relative_to: Path) -> Written:
+    """Return the output in `root` on disk."""
+    tree = Tree(root)
+
+    def read(path: str) -> bytes | None:
+        status = tree.file(path)
+        if status is None:
+            return None
+        return tree.read(path) if status.st_size <= MAX_BYTES else bytes(MAX_BYTES + 1)
+
+    return Written(read, f"{display_path(root, relative_to)}/", interrupted_paths(root))
+
+
+def in_revision(checkout: Checkout, directory: str) -> Written:
+    """Return the output in `directory`, relative to the repository's root, of a Git revision."""
+    prefix = f"{directory}/" if directory not in ("", ".") else ""
+
+    def read(path: str) -> bytes | None:
+        return checkout.read(f"{prefix}{path}", most=MAX_BYTES)
+
+    return Written(read, f"{checkout.tree.revision.name}:{prefix}")
+
+
+def read_kept(compilation: Compilation, project: Project, problems: Problems, *, compare: bool) -> Mapping[str, Kept]:
+    """Return the kept HelmReleases of each suspended Release, by its key. Errors go to `problems`.
+
+    With `compare`, the HelmReleases must be those of the revision where the branch started.
+    """
+    suspended = [one.release for one in compilation.releases if one.release.suspended]
+    if not suspended:
+        return {}
+    root = compilation.cluster.output
+    written = on_disk(root, project.root)
+    taken = {
+        (one.release.namespace, document["metadata"]["name"]): one.release
+        for one in compilation.releases
+        for document in one.helm_releases
+    }
+    kept: dict[str, Kept] = {}
+    with ExitStack() as close:
+        base = _at_base(root, project, problems, close) if compare else None
+        for release in suspended:
+            kept[release.key] = None
+            with collecting(problems, release):
+                found = written.recorded_helm_releases(release)
+                _refuse_taken(found, release, taken, written)
+                if base is not None:
+                    _refuse_changed(found, release, base, written)
+                kept[release.key] = found
+    return kept
+
+
+def _at_base(root: Path, project: Project, problems: Problems, close: ExitStack) -> Written | None:
+    """Return the output in `root` as of the revision where the current branch started; `close` ends its reading.
+
+    Returns None, with a note, if there is no repository, no commit, or the clone is too shallow.
+    """
+    try:
+        existing = next(path for path in (root, *root.absolute().parents) if path.is_dir())
+        repository = find_repository(existing, offline=project.offline)
+        directory = Path(os.path.realpath(root)).relative_to(repository.top).as_posix()
+        if repository.ignored_by(f"{directory}/{KUSTOMIZATION}"):
+            raise ProblemsError.of("no-repository", "Git ignores the output")
+        nothing = Path(os.devnull)  # no file of the revision is checked out
+        revision = open_revision(repository, repository.base(), nothing, project.budget)
+        return in_revision(close.enter_context(revision), directory)
+    except ProblemsError as error:
+        message = f"HelmReleases of suspended Releases are only compared with .kcd-gen/: {error.problem.message}"
+        position = Position(display_path(root, project.root))
+        problems.note(Problem("suspended-output", message, position=position, hint=error.problem.hint))
+        return None
+
+
+def _refuse_taken(
+    found: tuple[Document, ...], release: Release, taken: dict[tuple[str, str], Release], written: Written
+) -> None:
+    """Raise ProblemsError if another Release has a HelmRelease of the same name; add the names to `taken`."""
+    for document in found:
+        name = document["metadata"]["name"]
+        other = taken.setdefault((release.namespace, name), release)
+        if other is not release:
+            message = f"the HelmRelease '{name}' belongs to {other.key}"
+            raise _refused(release, message, Position(f"{written.display}{written_path(release)}"))
+
+
+def _refuse_changed(found: tuple[Document, ...], release: Release, base: Written, written: Written) -> None:
+    """Raise ProblemsError if the HelmReleases are not those of the base revision."""
+    path = written_path(release)
+    for difference in differences(base.recorded_helm_releases(release), found):
+        revision, _, directory = base.display.partition(":")
+        hint = (
+            f"restore the file: git checkout {revision} -- {directory}{path}; "
+            "merge changes of a Release before suspending it"
+        )
+        raise _refused(release, f"{difference} since {revision}", Position(f"{written.display}{path}"), hint)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from kubocd_gen.editors.settings import helix_languages, modeline, neovim_settings, vscode_settings
+from kubocd_gen.editors.settings import modeline, vscode_settings
 from kubocd_gen.editors.shipped import document_schema
 from tests.support.language_server import CURSOR, LanguageServer, language_server
 from tests.support.quickstart import QUICKSTART
@@ -181,9 +182,12 @@ def test_the_project_file_is_checked(tmp_path: Path) -> None:
 
 def test_the_settings_of_the_page_are_those_that_kcd_gen_gives() -> None:
     blocks = dict(re.findall(r"```(json|toml|lua)\n(.*?)```", PAGE, re.DOTALL))
-    assert json.loads(blocks["json"]) == vscode_settings(["clusters/prod"])
-    assert blocks["toml"] == helix_languages(["clusters/prod"])
-    assert blocks["lua"] == neovim_settings(["clusters/prod"])
+    settings = vscode_settings(["clusters/prod"])
+    assert json.loads(blocks["json"]) == settings
+    helix = tomllib.loads(blocks["toml"])["language-server"]["yaml-language-server"]
+    assert helix["config"]["yaml"]["schemas"] == settings["yaml.schemas"]
+    neovim = re.findall(r'\["(.*)"\] = \{ (.*) \},', blocks["lua"])
+    assert {schema: json.loads(f"[{globs}]") for schema, globs in neovim} == settings["yaml.schemas"]
     assert f"```yaml\n{modeline()}\napiVersion: kcd-gen/v1alpha1\n" in PAGE
 
 

@@ -27,8 +27,8 @@ from kubocd_gen.oci.layout import OciLayout
 from kubocd_gen.oci.layout_writer import LayoutWriter
 from kubocd_gen.oci.reference import parse_reference
 from kubocd_gen.packaging.assembly import assemble
+from kubocd_gen.packaging.build import LayoutTarget
 from kubocd_gen.packaging.manifest_file import read_authored
-from kubocd_gen.packaging.publication import LayoutTarget
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z0-9_]+)\}")
 

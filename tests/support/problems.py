@@ -1,3 +1,5 @@
+"""Expect errors."""
+
 from __future__ import annotations
 
 from collections.abc import Callable

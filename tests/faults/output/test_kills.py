@@ -13,7 +13,7 @@ import yaml
 from tests.faults.output.conftest import Platform, build, killed, start, units
 from tests.faults.output.driver import STAGING, Driver
 from tests.support.thorough import count
-from tests.support.workspace import files_below
+from tests.support.workspace import files_below, kcd_gen
 
 _POINTS = count(8, 36)  # of the changes that a build makes to the disk, and
 _MOMENTS = count(3, 12)  # in time
@@ -57,6 +57,14 @@ def test_killed_at_any_change_to_the_disk(
         assert ended.code == -signal.SIGKILL, (point, ended)
         interrupted += assert_completed(root, old, new)
     assert interrupted > _POINTS / 2
+
+
+PROJECT = """
+apiVersion: kcd-gen/v1alpha1
+kind: Project
+packages: {vendor: layout}
+clusters: [{name: prod, sources: [sources], output: out}]
+"""
 
 
 def test_killed_at_any_moment(tmp_path: Path, driver: Driver, old: Platform, new: Platform) -> None:
@@ -106,5 +114,9 @@ def test_the_build_that_completes_another_says_so(
     root = new.checkout(tmp_path / "killed", old)
     killed(driver, root, point=points * 2 // 3)
     assert "note[interrupted-output]: a build was interrupted" in build(root, "--check").err
+    (root / "kcd-gen.yaml").write_text(PROJECT)
+    elsewhere = kcd_gen("build", "--check", "--offline", "--project", "killed/kcd-gen.yaml", directory=tmp_path)
+    assert "\nout: note[interrupted-output]" in f"\n{elsewhere.err}"  # by its path in the project
+    (root / "kcd-gen.yaml").unlink()
     assert "note[interrupted-output]: an earlier build was interrupted while writing" in build(root).err
     assert "interrupted" not in build(root).err

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import tomllib
-
 import pytest
 
 from kubocd_gen.editors.settings import (
-    helix_languages,
     modeline,
-    neovim_settings,
     source_globs,
     vscode_extensions,
     vscode_settings,
@@ -43,15 +39,7 @@ def test_the_project_may_lie_below_the_root_of_the_workspace() -> None:
     }
 
 
-def test_other_editors_get_the_same_mapping() -> None:
-    mapping = vscode_settings(['clusté"r'])["yaml.schemas"]
-    server = tomllib.loads(helix_languages(['clusté"r']))["language-server"]["yaml-language-server"]
-    assert server["config"]["yaml"]["schemas"] == mapping
-    assert neovim_settings(["cluster"]) == (
-        "vim.lsp.config('yamlls', { settings = { yaml = { schemas = {\n"
-        '  ["./kcd-gen.schema.json"] = { "kcd-gen.yaml", "cluster/**/*.yaml", "cluster/**/*.yml" },\n'
-        "} } } })\n"
-    )
+def test_vs_code_recommends_the_extension() -> None:
     assert vscode_extensions() == {"recommendations": ["redhat.vscode-yaml"]}
 
 

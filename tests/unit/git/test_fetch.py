@@ -14,8 +14,8 @@ from kubocd_gen.budget.spending import Budget
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.git.fetch import FetchTooLargeError, fetch_commit
 from kubocd_gen.network.settings import Network
-from kubocd_gen.packaging.charts.git import Git
-from kubocd_gen.packaging.charts.sources import GitChart
+from kubocd_gen.packaging.git import Git
+from kubocd_gen.packaging.manifest_file import GitChart
 from tests.support.charts import chart_files, git, git_repository, serve
 from tests.support.fault_server import FaultServer, reply
 from tests.support.git_traps import RecordingGit, look_like_a_repository
@@ -136,7 +136,7 @@ def test_a_repository_that_wants_a_login_is_fetched(tmp_path: Path, monkeypatch:
         logins = {static.host: ("alice", "s3cret")}
         source = GitChart(f"{static.url}/r.git", "refs/heads/main", "")
         found = Git(Network(), logins.get, dict(os.environ)).fetch(source, tmp_path / "store")
-        found.copy("", tmp_path / "copy", lambda _: True)
+        found.copy("", tmp_path / "copy", lambda _: True, LIMITS)
         said = fetch(source.url, tmp_path / "other")
         assert "_USER and KCD_OCI_127_0_0_1_" in said
     assert (tmp_path / "copy/Chart.yaml").read_bytes() == chart_files()["Chart.yaml"]

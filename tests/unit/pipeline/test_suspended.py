@@ -15,12 +15,15 @@ from kubocd_gen.compiler.flux_objects import helm_release, typed_spec
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.kube_yaml.emitter import emit_documents
 from kubocd_gen.kube_yaml.reader import read_documents
+from kubocd_gen.output.inventory import record_content, record_path
 from kubocd_gen.pipeline.suspended import (
     MAX_BYTES,
     MAX_DOCUMENTS,
+    Written,
     check_record,
     differences,
     kept_helm_releases,
+    written_path,
 )
 from tests.support.records import release
 
@@ -233,6 +236,16 @@ def test_a_file_is_the_one_that_was_recorded() -> None:
     for other in (b"a\nc\n", b"", None):
         with pytest.raises(ProblemsError, match="after kcd-gen wrote it"):
             check_record(other, digest, PATH, WEB)
+
+
+def test_the_file_that_is_kept_is_the_one_that_was_verified() -> None:
+    path, good = written_path(WEB), GOOD.encode()
+    record = record_path(WEB.namespace, WEB.name)
+    listed = record_content({path: hashlib.sha256(good).hexdigest()})
+    contents = iter([GOOD.replace("replicas: 2", "replicas: 3").encode(), good])  # replaced while it is read
+    written = Written(lambda one: listed if one == record else next(contents), "deploy/")
+    with pytest.raises(ProblemsError, match="after kcd-gen wrote it"):
+        written.recorded_helm_releases(WEB)
 
 
 def test_differences_between_two_versions_are_named() -> None:

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
 from kubocd_gen.archives.chart_members import read_chart_archive
-from kubocd_gen.packaging.charts.fetching import Charts
-from kubocd_gen.packaging.charts.sources import LocalChart
+from kubocd_gen.budget.limits import LIMITS
+from kubocd_gen.packaging.charts import Charts
+from kubocd_gen.packaging.manifest_file import LocalChart
 from tests.support.charts import archive, chart_files, serve, write_files, write_repository
 from tests.support.problems import refusal
 from tests.support.workspace import files_below
@@ -69,6 +72,14 @@ def test_links_that_lead_out_are_refused(charts: Charts, folder: Path, tmp_path:
     (folder / "chart").symlink_to(tmp_path / "secret")
     error = refusal(lambda: members(charts, folder, "chart"), "bad-chart")
     assert "outside the manifest's directory" in error.message
+
+
+@pytest.mark.parametrize("limits", [{"chart_members": 2}, {"chart": 10}, {"files": 3}])
+def test_the_limits_of_the_run_apply_to_the_directory_of_a_chart(
+    open_charts: Callable[..., Charts], folder: Path, limits: dict[str, int]
+) -> None:
+    charts = open_charts(replace(LIMITS, **limits))
+    assert "contains more than" in refusal(lambda: members(charts, folder), "bad-chart").message
 
 
 def test_links_in_a_circle_and_files_of_other_kinds_are_refused(charts: Charts, folder: Path) -> None:

@@ -8,13 +8,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kubocd_gen.packaging.charts.fetching import Charts
-from kubocd_gen.packaging.charts.helm_repository import resolve_url
-from kubocd_gen.packaging.charts.repository_index import BadIndexError, chart_entries, chart_names, find_version
-from kubocd_gen.packaging.charts.sources import HelmRepositoryChart
+from kubocd_gen.packaging.charts import Charts
+from kubocd_gen.packaging.helm_repository import BadIndexError, chart_entries, chart_names, find_version, resolve_url
+from kubocd_gen.packaging.manifest_file import HelmRepositoryChart
 from tests.support.charts import Static, archive, serve, write_files, write_repository
 from tests.support.problems import refusal
-from tests.unit.packages.charts import conftest
 
 WEB = archive()
 
@@ -76,7 +74,16 @@ def test_a_relative_url_that_climbs_stays_a_url(charts: Charts, server: Static, 
     assert hashlib.sha256(b"root").hexdigest() in error.message
 
 
-@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://x/y.tgz", "http://user:pw@x/y.tgz"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "file:///etc/passwd",
+        "ftp://x/y.tgz",
+        "http://user:pw@x/y.tgz",
+        "http://[::1/y.tgz",
+        "//[x]/y.tgz",
+    ],
+)
 def test_an_address_of_another_kind_is_refused(charts: Charts, server: Static, repository: Path, url: str) -> None:
     change_index(repository, urls=[url])
     refusal(lambda: charts.fetch(wanted(server)), "bad-index")
@@ -124,24 +131,24 @@ def test_a_repository_without_an_index_is_missing(charts: Charts, server: Static
 
 
 def test_credentials_are_given_where_they_are_asked_for(
-    charts: Charts, repository: Path, monkeypatch: pytest.MonkeyPatch
+    charts: Charts, repository: Path, credentials: dict[str, tuple[str, str]]
 ) -> None:
     with serve(repository, login=("alice", "secret")) as server:
         error = refusal(lambda: charts.fetch(wanted(server)), "registry-denied")
         assert error.exit_code == 4
-        monkeypatch.setitem(conftest.CREDENTIALS, server.host, ("alice", "secret"))
+        credentials[server.host] = ("alice", "secret")
         asked_anew = HelmRepositoryChart(f"{server.url}/./stable", "web", "1.0.0")
         assert charts.fetch(asked_anew).chart.archive == WEB
 
 
 def test_credentials_stay_with_their_host(
-    charts: Charts, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    charts: Charts, repository: Path, tmp_path: Path, credentials: dict[str, tuple[str, str]]
 ) -> None:
     with (
         serve(repository, login=("alice", "secret")) as server,
         serve(write_files(tmp_path / "other", {"web.tgz": WEB}), login=("alice", "secret")) as other,
     ):
-        monkeypatch.setitem(conftest.CREDENTIALS, server.host, ("alice", "secret"))
+        credentials[server.host] = ("alice", "secret")
         change_index(repository, urls=[f"{other.url}/web.tgz"])
         refusal(lambda: charts.fetch(wanted(server)), "registry-denied")
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from kubocd_gen.archives.chart_members import read_chart_archive
-from kubocd_gen.diagnostics.problems import Position, ProblemsError
-from kubocd_gen.packaging.charts.fetching import Charts
-from kubocd_gen.packaging.charts.sources import GitChart, LocalChart, chart_source
+from kubocd_gen.diagnostics.problems import ProblemsError
+from kubocd_gen.packaging.charts import Charts
+from kubocd_gen.packaging.manifest_file import GitChart, LocalChart, chart_source
 from tests.support.charts import chart_files, commit_all, git, git_repository, write_files
 from tests.support.git_traps import blob, commit_tree, tree, tree_bomb
 from tests.support.problems import refusal
@@ -185,10 +185,9 @@ def test_links_that_show_a_folder_many_times_are_refused(charts: Charts, tmp_pat
 )
 def test_a_source_that_asks_for_more_than_a_chart_is_refused(given: dict[str, str]) -> None:
     with pytest.raises(ProblemsError) as caught:
-        chart_source({"git": given}, Path(), Position("demo.yaml", 1))
+        chart_source({"git": given}, Path())
     assert caught.value.problem.code == "bad-package"
     assert "secret" not in caught.value.problem.message
-    assert caught.value.problem.position == Position("demo.yaml", 1)
 
 
 @pytest.mark.parametrize(
@@ -196,6 +195,6 @@ def test_a_source_that_asks_for_more_than_a_chart_is_refused(given: dict[str, st
 )
 def test_an_ordinary_source_is_taken(url: str) -> None:
     given = {"url": url, "branch": "feature/a-b_1.x", "path": "/charts/./web/"}
-    source = chart_source({"git": given}, Path(), Position("demo.yaml"))
+    source = chart_source({"git": given}, Path())
     assert source == GitChart(url, "refs/heads/feature/a-b_1.x", "charts/web")
     assert not os.environ.get("GIT_DIR")

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from kubocd_gen.compiler.value_changes import ABSENT, changes
 from kubocd_gen.diffing.lines import view
 from kubocd_gen.diffing.markdown import LIMIT, markdown
-from kubocd_gen.diffing.page import page
 from kubocd_gen.diffing.records import Comparison, Danger, ReleaseDifference, ResourceDifference, Side
-from kubocd_gen.diffing.text import text_lines
+from kubocd_gen.diffing.report import page, text_lines
 
 HOSTILE = [
     "```\n</details> @everyone <script>alert(1)</script>\n```",

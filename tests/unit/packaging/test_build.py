@@ -13,11 +13,10 @@ from kubocd_gen.network.settings import NetworkError
 from kubocd_gen.oci.descriptors import MANIFEST_TYPE, Descriptor
 from kubocd_gen.oci.reference import Reference
 from kubocd_gen.packaging.assembly import Assembled
-from kubocd_gen.packaging.build import Order, package
-from kubocd_gen.packaging.charts.fetching import Charts
-from kubocd_gen.packaging.charts.folder import Packed
-from kubocd_gen.packaging.charts.sources import ChartSource
-from kubocd_gen.packaging.publication import Change
+from kubocd_gen.packaging.build import Change, Order, package
+from kubocd_gen.packaging.charts import Charts
+from kubocd_gen.packaging.directory import Packed
+from kubocd_gen.packaging.manifest_file import ChartSource
 from tests.support.charts import archive
 
 

@@ -11,14 +11,13 @@ import os
 import posixpath
 import re
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from kubocd_gen.archives.chart_members import is_plain_path
-from kubocd_gen.budget.limits import GIB, LIMITS
+from kubocd_gen.budget.limits import GIB, Limits
 from kubocd_gen.budget.spending import BudgetExceededError
 from kubocd_gen.diagnostics.problems import ProblemsError, shown
 from kubocd_gen.git.fetch import COMMIT, FetchTooLargeError, fetch_commit, store_size
@@ -29,9 +28,9 @@ from kubocd_gen.git.setup import for_own_store, git_binary
 from kubocd_gen.git.tree import CommitTree, OutsideRepositoryError, real_path
 from kubocd_gen.network.settings import Network, NetworkError
 from kubocd_gen.oci.credentials import variable
-from kubocd_gen.packaging.charts.downloads import Credentials
-from kubocd_gen.packaging.charts.sources import GitChart
-from kubocd_gen.packaging.charts.trees import SYMLINK, Budget, Keep
+from kubocd_gen.packaging.directory import SYMLINK, Budget, Keep, contains
+from kubocd_gen.packaging.helm_repository import Credentials
+from kubocd_gen.packaging.manifest_file import GitChart
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +40,17 @@ class GitTree:
     describe: str
     store: Path
 
-    def copy(self, path: str, target: Path, keep: Keep) -> None:
+    def copy(self, path: str, target: Path, keep: Keep, limits: Limits) -> None:
         """Copy a directory and follow symlinks inside the repository.
 
         Raises ProblemsError: `missing-chart` or `bad-chart`.
         """
-        with self._readable(path), Objects(self.store, for_own_store()) as objects:
-            tree = CommitTree(objects, f"{COMMIT}^{{tree}}")
-            _Copy(self.describe, tree, keep, Budget(f"{path or '.'} of {self.describe}")).take(path, target)
-
-    @contextmanager
-    def _readable(self, path: str) -> Iterator[None]:
+        budget = Budget(f"{path or '.'} of {self.describe}", limits)
         try:
-            yield
+            with Objects(self.store, for_own_store()) as objects:
+                _Copy(self.describe, CommitTree(objects, f"{COMMIT}^{{tree}}"), keep, budget).take(path, target)
         except UnreadableObjectError as error:
-            what = f"{self.describe} contains {shown(path or '.')}, which {error}"
-            raise ProblemsError.of("bad-chart", what) from None
+            raise contains(self.describe, path or ".", f"which {error}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +77,7 @@ class _Copy:
 
     def _directory(self, directory: str, target: Path, prefix: str, above: tuple[str, ...]) -> None:
         if directory in above:
-            raise ProblemsError.of(
-                "bad-chart", f"{self.describe} contains {shown(directory)}, a symlink to its own parent"
-            )
+            raise contains(self.describe, directory, "a symlink to its own parent")
         names = self.tree.names(directory) or {}
         self.budget.look(len(names), len(above))
         for name in sorted(names):
@@ -101,13 +93,12 @@ class _Copy:
             elif self.keep(prefix + name):
                 if found is None or found.kind != "file":
                     what = "a submodule, which is not supported" if found else "a broken symlink"
-                    message = f"{self.describe} contains {shown(prefix + name)}, {what}"
-                    raise ProblemsError.of("bad-chart", message)
+                    raise contains(self.describe, prefix + name, what)
                 self.budget.take(0)
                 self.wanted.append((target / name, prefix + name, found))
 
     def _file(self, found: Entry, target: Path, name: str) -> None:
-        blob = self.tree.objects.blob(found.id, LIMITS.chart)
+        blob = self.tree.objects.blob(found.id, self.budget.limits.chart)
         if blob is None:
             raise UnreadableObjectError(f"lacks the content of {shown(name)}")
         self.budget.take(blob.size, files=0)
@@ -120,8 +111,8 @@ class _Copy:
         try:
             return real_path(path, self.tree.target)[0]
         except OutsideRepositoryError:
-            what = f"{self.describe} contains {shown(name)}, a symlink to a path outside the repository"
-            raise ProblemsError.of("bad-chart", what, hint="replace the symlink with the file") from None
+            what, hint = "a symlink to a path outside the repository", "replace the symlink with the file"
+            raise contains(self.describe, name, what, hint) from None
 
 
 @dataclass(slots=True)

@@ -6,14 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from kubocd_gen.diagnostics.problems import Position, ProblemsError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.helm.process import find_helm
 from kubocd_gen.oci.reference import parse_reference
-from kubocd_gen.packaging.charts.fetching import Charts
-from kubocd_gen.packaging.charts.sources import HelmRepositoryChart, LocalChart, RegistryChart, chart_source
+from kubocd_gen.packaging.charts import Charts
+from kubocd_gen.packaging.manifest_file import HelmRepositoryChart, LocalChart, RegistryChart, chart_source
 from tests.support.charts import archive
-from tests.support.images import write_layout
-from tests.support.packages import LAYER
+from tests.support.images import package_layer, write_layout
 from tests.support.problems import refusal
 from tests.support.registry import Running, run_registry, skopeo
 
@@ -30,7 +29,7 @@ def test_a_chart_is_read_as_helm_pushes_it(charts: Charts, registry: Running, tm
     command = [str(find_helm()), "push", "web.tgz", f"oci://{registry.host}/charts", "--plain-http"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     given = {"repository": f"{registry.host}/charts/web", "tag": "1.0.0+build.5", "insecure": True}
-    source = chart_source({"oci": given}, tmp_path, Position("demo.yaml"))
+    source = chart_source({"oci": given}, tmp_path)
     assert source == RegistryChart(parse_reference(f"{registry.host}/charts/web:1.0.0_build.5"), insecure=True)
     chart = charts.fetch(source).chart
     assert chart.archive == data
@@ -39,7 +38,8 @@ def test_a_chart_is_read_as_helm_pushes_it(charts: Charts, registry: Running, tm
 
 def test_an_image_that_is_no_chart_is_refused(charts: Charts, registry: Running, tmp_path: Path) -> None:
     reference = parse_reference(f"{registry.host}/packages/p:1.0.0")
-    write_layout(tmp_path / "layout", {str(reference): LAYER})
+    layer = package_layer("name: p\n", "{}\n", {"p-1.0.0.tgz": archive("p")})
+    write_layout(tmp_path / "layout", {str(reference): layer})
     where = (f"oci:{tmp_path}/layout:{reference}", f"docker://{reference}")
     skopeo("copy", "--dest-tls-verify=false", *where, home=tmp_path)
     error = refusal(lambda: charts.fetch(RegistryChart(reference, insecure=True)), "bad-chart")
@@ -68,14 +68,13 @@ def test_a_chart_that_is_not_there(charts: Charts, registry: Running) -> None:
 )
 def test_a_source_that_could_never_be_fetched(source: dict[str, dict[str, str]], said: str) -> None:
     with pytest.raises(ProblemsError, match=said) as caught:
-        chart_source(source, Path(), Position("demo.yaml", 1))
-    assert caught.value.problem.position == Position("demo.yaml", 1)
+        chart_source(source, Path())
     assert caught.value.problem.message.isprintable()
     assert "a:b" not in caught.value.problem.message
 
 
 def test_sources_of_other_kinds() -> None:
     given = {"url": "https://x.io/charts/", "chart": "web", "version": "v1.2.3"}
-    source = chart_source({"oci": None, "helmRepository": given}, Path("/p"), Position(""))
+    source = chart_source({"oci": None, "helmRepository": given}, Path("/p"))
     assert source == HelmRepositoryChart("https://x.io/charts", "web", "v1.2.3")
-    assert chart_source({"local": {}}, Path("/p"), Position("")) == LocalChart(Path("/p"), ".")
+    assert chart_source({"local": {}}, Path("/p")) == LocalChart(Path("/p"), ".")

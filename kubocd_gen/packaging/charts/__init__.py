@@ -1,1 +1,0 @@
-"""Fetch charts for packages from Helm repositories, registries, Git and directories, as reproducible archives."""
