@@ -1,4 +1,4 @@
-"""Generate the table and diagram of rooms on the architecture page from the imports of the code.
+"""Generate the table and diagram of components on the architecture page from the imports of the code.
 
 `python -m website.rooms` prints the table.
 """
@@ -17,7 +17,7 @@ _WIDTH, _ROW, _BOX = 700, 52, (108, 26)  # of the diagram, in SVG user units
 
 
 def layers() -> list[list[str]]:
-    """Return the rooms of each layer in pyproject.toml, from the top layer to the bottom."""
+    """Return the components ("rooms") of each layer in pyproject.toml, from the top layer to the bottom."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     contract = settings["tool"]["importlinter"]["contracts"][0]
     return [[room.strip() for room in layer.split("|")] for layer in contract["layers"]]
@@ -38,7 +38,7 @@ def imports() -> dict[str, set[str]]:
 def table() -> str:
     """Return a Markdown table of the rooms with their sizes and direct imports, without transitive ones."""
     edges = imports()
-    lines = ["| room | modules | lines | imports |", "|---|--:|--:|---|"]
+    lines = ["| component | modules | lines | imports |", "|---|--:|--:|---|"]
     for room in (room for layer in layers() for room in layer if not room.startswith("_")):
         files = _files(room)
         count = sum(len(file.read_text(encoding="utf-8").splitlines()) for file in files)
@@ -59,7 +59,7 @@ def picture() -> str:
     }
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_ROW * len(rows)}" role="img" '
-        'aria-label="The rooms and what each imports" font-size="13" font-family="sans-serif" text-anchor="middle">',
+        'aria-label="The components and their imports" font-size="13" font-family="sans-serif" text-anchor="middle">',
         '<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="6" markerHeight="6" orient="auto">'
         '<path d="M0,0L8,4L0,8z" fill="#7986cb"/></marker></defs>',
     ]

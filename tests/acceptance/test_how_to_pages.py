@@ -89,13 +89,13 @@ def test_air_gap(tmp_path: Path, authority: CertificateAuthority) -> None:
         source = box.work / "clusters/prod/podinfo1.yaml"
         source.parent.mkdir(parents=True)
         source.write_text(box.here(RELEASE.read_text(encoding="utf-8")))
-        box.run(page["On a machine with a network"])
+        box.run(page["Prepare on a machine with network access"])
     shutil.rmtree(box.home / ".cache")
-    box.run(page["Inside: build"])  # where nothing listens any more
+    box.run(page["Build in the isolated network"])  # where nothing listens any more
     with run_registry(tmp_path / "inside", ca=authority) as inside:
         box = Sandbox(tmp_path, {**box.hosts, "registry.example.com": inside.host}, trusting)
-        box.run(page["Inside: the image of the charts"])
-        box.run(page["Packages in a registry inside"])
+        box.run(page["Build the server image in the isolated network"])
+        box.run(page["Use a registry instead of a vendor layout"])
         assert f"PUT /v2/quay/kubodoc/{PACKAGE.replace(':', '/manifests/')}" in inside.requests()
 
 
@@ -116,14 +116,14 @@ def test_private_registry(tmp_path: Path, authority: CertificateAuthority) -> No
         helper = f"""[ "$1" = get ] && [ "$(cat)" = {registry.host} ] || exit 1\necho '{answer}'"""
         executable(box.home / "bin/docker-credential-secretservice", helper)
 
-        box.run(page["An authority of your own"])
+        box.run(page["Trust your own certificate authority"])
         trusting = {"KCD_GEN_CA_FILE": "certs/ca.crt"}
-        box.run(page["By hand"], trusting)
+        box.run(page["Log in on your machine"], trusting)
         (box.home / ".docker/config.json").unlink()
-        box.run(page["With variables"], trusting)
-        for step, variables in steps(page["In CI"]):
+        box.run(page["Set credentials in variables"], trusting)
+        for step, variables in steps(page["Check for moved tags in CI"]):
             box.run([step], {box.here(name): value for name, value in variables.items()})
-        box.run(page["A mirror"], trusting)
+        box.run(page["Use a mirror"], trusting)
 
 
 def test_from_the_controller(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_from_the_controller(tmp_path: Path) -> None:
     box = Sandbox(tmp_path)
     shutil.copytree(QUICKSTART / "cluster", box.work / "clusters/prod")
     shutil.copytree(QUICKSTART / "packages", box.work / "vendor/packages")
-    box.run(page["Compile what is there"])
+    box.run(page["Compile the existing Releases"])
     live = [cluster.by_kubocd(one) for one in cluster.compiled_documents(box.work / "deploy/prod")]
     next(one for one in live if one["kind"] == "HelmRelease")["spec"]["values"]["replicaCount"] = 2
     package = {"repository": "quay.io/kubodoc/packages/podinfo", "tag": "6.7.1-p01"}
