@@ -175,6 +175,7 @@ def runner_commands(log: str) -> list[str]:
     return commands
 
 
+@pytest.mark.slow
 def test_a_project_elsewhere_has_a_comment_of_its_own(origin: Path, tmp_path: Path) -> None:
     (origin / "kcd-gen.yaml").rename(origin / "fleet.yaml")
     change(origin)

@@ -72,7 +72,9 @@ def run(command: list[str], directory: Path, **variables: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+@pytest.mark.parametrize(
+    "shell", ["bash", pytest.param("zsh", marks=pytest.mark.slow), pytest.param("fish", marks=pytest.mark.slow)]
+)
 def test_a_shell_offers_what_the_project_has(shell: str, project: Path) -> None:
     assert offered(shell, "kcd-gen bui", project) == ["build"]
     assert offered(shell, "kcd-gen cache ver", project) == ["verify"]

@@ -35,6 +35,7 @@ def values_of(workspace: Workspace) -> dict[str, Any]:
     return {key.removeprefix("default/"): spec["values"] for key, spec in helm_releases(workspace.output).items()}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("impatient")
 def test_templates_that_fail_beside_a_hundred_that_do_not_are_all_named_with_their_place(
     workspace: Workspace, snapshot: SnapshotAssertion

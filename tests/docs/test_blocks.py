@@ -78,7 +78,12 @@ RUN_ELSEWHERE = {
 }
 
 
-@pytest.mark.parametrize("page", RUN_HERE)
+LONG = ("docs/tutorial.md", "docs/under-the-hood.md")  # left to CI
+
+
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, marks=[pytest.mark.slow] if page in LONG else []) for page in RUN_HERE]
+)
 def test_a_page_shows_what_happens(page: str, tmp_path: Path) -> None:
     folder = tmp_path / "here"
     folder.mkdir()

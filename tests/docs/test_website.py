@@ -119,6 +119,7 @@ def test_a_schema_without_a_page_is_noticed(monkeypatch: pytest.MonkeyPatch) -> 
         schemas.schema_pages()
 
 
+@pytest.mark.slow
 def test_a_mistake_stops_the_build(tmp_path: Path) -> None:
     for name in ("website", "schemas", "kubocd_gen", "CHANGELOG.md", "mkdocs.yml"):
         (tmp_path / name).symlink_to(ROOT / name)

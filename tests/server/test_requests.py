@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.nginx import Nginx, run_nginx
-from tests.support.requests import CHART_PATH, INDEX, INDEX_PATH, REQUESTS, Request, ask, request, write_content
+from tests.support.requests import CHART_PATH, INDEX, INDEX_PATH, REQUESTS, ask, check_all, request, write_content
 
 
 @pytest.fixture(scope="module")
@@ -27,9 +27,8 @@ def nginx(content: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
         yield running
 
 
-@pytest.mark.parametrize("request_", REQUESTS, ids=str)
-def test_a_request(nginx: Nginx, request_: Request) -> None:
-    request_.check(ask(nginx.port, request_.sent))
+def test_the_requests_of_the_table(nginx: Nginx) -> None:
+    check_all(nginx.port, REQUESTS)
 
 
 def test_yaml_is_the_same_when_it_comes_compressed(nginx: Nginx) -> None:

@@ -23,8 +23,8 @@ from tests.support.requests import (
     INDEX,
     INDEX_PATH,
     REQUESTS,
-    Request,
     ask,
+    check_all,
     parse,
     request,
     write_content,
@@ -60,9 +60,8 @@ def port(output: Path) -> Iterator[int]:
         yield port
 
 
-@pytest.mark.parametrize("sent", AS_IN_THE_CONTAINER, ids=str)
-def test_a_request_of_the_table(port: int, sent: Request) -> None:
-    sent.check(ask(port, sent.sent))
+def test_the_requests_of_the_table(port: int) -> None:
+    check_all(port, AS_IN_THE_CONTAINER)
 
 
 def test_the_gzipped_index_is_the_index(port: int) -> None:

@@ -11,7 +11,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -107,6 +107,20 @@ class Request:
         if answer.status >= 400:
             assert len(answer.body) < 300, "more words than a refusal needs"
         assert not re.search(r"\d", answer.header("server") or ""), "the version tells an attacker what to try"
+
+
+def check_all(port: int, requests: Iterable[Request]) -> None:
+    """Send each request, and fail with all whose answers are not what they deserve.
+
+    One test for the whole table: as many tests as requests would take longer to collect and report than to run.
+    """
+    wrong = []
+    for one in requests:
+        try:
+            one.check(ask(port, one.sent))
+        except AssertionError as error:
+            wrong.append(f"{one.name}: {error}")
+    assert wrong == [], "\n".join(wrong)
 
 
 def request(

@@ -15,8 +15,8 @@ from tests.faults.output.driver import STAGING, Driver
 from tests.support.thorough import count
 from tests.support.workspace import files_below, kcd_gen
 
-_POINTS = count(8, 36)  # of the changes that a build makes to the disk, and
-_MOMENTS = count(3, 12)  # in time
+_POINTS = count(4, 36)  # of the changes that a build makes to the disk, and
+_MOMENTS = count(2, 12)  # in time
 
 
 def assert_old_or_new(out: Path, old: Platform, new: Platform) -> None:

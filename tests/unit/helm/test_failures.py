@@ -255,6 +255,7 @@ def test_a_template_that_does_not_end_is_stopped_and_named() -> None:
     assert rendered[21].code == "template-error"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("impatient")
 def test_a_text_that_does_not_end_in_several_releases_is_not_tried_in_all() -> None:
     texts = ["{{ 1 }}", *[LOOP] * 12, "{{ 2 }}"]
@@ -268,6 +269,7 @@ def test_a_text_that_does_not_end_in_several_releases_is_not_tried_in_all() -> N
     assert sum(error.message == untried for error in errors) >= 6
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("impatient")
 def test_a_release_with_many_texts_that_do_not_end_leaves_time_for_others() -> None:
     helm = Helm(find_helm())
