@@ -15,47 +15,56 @@ _PACKAGE = Path(__file__).resolve().parent
 SITE = "https://kubotal.github.io/kcd-gen"
 
 
-def _folder(name: str) -> Path:
-    # In the wheel they lie inside the package, in a checkout (and an editable install) beside it.
+def _directory(name: str) -> Path:
+    # In the wheel, the files are in the package; in a checkout and an editable install, next to it.
     inside = _PACKAGE / name
     return inside if inside.is_dir() else _PACKAGE.parent / name
 
 
 def schema(name: str) -> dict[str, Any]:
-    """The JSON Schema `schemas/<name>.json`."""
-    loaded: dict[str, Any] = json.loads((_folder("schemas") / f"{name}.json").read_text(encoding="utf-8"))
+    """Return the JSON Schema `schemas/<name>.json`."""
+    loaded: dict[str, Any] = json.loads((_directory("schemas") / f"{name}.json").read_text(encoding="utf-8"))
     return loaded
 
 
-def schema_names(folder: str) -> list[str]:
-    """The names of the schemas in a folder of `schemas/`, for `schema`."""
-    return sorted(f"{folder}/{path.stem}" for path in (_folder("schemas") / folder).glob("*.json"))
+def schema_names(directory: str) -> list[str]:
+    """Return the names of the schemas in a directory of `schemas/`, as `schema` takes them."""
+    return sorted(f"{directory}/{path.stem}" for path in (_directory("schemas") / directory).glob("*.json"))
 
 
-def template_folder() -> Path:
-    """The folder of the Jinja2 scaffolds."""
-    return _folder("templates")
+def template(name: str) -> bytes:
+    """Return the content of the file `templates/<name>`."""
+    return (_directory("templates") / name).read_bytes()
 
 
-def scaffolds(folder: str) -> jinja2.Environment:
-    """What renders those of `templates/<folder>/`: plain text that is filled in with checked words.
+def scaffolds(directory: str) -> jinja2.Environment:
+    """Return the Jinja2 environment of `templates/<directory>/`: plain text, filled in with validated values.
 
-    The filter `yaml` quotes what YAML would read as anything else than a string.
+    The filter `yaml` quotes what YAML would not read as a string.
     """
-    import jinja2  # 50 ms
-
     from kubocd_gen.kube_yaml.emitter import string
 
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(template_folder() / folder),
+    environment = _environment(directory, html=False)
+    environment.filters["yaml"] = string
+    return environment
+
+
+def html_templates() -> jinja2.Environment:
+    """Return the Jinja2 environment of the HTML pages, which escapes all values."""
+    return _environment("", html=True)
+
+
+def _environment(directory: str, *, html: bool) -> jinja2.Environment:
+    import jinja2  # 50 ms
+
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_directory("templates") / directory),
         undefined=jinja2.StrictUndefined,
-        autoescape=False,  # noqa: S701 - not HTML
-        keep_trailing_newline=True,
+        autoescape=html,  # noqa: S701 - off for plain text
+        keep_trailing_newline=not html,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["yaml"] = string
-    return environment
 
 
 def page(name: str) -> str:

@@ -33,10 +33,10 @@ from kubocd_gen.oci.registry import Registry
 from kubocd_gen.packages.cache import cache_directory
 from kubocd_gen.pipeline import compile_cluster
 from kubocd_gen.pipeline.packages import network
+from kubocd_gen.server.container import CONTENT_ROOT, IMAGE_NAME, MANIFESTS
 from kubocd_gen.server.image import Recipe, ServerImage
 from kubocd_gen.server.image_build import Pin, Published, make_image, plan_pin, publish, write_pin
 from kubocd_gen.server.image_publication import ImageTarget, LayoutTarget, RegistryTarget, Way
-from kubocd_gen.server.layout import CONTENT_ROOT, FOLDER, IMAGE_NAME
 from kubocd_gen.sources.project_file import load_project
 
 _TRANSFERS: dict[Way, str] = {"copied": "copied", "mounted": "mounted", "there": "already present"}
@@ -84,7 +84,7 @@ class ImageOptions(SourceOptions, JsonOptions, QuietOptions, CompilingOptions):
     kustomization: Annotated[
         Path | None,
         Flag(
-            f"The file to write the digest to. [default: {FOLDER}/kustomization.yaml in the cluster's output]",
+            f"The file to write the digest to. [default: {MANIFESTS}/kustomization.yaml in the cluster's output]",
             metavar="FILE",
         ),
     ] = None
@@ -208,7 +208,7 @@ def _kustomization(options: ImageOptions, cluster: Cluster) -> Path | None:
     """Return the kustomization that deploys the image; None if it would be in the output and there is none."""
     if options.kustomization:
         return options.kustomization
-    return None if options.sources else cluster.output / FOLDER / "kustomization.yaml"
+    return None if options.sources else cluster.output / MANIFESTS / "kustomization.yaml"
 
 
 def _differences(outcome: _Outcome) -> Iterator[str]:

@@ -19,7 +19,7 @@ from kubocd_gen.cli.options import CommonBuildOptions
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, printable
 from kubocd_gen.files.paths import display_path
 from kubocd_gen.model.project import Project
-from kubocd_gen.server.layout import PORT
+from kubocd_gen.server.container import PORT
 from kubocd_gen.sources.project_file import load_project, project_path
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from kubocd_gen.diffing.lines import (
 )
 from kubocd_gen.diffing.records import Comparison, ReleaseDifference, ResourceDifference
 from kubocd_gen.diffing.shared_changes import Repeat
-from kubocd_gen.package_data import template_folder
+from kubocd_gen.package_data import html_templates
 
 _SIGNS = {"added": "+", "removed": "-", "changed": "~"}
 
@@ -68,15 +68,7 @@ def _release(one: ReleaseView, view: View) -> Iterator[str]:
 
 def page(view: View) -> str:
     """Return the HTML page, even if nothing differs."""
-    import jinja2  # 50 ms
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(template_folder()),
-        undefined=jinja2.StrictUndefined,
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = html_templates()
     environment.filters["printable"] = printable
     comparison = view.comparison
     return environment.get_template("diff.html.j2").render(

@@ -17,7 +17,7 @@ from kubocd_gen.checkout.files import CONFIGURATION, CheckoutFiles
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.git.repository import Repository, find_repository
 from kubocd_gen.model.project import LOCK_FILE, PROJECT_FILE
-from kubocd_gen.package_data import scaffolds, template_folder
+from kubocd_gen.package_data import scaffolds, template
 from kubocd_gen.scaffolding.files import Addition, ScaffoldFile, present
 from kubocd_gen.scaffolding.yaml_lists import scalars, with_item
 
@@ -175,7 +175,7 @@ def _gitlab_files(root: Path, directory: str, source: InstallSource | None) -> I
     yield _with_item(root / GITLAB_FILE, root, "include", item, _GITLAB_HEADING)
     if all(GITLAB_COMPONENT.encode() in file.after for file in existing):
         path = root / GITLAB_COMPONENT
-        yield ScaffoldFile(path, (template_folder() / "kcd-gen/template.yml").read_bytes(), present(path, root))
+        yield ScaffoldFile(path, template("kcd-gen/template.yml"), present(path, root))
 
 
 def _unchanged(path: Path, root: Path) -> list[ScaffoldFile]:

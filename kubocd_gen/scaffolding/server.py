@@ -20,11 +20,9 @@ from kubocd_gen.scaffolding.patterns import (
     ignored_directory,
     pattern_file,
 )
-from kubocd_gen.server.containerfile import containerfile
+from kubocd_gen.server.container import MANIFESTS, configuration, containerfile
 from kubocd_gen.server.flux_sync import Source, find_syncs
-from kubocd_gen.server.layout import FOLDER
 from kubocd_gen.server.manifests import KUSTOMIZATION, flux_kustomizations, image_entry, server_manifests
-from kubocd_gen.server.nginx import configuration
 from kubocd_gen.server.placement import Placement, place
 from kubocd_gen.server.service import service_of
 
@@ -66,7 +64,7 @@ def plan_server(
     directory = None if request.directory is None else path_below(request.directory, root)
     syncs = find_syncs(root, [cluster.output for cluster in project.clusters])
     alone = len(project.clusters) == 1
-    placements = place(outputs, syncs, root, alone=alone, folder=directory, source=request.source)
+    placements = place(outputs, syncs, root, alone=alone, directory=directory, source=request.source)
     wanted: dict[str, str] = {}
     for cluster in clusters:
         with problems.collect():
@@ -88,7 +86,7 @@ def _of_cluster(
 ) -> dict[str, str]:
     """Return the content of a cluster's files by path relative to `root`."""
     has_server = cluster.name not in request.without_server
-    server = str(PurePosixPath(output, FOLDER))
+    server = str(PurePosixPath(output, MANIFESTS))
     kustomizations = flux_kustomizations(
         charts=placement.charts if has_server else None,
         releases=placement.releases,

@@ -15,8 +15,7 @@ from typing import Any
 from kubocd_gen.oci.base_image import Base, BaseImage, BaseLayer
 from kubocd_gen.oci.descriptors import IMAGE_CONFIG_TYPE, INDEX_TYPE, MANIFEST_TYPE, Descriptor, sha256
 from kubocd_gen.oci.layer import Layer, make_layer
-from kubocd_gen.server.layout import CONTENT_ROOT, IMAGE_NAME, PORT, USER
-from kubocd_gen.server.nginx import configuration
+from kubocd_gen.server.container import CONTENT_ROOT, IMAGE_NAME, PORT, USER, configuration
 
 _OURS = "org.opencontainers.image."
 _NO_CREATED = "1980-01-01T00:00:00Z"

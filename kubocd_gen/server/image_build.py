@@ -15,10 +15,10 @@ from kubocd_gen.model.compilation import Compilation
 from kubocd_gen.oci.base_image import Base, read_base
 from kubocd_gen.oci.base_store import BaseStore
 from kubocd_gen.oci.reference import LayoutImage, RegistryImage
+from kubocd_gen.server.container import IMAGE_NAME
 from kubocd_gen.server.image import Recipe, ServerImage, server_image
 from kubocd_gen.server.image_publication import ImageTarget, Transfer
 from kubocd_gen.server.kustomization import read_pinned, with_pinned
-from kubocd_gen.server.layout import IMAGE_NAME
 
 Change = Literal["pushed", "written", "unchanged"]
 

@@ -20,7 +20,7 @@ import yaml
 
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.kube_yaml.reader import read_document
-from kubocd_gen.server.layout import IMAGE_NAME
+from kubocd_gen.server.container import IMAGE_NAME
 
 LARGEST = 1 << 20  # bytes of a kustomization.yaml
 _KEYS = ("newName", "digest")

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.kube_yaml.reader import read_document
 from kubocd_gen.package_data import scaffolds
+from kubocd_gen.server.container import IMAGE_NAME, PORT, SCRATCH, USER
 from kubocd_gen.server.flux_sync import Source
-from kubocd_gen.server.layout import IMAGE_NAME, PORT, SCRATCH, USER
 from kubocd_gen.server.service import Service
 
 KUSTOMIZATION = "kustomization.yaml"

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from kubocd_gen import __version__
 from kubocd_gen.diagnostics.problems import Problem, printable
 from kubocd_gen.diagnostics.text import problem_lines
-from kubocd_gen.package_data import template_folder
+from kubocd_gen.package_data import html_templates
 from kubocd_gen.server.catalog import Catalog, Chart, Release
 
 if TYPE_CHECKING:
@@ -73,16 +73,7 @@ def page(catalog: Catalog, *, name: str, host: str, query: str = "", built: Last
 
 @functools.cache
 def _template() -> jinja2.Template:
-    import jinja2  # 50 ms
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(template_folder()),
-        undefined=jinja2.StrictUndefined,
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("serve.html.j2")
+    return html_templates().get_template("serve.html.j2")
 
 
 def _counted(catalog: Catalog) -> str:

@@ -38,22 +38,22 @@ def place(
     root: Path,
     *,
     alone: bool,
-    folder: str | None = None,
+    directory: str | None = None,
     source: Source | None = None,
 ) -> dict[str, Placement]:
     """Return the placement for each cluster of `outputs`, which are directories relative to the checkout at `root`.
 
-    `alone` is set if the project has no other cluster; `folder` and `source` are given by the user. Raises
+    `alone` is set if the project has no other cluster; `directory` and `source` are given by the user. Raises
     ProblemsError `ambiguous-flux-folder` if several directories are possible, and `applied-output` if Flux would apply
     the output again as a part of such a directory.
     """
-    found = {name: _sync(name, [one for one in syncs if one.is_root], folder, alone=alone) for name in outputs}
+    found = {name: _sync(name, [one for one in syncs if one.is_root], directory, alone=alone) for name in outputs}
     directories = {}
     for name, output in outputs.items():
         sync = found[name]
         if sync:
             _check_output(output, sync, root)
-        directories[name] = folder or (sync.path if sync else posixpath.join(output, _DIRECTORY))
+        directories[name] = directory or (sync.path if sync else posixpath.join(output, _DIRECTORY))
     return {name: _placement(name, directories, found[name], syncs, root, source, alone=alone) for name in outputs}
 
 

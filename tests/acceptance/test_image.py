@@ -18,7 +18,7 @@ import pytest
 
 from kubocd_gen.oci.descriptors import sha256
 from kubocd_gen.oci.layer import EARLIEST, LATEST
-from kubocd_gen.server.nginx import configuration
+from kubocd_gen.server.container import configuration
 from tests.support.bases import BaseMaker
 from tests.support.registry import Running, make_authority, program, run_registry, skopeo
 from tests.support.workspace import Outcome, Workspace, kcd_gen

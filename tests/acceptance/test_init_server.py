@@ -11,7 +11,7 @@ import kubernetes_validate
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from kubocd_gen.server.layout import IMAGE_NAME
+from kubocd_gen.server.container import IMAGE_NAME
 from tests.support.init_checkouts import SCHEMA, Checkout, sync
 from tests.support.pod_security import violations
 from tests.support.workspace import Workspace, kcd_gen

@@ -20,9 +20,7 @@ import yaml
 
 from kubocd_gen.helm.process import find_helm
 from kubocd_gen.oci.layer import file_time
-from kubocd_gen.server.containerfile import BASE, containerfile
-from kubocd_gen.server.layout import CONFIGURATION, CONTENT_ROOT, USER
-from kubocd_gen.server.nginx import configuration
+from kubocd_gen.server.container import BASE, CONFIGURATION, CONTENT_ROOT, USER, configuration, containerfile
 from tests.support.container import Container, Images, run_as_root, run_container, unpack
 from tests.support.requests import ask, parse, request
 from tests.support.workspace import kcd_gen

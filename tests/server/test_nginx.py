@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kubocd_gen.server.layout import CONFIGURATION, CONTENT_ROOT, PORT, SCRATCH
-from kubocd_gen.server.nginx import configuration, nginx_conf
+from kubocd_gen.server.container import CONFIGURATION, CONTENT_ROOT, PORT, SCRATCH, configuration, nginx_conf
 from tests.support.nginx import run_nginx
 from tests.support.registry import program
 from tests.support.requests import CHART, CHART_PATH, INDEX, INDEX_PATH, ask, parse, request, write_content
@@ -156,7 +155,7 @@ def test_debians_own_check_has_no_complaint(tmp_path: Path) -> None:
     # `nginx -t` warns of directives that are out of date, too.
     conf = tmp_path / "nginx.conf"
     (tmp_path / "scratch").mkdir()
-    conf.write_text(nginx_conf(root=str(tmp_path), scratch=str(tmp_path / "scratch"), folder=str(tmp_path)))
+    conf.write_text(nginx_conf(root=str(tmp_path), scratch=str(tmp_path / "scratch"), directory=str(tmp_path)))
     done = subprocess.run(
         [program("nginx", "nginx-light"), "-e", "/dev/stderr", "-t", "-c", str(conf)], capture_output=True, text=True
     )

@@ -13,8 +13,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from kubocd_gen.server.layout import CONFIGURATION, CONTENT_ROOT
-from kubocd_gen.server.nginx import configuration, nginx_conf
+from kubocd_gen.server.container import CONFIGURATION, CONTENT_ROOT, configuration, nginx_conf
 from tests.support.nginx import run_nginx
 from tests.support.pod_security import violations
 from tests.support.registry import program

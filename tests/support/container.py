@@ -21,7 +21,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from kubocd_gen.server.layout import PORT
+from kubocd_gen.server.container import PORT
 from tests.support.nginx import is_up
 from tests.support.registry import program, skip_without_servers
 

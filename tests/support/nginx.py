@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from kubocd_gen.server.nginx import listen_ipv6, nginx_conf
+from kubocd_gen.server.container import listen_ipv6, nginx_conf
 from tests.support.registry import program
 
 # Started by root, nginx becomes another user, who may not enter the folders of tests. With all rights nothing but the
@@ -71,7 +71,7 @@ def run_nginx(
             root=str(root),
             port=port,
             scratch=str(folder / "scratch"),
-            folder=str(folder / "etc"),
+            directory=str(folder / "etc"),
             **({} if if_ipv6 is None else {"if_ipv6": if_ipv6}),
         )
         assert instead[0] in conf
