@@ -108,14 +108,18 @@ class LayoutWriter:
         """Return the layout's name for messages."""
         return f"the layout {self._name}"
 
-    def keep_only(self, names: Collection[str]) -> tuple[list[str], int]:
+    def keep_only(
+        self, names: Collection[str], confirm: Callable[[list[str]], None] = lambda _: None
+    ) -> tuple[list[str], int]:
         """Remove all other named images, and unused blobs; return the removed names and the number of removed blobs.
 
+        `confirm` is called with the names of all images before anything changes, and can raise ProblemsError.
         Images without a name, which other tools write, are kept. If a manifest can't be read, its blobs are unknown:
         then nothing is removed, and ProblemsError is raised.
         """
         with self._writing() as layout, layout.locked():
             index = self._index(layout)
+            confirm([name for entry in index["manifests"] if (name := reference_name(entry)) is not None])
             kept = [entry for entry in index["manifests"] if reference_name(entry) in (None, *names)]
             gone = sorted({str(reference_name(entry)) for entry in index["manifests"] if entry not in kept})
             needed = _needed(kept, OciLayout(self.path, self._name), Position(f"{self._name}/index.json"))
