@@ -116,8 +116,9 @@ class LayoutWriter:
         """
         with self._writing() as layout, layout.locked():
             index = self._index(layout)
-            kept = [entry for entry in index["manifests"] if reference_name(entry) in (None, *names)]
-            gone = sorted({str(reference_name(entry)) for entry in index["manifests"] if entry not in kept})
+            named = [(reference_name(entry), entry) for entry in index["manifests"]]
+            kept = [entry for name, entry in named if name is None or name in names]
+            gone = sorted({name for name, _ in named if name is not None and name not in names})
             needed = _needed(kept, OciLayout(self.path, self._name), Position(f"{self._name}/index.json"))
             if gone:
                 index["manifests"] = kept
