@@ -73,7 +73,7 @@ def check(options: CheckOptions) -> int:
 def _check(options: CheckOptions, problems: Problems) -> Checked | None:
     """Compare the dump with the compiled sources. Returns None if the sources have errors, which go to `problems`.
 
-    Compared with an incomplete compilation, the problems would be wrong.
+    A comparison with an incomplete compilation would be wrong.
     """
     project = load_project(options.flags(), Path.cwd())
     cluster = only_cluster(project, "a dump is of one cluster, but the project has several")
