@@ -16,7 +16,7 @@ from kubocd_gen.cli.terminal import Progress, progress
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.helm.process import find_helm, helm_version
-from kubocd_gen.model.project import Cluster, Project
+from kubocd_gen.model.project import Project
 from kubocd_gen.packages.lock import Lock
 from kubocd_gen.packages.source import PackageSources
 from kubocd_gen.pipeline.build import Built
@@ -42,14 +42,6 @@ class Outcome:
     built: Sequence[Built]
     problems: Sequence[Problem]
     helm_version: str | None
-
-
-def only_cluster(project: Project, message: str) -> Cluster:
-    """Return the cluster of a project that has one. Raises ProblemsError `usage` with `message` if it has several."""
-    if len(project.clusters) > 1:
-        names = ", ".join(cluster.name for cluster in project.clusters)
-        raise ProblemsError.of("usage", message, hint=f"choose one with --cluster: {names}")
-    return project.clusters[0]
 
 
 def helm_of(options: CompilingOptions, budget: Budget) -> Helm:

@@ -133,6 +133,14 @@ def check_namespace(flag: str, namespace: str | None) -> None:
         raise ProblemsError.of("usage", f"'{namespace}' is not a valid namespace for {flag}", hint=hint)
 
 
+def only_cluster(project: Project, message: str) -> Cluster:
+    """Return the cluster of a project that has one. Raises ProblemsError `usage` with `message` if it has several."""
+    if len(project.clusters) > 1:
+        names = ", ".join(cluster.name for cluster in project.clusters)
+        raise ProblemsError.of("usage", message, hint=f"choose one with --cluster: {names}")
+    return project.clusters[0]
+
+
 def _chosen(clusters: Sequence[Cluster], names: Sequence[str]) -> tuple[Cluster, ...]:
     known = [cluster.name for cluster in clusters]
     for name in names:
