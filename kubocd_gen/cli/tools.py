@@ -59,6 +59,8 @@ def tools(
 ) -> Iterator[Tools]:
     """Open the tools for `project`. On exit, warnings about registries and helm's version are added to `problems`.
 
+    The warnings about registries are also added after an error, because they can be its cause.
+
     With `report_version`, helm's version is determined even if the lock file has none. Raises ProblemsError if helm is
     missing, or if `--locked` is given and helm's version differs from the lock file's.
     """
@@ -72,9 +74,9 @@ def tools(
         packages = package_sources(project, line, lock=lock, jobs=options.job_count)
         try:
             yield Tools(helm, packages, lock, line, lambda: asked.result() if asked else None)
-            for warning in packages.warnings():
-                problems.warning(warning)
             if asked and (problem := other_helm(lock, asked.result())):
                 problems.warning(problem)
         finally:
+            for warning in packages.warnings():
+                problems.warning(warning)
             packages.close()
