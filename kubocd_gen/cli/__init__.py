@@ -67,7 +67,7 @@ def _no_color(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     is_eager=True,
     envvar="KCD_GEN_NO_COLOR",
     callback=_no_color,
-    help="Disable colours.",
+    help="Disable colors.",
 )
 @click.version_option(__version__, prog_name="kcd-gen", message="%(prog)s %(version)s")
 def cli() -> None:

@@ -120,7 +120,7 @@ def init(options: InitOptions) -> int:
 def _cluster_name(options: InitOptions) -> str:
     name = options.cluster_name
     if name_of(name) != name:
-        hint = "use lower-case letters, digits and inner '-', at most 40 characters"
+        hint = "use lowercase letters, digits and inner '-', at most 40 characters"
         raise ProblemsError.of("usage", f"--cluster-name '{name}' is not a valid cluster name", hint=hint)
     return name
 

@@ -6,7 +6,7 @@ killed after it is completed by the next run, which makes the remaining moves. A
 permission) rolls back the moves before it, with the old files that each step has kept. The rollback moves content back
 to `new`, so a rollback that is killed can be completed, too.
 
-A chart directory is exchanged with the existing one in one operation, so it exists at any time. Afterwards `new`
+A chart directory is exchanged with the existing one in one operation, so it exists at any time. Afterward `new`
 holds the old directory until it is moved to `old`; the inode number identifies the new one.
 
     <output>/.kcd-gen/.staging/new/<index>    the file or chart directory that a step puts in place

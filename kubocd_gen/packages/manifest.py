@@ -106,7 +106,7 @@ class _Reader:
             if not value:
                 self.error(f"{field} must be set", field)
         if name and not _NAME.fullmatch(name):
-            hint = "use lower-case letters, digits and '-', and start and end with a letter or digit"
+            hint = "use lowercase letters, digits and '-', and start and end with a letter or digit"
             self.error(f"{quoted(name)} is not a valid package name", "name", hint=hint)
         modules = self.modules(manifest.get("modules") or [])
         schemas = manifest.get("schema") or {}

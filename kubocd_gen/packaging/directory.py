@@ -49,7 +49,7 @@ _CHART_DIRECTORIES = ("templates/", "charts/", "crds/")
 
 
 class Tree(Protocol):
-    """A source of chart directories. Paths are normalised."""
+    """A source of chart directories. Paths are normalized."""
 
     def copy(self, path: str, target: Path, keep: Keep, limits: Limits) -> None:
         """Copy the directory `path` to `target`, which does not exist, and follow symlinks. Raises ProblemsError."""
@@ -236,10 +236,10 @@ class Packer:
         for one in dependencies:  # helm rebuilds all of them, not only the missing ones
             repository = str(one.get("repository") or "")
             if repository.startswith("file://"):
-                self.prepare(self._neighbour(path, repository), everything, depth + 1)
+                self.prepare(self._neighbor(path, repository), everything, depth + 1)
         self._build(target, dependencies, missing)
 
-    def _neighbour(self, path: str, repository: str) -> str:
+    def _neighbor(self, path: str, repository: str) -> str:
         """Resolve `file://…` relative to `path`. Raises ProblemsError if it leaves the tree, and so the copy."""
         relative = repository.removeprefix("file://")
         other = posixpath.normpath(posixpath.join(path.strip("/"), relative))

@@ -50,7 +50,7 @@ def service_of(url: str, position: Position | None = None) -> Service:
         )
     for label, grammar, kind in ((name, _SERVICE, "Service"), (namespace, _NAMESPACE, "namespace")):
         if len(label) > _LONGEST or not grammar.fullmatch(label):
-            hint = f"use at most {_LONGEST} lower-case letters, digits and inner '-'; a Service starts with a letter"
+            hint = f"use at most {_LONGEST} lowercase letters, digits and inner '-'; a Service starts with a letter"
             message = f"has {shown(label)}, which is not a valid name for a {kind}"
             raise ProblemsError(_not_a_service(url, message, hint, position))
     if port == 0:

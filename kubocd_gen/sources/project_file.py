@@ -129,7 +129,7 @@ def with_flags(project: Project, flags: Flags) -> Project:
 def check_namespace(flag: str, namespace: str | None) -> None:
     """Raise ProblemsError `usage` if the value of a flag is not a valid name for a namespace."""
     if namespace is not None and not _NAMESPACE.fullmatch(namespace):
-        hint = "use at most 63 lower-case letters, digits and '-', which can't be the first or last character"
+        hint = "use at most 63 lowercase letters, digits and '-', which can't be the first or last character"
         raise ProblemsError.of("usage", f"'{namespace}' is not a valid namespace for {flag}", hint=hint)
 
 

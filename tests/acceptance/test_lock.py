@@ -216,7 +216,7 @@ def test_git_merges_the_locks_of_two_branches(workspace: Workspace) -> None:
     assert git("merge", "one") == git("merge", "two") == 0
     assert lock(workspace, "--check").exit == 0
     assert list(locked(workspace)) == [name for name in names if name != names[3]]
-    # Neighbours: both branches add between the same two packages.
+    # Neighbors: both branches add between the same two packages.
     assert git("merge", "three") == 1
     outcome = workspace.build()
     assert "error[bad-lock]: the lock has an unresolved merge conflict" in outcome.err

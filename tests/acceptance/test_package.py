@@ -356,7 +356,7 @@ def test_a_prefix_is_asked_for(author: Author) -> None:
     said = kcd_gen("package", author.manifest(), directory=author.root)
     assert "--repo-prefix quay.io/acme/packages" in refused(said, "usage", 2)
     said = author.run("demo.yaml", prefix="Registry.example.com/UPPER")
-    assert "must be lower case" in refused(said, "bad-reference")
+    assert "must be lowercase" in refused(said, "bad-reference")
 
 
 def test_offline_needs_local_charts_and_a_layout(author: Author) -> None:

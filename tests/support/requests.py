@@ -1,4 +1,4 @@
-"""Requests that a server of charts answers or refuses, byte for byte as they are sent: no client normalises them.
+"""Requests that a server of charts answers or refuses, byte for byte as they are sent: no client normalizes them.
 
 `write_content` makes the folder that they are about, `ask` sends one, `Request.check` judges the answer. The
 container's nginx and the development server pass the same table.
@@ -6,15 +6,18 @@ container's nginx and the development server pass the same table.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import field
+from itertools import product
+from pathlib import Path
 import gzip
 import os
 import re
 import socket
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from itertools import product
-from pathlib import Path
 
 SECRET = b"nobody may read this"
 INDEX = b"apiVersion: v1\nentries:\n" + b"".join(
@@ -371,7 +374,7 @@ def _protocol() -> Iterator[Request]:
     yield Request("HTTP/0.9", b"GET %s\r\n" % INDEX_PATH.encode(), (*bad, 9), body=None)
     yield Request("HTTP/2.0", request(INDEX_PATH, version="HTTP/2.0"), bad)
     yield Request("HTTP/9.9", request(INDEX_PATH, version="HTTP/9.9"), bad)
-    yield Request("lower case", request(INDEX_PATH, method="get"), bad)
+    yield Request("lowercase", request(INDEX_PATH, method="get"), bad)
     yield Request("not HTTP", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", bad)
     yield Request("GET with a body", request(INDEX_PATH, "Content-Length: 5", body=b"hello"), bad)
 
