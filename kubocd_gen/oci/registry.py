@@ -223,7 +223,7 @@ class Registry:
             raise corrupt(f"{endpoint} returned a manifest with the digest {actual} for {name}")
         if declared.startswith("sha256:") and declared != actual:
             raise corrupt(f"{endpoint} returned {name} with the digest {actual}, but declared {shown(declared)}")
-        LOG.info("read the manifest of %s, %d bytes", name, len(answer.body))
+        LOG.info("read the manifest of %s (%d bytes)", name, len(answer.body))
         return Descriptor(media_type, actual, len(answer.body)), answer.body
 
     def _read_blob(
@@ -246,7 +246,7 @@ class Registry:
             raise self._refusal(answer, endpoint, name, access, "read")
         actual, length = (sha256(answer.body), len(answer.body)) if into is None else (into.digest, len(into))
         if actual == descriptor.digest and length == descriptor.size:
-            LOG.info("read %s, %d bytes", name, length)
+            LOG.info("read %s (%d bytes)", name, length)
             return answer.body
         if "html" in _media_type(answer):
             raise unexpected(endpoint, name, answer, "the blob")
@@ -258,7 +258,7 @@ class Registry:
         endpoint = self._endpoint(reference, access)
         name = f"blob {digest} of {endpoint.repository}"
         self._transport.retrying(lambda: self._upload(endpoint, name, digest, data, access))
-        LOG.info("pushed %s, %d bytes", name, len(data))
+        LOG.info("pushed %s (%d bytes)", name, len(data))
 
     def _upload(self, endpoint: Endpoint, name: str, digest: str, data: Body, access: Access) -> None:
         """Attempt a monolithic upload, which has two steps, once."""
@@ -271,7 +271,9 @@ class Registry:
         parts, own = split_url(url, begun.url), urlsplit(begun.url)
         if own.scheme == "https" and parts.scheme != "https":
             raise NetworkError(
-                f"{endpoint} requests {name} over plain HTTP", code="registry-failed", hint="check the registry's setup"
+                f"{endpoint} requests {name} over plain HTTP",
+                code="registry-failed",
+                hint="check the configuration of the registry",
             )
         url += ("&" if parts.query else "?") + f"digest={digest}"
         headers = {"Content-Type": _BYTES}
