@@ -19,6 +19,7 @@ from kubocd_gen.diagnostics.problems import Problem, printable
 from kubocd_gen.diagnostics.text import exit_code, problem_lines
 
 DIFFERENCE = 3  # the exit code of a check that has found a difference
+PUBLISHED = {"pushed": "Pushed", "written": "Wrote", "unchanged": "Unchanged"}  # what was done with an image
 _STYLES: dict[str, dict[str, Any]] = {
     "place": {"bold": True},
     "code": {"bold": True},

@@ -46,9 +46,9 @@ class CheckOptions(ProjectOptions, JsonOptions, QuietOptions, CompilingOptions):
 def check(options: CheckOptions) -> int:
     """Compare a dump of a running cluster with the compiled output, and print the next command.
 
-    FILE is the output of kubectl as YAML or JSON (which is read ten times as fast); - is standard input. No cluster is
-    contacted. Exit codes: 0 if the next command is safe, 3 if it changes what the warnings describe, 1 if there are
-    errors.
+    FILE is the output of kubectl as YAML or JSON (JSON is read ten times faster); - is standard input. No cluster is
+    contacted. Exit codes: 0 if the next command is safe, 3 if it has the effects that the warnings describe, 1 if
+    there are errors.
 
     \b
     kubectl get releases.kubocd.kubotal.io,helmreleases,helmrepositories,ocirepositories \\

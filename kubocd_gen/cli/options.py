@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
-from pathlib import Path
-from typing import Annotated, Any, Literal
-
-import click
-
 from kubocd_gen.budget.limits import NAMES
-from kubocd_gen.cli.command import Argument, Flag, Options, option_group, verbose_flag
-from kubocd_gen.cli.option_values import (
-    REPORTS,
-    Report,
-    complete_limits,
-    complete_names,
-    complete_variables,
-    parse_hosts,
-    parse_hosts_with_port,
-    parse_limits,
-    parse_removals,
-    parse_reports,
-    parse_url,
-    parse_variables,
-)
-from kubocd_gen.model.project import Dependencies, Flags
+from kubocd_gen.cli.command import Argument
+from kubocd_gen.cli.command import Flag
+from kubocd_gen.cli.command import Options
+from kubocd_gen.cli.command import option_group
+from kubocd_gen.cli.command import verbose_flag
+from kubocd_gen.cli.option_values import REPORTS
+from kubocd_gen.cli.option_values import Report
+from kubocd_gen.cli.option_values import complete_limits
+from kubocd_gen.cli.option_values import complete_names
+from kubocd_gen.cli.option_values import complete_variables
+from kubocd_gen.cli.option_values import parse_hosts
+from kubocd_gen.cli.option_values import parse_hosts_with_port
+from kubocd_gen.cli.option_values import parse_limits
+from kubocd_gen.cli.option_values import parse_removals
+from kubocd_gen.cli.option_values import parse_reports
+from kubocd_gen.cli.option_values import parse_url
+from kubocd_gen.cli.option_values import parse_variables
+from kubocd_gen.model.project import Dependencies
+from kubocd_gen.model.project import Flags
+from pathlib import Path
+from typing import Annotated
+from typing import Any
+from typing import Literal
+import click
+import os
 
 _FILE: click.ParamType[Any, Any] = click.Path(path_type=Path, exists=True, dir_okay=False)
 
@@ -50,7 +53,7 @@ class RegistryOptions(PathOptions):
     limits: Annotated[
         tuple[tuple[str, int], ...],
         Flag(
-            f"Change a limit on packages, such as layer=512MiB; repeatable. The limits: {', '.join(NAMES)}.",
+            f"Change a limit, such as layer=512MiB; repeatable. Limits: {', '.join(NAMES)}.",
             name="--limit",
             metavar="NAME=VALUE",
             parse_all=parse_limits,
@@ -260,7 +263,7 @@ class ReportOptions(CIFormatOptions):
     reports: Annotated[
         tuple[Report, ...],
         Flag(
-            f"Also write a report for a CI system to a file; repeatable. The formats: {', '.join(REPORTS)}.",
+            f"Also write a report for a CI system to a file; repeatable. Formats: {', '.join(REPORTS)}.",
             name="--report",
             metavar="FORMAT=FILE",
             parse_all=parse_reports,
@@ -296,7 +299,7 @@ class VerboseOptions(QuietOptions):
 
     verbose: Annotated[
         int,
-        verbose_flag("Also print what is unchanged, and log each operation with its duration; -vv: details."),
+        verbose_flag("Also print unchanged resources, and log each operation with its duration; -vv: details."),
     ] = 0
 
 
@@ -311,7 +314,7 @@ class ProgressOptions(Options):
 class CompilingOptions(JobsOptions, ProgressOptions):
     """Options of a command that renders templates with helm."""
 
-    debug: Annotated[bool, Flag("Print tracebacks, and keep the input of helm in .kcd-gen-debug/.")] = False
+    debug: Annotated[bool, Flag("Print tracebacks, and keep helm's input in .kcd-gen-debug/.")] = False
     helm: Annotated[str | None, Flag("The helm binary to use instead of the bundled one.", metavar="PATH")] = None
 
 
