@@ -2,46 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from collections.abc import Iterator
-from collections.abc import Sequence
-from dataclasses import replace
-from kubocd_gen.cli.command import Flag
-from kubocd_gen.cli.command import command
-from kubocd_gen.cli.command import options
-from kubocd_gen.cli.console import DIFFERENCE
-from kubocd_gen.cli.console import echo
-from kubocd_gen.cli.console import json_text
-from kubocd_gen.cli.console import paint_difference
-from kubocd_gen.cli.console import print_problems
-from kubocd_gen.cli.options import CommonBuildOptions
-from kubocd_gen.cli.options import ReportOptions
-from kubocd_gen.cli.tools import Outcome
-from kubocd_gen.cli.tools import tools
-from kubocd_gen.diagnostics.problems import Problems
-from kubocd_gen.diagnostics.problems import ProblemsError
-from kubocd_gen.diagnostics.problems import has_errors
-from kubocd_gen.diagnostics.problems import printable
-from kubocd_gen.diagnostics.text import exit_code
-from kubocd_gen.files.paths import display_path
-from kubocd_gen.model.project import Project
-from kubocd_gen.output.drift import drift_lines
-from kubocd_gen.output.drift import drift_summary
-from kubocd_gen.output.journal import is_interrupted
-from kubocd_gen.pipeline.build import Built
-from kubocd_gen.pipeline.build import build as run_build
-from kubocd_gen.pipeline.build import is_current
-from kubocd_gen.pipeline.build import unknown_removals
-from kubocd_gen.pipeline.report import build_report
-from kubocd_gen.pipeline.report import text_report
-from kubocd_gen.sources.project_file import load_project
-from kubocd_gen.sources.project_file import messages_root
-from pathlib import Path
-from typing import Annotated
-import click
 import os
 import shlex
 import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import click
+
+from kubocd_gen.cli.command import Flag, command, options
+from kubocd_gen.cli.console import DIFFERENCE, echo, json_text, paint_difference, print_problems
+from kubocd_gen.cli.options import CommonBuildOptions, ReportOptions
+from kubocd_gen.cli.tools import Outcome, tools
+from kubocd_gen.diagnostics.problems import Problems, ProblemsError, has_errors, printable
+from kubocd_gen.diagnostics.text import exit_code
+from kubocd_gen.files.paths import display_path
+from kubocd_gen.model.project import Project
+from kubocd_gen.output.drift import drift_lines, drift_summary
+from kubocd_gen.output.journal import is_interrupted
+from kubocd_gen.pipeline.build import Built, is_current, unknown_removals
+from kubocd_gen.pipeline.build import build as run_build
+from kubocd_gen.pipeline.report import build_report, text_report
+from kubocd_gen.sources.project_file import load_project, messages_root
+
 
 @options
 class BuildOptions(CommonBuildOptions, ReportOptions):

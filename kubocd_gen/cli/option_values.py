@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from collections.abc import Mapping
-from dataclasses import dataclass
-from kubocd_gen.budget.limits import NAMES
-from kubocd_gen.budget.limits import parse_limit
-from kubocd_gen.cli.command import Complete
-from kubocd_gen.cli.help_format import suggestion
-from kubocd_gen.sources.environment import is_secret_name
-from kubocd_gen.sources.environment import is_variable_name
-from pathlib import Path
-from typing import Literal
-from typing import TYPE_CHECKING
-from typing import get_args
-import click
 import os
 import re
 import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+import click
+
+from kubocd_gen.budget.limits import NAMES, parse_limit
+from kubocd_gen.cli.command import Complete
+from kubocd_gen.cli.help_format import suggestion
+from kubocd_gen.sources.environment import is_secret_name, is_variable_name
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem

@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from kubocd_gen.budget.limits import NAMES
-from kubocd_gen.cli.command import Argument
-from kubocd_gen.cli.command import Flag
-from kubocd_gen.cli.command import Options
-from kubocd_gen.cli.command import option_group
-from kubocd_gen.cli.command import verbose_flag
-from kubocd_gen.cli.option_values import REPORTS
-from kubocd_gen.cli.option_values import Report
-from kubocd_gen.cli.option_values import complete_limits
-from kubocd_gen.cli.option_values import complete_names
-from kubocd_gen.cli.option_values import complete_variables
-from kubocd_gen.cli.option_values import parse_hosts
-from kubocd_gen.cli.option_values import parse_hosts_with_port
-from kubocd_gen.cli.option_values import parse_limits
-from kubocd_gen.cli.option_values import parse_removals
-from kubocd_gen.cli.option_values import parse_reports
-from kubocd_gen.cli.option_values import parse_url
-from kubocd_gen.cli.option_values import parse_variables
-from kubocd_gen.model.project import Dependencies
-from kubocd_gen.model.project import Flags
-from pathlib import Path
-from typing import Annotated
-from typing import Any
-from typing import Literal
-import click
 import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import click
+
+from kubocd_gen.budget.limits import NAMES
+from kubocd_gen.cli.command import Argument, Flag, Options, option_group, verbose_flag
+from kubocd_gen.cli.option_values import (
+    REPORTS,
+    Report,
+    complete_limits,
+    complete_names,
+    complete_variables,
+    parse_hosts,
+    parse_hosts_with_port,
+    parse_limits,
+    parse_removals,
+    parse_reports,
+    parse_url,
+    parse_variables,
+)
+from kubocd_gen.model.project import Dependencies, Flags
 
 _FILE: click.ParamType[Any, Any] = click.Path(path_type=Path, exists=True, dir_okay=False)
 

@@ -172,9 +172,9 @@ def _description(field: _Field) -> tuple[Any, str, str | None]:
 
 def _words(change: Change) -> str:
     old, new = change.old, change.new
-    if new is ABSENT:
-        return quoted(old)
-    return quoted(new) if old is ABSENT else f"{quoted(old)} becomes {quoted(new)}"
+    if old is ABSENT or new is ABSENT:
+        return f"value: {quoted(old if new is ABSENT else new)}"
+    return f"{quoted(old)} becomes {quoted(new)}"
 
 
 def _installed(live: LiveObject) -> dict[str, str]:

@@ -92,7 +92,7 @@ def parse_reference(text: str) -> Reference:
         raise _bad(
             text,
             f"has an invalid tag: {shown(tag)}",
-            hint="use up to 128 letters, digits, '_', '.' and '-'; the first character can't be '.' or '-'",
+            hint="use up to 128 letters, digits, '_', '.' and '-'; the first character cannot be '.' or '-'",
         )
     return Reference(registry, repository, tag)
 

@@ -100,7 +100,7 @@ def _warn_of_names(compiled: Sequence[CompiledRelease], problems: Problems) -> N
             if not _NAME.fullmatch(name):
                 message = f"{document['kind']} name '{name}' is invalid and will be rejected by the API server"
                 hint = (
-                    "use only lowercase letters, digits and inner '-' in the names of the Release and of the "
+                    "use only lowercase letters, digits, and '-' between them in the names of the Release and of the "
                     f"modules of package {one.rendered.resolved.package.label}"
                 )
                 position = one.release.position("metadata", "name")

@@ -163,5 +163,5 @@ def _holds_many(name: str) -> bool:
 
 
 def _literal_secret(label: str, position: Position) -> Problem:
-    hint = "it ends up in the HelmRelease's values; let the chart read it from a Kubernetes Secret instead"
+    hint = "its value is written to the HelmRelease; read it from a Kubernetes Secret in the chart instead"
     return Problem("literal-secret", f"{label} looks like a secret stored in Git", position, hint)

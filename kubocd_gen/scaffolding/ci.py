@@ -5,28 +5,21 @@ The files are the pre-commit configuration, and workflows of GitHub or GitLab.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from kubocd_gen.checkout.files import CONFIGURATION
-from kubocd_gen.checkout.files import CheckoutFiles
-from kubocd_gen.diagnostics.problems import ProblemsError
-from kubocd_gen.git.repository import Repository
-from kubocd_gen.git.repository import find_repository
-from kubocd_gen.model.project import LOCK_FILE
-from kubocd_gen.model.project import PROJECT_FILE
-from kubocd_gen.package_data import scaffolds
-from kubocd_gen.package_data import template
-from kubocd_gen.scaffolding.files import Addition
-from kubocd_gen.scaffolding.files import ScaffoldFile
-from kubocd_gen.scaffolding.files import present
-from kubocd_gen.scaffolding.yaml_lists import scalars
-from kubocd_gen.scaffolding.yaml_lists import with_item
 from pathlib import Path
-from typing import Any
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
-import re
+
+from kubocd_gen.checkout.files import CONFIGURATION, CheckoutFiles
+from kubocd_gen.diagnostics.problems import ProblemsError
+from kubocd_gen.git.repository import Repository, find_repository
+from kubocd_gen.model.project import LOCK_FILE, PROJECT_FILE
+from kubocd_gen.package_data import scaffolds, template
+from kubocd_gen.scaffolding.files import Addition, ScaffoldFile, present
+from kubocd_gen.scaffolding.yaml_lists import scalars, with_item
 
 CiSystem = Literal["github", "gitlab"]
 GITLAB_FILE = ".gitlab-ci.yml"

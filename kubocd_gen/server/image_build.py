@@ -99,8 +99,8 @@ def plan_pin(
         )
         return None
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not valid UTF-8"
-        message = f"the kustomization can't be read: {reason}"
+        reason = error.strerror if isinstance(error, OSError) else "it is not valid UTF-8"
+        message = f"cannot read the kustomization: {reason}"
         raise ProblemsError.of("bad-kustomization", message, position=Position(display)) from error
     if read_pinned(before, display) is None:
         message = f"the digest is not pinned because the kustomization has no image '{IMAGE_NAME}'"
@@ -125,7 +125,7 @@ def write_pin(pin: Pin) -> None:
         write_whole(pin.path, pin.after.encode())
     except OSError as error:
         position = Position(display_path(pin.path, Path.cwd()))
-        message = f"the image is pushed, but its digest can't be written to the kustomization: {error.strerror}"
+        message = f"the image was pushed, but its digest cannot be written to the kustomization: {error.strerror}"
         raise ProblemsError.of("bad-kustomization", message, position=position, hint=hint_of(error)) from error
 
 

@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from collections.abc import Iterator
-from collections.abc import Mapping
-from collections.abc import Sequence
+import logging
+import os
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from kubocd_gen.budget.spending import Budget
-from kubocd_gen.budget.spending import BudgetExceededError
-from kubocd_gen.checkout.discovery import NOWHERE
-from kubocd_gen.checkout.discovery import Places
-from kubocd_gen.checkout.discovery import SourceFile
-from kubocd_gen.checkout.discovery import find_files
-from kubocd_gen.checkout.discovery import read_source
+from pathlib import Path
+from typing import Any
+
+from kubocd_gen.budget.spending import Budget, BudgetExceededError
+from kubocd_gen.checkout.discovery import NOWHERE, Places, SourceFile, find_files, read_source
 from kubocd_gen.checkout.files import CheckoutFiles
-from kubocd_gen.diagnostics.problems import Problems
-from kubocd_gen.diagnostics.problems import ProblemsError
+from kubocd_gen.diagnostics.problems import Problems, ProblemsError
 from kubocd_gen.files.paths import display_path
 from kubocd_gen.git.working_tree import missing_sources
 from kubocd_gen.kube_yaml.parser import YamlError
 from kubocd_gen.kube_yaml.reader import read_documents
-from kubocd_gen.model.resources import KUBOCD_GROUP
-from kubocd_gen.model.resources import KUBOCD_KINDS
-from kubocd_gen.model.resources import Resource
-from kubocd_gen.processes.timing import counted
-from kubocd_gen.processes.timing import timed
+from kubocd_gen.model.resources import KUBOCD_GROUP, KUBOCD_KINDS, Resource
+from kubocd_gen.processes.timing import counted, timed
 from kubocd_gen.sources.environment import expand_environment
-from pathlib import Path
-from typing import Any
-import logging
-import os
-import re
 
 _log = logging.getLogger(__name__)
 

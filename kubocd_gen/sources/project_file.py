@@ -52,7 +52,7 @@ def read_project(flags: Flags, directory: Path, files: CheckoutFiles | None = No
         if flags.output is None:
             raise ProblemsError.of("usage", "--source requires --output, the directory to write to")
         if flags.clusters:
-            raise ProblemsError.of("usage", "--cluster can't be used with --source, which replaces the project file")
+            raise ProblemsError.of("usage", "--cluster cannot be used with --source, which replaces the project file")
         cluster = Cluster(ONLY_CLUSTER, flags.sources, flags.output)
         files = files or _files(flags, directory, directory)
         return with_flags(Project(directory, (cluster,), files=files), flags)
@@ -129,7 +129,7 @@ def with_flags(project: Project, flags: Flags) -> Project:
 def check_namespace(flag: str, namespace: str | None) -> None:
     """Raise ProblemsError `usage` if the value of a flag is not a valid name for a namespace."""
     if namespace is not None and not _NAMESPACE.fullmatch(namespace):
-        hint = "use at most 63 lowercase letters, digits and '-', which can't be the first or last character"
+        hint = "use at most 63 lowercase letters, digits, and '-' between them"
         raise ProblemsError.of("usage", f"'{namespace}' is not a valid namespace for {flag}", hint=hint)
 
 
@@ -195,7 +195,7 @@ def _limits(limits: Mapping[str, int | str], flags: Mapping[str, int], locate: L
             continue
         highest = ceiling(name)
         if changes[name] > highest and name not in flags:
-            message = f"packages.limits: the project file can't raise '{name}' above {worded(name, highest)}"
+            message = f"packages.limits: the project file cannot raise '{name}' above {worded(name, highest)}"
             hint = f"if you trust the packages, use --limit {setting(name, highest, changes[name])}"
             errors.append(Problem("invalid-value", message, position, hint))
     if errors:

@@ -2,45 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from collections.abc import Mapping
-from kubocd_gen.files.directory import open_directory
-from kubocd_gen.oci.descriptors import REF_NAME
-from kubocd_gen.output.journal import open_staging
-from kubocd_gen.output.moves import NEW
-from kubocd_gen.output.moves import STAGING
-from kubocd_gen.packages.archive import Subject
-from kubocd_gen.packages.archive import read_package_archive
-from pathlib import Path
-from syrupy.assertion import SnapshotAssertion
-from tests.support.charts import commit_all
-from tests.support.charts import git
-from tests.support.images import chart_archive
-from tests.support.images import chart_index
-from tests.support.images import gzipped
-from tests.support.images import tarred
-from tests.support.images import write_blob
-from tests.support.images import write_image
-from tests.support.images import write_index
-from tests.support.images import write_layout
-from tests.support.kubocd_resources import config
-from tests.support.kubocd_resources import context
-from tests.support.kubocd_resources import installation
-from tests.support.workspace import Outcome
-from tests.support.workspace import WEB
-from tests.support.workspace import WEB_MANIFEST
-from tests.support.workspace import Workspace
-from tests.support.workspace import files_below
-from tests.support.workspace import kcd_gen
-from tests.support.workspace import package_content
-from tests.support.workspace import status_of
-from typing import Any
-from unittest import mock
 import errno
 import json
 import os
-import pytest
 import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+from syrupy.assertion import SnapshotAssertion
+
+from kubocd_gen.files.directory import open_directory
+from kubocd_gen.oci.descriptors import REF_NAME
+from kubocd_gen.output.journal import open_staging
+from kubocd_gen.output.moves import NEW, STAGING
+from kubocd_gen.packages.archive import Subject, read_package_archive
+from tests.support.charts import commit_all, git
+from tests.support.images import (
+    chart_archive,
+    chart_index,
+    gzipped,
+    tarred,
+    write_blob,
+    write_image,
+    write_index,
+    write_layout,
+)
+from tests.support.kubocd_resources import config, context, installation
+from tests.support.workspace import (
+    WEB,
+    WEB_MANIFEST,
+    Outcome,
+    Workspace,
+    files_below,
+    kcd_gen,
+    package_content,
+    status_of,
+)
 
 Provoke = Callable[[Workspace], Outcome]
 HERE = Path(__file__).parent

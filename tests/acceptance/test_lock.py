@@ -219,7 +219,7 @@ def test_git_merges_the_locks_of_two_branches(workspace: Workspace) -> None:
     # Neighbors: both branches add between the same two packages.
     assert git("merge", "three") == 1
     outcome = workspace.build()
-    assert "error[bad-lock]: the lock has an unresolved merge conflict" in outcome.err
+    assert "error[bad-lock]: the lock file has an unresolved merge conflict" in outcome.err
     assert git("checkout", "--ours", LOCK) == 0
     assert lock(workspace).exit == 0
     assert list(locked(workspace)) == names

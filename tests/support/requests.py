@@ -6,18 +6,15 @@ container's nginx and the development server pass the same table.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from collections.abc import Iterator
-from collections.abc import Mapping
-from dataclasses import dataclass
-from dataclasses import field
-from itertools import product
-from pathlib import Path
 import gzip
 import os
 import re
 import socket
 import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
 
 SECRET = b"nobody may read this"
 INDEX = b"apiVersion: v1\nentries:\n" + b"".join(

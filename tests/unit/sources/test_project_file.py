@@ -151,7 +151,7 @@ def test_a_cluster_is_chosen_by_its_name(load: LoadFile) -> None:
         (
             {"sources": ("a",), "output": Path("b"), "clusters": ("prod",)},
             "usage",
-            "--cluster can't be used with --source",
+            "--cluster cannot be used with --source",
             None,
         ),
         ({"clusters": ("prd",)}, "unknown-cluster", "the project has no cluster 'prd'", "did you mean 'prod'?"),
