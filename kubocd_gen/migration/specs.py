@@ -65,7 +65,8 @@ def field_findings(situation: Situation) -> Iterator[Finding]:
             values[words].append(key)
         if len(values) <= _FEW:
             for words, keys in values.items():
-                text = f"{field.path} {message} ({words})"
+                label = "" if field.direction == "changes" else "value: "
+                text = f"{field.path} {message} ({label}{words})"
                 yield Finding(severity, f"field-{field.direction}", field.kind, tuple(keys), text, hint)
         else:
             text = f"{field.path} {message} ({len(values)} different values; --format json lists them)"
@@ -172,9 +173,9 @@ def _description(field: _Field) -> tuple[Any, str, str | None]:
 
 def _words(change: Change) -> str:
     old, new = change.old, change.new
-    if old is ABSENT or new is ABSENT:
-        return f"value: {quoted(old if new is ABSENT else new)}"
-    return f"{quoted(old)} becomes {quoted(new)}"
+    if new is ABSENT:
+        return quoted(old)
+    return quoted(new) if old is ABSENT else f"{quoted(old)} becomes {quoted(new)}"
 
 
 def _installed(live: LiveObject) -> dict[str, str]:
