@@ -141,7 +141,7 @@ def read_source(
                 (MAX_SOURCE_BYTES, "a source file") if is_source else (MAX_SCANNED_BYTES, "a file among the sources")
             )
             message = f"the file is larger than {limit // MIB} MiB, the limit for {kind}"
-            raise _unreadable(display, message, "split it, or leave it out of the cluster's sources")
+            raise _unreadable(display, message, "split it, or exclude it from the cluster's sources")
         data = _read_at_rest(path, display, files)
     except NotRegularError as error:
         raise _unreadable(display, "this is not a regular file") from error
@@ -149,7 +149,7 @@ def read_source(
         if path.is_symlink() and error.errno in NO_TARGET:
             raise _unreadable(display, "this symlink is broken") from error
         hint = READ_HINT if isinstance(error, PermissionError) else None
-        raise _unreadable(display, f"the file can't be read: {error.strerror}", hint) from error
+        raise _unreadable(display, f"cannot read the file: {error.strerror}", hint) from error
     if reason := unreadable(data):
         raise _unreadable_content(display, reason)
     utf_16 = is_utf_16(data)

@@ -28,7 +28,7 @@ MAX_PATTERN = 500
 
 _MAX_RECURSIVE = 4  # '**' in a glob: each multiplies the number of times that a directory is listed
 _COUNTED_AT = 1000  # entries after which they are counted, because a directory can have millions
-READ_HINT = "allow the user who runs kcd-gen to read it, or leave it out of the cluster's sources"
+READ_HINT = "allow the user who runs kcd-gen to read it, or exclude it from the cluster's sources"
 NO_TARGET = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)  # a broken symlink
 
 _Identity = tuple[int, int]
@@ -154,7 +154,7 @@ class DirectoryWalk:
     def _unreadable(self, path: Path, reason: OSError | str) -> None:
         hint = READ_HINT if isinstance(reason, PermissionError) else None
         text = (reason.strerror or str(reason)) if isinstance(reason, OSError) else reason
-        what = f"the directory can't be read: {text}"
+        what = f"cannot read the directory: {text}"
         self._report(path, lambda position: Problem("unreadable-source", what, position, hint))
 
     def _report(self, path: Path, error: Callable[[Position], Problem]) -> None:

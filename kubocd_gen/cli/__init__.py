@@ -16,13 +16,13 @@ from kubocd_gen.processes.children import drop_relative_entries, interruptible
 
 _COMMANDS = {
     "build": "Compile Releases into Flux resources and static Helm repositories.",
-    "cache": "Show or clear the cache of downloaded packages.",
+    "cache": "Inspect or clean the cache of downloaded packages.",
     "completion": "Print the completion script for bash, zsh or fish.",
     "diff": "Show what a change does to each resource.",
     "dump": "Show or unpack the contents of a package image.",
     "image": "Build the container image of the chart server.",
     "init": "Set up a repository: project file, hook, CI, Flux manifests.",
-    "lint": "Find what is not reproducible or not portable.",
+    "lint": "Find sources that are not reproducible or portable.",
     "lock": "Pin every package tag to a digest.",
     "migrate": "Migrate from the KuboCD controller to Flux alone.",
     "package": "Build package images from manifests and push them.",
@@ -67,11 +67,11 @@ def _no_color(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     is_eager=True,
     envvar="KCD_GEN_NO_COLOR",
     callback=_no_color,
-    help="Disable colours.",
+    help="Disable colors.",
 )
 @click.version_option(__version__, prog_name="kcd-gen", message="%(prog)s %(version)s")
 def cli() -> None:
-    """The KuboCD controller as an offline compiler.
+    """Compile KuboCD Releases into Flux resources, without the controller.
 
     Reads Releases, Contexts and Configs from a Git checkout and writes the Flux resources and Helm repositories that
     the controller would create.

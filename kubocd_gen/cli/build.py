@@ -37,7 +37,7 @@ class BuildOptions(CommonBuildOptions, ReportOptions):
     fail_on_change: Annotated[
         bool, Flag("Exit 3 if files were written or removed, or are untracked by Git; for pre-commit hooks.")
     ] = False
-    dry_run: Annotated[bool, Flag("Write nothing; print what would be done.")] = False
+    dry_run: Annotated[bool, Flag("Write nothing; print the changes that would be made.")] = False
 
     @property
     def only_plan(self) -> bool:

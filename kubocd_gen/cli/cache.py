@@ -50,7 +50,7 @@ class PruneOptions(CacheOptions, QuietOptions):
     """`kcd-gen cache prune`."""
 
     unused_for: Annotated[
-        str, Flag("Remove blobs that were not read for this long, such as 12h, 30d or 4w.", metavar="AGE")
+        str, Flag("Remove blobs that have not been read for this long, such as 12h, 30d or 4w.", metavar="AGE")
     ] = "30d"
 
 
@@ -61,7 +61,7 @@ class VerifyOptions(CacheOptions, QuietOptions):
 
 @click.group(cls=Group)
 def cache() -> None:
-    """Show or clear the cache of downloaded packages.
+    """Inspect or clean the cache of downloaded packages.
 
     Packages are stored by digest and verified on every read. The cache can be deleted at any time.
 
@@ -74,7 +74,7 @@ def cache() -> None:
 
 @command(LookOptions, name="dir")
 def dir_(options: LookOptions) -> int:
-    """Print the cache directory. It may not exist yet.
+    """Print the cache directory. It might not exist yet.
 
     \b
     du -sh "$(kcd-gen cache dir)"
@@ -99,7 +99,7 @@ def list_(options: LookOptions) -> int:
 
 @command(PruneOptions)
 def prune(options: PruneOptions) -> int:
-    """Remove blobs that were not used recently.
+    """Remove blobs that have not been used recently.
 
     \b
     kcd-gen cache prune                   # not read for 30 days

@@ -102,7 +102,7 @@ class Options:
 
     @property
     def for_machines(self) -> bool:
-        """Whether the command prints a report for programs, which turns colours off."""
+        """Whether the command prints a report for programs, which turns colors off."""
         return False
 
 
@@ -326,7 +326,7 @@ class CommonOptions(Options):
 
     verbose: Annotated[int, verbose_flag("Log each operation with its duration; -vv: details.")] = 0
     debug: Annotated[bool, Flag("Print tracebacks.")] = False
-    no_color: Annotated[bool, Flag("Disable colours.", eager=apply_no_color)] = False
+    no_color: Annotated[bool, Flag("Disable colors.", eager=apply_no_color)] = False
 
 
 def with_common_options(command: click.Command) -> click.Command:

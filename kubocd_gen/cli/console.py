@@ -1,7 +1,7 @@
-"""What commands print: colours, problems and reports, the log, and the exit code that follows from the problems.
+"""What commands print: colors, problems and reports, the log, and the exit code that follows from the problems.
 
-Text must be `printable` before it is coloured, so that source files cannot inject escape sequences. Whether to use
-colours is decided once per run; click strips the escape sequences if colours are off.
+Text must be `printable` before it is colored, so that source files cannot inject escape sequences. Whether to use
+colors is decided once per run; click strips the escape sequences if colors are off.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from kubocd_gen.diagnostics.problems import Problem, printable
 from kubocd_gen.diagnostics.text import exit_code, problem_lines
 
 DIFFERENCE = 3  # the exit code of a check that has found a difference
+PUBLISHED = {"pushed": "Pushed", "written": "Wrote", "unchanged": "Unchanged"}  # what was done with an image
 _STYLES: dict[str, dict[str, Any]] = {
     "place": {"bold": True},
     "code": {"bold": True},
@@ -39,7 +40,7 @@ def paint(style: str, text: str) -> str:
 
 
 def paint_difference(line: str) -> str:
-    """Return a line of a unified diff in its colour."""
+    """Return a line of a unified diff in its color."""
     for start, style in (("--- ", "head"), ("+++ ", "head"), ("@@", "hint"), ("+", "added"), ("-", "removed")):
         if line.startswith(start):
             return paint(style, line)
@@ -47,7 +48,7 @@ def paint_difference(line: str) -> str:
 
 
 def paint_signed(line: str) -> str:
-    """Return a line of `diff` or `lock` in the colour of the sign that it starts with after indentation."""
+    """Return a line of `diff` or `lock` in the color of the sign that it starts with after indentation."""
     signs = {"+ ": "added", "- ": "removed", "~ ": "changed", "! ": "error"}
     if line == "dangers:":
         return paint("error", line)
@@ -56,12 +57,12 @@ def paint_signed(line: str) -> str:
 
 
 def echo(line: str, *, err: bool = False) -> None:
-    """Print a coloured line. click strips colours if the command prints a report for programs."""
+    """Print a colored line. click strips colors if the command prints a report for programs."""
     click.echo(line, err=err)
 
 
 def _color_setting() -> bool | None:
-    """Return whether the environment turns colours on or off; None means that only a terminal gets colours.
+    """Return whether the environment turns colors on or off; None means that only a terminal gets colors.
 
     Any value of NO_COLOR that is not empty turns them off (https://no-color.org), and any such value of FORCE_COLOR
     turns them on (https://force-color.org). NO_COLOR takes precedence.
@@ -72,7 +73,7 @@ def _color_setting() -> bool | None:
 
 
 def apply_no_color(ctx: click.Context, value: bool) -> None:
-    """Turn colours off if `--no-color` is given, before or after the command; otherwise ask the environment."""
+    """Turn colors off if `--no-color` is given, before or after the command; otherwise ask the environment."""
     if value:
         ctx.color = False
     elif ctx.color is None:

@@ -40,8 +40,8 @@ class DumpOptions(FetchOptions, JsonOptions):
 def dump(options: DumpOptions) -> int:
     """Show what is inside a package: parameters, contexts, modules, charts with their sizes, and the manifest.
 
-    IMAGE is a reference, found as by a build in this directory (lock file, vendor layout, cache, registry), or
-    oci:LAYOUT:REFERENCE. FILE is a package manifest, or the layer of a package image (assembly.tgz).
+    IMAGE is a reference, resolved in the same way as in a build in this directory (lock file, vendor layout, cache,
+    registry), or oci:LAYOUT:REFERENCE. FILE is a package manifest, or the layer of a package image (assembly.tgz).
 
     \b
     kcd-gen dump quay.io/kubodoc/packages/podinfo:6.7.1-p01

@@ -1,4 +1,4 @@
-"""Changes to click: help that fits narrow terminals, and suggestions for misspelt commands and choices."""
+"""Changes to click: help that fits narrow terminals, and suggestions for misspelled commands and choices."""
 
 from __future__ import annotations
 

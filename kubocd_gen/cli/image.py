@@ -2,42 +2,74 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any
-
-import click
-
 from kubocd_gen import __version__
 from kubocd_gen.checkout.files import CheckoutFiles
-from kubocd_gen.cli.command import Flag, command, options
-from kubocd_gen.cli.console import DIFFERENCE, echo, paint, print_json, print_problems
-from kubocd_gen.cli.options import CompilingOptions, JsonOptions, QuietOptions, SourceOptions
+from kubocd_gen.cli.command import Flag
+from kubocd_gen.cli.command import command
+from kubocd_gen.cli.command import options
+from kubocd_gen.cli.console import DIFFERENCE
+from kubocd_gen.cli.console import PUBLISHED
+from kubocd_gen.cli.console import echo
+from kubocd_gen.cli.console import paint
+from kubocd_gen.cli.console import print_json
+from kubocd_gen.cli.console import print_problems
+from kubocd_gen.cli.options import CompilingOptions
+from kubocd_gen.cli.options import JsonOptions
+from kubocd_gen.cli.options import QuietOptions
+from kubocd_gen.cli.options import SourceOptions
 from kubocd_gen.cli.terminal import Progress
 from kubocd_gen.cli.tools import tools
-from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, has_errors, printable
+from kubocd_gen.diagnostics.problems import Problem
+from kubocd_gen.diagnostics.problems import Problems
+from kubocd_gen.diagnostics.problems import ProblemsError
+from kubocd_gen.diagnostics.problems import has_errors
+from kubocd_gen.diagnostics.problems import printable
 from kubocd_gen.diagnostics.text import envelope
 from kubocd_gen.files.paths import display_path
-from kubocd_gen.model.project import Cluster, Project
-from kubocd_gen.oci.base_store import BaseStore, LayoutStore, RegistryStore
+from kubocd_gen.model.project import Cluster
+from kubocd_gen.model.project import Project
+from kubocd_gen.oci.base_store import BaseStore
+from kubocd_gen.oci.base_store import LayoutStore
+from kubocd_gen.oci.base_store import RegistryStore
 from kubocd_gen.oci.endpoints import Access
 from kubocd_gen.oci.layout import OciLayout
 from kubocd_gen.oci.layout_writer import LayoutWriter
-from kubocd_gen.oci.reference import LayoutImage, RegistryImage, parse_image, parse_reference, split_layout
+from kubocd_gen.oci.reference import LayoutImage
+from kubocd_gen.oci.reference import RegistryImage
+from kubocd_gen.oci.reference import parse_image
+from kubocd_gen.oci.reference import parse_reference
+from kubocd_gen.oci.reference import split_layout
 from kubocd_gen.oci.registry import Registry
 from kubocd_gen.packages.cache import cache_directory
 from kubocd_gen.pipeline import compile_cluster
 from kubocd_gen.pipeline.packages import network
-from kubocd_gen.server.container import CONTENT_ROOT, IMAGE_NAME, MANIFESTS
-from kubocd_gen.server.image import Recipe, ServerImage
-from kubocd_gen.server.image_build import Pin, Published, make_image, plan_pin, publish, write_pin
-from kubocd_gen.server.image_publication import ImageTarget, LayoutTarget, RegistryTarget, Way
-from kubocd_gen.sources.project_file import load_project, only_cluster
+from kubocd_gen.server.container import CONTENT_ROOT
+from kubocd_gen.server.container import IMAGE_NAME
+from kubocd_gen.server.container import MANIFESTS
+from kubocd_gen.server.image import Recipe
+from kubocd_gen.server.image import ServerImage
+from kubocd_gen.server.image_build import Pin
+from kubocd_gen.server.image_build import Published
+from kubocd_gen.server.image_build import make_image
+from kubocd_gen.server.image_build import plan_pin
+from kubocd_gen.server.image_build import publish
+from kubocd_gen.server.image_build import write_pin
+from kubocd_gen.server.image_publication import ImageTarget
+from kubocd_gen.server.image_publication import LayoutTarget
+from kubocd_gen.server.image_publication import RegistryTarget
+from kubocd_gen.server.image_publication import Way
+from kubocd_gen.sources.project_file import load_project
+from kubocd_gen.sources.project_file import only_cluster
+from pathlib import Path
+from typing import Annotated
+from typing import Any
+import click
+import os
+import shlex
+import sys
 
 _TRANSFERS: dict[Way, str] = {"copied": "copied", "mounted": "mounted", "there": "already present"}
 
@@ -88,16 +120,16 @@ class ImageOptions(SourceOptions, JsonOptions, QuietOptions, CompilingOptions):
             metavar="FILE",
         ),
     ] = None
-    insecure: Annotated[bool, Flag("Use plain HTTP for the registry that is pushed to.")] = False
+    insecure: Annotated[bool, Flag("Use plain HTTP for the target registry.")] = False
 
 
 @command(ImageOptions)
 def image(options: ImageOptions) -> int:
-    """Build the container image of the chart server: a base image with nginx, the charts and nginx's configuration.
+    """Build the container image of the chart server: add the charts and an nginx configuration to a base image.
 
     No container engine is needed. The image is reproducible: the same base and charts give the same bytes. All
     platforms of the base image are kept. Only missing blobs are pushed. Then the digest is written to the
-    kustomization.yaml that deploys the image, so that one commit updates releases and charts together.
+    kustomization.yaml that deploys the image, so one commit updates releases and charts together.
 
     \b
     kcd-gen image --base docker.io/nginxinc/nginx-unprivileged:1.28-alpine@sha256:… \\
@@ -164,7 +196,7 @@ def _content_root(options: ImageOptions) -> str:
         raise ProblemsError.of("usage", "--content-root requires --no-nginx")
     parts = root.removesuffix("/").split("/")
     if parts[0] or len(parts) < 2 or not {"", ".", ".."}.isdisjoint(parts[1:]):
-        hint = f"give a path such as {CONTENT_ROOT}"
+        hint = f"use a path such as {CONTENT_ROOT}"
         raise ProblemsError.of("usage", f"--content-root '{root}' is not a normalized absolute path", hint=hint)
     return "/".join(parts)
 
@@ -217,7 +249,7 @@ def _differences(outcome: _Outcome) -> Iterator[str]:
         return
     digest = outcome.image.descriptor.digest
     if outcome.pin is not None and not outcome.pin.is_current:
-        yield f"{display_path(outcome.pin.path, Path.cwd())} is out of date: it should name {outcome.name}@{digest}"
+        yield f"{display_path(outcome.pin.path, Path.cwd())} is out of date: it should contain {outcome.name}@{digest}"
     if outcome.current_digest != digest:
         yield f"{outcome.name} is {outcome.current_digest or 'missing'}, expected {digest}"
 
@@ -233,7 +265,7 @@ def _lines(outcome: _Outcome, differences: list[str], options: ImageOptions) -> 
     elif outcome.published is not None:
         counts = Counter(one.way for one in outcome.published.transfers)
         layers = ", ".join(f"{counts[way]} {label}" for way, label in _TRANSFERS.items() if counts[way])
-        yield f"{outcome.published.change.capitalize()} {name}{f' (layers: {layers})' if layers else ''}"
+        yield f"{PUBLISHED[outcome.published.change]} {name}{f' (layers: {layers})' if layers else ''}"
         if outcome.pin is not None:
             change = "Unchanged" if outcome.pin.is_current else "Updated"
             yield f"{change} {display_path(outcome.pin.path, Path.cwd())}"

@@ -35,7 +35,7 @@ class ScaffoldOptions(QuietOptions):
         Flag("The repository that the server's image will be pushed to, without a tag.", metavar="REPOSITORY"),
     ] = None
     force: Annotated[bool, Flag("Replace existing files that differ.")] = False
-    dry_run: Annotated[bool, Flag("Write nothing; print what would be done.")] = False
+    dry_run: Annotated[bool, Flag("Write nothing; print the changes that would be made.")] = False
 
 
 def _check_image(image: str | None) -> None:
@@ -82,7 +82,7 @@ class InitOptions(ScaffoldOptions, PathOptions):
         str | None,
         Flag(
             "Where the hook and CI install kcd-gen from, pinned: git+URL@COMMIT, WHEEL-URL#sha256=DIGEST, or "
-            "'--index-url URL kcd-gen==VERSION'. Without it, no hook and no CI file are written.",
+            "'--index-url URL kcd-gen==VERSION'. Without it, neither a hook nor a CI file is written.",
             metavar="SOURCE",
         ),
     ] = None
@@ -104,7 +104,7 @@ def init(options: InitOptions) -> int:
     \b
     kcd-gen init --dry-run
     kcd-gen init --image registry.example.com/platform/charts
-    kcd-gen init --install-from git+https://HOST/PATH@COMMIT     # with hook and CI file
+    kcd-gen init --install-from git+https://HOST/PATH@COMMIT     # with a hook and a CI file
     """
 
     def plan(problems: Problems) -> RepositoryPlan | None:
@@ -120,7 +120,7 @@ def init(options: InitOptions) -> int:
 def _cluster_name(options: InitOptions) -> str:
     name = options.cluster_name
     if name_of(name) != name:
-        hint = "use lower-case letters, digits and inner '-', at most 40 characters"
+        hint = "use at most 40 lowercase letters, digits, and '-' between them"
         raise ProblemsError.of("usage", f"--cluster-name '{name}' is not a valid cluster name", hint=hint)
     return name
 
@@ -149,7 +149,8 @@ class ServerOptions(OutputOptions, ClusterOptions, ScaffoldOptions):
     flux_source: Annotated[
         str | None,
         Flag(
-            "The Flux source of the checkout, such as GitRepository/flux-system. [default: detected likewise]",
+            "The Flux source of the checkout, such as GitRepository/flux-system. "
+            "[default: detected from the Flux Kustomizations]",
             metavar="KIND/NAME",
         ),
     ] = None

@@ -38,14 +38,14 @@ class LintOptions(SourceOptions, CIFormatOptions, VerboseOptions, CompilingOptio
 
 @command(LintOptions)
 def lint(options: LintOptions) -> int:
-    """Find what compiles today but is not reproducible or not portable.
+    """Find sources that compile today but are not reproducible or portable.
 
     Compiles the sources as a build does and checks every template, including branches that are not rendered today, for
     functions that use the clock, random numbers, DNS or newer versions of helm. Also finds moving tags, and names that
     are too long for Helm or Flux. The problems that a build reports are included. Nothing is written, and no output is
     needed.
 
-    Exit codes: 0 if there are at most notes, 1 if there are errors or warnings.
+    Exit codes: 0 if there are no findings, or only notes; 1 if there are errors or warnings.
 
     \b
     kcd-gen lint                                       # every cluster of kcd-gen.yaml

@@ -61,7 +61,7 @@ def read_named(name: str, options: FetchOptions, problems: Problems) -> Named:
         return _of_image(_fetched(PackageSources(vendor=layout), parse_reference(text), problems))
     if path.suffix in (".yaml", ".yml", ".tgz") or is_directory:
         reason = "is a directory" if is_directory else "does not exist"
-        hint = "give a package manifest, a layer archive or an image reference"
+        hint = "pass a package manifest, a layer archive or an image reference"
         raise ProblemsError.of("missing-source", f"'{name}' {reason}", hint=hint)
     return _of_image(_fetch(parse_reference(name.removeprefix("oci://")), options, problems))
 

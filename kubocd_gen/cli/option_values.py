@@ -70,7 +70,7 @@ def parse_variables(words: tuple[str, ...]) -> frozenset[str]:
         if not is_variable_name(name):
             raise ValueError(f"'{name}' is not a variable name; use {example}")
         if is_secret_name(name):
-            raise ValueError(f"'{name}' is never expanded because it can hold a credential; rename the variable")
+            raise ValueError(f"'{name}' is never expanded because it can contain a credential; rename the variable")
     return frozenset(names)
 
 

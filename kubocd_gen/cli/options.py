@@ -50,7 +50,7 @@ class RegistryOptions(PathOptions):
     limits: Annotated[
         tuple[tuple[str, int], ...],
         Flag(
-            f"Change a limit on packages, such as layer=512MiB; repeatable. The limits: {', '.join(NAMES)}.",
+            f"Change a limit, such as layer=512MiB; repeatable. Limits: {', '.join(NAMES)}.",
             name="--limit",
             metavar="NAME=VALUE",
             parse_all=parse_limits,
@@ -260,7 +260,7 @@ class ReportOptions(CIFormatOptions):
     reports: Annotated[
         tuple[Report, ...],
         Flag(
-            f"Also write a report for a CI system to a file; repeatable. The formats: {', '.join(REPORTS)}.",
+            f"Also write a report for a CI system to a file; repeatable. Formats: {', '.join(REPORTS)}.",
             name="--report",
             metavar="FORMAT=FILE",
             parse_all=parse_reports,
@@ -296,7 +296,7 @@ class VerboseOptions(QuietOptions):
 
     verbose: Annotated[
         int,
-        verbose_flag("Also print what is unchanged, and log each operation with its duration; -vv: details."),
+        verbose_flag("Also print unchanged resources, and log each operation with its duration; -vv: details."),
     ] = 0
 
 
@@ -311,7 +311,7 @@ class ProgressOptions(Options):
 class CompilingOptions(JobsOptions, ProgressOptions):
     """Options of a command that renders templates with helm."""
 
-    debug: Annotated[bool, Flag("Print tracebacks, and keep the input of helm in .kcd-gen-debug/.")] = False
+    debug: Annotated[bool, Flag("Print tracebacks, and keep helm's input in .kcd-gen-debug/.")] = False
     helm: Annotated[str | None, Flag("The helm binary to use instead of the bundled one.", metavar="PATH")] = None
 
 

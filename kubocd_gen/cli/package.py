@@ -14,7 +14,7 @@ from kubocd_gen.archives.reproducible import source_date
 from kubocd_gen.budget.limits import LIMITS, Limits, moved
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.cli.command import Argument, Flag, command, options
-from kubocd_gen.cli.console import print_json, print_problems
+from kubocd_gen.cli.console import PUBLISHED, print_json, print_problems
 from kubocd_gen.cli.options import CompilingOptions, JsonOptions, OfflineOptions, QuietOptions, RegistryOptions
 from kubocd_gen.cli.terminal import progress
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError
@@ -55,7 +55,7 @@ class PackageCommandOptions(RegistryOptions, OfflineOptions, JsonOptions, QuietO
         Path | None,
         Flag("Write to this OCI image layout instead of pushing; created if it does not exist.", metavar="LAYOUT"),
     ] = None
-    force: Annotated[bool, Flag("Move a tag that already exists for another image.")] = False
+    force: Annotated[bool, Flag("Move a tag that already refers to another image.")] = False
     insecure: Annotated[bool, Flag("Push over plain HTTP.")] = False
     offline: Annotated[bool, Flag("Never use the network: only local charts and --output.")] = False
 
@@ -66,7 +66,8 @@ def package(options: PackageCommandOptions) -> int:
 
     All manifests are checked and all charts fetched before anything is pushed. If there is any error, nothing is
     pushed. Images are reproducible: the same manifests and charts give the same bytes. Their timestamp is
-    SOURCE_DATE_EPOCH, or that of the newest file in their charts. A tag that exists for another image is not moved.
+    SOURCE_DATE_EPOCH, or that of the newest file in their charts. A tag that already refers to
+    another image is not moved.
 
     \b
     kcd-gen package podinfo.yaml --repo-prefix quay.io/acme/packages
@@ -86,7 +87,7 @@ def package(options: PackageCommandOptions) -> int:
     elif not options.quiet:
         for one in outcomes:
             if one.change is not None and one.image is not None:
-                click.echo(f"{one.change.capitalize()} {one.reference} {one.image.digest}")
+                click.echo(f"{PUBLISHED[one.change]} {one.reference} {one.image.digest}")
     return print_problems(problems, quiet=options.quiet)
 
 

@@ -66,10 +66,10 @@ class ParametersOptions(FetchOptions, ProjectFileOptions, LockedOptions):
 def parameters(options: ParametersOptions) -> int:
     """Print the schema of `spec.parameters` for Releases of one package.
 
-    IMAGE is a reference, found as by a build in this directory (lock file, vendor layout, cache, registry), or
-    oci:LAYOUT:REFERENCE. FILE is a package manifest, or the layer of a package image. A JSON Schema is printed as it
-    is; KuboCD's short form is translated as KuboCD does. Patterns are RE2. A build renders templates and fills in
-    defaults before it validates.
+    IMAGE is a reference, resolved in the same way as in a build in this directory (lock file, vendor layout, cache,
+    registry), or oci:LAYOUT:REFERENCE. FILE is a package manifest, or the layer of a package image. A JSON
+    Schema is printed without changes; KuboCD's short form is translated as in KuboCD. Patterns are RE2. A build renders
+    templates and fills in defaults before it validates.
 
     \b
     kcd-gen schema parameters quay.io/kubodoc/packages/podinfo:6.7.1-p01
@@ -92,12 +92,12 @@ class SourcesOptions(SourceOptions, QuietOptions, JobsOptions, ProgressOptions):
     output: Annotated[
         str | None,
         Flag(
-            f"Write the schema to this file, such as {SCHEMA_FILE}, if it has changed.",
+            f"Write the schema to this file, such as {SCHEMA_FILE}; an unchanged file is not rewritten.",
             metavar="FILE",
             type=click.Path(readable=False),
         ),
     ] = None
-    check: Annotated[bool, Flag("Write nothing; exit 3 if the file of --output is out of date.")] = False
+    check: Annotated[bool, Flag("Write nothing; exit 3 if the --output file is out of date.")] = False
 
 
 @command(SourcesOptions, short_help="Print one schema for all YAML files of the project.")
@@ -118,7 +118,7 @@ def sources(options: SourcesOptions) -> int:
     with problems.collect():
         if options.check and not options.output:
             raise ProblemsError.of(
-                "usage", "--check requires --output", hint=f"give the file to check, such as --output {SCHEMA_FILE}"
+                "usage", "--check requires --output", hint=f"set the file to check, such as --output {SCHEMA_FILE}"
             )
         text = _sources(options, problems)
         if has_errors(problems):

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+from kubocd_gen.checkout.files import CheckoutFiles
+from kubocd_gen.cli.command import Flag
+from kubocd_gen.cli.command import command
+from kubocd_gen.cli.command import options
+from kubocd_gen.cli.console import print_problems
+from kubocd_gen.cli.options import CommonBuildOptions
+from kubocd_gen.diagnostics.problems import Position
+from kubocd_gen.diagnostics.problems import Problem
+from kubocd_gen.diagnostics.problems import Problems
+from kubocd_gen.diagnostics.problems import ProblemsError
+from kubocd_gen.diagnostics.problems import printable
+from kubocd_gen.files.paths import display_path
+from kubocd_gen.model.project import Project
+from kubocd_gen.server.container import PORT
+from kubocd_gen.sources.project_file import load_project
+from kubocd_gen.sources.project_file import only_cluster
+from kubocd_gen.sources.project_file import project_path
+from pathlib import Path
+from typing import Annotated
+from typing import TYPE_CHECKING
+import click
 import ipaddress
 import socket
 import sys
 import threading
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import click
-
-from kubocd_gen.checkout.files import CheckoutFiles
-from kubocd_gen.cli.command import Flag, command, options
-from kubocd_gen.cli.console import print_problems
-from kubocd_gen.cli.options import CommonBuildOptions
-from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, printable
-from kubocd_gen.files.paths import display_path
-from kubocd_gen.model.project import Project
-from kubocd_gen.server.container import PORT
-from kubocd_gen.sources.project_file import load_project, only_cluster, project_path
 
 if TYPE_CHECKING:
     from kubocd_gen.server.http import Server
@@ -33,20 +40,20 @@ _SEVERAL = "only one cluster can be served, but the project has several"
 class ServeOptions(CommonBuildOptions):
     """`kcd-gen serve`."""
 
-    host: Annotated[str, Flag("The address to listen on.", metavar="NAME", show_default=True)] = "127.0.0.1"
-    port: Annotated[int, Flag("The port; 0 for any free port.", type=click.IntRange(0, 65535), show_default=True)] = (
+    host: Annotated[str, Flag("The address to listen on.", metavar="ADDRESS", show_default=True)] = "127.0.0.1"
+    port: Annotated[int, Flag("The port; 0 selects a free port.", type=click.IntRange(0, 65535), show_default=True)] = (
         PORT
     )
-    watch: Annotated[bool, Flag("Build first, and again after each change of the input.")] = False
+    watch: Annotated[bool, Flag("Build first, and again whenever the input changes.")] = False
 
 
 @command(ServeOptions)
 def serve(options: ServeOptions) -> int:
     """Serve a cluster's output over HTTP, for development.
 
-    hr/ is served as by the container in the cluster; / is a page that lists Releases and charts. Without --watch,
-    nothing is built: neither helm nor packages are needed, and of the build flags only --output, --project and
-    --cluster have an effect.
+    hr/ is served in the same way as by the container in the cluster; / is a page that lists Releases and charts.
+    Without --watch, nothing is built: neither helm nor packages are needed, and of the build flags only --output,
+    --project and --cluster have an effect.
 
     \b
     kcd-gen serve                               # the project's only cluster
@@ -104,7 +111,7 @@ def _output(options: ServeOptions) -> Path:
     if options.watch:
         return only_cluster(load_project(flags, Path.cwd()), _SEVERAL).output
     if flags.sources:
-        hint = "add --watch, or give only --output"
+        hint = "add --watch, or use only --output"
         raise ProblemsError.of("usage", "--source requires --watch", hint=hint)
     if flags.output is not None:
         CheckoutFiles.of_named(flags.output, flags.allow_outside)

@@ -110,10 +110,13 @@ class ContextTrees:
     def _own(self, context: Context) -> Mapping[str, Any]:
         if isinstance(context.context, Mapping):
             return context.context
-        what = "has no 'context'" if context.context is None else "has a 'context' that is not a map"
+        if context.context is None:
+            what = "has no 'context' field, which KuboCD requires"
+        else:
+            what = "has a 'context' that is not a map"
         raise ProblemsError.of(
             "invalid-context",
-            f"the Context '{context.ref}' {what}, and KuboCD cannot use it",
+            f"the Context '{context.ref}' {what}",
             position=context.position("spec", "context"),
             hint="set 'context: {}' if the Context has no variables of its own",
         )

@@ -100,7 +100,7 @@ def _choose_providers(
             path = _path(graph, providers[0], party.key)
             cycle = Problem(
                 "dependency-cycle",
-                f"the role '{role}' closes a dependency cycle: {' -> '.join((party.key, *path))}",
+                f"the role '{role}' is part of a dependency cycle: {' -> '.join((party.key, *path))}",
                 position=party.locate(role),
                 hint="remove one of the dependencies; otherwise each Release waits for the next one and none starts",
             )

@@ -49,7 +49,7 @@ def distinct_problems(problems: Sequence[Problem]) -> list[MergedProblem]:
 
 
 def plain(style: str, text: str) -> str:
-    """Return `text` without colours."""
+    """Return `text` without colors."""
     return text
 
 

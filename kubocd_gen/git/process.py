@@ -102,7 +102,7 @@ def started(
         try:
             process = stack.enter_context(running(command, setup.variables, directory=directory, talk=True))
         except OSError as error:
-            raise ProblemsError.of("git-failed", f"git could not be started: {error.strerror}") from error
+            raise ProblemsError.of("git-failed", f"cannot start git: {error.strerror}") from error
         yield Talk(process, seconds, name)
 
 

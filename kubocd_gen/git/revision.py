@@ -151,14 +151,14 @@ class Checkout:
         inner = repository_at(top, offline=self.repository.offline) if is_real else None
         if not isinstance(inner, Repository) or entry is None:
             what = "this submodule is not checked out"
-            hint = "run 'git submodule update --init', or leave it out of the cluster's sources"
+            hint = "run 'git submodule update --init', or exclude it from the cluster's sources"
             raise self.tree.refusal(path, what, hint)
         try:
             objects = self.close.enter_context(inner.objects())
             tree = CommitTree(objects, inner.revision(entry.id).commit)
         except (ProblemsError, UnreadableObjectError):
             what = f"the commit {entry.id[:12]} of this submodule is not available"
-            hint = f"run 'git -C {path} fetch origin {entry.id}', or leave it out of the cluster's sources"
+            hint = f"run 'git -C {path} fetch origin {entry.id}', or exclude it from the cluster's sources"
             raise self.tree.refusal(path, what, hint) from None
         self.tree.trees[path] = tree
         self.stores[path] = inner
@@ -223,9 +223,9 @@ class Checkout:
         if data is None:
             return self.tree.refusal(path, "the file's content is not in the repository", "run 'git fetch --refetch'")
         if data.startswith(GIT_CRYPT):
-            hint = "leave it out of the cluster's sources: its content can't be read from a revision"
+            hint = "exclude it from the cluster's sources: its content cannot be read from a revision"
             return self.tree.refusal(path, "the file is encrypted with git-crypt", hint)
-        hint = f"run 'git lfs fetch origin {name}', or leave it out of the cluster's sources"
+        hint = f"run 'git lfs fetch origin {name}', or exclude it from the cluster's sources"
         return self.tree.refusal(path, "this is a Git LFS pointer, and the file's content is not available", hint)
 
     def _link(self, links: Iterable[str]) -> None:

@@ -180,7 +180,7 @@ class RevisionTree:
         try:
             yield
         except UnreadableObjectError as error:
-            raise self.refusal(path, f"this {error}", "leave it out of the cluster's sources") from None
+            raise self.refusal(path, f"this {error}", "exclude it from the cluster's sources") from None
 
     def refusal(self, path: str, what: str, hint: str) -> ProblemsError:
         """Return the error for a path in the revision that can't be read."""

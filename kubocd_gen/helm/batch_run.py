@@ -163,7 +163,7 @@ class Runner:
 def _limit_error(run: Run) -> TemplateFailure:
     if run.stopped == "timeout":
         return TemplateFailure(
-            "the rendering took too long and was stopped",
+            "rendering took too long and was stopped",
             hint="check for a range over a very large number, or templates that call each other",
             code="template-timeout",
         )

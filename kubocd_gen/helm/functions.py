@@ -53,7 +53,8 @@ VARYING = frozenset(_VARYING.split())
 UNSUPPORTED = {
     "include": 'use {{ template "name" . }}, or repeat the content: KuboCD does not implement include',
     "tpl": "write the template where its result is needed: KuboCD does not implement tpl",
-    "readFile": "put the content into a Context or a parameter: the controller's files are not available offline",
+    "readFile": "move the content to a Context or a parameter, because the controller's files are not available "
+    "offline",
 }
 
 

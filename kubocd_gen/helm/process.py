@@ -100,7 +100,7 @@ def unwritable_input(error: OSError, directory: Path | None = None) -> ProblemsE
     where = directory or tempfile.tempdir or "$TMPDIR"
     return ProblemsError.of(
         "helm-failed",
-        f"helm's input could not be written to '{where}': {error.strerror}",
+        f"cannot write helm's input to '{where}': {error.strerror}",
         hint=hint_of(error) if directory else "free disk space there, or set TMPDIR to another directory",
     )
 
@@ -169,9 +169,7 @@ def run_helm(
             stdout, stderr, stopped = _read(process, timeout, spend)
             details.append(stopped or f"exit code {process.returncode}, {len(stdout)} bytes")
     except OSError as error:
-        raise ProblemsError.of(
-            "helm-failed", f"'{binary}' could not be started: {error.strerror}", hint=HELM_HINT
-        ) from error
+        raise ProblemsError.of("helm-failed", f"cannot start '{binary}': {error.strerror}", hint=HELM_HINT) from error
     message = _SPACES.sub(r"\1", stderr.decode("utf-8", "replace"))
     return Run(process.returncode, stdout, message, stopped)
 

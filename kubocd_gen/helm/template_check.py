@@ -53,7 +53,7 @@ def _refusal(run: Callable[[Chart], Run], done: Run, rewritten: Rewritten, templ
         return error_at(
             template,
             start,
-            f"kcd-gen can't parse '{rewritten.source[start : min(end + 1, start + 80)]}', but helm accepts it",
+            f"kcd-gen cannot parse '{rewritten.source[start : min(end + 1, start + 80)]}', but helm accepts it",
             "use only ASCII characters outside of strings, and report this as a bug of kcd-gen",
             code="unreadable-template",
         )

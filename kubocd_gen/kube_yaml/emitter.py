@@ -19,7 +19,7 @@ from kubocd_gen.diagnostics.problems import ProblemsError
 # A reader needs the ':' of a key on the same line and within 1024 characters (YAML 1.2, 7.4.2).
 _LONGEST_SIMPLE_KEY = 1000
 
-# Booleans, nulls, infinities, the merge key and the value key of YAML 1.1. Matched in lower case: this also quotes some
+# Booleans, nulls, infinities, the merge key and the value key of YAML 1.1. Matched in lowercase: this also quotes some
 # spellings that no reader resolves ("nO"), but is easier to compare with the readers' tables.
 _RESERVED = frozenset(
     ["", "~", "null", "true", "false", "y", "n", "yes", "no", "on", "off", "<<", "="]

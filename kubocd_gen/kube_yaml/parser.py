@@ -5,6 +5,7 @@ Errors get positions and hints for people who write YAML.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -32,18 +33,16 @@ _HINTS = {
     "control characters are not allowed": 'use an escape in double quotes, such as "\\x07"',
 }
 
-# libyaml's names of the parts of a document, and those of people who write YAML.
+# libyaml's names of the parts of a document, and what a message says about an error in them.
 _PARTS = {
-    "a flow sequence": "a list in brackets",
-    "a flow mapping": "a map in braces",
-    "a block mapping": "a map",
-    "a block collection": "a list",
-    "a plain scalar": "an unquoted string",
-    "a quoted scalar": "a quoted string",
-    "a block scalar": "a string after '|' or '>'",
-    "a simple key": "a key",
-    "a flow node": "a value",
-    "a block node": "a value",
+    "a flow sequence": "in a flow sequence",
+    "a flow mapping": "in a flow mapping",
+    "a block mapping": "in a map",
+    "a block collection": "in a list",
+    "a plain scalar": "in an unquoted string",
+    "a quoted scalar": "in a quoted string",
+    "a block scalar": "in a string after '|' or '>'",
+    "a simple key": "after a key",
 }
 
 _CONFLICT = ("<<<<<<<", "=======", ">>>>>>>")  # conflict markers of Git
@@ -122,8 +121,9 @@ def _parser_problem(error: Any, text: str, path: str) -> tuple[str, Position]:
         mark = opened
     part = next((words for name, words in _PARTS.items() if context.endswith(name)), None)
     if part:
-        since = f" that starts on line {opened.line + 1}" if opened and mark and opened.line < mark.line else ""
-        problem = f"{problem} while reading {part}{since}"
+        if opened and mark and opened.line < mark.line:
+            part = f"{re.sub(r' an? ', ' the ', part, count=1)} that starts on line {opened.line + 1}"
+        problem = f"{problem} {part}"
     if mark is None:
         return problem, Position(path)
     if mark.line >= len(text.splitlines()):  # libyaml reports the end of the text after the last line

@@ -80,7 +80,8 @@ def read_documents(
     if "\ufeff" in builder.text and (found := _INNER_MARK.search(builder.text)):
         problem = "a line starts with a byte order mark (U+FEFF), which Kubernetes reads as part of the line"
         position = position_at(builder.text, path, found.end() - 1)
-        raise YamlError(problem, code="bad-yaml", position=position, hint="remove it; two files may be concatenated")
+        hint = "remove it; it might be the start of a second file"
+        raise YamlError(problem, code="bad-yaml", position=position, hint=hint)
     try:
         yield from builder.documents()
         builder.spend.settle(Position(path))
@@ -277,7 +278,7 @@ class _Builder:
         assert isinstance(frame.value, dict)
         if key in frame.value and len(self.faults) < _MAX_FAULTS:
             fault = self.error(
-                f"the key {quoted(key)} is defined twice in one map",
+                f"the key {quoted(key)} is defined twice in the same map",
                 frame.key_event,
                 "duplicate-key",
                 _JOINED if key == "apiVersion" and len(self.frames) == 1 else _TWICE,

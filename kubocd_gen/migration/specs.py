@@ -65,7 +65,8 @@ def field_findings(situation: Situation) -> Iterator[Finding]:
             values[words].append(key)
         if len(values) <= _FEW:
             for words, keys in values.items():
-                text = f"{field.path} {message} ({words})"
+                label = "" if field.direction == "changes" else "value: "
+                text = f"{field.path} {message} ({label}{words})"
                 yield Finding(severity, f"field-{field.direction}", field.kind, tuple(keys), text, hint)
         else:
             text = f"{field.path} {message} ({len(values)} different values; --format json lists them)"

@@ -197,7 +197,7 @@ def _trust(context: ssl.SSLContext, path: Path, origin: str) -> None:
             hint="use a file of certificates in PEM format ('-----BEGIN CERTIFICATE-----')",
         ) from None
     except OSError as error:
-        raise ProblemsError.of("usage", f"'{path}', set by {origin}, can't be read: {error.strerror}") from None
+        raise ProblemsError.of("usage", f"cannot read '{path}', set by {origin}: {error.strerror}") from None
 
 
 def new_manager(proxy: str | None, size: int, context: ssl.SSLContext | None) -> urllib3.PoolManager:

@@ -35,7 +35,7 @@ _PART = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An HTTP response that was read completely. Header names are in lower case; the body is never decoded."""
+    """An HTTP response that was read completely. Header names are in lowercase; the body is never decoded."""
 
     status: int
     headers: Mapping[str, str]
@@ -182,7 +182,7 @@ def sized(limit: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """An authentication method that a server offers; scheme and parameter names are in lower case."""
+    """An authentication method that a server offers; scheme and parameter names are in lowercase."""
 
     scheme: str
     parameters: Mapping[str, str]
@@ -257,7 +257,7 @@ def public(url: str) -> str:
 
 
 def no_registry(host: str, what: str) -> NetworkError:
-    """Return the error for behaviour that no registry has; `what` follows the host's name in the message."""
+    """Return the error for behavior that no registry has; `what` follows the host's name in the message."""
     return NetworkError(f"{host} {what}", code="registry-failed", hint=NO_REGISTRY)
 
 

@@ -245,7 +245,7 @@ class Transport:
                     raise _since(began, cause_of(error, parts.netloc, proxy, silence, connected=connected)) from None
                 finally:
                     seconds, asked = self._clock() - began, (exchange.method, public(url))
-                    LOG.debug("%s %s: %s, %d bytes, %.3f s", *asked, status, exchange.fetched, seconds)
+                    LOG.debug("%s %s: %s (%d bytes) in %.3f s", *asked, status, exchange.fetched, seconds)
 
     def _read(
         self, exchange: Exchange, response: BaseHTTPResponse, host: str, url: str, deadline: Deadline

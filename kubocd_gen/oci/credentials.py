@@ -200,7 +200,7 @@ def _reading(name: str) -> str:
 
 
 def _lower(host: str) -> str:
-    """Return the host in lower case if it is ASCII; some other letters, such as U+212A, would become ASCII."""
+    """Return the host in lowercase if it is ASCII; some other letters, such as U+212A, would become ASCII."""
     return host.lower() if host.isascii() else host
 
 

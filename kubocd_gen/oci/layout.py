@@ -183,7 +183,7 @@ class OciLayout:
         if data is None:
             raise ProblemsError.of(
                 "bad-layout",
-                f"'{self.path}' is not an OCI image layout: it has no {name}",
+                f"'{self.path}' is not an OCI image layout: it has no file '{name}'",
                 position=self._at(name),
                 hint="create one with 'kcd-gen vendor' or 'skopeo copy docker://REF oci:DIR:REF'",
             )

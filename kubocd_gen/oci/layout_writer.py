@@ -209,7 +209,7 @@ def tag_exists(reference: Reference | str, where: str, digest: str, descriptor: 
     return Problem(
         "tag-exists",
         f"{reference} already exists in {where} with the digest {digest}; this package has {descriptor.digest}",
-        hint="change the tag in the manifest, or move the tag with --force, which makes existing locks outdated",
+        hint="change the tag in the manifest, or move the tag with --force, which invalidates existing lock files",
     )
 
 

@@ -82,7 +82,7 @@ def parse_reference(text: str) -> Reference:
         raise _bad(text, "has no tag", hint=_FORM)
     for component in repository.split("/"):
         if not _COMPONENT.fullmatch(component):
-            lower = "; it must be lower case" if _COMPONENT.fullmatch(component.lower()) else ""
+            lower = "; it must be lowercase" if _COMPONENT.fullmatch(component.lower()) else ""
             raise _bad(text, f"has an invalid repository component: {shown(component)}{lower}", hint=_FORM)
     if len(registry) + 1 + len(repository) > _LONGEST_NAME:
         raise _bad(text, f"has more than {_LONGEST_NAME} characters before the tag")
@@ -92,7 +92,7 @@ def parse_reference(text: str) -> Reference:
         raise _bad(
             text,
             f"has an invalid tag: {shown(tag)}",
-            hint="use up to 128 letters, digits, '_', '.' and '-'; the first character can't be '.' or '-'",
+            hint="use up to 128 letters, digits, '_', '.' and '-'; the first character cannot be '.' or '-'",
         )
     return Reference(registry, repository, tag)
 

@@ -2,42 +2,48 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from collections.abc import Mapping
 from http import HTTPStatus
-from typing import BinaryIO
-from urllib.parse import quote, urlsplit
-
 from kubocd_gen.budget.limits import over_limit
-from kubocd_gen.diagnostics.problems import Problem, ProblemsError, shown
-from kubocd_gen.network.exchange import (
-    Answer,
-    AnswerTooLargeError,
-    Body,
-    FileBody,
-    Spool,
-    SpoolError,
-    follow,
-    split_url,
-)
-from kubocd_gen.network.settings import LOG, Network, NetworkError
+from kubocd_gen.diagnostics.problems import Problem
+from kubocd_gen.diagnostics.problems import ProblemsError
+from kubocd_gen.diagnostics.problems import shown
+from kubocd_gen.network.exchange import Answer
+from kubocd_gen.network.exchange import AnswerTooLargeError
+from kubocd_gen.network.exchange import Body
+from kubocd_gen.network.exchange import FileBody
+from kubocd_gen.network.exchange import Spool
+from kubocd_gen.network.exchange import SpoolError
+from kubocd_gen.network.exchange import follow
+from kubocd_gen.network.exchange import split_url
+from kubocd_gen.network.settings import LOG
+from kubocd_gen.network.settings import Network
+from kubocd_gen.network.settings import NetworkError
 from kubocd_gen.network.transport import Transport
 from kubocd_gen.oci.credentials import CredentialStore
-from kubocd_gen.oci.descriptors import (
-    DIGEST,
-    DOCKER_LIST_TYPE,
-    DOCKER_MANIFEST_TYPE,
-    INDEX_TYPE,
-    MANIFEST_TYPE,
-    Descriptor,
-    JsonSource,
-    sha256,
-)
-from kubocd_gen.oci.endpoints import Access, Endpoint, find_endpoint
+from kubocd_gen.oci.descriptors import DIGEST
+from kubocd_gen.oci.descriptors import DOCKER_LIST_TYPE
+from kubocd_gen.oci.descriptors import DOCKER_MANIFEST_TYPE
+from kubocd_gen.oci.descriptors import Descriptor
+from kubocd_gen.oci.descriptors import INDEX_TYPE
+from kubocd_gen.oci.descriptors import JsonSource
+from kubocd_gen.oci.descriptors import MANIFEST_TYPE
+from kubocd_gen.oci.descriptors import sha256
+from kubocd_gen.oci.endpoints import Access
+from kubocd_gen.oci.endpoints import Endpoint
+from kubocd_gen.oci.endpoints import find_endpoint
 from kubocd_gen.oci.reference import Reference
-from kubocd_gen.oci.registry_errors import corrupt, refusal, unexpected, web_page
+from kubocd_gen.oci.registry_errors import corrupt
+from kubocd_gen.oci.registry_errors import refusal
+from kubocd_gen.oci.registry_errors import unexpected
+from kubocd_gen.oci.registry_errors import web_page
 from kubocd_gen.oci.tokens import Tokens
 from kubocd_gen.processes.single_flight import SingleFlight
+from typing import BinaryIO
+from urllib.parse import quote
+from urllib.parse import urlsplit
+import re
 
 _MANIFESTS = (MANIFEST_TYPE, INDEX_TYPE, DOCKER_MANIFEST_TYPE, DOCKER_LIST_TYPE)
 _BYTES = "application/octet-stream"
@@ -223,7 +229,7 @@ class Registry:
             raise corrupt(f"{endpoint} returned a manifest with the digest {actual} for {name}")
         if declared.startswith("sha256:") and declared != actual:
             raise corrupt(f"{endpoint} returned {name} with the digest {actual}, but declared {shown(declared)}")
-        LOG.info("read the manifest of %s, %d bytes", name, len(answer.body))
+        LOG.info("read the manifest of %s (%d bytes)", name, len(answer.body))
         return Descriptor(media_type, actual, len(answer.body)), answer.body
 
     def _read_blob(
@@ -245,7 +251,7 @@ class Registry:
             raise self._refusal(answer, endpoint, name, access, "read")
         actual, length = (sha256(answer.body), len(answer.body)) if into is None else (into.digest, len(into))
         if actual == descriptor.digest and length == descriptor.size:
-            LOG.info("read %s, %d bytes", name, length)
+            LOG.info("read %s (%d bytes)", name, length)
             return answer.body
         if "html" in _media_type(answer):
             raise unexpected(endpoint, name, answer, "the blob")
@@ -257,7 +263,7 @@ class Registry:
         endpoint = self._endpoint(reference, access)
         name = f"blob {digest} of {endpoint.repository}"
         self._transport.retrying(lambda: self._upload(endpoint, name, digest, data, access))
-        LOG.info("pushed %s, %d bytes", name, len(data))
+        LOG.info("pushed %s (%d bytes)", name, len(data))
 
     def _upload(self, endpoint: Endpoint, name: str, digest: str, data: Body, access: Access) -> None:
         """Attempt a monolithic upload, which has two steps, once."""
@@ -270,7 +276,9 @@ class Registry:
         parts, own = split_url(url, begun.url), urlsplit(begun.url)
         if own.scheme == "https" and parts.scheme != "https":
             raise NetworkError(
-                f"{endpoint} requests {name} over plain HTTP", code="registry-failed", hint="check the registry's setup"
+                f"{endpoint} requests {name} over plain HTTP",
+                code="registry-failed",
+                hint="check the configuration of the registry",
             )
         url += ("&" if parts.query else "?") + f"digest={digest}"
         headers = {"Content-Type": _BYTES}

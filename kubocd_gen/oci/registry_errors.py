@@ -102,7 +102,7 @@ def _denied(
             cause = f"{cause}, and credentials are not sent over plain HTTP"
             hint = plain_http_advice(endpoint.host)
     else:
-        cause = f"the credentials from {credentials.source} are wrong, or lack the permission to {verb} it"
+        cause = f"the credentials from {credentials.source} are wrong, or don't have permission to {verb} it"
         hint = f"check the URL, or log in again: {log_in}"
     if access.secrets:
         listed = " and ".join(access.secrets)

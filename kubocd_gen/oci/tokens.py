@@ -189,7 +189,7 @@ def _checked_realm(realm: str, endpoint: Endpoint) -> str:
         raise NetworkError(
             f"{endpoint.host} has an unsafe token service: {shown(public(realm))} is neither HTTPS nor the registry",
             code="registry-failed",
-            hint="check the URL and the registry's setup; no credentials were sent to the token service",
+            hint="check the URL and the configuration of the registry; the token service received no credentials",
         )
     return realm
 

@@ -12,7 +12,7 @@ _CONTEXT = 3  # lines around a difference
 _LINES = 60  # printed for one file
 _LINES_IN_ALL = 400  # printed for all files, to keep a CI log readable
 _LONGEST = 5_000  # lines of a file that is compared by line: the time is quadratic
-_VERBS = {"created": "missing", "updated": "different", "removed": "unexpected"}
+_VERBS = {"created": "missing", "updated": "changed", "removed": "unexpected"}
 
 
 def drift(plan: Plan, *, charts: bool) -> tuple[FileChange, ...]:
@@ -39,7 +39,7 @@ def drift_lines(changes: Sequence[FileChange], directory: str, *, full: bool) ->
 
 
 def drift_summary(changes: Sequence[FileChange]) -> str:
-    """Return how many files differ, and how: `3 files differ (1 missing, 2 different)`."""
+    """Return how many files differ, and how: `3 files differ (1 missing, 2 changed)`."""
     files = [change for change in changes if not change.is_record]
     if not files:
         return "the inventory differs"

@@ -6,7 +6,7 @@ killed after it is completed by the next run, which makes the remaining moves. A
 permission) rolls back the moves before it, with the old files that each step has kept. The rollback moves content back
 to `new`, so a rollback that is killed can be completed, too.
 
-A chart directory is exchanged with the existing one in one operation, so it exists at any time. Afterwards `new`
+A chart directory is exchanged with the existing one in one operation, so it exists at any time. Afterward `new`
 holds the old directory until it is moved to `old`; the inode number identifies the new one.
 
     <output>/.kcd-gen/.staging/new/<index>    the file or chart directory that a step puts in place
@@ -119,7 +119,7 @@ def carry_out(root: Directory, store: JournalStore, steps: Sequence[Step]) -> No
         except OSError as error:
             raise ProblemsError.of(
                 "interrupted-output",
-                f"the write was interrupted ({_reason(cause)}) and can't be rolled back: {_reason(error)}",
+                f"the write was interrupted ({_reason(cause)}) and cannot be rolled back: {_reason(error)}",
                 position=failure_position(root.path, error),
                 hint="run the build again to complete the write",
             ) from cause
@@ -155,7 +155,7 @@ def complete(root: Directory) -> bool:
             make_move(root, index, step)
         sync_parents(root, steps)
     except OSError as error:
-        message = "the write of an interrupted build can't be completed"
+        message = "cannot complete the write of an interrupted build"
         position = failure_position(root.path, error)
         raise output_error(
             "interrupted-output", message, error, position, "; the next build completes the write"

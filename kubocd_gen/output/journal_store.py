@@ -106,7 +106,8 @@ def make_store(output: Path) -> JournalStore:
     reason = "; ".join(f"{output_position(Path(str(error.filename)))}: {error.strerror}" for error in refused)
     raise ProblemsError.of(
         "unwritable-state",
-        f"no directory is available for the journal of the write{f' ({reason})' if reason else ''}",
+        "cannot store the journal: neither the Git directory nor the state directory is writable"
+        f"{f' ({reason})' if reason else ''}",
         position=output_position(output),
         hint="set XDG_STATE_HOME to a directory outside the checkout to which only you can write",
     )

@@ -18,14 +18,15 @@ LARGEST_FILE = 1 << 30  # bytes; far above the largest chart that Flux accepts
 _OPENED = 16  # directories kept open
 _ADVICE = {
     **dict.fromkeys(
-        (errno.EACCES, errno.EPERM), "give the user who runs kcd-gen access to it, or choose another output"
+        (errno.EACCES, errno.EPERM), "grant the user who runs kcd-gen access to it, or choose another output"
     ),
     errno.EROFS: "choose another output; this file system is read-only",
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free disk space and build again"),
     # overlayfs can't rename a directory of a lower layer
-    errno.EXDEV: "replace the output by a copy (cp -a), or mount a volume there; it is in a layer of a container image",
-    errno.ENOTDIR: "move away the file where a directory is needed, or choose another output",
-    errno.EISDIR: "move away the directory where a file is needed",
+    errno.EXDEV: "replace the output with a copy (cp -a), or mount a volume there: it is in a layer of a container "
+    "image",
+    errno.ENOTDIR: "move or delete the file in this path, or choose another output: kcd-gen needs a directory here",
+    errno.EISDIR: "move or delete this directory: kcd-gen needs a file here",
 }
 
 
@@ -41,7 +42,7 @@ def output_error(code: str, message: str, error: OSError, position: Position, th
             "symlinked-output",
             "refusing to write through a symlink",
             output_position(Path(error.filename)),
-            "replace the symlink by its target, or set 'output' (--output) to the real directory",
+            "replace the symlink with its target, or set 'output' (--output) to the real directory",
         )
     advice = _ADVICE.get(error.errno or 0, "fix the cause and build again")
     return ProblemsError.of(code, f"{message}: {error.strerror or error}", position, f"{advice}{then}")
@@ -120,7 +121,7 @@ class Tree:
         if status.st_dev != self._device:
             raise ProblemsError.of(
                 "other-file-system",
-                f"this directory is on another file system than the output '{output_position(self.root)}'",
+                f"this directory is on a different file system from the output '{output_position(self.root)}'",
                 position=output_position(self.root / path),
                 hint="unmount it, or mount the whole output; files can be moved only within one file system",
             )
@@ -159,4 +160,4 @@ class Tree:
 
     def _unreadable(self, path: str, error: OSError) -> ProblemsError:
         position = output_position(self.root / path)
-        return output_error("unreadable-output", "the output can't be read", error, position)
+        return output_error("unreadable-output", "cannot read the output", error, position)

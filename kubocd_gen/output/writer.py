@@ -14,7 +14,7 @@ from kubocd_gen.output import journal
 from kubocd_gen.output.moves import NEW, Step
 from kubocd_gen.output.plan import FileChange, Plan, plan_output
 from kubocd_gen.output.tree import output_error
-from kubocd_gen.processes.timing import timed
+from kubocd_gen.processes.timing import counted, timed
 
 _log = logging.getLogger(__name__)
 
@@ -51,10 +51,10 @@ def write(plan: Plan, *, waiting: Callable[[], None] | None = None) -> Written:
                     _write(root, plan.pending)
                     for change in plan.pending:
                         _log.debug("%s %s", change.change, change.path)
-                    details.append(f"files: {len(plan.pending)}")
+                    details.append(counted(len(plan.pending), "file"))
             return Written(plan, completed)
     except OSError as error:
-        message = "the output can't be written and is unchanged"
+        message = "cannot write the output, which is unchanged"
         raise output_error("unwritable-output", message, error, journal.failure_position(plan.root, error)) from error
 
 

@@ -165,5 +165,5 @@ def _flat_name(header: Header, name: str) -> str:
     if len(flat) > _LONGEST_NAME:
         raise BadArchiveError(f"contains {shown(flat)}, whose name is longer than {_LONGEST_NAME} characters")
     if flat not in _TEXTS and not _CHART.fullmatch(flat):
-        raise BadArchiveError(f"contains {shown(name)}, which is not a file of a KuboCD package")
+        raise BadArchiveError(f"contains {shown(name)}, which is not allowed in a KuboCD package")
     return flat

@@ -208,7 +208,7 @@ class Cache:
         return Problem(
             "unwritable-cache",
             f"cannot write to the cache '{self.directory}': {error.strerror or error}",
-            hint="packages will be downloaded again next time; choose another directory with --cache-dir",
+            hint="packages are not cached and will be downloaded again; choose another directory with --cache-dir",
         )
 
     def _unreadable(self, error: OSError) -> Problem:

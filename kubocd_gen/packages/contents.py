@@ -1,4 +1,4 @@
-"""Summarise a package for `kcd-gen dump`: the values that users can set, modules, charts and sizes."""
+"""Summarize a package for `kcd-gen dump`: the values that users can set, modules, charts and sizes."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def _signers(reference: Reference, verify: Mapping[str, Any], cosign: Cosign) ->
         if cosign.key is None:
             raise ProblemsError.of(
                 "unknown-key",
-                f"the key to verify {reference} is in the cluster's Secret {shown(verify['secretRef']['name'])}",
+                f"the public key for {reference} is in the Secret {shown(verify['secretRef']['name'])} in the cluster",
                 hint="pass the public key with --cosign-key FILE",
             )
         # Like Flux: a signature made with a key does not have to be in the transparency log.

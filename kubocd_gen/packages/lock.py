@@ -86,7 +86,7 @@ def _refuse_conflicts(text: str, path: Path, display: str) -> None:
     if number is not None:
         raise ProblemsError.of(
             "bad-lock",
-            "the lock has an unresolved merge conflict",
+            "the lock file has an unresolved merge conflict",
             position=Position(display, number, 1),
             hint=f"run 'git checkout --ours {path.name}', then 'kcd-gen lock' to add the missing packages",
         )

@@ -106,7 +106,7 @@ class _Reader:
             if not value:
                 self.error(f"{field} must be set", field)
         if name and not _NAME.fullmatch(name):
-            hint = "use lower-case letters, digits and '-', and start and end with a letter or digit"
+            hint = "use lowercase letters, digits, and '-' between them"
             self.error(f"{quoted(name)} is not a valid package name", "name", hint=hint)
         modules = self.modules(manifest.get("modules") or [])
         schemas = manifest.get("schema") or {}
@@ -166,7 +166,7 @@ class _Reader:
         if item.get("type") not in (None, "", "HelmChart"):
             self.error(f"module {quoted(name)}: type must be 'HelmChart', not {quoted(item['type'])}", *at, "type")
         if item.get("parameters") not in (None, ""):
-            self.error(f"module {quoted(name)}: 'parameters' is reserved and must be left out", *at, "parameters")
+            self.error(f"module {quoted(name)}: 'parameters' is reserved and must be omitted", *at, "parameters")
         self.source(item.get("source") or {}, name, (*at, "source"))
 
         def text(field: str, default: str = "") -> TemplateSource:

@@ -124,7 +124,7 @@ class PackageSources:
             named = self._vendor.resolve(reference)
             if named is not None and named.digest != pin.manifest.digest:
                 location = f"in {self._vendor.path}"
-                hint = f"run 'kcd-gen vendor' to vendor it again, or 'kcd-gen lock --update {reference}'"
+                hint = f"run 'kcd-gen vendor' to update the vendor layout, or 'kcd-gen lock --update {reference}'"
                 warnings.append(_moved(reference, pin, named, location, hint))
             if self._vendor.has(pin.manifest):
                 stores.append(self._vendor)
@@ -177,7 +177,7 @@ class PackageSources:
             raise ProblemsError(*(_named(one, reference) for one in error.problems)) from None
 
     def _missing(self, reference: Reference, pin: Pin | None = None) -> Problem:
-        locations = [f"the vendor layout {self._vendor.path}"] if self._vendor else []
+        locations = [f"the vendor layout '{self._vendor.path}'"] if self._vendor else []
         if pin is not None:
             what = f"package {reference}, locked to {pin.manifest.digest},"
             locations += ["the cache"]
@@ -186,7 +186,7 @@ class PackageSources:
         where = f"is not in {' or '.join(locations)}" if locations else "is neither vendored nor locked"
         return Problem(
             "missing-package",
-            f"{what} {where}{', and --offline forbids access to its registry' if self._offline else ''}",
+            f"{what} {where}{', and --offline prevents access to its registry' if self._offline else ''}",
             hint=self._advice(reference, pin),
         )
 

@@ -106,7 +106,7 @@ def _helm_repository(given: Mapping[str, Any]) -> HelmRepositoryChart:
         raise _bad(f"source.helmRepository.url is an OCI registry: {shown(url)}", hint)
     _check_url(url, "source.helmRepository.url", ("https", "http"))
     if not is_version(version):
-        hint = "use an exact version: a range would make the package not reproducible"
+        hint = "use an exact version: with a range, the package would not be reproducible"
         raise _bad(f"source.helmRepository.version is not a valid version: {shown(version)}", hint)
     return HelmRepositoryChart(url.rstrip("/"), given["chart"], version)
 

@@ -78,7 +78,7 @@ def _compile(
 
 
 def _warn_of_unknown_overrides(one: Rendered, problems: Problems) -> None:
-    """Warn of overrides of unknown modules. KuboCD ignores them, but most often the name is misspelt."""
+    """Warn of overrides of unknown modules. KuboCD ignores them, but most often the name is misspelled."""
     release, package = one.resolved.release, one.resolved.package
     known = [module.name for module in package.modules]
     for index, override in enumerate(release.overrides):
@@ -100,7 +100,7 @@ def _warn_of_names(compiled: Sequence[CompiledRelease], problems: Problems) -> N
             if not _NAME.fullmatch(name):
                 message = f"{document['kind']} name '{name}' is invalid and will be rejected by the API server"
                 hint = (
-                    "use only lower-case letters, digits and inner '-' in the names of the Release and of the "
+                    "use only lowercase letters, digits, and '-' between them in the names of the Release and of the "
                     f"modules of package {one.rendered.resolved.package.label}"
                 )
                 position = one.release.position("metadata", "name")

@@ -1,4 +1,4 @@
-"""`kcd-gen lint`: find what compiles today but is not reproducible or not portable.
+"""`kcd-gen lint`: find sources that compile today but are not reproducible or portable.
 
 The sources are compiled as in a build, so all of its errors and warnings are reported as well. The output is neither
 read nor written.
@@ -162,7 +162,7 @@ def _names(compiled: CompiledRelease) -> Iterator[Problem]:
         if len(name) > _LABEL:
             yield Problem(
                 "long-name",
-                f"the HelmRelease name '{name}' has {len(name)} characters, but Flux reports no status above {_LABEL}",
+                f"the HelmRelease name '{name}' has {len(name)} characters; Flux reports no status above {_LABEL}",
                 position=position,
                 hint=f"shorten the name of the Release, or of the module in {package.label}, by {len(name) - _LABEL}",
             )
@@ -170,7 +170,8 @@ def _names(compiled: CompiledRelease) -> Iterator[Problem]:
             then = "the Release is resumed" if release.suspended else f"the module '{module.name}' is enabled"
             yield Problem(
                 "long-name",
-                f"the name '{name}' has {len(name)} characters, but Helm accepts {_HELM_NAME}: an error once {then}",
+                f"the name '{name}' has {len(name)} characters, but Helm accepts at most {_HELM_NAME}; "
+                f"this is an error once {then}",
                 position=position,
                 hint="shorten the name of the Release, or set 'releaseName' in a specPatch",
             )

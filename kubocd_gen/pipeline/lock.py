@@ -213,7 +213,7 @@ def other_helm(lock: Lock | None, version: str) -> Problem | None:
     return Problem(
         "other-helm",
         f"{LOCK_FILE} was written with helm {lock.helm}, but helm {version} is in use",
-        hint=f"use helm {lock.helm}, or run 'kcd-gen lock' and review the changes of the output",
+        hint=f"use helm {lock.helm}, or run 'kcd-gen lock' and review the changes to the output",
     )
 
 

@@ -118,7 +118,7 @@ def _unportable_calls(template: TemplateText, surroundings: Surroundings) -> Ite
             hint = "take the value from a Context or a parameter, or use 'lookup' in the chart"
             yield template.problem(call, message, "empty-lookup", hint)
         elif call.name in UNSUPPORTED:
-            message = f"'{call.name}' is not supported; rendering it fails"
+            message = f"'{call.name}' is not supported; rendering fails"
             yield template.problem(call, message, "unsupported-function", UNSUPPORTED[call.name])
         elif call.name in _NEW and not surroundings.has_helm(_NEW[call.name]):
             yield _newer(template, call, f"'{call.name}'", _NEW[call.name], "")
@@ -135,14 +135,14 @@ def _dns(template: TemplateText, call: Call, surroundings: Surroundings) -> Iter
     """Yield a note for a DNS function, or a warning if the project has no address of its name."""
     name, hint = call.text, "keep 'hosts' up to date"
     severity: Severity = "note"
-    message = f"'{call.name}' does not query DNS: addresses from 'hosts' in kcd-gen.yaml are compiled in"
+    message = f"'{call.name}' does not query DNS: addresses from 'hosts' in kcd-gen.yaml are compiled into the output"
     if name is None:
         hint = "keep 'hosts' up to date; a build reports an error for a missing name"
     elif _is_address(name):
         return
     elif not surroundings.has_host(name):
-        message = f"'{call.name}' does not query DNS, and 'hosts' in kcd-gen.yaml has no address of '{name}'"
-        hint = f"add the name to 'hosts', or use --resolve {name}=ADDRESS; otherwise rendering it fails"
+        message = f"'{call.name}' does not query DNS, and 'hosts' in kcd-gen.yaml has no address for '{name}'"
+        hint = f"add the name to 'hosts', or use --resolve {name}=ADDRESS; otherwise rendering fails"
         severity = "warning"
     yield template.problem(call, message, "dns-function", hint, severity)
 
@@ -157,5 +157,5 @@ def _is_address(text: str) -> bool:
 
 def _newer(template: TemplateText, call: Call, what: str, since: tuple[int, int], other: str) -> Problem:
     version = ".".join(map(str, since))
-    hint = f"{other}run 'kcd-gen lock' with such a helm, to require it for the project"
+    hint = f"{other}run 'kcd-gen lock' with that version, which the project then requires"
     return template.problem(call, f"{what} needs helm {version} or later", "helm-dependent", hint)

@@ -81,7 +81,7 @@ def _one_line_hint(parameters: Any) -> str | None:
         return None
     if re.fullmatch(r"[\w-]+:[^\s/].*", parameters):
         return "add a space after the ':'"
-    return "give a map, or a template of several lines ('|')"
+    return "use a map or a multi-line template ('|')"
 
 
 def _parameter_position(release: Release, path: Sequence[str | int]) -> Position:

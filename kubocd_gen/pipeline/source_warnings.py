@@ -44,9 +44,9 @@ def warn_of_likely_mistakes(
             problems.warning(warning)
     for warning, key in _literal_secrets(resources):
         problems.warning(warning, release=key)
-    # An invalid resource could be the one that uses a Context, and a misspelt name could refer to it.
-    misspelt = any(one.code == "missing-context" for one in problems)
-    if complete and resources.releases and not (resources.failed or resources.broken_contexts or misspelt):
+    # An invalid resource could be the one that uses a Context, and a misspelled name could refer to it.
+    misspelled = any(one.code == "missing-context" for one in problems)
+    if complete and resources.releases and not (resources.failed or resources.broken_contexts or misspelled):
         for context in _unused(resources, settings):
             message = f"the Context '{context.ref}' is not used by any Release, Config or Context"
             hint = "remove it, or add it to 'spec.contexts' of a Release or to 'defaultContexts' of a Config"
@@ -163,5 +163,5 @@ def _holds_many(name: str) -> bool:
 
 
 def _literal_secret(label: str, position: Position) -> Problem:
-    hint = "it ends up in the HelmRelease's values; let the chart read it from a Kubernetes Secret instead"
+    hint = "its value is written to the HelmRelease; read it from a Kubernetes Secret in the chart instead"
     return Problem("literal-secret", f"{label} looks like a secret stored in Git", position, hint)

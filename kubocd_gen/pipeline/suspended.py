@@ -88,7 +88,7 @@ def kept_helm_releases(data: bytes, path: str, release: Release) -> tuple[Docume
                 raise _refused(release, problem.problem.message, problem.problem.position)
             try:
                 if number >= MAX_DOCUMENTS:
-                    raise _RefusedError(f"the file holds more than {MAX_DOCUMENTS} documents")
+                    raise _RefusedError(f"the file contains more than {MAX_DOCUMENTS} documents")
                 one = _checked(document.value, release)
                 identity = (one["kind"], one["metadata"]["name"])
                 if identity in found:

@@ -1,7 +1,7 @@
 """The programs that kcd-gen runs (helm, git, cosign, credential helpers). They end when kcd-gen does.
 
 Each program runs in its own session, so it can be killed together with its children. Signals from a terminal (Ctrl-C),
-from `kill` or from a cancelled CI job don't reach it there, so kcd-gen kills all programs when it is interrupted. That
+from `kill` or from a canceled CI job don't reach it there, so kcd-gen kills all programs when it is interrupted. That
 also unblocks the threads that wait for them.
 
 A signal raises an exception in the main thread, which cleans up. Other threads notice it when they start a program. A

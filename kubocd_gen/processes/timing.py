@@ -23,8 +23,13 @@ def timed(log: logging.Logger, operation: str) -> Iterator[list[str]]:
         yield details
     finally:
         if log.isEnabledFor(logging.INFO):
-            what = ", ".join((operation, *details))
-            log.info("%s: %.3f s", what, time.monotonic() - began)
+            counts = f" ({', '.join(details)})" if details else ""
+            log.info("%s%s in %.3f s", operation, counts, time.monotonic() - began)
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, in the plural unless it is 1, for a line of the log."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def without_user_info(text: str) -> str:

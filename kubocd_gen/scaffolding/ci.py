@@ -74,7 +74,7 @@ def find_hosting(root: Path) -> Hosting:
 
 
 def host_of(remote: str) -> str | None:
-    """Return the host of a remote's URL in lower case, without user and port; None for a directory."""
+    """Return the host of a remote's URL in lowercase, without user and port; None for a directory."""
     if found := _SCP_LIKE.match(remote):
         return found[1].lower()
     try:

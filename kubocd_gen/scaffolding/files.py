@@ -59,7 +59,7 @@ def write(files: Iterable[ScaffoldFile], *, force: bool) -> None:
         try:
             write_whole(file.path, file.after, make=True)
         except OSError as error:
-            message = f"the file can't be written: {error.strerror or error}"
+            message = f"cannot write the file: {error.strerror or error}"
             errors.append(_unusable(file.path, message, hint_of(error)))
     if errors:
         raise ProblemsError(*errors)
@@ -71,14 +71,14 @@ def present(path: Path, root: Path) -> bytes | None:
     Raises ProblemsError `unusable-file` if it can't be read, is not a file, or a symlink leads out of the checkout.
     """
     if path.is_symlink() or not Path(os.path.realpath(path.parent)).is_relative_to(root):
-        hint = "replace the symlink by a file, or remove it"
+        hint = "replace the symlink with a file, or remove it"
         raise ProblemsError(_unusable(path, "refusing to write to a symlink", hint))
     try:
         return CheckoutFiles(root).read(path, display_path(path, Path.cwd()), CONFIGURATION)
     except FileNotFoundError:
         return None
     except OSError as error:
-        message = f"the file can't be read: {error.strerror or error}"
+        message = f"cannot read the file: {error.strerror or error}"
         raise ProblemsError(_unusable(path, message, hint_of(error))) from error
 
 

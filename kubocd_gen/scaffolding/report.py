@@ -115,7 +115,7 @@ def apply_steps(placement: Placement, root: Path) -> Iterator[str]:
 def image_step(image: str | None, *, one_cluster: bool) -> str:
     """Return the command that creates the image of the chart server."""
     selection = "" if one_cluster else " --cluster NAME"
-    return f"kcd-gen image{selection} --base BASE --push {image or 'REPOSITORY'}:TAG   # for BASE see {page('image')}"
+    return f"kcd-gen image{selection} --base BASE --push {image or 'REPOSITORY'}:TAG   # see {page('image')} for BASE"
 
 
 def _applied_sources(planned: RepositoryPlan) -> list[str]:

@@ -1,7 +1,7 @@
 """Match patterns and formats like Go: RE2, and the format checkers of gojsonschema v1.2, which KuboCD uses.
 
 gojsonschema ignores formats that it does not implement. Each format accepts what the Go function of the checker
-accepts, which is sometimes more than the RFC (`time` without a zone) and sometimes less (`uuid` in lower case only).
+accepts, which is sometimes more than the RFC (`time` without a zone) and sometimes less (`uuid` in lowercase only).
 """
 
 from __future__ import annotations

@@ -217,7 +217,7 @@ def _pattern(compiler: _Compiler, value: Any, path: Path, base: str) -> Any:
     try:
         compiler.spend(compile_pattern(value).programsize // _INSTRUCTIONS)
     except PatternError as error:
-        hint = "use RE2 syntax, which has no look-ahead, look-behind or backreferences"
+        hint = "use RE2 syntax, which has no lookahead, lookbehind or backreferences"
         compiler.wrong(path, f"is not a valid pattern ({error}): {quoted(value)}", hint)
         return _NOTHING
     return value

@@ -240,10 +240,10 @@ PATTERNS: Mapping[str, tuple[str, str]] = {
         "use a duration such as 90s or 60m; hours are not supported here",
     ),
     r"^https?://.+": ("an http:// or https:// URL", "use a complete URL such as https://charts.example.com"),
-    r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$": ("a name", "use lower-case letters, digits and, except at the ends, '-'"),
+    r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$": ("a name", "use lowercase letters, digits, and '-' between them"),
     r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$": (
         "a name",
-        "use lower-case letters, digits and, except at the ends, '-' and '.'",
+        "use lowercase letters, digits, and '-' or '.' between them",
     ),
 }
 

@@ -102,7 +102,7 @@ class CatalogReader:
                             missing = f"hr/{namespace}/{name} does not exist: the charts were not built or not copied"
                             found[namespace, name] = Release(namespace, name, problem=missing)
         except OSError as error:
-            return Catalog(problem=f"the output can't be read: {error.strerror}")
+            return Catalog(problem=f"cannot read the output: {error.strerror}")
         return Catalog(tuple(found[key] for key in sorted(found)))
 
 
@@ -136,7 +136,7 @@ def _release(root: int, namespace: str, name: str, known: Known) -> Release:
                 directory = stack.enter_context(open_directory(directory, part))
             files = files_in(directory)
         except OSError as error:
-            return Release(namespace, name, problem=f"the directory can't be read: {error.strerror}")
+            return Release(namespace, name, problem=f"cannot read the directory: {error.strerror}")
         modified = max((status.st_mtime for status in files.values()), default=0.0)
         package = _package(root, namespace, name, known)
         if not CONTENT.fullmatch(f"/hr/{namespace}/{name}/index.yaml"):
@@ -161,7 +161,7 @@ def _index(directory: int, size: int) -> tuple[OfferedChart, ...] | str:
     try:
         return offered_charts(read_file(directory, "index.yaml", _MAX_INDEX))
     except OSError as error:
-        return f"index.yaml can't be read: {error.strerror}"
+        return f"cannot read index.yaml: {error.strerror}"
     except ProblemsError as error:
         return error.problem.message
 

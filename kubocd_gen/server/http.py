@@ -33,7 +33,7 @@ _HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The head of a request. Names of `fields` are in lower case; `target` is unchanged, decoded as Latin-1."""
+    """The head of a request. Names of `fields` are in lowercase; `target` is unchanged, decoded as Latin-1."""
 
     method: str
     target: str

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
-
-from kubocd_gen.checkout.files import CONFIGURATION, CheckoutFiles
-from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError
+from kubocd_gen.checkout.files import CONFIGURATION
+from kubocd_gen.checkout.files import CheckoutFiles
+from kubocd_gen.diagnostics.problems import Position
+from kubocd_gen.diagnostics.problems import Problem
+from kubocd_gen.diagnostics.problems import Problems
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.files.directory import write_whole
 from kubocd_gen.files.paths import display_path
 from kubocd_gen.files.walk import hint_of
 from kubocd_gen.model.compilation import Compilation
-from kubocd_gen.oci.base_image import Base, read_base
+from kubocd_gen.oci.base_image import Base
+from kubocd_gen.oci.base_image import read_base
 from kubocd_gen.oci.base_store import BaseStore
-from kubocd_gen.oci.reference import LayoutImage, RegistryImage
+from kubocd_gen.oci.reference import LayoutImage
+from kubocd_gen.oci.reference import RegistryImage
 from kubocd_gen.server.container import IMAGE_NAME
-from kubocd_gen.server.image import Recipe, ServerImage, server_image
-from kubocd_gen.server.image_publication import ImageTarget, Transfer
-from kubocd_gen.server.kustomization import read_pinned, with_pinned
+from kubocd_gen.server.image import Recipe
+from kubocd_gen.server.image import ServerImage
+from kubocd_gen.server.image import server_image
+from kubocd_gen.server.image_publication import ImageTarget
+from kubocd_gen.server.image_publication import Transfer
+from kubocd_gen.server.kustomization import read_pinned
+from kubocd_gen.server.kustomization import with_pinned
+from pathlib import Path
+from typing import Literal
 
 Change = Literal["pushed", "written", "unchanged"]
 
@@ -99,8 +108,8 @@ def plan_pin(
         )
         return None
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not valid UTF-8"
-        message = f"the kustomization can't be read: {reason}"
+        reason = error.strerror if isinstance(error, OSError) else "it is not valid UTF-8"
+        message = f"cannot read the kustomization: {reason}"
         raise ProblemsError.of("bad-kustomization", message, position=Position(display)) from error
     if read_pinned(before, display) is None:
         message = f"the digest is not pinned because the kustomization has no image '{IMAGE_NAME}'"
@@ -125,7 +134,7 @@ def write_pin(pin: Pin) -> None:
         write_whole(pin.path, pin.after.encode())
     except OSError as error:
         position = Position(display_path(pin.path, Path.cwd()))
-        message = f"the image is pushed, but its digest can't be written to the kustomization: {error.strerror}"
+        message = f"the image was pushed, but its digest cannot be written to the kustomization: {error.strerror}"
         raise ProblemsError.of("bad-kustomization", message, position=position, hint=hint_of(error)) from error
 
 

@@ -147,6 +147,6 @@ def _report_unwritable(directory: Path) -> Iterator[None]:
     except OSError as error:
         raise ProblemsError.of(
             "unwritable-cache",
-            f"a temporary copy of a layer can't be written to '{directory}': {error.strerror or error}",
+            f"cannot write a temporary copy of a layer to '{directory}': {error.strerror or error}",
             hint="choose another directory with --cache-dir",
         ) from error

@@ -69,7 +69,7 @@ def with_pinned(text: str, path: str, new_name: str | None, digest: str) -> str:
             return after
     except (ProblemsError, _UnsupportedError, yaml.YAMLError):
         pass
-    raise ProblemsError(_bad(path, f"kcd-gen can't edit the YAML style of the image '{IMAGE_NAME}'", changes))
+    raise ProblemsError(_bad(path, f"kcd-gen cannot edit the YAML style of the image '{IMAGE_NAME}'", changes))
 
 
 class _UnsupportedError(Exception):
@@ -134,7 +134,7 @@ def _bad(path: str, reason: str, changes: Mapping[str, str]) -> Problem:
     values = "".join(f", {key}: {value}" for key, value in changes.items())
     return Problem(
         "bad-kustomization",
-        f"the image can't be written to the kustomization: {reason}",
+        f"cannot write the image to the kustomization: {reason}",
         position=Position(path),
         hint=f"add to 'images:': - {{name: {IMAGE_NAME}{values}}}" if changes else None,
     )

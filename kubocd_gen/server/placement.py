@@ -96,8 +96,9 @@ def _check_output(output: str, sync: Sync, root: Path) -> None:
     if lies_below(output, sync.path) and not list_name(root / sync.path):
         raise ProblemsError.of(
             "applied-output",
-            f"Flux applies the output {shown(output)} as a part of {shown(sync.path or '.')}, see {sync.file}",
-            hint="move the output; its index.yaml files fail Flux's build, and the rest would be applied twice",
+            f"the output {shown(output)} is inside {shown(sync.path or '.')}, which Flux applies (see {sync.file})",
+            hint="move the output out of that directory: Flux cannot build its index.yaml files, and would apply the "
+            "other files twice",
         )
 
 

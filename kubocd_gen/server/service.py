@@ -45,12 +45,12 @@ def service_of(url: str, position: Position | None = None) -> Service:
     host = (parts.hostname or "").removesuffix(".")
     name, namespace, service, domain = [*host.split(".", 3), "", "", ""][:4]
     if service != "svc" or (domain and not _DOMAIN.fullmatch(domain)):
-        raise ProblemsError(
-            _not_a_service(url, f"has the host {shown(host)}, not a Service", f"{_FORM}, or {_OTHER_WAYS}", position)
-        )
+        message = f"has the host {shown(host)}, which is not a Service"
+        raise ProblemsError(_not_a_service(url, message, f"{_FORM}, or {_OTHER_WAYS}", position))
     for label, grammar, kind in ((name, _SERVICE, "Service"), (namespace, _NAMESPACE, "namespace")):
         if len(label) > _LONGEST or not grammar.fullmatch(label):
-            hint = f"use at most {_LONGEST} lower-case letters, digits and inner '-'; a Service starts with a letter"
+            hint = f"use at most {_LONGEST} lowercase letters, digits, and '-' between them"
+            hint += "; start with a letter" if kind == "Service" else ""
             message = f"has {shown(label)}, which is not a valid name for a {kind}"
             raise ProblemsError(_not_a_service(url, message, hint, position))
     if port == 0:
@@ -67,7 +67,7 @@ def _unsupported_part(parts: SplitResult) -> tuple[str, str] | None:
     if parts.username is not None or parts.password is not None:
         return "has credentials, which the server does not support", "remove them; the NetworkPolicy restricts access"
     if parts.path.strip("/"):
-        return "has a path, but the server has hr/ at its root", f"remove the path, or {_OTHER_WAYS}"
+        return "has a path, but the server serves hr/ at its root", f"remove the path, or {_OTHER_WAYS}"
     if parts.query or parts.fragment:
         return "has a query or a fragment", "remove it; kcd-gen appends a path to the URL"
     return None

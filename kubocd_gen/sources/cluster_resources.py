@@ -139,7 +139,7 @@ def _duplicate(first: Resource, second: Resource) -> Problem:
         "duplicate-resource",
         f"{first.kind} {quoted(first.name)} is already defined in {first.position('metadata', 'name')}",
         position=second.position("metadata", "name"),
-        hint="rename or remove one of them, or give it another namespace",
+        hint="rename or remove one of them, or move it to another namespace",
     )
 
 
@@ -154,8 +154,8 @@ def _installed_namespace(installations: Sequence[Installation], problems: Proble
         problems.error(
             Problem(
                 "ambiguous-installation",
-                f"KuboCD is installed twice, in namespace '{second.namespace}' here and in '{first.namespace}' by "
-                f"{first.release.position('metadata', 'name')}",
+                f"KuboCD is installed in two namespaces: '{second.namespace}' (here) and '{first.namespace}' "
+                f"({first.release.position('metadata', 'name')})",
                 position=second.release.position("metadata", "name"),
                 hint="choose one with 'kubocdNamespace' (--kubocd-namespace), or remove the other",
             )

@@ -19,7 +19,7 @@ from kubocd_gen.git.working_tree import missing_sources
 from kubocd_gen.kube_yaml.parser import YamlError
 from kubocd_gen.kube_yaml.reader import read_documents
 from kubocd_gen.model.resources import KUBOCD_GROUP, KUBOCD_KINDS, Resource
-from kubocd_gen.processes.timing import timed
+from kubocd_gen.processes.timing import counted, timed
 from kubocd_gen.sources.environment import expand_environment
 
 _log = logging.getLogger(__name__)
@@ -97,7 +97,7 @@ def read_resources(
             for one in errors:
                 complete = False
                 problems.error(one)
-        details.append(f"files: {len(paths)}, resources: {len(resources)}")
+        details += [counted(len(paths), "file"), counted(len(resources), "resource")]
     return Sources(tuple(resources), complete, tuple(broken_configs))
 
 

@@ -60,7 +60,7 @@ def _refusal(
     if is_secret_name(name):
         return Problem(
             "secret-variable",
-            f"refusing to expand the environment variable '{name}': by its name it can hold a credential",
+            f"refusing to expand the environment variable '{name}': its name suggests that it contains a credential",
             position=position,
             hint="write '$${…}' for a literal '${…}', or rename the variable if its value is not a secret",
         )

@@ -87,7 +87,7 @@ def find_installations(resources: Sequence[Resource], problems: Problems) -> lis
                     "unread-values",
                     f"'valuesFrom' of the chart '{KUBOCD_CHART}' is ignored because its objects are in the cluster",
                     position=resource.position("spec", "valuesFrom"),
-                    hint="move the Config and the Contexts to 'values', or write them as resources",
+                    hint="move the Config and the Contexts to 'values', or define them as resources",
                 )
             )
         namespace = _text(resource.spec.get("targetNamespace")) or resource.namespace

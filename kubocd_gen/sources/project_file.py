@@ -5,22 +5,44 @@ The paths of a project must be inside the checkout or allowed by the user, and m
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from typing import Any, TypeAlias
-
-from kubocd_gen.budget.limits import LIMITS, Limits, ceiling, moved, parse_limit, setting, worded
+from kubocd_gen.budget.limits import LIMITS
+from kubocd_gen.budget.limits import Limits
+from kubocd_gen.budget.limits import ceiling
+from kubocd_gen.budget.limits import moved
+from kubocd_gen.budget.limits import parse_limit
+from kubocd_gen.budget.limits import setting
+from kubocd_gen.budget.limits import worded
 from kubocd_gen.budget.spending import Budget
-from kubocd_gen.checkout.files import PROJECT, CheckoutFiles, in_git_directory
-from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError, nearest
-from kubocd_gen.files.paths import display_path, fixed_part
+from kubocd_gen.checkout.files import CheckoutFiles
+from kubocd_gen.checkout.files import PROJECT
+from kubocd_gen.checkout.files import in_git_directory
+from kubocd_gen.diagnostics.problems import Position
+from kubocd_gen.diagnostics.problems import Problem
+from kubocd_gen.diagnostics.problems import ProblemsError
+from kubocd_gen.diagnostics.problems import nearest
+from kubocd_gen.files.paths import display_path
+from kubocd_gen.files.paths import fixed_part
 from kubocd_gen.kube_yaml.locations import find_position
-from kubocd_gen.model.project import ONLY_CLUSTER, PROJECT_FILE, REPOSITORY_URL, Cluster, Flags, Place, Project
-from kubocd_gen.schema.validated_file import admit_own_text, read_own_text
+from kubocd_gen.model.project import Cluster
+from kubocd_gen.model.project import Flags
+from kubocd_gen.model.project import ONLY_CLUSTER
+from kubocd_gen.model.project import PROJECT_FILE
+from kubocd_gen.model.project import Place
+from kubocd_gen.model.project import Project
+from kubocd_gen.model.project import REPOSITORY_URL
+from kubocd_gen.schema.validated_file import admit_own_text
+from kubocd_gen.schema.validated_file import read_own_text
+from pathlib import Path
+from typing import Any
+from typing import TypeAlias
+import os
+import re
 
 _NAMESPACE = re.compile(r"(?=.{1,63}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _URL = re.compile(r"https?://\S+")
@@ -52,7 +74,7 @@ def read_project(flags: Flags, directory: Path, files: CheckoutFiles | None = No
         if flags.output is None:
             raise ProblemsError.of("usage", "--source requires --output, the directory to write to")
         if flags.clusters:
-            raise ProblemsError.of("usage", "--cluster can't be used with --source, which replaces the project file")
+            raise ProblemsError.of("usage", "--cluster cannot be used with --source, which replaces the project file")
         cluster = Cluster(ONLY_CLUSTER, flags.sources, flags.output)
         files = files or _files(flags, directory, directory)
         return with_flags(Project(directory, (cluster,), files=files), flags)
@@ -129,7 +151,7 @@ def with_flags(project: Project, flags: Flags) -> Project:
 def check_namespace(flag: str, namespace: str | None) -> None:
     """Raise ProblemsError `usage` if the value of a flag is not a valid name for a namespace."""
     if namespace is not None and not _NAMESPACE.fullmatch(namespace):
-        hint = "use at most 63 lower-case letters, digits and '-', which can't be the first or last character"
+        hint = "use at most 63 lowercase letters, digits, and '-' between them"
         raise ProblemsError.of("usage", f"'{namespace}' is not a valid namespace for {flag}", hint=hint)
 
 
@@ -215,7 +237,7 @@ def _limits(limits: Mapping[str, int | str], flags: Mapping[str, int], locate: L
             continue
         highest = ceiling(name)
         if changes[name] > highest and name not in flags:
-            message = f"packages.limits: the project file can't raise '{name}' above {worded(name, highest)}"
+            message = f"packages.limits: the project file cannot raise '{name}' above {worded(name, highest)}"
             hint = f"if you trust the packages, use --limit {setting(name, highest, changes[name])}"
             errors.append(Problem("invalid-value", message, position, hint))
     if errors:

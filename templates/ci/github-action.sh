@@ -119,12 +119,12 @@ diff() {
   local base file=$home/diff.md
   rm -f "$file"
   if ! errors_as_text to_file "$home/base" "$venv/bin/kcd-gen-ci" base github; then
-    echo "::warning title=kcd-gen::can't compare the change: its base commit can't be read or fetched"
+    echo "::warning title=kcd-gen::cannot compare the change: its base commit cannot be read or fetched"
     return
   fi
   base=$(cat "$home/base")
   if ! errors_as_text to_file "$file" "$venv/bin/kcd-gen" diff --ref "$base" --format markdown; then
-    echo "::warning title=kcd-gen::can't compare the change: one of its two sides does not compile"
+    echo "::warning title=kcd-gen::cannot compare the change: one of its two sides does not compile"
     rm -f "$file"
     return
   fi

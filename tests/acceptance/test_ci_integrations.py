@@ -156,7 +156,7 @@ def test_hostile_names_are_text(origin: Path, tmp_path: Path) -> None:
     assert all(line.startswith("::error file=%3A%3Awarning%3A%3A$(touch") for line in steps["build"].log.splitlines())
     assert runner_commands(steps["comment"].log) == []
     commands = runner_commands(steps["diff"].log)
-    assert commands == ["::warning title=kcd-gen::can't compare the change: one of its two sides does not compile"]
+    assert commands == ["::warning title=kcd-gen::cannot compare the change: one of its two sides does not compile"]
     assert "could not be compiled" in json.loads(server.asked[-1].body)["body"]
     assert not list(tmp_path.rglob("pwned*"))
 

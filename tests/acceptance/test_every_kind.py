@@ -158,7 +158,7 @@ def broken_chart() -> bytes:
     return chart_archive(
         {
             "main/Chart.yaml": b"apiVersion: v2\nname: main\nversion: 1.0.0\n",
-            "main/templates/all.yaml": b"{{ required `set a colour` .Values.colour }}\n",
+            "main/templates/all.yaml": b"{{ required `set a color` .Values.color }}\n",
         }
     )
 

@@ -36,7 +36,7 @@ def web(workspace: Workspace) -> Workspace:
     [
         ("build", "no kcd-gen.yaml found in this directory or its parents"),
         ("build --source sources", "--source requires --output, the directory to write to"),
-        ("build --source sources --output output --cluster prod", "--cluster can't be used with --source"),
+        ("build --source sources --output output --cluster prod", "--cluster cannot be used with --source"),
         ("build --bogus", "--bogus"),
         ("lint --source sources --output output", "--output"),  # it writes nothing
         ("init server --offline", "--offline"),  # it needs no network

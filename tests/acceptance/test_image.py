@@ -99,7 +99,7 @@ def test_what_is_in_it(workspace: Workspace) -> None:
     assert (outcome.exit, outcome.err) == (0, "")
     layout = workspace.root / "made"
     entry = top(layout)
-    assert outcome.out == f"Written oci:made:kcd-gen-charts {entry['digest']} (layers: 4 copied)\n"
+    assert outcome.out == f"Wrote oci:made:kcd-gen-charts {entry['digest']} (layers: 4 copied)\n"
     manifest = read(layout, entry["digest"])
     assert manifest["mediaType"] == "application/vnd.oci.image.manifest.v1+json"
     assert [one["mediaType"].rpartition(".")[2] for one in manifest["layers"]] == ["tar+gzip", "tar+gzip", "tar", "tar"]

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from kubocd_gen.oci.descriptors import MANIFEST_TYPE
+from pathlib import Path
+from syrupy.assertion import SnapshotAssertion
+from tests.support.images import chart_archive
+from tests.support.images import package_layer
+from tests.support.images import write_layout
+from tests.support.workspace import Outcome
+from tests.support.workspace import WEB
+from tests.support.workspace import WEB_MANIFEST
+from tests.support.workspace import Workspace
+from tests.support.workspace import files_below
+from tests.support.workspace import kcd_gen
+from tests.support.workspace import status_of
 import json
+import pytest
 import re
 import stat
 import subprocess
-from collections.abc import Callable
-from pathlib import Path
-
-import pytest
 import yaml
-from syrupy.assertion import SnapshotAssertion
-
-from kubocd_gen.oci.descriptors import MANIFEST_TYPE
-from tests.support.images import chart_archive, package_layer, write_layout
-from tests.support.workspace import WEB, WEB_MANIFEST, Outcome, Workspace, files_below, kcd_gen, status_of
 
 OTHER = "registry.example.com/demo/other:2.0.0"
 LOCK = "kcd-gen.lock"
@@ -227,10 +233,10 @@ def test_git_merges_the_locks_of_two_branches(workspace: Workspace) -> None:
     assert git("merge", "one") == git("merge", "two") == 0
     assert lock(workspace, "--check").exit == 0
     assert list(locked(workspace)) == [name for name in names if name != names[3]]
-    # Neighbours: both branches add between the same two packages.
+    # Neighbors: both branches add between the same two packages.
     assert git("merge", "three") == 1
     outcome = workspace.build()
-    assert "error[bad-lock]: the lock has an unresolved merge conflict" in outcome.err
+    assert "error[bad-lock]: the lock file has an unresolved merge conflict" in outcome.err
     assert git("checkout", "--ours", LOCK) == 0
     assert lock(workspace).exit == 0
     assert list(locked(workspace)) == names

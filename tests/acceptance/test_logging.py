@@ -23,9 +23,9 @@ def test_without_the_flag_nothing_is_logged(workspace: Workspace) -> None:
 def test_verbose_logs_a_line_for_each_operation(workspace: Workspace) -> None:
     workspace.release("web")
     assert logged(workspace.build("-v").err) == [
-        "info: read sources, files: 1, resources: 1: *",
-        "info: helm template, exit code 0, *: *",
-        "info: write output, files: 6: *",
+        "info: read sources (1 file, 1 resource) in *",
+        "info: helm template (exit code 0, *) in *",
+        "info: write output (6 files) in *",
     ]
 
 

@@ -101,7 +101,7 @@ def test_a_package_is_written_as_kubocd_lays_it_out(author: Author) -> None:
     name = author.manifest()
     said = ok(author.run(name))
     image = author.image()
-    assert said == f"Written {PREFIX}/demo:1.0.0 {image.digest}\n"
+    assert said == f"Wrote {PREFIX}/demo:1.0.0 {image.digest}\n"
     assert list(image.files) == ["original.yaml", "groomed.yaml", "index.yaml", "status.yaml", "web-1.0.0.tgz"]
     assert image.files["original.yaml"] == (author.root / name).read_bytes()
     assert image.files["status.yaml"].decode() == (
@@ -230,7 +230,7 @@ def test_the_same_again_is_unchanged_and_another_is_refused(author: Author) -> N
     said = refused(author.run(name), "tag-exists")
     assert f"{PREFIX}/demo:1.0.0 already exists in the layout layout with the digest {digest}" in said
     assert author.image().digest == digest
-    assert ok(author.run(name, "--force")).startswith("Written ")
+    assert ok(author.run(name, "--force")).startswith("Wrote ")
     assert author.image().digest != digest
 
 
@@ -356,7 +356,7 @@ def test_a_prefix_is_asked_for(author: Author) -> None:
     said = kcd_gen("package", author.manifest(), directory=author.root)
     assert "--repo-prefix quay.io/acme/packages" in refused(said, "usage", 2)
     said = author.run("demo.yaml", prefix="Registry.example.com/UPPER")
-    assert "must be lower case" in refused(said, "bad-reference")
+    assert "must be lowercase" in refused(said, "bad-reference")
 
 
 def test_offline_needs_local_charts_and_a_layout(author: Author) -> None:

@@ -22,7 +22,7 @@ YAML = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
 DIFF = re.findall(r"```diff\n.*?```", README, re.DOTALL)
 PROJECT = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/project.md").read_text(), re.DOTALL)
 
-# The texts of a picture that leave the smallest box around their beginning, or whose colour is less than 4.5 apart from
+# The texts of a picture that leave the smallest box around their beginning, or whose color is less than 4.5 apart from
 # that of the box, as WCAG 2 counts it.
 ILLEGIBLE = """
 (() => {

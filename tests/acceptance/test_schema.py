@@ -57,7 +57,7 @@ def test_every_document_has_its_schema(tmp_path: Path, kind: str) -> None:
     assert json.loads(outcome.out) == document_schema(kind)
 
 
-def test_a_misspelt_document_is_a_wrong_use(tmp_path: Path) -> None:
+def test_a_misspelled_document_is_a_wrong_use(tmp_path: Path) -> None:
     outcome = kcd_gen("schema", "relese", directory=tmp_path)
     assert outcome.exit == 2
     assert "No such command 'relese'" in outcome.err

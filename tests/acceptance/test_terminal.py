@@ -78,7 +78,7 @@ def broken(workspace: Workspace) -> Workspace:
     return workspace
 
 
-def test_a_terminal_gets_colours_and_a_pipe_the_same_text(broken: Workspace) -> None:
+def test_a_terminal_gets_colors_and_a_pipe_the_same_text(broken: Workspace) -> None:
     seen = on_terminal(*BUILD, "--no-progress", directory=broken.root)
     plain = on_pipe(*BUILD, directory=broken.root)
     assert "\x1b[31m\x1b[1merror\x1b[0m[\x1b[1munknown-parameter\x1b[0m]" in seen
@@ -97,13 +97,13 @@ def test_a_terminal_gets_colours_and_a_pipe_the_same_text(broken: Workspace) -> 
         (["--format", "github"], {"FORCE_COLOR": "1"}),
     ],
 )
-def test_colours_are_left_out(flags: list[str], environment: dict[str, str], broken: Workspace) -> None:
+def test_colors_are_left_out(flags: list[str], environment: dict[str, str], broken: Workspace) -> None:
     arguments = [*BUILD, "--no-progress", *flags]
     seen = on_terminal(*arguments, directory=broken.root, **environment)  # type: ignore[arg-type]
     assert "\x1b" not in seen
 
 
-def test_colours_are_forced_and_an_empty_variable_says_nothing(broken: Workspace) -> None:
+def test_colors_are_forced_and_an_empty_variable_says_nothing(broken: Workspace) -> None:
     assert "\x1b[31m" in on_pipe(*BUILD, directory=broken.root, FORCE_COLOR="1")
     assert "\x1b" not in on_pipe(*BUILD, directory=broken.root, FORCE_COLOR="")
     assert "\x1b[31m" in on_terminal(*BUILD, directory=broken.root, NO_COLOR="")
@@ -169,7 +169,7 @@ def test_every_command_shows_an_example_of_its_own(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(set(ALL) - {"kcd-gen"}))
-def test_every_command_can_be_without_colours(name: str) -> None:
+def test_every_command_can_be_without_colors(name: str) -> None:
     found = next(one for one in ALL[name].params if one.name == "no_color")
     assert found.envvar == ["KCD_GEN_NO_COLOR"]
 
@@ -191,7 +191,7 @@ SHORT = {"--quiet": "-q", "--verbose": "-v", "--jobs": "-j"}
 
 
 @pytest.mark.parametrize("flag", FLAGS)
-def test_a_flag_is_spelt_the_same_wherever_it_is(flag: str) -> None:
+def test_a_flag_is_spelled_the_same_wherever_it_is(flag: str) -> None:
     those = {name.removeprefix("kcd-gen "): one for name, one in ALL.items() if name != "kcd-gen"}
     found = {name: o for name, one in those.items() for o in one.params if flag in o.opts}
     assert set(found) == (set(FLAGS[flag].split(",")) if FLAGS[flag] else set(those))

@@ -76,7 +76,7 @@ def measure(made: Input) -> Cost:
 
 def _ended(returncode: int, text: str) -> str:
     if returncode == 0:
-        return "well"
+        return "completed"
     found = re.search(r"error\[([a-z-]+)\]", text)
     if not found:
         return "no error"

@@ -110,7 +110,7 @@ def test_what_does_not_pass_is_not_tried_again(status: int, server: FaultServer,
         ("Wed, 99 Foo 99999 99:99:99 GMT", 1.0),
     ],
 )
-def test_retry_after_is_honoured_up_to_a_limit(said: str, slept: float, server: FaultServer, client: NewClient) -> None:
+def test_retry_after_is_honored_up_to_a_limit(said: str, slept: float, server: FaultServer, client: NewClient) -> None:
     server.script(AT_TAG, reply(429, fields={"Retry-After": said}), reply(200, MANIFEST, OF_MANIFEST))
     one = client(now=lambda: 1_000_000.0)
     assert read_manifest(one, server) == MANIFEST

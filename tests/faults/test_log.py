@@ -58,16 +58,16 @@ def test_a_token_dialogue_leaves_no_secret_in_the_log(
     requests = [re.sub(r"[0-9]+\.[0-9]{3} s", "TIME", line) for line in lines if " DEBUG " in line]
     start = "kubocd_gen.network DEBUG"
     assert requests == [
-        f"{start} GET {server.url}{AT_BLOB}: 401, 0 bytes, TIME",
-        f"{start} {method} {server.url}/token: 200, 25 bytes, TIME",
-        f"{start} GET {server.url}{AT_BLOB}: 307, 0 bytes, TIME",
-        f"{start} GET {other.url}/store: no response, 0 bytes, TIME",
-        f"{start} GET {server.url}{AT_BLOB}: 307, 0 bytes, TIME",
-        f"{start} GET {other.url}/store: 200, 400 bytes, TIME",
+        f"{start} GET {server.url}{AT_BLOB}: 401 (0 bytes) in TIME",
+        f"{start} {method} {server.url}/token: 200 (25 bytes) in TIME",
+        f"{start} GET {server.url}{AT_BLOB}: 307 (0 bytes) in TIME",
+        f"{start} GET {other.url}/store: no response (0 bytes) in TIME",
+        f"{start} GET {server.url}{AT_BLOB}: 307 (0 bytes) in TIME",
+        f"{start} GET {other.url}/store: 200 (400 bytes) in TIME",
     ]
     assert [line.partition(" INFO ")[2] for line in lines if " INFO " in line] == [
         f"got a token from {server.host} for repository:p:pull, as {tmp_path}/config.json",
-        f"read blob {LAYER.digest} of p, 400 bytes",
+        f"read blob {LAYER.digest} of p (400 bytes)",
     ]
 
 
@@ -86,8 +86,8 @@ def test_operations_are_logged(server: FaultServer, client: NewClient, caplog: p
         registry.push_manifest(named(server), manifest, MANIFEST_TYPE, PLAIN)
     assert [record.getMessage() for record in caplog.records] == [
         f"resolved {server.host}/p:1.0.0 to {sha256(manifest)}",
-        "read the manifest of p:1.0.0, 2 bytes",
-        f"pushed blob {LAYER.digest} of p, 400 bytes",
+        "read the manifest of p:1.0.0 (2 bytes)",
+        f"pushed blob {LAYER.digest} of p (400 bytes)",
         f"pushed the manifest {sha256(manifest)} as p:1.0.0",
     ]
 

@@ -124,7 +124,7 @@ def test_a_private_registry_wants_a_login(private: Running, tmp_path: Path, clie
     )
     wrong = {**ours, f"KCD_OCI_{host}_SECRET": "hunter2"}
     error = refusal("registry-denied", client(environment=wrong).registry.resolve, reference, PLAIN)
-    assert f"the credentials from KCD_OCI_{host}_USER are wrong, or lack the permission to read it" in error.message
+    assert f"the credentials from KCD_OCI_{host}_USER are wrong, or don't have permission to read it" in error.message
     assert "hunter2" not in f"{error.message}{error.hint}{error!r}"
 
 

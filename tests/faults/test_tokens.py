@@ -179,8 +179,8 @@ BAD_TOKENS: list[tuple[str, Reply, str, str]] = [
     ("not found", reply(404), "registry-failed", "returned 404"),
     ("bad request", reply(400, b'{"token": "hunter2"}'), "registry-failed", "returned 400"),
     ("down", reply(503), "registry-failed", "HOST returned 503"),
-    ("denied", reply(401), "registry-denied", "are wrong, or lack the permission to read it"),
-    ("forbidden", reply(403), "registry-denied", "are wrong, or lack the permission to read it"),
+    ("denied", reply(401), "registry-denied", "are wrong, or don't have permission to read it"),
+    ("forbidden", reply(403), "registry-denied", "are wrong, or don't have permission to read it"),
     ("moved", reply(307, fields={"Location": "file:///etc/passwd"}), "registry-failed", "not a valid HTTP URL"),
 ]
 

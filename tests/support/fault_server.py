@@ -26,7 +26,7 @@ class Asked:
 
     method: str
     path: str
-    headers: Mapping[str, str]  # names in lower case
+    headers: Mapping[str, str]  # names in lowercase
     body: bytes
 
 

@@ -1,4 +1,4 @@
-"""Requests that a server of charts answers or refuses, byte for byte as they are sent: no client normalises them.
+"""Requests that a server of charts answers or refuses, byte for byte as they are sent: no client normalizes them.
 
 `write_content` makes the folder that they are about, `ask` sends one, `Request.check` judges the answer. The
 container's nginx and the development server pass the same table.
@@ -371,7 +371,7 @@ def _protocol() -> Iterator[Request]:
     yield Request("HTTP/0.9", b"GET %s\r\n" % INDEX_PATH.encode(), (*bad, 9), body=None)
     yield Request("HTTP/2.0", request(INDEX_PATH, version="HTTP/2.0"), bad)
     yield Request("HTTP/9.9", request(INDEX_PATH, version="HTTP/9.9"), bad)
-    yield Request("lower case", request(INDEX_PATH, method="get"), bad)
+    yield Request("lowercase", request(INDEX_PATH, method="get"), bad)
     yield Request("not HTTP", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", bad)
     yield Request("GET with a body", request(INDEX_PATH, "Content-Length: 5", body=b"hello"), bad)
 

@@ -125,7 +125,7 @@ def test_a_directory_that_cant_be_read_is_an_error_and_the_others_are_read(
     files, errors, _ = find_files(["a"], tree, [])
     assert len(files) == 4
     (error,) = errors
-    assert (error.code, error.message) == ("unreadable-source", "the directory can't be read: Permission denied")
+    assert (error.code, error.message) == ("unreadable-source", "cannot read the directory: Permission denied")
     assert error.position == Position("a/deep")
     assert error.hint is not None
 
@@ -199,7 +199,7 @@ def test_a_file_over_the_limit_is_an_error_only_where_it_mentions_kubocd(tmp_pat
         file.write(MENTIONS[0])
     with pytest.raises(ProblemsError, match="larger than 16 MiB") as caught:
         read_source(path, "f.yaml", MENTIONS)
-    assert caught.value.problem.hint == "split it, or leave it out of the cluster's sources"
+    assert caught.value.problem.hint == "split it, or exclude it from the cluster's sources"
 
 
 @pytest.mark.parametrize("size", [300, MAX_SOURCE_BYTES + 1])
@@ -235,5 +235,5 @@ def test_a_file_that_cant_be_read_is_an_error(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(ProblemsError) as caught:
         read_source(tmp_path / "f.yaml", "f.yaml", MENTIONS)
-    assert caught.value.problem.message == "the file can't be read: Permission denied"
+    assert caught.value.problem.message == "cannot read the file: Permission denied"
     assert "to read it" in (caught.value.problem.hint or "")

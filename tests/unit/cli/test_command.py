@@ -171,9 +171,9 @@ def test_a_field_that_is_no_flag_is_refused() -> None:
 def test_a_switch_that_is_on_by_default_is_refused() -> None:
     @options
     class Wrong(Options):
-        colour: Annotated[bool, Flag("Print colours.")] = True
+        color: Annotated[bool, Flag("Print colors.")] = True
 
-    with pytest.raises(TypeError, match="colour: "):
+    with pytest.raises(TypeError, match="color: "):
         parameters(Wrong)
 
 
@@ -214,7 +214,7 @@ class PrintOptions(Printing):
     """Of a command that prints text or a report."""
 
 
-def test_a_report_for_machines_has_no_colours() -> None:
+def test_a_report_for_machines_has_no_colors() -> None:
     @command(PrintOptions)
     def show(options: PrintOptions) -> int:
         click.echo(click.style("red", fg="red"))

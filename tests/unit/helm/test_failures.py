@@ -343,7 +343,7 @@ def test_a_full_disk_is_no_defect(helm: Helm, monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_missing_directory_for_temporary_files_is_no_defect(helm: Helm, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", "/nowhere")
-    with pytest.raises(ProblemsError, match="helm's input could not be written to '/nowhere'") as caught:
+    with pytest.raises(ProblemsError, match="cannot write helm's input to '/nowhere'") as caught:
         helm.render(units(["{{ 1 }}"]), Functions())
     assert caught.value.problem.code == "helm-failed"
 

@@ -207,5 +207,5 @@ def test_a_function_that_kubocd_lacks_is_undefined(render: Render, name: str) ->
     assert (error.message, error.line, error.code) == (f'function "{name}" not defined', 2, "template-parse")
 
 
-def test_a_misspelt_function_is_recognised(render: Render) -> None:
+def test_a_misspelled_function_is_recognized(render: Render) -> None:
     assert render("{{ toYml . }}").hint == "did you mean 'toYaml'?"

@@ -58,7 +58,7 @@ def test_what_helm_does_not_refuse_is_an_error_of_kcd_gen(tmp_path: Path) -> Non
     binary.chmod(0o755)
     text = Template("{{ 1 }}\n", "a\n {{ 1x }} more")
     expected = TemplateFailure(
-        "kcd-gen can't parse '{{ 1', but helm accepts it",
+        "kcd-gen cannot parse '{{ 1', but helm accepts it",
         2,
         2,
         hint="use only ASCII characters outside of strings, and report this as a bug of kcd-gen",

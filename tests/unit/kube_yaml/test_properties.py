@@ -31,12 +31,12 @@ json_values: st.SearchStrategy[Any] = st.recursive(
 keys = st.lists(st.one_of(st.integers(-2, 3), st.sampled_from(["a", "A", "b", "true", "<<", ""])), max_size=4)
 
 
-def normalised(value: Any) -> Any:
+def normalized(value: Any) -> Any:
     """As JSON through Go's float64."""
     if isinstance(value, dict):
-        return {key: normalised(item) for key, item in value.items()}
+        return {key: normalized(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [normalised(item) for item in value]
+        return [normalized(item) for item in value]
     return float64(value) if type(value) in (int, float) else value
 
 
@@ -72,7 +72,7 @@ def test_json_is_read_as_its_values_in_float64(value: Any, indent: int | None, a
         return
     (document,) = read_documents(text, "f.json")
     assert document.error is None
-    assert document.value == normalised(value)
+    assert document.value == normalized(value)
 
 
 def may_have_a_long_key(text: str) -> bool:

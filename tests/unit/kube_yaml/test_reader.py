@@ -274,7 +274,7 @@ def test_an_error_that_is_a_document_s_own_leaves_those_after_it() -> None:
         (
             "a: [1\nb: 2\n",
             (2, 2),
-            "did not find expected ',' or ']' while reading a list in brackets that starts on line 1",
+            "did not find expected ',' or ']' in the flow sequence that starts on line 1",
             "bracket",
         ),
         ('a: "\\q"\n', (1, 5), "unknown escape character", "single quotes"),

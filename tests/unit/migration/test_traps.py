@@ -167,7 +167,12 @@ TRAPS = {
         "transfer-fields",
     ),
     "a value that KuboCD left behind": Trap(
-        "field-goes", "warning", Scene.applied, extra({"values": {"old": 1}}), "Helm upgrade (1)", "transfer-fields"
+        "field-goes",
+        "warning",
+        Scene.applied,
+        extra({"values": {"old": 1}}),
+        "Helm upgrade (value: 1)",
+        "transfer-fields",
     ),
     "an edit by hand, which Flux takes away by itself": Trap(
         "field-goes",

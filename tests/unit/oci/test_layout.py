@@ -188,8 +188,7 @@ def test_a_crooked_descriptor_is_refused(write_one: WriteOne, entry: dict[str, A
 def test_a_folder_without_its_two_files_is_no_layout(write_one: WriteOne, name: str) -> None:
     folder = write_one()
     (folder / name).unlink()
-    error = refusal(lambda: resolve(folder), "bad-layout")
-    assert error.message == f"'{folder}' is not an OCI image layout: it has no {name}"
+    assert name in refusal(lambda: resolve(folder), "bad-layout").message
 
 
 def test_a_layout_that_does_not_exist_is_an_error(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def test_a_reference_that_a_registry_could_serve_comes_back_as_it_was_written(te
         ("quay.io/a b:1", "invalid repository component: 'a b'"),
         ("quay.io/a\x1b[31m:1", r"invalid repository component: 'a\x1b[31m'"),
         ("quay.io/a\u202eb:1", r"invalid repository component: 'a\u202eb'"),
-        ("quay.io/Podinfo:1", "it must be lower case"),
+        ("quay.io/Podinfo:1", "it must be lowercase"),
         ("quay.io/" + "a" * 248 + ":1", "more than 255 characters"),
     ],
 )

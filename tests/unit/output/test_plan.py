@@ -186,8 +186,8 @@ def test_a_symbolic_link_in_the_output_is_refused(tmp_path: Path, path: str) -> 
 
 def test_a_record_makes_kcd_gen_touch_nothing_but_its_own_release_s_files(tmp_path: Path) -> None:
     build(tmp_path / "deploy", release("web"))
-    outside, neighbour = tmp_path / "precious", tmp_path / "deploy/flux/default/mine.yaml"
-    for precious in (outside, neighbour):
+    outside, neighbor = tmp_path / "precious", tmp_path / "deploy/flux/default/mine.yaml"
+    for precious in (outside, neighbor):
         precious.write_text("mine")
     record = tmp_path / "deploy/.kcd-gen/default/web.list"
     record.write_text(

@@ -119,14 +119,14 @@ def test_a_file_of_any_other_name_is_refused(trick: str) -> None:
     name, quoted = NAMES[trick]
     error = refusal(gzipped(tar(member(name, b"x"))))
     assert error.code == "bad-archive"
-    assert said(error) == f"contains {quoted}, which is not a file of a KuboCD package"
+    assert said(error) == f"contains {quoted}, which is not allowed in a KuboCD package"
 
 
 @pytest.mark.parametrize("trick", [trick for trick, (name, _) in NAMES.items() if name])  # a path record is not empty
 def test_a_name_from_an_extended_header_is_no_freer(trick: str) -> None:
     name, quoted = NAMES[trick]
     error = refusal(gzipped(tar(extended({"path": name}), CHART)))
-    assert said(error) == f"contains {quoted}, which is not a file of a KuboCD package"
+    assert said(error) == f"contains {quoted}, which is not allowed in a KuboCD package"
 
 
 # One row a trick: a kind of member, and what it is called.
@@ -240,7 +240,7 @@ TARS = {
     ),
     "name in the prefix": (
         tar(patched(patched(CHART, 257, b"ustar\x0000"), 345, b"../../etc")),
-        "contains '../../etc/p-1.0.0.tgz', which is not a file of a KuboCD package",
+        "contains '../../etc/p-1.0.0.tgz', which is not allowed in a KuboCD package",
     ),
     "second archive after the first": (tar(CHART) + tar(member("q-1.tgz")), "has data after the end of the archive"),
     "garbage after the end": (tar(CHART) + b"garbage", "has data after the end of the archive"),

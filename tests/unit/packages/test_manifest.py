@@ -131,7 +131,7 @@ REFUSED = [
     (HEAD.partition("\n")[2] + MODULE, ["1:1 bad-package apiVersion must be 'v1alpha1'"]),
     (HEAD + MODULE + "tags: x\n", ["7:1 unknown-field tags is not a known field"]),
     (HEAD + MODULE + "    value: {}\n", ["7:5 unknown-field modules[0].value is not a known field"]),
-    (HEAD + MODULE + "name: again\n", ["7:1 duplicate-key the key 'name' is defined twice in one map"]),
+    (HEAD + MODULE + "name: again\n", ["7:1 duplicate-key the key 'name' is defined twice in the same map"]),
     (HEAD + MODULE + "protected: 'yes'\n", ["7:1 invalid-type protected must be true or false, not a string ('yes')"]),
     (HEAD + MODULE + "roles: 5\n", ["7:1 invalid-type roles must be a string, a map or a list, not 5"]),
     (

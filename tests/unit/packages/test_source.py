@@ -217,9 +217,8 @@ def test_offline_a_missing_package_s_error_says_where_it_was_looked_for(places: 
     places.vendor(one=LAYER)
     problem = places.problem("x.io/q:9", offline=True)
     assert problem.code == "missing-package"
-    assert problem.message == (
-        "package x.io/q:9 is not in the vendor layout vendor, and --offline forbids access to its registry"
-    )
+    assert "the vendor layout 'vendor'" in problem.message
+    assert "--offline" in problem.message
     assert problem.hint == "vendor it: skopeo copy docker://x.io/q:9 oci:vendor:x.io/q:9"
 
 
@@ -231,9 +230,9 @@ def test_offline_the_nearest_vendored_reference_is_suggested(places: Places) -> 
 
 def test_offline_without_a_vendor_layout_the_error_says_so(places: Places) -> None:
     problem = places.problem(ONE, offline=True)
-    assert problem.message == (
-        f"package {ONE} is neither vendored nor locked, and --offline forbids access to its registry"
-    )
+    assert problem.code == "missing-package"
+    assert ONE in problem.message
+    assert "--offline" in problem.message
 
 
 def test_offline_a_locked_package_that_is_nowhere_is_to_be_vendored(places: Places) -> None:

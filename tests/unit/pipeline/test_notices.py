@@ -110,7 +110,7 @@ def test_no_context_is_called_unused_where_something_can_t_be_read_because_that_
     assert unused(release(), contexts=contexts, complete=False) == []
 
 
-def test_no_context_is_called_unused_beside_a_name_that_is_perhaps_its_own_misspelt() -> None:
+def test_no_context_is_called_unused_beside_a_name_that_is_perhaps_its_own_misspelled() -> None:
     resources = ClusterResources("kubocd", (release(),), (context("cluster", {}),), (), {}, (), ())
     findings = Problems("default")
     findings.error(Problem("missing-context", "the Context 'default:clutser' does not exist"))

@@ -36,7 +36,7 @@ with interruptible():
 """
 
 
-def test_a_directory_of_its_own_that_is_gone_afterwards() -> None:
+def test_a_directory_of_its_own_that_is_gone_afterward() -> None:
     with scratch("scratch-test-") as one, scratch("scratch-test-") as other:
         assert one != other
         assert one.stat().st_mode & 0o777 == 0o700

@@ -39,7 +39,7 @@ def test_durations_are_as_go_prints_them(load: Load) -> None:
     assert one.model["spec"]["moduleOverrides"][1] == {"module": "main", "timeout": "1m30s", "interval": "1h0m0s"}
 
 
-def test_the_model_is_the_object_as_go_serialises_it_again(load: Load) -> None:
+def test_the_model_is_the_object_as_go_serializes_it_again(load: Load) -> None:
     extra = (
         'description: ""\nroles: []\nsuspended: false\nprotected: false\nparameters: {}\ndebug: {dumpContext: false}'
     )

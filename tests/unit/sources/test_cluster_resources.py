@@ -98,7 +98,7 @@ def test_a_kind_of_another_kubocd_is_passed_over_with_a_warning(load: Load, kind
         ("config", "did you mean 'Config'?"),
     ],
 )
-def test_a_kind_that_looks_misspelt_is_an_error_and_keeps_what_was_written(load: Load, kind: str, hint: str) -> None:
+def test_a_kind_that_looks_misspelled_is_an_error_and_keeps_what_was_written(load: Load, kind: str, hint: str) -> None:
     loaded = load(release().replace("Release", kind))
     problem = loaded.only()
     assert (problem.severity, problem.code, problem.hint) == ("error", "unknown-kind", hint)
