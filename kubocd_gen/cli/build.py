@@ -14,7 +14,7 @@ import click
 
 from kubocd_gen.cli.command import Flag, command, options
 from kubocd_gen.cli.console import DIFFERENCE, echo, json_text, paint_difference, print_problems
-from kubocd_gen.cli.options import CommonBuildOptions, ReportOptions
+from kubocd_gen.cli.options import CommonBuildOptions, RemovalOptions, ReportOptions
 from kubocd_gen.cli.tools import Outcome, tools
 from kubocd_gen.diagnostics.problems import Problems, ProblemsError, has_errors, printable
 from kubocd_gen.diagnostics.text import exit_code
@@ -29,7 +29,7 @@ from kubocd_gen.sources.project_file import load_project, messages_root
 
 
 @options
-class BuildOptions(CommonBuildOptions, ReportOptions):
+class BuildOptions(CommonBuildOptions, RemovalOptions, ReportOptions):
     """`kcd-gen build`."""
 
     check: Annotated[bool, Flag("Write nothing; exit 3 if the output is out of date.")] = False
@@ -65,6 +65,7 @@ def build(options: BuildOptions) -> int:
     outcome = run_pipeline(
         options,
         lambda: load_project(options.flags(), Path.cwd()),
+        allow_removals=options.allow_removals,
         only_plan=options.only_plan,
         compare_kept=options.check,
         report_version=options.format == "json",
@@ -175,14 +176,16 @@ def run_pipeline(
     options: CommonBuildOptions,
     load: Callable[[], Project],
     *,
+    allow_removals: int,
     only_plan: bool = False,
     compare_kept: bool = False,
     report_version: bool = False,
 ) -> Outcome:
     """Build the project that `load` returns. Errors are in the outcome; if `load` fails, nothing else is.
 
-    With `only_plan`, nothing is written. With `compare_kept`, the HelmReleases of suspended Releases are compared with
-    the base revision. With `report_version`, helm's version is determined even if the lock file does not need it.
+    More than `allow_removals` removed Releases are an error if they are all or most. With `only_plan`, nothing is
+    written. With `compare_kept`, the HelmReleases of suspended Releases are compared with the base revision. With
+    `report_version`, helm's version is determined even if the lock file does not need it.
     """
     problems = Problems()  # of the whole run; each cluster has its own in `built`
     built: Sequence[Built] = ()
@@ -204,7 +207,7 @@ def run_pipeline(
                 jobs=options.job_count,
                 keep_going=options.keep_going,
                 allow_protected_removal=options.allow_protected_removal,
-                allow_removals=options.allow_removals,
+                allow_removals=allow_removals,
                 only_plan=only_plan,
                 compare_kept=compare_kept,
                 waiting=waiting,

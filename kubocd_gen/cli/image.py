@@ -2,74 +2,42 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import click
+
 from kubocd_gen import __version__
 from kubocd_gen.checkout.files import CheckoutFiles
-from kubocd_gen.cli.command import Flag
-from kubocd_gen.cli.command import command
-from kubocd_gen.cli.command import options
-from kubocd_gen.cli.console import DIFFERENCE
-from kubocd_gen.cli.console import PUBLISHED
-from kubocd_gen.cli.console import echo
-from kubocd_gen.cli.console import paint
-from kubocd_gen.cli.console import print_json
-from kubocd_gen.cli.console import print_problems
-from kubocd_gen.cli.options import CompilingOptions
-from kubocd_gen.cli.options import JsonOptions
-from kubocd_gen.cli.options import QuietOptions
-from kubocd_gen.cli.options import SourceOptions
+from kubocd_gen.cli.command import Flag, command, options
+from kubocd_gen.cli.console import DIFFERENCE, PUBLISHED, echo, paint, print_json, print_problems
+from kubocd_gen.cli.options import CompilingOptions, JsonOptions, QuietOptions, SourceOptions
 from kubocd_gen.cli.terminal import Progress
 from kubocd_gen.cli.tools import tools
-from kubocd_gen.diagnostics.problems import Problem
-from kubocd_gen.diagnostics.problems import Problems
-from kubocd_gen.diagnostics.problems import ProblemsError
-from kubocd_gen.diagnostics.problems import has_errors
-from kubocd_gen.diagnostics.problems import printable
+from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, has_errors, printable
 from kubocd_gen.diagnostics.text import envelope
 from kubocd_gen.files.paths import display_path
-from kubocd_gen.model.project import Cluster
-from kubocd_gen.model.project import Project
-from kubocd_gen.oci.base_store import BaseStore
-from kubocd_gen.oci.base_store import LayoutStore
-from kubocd_gen.oci.base_store import RegistryStore
+from kubocd_gen.model.project import Cluster, Project
+from kubocd_gen.oci.base_store import BaseStore, LayoutStore, RegistryStore
 from kubocd_gen.oci.endpoints import Access
 from kubocd_gen.oci.layout import OciLayout
 from kubocd_gen.oci.layout_writer import LayoutWriter
-from kubocd_gen.oci.reference import LayoutImage
-from kubocd_gen.oci.reference import RegistryImage
-from kubocd_gen.oci.reference import parse_image
-from kubocd_gen.oci.reference import parse_reference
-from kubocd_gen.oci.reference import split_layout
+from kubocd_gen.oci.reference import LayoutImage, RegistryImage, parse_image, parse_reference, split_layout
 from kubocd_gen.oci.registry import Registry
 from kubocd_gen.packages.cache import cache_directory
 from kubocd_gen.pipeline import compile_cluster
 from kubocd_gen.pipeline.packages import network
-from kubocd_gen.server.container import CONTENT_ROOT
-from kubocd_gen.server.container import IMAGE_NAME
-from kubocd_gen.server.container import MANIFESTS
-from kubocd_gen.server.image import Recipe
-from kubocd_gen.server.image import ServerImage
-from kubocd_gen.server.image_build import Pin
-from kubocd_gen.server.image_build import Published
-from kubocd_gen.server.image_build import make_image
-from kubocd_gen.server.image_build import plan_pin
-from kubocd_gen.server.image_build import publish
-from kubocd_gen.server.image_build import write_pin
-from kubocd_gen.server.image_publication import ImageTarget
-from kubocd_gen.server.image_publication import LayoutTarget
-from kubocd_gen.server.image_publication import RegistryTarget
-from kubocd_gen.server.image_publication import Way
-from kubocd_gen.sources.project_file import load_project
-from kubocd_gen.sources.project_file import only_cluster
-from pathlib import Path
-from typing import Annotated
-from typing import Any
-import click
-import os
-import shlex
-import sys
+from kubocd_gen.server.container import CONTENT_ROOT, IMAGE_NAME, MANIFESTS
+from kubocd_gen.server.image import Recipe, ServerImage
+from kubocd_gen.server.image_build import Pin, Published, make_image, plan_pin, publish, write_pin
+from kubocd_gen.server.image_publication import ImageTarget, LayoutTarget, RegistryTarget, Way
+from kubocd_gen.sources.project_file import load_project, only_cluster
 
 _TRANSFERS: dict[Way, str] = {"copied": "copied", "mounted": "mounted", "there": "already present"}
 

@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import chain
-from kubocd_gen.cli.command import Argument
-from kubocd_gen.cli.command import command
-from kubocd_gen.cli.command import options
-from kubocd_gen.cli.console import DIFFERENCE
-from kubocd_gen.cli.console import echo
-from kubocd_gen.cli.console import paint
-from kubocd_gen.cli.console import print_json
-from kubocd_gen.cli.console import print_problems
-from kubocd_gen.cli.help_format import Group
-from kubocd_gen.cli.options import CompilingOptions
-from kubocd_gen.cli.options import JsonOptions
-from kubocd_gen.cli.options import ProjectOptions
-from kubocd_gen.cli.options import QuietOptions
-from kubocd_gen.cli.tools import tools
-from kubocd_gen.diagnostics.problems import Position
-from kubocd_gen.diagnostics.problems import Problems
-from kubocd_gen.diagnostics.problems import ProblemsError
-from kubocd_gen.diagnostics.problems import has_errors
-from kubocd_gen.migration.checks import Checked
-from kubocd_gen.migration.checks import check as check_dump
-from kubocd_gen.migration.dump import MAX_BYTES
-from kubocd_gen.migration.dump import read_dump
-from kubocd_gen.migration.live import live_cluster
-from kubocd_gen.migration.report import migration_report
-from kubocd_gen.migration.report import text_lines
-from kubocd_gen.pipeline import compile_cluster
-from kubocd_gen.sources.project_file import load_project
-from kubocd_gen.sources.project_file import only_cluster
 from pathlib import Path
 from typing import Annotated
+
 import click
-import sys
+
+from kubocd_gen.cli.command import Argument, command, options
+from kubocd_gen.cli.console import DIFFERENCE, echo, paint, print_json, print_problems
+from kubocd_gen.cli.help_format import Group
+from kubocd_gen.cli.options import CompilingOptions, JsonOptions, ProjectOptions, QuietOptions
+from kubocd_gen.cli.tools import tools
+from kubocd_gen.diagnostics.problems import Position, Problems, ProblemsError, has_errors
+from kubocd_gen.migration.checks import Checked
+from kubocd_gen.migration.checks import check as check_dump
+from kubocd_gen.migration.dump import MAX_BYTES, read_dump
+from kubocd_gen.migration.live import live_cluster
+from kubocd_gen.migration.report import migration_report, text_lines
+from kubocd_gen.pipeline import compile_cluster
+from kubocd_gen.sources.project_file import load_project, only_cluster
 
 _KUBOCD_NAMESPACE = "kubocd"
 

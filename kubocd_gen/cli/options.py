@@ -211,7 +211,7 @@ class RemovalOptions(Options):
 
 
 @option_group
-class WriteOptions(RemovalOptions):
+class WriteOptions(Options):
     """Options of a build that writes in spite of problems."""
 
     keep_going: Annotated[bool, Flag("Write the Releases that compile even if others fail.")] = False

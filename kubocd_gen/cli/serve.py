@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-from kubocd_gen.checkout.files import CheckoutFiles
-from kubocd_gen.cli.command import Flag
-from kubocd_gen.cli.command import command
-from kubocd_gen.cli.command import options
-from kubocd_gen.cli.console import print_problems
-from kubocd_gen.cli.options import CommonBuildOptions
-from kubocd_gen.diagnostics.problems import Position
-from kubocd_gen.diagnostics.problems import Problem
-from kubocd_gen.diagnostics.problems import Problems
-from kubocd_gen.diagnostics.problems import ProblemsError
-from kubocd_gen.diagnostics.problems import printable
-from kubocd_gen.files.paths import display_path
-from kubocd_gen.model.project import Project
-from kubocd_gen.server.container import PORT
-from kubocd_gen.sources.project_file import load_project
-from kubocd_gen.sources.project_file import only_cluster
-from kubocd_gen.sources.project_file import project_path
-from pathlib import Path
-from typing import Annotated
-from typing import TYPE_CHECKING
-import click
 import ipaddress
 import socket
 import sys
 import threading
 import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import click
+
+from kubocd_gen.checkout.files import CheckoutFiles
+from kubocd_gen.cli.command import Flag, command, options
+from kubocd_gen.cli.console import print_problems
+from kubocd_gen.cli.options import CommonBuildOptions
+from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, printable
+from kubocd_gen.files.paths import display_path
+from kubocd_gen.model.project import Project
+from kubocd_gen.server.container import PORT
+from kubocd_gen.sources.project_file import load_project, only_cluster, project_path
 
 if TYPE_CHECKING:
     from kubocd_gen.server.http import Server
@@ -176,7 +169,8 @@ def _build_on_change(options: ServeOptions, site: Site) -> None:
 
     while True:
         seen = look(what)
-        outcome = run_pipeline(options, load)
+        # A change of the branch can remove everything, and the next `build --check` sees what `serve` has written.
+        outcome = run_pipeline(options, load, allow_removals=sys.maxsize)
         lines = list(text_report(outcome.built, verbose=options.verbose > 0))
         if not options.quiet:
             for line in lines:

@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-from kubocd_gen.cli.command import Flag
-from kubocd_gen.cli.command import command
-from kubocd_gen.cli.command import options
-from kubocd_gen.cli.console import print_problems
-from kubocd_gen.cli.options import JobsOptions
-from kubocd_gen.cli.options import ProgressOptions
-from kubocd_gen.cli.options import ProjectOptions
-from kubocd_gen.cli.options import QuietOptions
-from kubocd_gen.cli.options import RemovalOptions
-from kubocd_gen.cli.terminal import progress
-from kubocd_gen.diagnostics.problems import Problem
-from kubocd_gen.diagnostics.problems import Problems
-from kubocd_gen.diagnostics.problems import ProblemsError
-from kubocd_gen.diagnostics.problems import has_errors
-from kubocd_gen.diagnostics.problems import printable
-from kubocd_gen.model.project import LOCK_FILE
-from kubocd_gen.oci.layout_writer import LayoutWriter
-from kubocd_gen.pipeline.lock import refuse_mass_removal
-from kubocd_gen.pipeline.lock import stale_packages
-from kubocd_gen.pipeline.lock import vendor_packages
-from kubocd_gen.pipeline.lock import wanted_by
-from kubocd_gen.pipeline.packages import project_lock
-from kubocd_gen.pipeline.packages import remote
-from kubocd_gen.pipeline.packages import vendor_layout
-from kubocd_gen.sources.project_file import load_project
 from pathlib import Path
 from typing import Annotated
+
 import click
+
+from kubocd_gen.cli.command import Flag, command, options
+from kubocd_gen.cli.console import print_problems
+from kubocd_gen.cli.options import JobsOptions, ProgressOptions, ProjectOptions, QuietOptions, RemovalOptions
+from kubocd_gen.cli.terminal import progress
+from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, has_errors, printable
+from kubocd_gen.model.project import LOCK_FILE
+from kubocd_gen.oci.layout_writer import LayoutWriter
+from kubocd_gen.pipeline.lock import refuse_mass_removal, stale_packages, vendor_packages, wanted_by
+from kubocd_gen.pipeline.packages import project_lock, remote, vendor_layout
+from kubocd_gen.sources.project_file import load_project
+
 
 @options
 class VendorOptions(ProjectOptions, RemovalOptions, QuietOptions, JobsOptions, ProgressOptions):

@@ -7,34 +7,22 @@ checkout, no symlink in it is followed, and only blobs are deleted.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from collections.abc import Collection
-from collections.abc import Iterator
-from contextlib import contextmanager
-from kubocd_gen.budget.limits import LIMITS
-from kubocd_gen.budget.limits import over_limit
-from kubocd_gen.diagnostics.problems import Position
-from kubocd_gen.diagnostics.problems import Problem
-from kubocd_gen.diagnostics.problems import ProblemsError
-from kubocd_gen.files.directory import Directory
-from kubocd_gen.files.directory import made_directory
-from kubocd_gen.files.walk import SymlinkError
-from kubocd_gen.files.walk import hint_of
-from kubocd_gen.oci.descriptors import Descriptor
-from kubocd_gen.oci.descriptors import JsonSource
-from kubocd_gen.oci.descriptors import REF_NAME
-from kubocd_gen.oci.descriptors import sha256
-from kubocd_gen.oci.layout import OciLayout
-from kubocd_gen.oci.layout import blob_path
-from kubocd_gen.oci.layout import reference_name
-from kubocd_gen.oci.reference import Reference
-from pathlib import Path
-from typing import Any
-from typing import BinaryIO
 import hashlib
 import json
 import re
 import stat
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from kubocd_gen.budget.limits import LIMITS, over_limit
+from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
+from kubocd_gen.files.directory import Directory, made_directory
+from kubocd_gen.files.walk import SymlinkError, hint_of
+from kubocd_gen.oci.descriptors import REF_NAME, Descriptor, JsonSource, sha256
+from kubocd_gen.oci.layout import OciLayout, blob_path, reference_name
+from kubocd_gen.oci.reference import Reference
 
 _MARKER = b'{"imageLayoutVersion":"1.0.0"}'
 # The files of the layout specification. Other files in the directory, such as a README, are ignored.

@@ -2,48 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
+from typing import BinaryIO
+from urllib.parse import quote, urlsplit
+
 from kubocd_gen.budget.limits import over_limit
-from kubocd_gen.diagnostics.problems import Problem
-from kubocd_gen.diagnostics.problems import ProblemsError
-from kubocd_gen.diagnostics.problems import shown
-from kubocd_gen.network.exchange import Answer
-from kubocd_gen.network.exchange import AnswerTooLargeError
-from kubocd_gen.network.exchange import Body
-from kubocd_gen.network.exchange import FileBody
-from kubocd_gen.network.exchange import Spool
-from kubocd_gen.network.exchange import SpoolError
-from kubocd_gen.network.exchange import follow
-from kubocd_gen.network.exchange import split_url
-from kubocd_gen.network.settings import LOG
-from kubocd_gen.network.settings import Network
-from kubocd_gen.network.settings import NetworkError
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError, shown
+from kubocd_gen.network.exchange import (
+    Answer,
+    AnswerTooLargeError,
+    Body,
+    FileBody,
+    Spool,
+    SpoolError,
+    follow,
+    split_url,
+)
+from kubocd_gen.network.settings import LOG, Network, NetworkError
 from kubocd_gen.network.transport import Transport
 from kubocd_gen.oci.credentials import CredentialStore
-from kubocd_gen.oci.descriptors import DIGEST
-from kubocd_gen.oci.descriptors import DOCKER_LIST_TYPE
-from kubocd_gen.oci.descriptors import DOCKER_MANIFEST_TYPE
-from kubocd_gen.oci.descriptors import Descriptor
-from kubocd_gen.oci.descriptors import INDEX_TYPE
-from kubocd_gen.oci.descriptors import JsonSource
-from kubocd_gen.oci.descriptors import MANIFEST_TYPE
-from kubocd_gen.oci.descriptors import sha256
-from kubocd_gen.oci.endpoints import Access
-from kubocd_gen.oci.endpoints import Endpoint
-from kubocd_gen.oci.endpoints import find_endpoint
+from kubocd_gen.oci.descriptors import (
+    DIGEST,
+    DOCKER_LIST_TYPE,
+    DOCKER_MANIFEST_TYPE,
+    INDEX_TYPE,
+    MANIFEST_TYPE,
+    Descriptor,
+    JsonSource,
+    sha256,
+)
+from kubocd_gen.oci.endpoints import Access, Endpoint, find_endpoint
 from kubocd_gen.oci.reference import Reference
-from kubocd_gen.oci.registry_errors import corrupt
-from kubocd_gen.oci.registry_errors import refusal
-from kubocd_gen.oci.registry_errors import unexpected
-from kubocd_gen.oci.registry_errors import web_page
+from kubocd_gen.oci.registry_errors import corrupt, refusal, unexpected, web_page
 from kubocd_gen.oci.tokens import Tokens
 from kubocd_gen.processes.single_flight import SingleFlight
-from typing import BinaryIO
-from urllib.parse import quote
-from urllib.parse import urlsplit
-import re
 
 _MANIFESTS = (MANIFEST_TYPE, INDEX_TYPE, DOCKER_MANIFEST_TYPE, DOCKER_LIST_TYPE)
 _BYTES = "application/octet-stream"

@@ -6,38 +6,27 @@ nothing is written to the user's directories.
 
 from __future__ import annotations
 
-from base64 import b64encode
-from collections.abc import Callable
-from collections.abc import Mapping
-from dataclasses import dataclass
-from dataclasses import field
-from dataclasses import replace
-from kubocd_gen.archives.chart import Chart
-from kubocd_gen.archives.chart import read_metadata
-from kubocd_gen.archives.chart import repacked
-from kubocd_gen.archives.chart_members import is_plain_path
-from kubocd_gen.budget.limits import Limits
-from kubocd_gen.budget.limits import setting
-from kubocd_gen.budget.limits import worded
-from kubocd_gen.diagnostics.problems import ProblemsError
-from kubocd_gen.diagnostics.problems import shown
-from kubocd_gen.helm.process import Run
-from kubocd_gen.helm.process import run_helm
-from kubocd_gen.kube_yaml.reader import first_document
-from kubocd_gen.network.settings import Network
-from kubocd_gen.network.settings import NetworkError
-from kubocd_gen.packaging.helm_repository import Credentials
-from kubocd_gen.packaging.manifest_file import LocalChart
-from pathlib import Path
-from typing import Any
-from typing import Protocol
-from urllib.parse import SplitResult
-from urllib.parse import urlsplit
 import json
 import os
 import posixpath
 import re
 import stat
+from base64 import b64encode
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import SplitResult, urlsplit
+
+from kubocd_gen.archives.chart import Chart, read_metadata, repacked
+from kubocd_gen.archives.chart_members import is_plain_path
+from kubocd_gen.budget.limits import Limits, setting, worded
+from kubocd_gen.diagnostics.problems import ProblemsError, shown
+from kubocd_gen.helm.process import Run, run_helm
+from kubocd_gen.kube_yaml.reader import first_document
+from kubocd_gen.network.settings import Network, NetworkError
+from kubocd_gen.packaging.helm_repository import Credentials
+from kubocd_gen.packaging.manifest_file import LocalChart
 
 SYMLINK = 100  # the number of entries that a symlink counts for, because it can repeat a whole directory
 _DEEPEST = 64  # nested directories, as in a chart archive

@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from kubocd_gen.checkout.files import CONFIGURATION
-from kubocd_gen.checkout.files import CheckoutFiles
-from kubocd_gen.diagnostics.problems import Position
-from kubocd_gen.diagnostics.problems import Problem
-from kubocd_gen.diagnostics.problems import Problems
-from kubocd_gen.diagnostics.problems import ProblemsError
+from pathlib import Path
+from typing import Literal
+
+from kubocd_gen.checkout.files import CONFIGURATION, CheckoutFiles
+from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError
 from kubocd_gen.files.directory import write_whole
 from kubocd_gen.files.paths import display_path
 from kubocd_gen.files.walk import hint_of
 from kubocd_gen.model.compilation import Compilation
-from kubocd_gen.oci.base_image import Base
-from kubocd_gen.oci.base_image import read_base
+from kubocd_gen.oci.base_image import Base, read_base
 from kubocd_gen.oci.base_store import BaseStore
-from kubocd_gen.oci.reference import LayoutImage
-from kubocd_gen.oci.reference import RegistryImage
+from kubocd_gen.oci.reference import LayoutImage, RegistryImage
 from kubocd_gen.server.container import IMAGE_NAME
-from kubocd_gen.server.image import Recipe
-from kubocd_gen.server.image import ServerImage
-from kubocd_gen.server.image import server_image
-from kubocd_gen.server.image_publication import ImageTarget
-from kubocd_gen.server.image_publication import Transfer
-from kubocd_gen.server.kustomization import read_pinned
-from kubocd_gen.server.kustomization import with_pinned
-from pathlib import Path
-from typing import Literal
+from kubocd_gen.server.image import Recipe, ServerImage, server_image
+from kubocd_gen.server.image_publication import ImageTarget, Transfer
+from kubocd_gen.server.kustomization import read_pinned, with_pinned
 
 Change = Literal["pushed", "written", "unchanged"]
 

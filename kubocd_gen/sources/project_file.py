@@ -5,44 +5,22 @@ The paths of a project must be inside the checkout or allowed by the user, and m
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from collections.abc import Iterator
-from collections.abc import Mapping
-from collections.abc import Sequence
-from dataclasses import replace
-from functools import partial
-from kubocd_gen.budget.limits import LIMITS
-from kubocd_gen.budget.limits import Limits
-from kubocd_gen.budget.limits import ceiling
-from kubocd_gen.budget.limits import moved
-from kubocd_gen.budget.limits import parse_limit
-from kubocd_gen.budget.limits import setting
-from kubocd_gen.budget.limits import worded
-from kubocd_gen.budget.spending import Budget
-from kubocd_gen.checkout.files import CheckoutFiles
-from kubocd_gen.checkout.files import PROJECT
-from kubocd_gen.checkout.files import in_git_directory
-from kubocd_gen.diagnostics.problems import Position
-from kubocd_gen.diagnostics.problems import Problem
-from kubocd_gen.diagnostics.problems import ProblemsError
-from kubocd_gen.diagnostics.problems import nearest
-from kubocd_gen.files.paths import display_path
-from kubocd_gen.files.paths import fixed_part
-from kubocd_gen.kube_yaml.locations import find_position
-from kubocd_gen.model.project import Cluster
-from kubocd_gen.model.project import Flags
-from kubocd_gen.model.project import ONLY_CLUSTER
-from kubocd_gen.model.project import PROJECT_FILE
-from kubocd_gen.model.project import Place
-from kubocd_gen.model.project import Project
-from kubocd_gen.model.project import REPOSITORY_URL
-from kubocd_gen.schema.validated_file import admit_own_text
-from kubocd_gen.schema.validated_file import read_own_text
-from pathlib import Path
-from typing import Any
-from typing import TypeAlias
 import os
 import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from kubocd_gen.budget.limits import LIMITS, Limits, ceiling, moved, parse_limit, setting, worded
+from kubocd_gen.budget.spending import Budget
+from kubocd_gen.checkout.files import PROJECT, CheckoutFiles, in_git_directory
+from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError, nearest
+from kubocd_gen.files.paths import display_path, fixed_part
+from kubocd_gen.kube_yaml.locations import find_position
+from kubocd_gen.model.project import ONLY_CLUSTER, PROJECT_FILE, REPOSITORY_URL, Cluster, Flags, Place, Project
+from kubocd_gen.schema.validated_file import admit_own_text, read_own_text
 
 _NAMESPACE = re.compile(r"(?=.{1,63}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _URL = re.compile(r"https?://\S+")

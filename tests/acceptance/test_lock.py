@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from kubocd_gen.oci.descriptors import MANIFEST_TYPE
-from pathlib import Path
-from syrupy.assertion import SnapshotAssertion
-from tests.support.images import chart_archive
-from tests.support.images import package_layer
-from tests.support.images import write_layout
-from tests.support.workspace import Outcome
-from tests.support.workspace import WEB
-from tests.support.workspace import WEB_MANIFEST
-from tests.support.workspace import Workspace
-from tests.support.workspace import files_below
-from tests.support.workspace import kcd_gen
-from tests.support.workspace import status_of
 import json
-import pytest
 import re
 import stat
 import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
 import yaml
+from syrupy.assertion import SnapshotAssertion
+
+from kubocd_gen.oci.descriptors import MANIFEST_TYPE
+from tests.support.images import chart_archive, package_layer, write_layout
+from tests.support.workspace import WEB, WEB_MANIFEST, Outcome, Workspace, files_below, kcd_gen, status_of
 
 OTHER = "registry.example.com/demo/other:2.0.0"
 LOCK = "kcd-gen.lock"
