@@ -54,7 +54,7 @@ def javascript() -> Iterator[Search]:
         ("", ""),
     ],
 )
-def test_what_every_engine_has_is_translated(pattern: str, translated: str) -> None:
+def test_syntax_that_every_engine_supports_is_translated(pattern: str, translated: str) -> None:
     assert portable(pattern) == translated
 
 
@@ -74,7 +74,7 @@ def test_what_every_engine_has_is_translated(pattern: str, translated: str) -> N
         "[a&&b]",
     ],
 )
-def test_what_engines_read_differently_is_not(pattern: str) -> None:
+def test_syntax_that_engines_interpret_differently_is_not_translated(pattern: str) -> None:
     compile_pattern(pattern)
     assert portable(pattern) is None
 
@@ -132,7 +132,7 @@ TEXTS = st.lists(st.text("abBc10-/ \n\té{}][^$.|_:&=,#~\\ \v\x00\xa0\u2028", ma
 
 
 @given(pattern=PATTERNS, texts=TEXTS)
-def test_a_translation_finds_what_re2_finds(javascript: Search, pattern: str, texts: list[str]) -> None:
+def test_a_translated_pattern_matches_what_re2_matches(javascript: Search, pattern: str, texts: list[str]) -> None:
     try:
         original = compile_pattern(pattern)
     except PatternError:

@@ -21,9 +21,9 @@ pytestmark = pytest.mark.skipif(not PARITY.is_dir(), reason="KuboCD's results do
 
 def packages(case: Path) -> dict[tuple[str, str], list[Package]]:
     found = {}
-    for reference, folder in yaml.safe_load((case / "index.yaml").read_text()).items():
+    for reference, directory in yaml.safe_load((case / "index.yaml").read_text()).items():
         repository, _, tag = reference.rpartition(":")
-        path = case / folder / "original.yaml"
+        path = case / directory / "original.yaml"
         try:
             package, _ = read_manifest(path.read_text(encoding="utf-8"), path.name)
         except ProblemsError:

@@ -36,7 +36,7 @@ WRITES: list[Callable[[Path], object]] = [
 @pytest.mark.parametrize("write", WRITES)
 @pytest.mark.parametrize("link", ["link", "sub/link"])
 @pytest.mark.parametrize("outside", [True, False])
-def test_a_symlink_in_a_checkout_is_refused_wherever_it_leads(
+def test_a_symlink_in_a_checkout_is_refused_whatever_its_target(
     checkout: Path, write: Callable[[Path], object], link: str, outside: bool
 ) -> None:
     target = checkout.parent / "home" if outside else checkout / "target"
@@ -60,7 +60,7 @@ def test_a_symlink_back_out_of_a_checkout_is_refused(checkout: Path, write: Call
 
 
 @pytest.mark.parametrize("write", WRITES)
-def test_a_symlink_outside_is_the_user_s_and_followed(checkout: Path, write: Callable[[Path], object]) -> None:
+def test_a_symlink_outside_the_checkout_is_followed(checkout: Path, write: Callable[[Path], object]) -> None:
     (checkout.parent / "mine").symlink_to("home")
     (checkout.parent / "home/inner").mkdir()
     write(checkout.parent / "mine/inner")
@@ -68,7 +68,7 @@ def test_a_symlink_outside_is_the_user_s_and_followed(checkout: Path, write: Cal
     write(checkout.parent / "again/sub")
 
 
-def test_the_last_component_is_followed_only_if_wanted(tmp_path: Path) -> None:
+def test_the_last_component_is_followed_only_on_request(tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     (tmp_path / "mine").symlink_to("home")
     (tmp_path / "file").symlink_to("home/file")
@@ -83,21 +83,21 @@ def test_the_last_component_is_followed_only_if_wanted(tmp_path: Path) -> None:
     assert not (tmp_path / "home/file").exists()
 
 
-def test_dots_are_taken_as_the_kernel_takes_them(tmp_path: Path) -> None:
+def test_dot_components_are_resolved_as_in_the_kernel(tmp_path: Path) -> None:
     (tmp_path / "a/b").mkdir(parents=True)
     (tmp_path / "link").symlink_to("a/b")
     write_whole(tmp_path / "link/../file", b"x")
     assert (tmp_path / "a/file").exists()
 
 
-def test_symlinks_in_a_circle_are_an_error(tmp_path: Path) -> None:
+def test_a_symlink_loop_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "one").symlink_to("two")
     (tmp_path / "two").symlink_to("one")
     with pytest.raises(OSError, match="symbolic links"):
         write_whole(tmp_path / "one/sub/file", b"x")
 
 
-def test_git_s_own_directory_is_not_written_to(tmp_path: Path) -> None:
+def test_the_git_directory_is_not_written_to(tmp_path: Path) -> None:
     (tmp_path / ".git/hooks").mkdir(parents=True)
     for path in (".git/hooks/pre-commit", ".git/x", ".git"):
         with pytest.raises(OSError, match="Git's own"):
@@ -105,7 +105,7 @@ def test_git_s_own_directory_is_not_written_to(tmp_path: Path) -> None:
     assert list((tmp_path / ".git").rglob("*")) == [tmp_path / ".git/hooks"]
 
 
-def test_directories_made_for_a_write_that_fails_are_removed_again(tmp_path: Path) -> None:
+def test_directories_created_for_a_failed_write_are_removed(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     with pytest.raises(OSError, match="Git's own"):
         write_whole(tmp_path / "there/a/b/.git", b"x", make=True)

@@ -38,7 +38,7 @@ def helm(**limits: int) -> Counted:
 
 
 @pytest.mark.usefixtures("impatient")
-def test_templates_without_end_share_the_time_of_the_run_and_one_is_named() -> None:
+def test_endless_templates_share_the_time_of_the_run_and_one_is_named() -> None:
     texts = tuple(Template("", f"{LOOP}{{{{/* {number} */}}}}") for number in range(40))
     engine = helm(helm_time=3)
     found = engine.render([Unit({}, {}, texts)], Functions())[0]
@@ -50,7 +50,7 @@ def test_templates_without_end_share_the_time_of_the_run_and_one_is_named() -> N
     assert engine.runs < len(texts)
 
 
-def test_once_the_time_is_used_up_helm_is_not_started_again() -> None:
+def test_helm_is_not_started_once_the_time_is_used_up() -> None:
     engine = helm()
     engine.pool.budget.exhaust("helm-time")
     (found,) = engine.render(units(["{{ 1 }}"]), Functions())[0]
@@ -61,7 +61,7 @@ def test_once_the_time_is_used_up_helm_is_not_started_again() -> None:
     assert engine.pool.budget.spent("helm-time") == 0
 
 
-def test_a_text_that_is_too_large_is_found_without_a_search() -> None:
+def test_a_template_with_too_much_output_is_found_in_few_runs() -> None:
     engine = helm()
     found = engine.render(units(["{{ 1 }}"] * 200 + ["{{ repeat 5000000 `x` }}"] + ["{{ 2 }}"] * 200), Functions())
     codes = [outcome.code for (outcome,) in found if isinstance(outcome, TemplateFailure)]
@@ -69,13 +69,13 @@ def test_a_text_that_is_too_large_is_found_without_a_search() -> None:
     assert engine.runs <= 4  # what stood before it and what stood behind it once more
 
 
-def test_texts_are_counted_over_the_whole_run() -> None:
+def test_rendered_output_is_counted_over_the_whole_run() -> None:
     engine = helm(rendered=3_000_000)
     found = [outcome for (outcome,) in engine.render(units(["{{ repeat 1000000 `x` }}"] * 5), Functions())]
     assert {outcome.code for outcome in found if isinstance(outcome, TemplateFailure)} == {"run-limit"}
 
 
-def test_a_template_of_too_many_tokens_is_not_looked_at() -> None:
+def test_a_template_with_too_many_tokens_is_not_rendered() -> None:
     engine = helm()
     depth = MOST_TOKENS // 2
     text = f"{{{{ {'(' * depth}1{')' * depth} }}}}"

@@ -94,7 +94,7 @@ def batches(texts: Sequence[str]) -> list[Sequence[str]]:
     return [texts[start : start + BATCH] for start in range(0, len(texts), BATCH)]
 
 
-def test_the_lexer_stops_where_helm_s_stops_and_every_function_is_one_that_it_found(
+def test_the_lexer_stops_where_helm_stops_and_finds_every_function(
     lint: Callable[[Mapping[str, str]], Verdicts],
 ) -> None:
     accepted = 0
@@ -114,7 +114,7 @@ def test_the_lexer_stops_where_helm_s_stops_and_every_function_is_one_that_it_fo
     assert accepted > TEXTS / 5  # or the templates say little
 
 
-def test_helm_finds_each_function_where_the_lexer_finds_it_and_no_other(
+def test_helm_finds_exactly_the_functions_that_the_lexer_finds(
     lint: Callable[[Mapping[str, str]], Verdicts],
 ) -> None:
     asked = 0
@@ -186,7 +186,7 @@ def _with_comments(text: str) -> list[Action]:
     return sorted((*found, *comments), key=lambda action: action.start)
 
 
-def test_helm_prints_what_the_lexer_takes_for_text(tmp_path: Path, lint: Callable[..., Verdicts]) -> None:
+def test_helm_prints_exactly_the_text_that_the_lexer_finds(tmp_path: Path, lint: Callable[..., Verdicts]) -> None:
     compared = 0
     mistakes: list[tuple[str, str, str]] = []
     for texts in batches(generated()):

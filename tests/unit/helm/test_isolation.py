@@ -85,7 +85,7 @@ def test_no_generated_template_changes_another_release() -> None:
 
 @settings(max_examples=count(2, 6))
 @given(st.lists(st.integers(0, 1 << 32), min_size=1, max_size=8))
-def test_a_template_prints_alone_what_it_prints_next_to_others(seeds: list[int]) -> None:
+def test_a_template_renders_the_same_alone_and_next_to_others(seeds: list[int]) -> None:
     texts = [Hostile(seed).text() for seed in seeds]
     helm = Helm(find_helm())
     alone = [helm.render([unit(Template("", text))], FUNCTIONS)[0][0] for text in texts]

@@ -41,7 +41,7 @@ def normalised(value: Any) -> Any:
 
 
 @given(texts, st.booleans())
-def test_any_text_is_read_or_refused_in_time(text: str, exact: bool) -> None:
+def test_any_string_is_read_or_refused_in_limited_time(text: str, exact: bool) -> None:
     with processor_limit(10):
         try:
             for document in read_documents(text, "f.yaml", exact_integers=exact):
@@ -54,7 +54,7 @@ def test_any_text_is_read_or_refused_in_time(text: str, exact: bool) -> None:
 
 
 @given(texts, st.integers(0, 3), keys, st.none() | st.integers(1, 3))
-def test_a_position_is_found_in_any_text(text: str, document: int, way: list[str | int], line: int | None) -> None:
+def test_a_position_is_found_in_any_string(text: str, document: int, way: list[str | int], line: int | None) -> None:
     for position in (
         find_position(text, "f.yaml", document, way),
         find_in_text(text, "f.yaml", document, way, line, line),
@@ -64,7 +64,7 @@ def test_a_position_is_found_in_any_text(text: str, document: int, way: list[str
 
 
 @given(json_values, st.sampled_from([None, 2]), st.booleans())
-def test_json_is_read_as_its_values_in_float64(value: Any, indent: int | None, ascii_only: bool) -> None:
+def test_json_is_read_with_float64_numbers(value: Any, indent: int | None, ascii_only: bool) -> None:
     text = json.dumps(value, indent=indent, ensure_ascii=ascii_only)
     control = any(ord(char) in (*range(0x7F, 0xA0), 0xFFFE, 0xFFFF, 0xFEFF) for char in text)  # JSON's, but not YAML's
     surrogates = ascii_only and "\\ud" in text  # YAML's \u escapes are no UTF-16
@@ -89,7 +89,7 @@ def overflows(value: Any) -> bool:
 
 
 @given(json_values)
-def test_the_way_to_every_value_of_a_json_text_is_found(value: Any) -> None:
+def test_every_value_of_a_json_document_is_located(value: Any) -> None:
     text = json.dumps(value, indent=1)
     if "\\ud" in text or may_have_a_long_key(text):
         return
@@ -109,5 +109,5 @@ def test_the_way_to_every_value_of_a_json_text_is_found(value: Any) -> None:
 
 
 @pytest.mark.parametrize("exact", [False, True])
-def test_go_s_own_limits_are_no_crash(exact: bool) -> None:
+def test_values_at_the_limits_of_go_do_not_crash(exact: bool) -> None:
     assert read_document("a: " + "9" * 10_000, "f.yaml", exact_integers=exact) == {"a": "9" * 10_000}

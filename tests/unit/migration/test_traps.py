@@ -629,7 +629,7 @@ def one_of(kind: str, name: str, managers: list[Object]) -> Object:
 
 
 @pytest.mark.parametrize("name", TRAPS)
-def test_a_trap_is_told(scene: Scene, name: str) -> None:
+def test_a_trap_is_reported(scene: Scene, name: str) -> None:
     trap = TRAPS[name]
     before = scene.check(trap.made(scene))
     objects = trap.made(scene)
@@ -646,7 +646,7 @@ def test_a_trap_is_told(scene: Scene, name: str) -> None:
         assert not {(one.code, one.message) for one in told} & usual, "a clean cluster has it, too"
 
 
-def test_every_trap_is_on_the_page_and_tried() -> None:
+def test_every_trap_is_documented_and_tested() -> None:
     page = (ROOT / "docs/migration.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (`.*?`) \|", page, re.MULTILINE)
     documented = {code for row in rows for code in re.findall(r"`([a-z-]+)`", row)}
@@ -654,19 +654,19 @@ def test_every_trap_is_on_the_page_and_tried() -> None:
     assert documented == {trap.code for trap in TRAPS.values()} | of_other_sources
 
 
-def test_what_is_the_same_in_many_objects_is_told_once(scene: Scene) -> None:
+def test_the_same_finding_of_many_objects_is_reported_once(scene: Scene) -> None:
     objects = scene.stopped()
     cluster.each(objects, "HelmRelease", lambda one: one["spec"].update(timeout="9m"))
     told = [one for one in scene.check(objects).findings if one.code == "field-changes"]
     assert [one.objects for one in told] == [("default/api-main", "default/shop-main", "default/web-main")]
 
 
-def test_a_default_of_the_api_server_is_not_taken_away(scene: Scene) -> None:
+def test_a_default_of_the_api_server_is_not_reported_as_removed(scene: Scene) -> None:
     told = [one for one in scene.check(scene.stopped()).findings if one.code == "co-owner"]
     assert {one.message.partition(" and removes ")[2] for one in told} == {"metadata.ownerReferences"}
 
 
-def test_what_means_the_same_is_no_difference(scene: Scene) -> None:
+def test_equivalent_values_are_not_a_difference(scene: Scene) -> None:
     objects = scene.stopped()
     one = found(objects, "HelmRelease", "web-main")["spec"]
     one |= {"interval": "1800s", "timeout": "2m", "suspend": False, "dependsOn": [], "targetNamespace": "default"}
@@ -683,7 +683,7 @@ def test_secrets_of_the_cluster_are_masked(scene: Scene) -> None:
     assert "•••" in str(scene.check(objects))
 
 
-def test_the_rescue_stops_the_controller_and_names_what_is_in_danger(scene: Scene) -> None:
+def test_the_rescue_stops_the_controller_and_names_the_endangered_resources(scene: Scene) -> None:
     objects = scene.applied()
     deleting("Release", "web")(objects)
     lines = scene.check(objects).step.lines
@@ -696,7 +696,7 @@ def test_the_rescue_stops_the_controller_and_names_what_is_in_danger(scene: Scen
     assert all("finalizers" not in line for line in lines)
 
 
-def test_after_the_way_back_the_controller_runs_alone(scene: Scene) -> None:
+def test_after_a_rollback_only_the_controller_manages_resources(scene: Scene) -> None:
     objects = scene.transferred()
     found(objects, "Kustomization", "releases")["metadata"]["name"] = "flux-system"
     found(objects, "Deployment", "kubocd-ctrl-controller")["spec"]["replicas"] = 1
@@ -711,7 +711,7 @@ def test_one_source_keeps_the_order(scene: Scene) -> None:
     assert "order-not-kept" not in {one.code for one in scene.check(objects).findings}
 
 
-def test_no_hint_of_a_reset_for_what_only_waits(scene: Scene) -> None:
+def test_a_release_waiting_for_dependencies_gets_no_reset_hint(scene: Scene) -> None:
     objects = scene.applied()
     failing("HelmRelease", "web-main", "dependencies do not meet ready condition")(objects)
     (told,) = (one for one in scene.check(objects).findings if one.code == "not-ready")
@@ -730,7 +730,7 @@ def test_kubocds_own_charts_do_not_belong_in_git(scene: Scene, tmp_path: Path) -
     assert "the Release of KuboCD's own chart" in last.title
 
 
-def test_releases_of_others_are_left_alone(scene: Scene) -> None:
+def test_releases_outside_the_sources_are_not_touched(scene: Scene) -> None:
     objects = scene.transferred()
     other_release(objects)
     assert "for name in api shop web; do" in scene.check(objects).step.lines
@@ -738,9 +738,7 @@ def test_releases_of_others_are_left_alone(scene: Scene) -> None:
     assert scene.check(left).step.name == "resolve"
 
 
-def test_a_suspended_release_keeps_its_helm_releases_and_their_owner_is_taken_away(
-    scene: Scene, tmp_path: Path
-) -> None:
+def test_a_suspended_release_keeps_its_helm_releases_without_owner_references(scene: Scene, tmp_path: Path) -> None:
     suspended = compiled(tmp_path, "suspended: true")
     objects = suspended.transferred()
     asleep = cluster.by_kubocd(next(one for one in scene.documents if one["metadata"]["name"] == "web-main"))
@@ -751,7 +749,7 @@ def test_a_suspended_release_keeps_its_helm_releases_and_their_owner_is_taken_aw
     assert (checked.step.name, checked.step.lines[0]) == ("remove-owners", "for name in web-main; do")
 
 
-def test_flux_kinds_are_all_that_is_compared(scene: Scene) -> None:
+def test_only_flux_kinds_are_compared(scene: Scene) -> None:
     strange = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "x"}, "data": {"password": "aHVudGVyMg=="}}
     assert scene.check([*scene.transferred(), strange]) == scene.check(scene.transferred())
     assert {one["kind"] for one in scene.documents} == set(FLUX_KINDS)
@@ -761,7 +759,7 @@ def test_flux_kinds_are_all_that_is_compared(scene: Scene) -> None:
     ("first", "second", "used"),
     [("9", "10", "10"), ("10", "9", "10"), ("²", "3", "3"), ("9" * 5000, "3", "3"), ("", "x", "x")],
 )
-def test_the_newer_of_two_states_is_used_or_the_later_one(first: str, second: str, used: str) -> None:
+def test_the_state_with_the_higher_resource_version_is_used(first: str, second: str, used: str) -> None:
     one: Object = {"apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "HelmRepository", "metadata": {"name": "web"}}
     states = [{**one, "metadata": {"name": "web", "resourceVersion": version}} for version in (first, second)]
     assert [each.version for each in live_cluster(states).flux.values()] == [used]

@@ -88,7 +88,7 @@ HOSTILE: dict[str, tuple[Make, str]] = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_what_is_no_base_is_refused(name: str, tmp_path: Path) -> None:
+def test_an_invalid_base_is_refused(name: str, tmp_path: Path) -> None:
     make, says = HOSTILE[name]
     maker = BaseMaker(tmp_path)
     with pytest.raises(ProblemsError) as caught:
@@ -97,7 +97,7 @@ def test_what_is_no_base_is_refused(name: str, tmp_path: Path) -> None:
     assert says in caught.value.problem.message
 
 
-def test_a_blob_that_is_not_its_digest_is_refused(tmp_path: Path) -> None:
+def test_a_blob_with_another_digest_is_refused(tmp_path: Path) -> None:
     maker = BaseMaker(tmp_path)
     entry = maker.image()
     path = tmp_path / "blobs" / entry["digest"].replace(":", "/")
@@ -107,7 +107,7 @@ def test_a_blob_that_is_not_its_digest_is_refused(tmp_path: Path) -> None:
     assert caught.value.problem.code == "corrupt-blob"
 
 
-def test_zstd_and_foreign_layers_are_passed_on(tmp_path: Path) -> None:
+def test_zstd_and_foreign_layers_are_passed_through(tmp_path: Path) -> None:
     maker = BaseMaker(tmp_path)
     foreign = layer("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip") | {"urls": ["https://example.com/x"]}
     zstd = layer("application/vnd.oci.image.layer.v1.tar+zstd")
@@ -117,7 +117,7 @@ def test_zstd_and_foreign_layers_are_passed_on(tmp_path: Path) -> None:
     assert image.layers[0].descriptor.media_type == "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
 
 
-def test_platforms_match_with_and_without_variant(tmp_path: Path) -> None:
+def test_platforms_match_with_and_without_a_variant(tmp_path: Path) -> None:
     maker = BaseMaker(tmp_path)
     index = maker.index([linux(maker), linux(maker, "arm", variant="v6"), linux(maker, "arm", variant="v7")])
     assert [one.label for one in read(maker, index, "linux/arm").images] == ["linux/arm/v6", "linux/arm/v7"]

@@ -34,25 +34,25 @@ def refusal(data: bytes, limits: Limits | None = None) -> Problem:
     return caught.value.problem
 
 
-def said(error: Problem) -> str:
+def sentence_of(error: Problem) -> str:
     return error.message.removeprefix("the archive of x.io/p:1 ")
 
 
-def test_the_files_are_those_that_were_packed() -> None:
+def test_the_packed_files_are_read() -> None:
     assert read(gzipped(tarred(FILES))) == FILES
 
 
 @pytest.mark.parametrize("layout", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
-def test_every_usual_tar_format_is_read(layout: int) -> None:
+def test_every_common_tar_format_is_read(layout: int) -> None:
     assert read(gzip.compress(with_paths(FILES, layout))) == FILES
 
 
-def test_a_dot_folder_and_its_prefix_are_harmless() -> None:
-    folder = member("./", kind=tarfile.DIRTYPE)
-    assert read(gzipped(tar(folder, member("./index.yaml", b"{}")))) == {"index.yaml": b"{}"}
+def test_a_dot_directory_and_dot_prefix_are_accepted() -> None:
+    directory = member("./", kind=tarfile.DIRTYPE)
+    assert read(gzipped(tar(directory, member("./index.yaml", b"{}")))) == {"index.yaml": b"{}"}
 
 
-def test_a_name_too_long_for_its_header_comes_in_an_extended_one() -> None:
+def test_a_long_name_is_read_from_an_extended_header() -> None:
     name = "p-1.0.0-" + "a" * 150 + ".tgz"
     assert read(gzipped(tar(extended({"path": name}), CHART, member("index.yaml")))) == {
         name: b"chart",
@@ -60,18 +60,18 @@ def test_a_name_too_long_for_its_header_comes_in_an_extended_one() -> None:
     }
 
 
-def test_comments_times_and_owners_in_extended_headers_are_passed_over() -> None:
+def test_comments_times_and_owners_in_extended_headers_are_ignored() -> None:
     everywhere = extended({"comment": "0123abc"}, kind=tarfile.XGLTYPE)
     here = extended({"mtime": "1.5", "uid": "4000000", "SCHILY.xattr.user.x": "a=b\nc"})
     assert read(gzipped(tar(everywhere, here, CHART))) == {"p-1.0.0.tgz": b"chart"}
 
 
-def test_several_gzip_members_are_one_archive() -> None:
+def test_several_gzip_members_form_one_archive() -> None:
     data = tarred(FILES)
     assert read(gzip.compress(data[:700]) + gzip.compress(b"") + gzip.compress(data[700:])) == FILES
 
 
-def test_an_archive_may_leave_its_end_mark_out_as_sloppy_writers_do() -> None:
+def test_an_archive_can_lack_its_end_marker() -> None:
     assert read(gzipped(CHART)) == {"p-1.0.0.tgz": b"chart"}
 
 
@@ -119,14 +119,14 @@ def test_a_file_of_any_other_name_is_refused(trick: str) -> None:
     name, quoted = NAMES[trick]
     error = refusal(gzipped(tar(member(name, b"x"))))
     assert error.code == "bad-archive"
-    assert said(error) == f"contains {quoted}, which is not a file of a KuboCD package"
+    assert sentence_of(error) == f"contains {quoted}, which is not a file of a KuboCD package"
 
 
 @pytest.mark.parametrize("trick", [trick for trick, (name, _) in NAMES.items() if name])  # a path record is not empty
-def test_a_name_from_an_extended_header_is_no_freer(trick: str) -> None:
+def test_a_name_from_an_extended_header_has_the_same_rules(trick: str) -> None:
     name, quoted = NAMES[trick]
     error = refusal(gzipped(tar(extended({"path": name}), CHART)))
-    assert said(error) == f"contains {quoted}, which is not a file of a KuboCD package"
+    assert sentence_of(error) == f"contains {quoted}, which is not a file of a KuboCD package"
 
 
 # One row a trick: a kind of member, and what it is called.
@@ -150,11 +150,11 @@ MEMBERS = {
 
 
 @pytest.mark.parametrize("trick", MEMBERS)
-def test_a_member_that_is_no_regular_file_is_refused(trick: str) -> None:
+def test_a_member_that_is_not_a_regular_file_is_refused(trick: str) -> None:
     kind, words = MEMBERS[trick]
     error = refusal(gzipped(tar(member("original.yaml", kind=kind, link="/etc/passwd"))))
     assert error.code == "bad-archive"
-    assert said(error) == f"contains 'original.yaml', which is {words}; a package can contain only regular files"
+    assert sentence_of(error) == f"contains 'original.yaml', which is {words}; a package can contain only regular files"
 
 
 CUT = "ends in the middle of 'p-1.0.0.tgz'"
@@ -251,11 +251,11 @@ TARS = {
 
 
 @pytest.mark.parametrize("trick", TARS)
-def test_a_crooked_tar_is_refused(trick: str) -> None:
+def test_a_malformed_tar_is_refused(trick: str) -> None:
     data, sentence = TARS[trick]
     error = refusal(gzipped(data))
     assert error.code == "bad-archive"
-    assert said(error) == sentence
+    assert sentence_of(error) == sentence
 
 
 # One row a trick: gzip data, and the sentence that refuses it.
@@ -283,28 +283,28 @@ GZIPS = {
 
 
 @pytest.mark.parametrize("trick", GZIPS)
-def test_crooked_gzip_data_is_refused(trick: str) -> None:
+def test_malformed_gzip_data_is_refused(trick: str) -> None:
     data, sentence = GZIPS[trick]
     error = refusal(data)
     assert error.code == "bad-archive"
-    assert said(error) == sentence
+    assert sentence_of(error) == sentence
 
 
-def test_large_extra_fields_in_the_gzip_header_are_passed_over() -> None:
+def test_large_extra_fields_in_the_gzip_header_are_skipped() -> None:
     extra = (65_535).to_bytes(2, "little") + bytes(65_535)
     assert read(gzip_header(flags=0x04) + extra + gzipped(tarred(FILES))[10:]) == FILES
 
 
-def test_a_size_in_binary_is_read() -> None:
+def test_a_binary_size_field_is_read() -> None:
     binary = patched(CHART, 124, b"\x80" + bytes(10) + b"\x05")
     assert read(gzipped(tar(binary))) == {"p-1.0.0.tgz": b"chart"}
 
 
-def test_what_follows_a_nul_is_not_part_of_a_name() -> None:
+def test_a_name_ends_at_its_first_nul() -> None:
     assert read(gzipped(tar(member("p-1.0.0.tgz\0../x", b"chart")))) == {"p-1.0.0.tgz": b"chart"}
 
 
-def test_a_checksum_of_signed_bytes_as_old_writers_made_it_is_taken() -> None:
+def test_a_checksum_of_signed_bytes_is_accepted() -> None:
     header = bytearray(patched(CHART, 265, b"Zo\xc3\xab"))
     header[148:156] = b"%06o\0 " % (int(header[148:154], 8) - 2 * 256)
     assert read(gzipped(tar(bytes(header)))) == {"p-1.0.0.tgz": b"chart"}
@@ -390,18 +390,18 @@ def test_an_archive_beyond_a_limit_is_refused_by_that_limit(trick: str) -> None:
     data, limits, sentence, flag = BEYOND[trick]
     error = refusal(data, limits)
     assert error.code == "package-limit"
-    assert said(error) == sentence
+    assert sentence_of(error) == sentence
     assert error.hint == f"if you trust the package, raise the limit: {flag}"
 
 
 @pytest.mark.parametrize(
     "changes", [{"layer": 12_800}, {"members": 4}, {"unpacked": 10_240}, {"text": 8}, {"gzip_members": 1}]
 )
-def test_what_is_just_within_a_limit_is_read(changes: dict[str, int]) -> None:
+def test_an_archive_at_its_limits_is_read(changes: dict[str, int]) -> None:
     assert read(gzipped(tarred(FILES)), Limits(**changes)) == FILES
 
 
-def test_a_bomb_costs_no_more_memory_than_the_limit() -> None:
+def test_a_bomb_uses_no_more_memory_than_the_limit() -> None:
     data = bomb(64 * MIB)
     limits = Limits(unpacked=MIB)
     tracemalloc.start()
@@ -413,7 +413,7 @@ def test_a_bomb_costs_no_more_memory_than_the_limit() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 3071), st.integers(0, 255)), min_size=1, max_size=6))
-def test_no_change_of_bytes_brings_out_anything_but_a_readable_error(changes: list[tuple[int, int]]) -> None:
+def test_changed_bytes_are_accepted_or_refused_with_a_readable_error(changes: list[tuple[int, int]]) -> None:
     data = bytearray(tar(extended({"path": "q-1.0.0.tgz", "mtime": "1.5"}), CHART, member("index.yaml", b"{}")))
     for index, value in changes:
         data[index % len(data)] = value

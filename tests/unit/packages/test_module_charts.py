@@ -45,7 +45,7 @@ def refused(files: dict[str, bytes]) -> tuple[str, str]:
 WEB = {"name": "web", "version": "1.0.0"}
 
 
-def test_a_chart_that_is_what_all_say_is_accepted() -> None:
+def test_a_chart_that_matches_index_and_status_is_accepted() -> None:
     check_files(package(WEB, chart()), Subject("x.io/p:1"))
 
 
@@ -53,7 +53,7 @@ def test_a_chart_that_is_what_all_say_is_accepted() -> None:
     "module",
     [{"name": "web", "version": "1.0.1"}, {"name": "Web", "version": "1.0.0"}, {"name": "other", "version": "1.0.0"}],
 )
-def test_a_chart_that_the_index_does_not_have(module: dict[str, str]) -> None:
+def test_a_chart_missing_from_the_index_is_refused(module: dict[str, str]) -> None:
     code, message = refused(package(module, chart()))
     assert code == "bad-index"
     assert "module 'main'" in message
@@ -71,14 +71,14 @@ def test_a_chart_that_the_index_does_not_have(module: dict[str, str]) -> None:
         chart(text="{"),
     ],
 )
-def test_an_archive_that_is_another_chart(archive: bytes) -> None:
+def test_an_archive_of_another_chart_is_refused(archive: bytes) -> None:
     code, message = refused(package(WEB, archive))
     assert code == "corrupt-chart"
     assert "web.tgz" in message
 
 
 @pytest.mark.parametrize("name", ["a/b", "..", ".", "-web?", "we b", "w\u00e9b", "a" * 251])
-def test_a_name_that_helm_refuses(name: str) -> None:
+def test_a_name_that_helm_refuses_is_refused(name: str) -> None:
     archive = chart(text=yaml.safe_dump({"apiVersion": "v2", "name": name, "version": "1.0.0"}))
     code, message = refused(package({"name": name, "version": "1.0.0"}, archive, name=name))
     if name in ("a/b", ".", ".."):  # the index's own check refuses these before
@@ -88,13 +88,13 @@ def test_a_name_that_helm_refuses(name: str) -> None:
 
 
 @pytest.mark.parametrize("version", ["1.0.0/../x", "latest", "1.0.0 "])
-def test_a_version_that_helm_refuses(version: str) -> None:
+def test_a_version_that_helm_refuses_is_refused(version: str) -> None:
     archive = chart(text=yaml.safe_dump({"apiVersion": "v2", "name": "web", "version": version}))
     assert refused(package({"name": "web", "version": version}, archive, version=version))[0] == "bad-package"
 
 
 @pytest.mark.parametrize("version", [1, 3, "2", 2.0, True, None, [2]])
-def test_a_manifest_of_another_schema_version(version: object, write_one: WriteOne) -> None:
+def test_a_manifest_with_another_schema_version_is_refused(version: object, write_one: WriteOne) -> None:
     layout = OciLayout(write_one(schemaVersion=version))
     reference = Reference("registry.example.com", "p", "1.0.0")
     descriptor = layout.resolve(reference)

@@ -73,14 +73,14 @@ def places(tmp_path: Path) -> Places:
     return Places(tmp_path)
 
 
-def test_the_vendor_layout_comes_before_the_registry(places: Places) -> None:
+def test_the_vendor_layout_precedes_the_registry(places: Places) -> None:
     places.vendor(one=LAYER)
     places.registry.push(ONE, OTHER)
     assert places.fetched(ONE).files["original.yaml"] == b"name: p\n"
     assert places.registry.asked == []
 
 
-def test_what_is_damaged_in_the_vendor_layout_is_not_taken_from_the_registry(places: Places) -> None:
+def test_a_damaged_vendored_package_is_not_fetched_from_the_registry(places: Places) -> None:
     places.vendor(one=LAYER)
     for blob in (places.root / "vendor" / "blobs" / "sha256").iterdir():
         blob.write_bytes(b"damaged")
@@ -88,7 +88,7 @@ def test_what_is_damaged_in_the_vendor_layout_is_not_taken_from_the_registry(pla
     assert places.problem(ONE).code == "corrupt-blob"
 
 
-def test_what_is_not_vendored_comes_from_the_registry(places: Places) -> None:
+def test_a_package_that_is_not_vendored_is_fetched_from_the_registry(places: Places) -> None:
     places.vendor(one=LAYER)
     digest = places.registry.push(TWO, OTHER).digest
     assert places.fetched(TWO).digest == digest
@@ -102,7 +102,7 @@ def test_with_a_warm_cache_a_package_costs_one_request(places: Places) -> None:
     assert places.registry.asked == [f"resolve {ONE}"]
 
 
-def test_with_lock_and_warm_cache_no_registry_is_asked(places: Places) -> None:
+def test_with_a_lock_and_a_warm_cache_no_request_is_made(places: Places) -> None:
     places.registry.push(ONE, LAYER)
     lock = places.lock(ONE, places.fetched(ONE))
     places.registry.asked.clear()
@@ -110,7 +110,7 @@ def test_with_lock_and_warm_cache_no_registry_is_asked(places: Places) -> None:
     assert places.registry.asked == []
 
 
-def test_a_locked_package_is_what_the_lock_says_wherever_its_tag_has_gone(places: Places) -> None:
+def test_a_locked_package_is_used_even_if_its_tag_has_moved(places: Places) -> None:
     places.registry.push(ONE, LAYER)
     lock = places.lock(ONE, places.fetched(ONE))
     moved = places.registry.push(ONE, OTHER)
@@ -124,7 +124,7 @@ def test_a_locked_package_is_what_the_lock_says_wherever_its_tag_has_gone(places
     assert warning.hint == f"this build uses the locked image; to use the new one, run 'kcd-gen lock --update {ONE}'"
 
 
-def test_a_vendor_layout_that_is_behind_the_lock_is_warned_of_and_passed_over(places: Places) -> None:
+def test_an_outdated_vendor_layout_is_skipped_with_a_warning(places: Places) -> None:
     places.registry.push(ONE, LAYER)
     lock = places.lock(ONE, places.fetched(ONE))
     places.vendor(one=OTHER)
@@ -140,27 +140,27 @@ def test_a_vendored_and_locked_package_needs_neither_cache_nor_registry(places: 
     assert places.fetched(ONE, remote=None, lock=lock, locked=True).digest == lock.packages[ONE].manifest.digest
 
 
-def test_locked_takes_nothing_that_is_not_in_the_lock(places: Places) -> None:
+def test_locked_refuses_packages_that_are_not_in_the_lock(places: Places) -> None:
     places.vendor(one=LAYER)
     problem = places.problem(ONE, locked=True)
     assert (problem.code, problem.hint) == ("not-locked", "run 'kcd-gen lock' and commit kcd-gen.lock")
 
 
-def test_a_lock_whose_layer_is_not_its_manifest_s_is_refused(places: Places) -> None:
+def test_a_lock_whose_layer_differs_from_its_manifest_is_refused(places: Places) -> None:
     places.registry.push(ONE, LAYER)
     image = places.fetched(ONE)
     pin = Pin(image.manifest, Descriptor(image.layer.media_type, f"sha256:{'0' * 64}", 1), ())
     assert places.problem(ONE, lock=Lock({ONE: pin})).code == "bad-lock"
 
 
-def test_one_package_under_two_ways_to_its_registry_is_two_requests(places: Places) -> None:
+def test_one_package_with_two_kinds_of_access_is_two_requests(places: Places) -> None:
     places.registry.push(ONE, LAYER)
     requests = [PackageRequest(parse_reference(ONE), Access(insecure=insecure)) for insecure in (True, False)]
     assert len(places.sources().fetch_all(requests)) == 2
     assert places.registry.asked.count(f"resolve {ONE}") == 2
 
 
-def test_each_distinct_request_is_answered_once_and_results_keep_the_input_s_order(places: Places) -> None:
+def test_each_distinct_request_is_made_once_and_results_keep_the_input_order(places: Places) -> None:
     places.vendor(one=LAYER, two=LAYER, three=LAYER)
     sources = places.sources()
     requests = [PackageRequest(parse_reference(name)) for name in (THREE, ONE, THREE, TWO, ONE)]
@@ -184,11 +184,11 @@ def test_any_number_of_jobs_gives_the_same_results(places: Places, jobs: int) ->
     assert [package.reference for package in packages if isinstance(package, PackageImage)] == [TWO, ONE]
 
 
-def test_no_references_are_no_results(places: Places) -> None:
+def test_without_references_there_are_no_results(places: Places) -> None:
     assert places.fetch() == []
 
 
-def test_several_packages_are_fetched_at_a_time(places: Places) -> None:
+def test_several_packages_are_fetched_concurrently(places: Places) -> None:
     meeting = threading.Barrier(2, timeout=10)
 
     class Waiting(MemoryRegistry):
@@ -202,7 +202,7 @@ def test_several_packages_are_fetched_at_a_time(places: Places) -> None:
     assert len(places.fetch(ONE, TWO, jobs=2)) == 2
 
 
-def test_an_interrupted_fetch_breaks_off_what_is_under_way(places: Places) -> None:
+def test_an_interrupted_fetch_closes_the_connections(places: Places) -> None:
     class Interrupted(MemoryRegistry):
         def resolve(self, reference: Reference, access: Access) -> Descriptor:
             raise KeyboardInterrupt
@@ -213,7 +213,7 @@ def test_an_interrupted_fetch_breaks_off_what_is_under_way(places: Places) -> No
     assert places.registry.closed
 
 
-def test_offline_a_missing_package_s_error_says_where_it_was_looked_for(places: Places) -> None:
+def test_offline_a_missing_package_is_an_error_that_names_the_vendor_layout(places: Places) -> None:
     places.vendor(one=LAYER)
     problem = places.problem("x.io/q:9", offline=True)
     assert problem.code == "missing-package"
@@ -229,14 +229,14 @@ def test_offline_the_nearest_vendored_reference_is_suggested(places: Places) -> 
     assert places.problem(wrong, offline=True).hint == f"did you mean '{REFERENCE}'?"
 
 
-def test_offline_without_a_vendor_layout_the_error_says_so(places: Places) -> None:
+def test_offline_the_error_without_a_vendor_layout_says_neither_vendored_nor_locked(places: Places) -> None:
     problem = places.problem(ONE, offline=True)
     assert problem.message == (
         f"package {ONE} is neither vendored nor locked, and --offline forbids access to its registry"
     )
 
 
-def test_offline_a_locked_package_that_is_nowhere_is_to_be_vendored(places: Places) -> None:
+def test_offline_vendoring_is_suggested_for_a_missing_locked_package(places: Places) -> None:
     places.registry.push(ONE, LAYER)
     lock = places.lock(ONE, places.fetched(ONE))
     places.cache = False
@@ -246,14 +246,14 @@ def test_offline_a_locked_package_that_is_nowhere_is_to_be_vendored(places: Plac
     assert problem.hint == "run 'kcd-gen vendor' on a machine that can reach the registry"
 
 
-def test_a_broken_layout_is_one_error_a_package_not_a_crash(places: Places) -> None:
+def test_a_broken_layout_is_one_error_per_package(places: Places) -> None:
     (places.root / "vendor").mkdir()
     places.vendored = True
     problems = [one.package for one in places.fetch(ONE, TWO)]
     assert [problem.problem.code for problem in problems if isinstance(problem, ProblemsError)] == ["bad-layout"] * 2
 
 
-def test_a_tag_that_is_gone_stops_no_build_that_has_it_locked(places: Places) -> None:
+def test_a_locked_package_is_used_even_if_its_tag_was_deleted(places: Places) -> None:
     places.registry.push(ONE, LAYER)
     lock = places.lock(ONE, places.fetched(ONE))
     del places.registry.tags[ONE]
@@ -265,7 +265,7 @@ def test_a_tag_that_is_gone_stops_no_build_that_has_it_locked(places: Places) ->
 
 
 @pytest.mark.parametrize("part", ["manifest", "layer"])
-def test_a_size_that_was_edited_in_the_lock_is_told(places: Places, part: str) -> None:
+def test_a_size_that_was_edited_in_the_lock_is_an_error(places: Places, part: str) -> None:
     places.registry.push(ONE, LAYER)
     pin = places.lock(ONE, places.fetched(ONE)).packages[ONE]
     wrong = replace(pin, **{part: replace(getattr(pin, part), size=10)})
@@ -273,7 +273,7 @@ def test_a_size_that_was_edited_in_the_lock_is_told(places: Places, part: str) -
     assert error.code == ("corrupt-blob" if part == "manifest" else "bad-lock")
 
 
-def test_releases_of_different_patience_ask_for_a_tag_once(places: Places) -> None:
+def test_requests_with_different_timeouts_resolve_a_tag_once(places: Places) -> None:
     places.registry.push(ONE, LAYER)
     requests = [PackageRequest(parse_reference(ONE), Access(timeout=float(seconds))) for seconds in (10, 20, 30)]
     fetched = places.sources().fetch_all(requests)
@@ -281,7 +281,7 @@ def test_releases_of_different_patience_ask_for_a_tag_once(places: Places) -> No
     assert places.registry.asked.count(f"resolve {ONE}") == 1
 
 
-def test_threads_that_ask_at_once_share_one_client(tmp_path: Path) -> None:
+def test_concurrent_threads_share_one_client(tmp_path: Path) -> None:
     made: list[MemoryRegistry] = []
     together = threading.Barrier(4)
 
@@ -302,7 +302,7 @@ def test_threads_that_ask_at_once_share_one_client(tmp_path: Path) -> None:
     assert all(client is clients[0] for client in clients)
 
 
-def test_a_client_that_is_made_while_the_run_ends_is_closed_too() -> None:
+def test_a_client_created_after_the_end_of_the_run_is_closed() -> None:
     registry = MemoryRegistry()
     remote = Remote(registry.client, None)
     remote.close()

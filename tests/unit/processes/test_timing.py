@@ -11,7 +11,7 @@ from kubocd_gen.processes.timing import timed, without_user_info
 LOG = logging.getLogger("kubocd_gen.test")
 
 
-def test_an_operation_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_operation_is_one_log_line(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "kubocd_gen")
     with timed(LOG, "git fetch") as details:
         details.append("exit code 0")
@@ -20,7 +20,7 @@ def test_an_operation_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
     assert line.endswith(" s")
 
 
-def test_an_operation_that_fails_is_logged_too(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failed_operation_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "kubocd_gen")
     with pytest.raises(ZeroDivisionError), timed(LOG, "git fetch"):
         _ = 1 / 0

@@ -63,7 +63,9 @@ def found(files: list[str], *syncs: Sync) -> dict[str, list[str]]:
         ([".", "a/x.yaml"], [], {"default": ["."]}),
     ],
 )
-def test_clusters_and_their_sources(files: list[str], syncs: list[Sync], clusters: dict[str, list[str]]) -> None:
+def test_clusters_are_found_with_their_sources(
+    files: list[str], syncs: list[Sync], clusters: dict[str, list[str]]
+) -> None:
     assert found(files, *syncs) == clusters
 
 
@@ -73,7 +75,7 @@ paths = st.lists(st.sampled_from(["clusters", "apps", "a", "b", "x.yaml", "y.yam
 
 
 @given(st.sets(paths), st.lists(st.tuples(paths, st.none() | paths), max_size=4))
-def test_sources_hold_a_cluster_s_files_and_no_others(files: set[str], pairs: list[tuple[str, str | None]]) -> None:
+def test_sources_match_only_the_files_of_their_cluster(files: set[str], pairs: list[tuple[str, str | None]]) -> None:
     # No path is a file and a folder.
     files = {one for one in files if not any(one != other and lies_below(other, one) for other in files)}
     clusters = find_clusters(files, [sync(*pair) for pair in pairs], "default")
@@ -85,6 +87,6 @@ def test_sources_hold_a_cluster_s_files_and_no_others(files: set[str], pairs: li
 
 
 @given(st.text())
-def test_a_name_fits_everywhere(text: str) -> None:
+def test_a_cluster_name_is_valid(text: str) -> None:
     assert re.fullmatch(r"([a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?)?", name_of(text))
     assert name_of(name_of(text)) == name_of(text)

@@ -54,7 +54,7 @@ PRODUCTS: dict[str, tuple[dict[str, Any], Any]] = {
 
 
 @pytest.mark.parametrize("name", PRODUCTS)
-def test_the_product_of_a_schema_and_a_value_is_counted(name: str) -> None:
+def test_the_steps_of_a_costly_schema_and_value_are_counted(name: str) -> None:
     node, value = PRODUCTS[name]
     definitions = node.pop("definitions", {}) if "$ref" in node else {}
     raw = {"$schema": STANDARD, "properties": {"v": node}, "definitions": definitions}
@@ -108,7 +108,7 @@ COSTLY: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", COSTLY)
-def test_what_loading_a_schema_costs_is_counted(name: str) -> None:
+def test_the_steps_of_loading_a_schema_are_counted(name: str) -> None:
     with pytest.raises(BudgetExceededError):
         load_schema(
             {"$schema": STANDARD, **COSTLY[name]},
@@ -117,7 +117,7 @@ def test_what_loading_a_schema_costs_is_counted(name: str) -> None:
         )
 
 
-def test_no_more_problems_are_looked_for_than_anyone_reads() -> None:
+def test_the_number_of_problems_is_limited() -> None:
     schema = load_schema(
         {"$schema": STANDARD, "required": [f"p{number}" for number in range(10 * MOST)]}, role="parameters"
     )

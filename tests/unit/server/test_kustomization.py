@@ -56,7 +56,7 @@ EDITS = {
 
 
 @pytest.mark.parametrize("name", EDITS)
-def test_an_edit(name: str) -> None:
+def test_a_pinned_digest_is_edited(name: str) -> None:
     before, after = EDITS[name]
     assert with_pinned(before, "k.yaml", NAME, DIGEST) == after
     assert with_pinned(after, "k.yaml", NAME, DIGEST) == after
@@ -78,13 +78,13 @@ ODD = {
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_what_is_written_oddly_is_left_to_its_owner(name: str) -> None:
+def test_an_unsupported_notation_is_an_error_and_not_edited(name: str) -> None:
     with pytest.raises(ProblemsError) as caught:
         with_pinned(ODD[name], "k.yaml", NAME, DIGEST)
     assert str(caught.value.problem.position).startswith("k.yaml")
 
 
-def test_the_way_out_says_what_to_write() -> None:
+def test_the_hint_shows_what_to_write() -> None:
     with pytest.raises(ProblemsError) as caught:
         with_pinned(ODD["in one line, and the digest is missing"], "k.yaml", NAME, DIGEST)
     assert caught.value.problem.hint is not None
@@ -92,5 +92,5 @@ def test_the_way_out_says_what_to_write() -> None:
     assert NAME in caught.value.problem.hint
 
 
-def test_none_is_none() -> None:
+def test_a_file_without_a_pinned_image_has_none() -> None:
     assert read_pinned("resources: []\n", "k.yaml") is None
