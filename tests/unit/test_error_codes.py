@@ -1,4 +1,4 @@
-"""Every code that kcd-gen reports has its line in the documentation, and the other way round."""
+"""Every code that kcd-gen reports is documented, and every documented code is used."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ unknown: {a: b}
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("name: a/b\nversion: 1.0.0", "'a/b'"),
         ("name: ../x\nversion: 1.0.0", "'../x'"),
@@ -70,8 +70,8 @@ unknown: {a: b}
         ("a: b: c", "has an invalid Chart.yaml"),
     ],
 )
-def test_a_chart_yaml_that_helm_rejects_is_refused(text: str, said: str) -> None:
-    assert said in message_of(chart(text))
+def test_a_chart_yaml_that_helm_rejects_is_refused(text: str, message: str) -> None:
+    assert message in message_of(chart(text))
 
 
 def test_a_chart_yaml_that_is_not_utf_8_or_missing_is_refused() -> None:
@@ -80,7 +80,7 @@ def test_a_chart_yaml_that_is_not_utf_8_or_missing_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("member", "said"),
+    ("member", "message"),
     [
         (hostile.member("web/../../etc/passwd"), "invalid path"),
         (hostile.member("/etc/passwd"), "invalid path"),
@@ -94,8 +94,8 @@ def test_a_chart_yaml_that_is_not_utf_8_or_missing_is_refused() -> None:
         (hostile.extended({"size": "1"}) + hostile.member("web/a"), "extended header with 'size'"),
     ],
 )
-def test_a_harmful_archive_is_refused(member: bytes, said: str) -> None:
-    assert said in message_of(gzipped(hostile.tar(member)))
+def test_a_harmful_archive_is_refused(member: bytes, message: str) -> None:
+    assert message in message_of(gzipped(hostile.tar(member)))
 
 
 def test_a_bomb_is_refused_before_it_is_unpacked() -> None:

@@ -1,4 +1,4 @@
-"""Charts as Helm loads them: each verdict here is also asked of the real helm."""
+"""Charts as Helm loads them. Each result is compared with that of the real helm."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PLACE = Position("vendor/blobs/sha256/00")
 
 
 def check(chart: bytes, limits: Limits = LIMITS) -> ChartBudget:
-    """What the chart leaves of a package's budget."""
+    """Check the chart and return the rest of the package's budget."""
     budget = ChartBudget(limits, Budget(limits))
     check_chart_archive(chart, budget)
     return budget
@@ -69,7 +69,7 @@ PACKED = {
     "as GNU's tar packs it": gzip.compress(with_paths(FILES, tarfile.GNU_FORMAT)),
     "as Go's tar packs it, in pax": gzip.compress(with_paths(FILES, tarfile.PAX_FORMAT)),
     "as old tars pack it": gzipped(tarred({"p/Chart.yaml": META})),
-    "folders": chart_with(member("p/templates", kind=tarfile.DIRTYPE)),
+    "directories": chart_with(member("p/templates", kind=tarfile.DIRTYPE)),
     "header for all": gzipped(tar(extended({"comment": "0123abc"}, kind=tarfile.XGLTYPE), YAML)),
     "no end mark": gzipped(YAML),
     "garbage after the end mark": gzipped(tar(YAML) + b"x" * 700),
@@ -78,20 +78,18 @@ PACKED = {
     "extra fields in the gzip header": gzip_header(flags=4) + b"\xff\xff" + bytes(65_535) + GOOD[10:],
     "backslashes, as Windows has them": gzipped(tar(member("p\\Chart.yaml", META), member("p\\a\\b", b"x"))),
     "a parent that stays within": chart_with(member("p/a/../b", b"x")),
-    "a folder that is a parent": chart_with(member("../b", b"x")),
-    "a symbolic link, which Helm takes for an empty file": chart_with(
-        member("p/a", kind=tarfile.SYMTYPE, link="/etc/passwd")
-    ),
+    "a directory that is a parent": chart_with(member("../b", b"x")),
+    "a symlink, which Helm reads as an empty file": chart_with(member("p/a", kind=tarfile.SYMTYPE, link="/etc/passwd")),
     "a FIFO, which Helm takes for an empty file": chart_with(member("p/a", kind=tarfile.FIFOTYPE)),
     "the same file twice": chart_with(member("p/a", b"x"), member("p/a", b"y")),
     "not UTF-8": chart_with(member("p/\udcff", b"x")),
     "an escape": chart_with(member("p/\x1b[2J", b"x")),
     "a name of 300 bytes": chart_with(extended({"path": "p/" + "a" * 300}), member("x", b"x")),
-    "a long name of GNU": chart_with(
+    "a GNU long name": chart_with(
         member("././@LongLink", b"p/" + b"a" * 300 + b"\0", kind=tarfile.GNUTYPE_LONGNAME), member("x", b"x")
     ),
     "a chart in a chart": chart_with(member("p/charts/q-1.0.0.tgz", GOOD)),
-    "no chart, though it is called one": chart_with(member("p/charts/_q.tgz", b"x"), member("p/charts/.q.tgz", b"x")),
+    "not a chart despite its name": chart_with(member("p/charts/_q.tgz", b"x"), member("p/charts/.q.tgz", b"x")),
     "no chart, deeper down": chart_with(member("p/files/charts/q.tgz", b"x")),
     "a file of 5 MiB": gzip.compress(tar(YAML, member("p/a", bytes(5 * MIB))), 1),
 }
@@ -107,7 +105,7 @@ def outside(name: str) -> str:
     return f"contains '{name}', which is not in the chart's directory"
 
 
-# One row a trick: a chart, and the sentence that refuses it. Helm refuses each of them, too.
+# Each entry is a chart and the error message. Helm refuses these charts as well.
 REFUSED = {
     "text": (b"a chart", "is not gzip data"),
     "nothing": (b"", "is truncated: its gzip data has no end"),
@@ -122,16 +120,16 @@ REFUSED = {
         gzipped(tar(member("Chart.yaml", META))),
         "has its Chart.yaml at the root, not in a directory",
     ),
-    "Chart.yaml for a folder": (
+    "Chart.yaml of a directory": (
         chart_with(member("Chart.yaml/a", b"x")),
         "has its Chart.yaml at the root, not in a directory",
     ),
-    "file without a folder": (chart_with(member("a", b"x")), outside("a")),
-    "folder alone": (chart_with(member("p/.", b"x")), outside("p/.")),
+    "file without a directory": (chart_with(member("a", b"x")), outside("a")),
+    "only a directory": (chart_with(member("p/.", b"x")), outside("p/.")),
     "no name": (chart_with(member("", b"x")), outside("")),
     "absolute": (chart_with(member("p//etc/passwd", b"x")), outside("p//etc/passwd")),
     "parent": (chart_with(member("p/../x", b"x")), outside("p/../x")),
-    "parent behind a folder": (chart_with(member("p/a/../../x", b"x")), outside("p/a/../../x")),
+    "parent after a directory": (chart_with(member("p/a/../../x", b"x")), outside("p/a/../../x")),
     "parent with backslashes": (chart_with(member("p\\..\\x", b"x")), outside("p\\..\\x")),
     "parent in an extended header": (chart_with(extended({"path": "p/../x"}), member("p/a")), outside("p/../x")),
     "two dots in front": (chart_with(member("p/..x", b"x")), outside("p/..x")),
@@ -146,7 +144,7 @@ REFUSED = {
     ),
     "garbage in the end mark": (gzipped(YAML + bytes(512) + b"x" * 512), "has data after the end of the archive"),
     "negative size": (chart_with(member("p/a", size=-512)), "has a header with a negative size"),
-    "size that is no number": (
+    "size that is not a number": (
         chart_with(patched(member("p/a"), 124, b"0000000_005\0")),
         "is not a tar archive: the size in a header is not a number",
     ),
@@ -155,11 +153,11 @@ REFUSED = {
         chart_with(member("pax", b"99 a=b\n", kind=tarfile.XHDTYPE), member("p/a")),
         "has an invalid extended header",
     ),
-    "link whose size hides what follows": (
+    "link whose size hides the next members": (
         chart_with(member("p/a", b"x" * 512, kind=tarfile.SYMTYPE)),
         "is not a tar archive: a header has a wrong checksum",
     ),
-    "folder whose size hides a file": (
+    "directory whose size hides a file": (
         chart_with(member("p/a", member("p/../x", b"x") * 2, kind=tarfile.DIRTYPE)),
         outside("p/../x"),
     ),
@@ -181,7 +179,7 @@ def test_a_chart_that_helm_refuses_is_refused(trick: str, tmp_path: Path) -> Non
     assert not helm_accepts(chart, tmp_path)
 
 
-# What Helm may take and kcd-gen does not: no chart has it, and readers do not agree on it.
+# Helm may accept these, but kcd-gen does not: no real chart needs them, and readers of tar files disagree about them.
 STRANGE = {
     "sparse file": (chart_with(sparse()), "contains 'podinfo-6.7.1.tgz', which is a sparse file"),
     "sparse file in pax": (
@@ -242,7 +240,7 @@ def test_a_chart_has_the_size_limit_of_helm(tmp_path: Path) -> None:
     check(chart, Limits(chart=101 * MIB))
 
 
-# One row a limit: a chart, the limits, the sentence, and the flag that the hint names.
+# Each entry is a chart, the limits, the error message, and the flag in the hint.
 BEYOND = {
     "packed": (zeros(0), Limits(chart_archive=100), "is larger than the limit of 100 bytes", "chart-archive=400"),
     "headers alone": (
@@ -257,7 +255,7 @@ BEYOND = {
         "makes the number of members in all charts of the package larger than the limit of 50000",
         "chart-members=100000",
     ),
-    "a file that says it is large": (
+    "a file with a large declared size": (
         chart_with(member("p/a", size=1 << 40)),
         Limits(),
         "contains 'p/a', which is larger than the limit of 5 MiB",

@@ -95,8 +95,8 @@ def test_the_error_names_the_limit_and_a_sufficient_flag(name: str) -> None:
     flag, _, value = error.hint.rpartition(": --limit ")[2].partition("=")
     assert flag == name
     assert parse_limit(name, value) == 4 * limit
-    said = error.message.removeprefix("it is larger than the limit of ")
-    assert parse_limit(name, said.replace(" ", "").removesuffix("bytes").removesuffix("seconds")) == limit
+    message = error.message.removeprefix("it is larger than the limit of ")
+    assert parse_limit(name, message.replace(" ", "").removesuffix("bytes").removesuffix("seconds")) == limit
 
 
 def test_without_a_known_need_the_suggested_flag_doubles_the_limit() -> None:

@@ -16,7 +16,7 @@ def test_many_small_amounts_exhaust_a_budget_as_a_large_one_does() -> None:
     assert budget.left("files") == 0
     with pytest.raises(BudgetExceededError):
         budget.spend("files", 1)
-    with pytest.raises(BudgetExceededError):  # and it stays so
+    with pytest.raises(BudgetExceededError):  # and stays exhausted
         budget.spend("files", 0)
 
 

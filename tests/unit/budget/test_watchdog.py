@@ -1,4 +1,4 @@
-"""The two limits that are measured rather than counted. They must hold where nobody counts anything."""
+"""The two limits that are measured rather than counted. They hold even if the code spends nothing from the budget."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kubocd_gen.budget.watchdog import resident, watched
 from kubocd_gen.processes.children import running
 from tests.support.processes import gone
 
-# What computes without end, or takes memory, and never spends from the budget.
+# A program that computes or allocates memory endlessly and never spends from the budget.
 _UNCOUNTED = """
 from kubocd_gen.budget import watchdog
 from kubocd_gen.budget.spending import Budget

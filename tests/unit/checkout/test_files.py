@@ -41,7 +41,7 @@ def test_the_checkout_is_the_git_working_tree_or_the_directory_itself(checkout: 
     assert CheckoutFiles.around(checkout / "apps/deep").root == checkout
     assert CheckoutFiles.around(tmp_path).root == tmp_path
     (tmp_path / "worktree/apps").mkdir(parents=True)
-    (tmp_path / "worktree/.git").write_text("gitdir: /elsewhere\n")  # as `git worktree add` and submodules have it
+    (tmp_path / "worktree/.git").write_text("gitdir: /elsewhere\n")  # as in worktrees and submodules
     assert checkout_root(tmp_path / "worktree/apps") == tmp_path / "worktree"
 
 
@@ -66,7 +66,9 @@ def test_a_directory_symlink_that_leads_out_is_refused_even_if_the_path_comes_ba
     (checkout / "up").symlink_to("..")
     files = CheckoutFiles.around(checkout)
     refused(lambda: files.read(checkout / "up/secret", "up/secret", SMALL))
-    assert files.read(checkout / "up/checkout/apps/a.yaml", "a", SMALL) == b"a: 1\n"  # it comes back
+    assert (
+        files.read(checkout / "up/checkout/apps/a.yaml", "a", SMALL) == b"a: 1\n"
+    )  # the path leads back into the checkout
 
 
 def test_errors_of_files_outside_the_checkout_are_not_reported(checkout: Path) -> None:
@@ -127,7 +129,7 @@ def test_a_file_of_unknown_size_is_read_up_to_the_limit() -> None:
 
 
 def exchange_before_opening(monkeypatch: pytest.MonkeyPatch, path: Path, target: Path) -> None:
-    """Put a symlink in the place of `path` after it was looked at, and before it is opened."""
+    """Replace `path` with a symlink to `target` after it was checked and before it is opened."""
     real = os.open
 
     def swap(opened: Path, flags: int) -> int:

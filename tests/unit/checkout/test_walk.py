@@ -80,22 +80,22 @@ PATTERNS = st.lists(
 ).map("/".join)
 
 
-@settings(max_examples=count(10, 40))  # each makes a tree of its own
+@settings(max_examples=count(10, 40))  # each example creates its own tree
 @given(paths=st.lists(NAMES, max_size=12), patterns=st.lists(PATTERNS, min_size=10, max_size=20))
 def test_a_glob_matches_the_same_files_as_python_s_glob(paths: list[list[str]], patterns: list[str]) -> None:
     with tempfile.TemporaryDirectory() as directory:
         top = Path(os.path.realpath(directory))
-        root = top / "1/2/3/root"  # as many '..' as a pattern has do not lead out
+        root = top / "1/2/3/root"  # deep enough that the '..' of a pattern stay inside
         root.mkdir(parents=True)
         for path in paths:
             try:
                 root.joinpath(*path[:-1]).mkdir(parents=True, exist_ok=True)
                 root.joinpath(*path).touch()
             except OSError:
-                continue  # a file is in the way
+                continue  # a file in place of a directory
         for pattern in patterns:
             walk = walk_of(top)
-            # Of `file/**` glob says that it matches `file/`, which does not exist.
+            # For `file/**`, glob returns `file/`, which does not exist.
             names = glob.glob(pattern, root_dir=root, recursive=True)  # noqa: PTH207
             wanted = _files(root / name for name in names if os.path.lexists(f"{root}/{name}"))
             assert _files(walk.matches(pattern, root)) == wanted, pattern
@@ -136,7 +136,7 @@ def test_a_glob_that_leaves_the_checkout_finds_nothing_there(tmp_path: Path, sou
 
 def test_too_many_entries_end_the_walk(tmp_path: Path) -> None:
     for one in range(50):
-        (tmp_path / f"d{one}").mkdir()  # an empty directory costs time, too
+        (tmp_path / f"d{one}").mkdir()  # an empty directory takes time as well
     assert list(walk_of(tmp_path, files=101).below(tmp_path)) == []
     with pytest.raises(BudgetExceededError, match="the sources have more files and directories than this run's limit"):
         list(walk_of(tmp_path, files=100).below(tmp_path))

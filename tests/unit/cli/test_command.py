@@ -1,4 +1,4 @@
-"""From the words of a command line, or variables, to the typed options of a command."""
+"""Parsing the command line and environment variables into the typed options of a command."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Cook(Shared, MoreShared):
 
 
 class Seen:
-    """The command `cook`, and the options that it was called with."""
+    """The command `cook`, and the options with which it was called."""
 
     options: Cook
 
@@ -121,7 +121,7 @@ def test_additional_variables_have_the_lowest_precedence() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["soup"], "Missing option '--pot'"),
         (["--pot", "p"], "Missing argument 'DISH'"),
@@ -131,11 +131,11 @@ def test_additional_variables_have_the_lowest_precedence() -> None:
         (["soup", "--pot", "p", "--size", "larg"], "Did you mean 'large'?"),
     ],
 )
-def test_a_mistake_is_a_usage_error(words: list[str], said: str) -> None:
+def test_a_mistake_is_a_usage_error(words: list[str], message: str) -> None:
     seen = Seen()
     result = seen.run(*words)
     assert result.exit_code == 2
-    assert said in result.output
+    assert message in result.output
     assert not hasattr(seen, "options")
 
 
@@ -143,14 +143,14 @@ def test_help_lists_a_command_s_own_flags_before_the_groups_of_its_bases() -> No
     assert [one.name for one in parameters(Cook)] == [
         "dish",
         *("pot", "size", "heat", "pairs"),
-        *("output", "quiet"),  # `quiet` is declared again, for another help, and stays where it is elsewhere
+        *("output", "quiet"),  # `quiet` is declared again with another help text and keeps its position
         *("names", "sources"),
     ]
-    said = Seen().run("--help").output
-    assert "Print nothing at all." in said
-    assert "Print errors only." not in said
-    assert "[default: small]" in said
-    assert "default: 4" not in said
+    output = Seen().run("--help").output
+    assert "Print nothing at all." in output
+    assert "Print errors only." not in output
+    assert "[default: small]" in output
+    assert "default: 4" not in output
 
 
 def test_options_are_immutable() -> None:
@@ -193,7 +193,7 @@ def test_an_incomplete_command_line_yields_the_options_given_so_far() -> None:
 
     @options
     class Known(Shared, MoreShared):
-        """The groups alone, as completion reads them of any command."""
+        """Only the groups, as shell completion reads them for any command."""
 
     ctx = cook.make_context("cook", ["--output", "out", "--name", "x", "--size", "huge"], resilient_parsing=True)
     known = partial_options(Known, ctx)
@@ -211,7 +211,7 @@ class Printing(Options):
 
 @options
 class PrintOptions(Printing):
-    """Of a command that prints text or a report."""
+    """The options of a command that prints text or a report."""
 
 
 def test_a_machine_readable_report_has_no_colors() -> None:
@@ -226,7 +226,7 @@ def test_a_machine_readable_report_has_no_colors() -> None:
 
 
 def kitchen() -> tuple[click.Group, list[str]]:
-    """A command with another below it, and the list of what is called."""
+    """Return a command with a subcommand, and the list of calls."""
     called: list[str] = []
 
     @group(PrintOptions)

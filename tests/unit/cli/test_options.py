@@ -1,4 +1,4 @@
-"""The options of all commands, and what is made of their words."""
+"""The options of all commands, and how their values are parsed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FOLDER = Path(__file__).parents[3] / "kubocd_gen" / "cli"
 
 
 def every_class() -> dict[str, type[Options]]:
-    """The classes of options of all commands, by module and name."""
+    """Return the option classes of all commands, by module and name."""
     modules = [import_module(f"kubocd_gen.cli.{path.stem}") for path in FOLDER.glob("[!_]*.py")]
     return {
         f"{module.__name__.rpartition('.')[2]}.{name}": one
@@ -49,7 +49,7 @@ ALL = every_class()
 
 
 def flags(options: type[Options]) -> dict[str, tuple[object, Flag | Argument, object]]:
-    """The type, the flag or argument, and the default of each field."""
+    """Return the type, the flag or argument, and the default of each field."""
     found = {}
     for field in fields(options):  # type: ignore[arg-type]  # is a dataclass
         assert get_origin(field.type) is Annotated, field.name
@@ -141,11 +141,11 @@ def test_a_host_with_more_than_a_port_is_refused(word: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "said"),
+    ("word", "message"),
     [("true", "variables to expand"), ("1X", "is not a variable name"), ("API_TOKEN", "never expanded")],
 )
-def test_a_variable_that_kcd_gen_never_expands_is_refused(word: str, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_a_variable_that_kcd_gen_never_expands_is_refused(word: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         parse_variables((f"DOMAIN,{word}",))
 
 

@@ -1,4 +1,4 @@
-"""`kcd-gen-ci`: the commit to compare with in the clones that GitHub and GitLab make, and failures to comment."""
+"""`kcd-gen-ci`: the base commit in clones made by GitHub and GitLab, and failures to comment."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MISSING = "1" * 40
 
 @pytest.fixture
 def origin(tmp_path: Path) -> Path:
-    """`main` moved on after `change` had left it, and `merge` has both."""
+    """Create a repository in which `main` has commits after `change` was branched off, and `merge` merges both."""
     directory = tmp_path / "origin"
     directory.mkdir()
     git(directory, "init", "--quiet", "--initial-branch=main")

@@ -1,4 +1,4 @@
-"""The comment on a change, where the platform answers with something else than its documentation says."""
+"""Comments on a change if the responses of the platform differ from its documentation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a Release sees of the cluster's Contexts."""
+"""The merged Context of a Release."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def selected(one: Release, *contexts: Context, configs: tuple[Config, ...] = ())
 
 
 def seen(one: Release, *contexts: Context, configs: tuple[Config, ...] = (), default: Any = None) -> Mapping[str, Any]:
-    """The merged context of a Release; `default` is that of its package's schema."""
+    """Return the merged context of a Release; `default` is the default of its package's schema."""
     trees = ContextTrees(contexts, {})
-    refs, places = select_contexts(one, combine_configs(configs, "kubocd"), trees, configs)
-    return trees.together(refs, places, default or {})
+    refs, positions = select_contexts(one, combine_configs(configs, "kubocd"), trees, configs)
+    return trees.together(refs, positions, default or {})
 
 
 def only_error(found: pytest.ExceptionInfo[ProblemsError]) -> Problem:
@@ -197,25 +197,25 @@ def test_a_missing_default_context_that_is_also_a_namespace_context_is_skipped()
 def test_equal_contexts_are_one_object_and_reach_helm_once() -> None:
     trees = ContextTrees(ALL, {})
     refs = (ContextRef("default", "own"),)
-    places = {refs[0]: lambda: HERE}
-    assert trees.together(refs, places, {"a": 1}) is trees.together(refs, places, {"a": 1})
+    positions = {refs[0]: lambda: HERE}
+    assert trees.together(refs, positions, {"a": 1}) is trees.together(refs, positions, {"a": 1})
 
 
 def test_a_value_is_located_in_the_last_context_that_sets_it() -> None:
     trees = ContextTrees(ALL, {})
     refs = [ContextRef("kubocd", "cluster"), ContextRef("infra", "site")]
     for path, file in ((("who",), "site.yaml"), (("cluster",), "cluster.yaml")):
-        place = trees.position_of(refs, path)
-        assert place is not None
-        assert place.path == file
+        position = trees.position_of(refs, path)
+        assert position is not None
+        assert position.path == file
     assert trees.position_of(refs, ("nowhere",)) is None
 
 
 def test_an_inherited_value_is_located_in_the_parent_that_won() -> None:
     family = (context("one", {"a": [1, 2]}), context("two", {"a": [3, None]}), context("own", {"b": 1}, "one", "two"))
-    place = ContextTrees(family, {}).position_of([ContextRef("default", "own")], ("a", 1))
-    assert place is not None
-    assert place.path == "two.yaml"
+    position = ContextTrees(family, {}).position_of([ContextRef("default", "own")], ("a", 1))
+    assert position is not None
+    assert position.path == "two.yaml"
 
 
 def test_each_merged_context_is_counted_even_if_it_shares_values() -> None:

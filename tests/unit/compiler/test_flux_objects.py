@@ -1,4 +1,4 @@
-"""The Flux resources of a Release, with specs as Go's types print them."""
+"""The Flux resources of a Release, with specs as serialized by Go."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ BASE: Mapping[str, Any] = {
 
 
 def printed(**fields: Any) -> dict[str, Any]:
-    """What becomes of `fields` in an otherwise valid HelmRelease."""
+    """Return `fields` of an otherwise valid HelmRelease as they are printed."""
     spec, violations = typed_spec("helmrelease-v2", {**BASE, **fields})
     assert violations == []
     return {key: value for key, value in spec.items() if key not in BASE}

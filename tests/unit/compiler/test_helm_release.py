@@ -1,4 +1,4 @@
-"""A HelmRelease, layer upon layer."""
+"""The layers of a HelmRelease: module, Config, strategy, overrides and patches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Roles compiled into order."""
+"""Dependencies between Releases, computed from their roles."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_provider_without_a_cycle_is_preferred() -> None:
 
 
 def test_roles_with_a_single_provider_are_resolved_first() -> None:
-    """`a` comes first by name, and would take `b`, which has nobody else to wait for than `a`."""
+    """`a` is first by name and would use `b`, but `a` is the only provider for `b`."""
     found = order(party("a", needs=["x"], gives=["y"]), party("b", gives=["x"], needs=["y"]), party("c", gives=["x"]))
     assert providers(found) == {"a": ["c"], "b": ["a"]}
 

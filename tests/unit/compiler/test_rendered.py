@@ -1,4 +1,4 @@
-"""What a package's templates rendered to, read back."""
+"""Reading the rendered templates of a package."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PACKAGE = package(
 
 
 def read(**texts: str) -> RenderedPackage:
-    """The package with the texts that `main__values`, `roles` … rendered to; the others as they are written."""
+    """Read the package with the given rendered templates (`main__values`, `roles` …); the others are unrendered."""
     rendered = {source.path: source.text for _, source in PACKAGE.templates()}
     for name, text in texts.items():
         module, _, field = name.rpartition("__")

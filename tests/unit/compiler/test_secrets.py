@@ -1,4 +1,4 @@
-"""What is masked in values and texts, by names and by shapes, and that no text makes it slow."""
+"""Masking secrets in values and strings, by name and by format, in limited time."""
 
 from __future__ import annotations
 
@@ -296,7 +296,7 @@ def test_no_secret_survives(value: Any) -> None:
 def test_the_amount_of_parsed_text_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(secrets, "_MOST", secrets._MOST // 8)
     masks = Masks()
-    for number in range(5):  # each is 60 KB; when nothing more is parsed, all of a text is masked
+    for number in range(5):  # each is 60 KB; beyond the limit, the whole string is masked
         shown = masks.text(f"x: {number}\n" + "a: b\n" * 12_000 + f"password:\n- {SECRET}\n")
         assert SECRET not in shown
     assert shown == MASK
@@ -311,4 +311,4 @@ def test_the_amount_of_parsed_text_is_bounded(monkeypatch: pytest.MonkeyPatch) -
     ],
 )
 def test_masking_takes_linear_time(part: str) -> None:
-    masked_string(part * (100_000 // len(part)))  # a pattern that took the square of it would not end here
+    masked_string(part * (100_000 // len(part)))  # a pattern of quadratic time would not finish

@@ -1,4 +1,4 @@
-"""All Configs of a cluster as one, and the redirects of packages."""
+"""Combining all Configs of a cluster, and redirecting packages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values against values: what differs, where, and what of it may be shown."""
+"""Comparing values: the differences, their paths, and which of them are shown."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_a_value_does_not_differ_from_itself(value: Any) -> None:
 def test_there_are_changes_if_and_only_if_the_values_differ(old: Any, new: Any) -> None:
     found = list(changes(old, new))
     reordered = isinstance(old, list) or isinstance(new, list) or "[" in repr((old, new))
-    assert not found if same(old, new) else (found or reordered)  # named items may change places
+    assert not found if same(old, new) else (found or reordered)  # named items can be reordered
     assert len({path_text(one.path) for one in found}) <= len(found)
 
 

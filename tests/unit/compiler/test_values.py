@@ -80,7 +80,7 @@ def test_the_later_value_wins_unless_both_are_maps(below: dict[str, Any], above:
 
 @given(TREES, TREES, TREES)
 def test_merging_maps_is_associative(one: dict[str, Any], two: dict[str, Any], three: dict[str, Any]) -> None:
-    """Where no map hides below a scalar, a chain of contexts may be merged in parts."""
+    """Contexts can be merged in parts unless a scalar replaces a map."""
     if _has_only_maps_in_common(one, two) and _has_only_maps_in_common(two, three):
         assert merge(merge(one, two), three) == merge(one, merge(two, three))
 
@@ -145,7 +145,7 @@ def test_other_characters_are_not_escaped() -> None:
 
 
 def test_a_double_quote_in_a_template_action_is_escaped_and_invalid() -> None:
-    """That is how KuboCD has it: users write back quotes."""
+    """KuboCD behaves the same; users write backquotes."""
     assert parameters_text({"a": '{{ default "x" .b }}'}) == r'{"a":"{{ default \"x\" .b }}"}'
 
 

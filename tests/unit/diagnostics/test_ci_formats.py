@@ -1,4 +1,4 @@
-"""Problems in the formats of CI systems, read back by those systems' own rules."""
+"""Problems in the formats of CI systems, parsed by the rules of those systems."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kubocd_gen.diagnostics.annotations import Annotation, annotations_of, finge
 from kubocd_gen.diagnostics.ci_formats import github_lines, gitlab_report, junit_report, sarif_report
 from kubocd_gen.diagnostics.problems import Position, Problem
 
-# The schema of the OASIS standard, as it is published with it.
+# The schema published with the OASIS standard.
 SARIF = json.loads((Path(__file__).parents[2] / "support/sarif-schema-2.1.0.json").read_text())
 
 UNKNOWN = Annotation(
@@ -39,7 +39,7 @@ def xml(text: str) -> ElementTree.Element:
 
 
 def unescaped(text: str) -> str:
-    """As GitHub's runner does it: each escape once, the percent sign last."""
+    """Unescape like the GitHub runner: each escape once, the percent sign last."""
     for escape, character in (("%0D", "\r"), ("%0A", "\n"), ("%3A", ":"), ("%2C", ","), ("%25", "%")):
         text = text.replace(escape, character)
     return text
@@ -163,15 +163,15 @@ def test_paths_are_relative_to_the_repository(tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_problem_of_many_releases_is_reported_once() -> None:
-    place = Position("oci://quay.io/a/b:1//values.yaml", 3)
+    position = Position("oci://quay.io/a/b:1//values.yaml", 3)
     diagnostics = [
-        Problem("bad-package", "it is bad", hint="mend it", release=f"default/r{n}", position=place) for n in range(5)
+        Problem("bad-package", "it is bad", hint="fix it", release=f"default/r{n}", position=position) for n in range(5)
     ]
     assert annotations_of(diagnostics, Path.cwd()) == [
         Annotation(
             "error",
             "bad-package",
             "oci://quay.io/a/b:1//values.yaml:3: it is bad",
-            ("mend it", "affects default/r0, default/r1, default/r2 and 2 more"),
+            ("fix it", "affects default/r0, default/r1, default/r2 and 2 more"),
         )
     ]

@@ -68,7 +68,7 @@ def test_problems_of_one_file_beyond_the_limit_are_counted() -> None:
 
 
 def test_setting_the_position_of_a_problem_returns_a_copy() -> None:
-    """Clusters share what was fetched once, and each names its own file."""
+    """Clusters share problems of packages, and each cluster reports them in its own file."""
     shared = ProblemsError.of("missing-package", "it is missing")
     here, there = shared.at(Position("a.yaml")), shared.at(Position("b.yaml"))
     assert [one.problem.position for one in (shared, here, there)] == [None, Position("a.yaml"), Position("b.yaml")]

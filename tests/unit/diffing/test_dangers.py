@@ -1,4 +1,4 @@
-"""What is called out of the change of a HelmRelease, and what is not."""
+"""Which changes of a HelmRelease are highlighted as dangerous."""
 
 from __future__ import annotations
 

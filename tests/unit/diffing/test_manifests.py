@@ -1,4 +1,4 @@
-"""The resources that a chart renders to."""
+"""The resources rendered from a chart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing that comes from a source acts on the comment that it stands in."""
+"""Values from sources have no effect on the Markdown of the comment that contains them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def comparison(old: Any, new: Any, *, count: int = 1, name: str = "web", revisio
 
 
 def outside_of_code(text: str) -> str:
-    """A comment without its fences, code spans and code elements."""
+    """Return a comment without its fences, code spans and code elements."""
     text = re.sub(r"^(`{3,})[a-z]*\n(?:(?!\1$).*\n)*?\1$", "", text, flags=re.MULTILINE)
     text = re.sub(r"<code>[^<\n]*</code>", "", text)
     return re.sub(r"(?<!`)(`+)(?!`)([^\n]*?[^`\n]|)(?<!`)\1(?!`)", "", text)

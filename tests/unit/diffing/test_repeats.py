@@ -1,4 +1,4 @@
-"""One change in many Releases is told once, with the part that all have in common."""
+"""The same change in many Releases is reported once, with the common part of the values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SIDE = Side("registry.example.com/web:1.0.0", f"sha256:{'0' * 64}", False, False
 
 
 def found(*pairs: tuple[Mapping[str, Any], Mapping[str, Any]]) -> list[tuple[str | None, Any, Any, int]]:
-    """The repeats among Releases with a HelmRelease each that changes so."""
+    """Return the repeated changes of Releases with one changed HelmRelease each."""
     releases = [
         ReleaseDifference(
             "prod",

@@ -1,4 +1,4 @@
-"""An editor's schema of parameters against what a build does with them."""
+"""The schema of parameters for editors, compared with the validation of a build."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def loaded(raw: dict[str, Any]) -> PackageSchema:
 
 
 def for_editors(package: PackageSchema) -> dict[str, Any]:
-    """The schema of a Release's spec, as far as it is about parameters."""
+    """Return the part of the schema of a Release's spec that describes parameters."""
     found = parameters_schema(package, lambda name: f"#/definitions/{name}")
     schema: dict[str, Any] = {"properties": {"parameters": found.schema}, "definitions": dict(found.definitions)}
     schema |= {"required": ["parameters"]} if found.required else {}

@@ -1,4 +1,4 @@
-"""Patterns of RE2 for editors, compared with RE2 itself in a real JavaScript engine."""
+"""RE2 patterns translated for editors: matches of a JavaScript engine compared with those of RE2."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Search = Callable[[str, Sequence[str]], list[list[bool]]]
 
 @pytest.fixture(scope="module")
 def javascript() -> Iterator[Search]:
-    """Where a pattern is found, by Node.js, with the flag `u` as editors try first, and without."""
+    """Search with Node.js, with the flag `u`, which editors try first, and without."""
     command = [program("node", "nodejs"), "-e", SCRIPT]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         reading, writing = process.stdout, process.stdin

@@ -1,4 +1,4 @@
-"""The texts that make editors use the schemas. That they do is tried in `acceptance/test_editors.py`."""
+"""The settings that make editors use the schemas; `acceptance/test_editors.py` tests them in an editor."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from kubocd_gen.schema.structural import admit
 from kubocd_gen.sources.documents import read_resources
 
 ROOT = Path(__file__).resolve().parents[3]
-# What KuboCD made of some hundred Releases, where it lies beside the checkout.
+# Results of KuboCD for some hundred Releases, if they are available next to the checkout.
 PARITY = ROOT.parent / "shared/parity/cases"
 RESOURCES = ("release", "context", "config")
 FILES = (*RESOURCES, "package", "project", "lock")
@@ -49,7 +49,7 @@ def problems(kind: str, value: Any) -> list[str]:
 
 def test_every_shipped_schema_has_a_name() -> None:
     files = [path for directory in ("kubocd", "kcd-gen") for path in (ROOT / "schemas" / directory).glob("*.json")]
-    assert {f"{place}.json" for place in kinds().values()} == {
+    assert {f"{path}.json" for path in kinds().values()} == {
         path.relative_to(ROOT / "schemas").as_posix() for path in files
     }
     assert len(kinds()) == len(files)
@@ -136,7 +136,7 @@ def test_fixtures_and_acceptance_cases_are_valid() -> None:
         assert list(VALIDATORS[one.kind].iter_errors(one.value)) == [], one.file.path
 
 
-@pytest.mark.skipif(not PARITY.is_dir(), reason="KuboCD's results do not lie beside the checkout")
+@pytest.mark.skipif(not PARITY.is_dir(), reason="the results of KuboCD are not next to the checkout")
 def test_every_release_that_kubocd_compiles_is_valid() -> None:
     compiled = 0
     for case in sorted(PARITY.iterdir()):
@@ -151,7 +151,7 @@ def test_every_release_that_kubocd_compiles_is_valid() -> None:
 
 @pytest.mark.parametrize("kind", RESOURCES)
 def test_values_the_cluster_rejects_are_rejected(kind: str) -> None:
-    """Of the wrong values that fit a field's type least, an editor lets none through that `admit` finds."""
+    """Values of a wrong type that `admit` rejects are rejected by an editor as well."""
     structural = schema(f"kubocd/{kind}-v1alpha1")["schema"]
     good: dict[str, Any] = HEAD | {"kind": kind.capitalize(), "spec": {}}
     good["spec"] = {"release": {"package": PACKAGE}, "context": {"context": {}}, "config": {}}[kind]

@@ -1,4 +1,4 @@
-"""Whatever a checkout puts on the way, and whenever it is put there, an operation stays in the directory or fails."""
+"""An operation stays in its directory or fails, whatever an attacker puts into the path and whenever."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ OPERATIONS: dict[str, Callable[[Directory], object]] = {
 }
 
 
-def fill(folder: Path) -> None:
+def fill(root: Path) -> None:
     for name in ("tree", "empty"):
-        (folder / name).mkdir(parents=True)
+        (root / name).mkdir(parents=True)
     for name in ("file", "tree/file"):
-        (folder / name).write_text(folder.name)
+        (root / name).write_text(root.name)
 
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     fill(tmp_path / "root/a/b")
     fill(tmp_path / "root/other")
-    fill(tmp_path / "home/b")  # where a symlink for `a` leads
+    fill(tmp_path / "home/b")  # the target of a symlink that replaces `a`
     fill(tmp_path / "home")
     return tmp_path / "root"
 
@@ -70,7 +70,7 @@ def test_an_existing_symlink_is_refused(tree: Path, operation: Callable[[Directo
         except SymlinkError as error:
             assert error.filename == str(tree / victim)
         else:
-            # A symlink as such is moved, never what it leads to; and empty directories are left where they can't be.
+            # A symlink itself is moved, never its target; and empty directories that can't be removed are left.
             assert operation in (OPERATIONS["rename a directory"], OPERATIONS["remove what is empty"])
     assert state(tree.parent / "home") == before
 

@@ -1,4 +1,4 @@
-"""Which symlinks are followed on the way to a file or directory that is named: the user's, not those of a checkout."""
+"""Which symlinks in a path are followed: those of the user, not those of a checkout."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from kubocd_gen.files.walk import SymlinkError
 
 @pytest.fixture(params=[".git", "kcd-gen.yaml", "the current directory"])
 def checkout(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A checkout, by each of the signs of one, and beside it a directory `home`."""
-    folder = tmp_path / "checkout"
-    (folder / "sub").mkdir(parents=True)
+    """Create a checkout, marked in one of three ways, and a directory `home` next to it."""
+    root = tmp_path / "checkout"
+    (root / "sub").mkdir(parents=True)
     (tmp_path / "home").mkdir()
     if request.param == "the current directory":
-        monkeypatch.chdir(folder)
+        monkeypatch.chdir(root)
     else:
-        (folder / request.param).touch()
-    return folder
+        (root / request.param).touch()
+    return root
 
 
 WRITES: list[Callable[[Path], object]] = [

@@ -1,4 +1,4 @@
-"""Fetching from a server that is not trusted: credentials, redirects, protocols, limits."""
+"""Fetching from an untrusted server: credentials, redirects, protocols, limits."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.git_traps import RecordingGit, look_like_a_repository
 
 HEADER = f"Basic {base64.b64encode(b'alice:s3cret').decode()}"
 SMART = {"Content-Type": "application/x-git-upload-pack-advertisement"}
-# What a server of Git's protocol 2 answers first; a question by POST follows.
+# The first response of a server with Git protocol version 2; a POST request follows.
 ADVERTISEMENT = (
     b"001e# service=git-upload-pack\n0000"
     b"000eversion 2\n0015agent=git/2.39.5\n0013ls-refs=unborn\n0012fetch=shallow\n0000"
@@ -31,10 +31,10 @@ ADVERTISEMENT = (
 
 @pytest.fixture
 def servers() -> Iterator[tuple[FaultServer, FaultServer]]:
-    """Two servers; the first redirects what is asked of a repository to the second, which has one."""
+    """Start two servers; the first redirects requests for a repository to the second."""
     with FaultServer() as first, FaultServer() as second:
-        place = f"{second.url}/r.git/info/refs?service=git-upload-pack"
-        first.script("GET /r.git/info/refs", reply(302, fields={"Location": place}))
+        location = f"{second.url}/r.git/info/refs?service=git-upload-pack"
+        first.script("GET /r.git/info/refs", reply(302, fields={"Location": location}))
         second.script("GET /r.git/info/refs", reply(200, ADVERTISEMENT, SMART))
         yield first, second
 
@@ -65,12 +65,12 @@ def test_an_authorization_header_does_not_follow_a_redirect(
     servers: tuple[FaultServer, FaultServer], tmp_path: Path
 ) -> None:
     first, second = servers
-    said = fetch(f"{first.url}/r.git", tmp_path / "store", {first.host: ("alice", "s3cret")})
+    message = fetch(f"{first.url}/r.git", tmp_path / "store", {first.host: ("alice", "s3cret")})
     assert fields(first) == [HEADER]
     assert second.asked == []
-    assert "source.git.url" in said
-    assert "s3cret" not in said
-    assert HEADER not in said
+    assert "source.git.url" in message
+    assert "s3cret" not in message
+    assert HEADER not in message
 
 
 @pytest.mark.parametrize("scope", ["http", "http.{url}/", "http.{url}/r.git"])
@@ -109,10 +109,10 @@ def test_credentials_are_sent_over_plain_http_only_to_this_machine(tmp_path: Pat
     with FaultServer() as proxy:
         proxy.script("GET *", reply(401, fields={"WWW-Authenticate": "Basic"}))
         for host in logins:
-            said = fetch(
+            message = fetch(
                 f"http://{host}/r.git", tmp_path / host, logins, http_proxy=proxy.url, GITHUB_TOKEN="ghs_secret"
             )
-            assert "https:// in source.git.url" in said
+            assert "https:// in source.git.url" in message
         assert proxy.asked
         assert not any(field and "secret" in base64.b64decode(field[6:]).decode() for field in fields(proxy))
 
@@ -137,8 +137,8 @@ def test_a_repository_that_requires_a_login_is_fetched(tmp_path: Path, monkeypat
         source = GitChart(f"{static.url}/r.git", "refs/heads/main", "")
         found = Git(Network(), logins.get, dict(os.environ)).fetch(source, tmp_path / "store")
         found.copy("", tmp_path / "copy", lambda _: True, LIMITS)
-        said = fetch(source.url, tmp_path / "other")
-        assert "_USER and KCD_OCI_127_0_0_1_" in said
+        message = fetch(source.url, tmp_path / "other")
+        assert "_USER and KCD_OCI_127_0_0_1_" in message
     assert (tmp_path / "copy/Chart.yaml").read_bytes() == chart_files()["Chart.yaml"]
     assert "s3cret" not in recording.said()
     assert HEADER.split()[1] not in recording.said()
@@ -168,8 +168,8 @@ def test_a_url_with_another_protocol_is_refused(tmp_path: Path, url: str, rewrit
     directory.mkdir()
     git_repository(directory, chart_files())
     (tmp_path / ".gitconfig").write_text('[protocol "ext"]\n\tallow = always\n')
-    place = rewritten.format(mark=mark, repository=directory)
-    git(tmp_path, "config", "--file", ".gitconfig", f"url.{place}.insteadOf", url)
+    target = rewritten.format(mark=mark, repository=directory)
+    git(tmp_path, "config", "--file", ".gitconfig", f"url.{target}.insteadOf", url)
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
     done = fetch_commit(url, "refs/heads/main", tmp_path / "store", environment)
     assert (done.status == 0) == allowed

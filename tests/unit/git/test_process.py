@@ -24,7 +24,7 @@ def failure(setup: Setup, *arguments: str, seconds: float = 60.0, most: int = MI
 
 def test_an_endless_listing_is_stopped(tmp_path: Path) -> None:
     git(tmp_path, "init", "--quiet")
-    bomb = tree_bomb(tmp_path, 9)  # some 100 GB of listing
+    bomb = tree_bomb(tmp_path, 9)  # a listing of about 100 GB
     message = failure(for_questions(), f"--git-dir={tmp_path}/.git", "ls-tree", "-r", bomb)
     assert message == "'git thing' printed more than the limit of 1 MiB"
 
@@ -32,7 +32,7 @@ def test_an_endless_listing_is_stopped(tmp_path: Path) -> None:
 def test_a_git_process_that_does_not_end_is_killed(tmp_path: Path) -> None:
     setup = instead_of_git(tmp_path, "exec sleep 600")
     assert failure(setup, seconds=0.1) == "'git thing' did not finish within 0.1 seconds"
-    setup = instead_of_git(tmp_path, "exec >&- 2>&-\nexec sleep 600")  # it only looks as if it had ended
+    setup = instead_of_git(tmp_path, "exec >&- 2>&-\nexec sleep 600")  # closed output looks like the end of the process
     assert "did not finish within" in failure(setup, seconds=0.1)
     setup = instead_of_git(tmp_path, "while :; do echo x; sleep 0.01; done")
     assert "did not finish within" in failure(setup, seconds=0.2)
@@ -54,16 +54,16 @@ def test_input_is_written_while_output_is_read(tmp_path: Path) -> None:
 
 def test_child_processes_of_git_inherit_its_limits(tmp_path: Path) -> None:
     setup = instead_of_git(tmp_path, "sh -c 'ulimit -d; ulimit -f; ulimit -t; ulimit -c'")
-    said = run(setup, name="thing").stdout.decode().split()
-    assert said == [str(512 << 10), str(4 << 20), "40", "0"]
+    printed = run(setup, name="thing").stdout.decode().split()
+    assert printed == [str(512 << 10), str(4 << 20), "40", "0"]
 
 
 def test_the_error_names_the_limit_that_ended_git() -> None:
-    def said(status: int, stderr: str = "") -> str:
+    def reason(status: int, stderr: str = "") -> str:
         return Done(status, b"", stderr).reason
 
-    assert said(-signal.SIGXCPU) == "it exceeded the limit of 40 seconds of CPU time"
-    assert said(128, "error: index-pack died of signal 25\nfatal: x") == "it exceeded the file size limit of 2 GiB"
-    assert said(128, "fatal: Out of memory, malloc failed") == "it exceeded the memory limit of 512 MiB"
-    assert said(128, "warning: a\nfatal: b\n") == "b"
-    assert said(1) == "exit code 1"
+    assert reason(-signal.SIGXCPU) == "it exceeded the limit of 40 seconds of CPU time"
+    assert reason(128, "error: index-pack died of signal 25\nfatal: x") == "it exceeded the file size limit of 2 GiB"
+    assert reason(128, "fatal: Out of memory, malloc failed") == "it exceeded the memory limit of 512 MiB"
+    assert reason(128, "warning: a\nfatal: b\n") == "b"
+    assert reason(1) == "exit code 1"

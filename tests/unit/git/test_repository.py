@@ -1,4 +1,4 @@
-"""Which repository a directory belongs to, whatever is in the checkout and the environment."""
+"""Finding the repository of a directory, whatever the checkout and the environment contain."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def test_a_directory_that_looks_like_a_bare_repository_is_not_one(checkout: Path
     git(checkout, "add", "--all")
     git(checkout, "commit", "--quiet", "--message", "hostile")
     (checkout / "a/b/new").write_text("")
-    for place in (checkout / "a/b", checkout / "a", checkout, checkout / "a/b/objects"):
-        found = find_repository(place)
+    for start in (checkout / "a/b", checkout / "a", checkout, checkout / "a/b/objects"):
+        found = find_repository(start)
         assert (found.top, found.store) == (checkout, checkout / ".git")
         assert found.base().commit == git(checkout, "rev-parse", "HEAD").strip()
         with pytest.raises(ProblemsError):

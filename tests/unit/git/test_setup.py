@@ -1,4 +1,4 @@
-"""What a git process is given of the environment, and what is set for it."""
+"""The environment and configuration of git processes."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_variables_that_relocate_the_repository_or_run_programs_are_dropped(inde
     given = setups(HOSTILE)[index].variables
     assert not set(LOCAL) & set(given) - {"GIT_NO_REPLACE_OBJECTS"}
     assert not {name for name, value in given.items() if value in ("x", "/x", "secret", "ext", "touch /tmp/x")}
-    assert given["PATH"] == "/usr/bin"  # no directory of the checkout
+    assert given["PATH"] == "/usr/bin"  # no directory in the checkout
     assert (given["GIT_TERMINAL_PROMPT"], given["GIT_NO_LAZY_FETCH"]) == ("0", "1")
 
 
@@ -117,4 +117,4 @@ def test_git_is_started_only_in_one_module() -> None:
             first = first.elts[0] if isinstance(first, ast.List | ast.Tuple) and first.elts else first
             if name in starters and isinstance(first, ast.Constant) and str(first.value).split(" ")[0] == "git":
                 found.add(path.relative_to(root).as_posix())
-    assert found == {"git/setup.py"}  # which looks for it
+    assert found == {"git/setup.py"}  # the module that finds the binary

@@ -1,4 +1,4 @@
-"""The files of a commit, however it was made: bombs, broken objects, names that lead elsewhere, partial clones."""
+"""Reading the files of a hostile commit or partial clone: bombs, broken objects, unsafe names."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def objects(repository: Path) -> Iterator[Objects]:
 
 
 class Counter:
-    """Counts entries, up to a limit."""
+    """Count entries, up to a limit."""
 
     def __init__(self, most: int) -> None:
         self.most, self.seen = most, 0
@@ -89,7 +89,7 @@ def test_ten_objects_that_expand_to_a_billion_files_are_read_once_each(repositor
     with pytest.raises(OverflowError):
         list(read.walk("", count))
     assert count.seen == 1_010
-    assert objects._entries == 90  # what was read of the store
+    assert objects._entries == 90  # the entries read from the store
 
 
 def test_distinct_entries_have_a_limit(repository: Path, objects: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,7 +103,7 @@ def test_a_directory_has_a_size_limit(repository: Path, objects: Objects, monkey
     one = blob(repository, b"")
     large = tree(repository, [(b"f%d" % number, FILE, one) for number in range(10)])
     assert "entries" in refusal(objects, large)
-    assert objects.find(one) is not None  # and the reader goes on
+    assert objects.find(one) is not None  # the reader can still be used
 
 
 def test_endless_directories_and_invalid_names_are_refused(repository: Path, objects: Objects) -> None:
@@ -133,9 +133,9 @@ def test_a_broken_object_is_reported(repository: Path, objects: Objects) -> None
     assert "not a valid Git tree" in refusal(objects, tree(repository, [(b"d", "70000", one)]))
     assert "not a valid Git tree" in refusal(objects, tree(repository, [(b"d", FILE, one[:20])]))
     assert refusal(objects, one) == refusal(objects, "0" * 40) == "is not in the repository"
-    for reference, said in ((directory, "expected a file"), ("1" * 40, "not in the repository")):
+    for reference, message in ((directory, "expected a file"), ("1" * 40, "not in the repository")):
         root = tree(repository, [(b"l", LINK, reference)])
-        with pytest.raises(UnreadableObjectError, match=said):
+        with pytest.raises(UnreadableObjectError, match=message):
             CommitTree(objects, root).target("l")
 
 
@@ -146,7 +146,7 @@ def test_files_after_one_over_the_limit_are_read(repository: Path, objects: Obje
     link = tree(repository, [(b"l", LINK, large)])
     with pytest.raises(UnreadableObjectError, match="is too long"):
         CommitTree(objects, link).target("l")
-    assert objects.find(large) is not None  # whose content nobody reads
+    assert objects.find(large) is not None  # its content is not read
     found = objects.blob(small, 10)
     assert found is not None
     assert found.whole() == b"y"
@@ -189,7 +189,7 @@ def test_an_older_git_that_exits_on_a_missing_object_is_handled(tmp_path: Path) 
 
 @pytest.fixture
 def partial(tmp_path: Path) -> Path:
-    """A clone without blobs, on an older commit's empty working tree; its server has 50 files."""
+    """Create a clone without blobs, with an empty working tree; the server has 50 files."""
     server = tmp_path / "server"
     server.mkdir()
     git_repository(server, {f"sources/f{number}.yaml": b"%d" % number for number in range(50)})
@@ -211,7 +211,7 @@ def test_missing_blobs_of_a_partial_clone_are_fetched_at_once(
         ids = [entry.id for _, entry in read.walk("sources", Counter(99))]
         assert len(ids) == 50
         reader.fetch_missing(ids)
-        reader.fetch_missing(ids)  # and then there is nothing to fetch
+        reader.fetch_missing(ids)  # nothing is left to fetch
         contents = [found.whole() for one in ids if (found := reader.blob(one, 10)) is not None]
     assert len(contents) == 50
     lines = [line for line in (tmp_path / "trace").read_text().splitlines() if "built-in: git fetch" in line]

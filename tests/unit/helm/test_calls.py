@@ -1,4 +1,4 @@
-"""What a template names, found without rendering it."""
+"""Finding the function calls of a template without rendering it."""
 
 from __future__ import annotations
 

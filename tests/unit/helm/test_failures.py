@@ -1,4 +1,4 @@
-"""A template that fails is named, with the place in the user's own text; the others are rendered."""
+"""A failing template is reported with its position in the user's file; the others are rendered."""
 
 from __future__ import annotations
 
@@ -157,11 +157,11 @@ def test_an_error_in_the_header_is_reported_in_the_header(render: Render) -> Non
     assert render("a: 1", header="{{ if }}").in_header
     assert render(
         "a: 1", header="b\n{{ 1 }}{{ if }}"
-    ).in_header  # of several actions on one line, which one is not said
-    behind = render("\n{{ if }}", header="{{/* a */}}\n")
-    assert (behind.line, behind.in_header) == (2, False)
-    behind = render("x{{ .a.b }}", header="{{ 1 }}")
-    assert (behind.line, behind.column, behind.in_header) == (1, 7, False)
+    ).in_header  # the failing one of several actions on one line is not reported
+    after = render("\n{{ if }}", header="{{/* a */}}\n")
+    assert (after.line, after.in_header) == (2, False)
+    after = render("x{{ .a.b }}", header="{{ 1 }}")
+    assert (after.line, after.column, after.in_header) == (1, 7, False)
 
 
 def test_errors_of_fail_and_required_have_the_position_of_the_call(render_all: Render) -> None:
@@ -259,7 +259,7 @@ def test_a_template_that_does_not_end_is_stopped_and_named() -> None:
 @pytest.mark.usefixtures("impatient")
 def test_an_endless_template_of_several_releases_is_not_rendered_for_all() -> None:
     texts = ["{{ 1 }}", *[LOOP] * 12, "{{ 2 }}"]
-    budget = Budget(moved(LIMITS, {"helm-time": 600, "cpu-time": 600}))  # what is asked here is not when it ends
+    budget = Budget(moved(LIMITS, {"helm-time": 600, "cpu-time": 600}))  # this test is not about time limits
     rendered = [outcome for (outcome,) in Helm(find_helm(), budget=budget).render(units(texts), Functions())]
     assert [rendered[0], rendered[-1]] == ["1", "2"]
     errors = [outcome for outcome in rendered if isinstance(outcome, TemplateFailure)]
@@ -389,5 +389,5 @@ def test_scratch_charts_are_removed_unless_debugging(tmp_path: Path, monkeypatch
     assert list(scratch.iterdir()) == []
     Helm(find_helm(), debug_dir=debug).render(units(["{{ 1 }}"]), Functions())
     (chart,) = debug.glob("*/chart")
-    said = subprocess.run([find_helm(), "template", str(chart)], capture_output=True, text=True, check=True)
-    assert "# MQ==" in said.stdout
+    done = subprocess.run([find_helm(), "template", str(chart)], capture_output=True, text=True, check=True)
+    assert "# MQ==" in done.stdout

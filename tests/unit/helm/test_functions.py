@@ -1,4 +1,4 @@
-"""`imageRedirect`, `resolveDNS`, `getHostByName`, and what is refused."""
+"""`imageRedirect`, `resolveDNS`, `getHostByName`, and unsupported functions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What templates render to: the language as KuboCD has it, and nothing of the chart around it."""
+"""The template language of KuboCD, without access to the chart that contains the templates."""
 
 from __future__ import annotations
 
@@ -58,14 +58,14 @@ def test_a_template_can_use_definitions_of_its_own_and_its_header(render: Render
 
 
 def test_no_template_sees_or_replaces_definitions_of_another(render_all: Render) -> None:
-    mine, other, stranger = render_all(
+    mine, other, undefined = render_all(
         '{{ define "x" }}mine{{ end }}{{ template "x" }}',
         '{{ define "x" }}other{{ end }}{{ template "x" }}',
         '{{ template "x" }}',
     )
     assert (mine, other) == ("mine", "other")
     hint = "define it in the template itself or in the package's templateHeader"
-    assert stranger == TemplateFailure('template "x" not defined at <{{template "x"}}>', 1, 13, hint=hint)
+    assert undefined == TemplateFailure('template "x" not defined at <{{template "x"}}>', 1, 13, hint=hint)
 
 
 def test_an_unknown_template_name_is_an_error_only_when_it_is_reached(render: Render) -> None:
@@ -147,11 +147,11 @@ def test_ranges_over_numbers_and_int_of_fractions_depend_on_the_helm_in_use(rend
     (tmp_path / "Chart.yaml").write_text("apiVersion: v2\nname: plain\nversion: 0.0.0\n")
     for text, outcome in zip(texts, found, strict=True):
         (tmp_path / "templates" / "plain.yaml").write_text(f"# <{text}>")
-        said = subprocess.run([find_helm(), "template", str(tmp_path)], capture_output=True, text=True, check=False)
+        done = subprocess.run([find_helm(), "template", str(tmp_path)], capture_output=True, text=True, check=False)
         if isinstance(outcome, TemplateFailure):
-            assert outcome.message.partition(" at <")[0] in said.stderr
+            assert outcome.message.partition(" at <")[0] in done.stderr
         else:
-            assert f"# <{outcome}>" in said.stdout
+            assert f"# <{outcome}>" in done.stdout
 
 
 def test_a_model_can_be_without_an_image_redirector(helm: Helm) -> None:
@@ -179,7 +179,7 @@ def test_yaml_is_printed_as_in_kubocd(helm: Helm) -> None:
 def test_a_list_of_words_is_printed_as_in_helm(helm: Helm) -> None:
     words = ["pg-operator", "certManager", "a_b", "E1", "x0x1F", "Yes-man", "nullable", "A" * 41, "e3", "o-"]
     lists: list[list[str]] = [[], words, *([word] for word in words)]
-    # One tree that is none of words sends everything through helm.
+    # One tree that is not a list of words sends everything through helm.
     asked = [{"list": value} for value in lists]
     assert [text.removeprefix("list:").lstrip("\n ") for text in helm.to_yaml(asked)] == helm.to_yaml(lists)
 

@@ -1,4 +1,4 @@
-"""What counts as an action, and as a token in it: Go's own rules."""
+"""Actions and tokens of templates, by the rules of Go."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_trim_markers_of_an_action_are_found() -> None:
     assert [action.trims for action in actions("{{ a }}{{ a -}}{{ a - }}{{a\n-}}")] == [False, True, False, True]
 
 
-# Letters, digits and marks of all kinds, what Unicode added after version 14, what it has not assigned, and spaces.
+# Letters, digits and marks of all kinds, characters added after Unicode 14, unassigned characters, and spaces.
 @pytest.mark.parametrize(
     "character",
     "é\u0661\u2167\u0301\u02c6\u20ac\x80\x85\xa0\u1680\u2028\u200b\u3000\ufeff\ufffd\uffff\U00011f04\U000323af\U0010ffff",

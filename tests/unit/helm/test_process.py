@@ -1,4 +1,4 @@
-"""The helm binary, and its runs: what they see, how long they last, and how many there are at once."""
+"""The helm binary and its runs: their environment, time limits and concurrency."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_helm_has_a_cpu_limit_of_the_system(tmp_path: Path) -> None:
 
 
 class Runs:
-    """In place of helm: what runs at once, and the memory that it was given."""
+    """A replacement for helm that records concurrent runs and their memory limits."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()

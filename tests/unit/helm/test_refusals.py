@@ -1,4 +1,4 @@
-"""A text that the lexer does not read to its end is never rendered, and always an error."""
+"""A template that the lexer can't read to the end is never rendered and always an error."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ UNREADABLE = [
 
 @pytest.fixture
 def charts(tmp_path: Path) -> tuple[Helm, Path]:
-    """A helm that keeps the charts that it was run on."""
+    """Return a helm that keeps its charts, and their directory."""
     return Helm(find_helm(), debug_dir=tmp_path), tmp_path
 
 
@@ -44,7 +44,7 @@ def test_an_unreadable_template_is_checked_in_a_separate_chart_and_not_rendered(
     alone, shared = sorted(
         (sorted(directory.glob(f"{one.name}/chart/templates/**/*.*")) for one in directory.iterdir()), key=len
     )
-    assert [path.parent.name for path in alone] == ["_p"]  # and no document that renders it
+    assert [path.parent.name for path in alone] == ["_p"]  # no file that renders it
     assert alone[0].name not in {path.name for path in shared}
 
 

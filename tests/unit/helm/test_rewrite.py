@@ -1,4 +1,4 @@
-"""The chart file that a text becomes, and the way back for positions."""
+"""Rewriting a template into a chart file, and mapping positions back."""
 
 from __future__ import annotations
 

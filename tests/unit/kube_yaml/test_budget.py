@@ -1,4 +1,4 @@
-"""What the YAML of a run can stand for: aliases and texts are counted over all documents and files."""
+"""The size of the YAML of a run: expanded aliases and strings are counted over all documents and files."""
 
 from __future__ import annotations
 

@@ -15,9 +15,9 @@ from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.kube_yaml.emitter import emit_documents
 from tests.support.yaml_readers import READERS, read
 
-# A busy machine is no reason to fail.
+# Deadlines would fail on a busy machine.
 
-# What YAML gives a meaning to, and what it can't hold as it is.
+# Characters with a meaning in YAML, and those that must be escaped.
 NASTY = [
     *" \t\n\r-?:,[]{}#&*!|>'\"%@`~.+=<_/\\0123456789eExXobByYnNtf",
     *"\x00\x07\x1b\x7f\x80\x85\x9f\xa0\u2028\u2029\ufeff\ufffe\uffff\u202e\u200bé日😀\U0010ffff",
@@ -48,7 +48,7 @@ values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=4) | st.di
 
 
 def assert_same(got: Any, want: Any) -> None:
-    """Equal as a cluster compares: a float64 by value and sign, a 64-bit integer exactly, every other type as it is."""
+    """Compare like a cluster: a float64 by value and sign, a 64-bit integer exactly, other types with their type."""
     if isinstance(want, dict):
         assert isinstance(got, dict)
         assert list(got) == list(want)
@@ -79,7 +79,7 @@ def assert_reads_back(document: dict[str, Any]) -> None:
 
 
 def line(value: Any) -> str:
-    """How `value` is written after a key."""
+    """Return how `value` is written after a key."""
     return emit_documents([{"key": value}]).removeprefix("---\nkey: ").removesuffix("\n")
 
 
@@ -302,7 +302,7 @@ def test_a_deeply_nested_value_is_written_or_is_an_error(wrap: Any) -> None:
 
 
 def test_a_scalar_of_5_mb_needs_little_time_and_memory() -> None:
-    """A pattern whose alternatives repeat takes a hundred bytes for each character, and seconds."""
+    """A pattern with repeated alternatives would need a hundred bytes per character, and seconds."""
     script = """
 import resource
 resource.setrlimit(resource.RLIMIT_CPU, (15, 15))

@@ -1,4 +1,4 @@
-"""What holds of any text: the reader and the finder of positions say yes or say why not, and never take long."""
+"""Properties of any string: reading and locating succeed or fail with a reason, in limited time."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ keys = st.lists(st.one_of(st.integers(-2, 3), st.sampled_from(["a", "A", "b", "t
 
 
 def normalised(value: Any) -> Any:
-    """As JSON through Go's float64."""
+    """Return JSON values with numbers converted to float64."""
     if isinstance(value, dict):
         return {key: normalised(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -66,8 +66,10 @@ def test_a_position_is_found_in_any_string(text: str, document: int, way: list[s
 @given(json_values, st.sampled_from([None, 2]), st.booleans())
 def test_json_is_read_with_float64_numbers(value: Any, indent: int | None, ascii_only: bool) -> None:
     text = json.dumps(value, indent=indent, ensure_ascii=ascii_only)
-    control = any(ord(char) in (*range(0x7F, 0xA0), 0xFFFE, 0xFFFF, 0xFEFF) for char in text)  # JSON's, but not YAML's
-    surrogates = ascii_only and "\\ud" in text  # YAML's \u escapes are no UTF-16
+    control = any(
+        ord(char) in (*range(0x7F, 0xA0), 0xFFFE, 0xFFFF, 0xFEFF) for char in text
+    )  # valid in JSON but not in YAML
+    surrogates = ascii_only and "\\ud" in text  # \u escapes of YAML are not UTF-16
     if control or surrogates or may_have_a_long_key(text) or overflows(value):
         return
     (document,) = read_documents(text, "f.json")
@@ -76,7 +78,7 @@ def test_json_is_read_with_float64_numbers(value: Any, indent: int | None, ascii
 
 
 def may_have_a_long_key(text: str) -> bool:
-    """Whether a key of the JSON text, as it is escaped, may be over the 1024 characters that a key of YAML has."""
+    """Whether a key of the JSON document, with escapes, can exceed the 1024 characters of a YAML key."""
     return any(len(part) > 1000 for part in text.split(":")[:-1])
 
 

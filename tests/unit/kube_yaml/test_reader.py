@@ -1,4 +1,4 @@
-"""What is read here was checked against sigs.k8s.io/yaml v1.6.0, `YAMLToJSON` and `YAMLToJSONStrict`."""
+"""The expected values were verified with sigs.k8s.io/yaml v1.6.0, `YAMLToJSON` and `YAMLToJSONStrict`."""
 
 from __future__ import annotations
 

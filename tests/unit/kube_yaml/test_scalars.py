@@ -1,4 +1,4 @@
-"""The table's values were checked against sigs.k8s.io/yaml v1.6.0."""
+"""The values of the table were verified with sigs.k8s.io/yaml v1.6.0."""
 
 from __future__ import annotations
 

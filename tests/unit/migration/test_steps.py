@@ -1,4 +1,4 @@
-"""From step to step, on a cluster where nothing is wrong; each step's commands are what the guide says."""
+"""The steps of a migration without problems; the commands of each step are those of the guide."""
 
 from __future__ import annotations
 
@@ -163,14 +163,14 @@ def test_flux_must_reconcile_after_managers_are_renamed(scene: Scene) -> None:
 
 
 def renamed(scene: Scene, objects: list[Object]) -> dict[str, set[str]]:
-    """Run the jq program of step 3, and return the resulting managers by object."""
+    """Run the jq program of step 3 and return the resulting managers by object."""
     lines = scene.check(objects).step.lines
     program("jq", "jq")
     transfer = next(line for line in lines if line.strip().startswith("jq ")).strip().removesuffix(" |")
     listed = {"items": [one for one in objects if one["kind"] == "HelmRelease"]}
     done = subprocess.run(
         ["sh", "-c", transfer], input=json.dumps(listed), capture_output=True, text=True, check=True
-    )  # the program as it would be pasted, quoting and all
+    )  # the program as pasted into a shell, including its quoting
     return {
         one["metadata"]["name"]: {entry["manager"] for entry in one["metadata"]["managedFields"]}
         for one in json.loads(done.stdout)["items"]
@@ -258,28 +258,28 @@ def test_an_object_without_managers_does_not_stop_the_transfer_of_the_others(sce
 def test_the_printed_script_stops_at_the_first_failure(
     scene: Scene, made: Callable[[Scene], list[Object]], tmp_path: Path
 ) -> None:
-    """Every program in it is there and fails, one after the other: nothing behind that is run."""
+    """All programs exist and fail, so only the first one runs."""
     step = scene.check(made(scene)).step
     called = tmp_path / "called"
     for name in ("kubectl", "git", "kcd-gen", "helm"):
-        stand_in = tmp_path / name
-        stand_in.write_text(f'#!/bin/sh\necho "$0" >> {called}\nexit 1\n')
-        stand_in.chmod(0o755)
+        fake = tmp_path / name
+        fake.write_text(f'#!/bin/sh\necho "$0" >> {called}\nexit 1\n')
+        fake.chmod(0o755)
     for shell in ("bash", "sh"):
         called.write_text("")
         path = f"{tmp_path}:{os.environ['PATH']}"
-        script = "\n".join((*step.script, "echo behind"))
+        script = "\n".join((*step.script, "echo after"))
         done = subprocess.run(
             [shell, "-c", script], env={"PATH": path}, cwd=tmp_path, capture_output=True, text=True, check=True
         )
-        assert done.stdout == "behind\n", "it runs in a shell of its own"
-        # A pipe begins all its programs at once.
+        assert done.stdout == "after\n", "it runs in a subshell"
+        # A pipe starts all its programs at once.
         assert len(called.read_text().splitlines()) == (2 if step.name == "transfer-fields" else 1)
 
 
 @pytest.mark.parametrize("shell", ["bash", "sh"])
 def test_a_rescue_continues_after_a_failure(scene: Scene, tmp_path: Path, shell: str) -> None:
-    """A Deployment of another name, or an object that is gone, must not keep the others from being saved."""
+    """A Deployment of another name or a missing object must not prevent saving the others."""
     objects = scene.applied()
     cluster.each(objects, "Release", lambda one: one["metadata"].update(deletionTimestamp="2026-01-01T00:00:00Z"))
     step = scene.check([one for one in objects if one["kind"] != "Deployment"]).step

@@ -1,4 +1,4 @@
-"""Every trap of the way, each as one small change to a clean cluster; docs/migration.md has them all."""
+"""The traps of a migration, each as one small change to a clean cluster; docs/migration.md lists them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Change = Callable[[list[Object]], object]
 
 @dataclass(frozen=True, slots=True)
 class Trap:
-    """A change, and what is found then: its code, severity, a part of the message, and the step."""
+    """A change and the resulting finding: its code, severity, a part of the message, and the step."""
 
     code: str
     severity: str
@@ -56,7 +56,7 @@ def drop(kind: str, name: str, *path: str) -> Change:
 
 
 def extra(value: dict[str, Any], by: str = "kubocd", operation: str = "Update") -> Change:
-    """A field of the spec that Git does not have, in web-main, owned by somebody."""
+    """Add a field to the spec of web-main that is not in Git, with the given owner."""
 
     def change(objects: list[Object]) -> None:
         one = found(objects, "HelmRelease", "web-main")
@@ -99,7 +99,7 @@ def foreign(objects: list[Object]) -> None:
 
 
 def orphaned(objects: list[Object]) -> None:
-    """An owner that the transfer of fields did not remove, because another manager set it."""
+    """Add an owner that the transfer of fields does not remove, because another manager set it."""
     owner = cluster.by_kubocd(
         {
             "kind": "HelmRelease",
@@ -138,7 +138,7 @@ def failing(kind: str, name: str, message: str, *, reason: str = "Failed", stall
 
 
 def charts_from(source: str) -> Change:
-    """The Kustomization of the chart server, which `releases` waits for, reads `source`."""
+    """Add the Kustomization of the chart server, which `releases` waits for, with the source `source`."""
 
     def change(objects: list[Object]) -> None:
         releases = found(objects, "Kustomization", "releases")
@@ -158,7 +158,7 @@ def other_release(objects: list[Object]) -> None:
 
 INSTALL = {"install": {"remediation": {"retries": 3}}}
 TRAPS = {
-    "a field that KuboCD left behind": Trap(
+    "a remaining field of KuboCD": Trap(
         "field-goes",
         "note",
         Scene.applied,
@@ -166,7 +166,7 @@ TRAPS = {
         "spec.maxHistory is only in the cluster, owned by 'kubocd'",
         "transfer-fields",
     ),
-    "a value that KuboCD left behind": Trap(
+    "a remaining value of KuboCD": Trap(
         "field-goes", "warning", Scene.applied, extra({"values": {"old": 1}}), "Helm upgrade (1)", "transfer-fields"
     ),
     "an edit by hand, which Flux takes away by itself": Trap(
@@ -209,7 +209,7 @@ TRAPS = {
         "('11m0s' becomes '30m0s')",
         "apply",
     ),
-    "another server, which is no upgrade": Trap(
+    "another server, which is not an upgrade": Trap(
         "field-changes",
         "note",
         Scene.stopped,
@@ -217,7 +217,7 @@ TRAPS = {
         "spec.url differs",
         "apply",
     ),
-    "a value that only Git has": Trap(
+    "a value that is only in Git": Trap(
         "field-comes",
         "warning",
         Scene.stopped,
@@ -225,7 +225,7 @@ TRAPS = {
         "spec.values.replicas is only in Git",
         "apply",
     ),
-    "a HelmRelease that somebody suspended": Trap(
+    "a HelmRelease that was suspended": Trap(
         "field-goes",
         "warning",
         Scene.stopped,
@@ -241,7 +241,7 @@ TRAPS = {
         "",
         "resolve",
     ),
-    "what was installed has another name": Trap(
+    "the installed release has another name": Trap(
         "would-reinstall",
         "error",
         Scene.stopped,
@@ -297,7 +297,7 @@ TRAPS = {
         "has no managedFields",
         "dump",
     ),
-    "managedFields that were emptied, which transfers nothing": Trap(
+    "emptied managedFields, which transfer nothing": Trap(
         "emptied-fields",
         "warning",
         Scene.transferred,
@@ -305,7 +305,7 @@ TRAPS = {
         "managedFields were emptied",
         "delete-releases",
     ),
-    "managedFields that were emptied, and a status since": Trap(
+    "emptied managedFields with a later status": Trap(
         "emptied-fields",
         "warning",
         Scene.transferred,
@@ -330,7 +330,7 @@ TRAPS = {
         "an earlier Release of the same name",
         "rescue",
     ),
-    "a Release that is gone": Trap(
+    "a missing Release": Trap(
         "dead-owner", "error", Scene.applied, without_release("web"), "owned by a Release that does not exist", "rescue"
     ),
     "a dump without Releases": Trap(
@@ -349,7 +349,7 @@ TRAPS = {
         "only its finalizer protects",
         "rescue",
     ),
-    "a Release that goes and owns nothing": Trap(
+    "a deleted Release that owns nothing": Trap(
         "release-deleting",
         "note",
         Scene.transferred,
@@ -384,7 +384,7 @@ TRAPS = {
         "is in phase ERROR",
         "apply",
     ),
-    "a Release that is suspended in the cluster alone": Trap(
+    "a Release that is suspended only in the cluster": Trap(
         "release-suspended",
         "warning",
         Scene.stopped,
@@ -403,7 +403,7 @@ TRAPS = {
         "'registry.example.com/demo/web:0.9.0' in the cluster",
         "apply",
     ),
-    "a HelmRelease that is not there": Trap(
+    "a missing HelmRelease": Trap(
         "not-live",
         "warning",
         Scene.stopped,
@@ -411,7 +411,7 @@ TRAPS = {
         "Flux will install the chart",
         "apply",
     ),
-    "a HelmRelease that its Release no longer makes": Trap(
+    "a HelmRelease that its Release no longer creates": Trap(
         "not-compiled",
         "warning",
         Scene.applied,
@@ -430,7 +430,7 @@ TRAPS = {
         "'flux-system/releases', but not from kcd-gen's output",
         "resolve",
     ),
-    "an object that Flux is told to leave alone": Trap(
+    "an object that Flux ignores": Trap(
         "exempt-from-flux",
         "warning",
         Scene.stopped,
@@ -438,7 +438,7 @@ TRAPS = {
         "kustomize.toolkit.fluxcd.io/ssa: Merge",
         "apply",
     ),
-    "what nobody needs any more": Trap(
+    "an object that is no longer needed": Trap(
         "leftover",
         "note",
         Scene.without_releases,
@@ -460,7 +460,7 @@ TRAPS = {
         "is not ready: 'failed: password=•••'",
         "apply",
     ),
-    "a HelmRelease that has given up": Trap(
+    "a HelmRelease without remaining retries": Trap(
         "not-ready",
         "warning",
         Scene.applied,
@@ -500,7 +500,7 @@ TRAPS = {
         "apply",
         "spec.path",
     ),
-    "labels of a Kustomization that is gone": Trap(
+    "labels of a missing Kustomization": Trap(
         "left-by-flux",
         "note",
         Scene.applied,
@@ -543,7 +543,7 @@ TRAPS = {
         "was never installed",
         "apply",
     ),
-    "a Kustomization that stands still": Trap(
+    "a suspended Kustomization": Trap(
         "kustomization-suspended",
         "warning",
         Scene.applied,
@@ -551,7 +551,7 @@ TRAPS = {
         "is suspended",
         "transfer-fields",
     ),
-    "a Kustomization that takes all with it": Trap(
+    "a Kustomization whose deletion removes all resources": Trap(
         "pruning",
         "note",
         Scene.applied,
@@ -635,15 +635,15 @@ def test_a_trap_is_reported(scene: Scene, name: str) -> None:
     objects = trap.made(scene)
     trap.change(objects)
     after = scene.check(objects)
-    told = [one for one in after.findings if one.code == trap.code and trap.says in one.message]
-    assert [one.severity for one in told][:1] == [trap.severity], [
+    findings = [one for one in after.findings if one.code == trap.code and trap.says in one.message]
+    assert [one.severity for one in findings][:1] == [trap.severity], [
         f"{one.code}: {one.message}" for one in after.findings
     ]
-    assert trap.hint in (told[0].hint or "")
+    assert trap.hint in (findings[0].hint or "")
     assert after.step.name == trap.step
     usual = {(one.code, one.message) for one in before.findings}
     if trap.code not in ("co-owner", "owned"):
-        assert not {(one.code, one.message) for one in told} & usual, "a clean cluster has it, too"
+        assert not {(one.code, one.message) for one in findings} & usual, "a clean cluster has it, too"
 
 
 def test_every_trap_is_documented_and_tested() -> None:
@@ -657,13 +657,13 @@ def test_every_trap_is_documented_and_tested() -> None:
 def test_the_same_finding_of_many_objects_is_reported_once(scene: Scene) -> None:
     objects = scene.stopped()
     cluster.each(objects, "HelmRelease", lambda one: one["spec"].update(timeout="9m"))
-    told = [one for one in scene.check(objects).findings if one.code == "field-changes"]
-    assert [one.objects for one in told] == [("default/api-main", "default/shop-main", "default/web-main")]
+    findings = [one for one in scene.check(objects).findings if one.code == "field-changes"]
+    assert [one.objects for one in findings] == [("default/api-main", "default/shop-main", "default/web-main")]
 
 
 def test_a_default_of_the_api_server_is_not_reported_as_removed(scene: Scene) -> None:
-    told = [one for one in scene.check(scene.stopped()).findings if one.code == "co-owner"]
-    assert {one.message.partition(" and removes ")[2] for one in told} == {"metadata.ownerReferences"}
+    findings = [one for one in scene.check(scene.stopped()).findings if one.code == "co-owner"]
+    assert {one.message.partition(" and removes ")[2] for one in findings} == {"metadata.ownerReferences"}
 
 
 def test_equivalent_values_are_not_a_difference(scene: Scene) -> None:
@@ -714,16 +714,16 @@ def test_one_source_keeps_the_order(scene: Scene) -> None:
 def test_a_release_waiting_for_dependencies_gets_no_reset_hint(scene: Scene) -> None:
     objects = scene.applied()
     failing("HelmRelease", "web-main", "dependencies do not meet ready condition")(objects)
-    (told,) = (one for one in scene.check(objects).findings if one.code == "not-ready")
-    assert told.hint is not None
-    assert "resetAt" not in told.hint
+    (finding,) = (one for one in scene.check(objects).findings if one.code == "not-ready")
+    assert finding.hint is not None
+    assert "resetAt" not in finding.hint
 
 
 def test_kubocds_own_charts_do_not_belong_in_git(scene: Scene, tmp_path: Path) -> None:
     assert "kubocd-compiled" not in {one.code for one in scene.check(scene.stopped()).findings}
     own = compiled(tmp_path, "moduleOverrides: [{module: main, specPatch: {chart: {spec: {chart: kubocd-wh}}}}]")
-    (told,) = (one for one in own.check(own.stopped()).findings if one.code == "kubocd-compiled")
-    assert (told.severity, told.objects) == ("warning", ("default/web-main",))
+    (finding,) = (one for one in own.check(own.stopped()).findings if one.code == "kubocd-compiled")
+    assert (finding.severity, finding.objects) == ("warning", ("default/web-main",))
     gone = [one for one in own.without_releases() if one["kind"] != "Deployment"]
     last = own.check([*gone, cluster.crd("helmreleases.helm.toolkit.fluxcd.io")]).step
     assert (last.name, last.lines[0]) == ("remove-controller", "kcd-gen build")

@@ -1,4 +1,4 @@
-"""How long one wait of a socket takes at most."""
+"""The maximum time of a single wait for a socket."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_wait_ends_with_the_run() -> None:
 
 
 def test_a_connection_the_system_closed_is_not_waited_for() -> None:
-    """Otherwise the next step could take its end for the end of the body."""
+    """Otherwise the closed connection could be read as the end of the body."""
     calls: list[float] = []
 
     def attempt(seconds: float) -> None:

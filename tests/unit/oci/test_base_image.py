@@ -1,4 +1,4 @@
-"""What a base image may say, and what is refused."""
+"""Valid and invalid base images."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ HOSTILE: dict[str, tuple[Make, str]] = {
     "another system": (lambda maker: maker.image(os="windows"), "is an image for 'windows'"),
     "no architecture": (lambda maker: maker.image(architecture="../.."), "without os and architecture"),
     "no diff IDs": (lambda maker: maker.image(rootfs={"type": "layers"}), "without valid layer digests"),
-    "diff IDs that are none": (
+    "invalid diff IDs": (
         lambda maker: maker.image(rootfs={"type": "layers", "diff_ids": ["sha256:1", 2]}),
         "without valid layer digests",
     ),
@@ -89,12 +89,12 @@ HOSTILE: dict[str, tuple[Make, str]] = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_an_invalid_base_is_refused(name: str, tmp_path: Path) -> None:
-    make, says = HOSTILE[name]
+    make, message = HOSTILE[name]
     maker = BaseMaker(tmp_path)
     with pytest.raises(ProblemsError) as caught:
         read(maker, make(maker))
     assert caught.value.problem.code == "bad-base"
-    assert says in caught.value.problem.message
+    assert message in caught.value.problem.message
 
 
 def test_a_blob_with_another_digest_is_refused(tmp_path: Path) -> None:

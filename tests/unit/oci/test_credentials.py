@@ -25,7 +25,7 @@ def entry(user: str = "alice", secret: str = "s:1") -> dict[str, str]:
 
 
 def store(directory: Path, config: Any = None, **environment: str) -> CredentialStore:
-    """A store whose Docker config is `config`; helpers are found in `folder`."""
+    """Create a store with the Docker config `config`; helpers are found in `directory`."""
     if config is not None:
         (directory / "config.json").write_text(config if isinstance(config, str) else json.dumps(config))
     path = f"{directory}{os.pathsep}{os.defpath}"
@@ -94,9 +94,9 @@ def test_sources_of_credentials_have_an_order_of_precedence(tmp_path: Path) -> N
 
 def test_variables_without_a_host_apply_to_the_named_host_only(tmp_path: Path) -> None:
     old = {"KCD_OCI_USER": "old", "KCD_OCI_SECRET": "2"}
-    nobody = store(tmp_path, **old)
-    assert nobody.find(HOST) is None
-    assert [one.message for one in nobody.warnings()] == [
+    unnamed = store(tmp_path, **old)
+    assert unnamed.find(HOST) is None
+    assert [one.message for one in unnamed.warnings()] == [
         "KCD_OCI_USER and KCD_OCI_SECRET are deprecated and are ignored, because KCD_OCI_HOST is not set"
     ]
     one = store(tmp_path, **old, KCD_OCI_HOST=HOST)
@@ -104,7 +104,7 @@ def test_variables_without_a_host_apply_to_the_named_host_only(tmp_path: Path) -
     assert one.find("evil.example.com") is None
 
 
-# Each pair of hosts has one name of a variable; the second is not what the name is read as.
+# Both hosts of a pair have the same variable name; the name is interpreted as the first one.
 TWINS = [
     ("registry.example.com", "registry-example.com"),
     ("registry.example.com", "registry.example-com"),
@@ -182,9 +182,9 @@ def test_the_files_of_podman_have_the_lowest_precedence(tmp_path: Path) -> None:
     (tmp_path / "run/containers").mkdir(parents=True)
     (tmp_path / "run/containers/auth.json").write_text(json.dumps({"auths": {HOST: entry("run", "3")}}))
     (tmp_path / "auth.json").write_text(json.dumps({"auths": {HOST: entry("file", "2")}}))
-    places = {"REGISTRY_AUTH_FILE": str(tmp_path / "auth.json"), "XDG_RUNTIME_DIR": str(tmp_path / "run")}
-    assert found(store(tmp_path, {"auths": {HOST: entry("docker", "1")}}, **places)) == ("docker", "1")
-    assert found(store(tmp_path, {"auths": {}}, **places)) == ("file", "2")
+    locations = {"REGISTRY_AUTH_FILE": str(tmp_path / "auth.json"), "XDG_RUNTIME_DIR": str(tmp_path / "run")}
+    assert found(store(tmp_path, {"auths": {HOST: entry("docker", "1")}}, **locations)) == ("docker", "1")
+    assert found(store(tmp_path, {"auths": {}}, **locations)) == ("file", "2")
     assert found(store(tmp_path, {}, XDG_RUNTIME_DIR=str(tmp_path / "run"))) == ("run", "3")
 
 
@@ -260,7 +260,7 @@ def test_a_helper_of_one_registry_precedes_the_file_and_the_general_helper(tmp_p
     assert found(one, "b.example.com") == ("file", "3")
     assert found(one, "c.example.com") == ("all", "2")
     assert found(one) == ("one", "1")
-    assert calls(tmp_path) == [f"get {HOST}", "get c.example.com"]  # each once
+    assert calls(tmp_path) == [f"get {HOST}", "get c.example.com"]  # each is called once
 
 
 def test_a_helper_can_return_an_identity_token(tmp_path: Path) -> None:

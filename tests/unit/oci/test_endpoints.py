@@ -46,7 +46,7 @@ def test_plain_http_is_used_only_if_insecure() -> None:
     ],
 )
 def test_a_mirror_replaces_the_registry(mirror: str, expected: str) -> None:
-    # What a Release says about plain HTTP is about its own registry, not about the mirror.
+    # The `insecure` field of a Release applies to its own registry, not to the mirror.
     assert url("quay.io", "a/b", {"quay.io": mirror}, insecure=True) == expected
 
 

@@ -1,4 +1,4 @@
-"""Layers of images: their bytes, read by tar programs that are not ours."""
+"""Layers of images, read by other implementations of tar."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ def test_tar_can_read_a_layer(tmp_path: Path) -> None:
     ],
 )
 def test_only_names_of_more_than_100_bytes_have_an_extended_header(length: int, extended: int, digest: str) -> None:
-    """A file and a hard link to it: a digest that moves would push every image again."""
+    """A file and a hard link to it. If the digest changed, every image would be pushed again."""
     layer = make_layer({letter * length: b"x" for letter in "ab"}, {})
     assert data_of(layer).count(b"ustar") == 2 + extended
     assert layer.descriptor.digest == f"sha256:{digest}"
 
 
 def test_the_time_of_a_file_depends_on_its_content() -> None:
-    assert file_time(b"version: 1.0.0") != file_time(b"version: 1.0.1")  # nginx's ETag is of time and length
+    assert file_time(b"version: 1.0.0") != file_time(b"version: 1.0.1")  # the ETag of nginx consists of time and length
     assert file_time(b"version: 1.0.0") == file_time(b"version: 1.0.0")
 
 

@@ -273,7 +273,7 @@ def _fifo(path: Path) -> None:
         (lambda path: path.symlink_to("/dev/zero"), "is not a regular file"),
         (lambda path: path.symlink_to(path), ": Too many levels of symbolic links"),
     ],
-    ids=["folder", "fifo", "device", "loop"],
+    ids=["directory", "fifo", "device", "loop"],
 )
 def test_a_special_file_is_refused_without_blocking(
     tmp_path: Path, make: Callable[[Path], object], sentence: str

@@ -85,13 +85,13 @@ def test_other_entries_are_kept(tmp_path: Path) -> None:
     writer.tag(TWO, put_image(writer))
     path = tmp_path / "index.json"
     index = json.loads(path.read_text())
-    stranger = {"mediaType": "text/plain", "digest": "sha256:" + "0" * 64, "size": 1}
-    index |= {"annotations": {"by": "hand"}, "manifests": [*index["manifests"], stranger]}
+    other = {"mediaType": "text/plain", "digest": "sha256:" + "0" * 64, "size": 1}
+    index |= {"annotations": {"by": "hand"}, "manifests": [*index["manifests"], other]}
     path.write_text(json.dumps(index))
     writer.tag(ONE, put_image(writer))
     after = json.loads(path.read_text())
     assert after["annotations"] == {"by": "hand"}
-    assert stranger in after["manifests"]
+    assert other in after["manifests"]
     assert OciLayout(tmp_path).references() == (str(ONE), str(TWO))
 
 

@@ -1,4 +1,4 @@
-"""A staging directory and a journal that are not what a write of kcd-gen's left: nothing outside the output changes."""
+"""Staging directories and journals that were not left by a write of kcd-gen: nothing outside the output changes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.thorough import count
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """What nobody may touch."""
+    """A directory that must not change."""
     directory = tmp_path / "home"
     (directory / "hooks").mkdir(parents=True)
     (directory / "precious").write_text("mine")
@@ -29,7 +29,7 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """The output of a checkout, with a build in it."""
+    """The output of a checkout after a build."""
     (tmp_path / "repository/.git/hooks").mkdir(parents=True)
     output = tmp_path / "repository/deploy"
     build(output, *OLD)
@@ -37,14 +37,14 @@ def root(tmp_path: Path) -> Path:
 
 
 def store_of(root: Path) -> Path:
-    """The one directory that Git's own directory has for outputs."""
+    """Return the only store for outputs in the Git directory."""
     (store,) = (root.parent / ".git/kcd-gen").iterdir()
     return store
 
 
 @pytest.fixture(scope="session")
 def middle(tmp_path_factory: pytest.TempPathFactory) -> int:
-    """The number of a move in the middle of those that a write of NEW over OLD makes."""
+    """The number of a move in the middle of a write of NEW over OLD."""
     root = tmp_path_factory.mktemp("middle") / "deploy"
     for number in range(10, 1000):
         build(root, *OLD)
@@ -56,7 +56,7 @@ def middle(tmp_path_factory: pytest.TempPathFactory) -> int:
 
 @pytest.fixture
 def killed(root: Path, middle: int) -> Path:
-    """The output after a write that was killed in the middle of its moves."""
+    """The output after a write was killed in the middle of its moves."""
     build_new(root, "kill_at", middle)
     assert (root / moves.STAGING).exists()
     return root
@@ -142,7 +142,7 @@ def test_the_journal_is_in_the_git_directory_and_completes_the_write(killed: Pat
 
 
 @pytest.mark.parametrize("name", ["0", "1", "2"])
-@pytest.mark.parametrize("what", ["other content", "link", "folder"])
+@pytest.mark.parametrize("what", ["other content", "link", "directory"])
 def test_staged_files_must_match_the_journal(killed: Path, home: Path, name: str, what: str) -> None:
     steps = json.loads((store_of(killed) / "journal.json").read_text())["steps"]
     index = [str(number) for number, step in enumerate(steps) if (killed / moves.NEW / str(number)).is_file()][
@@ -153,7 +153,7 @@ def test_staged_files_must_match_the_journal(killed: Path, home: Path, name: str
     match what:
         case "link":
             staged.symlink_to(home / "precious")
-        case "folder":
+        case "directory":
             staged.mkdir()
         case _:
             staged.write_text("mine")
@@ -207,7 +207,7 @@ def test_a_damaged_journal_is_refused(killed: Path, damage: Callable[[dict[str, 
 
 def test_a_journal_without_its_staging_directory_is_discarded(killed: Path) -> None:
     shutil.rmtree(killed / moves.STAGING)
-    # What had been moved is taken for kcd-gen's where it is what would be written.
+    # Files that were already moved count as kcd-gen's if they have the content to be written.
     assert not build(killed, *NEW).completed_earlier
     assert not (killed.parent / ".git/kcd-gen").exists()
 
@@ -239,8 +239,8 @@ def test_a_directory_replaced_by_a_symlink_before_completion_is_refused(killed: 
 def test_a_plan_ignores_a_foreign_journal(root: Path) -> None:
     (root / moves.STAGING).mkdir()
     (root / "flux/default/new.yaml").write_text("mine")
-    said = {"steps": [], "paths": ["flux/default/new.yaml"]}
-    (root / moves.STAGING / "journal.json").write_text(json.dumps(said))
+    journal = {"steps": [], "paths": ["flux/default/new.yaml"]}
+    (root / moves.STAGING / "journal.json").write_text(json.dumps(journal))
     with pytest.raises(ProblemsError) as caught:
         planned(root, *NEW)
     assert caught.value.problem.code == "foreign-file"

@@ -1,4 +1,4 @@
-"""Where the journal of a write is kept: never where a checkout can bring one."""
+"""Where the journal of a write is stored: never where a checkout could provide one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    """A repository with a commit."""
+    """Create a repository with a commit."""
     root = tmp_path / "repository"
     root.mkdir()
     git(root, "init", "--quiet", "--initial-branch=main")
@@ -33,17 +33,17 @@ def repository(tmp_path: Path) -> Path:
 
 
 def base_of(output: Path) -> Path:
-    """The directory in which a store for `output` is made; it is found again, and leaves nothing."""
+    """Return the directory in which a store for `output` is created, and verify that it can be found and discarded."""
     store = make_store(output)
-    place = store.directory.path
-    assert place.parent.name == "kcd-gen"
-    assert [one.directory.path for one in stores(output)] == [place]
-    for folder in (place, place.parent):
-        assert folder.stat().st_mode & 0o777 == 0o700
+    store_path = store.directory.path
+    assert store_path.parent.name == "kcd-gen"
+    assert [one.directory.path for one in stores(output)] == [store_path]
+    for path in (store_path, store_path.parent):
+        assert path.stat().st_mode & 0o777 == 0o700
     store.discard()
-    assert not place.parent.exists()
+    assert not store_path.parent.exists()
     assert stores(output) == []
-    return place.parent.parent
+    return store_path.parent.parent
 
 
 def test_in_a_repository_the_journal_is_stored_in_the_git_directory(repository: Path) -> None:
@@ -110,9 +110,7 @@ def test_the_git_directory_of_another_user_is_ignored_unless_running_as_root(
     owner = (repository / ".git").stat().st_uid
     monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
     assert stores(repository / "deploy") == []
-    with pytest.raises(
-        ProblemsError, match="belongs to another user"
-    ):  # which the state directory does, too, to this one
+    with pytest.raises(ProblemsError, match="belongs to another user"):  # so does the state directory, for this user
         make_store(repository / "deploy")
     assert not (repository / ".git/kcd-gen").exists()
 
@@ -125,10 +123,10 @@ def test_with_a_read_only_git_directory_the_state_directory_is_used(
     assert base_of(repository / "deploy") == state
 
 
-def deny(monkeypatch: pytest.MonkeyPatch, folder: Path, number: int) -> None:
-    """Let no directory be made in `folder`."""
+def deny(monkeypatch: pytest.MonkeyPatch, parent: Path, number: int) -> None:
+    """Make the creation of directories in `parent` fail."""
     real = os.mkdir
-    inode = folder.stat().st_ino
+    inode = parent.stat().st_ino
 
     def mkdir(path: Any, mode: int = 0o777, *, dir_fd: int | None = None) -> None:
         if dir_fd is not None and os.fstat(dir_fd).st_ino == inode:
@@ -168,7 +166,7 @@ def test_a_directory_that_is_a_symlink_is_not_used(state: Path, tmp_path: Path) 
 def test_a_state_directory_in_a_checkout_is_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mark: str
 ) -> None:
-    """As where a CI system's HOME is the checkout: a pull request could commit the journal."""
+    """If the HOME of a CI system is the checkout, a pull request could commit the journal."""
     home = tmp_path / "home"
     (home / "state").mkdir(parents=True)
     monkeypatch.setenv("XDG_STATE_HOME", str(home / "state"))

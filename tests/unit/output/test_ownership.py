@@ -30,7 +30,7 @@ def test_an_inventory_has_the_format_of_sha256sum_and_reads_back(tmp_path: Path)
 @pytest.mark.parametrize(
     ("text", "listed"),
     [
-        (f"{FLUX}\n", {FLUX: None}),  # of a kcd-gen that did not know digests
+        (f"{FLUX}\n", {FLUX: None}),  # written by a version without digests
         (f"{ONE}  {FLUX}\n{TWO}  {FLUX}\n", {FLUX: None}),
         (
             f"<<<<<<< HEAD\n{ONE}  {FLUX}\n=======\n{TWO}  {FLUX}\n>>>>>>> other\n{ONE}  {INDEX}\n",

@@ -101,7 +101,7 @@ def test_an_unread_source_blocks_every_removal(tmp_path: Path) -> None:
     plan = planned(tmp_path, release("web", version="2.0.0"), complete=False)
     assert plan.with_change("removed") == ()
     assert "flux/kustomization.yaml" in paths(plan.with_change("unchanged"))
-    # What stays is still owned, so the next complete build removes it.
+    # Remaining files are still owned, so the next complete build removes them.
     build(tmp_path, release("web", version="2.0.0"), complete=False)
     assert "flux/default/db.yaml" in paths(planned(tmp_path, release("web")).with_change("removed"))
 
@@ -122,7 +122,7 @@ def test_a_file_that_kcd_gen_did_not_write_is_never_replaced(tmp_path: Path, pat
 def test_without_inventories_only_files_that_differ_are_refused(tmp_path: Path, long: bool) -> None:
     build(tmp_path, release("web"), release("db"))
     shutil.rmtree(tmp_path / ".kcd-gen")
-    assert len(paths(planned(tmp_path, release("web"), release("db")).with_change("created"))) == 3  # the records
+    assert len(paths(planned(tmp_path, release("web"), release("db")).with_change("created"))) == 3  # the inventories
     index = tmp_path / "hr/default/web/index.yaml"
     index.write_bytes(bytes(len(index.read_bytes())) if long else b"")
     with pytest.raises(ProblemsError) as caught:

@@ -25,7 +25,7 @@ from tests.support.thorough import count
 
 
 def written(root: Path, *releases: Any) -> dict[str, bytes]:
-    """What a build from nothing gives."""
+    """Return the output of a build from scratch."""
     build(root, *releases)
     return contents(root)
 
@@ -90,7 +90,7 @@ def test_a_file_that_was_already_removed_is_not_an_error(tmp_path: Path) -> None
 
 @pytest.fixture
 def moved(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every rename from here on, by the path of its target."""
+    """Record every rename from now on, by the path of its target."""
     made: list[str] = []
     real = os.replace
 
@@ -109,7 +109,7 @@ def moved(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def path_of(descriptor: int, name: str) -> str:
-    """The path of a name in an open directory."""
+    """Return the path of a name in an open directory."""
     if sys.platform == "darwin":
         above = fcntl.fcntl(descriptor, fcntl.F_GETPATH, bytes(1024)).rstrip(b"\0").decode()
     else:
@@ -131,7 +131,7 @@ def test_charts_are_added_before_and_removed_after_the_resources_that_name_them(
 
 
 class Disk:
-    """A disk that is full for those calls that `fails` says yes to; it is given their number, counted from 1."""
+    """A disk that is full for the calls for which `fails` is true; its argument is the number of the call, from 1."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls = 0
@@ -288,7 +288,7 @@ def files_in(tree: dict[str, bytes], name: str) -> dict[str, bytes]:
 
 
 def killed(root: Path) -> None:
-    """Leave a write of NEW over OLD that was killed in the middle of its moves."""
+    """Kill a write of NEW over OLD in the middle of its moves."""
     for number in range(1, 1000):
         build(root, *OLD)
         build_new(root, "kill_at", number)
@@ -315,7 +315,7 @@ def test_a_second_process_waits_and_then_plans_again(tmp_path: Path) -> None:
     fcntl.flock(other, fcntl.LOCK_EX)
 
     def waiting() -> None:
-        # Another one wrote what this plan knows nothing about, and is done.
+        # The other process wrote a file that this plan does not know, and finished.
         (tmp_path / "flux/default/new.yaml").write_text("mine")
         os.close(other)
 

@@ -75,15 +75,15 @@ def test_an_archive_can_lack_its_end_marker() -> None:
     assert read(gzipped(CHART)) == {"p-1.0.0.tgz": b"chart"}
 
 
-# One row a trick: a member's name, and how it stands in the error.
+# Each entry is the name of a member, and how it is printed in the error.
 NAMES = {
     "absolute": ("/index.yaml", "'/index.yaml'"),
     "absolute, twice": ("//index.yaml", "'//index.yaml'"),
     "parent": ("../index.yaml", "'../index.yaml'"),
-    "parent behind a dot": ("./../index.yaml", "'./../index.yaml'"),
+    "parent after a dot": ("./../index.yaml", "'./../index.yaml'"),
     "parent in the middle": ("a/../index.yaml", "'a/../index.yaml'"),
     "parent alone": ("..", "'..'"),
-    "folder": ("a/index.yaml", "'a/index.yaml'"),
+    "directory": ("a/index.yaml", "'a/index.yaml'"),
     "two dots and slashes": ("././index.yaml", "'././index.yaml'"),
     "dot": (".", "'.'"),
     "dot and slash": ("./", "'./'"),
@@ -98,8 +98,8 @@ NAMES = {
     "flag": ("-rf.tgz", "'-rf.tgz'"),
     "suffix alone": (".tgz", "'.tgz'"),
     "other suffix": ("p-1.tgz.exe", "'p-1.tgz.exe'"),
-    "text in other case, one file on a Mac": ("Index.yaml", "'Index.yaml'"),
-    "text of another name": ("values.yaml", "'values.yaml'"),
+    "other case, the same file on a Mac": ("Index.yaml", "'Index.yaml'"),
+    "text file of another name": ("values.yaml", "'values.yaml'"),
     "resource fork of a Mac": ("._original.yaml", "'._original.yaml'"),
     "space": ("p 1.tgz", "'p 1.tgz'"),
     "line break": ("p-1.tgz\n", r"'p-1.tgz\n'"),
@@ -122,29 +122,29 @@ def test_a_file_of_any_other_name_is_refused(trick: str) -> None:
     assert sentence_of(error) == f"contains {quoted}, which is not a file of a KuboCD package"
 
 
-@pytest.mark.parametrize("trick", [trick for trick, (name, _) in NAMES.items() if name])  # a path record is not empty
+@pytest.mark.parametrize("trick", [trick for trick, (name, _) in NAMES.items() if name])  # a path record is never empty
 def test_a_name_from_an_extended_header_has_the_same_rules(trick: str) -> None:
     name, quoted = NAMES[trick]
     error = refusal(gzipped(tar(extended({"path": name}), CHART)))
     assert sentence_of(error) == f"contains {quoted}, which is not a file of a KuboCD package"
 
 
-# One row a trick: a kind of member, and what it is called.
+# Each entry is a type of member, and its name in the error.
 MEMBERS = {
-    "symbolic link": (tarfile.SYMTYPE, "a symlink"),
+    "symlink": (tarfile.SYMTYPE, "a symlink"),
     "hard link": (tarfile.LNKTYPE, "a hard link"),
     "character device": (tarfile.CHRTYPE, "a device"),
     "block device": (tarfile.BLKTYPE, "a device"),
     "FIFO": (tarfile.FIFOTYPE, "a FIFO"),
     "contiguous file": (tarfile.CONTTYPE, "of the unknown type '7'"),
-    "sparse file of GNU": (tarfile.GNUTYPE_SPARSE, "a sparse file"),
-    "long name of GNU": (tarfile.GNUTYPE_LONGNAME, "a GNU long name"),
-    "long link of GNU": (tarfile.GNUTYPE_LONGLINK, "a GNU long link name"),
-    "volume label of GNU": (b"V", "of the unknown type 'V'"),
-    "continued file of GNU": (b"M", "of the unknown type 'M'"),
-    "list of a folder of GNU": (b"D", "of the unknown type 'D'"),
-    "extended header of Solaris": (tarfile.SOLARIS_XHDTYPE, "of the unknown type 'X'"),
-    "no ASCII": (b"\xff", "of the unknown type 'ÿ'"),
+    "GNU sparse file": (tarfile.GNUTYPE_SPARSE, "a sparse file"),
+    "GNU long name": (tarfile.GNUTYPE_LONGNAME, "a GNU long name"),
+    "GNU long link": (tarfile.GNUTYPE_LONGLINK, "a GNU long link name"),
+    "GNU volume label": (b"V", "of the unknown type 'V'"),
+    "GNU continued file": (b"M", "of the unknown type 'M'"),
+    "GNU list of a directory": (b"D", "of the unknown type 'D'"),
+    "Solaris extended header": (tarfile.SOLARIS_XHDTYPE, "of the unknown type 'X'"),
+    "not ASCII": (b"\xff", "of the unknown type 'ÿ'"),
     "escape": (b"\x1b", r"of the unknown type '\x1b'"),
 }
 
@@ -169,7 +169,7 @@ def pax(block: bytes, size: int | None = None) -> bytes:
     return tar(member("pax", block, kind=tarfile.XHDTYPE, size=size), CHART)
 
 
-# One row a trick: a tar, and the sentence that refuses it.
+# Each entry is a tar file and the error message.
 TARS = {
     "sparse file": (
         tar(sparse()),
@@ -179,7 +179,7 @@ TARS = {
     "sparse name in pax": (tar(extended({"GNU.sparse.name": "../x"}), CHART), useless("GNU.sparse.name")),
     "size in pax": (tar(extended({"size": "99999999999"}), CHART), useless("size")),
     "negative size in pax": (tar(extended({"size": "-1"}), CHART), useless("size")),
-    "link in pax": (tar(extended({"linkpath": "/etc"}), CHART), useless("linkpath")),
+    "symlink in pax": (tar(extended({"linkpath": "/etc"}), CHART), useless("linkpath")),
     "character set in pax": (tar(extended({"hdrcharset": "BINARY"}), CHART), useless("hdrcharset")),
     "path for all": (tar(extended({"path": "index.yaml"}, kind=tarfile.XGLTYPE), CHART), useless("path")),
     "size for all": (tar(extended({"size": "1"}, kind=tarfile.XGLTYPE), CHART), useless("size")),
@@ -191,11 +191,11 @@ TARS = {
     "pax, a long number": (pax(b"1" * 9000), UNREADABLE),
     "pax, digits of another script": (pax("6\u0660 a=b\n".encode()), UNREADABLE),
     "pax without a key": (pax(b"5 =b\n"), UNREADABLE),
-    "folder": (
+    "directory": (
         tar(member("charts", kind=tarfile.DIRTYPE)),
         "contains 'charts/', which is a directory; a package can contain only regular files",
     ),
-    "folder by another name": (
+    "directory by another name": (
         tar(extended({"path": "a/"}), member("./", kind=tarfile.DIRTYPE)),
         "contains 'a/', which is a directory; a package can contain only regular files",
     ),
@@ -203,7 +203,7 @@ TARS = {
         tar(extended({"path": "p" * 252 + ".tgz"}), CHART),
         f"contains '{'p' * 200}…', whose name is longer than 255 characters",
     ),
-    "long name of GNU": (
+    "GNU long name": (
         tar(member("././@LongLink", b"p" * 300 + b"\0", kind=tarfile.GNUTYPE_LONGNAME), CHART),
         "contains '././@LongLink', which is a GNU long name; a package can contain only regular files",
     ),
@@ -227,14 +227,14 @@ TARS = {
         tar(patched(CHART, 124, b"00000000008\0")),
         "is not a tar archive: the size in a header is not a number",
     ),
-    "size that is not there": (tar(member("p-1.0.0.tgz", size=400 * MIB)), CUT),
+    "missing size": (tar(member("p-1.0.0.tgz", size=400 * MIB)), CUT),
     "cut in a member": (CHART[:700], CUT),
     "cut after a header": (CHART[:512], CUT),
     "cut in a header": (CHART + b"x" * 100, "ends in the middle of its last header"),
     "no header": (CHART + b"x" * 512, "is not a tar archive: a header has a wrong checksum"),
-    "no tar": (b"hello, world", "ends in the middle of its last header"),
+    "not a tar file": (b"hello, world", "ends in the middle of its last header"),
     "wrong checksum": (CHART[:300] + b"!" + CHART[301:], "is not a tar archive: a header has a wrong checksum"),
-    "checksum that is no number": (
+    "checksum that is not a number": (
         CHART[:148] + b"checksum" + CHART[156:],
         "is not a tar archive: a header has a wrong checksum",
     ),
@@ -246,7 +246,7 @@ TARS = {
     "garbage after the end": (tar(CHART) + b"garbage", "has data after the end of the archive"),
     "zeros alone": (bytes(10240), "is empty"),
     "nothing": (b"", "is empty"),
-    "folder alone": (tar(member("./", kind=tarfile.DIRTYPE)), "is empty"),
+    "only a directory": (tar(member("./", kind=tarfile.DIRTYPE)), "is empty"),
 }
 
 
@@ -258,11 +258,11 @@ def test_a_malformed_tar_is_refused(trick: str) -> None:
     assert sentence_of(error) == sentence
 
 
-# One row a trick: gzip data, and the sentence that refuses it.
+# Each entry is gzip data and the error message.
 GZIPS = {
     "nothing": (b"", "is truncated: its gzip data has no end"),
     "text": (b"hello, world", "is not gzip data"),
-    "no gzip at all": (tarred(FILES), "is not gzip data"),
+    "not gzip data": (tarred(FILES), "is not gzip data"),
     "zlib": (zlib.compress(tarred(FILES)), "is not gzip data"),
     "unknown method": (b"\x1f\x8b\x07" + gzipped(tarred(FILES))[3:], "is not gzip data"),
     "reserved flags": (gzip_header(flags=0xE0), "is not gzip data"),
@@ -314,7 +314,7 @@ def bomb(size: int, name: str = "q-1.tgz") -> bytes:
     return gzip.compress(tar(member(name, bytes(size))), 1)
 
 
-# One row a limit: what is beyond it, the limits if not the usual ones, the sentence, and the flag that it names.
+# Each entry is an archive over a limit, the limits if not the defaults, the error message, and the flag in the hint.
 BEYOND = {
     "packed": (
         gzipped(tarred(FILES)),
@@ -340,7 +340,7 @@ BEYOND = {
         "contains 'original.yaml', which is larger than the limit of 5 MiB",
         "--limit text=10MiB",
     ),
-    "one member that says it is large": (
+    "one member with a large declared size": (
         gzipped(tar(member("p-1.0.0.tgz", size=1 << 62))),
         Limits(),
         "contains 'p-1.0.0.tgz', which is larger than the limit of 512 MiB",
@@ -370,7 +370,7 @@ BEYOND = {
         "has an extended header that is larger than the limit of 16 KiB",
         "--limit extended-header=32KiB",
     ),
-    "extended header that says it is large": (
+    "extended header with a large declared size": (
         gzipped(pax(b"", 1 << 40)),
         Limits(),
         "has an extended header that is larger than the limit of 16 KiB",
@@ -417,7 +417,7 @@ def test_changed_bytes_are_accepted_or_refused_with_a_readable_error(changes: li
     data = bytearray(tar(extended({"path": "q-1.0.0.tgz", "mtime": "1.5"}), CHART, member("index.yaml", b"{}")))
     for index, value in changes:
         data[index % len(data)] = value
-    # Most changes break a header's sum: mend them, so that they get further.
+    # Most changes break the checksum of a header, so the checksums are corrected.
     for start in range(0, 2560, 512):
         header = data[start : start + 512]
         header[148:156] = b" " * 8

@@ -1,4 +1,4 @@
-"""Damaged packages: what comes out is the package as it was, or a problem with a code; nothing else, and soon."""
+"""Damaged packages: reading returns the original package or a problem with a code, in limited time."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ FILES = {
 }
 STORED = gzipped(tarred(FILES))
 DEFLATED = gzip.compress(tarred(FILES), mtime=0)
-SECONDS = 20  # of the processor, for what takes milliseconds
+SECONDS = 20  # CPU time, for tests that take milliseconds
 
-# Where (anywhere, scaled to the length), what is done, and with which byte.
+# The position (scaled to the length), the kind of change, and the byte.
 Damage = list[tuple[float, str, int]]
 damage: st.SearchStrategy[Damage] = st.lists(
     st.tuples(
@@ -63,7 +63,7 @@ def damaged(data: bytes, changes: Damage) -> bytes:
 
 
 def outcome(write: Callable[[Path], None]) -> dict[str, bytes] | str | None:
-    """The files of the package in the layout that `write` makes, its problem's code, or None where it is not there."""
+    """Return the files of the package in the layout that `write` creates, the code of its problem, or None."""
     with tempfile.TemporaryDirectory() as name, processor_limit(SECONDS):
         directory = Path(name)
         write(directory)
@@ -111,7 +111,7 @@ def test_a_damaged_tar_in_valid_gzip_data_is_read_or_refused(changes: Damage) ->
     found = outcome(
         lambda directory: named(directory, write_image(directory, gzipped(damaged(tarred(FILES), changes))))
     )
-    if isinstance(found, dict):  # a change within a file is no damage that a tar could show
+    if isinstance(found, dict):  # a tar file has no checksum of file contents
         assert found.keys() == FILES.keys()
         assert sum(map(len, found.values())) <= LIMITS.unpacked
     else:
@@ -145,7 +145,7 @@ def test_a_damaged_layout_index_is_read_or_refused(changes: Damage) -> None:
     assert outcome(write) in (FILES, None, "bad-layout", "corrupt-blob", "not-a-package", "package-limit")
 
 
-# Anything that JSON can say, in the place of each part of a manifest.
+# Arbitrary JSON values for each part of a manifest.
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
@@ -154,15 +154,15 @@ json_values = st.recursive(
 
 
 @given(st.sampled_from(["mediaType", "config", "layers", "annotations", "schemaVersion", "subject"]), json_values)
-def test_a_manifest_with_an_arbitrary_value_is_read_or_refused(place: str, value: object) -> None:
-    found = outcome(lambda directory: named(directory, write_image(directory, STORED, **{place: value})))
+def test_a_manifest_with_an_arbitrary_value_is_read_or_refused(field: str, value: object) -> None:
+    found = outcome(lambda directory: named(directory, write_image(directory, STORED, **{field: value})))
     assert found in (FILES, "not-a-package")
 
 
 @given(st.sampled_from(["mediaType", "digest", "size", "annotations", "urls", "data", "platform"]), json_values)
-def test_a_layer_descriptor_with_an_arbitrary_value_is_read_or_refused(place: str, value: object) -> None:
+def test_a_layer_descriptor_with_an_arbitrary_value_is_read_or_refused(field: str, value: object) -> None:
     def write(directory: Path) -> None:
-        layer = {**write_blob(directory, STORED, CONTENT_TYPE), place: value}
+        layer = {**write_blob(directory, STORED, CONTENT_TYPE), field: value}
         named(directory, write_image(directory, STORED, layers=[json.loads(json.dumps(layer))]))
 
     assert outcome(write) in (FILES, "not-a-package", "corrupt-blob", "package-limit")

@@ -76,7 +76,7 @@ packages:
 
 
 @pytest.mark.parametrize(
-    ("text", "place", "code"),
+    ("text", "position", "code"),
     [
         ("kind: Lock\n<<<<<<< HEAD\nhelm: '3.17'\n", "kcd-gen.lock:2", "bad-lock"),
         ("apiVersion: kcd-gen/v1alpha1\nkind: Lock\n", "kcd-gen.lock", "missing-field"),
@@ -86,14 +86,14 @@ packages:
     ],
 )
 def test_a_damaged_lock_is_an_error_with_a_position_and_a_hint(
-    tmp_path: Path, text: str, place: str, code: str
+    tmp_path: Path, text: str, position: str, code: str
 ) -> None:
     path = tmp_path / "kcd-gen.lock"
     path.write_text(text)
     with pytest.raises(ProblemsError) as caught:
         read_lock(path, "kcd-gen.lock")
     error = caught.value.problem
-    assert (error.code, str(error.position)[: len(place)]) == (code, place)
+    assert (error.code, str(error.position)[: len(position)]) == (code, position)
     assert error.hint is not None
 
 

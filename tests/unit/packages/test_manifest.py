@@ -25,7 +25,7 @@ def read(manifest: str | bytes, status: str = STATUS) -> Package:
 
 
 def refused(manifest: str | bytes, status: str = STATUS) -> list[str]:
-    """The problems as `line:column code message`."""
+    """Return the problems as `line:column code message`."""
     with pytest.raises(ProblemsError) as caught:
         read(manifest, status)
     return [

@@ -1,4 +1,4 @@
-"""Each module's chart is one that the index offers, at an archive that is that chart; else Flux installs another."""
+"""Each module's chart is in the index, and its archive contains that chart; otherwise Flux would install another."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def chart(name: str = "web", version: str = "1.0.0", text: str | None = None) ->
 
 
 def package(module: Any, archive: bytes, *, name: str = "web", version: str = "1.0.0") -> dict[str, bytes]:
-    """A package with one module and one archive, which the index offers as `name` and `version`."""
+    """Return a package with one module and one archive, which the index lists as `name` and `version`."""
     digest = hashlib.sha256(archive).hexdigest()
     entry = {"name": name, "version": version, "digest": digest, "urls": ["web.tgz"]}
     return {
@@ -81,7 +81,7 @@ def test_an_archive_of_another_chart_is_refused(archive: bytes) -> None:
 def test_a_name_that_helm_refuses_is_refused(name: str) -> None:
     archive = chart(text=yaml.safe_dump({"apiVersion": "v2", "name": name, "version": "1.0.0"}))
     code, message = refused(package({"name": name, "version": "1.0.0"}, archive, name=name))
-    if name in ("a/b", ".", ".."):  # the index's own check refuses these before
+    if name in ("a/b", ".", ".."):  # the check of the index refuses these first
         assert code == "bad-index"
     else:
         assert (code, "invalid chart name" in message) == ("bad-package", True)

@@ -13,7 +13,7 @@ from kubocd_gen.packages.image import PackageImage
 from kubocd_gen.packages.source import PackageRequest, PackageSources
 from tests.support.quickstart import QUICKSTART, REFERENCE, write_packages
 
-# The helm of the virtual environment where there is one, as kcd-gen itself looks for it.
+# The helm of the virtual environment if there is one, like kcd-gen itself.
 HELM = shutil.which("helm", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])) or "helm"
 
 

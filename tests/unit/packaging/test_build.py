@@ -21,14 +21,14 @@ from tests.support.charts import archive
 
 
 class OneChart:
-    """Every source has the same chart."""
+    """Return the same chart for every source."""
 
     def fetch(self, source: ChartSource) -> Packed:
         return Packed(read_chart(archive(), describe=str(source)))
 
 
 class Shelf:
-    """A place for images that fails where it is told to."""
+    """A destination for images that fails for the given packages."""
 
     def __init__(self, *, there: str = "", asking: str = "", publishing: str = "") -> None:
         self.there, self.asking, self.publishing = there, asking, publishing
@@ -51,11 +51,11 @@ class Shelf:
         return "the shelf"
 
 
-def run(folder: Path, shelf: Shelf, *, move_tags: bool = False) -> tuple[list[Change | None], list[str]]:
-    """What became of the packages a, b and c, and the codes of the problems."""
+def run(root: Path, shelf: Shelf, *, move_tags: bool = False) -> tuple[list[Change | None], list[str]]:
+    """Return the changes of the packages a, b and c, and the codes of the problems."""
     files = []
     for name in ("a", "b", "c"):
-        files.append(folder / f"{name}.yaml")
+        files.append(root / f"{name}.yaml")
         source = "{helmRepository: {url: 'https://x.io', chart: web, version: 1.0.0}}"
         text = f"apiVersion: v1alpha1\nname: {name}\ntag: 1.0.0\nmodules:\n- name: m\n  source: {source}\n"
         files[-1].write_text(text)

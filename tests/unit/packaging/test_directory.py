@@ -19,7 +19,7 @@ from tests.support.workspace import files_below
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    """A folder for a manifest, with a chart in `web`."""
+    """Create a directory for a manifest, with a chart in `web`."""
     write_files(tmp_path / "project/web", chart_files())
     return tmp_path / "project"
 
@@ -71,7 +71,7 @@ def test_symlinks_that_lead_out_are_refused(charts: Charts, directory: Path, tmp
     for target in (tmp_path / "secret/key", tmp_path / "secret", Path("../../../secret/key")):
         link.unlink(missing_ok=True)
         link.symlink_to(target)
-        # A path written otherwise is asked for anew.
+        # A path that is written differently is fetched again.
         path = "./" * len(target.parts) + "web"
         error = refusal(lambda path=path: members(charts, directory, path), "bad-chart")  # type: ignore[misc]
         assert "contains 'templates/x', a symlink to" in error.message
@@ -119,7 +119,7 @@ def test_dependencies_are_fetched_into_a_copy(charts: Charts, directory: Path, t
         packed = charts.fetch(LocalChart(directory, "web"))
         again = charts.fetch(LocalChart(directory, "./web"))
     assert files_below(directory) == before
-    assert packed.chart.archive == again.chart.archive  # without the time at which helm wrote the lock
+    assert packed.chart.archive == again.chart.archive  # without the time when helm wrote the lock
     assert packed.warnings == ("the chart web has no Chart.lock, so the newest matching version of 'db' is used",)
     names = [one.path for one in read_chart_archive(packed.chart.archive, describe="it")]
     assert "web/charts/db/Chart.yaml" in names
@@ -145,11 +145,9 @@ def test_dependencies_that_are_not_available_are_an_error(charts: Charts, direct
     assert error.exit_code == 4
 
 
-@pytest.mark.parametrize("place", ["file:///etc", "file://../../../../../../../../../../etc"])
-def test_dependencies_on_directories_outside_the_source_are_refused(
-    charts: Charts, directory: Path, place: str
-) -> None:
+@pytest.mark.parametrize("url", ["file:///etc", "file://../../../../../../../../../../etc"])
+def test_dependencies_on_directories_outside_the_source_are_refused(charts: Charts, directory: Path, url: str) -> None:
     write_files(directory / "web", {"charts/here-1.0.0.tgz": archive("here")})
-    one = {"name": "here", "version": "1.0.0", "repository": place}
+    one = {"name": "here", "version": "1.0.0", "repository": url}
     depend(directory, one, {"name": "db", "version": "1.0.0", "repository": "http://127.0.0.1:1"})
     assert "which is outside its source" in refusal(lambda: members(charts, directory), "bad-chart").message

@@ -22,7 +22,7 @@ def chart_in(directory: str, **more: str) -> dict[str, bytes]:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A repository with a chart in `charts/web`: branch `main`, tag `v1`."""
+    """Create a repository with a chart in `charts/web`: branch `main`, tag `v1`."""
     directory = tmp_path / "checkout"
     directory.mkdir()
     git_repository(directory, chart_in("charts/web"))
@@ -49,7 +49,7 @@ def test_extra_files_are_selected_by_path_prefix(charts: Charts, checkout: Path)
 
 
 def test_a_branch_and_a_tag_of_the_same_name_are_distinguished(charts: Charts, checkout: Path) -> None:
-    git(checkout, "tag", "main", "v1^{commit}")  # a tag that is called like the branch
+    git(checkout, "tag", "main", "v1^{commit}")  # a tag with the name of the branch
     (checkout / "charts/web/Chart.yaml").write_bytes(chart_files(version="2.0.0")["Chart.yaml"])
     commit_all(checkout)
     assert charts.fetch(wanted(checkout)).chart.version == "2.0.0"
@@ -101,14 +101,14 @@ def test_symlinks_that_leave_the_repository_are_refused(charts: Charts, checkout
 
 def test_symlink_loops_and_dangling_symlinks_are_refused(charts: Charts, checkout: Path) -> None:
     link = checkout / "charts/web/templates/x"
-    for target, said in (("x", "outside the repository"), ("..", "its own parent"), ("nowhere", "broken")):
+    for target, message in (("x", "outside the repository"), ("..", "its own parent"), ("nowhere", "broken")):
         link.unlink(missing_ok=True)
         link.symlink_to(target)
         commit_all(checkout)
         source = wanted(checkout, "charts/" + "./" * len(target) + "web")
         git(checkout, "branch", "--force", f"b{len(target)}")
         source = GitChart(source.url, f"refs/heads/b{len(target)}", "charts/web")
-        assert said in refusal(lambda source=source: charts.fetch(source), "bad-chart").message  # type: ignore[misc]
+        assert message in refusal(lambda source=source: charts.fetch(source), "bad-chart").message  # type: ignore[misc]
 
 
 def test_a_missing_branch_directory_or_chart_is_an_error(charts: Charts, checkout: Path) -> None:

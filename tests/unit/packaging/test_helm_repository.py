@@ -110,7 +110,7 @@ def test_an_archive_of_another_chart_is_refused(charts: Charts, server: Static, 
 
 
 @pytest.mark.parametrize(
-    ("chart", "version", "said", "hint"),
+    ("chart", "version", "message", "hint"),
     [
         ("webb", "1.0.0", "has no chart 'webb'", "did you mean 'web'?"),
         ("web", "1.0.1", "has no version '1.0.1' of chart 'web'", "did you mean '1.0.0'?"),
@@ -118,10 +118,10 @@ def test_an_archive_of_another_chart_is_refused(charts: Charts, server: Static, 
     ],
 )
 def test_a_missing_chart_or_version_is_an_error_with_a_suggestion(
-    charts: Charts, server: Static, chart: str, version: str, said: str, hint: str
+    charts: Charts, server: Static, chart: str, version: str, message: str, hint: str
 ) -> None:
     error = refusal(lambda: charts.fetch(wanted(server, chart, version)), "missing-chart")
-    assert error.message.endswith(said)
+    assert error.message.endswith(message)
     assert error.hint == hint
 
 
@@ -139,8 +139,8 @@ def test_credentials_are_sent_if_the_server_requires_them(
         error = refusal(lambda: charts.fetch(wanted(server)), "registry-denied")
         assert error.exit_code == 4
         credentials[server.host] = ("alice", "secret")
-        asked_anew = HelmRepositoryChart(f"{server.url}/./stable", "web", "1.0.0")
-        assert charts.fetch(asked_anew).chart.archive == WEB
+        other_url = HelmRepositoryChart(f"{server.url}/./stable", "web", "1.0.0")
+        assert charts.fetch(other_url).chart.archive == WEB
 
 
 def test_credentials_are_sent_only_to_their_host(
@@ -218,7 +218,7 @@ def benchmark_index() -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (b"[]", "is not a Helm repository index"),
         (b"entries: []", "is not a Helm repository index"),
@@ -226,14 +226,14 @@ def benchmark_index() -> bytes:
         (b"entries:\n  web: x\n", "has no list of versions for 'web'"),
         (b"entries: &a {web: *a}", "alias"),
         (b"entries: " + b"[" * 100, "is nested more than"),
-        (b"entries: " + b"[" * 5_000, "is nested more than"),  # which libyaml may find first
+        (b"entries: " + b"[" * 5_000, "is nested more than"),  # libyaml may detect this first
         (b"a: b: c", "is not valid YAML"),
         (b"a: \x00", "is not valid YAML"),
         (b"<!doctype html><html>", "is not a Helm repository index"),
     ],
 )
-def test_an_invalid_index_is_refused(text: bytes, said: str) -> None:
-    with pytest.raises(BadIndexError, match=said):
+def test_an_invalid_index_is_refused(text: bytes, message: str) -> None:
+    with pytest.raises(BadIndexError, match=message):
         chart_entries(text, "web")
 
 

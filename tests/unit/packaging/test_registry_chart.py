@@ -54,7 +54,7 @@ def test_a_missing_chart_is_an_error(charts: Charts, registry: Running) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "said"),
+    ("source", "message"),
     [
         ({"oci": {"repository": "oci://x.io/web", "tag": "1"}}, "starts with a scheme"),
         ({"oci": {"repository": "x.io/web", "tag": "a b"}}, "invalid tag"),
@@ -66,8 +66,8 @@ def test_a_missing_chart_is_an_error(charts: Charts, registry: Running) -> None:
         ({"local": {"path": "a\0b"}}, "is not a valid path"),
     ],
 )
-def test_an_invalid_registry_source_is_refused(source: dict[str, dict[str, str]], said: str) -> None:
-    with pytest.raises(ProblemsError, match=said) as caught:
+def test_an_invalid_registry_source_is_refused(source: dict[str, dict[str, str]], message: str) -> None:
+    with pytest.raises(ProblemsError, match=message) as caught:
         chart_source(source, Path())
     assert caught.value.problem.message.isprintable()
     assert "a:b" not in caught.value.problem.message

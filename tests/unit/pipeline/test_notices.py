@@ -1,4 +1,4 @@
-"""Warnings that stop nothing: Contexts that no one uses, secrets in Git, variables of the environment in a manifest."""
+"""Warnings: unused Contexts, secrets in Git, environment variables in a manifest."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def noticed(
     complete: bool = True,
     manifest: str = WEB_MANIFEST,
 ) -> list[Problem]:
-    """What is noticed where `broken` have no package or context, and `refused` are not even admitted."""
+    """Return the warnings if `broken` Releases have no package or context, and `refused` ones are not admitted."""
     no_contexts = {ContextRef("default", name): ProblemsError() for name in refused_contexts}
     resources = ClusterResources("kubocd", (*releases, *broken), tuple(contexts), (), no_contexts, (), tuple(refused))
     findings = Problems("default")
@@ -49,14 +49,14 @@ def noticed(
 
 
 def unused(*releases: Release, contexts: Sequence[Context], **more: Any) -> list[str]:
-    """The Contexts that are said to be used by no one."""
+    """Return the Contexts that are reported as unused."""
     found = noticed(releases, contexts, **more)
     assert {one.code for one in found} <= {"unused-context"}
     return [one.message.split("'")[1] for one in found]
 
 
 def secrets(parameters: Any) -> list[str]:
-    """The parameters that are said to be secrets."""
+    """Return the parameters that are reported as secrets."""
     found = noticed([release(parameters=parameters)])
     assert {(one.code, one.release) for one in found} <= {("literal-secret", "default/web")}
     return [one.message.split("'")[1] for one in found]
@@ -311,7 +311,7 @@ def test_the_secrets_of_each_release_are_reported() -> None:
 
 
 def variables(manifest: str) -> list[tuple[str, str]]:
-    """The texts that are warned of, each with its line and column."""
+    """Return the variables that are reported, each with its line and column."""
     found = noticed([release("a"), release("b")], manifest=textwrap.dedent(manifest))
     assert {(one.code, one.release) for one in found} <= {("variable-in-manifest", None)}
     return [(one.message.split("'")[1], str(one.position).removeprefix(f"{MANIFEST}:")) for one in found]

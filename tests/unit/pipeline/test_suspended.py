@@ -1,4 +1,4 @@
-"""What is read back of a suspended Release's written file, and what is refused there."""
+"""Reading the written file of a suspended Release, and the documents that are refused in it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Document = dict[str, Any]
 
 
 def document(name: str = "web-main", *, protected: bool = False, **fields: Any) -> Document:
-    """A HelmRelease as a build writes it."""
+    """Return a HelmRelease as a build writes it."""
     source = {"kind": "HelmRepository", "name": "kcd-web", "namespace": "default"}
     chart = {"chart": "main", "version": "1.0.0", "sourceRef": source, "interval": "5m0s"}
     spec = {"chart": {"spec": chart}, "interval": "5m0s", "releaseName": name, "values": {"replicas": 2}, **fields}
@@ -232,7 +232,7 @@ def test_a_file_is_verified_against_the_inventory() -> None:
     digest = hashlib.sha256(data).hexdigest()
     check_record(data, digest, PATH, WEB)
     check_record(b"a\r\nb\r\n", digest, PATH, WEB)  # Git has changed the line breaks
-    check_record(b"anything", None, PATH, WEB)  # it is not known what was written
+    check_record(b"anything", None, PATH, WEB)  # the written content is unknown
     for other in (b"a\nc\n", b"", None):
         with pytest.raises(ProblemsError, match="after kcd-gen wrote it"):
             check_record(other, digest, PATH, WEB)

@@ -1,4 +1,4 @@
-"""Scratch directories are removed however kcd-gen ends, and programs are found in absolute directories only."""
+"""Scratch directories are removed however kcd-gen ends, and programs are only found in absolute directories."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from kubocd_gen.processes.children import drop_relative_entries, scratch
 
-# Makes scratch directories without end in two threads, and prints a line once both do.
+# Create scratch directories endlessly in two threads, and print a line once both have started.
 _PROGRAM = """
 import contextlib, threading
 from kubocd_gen.processes.children import interruptible, scratch

@@ -36,7 +36,7 @@ def test_an_exception_is_raised_in_all_concurrent_callers() -> None:
 
 
 def two_callers(flight: SingleFlight[str, int], origins: tuple[str, str]) -> list[object]:
-    """The outcomes of two callers, of which the second asks while the first is about to fail."""
+    """Return the outcomes of two callers, of which the second calls while the first is about to fail."""
     waiting, go = threading.Event(), threading.Event()
 
     def fail() -> int:

@@ -1,4 +1,4 @@
-"""The log of what is done at the borders: what, and for how long, also if it fails. No credentials."""
+"""The log of requests, processes and writes: the operation and its duration, even if it fails, without credentials."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An item more for somebody's list: nothing else changes, or nothing is done."""
+"""Adding an item to a list in a user's file: nothing else changes, or the file is left unchanged."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FILES = {
     "one item": "repos:\n- repo: a\n  hooks: [{id: x}]\n",
     "indented": "repos:\n  - repo: a\n    rev: v1 # of today\n    hooks:\n      - id: x\n",
     "no line break at the end": "repos:\n  - repo: a",
-    "keys behind": "# mine\nrepos:\n- repo: a\n\n# of CI\nci:\n  skip: [x]\n",
+    "keys after the list": "# mine\nrepos:\n- repo: a\n\n# of CI\nci:\n  skip: [x]\n",
     "comments of the last item": "repos:\n  - repo: a\n    hooks:\n      - id: x\n      # - id: y\n    # later\n#\n",
     "a block at the end": "repos:\n- repo: local\n  entry: |\n    one\n    two\n\nci: {}\n",
     "no list yet": "ci: {}\n",
@@ -30,7 +30,7 @@ FILES = {
 
 
 class Reader(yaml.SafeLoader):
-    """Takes tags that it does not know."""
+    """A reader that accepts unknown tags."""
 
 
 def sequence(loader: Reader, node: yaml.SequenceNode) -> list[object]:
@@ -47,7 +47,7 @@ def test_the_item_is_added_and_nothing_else_changes(name: str) -> None:
     assert after is not None
     before = yaml.load(text, Loader=Reader) or {}  # noqa: S506 - a safe one
     assert yaml.load(after, Loader=Reader) == {**before, "repos": [*before.get("repos", []), NEW]}  # noqa: S506
-    # Every line of the old text is there, in its order.
+    # All old lines are kept, in their order.
     rest = iter(after.splitlines())
     assert all(line in rest for line in text.splitlines())
     assert after.count("\n") == after.count("\r\n") or "\r" not in after

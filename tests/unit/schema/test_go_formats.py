@@ -1,4 +1,4 @@
-"""Formats as the checkers of gojsonschema v1.2 and the Go functions behind them take them."""
+"""Formats as accepted by gojsonschema v1.2 and the Go functions that it calls."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_matching_a_pattern_takes_linear_time() -> None:
     "text", ["a" * 900, "{" * 50_000, "/~0" * 20_000 + "~", "a." * 400, '"' * 900, "0" * 900, "%41" * 20_000]
 )
 def test_checking_a_format_takes_limited_time(name: str, text: str) -> None:
-    with processor_limit(10):  # some milliseconds; a pattern that backtracks takes years
+    with processor_limit(10):  # takes some milliseconds; a backtracking pattern would take years
         FORMATS[name](text)
 
 

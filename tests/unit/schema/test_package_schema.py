@@ -1,4 +1,4 @@
-"""A package's schema as KuboCD reads it: the short form, defaults, and what validation says."""
+"""A package's schema as KuboCD reads it: the short form, defaults, and validation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the API server does with a resource, by the schemas that ship with kcd-gen."""
+"""Admission by the API server, with the schemas shipped with kcd-gen."""
 
 from __future__ import annotations
 
@@ -253,7 +253,7 @@ def test_every_rule_and_keyword_of_the_shipped_schemas_is_enforced(name: str) ->
         *("type", "properties", "required", "items", "additionalProperties", "default", "enum", "pattern"),
         *("minLength", "maxLength", "x-kubernetes-preserve-unknown-fields", "x-kubernetes-validations"),
     }
-    remarks = {"description", "x-kcd-gen-editor"}  # which no one is held to; see kubocd_gen/editors/shipped.py
+    remarks = {"description", "x-kcd-gen-editor"}  # not validated; see kubocd_gen/editors/shipped.py
     for node in walk(schema(name)["schema"]):
         assert set(node) <= enforced | remarks
         assert {rule["rule"] for rule in node.get("x-kubernetes-validations", ())} <= set(RULES)
@@ -261,7 +261,7 @@ def test_every_rule_and_keyword_of_the_shipped_schemas_is_enforced(name: str) ->
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_every_pattern_of_the_shipped_schemas_is_the_same_in_go_and_python(name: str) -> None:
-    # Anchored, `$` only at its end, no class, assertion or flag that the two read differently.
+    # Anchored, `$` only at the end, no class, assertion or flag that the two interpret differently.
     portable = re.compile(r"\^(?:[^\\$^?]|\\[-./\\\[\]]|\(\?:|\)[?*+]|\][?*+]|\?)*\$")
     for node in walk(schema(name)["schema"]):
         if "pattern" in node:

@@ -1,4 +1,4 @@
-"""Two values of a kustomization.yaml are changed, and no other byte."""
+"""Only two values of a kustomization.yaml are changed, and no other byte."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DIGEST = f"sha256:{'a' * 64}"
 OLD = f"sha256:{'0' * 64}"
 NAME = "registry.example.com/platform/charts"
 
-# The text before, and what becomes of it.
+# The file before and after.
 EDITS = {
     "both are there": (
         f"images:\n- name: kcd-gen-charts\n  newName: old/name\n  digest: {OLD}\n",
@@ -36,7 +36,7 @@ EDITS = {
         f"images:\n- name: a\n  digest: {OLD}\n- digest: {DIGEST}\n  name: kcd-gen-charts\n  newName: {NAME}\n"
         "- name: b\nresources: [x]\n",
     ),
-    "a comment behind the entry": (
+    "a comment after the entry": (
         f"images:\n- name: kcd-gen-charts  # mine\n  newName: {NAME}  # where\n\n# the end\n",
         f"images:\n- name: kcd-gen-charts  # mine\n  newName: {NAME}  # where\n  digest: {DIGEST}\n\n# the end\n",
     ),
@@ -69,11 +69,11 @@ ODD = {
     "in one line, and the digest is missing": "images: [{name: kcd-gen-charts}]\n",
     "anchors": f"x: &a {OLD}\nimages:\n- name: kcd-gen-charts\n  newName: n\n  digest: *a\n",
     "a merge": "x: &a {newName: n}\nimages:\n- name: kcd-gen-charts\n  <<: *a\n",
-    "a text over lines": f"images:\n- name: kcd-gen-charts\n  newName: n\n  digest: >-\n    {OLD}\n",
+    "a multiline string": f"images:\n- name: kcd-gen-charts\n  newName: n\n  digest: >-\n    {OLD}\n",
     "twice": "images:\n- name: kcd-gen-charts\n- name: kcd-gen-charts\n",
-    "no list": "images: {name: kcd-gen-charts}\n",
-    "no map": "- a\n",
-    "no YAML": "images: [\n",
+    "not a list": "images: {name: kcd-gen-charts}\n",
+    "not a map": "- a\n",
+    "not YAML": "images: [\n",
 }
 
 

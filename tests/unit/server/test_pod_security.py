@@ -1,4 +1,4 @@
-"""The rules that judge the Deployment's pods are judged themselves: each is broken once."""
+"""The rules for the pods of the Deployment are tested: each is violated once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GOOD: Mapping[str, Any] = {
 PROBES = "Host Probes / Lifecycle Hooks"
 CONTAINER = ("containers", 0, "securityContext")
 
-# What is set where, and the controls that it breaks.
+# A value, its path, and the controls that it violates.
 BROKEN: list[tuple[tuple[str | int, ...], Any, set[str]]] = [
     (("securityContext", "windowsOptions"), {"hostProcess": True}, {"HostProcess"}),
     ((*CONTAINER, "windowsOptions"), {"hostProcess": True}, {"HostProcess"}),

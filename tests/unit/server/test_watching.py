@@ -66,7 +66,7 @@ def test_directories_that_can_contain_sources_are_watched(tmp_path: Path) -> Non
 
 
 def write_until_seen(file: Path, what: Watched, seen: Snapshot) -> Snapshot:
-    """Change a file again and again, as the first change can be made before it is waited for."""
+    """Change a file repeatedly, because the first change can happen before the watch starts."""
     over = threading.Event()
 
     def write() -> None:
@@ -76,7 +76,7 @@ def write_until_seen(file: Path, what: Watched, seen: Snapshot) -> Snapshot:
             file.parent.mkdir(exist_ok=True)
             new = file.with_name(".new")
             new.write_text(f"{count}\n")
-            new.replace(file)  # as editors save
+            new.replace(file)  # like editors
 
     writer = threading.Thread(target=write)
     writer.start()
@@ -99,7 +99,7 @@ def test_a_change_is_detected_without_waiting_for_the_next_scan(
 
 
 def refuse(*_: object, **__: object) -> None:
-    raise OSError("no space left on device")  # what the system says of too many directories
+    raise OSError("no space left on device")  # the error for too many watched directories
 
 
 def report_nothing(*_: object, stop_event: threading.Event, **__: object) -> list[None]:

@@ -212,7 +212,7 @@ def test_a_config_is_admitted_with_its_durations(load: Load) -> None:
 
 
 @pytest.mark.parametrize(
-    ("extra", "message", "place"),
+    ("extra", "message", "position"),
     [
         ("  packageRedirects: 5\n", "spec.packageRedirects must be a list, not a number (5)", "f.yaml:6:3"),
         ("  packageRedirects: [x]\n", "spec.packageRedirects[0] must be a map, not a string ('x')", "f.yaml:6:22"),
@@ -220,10 +220,10 @@ def test_a_config_is_admitted_with_its_durations(load: Load) -> None:
         ("  defaultHelmTimeout: 3 minutes\n", "spec.defaultHelmTimeout", "f.yaml:6:3"),
     ],
 )
-def test_a_refused_config_is_broken(load: Load, extra: str, message: str, place: str) -> None:
+def test_a_refused_config_is_broken(load: Load, extra: str, message: str, position: str) -> None:
     (errors,) = load(config("conf", extra)).cluster_resources.broken_configs
     assert errors.problems[0].message.startswith(message)
-    assert str(errors.problems[0].position) == place
+    assert str(errors.problems[0].position) == position
 
 
 def test_the_only_empty_field_of_a_package_kept_in_the_model_is_ignore(load: Load) -> None:

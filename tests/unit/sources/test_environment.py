@@ -67,13 +67,13 @@ def test_a_credential_is_never_expanded(name: str, allowed: frozenset[str] | Non
 
 
 def test_messages_do_not_reveal_whether_an_unlisted_variable_is_set() -> None:
-    said = []
+    message = []
     for environment in ({}, {"HOST": "build-7"}):
         with pytest.raises(ProblemsError) as caught:
             expand_environment("${HOST}", "f.yaml", environment, frozenset({"A"}))
-        said.append([(error.code, error.message, error.hint) for error in caught.value.problems])
-    assert said[0] == said[1]
-    assert said[0][0][0] == "unlisted-variable"
+        message.append([(error.code, error.message, error.hint) for error in caught.value.problems])
+    assert message[0] == message[1]
+    assert message[0][0][0] == "unlisted-variable"
 
 
 @pytest.mark.parametrize("name", ["DOMAIN", "REGION", "CLUSTER", "KEYCLOAK_HOST", "PATIENT", "CIRCLE", "MONKEYS"])

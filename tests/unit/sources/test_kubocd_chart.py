@@ -25,7 +25,7 @@ def installation(
     target: str | None = "kubocd",
     more: str = "",
 ) -> str:
-    """A HelmRelease that installs the chart; without a `version` by way of a chartRef."""
+    """Return a HelmRelease that installs the chart; without `version`, with a chartRef."""
     text = "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\n"
     text += f"metadata: {{name: {name}{f', namespace: {namespace}' if namespace else ''}}}\nspec:\n"
     text += f"  targetNamespace: {target}\n" if target else ""
@@ -200,7 +200,7 @@ def test_contexts_in_the_values_are_read(load: Load) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "message", "place"),
+    ("values", "message", "position"),
     [
         (
             "contexts: [{namespace: x}]",
@@ -233,15 +233,15 @@ def test_contexts_in_the_values_are_read(load: Load) -> None:
     ],
 )
 def test_values_that_make_helm_fail_are_an_error_and_add_no_resource(
-    load: Load, values: str, message: str, place: str
+    load: Load, values: str, message: str, position: str
 ) -> None:
     loaded = load(installation(values))
     problem = loaded.only()
     assert problem.message.startswith(message)
-    assert str(problem.position) == place
+    assert str(problem.position) == position
     assert (loaded.cluster_resources.configs, loaded.cluster_resources.contexts) == ((), ())
     assert loaded.cluster_resources.kubocd_namespace == "kubocd"
-    # A Config that Helm never brings to the cluster counts as an invalid one.
+    # A Config that Helm never installs counts as invalid.
     assert bool(loaded.cluster_resources.broken_configs) == (not values.startswith("contexts"))
 
 

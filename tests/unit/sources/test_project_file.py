@@ -93,7 +93,7 @@ def test_the_project_file_is_searched_in_parent_directories(load: LoadFile, tmp_
     below = tmp_path / "a" / "b"
     below.mkdir(parents=True)
     assert load_project(Flags(), below).root == tmp_path
-    (tmp_path / "a" / "kcd-gen.yaml").mkdir()  # a directory is none
+    (tmp_path / "a" / "kcd-gen.yaml").mkdir()  # a directory is not a project file
     assert load_project(Flags(), below).root == tmp_path
 
 

@@ -29,7 +29,7 @@ Load = Callable[..., Project]
 
 @pytest.fixture
 def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
-    """Load a project in the folder `apps` of a checkout, next to which there is another."""
+    """Load a project in the directory `apps` of a checkout with another checkout next to it."""
     for directory in ("co/.git/hooks", "co/apps/clusters", "co/shared", "other/.git", "other/releases"):
         (tmp_path / directory).mkdir(parents=True)
     root = tmp_path / "co/apps"
