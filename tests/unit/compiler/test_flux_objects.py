@@ -72,7 +72,7 @@ def test_a_redirect_replaces_all_fields_and_its_missing_interval_is_zero() -> No
     assert oci(given, {**redirect, "interval": "9m0s", "insecure": True})["spec"]["interval"] == "9m0s"
 
 
-def test_what_flux_would_refuse_is_an_error_in_the_release() -> None:
+def test_a_value_that_flux_would_refuse_is_an_error_in_the_release() -> None:
     with pytest.raises(ProblemsError) as found:
         oci(release(package={"secretRef": {"name": "s\x7f"}}))
     (error,) = found.value.problems
@@ -87,7 +87,7 @@ def test_the_helm_repository_points_to_the_chart_server(base: str) -> None:
     assert document["spec"] == {"interval": "5m0s", "url": "http://charts.example.com/hr/apps/web"}
 
 
-def test_a_changed_index_changes_the_url_of_the_helm_repository() -> None:
+def test_a_changed_index_makes_flux_reconcile_the_helm_repository_at_once() -> None:
     document = helm_repository(release(), "http://x", "5m0s", "sha256:1", protected=False)
     assert document["metadata"]["annotations"]["reconcile.fluxcd.io/requestedAt"] == "sha256:1"
 

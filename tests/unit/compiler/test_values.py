@@ -49,7 +49,7 @@ def test_a_map_replaces_a_scalar_and_a_scalar_a_map() -> None:
     assert merge({"a": 1, "b": {"c": 1}}, {"a": {"c": 1}, "b": 1}) == {"a": {"c": 1}, "b": 1}
 
 
-def test_an_empty_map_over_a_map_changes_nothing() -> None:
+def test_merging_a_nested_empty_map_changes_nothing() -> None:
     assert merge({"a": {"b": 1}}, {"a": {}}) == {"a": {"b": 1}}
 
 

@@ -112,7 +112,7 @@ def test_directories_created_for_a_failed_write_are_removed(tmp_path: Path) -> N
     assert list((tmp_path / "there").iterdir()) == []
 
 
-def test_a_missing_file_is_none_and_a_missing_directory_an_error(tmp_path: Path) -> None:
+def test_a_missing_file_is_read_as_none_and_a_missing_directory_is_an_error(tmp_path: Path) -> None:
     assert read_whole(tmp_path / "a/file") is None
     with pytest.raises(FileNotFoundError):
         write_whole(tmp_path / "a/file", b"x")

@@ -165,6 +165,6 @@ def test_the_repository_location_is_passed_to_each_process(
         assert variables["GIT_ALLOW_PROTOCOL"] == ""
 
 
-def test_outside_a_repository_none_is_found(tmp_path: Path) -> None:
+def test_no_repository_is_found_outside_of_one(tmp_path: Path) -> None:
     refusal(tmp_path)
     assert os.environ.get("GIT_DIR") is None

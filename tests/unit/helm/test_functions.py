@@ -141,7 +141,7 @@ def test_an_invalid_address_is_an_unknown_host(render: Render, text: str) -> Non
     assert render(f'{{{{ resolveDNS "{text}" }}}}').message == f"no address is known for the host '{text}'"
 
 
-def test_an_unknown_host_is_an_error_that_says_where_to_add_it(render_all: Render) -> None:
+def test_an_unknown_host_is_an_error_with_a_hint_where_to_add_it(render_all: Render) -> None:
     hint = "add it to 'hosts' in kcd-gen.yaml, or pass it with --resolve"
     names = ["nowhere.org", "example.community", "", "256.1.1.1"]
     assert render_all(*(f'{{{{ resolveDNS "{name}" }}}}' for name in names)) == [

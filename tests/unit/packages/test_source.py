@@ -229,7 +229,7 @@ def test_offline_the_nearest_vendored_reference_is_suggested(origins: Origins) -
     assert origins.problem(wrong, offline=True).hint == f"did you mean '{REFERENCE}'?"
 
 
-def test_offline_the_error_without_a_vendor_layout_says_neither_vendored_nor_locked(origins: Origins) -> None:
+def test_offline_a_missing_package_without_a_vendor_layout_is_an_error(origins: Origins) -> None:
     problem = origins.problem(ONE, offline=True)
     assert problem.message == (
         f"package {ONE} is neither vendored nor locked, and --offline forbids access to its registry"

@@ -66,14 +66,14 @@ def test_a_missing_chart_is_an_error(charts: Charts, registry: Running) -> None:
         ({"local": {"path": "a\0b"}}, "is not a valid path"),
     ],
 )
-def test_an_invalid_registry_source_is_refused(source: dict[str, dict[str, str]], message: str) -> None:
+def test_an_invalid_chart_source_is_refused(source: dict[str, dict[str, str]], message: str) -> None:
     with pytest.raises(ProblemsError, match=message) as caught:
         chart_source(source, Path())
     assert caught.value.problem.message.isprintable()
     assert "a:b" not in caught.value.problem.message
 
 
-def test_sources_of_other_kinds_are_refused() -> None:
+def test_helm_repository_and_local_sources_are_read() -> None:
     given = {"url": "https://x.io/charts/", "chart": "web", "version": "v1.2.3"}
     source = chart_source({"oci": None, "helmRepository": given}, Path("/p"))
     assert source == HelmRepositoryChart("https://x.io/charts", "web", "v1.2.3")

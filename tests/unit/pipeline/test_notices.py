@@ -88,7 +88,7 @@ def test_a_default_namespace_context_is_used_even_if_every_release_skips_it(skip
     assert unused(one, contexts=contexts, settings=settings) == ["default:other"]
 
 
-def test_a_parent_of_a_used_context_is_used() -> None:
+def test_a_context_named_as_a_parent_is_used() -> None:
     contexts = [context("a", {}), context("b", {}, "a"), context("c", {}, "b"), context("d", {}, "b")]
     assert unused(release(contexts=[{"name": "c"}]), contexts=contexts) == ["default:d"]
 

@@ -122,7 +122,7 @@ def test_a_version_range_or_no_version_is_read_as_v03_with_a_warning(load: Load,
     assert "chart.spec.version" in (problem.hint or "")
 
 
-def test_a_chartref_without_its_oci_repository_is_read_as_v03_if_the_names_match(load: Load) -> None:
+def test_a_chartref_without_its_oci_repository_is_read_as_v03_with_a_warning(load: Load) -> None:
     loaded = load(installation(V03, version=None))
     assert loaded.cluster_resources.configs[0].spec["clusterRoles"] == ["storage"]
     assert loaded.only().code == "assumed-chart-version"
@@ -259,7 +259,7 @@ def test_a_numeric_context_name_is_an_error(load: Load) -> None:
     assert str(errors.problems[0].position) == "f.yaml:8:16"
 
 
-def test_values_from_the_cluster_are_warned_about(load: Load) -> None:
+def test_values_from_the_cluster_are_a_warning(load: Load) -> None:
     loaded = load(installation("{}", more="valuesFrom: [{kind: ConfigMap, name: x}]\n"))
     problem = loaded.only()
     assert (problem.severity, problem.code, str(problem.position)) == ("warning", "unread-values", "f.yaml:7:3")
