@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import codecs
 import os
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from kubocd_gen.budget.limits import MIB
 from kubocd_gen.budget.spending import Budget
+from kubocd_gen.checkout.content import HEAD, Unreadable, is_utf_16, unreadable
 from kubocd_gen.checkout.files import CheckoutFiles, NotRegularError
 from kubocd_gen.checkout.walk import NO_TARGET, READ_HINT, DirectoryWalk, PatternError
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
@@ -24,6 +25,12 @@ MAX_SOURCE_BYTES = 16 * MIB
 
 MAX_SCANNED_BYTES = 256 * MIB
 """The maximum size of a file that is searched for manifests."""
+
+MAX_MENTION = 200
+"""The maximum length of what is searched in source files, in bytes."""
+
+Mention = bytes | re.Pattern[bytes]
+"""What is searched in source files. A pattern starts with literal bytes, which makes the search fast."""
 
 _UNKEPT = 32  # the factor by which a searched file costs less than one that is kept, which also takes memory
 _BLOCK = MIB
@@ -44,6 +51,14 @@ class SourceFile:
     text: str
 
 
+class FoundFiles(NamedTuple):
+    """The files that sources name, sorted by path, and the errors. `empty_directories`: some sources contain them."""
+
+    paths: list[Path]
+    errors: list[Problem]
+    empty_directories: bool
+
+
 def find_files(
     sources: Sequence[str],
     root: Path,
@@ -52,8 +67,8 @@ def find_files(
     *,
     files: CheckoutFiles | None = None,
     budget: Budget | None = None,
-) -> tuple[list[Path], list[Problem]]:
-    """Return the files that `sources` name, without duplicates and sorted by path, and the errors.
+) -> FoundFiles:
+    """Return the files that `sources` name, without duplicates.
 
     A source is a file, a directory (read recursively) or a glob, relative to `root`. In directories and globs, only
     files with kubectl's suffixes are read. Hidden files and directories below a source, and the directories in
@@ -89,7 +104,7 @@ def find_files(
                         found.setdefault(real, file)
         errors += walk.errors
         walk.errors.clear()
-    return sorted(found.values()), errors
+    return FoundFiles(sorted(found.values()), errors, walk.found_empty)
 
 
 def source_walk(root: Path, ignore: Sequence[Path], files: CheckoutFiles, budget: Budget) -> DirectoryWalk:
@@ -100,14 +115,15 @@ def source_walk(root: Path, ignore: Sequence[Path], files: CheckoutFiles, budget
 def read_source(
     path: Path,
     display: str,
-    mentions: Sequence[bytes],
+    mentions: Sequence[Mention],
     files: CheckoutFiles | None = None,
     budget: Budget | None = None,
 ) -> SourceFile | None:
     """Return a file that contains one of `mentions`; None if it contains none of them.
 
     Raises ProblemsError for a file that can't be read, is outside of `files` (its own checkout by default), exceeds the
-    size limit, or is neither UTF-8 nor UTF-16 with a byte order mark.
+    size limit, or is neither UTF-8 nor UTF-16 with a byte order mark. Content that can't be YAML, such as a Git LFS
+    pointer or encrypted content, is an error in every file, because it can be that of a Release.
     """
     files, budget = files or CheckoutFiles.around(path.parent), budget or Budget()
     try:
@@ -115,7 +131,10 @@ def read_source(
         if size > MAX_SOURCE_BYTES:
             budget.spend("source-bytes", min(size, MAX_SCANNED_BYTES) / _UNKEPT, Position(display))
             with files.open(path, display) as file:
-                if size <= MAX_SCANNED_BYTES and not _mentioned(file, mentions):
+                head = file.read(HEAD)
+                if reason := unreadable(head):
+                    raise _unreadable_content(display, reason)
+                if size <= MAX_SCANNED_BYTES and not _mentioned(file, head, mentions):
                     return None
             is_source = size <= MAX_SCANNED_BYTES
             limit, kind = (
@@ -131,16 +150,23 @@ def read_source(
             raise _unreadable(display, "this symlink is broken") from error
         hint = READ_HINT if isinstance(error, PermissionError) else None
         raise _unreadable(display, f"the file can't be read: {error.strerror}", hint) from error
-    is_utf_16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    kept = is_utf_16 or any(mention in data for mention in mentions)
+    if reason := unreadable(data):
+        raise _unreadable_content(display, reason)
+    utf_16 = is_utf_16(data)
+    kept = utf_16 or _mentions(data, mentions)
     budget.spend("source-bytes", len(data) if kept else len(data) / _UNKEPT, Position(display))
     if not kept:
         return None
-    return _decoded(data, "utf-16" if is_utf_16 else "utf-8-sig", display)
+    return _decoded(data, "utf-16" if utf_16 else "utf-8-sig", display)
 
 
 def _unreadable(display: str, message: str, hint: str | None = None) -> ProblemsError:
     return ProblemsError.of("unreadable-source", message, Position(display), hint)
+
+
+def _unreadable_content(display: str, reason: Unreadable) -> ProblemsError:
+    hint = f"{reason.hint}, or exclude it from the cluster's sources"
+    return _unreadable(display, f"the file {reason.message}", hint)
 
 
 def _read_at_rest(path: Path, display: str, files: CheckoutFiles) -> bytes:
@@ -166,21 +192,25 @@ def _state(status: os.stat_result) -> tuple[int, int, int, int]:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
-def _mentioned(file: BinaryIO, mentions: Sequence[bytes]) -> bool:
-    """Return whether a large file contains one of `mentions`, without loading it into memory.
+def _mentioned(file: BinaryIO, head: bytes, mentions: Sequence[Mention]) -> bool:
+    """Return whether a large file, of which `head` was read, contains one of `mentions`.
 
-    The file is not mapped into memory either: the process would be killed if another one truncated the file.
+    The file is not loaded into memory. It is not mapped either: the process would be killed if another one truncated
+    the file.
     """
-    longest = max(map(len, mentions))
-    tail = b""
+    tail = head
     left = MAX_SCANNED_BYTES
     while left > 0 and (block := file.read(_BLOCK)):
         data = tail + block
-        if any(mention in data for mention in mentions):
+        if _mentions(data, mentions):
             return True
-        tail = data[-longest:]
+        tail = data[-MAX_MENTION:]
         left -= len(block)
     return False
+
+
+def _mentions(data: bytes, mentions: Sequence[Mention]) -> bool:
+    return any(one in data if isinstance(one, bytes) else one.search(data) for one in mentions)
 
 
 def _decoded(data: bytes, encoding: str, display: str) -> SourceFile:

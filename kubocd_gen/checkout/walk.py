@@ -43,7 +43,8 @@ class DirectoryWalk:
     """A walk through directories of a checkout. Hidden names and the directories in `ignored` are skipped.
 
     Only files with one of `suffixes` are found. Paths that can't be read, or are outside of `files`, are added to
-    `errors`. Every entry counts in the budget's `files`. `listed` has the real paths of the directories that were read.
+    `errors`. Every entry counts in the budget's `files`. `listed` has the real paths of the directories that were read;
+    `found_empty` is set if one of them has no entries at all.
     """
 
     files: CheckoutFiles
@@ -53,6 +54,7 @@ class DirectoryWalk:
     ignored: frozenset[str] = frozenset()
     errors: list[Problem] = field(default_factory=list)
     listed: set[str] = field(default_factory=set)
+    found_empty: bool = False
     _walked: set[_Identity] = field(default_factory=set)
     _reported: set[str] = field(default_factory=set)
 
@@ -120,10 +122,12 @@ class DirectoryWalk:
         self.listed.add(real)
         try:
             with os.scandir(real) as found:
-                kept = [entry for entry in self._counted(found) if hidden or not entry.name.startswith(".")]
+                every = list(self._counted(found))
         except OSError as error:
             self._unreadable(path, error)
             return []
+        self.found_empty |= not every
+        kept = (entry for entry in every if hidden or not entry.name.startswith("."))
         return sorted(kept, key=lambda entry: entry.name)
 
     def is_directory(self, entry: os.DirEntry[str], above: Path) -> bool:

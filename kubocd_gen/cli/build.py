@@ -204,6 +204,7 @@ def run_pipeline(
                 jobs=options.job_count,
                 keep_going=options.keep_going,
                 allow_protected_removal=options.allow_protected_removal,
+                allow_removals=options.allow_removals,
                 only_plan=only_plan,
                 compare_kept=compare_kept,
                 waiting=waiting,

@@ -11,7 +11,14 @@ from kubocd_gen.checkout.files import LOCK
 from kubocd_gen.cli.command import Argument, Flag, command, options
 from kubocd_gen.cli.console import DIFFERENCE, echo, paint_signed, print_json, print_problems
 from kubocd_gen.cli.option_values import complete_names
-from kubocd_gen.cli.options import JobsOptions, JsonOptions, ProgressOptions, ProjectOptions, QuietOptions
+from kubocd_gen.cli.options import (
+    JobsOptions,
+    JsonOptions,
+    ProgressOptions,
+    ProjectOptions,
+    QuietOptions,
+    RemovalOptions,
+)
 from kubocd_gen.cli.terminal import progress
 from kubocd_gen.diagnostics.problems import Problems, ProblemsError, has_errors, printable
 from kubocd_gen.diagnostics.text import packages_report
@@ -27,6 +34,7 @@ from kubocd_gen.pipeline.lock import (
     chosen,
     lock_packages,
     minor,
+    refuse_mass_removal,
     stale_packages,
     verify_packages,
     wanted_by,
@@ -36,7 +44,7 @@ from kubocd_gen.sources.project_file import load_project
 
 
 @options
-class LockOptions(ProjectOptions, JsonOptions, QuietOptions, JobsOptions, ProgressOptions):
+class LockOptions(ProjectOptions, RemovalOptions, JsonOptions, QuietOptions, JobsOptions, ProgressOptions):
     """`kcd-gen lock`."""
 
     references: Annotated[tuple[str, ...], Argument("[REF]...", complete=complete_names("images"))] = ()
@@ -123,6 +131,7 @@ def _lock(options: LockOptions, problems: Problems) -> Outcome:
         for warning in packages.warnings():
             problems.warning(warning)
         _verify(wanted, pins, project, options, problems)
+    refuse_mass_removal(old.packages, pins, options.allow_removals, "this command")
     text = lock_text(Lock(pins, helm)).encode()
     changed = not _holds(project, text)
     if changed and not options.check and not has_errors(problems):

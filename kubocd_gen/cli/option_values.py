@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,6 +79,15 @@ def parse_url(word: str) -> str:
     if not re.fullmatch(r"https?://[^\s/]\S*", word):
         raise ValueError(f"'{word}' does not start with http:// or https:// and a host")
     return word
+
+
+def parse_removals(word: str) -> int:
+    """Parse `--allow-removals`. Raises ValueError."""
+    if word == "all":
+        return sys.maxsize
+    if not re.fullmatch(r"[0-9]{1,9}", word):
+        raise ValueError(f"'{word}' is not a number or 'all'")
+    return int(word)
 
 
 def parse_reports(words: tuple[str, ...]) -> tuple[Report, ...]:

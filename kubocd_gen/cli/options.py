@@ -20,6 +20,7 @@ from kubocd_gen.cli.option_values import (
     parse_hosts,
     parse_hosts_with_port,
     parse_limits,
+    parse_removals,
     parse_reports,
     parse_url,
     parse_variables,
@@ -196,7 +197,21 @@ class ProjectOptions(OutputOptions, SourceOptions):
 
 
 @option_group
-class WriteOptions(Options):
+class RemovalOptions(Options):
+    """Options of a command that removes what the sources no longer have."""
+
+    allow_removals: Annotated[
+        int,
+        Flag(
+            "Allow removing this many, if they are all or most of what there is.",
+            metavar="N|all",
+            parse=parse_removals,
+        ),
+    ] = 0
+
+
+@option_group
+class WriteOptions(RemovalOptions):
     """Options of a build that writes in spite of problems."""
 
     keep_going: Annotated[bool, Flag("Write the Releases that compile even if others fail.")] = False

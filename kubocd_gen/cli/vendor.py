@@ -9,18 +9,18 @@ import click
 
 from kubocd_gen.cli.command import Flag, command, options
 from kubocd_gen.cli.console import print_problems
-from kubocd_gen.cli.options import JobsOptions, ProgressOptions, ProjectOptions, QuietOptions
+from kubocd_gen.cli.options import JobsOptions, ProgressOptions, ProjectOptions, QuietOptions, RemovalOptions
 from kubocd_gen.cli.terminal import progress
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, has_errors, printable
 from kubocd_gen.model.project import LOCK_FILE
 from kubocd_gen.oci.layout_writer import LayoutWriter
-from kubocd_gen.pipeline.lock import stale_packages, vendor_packages, wanted_by
+from kubocd_gen.pipeline.lock import refuse_mass_removal, stale_packages, vendor_packages, wanted_by
 from kubocd_gen.pipeline.packages import project_lock, remote, vendor_layout
 from kubocd_gen.sources.project_file import load_project
 
 
 @options
-class VendorOptions(ProjectOptions, QuietOptions, JobsOptions, ProgressOptions):
+class VendorOptions(ProjectOptions, RemovalOptions, QuietOptions, JobsOptions, ProgressOptions):
     """`kcd-gen vendor`."""
 
     prune: Annotated[bool, Flag("Remove packages that are not in the lock file.")] = False
@@ -74,5 +74,7 @@ def _vendor(options: VendorOptions, problems: Problems) -> tuple[list[str], list
         for warning in registries.warnings():
             problems.warning(warning)
     failed = has_errors(problems)
+    if options.prune and not failed:
+        refuse_mass_removal(layout.references(), lock.packages, options.allow_removals, "'--prune'")
     removed, _ = writer.keep_only(lock.packages) if options.prune and not failed else ([], 0)
     return copied, removed, len(lock.packages)

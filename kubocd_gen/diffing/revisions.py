@@ -340,7 +340,7 @@ def _have_same_sources(old: Side, cluster: Cluster, new: Side, other: Cluster) -
 def _files(project: Project, cluster: Cluster) -> list[tuple[str, str]] | None:
     """Return the paths and digests of the files of a cluster, or None if a file can't be read."""
     ignored = [one.output / directory for one in project.clusters for directory in WRITTEN]
-    files, errors = find_files(cluster.sources, project.root, ignored, files=project.files, budget=project.budget)
+    files, errors, _ = find_files(cluster.sources, project.root, ignored, files=project.files, budget=project.budget)
     found = [(display_path(path, project.root), _digest(project, path)) for path in files]
     return None if errors or any(digest is None for _, digest in found) else [(one, str(two)) for one, two in found]
 

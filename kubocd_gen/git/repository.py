@@ -118,6 +118,17 @@ class Repository:
             raise ProblemsError.of("git-failed", f"git failed to list untracked files: {done.reason}")
         return frozenset(_text(done.stdout).split("\0")) - {""}
 
+    def index_entries(self) -> list[tuple[str, str, str]]:
+        """Return the tag, mode and path of each entry of the index: `H`, `100644` and `a/b.yaml`, for example.
+
+        Raises ProblemsError `git-failed`.
+        """
+        done = self._ask("ls-files", "-t", "--stage", "-z", index=self._index())
+        if done.status:
+            raise ProblemsError.of("git-failed", f"git failed to list the index: {done.reason}")
+        heads = (line.partition("\t") for line in _text(done.stdout).split("\0") if line)
+        return [(head[:1], head[2:8], path) for head, _, path in heads]
+
     def has_commit(self, commit: str) -> bool:
         """Return whether the commit with this full id is in the repository."""
         return self._commit(commit) is not None

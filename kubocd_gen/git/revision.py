@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import posixpath
-import re
 import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from kubocd_gen.budget.limits import LIMITS, MIB
 from kubocd_gen.budget.spending import Budget
+from kubocd_gen.checkout.content import GIT_CRYPT, HEAD, LFS_POINTER
 from kubocd_gen.checkout.discovery import SUFFIXES
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.files.paths import fixed_part
@@ -25,11 +25,6 @@ from kubocd_gen.git.objects import Entry, Found, UnreadableObjectError
 from kubocd_gen.git.repository import Repository, Revision, repository_at
 from kubocd_gen.git.tree import LINK_HINT, CommitTree, RevisionTree
 
-_POINTER = re.compile(
-    rb"version https://git-lfs\.github\.com/spec/v1\n(?:.*\n)*?oid sha256:([0-9a-f]{64})\nsize ([0-9]{1,15})\n"
-)
-_POINTER_SIZE = 1024  # pointers are smaller (specification of Git LFS)
-_ENCRYPTED = b"\0GITCRYPT\0"
 _MOST = 1 << 30  # bytes of all files; typical sources take a thousandth of it
 _LARGEST = LIMITS.layer  # bytes of one file; the largest are vendored packages
 _BLOBS = "blobs/sha256/"
@@ -193,8 +188,8 @@ class Checkout:
             with path.open("wb") as file:
                 file.writelines(found.pieces)
             with path.open("rb") as file:
-                head = file.read(len(_ENCRYPTED))
-            if head == _ENCRYPTED:
+                head = file.read(len(GIT_CRYPT))
+            if head == GIT_CRYPT:
                 raise self._refused(name, head)
             self.written.add(name)
             return
@@ -208,9 +203,9 @@ class Checkout:
 
     def _content(self, path: str, data: bytes | None, location: str) -> bytes | None:
         """Return the content that a checkout would have at `path`; None if it is not available."""
-        if data is None or data.startswith(_ENCRYPTED):
+        if data is None or data.startswith(GIT_CRYPT):
             return None
-        pointer = _POINTER.match(data) if len(data) < _POINTER_SIZE else None
+        pointer = LFS_POINTER.match(data) if len(data) < HEAD else None
         if pointer is None:
             return data
         identity, size = pointer[1].decode("ascii"), int(pointer[2])
@@ -227,7 +222,7 @@ class Checkout:
         name = self.tree.revision.name
         if data is None:
             return self.tree.refusal(path, "the file's content is not in the repository", "run 'git fetch --refetch'")
-        if data.startswith(_ENCRYPTED):
+        if data.startswith(GIT_CRYPT):
             hint = "leave it out of the cluster's sources: its content can't be read from a revision"
             return self.tree.refusal(path, "the file is encrypted with git-crypt", hint)
         hint = f"run 'git lfs fetch origin {name}', or leave it out of the cluster's sources"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +14,11 @@ from kubocd_gen.kube_yaml.locations import find_position
 from kubocd_gen.kube_yaml.reader import Fault
 
 KUBOCD_GROUP = "kubocd.kubotal.io"
+KUBOCD_KINDS = ("Release", "Context", "Config")
+
+_VERSION = re.compile(r"v[0-9]+((alpha|beta)[0-9]+)?")
+_LONGEST_GROUP = 100  # characters that are compared
+_SIMILAR = 0.75
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +40,23 @@ class Resource:
     def group(self) -> str:
         """The part of `apiVersion` before the slash, or all of it if there is no slash."""
         return self.api_version.partition("/")[0]
+
+    @property
+    def is_kubocd(self) -> bool:
+        """Whether this is a resource of KuboCD, or was meant to be one: its kind is, and its group nearly is.
+
+        A misspelled group must not hide a Release, whose output would be removed. Without a group, it is one if it has
+        a `spec`, which a kubeconfig (`kind: Config`) does not have.
+        """
+        if self.group == KUBOCD_GROUP:
+            return True
+        if self.kind not in KUBOCD_KINDS:
+            return False
+        if not self.api_version or _VERSION.fullmatch(self.api_version):
+            return isinstance(self.value.get("spec"), Mapping)
+        group = self.group[:_LONGEST_GROUP].lower()
+        likeness = difflib.SequenceMatcher(None, KUBOCD_GROUP, group).ratio()
+        return "kubocd" in group or "kubotal" in group or likeness > _SIMILAR
 
     @property
     def api_version(self) -> str:

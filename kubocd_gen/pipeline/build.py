@@ -17,12 +17,14 @@ from kubocd_gen.kube_yaml.emitter import emit_documents
 from kubocd_gen.model.compilation import CompiledRelease
 from kubocd_gen.model.project import Cluster, Project
 from kubocd_gen.output.drift import drift
+from kubocd_gen.output.inventory import is_record
 from kubocd_gen.output.journal import is_interrupted, refuse_foreign_staging
 from kubocd_gen.output.plan import FileChange, OutputFile, Plan, ReleaseOutput, plan_output
 from kubocd_gen.output.writer import write
 from kubocd_gen.packages.source import PackageSources
 from kubocd_gen.pipeline import Compilation, compile_cluster
 from kubocd_gen.pipeline.packages import closing_on_error
+from kubocd_gen.pipeline.removals import mass_removal
 from kubocd_gen.pipeline.suspended import KUSTOMIZATION, Kept, read_kept, written_path
 
 _PRUNE_DISABLED = "kustomize.toolkit.fluxcd.io/prune: disabled"
@@ -53,12 +55,14 @@ def build(
     jobs: int,
     keep_going: bool = False,
     allow_protected_removal: Collection[str] = (),
+    allow_removals: int = 0,
     only_plan: bool = False,
     compare_kept: bool = False,
     waiting: Callable[[Path], None] | None = None,
 ) -> list[Built]:
     """Compile all clusters, plan all outputs, and write them unless `only_plan`. Return the clusters in project order.
 
+    More than `allow_removals` removals of Releases are an error if they are all or most of a cluster's (`removals.py`).
     The output of a cluster with errors is not changed; without `keep_going`, neither are all others. With
     `compare_kept`, the HelmReleases of suspended Releases must be the same as in the revision where the branch started.
     `waiting` is called with the path of an output that another process is writing, before waiting for that process.
@@ -72,7 +76,7 @@ def build(
             try:
                 refuse_foreign_staging(cluster.output)
                 kept = read_kept(compilation, project, problems, compare=compare_kept)
-                plan = _plan(compilation, kept, project, allow_protected_removal)
+                plan = _plan(compilation, kept, project, allow_protected_removal, allow_removals)
                 _warn_of_edits(plan, project, problems)
                 if only_plan and is_interrupted(plan.root):
                     problems.note(
@@ -146,7 +150,11 @@ def _written(built: Built, project: Project, waiting: Callable[[Path], None] | N
 
 
 def _plan(
-    compilation: Compilation, kept: Mapping[str, Kept], project: Project, allow_protected_removal: Collection[str]
+    compilation: Compilation,
+    kept: Mapping[str, Kept],
+    project: Project,
+    allow_protected_removal: Collection[str],
+    allow_removals: int,
 ) -> Plan:
     root = compilation.cluster.output
     outputs = [_release_output(one, kept) for one in compilation.releases]
@@ -156,6 +164,11 @@ def _plan(
     project.budget.spend("output", sum(len(file.content) for one in outputs for file in one.files))
     plan = plan_output(root, outputs, _kustomization, complete=complete)
     _refuse_protected_removals(plan, project, allow_protected_removal)
+    removed = ["/".join(key) for key in plan.removed_releases()]
+    before = sum(is_record(change.path) and change.before is not None for change in plan.changes)
+    position = Position(display_path(root, project.root))
+    if error := mass_removal(removed, before, allow_removals, "this build", "Release", position):
+        raise ProblemsError(error)
     return plan
 
 

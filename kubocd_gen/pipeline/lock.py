@@ -24,6 +24,7 @@ from kubocd_gen.packages.remote import Remote, RemoteBlobs
 from kubocd_gen.packages.source import PackageRequest, PackageSources
 from kubocd_gen.pipeline import read_cluster
 from kubocd_gen.pipeline.packages import closing_on_error
+from kubocd_gen.pipeline.removals import mass_removal
 from kubocd_gen.pipeline.resolution import wanted_packages
 
 _MINOR = re.compile(r"[0-9]+\.[0-9]+")
@@ -134,6 +135,13 @@ def lock_packages(
         if old.packages.get(name) != pins.get(name)
     ]
     return pins, moves
+
+
+def refuse_mass_removal(before: Iterable[str], after: Iterable[str], allowed: int, subject: str) -> None:
+    """Raise ProblemsError `mass-removal` if most of the packages `before` are not in `after`, in any version."""
+    old, new = ({name.rpartition(":")[0] for name in names} for names in (before, after))
+    if error := mass_removal(old - new, len(old), allowed, subject, "package"):
+        raise ProblemsError(error)
 
 
 def stale_packages(wanted: Sequence[Wanted], lock: Lock, *, prune: bool) -> list[Move]:

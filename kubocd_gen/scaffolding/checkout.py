@@ -12,11 +12,10 @@ from kubocd_gen.budget.spending import Budget
 from kubocd_gen.checkout.walk import real_directories
 from kubocd_gen.diagnostics.problems import Problems
 from kubocd_gen.model.project import PROJECT_FILE
-from kubocd_gen.model.resources import KUBOCD_GROUP, Resource
+from kubocd_gen.model.resources import KUBOCD_GROUP, KUBOCD_KINDS, Resource
 from kubocd_gen.sources.documents import KUBOCD_CHART, read_resources
 from kubocd_gen.sources.kubocd_chart import Installation, find_installations
 
-KINDS = ("Release", "Context", "Config")
 _INVENTORY = ".kcd-gen"
 _LAYOUT = "oci-layout"
 _USUAL_LAYOUT = "vendor/packages"
@@ -61,7 +60,7 @@ def find_contents(root: Path) -> Contents:
     resources = read_resources(["."], root, [root / output for output in outputs], ignored).resources
     installations = find_installations(resources, ignored)
     kinds: dict[str, Counter[str]] = defaultdict(Counter)
-    of_kubocd = [(one.kind, one) for one in resources if one.group == KUBOCD_GROUP and one.kind in KINDS]
+    of_kubocd = [(one.kind, one) for one in resources if one.group == KUBOCD_GROUP and one.kind in KUBOCD_KINDS]
     for kind, resource in (*of_kubocd, *_of_chart(resources, installations)):
         kinds[_existing(resource.file.path, root)][kind] += 1
     return Contents(kinds, _namespaces(resources, installations, root), outputs, layouts, projects)

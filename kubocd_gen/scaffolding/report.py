@@ -9,9 +9,9 @@ from pathlib import Path
 from kubocd_gen.editors.settings import SCHEMA_FILE
 from kubocd_gen.files.paths import display_path
 from kubocd_gen.model.project import LOCK_FILE
+from kubocd_gen.model.resources import KUBOCD_KINDS
 from kubocd_gen.output.drift import difference
 from kubocd_gen.package_data import page
-from kubocd_gen.scaffolding.checkout import KINDS
 from kubocd_gen.scaffolding.files import ScaffoldFile
 from kubocd_gen.scaffolding.repository import RepositoryPlan, is_service
 from kubocd_gen.server.flux_sync import lies_below
@@ -128,7 +128,7 @@ def _applied_sources(planned: RepositoryPlan) -> list[str]:
 
 
 def _counted(counts: Mapping[str, int]) -> str:
-    parts = [f"{counts[kind]} {kind}{'s' if counts[kind] > 1 else ''}" for kind in KINDS if counts.get(kind)]
+    parts = [f"{counts[kind]} {kind}{'s' if counts[kind] > 1 else ''}" for kind in KUBOCD_KINDS if counts.get(kind)]
     if counts.get(KUBOCD_CHART):
         parts.append("KuboCD's chart")
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

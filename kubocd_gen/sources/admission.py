@@ -89,7 +89,8 @@ def _admit_spec(resource: Resource) -> tuple[dict[str, Any], list[Problem]]:
     """Return the `spec` as the API server would store it, and all reasons for which it would refuse the resource."""
     errors: list[Problem] = [fault.error.problem for fault in resource.faults]
     if resource.api_version != API_VERSION:
-        message = f"{quoted(resource.api_version)} is not a supported apiVersion of {resource.kind}"
+        given = quoted(resource.api_version) if resource.api_version else "an empty or missing string"
+        message = f"{given} is not a supported apiVersion of {resource.kind}"
         hint = f"use 'apiVersion: {API_VERSION}'"
         return {}, [*errors, Problem("unknown-version", message, resource.position("apiVersion"), hint)]
     value, violations = admit(resource.value, _schema(resource.kind))

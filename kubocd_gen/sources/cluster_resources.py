@@ -8,13 +8,12 @@ from typing import TypeVar
 
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, nearest
 from kubocd_gen.diagnostics.wording import quoted
-from kubocd_gen.model.resources import KUBOCD_GROUP, Config, Context, ContextRef, Release, Resource
+from kubocd_gen.model.resources import KUBOCD_KINDS, Config, Context, ContextRef, Release, Resource
 from kubocd_gen.sources.admission import admit_config, admit_context, admit_release
 from kubocd_gen.sources.documents import Sources
 from kubocd_gen.sources.kubocd_chart import Installation, find_installations
 
 KUBOCD_NAMESPACE = "kubocd"
-_KINDS = ("Release", "Context", "Config")
 _LATER_KINDS = ("Connection", "ClusterConnection", "Contract", "ClusterContract")
 
 Record = TypeVar("Record", Release, Context, Config)
@@ -51,7 +50,7 @@ def load_cluster_resources(
     namespace = kubocd_namespace or _installed_namespace(installations, problems)
     # Several installations are an error already, so do not also warn about Configs in the other namespaces.
     installed = set() if kubocd_namespace else {installation.namespace for installation in installations}
-    ours = [resource for resource in resources if resource.group == KUBOCD_GROUP]
+    ours = [resource for resource in resources if resource.is_kubocd]
     ours += [resource for installation in installations for resource in installation.resources]
     failed: list[str] = []
 
@@ -61,7 +60,7 @@ def load_cluster_resources(
         problems.error(errors, release=key if resource.name else None)
 
     for resource in ours:
-        if resource.kind not in _KINDS:
+        if resource.kind not in KUBOCD_KINDS:
             problem = _unknown_kind(resource)
             if problem.severity == "error":
                 release_failed(resource, ProblemsError(problem))
@@ -179,7 +178,7 @@ def _unknown_kind(resource: Resource) -> Problem:
     position = resource.position("kind")
     if not resource.kind:
         return Problem("missing-field", "kind is required", position)
-    hint = nearest("did you mean '{}'?", resource.kind.capitalize(), _KINDS)
+    hint = nearest("did you mean '{}'?", resource.kind.capitalize(), KUBOCD_KINDS)
     if hint and resource.kind not in _LATER_KINDS:
         return Problem("unknown-kind", f"unknown kind {quoted(resource.kind)}", position, hint)
     message = f"ignoring the kind {quoted(resource.kind)}, which KuboCD v0.3 does not have"

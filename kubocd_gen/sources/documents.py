@@ -15,9 +15,10 @@ from kubocd_gen.checkout.discovery import NOWHERE, Places, SourceFile, find_file
 from kubocd_gen.checkout.files import CheckoutFiles
 from kubocd_gen.diagnostics.problems import Problems, ProblemsError
 from kubocd_gen.files.paths import display_path
+from kubocd_gen.git.working_tree import missing_sources
 from kubocd_gen.kube_yaml.parser import YamlError
 from kubocd_gen.kube_yaml.reader import read_documents
-from kubocd_gen.model.resources import KUBOCD_GROUP, Resource
+from kubocd_gen.model.resources import KUBOCD_GROUP, KUBOCD_KINDS, Resource
 from kubocd_gen.processes.timing import timed
 from kubocd_gen.sources.environment import expand_environment
 
@@ -30,6 +31,10 @@ _FLUX_MENTIONS = (b"helm.toolkit.fluxcd.io", b"source.toolkit.fluxcd.io")
 _GROUPS = (KUBOCD_GROUP, *(mention.decode() for mention in _FLUX_MENTIONS))
 _CONFIG = re.compile(r"""\bkind["']?\s*:\s*["']?Config\b""")
 _KUBOCD_MENTIONS = (KUBOCD_GROUP.encode(), KUBOCD_CHART.encode())
+# Documents of KuboCD's kinds are read even if their group is misspelled: they must not count as removed.
+_OF_KIND = rf"""kind["']?\s*:\s*["']?(?:{"|".join(KUBOCD_KINDS)})\b"""
+_MENTIONS = (*_KUBOCD_MENTIONS, *_FLUX_MENTIONS, re.compile(_OF_KIND.encode()))
+_OF_KUBOCD = re.compile("kubocd|kubotal", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +76,9 @@ def read_resources(
     written = [output / directory for output in outputs for directory in WRITTEN]
     files, budget = files or CheckoutFiles.around(root), budget or Budget()
     with timed(_log, f"read {', '.join(sources)}") as details:
-        paths, unread = find_files(sources, root, written, places, files=files, budget=budget)
+        paths, unread, empty = find_files(sources, root, written, places, files=files, budget=budget)
+        if not origin:  # a revision has no working tree; its files are complete
+            unread += missing_sources(sources, root, empty_directories=empty)
         for error in unread:
             problems.error(error)
         complete = not unread
@@ -80,7 +87,7 @@ def read_resources(
             _log.debug("read %s", display)
             errors: list[ProblemsError] = []
             try:
-                if file := read_source(path, display, (*_KUBOCD_MENTIONS, *_FLUX_MENTIONS), files, budget):
+                if file := read_source(path, display, _MENTIONS, files, budget):
                     found, errors = _read_file(file, broken_configs, expand_env, budget)
                     resources += found
             except BudgetExceededError:
@@ -120,7 +127,9 @@ def _read_file(
 
 
 def _mentions_kubocd(text: str) -> bool:
-    return KUBOCD_GROUP in text or KUBOCD_CHART in text
+    if KUBOCD_GROUP in text or KUBOCD_CHART in text:
+        return True
+    return re.search(_OF_KIND, text) is not None and _OF_KUBOCD.search(text) is not None
 
 
 def _items(resource: Resource, value: Any) -> Iterator[Resource]:
@@ -133,5 +142,5 @@ def _items(resource: Resource, value: Any) -> Iterator[Resource]:
             prefix = (*resource.prefix, "items", index)
             faults = tuple(fault for fault in resource.faults if fault.keys[: len(prefix)] == prefix)
             yield from _items(Resource(resource.file, resource.document, item, prefix, faults=faults), item)
-    elif resource.group in _GROUPS:
+    elif resource.group in _GROUPS or resource.is_kubocd:
         yield resource

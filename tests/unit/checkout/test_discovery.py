@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ def tree(tmp_path: Path) -> Path:
 
 
 def found(root: Path, *sources: str, ignore: tuple[str, ...] = ()) -> list[str]:
-    files, errors = find_files(sources, root, [root / path for path in ignore])
+    files, errors, _ = find_files(sources, root, [root / path for path in ignore])
     assert errors == []
     return [display_path(file, root) for file in files]
 
@@ -62,13 +63,13 @@ def test_the_root_can_contain_glob_characters(tree: Path) -> None:
 
 def test_an_absolute_source_is_used_as_is(tree: Path) -> None:
     sources = [str(tree / "a" / "one.yaml"), str(tree / "a" / "*.json")]
-    files, errors = find_files(sources, Path("/nowhere"), [], files=CheckoutFiles(tree))
+    files, errors, _ = find_files(sources, Path("/nowhere"), [], files=CheckoutFiles(tree))
     assert [file.name for file in files] == ["one.yaml", "three.json"]
     assert errors == []
 
 
 def test_a_source_that_matches_nothing_is_an_error_and_the_others_are_read(tree: Path) -> None:
-    files, errors = find_files(["a/deep", "clusters", "c/*"], tree, [])
+    files, errors, _ = find_files(["a/deep", "clusters", "c/*"], tree, [])
     assert len(files) == 1
     assert [(error.code, error.message) for error in errors] == [
         ("missing-source", "the source 'clusters' does not exist"),
@@ -121,7 +122,7 @@ def test_a_directory_that_cant_be_read_is_an_error_and_the_others_are_read(
         return real(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    files, errors = find_files(["a"], tree, [])
+    files, errors, _ = find_files(["a"], tree, [])
     assert len(files) == 4
     (error,) = errors
     assert (error.code, error.message) == ("unreadable-source", "the directory can't be read: Permission denied")
@@ -164,8 +165,8 @@ def test_a_source_is_utf_8_or_utf_16_with_a_byte_order_mark(tmp_path: Path, data
     assert source.text == TEXT
 
 
-def test_a_file_that_does_not_mention_kubocd_is_not_parsed(tmp_path: Path) -> None:
-    (tmp_path / "f.yaml").write_bytes(b"caf\xe9: \x00")
+def test_a_file_that_does_not_mention_kubocd_is_not_decoded(tmp_path: Path) -> None:
+    (tmp_path / "f.yaml").write_bytes(b"caf\xe9: 1")
     assert read_source(tmp_path / "f.yaml", "f.yaml", MENTIONS) is None
 
 
@@ -191,8 +192,7 @@ def test_a_file_in_another_encoding_is_an_error_at_its_first_invalid_byte(
 
 def test_a_file_over_the_limit_is_an_error_only_if_it_mentions_kubocd(tmp_path: Path) -> None:
     path = tmp_path / "f.yaml"
-    with path.open("wb") as file:
-        file.truncate(MAX_SOURCE_BYTES + 1)
+    path.write_bytes(b" " * (MAX_SOURCE_BYTES + 1))
     assert read_source(path, "f.yaml", MENTIONS) is None
     with path.open("r+b") as file:
         file.seek(MAX_SOURCE_BYTES // 2)
@@ -200,6 +200,24 @@ def test_a_file_over_the_limit_is_an_error_only_if_it_mentions_kubocd(tmp_path: 
     with pytest.raises(ProblemsError, match="larger than 16 MiB") as caught:
         read_source(path, "f.yaml", MENTIONS)
     assert caught.value.problem.hint == "split it, or leave it out of the cluster's sources"
+
+
+@pytest.mark.parametrize("size", [300, MAX_SOURCE_BYTES + 1])
+def test_binary_content_is_an_error_in_every_file(tmp_path: Path, size: int) -> None:
+    with (tmp_path / "f.yaml").open("wb") as file:
+        file.truncate(size)  # to NUL bytes
+    with pytest.raises(ProblemsError) as caught:
+        read_source(tmp_path / "f.yaml", "f.yaml", MENTIONS)
+    assert (caught.value.problem.code, caught.value.problem.position) == ("unreadable-source", Position("f.yaml"))
+
+
+def test_a_pattern_is_searched_in_large_files(tmp_path: Path) -> None:
+    data = b" " * MAX_SOURCE_BYTES + b"kind: Release"
+    (tmp_path / "f.yaml").write_bytes(data)
+    mentions = [re.compile(rb"kind: (Release|Context)")]
+    with pytest.raises(ProblemsError, match="larger than 16 MiB"):
+        read_source(tmp_path / "f.yaml", "f.yaml", mentions)
+    assert read_source(tmp_path / "f.yaml", "f.yaml", [re.compile(rb"kind: Config")]) is None
 
 
 def test_reading_a_pipe_does_not_block(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from kubocd_gen.diagnostics.problems import Position
-from tests.support.source_resources import API, Load, context, release
+from tests.support.source_resources import API, Load, config, context, release
 
 CONFIG_MAP = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n"
 
@@ -35,7 +35,6 @@ def test_only_documents_of_the_kubocd_group_are_read(load: Load) -> None:
     [
         "{{- if .Values.x }}\na: 1\n{{- end }}\n",
         "a: [",
-        "a: \x00",
         "a: &a [*a]",
         "[" * 60_000,
         b"caf\xe9: 1",
@@ -214,3 +213,55 @@ def test_only_the_listed_variables_are_expanded(load: Load, monkeypatch: pytest.
     assert (problem.code, str(problem.position)) == ("unlisted-variable", "f.yaml:9:16")
     assert "'INTERNAL'" in problem.message
     assert "10.0.0.7" not in str(loaded.said)
+
+
+@pytest.mark.parametrize("kind", ["Release", "Context", "Config"])
+@pytest.mark.parametrize(
+    "api_version",
+    [
+        "apiVersion: kubocd.kubotal.com/v1alpha1",
+        "apiVersion: kubocd.kubotal.io/v1",
+        "apiVersion: kubocd.kubotal.io",
+        "apiVersion: KuboCD.kubotal.io/v1alpha1",
+        "apiVersion: kubocd.io/v1alpha1",
+        "apiVersion: kubotal.io/v1alpha1",
+        "apiVersion: kubcd.kubotl.io/v1alpha1",
+        "apiVersion: v1alpha1",
+        "apiVersion: v1beta2",
+        "apiVersion: 1",
+        "apiVersion:",
+        "other: field",
+    ],
+)
+def test_a_resource_with_a_misspelled_group_is_an_error(kind: str, api_version: str, load: Load) -> None:
+    text = {"Release": release(), "Context": context(), "Config": config()}[kind]
+    loaded = load({"a.yaml": text.replace(f"apiVersion: {API}", api_version)})
+    resources = loaded.cluster_resources
+    broken = (*resources.broken_contexts.values(), *resources.broken_configs)
+    problems = [*loaded.found, *(problem for error in broken for problem in error.problems)]
+    assert [problem.code for problem in problems if problem.severity == "error"] == ["unknown-version"]
+    assert not (resources.releases or resources.contexts)
+    if kind == "Release":
+        assert resources.failed == ("default/web",)  # its output is kept
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "apiVersion: v1\nkind: Config\nclusters: []\nusers: []\n",
+        "kind: Config\nclusters: []\n",
+        "apiVersion: helm.crossplane.io/v1beta1\nkind: Release\nmetadata: {name: x}\nspec: {}\n",
+        "apiVersion: imageregistry.operator.openshift.io/v1\nkind: Config\nmetadata: {name: x}\nspec: {}\n",
+        "kind: ConfigMap\nmetadata: {name: x}\nspec: {}\n",
+        "kind: [Release]\nspec: {}\n",
+    ],
+)
+def test_resources_of_other_groups_with_the_same_kind_are_ignored(text: str, load: Load) -> None:
+    loaded = load({"a.yaml": text})
+    assert (loaded.resources, loaded.said) == ([], [])
+
+
+def test_invalid_yaml_with_a_kind_and_a_misspelled_group_of_kubocd_is_an_error(load: Load) -> None:
+    text = release().replace("kubotal.io", "kubotal.com")
+    loaded = load({"a.yaml": f"{text}\nbroken: [\n"})
+    assert (loaded.complete, [one.code for one in loaded.found]) == (False, ["bad-yaml"])
