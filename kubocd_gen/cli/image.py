@@ -19,7 +19,7 @@ from kubocd_gen.cli.command import Flag, command, options
 from kubocd_gen.cli.console import DIFFERENCE, echo, paint, print_json, print_problems
 from kubocd_gen.cli.options import CompilingOptions, JsonOptions, QuietOptions, SourceOptions
 from kubocd_gen.cli.terminal import Progress
-from kubocd_gen.cli.tools import only_cluster, tools
+from kubocd_gen.cli.tools import tools
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, has_errors, printable
 from kubocd_gen.diagnostics.text import envelope
 from kubocd_gen.files.paths import display_path
@@ -37,7 +37,7 @@ from kubocd_gen.server.container import CONTENT_ROOT, IMAGE_NAME, MANIFESTS
 from kubocd_gen.server.image import Recipe, ServerImage
 from kubocd_gen.server.image_build import Pin, Published, make_image, plan_pin, publish, write_pin
 from kubocd_gen.server.image_publication import ImageTarget, LayoutTarget, RegistryTarget, Way
-from kubocd_gen.sources.project_file import load_project
+from kubocd_gen.sources.project_file import load_project, only_cluster
 
 _TRANSFERS: dict[Way, str] = {"copied": "copied", "mounted": "mounted", "there": "already present"}
 

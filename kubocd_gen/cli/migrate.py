@@ -13,7 +13,7 @@ from kubocd_gen.cli.command import Argument, command, options
 from kubocd_gen.cli.console import DIFFERENCE, echo, paint, print_json, print_problems
 from kubocd_gen.cli.help_format import Group
 from kubocd_gen.cli.options import CompilingOptions, JsonOptions, ProjectOptions, QuietOptions
-from kubocd_gen.cli.tools import only_cluster, tools
+from kubocd_gen.cli.tools import tools
 from kubocd_gen.diagnostics.problems import Position, Problems, ProblemsError, has_errors
 from kubocd_gen.migration.checks import Checked
 from kubocd_gen.migration.checks import check as check_dump
@@ -21,7 +21,7 @@ from kubocd_gen.migration.dump import MAX_BYTES, read_dump
 from kubocd_gen.migration.live import live_cluster
 from kubocd_gen.migration.report import migration_report, text_lines
 from kubocd_gen.pipeline import compile_cluster
-from kubocd_gen.sources.project_file import load_project
+from kubocd_gen.sources.project_file import load_project, only_cluster
 
 _KUBOCD_NAMESPACE = "kubocd"
 
@@ -73,7 +73,7 @@ def check(options: CheckOptions) -> int:
 def _check(options: CheckOptions, problems: Problems) -> Checked | None:
     """Compare the dump with the compiled sources. Returns None if the sources have errors, which go to `problems`.
 
-    Compared with an incomplete compilation, the problems would be wrong.
+    A comparison with an incomplete compilation would be wrong.
     """
     project = load_project(options.flags(), Path.cwd())
     cluster = only_cluster(project, "a dump is of one cluster, but the project has several")

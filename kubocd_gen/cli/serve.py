@@ -20,11 +20,13 @@ from kubocd_gen.diagnostics.problems import Position, Problem, Problems, Problem
 from kubocd_gen.files.paths import display_path
 from kubocd_gen.model.project import Project
 from kubocd_gen.server.container import PORT
-from kubocd_gen.sources.project_file import load_project, project_path
+from kubocd_gen.sources.project_file import load_project, only_cluster, project_path
 
 if TYPE_CHECKING:
     from kubocd_gen.server.http import Server
     from kubocd_gen.server.site import Site
+
+_SEVERAL = "only one cluster can be served, but the project has several"
 
 
 @options
@@ -51,17 +53,17 @@ def serve(options: ServeOptions) -> int:
     kcd-gen serve --cluster staging --watch     # build now and after each change
     kcd-gen serve --output deploy/prod --port 0 # a directory, on any free port
     """
-    findings = Problems()
+    problems = Problems()
     try:
-        with findings.collect():
-            _serve(options, findings)
+        with problems.collect():
+            _serve(options, problems)
     except KeyboardInterrupt:  # the usual way to stop a server
         click.echo("", err=True)  # after the ^C that the terminal prints
         return 0
-    return print_problems(findings, quiet=options.quiet)
+    return print_problems(problems, quiet=options.quiet)
 
 
-def _serve(options: ServeOptions, findings: Problems) -> None:
+def _serve(options: ServeOptions, problems: Problems) -> None:
     from kubocd_gen.server import http  # takes 20 ms, as do the modules below
     from kubocd_gen.server.site import Site
 
@@ -86,8 +88,8 @@ def _serve(options: ServeOptions, findings: Problems) -> None:
 
     _print(f"Serving {display_path(output, Path.cwd())} at http://{address}/ (press Ctrl-C to stop)")
     if not only_here:
-        findings.warning(_exposed(options.host))
-        print_problems(findings, quiet=options.quiet)
+        problems.warning(_exposed(options.host))
+        print_problems(problems, quiet=options.quiet)
     server.answer, server.log = answer, log
     threading.Thread(target=server.serve_forever, daemon=True).start()
     if options.watch:
@@ -100,13 +102,13 @@ def _output(options: ServeOptions) -> Path:
     """Return the directory to serve. Raises ProblemsError."""
     flags = options.flags()
     if options.watch:
-        return _one_cluster(load_project(flags, Path.cwd())).clusters[0].output
+        return only_cluster(load_project(flags, Path.cwd()), _SEVERAL).output
     if flags.sources:
         hint = "add --watch, or give only --output"
         raise ProblemsError.of("usage", "--source requires --watch", hint=hint)
     if flags.output is not None:
         CheckoutFiles.of_named(flags.output, flags.allow_outside)
-    output = flags.output or _one_cluster(load_project(flags, Path.cwd())).clusters[0].output
+    output = flags.output or only_cluster(load_project(flags, Path.cwd()), _SEVERAL).output
     if not output.is_dir():
         raise ProblemsError.of(
             "missing-output",
@@ -115,14 +117,6 @@ def _output(options: ServeOptions) -> Path:
             hint="run 'kcd-gen build' first, or add --watch",
         )
     return output
-
-
-def _one_cluster(project: Project) -> Project:
-    names = [cluster.name for cluster in project.clusters]
-    if len(names) > 1:
-        hint = f"choose one with --cluster: {', '.join(names)}"
-        raise ProblemsError.of("usage", "only one cluster can be served, but the project has several", hint=hint)
-    return project
 
 
 def _server(host: str, port: int) -> Server:
@@ -167,10 +161,10 @@ def _build_on_change(options: ServeOptions, site: Site) -> None:
     def load() -> Project:
         nonlocal what, seen
         file = look(Watched((project_file,), Path.cwd())) if project_file else {}
-        project = _one_cluster(load_project(flags, Path.cwd()))
+        project = load_project(flags, Path.cwd())
+        site.output = only_cluster(project, _SEVERAL).output
         what = watched(project, project_file)
         seen = {**look(what), **file}
-        site.output = project.clusters[0].output
         return project
 
     while True:

@@ -16,7 +16,7 @@ from kubocd_gen.cli.terminal import Progress, progress
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.helm.process import find_helm, helm_version
-from kubocd_gen.model.project import Cluster, Project
+from kubocd_gen.model.project import Project
 from kubocd_gen.packages.lock import Lock
 from kubocd_gen.packages.source import PackageSources
 from kubocd_gen.pipeline.build import Built
@@ -44,14 +44,6 @@ class Outcome:
     helm_version: str | None
 
 
-def only_cluster(project: Project, message: str) -> Cluster:
-    """Return the cluster of a project that has one. Raises ProblemsError `usage` with `message` if it has several."""
-    if len(project.clusters) > 1:
-        names = ", ".join(cluster.name for cluster in project.clusters)
-        raise ProblemsError.of("usage", message, hint=f"choose one with --cluster: {names}")
-    return project.clusters[0]
-
-
 def helm_of(options: CompilingOptions, budget: Budget) -> Helm:
     """Return helm as set by `--helm`, `--jobs` and `--debug`. Raises ProblemsError."""
     # Threads here start helm, wait for it and read files. With Python's default of 5 ms, the waits for another thread's
@@ -67,6 +59,8 @@ def tools(
 ) -> Iterator[Tools]:
     """Open the tools for `project`. On exit, warnings about registries and helm's version are added to `problems`.
 
+    The warnings about registries are also added after an error, because they can be its cause.
+
     With `report_version`, helm's version is determined even if the lock file has none. Raises ProblemsError if helm is
     missing, or if `--locked` is given and helm's version differs from the lock file's.
     """
@@ -80,9 +74,9 @@ def tools(
         packages = package_sources(project, line, lock=lock, jobs=options.job_count)
         try:
             yield Tools(helm, packages, lock, line, lambda: asked.result() if asked else None)
-            for warning in packages.warnings():
-                problems.warning(warning)
             if asked and (problem := other_helm(lock, asked.result())):
                 problems.warning(problem)
         finally:
+            for warning in packages.warnings():
+                problems.warning(warning)
             packages.close()

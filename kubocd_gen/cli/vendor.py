@@ -74,7 +74,11 @@ def _vendor(options: VendorOptions, problems: Problems) -> tuple[list[str], list
         for warning in registries.warnings():
             problems.warning(warning)
     failed = has_errors(problems)
+    removed: list[str] = []
     if options.prune and not failed:
-        refuse_mass_removal(layout.references(), lock.packages, options.allow_removals, "'--prune'")
-    removed, _ = writer.keep_only(lock.packages) if options.prune and not failed else ([], 0)
+
+        def confirm(names: list[str]) -> None:
+            refuse_mass_removal(names, lock.packages, options.allow_removals, "'--prune'")
+
+        removed, _ = writer.keep_only(lock.packages, confirm)
     return copied, removed, len(lock.packages)

@@ -95,7 +95,7 @@ def comparable(value: Any) -> Hashable:
         case list():
             return tuple(comparable(item) for item in value)
         case bool():
-            return ("boolean", value)
+            return (bool, value)  # no list has a type as an item
         case _:
             scalar: Hashable = value
             return scalar

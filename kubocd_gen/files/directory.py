@@ -285,18 +285,6 @@ def write_whole(path: Path, data: bytes, *, make: bool = False) -> None:
         directory.write(path.name, data)
 
 
-def read_whole(path: Path, limit: int = 256 << 20) -> bytes | None:
-    """Return the content of the regular file at `path`, of at most `limit` bytes; None if there is none.
-
-    Raises OSError like `write_whole`.
-    """
-    try:
-        with open_directory(path.parent) as directory:
-            return directory.read(path.name, limit)
-    except FileNotFoundError:
-        return None
-
-
 def _located(path: Path, follow_last: bool) -> tuple[Directory, str]:
     """Open the directory from which symlinks are not followed; return it and the path below it."""
     anchor, below = locate(path, follow_last=follow_last)

@@ -56,6 +56,9 @@ def resolve(path: Path, passed: Callable[[Path, bool], None]) -> Path:
     done, followed = _ROOT, 0
     while left:
         part = left.pop()
+        if part.startswith("/"):  # "//x" has the root "//" in pathlib, which is "/" for the kernel
+            done = _ROOT
+            continue
         below = done.parent if part == ".." else done / part
         try:
             target = below.readlink()

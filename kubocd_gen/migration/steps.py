@@ -92,10 +92,11 @@ def next_step(situation: Situation, findings: Iterable[Finding], kubocd_namespac
 
 
 def _rescue(situation: Situation, errors: set[str], kubocd_namespace: str) -> Step | None:
-    endangered = [one for one in situation.live.flux.values() if situation.dead_owner(one)]
+    found = [one for one in situation.live.flux.values() if situation.dead_owner(one)]
     for release in situation.live.releases.values():
         if release.deleting:
-            endangered += (one for one in situation.owned.get(release.key, ()) if one not in endangered)
+            found += situation.owned.get(release.key, ())
+    endangered = list({one.identity: one for one in found}.values())
     if not endangered or not errors & {"dead-owner", "release-deleting"}:
         return None
     stop = commands.scale_down(_controllers(situation, kubocd_namespace))

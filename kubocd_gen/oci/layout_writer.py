@@ -7,22 +7,34 @@ checkout, no symlink in it is followed, and only blobs are deleted.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from collections.abc import Collection
+from collections.abc import Iterator
+from contextlib import contextmanager
+from kubocd_gen.budget.limits import LIMITS
+from kubocd_gen.budget.limits import over_limit
+from kubocd_gen.diagnostics.problems import Position
+from kubocd_gen.diagnostics.problems import Problem
+from kubocd_gen.diagnostics.problems import ProblemsError
+from kubocd_gen.files.directory import Directory
+from kubocd_gen.files.directory import made_directory
+from kubocd_gen.files.walk import SymlinkError
+from kubocd_gen.files.walk import hint_of
+from kubocd_gen.oci.descriptors import Descriptor
+from kubocd_gen.oci.descriptors import JsonSource
+from kubocd_gen.oci.descriptors import REF_NAME
+from kubocd_gen.oci.descriptors import sha256
+from kubocd_gen.oci.layout import OciLayout
+from kubocd_gen.oci.layout import blob_path
+from kubocd_gen.oci.layout import reference_name
+from kubocd_gen.oci.reference import Reference
+from pathlib import Path
+from typing import Any
+from typing import BinaryIO
 import hashlib
 import json
 import re
 import stat
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, BinaryIO
-
-from kubocd_gen.budget.limits import LIMITS, over_limit
-from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
-from kubocd_gen.files.directory import Directory, made_directory
-from kubocd_gen.files.walk import SymlinkError, hint_of
-from kubocd_gen.oci.descriptors import REF_NAME, Descriptor, JsonSource, sha256
-from kubocd_gen.oci.layout import OciLayout, blob_path, reference_name
-from kubocd_gen.oci.reference import Reference
 
 _MARKER = b'{"imageLayoutVersion":"1.0.0"}'
 # The files of the layout specification. Other files in the directory, such as a README, are ignored.
@@ -108,16 +120,21 @@ class LayoutWriter:
         """Return the layout's name for messages."""
         return f"the layout {self._name}"
 
-    def keep_only(self, names: Collection[str]) -> tuple[list[str], int]:
+    def keep_only(
+        self, names: Collection[str], confirm: Callable[[list[str]], None] = lambda _: None
+    ) -> tuple[list[str], int]:
         """Remove all other named images, and unused blobs; return the removed names and the number of removed blobs.
 
+        `confirm` is called with the names of all images before anything changes, and can raise ProblemsError.
         Images without a name, which other tools write, are kept. If a manifest can't be read, its blobs are unknown:
         then nothing is removed, and ProblemsError is raised.
         """
         with self._writing() as layout, layout.locked():
             index = self._index(layout)
-            kept = [entry for entry in index["manifests"] if reference_name(entry) in (None, *names)]
-            gone = sorted({str(reference_name(entry)) for entry in index["manifests"] if entry not in kept})
+            named = [(reference_name(entry), entry) for entry in index["manifests"]]
+            confirm([name for name, _ in named if name is not None])
+            kept = [entry for name, entry in named if name is None or name in names]
+            gone = sorted({name for name, _ in named if name is not None and name not in names})
             needed = _needed(kept, OciLayout(self.path, self._name), Position(f"{self._name}/index.json"))
             if gone:
                 index["manifests"] = kept

@@ -85,7 +85,7 @@ class Registry:
         _refuse_larger(reference, descriptor, "layer", limit)
         return self._blobs.get(
             (descriptor.digest, descriptor.size),
-            lambda: self._read_blob(endpoint, reference, descriptor, access),
+            lambda: self._read_blob(endpoint, descriptor, access),
             origin=endpoint,
         )
 
@@ -99,7 +99,7 @@ class Registry:
         endpoint = self._endpoint(reference, access)
         _refuse_larger(reference, descriptor, "base-layer", limit)
         try:
-            self._read_blob(endpoint, reference, descriptor, access, Spool(file))
+            self._read_blob(endpoint, descriptor, access, Spool(file))
         except SpoolError as error:
             raise error.cause from None
 
@@ -229,7 +229,6 @@ class Registry:
     def _read_blob(
         self,
         endpoint: Endpoint,
-        reference: Reference,
         descriptor: Descriptor,
         access: Access,
         into: Spool | None = None,

@@ -20,7 +20,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from kubocd_gen.archives.chart import Chart, read_metadata, repacked
 from kubocd_gen.archives.chart_members import is_plain_path
-from kubocd_gen.budget.limits import MIB, Limits
+from kubocd_gen.budget.limits import Limits, setting, worded
 from kubocd_gen.diagnostics.problems import ProblemsError, shown
 from kubocd_gen.helm.process import Run, run_helm
 from kubocd_gen.kube_yaml.reader import first_document
@@ -67,19 +67,25 @@ class Budget:
     def look(self, entries: int, depth: int) -> None:
         """Count `entries`. Raises ProblemsError `bad-chart` if there are too many, or nested too deeply."""
         self.entries -= entries
-        if self.entries < 0 or depth > _DEEPEST:
-            raise self._exceeded(f"{self.limits.files} entries, or {_DEEPEST} nested directories")
+        if depth > _DEEPEST:
+            raise self._exceeded(f"{_DEEPEST} nested directories")
+        if self.entries < 0:
+            raise self._exceeded(f"{self.limits.files} entries", "files")
 
     def take(self, size: int, files: int = 1) -> None:
         """Count a file of `size` bytes. Raises ProblemsError `bad-chart` if the directory is too large."""
         self.files -= files
         self.bytes -= size
-        if self.files < 0 or self.bytes < 0:
-            raise self._exceeded(f"{self.limits.chart_members} files or {self.limits.chart // MIB} MiB")
+        if self.files < 0:
+            raise self._exceeded(f"{self.limits.chart_members} files", "chart-members")
+        if self.bytes < 0:
+            raise self._exceeded(worded("chart", self.limits.chart), "chart")
 
-    def _exceeded(self, limits: str) -> ProblemsError:
+    def _exceeded(self, most: str, limit: str | None = None) -> ProblemsError:
         hint = "check the path; it must be the directory with Chart.yaml"
-        return ProblemsError.of("bad-chart", f"{self.describe} contains more than {limits}", hint=hint)
+        if limit is not None:
+            hint += f". If it is, raise the limit: --limit {setting(limit, self.limits.of(limit))}"
+        return ProblemsError.of("bad-chart", f"{self.describe} contains more than {most}", hint=hint)
 
 
 def contains(describe: str, name: str, what: str, hint: str | None = None) -> ProblemsError:

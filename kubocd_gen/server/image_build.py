@@ -50,15 +50,15 @@ def make_image(
     base: BaseStore,
     recipe: Recipe,
     platforms: tuple[str, ...],
-    findings: Problems,
+    problems: Problems,
 ) -> tuple[Base, ServerImage]:
-    """Return the base, without the content of its layers, and the image. Warnings and notes are added to `findings`.
+    """Return the base, without the content of its layers, and the image. Warnings and notes are added to `problems`.
 
     Raises ProblemsError for an invalid or unreadable base.
     """
     read = read_base(base, str(base_name), platforms)
     if isinstance(base_name, RegistryImage) and base_name.digest is None:
-        findings.warning(
+        problems.warning(
             Problem(
                 "unpinned-base",
                 f"the base '{base_name}' is not pinned by digest, so the image changes when its tag moves",
@@ -68,15 +68,15 @@ def make_image(
     attestations = [label for label, why in read.dropped if why == "attestation"]
     others = [label for label, why in read.dropped if why == "other"]
     if attestations:
-        findings.note(_omitted(f"{len(attestations)} attestations of the base", "they apply to other digests"))
+        problems.note(_omitted(f"{len(attestations)} attestations of the base", "they apply to other digests"))
     if others:
-        findings.note(_omitted(", ".join(others), "only platforms of Linux are supported"))
+        problems.note(_omitted(", ".join(others), "only platforms of Linux are supported"))
     served = {name: data for one in compilation.releases for name, data in one.charts().items()}
     return read, server_image(read, served, recipe)
 
 
 def plan_pin(
-    path: Path, repository: str | None, digest: str, findings: Problems, files: CheckoutFiles | None = None
+    path: Path, repository: str | None, digest: str, problems: Problems, files: CheckoutFiles | None = None
 ) -> Pin | None:
     """Return the new content of the kustomization at `path`, or None with a note if it is missing or has no entry.
 
@@ -90,7 +90,7 @@ def plan_pin(
     try:
         before = (files or CheckoutFiles.of_named(path)).read(path, display, CONFIGURATION).decode()
     except FileNotFoundError:
-        findings.note(
+        problems.note(
             Problem(
                 "unpinned-image",
                 f"the digest is not pinned because '{display}' does not exist",
@@ -104,7 +104,7 @@ def plan_pin(
         raise ProblemsError.of("bad-kustomization", message, position=Position(display)) from error
     if read_pinned(before, display) is None:
         message = f"the digest is not pinned because the kustomization has no image '{IMAGE_NAME}'"
-        findings.note(Problem("unpinned-image", message, position=Position(display), hint=f"add {entry}"))
+        problems.note(Problem("unpinned-image", message, position=Position(display), hint=f"add {entry}"))
         return None
     return Pin(path, before, with_pinned(before, display, repository, digest))
 

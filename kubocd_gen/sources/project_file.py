@@ -133,6 +133,14 @@ def check_namespace(flag: str, namespace: str | None) -> None:
         raise ProblemsError.of("usage", f"'{namespace}' is not a valid namespace for {flag}", hint=hint)
 
 
+def only_cluster(project: Project, message: str) -> Cluster:
+    """Return the cluster of a project that has one. Raises ProblemsError `usage` with `message` if it has several."""
+    if len(project.clusters) > 1:
+        names = ", ".join(cluster.name for cluster in project.clusters)
+        raise ProblemsError.of("usage", message, hint=f"choose one with --cluster: {names}")
+    return project.clusters[0]
+
+
 def _chosen(clusters: Sequence[Cluster], names: Sequence[str]) -> tuple[Cluster, ...]:
     known = [cluster.name for cluster in clusters]
     for name in names:
@@ -162,6 +170,7 @@ def _read(path: Path, files: CheckoutFiles, flags: Flags) -> Project:
     admitted = admit_own_text(text, display, what=what, schema_name="project-v1alpha1")
     root = path.absolute().parent
     locate = partial(find_position, text, display, 0)
+    _check_characters(admitted, locate)
     clusters = tuple(_cluster(item, index, root, locate) for index, item in enumerate(admitted.get("clusters", ())))
     _check_clusters(clusters, locate)
     packages = admitted.get("packages", {})
@@ -180,6 +189,17 @@ def _read(path: Path, files: CheckoutFiles, flags: Flags) -> Project:
         files=files,
         vendor_place=partial(locate, ("packages", "vendor")),
     )
+
+
+def _check_characters(admitted: Mapping[str, Any], locate: Locate) -> None:
+    """Raise ProblemsError if a path contains the character U+0000, which no file name can contain."""
+    paths: dict[tuple[str | int, ...], str] = {("packages", "vendor"): admitted.get("packages", {}).get("vendor", "")}
+    for index, item in enumerate(admitted.get("clusters", ())):
+        paths["clusters", index, "output"] = item["output"]
+        paths |= {("clusters", index, "sources", number): source for number, source in enumerate(item["sources"])}
+    message = "a path can't contain the character U+0000"
+    if found := [Problem("invalid-value", message, locate(keys)) for keys, path in paths.items() if "\0" in path]:
+        raise ProblemsError(*found)
 
 
 def _limits(limits: Mapping[str, int | str], flags: Mapping[str, int], locate: Locate) -> Limits:

@@ -117,7 +117,7 @@ def unused(path: str, target: str = "home") -> Callable[[Workspace], None]:
 
 
 BUILD = ("build", "--offline")
-PRUNE = ("vendor", "--offline", "--prune")
+PRUNE = ("vendor", "--offline", "--prune", "--allow-removals", "all")
 LAYOUT = ("--output", "layout")
 CASES: Mapping[str, tuple[Callable[[Workspace], None], tuple[str, ...], str]] = {
     "the output": (link("deploy/prod"), BUILD, "outside-checkout"),

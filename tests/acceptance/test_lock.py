@@ -63,8 +63,19 @@ def test_a_lock_pins_every_package_once(web: Workspace) -> None:
 def test_a_package_that_nobody_asks_for_leaves_the_lock(web: Workspace) -> None:
     web.release("web", package=OTHER)
     web.package(reference=OTHER)
-    assert lock(web).out.splitlines()[-1] == f"Removed {WEB}"
+    refused = lock(web)
+    assert (refused.exit, "error[mass-removal]" in refused.err) == (1, True)
+    assert list(locked(web)) == [WEB]
+    assert lock(web, "--allow-removals", "1").out.splitlines()[-1] == f"Removed {WEB}"
     assert list(locked(web)) == [OTHER]
+
+
+def test_another_tag_of_the_same_package_is_no_removal(web: Workspace) -> None:
+    newer = WEB.replace("1.0.0", "1.0.1")
+    web.release("web", package=newer)
+    web.package(reference=newer)
+    assert lock(web).exit == 0
+    assert list(locked(web)) == [newer]
 
 
 def test_a_source_that_can_t_be_read_keeps_every_pin(web: Workspace) -> None:

@@ -108,3 +108,10 @@ def test_a_path_is_printed_readably() -> None:
 def test_long_lists_are_not_matched_item_by_item() -> None:
     (change,) = changes(list(range(3000)), list(range(1, 3001)))
     assert change.path == ()
+
+
+@pytest.mark.parametrize("other", [1, "true", ["boolean", 1], ["boolean", True], [True], {"boolean": True}])
+def test_true_is_the_same_only_as_true(other: Any) -> None:
+    assert same(True, True)
+    assert not same(True, other)
+    assert not same({"a": other}, {"a": True})

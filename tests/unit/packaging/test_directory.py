@@ -80,12 +80,21 @@ def test_symlinks_that_lead_out_are_refused(charts: Charts, directory: Path, tmp
     assert "outside the manifest's directory" in error.message
 
 
-@pytest.mark.parametrize("limits", [{"chart_members": 2}, {"chart": 10}, {"files": 3}])
+@pytest.mark.parametrize(
+    ("limits", "most", "option"),
+    [
+        ({"chart_members": 2}, "2 files", "chart-members=4"),
+        ({"chart": 10}, "10 bytes", "chart=20"),
+        ({"files": 3}, "3 entries", "files=6"),
+    ],
+)
 def test_the_limits_of_the_run_apply_to_the_directory_of_a_chart(
-    open_charts: Callable[..., Charts], directory: Path, limits: dict[str, int]
+    open_charts: Callable[..., Charts], directory: Path, limits: dict[str, int], most: str, option: str
 ) -> None:
     charts = open_charts(replace(LIMITS, **limits))
-    assert "contains more than" in refusal(lambda: members(charts, directory), "bad-chart").message
+    error = refusal(lambda: members(charts, directory), "bad-chart")
+    assert error.message == f"the chart web contains more than {most}"
+    assert str(error.hint).endswith(f"raise the limit: --limit {option}")
 
 
 def test_symlink_loops_and_special_files_are_refused(charts: Charts, directory: Path) -> None:

@@ -48,6 +48,13 @@ def messages_of(load: Load, *arguments: Any, **changes: Any) -> list[str]:
     return [f"{one.position or '-'} {one.code} {one.message}" for one in caught.value.problems]
 
 
+@pytest.mark.parametrize(("field", "line"), [("sources", 5), ("output", 6), ("vendor", 8)])
+def test_no_path_contains_a_null_character(load: Load, field: str, line: int) -> None:
+    (error,) = messages_of(load, **{field: '"a\\0b"'})
+    assert error.startswith(f"kcd-gen.yaml:{line}:")
+    assert error.endswith(" invalid-value a path can't contain the character U+0000")
+
+
 OUTSIDE = [
     ("sources", "../../other/releases", 5),
     ("sources", "../../other/*/web.yaml", 5),
